@@ -1,0 +1,131 @@
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use smallvec::SmallVec;
+
+use crate::{Scheme, idempotency::Claim, json, scheme::Field};
+
+/// The longest id that is accepted, in bytes.
+pub(crate) const MAX_ID_LEN: usize = 1024;
+
+/// A verified request body. It exists only where a signature held over these very bytes, so whoever has one need not
+/// check anything again.
+///
+/// There is no other way to make one than [`Verifier`](crate::Verifier):
+///
+/// ```compile_fail
+/// let forged = webhook_verify::Delivery { body: "{}".into() };
+/// ```
+#[derive(Clone)]
+#[must_use]
+pub struct Delivery {
+    pub(crate) body: Bytes,
+    pub(crate) scheme: Arc<Scheme>,
+    pub(crate) id: Option<Label>,
+    pub(crate) event_type: Option<Label>,
+    pub(crate) timestamp: Option<Duration>,
+    pub(crate) secret_index: usize,
+    pub(crate) claim: Option<Claim>,
+}
+
+/// Text out of a header. Most fits without an allocation.
+#[derive(Clone)]
+pub(crate) struct Label(SmallVec<[u8; 48]>);
+
+impl Label {
+    /// `None` unless `value` is text of a sensible length.
+    pub(crate) fn new(value: &[u8]) -> Option<Self> {
+        (value.len() <= MAX_ID_LEN && std::str::from_utf8(value).is_ok())
+            .then(|| Self(SmallVec::from_slice(value)))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.0).unwrap_or_default()
+    }
+}
+
+impl Delivery {
+    /// The body as it came off the wire.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    /// The sender's id of this delivery (or of its event), if the scheme knows where it is.
+    ///
+    /// Whether it is signed is the scheme's affair ([`Scheme::id_is_signed`]); an unsigned one is a label for logs.
+    #[must_use]
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        self.field(self.scheme.id.as_ref(), self.id.as_ref())
+            .filter(|id| id.len() <= MAX_ID_LEN)
+    }
+
+    /// What happened, in the sender's words, if the scheme knows where it is said.
+    ///
+    /// Out of the signed body where the sender has it there; an event header is not signed.
+    #[must_use]
+    pub fn event_type(&self) -> Option<Cow<'_, str>> {
+        self.field(self.scheme.event_type.as_ref(), self.event_type.as_ref())
+    }
+
+    fn field<'a>(
+        &'a self,
+        field: Option<&Field>,
+        label: Option<&'a Label>,
+    ) -> Option<Cow<'a, str>> {
+        match field? {
+            Field::Header(_) => label.map(|label| Cow::Borrowed(label.as_str())),
+            Field::Pointer(pointer) => json::scalar(&self.body, pointer).ok()?,
+            Field::FirstKey => json::first_key(&self.body),
+        }
+    }
+
+    /// The signed timestamp, as time since the Unix epoch, where the scheme has one.
+    #[must_use]
+    pub fn timestamp(&self) -> Option<Duration> {
+        self.timestamp
+    }
+
+    /// Which of the live secrets the signature holds for, counted from 0 in the order they were given. Anything but 0
+    /// late in a rotation shows a sender that still uses an old secret.
+    #[must_use]
+    pub fn secret_index(&self) -> usize {
+        self.secret_index
+    }
+
+    /// The scheme that the delivery was verified by.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.scheme
+    }
+
+    /// The claim under which the handler runs, where deliveries are deduplicated and this one has an identity.
+    #[must_use]
+    pub fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    pub(crate) fn body_digest(&self) -> [u8; 32] {
+        Sha256::digest(&self.body).into()
+    }
+
+    /// The id, where it is under the signature.
+    pub(crate) fn signed_id(&self) -> Option<Cow<'_, str>> {
+        self.id()
+            .filter(|id| self.scheme.id_is_signed() && !id.is_empty())
+    }
+}
+
+impl fmt::Debug for Delivery {
+    /// Without the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Delivery")
+            .field("scheme", &self.scheme.name())
+            .field("body_len", &self.body.len())
+            .field("timestamp", &self.timestamp)
+            .field("secret_index", &self.secret_index)
+            .field("claim", &self.claim)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,130 @@
+use std::{error, fmt};
+
+use serde::de::DeserializeOwned;
+
+use crate::{Answer, Delivery};
+
+/// Why a handler's argument could not be made from a delivery. For the extractors of the adapters.
+///
+/// `Display` is for logs: it has the place in the JSON, and nothing of what stands there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ExtractError {
+    /// No receiver is in front of the handler, so nothing was verified: the set-up is wrong, not the request.
+    NotVerified {
+        /// The extractor that asked.
+        extractor: &'static str,
+        /// What is missing in front of it.
+        missing: &'static str,
+    },
+    /// The content type is not JSON.
+    UnsupportedMediaType,
+    /// The body is not JSON.
+    JsonSyntax {
+        /// The line, counted from 1.
+        line: usize,
+        /// The column, counted from 1.
+        column: usize,
+    },
+    /// The body is JSON of another shape.
+    JsonData {
+        /// The way to the first thing that does not fit, such as `data.items[3].id`.
+        path: String,
+    },
+}
+
+impl ExtractError {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NotVerified { .. } => 500,
+            Self::UnsupportedMediaType => 415,
+            Self::JsonSyntax { .. } => 400,
+            Self::JsonData { .. } => 422,
+        }
+    }
+
+    /// The text of the answer.
+    #[must_use]
+    pub fn public_message(&self) -> &'static str {
+        match self {
+            Self::NotVerified { .. } => "",
+            Self::UnsupportedMediaType => "expected application/json",
+            Self::JsonSyntax { .. } => "body is not JSON",
+            Self::JsonData { .. } => "JSON is not of the expected shape",
+        }
+    }
+
+    /// The answer as a whole. Logs the error.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        match self {
+            Self::NotVerified { .. } => tracing::error!(target: "webhook_verify", "{self}"),
+            _ => tracing::warn!(target: "webhook_verify", "{self}"),
+        }
+        Answer::text(self.status(), self.public_message())
+    }
+}
+
+impl fmt::Display for ExtractError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotVerified { extractor, missing } => {
+                write!(f, "{extractor} is used where no {missing} is installed")
+            }
+            Self::UnsupportedMediaType => f.write_str("content type is not JSON"),
+            Self::JsonSyntax { line, column } => {
+                write!(f, "body is not JSON at line {line} column {column}")
+            }
+            Self::JsonData { path } => write!(f, "JSON is not of the expected shape at {path}"),
+        }
+    }
+}
+
+impl error::Error for ExtractError {}
+
+impl Delivery {
+    /// The body as JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
+        let mut json = serde_json::Deserializer::from_slice(&self.body);
+        let syntax = |error: &serde_json::Error| ExtractError::JsonSyntax {
+            line: error.line(),
+            column: error.column(),
+        };
+        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+            match error.inner().classify() {
+                serde_json::error::Category::Data => ExtractError::JsonData {
+                    path: error.path().to_string(),
+                },
+                _ => syntax(error.inner()),
+            }
+        })?;
+        json.end().map_err(|error| syntax(&error))?;
+        Ok(value)
+    }
+
+    /// The body as JSON, if `content_type` says that it is: `application/json`, or any type with the suffix `+json`.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::UnsupportedMediaType`], and those of [`json`](Self::json).
+    pub fn json_of_type<T: DeserializeOwned>(
+        &self,
+        content_type: Option<&[u8]>,
+    ) -> Result<T, ExtractError> {
+        let media_type = content_type
+            .and_then(|value| value.split(|&byte| byte == b';').next())
+            .unwrap_or_default();
+        let media_type = media_type.trim_ascii().to_ascii_lowercase();
+        let is_json = media_type == b"application/json" || media_type.ends_with(b"+json");
+        match is_json {
+            true => self.json(),
+            false => Err(ExtractError::UnsupportedMediaType),
+        }
+    }
+}

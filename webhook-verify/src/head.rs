@@ -1,0 +1,221 @@
+use std::fmt;
+
+/// The headers of a request, whichever library holds them.
+///
+/// Implemented for arrays, slices and `Vec`s of pairs and, with the feature `http`, for `http::HeaderMap`.
+/// Names compare without regard to case; values are bytes, because nothing promises that a sender's are text.
+pub trait Headers {
+    /// Calls `f` with every header line, name and value, in the order of arrival as far as it is known.
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8]));
+
+    /// Calls `f` with each value of the header `name`, which is given in lower case.
+    fn visit_name<'a>(&'a self, name: &str, f: &mut dyn FnMut(&'a [u8])) {
+        self.visit(&mut |n, value| {
+            if n.eq_ignore_ascii_case(name) {
+                f(value);
+            }
+        });
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        for (name, value) in self {
+            f(name.as_ref(), value.as_ref());
+        }
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        self.as_slice().visit(f);
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        self.as_slice().visit(f);
+    }
+}
+
+#[cfg(feature = "http")]
+impl Headers for http::HeaderMap {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        for (name, value) in self {
+            f(name.as_str(), value.as_bytes());
+        }
+    }
+
+    fn visit_name<'a>(&'a self, name: &str, f: &mut dyn FnMut(&'a [u8])) {
+        for value in self.get_all(name) {
+            f(value.as_bytes());
+        }
+    }
+}
+
+/// What of a request comes before its body: method, target and headers, as they came off the wire.
+///
+/// A reference to headers alone is enough for most schemes:
+///
+/// ```
+/// use webhook_verify::RequestHead;
+///
+/// let headers = [("Token", "a29a4f16")];
+/// let head = RequestHead::from(&headers);
+/// let whole = RequestHead::new(&headers).method("GET").target("/hook?token=a29a4f16");
+/// # let _ = (head, whole);
+/// ```
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
+    method: &'a str,
+    target: &'a str,
+    headers: &'a dyn Headers,
+}
+
+/// A header that may be there once was there more than once.
+pub(crate) struct Repeated;
+
+impl<'a> RequestHead<'a> {
+    /// A `POST` to `/` with these headers.
+    #[must_use]
+    pub fn new(headers: &'a dyn Headers) -> Self {
+        Self {
+            method: "POST",
+            target: "/",
+            headers,
+        }
+    }
+
+    /// Sets the method, for schemes that sign it.
+    #[must_use]
+    pub fn method(self, method: &'a str) -> Self {
+        Self { method, ..self }
+    }
+
+    /// Sets the request target (path and query as sent), for schemes that sign the URL or put a token in the query.
+    #[must_use]
+    pub fn target(self, target: &'a str) -> Self {
+        Self { target, ..self }
+    }
+
+    pub(crate) fn method_text(&self) -> &'a str {
+        self.method
+    }
+
+    /// Path and query; an absolute target (sent to proxies) loses its scheme and host.
+    pub(crate) fn path_and_query(&self) -> &'a str {
+        if self.target.starts_with('/') {
+            return self.target;
+        }
+        let after_scheme = self
+            .target
+            .split_once("://")
+            .map_or(self.target, |(_, rest)| rest);
+        after_scheme
+            .find(['/', '?'])
+            .map_or("/", |at| &after_scheme[at..])
+    }
+
+    /// The query, if there is one.
+    pub(crate) fn query(&self) -> Option<&'a str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    pub(crate) fn headers(&self) -> &'a dyn Headers {
+        self.headers
+    }
+
+    /// The one value of the header `name` (lower case), `None` where it is absent or empty.
+    pub(crate) fn single(&self, name: &str) -> Result<Option<&'a [u8]>, Repeated> {
+        let (mut found, mut count) = (None, 0_usize);
+        self.headers.visit_name(name, &mut |value| {
+            count += 1;
+            found = Some(value);
+        });
+        match count {
+            0 | 1 => Ok(found.filter(|value| !value.is_empty())),
+            _ => Err(Repeated),
+        }
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    /// Without headers and query: both may hold tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, H: Headers> From<&'a H> for RequestHead<'a> {
+    fn from(headers: &'a H) -> Self {
+        Self::new(headers)
+    }
+}
+
+impl<'a> From<&Self> for RequestHead<'a> {
+    fn from(head: &Self) -> Self {
+        *head
+    }
+}
+
+#[cfg(feature = "http")]
+impl<'a> From<&'a http::request::Parts> for RequestHead<'a> {
+    fn from(parts: &'a http::request::Parts) -> Self {
+        Self::new(&parts.headers)
+            .method(parts.method.as_str())
+            .target(target(&parts.uri))
+    }
+}
+
+#[cfg(feature = "http")]
+impl<'a, B> From<&'a http::Request<B>> for RequestHead<'a> {
+    fn from(request: &'a http::Request<B>) -> Self {
+        Self::new(request.headers())
+            .method(request.method().as_str())
+            .target(target(request.uri()))
+    }
+}
+
+#[cfg(feature = "http")]
+fn target(uri: &http::Uri) -> &str {
+    uri.path_and_query()
+        .map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestHead;
+
+    #[test]
+    fn single_knows_absent_empty_one_and_many() {
+        let headers = [("A", "1"), ("b", ""), ("C", "1"), ("c", "1")];
+        let head = RequestHead::from(&headers);
+        assert!(matches!(head.single("a"), Ok(Some(b"1"))));
+        assert!(matches!(head.single("b"), Ok(None)));
+        assert!(matches!(head.single("d"), Ok(None)));
+        assert!(head.single("c").is_err());
+    }
+
+    #[test]
+    fn an_absolute_target_loses_its_host() {
+        let headers: [(&str, &str); 0] = [];
+        for (target, expected) in [
+            ("/a?b=1", "/a?b=1"),
+            ("http://h/a?b=1", "/a?b=1"),
+            ("http://h", "/"),
+            ("*", "/"),
+        ] {
+            assert_eq!(
+                RequestHead::new(&headers).target(target).path_and_query(),
+                expected,
+                "{target}"
+            );
+        }
+        assert_eq!(
+            RequestHead::new(&headers).target("/a?b=1?c").query(),
+            Some("b=1?c")
+        );
+    }
+}

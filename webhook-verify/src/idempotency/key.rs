@@ -1,0 +1,102 @@
+use std::fmt;
+
+use sha2::{Digest as _, Sha256};
+
+/// The key of one delivery in a store: a digest of namespace, endpoint and identity.
+///
+/// Its `Display`, 64 hex digits, is fit to be the idempotency key of what the handler calls in turn.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ClaimKey([u8; 32]);
+
+/// What the identity's bytes are. Identities of different kinds never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An id header under the signature.
+    SignedId = 1,
+    /// An id in the signed body.
+    BodyId = 2,
+    BodyDigest = 4,
+    Custom = 5,
+}
+
+impl ClaimKey {
+    /// Injective up to collisions of SHA-256: every part but the last has its length before it.
+    pub(crate) fn new(namespace: &str, endpoint: &str, kind: Kind, identity: &[u8]) -> Self {
+        let mut digest = Sha256::new_with_prefix(b"wv1");
+        for part in [namespace.as_bytes(), endpoint.as_bytes()] {
+            digest.update((part.len() as u64).to_be_bytes());
+            digest.update(part);
+        }
+        digest.update([kind as u8]);
+        digest.update(identity);
+        Self(digest.finalize().into())
+    }
+
+    /// The key's bytes, for a store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl From<[u8; 32]> for ClaimKey {
+    /// For stores and their tests. Receivers make their keys themselves.
+    fn from(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl fmt::Display for ClaimKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for ClaimKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ClaimKey({self})")
+    }
+}
+
+/// The claim under which a handler runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    pub(crate) key: ClaimKey,
+    pub(crate) attempt: u64,
+}
+
+impl Claim {
+    /// The delivery's key: the same for every retry.
+    #[must_use]
+    pub fn key(&self) -> ClaimKey {
+        self.key
+    }
+
+    /// The fencing number: rises with every grant of this key while its record lives. A resource that remembers the
+    /// highest it has seen, and refuses lower ones, is safe from a holder that was superseded without noticing.
+    #[must_use]
+    pub fn fence(&self) -> u64 {
+        self.attempt
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClaimKey, Kind};
+
+    #[test]
+    fn parts_do_not_run_into_each_other() {
+        let keys = [
+            ClaimKey::new("", "ab", Kind::BodyId, b"c"),
+            ClaimKey::new("a", "b", Kind::BodyId, b"c"),
+            ClaimKey::new("ab", "", Kind::BodyId, b"c"),
+            ClaimKey::new("", "a", Kind::BodyId, b"bc"),
+            ClaimKey::new("", "ab", Kind::SignedId, b"c"),
+            ClaimKey::new("", "ab", Kind::BodyId, b"\0c"),
+        ];
+        for (index, key) in keys.iter().enumerate() {
+            assert!(!keys[..index].contains(key), "{index}");
+        }
+        assert_eq!(keys[0], ClaimKey::new("", "ab", Kind::BodyId, b"c"));
+    }
+}

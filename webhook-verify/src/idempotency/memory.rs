@@ -1,0 +1,278 @@
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
+    fmt,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use super::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
+    StoreError,
+};
+use crate::{Clock, MonotonicClock};
+
+const SHARDS: usize = 16;
+
+/// Claims in the memory of **one process, lost on restart**: for development, tests, and services of which one
+/// instance runs and whose senders' retries may run again after a restart.
+///
+/// It holds at most [`capacity`](Self::with_capacity) records (100,000 unless told otherwise; each lives for its ttl)
+/// and never drops one before its time: when it is full, new deliveries are answered 503.
+pub struct MemoryStore {
+    shards: [Mutex<Shard>; SHARDS],
+    capacity: usize,
+    len: AtomicUsize,
+    clock: Box<dyn Clock>,
+}
+
+#[derive(Default)]
+struct Shard {
+    records: HashMap<ClaimKey, Record>,
+    /// When each record was to expire when last looked at. It may live longer by now.
+    expiries: BinaryHeap<Reverse<(Duration, ClaimKey)>>,
+}
+
+struct Record {
+    state: State,
+    attempt: u64,
+    owner: Owner,
+    fingerprint: Fingerprint,
+    expires_at: Duration,
+}
+
+#[derive(Clone, Copy)]
+enum State {
+    InProgress { lease_until: Duration },
+    Released,
+    Completed { status: u16 },
+}
+
+impl MemoryStore {
+    /// A store for 100,000 records.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::with_capacity(100_000)
+    }
+
+    /// A store for `capacity` records. Nothing is allocated before it is needed.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            shards: Default::default(),
+            capacity,
+            len: AtomicUsize::new(0),
+            clock: Box::new(MonotonicClock::default()),
+        }
+    }
+
+    /// Leases and lifetimes by another clock, for tests.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        Self {
+            clock: Box::new(clock),
+            ..self
+        }
+    }
+
+    /// How many records are held, expired ones included that were not yet cleared away.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len.load(Ordering::Relaxed)
+    }
+
+    /// Whether nothing is held.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn shard(&self, key: &ClaimKey) -> MutexGuard<'_, Shard> {
+        // Keys are digests, so any byte spreads them evenly.
+        lock(&self.shards[usize::from(key.as_bytes()[0]) % SHARDS])
+    }
+
+    /// Takes a place for one more record.
+    fn reserve(&self) -> bool {
+        self.len
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |len| {
+                (len < self.capacity).then_some(len + 1)
+            })
+            .is_ok()
+    }
+
+    fn purge(&self, shard: &mut Shard, now: Duration, most: usize) {
+        let before = shard.records.len();
+        shard.purge(now, most);
+        self.len
+            .fetch_sub(before - shard.records.len(), Ordering::Relaxed);
+    }
+
+    fn claim_now(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let now = self.clock.now();
+        let mut shard = self.shard(&request.key);
+        // A little at each claim keeps the expired from piling up, and no claim waits for all of them.
+        self.purge(&mut shard, now, 4);
+        if !shard.records.contains_key(&request.key) && !self.reserve() {
+            drop(shard);
+            for shard in &self.shards {
+                self.purge(&mut lock(shard), now, usize::MAX);
+            }
+            shard = self.shard(&request.key);
+            if !shard.records.contains_key(&request.key) && !self.reserve() {
+                return Err(StoreError::new(format!(
+                    "memory store is full: {} records",
+                    self.capacity
+                )));
+            }
+        }
+        let (lease_until, expires_at) = (now + request.lease, now + request.ttl);
+        let Shard { records, expiries } = &mut *shard;
+        match records.entry(request.key) {
+            Entry::Vacant(vacant) => {
+                expiries.push(Reverse((expires_at, request.key)));
+                vacant.insert(Record {
+                    state: State::InProgress { lease_until },
+                    attempt: 1,
+                    owner: request.owner,
+                    fingerprint: request.fingerprint,
+                    expires_at,
+                });
+                Ok(ClaimOutcome::Won { attempt: 1 })
+            }
+            Entry::Occupied(mut occupied) => {
+                let record = occupied.get_mut();
+                match record.state {
+                    State::Completed { status } if record.expires_at > now => {
+                        return Ok(ClaimOutcome::Completed {
+                            status,
+                            fingerprint: record.fingerprint,
+                        });
+                    }
+                    State::InProgress { lease_until } if lease_until > now => {
+                        return Ok(match record.owner == request.owner {
+                            true => ClaimOutcome::Won {
+                                attempt: record.attempt,
+                            },
+                            false => ClaimOutcome::Busy {
+                                lease_left: lease_until - now,
+                            },
+                        });
+                    }
+                    State::Completed { .. } | State::InProgress { .. } | State::Released => {}
+                }
+                *record = Record {
+                    state: State::InProgress { lease_until },
+                    attempt: record.attempt + 1,
+                    owner: request.owner,
+                    fingerprint: request.fingerprint,
+                    expires_at: record.expires_at.max(expires_at),
+                };
+                Ok(ClaimOutcome::Won {
+                    attempt: record.attempt,
+                })
+            }
+        }
+    }
+
+    /// Runs `change` on the holder's record.
+    fn held(
+        &self,
+        holder: &Holder,
+        change: impl FnOnce(&mut Record, Duration) -> Settled,
+    ) -> Settled {
+        let now = self.clock.now();
+        match self.shard(&holder.key).records.get_mut(&holder.key) {
+            Some(record) if record.owner == holder.owner => change(record, now),
+            _ => Settled::Superseded,
+        }
+    }
+}
+
+impl Shard {
+    /// Clears away at most `most` expired records.
+    fn purge(&mut self, now: Duration, most: usize) {
+        for _ in 0..most {
+            match self.expiries.peek() {
+                Some(Reverse((at, _))) if *at <= now => {}
+                _ => return,
+            }
+            let Some(Reverse((_, key))) = self.expiries.pop() else {
+                return;
+            };
+            match self.records.get(&key).map(|record| record.expires_at) {
+                Some(expires_at) if expires_at > now => {
+                    self.expiries.push(Reverse((expires_at, key)))
+                }
+                Some(_) => {
+                    self.records.remove(&key);
+                }
+                None => {}
+            }
+        }
+    }
+}
+
+fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
+    shard.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ClaimStore for MemoryStore {
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        self.claim_now(request)
+    }
+
+    async fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        Ok(self.held(holder, |record, now| {
+            record.expires_at = record.expires_at.max(now + ttl);
+            record.state = State::Completed { status };
+            Settled::Applied
+        }))
+    }
+
+    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+        Ok(self.held(holder, |record, _| match record.state {
+            State::InProgress { .. } | State::Released => {
+                record.state = State::Released;
+                Settled::Applied
+            }
+            State::Completed { .. } => Settled::Superseded,
+        }))
+    }
+
+    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        Ok(self.held(holder, |record, now| match record.state {
+            State::InProgress { .. } => {
+                record.state = State::InProgress {
+                    lease_until: now + lease,
+                };
+                record.expires_at = record.expires_at.max(now + lease);
+                Settled::Applied
+            }
+            State::Released | State::Completed { .. } => Settled::Superseded,
+        }))
+    }
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for MemoryStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MemoryStore")
+            .field("len", &self.len())
+            .field("capacity", &self.capacity)
+            .finish_non_exhaustive()
+    }
+}

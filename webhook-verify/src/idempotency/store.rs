@@ -1,0 +1,255 @@
+use std::{error, fmt, future::Future, pin::Pin, sync::Arc, time::Duration};
+
+use super::ClaimKey;
+
+/// A place for claims. Each method is one atomic step, judged by the store's own clock.
+///
+/// The states and what each call does to them are in the [module's documentation](crate::idempotency). A record that
+/// has expired counts as absent. Implementations write plain `async fn`s.
+pub trait ClaimStore: Send + Sync + 'static {
+    /// Claims a key, if it is absent, expired, released, or its lease has lapsed; counts the attempt up from what the
+    /// record has. The owner that holds a live lease already is granted it again, with the same attempt.
+    fn claim(
+        &self,
+        request: &ClaimRequest,
+    ) -> impl Future<Output = Result<ClaimOutcome, StoreError>> + Send;
+
+    /// Completes the holder's claim with the handler's status, and keeps the record for `ttl` from now on. Completing
+    /// again changes nothing.
+    fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Gives the holder's claim back: the next claim wins at once, with the next attempt.
+    fn release(&self, holder: &Holder) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Renews the holder's lease to `lease` from now on.
+    fn extend(
+        &self,
+        holder: &Holder,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+}
+
+/// What a receiver asks of a store.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ClaimRequest {
+    /// The delivery.
+    pub key: ClaimKey,
+    /// Who asks; new for each request.
+    pub owner: Owner,
+    /// The digest of the body, to tell a retry from another body under the same id.
+    pub fingerprint: Fingerprint,
+    /// How long the claim holds unless it is extended.
+    pub lease: Duration,
+    /// How long the record lives at least; never shorter than the lease.
+    pub ttl: Duration,
+}
+
+impl ClaimRequest {
+    /// A request for a store's tests. Receivers make theirs themselves.
+    #[must_use]
+    pub fn new(
+        key: ClaimKey,
+        owner: Owner,
+        fingerprint: Fingerprint,
+        lease: Duration,
+        ttl: Duration,
+    ) -> Self {
+        Self {
+            key,
+            owner,
+            fingerprint,
+            lease,
+            ttl: ttl.max(lease),
+        }
+    }
+
+    /// The claim that this request makes, if it is granted.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        Holder {
+            key: self.key,
+            owner: self.owner,
+        }
+    }
+}
+
+/// What became of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ClaimOutcome {
+    /// The claim is granted.
+    Won {
+        /// The fencing number: 1, or one more than at the last grant.
+        attempt: u64,
+    },
+    /// Somebody else holds a live lease.
+    Busy {
+        /// How long it holds from now.
+        lease_left: Duration,
+    },
+    /// The delivery was completed before.
+    Completed {
+        /// The handler's status.
+        status: u16,
+        /// The body that was completed.
+        fingerprint: Fingerprint,
+    },
+}
+
+/// Whose claim a call is about: later calls count only while `owner` is the record's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// The delivery.
+    pub key: ClaimKey,
+    /// The owner that won it.
+    pub owner: Owner,
+}
+
+/// Whether a holder's call took effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+#[non_exhaustive]
+pub enum Settled {
+    /// It did.
+    Applied,
+    /// The record is another owner's by now, or gone. Nothing was changed.
+    Superseded,
+}
+
+/// The owner of a claim: 128 random bits.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Owner(pub(crate) [u8; 16]);
+
+impl Owner {
+    /// A new owner.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the operating system has no randomness to give.
+    pub fn random() -> Result<Self, StoreError> {
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(StoreError::new)?;
+        Ok(Self(bytes))
+    }
+
+    /// The owner's bytes, for a store.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Owner(..)")
+    }
+}
+
+/// The SHA-256 digest of a body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Fingerprint(pub [u8; 32]);
+
+impl fmt::Debug for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Fingerprint(..)")
+    }
+}
+
+/// A store could not answer. The delivery is then refused with 503, so that its sender tries again.
+#[derive(Clone, Debug)]
+pub struct StoreError(Arc<dyn error::Error + Send + Sync>);
+
+impl StoreError {
+    /// Wraps what went wrong.
+    pub fn new(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
+        Self(Arc::from(source.into()))
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("claim store failed")
+    }
+}
+
+impl error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+/// [`ClaimStore`] with its futures boxed, so that a receiver has no type parameter for its store.
+pub(crate) trait DynClaimStore: Send + Sync {
+    fn claim<'a>(&'a self, request: &'a ClaimRequest) -> BoxFuture<'a, ClaimOutcome>;
+    fn complete<'a>(
+        &'a self,
+        holder: &'a Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Settled>;
+    fn release<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Settled>;
+    fn extend<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Settled>;
+}
+
+pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
+
+impl<S: ClaimStore> DynClaimStore for S {
+    fn claim<'a>(&'a self, request: &'a ClaimRequest) -> BoxFuture<'a, ClaimOutcome> {
+        Box::pin(ClaimStore::claim(self, request))
+    }
+
+    fn complete<'a>(
+        &'a self,
+        holder: &'a Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Settled> {
+        Box::pin(ClaimStore::complete(self, holder, status, ttl))
+    }
+
+    fn release<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Settled> {
+        Box::pin(ClaimStore::release(self, holder))
+    }
+
+    fn extend<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Settled> {
+        Box::pin(ClaimStore::extend(self, holder, lease))
+    }
+}
+
+/// A store that is shared, as with several receivers.
+impl<S: ClaimStore> ClaimStore for Arc<S> {
+    fn claim(
+        &self,
+        request: &ClaimRequest,
+    ) -> impl Future<Output = Result<ClaimOutcome, StoreError>> + Send {
+        self.as_ref().claim(request)
+    }
+
+    fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        self.as_ref().complete(holder, status, ttl)
+    }
+
+    fn release(&self, holder: &Holder) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        self.as_ref().release(holder)
+    }
+
+    fn extend(
+        &self,
+        holder: &Holder,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        self.as_ref().extend(holder, lease)
+    }
+}

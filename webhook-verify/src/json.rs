@@ -1,0 +1,246 @@
+//! Reads single values out of a JSON body without building it as a tree.
+
+use std::{borrow::Cow, fmt};
+
+use serde::de::{
+    DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
+};
+use serde_json::value::RawValue;
+
+/// The body is not JSON, or the pointer's way leads through a key that is there twice.
+#[derive(Debug)]
+pub(crate) struct Unreadable;
+
+/// The scalar at `pointer` (RFC 6901), as text: a string's content, a number or boolean as written.
+/// `None` where nothing, `null`, an object or an array is there.
+pub(crate) fn scalar<'a>(
+    body: &'a [u8],
+    pointer: &str,
+) -> Result<Option<Cow<'a, str>>, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let found = At(pointer).deserialize(&mut json).map_err(|_| Unreadable)?;
+    json.end().map_err(|_| Unreadable)?;
+    let Some(raw) = found.map(RawValue::get) else {
+        return Ok(None);
+    };
+    match raw.as_bytes().first() {
+        Some(b'"') => serde_json::from_str::<Text<'a>>(raw)
+            .map(|text| Some(text.0))
+            .map_err(|_| Unreadable),
+        Some(b'{' | b'[' | b'n') | None => Ok(None),
+        Some(_) => Ok(Some(Cow::Borrowed(raw))),
+    }
+}
+
+/// The first key of the top-level object that holds an object or an array.
+pub(crate) fn first_key(body: &[u8]) -> Option<Cow<'_, str>> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    json.deserialize_map(FirstKey).ok()?
+}
+
+/// A string, borrowed unless it holds escapes.
+struct Text<'a>(Cow<'a, str>);
+
+impl<'de> serde::Deserialize<'de> for Text<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Text<'de>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+
+            fn visit_borrowed_str<E>(self, text: &'de str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Self::Value, E> {
+                Ok(Text(Cow::Owned(text.into())))
+            }
+        }
+        deserializer.deserialize_str(Visit)
+    }
+}
+
+/// What is left of a pointer on the way to its value.
+struct At<'p>(&'p str);
+
+impl<'p> At<'p> {
+    /// The next reference token, and the way on.
+    fn step(&self) -> (Cow<'p, str>, Self) {
+        let rest = self.0.strip_prefix('/').unwrap_or(self.0);
+        let end = rest.find('/').unwrap_or(rest.len());
+        let token = &rest[..end];
+        let token = match token.contains('~') {
+            true => Cow::Owned(token.replace("~1", "/").replace("~0", "~")),
+            false => Cow::Borrowed(token),
+        };
+        (token, Self(&rest[end..]))
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for At<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        if self.0.is_empty() {
+            return <&RawValue as serde::Deserialize>::deserialize(deserializer).map(Some);
+        }
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for At<'_> {
+    type Value = Option<&'de RawValue>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("JSON")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let (token, _) = self.step();
+        let (mut found, mut seen) = (None, false);
+        while let Some(Text(key)) = map.next_key()? {
+            if key != token {
+                map.next_value::<IgnoredAny>()?;
+            } else if seen {
+                return Err(A::Error::custom("repeated key"));
+            } else {
+                seen = true;
+                found = map.next_value_seed(self.step().1)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
+        let (token, rest) = self.step();
+        let Ok(index) = token.parse::<usize>() else {
+            while seq.next_element::<IgnoredAny>()?.is_some() {}
+            return Ok(None);
+        };
+        for _ in 0..index {
+            if seq.next_element::<IgnoredAny>()?.is_none() {
+                return Ok(None);
+            }
+        }
+        let found = seq.next_element_seed(rest)?.flatten();
+        while seq.next_element::<IgnoredAny>()?.is_some() {}
+        Ok(found)
+    }
+
+    // Scalars: the pointer leads on, and there is nothing below.
+    fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_i64<E>(self, _: i64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_u64<E>(self, _: u64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_f64<E>(self, _: f64) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_str<E>(self, _: &str) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+
+    fn visit_unit<E>(self) -> Result<Self::Value, E> {
+        Ok(None)
+    }
+}
+
+struct FirstKey;
+
+impl<'de> Visitor<'de> for FirstKey {
+    type Value = Option<Cow<'de, str>>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut first = None;
+        while let Some(Text(key)) = map.next_key()? {
+            let value: &RawValue = map.next_value()?;
+            if first.is_none() && value.get().starts_with(['{', '[']) {
+                first = Some(key);
+            }
+        }
+        Ok(first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{first_key, scalar};
+
+    fn at(body: &str, pointer: &str) -> Option<String> {
+        scalar(body.as_bytes(), pointer).unwrap().map(Into::into)
+    }
+
+    #[test]
+    fn scalars_are_read_as_text() {
+        let body = r#"{"a":{"b/c":["x",{"d~":"\u00fc\n"},17,1.50,true,null,[]]},"e":"f"}"#;
+        assert_eq!(at(body, "/e").as_deref(), Some("f"));
+        assert_eq!(at(body, "/a/b~1c/0").as_deref(), Some("x"));
+        assert_eq!(at(body, "/a/b~1c/1/d~0").as_deref(), Some("ü\n"));
+        assert_eq!(at(body, "/a/b~1c/2").as_deref(), Some("17"));
+        assert_eq!(at(body, "/a/b~1c/3").as_deref(), Some("1.50"));
+        assert_eq!(at(body, "/a/b~1c/4").as_deref(), Some("true"));
+        for nothing in [
+            "/a/b~1c/5",
+            "/a/b~1c/6",
+            "/a/b~1c/7",
+            "/a/b~1c/x",
+            "/a",
+            "/e/f",
+            "/z",
+        ] {
+            assert_eq!(at(body, nothing), None, "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_json_or_ambiguous_is_unreadable() {
+        for body in [
+            "",
+            "{",
+            "{\"a\":1}x",
+            "{\"a\":1,\"a\":1}",
+            "\u{feff}{\"a\":1}",
+            "{\"a\":\"\\ud800\"}",
+        ] {
+            assert!(scalar(body.as_bytes(), "/a").is_err(), "{body}");
+        }
+        assert!(scalar(b"{\"a\":\"\xff\"}", "/a").is_err());
+    }
+
+    #[test]
+    fn depth_is_no_danger() {
+        let deep = format!(
+            "{{\"b\":{}{},\"a\":\"x\"}}",
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
+        assert_eq!(at(&deep, "/a").as_deref(), Some("x"));
+        assert!(scalar(deep.replace(']', "").as_bytes(), "/a").is_err());
+    }
+
+    #[test]
+    fn first_key_skips_what_is_no_event() {
+        assert_eq!(
+            first_key(br#"{"timestamp":"x","a.b":[1],"c":[2]}"#).as_deref(),
+            Some("a.b")
+        );
+        assert_eq!(first_key(br#"{"timestamp":"x"}"#), None);
+        assert_eq!(first_key(b"[1]"), None);
+        assert_eq!(first_key(b"{\"a\":["), None);
+    }
+}

@@ -1,0 +1,38 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod clock;
+mod delivery;
+mod encoding;
+mod error;
+mod extract;
+mod head;
+pub mod idempotency;
+mod incoming;
+mod json;
+mod key;
+mod receiver;
+mod rejection;
+pub mod scheme;
+mod secret;
+#[cfg(feature = "testing")]
+pub mod testing;
+mod verification;
+mod verifier;
+
+pub use self::{
+    clock::{Clock, MonotonicClock, SystemClock, Tolerance},
+    delivery::Delivery,
+    encoding::Encoding,
+    error::{ConfigError, VerifyError},
+    extract::ExtractError,
+    head::{Headers, RequestHead},
+    idempotency::{Claim, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError},
+    incoming::{BodyTooLarge, Incoming},
+    receiver::{Admission, Admitted, Receiver, ReceiverBuilder, Timer},
+    rejection::{Answer, Rejection},
+    scheme::{Algorithm, KeyForm, Scheme},
+    secret::Secret,
+    verifier::{Verifier, VerifierBuilder},
+};

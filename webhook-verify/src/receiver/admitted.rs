@@ -1,0 +1,148 @@
+use std::{
+    error,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use super::Timer;
+use crate::{
+    Answer, Delivery, Idempotency, Rejection,
+    idempotency::{ClaimRequest, Settled},
+};
+
+const COMPLETE_TRIES: usize = 3;
+
+/// What becomes of an authentic request.
+#[derive(Debug)]
+#[must_use]
+#[expect(
+    clippy::exhaustive_enums,
+    reason = "whoever drives a receiver has to handle every kind of admission"
+)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly always the large one, on its way to a boxed future"
+)]
+pub enum Admission {
+    /// Its handler is to run.
+    Admitted(Admitted),
+    /// It is answered without a handler, as a duplicate is.
+    Answer(Answer),
+}
+
+/// A delivery that its handler has to see, and the duty to say what became of it.
+///
+/// Dropped without [`settle`](Self::settle), the claim stays until its lease lapses: nothing is lost, but a retry that
+/// comes sooner is sent away.
+#[derive(Debug)]
+#[must_use = "a claim that is not settled blocks retries until its lease lapses"]
+pub struct Admitted {
+    pub(super) delivery: Delivery,
+    pub(super) held: Option<Held>,
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) idempotency: Arc<Idempotency>,
+    pub(super) request: ClaimRequest,
+}
+
+impl Admitted {
+    /// The verified delivery.
+    pub fn delivery(&self) -> &Delivery {
+        &self.delivery
+    }
+
+    /// Runs the handler, and renews the claim's lease while it runs.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection::HandlerPanicked`]. The panic's message went to the panic hook, and nowhere else.
+    pub async fn run<F: Future>(
+        &self,
+        handler: F,
+        timer: impl Timer,
+    ) -> Result<F::Output, Rejection> {
+        let mut handler = pin!(handler);
+        let mut renewal = pin!(self.held.as_ref().map(|held| held.renew(timer)));
+        poll_fn(|cx| {
+            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
+                Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
+                Ok(Poll::Pending) => {}
+                Err(_) => return Poll::Ready(Err(Rejection::HandlerPanicked)),
+            }
+            if let Some(renewing) = renewal.as_mut().as_pin_mut()
+                && renewing.poll(cx).is_ready()
+            {
+                renewal.set(None);
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
+    /// does `None`, a handler that failed without an answer.
+    ///
+    /// A store that fails now cannot change the answer, which is the handler's: it is logged.
+    pub async fn settle(self, status: impl Into<Option<u16>>) {
+        let Some(held) = self.held else { return };
+        let (store, holder) = (&held.idempotency.store, held.request.holder());
+        let success = status.into().filter(|status| (200..300).contains(status));
+        let succeeded = success.is_some();
+        for tries_left in (0..COMPLETE_TRIES).rev() {
+            let settled = match success {
+                Some(status) => store.complete(&holder, status, held.request.ttl).await,
+                None => store.release(&holder).await,
+            };
+            let key = holder.key;
+            match settled {
+                Ok(Settled::Applied) => return,
+                Ok(Settled::Superseded) => {
+                    tracing::error!(target: "webhook_verify", %key, succeeded, "lease lost: the delivery may have run twice");
+                    return;
+                }
+                Err(error) => {
+                    let source = error::Error::source(&error).map(tracing::field::display);
+                    tracing::error!(target: "webhook_verify", %key, succeeded, tries_left, source, "claim not settled");
+                }
+            }
+        }
+    }
+}
+
+impl Held {
+    /// Renews the lease until it is lost or the handler has had its time.
+    async fn renew(&self, timer: impl Timer) {
+        let Idempotency {
+            store,
+            lease,
+            max_handler_time,
+            ..
+        } = &*self.idempotency;
+        let (every, holder) = (*lease / 3, self.request.holder());
+        let mut elapsed = Duration::ZERO;
+        while elapsed < *max_handler_time {
+            timer.sleep(every).await;
+            elapsed += every;
+            let key = holder.key;
+            match store.extend(&holder, *lease).await {
+                Ok(Settled::Applied) => {}
+                Ok(Settled::Superseded) => {
+                    tracing::error!(target: "webhook_verify", %key, "lease lost while the handler runs");
+                    return;
+                }
+                // The lease still has two thirds of its time: the next round may do better.
+                Err(error) => {
+                    let source = error::Error::source(&error).map(tracing::field::display);
+                    tracing::error!(target: "webhook_verify", %key, source, "lease not renewed");
+                }
+            }
+        }
+        tracing::error!(target: "webhook_verify", key = %holder.key, "handler runs for too long: its lease is renewed no more");
+    }
+}

@@ -1,0 +1,317 @@
+mod admitted;
+mod builder;
+
+use std::{
+    error, fmt,
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use self::admitted::Held;
+pub use self::{
+    admitted::{Admission, Admitted},
+    builder::ReceiverBuilder,
+};
+use crate::{
+    Answer, Delivery, Incoming, Rejection, RequestHead, Verifier,
+    idempotency::{Claim, ClaimOutcome, Idempotency},
+    incoming::BodyTooLarge,
+};
+
+/// The body limit where neither the user nor the scheme says otherwise, in bytes.
+const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+
+/// Makes the passing of time observable: something to `sleep` with.
+///
+/// Any `Fn(Duration) -> impl Future` is a timer, so with tokio it is `tokio::time::sleep`.
+pub trait Timer: Clone {
+    /// A pause.
+    type Sleep: Future<Output = ()>;
+
+    /// Pauses for `duration`.
+    fn sleep(&self, duration: Duration) -> Self::Sleep;
+}
+
+impl<F: Fn(Duration) -> S + Clone, S: Future<Output = ()>> Timer for F {
+    type Sleep = S;
+
+    fn sleep(&self, duration: Duration) -> S {
+        self(duration)
+    }
+}
+
+/// The whole of receiving, once, for every framework: read, verify, deduplicate, hand over, settle.
+///
+/// The adapters for axum and actix-web drive it; so can anything else that has a request head and a stream of bytes:
+///
+/// ```
+/// # use std::{convert::Infallible, future::pending, pin::Pin, task::{Context, Poll}};
+/// # use bytes::Bytes;
+/// # struct Body(Option<Bytes>);
+/// # impl futures_core::Stream for Body {
+/// #     type Item = Result<Bytes, Infallible>;
+/// #     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+/// #         Poll::Ready(self.0.take().map(Ok))
+/// #     }
+/// # }
+/// # fn block_on<F: Future>(future: F) -> F::Output {
+/// #     let mut future = std::pin::pin!(future);
+/// #     let mut context = Context::from_waker(std::task::Waker::noop());
+/// #     loop { if let Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
+/// # }
+/// # block_on(async {
+/// use webhook_verify::{Admission, Idempotency, MemoryStore, Receiver, RequestHead, Verifier, scheme};
+///
+/// let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+/// let receiver = Receiver::builder(verifier)
+///     .idempotency(Idempotency::new(MemoryStore::new(), "mautic"))
+///     .build()?;
+///
+/// let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+/// let head = RequestHead::from(&headers);
+/// # let timer = |_| pending::<()>();
+/// # let body = |text: &'static str| Body(Some(text.into()));
+/// let delivered = r#"{"mautic.lead_post_delete":[{"id":52}]}"#;
+///
+/// // the first time, the handler runs, and its status decides what becomes of the claim
+/// let Admission::Admitted(admitted) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
+/// let status = admitted.run(async { 200 }, timer).await?;
+/// admitted.settle(status).await;
+///
+/// // the second time, the answer is known
+/// let Admission::Answer(answer) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
+/// assert_eq!(answer.status(), 200);
+///
+/// // and what is not authentic gets nowhere
+/// let rejection = receiver.admit(&head, body("{}"), timer).await.unwrap_err();
+/// assert_eq!(rejection.status(), 401);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Receiver {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    verifier: Verifier,
+    body_limit: usize,
+    body_timeout: Duration,
+    idempotency: Option<Arc<Idempotency>>,
+}
+
+impl Receiver {
+    /// A receiver that verifies and does not deduplicate, with the default limits.
+    #[must_use]
+    pub fn new(verifier: Verifier) -> Self {
+        Self::builder(verifier).assemble()
+    }
+
+    /// A receiver with idempotency or other limits.
+    pub fn builder(verifier: Verifier) -> ReceiverBuilder {
+        let body_limit = verifier
+            .scheme()
+            .hints()
+            .body_limit
+            .unwrap_or(DEFAULT_BODY_LIMIT);
+        ReceiverBuilder {
+            verifier,
+            body_limit,
+            body_timeout: Duration::from_secs(10),
+            idempotency: None,
+        }
+    }
+
+    /// The verifier, to swap secrets.
+    #[must_use]
+    pub fn verifier(&self) -> &Verifier {
+        &self.inner.verifier
+    }
+
+    /// Whether deliveries are claimed, so that a handler has to run to its end once it has begun.
+    #[must_use]
+    pub fn claims(&self) -> bool {
+        self.inner.idempotency.is_some()
+    }
+
+    /// Takes a request in: judges its head at once and, when awaited, reads, verifies and claims its body.
+    ///
+    /// An [`Admission::Admitted`] goes to the handler, through [`Admitted::run`], and its outcome to
+    /// [`Admitted::settle`]. The future borrows nothing, and is `Send` if `body` and `timer` are.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]: what to answer instead. It has been logged.
+    pub fn admit<B, E, T>(
+        &self,
+        head: &RequestHead<'_>,
+        body: B,
+        timer: T,
+    ) -> impl Future<Output = Result<Admission, Rejection>> + use<B, E, T>
+    where
+        B: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn error::Error + Send + Sync>>,
+        T: Timer,
+    {
+        let receiver = self.clone();
+        let begun = self.begin(head);
+        async move {
+            let admission = match begun {
+                Ok(incoming) => receiver.take_in(incoming, body, timer).await,
+                Err(rejection) => Err(rejection),
+            };
+            admission.inspect_err(|rejection| receiver.log(rejection))
+        }
+    }
+
+    async fn take_in<B, E, T>(
+        &self,
+        incoming: Incoming,
+        body: B,
+        timer: T,
+    ) -> Result<Admission, Rejection>
+    where
+        B: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn error::Error + Send + Sync>>,
+        T: Timer,
+    {
+        let delivery = read(incoming, body, timer, self.inner.body_timeout)
+            .await?
+            .finish()?;
+        match &self.inner.idempotency {
+            Some(idempotency) => self.claim(idempotency, delivery).await,
+            None => Ok(Admission::Admitted(Admitted {
+                delivery,
+                held: None,
+            })),
+        }
+    }
+
+    /// Refuses what can be refused before a byte of the body is read.
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Incoming, Rejection> {
+        let limit = self.inner.body_limit;
+        let mut declared = None;
+        let mut encoded = false;
+        head.headers()
+            .visit_name("content-length", &mut |value| declared = Some(value));
+        if self.inner.verifier.signs_body() {
+            head.headers().visit_name("content-encoding", &mut |value| {
+                encoded |= !(value.is_empty() || value.eq_ignore_ascii_case(b"identity"));
+            });
+        }
+        let declared =
+            declared.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok());
+        if declared.is_some_and(|len| len > limit as u64) {
+            return Err(BodyTooLarge { limit }.into());
+        }
+        if encoded {
+            return Err(Rejection::ContentEncoding);
+        }
+        Ok(self.inner.verifier.begin(head, limit)?)
+    }
+
+    async fn claim(
+        &self,
+        idempotency: &Arc<Idempotency>,
+        mut delivery: Delivery,
+    ) -> Result<Admission, Rejection> {
+        let Some(request) = idempotency.request(&delivery)? else {
+            return Ok(Admission::Admitted(Admitted {
+                delivery,
+                held: None,
+            }));
+        };
+        let scheme = self.inner.verifier.scheme().name();
+        match idempotency.store.claim(&request).await? {
+            ClaimOutcome::Won { attempt } => {
+                delivery.claim = Some(Claim {
+                    key: request.key,
+                    attempt,
+                });
+                let held = Some(Held {
+                    idempotency: Arc::clone(idempotency),
+                    request,
+                });
+                Ok(Admission::Admitted(Admitted { delivery, held }))
+            }
+            ClaimOutcome::Busy { lease_left } => Err(Rejection::InFlight {
+                status: idempotency.in_flight_status,
+                retry_after: Duration::from_secs(lease_left.as_secs().clamp(1, 60)),
+            }),
+            ClaimOutcome::Completed {
+                status,
+                fingerprint,
+            } => {
+                let same_body = fingerprint == request.fingerprint;
+                tracing::info!(target: "webhook_verify", scheme, key = %request.key, same_body, "duplicate");
+                Ok(Admission::Answer(Answer::replayed(status)))
+            }
+        }
+    }
+
+    fn log(&self, rejection: &Rejection) {
+        let scheme = self.inner.verifier.scheme().name();
+        let source = error::Error::source(rejection).map(tracing::field::display);
+        match rejection {
+            Rejection::NotAuthentic(error) => {
+                tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {rejection}");
+            }
+            Rejection::Store(_) => {
+                tracing::error!(target: "webhook_verify", scheme, source, "refused: {rejection}");
+            }
+            _ => tracing::info!(target: "webhook_verify", scheme, source, "refused: {rejection}"),
+        }
+    }
+}
+
+/// Reads a body to its end. Only one that keeps us waiting pays for a timer.
+async fn read<B, E, T>(
+    mut incoming: Incoming,
+    body: B,
+    timer: T,
+    timeout: Duration,
+) -> Result<Incoming, Rejection>
+where
+    B: Stream<Item = Result<Bytes, E>>,
+    E: Into<Box<dyn error::Error + Send + Sync>>,
+    T: Timer,
+{
+    let mut body = pin!(body);
+    let mut deadline = pin!(None::<T::Sleep>);
+    loop {
+        let chunk = poll_fn(|cx| {
+            if let Poll::Ready(chunk) = body.as_mut().poll_next(cx) {
+                return Poll::Ready(Ok(chunk));
+            }
+            if deadline.is_none() {
+                deadline.set(Some(timer.sleep(timeout)));
+            }
+            match deadline.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
+                Some(Poll::Ready(())) => Poll::Ready(Err(Rejection::BodyTimeout)),
+                Some(Poll::Pending) | None => Poll::Pending,
+            }
+        });
+        match chunk.await? {
+            Some(Ok(chunk)) => incoming.update(chunk)?,
+            Some(Err(error)) => return Err(Rejection::BodyRead(Arc::from(error.into()))),
+            None => return Ok(incoming),
+        }
+    }
+}
+
+impl fmt::Debug for Receiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Receiver")
+            .field("verifier", &self.inner.verifier)
+            .field("body_limit", &self.inner.body_limit)
+            .field("body_timeout", &self.inner.body_timeout)
+            .field("idempotency", &self.inner.idempotency)
+            .finish()
+    }
+}

@@ -1,0 +1,206 @@
+use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::{VerifyError, idempotency::StoreError, incoming::BodyTooLarge};
+
+/// Why a request did not reach its handler, and what its client is told.
+///
+/// `Display` and `source` are for logs. The client gets [`status`](Self::status) and one fixed text for each status
+/// ([`public_message`](Self::public_message)), whatever the reason.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The request is not authentic.
+    NotAuthentic(VerifyError),
+    /// The body is, or is declared to be, over the limit.
+    BodyTooLarge(BodyTooLarge),
+    /// The body is compressed, so the bytes that were signed are not the content.
+    ContentEncoding,
+    /// The body could not be read to its end.
+    BodyRead(Arc<dyn error::Error + Send + Sync>),
+    /// The body took longer than it may.
+    BodyTimeout,
+    /// The delivery is being handled already.
+    InFlight {
+        /// The status that was chosen for this.
+        status: u16,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The claim store could not answer.
+    Store(StoreError),
+    /// The handler panicked.
+    HandlerPanicked,
+}
+
+impl Rejection {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NotAuthentic(_) => 401,
+            Self::BodyTooLarge(_) => 413,
+            Self::ContentEncoding => 415,
+            Self::BodyRead(_) => 400,
+            Self::BodyTimeout => 408,
+            Self::InFlight { status, .. } => *status,
+            Self::Store(_) => 503,
+            Self::HandlerPanicked => 500,
+        }
+    }
+
+    /// The text of the answer.
+    #[must_use]
+    pub fn public_message(&self) -> &'static str {
+        match self {
+            Self::NotAuthentic(_) => "invalid webhook signature",
+            Self::BodyTooLarge(_) => "body too large",
+            Self::ContentEncoding => "unsupported content encoding",
+            Self::BodyRead(_) => "could not read body",
+            Self::BodyTimeout => "body took too long",
+            Self::InFlight { .. } => "delivery is being processed",
+            Self::Store(_) => "temporarily unavailable",
+            Self::HandlerPanicked => "",
+        }
+    }
+
+    /// When the client should try again, if it should.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::InFlight { retry_after, .. } => Some(*retry_after),
+            Self::Store(_) => Some(Duration::from_secs(30)),
+            Self::NotAuthentic(_)
+            | Self::BodyTooLarge(_)
+            | Self::ContentEncoding
+            | Self::BodyRead(_)
+            | Self::BodyTimeout
+            | Self::HandlerPanicked => None,
+        }
+    }
+
+    /// The answer as a whole.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let mut answer = Answer::text(self.status(), self.public_message());
+        if let Self::NotAuthentic(_) = self {
+            // RFC 9110 §15.5.2 wants a challenge with every 401.
+            answer.headers.push(("www-authenticate", "Webhook".into()));
+        }
+        if let Some(after) = self.retry_after() {
+            answer
+                .headers
+                .push(("retry-after", after.as_secs().to_string().into()));
+        }
+        answer
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAuthentic(error) => error.fmt(f),
+            Self::BodyTooLarge(error) => error.fmt(f),
+            Self::ContentEncoding => f.write_str("body is sent in a content encoding"),
+            Self::BodyRead(_) => f.write_str("body could not be read"),
+            Self::BodyTimeout => f.write_str("body took too long"),
+            Self::InFlight { retry_after, .. } => {
+                write!(
+                    f,
+                    "delivery is being handled, its lease holds for {} s",
+                    retry_after.as_secs()
+                )
+            }
+            Self::Store(error) => error.fmt(f),
+            Self::HandlerPanicked => f.write_str("handler panicked"),
+        }
+    }
+}
+
+impl error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::BodyRead(source) => Some(&**source),
+            Self::Store(error) => error.source(),
+            Self::NotAuthentic(_)
+            | Self::BodyTooLarge(_)
+            | Self::ContentEncoding
+            | Self::BodyTimeout
+            | Self::InFlight { .. }
+            | Self::HandlerPanicked => None,
+        }
+    }
+}
+
+impl From<VerifyError> for Rejection {
+    fn from(error: VerifyError) -> Self {
+        Self::NotAuthentic(error)
+    }
+}
+
+impl From<BodyTooLarge> for Rejection {
+    fn from(error: BodyTooLarge) -> Self {
+        Self::BodyTooLarge(error)
+    }
+}
+
+impl From<StoreError> for Rejection {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A whole answer that no handler gives, free of any framework's types.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    status: u16,
+    headers: SmallVec<[(&'static str, Cow<'static, str>); 3]>,
+    body: &'static str,
+}
+
+impl Answer {
+    pub(crate) fn text(status: u16, body: &'static str) -> Self {
+        let mut headers = SmallVec::new();
+        if !body.is_empty() {
+            headers.push(("content-type", "text/plain; charset=utf-8".into()));
+        }
+        Self {
+            status,
+            headers,
+            body,
+        }
+    }
+
+    /// The answer to a duplicate of a completed delivery.
+    pub(crate) fn replayed(status: u16) -> Self {
+        // 205 and 206 promise something that an empty replay does not keep.
+        let status = match status {
+            200..=204 | 207..=299 => status,
+            _ => 204,
+        };
+        Self {
+            headers: smallvec![("idempotent-replayed", "true".into())],
+            ..Self::text(status, "")
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The headers; names are in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.headers
+            .iter()
+            .map(|(name, value)| (*name, value.as_ref()))
+    }
+
+    /// The body; empty, or text.
+    #[must_use]
+    pub fn body(&self) -> &'static str {
+        self.body
+    }
+}

@@ -1,0 +1,347 @@
+//! One request being verified: from its head, through its body, to the proof.
+
+mod candidates;
+mod timestamp;
+
+use std::{borrow::Cow, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::{
+    Delivery, RequestHead, VerifyError,
+    delivery::{Label, MAX_ID_LEN},
+    json,
+    key::Mac,
+    scheme::{Algorithm, Field, Part, Place, Scheme, TimestampPlace, TimestampSource},
+    verifier::Settings,
+};
+
+use self::candidates::Candidates;
+
+/// What [`begin`](Self::begin) found in the head, and the MACs that run over the body.
+pub(crate) struct Verification {
+    settings: Arc<Settings>,
+    /// One for each live secret, already fed with what is signed before the body.
+    macs: SmallVec<[Mac; 2]>,
+    candidates: Candidates,
+    /// What of the head is signed after the first part that needs the body, and how long each piece is.
+    tail: SmallVec<[u8; 32]>,
+    tail_lens: SmallVec<[usize; 2]>,
+    /// The form fields of the body are looked into.
+    is_form: bool,
+    id: Option<Label>,
+    event_type: Option<Label>,
+    /// The unsigned event header, to be held against the body.
+    event_header: Option<Label>,
+    timestamp: Option<Duration>,
+}
+
+impl Verification {
+    /// Judges everything that can be judged before a byte of the body is read.
+    pub(crate) fn begin(
+        settings: &Arc<Settings>,
+        head: &RequestHead<'_>,
+    ) -> Result<Self, VerifyError> {
+        let scheme = &*settings.scheme;
+        for (name, expected) in &*scheme.required_headers {
+            if single(head, name)? != Some(expected.as_bytes()) {
+                return Err(VerifyError::UnsupportedVersion);
+            }
+        }
+        let is_form = is_form(head);
+        let mut pair_timestamp = None;
+        let mut candidates = Candidates::default();
+        for source in &*scheme.signatures {
+            candidates.collect(scheme, source, head, &mut pair_timestamp)?;
+        }
+        let more_in_body = scheme.signatures.iter().any(|source| match source.place {
+            Place::Form(_) => is_form,
+            Place::Pointer(_) => true,
+            Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => false,
+        });
+        if !more_in_body {
+            candidates.check(scheme)?;
+        }
+
+        let timestamp_text = match &scheme.timestamp {
+            None
+            | Some(TimestampSource {
+                place: TimestampPlace::Pointer(_),
+                ..
+            }) => None,
+            Some(TimestampSource {
+                place: TimestampPlace::Header(name),
+                ..
+            }) => Some(single(head, name)?),
+            Some(TimestampSource {
+                place: TimestampPlace::Pair(_),
+                ..
+            }) => Some(pair_timestamp),
+        };
+        let timestamp = match (&scheme.timestamp, timestamp_text) {
+            (Some(source), Some(text)) => {
+                Some(settings.judge_timestamp(source, text.ok_or(VerifyError::MissingTimestamp)?)?)
+            }
+            _ => None,
+        };
+        let id = id(scheme, head)?;
+        let unsigned = |name| single(head, name).ok().flatten().and_then(Label::new);
+        let mut verification = Self {
+            settings: Arc::clone(settings),
+            macs: settings.macs(),
+            candidates,
+            tail: SmallVec::new(),
+            tail_lens: SmallVec::new(),
+            is_form,
+            id,
+            event_type: match &scheme.event_type {
+                Some(Field::Header(name)) => unsigned(name),
+                Some(Field::Pointer(_) | Field::FirstKey) | None => None,
+            },
+            event_header: match &scheme.event_header {
+                // One that is repeated contradicts itself.
+                Some(name) => single(head, name)?.and_then(Label::new),
+                None => None,
+            },
+            timestamp,
+        };
+        if scheme.algorithm == Algorithm::Token && !verification.candidates.tags.is_empty() {
+            verification.matching_secret(&verification.macs.clone())?;
+        }
+        verification.feed_head(head, timestamp_text.flatten())?;
+        Ok(verification)
+    }
+
+    /// Feeds the parts before the body to the MACs, and keeps those after it.
+    fn feed_head(
+        &mut self,
+        head: &RequestHead<'_>,
+        timestamp: Option<&[u8]>,
+    ) -> Result<(), VerifyError> {
+        let settings = Arc::clone(&self.settings);
+        let scheme = &*settings.scheme;
+        let mut body_reached = false;
+        for part in &*scheme.content {
+            if scheme.reads_from_body(part) {
+                body_reached = true;
+                continue;
+            }
+            let len = self.tail.len();
+            let mut feed = |piece: &[u8]| match body_reached {
+                true => self.tail.extend_from_slice(piece),
+                false => self.macs.iter_mut().for_each(|mac| mac.update(piece)),
+            };
+            match part {
+                Part::Literal(text) => feed(text.as_bytes()),
+                Part::Timestamp => feed(timestamp.unwrap_or_default()),
+                Part::Id => feed(self.id.as_ref().map_or("", Label::as_str).as_bytes()),
+                Part::Method => feed(head.method_text().as_bytes()),
+                Part::Path => feed(head.path_and_query().as_bytes()),
+                Part::Header(name) => feed(single(head, name)?.unwrap_or_default()),
+                Part::Url => {
+                    feed(
+                        settings
+                            .public_url
+                            .as_deref()
+                            .unwrap_or_default()
+                            .as_bytes(),
+                    );
+                    if let Some(query) = head.query() {
+                        feed(b"?");
+                        feed(query.as_bytes());
+                    }
+                }
+                Part::Body | Part::Pointer(_) => {}
+            }
+            if body_reached {
+                self.tail_lens.push(self.tail.len() - len);
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the body's bytes go into the MACs as they come, before any of them is looked into.
+    fn streams(&self) -> bool {
+        let scheme = &*self.settings.scheme;
+        matches!(
+            scheme
+                .content
+                .iter()
+                .find(|part| scheme.reads_from_body(part)),
+            Some(Part::Body)
+        )
+    }
+
+    /// Takes the next bytes of the body.
+    pub(crate) fn update(&mut self, chunk: &[u8]) {
+        if self.streams() {
+            self.macs.iter_mut().for_each(|mac| mac.update(chunk));
+        }
+    }
+
+    /// Judges the signatures. `body` must be what [`update`](Self::update) was given.
+    pub(crate) fn finish(mut self, body: Bytes) -> Result<Delivery, VerifyError> {
+        let settings = Arc::clone(&self.settings);
+        let scheme = &*settings.scheme;
+        let streamed = self.streams();
+        for source in scheme
+            .signatures
+            .iter()
+            .filter(|source| source.place.is_in_body())
+        {
+            match &source.place {
+                Place::Form(name) if self.is_form => {
+                    for (key, value) in form_urlencoded::parse(&body) {
+                        if key == *name {
+                            self.candidates.add_value(
+                                scheme,
+                                source,
+                                value.as_bytes(),
+                                &mut None,
+                            )?;
+                        }
+                    }
+                }
+                Place::Pointer(pointer) => {
+                    if let Some(text) = read(&body, pointer)? {
+                        self.candidates
+                            .add_value(scheme, source, text.as_bytes(), &mut None)?;
+                    }
+                }
+                Place::Form(_) | Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => {}
+            }
+        }
+        self.candidates.check(scheme)?;
+        let body_timestamp = match &scheme.timestamp {
+            Some(
+                source @ TimestampSource {
+                    place: TimestampPlace::Pointer(pointer),
+                    ..
+                },
+            ) => Some((
+                source,
+                read(&body, pointer)?.ok_or(VerifyError::MissingTimestamp)?,
+            )),
+            _ => None,
+        };
+
+        let mut macs = std::mem::take(&mut self.macs);
+        let (mut at, mut lens) = (0, self.tail_lens.iter());
+        let mut body_reached = false;
+        for part in &*scheme.content {
+            let from_body;
+            let piece: &[u8] = match part {
+                Part::Body if streamed && !body_reached => b"",
+                Part::Body => &body,
+                Part::Pointer(pointer) => {
+                    from_body = read(&body, pointer)?.unwrap_or_default();
+                    from_body.as_bytes()
+                }
+                Part::Timestamp if scheme.reads_from_body(part) => body_timestamp
+                    .as_ref()
+                    .map_or("", |(_, text)| text)
+                    .as_bytes(),
+                Part::Id if scheme.reads_from_body(part) => {
+                    let Some(Field::Pointer(pointer)) = &scheme.id else {
+                        return Err(VerifyError::MissingId);
+                    };
+                    from_body = read(&body, pointer)?.ok_or(VerifyError::MissingId)?;
+                    from_body.as_bytes()
+                }
+                _ if !body_reached => continue,
+                _ => {
+                    let len = lens.next().copied().unwrap_or_default();
+                    at += len;
+                    &self.tail[at - len..at]
+                }
+            };
+            body_reached = true;
+            macs.iter_mut().for_each(|mac| mac.update(piece));
+        }
+        let secret_index = self.matching_secret_of(macs)?;
+
+        // From here on the body is the sender's own.
+        if let Some((source, text)) = &body_timestamp {
+            self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
+        }
+        if let (Some(header), Some(Field::Pointer(pointer))) =
+            (&self.event_header, &scheme.event_type)
+        {
+            let in_body = read(&body, pointer)?;
+            if in_body.is_some_and(|event_type| event_type != header.as_str()) {
+                return Err(VerifyError::EventMismatch);
+            }
+        }
+        Ok(Delivery {
+            body,
+            scheme: Arc::clone(&settings.scheme),
+            id: self.id,
+            event_type: self.event_type,
+            timestamp: self.timestamp,
+            secret_index,
+            claim: None,
+        })
+    }
+
+    fn matching_secret(&self, macs: &[Mac]) -> Result<usize, VerifyError> {
+        self.matching_secret_of(macs.iter().cloned())
+    }
+
+    /// The first live secret for which a candidate holds. Every secret is tried with every candidate.
+    fn matching_secret_of(
+        &self,
+        macs: impl IntoIterator<Item = Mac>,
+    ) -> Result<usize, VerifyError> {
+        let mut found = None;
+        for (index, mac) in macs.into_iter().enumerate() {
+            if mac.finish().matches_any(&self.candidates.tags) {
+                found = found.or(Some(index));
+            }
+        }
+        found.ok_or(match self.settings.scheme.algorithm {
+            Algorithm::Token => VerifyError::TokenMismatch,
+            _ => VerifyError::SignatureMismatch,
+        })
+    }
+}
+
+/// The delivery's id out of a header: what is signed must be there, and must not blur where the signed parts meet.
+fn id(scheme: &Scheme, head: &RequestHead<'_>) -> Result<Option<Label>, VerifyError> {
+    let Some(Field::Header(name)) = &scheme.id else {
+        return Ok(None);
+    };
+    if !scheme.id_is_signed() {
+        return Ok(single(head, name).ok().flatten().and_then(Label::new));
+    }
+    let id = single(head, name)?.ok_or(VerifyError::MissingId)?;
+    let delimiter = scheme.content.windows(2).find_map(|pair| match pair {
+        [Part::Id, Part::Literal(text)] => text.as_bytes().first(),
+        _ => None,
+    });
+    if id.len() > MAX_ID_LEN || delimiter.is_some_and(|delimiter| id.contains(delimiter)) {
+        return Err(VerifyError::MalformedId);
+    }
+    Label::new(id).map(Some).ok_or(VerifyError::MalformedId)
+}
+
+fn single<'a>(head: &RequestHead<'a>, name: &str) -> Result<Option<&'a [u8]>, VerifyError> {
+    head.single(name).map_err(|_| VerifyError::AmbiguousHeader)
+}
+
+fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
+}
+
+fn is_form(head: &RequestHead<'_>) -> bool {
+    let Ok(Some(content_type)) = head.single("content-type") else {
+        return false;
+    };
+    let media_type = content_type
+        .split(|&byte| byte == b';')
+        .next()
+        .unwrap_or_default();
+    media_type
+        .trim_ascii()
+        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+}

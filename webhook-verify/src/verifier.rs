@@ -1,0 +1,282 @@
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bytes::Bytes;
+use smallvec::SmallVec;
+
+use crate::{
+    Clock, ConfigError, Delivery, Incoming, RequestHead, Scheme, Secret, SystemClock, Tolerance,
+    VerifyError, key::Mac, verification::Verification,
+};
+
+/// The most secrets that may be live at once.
+const MAX_SECRETS: usize = 8;
+
+/// Judges requests by one scheme and its live secrets. Cheap to clone; clones share their secrets.
+///
+/// ```
+/// use webhook_verify::{Verifier, VerifyError, scheme};
+///
+/// let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+/// let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+///
+/// let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
+/// assert_eq!(delivery.event_type().as_deref(), Some("mautic.lead_post_delete"));
+///
+/// let refused = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":53}]}"#);
+/// assert_eq!(refused.unwrap_err(), VerifyError::SignatureMismatch);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    settings: Arc<Settings>,
+}
+
+pub(crate) struct Settings {
+    pub(crate) scheme: Arc<Scheme>,
+    macs: RwLock<SmallVec<[Mac; 2]>>,
+    /// The outer `None`: the scheme's own. The inner: not judged.
+    pub(crate) tolerance: Option<Option<Tolerance>>,
+    pub(crate) clock: Box<dyn Clock>,
+    pub(crate) public_url: Option<String>,
+}
+
+impl Settings {
+    pub(crate) fn macs(&self) -> SmallVec<[Mac; 2]> {
+        self.macs
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+}
+
+impl Verifier {
+    /// A verifier with one secret and the scheme's own tolerance.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when the secret is empty or not in the form of the scheme's keys, or when the scheme signs the
+    /// URL: then use [`Verifier::builder`] and its [`public_url`](VerifierBuilder::public_url).
+    pub fn new(
+        scheme: Scheme,
+        secret: impl TryInto<Secret, Error: Into<ConfigError>>,
+    ) -> Result<Self, ConfigError> {
+        Self::builder(scheme).secret(secret).build()
+    }
+
+    /// A verifier with several secrets, another tolerance, a public URL or a clock of one's own.
+    pub fn builder(scheme: Scheme) -> VerifierBuilder {
+        VerifierBuilder {
+            scheme,
+            secrets: Vec::new(),
+            error: None,
+            tolerance: None,
+            clock: Box::new(SystemClock),
+            public_url: None,
+        }
+    }
+
+    /// Verifies a whole body.
+    ///
+    /// Apart from the body itself, `head` may be the headers alone (an array, a slice or a `Vec` of pairs, or an
+    /// `http::HeaderMap`) or a [`RequestHead`] with method and target, for schemes that look at those. Nothing is
+    /// allocated for a delivery that is authentic, as long as `body` is `Bytes`, static or a full `Vec`, and the scheme
+    /// does not read JSON, a form or the query.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`]: why the request is not authentic. Tell the client no more than that it is not.
+    pub fn verify<'a>(
+        &self,
+        head: impl Into<RequestHead<'a>>,
+        body: impl Into<Bytes>,
+    ) -> Result<Delivery, VerifyError> {
+        let mut verification = Verification::begin(&self.settings, &head.into())?;
+        let body = body.into();
+        verification.update(&body);
+        verification.finish(body)
+    }
+
+    /// Judges the head, and takes the body piece by piece: at most `limit` bytes of it.
+    ///
+    /// ```
+    /// # use webhook_verify::{Verifier, scheme};
+    /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+    /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+    /// let mut incoming = verifier.begin(&headers, 1 << 20)?;
+    /// for chunk in [r#"{"mautic.lead_post_"#, r#"delete":[{"id":52}]}"#] {
+    ///     incoming.update(chunk.into())?;
+    /// }
+    /// let delivery = incoming.finish()?;
+    /// assert_eq!(delivery.body().len(), 39);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] for all that can be refused before a byte of the body is read: no signature, one that cannot be
+    /// right, a stale timestamp.
+    pub fn begin<'a>(
+        &self,
+        head: impl Into<RequestHead<'a>>,
+        limit: usize,
+    ) -> Result<Incoming, VerifyError> {
+        Verification::begin(&self.settings, &head.into())
+            .map(|verification| Incoming::new(verification, limit))
+    }
+
+    /// Replaces the live secrets, in this verifier and its clones, from the next request on. Requests under way are
+    /// judged by those they began with. On an error nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as at construction: no secret, more than 8, an empty or malformed one.
+    pub fn replace_secrets(
+        &self,
+        secrets: impl IntoIterator<Item = Secret>,
+    ) -> Result<(), ConfigError> {
+        let macs = prepare(&self.settings.scheme, secrets)?;
+        *self
+            .settings
+            .macs
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = macs;
+        Ok(())
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.settings.scheme
+    }
+
+    /// The tolerance in force, `None` where no timestamp is judged.
+    #[must_use]
+    pub fn tolerance(&self) -> Option<Tolerance> {
+        self.settings
+            .tolerance
+            .unwrap_or_else(|| self.scheme().tolerance())
+    }
+
+    /// Whether the body's bytes are under the signature, in which case they must reach the verifier as sent.
+    pub(crate) fn signs_body(&self) -> bool {
+        self.scheme().signs_body()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("scheme", &self.scheme().name())
+            .finish_non_exhaustive()
+    }
+}
+
+fn prepare(
+    scheme: &Scheme,
+    secrets: impl IntoIterator<Item = Secret>,
+) -> Result<SmallVec<[Mac; 2]>, ConfigError> {
+    let macs = secrets
+        .into_iter()
+        .map(|secret| Mac::new(scheme.algorithm, scheme.key_form, &secret))
+        .collect::<Result<SmallVec<_>, _>>()?;
+    match macs.len() {
+        1..=MAX_SECRETS => Ok(macs),
+        given => Err(ConfigError::SecretCount {
+            given,
+            limit: MAX_SECRETS,
+        }),
+    }
+}
+
+/// Builds a [`Verifier`].
+#[must_use]
+pub struct VerifierBuilder {
+    scheme: Scheme,
+    secrets: Vec<Secret>,
+    error: Option<ConfigError>,
+    tolerance: Option<Option<Tolerance>>,
+    clock: Box<dyn Clock>,
+    public_url: Option<String>,
+}
+
+impl VerifierBuilder {
+    /// Adds a live secret. During a rotation, give the new one first and the old one after it; up to 8 may be live.
+    pub fn secret(mut self, secret: impl TryInto<Secret, Error: Into<ConfigError>>) -> Self {
+        match secret.try_into() {
+            Ok(secret) => self.secrets.push(secret),
+            Err(error) => self.error = self.error.or(Some(error.into())),
+        }
+        self
+    }
+
+    /// How far a timestamp may lie from the clock. Default: as the sender's documents have it. `None`: not judged, which
+    /// leaves a captured request good until the secret changes.
+    pub fn tolerance(mut self, tolerance: impl Into<Option<Tolerance>>) -> Self {
+        self.tolerance = Some(tolerance.into());
+        self
+    }
+
+    /// The clock that timestamps are held against. Default: the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// The URL that the sender was given, without a query, for schemes that sign it. The query is the request's own.
+    ///
+    /// It is never taken from `Host` or `X-Forwarded-*`: those are the client's to choose.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = Some(url.into());
+        self
+    }
+
+    /// Checks the settings as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names what is wrong.
+    pub fn build(self) -> Result<Verifier, ConfigError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let macs = prepare(&self.scheme, self.secrets)?;
+        match &self.public_url {
+            None if self.scheme.needs_public_url() => {
+                return Err(ConfigError::option(
+                    "public_url",
+                    "the scheme signs the URL, and none is given",
+                ));
+            }
+            Some(url)
+                if !(url.starts_with("https://") || url.starts_with("http://"))
+                    || url.contains(['?', '#', ' ']) =>
+            {
+                return Err(ConfigError::option(
+                    "public_url",
+                    "not an http or https URL without a query",
+                ));
+            }
+            _ => {}
+        }
+        Ok(Verifier {
+            settings: Arc::new(Settings {
+                scheme: Arc::new(self.scheme),
+                macs: RwLock::new(macs),
+                tolerance: self.tolerance,
+                clock: self.clock,
+                public_url: self.public_url,
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for VerifierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifierBuilder")
+            .field("scheme", &self.scheme.name())
+            .finish_non_exhaustive()
+    }
+}
