@@ -1,0 +1,14 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod extract;
+mod head;
+mod middleware;
+mod rejection;
+
+pub use webhook_verify;
+
+pub use self::{
+    extract::{ExtractRejection, Verified, VerifiedJson},
+    middleware::{WebhookMiddleware, WebhookService},
+};

@@ -1,0 +1,15 @@
+#![doc = include_str!("../README.md")]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod extract;
+mod layer;
+mod rejection;
+mod service;
+
+pub use webhook_verify;
+
+pub use self::{
+    extract::{ExtractRejection, Verified, VerifiedJson},
+    layer::{Drain, WebhookLayer},
+    service::WebhookService,
+};

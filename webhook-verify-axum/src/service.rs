@@ -1,0 +1,131 @@
+use std::{
+    fmt, mem,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use axum_core::{
+    BoxError,
+    body::Body,
+    response::{IntoResponse, Response},
+};
+use bytes::Bytes;
+use http::Request;
+use tokio::time::sleep;
+use tower_service::Service;
+use tracing::Instrument as _;
+use webhook_verify::{Admission, Admitted, Rejection, RequestHead};
+
+use crate::{layer::Shared, rejection::respond};
+
+/// The service that [`WebhookLayer`](crate::WebhookLayer) makes.
+#[derive(Clone)]
+pub struct WebhookService<S> {
+    inner: S,
+    shared: Arc<Shared>,
+}
+
+impl<S> WebhookService<S> {
+    pub(crate) fn new(inner: S, shared: Arc<Shared>) -> Self {
+        Self { inner, shared }
+    }
+}
+
+impl<S, B> Service<Request<B>> for WebhookService<S>
+where
+    S: Service<Request<Body>, Response: IntoResponse, Error: Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response;
+    /// The inner service's own: refusals are responses.
+    type Error = S::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let (mut parts, body) = request.into_parts();
+        let body = Body::new(body).into_data_stream();
+        let admission = self
+            .shared
+            .receiver
+            .admit(&RequestHead::from(&parts), body, sleep);
+        let shared = Arc::clone(&self.shared);
+        // The service that was polled ready is the one to call; its clone need not be.
+        let clone = self.inner.clone();
+        let inner = mem::replace(&mut self.inner, clone);
+        Box::pin(async move {
+            let admitted = match admission.await {
+                Ok(Admission::Admitted(admitted)) => admitted,
+                Ok(Admission::Answer(answer)) => return Ok(respond(&answer)),
+                Err(rejection) => return Ok(shared.refuse(rejection)),
+            };
+            let delivery = admitted.delivery().clone();
+            let body = Body::from(delivery.body().clone());
+            parts.extensions.insert(delivery);
+            let request = Request::from_parts(parts, body);
+            if admitted.delivery().claim().is_none() {
+                return shared.handle(admitted, inner, request).await;
+            }
+            // A client that goes away drops this future; what has begun goes on in a task of its own.
+            let tasks = shared.tasks.clone();
+            let handling = async move { shared.handle(admitted, inner, request).await };
+            match tasks.spawn(handling.in_current_span()).await {
+                Ok(response) => response,
+                Err(_) => Ok(respond(&Rejection::HandlerPanicked.answer())),
+            }
+        })
+    }
+}
+
+impl Shared {
+    async fn handle<S>(
+        &self,
+        admitted: Admitted,
+        mut inner: S,
+        request: Request<Body>,
+    ) -> Result<Response, S::Error>
+    where
+        S: Service<Request<Body>, Response: IntoResponse>,
+    {
+        let response = match admitted
+            .run(async { inner.call(request).await }, sleep)
+            .await
+        {
+            Ok(response) => response.map(IntoResponse::into_response),
+            Err(rejection) => Ok(self.refuse(rejection)),
+        };
+        admitted
+            .settle(
+                response
+                    .as_ref()
+                    .ok()
+                    .map(|response| response.status().as_u16()),
+            )
+            .await;
+        response
+    }
+
+    fn refuse(&self, rejection: Rejection) -> Response {
+        let mut response = respond(&rejection.answer());
+        if let Some(render) = &self.render {
+            response = render(&rejection, response);
+        }
+        response.extensions_mut().insert(rejection);
+        response
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for WebhookService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WebhookService")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
