@@ -1,0 +1,298 @@
+//! The same application on either framework, behind a socket or in process.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+        mpsc,
+    },
+    thread,
+};
+
+use actix_web::{
+    App as ActixApp, HttpResponse, HttpServer,
+    dev::{HttpServiceFactory, ServerHandle},
+    web,
+};
+use axum::{Router, body::Body, response::IntoResponse as _, routing};
+use http::StatusCode;
+use tokio::task::JoinHandle;
+use tower::ServiceExt as _;
+use webhook_verify::{Delivery, Receiver};
+use webhook_verify_actix::WebhookMiddleware;
+use webhook_verify_axum::WebhookLayer;
+
+use crate::{Response, client::exchange, raw_request};
+
+/// A web framework.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framework {
+    /// axum 0.8.
+    Axum,
+    /// actix-web 4.
+    Actix,
+}
+
+/// How a request gets to an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Through a socket, by a real server.
+    Socket,
+    /// By a call.
+    InProcess,
+}
+
+/// What the application does with a delivery: the status it answers. It may panic.
+pub type Handler = Arc<dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = u16> + Send>> + Send + Sync>;
+
+/// A handler that answers at once.
+pub fn answer(status: u16) -> Handler {
+    Arc::new(move |_| Box::pin(async move { status }))
+}
+
+/// A receiver with a handler behind it, that counts how often the handler was begun.
+#[derive(Clone)]
+pub struct App {
+    receiver: Receiver,
+    handler: Handler,
+    runs: Arc<AtomicUsize>,
+}
+
+impl App {
+    /// An application.
+    pub fn new(receiver: Receiver, handler: Handler) -> Self {
+        Self {
+            receiver,
+            handler,
+            runs: Arc::default(),
+        }
+    }
+
+    /// How often the handler was begun.
+    pub fn runs(&self) -> usize {
+        self.runs.load(Ordering::SeqCst)
+    }
+
+    async fn handle(self, delivery: Delivery) -> u16 {
+        self.runs.fetch_add(1, Ordering::SeqCst);
+        (self.handler)(delivery).await
+    }
+
+    /// A router that takes GET and POST on any path, and the layer's drain.
+    pub fn axum(&self) -> (Router, webhook_verify_axum::Drain) {
+        let layer = WebhookLayer::new(self.receiver.clone());
+        let drain = layer.drain();
+        let app = self.clone();
+        let handler =
+            move |webhook_verify_axum::Verified(delivery): webhook_verify_axum::Verified| async move {
+                StatusCode::from_u16(app.handle(delivery).await)
+                    .unwrap()
+                    .into_response()
+            };
+        let methods = routing::get(handler.clone())
+            .post(handler)
+            .route_layer(layer);
+        (
+            Router::new()
+                .route("/", methods.clone())
+                .route("/{*path}", methods),
+            drain,
+        )
+    }
+
+    /// The same routes as an actix resource.
+    pub fn actix(&self) -> impl HttpServiceFactory + use<> {
+        let app = self.clone();
+        let handler =
+            move |webhook_verify_actix::Verified(delivery): webhook_verify_actix::Verified| {
+                let app = app.clone();
+                async move {
+                    let status =
+                        actix_web::http::StatusCode::from_u16(app.handle(delivery).await).unwrap();
+                    HttpResponse::new(status)
+                }
+            };
+        web::resource("/{path:.*}")
+            .wrap(WebhookMiddleware::new(self.receiver.clone()))
+            .route(web::get().to(handler.clone()))
+            .route(web::post().to(handler))
+    }
+
+    /// Serves on a free port.
+    pub async fn serve(&self, framework: Framework) -> Server {
+        match framework {
+            Framework::Axum => {
+                let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+                let addr = listener.local_addr().unwrap();
+                let (router, drain) = self.axum();
+                let task =
+                    tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+                Server {
+                    addr,
+                    stop: Stop::Axum(task),
+                    drain: Some(drain),
+                }
+            }
+            Framework::Actix => {
+                let (sender, receiver) = mpsc::channel();
+                let app = self.clone();
+                thread::spawn(move || {
+                    actix_web::rt::System::new().block_on(async move {
+                        let server = HttpServer::new(move || ActixApp::new().service(app.actix()))
+                            .workers(2)
+                            .disable_signals()
+                            .bind("127.0.0.1:0")
+                            .unwrap();
+                        let addr = server.addrs()[0];
+                        let server = server.run();
+                        sender.send((addr, server.handle())).unwrap();
+                        server.await.unwrap();
+                    });
+                });
+                let (addr, handle) = receiver.recv().unwrap();
+                Server {
+                    addr,
+                    stop: Stop::Actix(handle),
+                    drain: None,
+                }
+            }
+        }
+    }
+
+    /// Sends one request, with a server started for it if need be.
+    pub async fn send(
+        &self,
+        framework: Framework,
+        transport: Transport,
+        method: &str,
+        target: &str,
+        headers: &[(String, String)],
+        body: &[u8],
+    ) -> Response {
+        match (transport, framework) {
+            (Transport::Socket, _) => {
+                let server = self.serve(framework).await;
+                exchange(server.addr, &raw_request(method, target, headers, body)).await
+            }
+            (Transport::InProcess, Framework::Axum) => {
+                let mut request = http::Request::builder().method(method).uri(target);
+                for (name, value) in headers {
+                    request = request.header(name, value);
+                }
+                let request = request.body(Body::from(body.to_vec())).unwrap();
+                let response = self.axum().0.oneshot(request).await.unwrap();
+                let (parts, body) = response.into_parts();
+                Response {
+                    status: parts.status.as_u16(),
+                    headers: pairs(
+                        parts
+                            .headers
+                            .iter()
+                            .map(|(name, value)| (name.as_str(), value.as_bytes())),
+                    ),
+                    body: axum::body::to_bytes(body, usize::MAX)
+                        .await
+                        .unwrap()
+                        .to_vec(),
+                }
+            }
+            (Transport::InProcess, Framework::Actix) => {
+                let (app, method, target) = (self.clone(), method.to_owned(), target.to_owned());
+                let (headers, body) = (headers.to_vec(), body.to_vec());
+                // actix's services stay on their thread.
+                let call = move || {
+                    actix_web::rt::System::new().block_on(async move {
+                        let service =
+                            actix_web::test::init_service(ActixApp::new().service(app.actix()))
+                                .await;
+                        let method =
+                            actix_web::http::Method::from_bytes(method.as_bytes()).unwrap();
+                        let mut request =
+                            actix_web::test::TestRequest::with_uri(&target).method(method);
+                        for (name, value) in &headers {
+                            request = request.append_header((name.as_str(), value.as_str()));
+                        }
+                        let request = request.set_payload(body).to_request();
+                        let response =
+                            match actix_web::test::try_call_service(&service, request).await {
+                                Ok(response) => response.map_into_boxed_body().into_parts().1,
+                                Err(error) => error.error_response(),
+                            };
+                        let status = response.status().as_u16();
+                        let headers = pairs(
+                            response
+                                .headers()
+                                .iter()
+                                .map(|(name, value)| (name.as_str(), value.as_bytes())),
+                        );
+                        let body = actix_web::body::to_bytes(response.into_body())
+                            .await
+                            .unwrap_or_default();
+                        Response {
+                            status,
+                            headers,
+                            body: body.to_vec(),
+                        }
+                    })
+                };
+                tokio::task::spawn_blocking(call).await.unwrap()
+            }
+        }
+    }
+}
+
+fn pairs<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, String)> {
+    headers
+        .map(|(name, value)| (name.to_owned(), String::from_utf8_lossy(value).into_owned()))
+        .collect()
+}
+
+/// A running server. It stops when dropped.
+pub struct Server {
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// What waits for axum's handlers.
+    pub drain: Option<webhook_verify_axum::Drain>,
+    stop: Stop,
+}
+
+enum Stop {
+    Axum(JoinHandle<()>),
+    Actix(ServerHandle),
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("addr", &self.addr)
+            .finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for App {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("App")
+            .field("runs", &self.runs())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        match &self.stop {
+            Stop::Axum(task) => task.abort(),
+            Stop::Actix(handle) => drop(handle.stop(false)),
+        }
+    }
+}
+
+/// Runs a test on each framework, and says which one failed.
+pub async fn each_framework<F: Future<Output = ()>>(test: impl Fn(Framework) -> F) {
+    for framework in [Framework::Axum, Framework::Actix] {
+        eprintln!("on {framework:?}");
+        test(framework).await;
+    }
+}

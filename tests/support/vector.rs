@@ -1,0 +1,83 @@
+//! The recorded requests.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde::Deserialize;
+use webhook_verify::{ConfigError, RequestHead, Scheme, Verifier};
+
+/// One recorded request, and what is to become of it.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Vector {
+    /// The preset's name.
+    pub scheme: String,
+    /// The row's name.
+    pub name: String,
+    /// The request's method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Names and values, in order.
+    pub headers: Vec<(String, String)>,
+    body_base64: String,
+    /// The receiver's secret.
+    pub secret: String,
+    /// More live secrets.
+    #[serde(default)]
+    pub extra_secrets: Vec<String>,
+    /// The receiver's clock, in Unix seconds.
+    pub now: u64,
+    /// `valid`, or the reason of the refusal.
+    pub expect: String,
+    /// The header of the shared-header scheme.
+    pub header: Option<String>,
+    /// The receiver's body limit.
+    pub max_body: Option<usize>,
+}
+
+impl Vector {
+    /// All rows, of the four systems and of the other presets.
+    #[must_use]
+    pub fn all() -> Vec<Self> {
+        let seeds: Vec<Self> =
+            serde_json::from_str(include_str!("../vectors/seed-systems.json")).unwrap();
+        let presets: Vec<Self> =
+            serde_json::from_str(include_str!("../vectors/presets.json")).unwrap();
+        assert_eq!((seeds.len(), presets.len()), (82, 444));
+        seeds.into_iter().chain(presets).collect()
+    }
+
+    /// The body's bytes.
+    #[must_use]
+    pub fn body(&self) -> Vec<u8> {
+        STANDARD.decode(&self.body_base64).unwrap()
+    }
+
+    /// The head, for the plain verify function.
+    #[must_use]
+    pub fn head(&self) -> RequestHead<'_> {
+        RequestHead::from(&self.headers)
+            .method(&self.method)
+            .target(&self.target)
+    }
+
+    /// The receiver's verifier.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where the row's secret is not one.
+    pub fn verifier(&self) -> Result<Verifier, ConfigError> {
+        let scheme = match &self.header {
+            Some(header) => Scheme::shared_header(header)?,
+            None => Scheme::preset(&self.scheme).unwrap(),
+        };
+        let now = Duration::from_secs(self.now);
+        let builder = Verifier::builder(scheme)
+            .secret(&self.secret)
+            .clock(move || now);
+        self.extra_secrets
+            .iter()
+            .fold(builder, |builder, secret| builder.secret(secret))
+            .build()
+    }
+}
