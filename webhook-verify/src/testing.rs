@@ -31,6 +31,7 @@ pub struct Signer {
     scheme: Scheme,
     secret: Secret,
     id: String,
+    event_type: Option<String>,
     time: Option<Duration>,
     method: String,
     target: String,
@@ -67,6 +68,7 @@ impl Signer {
             scheme,
             secret,
             id: "evt_1".into(),
+            event_type: None,
             time: None,
             method: "POST".into(),
             target: "/".into(),
@@ -77,6 +79,12 @@ impl Signer {
     /// The delivery's id, where it is in a header. Default: `evt_1`.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
+        self
+    }
+
+    /// The event type, where the scheme has it in a header. Default: no such header.
+    pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
+        self.event_type = Some(event_type.into());
         self
     }
 
@@ -118,6 +126,11 @@ impl Signer {
         }
         if let Some(Field::Header(name)) = &scheme.id {
             headers.push((name.to_string(), self.id.clone()));
+        }
+        if let (Some(Field::Header(name)), Some(event_type)) =
+            (&scheme.event_type, &self.event_type)
+        {
+            headers.push((name.to_string(), event_type.clone()));
         }
         let timestamp = self.timestamp(&body)?;
         if let Some(TimestampPlace::Header(name)) =

@@ -134,6 +134,12 @@ impl Scheme {
         self.algorithm
     }
 
+    /// How the secret's text becomes key bytes.
+    #[must_use]
+    pub fn key_form(&self) -> KeyForm {
+        self.key_form
+    }
+
     /// Whether the delivery's id is under the signature. One that is not is a label for logs and nothing else.
     #[must_use]
     pub fn id_is_signed(&self) -> bool {
