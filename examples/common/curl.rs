@@ -1,0 +1,48 @@
+use std::{net::SocketAddr, time::Duration};
+
+use webhook_verify::{ConfigError, testing::Signer};
+
+use crate::Setup;
+
+/// A `curl` line that sends one valid delivery to `addr`.
+pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigError> {
+    let scheme = setup.receiver.verifier().scheme();
+    let mut signer = Signer::new(scheme.clone(), &setup.secrets[0])?
+        .id("evt_example_1")
+        .event_type("example");
+    if let Some(now) = setup.flags.now {
+        signer = signer.at(Duration::from_secs(now));
+    }
+    if let Some(url) = &setup.flags.public_url {
+        signer = signer.public_url(url);
+    }
+    let signed = signer.sign(body(scheme.name()))?;
+    let mut line = format!(
+        "curl -i {}",
+        quote(&format!("http://{addr}{}", signed.target))
+    );
+    for (name, value) in &signed.headers {
+        line += &format!(" -H {}", quote(&format!("{name}: {value}")));
+    }
+    line += " -H 'content-type: application/json' --data-binary ";
+    Ok(line + &quote(body(scheme.name())))
+}
+
+/// A body such as the sender's.
+fn body(scheme: &str) -> &'static str {
+    match scheme {
+        "mautic" => {
+            r#"{"mautic.lead_post_delete":[{"id":52,"contact":{"id":null},"timestamp":"2026-11-22T00:00:00+00:00"}]}"#
+        }
+        "slack" => {
+            r#"{"type":"event_callback","event_id":"Ev0EXAMPLE1","event":{"type":"app_mention"}}"#
+        }
+        "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":123}}}"#,
+        _ => r#"{"id":"evt_example_1","type":"example.created","data":{"id":1}}"#,
+    }
+}
+
+/// Quotes for a POSIX shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

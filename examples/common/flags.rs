@@ -1,0 +1,158 @@
+use std::{net::SocketAddr, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Parser;
+use webhook_verify::{ConfigError, Idempotency, KeyForm, MemoryStore, Receiver, Scheme, Verifier};
+
+use crate::Behaviour;
+
+/// Receives webhooks: verifies each, runs it once, and prints one JSON line for it.
+#[derive(Clone, Debug, Parser)]
+#[non_exhaustive]
+pub struct Flags {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:3000")]
+    pub listen: SocketAddr,
+    /// The sender's scheme: a preset's name, or shared-header
+    #[arg(long, value_name = "NAME", default_value = "mautic")]
+    pub scheme: String,
+    /// A secret that is live, the newest first; without one, a random secret is made and printed
+    #[arg(long, value_name = "TEXT")]
+    pub secret: Vec<String>,
+    /// The URL that the sender was given, for schemes that sign it
+    #[arg(long, value_name = "URL")]
+    pub public_url: Option<String>,
+    /// The longest body that is taken
+    #[arg(long, value_name = "BYTES")]
+    pub max_body: Option<usize>,
+    /// The header that holds the secret, for the shared-header scheme
+    #[arg(long, value_name = "NAME")]
+    pub header: Option<String>,
+    /// Stop the clock at this time, to replay recorded requests
+    #[arg(long, value_name = "UNIX")]
+    pub now: Option<u64>,
+    /// How long the handler takes
+    #[arg(long, value_name = "MS", default_value_t = 0)]
+    pub delay: u64,
+    /// What the handler answers
+    #[arg(long, value_name = "CODE", default_value_t = 204, value_parser = clap::value_parser!(u16).range(200..600))]
+    pub status: u16,
+}
+
+/// What the flags come to.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Setup {
+    /// The flags.
+    pub flags: Flags,
+    /// Takes requests in.
+    pub receiver: Receiver,
+    /// The secrets that are live.
+    pub secrets: Vec<String>,
+    /// The one that was made because none was given.
+    pub random_secret: Option<String>,
+    /// What the handler does.
+    pub behaviour: Behaviour,
+}
+
+impl Flags {
+    /// Reads the command line; on a mistake, says which and ends the process.
+    #[must_use]
+    pub fn read() -> Setup {
+        Self::parse().set_up().unwrap_or_else(|error| {
+            eprintln!("error: {error}");
+            std::process::exit(2);
+        })
+    }
+
+    /// The flags of a test, such as `["--scheme", "stripe"]`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as [`set_up`](Self::set_up) has it.
+    pub fn of(args: &[&str]) -> Result<Setup, ConfigError> {
+        let args = std::iter::once("test").chain(args.iter().copied());
+        Self::try_parse_from(args)
+            .map_err(|error| ConfigError::Option {
+                option: "command line",
+                reason: error.to_string(),
+            })?
+            .set_up()
+    }
+
+    /// Makes the receiver.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names what is wrong.
+    pub fn set_up(self) -> Result<Setup, ConfigError> {
+        let option = |option, reason: &str| ConfigError::Option {
+            option,
+            reason: reason.into(),
+        };
+        let scheme = match (self.scheme.as_str(), &self.header) {
+            ("shared-header", Some(header)) => Scheme::shared_header(header)?,
+            ("shared-header", None) => {
+                return Err(option("--scheme", "shared-header needs --header"));
+            }
+            (_, Some(_)) => {
+                return Err(option(
+                    "--header",
+                    "only the shared-header scheme takes one",
+                ));
+            }
+            (name, None) => Scheme::preset(name).ok_or_else(|| {
+                let names: Vec<_> = Scheme::preset_names().collect();
+                option(
+                    "--scheme",
+                    &format!("{name} is none of {}, shared-header", names.join(", ")),
+                )
+            })?,
+        };
+        let random_secret = match self.secret.is_empty() {
+            true => Some(random_secret(&scheme)?),
+            false => None,
+        };
+        let secrets: Vec<_> = self.secret.iter().chain(&random_secret).cloned().collect();
+
+        let mut verifier = Verifier::builder(scheme);
+        for secret in &secrets {
+            verifier = verifier.secret(secret);
+        }
+        if let Some(now) = self.now {
+            verifier = verifier.clock(move || Duration::from_secs(now));
+        }
+        if let Some(url) = &self.public_url {
+            verifier = verifier.public_url(url);
+        }
+        let mut receiver = Receiver::builder(verifier.build()?)
+            .idempotency(Idempotency::new(MemoryStore::new(), &self.scheme));
+        if let Some(limit) = self.max_body {
+            receiver = receiver.body_limit(limit);
+        }
+        Ok(Setup {
+            receiver: receiver.build()?,
+            secrets,
+            random_secret,
+            behaviour: Behaviour {
+                delay: Duration::from_millis(self.delay),
+                status: self.status,
+            },
+            flags: self,
+        })
+    }
+}
+
+/// 32 random bytes, as the scheme's keys are written.
+fn random_secret(scheme: &Scheme) -> Result<String, ConfigError> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| ConfigError::Option {
+        option: "--secret",
+        reason: error.to_string(),
+    })?;
+    Ok(match scheme.key_form() {
+        KeyForm::Whsec => format!("whsec_{}", STANDARD.encode(bytes)),
+        KeyForm::Base64 => STANDARD.encode(bytes),
+        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    })
+}
