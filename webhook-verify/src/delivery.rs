@@ -27,6 +27,7 @@ pub struct Delivery {
     pub(crate) timestamp: Option<Duration>,
     pub(crate) secret_index: usize,
     pub(crate) claim: Option<Claim>,
+    pub(crate) namespace: Option<Arc<str>>,
 }
 
 /// Text out of a header. Most fits without an allocation.
@@ -55,6 +56,7 @@ impl Delivery {
     /// The sender's id of this delivery (or of its event), if the scheme knows where it is.
     ///
     /// Whether it is signed is the scheme's affair ([`Scheme::id_is_signed`]); an unsigned one is a label for logs.
+    /// Where it is in the body, the body is read for it at each call.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'_, str>> {
         self.field(self.scheme.id.as_ref(), self.id.as_ref())
@@ -104,6 +106,12 @@ impl Delivery {
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()
+    }
+
+    /// The namespace of the tenant that the delivery is for, where the receiver has tenants.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.namespace.as_deref()
     }
 
     pub(crate) fn body_digest(&self) -> [u8; 32] {

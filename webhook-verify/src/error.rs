@@ -104,6 +104,8 @@ pub enum VerifyError {
     MalformedBody,
     /// An unsigned event header contradicts the event type in the signed body.
     EventMismatch,
+    /// The tenant that the request is for does not exist.
+    UnknownTenant,
 }
 
 impl VerifyError {
@@ -127,6 +129,7 @@ impl VerifyError {
             Self::MalformedId => "malformed_id",
             Self::MalformedBody => "malformed_body",
             Self::EventMismatch => "event_mismatch",
+            Self::UnknownTenant => "unknown_tenant",
         }
     }
 }
@@ -150,6 +153,7 @@ impl fmt::Display for VerifyError {
             Self::MalformedId => f.write_str("delivery id is too long, not text, or holds the delimiter"),
             Self::MalformedBody => f.write_str("body cannot be read as the scheme has it"),
             Self::EventMismatch => f.write_str("event header contradicts the signed body"),
+            Self::UnknownTenant => f.write_str("tenant does not exist"),
         }
     }
 }

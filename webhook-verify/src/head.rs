@@ -98,6 +98,20 @@ impl<'a> RequestHead<'a> {
         Self { target, ..self }
     }
 
+    /// The path of the target, without its query.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        let target = self.path_and_query();
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// The value of a header, whatever its case. `None` where it is absent, empty, repeated or not text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        let value = self.single(&name.to_ascii_lowercase()).ok().flatten()?;
+        std::str::from_utf8(value).ok()
+    }
+
     pub(crate) fn method_text(&self) -> &'a str {
         self.method
     }

@@ -17,6 +17,7 @@ mod receiver;
 mod rejection;
 pub mod scheme;
 mod secret;
+mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod verification;
@@ -35,5 +36,6 @@ pub use self::{
     rejection::{Answer, Rejection},
     scheme::{Algorithm, KeyForm, Scheme},
     secret::Secret,
+    tenant::Tenant,
     verifier::{Verifier, VerifierBuilder},
 };

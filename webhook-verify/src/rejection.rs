@@ -28,6 +28,8 @@ pub enum Rejection {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The tenant's secrets could not be looked up, or are not ones.
+    Secrets(Arc<dyn error::Error + Send + Sync>),
     /// The claim store could not answer.
     Store(StoreError),
     /// The handler panicked.
@@ -45,7 +47,7 @@ impl Rejection {
             Self::BodyRead(_) => 400,
             Self::BodyTimeout => 408,
             Self::InFlight { status, .. } => *status,
-            Self::Store(_) => 503,
+            Self::Secrets(_) | Self::Store(_) => 503,
             Self::HandlerPanicked => 500,
         }
     }
@@ -60,7 +62,7 @@ impl Rejection {
             Self::BodyRead(_) => "could not read body",
             Self::BodyTimeout => "body took too long",
             Self::InFlight { .. } => "delivery is being processed",
-            Self::Store(_) => "temporarily unavailable",
+            Self::Secrets(_) | Self::Store(_) => "temporarily unavailable",
             Self::HandlerPanicked => "",
         }
     }
@@ -70,7 +72,7 @@ impl Rejection {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::InFlight { retry_after, .. } => Some(*retry_after),
-            Self::Store(_) => Some(Duration::from_secs(30)),
+            Self::Secrets(_) | Self::Store(_) => Some(Duration::from_secs(30)),
             Self::NotAuthentic(_)
             | Self::BodyTooLarge(_)
             | Self::ContentEncoding
@@ -112,6 +114,7 @@ impl fmt::Display for Rejection {
                     retry_after.as_secs()
                 )
             }
+            Self::Secrets(_) => f.write_str("secrets of the tenant are not available"),
             Self::Store(error) => error.fmt(f),
             Self::HandlerPanicked => f.write_str("handler panicked"),
         }
@@ -121,7 +124,7 @@ impl fmt::Display for Rejection {
 impl error::Error for Rejection {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
-            Self::BodyRead(source) => Some(&**source),
+            Self::BodyRead(source) | Self::Secrets(source) => Some(&**source),
             Self::Store(error) => error.source(),
             Self::NotAuthentic(_)
             | Self::BodyTooLarge(_)

@@ -93,7 +93,9 @@ impl Verifier {
         head: impl Into<RequestHead<'a>>,
         body: impl Into<Bytes>,
     ) -> Result<Delivery, VerifyError> {
-        let mut verification = Verification::begin(&self.settings, &head.into())?;
+        let mut verification = self
+            .begin_unkeyed(&head.into())?
+            .key(self.settings.macs())?;
         let body = body.into();
         verification.update(&body);
         verification.finish(body)
@@ -123,8 +125,31 @@ impl Verifier {
         head: impl Into<RequestHead<'a>>,
         limit: usize,
     ) -> Result<Incoming, VerifyError> {
-        Verification::begin(&self.settings, &head.into())
-            .map(|verification| Incoming::new(verification, limit))
+        let verification = self
+            .begin_unkeyed(&head.into())?
+            .key(self.settings.macs())?;
+        Ok(Incoming::new(verification, limit))
+    }
+
+    /// Judges the head but for its signature: whose secrets are to judge that is not known yet.
+    pub(crate) fn begin_unkeyed(
+        &self,
+        head: &RequestHead<'_>,
+    ) -> Result<Verification, VerifyError> {
+        Verification::begin(&self.settings, head)
+    }
+
+    /// The fixed secrets, ready for a request.
+    pub(crate) fn macs(&self) -> SmallVec<[Mac; 2]> {
+        self.settings.macs()
+    }
+
+    /// Makes a tenant's secrets ready for a request.
+    pub(crate) fn prepare(
+        &self,
+        secrets: impl IntoIterator<Item = Secret>,
+    ) -> Result<SmallVec<[Mac; 2]>, ConfigError> {
+        prepare(self.scheme(), secrets)
     }
 
     /// Replaces the live secrets, in this verifier and its clones, from the next request on. Requests under way are
@@ -137,7 +162,7 @@ impl Verifier {
         &self,
         secrets: impl IntoIterator<Item = Secret>,
     ) -> Result<(), ConfigError> {
-        let macs = prepare(&self.settings.scheme, secrets)?;
+        let macs = self.prepare(secrets)?;
         *self
             .settings
             .macs
@@ -238,11 +263,28 @@ impl VerifierBuilder {
     /// # Errors
     ///
     /// [`ConfigError`] that names what is wrong.
-    pub fn build(self) -> Result<Verifier, ConfigError> {
+    pub fn build(mut self) -> Result<Verifier, ConfigError> {
+        let secrets = std::mem::take(&mut self.secrets);
+        let macs = prepare(&self.scheme, secrets);
+        self.build_with(macs)
+    }
+
+    /// A verifier without secrets of its own, which refuses everything unless it is given a tenant's.
+    pub(crate) fn build_keyless(self) -> Result<Verifier, ConfigError> {
+        match self.secrets.len() {
+            0 => self.build_with(Ok(SmallVec::new())),
+            given => Err(ConfigError::SecretCount { given, limit: 0 }),
+        }
+    }
+
+    fn build_with(
+        self,
+        macs: Result<SmallVec<[Mac; 2]>, ConfigError>,
+    ) -> Result<Verifier, ConfigError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let macs = prepare(&self.scheme, self.secrets)?;
+        let macs = macs?;
         match &self.public_url {
             None if self.scheme.needs_public_url() => {
                 return Err(ConfigError::option(

@@ -2,7 +2,7 @@ use std::fmt;
 
 use sha2::{Digest as _, Sha256};
 
-/// The key of one delivery in a store: a digest of namespace, endpoint and identity.
+/// The key of one delivery in a store: a digest of namespace, tenant, endpoint and identity.
 ///
 /// Its `Display`, 64 hex digits, is fit to be the idempotency key of what the handler calls in turn.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,11 +21,11 @@ pub(crate) enum Kind {
 
 impl ClaimKey {
     /// Injective up to collisions of SHA-256: every part but the last has its length before it.
-    pub(crate) fn new(namespace: &str, endpoint: &str, kind: Kind, identity: &[u8]) -> Self {
+    pub(crate) fn new(scope: [&str; 3], kind: Kind, identity: &[u8]) -> Self {
         let mut digest = Sha256::new_with_prefix(b"wv1");
-        for part in [namespace.as_bytes(), endpoint.as_bytes()] {
+        for part in scope {
             digest.update((part.len() as u64).to_be_bytes());
-            digest.update(part);
+            digest.update(part.as_bytes());
         }
         digest.update([kind as u8]);
         digest.update(identity);
@@ -86,17 +86,20 @@ mod tests {
 
     #[test]
     fn parts_do_not_run_into_each_other() {
+        let key = ClaimKey::new;
         let keys = [
-            ClaimKey::new("", "ab", Kind::BodyId, b"c"),
-            ClaimKey::new("a", "b", Kind::BodyId, b"c"),
-            ClaimKey::new("ab", "", Kind::BodyId, b"c"),
-            ClaimKey::new("", "a", Kind::BodyId, b"bc"),
-            ClaimKey::new("", "ab", Kind::SignedId, b"c"),
-            ClaimKey::new("", "ab", Kind::BodyId, b"\0c"),
+            key(["", "", "ab"], Kind::BodyId, b"c"),
+            key(["", "a", "b"], Kind::BodyId, b"c"),
+            key(["", "ab", ""], Kind::BodyId, b"c"),
+            key(["ab", "", ""], Kind::BodyId, b"c"),
+            key(["a", "", "b"], Kind::BodyId, b"c"),
+            key(["", "", "a"], Kind::BodyId, b"bc"),
+            key(["", "", "ab"], Kind::SignedId, b"c"),
+            key(["", "", "ab"], Kind::BodyId, b"\0c"),
         ];
         for (index, key) in keys.iter().enumerate() {
             assert!(!keys[..index].contains(key), "{index}");
         }
-        assert_eq!(keys[0], ClaimKey::new("", "ab", Kind::BodyId, b"c"));
+        assert_eq!(keys[0], key(["", "", "ab"], Kind::BodyId, b"c"));
     }
 }

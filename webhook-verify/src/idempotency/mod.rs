@@ -96,7 +96,8 @@ impl Idempotency {
         }
     }
 
-    /// Keeps tenants apart that share a store and an endpoint. Default: empty.
+    /// Keeps deployments apart that share a store. Default: empty. Tenants of one receiver are kept apart by their own:
+    /// see [`Receiver::for_tenants`](crate::Receiver::for_tenants).
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
@@ -194,7 +195,7 @@ impl Idempotency {
             _ => {}
         }
         let window = verifier.tolerance().map_or(Duration::ZERO, |tolerance| {
-            tolerance.past() + tolerance.future()
+            tolerance.past().saturating_add(tolerance.future())
         });
         let identity = match self.identity {
             IdentitySource::Scheme => scheme.identity(),
@@ -202,10 +203,13 @@ impl Idempotency {
             IdentitySource::Custom(_) => CUSTOM,
         };
         let ttl = self.ttl_of(identity);
+        if ttl > 3660 * 24 * HOUR {
+            return Err(ConfigError::option("ttl", "longer than ten years"));
+        }
         if ttl < self.lease {
             return Err(ConfigError::option("ttl", "shorter than the lease"));
         }
-        if !self.allow_short_ttl && ttl < window + self.lease {
+        if !self.allow_short_ttl && ttl < window.saturating_add(self.lease) {
             return Err(ConfigError::option(
                 "ttl",
                 "shorter than the tolerance on both sides and the lease together",
@@ -242,20 +246,20 @@ impl Idempotency {
                 let Some(bytes) = identify(delivery) else {
                     return Ok(None);
                 };
-                let key = self.key(key::Kind::Custom, &bytes);
+                let key = self.key(delivery, key::Kind::Custom, &bytes);
                 return self.ask(key, digest, CUSTOM).map(Some);
             }
         };
         let (key, lives_as) = match identity {
             Identity::None => return Ok(None),
-            Identity::BodyDigest => (self.key(key::Kind::BodyDigest, &digest), identity),
+            Identity::BodyDigest => (self.key(delivery, key::Kind::BodyDigest, &digest), identity),
             Identity::SignedId => match delivery.signed_id() {
                 Some(id) => {
                     let kind = match delivery.id {
                         Some(_) => key::Kind::SignedId,
                         None => key::Kind::BodyId,
                     };
-                    (self.key(kind, id.as_bytes()), identity)
+                    (self.key(delivery, kind, id.as_bytes()), identity)
                 }
                 None => {
                     tracing::warn!(
@@ -265,7 +269,7 @@ impl Idempotency {
                         "verified body has no id: it is recognised by its digest"
                     );
                     (
-                        self.key(key::Kind::BodyDigest, &digest),
+                        self.key(delivery, key::Kind::BodyDigest, &digest),
                         Identity::BodyDigest,
                     )
                 }
@@ -274,8 +278,9 @@ impl Idempotency {
         self.ask(key, digest, lives_as).map(Some)
     }
 
-    fn key(&self, kind: key::Kind, identity: &[u8]) -> ClaimKey {
-        ClaimKey::new(&self.namespace, &self.endpoint, kind, identity)
+    fn key(&self, delivery: &Delivery, kind: key::Kind, identity: &[u8]) -> ClaimKey {
+        let tenant = delivery.namespace().unwrap_or_default();
+        ClaimKey::new([&self.namespace, tenant, &self.endpoint], kind, identity)
     }
 
     fn ask(

@@ -73,7 +73,11 @@ impl Admitted {
             match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
                 Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
                 Ok(Poll::Pending) => {}
-                Err(_) => return Poll::Ready(Err(Rejection::HandlerPanicked)),
+                Err(_) => {
+                    let scheme = self.delivery.scheme().name();
+                    tracing::error!(target: "webhook_verify", scheme, "handler panicked");
+                    return Poll::Ready(Err(Rejection::HandlerPanicked));
+                }
             }
             if let Some(renewing) = renewal.as_mut().as_pin_mut()
                 && renewing.poll(cx).is_ready()

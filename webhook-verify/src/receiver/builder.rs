@@ -1,16 +1,16 @@
-use std::{sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{Inner, Receiver};
-use crate::{ConfigError, Idempotency, Verifier};
+use crate::{ConfigError, Idempotency, Verifier, tenant::Resolve};
 
 /// Builds a [`Receiver`].
-#[derive(Debug)]
 #[must_use]
 pub struct ReceiverBuilder {
     pub(super) verifier: Verifier,
     pub(super) body_limit: usize,
     pub(super) body_timeout: Duration,
     pub(super) idempotency: Option<Idempotency>,
+    pub(super) tenants: Option<Box<Resolve>>,
 }
 
 impl ReceiverBuilder {
@@ -53,6 +53,7 @@ impl ReceiverBuilder {
             body_limit,
             body_timeout,
             idempotency,
+            tenants,
         } = self;
         let idempotency = idempotency.map(Arc::new);
         Receiver {
@@ -61,7 +62,17 @@ impl ReceiverBuilder {
                 body_limit,
                 body_timeout,
                 idempotency,
+                tenants,
             }),
         }
+    }
+}
+
+impl fmt::Debug for ReceiverBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ReceiverBuilder")
+            .field("verifier", &self.verifier)
+            .field("idempotency", &self.idempotency)
+            .finish_non_exhaustive()
     }
 }

@@ -19,9 +19,12 @@ pub use self::{
     builder::ReceiverBuilder,
 };
 use crate::{
-    Answer, Delivery, Incoming, Rejection, RequestHead, Verifier,
+    Answer, ConfigError, Delivery, Incoming, Rejection, RequestHead, Tenant, Verifier,
+    VerifierBuilder, VerifyError,
     idempotency::{Claim, ClaimOutcome, Idempotency},
     incoming::BodyTooLarge,
+    tenant::{BoxError, Resolve, Resolving},
+    verification::Verification,
 };
 
 /// The body limit where neither the user nor the scheme says otherwise, in bytes.
@@ -104,6 +107,7 @@ struct Inner {
     body_limit: usize,
     body_timeout: Duration,
     idempotency: Option<Arc<Idempotency>>,
+    tenants: Option<Box<Resolve>>,
 }
 
 impl Receiver {
@@ -125,10 +129,50 @@ impl Receiver {
             body_limit,
             body_timeout: Duration::from_secs(10),
             idempotency: None,
+            tenants: None,
         }
     }
 
-    /// The verifier, to swap secrets.
+    /// A receiver of many tenants, each with secrets of its own. `verifier` has none.
+    ///
+    /// `resolve` looks a request's tenant up by its head, such as by the path or a header, before the body is read:
+    /// `Ok(None)` is a tenant that does not exist, and refused as not authentic; an error is answered 503.
+    ///
+    /// ```
+    /// use webhook_verify::{Receiver, RequestHead, Secret, Tenant, Verifier, scheme};
+    ///
+    /// let receiver = Receiver::for_tenants(Verifier::builder(scheme::GITHUB), |head: &RequestHead<'_>| {
+    ///     let name = head.path().trim_start_matches("/hooks/").to_owned();
+    ///     async move {
+    ///         let secret = match name.as_str() {
+    ///             "acme" => "a secret out of a database",
+    ///             _ => return Ok(None),
+    ///         };
+    ///         Ok(Some(Tenant::new(name, [Secret::new(secret)?])))
+    ///     }
+    /// })?
+    /// .build()?;
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when `verifier` cannot be built, or has secrets.
+    pub fn for_tenants<F>(
+        verifier: VerifierBuilder,
+        resolve: impl Fn(&RequestHead<'_>) -> F + Send + Sync + 'static,
+    ) -> Result<ReceiverBuilder, ConfigError>
+    where
+        F: Future<Output = Result<Option<Tenant>, Box<dyn error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
+        let mut builder = Self::builder(verifier.build_keyless()?);
+        builder.tenants = Some(Box::new(move |head| Box::pin(resolve(head))));
+        Ok(builder)
+    }
+
+    /// The verifier, to swap secrets. That of a receiver [for tenants](Self::for_tenants) has none.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.inner.verifier
@@ -161,9 +205,13 @@ impl Receiver {
     {
         let receiver = self.clone();
         let begun = self.begin(head);
+        let tenant = match &self.inner.tenants {
+            Some(resolve) if begun.is_ok() => Some(resolve(head)),
+            _ => None,
+        };
         async move {
             let admission = match begun {
-                Ok(incoming) => receiver.take_in(incoming, body, timer).await,
+                Ok(verification) => receiver.take_in(verification, tenant, body, timer).await,
                 Err(rejection) => Err(rejection),
             };
             admission.inspect_err(|rejection| receiver.log(rejection))
@@ -172,7 +220,8 @@ impl Receiver {
 
     async fn take_in<B, E, T>(
         &self,
-        incoming: Incoming,
+        verification: Verification,
+        tenant: Option<Resolving>,
         body: B,
         timer: T,
     ) -> Result<Admission, Rejection>
@@ -181,9 +230,25 @@ impl Receiver {
         E: Into<Box<dyn error::Error + Send + Sync>>,
         T: Timer,
     {
-        let delivery = read(incoming, body, timer, self.inner.body_timeout)
-            .await?
-            .finish()?;
+        let (macs, namespace) = match tenant {
+            None => (self.inner.verifier.macs(), None),
+            Some(resolving) => {
+                let unavailable = |error: BoxError| Rejection::Secrets(Arc::from(error));
+                let tenant = resolving
+                    .await
+                    .map_err(unavailable)?
+                    .ok_or(VerifyError::UnknownTenant)?;
+                let macs = self.inner.verifier.prepare(tenant.secrets);
+                (
+                    macs.map_err(|error| unavailable(error.into()))?,
+                    Some(tenant.namespace),
+                )
+            }
+        };
+        let incoming = Incoming::new(verification.key(macs)?, self.inner.body_limit);
+        let incoming = read(incoming, body, timer, self.inner.body_timeout).await?;
+        let mut delivery = incoming.finish()?;
+        delivery.namespace = namespace.map(Arc::from);
         match &self.inner.idempotency {
             Some(idempotency) => self.claim(idempotency, delivery).await,
             None => Ok(Admission::Admitted(Admitted {
@@ -194,7 +259,7 @@ impl Receiver {
     }
 
     /// Refuses what can be refused before a byte of the body is read.
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Incoming, Rejection> {
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Verification, Rejection> {
         let limit = self.inner.body_limit;
         let mut declared = None;
         let mut encoded = false;
@@ -213,7 +278,7 @@ impl Receiver {
         if encoded {
             return Err(Rejection::ContentEncoding);
         }
-        Ok(self.inner.verifier.begin(head, limit)?)
+        Ok(self.inner.verifier.begin_unkeyed(head)?)
     }
 
     async fn claim(
@@ -262,7 +327,7 @@ impl Receiver {
             Rejection::NotAuthentic(error) => {
                 tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {rejection}");
             }
-            Rejection::Store(_) => {
+            Rejection::Store(_) | Rejection::Secrets(_) => {
                 tracing::error!(target: "webhook_verify", scheme, source, "refused: {rejection}");
             }
             _ => tracing::info!(target: "webhook_verify", scheme, source, "refused: {rejection}"),

@@ -95,10 +95,7 @@ impl Scheme {
 
     /// The names of all presets.
     pub fn preset_names() -> impl Iterator<Item = &'static str> {
-        presets::ALL.iter().map(|scheme| match &scheme.name {
-            Cow::Borrowed(name) => *name,
-            Cow::Owned(_) => "",
-        })
+        presets::ALL.iter().map(|scheme| scheme.name.as_ref())
     }
 
     /// The scheme of senders that sign nothing and send a fixed value in a header of the user's choice, as FluentCRM's

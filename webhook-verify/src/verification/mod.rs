@@ -22,12 +22,16 @@ use self::candidates::Candidates;
 /// What [`begin`](Self::begin) found in the head, and the MACs that run over the body.
 pub(crate) struct Verification {
     settings: Arc<Settings>,
-    /// One for each live secret, already fed with what is signed before the body.
+    /// One for each live secret. None until [`key`](Self::key).
     macs: SmallVec<[Mac; 2]>,
     candidates: Candidates,
-    /// What of the head is signed after the first part that needs the body, and how long each piece is.
-    tail: SmallVec<[u8; 32]>,
-    tail_lens: SmallVec<[usize; 2]>,
+    /// What of the head is signed.
+    signed_head: SmallVec<[u8; 64]>,
+    /// How much of it comes before the first part that needs the body, and how long each piece after that is.
+    before_body: usize,
+    after_body: SmallVec<[usize; 2]>,
+    /// Whether the body's bytes go into the MACs as they come, before any of them is looked into.
+    streams: bool,
     /// The form fields of the body are looked into.
     is_form: bool,
     id: Option<Label>,
@@ -89,10 +93,12 @@ impl Verification {
         let unsigned = |name| single(head, name).ok().flatten().and_then(Label::new);
         let mut verification = Self {
             settings: Arc::clone(settings),
-            macs: settings.macs(),
+            macs: SmallVec::new(),
             candidates,
-            tail: SmallVec::new(),
-            tail_lens: SmallVec::new(),
+            signed_head: SmallVec::new(),
+            before_body: 0,
+            after_body: SmallVec::new(),
+            streams: false,
             is_form,
             id,
             event_type: match &scheme.event_type {
@@ -106,15 +112,12 @@ impl Verification {
             },
             timestamp,
         };
-        if scheme.algorithm == Algorithm::Token && !verification.candidates.tags.is_empty() {
-            verification.matching_secret(&verification.macs.clone())?;
-        }
-        verification.feed_head(head, timestamp_text.flatten())?;
+        verification.collect_head(head, timestamp_text.flatten())?;
         Ok(verification)
     }
 
-    /// Feeds the parts before the body to the MACs, and keeps those after it.
-    fn feed_head(
+    /// Keeps the signed parts that are not in the body.
+    fn collect_head(
         &mut self,
         head: &RequestHead<'_>,
         timestamp: Option<&[u8]>,
@@ -124,23 +127,21 @@ impl Verification {
         let mut body_reached = false;
         for part in &*scheme.content {
             if scheme.reads_from_body(part) {
+                self.streams |= !body_reached && *part == Part::Body;
                 body_reached = true;
                 continue;
             }
-            let len = self.tail.len();
-            let mut feed = |piece: &[u8]| match body_reached {
-                true => self.tail.extend_from_slice(piece),
-                false => self.macs.iter_mut().for_each(|mac| mac.update(piece)),
-            };
+            let from = self.signed_head.len();
+            let mut keep = |piece: &[u8]| self.signed_head.extend_from_slice(piece);
             match part {
-                Part::Literal(text) => feed(text.as_bytes()),
-                Part::Timestamp => feed(timestamp.unwrap_or_default()),
-                Part::Id => feed(self.id.as_ref().map_or("", Label::as_str).as_bytes()),
-                Part::Method => feed(head.method_text().as_bytes()),
-                Part::Path => feed(head.path_and_query().as_bytes()),
-                Part::Header(name) => feed(single(head, name)?.unwrap_or_default()),
+                Part::Literal(text) => keep(text.as_bytes()),
+                Part::Timestamp => keep(timestamp.unwrap_or_default()),
+                Part::Id => keep(self.id.as_ref().map_or("", Label::as_str).as_bytes()),
+                Part::Method => keep(head.method_text().as_bytes()),
+                Part::Path => keep(head.path_and_query().as_bytes()),
+                Part::Header(name) => keep(single(head, name)?.unwrap_or_default()),
                 Part::Url => {
-                    feed(
+                    keep(
                         settings
                             .public_url
                             .as_deref()
@@ -148,34 +149,34 @@ impl Verification {
                             .as_bytes(),
                     );
                     if let Some(query) = head.query() {
-                        feed(b"?");
-                        feed(query.as_bytes());
+                        keep(b"?");
+                        keep(query.as_bytes());
                     }
                 }
                 Part::Body | Part::Pointer(_) => {}
             }
-            if body_reached {
-                self.tail_lens.push(self.tail.len() - len);
+            match body_reached {
+                true => self.after_body.push(self.signed_head.len() - from),
+                false => self.before_body = self.signed_head.len(),
             }
         }
         Ok(())
     }
 
-    /// Whether the body's bytes go into the MACs as they come, before any of them is looked into.
-    fn streams(&self) -> bool {
-        let scheme = &*self.settings.scheme;
-        matches!(
-            scheme
-                .content
-                .iter()
-                .find(|part| scheme.reads_from_body(part)),
-            Some(Part::Body)
-        )
+    /// Gives the live secrets. A token that is in the head is judged at once.
+    pub(crate) fn key(mut self, mut macs: SmallVec<[Mac; 2]>) -> Result<Self, VerifyError> {
+        if self.settings.scheme.algorithm == Algorithm::Token && !self.candidates.tags.is_empty() {
+            self.matching_secret(macs.iter().cloned())?;
+        }
+        macs.iter_mut()
+            .for_each(|mac| mac.update(&self.signed_head[..self.before_body]));
+        self.macs = macs;
+        Ok(self)
     }
 
     /// Takes the next bytes of the body.
     pub(crate) fn update(&mut self, chunk: &[u8]) {
-        if self.streams() {
+        if self.streams {
             self.macs.iter_mut().for_each(|mac| mac.update(chunk));
         }
     }
@@ -184,7 +185,7 @@ impl Verification {
     pub(crate) fn finish(mut self, body: Bytes) -> Result<Delivery, VerifyError> {
         let settings = Arc::clone(&self.settings);
         let scheme = &*settings.scheme;
-        let streamed = self.streams();
+        let streamed = self.streams;
         for source in scheme
             .signatures
             .iter()
@@ -227,7 +228,7 @@ impl Verification {
         };
 
         let mut macs = std::mem::take(&mut self.macs);
-        let (mut at, mut lens) = (0, self.tail_lens.iter());
+        let (mut at, mut lens) = (self.before_body, self.after_body.iter());
         let mut body_reached = false;
         for part in &*scheme.content {
             let from_body;
@@ -253,13 +254,13 @@ impl Verification {
                 _ => {
                     let len = lens.next().copied().unwrap_or_default();
                     at += len;
-                    &self.tail[at - len..at]
+                    &self.signed_head[at - len..at]
                 }
             };
             body_reached = true;
             macs.iter_mut().for_each(|mac| mac.update(piece));
         }
-        let secret_index = self.matching_secret_of(macs)?;
+        let secret_index = self.matching_secret(macs)?;
 
         // From here on the body is the sender's own.
         if let Some((source, text)) = &body_timestamp {
@@ -281,18 +282,12 @@ impl Verification {
             timestamp: self.timestamp,
             secret_index,
             claim: None,
+            namespace: None,
         })
     }
 
-    fn matching_secret(&self, macs: &[Mac]) -> Result<usize, VerifyError> {
-        self.matching_secret_of(macs.iter().cloned())
-    }
-
     /// The first live secret for which a candidate holds. Every secret is tried with every candidate.
-    fn matching_secret_of(
-        &self,
-        macs: impl IntoIterator<Item = Mac>,
-    ) -> Result<usize, VerifyError> {
+    fn matching_secret(&self, macs: impl IntoIterator<Item = Mac>) -> Result<usize, VerifyError> {
         let mut found = None;
         for (index, mac) in macs.into_iter().enumerate() {
             if mac.finish().matches_any(&self.candidates.tags) {

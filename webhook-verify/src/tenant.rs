@@ -1,0 +1,31 @@
+use std::{error, pin::Pin};
+
+use crate::{RequestHead, Secret};
+
+/// Whose request it is: the secrets to judge it by, and the name that keeps its deliveries apart.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    pub(crate) namespace: String,
+    pub(crate) secrets: Vec<Secret>,
+}
+
+impl Tenant {
+    /// A tenant with its live secrets, the newest first.
+    ///
+    /// `namespace` is part of every claim's key: the same id from two tenants is two deliveries. Take it from what you
+    /// keep about the tenant, not from the request.
+    pub fn new(namespace: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
+        Self {
+            namespace: namespace.into(),
+            secrets: secrets.into_iter().collect(),
+        }
+    }
+}
+
+pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;
+
+/// Looks a tenant up.
+pub(crate) type Resolve = dyn Fn(&RequestHead<'_>) -> Resolving + Send + Sync;
+
+/// A look-up under way.
+pub(crate) type Resolving = Pin<Box<dyn Future<Output = Result<Option<Tenant>, BoxError>> + Send>>;
