@@ -4,6 +4,7 @@ use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
 use subtle::{Choice, ConstantTimeEq as _};
+use zeroize::Zeroizing;
 
 use crate::{
     ConfigError, Secret,
@@ -18,7 +19,7 @@ pub(crate) enum Mac {
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
     /// The digest of a token that is sent as it is.
-    Token(Tag),
+    Token(Zeroizing<[u8; 32]>),
 }
 
 /// A MAC's output, or the digest of a token. Compared in constant time and in no other way.
@@ -38,7 +39,7 @@ impl Mac {
         let key = match form {
             KeyForm::Utf8 => secret.expose(),
             KeyForm::Hex => {
-                decoded = zeroize::Zeroizing::new(
+                decoded = Zeroizing::new(
                     hex_to_vec(secret.expose())
                         .ok_or(ConfigError::MalformedSecret { expected: "hex" })?,
                 );
@@ -50,7 +51,7 @@ impl Mac {
                     KeyForm::Whsec => text.strip_prefix(b"whsec_").unwrap_or(text),
                     _ => text,
                 };
-                decoded = zeroize::Zeroizing::new(
+                decoded = Zeroizing::new(
                     base64_to_vec(text)
                         .ok_or(ConfigError::MalformedSecret { expected: "base64" })?,
                 );
@@ -64,7 +65,7 @@ impl Mac {
             Algorithm::HmacSha256 => Self::Sha256(keyed(key)?),
             Algorithm::HmacSha1 => Self::Sha1(keyed(key)?),
             Algorithm::HmacSha512 => Self::Sha512(keyed(key)?),
-            Algorithm::Token => Self::Token(Tag::of_token(key)),
+            Algorithm::Token => Self::Token(Zeroizing::new(Sha256::digest(key).into())),
         })
     }
 
@@ -82,7 +83,7 @@ impl Mac {
             Self::Sha256(mac) => Tag::new(&mac.finalize().into_bytes()),
             Self::Sha1(mac) => Tag::new(&mac.finalize().into_bytes()),
             Self::Sha512(mac) => Tag::new(&mac.finalize().into_bytes()),
-            Self::Token(tag) => tag,
+            Self::Token(digest) => Tag::new(&*digest),
         }
     }
 }

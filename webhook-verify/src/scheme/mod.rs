@@ -251,12 +251,6 @@ pub(crate) enum Place {
     Pointer(Text),
 }
 
-impl Place {
-    pub(crate) fn is_in_body(&self) -> bool {
-        matches!(self, Self::Form(_) | Self::Pointer(_))
-    }
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grammar {
     /// The signature alone, perhaps after a prefix.

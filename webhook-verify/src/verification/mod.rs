@@ -183,100 +183,14 @@ impl Verification {
 
     /// Judges the signatures. `body` must be what [`update`](Self::update) was given.
     pub(crate) fn finish(mut self, body: Bytes) -> Result<Delivery, VerifyError> {
-        let settings = Arc::clone(&self.settings);
-        let scheme = &*settings.scheme;
-        let streamed = self.streams;
-        for source in scheme
-            .signatures
-            .iter()
-            .filter(|source| source.place.is_in_body())
-        {
-            match &source.place {
-                Place::Form(name) if self.is_form => {
-                    for (key, value) in form_urlencoded::parse(&body) {
-                        if key == *name {
-                            self.candidates.add_value(
-                                scheme,
-                                source,
-                                value.as_bytes(),
-                                &mut None,
-                            )?;
-                        }
-                    }
-                }
-                Place::Pointer(pointer) => {
-                    if let Some(text) = read(&body, pointer)? {
-                        self.candidates
-                            .add_value(scheme, source, text.as_bytes(), &mut None)?;
-                    }
-                }
-                Place::Form(_) | Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => {}
-            }
-        }
-        self.candidates.check(scheme)?;
-        let body_timestamp = match &scheme.timestamp {
-            Some(
-                source @ TimestampSource {
-                    place: TimestampPlace::Pointer(pointer),
-                    ..
-                },
-            ) => Some((
-                source,
-                read(&body, pointer)?.ok_or(VerifyError::MissingTimestamp)?,
-            )),
-            _ => None,
-        };
-
-        let mut macs = std::mem::take(&mut self.macs);
-        let (mut at, mut lens) = (self.before_body, self.after_body.iter());
-        let mut body_reached = false;
-        for part in &*scheme.content {
-            let from_body;
-            let piece: &[u8] = match part {
-                Part::Body if streamed && !body_reached => b"",
-                Part::Body => &body,
-                Part::Pointer(pointer) => {
-                    from_body = read(&body, pointer)?.unwrap_or_default();
-                    from_body.as_bytes()
-                }
-                Part::Timestamp if scheme.reads_from_body(part) => body_timestamp
-                    .as_ref()
-                    .map_or("", |(_, text)| text)
-                    .as_bytes(),
-                Part::Id if scheme.reads_from_body(part) => {
-                    let Some(Field::Pointer(pointer)) = &scheme.id else {
-                        return Err(VerifyError::MissingId);
-                    };
-                    from_body = read(&body, pointer)?.ok_or(VerifyError::MissingId)?;
-                    from_body.as_bytes()
-                }
-                _ if !body_reached => continue,
-                _ => {
-                    let len = lens.next().copied().unwrap_or_default();
-                    at += len;
-                    &self.signed_head[at - len..at]
-                }
-            };
-            body_reached = true;
-            macs.iter_mut().for_each(|mac| mac.update(piece));
-        }
+        self.collect_candidates(&body)?;
+        let macs = self.feed_rest(&body)?;
         let secret_index = self.matching_secret(macs)?;
-
         // From here on the body is the sender's own.
-        if let Some((source, text)) = &body_timestamp {
-            self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
-        }
-        if let (Some(header), Some(Field::Pointer(pointer))) =
-            (&self.event_header, &scheme.event_type)
-        {
-            let in_body = read(&body, pointer)?;
-            if in_body.is_some_and(|event_type| event_type != header.as_str()) {
-                return Err(VerifyError::EventMismatch);
-            }
-        }
+        self.judge_body(&body)?;
         Ok(Delivery {
             body,
-            scheme: Arc::clone(&settings.scheme),
+            scheme: Arc::clone(&self.settings.scheme),
             id: self.id,
             event_type: self.event_type,
             timestamp: self.timestamp,
@@ -284,6 +198,84 @@ impl Verification {
             claim: None,
             namespace: None,
         })
+    }
+
+    /// Adds the signatures or tokens that are in the body.
+    fn collect_candidates(&mut self, body: &[u8]) -> Result<(), VerifyError> {
+        let settings = Arc::clone(&self.settings);
+        let scheme = &*settings.scheme;
+        for source in scheme.signatures.iter() {
+            match &source.place {
+                Place::Form(name) if self.is_form => {
+                    for (_, value) in form_urlencoded::parse(body).filter(|(key, _)| key == name) {
+                        self.candidates
+                            .add_value(scheme, source, value.as_bytes(), &mut None)?;
+                    }
+                }
+                Place::Pointer(pointer) => {
+                    if let Some(text) = read(body, pointer)? {
+                        self.candidates
+                            .add_value(scheme, source, text.as_bytes(), &mut None)?;
+                    }
+                }
+                Place::Form(_) | Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => {}
+            }
+        }
+        self.candidates.check(scheme)
+    }
+
+    /// Feeds what is signed from the first part in the body on.
+    fn feed_rest(&mut self, body: &[u8]) -> Result<SmallVec<[Mac; 2]>, VerifyError> {
+        let scheme = &*self.settings.scheme;
+        let mut macs = std::mem::take(&mut self.macs);
+        let (mut at, mut lens) = (self.before_body, self.after_body.iter());
+        let first = scheme
+            .content
+            .iter()
+            .position(|part| scheme.reads_from_body(part));
+        for (index, part) in scheme
+            .content
+            .iter()
+            .enumerate()
+            .skip_while(|(i, _)| Some(*i) != first)
+        {
+            let text;
+            let piece: &[u8] = match part {
+                Part::Body if self.streams && Some(index) == first => continue,
+                Part::Body => body,
+                part if scheme.reads_from_body(part) => {
+                    text = text_in_body(scheme, part, body)?;
+                    text.as_bytes()
+                }
+                _ => {
+                    let len = lens.next().copied().unwrap_or_default();
+                    at += len;
+                    &self.signed_head[at - len..at]
+                }
+            };
+            macs.iter_mut().for_each(|mac| mac.update(piece));
+        }
+        Ok(macs)
+    }
+
+    /// Judges what a verified body says of itself.
+    fn judge_body(&mut self, body: &[u8]) -> Result<(), VerifyError> {
+        let scheme = &*self.settings.scheme;
+        if let Some(source) = &scheme.timestamp
+            && let TimestampPlace::Pointer(pointer) = &source.place
+        {
+            let text = read(body, pointer)?.ok_or(VerifyError::MissingTimestamp)?;
+            self.timestamp = Some(self.settings.judge_timestamp(source, text.as_bytes())?);
+        }
+        if let Some(header) = &self.event_header
+            && let Some(Field::Pointer(pointer)) = &scheme.event_type
+            // A body that does not say what happened contradicts nothing.
+            && let Ok(Some(event_type)) = json::scalar(body, pointer)
+            && event_type != header.as_str()
+        {
+            return Err(VerifyError::EventMismatch);
+        }
+        Ok(())
     }
 
     /// The first live secret for which a candidate holds. Every secret is tried with every candidate.
@@ -318,6 +310,31 @@ fn id(scheme: &Scheme, head: &RequestHead<'_>) -> Result<Option<Label>, VerifyEr
         return Err(VerifyError::MalformedId);
     }
     Label::new(id).map(Some).ok_or(VerifyError::MalformedId)
+}
+
+/// The text of a signed part that has to be read out of the body.
+fn text_in_body<'a>(
+    scheme: &Scheme,
+    part: &Part,
+    body: &'a [u8],
+) -> Result<Cow<'a, str>, VerifyError> {
+    match (part, &scheme.timestamp, &scheme.id) {
+        // An absent field is signed as an empty one.
+        (Part::Pointer(pointer), ..) => Ok(read(body, pointer)?.unwrap_or_default()),
+        (
+            Part::Timestamp,
+            Some(TimestampSource {
+                place: TimestampPlace::Pointer(pointer),
+                ..
+            }),
+            _,
+        ) => read(body, pointer)?.ok_or(VerifyError::MissingTimestamp),
+        (Part::Id, _, Some(Field::Pointer(pointer))) => {
+            read(body, pointer)?.ok_or(VerifyError::MissingId)
+        }
+        (Part::Id, _, Some(Field::FirstKey)) => json::first_key(body).ok_or(VerifyError::MissingId),
+        _ => Err(VerifyError::MalformedBody),
+    }
 }
 
 fn single<'a>(head: &RequestHead<'a>, name: &str) -> Result<Option<&'a [u8]>, VerifyError> {
