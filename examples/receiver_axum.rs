@@ -2,6 +2,8 @@
 
 use axum::{Router, http::StatusCode, routing};
 use examples::{Flags, Setup, announce};
+#[cfg(unix)]
+use tokio::signal::unix::{SignalKind, signal};
 use webhook_verify_axum::{Verified, WebhookLayer};
 
 #[tokio::main]
@@ -35,11 +37,14 @@ fn app(setup: &Setup, layer: WebhookLayer) -> Router {
         .route("/{*path}", methods)
 }
 
+/// Resolves at the first Ctrl-C or, on Unix, at a polite kill.
 async fn shutdown() {
-    // Without a signal handler, the signal ends the process by itself.
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal(SignalKind::terminate()) {
+        tokio::select! { _ = terminate.recv() => {}, _ = tokio::signal::ctrl_c() => {} }
+        return;
     }
+    let _ = tokio::signal::ctrl_c().await;
 }
 
 #[cfg(test)]
