@@ -22,27 +22,37 @@ pub(crate) const MAX_ID_LEN: usize = 1024;
 pub struct Delivery {
     pub(crate) body: Bytes,
     pub(crate) scheme: Arc<Scheme>,
-    pub(crate) id: Option<Label>,
-    pub(crate) event_type: Option<Label>,
+    /// Out of headers; empty where the scheme has them elsewhere.
+    pub(crate) id: Label,
+    pub(crate) event_type: Label,
     pub(crate) timestamp: Option<Duration>,
     pub(crate) secret_index: usize,
     pub(crate) claim: Option<Claim>,
     pub(crate) namespace: Option<Arc<str>>,
 }
 
-/// Text out of a header. Most fits without an allocation.
-#[derive(Clone)]
-pub(crate) struct Label(SmallVec<[u8; 48]>);
+/// A header's value. Most fit without an allocation.
+#[derive(Clone, Default)]
+pub(crate) struct Label(SmallVec<[u8; 40]>);
 
 impl Label {
-    /// `None` unless `value` is text of a sensible length.
-    pub(crate) fn new(value: &[u8]) -> Option<Self> {
-        (value.len() <= MAX_ID_LEN && std::str::from_utf8(value).is_ok())
-            .then(|| Self(SmallVec::from_slice(value)))
+    /// Empty where there is no value, or one that is too long to be a label.
+    pub(crate) fn new(value: Option<&[u8]>) -> Self {
+        match value {
+            Some(value) if value.len() <= MAX_ID_LEN => Self(SmallVec::from_slice(value)),
+            _ => Self::default(),
+        }
     }
 
-    pub(crate) fn as_str(&self) -> &str {
-        std::str::from_utf8(&self.0).unwrap_or_default()
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// The text, where it is one and not empty.
+    pub(crate) fn text(&self) -> Option<&str> {
+        std::str::from_utf8(&self.0)
+            .ok()
+            .filter(|text| !text.is_empty())
     }
 }
 
@@ -59,7 +69,7 @@ impl Delivery {
     /// Where it is in the body, the body is read for it at each call.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'_, str>> {
-        self.field(self.scheme.id.as_ref(), self.id.as_ref())
+        self.field(self.scheme.id.as_ref(), &self.id)
             .filter(|id| id.len() <= MAX_ID_LEN)
     }
 
@@ -68,16 +78,12 @@ impl Delivery {
     /// Out of the signed body where the sender has it there; an event header is not signed.
     #[must_use]
     pub fn event_type(&self) -> Option<Cow<'_, str>> {
-        self.field(self.scheme.event_type.as_ref(), self.event_type.as_ref())
+        self.field(self.scheme.event_type.as_ref(), &self.event_type)
     }
 
-    fn field<'a>(
-        &'a self,
-        field: Option<&Field>,
-        label: Option<&'a Label>,
-    ) -> Option<Cow<'a, str>> {
+    fn field<'a>(&'a self, field: Option<&Field>, label: &'a Label) -> Option<Cow<'a, str>> {
         match field? {
-            Field::Header(_) => label.map(|label| Cow::Borrowed(label.as_str())),
+            Field::Header(_) => label.text().map(Cow::Borrowed),
             Field::Pointer(pointer) => json::scalar(&self.body, pointer).ok()?,
             Field::FirstKey => json::first_key(&self.body),
         }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use smallvec::SmallVec;
+
 /// The headers of a request, whichever library holds them.
 ///
 /// Implemented for arrays, slices and `Vec`s of pairs and, with the feature `http`, for `http::HeaderMap`.
@@ -7,15 +9,6 @@ use std::fmt;
 pub trait Headers {
     /// Calls `f` with every header line, name and value, in the order of arrival as far as it is known.
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8]));
-
-    /// Calls `f` with each value of the header `name`, which is given in lower case.
-    fn visit_name<'a>(&'a self, name: &str, f: &mut dyn FnMut(&'a [u8])) {
-        self.visit(&mut |n, value| {
-            if n.eq_ignore_ascii_case(name) {
-                f(value);
-            }
-        });
-    }
 }
 
 impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
@@ -43,12 +36,6 @@ impl Headers for http::HeaderMap {
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
         for (name, value) in self {
             f(name.as_str(), value.as_bytes());
-        }
-    }
-
-    fn visit_name<'a>(&'a self, name: &str, f: &mut dyn FnMut(&'a [u8])) {
-        for value in self.get_all(name) {
-            f(value.as_bytes());
         }
     }
 }
@@ -108,7 +95,13 @@ impl<'a> RequestHead<'a> {
     /// The value of a header, whatever its case. `None` where it is absent, empty, repeated or not text.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
-        let value = self.single(&name.to_ascii_lowercase()).ok().flatten()?;
+        let (mut found, mut count) = (None, 0_usize);
+        self.headers.visit(&mut |known, value| {
+            if known.eq_ignore_ascii_case(name) {
+                (found, count) = (Some(value), count + 1);
+            }
+        });
+        let value = found.filter(|value| count == 1 && !value.is_empty())?;
         std::str::from_utf8(value).ok()
     }
 
@@ -139,16 +132,62 @@ impl<'a> RequestHead<'a> {
         self.headers
     }
 
-    /// The one value of the header `name` (lower case), `None` where it is absent or empty.
-    pub(crate) fn single(&self, name: &str) -> Result<Option<&'a [u8]>, Repeated> {
-        let (mut found, mut count) = (None, 0_usize);
-        self.headers.visit_name(name, &mut |value| {
-            count += 1;
-            found = Some(value);
+    /// Picks the headers of these names, in one pass.
+    pub(crate) fn pick<'n>(&self, names: &'n Names) -> Picked<'n, 'a> {
+        let mut picked = Picked(SmallVec::new());
+        self.headers.visit(&mut |name, value| {
+            if let Some(known) = names.find(name) {
+                picked.0.push((known, value));
+            }
         });
-        match count {
-            0 | 1 => Ok(found.filter(|value| !value.is_empty())),
-            _ => Err(Repeated),
+        picked
+    }
+}
+
+/// Header names to look for, in lower case.
+pub(crate) struct Names {
+    names: Box<[Box<str>]>,
+    /// The lengths that occur, one bit each: most other headers are told by that.
+    lens: u64,
+}
+
+impl Names {
+    pub(crate) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names: Box<[Box<str>]> = names.into_iter().map(Box::from).collect();
+        let lens = names
+            .iter()
+            .fold(0, |lens, name| lens | 1 << (name.len() % 64));
+        Self { names, lens }
+    }
+
+    fn find(&self, name: &str) -> Option<&str> {
+        if self.lens >> (name.len() % 64) & 1 == 0 {
+            return None;
+        }
+        let mut names = self.names.iter().map(|known| &**known);
+        names.find(|known| *known == name || known.eq_ignore_ascii_case(name))
+    }
+}
+
+/// The headers that a scheme looks at, under the names that it has for them.
+pub(crate) struct Picked<'n, 'a>(SmallVec<[(&'n str, &'a [u8]); 8]>);
+
+impl<'a> Picked<'_, 'a> {
+    /// Every value of the header `name`, in order.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        self.0
+            .iter()
+            .filter(move |(known, _)| *known == name)
+            .map(|(_, value)| *value)
+    }
+
+    /// The one value of the header `name`, `None` where it is absent or empty.
+    pub(crate) fn single(&self, name: &str) -> Result<Option<&'a [u8]>, Repeated> {
+        let mut values = self.all(name);
+        let first = values.next();
+        match values.next() {
+            None => Ok(first.filter(|value| !value.is_empty())),
+            Some(_) => Err(Repeated),
         }
     }
 }
@@ -200,16 +239,20 @@ fn target(uri: &http::Uri) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::RequestHead;
+    use super::{Names, RequestHead};
 
     #[test]
-    fn single_knows_absent_empty_one_and_many() {
-        let headers = [("A", "1"), ("b", ""), ("C", "1"), ("c", "1")];
-        let head = RequestHead::from(&headers);
-        assert!(matches!(head.single("a"), Ok(Some(b"1"))));
-        assert!(matches!(head.single("b"), Ok(None)));
-        assert!(matches!(head.single("d"), Ok(None)));
-        assert!(head.single("c").is_err());
+    fn a_picked_header_is_absent_empty_single_or_repeated() {
+        let headers = [("A", "1"), ("b", ""), ("C", "1"), ("c", "1"), ("e", "1")];
+        let names = Names::new(["a", "b", "c", "d"]);
+        let picked = RequestHead::from(&headers).pick(&names);
+        assert!(matches!(picked.single("a"), Ok(Some(b"1"))));
+        assert!(matches!(picked.single("b"), Ok(None)));
+        assert!(picked.single("c").is_err());
+        assert!(matches!(picked.single("d"), Ok(None)));
+        assert!(matches!(picked.single("e"), Ok(None)), "not looked for");
+        assert_eq!(RequestHead::from(&headers).header("a"), Some("1"));
+        assert_eq!(RequestHead::from(&headers).header("C"), None);
     }
 
     #[test]

@@ -1,8 +1,8 @@
-use std::{error, fmt};
+use std::{error, fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{Delivery, VerifyError, verification::Verification};
+use crate::{Delivery, VerifyError, key::Mac, verification::HeadFacts, verifier::Settings};
 
 /// A request whose head was accepted and whose body is on its way: limit, buffer and hash, without any I/O.
 ///
@@ -10,15 +10,19 @@ use crate::{Delivery, VerifyError, verification::Verification};
 /// declared.
 #[must_use]
 pub struct Incoming {
-    verification: Verification,
+    settings: Arc<Settings>,
+    facts: HeadFacts,
+    /// A tenant's secrets, where the verifier's own are not the ones.
+    keys: Option<Box<[Mac]>>,
     limit: usize,
     body: Buffer,
 }
 
-/// A body of one piece is passed on as it is; more pieces are joined.
 enum Buffer {
+    /// One piece, passed on as it is and hashed at the end.
     Whole(Bytes),
-    Joined(Vec<u8>),
+    /// More pieces, joined, and hashed as they come.
+    Joined { body: Vec<u8>, running: Box<[Mac]> },
 }
 
 /// The body is longer than the limit.
@@ -30,12 +34,25 @@ pub struct BodyTooLarge {
 }
 
 impl Incoming {
-    pub(crate) fn new(verification: Verification, limit: usize) -> Self {
-        Self {
-            verification,
-            limit,
-            body: Buffer::Whole(Bytes::new()),
+    /// `keys` are a tenant's; `None` stands for the verifier's own.
+    pub(crate) fn new(
+        settings: &Arc<Settings>,
+        facts: HeadFacts,
+        keys: Option<Box<[Mac]>>,
+        limit: usize,
+    ) -> Result<Self, VerifyError> {
+        match &keys {
+            Some(keys) => facts.judge_head(settings, keys)?,
+            None => facts.judge_head(settings, &settings.keys())?,
         }
+        let (settings, body) = (Arc::clone(settings), Buffer::Whole(Bytes::new()));
+        Ok(Self {
+            settings,
+            facts,
+            keys,
+            limit,
+            body,
+        })
     }
 
     /// Takes the next piece of the body.
@@ -46,21 +63,30 @@ impl Incoming {
     pub fn update(&mut self, chunk: Bytes) -> Result<(), BodyTooLarge> {
         let len = match &self.body {
             Buffer::Whole(body) => body.len(),
-            Buffer::Joined(body) => body.len(),
+            Buffer::Joined { body, .. } => body.len(),
         };
         if chunk.len() > self.limit - len {
             return Err(BodyTooLarge { limit: self.limit });
         }
-        self.verification.update(&chunk);
         match &mut self.body {
-            Buffer::Joined(body) => body.extend_from_slice(&chunk),
-            Buffer::Whole(body) if body.is_empty() => *body = chunk,
-            Buffer::Whole(body) => {
-                let mut joined = Vec::with_capacity(body.len() + chunk.len());
-                joined.extend_from_slice(body);
-                joined.extend_from_slice(&chunk);
-                self.body = Buffer::Joined(joined);
+            Buffer::Joined { body, running } => {
+                running.iter_mut().for_each(|mac| mac.update(&chunk));
+                body.extend_from_slice(&chunk);
             }
+            Buffer::Whole(body) if body.is_empty() => *body = chunk,
+            Buffer::Whole(first) if !chunk.is_empty() => {
+                let mut running = match &self.keys {
+                    Some(keys) => self.facts.running(&self.settings, keys),
+                    None => self.facts.running(&self.settings, &self.settings.keys()),
+                };
+                let mut body = Vec::with_capacity(2 * (first.len() + chunk.len()));
+                for piece in [&*first, &chunk] {
+                    running.iter_mut().for_each(|mac| mac.update(piece));
+                    body.extend_from_slice(piece);
+                }
+                self.body = Buffer::Joined { body, running };
+            }
+            Buffer::Whole(_) => {}
         }
         Ok(())
     }
@@ -70,12 +96,16 @@ impl Incoming {
     /// # Errors
     ///
     /// [`VerifyError`]: why the request is not authentic.
-    pub fn finish(self) -> Result<Delivery, VerifyError> {
-        let body = match self.body {
-            Buffer::Whole(body) => body,
-            Buffer::Joined(body) => body.into(),
+    pub fn finish(mut self) -> Result<Delivery, VerifyError> {
+        let (body, running) = match self.body {
+            Buffer::Whole(body) => (body, Box::default()),
+            Buffer::Joined { body, running } => (body.into(), running),
         };
-        self.verification.finish(body)
+        let settings = &*self.settings;
+        match &self.keys {
+            Some(keys) => self.facts.judge(settings, keys, &running, body),
+            None => self.facts.judge(settings, &settings.keys(), &running, body),
+        }
     }
 }
 

@@ -3,16 +3,16 @@
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
-use subtle::{Choice, ConstantTimeEq as _};
+use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::{
-    ConfigError, Secret,
+    ConfigError, Encoding, Secret,
     encoding::{base64_to_vec, hex_to_vec},
     scheme::{Algorithm, KeyForm},
 };
 
-/// A secret made ready: keyed once when it is set, cloned for each request.
+/// A secret made ready: keyed once when it is set, cloned for each request. A clone that is fed is a running MAC.
 #[derive(Clone)]
 pub(crate) enum Mac {
     Sha256(Hmac<Sha256>),
@@ -22,12 +22,9 @@ pub(crate) enum Mac {
     Token(Zeroizing<[u8; 32]>),
 }
 
-/// A MAC's output, or the digest of a token. Compared in constant time and in no other way.
+/// A MAC's output, or the digest of a token, with zeros after it. Compared in constant time and in no other way.
 #[derive(Clone)]
-pub(crate) struct Tag {
-    bytes: [u8; Self::MAX],
-    len: usize,
-}
+pub(crate) struct Tag([u8; Self::MAX]);
 
 impl Mac {
     pub(crate) fn new(
@@ -35,57 +32,52 @@ impl Mac {
         form: KeyForm,
         secret: &Secret,
     ) -> Result<Self, ConfigError> {
-        let decoded;
-        let key = match form {
-            KeyForm::Utf8 => secret.expose(),
-            KeyForm::Hex => {
-                decoded = Zeroizing::new(
-                    hex_to_vec(secret.expose())
-                        .ok_or(ConfigError::MalformedSecret { expected: "hex" })?,
-                );
-                &decoded
-            }
-            KeyForm::Base64 | KeyForm::Whsec => {
-                let text = secret.expose();
-                let text = match form {
-                    KeyForm::Whsec => text.strip_prefix(b"whsec_").unwrap_or(text),
-                    _ => text,
-                };
-                decoded = Zeroizing::new(
-                    base64_to_vec(text)
-                        .ok_or(ConfigError::MalformedSecret { expected: "base64" })?,
-                );
-                &decoded
-            }
-        };
-        if key.is_empty() {
+        let text = secret.expose();
+        let malformed = |expected| ConfigError::MalformedSecret { expected };
+        let base64 = |text| base64_to_vec(text).ok_or(malformed("base64"));
+        let decoded = Zeroizing::new(match form {
+            KeyForm::Utf8 => text.to_vec(),
+            KeyForm::Hex => hex_to_vec(text).ok_or(malformed("hex"))?,
+            KeyForm::Base64 => base64(text)?,
+            KeyForm::Whsec => base64(text.strip_prefix(b"whsec_").unwrap_or(text))?,
+        });
+        if decoded.is_empty() {
             return Err(ConfigError::EmptySecret);
         }
         Ok(match algorithm {
-            Algorithm::HmacSha256 => Self::Sha256(keyed(key)?),
-            Algorithm::HmacSha1 => Self::Sha1(keyed(key)?),
-            Algorithm::HmacSha512 => Self::Sha512(keyed(key)?),
-            Algorithm::Token => Self::Token(Zeroizing::new(Sha256::digest(key).into())),
+            Algorithm::HmacSha256 => Self::Sha256(keyed(&decoded)?),
+            Algorithm::HmacSha1 => Self::Sha1(keyed(&decoded)?),
+            Algorithm::HmacSha512 => Self::Sha512(keyed(&decoded)?),
+            Algorithm::Token => Self::Token(Zeroizing::new(Sha256::digest(&*decoded).into())),
         })
     }
 
-    pub(crate) fn update(&mut self, part: &[u8]) {
+    /// Feeds a MAC that runs over a body in pieces.
+    pub(crate) fn update(&mut self, piece: &[u8]) {
         match self {
-            Self::Sha256(mac) => mac.update(part),
-            Self::Sha1(mac) => mac.update(part),
-            Self::Sha512(mac) => mac.update(part),
+            Self::Sha256(mac) => mac.update(piece),
+            Self::Sha1(mac) => mac.update(piece),
+            Self::Sha512(mac) => mac.update(piece),
             Self::Token(_) => {}
         }
     }
 
-    pub(crate) fn finish(self) -> Tag {
+    /// The tag of what was fed so far and of `pieces` after it. The MAC itself stays as it is.
+    pub(crate) fn tag(&self, pieces: &[&[u8]]) -> Tag {
         match self {
-            Self::Sha256(mac) => Tag::new(&mac.finalize().into_bytes()),
-            Self::Sha1(mac) => Tag::new(&mac.finalize().into_bytes()),
-            Self::Sha512(mac) => Tag::new(&mac.finalize().into_bytes()),
-            Self::Token(digest) => Tag::new(&*digest),
+            Self::Sha256(mac) => finish(mac.clone(), pieces),
+            Self::Sha1(mac) => finish(mac.clone(), pieces),
+            Self::Sha512(mac) => finish(mac.clone(), pieces),
+            Self::Token(digest) => Tag::new(&**digest),
         }
     }
+}
+
+fn finish(mut mac: impl hmac::Mac, pieces: &[&[u8]]) -> Tag {
+    for piece in pieces {
+        mac.update(piece);
+    }
+    Tag::new(&mac.finalize().into_bytes())
 }
 
 /// HMAC takes keys of any length, so this cannot fail; the type says otherwise.
@@ -97,15 +89,12 @@ fn keyed<M: hmac::KeyInit>(key: &[u8]) -> Result<M, ConfigError> {
 
 impl Tag {
     /// The longest tag: SHA-512's.
-    pub(crate) const MAX: usize = 64;
+    const MAX: usize = 64;
 
     fn new(output: &[u8]) -> Self {
         let mut bytes = [0; Self::MAX];
         bytes[..output.len()].copy_from_slice(output);
-        Self {
-            bytes,
-            len: output.len(),
-        }
+        Self(bytes)
     }
 
     /// A token of any length becomes 32 bytes, so that the comparison does not tell how long the right one is.
@@ -114,31 +103,52 @@ impl Tag {
     }
 
     /// Decodes a signature into the tag of `algorithm`. `None` unless it has exactly that tag's length.
-    pub(crate) fn decode(
-        algorithm: Algorithm,
-        encoding: crate::Encoding,
-        text: &[u8],
-    ) -> Option<Self> {
-        let mut tag = Self {
-            bytes: [0; Self::MAX],
-            len: algorithm.tag_len(),
-        };
-        encoding.decode_exact(text, &mut tag.bytes[..tag.len])?;
+    pub(crate) fn decode(algorithm: Algorithm, encoding: Encoding, text: &[u8]) -> Option<Self> {
+        let mut tag = Self([0; Self::MAX]);
+        encoding.decode_exact(text, &mut tag.0[..algorithm.tag_len()])?;
         Some(tag)
     }
 
     /// Whether any of `candidates` is this tag; all are compared, whichever matches.
     pub(crate) fn matches_any(&self, candidates: &[Self]) -> bool {
-        candidates
-            .iter()
-            .fold(Choice::from(0), |found, candidate| {
-                found | self.bytes[..self.len].ct_eq(&candidate.bytes[..candidate.len])
-            })
-            .into()
+        let mut found = 0_u8;
+        for candidate in candidates {
+            // All bits that differ, gathered in one word, so that `subtle` has to look at one word only.
+            let words = self
+                .0
+                .as_chunks::<8>()
+                .0
+                .iter()
+                .zip(candidate.0.as_chunks::<8>().0);
+            let differing = words.fold(0, |differing, (a, b)| {
+                differing | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b))
+            });
+            found |= differing.ct_eq(&0).unwrap_u8();
+        }
+        found != 0
     }
 
     #[cfg(feature = "testing")]
-    pub(crate) fn as_bytes(&self) -> &[u8] {
-        &self.bytes[..self.len]
+    pub(crate) fn as_bytes(&self, algorithm: Algorithm) -> &[u8] {
+        &self.0[..algorithm.tag_len()]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Tag;
+
+    #[test]
+    fn every_bit_of_a_tag_counts() {
+        let tag = Tag::new(&[0x5a; 32]);
+        assert!(tag.matches_any(std::slice::from_ref(&tag)));
+        for bit in 0..Tag::MAX * 8 {
+            let mut other = tag.clone();
+            other.0[bit / 8] ^= 1 << (bit % 8);
+            assert!(!tag.matches_any(std::slice::from_ref(&other)), "{bit}");
+            assert!(tag.matches_any(&[other.clone(), tag.clone()]), "{bit}");
+            assert!(tag.matches_any(&[tag.clone(), other]), "{bit}");
+        }
+        assert!(!tag.matches_any(&[]));
     }
 }

@@ -246,7 +246,9 @@ impl Signer {
                 ),
             }
         }
-        Ok(scheme.encoding.encode(mac.finish().as_bytes()))
+        Ok(scheme
+            .encoding
+            .encode(mac.tag(&[]).as_bytes(scheme.algorithm)))
     }
 }
 

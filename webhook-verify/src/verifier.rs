@@ -1,14 +1,13 @@
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
 };
 
 use bytes::Bytes;
-use smallvec::SmallVec;
 
 use crate::{
     Clock, ConfigError, Delivery, Incoming, RequestHead, Scheme, Secret, SystemClock, Tolerance,
-    VerifyError, key::Mac, verification::Verification,
+    VerifyError, head::Names, key::Mac, verification::HeadFacts,
 };
 
 /// The most secrets that may be live at once.
@@ -36,7 +35,11 @@ pub struct Verifier {
 
 pub(crate) struct Settings {
     pub(crate) scheme: Arc<Scheme>,
-    macs: RwLock<SmallVec<[Mac; 2]>>,
+    keys: RwLock<Box<[Mac]>>,
+    /// The headers that the scheme looks at.
+    pub(crate) names: Names,
+    /// Those, and the ones that a receiver looks at.
+    pub(crate) receiver_names: Names,
     /// The outer `None`: the scheme's own. The inner: not judged.
     pub(crate) tolerance: Option<Option<Tolerance>>,
     pub(crate) clock: Box<dyn Clock>,
@@ -44,11 +47,9 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
-    pub(crate) fn macs(&self) -> SmallVec<[Mac; 2]> {
-        self.macs
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+    /// The fixed secrets, made ready.
+    pub(crate) fn keys(&self) -> RwLockReadGuard<'_, Box<[Mac]>> {
+        self.keys.read().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -93,12 +94,10 @@ impl Verifier {
         head: impl Into<RequestHead<'a>>,
         body: impl Into<Bytes>,
     ) -> Result<Delivery, VerifyError> {
-        let mut verification = self
-            .begin_unkeyed(&head.into())?
-            .key(self.settings.macs())?;
-        let body = body.into();
-        verification.update(&body);
-        verification.finish(body)
+        let (settings, head) = (&*self.settings, head.into());
+        let mut facts = HeadFacts::default();
+        facts.read(settings, &head, &head.pick(&settings.names))?;
+        facts.judge(settings, &settings.keys(), &[], body.into())
     }
 
     /// Judges the head, and takes the body piece by piece: at most `limit` bytes of it.
@@ -125,35 +124,26 @@ impl Verifier {
         head: impl Into<RequestHead<'a>>,
         limit: usize,
     ) -> Result<Incoming, VerifyError> {
-        let verification = self
-            .begin_unkeyed(&head.into())?
-            .key(self.settings.macs())?;
-        Ok(Incoming::new(verification, limit))
+        let head = head.into();
+        let mut facts = HeadFacts::default();
+        facts.read(&self.settings, &head, &head.pick(&self.settings.names))?;
+        Incoming::new(&self.settings, facts, None, limit)
     }
 
-    /// Judges the head but for its signature: whose secrets are to judge that is not known yet.
-    pub(crate) fn begin_unkeyed(
-        &self,
-        head: &RequestHead<'_>,
-    ) -> Result<Verification, VerifyError> {
-        Verification::begin(&self.settings, head)
-    }
-
-    /// The fixed secrets, ready for a request.
-    pub(crate) fn macs(&self) -> SmallVec<[Mac; 2]> {
-        self.settings.macs()
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
     }
 
     /// Makes a tenant's secrets ready for a request.
     pub(crate) fn prepare(
         &self,
         secrets: impl IntoIterator<Item = Secret>,
-    ) -> Result<SmallVec<[Mac; 2]>, ConfigError> {
+    ) -> Result<Box<[Mac]>, ConfigError> {
         prepare(self.scheme(), secrets)
     }
 
-    /// Replaces the live secrets, in this verifier and its clones, from the next request on. Requests under way are
-    /// judged by those they began with. On an error nothing changes.
+    /// Replaces the live secrets, in this verifier and its clones, for every signature that is judged from now on. On an
+    /// error nothing changes.
     ///
     /// # Errors
     ///
@@ -162,12 +152,12 @@ impl Verifier {
         &self,
         secrets: impl IntoIterator<Item = Secret>,
     ) -> Result<(), ConfigError> {
-        let macs = self.prepare(secrets)?;
+        let keys = self.prepare(secrets)?;
         *self
             .settings
-            .macs
+            .keys
             .write()
-            .unwrap_or_else(PoisonError::into_inner) = macs;
+            .unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
 
@@ -202,13 +192,13 @@ impl fmt::Debug for Verifier {
 fn prepare(
     scheme: &Scheme,
     secrets: impl IntoIterator<Item = Secret>,
-) -> Result<SmallVec<[Mac; 2]>, ConfigError> {
-    let macs = secrets
+) -> Result<Box<[Mac]>, ConfigError> {
+    let keys = secrets
         .into_iter()
         .map(|secret| Mac::new(scheme.algorithm, scheme.key_form, &secret))
-        .collect::<Result<SmallVec<_>, _>>()?;
-    match macs.len() {
-        1..=MAX_SECRETS => Ok(macs),
+        .collect::<Result<Box<[_]>, _>>()?;
+    match keys.len() {
+        1..=MAX_SECRETS => Ok(keys),
         given => Err(ConfigError::SecretCount {
             given,
             limit: MAX_SECRETS,
@@ -265,26 +255,23 @@ impl VerifierBuilder {
     /// [`ConfigError`] that names what is wrong.
     pub fn build(mut self) -> Result<Verifier, ConfigError> {
         let secrets = std::mem::take(&mut self.secrets);
-        let macs = prepare(&self.scheme, secrets);
-        self.build_with(macs)
+        let keys = prepare(&self.scheme, secrets);
+        self.build_with(keys)
     }
 
     /// A verifier without secrets of its own, which refuses everything unless it is given a tenant's.
     pub(crate) fn build_keyless(self) -> Result<Verifier, ConfigError> {
         match self.secrets.len() {
-            0 => self.build_with(Ok(SmallVec::new())),
+            0 => self.build_with(Ok(Box::default())),
             given => Err(ConfigError::SecretCount { given, limit: 0 }),
         }
     }
 
-    fn build_with(
-        self,
-        macs: Result<SmallVec<[Mac; 2]>, ConfigError>,
-    ) -> Result<Verifier, ConfigError> {
+    fn build_with(self, keys: Result<Box<[Mac]>, ConfigError>) -> Result<Verifier, ConfigError> {
         if let Some(error) = self.error {
             return Err(error);
         }
-        let macs = macs?;
+        let keys = keys?;
         match &self.public_url {
             None if self.scheme.needs_public_url() => {
                 return Err(ConfigError::option(
@@ -305,8 +292,14 @@ impl VerifierBuilder {
         }
         Ok(Verifier {
             settings: Arc::new(Settings {
+                names: Names::new(self.scheme.header_names()),
+                receiver_names: Names::new(
+                    self.scheme
+                        .header_names()
+                        .chain(["content-length", "content-encoding"]),
+                ),
                 scheme: Arc::new(self.scheme),
-                macs: RwLock::new(macs),
+                keys: RwLock::new(keys),
                 tolerance: self.tolerance,
                 clock: self.clock,
                 public_url: self.public_url,

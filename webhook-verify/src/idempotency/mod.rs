@@ -33,7 +33,10 @@ pub use self::{
         ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled, StoreError,
     },
 };
-use crate::{ConfigError, Delivery, Verifier, scheme::Identity};
+use crate::{
+    ConfigError, Delivery, Verifier,
+    scheme::{Field, Identity},
+};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -255,9 +258,9 @@ impl Idempotency {
             Identity::BodyDigest => (self.key(delivery, key::Kind::BodyDigest, &digest), identity),
             Identity::SignedId => match delivery.signed_id() {
                 Some(id) => {
-                    let kind = match delivery.id {
-                        Some(_) => key::Kind::SignedId,
-                        None => key::Kind::BodyId,
+                    let kind = match delivery.scheme.id {
+                        Some(Field::Header(_)) => key::Kind::SignedId,
+                        _ => key::Kind::BodyId,
                     };
                     (self.key(delivery, kind, id.as_bytes()), identity)
                 }

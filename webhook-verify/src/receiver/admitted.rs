@@ -23,10 +23,6 @@ const COMPLETE_TRIES: usize = 3;
     clippy::exhaustive_enums,
     reason = "whoever drives a receiver has to handle every kind of admission"
 )]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "nearly always the large one, on its way to a boxed future"
-)]
 pub enum Admission {
     /// Its handler is to run.
     Admitted(Admitted),

@@ -24,7 +24,7 @@ use crate::{
     idempotency::{Claim, ClaimOutcome, Idempotency},
     incoming::BodyTooLarge,
     tenant::{BoxError, Resolve, Resolving},
-    verification::Verification,
+    verification::HeadFacts,
 };
 
 /// The body limit where neither the user nor the scheme says otherwise, in bytes.
@@ -211,7 +211,7 @@ impl Receiver {
         };
         async move {
             let admission = match begun {
-                Ok(verification) => receiver.take_in(verification, tenant, body, timer).await,
+                Ok(facts) => receiver.take_in(facts, tenant, body, timer).await,
                 Err(rejection) => Err(rejection),
             };
             admission.inspect_err(|rejection| receiver.log(rejection))
@@ -220,7 +220,7 @@ impl Receiver {
 
     async fn take_in<B, E, T>(
         &self,
-        verification: Verification,
+        facts: HeadFacts,
         tenant: Option<Resolving>,
         body: B,
         timer: T,
@@ -230,23 +230,20 @@ impl Receiver {
         E: Into<Box<dyn error::Error + Send + Sync>>,
         T: Timer,
     {
-        let (macs, namespace) = match tenant {
-            None => (self.inner.verifier.macs(), None),
+        let verifier = &self.inner.verifier;
+        let (keys, namespace) = match tenant {
+            None => (None, None),
             Some(resolving) => {
                 let unavailable = |error: BoxError| Rejection::Secrets(Arc::from(error));
-                let tenant = resolving
-                    .await
-                    .map_err(unavailable)?
-                    .ok_or(VerifyError::UnknownTenant)?;
-                let macs = self.inner.verifier.prepare(tenant.secrets);
-                (
-                    macs.map_err(|error| unavailable(error.into()))?,
-                    Some(tenant.namespace),
-                )
+                let tenant = resolving.await.map_err(unavailable)?;
+                let tenant = tenant.ok_or(VerifyError::UnknownTenant)?;
+                let keys = verifier.prepare(tenant.secrets);
+                let keys = keys.map_err(|error| unavailable(error.into()))?;
+                (Some(keys), Some(tenant.namespace))
             }
         };
-        let incoming = Incoming::new(verification.key(macs)?, self.inner.body_limit);
-        let incoming = read(incoming, body, timer, self.inner.body_timeout).await?;
+        let mut incoming = Incoming::new(verifier.settings(), facts, keys, self.inner.body_limit)?;
+        read(&mut incoming, body, timer, self.inner.body_timeout).await?;
         let mut delivery = incoming.finish()?;
         delivery.namespace = namespace.map(Arc::from);
         match &self.inner.idempotency {
@@ -259,26 +256,26 @@ impl Receiver {
     }
 
     /// Refuses what can be refused before a byte of the body is read.
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Verification, Rejection> {
-        let limit = self.inner.body_limit;
-        let mut declared = None;
-        let mut encoded = false;
-        head.headers()
-            .visit_name("content-length", &mut |value| declared = Some(value));
-        if self.inner.verifier.signs_body() {
-            head.headers().visit_name("content-encoding", &mut |value| {
-                encoded |= !(value.is_empty() || value.eq_ignore_ascii_case(b"identity"));
-            });
-        }
-        let declared =
-            declared.and_then(|value| std::str::from_utf8(value).ok()?.trim().parse::<u64>().ok());
-        if declared.is_some_and(|len| len > limit as u64) {
+    fn begin(&self, head: &RequestHead<'_>) -> Result<HeadFacts, Rejection> {
+        let (verifier, limit) = (&self.inner.verifier, self.inner.body_limit);
+        let settings = verifier.settings();
+        let picked = head.pick(&settings.receiver_names);
+        let too_long = |value: &[u8]| {
+            let declared = std::str::from_utf8(value)
+                .ok()
+                .and_then(|len| len.trim().parse::<u64>().ok());
+            declared.is_some_and(|len| len > limit as u64)
+        };
+        if picked.all("content-length").any(too_long) {
             return Err(BodyTooLarge { limit }.into());
         }
-        if encoded {
+        let plain = |value: &[u8]| value.is_empty() || value.eq_ignore_ascii_case(b"identity");
+        if verifier.signs_body() && !picked.all("content-encoding").all(plain) {
             return Err(Rejection::ContentEncoding);
         }
-        Ok(self.inner.verifier.begin_unkeyed(head)?)
+        let mut facts = HeadFacts::default();
+        facts.read(settings, head, &picked)?;
+        Ok(facts)
     }
 
     async fn claim(
@@ -337,11 +334,11 @@ impl Receiver {
 
 /// Reads a body to its end. Only one that keeps us waiting pays for a timer.
 async fn read<B, E, T>(
-    mut incoming: Incoming,
+    incoming: &mut Incoming,
     body: B,
     timer: T,
     timeout: Duration,
-) -> Result<Incoming, Rejection>
+) -> Result<(), Rejection>
 where
     B: Stream<Item = Result<Bytes, E>>,
     E: Into<Box<dyn error::Error + Send + Sync>>,
@@ -365,7 +362,7 @@ where
         match chunk.await? {
             Some(Ok(chunk)) => incoming.update(chunk)?,
             Some(Err(error)) => return Err(Rejection::BodyRead(Arc::from(error.into()))),
-            None => return Ok(incoming),
+            None => return Ok(()),
         }
     }
 }

@@ -167,6 +167,42 @@ impl Scheme {
         self.hints
     }
 
+    /// The headers that the scheme looks at, in lower case.
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = &str> {
+        let places = self
+            .signatures
+            .iter()
+            .filter_map(|source| match &source.place {
+                Place::Header(name) => Some(&**name),
+                Place::Form(_) => Some("content-type"),
+                Place::HeaderPrefix(_) | Place::Query(_) | Place::Pointer(_) => None,
+            });
+        let parts = self.content.iter().filter_map(|part| match part {
+            Part::Header(name) => Some(name),
+            _ => None,
+        });
+        let fields = [&self.id, &self.event_type]
+            .into_iter()
+            .filter_map(|field| match field {
+                Some(Field::Header(name)) => Some(name),
+                _ => None,
+            });
+        let timestamp = self
+            .timestamp
+            .iter()
+            .filter_map(|source| match &source.place {
+                TimestampPlace::Header(name) => Some(name),
+                TimestampPlace::Pair(_) | TimestampPlace::Pointer(_) => None,
+            });
+        let required = self.required_headers.iter().map(|(name, _)| name);
+        let named = parts
+            .chain(fields)
+            .chain(timestamp)
+            .chain(required)
+            .chain(&self.event_header);
+        places.chain(named.map(|name| &**name))
+    }
+
     pub(crate) fn signs_body(&self) -> bool {
         self.content.contains(&Part::Body)
     }

@@ -2,6 +2,7 @@ use smallvec::SmallVec;
 
 use crate::{
     RequestHead, VerifyError,
+    head::Picked,
     key::Tag,
     scheme::{
         Algorithm, Grammar, Place, Prefix, Scheme, SignatureSource, TimestampPlace, TimestampSource,
@@ -29,22 +30,21 @@ impl Candidates {
         scheme: &Scheme,
         source: &SignatureSource,
         head: &RequestHead<'a>,
+        picked: &Picked<'_, 'a>,
         timestamp: &mut Option<&'a [u8]>,
     ) -> Result<(), VerifyError> {
         match &source.place {
             Place::Header(name) => {
-                let (mut lines, mut result) = (0_usize, Ok(()));
-                head.headers().visit_name(name, &mut |value| {
+                let mut lines = 0_usize;
+                for value in picked.all(name) {
                     lines += 1;
-                    if result.is_ok() {
-                        result = self.add_value(scheme, source, value, timestamp);
-                    }
-                });
+                    self.add_value(scheme, source, value, timestamp)?;
+                }
                 // Only a list may be spread over several lines (RFC 9110 §5.3).
                 if lines > 1 && !matches!(source.grammar, Grammar::List { .. }) {
                     return Err(VerifyError::AmbiguousHeader);
                 }
-                result
+                Ok(())
             }
             Place::HeaderPrefix(prefix) => {
                 let mut result = Ok(());

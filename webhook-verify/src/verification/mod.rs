@@ -1,145 +1,121 @@
-//! One request being verified: from its head, through its body, to the proof.
+//! One request being verified: what its head says, and how its body is judged by that.
 
 mod candidates;
 mod timestamp;
 
-use std::{borrow::Cow, sync::Arc, time::Duration};
+use std::{borrow::Cow, mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use smallvec::SmallVec;
 
+use self::candidates::Candidates;
 use crate::{
     Delivery, RequestHead, VerifyError,
     delivery::{Label, MAX_ID_LEN},
+    head::Picked,
     json,
     key::Mac,
     scheme::{Algorithm, Field, Part, Place, Scheme, TimestampPlace, TimestampSource},
     verifier::Settings,
 };
 
-use self::candidates::Candidates;
-
-/// What [`begin`](Self::begin) found in the head, and the MACs that run over the body.
-pub(crate) struct Verification {
-    settings: Arc<Settings>,
-    /// One for each live secret. None until [`key`](Self::key).
-    macs: SmallVec<[Mac; 2]>,
+/// What the head of a request says. Needs neither a key nor a byte of the body.
+///
+/// Filled in place: moving it about would cost more than half of what it does.
+#[derive(Default)]
+pub(crate) struct HeadFacts {
     candidates: Candidates,
     /// What of the head is signed.
-    signed_head: SmallVec<[u8; 64]>,
+    signed: SmallVec<[u8; 64]>,
     /// How much of it comes before the first part that needs the body, and how long each piece after that is.
     before_body: usize,
     after_body: SmallVec<[usize; 2]>,
-    /// Whether the body's bytes go into the MACs as they come, before any of them is looked into.
-    streams: bool,
     /// The form fields of the body are looked into.
     is_form: bool,
-    id: Option<Label>,
-    event_type: Option<Label>,
-    /// The unsigned event header, to be held against the body.
-    event_header: Option<Label>,
+    id: Label,
+    /// The event type, or what an unsigned header says that it is.
+    event_type: Label,
     timestamp: Option<Duration>,
 }
 
-impl Verification {
+impl HeadFacts {
     /// Judges everything that can be judged before a byte of the body is read.
-    pub(crate) fn begin(
-        settings: &Arc<Settings>,
-        head: &RequestHead<'_>,
-    ) -> Result<Self, VerifyError> {
+    pub(crate) fn read<'a>(
+        &mut self,
+        settings: &Settings,
+        head: &RequestHead<'a>,
+        picked: &Picked<'_, 'a>,
+    ) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
         for (name, expected) in &*scheme.required_headers {
-            if single(head, name)? != Some(expected.as_bytes()) {
+            if single(picked, name)? != Some(expected.as_bytes()) {
                 return Err(VerifyError::UnsupportedVersion);
             }
         }
-        let is_form = is_form(head);
         let mut pair_timestamp = None;
-        let mut candidates = Candidates::default();
         for source in &*scheme.signatures {
-            candidates.collect(scheme, source, head, &mut pair_timestamp)?;
+            self.candidates
+                .collect(scheme, source, head, picked, &mut pair_timestamp)?;
         }
+        let has_form = scheme
+            .signatures
+            .iter()
+            .any(|source| matches!(source.place, Place::Form(_)));
+        self.is_form = has_form && is_form(picked);
         let more_in_body = scheme.signatures.iter().any(|source| match source.place {
-            Place::Form(_) => is_form,
+            Place::Form(_) => self.is_form,
             Place::Pointer(_) => true,
             Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => false,
         });
         if !more_in_body {
-            candidates.check(scheme)?;
+            self.candidates.check(scheme)?;
         }
-
-        let timestamp_text = match &scheme.timestamp {
-            None
-            | Some(TimestampSource {
-                place: TimestampPlace::Pointer(_),
-                ..
-            }) => None,
-            Some(TimestampSource {
-                place: TimestampPlace::Header(name),
-                ..
-            }) => Some(single(head, name)?),
-            Some(TimestampSource {
-                place: TimestampPlace::Pair(_),
-                ..
-            }) => Some(pair_timestamp),
-        };
-        let timestamp = match (&scheme.timestamp, timestamp_text) {
-            (Some(source), Some(text)) => {
-                Some(settings.judge_timestamp(source, text.ok_or(VerifyError::MissingTimestamp)?)?)
+        let (timestamp, timestamp_text) = match &scheme.timestamp {
+            None => (None, None),
+            Some(source) => {
+                let text = match &source.place {
+                    TimestampPlace::Header(name) => single(picked, name)?,
+                    TimestampPlace::Pair(_) => pair_timestamp,
+                    TimestampPlace::Pointer(_) => None,
+                };
+                let judged = match (text, &source.place) {
+                    (Some(text), _) => Some(settings.judge_timestamp(source, text)?),
+                    (None, TimestampPlace::Pointer(_)) => None,
+                    (None, _) => return Err(VerifyError::MissingTimestamp),
+                };
+                (judged, text)
             }
-            _ => None,
         };
-        let id = id(scheme, head)?;
-        let unsigned = |name| single(head, name).ok().flatten().and_then(Label::new);
-        let mut verification = Self {
-            settings: Arc::clone(settings),
-            macs: SmallVec::new(),
-            candidates,
-            signed_head: SmallVec::new(),
-            before_body: 0,
-            after_body: SmallVec::new(),
-            streams: false,
-            is_form,
-            id,
-            event_type: match &scheme.event_type {
-                Some(Field::Header(name)) => unsigned(name),
-                Some(Field::Pointer(_) | Field::FirstKey) | None => None,
-            },
-            event_header: match &scheme.event_header {
-                // One that is repeated contradicts itself.
-                Some(name) => single(head, name)?.and_then(Label::new),
-                None => None,
-            },
-            timestamp,
-        };
-        verification.collect_head(head, timestamp_text.flatten())?;
-        Ok(verification)
+        self.timestamp = timestamp;
+        self.id = id(scheme, picked)?;
+        self.event_type = event_type(scheme, picked)?;
+        self.keep_signed(settings, head, picked, timestamp_text)
     }
 
     /// Keeps the signed parts that are not in the body.
-    fn collect_head(
+    fn keep_signed(
         &mut self,
+        settings: &Settings,
         head: &RequestHead<'_>,
+        picked: &Picked<'_, '_>,
         timestamp: Option<&[u8]>,
     ) -> Result<(), VerifyError> {
-        let settings = Arc::clone(&self.settings);
         let scheme = &*settings.scheme;
         let mut body_reached = false;
         for part in &*scheme.content {
             if scheme.reads_from_body(part) {
-                self.streams |= !body_reached && *part == Part::Body;
                 body_reached = true;
                 continue;
             }
-            let from = self.signed_head.len();
-            let mut keep = |piece: &[u8]| self.signed_head.extend_from_slice(piece);
+            let from = self.signed.len();
+            let mut keep = |piece: &[u8]| self.signed.extend_from_slice(piece);
             match part {
                 Part::Literal(text) => keep(text.as_bytes()),
                 Part::Timestamp => keep(timestamp.unwrap_or_default()),
-                Part::Id => keep(self.id.as_ref().map_or("", Label::as_str).as_bytes()),
+                Part::Id => keep(self.id.as_bytes()),
                 Part::Method => keep(head.method_text().as_bytes()),
                 Part::Path => keep(head.path_and_query().as_bytes()),
-                Part::Header(name) => keep(single(head, name)?.unwrap_or_default()),
+                Part::Header(name) => keep(single(picked, name)?.unwrap_or_default()),
                 Part::Url => {
                     keep(
                         settings
@@ -156,43 +132,68 @@ impl Verification {
                 Part::Body | Part::Pointer(_) => {}
             }
             match body_reached {
-                true => self.after_body.push(self.signed_head.len() - from),
-                false => self.before_body = self.signed_head.len(),
+                true => self.after_body.push(self.signed.len() - from),
+                false => self.before_body = self.signed.len(),
             }
         }
         Ok(())
     }
 
-    /// Gives the live secrets. A token that is in the head is judged at once.
-    pub(crate) fn key(mut self, mut macs: SmallVec<[Mac; 2]>) -> Result<Self, VerifyError> {
-        if self.settings.scheme.algorithm == Algorithm::Token && !self.candidates.tags.is_empty() {
-            self.matching_secret(macs.iter().cloned())?;
+    /// Whether the body's bytes are signed in order before any of them has to be looked into, so that a MAC can run over
+    /// them as they come.
+    fn streams(scheme: &Scheme) -> bool {
+        let mut in_body = scheme
+            .content
+            .iter()
+            .filter(|part| scheme.reads_from_body(part));
+        in_body.next() == Some(&Part::Body)
+    }
+
+    /// A token in the head is judged before the body is read.
+    pub(crate) fn judge_head(&self, settings: &Settings, keys: &[Mac]) -> Result<(), VerifyError> {
+        if settings.scheme.algorithm == Algorithm::Token && !self.candidates.tags.is_empty() {
+            self.matching_secret(settings, keys, &[])?;
         }
+        Ok(())
+    }
+
+    /// MACs that have taken in what is signed before the body, for a body in pieces. None where it has to be whole.
+    pub(crate) fn running(&self, settings: &Settings, keys: &[Mac]) -> Box<[Mac]> {
+        let mut macs: Box<[Mac]> = match Self::streams(&settings.scheme) {
+            true => keys.into(),
+            false => Box::default(),
+        };
         macs.iter_mut()
-            .for_each(|mac| mac.update(&self.signed_head[..self.before_body]));
-        self.macs = macs;
-        Ok(self)
+            .for_each(|mac| mac.update(&self.signed[..self.before_body]));
+        macs
     }
 
-    /// Takes the next bytes of the body.
-    pub(crate) fn update(&mut self, chunk: &[u8]) {
-        if self.streams {
-            self.macs.iter_mut().for_each(|mac| mac.update(chunk));
-        }
-    }
-
-    /// Judges the signatures. `body` must be what [`update`](Self::update) was given.
-    pub(crate) fn finish(mut self, body: Bytes) -> Result<Delivery, VerifyError> {
-        self.collect_candidates(&body)?;
-        let macs = self.feed_rest(&body)?;
-        let secret_index = self.matching_secret(macs)?;
+    /// Judges the signatures. `running` has taken in the body, or is empty.
+    pub(crate) fn judge(
+        &mut self,
+        settings: &Settings,
+        keys: &[Mac],
+        running: &[Mac],
+        body: Bytes,
+    ) -> Result<Delivery, VerifyError> {
+        let scheme = &*settings.scheme;
+        self.collect_candidates(scheme, &body)?;
+        let secret_index = {
+            let texts = texts_in_body(scheme, &body)?;
+            let pieces = self.pieces(scheme, &body, &texts);
+            match running {
+                [] => self.matching_secret(settings, keys, &pieces)?,
+                // The first two pieces are what has run: the signed part of the head, and the body.
+                running => self.matching_secret(settings, running, &pieces[2..])?,
+            }
+        };
         // From here on the body is the sender's own.
-        self.judge_body(&body)?;
+        self.judge_body(settings, &body)?;
         Ok(Delivery {
             body,
-            scheme: Arc::clone(&self.settings.scheme),
-            id: self.id,
-            event_type: self.event_type,
+            scheme: Arc::clone(&settings.scheme),
+            id: mem::take(&mut self.id),
+            event_type: mem::take(&mut self.event_type),
             timestamp: self.timestamp,
             secret_index,
             claim: None,
@@ -201,9 +202,7 @@ impl Verification {
     }
 
     /// Adds the signatures or tokens that are in the body.
-    fn collect_candidates(&mut self, body: &[u8]) -> Result<(), VerifyError> {
-        let settings = Arc::clone(&self.settings);
-        let scheme = &*settings.scheme;
+    fn collect_candidates(&mut self, scheme: &Scheme, body: &[u8]) -> Result<(), VerifyError> {
         for source in scheme.signatures.iter() {
             match &source.place {
                 Place::Form(name) if self.is_form => {
@@ -224,129 +223,143 @@ impl Verification {
         self.candidates.check(scheme)
     }
 
-    /// Feeds what is signed from the first part in the body on.
-    fn feed_rest(&mut self, body: &[u8]) -> Result<SmallVec<[Mac; 2]>, VerifyError> {
-        let scheme = &*self.settings.scheme;
-        let mut macs = std::mem::take(&mut self.macs);
-        let (mut at, mut lens) = (self.before_body, self.after_body.iter());
-        let first = scheme
-            .content
-            .iter()
-            .position(|part| scheme.reads_from_body(part));
-        for (index, part) in scheme
-            .content
-            .iter()
-            .enumerate()
-            .skip_while(|(i, _)| Some(*i) != first)
-        {
-            let text;
-            let piece: &[u8] = match part {
-                Part::Body if self.streams && Some(index) == first => continue,
+    /// The signed content, piece by piece. The first is that of the head before anything in the body.
+    fn pieces<'p>(
+        &'p self,
+        scheme: &Scheme,
+        body: &'p [u8],
+        texts: &'p [Cow<'_, str>],
+    ) -> SmallVec<[&'p [u8]; 8]> {
+        let mut pieces = SmallVec::new();
+        let (head, mut tail) = self.signed.split_at(self.before_body);
+        pieces.push(head);
+        let (mut lens, mut texts) = (self.after_body.iter(), texts.iter());
+        let in_body = |part: &&Part| scheme.reads_from_body(part);
+        for part in scheme.content.iter().skip_while(|part| !in_body(part)) {
+            pieces.push(match part {
                 Part::Body => body,
-                part if scheme.reads_from_body(part) => {
-                    text = text_in_body(scheme, part, body)?;
-                    text.as_bytes()
-                }
+                part if in_body(&part) => texts.next().map_or("", |text| text).as_bytes(),
                 _ => {
-                    let len = lens.next().copied().unwrap_or_default();
-                    at += len;
-                    &self.signed_head[at - len..at]
+                    let (piece, rest) = tail.split_at(lens.next().copied().unwrap_or_default());
+                    tail = rest;
+                    piece
                 }
-            };
-            macs.iter_mut().for_each(|mac| mac.update(piece));
+            });
         }
-        Ok(macs)
+        pieces
+    }
+
+    /// The first live secret for which a candidate holds. Every secret is tried with every candidate.
+    fn matching_secret(
+        &self,
+        settings: &Settings,
+        macs: &[Mac],
+        pieces: &[&[u8]],
+    ) -> Result<usize, VerifyError> {
+        let mut found = None;
+        for (index, mac) in macs.iter().enumerate() {
+            if mac.tag(pieces).matches_any(&self.candidates.tags) {
+                found = found.or(Some(index));
+            }
+        }
+        found.ok_or(match settings.scheme.algorithm {
+            Algorithm::Token => VerifyError::TokenMismatch,
+            _ => VerifyError::SignatureMismatch,
+        })
     }
 
     /// Judges what a verified body says of itself.
-    fn judge_body(&mut self, body: &[u8]) -> Result<(), VerifyError> {
-        let scheme = &*self.settings.scheme;
+    fn judge_body(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
         if let Some(source) = &scheme.timestamp
             && let TimestampPlace::Pointer(pointer) = &source.place
         {
             let text = read(body, pointer)?.ok_or(VerifyError::MissingTimestamp)?;
-            self.timestamp = Some(self.settings.judge_timestamp(source, text.as_bytes())?);
+            self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
         }
-        if let Some(header) = &self.event_header
-            && let Some(Field::Pointer(pointer)) = &scheme.event_type
+        if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)
+            && !self.event_type.as_bytes().is_empty()
             // A body that does not say what happened contradicts nothing.
             && let Ok(Some(event_type)) = json::scalar(body, pointer)
-            && event_type != header.as_str()
+            && event_type.as_bytes() != self.event_type.as_bytes()
         {
             return Err(VerifyError::EventMismatch);
         }
         Ok(())
     }
-
-    /// The first live secret for which a candidate holds. Every secret is tried with every candidate.
-    fn matching_secret(&self, macs: impl IntoIterator<Item = Mac>) -> Result<usize, VerifyError> {
-        let mut found = None;
-        for (index, mac) in macs.into_iter().enumerate() {
-            if mac.finish().matches_any(&self.candidates.tags) {
-                found = found.or(Some(index));
-            }
-        }
-        found.ok_or(match self.settings.scheme.algorithm {
-            Algorithm::Token => VerifyError::TokenMismatch,
-            _ => VerifyError::SignatureMismatch,
-        })
-    }
 }
 
 /// The delivery's id out of a header: what is signed must be there, and must not blur where the signed parts meet.
-fn id(scheme: &Scheme, head: &RequestHead<'_>) -> Result<Option<Label>, VerifyError> {
+fn id(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
     let Some(Field::Header(name)) = &scheme.id else {
-        return Ok(None);
+        return Ok(Label::default());
     };
     if !scheme.id_is_signed() {
-        return Ok(single(head, name).ok().flatten().and_then(Label::new));
+        return Ok(Label::new(single(picked, name).unwrap_or_default()));
     }
-    let id = single(head, name)?.ok_or(VerifyError::MissingId)?;
+    let id = single(picked, name)?.ok_or(VerifyError::MissingId)?;
     let delimiter = scheme.content.windows(2).find_map(|pair| match pair {
         [Part::Id, Part::Literal(text)] => text.as_bytes().first(),
         _ => None,
     });
-    if id.len() > MAX_ID_LEN || delimiter.is_some_and(|delimiter| id.contains(delimiter)) {
+    let blurred = delimiter.is_some_and(|delimiter| id.contains(delimiter));
+    if blurred || id.len() > MAX_ID_LEN || std::str::from_utf8(id).is_err() {
         return Err(VerifyError::MalformedId);
     }
-    Label::new(id).map(Some).ok_or(VerifyError::MalformedId)
+    Ok(Label::new(Some(id)))
 }
 
-/// The text of a signed part that has to be read out of the body.
-fn text_in_body<'a>(
-    scheme: &Scheme,
-    part: &Part,
-    body: &'a [u8],
-) -> Result<Cow<'a, str>, VerifyError> {
-    match (part, &scheme.timestamp, &scheme.id) {
-        // An absent field is signed as an empty one.
-        (Part::Pointer(pointer), ..) => Ok(read(body, pointer)?.unwrap_or_default()),
-        (
-            Part::Timestamp,
-            Some(TimestampSource {
-                place: TimestampPlace::Pointer(pointer),
-                ..
-            }),
-            _,
-        ) => read(body, pointer)?.ok_or(VerifyError::MissingTimestamp),
-        (Part::Id, _, Some(Field::Pointer(pointer))) => {
-            read(body, pointer)?.ok_or(VerifyError::MissingId)
+/// What a header says of the event type. One that is held against the body must not be repeated: it would contradict
+/// itself.
+fn event_type(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
+    match (&scheme.event_header, &scheme.event_type) {
+        (Some(name), _) => Ok(Label::new(single(picked, name)?)),
+        (None, Some(Field::Header(name))) => {
+            Ok(Label::new(single(picked, name).unwrap_or_default()))
         }
-        (Part::Id, _, Some(Field::FirstKey)) => json::first_key(body).ok_or(VerifyError::MissingId),
-        _ => Err(VerifyError::MalformedBody),
+        (None, _) => Ok(Label::default()),
     }
 }
 
-fn single<'a>(head: &RequestHead<'a>, name: &str) -> Result<Option<&'a [u8]>, VerifyError> {
-    head.single(name).map_err(|_| VerifyError::AmbiguousHeader)
+/// The signed parts that have to be read out of the body, in order.
+fn texts_in_body<'a>(scheme: &Scheme, body: &'a [u8]) -> Result<Vec<Cow<'a, str>>, VerifyError> {
+    let in_body = scheme
+        .content
+        .iter()
+        .filter(|part| scheme.reads_from_body(part));
+    in_body
+        .filter(|part| **part != Part::Body)
+        .map(|part| match (part, &scheme.timestamp, &scheme.id) {
+            // An absent field is signed as an empty one.
+            (Part::Pointer(pointer), ..) => Ok(read(body, pointer)?.unwrap_or_default()),
+            (
+                Part::Timestamp,
+                Some(TimestampSource {
+                    place: TimestampPlace::Pointer(pointer),
+                    ..
+                }),
+                _,
+            ) => read(body, pointer)?.ok_or(VerifyError::MissingTimestamp),
+            (Part::Id, _, Some(Field::Pointer(pointer))) => {
+                read(body, pointer)?.ok_or(VerifyError::MissingId)
+            }
+            _ => json::first_key(body).ok_or(VerifyError::MissingId),
+        })
+        .collect()
+}
+
+fn single<'a>(picked: &Picked<'_, 'a>, name: &str) -> Result<Option<&'a [u8]>, VerifyError> {
+    picked
+        .single(name)
+        .map_err(|_| VerifyError::AmbiguousHeader)
 }
 
 fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
     json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
 }
 
-fn is_form(head: &RequestHead<'_>) -> bool {
-    let Ok(Some(content_type)) = head.single("content-type") else {
+fn is_form(picked: &Picked<'_, '_>) -> bool {
+    let Ok(Some(content_type)) = picked.single("content-type") else {
         return false;
     };
     let media_type = content_type
