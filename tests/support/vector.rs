@@ -47,6 +47,12 @@ impl Vector {
         seeds.into_iter().chain(presets).collect()
     }
 
+    /// The rows of made-up senders, for blocks that no preset uses.
+    #[must_use]
+    pub fn of_blocks() -> Vec<Self> {
+        serde_json::from_str(include_str!("../vectors/blocks.json")).unwrap()
+    }
+
     /// The body's bytes.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {

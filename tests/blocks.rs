@@ -1,0 +1,245 @@
+//! Every building block of a scheme that no preset uses, on made-up senders.
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use integration_tests::Vector;
+use webhook_verify::{
+    Algorithm, ConfigError, Encoding, KeyForm, Scheme, Tolerance, Verifier, scheme::TimeUnit,
+};
+
+fn scheme(name: &str) -> Scheme {
+    let plain = || Scheme::builder(name).signature_header("X-Sig");
+    let in_ms = |builder: webhook_verify::scheme::SchemeBuilder| {
+        builder.timestamp_unit(TimeUnit::Milliseconds)
+    };
+    let scheme = match name {
+        "body-then-time" => in_ms(plain())
+            .timestamp_header("X-Time")
+            .signed_content("{body}{timestamp}"),
+        "method-url" => in_ms(plain())
+            .timestamp_header("X-Time")
+            .encoding(Encoding::Base64)
+            .signed_content("{method}{url}{body}{timestamp}"),
+        "path-header" => plain().signed_content("{method}\n{path}\n{header:X-Tenant}\n{body}"),
+        "in-body" => Scheme::builder(name)
+            .signature_pointer("/signature/signature")
+            .timestamp_pointer("/signature/timestamp")
+            .tolerance(None)
+            .signed_content("{timestamp}{json:/signature/token}"),
+        "dated-body" => in_ms(plain())
+            .timestamp_pointer("/webhookTimestamp")
+            .tolerance(Tolerance::symmetric(Duration::from_secs(60))),
+        "two-headers" => Scheme::builder(name)
+            .signature_header("X-Sig-Primary")
+            .signature_header("X-Sig-Secondary")
+            .require_header("X-Version", "1")
+            .encoding(Encoding::Base64),
+        "numbered" => Scheme::builder(name)
+            .signature_header_prefix("X-Sig-")
+            .encoding(Encoding::Base64),
+        "sha1" => plain()
+            .algorithm(Algorithm::HmacSha1)
+            .encoding(Encoding::Base64)
+            .signed_content("{body}{url}"),
+        "sha512" => plain().algorithm(Algorithm::HmacSha512),
+        "hex-key" => plain().key_form(KeyForm::Hex),
+        "base64-key" => plain().key_form(KeyForm::Base64).optional_prefix("hmac="),
+        "url-safe-pairs" => in_ms(plain())
+            .pairs(';', ["s"])
+            .timestamp_pair("t")
+            .encoding(Encoding::Base64Url)
+            .signed_content("{timestamp}.{body}"),
+        "body-id" => Scheme::builder(name)
+            .signature_query("sig")
+            .id_pointer("/id")
+            .signed_content("{id}|{body}"),
+        other => panic!("{other} is not described"),
+    };
+    scheme.build().unwrap()
+}
+
+fn verifier(vector: &Vector) -> Result<Verifier, ConfigError> {
+    let now = Duration::from_secs(vector.now);
+    Verifier::builder(scheme(&vector.scheme))
+        .secret(&vector.secret)
+        .public_url("https://hooks.example.test/in")
+        .clock(move || now)
+        .build()
+}
+
+#[test]
+fn every_row_is_judged_as_expected() {
+    let rows = Vector::of_blocks();
+    assert_eq!(rows.len(), 65);
+    let mut wrong = Vec::new();
+    for vector in &rows {
+        let got = match verifier(vector) {
+            Err(_) => "invalid_secret",
+            Ok(verifier) => match verifier.verify(vector.head(), vector.body()) {
+                Ok(_) => "valid",
+                Err(error) => error.reason(),
+            },
+        };
+        if got != vector.expect {
+            let Vector {
+                scheme,
+                name,
+                expect,
+                ..
+            } = vector;
+            wrong.push(format!("{scheme} {name}: expected {expect}, got {got}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_mistake_in_a_description_names_its_option() {
+    let plain = || Scheme::builder("x").signature_header("X-Sig");
+    let mistakes = [
+        ("name", Scheme::builder("").signature_header("a")),
+        ("signature_header", Scheme::builder("x")),
+        (
+            "signature_header",
+            Scheme::builder("x").signature_header("a b"),
+        ),
+        (
+            "signature_header",
+            Scheme::builder("x").signature_header(""),
+        ),
+        (
+            "signature_header_prefix",
+            Scheme::builder("x").signature_header_prefix("ä"),
+        ),
+        ("signature_query", Scheme::builder("x").signature_query("")),
+        ("signature_form", Scheme::builder("x").signature_form("")),
+        (
+            "signature_pointer",
+            Scheme::builder("x").signature_pointer("a"),
+        ),
+        ("prefix", plain().prefix("")),
+        ("pairs", plain().pairs(',', Vec::<String>::new())),
+        ("version_list", plain().version_list(' ', ',', [""])),
+        ("signed_content", plain().signed_content("")),
+        ("signed_content", plain().signed_content("{body")),
+        ("signed_content", plain().signed_content("body}")),
+        ("signed_content", plain().signed_content("{nonsense}")),
+        (
+            "signed_content",
+            plain().signed_content("{timestamp}{body}"),
+        ),
+        ("signed_content", plain().signed_content("{id}{body}")),
+        ("signed_content", plain().signed_content("{header:a b}")),
+        ("signed_content", plain().signed_content("{json:a}")),
+        (
+            "signed_content",
+            plain().algorithm(Algorithm::Token).signed_content("{body}"),
+        ),
+        ("timestamp", plain().timestamp_header("X-Time")),
+        ("timestamp_header", plain().timestamp_header("a:b")),
+        ("timestamp_pair", plain().timestamp_pair("t")),
+        ("timestamp_pointer", plain().timestamp_pointer("t")),
+        ("require_header", plain().require_header("a,b", "1")),
+        ("id", plain().id_header("a b")),
+        ("event_type", plain().event_type_pointer("type")),
+        ("event_type_repeated_in", plain().event_type_repeated_in("")),
+        (
+            "identity",
+            plain().identity(webhook_verify::scheme::Identity::SignedId),
+        ),
+        (
+            "identity",
+            plain()
+                .algorithm(Algorithm::Token)
+                .identity(webhook_verify::scheme::Identity::BodyDigest),
+        ),
+    ];
+    for (option, builder) in mistakes {
+        let described = format!("{builder:?}");
+        match builder.build() {
+            Err(ConfigError::Option {
+                option: named,
+                reason,
+            }) => {
+                assert_eq!(named, option, "{described}");
+                assert!(!reason.is_empty() && !reason.ends_with('.'));
+            }
+            other => panic!("{option}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_scheme_that_signs_the_url_needs_one() {
+    let build = |url: Option<&str>| {
+        let mut builder = Verifier::builder(scheme("method-url")).secret("s");
+        if let Some(url) = url {
+            builder = builder.public_url(url);
+        }
+        builder.build().map(drop)
+    };
+    assert_eq!(build(Some("https://a.example.test/b")), Ok(()));
+    for wrong in [
+        None,
+        Some("a.example.test"),
+        Some("https://a.example.test/?q"),
+        Some("https://a/#b"),
+    ] {
+        assert!(
+            matches!(
+                build(wrong),
+                Err(ConfigError::Option {
+                    option: "public_url",
+                    ..
+                })
+            ),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn secrets_that_are_none_do_not_construct() {
+    use webhook_verify::{
+        Secret,
+        scheme::{GENERIC_HEX, STANDARD_WEBHOOKS},
+    };
+
+    for empty in ["", " ", "\t\r\n "] {
+        assert_eq!(
+            Verifier::new(GENERIC_HEX, empty).unwrap_err(),
+            ConfigError::EmptySecret
+        );
+    }
+    assert_eq!(
+        Verifier::new(STANDARD_WEBHOOKS, "whsec_").unwrap_err(),
+        ConfigError::EmptySecret
+    );
+    assert!(matches!(
+        Verifier::new(STANDARD_WEBHOOKS, "whsec_*"),
+        Err(ConfigError::MalformedSecret { expected: "base64" })
+    ));
+    assert!(matches!(
+        Verifier::new(GENERIC_HEX, "x".repeat(4097)),
+        Err(ConfigError::SecretTooLong { limit: 4096 })
+    ));
+    assert!(Verifier::new(GENERIC_HEX, "x".repeat(4096)).is_ok());
+    assert_eq!(
+        Verifier::builder(GENERIC_HEX).build().unwrap_err(),
+        ConfigError::SecretCount { given: 0, limit: 8 }
+    );
+    let many = |count: usize| {
+        let verifier = Verifier::new(GENERIC_HEX, "x").unwrap();
+        verifier.replace_secrets((0..count).map(|n| Secret::new(format!("secret {n}")).unwrap()))
+    };
+    assert_eq!(many(8), Ok(()));
+    assert_eq!(
+        many(9),
+        Err(ConfigError::SecretCount { given: 9, limit: 8 })
+    );
+    assert_eq!(
+        many(0),
+        Err(ConfigError::SecretCount { given: 0, limit: 8 })
+    );
+}

@@ -1,0 +1,300 @@
+//! A store that fails or is full, and requests that must not reach a store at all.
+
+use std::{
+    future::pending,
+    io,
+    sync::{Arc, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use futures_util::{StreamExt as _, stream};
+use integration_tests::{App, Connection, Logs, answer, each_framework};
+use webhook_verify::{
+    Admission, ClaimStore, Idempotency, MemoryStore, Rejection, RequestHead, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    scheme,
+};
+
+use crate::common::{
+    Gate, HandClock, OUTAGE, Watched, admit, assert_in_flight, assert_replay, days, is_replay,
+    never, post, raw, receiver, receiver_with, seconds, signed, with_header,
+};
+
+/// What is not authentic does not reach the store: not once in ten thousand times.
+#[tokio::test]
+async fn b28_a_flood_of_bad_signatures_makes_no_store_calls() {
+    let store = Watched::new();
+    let receiver = receiver(scheme::GITHUB, Arc::clone(&store));
+    let good = signed(scheme::GITHUB, "{}");
+    for number in 0..10_000 {
+        let forged = with_header(
+            &good,
+            "x-hub-signature-256",
+            Some(&format!("sha256={number:064x}")),
+        );
+        let refused = admit(&receiver, &forged, never).await.unwrap_err();
+        assert_eq!(refused.status(), 401);
+    }
+    assert_eq!(store.calls(), 0);
+
+    let on_both = Arc::clone(&store);
+    each_framework(|framework| {
+        let (store, good) = (Arc::clone(&on_both), good.clone());
+        async move {
+            let app = App::new(
+                crate::common::receiver(scheme::GITHUB, Arc::clone(&store)),
+                answer(200),
+            );
+            let server = app.serve(framework).await;
+            let mut connection = Connection::open(server.addr).await;
+            for number in 0..500 {
+                let forged = with_header(
+                    &good,
+                    "x-hub-signature-256",
+                    Some(&format!("sha256={number:064x}")),
+                );
+                connection.send(&raw(&forged)).await;
+                let response = connection.response().await.unwrap();
+                assert_eq!(
+                    (response.status, response.text()),
+                    (401, "invalid webhook signature")
+                );
+            }
+            assert_eq!((store.calls(), app.runs()), (0, 0));
+        }
+    })
+    .await;
+    // The store is the one that is asked when a signature holds.
+    let admitted = admit(&receiver, &good, never).await.unwrap();
+    assert!(matches!(admitted, Admission::Admitted(_)));
+    assert_eq!(store.calls(), 1);
+}
+
+/// A store that cannot answer: come again later. The handler does not run, and the client learns nothing of the reason.
+#[tokio::test]
+async fn a_store_that_fails_is_a_503_and_no_run() {
+    let logs = Logs::collect();
+    each_framework(|framework| {
+        let logs = logs.clone();
+        async move {
+            let store = Watched::new();
+            store.fail_claims.store(2, SeqCst);
+            let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(200));
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            for _ in 0..2 {
+                let response = post(server.addr, &request).await;
+                assert_eq!(
+                    (response.status, response.text()),
+                    (503, "temporarily unavailable")
+                );
+                assert_eq!(response.header("retry-after"), Some("30"));
+                let told = format!("{response:?}");
+                assert!(!told.contains("claims-db") && !is_replay(&response));
+            }
+            assert_eq!((app.runs(), store.claims.load(SeqCst)), (0, 2));
+            assert!(
+                logs.text()
+                    .lines()
+                    .any(|line| line.contains("ERROR") && line.contains(OUTAGE))
+            );
+            let response = post(server.addr, &request).await;
+            assert_eq!((response.status, app.runs()), (200, 1));
+        }
+    })
+    .await;
+}
+
+/// A store that never answers a claim.
+struct Frozen;
+
+impl ClaimStore for Frozen {
+    async fn claim(&self, _: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        pending().await
+    }
+
+    async fn complete(&self, _: &Holder, _: u16, _: Duration) -> Result<Settled, StoreError> {
+        pending().await
+    }
+
+    async fn release(&self, _: &Holder) -> Result<Settled, StoreError> {
+        pending().await
+    }
+
+    async fn extend(&self, _: &Holder, _: Duration) -> Result<Settled, StoreError> {
+        pending().await
+    }
+}
+
+/// A store that does not answer in time is one that cannot answer.
+#[tokio::test]
+async fn a_store_that_hangs_is_a_503() {
+    let receiver = receiver(scheme::GITHUB, Frozen);
+    let request = signed(scheme::GITHUB, "{}");
+    // Time flies: whatever is waited for with this timer is over at once.
+    let at_once = |_: Duration| std::future::ready(());
+    let refused = tokio::time::timeout(seconds(2), admit(&receiver, &request, at_once)).await;
+    let refused = refused.expect("a claim is given up in time").unwrap_err();
+    assert!(matches!(refused, Rejection::Store(_)), "{refused:?}");
+}
+
+/// The handler has succeeded: no failure of the store after that may make the sender send again.
+#[tokio::test]
+async fn a_complete_that_fails_leaves_the_handlers_answer() {
+    each_framework(|framework| async move {
+        for (failures, tries) in [(0, 1), (1, 2), (2, 3), (3, 3), (9, 3)] {
+            let clock = HandClock::new();
+            let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+            store.fail_completes.store(failures, SeqCst);
+            let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(201));
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            let response = post(server.addr, &request).await;
+            assert_eq!((response.status, is_replay(&response)), (201, false));
+            assert_eq!(store.completes(), tries, "{failures} failures");
+            assert_eq!(store.releases.load(SeqCst), 0);
+            let retry = post(server.addr, &request).await;
+            if failures < 3 {
+                assert_replay(&retry, 201);
+            } else {
+                // Not recorded, so it blocks until the lease lapses, and then runs again: at least once.
+                assert_in_flight(&retry);
+                store.fail_completes.store(0, SeqCst);
+                clock.advance(seconds(60));
+                assert_eq!(post(server.addr, &request).await.status, 201);
+                assert_eq!(app.runs(), 2);
+            }
+        }
+    })
+    .await;
+}
+
+/// A handler that failed keeps its answer, too, when its claim cannot be given back.
+#[tokio::test]
+async fn a_release_that_fails_leaves_the_handlers_answer() {
+    each_framework(|framework| async move {
+        for failures in [1, 2, 3] {
+            let store = Watched::new();
+            store.fail_releases.store(failures, SeqCst);
+            let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(422));
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            assert_eq!(post(server.addr, &request).await.status, 422);
+            assert_eq!(store.completes(), 0);
+            let retry = post(server.addr, &request).await;
+            if failures < 3 {
+                assert_eq!((retry.status, app.runs()), (422, 2));
+            } else {
+                assert_in_flight(&retry);
+            }
+        }
+    })
+    .await;
+}
+
+/// A memory store at its capacity refuses what is new with 503, and goes on to answer what it knows.
+#[tokio::test]
+async fn a_full_memory_store_is_a_503() {
+    each_framework(|framework| async move {
+        let clock = HandClock::new();
+        let store = MemoryStore::with_capacity(2).clock(clock.clone());
+        let gate = Gate::new();
+        let app = App::new(receiver(scheme::MAUTIC, store), gate.handler(|_| 200));
+        let server = app.serve(framework).await;
+        let [done, live, new] = ["1", "2", "3"].map(|body| signed(scheme::MAUTIC, body));
+        gate.open(1);
+        assert_eq!(post(server.addr, &done).await.status, 200);
+        gate.entered().await;
+        let mut connection = Connection::open(server.addr).await;
+        connection.send(&raw(&live)).await;
+        gate.entered().await;
+
+        let refused = post(server.addr, &new).await;
+        assert_eq!(
+            (refused.status, refused.text()),
+            (503, "temporarily unavailable")
+        );
+        assert_eq!(refused.header("retry-after"), Some("30"));
+        assert_replay(&post(server.addr, &done).await, 200);
+        assert_in_flight(&post(server.addr, &live).await);
+        gate.open(1);
+        assert_eq!(connection.response().await.unwrap().status, 200);
+        assert_replay(&post(server.addr, &live).await, 200);
+        assert_eq!(app.runs(), 2);
+
+        clock.advance(days(90));
+        gate.open(1);
+        assert_eq!(post(server.addr, &new).await.status, 200);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_flight_status_is_a_knob() {
+    each_framework(|framework| async move {
+        for status in [409, 425, 429, 500] {
+            let gate = Gate::new();
+            let idempotency =
+                Idempotency::new(MemoryStore::new(), "tests").in_flight_status(status);
+            let app = App::new(
+                receiver_with(scheme::GITHUB, idempotency),
+                gate.handler(|_| 200),
+            );
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            let mut first = Connection::open(server.addr).await;
+            first.send(&raw(&request)).await;
+            gate.entered().await;
+            let response = post(server.addr, &request).await;
+            assert_eq!(
+                (response.status, response.text()),
+                (status, "delivery is being processed")
+            );
+            let after: u64 = response.header("retry-after").unwrap().parse().unwrap();
+            assert!((1..=60).contains(&after));
+            gate.open(1);
+            assert_eq!(first.response().await.unwrap().status, 200);
+        }
+    })
+    .await;
+}
+
+/// A lease may last for hours; nobody is asked to wait for longer than a minute.
+#[tokio::test]
+async fn retry_after_is_clamped() {
+    for (lease, after) in [(seconds(1), 1), (seconds(45), 45), (seconds(7200), 60)] {
+        let clock = HandClock::new();
+        let store = MemoryStore::new().clock(clock.clone());
+        let idempotency = Idempotency::new(store, "tests")
+            .lease(lease)
+            .max_handler_time(seconds(7200));
+        let receiver = receiver_with(scheme::GITHUB, idempotency);
+        let request = signed(scheme::GITHUB, "{}");
+        let _first = admit(&receiver, &request, never).await.unwrap();
+        let refused = admit(&receiver, &request, never).await.unwrap_err();
+        assert_eq!(refused.retry_after(), Some(seconds(after)));
+        clock.advance(lease - Duration::from_millis(1));
+        let refused = admit(&receiver, &request, never).await.unwrap_err();
+        assert_eq!(refused.retry_after(), Some(seconds(1)));
+    }
+}
+
+/// Only a body that has come whole is claimed: not one that breaks off, nor one that never ends.
+#[tokio::test]
+async fn a_body_that_breaks_off_is_not_claimed() {
+    let store = Watched::new();
+    let receiver = receiver(scheme::GITHUB, Arc::clone(&store));
+    let request = signed(scheme::GITHUB, "{}");
+    let head = RequestHead::from(&request.headers);
+    let cut = stream::iter([
+        Ok(request.body.slice(..1)),
+        Err(io::Error::from(io::ErrorKind::ConnectionReset)),
+    ]);
+    let refused = receiver.admit(&head, cut, never).await.unwrap_err();
+    assert_eq!((refused.status(), store.calls()), (400, 0));
+    let start = stream::iter([Ok::<_, io::Error>(request.body.slice(..1))]);
+    let late = start.chain(stream::pending());
+    let at_once = |_: Duration| std::future::ready(());
+    let refused = receiver.admit(&head, late, at_once).await.unwrap_err();
+    assert_eq!((refused.status(), store.calls()), (408, 0));
+}

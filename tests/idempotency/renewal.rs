@@ -1,0 +1,202 @@
+//! A lease is renewed while its handler runs, by a timer that the test moves on.
+
+use std::{
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use tokio::sync::{mpsc, oneshot};
+use webhook_verify::{
+    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection, Timer, scheme,
+    testing::SignedRequest,
+};
+
+use crate::common::{HandClock, Watched, admit, never, receiver_with, seconds, signed, soon};
+
+/// A timer whose pauses end when the test says so.
+struct Pauses(mpsc::UnboundedReceiver<(Duration, oneshot::Sender<()>)>);
+
+impl Pauses {
+    fn new() -> (Self, impl Timer) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let timer = move |duration| {
+            let (end, ended) = oneshot::channel();
+            let _ = sender.send((duration, end));
+            async move {
+                let _: Result<(), _> = ended.await;
+            }
+        };
+        (Self(receiver), timer)
+    }
+
+    /// The pause that was begun since, if one was.
+    fn begun(&mut self) -> Option<(Duration, oneshot::Sender<()>)> {
+        self.0.try_recv().ok()
+    }
+}
+
+struct Renewal {
+    clock: HandClock,
+    store: Arc<Watched>,
+    admitted: Admitted,
+    request: SignedRequest,
+    receiver: Receiver,
+}
+
+async fn renewal(lease: Duration, most: Duration) -> Renewal {
+    let clock = HandClock::new();
+    let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+    let idempotency = Idempotency::new(Arc::clone(&store), "tests")
+        .lease(lease)
+        .max_handler_time(most);
+    let receiver = receiver_with(scheme::GITHUB, idempotency);
+    let request = signed(scheme::GITHUB, "{}");
+    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+        panic!("the first of its kind");
+    };
+    Renewal {
+        clock,
+        store,
+        admitted,
+        request,
+        receiver,
+    }
+}
+
+/// Every third of its time, the lease is renewed, so that it never lapses under a handler that runs.
+#[tokio::test]
+async fn a_lease_is_renewed_while_the_handler_runs() {
+    let test = renewal(seconds(60), seconds(900)).await;
+    let (mut pauses, timer) = Pauses::new();
+    let (finish, finished) = oneshot::channel();
+    {
+        let handler = async { finished.await.unwrap() };
+        let mut running = Box::pin(test.admitted.run(handler, timer));
+        for round in 0..20 {
+            assert!((&mut running).now_or_never().is_none());
+            assert_eq!(test.store.extends.load(SeqCst), round);
+            let (pause, end) = pauses.begun().expect("a pause before each renewal");
+            assert_eq!(pause, seconds(20));
+            assert!(pauses.begun().is_none());
+            test.clock.advance(pause);
+            let early = admit(&test.receiver, &test.request, never).await;
+            assert!(matches!(early, Err(Rejection::InFlight { .. })), "{round}");
+            end.send(()).unwrap();
+        }
+        assert!((&mut running).now_or_never().is_none());
+        assert_eq!(test.store.extends.load(SeqCst), 20);
+        finish.send(202).unwrap();
+        assert_eq!(running.await.unwrap(), 202);
+    }
+    let extends = test.store.extends.load(SeqCst);
+    test.admitted.settle(202).await;
+    assert_eq!(test.store.extends.load(SeqCst), extends);
+    let replay = admit(&test.receiver, &test.request, never).await.unwrap();
+    assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 202));
+}
+
+/// A renewal that fails is tried again at the next turn: the lease has two thirds of its time left.
+#[tokio::test]
+async fn a_renewal_that_fails_is_tried_again() {
+    let test = renewal(seconds(60), seconds(900)).await;
+    test.store.fail_extends.store(1, SeqCst);
+    let (mut pauses, timer) = Pauses::new();
+    let mut running = Box::pin(test.admitted.run(pending::<u16>(), timer));
+    for renewals in 1..=3 {
+        assert!((&mut running).now_or_never().is_none());
+        let (pause, end) = pauses.begun().unwrap();
+        test.clock.advance(pause);
+        end.send(()).unwrap();
+        assert!((&mut running).now_or_never().is_none());
+        assert_eq!(test.store.extends.load(SeqCst), renewals);
+    }
+    // The first was lost; those after it count.
+    let refused = admit(&test.receiver, &test.request, never).await;
+    assert_eq!(
+        refused.unwrap_err().retry_after(),
+        Some(seconds(60)),
+        "the lease is whole again"
+    );
+}
+
+/// A handler that never ends does not hold its claim for ever.
+#[tokio::test]
+async fn a_lease_is_not_renewed_beyond_the_handlers_time() {
+    let test = renewal(seconds(30), seconds(100)).await;
+    let (mut pauses, timer) = Pauses::new();
+    let mut running = Box::pin(test.admitted.run(pending::<u16>(), timer));
+    assert!((&mut running).now_or_never().is_none());
+    let mut elapsed = Duration::ZERO;
+    while let Some((pause, end)) = pauses.begun() {
+        elapsed += pause;
+        test.clock.advance(pause);
+        end.send(()).unwrap();
+        assert!((&mut running).now_or_never().is_none());
+        assert!(elapsed <= seconds(110), "renewed for too long");
+    }
+    assert!(elapsed >= seconds(100), "renewed for too short a time");
+    assert_eq!(test.store.extends.load(SeqCst), 10);
+    test.clock.advance(seconds(30));
+    let successor = admit(&test.receiver, &test.request, never).await.unwrap();
+    let Admission::Admitted(successor) = successor else {
+        panic!("the lease has lapsed");
+    };
+    assert_eq!(successor.delivery().claim().unwrap().fence(), 2);
+}
+
+/// A holder that was superseded stops to renew, and what it settles is not recorded.
+#[tokio::test]
+async fn a_lost_lease_is_not_renewed() {
+    let test = renewal(seconds(60), seconds(900)).await;
+    let (mut pauses, timer) = Pauses::new();
+    let runs = AtomicUsize::new(0);
+    {
+        let handler = async {
+            runs.fetch_add(1, SeqCst);
+            pending::<u16>().await
+        };
+        let mut running = Box::pin(test.admitted.run(handler, timer));
+        assert!((&mut running).now_or_never().is_none());
+        test.clock.advance(seconds(60));
+        let successor = admit(&test.receiver, &test.request, never).await.unwrap();
+        let Admission::Admitted(successor) = successor else {
+            panic!("the lease has lapsed");
+        };
+        pauses.begun().unwrap().1.send(()).unwrap();
+        assert!((&mut running).now_or_never().is_none());
+        assert_eq!(test.store.extends.load(SeqCst), 1);
+        assert!(pauses.begun().is_none(), "no further renewal");
+        successor.settle(201).await;
+    }
+    test.admitted.settle(202).await;
+    let replay = admit(&test.receiver, &test.request, never).await.unwrap();
+    assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 201));
+    assert_eq!(runs.load(SeqCst), 1);
+}
+
+/// A panic ends the renewal with the handler, whether it comes at once or late.
+#[tokio::test]
+async fn a_panic_is_caught_wherever_it_comes() {
+    for late in [false, true] {
+        let test = renewal(seconds(60), seconds(900)).await;
+        let (_pauses, timer) = Pauses::new();
+        let handler = async {
+            if late {
+                tokio::task::yield_now().await;
+            }
+            if true {
+                panic!("on purpose");
+            }
+            200_u16
+        };
+        let panicked = soon(test.admitted.run(handler, timer)).await;
+        assert!(matches!(panicked, Err(Rejection::HandlerPanicked)));
+        test.admitted.settle(None).await;
+        assert_eq!(test.store.releases.load(SeqCst), 1);
+    }
+}

@@ -1,0 +1,377 @@
+//! The states of a claim in the memory store, by a clock that is moved by hand.
+
+use std::{
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use webhook_verify::{
+    ClaimKey, ClaimStore as _, MemoryStore, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
+};
+
+use crate::common::{HandClock, seconds};
+
+const MS: Duration = Duration::from_millis(1);
+
+/// A store, its clock, and calls that are done at once.
+#[derive(Clone)]
+struct Bench {
+    store: Arc<MemoryStore>,
+    clock: HandClock,
+}
+
+fn bench(capacity: usize) -> Bench {
+    let clock = HandClock::new();
+    let store = Arc::new(MemoryStore::with_capacity(capacity).clock(clock.clone()));
+    Bench { store, clock }
+}
+
+/// A claim for 60 s whose record lives for an hour, under a key that starts with `shard`.
+fn request(shard: u8, number: u8) -> ClaimRequest {
+    let mut key = [0; 32];
+    (key[0], key[1]) = (shard, number);
+    ClaimRequest::new(
+        ClaimKey::from(key),
+        Owner::random().unwrap(),
+        Fingerprint([number; 32]),
+        seconds(60),
+        seconds(3600),
+    )
+}
+
+/// The same delivery, claimed by another.
+fn again(request: &ClaimRequest) -> ClaimRequest {
+    let mut request = request.clone();
+    request.owner = Owner::random().unwrap();
+    request
+}
+
+impl Bench {
+    fn try_claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        self.store.claim(request).now_or_never().unwrap()
+    }
+
+    fn claim(&self, request: &ClaimRequest) -> ClaimOutcome {
+        self.try_claim(request).unwrap()
+    }
+
+    fn complete(&self, holder: &Holder, status: u16) -> Settled {
+        let completed = self.store.complete(holder, status, seconds(3600));
+        completed.now_or_never().unwrap().unwrap()
+    }
+
+    fn release(&self, holder: &Holder) -> Settled {
+        let released = self.store.release(holder);
+        released.now_or_never().unwrap().unwrap()
+    }
+
+    fn extend(&self, holder: &Holder) -> Settled {
+        let extended = self.store.extend(holder, seconds(60));
+        extended.now_or_never().unwrap().unwrap()
+    }
+}
+
+fn won(attempt: u64) -> ClaimOutcome {
+    ClaimOutcome::Won { attempt }
+}
+
+fn busy(lease_left: Duration) -> ClaimOutcome {
+    ClaimOutcome::Busy { lease_left }
+}
+
+fn completed(status: u16, number: u8) -> ClaimOutcome {
+    ClaimOutcome::Completed {
+        status,
+        fingerprint: Fingerprint([number; 32]),
+    }
+}
+
+/// A lapses, B takes over and completes, A wakes up.
+#[test]
+fn b05_a_holder_that_lapsed_is_superseded_by_its_successor() {
+    let bench = bench(8);
+    let a = request(0, 1);
+    let b = again(&a);
+    assert_eq!(bench.claim(&a), won(1));
+    bench.clock.advance(seconds(60));
+    assert_eq!(bench.claim(&b), won(2));
+    for settled in [
+        bench.extend(&a.holder()),
+        bench.release(&a.holder()),
+        bench.complete(&a.holder(), 202),
+    ] {
+        assert_eq!(settled, Settled::Superseded);
+    }
+    assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
+    assert_eq!(bench.complete(&b.holder(), 201), Settled::Applied);
+    for settled in [
+        bench.extend(&a.holder()),
+        bench.release(&a.holder()),
+        bench.complete(&a.holder(), 202),
+    ] {
+        assert_eq!(settled, Settled::Superseded);
+    }
+    assert_eq!(bench.claim(&again(&a)), completed(201, 1));
+}
+
+/// A lapses, B takes over and releases, C claims, A wakes up: the attempt counts on, so A is not taken for C.
+#[test]
+fn b06_a_release_does_not_let_an_old_holder_back_in() {
+    let bench = bench(8);
+    let a = request(0, 1);
+    let (b, c) = (again(&a), again(&a));
+    assert_eq!(bench.claim(&a), won(1));
+    bench.clock.advance(seconds(60));
+    assert_eq!(bench.claim(&b), won(2));
+    assert_eq!(bench.release(&b.holder()), Settled::Applied);
+    for settled in [
+        bench.complete(&a.holder(), 202),
+        bench.extend(&a.holder()),
+        bench.release(&a.holder()),
+    ] {
+        assert_eq!(settled, Settled::Superseded);
+    }
+    assert_eq!(bench.claim(&c), won(3));
+    for settled in [
+        bench.complete(&a.holder(), 202),
+        bench.release(&a.holder()),
+        bench.complete(&b.holder(), 203),
+        bench.release(&b.holder()),
+    ] {
+        assert_eq!(settled, Settled::Superseded);
+    }
+    assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
+    assert_eq!(bench.complete(&c.holder(), 200), Settled::Applied);
+    assert_eq!(bench.claim(&a), completed(200, 1));
+}
+
+/// The edges of the lease and of the record's life.
+#[test]
+fn b21_edges_of_lease_and_life() {
+    let bench = bench(8);
+    let a = request(0, 1);
+    assert_eq!(bench.claim(&a), won(1));
+    bench.clock.advance(seconds(60) - MS);
+    assert_eq!(bench.claim(&again(&a)), busy(MS));
+    bench.clock.advance(MS);
+    let b = again(&a);
+    assert_eq!(bench.claim(&b), won(2));
+
+    assert_eq!(bench.complete(&b.holder(), 200), Settled::Applied);
+    bench.clock.advance(seconds(3600) - MS);
+    assert_eq!(bench.claim(&again(&a)), completed(200, 1));
+    bench.clock.advance(MS);
+    let c = again(&a);
+    let ClaimOutcome::Won { .. } = bench.claim(&c) else {
+        panic!("an expired record counts as absent");
+    };
+    assert_eq!(bench.complete(&b.holder(), 201), Settled::Superseded);
+    assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
+}
+
+/// What has expired counts as absent, also while others wait before it to be cleared away.
+#[test]
+fn b21_what_has_expired_counts_before_it_is_cleared_away() {
+    let bench = bench(100);
+    for number in 100..120 {
+        let mut other = request(0, number);
+        other.ttl = seconds(3000);
+        assert_eq!(bench.claim(&other), won(1));
+    }
+    let a = request(0, 1);
+    assert_eq!(bench.claim(&a), won(1));
+    assert_eq!(bench.complete(&a.holder(), 200), Settled::Applied);
+    bench.clock.advance(seconds(3600) - MS);
+    assert_eq!(bench.claim(&again(&a)), completed(200, 1));
+    bench.clock.advance(MS);
+    let outcome = bench.claim(&again(&a));
+    assert!(matches!(outcome, ClaimOutcome::Won { .. }), "{outcome:?}");
+    assert!(bench.store.len() > 10, "others are still there");
+}
+
+/// Records are cleared away while they are claimed: whoever comes first, there is one winner.
+#[test]
+fn b21_expiry_and_clearing_race_with_claims() {
+    const THREADS: usize = 8;
+    const ROUNDS: usize = 300;
+    let bench = bench(1000);
+    let target = request(0, 0);
+    let winners: Arc<Vec<AtomicUsize>> =
+        Arc::new((0..ROUNDS).map(|_| AtomicUsize::new(0)).collect());
+    let barrier = Arc::new(Barrier::new(THREADS));
+    let threads: Vec<_> = (1..=THREADS as u8)
+        .map(|number| {
+            let (bench, target) = (bench.clone(), target.clone());
+            let (winners, barrier) = (Arc::clone(&winners), Arc::clone(&barrier));
+            thread::spawn(move || {
+                for winner in &*winners {
+                    if barrier.wait().is_leader() {
+                        // Everything there is expires at this moment.
+                        bench.clock.advance(seconds(3600));
+                    }
+                    barrier.wait();
+                    // Claims of the same shard clear away what is expired.
+                    bench.claim(&request(0, number));
+                    if let ClaimOutcome::Won { .. } = bench.claim(&again(&target)) {
+                        winner.fetch_add(1, SeqCst);
+                    }
+                    bench.claim(&request(0, number + 100));
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    for (round, winners) in winners.iter().enumerate() {
+        assert_eq!(winners.load(SeqCst), 1, "round {round}");
+    }
+}
+
+/// Late, but nobody took over: the handler's success counts.
+#[test]
+fn b22_a_late_complete_counts_if_nobody_took_over() {
+    let bench = bench(8);
+    let a = request(0, 1);
+    assert_eq!(bench.claim(&a), won(1));
+    bench.clock.advance(seconds(60) + MS);
+    assert_eq!(bench.complete(&a.holder(), 201), Settled::Applied);
+    assert_eq!(bench.claim(&again(&a)), completed(201, 1));
+
+    let a = request(0, 2);
+    assert_eq!(bench.claim(&a), won(1));
+    bench.clock.advance(seconds(60) + MS);
+    assert_eq!(bench.extend(&a.holder()), Settled::Applied);
+    assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
+}
+
+/// A claim whose answer was lost is claimed again by the same owner.
+#[test]
+fn b23_the_same_owner_is_granted_its_claim_again() {
+    let bench = bench(8);
+    let a = request(0, 1);
+    assert_eq!(bench.claim(&a), won(1));
+    bench.clock.advance(seconds(59));
+    assert_eq!(bench.claim(&a), won(1));
+    // That is no renewal.
+    assert_eq!(bench.claim(&again(&a)), busy(seconds(1)));
+    bench.clock.advance(seconds(1));
+    assert_eq!(bench.claim(&a), won(2));
+    assert_eq!(bench.complete(&a.holder(), 200), Settled::Applied);
+    assert_eq!(bench.claim(&a), completed(200, 1));
+}
+
+/// Every call may be made twice: the second changes nothing.
+#[test]
+fn b24_calls_that_are_repeated() {
+    let bench = bench(8);
+    let a = request(0, 1);
+    bench.claim(&a);
+    assert_eq!(bench.release(&a.holder()), Settled::Applied);
+    assert_eq!(bench.release(&a.holder()), Settled::Applied);
+    assert_eq!(bench.extend(&a.holder()), Settled::Superseded);
+    let b = again(&a);
+    assert_eq!(bench.claim(&b), won(2));
+    assert_eq!(bench.complete(&b.holder(), 200), Settled::Applied);
+    assert_eq!(bench.complete(&b.holder(), 200), Settled::Applied);
+    // What is completed stays so.
+    assert_eq!(bench.release(&b.holder()), Settled::Superseded);
+    assert_eq!(bench.extend(&b.holder()), Settled::Superseded);
+    assert_eq!(bench.claim(&again(&a)), completed(200, 1));
+    // Of a key that nobody ever claimed, nobody is the holder.
+    let stranger = request(0, 9).holder();
+    for settled in [
+        bench.extend(&stranger),
+        bench.release(&stranger),
+        bench.complete(&stranger, 200),
+    ] {
+        assert_eq!(settled, Settled::Superseded);
+    }
+    assert_eq!(bench.store.len(), 1);
+}
+
+/// The fingerprint is that of the body that ran last.
+#[test]
+fn b18_a_takeover_replaces_the_fingerprint() {
+    let bench = bench(8);
+    let a = request(0, 1);
+    bench.claim(&a);
+    assert_eq!(bench.release(&a.holder()), Settled::Applied);
+    let mut b = again(&a);
+    b.fingerprint = Fingerprint([7; 32]);
+    assert_eq!(bench.claim(&b), won(2));
+    assert_eq!(bench.complete(&b.holder(), 200), Settled::Applied);
+    assert_eq!(bench.claim(&again(&a)), completed(200, 7));
+}
+
+/// A lease that is renewed beyond the record's life keeps the record.
+#[test]
+fn a_renewed_claim_outlives_its_first_ttl() {
+    let bench = bench(8);
+    let mut a = request(0, 1);
+    a.ttl = seconds(60);
+    assert_eq!(bench.claim(&a), won(1));
+    for _ in 0..10 {
+        bench.clock.advance(seconds(40));
+        assert_eq!(bench.extend(&a.holder()), Settled::Applied);
+        // Another of the same shard, so that what is expired is cleared away.
+        bench.claim(&request(0, 9));
+        assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
+    }
+}
+
+/// A full store refuses what is new and keeps what it has: live claims, released and completed records alike.
+#[test]
+fn a_full_store_evicts_nothing() {
+    let bench = bench(3);
+    let (live, released, done) = (request(1, 1), request(2, 2), request(3, 3));
+    for request in [&live, &released, &done] {
+        assert_eq!(bench.claim(request), won(1));
+    }
+    assert_eq!(bench.release(&released.holder()), Settled::Applied);
+    assert_eq!(bench.complete(&done.holder(), 200), Settled::Applied);
+    for number in 0..100 {
+        let error = bench.try_claim(&request(number, 200)).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert_eq!(source, "memory store is full: 3 records");
+    }
+    assert_eq!(bench.store.len(), 3);
+    // Those that it has go on as ever.
+    assert_eq!(bench.claim(&again(&live)), busy(seconds(60)));
+    assert_eq!(bench.claim(&again(&released)), won(2));
+    assert_eq!(bench.claim(&again(&done)), completed(200, 3));
+    assert_eq!(bench.extend(&live.holder()), Settled::Applied);
+
+    // When one expires, one more fits, whichever shard it is in.
+    bench.clock.advance(seconds(3600));
+    assert_eq!(bench.claim(&request(9, 9)), won(1));
+    assert_eq!(bench.store.len(), 1);
+}
+
+#[test]
+fn a_full_store_counts_right_under_contention() {
+    let bench = bench(50);
+    let won = Arc::new(AtomicUsize::new(0));
+    let threads: Vec<_> = (0..8_u8)
+        .map(|thread| {
+            let (bench, won) = (bench.clone(), Arc::clone(&won));
+            thread::spawn(move || {
+                for number in 0..=255 {
+                    if bench.try_claim(&request(number, thread)).is_ok() {
+                        won.fetch_add(1, SeqCst);
+                    }
+                }
+            })
+        })
+        .collect();
+    for thread in threads {
+        thread.join().unwrap();
+    }
+    assert_eq!((won.load(SeqCst), bench.store.len()), (50, 50));
+}
