@@ -21,6 +21,7 @@ use webhook_verify::{
     RequestHead, Scheme, Secret, StoreError, Verifier, VerifyError,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
     scheme,
+    scheme::Identity,
     testing::Signer,
 };
 
@@ -384,7 +385,10 @@ async fn a41_nothing_secret_is_in_debug() {
         shown(&verifier);
         shown(&scheme);
         shown(&Signer::new(scheme, &secret).unwrap());
-        let idempotency = Idempotency::new(MemoryStore::new(), "leaks");
+        let mut idempotency = Idempotency::new(MemoryStore::new(), "leaks");
+        if verifier.scheme().identity() == Identity::None {
+            idempotency = idempotency.identity(Identity::None);
+        }
         shown(&idempotency);
         let builder = Receiver::builder(verifier.clone()).idempotency(idempotency);
         shown(&builder);
@@ -415,7 +419,7 @@ async fn a41_nothing_secret_is_in_debug() {
         shown(&admission);
         if let Admission::Admitted(admitted) = admission {
             shown(&admitted.delivery().claim());
-            admitted.settle(200).await;
+            admitted.settle(200, sleep).await;
         }
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("[]"))]);
         if let Err(rejection) = receiver.admit(&head, body, sleep).await {

@@ -2,7 +2,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Parser;
-use webhook_verify::{ConfigError, Idempotency, KeyForm, MemoryStore, Receiver, Scheme, Verifier};
+use webhook_verify::{
+    ConfigError, Idempotency, KeyForm, MemoryStore, Receiver, Scheme, Verifier, scheme::Identity,
+};
 
 use crate::Behaviour;
 
@@ -125,8 +127,13 @@ impl Flags {
         if let Some(url) = &self.public_url {
             verifier = verifier.public_url(url);
         }
-        let mut receiver = Receiver::builder(verifier.build()?)
-            .idempotency(Idempotency::new(MemoryStore::new(), &self.scheme));
+        let verifier = verifier.build()?;
+        let mut idempotency = Idempotency::new(MemoryStore::new(), &self.scheme);
+        if verifier.scheme().identity() == Identity::None {
+            // Nothing in such a request tells a retry from a second event.
+            idempotency = idempotency.identity(Identity::None);
+        }
+        let mut receiver = Receiver::builder(verifier).idempotency(idempotency);
         if let Some(limit) = self.max_body {
             receiver = receiver.body_limit(limit);
         }

@@ -192,7 +192,8 @@ async fn a_release_that_fails_leaves_the_handlers_answer() {
     .await;
 }
 
-/// A memory store at its capacity refuses what is new with 503, and goes on to answer what it knows.
+/// A memory store that is full of deliveries in progress refuses what is new with 503, and goes on to answer what it
+/// knows.
 #[tokio::test]
 async fn a_full_memory_store_is_a_503() {
     each_framework(|framework| async move {
@@ -201,13 +202,14 @@ async fn a_full_memory_store_is_a_503() {
         let gate = Gate::new();
         let app = App::new(receiver(scheme::MAUTIC, store), gate.handler(|_| 200));
         let server = app.serve(framework).await;
-        let [done, live, new] = ["1", "2", "3"].map(|body| signed(scheme::MAUTIC, body));
-        gate.open(1);
-        assert_eq!(post(server.addr, &done).await.status, 200);
-        gate.entered().await;
-        let mut connection = Connection::open(server.addr).await;
-        connection.send(&raw(&live)).await;
-        gate.entered().await;
+        let [live, also_live, new] = ["1", "2", "3"].map(|body| signed(scheme::MAUTIC, body));
+        let mut connections = Vec::new();
+        for request in [&live, &also_live] {
+            let mut connection = Connection::open(server.addr).await;
+            connection.send(&raw(request)).await;
+            gate.entered().await;
+            connections.push(connection);
+        }
 
         let refused = post(server.addr, &new).await;
         assert_eq!(
@@ -215,11 +217,13 @@ async fn a_full_memory_store_is_a_503() {
             (503, "temporarily unavailable")
         );
         assert_eq!(refused.header("retry-after"), Some("30"));
-        assert_replay(&post(server.addr, &done).await, 200);
         assert_in_flight(&post(server.addr, &live).await);
-        gate.open(1);
-        assert_eq!(connection.response().await.unwrap().status, 200);
+        gate.open(2);
+        for mut connection in connections {
+            assert_eq!(connection.response().await.unwrap().status, 200);
+        }
         assert_replay(&post(server.addr, &live).await, 200);
+        assert_replay(&post(server.addr, &also_live).await, 200);
         assert_eq!(app.runs(), 2);
 
         clock.advance(days(90));

@@ -278,7 +278,9 @@ async fn schemes_without_identity_run_every_time() {
         let shared = Scheme::shared_header("x-webhook-secret").unwrap();
         for scheme in [scheme::PIPEFORCE_TOKEN, shared] {
             let store = Arc::new(MemoryStore::new());
-            let receiver = receiver(scheme.clone(), Arc::clone(&store));
+            let idempotency =
+                Idempotency::new(Arc::clone(&store), "tests").identity(Identity::None);
+            let receiver = receiver_with(scheme.clone(), idempotency);
             let claims = Arc::new(Mutex::new(Vec::new()));
             let seen = Arc::clone(&claims);
             let app = App::new(
@@ -395,7 +397,7 @@ async fn an_identity_by_name() {
             let request = sender.sign("{}").unwrap();
             let replayed = match admit(&receiver, &request, never).await.unwrap() {
                 Admission::Admitted(admitted) => {
-                    admitted.settle(200).await;
+                    admitted.settle(200, never).await;
                     false
                 }
                 Admission::Answer(_) => true,

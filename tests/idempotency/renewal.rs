@@ -94,13 +94,13 @@ async fn a_lease_is_renewed_while_the_handler_runs() {
         assert_eq!(running.await.unwrap(), 202);
     }
     let extends = test.store.extends.load(SeqCst);
-    test.admitted.settle(202).await;
+    test.admitted.settle(202, never).await;
     assert_eq!(test.store.extends.load(SeqCst), extends);
     let replay = admit(&test.receiver, &test.request, never).await.unwrap();
     assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 202));
 }
 
-/// A renewal that fails is tried again at the next turn: the lease has two thirds of its time left.
+/// A renewal that fails is tried again, and sooner, since the lease goes on running out.
 #[tokio::test]
 async fn a_renewal_that_fails_is_tried_again() {
     let test = renewal(seconds(60), seconds(900)).await;
@@ -171,9 +171,9 @@ async fn a_lost_lease_is_not_renewed() {
         assert!((&mut running).now_or_never().is_none());
         assert_eq!(test.store.extends.load(SeqCst), 1);
         assert!(pauses.begun().is_none(), "no further renewal");
-        successor.settle(201).await;
+        successor.settle(201, never).await;
     }
-    test.admitted.settle(202).await;
+    test.admitted.settle(202, never).await;
     let replay = admit(&test.receiver, &test.request, never).await.unwrap();
     assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 201));
     assert_eq!(runs.load(SeqCst), 1);
@@ -196,7 +196,7 @@ async fn a_panic_is_caught_wherever_it_comes() {
         };
         let panicked = soon(test.admitted.run(handler, timer)).await;
         assert!(matches!(panicked, Err(Rejection::HandlerPanicked)));
-        test.admitted.settle(None).await;
+        test.admitted.settle(None, never).await;
         assert_eq!(test.store.releases.load(SeqCst), 1);
     }
 }

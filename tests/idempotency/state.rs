@@ -326,9 +326,9 @@ fn a_renewed_claim_outlives_its_first_ttl() {
     }
 }
 
-/// A full store refuses what is new and keeps what it has: live claims, released and completed records alike.
+/// A full store forgets completed records, one for each that is new, and never what is in progress or released.
 #[test]
-fn a_full_store_evicts_nothing() {
+fn a_full_store_forgets_only_what_is_completed() {
     let bench = bench(3);
     let (live, released, done) = (request(1, 1), request(2, 2), request(3, 3));
     for request in [&live, &released, &done] {
@@ -336,22 +336,49 @@ fn a_full_store_evicts_nothing() {
     }
     assert_eq!(bench.release(&released.holder()), Settled::Applied);
     assert_eq!(bench.complete(&done.holder(), 200), Settled::Applied);
+    assert_eq!(bench.claim(&again(&done)), completed(200, 3));
+    // The completed one makes room, whichever shard it is in. What comes then stays, as it is in progress.
+    assert_eq!(bench.claim(&request(200, 9)), won(1));
     for number in 0..100 {
-        let error = bench.try_claim(&request(number, 200)).unwrap_err();
+        let error = bench.try_claim(&request(number + 4, 200)).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(source, "memory store is full: 3 records");
+        assert_eq!(
+            source,
+            "memory store is full: 3 deliveries are being handled"
+        );
     }
     assert_eq!(bench.store.len(), 3);
     // Those that it has go on as ever.
     assert_eq!(bench.claim(&again(&live)), busy(seconds(60)));
     assert_eq!(bench.claim(&again(&released)), won(2));
-    assert_eq!(bench.claim(&again(&done)), completed(200, 3));
     assert_eq!(bench.extend(&live.holder()), Settled::Applied);
 
     // When one expires, one more fits, whichever shard it is in.
     bench.clock.advance(seconds(3600));
     assert_eq!(bench.claim(&request(9, 9)), won(1));
     assert_eq!(bench.store.len(), 1);
+}
+
+/// The completed record that expires first is the one that makes room, and no more than one at a time.
+#[test]
+fn a_full_store_forgets_the_oldest_first() {
+    let bench = bench(3);
+    // All in one shard.
+    let requests = [request(16, 1), request(32, 2), request(48, 3)];
+    for request in &requests {
+        assert_eq!(bench.claim(request), won(1));
+        assert_eq!(bench.complete(&request.holder(), 200), Settled::Applied);
+        bench.clock.advance(seconds(1));
+    }
+    assert_eq!(bench.claim(&request(64, 4)), won(1));
+    assert_eq!(bench.store.len(), 3);
+    assert_eq!(bench.claim(&again(&requests[1])), completed(200, 2));
+    assert_eq!(bench.claim(&again(&requests[2])), completed(200, 3));
+    assert_eq!(
+        bench.claim(&again(&requests[0])),
+        won(1),
+        "it was forgotten"
+    );
 }
 
 #[test]

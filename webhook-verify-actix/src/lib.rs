@@ -11,5 +11,5 @@ pub use webhook_verify;
 
 pub use self::{
     extract::{ExtractRejection, Verified, VerifiedJson},
-    middleware::{WebhookMiddleware, WebhookService},
+    middleware::{Drain, WebhookMiddleware, WebhookService},
 };

@@ -14,7 +14,8 @@ use actix_web::{
     error::InternalError,
 };
 use tokio::time::sleep;
-use webhook_verify::{Admission, Receiver, Rejection, RequestHead};
+use tokio_util::task::TaskTracker;
+use webhook_verify::{Admission, Received, Receiver, Rejection, RequestHead};
 
 use crate::{head::ActixHeaders, rejection::respond};
 
@@ -29,6 +30,7 @@ use crate::{head::ActixHeaders, rejection::respond};
 #[must_use]
 pub struct WebhookMiddleware {
     receiver: Receiver,
+    tasks: TaskTracker,
     render: Option<Arc<Render>>,
 }
 
@@ -41,6 +43,7 @@ impl WebhookMiddleware {
     pub fn new(receiver: Receiver) -> Self {
         Self {
             receiver,
+            tasks: TaskTracker::new(),
             render: None,
         }
     }
@@ -58,13 +61,10 @@ impl WebhookMiddleware {
         }
     }
 
-    fn refuse(&self, rejection: Rejection) -> HttpResponse {
-        let mut response = respond(&rejection.answer());
-        if let Some(render) = &self.render {
-            response = render(&rejection, response);
-        }
-        response.extensions_mut().insert(rejection);
-        response
+    /// For shutting down: what waits for handlers that run on after their client went away.
+    #[must_use]
+    pub fn drain(&self) -> Drain {
+        Drain(self.tasks.clone())
     }
 }
 
@@ -108,55 +108,102 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let body = request.take_payload();
-        let admission = {
+        let receiving = {
             let headers = ActixHeaders(request.headers());
+            let target = request
+                .uri()
+                .path_and_query()
+                .map_or("/", |target| target.as_str());
             let head = RequestHead::new(&headers)
                 .method(request.method().as_str())
-                .target(
-                    request
-                        .uri()
-                        .path_and_query()
-                        .map_or("/", |target| target.as_str()),
-                );
-            self.middleware.receiver.admit(&head, body, sleep)
+                .target(target);
+            self.middleware.receiver.receive(&head, body, sleep)
         };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
         Box::pin(async move {
-            let admitted = match admission.await {
-                Ok(Admission::Admitted(admitted)) => admitted,
-                Ok(Admission::Answer(answer)) => {
-                    return Ok(request
-                        .into_response(respond(&answer))
-                        .map_into_right_body());
-                }
-                Err(rejection) => {
-                    return Ok(request
-                        .into_response(middleware.refuse(rejection))
-                        .map_into_right_body());
-                }
+            let received = match receiving.await {
+                Ok(received) => received,
+                Err(rejection) => return Ok(middleware.refuse_request(request, rejection)),
             };
-            let delivery = admitted.delivery().clone();
-            request.set_payload(Payload::from(delivery.body().clone()));
-            request.extensions_mut().insert(delivery);
-            let outcome = admitted
-                .run(async { inner.call(request).await }, sleep)
-                .await;
-            let response = match outcome {
-                Ok(response) => response.map(ServiceResponse::map_into_left_body),
-                // The request went with the handler (a copy kept back would upset actix's router), so this answer can
-                // only be an error that renders itself.
-                Err(rejection) => {
-                    let text = rejection.public_message();
-                    Err(InternalError::from_response(text, middleware.refuse(rejection)).into())
-                }
-            };
-            let status = match &response {
-                Ok(response) => response.status(),
-                Err(error) => error.as_response_error().status_code(),
-            };
-            admitted.settle(Some(status.as_u16())).await;
-            response
+            if !received.must_finish() {
+                return middleware.handle(received, request, inner).await;
+            }
+            // A connection that is reset drops this future; what has begun goes on in a task of its own.
+            let handling = Rc::clone(&middleware);
+            let handling = async move { handling.handle(received, request, inner).await };
+            match middleware.tasks.spawn_local(handling).await {
+                Ok(response) => response,
+                Err(_) => Err(middleware.refuse_late(Rejection::HandlerPanicked)),
+            }
         })
+    }
+}
+
+impl WebhookMiddleware {
+    async fn handle<S, B>(
+        &self,
+        received: Received,
+        mut request: ServiceRequest,
+        inner: Rc<S>,
+    ) -> Result<ServiceResponse<EitherBody<B>>, Error>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    {
+        let admitted = match received.admit(sleep).await {
+            Ok(Admission::Admitted(admitted)) => admitted,
+            Ok(Admission::Answer(answer)) => {
+                return Ok(request
+                    .into_response(respond(&answer))
+                    .map_into_right_body());
+            }
+            Err(rejection) => return Ok(self.refuse_request(request, rejection)),
+        };
+        let delivery = admitted.delivery().clone();
+        request.set_payload(Payload::from(delivery.body().clone()));
+        request.extensions_mut().insert(delivery);
+        match admitted
+            .run(async { inner.call(request).await }, sleep)
+            .await
+        {
+            Ok(response) => {
+                let status = match &response {
+                    Ok(response) => response.status(),
+                    Err(error) => error.as_response_error().status_code(),
+                };
+                admitted.settle(status.as_u16(), sleep).await;
+                response.map(ServiceResponse::map_into_left_body)
+            }
+            Err(rejection) => {
+                admitted.settle(None, sleep).await;
+                Err(self.refuse_late(rejection))
+            }
+        }
+    }
+
+    fn refuse(&self, rejection: Rejection) -> HttpResponse {
+        let mut response = respond(&rejection.answer());
+        if let Some(render) = &self.render {
+            response = render(&rejection, response);
+        }
+        response.extensions_mut().insert(rejection);
+        response
+    }
+
+    fn refuse_request<B>(
+        &self,
+        request: ServiceRequest,
+        rejection: Rejection,
+    ) -> ServiceResponse<EitherBody<B>> {
+        request
+            .into_response(self.refuse(rejection))
+            .map_into_right_body()
+    }
+
+    /// An answer after the request went with the handler. (A copy of it kept back would upset actix's router.) It can
+    /// only be an error that renders itself.
+    fn refuse_late(&self, rejection: Rejection) -> Error {
+        let text = rejection.public_message();
+        InternalError::from_response(text, self.refuse(rejection)).into()
     }
 }
 
@@ -171,5 +218,28 @@ impl fmt::Debug for WebhookMiddleware {
 impl<S> fmt::Debug for WebhookService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("WebhookService").finish_non_exhaustive()
+    }
+}
+
+/// Waits for handlers that outlive their connections.
+///
+/// A handler of a deduplicated delivery runs to its end even if its connection is reset, but not beyond the end of its
+/// worker, and a server that stops waits for connections only. So let it take no more of them, wait, and stop it then:
+///
+/// ```no_run
+/// # async fn shut_down(server: actix_web::dev::ServerHandle, drain: webhook_verify_actix::Drain) {
+/// server.pause().await;
+/// drain.wait().await;
+/// server.stop(true).await;
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Drain(TaskTracker);
+
+impl Drain {
+    /// Resolves when none of these handlers runs any more.
+    pub async fn wait(&self) {
+        self.0.close();
+        self.0.wait().await;
     }
 }

@@ -100,7 +100,7 @@ impl fmt::Debug for WebhookLayer {
 pub struct Drain(TaskTracker);
 
 impl Drain {
-    /// Resolves when no handler runs any more.
+    /// Resolves when none of these handlers runs any more.
     pub async fn wait(&self) {
         self.0.close();
         self.0.wait().await;

@@ -11,11 +11,11 @@ use axum_core::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::Request;
+use http::{Request, request::Parts};
 use tokio::time::sleep;
 use tower_service::Service;
 use tracing::Instrument as _;
-use webhook_verify::{Admission, Admitted, Rejection, RequestHead};
+use webhook_verify::{Admission, Received, Rejection, RequestHead};
 
 use crate::{layer::Shared, rejection::respond};
 
@@ -50,35 +50,30 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
-        let (mut parts, body) = request.into_parts();
+        let (parts, body) = request.into_parts();
         let body = Body::new(body).into_data_stream();
-        let admission = self
+        let receiving = self
             .shared
             .receiver
-            .admit(&RequestHead::from(&parts), body, sleep);
+            .receive(&RequestHead::from(&parts), body, sleep);
         let shared = Arc::clone(&self.shared);
         // The service that was polled ready is the one to call; its clone need not be.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let admitted = match admission.await {
-                Ok(Admission::Admitted(admitted)) => admitted,
-                Ok(Admission::Answer(answer)) => return Ok(respond(&answer)),
+            let received = match receiving.await {
+                Ok(received) => received,
                 Err(rejection) => return Ok(shared.refuse(rejection)),
             };
-            let delivery = admitted.delivery().clone();
-            let body = Body::from(delivery.body().clone());
-            parts.extensions.insert(delivery);
-            let request = Request::from_parts(parts, body);
-            if admitted.delivery().claim().is_none() {
-                return shared.handle(admitted, inner, request).await;
+            if !received.must_finish() {
+                return shared.handle(received, parts, inner).await;
             }
             // A client that goes away drops this future; what has begun goes on in a task of its own.
-            let tasks = shared.tasks.clone();
-            let handling = async move { shared.handle(admitted, inner, request).await };
-            match tasks.spawn(handling.in_current_span()).await {
+            let handling = Arc::clone(&shared);
+            let handling = async move { handling.handle(received, parts, inner).await };
+            match shared.tasks.spawn(handling.in_current_span()).await {
                 Ok(response) => response,
-                Err(_) => Ok(respond(&Rejection::HandlerPanicked.answer())),
+                Err(_) => Ok(shared.refuse(Rejection::HandlerPanicked)),
             }
         })
     }
@@ -87,29 +82,37 @@ where
 impl Shared {
     async fn handle<S>(
         &self,
-        admitted: Admitted,
+        received: Received,
+        mut parts: Parts,
         mut inner: S,
-        request: Request<Body>,
     ) -> Result<Response, S::Error>
     where
         S: Service<Request<Body>, Response: IntoResponse>,
     {
-        let response = match admitted
-            .run(async { inner.call(request).await }, sleep)
-            .await
-        {
-            Ok(response) => response.map(IntoResponse::into_response),
-            Err(rejection) => Ok(self.refuse(rejection)),
+        let admitted = match received.admit(sleep).await {
+            Ok(Admission::Admitted(admitted)) => admitted,
+            Ok(Admission::Answer(answer)) => return Ok(respond(&answer)),
+            Err(rejection) => return Ok(self.refuse(rejection)),
         };
-        admitted
-            .settle(
-                response
+        let delivery = admitted.delivery().clone();
+        let body = Body::from(delivery.body().clone());
+        parts.extensions.insert(delivery);
+        let request = Request::from_parts(parts, body);
+        let handler = async { inner.call(request).await.map(IntoResponse::into_response) };
+        match admitted.run(handler, sleep).await {
+            Ok(response) => {
+                let status = response
                     .as_ref()
                     .ok()
-                    .map(|response| response.status().as_u16()),
-            )
-            .await;
-        response
+                    .map(|response| response.status().as_u16());
+                admitted.settle(status, sleep).await;
+                response
+            }
+            Err(rejection) => {
+                admitted.settle(None, sleep).await;
+                Ok(self.refuse(rejection))
+            }
+        }
     }
 
     fn refuse(&self, rejection: Rejection) -> Response {

@@ -9,8 +9,8 @@ use crate::{Scheme, idempotency::Claim, json, scheme::Field};
 /// The longest id that is accepted, in bytes.
 pub(crate) const MAX_ID_LEN: usize = 1024;
 
-/// A verified request body. It exists only where a signature held over these very bytes, so whoever has one need not
-/// check anything again.
+/// A verified request body. It exists only where a signature held over these very bytes (or, for a token scheme, where
+/// they came with a live token), so whoever has one need not check anything again.
 ///
 /// There is no other way to make one than [`Verifier`](crate::Verifier):
 ///
@@ -125,7 +125,8 @@ impl Delivery {
     }
 
     /// The id, where it is under the signature.
-    pub(crate) fn signed_id(&self) -> Option<Cow<'_, str>> {
+    #[must_use]
+    pub fn signed_id(&self) -> Option<Cow<'_, str>> {
         self.id()
             .filter(|id| self.scheme.id_is_signed() && !id.is_empty())
     }

@@ -1,7 +1,9 @@
 use base64::{
     Engine as _,
-    engine::general_purpose::{GeneralPurpose, STANDARD, URL_SAFE_NO_PAD},
+    engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
+
+use zeroize::Zeroizing;
 
 /// How a signature is written. Decoding is strict: exact length, canonical, nothing skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,21 +76,22 @@ fn decode_hex(text: &[u8], out: &mut [u8]) -> Option<()> {
 }
 
 /// Decodes hex of any length, for keys.
-pub(crate) fn hex_to_vec(text: &[u8]) -> Option<Vec<u8>> {
-    let mut out = vec![0; text.len() / 2];
+pub(crate) fn hex_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let mut out = Zeroizing::new(vec![0; text.len() / 2]);
     decode_hex(text, &mut out)?;
     Some(out)
 }
 
 /// Decodes standard base64 of any length, with or without padding, for keys: senders show them in both forms.
-pub(crate) fn base64_to_vec(text: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn base64_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let unpadded = text
         .strip_suffix(b"==")
         .or_else(|| text.strip_suffix(b"="))
         .unwrap_or(text);
-    base64::engine::general_purpose::STANDARD_NO_PAD
-        .decode(unpadded)
-        .ok()
+    let mut out = Zeroizing::new(vec![0; text.len()]);
+    let len = STANDARD_NO_PAD.decode_slice(unpadded, &mut out).ok()?;
+    out.truncate(len);
+    Some(out)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 use std::{error, fmt};
 
 use serde::de::DeserializeOwned;
+use serde_path_to_error::{Path, Segment};
 
 use crate::{Answer, Delivery};
 
@@ -23,12 +24,13 @@ pub enum ExtractError {
     JsonSyntax {
         /// The line, counted from 1.
         line: usize,
-        /// The column, counted from 1.
+        /// The column, as `serde_json` counts them.
         column: usize,
     },
     /// The body is JSON of another shape.
     JsonData {
-        /// The way to the first thing that does not fit, such as `data.items[3].id`.
+        /// The way to the first thing that does not fit, such as `data.items[3].id`. A key that is not a plain name is
+        /// `?`, since a sender may have chosen it.
         path: String,
     },
 }
@@ -99,7 +101,7 @@ impl Delivery {
         let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
             match error.inner().classify() {
                 serde_json::error::Category::Data => ExtractError::JsonData {
-                    path: error.path().to_string(),
+                    path: plain(error.path()),
                 },
                 _ => syntax(error.inner()),
             }
@@ -127,4 +129,30 @@ impl Delivery {
             false => Err(ExtractError::UnsupportedMediaType),
         }
     }
+}
+
+/// A path without anything that would not pass for the name of a field.
+fn plain(path: &Path) -> String {
+    let mut plain = String::new();
+    for segment in path.iter().take(32) {
+        let key = match segment {
+            Segment::Seq { index } => {
+                plain.push_str(&format!("[{index}]"));
+                continue;
+            }
+            Segment::Map { key } => key,
+            Segment::Enum { variant } => variant,
+            Segment::Unknown => "?",
+        };
+        let is_name = |byte: u8| byte.is_ascii_alphabetic() || byte == b'_';
+        if !plain.is_empty() {
+            plain.push('.');
+        }
+        plain.push_str(if key.len() <= 32 && key.bytes().all(is_name) {
+            key
+        } else {
+            "?"
+        });
+    }
+    plain
 }

@@ -4,7 +4,8 @@ use smallvec::SmallVec;
 
 /// The headers of a request, whichever library holds them.
 ///
-/// Implemented for arrays, slices and `Vec`s of pairs and, with the feature `http`, for `http::HeaderMap`.
+/// Implemented for arrays, slices and `Vec`s of pairs, for references to them and, with the feature `http`, for
+/// `http::HeaderMap`. A slice is passed on as `&slice`, as an array is.
 /// Names compare without regard to case; values are bytes, because nothing promises that a sender's are text.
 pub trait Headers {
     /// Calls `f` with every header line, name and value, in the order of arrival as far as it is known.
@@ -22,6 +23,12 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
 impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
         self.as_slice().visit(f);
+    }
+}
+
+impl<H: Headers + ?Sized> Headers for &H {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        (**self).visit(f);
     }
 }
 

@@ -35,12 +35,12 @@ impl Mac {
         let text = secret.expose();
         let malformed = |expected| ConfigError::MalformedSecret { expected };
         let base64 = |text| base64_to_vec(text).ok_or(malformed("base64"));
-        let decoded = Zeroizing::new(match form {
-            KeyForm::Utf8 => text.to_vec(),
+        let decoded = match form {
+            KeyForm::Utf8 => Zeroizing::new(text.to_vec()),
             KeyForm::Hex => hex_to_vec(text).ok_or(malformed("hex"))?,
             KeyForm::Base64 => base64(text)?,
             KeyForm::Whsec => base64(text.strip_prefix(b"whsec_").unwrap_or(text))?,
-        });
+        };
         if decoded.is_empty() {
             return Err(ConfigError::EmptySecret);
         }

@@ -32,7 +32,7 @@ pub use self::{
     head::{Headers, RequestHead},
     idempotency::{Claim, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError},
     incoming::{BodyTooLarge, Incoming},
-    receiver::{Admission, Admitted, Receiver, ReceiverBuilder, Timer},
+    receiver::{Admission, Admitted, Received, Receiver, ReceiverBuilder, Timer},
     rejection::{Answer, Rejection},
     scheme::{Algorithm, KeyForm, Scheme},
     secret::Secret,

@@ -82,6 +82,19 @@ impl Rejection {
         }
     }
 
+    pub(crate) fn log(&self, scheme: &str) {
+        let source = error::Error::source(self).map(tracing::field::display);
+        match self {
+            Self::NotAuthentic(error) => {
+                tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {self}");
+            }
+            Self::Store(_) | Self::Secrets(_) | Self::HandlerPanicked => {
+                tracing::error!(target: "webhook_verify", scheme, source, "refused: {self}");
+            }
+            _ => tracing::info!(target: "webhook_verify", scheme, source, "refused: {self}"),
+        }
+    }
+
     /// The answer as a whole.
     #[must_use]
     pub fn answer(&self) -> Answer {

@@ -28,10 +28,14 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::EmptySecret`] when there is nothing but blanks, [`ConfigError::SecretTooLong`] over 4,096 bytes.
+    /// [`ConfigError::EmptySecret`] when there is nothing but blanks and control characters, [`ConfigError::SecretTooLong`] over 4,096 bytes.
     pub fn new(secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         let bytes = Zeroizing::new(secret.into());
-        if bytes.iter().all(u8::is_ascii_whitespace) {
+        let blank = |char: char| {
+            char.is_whitespace() || char.is_control() || char == '\u{200b}' || char == '\u{feff}'
+        };
+        if bytes.is_empty() || std::str::from_utf8(&bytes).is_ok_and(|text| text.chars().all(blank))
+        {
             return Err(ConfigError::EmptySecret);
         }
         if bytes.len() > MAX_LEN {

@@ -81,10 +81,11 @@ impl Verifier {
 
     /// Verifies a whole body.
     ///
-    /// Apart from the body itself, `head` may be the headers alone (an array, a slice or a `Vec` of pairs, or an
+    /// `head` may be the headers alone (an array, a slice or a `Vec` of pairs, or an
     /// `http::HeaderMap`) or a [`RequestHead`] with method and target, for schemes that look at those. Nothing is
-    /// allocated for a delivery that is authentic, as long as `body` is `Bytes`, static or a full `Vec`, and the scheme
-    /// does not read JSON, a form or the query.
+    /// allocated for a delivery that is authentic, as long as `body` is `Bytes`, static or a full `Vec`, there are up to
+    /// two signatures, up to 64 bytes are signed beside the body, the headers that are kept (id and event type) have up
+    /// to 40 bytes, and the scheme does not read JSON, a form or the query.
     ///
     /// # Errors
     ///
@@ -277,6 +278,12 @@ impl VerifierBuilder {
                 return Err(ConfigError::option(
                     "public_url",
                     "the scheme signs the URL, and none is given",
+                ));
+            }
+            _ if self.tolerance.is_some() && self.scheme.timestamp.is_none() => {
+                return Err(ConfigError::option(
+                    "tolerance",
+                    "the scheme has no timestamp to judge",
                 ));
             }
             Some(url)

@@ -4,7 +4,7 @@ use std::{
     fmt,
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -20,12 +20,14 @@ const SHARDS: usize = 16;
 /// Claims in the memory of **one process, lost on restart**: for development, tests, and services of which one
 /// instance runs and whose senders' retries may run again after a restart.
 ///
-/// It holds at most [`capacity`](Self::with_capacity) records (100,000 unless told otherwise; each lives for its ttl)
-/// and never drops one before its time: when it is full, new deliveries are answered 503.
+/// It holds at most [`capacity`](Self::with_capacity) records, 100,000 unless told otherwise. When it is full, the
+/// completed ones that expire first make room (a retry of theirs would run again), and a warning is logged. A delivery
+/// that is being handled is never dropped: when there are none but those, new ones are answered 503.
 pub struct MemoryStore {
     shards: [Mutex<Shard>; SHARDS],
     capacity: usize,
     len: AtomicUsize,
+    warned: AtomicBool,
     clock: Box<dyn Clock>,
 }
 
@@ -65,6 +67,7 @@ impl MemoryStore {
             shards: Default::default(),
             capacity,
             len: AtomicUsize::new(0),
+            warned: AtomicBool::new(false),
             clock: Box::new(MonotonicClock::default()),
         }
     }
@@ -91,8 +94,12 @@ impl MemoryStore {
     }
 
     fn shard(&self, key: &ClaimKey) -> MutexGuard<'_, Shard> {
-        // Keys are digests, so any byte spreads them evenly.
-        lock(&self.shards[usize::from(key.as_bytes()[0]) % SHARDS])
+        lock(&self.shards[Self::shard_of(key)])
+    }
+
+    /// Keys are digests, so any byte spreads them evenly.
+    fn shard_of(key: &ClaimKey) -> usize {
+        usize::from(key.as_bytes()[0]) % SHARDS
     }
 
     /// Takes a place for one more record.
@@ -111,25 +118,51 @@ impl MemoryStore {
             .fetch_sub(before - shard.records.len(), Ordering::Relaxed);
     }
 
+    /// Makes room for `key`, once the store is full: of what has expired, or else of a completed record.
+    fn make_room(&self, key: &ClaimKey, now: Duration) {
+        for shard in &self.shards {
+            self.purge(&mut lock(shard), now, usize::MAX);
+        }
+        if self.len() < self.capacity {
+            return;
+        }
+        if !self.warned.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                target: "webhook_verify",
+                capacity = self.capacity,
+                "memory store is full: it forgets completed deliveries before their time"
+            );
+        }
+        // The shard of the key first: which one that is, is as good as random.
+        let first = Self::shard_of(key);
+        for index in (0..SHARDS).map(|n| (first + n) % SHARDS) {
+            if lock(&self.shards[index]).forget_completed() {
+                self.len.fetch_sub(1, Ordering::Relaxed);
+                return;
+            }
+        }
+    }
+
     fn claim_now(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         let now = self.clock.now();
+        let (lease_until, expires_at) = (
+            now.saturating_add(request.lease),
+            now.saturating_add(request.ttl),
+        );
         let mut shard = self.shard(&request.key);
         // A little at each claim keeps the expired from piling up, and no claim waits for all of them.
         self.purge(&mut shard, now, 4);
         if !shard.records.contains_key(&request.key) && !self.reserve() {
             drop(shard);
-            for shard in &self.shards {
-                self.purge(&mut lock(shard), now, usize::MAX);
-            }
+            self.make_room(&request.key, now);
             shard = self.shard(&request.key);
             if !shard.records.contains_key(&request.key) && !self.reserve() {
                 return Err(StoreError::new(format!(
-                    "memory store is full: {} records",
+                    "memory store is full: {} deliveries are being handled",
                     self.capacity
                 )));
             }
         }
-        let (lease_until, expires_at) = (now + request.lease, now + request.ttl);
         let Shard { records, expiries } = &mut *shard;
         match records.entry(request.key) {
             Entry::Vacant(vacant) => {
@@ -216,6 +249,29 @@ impl Shard {
     }
 }
 
+impl Shard {
+    /// Forgets the completed record that expires first. False if there is none.
+    fn forget_completed(&mut self) -> bool {
+        let mut in_progress = Vec::new();
+        let mut forgotten = false;
+        while let Some(Reverse((at, key))) = self.expiries.pop() {
+            match self.records.get(&key).map(|record| record.state) {
+                Some(State::Completed { .. }) => {
+                    self.records.remove(&key);
+                    forgotten = true;
+                    break;
+                }
+                Some(State::InProgress { .. } | State::Released) => {
+                    in_progress.push(Reverse((at, key)));
+                }
+                None => {}
+            }
+        }
+        self.expiries.extend(in_progress);
+        forgotten
+    }
+}
+
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -232,8 +288,10 @@ impl ClaimStore for MemoryStore {
         ttl: Duration,
     ) -> Result<Settled, StoreError> {
         Ok(self.held(holder, |record, now| {
-            record.expires_at = record.expires_at.max(now + ttl);
-            record.state = State::Completed { status };
+            if !matches!(record.state, State::Completed { .. }) {
+                record.expires_at = record.expires_at.max(now.saturating_add(ttl));
+                record.state = State::Completed { status };
+            }
             Settled::Applied
         }))
     }
@@ -252,9 +310,9 @@ impl ClaimStore for MemoryStore {
         Ok(self.held(holder, |record, now| match record.state {
             State::InProgress { .. } => {
                 record.state = State::InProgress {
-                    lease_until: now + lease,
+                    lease_until: now.saturating_add(lease),
                 };
-                record.expires_at = record.expires_at.max(now + lease);
+                record.expires_at = record.expires_at.max(now.saturating_add(lease));
                 Settled::Applied
             }
             State::Released | State::Completed { .. } => Settled::Superseded,

@@ -16,8 +16,9 @@
 //! ```
 //!
 //! Two live claims for one key never exist, and a holder that was superseded changes nothing. What is promised is that
-//! a handler runs *at least once and never concurrently*: a process that dies after the effect and before `complete`
-//! leaves the delivery to be run again. Handlers can pass [`Claim::fence`] and [`Claim::key`] on to what they call.
+//! a handler runs *at least once, and not concurrently while the holder can renew its lease*: a process that dies after
+//! the effect and before `complete` leaves the delivery to be run again, and one that stands still for longer than its
+//! lease may wake up beside its successor. Handlers can pass [`Claim::fence`] and [`Claim::key`] on to what they call.
 
 mod key;
 mod memory;
@@ -67,6 +68,7 @@ pub struct Idempotency {
     ttl: Option<Duration>,
     allow_short_ttl: bool,
     pub(crate) lease: Duration,
+    pub(crate) claim_timeout: Duration,
     pub(crate) max_handler_time: Duration,
     pub(crate) in_flight_status: u16,
 }
@@ -94,6 +96,7 @@ impl Idempotency {
             ttl: None,
             allow_short_ttl: false,
             lease: Duration::from_secs(60),
+            claim_timeout: Duration::from_secs(1),
             max_handler_time: HOUR / 4,
             in_flight_status: 503,
         }
@@ -106,7 +109,8 @@ impl Idempotency {
         self
     }
 
-    /// What a delivery is recognised by, instead of what the scheme says.
+    /// What a delivery is recognised by, instead of what the scheme says. For a scheme that says nothing (tokens),
+    /// `Identity::None` states that every request is a delivery of its own.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = IdentitySource::Fixed(identity);
         self
@@ -149,6 +153,13 @@ impl Idempotency {
         self
     }
 
+    /// How long the store may take for each call. Default: 1 s. A claim that gets no answer is asked for once more, and
+    /// then refused with 503.
+    pub fn claim_timeout(mut self, timeout: Duration) -> Self {
+        self.claim_timeout = timeout;
+        self
+    }
+
     /// For how long a handler's lease is renewed. Default: 15 min.
     pub fn max_handler_time(mut self, time: Duration) -> Self {
         self.max_handler_time = time;
@@ -170,6 +181,12 @@ impl Idempotency {
         if self.lease < Duration::from_secs(1) || self.lease > 24 * HOUR {
             return Err(ConfigError::option("lease", "not between 1 s and 24 h"));
         }
+        if self.claim_timeout.is_zero() || self.claim_timeout > self.lease {
+            return Err(ConfigError::option(
+                "claim_timeout",
+                "zero, or longer than the lease",
+            ));
+        }
         if self.max_handler_time < self.lease {
             return Err(ConfigError::option(
                 "max_handler_time",
@@ -183,6 +200,12 @@ impl Idempotency {
             ));
         }
         match self.identity {
+            IdentitySource::Scheme if scheme.identity() == Identity::None => {
+                return Err(ConfigError::option(
+                    "identity",
+                    "nothing tells the scheme's retries: use identity_from, or Identity::None",
+                ));
+            }
             IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {
                 return Err(ConfigError::option(
                     "identity",
@@ -241,7 +264,6 @@ impl Idempotency {
 
     /// What to ask of the store for `delivery`. `None`: it has no identity and runs without a claim.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
-        let digest = delivery.body_digest();
         let identity = match &self.identity {
             IdentitySource::Scheme => delivery.scheme.identity,
             IdentitySource::Fixed(identity) => *identity,
@@ -250,12 +272,17 @@ impl Idempotency {
                     return Ok(None);
                 };
                 let key = self.key(delivery, key::Kind::Custom, &bytes);
-                return self.ask(key, digest, CUSTOM).map(Some);
+                return self.ask(key, delivery.body_digest(), CUSTOM).map(Some);
             }
         };
+        if identity == Identity::None {
+            return Ok(None);
+        }
+        let digest = delivery.body_digest();
         let (key, lives_as) = match identity {
-            Identity::None => return Ok(None),
-            Identity::BodyDigest => (self.key(delivery, key::Kind::BodyDigest, &digest), identity),
+            Identity::BodyDigest | Identity::None => {
+                (self.key(delivery, key::Kind::BodyDigest, &digest), identity)
+            }
             Identity::SignedId => match delivery.signed_id() {
                 Some(id) => {
                     let kind = match delivery.scheme.id {

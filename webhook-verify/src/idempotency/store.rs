@@ -5,7 +5,10 @@ use super::ClaimKey;
 /// A place for claims. Each method is one atomic step, judged by the store's own clock.
 ///
 /// The states and what each call does to them are in the [module's documentation](crate::idempotency). A record that
-/// has expired counts as absent. Implementations write plain `async fn`s.
+/// has expired is claimed like an absent one (its attempt may go on counting). Implementations write plain `async fn`s.
+///
+/// A call that got no answer in time is given up, and may take effect later all the same. So each call must be harmless
+/// after the ones that follow it: [`extend`](Self::extend) above all must not bring a released or completed claim back.
 pub trait ClaimStore: Send + Sync + 'static {
     /// Claims a key, if it is absent, expired, released, or its lease has lapsed; counts the attempt up from what the
     /// record has. The owner that holds a live lease already is granted it again, with the same attempt.
@@ -23,10 +26,12 @@ pub trait ClaimStore: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Gives the holder's claim back: the next claim wins at once, with the next attempt.
+    /// Gives the holder's claim back: the next claim wins at once, with the next attempt. Releasing again changes
+    /// nothing; a completed claim stays so: [`Settled::Superseded`].
     fn release(&self, holder: &Holder) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Renews the holder's lease to `lease` from now on.
+    /// Renews the holder's lease to `lease` from now on. A claim that was released or completed stays so:
+    /// [`Settled::Superseded`].
     fn extend(
         &self,
         holder: &Holder,

@@ -8,13 +8,14 @@ use std::{
     time::Duration,
 };
 
-use super::Timer;
+use super::{Timer, timer::within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection,
     idempotency::{ClaimRequest, Settled},
 };
 
-const COMPLETE_TRIES: usize = 3;
+/// How long to wait before a claim is settled for the second time; four times that before the third.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 
 /// What becomes of an authentic request.
 #[derive(Debug)]
@@ -86,30 +87,37 @@ impl Admitted {
     }
 
     /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
-    /// does `None`, a handler that failed without an answer.
+    /// does `None`, a handler that panicked or failed without an answer.
     ///
-    /// A store that fails now cannot change the answer, which is the handler's: it is logged.
-    pub async fn settle(self, status: impl Into<Option<u16>>) {
+    /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
+    /// is logged.
+    pub async fn settle(self, status: impl Into<Option<u16>>, timer: impl Timer) {
         let Some(held) = self.held else { return };
-        let (store, holder) = (&held.idempotency.store, held.request.holder());
+        let (holder, limit) = (held.request.holder(), held.idempotency.claim_timeout);
         let success = status.into().filter(|status| (200..300).contains(status));
-        let succeeded = success.is_some();
-        for tries_left in (0..COMPLETE_TRIES).rev() {
+        let (key, succeeded) = (holder.key, success.is_some());
+        for pause in [Some(SETTLE_PAUSE), Some(SETTLE_PAUSE * 4), None] {
+            let store = &held.idempotency.store;
             let settled = match success {
-                Some(status) => store.complete(&holder, status, held.request.ttl).await,
-                None => store.release(&holder).await,
+                Some(status) => store.complete(&holder, status, held.request.ttl),
+                None => store.release(&holder),
             };
-            let key = holder.key;
-            match settled {
-                Ok(Settled::Applied) => return,
-                Ok(Settled::Superseded) => {
+            match within(settled, &timer, limit).await {
+                Some(Ok(Settled::Applied)) => return,
+                Some(Ok(Settled::Superseded)) => {
                     tracing::error!(target: "webhook_verify", %key, succeeded, "lease lost: the delivery may have run twice");
                     return;
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     let source = error::Error::source(&error).map(tracing::field::display);
-                    tracing::error!(target: "webhook_verify", %key, succeeded, tries_left, source, "claim not settled");
+                    tracing::error!(target: "webhook_verify", %key, succeeded, source, "claim not settled");
                 }
+                None => {
+                    tracing::error!(target: "webhook_verify", %key, succeeded, "claim not settled: no answer");
+                }
+            }
+            if let Some(pause) = pause {
+                timer.sleep(pause).await;
             }
         }
     }
@@ -122,27 +130,34 @@ impl Held {
             store,
             lease,
             max_handler_time,
+            claim_timeout,
             ..
         } = &*self.idempotency;
-        let (every, holder) = (*lease / 3, self.request.holder());
-        let mut elapsed = Duration::ZERO;
+        let holder = self.request.holder();
+        let key = holder.key;
+        let limit = (*claim_timeout).min(*lease / 3);
+        let (mut pause, mut elapsed) = (*lease / 3, Duration::ZERO);
         while elapsed < *max_handler_time {
-            timer.sleep(every).await;
-            elapsed += every;
-            let key = holder.key;
-            match store.extend(&holder, *lease).await {
-                Ok(Settled::Applied) => {}
-                Ok(Settled::Superseded) => {
+            timer.sleep(pause).await;
+            elapsed += pause;
+            pause = match within(store.extend(&holder, *lease), &timer, limit).await {
+                Some(Ok(Settled::Applied)) => *lease / 3,
+                Some(Ok(Settled::Superseded)) => {
                     tracing::error!(target: "webhook_verify", %key, "lease lost while the handler runs");
                     return;
                 }
-                // The lease still has two thirds of its time: the next round may do better.
-                Err(error) => {
+                // The lease goes on running out: the next try comes sooner.
+                Some(Err(error)) => {
                     let source = error::Error::source(&error).map(tracing::field::display);
                     tracing::error!(target: "webhook_verify", %key, source, "lease not renewed");
+                    *lease / 12
                 }
-            }
+                None => {
+                    tracing::error!(target: "webhook_verify", %key, "lease not renewed: no answer");
+                    *lease / 12
+                }
+            };
         }
-        tracing::error!(target: "webhook_verify", key = %holder.key, "handler runs for too long: its lease is renewed no more");
+        tracing::error!(target: "webhook_verify", %key, "handler runs for too long: its lease is renewed no more");
     }
 }

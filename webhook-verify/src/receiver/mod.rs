@@ -1,53 +1,39 @@
 mod admitted;
 mod builder;
+mod received;
+mod timer;
 
 use std::{
     error, fmt,
     future::{Future, poll_fn},
     pin::pin,
     sync::Arc,
-    task::Poll,
     time::Duration,
 };
 
 use bytes::Bytes;
 use futures_core::Stream;
 
-use self::admitted::Held;
+use self::timer::within;
 pub use self::{
     admitted::{Admission, Admitted},
     builder::ReceiverBuilder,
+    received::Received,
+    timer::Timer,
 };
 use crate::{
-    Answer, ConfigError, Delivery, Incoming, Rejection, RequestHead, Tenant, Verifier,
-    VerifierBuilder, VerifyError,
-    idempotency::{Claim, ClaimOutcome, Idempotency},
+    ConfigError, Idempotency, Incoming, Rejection, RequestHead, Tenant, Verifier, VerifierBuilder,
+    VerifyError,
     incoming::BodyTooLarge,
+    key::Mac,
     tenant::{BoxError, Resolve, Resolving},
     verification::HeadFacts,
 };
 
 /// The body limit where neither the user nor the scheme says otherwise, in bytes.
 const DEFAULT_BODY_LIMIT: usize = 1 << 20;
-
-/// Makes the passing of time observable: something to `sleep` with.
-///
-/// Any `Fn(Duration) -> impl Future` is a timer, so with tokio it is `tokio::time::sleep`.
-pub trait Timer: Clone {
-    /// A pause.
-    type Sleep: Future<Output = ()>;
-
-    /// Pauses for `duration`.
-    fn sleep(&self, duration: Duration) -> Self::Sleep;
-}
-
-impl<F: Fn(Duration) -> S + Clone, S: Future<Output = ()>> Timer for F {
-    type Sleep = S;
-
-    fn sleep(&self, duration: Duration) -> S {
-        self(duration)
-    }
-}
+/// How long the look-up of a tenant may take.
+const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole of receiving, once, for every framework: read, verify, deduplicate, hand over, settle.
 ///
@@ -85,7 +71,7 @@ impl<F: Fn(Duration) -> S + Clone, S: Future<Output = ()>> Timer for F {
 /// // the first time, the handler runs, and its status decides what becomes of the claim
 /// let Admission::Admitted(admitted) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
 /// let status = admitted.run(async { 200 }, timer).await?;
-/// admitted.settle(status).await;
+/// admitted.settle(status, timer).await;
 ///
 /// // the second time, the answer is known
 /// let Admission::Answer(answer) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
@@ -136,13 +122,14 @@ impl Receiver {
     /// A receiver of many tenants, each with secrets of its own. `verifier` has none.
     ///
     /// `resolve` looks a request's tenant up by its head, such as by the path or a header, before the body is read:
-    /// `Ok(None)` is a tenant that does not exist, and refused as not authentic; an error is answered 503.
+    /// `Ok(None)` is a tenant that does not exist, and refused as not authentic; an error, or no answer within 5 s, is
+    /// answered 503. An unknown tenant is refused sooner than a known one, so whoever asks can tell which names exist.
     ///
     /// ```
     /// use webhook_verify::{Receiver, RequestHead, Secret, Tenant, Verifier, scheme};
     ///
     /// let receiver = Receiver::for_tenants(Verifier::builder(scheme::GITHUB), |head: &RequestHead<'_>| {
-    ///     let name = head.path().trim_start_matches("/hooks/").to_owned();
+    ///     let name = head.path().strip_prefix("/hooks/").unwrap_or_default().to_owned();
     ///     async move {
     ///         let secret = match name.as_str() {
     ///             "acme" => "a secret out of a database",
@@ -178,16 +165,43 @@ impl Receiver {
         &self.inner.verifier
     }
 
-    /// Whether deliveries are claimed, so that a handler has to run to its end once it has begun.
-    #[must_use]
-    pub fn claims(&self) -> bool {
-        self.inner.idempotency.is_some()
+    /// Takes a request in: judges its head at once and, when awaited, reads and verifies its body.
+    ///
+    /// The future borrows nothing, and is `Send` if `body` and `timer` are. It may be dropped at any moment.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]: what to answer instead. It has been logged.
+    pub fn receive<B, E, T>(
+        &self,
+        head: &RequestHead<'_>,
+        body: B,
+        timer: T,
+    ) -> impl Future<Output = Result<Received, Rejection>> + use<B, E, T>
+    where
+        B: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn error::Error + Send + Sync>>,
+        T: Timer,
+    {
+        let receiver = self.clone();
+        let begun = self.begin(head);
+        let tenant = match &self.inner.tenants {
+            Some(resolve) if begun.is_ok() => Some(resolve(head)),
+            _ => None,
+        };
+        async move {
+            let received = match begun {
+                Ok(facts) => receiver.take_in(facts, tenant, body, timer).await,
+                Err(rejection) => Err(rejection),
+            };
+            received.inspect_err(|rejection| rejection.log(receiver.verifier().scheme().name()))
+        }
     }
 
-    /// Takes a request in: judges its head at once and, when awaited, reads, verifies and claims its body.
+    /// [Receives](Self::receive) a request and [admits](Received::admit) it in one go, where nothing drops futures.
     ///
     /// An [`Admission::Admitted`] goes to the handler, through [`Admitted::run`], and its outcome to
-    /// [`Admitted::settle`]. The future borrows nothing, and is `Send` if `body` and `timer` are.
+    /// [`Admitted::settle`].
     ///
     /// # Errors
     ///
@@ -203,19 +217,8 @@ impl Receiver {
         E: Into<Box<dyn error::Error + Send + Sync>>,
         T: Timer,
     {
-        let receiver = self.clone();
-        let begun = self.begin(head);
-        let tenant = match &self.inner.tenants {
-            Some(resolve) if begun.is_ok() => Some(resolve(head)),
-            _ => None,
-        };
-        async move {
-            let admission = match begun {
-                Ok(facts) => receiver.take_in(facts, tenant, body, timer).await,
-                Err(rejection) => Err(rejection),
-            };
-            admission.inspect_err(|rejection| receiver.log(rejection))
-        }
+        let received = self.receive(head, body, timer.clone());
+        async move { received.await?.admit(timer).await }
     }
 
     async fn take_in<B, E, T>(
@@ -224,35 +227,54 @@ impl Receiver {
         tenant: Option<Resolving>,
         body: B,
         timer: T,
-    ) -> Result<Admission, Rejection>
+    ) -> Result<Received, Rejection>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
         T: Timer,
     {
-        let verifier = &self.inner.verifier;
+        let Inner {
+            verifier,
+            body_limit,
+            body_timeout,
+            idempotency,
+            ..
+        } = &*self.inner;
         let (keys, namespace) = match tenant {
             None => (None, None),
             Some(resolving) => {
-                let unavailable = |error: BoxError| Rejection::Secrets(Arc::from(error));
-                let tenant = resolving.await.map_err(unavailable)?;
-                let tenant = tenant.ok_or(VerifyError::UnknownTenant)?;
-                let keys = verifier.prepare(tenant.secrets);
-                let keys = keys.map_err(|error| unavailable(error.into()))?;
-                (Some(keys), Some(tenant.namespace))
+                let resolved = within(resolving, &timer, RESOLVE_TIMEOUT).await;
+                let (keys, namespace) = self.keys_of(resolved)?;
+                (Some(keys), Some(Arc::from(namespace)))
             }
         };
-        let mut incoming = Incoming::new(verifier.settings(), facts, keys, self.inner.body_limit)?;
-        read(&mut incoming, body, timer, self.inner.body_timeout).await?;
+        let mut incoming = Incoming::new(verifier.settings(), facts, keys, *body_limit)?;
+        let read = within(read(&mut incoming, body), &timer, *body_timeout).await;
+        read.ok_or(Rejection::BodyTimeout)??;
         let mut delivery = incoming.finish()?;
-        delivery.namespace = namespace.map(Arc::from);
-        match &self.inner.idempotency {
-            Some(idempotency) => self.claim(idempotency, delivery).await,
-            None => Ok(Admission::Admitted(Admitted {
-                delivery,
-                held: None,
-            })),
-        }
+        delivery.namespace = namespace;
+        let idempotency = idempotency.clone();
+        Ok(Received {
+            delivery,
+            idempotency,
+        })
+    }
+
+    /// A tenant's secrets, ready, and its namespace.
+    fn keys_of(
+        &self,
+        resolved: Option<Result<Option<Tenant>, BoxError>>,
+    ) -> Result<(Box<[Mac]>, String), Rejection> {
+        let unavailable = |error: BoxError| Rejection::Secrets(Arc::from(error));
+        let resolved = resolved.ok_or_else(|| unavailable("no answer in time".into()))?;
+        let tenant = resolved
+            .map_err(unavailable)?
+            .ok_or(VerifyError::UnknownTenant)?;
+        let keys = self.inner.verifier.prepare(tenant.secrets);
+        Ok((
+            keys.map_err(|error| unavailable(error.into()))?,
+            tenant.namespace,
+        ))
     }
 
     /// Refuses what can be refused before a byte of the body is read.
@@ -277,94 +299,19 @@ impl Receiver {
         facts.read(settings, head, &picked)?;
         Ok(facts)
     }
-
-    async fn claim(
-        &self,
-        idempotency: &Arc<Idempotency>,
-        mut delivery: Delivery,
-    ) -> Result<Admission, Rejection> {
-        let Some(request) = idempotency.request(&delivery)? else {
-            return Ok(Admission::Admitted(Admitted {
-                delivery,
-                held: None,
-            }));
-        };
-        let scheme = self.inner.verifier.scheme().name();
-        match idempotency.store.claim(&request).await? {
-            ClaimOutcome::Won { attempt } => {
-                delivery.claim = Some(Claim {
-                    key: request.key,
-                    attempt,
-                });
-                let held = Some(Held {
-                    idempotency: Arc::clone(idempotency),
-                    request,
-                });
-                Ok(Admission::Admitted(Admitted { delivery, held }))
-            }
-            ClaimOutcome::Busy { lease_left } => Err(Rejection::InFlight {
-                status: idempotency.in_flight_status,
-                retry_after: Duration::from_secs(lease_left.as_secs().clamp(1, 60)),
-            }),
-            ClaimOutcome::Completed {
-                status,
-                fingerprint,
-            } => {
-                let same_body = fingerprint == request.fingerprint;
-                tracing::info!(target: "webhook_verify", scheme, key = %request.key, same_body, "duplicate");
-                Ok(Admission::Answer(Answer::replayed(status)))
-            }
-        }
-    }
-
-    fn log(&self, rejection: &Rejection) {
-        let scheme = self.inner.verifier.scheme().name();
-        let source = error::Error::source(rejection).map(tracing::field::display);
-        match rejection {
-            Rejection::NotAuthentic(error) => {
-                tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {rejection}");
-            }
-            Rejection::Store(_) | Rejection::Secrets(_) => {
-                tracing::error!(target: "webhook_verify", scheme, source, "refused: {rejection}");
-            }
-            _ => tracing::info!(target: "webhook_verify", scheme, source, "refused: {rejection}"),
-        }
-    }
 }
 
-/// Reads a body to its end. Only one that keeps us waiting pays for a timer.
-async fn read<B, E, T>(
-    incoming: &mut Incoming,
-    body: B,
-    timer: T,
-    timeout: Duration,
-) -> Result<(), Rejection>
+/// Reads a body to its end.
+async fn read<B, E>(incoming: &mut Incoming, body: B) -> Result<(), Rejection>
 where
     B: Stream<Item = Result<Bytes, E>>,
     E: Into<Box<dyn error::Error + Send + Sync>>,
-    T: Timer,
 {
     let mut body = pin!(body);
-    let mut deadline = pin!(None::<T::Sleep>);
-    loop {
-        let chunk = poll_fn(|cx| {
-            if let Poll::Ready(chunk) = body.as_mut().poll_next(cx) {
-                return Poll::Ready(Ok(chunk));
-            }
-            if deadline.is_none() {
-                deadline.set(Some(timer.sleep(timeout)));
-            }
-            match deadline.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
-                Some(Poll::Ready(())) => Poll::Ready(Err(Rejection::BodyTimeout)),
-                Some(Poll::Pending) | None => Poll::Pending,
-            }
-        });
-        match chunk.await? {
-            Some(Ok(chunk)) => incoming.update(chunk)?,
-            Some(Err(error)) => return Err(Rejection::BodyRead(Arc::from(error.into()))),
-            None => return Ok(()),
-        }
+    while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
+        incoming.update(chunk.map_err(|error| Rejection::BodyRead(Arc::from(error.into())))?)?;
     }
+    Ok(())
 }
 
 impl fmt::Debug for Receiver {

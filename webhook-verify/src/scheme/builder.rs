@@ -166,7 +166,10 @@ impl SchemeBuilder {
     }
 
     /// What is signed: text with `{body}`, `{timestamp}`, `{id}`, `{url}`, `{method}`, `{path}`, `{header:NAME}` and
-    /// `{json:/POINTER}` in it. Default: `{body}`. `{timestamp}` stands for the text as sent.
+    /// `{json:/POINTER}` in it. Default: `{body}`. `{timestamp}` stands for the text as sent, `{path}` for path and query.
+    ///
+    /// Text must stand between an id or a header and the body, and a request is refused whose id or header holds a byte
+    /// of it: it could be cut apart elsewhere under the same signature.
     pub fn signed_content(mut self, template: impl Into<String>) -> Self {
         self.content = Some(template.into());
         self
@@ -377,10 +380,17 @@ fn timestamp_place(
     Ok(match kind {
         TimestampKind::Header => TimestampPlace::Header(header_name("timestamp_header", &name)?),
         TimestampKind::Pointer => TimestampPlace::Pointer(pointer("timestamp_pointer", &name)?),
-        TimestampKind::Pair if !matches!(grammar, Grammar::Pairs { .. }) => {
+        TimestampKind::Pair if name.is_empty() || name.contains(['=', ' ']) => {
             return Err(ConfigError::option(
                 "timestamp_pair",
-                "the signature is not among pairs",
+                "empty, or holds a separator",
+            ));
+        }
+        TimestampKind::Pair if matches!(grammar, Grammar::Pairs { keys, .. } if keys.iter().any(|key| *key == name)) =>
+        {
+            return Err(ConfigError::option(
+                "timestamp_pair",
+                "is the key of the signature, too",
             ));
         }
         TimestampKind::Pair => TimestampPlace::Pair(name.into()),

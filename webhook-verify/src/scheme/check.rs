@@ -1,64 +1,109 @@
 //! What a description must have to be a scheme.
 
-use super::{Algorithm, Grammar, Part, Prefix, Scheme, Text, TimestampPlace};
+use super::{Algorithm, Field, Grammar, Part, Place, Prefix, Scheme, Text, TimestampPlace};
 use crate::ConfigError;
 
 pub(super) fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
-    let (option, names): (_, &[Text]) = match grammar {
+    let (option, names, separators): (_, &[Text], [char; 2]) = match grammar {
         Grammar::Plain(Prefix::Refused) => return Ok(()),
         Grammar::Plain(Prefix::Required(prefix) | Prefix::Optional(prefix)) => {
-            ("prefix", std::slice::from_ref(prefix))
+            return named("prefix", std::slice::from_ref(prefix));
         }
-        Grammar::Pairs { keys, .. } => ("pairs", keys),
-        Grammar::List { versions, .. } => ("version_list", versions),
+        Grammar::Pairs { separator, keys } => ("pairs", keys, [*separator, '=']),
+        Grammar::List {
+            separator,
+            version_separator,
+            versions,
+        } => ("version_list", versions, [*separator, *version_separator]),
     };
-    if names.is_empty()
-        || names
-            .iter()
-            .any(|name| name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic()))
-    {
-        return Err(ConfigError::option(option, "empty, or not visible ASCII"));
+    named(option, names)?;
+    let unusable = separators[0] == separators[1]
+        || !separators.iter().all(char::is_ascii)
+        || names.iter().any(|name| name.contains(separators));
+    match unusable {
+        true => Err(ConfigError::option(
+            option,
+            "separators must differ, be ASCII, and be in no name",
+        )),
+        false => Ok(()),
     }
-    Ok(())
 }
 
+fn named(option: &'static str, names: &[Text]) -> Result<(), ConfigError> {
+    let bad = |name: &Text| name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic());
+    match names.is_empty() || names.iter().any(bad) {
+        true => Err(ConfigError::option(option, "empty, or not visible ASCII")),
+        false => Ok(()),
+    }
+}
+
+/// Rules over several parts of a description.
 pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
-    let missing = |part, what| {
-        let absent = scheme.content.contains(&part);
-        absent.then(|| {
-            ConfigError::option(
+    let signs = |part| scheme.content.contains(&part);
+    let timestamp = scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
+    let rules = [
+        (
+            scheme.content.is_empty() && scheme.algorithm != Algorithm::Token,
+            ("signed_content", "empty"),
+        ),
+        (
+            signs(Part::Timestamp) && timestamp.is_none(),
+            ("signed_content", "uses a timestamp, and none is described"),
+        ),
+        (
+            signs(Part::Id) && scheme.id.is_none(),
+            ("signed_content", "uses an id, and none is described"),
+        ),
+        (
+            scheme.content.windows(2).any(blurs),
+            (
                 "signed_content",
-                format!("uses {what}, and none is described"),
-            )
-        })
-    };
-    let error = match (&scheme.timestamp, &scheme.id) {
-        (None, _) if scheme.content.contains(&Part::Timestamp) => {
-            missing(Part::Timestamp, "a timestamp")
-        }
-        (_, None) if scheme.content.contains(&Part::Id) => missing(Part::Id, "an id"),
-        (Some(timestamp), _) => {
-            let signed = match timestamp.place {
-                TimestampPlace::Pointer(_) => {
-                    scheme.signs_body() || scheme.content.contains(&Part::Timestamp)
-                }
-                TimestampPlace::Header(_) | TimestampPlace::Pair(_) => {
-                    scheme.content.contains(&Part::Timestamp)
-                }
-            };
-            (!signed).then(|| {
-                ConfigError::option("timestamp", "not under the signature, so it proves nothing")
-            })
-        }
-        _ => None,
-    };
-    match error {
-        Some(error) => Err(error),
-        None if scheme.content.is_empty() && scheme.algorithm != Algorithm::Token => {
-            Err(ConfigError::option("signed_content", "empty"))
-        }
+                "an id or a header touches the body: there must be text between",
+            ),
+        ),
+        (
+            matches!(timestamp, Some(TimestampPlace::Pair(_))) && !pairs_in_header(scheme),
+            (
+                "timestamp_pair",
+                "the signature is not among the pairs of a header",
+            ),
+        ),
+        (
+            timestamp.is_some() && !signs(Part::Timestamp) && !signed_in_body(scheme, timestamp),
+            ("timestamp", "not under the signature, so it proves nothing"),
+        ),
+        (
+            scheme.event_header.is_some() && !matches!(scheme.event_type, Some(Field::Pointer(_))),
+            (
+                "event_type_repeated_in",
+                "there is no event type in the body to hold it against",
+            ),
+        ),
+    ];
+    match rules.into_iter().find(|(broken, _)| *broken) {
+        Some((_, (option, reason))) => Err(ConfigError::option(option, reason)),
         None => Ok(()),
     }
+}
+
+/// Whether two signed parts of unknown length touch, so that they could be cut apart elsewhere.
+fn blurs(pair: &[Part]) -> bool {
+    let named = |part: &Part| matches!(part, Part::Id | Part::Header(_));
+    let free = |part: &Part| named(part) || matches!(part, Part::Body | Part::Pointer(_));
+    pair.iter().all(free) && pair.iter().any(named)
+}
+
+fn signed_in_body(scheme: &Scheme, timestamp: Option<&TimestampPlace>) -> bool {
+    matches!(timestamp, Some(TimestampPlace::Pointer(_))) && scheme.signs_body()
+}
+
+fn pairs_in_header(scheme: &Scheme) -> bool {
+    scheme.signatures.iter().all(|source| {
+        matches!(
+            (&source.place, &source.grammar),
+            (Place::Header(_), Grammar::Pairs { .. })
+        )
+    })
 }
 
 /// A header name (a token of RFC 9110 §5.6.2) in lower case.

@@ -102,7 +102,8 @@ impl Scheme {
     /// automation step "Outgoing Webhook" really does. Works for any method and body.
     ///
     /// The value proves who sends, not what: whoever reads it can send anything. Nothing tells a retry from a second
-    /// event, so deliveries have no identity, unless [`Idempotency::identity`](crate::Idempotency::identity) gives one.
+    /// event, so deliveries have no identity, unless
+    /// [`Idempotency::identity_from`](crate::Idempotency::identity_from) gives one.
     ///
     /// # Errors
     ///
@@ -141,9 +142,13 @@ impl Scheme {
     #[must_use]
     pub fn id_is_signed(&self) -> bool {
         match &self.id {
-            Some(Field::Header(_)) => self.content.contains(&Part::Id),
-            Some(Field::Pointer(_) | Field::FirstKey) => self.signs_body(),
             None => false,
+            Some(_) if self.content.contains(&Part::Id) => true,
+            Some(Field::Header(name)) => self.content.contains(&Part::Header(name.clone())),
+            Some(Field::Pointer(pointer)) => {
+                self.signs_body() || self.content.contains(&Part::Pointer(pointer.clone()))
+            }
+            Some(Field::FirstKey) => self.signs_body(),
         }
     }
 
@@ -201,6 +206,17 @@ impl Scheme {
             .chain(required)
             .chain(&self.event_header);
         places.chain(named.map(|name| &**name))
+    }
+
+    /// The bytes that tell `part` from what is signed before and after it. A value that holds one of them could be cut
+    /// off elsewhere under the same signature.
+    pub(crate) fn delimiters_of(&self, part: &Part) -> impl Iterator<Item = u8> {
+        let pairs = self.content.windows(2);
+        pairs.filter_map(move |pair| match pair {
+            [this, Part::Literal(text)] if this == part => text.bytes().next(),
+            [Part::Literal(text), this] if this == part => text.bytes().next_back(),
+            _ => None,
+        })
     }
 
     pub(crate) fn signs_body(&self) -> bool {

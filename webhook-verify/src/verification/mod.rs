@@ -115,7 +115,16 @@ impl HeadFacts {
                 Part::Id => keep(self.id.as_bytes()),
                 Part::Method => keep(head.method_text().as_bytes()),
                 Part::Path => keep(head.path_and_query().as_bytes()),
-                Part::Header(name) => keep(single(picked, name)?.unwrap_or_default()),
+                Part::Header(name) => {
+                    let value = single(picked, name)?.unwrap_or_default();
+                    if scheme
+                        .delimiters_of(part)
+                        .any(|delimiter| value.contains(&delimiter))
+                    {
+                        return Err(VerifyError::MalformedSignature);
+                    }
+                    keep(value);
+                }
                 Part::Url => {
                     keep(
                         settings
@@ -298,11 +307,9 @@ fn id(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
         return Ok(Label::new(single(picked, name).unwrap_or_default()));
     }
     let id = single(picked, name)?.ok_or(VerifyError::MissingId)?;
-    let delimiter = scheme.content.windows(2).find_map(|pair| match pair {
-        [Part::Id, Part::Literal(text)] => text.as_bytes().first(),
-        _ => None,
-    });
-    let blurred = delimiter.is_some_and(|delimiter| id.contains(delimiter));
+    let blurred = scheme
+        .delimiters_of(&Part::Id)
+        .any(|delimiter| id.contains(&delimiter));
     if blurred || id.len() > MAX_ID_LEN || std::str::from_utf8(id).is_err() {
         return Err(VerifyError::MalformedId);
     }
@@ -313,7 +320,10 @@ fn id(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
 /// itself.
 fn event_type(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
     match (&scheme.event_header, &scheme.event_type) {
-        (Some(name), _) => Ok(Label::new(single(picked, name)?)),
+        (Some(name), _) => match single(picked, name)? {
+            Some(value) if value.len() > MAX_ID_LEN => Err(VerifyError::EventMismatch),
+            value => Ok(Label::new(value)),
+        },
         (None, Some(Field::Header(name))) => {
             Ok(Label::new(single(picked, name).unwrap_or_default()))
         }

@@ -25,7 +25,9 @@ impl Settings {
         let now = self.clock.now();
         let now = match source.unit {
             TimeUnit::Seconds => Duration::from_secs(now.as_secs()),
-            TimeUnit::Milliseconds => now,
+            TimeUnit::Milliseconds => {
+                now - Duration::from_nanos(u64::from(now.subsec_nanos() % 1_000_000))
+            }
         };
         let distance = now.abs_diff(timestamp);
         if timestamp <= now && distance > tolerance.past() {

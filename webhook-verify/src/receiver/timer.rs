@@ -1,0 +1,48 @@
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    task::Poll,
+    time::Duration,
+};
+
+/// What to wait with. Time limits are part of receiving, and the core has no runtime of its own to keep them with.
+///
+/// Any `Fn(Duration) -> impl Future` is a timer; with tokio it is `tokio::time::sleep`.
+pub trait Timer: Clone {
+    /// A pause.
+    type Sleep: Future<Output = ()>;
+
+    /// Pauses for `duration`.
+    fn sleep(&self, duration: Duration) -> Self::Sleep;
+}
+
+impl<F: Fn(Duration) -> S + Clone, S: Future<Output = ()>> Timer for F {
+    type Sleep = S;
+
+    fn sleep(&self, duration: Duration) -> S {
+        self(duration)
+    }
+}
+
+/// What `future` comes to, or `None` if it takes longer than `limit`. Only a future that has to wait pays for a timer.
+pub(super) async fn within<F: Future>(
+    future: F,
+    timer: &impl Timer,
+    limit: Duration,
+) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut deadline = pin!(None);
+    poll_fn(|cx| {
+        if let Poll::Ready(output) = future.as_mut().poll(cx) {
+            return Poll::Ready(Some(output));
+        }
+        if deadline.is_none() {
+            deadline.set(Some(timer.sleep(limit)));
+        }
+        match deadline.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
+            Some(Poll::Ready(())) => Poll::Ready(None),
+            Some(Poll::Pending) | None => Poll::Pending,
+        }
+    })
+    .await
+}
