@@ -32,7 +32,7 @@ fn main() -> Outcome<()> {
 }
 
 fn sizes(len: usize) -> Outcome<()> {
-    let body = Bytes::from(text(len));
+    let body = Bytes::from_static(text(len).leak());
     let mut table = Table::new(format!("{len} bytes"), ROUNDS, iterations_for(len));
 
     table.reference("floor", floor(len));

@@ -125,21 +125,36 @@ where
                 Ok(received) => received,
                 Err(rejection) => return Ok(middleware.refuse_request(request, rejection)),
             };
-            if !received.must_finish() {
-                return middleware.handle(received, request, inner).await;
-            }
-            // A connection that is reset drops this future; what has begun goes on in a task of its own.
-            let handling = Rc::clone(&middleware);
-            let handling = async move { handling.handle(received, request, inner).await };
-            match middleware.tasks.spawn_local(handling).await {
-                Ok(response) => response,
-                Err(_) => Err(middleware.refuse_late(Rejection::HandlerPanicked)),
+            match received.must_finish() {
+                true => middleware.handle_to_the_end(received, request, inner).await,
+                false => middleware.handle(received, request, inner).await,
             }
         })
     }
 }
 
 impl WebhookMiddleware {
+    /// Handles in a task of its own: a connection that is reset drops the future of its request, and what has begun goes
+    /// on.
+    fn handle_to_the_end<S, B>(
+        self: Rc<Self>,
+        received: Received,
+        request: ServiceRequest,
+        inner: Rc<S>,
+    ) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>>
+    where
+        S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
+        B: 'static,
+    {
+        let middleware = Rc::clone(&self);
+        let handling = async move { middleware.handle(received, request, inner).await };
+        let task = self.tasks.spawn_local(handling);
+        async move {
+            task.await
+                .unwrap_or_else(|_| Err(self.refuse_late(Rejection::HandlerPanicked)))
+        }
+    }
+
     async fn handle<S, B>(
         &self,
         received: Received,
@@ -161,10 +176,9 @@ impl WebhookMiddleware {
         let delivery = admitted.delivery().clone();
         request.set_payload(Payload::from(delivery.body().clone()));
         request.extensions_mut().insert(delivery);
-        match admitted
-            .run(async { inner.call(request).await }, sleep)
-            .await
-        {
+        // Boxed, so that it is not moved about with what runs it.
+        let handler = Box::pin(async { inner.call(request).await });
+        match admitted.run(handler, sleep).await {
             Ok(response) => {
                 let status = match &response {
                     Ok(response) => response.status(),

@@ -56,6 +56,9 @@ where
             .shared
             .receiver
             .receive(&RequestHead::from(&parts), body, sleep);
+        // Boxed, like the handler below: what futures hold is moved about with them, and small allocations are cheaper
+        // than large ones.
+        let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);
         // The service that was polled ready is the one to call; its clone need not be.
         let clone = self.inner.clone();
@@ -65,25 +68,40 @@ where
                 Ok(received) => received,
                 Err(rejection) => return Ok(shared.refuse(rejection)),
             };
-            if !received.must_finish() {
-                return shared.handle(received, parts, inner).await;
-            }
-            // A client that goes away drops this future; what has begun goes on in a task of its own.
-            let handling = Arc::clone(&shared);
-            let handling = async move { handling.handle(received, parts, inner).await };
-            match shared.tasks.spawn(handling.in_current_span()).await {
-                Ok(response) => response,
-                Err(_) => Ok(shared.refuse(Rejection::HandlerPanicked)),
+            match received.must_finish() {
+                true => shared.handle_to_the_end(received, parts, inner).await,
+                false => shared.handle(received, parts, inner).await,
             }
         })
     }
 }
 
 impl Shared {
+    /// Handles in a task of its own: a client that goes away drops the future of its request, and what has begun goes on.
+    fn handle_to_the_end<S>(
+        self: Arc<Self>,
+        received: Received,
+        parts: Box<Parts>,
+        inner: S,
+    ) -> impl Future<Output = Result<Response, S::Error>>
+    where
+        S: Service<Request<Body>, Response: IntoResponse, Error: Send, Future: Send>
+            + Send
+            + 'static,
+    {
+        let shared = Arc::clone(&self);
+        let handling = async move { shared.handle(received, parts, inner).await };
+        let task = self.tasks.spawn(handling.in_current_span());
+        async move {
+            task.await
+                .unwrap_or_else(|_| Ok(self.refuse(Rejection::HandlerPanicked)))
+        }
+    }
+
     async fn handle<S>(
         &self,
         received: Received,
-        mut parts: Parts,
+        mut parts: Box<Parts>,
         mut inner: S,
     ) -> Result<Response, S::Error>
     where
@@ -97,8 +115,10 @@ impl Shared {
         let delivery = admitted.delivery().clone();
         let body = Body::from(delivery.body().clone());
         parts.extensions.insert(delivery);
-        let request = Request::from_parts(parts, body);
-        let handler = async { inner.call(request).await.map(IntoResponse::into_response) };
+        let handler = Box::pin(async move {
+            let request = Request::from_parts(*parts, body);
+            inner.call(request).await.map(IntoResponse::into_response)
+        });
         match admitted.run(handler, sleep).await {
             Ok(response) => {
                 let status = response

@@ -53,26 +53,42 @@ fn decode_hex(text: &[u8], out: &mut [u8]) -> Option<()> {
     if text.len() != out.len() * 2 {
         return None;
     }
-    // Without tables and branches, so that it runs many digits at a time.
-    let mut bad = false;
-    let digit = |byte: u8| {
-        let (decimal, letter) = (byte.wrapping_sub(b'0'), (byte | 0x20).wrapping_sub(b'a'));
-        let is_decimal = decimal < 10;
-        (
-            if is_decimal {
-                decimal
-            } else {
-                letter.wrapping_add(10)
-            },
-            !is_decimal & (letter >= 6),
-        )
-    };
-    for (byte, pair) in out.iter_mut().zip(text.as_chunks::<2>().0) {
-        let ((high, bad_high), (low, bad_low)) = (digit(pair[0]), digit(pair[1]));
-        bad |= bad_high | bad_low;
-        *byte = high << 4 | (low & 0x0f);
+    let (digits, last_digits) = text.as_chunks();
+    let (bytes, last_bytes) = out.as_chunks_mut();
+    let mut all_good = true;
+    for (bytes, digits) in bytes.iter_mut().zip(digits) {
+        let (decoded, good) = decode_hex_word(*digits);
+        *bytes = decoded;
+        all_good &= good;
     }
-    (!bad).then_some(())
+    if !last_digits.is_empty() {
+        let mut padded = [b'0'; 8];
+        padded[..last_digits.len()].copy_from_slice(last_digits);
+        let (decoded, good) = decode_hex_word(padded);
+        last_bytes.copy_from_slice(&decoded[..last_bytes.len()]);
+        all_good &= good;
+    }
+    all_good.then_some(())
+}
+
+/// Eight digits at a time, each in its byte of one word.
+fn decode_hex_word(digits: [u8; 8]) -> ([u8; 4], bool) {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const TOPS: u64 = ONES * 0x80;
+    let digits = u64::from_le_bytes(digits);
+    // With the top bits out of the way, a sum carries into a byte's top bit just where the byte reaches a bound.
+    let plain = digits & !TOPS;
+    let lower = plain | (ONES * 0x20);
+    let reaches = |word: u64, bound: u8| word + ONES * u64::from(0x80 - bound);
+    let decimal = reaches(plain, b'0') & !reaches(plain, b'9' + 1);
+    let letter = reaches(lower, b'a') & !reaches(lower, b'f' + 1);
+    let good = (digits | !(decimal | letter)) & TOPS == 0;
+    // A digit's low half is its value, and a letter's is nine less. Two halves make a byte.
+    let values = (plain & (ONES * 0x0f)) + ((letter & TOPS) >> 7) * 9;
+    let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
+    let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
+    let bytes = (quads | (quads >> 16)) as u32;
+    (bytes.to_le_bytes(), good)
 }
 
 /// Decodes hex of any length, for keys.
@@ -118,6 +134,30 @@ mod tests {
             "00ffa9\u{ff}",
         ] {
             assert_eq!(decode(Hex, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn every_byte_at_every_place_is_a_hex_digit_or_refused() {
+        for len in [1, 4, 5, 20, 32] {
+            let right: Vec<u8> = (0..len * 2)
+                .map(|n| b"0123456789abcdefABCDEF"[n % 22])
+                .collect();
+            for (at, byte) in (0..right.len()).flat_map(|at| (0..=255).map(move |byte| (at, byte)))
+            {
+                let mut text = right.clone();
+                text[at] = byte;
+                let mut out = vec![0; len];
+                let decoded = Hex.decode_exact(&text, &mut out);
+                assert_eq!(decoded.is_some(), byte.is_ascii_hexdigit(), "{at} {byte}");
+                if decoded.is_some() {
+                    let expected: Vec<u8> = (0..len)
+                        .map(|n| std::str::from_utf8(&text[n * 2..n * 2 + 2]).unwrap())
+                        .map(|pair| u8::from_str_radix(pair, 16).unwrap())
+                        .collect();
+                    assert_eq!(out, expected);
+                }
+            }
         }
     }
 

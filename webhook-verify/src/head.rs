@@ -2,6 +2,8 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
+use crate::scheme::Text;
+
 /// The headers of a request, whichever library holds them.
 ///
 /// Implemented for arrays, slices and `Vec`s of pairs, for references to them and, with the feature `http`, for
@@ -138,29 +140,18 @@ impl<'a> RequestHead<'a> {
     pub(crate) fn headers(&self) -> &'a dyn Headers {
         self.headers
     }
-
-    /// Picks the headers of these names, in one pass.
-    pub(crate) fn pick<'n>(&self, names: &'n Names) -> Picked<'n, 'a> {
-        let mut picked = Picked(SmallVec::new());
-        self.headers.visit(&mut |name, value| {
-            if let Some(known) = names.find(name) {
-                picked.0.push((known, value));
-            }
-        });
-        picked
-    }
 }
 
 /// Header names to look for, in lower case.
 pub(crate) struct Names {
-    names: Box<[Box<str>]>,
+    names: Box<[Text]>,
     /// The lengths that occur, one bit each: most other headers are told by that.
     lens: u64,
 }
 
 impl Names {
-    pub(crate) fn new<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
-        let names: Box<[Box<str>]> = names.into_iter().map(Box::from).collect();
+    pub(crate) fn new(names: impl IntoIterator<Item = Text>) -> Self {
+        let names: Box<[Text]> = names.into_iter().collect();
         let lens = names
             .iter()
             .fold(0, |lens, name| lens | 1 << (name.len() % 64));
@@ -176,15 +167,28 @@ impl Names {
     }
 }
 
-/// The headers that a scheme looks at, under the names that it has for them.
+/// The headers that a scheme looks at, under the names that it has for them: most are told by where their text is.
 pub(crate) struct Picked<'n, 'a>(SmallVec<[(&'n str, &'a [u8]); 8]>);
 
-impl<'a> Picked<'_, 'a> {
+impl<'n, 'a> Picked<'n, 'a> {
+    /// Picks the headers of these names, in one pass.
+    #[inline]
+    pub(crate) fn new(head: &RequestHead<'a>, names: &'n Names) -> Self {
+        let mut picked = Self(SmallVec::new());
+        head.headers.visit(&mut |name, value| {
+            if let Some(known) = names.find(name) {
+                picked.0.push((known, value));
+            }
+        });
+        picked
+    }
+
     /// Every value of the header `name`, in order.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let is_it = move |known: &str| std::ptr::eq(known, name) || known == name;
         self.0
             .iter()
-            .filter(move |(known, _)| *known == name)
+            .filter(move |(known, _)| is_it(known))
             .map(|(_, value)| *value)
     }
 
@@ -246,13 +250,13 @@ fn target(uri: &http::Uri) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use super::{Names, RequestHead};
+    use super::{Names, Picked, RequestHead};
 
     #[test]
     fn a_picked_header_is_absent_empty_single_or_repeated() {
         let headers = [("A", "1"), ("b", ""), ("C", "1"), ("c", "1"), ("e", "1")];
-        let names = Names::new(["a", "b", "c", "d"]);
-        let picked = RequestHead::from(&headers).pick(&names);
+        let names = Names::new(["a", "b", "c", "d"].map(Into::into));
+        let picked = Picked::new(&RequestHead::from(&headers), &names);
         assert!(matches!(picked.single("a"), Ok(Some(b"1"))));
         assert!(matches!(picked.single("b"), Ok(None)));
         assert!(picked.single("c").is_err());

@@ -1,8 +1,11 @@
-use std::{error, fmt, sync::Arc};
+use std::{error, fmt, mem, sync::Arc};
 
 use bytes::Bytes;
 
-use crate::{Delivery, VerifyError, key::Mac, verification::HeadFacts, verifier::Settings};
+use crate::{
+    Delivery, RequestHead, VerifyError, head::Picked, key::Mac, verification::HeadFacts,
+    verifier::Settings,
+};
 
 /// A request whose head was accepted and whose body is on its way: limit, buffer and hash, without any I/O.
 ///
@@ -34,25 +37,37 @@ pub struct BodyTooLarge {
 }
 
 impl Incoming {
-    /// `keys` are a tenant's; `None` stands for the verifier's own.
-    pub(crate) fn new(
-        settings: &Arc<Settings>,
-        facts: HeadFacts,
-        keys: Option<Box<[Mac]>>,
-        limit: usize,
-    ) -> Result<Self, VerifyError> {
-        match &keys {
-            Some(keys) => facts.judge_head(settings, keys)?,
-            None => facts.judge_head(settings, &settings.keys())?,
-        }
-        let (settings, body) = (Arc::clone(settings), Buffer::Whole(Bytes::new()));
-        Ok(Self {
-            settings,
-            facts,
-            keys,
+    /// A request to be judged by the verifier's own secrets, unless it is given [others](Self::key).
+    pub(crate) fn new(settings: &Arc<Settings>, limit: usize) -> Self {
+        Self {
+            settings: Arc::clone(settings),
+            facts: HeadFacts::default(),
+            keys: None,
             limit,
-            body,
-        })
+            body: Buffer::Whole(Bytes::new()),
+        }
+    }
+
+    /// Reads the head.
+    pub(crate) fn read_head<'a>(
+        &mut self,
+        head: &RequestHead<'a>,
+        picked: &Picked<'_, 'a>,
+    ) -> Result<(), VerifyError> {
+        self.facts.read(&self.settings, head, picked)
+    }
+
+    /// Gives a tenant's secrets.
+    pub(crate) fn key(&mut self, keys: Box<[Mac]>) {
+        self.keys = Some(keys);
+    }
+
+    /// Judges what the secrets can judge before the body is read.
+    pub(crate) fn judge_head(&self) -> Result<(), VerifyError> {
+        match &self.keys {
+            Some(keys) => self.facts.judge_head(&self.settings, keys),
+            None => self.facts.judge_head(&self.settings, &self.settings.keys()),
+        }
     }
 
     /// Takes the next piece of the body.
@@ -97,7 +112,12 @@ impl Incoming {
     ///
     /// [`VerifyError`]: why the request is not authentic.
     pub fn finish(mut self) -> Result<Delivery, VerifyError> {
-        let (body, running) = match self.body {
+        self.judge()
+    }
+
+    /// [`finish`](Self::finish) without moving it.
+    pub(crate) fn judge(&mut self) -> Result<Delivery, VerifyError> {
+        let (body, running) = match mem::replace(&mut self.body, Buffer::Whole(Bytes::new())) {
             Buffer::Whole(body) => (body, Box::default()),
             Buffer::Joined { body, running } => (body.into(), running),
         };

@@ -102,11 +102,19 @@ impl Tag {
         Self::new(&Sha256::digest(token))
     }
 
+    /// Room for a tag that is yet to be decoded.
+    pub(crate) const fn empty() -> Self {
+        Self([0; Self::MAX])
+    }
+
     /// Decodes a signature into the tag of `algorithm`. `None` unless it has exactly that tag's length.
-    pub(crate) fn decode(algorithm: Algorithm, encoding: Encoding, text: &[u8]) -> Option<Self> {
-        let mut tag = Self([0; Self::MAX]);
-        encoding.decode_exact(text, &mut tag.0[..algorithm.tag_len()])?;
-        Some(tag)
+    pub(crate) fn decode(
+        &mut self,
+        algorithm: Algorithm,
+        encoding: Encoding,
+        text: &[u8],
+    ) -> Option<()> {
+        encoding.decode_exact(text, &mut self.0[..algorithm.tag_len()])
     }
 
     /// Whether any of `candidates` is this tag; all are compared, whichever matches.

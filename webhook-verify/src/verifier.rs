@@ -7,7 +7,10 @@ use bytes::Bytes;
 
 use crate::{
     Clock, ConfigError, Delivery, Incoming, RequestHead, Scheme, Secret, SystemClock, Tolerance,
-    VerifyError, head::Names, key::Mac, verification::HeadFacts,
+    VerifyError,
+    head::{Names, Picked},
+    key::Mac,
+    verification::HeadFacts,
 };
 
 /// The most secrets that may be live at once.
@@ -97,8 +100,10 @@ impl Verifier {
     ) -> Result<Delivery, VerifyError> {
         let (settings, head) = (&*self.settings, head.into());
         let mut facts = HeadFacts::default();
-        facts.read(settings, &head, &head.pick(&settings.names))?;
-        facts.judge(settings, &settings.keys(), &[], body.into())
+        facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
+        let keys = settings.keys();
+        facts.judge_head(settings, &keys)?;
+        facts.judge(settings, &keys, &[], body.into())
     }
 
     /// Judges the head, and takes the body piece by piece: at most `limit` bytes of it.
@@ -126,9 +131,10 @@ impl Verifier {
         limit: usize,
     ) -> Result<Incoming, VerifyError> {
         let head = head.into();
-        let mut facts = HeadFacts::default();
-        facts.read(&self.settings, &head, &head.pick(&self.settings.names))?;
-        Incoming::new(&self.settings, facts, None, limit)
+        let mut incoming = Incoming::new(&self.settings, limit);
+        incoming.read_head(&head, &Picked::new(&head, &self.settings.names))?;
+        incoming.judge_head()?;
+        Ok(incoming)
     }
 
     pub(crate) fn settings(&self) -> &Arc<Settings> {
@@ -303,7 +309,7 @@ impl VerifierBuilder {
                 receiver_names: Names::new(
                     self.scheme
                         .header_names()
-                        .chain(["content-length", "content-encoding"]),
+                        .chain(["content-length", "content-encoding"].map(Into::into)),
                 ),
                 scheme: Arc::new(self.scheme),
                 keys: RwLock::new(keys),

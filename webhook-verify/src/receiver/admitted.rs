@@ -38,8 +38,8 @@ pub enum Admission {
 #[derive(Debug)]
 #[must_use = "a claim that is not settled blocks retries until its lease lapses"]
 pub struct Admitted {
-    pub(super) delivery: Delivery,
-    pub(super) held: Option<Held>,
+    pub(super) delivery: Box<Delivery>,
+    pub(super) held: Option<Box<Held>>,
 }
 
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Admitted {
         timer: impl Timer,
     ) -> Result<F::Output, Rejection> {
         let mut handler = pin!(handler);
-        let mut renewal = pin!(self.held.as_ref().map(|held| held.renew(timer)));
+        let mut renewal = self.held.as_ref().map(|held| Box::pin(held.renew(timer)));
         poll_fn(|cx| {
             match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
                 Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
@@ -76,10 +76,10 @@ impl Admitted {
                     return Poll::Ready(Err(Rejection::HandlerPanicked));
                 }
             }
-            if let Some(renewing) = renewal.as_mut().as_pin_mut()
-                && renewing.poll(cx).is_ready()
+            if let Some(renewing) = &mut renewal
+                && renewing.as_mut().poll(cx).is_ready()
             {
-                renewal.set(None);
+                renewal = None;
             }
             Poll::Pending
         })
@@ -92,9 +92,18 @@ impl Admitted {
     /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
     /// is logged.
     pub async fn settle(self, status: impl Into<Option<u16>>, timer: impl Timer) {
-        let Some(held) = self.held else { return };
+        if let Some(held) = self.held {
+            // Boxed, so that a delivery without a claim does not carry it along.
+            Box::pin(held.settle(status.into(), timer)).await;
+        }
+    }
+}
+
+impl Held {
+    async fn settle(self: Box<Self>, status: Option<u16>, timer: impl Timer) {
+        let held = self;
         let (holder, limit) = (held.request.holder(), held.idempotency.claim_timeout);
-        let success = status.into().filter(|status| (200..300).contains(status));
+        let success = status.filter(|status| (200..300).contains(status));
         let (key, succeeded) = (holder.key, success.is_some());
         for pause in [Some(SETTLE_PAUSE), Some(SETTLE_PAUSE * 4), None] {
             let store = &held.idempotency.store;

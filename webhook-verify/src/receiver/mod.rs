@@ -24,10 +24,10 @@ pub use self::{
 use crate::{
     ConfigError, Idempotency, Incoming, Rejection, RequestHead, Tenant, Verifier, VerifierBuilder,
     VerifyError,
+    head::Picked,
     incoming::BodyTooLarge,
     key::Mac,
     tenant::{BoxError, Resolve, Resolving},
-    verification::HeadFacts,
 };
 
 /// The body limit where neither the user nor the scheme says otherwise, in bytes.
@@ -191,7 +191,7 @@ impl Receiver {
         };
         async move {
             let received = match begun {
-                Ok(facts) => receiver.take_in(facts, tenant, body, timer).await,
+                Ok(incoming) => receiver.take_in(incoming, tenant, body, timer).await,
                 Err(rejection) => Err(rejection),
             };
             received.inspect_err(|rejection| rejection.log(receiver.verifier().scheme().name()))
@@ -223,7 +223,7 @@ impl Receiver {
 
     async fn take_in<B, E, T>(
         &self,
-        facts: HeadFacts,
+        mut incoming: Box<Incoming>,
         tenant: Option<Resolving>,
         body: B,
         timer: T,
@@ -233,27 +233,19 @@ impl Receiver {
         E: Into<Box<dyn error::Error + Send + Sync>>,
         T: Timer,
     {
-        let Inner {
-            verifier,
-            body_limit,
-            body_timeout,
-            idempotency,
-            ..
-        } = &*self.inner;
-        let (keys, namespace) = match tenant {
-            None => (None, None),
-            Some(resolving) => {
-                let resolved = within(resolving, &timer, RESOLVE_TIMEOUT).await;
-                let (keys, namespace) = self.keys_of(resolved)?;
-                (Some(keys), Some(Arc::from(namespace)))
-            }
-        };
-        let mut incoming = Incoming::new(verifier.settings(), facts, keys, *body_limit)?;
-        let read = within(read(&mut incoming, body), &timer, *body_timeout).await;
+        let mut namespace = None;
+        if let Some(resolving) = tenant {
+            let resolved = within(resolving, &timer, RESOLVE_TIMEOUT).await;
+            let (keys, name) = self.keys_of(resolved)?;
+            incoming.key(keys);
+            namespace = Some(Arc::from(name));
+        }
+        incoming.judge_head()?;
+        let read = within(read(&mut incoming, body), &timer, self.inner.body_timeout).await;
         read.ok_or(Rejection::BodyTimeout)??;
-        let mut delivery = incoming.finish()?;
+        let mut delivery = Box::new(incoming.judge()?);
         delivery.namespace = namespace;
-        let idempotency = idempotency.clone();
+        let idempotency = self.inner.idempotency.clone();
         Ok(Received {
             delivery,
             idempotency,
@@ -278,10 +270,10 @@ impl Receiver {
     }
 
     /// Refuses what can be refused before a byte of the body is read.
-    fn begin(&self, head: &RequestHead<'_>) -> Result<HeadFacts, Rejection> {
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<Incoming>, Rejection> {
         let (verifier, limit) = (&self.inner.verifier, self.inner.body_limit);
         let settings = verifier.settings();
-        let picked = head.pick(&settings.receiver_names);
+        let picked = Picked::new(head, &settings.receiver_names);
         let too_long = |value: &[u8]| {
             let declared = std::str::from_utf8(value)
                 .ok()
@@ -295,9 +287,10 @@ impl Receiver {
         if verifier.signs_body() && !picked.all("content-encoding").all(plain) {
             return Err(Rejection::ContentEncoding);
         }
-        let mut facts = HeadFacts::default();
-        facts.read(settings, head, &picked)?;
-        Ok(facts)
+        // Boxed: it goes through several futures on its way to the body.
+        let mut incoming = Box::new(Incoming::new(settings, limit));
+        incoming.read_head(head, &picked)?;
+        Ok(incoming)
     }
 }
 

@@ -13,7 +13,8 @@ use crate::{
 #[derive(Debug)]
 #[must_use]
 pub struct Received {
-    pub(super) delivery: Delivery,
+    /// Boxed: it goes through several futures on its way to the handler.
+    pub(super) delivery: Box<Delivery>,
     pub(super) idempotency: Option<Arc<Idempotency>>,
 }
 
@@ -40,7 +41,8 @@ impl Received {
             return Ok(self.admitted(None));
         };
         let scheme = Arc::clone(&self.delivery.scheme);
-        let admission = self.claim(idempotency, timer).await;
+        // Boxed, so that a delivery without a claim does not carry it along.
+        let admission = Box::pin(self.claim(idempotency, timer)).await;
         admission.inspect_err(|rejection| rejection.log(scheme.name()))
     }
 
@@ -56,10 +58,10 @@ impl Received {
             ClaimOutcome::Won { attempt } => {
                 let key = request.key;
                 self.delivery.claim = Some(Claim { key, attempt });
-                Ok(self.admitted(Some(Held {
+                Ok(self.admitted(Some(Box::new(Held {
                     idempotency,
                     request,
-                })))
+                }))))
             }
             ClaimOutcome::Busy { lease_left } => Err(Rejection::InFlight {
                 status: idempotency.in_flight_status,
@@ -83,7 +85,7 @@ impl Received {
         }
     }
 
-    fn admitted(self, held: Option<Held>) -> Admission {
+    fn admitted(self, held: Option<Box<Held>>) -> Admission {
         let delivery = self.delivery;
         Admission::Admitted(Admitted { delivery, held })
     }

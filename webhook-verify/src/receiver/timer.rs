@@ -31,18 +31,13 @@ pub(super) async fn within<F: Future>(
     limit: Duration,
 ) -> Option<F::Output> {
     let mut future = pin!(future);
-    let mut deadline = pin!(None);
+    let mut deadline = None;
     poll_fn(|cx| {
         if let Poll::Ready(output) = future.as_mut().poll(cx) {
             return Poll::Ready(Some(output));
         }
-        if deadline.is_none() {
-            deadline.set(Some(timer.sleep(limit)));
-        }
-        match deadline.as_mut().as_pin_mut().map(|sleep| sleep.poll(cx)) {
-            Some(Poll::Ready(())) => Poll::Ready(None),
-            Some(Poll::Pending) | None => Poll::Pending,
-        }
+        let deadline = deadline.get_or_insert_with(|| Box::pin(timer.sleep(limit)));
+        deadline.as_mut().poll(cx).map(|()| None)
     })
     .await
 }

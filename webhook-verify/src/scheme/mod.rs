@@ -18,6 +18,7 @@ pub use self::{
 use crate::{ConfigError, Encoding, Tolerance};
 
 pub(crate) type Text = Cow<'static, str>;
+static CONTENT_TYPE: Text = Cow::Borrowed("content-type");
 pub(crate) type List<T> = Cow<'static, [T]>;
 
 /// How one sender signs its webhooks, as data: a preset, or described with [`Scheme::builder`].
@@ -143,10 +144,13 @@ impl Scheme {
     pub fn id_is_signed(&self) -> bool {
         match &self.id {
             None => false,
-            Some(_) if self.content.contains(&Part::Id) => true,
-            Some(Field::Header(name)) => self.content.contains(&Part::Header(name.clone())),
+            Some(_) if self.signs(|part| matches!(part, Part::Id)) => true,
+            Some(Field::Header(name)) => {
+                self.signs(|part| matches!(part, Part::Header(signed) if signed == name))
+            }
             Some(Field::Pointer(pointer)) => {
-                self.signs_body() || self.content.contains(&Part::Pointer(pointer.clone()))
+                self.signs(|part| matches!(part, Part::Pointer(signed) if signed == pointer))
+                    || self.signs_body()
             }
             Some(Field::FirstKey) => self.signs_body(),
         }
@@ -173,13 +177,13 @@ impl Scheme {
     }
 
     /// The headers that the scheme looks at, in lower case.
-    pub(crate) fn header_names(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn header_names(&self) -> impl Iterator<Item = Text> {
         let places = self
             .signatures
             .iter()
             .filter_map(|source| match &source.place {
-                Place::Header(name) => Some(&**name),
-                Place::Form(_) => Some("content-type"),
+                Place::Header(name) => Some(name),
+                Place::Form(_) => Some(&CONTENT_TYPE),
                 Place::HeaderPrefix(_) | Place::Query(_) | Place::Pointer(_) => None,
             });
         let parts = self.content.iter().filter_map(|part| match part {
@@ -205,7 +209,7 @@ impl Scheme {
             .chain(timestamp)
             .chain(required)
             .chain(&self.event_header);
-        places.chain(named.map(|name| &**name))
+        places.chain(named).cloned()
     }
 
     /// The bytes that tell `part` from what is signed before and after it. A value that holds one of them could be cut
@@ -220,11 +224,15 @@ impl Scheme {
     }
 
     pub(crate) fn signs_body(&self) -> bool {
-        self.content.contains(&Part::Body)
+        self.signs(|part| matches!(part, Part::Body))
+    }
+
+    fn signs(&self, is_it: impl Fn(&Part) -> bool) -> bool {
+        self.content.iter().any(is_it)
     }
 
     pub(crate) fn needs_public_url(&self) -> bool {
-        self.content.contains(&Part::Url)
+        self.signs(|part| matches!(part, Part::Url))
     }
 
     /// Whether the signed content needs more of the body than its bytes in order.

@@ -147,27 +147,28 @@ impl Candidates {
         if self.count > MAX_CANDIDATES {
             return Err(VerifyError::MalformedSignature);
         }
-        let tag =
-            signature
-                .filter(|text| !text.is_empty())
-                .and_then(|text| match scheme.algorithm {
-                    Algorithm::Token => Some(Tag::of_token(text)),
-                    algorithm => Tag::decode(algorithm, scheme.encoding, text),
-                });
-        let Some(tag) = tag else {
+        let Some(text) = signature.filter(|text| !text.is_empty()) else {
             self.malformed = true;
             return Ok(());
         };
         if scheme.algorithm == Algorithm::Token {
+            let tag = Tag::of_token(text);
             match self.tags.first() {
-                Some(first) if !first.matches_any(std::slice::from_ref(&tag)) => {
-                    return Err(VerifyError::AmbiguousToken);
-                }
-                Some(_) => return Ok(()),
-                None => {}
+                None => self.tags.push(tag),
+                Some(first) if first.matches_any(&[tag]) => {}
+                Some(_) => return Err(VerifyError::AmbiguousToken),
             }
+            return Ok(());
         }
-        self.tags.push(tag);
+        self.tags.push(Tag::empty());
+        let tag = self.tags.last_mut();
+        if tag
+            .and_then(|tag| tag.decode(scheme.algorithm, scheme.encoding, text))
+            .is_none()
+        {
+            self.tags.pop();
+            self.malformed = true;
+        }
         Ok(())
     }
 

@@ -189,7 +189,8 @@ impl HeadFacts {
         self.collect_candidates(scheme, &body)?;
         let secret_index = {
             let texts = texts_in_body(scheme, &body)?;
-            let pieces = self.pieces(scheme, &body, &texts);
+            let mut pieces = SmallVec::new();
+            self.cut(scheme, &body, &texts, &mut pieces);
             match running {
                 [] => self.matching_secret(settings, keys, &pieces)?,
                 // The first two pieces are what has run: the signed part of the head, and the body.
@@ -232,14 +233,14 @@ impl HeadFacts {
         self.candidates.check(scheme)
     }
 
-    /// The signed content, piece by piece. The first is that of the head before anything in the body.
-    fn pieces<'p>(
+    /// Cuts the signed content into pieces. The first is that of the head before anything in the body.
+    fn cut<'p>(
         &'p self,
         scheme: &Scheme,
         body: &'p [u8],
         texts: &'p [Cow<'_, str>],
-    ) -> SmallVec<[&'p [u8]; 8]> {
-        let mut pieces = SmallVec::new();
+        pieces: &mut SmallVec<[&'p [u8]; 8]>,
+    ) {
         let (head, mut tail) = self.signed.split_at(self.before_body);
         pieces.push(head);
         let (mut lens, mut texts) = (self.after_body.iter(), texts.iter());
@@ -255,7 +256,6 @@ impl HeadFacts {
                 }
             });
         }
-        pieces
     }
 
     /// The first live secret for which a candidate holds. Every secret is tried with every candidate.
