@@ -23,7 +23,7 @@ use crate::{head::ActixHeaders, rejection::respond};
 ///
 /// Wrap the resource or scope that receives the webhooks, and not the whole app: every request to what is wrapped is
 /// read and verified. A middleware that decompresses bodies must be inside of this one: a signature is over the bytes
-/// as sent.
+/// as sent. So must one that rewrites paths, where a scheme signs the path or a tenant is known by it.
 ///
 /// See the [crate's documentation](crate) for an example.
 #[derive(Clone)]

@@ -12,7 +12,8 @@ use crate::WebhookService;
 /// Works in front of an axum route or router, and of any tower service of `http` requests. Prefer
 /// `Router::route_layer`: with `Router::layer`, requests for unknown paths are read and verified, too.
 ///
-/// A layer that decompresses or rewrites bodies must be inside of this one: a signature is over the bytes as sent.
+/// A layer that decompresses or rewrites bodies must be inside of this one: a signature is over the bytes as sent. Where a
+/// scheme signs the path, or a tenant is known by it, the layer belongs outside of `Router::nest`, which cuts paths short.
 ///
 /// See the [crate's documentation](crate) for an example.
 #[derive(Clone)]
