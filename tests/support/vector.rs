@@ -39,12 +39,17 @@ impl Vector {
     /// All rows, of the four systems and of the other presets.
     #[must_use]
     pub fn all() -> Vec<Self> {
-        let seeds: Vec<Self> =
-            serde_json::from_str(include_str!("../vectors/seed-systems.json")).unwrap();
+        let seeds = Self::of_the_four_systems();
         let presets: Vec<Self> =
             serde_json::from_str(include_str!("../vectors/presets.json")).unwrap();
         assert_eq!((seeds.len(), presets.len()), (82, 444));
         seeds.into_iter().chain(presets).collect()
+    }
+
+    /// The rows of Mautic, Host UK, FluentCRM and PIPEFORCE.
+    #[must_use]
+    pub fn of_the_four_systems() -> Vec<Self> {
+        serde_json::from_str(include_str!("../vectors/seed-systems.json")).unwrap()
     }
 
     /// The rows of made-up senders, for blocks that no preset uses.

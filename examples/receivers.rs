@@ -1,0 +1,250 @@
+//! The two example receivers as programs: every recorded request of the four systems, and the `curl` line they print.
+#![allow(clippy::unwrap_used)]
+
+// Their own tests, which call their `app()`.
+#[path = "receiver_actix.rs"]
+#[allow(dead_code, reason = "nobody calls its main")]
+mod receiver_actix;
+#[path = "receiver_axum.rs"]
+#[allow(dead_code, reason = "nobody calls its main")]
+mod receiver_axum;
+#[path = "verify.rs"]
+mod verify;
+
+use std::{
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Stdio},
+};
+
+use integration_tests::{Response, Vector, exchange, raw_request};
+use serde_json::Value;
+
+const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
+
+/// A receiver that runs.
+struct Running {
+    process: Child,
+    /// What it printed before it listened, and the `curl` line after that.
+    lines: Vec<String>,
+    addr: SocketAddr,
+    stdout: BufReader<std::process::ChildStdout>,
+}
+
+fn command(name: &str) -> Command {
+    // Next to the folder of this very program, where cargo builds examples.
+    let mut path = PathBuf::from(
+        std::env::current_exe()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap(),
+    );
+    path.push("examples");
+    let mut command = Command::new(path.join(name));
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null());
+    command
+}
+
+impl Running {
+    fn start(name: &str, args: &[String]) -> Self {
+        let mut process = command(name).args(args).spawn().unwrap();
+        let mut stdout = BufReader::new(process.stdout.take().unwrap());
+        let (mut lines, mut addr) = (Vec::new(), None);
+        while addr.is_none()
+            || !lines
+                .last()
+                .is_some_and(|line: &String| line.starts_with("curl "))
+        {
+            let mut line = String::new();
+            assert!(
+                stdout.read_line(&mut line).unwrap() > 0,
+                "{name} ended: {lines:?}"
+            );
+            let line = line.trim_end().to_owned();
+            if let Some(url) = line.strip_prefix("listening on http://") {
+                addr = Some(url.parse().unwrap());
+            }
+            lines.push(line);
+        }
+        Self {
+            process,
+            lines,
+            addr: addr.unwrap(),
+            stdout,
+        }
+    }
+
+    /// Ends the receiver, and gives the JSON lines that it printed.
+    fn end(mut self) -> Vec<Value> {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let mut rest = String::new();
+        self.stdout.read_to_string(&mut rest).unwrap();
+        rest.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
+    }
+}
+
+fn flags(vector: &Vector) -> Vec<String> {
+    let mut flags = vec![
+        "--scheme".into(),
+        vector.scheme.clone(),
+        "--now".into(),
+        vector.now.to_string(),
+    ];
+    for secret in std::iter::once(&vector.secret).chain(&vector.extra_secrets) {
+        flags.extend(["--secret".into(), secret.clone()]);
+    }
+    if let Some(header) = &vector.header {
+        flags.extend(["--header".into(), header.clone()]);
+    }
+    if let Some(limit) = vector.max_body {
+        flags.extend(["--max-body".into(), limit.to_string()]);
+    }
+    flags
+}
+
+#[tokio::test]
+async fn every_recorded_request_of_the_four_systems() {
+    let vectors = Vector::of_the_four_systems();
+    assert_eq!(vectors.len(), 82);
+    for name in RECEIVERS {
+        for vector in &vectors {
+            let row = format!("{name} {} {}", vector.scheme, vector.name);
+            if vector.expect == "invalid_secret" {
+                let output = command(name).args(flags(vector)).output().unwrap();
+                assert_eq!(output.status.code(), Some(2), "{row}");
+                continue;
+            }
+            let running = Running::start(name, &flags(vector));
+            let raw = raw_request(
+                &vector.method,
+                &vector.target,
+                &vector.headers,
+                &vector.body(),
+            );
+            let response = exchange(running.addr, &raw).await;
+            let handled = running.end();
+            let expected = match vector.expect.as_str() {
+                "valid" => 204,
+                "body_too_large" => 413,
+                _ => 401,
+            };
+            assert_eq!(response.status, expected, "{row}");
+            assert_eq!(
+                handled.len(),
+                usize::from(vector.expect == "valid"),
+                "{row}"
+            );
+            if let Some(handled) = handled.first() {
+                assert_eq!(handled["scheme"], *vector.scheme, "{row}");
+                assert_eq!(handled["body_length"], vector.body().len(), "{row}");
+            }
+        }
+    }
+}
+
+/// What stands between single quotes in the `curl` line: the URL, headers, and the body at the end.
+fn quoted(line: &str) -> Vec<&str> {
+    line.split('\'').skip(1).step_by(2).collect()
+}
+
+async fn paste(running: &Running, change: impl Fn(&str) -> String) -> Response {
+    let parts = quoted(running.lines.last().unwrap());
+    let (url, body) = (parts[0], change(parts.last().unwrap()));
+    let headers: Vec<_> = parts[1..parts.len() - 1]
+        .iter()
+        .map(|header| header.split_once(": ").unwrap())
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    let target = url
+        .strip_prefix(&format!("http://{}", running.addr))
+        .unwrap();
+    exchange(
+        running.addr,
+        &raw_request("POST", target, &headers, body.as_bytes()),
+    )
+    .await
+}
+
+#[tokio::test]
+async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
+    let shared: &[&str] = &["--scheme", "shared-header", "--header", "X-Hook-Token"];
+    let presets: Vec<_> = webhook_verify::Scheme::preset_names()
+        .map(|name| ["--scheme", name])
+        .collect();
+    for name in RECEIVERS {
+        for args in presets.iter().map(<[_; 2]>::as_slice).chain([shared, &[]]) {
+            let args: Vec<String> = args.iter().map(|&arg| arg.to_owned()).collect();
+            let running = Running::start(name, &args);
+            let is_token = args
+                .iter()
+                .any(|arg| arg == "pipeforce-token" || arg == "shared-header");
+            assert!(
+                running.lines[0].starts_with("secret "),
+                "{:?}",
+                running.lines
+            );
+            let first = paste(&running, str::to_owned).await;
+            assert_eq!(
+                (first.status, first.header("idempotent-replayed")),
+                (204, None),
+                "{args:?}"
+            );
+            let again = paste(&running, str::to_owned).await;
+            let replayed = (!is_token).then_some("true");
+            assert_eq!(
+                (again.status, again.header("idempotent-replayed")),
+                (204, replayed),
+                "{args:?}"
+            );
+            let changed = paste(&running, |body| {
+                body.replacen('1', "2", 1).replacen("52", "53", 1)
+            })
+            .await;
+            assert_eq!(changed.status, if is_token { 204 } else { 401 }, "{args:?}");
+            assert_eq!(
+                running.end().len(),
+                if is_token { 3 } else { 1 },
+                "{args:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_mistake_in_the_flags_is_named() {
+    for name in RECEIVERS {
+        for (args, named) in [
+            (vec!["--secret", ""], "secret: empty"),
+            (vec!["--scheme", "nobody"], "--scheme: nobody is none of"),
+            (vec!["--scheme", "shared-header"], "needs --header"),
+            (
+                vec!["--scheme", "shared-header", "--header", "a b"],
+                "not a header name",
+            ),
+            (
+                vec!["--header", "X-Token"],
+                "--header: only the shared-header",
+            ),
+            (vec!["--public-url", "hooks"], "public_url: not an http"),
+            (vec!["--status", "99"], "99 is not in 200..600"),
+        ] {
+            let output = command(name)
+                .stderr(Stdio::piped())
+                .args(&args)
+                .output()
+                .unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{args:?}");
+            assert!(error.contains(named), "{args:?}: {error}");
+        }
+    }
+}
