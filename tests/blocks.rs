@@ -243,3 +243,30 @@ fn secrets_that_are_none_do_not_construct() {
         Err(ConfigError::SecretCount { given: 0, limit: 8 })
     );
 }
+
+/// A secret that was taken away judges no body that had begun, in however many pieces it comes.
+#[test]
+fn a_replaced_secret_judges_no_body_under_way() {
+    use webhook_verify::{Secret, VerifyError, scheme::GENERIC_HEX, testing::Signer};
+
+    let signed = Signer::new(GENERIC_HEX, "old")
+        .unwrap()
+        .sign("abc")
+        .unwrap();
+    for pieces in [vec!["abc"], vec!["a", "bc"], vec!["a", "b", "c"]] {
+        for (replaced, expected) in [
+            (["new", "old"].as_slice(), Ok(1)),
+            (["new"].as_slice(), Err(VerifyError::SignatureMismatch)),
+        ] {
+            let verifier = Verifier::new(GENERIC_HEX, "old").unwrap();
+            let mut incoming = verifier.begin(&signed.headers, 3).unwrap();
+            for piece in &pieces {
+                incoming.update((*piece).into()).unwrap();
+            }
+            let secrets = replaced.iter().map(|&secret| Secret::new(secret).unwrap());
+            verifier.replace_secrets(secrets).unwrap();
+            let judged = incoming.finish().map(|delivery| delivery.secret_index());
+            assert_eq!(judged, expected, "{pieces:?} {replaced:?}");
+        }
+    }
+}

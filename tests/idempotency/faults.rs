@@ -3,7 +3,10 @@
 use std::{
     future::pending,
     io,
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -301,4 +304,49 @@ async fn a_body_that_breaks_off_is_not_claimed() {
     let at_once = |_: Duration| std::future::ready(());
     let refused = receiver.admit(&head, late, at_once).await.unwrap_err();
     assert_eq!((refused.status(), store.calls()), (408, 0));
+}
+
+/// A store that grants a claim and fails all the same: what it may hold is given back, so that the retry runs at once.
+#[tokio::test]
+async fn a_claim_that_was_granted_in_vain_is_given_back() {
+    /// Loses its first answer to a claim.
+    struct LosesAnAnswer(MemoryStore, AtomicUsize);
+
+    impl ClaimStore for LosesAnAnswer {
+        async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+            let outcome = self.0.claim(request).await;
+            match self.1.fetch_add(1, SeqCst) {
+                0 => Err(StoreError::new("the connection was lost after the commit")),
+                _ => outcome,
+            }
+        }
+
+        async fn complete(
+            &self,
+            holder: &Holder,
+            status: u16,
+            ttl: Duration,
+        ) -> Result<Settled, StoreError> {
+            self.0.complete(holder, status, ttl).await
+        }
+
+        async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+            self.0.release(holder).await
+        }
+
+        async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+            self.0.extend(holder, lease).await
+        }
+    }
+
+    let store = LosesAnAnswer(MemoryStore::new(), AtomicUsize::new(0));
+    let receiver = receiver(scheme::GITHUB, store);
+    let request = signed(scheme::GITHUB, "{}");
+    let refused = admit(&receiver, &request, never).await.unwrap_err();
+    assert_eq!(refused.status(), 503);
+    let retried = admit(&receiver, &request, never).await.unwrap();
+    let Admission::Admitted(admitted) = retried else {
+        panic!("it runs")
+    };
+    assert_eq!(admitted.delivery().claim().unwrap().fence(), 2);
 }

@@ -200,3 +200,42 @@ async fn a_panic_is_caught_wherever_it_comes() {
         assert_eq!(test.store.releases.load(SeqCst), 1);
     }
 }
+
+/// A handler that uses up all that its task may do in one go, every time, is no hindrance to its renewal.
+#[tokio::test]
+async fn a_busy_handler_does_not_starve_its_renewal() {
+    let test = renewal(seconds(60), seconds(900)).await;
+    let (mut pauses, timer) = Pauses::new();
+    let store = Arc::clone(&test.store);
+    let tasks = tokio::task::LocalSet::new();
+    let running = tasks.spawn_local(async move {
+        let busy = async {
+            loop {
+                tokio::task::consume_budget().await;
+            }
+        };
+        test.admitted.run(busy, timer).await.map(|never: ()| never)
+    });
+    let renewed = async {
+        for renewals in 1..=3 {
+            let (_, end) = soon(async {
+                loop {
+                    match pauses.begun() {
+                        Some(pause) => return pause,
+                        None => tokio::task::yield_now().await,
+                    }
+                }
+            })
+            .await;
+            end.send(()).unwrap();
+            soon(async {
+                while store.extends.load(SeqCst) < renewals {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        }
+        running.abort();
+    };
+    tasks.run_until(renewed).await;
+}

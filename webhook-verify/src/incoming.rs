@@ -16,7 +16,7 @@ pub struct Incoming {
     settings: Arc<Settings>,
     facts: HeadFacts,
     /// A tenant's secrets, where the verifier's own are not the ones.
-    keys: Option<Box<[Mac]>>,
+    keys: Option<Arc<[Mac]>>,
     limit: usize,
     body: Buffer,
 }
@@ -24,8 +24,12 @@ pub struct Incoming {
 enum Buffer {
     /// One piece, passed on as it is and hashed at the end.
     Whole(Bytes),
-    /// More pieces, joined, and hashed as they come.
-    Joined { body: Vec<u8>, running: Box<[Mac]> },
+    /// More pieces, joined, and hashed as they come: by `running`, which began with `keys`.
+    Joined {
+        body: Vec<u8>,
+        running: Box<[Mac]>,
+        keys: Arc<[Mac]>,
+    },
 }
 
 /// The body is longer than the limit.
@@ -58,16 +62,20 @@ impl Incoming {
     }
 
     /// Gives a tenant's secrets.
-    pub(crate) fn key(&mut self, keys: Box<[Mac]>) {
+    pub(crate) fn key(&mut self, keys: Arc<[Mac]>) {
         self.keys = Some(keys);
+    }
+
+    /// The secrets to judge by, as they are now.
+    fn keys(&self) -> Arc<[Mac]> {
+        self.keys
+            .as_ref()
+            .map_or_else(|| self.settings.keys(), Arc::clone)
     }
 
     /// Judges what the secrets can judge before the body is read.
     pub(crate) fn judge_head(&self) -> Result<(), VerifyError> {
-        match &self.keys {
-            Some(keys) => self.facts.judge_head(&self.settings, keys),
-            None => self.facts.judge_head(&self.settings, &self.settings.keys()),
-        }
+        self.facts.judge_head(&self.settings, &self.keys())
     }
 
     /// Takes the next piece of the body.
@@ -84,22 +92,25 @@ impl Incoming {
             return Err(BodyTooLarge { limit: self.limit });
         }
         match &mut self.body {
-            Buffer::Joined { body, running } => {
+            Buffer::Joined { body, running, .. } => {
                 running.iter_mut().for_each(|mac| mac.update(&chunk));
                 body.extend_from_slice(&chunk);
             }
             Buffer::Whole(body) if body.is_empty() => *body = chunk,
             Buffer::Whole(first) if !chunk.is_empty() => {
-                let mut running = match &self.keys {
-                    Some(keys) => self.facts.running(&self.settings, keys),
-                    None => self.facts.running(&self.settings, &self.settings.keys()),
-                };
+                let first = mem::take(first);
+                let keys = self.keys();
+                let mut running = self.facts.running(&self.settings, &keys);
                 let mut body = Vec::with_capacity(2 * (first.len() + chunk.len()));
-                for piece in [&*first, &chunk] {
+                for piece in [&first, &chunk] {
                     running.iter_mut().for_each(|mac| mac.update(piece));
                     body.extend_from_slice(piece);
                 }
-                self.body = Buffer::Joined { body, running };
+                self.body = Buffer::Joined {
+                    body,
+                    running,
+                    keys,
+                };
             }
             Buffer::Whole(_) => {}
         }
@@ -117,15 +128,20 @@ impl Incoming {
 
     /// [`finish`](Self::finish) without moving it.
     pub(crate) fn judge(&mut self) -> Result<Delivery, VerifyError> {
+        let now = self.keys();
         let (body, running) = match mem::replace(&mut self.body, Buffer::Whole(Bytes::new())) {
             Buffer::Whole(body) => (body, Box::default()),
-            Buffer::Joined { body, running } => (body.into(), running),
+            // Secrets that were replaced since judge nothing any more.
+            Buffer::Joined {
+                body,
+                running,
+                keys,
+            } => match Arc::ptr_eq(&keys, &now) {
+                true => (body.into(), running),
+                false => (body.into(), Box::default()),
+            },
         };
-        let settings = &*self.settings;
-        match &self.keys {
-            Some(keys) => self.facts.judge(settings, keys, &running, body),
-            None => self.facts.judge(settings, &settings.keys(), &running, body),
-        }
+        self.facts.judge(&self.settings, &now, &running, body)
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    sync::{Arc, PoisonError, RwLock, RwLockReadGuard},
+    sync::{Arc, PoisonError, RwLock},
 };
 
 use bytes::Bytes;
@@ -38,7 +38,7 @@ pub struct Verifier {
 
 pub(crate) struct Settings {
     pub(crate) scheme: Arc<Scheme>,
-    keys: RwLock<Box<[Mac]>>,
+    keys: RwLock<Arc<[Mac]>>,
     /// The headers that the scheme looks at.
     pub(crate) names: Names,
     /// Those, and the ones that a receiver looks at.
@@ -51,8 +51,8 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The fixed secrets, made ready.
-    pub(crate) fn keys(&self) -> RwLockReadGuard<'_, Box<[Mac]>> {
-        self.keys.read().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn keys(&self) -> Arc<[Mac]> {
+        Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
@@ -145,7 +145,7 @@ impl Verifier {
     pub(crate) fn prepare(
         &self,
         secrets: impl IntoIterator<Item = Secret>,
-    ) -> Result<Box<[Mac]>, ConfigError> {
+    ) -> Result<Arc<[Mac]>, ConfigError> {
         prepare(self.scheme(), secrets)
     }
 
@@ -199,11 +199,11 @@ impl fmt::Debug for Verifier {
 fn prepare(
     scheme: &Scheme,
     secrets: impl IntoIterator<Item = Secret>,
-) -> Result<Box<[Mac]>, ConfigError> {
+) -> Result<Arc<[Mac]>, ConfigError> {
     let keys = secrets
         .into_iter()
         .map(|secret| Mac::new(scheme.algorithm, scheme.key_form, &secret))
-        .collect::<Result<Box<[_]>, _>>()?;
+        .collect::<Result<Arc<[_]>, _>>()?;
     match keys.len() {
         1..=MAX_SECRETS => Ok(keys),
         given => Err(ConfigError::SecretCount {
@@ -269,12 +269,12 @@ impl VerifierBuilder {
     /// A verifier without secrets of its own, which refuses everything unless it is given a tenant's.
     pub(crate) fn build_keyless(self) -> Result<Verifier, ConfigError> {
         match self.secrets.len() {
-            0 => self.build_with(Ok(Box::default())),
+            0 => self.build_with(Ok(Arc::default())),
             given => Err(ConfigError::SecretCount { given, limit: 0 }),
         }
     }
 
-    fn build_with(self, keys: Result<Box<[Mac]>, ConfigError>) -> Result<Verifier, ConfigError> {
+    fn build_with(self, keys: Result<Arc<[Mac]>, ConfigError>) -> Result<Verifier, ConfigError> {
         if let Some(error) = self.error {
             return Err(error);
         }

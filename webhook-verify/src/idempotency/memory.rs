@@ -21,8 +21,8 @@ const SHARDS: usize = 16;
 /// instance runs and whose senders' retries may run again after a restart.
 ///
 /// It holds at most [`capacity`](Self::with_capacity) records, 100,000 unless told otherwise. When it is full, the
-/// completed ones that expire first make room (a retry of theirs would run again), and a warning is logged. A delivery
-/// that is being handled is never dropped: when there are none but those, new ones are answered 503.
+/// ones that expire first make room (a retry of theirs would run again), and a warning is logged. A delivery that is
+/// being handled is never dropped: when there are none but those, new ones are answered 503.
 pub struct MemoryStore {
     shards: [Mutex<Shard>; SHARDS],
     capacity: usize,
@@ -60,12 +60,12 @@ impl MemoryStore {
         Self::with_capacity(100_000)
     }
 
-    /// A store for `capacity` records. Nothing is allocated before it is needed.
+    /// A store for `capacity` records, and for one at least. Nothing is allocated before it is needed.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
             shards: Default::default(),
-            capacity,
+            capacity: capacity.max(1),
             len: AtomicUsize::new(0),
             warned: AtomicBool::new(false),
             clock: Box::new(MonotonicClock::default()),
@@ -118,7 +118,7 @@ impl MemoryStore {
             .fetch_sub(before - shard.records.len(), Ordering::Relaxed);
     }
 
-    /// Makes room for `key`, once the store is full: of what has expired, or else of a completed record.
+    /// Makes room for `key`, once the store is full: of what has expired, or else of a record without a live lease.
     fn make_room(&self, key: &ClaimKey, now: Duration) {
         for shard in &self.shards {
             self.purge(&mut lock(shard), now, usize::MAX);
@@ -130,13 +130,13 @@ impl MemoryStore {
             tracing::warn!(
                 target: "webhook_verify",
                 capacity = self.capacity,
-                "memory store is full: it forgets completed deliveries before their time"
+                "memory store is full: it forgets deliveries before their time"
             );
         }
         // The shard of the key first: which one that is, is as good as random.
         let first = Self::shard_of(key);
         for index in (0..SHARDS).map(|n| (first + n) % SHARDS) {
-            if lock(&self.shards[index]).forget_completed() {
+            if lock(&self.shards[index]).forget_one(now) {
                 self.len.fetch_sub(1, Ordering::Relaxed);
                 return;
             }
@@ -250,24 +250,24 @@ impl Shard {
 }
 
 impl Shard {
-    /// Forgets the completed record that expires first. False if there is none.
-    fn forget_completed(&mut self) -> bool {
-        let mut in_progress = Vec::new();
+    /// Forgets the record that expires first, of those that nobody holds a lease on. False if there is none.
+    fn forget_one(&mut self, now: Duration) -> bool {
+        let mut held = Vec::new();
         let mut forgotten = false;
         while let Some(Reverse((at, key))) = self.expiries.pop() {
             match self.records.get(&key).map(|record| record.state) {
-                Some(State::Completed { .. }) => {
+                Some(State::InProgress { lease_until }) if lease_until > now => {
+                    held.push(Reverse((at, key)));
+                }
+                Some(State::InProgress { .. } | State::Released | State::Completed { .. }) => {
                     self.records.remove(&key);
                     forgotten = true;
                     break;
                 }
-                Some(State::InProgress { .. } | State::Released) => {
-                    in_progress.push(Reverse((at, key)));
-                }
                 None => {}
             }
         }
-        self.expiries.extend(in_progress);
+        self.expiries.extend(held);
         forgotten
     }
 }

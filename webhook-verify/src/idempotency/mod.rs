@@ -153,14 +153,15 @@ impl Idempotency {
         self
     }
 
-    /// How long the store may take for each call. Default: 1 s. A claim that gets no answer is asked for once more, and
-    /// then refused with 503.
+    /// How long the store may take for each call, and never more than a fifth of the lease. Default: 1 s. A claim that gets
+    /// no answer is asked for once more, and then refused with 503.
     pub fn claim_timeout(mut self, timeout: Duration) -> Self {
         self.claim_timeout = timeout;
         self
     }
 
-    /// For how long a handler's lease is renewed. Default: 15 min.
+    /// For how long a handler's lease is renewed. Default: 15 min. A handler that takes longer goes on without it, and a
+    /// retry may run beside it.
     pub fn max_handler_time(mut self, time: Duration) -> Self {
         self.max_handler_time = time;
         self
@@ -171,6 +172,12 @@ impl Idempotency {
     pub fn in_flight_status(mut self, status: u16) -> Self {
         self.in_flight_status = status;
         self
+    }
+
+    /// How long one call of the store may take. Two of them and a third of the lease still fit into the lease, so that it
+    /// does not lapse before it is first renewed.
+    pub(crate) fn call_limit(&self) -> Duration {
+        self.claim_timeout.min(self.lease / 5)
     }
 
     pub(crate) fn check(&self, verifier: &Verifier) -> Result<(), ConfigError> {

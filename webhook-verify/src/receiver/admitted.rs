@@ -66,7 +66,20 @@ impl Admitted {
     ) -> Result<F::Output, Rejection> {
         let mut handler = pin!(handler);
         let mut renewal = self.held.as_ref().map(|held| Box::pin(held.renew(timer)));
+        let mut begun = false;
         poll_fn(|cx| {
+            // First after the first time: a handler that uses up all that its task may do in one go must not keep its
+            // lease from being renewed.
+            if begun && let Some(renewing) = &mut renewal {
+                match catch_unwind(AssertUnwindSafe(|| renewing.as_mut().poll(cx))) {
+                    Ok(Poll::Pending) => {}
+                    Ok(Poll::Ready(())) => renewal = None,
+                    Err(_) => {
+                        tracing::error!(target: "webhook_verify", "store panicked: the lease is renewed no more");
+                        renewal = None;
+                    }
+                }
+            }
             match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
                 Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
                 Ok(Poll::Pending) => {}
@@ -76,10 +89,14 @@ impl Admitted {
                     return Poll::Ready(Err(Rejection::HandlerPanicked));
                 }
             }
-            if let Some(renewing) = &mut renewal
-                && renewing.as_mut().poll(cx).is_ready()
-            {
-                renewal = None;
+            if !begun {
+                begun = true;
+                // Starts the renewal's first pause.
+                if let Some(renewing) = &mut renewal
+                    && renewing.as_mut().poll(cx).is_ready()
+                {
+                    renewal = None;
+                }
             }
             Poll::Pending
         })
@@ -102,7 +119,7 @@ impl Admitted {
 impl Held {
     async fn settle(self: Box<Self>, status: Option<u16>, timer: impl Timer) {
         let held = self;
-        let (holder, limit) = (held.request.holder(), held.idempotency.claim_timeout);
+        let (holder, limit) = (held.request.holder(), held.idempotency.call_limit());
         let success = status.filter(|status| (200..300).contains(status));
         let (key, succeeded) = (holder.key, success.is_some());
         for pause in [Some(SETTLE_PAUSE), Some(SETTLE_PAUSE * 4), None] {
@@ -139,12 +156,11 @@ impl Held {
             store,
             lease,
             max_handler_time,
-            claim_timeout,
             ..
         } = &*self.idempotency;
         let holder = self.request.holder();
         let key = holder.key;
-        let limit = (*claim_timeout).min(*lease / 3);
+        let limit = self.idempotency.call_limit();
         let (mut pause, mut elapsed) = (*lease / 3, Duration::ZERO);
         while elapsed < *max_handler_time {
             timer.sleep(pause).await;

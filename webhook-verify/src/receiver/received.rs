@@ -91,17 +91,23 @@ impl Received {
     }
 }
 
-/// Claims, with a limit in time. A store that did not answer may have granted the claim all the same: the same owner
-/// asks once more, and after that gives back what it may hold.
+/// Claims, with a limit in time. A store that did not answer is asked once more, by the same owner. One that failed then,
+/// or stays silent, may have granted the claim all the same: it is given back.
 async fn ask(
     idempotency: &Idempotency,
     request: &ClaimRequest,
     timer: &impl Timer,
 ) -> Result<ClaimOutcome, Rejection> {
-    let (store, limit) = (&idempotency.store, idempotency.claim_timeout);
+    let (store, limit) = (&idempotency.store, idempotency.call_limit());
+    let mut failure = None;
     for _ in 0..2 {
-        if let Some(outcome) = within(store.claim(request), timer, limit).await {
-            return Ok(outcome?);
+        match within(store.claim(request), timer, limit).await {
+            Some(Ok(outcome)) => return Ok(outcome),
+            Some(Err(error)) => {
+                failure = Some(error);
+                break;
+            }
+            None => {}
         }
     }
     let released = within(store.release(&request.holder()), timer, limit).await;
@@ -109,5 +115,6 @@ async fn ask(
         let source = error::Error::source(error).map(tracing::field::display);
         tracing::error!(target: "webhook_verify", key = %request.key, source, "claim not given back");
     }
-    Err(StoreError::new(format!("no answer within {} ms", limit.as_millis())).into())
+    let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
+    Err(failure.unwrap_or_else(silent).into())
 }
