@@ -247,9 +247,7 @@ impl Shard {
             }
         }
     }
-}
 
-impl Shard {
     /// Forgets the record that expires first, of those that nobody holds a lease on. False if there is none.
     fn forget_one(&mut self, now: Duration) -> bool {
         let mut held = Vec::new();

@@ -1,10 +1,11 @@
 use std::{
     error,
     future::{Future, poll_fn},
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
-    task::Poll,
+    task::{Context, Poll},
     time::Duration,
 };
 
@@ -66,19 +67,23 @@ impl Admitted {
     ) -> Result<F::Output, Rejection> {
         let mut handler = pin!(handler);
         let mut renewal = self.held.as_ref().map(|held| Box::pin(held.renew(timer)));
+        let mut renew = |cx: &mut Context<'_>| {
+            let Some(renewing) = &mut renewal else { return };
+            match catch_unwind(AssertUnwindSafe(|| renewing.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => return,
+                Ok(Poll::Ready(())) => {}
+                Err(_) => {
+                    tracing::error!(target: "webhook_verify", "store panicked: the lease is renewed no more");
+                }
+            }
+            renewal = None;
+        };
         let mut begun = false;
         poll_fn(|cx| {
-            // First after the first time: a handler that uses up all that its task may do in one go must not keep its
-            // lease from being renewed.
-            if begun && let Some(renewing) = &mut renewal {
-                match catch_unwind(AssertUnwindSafe(|| renewing.as_mut().poll(cx))) {
-                    Ok(Poll::Pending) => {}
-                    Ok(Poll::Ready(())) => renewal = None,
-                    Err(_) => {
-                        tracing::error!(target: "webhook_verify", "store panicked: the lease is renewed no more");
-                        renewal = None;
-                    }
-                }
+            // Before the handler, once it has begun: one that uses up all that its task may do in one go must not keep
+            // its lease from being renewed.
+            if begun {
+                renew(cx);
             }
             match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
                 Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
@@ -89,14 +94,9 @@ impl Admitted {
                     return Poll::Ready(Err(Rejection::HandlerPanicked));
                 }
             }
-            if !begun {
-                begun = true;
-                // Starts the renewal's first pause.
-                if let Some(renewing) = &mut renewal
-                    && renewing.as_mut().poll(cx).is_ready()
-                {
-                    renewal = None;
-                }
+            // Only a handler that has to wait pays for a timer.
+            if !mem::replace(&mut begun, true) {
+                renew(cx);
             }
             Poll::Pending
         })
@@ -117,15 +117,14 @@ impl Admitted {
 }
 
 impl Held {
-    async fn settle(self: Box<Self>, status: Option<u16>, timer: impl Timer) {
-        let held = self;
-        let (holder, limit) = (held.request.holder(), held.idempotency.call_limit());
+    async fn settle(&self, status: Option<u16>, timer: impl Timer) {
+        let (holder, limit) = (self.request.holder(), self.idempotency.call_limit());
         let success = status.filter(|status| (200..300).contains(status));
         let (key, succeeded) = (holder.key, success.is_some());
         for pause in [Some(SETTLE_PAUSE), Some(SETTLE_PAUSE * 4), None] {
-            let store = &held.idempotency.store;
+            let store = &self.idempotency.store;
             let settled = match success {
-                Some(status) => store.complete(&holder, status, held.request.ttl),
+                Some(status) => store.complete(&holder, status, self.request.ttl),
                 None => store.release(&holder),
             };
             match within(settled, &timer, limit).await {
@@ -147,9 +146,7 @@ impl Held {
             }
         }
     }
-}
 
-impl Held {
     /// Renews the lease until it is lost or the handler has had its time.
     async fn renew(&self, timer: impl Timer) {
         let Idempotency {

@@ -57,11 +57,7 @@ impl HeadFacts {
             self.candidates
                 .collect(scheme, source, head, picked, &mut pair_timestamp)?;
         }
-        let has_form = scheme
-            .signatures
-            .iter()
-            .any(|source| matches!(source.place, Place::Form(_)));
-        self.is_form = has_form && is_form(picked);
+        self.is_form = is_form(picked);
         let more_in_body = scheme.signatures.iter().any(|source| match source.place {
             Place::Form(_) => self.is_form,
             Place::Pointer(_) => true,
@@ -368,6 +364,7 @@ fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, Verif
     json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
 }
 
+/// The content type is picked only for a scheme that has use for it.
 fn is_form(picked: &Picked<'_, '_>) -> bool {
     let Ok(Some(content_type)) = picked.single("content-type") else {
         return false;
