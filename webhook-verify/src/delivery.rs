@@ -36,11 +36,10 @@ pub struct Delivery {
 pub(crate) struct Label(SmallVec<[u8; 40]>);
 
 impl Label {
-    /// Empty where there is no value, or one that is too long to be a label.
-    pub(crate) fn new(value: Option<&[u8]>) -> Self {
-        match value {
-            Some(value) if value.len() <= MAX_ID_LEN => Self(SmallVec::from_slice(value)),
-            _ => Self::default(),
+    /// Stays empty where there is no value, or one that is too long to be a label.
+    pub(crate) fn set(&mut self, value: Option<&[u8]>) {
+        if let Some(value) = value.filter(|value| value.len() <= MAX_ID_LEN) {
+            self.0.extend_from_slice(value);
         }
     }
 

@@ -3,7 +3,7 @@ use std::{error, fmt, mem, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    Delivery, RequestHead, VerifyError, head::Picked, key::Mac, verification::HeadFacts,
+    Delivery, RequestHead, VerifyError, head::Picked, key::{Key, Running}, verification::HeadFacts,
     verifier::Settings,
 };
 
@@ -16,7 +16,7 @@ pub struct Incoming {
     settings: Arc<Settings>,
     facts: HeadFacts,
     /// A tenant's secrets, where the verifier's own are not the ones.
-    keys: Option<Arc<[Mac]>>,
+    keys: Option<Arc<[Key]>>,
     limit: usize,
     body: Buffer,
 }
@@ -27,8 +27,8 @@ enum Buffer {
     /// More pieces, joined, and hashed as they come: by `running`, which began with `keys`.
     Joined {
         body: Vec<u8>,
-        running: Box<[Mac]>,
-        keys: Arc<[Mac]>,
+        running: Box<[Running]>,
+        keys: Arc<[Key]>,
     },
 }
 
@@ -62,12 +62,12 @@ impl Incoming {
     }
 
     /// Gives a tenant's secrets.
-    pub(crate) fn key(&mut self, keys: Arc<[Mac]>) {
+    pub(crate) fn key(&mut self, keys: Arc<[Key]>) {
         self.keys = Some(keys);
     }
 
     /// The secrets to judge by, as they are now.
-    fn keys(&self) -> Arc<[Mac]> {
+    fn keys(&self) -> Arc<[Key]> {
         self.keys
             .as_ref()
             .map_or_else(|| self.settings.keys(), Arc::clone)
@@ -141,7 +141,7 @@ impl Incoming {
                 false => (body.into(), Box::default()),
             },
         };
-        self.facts.judge(&self.settings, &now, &running, body)
+        self.facts.judge(&self.settings, &now, running, body)
     }
 }
 

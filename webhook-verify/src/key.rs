@@ -9,24 +9,33 @@ use zeroize::Zeroizing;
 use crate::{
     ConfigError, Encoding, Secret,
     encoding::{base64_to_vec, hex_to_vec},
+    hmac_sha256,
     scheme::{Algorithm, KeyForm},
 };
 
-/// A secret made ready: keyed once when it is set, cloned for each request. A clone that is fed is a running MAC.
+/// A secret made ready: once when it is set, and not for each request.
 #[derive(Clone)]
-pub(crate) enum Mac {
-    Sha256(Hmac<Sha256>),
+pub(crate) enum Key {
+    Sha256(hmac_sha256::Key),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
     /// The digest of a token that is sent as it is.
     Token(Zeroizing<[u8; 32]>),
 }
 
+/// A MAC that takes in a body as it comes.
+#[derive(Clone)]
+pub(crate) enum Running {
+    Sha256(hmac_sha256::Running),
+    Sha1(Hmac<Sha1>),
+    Sha512(Hmac<Sha512>),
+}
+
 /// A MAC's output, or the digest of a token, with zeros after it. Compared in constant time and in no other way.
 #[derive(Clone)]
 pub(crate) struct Tag([u8; Self::MAX]);
 
-impl Mac {
+impl Key {
     pub(crate) fn new(
         algorithm: Algorithm,
         form: KeyForm,
@@ -45,30 +54,54 @@ impl Mac {
             return Err(ConfigError::EmptySecret);
         }
         Ok(match algorithm {
-            Algorithm::HmacSha256 => Self::Sha256(keyed(&decoded)?),
+            Algorithm::HmacSha256 => Self::Sha256(hmac_sha256::Key::new(&decoded)),
             Algorithm::HmacSha1 => Self::Sha1(keyed(&decoded)?),
             Algorithm::HmacSha512 => Self::Sha512(keyed(&decoded)?),
             Algorithm::Token => Self::Token(Zeroizing::new(Sha256::digest(&*decoded).into())),
         })
     }
 
-    /// Feeds a MAC that runs over a body in pieces.
+    /// Begins a MAC over a body in pieces. `None` for a token, which signs nothing.
+    pub(crate) fn begin(&self) -> Option<Running> {
+        match self {
+            Self::Sha256(key) => Some(Running::Sha256(key.begin())),
+            Self::Sha1(key) => Some(Running::Sha1(key.clone())),
+            Self::Sha512(key) => Some(Running::Sha512(key.clone())),
+            Self::Token(_) => None,
+        }
+    }
+
+    /// The tag of `pieces`, one after the other.
+    pub(crate) fn tag(&self, pieces: &[&[u8]]) -> Tag {
+        match self {
+            Self::Sha256(key) => {
+                let mut running = key.begin();
+                pieces.iter().for_each(|piece| running.update(piece));
+                Tag::new(&running.finish())
+            }
+            Self::Sha1(key) => finish(key.clone(), pieces),
+            Self::Sha512(key) => finish(key.clone(), pieces),
+            Self::Token(digest) => Tag::new(&**digest),
+        }
+    }
+}
+
+impl Running {
     pub(crate) fn update(&mut self, piece: &[u8]) {
         match self {
             Self::Sha256(mac) => mac.update(piece),
             Self::Sha1(mac) => mac.update(piece),
             Self::Sha512(mac) => mac.update(piece),
-            Self::Token(_) => {}
         }
     }
 
-    /// The tag of what was fed so far and of `pieces` after it. The MAC itself stays as it is.
-    pub(crate) fn tag(&self, pieces: &[&[u8]]) -> Tag {
+    /// The tag of what was taken in and of `pieces` after it.
+    pub(crate) fn tag(mut self, pieces: &[&[u8]]) -> Tag {
+        pieces.iter().for_each(|piece| self.update(piece));
         match self {
-            Self::Sha256(mac) => finish(mac.clone(), pieces),
-            Self::Sha1(mac) => finish(mac.clone(), pieces),
-            Self::Sha512(mac) => finish(mac.clone(), pieces),
-            Self::Token(digest) => Tag::new(&**digest),
+            Self::Sha256(mac) => Tag::new(&mac.finish()),
+            Self::Sha1(mac) => finish(mac, &[]),
+            Self::Sha512(mac) => finish(mac, &[]),
         }
     }
 }

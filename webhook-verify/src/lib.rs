@@ -9,6 +9,7 @@ mod encoding;
 mod error;
 mod extract;
 mod head;
+mod hmac_sha256;
 pub mod idempotency;
 mod incoming;
 mod json;

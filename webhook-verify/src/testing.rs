@@ -6,8 +6,8 @@ use bytes::Bytes;
 
 use crate::{
     Clock as _, ConfigError, Scheme, Secret, SystemClock, json,
-    key::Mac,
-    scheme::{Algorithm, Field, Grammar, Part, Place, Prefix, TimeUnit, TimestampPlace},
+    key::Key,
+    scheme::{Field, Grammar, Part, Place, Prefix, TimeUnit, TimestampPlace},
 };
 
 /// Signs bodies by a scheme, so that a test never falls out of step with its verifier.
@@ -63,7 +63,7 @@ impl Signer {
         secret: impl TryInto<Secret, Error: Into<ConfigError>>,
     ) -> Result<Self, ConfigError> {
         let secret = secret.try_into().map_err(Into::into)?;
-        Mac::new(scheme.algorithm, scheme.key_form, &secret)?;
+        Key::new(scheme.algorithm, scheme.key_form, &secret)?;
         Ok(Self {
             scheme,
             secret,
@@ -208,11 +208,11 @@ impl Signer {
         headers: &[(String, String)],
     ) -> Result<String, ConfigError> {
         let scheme = &self.scheme;
-        if scheme.algorithm == Algorithm::Token {
+        let key = Key::new(scheme.algorithm, scheme.key_form, &self.secret)?;
+        let Some(mut mac) = key.begin() else {
             return String::from_utf8(self.secret.expose().to_vec())
                 .map_err(|_| ConfigError::MalformedSecret { expected: "text" });
-        }
-        let mut mac = Mac::new(scheme.algorithm, scheme.key_form, &self.secret)?;
+        };
         for part in &*scheme.content {
             match part {
                 Part::Literal(text) => mac.update(text.as_bytes()),

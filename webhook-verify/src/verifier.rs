@@ -9,7 +9,7 @@ use crate::{
     Clock, ConfigError, Delivery, Incoming, RequestHead, Scheme, Secret, SystemClock, Tolerance,
     VerifyError,
     head::{Names, Picked},
-    key::Mac,
+    key::Key,
     verification::HeadFacts,
 };
 
@@ -38,7 +38,7 @@ pub struct Verifier {
 
 pub(crate) struct Settings {
     pub(crate) scheme: Arc<Scheme>,
-    keys: RwLock<Arc<[Mac]>>,
+    keys: RwLock<Arc<[Key]>>,
     /// The headers that the scheme looks at.
     pub(crate) names: Names,
     /// Those, and the ones that a receiver looks at.
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// The fixed secrets, made ready.
-    pub(crate) fn keys(&self) -> Arc<[Mac]> {
+    pub(crate) fn keys(&self) -> Arc<[Key]> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 }
@@ -101,9 +101,9 @@ impl Verifier {
         let (settings, head) = (&*self.settings, head.into());
         let mut facts = HeadFacts::default();
         facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
-        let keys = settings.keys();
+        let keys = settings.keys.read().unwrap_or_else(PoisonError::into_inner);
         facts.judge_head(settings, &keys)?;
-        facts.judge(settings, &keys, &[], body.into())
+        facts.judge(settings, &keys, Box::default(), body.into())
     }
 
     /// Judges the head, and takes the body piece by piece: at most `limit` bytes of it.
@@ -145,7 +145,7 @@ impl Verifier {
     pub(crate) fn prepare(
         &self,
         secrets: impl IntoIterator<Item = Secret>,
-    ) -> Result<Arc<[Mac]>, ConfigError> {
+    ) -> Result<Arc<[Key]>, ConfigError> {
         prepare(self.scheme(), secrets)
     }
 
@@ -199,10 +199,10 @@ impl fmt::Debug for Verifier {
 fn prepare(
     scheme: &Scheme,
     secrets: impl IntoIterator<Item = Secret>,
-) -> Result<Arc<[Mac]>, ConfigError> {
+) -> Result<Arc<[Key]>, ConfigError> {
     let keys = secrets
         .into_iter()
-        .map(|secret| Mac::new(scheme.algorithm, scheme.key_form, &secret))
+        .map(|secret| Key::new(scheme.algorithm, scheme.key_form, &secret))
         .collect::<Result<Arc<[_]>, _>>()?;
     match keys.len() {
         1..=MAX_SECRETS => Ok(keys),
@@ -274,7 +274,7 @@ impl VerifierBuilder {
         }
     }
 
-    fn build_with(self, keys: Result<Arc<[Mac]>, ConfigError>) -> Result<Verifier, ConfigError> {
+    fn build_with(self, keys: Result<Arc<[Key]>, ConfigError>) -> Result<Verifier, ConfigError> {
         if let Some(error) = self.error {
             return Err(error);
         }

@@ -26,7 +26,7 @@ use crate::{
     VerifyError,
     head::Picked,
     incoming::BodyTooLarge,
-    key::Mac,
+    key::Key,
     tenant::{BoxError, Resolve, Resolving},
 };
 
@@ -256,7 +256,7 @@ impl Receiver {
     fn keys_of(
         &self,
         resolved: Option<Result<Option<Tenant>, BoxError>>,
-    ) -> Result<(Arc<[Mac]>, String), Rejection> {
+    ) -> Result<(Arc<[Key]>, String), Rejection> {
         let unavailable = |error: BoxError| Rejection::Secrets(Arc::from(error));
         let resolved = resolved.ok_or_else(|| unavailable("no answer in time".into()))?;
         let tenant = resolved

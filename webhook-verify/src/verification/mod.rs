@@ -14,7 +14,7 @@ use crate::{
     delivery::{Label, MAX_ID_LEN},
     head::Picked,
     json,
-    key::Mac,
+    key::{Key, Running, Tag},
     scheme::{Algorithm, Field, Part, Place, Scheme, TimestampPlace, TimestampSource},
     verifier::Settings,
 };
@@ -83,8 +83,8 @@ impl HeadFacts {
             }
         };
         self.timestamp = timestamp;
-        self.id = id(scheme, picked)?;
-        self.event_type = event_type(scheme, picked)?;
+        self.id.set(id(scheme, picked)?);
+        self.event_type.set(event_type(scheme, picked)?);
         self.keep_signed(settings, head, picked, timestamp_text)
     }
 
@@ -155,30 +155,31 @@ impl HeadFacts {
     }
 
     /// A token in the head is judged before the body is read.
-    pub(crate) fn judge_head(&self, settings: &Settings, keys: &[Mac]) -> Result<(), VerifyError> {
+    pub(crate) fn judge_head(&self, settings: &Settings, keys: &[Key]) -> Result<(), VerifyError> {
         if settings.scheme.algorithm == Algorithm::Token && !self.candidates.tags.is_empty() {
-            self.matching_secret(settings, keys, &[])?;
+            self.matching_secret(settings, keys.iter().map(|key| key.tag(&[])))?;
         }
         Ok(())
     }
 
     /// MACs that have taken in what is signed before the body, for a body in pieces. None where it has to be whole.
-    pub(crate) fn running(&self, settings: &Settings, keys: &[Mac]) -> Box<[Mac]> {
-        let mut macs: Box<[Mac]> = match Self::streams(&settings.scheme) {
-            true => keys.into(),
-            false => Box::default(),
-        };
-        macs.iter_mut()
+    pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[Running]> {
+        if !Self::streams(&settings.scheme) {
+            return Box::default();
+        }
+        let mut running: Box<[Running]> = keys.iter().filter_map(Key::begin).collect();
+        running
+            .iter_mut()
             .for_each(|mac| mac.update(&self.signed[..self.before_body]));
-        macs
+        running
     }
 
     /// Judges the signatures. `running` has taken in the body, or is empty.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
-        keys: &[Mac],
-        running: &[Mac],
+        keys: &[Key],
+        running: Box<[Running]>,
         body: Bytes,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
@@ -187,10 +188,13 @@ impl HeadFacts {
             let texts = texts_in_body(scheme, &body)?;
             let mut pieces = SmallVec::new();
             self.cut(scheme, &body, &texts, &mut pieces);
-            match running {
-                [] => self.matching_secret(settings, keys, &pieces)?,
+            match running.is_empty() {
+                true => self.matching_secret(settings, keys.iter().map(|key| key.tag(&pieces)))?,
                 // The first two pieces are what has run: the signed part of the head, and the body.
-                running => self.matching_secret(settings, running, &pieces[2..])?,
+                false => {
+                    let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
+                    self.matching_secret(settings, tags)?
+                }
             }
         };
         // From here on the body is the sender's own.
@@ -258,12 +262,11 @@ impl HeadFacts {
     fn matching_secret(
         &self,
         settings: &Settings,
-        macs: &[Mac],
-        pieces: &[&[u8]],
+        tags: impl Iterator<Item = Tag>,
     ) -> Result<usize, VerifyError> {
         let mut found = None;
-        for (index, mac) in macs.iter().enumerate() {
-            if mac.tag(pieces).matches_any(&self.candidates.tags) {
+        for (index, tag) in tags.enumerate() {
+            if tag.matches_any(&self.candidates.tags) {
                 found = found.or(Some(index));
             }
         }
@@ -295,12 +298,12 @@ impl HeadFacts {
 }
 
 /// The delivery's id out of a header: what is signed must be there, and must not blur where the signed parts meet.
-fn id(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
+fn id<'a>(scheme: &Scheme, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8]>, VerifyError> {
     let Some(Field::Header(name)) = &scheme.id else {
-        return Ok(Label::default());
+        return Ok(None);
     };
     if !scheme.id_is_signed() {
-        return Ok(Label::new(single(picked, name).unwrap_or_default()));
+        return Ok(single(picked, name).unwrap_or_default());
     }
     let id = single(picked, name)?.ok_or(VerifyError::MissingId)?;
     let blurred = scheme
@@ -309,21 +312,22 @@ fn id(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
     if blurred || id.len() > MAX_ID_LEN || std::str::from_utf8(id).is_err() {
         return Err(VerifyError::MalformedId);
     }
-    Ok(Label::new(Some(id)))
+    Ok(Some(id))
 }
 
 /// What a header says of the event type. One that is held against the body must not be repeated: it would contradict
 /// itself.
-fn event_type(scheme: &Scheme, picked: &Picked<'_, '_>) -> Result<Label, VerifyError> {
+fn event_type<'a>(
+    scheme: &Scheme,
+    picked: &Picked<'_, 'a>,
+) -> Result<Option<&'a [u8]>, VerifyError> {
     match (&scheme.event_header, &scheme.event_type) {
         (Some(name), _) => match single(picked, name)? {
             Some(value) if value.len() > MAX_ID_LEN => Err(VerifyError::EventMismatch),
-            value => Ok(Label::new(value)),
+            value => Ok(value),
         },
-        (None, Some(Field::Header(name))) => {
-            Ok(Label::new(single(picked, name).unwrap_or_default()))
-        }
-        (None, _) => Ok(Label::default()),
+        (None, Some(Field::Header(name))) => Ok(single(picked, name).unwrap_or_default()),
+        (None, _) => Ok(None),
     }
 }
 
