@@ -27,6 +27,8 @@ pub struct Delivery {
     pub(crate) event_type: Label,
     pub(crate) timestamp: Option<Duration>,
     pub(crate) secret_index: usize,
+    /// Where it is what the delivery is recognised by.
+    pub(crate) content_digest: Option<Box<[u8; 32]>>,
     pub(crate) claim: Option<Claim>,
     pub(crate) namespace: Option<Arc<str>>,
 }

@@ -32,7 +32,15 @@ impl Encoding {
         }
     }
 
-    #[cfg(feature = "testing")]
+    /// Decodes `text` into whatever length it has.
+    pub(crate) fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
+        match self {
+            Self::Hex => hex_to_vec(text).map(|bytes| bytes.to_vec()),
+            Self::Base64 => STANDARD.decode(text).ok(),
+            Self::Base64Url => base64url_to_vec(text),
+        }
+    }
+
     pub(crate) fn encode(self, bytes: &[u8]) -> String {
         match self {
             Self::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
@@ -96,6 +104,11 @@ pub(crate) fn hex_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut out = Zeroizing::new(vec![0; text.len() / 2]);
     decode_hex(text, &mut out)?;
     Some(out)
+}
+
+/// Decodes base64url without padding, of any length.
+pub(crate) fn base64url_to_vec(text: &[u8]) -> Option<Vec<u8>> {
+    URL_SAFE_NO_PAD.decode(text).ok()
 }
 
 /// Decodes standard base64 of any length, with or without padding, for keys: senders show them in both forms.

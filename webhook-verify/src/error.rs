@@ -84,7 +84,7 @@ pub enum VerifyError {
     AmbiguousHeader,
     /// The scheme signs a timestamp and there is none.
     MissingTimestamp,
-    /// The timestamp is not a plain number in the scheme's unit.
+    /// The timestamp is not a number or a date in the scheme's unit.
     MalformedTimestamp,
     /// The timestamp is older than the tolerance.
     TimestampTooOld {
@@ -104,6 +104,16 @@ pub enum VerifyError {
     MalformedBody,
     /// An unsigned event header contradicts the event type in the signed body.
     EventMismatch,
+    /// A JSON Web Token is past its expiry.
+    TokenExpired,
+    /// A JSON Web Token is not of the scheme's issuer.
+    WrongIssuer,
+    /// The certificate that the signature holds for is expired, or not valid yet.
+    ExpiredKey,
+    /// The request names a certificate on a host that is not the sender's.
+    UnknownKeyHost,
+    /// The request names no key, or one that does not exist.
+    UnknownKey,
     /// The tenant that the request is for does not exist.
     UnknownTenant,
 }
@@ -129,6 +139,11 @@ impl VerifyError {
             Self::MalformedId => "malformed_id",
             Self::MalformedBody => "malformed_body",
             Self::EventMismatch => "event_mismatch",
+            Self::TokenExpired => "token_expired",
+            Self::WrongIssuer => "wrong_issuer",
+            Self::ExpiredKey => "expired_key",
+            Self::UnknownKeyHost => "unknown_key_host",
+            Self::UnknownKey => "unknown_key",
             Self::UnknownTenant => "unknown_tenant",
         }
     }
@@ -146,13 +161,18 @@ impl fmt::Display for VerifyError {
             Self::AmbiguousToken => f.write_str("tokens in two places disagree"),
             Self::AmbiguousHeader => f.write_str("a header that must be there once is repeated"),
             Self::MissingTimestamp => f.write_str("no timestamp"),
-            Self::MalformedTimestamp => f.write_str("timestamp is not a plain number"),
+            Self::MalformedTimestamp => f.write_str("timestamp is not in the scheme's form"),
             Self::TimestampTooOld { seconds } => write!(f, "timestamp is {seconds} s old"),
             Self::TimestampInFuture { seconds } => write!(f, "timestamp is {seconds} s in the future"),
             Self::MissingId => f.write_str("no delivery id"),
             Self::MalformedId => f.write_str("delivery id is too long, not text, or holds the delimiter"),
             Self::MalformedBody => f.write_str("body cannot be read as the scheme has it"),
             Self::EventMismatch => f.write_str("event header contradicts the signed body"),
+            Self::TokenExpired => f.write_str("token is past its expiry"),
+            Self::WrongIssuer => f.write_str("token is not of the scheme's issuer"),
+            Self::ExpiredKey => f.write_str("certificate is expired, or not valid yet"),
+            Self::UnknownKeyHost => f.write_str("certificate is on a host that is not the sender's"),
+            Self::UnknownKey => f.write_str("no key, or one that does not exist, is named"),
             Self::UnknownTenant => f.write_str("tenant does not exist"),
         }
     }

@@ -137,6 +137,14 @@ impl<'a> RequestHead<'a> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
+    /// The decoded value of a query parameter. `None` where it is absent, empty or repeated.
+    pub(crate) fn single_query(&self, name: &str) -> Option<String> {
+        let pairs = form_urlencoded::parse(self.query()?.as_bytes());
+        let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value);
+        let first = values.next().filter(|value| !value.is_empty())?;
+        values.next().is_none().then(|| first.into_owned())
+    }
+
     pub(crate) fn headers(&self) -> &'a dyn Headers {
         self.headers
     }

@@ -3,7 +3,10 @@ use std::{error, fmt, mem, sync::Arc};
 use bytes::Bytes;
 
 use crate::{
-    Delivery, RequestHead, VerifyError, head::Picked, key::{Key, Running}, verification::HeadFacts,
+    Delivery, RequestHead, VerifyError,
+    head::Picked,
+    key::{Key, Running},
+    verification::HeadFacts,
     verifier::Settings,
 };
 

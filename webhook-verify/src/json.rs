@@ -38,6 +38,13 @@ pub(crate) fn first_key(body: &[u8]) -> Option<Cow<'_, str>> {
     json.deserialize_map(FirstKey).ok()?
 }
 
+/// Whether the top-level object has this key, whatever its value is. What is not an object has none.
+pub(crate) fn has_key(body: &[u8], key: &str) -> bool {
+    let object =
+        serde_json::from_slice::<std::collections::BTreeMap<Cow<'_, str>, IgnoredAny>>(body);
+    object.is_ok_and(|object| object.contains_key(key))
+}
+
 /// A string, borrowed unless it holds escapes.
 struct Text<'a>(Cow<'a, str>);
 

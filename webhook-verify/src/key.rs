@@ -1,5 +1,7 @@
 //! Prepared keys, running MACs and finished tags.
 
+use std::time::Duration;
+
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
@@ -10,6 +12,7 @@ use crate::{
     ConfigError, Encoding, Secret,
     encoding::{base64_to_vec, hex_to_vec},
     hmac_sha256,
+    public_key::{EcdsaForm, PublicAlgorithm, PublicKey},
     scheme::{Algorithm, KeyForm},
 };
 
@@ -19,8 +22,11 @@ pub(crate) enum Key {
     Sha256(hmac_sha256::Key),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
+    /// A digest that has taken in the secret.
+    Keyed(Sha256),
     /// The digest of a token that is sent as it is.
     Token(Zeroizing<[u8; 32]>),
+    Public(PublicKey),
 }
 
 /// A MAC that takes in a body as it comes.
@@ -29,6 +35,7 @@ pub(crate) enum Running {
     Sha256(hmac_sha256::Running),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
+    Keyed(Sha256),
 }
 
 /// A MAC's output, or the digest of a token, with zeros after it. Compared in constant time and in no other way.
@@ -42,36 +49,73 @@ impl Key {
         secret: &Secret,
     ) -> Result<Self, ConfigError> {
         let text = secret.expose();
+        if let Some(algorithm) = public(algorithm) {
+            return PublicKey::new(algorithm, form, text).map(Self::Public);
+        }
+        if algorithm.is_jwt() && !cfg!(feature = "jwt") {
+            return Err(ConfigError::option(
+                "algorithm",
+                "needs the feature jwt of webhook-verify",
+            ));
+        }
         let malformed = |expected| ConfigError::MalformedSecret { expected };
         let base64 = |text| base64_to_vec(text).ok_or(malformed("base64"));
         let decoded = match form {
             KeyForm::Utf8 => Zeroizing::new(text.to_vec()),
+            KeyForm::HtmlText => unescaped(text),
             KeyForm::Hex => hex_to_vec(text).ok_or(malformed("hex"))?,
             KeyForm::Base64 => base64(text)?,
             KeyForm::Whsec => base64(text.strip_prefix(b"whsec_").unwrap_or(text))?,
+            KeyForm::Whpk | KeyForm::Spki | KeyForm::Certificate | KeyForm::Jwk => {
+                return Err(ConfigError::option(
+                    "key_form",
+                    "a public key's, and the algorithm has a shared secret",
+                ));
+            }
         };
         if decoded.is_empty() {
             return Err(ConfigError::EmptySecret);
         }
+        if algorithm == Algorithm::Basic && !decoded.contains(&b':') {
+            return Err(malformed("`name:password`"));
+        }
         Ok(match algorithm {
-            Algorithm::HmacSha256 => Self::Sha256(hmac_sha256::Key::new(&decoded)),
             Algorithm::HmacSha1 => Self::Sha1(keyed(&decoded)?),
             Algorithm::HmacSha512 => Self::Sha512(keyed(&decoded)?),
-            Algorithm::Token => Self::Token(Zeroizing::new(Sha256::digest(&*decoded).into())),
+            Algorithm::KeyedSha256 => Self::Keyed(Sha256::new_with_prefix(&*decoded)),
+            Algorithm::Token | Algorithm::Basic => {
+                Self::Token(Zeroizing::new(Sha256::digest(&*decoded).into()))
+            }
+            _ => Self::Sha256(hmac_sha256::Key::new(&decoded)),
         })
     }
 
-    /// Begins a MAC over a body in pieces. `None` for a token, which signs nothing.
+    /// The public key, where it is one.
+    pub(crate) fn as_public(&self) -> Option<&PublicKey> {
+        match self {
+            Self::Public(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    /// From when until when a certificate holds.
+    pub(crate) fn validity(&self) -> Option<(Duration, Duration)> {
+        self.as_public()?.validity()
+    }
+
+    /// Begins a MAC over a body in pieces. `None` where there is no such thing: a token
+    /// signs nothing, and public keys are asked once the body is whole.
     pub(crate) fn begin(&self) -> Option<Running> {
         match self {
             Self::Sha256(key) => Some(Running::Sha256(key.begin())),
             Self::Sha1(key) => Some(Running::Sha1(key.clone())),
             Self::Sha512(key) => Some(Running::Sha512(key.clone())),
-            Self::Token(_) => None,
+            Self::Keyed(key) => Some(Running::Keyed(key.clone())),
+            Self::Token(_) | Self::Public(_) => None,
         }
     }
 
-    /// The tag of `pieces`, one after the other.
+    /// The tag of `pieces`, one after the other. Of a public key, which has none, one that nothing matches.
     pub(crate) fn tag(&self, pieces: &[&[u8]]) -> Tag {
         match self {
             Self::Sha256(key) => {
@@ -81,7 +125,9 @@ impl Key {
             }
             Self::Sha1(key) => finish(key.clone(), pieces),
             Self::Sha512(key) => finish(key.clone(), pieces),
+            Self::Keyed(key) => digest(key.clone(), pieces),
             Self::Token(digest) => Tag::new(&**digest),
+            Self::Public(_) => Tag([0xff; Tag::MAX]),
         }
     }
 }
@@ -92,6 +138,7 @@ impl Running {
             Self::Sha256(mac) => mac.update(piece),
             Self::Sha1(mac) => mac.update(piece),
             Self::Sha512(mac) => mac.update(piece),
+            Self::Keyed(digest) => digest.update(piece),
         }
     }
 
@@ -102,6 +149,7 @@ impl Running {
             Self::Sha256(mac) => Tag::new(&mac.finish()),
             Self::Sha1(mac) => finish(mac, &[]),
             Self::Sha512(mac) => finish(mac, &[]),
+            Self::Keyed(running) => digest(running, &[]),
         }
     }
 }
@@ -111,6 +159,59 @@ fn finish(mut mac: impl hmac::Mac, pieces: &[&[u8]]) -> Tag {
         mac.update(piece);
     }
     Tag::new(&mac.finalize().into_bytes())
+}
+
+fn digest(mut digest: Sha256, pieces: &[&[u8]]) -> Tag {
+    for piece in pieces {
+        digest.update(piece);
+    }
+    Tag::new(&digest.finalize())
+}
+
+fn public(algorithm: Algorithm) -> Option<PublicAlgorithm> {
+    Some(match algorithm {
+        Algorithm::Ed25519 => PublicAlgorithm::Ed25519,
+        Algorithm::EcdsaP256 => PublicAlgorithm::EcdsaP256Sha256(EcdsaForm::Der),
+        Algorithm::JwtEs256 if cfg!(feature = "jwt") => {
+            PublicAlgorithm::EcdsaP256Sha256(EcdsaForm::Fixed)
+        }
+        Algorithm::RsaSha256 => PublicAlgorithm::RsaSha256,
+        Algorithm::RsaSha1 => PublicAlgorithm::RsaSha1,
+        _ => return None,
+    })
+}
+
+/// What WordPress's `wp_specialchars_decode` makes of a text with `ENT_QUOTES`.
+fn unescaped(text: &[u8]) -> Zeroizing<Vec<u8>> {
+    const ENTITIES: [(&[u8], u8); 16] = [
+        (b"&amp;", b'&'),
+        (b"&#038;", b'&'),
+        (b"&#38;", b'&'),
+        (b"&#x26;", b'&'),
+        (b"&lt;", b'<'),
+        (b"&#060;", b'<'),
+        (b"&#x3c;", b'<'),
+        (b"&gt;", b'>'),
+        (b"&#062;", b'>'),
+        (b"&#x3e;", b'>'),
+        (b"&quot;", b'"'),
+        (b"&#034;", b'"'),
+        (b"&#x22;", b'"'),
+        (b"&#039;", b'\''),
+        (b"&#39;", b'\''),
+        (b"&#x27;", b'\''),
+    ];
+    let mut out = Zeroizing::new(Vec::with_capacity(text.len()));
+    let mut rest = text;
+    while let [first, after @ ..] = rest {
+        let entity = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity));
+        let (byte, next) = entity.map_or((*first, after), |(entity, byte)| {
+            (*byte, &rest[entity.len()..])
+        });
+        out.push(byte);
+        rest = next;
+    }
+    out
 }
 
 /// HMAC takes keys of any length, so this cannot fail; the type says otherwise.
@@ -124,7 +225,7 @@ impl Tag {
     /// The longest tag: SHA-512's.
     const MAX: usize = 64;
 
-    fn new(output: &[u8]) -> Self {
+    pub(crate) fn new(output: &[u8]) -> Self {
         let mut bytes = [0; Self::MAX];
         bytes[..output.len()].copy_from_slice(output);
         Self(bytes)

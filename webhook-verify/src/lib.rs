@@ -14,6 +14,7 @@ pub mod idempotency;
 mod incoming;
 mod json;
 mod key;
+mod public_key;
 mod receiver;
 mod rejection;
 pub mod scheme;

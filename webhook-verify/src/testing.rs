@@ -3,11 +3,21 @@
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use time::{
+    OffsetDateTime,
+    format_description::well_known::{Rfc2822, Rfc3339},
+};
 
 use crate::{
-    Clock as _, ConfigError, Scheme, Secret, SystemClock, json,
+    Clock as _, ConfigError, Encoding, RequestHead, Scheme, Secret, SystemClock, Verifier, json,
     key::Key,
-    scheme::{Field, Grammar, Part, Place, Prefix, TimeUnit, TimestampPlace},
+    scheme::{
+        Algorithm, BodyDigest, Field, Grammar, Part, Place, Prefix, SignatureSource, Text,
+        TimeUnit, TimestampPlace, TimestampSource,
+    },
+    verification,
 };
 
 /// Signs bodies by a scheme, so that a test never falls out of step with its verifier.
@@ -36,6 +46,7 @@ pub struct Signer {
     method: String,
     target: String,
     public_url: String,
+    parameters: Vec<(String, String)>,
 }
 
 /// A request as a sender would make it.
@@ -73,6 +84,7 @@ impl Signer {
             method: "POST".into(),
             target: "/".into(),
             public_url: String::new(),
+            parameters: Vec::new(),
         })
     }
 
@@ -112,45 +124,223 @@ impl Signer {
         self
     }
 
-    /// Signs `body`.
+    /// A value that the scheme signs beside the request, such as an id from the sender's settings page.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+
+    /// Signs `body`. Where the sender puts a timestamp, an id or the signature itself into a JSON body, they are put there,
+    /// and the body that comes out is another one.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] where the signature would have to go into the body, or where the scheme signs a part of
-    /// the body that this one does not have.
+    /// [`ConfigError::Option`] where the scheme's signatures are made with a private key, and where the body is not JSON
+    /// that what is signed could be put into.
     pub fn sign(&self, body: impl Into<Bytes>) -> Result<SignedRequest, ConfigError> {
-        let (scheme, body) = (&self.scheme, body.into());
-        let mut headers: Vec<(String, String)> = Vec::new();
-        for (name, value) in &*scheme.required_headers {
-            headers.push((name.to_string(), value.to_string()));
-        }
-        if let Some(Field::Header(name)) = &scheme.id {
-            headers.push((name.to_string(), self.id.clone()));
-        }
-        if let (Some(Field::Header(name)), Some(event_type)) =
-            (&scheme.event_type, &self.event_type)
-        {
-            headers.push((name.to_string(), event_type.clone()));
-        }
-        let timestamp = self.timestamp(&body)?;
-        if let Some(TimestampPlace::Header(name)) =
-            scheme.timestamp.as_ref().map(|timestamp| &timestamp.place)
-        {
-            headers.push((name.to_string(), timestamp.clone()));
-        }
-        let mut target = self.target.clone();
-        let signature = self.signature(&timestamp, &body, &headers)?;
+        let scheme = &self.scheme;
+        let mut request = SignedRequest {
+            method: self.method.clone(),
+            target: self.target.clone(),
+            headers: Vec::new(),
+            body: body.into(),
+        };
+        self.add_what_is_signed(&mut request)?;
+        let signature = self.signature(&request)?;
         let source = scheme
             .signatures
             .first()
             .ok_or_else(|| ConfigError::option("scheme", "has no signature"))?;
-        let text = match &source.grammar {
+        let text = self.written(source, signature);
+        match &source.place {
+            Place::Header(name) => request.header(name, text),
+            Place::HeaderPrefix(prefix) => request.header(&format!("{prefix}1"), text),
+            Place::Query(name) => request.add_query(name, &text),
+            Place::Pointer(pointer) => request.put(pointer, text.into())?,
+            Place::Form(name) => {
+                let old = String::from_utf8_lossy(&request.body).into_owned();
+                let mut form = form_urlencoded::Serializer::new(old);
+                request.body = form.append_pair(name, &text).finish().into();
+            }
+        }
+        Ok(request)
+    }
+
+    /// Everything but the signature.
+    fn add_what_is_signed(&self, request: &mut SignedRequest) -> Result<(), ConfigError> {
+        let scheme = &self.scheme;
+        for (name, value) in &*scheme.required_headers {
+            request.header(name, value.to_string());
+        }
+        if scheme.content.contains(&Part::Form)
+            || matches!(
+                scheme.signatures.first(),
+                Some(SignatureSource {
+                    place: Place::Form(_),
+                    ..
+                })
+            )
+        {
+            request.header("content-type", "application/x-www-form-urlencoded".into());
+        }
+        if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
+            let digest = Encoding::Hex.encode(&Sha256::digest(&request.body));
+            request.add_query(name, &digest);
+        }
+        let signs = |pointer: &Text| scheme.content.contains(&Part::Pointer(pointer.clone()));
+        match &scheme.id {
+            Some(Field::Header(name)) => request.header(name, self.id.clone()),
+            Some(Field::Pointer(pointer)) if signs(pointer) => {
+                request.put_if_absent(pointer, self.id.clone().into())?;
+            }
+            _ => {}
+        }
+        if let (Some(Field::Header(name)), Some(event_type)) =
+            (&scheme.event_type, &self.event_type)
+        {
+            request.header(name, event_type.clone());
+        }
+        if let Some(source) = &scheme.timestamp {
+            let text = self.time_in(source.unit)?;
+            match &source.place {
+                TimestampPlace::Header(name) => request.header(name, text),
+                TimestampPlace::Pointer(pointer) => {
+                    let number = text.parse::<u64>().map(Value::from);
+                    request.put_if_absent(pointer, number.unwrap_or(text.into()))?;
+                }
+                TimestampPlace::Pair(_) | TimestampPlace::Claim(_) => {}
+            }
+        }
+        for part in &*scheme.content {
+            match part {
+                Part::Header(name) if !request.has(name) => request.header(name, self.id.clone()),
+                Part::SignedHeaders(list) => {
+                    let names: Vec<_> = request.headers.iter().map(|(name, _)| &**name).collect();
+                    let names = [&[&**list], &*names].concat().join(",");
+                    request.header(list, names);
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        self.time.unwrap_or_else(|| SystemClock.now())
+    }
+
+    fn time_in(&self, unit: TimeUnit) -> Result<String, ConfigError> {
+        let date = |format: &dyn Fn(OffsetDateTime) -> Option<String>| {
+            let seconds = i64::try_from(self.now().as_secs()).ok();
+            seconds
+                .and_then(|seconds| OffsetDateTime::from_unix_timestamp(seconds).ok())
+                .and_then(format)
+                .ok_or_else(|| ConfigError::option("at", "not in a year of four digits"))
+        };
+        match unit {
+            TimeUnit::Seconds => Ok(self.now().as_secs().to_string()),
+            TimeUnit::Milliseconds => Ok(self.now().as_millis().to_string()),
+            TimeUnit::Rfc3339 => date(&|time| time.format(&Rfc3339).ok()),
+            TimeUnit::Rfc1123 => {
+                date(&|time| Some(time.format(&Rfc2822).ok()?.replace("+0000", "GMT")))
+            }
+        }
+    }
+
+    /// The signature's own text, or the token.
+    fn signature(&self, request: &SignedRequest) -> Result<String, ConfigError> {
+        let scheme = &self.scheme;
+        let text = || {
+            String::from_utf8(self.secret.expose().to_vec())
+                .map_err(|_| ConfigError::MalformedSecret { expected: "text" })
+        };
+        let key = Key::new(scheme.algorithm, scheme.key_form, &self.secret)?;
+        match scheme.algorithm {
+            Algorithm::Token => text(),
+            Algorithm::Basic => Ok(Encoding::Base64.encode(text()?.as_bytes())),
+            Algorithm::JwtHs256 => self.token(&key, &request.body),
+            algorithm if algorithm.is_symmetric() => {
+                let mut builder = Verifier::builder(scheme.clone())
+                    .secret(self.secret.clone())
+                    .clock({
+                        let now = self.now();
+                        move || now
+                    });
+                builder = self
+                    .parameters
+                    .iter()
+                    .fold(builder, |builder, (name, value)| {
+                        builder.parameter(name, value)
+                    });
+                if scheme.needs_public_url() {
+                    builder = builder.public_url(&self.public_url);
+                }
+                let verifier = builder.build()?;
+                let head = RequestHead::new(&request.headers)
+                    .method(&request.method)
+                    .target(&request.target);
+                let timestamp = match &scheme.timestamp {
+                    Some(TimestampSource {
+                        place: TimestampPlace::Pair(_),
+                        unit,
+                        ..
+                    }) => Some(self.time_in(*unit)?),
+                    _ => None,
+                };
+                let tag = verification::tag(
+                    verifier.settings(),
+                    &head,
+                    timestamp.as_deref(),
+                    &request.body,
+                    &key,
+                );
+                let tag = tag.map_err(|error| ConfigError::option("body", error.to_string()))?;
+                Ok(scheme.encoding.encode(tag.as_bytes(algorithm)))
+            }
+            _ => Err(ConfigError::option(
+                "scheme",
+                "its signatures are made with a private key",
+            )),
+        }
+    }
+
+    /// A JSON Web Token with the claims that the scheme looks at.
+    fn token(&self, key: &Key, body: &[u8]) -> Result<String, ConfigError> {
+        let scheme = &self.scheme;
+        let now = self.now().as_secs();
+        let mut claims = serde_json::Map::new();
+        claims.insert("iat".into(), now.into());
+        claims.insert("exp".into(), (now + 300).into());
+        if let Some(issuer) = &scheme.issuer {
+            claims.insert("iss".into(), issuer.to_string().into());
+        }
+        if let Some(BodyDigest::Claim(name)) = &scheme.body_digest {
+            let digest = Encoding::Hex.encode(&Sha256::digest(body));
+            claims.insert(name.to_string(), digest.into());
+        }
+        let encode = |json: &str| Encoding::Base64Url.encode(json.as_bytes());
+        let header = encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+        let signed = format!("{header}.{}", encode(&Value::from(claims).to_string()));
+        let tag = key.tag(&[signed.as_bytes()]);
+        let signature = Encoding::Base64Url.encode(tag.as_bytes(scheme.algorithm));
+        Ok(format!("{signed}.{signature}"))
+    }
+
+    /// The signature as its header, field or parameter has it.
+    fn written(&self, source: &SignatureSource, signature: String) -> String {
+        match &source.grammar {
             Grammar::Plain(Prefix::Required(prefix)) => format!("{prefix}{signature}"),
+            Grammar::Plain(Prefix::Scheme(name)) => format!("{name} {signature}"),
             Grammar::Plain(Prefix::Refused | Prefix::Optional(_)) => signature,
             Grammar::Pairs { separator, keys } => {
                 let pair = format!("{}={signature}", keys[0]);
-                match scheme.timestamp.as_ref().map(|timestamp| &timestamp.place) {
-                    Some(TimestampPlace::Pair(key)) => {
+                match &self.scheme.timestamp {
+                    Some(TimestampSource {
+                        place: TimestampPlace::Pair(key),
+                        unit,
+                        ..
+                    }) => {
+                        let timestamp = self.time_in(*unit).unwrap_or_default();
                         format!("{key}={timestamp}{separator}{pair}")
                     }
                     _ => pair,
@@ -161,104 +351,66 @@ impl Signer {
                 versions,
                 ..
             } => format!("{}{version_separator}{signature}", versions[0]),
-        };
-        match &source.place {
-            Place::Header(name) => headers.push((name.to_string(), text)),
-            Place::HeaderPrefix(prefix) => headers.push((format!("{prefix}1"), text)),
-            Place::Query(name) => {
-                let pair = form_urlencoded::Serializer::new(String::new())
-                    .append_pair(name, &text)
-                    .finish();
-                target = format!(
-                    "{target}{}{pair}",
-                    if target.contains('?') { '&' } else { '?' }
-                );
-            }
-            Place::Form(_) | Place::Pointer(_) => {
-                return Err(ConfigError::option(
-                    "scheme",
-                    "has its signature in the body",
-                ));
-            }
         }
-        Ok(SignedRequest {
-            method: self.method.clone(),
-            target,
-            headers,
-            body,
-        })
-    }
-
-    fn timestamp(&self, body: &[u8]) -> Result<String, ConfigError> {
-        let Some(source) = &self.scheme.timestamp else {
-            return Ok(String::new());
-        };
-        let time = self.time.unwrap_or_else(|| SystemClock.now());
-        match (&source.place, source.unit) {
-            (TimestampPlace::Pointer(pointer), _) => at(body, pointer),
-            (_, TimeUnit::Seconds) => Ok(time.as_secs().to_string()),
-            (_, TimeUnit::Milliseconds) => Ok(time.as_millis().to_string()),
-        }
-    }
-
-    fn signature(
-        &self,
-        timestamp: &str,
-        body: &[u8],
-        headers: &[(String, String)],
-    ) -> Result<String, ConfigError> {
-        let scheme = &self.scheme;
-        let key = Key::new(scheme.algorithm, scheme.key_form, &self.secret)?;
-        let Some(mut mac) = key.begin() else {
-            return String::from_utf8(self.secret.expose().to_vec())
-                .map_err(|_| ConfigError::MalformedSecret { expected: "text" });
-        };
-        for part in &*scheme.content {
-            match part {
-                Part::Literal(text) => mac.update(text.as_bytes()),
-                Part::Body => mac.update(body),
-                Part::Timestamp => mac.update(timestamp.as_bytes()),
-                Part::Id => match &scheme.id {
-                    Some(Field::Pointer(pointer)) => mac.update(at(body, pointer)?.as_bytes()),
-                    _ => mac.update(self.id.as_bytes()),
-                },
-                Part::Url => {
-                    mac.update(self.public_url.as_bytes());
-                    if let Some(query) = self.target.find('?') {
-                        mac.update(&self.target.as_bytes()[query..]);
-                    }
-                }
-                Part::Method => mac.update(self.method.as_bytes()),
-                Part::Path => mac.update(self.target.as_bytes()),
-                Part::Header(name) => {
-                    let value = headers
-                        .iter()
-                        .find(|(n, _)| n == name)
-                        .map_or("", |(_, value)| value);
-                    mac.update(value.as_bytes());
-                }
-                Part::Pointer(pointer) => mac.update(
-                    json::scalar(body, pointer)
-                        .ok()
-                        .flatten()
-                        .unwrap_or_default()
-                        .as_bytes(),
-                ),
-            }
-        }
-        Ok(scheme
-            .encoding
-            .encode(mac.tag(&[]).as_bytes(scheme.algorithm)))
     }
 }
 
-fn at(body: &[u8], pointer: &str) -> Result<String, ConfigError> {
-    match json::scalar(body, pointer) {
-        Ok(Some(text)) => Ok(text.into_owned()),
-        _ => Err(ConfigError::option(
-            "body",
-            format!("has nothing to sign at {pointer}"),
-        )),
+impl SignedRequest {
+    fn header(&mut self, name: &str, value: String) {
+        self.headers.push((name.to_owned(), value));
+    }
+
+    fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(known, _)| known == name)
+    }
+
+    fn add_query(&mut self, name: &str, value: &str) {
+        let pair = form_urlencoded::Serializer::new(String::new())
+            .append_pair(name, value)
+            .finish();
+        self.target.push(match self.target.contains('?') {
+            true => '&',
+            false => '?',
+        });
+        self.target.push_str(&pair);
+    }
+
+    fn put_if_absent(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
+        match json::scalar(&self.body, pointer) {
+            Ok(Some(_)) => Ok(()),
+            _ => self.put(pointer, value),
+        }
+    }
+
+    /// Puts a value into the JSON body, and what is missing on the way to it.
+    fn put(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
+        let unfit = || ConfigError::option("body", format!("has no place for {pointer}"));
+        let mut body: Value = serde_json::from_slice(&self.body).map_err(|_| unfit())?;
+        let mut at = &mut body;
+        for step in pointer.split('/').skip(1) {
+            let index = step.parse::<usize>();
+            if at.is_null() {
+                *at = match index {
+                    Ok(_) => Value::Array(Vec::new()),
+                    Err(_) => Value::Object(serde_json::Map::new()),
+                };
+            }
+            at = match (at, index) {
+                (Value::Array(items), Ok(index)) if index <= items.len() => {
+                    if index == items.len() {
+                        items.push(Value::Null);
+                    }
+                    &mut items[index]
+                }
+                (Value::Object(members), _) => {
+                    members.entry(step.to_owned()).or_insert(Value::Null)
+                }
+                _ => return Err(unfit()),
+            };
+        }
+        *at = value;
+        self.body = body.to_string().into();
+        Ok(())
     }
 }
 

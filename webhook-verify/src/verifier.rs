@@ -47,9 +47,18 @@ pub(crate) struct Settings {
     pub(crate) tolerance: Option<Option<Tolerance>>,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) public_url: Option<String>,
+    parameters: Vec<(String, String)>,
 }
 
 impl Settings {
+    /// What was given under this name.
+    pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
+        let mut parameters = self.parameters.iter();
+        parameters
+            .find(|(known, _)| known == name)
+            .map(|(_, value)| &**value)
+    }
+
     /// The fixed secrets, made ready.
     pub(crate) fn keys(&self) -> Arc<[Key]> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
@@ -79,6 +88,7 @@ impl Verifier {
             tolerance: None,
             clock: Box::new(SystemClock),
             public_url: None,
+            parameters: Vec::new(),
         }
     }
 
@@ -222,6 +232,7 @@ pub struct VerifierBuilder {
     tolerance: Option<Option<Tolerance>>,
     clock: Box<dyn Clock>,
     public_url: Option<String>,
+    parameters: Vec<(String, String)>,
 }
 
 impl VerifierBuilder {
@@ -255,6 +266,12 @@ impl VerifierBuilder {
         self
     }
 
+    /// A value beside the secret that the scheme asks for, such as PayPal's `webhook_id` or Meta's `verify_token`.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters.push((name.into(), value.into()));
+        self
+    }
+
     /// Checks the settings as a whole.
     ///
     /// # Errors
@@ -279,6 +296,18 @@ impl VerifierBuilder {
             return Err(error);
         }
         let keys = keys?;
+        for name in self.scheme.parameters() {
+            if !self
+                .parameters
+                .iter()
+                .any(|(known, value)| known == name && !value.is_empty())
+            {
+                return Err(ConfigError::option(
+                    "parameter",
+                    format!("the scheme needs {name}, and it is not given"),
+                ));
+            }
+        }
         match &self.public_url {
             None if self.scheme.needs_public_url() => {
                 return Err(ConfigError::option(
@@ -316,6 +345,7 @@ impl VerifierBuilder {
                 tolerance: self.tolerance,
                 clock: self.clock,
                 public_url: self.public_url,
+                parameters: self.parameters,
             }),
         })
     }

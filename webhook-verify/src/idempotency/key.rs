@@ -15,6 +15,8 @@ pub(crate) enum Kind {
     SignedId = 1,
     /// An id in the signed body.
     BodyId = 2,
+    /// What is signed, where that is a part of the body.
+    SignedContent = 3,
     BodyDigest = 4,
     Custom = 5,
 }

@@ -219,6 +219,14 @@ impl Idempotency {
                     "the scheme's id is not signed",
                 ));
             }
+            IdentitySource::Fixed(Identity::SignedContent)
+                if scheme.identity() != Identity::SignedContent =>
+            {
+                return Err(ConfigError::option(
+                    "identity",
+                    "the scheme does not recognise deliveries by what is signed",
+                ));
+            }
             IdentitySource::Fixed(Identity::BodyDigest) if !verifier.signs_body() => {
                 return Err(ConfigError::option(
                     "identity",
@@ -265,7 +273,7 @@ impl Idempotency {
     fn ttl_of(&self, identity: Identity) -> Duration {
         self.ttl.unwrap_or(match identity {
             Identity::SignedId => WEEK,
-            Identity::BodyDigest | Identity::None => QUARTER,
+            Identity::BodyDigest | Identity::SignedContent | Identity::None => QUARTER,
         })
     }
 
@@ -289,6 +297,13 @@ impl Idempotency {
         let (key, lives_as) = match identity {
             Identity::BodyDigest | Identity::None => {
                 (self.key(delivery, key::Kind::BodyDigest, &digest), identity)
+            }
+            Identity::SignedContent => {
+                let content = delivery.content_digest.as_deref().unwrap_or(&digest);
+                (
+                    self.key(delivery, key::Kind::SignedContent, content),
+                    identity,
+                )
             }
             Identity::SignedId => match delivery.signed_id() {
                 Some(id) => {

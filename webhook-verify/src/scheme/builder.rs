@@ -294,12 +294,12 @@ impl SchemeBuilder {
                 })
             })
             .collect::<Result<_, ConfigError>>()?;
-        scheme.content = match (&self.content, scheme.algorithm) {
-            (None, Algorithm::Token) => Vec::new().into(),
-            (Some(_), Algorithm::Token) => {
+        scheme.content = match (&self.content, check::signs_content(scheme.algorithm)) {
+            (None, false) => Vec::new().into(),
+            (Some(_), false) => {
                 return Err(ConfigError::option(
                     "signed_content",
-                    "a token signs nothing",
+                    "a token signs nothing, or itself",
                 ));
             }
             (None, _) => Scheme::BASE.content,

@@ -6,7 +6,9 @@ use crate::ConfigError;
 pub(super) fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
     let (option, names, separators): (_, &[Text], [char; 2]) = match grammar {
         Grammar::Plain(Prefix::Refused) => return Ok(()),
-        Grammar::Plain(Prefix::Required(prefix) | Prefix::Optional(prefix)) => {
+        Grammar::Plain(
+            Prefix::Required(prefix) | Prefix::Optional(prefix) | Prefix::Scheme(prefix),
+        ) => {
             return named("prefix", std::slice::from_ref(prefix));
         }
         Grammar::Pairs { separator, keys } => ("pairs", keys, [*separator, '=']),
@@ -43,7 +45,7 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
     let timestamp = scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
     let rules = [
         (
-            scheme.content.is_empty() && scheme.algorithm != Algorithm::Token,
+            scheme.content.is_empty() && signs_content(scheme.algorithm),
             ("signed_content", "empty"),
         ),
         (
@@ -69,7 +71,7 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
             ),
         ),
         (
-            timestamp.is_some() && !signs(Part::Timestamp) && !signed_in_body(scheme, timestamp),
+            timestamp.is_some() && !timestamp_is_signed(scheme, timestamp),
             ("timestamp", "not under the signature, so it proves nothing"),
         ),
         (
@@ -93,8 +95,19 @@ fn blurs(pair: &[Part]) -> bool {
     pair.iter().all(free) && pair.iter().any(named)
 }
 
-fn signed_in_body(scheme: &Scheme, timestamp: Option<&TimestampPlace>) -> bool {
-    matches!(timestamp, Some(TimestampPlace::Pointer(_))) && scheme.signs_body()
+/// Tokens sign nothing, and a JSON Web Token signs itself.
+pub(super) fn signs_content(algorithm: Algorithm) -> bool {
+    !algorithm.is_token() && !algorithm.is_jwt()
+}
+
+fn timestamp_is_signed(scheme: &Scheme, timestamp: Option<&TimestampPlace>) -> bool {
+    scheme.content.iter().any(|part| match (part, timestamp) {
+        (Part::Timestamp | Part::SignedHeaders(_), _) => true,
+        (Part::Body, Some(TimestampPlace::Pointer(_))) => true,
+        (Part::Fields(fields), Some(TimestampPlace::Pointer(pointer))) => fields.contains(pointer),
+        (Part::Header(signed), Some(TimestampPlace::Header(name))) => signed == name,
+        _ => false,
+    }) || matches!(timestamp, Some(TimestampPlace::Claim(_))) && scheme.algorithm.is_jwt()
 }
 
 fn pairs_in_header(scheme: &Scheme) -> bool {

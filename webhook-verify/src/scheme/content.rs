@@ -1,4 +1,4 @@
-use super::{Part, Text};
+use super::{Part, PathForm, Text, UrlForm};
 use crate::ConfigError;
 
 /// Parses a template such as `v0:{timestamp}:{body}`.
@@ -32,15 +32,32 @@ fn part(name: &str) -> Result<Part, ConfigError> {
         "body" => Part::Body,
         "timestamp" => Part::Timestamp,
         "id" => Part::Id,
-        "url" => Part::Url,
+        "url" => Part::Url(UrlForm::AsConfigured),
+        "url:either-port" => Part::Url(UrlForm::EitherPort),
+        "url:partly-decoded" => Part::Url(UrlForm::PartlyDecoded),
         "method" => Part::Method,
-        "path" => Part::Path,
+        "path" => Part::Path(PathForm::AsSent),
+        "path:escaped-twice" => Part::Path(PathForm::EscapedTwice),
+        "form" => Part::Form,
+        "crc32" => Part::Crc32,
         _ => match name.split_once(':') {
             Some(("header", header)) => {
                 Part::Header(super::check::header_name("signed_content", header)?)
             }
+            Some(("signed-headers", header)) => {
+                Part::SignedHeaders(super::check::header_name("signed_content", header)?)
+            }
             Some(("json", pointer)) => {
                 Part::Pointer(super::check::pointer("signed_content", pointer)?)
+            }
+            Some(("fields", names)) => Part::Fields(
+                names
+                    .split(',')
+                    .map(|name| super::check::pointer("signed_content", &format!("/{name}")))
+                    .collect::<Result<_, _>>()?,
+            ),
+            Some(("parameter", name)) if !name.is_empty() => {
+                Part::Parameter(Text::Owned(name.into()))
             }
             _ => return Err(bad(&format!("`{{{name}}}` is not known"))),
         },

@@ -1,6 +1,14 @@
 //! Senders' schemes as data.
 
+/// A list that is part of a row.
+macro_rules! list {
+    ($($item:expr),* $(,)?) => {
+        Cow::Borrowed(const { &[$($item),*] as &[_] })
+    };
+}
+
 mod builder;
+mod challenge;
 mod check;
 mod content;
 mod presets;
@@ -9,6 +17,7 @@ use std::{borrow::Cow, time::Duration};
 
 pub use self::{
     builder::SchemeBuilder,
+    challenge::Challenge,
     presets::{
         FLUENTCRM_DOCUMENTED, GENERIC_BASE64, GENERIC_HEX, GITHUB, HOST_UK_CORE_API,
         HOST_UK_DOCUMENTED, HOST_UK_HOSTHUB_LEGACY, MAUTIC, PIPEFORCE_TOKEN, SLACK,
@@ -47,18 +56,31 @@ pub(crate) type List<T> = Cow<'static, [T]>;
 #[derive(Clone, Debug)]
 pub struct Scheme {
     pub(crate) name: Text,
+    /// The sender's own name, for people.
+    pub(crate) sender: Text,
+    /// The page that the row was made from.
+    pub(crate) documentation: Text,
+    pub(crate) evidence: List<Evidence>,
     pub(crate) algorithm: Algorithm,
     pub(crate) key_form: KeyForm,
+    pub(crate) key_source: Option<KeySource>,
     pub(crate) signatures: List<SignatureSource>,
     pub(crate) encoding: Encoding,
     pub(crate) content: List<Part>,
+    /// Where the body's SHA-256 digest is, for schemes that sign it instead of the body.
+    pub(crate) body_digest: Option<BodyDigest>,
     pub(crate) timestamp: Option<TimestampSource>,
+    /// What the claim `iss` of a JSON Web Token must say.
+    pub(crate) issuer: Option<Text>,
     pub(crate) required_headers: List<(Text, Text)>,
+    /// Fields of the verified body that must have these values, such as a version.
+    pub(crate) required_fields: List<(Text, Text)>,
     pub(crate) id: Option<Field>,
     pub(crate) event_type: Option<Field>,
     /// An unsigned header that repeats the event type of the signed body.
     pub(crate) event_header: Option<Text>,
     pub(crate) identity: Identity,
+    pub(crate) challenges: List<Challenge>,
     pub(crate) hints: Hints,
 }
 
@@ -66,20 +88,29 @@ impl Scheme {
     /// The scheme that the presets and the builder start from: HMAC-SHA256 over the body, in hex.
     pub(crate) const BASE: Self = Self {
         name: Cow::Borrowed(""),
+        sender: Cow::Borrowed(""),
+        documentation: Cow::Borrowed(""),
+        evidence: Cow::Borrowed(&[]),
         algorithm: Algorithm::HmacSha256,
         key_form: KeyForm::Utf8,
+        key_source: None,
         signatures: Cow::Borrowed(&[]),
         encoding: Encoding::Hex,
         content: Cow::Borrowed(&[Part::Body]),
+        body_digest: None,
         timestamp: None,
+        issuer: None,
         required_headers: Cow::Borrowed(&[]),
+        required_fields: Cow::Borrowed(&[]),
         id: None,
         event_type: None,
         event_header: None,
         identity: Identity::BodyDigest,
+        challenges: Cow::Borrowed(&[]),
         hints: Hints {
             retry_horizon: None,
             body_limit: None,
+            time_budget: None,
         },
     };
 
@@ -149,8 +180,11 @@ impl Scheme {
                 self.signs(|part| matches!(part, Part::Header(signed) if signed == name))
             }
             Some(Field::Pointer(pointer)) => {
-                self.signs(|part| matches!(part, Part::Pointer(signed) if signed == pointer))
-                    || self.signs_body()
+                self.signs(|part| match part {
+                    Part::Pointer(signed) => signed == pointer,
+                    Part::Fields(signed) => signed.contains(pointer),
+                    _ => false,
+                }) || self.signs_body()
             }
             Some(Field::FirstKey) => self.signs_body(),
         }
@@ -170,6 +204,27 @@ impl Scheme {
             .and_then(|timestamp| timestamp.tolerance)
     }
 
+    /// The sender's name, for people; that of the scheme where nothing else is known.
+    #[must_use]
+    pub fn sender(&self) -> &str {
+        match self.sender.is_empty() {
+            true => &self.name,
+            false => &self.sender,
+        }
+    }
+
+    /// The address of the sender's page about its signatures. Empty where there is none.
+    #[must_use]
+    pub fn documentation(&self) -> &str {
+        &self.documentation
+    }
+
+    /// How it is known that the sender signs this way.
+    #[must_use]
+    pub fn evidence(&self) -> &[Evidence] {
+        &self.evidence
+    }
+
     /// What is known of the sender apart from its signature.
     #[must_use]
     pub fn hints(&self) -> Hints {
@@ -178,38 +233,50 @@ impl Scheme {
 
     /// The headers that the scheme looks at, in lower case.
     pub(crate) fn header_names(&self) -> impl Iterator<Item = Text> {
-        let places = self
-            .signatures
-            .iter()
-            .filter_map(|source| match &source.place {
-                Place::Header(name) => Some(name),
-                Place::Form(_) => Some(&CONTENT_TYPE),
-                Place::HeaderPrefix(_) | Place::Query(_) | Place::Pointer(_) => None,
-            });
-        let parts = self.content.iter().filter_map(|part| match part {
-            Part::Header(name) => Some(name),
+        let mut names: Vec<&Text> = Vec::new();
+        for source in &*self.signatures {
+            match &source.place {
+                Place::Header(name) => names.push(name),
+                Place::Form(_) => names.push(&CONTENT_TYPE),
+                Place::HeaderPrefix(_) | Place::Query(_) | Place::Pointer(_) => {}
+            }
+        }
+        for part in &*self.content {
+            match part {
+                Part::Header(name) | Part::SignedHeaders(name) => names.push(name),
+                Part::Form => names.push(&CONTENT_TYPE),
+                _ => {}
+            }
+        }
+        for field in [&self.id, &self.event_type] {
+            if let Some(Field::Header(name)) = field {
+                names.push(name);
+            }
+        }
+        if let Some(TimestampPlace::Header(name)) = self.timestamp.as_ref().map(|time| &time.place)
+        {
+            names.push(name);
+        }
+        if let Some(KeySource::Url {
+            place: Place::Header(name),
+            ..
+        }) = &self.key_source
+        {
+            names.push(name);
+        }
+        names.extend(self.required_headers.iter().map(|(name, _)| name));
+        names.extend(&self.event_header);
+        names.sort_unstable();
+        names.dedup();
+        names.into_iter().cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// The values that a receiver has to be given beside its secret, by name.
+    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
+        self.content.iter().filter_map(|part| match part {
+            Part::Parameter(name) => Some(&**name),
             _ => None,
-        });
-        let fields = [&self.id, &self.event_type]
-            .into_iter()
-            .filter_map(|field| match field {
-                Some(Field::Header(name)) => Some(name),
-                _ => None,
-            });
-        let timestamp = self
-            .timestamp
-            .iter()
-            .filter_map(|source| match &source.place {
-                TimestampPlace::Header(name) => Some(name),
-                TimestampPlace::Pair(_) | TimestampPlace::Pointer(_) => None,
-            });
-        let required = self.required_headers.iter().map(|(name, _)| name);
-        let named = parts
-            .chain(fields)
-            .chain(timestamp)
-            .chain(required)
-            .chain(&self.event_header);
-        places.chain(named).cloned()
+        })
     }
 
     /// The bytes that tell `part` from what is signed before and after it. A value that holds one of them could be cut
@@ -223,22 +290,32 @@ impl Scheme {
         })
     }
 
+    /// Whether the body's own bytes are under the signature, as they are or by their digest.
     pub(crate) fn signs_body(&self) -> bool {
-        self.signs(|part| matches!(part, Part::Body))
+        self.body_digest.is_some() || self.signs(|part| matches!(part, Part::Body))
     }
 
     fn signs(&self, is_it: impl Fn(&Part) -> bool) -> bool {
         self.content.iter().any(is_it)
     }
 
-    pub(crate) fn needs_public_url(&self) -> bool {
-        self.signs(|part| matches!(part, Part::Url))
+    /// Whether anything of the body is looked at before its signature is judged.
+    pub(crate) fn looks_before_it_judges(&self) -> bool {
+        let in_body =
+            |source: &SignatureSource| matches!(source.place, Place::Form(_) | Place::Pointer(_));
+        self.key_source.is_some()
+            || !self.required_fields.is_empty()
+            || self.signatures.iter().any(in_body)
     }
 
-    /// Whether the signed content needs more of the body than its bytes in order.
+    pub(crate) fn needs_public_url(&self) -> bool {
+        self.signs(|part| matches!(part, Part::Url(_)))
+    }
+
+    /// Whether the signed part is in the body, or made of it.
     pub(crate) fn reads_from_body(&self, part: &Part) -> bool {
         match part {
-            Part::Body | Part::Pointer(_) => true,
+            Part::Body | Part::Pointer(_) | Part::Form | Part::Crc32 | Part::Fields(_) => true,
             Part::Timestamp => matches!(
                 self.timestamp,
                 Some(TimestampSource {
@@ -247,12 +324,18 @@ impl Scheme {
                 })
             ),
             Part::Id => matches!(self.id, Some(Field::Pointer(_) | Field::FirstKey)),
-            Part::Literal(_) | Part::Url | Part::Method | Part::Path | Part::Header(_) => false,
+            Part::Literal(_)
+            | Part::Url(_)
+            | Part::Method
+            | Part::Path(_)
+            | Part::Header(_)
+            | Part::SignedHeaders(_)
+            | Part::Parameter(_) => false,
         }
     }
 }
 
-/// How the proof is made.
+/// How the proof is made. Those of other features are there, too, and refused when a verifier is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Algorithm {
@@ -262,17 +345,54 @@ pub enum Algorithm {
     HmacSha1,
     /// HMAC with SHA-512.
     HmacSha512,
+    /// SHA-256 over the secret and the signed content after it, as HubSpot had it before it took to HMAC. Whoever knows
+    /// one signature can lengthen the content; use it for such senders only.
+    KeyedSha256,
     /// The secret itself is sent: nothing is signed.
     Token,
+    /// User name and password (RFC 7617), `name:password` as the secret: nothing is signed.
+    Basic,
+    /// Ed25519 (RFC 8032), strictly. Feature `ed25519`.
+    Ed25519,
+    /// ECDSA on P-256 with SHA-256, the signature in DER. Feature `ecdsa`.
+    EcdsaP256,
+    /// RSA PKCS#1 v1.5 with SHA-256 (RFC 8017). Feature `rsa`.
+    RsaSha256,
+    /// RSA PKCS#1 v1.5 with SHA-1, which is broken for documents that an attacker may choose. Feature `rsa`.
+    RsaSha1,
+    /// A JSON Web Token (RFC 7519) with HMAC-SHA256. Feature `jwt`.
+    JwtHs256,
+    /// A JSON Web Token with ECDSA on P-256. Features `jwt` and `ecdsa`.
+    JwtEs256,
 }
 
 impl Algorithm {
+    /// How long a MAC or the digest of a token is; 0 for signatures by public keys.
     pub(crate) const fn tag_len(self) -> usize {
         match self {
-            Self::HmacSha256 | Self::Token => 32,
+            Self::HmacSha256 | Self::KeyedSha256 | Self::Token | Self::Basic | Self::JwtHs256 => 32,
             Self::HmacSha1 => 20,
             Self::HmacSha512 => 64,
+            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256 => 0,
         }
+    }
+
+    /// Whether the secret itself is sent.
+    pub(crate) const fn is_token(self) -> bool {
+        matches!(self, Self::Token | Self::Basic)
+    }
+
+    pub(crate) const fn is_jwt(self) -> bool {
+        matches!(self, Self::JwtHs256 | Self::JwtEs256)
+    }
+
+    /// Whether the secret is shared with the sender, so that it can sign as well as verify.
+    #[must_use]
+    pub const fn is_symmetric(self) -> bool {
+        !matches!(
+            self,
+            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256
+        )
     }
 }
 
@@ -282,12 +402,58 @@ impl Algorithm {
 pub enum KeyForm {
     /// The text's own bytes, prefixes such as `whsec_` included.
     Utf8,
-    /// Hexadecimal.
+    /// Hexadecimal: of a secret's bytes, or of a raw public key.
     Hex,
-    /// Base64, padded or not.
+    /// Base64, padded or not: of a secret's bytes, or of a raw public key.
     Base64,
     /// Base64 after an optional `whsec_`, as Standard Webhooks writes it.
     Whsec,
+    /// The text with HTML entities decoded, as WordPress escapes a secret on its way out (`&amp;` is `&`).
+    HtmlText,
+    /// A raw public key in base64 after an optional `whpk_`, as Standard Webhooks writes it.
+    Whpk,
+    /// A public key as SubjectPublicKeyInfo (RFC 5280 §4.1): base64 of its DER form, or PEM.
+    Spki,
+    /// An X.509 certificate (RFC 5280) in PEM. It is not held against an authority: that it is the sender's is up to
+    /// where it was taken from. Refused outside of its validity.
+    Certificate,
+    /// A JSON Web Key (RFC 7517).
+    Jwk,
+}
+
+/// Where the public key is that a request names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum KeySource {
+    /// A certificate at an address in the request, which must be `https` and on one of these hosts. A `*` stands for one
+    /// label.
+    Url { place: Place, hosts: List<Text> },
+    /// A key with the id that the token's header names.
+    KeyId,
+}
+
+/// Where the hex SHA-256 digest of the body is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum BodyDigest {
+    /// In a parameter of the signed URL.
+    Query(Text),
+    /// In a claim of the token.
+    Claim(Text),
+}
+
+/// How it is known that a sender signs as its preset has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Evidence {
+    /// A published example was recomputed.
+    Vector,
+    /// The sender's own source or signer was read or run.
+    Source,
+    /// The sender's documentation says so.
+    Documentation,
+    /// Somebody else says so.
+    Secondary,
+    /// It is said to be so.
+    Hearsay,
 }
 
 /// Where a signature (or token) is, and how the text there is made up.
@@ -331,6 +497,8 @@ pub(crate) enum Prefix {
     Refused,
     Required(Text),
     Optional(Text),
+    /// The name of an HTTP authentication scheme, such as `Bearer`, and a blank.
+    Scheme(Text),
 }
 
 /// One part of the signed content, in order.
@@ -342,13 +510,39 @@ pub(crate) enum Part {
     Timestamp,
     Id,
     /// The configured public URL, with the request's query.
-    Url,
+    Url(UrlForm),
     Method,
-    /// Path and query as sent.
-    Path,
+    /// Path and query.
+    Path(PathForm),
     Header(Text),
+    /// The headers that this header names, separated by commas: `name:value;name:value`.
+    SignedHeaders(Text),
     /// The scalar at a JSON pointer into the body.
     Pointer(Text),
+    /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent ones are left out.
+    Fields(List<Text>),
+    /// The body's form fields: each name and value, without duplicates, sorted.
+    Form,
+    /// The CRC-32 of the body (IEEE 802.3), in decimal.
+    Crc32,
+    /// A value that the sender shows on its settings page.
+    Parameter(Text),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UrlForm {
+    AsConfigured,
+    /// With its port and without, whichever the sender took.
+    EitherPort,
+    /// With the escapes of some delimiters decoded, as HubSpot does.
+    PartlyDecoded,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathForm {
+    AsSent,
+    /// With the query escaped, and the whole escaped again, as Contentful does.
+    EscapedTwice,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -365,6 +559,8 @@ pub(crate) enum TimestampPlace {
     /// A key of the signature header's pairs.
     Pair(Text),
     Pointer(Text),
+    /// A claim of the JSON Web Token, in seconds.
+    Claim(Text),
 }
 
 /// The unit of a timestamp. It is the scheme's; a number's size never decides it.
@@ -375,6 +571,10 @@ pub enum TimeUnit {
     Seconds,
     /// Milliseconds since the Unix epoch.
     Milliseconds,
+    /// A date and time as RFC 3339 writes it.
+    Rfc3339,
+    /// A date and time as RFC 1123 and HTTP write it, in GMT.
+    Rfc1123,
 }
 
 /// Where a delivery's id or event type is.
@@ -394,6 +594,8 @@ pub enum Identity {
     SignedId,
     /// The SHA-256 digest of the signed body. Two events with the very same bytes are one.
     BodyDigest,
+    /// The SHA-256 digest of what is signed, for schemes that sign a part of the body.
+    SignedContent,
     /// Nothing: each delivery is a new one.
     None,
 }
@@ -406,4 +608,6 @@ pub struct Hints {
     pub retry_horizon: Option<Duration>,
     /// The largest body the sender is documented to send, in bytes.
     pub body_limit: Option<usize>,
+    /// How long the sender waits for an answer.
+    pub time_budget: Option<Duration>,
 }

@@ -24,13 +24,6 @@ macro_rules! scheme {
     };
 }
 
-/// A list that is part of a row.
-macro_rules! list {
-    ($($item:expr),* $(,)?) => {
-        Cow::Borrowed(const { &[$($item),*] as &[_] })
-    };
-}
-
 scheme! {
     /// HMAC-SHA256 of the body in base64, in `Webhook-Signature` (or `X-Webhook-Signature`).
     GENERIC_BASE64 = "generic-base64" {

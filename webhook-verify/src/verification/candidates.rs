@@ -1,9 +1,16 @@
+#[cfg(feature = "jwt")]
+use std::time::Duration;
+
 use smallvec::SmallVec;
 
+#[cfg(feature = "jwt")]
+use super::jwt::Jwt;
+#[cfg(feature = "jwt")]
+use crate::verifier::Settings;
 use crate::{
-    RequestHead, VerifyError,
+    Encoding, RequestHead, VerifyError,
     head::Picked,
-    key::Tag,
+    key::{Key, Tag},
     scheme::{
         Algorithm, Grammar, Place, Prefix, Scheme, SignatureSource, TimestampPlace, TimestampSource,
     },
@@ -11,13 +18,19 @@ use crate::{
 
 /// The most signatures that one request may carry.
 const MAX_CANDIDATES: usize = 16;
+/// The most signatures by public keys: some algorithms hash the content once for each.
+const MAX_PUBLIC: usize = 4;
 /// The most bytes that its signature headers may have together.
 const MAX_SIGNATURE_TEXT: usize = 8 * 1024;
 
 /// The signatures of a request, decoded, and what was wrong with the others.
 #[derive(Default)]
 pub(super) struct Candidates {
-    pub(super) tags: SmallVec<[Tag; 2]>,
+    tags: SmallVec<[Tag; 2]>,
+    /// Signatures by public keys, which have no fixed length.
+    signatures: Vec<Vec<u8>>,
+    #[cfg(feature = "jwt")]
+    token: Option<Box<Jwt>>,
     count: usize,
     text_len: usize,
     present: bool,
@@ -93,6 +106,12 @@ impl Candidates {
                 let signature = match prefix {
                     Prefix::Refused => Some(value),
                     Prefix::Required(prefix) => value.strip_prefix(prefix.as_bytes()),
+                    // The name of an authentication scheme, in either case (RFC 9110 §11.1).
+                    Prefix::Scheme(name) => value
+                        .split_at_checked(name.len())
+                        .filter(|(start, _)| start.eq_ignore_ascii_case(name.as_bytes()))
+                        .and_then(|(_, rest)| rest.strip_prefix(b" "))
+                        .map(<[u8]>::trim_ascii_start),
                     Prefix::Optional(prefix) => {
                         Some(value.strip_prefix(prefix.as_bytes()).unwrap_or(value))
                     }
@@ -143,27 +162,38 @@ impl Candidates {
 
     /// Takes one signature; `None` where the text is not one.
     fn add(&mut self, scheme: &Scheme, signature: Option<&[u8]>) -> Result<(), VerifyError> {
+        let algorithm = scheme.algorithm;
         self.count += 1;
-        if self.count > MAX_CANDIDATES {
+        let most = match algorithm.tag_len() {
+            0 => MAX_PUBLIC,
+            _ => MAX_CANDIDATES,
+        };
+        if self.count > most {
             return Err(VerifyError::MalformedSignature);
         }
         let Some(text) = signature.filter(|text| !text.is_empty()) else {
             self.malformed = true;
             return Ok(());
         };
-        if scheme.algorithm == Algorithm::Token {
-            let tag = Tag::of_token(text);
-            match self.tags.first() {
-                None => self.tags.push(tag),
-                Some(first) if first.matches_any(&[tag]) => {}
-                Some(_) => return Err(VerifyError::AmbiguousToken),
+        if algorithm.is_token() {
+            return self.add_token(scheme, text);
+        }
+        if algorithm.is_jwt() {
+            #[cfg(feature = "jwt")]
+            self.add_jwt(scheme, text)?;
+            return Ok(());
+        }
+        if algorithm.tag_len() == 0 {
+            match scheme.encoding.decode(text) {
+                Some(signature) => self.signatures.push(signature),
+                None => self.malformed = true,
             }
             return Ok(());
         }
         self.tags.push(Tag::empty());
         let tag = self.tags.last_mut();
         if tag
-            .and_then(|tag| tag.decode(scheme.algorithm, scheme.encoding, text))
+            .and_then(|tag| tag.decode(algorithm, scheme.encoding, text))
             .is_none()
         {
             self.tags.pop();
@@ -172,16 +202,100 @@ impl Candidates {
         Ok(())
     }
 
+    /// Takes a token or a user's name and password. It has to be the same wherever it is.
+    fn add_token(&mut self, scheme: &Scheme, text: &[u8]) -> Result<(), VerifyError> {
+        let tag = match scheme.algorithm {
+            Algorithm::Basic => {
+                let Some(decoded) = Encoding::Base64.decode(text) else {
+                    self.malformed = true;
+                    return Ok(());
+                };
+                Tag::of_token(&decoded)
+            }
+            _ => Tag::of_token(text),
+        };
+        match self.tags.first() {
+            None => self.tags.push(tag),
+            Some(first) if first.matches_any(&[tag]) => {}
+            Some(_) => return Err(VerifyError::AmbiguousToken),
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "jwt")]
+    fn add_jwt(&mut self, scheme: &Scheme, text: &[u8]) -> Result<(), VerifyError> {
+        if self.token.is_some() {
+            return Err(VerifyError::AmbiguousHeader);
+        }
+        let token = Jwt::parse(text, scheme.algorithm)?;
+        match scheme.algorithm.tag_len() {
+            0 => self.signatures.push(token.signature.clone()),
+            len if len == token.signature.len() => self.tags.push(Tag::new(&token.signature)),
+            _ => return Err(VerifyError::MalformedSignature),
+        }
+        self.token = Some(Box::new(token));
+        Ok(())
+    }
+
+    /// Whether any of them holds for `key` over `pieces`. All are tried.
+    pub(super) fn hold(&self, key: &Key, pieces: &[&[u8]]) -> bool {
+        match key.as_public() {
+            None => self.match_tag(&key.tag(pieces)),
+            Some(key) => self.signatures.iter().fold(false, |holds, signature| {
+                holds | key.verify(pieces, signature)
+            }),
+        }
+    }
+
+    pub(super) fn match_tag(&self, tag: &Tag) -> bool {
+        tag.matches_any(&self.tags)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tags.is_empty() && self.signatures.is_empty()
+    }
+
+    /// What is signed of a JSON Web Token. Other signatures do not hold it themselves.
+    pub(super) fn signed_text(&self) -> &[u8] {
+        #[cfg(feature = "jwt")]
+        if let Some(token) = &self.token {
+            return &token.signed;
+        }
+        &[]
+    }
+
+    /// The id of the key that a JSON Web Token names.
+    pub(super) fn key_id(&self) -> Option<&str> {
+        #[cfg(feature = "jwt")]
+        if let Some(token) = &self.token {
+            return token.key_id.as_deref();
+        }
+        None
+    }
+
+    /// Judges what a verified JSON Web Token says. Returns its time, where the scheme has one.
+    #[cfg(feature = "jwt")]
+    pub(super) fn judge_claims(
+        &self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<Option<Duration>, VerifyError> {
+        match &self.token {
+            Some(token) => token.judge_claims(settings, body),
+            None => Ok(None),
+        }
+    }
+
     /// Whether there is a signature to judge at all.
     pub(super) fn check(&self, scheme: &Scheme) -> Result<(), VerifyError> {
         match (
-            self.tags.is_empty(),
+            self.is_empty(),
             self.malformed,
             self.present,
-            scheme.algorithm,
+            scheme.algorithm.is_token(),
         ) {
             (false, ..) => Ok(()),
-            (true, _, _, Algorithm::Token) => Err(VerifyError::MissingToken),
+            (true, _, false, true) | (true, false, true, true) => Err(VerifyError::MissingToken),
             (true, true, ..) => Err(VerifyError::MalformedSignature),
             (true, false, true, _) => Err(VerifyError::UnsupportedVersion),
             (true, false, false, _) => Err(VerifyError::MissingSignature),

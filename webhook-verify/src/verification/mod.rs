@@ -1,21 +1,28 @@
 //! One request being verified: what its head says, and how its body is judged by that.
 
 mod candidates;
+mod content;
+#[cfg(feature = "jwt")]
+mod jwt;
 mod timestamp;
+mod url;
 
 use std::{borrow::Cow, mem, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use smallvec::SmallVec;
+use sha2::{Digest as _, Sha256};
 
-use self::candidates::Candidates;
+use self::{
+    candidates::Candidates,
+    content::{Pieces, SignedHead, Sources, made_of_body},
+};
 use crate::{
     Delivery, RequestHead, VerifyError,
     delivery::{Label, MAX_ID_LEN},
     head::Picked,
     json,
-    key::{Key, Running, Tag},
-    scheme::{Algorithm, Field, Part, Place, Scheme, TimestampPlace, TimestampSource},
+    key::{Key, Running},
+    scheme::{BodyDigest, Field, Identity, KeySource, Part, Place, Scheme, TimestampPlace},
     verifier::Settings,
 };
 
@@ -25,17 +32,19 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct HeadFacts {
     candidates: Candidates,
-    /// What of the head is signed.
-    signed: SmallVec<[u8; 64]>,
-    /// How much of it comes before the first part that needs the body, and how long each piece after that is.
-    before_body: usize,
-    after_body: SmallVec<[usize; 2]>,
+    signed: SignedHead,
+    /// The other forms that the URL may have been signed in.
+    signed_otherwise: Vec<SignedHead>,
     /// The form fields of the body are looked into.
     is_form: bool,
     id: Label,
     /// The event type, or what an unsigned header says that it is.
     event_type: Label,
     timestamp: Option<Duration>,
+    /// What the signed URL says of the body.
+    body_digest: Option<String>,
+    /// Where the head says that the key is.
+    key_address: Option<String>,
 }
 
 impl HeadFacts {
@@ -66,112 +75,104 @@ impl HeadFacts {
         if !more_in_body {
             self.candidates.check(scheme)?;
         }
-        let (timestamp, timestamp_text) = match &scheme.timestamp {
-            None => (None, None),
+        let timestamp = match &scheme.timestamp {
+            None => None,
             Some(source) => {
                 let text = match &source.place {
                     TimestampPlace::Header(name) => single(picked, name)?,
                     TimestampPlace::Pair(_) => pair_timestamp,
-                    TimestampPlace::Pointer(_) => None,
+                    TimestampPlace::Pointer(_) | TimestampPlace::Claim(_) => None,
                 };
-                let judged = match (text, &source.place) {
-                    (Some(text), _) => Some(settings.judge_timestamp(source, text)?),
-                    (None, TimestampPlace::Pointer(_)) => None,
+                match (text, &source.place) {
+                    (Some(text), _) => {
+                        self.timestamp = Some(settings.judge_timestamp(source, text)?);
+                    }
+                    (None, TimestampPlace::Pointer(_) | TimestampPlace::Claim(_)) => {}
                     (None, _) => return Err(VerifyError::MissingTimestamp),
-                };
-                (judged, text)
+                }
+                text
             }
         };
-        self.timestamp = timestamp;
         self.id.set(id(scheme, picked)?);
         self.event_type.set(event_type(scheme, picked)?);
-        self.keep_signed(settings, head, picked, timestamp_text)
-    }
-
-    /// Keeps the signed parts that are not in the body.
-    fn keep_signed(
-        &mut self,
-        settings: &Settings,
-        head: &RequestHead<'_>,
-        picked: &Picked<'_, '_>,
-        timestamp: Option<&[u8]>,
-    ) -> Result<(), VerifyError> {
-        let scheme = &*settings.scheme;
-        let mut body_reached = false;
-        for part in &*scheme.content {
-            if scheme.reads_from_body(part) {
-                body_reached = true;
-                continue;
-            }
-            let from = self.signed.len();
-            let mut keep = |piece: &[u8]| self.signed.extend_from_slice(piece);
-            match part {
-                Part::Literal(text) => keep(text.as_bytes()),
-                Part::Timestamp => keep(timestamp.unwrap_or_default()),
-                Part::Id => keep(self.id.as_bytes()),
-                Part::Method => keep(head.method_text().as_bytes()),
-                Part::Path => keep(head.path_and_query().as_bytes()),
-                Part::Header(name) => {
-                    let value = single(picked, name)?.unwrap_or_default();
-                    if scheme
-                        .delimiters_of(part)
-                        .any(|delimiter| value.contains(&delimiter))
-                    {
-                        return Err(VerifyError::MalformedSignature);
-                    }
-                    keep(value);
-                }
-                Part::Url => {
-                    keep(
-                        settings
-                            .public_url
-                            .as_deref()
-                            .unwrap_or_default()
-                            .as_bytes(),
-                    );
-                    if let Some(query) = head.query() {
-                        keep(b"?");
-                        keep(query.as_bytes());
-                    }
-                }
-                Part::Body | Part::Pointer(_) => {}
-            }
-            match body_reached {
-                true => self.after_body.push(self.signed.len() - from),
-                false => self.before_body = self.signed.len(),
-            }
+        if let Some(KeySource::Url {
+            place: Place::Header(name),
+            ..
+        }) = &scheme.key_source
+            && let Some(address) = single(picked, name)?
+        {
+            let address = std::str::from_utf8(address).map_err(|_| VerifyError::UnknownKeyHost)?;
+            self.key_address = Some(address.to_owned());
         }
+        if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
+            self.body_digest = head.single_query(name);
+        }
+        self.signed_otherwise = self.signed.read(&Sources {
+            settings,
+            head,
+            picked,
+            timestamp,
+            id: self.id.as_bytes(),
+        })?;
         Ok(())
     }
 
     /// Whether the body's bytes are signed in order before any of them has to be looked into, so that a MAC can run over
     /// them as they come.
-    fn streams(scheme: &Scheme) -> bool {
+    fn streams(&self, scheme: &Scheme) -> bool {
         let mut in_body = scheme
             .content
             .iter()
             .filter(|part| scheme.reads_from_body(part));
-        in_body.next() == Some(&Part::Body)
+        in_body.next() == Some(&Part::Body) && self.signed_otherwise.is_empty()
     }
 
     /// A token in the head is judged before the body is read.
     pub(crate) fn judge_head(&self, settings: &Settings, keys: &[Key]) -> Result<(), VerifyError> {
-        if settings.scheme.algorithm == Algorithm::Token && !self.candidates.tags.is_empty() {
-            self.matching_secret(settings, keys.iter().map(|key| key.tag(&[])))?;
+        let scheme = &*settings.scheme;
+        let is_token = scheme.algorithm.is_token() || scheme.algorithm.is_jwt();
+        if is_token && !self.candidates.is_empty() && !keys.is_empty() {
+            let pieces = self.candidates.signed_text();
+            let matches = |key: &Key| self.candidates.hold(key, &[&pieces[..]]);
+            first(keys.iter().map(matches)).ok_or(mismatch(scheme))?;
         }
         Ok(())
     }
 
     /// MACs that have taken in what is signed before the body, for a body in pieces. None where it has to be whole.
     pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[Running]> {
-        if !Self::streams(&settings.scheme) {
+        if !self.streams(&settings.scheme) {
             return Box::default();
         }
         let mut running: Box<[Running]> = keys.iter().filter_map(Key::begin).collect();
         running
             .iter_mut()
-            .for_each(|mac| mac.update(&self.signed[..self.before_body]));
+            .for_each(|mac| mac.update(self.signed.before_body()));
         running
+    }
+
+    /// Where the key is that the request names: an address on one of the scheme's hosts, or the id of a key.
+    pub(crate) fn key_name(
+        &self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<Option<String>, VerifyError> {
+        match &settings.scheme.key_source {
+            None => Ok(None),
+            Some(KeySource::KeyId) => Ok(self.candidates.key_id().map(ToOwned::to_owned)),
+            Some(KeySource::Url { place, hosts }) => {
+                let address = match place {
+                    Place::Pointer(pointer) => read(body, pointer)?.map(Cow::into_owned),
+                    _ => self.key_address.clone(),
+                };
+                match address {
+                    Some(address) if !url::is_on(&address, hosts) => {
+                        Err(VerifyError::UnknownKeyHost)
+                    }
+                    address => Ok(address),
+                }
+            }
+        }
     }
 
     /// Judges the signatures. `running` has taken in the body, or is empty.
@@ -183,20 +184,44 @@ impl HeadFacts {
         body: Bytes,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        self.collect_candidates(scheme, &body)?;
-        let secret_index = {
-            let texts = texts_in_body(scheme, &body)?;
-            let mut pieces = SmallVec::new();
-            self.cut(scheme, &body, &texts, &mut pieces);
-            match running.is_empty() {
-                true => self.matching_secret(settings, keys.iter().map(|key| key.tag(&pieces)))?,
+        if scheme.looks_before_it_judges() {
+            self.collect_candidates(scheme, &body)?;
+            self.key_name(settings, &body)?;
+            for (pointer, expected) in &*scheme.required_fields {
+                if read(&body, pointer)?.as_deref() != Some(expected) {
+                    return Err(VerifyError::UnsupportedVersion);
+                }
+            }
+        }
+        let (secret_index, content_digest) = {
+            let made = made_of_body(scheme, &body, self.is_form)?;
+            let mut pieces = Pieces::new();
+            self.signed.cut(scheme, &body, &made, &mut pieces);
+            let matching = match running.is_empty() {
+                true if scheme.algorithm.is_jwt() => {
+                    let signed = self.candidates.signed_text();
+                    first(
+                        keys.iter()
+                            .map(|key| self.candidates.hold(key, &[&signed[..]])),
+                    )
+                }
+                true => self.matching_key(scheme, keys, &body, &made, &mut pieces),
                 // The first two pieces are what has run: the signed part of the head, and the body.
                 false => {
                     let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
-                    self.matching_secret(settings, tags)?
+                    first(tags.map(|tag| self.candidates.match_tag(&tag)))
                 }
-            }
+            };
+            let index = matching.ok_or(mismatch(scheme))?;
+            let digest = (scheme.identity == Identity::SignedContent).then(|| digest_of(&pieces));
+            (index, digest)
         };
+        if let Some((from, until)) = keys.get(secret_index).and_then(Key::validity) {
+            let now = settings.clock.now();
+            if now < from || now > until {
+                return Err(VerifyError::ExpiredKey);
+            }
+        }
         // From here on the body is the sender's own.
         self.judge_body(settings, &body)?;
         Ok(Delivery {
@@ -206,9 +231,34 @@ impl HeadFacts {
             event_type: mem::take(&mut self.event_type),
             timestamp: self.timestamp,
             secret_index,
+            content_digest,
             claim: None,
             namespace: None,
         })
+    }
+
+    /// The first live secret for which a candidate holds, over any form of the URL. Every secret is tried with every
+    /// candidate. `pieces` comes out as those of the form that holds.
+    fn matching_key<'p>(
+        &'p self,
+        scheme: &Scheme,
+        keys: &[Key],
+        body: &'p [u8],
+        made: &'p [Cow<'_, str>],
+        pieces: &mut Pieces<'p>,
+    ) -> Option<usize> {
+        let matching =
+            |pieces: &[&[u8]]| first(keys.iter().map(|key| self.candidates.hold(key, pieces)));
+        let mut found = matching(pieces);
+        for other in &self.signed_otherwise {
+            if found.is_some() {
+                break;
+            }
+            pieces.clear();
+            other.cut(scheme, body, made, pieces);
+            found = matching(pieces);
+        }
+        found
     }
 
     /// Adds the signatures or tokens that are in the body.
@@ -233,50 +283,7 @@ impl HeadFacts {
         self.candidates.check(scheme)
     }
 
-    /// Cuts the signed content into pieces. The first is that of the head before anything in the body.
-    fn cut<'p>(
-        &'p self,
-        scheme: &Scheme,
-        body: &'p [u8],
-        texts: &'p [Cow<'_, str>],
-        pieces: &mut SmallVec<[&'p [u8]; 8]>,
-    ) {
-        let (head, mut tail) = self.signed.split_at(self.before_body);
-        pieces.push(head);
-        let (mut lens, mut texts) = (self.after_body.iter(), texts.iter());
-        let in_body = |part: &&Part| scheme.reads_from_body(part);
-        for part in scheme.content.iter().skip_while(|part| !in_body(part)) {
-            pieces.push(match part {
-                Part::Body => body,
-                part if in_body(&part) => texts.next().map_or("", |text| text).as_bytes(),
-                _ => {
-                    let (piece, rest) = tail.split_at(lens.next().copied().unwrap_or_default());
-                    tail = rest;
-                    piece
-                }
-            });
-        }
-    }
-
-    /// The first live secret for which a candidate holds. Every secret is tried with every candidate.
-    fn matching_secret(
-        &self,
-        settings: &Settings,
-        tags: impl Iterator<Item = Tag>,
-    ) -> Result<usize, VerifyError> {
-        let mut found = None;
-        for (index, tag) in tags.enumerate() {
-            if tag.matches_any(&self.candidates.tags) {
-                found = found.or(Some(index));
-            }
-        }
-        found.ok_or(match settings.scheme.algorithm {
-            Algorithm::Token => VerifyError::TokenMismatch,
-            _ => VerifyError::SignatureMismatch,
-        })
-    }
-
-    /// Judges what a verified body says of itself.
+    /// Judges what a verified body, URL or token says of itself.
     fn judge_body(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
         if let Some(source) = &scheme.timestamp
@@ -284,6 +291,18 @@ impl HeadFacts {
         {
             let text = read(body, pointer)?.ok_or(VerifyError::MissingTimestamp)?;
             self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
+        }
+        if let Some(BodyDigest::Query(_)) = &scheme.body_digest
+            && !self
+                .body_digest
+                .as_deref()
+                .is_some_and(|text| is_digest_of(text, body))
+        {
+            return Err(VerifyError::SignatureMismatch);
+        }
+        #[cfg(feature = "jwt")]
+        if let Some(time) = self.candidates.judge_claims(settings, body)? {
+            self.timestamp = Some(time);
         }
         if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)
             && !self.event_type.as_bytes().is_empty()
@@ -295,6 +314,67 @@ impl HeadFacts {
         }
         Ok(())
     }
+}
+
+/// The first that holds; all are tried, so that the time does not tell which it is.
+fn first(matches: impl Iterator<Item = bool>) -> Option<usize> {
+    let mut found = None;
+    for (index, matches) in matches.enumerate() {
+        if matches {
+            found = found.or(Some(index));
+        }
+    }
+    found
+}
+
+fn mismatch(scheme: &Scheme) -> VerifyError {
+    match scheme.algorithm.is_token() {
+        true => VerifyError::TokenMismatch,
+        false => VerifyError::SignatureMismatch,
+    }
+}
+
+fn digest_of(pieces: &[&[u8]]) -> Box<[u8; 32]> {
+    let mut digest = Sha256::new();
+    pieces.iter().for_each(|piece| digest.update(piece));
+    Box::new(digest.finalize().into())
+}
+
+/// Whether `text` is the SHA-256 digest of `body`, in hex. Both are known to whoever sent them: there is nothing to
+/// keep from him.
+fn is_digest_of(text: &str, body: &[u8]) -> bool {
+    let mut digest = [0; 32];
+    let decoded = crate::Encoding::Hex.decode_exact(text.as_bytes(), &mut digest);
+    decoded.is_some() && digest == *Sha256::digest(body)
+}
+
+/// The tag that a sender with `key` gives the request, for tests.
+#[cfg(feature = "testing")]
+pub(crate) fn tag(
+    settings: &Settings,
+    head: &RequestHead<'_>,
+    pair_timestamp: Option<&str>,
+    body: &[u8],
+    key: &Key,
+) -> Result<crate::key::Tag, VerifyError> {
+    let scheme = &*settings.scheme;
+    let picked = Picked::new(head, &settings.names);
+    let timestamp = match scheme.timestamp.as_ref().map(|source| &source.place) {
+        Some(TimestampPlace::Header(name)) => single(&picked, name)?,
+        _ => pair_timestamp.map(str::as_bytes),
+    };
+    let mut signed = SignedHead::default();
+    signed.read(&Sources {
+        settings,
+        head,
+        picked: &picked,
+        timestamp,
+        id: id(scheme, &picked)?.unwrap_or_default(),
+    })?;
+    let made = made_of_body(scheme, body, is_form(&picked))?;
+    let mut pieces = Pieces::new();
+    signed.cut(scheme, body, &made, &mut pieces);
+    Ok(key.tag(&pieces))
 }
 
 /// The delivery's id out of a header: what is signed must be there, and must not blur where the signed parts meet.
@@ -329,33 +409,6 @@ fn event_type<'a>(
         (None, Some(Field::Header(name))) => Ok(single(picked, name).unwrap_or_default()),
         (None, _) => Ok(None),
     }
-}
-
-/// The signed parts that have to be read out of the body, in order.
-fn texts_in_body<'a>(scheme: &Scheme, body: &'a [u8]) -> Result<Vec<Cow<'a, str>>, VerifyError> {
-    let in_body = scheme
-        .content
-        .iter()
-        .filter(|part| scheme.reads_from_body(part));
-    in_body
-        .filter(|part| **part != Part::Body)
-        .map(|part| match (part, &scheme.timestamp, &scheme.id) {
-            // An absent field is signed as an empty one.
-            (Part::Pointer(pointer), ..) => Ok(read(body, pointer)?.unwrap_or_default()),
-            (
-                Part::Timestamp,
-                Some(TimestampSource {
-                    place: TimestampPlace::Pointer(pointer),
-                    ..
-                }),
-                _,
-            ) => read(body, pointer)?.ok_or(VerifyError::MissingTimestamp),
-            (Part::Id, _, Some(Field::Pointer(pointer))) => {
-                read(body, pointer)?.ok_or(VerifyError::MissingId)
-            }
-            _ => json::first_key(body).ok_or(VerifyError::MissingId),
-        })
-        .collect()
 }
 
 fn single<'a>(picked: &Picked<'_, 'a>, name: &str) -> Result<Option<&'a [u8]>, VerifyError> {

@@ -1,5 +1,10 @@
 use std::time::Duration;
 
+use time::{
+    OffsetDateTime,
+    format_description::well_known::{Rfc2822, Rfc3339},
+};
+
 use crate::{
     VerifyError,
     scheme::{TimeUnit, TimestampSource},
@@ -13,21 +18,18 @@ impl Settings {
         source: &TimestampSource,
         text: &[u8],
     ) -> Result<Duration, VerifyError> {
-        let number = parse_unsigned(text).ok_or(VerifyError::MalformedTimestamp)?;
-        let timestamp = match source.unit {
-            TimeUnit::Seconds => Duration::from_secs(number),
-            TimeUnit::Milliseconds => Duration::from_millis(number),
-        };
+        let timestamp = parse(source.unit, text).ok_or(VerifyError::MalformedTimestamp)?;
         let Some(tolerance) = self.tolerance.unwrap_or(source.tolerance) else {
             return Ok(timestamp);
         };
         // Judged in the timestamp's own unit, so that the edges of the window are where the sender has them.
         let now = self.clock.now();
         let now = match source.unit {
-            TimeUnit::Seconds => Duration::from_secs(now.as_secs()),
+            TimeUnit::Seconds | TimeUnit::Rfc1123 => Duration::from_secs(now.as_secs()),
             TimeUnit::Milliseconds => {
                 now - Duration::from_nanos(u64::from(now.subsec_nanos() % 1_000_000))
             }
+            TimeUnit::Rfc3339 => now,
         };
         let distance = now.abs_diff(timestamp);
         if timestamp <= now && distance > tolerance.past() {
@@ -41,6 +43,21 @@ impl Settings {
             });
         }
         Ok(timestamp)
+    }
+}
+
+fn parse(unit: TimeUnit, text: &[u8]) -> Option<Duration> {
+    let date = |format: &dyn Fn(&str) -> Option<OffsetDateTime>| {
+        let text = std::str::from_utf8(text).ok()?;
+        let nanos = format(text)?.unix_timestamp_nanos();
+        // Before 1970 is before every sender.
+        u64::try_from(nanos).ok().map(Duration::from_nanos)
+    };
+    match unit {
+        TimeUnit::Seconds => parse_unsigned(text).map(Duration::from_secs),
+        TimeUnit::Milliseconds => parse_unsigned(text).map(Duration::from_millis),
+        TimeUnit::Rfc3339 => date(&|text| OffsetDateTime::parse(text, &Rfc3339).ok()),
+        TimeUnit::Rfc1123 => date(&|text| OffsetDateTime::parse(text, &Rfc2822).ok()),
     }
 }
 

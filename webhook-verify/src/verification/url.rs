@@ -1,0 +1,187 @@
+//! The forms in which senders sign the URL that they were given.
+
+use std::borrow::Cow;
+
+use crate::scheme::{PathForm, Text};
+
+/// The escapes that HubSpot decodes before it signs.
+const DECODED: [(&str, &str); 12] = [
+    ("%3A", ":"),
+    ("%2F", "/"),
+    ("%3F", "?"),
+    ("%40", "@"),
+    ("%21", "!"),
+    ("%24", "$"),
+    ("%27", "'"),
+    ("%28", "("),
+    ("%29", ")"),
+    ("%2A", "*"),
+    ("%2C", ","),
+    ("%3B", ";"),
+];
+
+pub(super) fn partly_decoded(url: &str) -> Cow<'_, str> {
+    let mut decoded = Cow::Borrowed(url);
+    for (escape, text) in DECODED {
+        if decoded.contains(escape) {
+            decoded = Cow::Owned(decoded.replace(escape, text));
+        }
+    }
+    decoded
+}
+
+/// The same URL without its port, and with it: the scheme's default one, where there is none.
+pub(super) fn other_ports(url: &str) -> Vec<String> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Vec::new();
+    };
+    let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
+    // The user's part may hold a colon, and so may an address of IPv6.
+    let host_at = authority.rfind('@').map_or(0, |at| at + 1);
+    let port_at = authority[host_at..]
+        .rfind(':')
+        .map(|at| host_at + at)
+        .filter(|at| {
+            authority[at + 1..]
+                .bytes()
+                .all(|byte| byte.is_ascii_digit())
+        });
+    let default = if scheme == "https" { "443" } else { "80" };
+    let (host, port) = port_at.map_or((authority, default), |at| {
+        (&authority[..at], &authority[at + 1..])
+    });
+    let with = format!("{scheme}://{host}:{port}{path}");
+    let without = format!("{scheme}://{host}{path}");
+    [with, without]
+        .into_iter()
+        .filter(|other| other != url)
+        .collect()
+}
+
+/// Whether `address` is an `https` one at one of `hosts`, on the default port. A `*` in a host stands for one label.
+pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
+    let Some(rest) = address.strip_prefix("https://") else {
+        return false;
+    };
+    let host = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let host = host.strip_suffix(":443").unwrap_or(host);
+    // Nothing that an HTTP client could take for something else: users, escapes, backslashes, blanks.
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+    let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    let fits = |pattern: &Text| {
+        let (mut labels, mut patterns) = (host.split('.'), pattern.split('.'));
+        loop {
+            match (labels.next(), patterns.next()) {
+                (None, None) => return true,
+                (Some(label), Some(pattern)) => {
+                    let any = pattern == "*" && !label.is_empty();
+                    if !any && !label.eq_ignore_ascii_case(pattern) {
+                        return false;
+                    }
+                }
+                _ => return false,
+            }
+        }
+    };
+    host.bytes().all(plain) && rest.bytes().all(visible) && hosts.iter().any(fits)
+}
+
+pub(super) fn path(path_and_query: &str, form: PathForm) -> Cow<'_, str> {
+    match form {
+        PathForm::AsSent => path_and_query.into(),
+        PathForm::EscapedTwice => escaped_twice(path_and_query).into(),
+    }
+}
+
+/// What JavaScript's `encodeURIComponent` leaves of a query, and `encodeURI` of that behind its path.
+fn escaped_twice(path_and_query: &str) -> String {
+    const UNRESERVED: &str = "-_.!~*'()";
+    const DELIMITERS: &str = ";,/?:@&=+$#-_.!~*'()";
+    let (path, query) = path_and_query
+        .split_once('?')
+        .map_or((path_and_query, None), |(path, query)| (path, Some(query)));
+    let mut once = path.to_owned();
+    if let Some(query) = query.filter(|query| !query.is_empty()) {
+        once.push('?');
+        escape(query, UNRESERVED, &mut once);
+    }
+    let mut twice = String::with_capacity(once.len());
+    escape(&once, DELIMITERS, &mut twice);
+    twice
+}
+
+fn escape(text: &str, kept: &str, out: &mut String) {
+    for byte in text.bytes() {
+        match char::from(byte) {
+            char if char.is_ascii_alphanumeric() || kept.contains(char) && char.is_ascii() => {
+                out.push(char);
+            }
+            _ => out.push_str(&format!("%{byte:02X}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{escaped_twice, is_on, other_ports, partly_decoded};
+
+    #[test]
+    fn a_port_is_put_in_or_left_out() {
+        for (url, others) in [
+            ("https://h/p?q=1:2", &["https://h:443/p?q=1:2"] as &[_]),
+            ("http://h", &["http://h:80"]),
+            ("https://h:443/p", &["https://h/p"]),
+            ("https://h:8443/p", &["https://h/p"]),
+            ("https://u:1@h/p", &["https://u:1@h:443/p"]),
+            ("https://u:1@h:8443", &["https://u:1@h"]),
+            ("http://[::1]/p", &["http://[::1]:80/p"]),
+            ("mailto:x", &[]),
+        ] {
+            assert_eq!(other_ports(url), others, "{url}");
+        }
+    }
+
+    #[test]
+    fn an_address_must_be_on_a_host_of_the_list() {
+        let hosts = ["api.example.com", "sns.*.example.com"].map(Into::into);
+        for good in [
+            "https://api.example.com/a.pem",
+            "https://API.example.com:443/a?b",
+            "https://sns.eu-1.example.com",
+        ] {
+            assert!(is_on(good, &hosts), "{good}");
+        }
+        for bad in [
+            "http://api.example.com/",
+            "https://api.example.com:8443/",
+            "https://api.example.com.evil.test/",
+            "https://evil.test/api.example.com",
+            "https://evil.test#api.example.com",
+            "https://api.example.com@evil.test/",
+            "https://evil.test\\.api.example.com/",
+            "https://sns.a.b.example.com/",
+            "https://sns..example.com/",
+            "https://api.example.com/ x",
+            "",
+        ] {
+            assert!(!is_on(bad, &hosts), "{bad}");
+        }
+    }
+
+    #[test]
+    fn only_some_escapes_are_decoded() {
+        assert_eq!(
+            partly_decoded("https://h/a%3Ab%20c%27?d=%2F%26%3a"),
+            "https://h/a:b%20c'?d=/%26%3a"
+        );
+    }
+
+    #[test]
+    fn a_query_is_escaped_twice_and_a_path_once() {
+        assert_eq!(
+            escaped_twice("/a b/\u{fc}?x=1&y=%20"),
+            "/a%20b/%C3%BC?x%253D1%2526y%253D%252520"
+        );
+        assert_eq!(escaped_twice("/a?"), "/a");
+    }
+}
