@@ -15,15 +15,7 @@ mod presets;
 
 use std::{borrow::Cow, time::Duration};
 
-pub use self::{
-    builder::SchemeBuilder,
-    challenge::Challenge,
-    presets::{
-        FLUENTCRM_DOCUMENTED, GENERIC_BASE64, GENERIC_HEX, GITHUB, HOST_UK_CORE_API,
-        HOST_UK_DOCUMENTED, HOST_UK_HOSTHUB_LEGACY, MAUTIC, PIPEFORCE_TOKEN, SLACK,
-        STANDARD_WEBHOOKS, STRIPE,
-    },
-};
+pub use self::{builder::SchemeBuilder, challenge::Challenge, presets::*};
 use crate::{ConfigError, Encoding, Tolerance};
 
 pub(crate) type Text = Cow<'static, str>;
@@ -119,15 +111,17 @@ impl Scheme {
     /// `shared-header` is not among them, because it needs the header's name: see [`Scheme::shared_header`].
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
-        presets::ALL
-            .iter()
-            .find(|scheme| scheme.name == name)
-            .cloned()
+        all_presets().find(|scheme| scheme.name == name).cloned()
+    }
+
+    /// All presets.
+    pub fn presets() -> impl Iterator<Item = &'static Self> {
+        all_presets()
     }
 
     /// The names of all presets.
     pub fn preset_names() -> impl Iterator<Item = &'static str> {
-        presets::ALL.iter().map(|scheme| scheme.name.as_ref())
+        Self::presets().map(|scheme| scheme.name.as_ref())
     }
 
     /// The scheme of senders that sign nothing and send a fixed value in a header of the user's choice, as FluentCRM's

@@ -1,0 +1,182 @@
+//! Senders that sign the URL, the method, headers, form fields, or single fields of the body.
+
+use std::borrow::Cow;
+
+use super::{
+    super::{
+        Algorithm::{HmacSha1, KeyedSha256},
+        BodyDigest, Challenge, Evidence, Identity, KeyForm, Part, PathForm, Place, Scheme,
+        TimeUnit::{Milliseconds, Seconds},
+        TimestampPlace, UrlForm,
+    },
+    BARE, COLON, NOT_JUDGED, at, days, header, hours, plain, pointer, seconds, set, text,
+    time_header, timestamp,
+};
+use crate::Encoding::Base64;
+
+rows! { FIELDS;
+
+    /// Base64 over `{method}{url}{body}{timestamp}`, with some escapes of the URL decoded. The secret is the client
+    /// secret of the app. One request carries many events.
+    HUBSPOT_V3 = "hubspot-v3", "HubSpot v3", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
+        signatures: list![plain("x-hubspot-signature-v3")],
+        encoding: Base64,
+        content: list![Part::Method, Part::Url(UrlForm::PartlyDecoded), Part::Body, Part::Timestamp],
+        timestamp: time_header("x-hubspot-request-timestamp", Milliseconds, 300),
+        id: pointer("/0/eventId"),
+        event_type: pointer("/0/subscriptionType"),
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(5),
+    }
+
+    /// A digest with the secret before what is signed, and no HMAC. Prefer [`HUBSPOT_V3`].
+    HUBSPOT_V2 = "hubspot-v2", "HubSpot v2", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
+        algorithm: KeyedSha256,
+        signatures: list![plain("x-hubspot-signature")],
+        content: list![Part::Method, Part::Url(UrlForm::AsConfigured), Part::Body],
+        required_headers: list![(text("x-hubspot-signature-version"), text("v2"))],
+        id: pointer("/0/eventId"),
+        event_type: pointer("/0/subscriptionType"),
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(5),
+    }
+
+    /// A digest with the secret before the body, and no HMAC. Prefer [`HUBSPOT_V3`].
+    HUBSPOT_V1 = "hubspot-v1", "HubSpot v1", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
+        algorithm: KeyedSha256,
+        signatures: list![plain("x-hubspot-signature")],
+        required_headers: list![(text("x-hubspot-signature-version"), text("v1"))],
+        id: pointer("/0/eventId"),
+        event_type: pointer("/0/subscriptionType"),
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(5),
+    }
+
+    /// Base64 over `{url}{body}`.
+    SQUARE = "square", "Square", "https://developer.squareup.com/docs/webhooks/step3validate", [Vector Source] {
+        signatures: list![plain("x-square-hmacsha256-signature")],
+        encoding: Base64,
+        content: list![Part::Url(UrlForm::AsConfigured), Part::Body],
+        id: pointer("/event_id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(10),
+    }
+
+    /// HMAC-SHA1 in base64 over `{body}{url}`.
+    TRELLO = "trello", "Trello", "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/", [Documentation Secondary] {
+        algorithm: HmacSha1,
+        signatures: list![plain("x-trello-webhook")],
+        encoding: Base64,
+        content: list![Part::Body, Part::Url(UrlForm::AsConfigured)],
+        id: pointer("/action/id"),
+        event_type: pointer("/action/type"),
+        identity: Identity::SignedId,
+        challenges: list![Challenge::HEAD_PROBE],
+    }
+
+    /// Method, path, the headers that a header names, and the body, as lines. The timestamp's header must be among those.
+    CONTENTFUL = "contentful", "Contentful", "https://www.contentful.com/developers/docs/webhooks/request-verification/", [Source Documentation] {
+        signatures: list![plain("x-contentful-signature")],
+        content: list![
+            Part::Method,
+            Part::Literal(text("\n")),
+            Part::Path(PathForm::EscapedTwice),
+            Part::Literal(text("\n")),
+            Part::SignedHeaders(text("x-contentful-signed-headers")),
+            Part::Literal(text("\n")),
+            Part::Body,
+        ],
+        timestamp: time_header("x-contentful-timestamp", Milliseconds, 30),
+        event_type: header("x-contentful-topic"),
+        hints.time_budget: seconds(30),
+    }
+
+    /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields. Bodies of JSON are [`TWILIO_JSON`].
+    TWILIO = "twilio", "Twilio", "https://www.twilio.com/docs/usage/webhooks/webhooks-security", [Vector Source] {
+        algorithm: HmacSha1,
+        signatures: list![plain("x-twilio-signature")],
+        encoding: Base64,
+        content: list![Part::Url(UrlForm::EitherPort), Part::Form],
+        id: header("i-twilio-idempotency-token"),
+        identity: Identity::SignedContent,
+        hints.time_budget: seconds(15),
+    }
+
+    /// Bodies of JSON: HMAC-SHA1 in base64 over the URL, whose query has the body's digest.
+    TWILIO_JSON = "twilio-json", "Twilio, JSON", "https://www.twilio.com/docs/usage/webhooks/webhooks-security", [Vector Source] {
+        algorithm: HmacSha1,
+        signatures: list![plain("x-twilio-signature")],
+        encoding: Base64,
+        content: list![Part::Url(UrlForm::EitherPort)],
+        body_digest: Some(BodyDigest::Query(text("bodySHA256"))),
+        id: header("i-twilio-idempotency-token"),
+        hints.time_budget: seconds(15),
+    }
+
+    /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields.
+    MANDRILL = "mandrill", "Mailchimp Transactional (Mandrill)", "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", [Secondary] {
+        algorithm: HmacSha1,
+        signatures: list![plain("x-mandrill-signature")],
+        encoding: Base64,
+        content: list![Part::Url(UrlForm::AsConfigured), Part::Form],
+        identity: Identity::SignedContent,
+        challenges: list![Challenge::HEAD_PROBE],
+    }
+
+    /// The URL and a nonce are signed, and nothing of the body: it is not to be believed.
+    PLIVO_V2 = "plivo-v2", "Plivo V2", "https://www.plivo.com/docs/voice/concepts/signature-validation", [Vector] {
+        signatures: list![plain("x-plivo-signature-v2")],
+        encoding: Base64,
+        content: list![Part::Url(UrlForm::AsConfigured), Part::Header(text("x-plivo-signature-v2-nonce"))],
+        identity: Identity::None,
+    }
+
+    /// The signature is in the body and covers a timestamp and a token, and not the events: whoever captures one request
+    /// can send others with it, until its token was seen.
+    MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
+        signatures: list![at(Place::Pointer(text("/signature/signature")), BARE)],
+        content: list![Part::Timestamp, Part::Pointer(text("/signature/token"))],
+        timestamp: timestamp(TimestampPlace::Pointer(text("/signature/timestamp")), Seconds, NOT_JUDGED),
+        id: pointer("/signature/token"),
+        event_type: pointer("/event-data/event"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(8),
+    }
+
+    /// Payments: the signature is in the body and covers eight fields of the first item, as the sender has one item in
+    /// each request. The key is hex.
+    ADYEN = "adyen", "Adyen", "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", [Vector Source] {
+        key_form: KeyForm::Hex,
+        signatures: list![at(
+            Place::Pointer(text("/notificationItems/0/NotificationRequestItem/additionalData/hmacSignature")),
+            BARE,
+        )],
+        encoding: Base64,
+        content: list![
+            item("/notificationItems/0/NotificationRequestItem/pspReference"),
+            COLON,
+            item("/notificationItems/0/NotificationRequestItem/originalReference"),
+            COLON,
+            item("/notificationItems/0/NotificationRequestItem/merchantAccountCode"),
+            COLON,
+            item("/notificationItems/0/NotificationRequestItem/merchantReference"),
+            COLON,
+            item("/notificationItems/0/NotificationRequestItem/amount/value"),
+            COLON,
+            item("/notificationItems/0/NotificationRequestItem/amount/currency"),
+            COLON,
+            item("/notificationItems/0/NotificationRequestItem/eventCode"),
+            COLON,
+            item("/notificationItems/0/NotificationRequestItem/success"),
+        ],
+        event_type: pointer("/notificationItems/0/NotificationRequestItem/eventCode"),
+        identity: Identity::SignedContent,
+        hints.retry_horizon: days(30),
+    }
+}
+
+const fn item(pointer: &'static str) -> Part {
+    Part::Pointer(text(pointer))
+}

@@ -1,0 +1,105 @@
+//! The four systems that the crates were made for, and the two generic forms.
+
+use std::borrow::Cow;
+
+use super::{
+    super::{Algorithm, Evidence, Field, Identity, Place, Scheme, TimeUnit::Seconds},
+    BARE, DOTTED, at, header, hours, plain, pointer, prefixed, seconds, set, text, time_header,
+};
+use crate::Encoding;
+
+rows! { FOUR_SYSTEMS;
+
+    /// HMAC-SHA256 of the body in base64, in `Webhook-Signature` (or `X-Webhook-Signature`).
+    GENERIC_BASE64 = "generic-base64", "Generic base64", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
+        signatures: list![plain("webhook-signature"), plain("x-webhook-signature")],
+        encoding: Encoding::Base64,
+    }
+
+    /// HMAC-SHA256 of the body in hex, in `X-Webhook-Signature: sha256=…`.
+    GENERIC_HEX = "generic-hex", "Generic hex", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
+        signatures: list![prefixed("x-webhook-signature", "sha256=")],
+    }
+
+    /// From 3.0 on. One request carries one or more events, keyed by type; there is no id and no timestamp.
+    ///
+    /// Mautic 4.0 to 5.x does not retry: an answer that is not 2xx loses the events, and many of them turn the webhook
+    /// off.
+    MAUTIC = "mautic", "Mautic", "https://devdocs.mautic.org/en/latest/webhooks/getting_started.html", [Source] {
+        signatures: list![plain("webhook-signature")],
+        encoding: Encoding::Base64,
+        event_type: Some(Field::FirstKey),
+        hints.time_budget: seconds(15),
+    }
+
+    /// As the code of core-php and core-api signs: bare hex over `{timestamp}.{body}`.
+    ///
+    /// The id and the event type that count are those in the signed body; the id header is another, unsigned value.
+    /// Their retries come up to 36 min after the event, with a new timestamp and signature and the same body.
+    HOST_UK_CORE_API = "host-uk-core-api", "Host UK core-php", "https://github.com/host-uk/core-api", [Source] {
+        signatures: list![plain("x-webhook-signature")],
+        content: DOTTED,
+        timestamp: time_header("x-webhook-timestamp", Seconds, 300),
+        id: pointer("/id"),
+        event_type: pointer("/type"),
+        event_header: Some(text("x-webhook-event")),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(10),
+    }
+
+    /// As core-php's webhook page documents it: `sha256=` and hex over the body alone.
+    ///
+    /// The code does not sign this way: for a real sender use [`HOST_UK_CORE_API`]. Nothing here limits replays in
+    /// time, so neither preset falls back on the other.
+    HOST_UK_DOCUMENTED = "host-uk-documented", "Host UK core-php, as documented", "https://github.com/host-uk/core-php", [Documentation] {
+        signatures: list![prefixed("x-webhook-signature", "sha256=")],
+        id: pointer("/id"),
+        event_type: pointer("/type"),
+        event_header: Some(text("x-webhook-event")),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(10),
+    }
+
+    /// Of January 2026 and before: bare hex over the body, in `X-HostHub-Signature`.
+    HOST_UK_HOSTHUB_LEGACY = "host-uk-hosthub-legacy", "Host UK core-php, legacy", "https://github.com/host-uk/core-php", [Source] {
+        signatures: list![plain("x-hosthub-signature")],
+        id: pointer("/id"),
+        event_type: pointer("/type"),
+        event_header: Some(text("x-hosthub-event")),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(10),
+    }
+
+    /// As its withdrawn REST page documented it: `sha256=` and hex over the body.
+    ///
+    /// No released FluentCRM is known to send this. Its automation step sends a fixed header:
+    /// [`Scheme::shared_header`].
+    FLUENTCRM_DOCUMENTED = "fluentcrm-documented", "FluentCRM, as documented", "https://developers.fluentcrm.com/rest-api/", [Documentation] {
+        signatures: list![prefixed("x-fluentcrm-signature", "sha256=")],
+        id: header("x-fluentcrm-delivery"),
+        event_type: pointer("/event"),
+        event_header: Some(text("x-fluentcrm-event")),
+        hints.retry_horizon: hours(27),
+        hints.time_budget: seconds(30),
+    }
+
+    /// Callers of its webhooks: a token in the header `token`, in the query (`token`, or `uuid` as of old) or in the form
+    /// field `token`. Tokens in two places must agree.
+    ///
+    /// The token proves who calls, not what is sent, and a caller sends no id: deliveries have no identity.
+    PIPEFORCE_TOKEN = "pipeforce-token", "PIPEFORCE", "https://docs.pipeforce.org/docs/guides/messaging/webhooks", [Documentation] {
+        algorithm: Algorithm::Token,
+        signatures: list![
+            plain("token"),
+            at(Place::Query(text("token")), BARE),
+            at(Place::Query(text("uuid")), BARE),
+            at(Place::Form(text("token")), BARE),
+        ],
+        content: list![],
+        identity: Identity::None,
+        hints.body_limit: Some(512_000),
+    }
+}

@@ -1,0 +1,158 @@
+//! One row for each sender. A row that needs code shows that a block is missing.
+
+/// A row: the fields named, the rest as in `Scheme::BASE`.
+macro_rules! rows {
+    ($rows:ident; $($(#[$doc:meta])* $ident:ident = $name:literal, $sender:literal, $page:literal, [$($evidence:ident)*] {
+        $($($field:ident).+: $value:expr,)*
+    })*) => {
+        $(
+            #[doc = concat!($sender, ". <", $page, ">")]
+            #[doc = ""]
+            $(#[$doc])*
+            pub const $ident: Scheme = {
+                let mut scheme = Scheme::BASE;
+                set(&mut scheme.name, text($name));
+                set(&mut scheme.sender, text($sender));
+                set(&mut scheme.documentation, text($page));
+                set(&mut scheme.evidence, list![$(Evidence::$evidence),*]);
+                $(set(&mut scheme.$($field).+, $value);)*
+                scheme
+            };
+        )*
+        pub(super) static $rows: &[Scheme] = &[$($ident),*];
+    };
+}
+
+mod bodies;
+mod fields;
+mod four_systems;
+mod public_keys;
+mod timed;
+mod tokens;
+
+use std::{borrow::Cow, mem, time::Duration};
+
+pub use self::{bodies::*, fields::*, four_systems::*, public_keys::*, timed::*, tokens::*};
+use super::{
+    Field, Grammar, List, Part, Place, Prefix, Scheme, SignatureSource, Text, TimeUnit,
+    TimestampPlace, TimestampSource,
+};
+use crate::Tolerance;
+
+/// All of them, the four systems first.
+pub(super) fn all_presets() -> impl Iterator<Item = &'static Scheme> {
+    [FOUR_SYSTEMS, BODIES, TIMED, FIELDS, TOKENS, PUBLIC_KEYS]
+        .into_iter()
+        .flatten()
+}
+
+/// A constant cannot drop what it replaces. Nothing in a row owns anything, so nothing is lost.
+const fn set<T>(field: &mut T, value: T) {
+    mem::forget(mem::replace(field, value));
+}
+
+const BARE: Grammar = Grammar::Plain(Prefix::Refused);
+
+/// `{timestamp}.{body}`
+const DOTTED: List<Part> = list![Part::Timestamp, DOT, Part::Body];
+/// `{timestamp}{body}`
+const TIME_BODY: List<Part> = list![Part::Timestamp, Part::Body];
+/// `{body}{timestamp}`
+const BODY_TIME: List<Part> = list![Part::Body, Part::Timestamp];
+/// `v0:{timestamp}:{body}`
+const V0: List<Part> = list![
+    Part::Literal(text("v0:")),
+    Part::Timestamp,
+    COLON,
+    Part::Body
+];
+/// `{id}.{timestamp}.{body}`
+const ID_DOTTED: List<Part> = list![Part::Id, DOT, Part::Timestamp, DOT, Part::Body];
+const DOT: Part = Part::Literal(text("."));
+const COLON: Part = Part::Literal(text(":"));
+
+const fn text(text: &'static str) -> Text {
+    Cow::Borrowed(text)
+}
+
+/// The signature alone.
+const fn plain(header: &'static str) -> SignatureSource {
+    at(Place::Header(text(header)), BARE)
+}
+
+/// The signature after a prefix.
+const fn prefixed(header: &'static str, prefix: &'static str) -> SignatureSource {
+    let prefix = Grammar::Plain(Prefix::Required(text(prefix)));
+    at(Place::Header(text(header)), prefix)
+}
+
+/// Pairs of keys and values.
+const fn pairs(header: &'static str, separator: char, keys: List<Text>) -> SignatureSource {
+    at(
+        Place::Header(text(header)),
+        Grammar::Pairs { separator, keys },
+    )
+}
+
+/// Signatures after their versions, with blanks between.
+const fn versions(header: &'static str, versions: List<Text>) -> SignatureSource {
+    let grammar = Grammar::List {
+        separator: ' ',
+        version_separator: ',',
+        versions,
+    };
+    at(Place::Header(text(header)), grammar)
+}
+
+const fn at(place: Place, grammar: Grammar) -> SignatureSource {
+    SignatureSource { place, grammar }
+}
+
+const fn header(name: &'static str) -> Option<Field> {
+    Some(Field::Header(text(name)))
+}
+
+const fn pointer(pointer: &'static str) -> Option<Field> {
+    Some(Field::Pointer(text(pointer)))
+}
+
+/// A timestamp in a header, with a window of so many seconds on both sides.
+const fn time_header(name: &'static str, unit: TimeUnit, window: u64) -> Option<TimestampSource> {
+    timestamp(TimestampPlace::Header(text(name)), unit, window)
+}
+
+/// A timestamp among the signature's pairs.
+const fn time_pair(key: &'static str, unit: TimeUnit, window: u64) -> Option<TimestampSource> {
+    timestamp(TimestampPlace::Pair(text(key)), unit, window)
+}
+
+/// The window where the sender states none, and a timestamp is signed and not judged.
+const NOT_JUDGED: u64 = 0;
+
+const fn timestamp(place: TimestampPlace, unit: TimeUnit, window: u64) -> Option<TimestampSource> {
+    let tolerance = match window {
+        NOT_JUDGED => None,
+        seconds => Some(Tolerance::symmetric(Duration::from_secs(seconds))),
+    };
+    Some(TimestampSource {
+        place,
+        unit,
+        tolerance,
+    })
+}
+
+const fn seconds(seconds: u64) -> Option<Duration> {
+    Some(Duration::from_secs(seconds))
+}
+
+const fn minutes(minutes: u64) -> Option<Duration> {
+    seconds(minutes * 60)
+}
+
+const fn hours(hours: u64) -> Option<Duration> {
+    minutes(hours * 60)
+}
+
+const fn days(days: u64) -> Option<Duration> {
+    hours(days * 24)
+}

@@ -1,0 +1,199 @@
+//! Senders that sign with a private key, and those that send a JSON Web Token.
+
+use std::borrow::Cow;
+
+use super::{
+    super::{
+        Algorithm::{EcdsaP256, Ed25519, JwtEs256, JwtHs256, RsaSha1, RsaSha256},
+        BodyDigest, Challenge, Evidence, Grammar, Identity, KeyForm, KeySource, List, Part, Place,
+        Prefix, Scheme,
+        TimeUnit::{Rfc3339, Seconds},
+        TimestampPlace,
+    },
+    BARE, ID_DOTTED, NOT_JUDGED, TIME_BODY, at, days, header, hours, plain, pointer, seconds, set,
+    text, time_header, timestamp, versions,
+};
+use crate::Encoding::Base64;
+
+rows! { PUBLIC_KEYS;
+
+    /// Version 1a, asymmetric: `v1a,<base64>` over `{id}.{timestamp}.{body}` with a `whpk_` key.
+    STANDARD_WEBHOOKS_V1A = "standard-webhooks-v1a", "Standard Webhooks v1a", "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md", [Vector Documentation] {
+        algorithm: Ed25519,
+        key_form: KeyForm::Whpk,
+        signatures: list![versions("webhook-signature", list![text("v1a")])],
+        encoding: Base64,
+        content: ID_DOTTED,
+        timestamp: time_header("webhook-timestamp", Seconds, 300),
+        id: header("webhook-id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(76),
+        hints.time_budget: seconds(15),
+    }
+
+    /// Interactions and events. Discord sends wrong signatures to see them refused with 401.
+    DISCORD = "discord", "Discord", "https://discord.com/developers/docs/interactions/overview", [Vector Source Documentation] {
+        algorithm: Ed25519,
+        key_form: KeyForm::Hex,
+        signatures: list![plain("x-signature-ed25519")],
+        content: TIME_BODY,
+        timestamp: time_header("x-signature-timestamp", Seconds, NOT_JUDGED),
+        id: pointer("/id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        challenges: list![Challenge::DISCORD],
+        hints.time_budget: seconds(3),
+    }
+
+    /// `{timestamp}|{body}`.
+    TELNYX = "telnyx", "Telnyx", "https://developers.telnyx.com/development/api-fundamentals/webhooks/receiving-webhooks", [Hearsay] {
+        algorithm: Ed25519,
+        key_form: KeyForm::Base64,
+        signatures: list![plain("telnyx-signature-ed25519")],
+        encoding: Base64,
+        content: list![Part::Timestamp, Part::Literal(text("|")), Part::Body],
+        timestamp: time_header("telnyx-timestamp", Seconds, 300),
+        id: pointer("/data/id"),
+        event_type: pointer("/data/event_type"),
+        identity: Identity::SignedId,
+    }
+
+    /// The event webhook. The line break at the body's end is signed, too. One request carries many events, and their ids
+    /// change from one try to the next.
+    SENDGRID = "sendgrid", "SendGrid", "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", [Vector Source] {
+        algorithm: EcdsaP256,
+        key_form: KeyForm::Spki,
+        signatures: list![plain("x-twilio-email-event-webhook-signature")],
+        encoding: Base64,
+        content: TIME_BODY,
+        timestamp: time_header("x-twilio-email-event-webhook-timestamp", Seconds, NOT_JUDGED),
+        id: pointer("/0/sg_event_id"),
+        event_type: pointer("/0/event"),
+        hints.retry_horizon: hours(24),
+    }
+
+    /// The body is signed by its CRC-32, which anybody can keep while changing the body: what arrives in a captured
+    /// request is not to be believed. Ask PayPal, or read the resource anew by its id. Needs the parameter `webhook_id`.
+    PAYPAL = "paypal", "PayPal", "https://developer.paypal.com/api/rest/webhooks/rest/", [Documentation Secondary] {
+        algorithm: RsaSha256,
+        key_form: KeyForm::Certificate,
+        key_source: Some(KeySource::Url {
+            place: Place::Header(text("paypal-cert-url")),
+            hosts: list![text("api.paypal.com"), text("api.sandbox.paypal.com")],
+        }),
+        signatures: list![plain("paypal-transmission-sig")],
+        encoding: Base64,
+        content: list![
+            Part::Header(text("paypal-transmission-id")),
+            BAR,
+            Part::Timestamp,
+            BAR,
+            Part::Parameter(text("webhook_id")),
+            BAR,
+            Part::Crc32,
+        ],
+        timestamp: time_header("paypal-transmission-time", Rfc3339, NOT_JUDGED),
+        id: header("paypal-transmission-id"),
+        event_type: pointer("/event_type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: days(3),
+    }
+
+    /// `SignatureVersion` 2, SHA-256. A topic signs so after its attribute `SignatureVersion` was set; others are
+    /// [`SNS_V1`]. A `SubscriptionConfirmation` goes to the handler, which fetches its `SubscribeURL`.
+    SNS = "sns", "Amazon SNS", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] {
+        algorithm: RsaSha256,
+        key_form: KeyForm::Certificate,
+        key_source: SNS_CERTIFICATE,
+        signatures: list![at(Place::Pointer(text("/Signature")), BARE)],
+        encoding: Base64,
+        content: SNS_FIELDS,
+        required_fields: list![(text("/SignatureVersion"), text("2"))],
+        id: pointer("/MessageId"),
+        event_type: pointer("/Type"),
+        identity: Identity::SignedId,
+        hints.time_budget: seconds(15),
+    }
+
+    /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`].
+    SNS_V1 = "sns-v1", "Amazon SNS, SHA-1", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] {
+        algorithm: RsaSha1,
+        key_form: KeyForm::Certificate,
+        key_source: SNS_CERTIFICATE,
+        signatures: list![at(Place::Pointer(text("/Signature")), BARE)],
+        encoding: Base64,
+        content: SNS_FIELDS,
+        required_fields: list![(text("/SignatureVersion"), text("1"))],
+        id: pointer("/MessageId"),
+        event_type: pointer("/Type"),
+        identity: Identity::SignedId,
+        hints.time_budget: seconds(15),
+    }
+
+    /// A token whose claim `sha256` is the body's digest.
+    NETLIFY = "netlify", "Netlify", "https://docs.netlify.com/deploy/deploy-notifications/", [Secondary] {
+        algorithm: JwtHs256,
+        signatures: list![plain("x-webhook-signature")],
+        content: list![],
+        body_digest: Some(BodyDigest::Claim(text("sha256"))),
+        issuer: Some(text("netlify")),
+        event_type: header("x-netlify-event"),
+    }
+
+    /// Integration recipes. The token says nothing of the body, which is not to be believed.
+    MONDAY = "monday", "monday.com", "https://developer.monday.com/apps/docs/integration-authorization", [Documentation] {
+        algorithm: JwtHs256,
+        signatures: list![plain("authorization")],
+        content: list![],
+        event_type: pointer("/event/type"),
+        identity: Identity::None,
+        challenges: list![Challenge::MONDAY],
+        hints.retry_horizon: seconds(1800),
+    }
+
+    /// A token whose claim `payload_hash` is the body's digest.
+    VONAGE = "vonage", "Vonage", "https://developer.vonage.com/en/getting-started/concepts/webhooks", [Hearsay] {
+        algorithm: JwtHs256,
+        signatures: list![at(
+            Place::Header(text("authorization")),
+            Grammar::Plain(Prefix::Scheme(text("Bearer"))),
+        )],
+        content: list![],
+        body_digest: Some(BodyDigest::Claim(text("payload_hash"))),
+    }
+
+    /// A token by one of Plaid's keys, which is asked of Plaid by its id; its claim `request_body_sha256` is the body's
+    /// digest.
+    PLAID = "plaid", "Plaid", "https://plaid.com/docs/api/webhooks/webhook-verification/", [Documentation] {
+        algorithm: JwtEs256,
+        key_form: KeyForm::Jwk,
+        key_source: Some(KeySource::KeyId),
+        signatures: list![plain("plaid-verification")],
+        content: list![],
+        body_digest: Some(BodyDigest::Claim(text("request_body_sha256"))),
+        timestamp: timestamp(TimestampPlace::Claim(text("iat")), Seconds, 300),
+        event_type: pointer("/webhook_type"),
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(10),
+    }
+}
+
+const BAR: Part = Part::Literal(text("|"));
+
+const SNS_CERTIFICATE: Option<KeySource> = Some(KeySource::Url {
+    place: Place::Pointer(text("/SigningCertURL")),
+    hosts: list![text("sns.*.amazonaws.com"), text("sns.*.amazonaws.com.cn")],
+});
+
+/// Those of a notification and of a confirmation. Neither has the other's.
+const SNS_FIELDS: List<Part> = list![Part::Fields(list![
+    text("/Message"),
+    text("/MessageId"),
+    text("/Subject"),
+    text("/SubscribeURL"),
+    text("/Timestamp"),
+    text("/Token"),
+    text("/TopicArn"),
+    text("/Type"),
+])];

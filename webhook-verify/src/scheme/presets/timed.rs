@@ -1,0 +1,306 @@
+//! Senders that sign a timestamp with the body.
+
+use std::borrow::Cow;
+
+use super::{
+    super::{
+        Challenge, Evidence, Identity, KeyForm, Part, Scheme,
+        TimeUnit::{Milliseconds, Rfc1123, Rfc3339, Seconds},
+    },
+    BODY_TIME, COLON, DOTTED, ID_DOTTED, NOT_JUDGED, TIME_BODY, V0, days, header, hours, minutes,
+    pairs, plain, pointer, prefixed, seconds, set, text, time_header, time_pair, versions,
+};
+use crate::Encoding::{Base64, Base64Url};
+
+rows! { TIMED;
+
+    /// Version 1, symmetric: `v1,<base64>` over `{id}.{timestamp}.{body}` with a `whsec_` key.
+    STANDARD_WEBHOOKS = "standard-webhooks", "Standard Webhooks", "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md", [Vector Source Documentation] {
+        signatures: list![versions("webhook-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("webhook-timestamp", Seconds, 300),
+        id: header("webhook-id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(76),
+        hints.time_budget: seconds(15),
+    }
+
+    /// Standard Webhooks with headers of its own.
+    SVIX = "svix", "Svix", "https://docs.svix.com/receiving/verifying-payloads/how-manual", [Vector Source] {
+        signatures: list![versions("svix-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("svix-timestamp", Seconds, 300),
+        id: header("svix-id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(28),
+        hints.time_budget: seconds(15),
+    }
+
+    /// Sent by Svix.
+    CLERK = "clerk", "Clerk", "https://clerk.com/docs/webhooks/overview", [Vector Source] {
+        signatures: list![versions("svix-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("svix-timestamp", Seconds, 300),
+        id: header("svix-id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(28),
+        hints.time_budget: seconds(15),
+    }
+
+    /// Sent by Svix.
+    RESEND = "resend", "Resend", "https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests", [Vector Source] {
+        signatures: list![versions("svix-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("svix-timestamp", Seconds, 300),
+        id: header("svix-id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(28),
+        hints.time_budget: seconds(15),
+    }
+
+    /// Standard Webhooks.
+    OPENAI = "openai", "OpenAI", "https://platform.openai.com/docs/guides/webhooks", [Vector Source] {
+        signatures: list![versions("webhook-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("webhook-timestamp", Seconds, 300),
+        id: header("webhook-id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(72),
+    }
+
+    /// Standard Webhooks.
+    REPLICATE = "replicate", "Replicate", "https://replicate.com/docs/topics/webhooks/verify-webhook", [Vector Source] {
+        signatures: list![versions("webhook-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("webhook-timestamp", Seconds, 300),
+        id: header("webhook-id"),
+        identity: Identity::SignedId,
+    }
+
+    /// Standard Webhooks.
+    LITHIC = "lithic", "Lithic", "https://docs.lithic.com/docs/events-api", [Vector Source] {
+        signatures: list![versions("webhook-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("webhook-timestamp", Seconds, 300),
+        id: header("webhook-id"),
+        identity: Identity::SignedId,
+    }
+
+    /// The signing token, which is Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
+    GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] {
+        signatures: list![versions("webhook-signature", list![text("v1")])],
+        encoding: Base64,
+        key_form: KeyForm::Whsec,
+        content: ID_DOTTED,
+        timestamp: time_header("webhook-timestamp", Seconds, 300),
+        id: header("webhook-id"),
+        event_type: header("x-gitlab-event"),
+        identity: Identity::SignedId,
+        hints.time_budget: seconds(10),
+    }
+
+    /// `t=…,v1=…` over `{timestamp}.{body}`. The secret is used whole, `whsec_` included.
+    STRIPE = "stripe", "Stripe", "https://docs.stripe.com/webhooks#verify-manually", [Vector Source] {
+        signatures: list![pairs("stripe-signature", ',', list![text("v1")])],
+        content: DOTTED,
+        timestamp: time_pair("t", Seconds, 300),
+        id: pointer("/id"),
+        event_type: pointer("/type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(72),
+    }
+
+    /// There is no delivery id.
+    CALENDLY = "calendly", "Calendly", "https://developer.calendly.com/api-docs/4c305798a61d3-webhook-signatures", [Documentation Secondary] {
+        signatures: list![pairs("calendly-webhook-signature", ',', list![text("v1")])],
+        content: DOTTED,
+        timestamp: time_pair("t", Seconds, 180),
+        event_type: pointer("/event"),
+        hints.retry_horizon: hours(24),
+    }
+
+    /// Base64url, and a timestamp that its own toolkit does not judge. The id header is not signed.
+    SANITY = "sanity", "Sanity", "https://www.sanity.io/docs/compute-and-ai/webhook-best-practices", [Vector Source] {
+        signatures: list![pairs("sanity-webhook-signature", ',', list![text("v1")])],
+        encoding: Base64Url,
+        content: DOTTED,
+        timestamp: time_pair("t", Milliseconds, NOT_JUDGED),
+        id: header("idempotency-key"),
+        hints.retry_horizon: minutes(30),
+    }
+
+    /// Milliseconds.
+    WORKOS = "workos", "WorkOS", "https://workos.com/docs/events/data-syncing/webhooks", [Vector] {
+        signatures: list![pairs("workos-signature", ',', list![text("v1")])],
+        content: DOTTED,
+        timestamp: time_pair("t", Milliseconds, 180),
+        id: pointer("/id"),
+        event_type: pointer("/event"),
+        identity: Identity::SignedId,
+    }
+
+    /// Retries count their attempts in the body, so a body's digest does not recognise them.
+    MUX = "mux", "Mux", "https://www.mux.com/docs/core/verify-webhook-signatures", [Vector] {
+        signatures: list![pairs("mux-signature", ',', list![text("v1")])],
+        content: DOTTED,
+        timestamp: time_pair("t", Seconds, 300),
+        event_type: pointer("/type"),
+    }
+
+    /// Its timestamp may be 5 s old, and each retry has a new one.
+    PADDLE = "paddle", "Paddle Billing", "https://developer.paddle.com/webhooks/signature-verification", [Vector Source] {
+        signatures: list![pairs("paddle-signature", ';', list![text("h1")])],
+        content: list![Part::Timestamp, COLON, Part::Body],
+        timestamp: time_pair("ts", Seconds, 5),
+        id: pointer("/event_id"),
+        event_type: pointer("/event_type"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: days(3),
+        hints.time_budget: seconds(5),
+    }
+
+    /// `v0` is its current version.
+    ELEVENLABS = "elevenlabs", "ElevenLabs", "https://elevenlabs.io/docs/product-guides/administration/webhooks", [Vector] {
+        signatures: list![pairs("elevenlabs-signature", ',', list![text("v0")])],
+        content: DOTTED,
+        timestamp: time_pair("t", Seconds, 1800),
+        event_type: pointer("/type"),
+    }
+
+    /// `t=…,s=…`.
+    TIKTOK = "tiktok", "TikTok", "https://developers.tiktok.com/doc/webhooks-verification", [Hearsay] {
+        signatures: list![pairs("tiktok-signature", ',', list![text("s")])],
+        content: DOTTED,
+        timestamp: time_pair("t", Seconds, 300),
+        event_type: pointer("/event"),
+    }
+
+    /// `time=…,sig1=…`.
+    CLOUDFLARE_STREAM = "cloudflare-stream", "Cloudflare Stream", "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", [Hearsay] {
+        signatures: list![pairs("webhook-signature", ',', list![text("sig1")])],
+        content: DOTTED,
+        timestamp: time_pair("time", Seconds, 300),
+    }
+
+    /// Version 0, which signs no headers.
+    COINBASE_CDP = "coinbase-cdp", "Coinbase CDP", "https://docs.cdp.coinbase.com/webhooks/verify-signatures", [Secondary] {
+        signatures: list![pairs("x-hook0-signature", ',', list![text("v0")])],
+        content: DOTTED,
+        timestamp: time_pair("t", Seconds, 300),
+    }
+
+    /// `sha256=…, t=…` over `{body}{timestamp}`.
+    GHOST = "ghost", "Ghost", "https://docs.ghost.org/webhooks", [Hearsay] {
+        signatures: list![pairs("x-ghost-signature", ',', list![text("sha256")])],
+        content: BODY_TIME,
+        timestamp: time_pair("t", Milliseconds, 300),
+    }
+
+    /// `v0=` and hex over `v0:{timestamp}:{body}`.
+    SLACK = "slack", "Slack", "https://docs.slack.dev/authentication/verifying-requests-from-slack", [Vector Source] {
+        signatures: list![prefixed("x-slack-signature", "v0=")],
+        content: V0,
+        timestamp: time_header("x-slack-request-timestamp", Seconds, 300),
+        id: pointer("/event_id"),
+        event_type: pointer("/event/type"),
+        identity: Identity::SignedId,
+        challenges: list![Challenge::SLACK],
+        hints.retry_horizon: hours(2),
+        hints.time_budget: seconds(3),
+    }
+
+    /// The secret answers its challenge, too, which comes every 72 hours.
+    ZOOM = "zoom", "Zoom", "https://developers.zoom.us/docs/api/webhooks/", [Secondary] {
+        signatures: list![prefixed("x-zm-signature", "v0=")],
+        content: V0,
+        timestamp: time_header("x-zm-request-timestamp", Seconds, 300),
+        event_type: pointer("/event"),
+        challenges: list![Challenge::ZOOM],
+        hints.time_budget: seconds(3),
+    }
+
+    /// Bare hex over `v0:{timestamp}:{body}`.
+    CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/journeys/webhooks/", [Secondary] {
+        signatures: list![plain("x-cio-signature")],
+        content: V0,
+        timestamp: time_header("x-cio-timestamp", Seconds, 300),
+        id: pointer("/event_id"),
+        event_type: pointer("/metric"),
+        identity: Identity::SignedId,
+        hints.time_budget: seconds(4),
+    }
+
+    /// Base64 over `{timestamp}{body}`; the id header is not signed.
+    ZENDESK = "zendesk", "Zendesk", "https://developer.zendesk.com/documentation/webhooks/verifying/", [Documentation] {
+        signatures: list![plain("x-zendesk-webhook-signature")],
+        encoding: Base64,
+        content: TIME_BODY,
+        timestamp: time_header("x-zendesk-webhook-signature-timestamp", Rfc3339, 300),
+        id: header("x-zendesk-webhook-invocation-id"),
+        event_type: pointer("/type"),
+        hints.time_budget: seconds(12),
+    }
+
+    /// `sha256=` and hex over `{id}{timestamp}{body}`. What kind of message it is, is in a header that is not signed.
+    TWITCH = "twitch", "Twitch EventSub", "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/", [Documentation] {
+        signatures: list![prefixed("twitch-eventsub-message-signature", "sha256=")],
+        content: list![Part::Id, Part::Timestamp, Part::Body],
+        timestamp: time_header("twitch-eventsub-message-timestamp", Rfc3339, 600),
+        id: header("twitch-eventsub-message-id"),
+        event_type: header("twitch-eventsub-subscription-type"),
+        identity: Identity::SignedId,
+        challenges: list![Challenge::TWITCH],
+        hints.time_budget: seconds(3),
+    }
+
+    /// Hex over `{body}{timestamp}`; the id header is not signed.
+    KLAVIYO = "klaviyo", "Klaviyo", "https://developers.klaviyo.com/en/docs/working_with_system_webhooks", [Documentation Secondary] {
+        signatures: list![plain("klaviyo-signature")],
+        content: BODY_TIME,
+        timestamp: time_header("klaviyo-timestamp", Rfc1123, 300),
+        id: header("klaviyo-webhook-id"),
+        event_type: pointer("/data/0/topic"),
+    }
+
+    /// Two signatures by two keys, of which either is enough. What is signed has non-ASCII characters escaped, as sent.
+    BOX = "box", "Box", "https://developer.box.com/guides/webhooks/v2/signatures-v2/", [Vector Source] {
+        signatures: list![plain("box-signature-primary"), plain("box-signature-secondary")],
+        encoding: Base64,
+        content: BODY_TIME,
+        timestamp: time_header("box-delivery-timestamp", Rfc3339, 600),
+        required_headers: list![
+            (text("box-signature-version"), text("1")),
+            (text("box-signature-algorithm"), text("HmacSHA256")),
+        ],
+        id: header("box-delivery-id"),
+        event_type: pointer("/trigger"),
+        hints.time_budget: seconds(30),
+    }
+
+    /// Hex over `{timestamp}:{body}`, in milliseconds.
+    WEBFLOW = "webflow", "Webflow", "https://developers.webflow.com/data/docs/working-with-webhooks", [Hearsay] {
+        signatures: list![plain("x-webflow-signature")],
+        content: list![Part::Timestamp, COLON, Part::Body],
+        timestamp: time_header("x-webflow-timestamp", Milliseconds, 300),
+        event_type: pointer("/triggerType"),
+    }
+}
