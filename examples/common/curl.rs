@@ -16,6 +16,9 @@ pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigErro
     if let Some(url) = &setup.flags.public_url {
         signer = signer.public_url(url);
     }
+    for (name, value) in &setup.flags.parameter {
+        signer = signer.parameter(name, value);
+    }
     let signed = signer.sign(body(scheme.name()))?;
     let mut line = format!(
         "curl -i {}",
@@ -24,8 +27,14 @@ pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigErro
     for (name, value) in &signed.headers {
         line += &format!(" -H {}", quote(&format!("{name}: {value}")));
     }
-    line += " -H 'content-type: application/json' --data-binary ";
-    Ok(line + &quote(body(scheme.name())))
+    if !signed
+        .headers
+        .iter()
+        .any(|(name, _)| name == "content-type")
+    {
+        line += " -H 'content-type: application/json'";
+    }
+    Ok(line + " --data-binary " + &quote(&String::from_utf8_lossy(&signed.body)))
 }
 
 /// A body such as the sender's.
@@ -37,6 +46,7 @@ fn body(scheme: &str) -> &'static str {
         "slack" => {
             r#"{"type":"event_callback","event_id":"Ev0EXAMPLE1","event":{"type":"app_mention"}}"#
         }
+        "twilio" | "mandrill" => "From=%2B15551234567&Body=example+1",
         "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":123}}}"#,
         _ => r#"{"id":"evt_example_1","type":"example.created","data":{"id":1}}"#,
     }

@@ -3,7 +3,8 @@ use std::{net::SocketAddr, time::Duration};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::Parser;
 use webhook_verify::{
-    ConfigError, Idempotency, KeyForm, MemoryStore, Receiver, Scheme, Verifier, scheme::Identity,
+    Algorithm, ConfigError, Idempotency, KeyForm, MemoryStore, Receiver, Scheme, Verifier,
+    scheme::Identity,
 };
 
 use crate::Behaviour;
@@ -30,6 +31,9 @@ pub struct Flags {
     /// The header that holds the secret, for the shared-header scheme
     #[arg(long, value_name = "NAME")]
     pub header: Option<String>,
+    /// A value that the scheme asks for beside the secret, such as webhook_id=… for PayPal
+    #[arg(long, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub parameter: Vec<(String, String)>,
     /// Stop the clock at this time, to replay recorded requests
     #[arg(long, value_name = "UNIX")]
     pub now: Option<u64>,
@@ -105,15 +109,17 @@ impl Flags {
             }
             (name, None) => Scheme::preset(name).ok_or_else(|| {
                 let names: Vec<_> = Scheme::preset_names().collect();
+                let names = names.join(", ");
                 option(
                     "--scheme",
-                    &format!("{name} is none of {}, shared-header", names.join(", ")),
+                    &format!("{name} is none of shared-header, {names}"),
                 )
             })?,
         };
-        let random_secret = match self.secret.is_empty() {
-            true => Some(random_secret(&scheme)?),
-            false => None,
+        let random_secret = match (self.secret.is_empty(), scheme.algorithm().is_symmetric()) {
+            (true, true) => Some(random_secret(&scheme)?),
+            (true, false) => return Err(option("--secret", "the sender's public key is needed")),
+            (false, _) => None,
         };
         let secrets: Vec<_> = self.secret.iter().chain(&random_secret).cloned().collect();
 
@@ -126,6 +132,9 @@ impl Flags {
         }
         if let Some(url) = &self.public_url {
             verifier = verifier.public_url(url);
+        }
+        for (name, value) in &self.parameter {
+            verifier = verifier.parameter(name, value);
         }
         let verifier = verifier.build()?;
         let mut idempotency = Idempotency::new(MemoryStore::new(), &self.scheme);
@@ -150,6 +159,11 @@ impl Flags {
     }
 }
 
+fn name_and_value(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
+    Ok((name.into(), value.into()))
+}
+
 /// 32 random bytes, as the scheme's keys are written.
 fn random_secret(scheme: &Scheme) -> Result<String, ConfigError> {
     let mut bytes = [0; 32];
@@ -157,6 +171,9 @@ fn random_secret(scheme: &Scheme) -> Result<String, ConfigError> {
         option: "--secret",
         reason: error.to_string(),
     })?;
+    if scheme.algorithm() == Algorithm::Basic {
+        return Ok(format!("user:{}", STANDARD.encode(bytes)));
+    }
     Ok(match scheme.key_form() {
         KeyForm::Whsec => format!("whsec_{}", STANDARD.encode(bytes)),
         KeyForm::Base64 => STANDARD.encode(bytes),

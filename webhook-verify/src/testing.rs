@@ -138,12 +138,17 @@ impl Signer {
     /// [`ConfigError::Option`] where the scheme's signatures are made with a private key, and where the body is not JSON
     /// that what is signed could be put into.
     pub fn sign(&self, body: impl Into<Bytes>) -> Result<SignedRequest, ConfigError> {
+        // One moment, wherever it is written.
+        self.clone().at(self.now()).sign_now(body.into())
+    }
+
+    fn sign_now(&self, body: Bytes) -> Result<SignedRequest, ConfigError> {
         let scheme = &self.scheme;
         let mut request = SignedRequest {
             method: self.method.clone(),
             target: self.target.clone(),
             headers: Vec::new(),
-            body: body.into(),
+            body,
         };
         self.add_what_is_signed(&mut request)?;
         let signature = self.signature(&request)?;

@@ -284,8 +284,10 @@ impl Scheme {
         })
     }
 
-    /// Whether the body's own bytes are under the signature, as they are or by their digest.
-    pub(crate) fn signs_body(&self) -> bool {
+    /// Whether the body's own bytes are under the signature, as they are or by their digest. Where they are not, no more
+    /// is proven than what the sender signs instead: see the preset's documentation.
+    #[must_use]
+    pub fn signs_body(&self) -> bool {
         self.body_digest.is_some() || self.signs(|part| matches!(part, Part::Body))
     }
 
