@@ -10,7 +10,7 @@ use crate::{
     VerifyError,
     head::{Names, Picked},
     key::Key,
-    verification::HeadFacts,
+    verification::{HeadFacts, Plan},
 };
 
 /// The most secrets that may be live at once.
@@ -38,6 +38,7 @@ pub struct Verifier {
 
 pub(crate) struct Settings {
     pub(crate) scheme: Arc<Scheme>,
+    pub(crate) plan: Plan,
     keys: RwLock<Arc<[Key]>>,
     /// The headers that the scheme looks at.
     pub(crate) names: Names,
@@ -340,6 +341,7 @@ impl VerifierBuilder {
                         .header_names()
                         .chain(["content-length", "content-encoding"].map(Into::into)),
                 ),
+                plan: Plan::new(&self.scheme),
                 scheme: Arc::new(self.scheme),
                 keys: RwLock::new(keys),
                 tolerance: self.tolerance,

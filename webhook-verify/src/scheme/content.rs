@@ -34,6 +34,7 @@ fn part(name: &str) -> Result<Part, ConfigError> {
         "id" => Part::Id,
         "url" => Part::Url(UrlForm::AsConfigured),
         "url:either-port" => Part::Url(UrlForm::EitherPort),
+        "url:without-query" => Part::Url(UrlForm::WithoutQuery),
         "url:partly-decoded" => Part::Url(UrlForm::PartlyDecoded),
         "method" => Part::Method,
         "path" => Part::Path(PathForm::AsSent),

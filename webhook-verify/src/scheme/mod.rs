@@ -532,6 +532,8 @@ pub(crate) enum UrlForm {
     EitherPort,
     /// With the escapes of some delimiters decoded, as HubSpot does.
     PartlyDecoded,
+    /// Without its query, as Plivo does.
+    WithoutQuery,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

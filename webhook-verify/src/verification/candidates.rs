@@ -27,17 +27,32 @@ const MAX_SIGNATURE_TEXT: usize = 8 * 1024;
 #[derive(Default)]
 pub(super) struct Candidates {
     tags: SmallVec<[Tag; 2]>,
-    /// Signatures by public keys, which have no fixed length.
-    signatures: Vec<Vec<u8>>,
-    #[cfg(feature = "jwt")]
-    token: Option<Box<Jwt>>,
+    seldom: Option<Box<Seldom>>,
     count: usize,
     text_len: usize,
     present: bool,
     malformed: bool,
 }
 
+/// What few schemes have a use for.
+#[derive(Default)]
+struct Seldom {
+    /// Signatures by public keys, which have no fixed length.
+    signatures: Vec<Vec<u8>>,
+    #[cfg(feature = "jwt")]
+    token: Option<Jwt>,
+}
+
 impl Candidates {
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    #[cfg(feature = "jwt")]
+    fn token(&self) -> Option<&Jwt> {
+        self.seldom.as_ref()?.token.as_ref()
+    }
+
     pub(super) fn collect<'a>(
         &mut self,
         scheme: &Scheme,
@@ -185,7 +200,7 @@ impl Candidates {
         }
         if algorithm.tag_len() == 0 {
             match scheme.encoding.decode(text) {
-                Some(signature) => self.signatures.push(signature),
+                Some(signature) => self.seldom().signatures.push(signature),
                 None => self.malformed = true,
             }
             return Ok(());
@@ -224,16 +239,16 @@ impl Candidates {
 
     #[cfg(feature = "jwt")]
     fn add_jwt(&mut self, scheme: &Scheme, text: &[u8]) -> Result<(), VerifyError> {
-        if self.token.is_some() {
+        if self.token().is_some() {
             return Err(VerifyError::AmbiguousHeader);
         }
         let token = Jwt::parse(text, scheme.algorithm)?;
         match scheme.algorithm.tag_len() {
-            0 => self.signatures.push(token.signature.clone()),
+            0 => self.seldom().signatures.push(token.signature.clone()),
             len if len == token.signature.len() => self.tags.push(Tag::new(&token.signature)),
             _ => return Err(VerifyError::MalformedSignature),
         }
-        self.token = Some(Box::new(token));
+        self.seldom().token = Some(token);
         Ok(())
     }
 
@@ -241,9 +256,12 @@ impl Candidates {
     pub(super) fn hold(&self, key: &Key, pieces: &[&[u8]]) -> bool {
         match key.as_public() {
             None => self.match_tag(&key.tag(pieces)),
-            Some(key) => self.signatures.iter().fold(false, |holds, signature| {
-                holds | key.verify(pieces, signature)
-            }),
+            Some(key) => {
+                let signatures = self.seldom.iter().flat_map(|seldom| &seldom.signatures);
+                signatures.fold(false, |holds, signature| {
+                    holds | key.verify(pieces, signature)
+                })
+            }
         }
     }
 
@@ -252,13 +270,17 @@ impl Candidates {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.tags.is_empty() && self.signatures.is_empty()
+        self.tags.is_empty()
+            && self
+                .seldom
+                .as_ref()
+                .is_none_or(|seldom| seldom.signatures.is_empty())
     }
 
     /// What is signed of a JSON Web Token. Other signatures do not hold it themselves.
     pub(super) fn signed_text(&self) -> &[u8] {
         #[cfg(feature = "jwt")]
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token() {
             return &token.signed;
         }
         &[]
@@ -267,7 +289,7 @@ impl Candidates {
     /// The id of the key that a JSON Web Token names.
     pub(super) fn key_id(&self) -> Option<&str> {
         #[cfg(feature = "jwt")]
-        if let Some(token) = &self.token {
+        if let Some(token) = self.token() {
             return token.key_id.as_deref();
         }
         None
@@ -280,7 +302,7 @@ impl Candidates {
         settings: &Settings,
         body: &[u8],
     ) -> Result<Option<Duration>, VerifyError> {
-        match &self.token {
+        match self.token() {
             Some(token) => token.judge_claims(settings, body),
             None => Ok(None),
         }

@@ -39,40 +39,55 @@ pub(super) struct Sources<'s, 'n, 'a> {
     pub(super) id: &'s [u8],
 }
 
-impl SignedHead {
-    /// Keeps the signed parts that are not in the body. Returns those of the other forms that the URL may have been
-    /// signed in.
-    pub(super) fn read(&mut self, sources: &Sources<'_, '_, '_>) -> Result<Vec<Self>, VerifyError> {
-        let (settings, content) = (sources.settings, &sources.settings.scheme.content);
-        let form = content.iter().find_map(|part| match part {
-            Part::Url(form) => Some(*form),
-            _ => None,
-        });
-        let Some(form) = form else {
-            self.keep(sources, "")?;
-            return Ok(Vec::new());
-        };
-        let base = settings.public_url.as_deref().unwrap_or_default();
-        let full = match sources.head.query() {
+impl Sources<'_, '_, '_> {
+    fn base_url(&self) -> &str {
+        self.settings.public_url.as_deref().unwrap_or_default()
+    }
+
+    /// The configured URL with the request's query.
+    fn url(&self) -> Cow<'_, str> {
+        let base = self.base_url();
+        match self.head.query() {
             Some(query) => Cow::Owned(format!("{base}?{query}")),
             None => Cow::Borrowed(base),
-        };
-        match form {
-            UrlForm::AsConfigured => self.keep(sources, &full)?,
-            UrlForm::PartlyDecoded => self.keep(sources, &url::partly_decoded(&full))?,
-            UrlForm::EitherPort => {
-                self.keep(sources, &full)?;
-                return url::other_ports(&full)
-                    .into_iter()
-                    .map(|url| {
-                        let mut other = Self::default();
-                        other.keep(sources, &url)?;
-                        Ok(other)
-                    })
-                    .collect();
-            }
         }
-        Ok(Vec::new())
+    }
+}
+
+fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
+    let mut parts = sources.settings.scheme.content.iter();
+    parts.find_map(|part| match part {
+        Part::Url(form) => Some(*form),
+        _ => None,
+    })
+}
+
+impl SignedHead {
+    /// Keeps the signed parts that are not in the body.
+    pub(super) fn read(&mut self, sources: &Sources<'_, '_, '_>) -> Result<(), VerifyError> {
+        match url_form(sources) {
+            None => self.keep(sources, ""),
+            Some(UrlForm::WithoutQuery) => self.keep(sources, sources.base_url()),
+            Some(UrlForm::PartlyDecoded) => {
+                self.keep(sources, &url::partly_decoded(&sources.url()))
+            }
+            Some(UrlForm::AsConfigured | UrlForm::EitherPort) => self.keep(sources, &sources.url()),
+        }
+    }
+
+    /// The same for the other forms that the URL may have been signed in.
+    pub(super) fn in_other_forms(sources: &Sources<'_, '_, '_>) -> Result<Vec<Self>, VerifyError> {
+        if url_form(sources) != Some(UrlForm::EitherPort) {
+            return Ok(Vec::new());
+        }
+        url::other_ports(&sources.url())
+            .into_iter()
+            .map(|url| {
+                let mut other = Self::default();
+                other.keep(sources, &url)?;
+                Ok(other)
+            })
+            .collect()
     }
 
     fn keep(&mut self, sources: &Sources<'_, '_, '_>, url: &str) -> Result<(), VerifyError> {

@@ -33,18 +33,45 @@ use crate::{
 pub(crate) struct HeadFacts {
     candidates: Candidates,
     signed: SignedHead,
-    /// The other forms that the URL may have been signed in.
-    signed_otherwise: Vec<SignedHead>,
     /// The form fields of the body are looked into.
     is_form: bool,
     id: Label,
     /// The event type, or what an unsigned header says that it is.
     event_type: Label,
     timestamp: Option<Duration>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What few schemes have a use for.
+#[derive(Default)]
+struct Seldom {
+    /// The other forms that the URL may have been signed in.
+    signed_otherwise: Vec<SignedHead>,
     /// What the signed URL says of the body.
     body_digest: Option<String>,
     /// Where the head says that the key is.
     key_address: Option<String>,
+}
+
+impl Seldom {
+    fn read(settings: &Settings, sources: &Sources<'_, '_, '_>) -> Result<Self, VerifyError> {
+        let scheme = &*settings.scheme;
+        let mut seldom = Self::default();
+        if let Some(KeySource::Url {
+            place: Place::Header(name),
+            ..
+        }) = &scheme.key_source
+            && let Some(address) = single(sources.picked, name)?
+        {
+            let address = std::str::from_utf8(address).map_err(|_| VerifyError::UnknownKeyHost)?;
+            seldom.key_address = Some(address.to_owned());
+        }
+        if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
+            seldom.body_digest = sources.head.single_query(name);
+        }
+        seldom.signed_otherwise = SignedHead::in_other_forms(sources)?;
+        Ok(seldom)
+    }
 }
 
 impl HeadFacts {
@@ -95,36 +122,21 @@ impl HeadFacts {
         };
         self.id.set(id(scheme, picked)?);
         self.event_type.set(event_type(scheme, picked)?);
-        if let Some(KeySource::Url {
-            place: Place::Header(name),
-            ..
-        }) = &scheme.key_source
-            && let Some(address) = single(picked, name)?
-        {
-            let address = std::str::from_utf8(address).map_err(|_| VerifyError::UnknownKeyHost)?;
-            self.key_address = Some(address.to_owned());
+        if settings.plan.body_alone {
+            return Ok(());
         }
-        if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
-            self.body_digest = head.single_query(name);
-        }
-        self.signed_otherwise = self.signed.read(&Sources {
+        let sources = Sources {
             settings,
             head,
             picked,
             timestamp,
             id: self.id.as_bytes(),
-        })?;
+        };
+        self.signed.read(&sources)?;
+        if settings.plan.seldom {
+            self.seldom = Some(Box::new(Seldom::read(settings, &sources)?));
+        }
         Ok(())
-    }
-
-    /// Whether the body's bytes are signed in order before any of them has to be looked into, so that a MAC can run over
-    /// them as they come.
-    fn streams(&self, scheme: &Scheme) -> bool {
-        let mut in_body = scheme
-            .content
-            .iter()
-            .filter(|part| scheme.reads_from_body(part));
-        in_body.next() == Some(&Part::Body) && self.signed_otherwise.is_empty()
     }
 
     /// A token in the head is judged before the body is read.
@@ -141,7 +153,7 @@ impl HeadFacts {
 
     /// MACs that have taken in what is signed before the body, for a body in pieces. None where it has to be whole.
     pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[Running]> {
-        if !self.streams(&settings.scheme) {
+        if !settings.plan.streams {
             return Box::default();
         }
         let mut running: Box<[Running]> = keys.iter().filter_map(Key::begin).collect();
@@ -163,7 +175,10 @@ impl HeadFacts {
             Some(KeySource::Url { place, hosts }) => {
                 let address = match place {
                     Place::Pointer(pointer) => read(body, pointer)?.map(Cow::into_owned),
-                    _ => self.key_address.clone(),
+                    _ => self
+                        .seldom
+                        .as_ref()
+                        .and_then(|seldom| seldom.key_address.clone()),
                 };
                 match address {
                     Some(address) if !url::is_on(&address, hosts) => {
@@ -184,7 +199,7 @@ impl HeadFacts {
         body: Bytes,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        if scheme.looks_before_it_judges() {
+        if settings.plan.looks_before_it_judges {
             self.collect_candidates(scheme, &body)?;
             self.key_name(settings, &body)?;
             for (pointer, expected) in &*scheme.required_fields {
@@ -194,7 +209,10 @@ impl HeadFacts {
             }
         }
         let (secret_index, content_digest) = {
-            let made = made_of_body(scheme, &body, self.is_form)?;
+            let made = match settings.plan.made_of_body {
+                true => made_of_body(scheme, &body, self.is_form)?,
+                false => Vec::new(),
+            };
             let mut pieces = Pieces::new();
             self.signed.cut(scheme, &body, &made, &mut pieces);
             let matching = match running.is_empty() {
@@ -250,7 +268,11 @@ impl HeadFacts {
         let matching =
             |pieces: &[&[u8]]| first(keys.iter().map(|key| self.candidates.hold(key, pieces)));
         let mut found = matching(pieces);
-        for other in &self.signed_otherwise {
+        let others = self
+            .seldom
+            .iter()
+            .flat_map(|seldom| &seldom.signed_otherwise);
+        for other in others {
             if found.is_some() {
                 break;
             }
@@ -294,8 +316,9 @@ impl HeadFacts {
         }
         if let Some(BodyDigest::Query(_)) = &scheme.body_digest
             && !self
-                .body_digest
-                .as_deref()
+                .seldom
+                .as_ref()
+                .and_then(|seldom| seldom.body_digest.as_deref())
                 .is_some_and(|text| is_digest_of(text, body))
         {
             return Err(VerifyError::SignatureMismatch);
@@ -313,6 +336,38 @@ impl HeadFacts {
             return Err(VerifyError::EventMismatch);
         }
         Ok(())
+    }
+}
+
+/// What of a scheme can be told in advance, so that a request is not held up by what it has no use for.
+pub(crate) struct Plan {
+    /// The body's own bytes are signed and nothing else.
+    body_alone: bool,
+    /// The body's bytes are signed in order before any of them has to be looked into, so that a MAC can run over them as
+    /// they come.
+    streams: bool,
+    made_of_body: bool,
+    looks_before_it_judges: bool,
+    seldom: bool,
+}
+
+impl Plan {
+    pub(crate) fn new(scheme: &Scheme) -> Self {
+        let url_forms = scheme
+            .content
+            .contains(&Part::Url(crate::scheme::UrlForm::EitherPort));
+        let seldom = url_forms || scheme.key_source.is_some() || scheme.body_digest.is_some();
+        let mut in_body = scheme
+            .content
+            .iter()
+            .filter(|part| scheme.reads_from_body(part));
+        Self {
+            body_alone: *scheme.content == [Part::Body] && !seldom,
+            streams: in_body.clone().next() == Some(&Part::Body),
+            made_of_body: in_body.any(|part| *part != Part::Body),
+            looks_before_it_judges: scheme.looks_before_it_judges(),
+            seldom,
+        }
     }
 }
 

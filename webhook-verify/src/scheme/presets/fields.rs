@@ -125,11 +125,11 @@ rows! { FIELDS;
         challenges: list![Challenge::HEAD_PROBE],
     }
 
-    /// The URL and a nonce are signed, and nothing of the body: it is not to be believed.
-    PLIVO_V2 = "plivo-v2", "Plivo V2", "https://www.plivo.com/docs/voice/concepts/signature-validation", [Vector] {
+    /// The URL without its query and a nonce are signed, and nothing of the body: it is not to be believed.
+    PLIVO_V2 = "plivo-v2", "Plivo V2", "https://www.plivo.com/docs/voice/concepts/signature-validation", [Vector Source] {
         signatures: list![plain("x-plivo-signature-v2")],
         encoding: Base64,
-        content: list![Part::Url(UrlForm::AsConfigured), Part::Header(text("x-plivo-signature-v2-nonce"))],
+        content: list![Part::Url(UrlForm::WithoutQuery), Part::Header(text("x-plivo-signature-v2-nonce"))],
         identity: Identity::None,
     }
 
