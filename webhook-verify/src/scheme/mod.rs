@@ -11,6 +11,7 @@ mod builder;
 mod challenge;
 mod check;
 mod content;
+mod describe;
 mod presets;
 
 use std::{borrow::Cow, time::Duration};
@@ -164,6 +165,12 @@ impl Scheme {
         self.key_form
     }
 
+    /// How the signature is written.
+    #[must_use]
+    pub fn encoding(&self) -> Encoding {
+        self.encoding
+    }
+
     /// Whether the delivery's id is under the signature. One that is not is a label for logs and nothing else.
     #[must_use]
     pub fn id_is_signed(&self) -> bool {
@@ -217,6 +224,12 @@ impl Scheme {
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
+    }
+
+    /// The requests by which the sender finds out whether a receiver is there.
+    #[must_use]
+    pub fn challenges(&self) -> &[Challenge] {
+        &self.challenges
     }
 
     /// What is known of the sender apart from its signature.

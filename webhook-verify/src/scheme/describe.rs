@@ -1,0 +1,134 @@
+//! Schemes in words, as the builder takes them: for tables, logs and error messages.
+
+use std::fmt;
+
+use super::{Field, Grammar, Part, PathForm, Place, Prefix, Scheme, TimestampPlace, UrlForm};
+
+impl Scheme {
+    /// What is signed, as [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. Empty where
+    /// nothing is, or where a token signs itself.
+    #[must_use]
+    pub fn signed_content(&self) -> String {
+        self.content.iter().map(ToString::to_string).collect()
+    }
+
+    /// Where the signature or token is, and what stands before it, such as `header x-hub-signature-256: sha256=…`.
+    pub fn signature_places(&self) -> impl Iterator<Item = String> {
+        self.signatures
+            .iter()
+            .map(|source| format!("{}: {}", source.place, source.grammar))
+    }
+
+    /// Where the delivery's id is, such as `header x-github-delivery`.
+    #[must_use]
+    pub fn id_place(&self) -> Option<String> {
+        self.id.as_ref().map(ToString::to_string)
+    }
+
+    /// Where the event type is, such as `body /type`.
+    #[must_use]
+    pub fn event_type_place(&self) -> Option<String> {
+        self.event_type.as_ref().map(ToString::to_string)
+    }
+
+    /// Where the timestamp is, such as `header webhook-timestamp`.
+    #[must_use]
+    pub fn timestamp_place(&self) -> Option<String> {
+        let source = self.timestamp.as_ref()?;
+        Some(match &source.place {
+            TimestampPlace::Header(name) => format!("header {name}"),
+            TimestampPlace::Pair(key) => format!("{key}= beside the signature"),
+            TimestampPlace::Pointer(pointer) => format!("body {pointer}"),
+            TimestampPlace::Claim(name) => format!("claim {name}"),
+        })
+    }
+}
+
+impl fmt::Display for Part {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Literal(text) => f.write_str(text),
+            Self::Body => f.write_str("{body}"),
+            Self::Timestamp => f.write_str("{timestamp}"),
+            Self::Id => f.write_str("{id}"),
+            Self::Url(UrlForm::AsConfigured) => f.write_str("{url}"),
+            Self::Url(UrlForm::EitherPort) => f.write_str("{url:either-port}"),
+            Self::Url(UrlForm::PartlyDecoded) => f.write_str("{url:partly-decoded}"),
+            Self::Url(UrlForm::WithoutQuery) => f.write_str("{url:without-query}"),
+            Self::Method => f.write_str("{method}"),
+            Self::Path(PathForm::AsSent) => f.write_str("{path}"),
+            Self::Path(PathForm::EscapedTwice) => f.write_str("{path:escaped-twice}"),
+            Self::Header(name) => write!(f, "{{header:{name}}}"),
+            Self::SignedHeaders(name) => write!(f, "{{signed-headers:{name}}}"),
+            Self::Pointer(pointer) => write!(f, "{{json:{pointer}}}"),
+            Self::Fields(pointers) => {
+                let names: Vec<_> = pointers.iter().map(|name| &name[1..]).collect();
+                write!(f, "{{fields:{}}}", names.join(","))
+            }
+            Self::Form => f.write_str("{form}"),
+            Self::Crc32 => f.write_str("{crc32}"),
+            Self::Parameter(name) => write!(f, "{{parameter:{name}}}"),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::HeaderPrefix(prefix) => write!(f, "header {prefix}*"),
+            Self::Query(name) => write!(f, "query {name}"),
+            Self::Form(name) => write!(f, "form {name}"),
+            Self::Pointer(pointer) => write!(f, "body {pointer}"),
+        }
+    }
+}
+
+impl fmt::Display for Grammar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Plain(Prefix::Refused) => f.write_str("…"),
+            Self::Plain(Prefix::Required(prefix)) => write!(f, "{prefix}…"),
+            Self::Plain(Prefix::Optional(prefix)) => write!(f, "[{prefix}]…"),
+            Self::Plain(Prefix::Scheme(name)) => write!(f, "{name} …"),
+            Self::Pairs { separator, keys } => {
+                let pairs: Vec<_> = keys.iter().map(|key| format!("{key}=…")).collect();
+                write!(f, "{}{separator} …", pairs.join(&separator.to_string()))
+            }
+            Self::List {
+                separator,
+                version_separator,
+                versions,
+            } => {
+                let items: Vec<_> = versions
+                    .iter()
+                    .map(|version| format!("{version}{version_separator}…"))
+                    .collect();
+                write!(f, "{}{separator}…", items.join(&separator.to_string()))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Pointer(pointer) => write!(f, "body {pointer}"),
+            Self::FirstKey => f.write_str("first key of the body"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Scheme, content};
+
+    #[test]
+    fn signed_content_in_words_is_what_the_builder_takes() {
+        for scheme in Scheme::presets() {
+            let parsed = content::parse(&scheme.signed_content()).unwrap();
+            assert_eq!(parsed, *scheme.content, "{}", scheme.name);
+        }
+    }
+}
