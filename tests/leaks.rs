@@ -19,7 +19,7 @@ use serde::Deserialize;
 use webhook_verify::{
     Admission, ClaimStore, ConfigError, ExtractError, Idempotency, MemoryStore, Receiver,
     RequestHead, Scheme, Secret, StoreError, Verifier, VerifyError,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
     scheme,
     scheme::Identity,
     testing::Signer,
@@ -95,6 +95,10 @@ impl ClaimStore for Broken {
     }
 
     async fn extend(&self, _: &Holder, _: Duration) -> Result<Settled, StoreError> {
+        Err(StoreError::new("the connection was refused"))
+    }
+
+    async fn forget(&self, _: &ClaimKey) -> Result<bool, StoreError> {
         Err(StoreError::new("the connection was refused"))
     }
 }

@@ -17,7 +17,7 @@ use sha2::Sha256;
 use webhook_verify::{
     ClaimStore, Delivery, Headers, Idempotency, MemoryStore, Receiver, ReceiverBuilder,
     RequestHead, Scheme, StoreError, Verifier, VerifyError,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
 };
 
 /// What the receiver's clock shows.
@@ -261,6 +261,10 @@ impl ClaimStore for CountingStore {
 
     async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
         self.counted().extend(holder, lease).await
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        self.counted().forget(key).await
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::{
 use webhook_verify::{
     Admission, ClaimStore, Clock, Idempotency, MemoryStore, Receiver, Rejection, RequestHead,
     Scheme, StoreError, Timer, Verifier,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
     testing::{SignedRequest, Signer},
 };
 
@@ -308,5 +308,9 @@ impl ClaimStore for Watched {
         self.extends.fetch_add(1, SeqCst);
         fails(&self.fail_extends)?;
         self.inner.extend(holder, lease).await
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        self.inner.forget(key).await
     }
 }

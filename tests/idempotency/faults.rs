@@ -14,7 +14,7 @@ use futures_util::{StreamExt as _, stream};
 use integration_tests::{App, Connection, Logs, answer, each_framework};
 use webhook_verify::{
     Admission, ClaimStore, Idempotency, MemoryStore, Rejection, RequestHead, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
     scheme,
 };
 
@@ -125,6 +125,10 @@ impl ClaimStore for Frozen {
     }
 
     async fn extend(&self, _: &Holder, _: Duration) -> Result<Settled, StoreError> {
+        pending().await
+    }
+
+    async fn forget(&self, _: &ClaimKey) -> Result<bool, StoreError> {
         pending().await
     }
 }
@@ -336,6 +340,10 @@ async fn a_claim_that_was_granted_in_vain_is_given_back() {
 
         async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
             self.0.extend(holder, lease).await
+        }
+
+        async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+            self.0.forget(key).await
         }
     }
 

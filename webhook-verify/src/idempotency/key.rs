@@ -1,6 +1,8 @@
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use sha2::{Digest as _, Sha256};
+
+use crate::{ConfigError, Encoding};
 
 /// The key of one delivery in a store: a digest of namespace, tenant, endpoint and identity.
 ///
@@ -45,6 +47,18 @@ impl From<[u8; 32]> for ClaimKey {
     /// For stores and their tests. Receivers make their keys themselves.
     fn from(bytes: [u8; 32]) -> Self {
         Self(bytes)
+    }
+}
+
+impl FromStr for ClaimKey {
+    type Err = ConfigError;
+
+    /// Reads a key as its `Display` and the logs write it.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut bytes = [0; 32];
+        let decoded = Encoding::Hex.decode_exact(text.as_bytes(), &mut bytes);
+        decoded.ok_or_else(|| ConfigError::option("key", "not 64 hexadecimal digits"))?;
+        Ok(Self(bytes))
     }
 }
 
@@ -103,5 +117,7 @@ mod tests {
             assert!(!keys[..index].contains(key), "{index}");
         }
         assert_eq!(keys[0], key(["", "", "ab"], Kind::BodyId, b"c"));
+        assert_eq!(keys[0].to_string().parse(), Ok(keys[0]));
+        assert!("ab".parse::<ClaimKey>().is_err());
     }
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Owner, Settled,
     StoreError,
 };
 use crate::{Clock, MonotonicClock};
@@ -111,17 +111,18 @@ impl MemoryStore {
             .is_ok()
     }
 
-    fn purge(&self, shard: &mut Shard, now: Duration, most: usize) {
+    fn purge_shard(&self, shard: &mut Shard, now: Duration, most: usize) -> usize {
         let before = shard.records.len();
         shard.purge(now, most);
-        self.len
-            .fetch_sub(before - shard.records.len(), Ordering::Relaxed);
+        let purged = before - shard.records.len();
+        self.len.fetch_sub(purged, Ordering::Relaxed);
+        purged
     }
 
     /// Makes room for `key`, once the store is full: of what has expired, or else of a record without a live lease.
     fn make_room(&self, key: &ClaimKey, now: Duration) {
         for shard in &self.shards {
-            self.purge(&mut lock(shard), now, usize::MAX);
+            self.purge_shard(&mut lock(shard), now, usize::MAX);
         }
         if self.len() < self.capacity {
             return;
@@ -151,7 +152,7 @@ impl MemoryStore {
         );
         let mut shard = self.shard(&request.key);
         // A little at each claim keeps the expired from piling up, and no claim waits for all of them.
-        self.purge(&mut shard, now, 4);
+        self.purge_shard(&mut shard, now, 4);
         if !shard.records.contains_key(&request.key) && !self.reserve() {
             drop(shard);
             self.make_room(&request.key, now);
@@ -193,6 +194,13 @@ impl MemoryStore {
                             false => ClaimOutcome::Busy {
                                 lease_left: lease_until - now,
                             },
+                        });
+                    }
+                    State::InProgress { .. }
+                        if request.lapsed == Lapsed::Hold && record.expires_at > now =>
+                    {
+                        return Ok(ClaimOutcome::Busy {
+                            lease_left: Duration::ZERO,
                         });
                     }
                     State::Completed { .. } | State::InProgress { .. } | State::Released => {}
@@ -315,6 +323,23 @@ impl ClaimStore for MemoryStore {
             }
             State::Released | State::Completed { .. } => Settled::Superseded,
         }))
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        let was_there = self.shard(key).records.remove(key).is_some();
+        if was_there {
+            self.len.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(was_there)
+    }
+
+    async fn purge(&self, most: usize) -> Result<usize, StoreError> {
+        let now = self.clock.now();
+        let mut purged = 0;
+        for shard in &self.shards {
+            purged += self.purge_shard(&mut lock(shard), now, most - purged);
+        }
+        Ok(purged)
     }
 }
 

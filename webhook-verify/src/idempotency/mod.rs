@@ -31,7 +31,8 @@ pub use self::{
     key::{Claim, ClaimKey},
     memory::MemoryStore,
     store::{
-        ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled, StoreError,
+        ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Owner, Settled,
+        StoreError,
     },
 };
 use crate::{
@@ -71,6 +72,7 @@ pub struct Idempotency {
     pub(crate) claim_timeout: Duration,
     pub(crate) max_handler_time: Duration,
     pub(crate) in_flight_status: u16,
+    lapsed: Lapsed,
 }
 
 #[derive(Clone)]
@@ -99,6 +101,7 @@ impl Idempotency {
             claim_timeout: Duration::from_secs(1),
             max_handler_time: HOUR / 4,
             in_flight_status: 503,
+            lapsed: Lapsed::TakeOver,
         }
     }
 
@@ -171,6 +174,12 @@ impl Idempotency {
     /// event for good on 409 or any other 4xx.
     pub fn in_flight_status(mut self, status: u16) -> Self {
         self.in_flight_status = status;
+        self
+    }
+
+    /// What becomes of a claim whose holder has died or stands still. Default: the next delivery takes it over.
+    pub fn lapsed(mut self, lapsed: Lapsed) -> Self {
+        self.lapsed = lapsed;
         self
     }
 
@@ -347,6 +356,7 @@ impl Idempotency {
             fingerprint: Fingerprint(digest),
             lease: self.lease,
             ttl: self.ttl_of(identity),
+            lapsed: self.lapsed,
         })
     }
 }

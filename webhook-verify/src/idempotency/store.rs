@@ -10,7 +10,7 @@ use super::ClaimKey;
 /// A call that got no answer in time is given up, and may take effect later all the same. So each call must be harmless
 /// after the ones that follow it: [`extend`](Self::extend) above all must not bring a released or completed claim back.
 pub trait ClaimStore: Send + Sync + 'static {
-    /// Claims a key, if it is absent, expired, released, or its lease has lapsed; counts the attempt up from what the
+    /// Claims a key, if it is absent, expired, released, or its lease has [lapsed](Lapsed); counts the attempt up from what the
     /// record has. The owner that holds a live lease already is granted it again, with the same attempt.
     fn claim(
         &self,
@@ -37,6 +37,44 @@ pub trait ClaimStore: Send + Sync + 'static {
         holder: &Holder,
         lease: Duration,
     ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
+
+    /// Claims several keys, of which none is there twice, as [`claim`](Self::claim) does each: in one round trip, where
+    /// the store can. It is all of them or an error; after an error some may have been granted.
+    fn claim_all(
+        &self,
+        requests: &[ClaimRequest],
+    ) -> impl Future<Output = Result<Vec<ClaimOutcome>, StoreError>> + Send {
+        async move {
+            let mut outcomes = Vec::with_capacity(requests.len());
+            for request in requests {
+                outcomes.push(self.claim(request).await?);
+            }
+            Ok(outcomes)
+        }
+    }
+
+    /// Forgets what is known of a key, whoever holds it, so that the next delivery of this identity runs as if it were
+    /// the first. Whether there was anything to forget.
+    fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Clears away at most `most` records that have expired, and says how many it were. Claims do not depend on it. A
+    /// store that clears them away by itself has nothing to do.
+    fn purge(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        let _ = most;
+        async { Ok(0) }
+    }
+}
+
+/// What becomes of a claim whose lease has lapsed: its holder has died, or stands still.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lapsed {
+    /// The next delivery takes it over.
+    #[default]
+    TakeOver,
+    /// It is held until it expires or somebody [forgets](ClaimStore::forget) it, for handlers that must not run twice
+    /// and would rather not run at all. Deliveries of it are answered as in flight.
+    Hold,
 }
 
 /// What a receiver asks of a store.
@@ -53,6 +91,8 @@ pub struct ClaimRequest {
     pub lease: Duration,
     /// How long the record lives at least; never shorter than the lease.
     pub ttl: Duration,
+    /// Whether a lapsed claim may be taken over.
+    pub lapsed: Lapsed,
 }
 
 impl ClaimRequest {
@@ -71,7 +111,14 @@ impl ClaimRequest {
             fingerprint,
             lease,
             ttl: ttl.max(lease),
+            lapsed: Lapsed::TakeOver,
         }
+    }
+
+    /// The same request with another rule for lapsed claims.
+    #[must_use]
+    pub fn lapsed(self, lapsed: Lapsed) -> Self {
+        Self { lapsed, ..self }
     }
 
     /// The claim that this request makes, if it is granted.
@@ -201,6 +248,7 @@ pub(crate) trait DynClaimStore: Send + Sync {
     ) -> BoxFuture<'a, Settled>;
     fn release<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Settled>;
     fn extend<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Settled>;
+    fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool>;
 }
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
@@ -225,6 +273,10 @@ impl<S: ClaimStore> DynClaimStore for S {
 
     fn extend<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Settled> {
         Box::pin(ClaimStore::extend(self, holder, lease))
+    }
+
+    fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool> {
+        Box::pin(ClaimStore::forget(self, key))
     }
 }
 
@@ -256,5 +308,20 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
         lease: Duration,
     ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
         self.as_ref().extend(holder, lease)
+    }
+
+    fn claim_all(
+        &self,
+        requests: &[ClaimRequest],
+    ) -> impl Future<Output = Result<Vec<ClaimOutcome>, StoreError>> + Send {
+        self.as_ref().claim_all(requests)
+    }
+
+    fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send {
+        self.as_ref().forget(key)
+    }
+
+    fn purge(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send {
+        self.as_ref().purge(most)
     }
 }

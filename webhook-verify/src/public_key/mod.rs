@@ -193,7 +193,7 @@ mod tests {
 /// What the algorithms' tests have in common.
 #[cfg(all(test, any(feature = "ed25519", feature = "ecdsa", feature = "rsa")))]
 mod testing {
-    use super::{KeyForm, PublicAlgorithm, PublicKey};
+    use super::{PublicAlgorithm, PublicKey};
     use crate::{ConfigError, scheme::KeyForm};
 
     pub(super) const MESSAGE: &[u8] = b"hello, world";

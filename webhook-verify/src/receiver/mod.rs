@@ -22,8 +22,8 @@ pub use self::{
     timer::Timer,
 };
 use crate::{
-    ConfigError, Idempotency, Incoming, Rejection, RequestHead, Tenant, Verifier, VerifierBuilder,
-    VerifyError,
+    ClaimKey, ConfigError, Idempotency, Incoming, Rejection, RequestHead, StoreError, Tenant,
+    Verifier, VerifierBuilder, VerifyError,
     head::Picked,
     incoming::BodyTooLarge,
     key::Key,
@@ -163,6 +163,19 @@ impl Receiver {
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.inner.verifier
+    }
+
+    /// Forgets what is known of a delivery, so that it runs again when it is sent again. Whether there was anything to
+    /// forget. The key is in the logs and in [`Claim::key`](crate::Claim::key).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the store cannot answer, or when there is none.
+    pub async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        match &self.inner.idempotency {
+            Some(idempotency) => idempotency.store.forget(key).await,
+            None => Err(StoreError::new("the receiver does not deduplicate")),
+        }
     }
 
     /// Takes a request in: judges its head at once and, when awaited, reads and verifies its body.
