@@ -249,7 +249,10 @@ fn verifier() {
     for (secret, expected) in [
         (String::new(), ConfigError::EmptySecret),
         (" \t\r\n".to_owned(), ConfigError::EmptySecret),
-        ("x".repeat(4097), ConfigError::SecretTooLong { limit: 4096 }),
+        (
+            "x".repeat(65_537),
+            ConfigError::SecretTooLong { limit: 65_536 },
+        ),
     ] {
         let refused = Verifier::builder(scheme::GITHUB)
             .secret("good")

@@ -4,8 +4,8 @@ use zeroize::Zeroizing;
 
 use crate::ConfigError;
 
-/// The longest secret that is accepted, in bytes.
-const MAX_LEN: usize = 4096;
+/// The longest secret that is accepted, in bytes: room for a chain of certificates.
+pub(crate) const MAX_LEN: usize = 64 * 1024;
 
 /// A secret shared with a sender, as its settings page shows it.
 ///
@@ -28,7 +28,7 @@ impl Secret {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::EmptySecret`] when there is nothing but blanks and control characters, [`ConfigError::SecretTooLong`] over 4,096 bytes.
+    /// [`ConfigError::EmptySecret`] when there is nothing but blanks and control characters, [`ConfigError::SecretTooLong`] over 64 KiB.
     pub fn new(secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         let bytes = Zeroizing::new(secret.into());
         let blank = |char: char| {

@@ -11,10 +11,7 @@ mod text;
 
 use std::{sync::Arc, time::Duration};
 
-use crate::{ConfigError, scheme::KeyForm};
-
-/// The longest key that is read, in bytes: room for a chain of certificates.
-const MAX_LEN: usize = 64 * 1024;
+use crate::{ConfigError, scheme::KeyForm, secret::MAX_LEN};
 
 /// A key that tells right signatures from wrong ones.
 #[derive(Clone)]
@@ -98,10 +95,10 @@ impl PublicKey {
 
 #[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
 impl PublicKey {
-    fn bare(key: impl Verify + 'static) -> Self {
+    fn with(key: impl Verify + 'static, validity: Option<(Duration, Duration)>) -> Self {
         Self {
             key: Arc::new(key),
-            validity: None,
+            validity,
         }
     }
 }
@@ -128,7 +125,7 @@ fn without(feature: &str) -> ConfigError {
 #[cfg(test)]
 mod tests {
     use super::{EcdsaForm, KeyForm as Form, MAX_LEN, PublicAlgorithm as Algorithm, PublicKey};
-    use crate::{ConfigError, scheme::KeyForm};
+    use crate::ConfigError;
 
     const ALGORITHMS: [Algorithm; 5] = [
         Algorithm::Ed25519,
@@ -193,8 +190,10 @@ mod tests {
 /// What the algorithms' tests have in common.
 #[cfg(all(test, any(feature = "ed25519", feature = "ecdsa", feature = "rsa")))]
 mod testing {
-    use super::{PublicAlgorithm, PublicKey};
-    use crate::{ConfigError, scheme::KeyForm};
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::{KeyForm, PublicAlgorithm, PublicKey};
+    use crate::ConfigError;
 
     pub(super) const MESSAGE: &[u8] = b"hello, world";
 
@@ -205,9 +204,7 @@ mod testing {
     }
 
     pub(super) fn base64(text: &str) -> Vec<u8> {
-        crate::encoding::base64_to_vec(text.as_bytes())
-            .unwrap()
-            .to_vec()
+        STANDARD.decode(text).unwrap()
     }
 
     /// Asks with the message in one piece and in several, which must not make a difference.
@@ -252,31 +249,51 @@ mod testing {
         }
     }
 
-    /// Reads everything that `text` becomes when it is cut off anywhere or any of its bits is turned, as a text and, where
-    /// `der` says what of it that is, below the base64. Nothing may panic; what is read all the same must be able to judge.
-    pub(super) fn mangled(
+    /// Reads everything that `text` becomes when an end of it is cut off or one of its bits is turned. Nothing may
+    /// panic, and what is still a key must be able to judge.
+    pub(super) fn mangle(algorithm: PublicAlgorithm, form: KeyForm, text: &[u8], signature: &[u8]) {
+        mangle_in(algorithm, form, text, signature, <[u8]>::to_vec);
+    }
+
+    /// The same for DER, which is then written as the content of a PEM block.
+    pub(super) fn mangle_der(
         algorithm: PublicAlgorithm,
         form: KeyForm,
-        text: &[u8],
+        label: &str,
+        der: &[u8],
         signature: &[u8],
-    ) -> usize {
-        let mut read = 0;
-        let mut attempt = |text: &[u8]| {
-            if let Ok(key) = PublicKey::new(algorithm, form, text) {
-                read += 1;
+    ) {
+        mangle_in(algorithm, form, der, signature, |der| {
+            pem(label, der).into()
+        });
+    }
+
+    fn mangle_in(
+        algorithm: PublicAlgorithm,
+        form: KeyForm,
+        bytes: &[u8],
+        signature: &[u8],
+        written: impl Fn(&[u8]) -> Vec<u8>,
+    ) {
+        let attempt = |bytes: &[u8]| {
+            if let Ok(key) = PublicKey::new(algorithm, form, &written(bytes)) {
                 key.verify(&[MESSAGE], signature);
                 key.validity();
             }
         };
-        for len in 0..text.len() {
-            attempt(&text[..len]);
-            attempt(&text[len..]);
+        for len in 0..bytes.len() {
+            attempt(&bytes[..len]);
+            attempt(&bytes[len..]);
         }
-        for bit in 0..text.len() * 8 {
-            let mut turned = text.to_vec();
+        for bit in 0..bytes.len() * 8 {
+            let mut turned = bytes.to_vec();
             turned[bit / 8] ^= 1 << (bit % 8);
             attempt(&turned);
         }
-        read
+    }
+
+    pub(super) fn pem(label: &str, der: &[u8]) -> String {
+        let content = STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n")
     }
 }
