@@ -13,6 +13,8 @@
 mod client;
 #[path = "support/logs.rs"]
 mod logs;
+#[path = "support/secrets.rs"]
+mod secrets;
 #[path = "support/server.rs"]
 mod server;
 #[path = "support/vector.rs"]
@@ -21,6 +23,7 @@ mod vector;
 pub use self::{
     client::{Connection, Response, exchange, raw_request},
     logs::Logs,
+    secrets::{PUBLIC_URL, secret_of, verifier_of},
     server::{App, Framework, Handler, Server, Transport, answer, each_framework},
     vector::Vector,
 };

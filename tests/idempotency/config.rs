@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use integration_tests::verifier_of;
 use webhook_verify::{
     Admission, ConfigError, Idempotency, MemoryStore, Receiver, Scheme, Tolerance, Verifier,
     scheme::{self, Identity},
@@ -10,7 +11,7 @@ use webhook_verify::{
 use crate::common::{SECRET, admit, days, never, seconds, signed};
 
 fn of(scheme: Scheme) -> Verifier {
-    Verifier::new(scheme, SECRET).unwrap()
+    verifier_of(&scheme).build().unwrap()
 }
 
 fn build(

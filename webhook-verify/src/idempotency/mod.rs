@@ -36,11 +36,12 @@ pub use self::{
     },
 };
 use crate::{
-    ConfigError, Delivery, Verifier,
+    ConfigError, Delivery, Scheme, Verifier,
     scheme::{Field, Identity},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);
+const DAY: Duration = Duration::from_secs(24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 const QUARTER: Duration = Duration::from_secs(90 * 24 * 3600);
 
@@ -131,8 +132,8 @@ impl Idempotency {
         self
     }
 
-    /// How long a completed delivery is remembered. Default: 7 days where a signed id recognises it, 90 days where its
-    /// digest does.
+    /// How long a completed delivery is remembered. Default: 7 days where a signed id recognises it (and
+    /// longer than its sender is known to retry), 90 days where a digest does.
     ///
     /// A retry that comes later runs again. So does a captured request, if its scheme has no timestamp: there the
     /// record should live as long as the secret.
@@ -252,7 +253,7 @@ impl Idempotency {
             IdentitySource::Fixed(identity) => identity,
             IdentitySource::Custom(_) => CUSTOM,
         };
-        let ttl = self.ttl_of(identity);
+        let ttl = self.ttl_of(identity, scheme);
         if ttl > 3660 * 24 * HOUR {
             return Err(ConfigError::option("ttl", "longer than ten years"));
         }
@@ -279,9 +280,11 @@ impl Idempotency {
         Ok(())
     }
 
-    fn ttl_of(&self, identity: Identity) -> Duration {
+    fn ttl_of(&self, identity: Identity, scheme: &Scheme) -> Duration {
+        let horizon = scheme.hints().retry_horizon.unwrap_or_default();
         self.ttl.unwrap_or(match identity {
-            Identity::SignedId => WEEK,
+            // Some senders retry for a month.
+            Identity::SignedId => WEEK.max(horizon + DAY),
             Identity::BodyDigest | Identity::SignedContent | Identity::None => QUARTER,
         })
     }
@@ -296,7 +299,9 @@ impl Idempotency {
                     return Ok(None);
                 };
                 let key = self.key(delivery, key::Kind::Custom, &bytes);
-                return self.ask(key, delivery.body_digest(), CUSTOM).map(Some);
+                return self
+                    .ask(delivery, key, delivery.body_digest(), CUSTOM)
+                    .map(Some);
             }
         };
         if identity == Identity::None {
@@ -336,7 +341,7 @@ impl Idempotency {
                 }
             },
         };
-        self.ask(key, digest, lives_as).map(Some)
+        self.ask(delivery, key, digest, lives_as).map(Some)
     }
 
     fn key(&self, delivery: &Delivery, kind: key::Kind, identity: &[u8]) -> ClaimKey {
@@ -346,6 +351,7 @@ impl Idempotency {
 
     fn ask(
         &self,
+        delivery: &Delivery,
         key: ClaimKey,
         digest: [u8; 32],
         identity: Identity,
@@ -355,7 +361,7 @@ impl Idempotency {
             owner: Owner::random()?,
             fingerprint: Fingerprint(digest),
             lease: self.lease,
-            ttl: self.ttl_of(identity),
+            ttl: self.ttl_of(identity, &delivery.scheme),
             lapsed: self.lapsed,
         })
     }

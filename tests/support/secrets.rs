@@ -1,0 +1,35 @@
+use webhook_verify::{Algorithm, KeyForm, Scheme, Verifier, VerifierBuilder};
+
+/// The URL that senders were given.
+pub const PUBLIC_URL: &str = "https://hooks.example.test/hook";
+
+const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEu6sE2nsaR1uZBcj+KpB+ViXF9J5hmoJGmQI0WIP29MsuugLQKyKpSrufpnchE25WATAc5cqgIEHp/5CZnRmfUw==";
+const JWK: &str = r#"{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"test","x":"u6sE2nsaR1uZBcj-KpB-ViXF9J5hmoJGmQI0WIP29Ms","y":"LroC0CsiqUq7n6Z3IRNuVgEwHOXKoCBB6f-QmZ0Zn1M"}"#;
+const CERTIFICATE: &str = include_str!("certificate.pem");
+
+/// A secret or public key in the form that the scheme's sender has. Nobody has the private keys.
+#[must_use]
+pub fn secret_of(scheme: &Scheme) -> &'static str {
+    match (scheme.algorithm(), scheme.key_form()) {
+        (Algorithm::Basic, _) => "user:cGFzc3dvcmQ",
+        // The key of RFC 8032 §7.1, test 1.
+        (Algorithm::Ed25519, KeyForm::Hex) => {
+            "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+        }
+        (Algorithm::Ed25519, _) => "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo=",
+        (_, KeyForm::Spki) => SPKI,
+        (_, KeyForm::Jwk) => JWK,
+        (_, KeyForm::Certificate) => CERTIFICATE,
+        (_, KeyForm::Hex) => "00112233445566778899aabbccddeeff",
+        _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    }
+}
+
+/// A verifier for any scheme, with everything that it asks for.
+pub fn verifier_of(scheme: &Scheme) -> VerifierBuilder {
+    Verifier::builder(scheme.clone())
+        .secret(secret_of(scheme))
+        .public_url(PUBLIC_URL)
+        .parameter("webhook_id", "4JH86294D6297924G")
+        .parameter("verify_token", "a verify token")
+}
