@@ -22,7 +22,10 @@ use crate::{head::ActixHeaders, rejection::respond};
 /// Lets only verified deliveries through to what it wraps, each of them once if the receiver deduplicates.
 ///
 /// Wrap the resource or scope that receives the webhooks, and not the whole app: every request to what is wrapped is
-/// read and verified. A middleware that decompresses bodies must be inside of this one: a signature is over the bytes
+/// read and verified. A sender's [challenges](webhook_verify::scheme::Challenge), which come by `GET` or `HEAD` in part, are
+/// answered here, before any handler; so wrap the resource, which sees every method, and not a route for `POST`.
+///
+/// A middleware that decompresses bodies must be inside of this one: a signature is over the bytes
 /// as sent. So must one that rewrites paths, where a scheme signs the path or a tenant is known by it.
 ///
 /// See the [crate's documentation](crate) for an example.

@@ -12,6 +12,11 @@ use crate::WebhookService;
 /// Works in front of an axum route or router, and of any tower service of `http` requests. Prefer
 /// `Router::route_layer`: with `Router::layer`, requests for unknown paths are read and verified, too.
 ///
+/// A sender's [challenges](webhook_verify::scheme::Challenge) come by `GET` or `HEAD` in part, and are answered here, before
+/// any handler. `Router::route_layer` sees them on a path that is routed for `POST` alone, as `Router::layer` does. The
+/// `route_layer` of a `MethodRouter` sees no method that is not routed, so `post(handler).route_layer(layer)` leaves them to
+/// axum's 405.
+///
 /// A layer that decompresses or rewrites bodies must be inside of this one: a signature is over the bytes as sent. Where a
 /// scheme signs the path, or a tenant is known by it, the layer belongs outside of `Router::nest`, which cuts paths short.
 ///

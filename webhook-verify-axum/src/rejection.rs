@@ -1,17 +1,15 @@
 use axum_core::{body::Body, response::Response};
-use http::{HeaderValue, StatusCode, header::HeaderName};
+use http::{HeaderName, HeaderValue, StatusCode};
 use webhook_verify::Answer;
 
 /// The core's answer in the framework's types.
 pub(crate) fn respond(answer: &Answer) -> Response {
-    let mut response = Response::new(Body::from(answer.body()));
+    let mut response = Response::new(Body::from(answer.body().to_owned()));
     *response.status_mut() =
         StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in answer.headers() {
-        if let Ok(value) = HeaderValue::from_str(value) {
-            response
-                .headers_mut()
-                .insert(HeaderName::from_static(name), value);
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            response.headers_mut().insert(name, value);
         }
     }
     response

@@ -70,7 +70,7 @@ impl Incoming {
     }
 
     /// The secrets to judge by, as they are now.
-    fn keys(&self) -> Arc<[Key]> {
+    pub(crate) fn keys(&self) -> Arc<[Key]> {
         self.keys
             .as_ref()
             .map_or_else(|| self.settings.keys(), Arc::clone)
@@ -118,6 +118,16 @@ impl Incoming {
             Buffer::Whole(_) => {}
         }
         Ok(())
+    }
+
+    /// The name of the key that the request is to be judged by, now that the body is complete.
+    pub(crate) fn key_name(&mut self) -> Result<Option<String>, VerifyError> {
+        let body = match &self.body {
+            Buffer::Whole(body) => &**body,
+            Buffer::Joined { body, .. } => body,
+        };
+        self.facts.look_into_body(&self.settings, body)?;
+        self.facts.key_name(&self.settings, body)
     }
 
     /// Judges the signature, now that the body is complete.

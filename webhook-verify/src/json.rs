@@ -39,6 +39,7 @@ pub(crate) fn first_key(body: &[u8]) -> Option<Cow<'_, str>> {
 }
 
 /// Whether the top-level object has this key, whatever its value is. What is not an object has none.
+#[cfg(feature = "jwt")]
 pub(crate) fn has_key(body: &[u8], key: &str) -> bool {
     let object =
         serde_json::from_slice::<std::collections::BTreeMap<Cow<'_, str>, IgnoredAny>>(body);

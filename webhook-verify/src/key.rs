@@ -90,6 +90,17 @@ impl Key {
         })
     }
 
+    /// The HMAC of `message`, written out. `None` where the key makes none that could be given away.
+    pub(crate) fn hmac(&self, encoding: Encoding, message: &[u8]) -> Option<String> {
+        let len = match self {
+            Self::Sha256(_) => 32,
+            Self::Sha1(_) => 20,
+            Self::Sha512(_) => 64,
+            Self::Keyed(_) | Self::Token(_) | Self::Public(_) => return None,
+        };
+        Some(encoding.encode(&self.tag(&[message]).0[..len]))
+    }
+
     /// The public key, where it is one.
     pub(crate) fn as_public(&self) -> Option<&PublicKey> {
         match self {

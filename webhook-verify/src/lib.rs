@@ -34,7 +34,7 @@ pub use self::{
     head::{Headers, RequestHead},
     idempotency::{Claim, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError},
     incoming::{BodyTooLarge, Incoming},
-    receiver::{Admission, Admitted, Received, Receiver, ReceiverBuilder, Timer},
+    receiver::{Admission, Admitted, Handshake, Received, Receiver, ReceiverBuilder, Timer},
     rejection::{Answer, Rejection},
     scheme::{Algorithm, KeyForm, Scheme},
     secret::Secret,

@@ -1,8 +1,10 @@
-use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
+use std::{error, fmt, sync::Arc, time::Duration};
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::{VerifyError, idempotency::StoreError, incoming::BodyTooLarge};
+use crate::{VerifyError, idempotency::StoreError, incoming::BodyTooLarge, scheme::Text};
+
+pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why a request did not reach its handler, and what its client is told.
 ///
@@ -28,7 +30,8 @@ pub enum Rejection {
         /// When to try again.
         retry_after: Duration,
     },
-    /// The tenant's secrets could not be looked up, or are not ones.
+    /// The tenant's secrets, or the key that the request names, could not be looked up or are not ones; or the secret of
+    /// a handshake was not taken.
     Secrets(Arc<dyn error::Error + Send + Sync>),
     /// The claim store could not answer.
     Store(StoreError),
@@ -101,12 +104,11 @@ impl Rejection {
         let mut answer = Answer::text(self.status(), self.public_message());
         if let Self::NotAuthentic(_) = self {
             // RFC 9110 §15.5.2 wants a challenge with every 401.
-            answer.headers.push(("www-authenticate", "Webhook".into()));
+            answer = answer.with_header("www-authenticate".into(), "Webhook".into());
         }
         if let Some(after) = self.retry_after() {
-            answer
-                .headers
-                .push(("retry-after", after.as_secs().to_string().into()));
+            let seconds = after.as_secs().to_string();
+            answer = answer.with_header("retry-after".into(), seconds.into());
         }
         answer
     }
@@ -127,7 +129,7 @@ impl fmt::Display for Rejection {
                     retry_after.as_secs()
                 )
             }
-            Self::Secrets(_) => f.write_str("secrets of the tenant are not available"),
+            Self::Secrets(_) => f.write_str("secrets could not be looked up or kept"),
             Self::Store(error) => error.fmt(f),
             Self::HandlerPanicked => f.write_str("handler panicked"),
         }
@@ -168,24 +170,51 @@ impl From<StoreError> for Rejection {
 }
 
 /// A whole answer that no handler gives, free of any framework's types.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Answer {
     status: u16,
-    headers: SmallVec<[(&'static str, Cow<'static, str>); 3]>,
-    body: &'static str,
+    headers: SmallVec<[(Text, Text); 3]>,
+    body: Text,
 }
 
 impl Answer {
     pub(crate) fn text(status: u16, body: &'static str) -> Self {
         let mut headers = SmallVec::new();
         if !body.is_empty() {
-            headers.push(("content-type", "text/plain; charset=utf-8".into()));
+            headers.push(("content-type".into(), PLAIN_TEXT.into()));
         }
         Self {
             status,
             headers,
-            body,
+            body: body.into(),
         }
+    }
+
+    /// The answer to a challenge. A browser must not guess what it is, and nothing on the way may keep it.
+    pub(crate) fn to_challenge() -> Self {
+        Self {
+            headers: smallvec![
+                ("x-content-type-options".into(), "nosniff".into()),
+                ("cache-control".into(), "no-store".into()),
+            ],
+            ..Self::text(200, "")
+        }
+    }
+
+    pub(crate) fn with_body(mut self, content_type: &'static str, body: String) -> Self {
+        self.body = body.into();
+        self.with_header("content-type".into(), content_type.into())
+    }
+
+    pub(crate) fn with_header(mut self, name: Text, value: Text) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same to a `HEAD` request.
+    pub(crate) fn without_body(mut self) -> Self {
+        self.body = "".into();
+        self
     }
 
     /// The answer to a duplicate of a completed delivery.
@@ -196,7 +225,7 @@ impl Answer {
             _ => 204,
         };
         Self {
-            headers: smallvec![("idempotent-replayed", "true".into())],
+            headers: smallvec![("idempotent-replayed".into(), "true".into())],
             ..Self::text(status, "")
         }
     }
@@ -208,15 +237,23 @@ impl Answer {
     }
 
     /// The headers; names are in lower case.
-    pub fn headers(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.headers
-            .iter()
-            .map(|(name, value)| (*name, value.as_ref()))
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The body; empty, or text.
+    /// The body; empty, text or JSON.
     #[must_use]
-    pub fn body(&self) -> &'static str {
-        self.body
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+}
+
+impl fmt::Debug for Answer {
+    /// Without header values and body: the answer to a handshake holds a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
     }
 }

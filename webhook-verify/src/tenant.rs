@@ -25,7 +25,10 @@ impl Tenant {
 pub(crate) type BoxError = Box<dyn error::Error + Send + Sync>;
 
 /// Looks a tenant up.
-pub(crate) type Resolve = dyn Fn(&RequestHead<'_>) -> Resolving + Send + Sync;
+pub(crate) type Resolve = dyn Fn(&RequestHead<'_>) -> Resolving<Tenant> + Send + Sync;
+
+/// Looks a public key up by its name.
+pub(crate) type LookUp = dyn Fn(&str) -> Resolving<Secret> + Send + Sync;
 
 /// A look-up under way.
-pub(crate) type Resolving = Pin<Box<dyn Future<Output = Result<Option<Tenant>, BoxError>> + Send>>;
+pub(crate) type Resolving<T> = Pin<Box<dyn Future<Output = Result<Option<T>, BoxError>> + Send>>;

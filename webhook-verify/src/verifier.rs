@@ -117,6 +117,55 @@ impl Verifier {
         facts.judge(settings, &keys, Box::default(), body.into())
     }
 
+    /// The name of the public key that a request is to be verified with, where the sender has several and says which: an
+    /// address on one of the sender's own hosts (PayPal, SNS), or a key's id (Plaid). `None` where the request names
+    /// none, or the scheme's requests do not.
+    ///
+    /// This is for those who work without a [`Receiver`](crate::Receiver), which asks for keys
+    /// [by itself](crate::Receiver::with_key_lookup). Nothing is fetched here. Keep the keys that were fetched by their
+    /// names, and remember that the name is the client's choice until the signature holds: an address may be any on those
+    /// hosts.
+    ///
+    /// ```
+    /// use webhook_verify::{Secret, Verifier, scheme};
+    /// # fn fetch(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { unreachable!() }
+    ///
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let verifier = Verifier::builder(scheme::SNS).build_without_secrets()?;
+    /// let mut known: Vec<(String, Secret)> = Vec::new();
+    ///
+    /// // for each request
+    /// # let headers = [("content-type", "text/plain")];
+    /// # let body = br#"{"Signature":"AAAA","SignatureVersion":"2"}"#;
+    /// if let Some(name) = verifier.key_name(&headers, body)?
+    ///     && known.iter().all(|(other, _)| *other != name)
+    /// {
+    ///     known.insert(0, (name.clone(), fetch(&name)?));
+    ///     known.truncate(4);
+    ///     verifier.replace_secrets(known.iter().map(|(_, key)| key.clone()))?;
+    /// }
+    /// let delivery = verifier.verify(&headers, &body[..]);
+    /// # assert!(delivery.is_err());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] for what can be refused without the key: no signature, one that cannot be right, an address on
+    /// another host.
+    pub fn key_name<'a>(
+        &self,
+        head: impl Into<RequestHead<'a>>,
+        body: &[u8],
+    ) -> Result<Option<String>, VerifyError> {
+        let (settings, head) = (&*self.settings, head.into());
+        let mut facts = HeadFacts::default();
+        facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
+        facts.look_into_body(settings, body)?;
+        facts.key_name(settings, body)
+    }
+
     /// Judges the head, and takes the body piece by piece: at most `limit` bytes of it.
     ///
     /// ```
@@ -282,6 +331,23 @@ impl VerifierBuilder {
         let secrets = std::mem::take(&mut self.secrets);
         let keys = prepare(&self.scheme, secrets);
         self.build_with(keys)
+    }
+
+    /// A verifier that has no secret yet and refuses everything until it is [given](Verifier::replace_secrets) some: for
+    /// senders whose requests [name their key](Verifier::key_name), or bring the secret in a
+    /// [handshake](crate::ReceiverBuilder::on_handshake).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as from [`build`](Self::build), when there are secrets, or when the scheme is of another kind.
+    pub fn build_without_secrets(self) -> Result<Verifier, ConfigError> {
+        match self.scheme.key_source.is_some() || self.scheme.has_handshake() {
+            true => self.build_keyless(),
+            false => Err(ConfigError::option(
+                "build_without_secrets",
+                "the scheme's requests neither name their key nor bring a secret",
+            )),
+        }
     }
 
     /// A verifier without secrets of its own, which refuses everything unless it is given a tenant's.

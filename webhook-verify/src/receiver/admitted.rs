@@ -28,7 +28,7 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(100);
 pub enum Admission {
     /// Its handler is to run.
     Admitted(Admitted),
-    /// It is answered without a handler, as a duplicate is.
+    /// It is answered without a handler, as a duplicate or a challenge is.
     Answer(Answer),
 }
 

@@ -1,7 +1,7 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{error, fmt, sync::Arc, time::Duration};
 
-use super::{Inner, Receiver};
-use crate::{ConfigError, Idempotency, Verifier, tenant::Resolve};
+use super::{Handshake, Inner, OnHandshake, Receiver, Source};
+use crate::{ConfigError, Idempotency, Verifier};
 
 /// Builds a [`Receiver`].
 #[must_use]
@@ -10,7 +10,8 @@ pub struct ReceiverBuilder {
     pub(super) body_limit: usize,
     pub(super) body_timeout: Duration,
     pub(super) idempotency: Option<Idempotency>,
-    pub(super) tenants: Option<Box<Resolve>>,
+    pub(super) source: Source,
+    pub(super) on_handshake: Option<Box<OnHandshake>>,
 }
 
 impl ReceiverBuilder {
@@ -32,6 +33,44 @@ impl ReceiverBuilder {
         self
     }
 
+    /// Takes the secrets that come in handshakes, as Asana and Notion send them before their deliveries. Without this,
+    /// handshakes are refused.
+    ///
+    /// **Anybody can send such a request**, with a secret of his own to sign with. So accept one only while a set-up is
+    /// pending that you began, and as few as that takes. `Ok` is answered as the sender expects it; an error, or no end
+    /// within 5 s, is answered 503. What `on_handshake` returns is dropped when the client goes away.
+    ///
+    /// ```
+    /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
+    /// use webhook_verify::{Handshake, Receiver, Verifier, scheme};
+    ///
+    /// let verifier = Verifier::builder(scheme::ASANA).build_without_secrets()?;
+    /// let live = verifier.clone();
+    /// // set just before Asana is asked for a webhook
+    /// let pending = Arc::new(AtomicBool::new(false));
+    /// let receiver = Receiver::builder(verifier)
+    ///     .on_handshake(move |handshake: Handshake| {
+    ///         let (live, pending) = (live.clone(), Arc::clone(&pending));
+    ///         async move {
+    ///             if !pending.swap(false, Ordering::SeqCst) {
+    ///                 return Err("no set-up is pending".into());
+    ///             }
+    ///             // and store it
+    ///             live.replace_secrets([handshake.secret])?;
+    ///             Ok(())
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    pub fn on_handshake<F>(mut self, take: impl Fn(Handshake) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), Box<dyn error::Error + Send + Sync>>> + Send + 'static,
+    {
+        self.on_handshake = Some(Box::new(move |handshake| Box::pin(take(handshake))));
+        self
+    }
+
     /// Checks the settings as a whole.
     ///
     /// # Errors
@@ -40,6 +79,12 @@ impl ReceiverBuilder {
     pub fn build(self) -> Result<Receiver, ConfigError> {
         if self.body_timeout.is_zero() {
             return Err(ConfigError::option("body_timeout", "zero"));
+        }
+        if self.on_handshake.is_some() && !self.verifier.scheme().has_handshake() {
+            return Err(ConfigError::option(
+                "on_handshake",
+                "the scheme has no handshake",
+            ));
         }
         if let Some(idempotency) = &self.idempotency {
             idempotency.check(&self.verifier)?;
@@ -53,7 +98,8 @@ impl ReceiverBuilder {
             body_limit,
             body_timeout,
             idempotency,
-            tenants,
+            source,
+            on_handshake,
         } = self;
         let idempotency = idempotency.map(Arc::new);
         Receiver {
@@ -62,7 +108,8 @@ impl ReceiverBuilder {
                 body_limit,
                 body_timeout,
                 idempotency,
-                tenants,
+                source,
+                on_handshake,
             }),
         }
     }

@@ -1,6 +1,12 @@
 mod admitted;
+mod answering;
 mod builder;
+mod challenge;
+mod handshake;
 mod received;
+mod secrets;
+#[cfg(test)]
+mod tests;
 mod timer;
 
 use std::{
@@ -14,26 +20,27 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 
-use self::timer::within;
 pub use self::{
     admitted::{Admission, Admitted},
     builder::ReceiverBuilder,
+    handshake::Handshake,
     received::Received,
     timer::Timer,
 };
+use self::{
+    challenge::{Asked, Challenges, Looked, MAX_UNSIGNED_BODY},
+    handshake::OnHandshake,
+    received::Outcome,
+    secrets::Source,
+    timer::within,
+};
 use crate::{
-    ClaimKey, ConfigError, Idempotency, Incoming, Rejection, RequestHead, StoreError, Tenant,
-    Verifier, VerifierBuilder, VerifyError,
-    head::Picked,
-    incoming::BodyTooLarge,
-    key::Key,
-    tenant::{BoxError, Resolve, Resolving},
+    ClaimKey, Idempotency, Incoming, Rejection, RequestHead, StoreError, Tenant, Verifier,
+    VerifyError, head::Picked, incoming::BodyTooLarge, tenant::Resolving,
 };
 
 /// The body limit where neither the user nor the scheme says otherwise, in bytes.
 const DEFAULT_BODY_LIMIT: usize = 1 << 20;
-/// How long the look-up of a tenant may take.
-const RESOLVE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The whole of receiving, once, for every framework: read, verify, deduplicate, hand over, settle.
 ///
@@ -93,7 +100,8 @@ struct Inner {
     body_limit: usize,
     body_timeout: Duration,
     idempotency: Option<Arc<Idempotency>>,
-    tenants: Option<Box<Resolve>>,
+    source: Source,
+    on_handshake: Option<Box<OnHandshake>>,
 }
 
 impl Receiver {
@@ -115,51 +123,13 @@ impl Receiver {
             body_limit,
             body_timeout: Duration::from_secs(10),
             idempotency: None,
-            tenants: None,
+            source: Source::Verifier,
+            on_handshake: None,
         }
     }
 
-    /// A receiver of many tenants, each with secrets of its own. `verifier` has none.
-    ///
-    /// `resolve` looks a request's tenant up by its head, such as by the path or a header, before the body is read:
-    /// `Ok(None)` is a tenant that does not exist, and refused as not authentic; an error, or no answer within 5 s, is
-    /// answered 503. An unknown tenant is refused sooner than a known one, so whoever asks can tell which names exist.
-    ///
-    /// ```
-    /// use webhook_verify::{Receiver, RequestHead, Secret, Tenant, Verifier, scheme};
-    ///
-    /// let receiver = Receiver::for_tenants(Verifier::builder(scheme::GITHUB), |head: &RequestHead<'_>| {
-    ///     let name = head.path().strip_prefix("/hooks/").unwrap_or_default().to_owned();
-    ///     async move {
-    ///         let secret = match name.as_str() {
-    ///             "acme" => "a secret out of a database",
-    ///             _ => return Ok(None),
-    ///         };
-    ///         Ok(Some(Tenant::new(name, [Secret::new(secret)?])))
-    ///     }
-    /// })?
-    /// .build()?;
-    /// # Ok::<(), webhook_verify::ConfigError>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`ConfigError`] when `verifier` cannot be built, or has secrets.
-    pub fn for_tenants<F>(
-        verifier: VerifierBuilder,
-        resolve: impl Fn(&RequestHead<'_>) -> F + Send + Sync + 'static,
-    ) -> Result<ReceiverBuilder, ConfigError>
-    where
-        F: Future<Output = Result<Option<Tenant>, Box<dyn error::Error + Send + Sync>>>
-            + Send
-            + 'static,
-    {
-        let mut builder = Self::builder(verifier.build_keyless()?);
-        builder.tenants = Some(Box::new(move |head| Box::pin(resolve(head))));
-        Ok(builder)
-    }
-
-    /// The verifier, to swap secrets. That of a receiver [for tenants](Self::for_tenants) has none.
+    /// The verifier, to swap secrets. That of a receiver [for tenants](Self::for_tenants) or
+    /// [with a look-up of keys](Self::with_key_lookup) has none.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.inner.verifier
@@ -178,7 +148,8 @@ impl Receiver {
         }
     }
 
-    /// Takes a request in: judges its head at once and, when awaited, reads and verifies its body.
+    /// Takes a request in: judges its head at once and, when awaited, reads and verifies its body. The scheme's
+    /// [challenges](crate::scheme::Challenge) are answered here.
     ///
     /// The future borrows nothing, and is `Send` if `body` and `timer` are. It may be dropped at any moment.
     ///
@@ -198,13 +169,9 @@ impl Receiver {
     {
         let receiver = self.clone();
         let begun = self.begin(head);
-        let tenant = match &self.inner.tenants {
-            Some(resolve) if begun.is_ok() => Some(resolve(head)),
-            _ => None,
-        };
         async move {
             let received = match begun {
-                Ok(incoming) => receiver.take_in(incoming, tenant, body, timer).await,
+                Ok(begun) => receiver.take_in(begun, body, timer).await,
                 Err(rejection) => Err(rejection),
             };
             received.inspect_err(|rejection| rejection.log(receiver.verifier().scheme().name()))
@@ -234,66 +201,84 @@ impl Receiver {
         async move { received.await?.admit(timer).await }
     }
 
-    async fn take_in<B, E, T>(
-        &self,
-        mut incoming: Box<Incoming>,
-        tenant: Option<Resolving>,
-        body: B,
-        timer: T,
-    ) -> Result<Received, Rejection>
+    async fn take_in<B, E, T>(&self, begun: Begun, body: B, timer: T) -> Result<Received, Rejection>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
         T: Timer,
     {
+        let Begun {
+            found,
+            tenant,
+            challenges,
+        } = begun;
+        let settings = self.verifier().settings();
+        let mut incoming = match found {
+            Found::Delivery(incoming) => incoming,
+            // Boxed, so that a delivery does not carry it along.
+            Found::Challenge(asked) => return Box::pin(self.answer(*asked, tenant, &timer)).await,
+            Found::Unsigned(refusal) => {
+                let start = Box::pin(self.start_of(body, &timer)).await?;
+                let asked = match (start, challenges) {
+                    (Some(start), Some(challenges)) => challenges.unsigned(settings, &start),
+                    _ => None,
+                };
+                let asked = asked.ok_or(refusal)?;
+                return Box::pin(self.answer(asked, tenant, &timer)).await;
+            }
+        };
         let mut namespace = None;
         if let Some(resolving) = tenant {
-            let resolved = within(resolving, &timer, RESOLVE_TIMEOUT).await;
-            let (keys, name) = self.keys_of(resolved)?;
+            let (keys, name) = self.keys_of(resolving, &timer).await?;
             incoming.key(keys);
-            namespace = Some(Arc::from(name));
+            namespace = Some(name);
         }
         incoming.judge_head()?;
-        let read = within(read(&mut incoming, body), &timer, self.inner.body_timeout).await;
-        read.ok_or(Rejection::BodyTimeout)??;
+        let read = within(
+            read(body, |chunk| incoming.update(chunk)),
+            &timer,
+            self.inner.body_timeout,
+        );
+        read.await.ok_or(Rejection::BodyTimeout)??;
+        if let Source::Named(look_up) = &self.inner.source {
+            let name = incoming.key_name()?;
+            incoming.key(Box::pin(self.key_of(look_up, name, &timer)).await?);
+        }
         let mut delivery = Box::new(incoming.judge()?);
+        if let Some(challenges) = challenges
+            && let Some(asked) = challenges.signed(settings, &delivery.body)?
+        {
+            let keys = incoming.keys();
+            return Box::pin(self.answer_with(asked, &keys, &timer)).await;
+        }
         delivery.namespace = namespace;
-        let idempotency = self.inner.idempotency.clone();
         Ok(Received {
-            delivery,
-            idempotency,
+            outcome: Outcome::Delivery(delivery),
+            idempotency: self.inner.idempotency.clone(),
         })
     }
 
-    /// A tenant's secrets, ready, and its namespace.
-    fn keys_of(
-        &self,
-        resolved: Option<Result<Option<Tenant>, BoxError>>,
-    ) -> Result<(Arc<[Key]>, String), Rejection> {
-        let unavailable = |error: BoxError| Rejection::Secrets(Arc::from(error));
-        let resolved = resolved.ok_or_else(|| unavailable("no answer in time".into()))?;
-        let tenant = resolved
-            .map_err(unavailable)?
-            .ok_or(VerifyError::UnknownTenant)?;
-        let keys = self.inner.verifier.prepare(tenant.secrets);
-        Ok((
-            keys.map_err(|error| unavailable(error.into()))?,
-            tenant.namespace,
-        ))
-    }
-
-    /// Refuses what can be refused before a byte of the body is read.
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Box<Incoming>, Rejection> {
+    /// Looks at the head: answers and refuses what can be before a byte of the body is read.
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Begun, Rejection> {
         let (verifier, limit) = (&self.inner.verifier, self.inner.body_limit);
-        let settings = verifier.settings();
-        let picked = Picked::new(head, &settings.receiver_names);
-        let too_long = |value: &[u8]| {
-            let declared = std::str::from_utf8(value)
-                .ok()
-                .and_then(|len| len.trim().parse::<u64>().ok());
-            declared.is_some_and(|len| len > limit as u64)
+        let (settings, scheme) = (verifier.settings(), verifier.scheme());
+        let challenges = match Challenges::look(settings, head, |asked| self.answers(asked)) {
+            Looked::Now(asked) => {
+                let tenant = match asked.of(scheme).asks_for_mac() {
+                    true => self.resolve(head),
+                    false => None,
+                };
+                return Ok(Begun {
+                    found: Found::Challenge(Box::new(asked)),
+                    tenant,
+                    challenges: None,
+                });
+            }
+            Looked::Open(challenges) => Some(challenges),
+            Looked::Other => None,
         };
-        if picked.all("content-length").any(too_long) {
+        let picked = Picked::new(head, &settings.receiver_names);
+        if declares_more(&picked, limit) {
             return Err(BodyTooLarge { limit }.into());
         }
         let plain = |value: &[u8]| value.is_empty() || value.eq_ignore_ascii_case(b"identity");
@@ -302,20 +287,67 @@ impl Receiver {
         }
         // Boxed: it goes through several futures on its way to the body.
         let mut incoming = Box::new(Incoming::new(settings, limit));
-        incoming.read_head(head, &picked)?;
-        Ok(incoming)
+        let (found, asks_for_secrets) = match (incoming.read_head(head, &picked), &challenges) {
+            (Ok(()), _) => (Found::Delivery(incoming), true),
+            (
+                Err(error @ (VerifyError::MissingSignature | VerifyError::MissingToken)),
+                Some(challenges),
+            ) if challenges.any_unsigned(scheme) && !declares_more(&picked, MAX_UNSIGNED_BODY) => {
+                let asks_for_secrets = challenges.any_for_mac(scheme);
+                (Found::Unsigned(error.into()), asks_for_secrets)
+            }
+            (Err(error), _) => return Err(error.into()),
+        };
+        Ok(Begun {
+            found,
+            tenant: match asks_for_secrets {
+                true => self.resolve(head),
+                false => None,
+            },
+            challenges,
+        })
     }
 }
 
+/// A request whose head was looked at.
+struct Begun {
+    found: Found,
+    /// Whose it is, where that matters.
+    tenant: Option<Resolving<Tenant>>,
+    /// What it may be, depending on its body.
+    challenges: Option<Box<Challenges>>,
+}
+
+enum Found {
+    Delivery(Box<Incoming>),
+    /// A challenge, whatever the body is.
+    Challenge(Box<Asked>),
+    /// Without a signature: refused, unless its body makes it a challenge.
+    Unsigned(Rejection),
+}
+
+fn declares_more(picked: &Picked<'_, '_>, limit: usize) -> bool {
+    let over = |value: &[u8]| {
+        let declared = std::str::from_utf8(value)
+            .ok()
+            .and_then(|len| len.trim().parse::<u64>().ok());
+        declared.is_some_and(|len| len > limit as u64)
+    };
+    picked.all("content-length").any(over)
+}
+
 /// Reads a body to its end.
-async fn read<B, E>(incoming: &mut Incoming, body: B) -> Result<(), Rejection>
+async fn read<B, E>(
+    body: B,
+    mut take: impl FnMut(Bytes) -> Result<(), BodyTooLarge>,
+) -> Result<(), Rejection>
 where
     B: Stream<Item = Result<Bytes, E>>,
     E: Into<Box<dyn error::Error + Send + Sync>>,
 {
     let mut body = pin!(body);
     while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
-        incoming.update(chunk.map_err(|error| Rejection::BodyRead(Arc::from(error.into())))?)?;
+        take(chunk.map_err(|error| Rejection::BodyRead(Arc::from(error.into())))?)?;
     }
     Ok(())
 }

@@ -6,22 +6,32 @@ use crate::{
     idempotency::{Claim, ClaimOutcome, ClaimRequest},
 };
 
-/// A verified delivery on its way to its handler.
+/// A verified delivery on its way to its handler, or the answer to a challenge.
 ///
 /// Up to here a request may be dropped at any moment. From [`admit`](Self::admit) on it has to be driven to its end,
 /// whatever becomes of its client, if it [must finish](Self::must_finish).
 #[derive(Debug)]
 #[must_use]
 pub struct Received {
-    /// Boxed: it goes through several futures on its way to the handler.
-    pub(super) delivery: Box<Delivery>,
+    pub(super) outcome: Outcome,
     pub(super) idempotency: Option<Arc<Idempotency>>,
 }
 
+/// Boxed: it goes through several futures on its way to the handler.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Delivery(Box<Delivery>),
+    Answer(Box<Answer>),
+}
+
 impl Received {
-    /// The verified delivery.
-    pub fn delivery(&self) -> &Delivery {
-        &self.delivery
+    /// The verified delivery. `None` where a challenge was answered, which no handler sees.
+    #[must_use]
+    pub fn delivery(&self) -> Option<&Delivery> {
+        match &self.outcome {
+            Outcome::Delivery(delivery) => Some(delivery),
+            Outcome::Answer(_) => None,
+        }
     }
 
     /// Whether a client that goes away must not stop what comes now. So it is wherever deliveries are deduplicated: a
@@ -31,64 +41,68 @@ impl Received {
         self.idempotency.is_some()
     }
 
-    /// Claims the delivery, if deliveries are deduplicated and this one has an identity.
+    /// Claims the delivery, if deliveries are deduplicated and this one has an identity. What is a challenge is answered.
     ///
     /// # Errors
     ///
     /// [`Rejection`]: what to answer instead. It has been logged.
-    pub async fn admit(mut self, timer: impl Timer) -> Result<Admission, Rejection> {
-        let Some(idempotency) = self.idempotency.take() else {
-            return Ok(self.admitted(None));
+    pub async fn admit(self, timer: impl Timer) -> Result<Admission, Rejection> {
+        let delivery = match self.outcome {
+            Outcome::Delivery(delivery) => delivery,
+            Outcome::Answer(answer) => return Ok(Admission::Answer(*answer)),
         };
-        let scheme = Arc::clone(&self.delivery.scheme);
+        let Some(idempotency) = self.idempotency else {
+            return Ok(admitted(delivery, None));
+        };
+        let scheme = Arc::clone(&delivery.scheme);
         // Boxed, so that a delivery without a claim does not carry it along.
-        let admission = Box::pin(self.claim(idempotency, timer)).await;
+        let admission = Box::pin(claim(delivery, idempotency, timer)).await;
         admission.inspect_err(|rejection| rejection.log(scheme.name()))
     }
+}
 
-    async fn claim(
-        mut self,
-        idempotency: Arc<Idempotency>,
-        timer: impl Timer,
-    ) -> Result<Admission, Rejection> {
-        let Some(request) = idempotency.request(&self.delivery)? else {
-            return Ok(self.admitted(None));
-        };
-        match ask(&idempotency, &request, &timer).await? {
-            ClaimOutcome::Won { attempt } => {
-                let key = request.key;
-                self.delivery.claim = Some(Claim { key, attempt });
-                Ok(self.admitted(Some(Box::new(Held {
-                    idempotency,
-                    request,
-                }))))
-            }
-            ClaimOutcome::Busy { lease_left } => Err(Rejection::InFlight {
-                status: idempotency.in_flight_status,
-                retry_after: Duration::from_secs(lease_left.as_secs().clamp(1, 60)),
-            }),
-            ClaimOutcome::Completed {
-                status,
-                fingerprint,
-            } => {
-                let (scheme, key) = (self.delivery.scheme.name(), request.key);
-                match fingerprint == request.fingerprint {
-                    true => {
-                        tracing::info!(target: "webhook_verify", scheme, %key, same_body = true, "duplicate");
-                    }
-                    false => {
-                        tracing::warn!(target: "webhook_verify", scheme, %key, same_body = false, "duplicate");
-                    }
+async fn claim(
+    mut delivery: Box<Delivery>,
+    idempotency: Arc<Idempotency>,
+    timer: impl Timer,
+) -> Result<Admission, Rejection> {
+    let Some(request) = idempotency.request(&delivery)? else {
+        return Ok(admitted(delivery, None));
+    };
+    match ask(&idempotency, &request, &timer).await? {
+        ClaimOutcome::Won { attempt } => {
+            let key = request.key;
+            delivery.claim = Some(Claim { key, attempt });
+            let held = Held {
+                idempotency,
+                request,
+            };
+            Ok(admitted(delivery, Some(Box::new(held))))
+        }
+        ClaimOutcome::Busy { lease_left } => Err(Rejection::InFlight {
+            status: idempotency.in_flight_status,
+            retry_after: Duration::from_secs(lease_left.as_secs().clamp(1, 60)),
+        }),
+        ClaimOutcome::Completed {
+            status,
+            fingerprint,
+        } => {
+            let (scheme, key) = (delivery.scheme.name(), request.key);
+            match fingerprint == request.fingerprint {
+                true => {
+                    tracing::info!(target: "webhook_verify", scheme, %key, same_body = true, "duplicate");
                 }
-                Ok(Admission::Answer(Answer::replayed(status)))
+                false => {
+                    tracing::warn!(target: "webhook_verify", scheme, %key, same_body = false, "duplicate");
+                }
             }
+            Ok(Admission::Answer(Answer::replayed(status)))
         }
     }
+}
 
-    fn admitted(self, held: Option<Box<Held>>) -> Admission {
-        let delivery = self.delivery;
-        Admission::Admitted(Admitted { delivery, held })
-    }
+fn admitted(delivery: Box<Delivery>, held: Option<Box<Held>>) -> Admission {
+    Admission::Admitted(Admitted { delivery, held })
 }
 
 /// Claims, with a limit in time. A store that did not answer is asked once more, by the same owner. One that failed then,

@@ -1,8 +1,8 @@
 use std::time::Duration;
 
 use super::{
-    Algorithm, Field, Grammar, Identity, KeyForm, Place, Prefix, Scheme, SignatureSource, Text,
-    TimeUnit, TimestampPlace, TimestampSource,
+    Algorithm, Challenge, Field, Grammar, Identity, KeyForm, Place, Prefix, Scheme,
+    SignatureSource, Text, TimeUnit, TimestampPlace, TimestampSource,
     check::{self, header_name, pointer},
     content,
 };
@@ -29,6 +29,7 @@ pub struct SchemeBuilder {
     identity: Option<Identity>,
     retry_horizon: Option<Duration>,
     body_limit: Option<usize>,
+    challenges: Vec<Challenge>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -73,6 +74,7 @@ impl SchemeBuilder {
             identity: None,
             retry_horizon: None,
             body_limit: None,
+            challenges: Vec::new(),
         }
     }
 
@@ -260,6 +262,12 @@ impl SchemeBuilder {
         self
     }
 
+    /// A challenge of the sender, which a [`Receiver`](crate::Receiver) answers. May be given several times.
+    pub fn challenge(mut self, challenge: Challenge) -> Self {
+        self.challenges.push(challenge);
+        self
+    }
+
     /// Checks the description as a whole.
     ///
     /// # Errors
@@ -332,6 +340,7 @@ impl SchemeBuilder {
             .transpose()?;
         scheme.hints.retry_horizon = self.retry_horizon;
         scheme.hints.body_limit = self.body_limit;
+        scheme.challenges = self.challenges.into();
         check::whole(&scheme)?;
         scheme.identity = match self.identity {
             Some(Identity::SignedId) if !scheme.id_is_signed() => {

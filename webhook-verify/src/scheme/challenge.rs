@@ -6,7 +6,8 @@ use crate::Encoding;
 /// A request by which a sender finds out whether a receiver is there, before it sends events or between them.
 ///
 /// A [`Receiver`](crate::Receiver) answers it before the handler, with a fixed content type, and only where the scheme
-/// has it. What is echoed is short and holds nothing that a browser would take for markup.
+/// has it. What is echoed is short and holds nothing that a browser would take for markup. One with another token, or with
+/// the token twice, is refused like any other request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     name: Text,
@@ -30,6 +31,7 @@ pub(crate) struct Condition {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expected {
     Present,
+    Absent,
     Value(Text),
     /// What the receiver was given under this name.
     Parameter(Text),
@@ -105,8 +107,9 @@ impl Challenge {
 
     /// X's challenge-response check: the HMAC of `crc_token`.
     ///
-    /// X signs bodies in the same way, so whoever asks gets a signature of what he asks for. Only tokens of letters,
-    /// digits and `-_.=+/` are answered, and none of those is the JSON of an event.
+    /// X signs bodies in the same way, so whoever asks gets a signature of what he asks for. Only tokens of up to 256
+    /// letters, digits and `-_.=+/` are answered, and none of those is the JSON of an event. A body that is nothing but
+    /// that is refused, however well it is signed.
     pub const X: Self = unsigned(
         "x",
         GET,
@@ -162,10 +165,17 @@ impl Challenge {
     /// monday.com's `challenge` in an unsigned body, sent back as JSON.
     pub const MONDAY: Self = unsigned("monday", POST, list![], Some(pointer("/challenge")), ECHO);
 
-    /// Discord's PING, signed.
+    /// The PING that Discord sends to an endpoint for interactions, signed. In its webhook events, `type` 1 is an event;
+    /// their PING, `type` 0, goes to the handler, which answers 204 as to any other.
     pub const DISCORD: Self = signed(
         "discord",
-        list![at("/type", "1")],
+        list![
+            at("/type", "1"),
+            Condition {
+                place: pointer("/event/type"),
+                expected: Expected::Absent,
+            },
+        ],
         None,
         Reply::Json(list![(text("type"), Value::Json(text("1")))]),
     );
@@ -247,23 +257,47 @@ impl Challenge {
         &self.name
     }
 
-    /// The parameters that the receiver has to be given for it.
-    pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.when
-            .iter()
-            .filter_map(|condition| match &condition.expected {
-                Expected::Parameter(name) => Some(&**name),
-                Expected::Present | Expected::Value(_) => None,
-            })
-    }
-
     /// Whether the body has to be read before it is clear that this is one.
     pub(crate) fn looks_into_body(&self) -> bool {
         let places = self.when.iter().map(|condition| &condition.place);
-        places
-            .chain(&self.token)
-            .any(|place| matches!(place, Place::Form(_) | Place::Pointer(_)))
+        places.chain(&self.token).any(Place::is_in_body)
     }
+
+    /// Whether the answer is made with a secret of the receiver.
+    pub(crate) fn asks_for_mac(&self) -> bool {
+        matches!(&self.reply, Reply::Json(members) if members.iter().any(|(_, value)| matches!(value, Value::Mac { .. })))
+    }
+
+    /// Whether the token is a secret to keep.
+    pub(crate) fn is_handshake(&self) -> bool {
+        matches!(self.reply, Reply::Keep(_))
+    }
+
+    /// Whether `token` may be echoed, signed or kept, whichever this challenge does. Where it has none, nothing is wrong with
+    /// that.
+    pub(crate) fn suits(&self, token: &str) -> bool {
+        match self.reply {
+            Reply::Empty => true,
+            _ if self.token.is_none() => true,
+            _ if self.asks_for_mac() || self.is_handshake() => is_word(&[token.as_bytes()]),
+            _ => {
+                let markup = |char: char| char.is_control() || "<>&\"'\\".contains(char);
+                (1..=MAX_TOKEN).contains(&token.len()) && !token.contains(markup)
+            }
+        }
+    }
+}
+
+/// The longest token that is echoed, in bytes.
+const MAX_TOKEN: usize = 1024;
+/// The longest that is signed or kept.
+const MAX_WORD: usize = 256;
+
+/// Whether the pieces in a row are a token that may be signed for whoever asks, or kept.
+pub(crate) fn is_word(pieces: &[&[u8]]) -> bool {
+    let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.=+/".contains(byte);
+    let len = pieces.iter().map(|piece| piece.len()).sum();
+    (1..=MAX_WORD).contains(&len) && pieces.iter().copied().flatten().all(harmless)
 }
 
 const GET: Option<Text> = Some(text("GET"));

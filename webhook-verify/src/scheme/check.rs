@@ -1,6 +1,8 @@
 //! What a description must have to be a scheme.
 
-use super::{Algorithm, Field, Grammar, Part, Place, Prefix, Scheme, Text, TimestampPlace};
+use super::{
+    Algorithm, Challenge, Field, Grammar, Part, Place, Prefix, Scheme, Text, TimestampPlace,
+};
 use crate::ConfigError;
 
 pub(super) fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
@@ -79,6 +81,13 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
             (
                 "event_type_repeated_in",
                 "there is no event type in the body to hold it against",
+            ),
+        ),
+        (
+            scheme.challenges.iter().any(Challenge::asks_for_mac) && !scheme.algorithm.is_hmac(),
+            (
+                "challenge",
+                "is answered with an HMAC, and the algorithm is none",
             ),
         ),
     ];

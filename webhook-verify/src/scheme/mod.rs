@@ -16,6 +16,7 @@ mod presets;
 
 use std::{borrow::Cow, time::Duration};
 
+pub(crate) use self::challenge::{Condition, Expected, Reply, Value, is_word};
 pub use self::{builder::SchemeBuilder, challenge::Challenge, presets::*};
 use crate::{ConfigError, Encoding, Tolerance};
 
@@ -317,6 +318,17 @@ impl Scheme {
             || self.signatures.iter().any(in_body)
     }
 
+    /// Whether a challenge has anybody's text signed with the secret that signs deliveries.
+    pub(crate) fn signs_for_anybody(&self) -> bool {
+        let mut challenges = self.challenges.iter();
+        challenges.any(|challenge| !challenge.signed && challenge.asks_for_mac())
+    }
+
+    /// Whether a secret may come with a request.
+    pub(crate) fn has_handshake(&self) -> bool {
+        self.challenges.iter().any(Challenge::is_handshake)
+    }
+
     pub(crate) fn needs_public_url(&self) -> bool {
         self.signs(|part| matches!(part, Part::Url(_)))
     }
@@ -391,6 +403,10 @@ impl Algorithm {
         matches!(self, Self::Token | Self::Basic)
     }
 
+    pub(crate) const fn is_hmac(self) -> bool {
+        matches!(self, Self::HmacSha256 | Self::HmacSha1 | Self::HmacSha512)
+    }
+
     pub(crate) const fn is_jwt(self) -> bool {
         matches!(self, Self::JwtHs256 | Self::JwtEs256)
     }
@@ -434,7 +450,7 @@ pub enum KeyForm {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeySource {
     /// A certificate at an address in the request, which must be `https` and on one of these hosts. A `*` stands for one
-    /// label.
+    /// label, a region's name.
     Url { place: Place, hosts: List<Text> },
     /// A key with the id that the token's header names.
     KeyId,
@@ -484,6 +500,12 @@ pub(crate) enum Place {
     Form(Text),
     /// A JSON pointer (RFC 6901) into the body.
     Pointer(Text),
+}
+
+impl Place {
+    pub(crate) fn is_in_body(&self) -> bool {
+        matches!(self, Self::Form(_) | Self::Pointer(_))
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -19,10 +19,12 @@ use self::{
 use crate::{
     Delivery, RequestHead, VerifyError,
     delivery::{Label, MAX_ID_LEN},
-    head::Picked,
+    head::{Picked, is_form_type},
     json,
     key::{Key, Running},
-    scheme::{BodyDigest, Field, Identity, KeySource, Part, Place, Scheme, TimestampPlace},
+    scheme::{
+        BodyDigest, Field, Identity, KeySource, Part, Place, Scheme, TimestampPlace, is_word,
+    },
     verifier::Settings,
 };
 
@@ -35,6 +37,8 @@ pub(crate) struct HeadFacts {
     signed: SignedHead,
     /// The form fields of the body are looked into.
     is_form: bool,
+    /// What has to be known of the body before it is judged is known.
+    body_seen: bool,
     id: Label,
     /// The event type, or what an unsigned header says that it is.
     event_type: Label,
@@ -145,7 +149,7 @@ impl HeadFacts {
         let is_token = scheme.algorithm.is_token() || scheme.algorithm.is_jwt();
         if is_token && !self.candidates.is_empty() && !keys.is_empty() {
             let pieces = self.candidates.signed_text();
-            let matches = |key: &Key| self.candidates.hold(key, &[&pieces[..]]);
+            let matches = |key: &Key| self.candidates.hold(key, &[pieces]);
             first(keys.iter().map(matches)).ok_or(mismatch(scheme))?;
         }
         Ok(())
@@ -163,6 +167,26 @@ impl HeadFacts {
         running
     }
 
+    /// Looks into the body for what is outside of the signature: the signature itself, versions, and where the key is.
+    pub(crate) fn look_into_body(
+        &mut self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
+        if !settings.plan.looks_before_it_judges || mem::replace(&mut self.body_seen, true) {
+            return Ok(());
+        }
+        self.collect_candidates(scheme, body)?;
+        self.key_name(settings, body)?;
+        for (pointer, expected) in &*scheme.required_fields {
+            if read(body, pointer)?.as_deref() != Some(expected) {
+                return Err(VerifyError::UnsupportedVersion);
+            }
+        }
+        Ok(())
+    }
+
     /// Where the key is that the request names: an address on one of the scheme's hosts, or the id of a key.
     pub(crate) fn key_name(
         &self,
@@ -171,7 +195,10 @@ impl HeadFacts {
     ) -> Result<Option<String>, VerifyError> {
         match &settings.scheme.key_source {
             None => Ok(None),
-            Some(KeySource::KeyId) => Ok(self.candidates.key_id().map(ToOwned::to_owned)),
+            Some(KeySource::KeyId) => match self.candidates.key_id() {
+                Some(id) if id.len() > MAX_ID_LEN => Err(VerifyError::UnknownKey),
+                id => Ok(id.map(ToOwned::to_owned)),
+            },
             Some(KeySource::Url { place, hosts }) => {
                 let address = match place {
                     Place::Pointer(pointer) => read(body, pointer)?.map(Cow::into_owned),
@@ -181,7 +208,7 @@ impl HeadFacts {
                         .and_then(|seldom| seldom.key_address.clone()),
                 };
                 match address {
-                    Some(address) if !url::is_on(&address, hosts) => {
+                    Some(address) if address.len() > MAX_ID_LEN || !url::is_on(&address, hosts) => {
                         Err(VerifyError::UnknownKeyHost)
                     }
                     address => Ok(address),
@@ -199,15 +226,7 @@ impl HeadFacts {
         body: Bytes,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        if settings.plan.looks_before_it_judges {
-            self.collect_candidates(scheme, &body)?;
-            self.key_name(settings, &body)?;
-            for (pointer, expected) in &*scheme.required_fields {
-                if read(&body, pointer)?.as_deref() != Some(expected) {
-                    return Err(VerifyError::UnsupportedVersion);
-                }
-            }
-        }
+        self.look_into_body(settings, &body)?;
         let (secret_index, content_digest) = {
             let made = match settings.plan.made_of_body {
                 true => made_of_body(scheme, &body, self.is_form)?,
@@ -218,10 +237,7 @@ impl HeadFacts {
             let matching = match running.is_empty() {
                 true if scheme.algorithm.is_jwt() => {
                     let signed = self.candidates.signed_text();
-                    first(
-                        keys.iter()
-                            .map(|key| self.candidates.hold(key, &[&signed[..]])),
-                    )
+                    first(keys.iter().map(|key| self.candidates.hold(key, &[signed])))
                 }
                 true => self.matching_key(scheme, keys, &body, &made, &mut pieces),
                 // The first two pieces are what has run: the signed part of the head, and the body.
@@ -231,6 +247,10 @@ impl HeadFacts {
                 }
             };
             let index = matching.ok_or(mismatch(scheme))?;
+            // A challenge would have had it signed for whoever asks.
+            if settings.plan.signs_for_anybody && is_word(&pieces) {
+                return Err(VerifyError::MalformedBody);
+            }
             let digest = (scheme.identity == Identity::SignedContent).then(|| digest_of(&pieces));
             (index, digest)
         };
@@ -348,6 +368,7 @@ pub(crate) struct Plan {
     streams: bool,
     made_of_body: bool,
     looks_before_it_judges: bool,
+    signs_for_anybody: bool,
     seldom: bool,
 }
 
@@ -366,6 +387,7 @@ impl Plan {
             streams: in_body.clone().next() == Some(&Part::Body),
             made_of_body: in_body.any(|part| *part != Part::Body),
             looks_before_it_judges: scheme.looks_before_it_judges(),
+            signs_for_anybody: scheme.signs_for_anybody(),
             seldom,
         }
     }
@@ -478,14 +500,5 @@ fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, Verif
 
 /// The content type is picked only for a scheme that has use for it.
 fn is_form(picked: &Picked<'_, '_>) -> bool {
-    let Ok(Some(content_type)) = picked.single("content-type") else {
-        return false;
-    };
-    let media_type = content_type
-        .split(|&byte| byte == b';')
-        .next()
-        .unwrap_or_default();
-    media_type
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    matches!(picked.single("content-type"), Ok(Some(content_type)) if is_form_type(content_type))
 }

@@ -58,7 +58,9 @@ pub(super) fn other_ports(url: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether `address` is an `https` one at one of `hosts`, on the default port. A `*` in a host stands for one label.
+/// Whether `address` is an `https` one at one of `hosts`, on the default port. A `*` in a host stands for one
+/// label that is the name of a region: two hyphenated words or more, the first of them letters. (`sns.s3.amazonaws.com` and
+/// `sns.s3-us-west-2.amazonaws.com` are somebody's storage.)
 pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
     let Some(rest) = address.strip_prefix("https://") else {
         return false;
@@ -74,7 +76,7 @@ pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
             match (labels.next(), patterns.next()) {
                 (None, None) => return true,
                 (Some(label), Some(pattern)) => {
-                    let any = pattern == "*" && !label.is_empty();
+                    let any = pattern == "*" && is_region(label);
                     if !any && !label.eq_ignore_ascii_case(pattern) {
                         return false;
                     }
@@ -84,6 +86,13 @@ pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
         }
     };
     host.bytes().all(plain) && rest.bytes().all(visible) && hosts.iter().any(fits)
+}
+
+fn is_region(label: &str) -> bool {
+    let letters = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic());
+    label
+        .split_once('-')
+        .is_some_and(|(first, rest)| letters(first) && !rest.is_empty())
 }
 
 pub(super) fn path(path_and_query: &str, form: PathForm) -> Cow<'_, str> {
@@ -161,6 +170,9 @@ mod tests {
             "https://evil.test\\.api.example.com/",
             "https://sns.a.b.example.com/",
             "https://sns..example.com/",
+            "https://sns.s3.example.com/",
+            "https://sns.s3-eu-1.example.com/",
+            "https://sns.eu.example.com/",
             "https://api.example.com/ x",
             "",
         ] {
