@@ -10,15 +10,15 @@ use webhook_verify::{
 
 use crate::common::{SECRET, admit, days, never, seconds, signed};
 
-fn of(scheme: Scheme) -> Verifier {
-    verifier_of(&scheme).build().unwrap()
+fn of(scheme: &Scheme) -> Verifier {
+    verifier_of(scheme).build().unwrap()
 }
 
 fn build(
     scheme: Scheme,
     set: impl FnOnce(Idempotency) -> Idempotency,
 ) -> Result<Receiver, ConfigError> {
-    Receiver::builder(of(scheme))
+    Receiver::builder(of(&scheme))
         .idempotency(set(Idempotency::new(MemoryStore::new(), "tests")))
         .build()
 }
@@ -37,8 +37,8 @@ fn option<T>(result: Result<T, ConfigError>) -> &'static str {
 
 #[test]
 fn endpoint() {
-    let receiver =
-        Receiver::builder(of(scheme::GITHUB)).idempotency(Idempotency::new(MemoryStore::new(), ""));
+    let receiver = Receiver::builder(of(&scheme::GITHUB))
+        .idempotency(Idempotency::new(MemoryStore::new(), ""));
     let error = receiver.build().unwrap_err();
     assert_eq!(error.to_string(), "endpoint: empty");
 }
@@ -230,7 +230,7 @@ fn defaults() {
 
 #[test]
 fn receiver() {
-    let built = Receiver::builder(of(scheme::GITHUB))
+    let built = Receiver::builder(of(&scheme::GITHUB))
         .body_timeout(Duration::ZERO)
         .build();
     assert_eq!(option(built), "body_timeout");
