@@ -1,6 +1,6 @@
 //! Bodies, URLs and tokens that are made to cost time or memory, or to be taken for something else: for every preset that
 //! looks into them before its signature holds.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 use std::time::{Duration, Instant};
 
