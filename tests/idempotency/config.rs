@@ -14,6 +14,10 @@ fn of(scheme: &Scheme) -> Verifier {
     verifier_of(scheme).build().unwrap()
 }
 
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "schemes are given away at every call"
+)]
 fn build(
     scheme: Scheme,
     set: impl FnOnce(Idempotency) -> Idempotency,
