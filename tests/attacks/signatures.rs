@@ -118,17 +118,17 @@ async fn a07_the_sender_does_not_choose_the_algorithm() {
     };
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         for (algorithm, prefix) in [
-            (webhook_verify::Algorithm::HmacSha1, "sha1="),
-            (webhook_verify::Algorithm::HmacSha1, "sha256="),
-            (webhook_verify::Algorithm::HmacSha512, "sha512="),
-            (webhook_verify::Algorithm::HmacSha512, "sha256="),
-            (webhook_verify::Algorithm::HmacSha256, "none="),
-            (webhook_verify::Algorithm::HmacSha256, "SHA256="),
+            (Algorithm::HmacSha1, "sha1="),
+            (Algorithm::HmacSha1, "sha256="),
+            (Algorithm::HmacSha512, "sha512="),
+            (Algorithm::HmacSha512, "sha256="),
+            (Algorithm::HmacSha256, "none="),
+            (Algorithm::HmacSha256, "SHA256="),
         ] {
             let request = with_hex(&by(algorithm, prefix)).and("X-Signature-Algorithm", "sha1");
             target.refuses(prefix, &request, MALFORMED).await;
         }
-        let right = with_hex(&by(webhook_verify::Algorithm::HmacSha256, "sha256="));
+        let right = with_hex(&by(Algorithm::HmacSha256, "sha256="));
         target.accepts("the scheme's own", &right).await;
     })
     .await;

@@ -160,6 +160,12 @@ impl Scheme {
         self.algorithm
     }
 
+    /// The same scheme with secrets in another form, such as OpenAI's without `whsec_`.
+    #[must_use]
+    pub fn with_key_form(self, key_form: KeyForm) -> Self {
+        Self { key_form, ..self }
+    }
+
     /// How the secret's text becomes key bytes.
     #[must_use]
     pub fn key_form(&self) -> KeyForm {

@@ -1,0 +1,158 @@
+use std::{
+    fs::File,
+    io::{self, BufRead, BufReader, Write},
+    path::PathBuf,
+    process::ExitCode,
+};
+
+use clap::Args;
+use serde::de::{SeqAccess, Visitor};
+use serde_json::{Deserializer, Value, json};
+
+use crate::{Failure, recorded::Recorded};
+
+/// Judges recorded requests, and prints one JSON line for each: provider, name and verdict
+///
+/// A verdict is `valid`, or why the request is not authentic. FILE holds a JSON array of requests, or one after the other,
+/// each an object with: provider (a scheme's name), name, method, url (with its query; null if nothing looks at it),
+/// headers (a list of [name, value]), body_base64, secret, secret_encoding, now (Unix seconds; null if timestamps are not
+/// to be judged), and expect (`valid` or a reason; may be left out). Others are ignored, but for extra_secrets, parameters,
+/// header (of shared-header) and max_body.
+///
+/// Exits with 1 if a row has an `expect` and its verdict is not of that kind, valid or not; with 2 at a row that cannot be
+/// read, after those before it.
+#[derive(Args)]
+pub(crate) struct Check {
+    /// The requests; - is standard input
+    file: PathBuf,
+}
+
+impl Check {
+    pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        let input: Box<dyn BufRead> = match self.file.to_str() {
+            Some("-") => Box::new(BufReader::new(io::stdin())),
+            _ => {
+                let file = File::open(&self.file)
+                    .map_err(|error| format!("{}: {error}", self.file.display()))?;
+                Box::new(BufReader::new(file))
+            }
+        };
+        let mut rows = Rows {
+            out: io::stdout().lock(),
+            number: 0,
+            unexpected: 0,
+        };
+        rows.judge_all(input)?;
+        rows.out.flush()?;
+        if rows.unexpected > 0 {
+            eprintln!(
+                "{} of {} rows not as expected",
+                rows.unexpected, rows.number
+            );
+            return Ok(ExitCode::FAILURE);
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+struct Rows<W> {
+    out: W,
+    /// How many were read.
+    number: usize,
+    /// How many were not judged as expected.
+    unexpected: usize,
+}
+
+impl<W: Write> Rows<W> {
+    fn judge_all(&mut self, mut input: impl BufRead) -> Result<(), Failure> {
+        let is_array = first_byte(&mut input)? == Some(b'[');
+        let mut json = Deserializer::from_reader(input);
+        // Trees of any depth are built and dropped on the stack, so the limit on their depth stays.
+        let read = match is_array {
+            true => serde::Deserializer::deserialize_seq(&mut json, InArray(self))
+                .and_then(|outcome| json.end().map(|()| outcome)),
+            false => return self.judge_lines(json),
+        };
+        match read {
+            Ok(outcome) => outcome,
+            Err(error) => Err(self.unreadable(&error)),
+        }
+    }
+
+    fn judge_lines<R: serde_json::de::Read<'static>>(
+        &mut self,
+        json: Deserializer<R>,
+    ) -> Result<(), Failure> {
+        for row in json.into_iter() {
+            let row = row.map_err(|error| self.unreadable(&error))?;
+            self.judge(&row)?;
+        }
+        Ok(())
+    }
+
+    fn judge(&mut self, row: &Value) -> Result<(), Failure> {
+        self.number += 1;
+        let recorded =
+            Recorded::read(row).map_err(|reason| format!("row {}: {reason}", self.number))?;
+        let verdict = recorded.verdict();
+        let (provider, name) = (json!(recorded.provider), json!(recorded.name));
+        writeln!(
+            self.out,
+            r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#
+        )?;
+        let expected = recorded.expect.as_deref();
+        if expected.is_some_and(|expected| (expected == "valid") != (verdict == "valid")) {
+            self.unexpected += 1;
+        }
+        Ok(())
+    }
+
+    /// The place of a mistake in the JSON itself, without what stands there.
+    fn unreadable(&self, error: &serde_json::Error) -> Failure {
+        match error.io_error_kind() {
+            Some(_) => format!("cannot read: {error}").into(),
+            None => format!(
+                "row {}: not JSON at line {} column {}",
+                self.number + 1,
+                error.line(),
+                error.column()
+            )
+            .into(),
+        }
+    }
+}
+
+/// The first byte that is not a blank, which stays where it is.
+fn first_byte(input: &mut impl BufRead) -> io::Result<Option<u8>> {
+    loop {
+        let buffer = input.fill_buf()?;
+        let blanks = buffer.iter().take_while(|byte| byte.is_ascii_whitespace());
+        match (blanks.count(), buffer.len()) {
+            (_, 0) => return Ok(None),
+            (blanks, len) if blanks == len => input.consume(len),
+            (blanks, _) => return Ok(Some(buffer[blanks])),
+        }
+    }
+}
+
+/// Judges the rows of an array as they come.
+struct InArray<'r, W>(&'r mut Rows<W>);
+
+impl<'de, W: Write> Visitor<'de> for InArray<'_, W> {
+    type Value = Result<(), Failure>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list of requests")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
+        let mut outcome = Ok(());
+        // After a failure the others are read, and not judged: the array has to be left somehow.
+        while let Some(row) = rows.next_element::<Value>()? {
+            if outcome.is_ok() {
+                outcome = self.0.judge(&row);
+            }
+        }
+        Ok(outcome)
+    }
+}

@@ -1,0 +1,209 @@
+//! Requests as they were recorded, and what becomes of them.
+
+use std::time::Duration;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use serde_json::{Map, Value};
+use webhook_verify::{ConfigError, KeyForm, RequestHead, Scheme, Verifier};
+
+/// A recorded request.
+pub(crate) struct Recorded {
+    pub(crate) provider: String,
+    pub(crate) name: String,
+    method: String,
+    url: Option<String>,
+    target: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+    secrets: Vec<String>,
+    secret_encoding: Option<String>,
+    parameters: Vec<(String, String)>,
+    /// Of the shared-header scheme.
+    header: Option<String>,
+    body_limit: Option<usize>,
+    now: Option<Duration>,
+    pub(crate) expect: Option<String>,
+}
+
+impl Recorded {
+    /// Reads a row. An error names the field and holds nothing of what stands there: that may be a secret.
+    pub(crate) fn read(row: &Value) -> Result<Self, String> {
+        let row = Row(row.as_object().ok_or("not an object")?);
+        let url = row.optional_text("url")?;
+        let target = row.optional_text("target")?;
+        let body = STANDARD
+            .decode(row.text("body_base64")?)
+            .map_err(|_| "`body_base64` is not base64")?;
+        let mut secrets = vec![row.text("secret")?];
+        secrets.extend(row.texts("extra_secrets")?);
+        Ok(Self {
+            provider: match row.optional_text("provider")? {
+                Some(provider) => provider,
+                None => row.text("scheme").map_err(|_| "`provider` is missing")?,
+            },
+            name: row.optional_text("name")?.unwrap_or_default(),
+            method: row
+                .optional_text("method")?
+                .unwrap_or_else(|| "POST".into()),
+            target: target.unwrap_or_else(|| url.as_deref().map_or("/", target_of).to_owned()),
+            url,
+            headers: row.pairs("headers")?,
+            body,
+            secrets,
+            secret_encoding: row.optional_text("secret_encoding")?,
+            parameters: row.members("parameters")?,
+            header: row.optional_text("header")?,
+            body_limit: row
+                .number("max_body")?
+                .map(|limit| usize::try_from(limit as u64).unwrap_or(usize::MAX)),
+            now: row.number("now")?.map(Duration::from_secs_f64),
+            expect: row.optional_text("expect")?,
+        })
+    }
+
+    /// `valid`, or why it is not.
+    pub(crate) fn verdict(&self) -> &'static str {
+        let scheme = match (self.provider.as_str(), &self.header) {
+            ("shared-header", Some(header)) => Scheme::shared_header(header).ok(),
+            (name, _) => Scheme::preset(name),
+        };
+        let Some(scheme) = scheme else {
+            return "unknown_scheme";
+        };
+        let verifier = match self.verifier(scheme) {
+            Ok(verifier) => verifier,
+            Err(ConfigError::Option { .. }) => return "invalid_configuration",
+            Err(_) => return "invalid_secret",
+        };
+        if self.body_limit.is_some_and(|limit| self.body.len() > limit) {
+            return "body_too_large";
+        }
+        let head = RequestHead::new(&self.headers)
+            .method(&self.method)
+            .target(&self.target);
+        match verifier.verify(head, self.body.clone()) {
+            Ok(_) => "valid",
+            Err(error) => error.reason(),
+        }
+    }
+
+    fn verifier(&self, scheme: Scheme) -> Result<Verifier, ConfigError> {
+        let scheme = match self.key_form(scheme.key_form()) {
+            Some(form) => scheme.with_key_form(form),
+            None => scheme,
+        };
+        let judged = scheme.tolerance().is_some();
+        let mut builder = Verifier::builder(scheme);
+        for secret in &self.secrets {
+            builder = builder.secret(secret);
+        }
+        for (name, value) in &self.parameters {
+            builder = builder.parameter(name, value);
+        }
+        // A scheme that signs no URL has no use for it, and one that does cannot hold without the right one.
+        let url = self.url.as_deref().unwrap_or("https://unknown.invalid/");
+        builder = builder.public_url(url.split(['?', '#']).next().unwrap_or_default());
+        match self.now {
+            Some(now) => builder = builder.clock(move || now),
+            None if judged => builder = builder.tolerance(None),
+            None => {}
+        }
+        builder.build()
+    }
+
+    /// How the secret is written, where that is not how the scheme's sender does it.
+    fn key_form(&self, own: KeyForm) -> Option<KeyForm> {
+        let form = match self.secret_encoding.as_deref()? {
+            "hex" => KeyForm::Hex,
+            "base64" => KeyForm::Base64,
+            "whsec" => KeyForm::Whsec,
+            "whpk" => KeyForm::Whpk,
+            "spki-base64" => KeyForm::Spki,
+            "x509-pem" => KeyForm::Certificate,
+            "jwk" => KeyForm::Jwk,
+            // A text, and HTML entities in it are what the scheme makes of them.
+            "utf8" if own != KeyForm::HtmlText => KeyForm::Utf8,
+            _ => return None,
+        };
+        (form != own).then_some(form)
+    }
+}
+
+/// Path and query of a URL.
+pub(crate) fn target_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find(['/', '?']).map_or("/", |at| &rest[at..])
+}
+
+/// The fields of a row, with errors that name them.
+struct Row<'r>(&'r Map<String, Value>);
+
+impl Row<'_> {
+    fn optional(&self, field: &str) -> Option<&Value> {
+        self.0.get(field).filter(|value| !value.is_null())
+    }
+
+    fn optional_text(&self, field: &str) -> Result<Option<String>, String> {
+        match self.optional(field) {
+            None => Ok(None),
+            Some(Value::String(text)) => Ok(Some(text.clone())),
+            Some(_) => Err(format!("`{field}` is not a text")),
+        }
+    }
+
+    fn text(&self, field: &str) -> Result<String, String> {
+        self.optional_text(field)?
+            .ok_or_else(|| format!("`{field}` is missing"))
+    }
+
+    fn texts(&self, field: &str) -> Result<Vec<String>, String> {
+        let not = || format!("`{field}` is not a list of texts");
+        let Some(value) = self.optional(field) else {
+            return Ok(Vec::new());
+        };
+        let texts = value.as_array().ok_or_else(not)?.iter();
+        texts
+            .map(|text| text.as_str().map(Into::into).ok_or_else(not))
+            .collect()
+    }
+
+    fn pairs(&self, field: &str) -> Result<Vec<(String, String)>, String> {
+        let not = || format!("`{field}` is not a list of pairs of texts");
+        let pairs = self
+            .optional(field)
+            .ok_or(format!("`{field}` is missing"))?;
+        let pairs = pairs.as_array().ok_or_else(not)?.iter();
+        pairs
+            .map(|pair| match pair.as_array().map(Vec::as_slice) {
+                Some([Value::String(name), Value::String(value)]) => {
+                    Ok((name.clone(), value.clone()))
+                }
+                _ => Err(not()),
+            })
+            .collect()
+    }
+
+    fn members(&self, field: &str) -> Result<Vec<(String, String)>, String> {
+        let not = || format!("`{field}` is not an object of texts");
+        let Some(value) = self.optional(field) else {
+            return Ok(Vec::new());
+        };
+        let members = value.as_object().ok_or_else(not)?.iter();
+        members
+            .map(|(name, value)| {
+                let value = value.as_str().ok_or_else(not)?;
+                Ok((name.clone(), value.to_owned()))
+            })
+            .collect()
+    }
+
+    fn number(&self, field: &str) -> Result<Option<f64>, String> {
+        let Some(value) = self.optional(field) else {
+            return Ok(None);
+        };
+        let number = value.as_f64().filter(|number| (0.0..1e15).contains(number));
+        number
+            .map(Some)
+            .ok_or_else(|| format!("`{field}` is not a number, or out of range"))
+    }
+}

@@ -1,0 +1,83 @@
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use clap::Args;
+use serde_json::json;
+use webhook_verify::Scheme;
+
+use crate::Failure;
+
+/// Lists all schemes, one row each
+#[derive(Args)]
+pub(crate) struct Schemes {
+    /// As a JSON array, with all that is known
+    #[arg(long)]
+    json: bool,
+}
+
+impl Schemes {
+    pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        let mut out = io::stdout().lock();
+        if self.json {
+            let schemes: Vec<_> = Scheme::presets().map(described).collect();
+            writeln!(out, "{:#}", json!(schemes))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        let rows: Vec<[String; 4]> = Scheme::presets()
+            .map(|scheme| {
+                [
+                    scheme.name().to_owned(),
+                    scheme.sender().to_owned(),
+                    format!("{:?}", scheme.algorithm()),
+                    places(scheme),
+                ]
+            })
+            .collect();
+        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+        let [names, senders, algorithms] = [0, 1, 2].map(width);
+        for [name, sender, algorithm, places] in &rows {
+            writeln!(
+                out,
+                "{name:names$}  {sender:senders$}  {algorithm:algorithms$}  {places}"
+            )?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+fn places(scheme: &Scheme) -> String {
+    scheme.signature_places().collect::<Vec<_>>().join(", ")
+}
+
+fn described(scheme: &Scheme) -> serde_json::Value {
+    let hints = scheme.hints();
+    let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
+    let name_of = |value: &dyn std::fmt::Debug| format!("{value:?}");
+    json!({
+        "name": scheme.name(),
+        "sender": scheme.sender(),
+        "documentation": scheme.documentation(),
+        "evidence": scheme.evidence().iter().map(|known| name_of(known)).collect::<Vec<_>>(),
+        "algorithm": name_of(&scheme.algorithm()),
+        "key_form": name_of(&scheme.key_form()),
+        "encoding": name_of(&scheme.encoding()),
+        "signature": scheme.signature_places().collect::<Vec<_>>(),
+        "signed_content": scheme.signed_content(),
+        "signs_body": scheme.signs_body(),
+        "timestamp": scheme.timestamp_place(),
+        "tolerance": scheme.tolerance().map(|tolerance| json!({
+            "past": tolerance.past().as_secs(),
+            "future": tolerance.future().as_secs(),
+        })),
+        "id": scheme.id_place(),
+        "id_is_signed": scheme.id_is_signed(),
+        "event_type": scheme.event_type_place(),
+        "identity": name_of(&scheme.identity()),
+        "challenges": scheme.challenges().iter().map(|known| known.name()).collect::<Vec<_>>(),
+        "retry_horizon": seconds(hints.retry_horizon),
+        "time_budget": seconds(hints.time_budget),
+        "body_limit": hints.body_limit,
+    })
+}

@@ -1,0 +1,158 @@
+use std::{
+    fs,
+    io::{self, Read as _, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use clap::Args;
+use webhook_verify::{
+    Scheme, Secret,
+    testing::{SignedRequest, Signer},
+};
+
+use crate::{Failure, recorded::target_of};
+
+/// Signs the body on standard input, and prints the headers that a sender of the scheme would send
+///
+/// A secret on the command line is in the list of processes and in the shell's history: --secret-file or the variable
+/// WEBHOOK_SECRET keep it out of them.
+///
+/// Where the sender puts a signature into the body or the URL, the headers are not all: --curl shows the whole request.
+#[derive(Args)]
+pub(crate) struct Sign {
+    /// The scheme's name, or shared-header
+    #[arg(long, value_name = "NAME")]
+    scheme: String,
+    /// The secret, as the sender's settings page shows it
+    #[arg(long, value_name = "TEXT", conflicts_with = "secret_file")]
+    secret: Option<String>,
+    /// A file that holds the secret
+    #[arg(long, value_name = "FILE")]
+    secret_file: Option<PathBuf>,
+    /// The header of the shared-header scheme
+    #[arg(long, value_name = "NAME")]
+    header: Option<String>,
+    /// The URL that the sender was given, with its query
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000/")]
+    url: String,
+    /// The time to sign, in Unix seconds; now, if there is none
+    #[arg(long, value_name = "UNIX")]
+    now: Option<u64>,
+    /// The delivery's id, for schemes that have it in a header
+    #[arg(long, value_name = "ID")]
+    id: Option<String>,
+    /// The event type, for schemes that have it in a header
+    #[arg(long, value_name = "TYPE")]
+    event_type: Option<String>,
+    /// The method
+    #[arg(long, default_value = "POST")]
+    method: String,
+    /// A value that the scheme asks for beside the secret
+    #[arg(long, value_name = "NAME=VALUE")]
+    parameter: Vec<String>,
+    /// Print the whole request as a curl line for a POSIX shell
+    #[arg(long)]
+    curl: bool,
+}
+
+impl Sign {
+    pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
+        let scheme = match (self.scheme.as_str(), &self.header) {
+            ("shared-header", Some(header)) => Scheme::shared_header(header)?,
+            ("shared-header", None) => return Err("shared-header needs --header".into()),
+            (name, _) => Scheme::preset(name)
+                .ok_or_else(|| format!("{name} is not a scheme: see `webhook-verify schemes`"))?,
+        };
+        let (base, target) = match self.url.split_once('?') {
+            Some((base, _)) => (base, target_of(&self.url)),
+            None => (self.url.as_str(), target_of(&self.url)),
+        };
+        let mut signer = Signer::new(scheme, self.secret()?)?
+            .method(&self.method)
+            .target(target)
+            .public_url(base);
+        if let Some(now) = self.now {
+            signer = signer.at(Duration::from_secs(now));
+        }
+        if let Some(id) = &self.id {
+            signer = signer.id(id);
+        }
+        if let Some(event_type) = &self.event_type {
+            signer = signer.event_type(event_type);
+        }
+        for parameter in &self.parameter {
+            let (name, value) = parameter
+                .split_once('=')
+                .ok_or("--parameter: not NAME=VALUE")?;
+            signer = signer.parameter(name, value);
+        }
+        let mut body = Vec::new();
+        io::stdin().read_to_end(&mut body)?;
+        let signed = signer.sign(body)?;
+
+        let mut out = io::stdout().lock();
+        match self.curl {
+            true => writeln!(out, "{}", self.curl_line(base, &signed))?,
+            false => {
+                for (name, value) in &signed.headers {
+                    writeln!(out, "{name}: {value}")?;
+                }
+            }
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn secret(&self) -> Result<Secret, Failure> {
+        let text = match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => secret.clone(),
+            (None, Some(file)) => fs::read_to_string(file)
+                .map_err(|error| format!("{}: {error}", file.display()))?
+                .trim_end_matches(['\r', '\n'])
+                .to_owned(),
+            (None, None) => std::env::var("WEBHOOK_SECRET")
+                .map_err(|_| "no secret: give --secret, --secret-file or WEBHOOK_SECRET")?,
+        };
+        Ok(Secret::new(text)?)
+    }
+
+    fn curl_line(&self, base: &str, signed: &SignedRequest) -> String {
+        let origin_end = base.len() - target_of(base).len();
+        let origin = match base.find("://") {
+            Some(at) if base[at + 3..].contains('/') => &base[..origin_end],
+            _ => base,
+        };
+        let mut line = format!(
+            "curl -i -X {} {}",
+            quote(&signed.method),
+            quote(&format!("{origin}{}", signed.target))
+        );
+        for (name, value) in &signed.headers {
+            line += &format!(" -H {}", quote(&format!("{name}: {value}")));
+        }
+        let has_type = signed
+            .headers
+            .iter()
+            .any(|(name, _)| name == "content-type");
+        if !has_type && !signed.body.is_empty() {
+            line += " -H 'content-type: application/json'";
+        }
+        // A body that a command line cannot hold goes through a pipe.
+        match std::str::from_utf8(&signed.body) {
+            Ok(text) if !text.contains('\0') && !text.starts_with('@') => {
+                line + " --data-binary " + &quote(text)
+            }
+            _ => format!(
+                "printf %s {} | base64 -d | {line} --data-binary @-",
+                STANDARD.encode(&signed.body)
+            ),
+        }
+    }
+}
+
+/// Quotes for a POSIX shell.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
+}

@@ -1,0 +1,387 @@
+//! The command as a program.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    io::Write as _,
+    path::Path,
+    process::{Command, Output, Stdio},
+};
+
+use serde_json::{Value, json};
+use webhook_verify::{Algorithm, KeyForm, Scheme};
+
+const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
+
+fn run(arguments: &[&str], input: &[u8]) -> Output {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_webhook-verify"))
+        .args(arguments)
+        .env_remove("WEBHOOK_SECRET")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // A program that ends before it has read everything closes the pipe.
+    let _ = child.stdin.take().unwrap().write_all(input);
+    child.wait_with_output().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+fn lines(output: &Output) -> Vec<Value> {
+    let lines = text(&output.stdout);
+    lines
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
+}
+
+fn rows(file: &str) -> Vec<Value> {
+    serde_json::from_str(&fs::read_to_string(Path::new(VECTORS).join(file)).unwrap()).unwrap()
+}
+
+/// A row that is authentic, by Stripe.
+fn stripe() -> Value {
+    let signed = run(
+        &[
+            "sign",
+            "--scheme",
+            "stripe",
+            "--secret",
+            "whsec_x",
+            "--now",
+            "1700000000",
+        ],
+        b"{}",
+    );
+    let header = text(&signed.stdout);
+    let (name, value) = header.trim_end().split_once(": ").unwrap();
+    json!({
+        "provider": "stripe", "name": "right", "method": "POST", "url": null,
+        "headers": [[name, value]], "body_base64": "e30=", "secret": "whsec_x",
+        "secret_encoding": "utf8", "now": 1_700_000_000, "expect": "valid",
+    })
+}
+
+fn with(mut row: Value, field: &str, value: Value) -> Value {
+    row[field] = value;
+    row
+}
+
+#[test]
+fn recorded_requests_are_judged_in_order_with_the_exact_reason() {
+    for file in ["seed-systems.json", "presets.json"] {
+        let path = Path::new(VECTORS).join(file);
+        let output = run(&["check", path.to_str().unwrap()], b"");
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let (rows, lines) = (rows(file), lines(&output));
+        assert_eq!(rows.len(), lines.len());
+        for (row, line) in rows.iter().zip(&lines) {
+            assert_eq!(line["provider"], row["scheme"]);
+            assert_eq!(line["name"], row["name"]);
+            assert_eq!(line["verdict"], row["expect"], "{line}");
+            assert_eq!(line.as_object().unwrap().len(), 3);
+        }
+    }
+}
+
+#[test]
+fn an_array_and_lines_are_read_alike() {
+    let rows = [
+        stripe(),
+        with(stripe(), "body_base64", json!("W10=")),
+        with(stripe(), "provider", json!("nobody")),
+        with(stripe(), "secret", json!("")),
+        with(stripe(), "now", json!(null)),
+        with(stripe(), "now", json!(1_700_000_301)),
+    ];
+    let expected = [
+        "valid",
+        "signature_mismatch",
+        "unknown_scheme",
+        "invalid_secret",
+        "valid",
+        "timestamp_too_old",
+    ];
+    let array = format!("\n {}\n", json!(rows));
+    let lines_of_json: String = rows.iter().map(|row| format!("{row}\n")).collect();
+    let pretty: String = rows.iter().map(|row| format!("{row:#}\n")).collect();
+    for input in [&array, &lines_of_json, &pretty] {
+        let output = run(&["check", "-"], input.as_bytes());
+        let verdicts: Vec<_> = lines(&output)
+            .iter()
+            .map(|line| line["verdict"].as_str().unwrap().to_owned())
+            .collect();
+        assert_eq!(verdicts, expected);
+        assert_eq!(output.status.code(), Some(1), "four rows are not valid");
+        assert!(text(&output.stderr).contains("4 of 6 rows"));
+    }
+}
+
+#[test]
+fn the_exit_code_is_for_the_kind_of_the_verdict() {
+    let wrong = with(stripe(), "body_base64", json!("W10="));
+    let no_expectation = {
+        let mut row = wrong.clone();
+        row.as_object_mut().unwrap().remove("expect");
+        row
+    };
+    for (row, code) in [
+        (stripe(), 0),
+        (wrong.clone(), 1),
+        // Another reason is of the same kind.
+        (with(wrong, "expect", json!("timestamp_too_old")), 0),
+        (with(stripe(), "expect", json!("signature_mismatch")), 1),
+        (no_expectation, 0),
+        (
+            with(
+                with(stripe(), "provider", json!("nobody")),
+                "expect",
+                json!("missing_signature"),
+            ),
+            0,
+        ),
+    ] {
+        let output = run(&["check", "-"], row.to_string().as_bytes());
+        assert_eq!(output.status.code(), Some(code), "{row}");
+    }
+    assert_eq!(run(&["check", "-"], b"").status.code(), Some(0));
+    assert_eq!(run(&["check", "-"], b" [ ] \n").status.code(), Some(0));
+    assert_eq!(run(&["check", "/no/such/file"], b"").status.code(), Some(2));
+}
+
+#[test]
+fn a_row_that_cannot_be_read_is_named_by_its_number_after_those_before_it() {
+    let good = stripe().to_string();
+    for (bad, said) in [
+        ("7", "row 2: not an object"),
+        ("{}", "row 2: `body_base64` is missing"),
+        (
+            "{\"body_base64\":\"?\"}",
+            "row 2: `body_base64` is not base64",
+        ),
+        ("{\"body_base64\":\"e30=\"}", "row 2: `secret` is missing"),
+        (
+            "{\"body_base64\":\"e30=\",\"secret\":5}",
+            "row 2: `secret` is not a text",
+        ),
+        (
+            "{\"body_base64\":\"\",\"secret\":\"hush\"}",
+            "row 2: `provider` is missing",
+        ),
+        (
+            "{\"body_base64\":\"\",\"secret\":\"hush\",\"provider\":\"stripe\"}",
+            "row 2: `headers` is missing",
+        ),
+        (
+            "{\"body_base64\":\"\",\"secret\":\"hush\",\"provider\":\"stripe\",\"headers\":[[\"a\"]]}",
+            "row 2: `headers` is not a list of pairs of texts",
+        ),
+        (
+            "{\"body_base64\":\"\",\"secret\":\"hush\",\"provider\":\"stripe\",\"headers\":[],\"now\":-1}",
+            "row 2: `now` is not a number",
+        ),
+        ("{\"secret\":\"hush\" x", "row 2: not JSON at line"),
+        ("{\"secret\":\"hush", "row 2: not JSON at line"),
+    ] {
+        for input in [
+            format!("[{good},{bad},{good}]"),
+            format!("{good}\n{bad}\n{good}"),
+        ] {
+            let output = run(&["check", "-"], input.as_bytes());
+            let error = text(&output.stderr);
+            assert_eq!(output.status.code(), Some(2), "{input}");
+            assert!(error.contains(said), "{error}");
+            assert!(!error.contains("hush"), "{error}");
+            assert_eq!(lines(&output).len(), 1, "{input}");
+        }
+    }
+    let deep = format!("{good}\n{}", "[".repeat(100_000));
+    assert_eq!(run(&["check", "-"], deep.as_bytes()).status.code(), Some(2));
+}
+
+#[test]
+fn every_preset_is_listed_once() {
+    let names: BTreeSet<_> = Scheme::preset_names().collect();
+    let output = run(&["schemes", "--json"], b"");
+    let listed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(listed.len(), names.len());
+    let listed_names: BTreeSet<_> = listed
+        .iter()
+        .map(|row| row["name"].as_str().unwrap())
+        .collect();
+    assert_eq!(listed_names, names);
+    let stripe = listed.iter().find(|row| row["name"] == "stripe").unwrap();
+    assert_eq!(stripe["signed_content"], "{timestamp}.{body}");
+    assert_eq!(stripe["tolerance"]["past"], 300);
+
+    let table = text(&run(&["schemes"], b"").stdout);
+    assert_eq!(table.lines().count(), names.len());
+    for (line, name) in table.lines().zip(Scheme::preset_names()) {
+        assert!(line.starts_with(&format!("{name} ")), "{line}");
+    }
+}
+
+/// What a scheme's sender would send is what a receiver takes.
+#[test]
+fn what_is_signed_is_valid_for_every_scheme_with_a_shared_secret() {
+    const URL: &str = "https://hooks.example.test:8443/hook?tenant=7&name=a%20b";
+    let mut signed_schemes = 0;
+    for scheme in Scheme::presets().filter(|scheme| scheme.algorithm().is_symmetric()) {
+        let secret = match (scheme.algorithm(), scheme.key_form()) {
+            (Algorithm::Basic, _) => "user:pass",
+            (_, KeyForm::Hex | KeyForm::Base64) => "00112233445566778899aabbccddeeff",
+            _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        };
+        let body = match scheme.signed_content().contains("{form}") {
+            true => "From=%2B1555&Body=it%27s",
+            false => "{\"text\":\"it's $HOME `x` \\\\ \\\"\"}",
+        };
+        let line = run(
+            &[
+                "sign",
+                "--scheme",
+                scheme.name(),
+                "--secret",
+                secret,
+                "--url",
+                URL,
+                "--now",
+                "1700000000",
+                "--curl",
+            ],
+            body.as_bytes(),
+        );
+        assert_eq!(line.status.code(), Some(0), "{}", text(&line.stderr));
+        let request = executed(&text(&line.stdout));
+        assert_eq!(request.method, "POST");
+        assert!(
+            request
+                .url
+                .starts_with("https://hooks.example.test:8443/hook?tenant=7")
+        );
+        let row = json!({
+            "provider": scheme.name(), "method": request.method, "url": request.url,
+            "headers": request.headers, "body_base64": base64(&request.body),
+            "secret": secret, "now": 1_700_000_000, "expect": "valid",
+        });
+        let output = run(&["check", "-"], row.to_string().as_bytes());
+        assert_eq!(lines(&output)[0]["verdict"], "valid", "{row}");
+        signed_schemes += 1;
+    }
+    assert!(signed_schemes > 90, "{signed_schemes}");
+}
+
+#[test]
+fn a_body_that_is_no_text_survives_the_shell() {
+    for body in [&b"\xff\x00\n'"[..], b"@/etc/passwd", b"", b"two\nlines\n"] {
+        let arguments = ["sign", "--scheme", "github", "--secret", "s", "--curl"];
+        let line = run(&arguments, body);
+        assert_eq!(executed(&text(&line.stdout)).body, body);
+    }
+}
+
+#[test]
+fn a_secret_can_be_kept_off_the_command_line() {
+    let expected = run(&["sign", "--scheme", "github", "--secret", "hush"], b"{}").stdout;
+    assert!(text(&expected).contains("x-hub-signature-256: sha256="));
+    let file = std::env::temp_dir().join(format!("webhook-verify-secret-{}", std::process::id()));
+    fs::write(&file, "hush\n").unwrap();
+    let output = run(
+        &[
+            "sign",
+            "--scheme",
+            "github",
+            "--secret-file",
+            file.to_str().unwrap(),
+        ],
+        b"{}",
+    );
+    fs::remove_file(&file).unwrap();
+    assert_eq!(output.stdout, expected);
+
+    let none = run(&["sign", "--scheme", "github"], b"{}");
+    assert_eq!(none.status.code(), Some(2));
+    assert!(text(&none.stderr).contains("no secret"));
+    for (arguments, said) in [
+        (
+            ["--scheme", "nobody", "--secret", "s"],
+            "nobody is not a scheme",
+        ),
+        (
+            ["--scheme", "shared-header", "--secret", "s"],
+            "needs --header",
+        ),
+        (
+            ["--scheme", "discord", "--secret", "s"],
+            "secret: not an Ed25519",
+        ),
+        (["--scheme", "adyen", "--secret", "xyz"], "secret: not hex"),
+    ] {
+        let output = run(&[&["sign"], &arguments[..]].concat(), b"{}");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            text(&output.stderr).contains(said),
+            "{}",
+            text(&output.stderr)
+        );
+    }
+}
+
+struct Executed {
+    method: String,
+    url: String,
+    headers: Vec<(String, String)>,
+    body: Vec<u8>,
+}
+
+/// What `curl` would have been given by a real shell.
+fn executed(line: &str) -> Executed {
+    // Each argument ends in a NUL; a body on standard input comes last.
+    let script = format!(
+        "curl() {{ for argument; do printf '%s\\0' \"$argument\"; done; if [ \"$argument\" = @- ]; then cat; fi; }}\n{line}"
+    );
+    let output = Command::new("sh").args(["-c", &script]).output().unwrap();
+    assert!(output.status.success(), "{}", text(&output.stderr));
+    let mut parts = output.stdout.split(|&byte| byte == 0);
+    let mut next = || text(parts.next().unwrap());
+    assert_eq!(next(), "-i");
+    assert_eq!(next(), "-X");
+    let (method, url) = (next(), next());
+    let (mut headers, mut body) = (Vec::new(), Vec::new());
+    loop {
+        match next().as_str() {
+            "-H" => {
+                let header = next();
+                let (name, value) = header.split_once(": ").unwrap();
+                headers.push((name.to_owned(), value.to_owned()));
+            }
+            "--data-binary" => {
+                let given = next();
+                let rest: Vec<_> = parts.collect();
+                body = match given.as_str() {
+                    "@-" => rest.join(&0),
+                    _ => given.into_bytes(),
+                };
+                break;
+            }
+            "" => break,
+            other => panic!("{other}"),
+        }
+    }
+    Executed {
+        method,
+        url,
+        headers,
+        body,
+    }
+}
+
+fn base64(bytes: &[u8]) -> String {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+    STANDARD.encode(bytes)
+}
