@@ -159,12 +159,12 @@ impl Candidates {
                 versions,
             } => {
                 for item in items(value, *separator) {
-                    // A proxy that folds two lines into one puts a comma behind the first.
-                    let item = item.strip_suffix(b",").unwrap_or(item);
                     match split(item, *version_separator) {
                         Some((version, signature))
                             if versions.iter().any(|known| known.as_bytes() == version) =>
                         {
+                            // A proxy that folds two lines into one puts a comma behind the first.
+                            let signature = signature.strip_suffix(b",").unwrap_or(signature);
                             self.add(scheme, Some(signature))?;
                         }
                         _ => {}

@@ -1,0 +1,962 @@
+"""Prints senders.json: requests, good and bad, for every preset.
+
+    pip install cryptography
+    python3 tests/vectors/make_senders.py > tests/vectors/senders.json
+
+It shares no code with the crates, so that a mistake in their signing or parsing cannot also be in the
+expectations. Each sender says in its own words what it signs and where it puts it. The output is the same
+on every run: keys and times are fixed, and the private keys at the end are good for nothing else.
+
+Each refused row has one fault only.
+"""
+
+import base64
+import datetime
+import hashlib
+import hmac
+import json
+import sys
+import zlib
+from email.utils import format_datetime
+from urllib.parse import parse_qsl, quote
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa, utils
+from cryptography.x509.oid import NameOID
+
+NOW = 1795305600
+URL = "https://hooks.example.test/hook"
+JSON_BODY = '{"id":"evt_1","type":"order.paid","note":"gr\u00fc\u00dfe \\u20ac","amount":1250}'.encode()
+UTC = datetime.timezone.utc
+
+
+def b64(data):
+    return base64.b64encode(data).decode()
+
+
+def b64url(data):
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode()
+
+
+ENCODE = {"hex": bytes.hex, "b64": b64, "b64url": b64url}
+UNITS = {
+    "s": lambda t: str(int(t)),
+    "ms": lambda t: str(int(t * 1000)),
+    "rfc3339": lambda t: datetime.datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "rfc1123": lambda t: format_datetime(datetime.datetime.fromtimestamp(t, UTC), usegmt=True),
+}
+
+
+class Case:
+    """One request under way: what a sender's functions look at."""
+
+    def __init__(self, sender, at=NOW, body=None, key=None, query=""):
+        self.sender, self.at, self.id, self.method = sender, at, "msg_7Q2", "POST"
+        self.url = URL + query
+        self.body = sender.body if body is None else body
+        self.key = sender.key if key is None else key
+        self.ts = UNITS[sender.unit](at) if sender.unit else None
+        if sender.prepare:
+            sender.prepare(self)
+
+
+class Sender:
+    """How a sender signs. `signed(case)` is the content, `send(case, text)` the headers (it may change the case)."""
+
+    def __init__(self, name, send, signed=lambda c: c.body, *, mac="sha256", enc="hex", key="a secret of 32 bytes, as text!!!",
+                 keyed=lambda k: k.encode(), other="another secret, as long as that", unit=None, window=None, body=JSON_BODY,
+                 sign=None, encoding="utf8", prepare=None, covers_body=True, url=False, parameters=None, missing=None):
+        self.name, self.send, self.signed, self.mac, self.enc, self.key = name, send, signed, mac, enc, key
+        self.keyed, self.other, self.unit, self.window, self.body = keyed, other, unit, window, body
+        self.sign, self.encoding, self.prepare, self.covers_body = sign, encoding, prepare, covers_body
+        self.url, self.parameters = url, parameters
+        self.missing = missing or "missing_signature"
+
+    def signature(self, case):
+        content = self.signed(case)
+        if self.sign:
+            return self.sign(case.key, content)
+        key = self.keyed(case.key)
+        if self.mac == "keyed":
+            return hashlib.sha256(key + content).digest()
+        return hmac.new(key, content, self.mac).digest()
+
+
+ROWS, SENDERS = [], []
+
+
+def row(case, headers, name, expect="valid", body=None, now=NOW, secret=None, extra=None):
+    sender = case.sender
+    line = {
+        "provider": sender.name, "name": name, "method": case.method,
+        "url": case.url if sender.url else None, "headers": headers,
+        "body_base64": b64(case.body if body is None else body),
+        "secret": sender.key if secret is None else secret, "secret_encoding": sender.encoding,
+        "now": now, "expect": expect,
+    }
+    if extra:
+        line["extra_secrets"] = extra
+    if sender.parameters:
+        line["parameters"] = sender.parameters
+    ROWS.append(line)
+
+
+def signed(sender, change=lambda text: text, **how):
+    """A case, and its headers with the signature's text changed."""
+    case = Case(sender, **how)
+    text = ENCODE[sender.enc](sender.signature(case))
+    return case, sender.send(case, change(text))
+
+
+def without(headers, value):
+    return [pair for pair in headers if value not in pair[1]]
+
+
+def one_bit(body):
+    """The lowest bit of the last digit flipped: another digit, so that JSON stays JSON."""
+    at = max(i for i, byte in enumerate(body) if 0x30 <= byte <= 0x39)
+    return body[:at] + bytes([body[at] ^ 1]) + body[at + 1:]
+
+
+def not_canonical(text):
+    """The same bytes to a lenient decoder: a bit that base64 does not use is set."""
+    alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
+    body = text.rstrip("=")
+    last = alphabet[alphabet.index(body[-1].replace("-", "+").replace("_", "/")) | 1]
+    return body[:-1] + last + text[len(body):]
+
+
+def usual(sender):
+    """The rows that every sender with a signature has."""
+    SENDERS.append(sender)
+    case, headers = signed(sender)
+    text = ENCODE[sender.enc](sender.signature(Case(sender)))
+    row(case, headers, "right")
+    row(case, [[n.upper() if i % 2 else n.lower(), v] for i, (n, v) in enumerate(headers)], "names of headers in another case")
+    if sender.covers_body:
+        row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+        row(case, headers, "a line break more", "signature_mismatch", body=case.body + b"\n")
+        case, headers = signed(sender, body=b"\xff\x00\r\n \xc3")
+        row(case, headers, "a body that is not text")
+        case, headers = signed(sender, body=b"")
+        row(case, headers, "an empty body")
+    case, headers = signed(sender, key=sender.other)
+    row(case, headers, "another secret", "signature_mismatch")
+    if not sender.sign:
+        row(case, headers, "the older of two secrets", extra=[sender.other])
+    case, headers = signed(sender)
+    row(case, without(headers, text), "no signature", sender.missing)
+    for name, change in [("cut short", lambda t: t[:-4]), ("with something before it", lambda t: "x=" + t),
+                         ("in another encoding", lambda t: "!" + t[1:])]:
+        case, headers = signed(sender, change)
+        row(case, headers, "signature " + name, "malformed_signature")
+    if sender.enc == "hex" and not sender.sign:
+        case, headers = signed(sender, str.upper)
+        row(case, headers, "upper case digits")
+    if sender.enc == "b64" and not sender.sign and sender.mac in ("sha256", "sha1"):
+        case, headers = signed(sender, not_canonical)
+        row(case, headers, "trap: base64 with an unused bit set", "malformed_signature")
+    if sender.window:
+        for name, offset, expect in [("as old as it may be", -sender.window, "valid"), ("a second too old", -sender.window - 1, "timestamp_too_old"),
+                                     ("as far ahead as it may be", sender.window, "valid"), ("a second too far ahead", sender.window + 1, "timestamp_in_future")]:
+            case, headers = signed(sender, at=NOW + offset)
+            row(case, headers, name, expect)
+    elif sender.unit:
+        case, headers = signed(sender, at=NOW - 10**6)
+        row(case, headers, "an old one, which the sender does not judge")
+
+
+# -- the body alone ------------------------------------------------------------------------------------------------
+
+def body_alone(name, header, prefix="", **how):
+    sender = Sender(name, lambda c, text: [["Content-Type", "application/json"], [header, prefix + text]], **how)
+    usual(sender)
+    if prefix:
+        case, headers = signed(sender)
+        row(case, [[n, v.removeprefix(prefix)] for n, v in headers], "without its prefix", "malformed_signature")
+    return sender
+
+
+HEX_KEY = {"key": "00112233445566778899aabbccddeeff0102", "other": "ff112233445566778899aabbccddeeff0102",
+           "keyed": bytes.fromhex, "encoding": "hex"}
+B64_KEY = {"key": b64(b"thirty-two bytes of a secret key"), "other": b64(b"32 bytes of another secret key!!"),
+           "keyed": base64.b64decode, "encoding": "base64"}
+
+for name, header, prefix, more in [
+    ("generic-hex", "X-Webhook-Signature", "sha256=", {}),
+    ("generic-base64", "Webhook-Signature", "", {"enc": "b64"}),
+    ("mautic", "Webhook-Signature", "", {"enc": "b64"}),
+    ("fluentcrm-documented", "X-FluentCRM-Signature", "sha256=", {}),
+    ("host-uk-documented", "X-Webhook-Signature", "sha256=", {}),
+    ("host-uk-hosthub-legacy", "X-HostHub-Signature", "", {}),
+    ("github", "X-Hub-Signature-256", "sha256=", {}),
+    ("github-sha1", "X-Hub-Signature", "sha1=", {"mac": "sha1"}),
+    ("meta", "X-Hub-Signature-256", "sha256=", {}),
+    ("bitbucket", "X-Hub-Signature", "sha256=", {}),
+    ("jira", "X-Hub-Signature", "sha256=", {}),
+    ("intercom", "X-Hub-Signature", "sha1=", {"mac": "sha1"}),
+    ("gitea", "X-Gitea-Signature", "", {}),
+    ("forgejo", "X-Forgejo-Signature", "", {}),
+    ("gogs", "X-Gogs-Signature", "", {}),
+    ("shopify", "X-Shopify-Hmac-Sha256", "", {"enc": "b64"}),
+    ("woocommerce", "X-WC-Webhook-Signature", "", {"enc": "b64"}),
+    ("line", "x-line-signature", "", {"enc": "b64"}),
+    ("notion", "X-Notion-Signature", "sha256=", {}),
+    ("asana", "X-Hook-Signature", "", {}),
+    ("typeform", "Typeform-Signature", "sha256=", {"enc": "b64"}),
+    ("lemonsqueezy", "X-Signature", "", {}),
+    ("razorpay", "X-Razorpay-Signature", "", {}),
+    ("adyen-platform", "HmacSignature", "", {"enc": "b64", **HEX_KEY}),
+    ("x-twitter", "x-twitter-webhooks-signature", "sha256=", {"enc": "b64"}),
+    ("dropbox", "X-Dropbox-Signature", "", {}),
+    ("docusign", "X-DocuSign-Signature-1", "", {"enc": "b64"}),
+    ("coinbase-commerce", "X-CC-Webhook-Signature", "", {}),
+    ("sentry", "Sentry-Hook-Signature", "", {}),
+    ("vercel", "x-vercel-signature", "", {"mac": "sha1"}),
+    ("heroku", "Heroku-Webhook-Hmac-SHA256", "", {"enc": "b64"}),
+    ("calcom", "X-Cal-Signature-256", "", {}),
+    ("airtable", "X-Airtable-Content-MAC", "hmac-sha256=", B64_KEY),
+    ("segment", "X-Signature", "", {"mac": "sha1"}),
+    ("gocardless", "Webhook-Signature", "", {}),
+    ("coinify", "x-coinify-webhook-signature", "", {}),
+    ("paystack", "x-paystack-signature", "", {"mac": "sha512"}),
+    ("xero", "x-xero-signature", "", {"enc": "b64"}),
+    ("intuit", "intuit-signature", "", {"enc": "b64"}),
+    ("clickup", "X-Signature", "", {}),
+    ("pusher", "X-Pusher-Signature", "", {}),
+    ("mollie", "X-Mollie-Signature", "sha256=", {}),
+    ("helpscout", "X-HelpScout-Signature", "", {"enc": "b64", "mac": "sha1"}),
+    ("terraform", "X-TFE-Notification-Signature", "", {"mac": "sha512"}),
+    ("nylas", "x-nylas-signature", "", {}),
+    ("cursor", "X-Webhook-Signature", "sha256=", {}),
+]:
+    sender = body_alone(name, header, prefix, **more)
+    case, headers = signed(sender)
+    if name in ("typeform", "x-twitter"):
+        text = hmac.new(sender.key.encode(), case.body, "sha256").hexdigest()
+        row(case, [[header, prefix + text]], "trap: hex after sha256=, which is followed by base64 here", "malformed_signature")
+    if name in ("bitbucket", "jira"):
+        text = hmac.new(sender.key.encode(), case.body, "sha1").hexdigest()
+        row(case, [[header, "sha1=" + text]], "trap: SHA-1, as GitHub has it in a header of this name", "malformed_signature")
+    if name == "intercom":
+        text = hmac.new(sender.key.encode(), case.body, "sha256").hexdigest()
+        row(case, [[header, "sha256=" + text]], "trap: SHA-256 in a header that has SHA-1 here", "malformed_signature")
+    if name == "woocommerce":
+        entities = Case(sender, key="it's <a> \"secret\" & more")
+        text = b64(sender.signature(entities))
+        row(entities, sender.send(entities, text), "trap: HTML entities in the secret are decoded",
+            secret="it&#039;s &lt;a&gt; &quot;secret&quot; &amp; more")
+        row(entities, sender.send(entities, text), "trap: a secret without entities stays as it is", secret=entities.key)
+    if name in ("meta", "docusign"):
+        escaped = Case(sender, body=b'{"text":"gr\\u00fc\\u00dfe"}')
+        text = ENCODE[sender.enc](sender.signature(escaped))
+        row(escaped, sender.send(escaped, text), "trap: non-ASCII characters escaped, as sent")
+        row(escaped, sender.send(escaped, text), "trap: the same text not escaped is another body", "signature_mismatch",
+            body='{"text":"gr\u00fc\u00dfe"}'.encode())
+    if name == "docusign":
+        other = b64(hmac.new(b"another", case.body, "sha256").digest())
+        row(case, [["X-DocuSign-Signature-1", other], ["X-DocuSign-Signature-2", other], ["X-DocuSign-Signature-17", headers[1][1]]],
+            "trap: one header for each key, and the last one fits")
+        row(case, [[f"X-DocuSign-Signature-{i}", other] for i in range(17)], "more headers than there are keys", "malformed_signature")
+    if name == "generic-hex":
+        for length in (16, 31, 33):
+            tag = (bytes.fromhex(headers[1][1].removeprefix("sha256=")) + b"\0")[:length]
+            row(case, [[header, prefix + tag.hex()]], f"trap: a tag of {length} bytes", "malformed_signature")
+        row(case, headers + [headers[1]], "the header twice", "ambiguous_header")
+    if name == "adyen-platform":
+        tag = base64.b64decode(headers[1][1]) + b"\0"
+        row(case, [[header, b64(tag)]], "trap: a tag of 33 bytes", "malformed_signature")
+    if name == "sentry":
+        row(case, headers + [["Sentry-Hook-Timestamp", "1"]], "trap: a timestamp that is not signed is not judged")
+    if name == "shopify":
+        row(case, [["X-Shopify-Hmac-Sha256", base64.b64decode(headers[1][1]).hex()]], "hex instead of base64", "malformed_signature")
+
+# -- a timestamp with the body -------------------------------------------------------------------------------------
+
+
+def timed(name, header, stamp, signed_, window, unit="s", prefix="", more=(), **how):
+    sender = Sender(name, lambda c, text: [*more, [stamp, c.ts], [header, prefix + text]], signed_, unit=unit, window=window, **how)
+    usual(sender)
+    case, headers = signed(sender)
+    row(case, [pair for pair in headers if pair[0] != stamp], "no timestamp", "missing_timestamp")
+    bad = Case(sender)
+    bad.ts = {"s": "+" + bad.ts, "ms": bad.ts + ".5", "rfc3339": "yesterday", "rfc1123": "Someday, " + str(bad.ts)}[unit]
+    text = ENCODE[sender.enc](sender.signature(bad))
+    row(bad, sender.send(bad, text), "a timestamp in no form", "malformed_timestamp")
+    return sender
+
+
+def slack(c):
+    return b"v0:" + c.ts.encode() + b":" + c.body
+
+
+timed("slack", "X-Slack-Signature", "X-Slack-Request-Timestamp", slack, 300, prefix="v0=")
+timed("zoom", "x-zm-signature", "x-zm-request-timestamp", slack, 300, prefix="v0=")
+timed("customerio", "X-CIO-Signature", "X-CIO-Timestamp", slack, 300)
+timed("host-uk-core-api", "X-Webhook-Signature", "X-Webhook-Timestamp", lambda c: c.ts.encode() + b"." + c.body, 300)
+timed("webflow", "x-webflow-signature", "x-webflow-timestamp", lambda c: c.ts.encode() + b":" + c.body, 300, "ms")
+zendesk = timed("zendesk", "X-Zendesk-Webhook-Signature", "X-Zendesk-Webhook-Signature-Timestamp",
+                lambda c: c.ts.encode() + c.body, 300, "rfc3339", enc="b64")
+klaviyo = timed("klaviyo", "Klaviyo-Signature", "Klaviyo-Timestamp", lambda c: c.body + c.ts.encode(), 300, "rfc1123")
+for sender, other, said in [(zendesk, lambda c: c.body + c.ts.encode(), "body before timestamp"),
+                            (klaviyo, lambda c: c.ts.encode() + c.body, "timestamp before body")]:
+    case = Case(sender)
+    text = ENCODE[sender.enc](hmac.new(sender.key.encode(), other(case), "sha256").digest())
+    row(case, sender.send(case, text), "trap: " + said, "signature_mismatch")
+
+BOX = [["BOX-SIGNATURE-VERSION", "1"], ["BOX-SIGNATURE-ALGORITHM", "HmacSHA256"], ["BOX-DELIVERY-ID", "d-1"]]
+box = timed("box", "BOX-SIGNATURE-PRIMARY", "BOX-DELIVERY-TIMESTAMP", lambda c: c.body + c.ts.encode(), 600, "rfc3339", more=BOX, enc="b64")
+case, headers = signed(box)
+row(case, [["BOX-SIGNATURE-SECONDARY", v] if n == "BOX-SIGNATURE-PRIMARY" else [n, v] for n, v in headers], "trap: the secondary signature alone")
+wrong = b64(hmac.new(b"x", b"x", "sha256").digest())
+row(case, headers + [["BOX-SIGNATURE-SECONDARY", wrong]], "trap: a bad secondary signature does not spoil the primary")
+row(case, [[n, "2"] if n == "BOX-SIGNATURE-VERSION" else [n, v] for n, v in headers], "another version", "unsupported_version")
+row(case, [pair for pair in headers if pair[0] != "BOX-SIGNATURE-ALGORITHM"], "no algorithm", "unsupported_version")
+offset = Case(box)
+offset.ts = "2026-11-21T17:00:00-07:00"
+row(offset, box.send(offset, b64(box.signature(offset))), "a time with an offset", now=int(datetime.datetime.fromisoformat(offset.ts).timestamp()))
+
+
+def fractions(case):
+    case.ts = case.ts.replace("Z", ".123456789Z")
+
+
+twitch = Sender("twitch", lambda c, text: [["Twitch-Eventsub-Message-Id", c.id], ["Twitch-Eventsub-Message-Timestamp", c.ts],
+                                           ["Twitch-Eventsub-Message-Signature", "sha256=" + text]],
+                lambda c: c.id.encode() + c.ts.encode() + c.body, unit="rfc3339", window=600)
+usual(twitch)
+case = Case(twitch)
+fractions(case)
+row(case, twitch.send(case, twitch.signature(case).hex()), "nanoseconds")
+case, headers = signed(twitch)
+row(case, [["Twitch-Eventsub-Message-Id", "other"], *headers[1:]], "another id", "signature_mismatch")
+row(case, headers[1:], "no id", "missing_id")
+
+
+def standard(name, prefix, keyed=lambda k: base64.b64decode(k.removeprefix("whsec_")), version="v1", **how):
+    how = {"key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "other": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "encoding": "whsec", **how}
+    sender = Sender(name, lambda c, text: [[prefix + "-id", c.id], [prefix + "-timestamp", c.ts], [prefix + "-signature", version + "," + text]],
+                    lambda c: b".".join([c.id.encode(), c.ts.encode(), c.body]), keyed=keyed, unit="s", window=300, enc="b64", **how)
+    usual(sender)
+    case, headers = signed(sender)
+    good, bad = headers[2][1], version + "," + b64(b"\7" * (32 if version == "v1" else 64))
+    lists = [("trap: a bad signature beside a good one", bad + " " + good, "valid"), ("trap: unknown versions are skipped", "v9,abc v1z,x " + good, "valid"),
+             ("trap: none but an unknown version", good.replace(version + ",", "v2,"), "unsupported_version"),
+             ("bad ones only", " ".join([bad] * 3), "signature_mismatch"), ("a version without a signature", version + ",", "malformed_signature")]
+    for what, text, expect in lists:
+        row(case, [*headers[:2], [headers[2][0], text]], what, expect)
+    row(case, headers[1:], "no id", "missing_id")
+    row(case, [[prefix + "-id", "msg_other"], *headers[1:]], "another id", "signature_mismatch")
+    row(case, [headers[0], headers[2]], "no timestamp", "missing_timestamp")
+    return sender
+
+
+for name, prefix in [("standard-webhooks", "webhook"), ("svix", "svix"), ("clerk", "svix"), ("resend", "svix"), ("openai", "webhook"),
+                     ("replicate", "webhook"), ("lithic", "webhook"), ("gitlab-signed", "webhook")]:
+    sender = standard(name, prefix)
+    case, headers = signed(sender)
+    row(case, headers, "trap: the secret without whsec_", secret=sender.key.removeprefix("whsec_"))
+    whole = b64(hmac.new(sender.key.encode(), sender.signed(case), "sha256").digest())
+    row(case, sender.send(case, whole), "trap: the secret is not used whole", "signature_mismatch")
+
+
+def pairs(name, header, pattern, key, signed_, window, unit="s", enc="hex", secret="a secret of 32 bytes, as text!!!"):
+    """`pattern` has {t} and {s} in it; `key` is that of the signature."""
+    sender = Sender(name, lambda c, text: [[header, pattern.format(t=c.ts, s=text)]], signed_, unit=unit, window=window, enc=enc, key=secret)
+    SENDERS.append(sender)
+    case, headers = signed(sender)
+    value = headers[0][1]
+    separator = ";" if ";" in pattern else ","
+    good = key + "=" + ENCODE[enc](sender.signature(case))
+    bad = key + "=" + ENCODE[enc](b"\7" * 32)
+    row(case, headers, "right")
+    row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+    row(case, [[header, value.replace(good, bad + separator + good)]], "trap: a bad signature beside a good one")
+    row(case, [[header, value.replace(good, bad)]], "a bad signature", "signature_mismatch")
+    row(case, [[header, value.replace(good, "zz=1" + separator + good + separator + "x")]], "trap: unknown keys are ignored")
+    row(case, [[header, value.replace(separator, separator + " ")]], "blanks after the separator")
+    row(case, [[header, value.replace(good, "v99=" + good.split("=", 1)[1])]], "trap: none but an unknown version", "unsupported_version")
+    row(case, [[header, value.replace(good, key + "=")]], "no text for the signature", "malformed_signature")
+    row(case, [[header, value.replace(good, good[:-2])]], "signature cut short", "malformed_signature")
+    row(case, [], "no signature", "missing_signature")
+    case, headers = signed(sender, key=sender.other)
+    row(case, headers, "another secret", "signature_mismatch")
+    row(case, headers, "the older of two secrets", extra=[sender.other])
+    case, headers = signed(sender, body=b"\xff\x00 not text")
+    row(case, headers, "a body that is not text")
+    if not unit:
+        return sender
+    stamp = next(part for part in pattern.split(separator) if "{t}" in part).strip().replace("{t}", "")
+    row(case, [[header, headers[0][1].replace(stamp, "q" + stamp)]], "no timestamp", "missing_timestamp")
+    if window:
+        for name_, offset, expect in [("as old as it may be", -window, "valid"), ("a second too old", -window - 1, "timestamp_too_old"),
+                                      ("as far ahead as it may be", window, "valid"), ("a second too far ahead", window + 1, "timestamp_in_future")]:
+            case, headers = signed(sender, at=NOW + offset)
+            row(case, headers, name_, expect)
+    else:
+        case, headers = signed(sender, at=NOW - 10**6)
+        row(case, headers, "an old one, which the sender does not judge")
+    return sender
+
+
+def dotted(c):
+    return c.ts.encode() + b"." + c.body
+
+
+stripe = pairs("stripe", "Stripe-Signature", "t={t},v1={s}", "v1", dotted, 300, secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+case = Case(stripe)
+text = hmac.new(base64.b64decode(stripe.key.removeprefix("whsec_")), dotted(case), "sha256").hexdigest()
+row(case, stripe.send(case, text), "trap: whsec_ is not decoded, the secret is used whole", "signature_mismatch")
+text = stripe.signature(case).hex()
+row(case, [["Stripe-Signature", f"t={case.ts},v0={text}"]], "trap: v0 is for tests", "unsupported_version")
+pairs("calendly", "Calendly-Webhook-Signature", "t={t},v1={s}", "v1", dotted, 180)
+sanity = pairs("sanity", "sanity-webhook-signature", "t={t},v1={s}", "v1", dotted, None, "ms", "b64url")
+case = Case(sanity)
+row(case, sanity.send(case, not_canonical(b64url(sanity.signature(case)))), "trap: base64url with an unused bit set", "malformed_signature")
+pairs("workos", "WorkOS-Signature", "t={t}, v1={s}", "v1", dotted, 180, "ms")
+pairs("mux", "Mux-Signature", "t={t},v1={s}", "v1", dotted, 300)
+pairs("paddle", "Paddle-Signature", "ts={t};h1={s}", "h1", lambda c: c.ts.encode() + b":" + c.body, 5)
+pairs("elevenlabs", "ElevenLabs-Signature", "t={t},v0={s}", "v0", dotted, 1800)
+pairs("tiktok", "TikTok-Signature", "t={t},s={s}", "s", dotted, 300)
+pairs("cloudflare-stream", "Webhook-Signature", "time={t},sig1={s}", "sig1", dotted, 300)
+pairs("coinbase-cdp", "X-Hook0-Signature", "t={t},v0={s}", "v0", dotted, 300)
+pairs("ghost", "X-Ghost-Signature", "sha256={s}, t={t}", "sha256", lambda c: c.body + c.ts.encode(), 300, "ms")
+pairs("pagerduty", "X-PagerDuty-Signature", "v1={s}", "v1", lambda c: c.body, None, None)
+pairs("circleci", "circleci-signature", "v1={s}", "v1", lambda c: c.body, None, None)
+
+
+def linear_body(case):
+    case.ts = str(int(case.at * 1000))
+    if case.body is case.sender.body:
+        case.body = b'{"action":"create","webhookTimestamp":' + case.ts.encode() + b',"note":"1"}'
+
+
+linear = Sender("linear", lambda c, text: [["Linear-Delivery", "d-1"], ["linear-signature", text]], prepare=linear_body, window=60, unit="ms",
+                covers_body=False)
+usual(linear)
+case, headers = signed(linear)
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+row(case, headers + [["linear-timestamp", "1"]], "trap: the timestamp in the header is not looked at")
+case, headers = signed(linear, at=NOW - 3600)
+row(case, headers + [["linear-timestamp", str(NOW * 1000)]], "trap: a new timestamp in the header does not help", "timestamp_too_old")
+case, headers = signed(linear, body=b'{"action":"create"}')
+row(case, headers, "no timestamp in the body", "missing_timestamp")
+
+# -- URL, method, form, fields -------------------------------------------------------------------------------------
+
+
+def hubspot_url(url):
+    for escape, char in [("%3A", ":"), ("%2F", "/"), ("%3F", "?"), ("%40", "@"), ("%21", "!"), ("%24", "$"), ("%27", "'"), ("%28", "("),
+                         ("%29", ")"), ("%2A", "*"), ("%2C", ","), ("%3B", ";")]:
+        url = url.replace(escape, char)
+    return url
+
+
+def hubspot_v3(c):
+    return c.method.encode() + hubspot_url(c.url).encode() + c.body + c.ts.encode()
+
+
+def url_rows(sender, change="?a=2"):
+    """The query is signed."""
+    case, headers = signed(sender, query="?a=1&b=%C3%BC")
+    row(case, headers, "with a query")
+    case.url = URL + change
+    row(case, headers, "another query", "signature_mismatch")
+
+
+hubspot = Sender("hubspot-v3", lambda c, text: [["X-HubSpot-Request-Timestamp", c.ts], ["X-HubSpot-Signature-v3", text]], hubspot_v3,
+                 enc="b64", unit="ms", window=300, url=True)
+usual(hubspot)
+url_rows(hubspot)
+case, headers = signed(hubspot, query="?portal=a%3Ab%2Fc&d=%20%26")
+row(case, headers, "trap: some escapes of the URL are decoded before it is signed")
+raw = Case(hubspot, query="?portal=a%3Ab")
+text = b64(hmac.new(hubspot.key.encode(), raw.method.encode() + raw.url.encode() + raw.body + raw.ts.encode(), "sha256").digest())
+row(raw, hubspot.send(raw, text), "trap: the escaped URL is not what is signed", "signature_mismatch")
+case, headers = signed(hubspot)
+case.method = "PUT"
+row(case, headers, "another method", "signature_mismatch")
+for version, content in [("v1", lambda c: c.body), ("v2", lambda c: c.method.encode() + c.url.encode() + c.body)]:
+    sender = Sender("hubspot-" + version, lambda c, text, version=version: [["X-HubSpot-Signature-Version", version], ["X-HubSpot-Signature", text]],
+                    content, mac="keyed", url=version == "v2")
+    usual(sender)
+    case, headers = signed(sender)
+    row(case, [["X-HubSpot-Signature-Version", "v3"], headers[1]], "another version", "unsupported_version")
+    row(case, headers[1:], "no version", "unsupported_version")
+    text = hmac.new(sender.key.encode(), content(case), "sha256").hexdigest()
+    row(case, sender.send(case, text), "an HMAC", "signature_mismatch")
+
+square = Sender("square", lambda c, text: [["x-square-hmacsha256-signature", text]], lambda c: c.url.encode() + c.body, enc="b64", url=True)
+trello = Sender("trello", lambda c, text: [["X-Trello-Webhook", text]], lambda c: c.body + c.url.encode(), enc="b64", mac="sha1", url=True)
+for sender, other, said in [(square, lambda c: c.body + c.url.encode(), "body before URL"), (trello, lambda c: c.url.encode() + c.body, "URL before body")]:
+    usual(sender)
+    url_rows(sender)
+    case = Case(sender)
+    text = b64(hmac.new(sender.key.encode(), other(case), sender.mac).digest())
+    row(case, sender.send(case, text), "trap: " + said, "signature_mismatch")
+
+
+def contentful(c, names=None):
+    path, _, query = c.url.removeprefix("https://hooks.example.test").partition("?")
+    path += "?" + quote(query, safe="-_.!~*'()") if query else ""
+    lines = ";".join(f"{n.lower()}:{dict(c.headers)[n]}" for n in names or c.names)
+    return "\n".join([c.method, quote(path, safe=";,/?:@&=+$-_.!~*'()#"), lines, ""]).encode() + c.body
+
+
+def contentful_headers(case):
+    case.names = ["x-contentful-signed-headers", "x-contentful-timestamp", "x-contentful-topic"]
+    case.headers = [["x-contentful-signed-headers", ",".join(case.names)], ["x-contentful-timestamp", case.ts], ["x-contentful-topic", "Entry.publish"]]
+
+
+content = Sender("contentful", lambda c, text: [*c.headers, ["x-contentful-signature", text]], contentful, unit="ms", window=30, url=True,
+                 prepare=contentful_headers)
+usual(content)
+case, headers = signed(content, query="?a=1&b=%20x")
+row(case, headers, "trap: the query is escaped twice")
+case.url = URL + "?a=2"
+row(case, headers, "another query", "signature_mismatch")
+case, headers = signed(content)
+row(case, [[n, "Entry.unpublish"] if n == "x-contentful-topic" else [n, v] for n, v in headers], "another topic, which is signed", "signature_mismatch")
+case = Case(content)
+case.names = ["x-contentful-signed-headers"]
+case.headers[0][1] = "x-contentful-signed-headers"
+text = content.signature(case).hex()
+row(case, content.send(case, text), "a timestamp that is not among what is signed", "malformed_signature")
+
+FORM = [["Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"]]
+
+
+def form_fields(body):
+    seen = {}
+    for name, value in parse_qsl(body.decode(), keep_blank_values=True):
+        seen.setdefault(name, set()).add(value)
+    return "".join(name + value for name in sorted(seen) for value in sorted(seen[name])).encode()
+
+
+def form_sender(name, header):
+    sender = Sender(name, lambda c, text: [*FORM, [header, text]], lambda c: c.url.encode() + form_fields(c.body), mac="sha1", enc="b64", url=True,
+                    body=b"To=%2B15551234567&Body=gr%C3%BC%C3%9Fe+it%27s&Empty=&From=%2B15557654321", covers_body=False)
+    usual(sender)
+    url_rows(sender)
+    case, headers = signed(sender)
+    row(case, headers, "one digit of a field", "signature_mismatch", body=one_bit(case.body))
+    fields = case.body.split(b"&")
+    row(case, headers, "trap: names are sorted, so their order does not matter", body=b"&".join(reversed(fields)))
+    row(case, headers, "trap: a field that is there twice counts once", body=case.body + b"&" + fields[0])
+    row(case, headers, "a field more", "signature_mismatch", body=case.body + b"&x=1")
+    row(case, headers, "an escaped apostrophe is the apostrophe, in a form", body=case.body.replace(b"%27", b"'"))
+    row(case, [["Content-Type", "application/json"], headers[1]], "a body that is not a form", "malformed_body")
+    return sender
+
+
+twilio = form_sender("twilio", "X-Twilio-Signature")
+form_sender("mandrill", "X-Mandrill-Signature")
+for url, signed_as, name, expect in [
+    ("https://hooks.example.test/hook", "https://hooks.example.test:443/hook", "trap: signed with the default port", "valid"),
+    ("https://hooks.example.test:8443/hook", "https://hooks.example.test/hook", "trap: signed without its port", "valid"),
+    ("https://user:pass@hooks.example.test/hook", "https://user:pass@hooks.example.test:443/hook", "trap: user and password stay", "valid"),
+    ("https://hooks.example.test/hook", "https://hooks.example.test:8443/hook", "signed with another port", "signature_mismatch"),
+    ("https://hooks.example.test/hook?q=it%27s", "https://hooks.example.test/hook?q=it's", "trap: %27 in the URL is not an apostrophe", "signature_mismatch"),
+]:
+    case = Case(twilio)
+    case.url = signed_as
+    headers = twilio.send(case, b64(twilio.signature(case)))
+    case.url = url
+    row(case, headers, name, expect)
+
+
+def digest_in_query(case):
+    case.url += ("&" if "?" in case.url else "?") + "bodySHA256=" + hashlib.sha256(case.body).hexdigest()
+
+
+twilio_json = Sender("twilio-json", lambda c, text: [["Content-Type", "application/json"], ["X-Twilio-Signature", text]], lambda c: c.url.encode(),
+                     mac="sha1", enc="b64", url=True, prepare=digest_in_query)
+usual(twilio_json)
+case = Case(twilio_json)
+case.url = URL
+row(case, twilio_json.send(case, b64(twilio_json.signature(case))), "no digest in the URL", "signature_mismatch")
+
+plivo = Sender("plivo-v2", lambda c, text: [["X-Plivo-Signature-V2-Nonce", "12345678901234567890"], ["X-Plivo-Signature-V2", text]],
+               lambda c: c.url.split("?")[0].encode() + b"12345678901234567890", enc="b64", url=True, covers_body=False)
+usual(plivo)
+case, headers = signed(plivo, query="?a=1")
+row(case, headers, "the query is not signed")
+row(case, [["X-Plivo-Signature-V2-Nonce", "1234567890123456789"], headers[1]], "another nonce", "signature_mismatch")
+
+
+def in_body(name, put, signed_, body, **how):
+    """Senders whose signature is in the body: `put(body, text)` is the body with it."""
+    sender = Sender(name, lambda c, text: [["Content-Type", "application/json"]], signed_, body=body, covers_body=False, **how)
+    SENDERS.append(sender)
+
+    def write(what, expect="valid", change=lambda text: text, key=None, tamper=lambda body: body, secret=None):
+        case = Case(sender, key=key)
+        text = ENCODE[sender.enc](sender.signature(case))
+        row(case, [["Content-Type", "application/json"]], what, expect, body=tamper(put(case.body, change(text))))
+
+    write("right")
+    write("another secret", "signature_mismatch", key=sender.other)
+    write("signature cut short", "malformed_signature", lambda text: text[:-4])
+    write("an empty signature", "missing_signature", lambda text: "")
+    write("not JSON", "malformed_body", tamper=lambda body: body[:-1])
+    return sender, write
+
+
+def put_mailgun(body, text):
+    value = json.loads(body)
+    value["signature"]["signature"] = text
+    return json.dumps(value).encode()
+
+
+def mailgun(c):
+    signature = json.loads(c.body)["signature"]
+    return (signature["timestamp"] + signature["token"]).encode()
+
+
+_, write = in_body("mailgun", put_mailgun, mailgun,
+                   b'{"signature":{"token":"c0ffee1","timestamp":"1795305600"},"event-data":{"event":"delivered","id":"x1"}}')
+write("another token", "signature_mismatch", tamper=lambda body: body.replace(b"c0ffee1", b"c0ffee2"))
+write("another timestamp", "signature_mismatch", tamper=lambda body: body.replace(b"1795305600", b"1795305601"))
+write("the events are not signed", tamper=lambda body: body.replace(b"delivered", b"rejected!"))
+write("a key that is there twice", "malformed_body", tamper=lambda body: body.replace(b'"token"', b'"token": "x", "token"'))
+
+ADYEN = {"live": "false", "notificationItems": [{"NotificationRequestItem": {
+    "additionalData": {}, "amount": {"value": 1130, "currency": "EUR"}, "eventCode": "AUTHORISATION", "merchantAccountCode": "Shop:A\\B",
+    "merchantReference": "order:1", "pspReference": "7914073381342284", "success": "true"}}]}
+
+
+def item_of(body):
+    return json.loads(body)["notificationItems"][0]["NotificationRequestItem"]
+
+
+def adyen(c):
+    i = item_of(c.body)
+    fields = [i["pspReference"], i.get("originalReference", ""), i["merchantAccountCode"], i["merchantReference"], str(i["amount"]["value"]),
+              i["amount"]["currency"], i["eventCode"], i["success"]]
+    return ":".join(fields).encode()
+
+
+def put_adyen(body, text):
+    value = json.loads(body)
+    value["notificationItems"][0]["NotificationRequestItem"]["additionalData"]["hmacSignature"] = text
+    return json.dumps(value).encode()
+
+
+_, write = in_body("adyen", put_adyen, adyen, json.dumps(ADYEN).encode(), enc="b64", **HEX_KEY)
+write("trap: an absent original reference is signed as an empty one, colons and backslashes as they are")
+write("another amount", "signature_mismatch", tamper=lambda body: body.replace(b"1130", b"1131"))
+write("another reference", "signature_mismatch", tamper=lambda body: body.replace(b"order:1", b"order:2"))
+write("an original reference that was not signed", "signature_mismatch", tamper=lambda body: body.replace(b'"pspReference"', b'"originalReference": "x", "pspReference"'))
+write("trap: a tag of 33 bytes", "malformed_signature", lambda text: b64(base64.b64decode(text) + b"\0"))
+write("trap: base64 with an unused bit set", "malformed_signature", not_canonical)
+
+# -- a secret that is sent as it is --------------------------------------------------------------------------------
+
+
+def token(name, send, wrong="another secret, as long as that", key="a secret of 32 bytes, as text!!!", absent=None, url=False):
+    sender = Sender(name, None, key=key, url=url)
+    SENDERS.append(sender)
+    for what, value, expect in [("right", key, "valid"), ("wrong", wrong, "token_mismatch"), ("longer", key + "x", "token_mismatch"),
+                                ("shorter", key[:-1], "token_mismatch"), ("in another case", key.upper(), "token_mismatch"),
+                                ("empty", "", "missing_token"), ("missing", None, "missing_token")]:
+        case = Case(sender)
+        headers = send(case, value)
+        row(case, headers, what, expect)
+
+
+def token_header(name):
+    return lambda c, value: [] if value is None else [[name, value]]
+
+
+token("gitlab", token_header("X-Gitlab-Token"))
+token("okta", token_header("Authorization"))
+token("auth0", token_header("Authorization"))
+token("telegram", token_header("X-Telegram-Bot-Api-Secret-Token"))
+token("pipeforce-token", token_header("token"))
+
+
+def basic(c, value):
+    return [] if value is None else [["Authorization", "Basic " + b64(value.encode()) if value else ""]]
+
+
+token("postmark", basic, "user:other", "user:p\u00e4ss:word")
+token("chargebee", basic, "user:other", "user:pass")
+
+
+def in_query(c, value):
+    c.url = URL if value is None else URL + "?secret=" + quote(value, safe="")
+    return []
+
+
+def in_value(c, value):
+    c.body = json.dumps({"value": [{"changeType": "created", **({} if value is None else {"clientState": value})}]}).encode()
+    return []
+
+
+token("mailchimp-marketing", in_query, url=True)
+token("microsoft-graph", in_value)
+
+# -- public keys ---------------------------------------------------------------------------------------------------
+
+
+def keys(seed):
+    private = ed25519.Ed25519PrivateKey.from_private_bytes(hashlib.sha256(seed).digest())
+    public = private.public_key().public_bytes(serialization.Encoding.Raw, serialization.PublicFormat.Raw)
+    return private, public
+
+
+ED = {}
+for seed in (b"one", b"two"):
+    private, public = keys(seed)
+    for text in (public.hex(), b64(public), "whpk_" + b64(public)):
+        ED[text] = private
+HEX_PUBLIC, OTHER_HEX = keys(b"one")[1].hex(), keys(b"two")[1].hex()
+B64_PUBLIC, OTHER_B64 = b64(keys(b"one")[1]), b64(keys(b"two")[1])
+
+
+def sign_ed(key, content):
+    return ED[key].sign(content)
+
+
+def one_bit_of_tag(sender, name="one bit of the signature"):
+    case = Case(sender)
+    signature = bytearray(sender.signature(case))
+    signature[0] ^= 1
+    row(case, sender.send(case, ENCODE[sender.enc](bytes(signature))), name, "signature_mismatch")
+
+
+for name, header, stamp, content, window, how in [
+    ("discord", "X-Signature-Ed25519", "X-Signature-Timestamp", lambda c: c.ts.encode() + c.body, None,
+     {"key": HEX_PUBLIC, "other": OTHER_HEX, "encoding": "hex"}),
+    ("telnyx", "telnyx-signature-ed25519", "telnyx-timestamp", lambda c: c.ts.encode() + b"|" + c.body, 300,
+     {"key": B64_PUBLIC, "other": OTHER_B64, "encoding": "base64", "enc": "b64"}),
+]:
+    sender = Sender(name, lambda c, text, header=header, stamp=stamp: [[stamp, c.ts], [header, text]], content, unit="s", window=window, sign=sign_ed, **how)
+    SENDERS.append(sender)
+    case, headers = signed(sender)
+    row(case, headers, "right")
+    row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+    row(case, headers[:1], "no signature", "missing_signature")
+    row(case, headers[1:], "no timestamp", "missing_timestamp")
+    row(case, [[stamp, str(NOW - 1)], headers[1]], "another timestamp", "signature_mismatch")
+    row(case, [headers[0], [header, headers[1][1][:-4]]], "signature cut short", "signature_mismatch")
+    row(case, [headers[0], [header, "!" + headers[1][1][1:]]], "signature in no encoding", "malformed_signature")
+    one_bit_of_tag(sender)
+    case, headers = signed(sender, key=sender.other)
+    row(case, headers, "another key", "signature_mismatch")
+    row(case, headers, "the older of two keys", extra=[sender.other])
+    if window:
+        for what, offset, expect in [("as old as it may be", -window, "valid"), ("a second too old", -window - 1, "timestamp_too_old"),
+                                     ("a second too far ahead", window + 1, "timestamp_in_future")]:
+            case, headers = signed(sender, at=NOW + offset)
+            row(case, headers, what, expect)
+
+v1a = Sender("standard-webhooks-v1a", lambda c, text: [["webhook-id", c.id], ["webhook-timestamp", c.ts], ["webhook-signature", "v1a," + text]],
+             lambda c: b".".join([c.id.encode(), c.ts.encode(), c.body]), enc="b64", unit="s", window=300, sign=sign_ed, key="whpk_" + B64_PUBLIC,
+             other="whpk_" + OTHER_B64, encoding="whpk")
+SENDERS.append(v1a)
+case, headers = signed(v1a)
+row(case, headers, "right")
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+row(case, [*headers[:2], ["webhook-signature", "v1,AAAA " + headers[2][1]]], "a signature of the symmetric version beside it")
+row(case, [*headers[:2], ["webhook-signature", headers[2][1].replace("v1a,", "v1,")]], "named as the symmetric version", "unsupported_version")
+row(case, headers[1:], "no id", "missing_id")
+one_bit_of_tag(v1a)
+for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
+    case, headers = signed(v1a, at=NOW + offset)
+    row(case, headers, what, expect)
+
+EC_PRIVATE = ec.derive_private_key(0x1F2E3D4C5B6A79880112233445566778899AABBCCDDEEFF00112233445566778, ec.SECP256R1())
+EC_OTHER = ec.derive_private_key(0x0F2E3D4C5B6A79880112233445566778899AABBCCDDEEFF00112233445566778, ec.SECP256R1())
+
+
+def spki(private):
+    return b64(private.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo))
+
+
+EC = {spki(EC_PRIVATE): EC_PRIVATE, spki(EC_OTHER): EC_OTHER}
+DETERMINISTIC = ec.ECDSA(hashes.SHA256(), deterministic_signing=True)
+sendgrid = Sender("sendgrid", lambda c, text: [["X-Twilio-Email-Event-Webhook-Timestamp", c.ts], ["X-Twilio-Email-Event-Webhook-Signature", text]],
+                  lambda c: c.ts.encode() + c.body, enc="b64", unit="s", sign=lambda key, content: EC[key].sign(content, DETERMINISTIC),
+                  key=spki(EC_PRIVATE), other=spki(EC_OTHER), encoding="spki-base64", body=b'[{"event":"delivered","sg_event_id":"e1"}]\r\n')
+SENDERS.append(sendgrid)
+case, headers = signed(sendgrid)
+row(case, headers, "trap: the line break at the body's end is signed")
+row(case, headers, "trap: without the line break it is another body", "signature_mismatch", body=case.body.rstrip())
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+row(case, headers[:1], "no signature", "missing_signature")
+row(case, headers[1:], "no timestamp", "missing_timestamp")
+r, s = utils.decode_dss_signature(sendgrid.signature(case))
+fixed = b64(r.to_bytes(32, "big") + s.to_bytes(32, "big"))
+row(case, sendgrid.send(case, fixed), "two numbers in a row, and not DER", "signature_mismatch")
+case, headers = signed(sendgrid, key=sendgrid.other)
+row(case, headers, "another key", "signature_mismatch")
+
+RSA_PRIVATE = None
+
+
+def certificate(name, since, until):
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(RSA_PRIVATE.public_key()).serial_number(4711)
+    builder = builder.not_valid_before(since).not_valid_after(until)
+    return builder.sign(RSA_PRIVATE, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def rsa_sign(hash_):
+    return lambda key, content: RSA_PRIVATE.sign(content, padding.PKCS1v15(), hash_)
+
+
+def public_key_rows():
+    since, until = datetime.datetime(2026, 1, 1), datetime.datetime(2036, 1, 1)
+    current, expired = certificate("sender.example.test", since, until), certificate("sender.example.test", since, datetime.datetime(2026, 6, 1))
+    address = "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-5a29e601"
+    paypal = Sender("paypal", lambda c, text: [["PAYPAL-TRANSMISSION-ID", "69cd13f0-d67a"], ["PAYPAL-TRANSMISSION-TIME", c.ts], ["PAYPAL-CERT-URL", address],
+                                               ["PAYPAL-AUTH-ALGO", "SHA256withRSA"], ["PAYPAL-TRANSMISSION-SIG", text]],
+                    lambda c: f"69cd13f0-d67a|{c.ts}|4JH86294D6297924G|{zlib.crc32(c.body)}".encode(), enc="b64", unit="rfc3339", sign=rsa_sign(hashes.SHA256()),
+                    key=current, encoding="x509-pem", parameters={"webhook_id": "4JH86294D6297924G"})
+    SENDERS.append(paypal)
+    case, headers = signed(paypal)
+    row(case, headers, "right")
+    row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+    row(case, headers, "a certificate that has expired", "expired_key", secret=expired)
+    row(case, headers, "before the certificate's time", "expired_key", now=1700000000)
+    for host in ("https://api.paypal.com.evil.test/cert", "http://api.paypal.com/cert", "https://api.paypal.com@evil.test/cert", "https://evil.test/api.paypal.com"):
+        row(case, [[n, host] if n == "PAYPAL-CERT-URL" else [n, v] for n, v in headers], "a certificate at " + host, "unknown_key_host")
+    row(case, [[n, "other"] if n == "PAYPAL-TRANSMISSION-ID" else [n, v] for n, v in headers], "another id", "signature_mismatch")
+    row(case, headers[:-1], "no signature", "missing_signature")
+    one_bit_of_tag(paypal)
+    other = Case(paypal)
+    text = b64(RSA_PRIVATE.sign(paypal.signed(other), padding.PKCS1v15(), hashes.SHA1()))
+    row(other, paypal.send(other, text), "SHA-1", "signature_mismatch")
+
+    for name, version, hash_ in [("sns", "2", hashes.SHA256()), ("sns-v1", "1", hashes.SHA1())]:
+        note = {"Type": "Notification", "MessageId": "22b80b92-fdea", "TopicArn": "arn:aws:sns:eu-west-1:123456789012:t", "Subject": "a subject",
+                "Message": "line one\nline two \u00fc", "Timestamp": "2026-11-22T00:00:00.000Z", "SignatureVersion": version,
+                "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-x.pem"}
+        confirm = {k: v for k, v in note.items() if k != "Subject"} | {
+            "Type": "SubscriptionConfirmation", "Token": "2336412f37f", "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"}
+        sender = Sender(name, lambda c, text: [["x-amz-sns-message-type", "Notification"]], key=current, encoding="x509-pem", covers_body=False)
+        SENDERS.append(sender)
+
+        def message(value, what, expect="valid", change=lambda v: v, sign_version=hash_, now=NOW, secret=None):
+            fields = ("Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type") if value["Type"] == "Notification" else (
+                "Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type")
+            content = "".join(f"{f}\n{value[f]}\n" for f in fields if f in value).encode()
+            text = b64(RSA_PRIVATE.sign(content, padding.PKCS1v15(), sign_version))
+            case = Case(sender, body=json.dumps(change({**value, "Signature": text})).encode())
+            row(case, [["x-amz-sns-message-type", value["Type"]]], what, expect, now=now, secret=secret)
+
+        message(note, "a notification")
+        message({k: v for k, v in note.items() if k != "Subject"}, "without a subject")
+        message(confirm, "a confirmation")
+        message(note, "another message", "signature_mismatch", lambda v: {**v, "Message": "line one"})
+        message(note, "a subject that was not signed", "signature_mismatch", lambda v: {**v, "Subject": "another"})
+        message(note, "an address that was not signed", "signature_mismatch", lambda v: {**v, "SubscribeURL": "https://evil.test/"})
+        message(note, "another version", "unsupported_version", lambda v: {**v, "SignatureVersion": "3"})
+        message(note, "the other digest", "signature_mismatch", sign_version=hashes.SHA1() if version == "2" else hashes.SHA256())
+        message(note, "no signature", "missing_signature", lambda v: {k: x for k, x in v.items() if k != "Signature"})
+        message(note, "a certificate that has expired", "expired_key", secret=expired)
+        for host in ("https://sns.eu-west-1.amazonaws.com.evil.test/x.pem", "https://evil.test/sns.eu-west-1.amazonaws.com.pem", "http://sns.eu-west-1.amazonaws.com/x.pem"):
+            message(note, "a certificate at " + host, "unknown_key_host", lambda v, host=host: {**v, "SigningCertURL": host})
+
+
+# -- JSON Web Tokens -----------------------------------------------------------------------------------------------
+
+
+def jwt(header, claims, sign):
+    text = b64url(json.dumps(header).encode()) + "." + b64url(json.dumps(claims).encode())
+    return text + "." + b64url(sign(text.encode()))
+
+
+def jwt_rows():
+    body = JSON_BODY
+    digest = hashlib.sha256(body).hexdigest()
+    for name, header, prefix, claims, has_digest in [
+        ("netlify", "X-Webhook-Signature", "", {"iss": "netlify", "sha256": digest}, "sha256"),
+        ("vonage", "Authorization", "Bearer ", {"iat": NOW, "payload_hash": digest}, "payload_hash"),
+        ("monday", "Authorization", "", {"aud": URL, "exp": NOW + 60}, None),
+    ]:
+        sender = Sender(name, lambda c, text, header=header, prefix=prefix: [[header, prefix + text]])
+        SENDERS.append(sender)
+
+        def token_row(what, expect="valid", alg="HS256", claims=claims, key=sender.key, body=None, cut=lambda t: t, now=NOW, mac="sha256"):
+            sign = lambda content: hmac.new(key.encode(), content, mac).digest() if mac else b""
+            case = Case(sender)
+            row(case, sender.send(case, cut(jwt({"alg": alg, "typ": "JWT"}, claims, sign))), what, expect, body=body, now=now)
+
+        token_row("right")
+        token_row("another secret", "signature_mismatch", key="another secret, as long as that")
+        token_row("trap: no algorithm", "unsupported_version", alg="none", mac=None)
+        token_row("trap: another algorithm is named", "unsupported_version", alg="HS512", mac="sha512")
+        token_row("a signature that is cut short", "malformed_signature", cut=lambda t: t[:-4])
+        token_row("two parts only", "malformed_signature", cut=lambda t: t.rsplit(".", 1)[0])
+        token_row("one that has expired", "token_expired", claims={**claims, "exp": NOW - 1})
+        token_row("one that is not valid yet", "timestamp_in_future", claims={**claims, "nbf": NOW + 10})
+        row(Case(sender), [], "no token", "missing_signature")
+        if has_digest:
+            token_row("one bit of the body", "signature_mismatch", body=one_bit(body))
+            token_row("no digest of the body", "signature_mismatch", claims={k: v for k, v in claims.items() if k != has_digest})
+        if "iss" in claims:
+            token_row("another issuer", "wrong_issuer", claims={**claims, "iss": "evil"})
+
+    def jwk(private):
+        numbers = private.public_key().public_numbers()
+        x, y = (b64url(n.to_bytes(32, "big")) for n in (numbers.x, numbers.y))
+        return json.dumps({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": "k1", "x": x, "y": y})
+
+    plaid = Sender("plaid", lambda c, text: [["Plaid-Verification", text]], key=jwk(EC_PRIVATE), encoding="jwk")
+    SENDERS.append(plaid)
+
+    def es256(private):
+        def sign(content):
+            r, s = utils.decode_dss_signature(private.sign(content, DETERMINISTIC))
+            return r.to_bytes(32, "big") + s.to_bytes(32, "big")
+        return sign
+
+    def plaid_row(what, expect="valid", header=None, at=NOW, sign=es256(EC_PRIVATE), body=None, digest=digest):
+        header = header or {"alg": "ES256", "kid": "k1", "typ": "JWT"}
+        case = Case(plaid)
+        row(case, plaid.send(case, jwt(header, {"iat": at, "request_body_sha256": digest}, sign)), what, expect, body=body)
+
+    plaid_row("right")
+    plaid_row("one bit of the body", "signature_mismatch", body=one_bit(body))
+    plaid_row("another key", "signature_mismatch", sign=es256(EC_OTHER))
+    plaid_row("as old as it may be", at=NOW - 300)
+    plaid_row("a second too old", "timestamp_too_old", at=NOW - 301)
+    plaid_row("a second too far ahead", "timestamp_in_future", at=NOW + 301)
+    plaid_row("trap: no algorithm", "unsupported_version", {"alg": "none"}, sign=lambda c: b"")
+    plaid_row("trap: an HMAC with the public key as its secret", "unsupported_version", {"alg": "HS256", "kid": "k1"},
+              sign=lambda c: hmac.new(plaid.key.encode(), c, "sha256").digest())
+    plaid_row("trap: an HMAC that is called by the right name", "signature_mismatch",
+              sign=lambda c: hmac.new(plaid.key.encode(), c, "sha256").digest() * 2)
+    plaid_row("DER, and not two numbers in a row", "signature_mismatch", sign=lambda c: EC_PRIVATE.sign(c, DETERMINISTIC))
+    row(Case(plaid), [], "no token", "missing_signature")
+
+
+# A key of nobody, for tests.
+RSA_PRIVATE = serialization.load_der_private_key(base64.b64decode("""
+MIIEowIBAAKCAQEA0H+ZBJsgdg/NQJTXQPJCfSrWseGz5aLJJ535pSUEOg6RT8mSh/uoTsWcqQyyaH6xvlDWq77xLEV+Pm1N0HoRdpWJE9mqoD
+k88ahASF09gjpINiqyk05KnPu99aQvB1n1SPEebAsCNmKES9+0PTswbidD3+vsS5dsD3nhfJpguYNWOAv9WQTd+TLp0RZ/iukVMIaPiZj+13Gm
+p6Wh52CUjD2dFrhjJ5+eOX/m9ZznHiB52O9K/awrSa5sbFQssjxgrqM4yM9Tci3R6Z0SkG2tOgBoJapzuJqzZs8p7W2zBmZ1Dx1rpjcX2yTwoN
+XUdZ0DLHO9hIUURrndFzLaz1Wq2wIDAQABAoIBADBVtEqOD9tu1F1pY/FpeCJ+QOFh+ot8zndBtzMivrUa1XMSvsaJf74rL6M9D0sMO/Zr1Shh
+jpV90sN0IXr4IX5FMk8IwfZ87nTzVVuxSeYbzsvH4DgoCUIVVjdRBZoFr8hmJXBUqQGkmxjf1m/vfc27io+pqNDpXKLF1ZFGVLAMqFxTXxlxKg
+1fpl9NxDRBcZSB9y7ddD8/DQE6f/WzkXRuKya1dqepKUxYgXO5G1HNrcAZwLlUC9mJIez/ricmdaNb2eDbmG01OLNkdRqzuaDdW4i8j9Bi3ezB
+XnmZOxrhVRQKd5XZbSj+PvnQjCMY5cbbCcXzuV7PhvtCrWeX0RkCgYEA6Hy/nHqoNsMBxMi2Rov3nWXY9rADuO16gZF3p+8doArHCYLpp4eGyK
+bvLiFOlse+DN5qq1fNhK8UkcLPhjHMnwTslLbVZB43s4YrLA6oBPHL95Dtx7QQ4PrMPXRg5TkHDrls/6FKmQQptMW/Jch5ofMaP5ctCVDjfRR+
+nzKlpU8CgYEA5ZXC6PfVoHrCU88Ij6Mzn47nBtCkVcICZXcbveE4CKQuJV1OArrOoM6azTa7wMLhey/OQq+UQXHB2RN6DJ1f0fFmwG72dYG7R8
+/asr3PoHzLI2PjO2TkKmsUaPXPthe09syW5pRvFO5ppsi2o4+3vrYTTTbeTA8lyr2+R/ENFrUCgYEA5Y+IhDJ5NtmHPZASq8Y5Uinm+m8Cve+A
+L8A7ro7laco6jqG9pbak2Cw9sAcjWq8QchSMr3Obc5CNdwAtegxiSALMuGtwedN8nL+2kWJHddpr1KA+qhqbMAt08Jmhs7WDyn49qozQ5BbAN8
+eq3tv9fnRVTsUvqys79Z3vCbMw7PECgYA6yFmbZLlh2YygAMZkYJj7JY+pgwpQmtgaOqDzwRKjw8W882Lh+Aqnyb6BBJ6WAE/TRq49DM+c4g+M
+ERyS1kiObIyugLrB43GcNW/9i/P5V3p7mTu5HV/+LGSRaz6/lNpUxpVsfFzksxaCCaoZvtaBEgVnI8FPICHBA0wRB3secQKBgDoke3A17OWqRR
+ZaGnWJIg/VGUBJA7/LlqgG3sdGNPPRqGuOD2wOXRC9Vswa2XHesq+jLHD1FPDa0JERe9qsGiEUTAH9iiZOfqP0ZcrqsCSOe2z3fBBfajsqgCm/
+noit47zNex6SwrP2rlGNbqgZplCvbd/bcIVANThlUr0uB29P
+"""), None)
+
+public_key_rows()
+jwt_rows()
+
+assert len({sender.name for sender in SENDERS}) == len(SENDERS)
+names = [(line["provider"], line["name"]) for line in ROWS]
+assert len(set(names)) == len(names), [name for name in names if names.count(name) > 1][:5]
+sys.stdout.write("[\n" + ",\n".join(json.dumps(line) for line in ROWS) + "\n]\n")
