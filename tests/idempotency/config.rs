@@ -315,7 +315,7 @@ fn scheme_builder() {
         (base().signature_form(""), "signature_form"),
         (base().signature_pointer("sig"), "signature_pointer"),
         (base().prefix(""), "prefix"),
-        (base().optional_prefix("a b"), "prefix"),
+        (base().optional_prefix("a b"), "optional_prefix"),
         (base().pairs(',', [""]), "pairs"),
         (base().pairs(',', [] as [&str; 0]), "pairs"),
         (base().version_list(' ', ',', ["v 1"]), "version_list"),

@@ -7,6 +7,8 @@ use zeroize::Zeroizing;
 
 /// How a signature is written. Decoding is strict: exact length, canonical, nothing skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Encoding {
     /// Hexadecimal, in either case.

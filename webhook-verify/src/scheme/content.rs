@@ -1,30 +1,40 @@
+use std::mem;
+
 use super::{Part, PathForm, Text, UrlForm};
 use crate::ConfigError;
 
-/// Parses a template such as `v0:{timestamp}:{body}`.
+/// Parses a template such as `v0:{timestamp}:{body}`, in which a doubled brace is a brace.
 pub(super) fn parse(template: &str) -> Result<Vec<Part>, ConfigError> {
     let mut parts = Vec::new();
+    let mut text = String::new();
     let mut rest = template;
-    while let Some(open) = rest.find('{') {
-        literal(&mut parts, &rest[..open])?;
-        let close = rest[open..]
-            .find('}')
+    while let Some(at) = rest.find(['{', '}']) {
+        text.push_str(&rest[..at]);
+        let (brace, behind) = rest[at..].split_at(1);
+        if let Some(behind) = behind.strip_prefix(brace) {
+            text.push_str(brace);
+            rest = behind;
+            continue;
+        }
+        if brace == "}" {
+            return Err(bad("a `}` was not opened"));
+        }
+        let (name, behind) = behind
+            .split_once('}')
             .ok_or_else(|| bad("a `{` is not closed"))?;
-        parts.push(part(&rest[open + 1..open + close])?);
-        rest = &rest[open + close + 1..];
+        literal(&mut parts, mem::take(&mut text));
+        parts.push(part(name)?);
+        rest = behind;
     }
-    literal(&mut parts, rest)?;
+    text.push_str(rest);
+    literal(&mut parts, text);
     Ok(parts)
 }
 
-fn literal(parts: &mut Vec<Part>, text: &str) -> Result<(), ConfigError> {
-    if text.contains('}') {
-        return Err(bad("a `}` was not opened"));
-    }
+fn literal(parts: &mut Vec<Part>, text: String) {
     if !text.is_empty() {
-        parts.push(Part::Literal(Text::Owned(text.into())));
+        parts.push(Part::Literal(text.into()));
     }
-    Ok(())
 }
 
 fn part(name: &str) -> Result<Part, ConfigError> {
@@ -51,18 +61,23 @@ fn part(name: &str) -> Result<Part, ConfigError> {
             Some(("json", pointer)) => {
                 Part::Pointer(super::check::pointer("signed_content", pointer)?)
             }
-            Some(("fields", names)) => Part::Fields(
-                names
-                    .split(',')
-                    .map(|name| super::check::pointer("signed_content", &format!("/{name}")))
-                    .collect::<Result<_, _>>()?,
-            ),
+            Some(("fields", names)) => {
+                Part::Fields(names.split(',').map(field).collect::<Result<_, _>>()?)
+            }
             Some(("parameter", name)) if !name.is_empty() => {
                 Part::Parameter(Text::Owned(name.into()))
             }
             _ => return Err(bad(&format!("`{{{name}}}` is not known"))),
         },
     })
+}
+
+/// The pointer to a field of the body itself.
+fn field(name: &str) -> Result<Text, ConfigError> {
+    match name.is_empty() || name.contains(['/', '~']) {
+        true => Err(bad("a field has no name, or is not one of the body itself")),
+        false => Ok(format!("/{name}").into()),
+    }
 }
 
 fn bad(reason: &str) -> ConfigError {

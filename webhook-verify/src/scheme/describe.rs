@@ -47,7 +47,7 @@ impl Scheme {
 impl fmt::Display for Part {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Literal(text) => f.write_str(text),
+            Self::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
             Self::Body => f.write_str("{body}"),
             Self::Timestamp => f.write_str("{timestamp}"),
             Self::Id => f.write_str("{id}"),

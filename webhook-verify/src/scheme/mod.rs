@@ -10,6 +10,8 @@ macro_rules! list {
 mod builder;
 mod challenge;
 mod check;
+#[cfg(feature = "serde")]
+mod config;
 mod content;
 mod describe;
 mod presets;
@@ -47,6 +49,8 @@ pub(crate) type List<T> = Cow<'static, [T]>;
 /// let acme = Verifier::new(acme, "a secret")?;
 /// # Ok::<(), webhook_verify::ConfigError>(())
 /// ```
+#[cfg_attr(feature = "serde", doc = "")]
+#[cfg_attr(feature = "serde", doc = include_str!("../../docs/configuration.md"))]
 #[derive(Clone, Debug)]
 pub struct Scheme {
     pub(crate) name: Text,
@@ -364,6 +368,8 @@ impl Scheme {
 
 /// How the proof is made. Those of other features are there, too, and refused when a verifier is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Algorithm {
     /// HMAC with SHA-256 (RFC 2104, FIPS 180-4).
@@ -429,6 +435,8 @@ impl Algorithm {
 
 /// How the secret's text becomes key bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum KeyForm {
     /// The text's own bytes, prefixes such as `whsec_` included.
@@ -473,6 +481,8 @@ pub(crate) enum BodyDigest {
 
 /// How it is known that a sender signs as its preset has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Evidence {
     /// A published example was recomputed.
@@ -495,7 +505,7 @@ pub(crate) struct SignatureSource {
 }
 
 /// A place in a request. Header names are in lower case.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Header(Text),
     /// Every header whose name starts so.
@@ -604,11 +614,15 @@ pub(crate) enum TimestampPlace {
 
 /// The unit of a timestamp. It is the scheme's; a number's size never decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum TimeUnit {
     /// Seconds since the Unix epoch.
+    #[cfg_attr(feature = "serde", serde(rename = "s"))]
     Seconds,
     /// Milliseconds since the Unix epoch.
+    #[cfg_attr(feature = "serde", serde(rename = "ms"))]
     Milliseconds,
     /// A date and time as RFC 3339 writes it.
     Rfc3339,
@@ -627,6 +641,8 @@ pub(crate) enum Field {
 
 /// What a delivery is recognised by when it comes again. Only verified bytes may suppress a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
     /// The delivery's id, which is under the signature. A verified body without one is recognised by its digest.

@@ -1,0 +1,211 @@
+//! What each name in a description must be, and the form in which it is kept.
+
+use super::super::{
+    BodyDigest, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
+};
+use crate::ConfigError;
+
+/// Checks every name, and puts those of headers and hosts into lower case.
+pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
+    given("name", &scheme.name)?;
+    for source in scheme.signatures.to_mut() {
+        let option = place_option(&source.place);
+        match &mut source.place {
+            Place::Header(name) | Place::HeaderPrefix(name) => lower(option, name)?,
+            Place::Query(name) | Place::Form(name) => given(option, name)?,
+            Place::Pointer(path) => is_pointer(option, path)?,
+        }
+        grammar(&source.grammar)?;
+    }
+    match scheme.timestamp.as_mut().map(|source| &mut source.place) {
+        Some(TimestampPlace::Header(name)) => lower("timestamp_header", name)?,
+        Some(TimestampPlace::Pointer(path)) => is_pointer("timestamp_pointer", path)?,
+        Some(TimestampPlace::Claim(name)) => given("timestamp_claim", name)?,
+        Some(TimestampPlace::Pair(key)) if key.is_empty() || key.contains(['=', ' ']) => {
+            return Err(ConfigError::option(
+                "timestamp_pair",
+                "empty, or holds a separator",
+            ));
+        }
+        Some(TimestampPlace::Pair(_)) | None => {}
+    }
+    match &mut scheme.key_source {
+        Some(KeySource::Url { place, hosts }) => {
+            let option = match place {
+                Place::Header(name) => {
+                    lower("key_from_header", name)?;
+                    "key_from_header"
+                }
+                Place::Pointer(path) => {
+                    is_pointer("key_from_pointer", path)?;
+                    "key_from_pointer"
+                }
+                Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) => "key_from_header",
+            };
+            if hosts.is_empty() {
+                return Err(ConfigError::option(option, "no host is given"));
+            }
+            for host in hosts.to_mut() {
+                is_host(option, host)?;
+                *host = host.to_ascii_lowercase().into();
+            }
+        }
+        Some(KeySource::KeyId) | None => {}
+    }
+    match &scheme.body_digest {
+        Some(BodyDigest::Query(name)) => given("body_digest_query", name)?,
+        Some(BodyDigest::Claim(name)) => given("body_digest_claim", name)?,
+        None => {}
+    }
+    if let Some(issuer) = &scheme.issuer {
+        given("issuer", issuer)?;
+    }
+    for (name, _) in scheme.required_headers.to_mut() {
+        lower("require_header", name)?;
+    }
+    for (path, _) in &*scheme.required_fields {
+        is_pointer("require_field", path)?;
+    }
+    field("id", &mut scheme.id)?;
+    field("event_type", &mut scheme.event_type)?;
+    if let Some(name) = &mut scheme.event_header {
+        lower("event_type_repeated_in", name)?;
+    }
+    Ok(())
+}
+
+/// The option that names such a place of a signature.
+pub(super) fn place_option(place: &Place) -> &'static str {
+    match place {
+        Place::Header(_) => "signature_header",
+        Place::HeaderPrefix(_) => "signature_header_prefix",
+        Place::Query(_) => "signature_query",
+        Place::Form(_) => "signature_form",
+        Place::Pointer(_) => "signature_pointer",
+    }
+}
+
+fn field(option: &'static str, field: &mut Option<Field>) -> Result<(), ConfigError> {
+    match field {
+        Some(Field::Header(name)) => lower(option, name),
+        Some(Field::Pointer(path)) => is_pointer(option, path),
+        Some(Field::FirstKey) | None => Ok(()),
+    }
+}
+
+fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
+    let (option, names, separators): (_, &[Text], [char; 2]) = match grammar {
+        Grammar::Plain(Prefix::Refused) => return Ok(()),
+        Grammar::Plain(Prefix::Required(prefix)) => {
+            return visible("prefix", std::slice::from_ref(prefix));
+        }
+        Grammar::Plain(Prefix::Optional(prefix)) => {
+            return visible("optional_prefix", std::slice::from_ref(prefix));
+        }
+        Grammar::Plain(Prefix::Scheme(name)) => {
+            return match is_token(name) {
+                true => Ok(()),
+                false => Err(ConfigError::option(
+                    "authorization_scheme",
+                    "not the name of an authentication scheme",
+                )),
+            };
+        }
+        Grammar::Pairs { separator, keys } => ("pairs", keys, [*separator, '=']),
+        Grammar::List {
+            separator,
+            version_separator,
+            versions,
+        } => ("version_list", versions, [*separator, *version_separator]),
+    };
+    visible(option, names)?;
+    let unusable = separators[0] == separators[1]
+        || !separators.iter().all(char::is_ascii)
+        || names.iter().any(|name| name.contains(separators));
+    match unusable {
+        true => Err(ConfigError::option(
+            option,
+            "separators must differ, be ASCII, and be in no name",
+        )),
+        false => Ok(()),
+    }
+}
+
+fn visible(option: &'static str, names: &[Text]) -> Result<(), ConfigError> {
+    let bad = |name: &Text| name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic());
+    match names.is_empty() || names.iter().any(bad) {
+        true => Err(ConfigError::option(option, "empty, or not visible ASCII")),
+        false => Ok(()),
+    }
+}
+
+fn given(option: &'static str, text: &str) -> Result<(), ConfigError> {
+    match text.is_empty() {
+        true => Err(ConfigError::option(option, "empty")),
+        false => Ok(()),
+    }
+}
+
+/// A token of RFC 9110 §5.6.2.
+fn is_token(name: &str) -> bool {
+    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    !name.is_empty() && name.len() <= 256 && name.bytes().all(fits)
+}
+
+fn lower(option: &'static str, name: &mut Text) -> Result<(), ConfigError> {
+    *name = header_name(option, name)?;
+    Ok(())
+}
+
+/// A header name in lower case.
+pub(in super::super) fn header_name(option: &'static str, name: &str) -> Result<Text, ConfigError> {
+    match is_token(name) {
+        true => Ok(name.to_ascii_lowercase().into()),
+        false => Err(ConfigError::option(option, "not a header name")),
+    }
+}
+
+/// A JSON pointer (RFC 6901) to something inside the document.
+pub(in super::super) fn pointer(option: &'static str, path: &str) -> Result<Text, ConfigError> {
+    is_pointer(option, path)?;
+    Ok(Text::Owned(path.into()))
+}
+
+fn is_pointer(option: &'static str, path: &str) -> Result<(), ConfigError> {
+    match path.starts_with('/') {
+        true => Ok(()),
+        false => Err(ConfigError::option(
+            option,
+            "not a JSON pointer: it must start with `/`",
+        )),
+    }
+}
+
+/// The name of a host (RFC 1123 §2.1), in which `*` may stand for a label, but for none of the last two: whole
+/// registries are not one sender's.
+fn is_host(option: &'static str, host: &str) -> Result<(), ConfigError> {
+    let is_label = |label: &str| {
+        let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
+        (1..=63).contains(&label.len())
+            && label.bytes().all(fits)
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+    };
+    let labels: Vec<_> = host.split('.').collect();
+    let last_two = labels.len().saturating_sub(2);
+    let fits = labels.len() >= 2
+        && host.len() <= 253
+        && labels[..last_two]
+            .iter()
+            .all(|label| *label == "*" || is_label(label))
+        && labels[last_two..].iter().all(|label| is_label(label))
+        // An address is not a name.
+        && !host.ends_with(|last: char| last.is_ascii_digit());
+    match fits {
+        true => Ok(()),
+        false => Err(ConfigError::option(
+            option,
+            "not the name of a host, or a `*` where it stands for anybody's",
+        )),
+    }
+}

@@ -1,0 +1,194 @@
+//! Schemes out of configuration files: TOML, JSON, YAML, whatever serde reads. A row becomes a scheme through the builder.
+
+mod parts;
+mod values;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+use self::{
+    parts::{Digest, EventType, Id, Key, Signature, Timestamp},
+    values::OneOrMore,
+};
+use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
+use crate::{ConfigError, Encoding};
+
+impl<'de> Deserialize<'de> for Scheme {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let row: Row = serde_path_to_error::deserialize(deserializer).map_err(|error| {
+            let path = error.path().to_string();
+            match (path.as_str(), error.into_inner()) {
+                (".", error) => error,
+                (path, error) => {
+                    D::Error::custom(format_args!("{path}: {}", error.to_string().trim_end()))
+                }
+            }
+        })?;
+        let name = row.name.clone();
+        row.scheme().map_err(|Mistake { key, reason }| {
+            D::Error::custom(match name.as_str() {
+                "" => format!("{key}: {reason}"),
+                name => format!("{name}: {key}: {reason}"),
+            })
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "the description of a scheme"
+)]
+struct Row {
+    name: String,
+    sender: Option<String>,
+    documentation: Option<String>,
+    #[serde(default)]
+    evidence: Vec<Evidence>,
+    algorithm: Option<Algorithm>,
+    key: Option<KeyForm>,
+    key_source: Option<Key>,
+    signature: OneOrMore<Signature>,
+    encoding: Option<Encoding>,
+    signed_content: Option<String>,
+    body_digest: Option<Digest>,
+    timestamp: Option<Timestamp>,
+    issuer: Option<String>,
+    #[serde(default)]
+    required_headers: BTreeMap<String, String>,
+    #[serde(default)]
+    required_fields: BTreeMap<String, String>,
+    id: Option<Id>,
+    event_type: Option<EventType>,
+    identity: Option<Identity>,
+    #[serde(default)]
+    challenges: Vec<String>,
+    retry_horizon: Option<u64>,
+    body_limit: Option<usize>,
+    time_budget: Option<u64>,
+}
+
+/// What is wrong, by the file's own names.
+struct Mistake {
+    key: &'static str,
+    reason: String,
+}
+
+impl From<ConfigError> for Mistake {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Option { option, reason } => Self {
+                key: key(option),
+                reason,
+            },
+            other => Self {
+                key: "scheme",
+                reason: other.to_string(),
+            },
+        }
+    }
+}
+
+/// What the file calls an option of the builder.
+fn key(option: &'static str) -> &'static str {
+    match option {
+        "key_form" => "key",
+        "key_from_header" | "key_from_pointer" => "key-source",
+        "key_from_token_id" => "key-source.token-id",
+        "signature_header" => "signature.header",
+        "signature_header_prefix" => "signature.header-prefix",
+        "signature_query" => "signature.query",
+        "signature_form" => "signature.form",
+        "signature_pointer" => "signature.pointer",
+        "prefix" => "signature.prefix",
+        "optional_prefix" => "signature.optional-prefix",
+        "authorization_scheme" => "signature.authorization-scheme",
+        "pairs" => "signature.pairs",
+        "version_list" => "signature.versions",
+        "signed_content" => "signed-content",
+        "body_digest_query" => "body-digest.query",
+        "body_digest_claim" => "body-digest.claim",
+        "timestamp_header" => "timestamp.header",
+        "timestamp_pair" => "timestamp.pair",
+        "timestamp_pointer" => "timestamp.pointer",
+        "timestamp_claim" => "timestamp.claim",
+        "require_header" => "required-headers",
+        "require_field" => "required-fields",
+        "event_type" => "event-type",
+        "event_type_repeated_in" => "event-type.repeated-in",
+        "challenge" => "challenges",
+        other => other,
+    }
+}
+
+impl Row {
+    fn scheme(self) -> Result<Scheme, Mistake> {
+        let mut builder = Scheme::builder(self.name)
+            .given(self.sender, SchemeBuilder::sender)
+            .given(self.documentation, SchemeBuilder::documentation)
+            .evidence(self.evidence)
+            .given(self.algorithm, SchemeBuilder::algorithm)
+            .given(self.key, SchemeBuilder::key_form)
+            .given(self.encoding, SchemeBuilder::encoding)
+            .given(self.signed_content, SchemeBuilder::signed_content)
+            .given(self.issuer, SchemeBuilder::issuer)
+            .given(self.identity, SchemeBuilder::identity)
+            .given(
+                self.retry_horizon.map(Duration::from_secs),
+                SchemeBuilder::retry_horizon,
+            )
+            .given(self.body_limit, SchemeBuilder::body_limit)
+            .given(
+                self.time_budget.map(Duration::from_secs),
+                SchemeBuilder::time_budget,
+            );
+        for signature in self.signature.0 {
+            builder = signature.add(builder)?;
+        }
+        for (name, value) in self.required_headers {
+            builder = builder.require_header(name, value);
+        }
+        for (pointer, value) in self.required_fields {
+            builder = builder.require_field(pointer, value);
+        }
+        for name in &self.challenges {
+            let challenge = Challenge::named(name).ok_or_else(|| Mistake {
+                key: "challenges",
+                reason: format!("{name:?} is not known"),
+            })?;
+            builder = builder.challenge(challenge);
+        }
+        builder = builder
+            .tried(self.key_source, Key::add)?
+            .tried(self.body_digest, Digest::add)?
+            .tried(self.timestamp, Timestamp::add)?
+            .tried(self.id, Id::add)?
+            .tried(self.event_type, EventType::add)?;
+        Ok(builder.build()?)
+    }
+}
+
+impl SchemeBuilder {
+    fn given<T>(self, value: Option<T>, set: impl FnOnce(Self, T) -> Self) -> Self {
+        match value {
+            Some(value) => set(self, value),
+            None => self,
+        }
+    }
+
+    fn tried<T>(
+        self,
+        value: Option<T>,
+        add: impl FnOnce(T, Self) -> Result<Self, Mistake>,
+    ) -> Result<Self, Mistake> {
+        match value {
+            Some(value) => add(value, self),
+            None => Ok(self),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,266 @@
+//! The tables within a row. Each is one way of several to say where something is.
+
+use serde::Deserialize;
+
+use super::{
+    super::{SchemeBuilder, TimeUnit},
+    Mistake,
+    values::Window,
+};
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "where the signature is, or a list of such places"
+)]
+pub(super) struct Signature {
+    header: Option<String>,
+    header_prefix: Option<String>,
+    query: Option<String>,
+    form: Option<String>,
+    pointer: Option<String>,
+    prefix: Option<String>,
+    optional_prefix: Option<String>,
+    authorization_scheme: Option<String>,
+    pairs: Option<Pairs>,
+    versions: Option<Versions>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "a separator and keys")]
+struct Pairs {
+    separator: char,
+    keys: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "separators and the names of versions"
+)]
+struct Versions {
+    separator: char,
+    version_separator: char,
+    names: Vec<String>,
+}
+
+impl Signature {
+    pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
+        let places = [
+            ("header", self.header.is_some()),
+            ("header-prefix", self.header_prefix.is_some()),
+            ("query", self.query.is_some()),
+            ("form", self.form.is_some()),
+            ("pointer", self.pointer.is_some()),
+        ];
+        let forms = [
+            ("prefix", self.prefix.is_some()),
+            ("optional-prefix", self.optional_prefix.is_some()),
+            ("authorization-scheme", self.authorization_scheme.is_some()),
+            ("pairs", self.pairs.is_some()),
+            ("versions", self.versions.is_some()),
+        ];
+        one_of("signature", &places)?;
+        at_most_one_of("signature", &forms)?;
+        Ok(builder
+            .given(self.header, SchemeBuilder::signature_header)
+            .given(self.header_prefix, SchemeBuilder::signature_header_prefix)
+            .given(self.query, SchemeBuilder::signature_query)
+            .given(self.form, SchemeBuilder::signature_form)
+            .given(self.pointer, SchemeBuilder::signature_pointer)
+            .given(self.prefix, SchemeBuilder::prefix)
+            .given(self.optional_prefix, SchemeBuilder::optional_prefix)
+            .given(
+                self.authorization_scheme,
+                SchemeBuilder::authorization_scheme,
+            )
+            .given(self.pairs, |builder, Pairs { separator, keys }| {
+                builder.pairs(separator, keys)
+            })
+            .given(self.versions, |builder, versions| {
+                let Versions {
+                    separator,
+                    version_separator,
+                    names,
+                } = versions;
+                builder.version_list(separator, version_separator, names)
+            })
+            .end_of_place())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "where the public key's address or id is"
+)]
+pub(super) struct Key {
+    header: Option<String>,
+    pointer: Option<String>,
+    #[serde(default)]
+    token_id: bool,
+    #[serde(default)]
+    hosts: Vec<String>,
+}
+
+impl Key {
+    pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
+        let ways = [
+            ("header", self.header.is_some()),
+            ("pointer", self.pointer.is_some()),
+            ("token-id", self.token_id),
+        ];
+        one_of("key-source", &ways)?;
+        if self.token_id && !self.hosts.is_empty() {
+            return Err(Mistake {
+                key: "key-source.hosts",
+                reason: "an id is on no host".into(),
+            });
+        }
+        let hosts = &self.hosts;
+        Ok(builder
+            .given(self.header, |builder, header| {
+                builder.key_from_header(header, hosts)
+            })
+            .given(self.pointer, |builder, pointer| {
+                builder.key_from_pointer(pointer, hosts)
+            })
+            .given(self.token_id.then_some(()), |builder, ()| {
+                builder.key_from_token_id()
+            }))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "where the body's digest is")]
+pub(super) struct Digest {
+    query: Option<String>,
+    claim: Option<String>,
+}
+
+impl Digest {
+    pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
+        let ways = [
+            ("query", self.query.is_some()),
+            ("claim", self.claim.is_some()),
+        ];
+        one_of("body-digest", &ways)?;
+        Ok(builder
+            .given(self.query, SchemeBuilder::body_digest_query)
+            .given(self.claim, SchemeBuilder::body_digest_claim))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "where the timestamp is")]
+pub(super) struct Timestamp {
+    header: Option<String>,
+    pair: Option<String>,
+    pointer: Option<String>,
+    claim: Option<String>,
+    unit: Option<TimeUnit>,
+    tolerance: Option<Window>,
+}
+
+impl Timestamp {
+    pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
+        let ways = [
+            ("header", self.header.is_some()),
+            ("pair", self.pair.is_some()),
+            ("pointer", self.pointer.is_some()),
+            ("claim", self.claim.is_some()),
+        ];
+        one_of("timestamp", &ways)?;
+        Ok(builder
+            .given(self.header, SchemeBuilder::timestamp_header)
+            .given(self.pair, SchemeBuilder::timestamp_pair)
+            .given(self.pointer, SchemeBuilder::timestamp_pointer)
+            .given(self.claim, SchemeBuilder::timestamp_claim)
+            .given(self.unit, SchemeBuilder::timestamp_unit)
+            .given(self.tolerance, |builder, Window(tolerance)| {
+                builder.tolerance(tolerance)
+            }))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "where the id is")]
+pub(super) struct Id {
+    header: Option<String>,
+    pointer: Option<String>,
+}
+
+impl Id {
+    pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
+        let ways = [
+            ("header", self.header.is_some()),
+            ("pointer", self.pointer.is_some()),
+        ];
+        one_of("id", &ways)?;
+        Ok(builder
+            .given(self.header, SchemeBuilder::id_header)
+            .given(self.pointer, SchemeBuilder::id_pointer))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "where the event type is"
+)]
+pub(super) struct EventType {
+    header: Option<String>,
+    pointer: Option<String>,
+    #[serde(default)]
+    first_key: bool,
+    repeated_in: Option<String>,
+}
+
+impl EventType {
+    pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
+        let ways = [
+            ("header", self.header.is_some()),
+            ("pointer", self.pointer.is_some()),
+            ("first-key", self.first_key),
+        ];
+        one_of("event-type", &ways)?;
+        Ok(builder
+            .given(self.header, SchemeBuilder::event_type_header)
+            .given(self.pointer, SchemeBuilder::event_type_pointer)
+            .given(self.first_key.then_some(()), |builder, ()| {
+                builder.event_type_first_key()
+            })
+            .given(self.repeated_in, SchemeBuilder::event_type_repeated_in))
+    }
+}
+
+/// Of several ways to say the same thing, one must be taken.
+fn one_of(key: &'static str, ways: &[(&str, bool)]) -> Result<(), Mistake> {
+    at_most_one_of(key, ways)?;
+    match ways.iter().any(|(_, given)| *given) {
+        true => Ok(()),
+        false => Err(Mistake {
+            key,
+            reason: format!("needs one of {}", names(ways)),
+        }),
+    }
+}
+
+fn at_most_one_of(key: &'static str, ways: &[(&str, bool)]) -> Result<(), Mistake> {
+    match ways.iter().filter(|(_, given)| *given).count() {
+        0 | 1 => Ok(()),
+        _ => Err(Mistake {
+            key,
+            reason: format!("has more than one of {}", names(ways)),
+        }),
+    }
+}
+
+fn names(ways: &[(&str, bool)]) -> String {
+    let names: Vec<_> = ways.iter().map(|(name, _)| *name).collect();
+    names.join(", ")
+}

@@ -1,0 +1,165 @@
+use serde_json::{Map, Value, json};
+
+use super::super::{
+    BodyDigest, Field, Grammar, KeySource, Place, Prefix, Scheme, SignatureSource, Text, TimeUnit,
+    TimestampPlace, check::signs_content,
+};
+use crate::{Encoding, Tolerance};
+
+/// The scheme as a file has it. What there is no way to write, the builder cannot describe.
+fn written(scheme: &Scheme) -> Value {
+    let signs = signs_content(scheme.algorithm);
+    let hosts_of = |key: &KeySource| match key {
+        KeySource::KeyId => json!({"token-id": true}),
+        KeySource::Url { place, hosts } => {
+            let (kind, name) = place_of(place);
+            json!({kind: name, "hosts": hosts})
+        }
+    };
+    let digest = |digest: &BodyDigest| match digest {
+        BodyDigest::Query(name) => json!({"query": name}),
+        BodyDigest::Claim(name) => json!({"claim": name}),
+    };
+    let seconds = |time: std::time::Duration| time.as_secs();
+    let row = json!({
+        "name": scheme.name,
+        "sender": scheme.sender,
+        "documentation": scheme.documentation,
+        "evidence": scheme.evidence.iter().map(kebab).collect::<Vec<_>>(),
+        "algorithm": kebab(scheme.algorithm),
+        "key": kebab(scheme.key_form),
+        "key-source": scheme.key_source.as_ref().map(hosts_of),
+        "signature": scheme.signatures.iter().map(signature).collect::<Vec<_>>(),
+        "encoding": signs.then(|| encoding(scheme.encoding)),
+        "signed-content": signs.then(|| scheme.signed_content()),
+        "body-digest": scheme.body_digest.as_ref().map(digest),
+        "timestamp": scheme.timestamp.as_ref().map(|source| {
+            let (kind, name) = match &source.place {
+                TimestampPlace::Header(name) => ("header", name),
+                TimestampPlace::Pair(name) => ("pair", name),
+                TimestampPlace::Pointer(name) => ("pointer", name),
+                TimestampPlace::Claim(name) => ("claim", name),
+            };
+            json!({kind: name, "unit": unit(source.unit), "tolerance": tolerance(source.tolerance)})
+        }),
+        "issuer": scheme.issuer,
+        "required-headers": map(&scheme.required_headers),
+        "required-fields": map(&scheme.required_fields),
+        "id": scheme.id.as_ref().map(|place| field(place, None)),
+        "event-type": scheme.event_type.as_ref().map(|place| field(place, scheme.event_header.as_ref())),
+        "identity": kebab(scheme.identity),
+        "challenges": scheme.challenges.iter().map(|challenge| challenge.name()).collect::<Vec<_>>(),
+        "retry-horizon": scheme.hints.retry_horizon.map(seconds),
+        "body-limit": scheme.hints.body_limit,
+        "time-budget": scheme.hints.time_budget.map(seconds),
+    });
+    let Value::Object(row) = row else {
+        unreachable!()
+    };
+    row.into_iter()
+        .filter(|(_, value)| !value.is_null())
+        .collect::<Map<_, _>>()
+        .into()
+}
+
+/// `HmacSha256` as `hmac-sha256`.
+fn kebab(variant: impl std::fmt::Debug) -> String {
+    let mut name = String::new();
+    for char in format!("{variant:?}").chars() {
+        if char.is_ascii_uppercase() && !name.is_empty() {
+            name.push('-');
+        }
+        name.push(char.to_ascii_lowercase());
+    }
+    name
+}
+
+fn encoding(encoding: Encoding) -> String {
+    format!("{encoding:?}").to_ascii_lowercase()
+}
+
+fn unit(unit: TimeUnit) -> String {
+    match unit {
+        TimeUnit::Seconds => "s".into(),
+        TimeUnit::Milliseconds => "ms".into(),
+        TimeUnit::Rfc3339 | TimeUnit::Rfc1123 => format!("{unit:?}").to_ascii_lowercase(),
+    }
+}
+
+fn tolerance(tolerance: Option<Tolerance>) -> Value {
+    match tolerance {
+        None => json!(false),
+        Some(window) if window.past() == window.future() => json!(window.past().as_secs()),
+        Some(window) => {
+            json!({"past": window.past().as_secs(), "future": window.future().as_secs()})
+        }
+    }
+}
+
+fn map(pairs: &[(Text, Text)]) -> Map<String, Value> {
+    let pairs = pairs.iter();
+    pairs
+        .map(|(name, value)| (name.to_string(), json!(value)))
+        .collect()
+}
+
+fn field(field: &Field, repeated_in: Option<&Text>) -> Value {
+    let mut place = match field {
+        Field::Header(name) => json!({"header": name}),
+        Field::Pointer(pointer) => json!({"pointer": pointer}),
+        Field::FirstKey => json!({"first-key": true}),
+    };
+    if let Some(header) = repeated_in {
+        place["repeated-in"] = json!(header);
+    }
+    place
+}
+
+fn place_of(place: &Place) -> (&'static str, &Text) {
+    match place {
+        Place::Header(name) => ("header", name),
+        Place::HeaderPrefix(name) => ("header-prefix", name),
+        Place::Query(name) => ("query", name),
+        Place::Form(name) => ("form", name),
+        Place::Pointer(name) => ("pointer", name),
+    }
+}
+
+fn signature(source: &SignatureSource) -> Value {
+    let (kind, name) = place_of(&source.place);
+    let mut place = json!({kind: name});
+    match &source.grammar {
+        Grammar::Plain(Prefix::Refused) => {}
+        Grammar::Plain(Prefix::Required(prefix)) => place["prefix"] = json!(prefix),
+        Grammar::Plain(Prefix::Optional(prefix)) => place["optional-prefix"] = json!(prefix),
+        Grammar::Plain(Prefix::Scheme(name)) => place["authorization-scheme"] = json!(name),
+        Grammar::Pairs { separator, keys } => {
+            place["pairs"] = json!({"separator": separator, "keys": keys});
+        }
+        Grammar::List {
+            separator,
+            version_separator,
+            versions,
+        } => {
+            place["versions"] = json!({
+                "separator": separator,
+                "version-separator": version_separator,
+                "names": versions,
+            });
+        }
+    }
+    place
+}
+
+#[test]
+fn every_preset_can_be_written_down_and_read_again() {
+    for preset in Scheme::presets() {
+        let mut expected = preset.clone();
+        // A map has its own order.
+        expected.required_headers.to_mut().sort();
+        let text = written(preset).to_string();
+        let read: Scheme =
+            serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"));
+        assert_eq!(format!("{read:?}"), format!("{expected:?}"), "{text}");
+    }
+}

@@ -1,0 +1,93 @@
+//! Values that may be written in more ways than one.
+
+use std::{fmt, marker::PhantomData, time::Duration};
+
+use serde::{
+    Deserialize, Deserializer,
+    de::{self, Error as _, MapAccess, SeqAccess, value},
+};
+
+use crate::Tolerance;
+
+/// A list, or what would be alone in it.
+pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> de::Visitor<'de> for Visitor<T> {
+            type Value = OneOrMore<T>;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a place, or a list of places")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                let one = T::deserialize(value::MapAccessDeserializer::new(map))?;
+                Ok(OneOrMore(vec![one]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
+                let more = Vec::deserialize(value::SeqAccessDeserializer::new(seq))?;
+                match more.is_empty() {
+                    true => Err(A::Error::invalid_length(0, &self)),
+                    false => Ok(OneOrMore(more)),
+                }
+            }
+        }
+
+        deserializer.deserialize_any(Visitor(PhantomData))
+    }
+}
+
+/// Seconds, for both sides or for each of them; `false` where the timestamp is not judged.
+pub(super) struct Window(pub(super) Option<Tolerance>);
+
+impl<'de> Deserialize<'de> for Window {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(deny_unknown_fields)]
+        struct Sides {
+            past: u64,
+            future: u64,
+        }
+
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Window;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("seconds, `past` and `future` in seconds, or false")
+            }
+
+            fn visit_bool<E: de::Error>(self, judged: bool) -> Result<Window, E> {
+                match judged {
+                    false => Ok(Window(None)),
+                    true => Err(E::invalid_value(de::Unexpected::Bool(true), &self)),
+                }
+            }
+
+            fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Window, E> {
+                let window = Duration::from_secs(seconds);
+                Ok(Window(Some(Tolerance::symmetric(window))))
+            }
+
+            fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Window, E> {
+                match u64::try_from(seconds) {
+                    Ok(seconds) => self.visit_u64(seconds),
+                    Err(_) => Err(E::invalid_value(de::Unexpected::Signed(seconds), &self)),
+                }
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Window, A::Error> {
+                let sides = Sides::deserialize(value::MapAccessDeserializer::new(map))?;
+                let [past, future] = [sides.past, sides.future].map(Duration::from_secs);
+                Ok(Window(Some(Tolerance::new(past, future))))
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
