@@ -12,6 +12,7 @@ mod receiver_axum;
 mod verify;
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::PathBuf,
@@ -27,7 +28,7 @@ const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
 /// A receiver that runs.
 struct Running {
     process: Child,
-    /// What it printed before it listened, and the `curl` line after that.
+    /// What it printed before it listened, and the `curl` line after that, or that there is none.
     lines: Vec<String>,
     addr: SocketAddr,
     stdout: BufReader<std::process::ChildStdout>,
@@ -58,9 +59,9 @@ impl Running {
         let mut stdout = BufReader::new(process.stdout.take().unwrap());
         let (mut lines, mut addr) = (Vec::new(), None);
         while addr.is_none()
-            || !lines
-                .last()
-                .is_some_and(|line: &String| line.starts_with("curl "))
+            || !lines.last().is_some_and(|line: &String| {
+                line.starts_with("curl ") || line.starts_with("no example")
+            })
         {
             let mut line = String::new();
             assert!(
@@ -90,6 +91,14 @@ impl Running {
         rest.lines()
             .map(|line| serde_json::from_str(line).unwrap())
             .collect()
+    }
+}
+
+/// A test that fails leaves no receiver behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -148,6 +157,52 @@ async fn every_recorded_request_of_the_four_systems() {
                 assert_eq!(handled["scheme"], *vector.scheme, "{row}");
                 assert_eq!(handled["body_length"], vector.body().len(), "{row}");
             }
+        }
+    }
+}
+
+/// Every preset, by its vectors: rows with the same settings share a receiver.
+#[tokio::test]
+async fn every_preset_is_served() {
+    let mut settings: BTreeMap<Vec<String>, Vec<Vector>> = BTreeMap::new();
+    for vector in Vector::of_senders() {
+        let (now, url) = (vector.now.to_string(), vector.public_url().to_owned());
+        let mut args = vec![
+            "--scheme".into(),
+            vector.scheme.clone(),
+            "--now".into(),
+            now,
+        ];
+        args.extend(["--public-url".into(), url]);
+        for secret in std::iter::once(&vector.secret).chain(&vector.extra_secrets) {
+            args.extend(["--secret".into(), secret.clone()]);
+        }
+        for (name, value) in &vector.parameters {
+            args.extend(["--parameter".into(), format!("{name}={value}")]);
+        }
+        settings.entry(args).or_default().push(vector);
+    }
+    let names: BTreeSet<_> = settings.values().flatten().map(|row| &row.scheme).collect();
+    assert_eq!(names.len(), Scheme::presets().count());
+    for name in RECEIVERS {
+        for (args, vectors) in &settings {
+            let running = Running::start(name, args);
+            for vector in vectors {
+                let row = format!("{name} {} {}", vector.scheme, vector.name);
+                let raw = raw_request(
+                    &vector.method,
+                    &vector.target,
+                    &vector.headers,
+                    &vector.body(),
+                );
+                let response = exchange(running.addr, &raw).await;
+                let expected = match vector.expect.as_str() {
+                    "valid" => 204,
+                    _ => 401,
+                };
+                assert_eq!(response.status, expected, "{row}");
+            }
+            running.end();
         }
     }
 }

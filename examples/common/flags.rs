@@ -20,7 +20,7 @@ pub struct Flags {
     #[arg(long, value_name = "NAME", default_value = "mautic")]
     pub scheme: String,
     /// A secret that is live, the newest first; without one, a random secret is made and printed
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true)]
     pub secret: Vec<String>,
     /// The URL that the sender was given, for schemes that sign it
     #[arg(long, value_name = "URL")]

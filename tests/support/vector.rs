@@ -1,7 +1,8 @@
 //! The recorded requests.
 
-use std::time::Duration;
+use std::{collections::BTreeMap, time::Duration};
 
+use crate::PUBLIC_URL;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use webhook_verify::{ConfigError, RequestHead, Scheme, Verifier};
@@ -10,13 +11,20 @@ use webhook_verify::{ConfigError, RequestHead, Scheme, Verifier};
 #[derive(Clone, Debug, Deserialize)]
 pub struct Vector {
     /// The preset's name.
+    #[serde(alias = "provider")]
     pub scheme: String,
     /// The row's name.
     pub name: String,
     /// The request's method.
     pub method: String,
     /// Path and query.
+    #[serde(default)]
     pub target: String,
+    /// The URL that the sender was given, with the request's query, where anything looks at it.
+    url: Option<String>,
+    /// What the scheme asks for beside the secret.
+    #[serde(default)]
+    pub parameters: BTreeMap<String, String>,
     /// Names and values, in order.
     pub headers: Vec<(String, String)>,
     body_base64: String,
@@ -36,14 +44,35 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// All rows, of the four systems and of the other presets.
+    /// All rows, of the four systems and of every preset.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let seeds = Self::of_the_four_systems();
         let presets: Vec<Self> =
             serde_json::from_str(include_str!("../vectors/presets.json")).unwrap();
-        assert_eq!((seeds.len(), presets.len()), (82, 444));
-        seeds.into_iter().chain(presets).collect()
+        let senders = Self::of_senders();
+        assert_eq!((seeds.len(), presets.len(), senders.len()), (82, 444, 1643));
+        seeds.into_iter().chain(presets).chain(senders).collect()
+    }
+
+    /// The rows of every preset, at least one that is right and one that is not for each.
+    #[must_use]
+    pub fn of_senders() -> Vec<Self> {
+        let mut rows: Vec<Self> =
+            serde_json::from_str(include_str!("../vectors/senders.json")).unwrap();
+        for row in &mut rows {
+            let url = row.url.as_deref().unwrap_or(PUBLIC_URL);
+            let (_, rest) = url.split_once("://").unwrap();
+            row.target = rest[rest.find('/').unwrap()..].to_owned();
+        }
+        rows
+    }
+
+    /// The URL that the sender was given, without a query.
+    #[must_use]
+    pub fn public_url(&self) -> &str {
+        let url = self.url.as_deref().unwrap_or(PUBLIC_URL);
+        url.split('?').next().unwrap()
     }
 
     /// The rows of Mautic, Host UK, FluentCRM and PIPEFORCE.
@@ -85,7 +114,14 @@ impl Vector {
         let now = Duration::from_secs(self.now);
         let builder = Verifier::builder(scheme)
             .secret(&self.secret)
+            .public_url(self.public_url())
             .clock(move || now);
+        let builder = self
+            .parameters
+            .iter()
+            .fold(builder, |builder, (name, value)| {
+                builder.parameter(name, value)
+            });
         self.extra_secrets
             .iter()
             .fold(builder, |builder, secret| builder.secret(secret))

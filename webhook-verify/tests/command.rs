@@ -74,19 +74,40 @@ fn with(mut row: Value, field: &str, value: Value) -> Value {
 
 #[test]
 fn recorded_requests_are_judged_in_order_with_the_exact_reason() {
-    for file in ["seed-systems.json", "presets.json"] {
+    for (file, provider) in [
+        ("seed-systems.json", "scheme"),
+        ("presets.json", "scheme"),
+        ("senders.json", "provider"),
+    ] {
         let path = Path::new(VECTORS).join(file);
         let output = run(&["check", path.to_str().unwrap()], b"");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
         let (rows, lines) = (rows(file), lines(&output));
         assert_eq!(rows.len(), lines.len());
         for (row, line) in rows.iter().zip(&lines) {
-            assert_eq!(line["provider"], row["scheme"]);
+            assert_eq!(line["provider"], row[provider]);
             assert_eq!(line["name"], row["name"]);
             assert_eq!(line["verdict"], row["expect"], "{line}");
             assert_eq!(line.as_object().unwrap().len(), 3);
         }
     }
+}
+
+/// Published examples of the senders, where they lie beside the project: they are other people's, and not a part of it.
+#[test]
+fn public_examples_are_judged_by_their_kind() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/providers-public.json");
+    if !path.exists() {
+        eprintln!(
+            "NOT TESTED: published examples are not there: {}",
+            path.display()
+        );
+        return;
+    }
+    let output = run(&["check", path.to_str().unwrap()], b"");
+    assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+    assert_eq!(lines(&output).len(), 170);
 }
 
 #[test]

@@ -27,7 +27,12 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "NAME")]
     scheme: String,
     /// The secret, as the sender's settings page shows it
-    #[arg(long, value_name = "TEXT", conflicts_with = "secret_file")]
+    #[arg(
+        long,
+        value_name = "TEXT",
+        allow_hyphen_values = true,
+        conflicts_with = "secret_file"
+    )]
     secret: Option<String>,
     /// A file that holds the secret
     #[arg(long, value_name = "FILE")]
