@@ -71,7 +71,10 @@ async fn a04_short_signatures() {
             let request = request.with("webhook-signature", short);
             target.refuses("short", &request, MALFORMED).await;
         }
-        for text in ["v1,", "v1", "v", ",", " "] {
+        // A known version without a signature is another fault than no known version.
+        let empty = request.with("webhook-signature", "v1,");
+        target.refuses("empty", &empty, MALFORMED).await;
+        for text in ["v1", "v", ",", " "] {
             let request = request.with("webhook-signature", text);
             let verdict = request.judge(&target.verifier).map(drop);
             assert_eq!(verdict, Err(VerifyError::UnsupportedVersion), "{text:?}");
