@@ -325,16 +325,17 @@ impl Candidates {
     }
 }
 
+/// Separators are ASCII: a scheme with others does not build.
 fn items(value: &[u8], separator: char) -> impl Iterator<Item = &[u8]> {
+    let separator = separator as u8;
     value
-        .split(move |&byte| char::from(byte) == separator)
+        .split(move |&byte| byte == separator)
         .map(<[u8]>::trim_ascii)
         .filter(|item| !item.is_empty())
 }
 
 fn split(item: &[u8], separator: char) -> Option<(&[u8], &[u8])> {
-    let at = item
-        .iter()
-        .position(|&byte| char::from(byte) == separator)?;
+    let separator = separator as u8;
+    let at = item.iter().position(|&byte| byte == separator)?;
     Some((&item[..at], &item[at + 1..]))
 }

@@ -466,7 +466,8 @@ fn id<'a>(scheme: &Scheme, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8]>, 
     let blurred = scheme
         .delimiters_of(&Part::Id)
         .any(|delimiter| id.contains(&delimiter));
-    if blurred || id.len() > MAX_ID_LEN || std::str::from_utf8(id).is_err() {
+    let is_text = id.is_ascii() || std::str::from_utf8(id).is_ok();
+    if blurred || id.len() > MAX_ID_LEN || !is_text {
         return Err(VerifyError::MalformedId);
     }
     Ok(Some(id))

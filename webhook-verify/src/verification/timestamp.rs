@@ -63,8 +63,14 @@ fn parse(unit: TimeUnit, text: &[u8]) -> Option<Duration> {
 
 /// Digits and nothing else, without leading zeros, within 64 bits.
 fn parse_unsigned(text: &[u8]) -> Option<u64> {
-    if text.len() > 1 && text[0] == b'0' || !text.iter().all(u8::is_ascii_digit) {
+    if text.is_empty() || text.len() > 1 && text[0] == b'0' {
         return None;
     }
-    std::str::from_utf8(text).ok()?.parse().ok()
+    text.iter().try_fold(0_u64, |number, byte| {
+        let digit = byte.wrapping_sub(b'0');
+        match digit {
+            0..=9 => number.checked_mul(10)?.checked_add(digit.into()),
+            _ => None,
+        }
+    })
 }
