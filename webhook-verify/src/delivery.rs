@@ -41,7 +41,7 @@ impl Label {
     /// Stays empty where there is no value, or one that is too long to be a label.
     pub(crate) fn set(&mut self, value: Option<&[u8]>) {
         if let Some(value) = value.filter(|value| value.len() <= MAX_ID_LEN) {
-            self.0.extend_from_slice(value);
+            self.0 = SmallVec::from_slice(value);
         }
     }
 

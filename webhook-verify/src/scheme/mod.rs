@@ -339,6 +339,13 @@ impl Scheme {
         self.challenges.iter().any(Challenge::is_handshake)
     }
 
+    /// Whether form fields of the body are looked into.
+    pub(crate) fn reads_forms(&self) -> bool {
+        let mut places = self.signatures.iter().map(|source| &source.place);
+        self.signs(|part| matches!(part, Part::Form))
+            || places.any(|place| matches!(place, Place::Form(_)))
+    }
+
     pub(crate) fn needs_public_url(&self) -> bool {
         self.signs(|part| matches!(part, Part::Url(_)))
     }

@@ -97,7 +97,7 @@ impl HeadFacts {
             self.candidates
                 .collect(scheme, source, head, picked, &mut pair_timestamp)?;
         }
-        self.is_form = is_form(picked);
+        self.is_form = settings.plan.reads_forms && is_form(picked);
         let more_in_body = scheme.signatures.iter().any(|source| match source.place {
             Place::Form(_) => self.is_form,
             Place::Pointer(_) => true,
@@ -124,7 +124,7 @@ impl HeadFacts {
                 text
             }
         };
-        self.id.set(id(scheme, picked)?);
+        self.id.set(id(settings, picked)?);
         self.event_type.set(event_type(scheme, picked)?);
         if settings.plan.body_alone {
             return Ok(());
@@ -370,6 +370,10 @@ pub(crate) struct Plan {
     looks_before_it_judges: bool,
     signs_for_anybody: bool,
     seldom: bool,
+    reads_forms: bool,
+    id_is_signed: bool,
+    /// What a signed id must not hold.
+    id_delimiters: Box<[u8]>,
 }
 
 impl Plan {
@@ -386,6 +390,9 @@ impl Plan {
             body_alone: *scheme.content == [Part::Body] && !seldom,
             streams: in_body.clone().next() == Some(&Part::Body),
             made_of_body: in_body.any(|part| *part != Part::Body),
+            reads_forms: scheme.reads_forms(),
+            id_is_signed: scheme.id_is_signed(),
+            id_delimiters: scheme.delimiters_of(&Part::Id).collect(),
             looks_before_it_judges: scheme.looks_before_it_judges(),
             signs_for_anybody: scheme.signs_for_anybody(),
             seldom,
@@ -446,7 +453,7 @@ pub(crate) fn tag(
         head,
         picked: &picked,
         timestamp,
-        id: id(scheme, &picked)?.unwrap_or_default(),
+        id: id(settings, &picked)?.unwrap_or_default(),
     })?;
     let made = made_of_body(scheme, body, is_form(&picked))?;
     let mut pieces = Pieces::new();
@@ -455,17 +462,16 @@ pub(crate) fn tag(
 }
 
 /// The delivery's id out of a header: what is signed must be there, and must not blur where the signed parts meet.
-fn id<'a>(scheme: &Scheme, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8]>, VerifyError> {
-    let Some(Field::Header(name)) = &scheme.id else {
+fn id<'a>(settings: &Settings, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8]>, VerifyError> {
+    let Some(Field::Header(name)) = &settings.scheme.id else {
         return Ok(None);
     };
-    if !scheme.id_is_signed() {
+    if !settings.plan.id_is_signed {
         return Ok(single(picked, name).unwrap_or_default());
     }
     let id = single(picked, name)?.ok_or(VerifyError::MissingId)?;
-    let blurred = scheme
-        .delimiters_of(&Part::Id)
-        .any(|delimiter| id.contains(&delimiter));
+    let mut delimiters = settings.plan.id_delimiters.iter();
+    let blurred = delimiters.any(|delimiter| id.contains(delimiter));
     let is_text = id.is_ascii() || std::str::from_utf8(id).is_ok();
     if blurred || id.len() > MAX_ID_LEN || !is_text {
         return Err(VerifyError::MalformedId);
