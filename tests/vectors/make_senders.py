@@ -618,6 +618,8 @@ _, write = in_body("mailgun", put_mailgun, mailgun,
                    b'{"signature":{"token":"c0ffee1","timestamp":"1795305600"},"event-data":{"event":"delivered","id":"x1"}}')
 write("another token", "signature_mismatch", tamper=lambda body: body.replace(b"c0ffee1", b"c0ffee2"))
 write("another timestamp", "signature_mismatch", tamper=lambda body: body.replace(b"1795305600", b"1795305601"))
+write("trap: a character moved from the token to the timestamp, under the same signature", "malformed_timestamp",
+      tamper=lambda body: body.replace(b"c0ffee1", b"0ffee1").replace(b"1795305600", b"1795305600c"))
 write("the events are not signed", tamper=lambda body: body.replace(b"delivered", b"rejected!"))
 write("a key that is there twice", "malformed_body", tamper=lambda body: body.replace(b'"token"', b'"token": "x", "token"'))
 
@@ -649,6 +651,8 @@ write("another amount", "signature_mismatch", tamper=lambda body: body.replace(b
 write("another reference", "signature_mismatch", tamper=lambda body: body.replace(b"order:1", b"order:2"))
 write("an original reference that was not signed", "signature_mismatch", tamper=lambda body: body.replace(b'"pspReference"', b'"originalReference": "x", "pspReference"'))
 write("trap: a tag of 33 bytes", "malformed_signature", lambda text: b64(base64.b64decode(text) + b"\0"))
+write("trap: a second item, which is not signed", "malformed_body",
+      tamper=lambda body: json.dumps({**json.loads(body), "notificationItems": json.loads(body)["notificationItems"] * 2}).encode())
 write("trap: base64 with an unused bit set", "malformed_signature", not_canonical)
 
 # -- a secret that is sent as it is --------------------------------------------------------------------------------
@@ -740,7 +744,7 @@ for name, header, stamp, content, window, how in [
     row(case, headers[:1], "no signature", "missing_signature")
     row(case, headers[1:], "no timestamp", "missing_timestamp")
     row(case, [[stamp, str(NOW - 1)], headers[1]], "another timestamp", "signature_mismatch")
-    row(case, [headers[0], [header, headers[1][1][:-4]]], "signature cut short", "signature_mismatch")
+    row(case, [headers[0], [header, headers[1][1][:-4]]], "signature cut short", "malformed_signature")
     row(case, [headers[0], [header, "!" + headers[1][1][1:]]], "signature in no encoding", "malformed_signature")
     one_bit_of_tag(sender)
     case, headers = signed(sender, key=sender.other)
@@ -853,6 +857,10 @@ def public_key_rows():
         message(note, "another message", "signature_mismatch", lambda v: {**v, "Message": "line one"})
         message(note, "a subject that was not signed", "signature_mismatch", lambda v: {**v, "Subject": "another"})
         message(note, "an address that was not signed", "signature_mismatch", lambda v: {**v, "SubscribeURL": "https://evil.test/"})
+        message(note, "trap: a line break in the id, which swallows the subject", "malformed_body",
+                lambda v: {**{k: x for k, x in v.items() if k != "Subject"}, "MessageId": v["MessageId"] + "\nSubject\n" + v["Subject"]})
+        message(note, "trap: a message that swallows the id", "missing_id",
+                lambda v: {**{k: x for k, x in v.items() if k != "MessageId"}, "Message": v["Message"] + "\nMessageId\n" + v["MessageId"]})
         message(note, "another version", "unsupported_version", lambda v: {**v, "SignatureVersion": "3"})
         message(note, "the other digest", "signature_mismatch", sign_version=hashes.SHA1() if version == "2" else hashes.SHA256())
         message(note, "no signature", "missing_signature", lambda v: {k: x for k, x in v.items() if k != "Signature"})

@@ -32,6 +32,14 @@ pub(crate) fn scalar<'a>(
     }
 }
 
+/// Whether anything is at `pointer`, `null` included.
+pub(crate) fn has(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let found = At(pointer).deserialize(&mut json).map_err(|_| Unreadable)?;
+    json.end().map_err(|_| Unreadable)?;
+    Ok(found.is_some())
+}
+
 /// The first key of the top-level object that holds an object or an array.
 pub(crate) fn first_key(body: &[u8]) -> Option<Cow<'_, str>> {
     let mut json = serde_json::Deserializer::from_slice(body);

@@ -73,6 +73,8 @@ pub struct Scheme {
     pub(crate) required_headers: List<(Text, Text)>,
     /// Fields of the verified body that must have these values, such as a version.
     pub(crate) required_fields: List<(Text, Text)>,
+    /// What the body must not have, because the sender's signature would not cover it.
+    pub(crate) refused_fields: List<Text>,
     pub(crate) id: Option<Field>,
     pub(crate) event_type: Option<Field>,
     /// An unsigned header that repeats the event type of the signed body.
@@ -100,6 +102,7 @@ impl Scheme {
         issuer: None,
         required_headers: Cow::Borrowed(&[]),
         required_fields: Cow::Borrowed(&[]),
+        refused_fields: Cow::Borrowed(&[]),
         id: None,
         event_type: None,
         event_header: None,
@@ -325,6 +328,7 @@ impl Scheme {
             |source: &SignatureSource| matches!(source.place, Place::Form(_) | Place::Pointer(_));
         self.key_source.is_some()
             || !self.required_fields.is_empty()
+            || !self.refused_fields.is_empty()
             || self.signatures.iter().any(in_body)
     }
 
@@ -414,6 +418,16 @@ impl Algorithm {
             Self::HmacSha1 => 20,
             Self::HmacSha512 => 64,
             Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256 => 0,
+        }
+    }
+
+    /// Whether a signature by a public key may have so many bytes.
+    pub(crate) const fn takes(self, len: usize) -> bool {
+        match self {
+            Self::Ed25519 | Self::JwtEs256 => len == 64,
+            // Two numbers of up to 33 bytes, in DER.
+            Self::EcdsaP256 => len >= 8 && len <= 72,
+            _ => len >= 256 && len <= 1024,
         }
     }
 
@@ -573,7 +587,8 @@ pub(crate) enum Part {
     SignedHeaders(Text),
     /// The scalar at a JSON pointer into the body.
     Pointer(Text),
-    /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent ones are left out.
+    /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent ones are left out. Only
+    /// the first may hold a line break: in another, it could pass for the next field.
     Fields(List<Text>),
     /// The body's form fields: each name and value, without duplicates, sorted.
     Form,

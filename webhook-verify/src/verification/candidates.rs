@@ -199,7 +199,8 @@ impl Candidates {
             return Ok(());
         }
         if algorithm.tag_len() == 0 {
-            match scheme.encoding.decode(text) {
+            let signature = scheme.encoding.decode(text);
+            match signature.filter(|signature| algorithm.takes(signature.len())) {
                 Some(signature) => self.seldom().signatures.push(signature),
                 None => self.malformed = true,
             }

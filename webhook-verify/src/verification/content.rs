@@ -9,7 +9,7 @@ use crate::{
     RequestHead, VerifyError,
     head::Picked,
     json,
-    scheme::{Field, Part, Scheme, TimestampPlace, TimestampSource, UrlForm},
+    scheme::{Field, Part, Scheme, Text, TimestampPlace, TimestampSource, UrlForm},
     verifier::Settings,
 };
 
@@ -219,7 +219,7 @@ pub(super) fn made_of_body<'a>(
         .map(|part| match (part, &scheme.timestamp, &scheme.id) {
             // An absent field is signed as an empty one.
             (Part::Pointer(pointer), ..) => Ok(read(body, pointer)?.unwrap_or_default()),
-            (Part::Fields(pointers), ..) => fields(body, pointers).map(Cow::Owned),
+            (Part::Fields(pointers), _, id) => fields(body, pointers, id.as_ref()).map(Cow::Owned),
             (Part::Form, ..) => form(body, is_form).map(Cow::Owned),
             (Part::Crc32, ..) => Ok(Cow::Owned(crc32fast::hash(body).to_string())),
             (
@@ -238,14 +238,22 @@ pub(super) fn made_of_body<'a>(
         .collect()
 }
 
-fn fields(body: &[u8], pointers: &[crate::scheme::Text]) -> Result<String, VerifyError> {
+/// One line break too many, and a field could pass for two; without the id, the first field could have swallowed it.
+fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
     let mut lines = String::new();
-    for pointer in pointers {
-        if let Some(value) = read(body, pointer)? {
-            for text in [pointer.trim_start_matches('/'), &value] {
-                lines.push_str(text);
-                lines.push('\n');
+    for (index, pointer) in pointers.iter().enumerate() {
+        let Some(value) = read(body, pointer)? else {
+            match id {
+                Some(Field::Pointer(id)) if id == pointer => return Err(VerifyError::MissingId),
+                _ => continue,
             }
+        };
+        if index > 0 && value.contains('\n') {
+            return Err(VerifyError::MalformedBody);
+        }
+        for text in [pointer.trim_start_matches('/'), &value] {
+            lines.push_str(text);
+            lines.push('\n');
         }
     }
     Ok(lines)

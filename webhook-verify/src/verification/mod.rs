@@ -179,6 +179,11 @@ impl HeadFacts {
         }
         self.collect_candidates(scheme, body)?;
         self.key_name(settings, body)?;
+        for pointer in &*scheme.refused_fields {
+            if json::has(body, pointer).map_err(|_| VerifyError::MalformedBody)? {
+                return Err(VerifyError::MalformedBody);
+            }
+        }
         for (pointer, expected) in &*scheme.required_fields {
             if read(body, pointer)?.as_deref() != Some(expected) {
                 return Err(VerifyError::UnsupportedVersion);

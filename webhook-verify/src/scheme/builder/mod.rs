@@ -189,6 +189,12 @@ impl SchemeBuilder {
         self
     }
 
+    /// A JSON pointer to what the body must not have, such as a second event that the signature does not cover.
+    pub fn refuse_field(mut self, pointer: impl Into<String>) -> Self {
+        self.scheme.refused_fields.to_mut().push(owned(pointer));
+        self
+    }
+
     /// What a delivery is recognised by. Default: the id if it is signed, else the body's digest if that is signed,
     /// else nothing.
     pub fn identity(mut self, identity: Identity) -> Self {

@@ -66,6 +66,9 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
     for (path, _) in &*scheme.required_fields {
         is_pointer("require_field", path)?;
     }
+    for path in &*scheme.refused_fields {
+        is_pointer("refuse_field", path)?;
+    }
     field("id", &mut scheme.id)?;
     field("event_type", &mut scheme.event_type)?;
     if let Some(name) = &mut scheme.event_header {

@@ -183,6 +183,7 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
             plain().require_field("/a", "1").require_field("/a", "2"),
         ),
         ("require_field", plain().require_field("version", "1")),
+        ("refuse_field", plain().refuse_field("events")),
         (
             "event_type_repeated_in",
             plain().event_type_first_key().event_type_repeated_in("a"),

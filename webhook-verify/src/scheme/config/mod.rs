@@ -60,6 +60,8 @@ struct Row {
     required_headers: BTreeMap<String, String>,
     #[serde(default)]
     required_fields: BTreeMap<String, String>,
+    #[serde(default)]
+    refused_fields: Vec<String>,
     id: Option<Id>,
     event_type: Option<EventType>,
     identity: Option<Identity>,
@@ -116,6 +118,7 @@ fn key(option: &'static str) -> &'static str {
         "timestamp_claim" => "timestamp.claim",
         "require_header" => "required-headers",
         "require_field" => "required-fields",
+        "refuse_field" => "refused-fields",
         "event_type" => "event-type",
         "event_type_repeated_in" => "event-type.repeated-in",
         "challenge" => "challenges",
@@ -152,6 +155,9 @@ impl Row {
         }
         for (pointer, value) in self.required_fields {
             builder = builder.require_field(pointer, value);
+        }
+        for pointer in self.refused_fields {
+            builder = builder.refuse_field(pointer);
         }
         for name in &self.challenges {
             let challenge = Challenge::named(name).ok_or_else(|| Mistake {

@@ -45,6 +45,7 @@ fn written(scheme: &Scheme) -> Value {
         "issuer": scheme.issuer,
         "required-headers": map(&scheme.required_headers),
         "required-fields": map(&scheme.required_fields),
+        "refused-fields": scheme.refused_fields,
         "id": scheme.id.as_ref().map(|place| field(place, None)),
         "event-type": scheme.event_type.as_ref().map(|place| field(place, scheme.event_header.as_ref())),
         "identity": kebab(scheme.identity),

@@ -134,19 +134,20 @@ rows! { FIELDS;
     }
 
     /// The signature is in the body and covers a timestamp and a token, and not the events: whoever captures one request
-    /// can send others with it, until its token was seen.
+    /// can send others with it, until it was seen. Timestamp and token are signed without anything between, so neither
+    /// alone tells a delivery.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![at(Place::Pointer(text("/signature/signature")), BARE)],
         content: list![Part::Timestamp, Part::Pointer(text("/signature/token"))],
         timestamp: timestamp(TimestampPlace::Pointer(text("/signature/timestamp")), Seconds, NOT_JUDGED),
         id: pointer("/signature/token"),
         event_type: pointer("/event-data/event"),
-        identity: Identity::SignedId,
+        identity: Identity::SignedContent,
         hints.retry_horizon: hours(8),
     }
 
-    /// Payments: the signature is in the body and covers eight fields of the first item, as the sender has one item in
-    /// each request. The key is hex.
+    /// Payments: the signature is in the body and covers eight fields of the first item. The sender has one in each request,
+    /// and a request with more is refused. The key is hex.
     ADYEN = "adyen", "Adyen", "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", [Vector Source] {
         key_form: KeyForm::Hex,
         signatures: list![at(
@@ -171,6 +172,7 @@ rows! { FIELDS;
             COLON,
             item("/notificationItems/0/NotificationRequestItem/success"),
         ],
+        refused_fields: list![text("/notificationItems/1")],
         event_type: pointer("/notificationItems/0/NotificationRequestItem/eventCode"),
         identity: Identity::SignedContent,
         hints.retry_horizon: days(30),
