@@ -227,7 +227,7 @@ proptest! {
     /// Signatures, timestamps and signed fields in JSON bodies.
     #[test]
     fn what_is_signed_in_fields_verifies_and_another_value_does_not(
-        key in key(), id in id(), texts in prop::collection::vec(".{0,20}", 8), change in 0..8_usize,
+        key in key(), id in id(), texts in prop::collection::vec("[^:]{0,20}", 8), change in 0..8_usize,
         cuts in cuts(),
     ) {
         for scheme in symmetric().filter(reads_body) {

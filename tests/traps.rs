@@ -9,7 +9,7 @@ use std::time::Duration;
 use integration_tests::Vector;
 use webhook_verify::Scheme;
 
-/// Judges the rows of `providers` whose names start with one of `names`; each name is there for at least one of them.
+/// Judges the rows of each provider whose names start with one of `names`; each of them has one.
 fn judge(providers: &[&str], names: &[&str]) {
     let all = Vector::of_senders();
     let of = |provider: &str| {
@@ -18,16 +18,16 @@ fn judge(providers: &[&str], names: &[&str]) {
         rows
     };
     for name in names {
-        let mut judged = 0;
         for provider in providers {
+            let mut judged = 0;
             for row in of(provider).iter().filter(|row| row.name.starts_with(name)) {
                 let verdict = row.verifier().unwrap().verify(row.head(), row.body());
                 let verdict = verdict.map_or_else(|error| error.reason(), |_| "valid");
                 assert_eq!(verdict, row.expect, "{provider} {}", row.name);
                 judged += 1;
             }
+            assert!(judged > 0, "no row of {provider} starts with {name}");
         }
-        assert!(judged > 0, "no row of {providers:?} starts with {name}");
     }
 }
 
@@ -43,7 +43,8 @@ fn a_prefix_does_not_tell_the_encoding() {
 #[test]
 fn a_header_s_name_does_not_tell_the_digest() {
     judge(&["bitbucket", "jira"], &["right", "trap: SHA-1"]);
-    judge(&["intercom", "github-sha1"], &["right", "trap: SHA-256"]);
+    judge(&["intercom"], &["right", "trap: SHA-256"]);
+    judge(&["github-sha1"], &["right"]);
 }
 
 #[test]

@@ -523,6 +523,19 @@ case.names = ["x-contentful-signed-headers"]
 case.headers[0][1] = "x-contentful-signed-headers"
 text = content.signature(case).hex()
 row(case, content.send(case, text), "a timestamp that is not among what is signed", "malformed_signature")
+case = Case(content)
+case.names = ["x-contentful-timestamp"]
+case.headers[0][1] = "x-contentful-timestamp"
+text = content.signature(case).hex()
+row(case, content.send(case, text), "trap: a list that is not signed itself", "malformed_signature")
+case = Case(content)
+case.names = [*case.names, "x-tenant"]
+case.headers[0][1] = ",".join(case.names)
+case.headers += [["x-tenant", ""]]
+text = content.signature(case).hex()
+row(case, content.send(case, text), "a signed header that is empty")
+row(case, [*content.send(case, text)[:-2], ["x-tenant", "a"], ["x-tenant", "b"], ["x-contentful-signature", text]], "trap: a header that is signed as empty, twice",
+    "ambiguous_header")
 
 FORM = [["Content-Type", "application/x-www-form-urlencoded; charset=UTF-8"]]
 
@@ -624,8 +637,8 @@ write("the events are not signed", tamper=lambda body: body.replace(b"delivered"
 write("a key that is there twice", "malformed_body", tamper=lambda body: body.replace(b'"token"', b'"token": "x", "token"'))
 
 ADYEN = {"live": "false", "notificationItems": [{"NotificationRequestItem": {
-    "additionalData": {}, "amount": {"value": 1130, "currency": "EUR"}, "eventCode": "AUTHORISATION", "merchantAccountCode": "Shop:A\\B",
-    "merchantReference": "order:1", "pspReference": "7914073381342284", "success": "true"}}]}
+    "additionalData": {}, "amount": {"value": 1130, "currency": "EUR"}, "eventCode": "AUTHORISATION", "merchantAccountCode": "ShopA",
+    "merchantReference": "order:1\\B", "pspReference": "7914073381342284", "success": "true"}}]}
 
 
 def item_of(body):
@@ -649,6 +662,9 @@ _, write = in_body("adyen", put_adyen, adyen, json.dumps(ADYEN).encode(), enc="b
 write("trap: an absent original reference is signed as an empty one, colons and backslashes as they are")
 write("another amount", "signature_mismatch", tamper=lambda body: body.replace(b"1130", b"1131"))
 write("another reference", "signature_mismatch", tamper=lambda body: body.replace(b"order:1", b"order:2"))
+write("trap: fields that are cut apart elsewhere", "malformed_body", tamper=lambda body: body.replace(b'"7914073381342284"', b'"7914073381342284:"')
+      .replace(b'"ShopA"', b'"order"').replace(b'"order:1\\\\B"', b'"1\\\\B"').replace(b'"pspReference"', b'"originalReference": "ShopA", "pspReference"'))
+write("an object where a text is signed", "malformed_body", tamper=lambda body: body.replace(b'"pspReference"', b'"originalReference": {"x": 1}, "pspReference"'))
 write("an original reference that was not signed", "signature_mismatch", tamper=lambda body: body.replace(b'"pspReference"', b'"originalReference": "x", "pspReference"'))
 write("trap: a tag of 33 bytes", "malformed_signature", lambda text: b64(base64.b64decode(text) + b"\0"))
 write("trap: a second item, which is not signed", "malformed_body",
@@ -825,7 +841,8 @@ def public_key_rows():
     row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
     row(case, headers, "a certificate that has expired", "expired_key", secret=expired)
     row(case, headers, "before the certificate's time", "expired_key", now=1700000000)
-    for host in ("https://api.paypal.com.evil.test/cert", "http://api.paypal.com/cert", "https://api.paypal.com@evil.test/cert", "https://evil.test/api.paypal.com"):
+    for host in ("https://api.paypal.com.evil.test/cert", "http://api.paypal.com/cert", "https://api.paypal.com@evil.test/cert", "https://evil.test/api.paypal.com",
+                 "https://api.paypal.com/v1/oauth2/x", "https://api.paypal.com/v1/notifications/certs/../x", "https://api.paypal.com/v1/notifications/certs/a?b"):
         row(case, [[n, host] if n == "PAYPAL-CERT-URL" else [n, v] for n, v in headers], "a certificate at " + host, "unknown_key_host")
     row(case, [[n, "other"] if n == "PAYPAL-TRANSMISSION-ID" else [n, v] for n, v in headers], "another id", "signature_mismatch")
     row(case, headers[:-1], "no signature", "missing_signature")
@@ -837,10 +854,11 @@ def public_key_rows():
     for name, version, hash_ in [("sns", "2", hashes.SHA256()), ("sns-v1", "1", hashes.SHA1())]:
         note = {"Type": "Notification", "MessageId": "22b80b92-fdea", "TopicArn": "arn:aws:sns:eu-west-1:123456789012:t", "Subject": "a subject",
                 "Message": "line one\nline two \u00fc", "Timestamp": "2026-11-22T00:00:00.000Z", "SignatureVersion": version,
-                "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-x.pem"}
+                "SigningCertURL": "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-0f1e2d.pem"}
         confirm = {k: v for k, v in note.items() if k != "Subject"} | {
             "Type": "SubscriptionConfirmation", "Token": "2336412f37f", "SubscribeURL": "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription"}
-        sender = Sender(name, lambda c, text: [["x-amz-sns-message-type", "Notification"]], key=current, encoding="x509-pem", covers_body=False)
+        sender = Sender(name, lambda c, text: [["x-amz-sns-message-type", "Notification"]], key=current, encoding="x509-pem", covers_body=False,
+                        parameters={"topic_arn": note["TopicArn"]})
         SENDERS.append(sender)
 
         def message(value, what, expect="valid", change=lambda v: v, sign_version=hash_, now=NOW, secret=None):
@@ -852,6 +870,8 @@ def public_key_rows():
             row(case, [["x-amz-sns-message-type", value["Type"]]], what, expect, now=now, secret=secret)
 
         message(note, "a notification")
+        message({**note, "TopicArn": "arn:aws:sns:eu-west-1:666666666666:t"}, "trap: another customer's topic", "wrong_issuer")
+        message(note, "an object where a text is signed", "malformed_body", lambda v: {**v, "SubscribeURL": ["https://evil.test/"]})
         message({k: v for k, v in note.items() if k != "Subject"}, "without a subject")
         message(confirm, "a confirmation")
         message(note, "another message", "signature_mismatch", lambda v: {**v, "Message": "line one"})
@@ -865,7 +885,10 @@ def public_key_rows():
         message(note, "the other digest", "signature_mismatch", sign_version=hashes.SHA1() if version == "2" else hashes.SHA256())
         message(note, "no signature", "missing_signature", lambda v: {k: x for k, x in v.items() if k != "Signature"})
         message(note, "a certificate that has expired", "expired_key", secret=expired)
-        for host in ("https://sns.eu-west-1.amazonaws.com.evil.test/x.pem", "https://evil.test/sns.eu-west-1.amazonaws.com.pem", "http://sns.eu-west-1.amazonaws.com/x.pem"):
+        for host in ("https://sns.eu-west-1.amazonaws.com.evil.test/x.pem", "https://evil.test/sns.eu-west-1.amazonaws.com.pem",
+                     "http://sns.eu-west-1.amazonaws.com/SimpleNotificationService-x.pem", "https://sns.eu-west-1.amazonaws.com/?Action=GetTopicAttributes",
+                     "https://sns.eu-west-1.amazonaws.com/other.pem", "https://sns.s3.amazonaws.com/SimpleNotificationService-x.pem",
+                     "https://sns.a-bucket.amazonaws.com/SimpleNotificationService-x.pem"):
             message(note, "a certificate at " + host, "unknown_key_host", lambda v, host=host: {**v, "SigningCertURL": host})
 
 
@@ -885,7 +908,7 @@ def jwt_rows():
         ("vonage", "Authorization", "Bearer ", {"iat": NOW, "payload_hash": digest}, "payload_hash"),
         ("monday", "Authorization", "", {"aud": URL, "exp": NOW + 60}, None),
     ]:
-        sender = Sender(name, lambda c, text, header=header, prefix=prefix: [[header, prefix + text]])
+        sender = Sender(name, lambda c, text, header=header, prefix=prefix: [[header, prefix + text]], url=name == "monday")
         SENDERS.append(sender)
 
         def token_row(what, expect="valid", alg="HS256", claims=claims, key=sender.key, body=None, cut=lambda t: t, now=NOW, mac="sha256"):
@@ -905,6 +928,9 @@ def jwt_rows():
         if has_digest:
             token_row("one bit of the body", "signature_mismatch", body=one_bit(body))
             token_row("no digest of the body", "signature_mismatch", claims={k: v for k, v in claims.items() if k != has_digest})
+        if "aud" in claims:
+            token_row("without an expiry", "malformed_signature", claims={"aud": URL})
+            token_row("for another receiver", "wrong_issuer", claims={**claims, "aud": "https://elsewhere.example.test/"})
         if "iss" in claims:
             token_row("another issuer", "wrong_issuer", claims={**claims, "iss": "evil"})
 

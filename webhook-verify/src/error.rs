@@ -106,7 +106,7 @@ pub enum VerifyError {
     EventMismatch,
     /// A JSON Web Token is past its expiry.
     TokenExpired,
-    /// A JSON Web Token is not of the scheme's issuer.
+    /// A JSON Web Token is not of the scheme's issuer or not for this receiver, or a message is of another topic.
     WrongIssuer,
     /// The certificate that the signature holds for is expired, or not valid yet.
     ExpiredKey,
@@ -169,7 +169,7 @@ impl fmt::Display for VerifyError {
             Self::MalformedBody => f.write_str("body cannot be read as the scheme has it"),
             Self::EventMismatch => f.write_str("event header contradicts the signed body"),
             Self::TokenExpired => f.write_str("token is past its expiry"),
-            Self::WrongIssuer => f.write_str("token is not of the scheme's issuer"),
+            Self::WrongIssuer => f.write_str("issuer, audience or topic is not the expected one"),
             Self::ExpiredKey => f.write_str("certificate is expired, or not valid yet"),
             Self::UnknownKeyHost => f.write_str("certificate is on a host that is not the sender's"),
             Self::UnknownKey => f.write_str("no key, or one that does not exist, is named"),

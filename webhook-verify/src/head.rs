@@ -137,6 +137,20 @@ impl<'a> RequestHead<'a> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
+    /// The text of a header that may be absent or empty, but not repeated or no text.
+    pub(crate) fn header_or_empty(&self, name: &str) -> Result<&'a str, Repeated> {
+        let (mut value, mut count) = (&b""[..], 0_usize);
+        self.headers.visit(&mut |known, found| {
+            if known.eq_ignore_ascii_case(name) {
+                (value, count) = (found, count + 1);
+            }
+        });
+        match std::str::from_utf8(value) {
+            Ok(text) if count <= 1 => Ok(text),
+            _ => Err(Repeated),
+        }
+    }
+
     /// The decoded value of a query parameter. `None` where it is absent, empty or repeated.
     pub(crate) fn single_query(&self, name: &str) -> Option<String> {
         single_value(self.query()?.as_bytes(), name)

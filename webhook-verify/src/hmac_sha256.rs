@@ -116,6 +116,13 @@ impl Running {
     }
 }
 
+/// The outer state is the key's, whatever the message is.
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.outer.zeroize();
+    }
+}
+
 fn bytes(state: [u32; 8]) -> [u8; 32] {
     let mut bytes = [0; 32];
     for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(state) {

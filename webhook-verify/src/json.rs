@@ -40,6 +40,13 @@ pub(crate) fn has(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
     Ok(found.is_some())
 }
 
+/// Whether `null` or nothing is at `pointer`.
+pub(crate) fn is_null_or_absent(body: &[u8], pointer: &str) -> bool {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let found = At(pointer).deserialize(&mut json);
+    found.is_ok_and(|found| found.is_none_or(|raw| raw.get() == "null"))
+}
+
 /// The first key of the top-level object that holds an object or an array.
 pub(crate) fn first_key(body: &[u8]) -> Option<Cow<'_, str>> {
     let mut json = serde_json::Deserializer::from_slice(body);

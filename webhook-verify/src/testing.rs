@@ -319,6 +319,9 @@ impl Signer {
         if let Some(issuer) = &scheme.issuer {
             claims.insert("iss".into(), issuer.to_string().into());
         }
+        if scheme.required_claims.iter().any(|name| name == "aud") {
+            claims.insert("aud".into(), self.public_url.clone().into());
+        }
         if let Some(BodyDigest::Claim(name)) = &scheme.body_digest {
             let digest = Encoding::Hex.encode(&Sha256::digest(body));
             claims.insert(name.to_string(), digest.into());

@@ -4,6 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use zeroize::Zeroizing;
 
 use crate::{
     Clock, ConfigError, Delivery, Incoming, RequestHead, Scheme, Secret, SystemClock, Tolerance,
@@ -48,16 +49,23 @@ pub(crate) struct Settings {
     pub(crate) tolerance: Option<Option<Tolerance>>,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) public_url: Option<String>,
-    parameters: Vec<(String, String)>,
+    /// Some of them are secrets.
+    parameters: Vec<(String, Zeroizing<String>)>,
 }
 
 impl Settings {
-    /// What was given under this name.
+    /// What was given under this name; the first, if it is more.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
-        let mut parameters = self.parameters.iter();
-        parameters
-            .find(|(known, _)| known == name)
-            .map(|(_, value)| &**value)
+        self.parameters_of(name).next()
+    }
+
+    /// All that was given under this name.
+    pub(crate) fn parameters_of(&self, name: &str) -> impl Iterator<Item = &str> {
+        let of_name = move |(known, _): &&(String, _)| known == name;
+        self.parameters
+            .iter()
+            .filter(of_name)
+            .map(|(_, value)| value.as_str())
     }
 
     /// The fixed secrets, made ready.
@@ -283,7 +291,7 @@ pub struct VerifierBuilder {
     tolerance: Option<Option<Tolerance>>,
     clock: Box<dyn Clock>,
     public_url: Option<String>,
-    parameters: Vec<(String, String)>,
+    parameters: Vec<(String, Zeroizing<String>)>,
 }
 
 impl VerifierBuilder {
@@ -317,9 +325,11 @@ impl VerifierBuilder {
         self
     }
 
-    /// A value beside the secret that the scheme asks for, such as PayPal's `webhook_id` or Meta's `verify_token`.
+    /// A value beside the secret that the scheme asks for, such as PayPal's `webhook_id`, Meta's `verify_token` or SNS's
+    /// `topic_arn`, of which there may be several.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.parameters.push((name.into(), value.into()));
+        self.parameters
+            .push((name.into(), Zeroizing::new(value.into())));
         self
     }
 

@@ -370,6 +370,7 @@ fn executed(line: &str) -> Executed {
     assert!(output.status.success(), "{}", text(&output.stderr));
     let mut parts = output.stdout.split(|&byte| byte == 0);
     let mut next = || text(parts.next().unwrap());
+    assert_eq!(next(), "-g");
     assert_eq!(next(), "-i");
     assert_eq!(next(), "-X");
     let (method, url) = (next(), next());

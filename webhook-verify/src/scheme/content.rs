@@ -61,6 +61,9 @@ fn part(name: &str) -> Result<Part, ConfigError> {
             Some(("json", pointer)) => {
                 Part::Pointer(super::check::pointer("signed_content", pointer)?)
             }
+            Some(("free-json", pointer)) => {
+                Part::FreePointer(super::check::pointer("signed_content", pointer)?)
+            }
             Some(("fields", names)) => {
                 Part::Fields(names.split(',').map(field).collect::<Result<_, _>>()?)
             }

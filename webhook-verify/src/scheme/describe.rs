@@ -61,6 +61,7 @@ impl fmt::Display for Part {
             Self::Header(name) => write!(f, "{{header:{name}}}"),
             Self::SignedHeaders(name) => write!(f, "{{signed-headers:{name}}}"),
             Self::Pointer(pointer) => write!(f, "{{json:{pointer}}}"),
+            Self::FreePointer(pointer) => write!(f, "{{free-json:{pointer}}}"),
             Self::Fields(pointers) => {
                 let names: Vec<_> = pointers.iter().map(|name| &name[1..]).collect();
                 write!(f, "{{fields:{}}}", names.join(","))

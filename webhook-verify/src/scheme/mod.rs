@@ -70,11 +70,15 @@ pub struct Scheme {
     pub(crate) timestamp: Option<TimestampSource>,
     /// What the claim `iss` of a JSON Web Token must say.
     pub(crate) issuer: Option<Text>,
+    /// The claims that a JSON Web Token must have.
+    pub(crate) required_claims: List<Text>,
     pub(crate) required_headers: List<(Text, Text)>,
     /// Fields of the verified body that must have these values, such as a version.
     pub(crate) required_fields: List<(Text, Text)>,
     /// What the body must not have, because the sender's signature would not cover it.
     pub(crate) refused_fields: List<Text>,
+    /// Fields of the verified body, and the parameter whose value each must have.
+    pub(crate) parameter_fields: List<(Text, Text)>,
     pub(crate) id: Option<Field>,
     pub(crate) event_type: Option<Field>,
     /// An unsigned header that repeats the event type of the signed body.
@@ -100,9 +104,11 @@ impl Scheme {
         body_digest: None,
         timestamp: None,
         issuer: None,
+        required_claims: Cow::Borrowed(&[]),
         required_headers: Cow::Borrowed(&[]),
         required_fields: Cow::Borrowed(&[]),
         refused_fields: Cow::Borrowed(&[]),
+        parameter_fields: Cow::Borrowed(&[]),
         id: None,
         event_type: None,
         event_header: None,
@@ -195,11 +201,18 @@ impl Scheme {
                 self.signs(|part| matches!(part, Part::Header(signed) if signed == name))
             }
             Some(Field::Pointer(pointer)) => {
-                self.signs(|part| match part {
-                    Part::Pointer(signed) => signed == pointer,
+                let is_it =
+                    |part: &Part| matches!(part, Part::Pointer(signed) if signed == pointer);
+                // What touches another part could be cut off from it elsewhere.
+                let touches = self.content.windows(2).any(|pair| {
+                    pair.iter().any(is_it)
+                        && !pair.iter().any(|part| matches!(part, Part::Literal(_)))
+                });
+                let signed = |part: &Part| match part {
                     Part::Fields(signed) => signed.contains(pointer),
-                    _ => false,
-                }) || self.signs_body()
+                    part => is_it(part) && !touches,
+                };
+                self.signs(signed) || self.signs_body()
             }
             Some(Field::FirstKey) => self.signs_body(),
         }
@@ -294,10 +307,12 @@ impl Scheme {
 
     /// The values that a receiver has to be given beside its secret, by name.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        self.content.iter().filter_map(|part| match part {
+        let in_content = self.content.iter().filter_map(|part| match part {
             Part::Parameter(name) => Some(&**name),
             _ => None,
-        })
+        });
+        let of_fields = self.parameter_fields.iter().map(|(_, name)| &**name);
+        in_content.chain(of_fields)
     }
 
     /// The bytes that tell `part` from what is signed before and after it. A value that holds one of them could be cut
@@ -357,7 +372,12 @@ impl Scheme {
     /// Whether the signed part is in the body, or made of it.
     pub(crate) fn reads_from_body(&self, part: &Part) -> bool {
         match part {
-            Part::Body | Part::Pointer(_) | Part::Form | Part::Crc32 | Part::Fields(_) => true,
+            Part::Body
+            | Part::Pointer(_)
+            | Part::FreePointer(_)
+            | Part::Form
+            | Part::Crc32
+            | Part::Fields(_) => true,
             Part::Timestamp => matches!(
                 self.timestamp,
                 Some(TimestampSource {
@@ -585,8 +605,10 @@ pub(crate) enum Part {
     Header(Text),
     /// The headers that this header names, separated by commas: `name:value;name:value`.
     SignedHeaders(Text),
-    /// The scalar at a JSON pointer into the body.
+    /// The scalar at a JSON pointer into the body. It must not hold what tells it from the parts beside it.
     Pointer(Text),
+    /// The same, but it may: of all parts between delimiters, one.
+    FreePointer(Text),
     /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent ones are left out. Only
     /// the first may hold a line break: in another, it could pass for the next field.
     Fields(List<Text>),

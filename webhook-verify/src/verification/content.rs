@@ -125,7 +125,12 @@ impl SignedHead {
                     keep(value);
                 }
                 Part::SignedHeaders(name) => keep(&signed_headers(sources, name)?),
-                Part::Body | Part::Pointer(_) | Part::Fields(_) | Part::Form | Part::Crc32 => {}
+                Part::Body
+                | Part::Pointer(_)
+                | Part::FreePointer(_)
+                | Part::Fields(_)
+                | Part::Form
+                | Part::Crc32 => {}
             }
             match body_reached {
                 true => self.after_body.push(self.bytes.len() - from),
@@ -166,40 +171,38 @@ impl SignedHead {
     }
 }
 
-/// The headers that another one names, as lines of one. One that holds the timestamp must be among them.
-fn signed_headers(sources: &Sources<'_, '_, '_>, list: &str) -> Result<Vec<u8>, VerifyError> {
-    let list = single(sources.picked, list)?.ok_or(VerifyError::MissingSignature)?;
+/// The headers that another one names, itself among them, as lines of one.
+fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>, VerifyError> {
+    let list = single(sources.picked, header)?.ok_or(VerifyError::MissingSignature)?;
     let malformed = |_| VerifyError::MalformedSignature;
     let list = std::str::from_utf8(list).map_err(malformed)?;
     let names: Vec<_> = list
         .split(',')
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
+    // Without its own name, the list could be another one; without the timestamp's, an old request a new one.
     let timestamp = match &sources.settings.scheme.timestamp {
         Some(TimestampSource {
             place: TimestampPlace::Header(name),
             ..
-        }) => names.iter().any(|signed| signed == name),
-        _ => true,
+        }) => Some(&**name),
+        _ => None,
     };
-    if !timestamp || names.len() > MAX_SIGNED_HEADERS {
+    let has = |name: &str| names.iter().any(|signed| signed == name);
+    if !has(header) || !timestamp.is_none_or(has) || names.len() > MAX_SIGNED_HEADERS {
         return Err(VerifyError::MalformedSignature);
     }
     let mut text = Vec::new();
     for name in &names {
+        // Repeated ones would be signed as one or as none, and a handler takes another.
+        let value = sources.head.header_or_empty(name);
+        let value = value.map_err(|_| VerifyError::AmbiguousHeader)?;
         if !text.is_empty() {
             text.push(b';');
         }
         text.extend_from_slice(name.as_bytes());
         text.push(b':');
-        text.extend_from_slice(
-            sources
-                .head
-                .header(name)
-                .unwrap_or_default()
-                .trim()
-                .as_bytes(),
-        );
+        text.extend_from_slice(value.trim().as_bytes());
     }
     Ok(text)
 }
@@ -218,7 +221,15 @@ pub(super) fn made_of_body<'a>(
         .filter(|part| **part != Part::Body)
         .map(|part| match (part, &scheme.timestamp, &scheme.id) {
             // An absent field is signed as an empty one.
-            (Part::Pointer(pointer), ..) => Ok(read(body, pointer)?.unwrap_or_default()),
+            (Part::Pointer(pointer), ..) => {
+                let value = signed(body, pointer)?.unwrap_or_default();
+                let mut delimiters = scheme.delimiters_of(part);
+                match delimiters.any(|delimiter| value.as_bytes().contains(&delimiter)) {
+                    true => Err(VerifyError::MalformedBody),
+                    false => Ok(value),
+                }
+            }
+            (Part::FreePointer(pointer), ..) => Ok(signed(body, pointer)?.unwrap_or_default()),
             (Part::Fields(pointers), _, id) => fields(body, pointers, id.as_ref()).map(Cow::Owned),
             (Part::Form, ..) => form(body, is_form).map(Cow::Owned),
             (Part::Crc32, ..) => Ok(Cow::Owned(crc32fast::hash(body).to_string())),
@@ -238,11 +249,19 @@ pub(super) fn made_of_body<'a>(
         .collect()
 }
 
+/// A scalar that is signed. An object or an array there would be signed as nothing, and read as something.
+fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    match read(body, pointer)? {
+        None if !json::is_null_or_absent(body, pointer) => Err(VerifyError::MalformedBody),
+        value => Ok(value),
+    }
+}
+
 /// One line break too many, and a field could pass for two; without the id, the first field could have swallowed it.
 fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
     let mut lines = String::new();
     for (index, pointer) in pointers.iter().enumerate() {
-        let Some(value) = read(body, pointer)? else {
+        let Some(value) = signed(body, pointer)? else {
             match id {
                 Some(Field::Pointer(id)) if id == pointer => return Err(VerifyError::MissingId),
                 _ => continue,

@@ -68,6 +68,13 @@ impl Jwt {
         {
             return Err(VerifyError::WrongIssuer);
         }
+        for name in &*scheme.required_claims {
+            let value = claim(name)?.ok_or(VerifyError::MalformedSignature)?;
+            let url = settings.public_url.as_deref().unwrap_or(&value);
+            if name == "aud" && value != url {
+                return Err(VerifyError::WrongIssuer);
+            }
+        }
         let now = settings.clock.now();
         // Seconds, perhaps with a fraction (RFC 7519 §2), which does not matter here.
         let seconds = |text: &str| {

@@ -348,6 +348,12 @@ impl HeadFacts {
         {
             return Err(VerifyError::SignatureMismatch);
         }
+        for (pointer, name) in &*scheme.parameter_fields {
+            let value = read(body, pointer)?.unwrap_or_default();
+            if !settings.parameters_of(name).any(|given| given == value) {
+                return Err(VerifyError::WrongIssuer);
+            }
+        }
         #[cfg(feature = "jwt")]
         if let Some(time) = self.candidates.judge_claims(settings, body)? {
             self.timestamp = Some(time);
@@ -393,7 +399,7 @@ impl Plan {
             .filter(|part| scheme.reads_from_body(part));
         Self {
             body_alone: *scheme.content == [Part::Body] && !seldom,
-            streams: in_body.clone().next() == Some(&Part::Body),
+            streams: in_body.clone().next() == Some(&Part::Body) && !url_forms,
             made_of_body: in_body.any(|part| *part != Part::Body),
             reads_forms: scheme.reads_forms(),
             id_is_signed: scheme.id_is_signed(),

@@ -58,19 +58,26 @@ pub(super) fn other_ports(url: &str) -> Vec<String> {
         .collect()
 }
 
-/// Whether `address` is an `https` one at one of `hosts`, on the default port. A `*` in a host stands for one
-/// label that is the name of a region: two hyphenated words or more, the first of them letters. (`sns.s3.amazonaws.com` and
+/// Whether `address` is that of a file, by `https`, at one of `hosts`, on the default port, and below the path that stands
+/// behind the host, if there is one. A query makes it no file: what it answers may be anybody's text.
+///
+/// A `*` in a host stands for one label that is the name of a region, such as `eu-west-1`. (`sns.s3.amazonaws.com` and
 /// `sns.s3-us-west-2.amazonaws.com` are somebody's storage.)
 pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
     let Some(rest) = address.strip_prefix("https://") else {
         return false;
     };
-    let host = &rest[..rest.find(['/', '?', '#']).unwrap_or(rest.len())];
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = host.strip_suffix(":443").unwrap_or(host);
+    let is_file = !path.contains("/.") && !path.contains("//");
     // Nothing that an HTTP client could take for something else: users, escapes, backslashes, blanks.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
-    let visible = |byte: u8| byte.is_ascii_graphic() && byte != b'\\';
+    let visible = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let fits = |pattern: &Text| {
+        let (pattern, below) = pattern.split_at(pattern.find('/').unwrap_or(pattern.len()));
+        if !path.starts_with(below) {
+            return false;
+        }
         let (mut labels, mut patterns) = (host.split('.'), pattern.split('.'));
         loop {
             match (labels.next(), patterns.next()) {
@@ -85,14 +92,24 @@ pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
             }
         }
     };
-    host.bytes().all(plain) && rest.bytes().all(visible) && hosts.iter().any(fits)
+    is_file && host.bytes().all(plain) && path.bytes().all(visible) && hosts.iter().any(fits)
 }
 
 fn is_region(label: &str) -> bool {
-    let letters = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_alphabetic());
-    label
-        .split_once('-')
-        .is_some_and(|(first, rest)| letters(first) && !rest.is_empty())
+    let all =
+        |word: &str, is: fn(&u8) -> bool| !word.is_empty() && word.bytes().all(|byte| is(&byte));
+    let words: Vec<_> = label.split('-').collect();
+    let [country, places @ .., number] = &words[..] else {
+        return false;
+    };
+    country.len() == 2
+        && all(country, u8::is_ascii_alphabetic)
+        && !places.is_empty()
+        && places
+            .iter()
+            .all(|place| all(place, u8::is_ascii_alphabetic))
+        && number.len() <= 2
+        && all(number, u8::is_ascii_digit)
 }
 
 pub(super) fn path(path_and_query: &str, form: PathForm) -> Cow<'_, str> {

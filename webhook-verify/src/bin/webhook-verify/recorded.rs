@@ -93,6 +93,7 @@ impl Recorded {
             None => scheme,
         };
         let judged = scheme.tolerance().is_some();
+        let signs_url = scheme.signed_content().contains("{url");
         let mut builder = Verifier::builder(scheme);
         for secret in &self.secrets {
             builder = builder.secret(secret);
@@ -100,9 +101,14 @@ impl Recorded {
         for (name, value) in &self.parameters {
             builder = builder.parameter(name, value);
         }
-        // A scheme that signs no URL has no use for it, and one that does cannot hold without the right one.
-        let url = self.url.as_deref().unwrap_or("https://unknown.invalid/");
-        builder = builder.public_url(url.split(['?', '#']).next().unwrap_or_default());
+        // A scheme that signs the URL cannot hold without the right one.
+        let url = self
+            .url
+            .as_deref()
+            .or(signs_url.then_some("https://unknown.invalid/"));
+        if let Some(url) = url {
+            builder = builder.public_url(url.split(['?', '#']).next().unwrap_or_default());
+        }
         match self.now {
             Some(now) => builder = builder.clock(move || now),
             None if judged => builder = builder.tolerance(None),

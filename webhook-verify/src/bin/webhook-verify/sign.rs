@@ -130,7 +130,7 @@ impl Sign {
             _ => base,
         };
         let mut line = format!(
-            "curl -i -X {} {}",
+            "curl -g -i -X {} {}",
             quote(&signed.method),
             quote(&format!("{origin}{}", signed.target))
         );

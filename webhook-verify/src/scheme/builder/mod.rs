@@ -74,8 +74,9 @@ impl SchemeBuilder {
         self
     }
 
-    /// The header that holds the address of the public key's certificate, which must be `https` and on one of `hosts`. A
-    /// `*` stands for one label, the name of a region, as in `sns.*.amazonaws.com`.
+    /// The header that holds the address of the public key's certificate, which must be `https` and on one of `hosts`,
+    /// below the path behind the host if there is one. A `*` stands for one label, the name of a region, as in
+    /// `sns.*.amazonaws.com/SimpleNotificationService-`. An address with a query is refused.
     pub fn key_from_header<H: Into<String>>(
         self,
         header: impl Into<String>,
@@ -131,7 +132,8 @@ impl SchemeBuilder {
     /// | `{url:without-query}` | the public URL alone |
     /// | `{header:NAME}` | a header's value |
     /// | `{signed-headers:NAME}` | the headers that this header names, as `name:value;name:value` |
-    /// | `{json:/POINTER}` | the scalar at a JSON pointer into the body, empty where there is none |
+    /// | `{json:/POINTER}` | the scalar at a JSON pointer into the body, empty where there is none; refused where it holds a byte of the text beside it |
+    /// | `{free-json:/POINTER}` | the same, but it may: of all parts between such text, one |
     /// | `{fields:A,B}` | these fields of the body as lines: name, value. Absent ones are left out |
     /// | `{form}` | the fields of a form, sorted: each name and value |
     /// | `{crc32}` | the CRC-32 of the body, in decimal. It does not keep anybody from changing the body |
@@ -186,6 +188,24 @@ impl SchemeBuilder {
     pub fn require_field(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
         let fields = self.scheme.required_fields.to_mut();
         fields.push((owned(pointer), owned(value)));
+        self
+    }
+
+    /// A claim that the JSON Web Token must have. `aud` must be the public URL, where one is given.
+    pub fn require_claim(mut self, name: impl Into<String>) -> Self {
+        self.scheme.required_claims.to_mut().push(owned(name));
+        self
+    }
+
+    /// A JSON pointer to a field of the verified body that must be the
+    /// [parameter](crate::VerifierBuilder::parameter) of this name, such as the topic of a sender that signs everybody's.
+    pub fn parameter_field(
+        mut self,
+        pointer: impl Into<String>,
+        parameter: impl Into<String>,
+    ) -> Self {
+        let fields = self.scheme.parameter_fields.to_mut();
+        fields.push((owned(pointer), owned(parameter)));
         self
     }
 

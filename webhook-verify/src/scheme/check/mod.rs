@@ -149,13 +149,18 @@ fn keys(scheme: &Scheme) -> [Rule; 4] {
     ]
 }
 
-fn tokens(scheme: &Scheme) -> [Rule; 3] {
+fn tokens(scheme: &Scheme) -> [Rule; 4] {
     let is_jwt = scheme.algorithm.is_jwt();
     let mut places = scheme.signatures.iter().map(|source| &source.place);
     let elsewhere =
         places.find(|place| !matches!(place, Place::Header(_) | Place::HeaderPrefix(_)));
     [
         (scheme.issuer.is_some() && !is_jwt, "issuer", NO_JWT),
+        (
+            !scheme.required_claims.is_empty() && !is_jwt,
+            "require_claim",
+            NO_JWT,
+        ),
         (
             matches!(scheme.body_digest, Some(BodyDigest::Claim(_))) && !is_jwt,
             "body_digest_claim",
@@ -270,11 +275,17 @@ fn blurs(pair: &[Part]) -> bool {
     let in_body = |part: &Part| {
         matches!(
             part,
-            Part::Body | Part::Pointer(_) | Part::Fields(_) | Part::Form | Part::Crc32
+            Part::Body
+                | Part::Pointer(_)
+                | Part::FreePointer(_)
+                | Part::Fields(_)
+                | Part::Form
+                | Part::Crc32
         )
     };
     let free = |part: &Part| named(part) || in_body(part);
-    pair.iter().all(free) && pair.iter().any(named)
+    let of_field = |part: &Part| matches!(part, Part::Pointer(_) | Part::FreePointer(_));
+    pair.iter().all(free) && pair.iter().any(named) || pair.iter().all(of_field)
 }
 
 /// Whether the signed headers could run into what is signed beside them. No header holds a line break.

@@ -46,8 +46,9 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
                 return Err(ConfigError::option(option, "no host is given"));
             }
             for host in hosts.to_mut() {
-                is_host(option, host)?;
-                *host = host.to_ascii_lowercase().into();
+                let (name, path) = host.split_at(host.find('/').unwrap_or(host.len()));
+                is_host(option, name)?;
+                *host = format!("{}{path}", name.to_ascii_lowercase()).into();
             }
         }
         Some(KeySource::KeyId) | None => {}
@@ -65,6 +66,13 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
     }
     for (path, _) in &*scheme.required_fields {
         is_pointer("require_field", path)?;
+    }
+    for name in &*scheme.required_claims {
+        given("require_claim", name)?;
+    }
+    for (path, parameter) in &*scheme.parameter_fields {
+        is_pointer("parameter_field", path)?;
+        given("parameter_field", parameter)?;
     }
     for path in &*scheme.refused_fields {
         is_pointer("refuse_field", path)?;

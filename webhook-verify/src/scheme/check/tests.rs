@@ -184,6 +184,13 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ),
         ("require_field", plain().require_field("version", "1")),
         ("refuse_field", plain().refuse_field("events")),
+        ("parameter_field", plain().parameter_field("topic", "topic")),
+        ("parameter_field", plain().parameter_field("/topic", "")),
+        ("require_claim", plain().require_claim("exp")),
+        (
+            "signed_content",
+            plain().signed_content("{json:/a}{json:/b}"),
+        ),
         (
             "event_type_repeated_in",
             plain().event_type_first_key().event_type_repeated_in("a"),

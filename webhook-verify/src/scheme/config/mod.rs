@@ -62,6 +62,10 @@ struct Row {
     required_fields: BTreeMap<String, String>,
     #[serde(default)]
     refused_fields: Vec<String>,
+    #[serde(default)]
+    parameter_fields: BTreeMap<String, String>,
+    #[serde(default)]
+    required_claims: Vec<String>,
     id: Option<Id>,
     event_type: Option<EventType>,
     identity: Option<Identity>,
@@ -119,6 +123,8 @@ fn key(option: &'static str) -> &'static str {
         "require_header" => "required-headers",
         "require_field" => "required-fields",
         "refuse_field" => "refused-fields",
+        "parameter_field" => "parameter-fields",
+        "require_claim" => "required-claims",
         "event_type" => "event-type",
         "event_type_repeated_in" => "event-type.repeated-in",
         "challenge" => "challenges",
@@ -155,6 +161,12 @@ impl Row {
         }
         for (pointer, value) in self.required_fields {
             builder = builder.require_field(pointer, value);
+        }
+        for (pointer, parameter) in self.parameter_fields {
+            builder = builder.parameter_field(pointer, parameter);
+        }
+        for name in self.required_claims {
+            builder = builder.require_claim(name);
         }
         for pointer in self.refused_fields {
             builder = builder.refuse_field(pointer);

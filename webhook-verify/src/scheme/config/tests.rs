@@ -46,6 +46,8 @@ fn written(scheme: &Scheme) -> Value {
         "required-headers": map(&scheme.required_headers),
         "required-fields": map(&scheme.required_fields),
         "refused-fields": scheme.refused_fields,
+        "parameter-fields": map(&scheme.parameter_fields),
+        "required-claims": scheme.required_claims,
         "id": scheme.id.as_ref().map(|place| field(place, None)),
         "event-type": scheme.event_type.as_ref().map(|place| field(place, scheme.event_header.as_ref())),
         "identity": kebab(scheme.identity),

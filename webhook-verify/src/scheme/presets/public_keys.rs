@@ -80,7 +80,10 @@ rows! { PUBLIC_KEYS;
         key_form: KeyForm::Certificate,
         key_source: Some(KeySource::Url {
             place: Place::Header(text("paypal-cert-url")),
-            hosts: list![text("api.paypal.com"), text("api.sandbox.paypal.com")],
+            hosts: list![
+                text("api.paypal.com/v1/notifications/certs/"),
+                text("api.sandbox.paypal.com/v1/notifications/certs/"),
+            ],
         }),
         signatures: list![plain("paypal-transmission-sig")],
         encoding: Base64,
@@ -100,6 +103,8 @@ rows! { PUBLIC_KEYS;
         hints.retry_horizon: days(3),
     }
 
+    /// Needs the parameter `topic_arn`, once or more often: everybody's topics are signed with the same key.
+    ///
     /// `SignatureVersion` 2, SHA-256. A topic signs so after its attribute `SignatureVersion` was set; others are
     /// [`SNS_V1`]. A `SubscriptionConfirmation` goes to the handler, which fetches its `SubscribeURL`.
     SNS = "sns", "Amazon SNS", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] {
@@ -109,6 +114,8 @@ rows! { PUBLIC_KEYS;
         signatures: list![at(Place::Pointer(text("/Signature")), BARE)],
         encoding: Base64,
         content: SNS_FIELDS,
+        timestamp: timestamp(TimestampPlace::Pointer(text("/Timestamp")), Rfc3339, NOT_JUDGED),
+        parameter_fields: list![(text("/TopicArn"), text("topic_arn"))],
         required_fields: list![(text("/SignatureVersion"), text("2"))],
         id: pointer("/MessageId"),
         event_type: pointer("/Type"),
@@ -116,7 +123,7 @@ rows! { PUBLIC_KEYS;
         hints.time_budget: seconds(15),
     }
 
-    /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`].
+    /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`]. Needs the parameter `topic_arn`, too.
     SNS_V1 = "sns-v1", "Amazon SNS, SHA-1", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] {
         algorithm: RsaSha1,
         key_form: KeyForm::Certificate,
@@ -124,6 +131,8 @@ rows! { PUBLIC_KEYS;
         signatures: list![at(Place::Pointer(text("/Signature")), BARE)],
         encoding: Base64,
         content: SNS_FIELDS,
+        timestamp: timestamp(TimestampPlace::Pointer(text("/Timestamp")), Rfc3339, NOT_JUDGED),
+        parameter_fields: list![(text("/TopicArn"), text("topic_arn"))],
         required_fields: list![(text("/SignatureVersion"), text("1"))],
         id: pointer("/MessageId"),
         event_type: pointer("/Type"),
@@ -141,11 +150,13 @@ rows! { PUBLIC_KEYS;
         event_type: header("x-netlify-event"),
     }
 
-    /// Integration recipes. The token says nothing of the body, which is not to be believed.
+    /// Integration recipes. The token says nothing of the body, which is not to be believed. With a public URL, the token must
+    /// be for that URL.
     MONDAY = "monday", "monday.com", "https://developer.monday.com/apps/docs/integration-authorization", [Documentation] {
         algorithm: JwtHs256,
         signatures: list![plain("authorization")],
         content: list![],
+        required_claims: list![text("exp"), text("aud")],
         event_type: pointer("/event/type"),
         identity: Identity::None,
         challenges: list![Challenge::MONDAY],
@@ -183,7 +194,10 @@ const BAR: Part = Part::Literal(text("|"));
 
 const SNS_CERTIFICATE: Option<KeySource> = Some(KeySource::Url {
     place: Place::Pointer(text("/SigningCertURL")),
-    hosts: list![text("sns.*.amazonaws.com"), text("sns.*.amazonaws.com.cn")],
+    hosts: list![
+        text("sns.*.amazonaws.com/SimpleNotificationService-"),
+        text("sns.*.amazonaws.com.cn/SimpleNotificationService-"),
+    ],
 });
 
 /// Those of a notification and of a confirmation. Neither has the other's.

@@ -91,6 +91,7 @@ rows! { TIMED;
         content: ID_DOTTED,
         timestamp: time_header("webhook-timestamp", Seconds, 300),
         id: header("webhook-id"),
+        event_type: pointer("/type"),
         identity: Identity::SignedId,
     }
 
@@ -102,6 +103,7 @@ rows! { TIMED;
         content: ID_DOTTED,
         timestamp: time_header("webhook-timestamp", Seconds, 300),
         id: header("webhook-id"),
+        event_type: pointer("/type"),
         identity: Identity::SignedId,
     }
 
