@@ -60,7 +60,7 @@ fn is_unavailable(admission: &Result<Admission, Rejection>) {
 
 #[test]
 fn a_scheme_whose_requests_name_no_key_has_nothing_to_look_up() {
-    let builder = |scheme| Verifier::builder(scheme);
+    let builder = |scheme| Verifier::builder(scheme).parameter("topic_arn", "arn");
     let looked_up = |verifier| Receiver::with_key_lookup(verifier, |_| ready(Ok(None))).map(|_| ());
     let error = looked_up(builder(crate::scheme::GITHUB)).unwrap_err();
     assert_eq!(

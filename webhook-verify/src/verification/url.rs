@@ -169,11 +169,18 @@ mod tests {
 
     #[test]
     fn an_address_must_be_on_a_host_of_the_list() {
-        let hosts = ["api.example.com", "sns.*.example.com"].map(Into::into);
+        let hosts = [
+            "api.example.com",
+            "sns.*.example.com",
+            "keys.example.com/certs/a-",
+        ]
+        .map(Into::into);
         for good in [
             "https://api.example.com/a.pem",
-            "https://API.example.com:443/a?b",
-            "https://sns.eu-1.example.com",
+            "https://API.example.com:443/a/b.pem",
+            "https://sns.eu-west-1.example.com",
+            "https://sns.us-gov-east-12.example.com/a",
+            "https://keys.example.com/certs/a-1.pem",
         ] {
             assert!(is_on(good, &hosts), "{good}");
         }
@@ -190,6 +197,18 @@ mod tests {
             "https://sns.s3.example.com/",
             "https://sns.s3-eu-1.example.com/",
             "https://sns.eu.example.com/",
+            "https://sns.eu-1.example.com/",
+            "https://sns.a-bucket.example.com/",
+            "https://sns.my-bucket-1a.example.com/",
+            "https://api.example.com/a?b",
+            "https://api.example.com/a#b",
+            "https://api.example.com?/a",
+            "https://api.example.com/a%2fb",
+            "https://api.example.com/a/../b",
+            "https://api.example.com//b",
+            "https://keys.example.com/certs/b.pem",
+            "https://keys.example.com/certs/a/../a-1.pem",
+            "https://keys.example.com/",
             "https://api.example.com/ x",
             "",
         ] {

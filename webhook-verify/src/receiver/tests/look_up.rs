@@ -38,6 +38,7 @@ fn receiver(scheme: Scheme, found: Found) -> (Receiver, Arc<Mutex<Vec<String>>>)
     let names = Arc::clone(&asked);
     let verifier = Verifier::builder(scheme)
         .parameter("webhook_id", "wh1")
+        .parameter("topic_arn", "arn")
         .clock(|| Duration::from_secs(1_800_000_000));
     let look_up = move |name: &str| {
         names.lock().unwrap().push(name.to_owned());

@@ -287,6 +287,8 @@ fn hosts_are_names_or_patterns_that_are_one_senders() {
         "sns.*.example.com.cn",
         "*.example.com",
         "xn--a.test",
+        "a.com/b",
+        "sns.*.example.com/Certificates/a-",
     ] {
         assert_eq!(build(&[host]), "", "{host}");
     }
@@ -304,7 +306,8 @@ fn hosts_are_names_or_patterns_that_are_one_senders() {
         "a.com.",
         "a.com:443",
         "https://a.com",
-        "a.com/b",
+        "/b",
+        "*/b",
         "u@a.com",
         "-a.com",
         "a-.com",
