@@ -5,7 +5,7 @@ pub const PUBLIC_URL: &str = "https://hooks.example.test/hook";
 
 const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEu6sE2nsaR1uZBcj+KpB+ViXF9J5hmoJGmQI0WIP29MsuugLQKyKpSrufpnchE25WATAc5cqgIEHp/5CZnRmfUw==";
 const JWK: &str = r#"{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"test","x":"u6sE2nsaR1uZBcj-KpB-ViXF9J5hmoJGmQI0WIP29Ms","y":"LroC0CsiqUq7n6Z3IRNuVgEwHOXKoCBB6f-QmZ0Zn1M"}"#;
-const CERTIFICATE: &str = include_str!("certificate.pem");
+const CERTIFICATE: &str = include_str!("../../webhook-verify/tests/certificate.pem");
 
 /// A secret or public key in the form that the scheme's sender has. Nobody has the private keys.
 #[must_use]

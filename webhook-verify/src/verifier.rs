@@ -117,12 +117,38 @@ impl Verifier {
         head: impl Into<RequestHead<'a>>,
         body: impl Into<Bytes>,
     ) -> Result<Delivery, VerifyError> {
-        let (settings, head) = (&*self.settings, head.into());
+        let keys = self.settings.keys.read();
+        let keys = keys.unwrap_or_else(PoisonError::into_inner);
+        self.judge(&head.into(), body.into(), &keys)
+    }
+
+    #[inline]
+    fn judge(
+        &self,
+        head: &RequestHead<'_>,
+        body: Bytes,
+        keys: &[Key],
+    ) -> Result<Delivery, VerifyError> {
+        let settings = &*self.settings;
         let mut facts = HeadFacts::default();
-        facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
-        let keys = settings.keys.read().unwrap_or_else(PoisonError::into_inner);
-        facts.judge_head(settings, &keys)?;
-        facts.judge(settings, &keys, Box::default(), body.into())
+        facts.read(settings, head, &Picked::new(head, &settings.names))?;
+        facts.judge_head(settings, keys)?;
+        facts.judge(settings, keys, Box::default(), body)
+    }
+
+    /// [`verify`](Self::verify) by a key that is given for this request, and not by the live secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where it is no key for the scheme. Inside, [`VerifyError`]: why the request is not authentic.
+    pub fn verify_with<'a>(
+        &self,
+        key: &Secret,
+        head: impl Into<RequestHead<'a>>,
+        body: impl Into<Bytes>,
+    ) -> Result<Result<Delivery, VerifyError>, ConfigError> {
+        let keys = self.prepare([key.clone()])?;
+        Ok(self.judge(&head.into(), body.into(), &keys))
     }
 
     /// The name of the public key that a request is to be verified with, where the sender has several and says which: an
@@ -135,26 +161,28 @@ impl Verifier {
     /// hosts.
     ///
     /// ```
-    /// use webhook_verify::{Secret, Verifier, scheme};
-    /// # fn fetch(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { unreachable!() }
+    /// use webhook_verify::{Secret, Verifier, VerifyError, scheme};
+    /// # const CERTIFICATE: &str = include_str!("../tests/certificate.pem");
+    /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { Ok(Secret::new(CERTIFICATE)?) }
     ///
+    /// # #[cfg(not(feature = "rsa"))]
+    /// # fn main() {}
+    /// # #[cfg(feature = "rsa")]
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
-    /// let verifier = Verifier::builder(scheme::SNS).build_without_secrets()?;
-    /// let mut known: Vec<(String, Secret)> = Vec::new();
+    /// let verifier = Verifier::builder(scheme::SNS)
+    ///     .parameter("topic_arn", "arn:aws:sns:eu-west-1:123456789012:orders")
+    ///     .build_without_secrets()?;
     ///
     /// // for each request
     /// # let headers = [("content-type", "text/plain")];
     /// # let signature = "A".repeat(342) + "==";
-    /// # let body = format!(r#"{{"Signature":"{signature}","SignatureVersion":"2"}}"#).into_bytes();
-    /// if let Some(name) = verifier.key_name(&headers, &body)?
-    ///     && known.iter().all(|(other, _)| *other != name)
-    /// {
-    ///     known.insert(0, (name.clone(), fetch(&name)?));
-    ///     known.truncate(4);
-    ///     verifier.replace_secrets(known.iter().map(|(_, key)| key.clone()))?;
-    /// }
-    /// let delivery = verifier.verify(&headers, body);
-    /// # assert!(delivery.is_err());
+    /// # let body = format!(r#"{{"MessageId":"1","Signature":"{signature}","SignatureVersion":"2",
+    /// #     "SigningCertURL":"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem"}}"#).into_bytes();
+    /// let name = verifier.key_name(&headers, &body)?.ok_or(VerifyError::UnknownKey)?;
+    /// // out of a cache, or fetched
+    /// let key = key_of(&name)?;
+    /// let delivery = verifier.verify_with(&key, &headers, body)?;
+    /// # assert_eq!(delivery.unwrap_err(), VerifyError::SignatureMismatch);
     /// # Ok(())
     /// # }
     /// ```

@@ -203,6 +203,7 @@ j7DN3OU=\n\
 
         // The same without a receiver.
         let verifier = Verifier::builder(scheme::SNS)
+            .parameter("topic_arn", "arn")
             .clock(|| Duration::from_secs(1_800_000_000))
             .build_without_secrets()
             .unwrap();
