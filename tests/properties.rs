@@ -210,6 +210,38 @@ proptest! {
         }
     }
 
+    /// Of a URL or a path that is signed.
+    #[test]
+    fn one_bit_of_the_target_or_the_method_spoils_the_signature(
+        key in key(), body in filled(), bit in any::<prop::sample::Index>(),
+    ) {
+        const TARGET: &str = "/hook?tenant=7&name=abc";
+        for scheme in schemes() {
+            let content = scheme.signed_content();
+            let signs_query = ["{url}", "{url:either", "{url:partly", "{path"].iter().any(|part| content.contains(part));
+            let signer = Signer::new(scheme.clone(), written(&scheme, &key)).unwrap();
+            let signer = signer.public_url(URL).at(NOW).target(TARGET).method("PUT");
+            let signed = signer.sign(body.clone()).unwrap();
+            let verifier = verifier(&scheme, &key);
+            let judge = |target: &str, method: &str| {
+                let head = RequestHead::new(&signed.headers).target(target).method(method);
+                verifier.verify(head, signed.body.clone()).map(drop)
+            };
+            prop_assert_eq!(judge(&signed.target, "PUT"), Ok(()), "{}", scheme.name());
+            let at = signed.target.find('?').unwrap() + 1;
+            let query = flipped(&signed.target.as_bytes()[at..], bit);
+            if let (true, Ok(query)) = (signs_query, String::from_utf8(query)) {
+                let target = format!("{}{query}", &signed.target[..at]);
+                prop_assert!(judge(&target, "PUT").is_err(), "{} {}", scheme.name(), target);
+            }
+            prop_assert_eq!(
+                judge(&signed.target, "PUU").is_err(),
+                content.contains("{method}"),
+                "{}", scheme.name()
+            );
+        }
+    }
+
     #[test]
     fn another_secret_does_not_do(key in key(), other in key(), body in body()) {
         prop_assume!(key != other);

@@ -58,12 +58,22 @@ fn encoding(scheme: &Scheme) -> &'static str {
 
 fn recognised_by(scheme: &Scheme) -> String {
     match scheme.identity() {
-        Identity::SignedId => format!("`{}`, signed", scheme.id_place().unwrap()),
+        Identity::SignedId => "the id".into(),
         Identity::BodyDigest => "the body's digest".into(),
         Identity::SignedContent => "the digest of what is signed".into(),
         Identity::None => "nothing".into(),
         other => panic!("{other:?} has no name here"),
     }
+}
+
+/// A place in the request, and whether it can be believed.
+fn place(place: Option<String>, is_signed: bool) -> String {
+    place.map_or(String::new(), |place| {
+        format!(
+            "`{place}`, {}",
+            if is_signed { "signed" } else { "not signed" }
+        )
+    })
 }
 
 fn known_from(evidence: &Evidence) -> &'static str {
@@ -88,8 +98,8 @@ fn time(duration: Duration) -> String {
 
 fn table() -> String {
     let mut table = String::from(INTRODUCTION);
-    table += "| preset | sender | proof | signature in | timestamp | recognised by | event type | retries for | waits | challenge | known from |\n";
-    table += "|---|---|---|---|---|---|---|---|---|---|---|\n";
+    table += "| preset | sender | proof | signature in | timestamp | recognised by | id | event type | retries for | waits | sends up to | challenge | known from |\n";
+    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for scheme in Scheme::presets() {
         let signed = match scheme.signed_content().as_str() {
             "" => String::new(),
@@ -106,7 +116,11 @@ fn table() -> String {
             });
             format!("`{place}`, {window}")
         });
-        let event = scheme.event_type_place();
+        let limit = scheme
+            .hints()
+            .body_limit
+            .map(|limit| format!("{} KiB", limit >> 10));
+        let limit = limit.unwrap_or_default();
         let horizon = scheme.hints().retry_horizon.map(time).unwrap_or_default();
         let waits = scheme.hints().time_budget.map(time).unwrap_or_default();
         let challenges: Vec<_> = scheme
@@ -117,14 +131,15 @@ fn table() -> String {
         let evidence: Vec<_> = scheme.evidence().iter().map(known_from).collect();
         writeln!(
             table,
-            "| `{}` | [{}]({}) | {}{signed} | {} | {timestamp} | {} | {} | {horizon} | {waits} | {} | {} |",
+            "| `{}` | [{}]({}) | {}{signed} | {} | {timestamp} | {} | {} | {} | {horizon} | {waits} | {limit} | {} | {} |",
             scheme.name(),
             scheme.sender(),
             scheme.documentation(),
             algorithm(scheme),
             format_args!("{}{}", places.join(", "), encoding(scheme)),
             recognised_by(scheme),
-            event.map_or(String::new(), |place| format!("`{place}`")),
+            place(scheme.id_place(), scheme.id_is_signed()),
+            place(scheme.event_type_place(), scheme.event_type_is_signed()),
             challenges.join(", "),
             evidence.join(", "),
         )

@@ -4,6 +4,7 @@ mod candidates;
 mod content;
 #[cfg(feature = "jwt")]
 mod jwt;
+mod plan;
 mod timestamp;
 mod url;
 
@@ -12,6 +13,7 @@ use std::{borrow::Cow, mem, sync::Arc, time::Duration};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+pub(crate) use self::plan::Plan;
 use self::{
     candidates::Candidates,
     content::{Pieces, SignedHead, Sources, made_of_body},
@@ -22,9 +24,7 @@ use crate::{
     head::{Picked, is_form_type},
     json,
     key::{Key, Running},
-    scheme::{
-        BodyDigest, Field, Identity, KeySource, Part, Place, Scheme, TimestampPlace, is_word,
-    },
+    scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
     verifier::Settings,
 };
 
@@ -367,47 +367,6 @@ impl HeadFacts {
             return Err(VerifyError::EventMismatch);
         }
         Ok(())
-    }
-}
-
-/// What of a scheme can be told in advance, so that a request is not held up by what it has no use for.
-pub(crate) struct Plan {
-    /// The body's own bytes are signed and nothing else.
-    body_alone: bool,
-    /// The body's bytes are signed in order before any of them has to be looked into, so that a MAC can run over them as
-    /// they come.
-    streams: bool,
-    made_of_body: bool,
-    looks_before_it_judges: bool,
-    signs_for_anybody: bool,
-    seldom: bool,
-    reads_forms: bool,
-    id_is_signed: bool,
-    /// What a signed id must not hold.
-    id_delimiters: Box<[u8]>,
-}
-
-impl Plan {
-    pub(crate) fn new(scheme: &Scheme) -> Self {
-        let url_forms = scheme
-            .content
-            .contains(&Part::Url(crate::scheme::UrlForm::EitherPort));
-        let seldom = url_forms || scheme.key_source.is_some() || scheme.body_digest.is_some();
-        let mut in_body = scheme
-            .content
-            .iter()
-            .filter(|part| scheme.reads_from_body(part));
-        Self {
-            body_alone: *scheme.content == [Part::Body] && !seldom,
-            streams: in_body.clone().next() == Some(&Part::Body) && !url_forms,
-            made_of_body: in_body.any(|part| *part != Part::Body),
-            reads_forms: scheme.reads_forms(),
-            id_is_signed: scheme.id_is_signed(),
-            id_delimiters: scheme.delimiters_of(&Part::Id).collect(),
-            looks_before_it_judges: scheme.looks_before_it_judges(),
-            signs_for_anybody: scheme.signs_for_anybody(),
-            seldom,
-        }
     }
 }
 

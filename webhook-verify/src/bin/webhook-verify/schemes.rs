@@ -74,6 +74,7 @@ fn described(scheme: &Scheme) -> serde_json::Value {
         "id": scheme.id_place(),
         "id_is_signed": scheme.id_is_signed(),
         "event_type": scheme.event_type_place(),
+        "event_type_is_signed": scheme.event_type_is_signed(),
         "identity": name_of(&scheme.identity()),
         "challenges": scheme.challenges().iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry_horizon": seconds(hints.retry_horizon),

@@ -1,8 +1,8 @@
 //! One row for each sender. A row that needs code shows that a block is missing.
 
-/// A row: the fields named, the rest as in `Scheme::BASE`.
+/// A row: the fields named, the rest as in the row that it is like, or as in `Scheme::BASE`.
 macro_rules! rows {
-    ($rows:ident; $($(#[$doc:meta])* $ident:ident = $name:literal, $sender:literal, $page:literal, [$($evidence:ident)*] {
+    ($rows:ident; $($(#[$doc:meta])* $ident:ident = $name:literal, $sender:literal, $page:literal, [$($evidence:ident)*] $(like $base:ident)? {
         $($($field:ident).+: $value:expr,)*
     })*) => {
         $(
@@ -11,6 +11,7 @@ macro_rules! rows {
             $(#[$doc])*
             pub const $ident: Scheme = {
                 let mut scheme = Scheme::BASE;
+                $(set(&mut scheme, $base);)?
                 set(&mut scheme.name, text($name));
                 set(&mut scheme.sender, text($sender));
                 set(&mut scheme.documentation, text($page));

@@ -43,80 +43,35 @@ rows! { TIMED;
     }
 
     /// Sent by Svix.
-    CLERK = "clerk", "Clerk", "https://clerk.com/docs/webhooks/overview", [Vector Source] {
-        signatures: list![versions("svix-signature", list![text("v1")])],
-        encoding: Base64,
-        key_form: KeyForm::Whsec,
-        content: ID_DOTTED,
-        timestamp: time_header("svix-timestamp", Seconds, 300),
-        id: header("svix-id"),
-        event_type: pointer("/type"),
-        identity: Identity::SignedId,
-        hints.retry_horizon: hours(28),
-        hints.time_budget: seconds(15),
+    CLERK = "clerk", "Clerk", "https://clerk.com/docs/webhooks/overview", [Vector Source] like SVIX {
     }
 
     /// Sent by Svix.
-    RESEND = "resend", "Resend", "https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests", [Vector Source] {
-        signatures: list![versions("svix-signature", list![text("v1")])],
-        encoding: Base64,
-        key_form: KeyForm::Whsec,
-        content: ID_DOTTED,
-        timestamp: time_header("svix-timestamp", Seconds, 300),
-        id: header("svix-id"),
-        event_type: pointer("/type"),
-        identity: Identity::SignedId,
-        hints.retry_horizon: hours(28),
-        hints.time_budget: seconds(15),
+    RESEND = "resend", "Resend", "https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests", [Vector Source] like SVIX {
     }
 
     /// Standard Webhooks.
-    OPENAI = "openai", "OpenAI", "https://platform.openai.com/docs/guides/webhooks", [Vector Source] {
-        signatures: list![versions("webhook-signature", list![text("v1")])],
-        encoding: Base64,
-        key_form: KeyForm::Whsec,
-        content: ID_DOTTED,
-        timestamp: time_header("webhook-timestamp", Seconds, 300),
-        id: header("webhook-id"),
-        event_type: pointer("/type"),
-        identity: Identity::SignedId,
+    OPENAI = "openai", "OpenAI", "https://platform.openai.com/docs/guides/webhooks", [Vector Source] like STANDARD_WEBHOOKS {
         hints.retry_horizon: hours(72),
+        hints.time_budget: None,
     }
 
     /// Standard Webhooks.
-    REPLICATE = "replicate", "Replicate", "https://replicate.com/docs/topics/webhooks/verify-webhook", [Vector Source] {
-        signatures: list![versions("webhook-signature", list![text("v1")])],
-        encoding: Base64,
-        key_form: KeyForm::Whsec,
-        content: ID_DOTTED,
-        timestamp: time_header("webhook-timestamp", Seconds, 300),
-        id: header("webhook-id"),
-        event_type: pointer("/type"),
-        identity: Identity::SignedId,
+    REPLICATE = "replicate", "Replicate", "https://replicate.com/docs/topics/webhooks/verify-webhook", [Vector Source] like STANDARD_WEBHOOKS {
+        hints.retry_horizon: None,
+        hints.time_budget: None,
     }
 
     /// Standard Webhooks.
-    LITHIC = "lithic", "Lithic", "https://docs.lithic.com/docs/events-api", [Vector Source] {
-        signatures: list![versions("webhook-signature", list![text("v1")])],
-        encoding: Base64,
-        key_form: KeyForm::Whsec,
-        content: ID_DOTTED,
-        timestamp: time_header("webhook-timestamp", Seconds, 300),
-        id: header("webhook-id"),
-        event_type: pointer("/type"),
-        identity: Identity::SignedId,
+    LITHIC = "lithic", "Lithic", "https://docs.lithic.com/docs/events-api", [Vector Source] like STANDARD_WEBHOOKS {
+        hints.retry_horizon: None,
+        hints.time_budget: None,
     }
 
     /// The signing token, which is Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
-    GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] {
-        signatures: list![versions("webhook-signature", list![text("v1")])],
-        encoding: Base64,
-        key_form: KeyForm::Whsec,
-        content: ID_DOTTED,
-        timestamp: time_header("webhook-timestamp", Seconds, 300),
-        id: header("webhook-id"),
+    GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] like STANDARD_WEBHOOKS {
         event_type: header("x-gitlab-event"),
-        identity: Identity::SignedId,
+        hints.retry_horizon: None,
         hints.time_budget: seconds(10),
     }
 

@@ -1,0 +1,40 @@
+use crate::scheme::{Part, Scheme, UrlForm};
+
+/// What of a scheme can be told in advance, so that a request is not held up by what it has no use for.
+pub(crate) struct Plan {
+    /// The body's own bytes are signed and nothing else.
+    pub(super) body_alone: bool,
+    /// The body's bytes are signed in order before any of them has to be looked into, so that a MAC can run over them as
+    /// they come.
+    pub(super) streams: bool,
+    pub(super) made_of_body: bool,
+    pub(super) looks_before_it_judges: bool,
+    pub(super) signs_for_anybody: bool,
+    pub(super) seldom: bool,
+    pub(super) reads_forms: bool,
+    pub(super) id_is_signed: bool,
+    /// What a signed id must not hold.
+    pub(super) id_delimiters: Box<[u8]>,
+}
+
+impl Plan {
+    pub(crate) fn new(scheme: &Scheme) -> Self {
+        let url_forms = scheme.content.contains(&Part::Url(UrlForm::EitherPort));
+        let seldom = url_forms || scheme.key_source.is_some() || scheme.body_digest.is_some();
+        let mut in_body = scheme
+            .content
+            .iter()
+            .filter(|part| scheme.reads_from_body(part));
+        Self {
+            body_alone: *scheme.content == [Part::Body] && !seldom,
+            streams: in_body.clone().next() == Some(&Part::Body) && !url_forms,
+            made_of_body: in_body.any(|part| *part != Part::Body),
+            reads_forms: scheme.reads_forms(),
+            id_is_signed: scheme.id_is_signed(),
+            id_delimiters: scheme.delimiters_of(&Part::Id).collect(),
+            looks_before_it_judges: scheme.looks_before_it_judges(),
+            signs_for_anybody: scheme.signs_for_anybody(),
+            seldom,
+        }
+    }
+}
