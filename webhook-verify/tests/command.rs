@@ -4,9 +4,12 @@
 use std::{
     collections::BTreeSet,
     fs,
-    io::Write as _,
+    io::{BufRead as _, BufReader, Write as _},
     path::Path,
     process::{Command, Output, Stdio},
+    sync::mpsc,
+    thread,
+    time::Duration,
 };
 
 use serde_json::{Value, json};
@@ -273,6 +276,8 @@ fn a_row_that_cannot_be_read_is_named_by_its_number_after_those_before_it() {
         for input in [
             format!("[{good},{bad},{good}]"),
             format!("{good}\n{bad}\n{good}"),
+            // It is the first mistake that counts: nothing after it is read.
+            format!("[{good},{bad},{good}}}"),
         ] {
             let output = run(&["check", "-"], input.as_bytes());
             let error = text(&output.stderr);
@@ -284,6 +289,31 @@ fn a_row_that_cannot_be_read_is_named_by_its_number_after_those_before_it() {
     }
     let deep = format!("{good}\n{}", "[".repeat(100_000));
     assert_eq!(run(&["check", "-"], deep.as_bytes()).status.code(), Some(2));
+}
+
+#[test]
+fn rows_are_judged_as_they_come() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_webhook-verify"))
+        .args(["check", "-"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut input = child.stdin.take().unwrap();
+    let output = BufReader::new(child.stdout.take().unwrap());
+    let (sender, verdicts) = mpsc::channel();
+    thread::spawn(move || {
+        for line in output.lines() {
+            let _ = sender.send(line.unwrap());
+        }
+    });
+    for _ in 0..2 {
+        writeln!(input, "{}", stripe()).unwrap();
+        let line = verdicts.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert!(line.contains("valid"), "{line}");
+    }
+    drop(input);
+    assert!(child.wait().unwrap().success());
 }
 
 #[test]
@@ -306,6 +336,40 @@ fn every_preset_is_listed_once() {
     for (line, name) in table.lines().zip(Scheme::preset_names()) {
         assert!(line.starts_with(&format!("{name} ")), "{line}");
     }
+    let ends = |name: &str, end: &str| {
+        let mut lines = table.lines();
+        let line = lines.find(|line| line.starts_with(&format!("{name} ")));
+        assert!(line.unwrap().ends_with(end), "{line:?}");
+    };
+    ends("stripe", "  {timestamp}.{body}");
+    ends("pipeforce-token", "  -");
+    ends("contentful", r"}\n{body}");
+}
+
+#[test]
+fn the_help_names_the_exit_codes() {
+    let help = run(&["--help"], b"");
+    assert_eq!(help.status.code(), Some(0));
+    assert!(text(&help.stdout).contains("Exits with 0, with 1 if"));
+    assert!(text(&run(&["check", "--help"], b"").stdout).contains("Exits with 1 if"));
+    assert_eq!(run(&["no-such-command"], b"").status.code(), Some(2));
+}
+
+/// A secret in the form that the scheme takes.
+fn secret_of(scheme: &Scheme) -> &'static str {
+    match (scheme.algorithm(), scheme.key_form()) {
+        (Algorithm::Basic, _) => "user:pass",
+        (_, KeyForm::Hex | KeyForm::Base64) => "00112233445566778899aabbccddeeff",
+        _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+    }
+}
+
+/// A body that the scheme can sign, and a careless shell would change.
+fn body_of(scheme: &Scheme) -> &'static str {
+    match scheme.signed_content().contains("{form}") {
+        true => "From=%2B1555&Body=it%27s",
+        false => "{\"text\":\"it's $HOME `x` \\\\ \\\"\"}",
+    }
 }
 
 /// What a scheme's sender would send is what a receiver takes.
@@ -314,15 +378,7 @@ fn what_is_signed_is_valid_for_every_scheme_with_a_shared_secret() {
     const URL: &str = "https://hooks.example.test:8443/hook?tenant=7&name=a%20b";
     let mut signed_schemes = 0;
     for scheme in Scheme::presets().filter(|scheme| scheme.algorithm().is_symmetric()) {
-        let secret = match (scheme.algorithm(), scheme.key_form()) {
-            (Algorithm::Basic, _) => "user:pass",
-            (_, KeyForm::Hex | KeyForm::Base64) => "00112233445566778899aabbccddeeff",
-            _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        };
-        let body = match scheme.signed_content().contains("{form}") {
-            true => "From=%2B1555&Body=it%27s",
-            false => "{\"text\":\"it's $HOME `x` \\\\ \\\"\"}",
-        };
+        let (secret, body) = (secret_of(scheme), body_of(scheme));
         let line = run(
             &[
                 "sign",
@@ -356,6 +412,62 @@ fn what_is_signed_is_valid_for_every_scheme_with_a_shared_secret() {
         signed_schemes += 1;
     }
     assert!(signed_schemes > 90, "{signed_schemes}");
+}
+
+#[test]
+fn a_body_or_a_url_that_signing_changes_is_told_beside_the_headers() {
+    const URL: &str = "https://hooks.example.test:8443/hook?tenant=7#top";
+    let (mut bodies, mut urls) = (0, 0);
+    for scheme in Scheme::presets().filter(|scheme| scheme.algorithm().is_symmetric()) {
+        let (secret, body) = (secret_of(scheme), body_of(scheme));
+        let arguments = ["sign", "--scheme", scheme.name(), "--url", URL];
+        let more = ["--secret", secret, "--now", "1700000000"];
+        let output = run(&[&arguments[..], &more].concat(), body.as_bytes());
+        assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
+        let headers: Vec<(String, String)> = text(&output.stdout)
+            .lines()
+            .map(|line| line.split_once(": ").unwrap())
+            .map(|(name, value)| (name.into(), value.into()))
+            .collect();
+        let (mut url, mut body) = (URL.to_owned(), base64(body.as_bytes()));
+        for line in text(&output.stderr).lines() {
+            match line.split_once(": ").unwrap() {
+                ("url", changed) => (url, urls) = (changed.into(), urls + 1),
+                ("body-base64", changed) => (body, bodies) = (changed.into(), bodies + 1),
+                _ => panic!("{line}"),
+            }
+        }
+        let row = json!({
+            "provider": scheme.name(), "method": "POST", "url": url, "headers": headers,
+            "body_base64": body, "secret": secret, "now": 1_700_000_000,
+        });
+        let output = run(&["check", "-"], row.to_string().as_bytes());
+        assert_eq!(lines(&output)[0]["verdict"], "valid", "{row}");
+    }
+    assert!(bodies > 0 && urls > 0, "{bodies} {urls}");
+}
+
+#[test]
+fn a_curl_line_has_the_url_that_was_given() {
+    for (given, sent) in [
+        ("localhost:3000/hook", "localhost:3000/hook"),
+        ("https://h.test", "https://h.test/"),
+        ("https://h.test?a=/b", "https://h.test?a=/b"),
+        ("https://h.test/a/b?c=d#e", "https://h.test/a/b?c=d"),
+        ("https://h.test/a#b?c", "https://h.test/a"),
+    ] {
+        let arguments = ["sign", "--scheme", "github", "--secret", "s", "--curl"];
+        let line = run(&[&arguments[..], &["--url", given]].concat(), b"{}");
+        assert_eq!(executed(&text(&line.stdout)).url, sent);
+    }
+}
+
+/// `name:` would tell curl to leave the header out.
+#[test]
+fn a_curl_line_keeps_an_empty_header() {
+    let arguments = ["sign", "--scheme", "github", "--secret", "s", "--curl"];
+    let line = run(&[&arguments[..], &["--id", ""]].concat(), b"{}");
+    assert!(text(&line.stdout).contains(" -H 'x-github-delivery;' "));
 }
 
 #[test]

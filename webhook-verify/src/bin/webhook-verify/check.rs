@@ -6,7 +6,7 @@ use std::{
 };
 
 use clap::Args;
-use serde::de::{SeqAccess, Visitor};
+use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::{Deserializer, Value, json};
 
 use crate::{Failure, recorded::Recorded};
@@ -68,14 +68,19 @@ impl<W: Write> Rows<W> {
         let is_array = first_byte(&mut input)? == Some(b'[');
         let mut json = Deserializer::from_reader(input);
         // Trees of any depth are built and dropped on the stack, so the limit on their depth stays.
-        let read = match is_array {
-            true => serde::Deserializer::deserialize_seq(&mut json, InArray(self))
-                .and_then(|outcome| json.end().map(|()| outcome)),
-            false => return self.judge_lines(json),
+        if !is_array {
+            return self.judge_lines(json);
+        }
+        let (rows, mut failure) = (&mut *self, None);
+        let in_array = InArray {
+            rows,
+            failure: &mut failure,
         };
-        match read {
-            Ok(outcome) => outcome,
-            Err(error) => Err(self.unreadable(&error)),
+        let read =
+            serde::Deserializer::deserialize_seq(&mut json, in_array).and_then(|()| json.end());
+        match (failure, read) {
+            (Some(failure), _) => Err(failure),
+            (None, read) => read.map_err(|error| self.unreadable(&error)),
         }
     }
 
@@ -136,23 +141,26 @@ fn first_byte(input: &mut impl BufRead) -> io::Result<Option<u8>> {
 }
 
 /// Judges the rows of an array as they come.
-struct InArray<'r, W>(&'r mut Rows<W>);
+struct InArray<'r, W> {
+    rows: &'r mut Rows<W>,
+    /// Why a row could not be judged: those after it are not read.
+    failure: &'r mut Option<Failure>,
+}
 
 impl<'de, W: Write> Visitor<'de> for InArray<'_, W> {
-    type Value = Result<(), Failure>;
+    type Value = ();
 
     fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("a list of requests")
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<Self::Value, A::Error> {
-        let mut outcome = Ok(());
-        // After a failure the others are read, and not judged: the array has to be left somehow.
+    fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
         while let Some(row) = rows.next_element::<Value>()? {
-            if outcome.is_ok() {
-                outcome = self.0.judge(&row);
+            if let Err(failure) = self.rows.judge(&row) {
+                *self.failure = Some(failure);
+                return Err(A::Error::custom("a row could not be judged"));
             }
         }
-        Ok(outcome)
+        Ok(())
     }
 }

@@ -12,7 +12,11 @@ use clap::{Parser, Subcommand};
 
 /// Knows how webhooks are signed: lists senders, judges recorded requests, signs new ones.
 #[derive(Parser)]
-#[command(name = "webhook-verify", version)]
+#[command(
+    name = "webhook-verify",
+    version,
+    after_help = "Exits with 0, with 1 if `check` judged a request otherwise than expected, and with 2 on errors."
+)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,

@@ -135,8 +135,9 @@ impl Recorded {
     }
 }
 
-/// Path and query of a URL.
+/// Path and query of a URL. What comes after a `#` is never sent.
 pub(crate) fn target_of(url: &str) -> &str {
+    let url = url.split_once('#').map_or(url, |(url, _)| url);
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.find(['/', '?']).map_or("/", |at| &rest[at..])
 }

@@ -10,6 +10,9 @@ use webhook_verify::Scheme;
 use crate::Failure;
 
 /// Lists all schemes, one row each
+///
+/// The columns: name, sender, algorithm, where the signature or token is, what is signed (`-` where nothing is, or a
+/// token signs itself).
 #[derive(Args)]
 pub(crate) struct Schemes {
     /// As a JSON array, with all that is known
@@ -25,22 +28,26 @@ impl Schemes {
             writeln!(out, "{:#}", json!(schemes))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let rows: Vec<[String; 4]> = Scheme::presets()
+        let rows: Vec<[String; 5]> = Scheme::presets()
             .map(|scheme| {
                 [
                     scheme.name().to_owned(),
                     scheme.sender().to_owned(),
                     format!("{:?}", scheme.algorithm()),
                     places(scheme),
+                    signed_content(scheme),
                 ]
             })
             .collect();
-        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let [names, senders, algorithms] = [0, 1, 2].map(width);
-        for [name, sender, algorithm, places] in &rows {
+        let width = |column: usize| {
+            let texts = rows.iter().map(|row| row[column].chars().count());
+            texts.max().unwrap_or(0)
+        };
+        let [w0, w1, w2, w3] = [0, 1, 2, 3].map(width);
+        for [name, sender, algorithm, places, signed] in &rows {
             writeln!(
                 out,
-                "{name:names$}  {sender:senders$}  {algorithm:algorithms$}  {places}"
+                "{name:w0$}  {sender:w1$}  {algorithm:w2$}  {places:w3$}  {signed}"
             )?;
         }
         Ok(ExitCode::SUCCESS)
@@ -49,6 +56,14 @@ impl Schemes {
 
 fn places(scheme: &Scheme) -> String {
     scheme.signature_places().collect::<Vec<_>>().join(", ")
+}
+
+/// On one line: some schemes sign line breaks.
+fn signed_content(scheme: &Scheme) -> String {
+    match scheme.signed_content() {
+        signed if signed.is_empty() => "-".to_owned(),
+        signed => signed.replace('\n', "\\n"),
+    }
 }
 
 fn described(scheme: &Scheme) -> serde_json::Value {

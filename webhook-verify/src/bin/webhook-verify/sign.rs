@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use clap::Args;
 use webhook_verify::{
     Scheme, Secret,
@@ -20,7 +21,8 @@ use crate::{Failure, recorded::target_of};
 /// A secret on the command line is in the list of processes and in the shell's history: --secret-file or the variable
 /// WEBHOOK_SECRET keep it out of them.
 ///
-/// Where the sender puts a signature into the body or the URL, the headers are not all: --curl shows the whole request.
+/// Where the sender puts a part of it into the body or the URL, the headers are not all: then `body-base64: ` and the whole
+/// body in base64, or `url: ` and the whole URL, go to standard error, a line each. --curl shows the whole request.
 #[derive(Args)]
 pub(crate) struct Sign {
     /// The scheme's name, or shared-header
@@ -34,7 +36,7 @@ pub(crate) struct Sign {
         conflicts_with = "secret_file"
     )]
     secret: Option<String>,
-    /// A file that holds the secret
+    /// A file that holds the secret; line breaks at its end are not part of it
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// The header of the shared-header scheme
@@ -59,6 +61,8 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "NAME=VALUE")]
     parameter: Vec<String>,
     /// Print the whole request as a curl line for a POSIX shell
+    ///
+    /// A body that is not text (or starts with @, or holds a NUL) is there in base64: printf … | base64 -d | curl …
     #[arg(long)]
     curl: bool,
 }
@@ -71,10 +75,8 @@ impl Sign {
             (name, _) => Scheme::preset(name)
                 .ok_or_else(|| format!("{name} is not a scheme: see `webhook-verify schemes`"))?,
         };
-        let (base, target) = match self.url.split_once('?') {
-            Some((base, _)) => (base, target_of(&self.url)),
-            None => (self.url.as_str(), target_of(&self.url)),
-        };
+        let base = self.url.split(['?', '#']).next().unwrap_or_default();
+        let target = target_of(&self.url);
         let mut signer = Signer::new(scheme, self.secret()?)?
             .method(&self.method)
             .target(target)
@@ -96,7 +98,8 @@ impl Sign {
         }
         let mut body = Vec::new();
         io::stdin().read_to_end(&mut body)?;
-        let signed = signer.sign(body)?;
+        let body = Bytes::from(body);
+        let signed = signer.sign(body.clone())?;
 
         let mut out = io::stdout().lock();
         match self.curl {
@@ -104,6 +107,12 @@ impl Sign {
             false => {
                 for (name, value) in &signed.headers {
                     writeln!(out, "{name}: {value}")?;
+                }
+                if signed.target != target {
+                    eprintln!("url: {}{}", origin_of(base), signed.target);
+                }
+                if signed.body != body {
+                    eprintln!("body-base64: {}", STANDARD.encode(&signed.body));
                 }
             }
         }
@@ -124,18 +133,18 @@ impl Sign {
     }
 
     fn curl_line(&self, base: &str, signed: &SignedRequest) -> String {
-        let origin_end = base.len() - target_of(base).len();
-        let origin = match base.find("://") {
-            Some(at) if base[at + 3..].contains('/') => &base[..origin_end],
-            _ => base,
-        };
+        let origin = origin_of(base);
         let mut line = format!(
             "curl -g -i -X {} {}",
             quote(&signed.method),
             quote(&format!("{origin}{}", signed.target))
         );
         for (name, value) in &signed.headers {
-            line += &format!(" -H {}", quote(&format!("{name}: {value}")));
+            // With a colon, curl would take an empty header for one that is to be left out.
+            line += &match value.is_empty() {
+                true => format!(" -H {}", quote(&format!("{name};"))),
+                false => format!(" -H {}", quote(&format!("{name}: {value}"))),
+            };
         }
         let has_type = signed
             .headers
@@ -155,6 +164,13 @@ impl Sign {
             ),
         }
     }
+}
+
+/// A URL up to its path.
+fn origin_of(url: &str) -> &str {
+    let host = url.find("://").map_or(0, |at| at + 3);
+    let end = url[host..].find('/').map_or(url.len(), |at| host + at);
+    &url[..end]
 }
 
 /// Quotes for a POSIX shell.
