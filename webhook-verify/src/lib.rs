@@ -25,6 +25,8 @@ pub mod testing;
 mod verification;
 mod verifier;
 
+#[cfg(feature = "redis")]
+pub use self::idempotency::RedisStore;
 pub use self::{
     clock::{Clock, MonotonicClock, SystemClock, Tolerance},
     delivery::Delivery,

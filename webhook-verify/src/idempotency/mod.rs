@@ -22,10 +22,14 @@
 
 mod key;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod store;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisConnect, RedisStore};
 pub(crate) use self::store::DynClaimStore;
 pub use self::{
     key::{Claim, ClaimKey},

@@ -1,5 +1,3 @@
-//! Signs requests the way a scheme's sender does, to test receivers with.
-
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;

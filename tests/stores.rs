@@ -1,0 +1,10 @@
+//! The stores that hold claims: each passes the cases of `testing::conformance`, and those on servers are raced, stopped,
+//! frozen and misconfigured.
+//!
+//! The servers are started by the tests. A server program that is not installed is a failure, never a test left out.
+#![allow(clippy::unwrap_used)]
+
+#[path = "stores/memory.rs"]
+mod memory;
+#[path = "stores/redis.rs"]
+mod redis;

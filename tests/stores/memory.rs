@@ -1,0 +1,274 @@
+//! The memory store, and the conformance cases themselves: they find what is wrong with a store.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use futures_util::FutureExt as _;
+use webhook_verify::{
+    ClaimKey, ClaimStore, MemoryStore, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled},
+    testing::conformance::{Failures, Suite},
+};
+
+#[test]
+fn conformance_by_a_clock_moved_by_hand() {
+    suite(|store| store, false).unwrap();
+}
+
+#[tokio::test]
+async fn conformance_by_the_real_clock() {
+    let store = MemoryStore::new();
+    let suite = Suite::new(&store).tick(Duration::from_millis(40));
+    suite.run(tokio::time::sleep).await.unwrap();
+}
+
+/// A store that is shared passes calls on, `claim_all` and `purge` included.
+#[test]
+fn conformance_of_a_shared_store() {
+    suite(Arc::new, false).unwrap();
+}
+
+/// Runs the cases on what `wrap` makes of a memory store.
+fn suite<S: ClaimStore>(
+    wrap: impl FnOnce(MemoryStore) -> S,
+    clears_by_itself: bool,
+) -> Result<(), Failures> {
+    let now = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&now);
+    let store = wrap(MemoryStore::new().clock(move || Duration::from_millis(clock.load(SeqCst))));
+    let mut suite = Suite::new(&store);
+    if clears_by_itself {
+        suite = suite.clears_by_itself();
+    }
+    let run = suite.run(async |time: Duration| {
+        now.fetch_add(time.as_millis() as u64, SeqCst);
+    });
+    run.now_or_never().expect("memory does not wait")
+}
+
+/// What a store may do wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Fault {
+    AnyOwnerCompletes,
+    ReleaseDeletes,
+    HoldIsTakeOver,
+    AttemptStandsStill,
+    ExtendDoesNothing,
+    ExtendSaysYes,
+    StatusIsLost,
+    LeaseLeftIsZero,
+    ClaimAllIsReversed,
+    ForgetSaysYes,
+    PurgeKnowsNoLimit,
+    PurgeMiscounts,
+    KeysAreCutShort,
+    CompletedForGood,
+    SameOwnerCountsUp,
+    Unreachable,
+}
+
+struct Faulty {
+    inner: MemoryStore,
+    fault: Fault,
+    holders: Mutex<HashMap<ClaimKey, Holder>>,
+}
+
+impl Faulty {
+    fn is(&self, fault: Fault) -> bool {
+        self.fault == fault
+    }
+
+    /// The holder, or whoever is the holder by now.
+    fn holder(&self, holder: &Holder, any: bool) -> Holder {
+        let holders = self.holders.lock().unwrap();
+        let current = holders.get(&holder.key).filter(|_| any);
+        *current.unwrap_or(holder)
+    }
+}
+
+impl ClaimStore for Faulty {
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let mut request = request.clone();
+        match self.fault {
+            Fault::Unreachable => return Err(StoreError::new("down")),
+            Fault::HoldIsTakeOver => request.lapsed = Lapsed::TakeOver,
+            Fault::KeysAreCutShort => {
+                let mut key = *request.key.as_bytes();
+                key[31] = 0;
+                request.key = key.into();
+            }
+            _ => {}
+        }
+        let mut outcome = self.inner.claim(&request).await?;
+        match &mut outcome {
+            ClaimOutcome::Won { attempt } => {
+                let mut holders = self.holders.lock().unwrap();
+                let before = holders.insert(request.key, request.holder());
+                let again = before == Some(request.holder());
+                if again && *attempt == 1 && self.is(Fault::SameOwnerCountsUp) {
+                    return Ok(ClaimOutcome::Won { attempt: 2 });
+                }
+                if *attempt == 2 && self.is(Fault::AttemptStandsStill) {
+                    outcome = ClaimOutcome::Won { attempt: 1 };
+                }
+            }
+            ClaimOutcome::Busy { lease_left } if self.is(Fault::LeaseLeftIsZero) => {
+                *lease_left = Duration::ZERO;
+            }
+            _ => {}
+        }
+        Ok(outcome)
+    }
+
+    async fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        let holder = self.holder(holder, self.is(Fault::AnyOwnerCompletes));
+        let status = if self.is(Fault::StatusIsLost) {
+            200
+        } else {
+            status
+        };
+        let ttl = if self.is(Fault::CompletedForGood) {
+            ttl * 1000
+        } else {
+            ttl
+        };
+        self.inner.complete(&holder, status, ttl).await
+    }
+
+    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+        let settled = self.inner.release(holder).await?;
+        if settled == Settled::Applied && self.is(Fault::ReleaseDeletes) {
+            self.inner.forget(&holder.key).await?;
+        }
+        Ok(settled)
+    }
+
+    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        if self.is(Fault::ExtendDoesNothing) {
+            return Ok(Settled::Applied);
+        }
+        let settled = self.inner.extend(holder, lease).await?;
+        match settled {
+            Settled::Superseded if self.is(Fault::ExtendSaysYes) => Ok(Settled::Applied),
+            settled => Ok(settled),
+        }
+    }
+
+    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let mut outcomes = Vec::new();
+        for request in requests {
+            outcomes.push(self.claim(request).await?);
+        }
+        if self.is(Fault::ClaimAllIsReversed) {
+            outcomes.reverse();
+        }
+        Ok(outcomes)
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        let forgot = self.inner.forget(key).await?;
+        Ok(forgot || self.is(Fault::ForgetSaysYes))
+    }
+
+    async fn purge(&self, most: usize) -> Result<usize, StoreError> {
+        let limit = self.is(Fault::PurgeKnowsNoLimit);
+        let purged = self
+            .inner
+            .purge(if limit { usize::MAX } else { most })
+            .await?;
+        Ok(purged * if self.is(Fault::PurgeMiscounts) { 2 } else { 1 })
+    }
+}
+
+/// Each fault is found, by the case that is about it.
+#[test]
+fn the_cases_find_what_is_wrong() {
+    let faults = [
+        (
+            Fault::AnyOwnerCompletes,
+            "a_superseded_holder_changes_nothing",
+        ),
+        (
+            Fault::ReleaseDeletes,
+            "released_is_won_with_the_next_attempt",
+        ),
+        (Fault::HoldIsTakeOver, "a_lapsed_claim_is_held"),
+        (
+            Fault::AttemptStandsStill,
+            "hold_concerns_lapsed_claims_only",
+        ),
+        (Fault::ExtendDoesNothing, "extend_counts_from_now"),
+        (
+            Fault::ExtendSaysYes,
+            "extend_does_not_bring_back_what_is_settled",
+        ),
+        (Fault::StatusIsLost, "every_status_is_kept"),
+        (Fault::LeaseLeftIsZero, "busy_while_the_lease_lives"),
+        (Fault::ClaimAllIsReversed, "claim_all_answers_in_order"),
+        (Fault::ForgetSaysYes, "forget_makes_it_the_first_again"),
+        (Fault::PurgeKnowsNoLimit, "purge"),
+        (Fault::PurgeMiscounts, "purge"),
+        (Fault::KeysAreCutShort, "keys_one_bit_apart_do_not_meet"),
+        (Fault::CompletedForGood, "what_has_expired_is_claimable"),
+        (Fault::SameOwnerCountsUp, "the_same_owner_wins_again"),
+        (Fault::Unreachable, "absent_is_won"),
+    ];
+    for (fault, case) in faults {
+        let wrap = |inner| Faulty {
+            inner,
+            fault,
+            holders: Mutex::default(),
+        };
+        let failures = suite(wrap, false).unwrap_err();
+        let found: Vec<_> = failures.cases().collect();
+        assert!(found.contains(&case), "{fault:?}: {failures}");
+    }
+}
+
+/// A store that clears away by itself may say 0, and one that does not may not.
+#[test]
+fn who_clears_away_by_itself_need_not_count() {
+    struct Silent(MemoryStore);
+
+    impl ClaimStore for Silent {
+        async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+            self.0.claim(request).await
+        }
+
+        async fn complete(
+            &self,
+            holder: &Holder,
+            status: u16,
+            ttl: Duration,
+        ) -> Result<Settled, StoreError> {
+            self.0.complete(holder, status, ttl).await
+        }
+
+        async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+            self.0.release(holder).await
+        }
+
+        async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+            self.0.extend(holder, lease).await
+        }
+
+        async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+            self.0.forget(key).await
+        }
+    }
+
+    suite(Silent, true).unwrap();
+    let failures = suite(Silent, false).unwrap_err();
+    assert_eq!(failures.cases().collect::<Vec<_>>(), ["purge"]);
+}

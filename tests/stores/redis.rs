@@ -1,0 +1,175 @@
+//! Claims in a Redis server that each test starts for itself.
+
+#[path = "redis/faults.rs"]
+mod faults;
+#[path = "redis/races.rs"]
+mod races;
+#[path = "redis/start.rs"]
+mod start;
+
+use std::{error::Error as _, time::Duration};
+
+use integration_tests::RedisServer;
+use tokio::time::{sleep, timeout};
+use webhook_verify::{
+    ClaimKey, ClaimStore, RedisStore, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
+    testing::conformance::Suite,
+};
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+async fn connect(server: &RedisServer) -> RedisStore {
+    RedisStore::connect(server.url()).await.unwrap()
+}
+
+/// A claim for ten minutes.
+fn request(number: u16) -> ClaimRequest {
+    let mut key = [0; 32];
+    key[..2].copy_from_slice(&number.to_be_bytes());
+    ClaimRequest::new(
+        ClaimKey::from(key),
+        Owner::random().unwrap(),
+        Fingerprint([number as u8; 32]),
+        Duration::from_secs(600),
+        HOUR,
+    )
+}
+
+/// Another's claim of the same key.
+fn again(request: &ClaimRequest) -> ClaimRequest {
+    let mut request = request.clone();
+    request.owner = Owner::random().unwrap();
+    request
+}
+
+fn won(attempt: u64) -> ClaimOutcome {
+    ClaimOutcome::Won { attempt }
+}
+
+fn is_busy(outcome: ClaimOutcome) -> bool {
+    matches!(outcome, ClaimOutcome::Busy { .. })
+}
+
+fn is_completed(outcome: ClaimOutcome) -> bool {
+    matches!(outcome, ClaimOutcome::Completed { .. })
+}
+
+/// What a store says that cannot answer. It says it in time.
+async fn fails<T: std::fmt::Debug>(call: impl Future<Output = Result<T, StoreError>>) -> String {
+    let result = timeout(Duration::from_secs(5), call).await;
+    let error = result.expect("an answer in time").unwrap_err();
+    error.source().unwrap().to_string()
+}
+
+/// Claims fresh keys until one is granted: a store comes back by itself, and soon.
+async fn comes_back(store: &RedisStore) {
+    let claims = async {
+        for number in 60_000.. {
+            match store.claim(&request(number)).await {
+                Ok(outcome) => return assert_eq!(outcome, won(1)),
+                Err(_) => sleep(20 * MS).await,
+            }
+        }
+    };
+    let came = timeout(Duration::from_secs(15), claims).await;
+    came.expect("the store comes back");
+}
+
+#[tokio::test]
+async fn conformance() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let suite = Suite::new(&store).clears_by_itself();
+    suite.run(sleep).await.unwrap();
+}
+
+/// A connection by the newer protocol gives other types for some answers.
+#[tokio::test]
+async fn conformance_by_resp3() {
+    let server = RedisServer::start();
+    let url = format!("{}?protocol=resp3", server.url());
+    let store = RedisStore::connect(url).await.unwrap();
+    let suite = Suite::new(&store).clears_by_itself();
+    suite.run(sleep).await.unwrap();
+}
+
+/// One key for a claim, under the prefix, that goes by itself, and the scripts take one round trip.
+#[tokio::test]
+async fn what_is_in_the_server() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let mut claim = request(1);
+    (claim.lease, claim.ttl) = (100 * MS, 200 * MS);
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    let keys = server.command("KEYS *");
+    assert!(keys.starts_with("*1\r\n$35\r\nwv:\0\u{1}\0"), "{keys:?}");
+    assert!(server.command("DBSIZE").starts_with(":1"));
+    sleep(400 * MS).await;
+    assert!(server.command("KEYS *").starts_with("*0"));
+    assert_eq!(store.purge(10).await.unwrap(), 0);
+
+    let calls = |server: &RedisServer| {
+        let stats = server.command("INFO stats");
+        let line = stats
+            .lines()
+            .find(|line| line.starts_with("total_reads_processed"));
+        line.unwrap()
+            .split_once(':')
+            .unwrap()
+            .1
+            .trim()
+            .parse::<u32>()
+            .unwrap()
+    };
+    let own = calls(&server);
+    let own = calls(&server) - own;
+    let before = calls(&server);
+    let requests: Vec<_> = (100..200).map(request).collect();
+    store.claim_all(&requests).await.unwrap();
+    let reads = calls(&server) - before - own;
+    assert!((1..=2).contains(&reads), "{reads} reads for 100 claims");
+}
+
+#[tokio::test]
+async fn prefixes_do_not_meet() {
+    let server = RedisServer::start();
+    let [one, two] =
+        ["one:", "two:"].map(|prefix| RedisStore::connect(server.url()).prefix(prefix));
+    let (one, two) = (one.await.unwrap(), two.await.unwrap());
+    let (a, b) = (request(1), again(&request(1)));
+    assert_eq!(one.claim(&a).await.unwrap(), won(1));
+    assert_eq!(two.claim(&b).await.unwrap(), won(1));
+    assert_eq!(
+        one.complete(&a.holder(), 200, HOUR).await.unwrap(),
+        Settled::Applied
+    );
+    assert!(is_busy(two.claim(&again(&a)).await.unwrap()));
+    assert!(two.forget(&a.key).await.unwrap());
+    assert!(is_completed(one.claim(&again(&a)).await.unwrap()));
+}
+
+/// A key that something else has written is an error, and stays as it is.
+#[tokio::test]
+async fn foreign_keys_are_an_error() {
+    let server = RedisServer::start();
+    let mut key = [b'x'; 32];
+    key[0] = b'a';
+    let mut claim = request(1);
+    claim.key = key.into();
+    let name = format!("wv:{}", String::from_utf8_lossy(&key));
+    let store = connect(&server).await;
+    server.command(&format!("SET {name} theirs"));
+    fails(store.claim(&claim)).await;
+    assert!(server.command(&format!("GET {name}")).contains("theirs"));
+    for fields in ["s 2 o x", "s 1 o x", "s 2 st 99999999 f short"] {
+        server.command(&format!("DEL {name}"));
+        server.command(&format!("HSET {name} {fields}"));
+        fails(store.claim(&claim)).await;
+    }
+    // A field that is of no use to it is none of its business.
+    server.command(&format!("DEL {name}"));
+    server.command(&format!("HSET {name} other 1"));
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+}

@@ -1,0 +1,320 @@
+//! Servers that forget their scripts, die, freeze, fill up and change their role.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering::SeqCst},
+    },
+    time::Instant,
+};
+
+use futures_util::stream;
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+};
+
+use webhook_verify::{
+    Admission, Idempotency, Receiver, RequestHead, Verifier, scheme, testing::Signer,
+};
+
+use super::*;
+
+/// C5: scripts that are gone between any two calls are sent again.
+#[tokio::test]
+async fn scripts_are_flushed_between_calls() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let flush = || server.command("SCRIPT FLUSH");
+    let a = request(1);
+    flush();
+    assert_eq!(store.claim(&a).await.unwrap(), won(1));
+    flush();
+    assert_eq!(
+        store.extend(&a.holder(), HOUR).await.unwrap(),
+        Settled::Applied
+    );
+    flush();
+    assert_eq!(store.release(&a.holder()).await.unwrap(), Settled::Applied);
+    flush();
+    let b = again(&a);
+    assert_eq!(store.claim(&b).await.unwrap(), won(2));
+    flush();
+    let completed = store.complete(&b.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+    flush();
+    let requests = [request(2), again(&a), request(3)];
+    let outcomes = store.claim_all(&requests).await.unwrap();
+    assert_eq!((outcomes[0], outcomes[2]), (won(1), won(1)));
+    assert!(is_completed(outcomes[1]));
+}
+
+/// While claims go on, scripts are flushed over and over: no call fails by it, and no claim is granted twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_are_flushed_all_the_time() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let claims = tokio::spawn(async move {
+        for round in 0..50 {
+            let requests: Vec<_> = (0..20).map(|number| request(round * 20 + number)).collect();
+            let outcomes = store.claim_all(&requests).await;
+            // Flushed twice within one call: then it is an error, and asked for again, as a receiver does.
+            let outcomes = match outcomes {
+                Ok(outcomes) => outcomes,
+                Err(_) => store.claim_all(&requests).await.unwrap(),
+            };
+            assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
+        }
+    });
+    while !claims.is_finished() {
+        server.command("SCRIPT FLUSH");
+        sleep(MS).await;
+    }
+    claims.await.unwrap();
+}
+
+/// C1: while the server is down, calls are errors, in time; then it is there again with all that it knew.
+#[tokio::test]
+async fn a_server_that_is_killed_and_started_again() {
+    let mut server = RedisServer::start();
+    let store = connect(&server).await;
+    let (held, done) = (request(1), request(2));
+    assert_eq!(store.claim(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+
+    // Down for so short a time that no call comes meanwhile: none notices.
+    server.restart();
+    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
+
+    server.stop();
+    for number in 0..5 {
+        fails(store.claim(&request(100 + number))).await;
+        fails(store.extend(&held.holder(), HOUR)).await;
+        fails(store.forget(&held.key)).await;
+        fails(store.claim_all(&[request(200)])).await;
+    }
+    server.restart();
+    comes_back(&store).await;
+    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
+    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
+    let extended = store.extend(&held.holder(), HOUR).await.unwrap();
+    assert_eq!(extended, Settled::Applied);
+}
+
+/// The same many times, with calls under way: what was acknowledged is still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_acknowledged_is_lost_by_a_kill() {
+    let mut server = RedisServer::start();
+    let store = connect(&server).await;
+    let claims = tokio::spawn({
+        let store = store.clone();
+        async move {
+            let mut granted = Vec::new();
+            for number in 0..400 {
+                let claim = request(number);
+                if store.claim(&claim).await.is_ok() {
+                    granted.push(claim);
+                }
+                sleep(2 * MS).await;
+            }
+            granted
+        }
+    });
+    for _ in 0..4 {
+        sleep(100 * MS).await;
+        server.restart();
+    }
+    let granted = claims.await.unwrap();
+    comes_back(&store).await;
+    assert!(granted.len() > 100, "{} granted", granted.len());
+    for claim in granted {
+        assert!(is_busy(store.claim(&again(&claim)).await.unwrap()));
+        assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    }
+}
+
+/// C2: a server that is frozen is an error within the limit. When it goes on, so does the store.
+#[tokio::test]
+async fn a_server_that_is_frozen() {
+    let server = RedisServer::start();
+    let store = RedisStore::connect(server.url())
+        .timeout(200 * MS)
+        .await
+        .unwrap();
+    let held = request(1);
+    assert_eq!(store.claim(&held).await.unwrap(), won(1));
+    server.pause();
+    let begun = Instant::now();
+    let error = fails(store.claim(&request(2))).await;
+    assert_eq!(error, "redis: no answer within 200 ms");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2),
+        "{:?}",
+        begun.elapsed()
+    );
+    fails(store.complete(&held.holder(), 200, HOUR)).await;
+    server.resume();
+    comes_back(&store).await;
+    // What it was asked meanwhile may have come to pass.
+    let settled = store.complete(&held.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(settled, Settled::Applied);
+    assert!(is_completed(store.claim(&again(&held)).await.unwrap()));
+}
+
+/// A caller that gives up, as receivers do, leaves the store as good as new.
+#[tokio::test]
+async fn callers_that_give_up() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    server.pause();
+    for number in 0..300 {
+        let claim = request(number);
+        let given_up = timeout(MS, store.claim(&claim)).await;
+        assert!(given_up.is_err());
+    }
+    server.resume();
+    comes_back(&store).await;
+    // The order of calls is kept on a connection: a release that follows a late claim undoes it.
+    server.pause();
+    let claim = request(1000);
+    assert!(timeout(10 * MS, store.claim(&claim)).await.is_err());
+    assert!(
+        timeout(10 * MS, store.release(&claim.holder()))
+            .await
+            .is_err()
+    );
+    server.resume();
+    let outcome = store.claim(&again(&claim)).await.unwrap();
+    assert!(matches!(outcome, ClaimOutcome::Won { .. }), "{outcome:?}");
+}
+
+/// An address that leads elsewhere from one moment to the next, while connections stay where they are.
+async fn moving_address(target: &Arc<AtomicU16>) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    let target = Arc::clone(target);
+    tokio::spawn(async move {
+        while let Ok((mut client, _)) = listener.accept().await {
+            let port = target.load(SeqCst);
+            tokio::spawn(async move {
+                if let Ok(mut server) = TcpStream::connect(("127.0.0.1", port)).await {
+                    let _ = copy_bidirectional(&mut client, &mut server).await;
+                }
+            });
+        }
+    });
+    url
+}
+
+/// A machine that is gone without its connections ending: the store lets go of them, and finds the next.
+#[tokio::test]
+async fn a_connection_that_stays_silent_is_given_up() {
+    let (gone, next) = (RedisServer::start(), RedisServer::start());
+    let target = Arc::new(AtomicU16::new(gone.port()));
+    let url = moving_address(&target).await;
+    let store = RedisStore::connect(url).timeout(100 * MS).await.unwrap();
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    gone.pause();
+    target.store(next.port(), SeqCst);
+    comes_back(&store).await;
+    assert!(next.command("DBSIZE").starts_with(":1"));
+}
+
+/// A primary that was made a replica keeps its connections, too, and answers READONLY.
+#[tokio::test]
+async fn a_primary_that_becomes_a_replica() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let target = Arc::new(AtomicU16::new(old.port()));
+    let url = moving_address(&target).await;
+    let store = RedisStore::connect(url).timeout(300 * MS).await.unwrap();
+    let done = request(1);
+    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+
+    old.command(&format!("REPLICAOF 127.0.0.1 {}", new.port()));
+    for number in 2..6 {
+        let error = fails(store.claim(&request(number))).await;
+        assert!(
+            error.contains("READONLY") || error.contains("read only"),
+            "{error}"
+        );
+    }
+    fails(store.claim_all(&[request(7), request(8)])).await;
+    target.store(new.port(), SeqCst);
+    comes_back(&store).await;
+    assert!(new.command("DBSIZE").starts_with(":1"));
+
+    // And back, on the spot.
+    target.store(old.port(), SeqCst);
+    old.command("REPLICAOF NO ONE");
+    comes_back(&store).await;
+}
+
+/// C5: a full server that does not evict refuses claims and completions, and keeps what it has.
+#[tokio::test]
+async fn a_full_server() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let (held, done) = (request(1), request(2));
+    assert_eq!(store.claim(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+
+    server.command("CONFIG SET maxmemory 1");
+    let error = fails(store.claim(&request(3))).await;
+    assert!(
+        error.contains("OOM") || error.contains("maxmemory"),
+        "{error}"
+    );
+    fails(store.complete(&held.holder(), 200, HOUR)).await;
+    // What needs no memory is answered.
+    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
+    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
+
+    server.command("CONFIG SET maxmemory 0");
+    assert_eq!(store.claim(&request(3)).await.unwrap(), won(1));
+    let completed = store.complete(&held.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+}
+
+/// The whole flow: run, answered as a duplicate, 503 while the server is down, and again a duplicate after that.
+#[tokio::test]
+async fn a_receiver_and_its_server() {
+    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+    let mut server = RedisServer::start();
+    let receiver = Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
+        .idempotency(Idempotency::new(connect(&server).await, "tests"))
+        .build()
+        .unwrap();
+    let signer = Signer::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
+    let admit = async |id: &str| {
+        let signed = signer.clone().id(id).sign("{}").unwrap();
+        let body = stream::iter([Ok::<_, std::io::Error>(signed.body)]);
+        let head = RequestHead::new(&signed.headers);
+        receiver.admit(&head, body, sleep).await
+    };
+
+    let Ok(Admission::Admitted(first)) = admit("msg_1").await else {
+        panic!("the first is admitted");
+    };
+    assert_eq!(admit("msg_1").await.unwrap_err().status(), 503);
+    first.settle(201, sleep).await;
+    for stopped in [false, true] {
+        if stopped {
+            server.stop();
+            assert_eq!(admit("msg_1").await.unwrap_err().status(), 503);
+            assert_eq!(admit("msg_2").await.unwrap_err().status(), 503);
+            server.restart();
+        }
+        // A receiver asks twice, so it does not take note of what the store finds out at the first call.
+        let Ok(Admission::Answer(answer)) = admit("msg_1").await else {
+            panic!("a duplicate is answered");
+        };
+        assert_eq!(answer.status(), 201);
+    }
+    let Ok(Admission::Admitted(_)) = admit("msg_2").await else {
+        panic!("what was refused is admitted when it comes again");
+    };
+}

@@ -1,0 +1,145 @@
+//! What is found out when a store is connected.
+
+use integration_tests::Logs;
+
+use super::*;
+
+#[tokio::test]
+async fn an_evicting_server_is_refused() {
+    for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {
+        let server = RedisServer::start_with(&["--maxmemory-policy", policy]);
+        let error = fails(RedisStore::connect(server.url()).into_future()).await;
+        let text = format!(
+            "maxmemory-policy: the server has {policy} and may evict claims: set noeviction, or allow_eviction"
+        );
+        assert_eq!(error, text);
+
+        let store = RedisStore::connect(server.url())
+            .allow_eviction()
+            .await
+            .unwrap();
+        assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+
+        let lazy = RedisStore::connect(server.url()).lazy().await.unwrap();
+        assert_eq!(fails(lazy.claim(&request(2))).await, text);
+        assert_eq!(fails(lazy.claim_all(&[request(2)])).await, text);
+        assert_eq!(fails(lazy.forget(&request(1).key)).await, text);
+        server.command("CONFIG SET maxmemory-policy noeviction");
+        assert_eq!(lazy.claim(&request(2)).await.unwrap(), won(1));
+    }
+}
+
+/// Managed servers forbid `CONFIG`; that is no reason to refuse them, and `INFO` tells as much.
+#[tokio::test]
+async fn a_server_that_does_not_tell() {
+    let logs = Logs::collect();
+    let told = "redis does not tell its maxmemory-policy";
+    let server = RedisServer::start();
+    server.command("ACL SETUSER app on >secret ~wv:* +@all -config");
+    server.command("ACL SETUSER mute on >secret ~wv:* +@all -config -info");
+    let url = |user: &str| format!("redis://{user}:secret@127.0.0.1:{}/", server.port());
+
+    let store = RedisStore::connect(url("app")).await.unwrap();
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert!(!logs.text().contains(told));
+    let store = RedisStore::connect(url("mute")).await.unwrap();
+    assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
+    assert!(logs.text().contains(told));
+
+    server.command("CONFIG SET maxmemory-policy allkeys-lfu");
+    let error = fails(RedisStore::connect(url("app")).into_future()).await;
+    assert!(error.contains("allkeys-lfu"), "{error}");
+}
+
+/// C1: the server is not there at the start.
+#[tokio::test]
+async fn a_server_that_comes_later() {
+    let mut server = RedisServer::stopped(&[]);
+    fails(RedisStore::connect(server.url()).into_future()).await;
+    fails(
+        RedisStore::connect(server.url())
+            .allow_eviction()
+            .into_future(),
+    )
+    .await;
+    let store = RedisStore::connect(server.url()).lazy().await.unwrap();
+    for _ in 0..3 {
+        fails(store.claim(&request(1))).await;
+    }
+    server.restart();
+    comes_back(&store).await;
+}
+
+/// A frozen server takes connections and says nothing.
+#[tokio::test]
+async fn a_server_that_is_frozen_at_the_start() {
+    let server = RedisServer::start();
+    server.pause();
+    let connect = RedisStore::connect(server.url()).timeout(100 * MS);
+    fails(connect.clone().into_future()).await;
+    let store = connect.lazy().await.unwrap();
+    fails(store.claim(&request(1))).await;
+    server.resume();
+    comes_back(&store).await;
+}
+
+/// A login that is refused is an error, and the store comes back when it is accepted.
+#[tokio::test]
+async fn a_password_that_is_wrong_for_a_while() {
+    let server = RedisServer::start();
+    server.command("ACL SETUSER app on >other ~* +@all");
+    let url = format!("redis://app:sesame@127.0.0.1:{}/", server.port());
+    let connect = RedisStore::connect(url).timeout(200 * MS);
+    let error = fails(connect.clone().into_future()).await;
+    assert!(!error.contains("sesame"), "{error}");
+    let store = connect.lazy().await.unwrap();
+    fails(store.claim(&request(1))).await;
+    server.command("ACL SETUSER app >sesame");
+    comes_back(&store).await;
+}
+
+/// A server that asks for a password and gets none is refused at the start, and not at the first delivery.
+#[tokio::test]
+async fn a_password_that_is_missing() {
+    let server = RedisServer::start_with(&["--requirepass", "sesame"]);
+    let error = fails(RedisStore::connect(server.url()).into_future()).await;
+    assert!(error.contains("NOAUTH"), "{error}");
+}
+
+#[tokio::test]
+async fn settings_that_cannot_work() {
+    for url in [
+        "",
+        "redis",
+        "http://localhost",
+        "redis://",
+        "redis://h:99999",
+        "rediss://localhost",
+    ] {
+        fails(RedisStore::connect(url).into_future()).await;
+    }
+    let connect = RedisStore::connect("redis://localhost").timeout(Duration::ZERO);
+    assert_eq!(fails(connect.into_future()).await, "timeout: zero");
+}
+
+#[tokio::test]
+async fn the_password_is_never_shown() {
+    let server = RedisServer::start_with(&["--requirepass", "sesame"]);
+    let url = format!("redis://:sesame@127.0.0.1:{}/", server.port());
+    let connect = RedisStore::connect(url);
+    assert_eq!(
+        format!("{connect:?}"),
+        r#"RedisConnect { prefix: "wv:", timeout: 1s, allow_eviction: false, lazy: false, .. }"#
+    );
+    let store = connect.await.unwrap();
+    assert_eq!(format!("{store:?}"), r#"RedisStore { prefix: "wv:", .. }"#);
+    for url in [
+        "redis://:sesame@127.0.0.1:99999/",
+        "redis://:sesame@127.0.0.1:1/x",
+        "http://:sesame@h",
+    ] {
+        let error = RedisStore::connect(url).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("sesame"), "{text}");
+    }
+}

@@ -1,0 +1,251 @@
+mod connect;
+mod link;
+mod script;
+
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{Cmd, Pipeline, Value};
+
+pub use self::connect::RedisConnect;
+use self::{
+    link::Link,
+    script::{Script, Scripts},
+};
+use super::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled,
+    StoreError,
+};
+
+/// Claims in a Redis (5 or later) or Valkey server, shared by any number of processes and machines.
+///
+/// ```no_run
+/// # use webhook_verify::{Idempotency, RedisStore, StoreError};
+/// # async fn start() -> Result<(), StoreError> {
+/// let store = RedisStore::connect("redis://localhost:6379").await?;
+/// let idempotency = Idempotency::new(store, "stripe");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// Every call is one script that touches one key, and one round trip; leases and lifetimes are by the server's clock.
+/// There is one connection, which clones share. When it is lost it is made again, and until then calls are errors, which
+/// senders see as 503. It needs a tokio runtime.
+///
+/// # What to know about the server
+///
+/// * **It must not evict.** With a `maxmemory-policy` other than `noeviction` a full server drops claims and completed
+///   deliveries, which then run again: such a server is [refused](RedisConnect::allow_eviction) at start. One that is full
+///   and does not evict answers errors, and deliveries wait at their senders. A record takes about 200 bytes.
+/// * **It may forget.** Replication is asynchronous: a fail-over can lose the newest claims and completions, and so can a
+///   crash, by how the server persists (`appendonly yes`, `appendfsync everysec` or `always`). What is lost runs again.
+/// * **Its clock counts.** A fail-over to a machine whose clock is ahead lets leases lapse early; [`Claim::fence`] tells the
+///   older holder from the newer.
+/// * Expired records go by themselves: [`purge`](ClaimStore::purge) has nothing to do.
+///
+/// No type of the driver is part of this API. For an address that begins with `rediss://`, turn the driver's own feature
+/// for TLS on in your `Cargo.toml`, for instance
+/// `redis = { version = "1.8", default-features = false, features = ["tokio-native-tls-comp"] }`.
+///
+/// [`Claim::fence`]: crate::Claim::fence
+#[derive(Clone)]
+pub struct RedisStore {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    link: Link,
+    prefix: String,
+    scripts: Scripts,
+    allow_eviction: bool,
+    /// Whether the server was reached, and may be used.
+    checked: AtomicBool,
+}
+
+impl RedisStore {
+    /// Connects to the server at `url`: `redis://user:password@host:port/database`, or `unix:///path`. Await what it
+    /// returns, after setting options.
+    ///
+    /// # Errors
+    ///
+    /// When awaited, [`StoreError`] if the address is not one, the server cannot be reached or refuses the login, or it
+    /// evicts.
+    ///
+    /// # Panics
+    ///
+    /// When awaited outside of a tokio runtime.
+    pub fn connect(url: impl Into<String>) -> RedisConnect {
+        RedisConnect::new(url.into())
+    }
+
+    fn new(link: Link, prefix: String, allow_eviction: bool) -> Self {
+        Self {
+            inner: Arc::new(Inner {
+                link,
+                prefix,
+                scripts: Scripts::new(),
+                allow_eviction,
+                checked: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Makes sure that the server may be used, once it has been reached.
+    async fn ready(&self) -> Result<(), StoreError> {
+        let inner = &*self.inner;
+        if !inner.checked.load(Ordering::Relaxed) {
+            connect::prepare(&inner.link, &inner.scripts, inner.allow_eviction).await?;
+            inner.checked.store(true, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn key(&self, key: &ClaimKey) -> Vec<u8> {
+        [self.inner.prefix.as_bytes(), key.as_bytes()].concat()
+    }
+
+    fn claim_command(&self, request: &ClaimRequest) -> Cmd {
+        let mut command = self.inner.scripts.claim.call(&self.key(&request.key));
+        command
+            .arg(&request.owner.as_bytes()[..])
+            .arg(&request.fingerprint.0[..])
+            .arg(millis(request.lease))
+            .arg(millis(request.ttl))
+            .arg(match request.lapsed {
+                Lapsed::TakeOver => "take",
+                Lapsed::Hold => "hold",
+            });
+        command
+    }
+
+    /// Runs a script for a holder's key.
+    async fn settle(
+        &self,
+        holder: &Holder,
+        script: &Script,
+        arguments: impl FnOnce(&mut Cmd),
+    ) -> Result<Settled, StoreError> {
+        let mut command = script.call(&self.key(&holder.key));
+        command.arg(&holder.owner.as_bytes()[..]);
+        arguments(&mut command);
+        match self.send(command, Some(script)).await?.as_slice() {
+            [Value::Int(1)] => Ok(Settled::Applied),
+            [Value::Int(0)] => Ok(Settled::Superseded),
+            _ => Err(strange()),
+        }
+    }
+
+    async fn send(&self, command: Cmd, script: Option<&Script>) -> Result<Vec<Value>, StoreError> {
+        self.ready().await?;
+        let mut commands = Pipeline::new();
+        commands.add_command(command);
+        self.inner.link.send(&commands, script).await
+    }
+}
+
+impl ClaimStore for RedisStore {
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let script = &self.inner.scripts.claim;
+        let answers = self.send(self.claim_command(request), Some(script)).await?;
+        answers.first().and_then(outcome).ok_or_else(strange)
+    }
+
+    async fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.settle(holder, &self.inner.scripts.complete, |command| {
+            command.arg(status).arg(millis(ttl));
+        })
+        .await
+    }
+
+    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+        self.settle(holder, &self.inner.scripts.release, |_| {})
+            .await
+    }
+
+    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        self.settle(holder, &self.inner.scripts.extend, |command| {
+            command.arg(millis(lease));
+        })
+        .await
+    }
+
+    /// One round trip, but not one step: each claim is one of its own.
+    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.ready().await?;
+        let mut commands = Pipeline::new();
+        for request in requests {
+            commands.add_command(self.claim_command(request));
+        }
+        let Inner { link, scripts, .. } = &*self.inner;
+        let answers = link.send(&commands, Some(&scripts.claim)).await?;
+        if answers.len() != requests.len() {
+            return Err(strange());
+        }
+        let outcomes = answers.iter().map(outcome).collect::<Option<Vec<_>>>();
+        outcomes.ok_or_else(strange)
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        let mut command = redis::cmd("DEL");
+        command.arg(self.key(key));
+        match self.send(command, None).await?.as_slice() {
+            [Value::Int(deleted)] => Ok(*deleted > 0),
+            _ => Err(strange()),
+        }
+    }
+}
+
+impl fmt::Debug for RedisStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisStore")
+            .field("prefix", &self.inner.prefix)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the claim script answered.
+fn outcome(answer: &Value) -> Option<ClaimOutcome> {
+    let Value::Array(parts) = answer else {
+        return None;
+    };
+    match parts.as_slice() {
+        [Value::Int(1), Value::Int(attempt)] => Some(ClaimOutcome::Won {
+            attempt: u64::try_from(*attempt).ok()?,
+        }),
+        [Value::Int(2), Value::Int(status), Value::BulkString(body)] => {
+            Some(ClaimOutcome::Completed {
+                status: u16::try_from(*status).ok()?,
+                fingerprint: Fingerprint(body.as_slice().try_into().ok()?),
+            })
+        }
+        [Value::Int(3), Value::Int(left)] => Some(ClaimOutcome::Busy {
+            lease_left: Duration::from_millis(u64::try_from(*left).ok()?),
+        }),
+        _ => None,
+    }
+}
+
+/// Whole milliseconds, not fewer than asked for, and no more than the server can add to its time.
+fn millis(duration: Duration) -> u64 {
+    const CENTURY: u64 = 100 * 366 * 24 * 3600 * 1000;
+    let millis = duration.as_nanos().div_ceil(1_000_000);
+    u64::try_from(millis).map_or(CENTURY, |millis| millis.min(CENTURY))
+}
+
+fn strange() -> StoreError {
+    StoreError::new("redis: not an answer of the script")
+}

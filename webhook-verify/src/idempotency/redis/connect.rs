@@ -1,0 +1,159 @@
+use std::{
+    fmt,
+    future::{Future, IntoFuture},
+    pin::Pin,
+    time::Duration,
+};
+
+use redis::{Client, Pipeline, Value};
+
+use super::{RedisStore, link::Link, script::Scripts};
+use crate::{ConfigError, StoreError};
+
+/// A [`RedisStore`] about to be connected: await it.
+#[derive(Clone)]
+#[must_use = "nothing is connected before it is awaited"]
+pub struct RedisConnect {
+    url: String,
+    prefix: String,
+    timeout: Duration,
+    allow_eviction: bool,
+    lazy: bool,
+}
+
+impl RedisConnect {
+    pub(super) fn new(url: String) -> Self {
+        Self {
+            url,
+            prefix: "wv:".to_owned(),
+            timeout: Duration::from_secs(1),
+            allow_eviction: false,
+            lazy: false,
+        }
+    }
+
+    /// What the keys in the server begin with. Default: `wv:`. Stores with different prefixes, none of which begins with
+    /// another, do not meet.
+    pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = prefix.into();
+        self
+    }
+
+    /// How long a call may take before it is an error. Default: 1 s, which is also how long a receiver
+    /// [waits](crate::Idempotency::claim_timeout) unless told otherwise.
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Accepts a server that evicts keys when its memory is full, by a `maxmemory-policy` other than `noeviction`. What
+    /// it evicts is forgotten: its retries run again, also beside a handler that is still running.
+    pub fn allow_eviction(mut self) -> Self {
+        self.allow_eviction = true;
+        self
+    }
+
+    /// Connects at the first call instead of now, so that a service starts although its server is not up yet. An evicting
+    /// server is then refused at each call: deliveries are answered 503.
+    pub fn lazy(mut self) -> Self {
+        self.lazy = true;
+        self
+    }
+
+    async fn connect(self) -> Result<RedisStore, StoreError> {
+        if self.timeout.is_zero() {
+            return Err(StoreError::new(ConfigError::option("timeout", "zero")));
+        }
+        let client = Client::open(self.url).map_err(StoreError::new)?;
+        let link = Link::new(client, self.timeout).map_err(StoreError::new)?;
+        let store = RedisStore::new(link, self.prefix, self.allow_eviction);
+        if !self.lazy {
+            store.ready().await?;
+        }
+        Ok(store)
+    }
+}
+
+impl IntoFuture for RedisConnect {
+    type Output = Result<RedisStore, StoreError>;
+    type IntoFuture = Pin<Box<dyn Future<Output = Self::Output> + Send>>;
+
+    fn into_future(self) -> Self::IntoFuture {
+        Box::pin(self.connect())
+    }
+}
+
+/// Without the address: there may be a password in it.
+impl fmt::Debug for RedisConnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisConnect")
+            .field("prefix", &self.prefix)
+            .field("timeout", &self.timeout)
+            .field("allow_eviction", &self.allow_eviction)
+            .field("lazy", &self.lazy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Refuses a server that may evict claims, unless it may. One that does not say is accepted, with a warning.
+/// Tells it the scripts by the way: a call whose caller has given up is not sent a second time, so it should be known.
+pub(super) async fn prepare(
+    link: &Link,
+    scripts: &Scripts,
+    allowed: bool,
+) -> Result<(), StoreError> {
+    let mut ask = Pipeline::new();
+    // Managed servers forbid CONFIG and answer INFO, as a rule. What is forbidden is no error here.
+    ask.ignore_errors();
+    ask.cmd("INFO").arg("memory");
+    ask.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
+    for script in scripts.all() {
+        ask.add_command(script.load());
+    }
+    let answers = link.send(&ask, None).await?;
+    for answer in &answers {
+        if let Value::ServerError(error) = answer
+            && !matches!(error.code(), "NOPERM" | "ERR")
+        {
+            return Err(StoreError::new(error.to_string()));
+        }
+    }
+    match answers.iter().find_map(policy_in).as_deref() {
+        _ if allowed => Ok(()),
+        Some("noeviction") => Ok(()),
+        Some(policy) => Err(StoreError::new(ConfigError::option(
+            "maxmemory-policy",
+            format!(
+                "the server has {policy} and may evict claims: set noeviction, or allow_eviction"
+            ),
+        ))),
+        None => {
+            tracing::warn!(
+                target: "webhook_verify",
+                "redis does not tell its maxmemory-policy: with any but noeviction it may forget deliveries"
+            );
+            Ok(())
+        }
+    }
+}
+
+/// The policy, from a line of `INFO` or a pair of `CONFIG GET` (a map in newer protocols).
+fn policy_in(answer: &Value) -> Option<String> {
+    match answer {
+        Value::BulkString(_) | Value::VerbatimString { .. } | Value::SimpleString(_) => {
+            let info: String = redis::from_redis_value(answer.clone()).ok()?;
+            let policy = info
+                .lines()
+                .find_map(|line| line.strip_prefix("maxmemory_policy:"));
+            policy.map(str::to_owned)
+        }
+        Value::Array(_) | Value::Map(_) => {
+            let pairs: Vec<(String, String)> = redis::from_redis_value(answer.clone()).ok()?;
+            let mut values = pairs
+                .into_iter()
+                .filter(|(name, _)| name == "maxmemory-policy");
+            values.next().map(|(_, value)| value)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,268 @@
+use std::{
+    error::Error as _,
+    future::{Future, poll_fn},
+    pin::{Pin, pin},
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use crate::{
+    ClaimKey, ClaimStore, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
+};
+
+/// What a case comes to: nothing, or what the store did wrong.
+pub(super) type Checked<T = ()> = Result<T, String>;
+
+/// A lease that does not lapse while a case runs, however slow the machine is.
+pub(super) const LONG: Duration = Duration::from_secs(600);
+/// A life that outlasts all cases.
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
+
+/// A store, the way to let time pass on its clock, and what cases ask of both.
+///
+/// Short leases are there to lapse and short lives to end: no case needs one to be still there a moment later, other than
+/// [`Bench::life`], which is long enough for a few calls.
+pub(super) struct Bench<'a, S, A> {
+    pub(super) store: &'a S,
+    advance: &'a A,
+    tick: Duration,
+}
+
+/// A holder's call.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Call {
+    Complete(u16),
+    Release,
+    Extend,
+}
+
+impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
+    pub(super) fn new(store: &'a S, advance: &'a A, tick: Duration) -> Self {
+        Self {
+            store,
+            advance,
+            tick,
+        }
+    }
+
+    /// Lets short leases lapse.
+    pub(super) async fn lapse(&self) {
+        (self.advance)(self.tick + self.tick / 4).await;
+    }
+
+    /// Lets short lives end.
+    pub(super) async fn expire(&self) {
+        (self.advance)(self.life() + self.tick / 4).await;
+    }
+
+    /// A lease that lapses.
+    pub(super) fn short(&self) -> Duration {
+        self.tick
+    }
+
+    /// A life that ends.
+    pub(super) fn life(&self) -> Duration {
+        self.tick * 5
+    }
+
+    /// A claim of a key that nobody has claimed, with a long lease.
+    pub(super) fn fresh(&self) -> Checked<ClaimRequest> {
+        self.request(ClaimKey::from(random()?), LONG, HOUR)
+    }
+
+    /// The same with a lease that lapses.
+    pub(super) fn brief(&self) -> Checked<ClaimRequest> {
+        self.request(ClaimKey::from(random()?), self.short(), HOUR)
+    }
+
+    /// The same with a life that ends.
+    pub(super) fn fleeting(&self) -> Checked<ClaimRequest> {
+        self.request(ClaimKey::from(random()?), self.short(), self.life())
+    }
+
+    /// Another's claim of the same key, with a long lease.
+    pub(super) fn again(&self, request: &ClaimRequest) -> Checked<ClaimRequest> {
+        self.request(request.key, LONG, HOUR)
+    }
+
+    pub(super) fn request(
+        &self,
+        key: ClaimKey,
+        lease: Duration,
+        ttl: Duration,
+    ) -> Checked<ClaimRequest> {
+        let owner = Owner::random().map_err(failed)?;
+        let body = Fingerprint(random()?);
+        Ok(ClaimRequest::new(key, owner, body, lease, ttl))
+    }
+
+    pub(super) async fn claim(&self, request: &ClaimRequest) -> Checked<ClaimOutcome> {
+        self.store.claim(request).await.map_err(failed)
+    }
+
+    pub(super) async fn call(&self, holder: &Holder, call: Call) -> Checked<Settled> {
+        self.call_for(holder, call, HOUR).await
+    }
+
+    /// `time` is the life of what is completed, or the lease of what is extended.
+    pub(super) async fn call_for(
+        &self,
+        holder: &Holder,
+        call: Call,
+        time: Duration,
+    ) -> Checked<Settled> {
+        let settled = match call {
+            Call::Complete(status) => self.store.complete(holder, status, time).await,
+            Call::Release => self.store.release(holder).await,
+            Call::Extend => self.store.extend(holder, time).await,
+        };
+        settled.map_err(failed)
+    }
+
+    /// Claims and wins, with this attempt.
+    pub(super) async fn wins(
+        &self,
+        request: &ClaimRequest,
+        attempt: u64,
+        when: &str,
+    ) -> Checked<()> {
+        let outcome = self.claim(request).await?;
+        let expected = ClaimOutcome::Won { attempt };
+        is(outcome == expected, when, &format!("{expected:?}"), outcome)
+    }
+
+    /// Claims and wins, with any attempt: what has expired may go on counting.
+    pub(super) async fn wins_anew(&self, request: &ClaimRequest, when: &str) -> Checked<()> {
+        let outcome = self.claim(request).await?;
+        let won = matches!(outcome, ClaimOutcome::Won { attempt } if attempt > 0);
+        is(won, when, "Won", outcome)
+    }
+
+    /// Another claims the request's key, and is told to come back, after at most `most`.
+    pub(super) async fn is_busy(
+        &self,
+        request: &ClaimRequest,
+        most: Duration,
+        when: &str,
+    ) -> Checked<Duration> {
+        let outcome = self.claim(&self.again(request)?).await?;
+        match outcome {
+            ClaimOutcome::Busy { lease_left } if lease_left <= most => Ok(lease_left),
+            _ => Err(unexpected(
+                when,
+                &format!("Busy for {most:?} at most"),
+                outcome,
+            )),
+        }
+    }
+
+    /// Another claims the request's key, and is told that it is done: with this status, and the body of `request`.
+    pub(super) async fn is_completed(
+        &self,
+        request: &ClaimRequest,
+        status: u16,
+        when: &str,
+    ) -> Checked<()> {
+        let outcome = self.claim(&self.again(request)?).await?;
+        let ClaimOutcome::Completed {
+            status: stored,
+            fingerprint,
+        } = outcome
+        else {
+            return Err(unexpected(when, "Completed", outcome));
+        };
+        is(stored == status, when, &format!("status {status}"), stored)?;
+        let same = fingerprint == request.fingerprint;
+        is(
+            same,
+            when,
+            "the fingerprint of the body that ran",
+            "another",
+        )
+    }
+
+    pub(super) async fn applies(&self, request: &ClaimRequest, call: Call, when: &str) -> Checked {
+        let settled = self.call(&request.holder(), call).await?;
+        let when = format!("{when}, {call:?}");
+        is(settled == Settled::Applied, &when, "Applied", settled)
+    }
+
+    pub(super) async fn is_superseded(
+        &self,
+        request: &ClaimRequest,
+        call: Call,
+        when: &str,
+    ) -> Checked {
+        let settled = self.call(&request.holder(), call).await?;
+        let when = format!("{when}, {call:?}");
+        is(settled == Settled::Superseded, &when, "Superseded", settled)
+    }
+
+    /// No call of the request's owner takes effect.
+    pub(super) async fn is_shut_out(&self, request: &ClaimRequest, when: &str) -> Checked {
+        for call in [Call::Extend, Call::Release, Call::Complete(299)] {
+            self.is_superseded(request, call, when).await?;
+        }
+        Ok(())
+    }
+}
+
+/// `Ok` if it is as it should be, and else a sentence on what was expected and what came.
+pub(super) fn is(right: bool, when: &str, expected: &str, got: impl std::fmt::Debug) -> Checked {
+    match right {
+        true => Ok(()),
+        false => Err(unexpected(when, expected, got)),
+    }
+}
+
+pub(super) fn unexpected(when: &str, expected: &str, got: impl std::fmt::Debug) -> String {
+    format!("{when}: expected {expected}, got {got:?}")
+}
+
+#[allow(clippy::needless_pass_by_value, reason = "for `map_err`")]
+pub(super) fn failed(error: StoreError) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
+}
+
+pub(super) fn random() -> Checked<[u8; 32]> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
+    Ok(bytes)
+}
+
+/// Polls the futures side by side until all are done.
+pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
+    enum Slot<F: Future> {
+        Running(Pin<Box<F>>),
+        Done(F::Output),
+    }
+    let mut slots: Vec<_> = futures
+        .into_iter()
+        .map(|future| Slot::Running(Box::pin(future)))
+        .collect();
+    let mut all_done = pin!(poll_fn(|cx: &mut Context<'_>| {
+        let mut pending = false;
+        for slot in &mut slots {
+            if let Slot::Running(future) = slot {
+                match future.as_mut().poll(cx) {
+                    Poll::Ready(output) => *slot = Slot::Done(output),
+                    Poll::Pending => pending = true,
+                }
+            }
+        }
+        match pending {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
+    }));
+    all_done.as_mut().await;
+    let outputs = slots.into_iter().filter_map(|slot| match slot {
+        Slot::Done(output) => Some(output),
+        Slot::Running(_) => None,
+    });
+    outputs.collect()
+}

@@ -1,0 +1,235 @@
+//! How long records live.
+
+use std::time::Duration;
+
+use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
+use crate::{
+    ClaimStore,
+    idempotency::{Lapsed, Settled},
+};
+
+pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let [completed, released] = [bench.fleeting()?, bench.fleeting()?];
+    let held = bench.fleeting()?.lapsed(Lapsed::Hold);
+    for request in [&completed, &released, &held] {
+        bench.wins(request, 1, "the first").await?;
+    }
+    for call in [Call::Complete(200), Call::Complete(200)] {
+        let settled = bench
+            .call_for(&completed.holder(), call, bench.life())
+            .await?;
+        is(
+            settled == Settled::Applied,
+            "the holder",
+            "Applied",
+            settled,
+        )?;
+    }
+    bench
+        .applies(&released, Call::Release, "the holder")
+        .await?;
+    bench.expire().await;
+    for request in [&completed, &released, &held] {
+        let next = bench.again(request)?.lapsed(Lapsed::Hold);
+        bench
+            .wins_anew(&next, "the next after the record's life")
+            .await?;
+        bench
+            .is_shut_out(request, "the holder of what has expired")
+            .await?;
+        bench.is_busy(&next, LONG, "another after that").await?;
+        bench
+            .applies(&next, Call::Complete(201), "the new holder")
+            .await?;
+        bench.is_completed(&next, 201, "a duplicate").await?;
+    }
+    Ok(())
+}
+
+/// A call may make a record live longer, and never shorter.
+pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    // Claimed for an hour, completed for less.
+    let shortened = bench.fresh()?;
+    bench.wins(&shortened, 1, "the first").await?;
+    let settled = bench
+        .call_for(&shortened.holder(), Call::Complete(200), bench.short())
+        .await?;
+    is(
+        settled == Settled::Applied,
+        "the holder",
+        "Applied",
+        settled,
+    )?;
+
+    // Claimed for less, completed for an hour, and completed again for less.
+    let lengthened = bench.fleeting()?;
+    bench.wins(&lengthened, 1, "the first").await?;
+    for life in [HOUR, bench.short()] {
+        let settled = bench
+            .call_for(&lengthened.holder(), Call::Complete(201), life)
+            .await?;
+        is(
+            settled == Settled::Applied,
+            "the holder",
+            "Applied",
+            settled,
+        )?;
+    }
+
+    // Claimed for less, and renewed beyond that.
+    let renewed = bench.fleeting()?;
+    bench.wins(&renewed, 1, "the first").await?;
+    bench.applies(&renewed, Call::Extend, "the holder").await?;
+
+    // Claimed for an hour, and claimed again for less.
+    let retried = bench.fresh()?;
+    bench.wins(&retried, 1, "the first").await?;
+    bench.applies(&retried, Call::Release, "the holder").await?;
+    let next = bench.request(retried.key, bench.short(), bench.life())?;
+    bench.wins(&next, 2, "the next").await?;
+
+    // Completed for less, and completed again for an hour: that changes nothing.
+    let repeated = bench.fleeting()?;
+    bench.wins(&repeated, 1, "the first").await?;
+    for life in [bench.life(), HOUR] {
+        let settled = bench
+            .call_for(&repeated.holder(), Call::Complete(202), life)
+            .await?;
+        is(
+            settled == Settled::Applied,
+            "the holder",
+            "Applied",
+            settled,
+        )?;
+    }
+
+    bench.expire().await;
+    let when = "a duplicate, claimed for longer than completed for";
+    bench.is_completed(&shortened, 200, when).await?;
+    let when = "a duplicate, completed for longer than claimed for";
+    bench.is_completed(&lengthened, 201, when).await?;
+    let when = "another, renewed for longer than claimed for";
+    bench.is_busy(&renewed, HOUR, when).await?;
+    bench
+        .applies(&renewed, Call::Complete(200), "the holder")
+        .await?;
+    let when = "the next, claimed for an hour at first";
+    bench.wins(&bench.again(&retried)?, 3, when).await?;
+    let when = "the next, completed for an hour after it was completed for less";
+    bench.wins_anew(&bench.again(&repeated)?, when).await
+}
+
+/// The longest life that a receiver asks for, and the longest lease.
+pub(super) async fn ten_years<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    const DAY: Duration = Duration::from_secs(24 * 3600);
+    let life = DAY * 3660;
+    let mut request = bench.fresh()?;
+    (request.lease, request.ttl) = (DAY, life);
+    bench.wins(&request, 1, "the first").await?;
+    let left = bench.is_busy(&request, DAY, "another").await?;
+    is(left > DAY / 2, "a lease of a day", "most of it left", left)?;
+    let settled = bench.call_for(&request.holder(), Call::Extend, DAY).await?;
+    is(
+        settled == Settled::Applied,
+        "the holder",
+        "Applied",
+        settled,
+    )?;
+    let settled = bench
+        .call_for(&request.holder(), Call::Complete(200), life)
+        .await?;
+    is(
+        settled == Settled::Applied,
+        "the holder",
+        "Applied",
+        settled,
+    )?;
+    bench.lapse().await;
+    bench.is_completed(&request, 200, "a duplicate").await
+}
+
+/// `by_itself`: the store may have cleared away, by the time that it is asked to, whatever has expired.
+pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+    by_itself: bool,
+) -> Checked {
+    let purge = async |most: usize, expected: usize| {
+        let purged = bench.store.purge(most).await.map_err(failed)?;
+        let right = match by_itself {
+            true => purged <= most,
+            false => purged == expected,
+        };
+        is(
+            right,
+            &format!("purge of {most} at most"),
+            &expected.to_string(),
+            purged,
+        )
+    };
+    // What the other cases left behind.
+    while bench.store.purge(usize::MAX).await.map_err(failed)? > 0 {}
+
+    let live = [
+        bench.fresh()?,
+        bench.fresh()?,
+        bench.fresh()?,
+        bench.brief()?,
+    ];
+    for request in &live {
+        bench.wins(request, 1, "the first").await?;
+    }
+    bench
+        .applies(&live[1], Call::Complete(200), "the holder")
+        .await?;
+    bench.applies(&live[2], Call::Release, "the holder").await?;
+    let mut expired = Vec::new();
+    for number in 0..5 {
+        let request = bench.fleeting()?;
+        bench.wins(&request, 1, "the first").await?;
+        match number {
+            0 => bench.applies(&request, Call::Release, "the holder").await?,
+            1 => {
+                let holder = request.holder();
+                let call = bench.call_for(&holder, Call::Complete(200), bench.life());
+                let settled = call.await?;
+                is(
+                    settled == Settled::Applied,
+                    "the holder",
+                    "Applied",
+                    settled,
+                )?;
+            }
+            _ => {}
+        }
+        expired.push(request);
+    }
+    bench.expire().await;
+    for (most, expected) in [(0, 0), (3, 3), (usize::MAX, 2), (usize::MAX, 0)] {
+        purge(most, expected).await?;
+    }
+    bench
+        .is_busy(&live[0], LONG, "what is in progress, after purge")
+        .await?;
+    bench
+        .is_completed(&live[1], 200, "what is completed, after purge")
+        .await?;
+    bench
+        .wins(&bench.again(&live[2])?, 2, "what was released, after purge")
+        .await?;
+    bench
+        .wins(&bench.again(&live[3])?, 2, "what has lapsed, after purge")
+        .await?;
+    for request in &expired {
+        let next = bench.again(request)?;
+        bench
+            .wins_anew(&next, "what has expired, after purge")
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,142 @@
+//! The cases that every [`ClaimStore`] has to pass, those of users included.
+//!
+//! They hold what the documentation of [`ClaimStore`] and of [`idempotency`](crate::idempotency) promises, and nothing
+//! beyond it: what is left open there, stores may do as they like.
+//!
+//! ```
+//! # fn block_on<F: Future>(future: F) -> F::Output {
+//! #     let mut future = std::pin::pin!(future);
+//! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+//! #     loop { if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
+//! # }
+//! use std::{sync::{Arc, Mutex}, time::Duration};
+//! use webhook_verify::{MemoryStore, testing::conformance::Suite};
+//!
+//! // a clock that is moved by hand; a store on a server has its own, and there `advance` is a real sleep:
+//! // `tokio::time::sleep`
+//! let now = Arc::new(Mutex::new(Duration::ZERO));
+//! let clock = Arc::clone(&now);
+//! let store = MemoryStore::new().clock(move || *clock.lock().unwrap());
+//!
+//! # block_on(async {
+//! Suite::new(&store).run(async |time| *now.lock().unwrap() += time).await?;
+//! # Ok::<(), webhook_verify::testing::conformance::Failures>(())
+//! # }).unwrap();
+//! ```
+//!
+//! With real sleeps the suite takes about ten seconds, and no case fails because the machine is slow. The store may hold
+//! other claims, as each case makes up its keys, but nothing else should purge it meanwhile.
+//!
+//! The suite runs on one task: claims that race are polled side by side there. A store whose calls do not wait is raced
+//! by threads in a test of its own.
+
+mod bench;
+mod claims;
+mod holders;
+mod lapses;
+mod lifetimes;
+mod many;
+
+use std::{error, fmt, time::Duration};
+
+use self::bench::Bench;
+use crate::ClaimStore;
+
+/// The cases, about to be run on a store.
+#[derive(Debug)]
+#[must_use = "nothing is tested before it is run"]
+pub struct Suite<'a, S> {
+    store: &'a S,
+    tick: Duration,
+    clears_by_itself: bool,
+}
+
+/// The cases that a store did not pass, and what it did instead.
+pub struct Failures(Vec<(&'static str, String)>);
+
+impl<'a, S: ClaimStore> Suite<'a, S> {
+    /// The cases for `store`.
+    pub fn new(store: &'a S) -> Self {
+        Self {
+            store,
+            tick: Duration::from_millis(200),
+            clears_by_itself: false,
+        }
+    }
+
+    /// How long the shortest leases are. Default: 200 ms. A store whose clock counts in seconds needs two of them.
+    pub fn tick(mut self, tick: Duration) -> Self {
+        self.tick = tick;
+        self
+    }
+
+    /// The store clears expired records away by itself, so that it is not asked how many
+    /// [`purge`](ClaimStore::purge) finds.
+    pub fn clears_by_itself(mut self) -> Self {
+        self.clears_by_itself = true;
+        self
+    }
+
+    /// Runs all cases, one after the other. `advance` lets the given time pass on the store's clock.
+    ///
+    /// # Errors
+    ///
+    /// [`Failures`], which names the cases that failed.
+    pub async fn run(self, advance: impl AsyncFn(Duration)) -> Result<(), Failures> {
+        let bench = Bench::new(self.store, &advance, self.tick);
+        let mut failures = Vec::new();
+        macro_rules! run {
+            ($($module:ident: $($case:ident)*;)*) => {$($(
+                if let Err(what) = $module::$case(&bench).await {
+                    failures.push((stringify!($case), what));
+                }
+            )*)*};
+        }
+        run! {
+            claims: absent_is_won busy_while_the_lease_lives the_same_owner_wins_again released_is_won_with_the_next_attempt
+                completed_stays every_status_is_kept a_takeover_replaces_the_fingerprint;
+            holders: repeated_calls_change_nothing a_late_call_counts_if_nobody_took_over
+                extend_does_not_bring_back_what_is_settled extend_counts_from_now
+                a_stranger_changes_nothing a_superseded_holder_changes_nothing
+                an_old_holder_does_not_come_back_after_a_release forget_makes_it_the_first_again;
+            lapses: a_lapsed_claim_is_taken_over a_lapsed_claim_is_held hold_concerns_lapsed_claims_only
+                what_is_held_is_let_go_by_forget;
+            lifetimes: what_has_expired_is_claimable the_longest_life_counts ten_years;
+            many: claim_all_answers_in_order claim_all_of_nothing keys_one_bit_apart_do_not_meet
+                any_byte_is_fit_for_a_key racing_claims_have_one_winner;
+        }
+        if let Err(what) = lifetimes::purge(&bench, self.clears_by_itself).await {
+            failures.push(("purge", what));
+        }
+        match failures.is_empty() {
+            true => Ok(()),
+            false => Err(Failures(failures)),
+        }
+    }
+}
+
+impl Failures {
+    /// The names of the cases.
+    pub fn cases(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|(case, _)| *case)
+    }
+}
+
+impl fmt::Display for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} case(s) failed", self.0.len())?;
+        for (case, what) in &self.0 {
+            write!(f, "\n{case}: {what}")?;
+        }
+        Ok(())
+    }
+}
+
+/// As `Display`, for tests that unwrap.
+impl fmt::Debug for Failures {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl error::Error for Failures {}
