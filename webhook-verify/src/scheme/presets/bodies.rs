@@ -24,14 +24,9 @@ rows! { BODIES;
     }
 
     /// The SHA-1 form, for servers that send no other. Prefer [`GITHUB`].
-    GITHUB_SHA1 = "github-sha1", "GitHub, SHA-1", "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", [Vector] {
+    GITHUB_SHA1 = "github-sha1", "GitHub, SHA-1", "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", [Vector] like GITHUB {
         algorithm: HmacSha1,
         signatures: list![prefixed("x-hub-signature", "sha1=")],
-        id: header("x-github-delivery"),
-        event_type: header("x-github-event"),
-        hints.retry_horizon: hours(72),
-        hints.body_limit: Some(25 << 20),
-        hints.time_budget: seconds(10),
     }
 
     /// Facebook, Instagram, WhatsApp. What is signed has non-ASCII characters escaped, as sent. The challenge needs the

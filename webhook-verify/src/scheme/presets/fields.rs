@@ -42,14 +42,9 @@ rows! { FIELDS;
     }
 
     /// A digest with the secret before the body, and no HMAC. Prefer [`HUBSPOT_V3`].
-    HUBSPOT_V1 = "hubspot-v1", "HubSpot v1", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
-        algorithm: KeyedSha256,
-        signatures: list![plain("x-hubspot-signature")],
+    HUBSPOT_V1 = "hubspot-v1", "HubSpot v1", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] like HUBSPOT_V2 {
+        content: list![Part::Body],
         required_headers: list![(text("x-hubspot-signature-version"), text("v1"))],
-        id: pointer("/0/eventId"),
-        event_type: pointer("/0/subscriptionType"),
-        hints.retry_horizon: hours(24),
-        hints.time_budget: seconds(5),
     }
 
     /// Base64 over `{url}{body}`.

@@ -63,14 +63,9 @@ rows! { FOUR_SYSTEMS;
     }
 
     /// Of January 2026 and before: bare hex over the body, in `X-HostHub-Signature`.
-    HOST_UK_HOSTHUB_LEGACY = "host-uk-hosthub-legacy", "Host UK core-php, legacy", "https://github.com/host-uk/core-php", [Source] {
+    HOST_UK_HOSTHUB_LEGACY = "host-uk-hosthub-legacy", "Host UK core-php, legacy", "https://github.com/host-uk/core-php", [Source] like HOST_UK_DOCUMENTED {
         signatures: list![plain("x-hosthub-signature")],
-        id: pointer("/id"),
-        event_type: pointer("/type"),
         event_header: Some(text("x-hosthub-event")),
-        identity: Identity::SignedId,
-        hints.retry_horizon: hours(24),
-        hints.time_budget: seconds(10),
     }
 
     /// As its withdrawn REST page documented it: `sha256=` and hex over the body.

@@ -124,20 +124,9 @@ rows! { PUBLIC_KEYS;
     }
 
     /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`]. Needs the parameter `topic_arn`, too.
-    SNS_V1 = "sns-v1", "Amazon SNS, SHA-1", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] {
+    SNS_V1 = "sns-v1", "Amazon SNS, SHA-1", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] like SNS {
         algorithm: RsaSha1,
-        key_form: KeyForm::Certificate,
-        key_source: SNS_CERTIFICATE,
-        signatures: list![at(Place::Pointer(text("/Signature")), BARE)],
-        encoding: Base64,
-        content: SNS_FIELDS,
-        timestamp: timestamp(TimestampPlace::Pointer(text("/Timestamp")), Rfc3339, NOT_JUDGED),
-        parameter_fields: list![(text("/TopicArn"), text("topic_arn"))],
         required_fields: list![(text("/SignatureVersion"), text("1"))],
-        id: pointer("/MessageId"),
-        event_type: pointer("/Type"),
-        identity: Identity::SignedId,
-        hints.time_budget: seconds(15),
     }
 
     /// A token whose claim `sha256` is the body's digest.
