@@ -25,8 +25,12 @@ pub mod testing;
 mod verification;
 mod verifier;
 
+#[cfg(feature = "postgres")]
+pub use self::idempotency::PostgresStore;
 #[cfg(feature = "redis")]
 pub use self::idempotency::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use self::idempotency::SqliteStore;
 pub use self::{
     clock::{Clock, MonotonicClock, SystemClock, Tolerance},
     delivery::Delivery,

@@ -1,7 +1,8 @@
-use std::{fmt, str::FromStr};
+use std::{fmt, str::FromStr, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
+use super::{ClaimRequest, Holder, Owner};
 use crate::{ConfigError, Encoding};
 
 /// The key of one delivery in a store: a digest of namespace, tenant, endpoint and identity.
@@ -77,11 +78,39 @@ impl fmt::Debug for ClaimKey {
 /// The claim under which a handler runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Claim {
-    pub(crate) key: ClaimKey,
-    pub(crate) attempt: u64,
+    key: ClaimKey,
+    attempt: u64,
+    /// Kept from handlers, who could settle by it what the receiver settles.
+    owner: Owner,
+    ttl: Duration,
 }
 
 impl Claim {
+    /// The claim of a request that was granted.
+    pub(crate) fn granted(request: &ClaimRequest, attempt: u64) -> Self {
+        Self {
+            key: request.key,
+            attempt,
+            owner: request.owner,
+            ttl: request.ttl,
+        }
+    }
+
+    /// Who holds the claim, for a store that completes it in the handler's transaction.
+    #[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), expect(dead_code))]
+    pub(crate) fn holder(&self) -> Holder {
+        Holder {
+            key: self.key,
+            owner: self.owner,
+        }
+    }
+
+    /// How long the record lives once it is completed.
+    #[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), expect(dead_code))]
+    pub(crate) fn ttl(&self) -> Duration {
+        self.ttl
+    }
+
     /// The delivery's key: the same for every retry.
     #[must_use]
     pub fn key(&self) -> ClaimKey {

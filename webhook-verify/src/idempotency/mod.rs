@@ -19,17 +19,32 @@
 //! a handler runs *at least once, and not concurrently while the holder can renew its lease*: a process that dies after
 //! the effect and before `complete` leaves the delivery to be run again, and one that stands still for longer than its
 //! lease may wake up beside its successor. Handlers can pass [`Claim::fence`] and [`Claim::key`] on to what they call.
+//!
+//! Effects in the very database that holds the claims can be had *exactly once*: a handler that ends its transaction with
+//! `PostgresStore::commit` or `SqliteStore::commit` (features `postgres` and `sqlite`) completes its claim in it.
 
 mod key;
 mod memory;
+#[cfg(feature = "postgres")]
+mod postgres;
 #[cfg(feature = "redis")]
 mod redis;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 
 use std::{fmt, sync::Arc, time::Duration};
 
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresStore;
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConnect, RedisStore};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use self::sql::CommitError;
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::SqliteStore;
 pub(crate) use self::store::DynClaimStore;
 pub use self::{
     key::{Claim, ClaimKey},

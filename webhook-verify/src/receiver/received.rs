@@ -71,8 +71,7 @@ async fn claim(
     };
     match ask(&idempotency, &request, &timer).await? {
         ClaimOutcome::Won { attempt } => {
-            let key = request.key;
-            delivery.claim = Some(Claim { key, attempt });
+            delivery.claim = Some(Claim::granted(&request, attempt));
             let held = Held {
                 idempotency,
                 request,

@@ -1,0 +1,286 @@
+mod claims;
+mod link;
+mod statements;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use sqlx::{
+    Error, PgConnection, PgPool, Postgres, SqlStr, Transaction,
+    postgres::{PgArguments, PgPoolOptions, PgRow},
+};
+
+use self::{
+    claims::{add, holder},
+    link::{Link, code, limit},
+    statements::Statements,
+};
+use super::{
+    Claim, ClaimStore as _, CommitError, Holder, Settled, StoreError,
+    sql::{self, Table, millis},
+};
+use crate::{ConfigError, Delivery};
+
+/// Claims in a PostgreSQL database (9.5 or later), for any number of machines.
+///
+/// ```no_run
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use webhook_verify::{Idempotency, PostgresStore};
+///
+/// let store = PostgresStore::connect("postgres://localhost/hooks").await?;
+/// store.migrate().await?;
+/// store.purge_every(Duration::from_secs(60));
+/// let idempotency = Idempotency::new(store, "stripe");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A claim is one round trip, by the database's clock. Duplicates write nothing. What has been acknowledged outlives a
+/// crash of the server, unless it runs with `synchronous_commit = off`; a fail-over to a replica that is behind forgets.
+///
+/// Connections whose default isolation is stricter than `READ COMMITTED` are noticed at the first race that fails for it.
+/// From then on each call names its own level, which takes two round trips more.
+///
+/// # Effects exactly once
+///
+/// A handler whose effects are in the same database ends its transaction by [`commit`](Self::commit), which completes the
+/// delivery's claim in it. Then the effects are there exactly if the claim is completed: whatever dies or stands still, and
+/// whoever takes over, one handler's effects stay, and no other's.
+///
+/// ```no_run
+/// # use webhook_verify::{Delivery, PostgresStore};
+/// # async fn on_event(store: &PostgresStore, pool: &sqlx::PgPool, delivery: &Delivery) -> Result<u16, Box<dyn std::error::Error>> {
+/// let mut transaction = pool.begin().await?;
+/// sqlx::query("INSERT INTO payment (event) VALUES ($1)")
+///     .bind(delivery.id().as_deref())
+///     .execute(&mut *transaction)
+///     .await?;
+/// store.commit(transaction, delivery, 200).await?;
+/// Ok(200)
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    link: Arc<Link>,
+    statements: Arc<Statements>,
+    lock_timeout: Duration,
+}
+
+impl PostgresStore {
+    /// A store on a pool of its own, of at most ten connections.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when there is no connection to be had. For a service that should start before its database, see
+    /// [`new`](Self::new) and `PgPool::connect_lazy`.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let pool = PgPoolOptions::new()
+            .max_connections(10)
+            .acquire_timeout(Duration::from_millis(800))
+            .test_before_acquire(false)
+            .connect(url)
+            .await
+            .map_err(StoreError::new)?;
+        Ok(Self::new(pool))
+    }
+
+    /// A store on your pool.
+    ///
+    /// By default a pool tests each connection before it lends it: a second round trip for each claim, which
+    /// `PgPoolOptions::test_before_acquire(false)` saves; the store notices a connection that has ended by itself. The
+    /// pool should not be so small that handlers' transactions use it up, or claims wait for them.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self::with(
+            Link::new(pool).into(),
+            &Table::DEFAULT,
+            Duration::from_millis(500),
+        )
+    }
+
+    fn with(link: Arc<Link>, table: &Table<'_>, lock_timeout: Duration) -> Self {
+        let statements = Arc::new(Statements::new(table));
+        let shared = Shared {
+            link,
+            statements,
+            lock_timeout,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Another table than `webhook_claim`: `name` or `schema.name`, in just these letters.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when it is not a plain name.
+    pub fn table(self, name: &str) -> Result<Self, ConfigError> {
+        let table = Table::parse(name)?;
+        let link = Arc::clone(&self.shared.link);
+        Ok(Self::with(link, &table, self.shared.lock_timeout))
+    }
+
+    /// How long a call waits for a record that another transaction has locked. Default: 500 ms. A claim is then answered
+    /// as one in flight, which it is. It should be less than [`claim_timeout`](crate::Idempotency::claim_timeout).
+    #[must_use]
+    pub fn lock_timeout(self, time: Duration) -> Self {
+        let shared = Shared {
+            link: Arc::clone(&self.shared.link),
+            statements: Arc::clone(&self.shared.statements),
+            lock_timeout: time,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Creates the table, unless it is there. Any number of processes may do so at once; the schema has to be there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be created, or is there with other columns.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let Shared {
+            link, statements, ..
+        } = &*self.shared;
+        let check = || link.run(&statements.check, PgArguments::default());
+        match check().await {
+            Err(error) if code(&error).as_deref() == Some("42P01") => {}
+            checked => return checked.map(drop).map_err(StoreError::new),
+        }
+        let created = async {
+            let mut transaction = link.pool.begin().await?;
+            // Two that create a table at once would fail, IF NOT EXISTS or not.
+            sqlx::query("SELECT pg_advisory_xact_lock(7738151096083703843)")
+                .execute(&mut *transaction)
+                .await?;
+            for sql in [&statements.create_table, &statements.create_index] {
+                sqlx::query(sql.clone()).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await
+        };
+        created.await.map_err(StoreError::new)?;
+        check().await.map(drop).map_err(StoreError::new)
+    }
+
+    /// Clears away expired records about every `interval`, in the background, until the last clone of this store is
+    /// dropped. A minute is fine; any number of processes may do so. Failures are logged, and claims do not depend on it.
+    pub fn purge_every(&self, interval: Duration) {
+        let store = Arc::downgrade(&self.shared);
+        sql::spawn_purge(store, interval, |shared| async {
+            Self { shared }.purge(usize::MAX).await
+        });
+    }
+
+    /// Completes the delivery's claim in `transaction`, and commits it: in place of `transaction.commit()`. A retry is
+    /// answered `status`.
+    ///
+    /// The transaction should be short, and at `READ COMMITTED` (a stricter one fails when the lease is renewed meanwhile).
+    /// If the handler answers 2xx without having committed, its effects are lost; if it commits without this, they are
+    /// there at least once.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]; the transaction is then rolled back.
+    pub async fn commit(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        delivery: &Delivery,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        self.complete_in(&mut transaction, delivery, status).await?;
+        Ok(transaction.commit().await.map_err(StoreError::new)?)
+    }
+
+    /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits. Best its last
+    /// statement: it locks the claim, and renewals of the lease wait for it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]: roll back.
+    pub async fn complete_in(
+        &self,
+        transaction: &mut PgConnection,
+        delivery: &Delivery,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        let claim = delivery.claim().ok_or(CommitError::NotClaimed)?;
+        self.complete_claim_in(transaction, claim, sql::success(status)?)
+            .await
+    }
+
+    async fn complete_claim_in(
+        &self,
+        transaction: &mut PgConnection,
+        claim: &Claim,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        let statements = &self.shared.statements;
+        let arguments = self.completion(&claim.holder(), status, claim.ttl())?;
+        let completed = sqlx::query_with(statements.complete_in.clone(), arguments)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(|error| self.failed(error))?;
+        if completed.is_some() {
+            return Ok(());
+        }
+        let arguments = holder(&claim.holder())?;
+        let already = sqlx::query_with(statements.is_completed.clone(), arguments)
+            .fetch_optional(transaction)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Err(match already {
+            Some(_) => CommitError::AlreadyCompleted,
+            None => CommitError::Superseded,
+        })
+    }
+
+    fn completion(
+        &self,
+        by: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<PgArguments, StoreError> {
+        let mut arguments = holder(by)?;
+        add(&mut arguments, i32::from(status))?;
+        add(&mut arguments, millis(ttl))?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        Ok(arguments)
+    }
+
+    async fn run(&self, sql: &SqlStr, arguments: PgArguments) -> Result<Vec<PgRow>, StoreError> {
+        let run = self.shared.link.run(sql, arguments).await;
+        run.map_err(|error| self.failed(error))
+    }
+
+    async fn settle(&self, sql: &SqlStr, arguments: PgArguments) -> Result<Settled, StoreError> {
+        Ok(match self.run(sql, arguments).await?.is_empty() {
+            true => Settled::Superseded,
+            false => Settled::Applied,
+        })
+    }
+
+    fn failed(&self, error: Error) -> StoreError {
+        match code(&error).as_deref() {
+            Some("42P01") => StoreError::new(format!(
+                "table {} does not exist: migrate creates it",
+                self.shared.statements.table
+            )),
+            _ => StoreError::new(error),
+        }
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("table", &self.shared.statements.table)
+            .field("lock_timeout", &self.shared.lock_timeout)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+-- What is known to be busy or completed is read, and nothing is written for it. All else is claimed by an insert, whose
+-- conflict is judged anew, after it has waited for whoever holds the row, by the clock of then.
+WITH asked AS MATERIALIZED (
+  {asked}
+), known AS MATERIALIZED (
+  SELECT k.*
+  FROM asked a
+  CROSS JOIN LATERAL (
+    SELECT c.key, c.owner, c.state, c.attempt, c.fingerprint, c.status, c.lease_until
+    FROM {table} c
+    WHERE c.key = a.key
+      AND c.expires_at > clock_timestamp()
+      AND (c.state = 2
+        OR (c.lease_until <> 'epoch' AND (a.hold OR c.lease_until > clock_timestamp())))
+    OFFSET 0
+  ) k
+), claimed AS (
+  INSERT INTO {table} AS c (key, state, attempt, owner, fingerprint, lease_until, expires_at)
+  SELECT a.key, 1, 1, a.owner, a.fingerprint,
+    clock_timestamp() + a.lease * interval '1 ms', clock_timestamp() + a.ttl * interval '1 ms'
+  FROM asked a
+  WHERE NOT EXISTS (SELECT FROM known k WHERE k.key = a.key)
+    AND set_config('lock_timeout', $7, true) IS NOT NULL
+  -- All batches lock in the same order, so that none waits for one that waits for it.
+  ORDER BY a.key
+  ON CONFLICT (key) DO UPDATE SET (state, attempt, owner, fingerprint, lease_until, expires_at, status) = (
+    SELECT
+      CASE WHEN w.win THEN 1 ELSE c.state END,
+      CASE WHEN w.win THEN c.attempt + 1 ELSE c.attempt END,
+      CASE WHEN w.win THEN excluded.owner ELSE c.owner END,
+      CASE WHEN w.win THEN excluded.fingerprint ELSE c.fingerprint END,
+      CASE WHEN w.win THEN w.t + w.lease * interval '1 ms' ELSE c.lease_until END,
+      CASE WHEN w.win THEN greatest(c.expires_at, w.t + w.ttl * interval '1 ms') ELSE c.expires_at END,
+      CASE WHEN w.win THEN NULL ELSE c.status END
+    FROM (
+      SELECT n.t, a.lease, a.ttl,
+        c.expires_at <= n.t
+          OR (c.state = 1 AND (c.lease_until = 'epoch' OR (NOT a.hold AND c.lease_until <= n.t))) AS win
+      FROM (SELECT clock_timestamp() AS t) n, asked a
+      WHERE a.key = excluded.key
+    ) w
+  )
+  RETURNING c.key, c.owner, c.state, c.attempt, c.fingerprint, c.status, c.lease_until
+)
+SELECT r.key, r.owner, r.state, r.attempt, r.fingerprint, r.status,
+  ceil(extract(epoch FROM r.lease_until - clock_timestamp()) * 1000)::bigint
+FROM (SELECT * FROM claimed UNION ALL SELECT * FROM known) r

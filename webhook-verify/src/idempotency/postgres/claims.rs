@@ -1,0 +1,187 @@
+use std::{collections::HashMap, time::Duration};
+
+use sqlx::{
+    Arguments as _, Encode, Error, Postgres, Row as _, Type,
+    postgres::{PgArguments, PgRow},
+};
+
+use super::{
+    PostgresStore, Shared,
+    link::{code, limit},
+};
+use crate::{
+    ClaimKey, ClaimStore, StoreError,
+    idempotency::{
+        ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Settled,
+        sql::{self, foreign, from_millis, millis},
+    },
+};
+
+impl ClaimStore for PostgresStore {
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let mut arguments = holder(&request.holder())?;
+        add(&mut arguments, &request.fingerprint.0[..])?;
+        add(&mut arguments, millis(request.lease))?;
+        add(&mut arguments, millis(request.ttl.max(request.lease)))?;
+        add(&mut arguments, request.lapsed == Lapsed::Hold)?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let Shared {
+            link, statements, ..
+        } = &*self.shared;
+        match link.run(&statements.claim, arguments).await {
+            Ok(rows) => {
+                let row = rows.first().ok_or_else(|| foreign("key"))?;
+                outcome(row, request)
+            }
+            // The record is locked by a transaction: that of a handler, as a rule, that is about to commit.
+            Err(error) if code(&error).as_deref() == Some("55P03") => {
+                tracing::warn!(target: "webhook_verify", key = %request.key, "claim is locked by a transaction");
+                Ok(ClaimOutcome::Busy {
+                    lease_left: Duration::ZERO,
+                })
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        let arguments = self.completion(holder, status, ttl)?;
+        self.settle(&self.shared.statements.complete, arguments)
+            .await
+    }
+
+    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
+        let mut arguments = holder(by)?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        self.settle(&self.shared.statements.release, arguments)
+            .await
+    }
+
+    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        let mut arguments = holder(by)?;
+        add(&mut arguments, millis(lease))?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        self.settle(&self.shared.statements.extend, arguments).await
+    }
+
+    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        fn each<T>(requests: &[ClaimRequest], part: impl Fn(&ClaimRequest) -> T) -> Vec<T> {
+            requests.iter().map(part).collect()
+        }
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut arguments = PgArguments::default();
+        add(
+            &mut arguments,
+            each(requests, |request| request.key.as_bytes().to_vec()),
+        )?;
+        add(
+            &mut arguments,
+            each(requests, |request| request.owner.as_bytes().to_vec()),
+        )?;
+        add(
+            &mut arguments,
+            each(requests, |request| request.fingerprint.0.to_vec()),
+        )?;
+        add(
+            &mut arguments,
+            each(requests, |request| millis(request.lease)),
+        )?;
+        add(
+            &mut arguments,
+            each(requests, |request| millis(request.ttl.max(request.lease))),
+        )?;
+        add(
+            &mut arguments,
+            each(requests, |request| request.lapsed == Lapsed::Hold),
+        )?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let rows = self
+            .run(&self.shared.statements.claim_all, arguments)
+            .await?;
+        let mut answers = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            answers.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?, row);
+        }
+        let outcomes = requests.iter().map(|request| {
+            let row = answers.get(&request.key).ok_or_else(|| foreign("key"))?;
+            outcome(row, request)
+        });
+        outcomes.collect()
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        let mut arguments = PgArguments::default();
+        add(&mut arguments, &key.as_bytes()[..])?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let gone = self.run(&self.shared.statements.forget, arguments).await?;
+        Ok(!gone.is_empty())
+    }
+
+    async fn purge(&self, most: usize) -> Result<usize, StoreError> {
+        let batch = async |size: usize| {
+            let mut arguments = PgArguments::default();
+            add(&mut arguments, size as i64)?;
+            let gone = self.run(&self.shared.statements.purge, arguments).await?;
+            Ok(gone.len())
+        };
+        sql::purge(most, batch).await
+    }
+}
+
+/// What a row of `claim.sql` says to `request`.
+fn outcome(row: &PgRow, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+    type Columns<'a> = (&'a [u8], i16, i64, &'a [u8], Option<i32>, i64);
+    let read = || -> Result<Columns<'_>, Error> {
+        Ok((
+            row.try_get(1)?,
+            row.try_get(2)?,
+            row.try_get(3)?,
+            row.try_get(4)?,
+            row.try_get(5)?,
+            row.try_get(6)?,
+        ))
+    };
+    let (owner, state, attempt, fingerprint, status, left) = read().map_err(StoreError::new)?;
+    if state == 2 {
+        let status = status.and_then(|status| u16::try_from(status).ok());
+        let fingerprint = fingerprint.try_into().map_err(|_| foreign("fingerprint"))?;
+        return Ok(ClaimOutcome::Completed {
+            status: status.ok_or_else(|| foreign("status"))?,
+            fingerprint: Fingerprint(fingerprint),
+        });
+    }
+    Ok(match left > 0 && owner == request.owner.as_bytes() {
+        true => ClaimOutcome::Won {
+            attempt: u64::try_from(attempt).map_err(|_| foreign("attempt"))?,
+        },
+        false => ClaimOutcome::Busy {
+            lease_left: from_millis(left),
+        },
+    })
+}
+
+pub(super) fn holder(holder: &Holder) -> Result<PgArguments, StoreError> {
+    let mut arguments = PgArguments::default();
+    add(&mut arguments, &holder.key.as_bytes()[..])?;
+    add(&mut arguments, &holder.owner.as_bytes()[..])?;
+    Ok(arguments)
+}
+
+pub(super) fn add<'a, T: Encode<'a, Postgres> + Type<Postgres>>(
+    arguments: &mut PgArguments,
+    value: T,
+) -> Result<(), StoreError> {
+    arguments.add(value).map_err(StoreError::new)
+}
+
+fn key_of(bytes: &[u8]) -> Result<ClaimKey, StoreError> {
+    let bytes: [u8; 32] = bytes.try_into().map_err(|_| foreign("key"))?;
+    Ok(bytes.into())
+}

@@ -1,0 +1,17 @@
+-- A claim that its owner has completed is read, and nothing is written for it. The update knows it, too: it may become so
+-- while it waits.
+WITH done AS MATERIALIZED (
+  SELECT key FROM {table} WHERE key = $1 AND owner = $2 AND state = 2
+), completed AS (
+  UPDATE {table} c SET
+    state = 2,
+    status = CASE c.state WHEN 1 THEN $3 ELSE c.status END,
+    expires_at = CASE c.state
+      WHEN 1 THEN greatest(c.expires_at, clock_timestamp() + $4 * interval '1 ms')
+      ELSE c.expires_at
+    END
+  WHERE c.key = $1 AND c.owner = $2 AND NOT EXISTS (SELECT FROM done)
+    AND set_config('lock_timeout', $5, true) IS NOT NULL
+  RETURNING c.key
+)
+SELECT key FROM completed UNION ALL SELECT key FROM done

@@ -1,0 +1,73 @@
+use sqlx::SqlStr;
+
+use crate::idempotency::sql::Table;
+
+const CLAIM: &str = include_str!("claim.sql");
+const ONE: &str = "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint,
+    $4::bigint AS lease, $5::bigint AS ttl, $6::boolean AS hold";
+const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::boolean[])
+    AS u (key, owner, fingerprint, lease, ttl, hold)";
+/// In a transaction only what is in progress is completed: effects of a claim that is completed are there already.
+const COMPLETE_IN: &str = "UPDATE {table} SET state = 2, status = $3,
+    expires_at = greatest(expires_at, clock_timestamp() + $4 * interval '1 ms')
+  WHERE key = $1 AND owner = $2 AND state = 1 AND set_config('lock_timeout', $5, true) IS NOT NULL
+  RETURNING key";
+const IS_COMPLETED: &str = "SELECT key FROM {table} WHERE key = $1 AND owner = $2 AND state = 2";
+const RELEASE: &str = "UPDATE {table} SET lease_until = 'epoch'
+  WHERE key = $1 AND owner = $2 AND state = 1 AND set_config('lock_timeout', $3, true) IS NOT NULL
+  RETURNING key";
+const EXTEND: &str = "UPDATE {table} SET
+    lease_until = clock_timestamp() + $3 * interval '1 ms',
+    expires_at = greatest(expires_at, clock_timestamp() + $3 * interval '1 ms')
+  WHERE key = $1 AND owner = $2 AND state = 1 AND lease_until <> 'epoch'
+    AND set_config('lock_timeout', $4, true) IS NOT NULL
+  RETURNING key";
+const FORGET: &str = "DELETE FROM {table}
+  WHERE key = $1 AND set_config('lock_timeout', $2, true) IS NOT NULL RETURNING key";
+const PURGE: &str = "DELETE FROM {table} WHERE key = ANY (ARRAY(
+    SELECT key FROM {table} WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1
+    FOR UPDATE SKIP LOCKED))
+  RETURNING key";
+const CHECK: &str =
+    "SELECT key, state, attempt, owner, fingerprint, lease_until, expires_at, status
+  FROM {table} LIMIT 0";
+const CREATE_INDEX: &str = "CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at)";
+
+/// The statements, with the table's name in them.
+#[derive(Clone)]
+pub(super) struct Statements {
+    pub(super) table: String,
+    pub(super) claim: SqlStr,
+    pub(super) claim_all: SqlStr,
+    pub(super) complete: SqlStr,
+    pub(super) complete_in: SqlStr,
+    pub(super) is_completed: SqlStr,
+    pub(super) release: SqlStr,
+    pub(super) extend: SqlStr,
+    pub(super) forget: SqlStr,
+    pub(super) purge: SqlStr,
+    pub(super) check: SqlStr,
+    pub(super) create_table: SqlStr,
+    pub(super) create_index: SqlStr,
+}
+
+impl Statements {
+    pub(super) fn new(table: &Table<'_>) -> Self {
+        let sql = |text: &str| table.in_sql(text);
+        Self {
+            table: table.name().to_owned(),
+            claim: sql(&CLAIM.replace("{asked}", ONE)),
+            claim_all: sql(&CLAIM.replace("{asked}", MANY)),
+            complete: sql(include_str!("complete.sql")),
+            complete_in: sql(COMPLETE_IN),
+            is_completed: sql(IS_COMPLETED),
+            release: sql(RELEASE),
+            extend: sql(EXTEND),
+            forget: sql(FORGET),
+            purge: sql(PURGE),
+            check: sql(CHECK),
+            create_table: sql(include_str!("table.sql")),
+            create_index: sql(CREATE_INDEX),
+        }
+    }
+}

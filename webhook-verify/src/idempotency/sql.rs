@@ -1,0 +1,223 @@
+//! What the stores on SQL databases share.
+
+use std::{
+    error, fmt,
+    future::Future,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+use super::StoreError;
+use crate::ConfigError;
+
+/// PostgreSQL cuts names off at 63 bytes, and the index's is longer than the table's.
+const LONGEST_NAME: usize = 48;
+
+/// How many records one statement purges: few enough not to hold others up.
+pub(super) const PURGE_BATCH: usize = 1000;
+
+/// Why a handler's transaction was not committed. It was rolled back, or will be when it is dropped, unless the database
+/// failed just then: see [`Store`](Self::Store).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// The delivery has no claim: its receiver does not deduplicate, or nothing identifies this delivery.
+    NotClaimed,
+    /// The claim is another's by now, who runs the same delivery, or it was forgotten. Answer anything but 2xx.
+    Superseded,
+    /// An earlier transaction of this handler has completed the claim already: its effects are there. Answer 2xx.
+    AlreadyCompleted,
+    /// The database failed. If it did while committing, the effects may be there or not; the claim is completed exactly
+    /// if they are. Run the transaction again (it then says [`AlreadyCompleted`](Self::AlreadyCompleted) if they are), or
+    /// answer anything but 2xx: the sender's retry then finds out.
+    Store(StoreError),
+}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotClaimed => f.write_str(
+                "delivery has no claim: the receiver has no idempotency, or the delivery no identity",
+            ),
+            Self::Superseded => f.write_str("claim is another's by now"),
+            Self::AlreadyCompleted => f.write_str("claim is completed already"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for CommitError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::NotClaimed | Self::Superseded | Self::AlreadyCompleted => None,
+        }
+    }
+}
+
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// A status that a retry may be answered with in the handler's stead.
+pub(super) fn success(status: u16) -> Result<u16, StoreError> {
+    match (200..300).contains(&status) {
+        true => Ok(status),
+        false => Err(StoreError::new(ConfigError::option(
+            "status",
+            "not 2xx: the sender would retry what is done",
+        ))),
+    }
+}
+
+/// A table's name, fit to be put between quotes.
+#[derive(Clone, Debug)]
+pub(super) struct Table<'a> {
+    schema: Option<&'a str>,
+    name: &'a str,
+}
+
+impl<'a> Table<'a> {
+    pub(super) const DEFAULT: Table<'static> = Table {
+        schema: None,
+        name: "webhook_claim",
+    };
+
+    /// `name`, or `schema.name`.
+    pub(super) fn parse(text: &'a str) -> Result<Self, ConfigError> {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(schema), name),
+            None => (None, text),
+        };
+        for part in schema.into_iter().chain([name]) {
+            let fits = part.len() <= LONGEST_NAME
+                && part.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !fits {
+                return Err(ConfigError::option(
+                    "table",
+                    "not a name of at most 48 ASCII letters, digits and underscores, nor two with a dot between",
+                ));
+            }
+        }
+        Ok(Self { schema, name })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.name
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema
+    }
+
+    /// Puts the names where `text` has `{table}` and `{index}`.
+    pub(super) fn in_sql(&self, text: &str) -> SqlStr {
+        let name = self.name;
+        let table = match self.schema {
+            Some(schema) => format!("\"{schema}\".\"{name}\""),
+            None => format!("\"{name}\""),
+        };
+        let text = text
+            .replace("{table}", &table)
+            .replace("{index}", &format!("\"{name}_expires\""));
+        AssertSqlSafe(text).into_sql_str()
+    }
+}
+
+/// Whole milliseconds, as the databases count.
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+pub(super) fn from_millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// A column that holds something else than this crate writes.
+pub(super) fn foreign(column: &'static str) -> StoreError {
+    StoreError::new(format!(
+        "column {column} holds what this store does not write"
+    ))
+}
+
+/// Purges in batches until `most` are gone or there are no more.
+pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
+    most: usize,
+    batch: impl Fn(usize) -> F,
+) -> Result<usize, StoreError> {
+    let mut purged = 0;
+    while purged < most {
+        let size = PURGE_BATCH.min(most - purged);
+        let gone = batch(size).await?;
+        purged += gone;
+        if gone < size {
+            break;
+        }
+    }
+    Ok(purged)
+}
+
+/// Purges about every `interval`, for as long as the store is there.
+pub(super) fn spawn_purge<S, F>(
+    store: Weak<S>,
+    interval: Duration,
+    purge: impl Fn(Arc<S>) -> F + Send + 'static,
+) where
+    S: Send + Sync + 'static,
+    F: Future<Output = Result<usize, StoreError>> + Send + 'static,
+{
+    let interval = interval.max(Duration::from_secs(1));
+    tokio::spawn(async move {
+        loop {
+            // Between half of it and one and a half, so that several processes do not keep step.
+            let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+            tokio::time::sleep(
+                interval / 2 + interval.mul_f64(f64::from(part) / f64::from(u32::MAX)),
+            )
+            .await;
+            let Some(store) = store.upgrade() else { return };
+            // A database that is silent must not keep the task, and with it the store, for good.
+            match tokio::time::timeout(interval.max(Duration::from_secs(60)), purge(store)).await {
+                Ok(Ok(purged)) => tracing::debug!(target: "webhook_verify", purged, "purged"),
+                Ok(Err(error)) => {
+                    let source = error::Error::source(&error).map(tracing::field::display);
+                    tracing::warn!(target: "webhook_verify", source, "not purged");
+                }
+                Err(_) => tracing::warn!(target: "webhook_verify", "not purged: no answer"),
+            }
+        }
+    });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn names() {
+        let long = "a".repeat(48);
+        for name in ["a", "_", "Claims_2", "webhooks.claims", &long] {
+            assert!(Table::parse(name).is_ok(), "{name}");
+        }
+        let longer = "a".repeat(49);
+        for name in [
+            "", ".", "a.", ".a", "a.b.c", "2a", "a b", "a\"b", "a;b", "a'", "a-b", "a\0", "ä",
+            "a\n", &longer,
+        ] {
+            assert!(Table::parse(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_quoted() {
+        let table = Table::parse("Hooks.select").unwrap();
+        let sql = table.in_sql("{table} {index}");
+        assert_eq!(sql.as_str(), r#""Hooks"."select" "select_expires""#);
+    }
+}

@@ -1,0 +1,271 @@
+mod statements;
+mod writer;
+
+use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+
+use sqlx::{Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
+
+use self::{
+    statements::{Completion, Statements},
+    writer::{Answer, Call, Settings, Writer},
+};
+use super::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, CommitError, Holder, Settled, StoreError,
+    sql::{self, Table},
+};
+use crate::{Clock, ConfigError, Delivery, SystemClock};
+
+/// Claims in a file, for the processes of one machine: durable, with no server to run.
+///
+/// ```no_run
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// use std::time::Duration;
+/// use webhook_verify::{Idempotency, SqliteStore};
+///
+/// let store = SqliteStore::connect("sqlite://webhooks.db").await?;
+/// store.migrate().await?;
+/// store.purge_every(Duration::from_secs(60));
+/// let idempotency = Idempotency::new(store, "stripe");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// One thread writes. Calls that come at the same time are committed together, up to 64 of them, and each is answered once
+/// it is on the disk (`synchronous=FULL`). A claim is judged by the machine's wall clock: one that is set forward lets leases
+/// lapse early, and the fencing number tells.
+///
+/// The file is in WAL mode and must be on a local disk, not on a network's. A copy that is restored has forgotten what came
+/// after it was made.
+///
+/// # Effects exactly once
+///
+/// A handler whose effects are in the same file, by a pool of yours, ends its transaction by [`commit`](Self::commit), which
+/// completes the delivery's claim in it. Then the effects are there exactly if the claim is completed: whatever dies or
+/// stands still, and whoever takes over, one handler's effects stay, and no other's.
+///
+/// ```no_run
+/// # use webhook_verify::{Delivery, SqliteStore};
+/// # async fn on_event(store: &SqliteStore, pool: &sqlx::SqlitePool, delivery: &Delivery) -> Result<u16, Box<dyn std::error::Error>> {
+/// let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+/// sqlx::query("INSERT INTO payment (event) VALUES (?)")
+///     .bind(delivery.id().as_deref())
+///     .execute(&mut *transaction)
+///     .await?;
+/// store.commit(transaction, delivery, 200).await?;
+/// Ok(200)
+/// # }
+/// ```
+///
+/// While such a transaction is open, nobody else writes, and claims wait for it: for 800 ms, and then they are answered 503.
+/// So it should be short, and call nothing that waits. `BEGIN IMMEDIATE` waits for its turn, where a plain `BEGIN` that
+/// has read first fails.
+#[derive(Clone)]
+pub struct SqliteStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    writer: Writer,
+    settings: Arc<Settings>,
+}
+
+impl SqliteStore {
+    /// A store in the file that an address such as `sqlite://webhooks.db` names, which is created if it is not there.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the file cannot be opened or created.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::new)?;
+        Self::open(options.create_if_missing(true)).await
+    }
+
+    /// A store in the file that `options` name: those of your own pool, with
+    /// `SqliteStore::open((*pool.connect_options()).clone())`. It opens a connection of its own, with WAL and
+    /// `synchronous=FULL` whatever the options say.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when the file cannot be opened.
+    pub async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let writer = Writer::open(options).await?;
+        let statements = Statements::new(&Table::DEFAULT);
+        Ok(Self::with(writer, statements, Arc::new(SystemClock)))
+    }
+
+    fn with(writer: Writer, statements: Statements, clock: Arc<dyn Clock>) -> Self {
+        let settings = Arc::new(Settings { statements, clock });
+        Self {
+            shared: Arc::new(Shared { writer, settings }),
+        }
+    }
+
+    /// Another table than `webhook_claim`.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when it is not a plain name, or one that SQLite keeps for itself.
+    pub fn table(self, name: &str) -> Result<Self, ConfigError> {
+        let table = Table::parse(name)?;
+        if table.schema().is_some() || name.to_ascii_lowercase().starts_with("sqlite_") {
+            return Err(ConfigError::option(
+                "table",
+                "with a schema, or a name that SQLite keeps for itself",
+            ));
+        }
+        let clock = Arc::clone(&self.shared.settings.clock);
+        let writer = self.shared.writer.clone();
+        Ok(Self::with(writer, Statements::new(&table), clock))
+    }
+
+    /// Leases and lifetimes by another clock, for tests.
+    #[must_use]
+    pub fn clock(self, clock: impl Clock) -> Self {
+        let statements = self.shared.settings.statements.clone();
+        Self::with(self.shared.writer.clone(), statements, Arc::new(clock))
+    }
+
+    /// Creates the table, unless it is there. Any number of processes may do so at once.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] when it cannot be created, or is there with other columns.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        self.change(Call::Migrate).await.map(drop)
+    }
+
+    /// Clears away expired records about every `interval`, in the background, until the last clone of this store is
+    /// dropped. A minute is fine; any number of processes may do so. Failures are logged, and claims do not depend on it.
+    pub fn purge_every(&self, interval: Duration) {
+        let store = Arc::downgrade(&self.shared);
+        sql::spawn_purge(store, interval, |shared| async {
+            Self { shared }.purge(usize::MAX).await
+        });
+    }
+
+    /// Completes the delivery's claim in `transaction`, and commits it: in place of `transaction.commit()`. A retry is
+    /// answered `status`.
+    ///
+    /// If the handler answers 2xx without having committed, its effects are lost; if it commits without this, they are
+    /// there at least once.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]; the transaction is then rolled back.
+    pub async fn commit(
+        &self,
+        mut transaction: Transaction<'_, Sqlite>,
+        delivery: &Delivery,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        self.complete_in(&mut transaction, delivery, status).await?;
+        Ok(transaction.commit().await.map_err(StoreError::new)?)
+    }
+
+    /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]: roll back.
+    pub async fn complete_in(
+        &self,
+        transaction: &mut SqliteConnection,
+        delivery: &Delivery,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        let claim = delivery.claim().ok_or(CommitError::NotClaimed)?;
+        let status = sql::success(status)?;
+        let Settings { statements, clock } = &*self.shared.settings;
+        let until = clock.now().saturating_add(claim.ttl());
+        let completion = statements
+            .complete(transaction, &claim.holder(), status, until)
+            .await?;
+        match completion {
+            Completion::Now => Ok(()),
+            Completion::Before => Err(CommitError::AlreadyCompleted),
+            Completion::Superseded => Err(CommitError::Superseded),
+        }
+    }
+
+    async fn call(&self, call: Call) -> Result<Answer, StoreError> {
+        let settings = Arc::clone(&self.shared.settings);
+        self.shared.writer.call(call, settings).await
+    }
+
+    async fn claims(&self, requests: Vec<ClaimRequest>) -> Result<Vec<ClaimOutcome>, StoreError> {
+        match self.call(Call::Claim(requests)).await? {
+            Answer::Outcomes(outcomes) => Ok(outcomes),
+            Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
+        }
+    }
+
+    async fn change(&self, call: Call) -> Result<u64, StoreError> {
+        match self.call(call).await? {
+            Answer::Changed(changed) => Ok(changed),
+            Answer::Outcomes(_) | Answer::Nobody => Err(no_answer()),
+        }
+    }
+
+    async fn settle(&self, call: Call) -> Result<Settled, StoreError> {
+        Ok(match self.change(call).await? {
+            0 => Settled::Superseded,
+            _ => Settled::Applied,
+        })
+    }
+}
+
+impl ClaimStore for SqliteStore {
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let mut outcomes = self.claims(vec![request.clone()]).await?;
+        outcomes.pop().ok_or_else(no_answer)
+    }
+
+    async fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.settle(Call::Complete(*holder, status, ttl)).await
+    }
+
+    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+        self.settle(Call::Release(*holder)).await
+    }
+
+    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        self.settle(Call::Extend(*holder, lease)).await
+    }
+
+    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        match requests.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.claims(requests.to_vec()).await,
+        }
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        Ok(self.change(Call::Forget(*key)).await? > 0)
+    }
+
+    async fn purge(&self, most: usize) -> Result<usize, StoreError> {
+        sql::purge(most, async |size| {
+            let gone = self.change(Call::Purge(size)).await?;
+            Ok(usize::try_from(gone).unwrap_or(usize::MAX))
+        })
+        .await
+    }
+}
+
+/// Which does not happen: each call is answered in its kind.
+fn no_answer() -> StoreError {
+    StoreError::new("sqlite writer gave no answer")
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("table", &self.shared.settings.statements.table)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,13 @@
+-- Nothing is written, and no row is returned, for what is busy or completed. ?4 is now.
+INSERT INTO {table} AS c (key, state, attempt, owner, fingerprint, lease_until, expires_at)
+VALUES (?1, 1, 1, ?2, ?3, ?4 + ?5, ?4 + ?6)
+ON CONFLICT (key) DO UPDATE SET
+  state = 1,
+  attempt = c.attempt + 1,
+  owner = excluded.owner,
+  fingerprint = excluded.fingerprint,
+  lease_until = excluded.lease_until,
+  expires_at = max(c.expires_at, excluded.expires_at),
+  status = NULL
+WHERE c.expires_at <= ?4 OR (c.state = 1 AND (c.lease_until = 0 OR (NOT ?7 AND c.lease_until <= ?4)))
+RETURNING attempt
