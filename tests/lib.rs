@@ -13,6 +13,8 @@
 mod client;
 #[path = "support/logs.rs"]
 mod logs;
+#[path = "support/postgres.rs"]
+mod postgres;
 #[path = "support/redis.rs"]
 mod redis;
 #[path = "support/secrets.rs"]
@@ -25,6 +27,7 @@ mod vector;
 pub use self::{
     client::{Connection, Response, exchange, raw_request},
     logs::Logs,
+    postgres::PostgresServer,
     redis::RedisServer,
     secrets::{PUBLIC_URL, secret_of, verifier_of},
     server::{App, Framework, Handler, Server, Transport, answer, each_framework},

@@ -6,5 +6,11 @@
 
 #[path = "stores/memory.rs"]
 mod memory;
+#[path = "stores/postgres.rs"]
+mod postgres;
 #[path = "stores/redis.rs"]
 mod redis;
+#[path = "stores/sql.rs"]
+mod sql;
+#[path = "stores/sqlite.rs"]
+mod sqlite;

@@ -1,0 +1,279 @@
+//! Servers that are down, die, freeze, refuse to write, and connections that end.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::{task::JoinSet, time::timeout};
+
+use super::*;
+
+async fn own_server() -> (PostgresServer, PostgresStore) {
+    let server = tokio::task::spawn_blocking(PostgresServer::start)
+        .await
+        .unwrap();
+    let store = PostgresStore::connect(&server.url()).await.unwrap();
+    store.migrate().await.unwrap();
+    (server, store)
+}
+
+/// Opens several connections, so that there are some to have ended.
+async fn warm_up(store: &PostgresStore) {
+    let claims: Vec<_> = (5_000..5_008).map(request).collect();
+    let calls = claims.iter().map(|claim| store.claim(claim));
+    for outcome in futures_util::future::join_all(calls).await {
+        outcome.unwrap();
+    }
+}
+
+/// C1: down at the start, down while running, and back with all that it knew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_is_stopped_and_started_again() {
+    let (mut server, store) = own_server().await;
+    let (held, done) = (request(1), request(2));
+    assert_eq!(store.claim(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+    warm_up(&store).await;
+
+    // Down for so short a time that no call comes meanwhile: none notices, although all connections have ended.
+    server.restart();
+    let calls = (100..108).map(request).collect::<Vec<_>>();
+    let calls = calls.iter().map(|claim| store.claim(claim));
+    for outcome in futures_util::future::join_all(calls).await {
+        assert_eq!(outcome.unwrap(), won(1));
+    }
+
+    server.stop();
+    let begun = Instant::now();
+    fails(store.claim(&request(3))).await;
+    fails(store.complete(&held.holder(), 200, HOUR)).await;
+    assert!(begun.elapsed() < Duration::from_secs(5));
+    fails(PostgresStore::connect(&server.url())).await;
+    let lazy = PostgresStore::new(PgPool::connect_lazy(&server.url()).unwrap());
+
+    server.restart();
+    comes_back(&store).await;
+    comes_back(&lazy).await;
+    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
+    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
+    let completed = store.complete(&held.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+}
+
+/// C9: what was acknowledged before the server was killed is there afterwards.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn nothing_acknowledged_is_missing_after_a_crash() {
+    let (mut server, store) = own_server().await;
+    let acknowledged = Arc::new(Mutex::new(Vec::new()));
+    let mut tasks = JoinSet::new();
+    for task in 0..8 {
+        let (store, acknowledged) = (store.clone(), Arc::clone(&acknowledged));
+        tasks.spawn(async move {
+            for number in 0.. {
+                let claim = request(task * 100_000 + number);
+                if store.claim(&claim).await.is_err() {
+                    return;
+                }
+                let complete = number % 2 == 0;
+                if complete && store.complete(&claim.holder(), 200, HOUR).await.is_err() {
+                    return;
+                }
+                acknowledged.lock().unwrap().push((claim, complete));
+            }
+        });
+    }
+    sleep(1000 * MS).await;
+    server.kill();
+    while let Some(task) = tasks.join_next().await {
+        task.unwrap();
+    }
+    server.restart();
+    comes_back(&store).await;
+    let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
+    assert!(acknowledged.len() > 100, "{}", acknowledged.len());
+    let others: Vec<_> = acknowledged.iter().map(|(claim, _)| again(claim)).collect();
+    let outcomes = store.claim_all(&others).await.unwrap();
+    for ((_, complete), outcome) in acknowledged.into_iter().zip(outcomes) {
+        match complete {
+            true => assert!(is_completed(outcome), "{outcome:?}"),
+            false => assert!(is_busy(outcome), "{outcome:?}"),
+        }
+    }
+}
+
+/// C2: calls to a frozen server are given up by their callers, by the hundred, and it goes on when it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_freezes() {
+    let (server, store) = own_server().await;
+    warm_up(&store).await;
+    server.pause();
+    let mut tasks = JoinSet::new();
+    for number in 0..200 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            timeout(500 * MS, store.claim(&request(number)))
+                .await
+                .is_ok_and(|claim| claim.is_ok())
+        });
+    }
+    while let Some(task) = tasks.join_next().await {
+        assert!(!task.unwrap());
+    }
+    let begun = Instant::now();
+    fails(store.claim(&request(300))).await;
+    assert!(begun.elapsed() < Duration::from_secs(2));
+    server.resume();
+    comes_back(&store).await;
+}
+
+/// C6: connections that an administrator ends are replaced, and no call notices.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_that_are_terminated() {
+    let (server, store) = own_server().await;
+    let admin = pool(&server, 1).await;
+    for round in 0..5 {
+        warm_up(&store).await;
+        execute(&admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'").await;
+        let claims: Vec<_> = (0..8).map(|number| request(round * 8 + number)).collect();
+        let calls = claims.iter().map(|claim| store.claim(claim));
+        for outcome in futures_util::future::join_all(calls).await {
+            assert_eq!(outcome.unwrap(), won(1));
+        }
+    }
+}
+
+/// C6: a server that does not write, for as long as it does not.
+#[tokio::test]
+async fn a_server_that_is_read_only() {
+    let (server, store) = own_server().await;
+    let admin = pool(&server, 1).await;
+    let done = request(1);
+    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+    execute(
+        &admin,
+        "ALTER SYSTEM SET default_transaction_read_only = on",
+    )
+    .await;
+    execute(&admin, "SELECT pg_reload_conf()").await;
+    sleep(200 * MS).await;
+    let refused = fails(store.claim(&request(2))).await;
+    assert!(refused.contains("read-only"), "{refused}");
+    fails(store.migrate_missing()).await;
+    execute(&admin, "SET default_transaction_read_only = off").await;
+    execute(&admin, "ALTER SYSTEM RESET default_transaction_read_only").await;
+    execute(&admin, "SELECT pg_reload_conf()").await;
+    comes_back(&store).await;
+    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
+}
+
+trait MigrateMissing {
+    fn migrate_missing(&self) -> impl Future<Output = Result<(), webhook_verify::StoreError>>;
+}
+
+impl MigrateMissing for PostgresStore {
+    /// Creates a table that is not there.
+    async fn migrate_missing(&self) -> Result<(), webhook_verify::StoreError> {
+        self.clone().table(&new_name()).unwrap().migrate().await
+    }
+}
+
+/// A table that goes and comes again while the store is in use.
+#[tokio::test]
+async fn a_table_that_is_dropped() {
+    let pool = pool(PostgresServer::shared(), 4).await;
+    let (store, name) = store(pool.clone()).await;
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    execute(&pool, format!("DROP TABLE {name}")).await;
+    for _ in 0..5 {
+        let missing = fails(store.claim(&request(1))).await;
+        assert!(
+            missing.contains(&name) && missing.contains("migrate"),
+            "{missing}"
+        );
+    }
+    fails(store.complete(&request(1).holder(), 200, HOUR)).await;
+    fails(store.purge(10)).await;
+    store.migrate().await.unwrap();
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+}
+
+/// C10: a pool with no connection left is an error in time, and is as good as new once there is one.
+#[tokio::test]
+async fn a_pool_that_is_used_up() {
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(200 * MS)
+        .connect(&PostgresServer::shared().url())
+        .await
+        .unwrap();
+    let store = store(pool.clone()).await.0;
+    let lent = [pool.acquire().await.unwrap(), pool.acquire().await.unwrap()];
+    let begun = Instant::now();
+    let exhausted = fails(store.claim(&request(1))).await;
+    assert!(exhausted.contains("timed out"), "{exhausted}");
+    assert!(begun.elapsed() < 2000 * MS);
+    drop(lent);
+    comes_back(&store).await;
+    let calls: Vec<_> = (10..210).map(request).collect();
+    let calls = calls.iter().map(|claim| timeout(MS, store.claim(claim)));
+    futures_util::future::join_all(calls).await;
+    comes_back(&store).await;
+    pool.close().await;
+    fails(store.claim(&request(1))).await;
+}
+
+/// Callers who give up while a row is locked leave no connection waiting: the pool has them all again at once.
+#[tokio::test]
+async fn callers_who_give_up() {
+    let pool = pool(PostgresServer::shared(), 3).await;
+    let (store, name) = store(pool.clone()).await;
+    let store = store.lock_timeout(Duration::from_secs(20));
+    let mut claim = request(1);
+    claim.lease = MS;
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    sleep(10 * MS).await;
+    let mut open = pool.begin().await.unwrap();
+    let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
+    sqlx::query(sql).fetch_all(&mut *open).await.unwrap();
+    for _ in 0..20 {
+        let waiting = timeout(20 * MS, store.claim(&again(&claim))).await;
+        assert!(waiting.is_err());
+    }
+    assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
+    open.rollback().await.unwrap();
+}
+
+/// An error of one statement leaves nothing behind for the next.
+#[tokio::test]
+async fn statements_that_take_too_long() {
+    let options = [("statement_timeout", "100ms")];
+    let pool = pool_with(PostgresServer::shared(), 2, &options).await;
+    let (store, name) = store(pool.clone()).await;
+    let store = store.lock_timeout(Duration::from_secs(20));
+    let admin = super::pool(PostgresServer::shared(), 1).await;
+    let mut open = admin.begin().await.unwrap();
+    let sql = AssertSqlSafe(format!("LOCK TABLE {name}"));
+    sqlx::query(sql).execute(&mut *open).await.unwrap();
+    for _ in 0..5 {
+        let late = fails(store.claim(&request(1))).await;
+        assert!(late.contains("statement timeout"), "{late}");
+    }
+    open.rollback().await.unwrap();
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+}
+
+/// What is told of an error holds neither the address with its password nor a key.
+#[tokio::test]
+async fn errors_and_debug_are_silent() {
+    let url = "postgres://me:hunter2@127.0.0.1:1/none";
+    let refused = PostgresStore::connect(url).await.unwrap_err();
+    let text = format!("{refused:?} {refused}");
+    assert!(!text.contains("hunter2"), "{text}");
+    let lazy = PostgresStore::new(PgPool::connect_lazy(url).unwrap());
+    assert!(!format!("{lazy:?}").contains("hunter2"));
+}

@@ -1,0 +1,98 @@
+//! Tables: their names, and who creates them.
+
+use tokio::task::JoinSet;
+
+use super::*;
+
+#[tokio::test]
+async fn migrate_twice_and_keep_what_is_there() {
+    let store = shared_store().await;
+    let claim = request(1);
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    store.migrate().await.unwrap();
+    assert!(is_busy(store.claim(&again(&claim)).await.unwrap()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn migrate_from_everywhere_at_once() {
+    let pool = pool(PostgresServer::shared(), 16).await;
+    for _ in 0..5 {
+        let store = PostgresStore::new(pool.clone()).table(&new_name()).unwrap();
+        let mut tasks = JoinSet::new();
+        for _ in 0..16 {
+            let store = store.clone();
+            tasks.spawn(async move { store.migrate().await });
+        }
+        while let Some(task) = tasks.join_next().await {
+            task.unwrap().unwrap();
+        }
+        assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    }
+}
+
+#[tokio::test]
+async fn names() {
+    let pool = pool(PostgresServer::shared(), 2).await;
+    execute(&pool, "CREATE SCHEMA IF NOT EXISTS \"Hooks\"").await;
+    let longest = "x".repeat(48);
+    for name in ["select", "Order", "Hooks.user", "_", &longest] {
+        let store = PostgresStore::new(pool.clone()).table(name).unwrap();
+        let missing = fails(store.claim(&request(1))).await;
+        assert!(missing.contains("migrate"), "{missing}");
+        store.migrate().await.unwrap();
+        assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+        assert_eq!(store.purge(10).await.unwrap(), 0);
+    }
+    let columns = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'Hooks' AND table_name = 'user'";
+    let count: i64 = sqlx::query_scalar(columns).fetch_one(&pool).await.unwrap();
+    assert_eq!(count, 1);
+    for name in [
+        "",
+        "a\"; DROP TABLE b; --",
+        "a b",
+        "a.b.c",
+        "a\0",
+        "é",
+        "{index}",
+        &"x".repeat(49),
+    ] {
+        let error = PostgresStore::new(pool.clone()).table(name).unwrap_err();
+        assert!(error.to_string().starts_with("table: "), "{error}");
+    }
+}
+
+/// A table of somebody else's is refused at the start, and stays as it is.
+#[tokio::test]
+async fn a_table_of_another_shape() {
+    let pool = pool(PostgresServer::shared(), 2).await;
+    let name = new_name();
+    execute(&pool, format!("CREATE TABLE {name} (key text)")).await;
+    let store = PostgresStore::new(pool).table(&name).unwrap();
+    let other = fails(store.migrate()).await;
+    assert!(other.contains("column"), "{other}");
+    fails(store.claim(&request(1))).await;
+}
+
+/// A user who may not create tables uses one that is there.
+#[tokio::test]
+async fn without_the_right_to_create() {
+    let admin = pool(PostgresServer::shared(), 2).await;
+    let name = store(admin.clone()).await.1;
+    let user = format!("user_{name}");
+    execute(
+        &admin,
+        format!(
+            "CREATE ROLE {user} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {user}"
+        ),
+    )
+    .await;
+    let url = PostgresServer::shared()
+        .url()
+        .replace("postgres@", &format!("{user}@"));
+    let store = PostgresStore::connect(&url).await.unwrap();
+    let refused = fails(store.clone().table(&new_name()).unwrap().migrate()).await;
+    assert!(refused.contains("permission denied"), "{refused}");
+    let store = store.table(&name).unwrap();
+    store.migrate().await.unwrap();
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+}

@@ -1,0 +1,147 @@
+use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
+use tokio::time::timeout;
+use webhook_verify::{Delivery, idempotency::CommitError};
+
+use super::*;
+use crate::sql::transactions::{self as cases, Ledger};
+
+#[derive(Clone)]
+struct Payments {
+    store: PostgresStore,
+    pool: PgPool,
+    table: String,
+}
+
+impl Ledger for Payments {
+    type Store = PostgresStore;
+    type Open = Transaction<'static, Postgres>;
+
+    fn store(&self) -> &PostgresStore {
+        &self.store
+    }
+
+    async fn begin(&self) -> Self::Open {
+        let mut open = self.pool.begin().await.unwrap();
+        let sql = AssertSqlSafe(format!("INSERT INTO {} DEFAULT VALUES", self.table));
+        sqlx::query(sql).execute(&mut *open).await.unwrap();
+        open
+    }
+
+    async fn complete_in(
+        &self,
+        open: &mut Self::Open,
+        delivery: &Delivery,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        self.store.complete_in(open, delivery, status).await
+    }
+
+    async fn end(&self, open: Self::Open) {
+        open.commit().await.unwrap();
+    }
+
+    async fn commit(
+        &self,
+        open: Self::Open,
+        delivery: &Delivery,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        self.store.commit(open, delivery, status).await
+    }
+
+    async fn effects(&self) -> i64 {
+        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {}", self.table));
+        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
+    }
+}
+
+async fn payments() -> Payments {
+    let pool = pool(PostgresServer::shared(), 16).await;
+    let store = store(pool.clone()).await.0;
+    let table = format!("payments_of_{}", new_name());
+    execute(
+        &pool,
+        format!("CREATE TABLE {table} (id bigserial PRIMARY KEY)"),
+    )
+    .await;
+    Payments { store, pool, table }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_at_once() {
+    cases::many_at_once(&payments().await).await;
+}
+
+#[tokio::test]
+async fn who_was_superseded_rolls_back() {
+    cases::who_was_superseded_rolls_back(&payments().await).await;
+}
+
+#[tokio::test]
+async fn who_waits_is_told() {
+    cases::who_waits_is_told(&payments().await).await;
+}
+
+#[tokio::test]
+async fn the_receiver_settles_after_it() {
+    cases::the_receiver_settles_after_it(&payments().await).await;
+}
+
+#[tokio::test]
+async fn twice_is_told() {
+    cases::twice_is_told(&payments().await).await;
+}
+
+#[tokio::test]
+async fn what_cannot_be_committed() {
+    cases::what_cannot_be_committed(&payments().await).await;
+}
+
+#[tokio::test]
+async fn an_open_transaction_holds_nobody_up() {
+    cases::an_open_transaction_holds_nobody_up(&payments().await, true).await;
+}
+
+/// A lease that lapses while its handler's transaction is open: claims wait for no longer than they may, are told that it
+/// is in flight, and the limit is gone with their statement.
+#[tokio::test]
+async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
+    let pool = pool(PostgresServer::shared(), 3).await;
+    let (store, name) = store(pool.clone()).await;
+    let store = store.lock_timeout(100 * MS);
+    let mut claim = request(1);
+    claim.lease = MS;
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    sleep(10 * MS).await;
+    let mut open = pool.begin().await.unwrap();
+    let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
+    sqlx::query(sql).fetch_all(&mut *open).await.unwrap();
+    for _ in 0..10 {
+        let begun = std::time::Instant::now();
+        let claim = again(&claim);
+        let outcome = timeout(5000 * MS, store.claim(&claim)).await;
+        assert!(is_busy(outcome.unwrap().unwrap()));
+        assert!(begun.elapsed() < 1000 * MS && begun.elapsed() >= 90 * MS);
+    }
+    for call in [
+        fails(store.complete(&claim.holder(), 200, HOUR)).await,
+        fails(store.release(&claim.holder())).await,
+        fails(store.extend(&claim.holder(), HOUR)).await,
+        fails(store.forget(&claim.key)).await,
+        fails(store.claim_all(&[request(2), again(&claim)])).await,
+    ] {
+        assert!(call.contains("lock timeout"), "{call}");
+    }
+    // Neither purge waits, nor who claims something else.
+    assert_eq!(store.purge(usize::MAX).await.unwrap(), 0);
+    assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
+    open.rollback().await.unwrap();
+    for _ in 0..3 {
+        let limit: String = sqlx::query_scalar("SHOW lock_timeout")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+        assert_eq!(limit, "0");
+    }
+    assert_eq!(store.claim(&again(&claim)).await.unwrap(), won(2));
+}

@@ -1,0 +1,80 @@
+//! What the stores on SQL databases are both put through: races, and transactions of handlers.
+
+#[path = "sql/races.rs"]
+pub(crate) mod races;
+#[path = "sql/transactions.rs"]
+pub(crate) mod transactions;
+
+use std::{
+    error::Error as _,
+    fmt,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::{sleep, timeout};
+use webhook_verify::{
+    ClaimKey, ClaimStore, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner},
+};
+
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+/// A claim for ten minutes.
+pub(crate) fn request(number: u32) -> ClaimRequest {
+    let mut key = [7; 32];
+    key[..4].copy_from_slice(&number.to_be_bytes());
+    ClaimRequest::new(
+        ClaimKey::from(key),
+        Owner::random().unwrap(),
+        Fingerprint([number as u8; 32]),
+        Duration::from_secs(600),
+        HOUR,
+    )
+}
+
+/// Another's claim of the same key.
+pub(crate) fn again(request: &ClaimRequest) -> ClaimRequest {
+    let mut request = request.clone();
+    request.owner = Owner::random().unwrap();
+    request
+}
+
+pub(crate) fn won(attempt: u64) -> ClaimOutcome {
+    ClaimOutcome::Won { attempt }
+}
+
+pub(crate) fn is_busy(outcome: ClaimOutcome) -> bool {
+    matches!(outcome, ClaimOutcome::Busy { .. })
+}
+
+pub(crate) fn is_completed(outcome: ClaimOutcome) -> bool {
+    matches!(outcome, ClaimOutcome::Completed { .. })
+}
+
+/// What a store says that cannot answer. It says it in time.
+pub(crate) async fn fails<T: fmt::Debug>(
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> String {
+    let result = timeout(Duration::from_secs(10), call).await;
+    let error = result.expect("an answer in time").unwrap_err();
+    error.source().unwrap().to_string()
+}
+
+/// Claims fresh keys until one is granted: a store comes back by itself, and soon.
+pub(crate) async fn comes_back(store: &impl ClaimStore) {
+    static NEXT: AtomicU32 = AtomicU32::new(4_000_000);
+    let claims = async {
+        loop {
+            let number = NEXT.fetch_add(1, Relaxed);
+            match timeout(Duration::from_secs(1), store.claim(&request(number))).await {
+                Ok(Ok(outcome)) => return assert_eq!(outcome, won(1)),
+                Ok(Err(_)) => sleep(20 * MS).await,
+                Err(_) => {}
+            }
+        }
+    };
+    let came = timeout(Duration::from_secs(20), claims).await;
+    came.expect("the store comes back");
+}

@@ -1,0 +1,185 @@
+//! Many claimers at once, on tasks of their own.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{sync::Barrier, task::JoinSet, time::sleep};
+use webhook_verify::{
+    ClaimStore,
+    idempotency::{ClaimOutcome, ClaimRequest, Settled},
+};
+
+use super::{HOUR, MS, again, is_busy, is_completed, request, won};
+
+/// Claims a key from all stores at once. The winner of each attempt, and what the others were told.
+pub(crate) async fn race<S: ClaimStore + Clone>(
+    stores: &[S],
+    claim: &ClaimRequest,
+) -> (HashMap<u64, ClaimRequest>, Vec<ClaimOutcome>) {
+    let barrier = Arc::new(Barrier::new(stores.len()));
+    let mut tasks = JoinSet::new();
+    for store in stores {
+        let (store, claim) = (store.clone(), again(claim));
+        let barrier = Arc::clone(&barrier);
+        tasks.spawn(async move {
+            barrier.wait().await;
+            let outcome = store.claim(&claim).await.unwrap();
+            (claim, outcome)
+        });
+    }
+    let (mut winners, mut others) = (HashMap::new(), Vec::new());
+    while let Some(task) = tasks.join_next().await {
+        match task.unwrap() {
+            (claim, ClaimOutcome::Won { attempt }) => {
+                let before = winners.insert(attempt, claim);
+                assert!(before.is_none(), "two winners of attempt {attempt}");
+            }
+            (_, other) => others.push(other),
+        }
+    }
+    (winners, others)
+}
+
+pub(crate) async fn is_shut_out(store: &impl ClaimStore, claim: &ClaimRequest) {
+    let holder = claim.holder();
+    for settled in [
+        store.complete(&holder, 299, HOUR).await,
+        store.release(&holder).await,
+        store.extend(&holder, HOUR).await,
+    ] {
+        assert_eq!(settled.unwrap(), Settled::Superseded);
+    }
+}
+
+/// Each round: an absent key, a released one, a lapsed one, a completed one. Whoever held it before is shut out, also once
+/// somebody has released it in between.
+pub(crate) async fn one_winner_for_each_attempt<S: ClaimStore + Clone>(stores: &[S], rounds: u32) {
+    for round in 0..rounds {
+        let claim = request(round);
+        let mut before: Vec<ClaimRequest> = Vec::new();
+        for attempt in 1..=3 {
+            let (mut winners, others) = race(stores, &claim).await;
+            assert_eq!(winners.len(), 1, "round {round}, attempt {attempt}");
+            assert!(others.iter().all(|outcome| is_busy(*outcome)));
+            let winner = winners.remove(&attempt).unwrap();
+            for old in &before {
+                is_shut_out(&stores[1], old).await;
+            }
+            let holder = winner.holder();
+            let settled = match attempt {
+                1 => stores[0].extend(&holder, 20 * MS).await,
+                2 => stores[0].release(&holder).await,
+                _ => stores[0].complete(&holder, 201, HOUR).await,
+            };
+            assert_eq!(settled.unwrap(), Settled::Applied);
+            if attempt == 1 {
+                sleep(30 * MS).await;
+            }
+            before.push(winner);
+        }
+        let (winners, others) = race(stores, &claim).await;
+        assert!(winners.is_empty());
+        assert!(others.iter().all(|outcome| is_completed(*outcome)));
+    }
+}
+
+/// Leases that lapse in the middle of it: several may win one after the other, and each attempt once.
+pub(crate) async fn leases_that_lapse_during_the_race<S: ClaimStore + Clone>(
+    stores: &[S],
+    rounds: u32,
+) {
+    let mut claim = request(1_000_000);
+    claim.lease = MS;
+    let mut highest = 0;
+    for _ in 0..rounds {
+        let (winners, _) = race(stores, &claim).await;
+        let mut attempts: Vec<_> = winners.into_keys().collect();
+        attempts.sort_unstable();
+        for attempt in attempts {
+            // A winner whose lease has lapsed before it is told so may be told that it is busy.
+            assert!(attempt > highest, "attempts count up");
+            highest = attempt;
+        }
+    }
+    assert!(highest > 10, "{highest} grants");
+}
+
+/// A late holder completes while others take over: one of them has it, and the record is that one's.
+pub(crate) async fn a_late_complete_against_takeovers<S: ClaimStore + Clone>(stores: &[S]) {
+    for round in 0..40 {
+        let mut claim = request(2_000_000 + round);
+        claim.lease = 5 * MS;
+        assert_eq!(stores[0].claim(&claim).await.unwrap(), won(1));
+        sleep(10 * MS).await;
+        let mut next = claim.clone();
+        next.lease = HOUR;
+        let holder = claim.holder();
+        let (settled, (winners, others)) = tokio::join!(
+            stores[0].complete(&holder, 200, HOUR),
+            race(&stores[1..], &next)
+        );
+        match settled.unwrap() {
+            Settled::Applied => {
+                assert!(winners.is_empty());
+                assert!(others.iter().all(|outcome| is_completed(*outcome)));
+            }
+            _ => {
+                assert_eq!(winners.len(), 1);
+                assert!(others.iter().all(|outcome| is_busy(*outcome)));
+                is_shut_out(&stores[0], &claim).await;
+            }
+        }
+    }
+}
+
+/// The same keys from two sides at once, in opposite orders: no batch waits for one that waits for it, and each key is
+/// granted once.
+pub(crate) async fn batches_from_two_sides<S: ClaimStore + Clone>(one: &S, two: &S) {
+    for round in 0..20 {
+        let keys = 3_000_000 + round * 100;
+        let forth: Vec<_> = (keys..keys + 64).map(request).collect();
+        let back: Vec<_> = forth.iter().rev().map(again).collect();
+        let (one, two) = tokio::join!(one.claim_all(&forth), two.claim_all(&back));
+        let (one, mut two) = (one.unwrap(), two.unwrap());
+        two.reverse();
+        for (a, b) in one.into_iter().zip(two) {
+            let mut outcomes = [a, b];
+            outcomes.sort_by_key(|outcome| is_busy(*outcome));
+            assert_eq!(outcomes[0], won(1));
+            assert!(is_busy(outcomes[1]));
+        }
+    }
+}
+
+/// Expired records go, each counted once however many purge, while claims are granted and none that lives is lost.
+pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(store: &S, expired: u32) {
+    let mut brief: Vec<_> = (0..expired).map(request).collect();
+    for claim in &mut brief {
+        (claim.lease, claim.ttl) = (MS, MS);
+    }
+    for batch in brief.chunks(500) {
+        store.claim_all(batch).await.unwrap();
+    }
+    sleep(20 * MS).await;
+    let mut tasks = JoinSet::new();
+    for _ in 0..3 {
+        let store = store.clone();
+        tasks.spawn(async move { store.purge(usize::MAX).await.unwrap() });
+    }
+    let mut live = Vec::new();
+    let begun = std::time::Instant::now();
+    for number in 0..200 {
+        let claim = request(expired + number);
+        assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+        live.push(claim);
+    }
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let mut purged = 0;
+    while let Some(task) = tasks.join_next().await {
+        purged += task.unwrap();
+    }
+    purged += store.purge(usize::MAX).await.unwrap();
+    assert_eq!(purged, expired as usize);
+    for claim in &live {
+        assert!(is_busy(store.claim(&again(claim)).await.unwrap()));
+    }
+}

@@ -1,0 +1,171 @@
+//! Files that are locked, full, read-only, broken or gone.
+
+use std::time::Instant;
+
+use sqlx::Connection as _;
+use webhook_verify::idempotency::Settled;
+
+use super::*;
+
+/// C7: locked by another for longer than a claim may take.
+#[tokio::test]
+async fn a_file_that_is_locked() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let mut other = folder.connection().await;
+    for lock in ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"] {
+        execute(&mut other, lock).await;
+        for _ in 0..2 {
+            let begun = Instant::now();
+            let (one, two) = (request(1), request(2));
+            let (one, two) = tokio::join!(fails(store.claim(&one)), fails(store.claim(&two)));
+            assert!(one.contains("locked") && two.contains("locked"), "{one}");
+            assert!(begun.elapsed() < 2500 * MS);
+        }
+        execute(&mut other, "ROLLBACK").await;
+        comes_back(&store).await;
+    }
+}
+
+/// C7: a file that may not grow. What is known is still known, and once there is room it goes on.
+#[tokio::test]
+async fn a_disk_that_is_full() {
+    let folder = Folder::new();
+    drop(folder.store().await);
+    let options = SqliteConnectOptions::new()
+        .filename(folder.file())
+        .pragma("max_page_count", "12");
+    let store = SqliteStore::open(options).await.unwrap();
+    let mut granted = Vec::new();
+    let full = loop {
+        let mut claim = request(granted.len() as u32);
+        (claim.lease, claim.ttl) = (500 * MS, 500 * MS);
+        match store.claim(&claim).await {
+            Ok(outcome) => assert_eq!(outcome, won(1)),
+            Err(error) => break fails(async { Err::<(), _>(error) }).await,
+        }
+        granted.push(claim);
+    };
+    assert!(full.contains("full"), "{full}");
+    assert!(granted.len() > 20, "{}", granted.len());
+    for round in 0..3 {
+        let calls: Vec<_> = (0..100)
+            .map(|number| request(10_000 + round * 100 + number))
+            .collect();
+        let calls = calls.iter().map(|claim| store.claim(claim));
+        let outcomes = futures_util::future::join_all(calls).await;
+        assert!(outcomes.iter().any(Result::is_err));
+    }
+    let holder = granted[0].holder();
+    assert_eq!(
+        store.complete(&holder, 200, 100 * MS).await.unwrap(),
+        Settled::Applied
+    );
+    sleep(600 * MS).await;
+    assert!(store.purge(usize::MAX).await.unwrap() >= granted.len());
+    comes_back(&store).await;
+}
+
+/// A file that cannot be written is refused at the start or at the claim, with what is wrong.
+#[tokio::test]
+async fn a_file_that_is_read_only() {
+    let folder = Folder::new();
+    let keeps_it_open = folder.store().await;
+    assert_eq!(keeps_it_open.claim(&request(1)).await.unwrap(), won(1));
+    let options = SqliteConnectOptions::new()
+        .filename(folder.file())
+        .read_only(true);
+    let refused = match SqliteStore::open(options).await {
+        Ok(store) => fails(store.claim(&request(2))).await,
+        Err(error) => fails(async { Err::<(), _>(error) }).await,
+    };
+    assert!(refused.contains("readonly"), "{refused}");
+    assert_eq!(keeps_it_open.claim(&request(2)).await.unwrap(), won(1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_opened() {
+    let folder = Folder::new();
+    fs::write(folder.file(), [b'x'; 8192]).unwrap();
+    let garbage = fails(SqliteStore::connect(&folder.url())).await;
+    assert!(garbage.contains("not a database"), "{garbage}");
+    let nowhere = format!("sqlite://{}/none/claims.db", folder.0.display());
+    fails(SqliteStore::connect(&nowhere)).await;
+    fails(SqliteStore::connect("postgres://localhost/x")).await;
+    let missing = SqliteConnectOptions::new().filename(folder.0.join("none.db"));
+    fails(SqliteStore::open(missing)).await;
+}
+
+/// C7: a file that is overwritten while it is in use is an error, or still read from what is cached, and never a panic; and
+/// with the file put back the store goes on.
+#[tokio::test]
+async fn a_file_that_is_corrupt() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let known: Vec<_> = (0..500).map(request).collect();
+    store.claim_all(&known).await.unwrap();
+    let mut other = folder.connection().await;
+    execute(&mut other, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+    other.close().await.unwrap();
+    let good = fs::read(folder.file()).unwrap();
+    fs::write(folder.file(), vec![0xa5; good.len()]).unwrap();
+    let mut failed = 0;
+    for number in 0..100 {
+        failed += usize::from(store.claim(&request(10_000 + number)).await.is_err());
+        let _ = store.purge(10).await;
+    }
+    assert!(failed > 0);
+    for of_wal in ["claims.db-wal", "claims.db-shm"] {
+        let _ = fs::remove_file(folder.0.join(of_wal));
+    }
+    fs::write(folder.file(), good).unwrap();
+    comes_back(&store).await;
+    assert!(is_busy(store.claim(&again(&known[7])).await.unwrap()));
+}
+
+/// A table that goes and comes again while the store is in use.
+#[tokio::test]
+async fn a_table_that_is_dropped() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    execute(&mut folder.connection().await, "DROP TABLE webhook_claim").await;
+    for _ in 0..3 {
+        let missing = fails(store.claim(&request(1))).await;
+        assert!(
+            missing.contains("webhook_claim") && missing.contains("migrate"),
+            "{missing}"
+        );
+    }
+    fails(store.complete(&request(1).holder(), 200, HOUR)).await;
+    fails(store.purge(10)).await;
+    store.migrate().await.unwrap();
+    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+}
+
+/// C8: a wall clock that is set forth and back. A lease may end early or late, and the fencing number tells.
+#[tokio::test]
+async fn a_clock_that_jumps() {
+    let folder = Folder::new();
+    let now = Arc::new(AtomicU64::new(1_800_000_000_000));
+    let clock = Arc::clone(&now);
+    let store = folder
+        .store()
+        .await
+        .clock(move || Duration::from_millis(clock.load(SeqCst)));
+    let (first, hour) = (request(1), HOUR.as_millis() as u64);
+    assert_eq!(store.claim(&first).await.unwrap(), won(1));
+    now.fetch_sub(hour, SeqCst);
+    assert!(is_busy(store.claim(&again(&first)).await.unwrap()));
+    now.fetch_add(2 * hour, SeqCst);
+    let second = again(&first);
+    assert_eq!(store.claim(&second).await.unwrap(), won(2));
+    races::is_shut_out(&store, &first).await;
+    now.store(0, SeqCst);
+    assert!(is_busy(store.claim(&again(&first)).await.unwrap()));
+    assert_eq!(
+        store.complete(&second.holder(), 200, HOUR).await.unwrap(),
+        Settled::Applied
+    );
+    assert!(is_completed(store.claim(&again(&first)).await.unwrap()));
+}

@@ -1,0 +1,147 @@
+//! The one thread that writes for all.
+
+use futures_util::future::join_all;
+use tokio::{task::spawn, time::timeout};
+use webhook_verify::idempotency::Settled;
+
+use super::*;
+
+/// What comes while the file is locked is committed together once it is not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_are_committed_together() {
+    const PAGE: u64 = 4096;
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let mut other = folder.connection().await;
+    execute(
+        &mut other,
+        "PRAGMA wal_checkpoint(TRUNCATE); BEGIN IMMEDIATE",
+    )
+    .await;
+    let tasks: Vec<_> = (0..64)
+        .map(|number| {
+            let store = store.clone();
+            spawn(async move { store.claim(&request(number)).await })
+        })
+        .collect();
+    sleep(200 * MS).await;
+    assert_eq!(folder.wal_len(), 0);
+    execute(&mut other, "ROLLBACK").await;
+    for task in join_all(tasks).await {
+        assert_eq!(task.unwrap().unwrap(), won(1));
+    }
+    // Each commit writes the pages it has changed, two at least: 64 commits of one claim each would be 128.
+    let frames = folder.wal_len() / (PAGE + 24);
+    assert!((2..40).contains(&frames), "{frames} pages were written");
+
+    // And a duplicate writes none.
+    let before = folder.wal_len();
+    for number in 0..64 {
+        assert!(is_busy(store.claim(&request(number)).await.unwrap()));
+    }
+    assert_eq!(folder.wal_len(), before);
+}
+
+/// One call that fails takes no other down, whether it ends the transaction that they share or not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_fails_and_the_others_do_not() {
+    for how in ["ABORT", "ROLLBACK", "FAIL"] {
+        let folder = Folder::new();
+        let store = folder.store().await;
+        let mut other = folder.connection().await;
+        let bad = request(31).key;
+        let trigger = format!(
+            "CREATE TRIGGER bad BEFORE INSERT ON webhook_claim WHEN new.key = x'{bad}' BEGIN SELECT RAISE({how}, 'bad key'); END"
+        );
+        execute(&mut other, trigger).await;
+        let release = request(1000);
+        assert_eq!(store.claim(&release).await.unwrap(), won(1));
+        execute(&mut other, "BEGIN IMMEDIATE").await;
+        let tasks: Vec<_> = (0..64)
+            .map(|number| {
+                let store = store.clone();
+                spawn(async move { store.claim(&request(number)).await })
+            })
+            .collect();
+        let released = spawn({
+            let (store, holder) = (store.clone(), release.holder());
+            async move { store.release(&holder).await }
+        });
+        sleep(100 * MS).await;
+        execute(&mut other, "ROLLBACK").await;
+        for (number, task) in join_all(tasks).await.into_iter().enumerate() {
+            match (number, task.unwrap()) {
+                (31, result) => {
+                    let why = fails(async { result }).await;
+                    assert!(why.contains("bad key"), "{how}: {why}");
+                }
+                (_, result) => assert_eq!(result.unwrap(), won(1)),
+            }
+        }
+        assert_eq!(released.await.unwrap().unwrap(), Settled::Applied);
+        execute(&mut other, "DROP TRIGGER bad").await;
+        assert_eq!(store.claim(&request(31)).await.unwrap(), won(1));
+    }
+}
+
+/// Callers who are gone by the time that it is their turn leave no lease behind.
+#[tokio::test]
+async fn claims_that_nobody_waits_for_are_not_made() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let mut other = folder.connection().await;
+    execute(&mut other, "BEGIN IMMEDIATE").await;
+    let claims: Vec<_> = (0..3000).map(request).collect();
+    let calls = claims
+        .iter()
+        .map(|claim| timeout(100 * MS, store.claim(claim)));
+    for call in join_all(calls).await {
+        assert!(call.is_err());
+    }
+    execute(&mut other, "ROLLBACK").await;
+    let others: Vec<_> = claims.iter().map(again).collect();
+    let outcomes = store.claim_all(&others).await.unwrap();
+    assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
+}
+
+/// The thread ends with the last clone, and closes the file; the background purge does not keep it.
+#[tokio::test]
+async fn the_file_is_closed_with_the_store() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let clone = store.clone().table("other").unwrap();
+    store.purge_every(1000 * MS);
+    let claim = request(1);
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    drop(store);
+    clone.migrate().await.unwrap();
+    assert!(folder.wal_len() > 0);
+    // A call that its caller has dropped is done before that, if it settles something.
+    let store = folder.store().await;
+    let holder = claim.holder();
+    let mut release = Box::pin(store.release(&holder));
+    let _ = futures_util::poll!(&mut release);
+    drop(release);
+    drop((store, clone));
+    for _ in 0..200 {
+        if !folder.0.join("claims.db-wal").exists() {
+            break;
+        }
+        sleep(20 * MS).await;
+    }
+    assert!(!folder.0.join("claims.db-wal").exists(), "it is closed");
+    let store = folder.store().await;
+    assert_eq!(store.claim(&again(&claim)).await.unwrap(), won(2));
+}
+
+/// A store that was made on one runtime serves another, also once the first has ended.
+#[test]
+fn runtimes_come_and_go() {
+    let folder = Folder::new();
+    let runtime = || tokio::runtime::Runtime::new().unwrap();
+    let store = runtime().block_on(folder.store());
+    for number in 0..3 {
+        let outcome = runtime().block_on(store.claim(&request(number)));
+        assert_eq!(outcome.unwrap(), won(1));
+    }
+}
