@@ -35,6 +35,10 @@ struct Running {
 }
 
 fn command(name: &str) -> Command {
+    command_with_store(name, "memory:")
+}
+
+fn command_with_store(name: &str, store: &str) -> Command {
     // Next to the folder of this very program, where cargo builds examples.
     let mut path = PathBuf::from(
         std::env::current_exe()
@@ -47,7 +51,7 @@ fn command(name: &str) -> Command {
     path.push("examples");
     let mut command = Command::new(path.join(name));
     command
-        .args(["--listen", "127.0.0.1:0"])
+        .args(["--listen", "127.0.0.1:0", "--store", store])
         .stdout(Stdio::piped())
         .stderr(Stdio::null());
     command
@@ -207,6 +211,27 @@ async fn every_preset_is_served() {
     }
 }
 
+#[test]
+fn a_store_that_cannot_be_opened_is_named() {
+    for name in RECEIVERS {
+        for (store, named) in [
+            ("webhooks.db", "--store: not the URL of a store"),
+            ("mysql://localhost/hooks", "--store: none of memory:"),
+            ("sqlite:///no/such/folder/webhooks.db", "--store: "),
+            ("postgres://127.0.0.1:1/hooks", "--store: "),
+            ("redis://127.0.0.1:1", "--store: "),
+        ] {
+            let output = command_with_store(name, store)
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{store}");
+            assert!(error.contains(named), "{store}: {error}");
+        }
+    }
+}
+
 /// What stands between single quotes in the `curl` line: the URL, headers, and the body at the end.
 fn quoted(line: &str) -> Vec<&str> {
     line.split('\'').skip(1).step_by(2).collect()
@@ -306,6 +331,7 @@ fn a_mistake_in_the_flags_is_named() {
             ),
             (vec!["--public-url", "hooks"], "public_url: not an http"),
             (vec!["--status", "99"], "99 is not in 200..600"),
+            (vec!["--lease", "0"], "lease: not between"),
         ] {
             let output = command(name)
                 .stderr(Stdio::piped())
