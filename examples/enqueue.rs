@@ -7,7 +7,7 @@
 //!
 //! Run with `cargo run --example enqueue`, then paste the `curl` line that it prints. The jobs are in `jobs.db`.
 
-use std::{str::FromStr as _, time::Duration};
+use std::{str::FromStr as _, task::Poll, time::Duration};
 
 use apalis::{
     layers::retry::{
@@ -120,9 +120,15 @@ where
     let longest = Duration::from_secs(3600);
     let waits = ExponentialBackoffMaker::new(first_wait, longest, 0.5, HasherRng::default());
     let waits = waits.expect("less than an hour").make_backoff();
+    // `poll_with_interval` of apalis 1.0 can miss its own tick, and then sleeps until the next heartbeat, for 30 s.
+    let mut ticks = tokio::time::interval(Duration::from_millis(500));
+    let ticks = futures_util::stream::poll_fn(move |context| {
+        while ticks.poll_tick(context).is_ready() {}
+        Poll::<Option<()>>::Pending
+    });
     // A name is refused while the heartbeat of its last bearer is fresh, so each worker has a name of its own.
     WorkerBuilder::new(format!("worker-{:x}", getrandom::u64().unwrap_or(0)))
-        .backend(jobs.poll_with_interval(Duration::from_millis(500)))
+        .backend(jobs.poll_with_stream(ticks))
         .retry(RetryPolicy::retries(TRIES - 1).with_backoff(waits))
         // In a task of its own, a job that panics fails like any other.
         .build(move |job: Job| {
@@ -131,3 +137,7 @@ where
         })
         .run()
 }
+
+#[cfg(test)]
+#[path = "effects/jobs.rs"]
+mod tests;
