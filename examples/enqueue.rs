@@ -60,8 +60,10 @@ async fn run(job: Job) -> Result<(), BoxDynError> {
 }
 
 fn app(jobs: Jobs, layer: WebhookLayer) -> Router {
+    let methods = post(enqueue).route_layer(layer);
     Router::new()
-        .route("/", post(enqueue).route_layer(layer))
+        .route("/", methods.clone())
+        .route("/{*path}", methods)
         .with_state(jobs)
 }
 
