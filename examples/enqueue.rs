@@ -105,8 +105,9 @@ where
     F: Future<Output = Result<(), BoxDynError>> + Send + 'static,
 {
     // A worker ends when it cannot read the queue. The next one takes its jobs over, after a minute.
-    while let Err(error) = worker(jobs.clone(), first_wait, run.clone()).await {
-        eprintln!("worker ended: {error}");
+    loop {
+        let ended = worker(jobs.clone(), first_wait, run.clone()).await;
+        eprintln!("worker ended: {ended:?}");
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
 }
