@@ -46,6 +46,9 @@ fn body(scheme: &str) -> &'static str {
         "slack" => {
             r#"{"type":"event_callback","event_id":"Ev0EXAMPLE1","event":{"type":"app_mention"}}"#
         }
+        "paystack" => {
+            r#"{"event":"charge.success","data":{"id":1,"reference":"example-1","amount":1999}}"#
+        }
         "twilio" | "mandrill" => "From=%2B15551234567&Body=example+1",
         "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":123}}}"#,
         _ => r#"{"id":"evt_example_1","type":"example.created","data":{"id":1}}"#,

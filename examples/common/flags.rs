@@ -1,9 +1,10 @@
 use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use webhook_verify::{
-    Algorithm, ConfigError, KeyForm, Receiver, Scheme, Verifier, scheme::Identity,
+    Algorithm, ClaimStore, ConfigError, Idempotency, KeyForm, Receiver, Scheme, Verifier,
+    scheme::Identity,
 };
 
 use crate::{Behaviour, store};
@@ -91,12 +92,41 @@ impl Flags {
             .await
     }
 
+    /// Reads the command line, for an example whose flags have other defaults: `[("store", "sqlite://jobs.db")]`.
+    #[must_use]
+    pub fn with_defaults(defaults: &[(&'static str, &'static str)]) -> Self {
+        let command = defaults
+            .iter()
+            .fold(Self::command(), |command, &(flag, value)| {
+                command.mut_arg(flag, |flag| flag.default_value(value))
+            });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
     /// Makes the receiver, and opens the store.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] that names what is wrong.
     pub async fn set_up(self) -> Result<Setup, ConfigError> {
+        let verified = self.verifier()?;
+        let idempotency = store::open(&self.store, &self.scheme).await?;
+        self.build(verified, idempotency)
+    }
+
+    /// Makes the receiver, with claims in a store of the example's own.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names what is wrong.
+    pub fn set_up_with(self, store: impl ClaimStore) -> Result<Setup, ConfigError> {
+        let verified = self.verifier()?;
+        let idempotency = Idempotency::new(store, &self.scheme);
+        self.build(verified, idempotency)
+    }
+
+    /// The verifier, its secrets, and the one that was made if none was given.
+    fn verifier(&self) -> Result<(Verifier, Vec<String>, Option<String>), ConfigError> {
         let option = |option, reason: &str| ConfigError::Option {
             option,
             reason: reason.into(),
@@ -141,10 +171,15 @@ impl Flags {
         for (name, value) in &self.parameter {
             verifier = verifier.parameter(name, value);
         }
-        let verifier = verifier.build()?;
-        let mut idempotency = store::open(&self.store, &self.scheme)
-            .await?
-            .lease(Duration::from_secs(self.lease));
+        Ok((verifier.build()?, secrets, random_secret))
+    }
+
+    fn build(
+        self,
+        (verifier, secrets, random_secret): (Verifier, Vec<String>, Option<String>),
+        idempotency: Idempotency,
+    ) -> Result<Setup, ConfigError> {
+        let mut idempotency = idempotency.lease(Duration::from_secs(self.lease));
         if verifier.scheme().identity() == Identity::None {
             // Nothing in such a request tells a retry from a second event.
             idempotency = idempotency.identity(Identity::None);
