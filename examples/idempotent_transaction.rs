@@ -9,7 +9,7 @@ use examples::{Behaviour, Flags, announce};
 use serde::Deserialize;
 use serde_json::json;
 use sqlx::{PgPool, SqlitePool};
-use webhook_verify::{Delivery, PostgresStore, SqliteStore, StoreError, idempotency::CommitError};
+use webhook_verify::{Delivery, PostgresStore, SqliteStore, idempotency::CommitError};
 use webhook_verify_axum::{Verified, VerifiedJson, WebhookLayer};
 
 /// What Paystack sends, as far as it is of use here.
@@ -107,24 +107,21 @@ impl Ledger {
         match self {
             Self::Sqlite(pool, store) => {
                 // Waits for its turn to write; a plain BEGIN that has read first would fail.
-                let begun = pool.begin_with("BEGIN IMMEDIATE").await;
-                let mut transaction = begun.map_err(StoreError::new)?;
+                let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
                 sqlx::query("INSERT INTO payment (event, amount) VALUES (?, ?)")
                     .bind(&charge.reference)
                     .bind(charge.amount)
                     .execute(&mut *transaction)
-                    .await
-                    .map_err(StoreError::new)?;
+                    .await?;
                 store.commit(transaction, delivery, 204).await
             }
             Self::Postgres(pool, store) => {
-                let mut transaction = pool.begin().await.map_err(StoreError::new)?;
+                let mut transaction = pool.begin().await?;
                 sqlx::query("INSERT INTO payment (event, amount) VALUES ($1, $2)")
                     .bind(&charge.reference)
                     .bind(charge.amount)
                     .execute(&mut *transaction)
-                    .await
-                    .map_err(StoreError::new)?;
+                    .await?;
                 store.commit(transaction, delivery, 204).await
             }
         }

@@ -219,7 +219,7 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
             let changed = paste(&running, |body| {
                 let changes = [
                     ("example", "Example"),
-                    ("\"id\":52", "\"id\":53"),
+                    ("lead_post_delete", "Lead_post_delete"),
                     ("app_mention", "app_Mention"),
                     ("contact.created", "contact.Created"),
                 ];
