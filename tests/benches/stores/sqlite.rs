@@ -40,7 +40,7 @@ pub(crate) fn run() -> bool {
         .case("store", || {
             rate(&runtime, &store, CLIENTS, &requests(COUNT))
         })
-        // They would wait for one connection, and fight for the file with several: one is the fastest.
+        // Several would only wait for one connection.
         .case("sqlx, a commit for each", || {
             rate(&runtime, &raw, 1, &requests(COUNT))
         })
