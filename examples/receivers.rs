@@ -1,5 +1,5 @@
 //! The two example receivers as programs: every recorded request of the four systems, and the `curl` line they print.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 // Their own tests, which call their `app()`.
 #[path = "receiver_actix.rs"]
@@ -8,103 +8,21 @@ mod receiver_actix;
 #[path = "receiver_axum.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_axum;
+#[path = "support/running.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod running;
 #[path = "verify.rs"]
 mod verify;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead as _, BufReader, Read as _},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::Stdio,
 };
 
 use integration_tests::{Response, Vector, exchange, raw_request};
-use serde_json::Value;
 use webhook_verify::{Scheme, scheme::Identity};
 
-const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
-
-/// A receiver that runs.
-struct Running {
-    process: Child,
-    /// What it printed before it listened, and the `curl` line after that, or that there is none.
-    lines: Vec<String>,
-    addr: SocketAddr,
-    stdout: BufReader<std::process::ChildStdout>,
-}
-
-fn command(name: &str) -> Command {
-    command_with_store(name, "memory:")
-}
-
-fn command_with_store(name: &str, store: &str) -> Command {
-    // Next to the folder of this very program, where cargo builds examples.
-    let mut path = PathBuf::from(
-        std::env::current_exe()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .parent()
-            .unwrap(),
-    );
-    path.push("examples");
-    let mut command = Command::new(path.join(name));
-    command
-        .args(["--listen", "127.0.0.1:0", "--store", store])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    command
-}
-
-impl Running {
-    fn start(name: &str, args: &[String]) -> Self {
-        let mut process = command(name).args(args).spawn().unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let (mut lines, mut addr) = (Vec::new(), None);
-        while addr.is_none()
-            || !lines.last().is_some_and(|line: &String| {
-                line.starts_with("curl ") || line.starts_with("no example")
-            })
-        {
-            let mut line = String::new();
-            assert!(
-                stdout.read_line(&mut line).unwrap() > 0,
-                "{name} ended: {lines:?}"
-            );
-            let line = line.trim_end().to_owned();
-            if let Some(url) = line.strip_prefix("listening on http://") {
-                addr = Some(url.parse().unwrap());
-            }
-            lines.push(line);
-        }
-        Self {
-            process,
-            lines,
-            addr: addr.unwrap(),
-            stdout,
-        }
-    }
-
-    /// Ends the receiver, and gives the JSON lines that it printed.
-    fn end(mut self) -> Vec<Value> {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        rest.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-}
-
-/// A test that fails leaves no receiver behind.
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
+use running::{RECEIVERS, Running, command, command_with_store};
 
 fn flags(vector: &Vector) -> Vec<String> {
     let mut flags = vec![
