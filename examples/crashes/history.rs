@@ -18,13 +18,13 @@ use crate::{
     proxy::{Proxy, Weather},
     random, random_ms,
     running::RECEIVERS,
-    runs::{Restarted, Run, by_event, check_acknowledged, traced},
+    runs::{Restarted, Run, by_event, check_acknowledged, check_settled, traced},
     stores::{Grant, Monitor, granted, watched_database},
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(1);
 const MARGIN: Duration = Duration::from_secs(9);
-const SENDERS: usize = 6;
+const SENDERS: usize = 8;
 
 /// A receiver, and its way to the store.
 pub(crate) struct Member {
@@ -94,6 +94,8 @@ pub(crate) struct History {
     pub(crate) outbox: Arc<Outbox>,
     /// In the order in which they began.
     pub(crate) events: BTreeMap<String, Vec<Run>>,
+    /// What the members logged.
+    log: String,
 }
 
 /// Sends events to the members while they suffer, and until all events are acknowledged. `at_last` looks at the store's side
@@ -129,7 +131,7 @@ pub(crate) async fn suffer(
     block_in_place(|| members.iter_mut().for_each(|member| member.receiver.kill()));
 
     let mut faults = BTreeMap::new();
-    let (mut runs, mut lost, mut unsettled) = (Vec::new(), 0, 0);
+    let (mut runs, mut log, mut lost, mut unsettled) = (Vec::new(), String::new(), 0, 0);
     for member in members {
         for (fault, count) in member.faults {
             *faults.entry(fault).or_insert(0) += count;
@@ -137,6 +139,7 @@ pub(crate) async fn suffer(
         lost += member.receiver.logged("lease lost");
         unsettled += member.receiver.logged("claim not settled");
         runs.extend(member.receiver.runs);
+        log += &member.receiver.log;
     }
     let count = runs.len();
     let done = runs.iter().filter(|run| run.is_done).count();
@@ -153,17 +156,20 @@ pub(crate) async fn suffer(
         done.saturating_sub(events.len()),
     );
     assert_eq!(acknowledged.len(), outbox.sent.lock().unwrap().len());
-    History { outbox, events }
+    History {
+        outbox,
+        events,
+        log,
+    }
 }
 
 /// Whoever was told that an event is done was told so after a handler had done it, and no handler failed.
 /// What the receivers ran is what the store has granted: attempts rise by one, each when nobody else's lease was live.
 fn check(history: &History, grants: &[Grant]) {
     assert_eq!(history.outbox.failed.load(Ordering::Relaxed), 0);
-    check_acknowledged(
-        &history.outbox.acknowledged.lock().unwrap(),
-        &history.events,
-    );
+    let acknowledged = history.outbox.acknowledged.lock().unwrap();
+    check_acknowledged(&acknowledged, &history.events);
+    check_settled(&acknowledged, &history.events, &history.log);
     let mut attempts: HashMap<&str, u64> = HashMap::new();
     let mut owners = HashSet::new();
     for grant in grants {
@@ -180,6 +186,14 @@ fn check(history: &History, grants: &[Grant]) {
         );
     }
     println!("{} grants", grants.len());
+}
+
+/// Sends all of them once more.
+async fn send_again(outbox: &Outbox) {
+    let ids: Vec<_> = outbox.sent.lock().unwrap().iter().cloned().collect();
+    for id in ids {
+        outbox.send(&id).await;
+    }
 }
 
 /// Two of either framework. `url` has the store's address in it, which each of them finds elsewhere.
@@ -209,7 +223,7 @@ pub(crate) fn addr_in(url: &str) -> SocketAddr {
 async fn on_postgresql() {
     let url = watched_database(PostgresServer::shared()).await;
     let members = examples(&url).await;
-    let history = suffer("PostgreSQL", members, async |_| {}).await;
+    let history = suffer("PostgreSQL", members, send_again).await;
     check(&history, &granted(&url).await);
 }
 
@@ -218,6 +232,6 @@ async fn on_redis() {
     let server = RedisServer::start();
     let monitor = Monitor::start(&server);
     let members = examples(&server.url()).await;
-    let history = suffer("Redis", members, async |_| {}).await;
+    let history = suffer("Redis", members, send_again).await;
     check(&history, &monitor.granted());
 }

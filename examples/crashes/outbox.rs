@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     net::SocketAddr,
+    ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -19,8 +20,8 @@ use crate::{SECRET, now, random, random_ms};
 /// The receivers' flags for what is sent from here.
 pub(crate) const FLAGS: [&str; 4] = ["--scheme", "standard-webhooks", "--secret", SECRET];
 
-/// How long a sender waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a sender waits for an answer, in ms. Some come again while the receiver that they gave up still stands still.
+const PATIENCE: Range<u64> = 300..2500;
 
 /// Where a receiver listens at present.
 pub(crate) type Target = Arc<Mutex<SocketAddr>>;
@@ -123,7 +124,7 @@ impl Outbox {
     pub(crate) async fn send(&self, id: &str) -> Option<Response> {
         let target = &self.targets[random(self.targets.len() as u64) as usize];
         let addr = *target.lock().unwrap();
-        let response = try_exchange(addr, &request(id), PATIENCE).await?;
+        let response = try_exchange(addr, &request(id), random_ms(PATIENCE)).await?;
         match response.status {
             204 => {}
             500 => drop(self.failed.fetch_add(1, Ordering::Relaxed)),

@@ -154,3 +154,25 @@ pub(crate) fn check_acknowledged(
         assert!(is_done, "{id} acknowledged at {at}: {runs:?}");
     }
 }
+
+/// An event that was acknowledged is taken over and run again only if the holder logged that it could not settle its claim.
+pub(crate) fn check_settled(
+    acknowledged: &BTreeMap<String, u64>,
+    events: &BTreeMap<String, Vec<Run>>,
+    log: &str,
+) {
+    let settling = log
+        .lines()
+        .filter(|line| line.contains("claim not settled") || line.contains("lease lost"));
+    let settling: Vec<_> = settling.collect();
+    for (id, at) in acknowledged {
+        let (before, after): (Vec<_>, Vec<_>) = events[id].iter().partition(|run| run.begin <= *at);
+        // A late one may be of a holder that stood still before it began.
+        let last = before.iter().map(|run| run.attempt).max();
+        let Some(again) = after.iter().find(|run| Some(run.attempt) > last) else {
+            continue;
+        };
+        let is_logged = settling.iter().any(|line| line.contains(&again.key));
+        assert!(is_logged, "run again after {at}: {:?}", events[id]);
+    }
+}

@@ -126,7 +126,7 @@ async fn one_effect_for_each_event() {
         // Each is done, and is not done again.
         let ids: Vec<_> = outbox.sent.lock().unwrap().iter().cloned().collect();
         for id in ids {
-            let again = outbox.send(&id).await.expect("an answer");
+            let again = outbox.send(&id).await.unwrap();
             let replayed = again.header("idempotent-replayed");
             assert_eq!((again.status, replayed), (204, Some("true")), "{id}");
         }
