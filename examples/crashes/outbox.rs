@@ -23,6 +23,9 @@ pub(crate) const FLAGS: [&str; 4] = ["--scheme", "standard-webhooks", "--secret"
 /// How long a sender waits for an answer, in ms. Some come again while the receiver that they gave up still stands still.
 const PATIENCE: Range<u64> = 300..2500;
 
+/// How often one that has nothing else to do may be too slow.
+const TRIES: u32 = 5;
+
 /// Where a receiver listens at present.
 pub(crate) type Target = Arc<Mutex<SocketAddr>>;
 
@@ -117,6 +120,23 @@ impl Outbox {
                 return;
             }
             sleep(random_ms(20..150)).await;
+        }
+    }
+
+    /// Sends all events once more. Each is known to be done; a receiver that is too slow to say so is asked again.
+    pub(crate) async fn expect_replays(&self) {
+        let ids: Vec<_> = self.sent.lock().unwrap().iter().cloned().collect();
+        for id in ids {
+            let mut answer = None;
+            for _ in 0..TRIES {
+                answer = self.send(&id).await;
+                if answer.as_ref().is_some_and(|answer| answer.status == 204) {
+                    break;
+                }
+            }
+            let answer = answer.expect("a receiver that answers");
+            let replayed = answer.header("idempotent-replayed");
+            assert_eq!((answer.status, replayed), (204, Some("true")), "{id}");
         }
     }
 
