@@ -98,8 +98,8 @@ pub(crate) struct History {
     log: String,
 }
 
-/// Sends events to the members while they suffer, and until all events are acknowledged. `at_last` looks at the store's side
-/// before the members end.
+/// Sends events to the members while they suffer, and until all events are acknowledged; then does `at_last`, while they all
+/// still run.
 pub(crate) async fn suffer(
     store: &str,
     members: Vec<Member>,
