@@ -41,8 +41,12 @@ impl Proxy {
         let addr = listener.local_addr().unwrap();
         let (weather, seen) = watch::channel(Weather::Fair);
         tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(pass(client, server, seen.clone()));
+            loop {
+                match listener.accept().await {
+                    Ok((client, _)) => drop(tokio::spawn(pass(client, server, seen.clone()))),
+                    // Such as a client that has gone meanwhile.
+                    Err(_) => sleep(Duration::from_millis(10)).await,
+                }
             }
         });
         Self { addr, weather }

@@ -5,7 +5,8 @@ use std::{
     net::SocketAddr,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use serde_json::Value;
@@ -16,8 +17,9 @@ use crate::{
     running::{Running, command_with_store},
 };
 
-/// How often a receiver is started before it counts as broken.
-const TRIES: u32 = 5;
+/// For how long a receiver is started again and again before it counts as broken: one that does not reach its store within
+/// a second ends, and on a machine that is busy with other things it may not.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A handler that ran.
 #[derive(Clone, Debug)]
@@ -72,11 +74,14 @@ impl Restarted {
 
     pub(crate) fn restart(&mut self) {
         self.kill();
-        let mut started = Running::spawn((self.command)());
-        for _ in 1..TRIES {
-            started = started.or_else(|_| Running::spawn((self.command)()));
-        }
-        let running = started.unwrap();
+        let until = Instant::now() + PATIENCE;
+        let running = loop {
+            match Running::spawn((self.command)()) {
+                Ok(running) => break running,
+                Err(error) => assert!(Instant::now() < until, "{error}"),
+            }
+            thread::sleep(Duration::from_millis(200));
+        };
         *self.target.lock().unwrap() = running.addr;
         self.running = Some(running);
     }
