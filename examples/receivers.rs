@@ -1,5 +1,5 @@
 //! The two example receivers as programs: every recorded request of the four systems, and the `curl` line they print.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 // Their own tests, which call their `app()`.
 #[path = "receiver_actix.rs"]
@@ -8,27 +8,21 @@ mod receiver_actix;
 #[path = "receiver_axum.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_axum;
-#[path = "running.rs"]
-#[allow(dead_code, reason = "effects.rs uses all of it")]
+#[path = "support/running.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
 mod running;
 #[path = "verify.rs"]
 mod verify;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    process::{Command, Stdio},
+    process::Stdio,
 };
 
 use integration_tests::{Response, Vector, exchange, raw_request};
 use webhook_verify::{Scheme, scheme::Identity};
 
-use self::running::{Running, command_with_store};
-
-const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
-
-fn command(name: &str) -> Command {
-    command_with_store(name, "memory:")
-}
+use running::{RECEIVERS, Running, command, command_with_store};
 
 fn flags(vector: &Vector) -> Vec<String> {
     let mut flags = vec![
@@ -61,7 +55,7 @@ async fn every_recorded_request_of_the_four_systems() {
                 assert_eq!(output.status.code(), Some(2), "{row}");
                 continue;
             }
-            let running = Running::start(command(name).args(flags(vector)));
+            let running = Running::start(name, &flags(vector));
             let raw = raw_request(
                 &vector.method,
                 &vector.target,
@@ -114,7 +108,7 @@ async fn every_preset_is_served() {
     assert_eq!(names.len(), Scheme::presets().count());
     for name in RECEIVERS {
         for (args, vectors) in &settings {
-            let running = Running::start(command(name).args(args));
+            let running = Running::start(name, args);
             for vector in vectors {
                 let row = format!("{name} {} {}", vector.scheme, vector.name);
                 let raw = raw_request(
@@ -194,7 +188,7 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
                 args.extend(["--header", "X-Hook-Token"]);
             }
             let args: Vec<_> = args.into_iter().map(ToOwned::to_owned).collect();
-            let running = Running::start(command(name).args(&args));
+            let running = Running::start(name, &args);
             assert!(
                 running.lines[0].starts_with("secret "),
                 "{:?}",

@@ -25,7 +25,7 @@ mod server;
 mod vector;
 
 pub use self::{
-    client::{Connection, Response, exchange, raw_request},
+    client::{Connection, Response, exchange, raw_request, try_exchange},
     logs::Logs,
     postgres::PostgresServer,
     redis::RedisServer,

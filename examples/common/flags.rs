@@ -46,6 +46,10 @@ pub struct Flags {
     /// How long the handler takes
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub delay: u64,
+    /// Print a line when a handler begins, too, and on each line the time in µs since 1970: what had begun in a process that
+    /// died, and what ran beside what
+    #[arg(long)]
+    pub trace: bool,
     /// What the handler answers
     #[arg(long, value_name = "CODE", default_value_t = 204, value_parser = clap::value_parser!(u16).range(200..600))]
     pub status: u16,
@@ -194,6 +198,7 @@ impl Flags {
             random_secret,
             behaviour: Behaviour {
                 delay: Duration::from_millis(self.delay),
+                trace: self.trace,
                 status: self.status,
             },
             flags: self,

@@ -4,9 +4,9 @@ mod curl;
 mod flags;
 mod store;
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use serde_json::json;
+use serde_json::{Value, json};
 use webhook_verify::Delivery;
 
 pub use self::flags::{Flags, Setup};
@@ -17,6 +17,8 @@ pub use self::flags::{Flags, Setup};
 pub struct Behaviour {
     /// How long the handler takes.
     pub delay: Duration,
+    /// Whether it prints a line when it begins, too.
+    pub trace: bool,
     /// What it answers.
     pub status: u16,
 }
@@ -24,20 +26,30 @@ pub struct Behaviour {
 impl Behaviour {
     /// Handles a delivery: takes its time, prints it as one JSON line, and says which status to answer.
     pub async fn handle(self, delivery: &Delivery) -> u16 {
+        if self.trace {
+            println!("{}", self.line(delivery, "begins"));
+        }
         tokio::time::sleep(self.delay).await;
-        let claim = delivery.claim();
-        println!(
-            "{}",
-            json!({
-                "scheme": delivery.scheme().name(),
-                "event_type": delivery.event_type(),
-                "id": delivery.id(),
-                "key": claim.map(|claim| claim.key().to_string()),
-                "attempt": claim.map(webhook_verify::Claim::fence),
-                "body_length": delivery.body().len(),
-            })
-        );
+        println!("{}", self.line(delivery, "ends"));
         self.status
+    }
+
+    fn line(self, delivery: &Delivery, handler: &str) -> Value {
+        let claim = delivery.claim();
+        let mut line = json!({
+            "scheme": delivery.scheme().name(),
+            "event_type": delivery.event_type(),
+            "id": delivery.id(),
+            "key": claim.map(|claim| claim.key().to_string()),
+            "attempt": claim.map(webhook_verify::Claim::fence),
+            "body_length": delivery.body().len(),
+        });
+        if self.trace {
+            let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+            line["handler"] = handler.into();
+            line["at"] = u64::try_from(now).unwrap_or_default().into();
+        }
+        line
     }
 }
 

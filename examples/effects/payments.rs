@@ -5,7 +5,6 @@
 mod folder;
 
 use std::{
-    process::Command,
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
     time::{Duration, Instant},
 };
@@ -127,7 +126,8 @@ impl Database {
 
     fn start(&self, args: &[&str]) -> Running {
         let mut command = command_with_store("idempotent_transaction", &self.url);
-        Running::start(command.args(["--secret", "test"]).args(args))
+        command.args(["--secret", "test"]).args(args);
+        Running::spawn(command).unwrap()
     }
 }
 
@@ -169,13 +169,6 @@ async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
     }
 }
 
-fn signal(signal: &str, running: &Running) {
-    let sent = Command::new("kill")
-        .args([signal, &running.process_id().to_string()])
-        .status();
-    assert!(sent.unwrap().success());
-}
-
 async fn one_of_64_that_come_at_once(database: Database) {
     let running = database.start(&["--delay", "50"]);
     let request = signed("at-once");
@@ -210,13 +203,13 @@ async fn who_was_superseded(database: Database) {
     let request = signed("superseded");
     let late = tokio::spawn(send_to(first.addr, request.clone()));
     until("the claim", async || database.claims().await == 1).await;
-    signal("-STOP", &first);
+    first.signal("-STOP");
     sleep(3100 * MS).await;
 
     let second = database.start(&["--lease", "3", "--delay", "2500"]);
     let successor = tokio::spawn(retry(second.addr, request.clone()));
     until("the takeover", async || database.claims().await == 2).await;
-    signal("-CONT", &first);
+    first.signal("-CONT");
     assert_eq!(late.await.unwrap().status, 503);
     assert_eq!(database.payments().await, 0);
 
@@ -255,7 +248,7 @@ async fn who_was_killed(database: Database) {
         }
     });
     until("the transaction", async || database.hangs().await).await;
-    signal("-KILL", &running);
+    running.signal("-KILL");
     assert_eq!(lost.await.unwrap(), None);
     database.let_completions_go_on().await;
     assert_eq!(database.payments().await, 0);

@@ -66,6 +66,20 @@ pub async fn exchange(addr: SocketAddr, raw: &[u8]) -> Response {
     connection.response().await.expect("an answer")
 }
 
+/// As [`exchange`], with a server that may be dead, stand still or die meanwhile: `None` unless it answers within `limit`.
+pub async fn try_exchange(addr: SocketAddr, raw: &[u8], limit: Duration) -> Option<Response> {
+    let exchange = async {
+        let stream = TcpStream::connect(addr).await.ok()?;
+        let mut connection = Connection {
+            stream,
+            unread: Vec::new(),
+        };
+        connection.send(raw).await;
+        connection.response().await
+    };
+    timeout(limit, exchange).await.ok().flatten()
+}
+
 /// A connection to a server.
 #[derive(Debug)]
 pub struct Connection {

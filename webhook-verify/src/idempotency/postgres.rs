@@ -2,11 +2,11 @@ mod claims;
 mod link;
 mod statements;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{
-    Error, PgConnection, PgPool, Postgres, SqlStr, Transaction,
-    postgres::{PgArguments, PgPoolOptions, PgRow},
+    Connection as _, Error, PgConnection, PgPool, Postgres, SqlStr, Transaction,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
 };
 
 use self::{
@@ -19,6 +19,9 @@ use super::{
     sql::{self, Table, millis},
 };
 use crate::{ConfigError, Delivery};
+
+/// How long a service waits for its database when it starts.
+const FIRST_CONNECTION: Duration = Duration::from_secs(10);
 
 /// Claims in a PostgreSQL database (9.5 or later), for any number of machines.
 ///
@@ -77,16 +80,20 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when there is no connection to be had. For a service that should start before its database, see
+    /// [`StoreError`] when there is no connection to be had within 10 s. For a service that should start before its database, see
     /// [`new`](Self::new) and `PgPool::connect_lazy`.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        let options = PgConnectOptions::from_str(url)?;
+        // One by hand first. A pool would say of whatever goes wrong that it timed out, and what is enough for a claim may
+        // not be for a start on a busy machine.
+        let first = tokio::time::timeout(FIRST_CONNECTION, PgConnection::connect_with(&options));
+        let first = first.await.map_err(StoreError::new)??;
+        first.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(10)
             .acquire_timeout(Duration::from_millis(800))
             .test_before_acquire(false)
-            .connect(url)
-            .await
-            .map_err(StoreError::new)?;
+            .connect_lazy_with(options);
         Ok(Self::new(pool))
     }
 
