@@ -64,6 +64,7 @@ pub(crate) enum Flaw {
     CompletesAtClaim,
     AnswersInFlightWith2xx,
     NothingGivenBack,
+    ReleasesCompleted,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -90,6 +91,8 @@ enum Sender {
         owner: u8,
         attempt: u8,
         renewed: bool,
+        /// It completed its claim itself, as `PostgresStore::commit` does, and has yet to answer.
+        committed: bool,
         overdue: bool,
     },
     Settling {
@@ -119,6 +122,8 @@ struct Seen {
 pub(crate) enum Action {
     Claim(usize, Fate),
     Extend(usize, Fate),
+    /// The handler completes its claim with its effects, and goes on.
+    Commit(usize),
     Succeed(usize),
     Fail(usize),
     Settle(usize, Fate),
@@ -173,10 +178,14 @@ impl State {
         self.senders.iter().any(|sender| sender.acts_for(owner))
     }
 
-    /// Whether the lease of somebody who acts is about to lapse.
+    /// Whether somebody who acts is about to lose the lease, or the record that it has completed.
     fn would_lapse(&self) -> bool {
         self.row.is_some_and(|row| {
-            row.phase == Phase::InProgress { lease_left: 1 } && self.acts(row.owner)
+            let last = match row.phase {
+                Phase::InProgress { lease_left } => lease_left == 1,
+                Phase::Released | Phase::Completed => row.life == 1,
+            };
+            last && self.acts(row.owner)
         })
     }
 
@@ -332,6 +341,9 @@ impl Deliveries {
             ) if attempt == Some(row.attempt) => {
                 by = row.owner;
             }
+            (Some(Flaw::ReleasesCompleted), Call::Release, Some(row)) if row.owner == owner => {
+                row.phase = Phase::Released;
+            }
             (Some(Flaw::ExtendRevives), Call::Extend, Some(row))
                 if row.owner == owner && row.phase == Phase::Released =>
             {
@@ -395,6 +407,7 @@ impl Deliveries {
                 owner,
                 attempt,
                 renewed: false,
+                committed: false,
                 overdue: false,
             },
             Some(Reply::Completed) => Sender::Answered,
@@ -487,9 +500,14 @@ impl Model for Deliveries {
                 Sender::AskingAgain { .. } => call(Action::Claim, &[Fate::ReplyLost, Fate::Late]),
                 // Nobody looks at the answer.
                 Sender::GivingBack { .. } => call(Action::GiveBack, &[Fate::Late]),
-                Sender::Running { renewed, .. } => {
+                Sender::Running {
+                    renewed, committed, ..
+                } => {
                     if !renewed {
                         call(Action::Extend, &[Fate::Late]);
+                    }
+                    if !committed {
+                        actions.push(Action::Commit(of));
                     }
                     actions.push(Action::Succeed(of));
                     if faulty {
@@ -529,7 +547,7 @@ impl Model for Deliveries {
             | Action::GiveBack(_, fate) => fate != Fate::Answered,
             Action::Fail(_) | Action::Crash(_) | Action::Redeliver(_) | Action::Forget => true,
             Action::Tick => last.would_lapse(),
-            Action::Succeed(_) | Action::Arrive(_) | Action::Purge => false,
+            Action::Commit(_) | Action::Succeed(_) | Action::Arrive(_) | Action::Purge => false,
         };
         state.faults -= u8::from(fault);
         match action {
@@ -547,6 +565,30 @@ impl Model for Deliveries {
                 *renewed = true;
                 let (owner, attempt) = (*owner, Some(*attempt));
                 self.send(&mut state, Call::Extend, owner, attempt, fate);
+            }
+            Action::Commit(of) => {
+                let Sender::Running {
+                    owner,
+                    attempt,
+                    ref mut committed,
+                    ..
+                } = state.senders[of]
+                else {
+                    unreachable!()
+                };
+                *committed = true;
+                match self.call(&mut state, Call::Complete, owner, Some(attempt)) {
+                    Reply::Applied => state.seen.succeeded = true,
+                    // Its effects are rolled back.
+                    _ => {
+                        state.senders[of] = Sender::Settling {
+                            owner,
+                            attempt,
+                            success: false,
+                            tries: 0,
+                        };
+                    }
+                }
             }
             Action::Succeed(of) | Action::Fail(of) => {
                 let Sender::Running { owner, attempt, .. } = state.senders[of] else {
