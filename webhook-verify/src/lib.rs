@@ -19,6 +19,7 @@ mod receiver;
 mod rejection;
 pub mod scheme;
 mod secret;
+mod sync;
 mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -2,18 +2,17 @@ use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, hash_map::Entry},
     fmt,
-    sync::{
-        Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-    },
+    sync::PoisonError,
     time::Duration,
 };
 
 use super::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Owner, Settled,
-    StoreError,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, StoreError, record::Record,
 };
-use crate::{Clock, MonotonicClock};
+use crate::{
+    Clock, MonotonicClock,
+    sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering},
+};
 
 const SHARDS: usize = 16;
 
@@ -36,21 +35,6 @@ struct Shard {
     records: HashMap<ClaimKey, Record>,
     /// When each record was to expire when last looked at. It may live longer by now.
     expiries: BinaryHeap<Reverse<(Duration, ClaimKey)>>,
-}
-
-struct Record {
-    state: State,
-    attempt: u64,
-    owner: Owner,
-    fingerprint: Fingerprint,
-    expires_at: Duration,
-}
-
-#[derive(Clone, Copy)]
-enum State {
-    InProgress { lease_until: Duration },
-    Released,
-    Completed { status: u16 },
 }
 
 impl MemoryStore {
@@ -146,10 +130,6 @@ impl MemoryStore {
 
     fn claim_now(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         let now = self.clock.now();
-        let (lease_until, expires_at) = (
-            now.saturating_add(request.lease),
-            now.saturating_add(request.ttl),
-        );
         let mut shard = self.shard(&request.key);
         // A little at each claim keeps the expired from piling up, and no claim waits for all of them.
         self.purge_shard(&mut shard, now, 4);
@@ -167,68 +147,26 @@ impl MemoryStore {
         let Shard { records, expiries } = &mut *shard;
         match records.entry(request.key) {
             Entry::Vacant(vacant) => {
-                expiries.push(Reverse((expires_at, request.key)));
-                vacant.insert(Record {
-                    state: State::InProgress { lease_until },
-                    attempt: 1,
-                    owner: request.owner,
-                    fingerprint: request.fingerprint,
-                    expires_at,
-                });
-                Ok(ClaimOutcome::Won { attempt: 1 })
-            }
-            Entry::Occupied(mut occupied) => {
-                let record = occupied.get_mut();
-                match record.state {
-                    State::Completed { status } if record.expires_at > now => {
-                        return Ok(ClaimOutcome::Completed {
-                            status,
-                            fingerprint: record.fingerprint,
-                        });
-                    }
-                    State::InProgress { lease_until } if lease_until > now => {
-                        return Ok(match record.owner == request.owner {
-                            true => ClaimOutcome::Won {
-                                attempt: record.attempt,
-                            },
-                            false => ClaimOutcome::Busy {
-                                lease_left: lease_until - now,
-                            },
-                        });
-                    }
-                    State::InProgress { .. }
-                        if request.lapsed == Lapsed::Hold && record.expires_at > now =>
-                    {
-                        return Ok(ClaimOutcome::Busy {
-                            lease_left: Duration::ZERO,
-                        });
-                    }
-                    State::Completed { .. } | State::InProgress { .. } | State::Released => {}
-                }
-                *record = Record {
-                    state: State::InProgress { lease_until },
-                    attempt: record.attempt + 1,
-                    owner: request.owner,
-                    fingerprint: request.fingerprint,
-                    expires_at: record.expires_at.max(expires_at),
-                };
+                let record = vacant.insert(Record::new(request, now));
+                expiries.push(Reverse((record.expires_at, request.key)));
                 Ok(ClaimOutcome::Won {
                     attempt: record.attempt,
                 })
             }
+            Entry::Occupied(mut occupied) => Ok(occupied.get_mut().claim(request, now)),
         }
     }
 
-    /// Runs `change` on the holder's record.
-    fn held(
+    /// Runs `change` on the record of `key`, if there is one.
+    fn settle(
         &self,
-        holder: &Holder,
+        key: &ClaimKey,
         change: impl FnOnce(&mut Record, Duration) -> Settled,
     ) -> Settled {
         let now = self.clock.now();
-        match self.shard(&holder.key).records.get_mut(&holder.key) {
-            Some(record) if record.owner == holder.owner => change(record, now),
-            _ => Settled::Superseded,
+        match self.shard(key).records.get_mut(key) {
+            Some(record) => change(record, now),
+            None => Settled::Superseded,
         }
     }
 }
@@ -261,11 +199,9 @@ impl Shard {
         let mut held = Vec::new();
         let mut forgotten = false;
         while let Some(Reverse((at, key))) = self.expiries.pop() {
-            match self.records.get(&key).map(|record| record.state) {
-                Some(State::InProgress { lease_until }) if lease_until > now => {
-                    held.push(Reverse((at, key)));
-                }
-                Some(State::InProgress { .. } | State::Released | State::Completed { .. }) => {
+            match self.records.get(&key) {
+                Some(record) if record.is_live(now) => held.push(Reverse((at, key))),
+                Some(_) => {
                     self.records.remove(&key);
                     forgotten = true;
                     break;
@@ -297,36 +233,17 @@ impl ClaimStore for MemoryStore {
         status: u16,
         ttl: Duration,
     ) -> Result<Settled, StoreError> {
-        Ok(self.held(holder, |record, now| {
-            if !matches!(record.state, State::Completed { .. }) {
-                record.expires_at = record.expires_at.max(now.saturating_add(ttl));
-                record.state = State::Completed { status };
-            }
-            Settled::Applied
+        Ok(self.settle(&holder.key, |record, now| {
+            record.complete(holder, status, ttl, now)
         }))
     }
 
     async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        Ok(self.held(holder, |record, _| match record.state {
-            State::InProgress { .. } | State::Released => {
-                record.state = State::Released;
-                Settled::Applied
-            }
-            State::Completed { .. } => Settled::Superseded,
-        }))
+        Ok(self.settle(&holder.key, |record, _| record.release(holder)))
     }
 
     async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        Ok(self.held(holder, |record, now| match record.state {
-            State::InProgress { .. } => {
-                record.state = State::InProgress {
-                    lease_until: now.saturating_add(lease),
-                };
-                record.expires_at = record.expires_at.max(now.saturating_add(lease));
-                Settled::Applied
-            }
-            State::Released | State::Completed { .. } => Settled::Superseded,
-        }))
+        Ok(self.settle(&holder.key, |record, now| record.extend(holder, lease, now)))
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

@@ -31,6 +31,7 @@ mod lost;
 mod memory;
 #[cfg(feature = "postgres")]
 mod postgres;
+mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod settings;

@@ -1,0 +1,209 @@
+//! The claims of one event, checked in every state that three senders, a store and all that goes wrong can bring about.
+//!
+//! The record's transitions are those of `MemoryStore`, from the same source file; the receiver's steps are those of
+//! `Received::admit`, `Admitted::run` and `Admitted::settle`, one call of the store at a time. Every property is shown to
+//! fail where the store or the receiver does the thing it is there to forbid.
+#![allow(clippy::unwrap_used)]
+
+#[path = "model/deliveries.rs"]
+mod deliveries;
+#[path = "model/same.rs"]
+mod same;
+#[path = "model/store.rs"]
+mod store;
+
+use std::{collections::HashMap, time::Instant};
+
+use stateright::{Checker, HasDiscoveries, Model};
+use webhook_verify::idempotency::Lapsed;
+
+use self::deliveries::{
+    AFTER_SUCCESS, ATTEMPTS_RISE, Deliveries, FENCED, Flaw, HELD, NOBODY_STUCK, ONCE, ONE_HANDLER,
+    ONE_LEASE, SETTLED,
+};
+
+/// Anything may go wrong, three times in one run; the record expires.
+const TAKE_OVER: Deliveries = Deliveries {
+    lapsed: Lapsed::TakeOver,
+    faults: 3,
+    late: true,
+    lapses: true,
+    expires: true,
+    flaw: None,
+};
+
+/// Lapsed claims are held, for longer than senders try.
+const HOLD: Deliveries = Deliveries {
+    lapsed: Lapsed::Hold,
+    expires: false,
+    ..TAKE_OVER
+};
+
+/// Lapsed claims are held, and none lapses: no holder dies or stands still, and no call comes late.
+const HOLD_WITHOUT_LAPSES: Deliveries = Deliveries {
+    faults: 5,
+    late: false,
+    lapses: false,
+    ..HOLD
+};
+
+/// Checks all properties in all states. How many those are.
+fn holds(model: Deliveries) -> usize {
+    let start = Instant::now();
+    let checker = model.checker().threads(2).spawn_bfs().join();
+    checker.assert_properties();
+    let states = checker.unique_state_count();
+    println!(
+        "{states} states, {} deep, {:?}",
+        checker.max_depth(),
+        start.elapsed()
+    );
+    states
+}
+
+/// The property is found broken.
+fn breaks(model: Deliveries, property: &'static str) {
+    let only = HasDiscoveries::AnyOf([property].into());
+    let checker = model
+        .checker()
+        .threads(2)
+        .finish_when(only)
+        .spawn_bfs()
+        .join();
+    let path = checker.discovery(property);
+    let path = path.unwrap_or_else(|| panic!("not found: {property}, {model:?}"));
+    println!("{property}\n{:?}: {:?}", model.flaw, path.into_actions());
+}
+
+fn flawed(flaw: Flaw) -> Deliveries {
+    Deliveries {
+        flaw: Some(flaw),
+        ..TAKE_OVER
+    }
+}
+
+#[test]
+fn taken_over() {
+    assert!(holds(TAKE_OVER) > 150_000);
+}
+
+/// Nobody is left waiting for the record's end.
+#[test]
+fn taken_over_within_its_life() {
+    let model = Deliveries {
+        expires: false,
+        ..TAKE_OVER
+    };
+    assert!(holds(model) > 40_000);
+}
+
+#[test]
+fn held() {
+    let model = Deliveries {
+        expires: true,
+        ..HOLD
+    };
+    assert!(holds(model) > 150_000);
+}
+
+#[test]
+fn held_without_lapses() {
+    assert!(holds(HOLD_WITHOUT_LAPSES) > 4_000);
+}
+
+/// With [`NOBODY_STUCK`] this makes "every sender gets its 2xx" hold on every path: each comes to an end, and it ends only
+/// where nothing goes on by itself.
+#[test]
+fn every_path_ends() {
+    for model in [TAKE_OVER, HOLD_WITHOUT_LAPSES] {
+        let mut states = HashMap::new();
+        let mut pending: Vec<_> = model.init_states();
+        let mut edges = Vec::new();
+        // Depth is no measure of a path's length: a state may be reached by several. So they are sorted out: whatever
+        // has no way in any more goes, and a circle would stay.
+        let mut ways_in = Vec::new();
+        for state in &pending {
+            states.insert(state.clone(), ways_in.len());
+            ways_in.push(0_usize);
+        }
+        while let Some(state) = pending.pop() {
+            let from = states[&state];
+            for next in model.next_states(&state) {
+                let to = *states.entry(next).or_insert_with_key(|next| {
+                    pending.push(next.clone());
+                    ways_in.push(0);
+                    ways_in.len() - 1
+                });
+                ways_in[to] += 1;
+                edges.push((from, to));
+            }
+        }
+        edges.sort_unstable();
+        let mut free: Vec<_> = (0..ways_in.len()).filter(|at| ways_in[*at] == 0).collect();
+        let mut sorted = 0;
+        while let Some(at) = free.pop() {
+            sorted += 1;
+            let first = edges.partition_point(|(from, _)| *from < at);
+            for (_, to) in edges[first..].iter().take_while(|(from, _)| *from == at) {
+                ways_in[*to] -= 1;
+                if ways_in[*to] == 0 {
+                    free.push(*to);
+                }
+            }
+        }
+        println!("{} states, {} steps", states.len(), edges.len());
+        assert_eq!(sorted, states.len(), "there is a circle");
+    }
+}
+
+#[test]
+fn every_property_can_fail() {
+    breaks(flawed(Flaw::TakesOverEarly), ONE_LEASE);
+    breaks(flawed(Flaw::TakesOverEarly), ONE_HANDLER);
+    breaks(flawed(Flaw::CompletesForAnybody), FENCED);
+    breaks(flawed(Flaw::ReleasesForAnybody), FENCED);
+    breaks(flawed(Flaw::ReleasesForAnybody), ONE_HANDLER);
+    breaks(flawed(Flaw::ComparesAttempts), FENCED);
+    breaks(flawed(Flaw::ReleaseDeletes), ATTEMPTS_RISE);
+    breaks(flawed(Flaw::ExtendRevives), SETTLED);
+    breaks(flawed(Flaw::ReleasesCompleted), SETTLED);
+    breaks(flawed(Flaw::RunsCompletedAgain), ONCE);
+    breaks(flawed(Flaw::CompletesAtClaim), AFTER_SUCCESS);
+    breaks(flawed(Flaw::AnswersInFlightWith2xx), AFTER_SUCCESS);
+    let never = Deliveries {
+        expires: false,
+        ..flawed(Flaw::NeverLapses)
+    };
+    breaks(never, NOBODY_STUCK);
+    for (flaw, property) in [(Flaw::IgnoresHold, HELD), (Flaw::ExtendRevives, SETTLED)] {
+        let flaw = Some(flaw);
+        breaks(Deliveries { flaw, ..HOLD }, property);
+    }
+    for flaw in [Flaw::RefusesSameOwner, Flaw::NothingGivenBack] {
+        let flaw = Some(flaw);
+        breaks(
+            Deliveries {
+                flaw,
+                ..HOLD_WITHOUT_LAPSES
+            },
+            NOBODY_STUCK,
+        );
+    }
+}
+
+/// The price of `Lapsed::Hold`, stated so that a change of it is noticed: an event whose holder died stays where it is
+/// until it expires or somebody forgets it, and so does one whose claim came after it was given back.
+#[test]
+fn what_is_held_may_be_stuck() {
+    let dies = Deliveries {
+        late: false,
+        faults: 1,
+        ..HOLD
+    };
+    breaks(dies, NOBODY_STUCK);
+    let comes_late = Deliveries {
+        lapses: false,
+        ..HOLD
+    };
+    breaks(comes_late, NOBODY_STUCK);
+}

@@ -1,0 +1,118 @@
+//! That the model's store is the store: `MemoryStore` answers as the record does, whatever it is asked for in whatever
+//! order.
+
+use std::{
+    future::Future,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use webhook_verify::{ClaimStore, MemoryStore, idempotency::Lapsed};
+
+use super::store::{Call, Reply, Row, STATUS, apply, request};
+
+/// How many calls in a row.
+const DEPTH: u32 = 5;
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Call(Call, u8, Lapsed),
+    Tick,
+    Purge,
+    Forget,
+}
+
+const STEPS: [Step; 13] = {
+    use {
+        Call::{Claim, Complete, Extend, Release},
+        Lapsed::{Hold, TakeOver},
+    };
+    [
+        Step::Call(Claim, 0, TakeOver),
+        Step::Call(Complete, 0, TakeOver),
+        Step::Call(Release, 0, TakeOver),
+        Step::Call(Extend, 0, TakeOver),
+        Step::Call(Claim, 1, TakeOver),
+        Step::Call(Complete, 1, TakeOver),
+        Step::Call(Release, 1, TakeOver),
+        Step::Call(Extend, 1, TakeOver),
+        Step::Call(Claim, 0, Hold),
+        Step::Call(Claim, 1, Hold),
+        Step::Tick,
+        Step::Purge,
+        Step::Forget,
+    ]
+};
+
+#[test]
+fn the_store_answers_as_the_record_does() {
+    let choices = STEPS.len();
+    let mut sequences = 0;
+    for number in 0..choices.pow(DEPTH) {
+        let steps: [Step; DEPTH as usize] =
+            std::array::from_fn(|at| STEPS[number / choices.pow(at.try_into().unwrap()) % choices]);
+        compare(&steps);
+        sequences += 1;
+    }
+    println!("{sequences} sequences");
+}
+
+fn compare(steps: &[Step]) {
+    let seconds = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&seconds);
+    let store = MemoryStore::new().clock(move || Duration::from_secs(clock.load(Relaxed)));
+    let mut row: Option<Row> = None;
+    for step in steps {
+        match *step {
+            Step::Tick => {
+                seconds.fetch_add(1, Relaxed);
+                row = row.map(|row| row.tick(true));
+            }
+            Step::Purge => {
+                let purged = now(store.purge(usize::MAX)).unwrap();
+                let expired = row.take_if(|row| row.life == 0);
+                assert_eq!(purged, expired.iter().count(), "{steps:?}");
+            }
+            Step::Forget => {
+                let key = request(0, Lapsed::TakeOver).key;
+                let forgotten = now(store.forget(&key)).unwrap();
+                assert_eq!(forgotten, row.take().is_some(), "{steps:?}");
+            }
+            Step::Call(call, owner, lapsed) => {
+                // The model has the record cleared away at any time after its life; the store, at the next claim.
+                if call == Call::Claim {
+                    row.take_if(|row| row.life == 0);
+                }
+                let (after, expected) = apply(row, call, owner, lapsed);
+                row = after;
+                assert_eq!(ask(&store, call, owner, lapsed), expected, "{steps:?}");
+            }
+        }
+        assert_eq!(store.len(), row.iter().count(), "{steps:?}");
+    }
+}
+
+fn ask(store: &MemoryStore, call: Call, owner: u8, lapsed: Lapsed) -> Reply {
+    let request = request(owner, lapsed);
+    let holder = request.holder();
+    match call {
+        Call::Claim => now(store.claim(&request)).unwrap().into(),
+        Call::Complete => now(store.complete(&holder, STATUS, request.ttl))
+            .unwrap()
+            .into(),
+        Call::Release => now(store.release(&holder)).unwrap().into(),
+        Call::Extend => now(store.extend(&holder, request.lease)).unwrap().into(),
+    }
+}
+
+fn now<F: Future>(call: F) -> F::Output {
+    match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a store in memory waits for nothing"),
+    }
+}
