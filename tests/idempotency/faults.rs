@@ -3,10 +3,7 @@
 use std::{
     future::pending,
     io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, atomic::Ordering::SeqCst},
     time::Duration,
 };
 
@@ -313,41 +310,8 @@ async fn a_body_that_breaks_off_is_not_claimed() {
 /// A store that grants a claim and fails all the same: what it may hold is given back, so that the retry runs at once.
 #[tokio::test]
 async fn a_claim_that_was_granted_in_vain_is_given_back() {
-    /// Loses its first answer to a claim.
-    struct LosesAnAnswer(MemoryStore, AtomicUsize);
-
-    impl ClaimStore for LosesAnAnswer {
-        async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-            let outcome = self.0.claim(request).await;
-            match self.1.fetch_add(1, SeqCst) {
-                0 => Err(StoreError::new("the connection was lost after the commit")),
-                _ => outcome,
-            }
-        }
-
-        async fn complete(
-            &self,
-            holder: &Holder,
-            status: u16,
-            ttl: Duration,
-        ) -> Result<Settled, StoreError> {
-            self.0.complete(holder, status, ttl).await
-        }
-
-        async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-            self.0.release(holder).await
-        }
-
-        async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-            self.0.extend(holder, lease).await
-        }
-
-        async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-            self.0.forget(key).await
-        }
-    }
-
-    let store = LosesAnAnswer(MemoryStore::new(), AtomicUsize::new(0));
+    let store = Watched::new();
+    store.lose_claims.store(1, SeqCst);
     let receiver = receiver(scheme::GITHUB, store);
     let request = signed(scheme::GITHUB, "{}");
     let refused = admit(&receiver, &request, never).await.unwrap_err();
