@@ -41,7 +41,7 @@ pub use self::{
     logs::Logs,
     places::{AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, each_place, unique},
     postgres::PostgresServer,
-    proxy::{Proxy, STALL, Weather},
+    proxy::{Proxy, Weather},
     redis::RedisServer,
     secrets::{PUBLIC_URL, secret_of, verifier_of},
     server::{App, Framework, Handler, Server, Transport, answer, each_framework},

@@ -37,6 +37,11 @@ impl HandClock {
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_millis() as u64, SeqCst);
     }
+
+    /// Sets it back.
+    pub fn set_back(&self, by: Duration) {
+        self.0.fetch_sub(by.as_millis() as u64, SeqCst);
+    }
 }
 
 impl Default for HandClock {

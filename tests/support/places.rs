@@ -133,8 +133,9 @@ pub struct Place {
     pub url: String,
     /// The server, where there is one.
     pub server: Option<SocketAddr>,
+    /// The server, for a test's own commands.
+    pub redis: Option<RedisServer>,
     folder: Option<PathBuf>,
-    _redis: Option<RedisServer>,
 }
 
 impl Place {
@@ -144,8 +145,8 @@ impl Place {
             kind,
             url: "memory:".to_owned(),
             server: None,
+            redis: None,
             folder: None,
-            _redis: None,
         };
         match kind {
             Kind::Memory => {}
@@ -163,7 +164,7 @@ impl Place {
                 let redis = RedisServer::start();
                 place.url = redis.url();
                 place.server = Some(address(&place.url));
-                place._redis = Some(redis);
+                place.redis = Some(redis);
             }
         }
         place

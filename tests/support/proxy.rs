@@ -5,7 +5,7 @@ use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -28,8 +28,10 @@ pub struct Weather {
     pub delay: Duration,
     /// How much longer it takes at most.
     pub jitter: Duration,
-    /// Of 1000 pieces, how many stall for [`STALL`], as one that was lost and is sent again.
+    /// Of 1000 pieces, how many are lost, and come through when they are sent again.
     pub lost: u64,
+    /// How much longer a lost piece takes.
+    pub stall: Duration,
     /// Of 1000 pieces, how many end their connection by a reset instead of coming through.
     pub reset: u64,
     /// Connections are taken, and nothing goes through. One that was swallowed stays dead.
@@ -37,9 +39,6 @@ pub struct Weather {
     /// Connections end by a reset as soon as they are taken.
     pub refuse: bool,
 }
-
-/// How long a lost piece takes.
-pub const STALL: Duration = Duration::from_millis(250);
 
 /// A proxy in front of a server. It ends when it is dropped.
 #[derive(Debug)]
@@ -53,6 +52,8 @@ pub struct Proxy {
 struct Shared {
     target: Mutex<SocketAddr>,
     weather: Mutex<Weather>,
+    /// What a request must hold to be cut, or to have its reply cut.
+    marker: Mutex<Vec<u8>>,
     cut_requests: AtomicUsize,
     cut_replies: AtomicUsize,
     /// How much of a reply comes through before it is cut.
@@ -76,6 +77,7 @@ impl Proxy {
         let shared = Arc::new(Shared {
             target: Mutex::new(target),
             weather: Mutex::default(),
+            marker: Mutex::default(),
             cut_requests: AtomicUsize::new(0),
             cut_replies: AtomicUsize::new(0),
             passed: AtomicUsize::new(0),
@@ -112,6 +114,11 @@ impl Proxy {
     /// Ends all connections by a reset.
     pub fn sever(&self) {
         self.shared.severed.send_replace(());
+    }
+
+    /// Only requests that hold these bytes, and replies to them, are cut from now on.
+    pub fn cut_only(&self, marker: &[u8]) {
+        *self.shared.marker.lock().unwrap() = marker.to_vec();
     }
 
     /// Cuts the connections of the next `count` pieces from clients, which do not come through.
@@ -156,14 +163,22 @@ impl Shared {
         next(before.unwrap()) % sides
     }
 
-    fn is_cut(&self, way: Way) -> bool {
-        let left = match way {
-            Way::Up => &self.cut_requests,
-            Way::Down => &self.cut_replies,
+    /// Whether this piece is to be cut. `asked`: the connection's last request was one that may be cut.
+    fn is_cut(&self, way: Way, piece: &[u8], asked: &AtomicBool) -> bool {
+        let (left, may_be) = match way {
+            Way::Up => {
+                let marker = self.marker.lock().unwrap();
+                let has_it =
+                    marker.is_empty() || piece.windows(marker.len()).any(|at| at == *marker);
+                asked.store(has_it, SeqCst);
+                (&self.cut_requests, has_it)
+            }
+            Way::Down => (&self.cut_replies, asked.load(SeqCst)),
         };
-        let cut = left
-            .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
-            .is_ok();
+        let cut = may_be
+            && left
+                .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+                .is_ok();
         self.cuts.fetch_add(usize::from(cut), SeqCst);
         cut
     }
@@ -180,9 +195,10 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
         server.set_nodelay(true)?;
         let (from_client, to_client) = client.split();
         let (from_server, to_server) = server.split();
+        let asked = AtomicBool::new(false);
         tokio::select! {
-            ended = pump(Way::Up, from_client, to_server, &shared) => ended,
-            ended = pump(Way::Down, from_server, to_client, &shared) => ended,
+            ended = pump(Way::Up, from_client, to_server, &shared, &asked) => ended,
+            ended = pump(Way::Down, from_server, to_client, &shared, &asked) => ended,
             _ = severed.changed() => Err(io::ErrorKind::ConnectionReset.into()),
         }
     };
@@ -197,6 +213,7 @@ async fn pump(
     mut from: ReadHalf<'_>,
     mut to: WriteHalf<'_>,
     shared: &Shared,
+    asked: &AtomicBool,
 ) -> io::Result<()> {
     let reset = || Err(io::ErrorKind::ConnectionReset.into());
     let mut piece = vec![0; 64 * 1024];
@@ -205,7 +222,7 @@ async fn pump(
         if length == 0 {
             return Ok(());
         }
-        if shared.is_cut(way) {
+        if shared.is_cut(way, &piece[..length], asked) {
             let passed = shared.passed.load(SeqCst).min(length);
             if matches!(way, Way::Down) {
                 to.write_all(&piece[..passed]).await?;
@@ -221,7 +238,7 @@ async fn pump(
         }
         let mut wait = weather.delay + weather.jitter.mul_f64(shared.roll(1000) as f64 / 1000.0);
         if shared.roll(1000) < weather.lost {
-            wait += STALL;
+            wait += weather.stall;
         }
         if !wait.is_zero() {
             sleep(wait).await;
