@@ -10,10 +10,14 @@ mod child;
 mod claims;
 #[path = "reliability/deliveries.rs"]
 mod deliveries;
+#[path = "reliability/keys.rs"]
+mod keys;
 #[path = "reliability/network.rs"]
 mod network;
 #[path = "reliability/outages.rs"]
 mod outages;
+#[path = "reliability/page.rs"]
+mod page;
 #[path = "reliability/processes.rs"]
 mod processes;
 #[path = "reliability/purge.rs"]
