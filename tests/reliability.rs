@@ -20,7 +20,5 @@ mod outages;
 mod page;
 #[path = "reliability/processes.rs"]
 mod processes;
-#[path = "reliability/purge.rs"]
-mod purge;
 #[path = "reliability/rig.rs"]
 mod rig;

@@ -18,7 +18,7 @@ use tokio::{
     sync::{Semaphore, watch},
 };
 
-use crate::rig::{idempotency, receiver};
+use crate::rig::{idempotency, receiver, with_lease};
 
 const VARIABLE: &str = "WEBHOOK_VERIFY_TEST_RECEIVER";
 /// What the lines of a receiver begin with, to tell them from those of the test harness.
@@ -98,11 +98,20 @@ impl Process {
     pub(crate) async fn until(&mut self, word: &str) -> String {
         let has = |lines: &Vec<String>| lines.iter().any(|line| line.starts_with(word));
         soon(self.lines.wait_for(has)).await.unwrap();
-        self.all(word).remove(0)
+        self.read(word).remove(0)
     }
 
-    /// What follows this word, in all lines so far that begin with it.
-    pub(crate) fn all(&self, word: &str) -> Vec<String> {
+    /// What follows this word, in all lines that it has written by now and that begin with it.
+    pub(crate) async fn all(&mut self, word: &str) -> Vec<String> {
+        let before = self.read("hears").len();
+        self.open(0);
+        let has =
+            |lines: &Vec<String>| lines.iter().filter(|line| *line == "hears").count() > before;
+        soon(self.lines.wait_for(has)).await.unwrap();
+        self.read(word)
+    }
+
+    fn read(&self, word: &str) -> Vec<String> {
         let lines = self.lines.borrow();
         let rest = lines.iter().filter_map(|line| line.strip_prefix(word));
         rest.map(|rest| rest.trim().to_owned()).collect()
@@ -158,6 +167,7 @@ fn run() {
     thread::spawn(move || {
         for line in std::io::stdin().lines().map_while(Result::ok) {
             opens.add_permits(line.parse().unwrap());
+            tell("hears");
         }
         // Whoever started it is gone.
         std::process::exit(1);
@@ -166,7 +176,7 @@ fn run() {
     let build = async || {
         let store = AnyStore::open(url).await.unwrap();
         App::new(
-            receiver(idempotency(store, namespace).lease(lease)),
+            receiver(with_lease(idempotency(store, namespace), lease)),
             handler,
         )
     };
@@ -231,11 +241,13 @@ async fn serve_actix(app: &App) {
 }
 
 /// How often each event was run, by all of these processes together.
-pub(crate) fn runs(processes: &[Process]) -> HashMap<String, usize> {
+pub(crate) async fn runs(processes: &mut [Process]) -> HashMap<String, usize> {
     let mut runs = HashMap::new();
-    for line in processes.iter().flat_map(|process| process.all("runs")) {
-        let (id, _) = line.split_once(' ').unwrap();
-        *runs.entry(id.to_owned()).or_default() += 1;
+    for process in processes {
+        for line in process.all("runs").await {
+            let (id, _) = line.split_once(' ').unwrap();
+            *runs.entry(id.to_owned()).or_default() += 1;
+        }
     }
     runs
 }

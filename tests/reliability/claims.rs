@@ -22,7 +22,7 @@ use crate::rig::MS;
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// A claim of a key that nobody has claimed.
-pub(crate) fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
+fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
     let [mut key, half] = [[0; 32]; 2];
     key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
     ClaimRequest::new(
@@ -35,7 +35,7 @@ pub(crate) fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
 }
 
 /// Another's claim of the same key.
-pub(crate) fn again(request: &ClaimRequest) -> ClaimRequest {
+fn again(request: &ClaimRequest) -> ClaimRequest {
     let mut request = request.clone();
     request.owner = Owner::random().unwrap();
     request

@@ -14,7 +14,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::{task::spawn_blocking, time::sleep};
 use webhook_verify::{PostgresStore, RedisStore};
 
-use crate::rig::{History, MS, Rig, deliver, event, receiver};
+use crate::rig::{History, MS, Rig, deliver, event, receiver, with_lease};
 
 /// A server of a test's own.
 enum Own {
@@ -101,7 +101,7 @@ async fn all_are_sent_away(addr: SocketAddr, events: &[Vec<u8>]) {
     let answers = join_all(events.iter().map(|event| exchange(addr, event))).await;
     answers.iter().for_each(is_unavailable);
     // Two calls and one to give back what may have been granted, of 400 ms each; and the machine may be busy.
-    assert!(begun.elapsed() < Duration::from_secs(6));
+    assert!(begun.elapsed() < Duration::from_secs(15));
 }
 
 /// C1: down at the start and at run, and back each time; nobody has to start the receiver again.
@@ -154,7 +154,7 @@ async fn c02_a_server_that_is_frozen() {
             let rig = Rig::on(AnyStore::open(&server.url()).await.unwrap());
             let history = History::default();
             let handler = history.handler(|_| async { 200 });
-            let idempotency = rig.idempotency().lease(2000 * MS);
+            let idempotency = with_lease(rig.idempotency(), 2000 * MS);
             let app = App::new(receiver(idempotency), handler);
             let http = app.serve(framework).await;
             deliver(http.addr, &event("warm up")).await;
@@ -228,8 +228,7 @@ async fn one_connection(url: &str, framework: Framework, lease: Duration) -> usi
     let pool = PgPoolOptions::new()
         .max_connections(1)
         .acquire_timeout(500 * MS)
-        .connect(url)
-        .await
+        .connect_lazy(url)
         .unwrap();
     let rig = Rig::on(AnyStore::Postgres(PostgresStore::new(pool)));
     let history = History::default();

@@ -5,13 +5,13 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use integration_tests::{
     Connection, Framework, Kind, Place, SHARED, assert_in_flight, assert_replay, each_place,
-    exchange, is_replay, soon, unique,
+    is_replay, soon, unique,
 };
 use tokio::net::TcpStream;
 
 use crate::{
     child::{Process, Task, runs},
-    rig::{deliver, event, try_post},
+    rig::{deliver, event, post, try_post},
 };
 
 /// Long enough for a request to come before it lapses, and for the store to have a second for each call.
@@ -48,7 +48,7 @@ async fn b02_a_race_across_processes() {
         let mut posts: Vec<_> = (0..64)
             .map(|number| {
                 let (addr, event) = (addrs[number % 4], event_1.clone());
-                tokio::spawn(async move { exchange(addr, &event).await.status })
+                tokio::spawn(async move { post(addr, &event).await.status })
             })
             .collect();
         while posts.len() > 1 {
@@ -59,7 +59,7 @@ async fn b02_a_race_across_processes() {
         processes.iter_mut().for_each(|process| process.open(1000));
         assert_eq!(posts.remove(0).await.unwrap(), 201);
         for addr in &addrs {
-            assert_replay(&exchange(*addr, &event_1).await, 201);
+            assert_replay(&post(*addr, &event_1).await, 201);
         }
         // And with nothing held back.
         let events: Vec<_> = (2..22)
@@ -69,7 +69,7 @@ async fn b02_a_race_across_processes() {
             .iter()
             .flat_map(|event| addrs.iter().map(|addr| deliver(*addr, event)));
         join_all(posts).await;
-        let runs = runs(&processes);
+        let runs = runs(&mut processes).await;
         assert_eq!(runs.len(), 21);
         assert!(runs.values().all(|count| *count == 1), "{runs:?}");
     })
@@ -87,15 +87,15 @@ async fn b04_a_process_that_is_killed() {
         let _unanswered = begin(&mut first, &event).await;
         first.signal("-KILL");
         assert!(!first.ended().await.success());
-        assert_in_flight(&exchange(second.addr, &event).await);
+        assert_in_flight(&post(second.addr, &event).await);
         second.open(1);
         let (tries, answer) = deliver(second.addr, &event).await;
         assert!(
             tries > 1 && !is_replay(&answer),
             "{tries} tries, {answer:?}"
         );
-        assert_eq!(second.all("runs"), ["evt_1 2"]);
-        assert_replay(&exchange(second.addr, &event).await, 201);
+        assert_eq!(second.all("runs").await, ["evt_1 2"]);
+        assert_replay(&post(second.addr, &event).await, 201);
     })
     .await;
 }
@@ -117,7 +117,7 @@ async fn b05_a_process_that_is_frozen() {
         zombie.signal("-STOP");
         successor.open(1);
         assert_eq!(deliver(successor.addr, &event).await.1.status, 201);
-        assert_eq!(successor.all("runs"), ["evt_1 2"]);
+        assert_eq!(successor.all("runs").await, ["evt_1 2"]);
 
         zombie.signal("-CONT");
         zombie.open(1);
@@ -125,7 +125,7 @@ async fn b05_a_process_that_is_frozen() {
         // It is answered once its claim was to be settled.
         assert_eq!(connection.response().await.unwrap().status, 202);
         for addr in [zombie.addr, successor.addr] {
-            assert_replay(&exchange(addr, &event).await, 201);
+            assert_replay(&post(addr, &event).await, 201);
         }
     })
     .await;
@@ -149,7 +149,7 @@ async fn b07_a_handler_that_aborts() {
         assert!(!first.ended().await.success());
         second.open(1);
         assert_eq!(deliver(second.addr, &event).await.1.status, 200);
-        assert_eq!(second.all("runs"), ["evt_1 2"]);
+        assert_eq!(second.all("runs").await, ["evt_1 2"]);
     })
     .await;
 }
@@ -182,11 +182,11 @@ async fn b26_a_process_that_is_told_to_stop() {
         drop(connections);
         assert!(process.ended().await.success());
 
-        let next = Process::start(&task).await;
+        let mut next = Process::start(&task).await;
         for event in &events {
-            assert_replay(&exchange(next.addr, event).await, 201);
+            assert_replay(&post(next.addr, event).await, 201);
         }
-        assert!(next.all("runs").is_empty());
+        assert!(next.all("runs").await.is_empty());
     })
     .await;
 }
@@ -217,7 +217,7 @@ async fn c07_a_file_that_cannot_grow() {
         }
         assert!(done.len() > 5, "{} done", done.len());
         assert_eq!(refused.len(), 20, "the file was full at some time");
-        let before = process.all("runs").len();
+        let before = process.all("runs").await.len();
         process.signal("-KILL");
         process.ended().await;
 
@@ -229,13 +229,13 @@ async fn c07_a_file_that_cannot_grow() {
         assert!(unrecorded <= 1, "{unrecorded}");
         let mut replays = 0;
         for (_, event) in &done {
-            let response = exchange(next.addr, event).await;
+            let response = post(next.addr, event).await;
             replays += usize::from(is_replay(&response));
         }
         // The last one may have been answered although its completion failed.
         assert!(replays + 1 >= done.len(), "{replays} of {}", done.len());
         for (_, event) in refused.iter().rev().take(10) {
-            let response = exchange(next.addr, event).await;
+            let response = post(next.addr, event).await;
             assert_eq!((response.status, is_replay(&response)), (201, false));
         }
     })

@@ -7,7 +7,7 @@ use std::{
 };
 
 use integration_tests::{
-    AnyStore, App, Connection, Handler, Place, Response, Watched, raw_request, unique,
+    AnyStore, App, Connection, Handler, Place, Response, Watched, exchange, raw_request, unique,
 };
 use tokio::time::{sleep, timeout};
 use webhook_verify::{
@@ -44,14 +44,24 @@ impl Rig {
         App::new(receiver(self.idempotency()), handler)
     }
 
-    /// With a lease that a test may wait for. A store call then has a fifth of it.
+    /// [`with_lease`].
     pub(crate) fn app_with_lease(&self, lease: Duration, handler: Handler) -> App {
-        App::new(receiver(self.idempotency().lease(lease)), handler)
+        App::new(receiver(with_lease(self.idempotency(), lease)), handler)
     }
 }
 
 pub(crate) fn idempotency(store: impl webhook_verify::ClaimStore, namespace: &str) -> Idempotency {
-    Idempotency::new(store, "tests").namespace(namespace)
+    with_lease(
+        Idempotency::new(store, "tests").namespace(namespace),
+        Duration::from_secs(60),
+    )
+}
+
+/// A lease that a test may wait for. A call of the store then has a fifth of it, and 10 s at most.
+pub(crate) fn with_lease(idempotency: Idempotency, lease: Duration) -> Idempotency {
+    idempotency
+        .claim_timeout(lease.min(Duration::from_secs(10)))
+        .lease(lease)
 }
 
 pub(crate) fn receiver(idempotency: Idempotency) -> Receiver {
@@ -88,6 +98,16 @@ pub(crate) async fn try_post(addr: SocketAddr, raw: &[u8]) -> Option<Response> {
     let mut connection = Connection::open(addr).await;
     connection.send(raw).await;
     connection.response().await
+}
+
+/// Sends a delivery, and again for as long as the store does not answer in time, which on a busy machine happens.
+pub(crate) async fn post(addr: SocketAddr, raw: &[u8]) -> Response {
+    loop {
+        let response = exchange(addr, raw).await;
+        if response.status != 503 || response.text() != "temporarily unavailable" {
+            return response;
+        }
+    }
 }
 
 /// Sends a delivery as senders do: again and again until it is answered 2xx. The number of tries, and the answer.

@@ -14,6 +14,7 @@ use std::{
 };
 
 use futures_util::{FutureExt as _, future::join_all};
+use sqlx::postgres::PgPoolOptions;
 use webhook_verify::{
     ClaimStore, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError,
     idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
@@ -40,6 +41,9 @@ pub const STORES: [Kind; 4] = [Kind::Memory, Kind::Sqlite, Kind::Postgres, Kind:
 pub const SHARED: [Kind; 3] = [Kind::Sqlite, Kind::Postgres, Kind::Redis];
 /// Those that there is a network in front of.
 pub const REMOTE: [Kind; 2] = [Kind::Postgres, Kind::Redis];
+
+/// How long a store waits for its server: a busy machine is no fault.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A store of any kind.
 #[derive(Clone, Debug)]
@@ -79,11 +83,16 @@ impl AnyStore {
                 Self::Sqlite(store)
             }
             Some("postgres") => {
-                let store = PostgresStore::connect(url).await?;
+                let pool = PgPoolOptions::new()
+                    .max_connections(10)
+                    .acquire_timeout(PATIENCE)
+                    .test_before_acquire(false);
+                let pool = pool.connect(url).await.map_err(StoreError::new)?;
+                let store = PostgresStore::new(pool);
                 store.migrate().await?;
                 Self::Postgres(store)
             }
-            Some("redis") => Self::Redis(RedisStore::connect(url).await?),
+            Some("redis") => Self::Redis(RedisStore::connect(url).timeout(PATIENCE).await?),
             _ => Self::Memory(Arc::new(MemoryStore::new())),
         })
     }
