@@ -10,7 +10,7 @@ async fn main() -> std::io::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    let setup = Flags::read();
+    let setup = Flags::read().await;
     // One receiver for all workers: they have to share what was claimed.
     let (receiver, behaviour) = (setup.receiver.clone(), setup.behaviour);
     let server = HttpServer::new(move || App::new().service(app(receiver.clone(), behaviour)))
@@ -40,7 +40,7 @@ mod tests {
     #[actix_web::test]
     async fn a_delivery_runs_once_and_a_changed_one_not_at_all()
     -> Result<(), Box<dyn std::error::Error>> {
-        let setup = Flags::of(&["--secret", "test"])?;
+        let setup = Flags::of(&["--secret", "test", "--store", "memory:"]).await?;
         let app =
             init_service(App::new().service(app(setup.receiver.clone(), setup.behaviour))).await;
         let scheme = setup.receiver.verifier().scheme().clone();

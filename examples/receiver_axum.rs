@@ -11,7 +11,7 @@ async fn main() -> std::io::Result<()> {
     tracing_subscriber::fmt()
         .with_writer(std::io::stderr)
         .init();
-    let setup = Flags::read();
+    let setup = Flags::read().await;
     let layer = WebhookLayer::new(setup.receiver.clone());
     let drain = layer.drain();
     let listener = tokio::net::TcpListener::bind(setup.flags.listen).await?;
@@ -58,7 +58,7 @@ mod tests {
     #[tokio::test]
     async fn a_delivery_runs_once_and_a_changed_one_not_at_all()
     -> Result<(), Box<dyn std::error::Error>> {
-        let setup = Flags::of(&["--secret", "test"])?;
+        let setup = Flags::of(&["--secret", "test", "--store", "memory:"]).await?;
         let app = app(&setup, WebhookLayer::new(setup.receiver.clone()));
         let scheme = setup.receiver.verifier().scheme().clone();
         let signed = Signer::new(scheme, "test")?.sign(r#"{"mautic.page_on_hit":[{}]}"#)?;

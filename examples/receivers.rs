@@ -8,98 +8,26 @@ mod receiver_actix;
 #[path = "receiver_axum.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_axum;
+#[path = "running.rs"]
+#[allow(dead_code, reason = "effects.rs uses all of it")]
+mod running;
 #[path = "verify.rs"]
 mod verify;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    io::{BufRead as _, BufReader, Read as _},
-    net::SocketAddr,
-    path::PathBuf,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use integration_tests::{Response, Vector, exchange, raw_request};
-use serde_json::Value;
 use webhook_verify::{Scheme, scheme::Identity};
+
+use self::running::{Running, command_with_store};
 
 const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
 
-/// A receiver that runs.
-struct Running {
-    process: Child,
-    /// What it printed before it listened, and the `curl` line after that, or that there is none.
-    lines: Vec<String>,
-    addr: SocketAddr,
-    stdout: BufReader<std::process::ChildStdout>,
-}
-
 fn command(name: &str) -> Command {
-    // Next to the folder of this very program, where cargo builds examples.
-    let mut path = PathBuf::from(
-        std::env::current_exe()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .parent()
-            .unwrap(),
-    );
-    path.push("examples");
-    let mut command = Command::new(path.join(name));
-    command
-        .args(["--listen", "127.0.0.1:0"])
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null());
-    command
-}
-
-impl Running {
-    fn start(name: &str, args: &[String]) -> Self {
-        let mut process = command(name).args(args).spawn().unwrap();
-        let mut stdout = BufReader::new(process.stdout.take().unwrap());
-        let (mut lines, mut addr) = (Vec::new(), None);
-        while addr.is_none()
-            || !lines.last().is_some_and(|line: &String| {
-                line.starts_with("curl ") || line.starts_with("no example")
-            })
-        {
-            let mut line = String::new();
-            assert!(
-                stdout.read_line(&mut line).unwrap() > 0,
-                "{name} ended: {lines:?}"
-            );
-            let line = line.trim_end().to_owned();
-            if let Some(url) = line.strip_prefix("listening on http://") {
-                addr = Some(url.parse().unwrap());
-            }
-            lines.push(line);
-        }
-        Self {
-            process,
-            lines,
-            addr: addr.unwrap(),
-            stdout,
-        }
-    }
-
-    /// Ends the receiver, and gives the JSON lines that it printed.
-    fn end(mut self) -> Vec<Value> {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        let mut rest = String::new();
-        self.stdout.read_to_string(&mut rest).unwrap();
-        rest.lines()
-            .map(|line| serde_json::from_str(line).unwrap())
-            .collect()
-    }
-}
-
-/// A test that fails leaves no receiver behind.
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+    command_with_store(name, "memory:")
 }
 
 fn flags(vector: &Vector) -> Vec<String> {
@@ -133,7 +61,7 @@ async fn every_recorded_request_of_the_four_systems() {
                 assert_eq!(output.status.code(), Some(2), "{row}");
                 continue;
             }
-            let running = Running::start(name, &flags(vector));
+            let running = Running::start(command(name).args(flags(vector)));
             let raw = raw_request(
                 &vector.method,
                 &vector.target,
@@ -186,7 +114,7 @@ async fn every_preset_is_served() {
     assert_eq!(names.len(), Scheme::presets().count());
     for name in RECEIVERS {
         for (args, vectors) in &settings {
-            let running = Running::start(name, args);
+            let running = Running::start(command(name).args(args));
             for vector in vectors {
                 let row = format!("{name} {} {}", vector.scheme, vector.name);
                 let raw = raw_request(
@@ -203,6 +131,27 @@ async fn every_preset_is_served() {
                 assert_eq!(response.status, expected, "{row}");
             }
             running.end();
+        }
+    }
+}
+
+#[test]
+fn a_store_that_cannot_be_opened_is_named() {
+    for name in RECEIVERS {
+        for (store, named) in [
+            ("webhooks.db", "--store: not the URL of a store"),
+            ("mysql://localhost/hooks", "--store: none of memory:"),
+            ("sqlite:///no/such/folder/webhooks.db", "--store: "),
+            ("postgres://127.0.0.1:1/hooks", "--store: "),
+            ("redis://127.0.0.1:1", "--store: "),
+        ] {
+            let output = command_with_store(name, store)
+                .stderr(Stdio::piped())
+                .output()
+                .unwrap();
+            let error = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(2), "{store}");
+            assert!(error.contains(named), "{store}: {error}");
         }
     }
 }
@@ -245,7 +194,7 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
                 args.extend(["--header", "X-Hook-Token"]);
             }
             let args: Vec<_> = args.into_iter().map(ToOwned::to_owned).collect();
-            let running = Running::start(name, &args);
+            let running = Running::start(command(name).args(&args));
             assert!(
                 running.lines[0].starts_with("secret "),
                 "{:?}",
@@ -270,7 +219,7 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
             let changed = paste(&running, |body| {
                 let changes = [
                     ("example", "Example"),
-                    ("\"id\":52", "\"id\":53"),
+                    ("lead_post_delete", "Lead_post_delete"),
                     ("app_mention", "app_Mention"),
                     ("contact.created", "contact.Created"),
                 ];
@@ -306,6 +255,7 @@ fn a_mistake_in_the_flags_is_named() {
             ),
             (vec!["--public-url", "hooks"], "public_url: not an http"),
             (vec!["--status", "99"], "99 is not in 200..600"),
+            (vec!["--lease", "0"], "lease: not between"),
         ] {
             let output = command(name)
                 .stderr(Stdio::piped())

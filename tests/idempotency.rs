@@ -10,9 +10,6 @@
 //! | B5 | a holder that is stopped and wakes up | with signals it needs several processes; with a clock moved by hand it is here |
 //! | B7 | a panic that aborts | the lease's lapse stands for it; the process's end comes with the durable stores |
 //! | B23 | a claim whose answer is lost on the network | there is none in front of memory; that the same owner wins again is here |
-//! | B27 | a lapsed lease that is held until somebody decides, and `forget` | neither exists yet |
-//!
-//! B15 asks for a cache of what was completed, which a store in memory has no use for.
 #![allow(clippy::unwrap_used)]
 
 #[path = "idempotency/common.rs"]
@@ -21,12 +18,16 @@ mod common;
 mod config;
 #[path = "idempotency/disconnect.rs"]
 mod disconnect;
+#[path = "idempotency/events.rs"]
+mod events;
 #[path = "idempotency/faults.rs"]
 mod faults;
 #[path = "idempotency/flow.rs"]
 mod flow;
 #[path = "idempotency/identity.rs"]
 mod identity;
+#[path = "idempotency/knobs.rs"]
+mod knobs;
 #[path = "idempotency/renewal.rs"]
 mod renewal;
 #[path = "idempotency/retries.rs"]

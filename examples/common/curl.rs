@@ -7,8 +7,10 @@ use crate::Setup;
 /// A `curl` line that sends one valid delivery to `addr`.
 pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigError> {
     let scheme = setup.receiver.verifier().scheme();
+    // A new event at each start: the store may remember those of the last.
+    let number = getrandom::u32().unwrap_or(1);
     let mut signer = Signer::new(scheme.clone(), &setup.secrets[0])?
-        .id("evt_example_1")
+        .id(format!("evt_example_{number}"))
         .event_type("example");
     if let Some(now) = setup.flags.now {
         signer = signer.at(Duration::from_secs(now));
@@ -19,7 +21,7 @@ pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigErro
     for (name, value) in &setup.flags.parameter {
         signer = signer.parameter(name, value);
     }
-    let signed = signer.sign(body(scheme.name()))?;
+    let signed = signer.sign(body(scheme.name(), number))?;
     let mut line = format!(
         "curl -i {}",
         quote(&format!("http://{addr}{}", signed.target))
@@ -38,18 +40,22 @@ pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigErro
 }
 
 /// A body such as the sender's.
-fn body(scheme: &str) -> &'static str {
-    match scheme {
+fn body(scheme: &str, number: u32) -> String {
+    let body = match scheme {
         "mautic" => {
-            r#"{"mautic.lead_post_delete":[{"id":52,"contact":{"id":null},"timestamp":"2026-11-22T00:00:00+00:00"}]}"#
+            r#"{"mautic.lead_post_delete":[{"id":NUMBER,"contact":{"id":null},"timestamp":"2026-11-22T00:00:00+00:00"}]}"#
         }
         "slack" => {
-            r#"{"type":"event_callback","event_id":"Ev0EXAMPLE1","event":{"type":"app_mention"}}"#
+            r#"{"type":"event_callback","event_id":"Ev0EXAMPLENUMBER","event":{"type":"app_mention"}}"#
         }
-        "twilio" | "mandrill" => "From=%2B15551234567&Body=example+1",
-        "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":123}}}"#,
-        _ => r#"{"id":"evt_example_1","type":"example.created","data":{"id":1}}"#,
-    }
+        "paystack" => {
+            r#"{"event":"charge.success","data":{"id":NUMBER,"reference":"example-NUMBER","amount":1999}}"#
+        }
+        "twilio" | "mandrill" => "From=%2B15551234567&Body=example+NUMBER",
+        "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":NUMBER}}}"#,
+        _ => r#"{"id":"evt_example_NUMBER","type":"example.created","data":{"id":1}}"#,
+    };
+    body.replace("NUMBER", &number.to_string())
 }
 
 /// Quotes for a POSIX shell.

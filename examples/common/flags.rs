@@ -1,13 +1,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use clap::Parser;
+use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use webhook_verify::{
-    Algorithm, ConfigError, Idempotency, KeyForm, MemoryStore, Receiver, Scheme, Verifier,
+    Algorithm, ClaimStore, ConfigError, Idempotency, KeyForm, Receiver, Scheme, Verifier,
     scheme::Identity,
 };
 
-use crate::Behaviour;
+use crate::{Behaviour, store};
 
 /// Receives webhooks: verifies each, runs it once, and prints one JSON line for it.
 #[derive(Clone, Debug, Parser)]
@@ -37,6 +37,12 @@ pub struct Flags {
     /// Stop the clock at this time, to replay recorded requests
     #[arg(long, value_name = "UNIX")]
     pub now: Option<u64>,
+    /// Where claims are held: memory:, sqlite://FILE, postgres://… or redis://…
+    #[arg(long, value_name = "URL", default_value = "sqlite://webhooks.db")]
+    pub store: String,
+    /// How long a claim outlives the process that holds it
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub lease: u64,
     /// How long the handler takes
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub delay: u64,
@@ -63,9 +69,8 @@ pub struct Setup {
 
 impl Flags {
     /// Reads the command line; on a mistake, says which and ends the process.
-    #[must_use]
-    pub fn read() -> Setup {
-        Self::parse().set_up().unwrap_or_else(|error| {
+    pub async fn read() -> Setup {
+        Self::parse().set_up().await.unwrap_or_else(|error| {
             eprintln!("error: {error}");
             std::process::exit(2);
         })
@@ -76,7 +81,7 @@ impl Flags {
     /// # Errors
     ///
     /// [`ConfigError`] as [`set_up`](Self::set_up) has it.
-    pub fn of(args: &[&str]) -> Result<Setup, ConfigError> {
+    pub async fn of(args: &[&str]) -> Result<Setup, ConfigError> {
         let args = std::iter::once("test").chain(args.iter().copied());
         Self::try_parse_from(args)
             .map_err(|error| ConfigError::Option {
@@ -84,14 +89,44 @@ impl Flags {
                 reason: error.to_string(),
             })?
             .set_up()
+            .await
     }
 
-    /// Makes the receiver.
+    /// Reads the command line, for an example whose flags have other defaults: `[("store", "sqlite://jobs.db")]`.
+    #[must_use]
+    pub fn with_defaults(defaults: &[(&'static str, &'static str)]) -> Self {
+        let command = defaults
+            .iter()
+            .fold(Self::command(), |command, &(flag, value)| {
+                command.mut_arg(flag, |flag| flag.default_value(value))
+            });
+        Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
+    }
+
+    /// Makes the receiver, and opens the store.
     ///
     /// # Errors
     ///
     /// [`ConfigError`] that names what is wrong.
-    pub fn set_up(self) -> Result<Setup, ConfigError> {
+    pub async fn set_up(self) -> Result<Setup, ConfigError> {
+        let verified = self.verifier()?;
+        let idempotency = store::open(&self.store, &self.scheme).await?;
+        self.build(verified, idempotency)
+    }
+
+    /// Makes the receiver, with claims in a store of the example's own.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names what is wrong.
+    pub fn set_up_with(self, store: impl ClaimStore) -> Result<Setup, ConfigError> {
+        let verified = self.verifier()?;
+        let idempotency = Idempotency::new(store, &self.scheme);
+        self.build(verified, idempotency)
+    }
+
+    /// The verifier, its secrets, and the one that was made if none was given.
+    fn verifier(&self) -> Result<(Verifier, Vec<String>, Option<String>), ConfigError> {
         let option = |option, reason: &str| ConfigError::Option {
             option,
             reason: reason.into(),
@@ -136,8 +171,15 @@ impl Flags {
         for (name, value) in &self.parameter {
             verifier = verifier.parameter(name, value);
         }
-        let verifier = verifier.build()?;
-        let mut idempotency = Idempotency::new(MemoryStore::new(), &self.scheme);
+        Ok((verifier.build()?, secrets, random_secret))
+    }
+
+    fn build(
+        self,
+        (verifier, secrets, random_secret): (Verifier, Vec<String>, Option<String>),
+        idempotency: Idempotency,
+    ) -> Result<Setup, ConfigError> {
+        let mut idempotency = idempotency.lease(Duration::from_secs(self.lease));
         if verifier.scheme().identity() == Identity::None {
             // Nothing in such a request tells a retry from a second event.
             idempotency = idempotency.identity(Identity::None);

@@ -2,6 +2,7 @@
 
 mod curl;
 mod flags;
+mod store;
 
 use std::time::Duration;
 

@@ -79,6 +79,63 @@ fn max_handler_time() {
 }
 
 #[test]
+fn renew_every() {
+    for (lease, pause, expected) in [
+        (60, Duration::ZERO, "renew_every"),
+        (60, seconds(1), "ok"),
+        (60, seconds(30), "ok"),
+        (60, seconds(31), "renew_every"),
+        (10, seconds(6), "renew_every"),
+    ] {
+        let built = build(scheme::GITHUB, |idempotency| {
+            idempotency.lease(seconds(lease)).renew_every(pause)
+        });
+        assert_eq!(option(built), expected, "{lease} {pause:?}");
+    }
+}
+
+#[test]
+fn complete_tries() {
+    for (tries, expected) in [
+        (0, "complete_tries"),
+        (1, "ok"),
+        (10, "ok"),
+        (11, "complete_tries"),
+    ] {
+        let built = build(scheme::GITHUB, |idempotency| {
+            idempotency.complete_tries(tries)
+        });
+        assert_eq!(option(built), expected, "{tries}");
+    }
+}
+
+#[test]
+fn in_flight_wait() {
+    for (wait, expected) in [(0, "ok"), (30, "ok"), (31, "in_flight_wait")] {
+        let built = build(scheme::GITHUB, |idempotency| {
+            idempotency.in_flight_wait(seconds(wait))
+        });
+        assert_eq!(option(built), expected, "{wait}");
+    }
+}
+
+#[test]
+fn completed_cache() {
+    for (entries, time, expected) in [
+        (0, Duration::ZERO, "ok"),
+        (1, Duration::ZERO, "completed_cache"),
+        (1, seconds(1), "ok"),
+        (1_000_000, days(90), "ok"),
+        (1, days(90) + seconds(1), "completed_cache"),
+    ] {
+        let built = build(scheme::GITHUB, |idempotency| {
+            idempotency.completed_cache(entries, time)
+        });
+        assert_eq!(option(built), expected, "{entries} {time:?}");
+    }
+}
+
+#[test]
 fn in_flight_status() {
     for (status, expected) in [
         (0, "in_flight_status"),

@@ -10,7 +10,7 @@ use std::{
 use futures_util::{StreamExt as _, stream};
 use integration_tests::{App, Connection, Logs, answer, each_framework};
 use webhook_verify::{
-    Admission, ClaimStore, Idempotency, MemoryStore, Rejection, RequestHead, StoreError,
+    Admission, ClaimStore, Idempotency, MemoryStore, Receiver, Rejection, RequestHead, StoreError,
     idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
     scheme,
 };
@@ -78,7 +78,8 @@ async fn a_store_that_fails_is_a_503_and_no_run() {
         let logs = logs.clone();
         async move {
             let store = Watched::new();
-            store.fail_claims.store(2, SeqCst);
+            // Each claim is asked for twice.
+            store.fail_claims.store(4, SeqCst);
             let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(200));
             let server = app.serve(framework).await;
             let request = signed(scheme::GITHUB, "{}");
@@ -92,7 +93,7 @@ async fn a_store_that_fails_is_a_503_and_no_run() {
                 let told = format!("{response:?}");
                 assert!(!told.contains("claims-db") && !is_replay(&response));
             }
-            assert_eq!((app.runs(), store.claims.load(SeqCst)), (0, 2));
+            assert_eq!((app.runs(), store.claims.load(SeqCst)), (0, 4));
             assert!(
                 logs.text()
                     .lines()
@@ -307,18 +308,26 @@ async fn a_body_that_breaks_off_is_not_claimed() {
     assert_eq!((refused.status(), store.calls()), (408, 0));
 }
 
-/// A store that grants a claim and fails all the same: what it may hold is given back, so that the retry runs at once.
+/// A store that grants a claim and fails all the same is asked again by the same owner; what it may hold in the end is given
+/// back, so that the retry runs at once.
 #[tokio::test]
-async fn a_claim_that_was_granted_in_vain_is_given_back() {
+async fn b23_a_claim_whose_answer_is_lost() {
+    let fence = async |receiver: &Receiver, request| match admit(receiver, request, never).await {
+        Ok(Admission::Admitted(admitted)) => admitted.delivery().claim().unwrap().fence(),
+        other => panic!("{other:?}"),
+    };
+    let request = signed(scheme::GITHUB, "{}");
+
+    // asked again by the same owner, who has it already
     let store = Watched::new();
     store.lose_claims.store(1, SeqCst);
+    assert_eq!(fence(&receiver(scheme::GITHUB, store), &request).await, 1);
+
+    // two answers lost: it is given back
+    let store = Watched::new();
+    store.lose_claims.store(2, SeqCst);
     let receiver = receiver(scheme::GITHUB, store);
-    let request = signed(scheme::GITHUB, "{}");
     let refused = admit(&receiver, &request, never).await.unwrap_err();
     assert_eq!(refused.status(), 503);
-    let retried = admit(&receiver, &request, never).await.unwrap();
-    let Admission::Admitted(admitted) = retried else {
-        panic!("it runs")
-    };
-    assert_eq!(admitted.delivery().claim().unwrap().fence(), 2);
+    assert_eq!(fence(&receiver, &request).await, 2);
 }

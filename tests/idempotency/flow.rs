@@ -55,7 +55,7 @@ async fn b01_each_attempt_has_exactly_one_winner() {
         let handler: Handler = {
             let (grants, gate) = (Arc::clone(&grants), Arc::clone(&gate));
             Arc::new(move |delivery| {
-                let claim = *delivery.claim().unwrap();
+                let claim = delivery.claim().unwrap().clone();
                 grants.lock().unwrap().push((claim.key(), claim.fence()));
                 let gate = Arc::clone(&gate);
                 Box::pin(async move {

@@ -286,7 +286,7 @@ async fn schemes_without_identity_run_every_time() {
             let app = App::new(
                 receiver,
                 Arc::new(move |delivery| {
-                    seen.lock().unwrap().push(delivery.claim().copied());
+                    seen.lock().unwrap().push(delivery.claim().is_some());
                     Box::pin(async { 200 })
                 }),
             );
@@ -297,7 +297,7 @@ async fn schemes_without_identity_run_every_time() {
                 assert_eq!((response.status, is_replay(&response)), (200, false));
             }
             assert_eq!((app.runs(), store.len()), (3, 0));
-            assert_eq!(*claims.lock().unwrap(), [None, None, None]);
+            assert_eq!(*claims.lock().unwrap(), [false; 3]);
         }
     })
     .await;

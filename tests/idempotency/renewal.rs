@@ -179,6 +179,64 @@ async fn a_lost_lease_is_not_renewed() {
     assert_eq!(runs.load(SeqCst), 1);
 }
 
+/// A handler can tell that it had better stop: when another has taken over, when the store has not renewed the lease for
+/// as long as it holds, and when the handler has had its time. Not before.
+#[tokio::test]
+async fn a_handler_learns_that_its_lease_is_lost() {
+    #[derive(Debug, PartialEq)]
+    enum Cause {
+        Successor,
+        Silence,
+        Overtime,
+    }
+    for cause in [Cause::Successor, Cause::Silence, Cause::Overtime] {
+        let test = renewal(seconds(60), seconds(900)).await;
+        if cause == Cause::Silence {
+            test.store.fail_extends.store(usize::MAX, SeqCst);
+        }
+        let claim = test.admitted.delivery().claim().unwrap().clone();
+        let handler = async {
+            claim.lost().await;
+            503
+        };
+        let (mut pauses, timer) = Pauses::new();
+        let mut running = Box::pin(test.admitted.run(handler, timer));
+        let mut elapsed = Duration::ZERO;
+        let lost = loop {
+            match (&mut running).now_or_never() {
+                Some(lost) => break lost,
+                None => assert!(elapsed <= seconds(1000), "{cause:?}: never told"),
+            }
+            if cause == Cause::Successor && elapsed == seconds(100) {
+                test.clock.advance(seconds(60));
+                let successor = admit(&test.receiver, &test.request, never).await;
+                assert!(matches!(successor, Ok(Admission::Admitted(_))));
+            }
+            let (pause, end) = pauses.begun().unwrap();
+            test.clock.advance(pause);
+            elapsed += pause;
+            end.send(()).unwrap();
+        };
+        assert_eq!(lost.unwrap(), 503);
+        let expected = match cause {
+            Cause::Successor => 120..=120,
+            // A third of the lease, then twelfths of it; a call that fails may have taken its second.
+            Cause::Silence => 50..=60,
+            Cause::Overtime => 900..=900,
+        };
+        assert!(
+            expected.contains(&elapsed.as_secs()),
+            "{cause:?}: {elapsed:?}"
+        );
+        // Whoever asks late is told, too.
+        assert!(claim.lost().now_or_never().is_some());
+    }
+    let test = renewal(seconds(60), seconds(900)).await;
+    let claim = test.admitted.delivery().claim().unwrap().clone();
+    test.admitted.settle(200, never).await;
+    assert!(claim.lost().now_or_never().is_none(), "it was not lost");
+}
+
 /// A panic ends the renewal with the handler, whether it comes at once or late.
 #[tokio::test]
 async fn a_panic_is_caught_wherever_it_comes() {

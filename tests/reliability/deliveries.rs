@@ -191,7 +191,9 @@ async fn b15_a_thousand_replays() {
 async fn b17_a_replay_after_the_record_has_expired() {
     each_place(&STORES, async |place, framework| {
         let rig = Rig::new(place).await;
-        let idempotency = with_lease(rig.idempotency(), 1000 * MS).ttl(1500 * MS);
+        let idempotency = with_lease(rig.idempotency(), 1000 * MS)
+            .ttl(1500 * MS)
+            .completed_cache(100, 1500 * MS);
         let verifier = Verifier::new(scheme::MAUTIC, SECRET).unwrap();
         let receiver = Receiver::builder(verifier)
             .idempotency(idempotency.allow_short_ttl())

@@ -115,7 +115,11 @@ async fn c01_a_server_that_is_down() {
             let rig = Rig::on(server.lazy().await);
             let history = History::default();
             let handler = history.handler(|_| async { 200 });
-            let idempotency = rig.idempotency().claim_timeout(400 * MS);
+            // With a cache, duplicates of what this process has completed would go on being answered.
+            let idempotency = rig
+                .idempotency()
+                .claim_timeout(400 * MS)
+                .completed_cache(0, MS);
             let app = App::new(receiver(idempotency), handler);
             let http = app.serve(framework).await;
             let of = |name: &str| -> Vec<_> {
@@ -197,12 +201,17 @@ async fn c05_a_fail_over_that_loses_a_record() {
             let events = ["one", "two", "three"].map(event);
             for event in &events {
                 assert_eq!(exchange(http.addr, event).await.status, 200);
+                assert_replay(&exchange(http.addr, event).await, 200);
             }
             proxy.lead_to(address(&new.url()));
+            // Another process; this one goes on answering what it knows to be completed.
+            let other = rig.app(history.handler(|_| async { 200 }));
+            let other = other.serve(framework).await;
             for (number, event) in events.iter().enumerate() {
-                let (_, again) = deliver(http.addr, event).await;
+                assert_replay(&exchange(http.addr, event).await, 200);
+                let (_, again) = deliver(other.addr, event).await;
                 assert!(!is_replay(&again));
-                assert_replay(&deliver(http.addr, event).await.1, 200);
+                assert_replay(&deliver(other.addr, event).await.1, 200);
                 assert_eq!(history.runs().len(), 4 + number, "a second run, counted");
             }
             assert_eq!(history.fences(), [1; 6]);

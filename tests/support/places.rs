@@ -99,6 +99,10 @@ impl AnyStore {
 }
 
 impl ClaimStore for AnyStore {
+    fn is_in_process(&self) -> bool {
+        on!(self, store => store.is_in_process())
+    }
+
     async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         on!(self, store => store.claim(request).await)
     }

@@ -98,6 +98,10 @@ fn fails(left: &AtomicUsize) -> Result<(), StoreError> {
 }
 
 impl<S: ClaimStore> ClaimStore for Watched<S> {
+    fn is_in_process(&self) -> bool {
+        self.inner.is_in_process()
+    }
+
     async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         self.claims.fetch_add(1, SeqCst);
         fails(&self.fail_claims)?;

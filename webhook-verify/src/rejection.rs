@@ -30,6 +30,9 @@ pub enum Rejection {
         /// When to try again.
         retry_after: Duration,
     },
+    /// The delivery is a duplicate of a completed one, with another body:
+    /// [`OnMismatch::Reject`](crate::idempotency::OnMismatch::Reject).
+    Mismatch,
     /// The tenant's secrets, or the key that the request names, could not be looked up or are not ones; or the secret of
     /// a handshake was not taken.
     Secrets(Arc<dyn error::Error + Send + Sync>),
@@ -50,7 +53,7 @@ impl Rejection {
             Self::BodyRead(_) => 400,
             Self::BodyTimeout => 408,
             Self::InFlight { status, .. } => *status,
-            Self::Secrets(_) | Self::Store(_) => 503,
+            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => 503,
             Self::HandlerPanicked => 500,
         }
     }
@@ -65,7 +68,7 @@ impl Rejection {
             Self::BodyRead(_) => "could not read body",
             Self::BodyTimeout => "body took too long",
             Self::InFlight { .. } => "delivery is being processed",
-            Self::Secrets(_) | Self::Store(_) => "temporarily unavailable",
+            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => "temporarily unavailable",
             Self::HandlerPanicked => "",
         }
     }
@@ -75,7 +78,7 @@ impl Rejection {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::InFlight { retry_after, .. } => Some(*retry_after),
-            Self::Secrets(_) | Self::Store(_) => Some(Duration::from_secs(30)),
+            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => Some(Duration::from_secs(30)),
             Self::NotAuthentic(_)
             | Self::BodyTooLarge(_)
             | Self::ContentEncoding
@@ -129,6 +132,7 @@ impl fmt::Display for Rejection {
                     retry_after.as_secs()
                 )
             }
+            Self::Mismatch => f.write_str("delivery was completed with another body"),
             Self::Secrets(_) => f.write_str("secrets could not be looked up or kept"),
             Self::Store(error) => error.fmt(f),
             Self::HandlerPanicked => f.write_str("handler panicked"),
@@ -146,6 +150,7 @@ impl error::Error for Rejection {
             | Self::ContentEncoding
             | Self::BodyTimeout
             | Self::InFlight { .. }
+            | Self::Mismatch
             | Self::HandlerPanicked => None,
         }
     }

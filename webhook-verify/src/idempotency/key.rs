@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr, time::Duration};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ClaimRequest, Holder, Owner};
+use super::{ClaimRequest, Holder, Lost, LostSignal, Owner};
 use crate::{ConfigError, Encoding};
 
 /// The key of one delivery in a store: a digest of namespace, tenant, endpoint and identity.
@@ -76,23 +76,25 @@ impl fmt::Debug for ClaimKey {
 }
 
 /// The claim under which a handler runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Claim {
     key: ClaimKey,
     attempt: u64,
     /// Kept from handlers, who could settle by it what the receiver settles.
     owner: Owner,
     ttl: Duration,
+    lost: LostSignal,
 }
 
 impl Claim {
     /// The claim of a request that was granted.
-    pub(crate) fn granted(request: &ClaimRequest, attempt: u64) -> Self {
+    pub(crate) fn granted(request: &ClaimRequest, attempt: u64, lost: LostSignal) -> Self {
         Self {
             key: request.key,
             attempt,
             owner: request.owner,
             ttl: request.ttl,
+            lost,
         }
     }
 
@@ -122,6 +124,27 @@ impl Claim {
     #[must_use]
     pub fn fence(&self) -> u64 {
         self.attempt
+    }
+
+    /// Resolves when the lease is lost while the handler runs: another holder has taken over, the store has not renewed it
+    /// for its whole length, or the handler has had its [time](super::Idempotency::max_handler_time). Then the handler had
+    /// better stop: what it does from here on may be done a second time.
+    ///
+    /// It is as good as the renewals are: a process that stands still learns of it when it goes on.
+    ///
+    /// ```
+    /// # use webhook_verify::Delivery;
+    /// # async fn work(delivery: &Delivery) {}
+    /// async fn on_event(delivery: Delivery) -> u16 {
+    ///     let Some(claim) = delivery.claim() else { return 500 };
+    ///     tokio::select! {
+    ///         () = work(&delivery) => 204,
+    ///         () = claim.lost() => 500,
+    ///     }
+    /// }
+    /// ```
+    pub fn lost(&self) -> Lost {
+        self.lost.lost()
     }
 }
 

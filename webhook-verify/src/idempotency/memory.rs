@@ -283,6 +283,10 @@ fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
 }
 
 impl ClaimStore for MemoryStore {
+    fn is_in_process(&self) -> bool {
+        true
+    }
+
     async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         self.claim_now(request)
     }

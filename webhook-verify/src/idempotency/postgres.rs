@@ -59,6 +59,8 @@ use crate::{ConfigError, Delivery};
 /// Ok(200)
 /// # }
 /// ```
+///
+/// Clones share the pool: one goes to the receiver, and the handler keeps another to commit with.
 #[derive(Clone)]
 pub struct PostgresStore {
     shared: Arc<Shared>,
@@ -194,7 +196,7 @@ impl PostgresStore {
         status: u16,
     ) -> Result<(), CommitError> {
         self.complete_in(&mut transaction, delivery, status).await?;
-        Ok(transaction.commit().await.map_err(StoreError::new)?)
+        Ok(transaction.commit().await?)
     }
 
     /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits. Best its last

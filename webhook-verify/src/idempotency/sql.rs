@@ -24,7 +24,8 @@ pub enum CommitError {
     NotClaimed,
     /// The claim is another's by now, who runs the same delivery, or it was forgotten. Answer anything but 2xx.
     Superseded,
-    /// An earlier transaction of this handler has completed the claim already: its effects are there. Answer 2xx.
+    /// An earlier transaction of this very handler has completed the claim already: its effects are there. Answer 2xx. Only
+    /// a handler that runs its transaction a second time gets to see it.
     AlreadyCompleted,
     /// The database failed. If it did while committing, the effects may be there or not; the claim is completed exactly
     /// if they are. Run the transaction again (it then says [`AlreadyCompleted`](Self::AlreadyCompleted) if they are), or
@@ -51,6 +52,19 @@ impl error::Error for CommitError {
             Self::Store(error) => error.source(),
             Self::NotClaimed | Self::Superseded | Self::AlreadyCompleted => None,
         }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Of the handler's own statements.
+impl From<sqlx::Error> for CommitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
     }
 }
 

@@ -63,6 +63,8 @@ const PURGE_BATCH: usize = 100;
 /// While such a transaction is open, nobody else writes, and claims wait for it: for 800 ms, and then they are answered 503.
 /// So it should be short, and call nothing that waits. `BEGIN IMMEDIATE` waits for its turn, where a plain `BEGIN` that
 /// has read first fails.
+///
+/// Clones share one connection: one goes to the receiver, and the handler keeps another to commit with.
 #[derive(Clone)]
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -163,7 +165,7 @@ impl SqliteStore {
         status: u16,
     ) -> Result<(), CommitError> {
         self.complete_in(&mut transaction, delivery, status).await?;
-        Ok(transaction.commit().await.map_err(StoreError::new)?)
+        Ok(transaction.commit().await?)
     }
 
     /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits.

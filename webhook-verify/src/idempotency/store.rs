@@ -57,6 +57,12 @@ pub trait ClaimStore: Send + Sync + 'static {
     /// the first. Whether there was anything to forget.
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
+    /// Whether claims are answered from this process's own memory, so that a receiver has no use for a cache of completed
+    /// ones before it.
+    fn is_in_process(&self) -> bool {
+        false
+    }
+
     /// Clears away at most `most` records that have expired, and says how many it were. Claims do not depend on it. A
     /// store that clears them away by itself has nothing to do.
     fn purge(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send {
@@ -208,6 +214,15 @@ impl fmt::Debug for Owner {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
+impl Fingerprint {
+    /// For a body that nobody hashed: it is taken for any other.
+    pub(crate) const UNKNOWN: Self = Self([0; 32]);
+
+    pub(crate) fn may_be(self, other: Self) -> bool {
+        self == other || self == Self::UNKNOWN || other == Self::UNKNOWN
+    }
+}
+
 impl fmt::Debug for Fingerprint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Fingerprint(..)")
@@ -319,6 +334,10 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
 
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send {
         self.as_ref().forget(key)
+    }
+
+    fn is_in_process(&self) -> bool {
+        self.as_ref().is_in_process()
     }
 
     fn purge(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send {

@@ -1,5 +1,4 @@
 use std::{
-    error,
     future::{Future, poll_fn},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -9,14 +8,16 @@ use std::{
     time::Duration,
 };
 
-use super::{Timer, timer::within};
+use super::{Timer, received::no_answer, timer::within};
 use crate::{
-    Answer, Delivery, Idempotency, Rejection,
-    idempotency::{ClaimRequest, Settled},
+    Answer, Delivery, Idempotency, Rejection, StoreError,
+    idempotency::{ClaimEventKind, ClaimRequest, Holder, Known, LostSignal, Settled},
 };
 
-/// How long to wait before a claim is settled for the second time; four times that before the third.
+/// How long to wait before a claim is settled for the second time; each time after that four times as long, up to the
+/// longest.
 const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_SETTLE_PAUSE: Duration = Duration::from_millis(1600);
 
 /// What becomes of an authentic request.
 #[derive(Debug)]
@@ -47,6 +48,7 @@ pub struct Admitted {
 pub(super) struct Held {
     pub(super) idempotency: Arc<Idempotency>,
     pub(super) request: ClaimRequest,
+    pub(super) lost: LostSignal,
 }
 
 impl Admitted {
@@ -107,7 +109,7 @@ impl Admitted {
     /// does `None`, a handler that panicked or failed without an answer.
     ///
     /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
-    /// is logged.
+    /// is logged. ([`Idempotency::complete_on`] and [`Idempotency::complete_tries`] say otherwise.)
     pub async fn settle(self, status: impl Into<Option<u16>>, timer: impl Timer) {
         if let Some(held) = self.held {
             // Boxed, so that a delivery without a claim does not carry it along.
@@ -118,36 +120,55 @@ impl Admitted {
 
 impl Held {
     async fn settle(&self, status: Option<u16>, timer: impl Timer) {
-        let (holder, limit) = (self.request.holder(), self.idempotency.call_limit());
-        let success = status.filter(|status| (200..300).contains(status));
-        let (key, succeeded) = (holder.key, success.is_some());
-        for pause in [Some(SETTLE_PAUSE), Some(SETTLE_PAUSE * 4), None] {
-            let store = &self.idempotency.store;
-            let settled = match success {
-                Some(status) => store.complete(&holder, status, self.request.ttl),
-                None => store.release(&holder),
-            };
-            match within(settled, &timer, limit).await {
-                Some(Ok(Settled::Applied)) => return,
-                Some(Ok(Settled::Superseded)) => {
-                    tracing::error!(target: "webhook_verify", %key, succeeded, "lease lost: the delivery may have run twice");
-                    return;
+        let success = status.filter(|status| self.idempotency.completes(*status));
+        let mut pause = SETTLE_PAUSE;
+        for tries_left in (0..self.idempotency.complete_tries).rev() {
+            let settled = self.settle_once(success, &timer).await;
+            match (settled, success) {
+                (Ok(Settled::Applied), Some(status)) => {
+                    return self.report(ClaimEventKind::Completed { status });
                 }
-                Some(Err(error)) => {
-                    let source = error::Error::source(&error).map(tracing::field::display);
-                    tracing::error!(target: "webhook_verify", %key, succeeded, source, "claim not settled");
-                }
-                None => {
-                    tracing::error!(target: "webhook_verify", %key, succeeded, "claim not settled: no answer");
+                (Ok(Settled::Applied), None) => return self.report(ClaimEventKind::Released),
+                (Ok(Settled::Superseded), _) => return self.report(ClaimEventKind::LeaseLost),
+                (Err(error), _) => {
+                    let call = match success {
+                        Some(_) => "complete",
+                        None => "release",
+                    };
+                    let error = &error;
+                    self.report(ClaimEventKind::StoreFailed { call, error });
                 }
             }
-            if let Some(pause) = pause {
+            if tries_left > 0 {
                 timer.sleep(pause).await;
+                pause = (pause * 4).min(LONGEST_SETTLE_PAUSE);
             }
+        }
+        if let Some(status) = success {
+            // The store does not know. Here at least it is not run again.
+            let fingerprint = self.request.fingerprint;
+            let known = Known {
+                status,
+                fingerprint,
+            };
+            self.idempotency.remember(self.request.key, known);
         }
     }
 
-    /// Renews the lease until it is lost or the handler has had its time.
+    async fn settle_once(
+        &self,
+        success: Option<u16>,
+        timer: &impl Timer,
+    ) -> Result<Settled, StoreError> {
+        let (store, holder) = (&self.idempotency.store, self.holder());
+        let settled = match success {
+            Some(status) => store.complete(&holder, status, self.request.ttl),
+            None => store.release(&holder),
+        };
+        self.within_limit(settled, timer).await
+    }
+
+    /// Renews the lease until it is lost or the handler has had its time, and tells the handler so.
     async fn renew(&self, timer: impl Timer) {
         let Idempotency {
             store,
@@ -155,31 +176,58 @@ impl Held {
             max_handler_time,
             ..
         } = &*self.idempotency;
-        let holder = self.request.holder();
-        let key = holder.key;
-        let limit = self.idempotency.call_limit();
-        let (mut pause, mut elapsed) = (*lease / 3, Duration::ZERO);
+        let holder = self.holder();
+        // How long ago the handler began, and the lease was granted or renewed, at most.
+        let (mut elapsed, mut age) = (Duration::ZERO, Duration::ZERO);
+        let mut pause = self.idempotency.renewal();
         while elapsed < *max_handler_time {
             timer.sleep(pause).await;
             elapsed += pause;
-            pause = match within(store.extend(&holder, *lease), &timer, limit).await {
-                Some(Ok(Settled::Applied)) => *lease / 3,
-                Some(Ok(Settled::Superseded)) => {
-                    tracing::error!(target: "webhook_verify", %key, "lease lost while the handler runs");
-                    return;
+            age += pause;
+            match self
+                .within_limit(store.extend(&holder, *lease), &timer)
+                .await
+            {
+                Ok(Settled::Applied) => {
+                    age = Duration::ZERO;
+                    pause = self.idempotency.renewal();
+                }
+                Ok(Settled::Superseded) => {
+                    self.report(ClaimEventKind::LeaseLost);
+                    return self.lost.set();
                 }
                 // The lease goes on running out: the next try comes sooner.
-                Some(Err(error)) => {
-                    let source = error::Error::source(&error).map(tracing::field::display);
-                    tracing::error!(target: "webhook_verify", %key, source, "lease not renewed");
-                    *lease / 12
+                Err(error) => {
+                    let (call, error) = ("extend", &error);
+                    self.report(ClaimEventKind::StoreFailed { call, error });
+                    pause = *lease / 12;
+                    age += self.idempotency.call_limit();
+                    // Another may have taken over by now, unless the store is silent to all.
+                    if age >= *lease {
+                        self.lost.set();
+                    }
                 }
-                None => {
-                    tracing::error!(target: "webhook_verify", %key, "lease not renewed: no answer");
-                    *lease / 12
-                }
-            };
+            }
         }
-        tracing::error!(target: "webhook_verify", %key, "handler runs for too long: its lease is renewed no more");
+        self.report(ClaimEventKind::Overtime);
+        self.lost.set();
+    }
+
+    async fn within_limit(
+        &self,
+        call: impl Future<Output = Result<Settled, StoreError>>,
+        timer: &impl Timer,
+    ) -> Result<Settled, StoreError> {
+        let limit = self.idempotency.call_limit();
+        let answer = within(call, timer, limit).await;
+        answer.unwrap_or_else(|| Err(no_answer(limit)))
+    }
+
+    fn holder(&self) -> Holder {
+        self.request.holder()
+    }
+
+    fn report(&self, kind: ClaimEventKind<'_>) {
+        self.idempotency.report(self.request.key, kind);
     }
 }

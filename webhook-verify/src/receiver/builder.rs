@@ -76,7 +76,7 @@ impl ReceiverBuilder {
     /// # Errors
     ///
     /// [`ConfigError::Option`] that names the option.
-    pub fn build(self) -> Result<Receiver, ConfigError> {
+    pub fn build(mut self) -> Result<Receiver, ConfigError> {
         if self.body_timeout.is_zero() {
             return Err(ConfigError::option("body_timeout", "zero"));
         }
@@ -86,8 +86,8 @@ impl ReceiverBuilder {
                 "the scheme has no handshake",
             ));
         }
-        if let Some(idempotency) = &self.idempotency {
-            idempotency.check(&self.verifier)?;
+        if let Some(idempotency) = self.idempotency.take() {
+            self.idempotency = Some(idempotency.build(&self.verifier)?);
         }
         Ok(self.assemble())
     }

@@ -143,7 +143,7 @@ impl Receiver {
     /// [`StoreError`] when the store cannot answer, or when there is none.
     pub async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         match &self.inner.idempotency {
-            Some(idempotency) => idempotency.store.forget(key).await,
+            Some(idempotency) => idempotency.forget(key).await,
             None => Err(StoreError::new("the receiver does not deduplicate")),
         }
     }

@@ -1,10 +1,16 @@
-use std::{error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{Admission, Admitted, Timer, admitted::Held, timer::within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection, StoreError,
-    idempotency::{Claim, ClaimOutcome, ClaimRequest},
+    idempotency::{
+        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, LostSignal, OnMismatch,
+        OnStoreFailure, Replay,
+    },
 };
+
+/// How often the store is asked about a delivery that is in flight elsewhere.
+const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(100);
 
 /// A verified delivery on its way to its handler, or the answer to a challenge.
 ///
@@ -35,10 +41,13 @@ impl Received {
     }
 
     /// Whether a client that goes away must not stop what comes now. So it is wherever deliveries are deduplicated: a
-    /// handler that was cut off has done half of its work, and a claim that nobody settles holds retries up.
+    /// handler that was cut off has done half of its work, and a claim that nobody settles holds retries up. See
+    /// [`Idempotency::run_to_completion`].
     #[must_use]
     pub fn must_finish(&self) -> bool {
-        self.idempotency.is_some()
+        self.idempotency
+            .as_ref()
+            .is_some_and(|idempotency| idempotency.run_to_completion)
     }
 
     /// Claims the delivery, if deliveries are deduplicated and this one has an identity. What is a challenge is answered.
@@ -69,65 +78,127 @@ async fn claim(
     let Some(request) = idempotency.request(&delivery)? else {
         return Ok(admitted(delivery, None));
     };
-    match ask(&idempotency, &request, &timer).await? {
+    let key = request.key;
+    if let Some(known) = idempotency.known(&key) {
+        return duplicate(&idempotency, &request, known);
+    }
+    let outcome = match ask(&idempotency, &request, &timer).await {
+        Ok(outcome) => outcome,
+        Err(error) => {
+            return match idempotency.on_store_failure {
+                OnStoreFailure::Reject => Err(error.into()),
+                OnStoreFailure::Process => Ok(admitted(delivery, None)),
+            };
+        }
+    };
+    match outcome {
         ClaimOutcome::Won { attempt } => {
-            delivery.claim = Some(Claim::granted(&request, attempt));
+            idempotency.report(key, ClaimEventKind::Claimed { attempt });
+            let lost = LostSignal::default();
+            delivery.claim = Some(Claim::granted(&request, attempt, lost.clone()));
             let held = Held {
                 idempotency,
                 request,
+                lost,
             };
             Ok(admitted(delivery, Some(Box::new(held))))
         }
-        ClaimOutcome::Busy { lease_left } => Err(Rejection::InFlight {
-            status: idempotency.in_flight_status,
-            retry_after: Duration::from_secs(lease_left.as_secs().clamp(1, 60)),
-        }),
+        ClaimOutcome::Busy { lease_left } => {
+            idempotency.report(key, ClaimEventKind::InFlight { lease_left });
+            Err(Rejection::InFlight {
+                status: idempotency.in_flight_status,
+                retry_after: Duration::from_secs(lease_left.as_secs().clamp(1, 60)),
+            })
+        }
         ClaimOutcome::Completed {
             status,
             fingerprint,
         } => {
-            let (scheme, key) = (delivery.scheme.name(), request.key);
-            match fingerprint == request.fingerprint {
-                true => {
-                    tracing::info!(target: "webhook_verify", scheme, %key, same_body = true, "duplicate");
-                }
-                false => {
-                    tracing::warn!(target: "webhook_verify", scheme, %key, same_body = false, "duplicate");
-                }
-            }
-            Ok(Admission::Answer(Answer::replayed(status)))
+            let known = Known {
+                status,
+                fingerprint,
+            };
+            idempotency.remember(key, known);
+            duplicate(&idempotency, &request, known)
         }
     }
+}
+
+/// The answer to a duplicate of a completed delivery.
+fn duplicate(
+    idempotency: &Idempotency,
+    request: &ClaimRequest,
+    known: Known,
+) -> Result<Admission, Rejection> {
+    let status = known.status;
+    let same_body = known.fingerprint.may_be(request.fingerprint);
+    if !same_body && idempotency.on_mismatch == OnMismatch::Reject {
+        idempotency.report(request.key, ClaimEventKind::Mismatch);
+        return Err(Rejection::Mismatch);
+    }
+    idempotency.report(request.key, ClaimEventKind::Duplicate { status, same_body });
+    Ok(Admission::Answer(Answer::replayed(
+        match idempotency.replay {
+            Replay::Status => status,
+            Replay::NoContent => 204,
+        },
+    )))
 }
 
 fn admitted(delivery: Box<Delivery>, held: Option<Box<Held>>) -> Admission {
     Admission::Admitted(Admitted { delivery, held })
 }
 
-/// Claims, with a limit in time. A store that did not answer is asked once more, by the same owner. One that failed then,
-/// or stays silent, may have granted the claim all the same: it is given back.
+/// Claims, and waits for whoever is at it for as long as that is wanted.
 async fn ask(
     idempotency: &Idempotency,
     request: &ClaimRequest,
     timer: &impl Timer,
-) -> Result<ClaimOutcome, Rejection> {
-    let (store, limit) = (&idempotency.store, idempotency.call_limit());
-    let mut failure = None;
-    for _ in 0..2 {
-        match within(store.claim(request), timer, limit).await {
-            Some(Ok(outcome)) => return Ok(outcome),
-            Some(Err(error)) => {
-                failure = Some(error);
-                break;
-            }
-            None => {}
+) -> Result<ClaimOutcome, StoreError> {
+    let mut wait = idempotency.in_flight_wait;
+    loop {
+        let outcome = ask_once(idempotency, request, timer).await?;
+        let busy = matches!(outcome, ClaimOutcome::Busy { .. });
+        if !busy || wait.is_zero() {
+            return Ok(outcome);
         }
+        let pause = IN_FLIGHT_PAUSE.min(wait);
+        timer.sleep(pause).await;
+        wait -= pause;
     }
+}
+
+/// Claims, with a limit in time. A store that failed or stayed silent may have granted the claim all the same, so it is
+/// asked once more by the same owner, who is then granted it again. If that fails, too, the claim is given back.
+async fn ask_once(
+    idempotency: &Idempotency,
+    request: &ClaimRequest,
+    timer: &impl Timer,
+) -> Result<ClaimOutcome, StoreError> {
+    let (store, limit) = (&idempotency.store, idempotency.call_limit());
+    let call = async || match within(store.claim(request), timer, limit).await {
+        Some(answer) => answer,
+        None => Err(no_answer(limit)),
+    };
+    if let Ok(outcome) = call().await {
+        return Ok(outcome);
+    }
+    let error = match call().await {
+        Ok(outcome) => return Ok(outcome),
+        Err(error) => error,
+    };
+    let report = |call, error: &StoreError| {
+        idempotency.report(request.key, ClaimEventKind::StoreFailed { call, error });
+    };
+    report("claim", &error);
     let released = within(store.release(&request.holder()), timer, limit).await;
-    if let Some(Err(error)) = &released {
-        let source = error::Error::source(error).map(tracing::field::display);
-        tracing::error!(target: "webhook_verify", key = %request.key, source, "claim not given back");
+    if let Err(error) = released.unwrap_or_else(|| Err(no_answer(limit))) {
+        report("release", &error);
     }
-    let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
-    Err(failure.unwrap_or_else(silent).into())
+    Err(error)
+}
+
+/// The error of a store that stayed silent.
+pub(super) fn no_answer(limit: Duration) -> StoreError {
+    StoreError::new(format!("no answer within {} ms", limit.as_millis()))
 }

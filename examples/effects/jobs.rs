@@ -1,0 +1,222 @@
+//! The router and the worker of `enqueue`.
+
+#[path = "folder.rs"]
+#[allow(clippy::duplicate_mod, reason = "this module is the example's as well")]
+mod folder;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Instant,
+};
+
+use axum::{body::Body, http::Request};
+use tokio::{
+    task::{AbortHandle, JoinSet},
+    time::sleep,
+};
+use tower::ServiceExt as _;
+use webhook_verify::{
+    scheme,
+    testing::{SignedRequest, Signer},
+};
+
+use self::folder::Folder;
+use super::*;
+
+const MS: Duration = Duration::from_millis(1);
+
+/// The receiver, as a process has it that knows of no claims.
+async fn new_receiver(jobs: &Jobs) -> Router {
+    let setup = Flags::of(&["--secret", "test", "--store", "memory:"]);
+    let receiver = setup.await.unwrap().receiver;
+    app(jobs.clone(), WebhookLayer::new(receiver))
+}
+
+fn signed(id: u32) -> SignedRequest {
+    let signer = Signer::new(scheme::MAUTIC, "test").unwrap();
+    let body = format!(r#"{{"mautic.page_on_hit":[{{"id":{id}}}]}}"#);
+    signer.sign(body).unwrap()
+}
+
+async fn send(app: &Router, request: &SignedRequest) -> u16 {
+    let mut to_send = Request::post("/");
+    for (name, value) in &request.headers {
+        to_send = to_send.header(name, value);
+    }
+    let to_send = to_send.body(Body::from(request.body.clone())).unwrap();
+    app.clone()
+        .oneshot(to_send)
+        .await
+        .unwrap()
+        .status()
+        .as_u16()
+}
+
+async fn number_of_jobs(jobs: &Jobs) -> i64 {
+    let count = sqlx::query_scalar("SELECT count(*) FROM Jobs");
+    count.fetch_one(jobs.pool()).await.unwrap()
+}
+
+/// A worker that counts how often jobs run, and is stopped when this is dropped.
+struct Counting {
+    runs: Arc<AtomicUsize>,
+    task: AbortHandle,
+}
+
+impl Counting {
+    /// `act` is told which run it is, from 1 on.
+    fn start(jobs: &Jobs, act: fn(usize) -> Result<(), BoxDynError>) -> Self {
+        let runs = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&runs);
+        let run = move |_: Job| {
+            let run = counted.fetch_add(1, SeqCst) + 1;
+            async move { act(run) }
+        };
+        let task = tokio::spawn(work(jobs.clone(), 10 * MS, run));
+        Self {
+            runs,
+            task: task.abort_handle(),
+        }
+    }
+
+    /// How often jobs have run, when there were `expected` runs and time for another.
+    async fn runs(&self, expected: usize) -> usize {
+        let start = Instant::now();
+        while self.runs.load(SeqCst) < expected && start.elapsed() < Duration::from_secs(20) {
+            sleep(20 * MS).await;
+        }
+        sleep(1200 * MS).await;
+        self.runs.load(SeqCst)
+    }
+}
+
+impl Drop for Counting {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+#[tokio::test]
+async fn many_at_once_are_one_job() {
+    let folder = Folder::new();
+    let jobs = open(&folder.url("jobs.db")).await.unwrap();
+    let worker = Counting::start(&jobs, |_| Ok(()));
+    // Half of them to a process that knows nothing of the other's claims.
+    let apps = [new_receiver(&jobs).await, new_receiver(&jobs).await];
+    let mut senders = JoinSet::new();
+    for number in 0..64 {
+        let app = apps[number % 2].clone();
+        senders.spawn(async move {
+            for _ in 0..1000 {
+                match send(&app, &signed(1)).await {
+                    503 => sleep(10 * MS).await,
+                    status => return status,
+                }
+            }
+            503
+        });
+    }
+    assert_eq!(senders.join_all().await, [202; 64]);
+    assert_eq!(worker.runs(1).await, 1);
+    assert_eq!(number_of_jobs(&jobs).await, 1);
+
+    assert_eq!(send(&apps[0], &signed(2)).await, 202);
+    assert_eq!(worker.runs(2).await, 2);
+}
+
+/// As after a crash between the job's write and the claim's: nobody remembers the claim, and the job is done by then.
+#[tokio::test]
+async fn a_handler_that_runs_twice_makes_one_job() {
+    let folder = Folder::new();
+    let jobs = open(&folder.url("jobs.db")).await.unwrap();
+    let worker = Counting::start(&jobs, |_| Ok(()));
+    assert_eq!(send(&new_receiver(&jobs).await, &signed(1)).await, 202);
+    assert_eq!(worker.runs(1).await, 1);
+    drop(jobs);
+    let jobs = open(&folder.url("jobs.db")).await.unwrap();
+    assert_eq!(send(&new_receiver(&jobs).await, &signed(1)).await, 202);
+    assert_eq!(number_of_jobs(&jobs).await, 1);
+    assert_eq!(worker.runs(1).await, 1);
+}
+
+#[tokio::test]
+async fn one_key_is_one_job() {
+    let folder = Folder::new();
+    let mut jobs = open(&folder.url("jobs.db")).await.unwrap();
+    for (key, expected) in [("a", 1), ("a", 1), ("b", 2), ("a", 2)] {
+        let job = Job {
+            event_type: None,
+            body: String::new(),
+        };
+        let task = TaskBuilder::new(job).idempotency_key(key).build();
+        jobs.push_task(task).await.unwrap();
+        assert_eq!(number_of_jobs(&jobs).await, expected, "{key}");
+    }
+}
+
+#[tokio::test]
+async fn a_job_that_fails_is_tried_again_when_the_sender_is_long_answered() {
+    let folder = Folder::new();
+    let jobs = open(&folder.url("jobs.db")).await.unwrap();
+    let app = new_receiver(&jobs).await;
+    assert_eq!(send(&app, &signed(1)).await, 202);
+    let worker = Counting::start(&jobs, |run| match run {
+        1 => Err("down".into()),
+        2 => panic!("on purpose"),
+        _ => Ok(()),
+    });
+    assert_eq!(worker.runs(3).await, 3);
+    let done = sqlx::query_scalar("SELECT count(*) FROM Jobs WHERE status = 'Done'");
+    let done: i64 = done.fetch_one(jobs.pool()).await.unwrap();
+    assert_eq!(done, 1);
+}
+
+#[tokio::test]
+async fn a_job_that_never_works_is_given_up_and_kept() {
+    let folder = Folder::new();
+    let jobs = open(&folder.url("jobs.db")).await.unwrap();
+    let worker = Counting::start(&jobs, |_| Err("down".into()));
+    let app = new_receiver(&jobs).await;
+    assert_eq!(send(&app, &signed(1)).await, 202);
+    assert_eq!(worker.runs(TRIES).await, TRIES);
+    let failed = sqlx::query_scalar("SELECT last_result FROM Jobs WHERE status = 'Failed'");
+    let failed: String = failed.fetch_one(jobs.pool()).await.unwrap();
+    assert!(failed.contains("down"), "{failed}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_enqueued_is_not_acknowledged() {
+    let folder = Folder::new();
+    let jobs = open(&folder.url("jobs.db")).await.unwrap();
+    let app = new_receiver(&jobs).await;
+    let execute = async |sql: &'static str| {
+        sqlx::query(sql).execute(jobs.pool()).await.unwrap();
+    };
+    // The worker ends when it cannot read the queue, and comes back.
+    let worker = Counting::start(&jobs, |_| Ok(()));
+    execute("ALTER TABLE Jobs RENAME TO elsewhere").await;
+    assert_eq!(send(&app, &signed(1)).await, 503);
+    sleep(700 * MS).await;
+    execute("ALTER TABLE elsewhere RENAME TO Jobs").await;
+    assert_eq!(send(&app, &signed(1)).await, 202);
+    assert_eq!(worker.runs(1).await, 1);
+}
+
+/// An answer is a promise: the file is as durable as the claims' own.
+#[tokio::test]
+async fn jobs_are_on_the_disk_before_the_answer() {
+    let folder = Folder::new();
+    let jobs = open(&folder.url("jobs.db")).await.unwrap();
+    let mut connections = Vec::new();
+    for _ in 0..3 {
+        connections.push(jobs.pool().acquire().await.unwrap());
+    }
+    for connection in &mut connections {
+        let full = sqlx::query_scalar("PRAGMA synchronous");
+        let full: i64 = full.fetch_one(&mut **connection).await.unwrap();
+        assert_eq!(full, 2);
+    }
+}

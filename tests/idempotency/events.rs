@@ -1,0 +1,200 @@
+//! What happens to claims is told: to the user's own, to the log and to the counters, under the same names.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+};
+
+use futures_util::FutureExt as _;
+use integration_tests::{App, Connection, Logs, each_framework};
+use metrics::{
+    Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
+};
+use webhook_verify::{
+    Admission, Idempotency, MemoryStore,
+    idempotency::{ClaimEvent, OnMismatch},
+    scheme,
+};
+
+use crate::common::{
+    Gate, HandClock, Watched, admit, assert_in_flight, assert_replay, never, post, raw,
+    receiver_with, seconds, signed, signer,
+};
+
+/// The names of what happened, in order.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn by(&self, idempotency: Idempotency) -> Idempotency {
+        let told = self.clone();
+        idempotency.on_event(move |event: &ClaimEvent<'_>| {
+            told.0.lock().unwrap().push(event.kind.name().to_owned());
+        })
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn every_outcome_is_told() {
+    each_framework(|framework| async move {
+        let told = Told::default();
+        let store = Watched::new();
+        let idempotency = Idempotency::new(Arc::clone(&store), format!("told {framework:?}"))
+            .on_mismatch(OnMismatch::Report);
+        let gate = Gate::new();
+        let app = App::new(
+            receiver_with(scheme::STANDARD_WEBHOOKS, told.by(idempotency)),
+            gate.handler(|run| if run == 1 { 500 } else { 200 }),
+        );
+        let server = app.serve(framework).await;
+        let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
+        let [request, other] = ["{}", "[]"].map(|body| sender.sign(body).unwrap());
+
+        store.fail_claims.store(2, SeqCst);
+        assert_eq!(post(server.addr, &request).await.status, 503);
+        assert_eq!(told.take(), ["store_failed"]);
+
+        let mut first = Connection::open(server.addr).await;
+        first.send(&raw(&request)).await;
+        gate.entered().await;
+        assert_in_flight(&post(server.addr, &request).await);
+        assert_eq!(told.take(), ["claimed", "in_flight"]);
+        gate.open(1);
+        assert_eq!(first.response().await.unwrap().status, 500);
+        assert_eq!(told.take(), ["released"]);
+
+        gate.open(1);
+        store.fail_completes.store(1, SeqCst);
+        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(told.take(), ["claimed", "store_failed", "completed"]);
+        assert_replay(&post(server.addr, &request).await, 200);
+        assert_replay(&post(server.addr, &other).await, 200);
+        assert_eq!(told.take(), ["duplicate", "duplicate"]);
+
+        // A request that is not authentic is nothing to the store, nor to those who count what it does.
+        let mut forged = request.clone();
+        forged.body = "[]".into();
+        assert_eq!(post(server.addr, &forged).await.status, 401);
+        assert_eq!(told.take(), [""; 0]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_refused_mismatch_and_a_lost_lease_are_told() {
+    let told = Told::default();
+    let clock = HandClock::new();
+    let store = MemoryStore::new().clock(clock.clone());
+    let idempotency = Idempotency::new(store, "tests").on_mismatch(OnMismatch::Reject);
+    let receiver = receiver_with(scheme::STANDARD_WEBHOOKS, told.by(idempotency));
+    let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
+    let [request, other] = ["{}", "[]"].map(|body| sender.sign(body).unwrap());
+
+    let mut admitted = Vec::new();
+    for _ in 0..2 {
+        match admit(&receiver, &request, never).await.unwrap() {
+            Admission::Admitted(one) => admitted.push(one),
+            Admission::Answer(_) => panic!("it is not completed"),
+        }
+        clock.advance(seconds(60));
+    }
+    let successor = admitted.pop().unwrap();
+    admitted.pop().unwrap().settle(200, never).await;
+    assert_eq!(told.take(), ["claimed", "claimed", "lease_lost"]);
+    successor.settle(201, never).await;
+    let refused = admit(&receiver, &other, never).await.unwrap_err();
+    assert_eq!(refused.status(), 503);
+    assert_eq!(told.take(), ["completed", "mismatch"]);
+}
+
+/// The fields that people filter by: `event`, `endpoint`, `key`.
+#[tokio::test]
+async fn events_are_in_the_log() {
+    let logs = Logs::collect();
+    let idempotency = Idempotency::new(MemoryStore::new(), "logged");
+    let receiver = receiver_with(scheme::GITHUB, idempotency);
+    let request = signed(scheme::GITHUB, "{}");
+    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+        panic!("the first")
+    };
+    let key = admitted.delivery().claim().unwrap().key();
+    admitted.settle(204, never).await;
+    let _ = admit(&receiver, &request, never).await.unwrap();
+    let text = logs.text();
+    for event in ["claimed", "completed", "duplicate"] {
+        let fields = format!(r#"event="{event}" endpoint="logged" key={key}"#);
+        assert_eq!(text.matches(&fields).count(), 1, "{fields}");
+    }
+}
+
+/// Counts by the labels.
+#[derive(Clone, Default)]
+struct Counts(Arc<Mutex<BTreeMap<String, u64>>>);
+
+struct OneCount(Counts, String);
+
+impl CounterFn for OneCount {
+    fn increment(&self, value: u64) {
+        *self.0.0.lock().unwrap().entry(self.1.clone()).or_default() += value;
+    }
+
+    fn absolute(&self, _: u64) {
+        panic!("nobody sets a counter");
+    }
+}
+
+impl Recorder for Counts {
+    fn describe_counter(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_gauge(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+    fn describe_histogram(&self, _: KeyName, _: Option<Unit>, _: SharedString) {}
+
+    fn register_counter(&self, key: &Key, _: &Metadata<'_>) -> Counter {
+        let labels: Vec<_> = key
+            .labels()
+            .map(|label| format!("{}={}", label.key(), label.value()))
+            .collect();
+        let name = format!("{} {}", key.name(), labels.join(" "));
+        Counter::from_arc(Arc::new(OneCount(self.clone(), name)))
+    }
+
+    fn register_gauge(&self, _: &Key, _: &Metadata<'_>) -> Gauge {
+        Gauge::noop()
+    }
+
+    fn register_histogram(&self, _: &Key, _: &Metadata<'_>) -> Histogram {
+        Histogram::noop()
+    }
+}
+
+#[test]
+fn events_are_counted() {
+    let counts = Counts::default();
+    metrics::with_local_recorder(&counts, || {
+        // Everything is done on this thread, whose recorder it is.
+        let counted = async {
+            let idempotency = Idempotency::new(MemoryStore::new(), "counted");
+            let receiver = receiver_with(scheme::GITHUB, idempotency);
+            let request = signed(scheme::GITHUB, "{}");
+            for _ in 0..3 {
+                if let Admission::Admitted(admitted) =
+                    admit(&receiver, &request, never).await.unwrap()
+                {
+                    admitted.settle(204, never).await;
+                }
+            }
+        };
+        counted.now_or_never().unwrap();
+    });
+    let counted = counts.0.lock().unwrap().clone();
+    let name = "webhook_verify_claims_total event=";
+    let expected = [
+        (format!("{name}claimed endpoint=counted"), 1),
+        (format!("{name}completed endpoint=counted"), 1),
+        (format!("{name}duplicate endpoint=counted"), 2),
+    ];
+    assert_eq!(counted, BTreeMap::from(expected));
+}

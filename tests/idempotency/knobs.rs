@@ -1,0 +1,333 @@
+//! What can be set otherwise: each knob's default and its other values, on both adapters where an answer depends on it.
+
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    time::Duration,
+};
+
+use integration_tests::{App, Connection, Framework, Handler, answer, each_framework};
+use webhook_verify::{
+    Admission, Idempotency, MemoryStore, Rejection,
+    idempotency::{OnMismatch, OnStoreFailure, Replay},
+    scheme,
+};
+
+use crate::common::{
+    Gate, HandClock, Watched, admit, assert_in_flight, assert_replay, is_replay, never, post, raw,
+    receiver_with, seconds, signed, signer, soon,
+};
+
+fn watched(set: impl FnOnce(Idempotency) -> Idempotency) -> (Arc<Watched>, Idempotency) {
+    let store = Watched::new();
+    let idempotency = set(Idempotency::new(Arc::clone(&store), "tests"));
+    (store, idempotency)
+}
+
+/// A storm of duplicates costs the store nothing but the first of them, once the delivery is completed.
+#[tokio::test]
+async fn b15_a_replay_storm_makes_no_store_calls() {
+    each_framework(|framework| async move {
+        let (store, idempotency) = watched(|it| it.completed_cache(10_000, seconds(60)));
+        let app = App::new(receiver_with(scheme::MAUTIC, idempotency), answer(201));
+        let server = app.serve(framework).await;
+        let request = signed(scheme::MAUTIC, "{}");
+        assert_eq!(post(server.addr, &request).await.status, 201);
+        for _ in 0..1000 {
+            assert_replay(&post(server.addr, &request).await, 201);
+        }
+        // A claim, its completion, and the claim of the first duplicate.
+        assert_eq!((store.calls(), app.runs()), (3, 1));
+    })
+    .await;
+}
+
+/// What another process has completed is asked for once.
+#[tokio::test]
+async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
+    let store = Watched::new();
+    let request = signed(scheme::MAUTIC, "{}");
+    let process = || {
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+        receiver_with(scheme::MAUTIC, idempotency.completed_cache(10, seconds(60)))
+    };
+    let (one, other) = (process(), process());
+    let Admission::Admitted(admitted) = admit(&one, &request, never).await.unwrap() else {
+        panic!("the first")
+    };
+    admitted.settle(200, never).await;
+    for _ in 0..100 {
+        let replayed = admit(&other, &request, never).await.unwrap();
+        assert!(matches!(replayed, Admission::Answer(_)));
+    }
+    assert_eq!(store.claims.load(SeqCst), 2);
+
+    // and what is forgotten is forgotten here, too
+    let Admission::Admitted(_) = ({
+        let key = claim_key(&request).await;
+        assert!(other.forget(&key).await.unwrap());
+        admit(&other, &request, never).await.unwrap()
+    }) else {
+        panic!("it runs again")
+    };
+}
+
+/// The key that these tests' receivers give a request.
+async fn claim_key(request: &webhook_verify::testing::SignedRequest) -> webhook_verify::ClaimKey {
+    let idempotency = Idempotency::new(MemoryStore::new(), "tests");
+    let receiver = receiver_with(scheme::MAUTIC, idempotency);
+    match admit(&receiver, request, never).await {
+        Ok(Admission::Admitted(admitted)) => admitted.delivery().claim().unwrap().key(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A success that the store could not record does not run again in the process that knows of it.
+#[tokio::test]
+async fn a_success_that_is_not_recorded_is_remembered_here() {
+    let clock = HandClock::new();
+    let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+    store.fail_completes.store(3, SeqCst);
+    let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+    let idempotency = idempotency.completed_cache(10, seconds(60));
+    let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(201));
+    let server = app.serve(Framework::Axum).await;
+    let request = signed(scheme::GITHUB, "{}");
+    assert_eq!(post(server.addr, &request).await.status, 201);
+    clock.advance(seconds(61));
+    assert_replay(&post(server.addr, &request).await, 201);
+    assert_eq!(app.runs(), 1);
+}
+
+#[tokio::test]
+async fn complete_on() {
+    each_framework(|framework| async move {
+        for (status, completes, then) in [
+            (200, false, 200),
+            (202, true, 202),
+            (410, true, 204),
+            (500, false, 500),
+        ] {
+            let (store, idempotency) =
+                watched(|it| it.complete_on(|status| [202, 410].contains(&status)));
+            let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(status));
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            assert_eq!(post(server.addr, &request).await.status, status);
+            let again = post(server.addr, &request).await;
+            assert_eq!((again.status, is_replay(&again)), (then, completes));
+            assert_eq!(app.runs(), if completes { 1 } else { 2 });
+            assert_eq!(store.completes() == 1, completes);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn complete_tries() {
+    for tries in [1, 2, 5] {
+        let (store, idempotency) = watched(|it| it.complete_tries(tries));
+        store.fail_completes.store(100, SeqCst);
+        let receiver = receiver_with(scheme::GITHUB, idempotency);
+        let request = signed(scheme::GITHUB, "{}");
+        let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+            panic!("the first")
+        };
+        let pauses = Arc::new(Mutex::new(Vec::new()));
+        let seen = Arc::clone(&pauses);
+        let at_once = move |pause: Duration| {
+            seen.lock().unwrap().push(pause.as_millis());
+            std::future::ready(())
+        };
+        admitted.settle(200, at_once).await;
+        assert_eq!(store.completes(), tries as usize);
+        let expected = &[100, 400, 1600, 1600][..tries as usize - 1];
+        assert_eq!(*pauses.lock().unwrap(), expected);
+    }
+}
+
+/// A delivery that is in flight elsewhere waits for its end, and gets the answer.
+#[tokio::test]
+async fn in_flight_wait() {
+    each_framework(|framework| async move {
+        for (status, expected_runs) in [(200, 1), (500, 2)] {
+            let (store, idempotency) = watched(|it| it.in_flight_wait(seconds(30)));
+            let gate = Gate::new();
+            let app = App::new(
+                receiver_with(scheme::GITHUB, idempotency),
+                gate.handler(move |run| if run == 1 { status } else { 201 }),
+            );
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            let mut first = Connection::open(server.addr).await;
+            first.send(&raw(&request)).await;
+            gate.entered().await;
+            let mut twin = Connection::open(server.addr).await;
+            twin.send(&raw(&request)).await;
+            soon(async {
+                while store.claims.load(SeqCst) < 3 {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                }
+            })
+            .await;
+            gate.open(2);
+            assert_eq!(first.response().await.unwrap().status, status);
+            let answer = twin.response().await.unwrap();
+            match expected_runs {
+                1 => assert_replay(&answer, 200),
+                _ => assert_eq!((answer.status, is_replay(&answer)), (201, false)),
+            }
+            assert_eq!(app.runs(), expected_runs);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn in_flight_wait_ends() {
+    let (store, idempotency) = watched(|it| it.in_flight_wait(seconds(1)));
+    let receiver = receiver_with(scheme::GITHUB, idempotency);
+    let request = signed(scheme::GITHUB, "{}");
+    let _first = admit(&receiver, &request, never).await.unwrap();
+    let at_once = |_: Duration| std::future::ready(());
+    let refused = admit(&receiver, &request, at_once).await.unwrap_err();
+    assert!(matches!(refused, Rejection::InFlight { .. }), "{refused:?}");
+    // the first's claim, and this one's at once and after each 100 ms
+    assert_eq!(store.claims.load(SeqCst), 1 + 11);
+}
+
+#[tokio::test]
+async fn replay() {
+    each_framework(|framework| async move {
+        for (replay, status) in [(Replay::Status, 202), (Replay::NoContent, 204)] {
+            let (_, idempotency) = watched(|it| it.replay(replay));
+            let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(202));
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            assert_eq!(post(server.addr, &request).await.status, 202);
+            assert_replay(&post(server.addr, &request).await, status);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn on_mismatch() {
+    each_framework(|framework| async move {
+        for (policy, refused) in [
+            (OnMismatch::Report, false),
+            (OnMismatch::Reject, true),
+            (OnMismatch::Ignore, false),
+        ] {
+            let (_, idempotency) = watched(|it| it.on_mismatch(policy));
+            let app = App::new(
+                receiver_with(scheme::STANDARD_WEBHOOKS, idempotency),
+                answer(200),
+            );
+            let server = app.serve(framework).await;
+            let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
+            let [first, other] = ["{}", "[]"].map(|body| sender.sign(body).unwrap());
+            assert_eq!(post(server.addr, &first).await.status, 200);
+            let answer = post(server.addr, &other).await;
+            if refused {
+                assert_eq!(
+                    (answer.status, answer.text()),
+                    (503, "temporarily unavailable")
+                );
+                assert_eq!(answer.header("retry-after"), Some("30"));
+            } else {
+                assert_replay(&answer, 200);
+            }
+            // The same body is a duplicate in any case.
+            assert_replay(&post(server.addr, &first).await, 200);
+            assert_eq!(app.runs(), 1);
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn on_store_failure() {
+    each_framework(|framework| async move {
+        for (policy, status, runs) in [
+            (OnStoreFailure::Reject, 503, 0),
+            (OnStoreFailure::Process, 200, 1),
+        ] {
+            let (store, idempotency) = watched(|it| it.on_store_failure(policy));
+            store.fail_claims.store(2, SeqCst);
+            let claimed = Arc::new(Mutex::new(Vec::new()));
+            let seen = Arc::clone(&claimed);
+            let app = App::new(
+                receiver_with(scheme::GITHUB, idempotency),
+                Arc::new(move |delivery| {
+                    seen.lock().unwrap().push(delivery.claim().is_some());
+                    Box::pin(async { 200 })
+                }),
+            );
+            let server = app.serve(framework).await;
+            let request = signed(scheme::GITHUB, "{}");
+            assert_eq!(post(server.addr, &request).await.status, status);
+            assert_eq!(app.runs(), runs);
+            // With the store back, it is claimed as ever.
+            assert_eq!(post(server.addr, &request).await.status, 200);
+            assert_eq!(claimed.lock().unwrap().last(), Some(&true));
+            assert_replay(&post(server.addr, &request).await, 200);
+            assert_eq!(claimed.lock().unwrap().len(), runs + 1);
+            // What is not authentic does not get anywhere for it.
+            let mut forged = request.clone();
+            forged.body = "[]".into();
+            store.fail_claims.store(2, SeqCst);
+            assert_eq!(post(server.addr, &forged).await.status, 401);
+        }
+    })
+    .await;
+}
+
+/// By default the receiver has to be driven to its end; who opts out may drop it.
+#[tokio::test]
+async fn run_to_completion() {
+    for run in [true, false] {
+        let (_, idempotency) = watched(|it| it.run_to_completion(run));
+        let receiver = receiver_with(scheme::GITHUB, idempotency);
+        let request = signed(scheme::GITHUB, "{}");
+        let head = webhook_verify::RequestHead::from(&request.headers);
+        let body = futures_util::stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
+        let received = receiver.receive(&head, body, never).await.unwrap();
+        assert_eq!(received.must_finish(), run);
+    }
+}
+
+/// On axum, where a client that goes away drops its request.
+#[tokio::test]
+async fn a_handler_that_may_be_dropped_is() {
+    let clock = HandClock::new();
+    let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+    let idempotency = Idempotency::new(Arc::clone(&store), "tests").run_to_completion(false);
+    // The first run only ends by being dropped, which closes the channel.
+    let (held, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
+    let held = Mutex::new(Some(held));
+    let began = Arc::new(tokio::sync::Notify::new());
+    let first_began = Arc::clone(&began);
+    let handler: Handler = Arc::new(move |_| {
+        let held = held.lock().unwrap().take();
+        first_began.notify_one();
+        Box::pin(async move {
+            if held.is_some() {
+                std::future::pending::<()>().await;
+            }
+            200
+        })
+    });
+    let app = App::new(receiver_with(scheme::GITHUB, idempotency), handler);
+    let server = app.serve(Framework::Axum).await;
+    let request = signed(scheme::GITHUB, "{}");
+    let mut first = Connection::open(server.addr).await;
+    first.send(&raw(&request)).await;
+    soon(began.notified()).await;
+    drop(first);
+    assert_eq!(soon(dropped.recv()).await, None);
+    // Its claim is as good as held by somebody who died.
+    assert_in_flight(&post(server.addr, &request).await);
+    clock.advance(seconds(60));
+    let retried = post(server.addr, &request).await;
+    assert_eq!((retried.status, is_replay(&retried)), (200, false));
+}
