@@ -9,12 +9,20 @@
     reason = "a helper that fails is a test that fails"
 )]
 
+#[path = "support/answers.rs"]
+mod answers;
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/gate.rs"]
+mod gate;
 #[path = "support/logs.rs"]
 mod logs;
+#[path = "support/places.rs"]
+mod places;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/proxy.rs"]
+mod proxy;
 #[path = "support/redis.rs"]
 mod redis;
 #[path = "support/secrets.rs"]
@@ -23,13 +31,20 @@ mod secrets;
 mod server;
 #[path = "support/vector.rs"]
 mod vector;
+#[path = "support/watched.rs"]
+mod watched;
 
 pub use self::{
+    answers::{assert_in_flight, assert_replay, is_replay},
     client::{Connection, Response, exchange, raw_request, try_exchange},
+    gate::{Gate, HandClock, soon},
     logs::Logs,
+    places::{AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, each_place, unique},
     postgres::PostgresServer,
+    proxy::{Proxy, Weather},
     redis::RedisServer,
     secrets::{PUBLIC_URL, secret_of, verifier_of},
     server::{App, Framework, Handler, Server, Transport, answer, each_framework},
     vector::Vector,
+    watched::{OUTAGE, Watched},
 };

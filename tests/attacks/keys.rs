@@ -10,16 +10,14 @@ use std::{
 
 use axum::{Router, body::Body, routing::post};
 use bytes::Bytes;
-use integration_tests::{App, Framework, answer, exchange};
+use integration_tests::{App, Framework, Watched, answer, exchange};
 use tower::ServiceExt as _;
 use webhook_verify::{
     Algorithm, Claim, ConfigError, Delivery, Idempotency, KeyForm, Receiver, RequestHead, Scheme,
     Secret, Tenant, Verifier, VerifyError, scheme,
 };
 
-use crate::support::{
-    CountingStore, NOW, Request, SECRET, Target, hex, mac, mac_with, on_both, verifier,
-};
+use crate::support::{NOW, Request, SECRET, Target, hex, mac, mac_with, on_both, verifier};
 
 #[tokio::test]
 async fn a01_an_empty_secret_does_not_construct() {
@@ -92,7 +90,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
     for framework in [Framework::Axum, Framework::Actix] {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
-        let store = Arc::new(CountingStore::default());
+        let store = Watched::new();
         let receiver = Receiver::for_tenants(
             Verifier::builder(scheme::GENERIC_HEX),
             move |head: &RequestHead<'_>| {

@@ -12,12 +12,11 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use integration_tests::{App, Connection, Framework, Response, Server, exchange};
+use integration_tests::{App, Connection, Framework, Response, Server, Watched, exchange};
 use sha2::Sha256;
 use webhook_verify::{
-    ClaimStore, Delivery, Headers, Idempotency, MemoryStore, Receiver, ReceiverBuilder,
-    RequestHead, Scheme, StoreError, Verifier, VerifyError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
+    Delivery, Headers, Idempotency, Receiver, ReceiverBuilder, RequestHead, Scheme, Verifier,
+    VerifyError,
 };
 
 /// What the receiver's clock shows.
@@ -223,57 +222,12 @@ impl Request {
     }
 }
 
-/// A store that counts its calls.
-#[derive(Debug, Default)]
-pub(crate) struct CountingStore {
-    calls: AtomicUsize,
-    store: MemoryStore,
-}
-
-impl CountingStore {
-    pub(crate) fn calls(&self) -> usize {
-        self.calls.load(Ordering::SeqCst)
-    }
-
-    fn counted(&self) -> &MemoryStore {
-        self.calls.fetch_add(1, Ordering::SeqCst);
-        &self.store
-    }
-}
-
-impl ClaimStore for CountingStore {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.counted().claim(request).await
-    }
-
-    async fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.counted().complete(holder, status, ttl).await
-    }
-
-    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        self.counted().release(holder).await
-    }
-
-    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.counted().extend(holder, lease).await
-    }
-
-    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-        self.counted().forget(key).await
-    }
-}
-
 /// A receiver behind a socket, with a store that counts and a handler that answers 204.
 pub(crate) struct Target {
     pub(crate) framework: Framework,
     pub(crate) verifier: Verifier,
     pub(crate) app: App,
-    pub(crate) store: Arc<CountingStore>,
+    pub(crate) store: Arc<Watched>,
     pub(crate) server: Server,
     bodies: Arc<Mutex<Vec<Bytes>>>,
 }
@@ -309,7 +263,7 @@ impl Target {
         settings: impl FnOnce(ReceiverBuilder) -> ReceiverBuilder,
         identity: impl FnOnce(Idempotency) -> Idempotency,
     ) -> Self {
-        let store = Arc::new(CountingStore::default());
+        let store = Watched::new();
         let idempotency = identity(Idempotency::new(Arc::clone(&store), "attacked"));
         let receiver = Receiver::builder(verifier.clone()).idempotency(idempotency);
         let bodies = Arc::<Mutex<Vec<Bytes>>>::default();

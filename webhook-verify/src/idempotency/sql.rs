@@ -15,9 +15,6 @@ use crate::ConfigError;
 /// PostgreSQL cuts names off at 63 bytes, and the index's is longer than the table's.
 const LONGEST_NAME: usize = 48;
 
-/// How many records one statement purges: few enough not to hold others up.
-pub(super) const PURGE_BATCH: usize = 1000;
-
 /// Why a handler's transaction was not committed. It was rolled back, or will be when it is dropped, unless the database
 /// failed just then: see [`Store`](Self::Store).
 #[derive(Clone, Debug)]
@@ -160,14 +157,15 @@ pub(super) fn foreign(column: &'static str) -> StoreError {
     ))
 }
 
-/// Purges in batches until `most` are gone or there are no more.
+/// Purges in batches of `size` until `most` are gone or there are no more.
 pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
     most: usize,
+    size: usize,
     batch: impl Fn(usize) -> F,
 ) -> Result<usize, StoreError> {
     let mut purged = 0;
     while purged < most {
-        let size = PURGE_BATCH.min(most - purged);
+        let size = size.min(most - purged);
         let gone = batch(size).await?;
         purged += gone;
         if gone < size {

@@ -15,6 +15,10 @@ use super::{
 };
 use crate::{Clock, ConfigError, Delivery, SystemClock};
 
+/// How many records are purged at a time. Claims wait for it, and in a large file nearly every record is on a page of its own,
+/// which is to be read and written.
+const PURGE_BATCH: usize = 100;
+
 /// Claims in a file, for the processes of one machine: durable, with no server to run.
 ///
 /// ```no_run
@@ -251,7 +255,7 @@ impl ClaimStore for SqliteStore {
     }
 
     async fn purge(&self, most: usize) -> Result<usize, StoreError> {
-        sql::purge(most, async |size| {
+        sql::purge(most, PURGE_BATCH, async |size| {
             let gone = self.change(Call::Purge(size)).await?;
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })

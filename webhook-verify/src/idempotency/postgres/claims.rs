@@ -17,6 +17,9 @@ use crate::{
     },
 };
 
+/// How many records one statement purges: few enough not to hold others up.
+const PURGE_BATCH: usize = 1000;
+
 impl ClaimStore for PostgresStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         let mut arguments = holder(&request.holder())?;
@@ -131,7 +134,7 @@ impl ClaimStore for PostgresStore {
             let gone = self.run(&self.shared.statements.purge, arguments).await?;
             Ok(gone.len())
         };
-        sql::purge(most, batch).await
+        sql::purge(most, PURGE_BATCH, batch).await
     }
 }
 

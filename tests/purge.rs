@@ -1,0 +1,168 @@
+//! Clearing away very many expired records, while claims go on. In a program of its own, so that no other test is beside it.
+#![allow(clippy::unwrap_used)]
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use integration_tests::{AnyStore, Framework, HandClock, Kind, Place, each_place, unique};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, SqliteConnection};
+use tokio::time::sleep;
+use webhook_verify::{
+    ClaimKey, ClaimStore, MemoryStore, PostgresStore,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner},
+};
+
+/// A hundredth of what the table of rows asks for would do: what is to be seen is that the time of a claim does not depend
+/// on it.
+const EXPIRED: usize = 1_000_000;
+/// To fill a file takes longer, and memory longer still, so there are fewer. From here on it makes no difference.
+const IN_A_FILE: usize = 200_000;
+const IN_MEMORY: usize = 100_000;
+const CLAIMS: usize = 150;
+/// The most that one step may clear away.
+const BATCH: i64 = 1000;
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A claim of a key that nobody has claimed.
+fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
+    let [mut key, half] = [[0; 32]; 2];
+    key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
+    ClaimRequest::new(
+        ClaimKey::from(key),
+        Owner::random().unwrap(),
+        Fingerprint(half),
+        lease,
+        ttl,
+    )
+}
+
+/// A claim during a purge of everything may take ten times as long as without, and 200 ms on a machine that has other
+/// things to do: the whole purge takes many seconds.
+fn bound(alone: Duration) -> Duration {
+    (10 * alone).max(200 * MS)
+}
+
+/// Claims fresh keys one after the other; the 99th percentile of the time that it took.
+async fn p99(store: &AnyStore) -> Duration {
+    let mut times = Vec::new();
+    for _ in 0..CLAIMS {
+        let claim = fresh(HOUR, HOUR);
+        let begun = Instant::now();
+        let outcome = store.claim(&claim).await.unwrap();
+        times.push(begun.elapsed());
+        assert_eq!(outcome, ClaimOutcome::Won { attempt: 1 });
+    }
+    times.sort_unstable();
+    times[CLAIMS * 99 / 100]
+}
+
+/// C11: claims are as quick while a million expired records are cleared away, which is done in small steps and can be
+/// stopped between any two.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c11_a_million_expired_records() {
+    each_place(
+        &[Kind::Sqlite, Kind::Postgres, Kind::Memory],
+        async |place, framework| {
+            // There is no framework in front of it.
+            if framework == Framework::Actix {
+                return;
+            }
+            let table = unique("expired").replace('-', "_");
+            let store = filled(place, &table).await;
+            let alone = p99(&store).await;
+            let purge = tokio::spawn({
+                let store = store.clone();
+                async move { while store.purge(usize::MAX).await.unwrap() > 0 {} }
+            });
+            sleep(50 * MS).await;
+            let beside = p99(&store).await;
+            eprintln!(
+                "{:?}: p99 of a claim {alone:?} alone, {beside:?} beside the purge",
+                place.kind
+            );
+            assert!(beside <= bound(alone), "{alone:?} alone, {beside:?} beside");
+            if place.kind == Kind::Memory {
+                return purge.await.unwrap();
+            }
+            assert!(!purge.is_finished(), "the claims were beside it");
+            purge.abort();
+            sleep(500 * MS).await;
+            let left = left(place, &table).await;
+            assert!(left > 0 && left < i64::try_from(EXPIRED).unwrap(), "{left}");
+            sleep(300 * MS).await;
+            assert_eq!(self::left(place, &table).await, left, "it was stopped");
+        },
+    )
+    .await;
+}
+
+/// A store that holds many records which have expired.
+async fn filled(place: &Place, table: &str) -> AnyStore {
+    match place.kind {
+        Kind::Memory | Kind::Redis => {
+            let clock = HandClock::new();
+            let store = MemoryStore::with_capacity(2 * IN_MEMORY).clock(clock.clone());
+            for _ in 0..IN_MEMORY {
+                store.claim(&fresh(MS, MS)).await.unwrap();
+            }
+            clock.advance(HOUR);
+            AnyStore::Memory(Arc::new(store))
+        }
+        Kind::Sqlite => {
+            let store = place.open().await;
+            let mut connection = SqliteConnection::connect(&place.url).await.unwrap();
+            let fill = format!(
+                "PRAGMA cache_size = -500000; PRAGMA synchronous = OFF;
+                 WITH RECURSIVE row(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM row WHERE n < {IN_A_FILE})
+                 INSERT INTO webhook_claim SELECT randomblob(32), 2, 1, zeroblob(16), zeroblob(32), 0, n, 200 FROM row"
+            );
+            let filled = sqlx::query(AssertSqlSafe(fill))
+                .execute(&mut connection)
+                .await;
+            assert_eq!(filled.unwrap().rows_affected(), IN_A_FILE as u64);
+            connection.close().await.unwrap();
+            store
+        }
+        Kind::Postgres => {
+            let pool = PgPool::connect(&place.url).await.unwrap();
+            let store = PostgresStore::new(pool.clone()).table(table).unwrap();
+            store.migrate().await.unwrap();
+            // A step that clears away too much is an error.
+            let fill = format!(
+                "DROP INDEX {table}_expires;
+                 INSERT INTO {table} SELECT sha256(int8send(n)), 2, 1, substr(sha256('o'), 1, 16), sha256('f'), 'epoch',
+                   clock_timestamp() - n * interval '1 ms' - interval '1 h', 200 FROM generate_series(1, {EXPIRED}) n
+                   ORDER BY 1;
+                 CREATE INDEX {table}_expires ON {table} (expires_at);
+                 ANALYZE {table};
+                 CREATE FUNCTION {table}_bounded() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+                   IF (SELECT count(*) FROM gone) > {BATCH} THEN RAISE EXCEPTION 'too many at once'; END IF;
+                   RETURN NULL; END $$;
+                 CREATE TRIGGER bounded AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone
+                   FOR EACH STATEMENT EXECUTE FUNCTION {table}_bounded()"
+            );
+            sqlx::raw_sql(AssertSqlSafe(fill))
+                .execute(&pool)
+                .await
+                .unwrap();
+            AnyStore::Postgres(store)
+        }
+    }
+}
+
+/// How many expired records there are.
+async fn left(place: &Place, table: &str) -> i64 {
+    let count =
+        |table: &str| AssertSqlSafe(format!("SELECT count(*) FROM {table} WHERE state = 2"));
+    if place.kind == Kind::Sqlite {
+        let mut connection = SqliteConnection::connect(&place.url).await.unwrap();
+        let count = sqlx::query_scalar(count("webhook_claim"));
+        return count.fetch_one(&mut connection).await.unwrap();
+    }
+    let mut connection = PgConnection::connect(&place.url).await.unwrap();
+    let count = sqlx::query_scalar(count(table));
+    count.fetch_one(&mut connection).await.unwrap()
+}

@@ -1,0 +1,299 @@
+//! Claims of every store, by the store's own clock.
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::{Duration, Instant},
+};
+
+use integration_tests::{AnyStore, Framework, HandClock, Kind, Place, STORES, each_place};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
+use tokio::{task::JoinSet, time::sleep};
+use webhook_verify::{
+    ClaimKey, ClaimStore, MemoryStore,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
+};
+
+use crate::rig::MS;
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A claim of a key that nobody has claimed.
+fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
+    let [mut key, half] = [[0; 32]; 2];
+    key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
+    ClaimRequest::new(
+        ClaimKey::from(key),
+        Owner::random().unwrap(),
+        Fingerprint(half),
+        lease,
+        ttl,
+    )
+}
+
+/// Another's claim of the same key.
+fn again(request: &ClaimRequest) -> ClaimRequest {
+    let mut request = request.clone();
+    request.owner = Owner::random().unwrap();
+    request
+}
+
+fn won(attempt: u64) -> ClaimOutcome {
+    ClaimOutcome::Won { attempt }
+}
+
+async fn is_busy(store: &impl ClaimStore, request: &ClaimRequest) {
+    let outcome = store.claim(&again(request)).await.unwrap();
+    assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
+}
+
+async fn is_completed(store: &impl ClaimStore, request: &ClaimRequest, by: u16) {
+    let outcome = store.claim(&again(request)).await.unwrap();
+    assert!(
+        matches!(outcome, ClaimOutcome::Completed { status, .. } if status == by),
+        "{outcome:?}"
+    );
+}
+
+async fn is_shut_out(store: &impl ClaimStore, request: &ClaimRequest) {
+    let holder = request.holder();
+    for settled in [
+        store.extend(&holder, HOUR).await,
+        store.release(&holder).await,
+        store.complete(&holder, 299, HOUR).await,
+    ] {
+        assert_eq!(settled.unwrap(), Settled::Superseded);
+    }
+}
+
+/// Each store once; there is no framework in front of it.
+async fn each_store(test: impl AsyncFn(&Place, AnyStore)) {
+    each_place(&STORES, async |place, framework| {
+        if framework == Framework::Axum {
+            test(place, place.open().await).await;
+        }
+    })
+    .await;
+}
+
+/// B6: A lapses, B takes over and releases, C claims. Neither A nor B changes what is C's.
+#[tokio::test]
+async fn b06_old_holders_after_a_release() {
+    each_store(async |_, store| {
+        let a = fresh(MS, HOUR);
+        assert_eq!(store.claim(&a).await.unwrap(), won(1));
+        sleep(20 * MS).await;
+        let (mut b, mut c) = (again(&a), again(&a));
+        (b.lease, c.lease) = (HOUR, HOUR);
+        assert_eq!(store.claim(&b).await.unwrap(), won(2));
+        let released = store.release(&b.holder()).await.unwrap();
+        assert_eq!(released, Settled::Applied);
+        assert_eq!(store.claim(&c).await.unwrap(), won(3));
+        is_shut_out(&store, &a).await;
+        is_shut_out(&store, &b).await;
+        is_busy(&store, &a).await;
+        let completed = store.complete(&c.holder(), 200, HOUR).await.unwrap();
+        assert_eq!(completed, Settled::Applied);
+        is_shut_out(&store, &a).await;
+        is_completed(&store, &a, 200).await;
+    })
+    .await;
+}
+
+/// B22: a lease has lapsed and nobody took over: the late completion counts.
+#[tokio::test]
+async fn b22_a_late_complete() {
+    each_store(async |_, store| {
+        let a = fresh(MS, HOUR);
+        assert_eq!(store.claim(&a).await.unwrap(), won(1));
+        sleep(20 * MS).await;
+        let completed = store.complete(&a.holder(), 201, HOUR).await.unwrap();
+        assert_eq!(completed, Settled::Applied);
+        is_completed(&store, &a, 201).await;
+    })
+    .await;
+}
+
+/// B24: each call twice: the second changes nothing.
+#[tokio::test]
+async fn b24_calls_that_are_repeated() {
+    each_store(async |_, store| {
+        let (a, b) = (fresh(HOUR, HOUR), fresh(HOUR, HOUR));
+        for _ in 0..2 {
+            assert_eq!(store.claim(&a).await.unwrap(), won(1));
+            assert_eq!(store.claim(&b).await.unwrap(), won(1));
+        }
+        for status in [201, 202] {
+            let completed = store.complete(&a.holder(), status, HOUR).await.unwrap();
+            assert_eq!(completed, Settled::Applied);
+            let released = store.release(&b.holder()).await.unwrap();
+            assert_eq!(released, Settled::Applied);
+        }
+        assert_eq!(
+            store.release(&a.holder()).await.unwrap(),
+            Settled::Superseded
+        );
+        is_completed(&store, &a, 201).await;
+        assert_eq!(store.claim(&again(&b)).await.unwrap(), won(2));
+        is_shut_out(&store, &b).await;
+    })
+    .await;
+}
+
+/// A claim that was granted, between these two moments.
+#[derive(Clone, Copy, Debug)]
+struct Grant {
+    attempt: u64,
+    sent: Instant,
+    told: Instant,
+}
+
+/// B21: claims at the very edge of leases and lives, while what has expired is purged. Whoever wins a key wins it a whole
+/// lease after who won it before, as seen from outside: from before the one was granted until after the other was.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn b21_never_two_owners_at_the_edge() {
+    const LEASE: Duration = Duration::from_millis(20);
+    each_store(async |place, store| {
+        for ttl in [LEASE, HOUR] {
+            let keys: Vec<_> = (0..4).map(|_| fresh(LEASE, ttl)).collect();
+            let grants = Arc::new(Mutex::new(BTreeMap::<_, Vec<Grant>>::new()));
+            let over = Arc::new(AtomicBool::new(false));
+            let mut tasks = JoinSet::new();
+            for number in 0..8 {
+                let (store, grants, over) = (store.clone(), Arc::clone(&grants), Arc::clone(&over));
+                let key = keys[number % 4].clone();
+                tasks.spawn(async move {
+                    while !over.load(SeqCst) {
+                        let sent = Instant::now();
+                        let outcome = store.claim(&again(&key)).await;
+                        if let Ok(ClaimOutcome::Won { attempt }) = outcome {
+                            let grant = Grant {
+                                attempt,
+                                sent,
+                                told: Instant::now(),
+                            };
+                            let mut grants = grants.lock().unwrap();
+                            grants.entry(key.key).or_default().push(grant);
+                        }
+                        tokio::task::yield_now().await;
+                    }
+                });
+            }
+            let begun = Instant::now();
+            let mut purged = 0;
+            while begun.elapsed() < 600 * MS {
+                purged += store.purge(10).await.unwrap_or(0);
+                sleep(MS).await;
+            }
+            over.store(true, SeqCst);
+            tasks.join_all().await;
+            let grants = std::mem::take(&mut *grants.lock().unwrap());
+            assert_eq!(grants.len(), 4);
+            for grants in grants.into_values() {
+                assert!(grants.len() > 2, "{grants:?}");
+                for (number, one) in grants.iter().enumerate() {
+                    for other in &grants[..number] {
+                        // Whichever was granted first; and stores count in whole milliseconds.
+                        let apart = one.told.max(other.told) - one.sent.min(other.sent);
+                        assert!(apart >= LEASE - MS, "{:?}: {one:?}, {other:?}", place.kind);
+                        let expires = ttl == LEASE;
+                        assert!(
+                            expires || one.attempt != other.attempt,
+                            "{one:?}, {other:?}"
+                        );
+                    }
+                }
+            }
+            // Those that Redis clears away by itself are not counted.
+            let purges = ttl == LEASE && !matches!(place.kind, Kind::Redis);
+            assert!(purged > 0 || !purges, "{:?}", place.kind);
+        }
+    })
+    .await;
+}
+
+/// C8: the clock that counts jumps an hour back or ahead. A lease ends late or early; the old holder is shut out, the fence
+/// rises, and what is completed stays so.
+#[tokio::test]
+async fn c08_a_clock_that_jumps() {
+    each_store(async |place, store| {
+        let clock = HandClock::new();
+        let store = match store {
+            AnyStore::Memory(_) => {
+                AnyStore::Memory(Arc::new(MemoryStore::new().clock(clock.clone())))
+            }
+            AnyStore::Sqlite(store) => AnyStore::Sqlite(store.clock(clock.clone())),
+            other => other,
+        };
+        let (held, done) = (fresh(HOUR / 2, 24 * HOUR), fresh(HOUR, 24 * HOUR));
+        assert_eq!(store.claim(&held).await.unwrap(), won(1));
+        assert_eq!(store.claim(&done).await.unwrap(), won(1));
+        let completed = store.complete(&done.holder(), 200, 24 * HOUR).await;
+        assert_eq!(completed.unwrap(), Settled::Applied);
+
+        jump(place, &clock, [&held, &done], false).await;
+        is_busy(&store, &held).await;
+        is_completed(&store, &done, 200).await;
+        let extended = store.extend(&held.holder(), HOUR / 2).await.unwrap();
+        assert_eq!(extended, Settled::Applied);
+
+        jump(place, &clock, [&held, &done], true).await;
+        let next = again(&held);
+        assert_eq!(store.claim(&next).await.unwrap(), won(2));
+        is_shut_out(&store, &held).await;
+        is_busy(&store, &held).await;
+        is_completed(&store, &done, 200).await;
+
+        jump(place, &clock, [&held, &done], false).await;
+        is_busy(&store, &held).await;
+        let completed = store.complete(&next.holder(), 201, HOUR).await.unwrap();
+        assert_eq!(completed, Settled::Applied);
+        is_completed(&store, &held, 201).await;
+    })
+    .await;
+}
+
+/// Sets the store's clock by an hour. A server's clock is the machine's, so there it is what was written that is shifted,
+/// which is the same to whoever compares the two.
+async fn jump(place: &Place, clock: &HandClock, claims: [&ClaimRequest; 2], ahead: bool) {
+    match place.kind {
+        Kind::Memory | Kind::Sqlite => match ahead {
+            true => clock.advance(HOUR),
+            false => clock.set_back(HOUR),
+        },
+        Kind::Postgres => {
+            let mut connection = PgConnection::connect(&place.url).await.unwrap();
+            let sign = if ahead { '-' } else { '+' };
+            for claim in claims {
+                let sql = format!(
+                    "UPDATE webhook_claim SET lease_until = lease_until {sign} interval '1 hour', \
+                     expires_at = expires_at {sign} interval '1 hour' WHERE key = '\\x{}'",
+                    claim.key
+                );
+                let done = sqlx::query(AssertSqlSafe(sql))
+                    .execute(&mut connection)
+                    .await;
+                assert_eq!(done.unwrap().rows_affected(), 1);
+            }
+        }
+        Kind::Redis => {
+            let hour = if ahead { -3_600_000 } else { 3_600_000 };
+            for claim in claims {
+                let key: String = claim
+                    .key
+                    .as_bytes()
+                    .iter()
+                    .map(|byte| format!("\\x{byte:02x}"))
+                    .collect();
+                let script = "redis.call('HINCRBY', KEYS[1], 'u', ARGV[1]); \
+                     return redis.call('PEXPIRE', KEYS[1], redis.call('PTTL', KEYS[1]) + ARGV[1])";
+                let command = format!(r#"EVAL "{script}" 1 "wv:{key}" {hour}"#);
+                let shifted = place.redis.as_ref().unwrap().command(&command);
+                assert_eq!(shifted, ":1\r\n");
+            }
+        }
+    }
+}

@@ -1,0 +1,262 @@
+//! Servers of stores that are down, frozen, replaced, or have too few connections.
+
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
+
+use futures_util::future::join_all;
+use integration_tests::{
+    AnyStore, App, Framework, PostgresServer, Proxy, RedisServer, Response, address, assert_replay,
+    exchange, is_replay,
+};
+use sqlx::postgres::{PgPool, PgPoolOptions};
+use tokio::{task::spawn_blocking, time::sleep};
+use webhook_verify::{PostgresStore, RedisStore};
+
+use crate::rig::{History, MS, Rig, deliver, event, receiver, with_lease};
+
+/// A server of a test's own.
+enum Own {
+    Postgres(PostgresServer),
+    Redis(RedisServer),
+}
+
+impl Own {
+    /// One of each kind.
+    async fn both() -> [Self; 2] {
+        let postgres = spawn_blocking(PostgresServer::start).await.unwrap();
+        [Self::Postgres(postgres), Self::Redis(RedisServer::start())]
+    }
+
+    fn url(&self) -> String {
+        match self {
+            Self::Postgres(server) => server.url(),
+            Self::Redis(server) => server.url(),
+        }
+    }
+
+    /// A store that connects at its first call.
+    async fn lazy(&self) -> AnyStore {
+        match self {
+            Self::Postgres(server) => {
+                let pool = PgPool::connect_lazy(&server.url()).unwrap();
+                AnyStore::Postgres(PostgresStore::new(pool))
+            }
+            Self::Redis(server) => {
+                let store = RedisStore::connect(server.url()).lazy().await;
+                AnyStore::Redis(store.unwrap())
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        match self {
+            Self::Postgres(server) => server.stop(),
+            Self::Redis(server) => server.stop(),
+        }
+    }
+
+    fn restart(&mut self) {
+        match self {
+            Self::Postgres(server) => server.restart(),
+            Self::Redis(server) => server.restart(),
+        }
+    }
+
+    fn pause(&self) {
+        match self {
+            Self::Postgres(server) => server.pause(),
+            Self::Redis(server) => server.pause(),
+        }
+    }
+
+    fn resume(&self) {
+        match self {
+            Self::Postgres(server) => server.resume(),
+            Self::Redis(server) => server.resume(),
+        }
+    }
+}
+
+/// Runs a test on both, side by side.
+async fn each_server<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Own) -> F) {
+    let [one, two] = Own::both().await.map(|server| tokio::spawn(test(server)));
+    for run in [one, two] {
+        run.await.unwrap();
+    }
+}
+
+fn is_unavailable(response: &Response) {
+    assert_eq!(
+        (response.status, response.text()),
+        (503, "temporarily unavailable"),
+    );
+    assert_eq!(response.header("retry-after"), Some("30"));
+}
+
+/// More of them at once than a pool has connections: all are sent away, and soon.
+async fn all_are_sent_away(addr: SocketAddr, events: &[Vec<u8>]) {
+    let begun = Instant::now();
+    let answers = join_all(events.iter().map(|event| exchange(addr, event))).await;
+    answers.iter().for_each(is_unavailable);
+    // Two calls and one to give back what may have been granted, of 400 ms each; and the machine may be busy.
+    assert!(begun.elapsed() < Duration::from_secs(15));
+}
+
+/// C1: down at the start and at run, and back each time; nobody has to start the receiver again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c01_a_server_that_is_down() {
+    each_server(|mut server| async move {
+        // The table is there before the first receiver is.
+        drop(AnyStore::open(&server.url()).await.unwrap());
+        for framework in [Framework::Axum, Framework::Actix] {
+            server.stop();
+            let rig = Rig::on(server.lazy().await);
+            let history = History::default();
+            let handler = history.handler(|_| async { 200 });
+            // With a cache, duplicates of what this process has completed would go on being answered.
+            let idempotency = rig
+                .idempotency()
+                .claim_timeout(400 * MS)
+                .completed_cache(0, MS);
+            let app = App::new(receiver(idempotency), handler);
+            let http = app.serve(framework).await;
+            let of = |name: &str| -> Vec<_> {
+                (0..50)
+                    .map(|number| event(&format!("{name} {number}")))
+                    .collect()
+            };
+            let (early, late) = (of("early"), of("late"));
+            all_are_sent_away(http.addr, &early).await;
+            server.restart();
+            join_all(early.iter().map(|event| deliver(http.addr, event))).await;
+            assert_eq!(history.runs().len(), 50);
+
+            server.stop();
+            // Those that are done are sent away as well: nothing is known of them just now.
+            all_are_sent_away(http.addr, &early).await;
+            all_are_sent_away(http.addr, &late).await;
+            assert_eq!(history.runs().len(), 50);
+            server.restart();
+            join_all(late.iter().map(|event| deliver(http.addr, event))).await;
+            for event in early.iter().chain(&late) {
+                assert_replay(&deliver(http.addr, event).await.1, 200);
+            }
+            history.check(100, Duration::from_secs(60));
+            assert_eq!(history.runs().len(), 100);
+        }
+    })
+    .await;
+}
+
+/// C2: frozen. Deliveries are sent away in time, and a claim that is granted once the server goes on starts no handler.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c02_a_server_that_is_frozen() {
+    each_server(|server| async move {
+        for framework in [Framework::Axum, Framework::Actix] {
+            let rig = Rig::on(AnyStore::open(&server.url()).await.unwrap());
+            let history = History::default();
+            let handler = history.handler(|_| async { 200 });
+            let idempotency = with_lease(rig.idempotency(), 2000 * MS);
+            let app = App::new(receiver(idempotency), handler);
+            let http = app.serve(framework).await;
+            deliver(http.addr, &event("warm up")).await;
+            let events: Vec<_> = (0..50)
+                .map(|number| event(&format!("evt_{number}")))
+                .collect();
+            server.pause();
+            all_are_sent_away(http.addr, &events).await;
+            server.resume();
+            deliver(http.addr, &event("well again")).await;
+            sleep(200 * MS).await;
+            assert_eq!(
+                history.runs().len(),
+                2,
+                "none that was sent away runs by itself"
+            );
+            join_all(events.iter().map(|event| deliver(http.addr, event))).await;
+            history.check(52, 2000 * MS);
+            assert_eq!(history.runs().len(), 52);
+        }
+    })
+    .await;
+}
+
+/// C5, C6: a fail-over to a server that has not got the last records. Their deliveries run again, at their first attempt.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c05_a_fail_over_that_loses_a_record() {
+    for (old, new) in Own::both().await.into_iter().zip(Own::both().await) {
+        drop(AnyStore::open(&new.url()).await.unwrap());
+        for framework in [Framework::Axum, Framework::Actix] {
+            let old_addr = address(&old.url());
+            let proxy = Proxy::start(old_addr).await;
+            let via = old
+                .url()
+                .replace(&old_addr.to_string(), &proxy.addr().to_string());
+            let rig = Rig::on(AnyStore::open(&via).await.unwrap());
+            let history = History::default();
+            let app = rig.app(history.handler(|_| async { 200 }));
+            let http = app.serve(framework).await;
+            let events = ["one", "two", "three"].map(event);
+            for event in &events {
+                assert_eq!(exchange(http.addr, event).await.status, 200);
+                assert_replay(&exchange(http.addr, event).await, 200);
+            }
+            proxy.lead_to(address(&new.url()));
+            // Another process; this one goes on answering what it knows to be completed.
+            let other = rig.app(history.handler(|_| async { 200 }));
+            let other = other.serve(framework).await;
+            for (number, event) in events.iter().enumerate() {
+                assert_replay(&exchange(http.addr, event).await, 200);
+                let (_, again) = deliver(other.addr, event).await;
+                assert!(!is_replay(&again));
+                assert_replay(&deliver(other.addr, event).await.1, 200);
+                assert_eq!(history.runs().len(), 4 + number, "a second run, counted");
+            }
+            assert_eq!(history.fences(), [1; 6]);
+        }
+    }
+}
+
+/// C10: one connection for 200 deliveries whose leases have to be renewed. Who waits for too long is sent away; claims and
+/// renewals do not wait for each other; and all are done in the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn c10_one_connection_for_200_deliveries() {
+    const LEASE: Duration = Duration::from_secs(4);
+    let url = PostgresServer::shared().url();
+    drop(AnyStore::open(&url).await.unwrap());
+    let (axum, actix) = tokio::join!(
+        one_connection(&url, Framework::Axum, LEASE),
+        one_connection(&url, Framework::Actix, LEASE),
+    );
+    assert!(axum >= 200 && actix >= 200, "{axum} and {actix} renewals");
+}
+
+async fn one_connection(url: &str, framework: Framework, lease: Duration) -> usize {
+    let pool = PgPoolOptions::new()
+        .max_connections(1)
+        .acquire_timeout(500 * MS)
+        .connect_lazy(url)
+        .unwrap();
+    let rig = Rig::on(AnyStore::Postgres(PostgresStore::new(pool)));
+    let history = History::default();
+    // Renewed after a third of the lease.
+    let handler = history.handler(move |_| async move {
+        sleep(lease / 2).await;
+        200
+    });
+    let app = rig.app_with_lease(lease, handler);
+    let http = app.serve(framework).await;
+    let events: Vec<_> = (0..200)
+        .map(|number| event(&format!("evt_{number}")))
+        .collect();
+    let delivered = join_all(events.iter().map(|event| deliver(http.addr, event)));
+    let delivered = tokio::time::timeout(Duration::from_secs(40), delivered).await;
+    delivered.expect("nothing waits for ever");
+    history.check(200, lease);
+    for event in &events {
+        assert_replay(&deliver(http.addr, event).await.1, 200);
+    }
+    rig.store.extends.load(std::sync::atomic::Ordering::SeqCst)
+}

@@ -1,0 +1,198 @@
+//! A receiver on some store behind some framework, and what its handler saw.
+
+use std::{
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use integration_tests::{
+    AnyStore, App, Connection, Handler, Place, Response, Watched, exchange, raw_request, unique,
+};
+use tokio::time::{sleep, timeout};
+use webhook_verify::{
+    ClaimKey, Idempotency, Receiver, Verifier, scheme,
+    testing::{SignedRequest, Signer},
+};
+
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const MS: Duration = Duration::from_millis(1);
+
+/// A store, the framework in front of it, and a name in the store that nobody else uses.
+pub(crate) struct Rig {
+    pub(crate) store: Arc<Watched<AnyStore>>,
+    pub(crate) namespace: String,
+}
+
+impl Rig {
+    pub(crate) async fn new(place: &Place) -> Self {
+        Self::on(place.open().await)
+    }
+
+    pub(crate) fn on(store: AnyStore) -> Self {
+        Self {
+            store: Watched::over(store),
+            namespace: unique("reliability"),
+        }
+    }
+
+    pub(crate) fn idempotency(&self) -> Idempotency {
+        idempotency(Arc::clone(&self.store), &self.namespace)
+    }
+
+    pub(crate) fn app(&self, handler: Handler) -> App {
+        App::new(receiver(self.idempotency()), handler)
+    }
+
+    /// [`with_lease`].
+    pub(crate) fn app_with_lease(&self, lease: Duration, handler: Handler) -> App {
+        App::new(receiver(with_lease(self.idempotency(), lease)), handler)
+    }
+}
+
+pub(crate) fn idempotency(store: impl webhook_verify::ClaimStore, namespace: &str) -> Idempotency {
+    with_lease(
+        Idempotency::new(store, "tests").namespace(namespace),
+        Duration::from_secs(60),
+    )
+}
+
+/// A lease that a test may wait for. A call of the store then has a fifth of it, and 10 s at most.
+pub(crate) fn with_lease(idempotency: Idempotency, lease: Duration) -> Idempotency {
+    idempotency
+        .claim_timeout(lease.min(Duration::from_secs(10)))
+        .lease(lease)
+}
+
+pub(crate) fn receiver(idempotency: Idempotency) -> Receiver {
+    Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
+        .idempotency(idempotency)
+        .build()
+        .unwrap()
+}
+
+/// A delivery of the event with this id.
+pub(crate) fn signed(id: &str, body: &str) -> SignedRequest {
+    let signer = Signer::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
+    signer.id(id).sign(body.to_owned()).unwrap()
+}
+
+pub(crate) fn raw(request: &SignedRequest) -> Vec<u8> {
+    raw_request(
+        &request.method,
+        &request.target,
+        &request.headers,
+        &request.body,
+    )
+}
+
+/// The bytes of a delivery of the event with this id.
+pub(crate) fn event(id: &str) -> Vec<u8> {
+    raw(&signed(id, "{}"))
+}
+
+/// Sends a delivery, once. `None` when the connection ends without an answer, which may be a connection refused.
+pub(crate) async fn try_post(addr: SocketAddr, raw: &[u8]) -> Option<Response> {
+    // A server that is not there: the client's own connection would panic.
+    drop(tokio::net::TcpStream::connect(addr).await.ok()?);
+    let mut connection = Connection::open(addr).await;
+    connection.send(raw).await;
+    connection.response().await
+}
+
+/// Sends a delivery, and again for as long as the store does not answer in time, which on a busy machine happens.
+pub(crate) async fn post(addr: SocketAddr, raw: &[u8]) -> Response {
+    loop {
+        let response = exchange(addr, raw).await;
+        if response.status != 503 || response.text() != "temporarily unavailable" {
+            return response;
+        }
+    }
+}
+
+/// Sends a delivery as senders do: again and again until it is answered 2xx. The number of tries, and the answer.
+pub(crate) async fn deliver(addr: SocketAddr, raw: &[u8]) -> (usize, Response) {
+    let tries = async {
+        for number in 1.. {
+            match try_post(addr, raw).await {
+                Some(response) if (200..300).contains(&response.status) => {
+                    return (number, response);
+                }
+                _ => sleep(30 * MS).await,
+            }
+        }
+        unreachable!()
+    };
+    let delivered = timeout(Duration::from_secs(40), tries).await;
+    delivered.expect("it is delivered in the end")
+}
+
+/// One run of a handler.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    pub(crate) key: ClaimKey,
+    pub(crate) fence: u64,
+    pub(crate) begun: Instant,
+    pub(crate) ended: Option<Instant>,
+}
+
+/// What handlers did, in the order in which they began.
+#[derive(Clone, Default)]
+pub(crate) struct History(Arc<Mutex<Vec<Run>>>);
+
+impl History {
+    /// A handler that is written down; what it answers is up to `status`, which is told the fence.
+    pub(crate) fn handler<F: Future<Output = u16> + Send + 'static>(
+        &self,
+        status: impl Fn(u64) -> F + Send + Sync + 'static,
+    ) -> Handler {
+        let history = Arc::clone(&self.0);
+        Arc::new(move |delivery| {
+            let claim = delivery.claim().unwrap();
+            let run = Run {
+                key: claim.key(),
+                fence: claim.fence(),
+                begun: Instant::now(),
+                ended: None,
+            };
+            let index = {
+                let mut runs = history.lock().unwrap();
+                runs.push(run);
+                runs.len() - 1
+            };
+            let (history, status) = (Arc::clone(&history), status(claim.fence()));
+            Box::pin(async move {
+                let status = status.await;
+                history.lock().unwrap()[index].ended = Some(Instant::now());
+                status
+            })
+        })
+    }
+
+    pub(crate) fn runs(&self) -> Vec<Run> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn fences(&self) -> Vec<u64> {
+        self.runs().iter().map(|run| run.fence).collect()
+    }
+
+    /// Each event ran, no attempt was granted twice, attempts rise, and no handler began beside another of the same event
+    /// unless that one's lease may have lapsed.
+    pub(crate) fn check(&self, events: usize, lease: Duration) {
+        let mut by_key = std::collections::BTreeMap::<_, Vec<Run>>::new();
+        for run in self.runs() {
+            by_key.entry(run.key).or_default().push(run);
+        }
+        assert_eq!(by_key.len(), events, "every event ran");
+        for (key, runs) in by_key {
+            for pair in runs.windows(2) {
+                let [before, after] = pair else { continue };
+                assert!(before.fence < after.fence, "{key}: {runs:?}");
+                let apart = before.ended.is_some_and(|ended| ended <= after.begun);
+                let lapsed = after.begun - before.begun >= lease / 2;
+                assert!(apart || lapsed, "{key}: {runs:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,23 @@
+//! The answers that deduplication gives.
+
+use crate::Response;
+
+/// Whether the answer is that of an earlier run.
+pub fn is_replay(response: &Response) -> bool {
+    response.header("idempotent-replayed") == Some("true")
+}
+
+/// The answer to a delivery that is in flight elsewhere.
+pub fn assert_in_flight(response: &Response) {
+    assert_eq!(response.status, 503, "{response:?}");
+    assert_eq!(response.text(), "delivery is being processed");
+    let after: u64 = response.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=60).contains(&after), "{after}");
+}
+
+/// The answer to a delivery that was completed before.
+pub fn assert_replay(response: &Response, status: u16) {
+    assert_eq!(response.status, status, "{response:?}");
+    assert!(is_replay(response), "{response:?}");
+    assert!(response.body.is_empty(), "{response:?}");
+}

@@ -1,0 +1,248 @@
+//! A network that misbehaves: between a client and a server, a proxy that delays, cuts and swallows.
+
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{ReadHalf, WriteHalf},
+    },
+    sync::watch,
+    task::JoinHandle,
+    time::sleep,
+};
+
+/// What becomes of the pieces that go through, from now on. Default: they go through at once.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Weather {
+    /// How long each piece takes.
+    pub delay: Duration,
+    /// How much longer it takes at most.
+    pub jitter: Duration,
+    /// Of 1000 pieces, how many are lost, and come through when they are sent again.
+    pub lost: u64,
+    /// How much longer a lost piece takes.
+    pub stall: Duration,
+    /// Of 1000 pieces, how many end their connection by a reset instead of coming through.
+    pub reset: u64,
+    /// Connections are taken, and nothing goes through. One that was swallowed stays dead.
+    pub black_hole: bool,
+    /// Connections end by a reset as soon as they are taken.
+    pub refuse: bool,
+}
+
+/// A proxy in front of a server. It ends when it is dropped.
+#[derive(Debug)]
+pub struct Proxy {
+    addr: SocketAddr,
+    shared: Arc<Shared>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    target: Mutex<SocketAddr>,
+    weather: Mutex<Weather>,
+    /// What a request must hold to be cut, or to have its reply cut.
+    marker: Mutex<Vec<u8>>,
+    cut_requests: AtomicUsize,
+    cut_replies: AtomicUsize,
+    /// How much of a reply comes through before it is cut.
+    passed: AtomicUsize,
+    cuts: AtomicUsize,
+    dice: AtomicU64,
+    severed: watch::Sender<()>,
+}
+
+#[derive(Clone, Copy)]
+enum Way {
+    Up,
+    Down,
+}
+
+impl Proxy {
+    /// A proxy to `target`, in good weather.
+    pub async fn start(target: SocketAddr) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        let shared = Arc::new(Shared {
+            target: Mutex::new(target),
+            weather: Mutex::default(),
+            marker: Mutex::default(),
+            cut_requests: AtomicUsize::new(0),
+            cut_replies: AtomicUsize::new(0),
+            passed: AtomicUsize::new(0),
+            cuts: AtomicUsize::new(0),
+            // Any number but 0. Each test rolls the same dice, in an order that the machine decides.
+            dice: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
+            severed: watch::Sender::new(()),
+        });
+        let of_task = Arc::clone(&shared);
+        let task = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                tokio::spawn(connection(client, Arc::clone(&of_task)));
+            }
+        });
+        Self { addr, shared, task }
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Changes the weather, for connections that there are as well.
+    pub fn weather(&self, weather: Weather) {
+        *self.shared.weather.lock().unwrap() = weather;
+    }
+
+    /// Leads new connections elsewhere, and ends those that there are.
+    pub fn lead_to(&self, target: SocketAddr) {
+        *self.shared.target.lock().unwrap() = target;
+        self.sever();
+    }
+
+    /// Ends all connections by a reset.
+    pub fn sever(&self) {
+        self.shared.severed.send_replace(());
+    }
+
+    /// Only requests that hold these bytes, and replies to them, are cut from now on.
+    pub fn cut_only(&self, marker: &[u8]) {
+        *self.shared.marker.lock().unwrap() = marker.to_vec();
+    }
+
+    /// Cuts the connections of the next `count` pieces from clients, which do not come through.
+    pub fn cut_requests(&self, count: usize) {
+        self.shared.cut_requests.store(count, SeqCst);
+    }
+
+    /// Cuts the connections of the next `count` replies, of which `passed` bytes come through: what they answer has been
+    /// done.
+    pub fn cut_replies(&self, count: usize, passed: usize) {
+        self.shared.passed.store(passed, SeqCst);
+        self.shared.cut_replies.store(count, SeqCst);
+    }
+
+    /// How many requests and replies were cut so far.
+    pub fn cuts(&self) -> usize {
+        self.shared.cuts.load(SeqCst)
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.task.abort();
+        self.sever();
+    }
+}
+
+impl Shared {
+    fn weather(&self) -> Weather {
+        *self.weather.lock().unwrap()
+    }
+
+    /// A number below `sides`; xorshift is good enough for weather.
+    fn roll(&self, sides: u64) -> u64 {
+        let next = |mut x: u64| {
+            x ^= x << 13;
+            x ^= x >> 7;
+            x ^= x << 17;
+            x
+        };
+        let before = self.dice.fetch_update(SeqCst, SeqCst, |x| Some(next(x)));
+        next(before.unwrap()) % sides
+    }
+
+    /// Whether this piece is to be cut. `asked`: the connection's last request was one that may be cut.
+    fn is_cut(&self, way: Way, piece: &[u8], asked: &AtomicBool) -> bool {
+        let (left, may_be) = match way {
+            Way::Up => {
+                let marker = self.marker.lock().unwrap();
+                let has_it =
+                    marker.is_empty() || piece.windows(marker.len()).any(|at| at == *marker);
+                asked.store(has_it, SeqCst);
+                (&self.cut_requests, has_it)
+            }
+            Way::Down => (&self.cut_replies, asked.load(SeqCst)),
+        };
+        let cut = may_be
+            && left
+                .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
+                .is_ok();
+        self.cuts.fetch_add(usize::from(cut), SeqCst);
+        cut
+    }
+}
+
+async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
+    let mut severed = shared.severed.subscribe();
+    let target = *shared.target.lock().unwrap();
+    let ended = async {
+        if shared.weather().refuse {
+            return Err(io::ErrorKind::ConnectionRefused.into());
+        }
+        let mut server = TcpStream::connect(target).await?;
+        server.set_nodelay(true)?;
+        let (from_client, to_client) = client.split();
+        let (from_server, to_server) = server.split();
+        let asked = AtomicBool::new(false);
+        tokio::select! {
+            ended = pump(Way::Up, from_client, to_server, &shared, &asked) => ended,
+            ended = pump(Way::Down, from_server, to_client, &shared, &asked) => ended,
+            _ = severed.changed() => Err(io::ErrorKind::ConnectionReset.into()),
+        }
+    };
+    if ended.await.is_err() {
+        let _ = client.set_zero_linger();
+    }
+}
+
+/// Passes pieces on until the one side ends.
+async fn pump(
+    way: Way,
+    mut from: ReadHalf<'_>,
+    mut to: WriteHalf<'_>,
+    shared: &Shared,
+    asked: &AtomicBool,
+) -> io::Result<()> {
+    let reset = || Err(io::ErrorKind::ConnectionReset.into());
+    let mut piece = vec![0; 64 * 1024];
+    loop {
+        let length = from.read(&mut piece).await?;
+        if length == 0 {
+            return Ok(());
+        }
+        if shared.is_cut(way, &piece[..length], asked) {
+            let passed = shared.passed.load(SeqCst).min(length);
+            if matches!(way, Way::Down) {
+                to.write_all(&piece[..passed]).await?;
+            }
+            return reset();
+        }
+        let weather = shared.weather();
+        if weather.black_hole {
+            return std::future::pending().await;
+        }
+        if shared.roll(1000) < weather.reset {
+            return reset();
+        }
+        let mut wait = weather.delay + weather.jitter.mul_f64(shared.roll(1000) as f64 / 1000.0);
+        if shared.roll(1000) < weather.lost {
+            wait += weather.stall;
+        }
+        if !wait.is_zero() {
+            sleep(wait).await;
+        }
+        to.write_all(&piece[..length]).await?;
+    }
+}

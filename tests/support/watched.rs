@@ -1,0 +1,142 @@
+//! A store that is watched, and fails on demand.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::sync::watch;
+use webhook_verify::{
+    ClaimStore, MemoryStore, StoreError,
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
+};
+
+use crate::soon;
+
+/// Counts the calls of a store, and fails as many of them as it is told to.
+#[derive(Debug)]
+pub struct Watched<S = MemoryStore> {
+    /// The store behind it.
+    pub inner: S,
+    /// Calls so far, also those that failed.
+    pub claims: AtomicUsize,
+    /// Calls so far.
+    pub releases: AtomicUsize,
+    /// Calls so far.
+    pub extends: AtomicUsize,
+    /// How many of the next calls fail, without effect.
+    pub fail_claims: AtomicUsize,
+    /// How many of the next claims take effect, and fail all the same.
+    pub lose_claims: AtomicUsize,
+    /// How many of the next calls fail, without effect.
+    pub fail_completes: AtomicUsize,
+    /// How many of the next calls fail, without effect.
+    pub fail_releases: AtomicUsize,
+    /// How many of the next calls fail, without effect.
+    pub fail_extends: AtomicUsize,
+    completes: watch::Sender<usize>,
+}
+
+impl Watched {
+    /// A memory store.
+    pub fn new() -> Arc<Self> {
+        Self::over(MemoryStore::new())
+    }
+}
+
+impl<S> Watched<S> {
+    /// Another store.
+    pub fn over(inner: S) -> Arc<Self> {
+        Arc::new(Self {
+            inner,
+            claims: AtomicUsize::new(0),
+            releases: AtomicUsize::new(0),
+            extends: AtomicUsize::new(0),
+            fail_claims: AtomicUsize::new(0),
+            lose_claims: AtomicUsize::new(0),
+            fail_completes: AtomicUsize::new(0),
+            fail_releases: AtomicUsize::new(0),
+            fail_extends: AtomicUsize::new(0),
+            completes: watch::Sender::new(0),
+        })
+    }
+
+    /// Completions so far, each counted once it is over.
+    pub fn completes(&self) -> usize {
+        *self.completes.borrow()
+    }
+
+    /// Waits for so many completions.
+    pub async fn until_completes(&self, count: usize) {
+        let mut completes = self.completes.subscribe();
+        soon(completes.wait_for(|calls| *calls >= count))
+            .await
+            .unwrap();
+    }
+
+    /// Every call there was, of any kind.
+    pub fn calls(&self) -> usize {
+        self.claims.load(SeqCst)
+            + self.completes()
+            + self.releases.load(SeqCst)
+            + self.extends.load(SeqCst)
+    }
+}
+
+/// What the store's error says. It is for logs only.
+pub const OUTAGE: &str = "connection to claims-db-7 refused";
+
+fn fails(left: &AtomicUsize) -> Result<(), StoreError> {
+    let failing = left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1));
+    match failing {
+        Ok(_) => Err(StoreError::new(OUTAGE)),
+        Err(_) => Ok(()),
+    }
+}
+
+impl<S: ClaimStore> ClaimStore for Watched<S> {
+    fn is_in_process(&self) -> bool {
+        self.inner.is_in_process()
+    }
+
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        self.claims.fetch_add(1, SeqCst);
+        fails(&self.fail_claims)?;
+        let outcome = self.inner.claim(request).await;
+        fails(&self.lose_claims)?;
+        outcome
+    }
+
+    async fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        let settled = match fails(&self.fail_completes) {
+            Ok(()) => self.inner.complete(holder, status, ttl).await,
+            Err(error) => Err(error),
+        };
+        self.completes.send_modify(|calls| *calls += 1);
+        settled
+    }
+
+    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+        self.releases.fetch_add(1, SeqCst);
+        fails(&self.fail_releases)?;
+        self.inner.release(holder).await
+    }
+
+    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        self.extends.fetch_add(1, SeqCst);
+        fails(&self.fail_extends)?;
+        self.inner.extend(holder, lease).await
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        self.inner.forget(key).await
+    }
+}
