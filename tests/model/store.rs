@@ -94,6 +94,8 @@ impl Row {
             owner: OWNERS[usize::from(self.owner)],
             fingerprint: Fingerprint([0; 32]),
             expires_at: NOW + TICK * self.life.into(),
+            // Which matters to a full memory store only.
+            lapsed: Lapsed::TakeOver,
         }
     }
 

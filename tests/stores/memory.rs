@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt as _;
 use webhook_verify::{
     ClaimKey, ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Owner, Settled},
     testing::conformance::{Failures, Suite},
 };
 
@@ -70,6 +70,7 @@ enum Fault {
     KeysAreCutShort,
     CompletedForGood,
     SameOwnerCountsUp,
+    ReleasedIsGrantedAgain,
     Unreachable,
 }
 
@@ -116,6 +117,12 @@ impl ClaimStore for Faulty {
                 }
                 if *attempt == 2 && self.is(Fault::AttemptStandsStill) {
                     outcome = ClaimOutcome::Won { attempt: 1 };
+                }
+            }
+            ClaimOutcome::Busy { .. } if self.is(Fault::ReleasedIsGrantedAgain) => {
+                let held_by = self.holders.lock().unwrap().get(&request.key).copied();
+                if held_by == Some(request.holder()) {
+                    return Ok(ClaimOutcome::Won { attempt: 2 });
                 }
             }
             ClaimOutcome::Busy { lease_left } if self.is(Fault::LeaseLeftIsZero) => {
@@ -222,6 +229,10 @@ fn the_cases_find_what_is_wrong() {
         (Fault::KeysAreCutShort, "keys_one_bit_apart_do_not_meet"),
         (Fault::CompletedForGood, "what_has_expired_is_claimable"),
         (Fault::SameOwnerCountsUp, "the_same_owner_wins_again"),
+        (
+            Fault::ReleasedIsGrantedAgain,
+            "a_late_claim_does_not_undo_a_release",
+        ),
         (Fault::Unreachable, "absent_is_won"),
     ];
     for (fault, case) in faults {
@@ -271,4 +282,32 @@ fn who_clears_away_by_itself_need_not_count() {
     suite(Silent, true).unwrap();
     let failures = suite(Silent, false).unwrap_err();
     assert_eq!(failures.cases().collect::<Vec<_>>(), ["purge"]);
+}
+
+/// What is held when its lease has lapsed is not forgotten to make room, either.
+#[tokio::test]
+async fn a_full_store_does_not_forget_what_is_held() {
+    let now = Arc::new(AtomicU64::new(0));
+    let clock = Arc::clone(&now);
+    let store =
+        MemoryStore::with_capacity(2).clock(move || Duration::from_millis(clock.load(SeqCst)));
+    let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
+    let request = |key: u8| {
+        let key = ClaimKey::from([key; 32]);
+        let fingerprint = webhook_verify::idempotency::Fingerprint([0; 32]);
+        ClaimRequest::new(key, Owner::random().unwrap(), fingerprint, minute, hour)
+    };
+    let held = request(1).lapsed(Lapsed::Hold);
+    let won = ClaimOutcome::Won { attempt: 1 };
+    assert_eq!(store.claim(&held).await.unwrap(), won);
+    assert_eq!(store.claim(&request(2)).await.unwrap(), won);
+    now.store(minute.as_millis() as u64, SeqCst);
+    // The other's place is free, as its lease is nobody's any more.
+    assert_eq!(store.claim(&request(3)).await.unwrap(), won);
+    assert!(store.claim(&request(4)).await.is_err(), "both are held");
+    let again = request(1).lapsed(Lapsed::Hold);
+    let outcome = store.claim(&again).await.unwrap();
+    assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
+    now.store(hour.as_millis() as u64, SeqCst);
+    assert_eq!(store.claim(&request(4)).await.unwrap(), won);
 }

@@ -200,7 +200,7 @@ impl Shard {
         let mut forgotten = false;
         while let Some(Reverse((at, key))) = self.expiries.pop() {
             match self.records.get(&key) {
-                Some(record) if record.is_live(now) => held.push(Reverse((at, key))),
+                Some(record) if record.is_held(now) => held.push(Reverse((at, key))),
                 Some(_) => {
                     self.records.remove(&key);
                     forgotten = true;

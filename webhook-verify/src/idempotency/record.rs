@@ -12,6 +12,8 @@ pub(super) struct Record {
     pub(super) owner: Owner,
     pub(super) fingerprint: Fingerprint,
     pub(super) expires_at: Duration,
+    /// Whether it is held when its lease lapses.
+    pub(super) lapsed: Lapsed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -32,6 +34,7 @@ impl Record {
             owner: request.owner,
             fingerprint: request.fingerprint,
             expires_at: now.saturating_add(request.ttl),
+            lapsed: request.lapsed,
         }
     }
 
@@ -55,6 +58,12 @@ impl Record {
                 };
             }
             State::InProgress { .. } if request.lapsed == Lapsed::Hold && self.expires_at > now => {
+                return ClaimOutcome::Busy {
+                    lease_left: Duration::ZERO,
+                };
+            }
+            // A call that was given up, and comes after all. Nobody waits for what it would be granted.
+            State::Released if self.owner == request.owner && self.expires_at > now => {
                 return ClaimOutcome::Busy {
                     lease_left: Duration::ZERO,
                 };
@@ -115,8 +124,13 @@ impl Record {
         }
     }
 
-    /// Whether somebody's lease on it is running.
-    pub(super) fn is_live(&self, now: Duration) -> bool {
-        matches!(self.state, State::InProgress { lease_until } if lease_until > now)
+    /// Whether somebody holds it: by a lease that is running, or by one that is held beyond its time.
+    pub(super) fn is_held(&self, now: Duration) -> bool {
+        match self.state {
+            State::InProgress { lease_until } => {
+                lease_until > now || self.lapsed == Lapsed::Hold && self.expires_at > now
+            }
+            State::Released | State::Completed { .. } => false,
+        }
     }
 }

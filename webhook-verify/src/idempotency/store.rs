@@ -11,7 +11,8 @@ use super::ClaimKey;
 /// after the ones that follow it: [`extend`](Self::extend) above all must not bring a released or completed claim back.
 pub trait ClaimStore: Send + Sync + 'static {
     /// Claims a key, if it is absent, expired, released, or its lease has [lapsed](Lapsed); counts the attempt up from what the
-    /// record has. The owner that holds a live lease already is granted it again, with the same attempt.
+    /// record has. The owner that holds a live lease already is granted it again, with the same attempt. The owner that
+    /// released it is not: that call was given up before, and comes late.
     fn claim(
         &self,
         request: &ClaimRequest,
@@ -79,7 +80,8 @@ pub enum Lapsed {
     #[default]
     TakeOver,
     /// It is held until it expires or somebody [forgets](ClaimStore::forget) it, for handlers that must not run twice
-    /// and would rather not run at all. Deliveries of it are answered as in flight.
+    /// and would rather not run at all. Deliveries of it are answered as in flight. So is one that nobody runs, if a store
+    /// grants a claim only after it was asked to give it back, as one may that stood still in between.
     Hold,
 }
 

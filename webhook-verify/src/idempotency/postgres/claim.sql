@@ -35,7 +35,11 @@ WITH asked AS MATERIALIZED (
     FROM (
       SELECT n.t, a.lease, a.ttl,
         c.expires_at <= n.t
-          OR (c.state = 1 AND (c.lease_until = 'epoch' OR (NOT a.hold AND c.lease_until <= n.t))) AS win
+          OR (c.state = 1 AND CASE c.lease_until
+            -- Released: for others, as a call of the owner's that comes now has been given up.
+            WHEN 'epoch' THEN c.owner <> excluded.owner
+            ELSE NOT a.hold AND c.lease_until <= n.t
+          END) AS win
       FROM (SELECT clock_timestamp() AS t) n, asked a
       WHERE a.key = excluded.key
     ) w

@@ -14,8 +14,8 @@ if r[1] == '1' then
     end
     return { 3, lease_until - now }
   end
-  -- 0 is released.
-  if lease_until ~= 0 and ARGV[5] == 'hold' then
+  -- 0 is released: for others, as a call of the owner's that comes now has been given up.
+  if lease_until == 0 and r[3] == ARGV[1] or lease_until ~= 0 and ARGV[5] == 'hold' then
     return { 3, 0 }
   end
 end

@@ -9,5 +9,9 @@ ON CONFLICT (key) DO UPDATE SET
   lease_until = excluded.lease_until,
   expires_at = max(c.expires_at, excluded.expires_at),
   status = NULL
-WHERE c.expires_at <= ?4 OR (c.state = 1 AND (c.lease_until = 0 OR (NOT ?7 AND c.lease_until <= ?4)))
+-- Released: for others, as a call of the owner's that comes now has been given up.
+WHERE c.expires_at <= ?4 OR (c.state = 1 AND CASE c.lease_until
+  WHEN 0 THEN c.owner <> excluded.owner
+  ELSE NOT ?7 AND c.lease_until <= ?4
+END)
 RETURNING attempt

@@ -56,6 +56,20 @@ pub(super) async fn a_late_call_counts_if_nobody_took_over<S: ClaimStore, A: Asy
     Ok(())
 }
 
+pub(super) async fn a_late_claim_does_not_undo_a_release<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let first = bench.fresh()?;
+    bench.wins(&first, 1, "the first").await?;
+    bench.applies(&first, Call::Release, "the holder").await?;
+    for _ in 0..2 {
+        let outcome = bench.claim(&first).await?;
+        let refused = matches!(outcome, ClaimOutcome::Busy { .. });
+        is(refused, "the owner that released it", "Busy", outcome)?;
+    }
+    bench.wins(&bench.again(&first)?, 2, "the next").await
+}
+
 pub(super) async fn extend_does_not_bring_back_what_is_settled<
     S: ClaimStore,
     A: AsyncFn(Duration),

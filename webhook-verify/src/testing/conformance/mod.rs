@@ -96,7 +96,7 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
             claims: absent_is_won busy_while_the_lease_lives the_same_owner_wins_again released_is_won_with_the_next_attempt
                 completed_stays every_status_is_kept a_takeover_replaces_the_fingerprint;
             holders: repeated_calls_change_nothing a_late_call_counts_if_nobody_took_over
-                extend_does_not_bring_back_what_is_settled extend_counts_from_now
+                extend_does_not_bring_back_what_is_settled a_late_claim_does_not_undo_a_release extend_counts_from_now
                 a_stranger_changes_nothing a_superseded_holder_changes_nothing
                 an_old_holder_does_not_come_back_after_a_release forget_makes_it_the_first_again;
             lapses: a_lapsed_claim_is_taken_over a_lapsed_claim_is_held hold_concerns_lapsed_claims_only
