@@ -1,11 +1,12 @@
 use std::{
     collections::HashMap,
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::PoisonError,
     time::{Duration, Instant},
 };
 
 use super::{ClaimKey, Fingerprint, Idempotency, StoreError};
+use crate::sync::{Mutex, MutexGuard};
 
 const SHARDS: usize = 16;
 
@@ -103,7 +104,56 @@ impl Idempotency {
     }
 }
 
-#[cfg(test)]
+#[cfg(all(test, loom))]
+mod every_order {
+    use std::sync::Arc;
+
+    use loom::thread;
+
+    use super::*;
+
+    fn known(status: u16) -> Known {
+        let fingerprint = Fingerprint([7; 32]);
+        Known {
+            status,
+            fingerprint,
+        }
+    }
+
+    /// Of two that are inserted into one shard with room for one, while one of them is forgotten and both are asked for:
+    /// nobody is told of the other, what is forgotten last stays so, and what came last is there.
+    #[test]
+    fn of_insert_remove_and_get() {
+        loom::model(|| {
+            let cache = Arc::new(CompletedCache::new(SHARDS * 2, Duration::from_secs(60)));
+            let [one, other] = [1, 2].map(|byte| ClaimKey::from([byte * 16; 32]));
+            let now = Instant::now();
+            let spawn = |act: fn(&CompletedCache, ClaimKey, ClaimKey, Instant)| {
+                let cache = Arc::clone(&cache);
+                thread::spawn(move || act(&cache, one, other, now))
+            };
+            let threads = [
+                spawn(|cache, one, _, now| {
+                    cache.insert(one, known(201), now);
+                    cache.remove(&one);
+                    assert_eq!(cache.get(&one, now), None);
+                }),
+                spawn(|cache, one, other, now| {
+                    cache.insert(other, known(202), now);
+                    assert_eq!(cache.get(&other, now), Some(known(202)));
+                    assert!(cache.get(&one, now).is_none_or(|known| known.status == 201));
+                }),
+            ];
+            for thread in threads {
+                thread.join().unwrap();
+            }
+            assert_eq!(cache.get(&one, now), None);
+            assert_eq!(cache.get(&other, now), Some(known(202)));
+        });
+    }
+}
+
+#[cfg(all(test, not(loom)))]
 mod tests {
     use super::*;
 

@@ -1,9 +1,11 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll, Waker},
 };
+
+use crate::sync::Mutex;
 
 /// Resolves when a claim's lease is lost: another holder has taken over or may at any moment. See
 /// [`Claim::lost`](super::Claim::lost).
@@ -63,5 +65,43 @@ impl fmt::Debug for Lost {
 impl fmt::Debug for LostSignal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LostSignal(..)")
+    }
+}
+
+#[cfg(all(test, loom))]
+mod every_order {
+    use std::{pin::pin, task::Wake};
+
+    use loom::{
+        sync::atomic::{AtomicBool, Ordering::SeqCst},
+        thread,
+    };
+
+    use super::*;
+
+    struct Woken(AtomicBool);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, SeqCst);
+        }
+    }
+
+    /// Whoever asks before it is lost is woken, and whoever asks after is told.
+    #[test]
+    fn of_set_and_poll() {
+        loom::model(|| {
+            let signal = LostSignal::default();
+            let setting = signal.clone();
+            let setter = thread::spawn(move || setting.set());
+            let woken = Arc::new(Woken(AtomicBool::new(false)));
+            let waker = Waker::from(Arc::clone(&woken));
+            let mut lost = pin!(signal.lost());
+            let before = lost.as_mut().poll(&mut Context::from_waker(&waker));
+            setter.join().unwrap();
+            assert!(before.is_ready() || woken.0.load(SeqCst));
+            let after = lost.as_mut().poll(&mut Context::from_waker(&waker));
+            assert!(after.is_ready());
+        });
     }
 }
