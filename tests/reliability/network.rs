@@ -89,6 +89,10 @@ async fn b23_answers_are_lost_again_and_again() {
             proxy.cut_replies(cuts, 0);
             deliver(server.addr, &event).await;
             proxy.cut_replies(0, 0);
+            // What was asked has been done, also if nobody was told; and another process knows.
+            let other = rig.app(history.handler(|_| async { 500 }));
+            let other = other.serve(framework).await;
+            assert_replay(&deliver(other.addr, &event).await.1, 200);
             assert_eq!(history.runs().len(), 1, "{cuts} cuts");
         }
     })
