@@ -16,6 +16,9 @@ use crate::{
 
 const SHARDS: usize = 16;
 
+/// How many records are cleared away without letting go of their shard.
+const PURGE_STEP: usize = 1000;
+
 /// Claims in the memory of **one process, lost on restart**: for development, tests, and services of which one
 /// instance runs and whose senders' retries may run again after a restart.
 ///
@@ -103,11 +106,25 @@ impl MemoryStore {
         purged
     }
 
+    /// Clears away at most `most` of what has expired, in steps: claims of a shard wait for each.
+    fn clear_away(&self, now: Duration, most: usize) -> usize {
+        let mut cleared = 0;
+        for shard in &self.shards {
+            loop {
+                let step = PURGE_STEP.min(most - cleared);
+                let purged = self.purge_shard(&mut lock(shard), now, step);
+                cleared += purged;
+                if purged < PURGE_STEP {
+                    break;
+                }
+            }
+        }
+        cleared
+    }
+
     /// Makes room for `key`, once the store is full: of what has expired, or else of a record without a live lease.
     fn make_room(&self, key: &ClaimKey, now: Duration) {
-        for shard in &self.shards {
-            self.purge_shard(&mut lock(shard), now, usize::MAX);
-        }
+        self.clear_away(now, usize::MAX);
         if self.len() < self.capacity {
             return;
         }
@@ -255,12 +272,7 @@ impl ClaimStore for MemoryStore {
     }
 
     async fn purge(&self, most: usize) -> Result<usize, StoreError> {
-        let now = self.clock.now();
-        let mut purged = 0;
-        for shard in &self.shards {
-            purged += self.purge_shard(&mut lock(shard), now, most - purged);
-        }
-        Ok(purged)
+        Ok(self.clear_away(self.clock.now(), most))
     }
 }
 

@@ -40,7 +40,8 @@ impl RedisConnect {
     }
 
     /// How long a call may take before it is an error. Default: 1 s, which is also how long a receiver
-    /// [waits](crate::Idempotency::claim_timeout) unless told otherwise.
+    /// [waits](crate::Idempotency::claim_timeout) unless told otherwise. A connection that stays silent for five times as
+    /// long is given up for another one.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
