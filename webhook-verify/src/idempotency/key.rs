@@ -1,8 +1,13 @@
-use std::{fmt, str::FromStr, time::Duration};
+use std::{
+    fmt,
+    str::FromStr,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ClaimRequest, Holder, Lost, LostSignal, Owner};
+use super::{ClaimRequest, Holder, Lost, lost::LostSignal};
 use crate::{ConfigError, Encoding};
 
 /// The key of one delivery in a store: a digest of namespace, tenant, endpoint and identity.
@@ -76,54 +81,51 @@ impl fmt::Debug for ClaimKey {
 }
 
 /// The claim under which a handler runs.
-#[derive(Clone, Debug)]
-pub struct Claim {
-    key: ClaimKey,
+#[derive(Clone)]
+pub struct Claim(Arc<Granted>);
+
+struct Granted {
+    /// Kept from handlers, who could settle by its owner what the receiver settles.
+    request: ClaimRequest,
     attempt: u64,
-    /// Kept from handlers, who could settle by it what the receiver settles.
-    owner: Owner,
-    ttl: Duration,
     lost: LostSignal,
 }
 
 impl Claim {
     /// The claim of a request that was granted.
-    pub(crate) fn granted(request: &ClaimRequest, attempt: u64, lost: LostSignal) -> Self {
-        Self {
-            key: request.key,
+    pub(crate) fn granted(request: ClaimRequest, attempt: u64) -> Self {
+        Self(Arc::new(Granted {
+            request,
             attempt,
-            owner: request.owner,
-            ttl: request.ttl,
-            lost,
-        }
+            lost: LostSignal::default(),
+        }))
     }
 
-    /// Who holds the claim, for a store that completes it in the handler's transaction.
-    #[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), expect(dead_code))]
+    pub(crate) fn request(&self) -> &ClaimRequest {
+        &self.0.request
+    }
+
+    /// Who holds the claim, for those who settle it.
     pub(crate) fn holder(&self) -> Holder {
-        Holder {
-            key: self.key,
-            owner: self.owner,
-        }
+        self.0.request.holder()
     }
 
-    /// How long the record lives once it is completed.
-    #[cfg_attr(not(any(feature = "postgres", feature = "sqlite")), expect(dead_code))]
-    pub(crate) fn ttl(&self) -> Duration {
-        self.ttl
+    /// Tells the handler that its lease is lost.
+    pub(crate) fn set_lost(&self) {
+        self.0.lost.set();
     }
 
     /// The delivery's key: the same for every retry.
     #[must_use]
     pub fn key(&self) -> ClaimKey {
-        self.key
+        self.0.request.key
     }
 
     /// The fencing number: rises with every grant of this key while its record lives. A resource that remembers the
     /// highest it has seen, and refuses lower ones, is safe from a holder that was superseded without noticing.
     #[must_use]
     pub fn fence(&self) -> u64 {
-        self.attempt
+        self.0.attempt
     }
 
     /// Resolves when the lease is lost while the handler runs: another holder has taken over, the store has not renewed it
@@ -144,7 +146,20 @@ impl Claim {
     /// }
     /// ```
     pub fn lost(&self) -> Lost {
-        self.lost.lost()
+        Lost(self.clone())
+    }
+
+    pub(super) fn poll_lost(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.lost.poll(cx)
+    }
+}
+
+impl fmt::Debug for Claim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Claim")
+            .field("key", &self.key())
+            .field("fence", &self.fence())
+            .finish_non_exhaustive()
     }
 }
 

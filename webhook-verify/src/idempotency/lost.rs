@@ -1,21 +1,29 @@
 use std::{
     fmt,
     pin::Pin,
-    sync::{Arc, PoisonError},
+    sync::PoisonError,
     task::{Context, Poll, Waker},
 };
 
+use super::Claim;
 use crate::sync::Mutex;
 
-/// Resolves when a claim's lease is lost: another holder has taken over or may at any moment. See
-/// [`Claim::lost`](super::Claim::lost).
-#[derive(Clone)]
+/// Resolves when a claim's lease is lost: another holder has taken over or may at any moment. See [`Claim::lost`].
+#[derive(Clone, Debug)]
 #[must_use = "futures do nothing unless polled"]
-pub struct Lost(LostSignal);
+pub struct Lost(pub(super) Claim);
+
+impl Future for Lost {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.poll_lost(cx)
+    }
+}
 
 /// What the one who renews a lease tells those who work under it by.
-#[derive(Clone, Default)]
-pub(crate) struct LostSignal(Arc<Mutex<State>>);
+#[derive(Default)]
+pub(super) struct LostSignal(Mutex<State>);
 
 #[derive(Default)]
 struct State {
@@ -24,7 +32,7 @@ struct State {
 }
 
 impl LostSignal {
-    pub(crate) fn set(&self) {
+    pub(super) fn set(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.lost = true;
         let waiting = std::mem::take(&mut state.waiting);
@@ -32,33 +40,16 @@ impl LostSignal {
         waiting.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn lost(&self) -> Lost {
-        Lost(self.clone())
-    }
-}
-
-impl Future for Lost {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.lost {
             return Poll::Ready(());
         }
-        if !state
-            .waiting
-            .iter()
-            .any(|waker| waker.will_wake(cx.waker()))
-        {
+        let is_known = |waker: &Waker| waker.will_wake(cx.waker());
+        if !state.waiting.iter().any(is_known) {
             state.waiting.push(cx.waker().clone());
         }
         Poll::Pending
-    }
-}
-
-impl fmt::Debug for Lost {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Lost(..)")
     }
 }
 
@@ -70,7 +61,7 @@ impl fmt::Debug for LostSignal {
 
 #[cfg(all(test, loom))]
 mod every_order {
-    use std::{pin::pin, task::Wake};
+    use std::{sync::Arc, task::Wake};
 
     use loom::{
         sync::atomic::{AtomicBool, Ordering::SeqCst},
@@ -91,16 +82,15 @@ mod every_order {
     #[test]
     fn of_set_and_poll() {
         loom::model(|| {
-            let signal = LostSignal::default();
-            let setting = signal.clone();
+            let signal = Arc::new(LostSignal::default());
+            let setting = Arc::clone(&signal);
             let setter = thread::spawn(move || setting.set());
             let woken = Arc::new(Woken(AtomicBool::new(false)));
             let waker = Waker::from(Arc::clone(&woken));
-            let mut lost = pin!(signal.lost());
-            let before = lost.as_mut().poll(&mut Context::from_waker(&waker));
+            let before = signal.poll(&mut Context::from_waker(&waker));
             setter.join().unwrap();
             assert!(before.is_ready() || woken.0.load(SeqCst));
-            let after = lost.as_mut().poll(&mut Context::from_waker(&waker));
+            let after = signal.poll(&mut Context::from_waker(&waker));
             assert!(after.is_ready());
         });
     }

@@ -230,7 +230,7 @@ impl PostgresStore {
         status: u16,
     ) -> Result<(), CommitError> {
         let statements = &self.shared.statements;
-        let arguments = self.completion(&claim.holder(), status, claim.ttl())?;
+        let arguments = self.completion(&claim.holder(), status, claim.request().ttl)?;
         let completed = sqlx::query_with(statements.complete_in.clone(), arguments)
             .fetch_optional(&mut *transaction)
             .await

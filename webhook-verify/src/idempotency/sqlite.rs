@@ -182,7 +182,7 @@ impl SqliteStore {
         let claim = delivery.claim().ok_or(CommitError::NotClaimed)?;
         let status = sql::success(status)?;
         let Settings { statements, clock } = &*self.shared.settings;
-        let until = clock.now().saturating_add(claim.ttl());
+        let until = clock.now().saturating_add(claim.request().ttl);
         let completion = statements
             .complete(transaction, &claim.holder(), status, until)
             .await?;

@@ -11,7 +11,7 @@ use std::{
 use super::{Timer, received::no_answer, timer::within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection, StoreError,
-    idempotency::{ClaimEventKind, ClaimRequest, Holder, Known, LostSignal, Settled},
+    idempotency::{Claim, ClaimEventKind, Holder, Known, Settled},
 };
 
 /// How long to wait before a claim is settled for the second time; each time after that four times as long, up to the
@@ -41,14 +41,13 @@ pub enum Admission {
 #[must_use = "a claim that is not settled blocks retries until its lease lapses"]
 pub struct Admitted {
     pub(super) delivery: Box<Delivery>,
-    pub(super) held: Option<Box<Held>>,
+    pub(super) held: Option<Held>,
 }
 
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) idempotency: Arc<Idempotency>,
-    pub(super) request: ClaimRequest,
-    pub(super) lost: LostSignal,
+    pub(super) claim: Claim,
 }
 
 impl Admitted {
@@ -146,12 +145,12 @@ impl Held {
         }
         if let Some(status) = success {
             // The store does not know. Here at least it is not run again.
-            let fingerprint = self.request.fingerprint;
+            let fingerprint = self.claim.request().fingerprint;
             let known = Known {
                 status,
                 fingerprint,
             };
-            self.idempotency.remember(self.request.key, known);
+            self.idempotency.remember(self.claim.key(), known);
         }
     }
 
@@ -162,7 +161,7 @@ impl Held {
     ) -> Result<Settled, StoreError> {
         let (store, holder) = (&self.idempotency.store, self.holder());
         let settled = match success {
-            Some(status) => store.complete(&holder, status, self.request.ttl),
+            Some(status) => store.complete(&holder, status, self.claim.request().ttl),
             None => store.release(&holder),
         };
         self.within_limit(settled, timer).await
@@ -194,7 +193,7 @@ impl Held {
                 }
                 Ok(Settled::Superseded) => {
                     self.report(ClaimEventKind::LeaseLost);
-                    return self.lost.set();
+                    return self.claim.set_lost();
                 }
                 // The lease goes on running out: the next try comes sooner.
                 Err(error) => {
@@ -204,13 +203,13 @@ impl Held {
                     age += self.idempotency.call_limit();
                     // Another may have taken over by now, unless the store is silent to all.
                     if age >= *lease {
-                        self.lost.set();
+                        self.claim.set_lost();
                     }
                 }
             }
         }
         self.report(ClaimEventKind::Overtime);
-        self.lost.set();
+        self.claim.set_lost();
     }
 
     async fn within_limit(
@@ -224,10 +223,10 @@ impl Held {
     }
 
     fn holder(&self) -> Holder {
-        self.request.holder()
+        self.claim.holder()
     }
 
     fn report(&self, kind: ClaimEventKind<'_>) {
-        self.idempotency.report(self.request.key, kind);
+        self.idempotency.report(self.claim.key(), kind);
     }
 }

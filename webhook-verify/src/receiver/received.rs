@@ -4,8 +4,8 @@ use super::{Admission, Admitted, Timer, admitted::Held, timer::within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection, StoreError,
     idempotency::{
-        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, LostSignal, OnMismatch,
-        OnStoreFailure, Replay,
+        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, OnMismatch, OnStoreFailure,
+        Replay,
     },
 };
 
@@ -94,14 +94,9 @@ async fn claim(
     match outcome {
         ClaimOutcome::Won { attempt } => {
             idempotency.report(key, ClaimEventKind::Claimed { attempt });
-            let lost = LostSignal::default();
-            delivery.claim = Some(Claim::granted(&request, attempt, lost.clone()));
-            let held = Held {
-                idempotency,
-                request,
-                lost,
-            };
-            Ok(admitted(delivery, Some(Box::new(held))))
+            let claim = Claim::granted(request, attempt);
+            delivery.claim = Some(claim.clone());
+            Ok(admitted(delivery, Some(Held { idempotency, claim })))
         }
         ClaimOutcome::Busy { lease_left } => {
             idempotency.report(key, ClaimEventKind::InFlight { lease_left });
@@ -145,7 +140,7 @@ fn duplicate(
     )))
 }
 
-fn admitted(delivery: Box<Delivery>, held: Option<Box<Held>>) -> Admission {
+fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission {
     Admission::Admitted(Admitted { delivery, held })
 }
 
