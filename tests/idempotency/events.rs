@@ -56,7 +56,7 @@ async fn every_outcome_is_told() {
 
         store.fail_claims.store(2, SeqCst);
         assert_eq!(post(server.addr, &request).await.status, 503);
-        assert_eq!(told.take(), ["store_failed"]);
+        assert_eq!(told.take(), ["store_failed", "store_failed"]);
 
         let mut first = Connection::open(server.addr).await;
         first.send(&raw(&request)).await;
@@ -73,7 +73,7 @@ async fn every_outcome_is_told() {
         assert_eq!(told.take(), ["claimed", "store_failed", "completed"]);
         assert_replay(&post(server.addr, &request).await, 200);
         assert_replay(&post(server.addr, &other).await, 200);
-        assert_eq!(told.take(), ["duplicate", "duplicate"]);
+        assert_eq!(told.take(), ["duplicate", "duplicate", "mismatch"]);
 
         // A request that is not authentic is nothing to the store, nor to those who count what it does.
         let mut forged = request.clone();

@@ -1,14 +1,20 @@
 //! What can be set otherwise: each knob's default and its other values, on both adapters where an answer depends on it.
 
 use std::{
-    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use integration_tests::{App, Connection, Framework, Handler, answer, each_framework};
+use tokio::sync::Notify;
 use webhook_verify::{
-    Admission, Idempotency, MemoryStore, Rejection,
-    idempotency::{OnMismatch, OnStoreFailure, Replay},
+    Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, Rejection, StoreError,
+    idempotency::{
+        ClaimOutcome, ClaimRequest, Holder, OnMismatch, OnStoreFailure, Replay, Settled,
+    },
     scheme,
 };
 
@@ -72,7 +78,7 @@ async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
 }
 
 /// The key that these tests' receivers give a request.
-async fn claim_key(request: &webhook_verify::testing::SignedRequest) -> webhook_verify::ClaimKey {
+async fn claim_key(request: &webhook_verify::testing::SignedRequest) -> ClaimKey {
     let idempotency = Idempotency::new(MemoryStore::new(), "tests");
     let receiver = receiver_with(scheme::MAUTIC, idempotency);
     match admit(&receiver, request, never).await {
@@ -305,7 +311,7 @@ async fn a_handler_that_may_be_dropped_is() {
     // The first run only ends by being dropped, which closes the channel.
     let (held, mut dropped) = tokio::sync::mpsc::channel::<()>(1);
     let held = Mutex::new(Some(held));
-    let began = Arc::new(tokio::sync::Notify::new());
+    let began = Arc::new(Notify::new());
     let first_began = Arc::clone(&began);
     let handler: Handler = Arc::new(move |_| {
         let held = held.lock().unwrap().take();
@@ -330,4 +336,139 @@ async fn a_handler_that_may_be_dropped_is() {
     clock.advance(seconds(60));
     let retried = post(server.addr, &request).await;
     assert_eq!((retried.status, is_replay(&retried)), (200, false));
+}
+
+/// A store that stays silent keeps a sender waiting for two limits at most: two tries, and giving the claim back.
+#[tokio::test(start_paused = true)]
+async fn a_silent_store_is_given_up_in_time() {
+    let idempotency = Idempotency::new(Silent, "tests");
+    let receiver = receiver_with(scheme::GITHUB, idempotency);
+    let request = signed(scheme::GITHUB, "{}");
+    let begun = tokio::time::Instant::now();
+    let refused = admit(&receiver, &request, tokio::time::sleep).await;
+    assert_eq!(refused.unwrap_err().status(), 503);
+    assert_eq!(begun.elapsed().as_millis(), 2000);
+}
+
+/// A duplicate that is asked about while the delivery is being forgotten does not bring it back.
+#[tokio::test]
+async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
+    let store = Arc::new(Late::default());
+    let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+    let receiver = receiver_with(scheme::MAUTIC, idempotency);
+    let request = signed(scheme::MAUTIC, "{}");
+    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+        panic!("the first")
+    };
+    let key = admitted.delivery().claim().unwrap().key();
+    admitted.settle(200, never).await;
+
+    store.is_late.store(true, SeqCst);
+    let duplicate = admit(&receiver, &request, never);
+    let forgotten = async {
+        store.asked.notified().await;
+        assert!(receiver.forget(&key).await.unwrap());
+        store.is_late.store(false, SeqCst);
+        store.answer.notify_one();
+    };
+    let (answered, ()) = futures_util::join!(duplicate, forgotten);
+    assert!(matches!(answered, Ok(Admission::Answer(_))));
+    let next = admit(&receiver, &request, never).await;
+    assert!(matches!(next, Ok(Admission::Admitted(_))), "{next:?}");
+}
+
+/// What the user's own does wrong is none of the delivery's business.
+#[tokio::test]
+async fn on_event_that_panics() {
+    let idempotency =
+        Idempotency::new(MemoryStore::new(), "tests").on_event(|_| panic!("on purpose"));
+    let receiver = receiver_with(scheme::GITHUB, idempotency);
+    let request = signed(scheme::GITHUB, "{}");
+    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+        panic!("the first")
+    };
+    admitted.settle(201, never).await;
+    let again = admit(&receiver, &request, never).await.unwrap();
+    assert!(matches!(again, Admission::Answer(answer) if answer.status() == 201));
+}
+
+/// Nothing is tried any more when the lease is over.
+#[tokio::test(start_paused = true)]
+async fn complete_tries_end_with_the_lease() {
+    let (store, idempotency) = watched(|it| it.complete_tries(10).lease(seconds(1)));
+    store.fail_completes.store(100, SeqCst);
+    let receiver = receiver_with(scheme::GITHUB, idempotency);
+    let request = signed(scheme::GITHUB, "{}");
+    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+        panic!("the first")
+    };
+    admitted.settle(200, |_| std::future::ready(())).await;
+    // At 0, after 100 ms, and after 400 ms more; the next pause is longer than the lease.
+    assert_eq!(store.completes(), 3);
+}
+
+/// Answers no claim.
+struct Silent;
+
+/// Answers claims late, if it is told to.
+#[derive(Default)]
+struct Late {
+    inner: MemoryStore,
+    is_late: AtomicBool,
+    asked: Notify,
+    answer: Notify,
+}
+
+impl ClaimStore for Silent {
+    async fn claim(&self, _: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn complete(&self, _: &Holder, _: u16, _: Duration) -> Result<Settled, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn release(&self, _: &Holder) -> Result<Settled, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn extend(&self, _: &Holder, _: Duration) -> Result<Settled, StoreError> {
+        std::future::pending().await
+    }
+
+    async fn forget(&self, _: &ClaimKey) -> Result<bool, StoreError> {
+        std::future::pending().await
+    }
+}
+
+impl ClaimStore for Late {
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let outcome = self.inner.claim(request).await;
+        if self.is_late.load(SeqCst) {
+            self.asked.notify_one();
+            self.answer.notified().await;
+        }
+        outcome
+    }
+
+    async fn complete(
+        &self,
+        by: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.inner.complete(by, status, ttl).await
+    }
+
+    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
+        self.inner.release(by).await
+    }
+
+    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        self.inner.extend(by, lease).await
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        self.inner.forget(key).await
+    }
 }

@@ -1,4 +1,8 @@
-use std::{error, time::Duration};
+use std::{
+    error,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use super::{ClaimKey, Idempotency, StoreError};
 
@@ -23,11 +27,13 @@ pub struct ClaimEvent<'a> {
 #[non_exhaustive]
 pub enum ClaimEventKind<'a> {
     /// The handler is to run.
+    #[non_exhaustive]
     Claimed {
         /// The fencing number.
         attempt: u64,
     },
     /// The handler has succeeded, and the store knows it.
+    #[non_exhaustive]
     Completed {
         /// The handler's status.
         status: u16,
@@ -35,15 +41,18 @@ pub enum ClaimEventKind<'a> {
     /// The handler has failed, and a retry runs at once.
     Released,
     /// A delivery that was completed before came again.
+    #[non_exhaustive]
     Duplicate {
         /// The handler's status.
         status: u16,
-        /// Whether the body is known to be another one.
+        /// `false` if the body is known to be another one.
         same_body: bool,
     },
-    /// A duplicate with another body was refused: see [`OnMismatch::Reject`](super::OnMismatch::Reject).
+    /// A duplicate came with another body. It is told beside [`Duplicate`](Self::Duplicate), or in its stead where it was
+    /// refused: see [`OnMismatch`](super::OnMismatch).
     Mismatch,
     /// A delivery came that is being handled elsewhere.
+    #[non_exhaustive]
     InFlight {
         /// How long the holder's lease holds.
         lease_left: Duration,
@@ -53,6 +62,7 @@ pub enum ClaimEventKind<'a> {
     /// A handler has had its time: its lease is renewed no more, and a retry may run beside it.
     Overtime,
     /// The store could not answer.
+    #[non_exhaustive]
     StoreFailed {
         /// Which call failed: `claim`, `complete`, `release` or `extend`.
         call: &'static str,
@@ -92,11 +102,15 @@ impl Idempotency {
         )
         .increment(1);
         if let Some(on_event) = &self.on_event {
-            on_event(&ClaimEvent {
+            let event = ClaimEvent {
                 endpoint,
                 key,
                 kind,
-            });
+            };
+            // It is none of the delivery's business.
+            if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
+                tracing::error!(target: "webhook_verify", event = kind.name(), "on_event panicked");
+            }
         }
     }
 }

@@ -1,7 +1,10 @@
 use std::{
     fmt,
     str::FromStr,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU16, Ordering},
+    },
     task::{Context, Poll},
 };
 
@@ -89,6 +92,8 @@ struct Granted {
     request: ClaimRequest,
     attempt: u64,
     lost: LostSignal,
+    /// The status that the handler's own transaction has recorded; 0 before that.
+    committed: AtomicU16,
 }
 
 impl Claim {
@@ -98,6 +103,7 @@ impl Claim {
             request,
             attempt,
             lost: LostSignal::default(),
+            committed: AtomicU16::new(0),
         }))
     }
 
@@ -110,9 +116,21 @@ impl Claim {
         self.0.request.holder()
     }
 
-    /// Tells the handler that its lease is lost.
+    /// Tells the handler that its lease is lost, or that there is nothing left to lose.
     pub(crate) fn set_lost(&self) {
         self.0.lost.set();
+    }
+
+    /// Takes note that the handler's own transaction has completed the claim.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn set_committed(&self, status: u16) {
+        self.0.committed.store(status, Ordering::Release);
+    }
+
+    /// The status that was recorded by the handler's own transaction, if it was.
+    pub(crate) fn committed(&self) -> Option<u16> {
+        let status = self.0.committed.load(Ordering::Acquire);
+        (status > 0).then_some(status)
     }
 
     /// The delivery's key: the same for every retry.
@@ -130,7 +148,8 @@ impl Claim {
 
     /// Resolves when the lease is lost while the handler runs: another holder has taken over, the store has not renewed it
     /// for its whole length, or the handler has had its [time](super::Idempotency::max_handler_time). Then the handler had
-    /// better stop: what it does from here on may be done a second time.
+    /// better stop: what it does from here on may be done a second time. It also resolves when the handler is done, so that
+    /// nobody waits for good.
     ///
     /// It is as good as the renewals are: a process that stands still learns of it when it goes on.
     ///

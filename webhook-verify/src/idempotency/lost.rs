@@ -8,7 +8,8 @@ use std::{
 use super::Claim;
 use crate::sync::Mutex;
 
-/// Resolves when a claim's lease is lost: another holder has taken over or may at any moment. See [`Claim::lost`].
+/// Resolves when a claim's lease is lost (another holder has taken over or may at any moment), or the handler is done. See
+/// [`Claim::lost`].
 #[derive(Clone, Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Lost(pub(super) Claim);

@@ -49,7 +49,10 @@ pub use self::redis::{RedisConnect, RedisStore};
 pub use self::sql::CommitError;
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
-pub(crate) use self::{completed::Known, store::DynClaimStore};
+pub(crate) use self::{
+    completed::{Era, Known, Lookup},
+    store::DynClaimStore,
+};
 pub use self::{
     event::{ClaimEvent, ClaimEventKind},
     key::{Claim, ClaimKey},

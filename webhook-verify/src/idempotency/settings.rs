@@ -187,7 +187,8 @@ impl Idempotency {
     }
 
     /// How long the store may take for each call, and never more than a fifth of the lease. Default: 1 s. A claim that gets
-    /// no answer is asked for once more, and then refused with 503.
+    /// no answer is asked for once more, within half of that, and then given back, within half of it, and refused with 503:
+    /// after 2 s at most.
     pub fn claim_timeout(mut self, timeout: Duration) -> Self {
         self.claim_timeout = timeout;
         self
@@ -227,7 +228,7 @@ impl Idempotency {
         self
     }
 
-    /// How often the store is asked to record what a handler came to, if it fails. Default: 3 times, at most 10. The answer is
+    /// How often the store is asked to record what a handler came to, if it fails. Default: 3 times, at most 10, and none after the lease. The answer is
     /// the handler's in any case; a success that could not be recorded runs again when its lease has lapsed and its sender
     /// tries again.
     pub fn complete_tries(mut self, tries: u32) -> Self {

@@ -165,7 +165,11 @@ impl SqliteStore {
         status: u16,
     ) -> Result<(), CommitError> {
         self.complete_in(&mut transaction, delivery, status).await?;
-        Ok(transaction.commit().await?)
+        transaction.commit().await?;
+        if let Some(claim) = delivery.claim() {
+            claim.set_committed(status);
+        }
+        Ok(())
     }
 
     /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits.

@@ -5,13 +5,13 @@ use std::{
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use super::{Timer, received::no_answer, timer::within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection, StoreError,
-    idempotency::{Claim, ClaimEventKind, Holder, Known, Settled},
+    idempotency::{Claim, ClaimEventKind, Era, Holder, Known, Settled},
 };
 
 /// How long to wait before a claim is settled for the second time; each time after that four times as long, up to the
@@ -48,6 +48,17 @@ pub struct Admitted {
 pub(super) struct Held {
     pub(super) idempotency: Arc<Idempotency>,
     pub(super) claim: Claim,
+    /// When the store was asked. The lease runs since then, or since later.
+    pub(super) asked: Instant,
+    /// When the cache did not know of the delivery.
+    pub(super) era: Era,
+}
+
+/// Whoever waits for a lease to be lost need not wait any longer.
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.claim.set_lost();
+    }
 }
 
 impl Admitted {
@@ -119,8 +130,12 @@ impl Admitted {
 
 impl Held {
     async fn settle(&self, status: Option<u16>, timer: impl Timer) {
+        if let Some(status) = self.claim.committed() {
+            // By the handler itself, and whatever it answers does not change that.
+            return self.report(ClaimEventKind::Completed { status });
+        }
         let success = status.filter(|status| self.idempotency.completes(*status));
-        let mut pause = SETTLE_PAUSE;
+        let (begun, mut pause) = (Instant::now(), SETTLE_PAUSE);
         for tries_left in (0..self.idempotency.complete_tries).rev() {
             let settled = self.settle_once(success, &timer).await;
             match (settled, success) {
@@ -138,10 +153,12 @@ impl Held {
                     self.report(ClaimEventKind::StoreFailed { call, error });
                 }
             }
-            if tries_left > 0 {
-                timer.sleep(pause).await;
-                pause = (pause * 4).min(LONGEST_SETTLE_PAUSE);
+            // Once the lease has lapsed, another may have it, and the handler's answer has waited for long enough.
+            if tries_left == 0 || begun.elapsed() + pause >= self.idempotency.lease {
+                break;
             }
+            timer.sleep(pause).await;
+            pause = (pause * 4).min(LONGEST_SETTLE_PAUSE);
         }
         if let Some(status) = success {
             // The store does not know. Here at least it is not run again.
@@ -150,7 +167,7 @@ impl Held {
                 status,
                 fingerprint,
             };
-            self.idempotency.remember(self.claim.key(), known);
+            self.idempotency.remember(self.claim.key(), known, self.era);
         }
     }
 
@@ -176,11 +193,16 @@ impl Held {
             ..
         } = &*self.idempotency;
         let holder = self.holder();
-        // How long ago the handler began, and the lease was granted or renewed, at most.
-        let (mut elapsed, mut age) = (Duration::ZERO, Duration::ZERO);
-        let mut pause = self.idempotency.renewal();
+        // How long ago the handler began, and the lease was granted or renewed, at most. A claim that took its time, or a
+        // handler that did before it first waited, has used up some of it already.
+        let used = self.asked.elapsed();
+        let (mut elapsed, mut age) = (used, used);
+        let mut pause = self.idempotency.renewal().saturating_sub(used);
         while elapsed < *max_handler_time {
             timer.sleep(pause).await;
+            if self.claim.committed().is_some() {
+                return;
+            }
             elapsed += pause;
             age += pause;
             match self
@@ -192,8 +214,11 @@ impl Held {
                     pause = self.idempotency.renewal();
                 }
                 Ok(Settled::Superseded) => {
-                    self.report(ClaimEventKind::LeaseLost);
-                    return self.claim.set_lost();
+                    if self.claim.committed().is_none() {
+                        self.report(ClaimEventKind::LeaseLost);
+                        self.claim.set_lost();
+                    }
+                    return;
                 }
                 // The lease goes on running out: the next try comes sooner.
                 Err(error) => {

@@ -1,11 +1,14 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use super::{Admission, Admitted, Timer, admitted::Held, timer::within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection, StoreError,
     idempotency::{
-        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, OnMismatch, OnStoreFailure,
-        Replay,
+        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, Lookup, OnMismatch,
+        OnStoreFailure, Replay,
     },
 };
 
@@ -79,11 +82,12 @@ async fn claim(
         return Ok(admitted(delivery, None));
     };
     let key = request.key;
-    if let Some(known) = idempotency.known(&key) {
-        return duplicate(&idempotency, &request, known);
-    }
-    let outcome = match ask(&idempotency, &request, &timer).await {
-        Ok(outcome) => outcome,
+    let era = match idempotency.look_up(&key) {
+        Lookup::Known(known) => return duplicate(&idempotency, &request, known),
+        Lookup::Unknown(era) => era,
+    };
+    let (outcome, asked) = match ask(&idempotency, &request, &timer).await {
+        Ok(answer) => answer,
         Err(error) => {
             return match idempotency.on_store_failure {
                 OnStoreFailure::Reject => Err(error.into()),
@@ -96,13 +100,22 @@ async fn claim(
             idempotency.report(key, ClaimEventKind::Claimed { attempt });
             let claim = Claim::granted(request, attempt);
             delivery.claim = Some(claim.clone());
-            Ok(admitted(delivery, Some(Held { idempotency, claim })))
+            let held = Held {
+                idempotency,
+                claim,
+                asked,
+                era,
+            };
+            Ok(admitted(delivery, Some(held)))
         }
         ClaimOutcome::Busy { lease_left } => {
             idempotency.report(key, ClaimEventKind::InFlight { lease_left });
             Err(Rejection::InFlight {
                 status: idempotency.in_flight_status,
-                retry_after: Duration::from_secs(lease_left.as_secs().clamp(1, 60)),
+                // Rounded up: who comes as soon as it says should not come too soon.
+                retry_after: Duration::from_secs(
+                    lease_left.as_millis().div_ceil(1000).clamp(1, 60) as u64,
+                ),
             })
         }
         ClaimOutcome::Completed {
@@ -113,7 +126,7 @@ async fn claim(
                 status,
                 fingerprint,
             };
-            idempotency.remember(key, known);
+            idempotency.remember(key, known, era);
             duplicate(&idempotency, &request, known)
         }
     }
@@ -132,6 +145,9 @@ fn duplicate(
         return Err(Rejection::Mismatch);
     }
     idempotency.report(request.key, ClaimEventKind::Duplicate { status, same_body });
+    if !same_body {
+        idempotency.report(request.key, ClaimEventKind::Mismatch);
+    }
     Ok(Admission::Answer(Answer::replayed(
         match idempotency.replay {
             Replay::Status => status,
@@ -144,53 +160,56 @@ fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission {
     Admission::Admitted(Admitted { delivery, held })
 }
 
-/// Claims, and waits for whoever is at it for as long as that is wanted.
+/// Claims, and waits for whoever is at it for as long as that is wanted. Says when it asked for what it got.
 async fn ask(
     idempotency: &Idempotency,
     request: &ClaimRequest,
     timer: &impl Timer,
-) -> Result<ClaimOutcome, StoreError> {
+) -> Result<(ClaimOutcome, Instant), StoreError> {
     let mut wait = idempotency.in_flight_wait;
     loop {
+        let asked = Instant::now();
         let outcome = ask_once(idempotency, request, timer).await?;
         let busy = matches!(outcome, ClaimOutcome::Busy { .. });
         if !busy || wait.is_zero() {
-            return Ok(outcome);
+            return Ok((outcome, asked));
         }
         let pause = IN_FLIGHT_PAUSE.min(wait);
         timer.sleep(pause).await;
-        wait -= pause;
+        // What the store took counts as well.
+        wait = wait.saturating_sub(asked.elapsed().max(pause));
     }
 }
 
 /// Claims, with a limit in time. A store that failed or stayed silent may have granted the claim all the same, so it is
-/// asked once more by the same owner, who is then granted it again. If that fails, too, the claim is given back.
+/// asked once more by the same owner, who is then granted it again. If that fails, too, the claim is given back. A store that
+/// stays silent all the time keeps the sender waiting for two limits.
 async fn ask_once(
     idempotency: &Idempotency,
     request: &ClaimRequest,
     timer: &impl Timer,
 ) -> Result<ClaimOutcome, StoreError> {
-    let (store, limit) = (&idempotency.store, idempotency.call_limit());
-    let call = async || match within(store.claim(request), timer, limit).await {
-        Some(answer) => answer,
-        None => Err(no_answer(limit)),
-    };
-    if let Ok(outcome) = call().await {
-        return Ok(outcome);
-    }
-    let error = match call().await {
-        Ok(outcome) => return Ok(outcome),
-        Err(error) => error,
-    };
+    let store = &idempotency.store;
+    let (limit, half) = (idempotency.call_limit(), idempotency.call_limit() / 2);
     let report = |call, error: &StoreError| {
         idempotency.report(request.key, ClaimEventKind::StoreFailed { call, error });
     };
-    report("claim", &error);
-    let released = within(store.release(&request.holder()), timer, limit).await;
-    if let Err(error) = released.unwrap_or_else(|| Err(no_answer(limit))) {
+    let mut failure = None;
+    for limit in [limit, half] {
+        let answer = within(store.claim(request), timer, limit).await;
+        match answer.unwrap_or_else(|| Err(no_answer(limit))) {
+            Ok(outcome) => return Ok(outcome),
+            Err(error) => {
+                report("claim", &error);
+                failure = Some(error);
+            }
+        }
+    }
+    let released = within(store.release(&request.holder()), timer, half).await;
+    if let Err(error) = released.unwrap_or_else(|| Err(no_answer(half))) {
         report("release", &error);
     }
-    Err(error)
+    Err(failure.unwrap_or_else(|| no_answer(limit)))
 }
 
 /// The error of a store that stayed silent.
