@@ -227,7 +227,8 @@ async fn a_pool_that_is_used_up() {
     fails(store.claim(&request(1))).await;
 }
 
-/// Callers who give up while a row is locked leave no connection waiting: the pool has them all again at once.
+/// Callers who give up while a row is locked: for as many of them as the pool has connections it is whole again at once, and
+/// for the others as soon as the server has given up as well.
 #[tokio::test]
 async fn callers_who_give_up() {
     let pool = pool(PostgresServer::shared(), 3).await;
@@ -240,12 +241,71 @@ async fn callers_who_give_up() {
     let mut open = pool.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
     sqlx::query(sql).fetch_all(&mut *open).await.unwrap();
-    for _ in 0..20 {
-        let waiting = timeout(20 * MS, store.claim(&again(&claim))).await;
-        assert!(waiting.is_err());
-    }
+    let give_up = async |store: &PostgresStore, callers| {
+        for _ in 0..callers {
+            let waiting = timeout(20 * MS, store.claim(&again(&claim))).await;
+            assert!(waiting.is_err());
+        }
+    };
+    give_up(&store, 3).await;
     assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
+    give_up(&store.clone().lock_timeout(200 * MS), 20).await;
+    sleep(400 * MS).await;
+    assert_eq!(store.claim(&request(3)).await.unwrap(), won(1));
     open.rollback().await.unwrap();
+}
+
+/// A table that is locked, as by the making of an index: however many deliveries come and are given up, the server is not used
+/// up by those that wait for nobody.
+#[tokio::test]
+async fn a_table_that_is_locked_does_not_use_up_the_server() {
+    let admin = pool(PostgresServer::shared(), 2).await;
+    for (pool_size, own) in [(10, true), (3, false)] {
+        let (store, name) = store(pool(PostgresServer::shared(), 3).await).await;
+        let store = match own {
+            true => {
+                let url = PostgresServer::shared().url();
+                PostgresStore::connect(&url)
+                    .await
+                    .unwrap()
+                    .table(&name)
+                    .unwrap()
+            }
+            false => store.lock_timeout(Duration::from_secs(20)),
+        };
+        let mut open = admin.begin().await.unwrap();
+        let lock = AssertSqlSafe(format!("LOCK TABLE {name} IN SHARE MODE"));
+        sqlx::query(lock).execute(&mut *open).await.unwrap();
+        let (mut peak, mut number) = (0, 0);
+        for _ in 0..10 {
+            let claims = (0..10).map(|_| {
+                number += 1;
+                let claim = request(number);
+                let store = &store;
+                async move { timeout(30 * MS, store.claim(&claim)).await.is_err() }
+            });
+            let given_up = futures_util::future::join_all(claims).await;
+            assert!(given_up.into_iter().all(|given_up| given_up));
+            let backends = sqlx::query_scalar::<_, i64>(
+                "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%' || $1 || '%' AND pid <> pg_backend_pid()
+                   AND query NOT LIKE 'LOCK%'",
+            );
+            let waiting = backends.bind(&name).fetch_one(&admin).await.unwrap();
+            peak = peak.max(waiting);
+        }
+        assert!(peak > 0 && peak <= 2 * pool_size + 1, "{peak} connections");
+        open.rollback().await.unwrap();
+        // And it goes on as soon as it can.
+        let claim = request(9999);
+        let claimed = timeout(Duration::from_secs(10), async {
+            loop {
+                if let Ok(outcome) = store.claim(&claim).await {
+                    break outcome;
+                }
+            }
+        });
+        assert_eq!(claimed.await.unwrap(), won(1));
+    }
 }
 
 /// An error of one statement leaves nothing behind for the next.

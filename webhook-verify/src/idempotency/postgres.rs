@@ -76,7 +76,8 @@ struct Shared {
 }
 
 impl PostgresStore {
-    /// A store on a pool of its own, of at most ten connections.
+    /// A store on a pool of its own, of at most ten connections; and as many that wait for an answer which nobody wants any more,
+    /// for 2 s at most. TLS is as the address and the features of `sqlx` have it.
     ///
     /// # Errors
     ///
@@ -93,6 +94,15 @@ impl PostgresStore {
             .max_connections(10)
             .acquire_timeout(Duration::from_millis(800))
             .test_before_acquire(false)
+            // Nobody waits for longer, and a server should not work for nobody.
+            .after_connect(|connection, _| {
+                Box::pin(async move {
+                    for limit in ["SET lock_timeout = '500ms'", "SET statement_timeout = '2s'"] {
+                        sqlx::query(limit).execute(&mut *connection).await?;
+                    }
+                    Ok(())
+                })
+            })
             .connect_lazy_with(options);
         Ok(Self::new(pool))
     }
@@ -101,7 +111,9 @@ impl PostgresStore {
     ///
     /// By default a pool tests each connection before it lends it: a second round trip for each claim, which
     /// `PgPoolOptions::test_before_acquire(false)` saves; the store notices a connection that has ended by itself. The
-    /// pool should not be so small that handlers' transactions use it up, or claims wait for them.
+    /// pool should not be so small that handlers' transactions use it up, or claims wait for them. Connections on which a
+    /// receiver has given up wait for their answers beside the pool, as many as it has; so give them a `statement_timeout` of
+    /// few seconds, or a `lock_timeout`, with your `PgConnectOptions`.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self::with(
@@ -211,7 +223,8 @@ impl PostgresStore {
     }
 
     /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits. Best its last
-    /// statement: it locks the claim, and renewals of the lease wait for it.
+    /// statement: it locks the claim, and renewals of the lease wait for it. It sets `lock_timeout` for the rest of the
+    /// transaction.
     ///
     /// # Errors
     ///

@@ -1,5 +1,8 @@
 use std::{
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -9,20 +12,32 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
     query::Query,
 };
+use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
 
 /// The user's or the store's own pool, and what there is to know when a single statement is run on it.
 pub(super) struct Link {
     pub(super) pool: PgPool,
     /// Statements are run in transactions that name their isolation level, as the default is stricter.
     strict: AtomicBool,
+    /// Places for connections whose callers have given up.
+    abandoned: Arc<Semaphore>,
 }
 
 impl Link {
     pub(super) fn new(pool: PgPool) -> Self {
+        let places = pool.options().get_max_connections() as usize;
         Self {
             pool,
             strict: AtomicBool::new(false),
+            abandoned: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
         }
+    }
+
+    async fn lend(&self) -> Result<Lent, Error> {
+        Ok(Lent {
+            connection: Some(self.pool.acquire().await?),
+            abandoned: Arc::clone(&self.abandoned),
+        })
     }
 
     /// Runs one statement, which must be harmless when repeated.
@@ -35,7 +50,7 @@ impl Link {
         sql: &SqlStr,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Error> {
-        let mut lent = Lent(Some(self.pool.acquire().await?));
+        let mut lent = self.lend().await?;
         let mut tries = self.pool.size();
         loop {
             let strict = self.strict.load(Ordering::Relaxed);
@@ -75,7 +90,7 @@ impl Link {
                     return Err(error);
                 }
                 tries -= 1;
-                lent = Lent(Some(self.pool.acquire().await?));
+                lent = self.lend().await?;
                 if lent.connection()?.ping().await.is_ok() {
                     break;
                 }
@@ -100,24 +115,54 @@ async fn run_on(
     Ok(rows)
 }
 
-/// A connection of the pool, that is closed unless it is given back. One whose caller has given up may wait for its
-/// answer for long, and the pool would wait with it.
-struct Lent(Option<PoolConnection<Postgres>>);
+/// A connection of the pool that is closed unless it is given back: one whose caller has given up may wait for its answer for
+/// long.
+struct Lent {
+    connection: Option<PoolConnection<Postgres>>,
+    abandoned: Arc<Semaphore>,
+}
+
+/// How long an answer that nobody waits for may take, until its connection is closed: the server may be gone without a word.
+const ABANDONED: Duration = Duration::from_secs(300);
 
 impl Lent {
     fn connection(&mut self) -> Result<&mut PgConnection, Error> {
-        self.0.as_deref_mut().ok_or(Error::PoolClosed)
+        self.connection.as_deref_mut().ok_or(Error::PoolClosed)
     }
 
     fn give_back(mut self) {
-        self.0 = None;
+        self.connection = None;
     }
 }
 
+/// The server goes on with what it was asked, also if the connection is closed. So as many connections as the pool has may
+/// wait outside of it, and those beyond keep their places in it: a table that is locked, or a server that is silent, is asked by
+/// no more than twice as many.
 impl Drop for Lent {
     fn drop(&mut self) {
-        if let Some(connection) = self.0.take() {
+        let Some(mut connection) = self.connection.take() else {
+            return;
+        };
+        let Ok(runtime) = Handle::try_current() else {
             drop(connection.detach());
+            return;
+        };
+        match Arc::clone(&self.abandoned).try_acquire_owned() {
+            Ok(place) => {
+                let mut connection = connection.detach();
+                runtime.spawn(async move {
+                    let _ = timeout(ABANDONED, connection.ping()).await;
+                    drop(place);
+                });
+            }
+            Err(_) => {
+                runtime.spawn(async move {
+                    let answered = timeout(ABANDONED, connection.ping()).await;
+                    if !matches!(answered, Ok(Ok(()))) {
+                        drop(connection.detach());
+                    }
+                });
+            }
         }
     }
 }
