@@ -59,6 +59,13 @@ pub fn announce(setup: &Setup, addr: std::net::SocketAddr) {
         println!("secret {secret}");
     }
     println!("listening on http://{addr}");
+    // Without what follows a server's scheme, which may hold a password.
+    let store = &setup.flags.store;
+    let store = match store.starts_with("sqlite:") {
+        true => store,
+        false => store.split(':').next().unwrap_or_default(),
+    };
+    println!("claims are in {store}");
     match curl::line(setup, addr) {
         Ok(line) => println!("{line}"),
         Err(error) => println!("no example delivery: {error}"),

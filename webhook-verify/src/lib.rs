@@ -26,6 +26,8 @@ pub mod testing;
 mod verification;
 mod verifier;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use self::idempotency::CommitError;
 #[cfg(feature = "postgres")]
 pub use self::idempotency::PostgresStore;
 #[cfg(feature = "redis")]

@@ -1,7 +1,10 @@
 //! Handlers whose effects are in the database that holds the claims.
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
@@ -207,6 +210,36 @@ pub(crate) async fn the_receiver_settles_after_it<L: Ledger>(ledger: &L) {
     assert_eq!(ledger.effects().await, before + 3);
 }
 
+/// A handler that goes on after its commit is not told that it lost its lease, nor is anybody else; and what it answers then
+/// changes nothing.
+pub(crate) async fn a_commit_is_no_lost_lease<L: Ledger>(ledger: &L) {
+    for answered in [200, 500] {
+        let told = Arc::new(Mutex::new(Vec::new()));
+        let telling = Arc::clone(&told);
+        let verifier = Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
+        let idempotency = Idempotency::new(ledger.store().clone(), "tests")
+            .lease(Duration::from_secs(1))
+            .on_event(move |event| telling.lock().unwrap().push(event.kind.name()));
+        let receiver = Receiver::builder(verifier).idempotency(idempotency);
+        let receiver = receiver.build().unwrap();
+        let request = signed(&format!("goes on, answers {answered}"));
+        let a = admitted(&receiver, &request).await;
+        let claim = a.delivery().claim().unwrap().clone();
+        let handler = async {
+            let committed = ledger.commit(ledger.begin().await, a.delivery(), 202);
+            committed.await.unwrap();
+            tokio::select! {
+                () = claim.lost() => panic!("it is completed"),
+                () = sleep(1200 * MS) => answered,
+            }
+        };
+        let status = a.run(handler, sleep).await.unwrap();
+        a.settle(status, sleep).await;
+        assert_eq!(*told.lock().unwrap(), ["claimed", "completed"]);
+        assert_eq!(replayed(&receiver, &request).await, 202);
+    }
+}
+
 /// A handler that does not know whether its commit was done tries again, and is told.
 pub(crate) async fn twice_is_told<L: Ledger>(ledger: &L) {
     let receiver = receiver(ledger.store().clone(), Duration::from_secs(60));
@@ -242,7 +275,10 @@ pub(crate) async fn what_cannot_be_committed<L: Ledger>(ledger: &L) {
         let refused = ledger
             .commit(ledger.begin().await, a.delivery(), status)
             .await;
-        assert!(matches!(refused, Err(CommitError::Store(_))), "{refused:?}");
+        assert!(
+            matches!(refused, Err(CommitError::NotSuccess)),
+            "{refused:?}"
+        );
     }
     let key = a.delivery().claim().unwrap().key();
     assert!(ledger.store().forget(&key).await.unwrap());

@@ -88,6 +88,11 @@ async fn the_receiver_settles_after_it() {
 }
 
 #[tokio::test]
+async fn a_commit_is_no_lost_lease() {
+    cases::a_commit_is_no_lost_lease(&payments().await).await;
+}
+
+#[tokio::test]
 async fn twice_is_told() {
     cases::twice_is_told(&payments().await).await;
 }

@@ -212,6 +212,16 @@ impl Shard {
     }
 
     /// Forgets the record that expires first, of those that nobody holds a lease on. False if there is none.
+    /// Lets go of what is noted of keys that were forgotten, once it is more than what is noted of others.
+    fn tidy(&mut self) {
+        if self.expiries.len() > 2 * self.records.len() + 64 {
+            let expiries = self.records.iter();
+            self.expiries = expiries
+                .map(|(key, record)| Reverse((record.expires_at, *key)))
+                .collect();
+        }
+    }
+
     fn forget_one(&mut self, now: Duration) -> bool {
         let mut held = Vec::new();
         let mut forgotten = false;
@@ -264,7 +274,12 @@ impl ClaimStore for MemoryStore {
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-        let was_there = self.shard(key).records.remove(key).is_some();
+        let was_there = {
+            let mut shard = self.shard(key);
+            let was_there = shard.records.remove(key).is_some();
+            shard.tidy();
+            was_there
+        };
         if was_there {
             self.len.fetch_sub(1, Ordering::Relaxed);
         }

@@ -23,6 +23,7 @@
 //! Effects in the very database that holds the claims can be had *exactly once*: a handler that ends its transaction with
 //! `PostgresStore::commit` or `SqliteStore::commit` (features `postgres` and `sqlite`) completes its claim in it.
 
+mod check;
 mod completed;
 mod event;
 mod identify;

@@ -190,7 +190,12 @@ impl PostgresStore {
     }
 
     /// Clears away expired records about every `interval`, in the background, until the last clone of this store is
-    /// dropped. A minute is fine; any number of processes may do so. Failures are logged, and claims do not depend on it.
+    /// dropped. A minute is fine, a second the least; any number of processes may do so. Failures are logged, and claims do not
+    /// depend on it. Call it last: a store that is made of this one by another setting is another one.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn purge_every(&self, interval: Duration) {
         let store = Arc::downgrade(&self.shared);
         sql::spawn_purge(store, interval, |shared| async {

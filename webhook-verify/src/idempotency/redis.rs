@@ -36,7 +36,9 @@ use super::{
 ///
 /// Every call is one script that touches one key, and one round trip; leases and lifetimes are by the server's clock.
 /// There is one connection, which clones share. When it is lost it is made again, and until then calls are errors, which
-/// senders see as 503. It needs a tokio runtime.
+/// senders see as 503. It needs a tokio runtime: the connection is driven by the one that makes it, and is as slow as that one
+/// is blocked. So connect where nothing blocks: with actix-web, where each worker is a runtime of its own, before the server
+/// is made; a handler that blocks its worker may hold up all claims after a reconnection that was made there.
 ///
 /// # What to know about the server
 ///

@@ -1,10 +1,10 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{ClaimEvent, ClaimStore, DynClaimStore, Lapsed, completed::CompletedCache};
-use crate::{ConfigError, Delivery, Verifier, scheme::Identity};
+use crate::{Delivery, scheme::Identity};
 
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const HOUR: Duration = Duration::from_secs(3600);
 pub(super) const DAY: Duration = Duration::from_secs(24 * 3600);
 pub(super) const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 pub(super) const QUARTER: Duration = Duration::from_secs(90 * 24 * 3600);
@@ -32,9 +32,9 @@ pub struct Idempotency {
     pub(super) namespace: String,
     pub(super) identity: IdentitySource,
     pub(super) ttl: Option<Duration>,
-    allow_short_ttl: bool,
+    pub(super) allow_short_ttl: bool,
     pub(crate) lease: Duration,
-    renew_every: Option<Duration>,
+    pub(super) renew_every: Option<Duration>,
     pub(crate) max_handler_time: Duration,
     pub(super) lapsed: Lapsed,
     pub(crate) run_to_completion: bool,
@@ -46,7 +46,7 @@ pub struct Idempotency {
     pub(crate) replay: Replay,
     pub(crate) on_mismatch: OnMismatch,
     pub(crate) on_store_failure: OnStoreFailure,
-    cache: (usize, Duration),
+    pub(super) cache: (usize, Duration),
     pub(super) completed: Option<Arc<CompletedCache>>,
     pub(super) on_event: Option<Arc<OnEvent>>,
 }
@@ -179,7 +179,7 @@ impl Idempotency {
 
     /// How long a claim outlives its holder. Default: 60 s, renewed every third of it while the handler runs.
     ///
-    /// A holder that is stopped for longer (a paused machine, a blocked runtime) may wake up beside its successor: the
+    /// A holder that is stopped for longer (a paused machine, a handler that blocks its task) may wake up beside its successor: the
     /// handler then runs twice at once, and only the successor's outcome is recorded. See [`Claim::fence`].
     pub fn lease(mut self, lease: Duration) -> Self {
         self.lease = lease;
@@ -301,131 +301,6 @@ impl Idempotency {
     /// lease.
     pub(crate) fn call_limit(&self) -> Duration {
         self.claim_timeout.min(self.lease / 5)
-    }
-
-    /// The settings as a receiver uses them, if they go together.
-    pub(crate) fn build(mut self, verifier: &Verifier) -> Result<Self, ConfigError> {
-        self.check(verifier)?;
-        let (entries, keep) = self.cache;
-        if entries > 0 {
-            self.completed = Some(Arc::new(CompletedCache::new(entries, keep)));
-        }
-        Ok(self)
-    }
-
-    fn check(&self, verifier: &Verifier) -> Result<(), ConfigError> {
-        let scheme = verifier.scheme();
-        if self.endpoint.is_empty() {
-            return Err(ConfigError::option("endpoint", "empty"));
-        }
-        if self.lease < Duration::from_secs(1) || self.lease > 24 * HOUR {
-            return Err(ConfigError::option("lease", "not between 1 s and 24 h"));
-        }
-        if self.claim_timeout.is_zero() || self.claim_timeout > self.lease {
-            return Err(ConfigError::option(
-                "claim_timeout",
-                "zero, or longer than the lease",
-            ));
-        }
-        if self.max_handler_time < self.lease {
-            return Err(ConfigError::option(
-                "max_handler_time",
-                "shorter than the lease",
-            ));
-        }
-        if self.renewal().is_zero() || self.renewal() > self.lease / 2 {
-            return Err(ConfigError::option(
-                "renew_every",
-                "zero, or more than half of the lease",
-            ));
-        }
-        if !(1..=10).contains(&self.complete_tries) {
-            return Err(ConfigError::option(
-                "complete_tries",
-                "not between 1 and 10",
-            ));
-        }
-        if self.in_flight_wait > MINUTE / 2 {
-            return Err(ConfigError::option(
-                "in_flight_wait",
-                "longer than 30 s: the sender would give up first",
-            ));
-        }
-        if !(400..600).contains(&self.in_flight_status) {
-            return Err(ConfigError::option(
-                "in_flight_status",
-                "not an error status, so the sender would not retry",
-            ));
-        }
-        match self.identity {
-            IdentitySource::Scheme if scheme.identity() == Identity::None => {
-                return Err(ConfigError::option(
-                    "identity",
-                    "nothing tells the scheme's retries: use identity_from, or Identity::None",
-                ));
-            }
-            IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {
-                return Err(ConfigError::option(
-                    "identity",
-                    "the scheme's id is not signed",
-                ));
-            }
-            IdentitySource::Fixed(Identity::SignedContent)
-                if scheme.identity() != Identity::SignedContent =>
-            {
-                return Err(ConfigError::option(
-                    "identity",
-                    "the scheme does not recognise deliveries by what is signed",
-                ));
-            }
-            IdentitySource::Fixed(Identity::BodyDigest) if !verifier.signs_body() => {
-                return Err(ConfigError::option(
-                    "identity",
-                    "the scheme does not sign the body; use identity_from if its token is proof enough",
-                ));
-            }
-            _ => {}
-        }
-        let window = verifier.tolerance().map_or(Duration::ZERO, |tolerance| {
-            tolerance.past().saturating_add(tolerance.future())
-        });
-        let identity = match self.identity {
-            IdentitySource::Scheme => scheme.identity(),
-            IdentitySource::Fixed(identity) => identity,
-            IdentitySource::Custom(_) => CUSTOM,
-        };
-        let ttl = self.ttl_of(identity, scheme);
-        if ttl > 3660 * 24 * HOUR {
-            return Err(ConfigError::option("ttl", "longer than ten years"));
-        }
-        if ttl < self.lease {
-            return Err(ConfigError::option("ttl", "shorter than the lease"));
-        }
-        let (entries, keep) = self.cache;
-        if entries > 0 && (keep.is_zero() || keep > ttl) {
-            return Err(ConfigError::option(
-                "completed_cache",
-                "no time, or a longer one than ttl",
-            ));
-        }
-        if !self.allow_short_ttl && ttl < window.saturating_add(self.lease) {
-            return Err(ConfigError::option(
-                "ttl",
-                "shorter than the tolerance on both sides and the lease together",
-            ));
-        }
-        if !self.allow_short_ttl
-            && scheme
-                .hints()
-                .retry_horizon
-                .is_some_and(|horizon| ttl < horizon)
-        {
-            return Err(ConfigError::option(
-                "ttl",
-                "shorter than the time over which the sender retries",
-            ));
-        }
-        Ok(())
     }
 }
 

@@ -27,6 +27,8 @@ pub enum CommitError {
     /// An earlier transaction of this very handler has completed the claim already: its effects are there. Answer 2xx. Only
     /// a handler that runs its transaction a second time gets to see it.
     AlreadyCompleted,
+    /// The status is not 2xx, so that a retry would never end. A mistake in the handler.
+    NotSuccess,
     /// The database failed. If it did while committing, the effects may be there or not; the claim is completed exactly
     /// if they are. Run the transaction again (it then says [`AlreadyCompleted`](Self::AlreadyCompleted) if they are), or
     /// answer anything but 2xx: the sender's retry then finds out.
@@ -41,6 +43,7 @@ impl fmt::Display for CommitError {
             ),
             Self::Superseded => f.write_str("claim is another's by now"),
             Self::AlreadyCompleted => f.write_str("claim is completed already"),
+            Self::NotSuccess => f.write_str("status is not 2xx"),
             Self::Store(error) => error.fmt(f),
         }
     }
@@ -50,7 +53,7 @@ impl error::Error for CommitError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
             Self::Store(error) => error.source(),
-            Self::NotClaimed | Self::Superseded | Self::AlreadyCompleted => None,
+            Self::NotClaimed | Self::Superseded | Self::AlreadyCompleted | Self::NotSuccess => None,
         }
     }
 }
@@ -75,13 +78,10 @@ impl From<StoreError> for CommitError {
 }
 
 /// A status that a retry may be answered with in the handler's stead.
-pub(super) fn success(status: u16) -> Result<u16, StoreError> {
+pub(super) fn success(status: u16) -> Result<u16, CommitError> {
     match (200..300).contains(&status) {
         true => Ok(status),
-        false => Err(StoreError::new(ConfigError::option(
-            "status",
-            "not 2xx: the sender would retry what is done",
-        ))),
+        false => Err(CommitError::NotSuccess),
     }
 }
 
@@ -184,7 +184,8 @@ pub(super) fn spawn_purge<S, F>(
     S: Send + Sync + 'static,
     F: Future<Output = Result<usize, StoreError>> + Send + 'static,
 {
-    let interval = interval.max(Duration::from_secs(1));
+    let day = Duration::from_secs(24 * 3600);
+    let interval = interval.clamp(Duration::from_secs(1), day);
     tokio::spawn(async move {
         loop {
             // Between half of it and one and a half, so that several processes do not keep step.

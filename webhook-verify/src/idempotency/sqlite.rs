@@ -141,7 +141,12 @@ impl SqliteStore {
     }
 
     /// Clears away expired records about every `interval`, in the background, until the last clone of this store is
-    /// dropped. A minute is fine; any number of processes may do so. Failures are logged, and claims do not depend on it.
+    /// dropped. A minute is fine, a second the least; any number of processes may do so. Failures are logged, and claims do not
+    /// depend on it. Call it last: a store that is made of this one by another setting is another one.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
     pub fn purge_every(&self, interval: Duration) {
         let store = Arc::downgrade(&self.shared);
         sql::spawn_purge(store, interval, |shared| async {
@@ -151,6 +156,8 @@ impl SqliteStore {
 
     /// Completes the delivery's claim in `transaction`, and commits it: in place of `transaction.commit()`. A retry is
     /// answered `status`.
+    ///
+    /// It is as durable as the connection has it: `synchronous = FULL` outlives the machine, `NORMAL` a process.
     ///
     /// If the handler answers 2xx without having committed, its effects are lost; if it commits without this, they are
     /// there at least once.
