@@ -4,6 +4,8 @@
 //! store, with a clock that is moved by hand; on every store, and with several processes, they are in the test `reliability`.
 #![allow(clippy::unwrap_used)]
 
+#[path = "idempotency/cache.rs"]
+mod cache;
 #[path = "idempotency/common.rs"]
 mod common;
 #[path = "idempotency/config.rs"]
@@ -18,6 +20,8 @@ mod faults;
 mod flow;
 #[path = "idempotency/identity.rs"]
 mod identity;
+#[path = "idempotency/ids.rs"]
+mod ids;
 #[path = "idempotency/knobs.rs"]
 mod knobs;
 #[path = "idempotency/renewal.rs"]

@@ -1,0 +1,166 @@
+//! What is known of completed deliveries without asking the store.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use integration_tests::{App, Framework, answer, each_framework};
+use tokio::sync::Notify;
+use webhook_verify::{
+    Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    scheme,
+};
+
+use crate::common::{
+    HandClock, Watched, admit, assert_replay, never, post, receiver_with, seconds, signed,
+};
+
+/// A storm of duplicates costs the store nothing but the first of them, once the delivery is completed.
+#[tokio::test]
+async fn b15_a_replay_storm_makes_no_store_calls() {
+    each_framework(|framework| async move {
+        let store = Watched::new();
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+        let idempotency = idempotency.completed_cache(10_000, seconds(60));
+        let app = App::new(receiver_with(scheme::MAUTIC, idempotency), answer(201));
+        let server = app.serve(framework).await;
+        let request = signed(scheme::MAUTIC, "{}");
+        assert_eq!(post(server.addr, &request).await.status, 201);
+        for _ in 0..1000 {
+            assert_replay(&post(server.addr, &request).await, 201);
+        }
+        // A claim, its completion, and the claim of the first duplicate.
+        assert_eq!((store.calls(), app.runs()), (3, 1));
+    })
+    .await;
+}
+
+/// What another process has completed is asked for once.
+#[tokio::test]
+async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
+    let store = Watched::new();
+    let request = signed(scheme::MAUTIC, "{}");
+    let process = || {
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+        receiver_with(scheme::MAUTIC, idempotency.completed_cache(10, seconds(60)))
+    };
+    let (one, other) = (process(), process());
+    let Admission::Admitted(admitted) = admit(&one, &request, never).await.unwrap() else {
+        panic!("the first")
+    };
+    admitted.settle(200, never).await;
+    for _ in 0..100 {
+        let replayed = admit(&other, &request, never).await.unwrap();
+        assert!(matches!(replayed, Admission::Answer(_)));
+    }
+    assert_eq!(store.claims.load(SeqCst), 2);
+
+    // and what is forgotten is forgotten here, too
+    let Admission::Admitted(_) = ({
+        let key = claim_key(&request).await;
+        assert!(other.forget(&key).await.unwrap());
+        admit(&other, &request, never).await.unwrap()
+    }) else {
+        panic!("it runs again")
+    };
+}
+
+/// The key that these tests' receivers give a request.
+async fn claim_key(request: &webhook_verify::testing::SignedRequest) -> ClaimKey {
+    let idempotency = Idempotency::new(MemoryStore::new(), "tests");
+    let receiver = receiver_with(scheme::MAUTIC, idempotency);
+    match admit(&receiver, request, never).await {
+        Ok(Admission::Admitted(admitted)) => admitted.delivery().claim().unwrap().key(),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A success that the store could not record does not run again in the process that knows of it.
+#[tokio::test]
+async fn a_success_that_is_not_recorded_is_remembered_here() {
+    let clock = HandClock::new();
+    let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+    store.fail_completes.store(3, SeqCst);
+    let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+    let idempotency = idempotency.completed_cache(10, seconds(60));
+    let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(201));
+    let server = app.serve(Framework::Axum).await;
+    let request = signed(scheme::GITHUB, "{}");
+    assert_eq!(post(server.addr, &request).await.status, 201);
+    clock.advance(seconds(61));
+    assert_replay(&post(server.addr, &request).await, 201);
+    assert_eq!(app.runs(), 1);
+}
+
+/// A duplicate that is asked about while the delivery is being forgotten does not bring it back.
+#[tokio::test]
+async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
+    let store = Arc::new(Late::default());
+    let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+    let receiver = receiver_with(scheme::MAUTIC, idempotency);
+    let request = signed(scheme::MAUTIC, "{}");
+    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+        panic!("the first")
+    };
+    let key = admitted.delivery().claim().unwrap().key();
+    admitted.settle(200, never).await;
+
+    store.is_late.store(true, SeqCst);
+    let duplicate = admit(&receiver, &request, never);
+    let forgotten = async {
+        store.asked.notified().await;
+        assert!(receiver.forget(&key).await.unwrap());
+        store.is_late.store(false, SeqCst);
+        store.answer.notify_one();
+    };
+    let (answered, ()) = futures_util::join!(duplicate, forgotten);
+    assert!(matches!(answered, Ok(Admission::Answer(_))));
+    let next = admit(&receiver, &request, never).await;
+    assert!(matches!(next, Ok(Admission::Admitted(_))), "{next:?}");
+}
+
+/// Answers claims late, if it is told to.
+#[derive(Default)]
+struct Late {
+    inner: MemoryStore,
+    is_late: AtomicBool,
+    asked: Notify,
+    answer: Notify,
+}
+
+impl ClaimStore for Late {
+    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let outcome = self.inner.claim(request).await;
+        if self.is_late.load(SeqCst) {
+            self.asked.notify_one();
+            self.answer.notified().await;
+        }
+        outcome
+    }
+
+    async fn complete(
+        &self,
+        by: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Settled, StoreError> {
+        self.inner.complete(by, status, ttl).await
+    }
+
+    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
+        self.inner.release(by).await
+    }
+
+    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        self.inner.extend(by, lease).await
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        self.inner.forget(key).await
+    }
+}
