@@ -92,9 +92,12 @@ struct Granted {
     request: ClaimRequest,
     attempt: u64,
     lost: LostSignal,
-    /// The status that the handler's own transaction has recorded; 0 before that.
+    /// The status that the handler's own transaction has recorded; [`OPEN`] while it may be about to, and 0 before that.
     committed: AtomicU16,
 }
+
+/// No status of any answer.
+const OPEN: u16 = 1;
 
 impl Claim {
     /// The claim of a request that was granted.
@@ -121,6 +124,18 @@ impl Claim {
         self.0.lost.set();
     }
 
+    /// Takes note that the handler's own transaction is about to complete the claim.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn set_open(&self) {
+        let committed = &self.0.committed;
+        let _ = committed.compare_exchange(0, OPEN, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Whether the handler's own transaction may be about to complete the claim.
+    pub(crate) fn is_open(&self) -> bool {
+        self.0.committed.load(Ordering::Acquire) == OPEN
+    }
+
     /// Takes note that the handler's own transaction has completed the claim.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) fn set_committed(&self, status: u16) {
@@ -130,7 +145,7 @@ impl Claim {
     /// The status that was recorded by the handler's own transaction, if it was.
     pub(crate) fn committed(&self) -> Option<u16> {
         let status = self.0.committed.load(Ordering::Acquire);
-        (status > 0).then_some(status)
+        (status > OPEN).then_some(status)
     }
 
     /// The delivery's key: the same for every retry.

@@ -253,6 +253,7 @@ impl PostgresStore {
     ) -> Result<(), CommitError> {
         let statements = &self.shared.statements;
         let arguments = self.completion(&claim.holder(), status, claim.request().ttl)?;
+        claim.set_open();
         let completed = sqlx::query_with(statements.complete_in.clone(), arguments)
             .fetch_optional(&mut *transaction)
             .await

@@ -214,6 +214,10 @@ impl Held {
                     pause = self.idempotency.renewal();
                 }
                 Ok(Settled::Superseded) => {
+                    if self.claim.is_open() {
+                        // By a commit, maybe, whose answer is on its way to the handler.
+                        timer.sleep(SETTLE_PAUSE).await;
+                    }
                     if self.claim.committed().is_none() {
                         self.report(ClaimEventKind::LeaseLost);
                         self.claim.set_lost();
