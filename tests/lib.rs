@@ -11,6 +11,8 @@
 
 #[path = "support/answers.rs"]
 mod answers;
+#[path = "support/claims.rs"]
+mod claims;
 #[path = "support/client.rs"]
 mod client;
 #[path = "support/gate.rs"]
@@ -36,6 +38,7 @@ mod watched;
 
 pub use self::{
     answers::{assert_in_flight, assert_replay, is_replay},
+    claims::{again, fresh, is_shut_out, race, won},
     client::{Connection, Response, exchange, raw_request, try_exchange},
     gate::{Gate, HandClock, soon},
     logs::Logs,

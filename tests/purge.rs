@@ -6,13 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{AnyStore, Framework, HandClock, Kind, Place, each_place, unique};
+use integration_tests::{AnyStore, Framework, HandClock, Kind, Place, each_place, fresh, unique};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, SqliteConnection};
 use tokio::time::sleep;
-use webhook_verify::{
-    ClaimKey, ClaimStore, MemoryStore, PostgresStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner},
-};
+use webhook_verify::{ClaimStore, MemoryStore, PostgresStore, idempotency::ClaimOutcome};
 
 /// A hundredth of what the table of rows asks for would do: what is to be seen is that the time of a claim does not depend
 /// on it.
@@ -25,19 +22,6 @@ const CLAIMS: usize = 150;
 const BATCH: i64 = 1000;
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A claim of a key that nobody has claimed.
-fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
-    let [mut key, half] = [[0; 32]; 2];
-    key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
-    ClaimRequest::new(
-        ClaimKey::from(key),
-        Owner::random().unwrap(),
-        Fingerprint(half),
-        lease,
-        ttl,
-    )
-}
 
 /// A claim during a purge of everything may take ten times as long as without, and 200 ms on a machine that has other
 /// things to do: the whole purge takes many seconds.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
+use integration_tests::{again, won};
 use webhook_verify::{
     ClaimKey, ClaimStore as _, MemoryStore, StoreError,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
@@ -45,13 +46,6 @@ fn request(shard: u8, number: u8) -> ClaimRequest {
     )
 }
 
-/// The same delivery, claimed by another.
-fn again(request: &ClaimRequest) -> ClaimRequest {
-    let mut request = request.clone();
-    request.owner = Owner::random().unwrap();
-    request
-}
-
 impl Bench {
     fn try_claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         self.store.claim(request).now_or_never().unwrap()
@@ -75,10 +69,6 @@ impl Bench {
         let extended = self.store.extend(holder, seconds(60));
         extended.now_or_never().unwrap().unwrap()
     }
-}
-
-fn won(attempt: u64) -> ClaimOutcome {
-    ClaimOutcome::Won { attempt }
 }
 
 fn busy(lease_left: Duration) -> ClaimOutcome {

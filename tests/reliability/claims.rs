@@ -9,41 +9,19 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{AnyStore, Framework, HandClock, Kind, Place, STORES, each_place};
+use integration_tests::{
+    AnyStore, Framework, HandClock, Kind, Place, STORES, again, each_place, fresh, won,
+};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
-    ClaimKey, ClaimStore, MemoryStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
+    ClaimStore, MemoryStore,
+    idempotency::{ClaimOutcome, ClaimRequest, Settled},
 };
 
 use crate::rig::MS;
 
 const HOUR: Duration = Duration::from_secs(3600);
-
-/// A claim of a key that nobody has claimed.
-fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
-    let [mut key, half] = [[0; 32]; 2];
-    key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
-    ClaimRequest::new(
-        ClaimKey::from(key),
-        Owner::random().unwrap(),
-        Fingerprint(half),
-        lease,
-        ttl,
-    )
-}
-
-/// Another's claim of the same key.
-fn again(request: &ClaimRequest) -> ClaimRequest {
-    let mut request = request.clone();
-    request.owner = Owner::random().unwrap();
-    request
-}
-
-fn won(attempt: u64) -> ClaimOutcome {
-    ClaimOutcome::Won { attempt }
-}
 
 async fn is_busy(store: &impl ClaimStore, request: &ClaimRequest) {
     let outcome = store.claim(&again(request)).await.unwrap();

@@ -9,7 +9,7 @@ mod start;
 
 use std::{error::Error as _, time::Duration};
 
-use integration_tests::RedisServer;
+use integration_tests::{RedisServer, again, won};
 use tokio::time::{sleep, timeout};
 use webhook_verify::{
     ClaimKey, ClaimStore, RedisStore, StoreError,
@@ -35,17 +35,6 @@ fn request(number: u16) -> ClaimRequest {
         Duration::from_secs(600),
         HOUR,
     )
-}
-
-/// Another's claim of the same key.
-fn again(request: &ClaimRequest) -> ClaimRequest {
-    let mut request = request.clone();
-    request.owner = Owner::random().unwrap();
-    request
-}
-
-fn won(attempt: u64) -> ClaimOutcome {
-    ClaimOutcome::Won { attempt }
 }
 
 fn is_busy(outcome: ClaimOutcome) -> bool {

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+pub(crate) use integration_tests::{again, won};
 use tokio::time::{sleep, timeout};
 use webhook_verify::{
     ClaimKey, ClaimStore, StoreError,
@@ -32,17 +33,6 @@ pub(crate) fn request(number: u32) -> ClaimRequest {
         Duration::from_secs(600),
         HOUR,
     )
-}
-
-/// Another's claim of the same key.
-pub(crate) fn again(request: &ClaimRequest) -> ClaimRequest {
-    let mut request = request.clone();
-    request.owner = Owner::random().unwrap();
-    request
-}
-
-pub(crate) fn won(attempt: u64) -> ClaimOutcome {
-    ClaimOutcome::Won { attempt }
 }
 
 pub(crate) fn is_busy(outcome: ClaimOutcome) -> bool {

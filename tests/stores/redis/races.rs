@@ -1,15 +1,9 @@
 //! Many claimers at once, on tasks and connections of their own.
 
-use std::{
-    collections::HashMap,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use integration_tests::RedisServer;
-use tokio::{sync::Barrier, task::JoinSet};
+use integration_tests::{RedisServer, is_shut_out, race};
+use tokio::task::JoinSet;
 
 use super::*;
 
@@ -23,46 +17,6 @@ async fn stores(server: &RedisServer, count: usize) -> Vec<RedisStore> {
         stores.push(connect(server).await);
     }
     stores
-}
-
-/// Claims a key from all stores at once. The winner of each attempt, and what the others were told.
-async fn race(
-    stores: &[RedisStore],
-    claim: &ClaimRequest,
-) -> (HashMap<u64, ClaimRequest>, Vec<ClaimOutcome>) {
-    let barrier = Arc::new(Barrier::new(stores.len()));
-    let mut tasks = JoinSet::new();
-    for store in stores {
-        let (store, claim) = (store.clone(), again(claim));
-        let barrier = Arc::clone(&barrier);
-        tasks.spawn(async move {
-            barrier.wait().await;
-            let outcome = store.claim(&claim).await.unwrap();
-            (claim, outcome)
-        });
-    }
-    let (mut winners, mut others) = (HashMap::new(), Vec::new());
-    while let Some(task) = tasks.join_next().await {
-        match task.unwrap() {
-            (claim, ClaimOutcome::Won { attempt }) => {
-                let before = winners.insert(attempt, claim);
-                assert!(before.is_none(), "two winners of attempt {attempt}");
-            }
-            (_, other) => others.push(other),
-        }
-    }
-    (winners, others)
-}
-
-async fn is_shut_out(store: &RedisStore, claim: &ClaimRequest) {
-    let holder = claim.holder();
-    for settled in [
-        store.complete(&holder, 299, HOUR).await,
-        store.release(&holder).await,
-        store.extend(&holder, HOUR).await,
-    ] {
-        assert_eq!(settled.unwrap(), Settled::Superseded);
-    }
 }
 
 /// Each round: an absent key, a released one, a lapsed one, a completed one.

@@ -1,54 +1,15 @@
 //! Many claimers at once, on tasks of their own.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::time::Duration;
 
-use tokio::{sync::Barrier, task::JoinSet, time::sleep};
+use integration_tests::{is_shut_out, race};
+use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
     ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Settled},
+    idempotency::{ClaimRequest, Settled},
 };
 
 use super::{HOUR, MS, again, is_busy, is_completed, request, won};
-
-/// Claims a key from all stores at once. The winner of each attempt, and what the others were told.
-pub(crate) async fn race<S: ClaimStore + Clone>(
-    stores: &[S],
-    claim: &ClaimRequest,
-) -> (HashMap<u64, ClaimRequest>, Vec<ClaimOutcome>) {
-    let barrier = Arc::new(Barrier::new(stores.len()));
-    let mut tasks = JoinSet::new();
-    for store in stores {
-        let (store, claim) = (store.clone(), again(claim));
-        let barrier = Arc::clone(&barrier);
-        tasks.spawn(async move {
-            barrier.wait().await;
-            let outcome = store.claim(&claim).await.unwrap();
-            (claim, outcome)
-        });
-    }
-    let (mut winners, mut others) = (HashMap::new(), Vec::new());
-    while let Some(task) = tasks.join_next().await {
-        match task.unwrap() {
-            (claim, ClaimOutcome::Won { attempt }) => {
-                let before = winners.insert(attempt, claim);
-                assert!(before.is_none(), "two winners of attempt {attempt}");
-            }
-            (_, other) => others.push(other),
-        }
-    }
-    (winners, others)
-}
-
-pub(crate) async fn is_shut_out(store: &impl ClaimStore, claim: &ClaimRequest) {
-    let holder = claim.holder();
-    for settled in [
-        store.complete(&holder, 299, HOUR).await,
-        store.release(&holder).await,
-        store.extend(&holder, HOUR).await,
-    ] {
-        assert_eq!(settled.unwrap(), Settled::Superseded);
-    }
-}
 
 /// Each round: an absent key, a released one, a lapsed one, a completed one. Whoever held it before is shut out, also once
 /// somebody has released it in between.

@@ -160,7 +160,7 @@ async fn a_clock_that_jumps() {
     now.fetch_add(2 * hour, SeqCst);
     let second = again(&first);
     assert_eq!(store.claim(&second).await.unwrap(), won(2));
-    races::is_shut_out(&store, &first).await;
+    integration_tests::is_shut_out(&store, &first).await;
     now.store(0, SeqCst);
     assert!(is_busy(store.claim(&again(&first)).await.unwrap()));
     assert_eq!(

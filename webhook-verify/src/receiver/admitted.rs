@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Timer, received::no_answer, timer::within};
+use super::{Timer, timer::answer_within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection, StoreError,
     idempotency::{Claim, ClaimEventKind, Era, Holder, Known, Settled},
@@ -246,9 +246,7 @@ impl Held {
         call: impl Future<Output = Result<Settled, StoreError>>,
         timer: &impl Timer,
     ) -> Result<Settled, StoreError> {
-        let limit = self.idempotency.call_limit();
-        let answer = within(call, timer, limit).await;
-        answer.unwrap_or_else(|| Err(no_answer(limit)))
+        answer_within(call, timer, self.idempotency.call_limit()).await
     }
 
     fn holder(&self) -> Holder {

@@ -3,7 +3,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Admission, Admitted, Timer, admitted::Held, timer::within};
+use super::{Admission, Admitted, Timer, admitted::Held, timer::answer_within};
 use crate::{
     Answer, Delivery, Idempotency, Rejection, StoreError,
     idempotency::{
@@ -194,25 +194,20 @@ async fn ask_once(
     let report = |call, error: &StoreError| {
         idempotency.report(request.key, ClaimEventKind::StoreFailed { call, error });
     };
-    let mut failure = None;
-    for limit in [limit, half] {
-        let answer = within(store.claim(request), timer, limit).await;
-        match answer.unwrap_or_else(|| Err(no_answer(limit))) {
-            Ok(outcome) => return Ok(outcome),
-            Err(error) => {
-                report("claim", &error);
-                failure = Some(error);
-            }
-        }
+    let claim = async |limit| {
+        let answer = answer_within(store.claim(request), timer, limit).await;
+        answer.inspect_err(|error| report("claim", error))
+    };
+    if let Ok(outcome) = claim(limit).await {
+        return Ok(outcome);
     }
-    let released = within(store.release(&request.holder()), timer, half).await;
-    if let Err(error) = released.unwrap_or_else(|| Err(no_answer(half))) {
-        report("release", &error);
+    let error = match claim(half).await {
+        Ok(outcome) => return Ok(outcome),
+        Err(error) => error,
+    };
+    let released = answer_within(store.release(&request.holder()), timer, half).await;
+    if let Err(error) = &released {
+        report("release", error);
     }
-    Err(failure.unwrap_or_else(|| no_answer(limit)))
-}
-
-/// The error of a store that stayed silent.
-pub(super) fn no_answer(limit: Duration) -> StoreError {
-    StoreError::new(format!("no answer within {} ms", limit.as_millis()))
+    Err(error)
 }

@@ -1,0 +1,77 @@
+//! Claims without a receiver.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use tokio::{sync::Barrier, task::JoinSet};
+use webhook_verify::{
+    ClaimKey, ClaimStore,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// A claim of a key that nobody has claimed.
+pub fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
+    let [mut key, half] = [[0; 32]; 2];
+    key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
+    ClaimRequest::new(
+        ClaimKey::from(key),
+        Owner::random().unwrap(),
+        Fingerprint(half),
+        lease,
+        ttl,
+    )
+}
+
+/// Another's claim of the same key.
+pub fn again(request: &ClaimRequest) -> ClaimRequest {
+    let mut request = request.clone();
+    request.owner = Owner::random().unwrap();
+    request
+}
+
+/// A claim that is granted.
+pub fn won(attempt: u64) -> ClaimOutcome {
+    ClaimOutcome::Won { attempt }
+}
+
+/// Claims a key from all stores at once. The winner of each attempt, and what the others were told.
+pub async fn race<S: ClaimStore + Clone>(
+    stores: &[S],
+    claim: &ClaimRequest,
+) -> (HashMap<u64, ClaimRequest>, Vec<ClaimOutcome>) {
+    let barrier = Arc::new(Barrier::new(stores.len()));
+    let mut tasks = JoinSet::new();
+    for store in stores {
+        let (store, claim) = (store.clone(), again(claim));
+        let barrier = Arc::clone(&barrier);
+        tasks.spawn(async move {
+            barrier.wait().await;
+            let outcome = store.claim(&claim).await.unwrap();
+            (claim, outcome)
+        });
+    }
+    let (mut winners, mut others) = (HashMap::new(), Vec::new());
+    while let Some(task) = tasks.join_next().await {
+        match task.unwrap() {
+            (claim, ClaimOutcome::Won { attempt }) => {
+                let before = winners.insert(attempt, claim);
+                assert!(before.is_none(), "two winners of attempt {attempt}");
+            }
+            (_, other) => others.push(other),
+        }
+    }
+    (winners, others)
+}
+
+/// Whoever holds a key no more changes nothing.
+pub async fn is_shut_out(store: &impl ClaimStore, claim: &ClaimRequest) {
+    let holder = claim.holder();
+    for settled in [
+        store.complete(&holder, 299, HOUR).await,
+        store.release(&holder).await,
+        store.extend(&holder, HOUR).await,
+    ] {
+        assert_eq!(settled.unwrap(), Settled::Superseded);
+    }
+}
