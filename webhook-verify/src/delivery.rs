@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use smallvec::SmallVec;
 
-use crate::{Scheme, idempotency::Claim, json, scheme::Field};
+use crate::{Event, Scheme, idempotency::Claim, json, scheme::Field};
 
 /// The longest id that is accepted, in bytes.
 pub(crate) const MAX_ID_LEN: usize = 1024;
@@ -29,6 +29,10 @@ pub struct Delivery {
     pub(crate) secret_index: usize,
     /// Where it is what the delivery is recognised by.
     pub(crate) content_digest: Option<Box<[u8; 32]>>,
+    /// How many events there may be.
+    pub(crate) max_events: usize,
+    /// Those that are left to do, where each has a claim of its own or some were filtered out.
+    pub(crate) events: Option<Arc<[Event]>>,
     pub(crate) claim: Option<Claim>,
     pub(crate) namespace: Option<Arc<str>>,
 }

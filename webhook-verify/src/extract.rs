@@ -3,7 +3,7 @@ use std::{error, fmt};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use crate::{Answer, Delivery};
+use crate::{Answer, Delivery, event::EventsError};
 
 /// Why a handler's argument could not be made from a delivery. For the extractors of the adapters.
 ///
@@ -27,6 +27,8 @@ pub enum ExtractError {
         /// The column, as `serde_json` counts them.
         column: usize,
     },
+    /// The body could not be taken apart into events: see [`EventsError`].
+    Events(EventsError),
     /// The body is JSON of another shape.
     JsonData {
         /// The way to the first thing that does not fit, such as `data.items[3].id`. A key that is not a plain name is
@@ -44,6 +46,7 @@ impl ExtractError {
             Self::UnsupportedMediaType => 415,
             Self::JsonSyntax { .. } => 400,
             Self::JsonData { .. } => 422,
+            Self::Events(error) => error.status(),
         }
     }
 
@@ -55,6 +58,7 @@ impl ExtractError {
             Self::UnsupportedMediaType => "expected application/json",
             Self::JsonSyntax { .. } => "body is not JSON",
             Self::JsonData { .. } => "JSON is not of the expected shape",
+            Self::Events(error) => error.public_message(),
         }
     }
 
@@ -80,11 +84,18 @@ impl fmt::Display for ExtractError {
                 write!(f, "body is not JSON at line {line} column {column}")
             }
             Self::JsonData { path } => write!(f, "JSON is not of the expected shape at {path}"),
+            Self::Events(error) => error.fmt(f),
         }
     }
 }
 
 impl error::Error for ExtractError {}
+
+impl From<EventsError> for ExtractError {
+    fn from(error: EventsError) -> Self {
+        Self::Events(error)
+    }
+}
 
 impl Delivery {
     /// The body as JSON.
@@ -93,21 +104,7 @@ impl Delivery {
     ///
     /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
-        let mut json = serde_json::Deserializer::from_slice(&self.body);
-        let syntax = |error: &serde_json::Error| ExtractError::JsonSyntax {
-            line: error.line(),
-            column: error.column(),
-        };
-        let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
-            match error.inner().classify() {
-                serde_json::error::Category::Data => ExtractError::JsonData {
-                    path: plain(error.path()),
-                },
-                _ => syntax(error.inner()),
-            }
-        })?;
-        json.end().map_err(|error| syntax(&error))?;
-        Ok(value)
+        from_json(&self.body)
     }
 
     /// The body as JSON, if `content_type` says that it is: `application/json`, or any type with the suffix `+json`.
@@ -129,6 +126,24 @@ impl Delivery {
             false => Err(ExtractError::UnsupportedMediaType),
         }
     }
+}
+
+pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ExtractError> {
+    let mut json = serde_json::Deserializer::from_slice(bytes);
+    let syntax = |error: &serde_json::Error| ExtractError::JsonSyntax {
+        line: error.line(),
+        column: error.column(),
+    };
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        match error.inner().classify() {
+            serde_json::error::Category::Data => ExtractError::JsonData {
+                path: plain(error.path()),
+            },
+            _ => syntax(error.inner()),
+        }
+    })?;
+    json.end().map_err(|error| syntax(&error))?;
+    Ok(value)
 }
 
 /// A path without anything that would not pass for the name of a field.

@@ -18,7 +18,9 @@ pub(crate) fn scalar<'a>(
     pointer: &str,
 ) -> Result<Option<Cow<'a, str>>, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let found = At(pointer).deserialize(&mut json).map_err(|_| Unreadable)?;
+    let found = Below(pointer, Raw)
+        .deserialize(&mut json)
+        .map_err(|_| Unreadable)?;
     json.end().map_err(|_| Unreadable)?;
     let Some(raw) = found.map(RawValue::get) else {
         return Ok(None);
@@ -32,10 +34,21 @@ pub(crate) fn scalar<'a>(
     }
 }
 
+/// The value at `pointer`, as it is written; `None` where nothing or `null` is there.
+pub(crate) fn raw<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let found = Below(pointer, Raw).deserialize(&mut json);
+    let found = found.map_err(|_| Unreadable)?;
+    json.end().map_err(|_| Unreadable)?;
+    Ok(found.map(RawValue::get).filter(|raw| *raw != "null"))
+}
+
 /// Whether anything is at `pointer`, `null` included.
 pub(crate) fn has(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let found = At(pointer).deserialize(&mut json).map_err(|_| Unreadable)?;
+    let found = Below(pointer, Raw)
+        .deserialize(&mut json)
+        .map_err(|_| Unreadable)?;
     json.end().map_err(|_| Unreadable)?;
     Ok(found.is_some())
 }
@@ -43,7 +56,7 @@ pub(crate) fn has(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
 /// Whether `null` or nothing is at `pointer`.
 pub(crate) fn is_null_or_absent(body: &[u8], pointer: &str) -> bool {
     let mut json = serde_json::Deserializer::from_slice(body);
-    let found = At(pointer).deserialize(&mut json);
+    let found = Below(pointer, Raw).deserialize(&mut json);
     found.is_ok_and(|found| found.is_none_or(|raw| raw.get() == "null"))
 }
 
@@ -62,7 +75,7 @@ pub(crate) fn has_key(body: &[u8], key: &str) -> bool {
 }
 
 /// A string, borrowed unless it holds escapes.
-struct Text<'a>(Cow<'a, str>);
+pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> serde::Deserialize<'de> for Text<'de> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
@@ -86,12 +99,25 @@ impl<'de> serde::Deserialize<'de> for Text<'de> {
     }
 }
 
-/// What is left of a pointer on the way to its value.
-struct At<'p>(&'p str);
+/// What is left of a pointer on the way to its value, and what reads the value.
+#[derive(Clone, Copy)]
+pub(crate) struct Below<'p, S>(pub(crate) &'p str, pub(crate) S);
 
-impl<'p> At<'p> {
+/// Reads a value as it is written.
+#[derive(Clone, Copy)]
+struct Raw;
+
+impl<'de> DeserializeSeed<'de> for Raw {
+    type Value = &'de RawValue;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
+        serde::Deserialize::deserialize(deserializer)
+    }
+}
+
+impl<'p, S> Below<'p, S> {
     /// The next reference token, and the way on.
-    fn step(&self) -> (Cow<'p, str>, Self) {
+    fn step(self) -> (Cow<'p, str>, Self) {
         let rest = self.0.strip_prefix('/').unwrap_or(self.0);
         let end = rest.find('/').unwrap_or(rest.len());
         let token = &rest[..end];
@@ -99,30 +125,30 @@ impl<'p> At<'p> {
             true => Cow::Owned(token.replace("~1", "/").replace("~0", "~")),
             false => Cow::Borrowed(token),
         };
-        (token, Self(&rest[end..]))
+        (token, Self(&rest[end..], self.1))
     }
 }
 
-impl<'de> DeserializeSeed<'de> for At<'_> {
-    type Value = Option<&'de RawValue>;
+impl<'de, S: DeserializeSeed<'de> + Copy> DeserializeSeed<'de> for Below<'_, S> {
+    type Value = Option<S::Value>;
 
     fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Self::Value, D::Error> {
         if self.0.is_empty() {
-            return <&RawValue as serde::Deserialize>::deserialize(deserializer).map(Some);
+            return self.1.deserialize(deserializer).map(Some);
         }
         deserializer.deserialize_any(self)
     }
 }
 
-impl<'de> Visitor<'de> for At<'_> {
-    type Value = Option<&'de RawValue>;
+impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Below<'_, S> {
+    type Value = Option<S::Value>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("JSON")
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let (token, _) = self.step();
+        let (token, rest) = self.step();
         let (mut found, mut seen) = (None, false);
         while let Some(Text(key)) = map.next_key()? {
             if key != token {
@@ -131,7 +157,7 @@ impl<'de> Visitor<'de> for At<'_> {
                 return Err(A::Error::custom("repeated key"));
             } else {
                 seen = true;
-                found = map.next_value_seed(self.step().1)?;
+                found = map.next_value_seed(rest)?;
             }
         }
         Ok(found)

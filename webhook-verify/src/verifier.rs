@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 use crate::{
     Clock, ConfigError, Delivery, Incoming, RequestHead, Scheme, Secret, SystemClock, Tolerance,
     VerifyError,
+    event::MAX_EVENTS,
     head::{Names, Picked},
     key::Key,
     verification::{HeadFacts, Plan},
@@ -49,6 +50,8 @@ pub(crate) struct Settings {
     pub(crate) tolerance: Option<Option<Tolerance>>,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) public_url: Option<String>,
+    /// How many events a delivery may bring.
+    pub(crate) max_events: usize,
     /// Some of them are secrets.
     parameters: Vec<(String, Zeroizing<String>)>,
 }
@@ -97,6 +100,7 @@ impl Verifier {
             tolerance: None,
             clock: Box::new(SystemClock),
             public_url: None,
+            max_events: MAX_EVENTS,
             parameters: Vec::new(),
         }
     }
@@ -319,6 +323,7 @@ pub struct VerifierBuilder {
     tolerance: Option<Option<Tolerance>>,
     clock: Box<dyn Clock>,
     public_url: Option<String>,
+    max_events: usize,
     parameters: Vec<(String, Zeroizing<String>)>,
 }
 
@@ -350,6 +355,13 @@ impl VerifierBuilder {
     /// It is never taken from `Host` or `X-Forwarded-*`: those are the client's to choose.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = Some(url.into());
+        self
+    }
+
+    /// How many events one delivery may bring. Default: 10,000. A delivery with more is verified, and its
+    /// [events](Delivery::events) are an error.
+    pub fn max_events(mut self, most: usize) -> Self {
+        self.max_events = most;
         self
     }
 
@@ -452,6 +464,7 @@ impl VerifierBuilder {
                 tolerance: self.tolerance,
                 clock: self.clock,
                 public_url: self.public_url,
+                max_events: self.max_events,
                 parameters: self.parameters,
             }),
         })

@@ -291,6 +291,29 @@ pub(crate) enum Field {
     FirstKey,
 }
 
+/// How a sender's bodies hold events.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Envelope {
+    /// One event. Its type and id are those of the delivery.
+    One,
+    List(EventList),
+    /// An object whose keys are event types, each with a list of events or with one. What is under `timestamp` at the top is
+    /// the time of a test payload, and no event.
+    ByType,
+}
+
+/// A list of events. Pointers lead on from the event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EventList {
+    /// The form field that holds the JSON, where the body is a form.
+    pub(crate) form: Option<Text>,
+    /// A pointer to the list; empty for the body itself.
+    pub(crate) at: Text,
+    pub(crate) event_type: Option<Text>,
+    /// What together tells an event from all others; the first is its id. Where there is none, its bytes do.
+    pub(crate) id: List<Text>,
+}
+
 /// What a delivery is recognised by when it comes again. Only verified bytes may suppress a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]

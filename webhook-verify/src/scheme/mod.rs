@@ -84,6 +84,13 @@ pub struct Scheme {
     pub(crate) event_type: Option<Field>,
     /// An unsigned header that repeats the event type of the signed body.
     pub(crate) event_header: Option<Text>,
+    pub(crate) envelope: Envelope,
+    /// Pointers from an event on: when it happened, and how that is written.
+    pub(crate) event_time: Option<(Text, TimeUnit)>,
+    /// What it happened to.
+    pub(crate) event_data: Option<Text>,
+    /// What is in the body of a test payload, and of no other.
+    pub(crate) test_field: Option<Text>,
     pub(crate) identity: Identity,
     pub(crate) challenges: List<Challenge>,
     pub(crate) hints: Hints,
@@ -113,6 +120,10 @@ impl Scheme {
         id: None,
         event_type: None,
         event_header: None,
+        envelope: Envelope::One,
+        event_time: None,
+        event_data: None,
+        test_field: None,
         identity: Identity::BodyDigest,
         challenges: Cow::Borrowed(&[]),
         hints: Hints {
@@ -264,6 +275,12 @@ impl Scheme {
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
+    }
+
+    /// Whether one request may bring several events.
+    #[must_use]
+    pub fn sends_batches(&self) -> bool {
+        self.envelope != Envelope::One
     }
 
     /// The requests by which the sender finds out whether a receiver is there.

@@ -13,11 +13,11 @@ use std::{borrow::Cow, mem, sync::Arc, time::Duration};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
-pub(crate) use self::plan::Plan;
 use self::{
     candidates::Candidates,
     content::{Pieces, SignedHead, Sources, made_of_body},
 };
+pub(crate) use self::{plan::Plan, timestamp::parse as parse_time};
 use crate::{
     Delivery, RequestHead, VerifyError,
     delivery::{Label, MAX_ID_LEN},
@@ -275,6 +275,8 @@ impl HeadFacts {
             timestamp: self.timestamp,
             secret_index,
             content_digest,
+            max_events: settings.max_events,
+            events: None,
             claim: None,
             namespace: None,
         })

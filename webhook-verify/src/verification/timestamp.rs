@@ -46,7 +46,8 @@ impl Settings {
     }
 }
 
-fn parse(unit: TimeUnit, text: &[u8]) -> Option<Duration> {
+/// Reads a time in a unit.
+pub(crate) fn parse(unit: TimeUnit, text: &[u8]) -> Option<Duration> {
     let date = |format: &dyn Fn(&str) -> Option<OffsetDateTime>| {
         let text = std::str::from_utf8(text).ok()?;
         let nanos = format(text)?.unix_timestamp_nanos();

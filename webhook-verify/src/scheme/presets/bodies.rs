@@ -7,7 +7,8 @@ use super::{
         Algorithm::{HmacSha1, HmacSha512},
         Challenge, Evidence, Identity, KeyForm, Place, Scheme, TimeUnit, TimestampPlace,
     },
-    BARE, at, days, header, hours, pairs, plain, pointer, prefixed, seconds, set, text, timestamp,
+    BARE, at, days, event_time, events, header, hours, pairs, plain, pointer, prefixed, seconds,
+    set, text, timestamp,
 };
 use crate::Encoding::Base64;
 
@@ -112,6 +113,8 @@ rows! { BODIES;
         encoding: Base64,
         id: pointer("/events/0/webhookEventId"),
         event_type: pointer("/events/0/type"),
+        envelope: events("/events", "/type", list![text("/webhookEventId")]),
+        event_time: event_time("/timestamp", TimeUnit::Milliseconds),
     }
 
     /// The timestamp that counts is the one in the signed body; the header's is not looked at.

@@ -3,8 +3,12 @@
 use std::borrow::Cow;
 
 use super::{
-    super::{Algorithm, Evidence, Field, Identity, Place, Scheme, TimeUnit::Seconds},
-    BARE, DOTTED, at, header, hours, plain, pointer, prefixed, seconds, set, text, time_header,
+    super::{
+        Algorithm, Envelope, Evidence, Field, Identity, Place, Scheme,
+        TimeUnit::{Rfc3339, Seconds},
+    },
+    BARE, DOTTED, at, event_time, header, hours, plain, pointer, prefixed, seconds, set, text,
+    time_header,
 };
 use crate::Encoding;
 
@@ -29,6 +33,9 @@ rows! { FOUR_SYSTEMS;
         signatures: list![plain("webhook-signature")],
         encoding: Encoding::Base64,
         event_type: Some(Field::FirstKey),
+        envelope: Envelope::ByType,
+        event_time: event_time("/timestamp", Rfc3339),
+        test_field: Some(text("/timestamp")),
         hints.time_budget: seconds(15),
     }
 

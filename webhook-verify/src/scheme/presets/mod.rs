@@ -35,8 +35,8 @@ use std::{borrow::Cow, mem, time::Duration};
 
 pub use self::{bodies::*, fields::*, four_systems::*, public_keys::*, timed::*, tokens::*};
 use super::{
-    Field, Grammar, List, Part, Place, Prefix, Scheme, SignatureSource, Text, TimeUnit,
-    TimestampPlace, TimestampSource,
+    Envelope, EventList, Field, Grammar, List, Part, Place, Prefix, Scheme, SignatureSource, Text,
+    TimeUnit, TimestampPlace, TimestampSource,
 };
 use crate::Tolerance;
 
@@ -115,6 +115,21 @@ const fn header(name: &'static str) -> Option<Field> {
 
 const fn pointer(pointer: &'static str) -> Option<Field> {
     Some(Field::Pointer(text(pointer)))
+}
+
+/// A list of events at a pointer, the pointer from each to its type, and those to what tells it from all others.
+const fn events(at: &'static str, event_type: &'static str, id: List<Text>) -> Envelope {
+    Envelope::List(EventList {
+        form: None,
+        at: text(at),
+        event_type: Some(text(event_type)),
+        id,
+    })
+}
+
+/// When an event happened: a pointer from the event on.
+const fn event_time(pointer: &'static str, unit: TimeUnit) -> Option<(Text, TimeUnit)> {
+    Some((text(pointer), unit))
 }
 
 /// A timestamp in a header, with a window of so many seconds on both sides.

@@ -1,0 +1,321 @@
+//! The events of a delivery: what happened, one at a time.
+
+mod pattern;
+mod split;
+
+use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+pub use self::pattern::matches;
+use crate::{
+    Claim, Delivery, ExtractError, Scheme, extract, json,
+    scheme::{Envelope, Field},
+    verification::parse_time,
+};
+
+/// How many events a delivery may bring, unless it is [said otherwise](crate::VerifierBuilder::max_events).
+pub(crate) const MAX_EVENTS: usize = 10_000;
+
+/// One event out of a verified delivery.
+///
+/// A delivery brings one event or many, by its sender. An event's bytes are a slice of the verified body, never copied and
+/// never written anew.
+#[derive(Clone)]
+#[must_use]
+pub struct Event {
+    raw: Bytes,
+    scheme: Arc<Scheme>,
+    /// Said outside of `raw`, as are the key of Mautic's map and the headers of others.
+    event_type: Option<Arc<str>>,
+    id: Option<Arc<str>>,
+    pub(crate) claim: Option<Claim>,
+}
+
+impl Delivery {
+    /// What the delivery brings: one event, or as many as its sender puts into one request.
+    ///
+    /// Where each event has a [claim](Event::claim) of its own, as in a handler behind a
+    /// [receiver](crate::Receiver) that deduplicates, these are the events that are left to do: not those that were completed
+    /// before, and not those that are in flight elsewhere.
+    ///
+    /// ```
+    /// # use webhook_verify::{Verifier, event::EventsError, scheme};
+    /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+    /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+    /// let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
+    /// let events = delivery.events()?;
+    /// assert_eq!(events.len(), 1);
+    /// assert_eq!(events[0].event_type().as_deref(), Some("mautic.lead_post_delete"));
+    /// assert_eq!(events[0].raw(), r#"{"id":52}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EventsError`] when the body is not what the scheme says, or has more events than
+    /// [may be](crate::VerifierBuilder::max_events).
+    pub fn events(&self) -> Result<Vec<Event>, EventsError> {
+        match &self.events {
+            Some(events) => Ok(events.to_vec()),
+            None => self.split(),
+        }
+    }
+
+    /// Whether this is a test payload, as its sender makes them to try a webhook out, and the scheme knows how to tell.
+    #[must_use]
+    pub fn is_test(&self) -> bool {
+        let pointer = self.scheme.test_field.as_deref();
+        pointer.is_some_and(
+            |pointer| matches!(json::raw(&self.body, pointer), Ok(Some(value)) if value != "false"),
+        )
+    }
+
+    /// All events of the body, without their claims.
+    pub(crate) fn split(&self) -> Result<Vec<Event>, EventsError> {
+        let event = |raw, event_type, id| Event {
+            raw,
+            scheme: Arc::clone(&self.scheme),
+            event_type,
+            id,
+            claim: None,
+        };
+        let most = self.max_events;
+        Ok(match &self.scheme.envelope {
+            Envelope::One => {
+                // What is in the body is read when somebody asks for it.
+                let of_header = |field: &Option<Field>, text: Option<&str>| match field {
+                    Some(Field::Header(_)) => text.map(Arc::from),
+                    _ => None,
+                };
+                let event_type = of_header(&self.scheme.event_type, self.event_type.text());
+                let id = of_header(&self.scheme.id, self.id.text());
+                let mut event = event(self.body.clone(), event_type, id);
+                event.claim.clone_from(&self.claim);
+                vec![event]
+            }
+            Envelope::List(list) => {
+                let body = split::json_of(&self.body, list)?;
+                let elements = split::list(&body, &list.at, most)?;
+                let event_type = match list.event_type {
+                    Some(_) => None,
+                    // What the delivery says is said of all of them.
+                    None => self.event_type().map(Arc::from),
+                };
+                let elements = elements.into_iter();
+                elements
+                    .map(|raw| event(raw, event_type.clone(), None))
+                    .collect()
+            }
+            Envelope::ByType => {
+                let events = split::by_type(&self.body, most)?.into_iter();
+                events
+                    .map(|(event_type, raw)| event(raw, Some(event_type), None))
+                    .collect()
+            }
+        })
+    }
+}
+
+impl Event {
+    /// What happened, in the sender's words, if the scheme knows where it is said.
+    ///
+    /// An event type from a header is not signed: see [`Scheme::event_type_is_signed`].
+    #[must_use]
+    pub fn event_type(&self) -> Option<Cow<'_, str>> {
+        if let Some(known) = &self.event_type {
+            return Some(Cow::Borrowed(known));
+        }
+        match &self.scheme.envelope {
+            Envelope::One => self.field(self.scheme.event_type.as_ref()?),
+            Envelope::List(list) => self.text(list.event_type.as_ref()?),
+            Envelope::ByType => None,
+        }
+    }
+
+    /// The sender's id of this event, if the scheme knows where it is.
+    #[must_use]
+    pub fn id(&self) -> Option<Cow<'_, str>> {
+        if let Some(known) = &self.id {
+            return Some(Cow::Borrowed(known));
+        }
+        match &self.scheme.envelope {
+            Envelope::One => self.field(self.scheme.id.as_ref()?),
+            Envelope::List(list) => self.text(list.id.first()?),
+            Envelope::ByType => None,
+        }
+    }
+
+    /// When it happened, as time since the Unix epoch, if the scheme knows where that is said and it is.
+    #[must_use]
+    pub fn time(&self) -> Option<Duration> {
+        let (pointer, unit) = self.scheme.event_time.as_ref()?;
+        parse_time(*unit, self.text(pointer)?.as_bytes())
+    }
+
+    /// The event whole, as it stands in the body.
+    #[must_use]
+    pub fn raw(&self) -> &Bytes {
+        &self.raw
+    }
+
+    /// The event's data, as it stands in the body: what is in the sender's envelope, or the event whole where there is no
+    /// envelope or nothing in it.
+    #[must_use]
+    pub fn data_bytes(&self) -> Bytes {
+        let pointer = self.scheme.event_data.as_deref();
+        match pointer.and_then(|pointer| json::raw(&self.raw, pointer).ok()?) {
+            Some(data) => self.raw.slice_ref(data.as_bytes()),
+            None => self.raw.clone(),
+        }
+    }
+
+    /// The event's [data](Self::data_bytes), read from JSON: any type that serde reads, or one that is
+    /// [made from events](FromEvent).
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
+    pub fn data<T: FromEvent>(&self) -> Result<T, ExtractError> {
+        T::from_event(self)
+    }
+
+    /// Whether the event type [matches](matches) a pattern, such as `contact.*`. What has no type matches `*` alone.
+    #[must_use]
+    pub fn matches(&self, pattern: &str) -> bool {
+        match self.event_type() {
+            Some(event_type) => matches(pattern, &event_type),
+            None => pattern == "*",
+        }
+    }
+
+    /// The claim under which the event is handled, where deliveries are deduplicated: its own where its sender puts several
+    /// events into one request, else that of its delivery.
+    #[must_use]
+    pub fn claim(&self) -> Option<&Claim> {
+        self.claim.as_ref()
+    }
+
+    fn field(&self, field: &Field) -> Option<Cow<'_, str>> {
+        match field {
+            Field::Pointer(pointer) => self.text(pointer),
+            Field::FirstKey => json::first_key(&self.raw),
+            Field::Header(_) => None,
+        }
+    }
+
+    fn text(&self, pointer: &str) -> Option<Cow<'_, str>> {
+        json::scalar(&self.raw, pointer).ok()?
+    }
+}
+
+/// What can be made from an event: all that serde reads, from the event's [data](Event::data_bytes), and types that look at
+/// the event's type as well.
+pub trait FromEvent: Sized {
+    /// Reads the event.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
+    fn from_event(event: &Event) -> Result<Self, ExtractError>;
+}
+
+impl<T: DeserializeOwned> FromEvent for T {
+    fn from_event(event: &Event) -> Result<Self, ExtractError> {
+        extract::from_json(&event.data_bytes())
+    }
+}
+
+/// Why a body could not be taken apart into events.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum EventsError {
+    /// The body is not JSON.
+    Syntax,
+    /// The body is JSON, and its events are not where the scheme has them, or a type is there twice.
+    Shape,
+    /// The body has more events than may be.
+    TooMany {
+        /// How many there may be.
+        most: usize,
+    },
+}
+
+impl EventsError {
+    /// The status that says so to a client.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::Syntax => 400,
+            Self::TooMany { .. } => 413,
+            Self::Shape => 422,
+        }
+    }
+
+    /// The text of the answer.
+    #[must_use]
+    pub fn public_message(&self) -> &'static str {
+        match self {
+            Self::Syntax => "body is not JSON",
+            Self::TooMany { .. } => "too many events",
+            Self::Shape => "JSON is not of the expected shape",
+        }
+    }
+}
+
+impl fmt::Display for EventsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax => f.write_str("body is not JSON"),
+            Self::Shape => f.write_str("events are not where the scheme has them"),
+            Self::TooMany { most } => write!(f, "more than {most} events"),
+        }
+    }
+}
+
+impl error::Error for EventsError {}
+
+impl fmt::Debug for Event {
+    /// Without its bytes.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Event")
+            .field("event_type", &self.event_type())
+            .field("raw_len", &self.raw.len())
+            .field("claim", &self.claim)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct ByType(bool);
+
+    /// Types of one's own may look at more than the data.
+    impl FromEvent for ByType {
+        fn from_event(event: &Event) -> Result<Self, ExtractError> {
+            Ok(Self(event.matches("a.*")))
+        }
+    }
+
+    #[test]
+    fn data_is_what_serde_reads_or_what_looks_at_the_event() {
+        let event = Event {
+            raw: Bytes::from_static(br#"{"b":1}"#),
+            scheme: Arc::new(crate::scheme::MAUTIC),
+            event_type: Some("a.b".into()),
+            id: None,
+            claim: None,
+        };
+        assert!(event.data::<ByType>().unwrap().0);
+        assert_eq!(
+            event
+                .data::<std::collections::BTreeMap<String, u8>>()
+                .unwrap()["b"],
+            1
+        );
+        assert!(event.data::<Vec<u8>>().is_err());
+    }
+}

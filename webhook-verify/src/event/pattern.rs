@@ -1,0 +1,19 @@
+/// Whether an event type matches a pattern: one that ends in `*` matches all types that begin as it does (`contact.*`, and
+/// `*` for all), and any other matches itself alone.
+///
+/// ```
+/// use webhook_verify::event::matches;
+///
+/// assert!(matches("contact.*", "contact.created"));
+/// assert!(matches("*", "anything"));
+/// assert!(matches("post.created", "post.created"));
+/// assert!(!matches("contact.*", "contacts.created"));
+/// assert!(!matches("post.created", "post.created.later"));
+/// ```
+#[must_use]
+pub fn matches(pattern: &str, event_type: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(start) => event_type.starts_with(start),
+        None => event_type == pattern,
+    }
+}
