@@ -423,7 +423,7 @@ async fn a41_nothing_secret_is_in_debug() {
         shown(&admission);
         if let Admission::Admitted(admitted) = admission {
             shown(&admitted.delivery().claim());
-            admitted.settle(200, sleep).await;
+            admitted.settle(200, sleep).await.unwrap();
         }
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("[]"))]);
         if let Err(rejection) = receiver.admit(&head, body, sleep).await {

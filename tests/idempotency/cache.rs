@@ -53,7 +53,7 @@ async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
     let Admission::Admitted(admitted) = admit(&one, &request, never).await.unwrap() else {
         panic!("the first")
     };
-    admitted.settle(200, never).await;
+    admitted.settle(200, never).await.unwrap();
     for _ in 0..100 {
         let replayed = admit(&other, &request, never).await.unwrap();
         assert!(matches!(replayed, Admission::Answer(_)));
@@ -108,7 +108,7 @@ async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
         panic!("the first")
     };
     let key = admitted.delivery().claim().unwrap().key();
-    admitted.settle(200, never).await;
+    admitted.settle(200, never).await.unwrap();
 
     store.is_late.store(true, SeqCst);
     let duplicate = admit(&receiver, &request, never);

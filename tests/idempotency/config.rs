@@ -265,7 +265,7 @@ async fn ttl_without_end() {
                 let Admission::Admitted(admitted) = admission else {
                     panic!("the first of its kind");
                 };
-                admitted.settle(200, never).await;
+                admitted.settle(200, never).await.unwrap();
                 let replay = admit(&receiver, &request, never).await.unwrap();
                 assert!(matches!(replay, Admission::Answer(_)), "{ttl:?}");
             }

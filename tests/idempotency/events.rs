@@ -103,9 +103,9 @@ async fn a_refused_mismatch_and_a_lost_lease_are_told() {
         clock.advance(seconds(60));
     }
     let successor = admitted.pop().unwrap();
-    admitted.pop().unwrap().settle(200, never).await;
+    admitted.pop().unwrap().settle(200, never).await.unwrap();
     assert_eq!(told.take(), ["claimed", "claimed", "lease_lost"]);
-    successor.settle(201, never).await;
+    successor.settle(201, never).await.unwrap();
     let refused = admit(&receiver, &other, never).await.unwrap_err();
     assert_eq!(refused.status(), 503);
     assert_eq!(told.take(), ["completed", "mismatch"]);
@@ -122,7 +122,7 @@ async fn events_are_in_the_log() {
         panic!("the first")
     };
     let key = admitted.delivery().claim().unwrap().key();
-    admitted.settle(204, never).await;
+    admitted.settle(204, never).await.unwrap();
     let _ = admit(&receiver, &request, never).await.unwrap();
     let text = logs.text();
     for event in ["claimed", "completed", "duplicate"] {
@@ -183,7 +183,7 @@ fn events_are_counted() {
                 if let Admission::Admitted(admitted) =
                     admit(&receiver, &request, never).await.unwrap()
                 {
-                    admitted.settle(204, never).await;
+                    admitted.settle(204, never).await.unwrap();
                 }
             }
         };

@@ -149,7 +149,10 @@ pub(crate) fn identified() -> [(Scheme, &'static str); 11] {
 
 async fn key_of(receiver: &Receiver, request: &SignedRequest) -> String {
     match admit(receiver, request, never).await.unwrap() {
-        Admission::Admitted(admitted) => admitted.delivery().claim().unwrap().key().to_string(),
+        Admission::Admitted(admitted) => {
+            let event = admitted.delivery().event().unwrap();
+            event.claim().unwrap().key().to_string()
+        }
         Admission::Answer(answer) => panic!("{answer:?}"),
     }
 }
@@ -397,7 +400,7 @@ async fn an_identity_by_name() {
             let request = sender.sign("{}").unwrap();
             let replayed = match admit(&receiver, &request, never).await.unwrap() {
                 Admission::Admitted(admitted) => {
-                    admitted.settle(200, never).await;
+                    admitted.settle(200, never).await.unwrap();
                     false
                 }
                 Admission::Answer(_) => true,

@@ -66,7 +66,7 @@ async fn complete_tries() {
             seen.lock().unwrap().push(pause.as_millis());
             std::future::ready(())
         };
-        admitted.settle(200, at_once).await;
+        admitted.settle(200, at_once).await.unwrap();
         assert_eq!(store.completes(), tries as usize);
         let expected = &[100, 400, 1600, 1600][..tries as usize - 1];
         assert_eq!(*pauses.lock().unwrap(), expected);
@@ -282,7 +282,7 @@ async fn on_event_that_panics() {
     let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
         panic!("the first")
     };
-    admitted.settle(201, never).await;
+    admitted.settle(201, never).await.unwrap();
     let again = admit(&receiver, &request, never).await.unwrap();
     assert!(matches!(again, Admission::Answer(answer) if answer.status() == 201));
 }
@@ -297,7 +297,10 @@ async fn complete_tries_end_with_the_lease() {
     let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
         panic!("the first")
     };
-    admitted.settle(200, |_| std::future::ready(())).await;
+    admitted
+        .settle(200, |_| std::future::ready(()))
+        .await
+        .unwrap();
     // At 0, after 100 ms, and after 400 ms more; the next pause is longer than the lease.
     assert_eq!(store.completes(), 3);
 }

@@ -104,7 +104,7 @@ async fn a_lease_is_renewed_while_the_handler_runs() {
         assert_eq!(running.await.unwrap(), 202);
     }
     let extends = test.store.extends.load(SeqCst);
-    test.admitted.settle(202, never).await;
+    test.admitted.settle(202, never).await.unwrap();
     assert_eq!(test.store.extends.load(SeqCst), extends);
     let replay = admit(&test.receiver, &test.request, never).await.unwrap();
     assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 202));
@@ -182,9 +182,9 @@ async fn a_lost_lease_is_not_renewed() {
         assert!((&mut running).now_or_never().is_none());
         assert_eq!(test.store.extends.load(SeqCst), 1);
         assert!(pauses.begun().is_none(), "no further renewal");
-        successor.settle(201, never).await;
+        successor.settle(201, never).await.unwrap();
     }
-    test.admitted.settle(202, never).await;
+    test.admitted.settle(202, never).await.unwrap();
     let replay = admit(&test.receiver, &test.request, never).await.unwrap();
     assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 201));
     assert_eq!(runs.load(SeqCst), 1);
@@ -246,7 +246,7 @@ async fn a_handler_learns_that_its_lease_is_lost() {
     let test = renewal(seconds(60), seconds(900)).await;
     let claim = test.admitted.delivery().claim().unwrap().clone();
     assert!(claim.lost().now_or_never().is_none());
-    test.admitted.settle(200, never).await;
+    test.admitted.settle(200, never).await.unwrap();
     // Nobody waits for good for something that cannot be lost any more.
     assert!(claim.lost().now_or_never().is_some());
 }
@@ -283,7 +283,7 @@ async fn a_panic_is_caught_wherever_it_comes() {
         };
         let panicked = soon(test.admitted.run(handler, timer)).await;
         assert!(matches!(panicked, Err(Rejection::HandlerPanicked)));
-        test.admitted.settle(None, never).await;
+        test.admitted.settle(None, never).await.unwrap();
         assert_eq!(test.store.releases.load(SeqCst), 1);
     }
 }

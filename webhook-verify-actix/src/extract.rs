@@ -9,7 +9,8 @@ use actix_web::{
     http::{StatusCode, header::CONTENT_TYPE},
 };
 use serde::de::DeserializeOwned;
-use webhook_verify::{Delivery, ExtractError};
+use tokio::time::sleep;
+use webhook_verify::{Delivery, ExtractError, event::FromEvent};
 
 use crate::rejection::respond;
 
@@ -24,6 +25,54 @@ pub struct Verified(pub Delivery);
 /// that takes whatever the sender calls it uses [`Verified`] and [`Delivery::json`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifiedJson<T>(pub T);
+
+/// The delivery's events that are left to do, in the sender's order. A body that cannot be taken apart gets 400, 413 or 422.
+///
+/// ```
+/// # use actix_web::{HttpResponse, web};
+/// # use webhook_verify_actix::{Events, ExtractRejection};
+/// # async fn forget(lead: Lead) {}
+/// #[derive(serde::Deserialize)]
+/// struct Lead {
+///     id: u64,
+/// }
+///
+/// async fn on_events(events: Events) -> Result<HttpResponse, ExtractRejection> {
+///     events.each(async |event| {
+///         if event.matches("mautic.lead_post_delete") {
+///             forget(event.data::<Lead>()?).await;
+///         }
+///         Ok::<_, ExtractRejection>(())
+///     }).await?;
+///     Ok(HttpResponse::NoContent().finish())
+/// }
+/// # let _ = web::post().to(on_events);
+/// ```
+#[derive(Clone, Debug)]
+pub struct Events(pub webhook_verify::event::Events);
+
+impl Events {
+    /// Handles them one by one, each completed before the next begins, and stops at the first that fails: see
+    /// [`webhook_verify::event::Events::each`].
+    ///
+    /// # Errors
+    ///
+    /// That of `handle`. Answer it as anything but success, so that the sender tries again.
+    pub async fn each<E>(
+        self,
+        handle: impl AsyncFnMut(webhook_verify::Event) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.0.each(handle, sleep).await
+    }
+}
+
+/// The data of a delivery's only event: any type that serde reads, or one that is
+/// [made from events](webhook_verify::event::FromEvent).
+///
+/// Data that is not JSON gets 400, JSON of another shape 422, and a delivery of several events 500, since this handler cannot
+/// take it: one for a sender that puts several into one request takes [`Events`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Event<T>(pub T);
 
 impl FromRequest for Verified {
     type Error = ExtractRejection;
@@ -53,6 +102,26 @@ impl<T: DeserializeOwned + 'static> FromRequest for VerifiedJson<T> {
     }
 }
 
+impl FromRequest for Events {
+    type Error = ExtractRejection;
+    type Future = Ready<Result<Self, ExtractRejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let events = delivery(request, "Events").and_then(|delivery| Ok(delivery.events()?));
+        ready(events.map(Self).map_err(ExtractRejection))
+    }
+}
+
+impl<T: FromEvent + 'static> FromRequest for Event<T> {
+    type Error = ExtractRejection;
+    type Future = Ready<Result<Self, ExtractRejection>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        let data = delivery(request, "Event").and_then(|delivery| delivery.event()?.data());
+        ready(data.map(Self).map_err(ExtractRejection))
+    }
+}
+
 fn delivery(request: &HttpRequest, extractor: &'static str) -> Result<Delivery, ExtractError> {
     let delivery = request.extensions().get().cloned();
     delivery.ok_or(ExtractError::NotVerified {
@@ -64,6 +133,12 @@ fn delivery(request: &HttpRequest, extractor: &'static str) -> Result<Delivery, 
 /// An [`ExtractError`] as a response.
 #[derive(Clone, Debug)]
 pub struct ExtractRejection(pub ExtractError);
+
+impl From<ExtractError> for ExtractRejection {
+    fn from(error: ExtractError) -> Self {
+        Self(error)
+    }
+}
 
 impl fmt::Display for ExtractRejection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -10,6 +10,6 @@ mod rejection;
 pub use webhook_verify;
 
 pub use self::{
-    extract::{ExtractRejection, Verified, VerifiedJson},
+    extract::{Event, Events, ExtractRejection, Verified, VerifiedJson},
     middleware::{Drain, WebhookMiddleware, WebhookService},
 };

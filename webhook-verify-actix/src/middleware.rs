@@ -187,11 +187,14 @@ impl WebhookMiddleware {
                     Ok(response) => response.status(),
                     Err(error) => error.as_response_error().status_code(),
                 };
-                admitted.settle(status.as_u16(), sleep).await;
-                response.map(ServiceResponse::map_into_left_body)
+                match admitted.settle(status.as_u16(), sleep).await {
+                    Ok(()) => response.map(ServiceResponse::map_into_left_body),
+                    Err(rejection) => Err(self.refuse_late(rejection)),
+                }
             }
             Err(rejection) => {
-                admitted.settle(None, sleep).await;
+                // What panicked has not succeeded, so there is nothing to answer in its stead.
+                let _ = admitted.settle(None, sleep).await;
                 Err(self.refuse_late(rejection))
             }
         }

@@ -4,7 +4,8 @@ use axum_core::{
 };
 use http::{header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
-use webhook_verify::{Delivery, ExtractError};
+use tokio::time::sleep;
+use webhook_verify::{Delivery, ExtractError, event::FromEvent};
 
 use crate::rejection::respond;
 
@@ -19,6 +20,55 @@ pub struct Verified(pub Delivery);
 /// that takes whatever the sender calls it uses [`Verified`] and [`Delivery::json`].
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifiedJson<T>(pub T);
+
+/// The delivery's events that are left to do, in the sender's order. A body that cannot be taken apart gets 400, 413 or 422.
+///
+/// ```
+/// # use axum::{Router, http::StatusCode, routing::post};
+/// # use webhook_verify_axum::{Events, webhook_verify::ExtractError};
+/// # async fn forget(lead: Lead) {}
+/// #[derive(serde::Deserialize)]
+/// struct Lead {
+///     id: u64,
+/// }
+///
+/// async fn on_events(events: Events) -> Result<StatusCode, StatusCode> {
+///     let handled = events.each(async |event| {
+///         if event.matches("mautic.lead_post_delete") {
+///             forget(event.data::<Lead>()?).await;
+///         }
+///         Ok::<_, ExtractError>(())
+///     });
+///     handled.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+///     Ok(StatusCode::NO_CONTENT)
+/// }
+/// # let _: Router = Router::new().route("/", post(on_events));
+/// ```
+#[derive(Clone, Debug)]
+pub struct Events(pub webhook_verify::event::Events);
+
+impl Events {
+    /// Handles them one by one, each completed before the next begins, and stops at the first that fails: see
+    /// [`webhook_verify::event::Events::each`].
+    ///
+    /// # Errors
+    ///
+    /// That of `handle`. Answer it as anything but success, so that the sender tries again.
+    pub async fn each<E>(
+        self,
+        handle: impl AsyncFnMut(webhook_verify::Event) -> Result<(), E>,
+    ) -> Result<(), E> {
+        self.0.each(handle, sleep).await
+    }
+}
+
+/// The data of a delivery's only event: any type that serde reads, or one that is
+/// [made from events](webhook_verify::event::FromEvent).
+///
+/// Data that is not JSON gets 400, JSON of another shape 422, and a delivery of several events 500, since this handler cannot
+/// take it: one for a sender that puts several into one request takes [`Events`].
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Event<T>(pub T);
 
 impl<S: Sync> FromRequestParts<S> for Verified {
     type Rejection = ExtractRejection;
@@ -39,6 +89,23 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for VerifiedJson<T> {
         Ok(Self(
             delivery(parts, "VerifiedJson")?.json_of_type(content_type)?,
         ))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Events {
+    type Rejection = ExtractRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let events = delivery(parts, "Events")?.events();
+        Ok(Self(events.map_err(ExtractError::from)?))
+    }
+}
+
+impl<T: FromEvent, S: Sync> FromRequestParts<S> for Event<T> {
+    type Rejection = ExtractRejection;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        Ok(Self(delivery(parts, "Event")?.event()?.data()?))
     }
 }
 

@@ -10,7 +10,7 @@ mod service;
 pub use webhook_verify;
 
 pub use self::{
-    extract::{ExtractRejection, Verified, VerifiedJson},
+    extract::{Event, Events, ExtractRejection, Verified, VerifiedJson},
     layer::{Drain, WebhookLayer},
     service::WebhookService,
 };

@@ -125,11 +125,14 @@ impl Shared {
                     .as_ref()
                     .ok()
                     .map(|response| response.status().as_u16());
-                admitted.settle(status, sleep).await;
-                response
+                match admitted.settle(status, sleep).await {
+                    Ok(()) => response,
+                    Err(rejection) => Ok(self.refuse(rejection)),
+                }
             }
             Err(rejection) => {
-                admitted.settle(None, sleep).await;
+                // What panicked has not succeeded, so there is nothing to answer in its stead.
+                let _ = admitted.settle(None, sleep).await;
                 Ok(self.refuse(rejection))
             }
         }

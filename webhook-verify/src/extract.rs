@@ -3,7 +3,7 @@ use std::{error, fmt};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use crate::{Answer, Delivery, event::EventsError};
+use crate::{Answer, Delivery, Event, event::EventsError};
 
 /// Why a handler's argument could not be made from a delivery. For the extractors of the adapters.
 ///
@@ -29,6 +29,12 @@ pub enum ExtractError {
     },
     /// The body could not be taken apart into events: see [`EventsError`].
     Events(EventsError),
+    /// The delivery has not one event, and the handler takes one. A sender that may put several into one request needs a
+    /// handler that takes several.
+    NotOneEvent {
+        /// How many it has.
+        events: usize,
+    },
     /// The body is JSON of another shape.
     JsonData {
         /// The way to the first thing that does not fit, such as `data.items[3].id`. A key that is not a plain name is
@@ -42,7 +48,7 @@ impl ExtractError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::NotVerified { .. } => 500,
+            Self::NotVerified { .. } | Self::NotOneEvent { .. } => 500,
             Self::UnsupportedMediaType => 415,
             Self::JsonSyntax { .. } => 400,
             Self::JsonData { .. } => 422,
@@ -54,7 +60,7 @@ impl ExtractError {
     #[must_use]
     pub fn public_message(&self) -> &'static str {
         match self {
-            Self::NotVerified { .. } => "",
+            Self::NotVerified { .. } | Self::NotOneEvent { .. } => "",
             Self::UnsupportedMediaType => "expected application/json",
             Self::JsonSyntax { .. } => "body is not JSON",
             Self::JsonData { .. } => "JSON is not of the expected shape",
@@ -66,7 +72,9 @@ impl ExtractError {
     #[must_use]
     pub fn answer(&self) -> Answer {
         match self {
-            Self::NotVerified { .. } => tracing::error!(target: "webhook_verify", "{self}"),
+            Self::NotVerified { .. } | Self::NotOneEvent { .. } => {
+                tracing::error!(target: "webhook_verify", "{self}")
+            }
             _ => tracing::warn!(target: "webhook_verify", "{self}"),
         }
         Answer::text(self.status(), self.public_message())
@@ -85,6 +93,9 @@ impl fmt::Display for ExtractError {
             }
             Self::JsonData { path } => write!(f, "JSON is not of the expected shape at {path}"),
             Self::Events(error) => error.fmt(f),
+            Self::NotOneEvent { events } => {
+                write!(f, "handler takes one event, and the delivery has {events}")
+            }
         }
     }
 }
@@ -98,6 +109,22 @@ impl From<EventsError> for ExtractError {
 }
 
 impl Delivery {
+    /// The delivery's event, where it is one.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::Events`], and [`ExtractError::NotOneEvent`] for a delivery of none or several.
+    pub fn event(&self) -> Result<Event, ExtractError> {
+        let mut events = self.events()?.into_iter();
+        match (events.next(), events.len()) {
+            (Some(event), 0) => Ok(event),
+            (first, rest) => {
+                let events = rest + usize::from(first.is_some());
+                Err(ExtractError::NotOneEvent { events })
+            }
+        }
+    }
+
     /// The body as JSON.
     ///
     /// # Errors

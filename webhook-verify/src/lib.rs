@@ -24,6 +24,7 @@ mod sync;
 mod tenant;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod timer;
 mod verification;
 mod verifier;
 
@@ -45,10 +46,11 @@ pub use self::{
     head::{Headers, RequestHead},
     idempotency::{Claim, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError},
     incoming::{BodyTooLarge, Incoming},
-    receiver::{Admission, Admitted, Handshake, Received, Receiver, ReceiverBuilder, Timer},
+    receiver::{Admission, Admitted, Handshake, Received, Receiver, ReceiverBuilder},
     rejection::{Answer, Rejection},
     scheme::{Algorithm, KeyForm, Scheme},
     secret::Secret,
     tenant::Tenant,
+    timer::Timer,
     verifier::{Verifier, VerifierBuilder},
 };

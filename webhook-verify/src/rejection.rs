@@ -2,7 +2,9 @@ use std::{error, fmt, sync::Arc, time::Duration};
 
 use smallvec::{SmallVec, smallvec};
 
-use crate::{VerifyError, idempotency::StoreError, incoming::BodyTooLarge, scheme::Text};
+use crate::{
+    VerifyError, event::EventsError, idempotency::StoreError, incoming::BodyTooLarge, scheme::Text,
+};
 
 pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
@@ -40,6 +42,10 @@ pub enum Rejection {
     Store(StoreError),
     /// The handler panicked.
     HandlerPanicked,
+    /// The events that are to be [filtered](crate::ReceiverBuilder::only) cannot be told apart.
+    Events(EventsError),
+    /// The handler succeeded, and left some of the delivery's events undone.
+    EventsLeft,
 }
 
 impl Rejection {
@@ -54,7 +60,8 @@ impl Rejection {
             Self::BodyTimeout => 408,
             Self::InFlight { status, .. } => *status,
             Self::Mismatch | Self::Secrets(_) | Self::Store(_) => 503,
-            Self::HandlerPanicked => 500,
+            Self::HandlerPanicked | Self::EventsLeft => 500,
+            Self::Events(error) => error.status(),
         }
     }
 
@@ -69,7 +76,8 @@ impl Rejection {
             Self::BodyTimeout => "body took too long",
             Self::InFlight { .. } => "delivery is being processed",
             Self::Mismatch | Self::Secrets(_) | Self::Store(_) => "temporarily unavailable",
-            Self::HandlerPanicked => "",
+            Self::HandlerPanicked | Self::EventsLeft => "",
+            Self::Events(error) => error.public_message(),
         }
     }
 
@@ -84,7 +92,9 @@ impl Rejection {
             | Self::ContentEncoding
             | Self::BodyRead(_)
             | Self::BodyTimeout
-            | Self::HandlerPanicked => None,
+            | Self::HandlerPanicked
+            | Self::Events(_)
+            | Self::EventsLeft => None,
         }
     }
 
@@ -94,7 +104,7 @@ impl Rejection {
             Self::NotAuthentic(error) => {
                 tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {self}");
             }
-            Self::Store(_) | Self::Secrets(_) | Self::HandlerPanicked => {
+            Self::Store(_) | Self::Secrets(_) | Self::HandlerPanicked | Self::EventsLeft => {
                 tracing::error!(target: "webhook_verify", scheme, source, "refused: {self}");
             }
             _ => tracing::info!(target: "webhook_verify", scheme, source, "refused: {self}"),
@@ -136,6 +146,8 @@ impl fmt::Display for Rejection {
             Self::Secrets(_) => f.write_str("secrets could not be looked up or kept"),
             Self::Store(error) => error.fmt(f),
             Self::HandlerPanicked => f.write_str("handler panicked"),
+            Self::Events(error) => error.fmt(f),
+            Self::EventsLeft => f.write_str("handler left events undone and answered success"),
         }
     }
 }
@@ -151,7 +163,9 @@ impl error::Error for Rejection {
             | Self::BodyTimeout
             | Self::InFlight { .. }
             | Self::Mismatch
-            | Self::HandlerPanicked => None,
+            | Self::HandlerPanicked
+            | Self::Events(_)
+            | Self::EventsLeft => None,
         }
     }
 }

@@ -300,7 +300,7 @@ async fn a_receiver_and_its_server() {
         panic!("the first is admitted");
     };
     assert_eq!(admit("msg_1").await.unwrap_err().status(), 503);
-    first.settle(201, sleep).await;
+    first.settle(201, sleep).await.unwrap();
     for stopped in [false, true] {
         if stopped {
             server.stop();

@@ -101,11 +101,11 @@ pub(crate) async fn many_at_once<L: Ledger>(ledger: &L) {
                         let open = ledger.begin().await;
                         if runs.fetch_add(1, SeqCst) < failures {
                             drop(open);
-                            admitted.settle(500, sleep).await;
+                            admitted.settle(500, sleep).await.unwrap();
                             continue;
                         }
                         ledger.commit(open, admitted.delivery(), 202).await.unwrap();
-                        break admitted.settle(200, sleep).await;
+                        break admitted.settle(200, sleep).await.unwrap();
                     }
                 }
             }
@@ -138,8 +138,8 @@ pub(crate) async fn who_was_superseded_rolls_back<L: Ledger>(ledger: &L) {
         let late = ledger.commit(ledger.begin().await, a.delivery(), 200).await;
         assert!(matches!(late, Err(CommitError::Superseded)), "{late:?}");
         assert_eq!(ledger.effects().await, before + 1);
-        a.settle(500, sleep).await;
-        b.settle(204, sleep).await;
+        a.settle(500, sleep).await.unwrap();
+        b.settle(204, sleep).await.unwrap();
         assert_eq!(replayed(&receiver, &request).await, 201);
     }
 }
@@ -204,7 +204,7 @@ pub(crate) async fn the_receiver_settles_after_it<L: Ledger>(ledger: &L) {
                 .unwrap();
         };
         a.run(handler, sleep).await.unwrap();
-        a.settle(answered, sleep).await;
+        a.settle(answered, sleep).await.unwrap();
         assert_eq!(replayed(&receiver, &request).await, 202);
     }
     assert_eq!(ledger.effects().await, before + 3);
@@ -234,7 +234,7 @@ pub(crate) async fn a_commit_is_no_lost_lease<L: Ledger>(ledger: &L) {
             }
         };
         let status = a.run(handler, sleep).await.unwrap();
-        a.settle(status, sleep).await;
+        a.settle(status, sleep).await.unwrap();
         assert_eq!(*told.lock().unwrap(), ["claimed", "completed"]);
         assert_eq!(replayed(&receiver, &request).await, 202);
     }

@@ -1,5 +1,7 @@
 //! The events of a delivery: what happened, one at a time.
 
+mod events;
+mod filter;
 mod pattern;
 mod split;
 
@@ -8,7 +10,8 @@ use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-pub use self::pattern::matches;
+pub(crate) use self::filter::Filter;
+pub use self::{events::Events, pattern::matches};
 use crate::{
     Claim, Delivery, ExtractError, Scheme, extract, json,
     scheme::{Envelope, Field},
@@ -38,7 +41,8 @@ impl Delivery {
     ///
     /// Where each event has a [claim](Event::claim) of its own, as in a handler behind a
     /// [receiver](crate::Receiver) that deduplicates, these are the events that are left to do: not those that were completed
-    /// before, and not those that are in flight elsewhere.
+    /// before, and not those that are in flight elsewhere
+    /// or [filtered out](crate::ReceiverBuilder::only).
     ///
     /// ```
     /// # use webhook_verify::{Verifier, event::EventsError, scheme};
@@ -56,11 +60,11 @@ impl Delivery {
     ///
     /// [`EventsError`] when the body is not what the scheme says, or has more events than
     /// [may be](crate::VerifierBuilder::max_events).
-    pub fn events(&self) -> Result<Vec<Event>, EventsError> {
-        match &self.events {
-            Some(events) => Ok(events.to_vec()),
-            None => self.split(),
-        }
+    pub fn events(&self) -> Result<Events, EventsError> {
+        Ok(Events(match &self.events {
+            Some(events) => events.to_vec(),
+            None => self.split()?,
+        }))
     }
 
     /// Whether this is a test payload, as its sender makes them to try a webhook out, and the scheme knows how to tell.
@@ -195,6 +199,23 @@ impl Event {
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()
+    }
+
+    /// What tells it from all other events of its sender; `None` where the scheme does not say or it is not there.
+    pub(crate) fn identity(&self) -> Option<Vec<u8>> {
+        let Envelope::List(list) = &self.scheme.envelope else {
+            return None;
+        };
+        if list.id.is_empty() {
+            return None;
+        }
+        let mut parts = Vec::new();
+        for pointer in &*list.id {
+            let part = self.text(pointer)?;
+            parts.extend((part.len() as u64).to_be_bytes());
+            parts.extend(part.as_bytes());
+        }
+        Some(parts)
     }
 
     fn field(&self, field: &Field) -> Option<Cow<'_, str>> {

@@ -1,4 +1,6 @@
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
+
+use sha2::{Digest as _, Sha256};
 
 use super::{
     ClaimKey, ClaimRequest, Fingerprint, Idempotency, OnMismatch, Owner, StoreError,
@@ -6,7 +8,8 @@ use super::{
     settings::{CUSTOM, DAY, IdentitySource, QUARTER, WEEK},
 };
 use crate::{
-    Delivery, Scheme,
+    Delivery, Event, Scheme,
+    event::Events,
     scheme::{Field, Identity},
 };
 
@@ -21,8 +24,9 @@ impl Idempotency {
                     return Ok(None);
                 };
                 let key = self.key(delivery, Kind::Custom, &bytes);
-                let fingerprint = self.fingerprint(delivery);
-                return self.ask(delivery, key, fingerprint, CUSTOM).map(Some);
+                let fingerprint = self.fingerprint(&delivery.body);
+                let owner = Owner::random()?;
+                return Ok(Some(self.ask(delivery, key, owner, fingerprint, CUSTOM)));
             }
         };
         let (key, fingerprint, identity) = match identity {
@@ -31,7 +35,7 @@ impl Idempotency {
             Identity::SignedContent => match delivery.content_digest.as_deref() {
                 Some(content) => (
                     self.key(delivery, Kind::SignedContent, content),
-                    self.fingerprint(delivery),
+                    self.fingerprint(&delivery.body),
                     identity,
                 ),
                 None => self.by_digest(delivery, Kind::SignedContent),
@@ -44,7 +48,7 @@ impl Idempotency {
                     };
                     (
                         self.key(delivery, kind, id.as_bytes()),
-                        self.fingerprint(delivery),
+                        self.fingerprint(&delivery.body),
                         identity,
                     )
                 }
@@ -59,7 +63,59 @@ impl Idempotency {
                 }
             },
         };
-        self.ask(delivery, key, fingerprint, identity).map(Some)
+        let owner = Owner::random()?;
+        Ok(Some(self.ask(delivery, key, owner, fingerprint, identity)))
+    }
+
+    /// The events that are to be claimed each by itself: those of a sender who puts several into one request, if all of
+    /// their bytes are signed. `None`: the delivery is claimed as a whole. So is one that has no events or cannot be taken
+    /// apart, as it may still mean something to its handler.
+    pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Events> {
+        let by_scheme = matches!(self.identity, IdentitySource::Scheme);
+        let scheme = &delivery.scheme;
+        let each = by_scheme && scheme.sends_batches() && scheme.signs_events();
+        let events = each.then(|| delivery.events().ok())??;
+        (!events.is_empty()).then_some(events)
+    }
+
+    /// What to ask of the store for events of `delivery`: by one owner, each key once.
+    ///
+    /// An event without an id is recognised by its type and bytes, so that it is the same one in whatever company it comes
+    /// again. Of events that are the very same within one delivery, each counts.
+    pub(crate) fn requests(
+        &self,
+        delivery: &Delivery,
+        events: &[Event],
+    ) -> Result<Vec<ClaimRequest>, StoreError> {
+        let owner = Owner::random()?;
+        let mut times = HashMap::new();
+        let mut requests = Vec::with_capacity(events.len());
+        for event in events {
+            let (kind, parts, fingerprint, identity) = match event.identity() {
+                Some(id) => {
+                    let fingerprint = self.fingerprint(event.raw());
+                    (Kind::EventId, id, fingerprint, Identity::SignedId)
+                }
+                None => {
+                    let digest = Sha256::digest(event.raw());
+                    let event_type =
+                        Sha256::digest(event.event_type().unwrap_or_default().as_bytes());
+                    let fingerprint = Fingerprint(digest.into());
+                    let parts = [event_type, digest].concat();
+                    (Kind::EventDigest, parts, fingerprint, Identity::BodyDigest)
+                }
+            };
+            let key = |time: u64| {
+                let identity = [&time.to_be_bytes(), &parts[..]].concat();
+                self.key(delivery, kind, &identity)
+            };
+            let first = key(0);
+            let time = times.entry(first).or_insert(0);
+            let key = if *time == 0 { first } else { key(*time) };
+            *time += 1;
+            requests.push(self.ask(delivery, key, owner, fingerprint, identity));
+        }
+        Ok(requests)
     }
 
     /// One digest is both what recognises the body and what tells it from others.
@@ -70,10 +126,10 @@ impl Idempotency {
     }
 
     /// The body is only hashed for it where somebody wants to know.
-    fn fingerprint(&self, delivery: &Delivery) -> Fingerprint {
+    fn fingerprint(&self, body: &[u8]) -> Fingerprint {
         match self.on_mismatch {
             OnMismatch::Ignore => Fingerprint::UNKNOWN,
-            OnMismatch::Report | OnMismatch::Reject => Fingerprint(delivery.body_digest()),
+            OnMismatch::Report | OnMismatch::Reject => Fingerprint(Sha256::digest(body).into()),
         }
     }
 
@@ -86,17 +142,18 @@ impl Idempotency {
         &self,
         delivery: &Delivery,
         key: ClaimKey,
+        owner: Owner,
         fingerprint: Fingerprint,
         identity: Identity,
-    ) -> Result<ClaimRequest, StoreError> {
-        Ok(ClaimRequest {
+    ) -> ClaimRequest {
+        ClaimRequest {
             key,
-            owner: Owner::random()?,
+            owner,
             fingerprint,
             lease: self.lease,
             ttl: self.ttl_of(identity, &delivery.scheme),
             lapsed: self.lapsed,
-        })
+        }
     }
 
     pub(super) fn ttl_of(&self, identity: Identity, scheme: &Scheme) -> Duration {

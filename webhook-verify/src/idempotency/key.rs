@@ -3,14 +3,15 @@ use std::{
     str::FromStr,
     sync::{
         Arc,
-        atomic::{AtomicU16, Ordering},
+        atomic::{AtomicU8, AtomicU16, Ordering},
     },
     task::{Context, Poll},
+    time::Instant,
 };
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ClaimRequest, Holder, Lost, lost::LostSignal};
+use super::{ClaimRequest, Era, Holder, Idempotency, Lost, lost::LostSignal};
 use crate::{ConfigError, Encoding};
 
 /// The key of one delivery in a store: a digest of namespace, tenant, endpoint and identity.
@@ -30,6 +31,10 @@ pub(crate) enum Kind {
     SignedContent = 3,
     BodyDigest = 4,
     Custom = 5,
+    /// What tells one event of a delivery from all others.
+    EventId = 6,
+    /// Type and digest of an event.
+    EventDigest = 7,
 }
 
 impl ClaimKey {
@@ -83,31 +88,90 @@ impl fmt::Debug for ClaimKey {
     }
 }
 
-/// The claim under which a handler runs.
+/// The claim under which a handler runs: of a delivery, or of one event of several.
 #[derive(Clone)]
 pub struct Claim(Arc<Granted>);
 
 struct Granted {
+    idempotency: Arc<Idempotency>,
     /// Kept from handlers, who could settle by its owner what the receiver settles.
     request: ClaimRequest,
     attempt: u64,
+    /// When the store was asked. The lease runs since then, or since later.
+    asked: Instant,
+    /// When the cache did not know of it.
+    era: Era,
     lost: LostSignal,
     /// The status that the handler's own transaction has recorded; [`OPEN`] while it may be about to, and 0 before that.
     committed: AtomicU16,
+    progress: AtomicU8,
 }
 
 /// No status of any answer.
 const OPEN: u16 = 1;
 
+/// How far the handling of a claim is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Progress {
+    /// The handler's answer will decide.
+    Whole,
+    /// The handler takes its events one by one, and this one is not done.
+    Undone,
+    /// It is being settled: what a renewal says of it counts no more.
+    Settling,
+    Settled,
+}
+
 impl Claim {
     /// The claim of a request that was granted.
-    pub(crate) fn granted(request: ClaimRequest, attempt: u64) -> Self {
+    pub(crate) fn granted(
+        idempotency: Arc<Idempotency>,
+        request: ClaimRequest,
+        attempt: u64,
+        asked: Instant,
+        era: Era,
+    ) -> Self {
         Self(Arc::new(Granted {
+            idempotency,
             request,
             attempt,
+            asked,
+            era,
             lost: LostSignal::default(),
             committed: AtomicU16::new(0),
+            progress: AtomicU8::new(Progress::Whole as u8),
         }))
+    }
+
+    pub(super) fn idempotency(&self) -> &Idempotency {
+        &self.0.idempotency
+    }
+
+    pub(super) fn asked(&self) -> Instant {
+        self.0.asked
+    }
+
+    pub(super) fn era(&self) -> Era {
+        self.0.era
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        match self.0.progress.load(Ordering::Acquire) {
+            0 => Progress::Whole,
+            1 => Progress::Undone,
+            2 => Progress::Settling,
+            _ => Progress::Settled,
+        }
+    }
+
+    pub(crate) fn set_progress(&self, progress: Progress) {
+        self.0.progress.store(progress as u8, Ordering::Release);
+    }
+
+    /// Whether its lease has to be renewed.
+    pub(super) fn is_running(&self) -> bool {
+        self.committed().is_none() && self.progress() < Progress::Settling
     }
 
     pub(crate) fn request(&self) -> &ClaimRequest {
@@ -124,6 +188,10 @@ impl Claim {
         self.0.lost.set();
     }
 
+    pub(crate) fn is_lost(&self) -> bool {
+        self.0.lost.is_set()
+    }
+
     /// Takes note that the handler's own transaction is about to complete the claim.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(super) fn set_open(&self) {
@@ -132,7 +200,7 @@ impl Claim {
     }
 
     /// Whether the handler's own transaction may be about to complete the claim.
-    pub(crate) fn is_open(&self) -> bool {
+    pub(super) fn is_open(&self) -> bool {
         self.0.committed.load(Ordering::Acquire) == OPEN
     }
 

@@ -41,6 +41,10 @@ impl LostSignal {
         waiting.into_iter().for_each(Waker::wake);
     }
 
+    pub(super) fn is_set(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).lost
+    }
+
     pub(super) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if state.lost {

@@ -35,7 +35,9 @@ mod postgres;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;
+mod renew;
 mod settings;
+mod settle;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -47,11 +49,14 @@ pub use self::postgres::PostgresStore;
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConnect, RedisStore};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use self::sql::CommitError;
+pub use self::sql::{Claimed, CommitError};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
 pub(crate) use self::{
     completed::{Era, Known, Lookup},
+    key::Progress,
+    renew::renew,
+    settle::{of_all, release},
     store::DynClaimStore,
 };
 pub use self::{

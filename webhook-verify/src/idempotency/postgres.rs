@@ -15,10 +15,10 @@ use self::{
     statements::Statements,
 };
 use super::{
-    Claim, ClaimStore as _, CommitError, Holder, Settled, StoreError,
+    Claim, ClaimStore as _, Claimed, CommitError, Holder, Settled, StoreError,
     sql::{self, Table, millis},
 };
-use crate::{ConfigError, Delivery};
+use crate::ConfigError;
 
 /// How long a service waits for its database when it starts.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
@@ -203,8 +203,8 @@ impl PostgresStore {
         });
     }
 
-    /// Completes the delivery's claim in `transaction`, and commits it: in place of `transaction.commit()`. A retry is
-    /// answered `status`.
+    /// Completes a delivery's or an event's claim in `transaction`, and commits it: in place of `transaction.commit()`. A
+    /// retry is answered `status`.
     ///
     /// The transaction should be short, and at `READ COMMITTED` (a stricter one fails when the lease is renewed meanwhile).
     /// If the handler answers 2xx without having committed, its effects are lost; if it commits without this, they are
@@ -216,12 +216,12 @@ impl PostgresStore {
     pub async fn commit(
         &self,
         mut transaction: Transaction<'_, Postgres>,
-        delivery: &Delivery,
+        claimed: &impl Claimed,
         status: u16,
     ) -> Result<(), CommitError> {
-        self.complete_in(&mut transaction, delivery, status).await?;
+        self.complete_in(&mut transaction, claimed, status).await?;
         transaction.commit().await?;
-        if let Some(claim) = delivery.claim() {
+        if let Some(claim) = claimed.claim() {
             claim.set_committed(status);
         }
         Ok(())
@@ -237,10 +237,10 @@ impl PostgresStore {
     pub async fn complete_in(
         &self,
         transaction: &mut PgConnection,
-        delivery: &Delivery,
+        claimed: &impl Claimed,
         status: u16,
     ) -> Result<(), CommitError> {
-        let claim = delivery.claim().ok_or(CommitError::NotClaimed)?;
+        let claim = claimed.claim().ok_or(CommitError::NotClaimed)?;
         self.complete_claim_in(transaction, claim, sql::success(status)?)
             .await
     }

@@ -9,8 +9,8 @@ use std::{
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
-use super::StoreError;
-use crate::ConfigError;
+use super::{Claim, StoreError};
+use crate::{ConfigError, Delivery, Event};
 
 /// PostgreSQL cuts names off at 63 bytes, and the index's is longer than the table's.
 const LONGEST_NAME: usize = 48;
@@ -20,7 +20,8 @@ const LONGEST_NAME: usize = 48;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// The delivery has no claim: its receiver does not deduplicate, or nothing identifies this delivery.
+    /// There is no claim: the receiver does not deduplicate, nothing identifies this delivery, or it is one of several events
+    /// of which each has a claim of its own.
     NotClaimed,
     /// The claim is another's by now, who runs the same delivery, or it was forgotten. Answer anything but 2xx.
     Superseded,
@@ -35,11 +36,36 @@ pub enum CommitError {
     Store(StoreError),
 }
 
+/// What a handler's transaction completes: a [`Delivery`], or an [`Event`] where each of several has a claim of its own.
+pub trait Claimed: sealed::Sealed {
+    /// The claim under which it is handled.
+    fn claim(&self) -> Option<&Claim>;
+}
+
+impl Claimed for Delivery {
+    fn claim(&self) -> Option<&Claim> {
+        self.claim()
+    }
+}
+
+impl Claimed for Event {
+    fn claim(&self) -> Option<&Claim> {
+        self.claim()
+    }
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    pub trait Sealed {}
+    impl Sealed for super::Delivery {}
+    impl Sealed for super::Event {}
+}
+
 impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotClaimed => f.write_str(
-                "delivery has no claim: the receiver has no idempotency, or the delivery no identity",
+                "there is no claim: no idempotency, no identity, or a claim for each of the delivery's events",
             ),
             Self::Superseded => f.write_str("claim is another's by now"),
             Self::AlreadyCompleted => f.write_str("claim is completed already"),

@@ -10,10 +10,11 @@ use self::{
     writer::{Answer, Call, Settings, Writer},
 };
 use super::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, CommitError, Holder, Settled, StoreError,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Claimed, CommitError, Holder, Settled,
+    StoreError,
     sql::{self, Table},
 };
-use crate::{Clock, ConfigError, Delivery, SystemClock};
+use crate::{Clock, ConfigError, SystemClock};
 
 /// How many records are purged at a time. Claims wait for it, and in a large file nearly every record is on a page of its own,
 /// which is to be read and written.
@@ -154,8 +155,8 @@ impl SqliteStore {
         });
     }
 
-    /// Completes the delivery's claim in `transaction`, and commits it: in place of `transaction.commit()`. A retry is
-    /// answered `status`.
+    /// Completes a delivery's or an event's claim in `transaction`, and commits it: in place of `transaction.commit()`. A
+    /// retry is answered `status`.
     ///
     /// It is as durable as the connection has it: `synchronous = FULL` outlives the machine, `NORMAL` a process.
     ///
@@ -168,12 +169,12 @@ impl SqliteStore {
     pub async fn commit(
         &self,
         mut transaction: Transaction<'_, Sqlite>,
-        delivery: &Delivery,
+        claimed: &impl Claimed,
         status: u16,
     ) -> Result<(), CommitError> {
-        self.complete_in(&mut transaction, delivery, status).await?;
+        self.complete_in(&mut transaction, claimed, status).await?;
         transaction.commit().await?;
-        if let Some(claim) = delivery.claim() {
+        if let Some(claim) = claimed.claim() {
             claim.set_committed(status);
         }
         Ok(())
@@ -187,10 +188,10 @@ impl SqliteStore {
     pub async fn complete_in(
         &self,
         transaction: &mut SqliteConnection,
-        delivery: &Delivery,
+        claimed: &impl Claimed,
         status: u16,
     ) -> Result<(), CommitError> {
-        let claim = delivery.claim().ok_or(CommitError::NotClaimed)?;
+        let claim = claimed.claim().ok_or(CommitError::NotClaimed)?;
         let status = sql::success(status)?;
         let Settings { statements, clock } = &*self.shared.settings;
         let until = clock.now().saturating_add(claim.request().ttl);

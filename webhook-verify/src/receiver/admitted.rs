@@ -3,21 +3,15 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
-    sync::Arc,
     task::{Context, Poll},
-    time::{Duration, Instant},
 };
 
-use super::{Timer, timer::answer_within};
+use smallvec::SmallVec;
+
 use crate::{
-    Answer, Delivery, Idempotency, Rejection, StoreError,
-    idempotency::{Claim, ClaimEventKind, Era, Holder, Known, Settled},
+    Answer, Claim, Delivery, Rejection, Timer,
+    idempotency::{self, Progress},
 };
-
-/// How long to wait before a claim is settled for the second time; each time after that four times as long, up to the
-/// longest.
-const SETTLE_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_SETTLE_PAUSE: Duration = Duration::from_millis(1600);
 
 /// What becomes of an authentic request.
 #[derive(Debug)]
@@ -44,20 +38,18 @@ pub struct Admitted {
     pub(super) held: Option<Held>,
 }
 
+/// What a handler runs under: the claim of its delivery, or of each event that is left to do.
 #[derive(Debug)]
 pub(super) struct Held {
-    pub(super) idempotency: Arc<Idempotency>,
-    pub(super) claim: Claim,
-    /// When the store was asked. The lease runs since then, or since later.
-    pub(super) asked: Instant,
-    /// When the cache did not know of the delivery.
-    pub(super) era: Era,
+    pub(super) claims: SmallVec<[Claim; 1]>,
+    /// What to answer a handler's success with all the same: other events of the delivery are in flight elsewhere.
+    pub(super) refusal: Option<Rejection>,
 }
 
 /// Whoever waits for a lease to be lost need not wait any longer.
 impl Drop for Held {
     fn drop(&mut self) {
-        self.claim.set_lost();
+        self.claims.iter().for_each(Claim::set_lost);
     }
 }
 
@@ -67,7 +59,7 @@ impl Admitted {
         &self.delivery
     }
 
-    /// Runs the handler, and renews the claim's lease while it runs.
+    /// Runs the handler, and renews its claims' leases while it runs.
     ///
     /// # Errors
     ///
@@ -78,7 +70,10 @@ impl Admitted {
         timer: impl Timer,
     ) -> Result<F::Output, Rejection> {
         let mut handler = pin!(handler);
-        let mut renewal = self.held.as_ref().map(|held| Box::pin(held.renew(timer)));
+        let mut renewal = self.held.as_ref().map(|held| {
+            let renewing = idempotency::renew(&held.claims, timer);
+            Box::pin(renewing)
+        });
         let mut renew = |cx: &mut Context<'_>| {
             let Some(renewing) = &mut renewal else { return };
             match catch_unwind(AssertUnwindSafe(|| renewing.as_mut().poll(cx))) {
@@ -116,144 +111,55 @@ impl Admitted {
     }
 
     /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
-    /// does `None`, a handler that panicked or failed without an answer.
+    /// does `None`, a handler that panicked or failed without an answer. So it is with the claims of several events, unless
+    /// the handler took them [one by one](crate::event::Events::each): what it did not get done is released.
     ///
     /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
-    /// is logged. ([`Idempotency::complete_on`] and [`Idempotency::complete_tries`] say otherwise.)
-    pub async fn settle(self, status: impl Into<Option<u16>>, timer: impl Timer) {
-        if let Some(held) = self.held {
-            // Boxed, so that a delivery without a claim does not carry it along.
-            Box::pin(held.settle(status.into(), timer)).await;
-        }
+    /// is logged. ([`Idempotency::complete_on`](crate::Idempotency::complete_on) and
+    /// [`complete_tries`](crate::Idempotency::complete_tries) say otherwise.)
+    ///
+    /// # Errors
+    ///
+    /// [`Rejection`]: what to answer instead of the handler's success, because some of the delivery's events are not done,
+    /// and would be lost if the sender did not try again. It has been logged.
+    pub async fn settle(
+        self,
+        status: impl Into<Option<u16>>,
+        timer: impl Timer,
+    ) -> Result<(), Rejection> {
+        let Some(held) = self.held else { return Ok(()) };
+        // Boxed, so that a delivery without a claim does not carry it along.
+        let settled = Box::pin(held.settle(status.into(), timer)).await;
+        settled.inspect_err(|rejection| rejection.log(self.delivery.scheme().name()))
     }
 }
 
 impl Held {
-    async fn settle(&self, status: Option<u16>, timer: impl Timer) {
-        if let Some(status) = self.claim.committed() {
-            // By the handler itself, and whatever it answers does not change that.
-            return self.report(ClaimEventKind::Completed { status });
-        }
-        let success = status.filter(|status| self.idempotency.completes(*status));
-        let (begun, mut pause) = (Instant::now(), SETTLE_PAUSE);
-        for tries_left in (0..self.idempotency.complete_tries).rev() {
-            let settled = self.settle_once(success, &timer).await;
-            match (settled, success) {
-                (Ok(Settled::Applied), Some(status)) => {
-                    return self.report(ClaimEventKind::Completed { status });
-                }
-                (Ok(Settled::Applied), None) => return self.report(ClaimEventKind::Released),
-                (Ok(Settled::Superseded), _) => return self.report(ClaimEventKind::LeaseLost),
-                (Err(error), _) => {
-                    let call = match success {
-                        Some(_) => "complete",
-                        None => "release",
-                    };
-                    let error = &error;
-                    self.report(ClaimEventKind::StoreFailed { call, error });
-                }
-            }
-            // Once the lease has lapsed, another may have it, and the handler's answer has waited for long enough.
-            if tries_left == 0 || begun.elapsed() + pause >= self.idempotency.lease {
-                break;
-            }
-            timer.sleep(pause).await;
-            pause = (pause * 4).min(LONGEST_SETTLE_PAUSE);
-        }
-        if let Some(status) = success {
-            // The store does not know. Here at least it is not run again.
-            let fingerprint = self.claim.request().fingerprint;
-            let known = Known {
-                status,
-                fingerprint,
-            };
-            self.idempotency.remember(self.claim.key(), known, self.era);
-        }
-    }
-
-    async fn settle_once(
-        &self,
-        success: Option<u16>,
-        timer: &impl Timer,
-    ) -> Result<Settled, StoreError> {
-        let (store, holder) = (&self.idempotency.store, self.holder());
-        let settled = match success {
-            Some(status) => store.complete(&holder, status, self.claim.request().ttl),
-            None => store.release(&holder),
+    async fn settle(mut self, status: Option<u16>, timer: impl Timer) -> Result<(), Rejection> {
+        let Some(first) = self.claims.first() else {
+            return Ok(());
         };
-        self.within_limit(settled, timer).await
-    }
-
-    /// Renews the lease until it is lost or the handler has had its time, and tells the handler so.
-    async fn renew(&self, timer: impl Timer) {
-        let Idempotency {
-            store,
-            lease,
-            max_handler_time,
-            ..
-        } = &*self.idempotency;
-        let holder = self.holder();
-        // How long ago the handler began, and the lease was granted or renewed, at most. A claim that took its time, or a
-        // handler that did before it first waited, has used up some of it already.
-        let used = self.asked.elapsed();
-        let (mut elapsed, mut age) = (used, used);
-        let mut pause = self.idempotency.renewal().saturating_sub(used);
-        while elapsed < *max_handler_time {
-            timer.sleep(pause).await;
-            if self.claim.committed().is_some() {
-                return;
-            }
-            elapsed += pause;
-            age += pause;
-            match self
-                .within_limit(store.extend(&holder, *lease), &timer)
-                .await
-            {
-                Ok(Settled::Applied) => {
-                    age = Duration::ZERO;
-                    pause = self.idempotency.renewal();
+        let success = status.filter(|status| first.completes(*status));
+        let (mut undone, mut left) = (false, Vec::new());
+        for claim in &self.claims {
+            match (claim.progress(), success) {
+                (Progress::Settled, _) => {}
+                (Progress::Whole, Some(_)) => claim.settle(status, &timer).await,
+                _ if claim.committed().is_some() => claim.settle(status, &timer).await,
+                // Another's by now.
+                (Progress::Undone, _) if claim.is_lost() => undone = true,
+                (Progress::Undone, _) => {
+                    undone = true;
+                    left.push(claim.clone());
                 }
-                Ok(Settled::Superseded) => {
-                    if self.claim.is_open() {
-                        // By a commit, maybe, whose answer is on its way to the handler.
-                        timer.sleep(SETTLE_PAUSE).await;
-                    }
-                    if self.claim.committed().is_none() {
-                        self.report(ClaimEventKind::LeaseLost);
-                        self.claim.set_lost();
-                    }
-                    return;
-                }
-                // The lease goes on running out: the next try comes sooner.
-                Err(error) => {
-                    let (call, error) = ("extend", &error);
-                    self.report(ClaimEventKind::StoreFailed { call, error });
-                    pause = *lease / 12;
-                    age += self.idempotency.call_limit();
-                    // Another may have taken over by now, unless the store is silent to all.
-                    if age >= *lease {
-                        self.claim.set_lost();
-                    }
-                }
+                _ => left.push(claim.clone()),
             }
         }
-        self.report(ClaimEventKind::Overtime);
-        self.claim.set_lost();
-    }
-
-    async fn within_limit(
-        &self,
-        call: impl Future<Output = Result<Settled, StoreError>>,
-        timer: &impl Timer,
-    ) -> Result<Settled, StoreError> {
-        answer_within(call, timer, self.idempotency.call_limit()).await
-    }
-
-    fn holder(&self) -> Holder {
-        self.claim.holder()
-    }
-
-    fn report(&self, kind: ClaimEventKind<'_>) {
-        self.idempotency.report(self.claim.key(), kind);
+        idempotency::release(&left, &timer).await;
+        match (success, self.refusal.take()) {
+            (Some(_), Some(refusal)) => Err(refusal),
+            (Some(_), None) if undone => Err(Rejection::EventsLeft),
+            _ => Ok(()),
+        }
     }
 }

@@ -6,16 +6,15 @@ use bytes::Bytes;
 use futures_core::Stream;
 
 use super::{
-    Handshake, Received, Receiver, Timer,
+    Handshake, Received, Receiver,
     challenge::{Asked, MAX_UNSIGNED_BODY},
     read,
     received::Outcome,
     secrets::{Source, in_time},
-    timer::within,
 };
 use crate::{
-    Rejection, Secret, Tenant, VerifyError, incoming::BodyTooLarge, key::Key, scheme::Challenge,
-    tenant::Resolving,
+    Rejection, Secret, Tenant, Timer, VerifyError, incoming::BodyTooLarge, key::Key,
+    scheme::Challenge, tenant::Resolving, timer::within,
 };
 
 impl Receiver {
@@ -88,6 +87,7 @@ impl Receiver {
         Ok(Received {
             outcome: Outcome::Answer(Box::new(answer)),
             idempotency: None,
+            filter: None,
         })
     }
 }

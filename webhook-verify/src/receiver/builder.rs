@@ -1,7 +1,7 @@
 use std::{error, fmt, sync::Arc, time::Duration};
 
 use super::{Handshake, Inner, OnHandshake, Receiver, Source};
-use crate::{ConfigError, Idempotency, Verifier};
+use crate::{ConfigError, Idempotency, Verifier, event::Filter};
 
 /// Builds a [`Receiver`].
 #[must_use]
@@ -12,6 +12,7 @@ pub struct ReceiverBuilder {
     pub(super) idempotency: Option<Idempotency>,
     pub(super) source: Source,
     pub(super) on_handshake: Option<Box<OnHandshake>>,
+    pub(super) filter: Filter,
 }
 
 impl ReceiverBuilder {
@@ -30,6 +31,34 @@ impl ReceiverBuilder {
     /// Runs each delivery once. Without this, every verified request reaches the handler.
     pub fn idempotency(mut self, idempotency: Idempotency) -> Self {
         self.idempotency = Some(idempotency);
+        self
+    }
+
+    /// Lets only events of these types through to the handler: those that [match](crate::event::matches) one of the patterns.
+    /// A delivery of others is acknowledged with 204, never refused, as many senders turn a webhook off that refuses. Of a
+    /// delivery of several events, the others are left out of its [events](crate::Delivery::events).
+    ///
+    /// An event type that is not [signed](crate::Scheme::event_type_is_signed) is the client's word.
+    ///
+    /// ```
+    /// use webhook_verify::{Receiver, Verifier, scheme};
+    ///
+    /// let verifier = Verifier::new(scheme::HOST_UK_CORE_API, "a secret")?;
+    /// let receiver = Receiver::builder(verifier)
+    ///     .only(["contact.*", "post.created"])
+    ///     .only_where("/data/status", "published")
+    ///     .build()?;
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    pub fn only<P: Into<String>>(mut self, patterns: impl IntoIterator<Item = P>) -> Self {
+        self.filter.add_patterns(patterns);
+        self
+    }
+
+    /// Lets only events through that have this value at a JSON pointer (RFC 6901), which leads on from the event: a string's
+    /// content, or a number or boolean as it is written. Where it is said several times, all must hold.
+    pub fn only_where(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
+        self.filter.add_field(pointer.into(), value.into());
         self
     }
 
@@ -86,6 +115,7 @@ impl ReceiverBuilder {
                 "the scheme has no handshake",
             ));
         }
+        self.filter.check()?;
         if let Some(idempotency) = self.idempotency.take() {
             self.idempotency = Some(idempotency.build(&self.verifier)?);
         }
@@ -100,7 +130,9 @@ impl ReceiverBuilder {
             idempotency,
             source,
             on_handshake,
+            filter,
         } = self;
+        let filter = (!filter.is_empty()).then(|| Arc::new(filter));
         let idempotency = idempotency.map(Arc::new);
         Receiver {
             inner: Arc::new(Inner {
@@ -110,6 +142,7 @@ impl ReceiverBuilder {
                 idempotency,
                 source,
                 on_handshake,
+                filter,
             }),
         }
     }

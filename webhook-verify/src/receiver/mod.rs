@@ -2,12 +2,13 @@ mod admitted;
 mod answering;
 mod builder;
 mod challenge;
+mod claim;
+mod claim_events;
 mod handshake;
 mod received;
 mod secrets;
 #[cfg(test)]
 mod tests;
-mod timer;
 
 use std::{
     error, fmt,
@@ -25,18 +26,17 @@ pub use self::{
     builder::ReceiverBuilder,
     handshake::Handshake,
     received::Received,
-    timer::Timer,
 };
 use self::{
     challenge::{Asked, Challenges, Looked, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
     received::Outcome,
     secrets::Source,
-    timer::within,
 };
 use crate::{
-    ClaimKey, Idempotency, Incoming, Rejection, RequestHead, StoreError, Tenant, Verifier,
-    VerifyError, head::Picked, incoming::BodyTooLarge, tenant::Resolving,
+    ClaimKey, Idempotency, Incoming, Rejection, RequestHead, StoreError, Tenant, Timer, Verifier,
+    VerifyError, event::Filter, head::Picked, incoming::BodyTooLarge, tenant::Resolving,
+    timer::within,
 };
 
 /// The body limit where neither the user nor the scheme says otherwise, in bytes.
@@ -78,7 +78,7 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// // the first time, the handler runs, and its status decides what becomes of the claim
 /// let Admission::Admitted(admitted) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
 /// let status = admitted.run(async { 200 }, timer).await?;
-/// admitted.settle(status, timer).await;
+/// admitted.settle(status, timer).await?;
 ///
 /// // the second time, the answer is known
 /// let Admission::Answer(answer) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
@@ -102,6 +102,7 @@ struct Inner {
     idempotency: Option<Arc<Idempotency>>,
     source: Source,
     on_handshake: Option<Box<OnHandshake>>,
+    filter: Option<Arc<Filter>>,
 }
 
 impl Receiver {
@@ -125,6 +126,7 @@ impl Receiver {
             idempotency: None,
             source: Source::Verifier,
             on_handshake: None,
+            filter: Filter::default(),
         }
     }
 
@@ -255,6 +257,7 @@ impl Receiver {
         Ok(Received {
             outcome: Outcome::Delivery(delivery),
             idempotency: self.inner.idempotency.clone(),
+            filter: self.inner.filter.clone(),
         })
     }
 

@@ -2,11 +2,12 @@
 
 use std::{error, future::Future, sync::Arc, time::Duration};
 
-use super::{Receiver, ReceiverBuilder, Timer, timer::within};
+use super::{Receiver, ReceiverBuilder};
 use crate::{
-    ConfigError, Rejection, RequestHead, Secret, Tenant, VerifierBuilder, VerifyError,
+    ConfigError, Rejection, RequestHead, Secret, Tenant, Timer, VerifierBuilder, VerifyError,
     key::Key,
     tenant::{BoxError, LookUp, Resolve, Resolving},
+    timer::within,
 };
 
 /// How long the look-up of a tenant or a key may take, and the taking of a handshake's secret.

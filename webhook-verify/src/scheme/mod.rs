@@ -19,8 +19,11 @@ mod presets;
 
 use std::borrow::Cow;
 
-pub(crate) use self::challenge::{Condition, Expected, Reply, Value, is_word};
 pub use self::{blocks::*, builder::SchemeBuilder, challenge::Challenge, presets::*};
+pub(crate) use self::{
+    challenge::{Condition, Expected, Reply, Value, is_word},
+    check::is_pointer,
+};
 use crate::{ConfigError, Encoding, Tolerance};
 
 pub(crate) type Text = Cow<'static, str>;
@@ -275,6 +278,16 @@ impl Scheme {
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
+    }
+
+    /// Whether the events' own bytes are under the signature, all of them.
+    pub(crate) fn signs_events(&self) -> bool {
+        match &self.envelope {
+            Envelope::List(EventList { form: Some(_), .. }) => {
+                self.signs(|part| matches!(part, Part::Form))
+            }
+            _ => self.signs_body(),
+        }
     }
 
     /// Whether one request may bring several events.

@@ -4,6 +4,7 @@ mod names;
 
 use std::{collections::HashSet, hash::Hash};
 
+pub(crate) use self::names::is_pointer;
 use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
 use super::{

@@ -182,7 +182,7 @@ pub(in super::super) fn pointer(option: &'static str, path: &str) -> Result<Text
     Ok(Text::Owned(path.into()))
 }
 
-fn is_pointer(option: &'static str, path: &str) -> Result<(), ConfigError> {
+pub(crate) fn is_pointer(option: &'static str, path: &str) -> Result<(), ConfigError> {
     match path.starts_with('/') {
         true => Ok(()),
         false => Err(ConfigError::option(

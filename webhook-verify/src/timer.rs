@@ -27,7 +27,7 @@ impl<F: Fn(Duration) -> S + Clone, S: Future<Output = ()>> Timer for F {
 }
 
 /// What `future` comes to, or `None` if it takes longer than `limit`. Only a future that has to wait pays for a timer.
-pub(super) async fn within<F: Future>(
+pub(crate) async fn within<F: Future>(
     future: F,
     timer: &impl Timer,
     limit: Duration,
@@ -45,7 +45,7 @@ pub(super) async fn within<F: Future>(
 }
 
 /// What a store's call comes to within `limit`. One that stays silent for longer has failed.
-pub(super) async fn answer_within<T>(
+pub(crate) async fn answer_within<T>(
     call: impl Future<Output = Result<T, StoreError>>,
     timer: &impl Timer,
     limit: Duration,

@@ -1,0 +1,94 @@
+use std::time::Duration;
+
+use super::{
+    Claim, ClaimEventKind, Settled, StoreError,
+    settle::{self, holders, of_all},
+};
+use crate::timer::{Timer, answer_within};
+
+/// Renews the leases of claims that were asked for together, each until it is lost or settled, and all until the handler has
+/// had its time. Tells the handler what is lost.
+pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
+    let Some(first) = claims.first() else { return };
+    let (idempotency, mut held) = (first.idempotency(), claims.iter().collect::<Vec<_>>());
+    // How long ago the handler began, and the leases were granted or renewed, at most. A claim that took its time, or a
+    // handler that did before it first waited, has used up some of it already.
+    let used = first.asked().elapsed();
+    let (mut elapsed, mut age) = (used, used);
+    let mut pause = idempotency.renewal().saturating_sub(used);
+    while elapsed < idempotency.max_handler_time {
+        timer.sleep(pause).await;
+        held.retain(|claim| claim.is_running());
+        if held.is_empty() {
+            return;
+        }
+        elapsed += pause;
+        age += pause;
+        match extend(&held, &timer).await {
+            Ok(extended) => {
+                age = Duration::ZERO;
+                pause = idempotency.renewal();
+                let mut superseded = Vec::new();
+                let mut extended = extended.into_iter();
+                held.retain(|claim| match extended.next() {
+                    Some(Settled::Superseded) => {
+                        superseded.push(*claim);
+                        false
+                    }
+                    _ => true,
+                });
+                lose(&superseded, &timer).await;
+                if held.is_empty() {
+                    return;
+                }
+            }
+            // The leases go on running out: the next try comes sooner.
+            Err(error) => {
+                let (call, error) = ("extend", &error);
+                held[0].report(ClaimEventKind::StoreFailed { call, error });
+                pause = idempotency.lease / 12;
+                age += idempotency.call_limit();
+                // Others may have taken over by now, unless the store is silent to all.
+                if age >= idempotency.lease {
+                    held.iter().for_each(|claim| claim.set_lost());
+                }
+            }
+        }
+    }
+    for claim in held {
+        claim.report(ClaimEventKind::Overtime);
+        claim.set_lost();
+    }
+}
+
+async fn extend(held: &[&Claim], timer: &impl Timer) -> Result<Vec<Settled>, StoreError> {
+    let idempotency = held[0].idempotency();
+    let (store, lease) = (&idempotency.store, idempotency.lease);
+    let limit = idempotency.call_limit();
+    match held {
+        [claim] => {
+            let holder = claim.holder();
+            let extended = answer_within(store.extend(&holder, lease), timer, limit).await?;
+            Ok(vec![extended])
+        }
+        many => {
+            let holders = holders(many.iter().copied());
+            let extended = answer_within(store.extend_all(&holders, lease), timer, limit).await?;
+            of_all(extended, many.len())
+        }
+    }
+}
+
+/// Tells the handlers of claims that somebody else has by now.
+async fn lose(superseded: &[&Claim], timer: &impl Timer) {
+    if superseded.iter().any(|claim| claim.is_open()) {
+        // By a commit, maybe, whose answer is on its way to the handler.
+        timer.sleep(settle::PAUSE).await;
+    }
+    for claim in superseded {
+        if claim.is_running() {
+            claim.report(ClaimEventKind::LeaseLost);
+            claim.set_lost();
+        }
+    }
+}

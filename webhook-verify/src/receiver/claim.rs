@@ -1,0 +1,204 @@
+//! Asks the store whether a delivery, or each of its events, is to be handled.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use smallvec::{SmallVec, smallvec};
+
+use super::{Admission, Admitted, admitted::Held, claim_events::claim_events};
+use crate::{
+    Answer, Claim, Delivery, Idempotency, Rejection, StoreError, Timer,
+    idempotency::{
+        ClaimEventKind, ClaimOutcome, ClaimRequest, Known, Lookup, OnMismatch, OnStoreFailure,
+        Replay, of_all,
+    },
+    timer::answer_within,
+};
+
+/// How often the store is asked about a delivery that is in flight elsewhere.
+const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn claim(
+    delivery: Box<Delivery>,
+    idempotency: Arc<Idempotency>,
+    timer: impl Timer,
+) -> Result<Admission, Rejection> {
+    match idempotency.events_to_claim(&delivery) {
+        Some(events) => claim_events(delivery, events, idempotency, timer).await,
+        None => claim_delivery(delivery, idempotency, timer).await,
+    }
+}
+
+async fn claim_delivery(
+    mut delivery: Box<Delivery>,
+    idempotency: Arc<Idempotency>,
+    timer: impl Timer,
+) -> Result<Admission, Rejection> {
+    let Some(request) = idempotency.request(&delivery)? else {
+        return Ok(admitted(delivery, None));
+    };
+    let key = request.key;
+    let era = match idempotency.look_up(&key) {
+        Lookup::Known(known) => {
+            duplicate(&idempotency, &request, known)?;
+            return Ok(replay(&idempotency, known.status));
+        }
+        Lookup::Unknown(era) => era,
+    };
+    let requests = std::slice::from_ref(&request);
+    let (outcomes, asked) = match ask(&idempotency, requests, &timer).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            return match idempotency.on_store_failure {
+                OnStoreFailure::Reject => Err(error.into()),
+                OnStoreFailure::Process => Ok(admitted(delivery, None)),
+            };
+        }
+    };
+    match outcomes[0] {
+        ClaimOutcome::Won { attempt } => {
+            idempotency.report(key, ClaimEventKind::Claimed { attempt });
+            let claim = Claim::granted(idempotency, request, attempt, asked, era);
+            delivery.claim = Some(claim.clone());
+            let held = Held {
+                claims: smallvec![claim],
+                refusal: None,
+            };
+            Ok(admitted(delivery, Some(held)))
+        }
+        ClaimOutcome::Busy { lease_left } => {
+            idempotency.report(key, ClaimEventKind::InFlight { lease_left });
+            Err(in_flight(&idempotency, lease_left))
+        }
+        ClaimOutcome::Completed {
+            status,
+            fingerprint,
+        } => {
+            let known = Known {
+                status,
+                fingerprint,
+            };
+            idempotency.remember(key, known, era);
+            duplicate(&idempotency, &request, known)?;
+            Ok(replay(&idempotency, status))
+        }
+    }
+}
+
+/// Reports a duplicate of what was completed, and refuses it if it is to be refused.
+pub(super) fn duplicate(
+    idempotency: &Idempotency,
+    request: &ClaimRequest,
+    known: Known,
+) -> Result<(), Rejection> {
+    let Known {
+        status,
+        fingerprint,
+    } = known;
+    let same_body = fingerprint.may_be(request.fingerprint);
+    if !same_body && idempotency.on_mismatch == OnMismatch::Reject {
+        idempotency.report(request.key, ClaimEventKind::Mismatch);
+        return Err(Rejection::Mismatch);
+    }
+    idempotency.report(request.key, ClaimEventKind::Duplicate { status, same_body });
+    if !same_body {
+        idempotency.report(request.key, ClaimEventKind::Mismatch);
+    }
+    Ok(())
+}
+
+/// The answer to a duplicate of a completed delivery.
+pub(super) fn replay(idempotency: &Idempotency, status: u16) -> Admission {
+    Admission::Answer(Answer::replayed(match idempotency.replay {
+        Replay::Status => status,
+        Replay::NoContent => 204,
+    }))
+}
+
+pub(super) fn in_flight(idempotency: &Idempotency, lease_left: Duration) -> Rejection {
+    // Rounded up: who comes as soon as it says should not come too soon.
+    let seconds = lease_left.as_millis().div_ceil(1000).clamp(1, 60) as u64;
+    Rejection::InFlight {
+        status: idempotency.in_flight_status,
+        retry_after: Duration::from_secs(seconds),
+    }
+}
+
+pub(super) fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission {
+    Admission::Admitted(Admitted { delivery, held })
+}
+
+pub(super) type Outcomes = SmallVec<[ClaimOutcome; 1]>;
+
+/// Claims, and waits for whoever is at it for as long as that is wanted, if nothing is won. Says when it asked for what it
+/// got.
+pub(super) async fn ask(
+    idempotency: &Idempotency,
+    requests: &[ClaimRequest],
+    timer: &impl Timer,
+) -> Result<(Outcomes, Instant), StoreError> {
+    let mut wait = idempotency.in_flight_wait;
+    loop {
+        let asked = Instant::now();
+        let outcomes = ask_once(idempotency, requests, timer).await?;
+        let won = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
+        let busy = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Busy { .. });
+        if wait.is_zero() || outcomes.iter().any(won) || !outcomes.iter().any(busy) {
+            return Ok((outcomes, asked));
+        }
+        let pause = IN_FLIGHT_PAUSE.min(wait);
+        timer.sleep(pause).await;
+        // What the store took counts as well.
+        wait = wait.saturating_sub(asked.elapsed().max(pause));
+    }
+}
+
+/// Claims, with a limit in time. A store that failed or stayed silent may have granted the claim all the same, so it is
+/// asked once more by the same owner, who is then granted it again. If that fails, too, the claim is given back. A store that
+/// stays silent all the time keeps the sender waiting for two limits.
+async fn ask_once(
+    idempotency: &Idempotency,
+    requests: &[ClaimRequest],
+    timer: &impl Timer,
+) -> Result<Outcomes, StoreError> {
+    let store = &idempotency.store;
+    let (limit, half) = (idempotency.call_limit(), idempotency.call_limit() / 2);
+    let report = |call, error: &StoreError| {
+        idempotency.report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
+    };
+    let claim = async |limit| {
+        let answer = match requests {
+            [one] => answer_within(store.claim(one), timer, limit)
+                .await
+                .map(|outcome| smallvec![outcome]),
+            many => answer_within(store.claim_all(many), timer, limit)
+                .await
+                .and_then(|outcomes| Ok(of_all(outcomes, many.len())?.into())),
+        };
+        answer.inspect_err(|error| report("claim", error))
+    };
+    if let Ok(outcomes) = claim(limit).await {
+        return Ok(outcomes);
+    }
+    let error = match claim(half).await {
+        Ok(outcomes) => return Ok(outcomes),
+        Err(error) => error,
+    };
+    let released = match requests {
+        [one] => answer_within(store.release(&one.holder()), timer, half)
+            .await
+            .map(drop),
+        many => {
+            let holders: Vec<_> = many.iter().map(ClaimRequest::holder).collect();
+            answer_within(store.release_all(&holders), timer, half)
+                .await
+                .map(drop)
+        }
+    };
+    if let Err(error) = &released {
+        report("release", error);
+    }
+    Err(error)
+}

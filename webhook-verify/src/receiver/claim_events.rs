@@ -1,0 +1,132 @@
+//! Claims the events of a delivery, each by itself, so that a batch that was cut off goes on where it was.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    Admission,
+    admitted::Held,
+    claim::{admitted, ask, duplicate, in_flight, replay},
+};
+use crate::{
+    Claim, Delivery, Event, Idempotency, Rejection, Timer,
+    event::Events,
+    idempotency::{ClaimEventKind, ClaimOutcome, ClaimRequest, Era, Known, Lookup, OnStoreFailure},
+};
+
+/// One event on its way to its handler.
+struct Asking {
+    event: Event,
+    request: ClaimRequest,
+    era: Era,
+}
+
+/// What became of events that no handler is to see now.
+#[derive(Default)]
+struct Apart {
+    /// The status that all were completed with; 204 where it is not the same.
+    completed: Option<u16>,
+    /// How long those that are in flight elsewhere may take, at most.
+    in_flight: Option<Duration>,
+    mismatch: Option<Rejection>,
+}
+
+impl Apart {
+    fn completed(&mut self, idempotency: &Idempotency, request: &ClaimRequest, known: Known) {
+        match duplicate(idempotency, request, known) {
+            Ok(()) => {
+                let same = self.completed.is_none_or(|status| status == known.status);
+                self.completed = Some(if same { known.status } else { 204 });
+            }
+            Err(rejection) => self.mismatch = Some(rejection),
+        }
+    }
+
+    /// What its sender is to be told, so that it comes again with what is not done.
+    fn refusal(self, idempotency: &Idempotency) -> Option<Rejection> {
+        let in_flight = self.in_flight.map(|left| in_flight(idempotency, left));
+        in_flight.or(self.mismatch)
+    }
+}
+
+/// Claims all of them in one round trip. Those that are won go to the handler.
+pub(super) async fn claim_events(
+    mut delivery: Box<Delivery>,
+    events: Events,
+    idempotency: Arc<Idempotency>,
+    timer: impl Timer,
+) -> Result<Admission, Rejection> {
+    let mut apart = Apart::default();
+    let mut asking = Vec::with_capacity(events.len());
+    let requests = idempotency.requests(&delivery, &events)?;
+    for (event, request) in events.into_iter().zip(requests) {
+        match idempotency.look_up(&request.key) {
+            Lookup::Known(known) => apart.completed(&idempotency, &request, known),
+            Lookup::Unknown(era) => asking.push(Asking {
+                event,
+                request,
+                era,
+            }),
+        }
+    }
+    let requests: Vec<_> = asking.iter().map(|asking| asking.request.clone()).collect();
+    let answer = match requests.is_empty() {
+        true => None,
+        false => match ask(&idempotency, &requests, &timer).await {
+            Ok(answer) => Some(answer),
+            Err(error) => {
+                return match idempotency.on_store_failure {
+                    OnStoreFailure::Reject => Err(error.into()),
+                    OnStoreFailure::Process => {
+                        delivery.events = Some(asking.into_iter().map(|it| it.event).collect());
+                        Ok(admitted(delivery, None))
+                    }
+                };
+            }
+        },
+    };
+    let (mut won, mut claims) = (Vec::new(), Vec::new());
+    if let Some((outcomes, asked)) = answer {
+        for (asking, outcome) in asking.into_iter().zip(outcomes) {
+            let Asking {
+                mut event,
+                request,
+                era,
+            } = asking;
+            match outcome {
+                ClaimOutcome::Won { attempt } => {
+                    idempotency.report(request.key, ClaimEventKind::Claimed { attempt });
+                    let idempotency = Arc::clone(&idempotency);
+                    let claim = Claim::granted(idempotency, request, attempt, asked, era);
+                    event.claim = Some(claim.clone());
+                    won.push(event);
+                    claims.push(claim);
+                }
+                ClaimOutcome::Busy { lease_left } => {
+                    idempotency.report(request.key, ClaimEventKind::InFlight { lease_left });
+                    apart.in_flight = apart.in_flight.max(Some(lease_left));
+                }
+                ClaimOutcome::Completed {
+                    status,
+                    fingerprint,
+                } => {
+                    let known = Known {
+                        status,
+                        fingerprint,
+                    };
+                    idempotency.remember(request.key, known, era);
+                    apart.completed(&idempotency, &request, known);
+                }
+            }
+        }
+    }
+    let completed = apart.completed;
+    match (claims.is_empty(), apart.refusal(&idempotency), completed) {
+        (true, Some(refusal), _) => Err(refusal),
+        (true, None, Some(status)) => Ok(replay(&idempotency, status)),
+        (_, refusal, _) => {
+            delivery.events = Some(won.into());
+            let claims = claims.into();
+            Ok(admitted(delivery, Some(Held { claims, refusal })))
+        }
+    }
+}
