@@ -54,6 +54,37 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
+    /// Renews several leases, of which no key is there twice, as [`extend`](Self::extend) does each: in one round trip,
+    /// where the store can. It is all of them or an error; after an error some may have been renewed.
+    fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        async move {
+            let mut settled = Vec::with_capacity(holders.len());
+            for holder in holders {
+                settled.push(self.extend(holder, lease).await?);
+            }
+            Ok(settled)
+        }
+    }
+
+    /// Gives several claims back, of which no key is there twice, as [`release`](Self::release) does each: in one round
+    /// trip, where the store can. It is all of them or an error; after an error some may have been given back.
+    fn release_all(
+        &self,
+        holders: &[Holder],
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        async move {
+            let mut settled = Vec::with_capacity(holders.len());
+            for holder in holders {
+                settled.push(self.release(holder).await?);
+            }
+            Ok(settled)
+        }
+    }
+
     /// Forgets what is known of a key, whoever holds it, so that the next delivery of this identity runs as if it were
     /// the first. Whether there was anything to forget.
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -265,6 +296,16 @@ pub(crate) trait DynClaimStore: Send + Sync {
     ) -> BoxFuture<'a, Settled>;
     fn release<'a>(&'a self, holder: &'a Holder) -> BoxFuture<'a, Settled>;
     fn extend<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Settled>;
+    #[expect(dead_code, reason = "batches of events are to call it")]
+    fn claim_all<'a>(&'a self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Vec<ClaimOutcome>>;
+    #[expect(dead_code, reason = "batches of events are to call it")]
+    fn extend_all<'a>(
+        &'a self,
+        holders: &'a [Holder],
+        lease: Duration,
+    ) -> BoxFuture<'a, Vec<Settled>>;
+    #[expect(dead_code, reason = "batches of events are to call it")]
+    fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>>;
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool>;
 }
 
@@ -290,6 +331,22 @@ impl<S: ClaimStore> DynClaimStore for S {
 
     fn extend<'a>(&'a self, holder: &'a Holder, lease: Duration) -> BoxFuture<'a, Settled> {
         Box::pin(ClaimStore::extend(self, holder, lease))
+    }
+
+    fn claim_all<'a>(&'a self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Vec<ClaimOutcome>> {
+        Box::pin(ClaimStore::claim_all(self, requests))
+    }
+
+    fn extend_all<'a>(
+        &'a self,
+        holders: &'a [Holder],
+        lease: Duration,
+    ) -> BoxFuture<'a, Vec<Settled>> {
+        Box::pin(ClaimStore::extend_all(self, holders, lease))
+    }
+
+    fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>> {
+        Box::pin(ClaimStore::release_all(self, holders))
     }
 
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool> {
@@ -332,6 +389,21 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
         requests: &[ClaimRequest],
     ) -> impl Future<Output = Result<Vec<ClaimOutcome>, StoreError>> + Send {
         self.as_ref().claim_all(requests)
+    }
+
+    fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.as_ref().extend_all(holders, lease)
+    }
+
+    fn release_all(
+        &self,
+        holders: &[Holder],
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.as_ref().release_all(holders)
     }
 
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send {
