@@ -52,6 +52,8 @@ fn suite<S: ClaimStore>(
     run.now_or_never().expect("memory does not wait")
 }
 
+const HOUR: Duration = Duration::from_secs(3600);
+
 /// What a store may do wrong.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fault {
@@ -64,6 +66,15 @@ enum Fault {
     StatusIsLost,
     LeaseLeftIsZero,
     ClaimAllIsReversed,
+    ExtendAllIsReversed,
+    ReleaseAllIsReversed,
+    AnyOwnerExtendsAll,
+    AnyOwnerReleasesAll,
+    ExtendAllIsForNoTime,
+    ReleaseAllDeletes,
+    OfManyTheRestIsLost,
+    ExtendAllWantsOne,
+    ReleaseAllWantsOne,
     ForgetSaysYes,
     PurgeKnowsNoLimit,
     PurgeMiscounts,
@@ -183,6 +194,51 @@ impl ClaimStore for Faulty {
         Ok(outcomes)
     }
 
+    async fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        if self.is(Fault::ExtendAllWantsOne) && holders.is_empty() {
+            return Err(StoreError::new("no holders"));
+        }
+        let lease = match self.fault {
+            Fault::ExtendAllIsForNoTime => Duration::ZERO,
+            _ => lease,
+        };
+        let mut settled = Vec::new();
+        for holder in holders {
+            let holder = self.holder(holder, self.is(Fault::AnyOwnerExtendsAll));
+            settled.push(self.extend(&holder, lease).await?);
+        }
+        if self.is(Fault::ExtendAllIsReversed) {
+            settled.reverse();
+        }
+        Ok(settled)
+    }
+
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        if self.is(Fault::ReleaseAllWantsOne) && holders.is_empty() {
+            return Err(StoreError::new("no holders"));
+        }
+        let mut settled = Vec::new();
+        for (number, holder) in holders.iter().enumerate() {
+            let holder = self.holder(holder, self.is(Fault::AnyOwnerReleasesAll));
+            settled.push(match self.fault {
+                // Which says the same of what is held, and gives nothing back.
+                Fault::OfManyTheRestIsLost if number >= 100 => self.extend(&holder, HOUR).await?,
+                _ => self.release(&holder).await?,
+            });
+            if self.is(Fault::ReleaseAllDeletes) {
+                self.inner.forget(&holder.key).await?;
+            }
+        }
+        if self.is(Fault::ReleaseAllIsReversed) {
+            settled.reverse();
+        }
+        Ok(settled)
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         let forgot = self.inner.forget(key).await?;
         Ok(forgot || self.is(Fault::ForgetSaysYes))
@@ -223,6 +279,15 @@ fn the_cases_find_what_is_wrong() {
         (Fault::StatusIsLost, "every_status_is_kept"),
         (Fault::LeaseLeftIsZero, "busy_while_the_lease_lives"),
         (Fault::ClaimAllIsReversed, "claim_all_answers_in_order"),
+        (Fault::ExtendAllIsReversed, "extend_all_answers_in_order"),
+        (Fault::ReleaseAllIsReversed, "release_all_answers_in_order"),
+        (Fault::AnyOwnerExtendsAll, "extend_all_answers_in_order"),
+        (Fault::AnyOwnerReleasesAll, "release_all_answers_in_order"),
+        (Fault::ExtendAllIsForNoTime, "extend_all_answers_in_order"),
+        (Fault::ReleaseAllDeletes, "release_all_answers_in_order"),
+        (Fault::OfManyTheRestIsLost, "a_thousand_keys_of_one_owner"),
+        (Fault::ExtendAllWantsOne, "extend_all_of_nothing"),
+        (Fault::ReleaseAllWantsOne, "release_all_of_nothing"),
         (Fault::ForgetSaysYes, "forget_makes_it_the_first_again"),
         (Fault::PurgeKnowsNoLimit, "purge"),
         (Fault::PurgeMiscounts, "purge"),
@@ -236,10 +301,13 @@ fn the_cases_find_what_is_wrong() {
         (Fault::Unreachable, "absent_is_won"),
     ];
     for (fault, case) in faults {
-        let wrap = |inner| Faulty {
-            inner,
-            fault,
-            holders: Mutex::default(),
+        // Shared, so that what is passed on is its own.
+        let wrap = |inner| {
+            Arc::new(Faulty {
+                inner,
+                fault,
+                holders: Mutex::default(),
+            })
         };
         let failures = suite(wrap, false).unwrap_err();
         let found: Vec<_> = failures.cases().collect();

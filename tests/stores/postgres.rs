@@ -16,7 +16,9 @@ use sqlx::{
 };
 use tokio::time::sleep;
 use webhook_verify::{
-    ClaimStore, PostgresStore, idempotency::Settled, testing::conformance::Suite,
+    ClaimStore, PostgresStore,
+    idempotency::{ClaimRequest, Settled},
+    testing::conformance::Suite,
 };
 
 use super::sql::{races, *};
@@ -112,6 +114,12 @@ async fn batches_from_two_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn settling_from_two_sides() {
+    let store = shared_store().await;
+    races::settling_from_two_sides(&store, &store.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn purge_under_load() {
     races::purge_under_load(&shared_store().await, 4500).await;
 }
@@ -150,16 +158,33 @@ async fn duplicates_write_nothing() {
     assert_eq!(rows().await, before);
 }
 
-/// Many keys in one call, and the same key twice in one is refused as a whole.
+/// Many keys in one call and one transaction, and the same key claimed twice in one is refused as a whole.
 #[tokio::test]
 async fn large_batches() {
-    let store = shared_store().await;
+    let pool = pool(PostgresServer::shared(), 2).await;
+    let (store, name) = store(pool.clone()).await;
+    let transactions = async || -> i64 {
+        let sql = format!("SELECT count(DISTINCT xmin::text) FROM {name}");
+        sqlx::query_scalar(AssertSqlSafe(sql))
+            .fetch_one(&pool)
+            .await
+            .unwrap()
+    };
     let requests: Vec<_> = (0..2000).map(request).collect();
     let outcomes = store.claim_all(&requests).await.unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
+    assert_eq!(transactions().await, 1);
     let others: Vec<_> = requests.iter().map(again).collect();
     let outcomes = store.claim_all(&others).await.unwrap();
     assert!(outcomes.into_iter().all(is_busy));
+    let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
+    for settled in [
+        store.extend_all(&holders, HOUR).await.unwrap(),
+        store.release_all(&holders).await.unwrap(),
+    ] {
+        assert_eq!(settled, vec![Settled::Applied; 2000]);
+        assert_eq!(transactions().await, 1);
+    }
     let twice = [request(5000), again(&request(5000))];
     fails(store.claim_all(&twice)).await;
     assert_eq!(store.claim(&request(5000)).await.unwrap(), won(1));

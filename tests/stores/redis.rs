@@ -114,11 +114,20 @@ async fn what_is_in_the_server() {
     };
     let own = calls(&server);
     let own = calls(&server) - own;
-    let before = calls(&server);
     let requests: Vec<_> = (100..200).map(request).collect();
+    let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
+    let before = calls(&server);
     store.claim_all(&requests).await.unwrap();
     let reads = calls(&server) - before - own;
     assert!((1..=2).contains(&reads), "{reads} reads for 100 claims");
+    let before = calls(&server);
+    store.extend_all(&holders, HOUR).await.unwrap();
+    let reads = calls(&server) - before - own;
+    assert!((1..=2).contains(&reads), "{reads} reads for 100 renewals");
+    let before = calls(&server);
+    store.release_all(&holders).await.unwrap();
+    let reads = calls(&server) - before - own;
+    assert!((1..=2).contains(&reads), "{reads} reads for 100 releases");
 }
 
 #[tokio::test]

@@ -128,6 +128,18 @@ impl ClaimStore for AnyStore {
         on!(self, store => store.claim_all(requests).await)
     }
 
+    async fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        on!(self, store => store.extend_all(holders, lease).await)
+    }
+
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        on!(self, store => store.release_all(holders).await)
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         on!(self, store => store.forget(key).await)
     }

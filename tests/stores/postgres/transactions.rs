@@ -134,6 +134,8 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
         fails(store.extend(&claim.holder(), HOUR)).await,
         fails(store.forget(&claim.key)).await,
         fails(store.claim_all(&[request(2), again(&claim)])).await,
+        fails(store.release_all(&[claim.holder()])).await,
+        fails(store.extend_all(&[claim.holder()], HOUR)).await,
     ] {
         assert!(call.contains("lock timeout"), "{call}");
     }

@@ -47,6 +47,12 @@ async fn scripts_are_flushed_between_calls() {
     let outcomes = store.claim_all(&requests).await.unwrap();
     assert_eq!((outcomes[0], outcomes[2]), (won(1), won(1)));
     assert!(is_completed(outcomes[1]));
+    let holders = [requests[0].holder(), requests[2].holder()];
+    flush();
+    let extended = store.extend_all(&holders, HOUR).await.unwrap();
+    flush();
+    let released = store.release_all(&holders).await.unwrap();
+    assert_eq!([extended, released].concat(), [Settled::Applied; 4]);
 }
 
 /// While claims go on, scripts are flushed over and over: no call fails by it, and no claim is granted twice.

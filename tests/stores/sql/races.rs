@@ -111,6 +111,47 @@ pub(crate) async fn batches_from_two_sides<S: ClaimStore + Clone>(one: &S, two: 
     }
 }
 
+/// Batches that settle the same keys from two sides at once, in opposite orders and against claims of others: none waits for
+/// one that waits for it, and each key is somebody's.
+pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two: &S) {
+    for round in 0..20 {
+        let keys = 5_000_000 + round * 100;
+        let mut forth: Vec<_> = (keys..keys + 64).map(request).collect();
+        for claim in &mut forth {
+            claim.lease = MS;
+        }
+        let holders: Vec<_> = forth.iter().map(ClaimRequest::holder).collect();
+        let reversed: Vec<_> = holders.iter().rev().copied().collect();
+        let others: Vec<_> = forth.iter().rev().map(again).collect();
+        one.claim_all(&forth).await.unwrap();
+        let (first, second) =
+            tokio::join!(one.extend_all(&holders, MS), two.extend_all(&reversed, MS));
+        for settled in [first, second].map(Result::unwrap).concat() {
+            assert_eq!(settled, Settled::Applied);
+        }
+        sleep(5 * MS).await;
+        let (mut extended, claimed) =
+            tokio::join!(one.extend_all(&holders, HOUR), two.claim_all(&others));
+        let claimed = claimed.unwrap();
+        extended.as_mut().unwrap().reverse();
+        for (settled, outcome) in extended.unwrap().into_iter().zip(&claimed) {
+            match settled {
+                Settled::Applied => assert!(is_busy(*outcome)),
+                _ => assert_eq!(*outcome, won(2)),
+            }
+        }
+        let (released, extended) =
+            tokio::join!(one.release_all(&holders), two.extend_all(&reversed, HOUR));
+        extended.unwrap();
+        for (settled, outcome) in released.unwrap().iter().rev().zip(claimed) {
+            match settled {
+                Settled::Applied => assert!(is_busy(outcome)),
+                _ => assert_eq!(outcome, won(2)),
+            }
+        }
+    }
+}
+
 /// Expired records go, each counted once however many purge, while claims are granted and none that lives is lost.
 pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(store: &S, expired: u32) {
     let mut brief: Vec<_> = (0..expired).map(request).collect();

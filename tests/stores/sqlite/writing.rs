@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use tokio::{task::spawn, time::timeout};
-use webhook_verify::idempotency::Settled;
+use webhook_verify::idempotency::{ClaimRequest, Settled};
 
 use super::*;
 
@@ -40,6 +40,27 @@ async fn calls_are_committed_together() {
         assert!(is_busy(store.claim(&request(number)).await.unwrap()));
     }
     assert_eq!(folder.wal_len(), before);
+}
+
+/// So is what one call asks of many keys.
+#[tokio::test]
+async fn many_keys_are_committed_together() {
+    const PAGE: u64 = 4096;
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let requests: Vec<_> = (0..64).map(request).collect();
+    let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
+    let frames = || folder.wal_len() / (PAGE + 24);
+    let before = frames();
+    store.claim_all(&requests).await.unwrap();
+    let claimed = frames();
+    let extended = store.extend_all(&holders, HOUR).await.unwrap();
+    let renewed = frames();
+    let released = store.release_all(&holders).await.unwrap();
+    assert_eq!([extended, released].concat(), [Settled::Applied; 128]);
+    for written in [claimed - before, renewed - claimed, frames() - renewed] {
+        assert!((1..40).contains(&written), "{written} pages were written");
+    }
 }
 
 /// One call that fails takes no other down, whether it ends the transaction that they share or not.

@@ -126,6 +126,13 @@ impl RedisStore {
         command
     }
 
+    /// A call of a script for a holder's key, to be given what comes after the owner.
+    fn holder_command(&self, script: &Script, holder: &Holder) -> Cmd {
+        let mut command = script.call(&self.key(&holder.key));
+        command.arg(&holder.owner.as_bytes()[..]);
+        command
+    }
+
     /// Runs a script for a holder's key.
     async fn settle(
         &self,
@@ -133,14 +140,49 @@ impl RedisStore {
         script: &Script,
         arguments: impl FnOnce(&mut Cmd),
     ) -> Result<Settled, StoreError> {
-        let mut command = script.call(&self.key(&holder.key));
-        command.arg(&holder.owner.as_bytes()[..]);
+        let mut command = self.holder_command(script, holder);
         arguments(&mut command);
-        match self.send(command, Some(script)).await?.as_slice() {
-            [Value::Int(1)] => Ok(Settled::Applied),
-            [Value::Int(0)] => Ok(Settled::Superseded),
-            _ => Err(strange()),
+        let answers = self.send(command, Some(script)).await?;
+        answers.first().and_then(settled).ok_or_else(strange)
+    }
+
+    /// Runs a script for the key of each holder, in one round trip, but not in one step.
+    async fn settle_all(
+        &self,
+        holders: &[Holder],
+        script: &Script,
+        arguments: impl Fn(&mut Cmd),
+    ) -> Result<Vec<Settled>, StoreError> {
+        let commands = holders.iter().map(|holder| {
+            let mut command = self.holder_command(script, holder);
+            arguments(&mut command);
+            command
+        });
+        self.send_all(commands, script, settled).await
+    }
+
+    /// Runs a script several times in one round trip, and reads each answer.
+    async fn send_all<T>(
+        &self,
+        calls: impl ExactSizeIterator<Item = Cmd>,
+        script: &Script,
+        read: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Vec<T>, StoreError> {
+        let asked = calls.len();
+        if asked == 0 {
+            return Ok(Vec::new());
         }
+        self.ready().await?;
+        let mut commands = Pipeline::with_capacity(asked);
+        for call in calls {
+            commands.add_command(call);
+        }
+        let answers = self.inner.link.send(&commands, Some(script)).await?;
+        if answers.len() != asked {
+            return Err(strange());
+        }
+        let read = answers.iter().map(read).collect::<Option<Vec<_>>>();
+        read.ok_or_else(strange)
     }
 
     async fn send(&self, command: Cmd, script: Option<&Script>) -> Result<Vec<Value>, StoreError> {
@@ -184,21 +226,25 @@ impl ClaimStore for RedisStore {
 
     /// One round trip, but not one step: each claim is one of its own.
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        if requests.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.ready().await?;
-        let mut commands = Pipeline::new();
-        for request in requests {
-            commands.add_command(self.claim_command(request));
-        }
-        let Inner { link, scripts, .. } = &*self.inner;
-        let answers = link.send(&commands, Some(&scripts.claim)).await?;
-        if answers.len() != requests.len() {
-            return Err(strange());
-        }
-        let outcomes = answers.iter().map(outcome).collect::<Option<Vec<_>>>();
-        outcomes.ok_or_else(strange)
+        let calls = requests.iter().map(|request| self.claim_command(request));
+        self.send_all(calls, &self.inner.scripts.claim, outcome)
+            .await
+    }
+
+    async fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.settle_all(holders, &self.inner.scripts.extend, |command| {
+            command.arg(millis(lease));
+        })
+        .await
+    }
+
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        self.settle_all(holders, &self.inner.scripts.release, |_| {})
+            .await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
@@ -237,6 +283,15 @@ fn outcome(answer: &Value) -> Option<ClaimOutcome> {
         [Value::Int(3), Value::Int(left)] => Some(ClaimOutcome::Busy {
             lease_left: Duration::from_millis(u64::try_from(*left).ok()?),
         }),
+        _ => None,
+    }
+}
+
+/// What a script for a holder's key answered.
+fn settled(answer: &Value) -> Option<Settled> {
+    match answer {
+        Value::Int(1) => Some(Settled::Applied),
+        Value::Int(0) => Some(Settled::Superseded),
         _ => None,
     }
 }

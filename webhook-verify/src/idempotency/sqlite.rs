@@ -214,22 +214,27 @@ impl SqliteStore {
     async fn claims(&self, requests: Vec<ClaimRequest>) -> Result<Vec<ClaimOutcome>, StoreError> {
         match self.call(Call::Claim(requests)).await? {
             Answer::Outcomes(outcomes) => Ok(outcomes),
-            Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Settled(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
         }
     }
 
     async fn change(&self, call: Call) -> Result<u64, StoreError> {
         match self.call(call).await? {
             Answer::Changed(changed) => Ok(changed),
-            Answer::Outcomes(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Nobody => Err(no_answer()),
+        }
+    }
+
+    async fn settle_all(&self, call: Call) -> Result<Vec<Settled>, StoreError> {
+        match self.call(call).await? {
+            Answer::Settled(settled) => Ok(settled),
+            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
         }
     }
 
     async fn settle(&self, call: Call) -> Result<Settled, StoreError> {
-        Ok(match self.change(call).await? {
-            0 => Settled::Superseded,
-            _ => Settled::Applied,
-        })
+        let mut settled = self.settle_all(call).await?;
+        settled.pop().ok_or_else(no_answer)
     }
 }
 
@@ -249,17 +254,35 @@ impl ClaimStore for SqliteStore {
     }
 
     async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        self.settle(Call::Release(*holder)).await
+        self.settle(Call::Release(vec![*holder])).await
     }
 
     async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.settle(Call::Extend(*holder, lease)).await
+        self.settle(Call::Extend(vec![*holder], lease)).await
     }
 
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         match requests.is_empty() {
             true => Ok(Vec::new()),
             false => self.claims(requests.to_vec()).await,
+        }
+    }
+
+    async fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        match holders.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.settle_all(Call::Extend(holders.to_vec(), lease)).await,
+        }
+    }
+
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        match holders.is_empty() {
+            true => Ok(Vec::new()),
+            false => self.settle_all(Call::Release(holders.to_vec())).await,
         }
     }
 

@@ -1,7 +1,10 @@
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
 
 use sqlx::{
-    Arguments as _, Encode, Error, Postgres, Row as _, Type,
+    Arguments as _, Encode, Error, Postgres, Row as _, SqlStr, Type,
     postgres::{PgArguments, PgRow},
 };
 
@@ -73,9 +76,6 @@ impl ClaimStore for PostgresStore {
     }
 
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        fn each<T>(requests: &[ClaimRequest], part: impl Fn(&ClaimRequest) -> T) -> Vec<T> {
-            requests.iter().map(part).collect()
-        }
         if requests.is_empty() {
             return Ok(Vec::new());
         }
@@ -119,6 +119,23 @@ impl ClaimStore for PostgresStore {
         outcomes.collect()
     }
 
+    async fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut arguments = self.holders(holders)?;
+        add(&mut arguments, millis(lease))?;
+        self.settle_all(&self.shared.statements.extend_all, holders, arguments)
+            .await
+    }
+
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        let arguments = self.holders(holders)?;
+        self.settle_all(&self.shared.statements.release_all, holders, arguments)
+            .await
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         let mut arguments = PgArguments::default();
         add(&mut arguments, &key.as_bytes()[..])?;
@@ -135,6 +152,45 @@ impl ClaimStore for PostgresStore {
             Ok(gone.len())
         };
         sql::purge(most, PURGE_BATCH, batch).await
+    }
+}
+
+impl PostgresStore {
+    /// What the statements for several holders begin with.
+    fn holders(&self, holders: &[Holder]) -> Result<PgArguments, StoreError> {
+        let mut arguments = PgArguments::default();
+        add(
+            &mut arguments,
+            each(holders, |holder| holder.key.as_bytes().to_vec()),
+        )?;
+        add(
+            &mut arguments,
+            each(holders, |holder| holder.owner.as_bytes().to_vec()),
+        )?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        Ok(arguments)
+    }
+
+    async fn settle_all(
+        &self,
+        sql: &SqlStr,
+        holders: &[Holder],
+        arguments: PgArguments,
+    ) -> Result<Vec<Settled>, StoreError> {
+        if holders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut applied = HashSet::new();
+        for row in self.run(sql, arguments).await? {
+            applied.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?);
+        }
+        let settled = holders
+            .iter()
+            .map(|holder| match applied.contains(&holder.key) {
+                true => Settled::Applied,
+                false => Settled::Superseded,
+            });
+        Ok(settled.collect())
     }
 }
 
@@ -175,6 +231,10 @@ pub(super) fn holder(holder: &Holder) -> Result<PgArguments, StoreError> {
     add(&mut arguments, &holder.key.as_bytes()[..])?;
     add(&mut arguments, &holder.owner.as_bytes()[..])?;
     Ok(arguments)
+}
+
+fn each<T, U>(all: &[T], part: impl Fn(&T) -> U) -> Vec<U> {
+    all.iter().map(part).collect()
 }
 
 pub(super) fn add<'a, T: Encode<'a, Postgres> + Type<Postgres>>(

@@ -22,6 +22,26 @@ const EXTEND: &str = "UPDATE {table} SET
   WHERE key = $1 AND owner = $2 AND state = 1 AND lease_until <> 'epoch'
     AND set_config('lock_timeout', $4, true) IS NOT NULL
   RETURNING key";
+/// Several are locked in the order of `claim.sql` before the first is changed, so that no batch waits for one that waits for
+/// it. To the planner, what is selected is an array of a few: it looks each key up, however large the table is.
+const LOCKED: &str = "WITH locked AS (
+    SELECT c.key
+    FROM unnest((SELECT $1::bytea[]), (SELECT $2::bytea[])) AS a (key, owner)
+    JOIN {table} c ON c.key = a.key AND c.owner = a.owner
+    WHERE c.state = 1 AND set_config('lock_timeout', $3, true) IS NOT NULL
+    ORDER BY c.key
+    FOR NO KEY UPDATE OF c
+  )";
+const RELEASE_ALL: &str = "{locked}
+  UPDATE {table} c SET lease_until = 'epoch'
+  FROM locked l WHERE c.key = l.key
+  RETURNING c.key";
+const EXTEND_ALL: &str = "{locked}
+  UPDATE {table} c SET
+    lease_until = clock_timestamp() + $4 * interval '1 ms',
+    expires_at = greatest(c.expires_at, clock_timestamp() + $4 * interval '1 ms')
+  FROM locked l WHERE c.key = l.key AND c.lease_until <> 'epoch'
+  RETURNING c.key";
 const FORGET: &str = "DELETE FROM {table}
   WHERE key = $1 AND set_config('lock_timeout', $2, true) IS NOT NULL RETURNING key";
 const PURGE: &str = "DELETE FROM {table} WHERE key = ANY (ARRAY(
@@ -44,6 +64,8 @@ pub(super) struct Statements {
     pub(super) is_completed: SqlStr,
     pub(super) release: SqlStr,
     pub(super) extend: SqlStr,
+    pub(super) release_all: SqlStr,
+    pub(super) extend_all: SqlStr,
     pub(super) forget: SqlStr,
     pub(super) purge: SqlStr,
     pub(super) check: SqlStr,
@@ -63,6 +85,8 @@ impl Statements {
             is_completed: sql(IS_COMPLETED),
             release: sql(RELEASE),
             extend: sql(EXTEND),
+            release_all: sql(&RELEASE_ALL.replace("{locked}", LOCKED)),
+            extend_all: sql(&EXTEND_ALL.replace("{locked}", LOCKED)),
             forget: sql(FORGET),
             purge: sql(PURGE),
             check: sql(CHECK),

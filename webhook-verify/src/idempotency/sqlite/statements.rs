@@ -8,7 +8,7 @@ use sqlx::{
 use crate::{
     StoreError,
     idempotency::{
-        ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed,
+        ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Settled,
         sql::{Table, foreign, from_millis, millis},
     },
 };
@@ -122,8 +122,8 @@ impl Statements {
         &self,
         on: &mut SqliteConnection,
         by: &Holder,
-    ) -> Result<u64, StoreError> {
-        self.change(on, &self.release, holder(by)?).await
+    ) -> Result<Settled, StoreError> {
+        self.settle(on, &self.release, holder(by)?).await
     }
 
     pub(super) async fn extend(
@@ -131,10 +131,10 @@ impl Statements {
         on: &mut SqliteConnection,
         by: &Holder,
         until: Duration,
-    ) -> Result<u64, StoreError> {
+    ) -> Result<Settled, StoreError> {
         let mut arguments = holder(by)?;
         add(&mut arguments, millis(until))?;
-        self.change(on, &self.extend, arguments).await
+        self.settle(on, &self.extend, arguments).await
     }
 
     pub(super) async fn forget(
@@ -175,6 +175,18 @@ impl Statements {
     ) -> Result<Vec<SqliteRow>, StoreError> {
         let rows = sqlx::query_with(sql.clone(), arguments).fetch_all(on).await;
         rows.map_err(|error| self.failed(error))
+    }
+
+    async fn settle(
+        &self,
+        on: &mut SqliteConnection,
+        sql: &SqlStr,
+        arguments: SqliteArguments,
+    ) -> Result<Settled, StoreError> {
+        Ok(match self.change(on, sql, arguments).await? {
+            0 => Settled::Superseded,
+            _ => Settled::Applied,
+        })
     }
 
     async fn change(

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::statements::{Completion, Statements};
 use crate::{
     Clock, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
 };
 
 /// How many calls one transaction commits.
@@ -30,8 +30,8 @@ const POLL: Duration = Duration::from_millis(2);
 pub(super) enum Call {
     Claim(Vec<ClaimRequest>),
     Complete(Holder, u16, Duration),
-    Release(Holder),
-    Extend(Holder, Duration),
+    Release(Vec<Holder>),
+    Extend(Vec<Holder>, Duration),
     Forget(ClaimKey),
     Purge(usize),
     Migrate,
@@ -39,6 +39,7 @@ pub(super) enum Call {
 
 pub(super) enum Answer {
     Outcomes(Vec<ClaimOutcome>),
+    Settled(Vec<Settled>),
     Changed(u64),
     /// To a call that was left out, as nobody waits for it.
     Nobody,
@@ -126,12 +127,26 @@ impl Job {
             Call::Complete(holder, status, ttl) => {
                 let until = now.saturating_add(*ttl);
                 let completion = statements.complete(on, holder, *status, until).await?;
-                u64::from(completion != Completion::Superseded)
+                let settled = match completion {
+                    Completion::Now | Completion::Before => Settled::Applied,
+                    Completion::Superseded => Settled::Superseded,
+                };
+                return Ok(Answer::Settled(vec![settled]));
             }
-            Call::Release(holder) => statements.release(on, holder).await?,
-            Call::Extend(holder, lease) => {
+            Call::Release(holders) => {
+                let mut settled = Vec::with_capacity(holders.len());
+                for holder in holders {
+                    settled.push(statements.release(on, holder).await?);
+                }
+                return Ok(Answer::Settled(settled));
+            }
+            Call::Extend(holders, lease) => {
                 let until = now.saturating_add(*lease);
-                statements.extend(on, holder, until).await?
+                let mut settled = Vec::with_capacity(holders.len());
+                for holder in holders {
+                    settled.push(statements.extend(on, holder, until).await?);
+                }
+                return Ok(Answer::Settled(settled));
             }
             Call::Forget(key) => statements.forget(on, key).await?,
             Call::Purge(most) => statements.purge(on, now, *most).await?,

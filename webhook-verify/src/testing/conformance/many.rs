@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is, join_all, random};
 use crate::{
     ClaimKey, ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
 };
 
 /// How many claim the same key at once.
@@ -83,6 +83,167 @@ pub(super) async fn claim_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     claim_all(bench, &[]).await?;
+    Ok(())
+}
+
+pub(super) async fn extend_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let (held, given_back) = settle_all_answers_in_order(bench, Call::Extend).await?;
+    for request in &held {
+        let left = bench.is_busy(request, LONG, "another, after extend_all");
+        let left = left.await?;
+        is(left > LONG / 2, "after extend_all", "most of it left", left)?;
+        bench
+            .applies(request, Call::Complete(200), "a holder of extend_all")
+            .await?;
+    }
+    bench
+        .wins(&bench.again(&given_back)?, 2, "the next after a release")
+        .await
+}
+
+pub(super) async fn release_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let (held, given_back) = settle_all_answers_in_order(bench, Call::Release).await?;
+    for request in held.iter().chain([&given_back]) {
+        bench
+            .wins(&bench.again(request)?, 2, "the next after release_all")
+            .await?;
+        bench
+            .is_shut_out(request, "who gave it back by release_all")
+            .await?;
+    }
+    Ok(())
+}
+
+/// Calls for claims in every state at once: of these, the ones that were to be settled, and the one that was released.
+async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+    call: Call,
+) -> Checked<([ClaimRequest; 2], ClaimRequest)> {
+    let [absent, theirs, done, released, mine] = [
+        bench.fresh()?,
+        bench.fresh()?,
+        bench.fresh()?,
+        bench.fresh()?,
+        bench.fresh()?,
+    ];
+    let (taken, lapsed) = (bench.brief()?, bench.brief()?);
+    for request in [&theirs, &done, &released, &mine, &taken, &lapsed] {
+        bench.wins(request, 1, "the first").await?;
+    }
+    bench
+        .applies(&done, Call::Complete(203), "the holder")
+        .await?;
+    bench
+        .applies(&released, Call::Release, "the holder")
+        .await?;
+    bench.lapse().await;
+    let taker = bench.again(&taken)?;
+    bench.wins(&taker, 2, "another, after the lease").await?;
+    let stranger = bench.again(&theirs)?;
+    let asked = [&absent, &mine, &stranger, &done, &lapsed, &taken, &released];
+    let settled = settle_all(bench, &asked.map(ClaimRequest::holder), call).await?;
+    let (no, yes) = (Settled::Superseded, Settled::Applied);
+    let again = match call {
+        Call::Release => yes,
+        Call::Extend | Call::Complete(_) => no,
+    };
+    let expected = [no, yes, no, no, yes, no, again];
+    let when = format!("{call:?} of several");
+    is(
+        settled == expected,
+        &when,
+        &format!("{expected:?}"),
+        settled,
+    )?;
+    bench
+        .wins(&absent, 1, "the first, as nothing was written")
+        .await?;
+    for held in [&theirs, &taker] {
+        bench.is_busy(held, LONG, &when).await?;
+        bench.applies(held, Call::Complete(200), &when).await?;
+    }
+    bench.is_completed(&done, 203, &when).await?;
+    Ok(([mine, lapsed], released))
+}
+
+pub(super) async fn extend_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    settle_all(bench, &[], Call::Extend).await?;
+    Ok(())
+}
+
+pub(super) async fn release_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    settle_all(bench, &[], Call::Release).await?;
+    Ok(())
+}
+
+/// A batch of one owner, of which every third claim is given back before the rest is renewed.
+pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let [one, another] = [bench.fresh()?, bench.fresh()?].map(|request| request.owner);
+    let mut requests = Vec::new();
+    for _ in 0..1000 {
+        let mut request = bench.fresh()?;
+        request.owner = one;
+        requests.push(request);
+    }
+    let mut others = requests.clone();
+    for request in &mut others {
+        request.owner = another;
+    }
+    let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
+    let strangers: Vec<_> = others.iter().map(ClaimRequest::holder).collect();
+    let thirds: Vec<_> = holders.iter().copied().step_by(3).collect();
+
+    for outcome in claim_all(bench, &requests).await? {
+        let won = outcome == ClaimOutcome::Won { attempt: 1 };
+        is(won, "one of a thousand", "Won 1", outcome)?;
+    }
+    for call in [Call::Extend, Call::Release] {
+        for settled in settle_all(bench, &strangers, call).await? {
+            let superseded = settled == Settled::Superseded;
+            is(
+                superseded,
+                "a stranger to a thousand",
+                "Superseded",
+                settled,
+            )?;
+        }
+    }
+    for settled in settle_all(bench, &thirds, Call::Release).await? {
+        let applied = settled == Settled::Applied;
+        is(applied, "every third, Release", "Applied", settled)?;
+    }
+    let renewed = settle_all(bench, &holders, Call::Extend).await?;
+    for (index, settled) in renewed.into_iter().enumerate() {
+        let expected = match index % 3 {
+            0 => Settled::Superseded,
+            _ => Settled::Applied,
+        };
+        let when = format!("number {index} of a thousand, Extend");
+        is(
+            settled == expected,
+            &when,
+            &format!("{expected:?}"),
+            settled,
+        )?;
+    }
+    for (index, outcome) in claim_all(bench, &others).await?.into_iter().enumerate() {
+        let (expected, right) = match index % 3 {
+            0 => ("Won 2", outcome == ClaimOutcome::Won { attempt: 2 }),
+            _ => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
+        };
+        let when = format!("number {index} of a thousand, claimed by another");
+        is(right, &when, expected, outcome)?;
+    }
     Ok(())
 }
 
@@ -234,4 +395,22 @@ async fn claim_all<S: ClaimStore, A: AsyncFn(Duration)>(
         told,
     )?;
     Ok(outcomes)
+}
+
+/// As many answers as holders. Leases are renewed to long ones.
+async fn settle_all<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+    holders: &[Holder],
+    call: Call,
+) -> Checked<Vec<Settled>> {
+    let settled = match call {
+        Call::Extend => bench.store.extend_all(holders, LONG).await,
+        Call::Release => bench.store.release_all(holders).await,
+        Call::Complete(_) => return Err("complete is for one at a time".to_owned()),
+    };
+    let settled = settled.map_err(failed)?;
+    let (asked, told) = (holders.len(), settled.len());
+    let when = format!("{call:?} of several");
+    is(asked == told, &when, &format!("{asked} answers"), told)?;
+    Ok(settled)
 }
