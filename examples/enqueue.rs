@@ -1,4 +1,4 @@
-//! Answers first and works later: the handler writes the delivery into a job queue (apalis, in a SQLite file), and a
+//! Answers first and works later: the handler writes each event into a job queue (apalis, in a SQLite file), and a
 //! worker runs the job, again and again if it fails.
 //!
 //! This is for senders that do not send again what was not answered 2xx in time: FluentCRM, and Mautic in most versions.
@@ -22,7 +22,7 @@ use examples::{Flags, announce};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::sqlite::{SqliteJournalMode::Wal, SqliteSynchronous::Full};
-use webhook_verify_axum::{Verified, WebhookLayer};
+use webhook_verify_axum::{Events, WebhookLayer};
 
 /// How often a job is tried, at most. What failed that often stays in the table `Jobs`, with its last error.
 const TRIES: usize = 8;
@@ -67,25 +67,29 @@ fn app(jobs: Jobs, layer: WebhookLayer) -> Router {
         .with_state(jobs)
 }
 
-async fn enqueue(State(mut jobs): State<Jobs>, Verified(delivery): Verified) -> StatusCode {
-    let Ok(body) = String::from_utf8(delivery.body().to_vec()) else {
-        return StatusCode::UNSUPPORTED_MEDIA_TYPE;
-    };
-    let event_type = delivery.event_type().map(Into::into);
-    let mut task = TaskBuilder::new(Job { event_type, body }).max_attempts(TRIES);
-    // A delivery may come here twice: if this process dies when the job is written and its claim is not completed yet, the
-    // sender's retry runs this handler again. The queue ignores the second job of a key.
-    if let Some(claim) = delivery.claim() {
-        task = task.idempotency_key(claim.key().to_string());
-    }
-    match jobs.push_task(task.build()).await {
-        Ok(()) => StatusCode::ACCEPTED,
-        // Not a 2xx, so the claim is released, and a sender that does retry is let in again.
-        Err(error) => {
-            eprintln!("not enqueued: {error}");
-            StatusCode::SERVICE_UNAVAILABLE
+async fn enqueue(
+    State(mut jobs): State<Jobs>,
+    mut events: Events,
+) -> Result<StatusCode, StatusCode> {
+    while let Some(event) = events.next().await {
+        let body = String::from_utf8(event.raw().to_vec());
+        let job = Job {
+            event_type: event.event_type().map(Into::into),
+            body: body.map_err(|_| StatusCode::UNSUPPORTED_MEDIA_TYPE)?,
+        };
+        let mut task = TaskBuilder::new(job).max_attempts(TRIES);
+        // An event may come here twice: if this process dies when the job is written and its claim is not completed yet, the
+        // sender's retry runs this handler again. The queue ignores the second job of a key.
+        if let Some(claim) = event.claim() {
+            task = task.idempotency_key(claim.key().to_string());
         }
+        jobs.push_task(task.build()).await.map_err(|error| {
+            eprintln!("not enqueued: {error}");
+            // Not a 2xx, so the claim is released, and a sender that does retry is let in again.
+            StatusCode::SERVICE_UNAVAILABLE
+        })?;
     }
+    Ok(StatusCode::ACCEPTED)
 }
 
 async fn open(url: &str) -> Result<Jobs, BoxDynError> {

@@ -1,9 +1,9 @@
 //! Run with `cargo run --example receiver_actix`, then paste the `curl` line that it prints. `-- --help` lists the flags.
 
 use actix_web::{App, HttpResponse, HttpServer, dev::HttpServiceFactory, http::StatusCode, web};
-use examples::{Behaviour, Flags, announce};
+use examples::{Behaviour, Flags, announce, note_test};
 use webhook_verify::Receiver;
-use webhook_verify_actix::{Verified, WebhookMiddleware};
+use webhook_verify_actix::{Events, Verified, WebhookMiddleware};
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
@@ -20,8 +20,16 @@ async fn main() -> std::io::Result<()> {
 }
 
 fn app(receiver: Receiver, behaviour: Behaviour) -> impl HttpServiceFactory + 'static {
-    let receive = move |Verified(delivery): Verified| async move {
-        let status = StatusCode::from_u16(behaviour.handle(&delivery).await);
+    let receive = move |Verified(delivery): Verified, mut events: Events| async move {
+        note_test(&delivery);
+        let mut status = behaviour.status;
+        while let Some(event) = events.next().await {
+            if let Err(failed) = behaviour.handle(&delivery, &event).await {
+                status = failed;
+                break;
+            }
+        }
+        let status = StatusCode::from_u16(status);
         HttpResponse::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))
     };
     web::resource("/{path:.*}")

@@ -1,10 +1,10 @@
 //! Run with `cargo run --example receiver_axum`, then paste the `curl` line that it prints. `-- --help` lists the flags.
 
 use axum::{Router, http::StatusCode, routing};
-use examples::{Flags, Setup, announce};
+use examples::{Flags, Setup, announce, note_test};
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
-use webhook_verify_axum::{Verified, WebhookLayer};
+use webhook_verify_axum::{Events, Verified, WebhookLayer};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -27,9 +27,16 @@ async fn main() -> std::io::Result<()> {
 
 fn app(setup: &Setup, layer: WebhookLayer) -> Router {
     let behaviour = setup.behaviour;
-    let receive = move |Verified(delivery): Verified| async move {
-        StatusCode::from_u16(behaviour.handle(&delivery).await)
-            .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    let receive = move |Verified(delivery): Verified, mut events: Events| async move {
+        note_test(&delivery);
+        let mut status = behaviour.status;
+        while let Some(event) = events.next().await {
+            if let Err(failed) = behaviour.handle(&delivery, &event).await {
+                status = failed;
+                break;
+            }
+        }
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     };
     let methods = routing::get(receive).post(receive).route_layer(layer);
     Router::new()

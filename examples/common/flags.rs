@@ -9,7 +9,7 @@ use webhook_verify::{
 
 use crate::{Behaviour, store};
 
-/// Receives webhooks: verifies each, runs it once, and prints one JSON line for it.
+/// Receives webhooks: verifies each, runs each of its events once, and prints one JSON line for it.
 #[derive(Clone, Debug, Parser)]
 #[non_exhaustive]
 pub struct Flags {
@@ -43,10 +43,10 @@ pub struct Flags {
     /// How long a claim outlives the process that holds it
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub lease: u64,
-    /// How long the handler takes
+    /// How long the handler takes for an event
     #[arg(long, value_name = "MS", default_value_t = 0)]
     pub delay: u64,
-    /// Print a line when a handler begins, too, and on each line the time in µs since 1970: what had begun in a process that
+    /// Print a line when an event begins, too, and on each line the time in µs since 1970: what had begun in a process that
     /// died, and what ran beside what
     #[arg(long)]
     pub trace: bool,

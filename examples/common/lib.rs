@@ -7,7 +7,7 @@ mod store;
 use std::time::{Duration, UNIX_EPOCH};
 
 use serde_json::{Value, json};
-use webhook_verify::Delivery;
+use webhook_verify::{Delivery, Event};
 
 pub use self::flags::{Flags, Setup};
 
@@ -24,32 +24,50 @@ pub struct Behaviour {
 }
 
 impl Behaviour {
-    /// Handles a delivery: takes its time, prints it as one JSON line, and says which status to answer.
-    pub async fn handle(self, delivery: &Delivery) -> u16 {
+    /// Handles an event: takes its time, and prints it as one JSON line.
+    ///
+    /// # Errors
+    ///
+    /// The status to answer, if it is not 2xx.
+    pub async fn handle(self, delivery: &Delivery, event: &Event) -> Result<(), u16> {
         if self.trace {
-            println!("{}", self.line(delivery, "begins"));
+            println!("{}", self.line(delivery, event, "begins"));
         }
         tokio::time::sleep(self.delay).await;
-        println!("{}", self.line(delivery, "ends"));
-        self.status
+        println!("{}", self.line(delivery, event, "ends"));
+        match self.status {
+            200..300 => Ok(()),
+            status => Err(status),
+        }
     }
 
-    fn line(self, delivery: &Delivery, handler: &str) -> Value {
-        let claim = delivery.claim();
+    fn line(self, delivery: &Delivery, event: &Event, handler: &str) -> Value {
+        let claim = event.claim();
         let mut line = json!({
             "scheme": delivery.scheme().name(),
-            "event_type": delivery.event_type(),
-            "id": delivery.id(),
+            "event_type": event.event_type(),
+            "id": event.id(),
+            "time": event.time().map(|time| time.as_secs()),
             "key": claim.map(|claim| claim.key().to_string()),
             "attempt": claim.map(webhook_verify::Claim::fence),
-            "body_length": delivery.body().len(),
+            "length": event.raw().len(),
         });
+        if delivery.is_test() {
+            line["test"] = true.into();
+        }
         if self.trace {
             let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
             line["handler"] = handler.into();
             line["at"] = u64::try_from(now).unwrap_or_default().into();
         }
         line
+    }
+}
+
+/// Says so in the log if a delivery is its sender's test payload.
+pub fn note_test(delivery: &Delivery) {
+    if delivery.is_test() {
+        tracing::info!(scheme = delivery.scheme().name(), "test payload");
     }
 }
 

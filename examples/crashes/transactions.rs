@@ -61,7 +61,8 @@ async fn server() {
     let handler: Handler = Arc::new(move |delivery| {
         let (store, pool) = (store.clone(), pool.clone());
         Box::pin(async move {
-            let work = behaviour.handle(&delivery);
+            let event = delivery.event().unwrap();
+            let work = behaviour.handle(&delivery, &event);
             match have_effect(&store, &pool, &delivery, work).await {
                 Ok(()) | Err(CommitError::AlreadyCompleted) => 204,
                 Err(_) => 500,
@@ -85,7 +86,7 @@ async fn have_effect(
     store: &PostgresStore,
     pool: &PgPool,
     delivery: &Delivery,
-    work: impl Future<Output = u16>,
+    work: impl Future<Output = Result<(), u16>>,
 ) -> Result<(), CommitError> {
     let failed = |error: sqlx::Error| CommitError::Store(webhook_verify::StoreError::new(error));
     let mut transaction = pool.begin().await.map_err(failed)?;
@@ -94,7 +95,7 @@ async fn have_effect(
         .execute(&mut *transaction)
         .await
         .map_err(failed)?;
-    work.await;
+    let _ = work.await;
     store.commit(transaction, delivery, 204).await
 }
 

@@ -25,40 +25,31 @@ pub struct VerifiedJson<T>(pub T);
 ///
 /// ```
 /// # use axum::{Router, http::StatusCode, routing::post};
-/// # use webhook_verify_axum::{Events, webhook_verify::ExtractError};
+/// # use webhook_verify_axum::{Events, ExtractRejection};
 /// # async fn forget(lead: Lead) {}
 /// #[derive(serde::Deserialize)]
 /// struct Lead {
 ///     id: u64,
 /// }
 ///
-/// async fn on_events(events: Events) -> Result<StatusCode, StatusCode> {
-///     let handled = events.each(async |event| {
+/// async fn on_events(mut events: Events) -> Result<StatusCode, ExtractRejection> {
+///     while let Some(event) = events.next().await {
 ///         if event.matches("mautic.lead_post_delete") {
-///             forget(event.data::<Lead>()?).await;
+///             forget(event.data()?).await;
 ///         }
-///         Ok::<_, ExtractError>(())
-///     });
-///     handled.await.map_err(|_| StatusCode::INTERNAL_SERVER_ERROR)?;
+///     }
 ///     Ok(StatusCode::NO_CONTENT)
 /// }
 /// # let _: Router = Router::new().route("/", post(on_events));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Events(pub webhook_verify::event::Events);
 
 impl Events {
-    /// Handles them one by one, each completed before the next begins, and stops at the first that fails: see
-    /// [`webhook_verify::event::Events::each`].
-    ///
-    /// # Errors
-    ///
-    /// That of `handle`. Answer it as anything but success, so that the sender tries again.
-    pub async fn each<E>(
-        self,
-        handle: impl AsyncFnMut(webhook_verify::Event) -> Result<(), E>,
-    ) -> Result<(), E> {
-        self.0.each(handle, sleep).await
+    /// The next event. To ask for it says that the one before it is done: see
+    /// [`next_event`](webhook_verify::event::Events::next_event).
+    pub async fn next(&mut self) -> Option<webhook_verify::Event> {
+        self.0.next_event(sleep).await
     }
 }
 

@@ -113,7 +113,8 @@ impl Delivery {
         &self.scheme
     }
 
-    /// The claim under which the handler runs, where deliveries are deduplicated and this one has an identity.
+    /// The claim under which the handler runs, where deliveries are deduplicated and this one has an identity. `None` where
+    /// each of its [events](Self::events) has [one of its own](crate::Event::claim).
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()

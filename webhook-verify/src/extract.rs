@@ -115,7 +115,7 @@ impl Delivery {
     ///
     /// [`ExtractError::Events`], and [`ExtractError::NotOneEvent`] for a delivery of none or several.
     pub fn event(&self) -> Result<Event, ExtractError> {
-        let mut events = self.events()?.into_iter();
+        let mut events = self.events()?;
         match (events.next(), events.len()) {
             (Some(event), 0) => Ok(event),
             (first, rest) => {

@@ -1,25 +1,47 @@
-use std::{ops::Deref, vec};
+use std::{iter, vec};
 
 use super::Event;
-use crate::{Timer, idempotency::Progress};
+use crate::{Claim, Timer, idempotency::Progress};
 
 /// What a duplicate of a delivery is answered whose events were completed one by one.
-const COMPLETED: u16 = 204;
+pub(crate) const COMPLETED: u16 = 204;
 
-/// The events of a delivery that are left to do, in the sender's order.
-#[derive(Clone, Debug)]
+/// The events of a delivery that are left to do, in the sender's order: an iterator, and for handlers
+/// [`next_event`](Self::next_event).
+#[derive(Debug)]
 #[must_use]
-pub struct Events(pub(super) Vec<Event>);
+pub struct Events {
+    rest: vec::IntoIter<Event>,
+    in_hand: Option<Event>,
+    /// Whether there was but one from the start.
+    single: bool,
+    begun: bool,
+}
 
 impl Events {
-    /// Handles them one by one, and stops at the first that fails.
+    pub(super) fn new(events: Vec<Event>) -> Self {
+        Self {
+            single: events.len() == 1,
+            rest: events.into_iter(),
+            in_hand: None,
+            begun: false,
+        }
+    }
+
+    /// Those that were not given out yet.
+    pub fn as_slice(&self) -> &[Event] {
+        self.rest.as_slice()
+    }
+
+    /// The next event. To ask for it says that the one before it is done.
     ///
-    /// Where deliveries are deduplicated, each event of a batch is completed in the store before the next one begins. So when
-    /// the handler fails, or its process dies, a retry goes on with the first event that was not done, also if its sender
-    /// has put the events together in another way meanwhile. For that, answer anything but success when this is an error:
-    /// `?` will do. (A receiver answers 500 in place of a success that leaves events undone.)
+    /// Where deliveries are deduplicated, each of several is completed in the store before the next is given out. So when the
+    /// handler fails, or its process dies, a retry goes on with the event that was in hand, also if its sender has put the
+    /// events together in another way meanwhile. For that, end with an error where one fails: `?` will do. (Whoever answers
+    /// success all the same and leaves events undone is answered for with 500.)
     ///
-    /// Events whose claim was [lost](crate::Claim::lost) before they began are left to whoever has it now.
+    /// Events whose claim was [lost](Claim::lost) before they began are left to whoever has it now. A future that is
+    /// dropped leaves the event in hand; ask again.
     ///
     /// ```
     /// # use webhook_verify::{Verifier, scheme};
@@ -33,77 +55,58 @@ impl Events {
     /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
     /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
     /// # let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
-    /// let mut deleted = Vec::new();
-    /// delivery.events()?.each(async |event| {
+    /// # let mut deleted = Vec::new();
+    /// let mut events = delivery.events()?;
+    /// while let Some(event) = events.next_event(timer).await {
     ///     if event.matches("mautic.lead_post_delete") {
     ///         let lead: serde_json::Value = event.data()?;
     ///         deleted.push(lead["id"].clone());
     ///     }
-    ///     Ok::<_, webhook_verify::ExtractError>(())
-    /// }, timer).await?;
-    /// assert_eq!(deleted, [52]);
+    /// }
+    /// # assert_eq!(deleted, [52]);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// # }).unwrap();
     /// ```
-    ///
-    /// # Errors
-    ///
-    /// That of `handle`.
-    pub async fn each<E>(
-        self,
-        mut handle: impl AsyncFnMut(Event) -> Result<(), E>,
-        timer: impl Timer,
-    ) -> Result<(), E> {
-        for event in &self.0 {
-            event.set_progress(Progress::Undone);
+    pub async fn next_event(&mut self, timer: impl Timer) -> Option<Event> {
+        if !self.begun {
+            self.rest.as_slice().iter().for_each(Event::set_undone);
+            self.begun = true;
         }
-        for event in self.0 {
-            let claim = event.claim.clone();
-            if claim.as_ref().is_some_and(|claim| claim.is_lost()) {
-                continue;
-            }
-            let one_of_several = event.scheme.sends_batches();
-            handle(event.clone()).await?;
-            match claim {
-                Some(claim) if one_of_several => claim.settle(Some(COMPLETED), &timer).await,
-                // The delivery's own, which is settled by what the handler answers.
-                _ => event.set_progress(Progress::Whole),
+        if let Some(event) = &self.in_hand {
+            match &event.claim {
+                // What the handler answers will decide, as its duplicates are answered so.
+                Some(claim) if self.single => claim.set_progress(Progress::Whole),
+                Some(claim) => claim.settle(Some(COMPLETED), &timer).await,
+                None => {}
             }
         }
-        Ok(())
+        let is_lost = |event: &Event| event.claim.as_ref().is_some_and(Claim::is_lost);
+        self.in_hand = self.rest.find(|event| !is_lost(event));
+        self.in_hand.clone()
     }
 }
 
 impl Event {
-    fn set_progress(&self, progress: Progress) {
+    fn set_undone(&self) {
         if let Some(claim) = &self.claim {
-            claim.set_progress(progress);
+            claim.set_progress(Progress::Undone);
         }
     }
 }
 
-impl Deref for Events {
-    type Target = [Event];
-
-    fn deref(&self) -> &[Event] {
-        &self.0
-    }
-}
-
-impl IntoIterator for Events {
+/// The events alone, none of which is said to be done: that is decided by what the handler answers.
+impl Iterator for Events {
     type Item = Event;
-    type IntoIter = vec::IntoIter<Event>;
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+    fn next(&mut self) -> Option<Event> {
+        self.rest.next()
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        self.rest.size_hint()
     }
 }
 
-impl<'a> IntoIterator for &'a Events {
-    type Item = &'a Event;
-    type IntoIter = std::slice::Iter<'a, Event>;
+impl ExactSizeIterator for Events {}
 
-    fn into_iter(self) -> Self::IntoIter {
-        self.0.iter()
-    }
-}
+impl iter::FusedIterator for Events {}

@@ -10,6 +10,7 @@ use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
+pub(crate) use self::events::COMPLETED;
 pub(crate) use self::filter::Filter;
 pub use self::{events::Events, pattern::matches};
 use crate::{
@@ -49,7 +50,7 @@ impl Delivery {
     /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
     /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
     /// let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
-    /// let events = delivery.events()?;
+    /// let events: Vec<_> = delivery.events()?.collect();
     /// assert_eq!(events.len(), 1);
     /// assert_eq!(events[0].event_type().as_deref(), Some("mautic.lead_post_delete"));
     /// assert_eq!(events[0].raw(), r#"{"id":52}"#);
@@ -61,7 +62,7 @@ impl Delivery {
     /// [`EventsError`] when the body is not what the scheme says, or has more events than
     /// [may be](crate::VerifierBuilder::max_events).
     pub fn events(&self) -> Result<Events, EventsError> {
-        Ok(Events(match &self.events {
+        Ok(Events::new(match &self.events {
             Some(events) => events.to_vec(),
             None => self.split()?,
         }))
@@ -194,8 +195,9 @@ impl Event {
         }
     }
 
-    /// The claim under which the event is handled, where deliveries are deduplicated: its own where its sender puts several
-    /// events into one request, else that of its delivery.
+    /// The claim under which the event is handled, where deliveries are deduplicated: its own where its sender may put several
+    /// events into one request, else that of its delivery. `None` where such a request is
+    /// [claimed as a whole](Delivery::claim).
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()

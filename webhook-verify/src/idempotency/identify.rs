@@ -75,7 +75,7 @@ impl Idempotency {
         let scheme = &delivery.scheme;
         let each = by_scheme && scheme.sends_batches() && scheme.signs_events();
         let events = each.then(|| delivery.events().ok())??;
-        (!events.is_empty()).then_some(events)
+        (events.len() > 0).then_some(events)
     }
 
     /// What to ask of the store for events of `delivery`: by one owner, each key once.

@@ -10,6 +10,7 @@ use smallvec::SmallVec;
 
 use crate::{
     Answer, Claim, Delivery, Rejection, Timer,
+    event::COMPLETED,
     idempotency::{self, Progress},
 };
 
@@ -112,7 +113,7 @@ impl Admitted {
 
     /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
     /// does `None`, a handler that panicked or failed without an answer. So it is with the claims of several events, unless
-    /// the handler took them [one by one](crate::event::Events::each): what it did not get done is released.
+    /// the handler took them [one by one](crate::event::Events::next_event): what it did not get done is released.
     ///
     /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
     /// is logged. ([`Idempotency::complete_on`](crate::Idempotency::complete_on) and
@@ -144,6 +145,8 @@ impl Held {
         for claim in &self.claims {
             match (claim.progress(), success) {
                 (Progress::Settled, _) => {}
+                // A call that was given up: the event was done.
+                (Progress::Settling, _) => claim.settle(Some(COMPLETED), &timer).await,
                 (Progress::Whole, Some(_)) => claim.settle(status, &timer).await,
                 _ if claim.committed().is_some() => claim.settle(status, &timer).await,
                 // Another's by now.

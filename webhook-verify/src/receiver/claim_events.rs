@@ -57,8 +57,8 @@ pub(super) async fn claim_events(
 ) -> Result<Admission, Rejection> {
     let mut apart = Apart::default();
     let mut asking = Vec::with_capacity(events.len());
-    let requests = idempotency.requests(&delivery, &events)?;
-    for (event, request) in events.into_iter().zip(requests) {
+    let requests = idempotency.requests(&delivery, events.as_slice())?;
+    for (event, request) in events.zip(requests) {
         match idempotency.look_up(&request.key) {
             Lookup::Known(known) => apart.completed(&idempotency, &request, known),
             Lookup::Unknown(era) => asking.push(Asking {
