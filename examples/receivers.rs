@@ -20,7 +20,7 @@ use std::{
 };
 
 use integration_tests::{Response, Vector, exchange, raw_request};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use webhook_verify::{Scheme, scheme::Identity};
 
 use running::{RECEIVERS, Running, command, command_with_store};
@@ -91,18 +91,16 @@ fn lengths_of_events(vector: &Vector) -> Vec<usize> {
     if vector.scheme != "mautic" {
         return vec![body.len()];
     }
-    let types: serde_json::Map<String, Value> = serde_json::from_slice(&body).unwrap();
-    let raw: BTreeMap<String, Box<RawValue>> = serde_json::from_slice(&body).unwrap();
-    let events = types.into_iter().filter(|(name, _)| name != "timestamp");
-    events
-        .flat_map(|(name, value)| match value {
-            Value::Array(_) => {
-                serde_json::from_str::<Vec<Box<RawValue>>>(raw[&name].get()).unwrap()
-            }
-            _ => vec![raw[&name].clone()],
+    let types: BTreeMap<String, &RawValue> = serde_json::from_slice(&body).unwrap();
+    let types = types.into_iter().filter(|(name, _)| name != "timestamp");
+    let mut events: Vec<_> = types
+        .flat_map(|(_, value)| match value.get().starts_with('[') {
+            true => serde_json::from_str::<Vec<&RawValue>>(value.get()).unwrap(),
+            false => vec![value],
         })
-        .map(|raw| raw.get().len())
-        .collect()
+        .collect();
+    events.sort_by_key(|event| event.get().as_ptr());
+    events.iter().map(|event| event.get().len()).collect()
 }
 
 /// Every preset, by its vectors: rows with the same settings share a receiver.
