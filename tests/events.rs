@@ -5,6 +5,8 @@
 mod bad_bodies;
 #[path = "events/properties.rs"]
 mod properties;
+#[path = "events/recorded.rs"]
+mod recorded;
 #[path = "events/senders.rs"]
 mod senders;
 

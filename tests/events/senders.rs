@@ -1,14 +1,11 @@
 //! What each preset makes of bodies as its sender writes them.
 
-use std::{collections::BTreeSet, time::Duration};
-
-use integration_tests::Vector;
 use serde_json::Value;
-use webhook_verify::{Delivery, Event, Scheme, event::EventsError, scheme};
+use webhook_verify::{Event, Scheme, event::EventsError, scheme};
 
 use crate::{delivery, slices_of, texts};
 
-/// What is known of an event, as text: type, id, seconds, and its data.
+/// What is known of an event, as text: type, id, seconds, and its data; `*` where that is the whole event.
 type Row = [&'static str; 4];
 
 fn rows(events: &[Event]) -> Vec<[String; 4]> {
@@ -17,7 +14,10 @@ fn rows(events: &[Event]) -> Vec<[String; 4]> {
         let time = event
             .time()
             .map_or("-".into(), |time| time.as_secs_f64().to_string());
-        let data = String::from_utf8(event.data_bytes().to_vec()).unwrap();
+        let data = match event.data_bytes() {
+            data if data == event.raw() => "*".into(),
+            data => String::from_utf8(data.to_vec()).unwrap(),
+        };
         [text(event.event_type()), text(event.id()), time, data]
     };
     events.iter().map(row).collect()
@@ -38,18 +38,8 @@ fn lists_come_apart_into_their_events() {
             {"type":"message","webhookEventId":"01FZ","timestamp":1795305600123,"message":{"id":"1"}},
             {"type":"unfollow","webhookEventId":"01FY","timestamp":1795305601000}]}"#,
         &[
-            [
-                "message",
-                "01FZ",
-                "1795305600.123",
-                r#"{"type":"message","webhookEventId":"01FZ","timestamp":1795305600123,"message":{"id":"1"}}"#,
-            ],
-            [
-                "unfollow",
-                "01FY",
-                "1795305601",
-                r#"{"type":"unfollow","webhookEventId":"01FY","timestamp":1795305601000}"#,
-            ],
+            ["message", "01FZ", "1795305600.123", "*"],
+            ["unfollow", "01FY", "1795305601", "*"],
         ],
     );
     // Sent to see whether anybody is there.
@@ -59,18 +49,8 @@ fn lists_come_apart_into_their_events() {
             &hubspot,
             r#"[{"eventId":1,"subscriptionId":12345,"portalId":62515,"occurredAt":1564113600000,"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123},{"eventId":1,"subscriptionId":12346,"occurredAt":1564113600500,"subscriptionType":"deal.propertyChange","objectId":7}]"#,
             &[
-                [
-                    "contact.creation",
-                    "1",
-                    "1564113600",
-                    r#"{"eventId":1,"subscriptionId":12345,"portalId":62515,"occurredAt":1564113600000,"subscriptionType":"contact.creation","attemptNumber":0,"objectId":123}"#,
-                ],
-                [
-                    "deal.propertyChange",
-                    "1",
-                    "1564113600.5",
-                    r#"{"eventId":1,"subscriptionId":12346,"occurredAt":1564113600500,"subscriptionType":"deal.propertyChange","objectId":7}"#,
-                ],
+                ["contact.creation", "1", "1564113600", "*"],
+                ["deal.propertyChange", "1", "1564113600.5", "*"],
             ],
         );
     }
@@ -78,72 +58,34 @@ fn lists_come_apart_into_their_events() {
         &scheme::GOCARDLESS,
         r#"{"events":[{"id":"EV1","created_at":"2026-11-22T00:00:00.250Z","resource_type":"payments","action":"confirmed","links":{"payment":"PM1"}},{"id":"EV2","created_at":"2026-11-22T00:00:01Z","resource_type":"mandates"}],"meta":{"webhook_id":"WB1"}}"#,
         &[
-            [
-                "payments.confirmed",
-                "EV1",
-                "1795305600.25",
-                r#"{"id":"EV1","created_at":"2026-11-22T00:00:00.250Z","resource_type":"payments","action":"confirmed","links":{"payment":"PM1"}}"#,
-            ],
+            ["payments.confirmed", "EV1", "1795305600.25", "*"],
             // Half a type is none.
-            [
-                "-",
-                "EV2",
-                "1795305601",
-                r#"{"id":"EV2","created_at":"2026-11-22T00:00:01Z","resource_type":"mandates"}"#,
-            ],
+            ["-", "EV2", "1795305601", "*"],
         ],
     );
     assert_brings(
         &scheme::XERO,
         r#"{"events":[{"resourceId":"r1","eventDateUtc":"2017-06-21T01:15:39.902","eventType":"UPDATE","eventCategory":"CONTACT"}],"firstEventSequence":1,"lastEventSequence":1,"entropy":"S0m3"}"#,
-        &[[
-            "CONTACT.UPDATE",
-            "-",
-            "-",
-            r#"{"resourceId":"r1","eventDateUtc":"2017-06-21T01:15:39.902","eventType":"UPDATE","eventCategory":"CONTACT"}"#,
-        ]],
+        &[["CONTACT.UPDATE", "-", "-", "*"]],
     );
     assert_brings(
         &scheme::ASANA,
         r#"{"events":[{"user":{"gid":"1"},"resource":{"gid":"2","resource_type":"task"},"action":"changed","created_at":"2026-11-22T00:00:00.000Z"}]}"#,
-        &[[
-            "task.changed",
-            "-",
-            "1795305600",
-            r#"{"user":{"gid":"1"},"resource":{"gid":"2","resource_type":"task"},"action":"changed","created_at":"2026-11-22T00:00:00.000Z"}"#,
-        ]],
+        &[["task.changed", "-", "1795305600", "*"]],
     );
     // Its beat of the heart.
     assert_brings(&scheme::ASANA, r#"{"events":[]}"#, &[]);
     assert_brings(
         &scheme::META,
         r#"{"object":"page","entry":[{"id":"1","time":1520383571,"changes":[]},{"id":"2","messaging":[{}]}]}"#,
-        &[
-            [
-                "page",
-                "-",
-                "-",
-                r#"{"id":"1","time":1520383571,"changes":[]}"#,
-            ],
-            ["page", "-", "-", r#"{"id":"2","messaging":[{}]}"#],
-        ],
+        &[["page", "-", "-", "*"], ["page", "-", "-", "*"]],
     );
     assert_brings(
         &scheme::OKTA,
         r#"{"eventId":"e","data":{"events":[{"uuid":"u1","published":"2026-11-22T00:00:00.000Z","eventType":"user.session.start"},{"uuid":"u2","published":"2026-11-22T00:00:00.500Z","eventType":"user.session.end"}]}}"#,
         &[
-            [
-                "user.session.start",
-                "u1",
-                "1795305600",
-                r#"{"uuid":"u1","published":"2026-11-22T00:00:00.000Z","eventType":"user.session.start"}"#,
-            ],
-            [
-                "user.session.end",
-                "u2",
-                "1795305600.5",
-                r#"{"uuid":"u2","published":"2026-11-22T00:00:00.500Z","eventType":"user.session.end"}"#,
-            ],
+            ["user.session.start", "u1", "1795305600", "*"],
+            ["user.session.end", "u2", "1795305600.5", "*"],
         ],
     );
     assert_brings(
@@ -211,8 +153,8 @@ fn mandrills_events_are_in_a_field_of_a_form() {
     assert_eq!(
         rows(&events),
         [
-            ["open", "-", "1795305600", first],
-            ["click", "-", "1795305601", second]
+            ["open", "-", "1795305600", "*"],
+            ["click", "-", "1795305601", "*"]
         ]
     );
     for (fields, error) in [
@@ -332,7 +274,7 @@ fn one_event_has_its_time_and_its_data() {
             "jira:issue_updated",
             "evt_1",
             at,
-            r#"{"timestamp":1795305600000,"webhookEvent":"jira:issue_updated"}"#,
+            "*",
         ),
         // Its events come without data, too.
         (
@@ -341,7 +283,7 @@ fn one_event_has_its_time_and_its_data() {
             "-",
             "evt_1",
             "-",
-            r#"{"subscription":{"status":"authorization_revoked"}}"#,
+            "*",
         ),
         // Fractions of a second are no whole seconds, and no guess.
         (
@@ -448,10 +390,8 @@ fn mautics_values_are_lists_objects_or_anything() {
         let delivery = delivery(&scheme::MAUTIC, body);
         let events = delivery.events().unwrap();
         slices_of(&delivery, &events);
-        let got: Vec<_> = rows(&events)
-            .into_iter()
-            .map(|[event_type, _, _, raw]| [event_type, raw])
-            .collect();
+        let types = rows(&events).into_iter().map(|[event_type, ..]| event_type);
+        let got: Vec<_> = types.zip(texts(&events)).map(<[String; 2]>::from).collect();
         assert_eq!(got, expected, "{body}");
         assert_eq!(
             delivery.is_test(),
@@ -462,127 +402,6 @@ fn mautics_values_are_lists_objects_or_anything() {
     assert_brings(
         &scheme::MAUTIC,
         r#"{"a":[{"timestamp":"2026-11-22T01:00:00+01:00","x":1}],"timestamp":"2026-11-22T09:00:00+00:00"}"#,
-        &[[
-            "a",
-            "-",
-            "1795305600",
-            r#"{"timestamp":"2026-11-22T01:00:00+01:00","x":1}"#,
-        ]],
+        &[["a", "-", "1795305600", "*"]],
     );
-}
-
-/// The recorded requests, of each preset and of many senders that are none.
-#[test]
-fn every_recorded_body_comes_apart_or_is_refused() {
-    let mut seen = BTreeSet::new();
-    for vector in Vector::all() {
-        if vector.expect != "valid" {
-            continue;
-        }
-        let delivery = vector
-            .verifier()
-            .unwrap()
-            .verify(vector.head(), vector.body())
-            .unwrap();
-        let brings = delivery.scheme().brings();
-        seen.insert(delivery.scheme().name().to_owned());
-        match delivery.events() {
-            Ok(events) if brings == "one event" => assert_is_the_delivery(&delivery, &events),
-            Ok(events) => {
-                slices_of(&delivery, &events);
-            }
-            Err(error) => assert_ne!(brings, "one event", "{error} {}", vector.name),
-        }
-    }
-    let unseen: Vec<_> = Scheme::preset_names()
-        .filter(|name| !seen.contains(*name))
-        .collect();
-    assert!(unseen.is_empty(), "{unseen:?}");
-}
-
-fn assert_is_the_delivery(delivery: &Delivery, events: &[Event]) {
-    let [event] = events else {
-        panic!("{events:?}")
-    };
-    assert_eq!(event.raw().as_ptr_range(), delivery.body().as_ptr_range());
-    assert_eq!(event.event_type(), delivery.event_type());
-    assert_eq!(event.id(), delivery.id());
-    let (raw, data) = (event.raw().as_ptr_range(), event.data_bytes());
-    assert!(raw.start <= data.as_ptr_range().start && data.as_ptr_range().end <= raw.end);
-    let _ = (event.time(), event.claim(), delivery.is_test());
-}
-
-/// What the recorded requests of batches say that is in them.
-#[test]
-fn recorded_batches_have_their_events() {
-    let recorded: Vec<Value> =
-        serde_json::from_str(include_str!("../vectors/seed-systems.json")).unwrap();
-    let mut batches = 0;
-    for (row, vector) in recorded.iter().zip(Vector::of_the_four_systems()) {
-        let Some(types) = row["events"]
-            .as_array()
-            .filter(|_| vector.expect == "valid")
-        else {
-            continue;
-        };
-        let delivery = vector
-            .verifier()
-            .unwrap()
-            .verify(vector.head(), vector.body())
-            .unwrap();
-        let events = delivery.events().unwrap();
-        let got: Vec<_> = events
-            .iter()
-            .map(|event| Value::from(event.event_type().unwrap()))
-            .collect();
-        assert_eq!(got, *types, "{}", vector.name);
-        let whole: Value = serde_json::from_slice(&vector.body()).unwrap();
-        for event in &events {
-            let of_type = &whole[&*event.event_type().unwrap()];
-            let value: Value = serde_json::from_slice(event.raw()).unwrap();
-            assert!(
-                *of_type == value || of_type.as_array().unwrap().contains(&value),
-                "{}",
-                vector.name
-            );
-            let time = value["timestamp"].as_str();
-            assert_eq!(
-                event.time().is_some(),
-                time.is_some(),
-                "{} {time:?}",
-                vector.name
-            );
-        }
-        assert_eq!(
-            delivery.is_test(),
-            vector.name.starts_with("test_button"),
-            "{}",
-            vector.name
-        );
-        batches += 1;
-    }
-    assert_eq!(batches, 8);
-
-    let vectors = Vector::of_senders();
-    let sendgrid = vectors
-        .iter()
-        .find(|vector| vector.scheme == "sendgrid" && vector.expect == "valid")
-        .unwrap();
-    let delivery = sendgrid
-        .verifier()
-        .unwrap()
-        .verify(sendgrid.head(), sendgrid.body())
-        .unwrap();
-    let events = delivery.events().unwrap();
-    slices_of(&delivery, &events);
-    assert_eq!(
-        rows(&events),
-        [[
-            "delivered",
-            "e1",
-            "-",
-            r#"{"event":"delivered","sg_event_id":"e1"}"#
-        ]]
-    );
-    assert_eq!(events[0].time(), None::<Duration>);
 }
