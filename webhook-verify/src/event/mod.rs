@@ -103,10 +103,10 @@ impl Delivery {
             Envelope::List(list) => {
                 let body = split::json_of(&self.body, list)?;
                 let elements = split::list(&body, &list.at, most)?;
-                let event_type = match list.event_type {
-                    Some(_) => None,
+                let event_type = match list.event_type.is_empty() {
+                    false => None,
                     // What the delivery says is said of all of them.
-                    None => self.event_type().map(Arc::from),
+                    true => self.event_type().map(Arc::from),
                 };
                 let elements = elements.into_iter();
                 elements
@@ -134,7 +134,13 @@ impl Event {
         }
         match &self.scheme.envelope {
             Envelope::One => self.field(self.scheme.event_type.as_ref()?),
-            Envelope::List(list) => self.text(list.event_type.as_ref()?),
+            Envelope::List(list) => match &*list.event_type {
+                [pointer] => self.text(pointer),
+                pointers => {
+                    let parts = pointers.iter().map(|pointer| self.text(pointer));
+                    Some(parts.collect::<Option<Vec<_>>>()?.join(".").into())
+                }
+            },
             Envelope::ByType => None,
         }
     }
