@@ -13,7 +13,9 @@ mod senders;
 use std::time::Duration;
 
 use webhook_verify::{
-    Algorithm, Delivery, Event, RequestHead, Scheme, Verifier, VerifierBuilder, testing::Signer,
+    Algorithm, Delivery, Event, RequestHead, Scheme, Verifier, VerifierBuilder,
+    event::{Events, EventsError},
+    testing::Signer,
 };
 
 const NOW: Duration = Duration::from_secs(1_795_305_600);
@@ -46,6 +48,11 @@ fn delivery_with(
     let head = RequestHead::new(&signed.headers).target(&signed.target);
     let verifier = knobs(builder).build().unwrap();
     verifier.verify(head, signed.body.clone()).unwrap()
+}
+
+/// All events at once.
+fn events_of(delivery: &Delivery) -> Result<Vec<Event>, EventsError> {
+    delivery.events().map(Events::collect)
 }
 
 /// The bytes of all events, which must be parts of the body's memory, one after the other, with data within.

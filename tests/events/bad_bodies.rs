@@ -6,7 +6,7 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::{delivery, delivery_with, slices_of, texts};
+use crate::{delivery, delivery_with, events_of, slices_of, texts};
 
 fn listed() -> Scheme {
     let builder = Scheme::builder("list").signature_header("x-sig");
@@ -14,7 +14,7 @@ fn listed() -> Scheme {
 }
 
 fn refusal(scheme: &Scheme, body: impl Into<Vec<u8>>) -> EventsError {
-    delivery(scheme, body).events().unwrap_err()
+    events_of(&delivery(scheme, body)).unwrap_err()
 }
 
 #[test]
@@ -118,7 +118,7 @@ fn lone_surrogates() {
             (scheme::MAUTIC, format!(r#"{{"a":[{event}]}}"#)),
             (listed(), format!(r#"{{"events":[{event}]}}"#)),
         ] {
-            let events = delivery(&scheme, body).events().unwrap();
+            let events = events_of(&delivery(&scheme, body)).unwrap();
             assert_eq!(texts(&events), [&*event]);
             assert!(events[0].data::<serde_json::Value>().is_err());
         }
@@ -138,7 +138,7 @@ fn depth_is_no_danger() {
                 (scheme::STRIPE, deep.clone()),
             ] {
                 let delivery = delivery(&scheme, body);
-                let events = delivery.events().unwrap();
+                let events = events_of(&delivery).unwrap();
                 slices_of(&delivery, &events);
                 assert_eq!(events.len(), 1);
                 let _ = (
@@ -185,7 +185,7 @@ fn there_may_be_so_many_and_no_more() {
         ]
     };
     for (scheme, body) in bodies(10_000) {
-        assert_eq!(delivery(&scheme, body).events().unwrap().len(), 10_000);
+        assert_eq!(events_of(&delivery(&scheme, body)).unwrap().len(), 10_000);
     }
     for count in [10_001, 100_000] {
         for (scheme, body) in bodies(count) {
@@ -197,7 +197,7 @@ fn there_may_be_so_many_and_no_more() {
         for (scheme, body) in bodies(count) {
             let with = |most: usize| {
                 let delivery = delivery_with(&scheme, &*body, |builder| builder.max_events(most));
-                delivery.events().map(|events| events.len())
+                events_of(&delivery).map(|events| events.len())
             };
             assert_eq!(with(count), Ok(count), "{body}");
             assert_eq!(with(usize::MAX), Ok(count), "{body}");
@@ -212,11 +212,11 @@ fn there_may_be_so_many_and_no_more() {
         (scheme::MAUTIC, r#"{"a":[],"b":[],"timestamp":"x"}"#),
     ] {
         let delivery = delivery_with(&scheme, body, |builder| builder.max_events(0));
-        assert_eq!(delivery.events().unwrap().len(), 0);
+        assert_eq!(events_of(&delivery).unwrap().len(), 0);
     }
     // What comes after the last that may be is not looked at.
     let delivery = delivery_with(&listed(), r#"{"events":[1,2,{]"#, |builder| {
         builder.max_events(1)
     });
-    assert_eq!(delivery.events().unwrap_err(), TooMany { most: 1 });
+    assert_eq!(events_of(&delivery).unwrap_err(), TooMany { most: 1 });
 }

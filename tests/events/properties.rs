@@ -10,7 +10,7 @@ use serde::{
 use serde_json::value::RawValue;
 use webhook_verify::{Scheme, event::EventsError, scheme};
 
-use crate::{delivery, slices_of};
+use crate::{delivery, events_of, slices_of};
 
 /// Lists at these places.
 const LISTS: [&str; 5] = ["", "/events", "/a~1b/ü", "/events/1", "/0/events"];
@@ -27,7 +27,7 @@ fn list_at(pointer: &str) -> Scheme {
 /// What `events` makes of a body: types, where they are outside of the events, and bytes.
 fn came_apart(scheme: &Scheme, body: &[u8]) -> Result<Vec<(String, String)>, EventsError> {
     let delivery = delivery(scheme, body);
-    let events = delivery.events()?;
+    let events = events_of(&delivery)?;
     let texts = slices_of(&delivery, &events);
     let is_by_type = scheme.name() == "mautic";
     Ok(events
