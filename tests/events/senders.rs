@@ -110,6 +110,21 @@ fn lists_come_apart_into_their_events() {
     assert_eq!(types, ["created", "updated"]);
 }
 
+/// What nobody says, no event has.
+#[test]
+fn a_list_alone() {
+    let plain = || Scheme::builder("plain").signature_header("x-sig");
+    let list = plain().event_list("").build().unwrap();
+    assert_brings(&list, r#"[{"type":"a","id":"b"}]"#, &[["-", "-", "-", "*"]]);
+    let events = delivery(&list, "[1]").events().unwrap();
+    assert!(events[0].matches("*") && !events[0].matches("a*") && !events[0].matches(""));
+
+    let typed = plain().event_list("/list").event_type_pointer("/type");
+    let body = r#"{"type":"all","list":[1,{"type":"a"}]}"#;
+    let of_all = ["all", "-", "-", "*"];
+    assert_brings(&typed.build().unwrap(), body, &[of_all, of_all]);
+}
+
 #[test]
 fn adyens_item_is_its_event() {
     let delivery = delivery(

@@ -135,6 +135,7 @@ impl Event {
         match &self.scheme.envelope {
             Envelope::One => self.field(self.scheme.event_type.as_ref()?),
             Envelope::List(list) => match &*list.event_type {
+                [] => None,
                 [pointer] => self.text(pointer),
                 pointers => {
                     let parts = pointers.iter().map(|pointer| self.text(pointer));
@@ -192,7 +193,7 @@ impl Event {
         T::from_event(self)
     }
 
-    /// Whether the event type [matches](matches) a pattern, such as `contact.*`. What has no type matches `*` alone.
+    /// Whether the event type [matches](matches()) a pattern, such as `contact.*`. What has no type matches `*` alone.
     #[must_use]
     pub fn matches(&self, pattern: &str) -> bool {
         match self.event_type() {
