@@ -14,7 +14,9 @@ pub(crate) use self::events::COMPLETED;
 pub(crate) use self::filter::Filter;
 pub use self::{events::Events, pattern::matches};
 use crate::{
-    Claim, Delivery, ExtractError, Scheme, extract, json,
+    Claim, Delivery, ExtractError, Scheme,
+    delivery::MAX_ID_LEN,
+    extract, json,
     scheme::{Envelope, Field},
     verification::parse_time,
 };
@@ -152,11 +154,12 @@ impl Event {
         if let Some(known) = &self.id {
             return Some(Cow::Borrowed(known));
         }
-        match &self.scheme.envelope {
+        let id = match &self.scheme.envelope {
             Envelope::One => self.field(self.scheme.id.as_ref()?),
             Envelope::List(list) => self.text(list.id.first()?),
             Envelope::ByType => None,
-        }
+        };
+        id.filter(|id| id.len() <= MAX_ID_LEN)
     }
 
     /// When it happened, as time since the Unix epoch, if the scheme knows where that is said and it is.

@@ -40,6 +40,15 @@ impl Scheme {
         self.envelope.to_string()
     }
 
+    /// Where the list of events is in a body of JSON, as a JSON pointer, if events come in one; empty where the body is the list.
+    #[must_use]
+    pub fn event_list_pointer(&self) -> Option<&str> {
+        match &self.envelope {
+            Envelope::List(list) if list.form.is_none() => Some(&list.at),
+            Envelope::One | Envelope::List(_) | Envelope::ByType => None,
+        }
+    }
+
     /// Where an event says when it happened, as a JSON pointer from the event on.
     #[must_use]
     pub fn event_time_pointer(&self) -> Option<&str> {
