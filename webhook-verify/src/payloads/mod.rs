@@ -1,4 +1,4 @@
-//! What the events of Mautic say, as types.
+//! What the events of Mautic and Host UK say, as types.
 //!
 //! Each has a `Payload`, with a variant for every event that it documents or that its code sends, and one for all
 //! others. [`Event::data`](crate::Event::data) makes it:
@@ -47,6 +47,8 @@
 //! Two things are those of `serde_json`: an integer beyond 64 bits is read as the nearest float, and of a key that is there
 //! twice the last one counts. PHP writes neither. [`Event::raw`](crate::Event::raw) always has what was sent to the byte.
 
+mod envelope;
+pub mod host_uk;
 mod id;
 mod list;
 mod macros;
