@@ -1,4 +1,4 @@
-//! What the events of Mautic and Host UK say, as types.
+//! What the events of Mautic, Host UK and FluentCRM say, as types.
 //!
 //! Each has a `Payload`, with a variant for every event that it documents or that its code sends, and one for all
 //! others. [`Event::data`](crate::Event::data) makes it:
@@ -48,6 +48,7 @@
 //! twice the last one counts. PHP writes neither. [`Event::raw`](crate::Event::raw) always has what was sent to the byte.
 
 mod envelope;
+pub mod fluentcrm;
 pub mod host_uk;
 mod id;
 mod list;
