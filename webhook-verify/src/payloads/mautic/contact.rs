@@ -61,18 +61,24 @@ objects! {
         id: Id,
         /// The name to log in by.
         username: String,
-        /// First name.
+        /// First name, as it is sent: see [`first_name`](Self::first_name).
         first_name "firstName": String,
-        /// Last name.
+        /// Last name, as it is sent: see [`last_name`](Self::last_name).
         last_name "lastName": String,
+        /// First name, as the documentation has it.
+        firstname: String,
+        /// Last name, as the documentation has it.
+        lastname: String,
     }
 
     /// An IP address.
     pub struct IpAddress {
         /// Its id.
         id: Id,
-        /// The address.
+        /// The address: see [`address`](Self::address).
         ip_address "ipAddress": String,
+        /// The address, as test payloads have it.
+        ip: String,
         /// What the lookup service that is set up says of it: `city`, `region`, `latitude` …
         ip_details "ipDetails": Map<String, Value>,
     }
@@ -172,6 +178,28 @@ impl Contact {
 
     fn text(&self, alias: &str) -> Option<&str> {
         self.field(alias)?.as_str().filter(|text| !text.is_empty())
+    }
+}
+
+impl User {
+    /// First name, by whichever name.
+    #[must_use]
+    pub fn first_name(&self) -> Option<&str> {
+        self.first_name.as_deref().or(self.firstname.as_deref())
+    }
+
+    /// Last name, by whichever name.
+    #[must_use]
+    pub fn last_name(&self) -> Option<&str> {
+        self.last_name.as_deref().or(self.lastname.as_deref())
+    }
+}
+
+impl IpAddress {
+    /// The address, by whichever name.
+    #[must_use]
+    pub fn address(&self) -> Option<&str> {
+        self.ip_address.as_deref().or(self.ip.as_deref())
     }
 }
 

@@ -20,8 +20,9 @@
 //! assert_eq!(change.points.and_then(|points| points.new_points), Some(10));
 //! ```
 //!
-//! The payloads of the button "Send Test Payload" are events like others, most of them without a timestamp:
-//! [`Delivery::is_test`](crate::Delivery::is_test) tells them.
+//! The payloads of the button "Send Test Payload" are events like others, some of them without a timestamp:
+//! [`Delivery::is_test`](crate::Delivery::is_test) tells them. One of them, that of a deleted contact, is in the list of its
+//! type twice, and is taken out of both.
 //!
 //! [docs]: https://devdocs.mautic.org/en/latest/webhooks/events/index.html
 
@@ -250,5 +251,17 @@ fn field<'a>(groups: Option<&'a Map<String, Value>>, alias: &str) -> Option<&'a 
 
 /// There is no envelope around the elements of Mautic's lists.
 fn whole(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
-    extract::from_json(event.raw()).map(Ok)
+    let mut whole: Value = extract::from_json(event.raw())?;
+    let event_type = event.event_type();
+    let inner = event_type.and_then(|event_type| listed_again(&mut whole, &event_type));
+    Ok(Ok(inner.unwrap_or(whole)))
+}
+
+/// The test payload of a deleted contact is in the list, and under the key, of its type once more.
+fn listed_again(element: &mut Value, event_type: &str) -> Option<Value> {
+    let is_known = Payload::EVENT_TYPES.contains(&event_type);
+    let object = element.as_object_mut();
+    let object = object.filter(|object| is_known && object.len() == 1)?;
+    let list = object.get_mut(event_type)?.as_array_mut()?;
+    (list.len() == 1).then(|| list.swap_remove(0))
 }
