@@ -79,7 +79,7 @@ impl<T: Serialize> Serialize for List<T> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::{Value, json};
+    use serde_json::json;
 
     use super::*;
     use crate::payloads::php::Php as _;
@@ -104,6 +104,5 @@ mod tests {
         for value in [json!([1, null]), json!({"a": "b"}), json!(null), json!(1)] {
             assert_eq!(List::<i64>::read(&value), None, "{value}");
         }
-        assert_eq!(List::<Value>::read(&json!([1, null])).unwrap().len(), 2);
     }
 }

@@ -57,9 +57,10 @@ impl<T: Php> Php for Box<T> {
     }
 }
 
+/// Anything but nothing.
 impl Php for Value {
     fn read(value: &Value) -> Option<Self> {
-        Some(value.clone())
+        (!value.is_null()).then(|| value.clone())
     }
 }
 

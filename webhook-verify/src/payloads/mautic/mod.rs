@@ -190,6 +190,10 @@ objects! {
         description: String,
         /// Its category.
         category: Category,
+        /// Who created it.
+        created_by_user "createdByUser": String,
+        /// Who changed it last.
+        modified_by_user "modifiedByUser": String,
         /// Whether others than its owner see it.
         is_global "isGlobal": bool,
         /// Whether contacts can choose it.
