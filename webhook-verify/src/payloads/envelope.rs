@@ -1,6 +1,6 @@
 //! Envelopes: objects that say an event's type next to its `data`.
 
-use serde::{Deserialize, Serialize};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::php::Php;
@@ -14,9 +14,17 @@ pub(super) fn data(event: &Event) -> Result<Result<Value, Value>, ExtractError> 
 }
 
 /// The members of an envelope that are not yet read, or that are already written.
-#[derive(Deserialize, Serialize)]
-#[serde(transparent)]
 pub(super) struct Parts(Map<String, Value>);
+
+/// A body that is no object is data of no type.
+impl From<Value> for Parts {
+    fn from(body: Value) -> Self {
+        match body {
+            Value::Object(members) => Self(members),
+            data => Self(Map::from_iter([("data".to_owned(), data)])),
+        }
+    }
+}
 
 impl Parts {
     pub(super) fn new(rest: &Map<String, Value>) -> Self {
@@ -38,6 +46,10 @@ impl Parts {
 
     pub(super) fn rest(self) -> Map<String, Value> {
         self.0
+    }
+
+    pub(super) fn write<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
     }
 
     /// Puts a member in, if there is one.

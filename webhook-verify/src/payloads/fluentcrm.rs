@@ -7,10 +7,10 @@
 //! ```
 //! use webhook_verify::payloads::fluentcrm::{Contact, Envelope, Payload};
 //!
-//! // the body of a verified delivery: `delivery.json()`, `event.data()` or the extractor `VerifiedJson`
+//! // what `Event::data` does with a verified event
 //! let body = r#"{"event":"contact.created","timestamp":"2024-01-15T10:30:00Z","webhook_id":1,
 //!     "data":{"contact":{"id":123,"email":"user@example.com","status":"subscribed"}}}"#;
-//! let envelope: Envelope = serde_json::from_str(body)?;
+//! let envelope = Envelope::from_body(serde_json::from_str(body)?);
 //! let Payload::ContactCreated(created) = envelope.data else { panic!("another event") };
 //! assert_eq!(created.contact.and_then(|contact| contact.email).as_deref(), Some("user@example.com"));
 //!
@@ -20,7 +20,7 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
@@ -28,6 +28,7 @@ use super::{
     envelope::{self, Parts},
     macros::{events, objects},
 };
+use crate::{Event, ExtractError, event::FromEvent, extract};
 
 events! {
     /// What a FluentCRM event says, by its type. See the [module](self).
@@ -194,16 +195,25 @@ pub struct Envelope {
     pub more: Map<String, Value>,
 }
 
-impl<'de> Deserialize<'de> for Envelope {
-    /// Reads any object.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut parts = Parts::deserialize(deserializer)?;
-        Ok(Self {
+impl Envelope {
+    /// The envelope that a body is: what `Event::data` makes of an event, for a body that is known otherwise, such as from a
+    /// queue. A body that is no object is in [`Payload::Other`].
+    #[must_use]
+    pub fn from_body(body: Value) -> Self {
+        let mut parts = Parts::from(body);
+        Self {
             timestamp: parts.take("timestamp"),
             webhook_id: parts.take("webhook_id"),
             data: parts.payload("event", Payload::from_parts),
             more: parts.rest(),
-        })
+        }
+    }
+}
+
+/// Reads the event whole, and not its data alone.
+impl FromEvent for Envelope {
+    fn from_event(event: &Event) -> Result<Self, ExtractError> {
+        extract::from_json(event.raw()).map(Self::from_body)
     }
 }
 
@@ -214,6 +224,6 @@ impl Serialize for Envelope {
         parts.put("timestamp", self.timestamp.as_ref())?;
         parts.put("webhook_id", self.webhook_id.as_ref())?;
         parts.put("data", Some(&self.data))?;
-        parts.serialize(serializer)
+        parts.write(serializer)
     }
 }

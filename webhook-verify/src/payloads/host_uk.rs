@@ -8,10 +8,10 @@
 //! ```
 //! use webhook_verify::payloads::host_uk::{Envelope, Payload};
 //!
-//! // the body of a verified delivery: `delivery.json()`, `event.data()` or the extractor `VerifiedJson`
+//! // what `Event::data` does with a verified event
 //! let body = r#"{"id":"evt_1","type":"bio.created","created_at":"2026-11-22T00:00:00+00:00",
 //!     "data":{"bio_id":123,"name":"Zofie"},"workspace_id":null}"#;
-//! let envelope: Envelope = serde_json::from_str(body)?;
+//! let envelope = Envelope::from_body(serde_json::from_str(body)?);
 //! assert_eq!(envelope.id.as_deref(), Some("evt_1"));
 //! let Payload::BioCreated(bio) = envelope.data else { panic!("another event") };
 //! assert_eq!(bio.id().map(|id| id.to_string()).as_deref(), Some("123"));
@@ -21,7 +21,7 @@
 //! The first page has an event's data in a member `object`, the second and the code have it as it is. The payloads take both:
 //! `unwrapped` looks into it.
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::{
@@ -29,6 +29,7 @@ use super::{
     envelope::{self, Parts},
     macros::{events, objects},
 };
+use crate::{Event, ExtractError, event::FromEvent, extract};
 
 events! {
     /// What a Host UK event says, by its type. See the [module](self).
@@ -241,17 +242,26 @@ pub struct Envelope {
     pub more: Map<String, Value>,
 }
 
-impl<'de> Deserialize<'de> for Envelope {
-    /// Reads any object.
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let mut parts = Parts::deserialize(deserializer)?;
-        Ok(Self {
+impl Envelope {
+    /// The envelope that a body is: what `Event::data` makes of an event, for a body that is known otherwise, such as from a
+    /// queue. A body that is no object is in [`Payload::Other`].
+    #[must_use]
+    pub fn from_body(body: Value) -> Self {
+        let mut parts = Parts::from(body);
+        Self {
             id: parts.take("id"),
             created_at: parts.take("created_at"),
             workspace_id: parts.take("workspace_id"),
             data: parts.payload("type", Payload::from_parts),
             more: parts.rest(),
-        })
+        }
+    }
+}
+
+/// Reads the event whole, and not its data alone.
+impl FromEvent for Envelope {
+    fn from_event(event: &Event) -> Result<Self, ExtractError> {
+        extract::from_json(event.raw()).map(Self::from_body)
     }
 }
 
@@ -263,6 +273,6 @@ impl Serialize for Envelope {
         parts.put("created_at", self.created_at.as_ref())?;
         parts.put("data", Some(&self.data))?;
         parts.put("workspace_id", self.workspace_id.as_ref())?;
-        parts.serialize(serializer)
+        parts.write(serializer)
     }
 }
