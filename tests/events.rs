@@ -3,6 +3,8 @@
 
 #[path = "events/bad_bodies.rs"]
 mod bad_bodies;
+#[path = "events/payloads.rs"]
+mod payloads;
 #[path = "events/properties.rs"]
 mod properties;
 #[path = "events/recorded.rs"]

@@ -15,6 +15,8 @@ pub mod idempotency;
 mod incoming;
 mod json;
 mod key;
+#[cfg(feature = "payloads")]
+pub mod payloads;
 mod public_key;
 mod receiver;
 mod rejection;
