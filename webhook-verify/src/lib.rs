@@ -7,6 +7,7 @@ mod clock;
 mod delivery;
 mod encoding;
 mod error;
+mod event;
 mod extract;
 mod head;
 mod hmac_sha256;
@@ -39,6 +40,7 @@ pub use self::{
     delivery::Delivery,
     encoding::Encoding,
     error::{ConfigError, VerifyError},
+    event::matches_topic,
     extract::ExtractError,
     head::{Headers, RequestHead},
     idempotency::{Claim, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError},

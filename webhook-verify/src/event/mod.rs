@@ -1,0 +1,3 @@
+mod topic;
+
+pub use self::topic::matches_topic;
