@@ -17,6 +17,8 @@ mod json;
 mod key;
 #[cfg(feature = "multipart")]
 mod multipart;
+#[cfg(feature = "payloads")]
+pub mod payloads;
 mod public_key;
 mod receiver;
 mod rejection;
