@@ -49,6 +49,25 @@ pub enum PayloadType {
     Ignore,
 }
 
+impl PayloadType {
+    /// The type of this name: `base64`, `raw` or `ignore`.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [Self::Base64, Self::Raw, Self::Ignore];
+        all.into_iter().find(|known| known.name() == name)
+    }
+
+    /// Its name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Base64 => "base64",
+            Self::Raw => "raw",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
 /// A call of a webhook, that came with its token.
 #[derive(Clone)]
 #[must_use]

@@ -71,6 +71,17 @@ fn both_forms_of_each_payload_type() {
 }
 
 #[test]
+fn payload_types_have_the_documents_names() {
+    for name in ["base64", "raw", "ignore"] {
+        let payload_type = PayloadType::named(name).unwrap();
+        assert_eq!(payload_type.name(), name);
+        assert_eq!(serde_json::to_value(payload_type).unwrap(), name);
+    }
+    assert_eq!(PayloadType::named("outbound"), None);
+    assert_eq!(PayloadType::default(), PayloadType::Base64);
+}
+
+#[test]
 fn any_bytes_go_into_base64_and_only_text_goes_raw() {
     let delivery = delivery(b"\0\xff".to_vec());
     let call = call(&delivery);
