@@ -60,7 +60,8 @@ impl Store {
 
     pub(crate) async fn insert(&self, uuid: &str, settings: &Settings<'_>) -> Result<(), Error> {
         let now = UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-        sqlx::query("INSERT INTO webhook (digest, uuid, event_key, payload_type, max_payload_length, created) VALUES (?, ?, ?, ?, ?, ?)")
+        sqlx::query("INSERT INTO webhook (digest, uuid, event_key, payload_type, max_payload_length, created)
+             VALUES (?, ?, ?, ?, ?, ?)")
             .bind(&digest(uuid)[..])
             .bind(uuid)
             .bind(settings.event_key)
@@ -74,13 +75,16 @@ impl Store {
 
     /// Changes a webhook, if it is there.
     pub(crate) async fn update(&self, uuid: &str, settings: &Settings<'_>) -> Result<(), Error> {
-        sqlx::query("UPDATE webhook SET event_key = ?, payload_type = ?, max_payload_length = ? WHERE digest = ?")
-            .bind(settings.event_key)
-            .bind(settings.payload_type.name())
-            .bind(settings.max_payload_length)
-            .bind(&digest(uuid)[..])
-            .execute(&self.0)
-            .await?;
+        sqlx::query(
+            "UPDATE webhook SET event_key = ?, payload_type = ?, max_payload_length = ?
+             WHERE digest = ?",
+        )
+        .bind(settings.event_key)
+        .bind(settings.payload_type.name())
+        .bind(settings.max_payload_length)
+        .bind(&digest(uuid)[..])
+        .execute(&self.0)
+        .await?;
         Ok(())
     }
 
@@ -95,9 +99,12 @@ impl Store {
 
     /// All webhooks, the oldest first.
     pub(crate) async fn all(&self) -> Result<Vec<Webhook>, Error> {
-        let rows: Vec<Row> = sqlx::query_as("SELECT id, uuid, event_key, payload_type, max_payload_length, created FROM webhook ORDER BY id")
-            .fetch_all(&self.0)
-            .await?;
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT id, uuid, event_key, payload_type, max_payload_length, created
+             FROM webhook ORDER BY id",
+        )
+        .fetch_all(&self.0)
+        .await?;
         rows.into_iter().map(webhook).collect()
     }
 
@@ -106,18 +113,24 @@ impl Store {
     }
 
     pub(crate) async fn by_digest(&self, digest: &[u8; 32]) -> Result<Option<Webhook>, Error> {
-        let row: Option<Row> = sqlx::query_as("SELECT id, uuid, event_key, payload_type, max_payload_length, created FROM webhook WHERE digest = ?")
-            .bind(&digest[..])
-            .fetch_optional(&self.0)
-            .await?;
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT id, uuid, event_key, payload_type, max_payload_length, created
+             FROM webhook WHERE digest = ?",
+        )
+        .bind(&digest[..])
+        .fetch_optional(&self.0)
+        .await?;
         row.map(webhook).transpose()
     }
 
     pub(crate) async fn by_id(&self, id: i64) -> Result<Option<Webhook>, Error> {
-        let row: Option<Row> = sqlx::query_as("SELECT id, uuid, event_key, payload_type, max_payload_length, created FROM webhook WHERE id = ?")
-            .bind(id)
-            .fetch_optional(&self.0)
-            .await?;
+        let row: Option<Row> = sqlx::query_as(
+            "SELECT id, uuid, event_key, payload_type, max_payload_length, created
+             FROM webhook WHERE id = ?",
+        )
+        .bind(id)
+        .fetch_optional(&self.0)
+        .await?;
         row.map(webhook).transpose()
     }
 }

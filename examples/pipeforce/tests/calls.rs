@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{FORM, Hub, RECEIVE, json_of, origin};
+use crate::hub::{FORM, Headers, Hub, RECEIVE, json_of, origin};
 
 const UNKNOWN: &str = "ba4825b6-6718-42f3-a400-ce08a16936bd";
 
@@ -16,7 +16,7 @@ async fn calls_without_a_good_token_are_refused_alike() {
     let twice = format!("{RECEIVE}?token={token}&uuid={other}");
     let form = format!("token={other}");
     let header = ("token", token.as_str());
-    let requests: [(&str, &[(&str, &str)], &str); 10] = [
+    let requests: [(&str, Headers<'_>, &str); 10] = [
         (RECEIVE, &[], ""),
         (RECEIVE, &[("token", "")], ""),
         (RECEIVE, &[("token", UNKNOWN)], ""),
@@ -67,12 +67,12 @@ async fn unknown_tokens_can_be_hidden() {
             "{}",
             known.text()
         );
-        let names = |response: &integration_tests::Response| {
+        let headers_of = |response: &integration_tests::Response| {
             let headers = response.headers.iter();
             let headers = headers.filter(|(name, _)| name != "date");
             headers.cloned().collect::<Vec<_>>()
         };
-        assert_eq!(names(&known), names(&unknown));
+        assert_eq!(headers_of(&known), headers_of(&unknown));
         if status == 200 {
             for answer in [json_of(&known), json_of(&unknown)] {
                 assert_eq!(answer["correlationId"].as_str().unwrap().len(), 36);

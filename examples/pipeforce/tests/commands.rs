@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::{ADMIN, FORM, Hub, json_of};
+use crate::hub::{ADMIN, FORM, Headers, Hub, json_of};
 
 const PUT: &str = "/api/v3/command/webhook.put";
 
@@ -52,7 +52,7 @@ async fn parameters_are_taken_from_query_form_and_json() {
     let admin = ("Authorization", bearer.as_str());
     let json_type = ("Content-Type", "application/json; charset=utf-8");
     let query = format!("{PUT}?eventKey=a.b&id=1");
-    let requests: [(&str, &[(&str, &str)], &str); 5] = [
+    let requests: [(&str, Headers<'_>, &str); 5] = [
         (&query, &[admin], ""),
         (PUT, &[admin, FORM], "eventKey=a%2Eb&uuid="),
         (

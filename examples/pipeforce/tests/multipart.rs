@@ -1,6 +1,6 @@
 //! Files that are not what they should be.
 
-use crate::{DOCUMENTED, Hub};
+use crate::hub::{DOCUMENTED, Hub};
 
 const PLAIN: &str = "multipart/form-data; boundary=b";
 
@@ -40,8 +40,7 @@ async fn bad_multipart_is_refused_and_the_server_lives() {
         assert_eq!(
             (refused.status, refused.text()),
             (status, text),
-            "{:.80}",
-            body
+            "{body:.80}"
         );
     }
     assert_eq!(hub.call(&token, PLAIN, one + "--b--").await.status, 200);
