@@ -1,7 +1,8 @@
 //! What PIPEFORCE's `webhook.receive` makes of a call: the message that its consumers get, and the caller's answer.
 //!
 //! Its documents have two forms of both. Before version 9.0, a message has the body in `origin`, and an answer has a trace
-//! id; from then on, a message has it in `payload.origin` and a correlation id beside, which is what is answered.
+//! id; from then on, a message has it in `payload.origin` and a correlation id beside, which is what is answered. How to put
+//! an endpoint together is in `docs/pipeforce.md`.
 //!
 //! ```
 //! use std::time::Duration;
