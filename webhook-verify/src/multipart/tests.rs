@@ -61,6 +61,20 @@ fn blanks_behind_boundaries_are_no_content_and_those_in_it_stay() {
 }
 
 #[test]
+fn blanks_around_the_content_type_are_no_part_of_it() {
+    let body = part("name=a", "1") + "--b--";
+    for content_type in [
+        "multipart/form-data;boundary=b",
+        "multipart/form-data; boundary=b \t ",
+        "multipart/form-data; boundary=\"b\"\t",
+        " multipart/form-data; boundary=b",
+    ] {
+        let parts = parts(content_type.as_bytes(), &body).map(|parts| parts.len());
+        assert_eq!(parts, Ok(1), "{content_type:?}");
+    }
+}
+
+#[test]
 fn a_field_a_file_and_an_empty_one() {
     let body = part("name=a", "1")
         + "--b\r\ncontent-disposition: form-data; name=\"f\"; filename=\"C:\\x\\y.png\"\r\n\
