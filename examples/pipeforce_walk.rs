@@ -9,9 +9,14 @@ mod commands;
 mod hub;
 #[path = "pipeforce/tests/multipart.rs"]
 mod multipart;
+#[path = "pipeforce/tests/rows.rs"]
+mod rows;
 #[path = "support/running.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod running;
+#[path = "pipeforce/store.rs"]
+#[allow(dead_code, reason = "the example's own")]
+mod store;
 
 use std::process::Command;
 
