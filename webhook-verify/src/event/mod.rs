@@ -4,6 +4,7 @@ mod events;
 mod filter;
 mod pattern;
 mod split;
+mod topic;
 
 use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::events::COMPLETED;
 pub(crate) use self::filter::Filter;
-pub use self::{events::Events, pattern::matches};
+pub use self::{events::Events, pattern::matches, topic::matches_topic};
 use crate::{
     Claim, Delivery, ExtractError, Scheme,
     delivery::MAX_ID_LEN,

@@ -1,6 +1,6 @@
-//! What the events of Mautic, Host UK and FluentCRM say, as types.
+//! What the events of Mautic, Host UK and FluentCRM say, as types, and the [messages](pipeforce) that PIPEFORCE makes of calls.
 //!
-//! Each has a `Payload`, with a variant for every event that it documents or that its code sends, and one for all
+//! Each of the three has a `Payload`, with a variant for every event that it documents or that its code sends, and one for all
 //! others. [`Event::data`](crate::Event::data) makes it:
 //!
 //! ```
@@ -55,5 +55,6 @@ mod list;
 mod macros;
 pub mod mautic;
 mod php;
+pub mod pipeforce;
 
 pub use self::{id::Id, list::List};
