@@ -57,6 +57,16 @@ fn encoding(scheme: &Scheme) -> &'static str {
 }
 
 fn recognised_by(scheme: &Scheme) -> String {
+    if scheme.recognises_events() {
+        let id: Vec<_> = scheme
+            .event_id_pointers()
+            .map(|pointer| format!("`{pointer}`"))
+            .collect();
+        return match id.is_empty() {
+            true => "type and bytes of each event".into(),
+            false => format!("{} of each event", id.join(", ")),
+        };
+    }
     match scheme.identity() {
         Identity::SignedId => "the id".into(),
         Identity::BodyDigest => "the body's digest".into(),

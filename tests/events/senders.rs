@@ -93,7 +93,7 @@ fn lists_come_apart_into_their_events() {
         r#"{"data":[{"external_id":"x1","topic":"event:klaviyo.sent_sms","payload":{"data":{"type":"event"}}}],"meta":{"klaviyo_account_id":"a"}}"#,
         &[[
             "event:klaviyo.sent_sms",
-            "x1",
+            "-",
             "-",
             r#"{"data":{"type":"event"}}"#,
         ]],

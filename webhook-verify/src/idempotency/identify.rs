@@ -72,8 +72,7 @@ impl Idempotency {
     /// apart, as it may still mean something to its handler.
     pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Events> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme);
-        let scheme = &delivery.scheme;
-        let each = by_scheme && scheme.sends_batches() && scheme.signs_events();
+        let each = by_scheme && delivery.scheme.recognises_events();
         let events = each.then(|| delivery.events().ok())??;
         (events.len() > 0).then_some(events)
     }

@@ -49,6 +49,16 @@ impl Scheme {
         }
     }
 
+    /// What together tells a listed event from all others, as JSON pointers from the event on; the first is its id. Where there
+    /// is none, an event is told by its type and bytes.
+    pub fn event_id_pointers(&self) -> impl Iterator<Item = &str> {
+        let pointers = match &self.envelope {
+            Envelope::List(list) => &*list.id,
+            Envelope::One | Envelope::ByType => &[],
+        };
+        pointers.iter().map(|pointer| &**pointer)
+    }
+
     /// Where an event says when it happened, as a JSON pointer from the event on.
     #[must_use]
     pub fn event_time_pointer(&self) -> Option<&str> {

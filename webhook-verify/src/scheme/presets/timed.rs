@@ -271,7 +271,7 @@ rows! { TIMED;
         timestamp: time_header("klaviyo-timestamp", Rfc1123, 300),
         id: header("klaviyo-webhook-id"),
         event_type: pointer("/data/0/topic"),
-        envelope: events("/data", list![text("/topic")], list![text("/external_id")]),
+        envelope: events("/data", list![text("/topic")], list![]),
         event_data: data("/payload"),
     }
 
