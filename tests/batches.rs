@@ -1,0 +1,12 @@
+//! Batches that resume: each event of a delivery has its own claim, on both adapters through real sockets.
+#![allow(clippy::unwrap_used)]
+
+#[path = "idempotency/common.rs"]
+#[allow(dead_code, unused_imports, reason = "shared with other tests")]
+mod common;
+#[path = "batches/cost.rs"]
+mod cost;
+#[path = "batches/resume.rs"]
+mod resume;
+#[path = "batches/sender.rs"]
+mod sender;
