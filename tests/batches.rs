@@ -6,6 +6,8 @@
 mod common;
 #[path = "batches/cost.rs"]
 mod cost;
+#[path = "batches/cuts.rs"]
+mod cuts;
 #[path = "batches/resume.rs"]
 mod resume;
 #[path = "batches/sender.rs"]
