@@ -1,6 +1,8 @@
 //! Batches that resume: each event of a delivery has its own claim, on both adapters through real sockets.
 #![allow(clippy::unwrap_used)]
 
+#[path = "batches/answers.rs"]
+mod answers;
 #[path = "idempotency/common.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with other tests")]
 mod common;

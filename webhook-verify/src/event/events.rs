@@ -76,7 +76,7 @@ impl Events {
             match &event.claim {
                 // What the handler answers will decide, as its duplicates are answered so.
                 Some(claim) if self.single => claim.set_progress(Progress::Whole),
-                Some(claim) => claim.settle(Some(COMPLETED), &timer).await,
+                Some(claim) => claim.complete(COMPLETED, &timer).await,
                 None => {}
             }
         }

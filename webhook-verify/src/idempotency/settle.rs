@@ -14,16 +14,13 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 
 impl Claim {
-    /// Completes the claim with a status that completes, and gives it back by any other.
-    pub(crate) async fn settle(&self, status: Option<u16>, timer: &impl Timer) {
+    /// Completes the claim with the status of a success.
+    pub(crate) async fn complete(&self, status: u16, timer: &impl Timer) {
         self.set_progress(Progress::Settling);
         match self.committed() {
             // By the handler itself, and whatever it answers does not change that.
             Some(status) => self.report(ClaimEventKind::Completed { status }),
-            None => {
-                let success = status.filter(|status| self.completes(*status));
-                settle(slice::from_ref(self), success, timer).await;
-            }
+            None => settle(slice::from_ref(self), Some(status), timer).await,
         }
         self.set_progress(Progress::Settled);
     }
