@@ -10,6 +10,8 @@ mod common;
 mod cost;
 #[path = "batches/cuts.rs"]
 mod cuts;
+#[path = "batches/overlap.rs"]
+mod overlap;
 #[path = "batches/resume.rs"]
 mod resume;
 #[path = "batches/sender.rs"]

@@ -10,9 +10,9 @@ use std::{
 
 use integration_tests::Handler;
 use tokio::time::sleep;
-use webhook_verify::{Event, scheme, testing::SignedRequest};
+use webhook_verify::{Event, Idempotency, MemoryStore, Receiver, scheme, testing::SignedRequest};
 
-use crate::common::signed;
+use crate::common::{receiver_with, signed};
 
 pub(crate) const TYPE: &str = "mautic.lead_post_save_update";
 
@@ -103,4 +103,10 @@ pub(crate) fn failing(begun: &Begun, fault: &Fault) -> Handler {
         begun,
         move |event| if fault.hits(event) { 500 } else { 204 },
     )
+}
+
+/// A receiver with claims in memory, and settings.
+pub(crate) fn with(set: impl Fn(Idempotency) -> Idempotency) -> Receiver {
+    let idempotency = Idempotency::new(MemoryStore::new(), "tests");
+    receiver_with(scheme::MAUTIC, set(idempotency))
 }

@@ -169,6 +169,13 @@ impl Claim {
         self.0.progress.store(progress as u8, Ordering::Release);
     }
 
+    /// Takes note that the handler takes its events one by one. What it has done already stays so.
+    pub(crate) fn set_undone(&self) {
+        let (whole, undone) = (Progress::Whole as u8, Progress::Undone as u8);
+        let progress = &self.0.progress;
+        let _ = progress.compare_exchange(whole, undone, Ordering::AcqRel, Ordering::Acquire);
+    }
+
     /// Whether its lease has to be renewed.
     pub(super) fn is_running(&self) -> bool {
         self.committed().is_none() && self.progress() < Progress::Settling
