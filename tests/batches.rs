@@ -10,9 +10,13 @@ mod common;
 mod cost;
 #[path = "batches/cuts.rs"]
 mod cuts;
+#[path = "batches/filters.rs"]
+mod filters;
 #[path = "batches/overlap.rs"]
 mod overlap;
 #[path = "batches/resume.rs"]
 mod resume;
 #[path = "batches/sender.rs"]
 mod sender;
+#[path = "batches/whole.rs"]
+mod whole;
