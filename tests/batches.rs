@@ -10,6 +10,8 @@ mod common;
 mod cost;
 #[path = "batches/cuts.rs"]
 mod cuts;
+#[path = "batches/faults.rs"]
+mod faults;
 #[path = "batches/filters.rs"]
 mod filters;
 #[path = "batches/overlap.rs"]
