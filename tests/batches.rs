@@ -14,6 +14,8 @@ mod cuts;
 mod faults;
 #[path = "batches/filters.rs"]
 mod filters;
+#[path = "batches/leases.rs"]
+mod leases;
 #[path = "batches/overlap.rs"]
 mod overlap;
 #[path = "batches/resume.rs"]
