@@ -10,6 +10,8 @@ mod common;
 mod cost;
 #[path = "batches/cuts.rs"]
 mod cuts;
+#[path = "batches/dropped.rs"]
+mod dropped;
 #[path = "batches/faults.rs"]
 mod faults;
 #[path = "batches/filters.rs"]
@@ -20,6 +22,8 @@ mod leases;
 mod overlap;
 #[path = "batches/resume.rs"]
 mod resume;
+#[path = "batches/rig.rs"]
+mod rig;
 #[path = "batches/sender.rs"]
 mod sender;
 #[path = "batches/whole.rs"]

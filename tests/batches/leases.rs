@@ -1,101 +1,17 @@
 //! The leases of a batch: renewed together for as long as one event takes, and what becomes of those that are lost.
 
-use std::{
-    pin::Pin,
-    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
-    time::Duration,
-};
+use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 
 use futures_util::FutureExt as _;
 use integration_tests::Pauses;
-use tokio::sync::{mpsc, oneshot};
-use webhook_verify::{
-    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection, idempotency::ClaimEvent,
-    scheme,
-};
+use tokio::sync::mpsc;
+use webhook_verify::{Admission, Rejection};
 
 use crate::{
-    common::{HandClock, Watched, admit, never, receiver_with, seconds},
-    sender::{Begun, batch, events},
+    common::{admit, never, seconds},
+    rig::{Rig, end, poll},
+    sender::{batch, events},
 };
-
-/// The three events of a batch, whose leases are 60 s.
-struct Rig {
-    clock: HandClock,
-    store: Arc<Watched>,
-    receiver: Receiver,
-    told: Arc<Mutex<Vec<&'static str>>>,
-    begun: Begun,
-}
-
-impl Rig {
-    fn new() -> Self {
-        let clock = HandClock::new();
-        let store = Watched::over(MemoryStore::new().clock(clock.clone()));
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let telling = Arc::clone(&told);
-        let idempotency = Idempotency::new(Arc::clone(&store), "tests")
-            .max_handler_time(seconds(600))
-            .on_event(move |event: &ClaimEvent<'_>| {
-                telling.lock().unwrap().push(event.kind.name())
-            });
-        Self {
-            receiver: receiver_with(scheme::MAUTIC, idempotency),
-            begun: Begun::default(),
-            clock,
-            store,
-            told,
-        }
-    }
-
-    async fn admitted(&self, numbers: impl IntoIterator<Item = usize>) -> Admitted {
-        match admit(&self.receiver, &batch(numbers), never).await.unwrap() {
-            Admission::Admitted(admitted) => admitted,
-            Admission::Answer(answer) => panic!("{answer:?}"),
-        }
-    }
-
-    async fn is_in_flight(&self, number: usize) -> bool {
-        let admission = admit(&self.receiver, &batch([number]), never).await;
-        matches!(admission, Err(Rejection::InFlight { .. }))
-    }
-
-    /// Whether the event is another's to have.
-    async fn is_free(&self, number: usize) -> bool {
-        let admission = admit(&self.receiver, &batch([number]), never).await;
-        matches!(admission, Ok(Admission::Admitted(_)))
-    }
-
-    /// What was told, each once in a row.
-    fn take_told(&self) -> Vec<&'static str> {
-        let mut told = std::mem::take(&mut *self.told.lock().unwrap());
-        told.dedup();
-        told
-    }
-
-    /// Takes the events one by one, each as long as the test wants.
-    async fn step_by_step(
-        &self,
-        admitted: &Admitted,
-        mut steps: mpsc::UnboundedReceiver<()>,
-    ) -> u16 {
-        let mut events = admitted.delivery().events().unwrap();
-        while let Some(event) = events.next_event(never).await {
-            self.begun.note(&event);
-            steps.recv().await.unwrap();
-        }
-        204
-    }
-}
-
-/// Goes on until it has to wait.
-fn poll<T>(running: &mut Pin<Box<impl Future<Output = T>>>) -> Option<T> {
-    running.as_mut().now_or_never()
-}
-
-fn end((_, end): (Duration, oneshot::Sender<()>)) {
-    end.send(()).unwrap();
-}
 
 /// One call renews all that are left, and it is not long until the last is renewed alone.
 #[tokio::test]
@@ -305,44 +221,4 @@ async fn a_batch_that_takes_too_long() {
     let retry = rig.admitted(1..=3).await;
     let left: Vec<_> = retry.delivery().events().unwrap().collect();
     assert_eq!(left.len(), 1);
-}
-
-/// A call for the next event that is dropped before the store has answered is made again, or was the last: the event that
-/// was in hand is done in any case, and no other is skipped.
-#[tokio::test]
-async fn a_call_for_the_next_that_is_dropped() {
-    for (ask_again, status, undone) in [(true, 204, false), (false, 204, true), (false, 500, false)]
-    {
-        let rig = Rig::new();
-        let admitted = rig.admitted(1..=3).await;
-        let mut events = admitted.delivery().events().unwrap();
-        rig.begun.note(&events.next_event(never).await.unwrap());
-        rig.store.silent.store(2, SeqCst);
-        for _ in 0..2 {
-            assert!(events.next_event(never).now_or_never().is_none());
-        }
-        assert_eq!(events.as_slice().len(), 2);
-        if ask_again {
-            while let Some(event) = events.next_event(never).await {
-                rig.begun.note(&event);
-            }
-        }
-        let settled = admitted.settle(status, never).await;
-        assert_eq!(settled.is_err(), undone);
-        let retry = admit(&rig.receiver, &batch(1..=3), never).await.unwrap();
-        if ask_again {
-            assert_eq!(rig.begun.take(), crate::sender::events(1..=3));
-            assert!(matches!(retry, Admission::Answer(_)));
-        } else if let Admission::Admitted(retry) = retry {
-            let left: Vec<_> = retry
-                .delivery()
-                .events()
-                .unwrap()
-                .map(|it| it.raw().clone())
-                .collect();
-            assert_eq!(left, crate::sender::events(2..=3));
-        } else {
-            panic!("2 and 3 were not done");
-        }
-    }
 }

@@ -81,7 +81,7 @@ impl Events {
                 None => {}
             }
         }
-        let is_left = |claim: &Claim| !claim.is_lost() && claim.progress() < Progress::Settling;
+        let is_left = |claim: &Claim| !claim.is_lost() && claim.progress() < Progress::Done;
         let is_left = |event: &Event| event.claim.as_ref().is_none_or(is_left);
         self.in_hand = self.rest.find(is_left);
         self.in_hand.clone()

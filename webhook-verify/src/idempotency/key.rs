@@ -118,6 +118,8 @@ pub(crate) enum Progress {
     Whole,
     /// The handler takes its events one by one, and this one is not done.
     Undone,
+    /// It is, and nobody waits any more for the store to say that it knows.
+    Done,
     /// It is being settled: what a renewal says of it counts no more.
     Settling,
     Settled,
@@ -160,7 +162,8 @@ impl Claim {
         match self.0.progress.load(Ordering::Acquire) {
             0 => Progress::Whole,
             1 => Progress::Undone,
-            2 => Progress::Settling,
+            2 => Progress::Done,
+            3 => Progress::Settling,
             _ => Progress::Settled,
         }
     }
