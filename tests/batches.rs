@@ -3,6 +3,8 @@
 
 #[path = "batches/answers.rs"]
 mod answers;
+#[path = "batches/commit.rs"]
+mod commit;
 #[path = "idempotency/common.rs"]
 #[allow(dead_code, unused_imports, reason = "shared with other tests")]
 mod common;
