@@ -18,6 +18,8 @@ mod dropped;
 mod faults;
 #[path = "batches/filters.rs"]
 mod filters;
+#[path = "batches/ids.rs"]
+mod ids;
 #[path = "batches/leases.rs"]
 mod leases;
 #[path = "batches/overlap.rs"]
