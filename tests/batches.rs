@@ -1,6 +1,8 @@
 //! Batches that resume: each event of a delivery has its own claim, on both adapters through real sockets.
 #![allow(clippy::unwrap_used)]
 
+#[path = "batches/adapters.rs"]
+mod adapters;
 #[path = "batches/answers.rs"]
 mod answers;
 #[path = "batches/commit.rs"]
