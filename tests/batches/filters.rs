@@ -18,7 +18,7 @@ fn filtering(
     filter: impl Fn(ReceiverBuilder) -> ReceiverBuilder,
 ) -> Result<Receiver, ConfigError> {
     let verifier = Verifier::builder(scheme).secret(SECRET).max_events(4);
-    let mut builder = Receiver::builder(verifier.build().unwrap());
+    let mut builder = Receiver::builder(verifier.build()?);
     if let Some(store) = store {
         builder = builder.idempotency(Idempotency::new(Arc::clone(store), "tests"));
     }

@@ -114,12 +114,10 @@ impl Drop for AtWork<'_> {
 }
 
 /// Pauses between tries take no time; limits of calls do.
-fn impatient(pause: Duration) -> impl Future<Output = ()> {
-    async move {
-        match pause < seconds(2) {
-            true => yield_now().await,
-            false => sleep(pause).await,
-        }
+async fn impatient(pause: Duration) {
+    match pause < seconds(2) {
+        true => yield_now().await,
+        false => sleep(pause).await,
     }
 }
 
