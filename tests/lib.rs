@@ -20,6 +20,8 @@ mod client;
 mod gate;
 #[path = "support/logs.rs"]
 mod logs;
+#[path = "support/pauses.rs"]
+mod pauses;
 #[path = "support/places.rs"]
 mod places;
 #[path = "support/postgres.rs"]
@@ -43,6 +45,7 @@ pub use self::{
     client::{Connection, Response, exchange, raw_request, try_exchange},
     gate::{Gate, HandClock, soon},
     logs::Logs,
+    pauses::Pauses,
     places::{AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, each_place, unique},
     postgres::PostgresServer,
     proxy::{Proxy, Weather},

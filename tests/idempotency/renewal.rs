@@ -10,35 +10,14 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use tokio::sync::{mpsc, oneshot};
+use integration_tests::Pauses;
+use tokio::sync::oneshot;
 use webhook_verify::{
-    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection, Timer, scheme,
+    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection, scheme,
     testing::SignedRequest,
 };
 
 use crate::common::{HandClock, Watched, admit, never, receiver_with, seconds, signed, soon};
-
-/// A timer whose pauses end when the test says so.
-struct Pauses(mpsc::UnboundedReceiver<(Duration, oneshot::Sender<()>)>);
-
-impl Pauses {
-    fn new() -> (Self, impl Timer) {
-        let (sender, receiver) = mpsc::unbounded_channel();
-        let timer = move |duration| {
-            let (end, ended) = oneshot::channel();
-            let _ = sender.send((duration, end));
-            async move {
-                let _: Result<(), _> = ended.await;
-            }
-        };
-        (Self(receiver), timer)
-    }
-
-    /// The pause that was begun since, if one was.
-    fn begun(&mut self) -> Option<(Duration, oneshot::Sender<()>)> {
-        self.0.try_recv().ok()
-    }
-}
 
 /// A pause without the hair by which the first is shorter, for what the claim took.
 fn whole(pause: Duration) -> Duration {

@@ -1,8 +1,10 @@
 //! A store that is watched, and fails on demand.
 
 use std::{
+    future::pending,
+    mem,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -16,7 +18,7 @@ use webhook_verify::{
 
 use crate::soon;
 
-/// Counts the calls of a store, and fails as many of them as it is told to.
+/// Counts the calls of a store, and fails as many of them as it is told to. A call for several claims is one call.
 #[derive(Debug)]
 pub struct Watched<S = MemoryStore> {
     /// The store behind it.
@@ -37,7 +39,10 @@ pub struct Watched<S = MemoryStore> {
     pub fail_releases: AtomicUsize,
     /// How many of the next calls fail, without effect.
     pub fail_extends: AtomicUsize,
+    /// How many of the next calls, of any kind, take effect and are never answered.
+    pub silent: AtomicUsize,
     completes: watch::Sender<usize>,
+    log: Mutex<Vec<String>>,
 }
 
 impl Watched {
@@ -60,7 +65,9 @@ impl<S> Watched<S> {
             fail_completes: AtomicUsize::new(0),
             fail_releases: AtomicUsize::new(0),
             fail_extends: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
             completes: watch::Sender::new(0),
+            log: Mutex::default(),
         })
     }
 
@@ -75,6 +82,26 @@ impl<S> Watched<S> {
         soon(completes.wait_for(|calls| *calls >= count))
             .await
             .unwrap();
+    }
+
+    /// The calls since this was asked for last, such as `claim_all 10`.
+    pub fn take_log(&self) -> Vec<String> {
+        mem::take(&mut *self.log.lock().unwrap())
+    }
+
+    fn note(&self, call: &str, claims: usize) {
+        let call = match call.ends_with("_all") {
+            true => format!("{call} {claims}"),
+            false => call.to_owned(),
+        };
+        self.log.lock().unwrap().push(call);
+    }
+
+    async fn answer<T>(&self, answer: T) -> T {
+        match fails(&self.silent) {
+            Ok(()) => answer,
+            Err(_) => pending().await,
+        }
     }
 
     /// Every call there was, of any kind.
@@ -103,11 +130,12 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
     }
 
     async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        self.note("claim", 1);
         self.claims.fetch_add(1, SeqCst);
         fails(&self.fail_claims)?;
         let outcome = self.inner.claim(request).await;
         fails(&self.lose_claims)?;
-        outcome
+        self.answer(outcome).await
     }
 
     async fn complete(
@@ -116,24 +144,58 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
         status: u16,
         ttl: Duration,
     ) -> Result<Settled, StoreError> {
+        self.note("complete", 1);
         let settled = match fails(&self.fail_completes) {
             Ok(()) => self.inner.complete(holder, status, ttl).await,
             Err(error) => Err(error),
         };
         self.completes.send_modify(|calls| *calls += 1);
-        settled
+        self.answer(settled).await
     }
 
     async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
+        self.note("release", 1);
         self.releases.fetch_add(1, SeqCst);
         fails(&self.fail_releases)?;
-        self.inner.release(holder).await
+        let settled = self.inner.release(holder).await;
+        self.answer(settled).await
     }
 
     async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
+        self.note("extend", 1);
         self.extends.fetch_add(1, SeqCst);
         fails(&self.fail_extends)?;
-        self.inner.extend(holder, lease).await
+        let settled = self.inner.extend(holder, lease).await;
+        self.answer(settled).await
+    }
+
+    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        self.note("claim_all", requests.len());
+        self.claims.fetch_add(1, SeqCst);
+        fails(&self.fail_claims)?;
+        let outcomes = self.inner.claim_all(requests).await;
+        fails(&self.lose_claims)?;
+        self.answer(outcomes).await
+    }
+
+    async fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.note("extend_all", holders.len());
+        self.extends.fetch_add(1, SeqCst);
+        fails(&self.fail_extends)?;
+        let settled = self.inner.extend_all(holders, lease).await;
+        self.answer(settled).await
+    }
+
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        self.note("release_all", holders.len());
+        self.releases.fetch_add(1, SeqCst);
+        fails(&self.fail_releases)?;
+        let settled = self.inner.release_all(holders).await;
+        self.answer(settled).await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

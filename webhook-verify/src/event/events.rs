@@ -40,8 +40,8 @@ impl Events {
     /// events together in another way meanwhile. For that, end with an error where one fails: `?` will do. (Whoever answers
     /// success all the same and leaves events undone is answered for with 500.)
     ///
-    /// Events whose claim was [lost](Claim::lost) before they began are left to whoever has it now. A future that is
-    /// dropped leaves the event in hand; ask again.
+    /// Events whose claim was [lost](Claim::lost) before they began are left to whoever has it now, and those that are done
+    /// are not given out again, whoever asks. A future that is dropped leaves the event in hand; ask again.
     ///
     /// ```
     /// # use webhook_verify::{Verifier, scheme};
@@ -69,28 +69,22 @@ impl Events {
     /// ```
     pub async fn next_event(&mut self, timer: impl Timer) -> Option<Event> {
         if !self.begun {
-            self.rest.as_slice().iter().for_each(Event::set_undone);
+            let claims = self.as_slice().iter().filter_map(|it| it.claim.as_ref());
+            claims.for_each(Claim::set_undone);
             self.begun = true;
         }
         if let Some(event) = &self.in_hand {
             match &event.claim {
                 // What the handler answers will decide, as its duplicates are answered so.
                 Some(claim) if self.single => claim.set_progress(Progress::Whole),
-                Some(claim) => claim.settle(Some(COMPLETED), &timer).await,
+                Some(claim) => claim.complete(COMPLETED, &timer).await,
                 None => {}
             }
         }
-        let is_lost = |event: &Event| event.claim.as_ref().is_some_and(Claim::is_lost);
-        self.in_hand = self.rest.find(|event| !is_lost(event));
+        let is_left = |claim: &Claim| !claim.is_lost() && claim.progress() < Progress::Done;
+        let is_left = |event: &Event| event.claim.as_ref().is_none_or(is_left);
+        self.in_hand = self.rest.find(is_left);
         self.in_hand.clone()
-    }
-}
-
-impl Event {
-    fn set_undone(&self) {
-        if let Some(claim) = &self.claim {
-            claim.set_progress(Progress::Undone);
-        }
     }
 }
 

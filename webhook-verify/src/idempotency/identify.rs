@@ -77,10 +77,10 @@ impl Idempotency {
         (events.len() > 0).then_some(events)
     }
 
-    /// What to ask of the store for events of `delivery`: by one owner, each key once.
+    /// What to ask of the store for events of `delivery`, by one owner. A key is there twice where an id is.
     ///
     /// An event without an id is recognised by its type and bytes, so that it is the same one in whatever company it comes
-    /// again. Of events that are the very same within one delivery, each counts.
+    /// again. Of those that are the very same within one delivery, each counts.
     pub(crate) fn requests(
         &self,
         delivery: &Delivery,
@@ -108,10 +108,14 @@ impl Idempotency {
                 let identity = [&time.to_be_bytes(), &parts[..]].concat();
                 self.key(delivery, kind, &identity)
             };
-            let first = key(0);
-            let time = times.entry(first).or_insert(0);
-            let key = if *time == 0 { first } else { key(*time) };
-            *time += 1;
+            let key = match (kind, key(0)) {
+                (Kind::EventDigest, first) => {
+                    let times = times.entry(first).or_insert(0);
+                    *times += 1;
+                    if *times == 1 { first } else { key(*times - 1) }
+                }
+                (_, by_id) => by_id,
+            };
             requests.push(self.ask(delivery, key, owner, fingerprint, identity));
         }
         Ok(requests)

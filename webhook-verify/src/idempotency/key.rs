@@ -118,6 +118,8 @@ pub(crate) enum Progress {
     Whole,
     /// The handler takes its events one by one, and this one is not done.
     Undone,
+    /// It is, and nobody waits any more for the store to say that it knows.
+    Done,
     /// It is being settled: what a renewal says of it counts no more.
     Settling,
     Settled,
@@ -160,13 +162,21 @@ impl Claim {
         match self.0.progress.load(Ordering::Acquire) {
             0 => Progress::Whole,
             1 => Progress::Undone,
-            2 => Progress::Settling,
+            2 => Progress::Done,
+            3 => Progress::Settling,
             _ => Progress::Settled,
         }
     }
 
     pub(crate) fn set_progress(&self, progress: Progress) {
         self.0.progress.store(progress as u8, Ordering::Release);
+    }
+
+    /// Takes note that the handler takes its events one by one. What it has done already stays so.
+    pub(crate) fn set_undone(&self) {
+        let (whole, undone) = (Progress::Whole as u8, Progress::Undone as u8);
+        let progress = &self.0.progress;
+        let _ = progress.compare_exchange(whole, undone, Ordering::AcqRel, Ordering::Acquire);
     }
 
     /// Whether its lease has to be renewed.

@@ -14,16 +14,13 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 
 impl Claim {
-    /// Completes the claim with a status that completes, and gives it back by any other.
-    pub(crate) async fn settle(&self, status: Option<u16>, timer: &impl Timer) {
-        self.set_progress(Progress::Settling);
+    /// Completes the claim with the status of a success. If that is given up, its lease is renewed until it is made again.
+    pub(crate) async fn complete(&self, status: u16, timer: &impl Timer) {
+        let _settling = Settling::begin(self);
         match self.committed() {
             // By the handler itself, and whatever it answers does not change that.
             Some(status) => self.report(ClaimEventKind::Completed { status }),
-            None => {
-                let success = status.filter(|status| self.completes(*status));
-                settle(slice::from_ref(self), success, timer).await;
-            }
+            None => settle(slice::from_ref(self), Some(status), timer).await,
         }
         self.set_progress(Progress::Settled);
     }
@@ -35,6 +32,24 @@ impl Claim {
 
     pub(super) fn report(&self, kind: ClaimEventKind<'_>) {
         self.idempotency().report(self.key(), kind);
+    }
+}
+
+/// A claim that is being settled, or was until this was dropped.
+struct Settling<'c>(&'c Claim);
+
+impl<'c> Settling<'c> {
+    fn begin(claim: &'c Claim) -> Self {
+        claim.set_progress(Progress::Settling);
+        Self(claim)
+    }
+}
+
+impl Drop for Settling<'_> {
+    fn drop(&mut self) {
+        if self.0.progress() == Progress::Settling {
+            self.0.set_progress(Progress::Done);
+        }
     }
 }
 

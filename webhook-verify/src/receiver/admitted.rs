@@ -145,10 +145,10 @@ impl Held {
         for claim in &self.claims {
             match (claim.progress(), success) {
                 (Progress::Settled, _) => {}
-                // A call that was given up: the event was done.
-                (Progress::Settling, _) => claim.settle(Some(COMPLETED), &timer).await,
-                (Progress::Whole, Some(_)) => claim.settle(status, &timer).await,
-                _ if claim.committed().is_some() => claim.settle(status, &timer).await,
+                // A call that was given up, or is being made somewhere.
+                (Progress::Done | Progress::Settling, _) => claim.complete(COMPLETED, &timer).await,
+                (Progress::Whole, Some(status)) => claim.complete(status, &timer).await,
+                _ if claim.committed().is_some() => claim.complete(COMPLETED, &timer).await,
                 // Another's by now.
                 (Progress::Undone, _) if claim.is_lost() => undone = true,
                 (Progress::Undone, _) => {

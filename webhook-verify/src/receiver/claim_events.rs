@@ -1,6 +1,10 @@
 //! Claims the events of a delivery, each by itself, so that a batch that was cut off goes on where it was.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{
     Admission,
@@ -10,7 +14,10 @@ use super::{
 use crate::{
     Claim, Delivery, Event, Idempotency, Rejection, Timer,
     event::Events,
-    idempotency::{ClaimEventKind, ClaimOutcome, ClaimRequest, Era, Known, Lookup, OnStoreFailure},
+    idempotency::{
+        ClaimEventKind, ClaimOutcome, ClaimRequest, Era, Fingerprint, Known, Lookup, OnMismatch,
+        OnStoreFailure,
+    },
 };
 
 /// One event on its way to its handler.
@@ -41,6 +48,16 @@ impl Apart {
         }
     }
 
+    /// An event whose id an event before it has: the same one.
+    fn repeated(&mut self, idempotency: &Idempotency, request: &ClaimRequest, first: Fingerprint) {
+        if !first.may_be(request.fingerprint) {
+            idempotency.report(request.key, ClaimEventKind::Mismatch);
+            if idempotency.on_mismatch == OnMismatch::Reject {
+                self.mismatch = Some(Rejection::Mismatch);
+            }
+        }
+    }
+
     /// What its sender is to be told, so that it comes again with what is not done.
     fn refusal(self, idempotency: &Idempotency) -> Option<Rejection> {
         let in_flight = self.in_flight.map(|left| in_flight(idempotency, left));
@@ -57,15 +74,22 @@ pub(super) async fn claim_events(
 ) -> Result<Admission, Rejection> {
     let mut apart = Apart::default();
     let mut asking = Vec::with_capacity(events.len());
+    let mut known_by = HashMap::with_capacity(events.len());
     let requests = idempotency.requests(&delivery, events.as_slice())?;
     for (event, request) in events.zip(requests) {
         match idempotency.look_up(&request.key) {
             Lookup::Known(known) => apart.completed(&idempotency, &request, known),
-            Lookup::Unknown(era) => asking.push(Asking {
-                event,
-                request,
-                era,
-            }),
+            Lookup::Unknown(era) => match known_by.entry(request.key) {
+                Entry::Occupied(first) => apart.repeated(&idempotency, &request, *first.get()),
+                Entry::Vacant(new) => {
+                    new.insert(request.fingerprint);
+                    asking.push(Asking {
+                        event,
+                        request,
+                        era,
+                    });
+                }
+            },
         }
     }
     let requests: Vec<_> = asking.iter().map(|asking| asking.request.clone()).collect();

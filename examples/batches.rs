@@ -1,0 +1,211 @@
+//! The example receivers and batches: one line for each event, also when one is killed in the middle of ten.
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
+
+#[path = "support/running.rs"]
+#[allow(dead_code, reason = "shared with other tests")]
+mod running;
+
+use std::{
+    net::SocketAddr,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use futures_util::future::join;
+use integration_tests::{Kind, Place, Response, exchange, raw_request, soon, try_exchange};
+use serde_json::Value;
+use sqlx::SqlitePool;
+use tokio::time::sleep;
+use webhook_verify::{scheme, testing::Signer};
+
+use running::{RECEIVERS, Running, command_with_store};
+
+const FLAGS: [&str; 4] = ["--scheme", "mautic", "--secret", "test"];
+
+fn receiver(name: &str, store: &str, flags: &[&str]) -> Command {
+    let mut command = command_with_store(name, store);
+    command.args(FLAGS).args(flags).stderr(Stdio::piped());
+    command
+}
+
+/// A queue of two types with events of these numbers, each at a second of its own.
+fn queue(numbers: &[u64]) -> String {
+    let of = |parity: u64| {
+        let numbers = numbers.iter().filter(move |number| *number % 2 == parity);
+        let events = numbers.map(|number| {
+            format!(
+                r#"{{"lead":{{"id":{number}}},"timestamp":"2026-11-24T00:00:{number:02}+00:00"}}"#
+            )
+        });
+        events.collect::<Vec<_>>().join(",")
+    };
+    let (odd, even) = (of(1), of(0));
+    format!(r#"{{"mautic.lead_post_save_new":[{odd}],"mautic.page_on_hit":[{even}]}}"#)
+}
+
+/// The number of the event that a line is about.
+fn number(line: &Value) -> u64 {
+    // 2026-11-24T00:00:00Z
+    line["time"].as_u64().unwrap() - 1_795_478_400
+}
+
+fn numbers(lines: &[Value]) -> Vec<u64> {
+    lines.iter().map(number).collect()
+}
+
+fn raw(body: &str) -> Vec<u8> {
+    let signed = Signer::new(scheme::MAUTIC, "test").unwrap();
+    let signed = signed.sign(body.to_owned()).unwrap();
+    raw_request("POST", "/hook", &signed.headers, &signed.body)
+}
+
+async fn post(addr: SocketAddr, body: &str) -> Response {
+    exchange(addr, &raw(body)).await
+}
+
+/// Sends as a sender does that tries again until it is done.
+async fn deliver(addr: SocketAddr, body: &str) {
+    let delivering = async {
+        loop {
+            match post(addr, body).await.status {
+                204 => return,
+                503 => sleep(Duration::from_millis(100)).await,
+                other => panic!("answered {other}"),
+            }
+        }
+    };
+    soon(delivering).await;
+}
+
+#[tokio::test]
+async fn a_line_for_each_event() {
+    for name in RECEIVERS {
+        let running = Running::spawn(receiver(name, "memory:", &[])).unwrap();
+        let ten: Vec<_> = (1..=10).collect();
+        let response = post(running.addr, &queue(&ten)).await;
+        assert_eq!(
+            (response.status, response.header("idempotent-replayed")),
+            (204, None)
+        );
+        let again = post(running.addr, &queue(&ten)).await;
+        assert_eq!(
+            (again.status, again.header("idempotent-replayed")),
+            (204, Some("true"))
+        );
+        let (lines, log) = running.end_with_log();
+        assert_eq!(numbers(&lines), [1, 3, 5, 7, 9, 2, 4, 6, 8, 10], "{name}");
+        for line in &lines {
+            let event_type = ["mautic.page_on_hit", "mautic.lead_post_save_new"];
+            let event_type = event_type[(number(line) % 2) as usize];
+            assert_eq!(line["event_type"], event_type);
+            assert_eq!((&line["attempt"], line.get("test")), (&1.into(), None));
+            assert_eq!(line["key"].as_str().map(str::len), Some(64));
+        }
+        assert!(!log.contains("test payload"), "{log}");
+    }
+}
+
+/// A handler that fails at the first event leaves all of them to be tried again.
+#[tokio::test]
+async fn a_status_that_fails() {
+    for name in RECEIVERS {
+        let running = Running::spawn(receiver(name, "memory:", &["--status", "500"])).unwrap();
+        for _ in 0..2 {
+            assert_eq!(post(running.addr, &queue(&[1, 3, 5])).await.status, 500);
+        }
+        assert_eq!(numbers(&running.end()), [1, 1], "{name}");
+    }
+}
+
+/// Killed while it is at some event of ten, with the next process on the same file: the rest is printed, and of what was
+/// printed before, the event in hand at most.
+#[tokio::test]
+async fn killed_part_way() {
+    for name in RECEIVERS {
+        let place = Place::new(Kind::Sqlite);
+        let flags = ["--delay", "100", "--lease", "1"];
+        let first = Running::spawn(receiver(name, &place.url, &flags)).unwrap();
+        let ten: Vec<_> = (1..=10).collect();
+        let (addr, request) = (first.addr, raw(&queue(&ten)));
+        let limit = Duration::from_secs(20);
+        let cut_off = tokio::spawn(async move { try_exchange(addr, &request, limit).await });
+        until_completed(&place.url, 4).await;
+        let (before, _) = first.end_with_log();
+        assert_eq!(cut_off.await.unwrap(), None);
+        let before = numbers(&before);
+        let done = [1, 3, 5, 7, 9, 2, 4, 6, 8, 10];
+        assert_eq!(before, done[..before.len()]);
+        assert!((4..10).contains(&before.len()), "{before:?}");
+
+        let second = Running::spawn(receiver(name, &place.url, &flags)).unwrap();
+        let batches = [queue(&[12, 10, 9, 8, 7, 6]), queue(&[5, 4, 11, 3, 2, 1])];
+        join(
+            deliver(second.addr, &batches[0]),
+            deliver(second.addr, &batches[1]),
+        )
+        .await;
+        for batch in &batches {
+            let again = post(second.addr, batch).await;
+            assert_eq!(again.header("idempotent-replayed"), Some("true"));
+        }
+        let (after, log) = second.end_with_log();
+        let mut after = numbers(&after);
+        after.sort_unstable();
+        let in_hand = before.last().copied();
+        let rest = |number: &u64| !before.contains(number);
+        let without: Vec<_> = (1..=12).filter(rest).collect();
+        let with: Vec<_> = (1..=12)
+            .filter(|it| rest(it) || Some(*it) == in_hand)
+            .collect();
+        assert!(
+            after == without || after == with,
+            "{name}: {before:?}, {after:?}, {log}"
+        );
+    }
+}
+
+/// Waits until the file has so many completed claims.
+async fn until_completed(url: &str, count: i64) {
+    let pool = SqlitePool::connect(url).await.unwrap();
+    let completed = async {
+        loop {
+            let count_now =
+                sqlx::query_scalar("SELECT count(*) FROM webhook_claim WHERE state = 2");
+            if count_now
+                .fetch_one(&pool)
+                .await
+                .is_ok_and(|now: i64| now >= count)
+            {
+                return;
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+    };
+    soon(completed).await;
+    pool.close().await;
+}
+
+/// What Mautic sends to try a webhook out, whose events are not in lists, in part.
+#[tokio::test]
+async fn test_payloads() {
+    for name in RECEIVERS {
+        let running = Running::spawn(receiver(name, "memory:", &[])).unwrap();
+        let body = r#"{"timestamp":"2026-11-24T00:00:00+00:00",
+            "mautic.lead_post_save_new":{"lead":{"id":1},"timestamp":"2026-11-24T00:00:01+00:00"},
+            "mautic.page_on_hit":[{"timestamp":"2026-11-24T00:00:02+00:00"}]}"#;
+        assert_eq!(post(running.addr, body).await.status, 204, "{name}");
+        // One without any event is answered alike.
+        let empty = r#"{"timestamp":"2026-11-24T00:00:00+00:00"}"#;
+        assert_eq!(post(running.addr, empty).await.status, 204, "{name}");
+        assert_eq!(post(running.addr, &queue(&[3])).await.status, 204, "{name}");
+        let (lines, log) = running.end_with_log();
+        assert_eq!(numbers(&lines), [1, 2, 3], "{name}");
+        let marks: Vec<_> = lines.iter().map(|line| line.get("test").cloned()).collect();
+        assert_eq!(
+            marks,
+            [Some(true.into()), Some(true.into()), None],
+            "{name}"
+        );
+        assert_eq!(log.matches("test payload").count(), 2, "{log}");
+    }
+}

@@ -1,0 +1,168 @@
+//! Batches cut at every position by a crash: the next process runs the rest, however its sender puts that together.
+
+use std::{
+    collections::HashMap,
+    future::pending,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::{join, join_all, select};
+use integration_tests::{App, Framework, Handler, Kind, Place, each_place, unique};
+use tokio::{sync::oneshot, time::sleep};
+use webhook_verify::{Admission, Admitted, Event, Idempotency, Receiver, scheme};
+
+use crate::{
+    common::{admit, post, receiver_with, seconds},
+    sender::batch,
+};
+
+/// How often each event was begun, and had its effect.
+#[derive(Clone, Default)]
+struct Effects(Arc<Mutex<HashMap<usize, (usize, usize)>>>);
+
+impl Effects {
+    fn begin(&self, event: &Event) {
+        self.0.lock().unwrap().entry(number(event)).or_default().0 += 1;
+    }
+
+    fn end(&self, event: &Event) {
+        self.0.lock().unwrap().entry(number(event)).or_default().1 += 1;
+    }
+
+    fn of(&self, number: usize) -> (usize, usize) {
+        let effects = self.0.lock().unwrap();
+        effects.get(&number).copied().unwrap_or_default()
+    }
+}
+
+fn number(event: &Event) -> usize {
+    let data: HashMap<String, usize> = event.data().unwrap();
+    data["id"]
+}
+
+/// Where a process dies: after so many events, and before or after the effect of the one in hand.
+#[derive(Clone, Copy, Debug)]
+struct Cut {
+    after: usize,
+    has_effect: bool,
+}
+
+impl Cut {
+    fn all() -> Vec<Self> {
+        let cut = |has_effect| move |after| Self { after, has_effect };
+        let before = (0..=10).map(cut(false));
+        before.chain((0..10).map(cut(true))).collect()
+    }
+
+    /// The number of this cut's event `n`: each has events of its own.
+    fn event(self, n: usize) -> usize {
+        10_000 * usize::from(self.has_effect) + 100 * self.after + n
+    }
+}
+
+/// A delivery's claims, as a store grants them that may be slow to answer.
+async fn admitted(receiver: &Receiver, cut: Cut) -> Admitted {
+    let request = batch((1..=10).map(|n| cut.event(n)));
+    loop {
+        match admit(receiver, &request, sleep).await {
+            Ok(Admission::Admitted(admitted)) => return admitted,
+            Ok(Admission::Answer(answer)) => panic!("answered {answer:?}"),
+            Err(rejection) => assert_eq!(rejection.status(), 503),
+        }
+    }
+}
+
+/// Begins a batch, and dies in the middle of it.
+async fn die(receiver: &Receiver, cut: Cut, effects: &Effects) {
+    let admitted = admitted(receiver, cut).await;
+    let (dying, death) = oneshot::channel();
+    let handler = async {
+        let mut events = admitted.delivery().events().unwrap();
+        let mut done = 0;
+        while let Some(event) = events.next_event(sleep).await {
+            effects.begin(&event);
+            if done == cut.after {
+                if cut.has_effect {
+                    effects.end(&event);
+                }
+                break;
+            }
+            effects.end(&event);
+            done += 1;
+        }
+        assert_eq!(done, cut.after);
+        dying.send(()).unwrap();
+        pending::<()>().await;
+    };
+    select(Box::pin(admitted.run(handler, sleep)), death).await;
+}
+
+fn to_the_end(effects: &Effects) -> Handler {
+    let effects = effects.clone();
+    Arc::new(move |delivery| {
+        let effects = effects.clone();
+        Box::pin(async move {
+            let mut events = delivery.events().unwrap();
+            while let Some(event) = events.next_event(sleep).await {
+                effects.begin(&event);
+                effects.end(&event);
+            }
+            204
+        })
+    })
+}
+
+/// Sends some of the events as senders do, again and again until it is answered 2xx.
+async fn deliver(addr: std::net::SocketAddr, cut: Cut, numbers: &[usize]) {
+    let request = batch(numbers.iter().map(|n| cut.event(*n)));
+    loop {
+        match post(addr, &request).await.status {
+            200..300 => return,
+            503 => sleep(Duration::from_millis(100)).await,
+            other => panic!("{cut:?}: answered {other}"),
+        }
+    }
+}
+
+async fn cut_everywhere(place: &Place, framework: Framework) {
+    let (namespace, effects) = (unique("cuts"), Effects::default());
+    let receiver = async |lease| {
+        let idempotency = Idempotency::new(place.open().await, "tests");
+        receiver_with(
+            scheme::MAUTIC,
+            idempotency.namespace(&namespace).lease(lease),
+        )
+    };
+    let dying = receiver(seconds(1)).await;
+    let deaths = Cut::all().into_iter();
+    join_all(deaths.map(|cut| die(&dying, cut, &effects))).await;
+    drop(dying);
+    // The next process has a connection of its own, and the patience that a busy machine needs.
+    let app = App::new(receiver(seconds(60)).await, to_the_end(&effects));
+    let server = app.serve(framework).await;
+    join_all(Cut::all().into_iter().map(|cut| {
+        join(
+            deliver(server.addr, cut, &[12, 10, 9, 8, 7, 6]),
+            deliver(server.addr, cut, &[5, 4, 11, 3, 2, 1]),
+        )
+    }))
+    .await;
+    for cut in Cut::all() {
+        for n in 1..=12 {
+            let in_hand = n == cut.after + 1 && n <= 10;
+            let expected = match (in_hand, cut.has_effect) {
+                (false, _) => (1, 1),
+                (true, false) => (2, 1),
+                // The very one whose effect the store could not know of.
+                (true, true) => (2, 2),
+            };
+            assert_eq!(effects.of(cut.event(n)), expected, "{cut:?}, event {n}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_crash_at_every_position() {
+    each_place(&[Kind::Sqlite, Kind::Postgres], cut_everywhere).await;
+}

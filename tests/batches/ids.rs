@@ -1,0 +1,217 @@
+//! Events that their sender gives ids, as LINE does: known by those, and what another body under one comes to.
+
+use std::sync::{Arc, Mutex};
+
+use integration_tests::{App, Framework, each_framework};
+use webhook_verify::{
+    Idempotency, MemoryStore,
+    idempotency::{ClaimEvent, OnMismatch},
+    scheme,
+    testing::SignedRequest,
+};
+
+use crate::{
+    common::{Watched, assert_replay, is_replay, post, receiver_with, signed},
+    sender::{Begun, Fault, batch, failing, one_by_one},
+};
+
+/// One request with these events, each an id and a text.
+fn line(events: &[(&str, &str)]) -> SignedRequest {
+    let events: Vec<_> = events.iter().map(|(id, text)| message(id, text)).collect();
+    let body = format!(r#"{{"destination":"U1","events":[{}]}}"#, events.join(","));
+    signed(scheme::LINE, body)
+}
+
+fn message(id: &str, text: &str) -> String {
+    format!(r#"{{"type":"message","webhookEventId":"{id}","text":"{text}"}}"#)
+}
+
+#[tokio::test]
+async fn an_id_is_what_an_event_is_known_by() {
+    each_framework(|framework| async move {
+        let (store, begun) = (Watched::new(), Begun::default());
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+        let handler = one_by_one(&begun, |event| match event.id().as_deref() {
+            Some("c") => 500,
+            _ => 204,
+        });
+        let receiver = receiver_with(scheme::LINE, idempotency);
+        let server = App::new(receiver, handler).serve(framework).await;
+        let first = line(&[("a", "1"), ("b", "1"), ("c", "1")]);
+        assert_eq!(post(server.addr, &first).await.status, 500);
+        begun.take();
+        // Rendered anew, with what its sender changes when it sends again.
+        let again = line(&[("d", "1"), ("b", "2"), ("a", "2")]);
+        assert_eq!(post(server.addr, &again).await.status, 200);
+        assert_eq!(begun.take(), [message("d", "1")]);
+        assert_replay(
+            &post(server.addr, &line(&[("b", "3"), ("a", "3")])).await,
+            204,
+        );
+        // Other ids with the same text are other events, also if two of them read like one.
+        for ids in [["1", "23"], ["12", "3"], ["123", ""]] {
+            let other = line(&ids.map(|id| (id, "1")));
+            assert!(!is_replay(&post(server.addr, &other).await));
+        }
+        assert_eq!(begun.take().len(), 6);
+    })
+    .await;
+}
+
+/// An event without its id is known by its bytes.
+#[tokio::test]
+async fn an_id_that_is_not_there() {
+    each_framework(|framework| async move {
+        let begun = Begun::default();
+        let idempotency = Idempotency::new(MemoryStore::new(), "tests");
+        let receiver = receiver_with(scheme::LINE, idempotency);
+        let server = App::new(receiver, failing(&begun, &Fault::default()))
+            .serve(framework)
+            .await;
+        let of = |events: &str| signed(scheme::LINE, format!(r#"{{"events":[{events}]}}"#));
+        for id in ["null", "{}", "[1]"] {
+            let request = of(&format!(r#"{{"webhookEventId":{id}}},{{"a":{id}}}"#));
+            assert_eq!(post(server.addr, &request).await.status, 200);
+            assert_replay(&post(server.addr, &request).await, 204);
+            assert_eq!(begun.take().len(), 2);
+        }
+        // LINE asks with this whether anybody is there.
+        assert_eq!(post(server.addr, &of("")).await.status, 200);
+    })
+    .await;
+}
+
+/// One id stands for one event, also where it is in one request twice: the second is no other.
+#[tokio::test]
+async fn an_id_that_is_there_twice() {
+    each_framework(|framework| async move {
+        let (store, begun) = (Watched::new(), Begun::default());
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+        let receiver = receiver_with(scheme::LINE, idempotency);
+        let server = App::new(receiver, failing(&begun, &Fault::default()))
+            .serve(framework)
+            .await;
+        let twice = line(&[("a", "1"), ("b", "1"), ("a", "1"), ("a", "2")]);
+        assert_eq!(post(server.addr, &twice).await.status, 200);
+        assert_eq!(begun.take(), [message("a", "1"), message("b", "1")]);
+        assert_eq!(store.take_log(), ["claim_all 2", "complete", "complete"]);
+        assert_replay(&post(server.addr, &twice).await, 204);
+        assert_eq!(
+            post(server.addr, &line(&[("a", "1"), ("a", "1"), ("c", "1")]))
+                .await
+                .status,
+            200
+        );
+        assert_eq!(begun.take(), [message("c", "1")]);
+    })
+    .await;
+}
+
+/// What was told, as `name same_body` where a duplicate is told.
+#[derive(Clone, Default)]
+struct Told(Arc<Mutex<Vec<String>>>);
+
+impl Told {
+    fn by(&self, idempotency: Idempotency) -> Idempotency {
+        let told = self.clone();
+        idempotency.on_event(move |event: &ClaimEvent<'_>| {
+            told.0.lock().unwrap().push(event.kind.name().to_owned());
+        })
+    }
+
+    fn take(&self) -> Vec<String> {
+        std::mem::take(&mut *self.0.lock().unwrap())
+    }
+}
+
+#[tokio::test]
+async fn another_body_under_a_known_id() {
+    each_framework(|framework| async move {
+        for policy in [OnMismatch::Report, OnMismatch::Reject, OnMismatch::Ignore] {
+            let (told, begun) = (Told::default(), Begun::default());
+            let idempotency = Idempotency::new(MemoryStore::new(), "tests").on_mismatch(policy);
+            let receiver = receiver_with(scheme::LINE, told.by(idempotency));
+            let server = App::new(receiver, failing(&begun, &Fault::default()))
+                .serve(framework)
+                .await;
+            let first = line(&[("a", "1"), ("b", "1")]);
+            assert_eq!(post(server.addr, &first).await.status, 200);
+            assert_replay(
+                &post(server.addr, &line(&[("b", "1"), ("a", "1")])).await,
+                204,
+            );
+            begun.take();
+            told.take();
+            // With an event that is new: that one runs in any case.
+            let mixed = post(server.addr, &line(&[("a", "2"), ("c", "1"), ("b", "1")])).await;
+            assert_eq!(begun.take(), [message("c", "1")]);
+            let alone = post(server.addr, &line(&[("b", "1"), ("a", "2")])).await;
+            assert_eq!(begun.take(), [""; 0]);
+            let (claimed, completed) = ("claimed", "completed");
+            let (duplicate, mismatch) = ("duplicate", "mismatch");
+            let (expected, status) = match policy {
+                OnMismatch::Report => (
+                    vec![
+                        duplicate, mismatch, claimed, duplicate, completed, duplicate, duplicate,
+                        mismatch,
+                    ],
+                    200,
+                ),
+                OnMismatch::Reject => (
+                    vec![mismatch, claimed, duplicate, completed, duplicate, mismatch],
+                    503,
+                ),
+                _ => (
+                    vec![
+                        duplicate, claimed, duplicate, completed, duplicate, duplicate,
+                    ],
+                    200,
+                ),
+            };
+            let sorted = |mut all: Vec<String>| {
+                all.sort();
+                all
+            };
+            let expected = expected.into_iter().map(ToOwned::to_owned).collect();
+            assert_eq!(sorted(told.take()), sorted(expected), "{policy:?}");
+            assert_eq!(mixed.status, status, "{policy:?}");
+            match policy {
+                OnMismatch::Reject => {
+                    assert_eq!(
+                        (alone.status, alone.text()),
+                        (503, "temporarily unavailable")
+                    );
+                }
+                _ => assert_replay(&alone, 204),
+            }
+        }
+    })
+    .await;
+}
+
+/// Each event of a batch is told of by itself.
+#[tokio::test]
+async fn what_is_told_of_a_batch() {
+    let (told, begun, fault) = (Told::default(), Begun::default(), Fault::at(3));
+    let idempotency = told.by(Idempotency::new(MemoryStore::new(), "tests"));
+    let receiver = receiver_with(scheme::MAUTIC, idempotency);
+    let server = App::new(receiver, failing(&begun, &fault))
+        .serve(Framework::Axum)
+        .await;
+    assert_eq!(post(server.addr, &batch(1..=4)).await.status, 500);
+    let claimed = ["claimed"; 4];
+    assert_eq!(
+        told.take(),
+        [&claimed[..], &["completed"; 2], &["released"; 2]].concat()
+    );
+    fault.set(0);
+    assert_eq!(post(server.addr, &batch(1..=4)).await.status, 200);
+    let mut expected = told.take();
+    expected.sort();
+    assert_eq!(
+        expected,
+        [&["claimed"; 2][..], &["completed"; 2], &["duplicate"; 2]].concat()
+    );
+    assert_replay(&post(server.addr, &batch(1..=4)).await, 204);
+    assert_eq!(told.take(), ["duplicate"; 4]);
+}

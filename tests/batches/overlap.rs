@@ -1,0 +1,185 @@
+//! Batches that share events: each event is in one pair of hands, and whoever got but a part of its own comes again.
+
+use std::sync::Arc;
+
+use integration_tests::{App, Connection, Framework, Handler, Server, each_framework};
+use tokio::time::sleep;
+use webhook_verify::{Idempotency, MemoryStore, Receiver, scheme};
+
+use crate::{
+    common::{
+        Gate, HandClock, Watched, assert_in_flight, assert_replay, post, raw, receiver,
+        receiver_with, seconds,
+    },
+    sender::{Begun, Fault, batch, events, one_by_one, with},
+};
+
+/// A server whose handlers wait at the gate with each event of this number.
+async fn gated(
+    framework: Framework,
+    gate: &Arc<Gate>,
+    begun: &Begun,
+    fault: &Fault,
+    receiver: Receiver,
+) -> Server {
+    let (gate, begun, fault) = (Arc::clone(gate), begun.clone(), fault.clone());
+    let handler: Handler = Arc::new(move |delivery| {
+        let (gate, begun, fault) = (Arc::clone(&gate), begun.clone(), fault.clone());
+        Box::pin(async move {
+            let mut events = delivery.events().unwrap();
+            while let Some(event) = events.next_event(sleep).await {
+                begun.note(&event);
+                if fault.hits(&event) {
+                    gate.wait().await;
+                }
+            }
+            200
+        })
+    });
+    App::new(receiver, handler).serve(framework).await
+}
+
+/// Two requests that share events: each event is in one pair of hands, and who got but a part comes again.
+#[tokio::test]
+async fn batches_that_overlap() {
+    each_framework(|framework| async move {
+        let (gate, begun, fault) = (Gate::new(), Begun::default(), Fault::at(2));
+        let store = Watched::over(MemoryStore::new());
+        let receiver = receiver(scheme::MAUTIC, Arc::clone(&store));
+        let server = gated(framework, &gate, &begun, &fault, receiver).await;
+        let mut first = Connection::open(server.addr).await;
+        first.send(&raw(&batch(1..=5))).await;
+        gate.entered().await;
+        assert_eq!(begun.take(), events([1, 2]));
+        store.take_log();
+
+        // Its own events run to their end. The rest is why it has to come again.
+        assert_in_flight(&post(server.addr, &batch([7, 5, 4, 6, 1])).await);
+        assert_eq!(begun.take(), events([7, 6]));
+        assert_eq!(store.take_log(), ["claim_all 5", "complete", "complete"]);
+        // Nothing of this one is to be had: no handler runs.
+        assert_in_flight(&post(server.addr, &batch([5, 2, 6])).await);
+        assert_in_flight(&post(server.addr, &batch([4])).await);
+        assert_eq!(begun.take(), [""; 0]);
+        assert_eq!(store.take_log(), ["claim_all 3", "claim"]);
+        // What was done before is.
+        assert_replay(&post(server.addr, &batch([7, 1, 6])).await, 204);
+
+        gate.open(1);
+        assert_eq!(first.response().await.unwrap().status, 200);
+        assert_eq!(begun.take(), events(3..=5));
+        assert_replay(&post(server.addr, &batch([7, 5, 4, 6, 1])).await, 204);
+        assert_eq!(begun.take(), [""; 0]);
+    })
+    .await;
+}
+
+/// The same with one event to be had and a handler that fails at it: its answer is the handler's, and the event is free.
+#[tokio::test]
+async fn a_part_that_fails_while_another_is_in_flight() {
+    each_framework(|framework| async move {
+        let (gate, begun, status) = (Gate::new(), Begun::default(), Fault::at(9));
+        let (waiting, failing) = (Arc::clone(&gate), status.clone());
+        let noting = begun.clone();
+        let handler: Handler = Arc::new(move |delivery| {
+            let (gate, begun, fault) = (Arc::clone(&waiting), noting.clone(), failing.clone());
+            Box::pin(async move {
+                let mut events = delivery.events().unwrap();
+                while let Some(event) = events.next_event(sleep).await {
+                    begun.note(&event);
+                    if fault.hits(&event) {
+                        return 422;
+                    }
+                    if Fault::at(1).hits(&event) {
+                        gate.wait().await;
+                    }
+                }
+                202
+            })
+        });
+        let app = App::new(with(|it| it), handler);
+        let server = app.serve(framework).await;
+        let mut first = Connection::open(server.addr).await;
+        first.send(&raw(&batch([1, 2]))).await;
+        gate.entered().await;
+        assert_eq!(post(server.addr, &batch([2, 9])).await.status, 422);
+        status.set(0);
+        // Settled by the handler's status, as the only one; and yet 2 is not done.
+        assert_in_flight(&post(server.addr, &batch([2, 9])).await);
+        assert_replay(&post(server.addr, &batch([9])).await, 202);
+        gate.open(1);
+        assert_eq!(first.response().await.unwrap().status, 202);
+        assert_replay(&post(server.addr, &batch([2, 9])).await, 204);
+        assert_eq!(begun.take(), events([1, 9, 9, 2]));
+    })
+    .await;
+}
+
+/// A batch of which nothing is to be had waits, if it is to, until something is, or all of it is done.
+#[tokio::test]
+async fn a_batch_that_waits_for_another() {
+    each_framework(|framework| async move {
+        let (gate, begun, fault) = (Gate::new(), Begun::default(), Fault::at(1));
+        let receiver = with(|it| it.in_flight_wait(seconds(20)));
+        let server = gated(framework, &gate, &begun, &fault, receiver).await;
+        let mut first = Connection::open(server.addr).await;
+        first.send(&raw(&batch(1..=3))).await;
+        gate.entered().await;
+        // One that has something to do does not wait before it does it.
+        assert_in_flight(&post(server.addr, &batch([3, 4])).await);
+        let mut second = Connection::open(server.addr).await;
+        second.send(&raw(&batch([3, 2, 4]))).await;
+        assert!(!second.anything_within(seconds(0)).await);
+        gate.open(1);
+        assert_eq!(first.response().await.unwrap().status, 200);
+        assert_replay(&second.response().await.unwrap(), 204);
+        assert_eq!(begun.take(), events([1, 4, 2, 3]));
+    })
+    .await;
+}
+
+/// How long to stay away is what the longest of the leases has left, and the status is the one that was chosen.
+#[tokio::test]
+async fn who_comes_too_early_is_told_when_to_come() {
+    each_framework(|framework| async move {
+        let (gate, begun) = (Gate::new(), Begun::default());
+        let clock = HandClock::new();
+        let store = MemoryStore::new().clock(clock.clone());
+        let receiver = receiver_with(
+            scheme::MAUTIC,
+            Idempotency::new(store, "tests").in_flight_status(409),
+        );
+        let waiting = Arc::clone(&gate);
+        let handler: Handler = Arc::new(move |_| {
+            let gate = Arc::clone(&waiting);
+            Box::pin(async move {
+                gate.wait().await;
+                200
+            })
+        });
+        let server = App::new(receiver.clone(), handler).serve(framework).await;
+        let mut open = Vec::new();
+        for numbers in [[1, 2], [3, 4]] {
+            let mut connection = Connection::open(server.addr).await;
+            connection.send(&raw(&batch(numbers))).await;
+            gate.entered().await;
+            open.push(connection);
+            clock.advance(seconds(15));
+        }
+        for numbers in [vec![1, 3], vec![3, 1], vec![5, 3, 1], vec![5, 1, 3]] {
+            let app = App::new(receiver.clone(), one_by_one(&begun, |_| 204));
+            let server = app.serve(framework).await;
+            let response = post(server.addr, &batch(numbers)).await;
+            assert_eq!(
+                (response.status, response.header("retry-after")),
+                (409, Some("45"))
+            );
+        }
+        assert_eq!(begun.take(), events([5]));
+        gate.open(2);
+        for mut connection in open {
+            assert_eq!(connection.response().await.unwrap().status, 200);
+        }
+    })
+    .await;
+}

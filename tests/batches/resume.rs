@@ -1,0 +1,234 @@
+//! A batch that was cut off goes on where it was, in whatever company its events come again.
+
+use std::sync::Arc;
+
+use integration_tests::{App, Framework, Handler, each_framework};
+use tokio::time::sleep;
+use webhook_verify::{
+    ClaimStore, Idempotency, MemoryStore, Receiver, RequestHead, Secret, Tenant, Verifier, scheme,
+};
+
+use crate::{
+    common::{SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with, signer},
+    sender::{Begun, Fault, TYPE, batch, body, events, failing, mautic, one_by_one},
+};
+
+/// A handler that fails at event `number` of ten, and how it fails.
+async fn cut(framework: Framework, handler: impl Fn(&Begun, &Fault) -> Handler) {
+    for number in 1..=10 {
+        let (begun, fault) = (Begun::default(), Fault::at(number));
+        let handler = handler(&begun, &fault);
+        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
+        let server = app.serve(framework).await;
+        assert_eq!(post(server.addr, &batch(1..=10)).await.status, 500);
+        assert_eq!(begun.take(), events(1..=number), "{number}");
+        fault.set(0);
+        let retry = post(server.addr, &batch(1..=10)).await;
+        assert_eq!((retry.status, is_replay(&retry)), (200, false), "{number}");
+        assert_eq!(begun.take(), events(number..=10), "{number}");
+        assert!(is_replay(&post(server.addr, &batch(1..=10)).await));
+        assert_eq!(begun.take(), [""; 0], "{number}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_that_fails_leaves_what_it_did() {
+    each_framework(|framework| cut(framework, failing)).await;
+}
+
+#[tokio::test]
+async fn a_handler_that_panics_leaves_what_it_did() {
+    each_framework(|framework| {
+        cut(framework, |begun, fault| {
+            let fault = fault.clone();
+            one_by_one(begun, move |event| {
+                assert!(!fault.hits(event), "a panic that is meant to be");
+                204
+            })
+        })
+    })
+    .await;
+}
+
+/// To answer success and leave events undone loses nothing: its sender is told to come again.
+#[tokio::test]
+async fn a_handler_that_swallows_its_error_is_answered_for() {
+    each_framework(|framework| {
+        cut(framework, |begun, fault| {
+            let (begun, fault) = (begun.clone(), fault.clone());
+            Arc::new(move |delivery| {
+                let (begun, fault) = (begun.clone(), fault.clone());
+                Box::pin(async move {
+                    let mut events = delivery.events().unwrap();
+                    while let Some(event) = events.next_event(sleep).await {
+                        begun.note(&event);
+                        if fault.hits(&event) {
+                            break;
+                        }
+                    }
+                    200
+                })
+            })
+        })
+    })
+    .await;
+}
+
+/// Fails at one event of ten, and runs the rest however its sender puts them together.
+#[tokio::test]
+async fn regrouped_reversed_and_written_with_other_blanks() {
+    each_framework(|framework| async move {
+        let (begun, fault) = (Begun::default(), Fault::at(7));
+        let handler = failing(&begun, &fault);
+        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
+        let server = app.serve(framework).await;
+        assert_eq!(post(server.addr, &batch(1..=10)).await.status, 500);
+        fault.set(0);
+        begun.take();
+        // With others, in reverse order.
+        assert_eq!(
+            post(server.addr, &batch([12, 10, 9, 2, 1])).await.status,
+            200
+        );
+        assert_eq!(begun.take(), events([12, 10, 9]));
+        // Between other lists, and with blanks.
+        let other = body(&[("mautic.page_on_hit", &events([7])), (TYPE, &events([8]))]);
+        let spaced = other
+            .replace('[', " [\n ")
+            .replace(']', "\t] ")
+            .replace(':', " : ");
+        assert!(
+            spaced.contains(r#"{"id" : 8}"#),
+            "the event's own bytes are others now"
+        );
+        let spaced = spaced.replace(r#"{"id" : "#, r#"{"id":"#);
+        assert_eq!(post(server.addr, &mautic(spaced)).await.status, 200);
+        assert_eq!(begun.take(), events([7, 8]), "7 of another type, and 8");
+        assert_eq!(post(server.addr, &batch((1..=10).rev())).await.status, 200);
+        assert_eq!(begun.take(), events([7]));
+        for number in 1..=10 {
+            assert_replay(
+                &post(server.addr, &batch([number])).await,
+                if number == 7 { 200 } else { 204 },
+            );
+        }
+        // An event's own bytes are what it is known by.
+        let respelt = mautic(format!(r#"{{"{TYPE}":[{{"id": 1}}]}}"#));
+        assert!(!is_replay(&post(server.addr, &respelt).await));
+        assert_eq!(begun.take(), [r#"{"id": 1}"#]);
+    })
+    .await;
+}
+
+/// Two leads may be saved in the same way at the same second: each of the events runs, and none again.
+#[tokio::test]
+async fn identical_elements_count_each() {
+    each_framework(|framework| async move {
+        let (begun, fault) = (Begun::default(), Fault::at(2));
+        let handler = failing(&begun, &fault);
+        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
+        let server = app.serve(framework).await;
+        let request = batch([1, 1, 2, 1]);
+        assert_eq!(post(server.addr, &request).await.status, 500);
+        assert_eq!(begun.take(), events([1, 1, 2]));
+        fault.set(0);
+        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(begun.take(), events([2, 1]));
+        assert_replay(&post(server.addr, &request).await, 204);
+        assert_replay(&post(server.addr, &batch([1, 2, 1, 1])).await, 204);
+        assert_eq!(begun.take(), [""; 0]);
+    })
+    .await;
+}
+
+/// The same bytes of two types, or a type whose end could be the event's beginning, are two events.
+#[tokio::test]
+async fn the_type_is_part_of_an_event() {
+    each_framework(|framework| async move {
+        let begun = Begun::default();
+        let handler = failing(&begun, &Fault::default());
+        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
+        let server = app.serve(framework).await;
+        let same = events([1]);
+        let two = mautic(body(&[("a", &same), ("ab", &same)]));
+        assert_eq!(post(server.addr, &two).await.status, 200);
+        assert_eq!(begun.take(), events([1, 1]));
+        let parts = [
+            ("a", "[\"b\",1]"),
+            ("b", "1"),
+            ("a\\u0062", "1"),
+            ("a", "1"),
+        ];
+        for (name, element) in parts {
+            let one = mautic(format!(r#"{{"{name}":[{element}]}}"#));
+            assert!(
+                !is_replay(&post(server.addr, &one).await),
+                "{name} {element}"
+            );
+        }
+        // A name is what it says, however it is spelt; and outside of a list, an event is the same one.
+        for (again, status) in [
+            (r#"{"ab":[1]}"#, 200),
+            (r#"{"ab":1}"#, 200),
+            (r#"{"a":{"id":1}}"#, 204),
+        ] {
+            assert_replay(&post(server.addr, &mautic(again)).await, status);
+        }
+    })
+    .await;
+}
+
+/// Receivers, deployments and tenants that share a store each have events of their own.
+#[tokio::test]
+async fn endpoints_namespaces_and_tenants_are_apart() {
+    each_framework(|framework| async move {
+        let store = Arc::new(MemoryStore::new());
+        let begun = Begun::default();
+        let run = async |receiver: Receiver, target: &str| {
+            let app = App::new(receiver, failing(&begun, &Fault::default()));
+            let server = app.serve(framework).await;
+            let sender = signer(scheme::MAUTIC).target(target);
+            let request = sender.sign(body(&[(TYPE, &events([1, 2]))])).unwrap();
+            let first = post(server.addr, &request).await;
+            assert_replay(&post(server.addr, &request).await, 204);
+            (first.status, begun.take())
+        };
+        let both = (200, events([1, 2]));
+        for (namespace, endpoint) in [("", "ab"), ("", "b"), ("a", "b"), ("ab", "a")] {
+            let idempotency = Idempotency::new(Arc::clone(&store), endpoint).namespace(namespace);
+            let receiver = receiver_with(scheme::MAUTIC, idempotency);
+            assert_eq!(run(receiver, "/").await, both, "{namespace:?} {endpoint:?}");
+        }
+        for tenant in ["a", "b", "c"] {
+            let verifier = Verifier::builder(scheme::MAUTIC);
+            let receiver = Receiver::for_tenants(verifier, |head: &RequestHead<'_>| {
+                let name = head.path().trim_start_matches('/').to_owned();
+                async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
+            });
+            let idempotency = Idempotency::new(Arc::clone(&store), "a");
+            let receiver = receiver.unwrap().idempotency(idempotency).build().unwrap();
+            assert_eq!(run(receiver, &format!("/{tenant}")).await, both, "{tenant}");
+        }
+        assert_eq!(store.len(), 14);
+    })
+    .await;
+}
+
+/// A restart: the next process has the store and nothing else, and so has one on the other framework.
+#[tokio::test]
+async fn after_a_restart() {
+    let store = Watched::new();
+    let (begun, fault) = (Begun::default(), Fault::at(7));
+    let send = async |framework, request| {
+        let store: Arc<Watched> = Arc::clone(&store);
+        assert!(store.is_in_process());
+        let app = App::new(receiver(scheme::MAUTIC, store), failing(&begun, &fault));
+        let server = app.serve(framework).await;
+        post(server.addr, &request).await.status
+    };
+    assert_eq!(send(Framework::Axum, batch(1..=10)).await, 500);
+    assert_eq!(begun.take(), events(1..=7));
+    fault.set(0);
+    assert_eq!(send(Framework::Actix, batch((1..=10).rev())).await, 200);
+    assert_eq!(begun.take(), events((7..=10).rev()));
+}
