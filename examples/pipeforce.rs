@@ -42,8 +42,8 @@ struct Flags {
     /// The longest body of a call, in bytes: at most 4194304
     #[arg(long, value_name = "BYTES", default_value_t = 512_000, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     max_payload_length: u32,
-    /// Answer calls with unknown tokens like others, so that nobody learns which exist. What is wrong with a call is then
-    /// in the log alone
+    /// Answer calls with unknown tokens like others, so that no answer says which exist (how long it takes still may). What is
+    /// wrong with a call is then in the log alone
     #[arg(long, conflicts_with = "older")]
     hide_unknown: bool,
     /// Messages and answers in the form before version 9.0. Those answers have the end of the token in them, which nobody

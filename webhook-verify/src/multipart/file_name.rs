@@ -9,9 +9,14 @@ pub(super) fn last_component(path: &str) -> Option<&str> {
     let stem = name.split('.').next().unwrap_or_default();
     let sane = !name.is_empty()
         && name.len() <= MAX_LEN
-        && !last.contains(char::is_control)
+        && !last.contains(|c: char| c.is_control() || is_bidirectional(c))
         && !is_device(stem);
     sane.then_some(name)
+}
+
+/// What makes a name read in another way than it is, as in `a\u{202e}fdp.exe` (Unicode Standard Annex #9).
+fn is_bidirectional(char: char) -> bool {
+    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// Whether Windows takes a file's name for a device, whatever comes behind a dot.

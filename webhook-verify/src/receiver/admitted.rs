@@ -8,6 +8,7 @@ use std::{
 
 use smallvec::SmallVec;
 
+use super::claim::in_flight;
 use crate::{
     Answer, Claim, Delivery, Rejection, Timer,
     event::COMPLETED,
@@ -113,7 +114,7 @@ impl Admitted {
 
     /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
     /// does `None`, a handler that panicked or failed without an answer. So it is with the claims of several events, unless
-    /// the handler took them [one by one](crate::event::Events::next_event): what it did not get done is released.
+    /// the handler has said of any that it is [done](crate::Event::done): then what it has not said so of is released.
     ///
     /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
     /// is logged. ([`Idempotency::complete_on`](crate::Idempotency::complete_on) and
@@ -137,32 +138,43 @@ impl Admitted {
 
 impl Held {
     async fn settle(mut self, status: Option<u16>, timer: impl Timer) -> Result<(), Rejection> {
+        let refusal = self.refusal.take();
         let Some(first) = self.claims.first() else {
-            return Ok(());
+            return refusal.map_or(Ok(()), Err);
         };
         let success = status.filter(|status| first.completes(*status));
-        let (mut undone, mut left) = (false, Vec::new());
+        let progress = |claim: &Claim| claim.progress();
+        let one_by_one = self.claims.iter().map(progress).max() > Some(Progress::Begun);
+        let any_begun = self
+            .claims
+            .iter()
+            .any(|claim| claim.progress() > Progress::Open);
+        let (mut done, mut whole, mut left) = (Vec::new(), SmallVec::<[_; 1]>::new(), Vec::new());
         for claim in &self.claims {
-            match (claim.progress(), success) {
-                (Progress::Settled, _) => {}
-                // A call that was given up, or is being made somewhere.
-                (Progress::Done | Progress::Settling, _) => claim.complete(COMPLETED, &timer).await,
-                (Progress::Whole, Some(status)) => claim.complete(status, &timer).await,
-                _ if claim.committed().is_some() => claim.complete(COMPLETED, &timer).await,
-                // Another's by now.
-                (Progress::Undone, _) if claim.is_lost() => undone = true,
-                (Progress::Undone, _) => {
-                    undone = true;
-                    left.push(claim.clone());
-                }
+            // It was not given out, as it was another's before it was its turn.
+            let passed_over = claim.progress() == Progress::Open && any_begun && claim.is_lost();
+            match claim.progress() {
+                Progress::Settled => {}
+                Progress::Done | Progress::Settling => done.push(claim.clone()),
+                _ if claim.committed().is_some() => done.push(claim.clone()),
+                _ if success.is_some() && !one_by_one && !passed_over => whole.push(claim.clone()),
                 _ => left.push(claim.clone()),
             }
         }
+        idempotency::complete(&done, COMPLETED, &timer).await;
+        if let Some(status) = success {
+            idempotency::complete(&whole, status, &timer).await;
+        }
         idempotency::release(&left, &timer).await;
-        match (success, self.refusal.take()) {
-            (Some(_), Some(refusal)) => Err(refusal),
-            (Some(_), None) if undone => Err(Rejection::EventsLeft),
-            _ => Ok(()),
+        match success {
+            None => Ok(()),
+            Some(_) if refusal.is_some() => refusal.map_or(Ok(()), Err),
+            Some(_) if left.is_empty() => Ok(()),
+            // Others have them, and may yet fail.
+            Some(_) if left.iter().all(Claim::is_lost) => {
+                Err(in_flight(first.in_flight_status(), first.lease()))
+            }
+            Some(_) => Err(Rejection::EventsLeft),
         }
     }
 }

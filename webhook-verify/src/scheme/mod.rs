@@ -287,10 +287,19 @@ impl Scheme {
         match &self.envelope {
             Envelope::One => false,
             Envelope::List(EventList { form: Some(_), .. }) => {
-                self.signs(|part| matches!(part, Part::Form))
+                self.signs_body() || self.signs(|part| matches!(part, Part::Form))
             }
             Envelope::List(_) | Envelope::ByType => self.signs_body(),
         }
+    }
+
+    pub(crate) fn has_event_types(&self) -> bool {
+        let listed = match &self.envelope {
+            Envelope::One => false,
+            Envelope::List(list) => !list.event_type.is_empty(),
+            Envelope::ByType => true,
+        };
+        listed || self.event_type.is_some()
     }
 
     /// Whether one request may bring several events.

@@ -83,11 +83,11 @@ impl Events {
 /// let body = r#"{"events":[{"id":"e1","kind":"thing.made","at":1795305600,"data":[1, 2]}]}"#;
 /// # let headers = [("acme-signature", "78e7e31cf05d376c67a866e4d5f1496925d2b01aaf43be8906f4df093e192303")];
 /// let delivery = Verifier::new(acme, "a secret")?.verify(&headers, body)?;
-/// let events: Vec<_> = delivery.events()?.collect();
-/// assert_eq!(events.len(), 1);
-/// assert_eq!(events[0].event_type().as_deref(), Some("thing.made"));
-/// assert_eq!(events[0].id().as_deref(), Some("e1"));
-/// assert_eq!(events[0].data_bytes(), "[1, 2]");
+/// let events = delivery.events()?;
+/// let [event] = events.as_slice() else { panic!("one was sent") };
+/// assert_eq!(event.event_type().as_deref(), Some("thing.made"));
+/// assert_eq!(event.id().as_deref(), Some("e1"));
+/// assert_eq!(event.data_bytes(), "[1, 2]");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl SchemeBuilder {

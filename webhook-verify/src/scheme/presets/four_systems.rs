@@ -42,7 +42,7 @@ rows! { FOUR_SYSTEMS;
     /// As the code of core-php and core-api signs: bare hex over `{timestamp}.{body}`.
     ///
     /// The id and the event type that count are those in the signed body; the id header is another, unsigned value.
-    /// Their retries come up to 36 min after the event, with a new timestamp and signature and the same body.
+    /// Their retries come up to 27 h after the event (the documents say 36 min), with a new timestamp and signature and the same body.
     HOST_UK_CORE_API = "host-uk-core-api", "Host UK core-php", "https://github.com/host-uk/core-api", [Source] {
         signatures: list![plain("x-webhook-signature")],
         content: DOTTED,
@@ -53,7 +53,7 @@ rows! { FOUR_SYSTEMS;
         event_time: event_time("/created_at", Rfc3339),
         event_data: data("/data"),
         identity: Identity::SignedId,
-        hints.retry_horizon: hours(24),
+        hints.retry_horizon: hours(27),
         hints.time_budget: seconds(10),
     }
 
