@@ -150,7 +150,7 @@ impl Rig {
                     told.push(Told::from(&event));
                 }
                 note(&seen, &delivery, told);
-                HttpResponse::NoContent()
+                HttpResponse::NoContent().finish()
             }
         };
         let app = ActixApp::new().service(
