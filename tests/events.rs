@@ -3,6 +3,8 @@
 
 #[path = "events/bad_bodies.rs"]
 mod bad_bodies;
+#[path = "events/four_systems.rs"]
+mod four_systems;
 #[path = "events/payloads.rs"]
 mod payloads;
 #[path = "events/properties.rs"]
