@@ -17,8 +17,7 @@ mod senders;
 use std::time::Duration;
 
 use webhook_verify::{
-    Algorithm, Delivery, Event, RequestHead, Scheme, Verifier, VerifierBuilder,
-    event::{Events, EventsError},
+    Algorithm, Delivery, Event, RequestHead, Scheme, Verifier, VerifierBuilder, event::EventsError,
     testing::Signer,
 };
 
@@ -56,7 +55,7 @@ fn delivery_with(
 
 /// All events at once.
 fn events_of(delivery: &Delivery) -> Result<Vec<Event>, EventsError> {
-    delivery.events().map(Events::collect)
+    delivery.events().map(|events| events.as_slice().to_vec())
 }
 
 /// The bytes of all events, which must be parts of the body's memory, one after the other, with data within.

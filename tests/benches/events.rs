@@ -37,7 +37,7 @@ fn mautic(count: usize) {
         .unwrap()
         .events()
         .unwrap();
-    let events: Vec<_> = events.collect();
+    let events = events.as_slice();
     let texts = |event_type: &str, count: usize| {
         let of_type = events.iter().filter(|event| event.matches(event_type));
         let texts: Vec<_> = of_type.map(|event| event.raw().as_ref()).collect();

@@ -116,7 +116,7 @@ fn a_list_alone() {
     let plain = || Scheme::builder("plain").signature_header("x-sig");
     let list = plain().event_list("").build().unwrap();
     assert_brings(&list, r#"[{"type":"a","id":"b"}]"#, &[["-", "-", "-", "*"]]);
-    let events: Vec<_> = delivery(&list, "[1]").events().unwrap().collect();
+    let events = events_of(&delivery(&list, "[1]")).unwrap();
     assert!(events[0].matches("*") && !events[0].matches("a*") && !events[0].matches(""));
 
     let typed = plain().event_list("/list").event_type_pointer("/type");

@@ -32,8 +32,8 @@ pub struct VerifiedJson<T>(pub T);
 
 /// The delivery's events that are left to do, in the sender's order. A body that cannot be taken apart gets 400, 413 or 422.
 ///
-/// What is said to be [done](Self::done) stays so, and a retry brings the rest. A handler that never says so does all or nothing,
-/// by what it answers.
+/// What is said to be [done](Self::done) stays so, and a retry brings the rest. Who takes events out of here and answers success
+/// without having said so of all of them is answered for with 500.
 ///
 /// ```
 /// # use actix_web::{HttpResponse, web};

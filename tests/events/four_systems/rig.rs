@@ -106,12 +106,13 @@ impl Rig {
     async fn send_to_axum(&self, request: &Request) -> (u16, bool, String) {
         use webhook_verify_axum::{Events, Verified};
         let seen = Arc::clone(&self.seen);
-        let handler = move |Verified(delivery): Verified, mut events: Events| {
+        let handler = move |Verified(delivery): Verified, events: Events| {
             let seen = Arc::clone(&seen);
             async move {
                 let mut told = Vec::new();
-                while let Some(event) = events.next().await {
-                    told.push(Told::from(&event));
+                for event in &events {
+                    told.push(Told::from(event));
+                    events.done(event).await;
                 }
                 note(&seen, &delivery, told);
                 StatusCode::NO_CONTENT
@@ -142,12 +143,13 @@ impl Rig {
     async fn send_to_actix(&self, request: &Request) -> (u16, bool, String) {
         use webhook_verify_actix::{Events, Verified};
         let seen = Arc::clone(&self.seen);
-        let handler = move |Verified(delivery): Verified, mut events: Events| {
+        let handler = move |Verified(delivery): Verified, events: Events| {
             let seen = Arc::clone(&seen);
             async move {
                 let mut told = Vec::new();
-                while let Some(event) = events.next().await {
-                    told.push(Told::from(&event));
+                for event in &events {
+                    told.push(Told::from(event));
+                    events.done(event).await;
                 }
                 note(&seen, &delivery, told);
                 HttpResponse::NoContent().finish()

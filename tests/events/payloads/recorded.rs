@@ -31,14 +31,14 @@ fn delivery(scheme: &str, name: &str) -> Delivery {
 /// The payloads of all events of a Mautic row.
 fn mautic(name: &str) -> Vec<Payload> {
     let events = delivery("mautic", name).events().unwrap();
-    events.map(|event| event.data().unwrap()).collect()
+    events.iter().map(|event| event.data().unwrap()).collect()
 }
 
 #[test]
 fn all_of_mautics_come_back() {
     let mut events = 0;
     for (name, delivery) in deliveries(|scheme| scheme == "mautic") {
-        for event in delivery.events().unwrap() {
+        for event in &delivery.events().unwrap() {
             let payload: Payload = event.data().unwrap();
             assert!(!payload.is_other(), "{name}: {payload:?}");
             assert_eq!(payload.event_type(), event.event_type().as_deref());

@@ -8,8 +8,9 @@ pub(crate) const COMPLETED: u16 = 204;
 
 /// The events of a delivery that are left to do, in the sender's order.
 ///
-/// Whatever of them is not said to be [done](Event::done) is decided by the handler's answer, as a delivery is. So a handler that
-/// does all or nothing needs no more than the events. One that takes them one by one says of each that it is done:
+/// A handler takes them one by one, and says of each that it is [done](Event::done). It ends with an error where one fails; `?`
+/// will do. Whoever takes events so and answers success, although some are not done, is answered for with 500, so that they are not
+/// lost. A handler that does all of them or nothing, decided by its answer, looks at them [as a slice](Self::as_slice).
 ///
 /// ```
 /// # use webhook_verify::{Verifier, scheme};
@@ -44,7 +45,7 @@ impl Events {
         Self(events)
     }
 
-    /// All of them, as they were left to do when the delivery came.
+    /// All of them, as they were left to do when the delivery came. The handler's answer decides of them as a whole.
     pub fn as_slice(&self) -> &[Event] {
         &self.0
     }
@@ -105,20 +106,19 @@ impl Event {
     ///
     /// Where each event of a delivery has a [claim](Self::claim) of its own, that one is completed in the store. So when the
     /// handler fails later, or its process dies, a retry goes on with the events that were not done, also if its sender has put
-    /// them together in another way meanwhile. From then on the handler's answer decides nothing about the others: those that
-    /// are not done when it ends are released, and a success is answered for with 500, so that the sender tries again.
+    /// them together in another way meanwhile. Those that are not done when the handler ends are released.
     ///
-    /// A delivery's only event is left to the handler's answer. Without a claim there is nothing to do. A future that is dropped
-    /// has said so all the same, and the store is told when the handler ends; so it is with a claim that a transaction of the
-    /// handler's completes which is not committed yet.
+    /// The store is told when the handler ends, if the event is the only one that is left of its delivery (with the handler's
+    /// status, so that duplicates are answered it), if a transaction of the handler's completes the claim and is not committed
+    /// yet, or if this future is dropped. Without a claim there is nothing to tell.
     pub async fn done(&self, timer: impl Timer) {
         let Some(claim) = &self.claim else { return };
-        if claim.is_alone() || claim.progress() >= Progress::Settling {
+        if claim.progress() >= Progress::Settling {
             return;
         }
         claim.set_done();
         // A transaction that is open holds the store's own call up, and completes the claim if it is committed.
-        if !claim.is_open() {
+        if !claim.is_alone() && !claim.is_open() {
             claim.complete(COMPLETED, &timer).await;
         }
     }

@@ -187,7 +187,7 @@ impl Claim {
         self.set_progress(Progress::Done);
     }
 
-    /// Whether the handler has this claim and no other, so that its answer decides about it.
+    /// Whether the handler has this claim and no other, so that its status is that of the claim.
     pub(crate) fn is_alone(&self) -> bool {
         self.0.alone
     }

@@ -12,7 +12,7 @@
 //! let delivery = verifier.verify(&headers, body)?;
 //!
 //! let mut seen = Vec::new();
-//! for event in delivery.events()? {
+//! for event in &delivery.events()? {
 //!     seen.push(match event.data()? {
 //!         Payload::LeadDeleted(lead) => format!("deleted: {}", lead.id.unwrap_or_default()),
 //!         Payload::LeadUpdated(lead) => format!("updated: {:?}", lead.contact),

@@ -113,8 +113,8 @@ impl Admitted {
     }
 
     /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
-    /// does `None`, a handler that panicked or failed without an answer. So it is with the claims of several events, unless
-    /// the handler has said of any that it is [done](crate::Event::done): then what it has not said so of is released.
+    /// does `None`, a handler that panicked or failed without an answer. Of events that the handler took
+    /// [one by one](crate::event::Events), those are completed that it has said are done, and the others released.
     ///
     /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
     /// is logged. ([`Idempotency::complete_on`](crate::Idempotency::complete_on) and
@@ -143,27 +143,24 @@ impl Held {
             return refusal.map_or(Ok(()), Err);
         };
         let success = status.filter(|status| first.completes(*status));
-        let progress = |claim: &Claim| claim.progress();
-        let one_by_one = self.claims.iter().map(progress).max() > Some(Progress::Begun);
-        let any_begun = self
-            .claims
-            .iter()
-            .any(|claim| claim.progress() > Progress::Open);
-        let (mut done, mut whole, mut left) = (Vec::new(), SmallVec::<[_; 1]>::new(), Vec::new());
+        // Who takes events one by one says what is done, and no answer stands for the rest.
+        let one_by_one = self.claims.iter().any(|it| it.progress() > Progress::Open);
+        let (mut done, mut left) = (Vec::new(), Vec::new());
+        let mut decided = SmallVec::<[_; 1]>::new();
         for claim in &self.claims {
-            // It was not given out, as it was another's before it was its turn.
-            let passed_over = claim.progress() == Progress::Open && any_begun && claim.is_lost();
-            match claim.progress() {
-                Progress::Settled => {}
-                Progress::Done | Progress::Settling => done.push(claim.clone()),
-                _ if claim.committed().is_some() => done.push(claim.clone()),
-                _ if success.is_some() && !one_by_one && !passed_over => whole.push(claim.clone()),
+            let is_done = claim.progress() > Progress::Begun || claim.committed().is_some();
+            match (claim.progress(), success) {
+                (Progress::Settled, _) => {}
+                _ if is_done && !(claim.is_alone() && success.is_some()) => {
+                    done.push(claim.clone())
+                }
+                (_, Some(_)) if is_done || !one_by_one => decided.push(claim.clone()),
                 _ => left.push(claim.clone()),
             }
         }
         idempotency::complete(&done, COMPLETED, &timer).await;
         if let Some(status) = success {
-            idempotency::complete(&whole, status, &timer).await;
+            idempotency::complete(&decided, status, &timer).await;
         }
         idempotency::release(&left, &timer).await;
         match success {
