@@ -1,10 +1,13 @@
 //! Events whose effects are in the database that holds the claims: row and claim are there together, or neither.
 
-use std::{future::pending, sync::Arc};
+use std::{
+    future::pending,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 use futures_util::future::{join_all, select};
 use integration_tests::{
-    AnyStore, App, Framework, Handler, Kind, Place, Watched, each_place, unique,
+    AnyStore, App, Framework, Handler, Kind, Pauses, Place, Watched, each_place, unique,
 };
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tokio::{sync::oneshot, time::sleep};
@@ -15,7 +18,7 @@ use webhook_verify::{
 };
 
 use crate::{
-    common::{admit, assert_replay, post, receiver_with, seconds},
+    common::{admit, assert_replay, post, receiver_with, seconds, soon},
     sender::{Begun, Fault, batch, events},
 };
 
@@ -84,6 +87,34 @@ impl Ledger {
             Database::Postgres(_, pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
         };
         rows.unwrap()
+    }
+
+    /// Writes all events down and completes their claims, in one transaction.
+    async fn pay_all(&self, events: &webhook_verify::event::Events) -> Result<(), CommitError> {
+        let sql = || AssertSqlSafe(format!("INSERT INTO {} VALUES ($1)", self.table));
+        let name = |event: &Event| String::from_utf8(event.raw().to_vec()).unwrap();
+        match &self.database {
+            Database::Sqlite(store, pool) => {
+                let mut open = pool.begin_with("BEGIN IMMEDIATE").await?;
+                for event in events {
+                    let row = sqlx::query(sql()).bind(name(event));
+                    row.execute(&mut *open).await?;
+                    store.complete_in(&mut open, event, 200).await?;
+                    event.done(sleep).await;
+                }
+                Ok(open.commit().await?)
+            }
+            Database::Postgres(store, pool) => {
+                let mut open = pool.begin().await?;
+                for event in events {
+                    let row = sqlx::query(sql()).bind(name(event));
+                    row.execute(&mut *open).await?;
+                    store.complete_in(&mut open, event, 200).await?;
+                    event.done(sleep).await;
+                }
+                Ok(open.commit().await?)
+            }
+        }
     }
 
     /// The receiver's side of it.
@@ -205,9 +236,12 @@ async fn a_crash_leaves_each_row_once() {
         let app = App::new(receiver, paying(&ledger, &begun, &Fault::default()));
         let server = app.serve(framework).await;
         join_all((0..=3).map(async |cut| {
-            while post(server.addr, &batch(numbers(cut).rev())).await.status == 503 {
-                sleep(seconds(1) / 10).await;
-            }
+            let delivering = async {
+                while post(server.addr, &batch(numbers(cut).rev())).await.status == 503 {
+                    sleep(seconds(1) / 10).await;
+                }
+            };
+            soon(delivering).await;
         }))
         .await;
         let mut all: Vec<_> = (0..=3).flat_map(|cut| events(numbers(cut))).collect();
@@ -245,6 +279,64 @@ async fn a_superseded_event_is_rolled_back() {
         );
         admitted.settle(500, sleep).await.unwrap();
         assert_eq!(ledger.rows().await, events([2]));
+    })
+    .await;
+}
+
+/// While the handler goes on after it, what is committed is not renewed, and nobody says that it is lost.
+#[tokio::test]
+async fn what_is_committed_is_not_renewed() {
+    each_place(&STORES, async |place: &Place, _| {
+        let ledger = Ledger::new(place).await;
+        let (store, receiver) = ledger.watched(place).await;
+        let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {
+            panic!("the first");
+        };
+        store.take_log();
+        let (mut pauses, timer) = Pauses::new();
+        let (ready, is_ready) = oneshot::channel();
+        let handler = async {
+            let events = admitted.delivery().events().unwrap();
+            let event = events.iter().next().unwrap();
+            ledger.pay(event, event, 200).await.unwrap();
+            ready.send(()).unwrap();
+            pending::<()>().await;
+        };
+        let renewed = async {
+            is_ready.await.unwrap();
+            let (_, end) = pauses.begun().unwrap();
+            end.send(()).unwrap();
+            while store.extends.load(SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let running = Box::pin(admitted.run(handler, timer));
+        select(running, Box::pin(soon(renewed))).await;
+        assert_eq!(store.take_log(), ["extend_all 2"]);
+    })
+    .await;
+}
+
+/// One transaction for a whole batch: what it completes and has not committed yet, the store is not asked for, which would wait
+/// for it.
+#[tokio::test]
+async fn one_transaction_for_all() {
+    each_place(&STORES, async |place: &Place, _| {
+        let ledger = Ledger::new(place).await;
+        let (store, receiver) = ledger.watched(place).await;
+        let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {
+            panic!("the first");
+        };
+        store.take_log();
+        let begun = std::time::Instant::now();
+        let paid = ledger.pay_all(&admitted.delivery().events().unwrap()).await;
+        paid.unwrap();
+        assert!(begun.elapsed() < seconds(1) / 2, "nobody waited");
+        assert!(store.take_log().is_empty());
+        admitted.settle(204, sleep).await.unwrap();
+        assert_eq!(ledger.rows().await, events(1..=3));
+        let replay = admit(&receiver, &batch(1..=3), sleep).await;
+        assert!(matches!(replay, Ok(Admission::Answer(_))));
     })
     .await;
 }

@@ -16,14 +16,24 @@ use crate::{
 /// no other is.
 #[tokio::test]
 async fn a_call_that_is_dropped() {
-    for (say_again, status, undone) in [(true, 204, false), (false, 204, true), (false, 500, false)]
-    {
+    for (case, (say_again, status, undone)) in (0..).zip([
+        (true, 204, false),
+        (false, 204, true),
+        (false, 500, false),
+        (true, 204, false),
+        (false, 204, true),
+        (false, 500, false),
+    ]) {
         let rig = Rig::new();
         let admitted = rig.admitted(1..=3).await;
         let events = admitted.delivery().events().unwrap();
         let first = events.iter().next().unwrap();
         rig.begun.note(first);
         rig.store.silent.store(2, SeqCst);
+        // The store may have taken note all the same.
+        rig.store
+            .fail_completes
+            .store(if case < 3 { 0 } else { 2 }, SeqCst);
         for _ in 0..2 {
             assert!(first.done(never).now_or_never().is_none());
         }
@@ -70,4 +80,25 @@ async fn what_is_not_recorded_is_renewed() {
     end(pauses.begun().unwrap());
     assert!(poll(&mut running).is_none());
     assert_eq!(rig.store.take_log(), ["extend_all 3"]);
+}
+
+/// While it is being recorded, it is not renewed: the store may not have it in progress any more.
+#[tokio::test]
+async fn what_is_being_recorded_is_not_renewed() {
+    let rig = Rig::new();
+    let admitted = rig.admitted(1..=3).await;
+    let (mut pauses, timer) = Pauses::new();
+    let handler = async {
+        let events = admitted.delivery().events().unwrap();
+        rig.store.silent.store(1, SeqCst);
+        events.iter().next().unwrap().done(never).await;
+    };
+    let mut running = Box::pin(admitted.run(handler, timer));
+    assert!(poll(&mut running).is_none());
+    rig.store.take_log();
+    rig.take_told();
+    end(pauses.begun().unwrap());
+    assert!(poll(&mut running).is_none());
+    assert_eq!(rig.store.take_log(), ["extend_all 2"]);
+    assert_eq!(rig.take_told(), [""; 0]);
 }
