@@ -1,17 +1,17 @@
 //! Events that their sender gives ids, as LINE does: known by those, and what another body under one comes to.
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, atomic::Ordering::SeqCst};
 
 use integration_tests::{App, Framework, each_framework};
 use webhook_verify::{
     Idempotency, MemoryStore,
-    idempotency::{ClaimEvent, OnMismatch},
+    idempotency::{ClaimEvent, OnMismatch, OnStoreFailure},
     scheme,
     testing::SignedRequest,
 };
 
 use crate::{
-    common::{Watched, assert_replay, is_replay, post, receiver_with, signed},
+    common::{Watched, assert_replay, is_replay, post, receiver_with, seconds, signed},
     sender::{Begun, Fault, batch, failing, one_by_one},
 };
 
@@ -238,4 +238,35 @@ async fn what_is_told_of_a_batch() {
     );
     assert_replay(&post(server.addr, &batch(1..=4)).await, 204);
     assert_eq!(told.take(), ["duplicate"; 4]);
+}
+
+/// A store that fails lets events run without claims, if that is wanted; but not the request be acknowledged that has another
+/// body under an id that is known here.
+#[tokio::test]
+async fn another_body_while_the_store_fails() {
+    each_framework(|framework| async move {
+        let (store, begun) = (Watched::new(), Begun::default());
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests")
+            .completed_cache(100, seconds(60))
+            .on_mismatch(OnMismatch::Reject)
+            .on_store_failure(OnStoreFailure::Process);
+        let receiver = receiver_with(scheme::LINE, idempotency);
+        let server = App::new(receiver, failing(&begun, &Fault::default()))
+            .serve(framework)
+            .await;
+        let [first, known] = [
+            line(&[("a", "1"), ("b", "1")]),
+            line(&[("a", "1"), ("c", "1")]),
+        ];
+        assert_eq!(post(server.addr, &first).await.status, 200);
+        // Known here from its answer.
+        assert_replay(&post(server.addr, &line(&[("a", "1")])).await, 204);
+        begun.take();
+        store.fail_claims.store(4, SeqCst);
+        let other = post(server.addr, &line(&[("a", "2"), ("c", "1")])).await;
+        assert_eq!(other.status, 503);
+        assert_eq!(post(server.addr, &known).await.status, 200);
+        assert_eq!(begun.take(), [message("c", "1"), message("c", "1")]);
+    })
+    .await;
 }
