@@ -201,7 +201,10 @@ impl SqliteStore {
             .await?;
         match completion {
             Completion::Now => Ok(()),
-            Completion::Before => Err(CommitError::AlreadyCompleted),
+            Completion::Before => {
+                claim.set_committed(status);
+                Err(CommitError::AlreadyCompleted)
+            }
             Completion::Superseded => Err(CommitError::Superseded),
         }
     }
