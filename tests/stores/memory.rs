@@ -66,6 +66,9 @@ enum Fault {
     StatusIsLost,
     LeaseLeftIsZero,
     ClaimAllIsReversed,
+    ClaimAllHasOneLease,
+    ClaimAllHasOneLife,
+    ClaimAllHasOneRule,
     ExtendAllIsReversed,
     ReleaseAllIsReversed,
     AnyOwnerExtendsAll,
@@ -186,7 +189,14 @@ impl ClaimStore for Faulty {
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         let mut outcomes = Vec::new();
         for request in requests {
-            outcomes.push(self.claim(request).await?);
+            let (first, mut request) = (&requests[0], request.clone());
+            match self.fault {
+                Fault::ClaimAllHasOneLease => request.lease = first.lease,
+                Fault::ClaimAllHasOneLife => request.ttl = first.ttl,
+                Fault::ClaimAllHasOneRule => request.lapsed = first.lapsed,
+                _ => {}
+            }
+            outcomes.push(self.claim(&request).await?);
         }
         if self.is(Fault::ClaimAllIsReversed) {
             outcomes.reverse();
@@ -279,6 +289,9 @@ fn the_cases_find_what_is_wrong() {
         (Fault::StatusIsLost, "every_status_is_kept"),
         (Fault::LeaseLeftIsZero, "busy_while_the_lease_lives"),
         (Fault::ClaimAllIsReversed, "claim_all_answers_in_order"),
+        (Fault::ClaimAllHasOneLease, "claim_all_of_different_terms"),
+        (Fault::ClaimAllHasOneLife, "claim_all_of_different_terms"),
+        (Fault::ClaimAllHasOneRule, "claim_all_of_different_terms"),
         (Fault::ExtendAllIsReversed, "extend_all_answers_in_order"),
         (Fault::ReleaseAllIsReversed, "release_all_answers_in_order"),
         (Fault::AnyOwnerExtendsAll, "extend_all_answers_in_order"),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is, join_all, random};
 use crate::{
     ClaimKey, ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled},
 };
 
 /// How many claim the same key at once.
@@ -75,6 +75,63 @@ pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duratio
         bench
             .applies(request, Call::Complete(200), "a holder of claim_all")
             .await?;
+    }
+    Ok(())
+}
+
+/// Leases, lives and what becomes of a lapsed claim, each key's own, be it absent, released or lapsed.
+pub(super) async fn claim_all_of_different_terms<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let lapsed = [bench.brief()?, bench.brief()?];
+    for request in &lapsed {
+        bench.wins(request, 1, "the first").await?;
+    }
+    bench.lapse().await;
+    let mut requests = vec![
+        bench.again(&lapsed[0])?,
+        bench.again(&lapsed[1])?.lapsed(Lapsed::Hold),
+    ];
+    for released in [false, true] {
+        for (lease, ttl, rule) in [
+            (LONG, HOUR, Lapsed::TakeOver),
+            (bench.short(), bench.life(), Lapsed::TakeOver),
+            (bench.short(), HOUR, Lapsed::Hold),
+        ] {
+            let request = bench.fleeting()?;
+            if released {
+                bench.wins(&request, 1, "the first").await?;
+                bench.applies(&request, Call::Release, "the holder").await?;
+            }
+            let next = bench.request(request.key, lease, ttl)?;
+            requests.push(next.lapsed(rule));
+        }
+    }
+    let outcomes = claim_all(bench, &requests).await?;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        let when = format!("number {number} of claims on different terms");
+        let (expected, right) = match number {
+            1 => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
+            _ => ("Won", matches!(outcome, ClaimOutcome::Won { .. })),
+        };
+        is(right, &when, expected, outcome)?;
+    }
+    bench.expire().await;
+    for claims in [&requests[2..5], &requests[5..]] {
+        let [long, brief, held] = claims else {
+            return Err("three on each terms".to_owned());
+        };
+        bench
+            .is_busy(long, LONG, "the long lease of several")
+            .await?;
+        let next = bench.again(brief)?.lapsed(Lapsed::Hold);
+        bench.wins_anew(&next, "the short life of several").await?;
+        let next = bench.again(held)?.lapsed(Lapsed::Hold);
+        let outcome = bench.claim(&next).await?;
+        let busy = matches!(outcome, ClaimOutcome::Busy { .. });
+        is(busy, "the long life of several", "Busy", outcome)?;
+        let next = next.lapsed(Lapsed::TakeOver);
+        bench.wins_anew(&next, "the short lease of several").await?;
     }
     Ok(())
 }
