@@ -123,6 +123,12 @@ async fn settling_from_two_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn completing_from_two_sides() {
+    let store = shared_store().await;
+    races::completing_from_two_sides(&store, &store.clone()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn purge_under_load() {
     races::purge_under_load(&shared_store().await, 4500).await;
 }
@@ -138,6 +144,8 @@ async fn duplicates_write_nothing() {
     let complete = async || {
         let completed = store.complete(&done.holder(), 200, HOUR).await;
         assert_eq!(completed.unwrap(), Settled::Applied);
+        let completed = store.complete_all(&[done.holder()], 201, HOUR).await;
+        assert_eq!(completed.unwrap(), [Settled::Applied]);
     };
     complete().await;
     let rows = async || -> Vec<String> {
@@ -184,6 +192,8 @@ async fn large_batches() {
     for settled in [
         store.extend_all(&holders, HOUR).await.unwrap(),
         store.release_all(&holders).await.unwrap(),
+        store.complete_all(&holders, 200, HOUR).await.unwrap(),
+        store.complete_all(&holders, 201, HOUR).await.unwrap(),
     ] {
         assert_eq!(settled, vec![Settled::Applied; 2000]);
         assert_eq!(transactions().await, 1);

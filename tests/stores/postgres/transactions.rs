@@ -138,6 +138,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
         fails(store.claim_all(&both)).await,
         fails(store.release_all(&[claim.holder()])).await,
         fails(store.extend_all(&[claim.holder()], HOUR)).await,
+        fails(store.complete_all(&[claim.holder()], 200, HOUR)).await,
     ] {
         assert!(call.contains("lock timeout"), "{call}");
     }

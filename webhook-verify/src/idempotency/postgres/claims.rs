@@ -111,6 +111,19 @@ impl ClaimStore for PostgresStore {
             .await
     }
 
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut arguments = self.holders(holders)?;
+        add(&mut arguments, i32::from(status))?;
+        add(&mut arguments, millis(ttl))?;
+        self.settle_all(&self.shared.statements.complete_all, holders, arguments)
+            .await
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         let mut arguments = PgArguments::default();
         add(&mut arguments, &key.as_bytes()[..])?;

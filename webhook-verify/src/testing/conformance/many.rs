@@ -175,6 +175,71 @@ pub(super) async fn release_all_answers_in_order<S: ClaimStore, A: AsyncFn(Durat
     Ok(())
 }
 
+/// The status is another than that of the one which is completed before, and stays.
+pub(super) async fn complete_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let call = Call::Complete(201);
+    let (held, _) = settle_all_answers_in_order(bench, call).await?;
+    let holders = held.each_ref().map(ClaimRequest::holder);
+    for request in &held {
+        bench
+            .is_completed(request, 201, "a duplicate after complete_all")
+            .await?;
+    }
+    for again in [call, Call::Complete(299)] {
+        for settled in settle_all(bench, &holders, again).await? {
+            let applied = settled == Settled::Applied;
+            is(applied, "complete_all again", "Applied", settled)?;
+        }
+    }
+    for settled in settle_all(bench, &holders, Call::Release).await? {
+        let superseded = settled == Settled::Superseded;
+        is(
+            superseded,
+            "release_all of what is completed",
+            "Superseded",
+            settled,
+        )?;
+    }
+    for request in &held {
+        bench
+            .is_completed(request, 201, "a duplicate after complete_all again")
+            .await?;
+    }
+    Ok(())
+}
+
+/// What is completed lives for as long as `complete_all` says, or as its claim does, whichever is longer.
+pub(super) async fn complete_all_is_for_its_time<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let [longer, shorter, brief] = [bench.fleeting()?, bench.brief()?, bench.fleeting()?];
+    for (request, ttl) in [
+        (&longer, HOUR),
+        (&shorter, bench.short()),
+        (&brief, bench.short()),
+    ] {
+        bench.wins(request, 1, "the first").await?;
+        let holders = [request.holder()];
+        let completed = bench.store.complete_all(&holders, 200, ttl).await;
+        let settled = completed.map_err(failed)?;
+        is(
+            settled == [Settled::Applied],
+            "complete_all of one",
+            "Applied",
+            settled,
+        )?;
+    }
+    bench.expire().await;
+    for (request, why) in [(&longer, "complete_all"), (&shorter, "the claim")] {
+        let when = format!("a duplicate within the time of {why}");
+        bench.is_completed(request, 200, &when).await?;
+    }
+    let when = "the next after the time of complete_all";
+    bench.wins_anew(&bench.again(&brief)?, when).await
+}
+
 /// Calls for claims in every state at once: of these, the ones that were to be settled, and the one that was released.
 async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
@@ -188,15 +253,18 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
         bench.fresh()?,
     ];
     let (taken, lapsed) = (bench.brief()?, bench.brief()?);
-    for request in [&theirs, &done, &released, &mine, &taken, &lapsed] {
+    let another = bench.fresh()?;
+    for request in [&theirs, &done, &released, &another, &mine, &taken, &lapsed] {
         bench.wins(request, 1, "the first").await?;
     }
     bench
         .applies(&done, Call::Complete(203), "the holder")
         .await?;
-    bench
-        .applies(&released, Call::Release, "the holder")
-        .await?;
+    for request in [&released, &another] {
+        bench.applies(request, Call::Release, "the holder").await?;
+    }
+    // Whatever it is, of several it is the same.
+    let after_release = bench.call(&another.holder(), call).await?;
     bench.lapse().await;
     let taker = bench.again(&taken)?;
     bench.wins(&taker, 2, "another, after the lease").await?;
@@ -204,11 +272,11 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     let asked = [&absent, &mine, &stranger, &done, &lapsed, &taken, &released];
     let settled = settle_all(bench, &asked.map(ClaimRequest::holder), call).await?;
     let (no, yes) = (Settled::Superseded, Settled::Applied);
-    let again = match call {
-        Call::Release => yes,
-        Call::Extend | Call::Complete(_) => no,
+    let done_again = match call {
+        Call::Complete(_) => yes,
+        Call::Release | Call::Extend => no,
     };
-    let expected = [no, yes, no, no, yes, no, again];
+    let expected = [no, yes, no, done_again, yes, no, after_release];
     let when = format!("{call:?} of several");
     is(
         settled == expected,
@@ -241,7 +309,15 @@ pub(super) async fn release_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     Ok(())
 }
 
-/// A batch of one owner, of which every third claim is given back before the rest is renewed.
+pub(super) async fn complete_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    settle_all(bench, &[], Call::Complete(200)).await?;
+    Ok(())
+}
+
+/// A batch of one owner, of which every third claim is given back before the rest is renewed, and in the end
+/// completed.
 pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -264,7 +340,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
         let won = outcome == ClaimOutcome::Won { attempt: 1 };
         is(won, "one of a thousand", "Won 1", outcome)?;
     }
-    for call in [Call::Extend, Call::Release] {
+    for call in [Call::Extend, Call::Release, Call::Complete(299)] {
         for settled in settle_all(bench, &strangers, call).await? {
             let superseded = settled == Settled::Superseded;
             is(
@@ -299,6 +375,31 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
             _ => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
         };
         let when = format!("number {index} of a thousand, claimed by another");
+        is(right, &when, expected, outcome)?;
+    }
+    let completed = settle_all(bench, &holders, Call::Complete(201)).await?;
+    for (index, settled) in completed.into_iter().enumerate() {
+        let expected = match index % 3 {
+            0 => Settled::Superseded,
+            _ => Settled::Applied,
+        };
+        let when = format!("number {index} of a thousand, Complete");
+        is(
+            settled == expected,
+            &when,
+            &format!("{expected:?}"),
+            settled,
+        )?;
+    }
+    for (index, outcome) in claim_all(bench, &others).await?.into_iter().enumerate() {
+        let (expected, right) = match index % 3 {
+            0 => ("Won 2", outcome == ClaimOutcome::Won { attempt: 2 }),
+            _ => (
+                "Completed 201",
+                matches!(outcome, ClaimOutcome::Completed { status: 201, .. }),
+            ),
+        };
+        let when = format!("number {index} of a thousand, after the rest is completed");
         is(right, &when, expected, outcome)?;
     }
     Ok(())
@@ -463,7 +564,7 @@ async fn settle_all<S: ClaimStore, A: AsyncFn(Duration)>(
     let settled = match call {
         Call::Extend => bench.store.extend_all(holders, LONG).await,
         Call::Release => bench.store.release_all(holders).await,
-        Call::Complete(_) => return Err("complete is for one at a time".to_owned()),
+        Call::Complete(status) => bench.store.complete_all(holders, status, HOUR).await,
     };
     let settled = settled.map_err(failed)?;
     let (asked, told) = (holders.len(), settled.len());
