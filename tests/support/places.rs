@@ -140,6 +140,15 @@ impl ClaimStore for AnyStore {
         on!(self, store => store.release_all(holders).await)
     }
 
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        on!(self, store => store.complete_all(holders, status, ttl).await)
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         on!(self, store => store.forget(key).await)
     }

@@ -102,6 +102,23 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
+    /// Completes several claims with one status, of which no key is there twice, as [`complete`](Self::complete) does each: in
+    /// one round trip, where the store can. It is all of them or an error; after an error some may have been completed.
+    fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        async move {
+            let mut settled = Vec::with_capacity(holders.len());
+            for holder in holders {
+                settled.push(self.complete(holder, status, ttl).await?);
+            }
+            Ok(settled)
+        }
+    }
+
     /// Forgets what is known of a key, whoever holds it, so that the next delivery of this identity runs as if it were
     /// the first. Whether there was anything to forget.
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
@@ -326,6 +343,13 @@ pub(crate) trait DynClaimStore: Send + Sync {
         ttl: Duration,
     ) -> BoxFuture<'a, Vec<Settled>>;
     fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>>;
+    #[expect(dead_code, reason = "claims are completed one by one so far")]
+    fn complete_all<'a>(
+        &'a self,
+        holders: &'a [Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Vec<Settled>>;
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool>;
 }
 
@@ -376,6 +400,15 @@ impl<S: ClaimStore> DynClaimStore for S {
 
     fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>> {
         Box::pin(ClaimStore::release_all(self, holders))
+    }
+
+    fn complete_all<'a>(
+        &'a self,
+        holders: &'a [Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Vec<Settled>> {
+        Box::pin(ClaimStore::complete_all(self, holders, status, ttl))
     }
 
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool> {
@@ -442,6 +475,15 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
         holders: &[Holder],
     ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
         self.as_ref().release_all(holders)
+    }
+
+    fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.as_ref().complete_all(holders, status, ttl)
     }
 
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send {
