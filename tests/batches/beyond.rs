@@ -58,8 +58,10 @@ async fn events_that_were_given_back() {
     let kept = admitted.delivery().events().unwrap();
     admitted.settle(500, never).await.unwrap();
     assert_eq!(kept.iter().count(), 0);
-    let retry = rig.admitted(1..=2).await;
+    rig.store.take_log();
     kept.as_slice()[0].done(never).await;
+    assert!(rig.store.take_log().is_empty(), "nobody is told of it");
+    let retry = rig.admitted(1..=2).await;
     assert_eq!(retry.delivery().events().unwrap().iter().count(), 2);
 }
 
