@@ -15,7 +15,7 @@ use webhook_verify::{
 };
 
 use crate::{
-    common::{admit, assert_replay, post, receiver_with, seconds},
+    common::{admit, assert_replay, post, receiver_with, seconds, soon},
     sender::{Begun, Fault, batch, events},
 };
 
@@ -208,9 +208,12 @@ async fn a_crash_leaves_each_row_once() {
         let app = App::new(receiver, paying(&ledger, &begun, &Fault::default()));
         let server = app.serve(framework).await;
         join_all((0..=3).map(async |cut| {
-            while post(server.addr, &batch(numbers(cut).rev())).await.status == 503 {
-                sleep(seconds(1) / 10).await;
-            }
+            let delivering = async {
+                while post(server.addr, &batch(numbers(cut).rev())).await.status == 503 {
+                    sleep(seconds(1) / 10).await;
+                }
+            };
+            soon(delivering).await;
         }))
         .await;
         let mut all: Vec<_> = (0..=3).flat_map(|cut| events(numbers(cut))).collect();

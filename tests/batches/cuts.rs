@@ -13,7 +13,7 @@ use tokio::{sync::oneshot, time::sleep};
 use webhook_verify::{Admission, Admitted, Event, Idempotency, Receiver, scheme};
 
 use crate::{
-    common::{admit, post, receiver_with, seconds},
+    common::{admit, post, receiver_with, seconds, soon},
     sender::batch,
 };
 
@@ -116,13 +116,16 @@ fn to_the_end(effects: &Effects) -> Handler {
 /// Sends some of the events as senders do, again and again until it is answered 2xx.
 async fn deliver(addr: std::net::SocketAddr, cut: Cut, numbers: &[usize]) {
     let request = batch(numbers.iter().map(|n| cut.event(*n)));
-    loop {
-        match post(addr, &request).await.status {
-            200..300 => return,
-            503 => sleep(Duration::from_millis(100)).await,
-            other => panic!("{cut:?}: answered {other}"),
+    let delivering = async {
+        loop {
+            match post(addr, &request).await.status {
+                200..300 => return,
+                503 => sleep(Duration::from_millis(100)).await,
+                other => panic!("{cut:?}: answered {other}"),
+            }
         }
-    }
+    };
+    soon(delivering).await;
 }
 
 async fn cut_everywhere(place: &Place, framework: Framework) {

@@ -16,13 +16,23 @@ use crate::{
 /// was in hand is done in any case, and no other is skipped.
 #[tokio::test]
 async fn a_call_for_the_next_that_is_dropped() {
-    for (ask_again, status, undone) in [(true, 204, false), (false, 204, true), (false, 500, false)]
-    {
+    for (case, (ask_again, status, undone)) in (0..).zip([
+        (true, 204, false),
+        (false, 204, true),
+        (false, 500, false),
+        (true, 204, false),
+        (false, 204, true),
+        (false, 500, false),
+    ]) {
         let rig = Rig::new();
         let admitted = rig.admitted(1..=3).await;
         let mut events = admitted.delivery().events().unwrap();
         rig.begun.note(&events.next_event(never).await.unwrap());
         rig.store.silent.store(2, SeqCst);
+        // The store may have taken note all the same.
+        rig.store
+            .fail_completes
+            .store(if case < 3 { 0 } else { 2 }, SeqCst);
         for _ in 0..2 {
             assert!(events.next_event(never).now_or_never().is_none());
         }
@@ -72,4 +82,26 @@ async fn what_is_not_recorded_is_renewed() {
     end(pauses.begun().unwrap());
     assert!(poll(&mut running).is_none());
     assert_eq!(rig.store.take_log(), ["extend_all 3"]);
+}
+
+/// While it is being recorded, it is not renewed: the store may not have it in progress any more.
+#[tokio::test]
+async fn what_is_being_recorded_is_not_renewed() {
+    let rig = Rig::new();
+    let admitted = rig.admitted(1..=3).await;
+    let (mut pauses, timer) = Pauses::new();
+    let handler = async {
+        let mut events = admitted.delivery().events().unwrap();
+        assert!(events.next_event(never).await.is_some());
+        rig.store.silent.store(1, SeqCst);
+        events.next_event(never).await;
+    };
+    let mut running = Box::pin(admitted.run(handler, timer));
+    assert!(poll(&mut running).is_none());
+    rig.store.take_log();
+    rig.take_told();
+    end(pauses.begun().unwrap());
+    assert!(poll(&mut running).is_none());
+    assert_eq!(rig.store.take_log(), ["extend_all 2"]);
+    assert_eq!(rig.take_told(), [""; 0]);
 }

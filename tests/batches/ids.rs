@@ -189,6 +189,30 @@ async fn another_body_under_a_known_id() {
     .await;
 }
 
+/// Nor is it where one request has both bodies: the first runs, and the second is told of, and refused if it is to be.
+#[tokio::test]
+async fn another_body_in_the_same_request() {
+    each_framework(|framework| async move {
+        for (policy, told_of, status) in [
+            (OnMismatch::Report, &["mismatch"][..], 200),
+            (OnMismatch::Reject, &["mismatch"], 503),
+            (OnMismatch::Ignore, &[], 200),
+        ] {
+            let (told, begun) = (Told::default(), Begun::default());
+            let idempotency = Idempotency::new(MemoryStore::new(), "tests").on_mismatch(policy);
+            let receiver = receiver_with(scheme::LINE, told.by(idempotency));
+            let server = App::new(receiver, failing(&begun, &Fault::default()))
+                .serve(framework)
+                .await;
+            let both = line(&[("a", "1"), ("a", "1"), ("a", "2")]);
+            assert_eq!(post(server.addr, &both).await.status, status, "{policy:?}");
+            assert_eq!(begun.take(), [message("a", "1")]);
+            assert_eq!(told.take(), [told_of, &["claimed", "completed"]].concat());
+        }
+    })
+    .await;
+}
+
 /// Each event of a batch is told of by itself.
 #[tokio::test]
 async fn what_is_told_of_a_batch() {
