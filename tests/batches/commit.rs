@@ -1,10 +1,13 @@
 //! Events whose effects are in the database that holds the claims: row and claim are there together, or neither.
 
-use std::{future::pending, sync::Arc};
+use std::{
+    future::pending,
+    sync::{Arc, atomic::Ordering::SeqCst},
+};
 
 use futures_util::future::{join_all, select};
 use integration_tests::{
-    AnyStore, App, Framework, Handler, Kind, Place, Watched, each_place, unique,
+    AnyStore, App, Framework, Handler, Kind, Pauses, Place, Watched, each_place, unique,
 };
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tokio::{sync::oneshot, time::sleep};
@@ -250,6 +253,40 @@ async fn a_superseded_event_is_rolled_back() {
         );
         admitted.settle(500, sleep).await.unwrap();
         assert_eq!(ledger.rows().await, events([2]));
+    })
+    .await;
+}
+
+/// While the handler goes on after it, what is committed is not renewed, and nobody says that it is lost.
+#[tokio::test]
+async fn what_is_committed_is_not_renewed() {
+    each_place(&STORES, async |place: &Place, _| {
+        let ledger = Ledger::new(place).await;
+        let (store, receiver) = ledger.watched(place).await;
+        let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {
+            panic!("the first");
+        };
+        store.take_log();
+        let (mut pauses, timer) = Pauses::new();
+        let (ready, is_ready) = oneshot::channel();
+        let handler = async {
+            let mut events = admitted.delivery().events().unwrap();
+            let event = events.next_event(sleep).await.unwrap();
+            ledger.pay(&event, &event, 200).await.unwrap();
+            ready.send(()).unwrap();
+            pending::<()>().await;
+        };
+        let renewed = async {
+            is_ready.await.unwrap();
+            let (_, end) = pauses.begun().unwrap();
+            end.send(()).unwrap();
+            while store.extends.load(SeqCst) == 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let running = Box::pin(admitted.run(handler, timer));
+        select(running, Box::pin(soon(renewed))).await;
+        assert_eq!(store.take_log(), ["extend_all 2"]);
     })
     .await;
 }
