@@ -67,11 +67,8 @@ fn app(jobs: Jobs, layer: WebhookLayer) -> Router {
         .with_state(jobs)
 }
 
-async fn enqueue(
-    State(mut jobs): State<Jobs>,
-    mut events: Events,
-) -> Result<StatusCode, StatusCode> {
-    while let Some(event) = events.next().await {
+async fn enqueue(State(mut jobs): State<Jobs>, events: Events) -> Result<StatusCode, StatusCode> {
+    for event in &events {
         let body = String::from_utf8(event.raw().to_vec());
         let job = Job {
             event_type: event.event_type().map(Into::into),
@@ -88,6 +85,7 @@ async fn enqueue(
             // Not a 2xx, so the claim is released, and a sender that does retry is let in again.
             StatusCode::SERVICE_UNAVAILABLE
         })?;
+        events.done(event).await;
     }
     Ok(StatusCode::ACCEPTED)
 }

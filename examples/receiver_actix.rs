@@ -20,14 +20,15 @@ async fn main() -> std::io::Result<()> {
 }
 
 fn app(receiver: Receiver, behaviour: Behaviour) -> impl HttpServiceFactory + 'static {
-    let receive = move |Verified(delivery): Verified, mut events: Events| async move {
+    let receive = move |Verified(delivery): Verified, events: Events| async move {
         note_test(&delivery);
         let mut status = behaviour.status;
-        while let Some(event) = events.next().await {
-            if let Err(failed) = behaviour.handle(&delivery, &event).await {
+        for event in &events {
+            if let Err(failed) = behaviour.handle(&delivery, event).await {
                 status = failed;
                 break;
             }
+            events.done(event).await;
         }
         let status = StatusCode::from_u16(status);
         HttpResponse::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))

@@ -103,6 +103,33 @@ fn lengths_of_events(vector: &Vector) -> Vec<usize> {
     events.iter().map(|event| event.get().len()).collect()
 }
 
+/// What a valid request is answered. Some that were made up for senders of many events have bodies without any.
+fn status_of(vector: &Vector) -> u16 {
+    const WITHOUT: [&str; 11] = [
+        "asana",
+        "gocardless",
+        "hubspot-v1",
+        "hubspot-v3",
+        "klaviyo",
+        "line",
+        "mandrill",
+        "mautic",
+        "meta",
+        "okta",
+        "xero",
+    ];
+    let verifier = vector.verifier().unwrap();
+    let delivery = verifier.verify(vector.head(), vector.body()).unwrap();
+    match delivery.events() {
+        Ok(_) => 204,
+        Err(error) => {
+            let (scheme, name) = (&*vector.scheme, &vector.name);
+            assert!(WITHOUT.contains(&scheme), "{scheme} {name}: {error}");
+            error.status()
+        }
+    }
+}
+
 /// Every preset, by its vectors: rows with the same settings share a receiver.
 #[tokio::test]
 async fn every_preset_is_served() {
@@ -139,7 +166,7 @@ async fn every_preset_is_served() {
                 );
                 let response = exchange(running.addr, &raw).await;
                 let expected = match vector.expect.as_str() {
-                    "valid" => 204,
+                    "valid" => status_of(vector),
                     _ => 401,
                 };
                 assert_eq!(response.status, expected, "{row}");

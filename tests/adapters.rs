@@ -1,5 +1,8 @@
-//! Every recorded request through both adapters, in process and through sockets.
+//! Every recorded request through both adapters, in process and through sockets, and tokens that are looked up.
 #![allow(clippy::unwrap_used)]
+
+#[path = "adapters/tokens.rs"]
+mod tokens;
 
 use std::time::Duration;
 

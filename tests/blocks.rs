@@ -100,6 +100,10 @@ fn a_mistake_in_a_description_names_its_option() {
             "identity",
             plain().identity(webhook_verify::scheme::Identity::SignedId),
         ),
+        ("event_list", plain().event_list("events")),
+        ("listed_event_id", plain().listed_event_id(["/id"])),
+        ("events_by_type", plain().event_list("").events_by_type()),
+        ("test_field", plain().test_field("test")),
         (
             "identity",
             plain()

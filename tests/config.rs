@@ -98,6 +98,7 @@ fn everything_else_is_what_the_builder_makes() {
             timestamp = { header = "X-Time", unit = "rfc3339", tolerance = { past = 600, future = 30 } }
             id = { header = "X-Id" }
             event-type = { pointer = "/type", repeated-in = "X-Type" }
+            events = { list = "/events", type = ["/category", "/action"], id = "/id", time = "/at", unit = "rfc3339", data = "/data", test = "/test" }
             required-headers = { X-Version = "1" }
             required-fields = { "/version" = "2" }
             identity = "body-digest"
@@ -138,6 +139,12 @@ fn everything_else_is_what_the_builder_makes() {
                 .id_header("x-id")
                 .event_type_pointer("/type")
                 .event_type_repeated_in("x-type")
+                .event_list("/events")
+                .listed_event_type(["/category", "/action"])
+                .listed_event_id(["/id"])
+                .event_time("/at", TimeUnit::Rfc3339)
+                .event_data("/data")
+                .test_field("/test")
                 .require_header("x-version", "1")
                 .require_field("/version", "2")
                 .identity(Identity::BodyDigest)
@@ -158,6 +165,7 @@ fn everything_else_is_what_the_builder_makes() {
             issuer = "a"
             body-digest = { claim = "sha256" }
             event-type = { first-key = true }
+            events = { by-type = true, time = "/at" }
             "#,
             Scheme::builder("token")
                 .algorithm(Algorithm::JwtEs256)
@@ -168,7 +176,9 @@ fn everything_else_is_what_the_builder_makes() {
                 .timestamp_claim("iat")
                 .issuer("a")
                 .body_digest_claim("sha256")
-                .event_type_first_key(),
+                .event_type_first_key()
+                .events_by_type()
+                .event_time("/at", TimeUnit::Seconds),
         ),
         (
             r#"
@@ -197,10 +207,14 @@ fn everything_else_is_what_the_builder_makes() {
             name = "form"
             algorithm = "token"
             signature = { form = "token" }
+            events = { form = "events", type = "/type", id = ["/id", "/at"], by-type = false }
             "#,
             Scheme::builder("form")
                 .algorithm(Algorithm::Token)
-                .signature_form("token"),
+                .signature_form("token")
+                .event_list_in_form("events")
+                .listed_event_type(["/type"])
+                .listed_event_id(["/id", "/at"]),
         ),
     ];
     for (text, builder) in rows {

@@ -4,6 +4,8 @@
 
 #[path = "extractors/arguments.rs"]
 mod arguments;
+#[path = "extractors/events.rs"]
+mod events;
 #[path = "extractors/placement.rs"]
 mod placement;
 #[path = "extractors/refusals.rs"]

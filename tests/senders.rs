@@ -24,7 +24,7 @@ Every preset, by the name that `Scheme::preset` takes, with the page it was made
 signed, as `SchemeBuilder::signed_content` takes it. *Recognised by* is what tells a retry from a new delivery; an id that is
 not signed is a label for logs and tells nothing. *Known from* says how it is known that the sender signs this way: a
 published **example** was recomputed, the sender's own **source** was read or run, its **documents** say so, **others** say
-so, or it is **hearsay**. Retries and answer times are the senders' own words, and they change them.
+so, or it is **hearsay**. What `Delivery::events` makes of a request is said under *brings*. Retries and answer times are the senders' own words, and they change them.
 
 ";
 
@@ -57,6 +57,16 @@ fn encoding(scheme: &Scheme) -> &'static str {
 }
 
 fn recognised_by(scheme: &Scheme) -> String {
+    if scheme.recognises_events() {
+        let id: Vec<_> = scheme
+            .event_id_pointers()
+            .map(|pointer| format!("`{pointer}`"))
+            .collect();
+        return match id.is_empty() {
+            true => "type and bytes of each event".into(),
+            false => format!("{} of each event", id.join(", ")),
+        };
+    }
     match scheme.identity() {
         Identity::SignedId => "the id".into(),
         Identity::BodyDigest => "the body's digest".into(),
@@ -98,8 +108,8 @@ fn time(duration: Duration) -> String {
 
 fn table() -> String {
     let mut table = String::from(INTRODUCTION);
-    table += "| preset | sender | proof | signature in | timestamp | recognised by | id | event type | retries for | waits | sends up to | challenge | known from |\n";
-    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+    table += "| preset | sender | proof | signature in | timestamp | recognised by | id | event type | brings | retries for | waits | sends up to | challenge | known from |\n";
+    table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for scheme in Scheme::presets() {
         let signed = match scheme.signed_content().as_str() {
             "" => String::new(),
@@ -131,7 +141,7 @@ fn table() -> String {
         let evidence: Vec<_> = scheme.evidence().iter().map(known_from).collect();
         writeln!(
             table,
-            "| `{}` | [{}]({}) | {}{signed} | {} | {timestamp} | {} | {} | {} | {horizon} | {waits} | {limit} | {} | {} |",
+            "| `{}` | [{}]({}) | {}{signed} | {} | {timestamp} | {} | {} | {} | {} | {horizon} | {waits} | {limit} | {} | {} |",
             scheme.name(),
             scheme.sender(),
             scheme.documentation(),
@@ -140,6 +150,7 @@ fn table() -> String {
             recognised_by(scheme),
             place(scheme.id_place(), scheme.id_is_signed()),
             place(scheme.event_type_place(), scheme.event_type_is_signed()),
+            scheme.brings(),
             challenges.join(", "),
             evidence.join(", "),
         )

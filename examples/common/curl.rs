@@ -1,6 +1,7 @@
 use std::{net::SocketAddr, time::Duration};
 
-use webhook_verify::{ConfigError, testing::Signer};
+use serde_json::json;
+use webhook_verify::{ConfigError, Scheme, testing::Signer};
 
 use crate::Setup;
 
@@ -21,7 +22,7 @@ pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigErro
     for (name, value) in &setup.flags.parameter {
         signer = signer.parameter(name, value);
     }
-    let signed = signer.sign(body(scheme.name(), number))?;
+    let signed = signer.sign(body(scheme, number))?;
     let mut line = format!(
         "curl -i {}",
         quote(&format!("http://{addr}{}", signed.target))
@@ -40,8 +41,15 @@ pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigErro
 }
 
 /// A body such as the sender's.
-fn body(scheme: &str, number: u32) -> String {
-    let body = match scheme {
+fn body(scheme: &Scheme, number: u32) -> String {
+    if let Some(pointer) = scheme.event_list_pointer() {
+        let list = json!([{"id": format!("evt_example_{number}"), "type": "example.created"}]);
+        let keys = pointer.rsplit('/').filter(|key| !key.is_empty());
+        return keys
+            .fold(list, |below, key| json!({ key: below }))
+            .to_string();
+    }
+    let body = match scheme.name() {
         "mautic" => {
             r#"{"mautic.lead_post_delete":[{"id":NUMBER,"contact":{"id":null},"timestamp":"2026-11-22T00:00:00+00:00"}]}"#
         }
@@ -51,7 +59,11 @@ fn body(scheme: &str, number: u32) -> String {
         "paystack" => {
             r#"{"event":"charge.success","data":{"id":NUMBER,"reference":"example-NUMBER","amount":1999}}"#
         }
-        "twilio" | "mandrill" => "From=%2B15551234567&Body=example+NUMBER",
+        "mandrill" => {
+            // [{"event":"send","_id":"…","ts":…}]
+            "mandrill_events=%5B%7B%22event%22%3A%22example%22%2C%22_id%22%3A%22NUMBER%22%7D%5D"
+        }
+        "twilio" => "From=%2B15551234567&Body=example+NUMBER",
         "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":NUMBER}}}"#,
         _ => r#"{"id":"evt_example_NUMBER","type":"example.created","data":{"id":1}}"#,
     };

@@ -17,6 +17,13 @@ pub(crate) fn command(name: &str) -> Command {
 }
 
 pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
+    let mut command = program(name);
+    command.args(["--store", store]);
+    command
+}
+
+/// An example, that listens on a free port.
+pub(crate) fn program(name: &str) -> Command {
     // Next to the folder of this very program, where cargo builds examples.
     let mut path = PathBuf::from(
         std::env::current_exe()
@@ -29,7 +36,7 @@ pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
     path.push("examples");
     let mut command = Command::new(path.join(name));
     command
-        .args(["--listen", "127.0.0.1:0", "--store", store])
+        .args(["--listen", "127.0.0.1:0"])
         .stderr(Stdio::null());
     command
 }
@@ -37,7 +44,8 @@ pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
 /// A receiver that runs.
 pub(crate) struct Running {
     process: Child,
-    /// What it printed before it listened, and the `curl` line after that, or that there is none.
+    /// What it printed before it listened, and what comes after that: the `curl` line, or that there is none, or that
+    /// messages follow.
     pub(crate) lines: Vec<String>,
     pub(crate) addr: SocketAddr,
     /// Reads what it prints from then on, so that it never waits for a reader.
@@ -66,7 +74,8 @@ impl Running {
         let (mut lines, mut addr) = (Vec::new(), None);
         while addr.is_none()
             || !lines.last().is_some_and(|line: &String| {
-                line.starts_with("curl ") || line.starts_with("no example")
+                let last = ["curl ", "no example", "messages follow"];
+                last.iter().any(|last| line.starts_with(last))
             })
         {
             let mut line = String::new();

@@ -37,12 +37,13 @@ async fn handled(
     let (begun, fault) = (begun.clone(), fault.clone());
     match framework {
         Framework::Axum => {
-            let handler = move |mut events: webhook_verify_axum::Events| async move {
-                while let Some(event) = events.next().await {
-                    begun.note(&event);
-                    if fault.hits(&event) {
+            let handler = move |events: webhook_verify_axum::Events| async move {
+                for event in &events {
+                    begun.note(event);
+                    if fault.hits(event) {
                         return http::StatusCode::BAD_GATEWAY;
                     }
+                    events.done(event).await;
                 }
                 http::StatusCode::ACCEPTED
             };
@@ -59,14 +60,15 @@ async fn handled(
             let request = request.clone();
             let call = move || {
                 actix_web::rt::System::new().block_on(async move {
-                    let handler = move |mut events: webhook_verify_actix::Events| {
+                    let handler = move |events: webhook_verify_actix::Events| {
                         let (begun, fault) = (begun.clone(), fault.clone());
                         async move {
-                            while let Some(event) = events.next().await {
-                                begun.note(&event);
-                                if fault.hits(&event) {
+                            for event in &events {
+                                begun.note(event);
+                                if fault.hits(event) {
                                     return HttpResponse::BadGateway().finish();
                                 }
+                                events.done(event).await;
                             }
                             HttpResponse::Accepted().finish()
                         }
@@ -125,10 +127,11 @@ fn gated(gate: &Arc<Gate>, begun: &Begun) -> Handler {
     Arc::new(move |delivery| {
         let (gate, begun) = (Arc::clone(&gate), begun.clone());
         Box::pin(async move {
-            let mut events = delivery.events().unwrap();
-            while let Some(event) = events.next_event(sleep).await {
-                begun.note(&event);
+            let events = delivery.events().unwrap();
+            for event in &events {
+                begun.note(event);
                 gate.wait().await;
+                event.done(sleep).await;
             }
             202
         })

@@ -18,8 +18,10 @@ async fn what_a_duplicate_is_answered() {
         for (handled, status, single) in [(200, 200, 200), (202, 202, 202), (204, 204, 204)] {
             let handler: Handler = Arc::new(move |delivery| {
                 Box::pin(async move {
-                    let mut events = delivery.events().unwrap();
-                    while events.next_event(sleep).await.is_some() {}
+                    let events = delivery.events().unwrap();
+                    for event in &events {
+                        event.done(sleep).await;
+                    }
                     handled
                 })
             });
@@ -74,9 +76,9 @@ async fn a_handler_that_iterates_takes_the_whole() {
         let handler: Handler = Arc::new(move |delivery| {
             let (begun, fault) = (noting.clone(), failing.clone());
             Box::pin(async move {
-                for event in delivery.events().unwrap() {
-                    begun.note(&event);
-                    if fault.hits(&event) {
+                for event in delivery.events().unwrap().as_slice() {
+                    begun.note(event);
+                    if fault.hits(event) {
                         return 500;
                     }
                 }
@@ -106,14 +108,18 @@ async fn events_that_are_asked_for_twice() {
             let begun = noting.clone();
             Box::pin(async move {
                 assert_eq!(delivery.events().unwrap().len(), 4);
-                let mut events = delivery.events().unwrap();
-                for _ in 0..2 {
-                    begun.note(&events.next_event(sleep).await.unwrap());
+                let events = delivery.events().unwrap();
+                for event in events.iter().take(2) {
+                    begun.note(event);
+                    if begun.len() == 1 {
+                        event.done(sleep).await;
+                    }
                 }
                 // The second is in hand, and not done; the first is.
-                let mut events = delivery.events().unwrap();
-                while let Some(event) = events.next_event(sleep).await {
-                    begun.note(&event);
+                let events = delivery.events().unwrap();
+                for event in &events {
+                    begun.note(event);
+                    event.done(sleep).await;
                 }
                 200
             })
@@ -138,9 +144,10 @@ async fn events_are_completed_whatever_completes_a_delivery() {
             let handler: Handler = Arc::new(move |delivery| {
                 let begun = noting.clone();
                 Box::pin(async move {
-                    let mut events = delivery.events().unwrap();
-                    while let Some(event) = events.next_event(sleep).await {
-                        begun.note(&event);
+                    let events = delivery.events().unwrap();
+                    for event in &events {
+                        begun.note(event);
+                        event.done(sleep).await;
                     }
                     status
                 })
@@ -158,31 +165,55 @@ async fn events_are_completed_whatever_completes_a_delivery() {
     .await;
 }
 
-/// A batch of one is like those of several: who answers success and did not ask for the next is answered for.
+/// Who takes events, answers success, and has not said that they are done is answered for: of one event, or of several.
 #[tokio::test]
-async fn a_single_event_that_is_not_said_to_be_done() {
+async fn events_that_are_not_said_to_be_done() {
     each_framework(|framework| async move {
-        let begun = Begun::default();
-        let noting = begun.clone();
-        let handler: Handler = Arc::new(move |delivery| {
-            let begun = noting.clone();
-            Box::pin(async move {
-                let mut events = delivery.events().unwrap();
-                begun.note(&events.next_event(sleep).await.unwrap());
-                204
-            })
-        });
-        let app = App::new(with(|it| it), handler);
-        let server = app.serve(framework).await;
-        for _ in 0..2 {
-            let response = post(server.addr, &batch([1])).await;
-            assert_eq!((response.status, response.text()), (500, ""));
+        for numbers in [1..=1, 1..=3] {
+            let begun = Begun::default();
+            let noting = begun.clone();
+            let handler: Handler = Arc::new(move |delivery| {
+                let begun = noting.clone();
+                Box::pin(async move {
+                    let events = delivery.events().unwrap();
+                    begun.note(events.iter().next().unwrap());
+                    204
+                })
+            });
+            let app = App::new(with(|it| it), handler);
+            let server = app.serve(framework).await;
+            for _ in 0..2 {
+                let response = post(server.addr, &batch(numbers.clone())).await;
+                assert_eq!((response.status, response.text()), (500, ""));
+            }
+            assert_eq!(begun.take(), events([1, 1]));
         }
-        assert_eq!(begun.take(), events([1, 1]));
         // As an answer to its failure, the handler's own counts.
-        let app = App::new(with(|it| it), failing(&begun, &Fault::at(1)));
+        let app = App::new(with(|it| it), failing(&Begun::default(), &Fault::at(1)));
         let server = app.serve(framework).await;
         assert_eq!(post(server.addr, &batch([1])).await.status, 500);
     })
     .await;
+}
+
+/// A single event that is done is so whatever the handler answers, and of an answer of success duplicates are answered it.
+#[tokio::test]
+async fn a_single_event_that_is_done() {
+    for (status, replayed) in [(202, 202), (500, 204)] {
+        each_framework(|framework| async move {
+            let handler: Handler = Arc::new(move |delivery| {
+                Box::pin(async move {
+                    for event in &delivery.events().unwrap() {
+                        event.done(sleep).await;
+                    }
+                    status
+                })
+            });
+            let app = App::new(with(|it| it), handler);
+            let server = app.serve(framework).await;
+            assert_eq!(post(server.addr, &batch([1])).await.status, status);
+            assert_replay(&post(server.addr, &batch([1])).await, replayed);
+        })
+        .await;
+    }
 }

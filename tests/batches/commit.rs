@@ -104,16 +104,17 @@ fn paying(ledger: &Ledger, begun: &Begun, fault: &Fault) -> Handler {
     Arc::new(move |delivery| {
         let (ledger, begun, fault) = (ledger.clone(), begun.clone(), fault.clone());
         Box::pin(async move {
-            let mut events = delivery.events().unwrap();
-            while let Some(event) = events.next_event(sleep).await {
-                begun.note(&event);
+            let events = delivery.events().unwrap();
+            for event in &events {
+                begun.note(event);
                 // The delivery is not what is claimed.
-                let whole = ledger.pay(&event, &delivery, 200).await;
+                let whole = ledger.pay(event, &delivery, 200).await;
                 assert!(matches!(whole, Err(CommitError::NotClaimed)), "{whole:?}");
-                if fault.hits(&event) {
+                if fault.hits(event) {
                     return 500;
                 }
-                ledger.pay(&event, &event, 201).await.unwrap();
+                ledger.pay(event, event, 201).await.unwrap();
+                event.done(sleep).await;
             }
             200
         })
@@ -156,14 +157,10 @@ async fn what_is_committed_is_done() {
         let handler: Handler = Arc::new(move |delivery| {
             let ledger = paying.clone();
             Box::pin(async move {
-                let mut events = delivery.events().unwrap();
-                let event = events.next_event(sleep).await.unwrap();
-                ledger.pay(&event, &event, 202).await.unwrap();
-                if events.as_slice().is_empty() {
-                    200
-                } else {
-                    500
-                }
+                let events = delivery.events().unwrap();
+                let event = events.iter().next().unwrap();
+                ledger.pay(event, event, 202).await.unwrap();
+                if events.len() == 1 { 200 } else { 500 }
             })
         });
         let server = App::new(receiver, handler).serve(framework).await;
@@ -195,10 +192,10 @@ async fn a_crash_leaves_each_row_once() {
             };
             let (dead, death) = oneshot::channel();
             let handler = async {
-                let mut events = admitted.delivery().events().unwrap();
-                for _ in 0..cut {
-                    let event = events.next_event(sleep).await.unwrap();
-                    ledger.pay(&event, &event, 200).await.unwrap();
+                let events = admitted.delivery().events().unwrap();
+                for event in events.iter().take(cut) {
+                    ledger.pay(event, event, 200).await.unwrap();
+                    event.done(sleep).await;
                 }
                 dead.send(()).unwrap();
                 pending::<()>().await;
@@ -236,17 +233,18 @@ async fn a_superseded_event_is_rolled_back() {
         let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=2), sleep).await else {
             panic!("the first");
         };
-        let mut left = admitted.delivery().events().unwrap();
-        let event = left.next_event(sleep).await.unwrap();
+        let events_left = admitted.delivery().events().unwrap();
+        let mut left = events_left.iter();
+        let event = left.next().unwrap();
         receiver
             .forget(&event.claim().unwrap().key())
             .await
             .unwrap();
-        let paid = ledger.pay(&event, &event, 200).await;
+        let paid = ledger.pay(event, event, 200).await;
         assert!(matches!(paid, Err(CommitError::Superseded)), "{paid:?}");
-        let event = left.next_event(sleep).await.unwrap();
-        ledger.pay(&event, &event, 200).await.unwrap();
-        let again = ledger.pay(&event, &event, 200).await;
+        let event = left.next().unwrap();
+        ledger.pay(event, event, 200).await.unwrap();
+        let again = ledger.pay(event, event, 200).await;
         assert!(
             matches!(again, Err(CommitError::AlreadyCompleted)),
             "{again:?}"
@@ -270,9 +268,9 @@ async fn what_is_committed_is_not_renewed() {
         let (mut pauses, timer) = Pauses::new();
         let (ready, is_ready) = oneshot::channel();
         let handler = async {
-            let mut events = admitted.delivery().events().unwrap();
-            let event = events.next_event(sleep).await.unwrap();
-            ledger.pay(&event, &event, 200).await.unwrap();
+            let events = admitted.delivery().events().unwrap();
+            let event = events.iter().next().unwrap();
+            ledger.pay(event, event, 200).await.unwrap();
             ready.send(()).unwrap();
             pending::<()>().await;
         };

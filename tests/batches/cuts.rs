@@ -78,18 +78,19 @@ async fn die(receiver: &Receiver, cut: Cut, effects: &Effects) {
     let admitted = admitted(receiver, cut).await;
     let (dying, death) = oneshot::channel();
     let handler = async {
-        let mut events = admitted.delivery().events().unwrap();
+        let events = admitted.delivery().events().unwrap();
         let mut done = 0;
-        while let Some(event) = events.next_event(sleep).await {
-            effects.begin(&event);
+        for event in &events {
+            effects.begin(event);
             if done == cut.after {
                 if cut.has_effect {
-                    effects.end(&event);
+                    effects.end(event);
                 }
                 break;
             }
-            effects.end(&event);
+            effects.end(event);
             done += 1;
+            event.done(sleep).await;
         }
         assert_eq!(done, cut.after);
         dying.send(()).unwrap();
@@ -103,10 +104,11 @@ fn to_the_end(effects: &Effects) -> Handler {
     Arc::new(move |delivery| {
         let effects = effects.clone();
         Box::pin(async move {
-            let mut events = delivery.events().unwrap();
-            while let Some(event) = events.next_event(sleep).await {
-                effects.begin(&event);
-                effects.end(&event);
+            let events = delivery.events().unwrap();
+            for event in &events {
+                effects.begin(event);
+                effects.end(event);
+                event.done(sleep).await;
             }
             204
         })

@@ -1,4 +1,4 @@
-//! Calls for the next event that are dropped before the store has answered.
+//! Calls that say that an event is done, and are dropped before the store has answered.
 
 use std::sync::atomic::Ordering::SeqCst;
 
@@ -12,11 +12,11 @@ use crate::{
     sender::{self, batch},
 };
 
-/// A call for the next event that is dropped before the store has answered is made again, or was the last: the event that
-/// was in hand is done in any case, and no other is skipped.
+/// A call that is dropped before the store has answered is made again, or was the last: the event is done in any case, and
+/// no other is.
 #[tokio::test]
-async fn a_call_for_the_next_that_is_dropped() {
-    for (case, (ask_again, status, undone)) in (0..).zip([
+async fn a_call_that_is_dropped() {
+    for (case, (say_again, status, undone)) in (0..).zip([
         (true, 204, false),
         (false, 204, true),
         (false, 500, false),
@@ -26,35 +26,32 @@ async fn a_call_for_the_next_that_is_dropped() {
     ]) {
         let rig = Rig::new();
         let admitted = rig.admitted(1..=3).await;
-        let mut events = admitted.delivery().events().unwrap();
-        rig.begun.note(&events.next_event(never).await.unwrap());
+        let events = admitted.delivery().events().unwrap();
+        let first = events.iter().next().unwrap();
+        rig.begun.note(first);
         rig.store.silent.store(2, SeqCst);
         // The store may have taken note all the same.
-        rig.store
-            .fail_completes
-            .store(if case < 3 { 0 } else { 2 }, SeqCst);
+        let without_effect = if case < 3 { 0 } else { 2 };
+        rig.store.fail_completes.store(without_effect, SeqCst);
         for _ in 0..2 {
-            assert!(events.next_event(never).now_or_never().is_none());
+            assert!(first.done(never).now_or_never().is_none());
         }
-        assert_eq!(events.as_slice().len(), 2);
-        if ask_again {
-            while let Some(event) = events.next_event(never).await {
-                rig.begun.note(&event);
+        if say_again {
+            first.done(never).await;
+            for event in &events {
+                rig.begun.note(event);
+                event.done(never).await;
             }
         }
         let settled = admitted.settle(status, never).await;
         assert_eq!(settled.is_err(), undone);
         let retry = admit(&rig.receiver, &batch(1..=3), never).await.unwrap();
-        if ask_again {
+        if say_again {
             assert_eq!(rig.begun.take(), sender::events(1..=3));
             assert!(matches!(retry, Admission::Answer(_)));
         } else if let Admission::Admitted(retry) = retry {
-            let left: Vec<_> = retry
-                .delivery()
-                .events()
-                .unwrap()
-                .map(|it| it.raw().clone())
-                .collect();
+            let left = retry.delivery().events().unwrap();
+            let left: Vec<_> = left.iter().map(|it| it.raw().clone()).collect();
             assert_eq!(left, sender::events(2..=3));
         } else {
             panic!("2 and 3 were not done");
@@ -62,18 +59,18 @@ async fn a_call_for_the_next_that_is_dropped() {
     }
 }
 
-/// And as long as it is not recorded, its lease is renewed with the others, however long the handler waits to ask again.
+/// And as long as it is not recorded, its lease is renewed with the others, however long the handler waits to say it again.
 #[tokio::test]
 async fn what_is_not_recorded_is_renewed() {
     let rig = Rig::new();
     let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
     let handler = async {
-        let mut events = admitted.delivery().events().unwrap();
-        assert!(events.next_event(never).await.is_some());
+        let events = admitted.delivery().events().unwrap();
         rig.store.silent.store(1, SeqCst);
         rig.store.fail_completes.store(1, SeqCst);
-        assert!(events.next_event(never).now_or_never().is_none());
+        let first = events.iter().next().unwrap();
+        assert!(first.done(never).now_or_never().is_none());
         std::future::pending::<u16>().await
     };
     let mut running = Box::pin(admitted.run(handler, timer));
@@ -91,10 +88,10 @@ async fn what_is_being_recorded_is_not_renewed() {
     let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
     let handler = async {
-        let mut events = admitted.delivery().events().unwrap();
-        assert!(events.next_event(never).await.is_some());
+        let events = admitted.delivery().events().unwrap();
         rig.store.silent.store(1, SeqCst);
-        events.next_event(never).await;
+        let first = events.iter().next().unwrap();
+        first.done(never).await;
     };
     let mut running = Box::pin(admitted.run(handler, timer));
     assert!(poll(&mut running).is_none());

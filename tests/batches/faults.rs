@@ -38,15 +38,16 @@ async fn admitted(receiver: &Receiver, request: &SignedRequest) -> Admitted {
 
 /// Does so many events and fails at the next, or succeeds with all. The fences of what it did, and the answer.
 async fn handle(admitted: Admitted, most: usize) -> (Vec<u64>, u16) {
-    let mut events = admitted.delivery().events().unwrap();
+    let events = admitted.delivery().events().unwrap();
     let mut fences = Vec::new();
     let mut status = 200;
-    while let Some(event) = events.next_event(at_once).await {
+    for event in &events {
         if fences.len() == most {
             status = 500;
             break;
         }
         fences.push(event.claim().unwrap().fence());
+        event.done(at_once).await;
     }
     let settled = admitted.settle(status, at_once).await;
     (fences, settled.map_or_else(|it| it.status(), |()| status))

@@ -26,12 +26,13 @@ async fn gated(
     let handler: Handler = Arc::new(move |delivery| {
         let (gate, begun, fault) = (Arc::clone(&gate), begun.clone(), fault.clone());
         Box::pin(async move {
-            let mut events = delivery.events().unwrap();
-            while let Some(event) = events.next_event(sleep).await {
-                begun.note(&event);
-                if fault.hits(&event) {
+            let events = delivery.events().unwrap();
+            for event in &events {
+                begun.note(event);
+                if fault.hits(event) {
                     gate.wait().await;
                 }
+                event.done(sleep).await;
             }
             200
         })
@@ -84,15 +85,16 @@ async fn a_part_that_fails_while_another_is_in_flight() {
         let handler: Handler = Arc::new(move |delivery| {
             let (gate, begun, fault) = (Arc::clone(&waiting), noting.clone(), failing.clone());
             Box::pin(async move {
-                let mut events = delivery.events().unwrap();
-                while let Some(event) = events.next_event(sleep).await {
-                    begun.note(&event);
-                    if fault.hits(&event) {
+                let events = delivery.events().unwrap();
+                for event in &events {
+                    begun.note(event);
+                    if fault.hits(event) {
                         return 422;
                     }
-                    if Fault::at(1).hits(&event) {
+                    if Fault::at(1).hits(event) {
                         gate.wait().await;
                     }
+                    event.done(sleep).await;
                 }
                 202
             })

@@ -128,18 +128,15 @@ async fn handle(
     death: &Notify,
     timer: impl Timer,
 ) -> u16 {
-    let mut events = delivery.events().unwrap();
+    let events = delivery.events().unwrap();
     if fate == Fate::TakesTheWhole {
-        for event in events {
-            AtWork::begin(seen, &event).end().await;
+        for event in events.as_slice() {
+            AtWork::begin(seen, event).end().await;
         }
         return 202;
     }
-    for n in 0.. {
-        let Some(event) = events.next_event(timer.clone()).await else {
-            break;
-        };
-        let work = AtWork::begin(seen, &event);
+    for (n, event) in events.iter().enumerate() {
+        let work = AtWork::begin(seen, event);
         yield_now().await;
         match fate {
             Fate::Fails(at) if at == n => return 422,
@@ -154,11 +151,13 @@ async fn handle(
                 *seen.lock().unwrap().unknown.entry(number).or_default() += 1;
                 work.end().await;
                 death.notify_one();
+                event.done(timer.clone()).await;
                 continue;
             }
             _ => {}
         }
         work.end().await;
+        event.done(timer.clone()).await;
     }
     200
 }

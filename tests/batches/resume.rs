@@ -59,12 +59,13 @@ async fn a_handler_that_swallows_its_error_is_answered_for() {
             Arc::new(move |delivery| {
                 let (begun, fault) = (begun.clone(), fault.clone());
                 Box::pin(async move {
-                    let mut events = delivery.events().unwrap();
-                    while let Some(event) = events.next_event(sleep).await {
-                        begun.note(&event);
-                        if fault.hits(&event) {
+                    let events = delivery.events().unwrap();
+                    for event in &events {
+                        begun.note(event);
+                        if fault.hits(event) {
                             break;
                         }
+                        event.done(sleep).await;
                     }
                     200
                 })

@@ -78,10 +78,11 @@ impl Rig {
         admitted: &Admitted,
         mut steps: mpsc::UnboundedReceiver<()>,
     ) -> u16 {
-        let mut events = admitted.delivery().events().unwrap();
-        while let Some(event) = events.next_event(never).await {
-            self.begun.note(&event);
+        let events = admitted.delivery().events().unwrap();
+        for event in &events {
+            self.begun.note(event);
             steps.recv().await.unwrap();
+            event.done(never).await;
         }
         204
     }

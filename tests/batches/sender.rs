@@ -49,6 +49,10 @@ impl Begun {
         self.0.lock().unwrap().push(event);
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+
     pub(crate) fn take(&self) -> Vec<String> {
         mem::take(&mut *self.0.lock().unwrap())
     }
@@ -81,15 +85,16 @@ pub(crate) fn one_by_one(
     Arc::new(move |delivery| {
         let (begun, handle) = (begun.clone(), Arc::clone(&handle));
         Box::pin(async move {
-            let Ok(mut events) = delivery.events() else {
+            let Ok(events) = delivery.events() else {
                 return 422;
             };
-            while let Some(event) = events.next_event(sleep).await {
-                begun.note(&event);
-                match handle(&event) {
+            for event in &events {
+                begun.note(event);
+                match handle(event) {
                     200..300 => {}
                     failed => return failed,
                 }
+                event.done(sleep).await;
             }
             200
         })

@@ -78,13 +78,14 @@ async fn an_identity_of_ones_own() {
                 let (begun, fault) = (noting.clone(), failing.clone());
                 Box::pin(async move {
                     assert!(delivery.claim().is_some());
-                    let mut events = delivery.events().unwrap();
-                    while let Some(event) = events.next_event(sleep).await {
+                    let events = delivery.events().unwrap();
+                    for event in &events {
                         assert!(event.claim().is_none());
-                        begun.note(&event);
-                        if fault.hits(&event) {
+                        begun.note(event);
+                        if fault.hits(event) {
                             return 500;
                         }
+                        event.done(sleep).await;
                     }
                     200
                 })
@@ -128,7 +129,8 @@ async fn whose_the_claims_are() {
         let handler: Handler = Arc::new(|delivery| {
             Box::pin(async move {
                 assert!(delivery.claim().is_none());
-                let events: Vec<_> = delivery.events().unwrap().collect();
+                let events = delivery.events().unwrap();
+                let events = events.as_slice();
                 let claims: Vec<_> = events.iter().map(|it| it.claim().unwrap()).collect();
                 for (index, claim) in claims.iter().enumerate() {
                     let first = claims.iter().position(|it| it.key() == claim.key());

@@ -235,7 +235,7 @@ fn ttl_against_the_senders_retries() {
         (scheme::STRIPE, hours(72)),
         (scheme::STANDARD_WEBHOOKS, hours(76)),
         (scheme::SLACK, hours(2)),
-        (scheme::HOST_UK_CORE_API, hours(24)),
+        (scheme::HOST_UK_CORE_API, hours(27)),
         (scheme::FLUENTCRM_DOCUMENTED, hours(27)),
     ] {
         let name = scheme.name().to_owned();

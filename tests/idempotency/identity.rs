@@ -150,8 +150,8 @@ pub(crate) fn identified() -> [(Scheme, &'static str); 11] {
 async fn key_of(receiver: &Receiver, request: &SignedRequest) -> String {
     match admit(receiver, request, never).await.unwrap() {
         Admission::Admitted(admitted) => {
-            let event = admitted.delivery().event().unwrap();
-            event.claim().unwrap().key().to_string()
+            let events = admitted.delivery().events().unwrap();
+            events.as_slice()[0].claim().unwrap().key().to_string()
         }
         Admission::Answer(answer) => panic!("{answer:?}"),
     }

@@ -6,7 +6,7 @@ use webhook_verify::idempotency::Lapsed;
 use super::store::{self, Call, LEASE, Phase, Reply, Row};
 
 const SENDERS: usize = 3;
-/// How often a claim is settled before its holder gives up: `Held::settle`.
+/// How often a claim is settled before its holder gives up: `Claim::settle`.
 const SETTLE_TRIES: u8 = 3;
 /// Calls that may be under way at once although nobody waits for them any more.
 const LATE: usize = 2;

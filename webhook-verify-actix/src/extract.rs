@@ -10,7 +10,10 @@ use actix_web::{
 };
 use serde::de::DeserializeOwned;
 use tokio::time::sleep;
-use webhook_verify::{Delivery, ExtractError, event::FromEvent};
+use webhook_verify::{
+    Delivery, ExtractError,
+    event::{self, FromEvent},
+};
 
 use crate::rejection::respond;
 
@@ -22,11 +25,15 @@ pub struct Verified(pub Delivery);
 /// The verified body, read as JSON.
 ///
 /// A request whose content type is not JSON gets 415, a body that is not JSON 400, JSON of another shape 422. A handler
-/// that takes whatever the sender calls it uses [`Verified`] and [`Delivery::json`].
+/// that takes whatever the sender calls it uses [`Verified`] and [`Delivery::json`]. One for a sender who puts several events into
+/// one request takes [`Events`]: the body has them all, also those that are done.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifiedJson<T>(pub T);
 
 /// The delivery's events that are left to do, in the sender's order. A body that cannot be taken apart gets 400, 413 or 422.
+///
+/// What is said to be [done](Self::done) stays so, and a retry brings the rest. Who takes events out of here and answers success
+/// without having said so of all of them is answered for with 500.
 ///
 /// ```
 /// # use actix_web::{HttpResponse, web};
@@ -37,33 +44,48 @@ pub struct VerifiedJson<T>(pub T);
 ///     id: u64,
 /// }
 ///
-/// async fn on_events(mut events: Events) -> Result<HttpResponse, ExtractRejection> {
-///     while let Some(event) = events.next().await {
+/// async fn on_events(events: Events) -> Result<HttpResponse, ExtractRejection> {
+///     for event in &events {
 ///         if event.matches("mautic.lead_post_delete") {
 ///             forget(event.data()?).await;
 ///         }
+///         events.done(event).await;
 ///     }
 ///     Ok(HttpResponse::NoContent().finish())
 /// }
 /// # let _ = web::post().to(on_events);
 /// ```
-#[derive(Debug)]
-pub struct Events(pub webhook_verify::event::Events);
+#[derive(Clone, Debug)]
+pub struct Events(pub event::Events);
 
 impl Events {
-    /// The next event. To ask for it says that the one before it is done: see
-    /// [`next_event`](webhook_verify::event::Events::next_event).
-    pub async fn next(&mut self) -> Option<webhook_verify::Event> {
-        self.0.next_event(sleep).await
+    /// Says that an event is done, whatever becomes of those after it: see [`webhook_verify::Event::done`].
+    pub async fn done(&self, event: &webhook_verify::Event) {
+        event.done(sleep).await;
+    }
+
+    /// Those that are left to do when it is their turn: see [`iter`](webhook_verify::event::Events::iter).
+    #[must_use]
+    pub fn iter(&self) -> event::Iter<'_> {
+        self.0.iter()
+    }
+}
+
+impl<'a> IntoIterator for &'a Events {
+    type Item = &'a webhook_verify::Event;
+    type IntoIter = event::Iter<'a>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
     }
 }
 
 /// The data of a delivery's only event: any type that serde reads, or one that is
 /// [made from events](webhook_verify::event::FromEvent).
 ///
-/// Data that is not JSON gets 400, JSON of another shape 422, and a delivery of several events 500, since this handler cannot
-/// take it: one for a sender that puts several into one request takes [`Events`].
-#[derive(Clone, Copy, Debug, Default)]
+/// Data that is not JSON gets 400, JSON of another shape 422. Whatever comes from a sender who may put several events into one
+/// request gets 500: a handler for that one takes [`Events`].
+#[derive(Clone, Copy, Debug)]
 pub struct Event<T>(pub T);
 
 impl FromRequest for Verified {

@@ -62,7 +62,8 @@ impl Label {
 }
 
 impl Delivery {
-    /// The body as it came off the wire.
+    /// The body as it came off the wire. Of a sender who puts several events into one request it holds them all, also those
+    /// that are done or that were filtered out: what is left to do is in [`events`](Self::events).
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body

@@ -29,12 +29,9 @@ pub enum ExtractError {
     },
     /// The body could not be taken apart into events: see [`EventsError`].
     Events(EventsError),
-    /// The delivery has not one event, and the handler takes one. A sender that may put several into one request needs a
-    /// handler that takes several.
-    NotOneEvent {
-        /// How many it has.
-        events: usize,
-    },
+    /// The handler takes one event, and the sender may put several into one request: it has to take
+    /// [several](Delivery::events).
+    NotOneEvent,
     /// The body is JSON of another shape.
     JsonData {
         /// The way to the first thing that does not fit, such as `data.items[3].id`. A key that is not a plain name is
@@ -48,7 +45,7 @@ impl ExtractError {
     #[must_use]
     pub fn status(&self) -> u16 {
         match self {
-            Self::NotVerified { .. } | Self::NotOneEvent { .. } => 500,
+            Self::NotVerified { .. } | Self::NotOneEvent => 500,
             Self::UnsupportedMediaType => 415,
             Self::JsonSyntax { .. } => 400,
             Self::JsonData { .. } => 422,
@@ -60,7 +57,7 @@ impl ExtractError {
     #[must_use]
     pub fn public_message(&self) -> &'static str {
         match self {
-            Self::NotVerified { .. } | Self::NotOneEvent { .. } => "",
+            Self::NotVerified { .. } | Self::NotOneEvent => "",
             Self::UnsupportedMediaType => "expected application/json",
             Self::JsonSyntax { .. } => "body is not JSON",
             Self::JsonData { .. } => "JSON is not of the expected shape",
@@ -72,7 +69,7 @@ impl ExtractError {
     #[must_use]
     pub fn answer(&self) -> Answer {
         match self {
-            Self::NotVerified { .. } | Self::NotOneEvent { .. } => {
+            Self::NotVerified { .. } | Self::NotOneEvent => {
                 tracing::error!(target: "webhook_verify", "{self}")
             }
             _ => tracing::warn!(target: "webhook_verify", "{self}"),
@@ -93,9 +90,9 @@ impl fmt::Display for ExtractError {
             }
             Self::JsonData { path } => write!(f, "JSON is not of the expected shape at {path}"),
             Self::Events(error) => error.fmt(f),
-            Self::NotOneEvent { events } => {
-                write!(f, "handler takes one event, and the delivery has {events}")
-            }
+            Self::NotOneEvent => f.write_str(
+                "handler takes one event, and the sender may put several into one request",
+            ),
         }
     }
 }
@@ -109,19 +106,15 @@ impl From<EventsError> for ExtractError {
 }
 
 impl Delivery {
-    /// The delivery's event, where it is one.
+    /// The delivery's event, of a sender who puts one into each request.
     ///
     /// # Errors
     ///
-    /// [`ExtractError::Events`], and [`ExtractError::NotOneEvent`] for a delivery of none or several.
+    /// [`ExtractError::NotOneEvent`] where the sender may put several into one request, whether it did or not.
     pub fn event(&self) -> Result<Event, ExtractError> {
-        let mut events = self.events()?;
-        match (events.next(), events.len()) {
-            (Some(event), 0) => Ok(event),
-            (first, rest) => {
-                let events = rest + usize::from(first.is_some());
-                Err(ExtractError::NotOneEvent { events })
-            }
+        match self.events()?.as_slice() {
+            [event] if !self.scheme.sends_batches() => Ok(event.clone()),
+            _ => Err(ExtractError::NotOneEvent),
         }
     }
 

@@ -35,6 +35,15 @@ enum Buffer {
     },
 }
 
+impl Buffer {
+    fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Whole(body) => body,
+            Self::Joined { body, .. } => body,
+        }
+    }
+}
+
 /// The body is longer than the limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -87,11 +96,7 @@ impl Incoming {
     ///
     /// [`BodyTooLarge`] as soon as the pieces are longer than the limit together.
     pub fn update(&mut self, chunk: Bytes) -> Result<(), BodyTooLarge> {
-        let len = match &self.body {
-            Buffer::Whole(body) => body.len(),
-            Buffer::Joined { body, .. } => body.len(),
-        };
-        if chunk.len() > self.limit - len {
+        if chunk.len() > self.limit - self.body.bytes().len() {
             return Err(BodyTooLarge { limit: self.limit });
         }
         match &mut self.body {
@@ -122,12 +127,16 @@ impl Incoming {
 
     /// The name of the key that the request is to be judged by, now that the body is complete.
     pub(crate) fn key_name(&mut self) -> Result<Option<String>, VerifyError> {
-        let body = match &self.body {
-            Buffer::Whole(body) => &**body,
-            Buffer::Joined { body, .. } => body,
-        };
+        let body = self.body.bytes();
         self.facts.look_into_body(&self.settings, body)?;
         self.facts.key_name(&self.settings, body)
+    }
+
+    /// The SHA-256 digest of the token that the request brings, now that the body is complete.
+    pub(crate) fn token_digest(&mut self) -> Result<[u8; 32], VerifyError> {
+        let body = self.body.bytes();
+        self.facts.look_into_body(&self.settings, body)?;
+        self.facts.token_digest()
     }
 
     /// Judges the signature, now that the body is complete.

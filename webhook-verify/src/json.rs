@@ -11,18 +11,22 @@ use serde_json::value::RawValue;
 #[derive(Debug)]
 pub(crate) struct Unreadable;
 
-/// The scalar at `pointer` (RFC 6901), as text: a string's content, a number or boolean as written.
+/// What is at `pointer` (RFC 6901), as it is written.
+fn found<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadable> {
+    let mut json = serde_json::Deserializer::from_slice(body);
+    let found = Below(pointer, Raw).deserialize(&mut json);
+    let found = found.map_err(|_| Unreadable)?;
+    json.end().map_err(|_| Unreadable)?;
+    Ok(found.map(RawValue::get))
+}
+
+/// The scalar at `pointer`, as text: a string's content, a number or boolean as written.
 /// `None` where nothing, `null`, an object or an array is there.
 pub(crate) fn scalar<'a>(
     body: &'a [u8],
     pointer: &str,
 ) -> Result<Option<Cow<'a, str>>, Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let found = Below(pointer, Raw)
-        .deserialize(&mut json)
-        .map_err(|_| Unreadable)?;
-    json.end().map_err(|_| Unreadable)?;
-    let Some(raw) = found.map(RawValue::get) else {
+    let Some(raw) = found(body, pointer)? else {
         return Ok(None);
     };
     match raw.as_bytes().first() {
@@ -36,28 +40,22 @@ pub(crate) fn scalar<'a>(
 
 /// The value at `pointer`, as it is written; `None` where nothing or `null` is there.
 pub(crate) fn raw<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let found = Below(pointer, Raw).deserialize(&mut json);
-    let found = found.map_err(|_| Unreadable)?;
-    json.end().map_err(|_| Unreadable)?;
-    Ok(found.map(RawValue::get).filter(|raw| *raw != "null"))
+    Ok(found(body, pointer)?.filter(|raw| *raw != "null"))
 }
 
 /// Whether anything is at `pointer`, `null` included.
 pub(crate) fn has(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let found = Below(pointer, Raw)
-        .deserialize(&mut json)
-        .map_err(|_| Unreadable)?;
-    json.end().map_err(|_| Unreadable)?;
-    Ok(found.is_some())
+    Ok(found(body, pointer)?.is_some())
 }
 
 /// Whether `null` or nothing is at `pointer`.
 pub(crate) fn is_null_or_absent(body: &[u8], pointer: &str) -> bool {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    let found = Below(pointer, Raw).deserialize(&mut json);
-    found.is_ok_and(|found| found.is_none_or(|raw| raw.get() == "null"))
+    matches!(raw(body, pointer), Ok(None))
+}
+
+/// Whether this is JSON, whatever it says.
+pub(crate) fn is_json(body: &[u8]) -> bool {
+    serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
 /// The first key of the top-level object that holds an object or an array.

@@ -247,6 +247,13 @@ impl Tag {
         Self::new(&Sha256::digest(token))
     }
 
+    /// The digest that a token became.
+    pub(crate) fn token_digest(&self) -> [u8; 32] {
+        let mut digest = [0; 32];
+        digest.copy_from_slice(&self.0[..32]);
+        digest
+    }
+
     /// Room for a tag that is yet to be decoded.
     pub(crate) const fn empty() -> Self {
         Self([0; Self::MAX])

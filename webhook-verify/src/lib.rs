@@ -15,6 +15,10 @@ pub mod idempotency;
 mod incoming;
 mod json;
 mod key;
+#[cfg(feature = "multipart")]
+mod multipart;
+#[cfg(feature = "payloads")]
+pub mod payloads;
 mod public_key;
 mod receiver;
 mod rejection;
@@ -36,6 +40,8 @@ pub use self::idempotency::PostgresStore;
 pub use self::idempotency::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use self::idempotency::SqliteStore;
+#[cfg(feature = "multipart")]
+pub use self::multipart::{MultipartError, Part, PartLimits};
 pub use self::{
     clock::{Clock, MonotonicClock, SystemClock, Tolerance},
     delivery::Delivery,

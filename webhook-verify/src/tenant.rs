@@ -30,5 +30,8 @@ pub(crate) type Resolve = dyn Fn(&RequestHead<'_>) -> Resolving<Tenant> + Send +
 /// Looks a public key up by its name.
 pub(crate) type LookUp = dyn Fn(&str) -> Resolving<Secret> + Send + Sync;
 
+/// Looks a tenant up by the SHA-256 digest of its token.
+pub(crate) type TokenLookUp = dyn Fn([u8; 32]) -> Resolving<Tenant> + Send + Sync;
+
 /// A look-up under way.
 pub(crate) type Resolving<T> = Pin<Box<dyn Future<Output = Result<Option<T>, BoxError>> + Send>>;

@@ -330,6 +330,8 @@ fn every_preset_is_listed_once() {
     let stripe = listed.iter().find(|row| row["name"] == "stripe").unwrap();
     assert_eq!(stripe["signed_content"], "{timestamp}.{body}");
     assert_eq!(stripe["tolerance"]["past"], 300);
+    assert_eq!(stripe["brings"], "one event");
+    assert_eq!(stripe["event_data"], "/data/object");
 
     let table = text(&run(&["schemes"], b"").stdout);
     assert_eq!(table.lines().count(), names.len());
@@ -344,6 +346,7 @@ fn every_preset_is_listed_once() {
     ends("stripe", "  {timestamp}.{body}");
     ends("pipeforce-token", "  -");
     ends("contentful", r"}\n{body}");
+    assert!(table.contains("  list in form mandrill_events  "));
 }
 
 #[test]

@@ -235,9 +235,10 @@ async fn callers_who_give_up() {
     let (store, name) = store(pool.clone()).await;
     let store = store.lock_timeout(Duration::from_secs(20));
     let mut claim = request(1);
-    claim.lease = MS;
+    // Longer than a busy machine takes to tell of it.
+    claim.lease = 200 * MS;
     assert_eq!(store.claim(&claim).await.unwrap(), won(1));
-    sleep(10 * MS).await;
+    sleep(210 * MS).await;
     let mut open = pool.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
     sqlx::query(sql).fetch_all(&mut *open).await.unwrap();

@@ -122,7 +122,10 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two:
         }
         let holders: Vec<_> = forth.iter().map(ClaimRequest::holder).collect();
         let reversed: Vec<_> = holders.iter().rev().copied().collect();
-        let others: Vec<_> = forth.iter().rev().map(again).collect();
+        let mut others: Vec<_> = forth.iter().rev().map(again).collect();
+        for claim in &mut others {
+            claim.lease = HOUR;
+        }
         one.claim_all(&forth).await.unwrap();
         let (first, second) =
             tokio::join!(one.extend_all(&holders, MS), two.extend_all(&reversed, MS));
@@ -130,11 +133,11 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two:
             assert_eq!(settled, Settled::Applied);
         }
         sleep(5 * MS).await;
-        let (mut extended, claimed) =
+        let (extended, claimed) =
             tokio::join!(one.extend_all(&holders, HOUR), two.claim_all(&others));
-        let claimed = claimed.unwrap();
-        extended.as_mut().unwrap().reverse();
-        for (settled, outcome) in extended.unwrap().into_iter().zip(&claimed) {
+        let (mut extended, claimed) = (extended.unwrap(), claimed.unwrap());
+        extended.reverse();
+        for (settled, outcome) in extended.into_iter().zip(&claimed) {
             match settled {
                 Settled::Applied => assert!(is_busy(*outcome)),
                 _ => assert_eq!(*outcome, won(2)),

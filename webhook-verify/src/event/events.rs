@@ -1,4 +1,4 @@
-use std::{iter, vec};
+use std::{slice, sync::Arc};
 
 use super::Event;
 use crate::{Claim, Timer, idempotency::Progress};
@@ -6,101 +6,120 @@ use crate::{Claim, Timer, idempotency::Progress};
 /// What a duplicate of a delivery is answered whose events were completed one by one.
 pub(crate) const COMPLETED: u16 = 204;
 
-/// The events of a delivery that are left to do, in the sender's order: an iterator, and for handlers
-/// [`next_event`](Self::next_event).
-#[derive(Debug)]
+/// The events of a delivery that are left to do, in the sender's order.
+///
+/// A handler takes them one by one, and says of each that it is [done](Event::done). It ends with an error where one fails; `?`
+/// will do. Whoever takes events so and answers success, although some are not done, is answered for with 500, so that they are not
+/// lost. A handler that does all of them or nothing, decided by its answer, looks at them [as a slice](Self::as_slice).
+///
+/// ```
+/// # use webhook_verify::{Verifier, scheme};
+/// # fn block_on<F: Future>(future: F) -> F::Output {
+/// #     let mut future = std::pin::pin!(future);
+/// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     loop { if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
+/// # }
+/// # block_on(async {
+/// # let timer = |_| std::future::pending::<()>();
+/// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+/// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+/// # let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
+/// # let mut deleted = Vec::new();
+/// for event in &delivery.events()? {
+///     if event.matches("mautic.lead_post_delete") {
+///         let lead: serde_json::Value = event.data()?;
+///         deleted.push(lead["id"].clone());
+///     }
+///     event.done(timer).await;
+/// }
+/// # assert_eq!(deleted, [52]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
 #[must_use]
-pub struct Events {
-    rest: vec::IntoIter<Event>,
-    in_hand: Option<Event>,
-    /// Whether there was but one from the start.
-    single: bool,
-    begun: bool,
-}
+pub struct Events(Arc<[Event]>);
 
 impl Events {
-    pub(super) fn new(events: Vec<Event>) -> Self {
-        Self {
-            single: events.len() == 1,
-            rest: events.into_iter(),
-            in_hand: None,
-            begun: false,
-        }
+    pub(super) fn new(events: Arc<[Event]>) -> Self {
+        Self(events)
     }
 
-    /// Those that were not given out yet.
+    /// All of them, as they were left to do when the delivery came. The handler's answer decides of them as a whole.
     pub fn as_slice(&self) -> &[Event] {
-        self.rest.as_slice()
+        &self.0
     }
 
-    /// The next event. To ask for it says that the one before it is done.
-    ///
-    /// Where deliveries are deduplicated, each of several is completed in the store before the next is given out. So when the
-    /// handler fails, or its process dies, a retry goes on with the event that was in hand, also if its sender has put the
-    /// events together in another way meanwhile. For that, end with an error where one fails: `?` will do. (Whoever answers
-    /// success all the same and leaves events undone is answered for with 500.)
-    ///
-    /// Events whose claim was [lost](Claim::lost) before they began are left to whoever has it now, and those that are done
-    /// are not given out again, whoever asks. A future that is dropped leaves the event in hand; ask again.
-    ///
-    /// ```
-    /// # use webhook_verify::{Verifier, scheme};
-    /// # fn block_on<F: Future>(future: F) -> F::Output {
-    /// #     let mut future = std::pin::pin!(future);
-    /// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-    /// #     loop { if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
-    /// # }
-    /// # block_on(async {
-    /// # let timer = |_| std::future::pending::<()>();
-    /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
-    /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
-    /// # let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
-    /// # let mut deleted = Vec::new();
-    /// let mut events = delivery.events()?;
-    /// while let Some(event) = events.next_event(timer).await {
-    ///     if event.matches("mautic.lead_post_delete") {
-    ///         let lead: serde_json::Value = event.data()?;
-    ///         deleted.push(lead["id"].clone());
-    ///     }
-    /// }
-    /// # assert_eq!(deleted, [52]);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// # }).unwrap();
-    /// ```
-    pub async fn next_event(&mut self, timer: impl Timer) -> Option<Event> {
-        if !self.begun {
-            let claims = self.as_slice().iter().filter_map(|it| it.claim.as_ref());
-            claims.for_each(Claim::set_undone);
-            self.begun = true;
-        }
-        if let Some(event) = &self.in_hand {
-            match &event.claim {
-                // What the handler answers will decide, as its duplicates are answered so.
-                Some(claim) if self.single => claim.set_progress(Progress::Whole),
-                Some(claim) => claim.complete(COMPLETED, &timer).await,
-                None => {}
-            }
-        }
-        let is_left = |claim: &Claim| !claim.is_lost() && claim.progress() < Progress::Done;
-        let is_left = |event: &Event| event.claim.as_ref().is_none_or(is_left);
-        self.in_hand = self.rest.find(is_left);
-        self.in_hand.clone()
+    /// How many there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Those that are still left to do when it is their turn: not those that are [done](Event::done) meanwhile, nor those
+    /// whose claim was [lost](Claim::lost) before they began, which are another's by then.
+    #[must_use]
+    pub fn iter(&self) -> Iter<'_> {
+        Iter(self.0.iter())
     }
 }
 
-/// The events alone, none of which is said to be done: that is decided by what the handler answers.
-impl Iterator for Events {
-    type Item = Event;
+/// The events that are left to do: see [`Events::iter`].
+#[derive(Clone, Debug)]
+pub struct Iter<'a>(slice::Iter<'a, Event>);
 
-    fn next(&mut self) -> Option<Event> {
-        self.rest.next()
+impl<'a> Iterator for Iter<'a> {
+    type Item = &'a Event;
+
+    fn next(&mut self) -> Option<&'a Event> {
+        let is_left = |claim: &Claim| claim.progress() < Progress::Done && !claim.is_lost();
+        let is_left = |event: &&Event| event.claim.as_ref().is_none_or(is_left);
+        let event = self.0.find(is_left)?;
+        if let Some(claim) = &event.claim {
+            claim.set_begun();
+        }
+        Some(event)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
-        self.rest.size_hint()
+        (0, Some(self.0.len()))
     }
 }
 
-impl ExactSizeIterator for Events {}
+impl<'a> IntoIterator for &'a Events {
+    type Item = &'a Event;
+    type IntoIter = Iter<'a>;
 
-impl iter::FusedIterator for Events {}
+    fn into_iter(self) -> Iter<'a> {
+        self.iter()
+    }
+}
+
+impl Event {
+    /// Says that the event is done, whatever becomes of those after it.
+    ///
+    /// Where each event of a delivery has a [claim](Self::claim) of its own, that one is completed in the store. So when the
+    /// handler fails later, or its process dies, a retry goes on with the events that were not done, also if its sender has put
+    /// them together in another way meanwhile. Those that are not done when the handler ends are released.
+    ///
+    /// The store is told when the handler ends, if the event is the only one that is left of its delivery (with the handler's
+    /// status, so that duplicates are answered it), if a transaction of the handler's completes the claim and is not committed
+    /// yet, or if this future is dropped. Without a claim there is nothing to tell.
+    pub async fn done(&self, timer: impl Timer) {
+        let Some(claim) = &self.claim else { return };
+        if claim.progress() >= Progress::Settling {
+            return;
+        }
+        claim.set_done();
+        // A transaction that is open holds the store's own call up, and completes the claim if it is committed.
+        if !claim.is_alone() && !claim.is_open() {
+            claim.complete(COMPLETED, &timer).await;
+        }
+    }
+}

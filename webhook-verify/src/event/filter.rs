@@ -1,5 +1,5 @@
-use super::{Event, EventsError};
-use crate::{ConfigError, Delivery, json};
+use super::{Event, EventsError, matches};
+use crate::{ConfigError, Delivery, Scheme, json};
 
 /// Which events the handler is to see.
 #[derive(Debug, Default)]
@@ -24,7 +24,7 @@ impl Filter {
         self.patterns.is_none() && self.fields.is_empty()
     }
 
-    pub(crate) fn check(&self) -> Result<(), ConfigError> {
+    pub(crate) fn check(&self, scheme: &Scheme) -> Result<(), ConfigError> {
         let wrong = |pattern: &String| {
             pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*')
         };
@@ -34,6 +34,10 @@ impl Filter {
             }
             Some(patterns) if patterns.iter().any(wrong) => {
                 let reason = "a pattern is empty, or has a `*` that is not at its end";
+                return Err(ConfigError::option("only", reason));
+            }
+            Some(patterns) if !scheme.has_event_types() && patterns.iter().all(|it| it != "*") => {
+                let reason = "the scheme knows of no event types, so no event would match";
                 return Err(ConfigError::option("only", reason));
             }
             _ => {}
@@ -46,21 +50,44 @@ impl Filter {
 
     /// Leaves out what the handler is not to see; `false` if that is everything.
     pub(crate) fn apply(&self, delivery: &mut Delivery) -> Result<bool, EventsError> {
-        let mut events = delivery.split()?;
-        events.retain(|event| self.lets_through(event));
-        let any = !events.is_empty();
+        let mut kept = Vec::new();
+        for event in delivery.split()? {
+            if self.lets_through(&event)? {
+                kept.push(event);
+            }
+        }
+        let any = !kept.is_empty();
         if delivery.scheme.sends_batches() {
-            delivery.events = Some(events.into());
+            delivery.events = Some(kept.into());
         }
         Ok(any)
     }
 
-    fn lets_through(&self, event: &Event) -> bool {
-        let matches = |patterns: &Vec<String>| patterns.iter().any(|it| event.matches(it));
-        let holds = |(pointer, value): &(String, String)| {
+    /// What cannot be read is no event of another kind: to acknowledge it would lose it.
+    fn lets_through(&self, event: &Event) -> Result<bool, EventsError> {
+        if let Some(patterns) = &self.patterns {
+            let event_type = event.read_type().map_err(|_| unreadable(event))?;
+            let matches = |pattern: &String| match &event_type {
+                Some(event_type) => matches(pattern, event_type),
+                None => pattern == "*",
+            };
+            if !patterns.iter().any(matches) {
+                return Ok(false);
+            }
+        }
+        for (pointer, value) in &self.fields {
             let found = json::scalar(event.raw(), pointer);
-            matches!(found, Ok(Some(found)) if found == *value)
-        };
-        self.patterns.as_ref().is_none_or(matches) && self.fields.iter().all(holds)
+            if found.map_err(|_| unreadable(event))?.as_deref() != Some(value) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn unreadable(event: &Event) -> EventsError {
+    match json::is_json(event.raw()) {
+        true => EventsError::Shape,
+        false => EventsError::Syntax,
     }
 }

@@ -4,6 +4,7 @@ mod events;
 mod filter;
 mod pattern;
 mod split;
+mod topic;
 
 use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
 
@@ -12,9 +13,16 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::events::COMPLETED;
 pub(crate) use self::filter::Filter;
-pub use self::{events::Events, pattern::matches};
+pub use self::{
+    events::{Events, Iter},
+    pattern::matches,
+    topic::matches_topic,
+};
 use crate::{
-    Claim, Delivery, ExtractError, Scheme, extract, json,
+    Claim, Delivery, ExtractError, Scheme,
+    delivery::MAX_ID_LEN,
+    extract,
+    json::{self, Unreadable},
     scheme::{Envelope, Field},
     verification::parse_time,
 };
@@ -40,7 +48,7 @@ pub struct Event {
 impl Delivery {
     /// What the delivery brings: one event, or as many as its sender puts into one request.
     ///
-    /// Where each event has a [claim](Event::claim) of its own, as in a handler behind a
+    /// Its events are slices of the verified body (those of a list in a form's field, slices of that field, decoded). Where each event has a [claim](Event::claim) of its own, as in a handler behind a
     /// [receiver](crate::Receiver) that deduplicates, these are the events that are left to do: not those that were completed
     /// before, and not those that are in flight elsewhere
     /// or [filtered out](crate::ReceiverBuilder::only).
@@ -50,10 +58,10 @@ impl Delivery {
     /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
     /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
     /// let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
-    /// let events: Vec<_> = delivery.events()?.collect();
-    /// assert_eq!(events.len(), 1);
-    /// assert_eq!(events[0].event_type().as_deref(), Some("mautic.lead_post_delete"));
-    /// assert_eq!(events[0].raw(), r#"{"id":52}"#);
+    /// let events = delivery.events()?;
+    /// let [event] = events.as_slice() else { panic!("one was sent") };
+    /// assert_eq!(event.event_type().as_deref(), Some("mautic.lead_post_delete"));
+    /// assert_eq!(event.raw(), r#"{"id":52}"#);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
@@ -63,8 +71,8 @@ impl Delivery {
     /// [may be](crate::VerifierBuilder::max_events).
     pub fn events(&self) -> Result<Events, EventsError> {
         Ok(Events::new(match &self.events {
-            Some(events) => events.to_vec(),
-            None => self.split()?,
+            Some(events) => Arc::clone(events),
+            None => self.split()?.into(),
         }))
     }
 
@@ -103,10 +111,10 @@ impl Delivery {
             Envelope::List(list) => {
                 let body = split::json_of(&self.body, list)?;
                 let elements = split::list(&body, &list.at, most)?;
-                let event_type = match list.event_type {
-                    Some(_) => None,
+                let event_type = match list.event_type.is_empty() {
+                    false => None,
                     // What the delivery says is said of all of them.
-                    None => self.event_type().map(Arc::from),
+                    true => self.event_type().map(Arc::from),
                 };
                 let elements = elements.into_iter();
                 elements
@@ -129,13 +137,31 @@ impl Event {
     /// An event type from a header is not signed: see [`Scheme::event_type_is_signed`].
     #[must_use]
     pub fn event_type(&self) -> Option<Cow<'_, str>> {
+        self.read_type().ok()?
+    }
+
+    /// The event type. An error where it is in JSON that cannot be read.
+    fn read_type(&self) -> Result<Option<Cow<'_, str>>, Unreadable> {
         if let Some(known) = &self.event_type {
-            return Some(Cow::Borrowed(known));
+            return Ok(Some(Cow::Borrowed(known)));
         }
         match &self.scheme.envelope {
-            Envelope::One => self.field(self.scheme.event_type.as_ref()?),
-            Envelope::List(list) => self.text(list.event_type.as_ref()?),
-            Envelope::ByType => None,
+            Envelope::One => match &self.scheme.event_type {
+                Some(Field::Pointer(pointer)) => json::scalar(&self.raw, pointer),
+                Some(Field::FirstKey) => Ok(json::first_key(&self.raw)),
+                Some(Field::Header(_)) | None => Ok(None),
+            },
+            Envelope::List(list) => match &*list.event_type {
+                [] => Ok(None),
+                [pointer] => json::scalar(&self.raw, pointer),
+                pointers => {
+                    let parts = pointers.iter();
+                    let parts = parts.map(|pointer| json::scalar(&self.raw, pointer).transpose());
+                    let parts = parts.collect::<Option<Result<Vec<_>, _>>>().transpose()?;
+                    Ok(parts.map(|parts| parts.join(".").into()))
+                }
+            },
+            Envelope::ByType => Ok(None),
         }
     }
 
@@ -145,11 +171,12 @@ impl Event {
         if let Some(known) = &self.id {
             return Some(Cow::Borrowed(known));
         }
-        match &self.scheme.envelope {
+        let id = match &self.scheme.envelope {
             Envelope::One => self.field(self.scheme.id.as_ref()?),
             Envelope::List(list) => self.text(list.id.first()?),
             Envelope::ByType => None,
-        }
+        };
+        id.filter(|id| id.len() <= MAX_ID_LEN)
     }
 
     /// When it happened, as time since the Unix epoch, if the scheme knows where that is said and it is.
@@ -186,7 +213,7 @@ impl Event {
         T::from_event(self)
     }
 
-    /// Whether the event type [matches](matches) a pattern, such as `contact.*`. What has no type matches `*` alone.
+    /// Whether the event type [matches](matches()) a pattern, such as `contact.*`. What has no type matches `*` alone.
     #[must_use]
     pub fn matches(&self, pattern: &str) -> bool {
         match self.event_type() {
@@ -203,6 +230,18 @@ impl Event {
         self.claim.as_ref()
     }
 
+    /// The event type, if it is under the signature.
+    pub(crate) fn signed_type(&self) -> Option<Cow<'_, str>> {
+        let in_body = match &self.scheme.envelope {
+            Envelope::List(list) if list.event_type.is_empty() => {
+                self.scheme.event_type_is_signed()
+            }
+            Envelope::List(_) | Envelope::ByType => true,
+            Envelope::One => self.scheme.event_type_is_signed(),
+        };
+        self.event_type().filter(|_| in_body)
+    }
+
     /// What tells it from all other events of its sender; `None` where the scheme does not say or it is not there.
     pub(crate) fn identity(&self) -> Option<Vec<u8>> {
         let Envelope::List(list) = &self.scheme.envelope else {
@@ -213,7 +252,7 @@ impl Event {
         }
         let mut parts = Vec::new();
         for pointer in &*list.id {
-            let part = self.text(pointer)?;
+            let part = self.text(pointer).filter(|part| !part.is_empty())?;
             parts.extend((part.len() as u64).to_be_bytes());
             parts.extend(part.as_bytes());
         }

@@ -1,5 +1,6 @@
 /// Whether an event type matches a pattern: one that ends in `*` matches all types that begin as it does (`contact.*`, and
-/// `*` for all), and any other matches itself alone.
+/// `*` for all), and any other matches itself alone. These are core-php's wildcards; for words between dots, as in AMQP, there
+/// is [`matches_topic`](super::matches_topic).
 ///
 /// ```
 /// use webhook_verify::event::matches;

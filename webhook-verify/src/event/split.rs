@@ -114,17 +114,17 @@ impl<'de> Visitor<'de> for Types<'_> {
         while let Some(key) = map.next_key::<&RawValue>()? {
             let is_list = self.first_byte_after(key) == Some(b'[');
             let Text(name) = serde_json::from_str(key.get()).map_err(A::Error::custom)?;
-            if name == "timestamp" {
+            let event_type: Arc<str> = name.into();
+            if !types.insert(Arc::clone(&event_type)) {
+                return Err(A::Error::custom("repeated key"));
+            }
+            if &*event_type == "timestamp" {
                 // Test payloads say at the top when they were made. That is no event.
                 let time: &RawValue = map.next_value()?;
                 if is_list || time.get().starts_with('{') {
                     return Err(A::Error::custom("events where a time should be"));
                 }
                 continue;
-            }
-            let event_type: Arc<str> = name.into();
-            if !types.insert(Arc::clone(&event_type)) {
-                return Err(A::Error::custom("repeated key"));
             }
             let (most, full) = (self.most - events.len(), self.full);
             let raw: Vec<&RawValue> = match is_list {

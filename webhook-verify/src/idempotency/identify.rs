@@ -72,10 +72,9 @@ impl Idempotency {
     /// apart, as it may still mean something to its handler.
     pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Events> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme);
-        let scheme = &delivery.scheme;
-        let each = by_scheme && scheme.sends_batches() && scheme.signs_events();
+        let each = by_scheme && delivery.scheme.recognises_events();
         let events = each.then(|| delivery.events().ok())??;
-        (events.len() > 0).then_some(events)
+        (!events.is_empty()).then_some(events)
     }
 
     /// What to ask of the store for events of `delivery`, by one owner. A key is there twice where an id is.
@@ -88,20 +87,34 @@ impl Idempotency {
         events: &[Event],
     ) -> Result<Vec<ClaimRequest>, StoreError> {
         let owner = Owner::random()?;
+        let scheme = &delivery.scheme;
+        // Where the sender gives an id to the delivery alone, it tells events of the same bytes in others apart.
+        let of_delivery = match scheme.identity {
+            Identity::SignedId => delivery.signed_id(),
+            _ => None,
+        };
+        // Without a time that is signed, a captured request is good for as long as its record lives.
+        let by_id = match scheme.timestamp {
+            Some(_) => Identity::SignedId,
+            None => Identity::BodyDigest,
+        };
         let mut times = HashMap::new();
         let mut requests = Vec::with_capacity(events.len());
+        let mut without_id = 0;
         for event in events {
             let (kind, parts, fingerprint, identity) = match event.identity() {
                 Some(id) => {
                     let fingerprint = self.fingerprint(event.raw());
-                    (Kind::EventId, id, fingerprint, Identity::SignedId)
+                    (Kind::EventId, id, fingerprint, by_id)
                 }
                 None => {
+                    without_id += 1;
                     let digest = Sha256::digest(event.raw());
-                    let event_type =
-                        Sha256::digest(event.event_type().unwrap_or_default().as_bytes());
+                    let event_type = event.signed_type().unwrap_or_default();
+                    let event_type = Sha256::digest(event_type.as_bytes());
                     let fingerprint = Fingerprint(digest.into());
-                    let parts = [event_type, digest].concat();
+                    let of_delivery = of_delivery.as_deref().unwrap_or_default();
+                    let parts = [&event_type[..], &digest, of_delivery.as_bytes()].concat();
                     (Kind::EventDigest, parts, fingerprint, Identity::BodyDigest)
                 }
             };
@@ -118,6 +131,15 @@ impl Idempotency {
                 (_, by_id) => by_id,
             };
             requests.push(self.ask(delivery, key, owner, fingerprint, identity));
+        }
+        if without_id > 0 && scheme.event_id_pointers().next().is_some() {
+            tracing::warn!(
+                target: "webhook_verify",
+                scheme = scheme.name(),
+                endpoint = &*self.endpoint,
+                events = without_id,
+                "verified events have no id: they are recognised by their bytes"
+            );
         }
         Ok(requests)
     }

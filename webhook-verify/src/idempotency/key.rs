@@ -14,7 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{ClaimRequest, Era, Holder, Idempotency, Lost, lost::LostSignal};
 use crate::{ConfigError, Encoding};
 
-/// The key of one delivery in a store: a digest of namespace, tenant, endpoint and identity.
+/// The key of one delivery, or of one event of several, in a store: a digest of namespace, tenant, endpoint and identity.
 ///
 /// Its `Display`, 64 hex digits, is fit to be the idempotency key of what the handler calls in turn.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -101,6 +101,7 @@ struct Granted {
     asked: Instant,
     /// When the cache did not know of it.
     era: Era,
+    alone: bool,
     lost: LostSignal,
     /// The status that the handler's own transaction has recorded; [`OPEN`] while it may be about to, and 0 before that.
     committed: AtomicU16,
@@ -114,11 +115,11 @@ const OPEN: u16 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(crate) enum Progress {
-    /// The handler's answer will decide.
-    Whole,
-    /// The handler takes its events one by one, and this one is not done.
-    Undone,
-    /// It is, and nobody waits any more for the store to say that it knows.
+    /// Nothing is known of it.
+    Open,
+    /// The handler has taken its event out of several.
+    Begun,
+    /// The handler has said that it is done, and nobody waits any more for the store to say that it knows.
     Done,
     /// It is being settled: what a renewal says of it counts no more.
     Settling,
@@ -133,6 +134,7 @@ impl Claim {
         attempt: u64,
         asked: Instant,
         era: Era,
+        alone: bool,
     ) -> Self {
         Self(Arc::new(Granted {
             idempotency,
@@ -140,9 +142,10 @@ impl Claim {
             attempt,
             asked,
             era,
+            alone,
             lost: LostSignal::default(),
             committed: AtomicU16::new(0),
-            progress: AtomicU8::new(Progress::Whole as u8),
+            progress: AtomicU8::new(Progress::Open as u8),
         }))
     }
 
@@ -160,23 +163,33 @@ impl Claim {
 
     pub(crate) fn progress(&self) -> Progress {
         match self.0.progress.load(Ordering::Acquire) {
-            0 => Progress::Whole,
-            1 => Progress::Undone,
+            0 => Progress::Open,
+            1 => Progress::Begun,
             2 => Progress::Done,
             3 => Progress::Settling,
             _ => Progress::Settled,
         }
     }
 
-    pub(crate) fn set_progress(&self, progress: Progress) {
+    pub(super) fn set_progress(&self, progress: Progress) {
         self.0.progress.store(progress as u8, Ordering::Release);
     }
 
-    /// Takes note that the handler takes its events one by one. What it has done already stays so.
-    pub(crate) fn set_undone(&self) {
-        let (whole, undone) = (Progress::Whole as u8, Progress::Undone as u8);
+    /// Takes note that the handler has taken the event. What it has done already stays so.
+    pub(crate) fn set_begun(&self) {
+        let (open, begun) = (Progress::Open as u8, Progress::Begun as u8);
         let progress = &self.0.progress;
-        let _ = progress.compare_exchange(whole, undone, Ordering::AcqRel, Ordering::Acquire);
+        let _ = progress.compare_exchange(open, begun, Ordering::AcqRel, Ordering::Acquire);
+    }
+
+    /// Takes note that the handler has said so.
+    pub(crate) fn set_done(&self) {
+        self.set_progress(Progress::Done);
+    }
+
+    /// Whether the handler has this claim and no other, so that its status is that of the claim.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.0.alone
     }
 
     /// Whether its lease has to be renewed.
@@ -210,7 +223,7 @@ impl Claim {
     }
 
     /// Whether the handler's own transaction may be about to complete the claim.
-    pub(super) fn is_open(&self) -> bool {
+    pub(crate) fn is_open(&self) -> bool {
         self.0.committed.load(Ordering::Acquire) == OPEN
     }
 
@@ -226,7 +239,7 @@ impl Claim {
         (status > OPEN).then_some(status)
     }
 
-    /// The delivery's key: the same for every retry.
+    /// The key of the delivery or the event: the same for every retry.
     #[must_use]
     pub fn key(&self) -> ClaimKey {
         self.0.request.key
@@ -250,7 +263,10 @@ impl Claim {
     /// # use webhook_verify::Delivery;
     /// # async fn work(delivery: &Delivery) {}
     /// async fn on_event(delivery: Delivery) -> u16 {
-    ///     let Some(claim) = delivery.claim() else { return 500 };
+    ///     let Some(claim) = delivery.claim() else {
+    ///         // not deduplicated, or each of its events has a claim of its own
+    ///         return 500;
+    ///     };
     ///     tokio::select! {
     ///         () = work(&delivery) => 204,
     ///         () = claim.lost() => 500,

@@ -211,7 +211,6 @@ impl Shard {
         }
     }
 
-    /// Forgets the record that expires first, of those that nobody holds a lease on. False if there is none.
     /// Lets go of what is noted of keys that were forgotten, once it is more than what is noted of others.
     fn tidy(&mut self) {
         if self.expiries.len() > 2 * self.records.len() + 64 {
@@ -222,6 +221,7 @@ impl Shard {
         }
     }
 
+    /// Forgets the record that expires first, of those that nobody holds a lease on. False if there is none.
     fn forget_one(&mut self, now: Duration) -> bool {
         let mut held = Vec::new();
         let mut forgotten = false;

@@ -20,6 +20,13 @@
 //! the effect and before `complete` leaves the delivery to be run again, and one that stands still for longer than its
 //! lease may wake up beside its successor. Handlers can pass [`Claim::fence`] and [`Claim::key`] on to what they call.
 //!
+//! Where a sender may put several events into one request, each [`Event`](crate::Event) has a claim of its own, and the delivery
+//! none: by the event's id if its sender gives it one, else by its type and bytes, so that it is known again in whatever company
+//! it comes. All of a delivery's events are claimed, renewed and released together, in one call of the store each, and completed
+//! one by one as their handler says that they are [done](crate::Event::done). What is not done when the handler ends is
+//! released, and a retry brings just that. That goes for bodies that are signed; and with an identity of your own choice
+//! ([`Idempotency::identity`], [`Idempotency::identity_from`]) a delivery is claimed as a whole.
+//!
 //! Effects in the very database that holds the claims can be had *exactly once*: a handler that ends its transaction with
 //! `PostgresStore::commit` or `SqliteStore::commit` (features `postgres` and `sqlite`) completes its claim in it.
 
@@ -56,7 +63,7 @@ pub(crate) use self::{
     completed::{Era, Known, Lookup},
     key::Progress,
     renew::renew,
-    settle::{of_all, release},
+    settle::{complete, of_all, release},
     store::DynClaimStore,
 };
 pub use self::{

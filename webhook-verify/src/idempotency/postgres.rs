@@ -23,7 +23,7 @@ use crate::ConfigError;
 /// How long a service waits for its database when it starts.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
 
-/// Claims in a PostgreSQL database (9.5 or later), for any number of machines.
+/// Claims in a PostgreSQL database (12 or later), for any number of machines.
 ///
 /// ```no_run
 /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {

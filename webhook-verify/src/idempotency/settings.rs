@@ -194,7 +194,8 @@ impl Idempotency {
         self
     }
 
-    /// For how long a handler's lease is renewed. Default: 15 min. A handler that takes longer goes on without it, and a
+    /// For how long a handler's lease is renewed, for all events of its delivery together. Default: 15 min. A handler that
+    /// takes longer goes on without it, and a
     /// retry may run beside it.
     pub fn max_handler_time(mut self, time: Duration) -> Self {
         self.max_handler_time = time;

@@ -14,15 +14,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 
 impl Claim {
-    /// Completes the claim with the status of a success. If that is given up, its lease is renewed until it is made again.
+    /// Completes the claim with the status of a success.
     pub(crate) async fn complete(&self, status: u16, timer: &impl Timer) {
-        let _settling = Settling::begin(self);
-        match self.committed() {
-            // By the handler itself, and whatever it answers does not change that.
-            Some(status) => self.report(ClaimEventKind::Completed { status }),
-            None => settle(slice::from_ref(self), Some(status), timer).await,
-        }
-        self.set_progress(Progress::Settled);
+        complete(slice::from_ref(self), status, timer).await;
     }
 
     /// Whether a handler that answers so has done what it was to do.
@@ -30,40 +24,78 @@ impl Claim {
         self.idempotency().completes(status)
     }
 
+    /// For how long a claim of another may shut others out.
+    pub(crate) fn lease(&self) -> Duration {
+        self.idempotency().lease
+    }
+
+    /// The status for what is in flight elsewhere.
+    pub(crate) fn in_flight_status(&self) -> u16 {
+        self.idempotency().in_flight_status
+    }
+
     pub(super) fn report(&self, kind: ClaimEventKind<'_>) {
         self.idempotency().report(self.key(), kind);
     }
 }
 
-/// A claim that is being settled, or was until this was dropped.
-struct Settling<'c>(&'c Claim);
+/// Claims that are being settled. If that is given up, those of a success are known to be done, and their leases are renewed
+/// until it is made again.
+struct Settling<'c>(&'c [Claim]);
 
 impl<'c> Settling<'c> {
-    fn begin(claim: &'c Claim) -> Self {
-        claim.set_progress(Progress::Settling);
-        Self(claim)
+    fn begin(claims: &'c [Claim]) -> Self {
+        let is_settling = claims.iter();
+        is_settling.for_each(|claim| claim.set_progress(Progress::Settling));
+        Self(claims)
+    }
+
+    fn end(self) {
+        let settled = self.0.iter();
+        settled.for_each(|claim| claim.set_progress(Progress::Settled));
     }
 }
 
 impl Drop for Settling<'_> {
     fn drop(&mut self) {
-        if self.0.progress() == Progress::Settling {
-            self.0.set_progress(Progress::Done);
-        }
+        let is_settling = |claim: &&Claim| claim.progress() == Progress::Settling;
+        let given_up = self.0.iter().filter(is_settling);
+        given_up.for_each(|claim| claim.set_progress(Progress::Done));
     }
+}
+
+/// Completes claims of one delivery with the status of a success.
+pub(crate) async fn complete(claims: &[Claim], status: u16, timer: &impl Timer) {
+    let settling = Settling::begin(claims);
+    // Those that a handler's own transaction has completed are so, whatever is said now.
+    let (committed, open): (Vec<_>, Vec<_>) = claims
+        .iter()
+        .cloned()
+        .partition(|claim| claim.committed().is_some());
+    for claim in committed {
+        let status = claim.committed().unwrap_or(status);
+        claim.report(ClaimEventKind::Completed { status });
+    }
+    // As a rule they all live for as long.
+    let mut rest = &open[..];
+    while let Some(first) = rest.first() {
+        let ttl = first.request().ttl;
+        let same = rest.iter().take_while(|claim| claim.request().ttl == ttl);
+        let (same, others) = rest.split_at(same.count());
+        settle(same, Some(status), timer).await;
+        rest = others;
+    }
+    settling.end();
 }
 
 /// Gives back claims of one delivery.
 pub(crate) async fn release(claims: &[Claim], timer: &impl Timer) {
-    for claim in claims {
-        claim.set_progress(Progress::Settling);
-    }
     if !claims.is_empty() {
         settle(claims, None, timer).await;
     }
 }
 
-/// Completes one claim with the status of its `success`, or gives claims of one delivery back.
+/// Completes claims of one delivery with the status of their `success`, or gives them back.
 async fn settle(claims: &[Claim], success: Option<u16>, timer: &impl Timer) {
     let idempotency = claims[0].idempotency();
     let (begun, mut pause) = (Instant::now(), PAUSE);
@@ -95,9 +127,9 @@ async fn settle(claims: &[Claim], success: Option<u16>, timer: &impl Timer) {
         timer.sleep(pause).await;
         pause = (pause * 4).min(LONGEST_PAUSE);
     }
-    if let Some(status) = success {
-        // The store does not know. Here at least it is not run again.
-        let claim = &claims[0];
+    let Some(status) = success else { return };
+    // The store does not know. Here at least they are not run again.
+    for claim in claims {
         let fingerprint = claim.request().fingerprint;
         let known = Known {
             status,
@@ -114,23 +146,22 @@ async fn settle_once(
 ) -> Result<SmallVec<[Settled; 1]>, StoreError> {
     let idempotency = claims[0].idempotency();
     let (store, limit) = (&idempotency.store, idempotency.call_limit());
-    Ok(match (claims, success) {
-        ([claim, ..], Some(status)) => {
-            let (holder, ttl) = (claim.holder(), claim.request().ttl);
-            let completed = store.complete(&holder, status, ttl);
-            smallvec![answer_within(completed, timer, limit).await?]
-        }
-        ([claim], None) => {
-            let holder = claim.holder();
-            smallvec![answer_within(store.release(&holder), timer, limit).await?]
-        }
-        (many, None) => {
-            let holders = holders(many);
-            let released = answer_within(store.release_all(&holders), timer, limit).await?;
-            of_all(released, many.len())?.into()
-        }
-        ([], Some(_)) => SmallVec::new(),
-    })
+    let ttl = claims[0].request().ttl;
+    if let [claim] = claims {
+        let holder = claim.holder();
+        let settled = match success {
+            Some(status) => store.complete(&holder, status, ttl),
+            None => store.release(&holder),
+        };
+        return Ok(smallvec![answer_within(settled, timer, limit).await?]);
+    }
+    let holders = holders(claims);
+    let settled = match success {
+        Some(status) => store.complete_all(&holders, status, ttl),
+        None => store.release_all(&holders),
+    };
+    let settled = answer_within(settled, timer, limit).await?;
+    Ok(of_all(settled, claims.len())?.into())
 }
 
 pub(super) fn holders<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> Vec<Holder> {

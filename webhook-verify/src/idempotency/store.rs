@@ -70,6 +70,23 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
+    /// Completes several claims, of which no key is there twice, as [`complete`](Self::complete) does each: in one round trip,
+    /// where the store can. It is all of them or an error; after an error some may have been completed.
+    fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        async move {
+            let mut settled = Vec::with_capacity(holders.len());
+            for holder in holders {
+                settled.push(self.complete(holder, status, ttl).await?);
+            }
+            Ok(settled)
+        }
+    }
+
     /// Gives several claims back, of which no key is there twice, as [`release`](Self::release) does each: in one round
     /// trip, where the store can. It is all of them or an error; after an error some may have been given back.
     fn release_all(
@@ -302,6 +319,12 @@ pub(crate) trait DynClaimStore: Send + Sync {
         holders: &'a [Holder],
         lease: Duration,
     ) -> BoxFuture<'a, Vec<Settled>>;
+    fn complete_all<'a>(
+        &'a self,
+        holders: &'a [Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Vec<Settled>>;
     fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>>;
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool>;
 }
@@ -340,6 +363,15 @@ impl<S: ClaimStore> DynClaimStore for S {
         lease: Duration,
     ) -> BoxFuture<'a, Vec<Settled>> {
         Box::pin(ClaimStore::extend_all(self, holders, lease))
+    }
+
+    fn complete_all<'a>(
+        &'a self,
+        holders: &'a [Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> BoxFuture<'a, Vec<Settled>> {
+        Box::pin(ClaimStore::complete_all(self, holders, status, ttl))
     }
 
     fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>> {
@@ -394,6 +426,15 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
         lease: Duration,
     ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
         self.as_ref().extend_all(holders, lease)
+    }
+
+    fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.as_ref().complete_all(holders, status, ttl)
     }
 
     fn release_all(

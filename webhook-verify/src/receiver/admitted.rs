@@ -8,6 +8,7 @@ use std::{
 
 use smallvec::SmallVec;
 
+use super::claim::in_flight;
 use crate::{
     Answer, Claim, Delivery, Rejection, Timer,
     event::COMPLETED,
@@ -112,8 +113,8 @@ impl Admitted {
     }
 
     /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
-    /// does `None`, a handler that panicked or failed without an answer. So it is with the claims of several events, unless
-    /// the handler took them [one by one](crate::event::Events::next_event): what it did not get done is released.
+    /// does `None`, a handler that panicked or failed without an answer. Of events that the handler took
+    /// [one by one](crate::event::Events), those are completed that it has said are done, and the others released.
     ///
     /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
     /// is logged. ([`Idempotency::complete_on`](crate::Idempotency::complete_on) and
@@ -137,32 +138,40 @@ impl Admitted {
 
 impl Held {
     async fn settle(mut self, status: Option<u16>, timer: impl Timer) -> Result<(), Rejection> {
+        let refusal = self.refusal.take();
         let Some(first) = self.claims.first() else {
-            return Ok(());
+            return refusal.map_or(Ok(()), Err);
         };
         let success = status.filter(|status| first.completes(*status));
-        let (mut undone, mut left) = (false, Vec::new());
+        // Who takes events one by one says what is done, and no answer stands for the rest.
+        let one_by_one = self.claims.iter().any(|it| it.progress() > Progress::Open);
+        let (mut done, mut left) = (Vec::new(), Vec::new());
+        let mut decided = SmallVec::<[_; 1]>::new();
         for claim in &self.claims {
+            let is_done = claim.progress() > Progress::Begun || claim.committed().is_some();
             match (claim.progress(), success) {
                 (Progress::Settled, _) => {}
-                // A call that was given up, or is being made somewhere.
-                (Progress::Done | Progress::Settling, _) => claim.complete(COMPLETED, &timer).await,
-                (Progress::Whole, Some(status)) => claim.complete(status, &timer).await,
-                _ if claim.committed().is_some() => claim.complete(COMPLETED, &timer).await,
-                // Another's by now.
-                (Progress::Undone, _) if claim.is_lost() => undone = true,
-                (Progress::Undone, _) => {
-                    undone = true;
-                    left.push(claim.clone());
+                _ if is_done && !(claim.is_alone() && success.is_some()) => {
+                    done.push(claim.clone())
                 }
+                (_, Some(_)) if is_done || !one_by_one => decided.push(claim.clone()),
                 _ => left.push(claim.clone()),
             }
         }
+        idempotency::complete(&done, COMPLETED, &timer).await;
+        if let Some(status) = success {
+            idempotency::complete(&decided, status, &timer).await;
+        }
         idempotency::release(&left, &timer).await;
-        match (success, self.refusal.take()) {
-            (Some(_), Some(refusal)) => Err(refusal),
-            (Some(_), None) if undone => Err(Rejection::EventsLeft),
-            _ => Ok(()),
+        match success {
+            None => Ok(()),
+            Some(_) if refusal.is_some() => refusal.map_or(Ok(()), Err),
+            Some(_) if left.is_empty() => Ok(()),
+            // Others have them, and may yet fail.
+            Some(_) if left.iter().all(Claim::is_lost) => {
+                Err(in_flight(first.in_flight_status(), first.lease()))
+            }
+            Some(_) => Err(Rejection::EventsLeft),
         }
     }
 }

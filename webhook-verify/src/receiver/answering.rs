@@ -59,7 +59,10 @@ impl Receiver {
         timer: &impl Timer,
     ) -> Result<Received, Rejection> {
         let keys = match tenant {
-            Some(resolving) => self.keys_of(resolving, timer).await?.0,
+            Some(resolving) => {
+                let keys = self.keys_of(resolving, VerifyError::UnknownTenant, timer);
+                keys.await?.0
+            }
             None => self.verifier().settings().keys(),
         };
         self.answer_with(asked, &keys, timer).await

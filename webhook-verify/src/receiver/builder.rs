@@ -115,7 +115,7 @@ impl ReceiverBuilder {
                 "the scheme has no handshake",
             ));
         }
-        self.filter.check()?;
+        self.filter.check(self.verifier.scheme())?;
         if let Some(idempotency) = self.idempotency.take() {
             self.idempotency = Some(idempotency.build(&self.verifier)?);
         }

@@ -60,7 +60,7 @@ async fn claim_delivery(
     match outcomes[0] {
         ClaimOutcome::Won { attempt } => {
             idempotency.report(key, ClaimEventKind::Claimed { attempt });
-            let claim = Claim::granted(idempotency, request, attempt, asked, era);
+            let claim = Claim::granted(idempotency, request, attempt, asked, era, true);
             delivery.claim = Some(claim.clone());
             let held = Held {
                 claims: smallvec![claim],
@@ -70,7 +70,7 @@ async fn claim_delivery(
         }
         ClaimOutcome::Busy { lease_left } => {
             idempotency.report(key, ClaimEventKind::InFlight { lease_left });
-            Err(in_flight(&idempotency, lease_left))
+            Err(in_flight(idempotency.in_flight_status, lease_left))
         }
         ClaimOutcome::Completed {
             status,
@@ -117,11 +117,11 @@ pub(super) fn replay(idempotency: &Idempotency, status: u16) -> Admission {
     }))
 }
 
-pub(super) fn in_flight(idempotency: &Idempotency, lease_left: Duration) -> Rejection {
+pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {
     // Rounded up: who comes as soon as it says should not come too soon.
     let seconds = lease_left.as_millis().div_ceil(1000).clamp(1, 60) as u64;
     Rejection::InFlight {
-        status: idempotency.in_flight_status,
+        status,
         retry_after: Duration::from_secs(seconds),
     }
 }

@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use smallvec::SmallVec;
+
 use super::{
     Admission,
     admitted::Held,
@@ -60,7 +62,9 @@ impl Apart {
 
     /// What its sender is to be told, so that it comes again with what is not done.
     fn refusal(self, idempotency: &Idempotency) -> Option<Rejection> {
-        let in_flight = self.in_flight.map(|left| in_flight(idempotency, left));
+        let in_flight = self
+            .in_flight
+            .map(|left| in_flight(idempotency.in_flight_status, left));
         in_flight.or(self.mismatch)
     }
 }
@@ -76,7 +80,7 @@ pub(super) async fn claim_events(
     let mut asking = Vec::with_capacity(events.len());
     let mut known_by = HashMap::with_capacity(events.len());
     let requests = idempotency.requests(&delivery, events.as_slice())?;
-    for (event, request) in events.zip(requests) {
+    for (event, request) in events.as_slice().iter().cloned().zip(requests) {
         match idempotency.look_up(&request.key) {
             Lookup::Known(known) => apart.completed(&idempotency, &request, known),
             Lookup::Unknown(era) => match known_by.entry(request.key) {
@@ -102,7 +106,8 @@ pub(super) async fn claim_events(
                     OnStoreFailure::Reject => Err(error.into()),
                     OnStoreFailure::Process => {
                         delivery.events = Some(asking.into_iter().map(|it| it.event).collect());
-                        Ok(admitted(delivery, None))
+                        let (claims, refusal) = (SmallVec::new(), apart.refusal(&idempotency));
+                        Ok(admitted(delivery, Some(Held { claims, refusal })))
                     }
                 };
             }
@@ -110,6 +115,8 @@ pub(super) async fn claim_events(
     };
     let (mut won, mut claims) = (Vec::new(), Vec::new());
     if let Some((outcomes, asked)) = answer {
+        let is_won = |outcome: &&ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
+        let alone = outcomes.iter().filter(is_won).count() == 1;
         for (asking, outcome) in asking.into_iter().zip(outcomes) {
             let Asking {
                 mut event,
@@ -120,7 +127,7 @@ pub(super) async fn claim_events(
                 ClaimOutcome::Won { attempt } => {
                     idempotency.report(request.key, ClaimEventKind::Claimed { attempt });
                     let idempotency = Arc::clone(&idempotency);
-                    let claim = Claim::granted(idempotency, request, attempt, asked, era);
+                    let claim = Claim::granted(idempotency, request, attempt, asked, era, alone);
                     event.claim = Some(claim.clone());
                     won.push(event);
                     claims.push(claim);

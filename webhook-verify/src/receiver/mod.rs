@@ -130,8 +130,8 @@ impl Receiver {
         }
     }
 
-    /// The verifier, to swap secrets. That of a receiver [for tenants](Self::for_tenants) or
-    /// [with a look-up of keys](Self::with_key_lookup) has none.
+    /// The verifier, to swap secrets. That of a receiver [for tenants](Self::for_tenants), or with a look-up of
+    /// [keys](Self::with_key_lookup) or [tokens](Self::with_token_lookup), has none.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.inner.verifier
@@ -231,7 +231,8 @@ impl Receiver {
         };
         let mut namespace = None;
         if let Some(resolving) = tenant {
-            let (keys, name) = self.keys_of(resolving, &timer).await?;
+            let keys = self.keys_of(resolving, VerifyError::UnknownTenant, &timer);
+            let (keys, name) = keys.await?;
             incoming.key(keys);
             namespace = Some(name);
         }
@@ -242,9 +243,8 @@ impl Receiver {
             self.inner.body_timeout,
         );
         read.await.ok_or(Rejection::BodyTimeout)??;
-        if let Source::Named(look_up) = &self.inner.source {
-            let name = incoming.key_name()?;
-            incoming.key(Box::pin(self.key_of(look_up, name, &timer)).await?);
+        if let Source::Named(_) | Source::Tokens(_) = &self.inner.source {
+            namespace = Box::pin(self.look_up(&mut incoming, &timer)).await?;
         }
         let mut delivery = Box::new(incoming.judge()?);
         if let Some(challenges) = challenges

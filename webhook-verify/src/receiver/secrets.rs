@@ -4,9 +4,10 @@ use std::{error, future::Future, sync::Arc, time::Duration};
 
 use super::{Receiver, ReceiverBuilder};
 use crate::{
-    ConfigError, Rejection, RequestHead, Secret, Tenant, Timer, VerifierBuilder, VerifyError,
+    ConfigError, Incoming, Rejection, RequestHead, Secret, Tenant, Timer, VerifierBuilder,
+    VerifyError,
     key::Key,
-    tenant::{BoxError, LookUp, Resolve, Resolving},
+    tenant::{BoxError, LookUp, Resolve, Resolving, TokenLookUp},
     timer::within,
 };
 
@@ -21,6 +22,8 @@ pub(super) enum Source {
     Tenants(Box<Resolve>),
     /// Whoever is asked for the key that the request names.
     Named(Box<LookUp>),
+    /// Whoever is asked whose the token is.
+    Tokens(Box<TokenLookUp>),
 }
 
 impl Receiver {
@@ -119,35 +122,110 @@ impl Receiver {
         Ok(builder)
     }
 
+    /// A receiver that takes many tokens, each of which stands for somebody, or something, of its own. `verifier` has
+    /// none.
+    ///
+    /// `look_up` is given the SHA-256 digest of the token that a request brings (under Basic authentication, of
+    /// `name:password`), and never the token itself: look for it in a table with an index on the digests. What the time of
+    /// that look-up tells is about digests, of which nobody can make one that begins as he likes and hits. The tenant that
+    /// comes back has the token as its secret, and the token is compared with that, too, in constant time; its
+    /// namespace is there for the handler, at [`Delivery::namespace`](crate::Delivery::namespace).
+    ///
+    /// `Ok(None)` is a token that does not exist, and refused like one that is wrong; an error, or no answer within 5 s,
+    /// is answered 503. The tokens of all places where the scheme has them must agree, those in the body included. So
+    /// the look-up comes when the body is read, and how soon a request is refused does not tell which tokens exist. It is
+    /// asked for each request that brings any token at all.
+    ///
+    /// ```
+    /// use sha2::{Digest, Sha256};
+    /// use webhook_verify::{Receiver, Secret, Tenant, Verifier, scheme};
+    ///
+    /// const TOKEN: &str = "a29a4f16-989d-48c8-ab54-7b6150733ba1";
+    ///
+    /// let receiver = Receiver::with_token_lookup(
+    ///     Verifier::builder(scheme::PIPEFORCE_TOKEN),
+    ///     |digest: [u8; 32]| async move {
+    ///         // here: out of a database, by the digest
+    ///         match digest == *Sha256::digest(TOKEN) {
+    ///             true => Ok(Some(Tenant::new("webhook.lead.created", [Secret::new(TOKEN)?]))),
+    ///             false => Ok(None),
+    ///         }
+    ///     },
+    /// )?
+    /// .build()?;
+    ///
+    /// // a scheme that signs has no tokens to look up
+    /// let signing = Verifier::builder(scheme::GITHUB);
+    /// assert!(Receiver::with_token_lookup(signing, |_| async { Ok(None) }).is_err());
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when `verifier` cannot be built, or has secrets, or when the scheme's requests bring no token.
+    pub fn with_token_lookup<F>(
+        verifier: VerifierBuilder,
+        look_up: impl Fn([u8; 32]) -> F + Send + Sync + 'static,
+    ) -> Result<ReceiverBuilder, ConfigError>
+    where
+        F: Future<Output = Result<Option<Tenant>, Box<dyn error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
+        let verifier = verifier.build_keyless()?;
+        if !verifier.scheme().algorithm.is_token() {
+            return Err(ConfigError::option(
+                "with_token_lookup",
+                "the scheme's requests bring no token",
+            ));
+        }
+        let mut builder = Self::builder(verifier);
+        builder.source = Source::Tokens(Box::new(move |digest| Box::pin(look_up(digest))));
+        Ok(builder)
+    }
+
     /// Asks whose a request is.
     pub(super) fn resolve(&self, head: &RequestHead<'_>) -> Option<Resolving<Tenant>> {
         match &self.inner.source {
             Source::Tenants(resolve) => Some(resolve(head)),
-            Source::Verifier | Source::Named(_) => None,
+            Source::Verifier | Source::Named(_) | Source::Tokens(_) => None,
         }
     }
 
-    /// A tenant's secrets, ready, and its namespace.
+    /// A tenant's secrets, ready, and its namespace. Where there is no such tenant, `unknown`.
     pub(super) async fn keys_of(
         &self,
         resolving: Resolving<Tenant>,
+        unknown: VerifyError,
         timer: &impl Timer,
     ) -> Result<(Arc<[Key]>, Arc<str>), Rejection> {
         let tenant = in_time(resolving, timer).await?;
-        let tenant = tenant.ok_or(VerifyError::UnknownTenant)?;
+        let tenant = tenant.ok_or(unknown)?;
         Ok((self.ready(tenant.secrets)?, tenant.namespace.into()))
     }
 
-    /// The key of this name, ready.
-    pub(super) async fn key_of(
+    /// Asks for the key that a request names, or whose its token is, now that its body is complete. Returns the namespace.
+    pub(super) async fn look_up(
         &self,
-        look_up: &LookUp,
-        name: Option<String>,
+        incoming: &mut Incoming,
         timer: &impl Timer,
-    ) -> Result<Arc<[Key]>, Rejection> {
-        let name = name.ok_or(VerifyError::UnknownKey)?;
-        let key = in_time(look_up(&name), timer).await?;
-        self.ready([key.ok_or(VerifyError::UnknownKey)?])
+    ) -> Result<Option<Arc<str>>, Rejection> {
+        match &self.inner.source {
+            Source::Named(look_up) => {
+                let name = incoming.key_name()?.ok_or(VerifyError::UnknownKey)?;
+                let key = in_time(look_up(&name), timer).await?;
+                incoming.key(self.ready([key.ok_or(VerifyError::UnknownKey)?])?);
+                Ok(None)
+            }
+            Source::Tokens(look_up) => {
+                let resolving = look_up(incoming.token_digest()?);
+                let keys = self.keys_of(resolving, VerifyError::TokenMismatch, timer);
+                let (keys, namespace) = keys.await?;
+                incoming.key(keys);
+                Ok(Some(namespace))
+            }
+            Source::Verifier | Source::Tenants(_) => Ok(None),
+        }
     }
 
     fn ready(&self, secrets: impl IntoIterator<Item = Secret>) -> Result<Arc<[Key]>, Rejection> {

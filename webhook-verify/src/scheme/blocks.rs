@@ -309,7 +309,8 @@ pub(crate) struct EventList {
     pub(crate) form: Option<Text>,
     /// A pointer to the list; empty for the body itself.
     pub(crate) at: Text,
-    pub(crate) event_type: Option<Text>,
+    /// What together says what happened, with dots between. Where there is none, the delivery's event type does.
+    pub(crate) event_type: List<Text>,
     /// What together tells an event from all others; the first is its id. Where there is none, its bytes do.
     pub(crate) id: List<Text>,
 }

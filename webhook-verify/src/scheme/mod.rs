@@ -280,14 +280,26 @@ impl Scheme {
         &self.evidence
     }
 
-    /// Whether the events' own bytes are under the signature, all of them.
-    pub(crate) fn signs_events(&self) -> bool {
+    /// Whether each event of a request is recognised by itself, and not the request: so it is where there may be several, and
+    /// all of their bytes are signed.
+    #[must_use]
+    pub fn recognises_events(&self) -> bool {
         match &self.envelope {
+            Envelope::One => false,
             Envelope::List(EventList { form: Some(_), .. }) => {
-                self.signs(|part| matches!(part, Part::Form))
+                self.signs_body() || self.signs(|part| matches!(part, Part::Form))
             }
-            _ => self.signs_body(),
+            Envelope::List(_) | Envelope::ByType => self.signs_body(),
         }
+    }
+
+    pub(crate) fn has_event_types(&self) -> bool {
+        let listed = match &self.envelope {
+            Envelope::One => false,
+            Envelope::List(list) => !list.event_type.is_empty(),
+            Envelope::ByType => true,
+        };
+        listed || self.event_type.is_some()
     }
 
     /// Whether one request may bring several events.

@@ -278,6 +278,11 @@ impl Candidates {
                 .is_none_or(|seldom| seldom.signatures.is_empty())
     }
 
+    /// The digest of the token, where the scheme's requests bring one.
+    pub(super) fn token_digest(&self) -> Option<[u8; 32]> {
+        self.tags.first().map(Tag::token_digest)
+    }
+
     /// What is signed of a JSON Web Token. Other signatures do not hold it themselves.
     pub(super) fn signed_text(&self) -> &[u8] {
         #[cfg(feature = "jwt")]

@@ -222,6 +222,13 @@ impl HeadFacts {
         }
     }
 
+    /// The SHA-256 digest of the token, which is the same wherever it is.
+    pub(crate) fn token_digest(&self) -> Result<[u8; 32], VerifyError> {
+        self.candidates
+            .token_digest()
+            .ok_or(VerifyError::MissingToken)
+    }
+
     /// Judges the signatures. `running` has taken in the body, or is empty.
     pub(crate) fn judge(
         &mut self,

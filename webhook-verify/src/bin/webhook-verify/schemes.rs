@@ -11,8 +11,8 @@ use crate::Failure;
 
 /// Lists all schemes, one row each
 ///
-/// The columns: name, sender, algorithm, where the signature or token is, what is signed (`-` where nothing is, or a
-/// token signs itself).
+/// The columns: name, sender, algorithm, where the signature or token is, how many events a request brings, what is signed
+/// (`-` where nothing is, or a token signs itself).
 #[derive(Args)]
 pub(crate) struct Schemes {
     /// As a JSON array, with all that is known
@@ -28,13 +28,14 @@ impl Schemes {
             writeln!(out, "{:#}", json!(schemes))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let rows: Vec<[String; 5]> = Scheme::presets()
+        let rows: Vec<[String; 6]> = Scheme::presets()
             .map(|scheme| {
                 [
                     scheme.name().to_owned(),
                     scheme.sender().to_owned(),
                     format!("{:?}", scheme.algorithm()),
                     places(scheme),
+                    scheme.brings(),
                     signed_content(scheme),
                 ]
             })
@@ -43,11 +44,11 @@ impl Schemes {
             let texts = rows.iter().map(|row| row[column].chars().count());
             texts.max().unwrap_or(0)
         };
-        let [w0, w1, w2, w3] = [0, 1, 2, 3].map(width);
-        for [name, sender, algorithm, places, signed] in &rows {
+        let [w0, w1, w2, w3, w4] = [0, 1, 2, 3, 4].map(width);
+        for [name, sender, algorithm, places, brings, signed] in &rows {
             writeln!(
                 out,
-                "{name:w0$}  {sender:w1$}  {algorithm:w2$}  {places:w3$}  {signed}"
+                "{name:w0$}  {sender:w1$}  {algorithm:w2$}  {places:w3$}  {brings:w4$}  {signed}"
             )?;
         }
         Ok(ExitCode::SUCCESS)
@@ -90,6 +91,10 @@ fn described(scheme: &Scheme) -> serde_json::Value {
         "id_is_signed": scheme.id_is_signed(),
         "event_type": scheme.event_type_place(),
         "event_type_is_signed": scheme.event_type_is_signed(),
+        "brings": scheme.brings(),
+        "event_time": scheme.event_time_pointer(),
+        "event_data": scheme.event_data_pointer(),
+        "test_field": scheme.test_pointer(),
         "identity": name_of(&scheme.identity()),
         "challenges": scheme.challenges().iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry_horizon": seconds(hints.retry_horizon),

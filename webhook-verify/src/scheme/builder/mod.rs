@@ -1,7 +1,9 @@
+mod events;
 mod places;
 
 use std::{borrow::Cow, time::Duration};
 
+use self::events::Events;
 use super::{
     Algorithm, BodyDigest, Challenge, Evidence, Identity, KeyForm, KeySource, Place, Scheme, Text,
     TimeUnit, TimestampPlace, TimestampSource, check, content,
@@ -24,6 +26,7 @@ pub struct SchemeBuilder {
     unit: Option<TimeUnit>,
     tolerance: Option<Option<Tolerance>>,
     identity: Option<Identity>,
+    events: Events,
 }
 
 impl SchemeBuilder {
@@ -41,6 +44,7 @@ impl SchemeBuilder {
             unit: None,
             tolerance: None,
             identity: None,
+            events: Events::NONE,
         }
     }
 
@@ -296,6 +300,7 @@ impl SchemeBuilder {
                     .unwrap_or_else(|| Some(Tolerance::symmetric(Duration::from_secs(300)))),
             }),
         };
+        scheme.envelope = self.events.envelope()?;
         check::names(&mut scheme)?;
         scheme.identity = match self.identity {
             Some(identity) => identity,

@@ -8,8 +8,8 @@ pub(crate) use self::names::is_pointer;
 use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
 use super::{
-    Algorithm, BodyDigest, Challenge, Field, Grammar, Identity, KeyForm, KeySource, Part, Place,
-    Scheme, TimestampPlace, UrlForm,
+    Algorithm, BodyDigest, Challenge, Envelope, Field, Grammar, Identity, KeyForm, KeySource, Part,
+    Place, Scheme, TimestampPlace, UrlForm,
 };
 use crate::ConfigError;
 
@@ -23,6 +23,7 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
         .chain(times(scheme))
         .chain(keys(scheme))
         .chain(tokens(scheme))
+        .chain(events(scheme))
         .chain(rest(scheme));
     match rules.find(|(broken, ..)| *broken) {
         Some((_, option, reason)) => Err(ConfigError::option(option, reason)),
@@ -171,6 +172,25 @@ fn tokens(scheme: &Scheme) -> [Rule; 4] {
             is_jwt && elsewhere.is_some(),
             elsewhere.map_or("", place_option),
             "a JSON Web Token is taken from a header",
+        ),
+    ]
+}
+
+fn events(scheme: &Scheme) -> [Rule; 2] {
+    let list = match &scheme.envelope {
+        Envelope::List(list) => Some(list),
+        Envelope::One | Envelope::ByType => None,
+    };
+    [
+        (
+            list.is_some_and(|list| repeated(list.id.iter()).is_some()),
+            "listed_event_id",
+            "the same pointer twice",
+        ),
+        (
+            scheme.test_field.is_some() && list.is_some_and(|list| list.form.is_some()),
+            "test_field",
+            "the body is a form, and has no such field",
         ),
     ]
 }

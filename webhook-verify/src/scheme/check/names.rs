@@ -1,7 +1,7 @@
 //! What each name in a description must be, and the form in which it is kept.
 
 use super::super::{
-    BodyDigest, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
+    BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
 };
 use crate::ConfigError;
 
@@ -81,6 +81,33 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
     field("event_type", &mut scheme.event_type)?;
     if let Some(name) = &mut scheme.event_header {
         lower("event_type_repeated_in", name)?;
+    }
+    events(scheme)
+}
+
+fn events(scheme: &Scheme) -> Result<(), ConfigError> {
+    if let Envelope::List(list) = &scheme.envelope {
+        if let Some(name) = &list.form {
+            given("event_list_in_form", name)?;
+        }
+        if !list.at.is_empty() {
+            is_pointer("event_list", &list.at)?;
+        }
+        for path in &*list.event_type {
+            is_pointer("listed_event_type", path)?;
+        }
+        for path in &*list.id {
+            is_pointer("listed_event_id", path)?;
+        }
+    }
+    if let Some((path, _)) = &scheme.event_time {
+        is_pointer("event_time", path)?;
+    }
+    if let Some(path) = &scheme.event_data {
+        is_pointer("event_data", path)?;
+    }
+    if let Some(path) = &scheme.test_field {
+        is_pointer("test_field", path)?;
     }
     Ok(())
 }

@@ -14,6 +14,10 @@ fn plain() -> SchemeBuilder {
     bare().signature_header("x-sig")
 }
 
+fn listed() -> SchemeBuilder {
+    plain().event_list("/events")
+}
+
 fn signed(content: &str) -> SchemeBuilder {
     plain().signed_content(content)
 }
@@ -52,6 +56,31 @@ fn every_preset_keeps_the_rules() {
 #[test]
 fn what_cannot_work_or_proves_nothing_does_not_build() {
     let rows = [
+        // Events.
+        ("event_list", plain().event_list("events")),
+        ("event_list_in_form", plain().event_list_in_form("")),
+        ("listed_event_type", plain().listed_event_type(["/type"])),
+        (
+            "listed_event_type",
+            plain().events_by_type().listed_event_type(["/type"]),
+        ),
+        ("listed_event_type", listed().listed_event_type(["type"])),
+        ("listed_event_type", listed().listed_event_type([""; 0])),
+        ("listed_event_id", plain().listed_event_id(["/id"])),
+        ("listed_event_id", listed().listed_event_id([""])),
+        ("listed_event_id", listed().listed_event_id([""; 0])),
+        (
+            "listed_event_id",
+            listed().listed_event_id(["/id", "/at", "/id"]),
+        ),
+        ("events_by_type", listed().events_by_type()),
+        ("event_time", plain().event_time("", TimeUnit::Seconds)),
+        ("event_data", plain().event_data("data")),
+        ("test_field", plain().test_field("")),
+        (
+            "test_field",
+            listed().event_list_in_form("a").test_field("/test"),
+        ),
         // Forms of the signature.
         ("prefix", bare().prefix("v1=").signature_header("x-sig")),
         ("optional_prefix", plain().prefix("a").optional_prefix("b")),
@@ -225,6 +254,15 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
 fn what_senders_do_builds() {
     let time = |content: &str| signed(content).timestamp_header("x-time");
     let rows = [
+        listed(),
+        plain().event_list("").event_list_in_form("events"),
+        plain().event_list_in_form("events").event_data("/msg"),
+        listed()
+            .listed_event_type(["/category", "/action"])
+            .listed_event_id(["/id"])
+            .test_field("/test"),
+        plain().events_by_type().event_type_first_key(),
+        plain().events_by_type().event_type_header("x-type"),
         time("{id}{timestamp}{body}").id_header("x-id"),
         time("{method}{url:partly-decoded}{body}{timestamp}"),
         time("{method}\n{path:escaped-twice}\n{signed-headers:x-signed}\n{body}"),

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use self::{
-    parts::{Digest, EventType, Id, Key, Signature, Timestamp},
+    parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp},
     values::OneOrMore,
 };
 use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
@@ -68,6 +68,7 @@ struct Row {
     required_claims: Vec<String>,
     id: Option<Id>,
     event_type: Option<EventType>,
+    events: Option<Events>,
     identity: Option<Identity>,
     #[serde(default)]
     challenges: Vec<String>,
@@ -127,6 +128,14 @@ fn key(option: &'static str) -> &'static str {
         "require_claim" => "required-claims",
         "event_type" => "event-type",
         "event_type_repeated_in" => "event-type.repeated-in",
+        "event_list" => "events.list",
+        "event_list_in_form" => "events.form",
+        "listed_event_type" => "events.type",
+        "listed_event_id" => "events.id",
+        "events_by_type" => "events.by-type",
+        "event_time" => "events.time",
+        "event_data" => "events.data",
+        "test_field" => "events.test",
         "challenge" => "challenges",
         other => other,
     }
@@ -183,7 +192,8 @@ impl Row {
             .tried(self.body_digest, Digest::add)?
             .tried(self.timestamp, Timestamp::add)?
             .tried(self.id, Id::add)?
-            .tried(self.event_type, EventType::add)?;
+            .tried(self.event_type, EventType::add)?
+            .tried(self.events, Events::add)?;
         Ok(builder.build()?)
     }
 }

@@ -5,7 +5,7 @@ use serde::Deserialize;
 use super::{
     super::{SchemeBuilder, TimeUnit},
     Mistake,
-    values::Window,
+    values::{Pointers, Window},
 };
 
 #[derive(Deserialize)]
@@ -235,6 +235,53 @@ impl EventType {
                 builder.event_type_first_key()
             })
             .given(self.repeated_in, SchemeBuilder::event_type_repeated_in))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "how a body holds events"
+)]
+pub(super) struct Events {
+    list: Option<String>,
+    form: Option<String>,
+    #[serde(rename = "type")]
+    event_type: Option<Pointers>,
+    id: Option<Pointers>,
+    #[serde(default)]
+    by_type: bool,
+    time: Option<String>,
+    unit: Option<TimeUnit>,
+    data: Option<String>,
+    test: Option<String>,
+}
+
+impl Events {
+    pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
+        if self.unit.is_some() && self.time.is_none() {
+            return Err(Mistake {
+                key: "events.unit",
+                reason: "no time is described".into(),
+            });
+        }
+        let unit = self.unit.unwrap_or(TimeUnit::Seconds);
+        Ok(builder
+            .given(self.list, SchemeBuilder::event_list)
+            .given(self.form, SchemeBuilder::event_list_in_form)
+            .given(self.event_type, |builder, Pointers(pointers)| {
+                builder.listed_event_type(pointers)
+            })
+            .given(self.id, |builder, Pointers(pointers)| {
+                builder.listed_event_id(pointers)
+            })
+            .given(self.by_type.then_some(()), |builder, ()| {
+                builder.events_by_type()
+            })
+            .given(self.time, |builder, time| builder.event_time(time, unit))
+            .given(self.data, SchemeBuilder::event_data)
+            .given(self.test, SchemeBuilder::test_field))
     }
 }
 

@@ -1,8 +1,8 @@
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    BodyDigest, Field, Grammar, KeySource, Place, Prefix, Scheme, SignatureSource, Text, TimeUnit,
-    TimestampPlace, check::signs_content,
+    BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, SignatureSource, Text,
+    TimeUnit, TimestampPlace, check::signs_content,
 };
 use crate::{Encoding, Tolerance};
 
@@ -50,6 +50,7 @@ fn written(scheme: &Scheme) -> Value {
         "required-claims": scheme.required_claims,
         "id": scheme.id.as_ref().map(|place| field(place, None)),
         "event-type": scheme.event_type.as_ref().map(|place| field(place, scheme.event_header.as_ref())),
+        "events": events(scheme),
         "identity": kebab(scheme.identity),
         "challenges": scheme.challenges.iter().map(|challenge| challenge.name()).collect::<Vec<_>>(),
         "retry-horizon": scheme.hints.retry_horizon.map(seconds),
@@ -116,6 +117,31 @@ fn field(field: &Field, repeated_in: Option<&Text>) -> Value {
         place["repeated-in"] = json!(header);
     }
     place
+}
+
+fn events(scheme: &Scheme) -> Value {
+    let mut events = json!({
+        "time": scheme.event_time.as_ref().map(|(pointer, _)| pointer),
+        "unit": scheme.event_time.as_ref().map(|(_, at)| unit(*at)),
+        "data": scheme.event_data,
+        "test": scheme.test_field,
+    });
+    let pointers = |pointers: &[Text]| match pointers {
+        [] => Value::Null,
+        [pointer] => json!(pointer),
+        pointers => json!(pointers),
+    };
+    match &scheme.envelope {
+        Envelope::One => {}
+        Envelope::ByType => events["by-type"] = json!(true),
+        Envelope::List(list) => {
+            events["list"] = json!(list.at);
+            events["form"] = json!(list.form);
+            events["type"] = pointers(&list.event_type);
+            events["id"] = pointers(&list.id);
+        }
+    }
+    events
 }
 
 fn place_of(place: &Place) -> (&'static str, &Text) {

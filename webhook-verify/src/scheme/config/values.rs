@@ -41,6 +41,33 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
     }
 }
 
+/// JSON pointers, or one.
+pub(super) struct Pointers(pub(super) Vec<String>);
+
+impl<'de> Deserialize<'de> for Pointers {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Pointers;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a JSON pointer, or a list of them")
+            }
+
+            fn visit_str<E>(self, pointer: &str) -> Result<Pointers, E> {
+                Ok(Pointers(vec![pointer.into()]))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Pointers, A::Error> {
+                Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(Pointers)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
 /// Seconds, for both sides or for each of them; `false` where the timestamp is not judged.
 pub(super) struct Window(pub(super) Option<Tolerance>);
 

@@ -7,8 +7,8 @@ use super::{
         Algorithm::{HmacSha1, HmacSha512},
         Challenge, Evidence, Identity, KeyForm, Place, Scheme, TimeUnit, TimestampPlace,
     },
-    BARE, at, days, event_time, events, header, hours, pairs, plain, pointer, prefixed, seconds,
-    set, text, timestamp,
+    BARE, at, data, days, event_time, events, header, hours, pairs, plain, pointer, prefixed,
+    seconds, set, text, timestamp,
 };
 use crate::Encoding::Base64;
 
@@ -35,6 +35,7 @@ rows! { BODIES;
     META = "meta", "Meta", "https://developers.facebook.com/docs/graph-api/webhooks/getting-started", [Hearsay] {
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         event_type: pointer("/object"),
+        envelope: events("/entry", list![], list![]),
         challenges: list![Challenge::META],
         hints.retry_horizon: days(7),
     }
@@ -52,6 +53,7 @@ rows! { BODIES;
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-atlassian-webhook-identifier"),
         event_type: pointer("/webhookEvent"),
+        event_time: event_time("/timestamp", TimeUnit::Milliseconds),
     }
 
     /// The secret is that of the app.
@@ -60,6 +62,8 @@ rows! { BODIES;
         signatures: list![prefixed("x-hub-signature", "sha1=")],
         id: pointer("/id"),
         event_type: pointer("/topic"),
+        event_time: event_time("/created_at", TimeUnit::Seconds),
+        event_data: data("/data/item"),
         identity: Identity::SignedId,
         challenges: list![Challenge::HEAD_PROBE],
         hints.time_budget: seconds(5),
@@ -113,7 +117,7 @@ rows! { BODIES;
         encoding: Base64,
         id: pointer("/events/0/webhookEventId"),
         event_type: pointer("/events/0/type"),
-        envelope: events("/events", "/type", list![text("/webhookEventId")]),
+        envelope: events("/events", list![text("/type")], list![text("/webhookEventId")]),
         event_time: event_time("/timestamp", TimeUnit::Milliseconds),
     }
 
@@ -123,6 +127,8 @@ rows! { BODIES;
         timestamp: timestamp(TimestampPlace::Pointer(text("/webhookTimestamp")), TimeUnit::Milliseconds, 60),
         id: header("linear-delivery"),
         event_type: header("linear-event"),
+        event_time: event_time("/createdAt", TimeUnit::Rfc3339),
+        event_data: data("/data"),
         hints.retry_horizon: hours(8),
         hints.time_budget: seconds(5),
     }
@@ -132,6 +138,7 @@ rows! { BODIES;
         signatures: list![prefixed("x-notion-signature", "sha256=")],
         id: pointer("/id"),
         event_type: pointer("/type"),
+        event_time: event_time("/timestamp", TimeUnit::Rfc3339),
         identity: Identity::SignedId,
         challenges: list![Challenge::NOTION],
         hints.retry_horizon: hours(24),
@@ -140,6 +147,8 @@ rows! { BODIES;
     /// The secret comes with the handshake, in `X-Hook-Secret`.
     ASANA = "asana", "Asana", "https://developers.asana.com/docs/webhooks-guide", [Documentation] {
         signatures: list![plain("x-hook-signature")],
+        envelope: events("/events", list![text("/resource/resource_type"), text("/action")], list![]),
+        event_time: event_time("/created_at", TimeUnit::Rfc3339),
         challenges: list![Challenge::ASANA],
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(10),
@@ -151,6 +160,8 @@ rows! { BODIES;
         encoding: Base64,
         id: pointer("/event_id"),
         event_type: pointer("/event_type"),
+        event_time: event_time("/form_response/submitted_at", TimeUnit::Rfc3339),
+        event_data: data("/form_response"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(10),
         hints.time_budget: seconds(30),
@@ -160,6 +171,7 @@ rows! { BODIES;
     LEMONSQUEEZY = "lemonsqueezy", "Lemon Squeezy", "https://docs.lemonsqueezy.com/help/webhooks/signing-requests", [Hearsay] {
         signatures: list![plain("x-signature")],
         event_type: header("x-event-name"),
+        event_data: data("/data"),
     }
 
     /// The id header is not signed.
@@ -167,6 +179,8 @@ rows! { BODIES;
         signatures: list![plain("x-razorpay-signature")],
         id: header("x-razorpay-event-id"),
         event_type: pointer("/event"),
+        event_time: event_time("/created_at", TimeUnit::Seconds),
+        event_data: data("/payload"),
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
     }
@@ -177,6 +191,7 @@ rows! { BODIES;
         signatures: list![plain("hmacsignature")],
         encoding: Base64,
         event_type: pointer("/type"),
+        event_data: data("/data"),
         hints.retry_horizon: days(30),
     }
 
@@ -199,6 +214,8 @@ rows! { BODIES;
         signatures: list![at(Place::HeaderPrefix(text("x-docusign-signature-")), BARE)],
         encoding: Base64,
         event_type: pointer("/event"),
+        event_time: event_time("/generatedDateTime", TimeUnit::Rfc3339),
+        event_data: data("/data"),
         hints.retry_horizon: days(15),
         hints.time_budget: seconds(100),
     }
@@ -208,6 +225,8 @@ rows! { BODIES;
         signatures: list![plain("x-cc-webhook-signature")],
         id: pointer("/event/id"),
         event_type: pointer("/event/type"),
+        event_time: event_time("/event/created_at", TimeUnit::Rfc3339),
+        event_data: data("/event/data"),
         identity: Identity::SignedId,
         hints.retry_horizon: days(3),
     }
@@ -217,6 +236,7 @@ rows! { BODIES;
         signatures: list![plain("sentry-hook-signature")],
         id: header("request-id"),
         event_type: header("sentry-hook-resource"),
+        event_data: data("/data"),
         hints.time_budget: seconds(1),
     }
 
@@ -226,6 +246,8 @@ rows! { BODIES;
         signatures: list![plain("x-vercel-signature")],
         id: pointer("/id"),
         event_type: pointer("/type"),
+        event_time: event_time("/createdAt", TimeUnit::Milliseconds),
+        event_data: data("/payload"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(30),
@@ -237,6 +259,8 @@ rows! { BODIES;
         encoding: Base64,
         id: pointer("/webhook_metadata/event/id"),
         event_type: pointer("/webhook_metadata/event/include"),
+        event_time: event_time("/created_at", TimeUnit::Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(72),
     }
@@ -245,12 +269,15 @@ rows! { BODIES;
     CALCOM = "calcom", "Cal.com", "https://cal.com/docs/developing/guides/automation/webhooks", [Secondary] {
         signatures: list![plain("x-cal-signature-256")],
         event_type: pointer("/triggerEvent"),
+        event_time: event_time("/createdAt", TimeUnit::Rfc3339),
+        event_data: data("/payload"),
     }
 
     /// The key is base64. The request says that something has changed, and not what.
     AIRTABLE = "airtable", "Airtable", "https://airtable.com/developers/web/api/webhooks-overview", [Secondary] {
         key_form: KeyForm::Base64,
         signatures: list![prefixed("x-airtable-content-mac", "hmac-sha256=")],
+        event_time: event_time("/timestamp", TimeUnit::Rfc3339),
     }
 
     /// HMAC-SHA1.
@@ -259,6 +286,7 @@ rows! { BODIES;
         signatures: list![plain("x-signature")],
         id: pointer("/messageId"),
         event_type: pointer("/type"),
+        event_time: event_time("/timestamp", TimeUnit::Rfc3339),
         identity: Identity::SignedId,
     }
 
@@ -266,6 +294,8 @@ rows! { BODIES;
     GOCARDLESS = "gocardless", "GoCardless", "https://developer.gocardless.com/getting-started/staying-up-to-date-with-webhooks", [Vector] {
         signatures: list![plain("webhook-signature")],
         id: pointer("/events/0/id"),
+        envelope: events("/events", list![text("/resource_type"), text("/action")], list![text("/id")]),
+        event_time: event_time("/created_at", TimeUnit::Rfc3339),
     }
 
     /// Hex over the body.
@@ -278,6 +308,7 @@ rows! { BODIES;
         algorithm: HmacSha512,
         signatures: list![plain("x-paystack-signature")],
         event_type: pointer("/event"),
+        event_data: data("/data"),
         hints.retry_horizon: hours(72),
     }
 
@@ -285,6 +316,7 @@ rows! { BODIES;
     XERO = "xero", "Xero", "https://developer.xero.com/documentation/guides/webhooks/configuring-your-server/", [Hearsay] {
         signatures: list![plain("x-xero-signature")],
         encoding: Base64,
+        envelope: events("/events", list![text("/eventCategory"), text("/eventType")], list![]),
         hints.time_budget: seconds(5),
     }
 
@@ -300,7 +332,8 @@ rows! { BODIES;
         event_type: pointer("/event"),
     }
 
-    /// The secret is that of the app key which `X-Pusher-Key` names.
+    /// The secret is that of the app key which `X-Pusher-Key` names. One request carries many events, which are left
+    /// together: only the request says when they happened, so that apart, one is like the next.
     PUSHER = "pusher", "Pusher Channels", "https://pusher.com/docs/channels/server_api/webhooks/", [Hearsay] {
         signatures: list![plain("x-pusher-signature")],
     }
@@ -327,6 +360,8 @@ rows! { BODIES;
     /// Hex over the body.
     NYLAS = "nylas", "Nylas", "https://developer.nylas.com/docs/v3/notifications/", [Hearsay] {
         signatures: list![plain("x-nylas-signature")],
+        event_time: event_time("/time", TimeUnit::Seconds),
+        event_data: data("/data/object"),
         challenges: list![Challenge::DROPBOX],
     }
 
@@ -335,6 +370,7 @@ rows! { BODIES;
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
         id: header("x-webhook-id"),
         event_type: header("x-webhook-event"),
+        event_time: event_time("/timestamp", TimeUnit::Rfc3339),
     }
 
     /// `v1=` as often as there are secrets.
@@ -342,6 +378,8 @@ rows! { BODIES;
         signatures: list![pairs("x-pagerduty-signature", ',', list![text("v1")])],
         id: pointer("/event/id"),
         event_type: pointer("/event/event_type"),
+        event_time: event_time("/event/occurred_at", TimeUnit::Rfc3339),
+        event_data: data("/event/data"),
         identity: Identity::SignedId,
     }
 
@@ -350,6 +388,7 @@ rows! { BODIES;
         signatures: list![pairs("circleci-signature", ',', list![text("v1")])],
         id: pointer("/id"),
         event_type: header("circleci-event-type"),
+        event_time: event_time("/happened_at", TimeUnit::Rfc3339),
         identity: Identity::SignedId,
         hints.time_budget: seconds(5),
     }

@@ -5,19 +5,20 @@ use std::borrow::Cow;
 use super::{
     super::{
         Algorithm::{HmacSha1, KeyedSha256},
-        BodyDigest, Challenge, Evidence, Identity, KeyForm, Part, PathForm, Place, Scheme,
-        TimeUnit::{Milliseconds, Seconds},
+        BodyDigest, Challenge, Envelope, EventList, Evidence, Identity, KeyForm, Part, PathForm,
+        Place, Scheme,
+        TimeUnit::{Milliseconds, Rfc3339, Seconds},
         TimestampPlace, UrlForm,
     },
-    BARE, COLON, NOT_JUDGED, at, days, header, hours, plain, pointer, seconds, set, text,
-    time_header, timestamp,
+    BARE, COLON, NOT_JUDGED, at, data, days, event_time, events, header, hours, plain, pointer,
+    seconds, set, text, time_header, timestamp,
 };
 use crate::Encoding::Base64;
 
 rows! { FIELDS;
 
     /// Base64 over `{method}{url}{body}{timestamp}`, with some escapes of the URL decoded. The secret is the client
-    /// secret of the app. One request carries many events.
+    /// secret of the app. One request carries many events, as the subscriptions of apps send them.
     HUBSPOT_V3 = "hubspot-v3", "HubSpot v3", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         signatures: list![plain("x-hubspot-signature-v3")],
         encoding: Base64,
@@ -25,11 +26,14 @@ rows! { FIELDS;
         timestamp: time_header("x-hubspot-request-timestamp", Milliseconds, 300),
         id: pointer("/0/eventId"),
         event_type: pointer("/0/subscriptionType"),
+        envelope: HUBSPOT_EVENTS,
+        event_time: event_time("/occurredAt", Milliseconds),
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
     }
 
-    /// A digest with the secret before what is signed, and no HMAC. Prefer [`HUBSPOT_V3`].
+    /// A digest with the secret before what is signed, and no HMAC, for the webhooks of workflows and cards. Prefer
+    /// [`HUBSPOT_V3`].
     HUBSPOT_V2 = "hubspot-v2", "HubSpot v2", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         algorithm: KeyedSha256,
         signatures: list![plain("x-hubspot-signature")],
@@ -41,10 +45,12 @@ rows! { FIELDS;
         hints.time_budget: seconds(5),
     }
 
-    /// A digest with the secret before the body, and no HMAC. Prefer [`HUBSPOT_V3`].
+    /// A digest with the secret before the body, and no HMAC. One request carries many events. Prefer [`HUBSPOT_V3`].
     HUBSPOT_V1 = "hubspot-v1", "HubSpot v1", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] like HUBSPOT_V2 {
         content: list![Part::Body],
         required_headers: list![(text("x-hubspot-signature-version"), text("v1"))],
+        envelope: HUBSPOT_EVENTS,
+        event_time: event_time("/occurredAt", Milliseconds),
     }
 
     /// Base64 over `{url}{body}`.
@@ -54,6 +60,8 @@ rows! { FIELDS;
         content: list![Part::Url(UrlForm::AsConfigured), Part::Body],
         id: pointer("/event_id"),
         event_type: pointer("/type"),
+        event_time: event_time("/created_at", Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(10),
@@ -67,6 +75,7 @@ rows! { FIELDS;
         content: list![Part::Body, Part::Url(UrlForm::AsConfigured)],
         id: pointer("/action/id"),
         event_type: pointer("/action/type"),
+        event_time: event_time("/action/date", Rfc3339),
         identity: Identity::SignedId,
         challenges: list![Challenge::HEAD_PROBE],
     }
@@ -116,6 +125,13 @@ rows! { FIELDS;
         signatures: list![plain("x-mandrill-signature")],
         encoding: Base64,
         content: list![Part::Url(UrlForm::AsConfigured), Part::Form],
+        envelope: Envelope::List(EventList {
+            form: Some(text("mandrill_events")),
+            at: text(""),
+            event_type: list![text("/event")],
+            id: list![],
+        }),
+        event_time: event_time("/ts", Seconds),
         identity: Identity::SignedContent,
         challenges: list![Challenge::HEAD_PROBE],
     }
@@ -137,6 +153,7 @@ rows! { FIELDS;
         timestamp: timestamp(TimestampPlace::Pointer(text("/signature/timestamp")), Seconds, NOT_JUDGED),
         id: pointer("/signature/token"),
         event_type: pointer("/event-data/event"),
+        event_data: data("/event-data"),
         identity: Identity::SignedContent,
         hints.retry_horizon: hours(8),
     }
@@ -170,10 +187,33 @@ rows! { FIELDS;
         refused_fields: list![text("/notificationItems/1")],
         hints.body_limit: Some(256 << 10),
         event_type: pointer("/notificationItems/0/NotificationRequestItem/eventCode"),
+        envelope: events(
+            "/notificationItems",
+            list![text("/NotificationRequestItem/eventCode")],
+            list![
+                text("/NotificationRequestItem/pspReference"),
+                text("/NotificationRequestItem/eventCode"),
+                text("/NotificationRequestItem/success"),
+            ],
+        ),
+        event_time: event_time("/NotificationRequestItem/eventDate", Rfc3339),
+        event_data: data("/NotificationRequestItem"),
         identity: Identity::SignedContent,
         hints.retry_horizon: days(30),
     }
 }
+
+/// The first id alone is not said to be unique, and a retry counts its attempts in the event.
+const HUBSPOT_EVENTS: Envelope = events(
+    "",
+    list![text("/subscriptionType")],
+    list![
+        text("/eventId"),
+        text("/subscriptionId"),
+        text("/objectId"),
+        text("/occurredAt"),
+    ],
+);
 
 const fn item(pointer: &'static str) -> Part {
     Part::Pointer(text(pointer))

@@ -7,8 +7,8 @@ use super::{
         Algorithm, Envelope, Evidence, Field, Identity, Place, Scheme,
         TimeUnit::{Rfc3339, Seconds},
     },
-    BARE, DOTTED, at, event_time, header, hours, plain, pointer, prefixed, seconds, set, text,
-    time_header,
+    BARE, DOTTED, at, data, event_time, header, hours, plain, pointer, prefixed, seconds, set,
+    text, time_header,
 };
 use crate::Encoding;
 
@@ -42,7 +42,7 @@ rows! { FOUR_SYSTEMS;
     /// As the code of core-php and core-api signs: bare hex over `{timestamp}.{body}`.
     ///
     /// The id and the event type that count are those in the signed body; the id header is another, unsigned value.
-    /// Their retries come up to 36 min after the event, with a new timestamp and signature and the same body.
+    /// Their retries come up to 27 h after the event (the documents say 36 min), with a new timestamp and signature and the same body.
     HOST_UK_CORE_API = "host-uk-core-api", "Host UK core-php", "https://github.com/host-uk/core-api", [Source] {
         signatures: list![plain("x-webhook-signature")],
         content: DOTTED,
@@ -50,8 +50,10 @@ rows! { FOUR_SYSTEMS;
         id: pointer("/id"),
         event_type: pointer("/type"),
         event_header: Some(text("x-webhook-event")),
+        event_time: event_time("/created_at", Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
-        hints.retry_horizon: hours(24),
+        hints.retry_horizon: hours(27),
         hints.time_budget: seconds(10),
     }
 
@@ -64,6 +66,9 @@ rows! { FOUR_SYSTEMS;
         id: pointer("/id"),
         event_type: pointer("/type"),
         event_header: Some(text("x-webhook-event")),
+        event_time: event_time("/created_at", Rfc3339),
+        event_data: data("/data"),
+        test_field: Some(text("/data/test")),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(10),
@@ -73,6 +78,7 @@ rows! { FOUR_SYSTEMS;
     HOST_UK_HOSTHUB_LEGACY = "host-uk-hosthub-legacy", "Host UK core-php, legacy", "https://github.com/host-uk/core-php", [Source] like HOST_UK_DOCUMENTED {
         signatures: list![plain("x-hosthub-signature")],
         event_header: Some(text("x-hosthub-event")),
+        test_field: None,
     }
 
     /// As its withdrawn REST page documented it: `sha256=` and hex over the body.
@@ -84,6 +90,8 @@ rows! { FOUR_SYSTEMS;
         id: header("x-fluentcrm-delivery"),
         event_type: pointer("/event"),
         event_header: Some(text("x-fluentcrm-event")),
+        event_time: event_time("/timestamp", Rfc3339),
+        event_data: data("/data"),
         hints.retry_horizon: hours(27),
         hints.time_budget: seconds(30),
     }

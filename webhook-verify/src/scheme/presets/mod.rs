@@ -117,12 +117,12 @@ const fn pointer(pointer: &'static str) -> Option<Field> {
     Some(Field::Pointer(text(pointer)))
 }
 
-/// A list of events at a pointer, the pointer from each to its type, and those to what tells it from all others.
-const fn events(at: &'static str, event_type: &'static str, id: List<Text>) -> Envelope {
+/// A list of events at a pointer, the pointers from each to its type, and those to what tells it from all others.
+const fn events(at: &'static str, event_type: List<Text>, id: List<Text>) -> Envelope {
     Envelope::List(EventList {
         form: None,
         at: text(at),
-        event_type: Some(text(event_type)),
+        event_type,
         id,
     })
 }
@@ -130,6 +130,11 @@ const fn events(at: &'static str, event_type: &'static str, id: List<Text>) -> E
 /// When an event happened: a pointer from the event on.
 const fn event_time(pointer: &'static str, unit: TimeUnit) -> Option<(Text, TimeUnit)> {
     Some((text(pointer), unit))
+}
+
+/// What it happened to: a pointer from the event on.
+const fn data(pointer: &'static str) -> Option<Text> {
+    Some(text(pointer))
 }
 
 /// A timestamp in a header, with a window of so many seconds on both sides.

@@ -10,8 +10,8 @@ use super::{
         TimeUnit::{Rfc3339, Seconds},
         TimestampPlace,
     },
-    BARE, ID_DOTTED, NOT_JUDGED, TIME_BODY, at, days, header, hours, plain, pointer, seconds, set,
-    text, time_header, timestamp, versions,
+    BARE, ID_DOTTED, NOT_JUDGED, TIME_BODY, at, data, days, event_time, events, header, hours,
+    plain, pointer, seconds, set, text, time_header, timestamp, versions,
 };
 use crate::Encoding::Base64;
 
@@ -27,6 +27,8 @@ rows! { PUBLIC_KEYS;
         timestamp: time_header("webhook-timestamp", Seconds, 300),
         id: header("webhook-id"),
         event_type: pointer("/type"),
+        event_time: event_time("/timestamp", Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(76),
         hints.time_budget: seconds(15),
@@ -56,6 +58,8 @@ rows! { PUBLIC_KEYS;
         timestamp: time_header("telnyx-timestamp", Seconds, 300),
         id: pointer("/data/id"),
         event_type: pointer("/data/event_type"),
+        event_time: event_time("/data/occurred_at", Rfc3339),
+        event_data: data("/data/payload"),
         identity: Identity::SignedId,
     }
 
@@ -70,6 +74,8 @@ rows! { PUBLIC_KEYS;
         timestamp: time_header("x-twilio-email-event-webhook-timestamp", Seconds, NOT_JUDGED),
         id: pointer("/0/sg_event_id"),
         event_type: pointer("/0/event"),
+        envelope: events("", list![text("/event")], list![text("/sg_event_id")]),
+        event_time: event_time("/timestamp", Seconds),
         hints.retry_horizon: hours(24),
     }
 
@@ -99,6 +105,8 @@ rows! { PUBLIC_KEYS;
         timestamp: time_header("paypal-transmission-time", Rfc3339, NOT_JUDGED),
         id: header("paypal-transmission-id"),
         event_type: pointer("/event_type"),
+        event_time: event_time("/create_time", Rfc3339),
+        event_data: data("/resource"),
         identity: Identity::SignedId,
         hints.retry_horizon: days(3),
     }
@@ -119,6 +127,7 @@ rows! { PUBLIC_KEYS;
         required_fields: list![(text("/SignatureVersion"), text("2"))],
         id: pointer("/MessageId"),
         event_type: pointer("/Type"),
+        event_time: event_time("/Timestamp", Rfc3339),
         identity: Identity::SignedId,
         hints.time_budget: seconds(15),
     }
@@ -147,6 +156,8 @@ rows! { PUBLIC_KEYS;
         content: list![],
         required_claims: list![text("exp"), text("aud")],
         event_type: pointer("/event/type"),
+        event_time: event_time("/event/triggerTime", Rfc3339),
+        event_data: data("/event"),
         identity: Identity::None,
         challenges: list![Challenge::MONDAY],
         hints.retry_horizon: seconds(1800),

@@ -7,8 +7,9 @@ use super::{
         Challenge, Evidence, Identity, KeyForm, Part, Scheme,
         TimeUnit::{Milliseconds, Rfc1123, Rfc3339, Seconds},
     },
-    BODY_TIME, COLON, DOTTED, ID_DOTTED, NOT_JUDGED, TIME_BODY, V0, days, header, hours, minutes,
-    pairs, plain, pointer, prefixed, seconds, set, text, time_header, time_pair, versions,
+    BODY_TIME, COLON, DOTTED, ID_DOTTED, NOT_JUDGED, TIME_BODY, V0, data, days, event_time, events,
+    header, hours, minutes, pairs, plain, pointer, prefixed, seconds, set, text, time_header,
+    time_pair, versions,
 };
 use crate::Encoding::{Base64, Base64Url};
 
@@ -23,6 +24,8 @@ rows! { TIMED;
         timestamp: time_header("webhook-timestamp", Seconds, 300),
         id: header("webhook-id"),
         event_type: pointer("/type"),
+        event_time: event_time("/timestamp", Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(76),
         hints.time_budget: seconds(15),
@@ -37,6 +40,8 @@ rows! { TIMED;
         timestamp: time_header("svix-timestamp", Seconds, 300),
         id: header("svix-id"),
         event_type: pointer("/type"),
+        event_time: event_time("/timestamp", Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(28),
         hints.time_budget: seconds(15),
@@ -44,26 +49,33 @@ rows! { TIMED;
 
     /// Sent by Svix.
     CLERK = "clerk", "Clerk", "https://clerk.com/docs/webhooks/overview", [Vector Source] like SVIX {
+        event_time: event_time("/timestamp", Milliseconds),
     }
 
     /// Sent by Svix.
     RESEND = "resend", "Resend", "https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests", [Vector Source] like SVIX {
+        event_time: event_time("/created_at", Rfc3339),
     }
 
     /// Standard Webhooks.
     OPENAI = "openai", "OpenAI", "https://platform.openai.com/docs/guides/webhooks", [Vector Source] like STANDARD_WEBHOOKS {
+        event_time: event_time("/created_at", Seconds),
         hints.retry_horizon: hours(72),
         hints.time_budget: None,
     }
 
     /// Standard Webhooks.
     REPLICATE = "replicate", "Replicate", "https://replicate.com/docs/topics/webhooks/verify-webhook", [Vector Source] like STANDARD_WEBHOOKS {
+        event_time: None,
+        event_data: None,
         hints.retry_horizon: None,
         hints.time_budget: None,
     }
 
     /// Standard Webhooks.
     LITHIC = "lithic", "Lithic", "https://docs.lithic.com/docs/events-api", [Vector Source] like STANDARD_WEBHOOKS {
+        event_time: None,
+        event_data: None,
         hints.retry_horizon: None,
         hints.time_budget: None,
     }
@@ -71,6 +83,8 @@ rows! { TIMED;
     /// The signing token, which is Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
     GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] like STANDARD_WEBHOOKS {
         event_type: header("x-gitlab-event"),
+        event_time: None,
+        event_data: None,
         hints.retry_horizon: None,
         hints.time_budget: seconds(10),
     }
@@ -82,6 +96,8 @@ rows! { TIMED;
         timestamp: time_pair("t", Seconds, 300),
         id: pointer("/id"),
         event_type: pointer("/type"),
+        event_time: event_time("/created", Seconds),
+        event_data: data("/data/object"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(72),
     }
@@ -92,6 +108,8 @@ rows! { TIMED;
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 180),
         event_type: pointer("/event"),
+        event_time: event_time("/created_at", Rfc3339),
+        event_data: data("/payload"),
         hints.retry_horizon: hours(24),
     }
 
@@ -112,6 +130,8 @@ rows! { TIMED;
         timestamp: time_pair("t", Milliseconds, 180),
         id: pointer("/id"),
         event_type: pointer("/event"),
+        event_time: event_time("/created_at", Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
     }
 
@@ -121,6 +141,8 @@ rows! { TIMED;
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
         event_type: pointer("/type"),
+        event_time: event_time("/created_at", Rfc3339),
+        event_data: data("/data"),
     }
 
     /// Its timestamp may be 5 s old, and each retry has a new one.
@@ -130,6 +152,8 @@ rows! { TIMED;
         timestamp: time_pair("ts", Seconds, 5),
         id: pointer("/event_id"),
         event_type: pointer("/event_type"),
+        event_time: event_time("/occurred_at", Rfc3339),
+        event_data: data("/data"),
         identity: Identity::SignedId,
         hints.retry_horizon: days(3),
         hints.time_budget: seconds(5),
@@ -141,6 +165,8 @@ rows! { TIMED;
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 1800),
         event_type: pointer("/type"),
+        event_time: event_time("/event_timestamp", Seconds),
+        event_data: data("/data"),
     }
 
     /// `t=…,s=…`.
@@ -149,6 +175,7 @@ rows! { TIMED;
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
         event_type: pointer("/event"),
+        event_time: event_time("/create_time", Seconds),
     }
 
     /// `time=…,sig1=…`.
@@ -179,6 +206,8 @@ rows! { TIMED;
         timestamp: time_header("x-slack-request-timestamp", Seconds, 300),
         id: pointer("/event_id"),
         event_type: pointer("/event/type"),
+        event_time: event_time("/event_time", Seconds),
+        event_data: data("/event"),
         identity: Identity::SignedId,
         challenges: list![Challenge::SLACK],
         hints.retry_horizon: hours(2),
@@ -191,6 +220,8 @@ rows! { TIMED;
         content: V0,
         timestamp: time_header("x-zm-request-timestamp", Seconds, 300),
         event_type: pointer("/event"),
+        event_time: event_time("/event_ts", Milliseconds),
+        event_data: data("/payload"),
         challenges: list![Challenge::ZOOM],
         hints.time_budget: seconds(3),
     }
@@ -202,6 +233,8 @@ rows! { TIMED;
         timestamp: time_header("x-cio-timestamp", Seconds, 300),
         id: pointer("/event_id"),
         event_type: pointer("/metric"),
+        event_time: event_time("/timestamp", Seconds),
+        event_data: data("/data"),
         identity: Identity::SignedId,
         hints.time_budget: seconds(4),
     }
@@ -214,6 +247,7 @@ rows! { TIMED;
         timestamp: time_header("x-zendesk-webhook-signature-timestamp", Rfc3339, 300),
         id: header("x-zendesk-webhook-invocation-id"),
         event_type: pointer("/type"),
+        event_time: event_time("/time", Rfc3339),
         hints.time_budget: seconds(12),
     }
 
@@ -224,6 +258,7 @@ rows! { TIMED;
         timestamp: time_header("twitch-eventsub-message-timestamp", Rfc3339, 600),
         id: header("twitch-eventsub-message-id"),
         event_type: header("twitch-eventsub-subscription-type"),
+        event_data: data("/event"),
         identity: Identity::SignedId,
         challenges: list![Challenge::TWITCH],
         hints.time_budget: seconds(3),
@@ -236,6 +271,8 @@ rows! { TIMED;
         timestamp: time_header("klaviyo-timestamp", Rfc1123, 300),
         id: header("klaviyo-webhook-id"),
         event_type: pointer("/data/0/topic"),
+        envelope: events("/data", list![text("/topic")], list![]),
+        event_data: data("/payload"),
     }
 
     /// Two signatures by two keys, of which either is enough. What is signed has non-ASCII characters escaped, as sent.
@@ -250,6 +287,8 @@ rows! { TIMED;
         ],
         id: header("box-delivery-id"),
         event_type: pointer("/trigger"),
+        event_time: event_time("/created_at", Rfc3339),
+        event_data: data("/source"),
         hints.time_budget: seconds(30),
     }
 
@@ -259,5 +298,6 @@ rows! { TIMED;
         content: list![Part::Timestamp, COLON, Part::Body],
         timestamp: time_header("x-webflow-timestamp", Milliseconds, 300),
         event_type: pointer("/triggerType"),
+        event_data: data("/payload"),
     }
 }

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use super::{
     super::{
         Algorithm::{Basic, Token},
-        Challenge, Evidence, Grammar, Identity, Place, Prefix, Scheme, SignatureSource,
+        Challenge, Evidence, Grammar, Identity, Place, Prefix, Scheme, SignatureSource, TimeUnit,
     },
-    BARE, at, header, hours, plain, pointer, seconds, set, text,
+    BARE, at, data, event_time, events, header, hours, plain, pointer, seconds, set, text,
 };
 
 const BASIC: SignatureSource = at(
@@ -37,6 +37,8 @@ rows! { TOKENS;
         content: list![],
         id: pointer("/eventId"),
         event_type: pointer("/data/events/0/eventType"),
+        envelope: events("/data/events", list![text("/eventType")], list![text("/uuid")]),
+        event_time: event_time("/published", TimeUnit::Rfc3339),
         identity: Identity::None,
         challenges: list![Challenge::OKTA],
         hints.time_budget: seconds(3),
@@ -78,6 +80,8 @@ rows! { TOKENS;
         content: list![],
         id: pointer("/id"),
         event_type: pointer("/event_type"),
+        event_time: event_time("/occurred_at", TimeUnit::Seconds),
+        event_data: data("/content"),
         identity: Identity::None,
         hints.retry_horizon: hours(72),
     }
@@ -98,6 +102,7 @@ rows! { TOKENS;
         signatures: list![at(Place::Pointer(text("/value/0/clientState")), BARE)],
         content: list![],
         event_type: pointer("/value/0/changeType"),
+        envelope: events("/value", list![text("/changeType")], list![]),
         identity: Identity::None,
         challenges: list![Challenge::MICROSOFT_GRAPH],
         hints.retry_horizon: hours(4),

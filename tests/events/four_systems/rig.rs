@@ -1,0 +1,216 @@
+//! A handler that takes events one by one, behind either adapter.
+
+use std::{
+    mem, slice,
+    sync::{Arc, Mutex},
+};
+
+use actix_web::{App as ActixApp, HttpResponse, web};
+use axum::{Router, body::Body, routing};
+use http::StatusCode;
+use integration_tests::Framework;
+use serde_json::Value;
+use tower::ServiceExt as _;
+use webhook_verify::{
+    Delivery, Event, Idempotency, MemoryStore, Receiver, Verifier, scheme::Identity,
+};
+use webhook_verify_actix::WebhookMiddleware;
+use webhook_verify_axum::WebhookLayer;
+
+/// What a handler was given.
+#[derive(Debug, PartialEq)]
+pub(super) struct Seen {
+    pub(super) is_test: bool,
+    pub(super) events: Vec<Told>,
+}
+
+#[derive(Debug, PartialEq)]
+pub(super) struct Told {
+    pub(super) event_type: Option<String>,
+    pub(super) id: Option<String>,
+    pub(super) seconds: Option<u64>,
+    pub(super) data: Data,
+    pub(super) is_claimed: bool,
+}
+
+/// JSON by what it says, all else by its bytes.
+#[derive(Debug, PartialEq)]
+pub(super) enum Data {
+    Json(Value),
+    Bytes(Vec<u8>),
+}
+
+impl From<&[u8]> for Data {
+    fn from(bytes: &[u8]) -> Self {
+        serde_json::from_slice(bytes).map_or_else(|_| Self::Bytes(bytes.to_vec()), Self::Json)
+    }
+}
+
+impl From<&Event> for Told {
+    fn from(event: &Event) -> Self {
+        Self {
+            event_type: event.event_type().map(Into::into),
+            id: event.id().map(Into::into),
+            seconds: event.time().map(|time| time.as_secs()),
+            data: (&event.data_bytes()[..]).into(),
+            is_claimed: event.claim().is_some(),
+        }
+    }
+}
+
+/// An application on either framework, and what its handler has seen since it was last asked.
+pub(super) struct Rig {
+    receiver: Receiver,
+    seen: Arc<Mutex<Vec<Seen>>>,
+}
+
+pub(super) struct Request {
+    pub(super) method: String,
+    pub(super) target: String,
+    pub(super) headers: Vec<(String, String)>,
+    pub(super) body: Vec<u8>,
+}
+
+impl Rig {
+    pub(super) fn new(verifier: Verifier, limit: Option<usize>) -> Self {
+        let mut idempotency = Idempotency::new(MemoryStore::new(), "tests");
+        if verifier.scheme().identity() == Identity::None {
+            idempotency = idempotency.identity(Identity::None);
+        }
+        let mut receiver = Receiver::builder(verifier).idempotency(idempotency);
+        if let Some(limit) = limit {
+            receiver = receiver.body_limit(limit);
+        }
+        Self {
+            receiver: receiver.build().unwrap(),
+            seen: Arc::default(),
+        }
+    }
+
+    pub(super) fn seen(&self) -> Vec<Seen> {
+        mem::take(&mut *self.seen.lock().unwrap())
+    }
+
+    /// The answer's status, whether it is a replay, and its text.
+    pub(super) async fn send(
+        &self,
+        framework: Framework,
+        request: &Request,
+    ) -> (u16, bool, String) {
+        match framework {
+            Framework::Axum => self.send_to_axum(request).await,
+            Framework::Actix => self.send_to_actix(request).await,
+        }
+    }
+
+    async fn send_to_axum(&self, request: &Request) -> (u16, bool, String) {
+        use webhook_verify_axum::{Events, Verified};
+        let seen = Arc::clone(&self.seen);
+        let handler = move |Verified(delivery): Verified, events: Events| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let mut told = Vec::new();
+                for event in &events {
+                    told.push(Told::from(event));
+                    events.done(event).await;
+                }
+                note(&seen, &delivery, told);
+                StatusCode::NO_CONTENT
+            }
+        };
+        let methods = routing::get(handler.clone())
+            .post(handler)
+            .route_layer(WebhookLayer::new(self.receiver.clone()));
+        let app = Router::new().route("/{*path}", methods);
+        let mut builder = http::Request::builder()
+            .method(&*request.method)
+            .uri(&request.target);
+        for (name, value) in &request.headers {
+            builder = builder.header(name, value);
+        }
+        let request = builder.body(Body::from(request.body.clone())).unwrap();
+        let response = app.oneshot(request).await.unwrap();
+        let status = response.status().as_u16();
+        let is_replay = response.headers().contains_key("idempotent-replayed");
+        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
+        (
+            status,
+            is_replay,
+            String::from_utf8(body.unwrap().into()).unwrap(),
+        )
+    }
+
+    async fn send_to_actix(&self, request: &Request) -> (u16, bool, String) {
+        use webhook_verify_actix::{Events, Verified};
+        let seen = Arc::clone(&self.seen);
+        let handler = move |Verified(delivery): Verified, events: Events| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let mut told = Vec::new();
+                for event in &events {
+                    told.push(Told::from(event));
+                    events.done(event).await;
+                }
+                note(&seen, &delivery, told);
+                HttpResponse::NoContent().finish()
+            }
+        };
+        let app = ActixApp::new().service(
+            web::resource("/{path:.*}")
+                .wrap(WebhookMiddleware::new(self.receiver.clone()))
+                .route(web::get().to(handler.clone()))
+                .route(web::post().to(handler)),
+        );
+        let app = actix_web::test::init_service(app).await;
+        let method = actix_web::http::Method::from_bytes(request.method.as_bytes()).unwrap();
+        let mut builder = actix_web::test::TestRequest::with_uri(&request.target).method(method);
+        for (name, value) in &request.headers {
+            builder = builder.append_header((name.as_str(), value.as_str()));
+        }
+        let request = builder.set_payload(request.body.clone()).to_request();
+        let response = match actix_web::test::try_call_service(&app, request).await {
+            Ok(response) => response.map_into_boxed_body().into_parts().1,
+            Err(error) => error.error_response(),
+        };
+        let status = response.status().as_u16();
+        let is_replay = response.headers().contains_key("idempotent-replayed");
+        let body = actix_web::body::to_bytes(response.into_body()).await;
+        (
+            status,
+            is_replay,
+            String::from_utf8(body.unwrap().into()).unwrap(),
+        )
+    }
+
+    /// Sends what is authentic, and sends it again: each of its events is handled once, where anything tells them.
+    pub(super) async fn assert_brings(
+        &self,
+        framework: Framework,
+        request: &Request,
+        expected: &Seen,
+        name: &str,
+    ) {
+        let accepted = (204, false, String::new());
+        let answer = self.send(framework, request).await;
+        assert_eq!(answer, accepted, "{name}");
+        assert_eq!(self.seen(), slice::from_ref(expected), "{name}");
+
+        let again = self.send(framework, request).await;
+        match self.receiver.verifier().scheme().identity() {
+            // Nothing tells it from another.
+            Identity::None => {
+                assert_eq!(again, accepted, "{name} again");
+                assert_eq!(self.seen(), slice::from_ref(expected), "{name} again");
+            }
+            _ => {
+                assert_eq!(again, (204, true, String::new()), "{name} again");
+                assert_eq!(self.seen(), [], "{name} again");
+            }
+        }
+    }
+}
+
+fn note(seen: &Mutex<Vec<Seen>>, delivery: &Delivery, events: Vec<Told>) {
+    let is_test = delivery.is_test();
+    seen.lock().unwrap().push(Seen { is_test, events });
+}

@@ -1,0 +1,166 @@
+/// Whether the key of an event, such as `sales.lead.created`, matches a pattern, as the keys of AMQP's topic exchanges do.
+///
+/// Both are words with dots between them. In the pattern, `*` stands for exactly one word, whatever it is, and `#` for any
+/// number of words, none included. Any other word stands for itself, in its own case; so does a word that has such a
+/// character among others, such as `lead*`. An empty text has no words.
+///
+/// ```
+/// use webhook_verify::event::matches_topic;
+///
+/// assert!(matches_topic("sales.*", "sales.lead"));
+/// assert!(matches_topic("sales.#", "sales.lead.created"));
+/// assert!(matches_topic("sales.#", "sales"));
+/// assert!(matches_topic("*.lead.#.now", "sales.lead.now"));
+///
+/// assert!(!matches_topic("sales.*", "sales"));
+/// assert!(!matches_topic("sales.*", "sales.lead.created"));
+/// assert!(!matches_topic("sales.#", "salesforce.lead"));
+/// assert!(!matches_topic("sales.lead", "sales.Lead"));
+/// ```
+///
+/// It takes at most as many steps as the two have words, multiplied, whatever the pattern is.
+///
+/// The rules are those of [AMQP 0-9-1](https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf), §3.1.3.3, as
+/// [RabbitMQ](https://www.rabbitmq.com/tutorials/tutorial-five-python) has them.
+#[must_use]
+pub fn matches_topic(pattern: &str, key: &str) -> bool {
+    let (mut pattern, mut key) = (words(pattern), words(key));
+    // Behind the last `#`, and where in the key it has been tried. One is enough: what comes before it in the pattern is
+    // matched as early as it can be, and a later match leaves less of the key to the rest.
+    let mut retry = None;
+    loop {
+        match (pattern.next(), key.clone().next()) {
+            (Some("#"), _) => retry = Some((pattern.clone(), key.clone())),
+            (Some(word), Some(given)) if word == "*" || word == given => {
+                key.next();
+            }
+            (None, None) => return true,
+            _ => {
+                let Some((behind, from)) = &mut retry else {
+                    return false;
+                };
+                // The last `#` takes one word more.
+                if from.next().is_none() {
+                    return false;
+                }
+                (pattern, key) = (behind.clone(), from.clone());
+            }
+        }
+    }
+}
+
+fn words(text: &str) -> impl Iterator<Item = &str> + Clone {
+    text.split('.').filter(move |_| !text.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::matches_topic;
+
+    /// From the tutorial and the test suites of RabbitMQ.
+    #[test]
+    fn patterns_of_the_documents() {
+        for (pattern, matching, others) in [
+            (
+                "*.orange.*",
+                vec!["quick.orange.rabbit", "lazy.orange.elephant"],
+                vec!["quick.orange", "orange", "quick.orange.new.rabbit"],
+            ),
+            (
+                "*.*.rabbit",
+                vec!["quick.orange.rabbit"],
+                vec!["lazy.rabbit", "quick.orange.male.rabbit"],
+            ),
+            (
+                "lazy.#",
+                vec!["lazy", "lazy.brown.fox", "lazy.orange.new.rabbit"],
+                vec!["", "quick.lazy", "lazyness"],
+            ),
+            ("#", vec!["", "a", "a.b", "a..b", "."], vec![]),
+            ("*", vec!["a", "#", "*"], vec!["", "a.b", "."]),
+            ("", vec![""], vec!["a", "."]),
+            (
+                "a.#.b",
+                vec!["a.b", "a.c.b", "a.b.b", "a.c.d.b"],
+                vec!["a", "b", "a.b.c", "ab"],
+            ),
+            ("#.#", vec!["", "a", "a.b"], vec![]),
+            ("*.#", vec!["a", "a.b"], vec![""]),
+            ("#.*", vec!["a", "a.b"], vec![""]),
+            ("a.*.#", vec!["a.b", "a.b.c"], vec!["a", "b.a"]),
+            ("a*", vec!["a*"], vec!["ab", "a"]),
+            ("a.#b", vec!["a.#b"], vec!["a.b", "a.c.b"]),
+            ("a..b", vec!["a..b"], vec!["a.b"]),
+            ("a.*.b", vec!["a..b"], vec!["a.b"]),
+            (
+                "sales.lead",
+                vec!["sales.lead"],
+                vec!["sales.Lead", "sales.lead.", ".sales.lead"],
+            ),
+        ] {
+            for key in matching {
+                assert!(matches_topic(pattern, key), "{pattern} {key}");
+            }
+            for key in others {
+                assert!(!matches_topic(pattern, key), "{pattern} {key}");
+            }
+        }
+    }
+
+    /// Says the rules, and takes for ever.
+    fn naive(pattern: &[&str], key: &[&str]) -> bool {
+        match (pattern, key) {
+            ([], []) => true,
+            (["#", rest @ ..], _) => (0..=key.len()).any(|taken| naive(rest, &key[taken..])),
+            ([word, rest @ ..], [given, key @ ..]) => {
+                (*word == "*" || word == given) && naive(rest, key)
+            }
+            _ => false,
+        }
+    }
+
+    /// All patterns of up to five words with all keys of up to five.
+    #[test]
+    fn every_short_pattern_matches_what_the_rules_say() {
+        let all = |words: &[&'static str], most: u32| {
+            let mut all = vec![vec![]];
+            let mut last = all.clone();
+            for _ in 0..most {
+                let longer = last.iter().flat_map(|text: &Vec<&str>| {
+                    words
+                        .iter()
+                        .map(|word| [text.as_slice(), &[*word]].concat())
+                });
+                last = longer.collect();
+                all.extend(last.iter().cloned());
+            }
+            all
+        };
+        let keys = all(&["a", "b", "c"], 5);
+        let mut matching = 0;
+        for pattern in all(&["a", "b", "*", "#"], 5) {
+            for key in &keys {
+                let expected = naive(&pattern, key);
+                let (pattern, key) = (pattern.join("."), key.join("."));
+                assert_eq!(matches_topic(&pattern, &key), expected, "{pattern} {key}");
+                matching += usize::from(expected);
+            }
+        }
+        assert!(matching > 10_000, "{matching}");
+    }
+
+    #[test]
+    fn no_pattern_takes_for_ever() {
+        // The rules as they are written would try more ways than there are atoms.
+        let key = "a.".repeat(2_000) + "a";
+        for pattern in [
+            "#.".repeat(1_000) + "b",
+            "#.a.".repeat(1_000) + "b",
+            "#.*.".repeat(1_000) + "b",
+            "#.a.a.*.a.".repeat(200) + "b",
+        ] {
+            assert!(!matches_topic(&pattern, &key));
+            assert!(matches_topic(&(pattern + ".#"), &(key.clone() + ".b")));
+        }
+    }
+}

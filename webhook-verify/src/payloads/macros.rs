@@ -1,0 +1,155 @@
+//! What the types of the payloads are written with.
+
+/// The name of a field in JSON: as in Rust, unless it is said.
+macro_rules! key {
+    ($field:ident) => {
+        stringify!($field)
+    };
+    ($field:ident $key:literal) => {
+        $key
+    };
+}
+
+/// Types for objects of which every field may be missing or something else, so that each object can be read and none of it
+/// is lost: what does not fit a field is kept in `more`.
+///
+/// A line is a field, its name in JSON where that is another, and its type.
+macro_rules! objects {
+    ($($(#[$doc:meta])* pub struct $name:ident {
+        $($(#[$field_doc:meta])* $field:ident $($key:literal)?: $type:ty,)*
+    })*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, Default, PartialEq)]
+        #[non_exhaustive]
+        pub struct $name {
+            $($(#[$field_doc])* pub $field: Option<$type>,)*
+            /// All else that was sent, as it was: members that have no field here, and what could not be read as its field,
+            /// such as `null`.
+            pub more: serde_json::Map<String, serde_json::Value>,
+        }
+
+        impl crate::payloads::php::Php for $name {
+            fn read(value: &serde_json::Value) -> Option<Self> {
+                let mut read = Self::default();
+                for (key, value) in crate::payloads::php::members(value)? {
+                    $(if key == crate::payloads::macros::key!($field $($key)?) {
+                        read.$field = crate::payloads::php::Php::read(value);
+                        if read.$field.is_some() {
+                            continue;
+                        }
+                    })*
+                    read.more.insert(key.clone(), value.clone());
+                }
+                Some(read)
+            }
+        }
+
+        impl<'de> serde::Deserialize<'de> for $name {
+            /// Reads any object, and `[]`.
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let value = serde_json::Value::deserialize(deserializer)?;
+                let read = crate::payloads::php::Php::read(&value);
+                read.ok_or_else(|| serde::de::Error::custom("expected an object"))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                use serde::ser::SerializeMap as _;
+                let mut map = serializer.serialize_map(None)?;
+                $(if let Some(value) = &self.$field {
+                    map.serialize_entry(crate::payloads::macros::key!($field $($key)?), value)?;
+                })*
+                for (key, value) in &self.more {
+                    // A field that was set later stands for what could not be read.
+                    $(if key == crate::payloads::macros::key!($field $($key)?) && self.$field.is_some() {
+                        continue;
+                    })*
+                    map.serialize_entry(key, value)?;
+                }
+                map.end()
+            }
+        }
+    )*};
+}
+
+/// The enum of a sender's events. A line is a variant, the event type, and the type of the data; `$data` finds the data in
+/// the event, or gives back what has none.
+macro_rules! events {
+    ($(#[$doc:meta])* pub enum $name:ident by $data:path {
+        $($(#[$variant_doc:meta])* $variant:ident = $event_type:literal: $type:ty,)*
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq)]
+        #[non_exhaustive]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant(Box<$type>),)*
+            /// Any other event, and one of the above whose data is neither an object, nor `[]`, nor `null`.
+            Other {
+                /// The event type, if there is one.
+                event_type: Option<String>,
+                /// The data, as it was sent.
+                data: serde_json::Value,
+            },
+        }
+
+        impl $name {
+            /// The event types that have a variant.
+            pub const EVENT_TYPES: &[&str] = &[$($event_type),*];
+
+            /// The payload of an event of this type with this data: what `Event::data` makes of an event, for one that is
+            /// known in parts, such as from a queue.
+            #[must_use]
+            pub fn from_parts(event_type: Option<&str>, data: serde_json::Value) -> Self {
+                match event_type {
+                    $(Some($event_type) => {
+                        if data.is_null() {
+                            return Self::$variant(Default::default());
+                        }
+                        if let Some(read) = crate::payloads::php::Php::read(&data) {
+                            return Self::$variant(read);
+                        }
+                    })*
+                    _ => {}
+                }
+                let event_type = event_type.map(String::from);
+                Self::Other { event_type, data }
+            }
+
+            /// The event type, if there is one.
+            #[must_use]
+            pub fn event_type(&self) -> Option<&str> {
+                match self {
+                    $(Self::$variant(_) => Some($event_type),)*
+                    Self::Other { event_type, .. } => event_type.as_deref(),
+                }
+            }
+        }
+
+        impl crate::event::FromEvent for $name {
+            fn from_event(event: &crate::Event) -> Result<Self, crate::ExtractError> {
+                let event_type = event.event_type();
+                let is_known = |event_type: &str| Self::EVENT_TYPES.contains(&event_type);
+                let data = match $data(event)? {
+                    Ok(data) => data,
+                    // What is said about the event is not what the event says.
+                    Err(_) if event_type.as_deref().is_some_and(is_known) => serde_json::Value::Null,
+                    Err(whole) => whole,
+                };
+                Ok(Self::from_parts(event_type.as_deref(), data))
+            }
+        }
+
+        impl serde::Serialize for $name {
+            /// The data alone.
+            fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                match self {
+                    $(Self::$variant(data) => data.serialize(serializer),)*
+                    Self::Other { data, .. } => data.serialize(serializer),
+                }
+            }
+        }
+    };
+}
+
+pub(super) use {events, key, objects};
