@@ -26,6 +26,8 @@ mod ids;
 mod leases;
 #[path = "batches/overlap.rs"]
 mod overlap;
+#[path = "batches/plain.rs"]
+mod plain;
 #[path = "batches/random.rs"]
 mod random;
 #[path = "batches/resume.rs"]

@@ -136,6 +136,15 @@ impl ClaimStore for AnyStore {
         on!(self, store => store.extend_all(holders, lease).await)
     }
 
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        on!(self, store => store.complete_all(holders, status, ttl).await)
+    }
+
     async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
         on!(self, store => store.release_all(holders).await)
     }

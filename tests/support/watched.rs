@@ -190,6 +190,21 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
         self.answer(settled).await
     }
 
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.note("complete_all", holders.len());
+        let settled = match fails(&self.fail_completes) {
+            Ok(()) => self.inner.complete_all(holders, status, ttl).await,
+            Err(error) => Err(error),
+        };
+        self.completes.send_modify(|calls| *calls += 1);
+        self.answer(settled).await
+    }
+
     async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
         self.note("release_all", holders.len());
         self.releases.fetch_add(1, SeqCst);
