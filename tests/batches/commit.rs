@@ -80,6 +80,30 @@ impl Ledger {
         }
     }
 
+    /// The same in a transaction that is committed only after the event was said to be done.
+    async fn say_done_and_commit(&self, event: &Event) {
+        let sql = AssertSqlSafe(format!("INSERT INTO {} VALUES ($1)", self.table));
+        let name = String::from_utf8(event.raw().to_vec()).unwrap();
+        match &self.database {
+            Database::Sqlite(store, pool) => {
+                let mut open = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+                let row = sqlx::query(sql).bind(name);
+                row.execute(&mut *open).await.unwrap();
+                store.complete_in(&mut open, event, 200).await.unwrap();
+                event.done(sleep).await;
+                open.commit().await.unwrap();
+            }
+            Database::Postgres(store, pool) => {
+                let mut open = pool.begin().await.unwrap();
+                let row = sqlx::query(sql).bind(name);
+                row.execute(&mut *open).await.unwrap();
+                store.complete_in(&mut open, event, 200).await.unwrap();
+                event.done(sleep).await;
+                open.commit().await.unwrap();
+            }
+        }
+    }
+
     async fn rows(&self) -> Vec<String> {
         let sql = AssertSqlSafe(format!("SELECT event FROM {} ORDER BY event", self.table));
         let rows = match &self.database {
@@ -285,6 +309,31 @@ async fn what_is_committed_is_not_renewed() {
         let running = Box::pin(admitted.run(handler, timer));
         select(running, Box::pin(soon(renewed))).await;
         assert_eq!(store.take_log(), ["extend_all 2"]);
+    })
+    .await;
+}
+
+/// A transaction that is still open when its event is done: the store is told at the end, and does not wait for it before.
+#[tokio::test]
+async fn done_before_it_is_committed() {
+    each_place(&STORES, async |place: &Place, framework: Framework| {
+        let ledger = Ledger::new(place).await;
+        let (store, receiver) = ledger.watched(place).await;
+        let paying = ledger.clone();
+        let handler: Handler = Arc::new(move |delivery| {
+            let ledger = paying.clone();
+            Box::pin(async move {
+                for event in &delivery.events().unwrap() {
+                    ledger.say_done_and_commit(event).await;
+                }
+                200
+            })
+        });
+        let server = App::new(receiver, handler).serve(framework).await;
+        assert_eq!(post(server.addr, &batch(1..=3)).await.status, 200);
+        assert_eq!(store.take_log(), ["claim_all 3", "complete_all 3"]);
+        assert_replay(&post(server.addr, &batch(1..=3)).await, 200);
+        assert_eq!(ledger.rows().await, events(1..=3));
     })
     .await;
 }

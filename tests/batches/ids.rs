@@ -1,11 +1,14 @@
 //! Events that their sender gives ids, as LINE does: known by those, and what another body under one comes to.
 
-use std::sync::{Arc, Mutex};
+use std::{
+    sync::{Arc, Mutex, atomic::Ordering::SeqCst},
+    time::Duration,
+};
 
 use integration_tests::{App, Framework, each_framework};
 use webhook_verify::{
     Idempotency, MemoryStore,
-    idempotency::{ClaimEvent, OnMismatch},
+    idempotency::{ClaimEvent, OnMismatch, OnStoreFailure},
     scheme,
     testing::SignedRequest,
 };
@@ -208,6 +211,33 @@ async fn another_body_in_the_same_request() {
             assert_eq!(post(server.addr, &both).await.status, status, "{policy:?}");
             assert_eq!(begun.take(), [message("a", "1")]);
             assert_eq!(told.take(), [told_of, &["claimed", "completed"]].concat());
+        }
+    })
+    .await;
+}
+
+/// A refusal stands also where the store has failed and the rest runs without claims.
+#[tokio::test]
+async fn another_body_while_the_store_fails() {
+    each_framework(|framework| async move {
+        for (policy, status) in [(OnMismatch::Report, 200), (OnMismatch::Reject, 503)] {
+            let (store, begun) = (Watched::new(), Begun::default());
+            let idempotency = Idempotency::new(Arc::clone(&store), "tests")
+                .on_mismatch(policy)
+                .on_store_failure(OnStoreFailure::Process)
+                .completed_cache(100, Duration::from_secs(60));
+            let receiver = receiver_with(scheme::LINE, idempotency);
+            let server = App::new(receiver, failing(&begun, &Fault::default()))
+                .serve(framework)
+                .await;
+            let known = line(&[("a", "1")]);
+            assert_eq!(post(server.addr, &known).await.status, 200);
+            assert_replay(&post(server.addr, &known).await, 200);
+            begun.take();
+            store.fail_claims.store(2, SeqCst);
+            let both = line(&[("a", "2"), ("b", "1")]);
+            assert_eq!(post(server.addr, &both).await.status, status, "{policy:?}");
+            assert_eq!(begun.take(), [message("b", "1")]);
         }
     })
     .await;
