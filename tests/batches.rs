@@ -22,6 +22,8 @@ mod faults;
 mod filters;
 #[path = "batches/ids.rs"]
 mod ids;
+#[path = "batches/keys.rs"]
+mod keys;
 #[path = "batches/leases.rs"]
 mod leases;
 #[path = "batches/overlap.rs"]

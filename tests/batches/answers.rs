@@ -69,7 +69,7 @@ async fn a_handler_that_takes_the_whole() {
 
 /// One that goes through the events as an iterator says of none that it is done.
 #[tokio::test]
-async fn a_handler_that_iterates_takes_the_whole() {
+async fn a_handler_that_looks_at_the_slice_takes_the_whole() {
     each_framework(|framework| async move {
         let (begun, fault) = (Begun::default(), Fault::at(3));
         let (noting, failing) = (begun.clone(), fault.clone());

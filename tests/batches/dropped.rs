@@ -31,8 +31,9 @@ async fn a_call_that_is_dropped() {
         rig.begun.note(first);
         rig.store.silent.store(2, SeqCst);
         // The store may have taken note all the same.
-        let without_effect = if case < 3 { 0 } else { 2 };
-        rig.store.fail_completes.store(without_effect, SeqCst);
+        rig.store
+            .fail_completes
+            .store(if case < 3 { 0 } else { 2 }, SeqCst);
         for _ in 0..2 {
             assert!(first.done(never).now_or_never().is_none());
         }
@@ -90,8 +91,7 @@ async fn what_is_being_recorded_is_not_renewed() {
     let handler = async {
         let events = admitted.delivery().events().unwrap();
         rig.store.silent.store(1, SeqCst);
-        let first = events.iter().next().unwrap();
-        first.done(never).await;
+        events.iter().next().unwrap().done(never).await;
     };
     let mut running = Box::pin(admitted.run(handler, timer));
     assert!(poll(&mut running).is_none());

@@ -281,3 +281,59 @@ fn mistakes_are_named() {
         );
     }
 }
+
+/// What cannot be read may be what the filter would let through: to acknowledge it would lose it.
+#[tokio::test]
+async fn what_cannot_be_read_is_not_acknowledged() {
+    each_framework(|framework| async move {
+        let by_type = |it: ReceiverBuilder| it.only(["b"]);
+        let by_field = |it: ReceiverBuilder| it.only_where("/data/status", "published");
+        for (scheme, body, expected) in [
+            (scheme::STRIPE, "not json", 400),
+            (scheme::STRIPE, r#"{"type":"b""#, 400),
+            (
+                scheme::STRIPE,
+                r#"{"type":"a","type":"b","data":1,"data":2}"#,
+                422,
+            ),
+            (scheme::STRIPE, r#"{"type":"a","data":{}}"#, 204),
+            (
+                scheme::LINE,
+                r#"{"events":[{"type":"a","type":"b","data":1,"data":2}]}"#,
+                422,
+            ),
+            (
+                scheme::LINE,
+                r#"{"events":[{"type":"a"},{"data":null}]}"#,
+                204,
+            ),
+            (scheme::LINE, r#"{"events":{}}"#, 422),
+        ] {
+            let begun = Begun::default();
+            let handler = failing(&begun, &Fault::default());
+            for receiver in [
+                filtering(scheme.clone(), None, by_type).unwrap(),
+                filtering(scheme.clone(), Some(&Watched::new()), by_type).unwrap(),
+                filtering(scheme.clone(), None, by_field).unwrap(),
+            ] {
+                let server = App::new(receiver, Arc::clone(&handler))
+                    .serve(framework)
+                    .await;
+                let response = post(server.addr, &signed(scheme.clone(), body)).await;
+                assert_eq!(response.status, expected, "{body}");
+            }
+            assert!(begun.take().is_empty(), "{body}");
+        }
+    })
+    .await;
+}
+
+/// Nothing would match, and everything be acknowledged.
+#[test]
+fn types_of_senders_who_have_none() {
+    let token = Scheme::shared_header("x-token").unwrap();
+    let only = |pattern: &'static str| move |it: ReceiverBuilder| it.only([pattern]);
+    let refused = filtering(token.clone(), None, only("a.*")).unwrap_err();
+    assert!(refused.to_string().starts_with("only: "), "{refused}");
+    assert!(filtering(token, None, only("*")).is_ok());
+}

@@ -1,12 +1,13 @@
 //! The events of a delivery: what happened, one at a time.
 
+mod error;
 mod events;
 mod filter;
 mod pattern;
 mod split;
 mod topic;
 
-use std::{borrow::Cow, error, fmt, sync::Arc, time::Duration};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
@@ -14,6 +15,7 @@ use serde::de::DeserializeOwned;
 pub(crate) use self::events::COMPLETED;
 pub(crate) use self::filter::Filter;
 pub use self::{
+    error::EventsError,
     events::{Events, Iter},
     pattern::matches,
     topic::matches_topic,
@@ -288,55 +290,6 @@ impl<T: DeserializeOwned> FromEvent for T {
         extract::from_json(&event.data_bytes())
     }
 }
-
-/// Why a body could not be taken apart into events.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum EventsError {
-    /// The body is not JSON.
-    Syntax,
-    /// The body is JSON, and its events are not where the scheme has them, or a type is there twice.
-    Shape,
-    /// The body has more events than may be.
-    TooMany {
-        /// How many there may be.
-        most: usize,
-    },
-}
-
-impl EventsError {
-    /// The status that says so to a client.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        match self {
-            Self::Syntax => 400,
-            Self::TooMany { .. } => 413,
-            Self::Shape => 422,
-        }
-    }
-
-    /// The text of the answer.
-    #[must_use]
-    pub fn public_message(&self) -> &'static str {
-        match self {
-            Self::Syntax => "body is not JSON",
-            Self::TooMany { .. } => "too many events",
-            Self::Shape => "JSON is not of the expected shape",
-        }
-    }
-}
-
-impl fmt::Display for EventsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Syntax => f.write_str("body is not JSON"),
-            Self::Shape => f.write_str("events are not where the scheme has them"),
-            Self::TooMany { most } => write!(f, "more than {most} events"),
-        }
-    }
-}
-
-impl error::Error for EventsError {}
 
 impl fmt::Debug for Event {
     /// Without its bytes.
