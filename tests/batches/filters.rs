@@ -147,56 +147,6 @@ async fn bodies_that_cannot_be_taken_apart() {
     .await;
 }
 
-/// An event whose type or field cannot be read is not taken for one of another kind, which would lose it.
-#[tokio::test]
-async fn events_that_cannot_be_read() {
-    each_framework(|framework| async move {
-        let store = Watched::new();
-        let typed = |it: ReceiverBuilder| it.only(["contact.*"]);
-        let with_field = |it: ReceiverBuilder| it.only_where("/c", "1");
-        type Filter = fn(ReceiverBuilder) -> ReceiverBuilder;
-        let cases: [(Scheme, Filter, &str, u16); 7] = [
-            (scheme::MAUTIC, with_field, r#"{"t":[{"c":2,"c":1}]}"#, 422),
-            (
-                scheme::MAUTIC,
-                with_field,
-                r#"{"t":[{"c":1},{"c":2,"c":1}]}"#,
-                422,
-            ),
-            (
-                scheme::MAUTIC,
-                with_field,
-                r#"{"t":[{"d":2,"d":1},{"c":2}]}"#,
-                204,
-            ),
-            (scheme::HOST_UK_DOCUMENTED, with_field, r#"{"c":1"#, 400),
-            (
-                scheme::HOST_UK_DOCUMENTED,
-                with_field,
-                r#"{"c":1,"c":1}"#,
-                422,
-            ),
-            (scheme::HOST_UK_DOCUMENTED, typed, "contact.created", 400),
-            (
-                scheme::HOST_UK_DOCUMENTED,
-                typed,
-                r#"{"type":"a","type":"contact.a"}"#,
-                422,
-            ),
-        ];
-        for (scheme, filter, body, status) in cases {
-            let begun = Begun::default();
-            let receiver = filtering(scheme.clone(), Some(&store), filter).unwrap();
-            let app = App::new(receiver, failing(&begun, &Fault::default()));
-            let server = app.serve(framework).await;
-            let response = post(server.addr, &signed(scheme, body)).await;
-            assert_eq!((response.status, app.runs()), (status, 0), "{body}");
-        }
-        assert_eq!(store.calls(), 0);
-    })
-    .await;
-}
-
 /// Without deduplication it is the same, but for the claims; and so it is where the delivery is claimed as a whole.
 #[tokio::test]
 async fn without_claims_of_their_own() {
