@@ -5,6 +5,8 @@
 mod adapters;
 #[path = "batches/answers.rs"]
 mod answers;
+#[path = "batches/beyond.rs"]
+mod beyond;
 #[path = "batches/commit.rs"]
 mod commit;
 #[path = "idempotency/common.rs"]

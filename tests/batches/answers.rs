@@ -52,9 +52,12 @@ async fn a_handler_that_takes_the_whole() {
         let app = App::new(receiver(scheme::MAUTIC, Arc::clone(&store)), answer(201));
         let server = app.serve(framework).await;
         assert_eq!(post(server.addr, &batch(1..=5)).await.status, 201);
-        assert_eq!(store.take_log(), ["claim_all 5", "complete_all 5"]);
         assert_replay(&post(server.addr, &batch(1..=5)).await, 201);
         assert_replay(&post(server.addr, &batch([5, 2])).await, 201);
+        let [claimed, completed, ..] = &store.take_log()[..] else {
+            panic!("it was asked twice at least");
+        };
+        assert_eq!([claimed, completed], ["claim_all 5", "complete_all 5"]);
 
         let store = Watched::new();
         let app = App::new(receiver(scheme::MAUTIC, Arc::clone(&store)), answer(500));

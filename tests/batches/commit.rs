@@ -13,6 +13,7 @@ use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tokio::{sync::oneshot, time::sleep};
 use webhook_verify::{
     Admission, Event, Idempotency, PostgresStore, Receiver, SqliteStore,
+    event::Events,
     idempotency::{Claimed, CommitError},
     scheme,
 };
@@ -90,7 +91,7 @@ impl Ledger {
     }
 
     /// Writes all events down and completes their claims, in one transaction.
-    async fn pay_all(&self, events: &webhook_verify::event::Events) -> Result<(), CommitError> {
+    async fn pay_all(&self, events: &Events, says_done: bool) -> Result<(), CommitError> {
         let sql = || AssertSqlSafe(format!("INSERT INTO {} VALUES ($1)", self.table));
         let name = |event: &Event| String::from_utf8(event.raw().to_vec()).unwrap();
         match &self.database {
@@ -100,7 +101,9 @@ impl Ledger {
                     let row = sqlx::query(sql()).bind(name(event));
                     row.execute(&mut *open).await?;
                     store.complete_in(&mut open, event, 200).await?;
-                    event.done(sleep).await;
+                    if says_done {
+                        event.done(sleep).await;
+                    }
                 }
                 Ok(open.commit().await?)
             }
@@ -110,7 +113,9 @@ impl Ledger {
                     let row = sqlx::query(sql()).bind(name(event));
                     row.execute(&mut *open).await?;
                     store.complete_in(&mut open, event, 200).await?;
-                    event.done(sleep).await;
+                    if says_done {
+                        event.done(sleep).await;
+                    }
                 }
                 Ok(open.commit().await?)
             }
@@ -318,25 +323,56 @@ async fn what_is_committed_is_not_renewed() {
 }
 
 /// One transaction for a whole batch: what it completes and has not committed yet, the store is not asked for, which would wait
-/// for it.
+/// for it. What it has committed is done, whether the handler says so or not.
 #[tokio::test]
 async fn one_transaction_for_all() {
     each_place(&STORES, async |place: &Place, _| {
+        for (says_done, numbers) in [(true, 1..=3), (false, 4..=6), (false, 7..=7)] {
+            let ledger = Ledger::new(place).await;
+            let (store, receiver) = ledger.watched(place).await;
+            let request = batch(numbers.clone());
+            let Ok(Admission::Admitted(admitted)) = admit(&receiver, &request, sleep).await else {
+                panic!("the first");
+            };
+            store.take_log();
+            let begun = std::time::Instant::now();
+            let all = admitted.delivery().events().unwrap();
+            ledger.pay_all(&all, says_done).await.unwrap();
+            assert!(begun.elapsed() < seconds(1) / 2, "nobody waited");
+            assert!(store.take_log().is_empty());
+            admitted.settle(204, sleep).await.unwrap();
+            assert_eq!(ledger.rows().await, events(numbers));
+            let replay = admit(&receiver, &request, sleep).await;
+            assert!(matches!(replay, Ok(Admission::Answer(_))));
+        }
+    })
+    .await;
+}
+
+/// Who commits some of its events and not the others has not done those.
+#[tokio::test]
+async fn some_are_committed() {
+    each_place(&STORES, async |place: &Place, _| {
         let ledger = Ledger::new(place).await;
-        let (store, receiver) = ledger.watched(place).await;
+        let (_, receiver) = ledger.watched(place).await;
         let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {
             panic!("the first");
         };
-        store.take_log();
-        let begun = std::time::Instant::now();
-        let paid = ledger.pay_all(&admitted.delivery().events().unwrap()).await;
-        paid.unwrap();
-        assert!(begun.elapsed() < seconds(1) / 2, "nobody waited");
-        assert!(store.take_log().is_empty());
-        admitted.settle(204, sleep).await.unwrap();
-        assert_eq!(ledger.rows().await, events(1..=3));
-        let replay = admit(&receiver, &batch(1..=3), sleep).await;
-        assert!(matches!(replay, Ok(Admission::Answer(_))));
+        let all = admitted.delivery().events().unwrap();
+        let second = &all.as_slice()[1];
+        ledger.pay(second, second, 200).await.unwrap();
+        let settled = admitted.settle(204, sleep).await.unwrap_err();
+        assert!(matches!(settled, webhook_verify::Rejection::EventsLeft));
+        let Ok(Admission::Admitted(retry)) = admit(&receiver, &batch(1..=3), sleep).await else {
+            panic!("two are left");
+        };
+        assert_eq!(retry.delivery().events().unwrap().len(), 2);
+        // What another run of the handler has committed is done as well, if it says so or not.
+        let again = ledger.pay(second, second, 200).await;
+        assert!(
+            matches!(again, Err(CommitError::AlreadyCompleted)),
+            "{again:?}"
+        );
     })
     .await;
 }

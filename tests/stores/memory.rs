@@ -12,7 +12,7 @@ use std::{
 use futures_util::FutureExt as _;
 use webhook_verify::{
     ClaimKey, ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Owner, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled},
     testing::conformance::{Failures, Suite},
 };
 
@@ -66,6 +66,9 @@ enum Fault {
     StatusIsLost,
     LeaseLeftIsZero,
     ClaimAllIsReversed,
+    ClaimAllHasOneLease,
+    ClaimAllHasOneLife,
+    ClaimAllHasOneRule,
     ExtendAllIsReversed,
     ReleaseAllIsReversed,
     AnyOwnerExtendsAll,
@@ -75,6 +78,15 @@ enum Fault {
     OfManyTheRestIsLost,
     ExtendAllWantsOne,
     ReleaseAllWantsOne,
+    CompleteAllIsReversed,
+    AnyOwnerCompletesAll,
+    CompleteAllIsForNoTime,
+    CompleteAllIsForGood,
+    CompleteAllReplacesTheStatus,
+    CompleteAllIsOnce,
+    CompleteAllReleases,
+    OfManyCompletedTheRestIsLost,
+    CompleteAllWantsOne,
     ForgetSaysYes,
     PurgeKnowsNoLimit,
     PurgeMiscounts,
@@ -94,6 +106,20 @@ struct Faulty {
 impl Faulty {
     fn is(&self, fault: Fault) -> bool {
         self.fault == fault
+    }
+
+    /// Completes what is completed as if it were not.
+    async fn replace(&self, holder: &Holder, status: u16, ttl: Duration) -> Result<(), StoreError> {
+        let (owner, body) = (Owner::random()?, Fingerprint([0; 32]));
+        let duplicate = ClaimRequest::new(holder.key, owner, body, HOUR, HOUR);
+        let outcome = self.inner.claim(&duplicate).await?;
+        if let ClaimOutcome::Completed { fingerprint, .. } = outcome {
+            let claim = ClaimRequest::new(holder.key, holder.owner, fingerprint, HOUR, HOUR);
+            self.inner.forget(&holder.key).await?;
+            self.inner.claim(&claim).await?;
+            let _ = self.inner.complete(holder, status, ttl).await?;
+        }
+        Ok(())
     }
 
     /// The holder, or whoever is the holder by now.
@@ -186,7 +212,14 @@ impl ClaimStore for Faulty {
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         let mut outcomes = Vec::new();
         for request in requests {
-            outcomes.push(self.claim(request).await?);
+            let (first, mut request) = (&requests[0], request.clone());
+            match self.fault {
+                Fault::ClaimAllHasOneLease => request.lease = first.lease,
+                Fault::ClaimAllHasOneLife => request.ttl = first.ttl,
+                Fault::ClaimAllHasOneRule => request.lapsed = first.lapsed,
+                _ => {}
+            }
+            outcomes.push(self.claim(&request).await?);
         }
         if self.is(Fault::ClaimAllIsReversed) {
             outcomes.reverse();
@@ -239,6 +272,46 @@ impl ClaimStore for Faulty {
         Ok(settled)
     }
 
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        if self.is(Fault::CompleteAllWantsOne) && holders.is_empty() {
+            return Err(StoreError::new("no holders"));
+        }
+        let ttl = match self.fault {
+            Fault::CompleteAllIsForNoTime => Duration::ZERO,
+            Fault::CompleteAllIsForGood => ttl * 100_000,
+            _ => ttl,
+        };
+        let mut settled = Vec::new();
+        for (number, holder) in holders.iter().enumerate() {
+            let holder = self.holder(holder, self.is(Fault::AnyOwnerCompletesAll));
+            settled.push(match self.fault {
+                // A record that is completed is not given back.
+                Fault::CompleteAllIsOnce if self.release(&holder).await? != Settled::Applied => {
+                    Settled::Superseded
+                }
+                Fault::CompleteAllReplacesTheStatus => {
+                    let settled = self.complete(&holder, status, ttl).await?;
+                    if settled == Settled::Applied {
+                        self.replace(&holder, status, ttl).await?;
+                    }
+                    settled
+                }
+                Fault::CompleteAllReleases => self.release(&holder).await?,
+                Fault::OfManyCompletedTheRestIsLost if number >= 100 => Settled::Applied,
+                _ => self.complete(&holder, status, ttl).await?,
+            });
+        }
+        if self.is(Fault::CompleteAllIsReversed) {
+            settled.reverse();
+        }
+        Ok(settled)
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         let forgot = self.inner.forget(key).await?;
         Ok(forgot || self.is(Fault::ForgetSaysYes))
@@ -279,6 +352,9 @@ fn the_cases_find_what_is_wrong() {
         (Fault::StatusIsLost, "every_status_is_kept"),
         (Fault::LeaseLeftIsZero, "busy_while_the_lease_lives"),
         (Fault::ClaimAllIsReversed, "claim_all_answers_in_order"),
+        (Fault::ClaimAllHasOneLease, "claim_all_of_different_terms"),
+        (Fault::ClaimAllHasOneLife, "claim_all_of_different_terms"),
+        (Fault::ClaimAllHasOneRule, "claim_all_of_different_terms"),
         (Fault::ExtendAllIsReversed, "extend_all_answers_in_order"),
         (Fault::ReleaseAllIsReversed, "release_all_answers_in_order"),
         (Fault::AnyOwnerExtendsAll, "extend_all_answers_in_order"),
@@ -288,6 +364,27 @@ fn the_cases_find_what_is_wrong() {
         (Fault::OfManyTheRestIsLost, "a_thousand_keys_of_one_owner"),
         (Fault::ExtendAllWantsOne, "extend_all_of_nothing"),
         (Fault::ReleaseAllWantsOne, "release_all_of_nothing"),
+        (
+            Fault::CompleteAllIsReversed,
+            "complete_all_answers_in_order",
+        ),
+        (Fault::AnyOwnerCompletesAll, "complete_all_answers_in_order"),
+        (
+            Fault::CompleteAllReplacesTheStatus,
+            "complete_all_answers_in_order",
+        ),
+        (Fault::CompleteAllIsOnce, "complete_all_answers_in_order"),
+        (Fault::CompleteAllReleases, "complete_all_answers_in_order"),
+        (
+            Fault::CompleteAllIsForNoTime,
+            "complete_all_is_for_its_time",
+        ),
+        (Fault::CompleteAllIsForGood, "complete_all_is_for_its_time"),
+        (
+            Fault::OfManyCompletedTheRestIsLost,
+            "a_thousand_keys_of_one_owner",
+        ),
+        (Fault::CompleteAllWantsOne, "complete_all_of_nothing"),
         (Fault::ForgetSaysYes, "forget_makes_it_the_first_again"),
         (Fault::PurgeKnowsNoLimit, "purge"),
         (Fault::PurgeMiscounts, "purge"),
@@ -362,7 +459,7 @@ async fn a_full_store_does_not_forget_what_is_held() {
     let (minute, hour) = (Duration::from_secs(60), Duration::from_secs(3600));
     let request = |key: u8| {
         let key = ClaimKey::from([key; 32]);
-        let fingerprint = webhook_verify::idempotency::Fingerprint([0; 32]);
+        let fingerprint = Fingerprint([0; 32]);
         ClaimRequest::new(key, Owner::random().unwrap(), fingerprint, minute, hour)
     };
     let held = request(1).lapsed(Lapsed::Hold);

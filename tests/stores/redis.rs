@@ -125,6 +125,10 @@ async fn what_is_in_the_server() {
     let reads = calls(&server) - before - own;
     assert!((1..=2).contains(&reads), "{reads} reads for 100 renewals");
     let before = calls(&server);
+    store.complete_all(&holders[..50], 200, HOUR).await.unwrap();
+    let reads = calls(&server) - before - own;
+    assert!((1..=2).contains(&reads), "{reads} reads for 50 completions");
+    let before = calls(&server);
     store.release_all(&holders).await.unwrap();
     let reads = calls(&server) - before - own;
     assert!((1..=2).contains(&reads), "{reads} reads for 100 releases");

@@ -158,6 +158,13 @@ async fn settling_from_two_sides() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn completing_from_two_sides() {
+    let folder = Folder::new();
+    let stores = stores(&folder, 2).await;
+    races::completing_from_two_sides(&stores[0], &stores[1]).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn purge_under_load() {
     let folder = Folder::new();
     races::purge_under_load(&folder.store().await, 4500).await;

@@ -136,6 +136,10 @@ impl ClaimStore for AnyStore {
         on!(self, store => store.extend_all(holders, lease).await)
     }
 
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        on!(self, store => store.release_all(holders).await)
+    }
+
     async fn complete_all(
         &self,
         holders: &[Holder],
@@ -143,10 +147,6 @@ impl ClaimStore for AnyStore {
         ttl: Duration,
     ) -> Result<Vec<Settled>, StoreError> {
         on!(self, store => store.complete_all(holders, status, ttl).await)
-    }
-
-    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
-        on!(self, store => store.release_all(holders).await)
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

@@ -190,6 +190,14 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
         self.answer(settled).await
     }
 
+    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
+        self.note("release_all", holders.len());
+        self.releases.fetch_add(1, SeqCst);
+        fails(&self.fail_releases)?;
+        let settled = self.inner.release_all(holders).await;
+        self.answer(settled).await
+    }
+
     async fn complete_all(
         &self,
         holders: &[Holder],
@@ -202,14 +210,6 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
             Err(error) => Err(error),
         };
         self.completes.send_modify(|calls| *calls += 1);
-        self.answer(settled).await
-    }
-
-    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
-        self.note("release_all", holders.len());
-        self.releases.fetch_add(1, SeqCst);
-        fails(&self.fail_releases)?;
-        let settled = self.inner.release_all(holders).await;
         self.answer(settled).await
     }
 

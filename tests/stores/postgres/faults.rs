@@ -1,9 +1,6 @@
 //! Servers that are down, die, freeze, refuse to write, and connections that end.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::{Duration, Instant},
-};
+use std::sync::{Arc, Mutex};
 
 use tokio::{task::JoinSet, time::timeout};
 

@@ -122,20 +122,23 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
     sqlx::query(sql).fetch_all(&mut *open).await.unwrap();
     for _ in 0..10 {
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let claim = again(&claim);
         let outcome = timeout(5000 * MS, store.claim(&claim)).await;
         assert!(is_busy(outcome.unwrap().unwrap()));
         assert!(begun.elapsed() < 1000 * MS && begun.elapsed() >= 90 * MS);
     }
+    let mut both = [request(2), again(&claim)];
+    both[1].lease = both[0].lease;
     for call in [
         fails(store.complete(&claim.holder(), 200, HOUR)).await,
         fails(store.release(&claim.holder())).await,
         fails(store.extend(&claim.holder(), HOUR)).await,
         fails(store.forget(&claim.key)).await,
-        fails(store.claim_all(&[request(2), again(&claim)])).await,
+        fails(store.claim_all(&both)).await,
         fails(store.release_all(&[claim.holder()])).await,
         fails(store.extend_all(&[claim.holder()], HOUR)).await,
+        fails(store.complete_all(&[claim.holder()], 200, HOUR)).await,
     ] {
         assert!(call.contains("lock timeout"), "{call}");
     }
@@ -151,4 +154,45 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
         assert_eq!(limit, "0");
     }
     assert_eq!(store.claim(&again(&claim)).await.unwrap(), won(2));
+}
+
+/// A claim that waits for a transaction is granted after it, and holds and lives from then on.
+#[tokio::test]
+async fn a_lease_runs_from_when_it_is_granted() {
+    let pool = pool(PostgresServer::shared(), 3).await;
+    let (store, name) = store(pool.clone()).await;
+    let store = store.lock_timeout(Duration::from_secs(20));
+    let mut before = [request(1), request(2), request(3)];
+    for claim in &mut before {
+        (claim.lease, claim.ttl) = (MS, 2 * MS);
+    }
+    store.claim_all(&before).await.unwrap();
+    let mut claims = [request(1), request(2), request(3)];
+    (claims[1].ttl, claims[2].ttl) = (2 * HOUR, 3 * HOUR);
+    let (first, others) = claims.split_first().unwrap();
+    let mut open = pool.begin().await.unwrap();
+    let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
+    sqlx::query(sql).fetch_all(&mut *open).await.unwrap();
+    let let_go = async {
+        sleep(300 * MS).await;
+        let now = sqlx::query_scalar("SELECT clock_timestamp()::text");
+        let now: String = now.fetch_one(&mut *open).await.unwrap();
+        open.rollback().await.unwrap();
+        now
+    };
+    let (one, many, since) = tokio::join!(store.claim(first), store.claim_all(others), let_go);
+    assert_eq!(one.unwrap(), won(2));
+    assert_eq!(many.unwrap(), [won(2), won(2)]);
+    let held = format!(
+        "SELECT lease_until >= '{since}'::timestamptz + interval '10 min'
+           AND lease_until <= clock_timestamp() + interval '10 min'
+           AND expires_at >= '{since}'::timestamptz + $1 * interval '1 hour'
+           AND expires_at <= clock_timestamp() + $1 * interval '1 hour'
+         FROM {name} WHERE key = $2"
+    );
+    for (hours, claim) in (1_i64..).zip(&claims) {
+        let held = sqlx::query_scalar::<_, bool>(AssertSqlSafe(held.clone()));
+        let held = held.bind(hours).bind(&claim.key.as_bytes()[..]);
+        assert!(held.fetch_one(&pool).await.unwrap(), "{hours} h");
+    }
 }

@@ -52,7 +52,10 @@ async fn scripts_are_flushed_between_calls() {
     let extended = store.extend_all(&holders, HOUR).await.unwrap();
     flush();
     let released = store.release_all(&holders).await.unwrap();
-    assert_eq!([extended, released].concat(), [Settled::Applied; 4]);
+    flush();
+    let completed = store.complete_all(&holders, 200, HOUR).await.unwrap();
+    let settled = [extended, released, completed].concat();
+    assert_eq!(settled, [Settled::Applied; 6]);
 }
 
 /// While claims go on, scripts are flushed over and over: no call fails by it, and no claim is granted twice.

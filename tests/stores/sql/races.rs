@@ -155,6 +155,41 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two:
     }
 }
 
+/// Batches that complete the same keys from two sides at once, in opposite orders and against claims of others: each key is
+/// completed by its holder, twice over, or somebody else's.
+pub(crate) async fn completing_from_two_sides<S: ClaimStore + Clone>(one: &S, two: &S) {
+    for round in 0..20 {
+        let keys = 6_000_000 + round * 100;
+        let mut forth: Vec<_> = (keys..keys + 64).map(request).collect();
+        for claim in &mut forth {
+            claim.lease = MS;
+        }
+        let holders: Vec<_> = forth.iter().map(ClaimRequest::holder).collect();
+        let reversed: Vec<_> = holders.iter().rev().copied().collect();
+        let mut others: Vec<_> = forth.iter().map(again).collect();
+        for claim in &mut others {
+            claim.lease = HOUR;
+        }
+        one.claim_all(&forth).await.unwrap();
+        sleep(5 * MS).await;
+        let (first, second, claimed) = tokio::join!(
+            one.complete_all(&holders, 201, HOUR),
+            two.complete_all(&reversed, 202, HOUR),
+            two.claim_all(&others)
+        );
+        let (first, mut second) = (first.unwrap(), second.unwrap());
+        second.reverse();
+        assert_eq!(first, second);
+        let statuses = two.claim_all(&others).await.unwrap();
+        for ((settled, outcome), status) in first.into_iter().zip(claimed.unwrap()).zip(statuses) {
+            match settled {
+                Settled::Applied => assert!(is_completed(outcome) && outcome == status),
+                _ => assert_eq!([outcome, status], [won(2); 2]),
+            }
+        }
+    }
+}
+
 /// Expired records go, each counted once however many purge, while claims are granted and none that lives is lost.
 pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(store: &S, expired: u32) {
     let mut brief: Vec<_> = (0..expired).map(request).collect();

@@ -57,10 +57,23 @@ async fn many_keys_are_committed_together() {
     let extended = store.extend_all(&holders, HOUR).await.unwrap();
     let renewed = frames();
     let released = store.release_all(&holders).await.unwrap();
-    assert_eq!([extended, released].concat(), [Settled::Applied; 128]);
-    for written in [claimed - before, renewed - claimed, frames() - renewed] {
+    let given_back = frames();
+    let completed = store.complete_all(&holders, 200, HOUR).await.unwrap();
+    let done = frames();
+    let settled = [extended, released, completed].concat();
+    assert_eq!(settled, [Settled::Applied; 192]);
+    for written in [
+        claimed - before,
+        renewed - claimed,
+        given_back - renewed,
+        done - given_back,
+    ] {
         assert!((1..40).contains(&written), "{written} pages were written");
     }
+    // And completing again writes none.
+    let completed = store.complete_all(&holders, 201, HOUR).await.unwrap();
+    assert_eq!(completed, [Settled::Applied; 64]);
+    assert_eq!(frames(), done);
 }
 
 /// One call that fails takes no other down, whether it ends the transaction that they share or not.

@@ -1,7 +1,7 @@
 use std::{slice, sync::Arc};
 
 use super::Event;
-use crate::{Claim, Timer, idempotency::Progress};
+use crate::{Claim, Timer};
 
 /// What a duplicate of a delivery is answered whose events were completed one by one.
 pub(crate) const COMPLETED: u16 = 204;
@@ -10,7 +10,9 @@ pub(crate) const COMPLETED: u16 = 204;
 ///
 /// A handler takes them one by one, and says of each that it is [done](Event::done). It ends with an error where one fails; `?`
 /// will do. Whoever takes events so and answers success, although some are not done, is answered for with 500, so that they are not
-/// lost. A handler that does all of them or nothing, decided by its answer, looks at them [as a slice](Self::as_slice).
+/// lost. (That is told by the events' claims: where they have [none](Event::claim), the answer stands.) A handler that does all of
+/// them or nothing, decided by its answer, looks at them [as a slice](Self::as_slice). So is one that gives them to a task and
+/// answers before: its success is a promise, and what is said after it is not heard.
 ///
 /// ```
 /// # use webhook_verify::{Verifier, scheme};
@@ -64,8 +66,13 @@ impl Events {
 
     /// Those that are still left to do when it is their turn: not those that are [done](Event::done) meanwhile, nor those
     /// whose claim was [lost](Claim::lost) before they began, which are another's by then.
+    ///
+    /// Whoever calls this takes the events one by one, and has to say what is done; to look at them there is
+    /// [`as_slice`](Self::as_slice).
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
+        let claims = self.0.iter().filter_map(|event| event.claim.as_ref());
+        claims.for_each(Claim::set_taken);
         Iter(self.0.iter())
     }
 }
@@ -78,13 +85,8 @@ impl<'a> Iterator for Iter<'a> {
     type Item = &'a Event;
 
     fn next(&mut self) -> Option<&'a Event> {
-        let is_left = |claim: &Claim| claim.progress() < Progress::Done && !claim.is_lost();
-        let is_left = |event: &&Event| event.claim.as_ref().is_none_or(is_left);
-        let event = self.0.find(is_left)?;
-        if let Some(claim) = &event.claim {
-            claim.set_begun();
-        }
-        Some(event)
+        let is_left = |event: &&Event| event.claim.as_ref().is_none_or(Claim::is_left);
+        self.0.find(is_left)
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -113,12 +115,8 @@ impl Event {
     /// yet, or if this future is dropped. Without a claim there is nothing to tell.
     pub async fn done(&self, timer: impl Timer) {
         let Some(claim) = &self.claim else { return };
-        if claim.progress() >= Progress::Settling {
-            return;
-        }
-        claim.set_done();
         // A transaction that is open holds the store's own call up, and completes the claim if it is committed.
-        if !claim.is_alone() && !claim.is_open() {
+        if claim.set_done() && !claim.is_alone() && !claim.is_open() {
             claim.complete(COMPLETED, &timer).await;
         }
     }

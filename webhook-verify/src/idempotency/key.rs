@@ -3,7 +3,7 @@ use std::{
     str::FromStr,
     sync::{
         Arc,
-        atomic::{AtomicU8, AtomicU16, Ordering},
+        atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
     },
     task::{Context, Poll},
     time::Instant,
@@ -102,6 +102,7 @@ struct Granted {
     /// When the cache did not know of it.
     era: Era,
     alone: bool,
+    taken: AtomicBool,
     lost: LostSignal,
     /// The status that the handler's own transaction has recorded; [`OPEN`] while it may be about to, and 0 before that.
     committed: AtomicU16,
@@ -117,13 +118,16 @@ const OPEN: u16 = 1;
 pub(crate) enum Progress {
     /// Nothing is known of it.
     Open,
-    /// The handler has taken its event out of several.
-    Begun,
     /// The handler has said that it is done, and nobody waits any more for the store to say that it knows.
     Done,
     /// It is being settled: what a renewal says of it counts no more.
     Settling,
+    /// It is completed, as the handler has said that it is done.
     Settled,
+    /// It is completed, as the handler has answered success.
+    Answered,
+    /// It was given back.
+    Released,
 }
 
 impl Claim {
@@ -143,6 +147,7 @@ impl Claim {
             asked,
             era,
             alone,
+            taken: AtomicBool::new(false),
             lost: LostSignal::default(),
             committed: AtomicU16::new(0),
             progress: AtomicU8::new(Progress::Open as u8),
@@ -164,27 +169,44 @@ impl Claim {
     pub(crate) fn progress(&self) -> Progress {
         match self.0.progress.load(Ordering::Acquire) {
             0 => Progress::Open,
-            1 => Progress::Begun,
-            2 => Progress::Done,
-            3 => Progress::Settling,
-            _ => Progress::Settled,
+            1 => Progress::Done,
+            2 => Progress::Settling,
+            3 => Progress::Settled,
+            4 => Progress::Answered,
+            _ => Progress::Released,
         }
     }
 
-    pub(super) fn set_progress(&self, progress: Progress) {
+    pub(crate) fn set_progress(&self, progress: Progress) {
         self.0.progress.store(progress as u8, Ordering::Release);
     }
 
-    /// Takes note that the handler has taken the event. What it has done already stays so.
-    pub(crate) fn set_begun(&self) {
-        let (open, begun) = (Progress::Open as u8, Progress::Begun as u8);
+    /// Takes note that the handler has said so. `false` where that is of no use any more, or for somebody else to settle.
+    pub(crate) fn set_done(&self) -> bool {
+        let done = |progress| (progress < Progress::Settling as u8).then_some(Progress::Done as u8);
         let progress = &self.0.progress;
-        let _ = progress.compare_exchange(open, begun, Ordering::AcqRel, Ordering::Acquire);
+        progress
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, done)
+            .is_ok()
     }
 
-    /// Takes note that the handler has said so.
-    pub(crate) fn set_done(&self) {
-        self.set_progress(Progress::Done);
+    /// Takes note that the handler takes its events one by one.
+    pub(crate) fn set_taken(&self) {
+        self.0.taken.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.taken.load(Ordering::Acquire)
+    }
+
+    /// Whether its event is the handler's to have: it is not done yet, nor another's. What the handler has answered for before it
+    /// had it, it has promised to do.
+    pub(crate) fn is_left(&self) -> bool {
+        match self.progress() {
+            Progress::Open => !self.is_lost(),
+            Progress::Answered => true,
+            Progress::Done | Progress::Settling | Progress::Settled | Progress::Released => false,
+        }
     }
 
     /// Whether the handler has this claim and no other, so that its status is that of the claim.
@@ -192,9 +214,14 @@ impl Claim {
         self.0.alone
     }
 
-    /// Whether its lease has to be renewed.
+    /// Whether its lease has to be renewed now.
     pub(super) fn is_running(&self) -> bool {
         self.committed().is_none() && self.progress() < Progress::Settling
+    }
+
+    /// Whether it never has to be renewed again.
+    pub(super) fn is_over(&self) -> bool {
+        self.committed().is_some() || self.progress() > Progress::Settling
     }
 
     pub(crate) fn request(&self) -> &ClaimRequest {

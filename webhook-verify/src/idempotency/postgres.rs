@@ -267,7 +267,10 @@ impl PostgresStore {
             .await
             .map_err(|error| self.failed(error))?;
         Err(match already {
-            Some(_) => CommitError::AlreadyCompleted,
+            Some(_) => {
+                claim.set_committed(status);
+                CommitError::AlreadyCompleted
+            }
             None => CommitError::Superseded,
         })
     }

@@ -247,6 +247,18 @@ impl ClaimStore for RedisStore {
             .await
     }
 
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.settle_all(holders, &self.inner.scripts.complete, |command| {
+            command.arg(status).arg(millis(ttl));
+        })
+        .await
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         let mut command = redis::cmd("DEL");
         command.arg(self.key(key));

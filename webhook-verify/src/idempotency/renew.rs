@@ -18,26 +18,27 @@ pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
     let mut pause = idempotency.renewal().saturating_sub(used);
     while elapsed < idempotency.max_handler_time {
         timer.sleep(pause).await;
-        held.retain(|claim| claim.is_running());
+        held.retain(|claim| !claim.is_over());
         if held.is_empty() {
             return;
         }
         elapsed += pause;
         age += pause;
-        match extend(&held, &timer).await {
+        // One that is being settled comes back if that is given up.
+        let running: Vec<_> = held.iter().copied().filter(|it| it.is_running()).collect();
+        if running.is_empty() {
+            pause = idempotency.renewal();
+            continue;
+        }
+        match extend(&running, &timer).await {
             Ok(extended) => {
                 age = Duration::ZERO;
                 pause = idempotency.renewal();
-                let mut superseded = Vec::new();
-                let mut extended = extended.into_iter();
-                held.retain(|claim| match extended.next() {
-                    Some(Settled::Superseded) => {
-                        superseded.push(*claim);
-                        false
-                    }
-                    _ => true,
-                });
-                lose(&superseded, &timer).await;
+                let is_lost = |(_, extended): &(_, Settled)| *extended == Settled::Superseded;
+                let lost = running.into_iter().zip(extended).filter(is_lost);
+                let lost: Vec<_> = lost.map(|(claim, _)| claim).collect();
+                held.retain(|claim| !lost.iter().any(|it| std::ptr::eq(*it, *claim)));
+                lose(&lost, &timer).await;
                 if held.is_empty() {
                     return;
                 }
@@ -45,12 +46,12 @@ pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
             // The leases go on running out: the next try comes sooner.
             Err(error) => {
                 let (call, error) = ("extend", &error);
-                held[0].report(ClaimEventKind::StoreFailed { call, error });
+                running[0].report(ClaimEventKind::StoreFailed { call, error });
                 pause = idempotency.lease / 12;
                 age += idempotency.call_limit();
                 // Others may have taken over by now, unless the store is silent to all.
                 if age >= idempotency.lease {
-                    held.iter().for_each(|claim| claim.set_lost());
+                    running.iter().for_each(|claim| claim.set_lost());
                 }
             }
         }

@@ -14,9 +14,9 @@ pub(super) const PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 
 impl Claim {
-    /// Completes the claim with the status of a success.
+    /// Completes the claim of an event that is done.
     pub(crate) async fn complete(&self, status: u16, timer: &impl Timer) {
-        complete(slice::from_ref(self), status, timer).await;
+        complete(slice::from_ref(self), status, Progress::Settled, timer).await;
     }
 
     /// Whether a handler that answers so has done what it was to do.
@@ -39,20 +39,18 @@ impl Claim {
     }
 }
 
-/// Claims that are being settled. If that is given up, those of a success are known to be done, and their leases are renewed
-/// until it is made again.
+/// Claims that are being settled. If that is given up, they are known to be done, and their leases are renewed until it is made
+/// again.
 struct Settling<'c>(&'c [Claim]);
 
 impl<'c> Settling<'c> {
     fn begin(claims: &'c [Claim]) -> Self {
-        let is_settling = claims.iter();
-        is_settling.for_each(|claim| claim.set_progress(Progress::Settling));
+        set_all(claims, Progress::Settling);
         Self(claims)
     }
 
-    fn end(self) {
-        let settled = self.0.iter();
-        settled.for_each(|claim| claim.set_progress(Progress::Settled));
+    fn end(self, progress: Progress) {
+        set_all(self.0, progress);
     }
 }
 
@@ -64,8 +62,18 @@ impl Drop for Settling<'_> {
     }
 }
 
+fn set_all(claims: &[Claim], progress: Progress) {
+    let all = claims.iter();
+    all.for_each(|claim| claim.set_progress(progress));
+}
+
 /// Completes claims of one delivery with the status of a success.
-pub(crate) async fn complete(claims: &[Claim], status: u16, timer: &impl Timer) {
+pub(crate) async fn complete(
+    claims: &[Claim],
+    status: u16,
+    progress: Progress,
+    timer: &impl Timer,
+) {
     let settling = Settling::begin(claims);
     // Those that a handler's own transaction has completed are so, whatever is said now.
     let (committed, open): (Vec<_>, Vec<_>) = claims
@@ -85,12 +93,14 @@ pub(crate) async fn complete(claims: &[Claim], status: u16, timer: &impl Timer) 
         settle(same, Some(status), timer).await;
         rest = others;
     }
-    settling.end();
+    settling.end(progress);
 }
 
-/// Gives back claims of one delivery.
+/// Gives back claims of one delivery. Those that a transaction of the handler's turns out to have completed are
+/// [settled](Progress::Settled) after it, and the others not.
 pub(crate) async fn release(claims: &[Claim], timer: &impl Timer) {
     if !claims.is_empty() {
+        set_all(claims, Progress::Released);
         settle(claims, None, timer).await;
     }
 }
@@ -106,6 +116,11 @@ async fn settle(claims: &[Claim], success: Option<u16>, timer: &impl Timer) {
                     claim.report(match (settled, success) {
                         (Settled::Applied, Some(status)) => ClaimEventKind::Completed { status },
                         (Settled::Applied, None) => ClaimEventKind::Released,
+                        // It was committed by somebody else than the store.
+                        (Settled::Superseded, None) if claim.is_open() && !claim.is_lost() => {
+                            claim.set_progress(Progress::Settled);
+                            continue;
+                        }
                         (Settled::Superseded, _) => ClaimEventKind::LeaseLost,
                     });
                 }

@@ -201,7 +201,10 @@ impl SqliteStore {
             .await?;
         match completion {
             Completion::Now => Ok(()),
-            Completion::Before => Err(CommitError::AlreadyCompleted),
+            Completion::Before => {
+                claim.set_committed(status);
+                Err(CommitError::AlreadyCompleted)
+            }
             Completion::Superseded => Err(CommitError::Superseded),
         }
     }
@@ -250,7 +253,8 @@ impl ClaimStore for SqliteStore {
         status: u16,
         ttl: Duration,
     ) -> Result<Settled, StoreError> {
-        self.settle(Call::Complete(*holder, status, ttl)).await
+        self.settle(Call::Complete(vec![*holder], status, ttl))
+            .await
     }
 
     async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
@@ -284,6 +288,19 @@ impl ClaimStore for SqliteStore {
             true => Ok(Vec::new()),
             false => self.settle_all(Call::Release(holders.to_vec())).await,
         }
+    }
+
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        if holders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let call = Call::Complete(holders.to_vec(), status, ttl);
+        self.settle_all(call).await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

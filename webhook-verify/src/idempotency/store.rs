@@ -70,23 +70,6 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
-    /// Completes several claims, of which no key is there twice, as [`complete`](Self::complete) does each: in one round trip,
-    /// where the store can. It is all of them or an error; after an error some may have been completed.
-    fn complete_all(
-        &self,
-        holders: &[Holder],
-        status: u16,
-        ttl: Duration,
-    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
-        async move {
-            let mut settled = Vec::with_capacity(holders.len());
-            for holder in holders {
-                settled.push(self.complete(holder, status, ttl).await?);
-            }
-            Ok(settled)
-        }
-    }
-
     /// Gives several claims back, of which no key is there twice, as [`release`](Self::release) does each: in one round
     /// trip, where the store can. It is all of them or an error; after an error some may have been given back.
     fn release_all(
@@ -97,6 +80,23 @@ pub trait ClaimStore: Send + Sync + 'static {
             let mut settled = Vec::with_capacity(holders.len());
             for holder in holders {
                 settled.push(self.release(holder).await?);
+            }
+            Ok(settled)
+        }
+    }
+
+    /// Completes several claims with one status, of which no key is there twice, as [`complete`](Self::complete) does each: in
+    /// one round trip, where the store can. It is all of them or an error; after an error some may have been completed.
+    fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        async move {
+            let mut settled = Vec::with_capacity(holders.len());
+            for holder in holders {
+                settled.push(self.complete(holder, status, ttl).await?);
             }
             Ok(settled)
         }
@@ -319,13 +319,13 @@ pub(crate) trait DynClaimStore: Send + Sync {
         holders: &'a [Holder],
         lease: Duration,
     ) -> BoxFuture<'a, Vec<Settled>>;
+    fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>>;
     fn complete_all<'a>(
         &'a self,
         holders: &'a [Holder],
         status: u16,
         ttl: Duration,
     ) -> BoxFuture<'a, Vec<Settled>>;
-    fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>>;
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool>;
 }
 
@@ -365,6 +365,10 @@ impl<S: ClaimStore> DynClaimStore for S {
         Box::pin(ClaimStore::extend_all(self, holders, lease))
     }
 
+    fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>> {
+        Box::pin(ClaimStore::release_all(self, holders))
+    }
+
     fn complete_all<'a>(
         &'a self,
         holders: &'a [Holder],
@@ -372,10 +376,6 @@ impl<S: ClaimStore> DynClaimStore for S {
         ttl: Duration,
     ) -> BoxFuture<'a, Vec<Settled>> {
         Box::pin(ClaimStore::complete_all(self, holders, status, ttl))
-    }
-
-    fn release_all<'a>(&'a self, holders: &'a [Holder]) -> BoxFuture<'a, Vec<Settled>> {
-        Box::pin(ClaimStore::release_all(self, holders))
     }
 
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool> {
@@ -428,6 +428,13 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
         self.as_ref().extend_all(holders, lease)
     }
 
+    fn release_all(
+        &self,
+        holders: &[Holder],
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.as_ref().release_all(holders)
+    }
+
     fn complete_all(
         &self,
         holders: &[Holder],
@@ -435,13 +442,6 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
         ttl: Duration,
     ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
         self.as_ref().complete_all(holders, status, ttl)
-    }
-
-    fn release_all(
-        &self,
-        holders: &[Holder],
-    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
-        self.as_ref().release_all(holders)
     }
 
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send {

@@ -139,16 +139,19 @@ impl Admitted {
 impl Held {
     async fn settle(mut self, status: Option<u16>, timer: impl Timer) -> Result<(), Rejection> {
         let refusal = self.refusal.take();
+        let acknowledges = status.is_some_and(|status| (200..300).contains(&status));
         let Some(first) = self.claims.first() else {
-            return refusal.map_or(Ok(()), Err);
+            return refusal.filter(|_| acknowledges).map_or(Ok(()), Err);
         };
         let success = status.filter(|status| first.completes(*status));
         // Who takes events one by one says what is done, and no answer stands for the rest.
-        let one_by_one = self.claims.iter().any(|it| it.progress() > Progress::Open);
+        let says = |it: &Claim| it.is_taken() || it.committed().is_some() || it.is_open();
+        let one_by_one = self.claims.iter().any(says);
         let (mut done, mut left) = (Vec::new(), Vec::new());
         let mut decided = SmallVec::<[_; 1]>::new();
         for claim in &self.claims {
-            let is_done = claim.progress() > Progress::Begun || claim.committed().is_some();
+            let said = matches!(claim.progress(), Progress::Done | Progress::Settling);
+            let is_done = said || claim.committed().is_some();
             match (claim.progress(), success) {
                 (Progress::Settled, _) => {}
                 _ if is_done && !(claim.is_alone() && success.is_some()) => {
@@ -158,20 +161,23 @@ impl Held {
                 _ => left.push(claim.clone()),
             }
         }
-        idempotency::complete(&done, COMPLETED, &timer).await;
+        idempotency::complete(&done, COMPLETED, Progress::Settled, &timer).await;
         if let Some(status) = success {
-            idempotency::complete(&decided, status, &timer).await;
+            idempotency::complete(&decided, status, Progress::Answered, &timer).await;
         }
         idempotency::release(&left, &timer).await;
+        left.retain(|claim| claim.progress() != Progress::Settled);
+        if let Some(refusal) = refusal.filter(|_| acknowledges || success.is_some()) {
+            return Err(refusal);
+        }
         match success {
-            None => Ok(()),
-            Some(_) if refusal.is_some() => refusal.map_or(Ok(()), Err),
             Some(_) if left.is_empty() => Ok(()),
             // Others have them, and may yet fail.
             Some(_) if left.iter().all(Claim::is_lost) => {
                 Err(in_flight(first.in_flight_status(), first.lease()))
             }
             Some(_) => Err(Rejection::EventsLeft),
+            None => Ok(()),
         }
     }
 }

@@ -1,5 +1,6 @@
 -- What is known to be busy or completed is read, and nothing is written for it. All else is claimed by an insert, whose
--- conflict is judged anew, after it has waited for whoever holds the row, by the clock of then.
+-- conflict is judged anew, after it has waited for whoever holds the row, by the clock of then. It has no look at what is
+-- asked, which would be one at all of it for each row: the lease and the rule for lapsed claims are one for all keys.
 WITH asked AS MATERIALIZED (
   {asked}
 ), known AS MATERIALIZED (
@@ -11,13 +12,13 @@ WITH asked AS MATERIALIZED (
     WHERE c.key = a.key
       AND c.expires_at > clock_timestamp()
       AND (c.state = 2
-        OR (c.lease_until <> 'epoch' AND (a.hold OR c.lease_until > clock_timestamp())))
+        OR (c.lease_until <> 'epoch' AND ($5::boolean OR c.lease_until > clock_timestamp())))
     OFFSET 0
   ) k
 ), claimed AS (
   INSERT INTO {table} AS c (key, state, attempt, owner, fingerprint, lease_until, expires_at)
   SELECT a.key, 1, 1, a.owner, a.fingerprint,
-    clock_timestamp() + a.lease * interval '1 ms', clock_timestamp() + a.ttl * interval '1 ms'
+    clock_timestamp() + $4::bigint * interval '1 ms', clock_timestamp() + a.ttl * interval '1 ms'
   FROM asked a
   WHERE NOT EXISTS (SELECT FROM known k WHERE k.key = a.key)
     AND set_config('lock_timeout', $7, true) IS NOT NULL
@@ -29,19 +30,22 @@ WITH asked AS MATERIALIZED (
       CASE WHEN w.win THEN c.attempt + 1 ELSE c.attempt END,
       CASE WHEN w.win THEN excluded.owner ELSE c.owner END,
       CASE WHEN w.win THEN excluded.fingerprint ELSE c.fingerprint END,
-      CASE WHEN w.win THEN w.t + w.lease * interval '1 ms' ELSE c.lease_until END,
-      CASE WHEN w.win THEN greatest(c.expires_at, w.t + w.ttl * interval '1 ms') ELSE c.expires_at END,
+      CASE WHEN w.win THEN w.lease_until ELSE c.lease_until END,
+      -- The life begins later than the insert's by as much as the lease does.
+      CASE
+        WHEN w.win THEN greatest(c.expires_at, excluded.expires_at + (w.lease_until - excluded.lease_until))
+        ELSE c.expires_at
+      END,
       CASE WHEN w.win THEN NULL ELSE c.status END
     FROM (
-      SELECT n.t, a.lease, a.ttl,
+      SELECT n.t + $4::bigint * interval '1 ms' AS lease_until,
         c.expires_at <= n.t
           OR (c.state = 1 AND CASE c.lease_until
             -- Released: for others, as a call of the owner's that comes now has been given up.
             WHEN 'epoch' THEN c.owner <> excluded.owner
-            ELSE NOT a.hold AND c.lease_until <= n.t
+            ELSE NOT $5::boolean AND c.lease_until <= n.t
           END) AS win
-      FROM (SELECT clock_timestamp() AS t) n, asked a
-      WHERE a.key = excluded.key
+      FROM (SELECT clock_timestamp() AS t) n
     ) w
   )
   RETURNING c.key, c.owner, c.state, c.attempt, c.fingerprint, c.status, c.lease_until

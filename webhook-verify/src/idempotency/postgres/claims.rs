@@ -28,8 +28,8 @@ impl ClaimStore for PostgresStore {
         let mut arguments = holder(&request.holder())?;
         add(&mut arguments, &request.fingerprint.0[..])?;
         add(&mut arguments, millis(request.lease))?;
-        add(&mut arguments, millis(request.ttl.max(request.lease)))?;
         add(&mut arguments, request.lapsed == Lapsed::Hold)?;
+        add(&mut arguments, millis(request.ttl.max(request.lease)))?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
         let Shared {
             link, statements, ..
@@ -76,47 +76,22 @@ impl ClaimStore for PostgresStore {
     }
 
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        if requests.is_empty() {
-            return Ok(Vec::new());
+        // A receiver's have all the same terms. Others are claimed in as many statements as there are of them.
+        let mut by_terms: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, request) in requests.iter().enumerate() {
+            let terms = (request.lease, request.lapsed == Lapsed::Hold);
+            by_terms.entry(terms).or_default().push(index);
         }
-        let mut arguments = PgArguments::default();
-        add(
-            &mut arguments,
-            each(requests, |request| request.key.as_bytes().to_vec()),
-        )?;
-        add(
-            &mut arguments,
-            each(requests, |request| request.owner.as_bytes().to_vec()),
-        )?;
-        add(
-            &mut arguments,
-            each(requests, |request| request.fingerprint.0.to_vec()),
-        )?;
-        add(
-            &mut arguments,
-            each(requests, |request| millis(request.lease)),
-        )?;
-        add(
-            &mut arguments,
-            each(requests, |request| millis(request.ttl.max(request.lease))),
-        )?;
-        add(
-            &mut arguments,
-            each(requests, |request| request.lapsed == Lapsed::Hold),
-        )?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let rows = self
-            .run(&self.shared.statements.claim_all, arguments)
-            .await?;
-        let mut answers = HashMap::with_capacity(rows.len());
-        for row in &rows {
-            answers.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?, row);
+        let mut outcomes = vec![None; requests.len()];
+        for ((lease, hold), indices) in by_terms {
+            let alike = each(&indices, |index| &requests[*index]);
+            let answers = self.claim_alike(&alike, lease, hold).await?;
+            for (index, outcome) in indices.into_iter().zip(answers) {
+                outcomes[index] = Some(outcome);
+            }
         }
-        let outcomes = requests.iter().map(|request| {
-            let row = answers.get(&request.key).ok_or_else(|| foreign("key"))?;
-            outcome(row, request)
-        });
-        outcomes.collect()
+        let outcomes = outcomes.into_iter().collect::<Option<_>>();
+        outcomes.ok_or_else(|| foreign("key"))
     }
 
     async fn extend_all(
@@ -133,6 +108,19 @@ impl ClaimStore for PostgresStore {
     async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
         let arguments = self.holders(holders)?;
         self.settle_all(&self.shared.statements.release_all, holders, arguments)
+            .await
+    }
+
+    async fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let mut arguments = self.holders(holders)?;
+        add(&mut arguments, i32::from(status))?;
+        add(&mut arguments, millis(ttl))?;
+        self.settle_all(&self.shared.statements.complete_all, holders, arguments)
             .await
     }
 
@@ -156,6 +144,47 @@ impl ClaimStore for PostgresStore {
 }
 
 impl PostgresStore {
+    /// Claims in one statement what has the same lease, and the same rule for lapsed claims.
+    async fn claim_alike(
+        &self,
+        requests: &[&ClaimRequest],
+        lease: Duration,
+        hold: bool,
+    ) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let mut arguments = PgArguments::default();
+        add(
+            &mut arguments,
+            each(requests, |request| request.key.as_bytes().to_vec()),
+        )?;
+        add(
+            &mut arguments,
+            each(requests, |request| request.owner.as_bytes().to_vec()),
+        )?;
+        add(
+            &mut arguments,
+            each(requests, |request| request.fingerprint.0.to_vec()),
+        )?;
+        add(&mut arguments, millis(lease))?;
+        add(&mut arguments, hold)?;
+        add(
+            &mut arguments,
+            each(requests, |request| millis(request.ttl.max(request.lease))),
+        )?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let rows = self
+            .run(&self.shared.statements.claim_all, arguments)
+            .await?;
+        let mut answers = HashMap::with_capacity(rows.len());
+        for row in &rows {
+            answers.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?, row);
+        }
+        let outcomes = requests.iter().map(|request| {
+            let row = answers.get(&request.key).ok_or_else(|| foreign("key"))?;
+            outcome(row, request)
+        });
+        outcomes.collect()
+    }
+
     /// What the statements for several holders begin with.
     fn holders(&self, holders: &[Holder]) -> Result<PgArguments, StoreError> {
         let mut arguments = PgArguments::default();

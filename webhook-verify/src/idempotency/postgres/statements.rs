@@ -3,10 +3,11 @@ use sqlx::SqlStr;
 use crate::idempotency::sql::Table;
 
 const CLAIM: &str = include_str!("claim.sql");
-const ONE: &str = "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint,
-    $4::bigint AS lease, $5::bigint AS ttl, $6::boolean AS hold";
-const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $4::bigint[], $5::bigint[], $6::boolean[])
-    AS u (key, owner, fingerprint, lease, ttl, hold)";
+/// What differs from key to key. The lease is `$4` and whether a lapsed claim is held `$5`, for all of them.
+const ONE: &str =
+    "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint, $6::bigint AS ttl";
+const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $6::bigint[])
+    AS u (key, owner, fingerprint, ttl)";
 /// In a transaction only what is in progress is completed: effects of a claim that is completed are there already.
 const COMPLETE_IN: &str = "UPDATE {table} SET state = 2, status = $3,
     expires_at = greatest(expires_at, clock_timestamp() + $4 * interval '1 ms')
@@ -66,6 +67,7 @@ pub(super) struct Statements {
     pub(super) extend: SqlStr,
     pub(super) release_all: SqlStr,
     pub(super) extend_all: SqlStr,
+    pub(super) complete_all: SqlStr,
     pub(super) forget: SqlStr,
     pub(super) purge: SqlStr,
     pub(super) check: SqlStr,
@@ -87,6 +89,7 @@ impl Statements {
             extend: sql(EXTEND),
             release_all: sql(&RELEASE_ALL.replace("{locked}", LOCKED)),
             extend_all: sql(&EXTEND_ALL.replace("{locked}", LOCKED)),
+            complete_all: sql(include_str!("complete_all.sql")),
             forget: sql(FORGET),
             purge: sql(PURGE),
             check: sql(CHECK),

@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_millis(2);
 /// What is asked of the one who writes. Each call is harmless when it is repeated.
 pub(super) enum Call {
     Claim(Vec<ClaimRequest>),
-    Complete(Holder, u16, Duration),
+    Complete(Vec<Holder>, u16, Duration),
     Release(Vec<Holder>),
     Extend(Vec<Holder>, Duration),
     Forget(ClaimKey),
@@ -124,14 +124,17 @@ impl Job {
                 }
                 return Ok(Answer::Outcomes(outcomes));
             }
-            Call::Complete(holder, status, ttl) => {
+            Call::Complete(holders, status, ttl) => {
                 let until = now.saturating_add(*ttl);
-                let completion = statements.complete(on, holder, *status, until).await?;
-                let settled = match completion {
-                    Completion::Now | Completion::Before => Settled::Applied,
-                    Completion::Superseded => Settled::Superseded,
-                };
-                return Ok(Answer::Settled(vec![settled]));
+                let mut settled = Vec::with_capacity(holders.len());
+                for holder in holders {
+                    let completion = statements.complete(on, holder, *status, until).await?;
+                    settled.push(match completion {
+                        Completion::Now | Completion::Before => Settled::Applied,
+                        Completion::Superseded => Settled::Superseded,
+                    });
+                }
+                return Ok(Answer::Settled(settled));
             }
             Call::Release(holders) => {
                 let mut settled = Vec::with_capacity(holders.len());

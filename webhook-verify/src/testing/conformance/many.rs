@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is, join_all, random};
 use crate::{
     ClaimKey, ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled},
 };
 
 /// How many claim the same key at once.
@@ -79,6 +79,63 @@ pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duratio
     Ok(())
 }
 
+/// Leases, lives and what becomes of a lapsed claim, each key's own, be it absent, released or lapsed.
+pub(super) async fn claim_all_of_different_terms<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let lapsed = [bench.brief()?, bench.brief()?];
+    for request in &lapsed {
+        bench.wins(request, 1, "the first").await?;
+    }
+    bench.lapse().await;
+    let mut requests = vec![
+        bench.again(&lapsed[0])?,
+        bench.again(&lapsed[1])?.lapsed(Lapsed::Hold),
+    ];
+    for released in [false, true] {
+        for (lease, ttl, rule) in [
+            (LONG, HOUR, Lapsed::TakeOver),
+            (bench.short(), bench.life(), Lapsed::TakeOver),
+            (bench.short(), HOUR, Lapsed::Hold),
+        ] {
+            let request = bench.fleeting()?;
+            if released {
+                bench.wins(&request, 1, "the first").await?;
+                bench.applies(&request, Call::Release, "the holder").await?;
+            }
+            let next = bench.request(request.key, lease, ttl)?;
+            requests.push(next.lapsed(rule));
+        }
+    }
+    let outcomes = claim_all(bench, &requests).await?;
+    for (number, outcome) in outcomes.into_iter().enumerate() {
+        let when = format!("number {number} of claims on different terms");
+        let (expected, right) = match number {
+            1 => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
+            _ => ("Won", matches!(outcome, ClaimOutcome::Won { .. })),
+        };
+        is(right, &when, expected, outcome)?;
+    }
+    bench.expire().await;
+    for claims in [&requests[2..5], &requests[5..]] {
+        let [long, brief, held] = claims else {
+            return Err("three on each terms".to_owned());
+        };
+        bench
+            .is_busy(long, LONG, "the long lease of several")
+            .await?;
+        let next = bench.again(brief)?.lapsed(Lapsed::Hold);
+        bench.wins_anew(&next, "the short life of several").await?;
+        let next = bench.again(held)?.lapsed(Lapsed::Hold);
+        let outcome = bench.claim(&next).await?;
+        let busy = matches!(outcome, ClaimOutcome::Busy { .. });
+        is(busy, "the long life of several", "Busy", outcome)?;
+        let next = next.lapsed(Lapsed::TakeOver);
+        bench.wins_anew(&next, "the short lease of several").await?;
+    }
+    Ok(())
+}
+
 pub(super) async fn claim_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -118,6 +175,71 @@ pub(super) async fn release_all_answers_in_order<S: ClaimStore, A: AsyncFn(Durat
     Ok(())
 }
 
+/// The status is another than that of the one which is completed before, and stays.
+pub(super) async fn complete_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let call = Call::Complete(201);
+    let (held, _) = settle_all_answers_in_order(bench, call).await?;
+    let holders = held.each_ref().map(ClaimRequest::holder);
+    for request in &held {
+        bench
+            .is_completed(request, 201, "a duplicate after complete_all")
+            .await?;
+    }
+    for again in [call, Call::Complete(299)] {
+        for settled in settle_all(bench, &holders, again).await? {
+            let applied = settled == Settled::Applied;
+            is(applied, "complete_all again", "Applied", settled)?;
+        }
+    }
+    for settled in settle_all(bench, &holders, Call::Release).await? {
+        let superseded = settled == Settled::Superseded;
+        is(
+            superseded,
+            "release_all of what is completed",
+            "Superseded",
+            settled,
+        )?;
+    }
+    for request in &held {
+        bench
+            .is_completed(request, 201, "a duplicate after complete_all again")
+            .await?;
+    }
+    Ok(())
+}
+
+/// What is completed lives for as long as `complete_all` says, or as its claim does, whichever is longer.
+pub(super) async fn complete_all_is_for_its_time<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    let [longer, shorter, brief] = [bench.fleeting()?, bench.brief()?, bench.fleeting()?];
+    for (request, ttl) in [
+        (&longer, HOUR),
+        (&shorter, bench.short()),
+        (&brief, bench.short()),
+    ] {
+        bench.wins(request, 1, "the first").await?;
+        let holders = [request.holder()];
+        let completed = bench.store.complete_all(&holders, 200, ttl).await;
+        let settled = completed.map_err(failed)?;
+        is(
+            settled == [Settled::Applied],
+            "complete_all of one",
+            "Applied",
+            settled,
+        )?;
+    }
+    bench.expire().await;
+    for (request, why) in [(&longer, "complete_all"), (&shorter, "the claim")] {
+        let when = format!("a duplicate within the time of {why}");
+        bench.is_completed(request, 200, &when).await?;
+    }
+    let when = "the next after the time of complete_all";
+    bench.wins_anew(&bench.again(&brief)?, when).await
+}
+
 /// Calls for claims in every state at once: of these, the ones that were to be settled, and the one that was released.
 async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
@@ -131,15 +253,18 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
         bench.fresh()?,
     ];
     let (taken, lapsed) = (bench.brief()?, bench.brief()?);
-    for request in [&theirs, &done, &released, &mine, &taken, &lapsed] {
+    let another = bench.fresh()?;
+    for request in [&theirs, &done, &released, &another, &mine, &taken, &lapsed] {
         bench.wins(request, 1, "the first").await?;
     }
     bench
         .applies(&done, Call::Complete(203), "the holder")
         .await?;
-    bench
-        .applies(&released, Call::Release, "the holder")
-        .await?;
+    for request in [&released, &another] {
+        bench.applies(request, Call::Release, "the holder").await?;
+    }
+    // Whatever it is, of several it is the same.
+    let after_release = bench.call(&another.holder(), call).await?;
     bench.lapse().await;
     let taker = bench.again(&taken)?;
     bench.wins(&taker, 2, "another, after the lease").await?;
@@ -147,11 +272,11 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     let asked = [&absent, &mine, &stranger, &done, &lapsed, &taken, &released];
     let settled = settle_all(bench, &asked.map(ClaimRequest::holder), call).await?;
     let (no, yes) = (Settled::Superseded, Settled::Applied);
-    let again = match call {
-        Call::Release => yes,
-        Call::Extend | Call::Complete(_) => no,
+    let done_again = match call {
+        Call::Complete(_) => yes,
+        Call::Release | Call::Extend => no,
     };
-    let expected = [no, yes, no, no, yes, no, again];
+    let expected = [no, yes, no, done_again, yes, no, after_release];
     let when = format!("{call:?} of several");
     is(
         settled == expected,
@@ -184,7 +309,15 @@ pub(super) async fn release_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     Ok(())
 }
 
-/// A batch of one owner, of which every third claim is given back before the rest is renewed.
+pub(super) async fn complete_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> Checked {
+    settle_all(bench, &[], Call::Complete(200)).await?;
+    Ok(())
+}
+
+/// A batch of one owner, of which every third claim is given back before the rest is renewed, and in the end
+/// completed.
 pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -207,7 +340,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
         let won = outcome == ClaimOutcome::Won { attempt: 1 };
         is(won, "one of a thousand", "Won 1", outcome)?;
     }
-    for call in [Call::Extend, Call::Release] {
+    for call in [Call::Extend, Call::Release, Call::Complete(299)] {
         for settled in settle_all(bench, &strangers, call).await? {
             let superseded = settled == Settled::Superseded;
             is(
@@ -242,6 +375,31 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
             _ => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
         };
         let when = format!("number {index} of a thousand, claimed by another");
+        is(right, &when, expected, outcome)?;
+    }
+    let completed = settle_all(bench, &holders, Call::Complete(201)).await?;
+    for (index, settled) in completed.into_iter().enumerate() {
+        let expected = match index % 3 {
+            0 => Settled::Superseded,
+            _ => Settled::Applied,
+        };
+        let when = format!("number {index} of a thousand, Complete");
+        is(
+            settled == expected,
+            &when,
+            &format!("{expected:?}"),
+            settled,
+        )?;
+    }
+    for (index, outcome) in claim_all(bench, &others).await?.into_iter().enumerate() {
+        let (expected, right) = match index % 3 {
+            0 => ("Won 2", outcome == ClaimOutcome::Won { attempt: 2 }),
+            _ => (
+                "Completed 201",
+                matches!(outcome, ClaimOutcome::Completed { status: 201, .. }),
+            ),
+        };
+        let when = format!("number {index} of a thousand, after the rest is completed");
         is(right, &when, expected, outcome)?;
     }
     Ok(())
@@ -406,7 +564,7 @@ async fn settle_all<S: ClaimStore, A: AsyncFn(Duration)>(
     let settled = match call {
         Call::Extend => bench.store.extend_all(holders, LONG).await,
         Call::Release => bench.store.release_all(holders).await,
-        Call::Complete(_) => return Err("complete is for one at a time".to_owned()),
+        Call::Complete(status) => bench.store.complete_all(holders, status, HOUR).await,
     };
     let settled = settled.map_err(failed)?;
     let (asked, told) = (holders.len(), settled.len());

@@ -102,9 +102,11 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
             lapses: a_lapsed_claim_is_taken_over a_lapsed_claim_is_held hold_concerns_lapsed_claims_only
                 what_is_held_is_let_go_by_forget;
             lifetimes: what_has_expired_is_claimable the_longest_life_counts ten_years;
-            many: claim_all_answers_in_order claim_all_of_nothing extend_all_answers_in_order extend_all_of_nothing
-                release_all_answers_in_order release_all_of_nothing a_thousand_keys_of_one_owner
-                keys_one_bit_apart_do_not_meet any_byte_is_fit_for_a_key racing_claims_have_one_winner;
+            many: claim_all_answers_in_order claim_all_of_different_terms claim_all_of_nothing
+                extend_all_answers_in_order extend_all_of_nothing release_all_answers_in_order release_all_of_nothing
+                complete_all_answers_in_order complete_all_is_for_its_time complete_all_of_nothing
+                a_thousand_keys_of_one_owner keys_one_bit_apart_do_not_meet any_byte_is_fit_for_a_key
+                racing_claims_have_one_winner;
         }
         if let Err(what) = lifetimes::purge(&bench, self.clears_by_itself).await {
             failures.push(("purge", what));

@@ -1,0 +1,154 @@
+//! Handlers that answer before they have looked at their events: what they promise is theirs to do, and what is lost is not.
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::FutureExt as _;
+use integration_tests::{App, Handler, Pauses, each_framework};
+use tokio::{sync::mpsc, time::sleep};
+use webhook_verify::{Admission, Rejection, event::Events, scheme};
+
+use crate::{
+    common::{Watched, admit, assert_replay, never, post, receiver, seconds, signed},
+    rig::{Rig, end, poll},
+    sender::{Begun, batch, events},
+};
+
+/// A handler that gives its events to a task and answers success has promised that they are done; the task gets every one.
+#[tokio::test]
+async fn events_that_are_given_to_a_task() {
+    each_framework(|framework| async move {
+        for (scheme, requests) in [
+            (scheme::MAUTIC, [batch([1]), batch([2, 3])]),
+            (
+                scheme::GITHUB,
+                ["{\"id\":1}", "{\"id\":2}"].map(|it| signed(scheme::GITHUB, it)),
+            ),
+        ] {
+            let (sender, mut taken) = mpsc::unbounded_channel::<Events>();
+            let handler: Handler = Arc::new(move |delivery| {
+                let sender = sender.clone();
+                Box::pin(async move {
+                    sender.send(delivery.events().unwrap()).unwrap();
+                    202
+                })
+            });
+            let app = App::new(receiver(scheme, Watched::new()), handler);
+            let server = app.serve(framework).await;
+            let begun = Begun::default();
+            for request in requests {
+                assert_eq!(post(server.addr, &request).await.status, 202);
+                // Long after the answer.
+                for event in &taken.recv().await.unwrap() {
+                    begun.note(event);
+                    event.done(sleep).await;
+                }
+                assert_replay(&post(server.addr, &request).await, 202);
+            }
+            assert!(begun.len() > 1 && taken.try_recv().is_err());
+        }
+    })
+    .await;
+}
+
+/// Of a handler that failed, a task gets nothing any more: the retry has it.
+#[tokio::test]
+async fn events_that_were_given_back() {
+    let rig = Rig::new();
+    let admitted = rig.admitted(1..=2).await;
+    let kept = admitted.delivery().events().unwrap();
+    admitted.settle(500, never).await.unwrap();
+    assert_eq!(kept.iter().count(), 0);
+    let retry = rig.admitted(1..=2).await;
+    kept.as_slice()[0].done(never).await;
+    assert_eq!(retry.delivery().events().unwrap().iter().count(), 2);
+}
+
+/// A handler whose leases are lost before it takes the first of its events gets none, and its success stands for nothing.
+#[tokio::test]
+async fn all_are_lost_before_the_first() {
+    for numbers in [1..=1, 1..=3] {
+        let rig = Rig::new();
+        let admitted = rig.admitted(numbers.clone()).await;
+        let (mut pauses, timer) = Pauses::new();
+        let (go, mut gone) = mpsc::unbounded_channel::<()>();
+        let handler = async {
+            let events = admitted.delivery().events().unwrap();
+            gone.recv().await.unwrap();
+            for event in &events {
+                rig.begun.note(event);
+                event.done(never).await;
+            }
+            204
+        };
+        let mut running = Box::pin(admitted.run(handler, timer));
+        assert!(poll(&mut running).is_none());
+        while let Some(pause) = pauses.begun() {
+            rig.clock.advance(seconds(20));
+            end(pause);
+            assert!(poll(&mut running).is_none());
+        }
+        go.send(()).unwrap();
+        assert_eq!(poll(&mut running).unwrap().unwrap(), 204);
+        drop(running);
+        assert_eq!(rig.begun.len(), 0);
+        let settled = admitted.settle(204, never).await.unwrap_err();
+        assert!(matches!(settled, Rejection::InFlight { .. }), "{settled:?}");
+        let retry = rig.admitted(numbers.clone()).await;
+        let left = retry.delivery().events().unwrap();
+        assert_eq!(left.iter().count(), numbers.count());
+    }
+}
+
+/// A call that is given up while the leases are renewed has its event renewed again from then on.
+#[tokio::test]
+async fn what_was_given_up_in_a_renewal_is_renewed_by_the_next() {
+    let rig = Rig::new();
+    let admitted = rig.admitted(1..=3).await;
+    let (mut pauses, timer) = Pauses::new();
+    let (step, mut steps) = mpsc::unbounded_channel::<()>();
+    let handler = async {
+        let events = admitted.delivery().events().unwrap();
+        rig.store
+            .silent
+            .store(1, std::sync::atomic::Ordering::SeqCst);
+        rig.store
+            .fail_completes
+            .store(1, std::sync::atomic::Ordering::SeqCst);
+        let first = events.iter().next().unwrap();
+        {
+            let mut done = Box::pin(first.done(never));
+            assert!((&mut done).now_or_never().is_none());
+            steps.recv().await.unwrap();
+        }
+        steps.recv().await.unwrap();
+        500
+    };
+    let mut running = Box::pin(admitted.run(handler, timer));
+    assert!(poll(&mut running).is_none());
+    rig.store.take_log();
+    end(pauses.begun().unwrap());
+    assert!(poll(&mut running).is_none());
+    step.send(()).unwrap();
+    assert!(poll(&mut running).is_none());
+    end(pauses.begun().unwrap());
+    assert!(poll(&mut running).is_none());
+    assert_eq!(rig.store.take_log(), ["extend_all 2", "extend_all 3"]);
+}
+
+/// With a success that completes nothing, the sender is told all the same of what is in flight elsewhere.
+#[tokio::test]
+async fn a_success_that_completes_nothing() {
+    let rig = Rig::new();
+    let elsewhere = rig.admitted([1]).await;
+    let Ok(Admission::Admitted(admitted)) = admit(&rig.receiver, &batch([1, 2]), never).await
+    else {
+        panic!("2 is free");
+    };
+    let left = admitted.delivery().events().unwrap();
+    assert_eq!(*left.as_slice()[0].raw(), events([2])[0]);
+    let settled = admitted.settle(204, never).await.unwrap_err();
+    assert!(
+        matches!(settled, Rejection::InFlight { retry_after, .. } if retry_after > Duration::ZERO)
+    );
+    elsewhere.settle(204, never).await.unwrap();
+}

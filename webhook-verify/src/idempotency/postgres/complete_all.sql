@@ -1,0 +1,27 @@
+-- What its owner has completed is read, and nothing is written for it. All else is locked in the order of `claim.sql`
+-- before the first is changed, whatever its state is by then: it may have been completed meanwhile, which the update knows.
+-- To the planner, what is selected is an array of a few: it looks each key up, however large the table is.
+WITH known AS MATERIALIZED (
+  SELECT c.key, c.owner, c.state
+  FROM unnest((SELECT $1::bytea[]), (SELECT $2::bytea[])) AS a (key, owner)
+  JOIN {table} c ON c.key = a.key AND c.owner = a.owner
+), locked AS (
+  SELECT c.key
+  FROM known k
+  JOIN {table} c ON c.key = k.key AND c.owner = k.owner
+  WHERE k.state = 1 AND set_config('lock_timeout', $3, true) IS NOT NULL
+  ORDER BY c.key
+  FOR NO KEY UPDATE OF c
+), completed AS (
+  UPDATE {table} c SET
+    state = 2,
+    status = CASE c.state WHEN 1 THEN $4 ELSE c.status END,
+    expires_at = CASE c.state
+      WHEN 1 THEN greatest(c.expires_at, clock_timestamp() + $5 * interval '1 ms')
+      ELSE c.expires_at
+    END
+  FROM locked l
+  WHERE c.key = l.key
+  RETURNING c.key
+)
+SELECT key FROM completed UNION ALL SELECT key FROM known WHERE state = 2
