@@ -30,6 +30,8 @@ mod keys;
 mod leases;
 #[path = "batches/overlap.rs"]
 mod overlap;
+#[path = "batches/plain.rs"]
+mod plain;
 #[path = "batches/random.rs"]
 mod random;
 #[path = "batches/resume.rs"]

@@ -8,10 +8,8 @@ use std::{
 use integration_tests::{App, each_framework};
 use tokio::time::timeout;
 use webhook_verify::{
-    Admission, Admitted, ClaimStore, Idempotency, MemoryStore, Receiver, Rejection, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, OnStoreFailure, Settled},
-    scheme,
-    testing::SignedRequest,
+    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection,
+    idempotency::OnStoreFailure, scheme, testing::SignedRequest,
 };
 
 use crate::{
@@ -159,6 +157,41 @@ async fn completions_that_fail() {
     }
 }
 
+/// Those of a batch that its handler took as a whole are completed in one call, and it is made as often as that for one.
+#[tokio::test]
+async fn completions_of_a_whole_that_fail() {
+    for fault in ["fail", "take effect silently"] {
+        for failures in 0..=3 {
+            let clock = HandClock::new();
+            let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+            let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+            let here = receiver_with(
+                scheme::MAUTIC,
+                idempotency.completed_cache(100, seconds(60)),
+            );
+            let whole = admitted(&here, &batch(1..=3)).await;
+            store.take_log();
+            let knob = match fault {
+                "fail" => &store.fail_completes,
+                _ => &store.silent,
+            };
+            knob.store(failures, SeqCst);
+            whole.settle(201, at_once).await.unwrap();
+            let tries = 3.min(failures + 1);
+            assert_eq!(store.take_log(), vec!["complete_all 3"; tries], "{fault}");
+            let replay = asked(&here, &batch(1..=3)).await;
+            assert!(matches!(replay, Ok(Admission::Answer(answer)) if answer.status() == 201));
+            let elsewhere = receiver(scheme::MAUTIC, Arc::clone(&store));
+            let there = asked(&elsewhere, &batch(1..=3)).await;
+            if fault == "fail" && failures == 3 {
+                assert!(matches!(there, Err(Rejection::InFlight { .. })));
+            } else {
+                assert!(matches!(there, Ok(Admission::Answer(answer)) if answer.status() == 201));
+            }
+        }
+    }
+}
+
 /// Claims that could not be given back hold the retry up until their lease lapses, and no longer.
 #[tokio::test]
 async fn releases_that_fail() {
@@ -214,113 +247,6 @@ async fn without_a_store_if_need_be() {
                 ["claim_all 2", "claim_all 2", "release_all 2"]
             );
         }
-    })
-    .await;
-}
-
-/// A store as somebody might write it, with nothing for many claims at once.
-struct Plain(Arc<Watched>);
-
-impl ClaimStore for Plain {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.0.claim(request).await
-    }
-
-    async fn complete(
-        &self,
-        by: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.0.complete(by, status, ttl).await
-    }
-
-    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
-        self.0.release(by).await
-    }
-
-    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.0.extend(by, lease).await
-    }
-
-    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-        self.0.forget(key).await
-    }
-}
-
-/// What was granted before a claim failed is given back, too, with the others.
-#[tokio::test]
-async fn a_store_that_grants_some_and_fails() {
-    each_framework(|framework| async move {
-        let (store, begun) = (Watched::new(), Begun::default());
-        let receiver = receiver(scheme::MAUTIC, Plain(Arc::clone(&store)));
-        let app = App::new(receiver, failing(&begun, &Fault::at(3)));
-        let server = app.serve(framework).await;
-        assert_eq!(post(server.addr, &batch(1..=2)).await.status, 200);
-        assert_eq!(post(server.addr, &batch(1..=4)).await.status, 500);
-        assert_eq!(begun.take(), events(1..=3));
-        // The third is granted and its answer lost, so that the fourth is not asked for: once, and twice.
-        store.lose_claims.store(1, SeqCst);
-        assert_eq!(post(server.addr, &batch(3..=4)).await.status, 500);
-        store.lose_claims.store(2, SeqCst);
-        assert_eq!(post(server.addr, &batch(3..=4)).await.status, 503);
-        assert_eq!(begun.take(), events([3]));
-        assert_eq!(post(server.addr, &batch(3..=4)).await.status, 500);
-        assert_eq!(begun.take(), events([3]));
-    })
-    .await;
-}
-
-/// A store that answers for fewer than it was asked about.
-struct Short(MemoryStore);
-
-impl ClaimStore for Short {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.0.claim(request).await
-    }
-
-    async fn complete(
-        &self,
-        by: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.0.complete(by, status, ttl).await
-    }
-
-    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
-        self.0.release(by).await
-    }
-
-    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.0.extend(by, lease).await
-    }
-
-    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        let mut outcomes = self.0.claim_all(requests).await?;
-        outcomes.pop();
-        Ok(outcomes)
-    }
-
-    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-        self.0.forget(key).await
-    }
-}
-
-/// It has not answered: no event is dropped on its way.
-#[tokio::test]
-async fn a_store_that_answers_for_some() {
-    each_framework(|framework| async move {
-        let begun = Begun::default();
-        let receiver = receiver(scheme::MAUTIC, Short(MemoryStore::new()));
-        let app = App::new(receiver, failing(&begun, &Fault::default()));
-        let server = app.serve(framework).await;
-        let response = post(server.addr, &batch(1..=3)).await;
-        assert_eq!(
-            (response.status, response.text()),
-            (503, "temporarily unavailable")
-        );
-        assert_eq!(begun.take(), [""; 0]);
     })
     .await;
 }
