@@ -75,20 +75,18 @@ pub(crate) async fn complete(
     timer: &impl Timer,
 ) {
     let settling = Settling::begin(claims);
-    // Those that a handler's own transaction has completed are so, whatever is said now.
-    let (committed, open): (Vec<_>, Vec<_>) = claims
-        .iter()
-        .cloned()
-        .partition(|claim| claim.committed().is_some());
-    for claim in committed {
-        let status = claim.committed().unwrap_or(status);
-        claim.report(ClaimEventKind::Completed { status });
-    }
-    // As a rule they all live for as long.
-    let mut rest = &open[..];
+    let mut rest = claims;
     while let Some(first) = rest.first() {
+        // One that a handler's own transaction has completed is so, whatever is said now.
+        if let Some(status) = first.committed() {
+            first.report(ClaimEventKind::Completed { status });
+            rest = &rest[1..];
+            continue;
+        }
+        // As a rule they all live for as long.
         let ttl = first.request().ttl;
-        let same = rest.iter().take_while(|claim| claim.request().ttl == ttl);
+        let is_like_it = |it: &&Claim| it.committed().is_none() && it.request().ttl == ttl;
+        let same = rest.iter().take_while(is_like_it);
         let (same, others) = rest.split_at(same.count());
         settle(same, Some(status), timer).await;
         rest = others;
