@@ -45,6 +45,7 @@ mod redis;
 mod renew;
 mod settings;
 mod settle;
+mod shared;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
@@ -64,7 +65,7 @@ pub(crate) use self::{
     key::Progress,
     renew::renew,
     settle::{complete, of_all, release},
-    store::DynClaimStore,
+    shared::DynClaimStore,
 };
 pub use self::{
     event::{ClaimEvent, ClaimEventKind},

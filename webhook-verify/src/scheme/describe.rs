@@ -2,9 +2,7 @@
 
 use std::fmt;
 
-use super::{
-    Envelope, Field, Grammar, Part, PathForm, Place, Prefix, Scheme, TimestampPlace, UrlForm,
-};
+use super::{Field, Grammar, Part, PathForm, Place, Prefix, Scheme, TimestampPlace, UrlForm};
 
 impl Scheme {
     /// What is signed, as [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. Empty where
@@ -31,50 +29,6 @@ impl Scheme {
     #[must_use]
     pub fn event_type_place(&self) -> Option<String> {
         self.event_type.as_ref().map(ToString::to_string)
-    }
-
-    /// What a request brings: `one event`, a list of them and where it is, such as `list at body /events`, or `one or more
-    /// by type`.
-    #[must_use]
-    pub fn brings(&self) -> String {
-        self.envelope.to_string()
-    }
-
-    /// Where the list of events is in a body of JSON, as a JSON pointer, if events come in one; empty where the body is the list.
-    #[must_use]
-    pub fn event_list_pointer(&self) -> Option<&str> {
-        match &self.envelope {
-            Envelope::List(list) if list.form.is_none() => Some(&list.at),
-            Envelope::One | Envelope::List(_) | Envelope::ByType => None,
-        }
-    }
-
-    /// What together tells a listed event from all others, as JSON pointers from the event on; the first is its id. Where there
-    /// is none, an event is told by its type and bytes.
-    pub fn event_id_pointers(&self) -> impl Iterator<Item = &str> {
-        let pointers = match &self.envelope {
-            Envelope::List(list) => &*list.id,
-            Envelope::One | Envelope::ByType => &[],
-        };
-        pointers.iter().map(|pointer| &**pointer)
-    }
-
-    /// Where an event says when it happened, as a JSON pointer from the event on.
-    #[must_use]
-    pub fn event_time_pointer(&self) -> Option<&str> {
-        self.event_time.as_ref().map(|(pointer, _)| &**pointer)
-    }
-
-    /// Where an event's data is, as a JSON pointer from the event on. `None`: the event is its data.
-    #[must_use]
-    pub fn event_data_pointer(&self) -> Option<&str> {
-        self.event_data.as_deref()
-    }
-
-    /// What test payloads have, and others have not, as a JSON pointer into the body.
-    #[must_use]
-    pub fn test_pointer(&self) -> Option<&str> {
-        self.test_field.as_deref()
     }
 
     /// Where the timestamp is, such as `header webhook-timestamp`.
@@ -163,25 +117,6 @@ impl fmt::Display for Field {
             Self::Header(name) => write!(f, "header {name}"),
             Self::Pointer(pointer) => write!(f, "body {pointer}"),
             Self::FirstKey => f.write_str("first key of the body"),
-        }
-    }
-}
-
-impl fmt::Display for Envelope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::List(list) = self else {
-            return f.write_str(match self {
-                Self::ByType => "one or more by type",
-                _ => "one event",
-            });
-        };
-        match &list.form {
-            Some(name) => write!(f, "list in form {name}")?,
-            None => f.write_str("list at body")?,
-        }
-        match list.at.is_empty() {
-            true => Ok(()),
-            false => write!(f, " {}", list.at),
         }
     }
 }

@@ -15,6 +15,7 @@ mod check;
 mod config;
 mod content;
 mod describe;
+mod events;
 mod presets;
 
 use std::borrow::Cow;
@@ -278,34 +279,6 @@ impl Scheme {
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
-    }
-
-    /// Whether each event of a request is recognised by itself, and not the request: so it is where there may be several, and
-    /// all of their bytes are signed.
-    #[must_use]
-    pub fn recognises_events(&self) -> bool {
-        match &self.envelope {
-            Envelope::One => false,
-            Envelope::List(EventList { form: Some(_), .. }) => {
-                self.signs_body() || self.signs(|part| matches!(part, Part::Form))
-            }
-            Envelope::List(_) | Envelope::ByType => self.signs_body(),
-        }
-    }
-
-    pub(crate) fn has_event_types(&self) -> bool {
-        let listed = match &self.envelope {
-            Envelope::One => false,
-            Envelope::List(list) => !list.event_type.is_empty(),
-            Envelope::ByType => true,
-        };
-        listed || self.event_type.is_some()
-    }
-
-    /// Whether one request may bring several events.
-    #[must_use]
-    pub fn sends_batches(&self) -> bool {
-        self.envelope != Envelope::One
     }
 
     /// The requests by which the sender finds out whether a receiver is there.
