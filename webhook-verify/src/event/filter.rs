@@ -1,4 +1,4 @@
-use super::{Event, EventsError, matches};
+use super::{Event, EventsError, matches_known};
 use crate::{ConfigError, Delivery, Scheme, json};
 
 /// Which events the handler is to see.
@@ -67,10 +67,7 @@ impl Filter {
     fn lets_through(&self, event: &Event) -> Result<bool, EventsError> {
         if let Some(patterns) = &self.patterns {
             let event_type = event.read_type().map_err(|_| unreadable(event))?;
-            let matches = |pattern: &String| match &event_type {
-                Some(event_type) => matches(pattern, event_type),
-                None => pattern == "*",
-            };
+            let matches = |pattern: &String| matches_known(pattern, event_type.as_deref());
             if !patterns.iter().any(matches) {
                 return Ok(false);
             }

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 pub(crate) use self::events::COMPLETED;
 pub(crate) use self::filter::Filter;
+use self::pattern::matches_known;
 pub use self::{
     error::EventsError,
     events::{Events, Iter},
@@ -35,7 +36,7 @@ pub(crate) const MAX_EVENTS: usize = 10_000;
 /// One event out of a verified delivery.
 ///
 /// A delivery brings one event or many, by its sender. An event's bytes are a slice of the verified body, never copied and
-/// never written anew.
+/// never written anew. (Where the list of events is in a form's field, they are slices of that field, which is decoded for it.)
 #[derive(Clone)]
 #[must_use]
 pub struct Event {
@@ -50,10 +51,9 @@ pub struct Event {
 impl Delivery {
     /// What the delivery brings: one event, or as many as its sender puts into one request.
     ///
-    /// Its events are slices of the verified body (those of a list in a form's field, slices of that field, decoded). Where each event has a [claim](Event::claim) of its own, as in a handler behind a
-    /// [receiver](crate::Receiver) that deduplicates, these are the events that are left to do: not those that were completed
-    /// before, and not those that are in flight elsewhere
-    /// or [filtered out](crate::ReceiverBuilder::only).
+    /// Where each event has a [claim](Event::claim) of its own, as in a handler behind a [receiver](crate::Receiver) that
+    /// deduplicates, these are the events that are left to do: not those that were completed before, and not those that are in
+    /// flight elsewhere or [filtered out](crate::ReceiverBuilder::only).
     ///
     /// ```
     /// # use webhook_verify::{Verifier, event::EventsError, scheme};
@@ -148,11 +148,7 @@ impl Event {
             return Ok(Some(Cow::Borrowed(known)));
         }
         match &self.scheme.envelope {
-            Envelope::One => match &self.scheme.event_type {
-                Some(Field::Pointer(pointer)) => json::scalar(&self.raw, pointer),
-                Some(Field::FirstKey) => Ok(json::first_key(&self.raw)),
-                Some(Field::Header(_)) | None => Ok(None),
-            },
+            Envelope::One => self.field(self.scheme.event_type.as_ref()),
             Envelope::List(list) => match &*list.event_type {
                 [] => Ok(None),
                 [pointer] => json::scalar(&self.raw, pointer),
@@ -174,7 +170,7 @@ impl Event {
             return Some(Cow::Borrowed(known));
         }
         let id = match &self.scheme.envelope {
-            Envelope::One => self.field(self.scheme.id.as_ref()?),
+            Envelope::One => self.field(self.scheme.id.as_ref()).ok()?,
             Envelope::List(list) => self.text(list.id.first()?),
             Envelope::ByType => None,
         };
@@ -218,10 +214,7 @@ impl Event {
     /// Whether the event type [matches](matches()) a pattern, such as `contact.*`. What has no type matches `*` alone.
     #[must_use]
     pub fn matches(&self, pattern: &str) -> bool {
-        match self.event_type() {
-            Some(event_type) => matches(pattern, &event_type),
-            None => pattern == "*",
-        }
+        matches_known(pattern, self.event_type().as_deref())
     }
 
     /// The claim under which the event is handled, where deliveries are deduplicated: its own where its sender may put several
@@ -235,11 +228,9 @@ impl Event {
     /// The event type, if it is under the signature.
     pub(crate) fn signed_type(&self) -> Option<Cow<'_, str>> {
         let in_body = match &self.scheme.envelope {
-            Envelope::List(list) if list.event_type.is_empty() => {
-                self.scheme.event_type_is_signed()
-            }
-            Envelope::List(_) | Envelope::ByType => true,
-            Envelope::One => self.scheme.event_type_is_signed(),
+            Envelope::List(list) if !list.event_type.is_empty() => true,
+            Envelope::ByType => true,
+            Envelope::List(_) | Envelope::One => self.scheme.event_type_is_signed(),
         };
         self.event_type().filter(|_| in_body)
     }
@@ -261,11 +252,12 @@ impl Event {
         Some(parts)
     }
 
-    fn field(&self, field: &Field) -> Option<Cow<'_, str>> {
+    /// What a field of the body says. Those of headers are known from the start.
+    fn field(&self, field: Option<&Field>) -> Result<Option<Cow<'_, str>>, Unreadable> {
         match field {
-            Field::Pointer(pointer) => self.text(pointer),
-            Field::FirstKey => json::first_key(&self.raw),
-            Field::Header(_) => None,
+            Some(Field::Pointer(pointer)) => json::scalar(&self.raw, pointer),
+            Some(Field::FirstKey) => Ok(json::first_key(&self.raw)),
+            Some(Field::Header(_)) | None => Ok(None),
         }
     }
 

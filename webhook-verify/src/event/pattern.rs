@@ -18,3 +18,11 @@ pub fn matches(pattern: &str, event_type: &str) -> bool {
         None => event_type == pattern,
     }
 }
+
+/// Whether a pattern matches an event type that may not be known: then `*` alone does.
+pub(super) fn matches_known(pattern: &str, event_type: Option<&str>) -> bool {
+    match event_type {
+        Some(event_type) => matches(pattern, event_type),
+        None => pattern == "*",
+    }
+}

@@ -22,13 +22,6 @@ use crate::{
     },
 };
 
-/// One event on its way to its handler.
-struct Asking {
-    event: Event,
-    request: ClaimRequest,
-    era: Era,
-}
-
 /// What became of events that no handler is to see now.
 #[derive(Default)]
 struct Apart {
@@ -77,26 +70,24 @@ pub(super) async fn claim_events(
     timer: impl Timer,
 ) -> Result<Admission, Rejection> {
     let mut apart = Apart::default();
-    let mut asking = Vec::with_capacity(events.len());
+    // Those that the store has to be asked about, and what it is asked.
+    let mut open: Vec<(Event, Era)> = Vec::with_capacity(events.len());
+    let mut requests = Vec::with_capacity(events.len());
     let mut known_by = HashMap::with_capacity(events.len());
-    let requests = idempotency.requests(&delivery, events.as_slice())?;
-    for (event, request) in events.as_slice().iter().cloned().zip(requests) {
+    let all = idempotency.requests(&delivery, events.as_slice())?;
+    for (event, request) in events.as_slice().iter().zip(all) {
         match idempotency.look_up(&request.key) {
             Lookup::Known(known) => apart.completed(&idempotency, &request, known),
             Lookup::Unknown(era) => match known_by.entry(request.key) {
                 Entry::Occupied(first) => apart.repeated(&idempotency, &request, *first.get()),
                 Entry::Vacant(new) => {
                     new.insert(request.fingerprint);
-                    asking.push(Asking {
-                        event,
-                        request,
-                        era,
-                    });
+                    open.push((event.clone(), era));
+                    requests.push(request);
                 }
             },
         }
     }
-    let requests: Vec<_> = asking.iter().map(|asking| asking.request.clone()).collect();
     let answer = match requests.is_empty() {
         true => None,
         false => match ask(&idempotency, &requests, &timer).await {
@@ -105,7 +96,7 @@ pub(super) async fn claim_events(
                 return match idempotency.on_store_failure {
                     OnStoreFailure::Reject => Err(error.into()),
                     OnStoreFailure::Process => {
-                        delivery.events = Some(asking.into_iter().map(|it| it.event).collect());
+                        delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
                         let (claims, refusal) = (SmallVec::new(), apart.refusal(&idempotency));
                         Ok(admitted(delivery, Some(Held { claims, refusal })))
                     }
@@ -117,12 +108,8 @@ pub(super) async fn claim_events(
     if let Some((outcomes, asked)) = answer {
         let is_won = |outcome: &&ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
         let alone = outcomes.iter().filter(is_won).count() == 1;
-        for (asking, outcome) in asking.into_iter().zip(outcomes) {
-            let Asking {
-                mut event,
-                request,
-                era,
-            } = asking;
+        let asked_for = open.into_iter().zip(requests).zip(outcomes);
+        for (((mut event, era), request), outcome) in asked_for {
             match outcome {
                 ClaimOutcome::Won { attempt } => {
                     idempotency.report(request.key, ClaimEventKind::Claimed { attempt });
