@@ -6,6 +6,8 @@
 
 #[path = "stores/memory.rs"]
 mod memory;
+#[path = "stores/overload.rs"]
+mod overload;
 #[path = "stores/postgres.rs"]
 mod postgres;
 #[path = "stores/redis.rs"]

@@ -179,6 +179,7 @@ impl Idempotency {
             lease: self.lease,
             ttl: self.ttl_of(identity, &delivery.scheme),
             lapsed: self.lapsed,
+            limit: self.call_limit(),
         }
     }
 

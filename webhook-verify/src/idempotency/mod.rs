@@ -35,6 +35,8 @@ mod completed;
 mod event;
 mod identify;
 mod key;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod limiter;
 mod lost;
 mod memory;
 #[cfg(feature = "postgres")]

@@ -84,7 +84,16 @@ impl PostgresStore {
     /// [`StoreError`] when there is no connection to be had within 10 s. For a service that should start before its database, see
     /// [`new`](Self::new) and `PgPool::connect_lazy`.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = PgConnectOptions::from_str(url)?;
+        // The server should not work for nobody, nor keep what belongs to a client that is gone. As
+        // options of the start-up message, they cost no round trip.
+        let options = PgConnectOptions::from_str(url)?.options([
+            ("lock_timeout", "500ms"),
+            ("statement_timeout", "2s"),
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "5000"),
+        ]);
         // One by hand first. A pool would say of whatever goes wrong that it timed out, and what is enough for a claim may
         // not be for a start on a busy machine.
         let first = tokio::time::timeout(FIRST_CONNECTION, PgConnection::connect_with(&options));
@@ -92,17 +101,8 @@ impl PostgresStore {
         first.close().await?;
         let pool = PgPoolOptions::new()
             .max_connections(10)
-            .acquire_timeout(Duration::from_millis(800))
+            .acquire_timeout(FIRST_CONNECTION)
             .test_before_acquire(false)
-            // Nobody waits for longer, and a server should not work for nobody.
-            .after_connect(|connection, _| {
-                Box::pin(async move {
-                    for limit in ["SET lock_timeout = '500ms'", "SET statement_timeout = '2s'"] {
-                        sqlx::query(limit).execute(&mut *connection).await?;
-                    }
-                    Ok(())
-                })
-            })
             .connect_lazy_with(options);
         Ok(Self::new(pool))
     }
@@ -169,7 +169,7 @@ impl PostgresStore {
         let Shared {
             link, statements, ..
         } = &*self.shared;
-        let check = || link.run(&statements.check, PgArguments::default());
+        let check = || link.maintain(&statements.check, PgArguments::default());
         match check().await {
             Err(error) if code(&error).as_deref() == Some("42P01") => {}
             checked => return checked.map(drop).map_err(StoreError::new),

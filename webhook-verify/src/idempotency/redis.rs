@@ -195,6 +195,7 @@ impl RedisStore {
 
 impl ClaimStore for RedisStore {
     async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        let _slot = self.inner.link.limiter.enter(request.limit).await?;
         let script = &self.inner.scripts.claim;
         let answers = self.send(self.claim_command(request), Some(script)).await?;
         answers.first().and_then(outcome).ok_or_else(strange)
@@ -226,6 +227,11 @@ impl ClaimStore for RedisStore {
 
     /// One round trip, but not one step: each claim is one of its own.
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let limit = requests.iter().map(|request| request.limit).min();
+        let _slot = match limit {
+            Some(limit) => self.inner.link.limiter.enter(limit).await?,
+            None => return Ok(Vec::new()),
+        };
         let calls = requests.iter().map(|request| self.claim_command(request));
         self.send_all(calls, &self.inner.scripts.claim, outcome)
             .await

@@ -149,10 +149,14 @@ pub struct ClaimRequest {
     pub ttl: Duration,
     /// Whether a lapsed claim may be taken over.
     pub lapsed: Lapsed,
+    /// How long the receiver waits for the outcome. A store that cannot answer in this time should
+    /// return [`StoreError::overloaded`] at once.
+    pub limit: Duration,
 }
 
 impl ClaimRequest {
-    /// A request for a store's tests. Receivers make theirs themselves.
+    /// Returns a request for a store's tests, whose [`limit`](Self::limit) is a minute. Receivers make
+    /// theirs themselves.
     #[must_use]
     pub fn new(
         key: ClaimKey,
@@ -168,6 +172,7 @@ impl ClaimRequest {
             lease,
             ttl: ttl.max(lease),
             lapsed: Lapsed::TakeOver,
+            limit: Duration::from_secs(60),
         }
     }
 
@@ -175,6 +180,15 @@ impl ClaimRequest {
     #[must_use]
     pub fn lapsed(self, lapsed: Lapsed) -> Self {
         Self { lapsed, ..self }
+    }
+
+    /// Returns the same request with another [`limit`](Self::limit).
+    #[must_use]
+    pub fn within(&self, limit: Duration) -> Self {
+        Self {
+            limit,
+            ..self.clone()
+        }
     }
 
     /// The claim that this request makes, if it is granted.
@@ -279,16 +293,43 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// A store could not answer. The delivery is then refused with 503, so that its sender tries again.
+/// A store could not answer. The receiver then responds with 503, so that the sender retries.
 #[derive(Clone, Debug)]
 pub struct StoreError(Arc<dyn error::Error + Send + Sync>);
 
 impl StoreError {
-    /// Wraps what went wrong.
+    /// Wraps the cause.
     pub fn new(source: impl Into<Box<dyn error::Error + Send + Sync>>) -> Self {
         Self(Arc::from(source.into()))
     }
+
+    /// Returns the error of a store that refuses a call because it could not answer it in time.
+    ///
+    /// A store returns it only for a call that had no effect and never will have one. The receiver
+    /// responds with 503 at once. It neither repeats the call nor releases the claim, since both
+    /// would add to the load.
+    #[must_use]
+    pub fn overloaded() -> Self {
+        Self(Arc::new(Overloaded))
+    }
+
+    /// Whether the store refused the call because of its load.
+    #[must_use]
+    pub fn is_overloaded(&self) -> bool {
+        self.0.is::<Overloaded>()
+    }
 }
+
+#[derive(Debug)]
+struct Overloaded;
+
+impl fmt::Display for Overloaded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("overloaded: too many calls are waiting for the store")
+    }
+}
+
+impl error::Error for Overloaded {}
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -155,9 +155,12 @@ pub(super) async fn ask(
     }
 }
 
-/// Claims, with a limit in time. A store that failed or stayed silent may have granted the claim all the same, so it is
-/// asked once more by the same owner, who is then granted it again. If that fails, too, the claim is given back. A store that
-/// stays silent all the time keeps the sender waiting for two limits.
+/// Claims, with a limit in time.
+///
+/// A store that failed or stayed silent may have granted the claim all the same. So it is asked once
+/// more by the same owner, who is then granted it again. If that fails as well, the claim is
+/// released. A store that stays silent all the time keeps the sender waiting for two limits. A store
+/// that is overloaded has granted nothing, and is left alone.
 async fn ask_once(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
@@ -168,7 +171,7 @@ async fn ask_once(
     let report = |call, error: &StoreError| {
         idempotency.report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
     };
-    let claim = async |limit| {
+    let claim = async |requests: &[ClaimRequest], limit| {
         let answer = match requests {
             [one] => answer_within(store.claim(one), timer, limit)
                 .await
@@ -179,10 +182,16 @@ async fn ask_once(
         };
         answer.inspect_err(|error| report("claim", error))
     };
-    if let Ok(outcomes) = claim(limit).await {
-        return Ok(outcomes);
+    match claim(requests, limit).await {
+        Err(error) if error.is_overloaded() => return Err(error),
+        Err(_) => {}
+        granted => return granted,
     }
-    let error = match claim(half).await {
+    let again: Vec<_> = requests
+        .iter()
+        .map(|request| request.within(half))
+        .collect();
+    let error = match claim(&again, half).await {
         Ok(outcomes) => return Ok(outcomes),
         Err(error) => error,
     };

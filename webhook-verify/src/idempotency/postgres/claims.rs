@@ -10,7 +10,7 @@ use sqlx::{
 
 use super::{
     PostgresStore, Shared,
-    link::{code, limit},
+    link::{Failed, code, limit},
 };
 use crate::{
     ClaimKey, ClaimStore, StoreError,
@@ -34,19 +34,22 @@ impl ClaimStore for PostgresStore {
         let Shared {
             link, statements, ..
         } = &*self.shared;
-        match link.run(&statements.claim, arguments).await {
+        match link
+            .claim(&statements.claim, arguments, request.limit)
+            .await
+        {
             Ok(rows) => {
                 let row = rows.first().ok_or_else(|| foreign("key"))?;
                 outcome(row, request)
             }
             // The record is locked by a transaction: that of a handler, as a rule, that is about to commit.
-            Err(error) if code(&error).as_deref() == Some("55P03") => {
+            Err(Failed::Sql(error)) if code(&error).as_deref() == Some("55P03") => {
                 tracing::warn!(target: "webhook_verify", key = %request.key, "claim is locked by a transaction");
                 Ok(ClaimOutcome::Busy {
                     lease_left: Duration::ZERO,
                 })
             }
-            Err(error) => Err(self.failed(error)),
+            Err(failed) => Err(self.not_claimed(failed)),
         }
     }
 
@@ -136,8 +139,11 @@ impl ClaimStore for PostgresStore {
         let batch = async |size: usize| {
             let mut arguments = PgArguments::default();
             add(&mut arguments, size as i64)?;
-            let gone = self.run(&self.shared.statements.purge, arguments).await?;
-            Ok(gone.len())
+            let Shared {
+                link, statements, ..
+            } = &*self.shared;
+            let gone = link.maintain(&statements.purge, arguments).await;
+            Ok(gone.map_err(|error| self.failed(error))?.len())
         };
         sql::purge(most, PURGE_BATCH, batch).await
     }
@@ -171,9 +177,14 @@ impl PostgresStore {
             each(requests, |request| millis(request.ttl.max(request.lease))),
         )?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let rows = self
-            .run(&self.shared.statements.claim_all, arguments)
-            .await?;
+        let Shared {
+            link, statements, ..
+        } = &*self.shared;
+        let limit = requests.iter().map(|request| request.limit).min();
+        let rows = link
+            .claim(&statements.claim_all, arguments, limit.unwrap_or_default())
+            .await
+            .map_err(|failed| self.not_claimed(failed))?;
         let mut answers = HashMap::with_capacity(rows.len());
         for row in &rows {
             answers.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?, row);
@@ -183,6 +194,13 @@ impl PostgresStore {
             outcome(row, request)
         });
         outcomes.collect()
+    }
+
+    fn not_claimed(&self, failed: Failed) -> StoreError {
+        match failed {
+            Failed::Overloaded(error) => error,
+            Failed::Sql(error) => self.failed(error),
+        }
     }
 
     /// What the statements for several holders begin with.

@@ -1,7 +1,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -12,61 +12,155 @@ use sqlx::{
     postgres::{PgArguments, PgRow},
     query::Query,
 };
-use tokio::{runtime::Handle, sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
-/// The user's or the store's own pool, and what there is to know when a single statement is run on it.
+use crate::{
+    StoreError,
+    idempotency::limiter::{Limiter, Slot},
+};
+
+/// The limit for calls that bring none, until a claim tells the receiver's.
+const LIMIT: Duration = Duration::from_secs(1);
+/// How long maintenance may take: purging a batch, or a look at the table.
+pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
+/// How long a connection outside of the pool waits for an answer that nobody wants any more.
+const ABANDONED: Duration = Duration::from_secs(1);
+
+/// Runs single statements on the connections of a pool: the user's, or the store's own.
+///
+/// Each call runs in a task of its own. A caller that gives up therefore harms no connection: its
+/// statement runs to the end, or the connection that it waits for is opened, and the next call
+/// finds it in the pool. A connection is closed when it fails, or when the server stays silent on
+/// it for half as long again as a call may take.
 pub(super) struct Link {
     pub(super) pool: PgPool,
-    /// Statements are run in transactions that name their isolation level, as the default is stricter.
+    /// Statements are run in transactions that name their isolation level, as the default is
+    /// stricter.
     strict: AtomicBool,
-    /// Places for connections whose callers have given up.
+    limiter: Arc<Limiter>,
+    /// The limit that the last claim came with, in ms.
+    limit: AtomicU64,
+    /// Counts how often the pool was asked for a connection.
+    acquired: AtomicU64,
+    /// Places for connections on which the server is silent.
     abandoned: Arc<Semaphore>,
 }
 
+/// What the task of a call hands over.
+type Reply = oneshot::Sender<Result<Vec<PgRow>, Error>>;
+
 impl Link {
     pub(super) fn new(pool: PgPool) -> Self {
-        let places = pool.options().get_max_connections() as usize;
+        let size = pool.options().get_max_connections() as usize;
         Self {
             pool,
             strict: AtomicBool::new(false),
-            abandoned: Arc::new(Semaphore::new(places.min(Semaphore::MAX_PERMITS))),
+            limiter: Limiter::new(size),
+            limit: AtomicU64::new(LIMIT.as_millis() as u64),
+            acquired: AtomicU64::new(0),
+            abandoned: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
         }
     }
 
-    async fn lend(&self) -> Result<Lent, Error> {
-        Ok(Lent {
-            connection: Some(self.pool.acquire().await?),
-            abandoned: Arc::clone(&self.abandoned),
-        })
+    /// Runs a statement that claims, if it can be run in time: within the caller's `limit`.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::overloaded`] in a [`Failed::Overloaded`] if it cannot.
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, Failed> {
+        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
+        self.limit.store(millis.max(1), Relaxed);
+        let slot = self
+            .limiter
+            .enter(limit)
+            .await
+            .map_err(Failed::Overloaded)?;
+        let answer = self.start(sql, arguments, limit, Some(slot));
+        answered(answer).await.map_err(Failed::Sql)
     }
 
-    /// Runs one statement, which must be harmless when repeated.
-    ///
-    /// It is repeated on another connection if this one turns out to have ended, as all that are idle have after a
-    /// restart; and in a transaction at `READ COMMITTED`, if the connection's default is stricter: there every race for a
-    /// row but the first fails.
+    /// Runs a statement for the holders of claims. It does not queue behind new claims, and is run
+    /// even if its caller gives up.
     pub(super) async fn run(
-        &self,
+        self: &Arc<Self>,
         sql: &SqlStr,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Error> {
-        let mut lent = self.lend().await?;
+        let limit = Duration::from_millis(self.limit.load(Relaxed));
+        answered(self.start(sql, arguments, limit, None)).await
+    }
+
+    /// Runs a statement that may take longer.
+    pub(super) async fn maintain(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, Error> {
+        answered(self.start(sql, arguments, MAINTENANCE, None)).await
+    }
+
+    fn start(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+        slot: Option<Slot>,
+    ) -> oneshot::Receiver<Result<Vec<PgRow>, Error>> {
+        let (reply, answer) = oneshot::channel();
+        let (link, sql) = (Arc::clone(self), sql.clone());
+        tokio::spawn(async move { link.serve(&sql, arguments, limit, slot, reply).await });
+        answer
+    }
+
+    /// Runs one statement, which must be harmless when repeated, and gives the connection back.
+    ///
+    /// The statement is repeated on another connection if this one turns out to have ended, as all
+    /// idle ones have after a restart; and in a transaction at `READ COMMITTED` if the connection's
+    /// default is stricter: there every race for a row but the first fails.
+    async fn serve(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+        slot: Option<Slot>,
+        reply: Reply,
+    ) {
         let mut tries = self.pool.size();
-        loop {
-            let strict = self.strict.load(Ordering::Relaxed);
+        let mut connection = match self.acquire(limit).await {
+            Ok(connection) => connection,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        if slot.is_some() && reply.is_closed() {
+            // Nobody would hold what is claimed now.
+            return give_back(connection, limit).await;
+        }
+        let error = loop {
+            let strict = self.strict.load(Relaxed);
             let query = sqlx::query_with(sql.clone(), arguments.clone());
-            let result = run_on(lent.connection()?, query, strict).await;
-            let error = match result {
-                Ok(rows) => {
-                    lent.give_back();
-                    return Ok(rows);
+            let running = run_on(&mut connection, query, strict);
+            let error = match timeout(limit + limit / 2, running).await {
+                Ok(Ok(rows)) => {
+                    let _ = reply.send(Ok(rows));
+                    return give_back(connection, limit).await;
                 }
-                Err(error) => error,
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let _ = reply.send(Err(silent()));
+                    return self.abandon(connection, slot).await;
+                }
             };
             match code(&error).as_deref() {
                 // serialization_failure
                 Some("40001") if !strict => {
-                    if !self.strict.swap(true, Ordering::Relaxed) {
+                    if !self.strict.swap(true, Relaxed) {
                         tracing::warn!(
                             target: "webhook_verify",
                             "connections are stricter than read committed by default: claims take three round trips"
@@ -74,29 +168,94 @@ impl Link {
                     }
                     continue;
                 }
-                // lock_not_available: nothing is wrong with the connection.
-                Some("55P03") => {
-                    lent.give_back();
-                    return Err(error);
-                }
                 // admin_shutdown, crash_shutdown, idle_session_timeout
                 Some("57P01" | "57P02" | "57P05") => {}
                 None if matches!(error, Error::Io(_) | Error::Protocol(_)) => {}
-                _ => return Err(error),
+                // read_only_sql_transaction: the primary is another server by now.
+                Some("25006") | None => break error,
+                // The statement failed, and the connection is as good as before.
+                Some(_) => {
+                    let _ = reply.send(Err(error));
+                    return give_back(connection, limit).await;
+                }
             }
             // Of those that are idle, the others have ended as well.
-            loop {
+            drop(connection.detach());
+            connection = loop {
                 if tries == 0 {
-                    return Err(error);
+                    return drop(reply.send(Err(error)));
                 }
                 tries -= 1;
-                lent = self.lend().await?;
-                if lent.connection()?.ping().await.is_ok() {
-                    break;
+                let mut next = match self.acquire(limit).await {
+                    Ok(next) => next,
+                    Err(error) => return drop(reply.send(Err(error))),
+                };
+                if matches!(timeout(limit, next.ping()).await, Ok(Ok(()))) {
+                    break next;
                 }
+                drop(next.detach());
+            };
+        };
+        let _ = reply.send(Err(error));
+        drop(connection.detach());
+    }
+
+    /// Takes a connection from the pool, or opens one, although the caller may have given up.
+    ///
+    /// Opening one may be slow, or the peer may be dead: half of the attempts end soon, so that
+    /// there are new ones as soon as the network is back, and half take longer.
+    async fn acquire(&self, limit: Duration) -> Result<PoolConnection<Postgres>, Error> {
+        let patience = match self.acquired.fetch_add(1, Relaxed) % 2 {
+            0 => limit,
+            _ => limit * 3,
+        };
+        let acquired = timeout(patience, self.pool.acquire()).await;
+        acquired.unwrap_or(Err(Error::PoolTimedOut))
+    }
+
+    /// Waits a little longer for the answer on a connection, to keep the number of statements that
+    /// the server runs for nobody small, and closes it. As many as the pool has connections wait
+    /// outside of it, and the others keep their places.
+    async fn abandon(&self, connection: PoolConnection<Postgres>, slot: Option<Slot>) {
+        match self.abandoned.try_acquire() {
+            Ok(_place) => {
+                drop(slot);
+                let mut connection = connection.detach();
+                let _ = timeout(ABANDONED, connection.ping()).await;
+            }
+            Err(_) => {
+                let mut connection = connection;
+                let _ = timeout(ABANDONED, connection.ping()).await;
+                drop(connection.detach());
             }
         }
     }
+}
+
+/// Why a claim failed.
+pub(super) enum Failed {
+    Overloaded(StoreError),
+    Sql(Error),
+}
+
+async fn answered(
+    answer: oneshot::Receiver<Result<Vec<PgRow>, Error>>,
+) -> Result<Vec<PgRow>, Error> {
+    // The task is gone if its runtime is.
+    answer.await.unwrap_or(Err(Error::WorkerCrashed))
+}
+
+/// Returns a connection to the pool, which asks the server for a sign of life. By its own account
+/// the pool would wait for that without end, and the connection's place would be lost.
+async fn give_back(mut connection: PoolConnection<Postgres>, limit: Duration) {
+    let _ = timeout(limit, connection.return_to_pool()).await;
+}
+
+fn silent() -> Error {
+    Error::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "no answer from the server",
+    ))
 }
 
 async fn run_on(
@@ -113,58 +272,6 @@ async fn run_on(
     let rows = query.fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows)
-}
-
-/// A connection of the pool that is closed unless it is given back: one whose caller has given up may wait for its answer for
-/// long.
-struct Lent {
-    connection: Option<PoolConnection<Postgres>>,
-    abandoned: Arc<Semaphore>,
-}
-
-/// How long an answer that nobody waits for may take, until its connection is closed: the server may be gone without a word.
-const ABANDONED: Duration = Duration::from_secs(300);
-
-impl Lent {
-    fn connection(&mut self) -> Result<&mut PgConnection, Error> {
-        self.connection.as_deref_mut().ok_or(Error::PoolClosed)
-    }
-
-    fn give_back(mut self) {
-        self.connection = None;
-    }
-}
-
-/// The server goes on with what it was asked, also if the connection is closed. So as many connections as the pool has may
-/// wait outside of it, and those beyond keep their places in it: a table that is locked, or a server that is silent, is asked by
-/// no more than twice as many.
-impl Drop for Lent {
-    fn drop(&mut self) {
-        let Some(mut connection) = self.connection.take() else {
-            return;
-        };
-        let Ok(runtime) = Handle::try_current() else {
-            drop(connection.detach());
-            return;
-        };
-        match Arc::clone(&self.abandoned).try_acquire_owned() {
-            Ok(place) => {
-                let mut connection = connection.detach();
-                runtime.spawn(async move {
-                    let _ = timeout(ABANDONED, connection.ping()).await;
-                    drop(place);
-                });
-            }
-            Err(_) => {
-                runtime.spawn(async move {
-                    let answered = timeout(ABANDONED, connection.ping()).await;
-                    if !matches!(answered, Ok(Ok(()))) {
-                        drop(connection.detach());
-                    }
-                });
-            }
-        }
-    }
 }
 
 /// The error's code, if the server sent one.

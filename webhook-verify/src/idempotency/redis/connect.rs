@@ -5,7 +5,9 @@ use std::{
     time::Duration,
 };
 
-use redis::{Client, Pipeline, Value};
+use redis::{
+    Client, ConnectionInfo, IntoConnectionInfo as _, Pipeline, Value, io::tcp::TcpSettings,
+};
 
 use super::{RedisStore, link::Link, script::Scripts};
 use crate::{ConfigError, StoreError};
@@ -40,7 +42,7 @@ impl RedisConnect {
     }
 
     /// How long a call may take before it is an error. Default: 1 s, which is also how long a receiver
-    /// [waits](crate::Idempotency::claim_timeout) unless told otherwise. A connection that stays silent for five times as
+    /// [waits](crate::Idempotency::claim_timeout) unless told otherwise. A connection that stays silent for twice as
     /// long is given up for another one.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
@@ -65,7 +67,8 @@ impl RedisConnect {
         if self.timeout.is_zero() {
             return Err(StoreError::new(ConfigError::option("timeout", "zero")));
         }
-        let client = Client::open(self.url).map_err(StoreError::new)?;
+        let client = Client::open(with_tcp_settings(&self.url, self.timeout)?);
+        let client = client.map_err(StoreError::new)?;
         let link = Link::new(client, self.timeout).map_err(StoreError::new)?;
         let store = RedisStore::new(link, self.prefix, self.allow_eviction);
         if !self.lazy {
@@ -94,6 +97,18 @@ impl fmt::Debug for RedisConnect {
             .field("lazy", &self.lazy)
             .finish_non_exhaustive()
     }
+}
+
+/// The server's address, to be connected to without delay for small packets, and given up when it does
+/// not acknowledge what it was sent.
+fn with_tcp_settings(url: &str, limit: Duration) -> Result<ConnectionInfo, StoreError> {
+    let info = url.into_connection_info().map_err(StoreError::new)?;
+    let settings = TcpSettings::default().set_nodelay(true);
+    #[cfg(target_os = "linux")]
+    let settings = settings.set_user_timeout(limit * 5);
+    #[cfg(not(target_os = "linux"))]
+    let _ = limit;
+    Ok(info.set_tcp_settings(settings))
 }
 
 /// Refuses a server that may evict claims, unless it may. One that does not say is accepted, with a warning.

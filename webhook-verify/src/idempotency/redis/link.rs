@@ -1,6 +1,6 @@
 use std::{
     mem,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -11,11 +11,16 @@ use redis::{
 use tokio::time::timeout;
 
 use super::script::Script;
-use crate::StoreError;
+use crate::{StoreError, idempotency::limiter::Limiter};
 
-/// For how many time limits a connection may be silent before it is given up. Less would lose the order of calls with
-/// every short stall: a claim that got no answer is followed by its release, and should be on the server, too.
-const SILENT: u32 = 5;
+/// For how many time limits a connection may be silent before another one takes its place. Less would
+/// lose the order of calls with every short stall: a claim that got no answer is followed by its
+/// release, and should be on the server, too.
+const SILENT: u32 = 2;
+
+/// How many claims are on their way at a time: enough to fill the connection, and few enough for what
+/// settles a claim not to queue behind thousands.
+const SLOTS: usize = 256;
 
 /// The way to the server: one connection, shared by all calls, that comes back by itself.
 ///
@@ -27,6 +32,7 @@ pub(super) struct Link {
     config: ConnectionManagerConfig,
     limit: Duration,
     current: Mutex<Current>,
+    pub(super) limiter: Arc<Limiter>,
 }
 
 struct Current {
@@ -52,6 +58,7 @@ impl Link {
             client,
             config,
             limit,
+            limiter: Limiter::new(SLOTS),
             current: Mutex::new(Current {
                 manager,
                 number: 0,

@@ -13,12 +13,18 @@ use tokio::sync::{mpsc, oneshot};
 use super::statements::{Completion, Statements};
 use crate::{
     Clock, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled,
+        limiter::{Limiter, Slot},
+    },
 };
 
 /// How many calls one transaction commits.
 const BATCH: usize = 64;
-/// How many calls may wait. More of them wait to wait.
+/// How many claims are served at a time: those of the batch that is being committed, and of the next.
+/// The others wait in front of the queue, so that what settles a claim is never far from its head.
+const SLOTS: usize = 2 * BATCH;
+/// How many calls may be in the queue.
 const QUEUE: usize = 1024;
 /// How long to wait for another process's lock: less than a receiver waits for a claim.
 const BUSY: Duration = Duration::from_millis(800);
@@ -55,11 +61,16 @@ struct Job {
     call: Call,
     settings: Arc<Settings>,
     answer: oneshot::Sender<Result<Answer, StoreError>>,
+    /// A claim's place among those that are served.
+    _slot: Option<Slot>,
 }
 
 /// The way to the thread that has the connection. The thread ends when the last of them is dropped.
 #[derive(Clone)]
-pub(super) struct Writer(mpsc::Sender<Job>);
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    limiter: Arc<Limiter>,
+}
 
 impl Writer {
     /// Opens the file, and creates it if it is not there.
@@ -81,7 +92,10 @@ impl Writer {
             .spawn(move || runtime.block_on(write(options, receiver, opened)))
             .map_err(StoreError::new)?;
         is_open.await.map_err(StoreError::new)??;
-        Ok(Self(sender))
+        Ok(Self {
+            jobs: sender,
+            limiter: Limiter::new(SLOTS),
+        })
     }
 
     pub(super) async fn call(
@@ -89,14 +103,22 @@ impl Writer {
         call: Call,
         settings: Arc<Settings>,
     ) -> Result<Answer, StoreError> {
+        let slot = match &call {
+            Call::Claim(requests) => {
+                let limit = requests.iter().map(|request| request.limit).min();
+                Some(self.limiter.enter(limit.unwrap_or_default()).await?)
+            }
+            _ => None,
+        };
         let (answer, answered) = oneshot::channel();
         let job = Job {
             call,
             settings,
             answer,
+            _slot: slot,
         };
         let ended = |_| StoreError::new("sqlite writer has ended");
-        self.0.send(job).await.map_err(ended)?;
+        self.jobs.send(job).await.map_err(ended)?;
         answered
             .await
             .map_err(|_| StoreError::new("sqlite writer has ended"))?

@@ -1,0 +1,140 @@
+//! A store, and the weather between it and its receiver.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use integration_tests::{Kind, Place, Proxy, Weather, unique};
+use sqlx::{Connection as _, SqliteConnection};
+use webhook_verify::{
+    ClaimStore, Idempotency, PostgresStore, Receiver, RedisStore, SqliteStore, Verifier, scheme,
+};
+
+pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const MS: Duration = Duration::from_millis(1);
+/// 1 to 6 ms for each piece, of which 2 % stall for half a second and 3 % reset their connection.
+const BAD: Weather = Weather {
+    delay: MS,
+    jitter: Duration::from_millis(5),
+    lost: 20,
+    stall: Duration::from_millis(500),
+    reset: 30,
+    black_hole: false,
+    refuse: false,
+};
+
+/// A store with the settings that `connect` gives it, behind a network of the program's own.
+pub(crate) struct Site {
+    place: Place,
+    proxy: Option<Proxy>,
+    receiver: Receiver,
+}
+
+impl Site {
+    pub(crate) async fn open(kind: Kind) -> Self {
+        let place = tokio::task::spawn_blocking(move || Place::new(kind))
+            .await
+            .unwrap();
+        let proxy = match place.server {
+            Some(server) => Some(Proxy::start(server).await),
+            None => None,
+        };
+        let url = match &proxy {
+            Some(proxy) => place.url_via(proxy.addr()),
+            None => place.url.clone(),
+        };
+        let receiver = match kind {
+            Kind::Sqlite => {
+                let store = SqliteStore::connect(&url).await.unwrap();
+                store.migrate().await.unwrap();
+                receiver(store)
+            }
+            Kind::Redis => receiver(RedisStore::connect(&url).await.unwrap()),
+            _ => {
+                let store = PostgresStore::connect(&url).await.unwrap();
+                store.migrate().await.unwrap();
+                receiver(store)
+            }
+        };
+        Self {
+            place,
+            proxy,
+            receiver,
+        }
+    }
+
+    pub(crate) fn receiver(&self) -> Receiver {
+        self.receiver.clone()
+    }
+
+    pub(crate) fn weather(&self, weather: Weather) {
+        self.proxy
+            .as_ref()
+            .expect("there is a network")
+            .weather(weather);
+    }
+
+    /// Bad weather until it is dropped. A file has no network in front of it: there, another process
+    /// keeps the lock for as long as a piece takes in the network.
+    pub(crate) fn bad_weather(&self) -> Storm<'_> {
+        let over = Arc::new(AtomicBool::new(false));
+        match &self.proxy {
+            Some(proxy) => proxy.weather(BAD),
+            None => {
+                let (url, over) = (self.place.url.clone(), Arc::clone(&over));
+                thread::spawn(move || keep_lock_now_and_then(&url, &over));
+            }
+        }
+        Storm { site: self, over }
+    }
+}
+
+fn receiver(store: impl ClaimStore) -> Receiver {
+    Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
+        .idempotency(Idempotency::new(store, "overload").namespace(unique("overload")))
+        .build()
+        .unwrap()
+}
+
+pub(crate) struct Storm<'a> {
+    site: &'a Site,
+    over: Arc<AtomicBool>,
+}
+
+impl Drop for Storm<'_> {
+    fn drop(&mut self) {
+        self.over.store(true, Relaxed);
+        if let Some(proxy) = &self.site.proxy {
+            proxy.weather(Weather::default());
+        }
+    }
+}
+
+fn keep_lock_now_and_then(url: &str, over: &AtomicBool) {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        while !over.load(Relaxed) {
+            let random = getrandom::u32().unwrap();
+            let stall = if random % 50 == 0 {
+                BAD.stall
+            } else {
+                Duration::ZERO
+            };
+            let keep = BAD.delay + MS * (random >> 8 & 0xff) * 5 / 255 + stall;
+            if let Ok(transaction) = connection.begin_with("BEGIN IMMEDIATE").await {
+                tokio::time::sleep(keep).await;
+                transaction.rollback().await.unwrap();
+            }
+            tokio::time::sleep(BAD.delay + BAD.jitter / 2).await;
+        }
+    });
+}

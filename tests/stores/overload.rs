@@ -1,0 +1,159 @@
+//! More claims than a store can serve: it refuses at once what it could not answer in time, and serves
+//! claims again as soon as the cause is gone.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt as _, future::join_all};
+use integration_tests::{Kind, Place, PostgresServer, fresh, soon, unique, won};
+use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, postgres::PgPoolOptions};
+use tokio::time::sleep;
+use webhook_verify::{
+    ClaimStore, PostgresStore, RedisStore, SqliteStore, StoreError, idempotency::ClaimRequest,
+};
+
+const HOUR: Duration = Duration::from_secs(3600);
+/// How long a claim may take.
+const LIMIT: Duration = Duration::from_secs(1);
+/// How many claims come at once.
+const CROWD: usize = 2000;
+
+fn claims(count: usize, limit: Duration) -> Vec<ClaimRequest> {
+    let claims = (0..count).map(|_| fresh(HOUR, HOUR).within(limit));
+    claims.collect()
+}
+
+/// Sends a crowd of claims to a store that stands still and serves `slots` of them at a time.
+async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFnOnce()) {
+    // From these the store learns how long calls take.
+    let first = claims(slots, LIMIT);
+    let first = join_all(first.iter().map(|claim| store.claim(claim))).await;
+    assert!(first.iter().all(Result::is_err), "the store stands still");
+
+    let crowd = claims(CROWD, LIMIT);
+    let calls = crowd.iter().map(|claim| Box::pin(store.claim(claim)));
+    let mut calls: Vec<_> = calls.collect();
+    // Each call is polled once: what is refused now is refused without waiting.
+    let at_once: Vec<_> = calls
+        .iter_mut()
+        .filter_map(|call| call.now_or_never())
+        .collect();
+    for outcome in &at_once {
+        let refused = outcome.as_ref().is_err_and(StoreError::is_overloaded);
+        assert!(refused, "{outcome:?}");
+    }
+    // Those in the slots, and a queue that is served within half a second: far less than half of them.
+    assert!(
+        at_once.len() >= CROWD / 2,
+        "{} of {CROWD} were refused at once",
+        at_once.len()
+    );
+    drop(calls);
+
+    go_on().await;
+    for claim in &crowd {
+        let mut tries = 0..1000;
+        let outcome = loop {
+            tries
+                .next()
+                .expect("the store serves claims again within 1,000 tries");
+            match store.claim(claim).await {
+                Ok(outcome) => break outcome,
+                Err(_) => sleep(Duration::from_millis(5)).await,
+            }
+        };
+        assert_eq!(outcome, won(1));
+    }
+}
+
+/// A store in a table of its own, on a pool of two.
+async fn postgres() -> (PostgresStore, String, sqlx::PgPool) {
+    let url = tokio::task::spawn_blocking(|| PostgresServer::shared().url())
+        .await
+        .unwrap();
+    let pool = PgPoolOptions::new()
+        .max_connections(2)
+        .connect(&url)
+        .await
+        .unwrap();
+    let name = unique("overload").replace('-', "_");
+    let store = PostgresStore::new(pool).table(&name).unwrap();
+    store.migrate().await.unwrap();
+    let admin = PgPoolOptions::new().max_connections(2).connect(&url).await;
+    (store.lock_timeout(HOUR), name, admin.unwrap())
+}
+
+fn lock(name: &str) -> AssertSqlSafe<String> {
+    AssertSqlSafe(format!("LOCK TABLE {name}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_refuses_what_it_cannot_serve() {
+    let (store, name, admin) = postgres().await;
+    let mut open = admin.begin().await.unwrap();
+    sqlx::query(lock(&name)).execute(&mut *open).await.unwrap();
+    stands_still(&store, 2, async || open.rollback().await.unwrap()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redis_refuses_what_it_cannot_serve() {
+    let place = tokio::task::spawn_blocking(|| Place::new(Kind::Redis))
+        .await
+        .unwrap();
+    let server = place.redis.as_ref().unwrap();
+    let store = RedisStore::connect(&place.url).await.unwrap();
+    server.pause();
+    stands_still(&store, 256, async || server.resume()).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sqlite_refuses_what_it_cannot_serve() {
+    let place = Place::new(Kind::Sqlite);
+    let store = SqliteStore::connect(&place.url).await.unwrap();
+    store.migrate().await.unwrap();
+    let mut other = SqliteConnection::connect(&place.url).await.unwrap();
+    let open = other.begin_with("BEGIN IMMEDIATE").await.unwrap();
+    stands_still(&store, 128, async || open.rollback().await.unwrap()).await;
+}
+
+/// Callers give up while their statements wait for a lock: no connection is closed for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_keeps_the_connections_of_callers_who_give_up() {
+    let (store, name, admin) = postgres().await;
+    let backends = async || {
+        store.claim(&fresh(HOUR, HOUR)).await.unwrap();
+        let sql = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%' || $1 || '%'
+            AND pid <> pg_backend_pid() ORDER BY pid";
+        let pids = sqlx::query_scalar::<_, i32>(sql).bind(&name);
+        pids.fetch_all(&admin).await.unwrap()
+    };
+    // Both connections are open, and known by the statement that they ran last.
+    let (a, b) = (fresh(HOUR, HOUR), fresh(HOUR, HOUR));
+    let (a, b) = tokio::join!(store.claim(&a), store.claim(&b));
+    assert_eq!((a.unwrap(), b.unwrap()), (won(1), won(1)));
+    let before = backends().await;
+    assert_eq!(before.len(), 2);
+
+    let mut open = admin.begin().await.unwrap();
+    sqlx::query(lock(&name)).execute(&mut *open).await.unwrap();
+    let claims = claims(10, HOUR);
+    let calls = claims.iter().map(|claim| Box::pin(store.claim(claim)));
+    let mut calls: Vec<_> = calls.collect();
+    for call in &mut calls {
+        assert!(call.as_mut().now_or_never().is_none());
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity
+        WHERE query LIKE '%' || $1 || '%' AND wait_event_type = 'Lock'";
+    soon(async {
+        loop {
+            let waiting = sqlx::query_scalar::<_, i64>(waiting).bind(&name);
+            if waiting.fetch_one(&admin).await.unwrap() == 2 {
+                break;
+            }
+            sleep(Duration::from_millis(5)).await;
+        }
+    })
+    .await;
+    drop(calls);
+    open.rollback().await.unwrap();
+    assert_eq!(backends().await, before);
+}
