@@ -143,7 +143,7 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
     }
     let waiting = "SELECT count(*) FROM pg_stat_activity
         WHERE query LIKE '%' || $1 || '%' AND wait_event_type = 'Lock'";
-    soon(async {
+    soon("both statements to wait for the lock", async {
         loop {
             let waiting = sqlx::query_scalar::<_, i64>(waiting).bind(&name);
             if waiting.fetch_one(&admin).await.unwrap() == 2 {

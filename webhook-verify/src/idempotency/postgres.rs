@@ -44,6 +44,16 @@ const FIRST_CONNECTION: Duration = Duration::from_secs(10);
 /// Connections whose default isolation is stricter than `READ COMMITTED` are noticed at the first race that fails for it.
 /// From then on each call names its own level, which takes two round trips more.
 ///
+/// # Under load
+///
+/// The pool serves as many claims at a time as it has connections. More claims wait for half of their
+/// [limit](crate::Idempotency::claim_timeout) at most. Once the queue is longer than the pool can
+/// serve in that time, claims are refused at once, and their senders get 503 with `Retry-After`. What
+/// settles a claim does not queue behind new claims.
+///
+/// A call that its caller gives up runs to its end, so the connection stays in the pool. A connection
+/// is closed if the server stays silent on it for one and a half limits.
+///
 /// # Effects exactly once
 ///
 /// A handler whose effects are in the same database ends its transaction by [`commit`](Self::commit), which completes the
@@ -76,8 +86,11 @@ struct Shared {
 }
 
 impl PostgresStore {
-    /// A store on a pool of its own, of at most ten connections; and as many that wait for an answer which nobody wants any more,
-    /// for 2 s at most. TLS is as the address and the features of `sqlx` have it.
+    /// Opens a store on a pool of its own, of at most ten connections. TLS is as the address and the
+    /// features of `sqlx` have it.
+    ///
+    /// The server ends statements after 2 s, waits for locks for 500 ms, and closes the connections of
+    /// a client that is gone after seconds. For another size or other limits, use [`new`](Self::new).
     ///
     /// # Errors
     ///
@@ -109,11 +122,15 @@ impl PostgresStore {
 
     /// A store on your pool.
     ///
-    /// By default a pool tests each connection before it lends it: a second round trip for each claim, which
-    /// `PgPoolOptions::test_before_acquire(false)` saves; the store notices a connection that has ended by itself. The
-    /// pool should not be so small that handlers' transactions use it up, or claims wait for them. Connections on which a
-    /// receiver has given up wait for their answers beside the pool, as many as it has; so give them a `statement_timeout` of
-    /// few seconds, or a `lock_timeout`, with your `PgConnectOptions`.
+    /// * `PgPoolOptions::test_before_acquire(false)` saves a round trip for each call. The store notices
+    ///   by itself that a connection has ended.
+    /// * `max_connections` decides how many claims are served at a time. If handlers use the same pool
+    ///   for their transactions, make it large enough for both: claims wait for them.
+    /// * A `statement_timeout` of a few seconds in your `PgConnectOptions` ends statements that nobody
+    ///   waits for any more. Up to `max_connections` of them may run on connections outside of the
+    ///   pool, until they end or a second has passed.
+    /// * `tcp_user_timeout` and `tcp_keepalives_idle` let the server close the connections of a client
+    ///   that is gone, and `acquire_timeout` should not be shorter than a connection takes to open.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self::with(

@@ -40,6 +40,12 @@ use super::{
 /// is blocked. So connect where nothing blocks: with actix-web, where each worker is a runtime of its own, before the server
 /// is made; a handler that blocks its worker may hold up all claims after a reconnection that was made there.
 ///
+/// # Under load
+///
+/// 256 claims are on their way at a time. More claims wait for half of their
+/// [limit](crate::Idempotency::claim_timeout) at most. Once the queue is longer than can be served in
+/// that time, claims are refused at once, and their senders get 503 with `Retry-After`.
+///
 /// # What to know about the server
 ///
 /// * **It must not evict.** With a `maxmemory-policy` other than `noeviction` a full server drops claims and completed

@@ -39,6 +39,10 @@ const PURGE_BATCH: usize = 100;
 /// it is on the disk (`synchronous=FULL`). A claim is judged by the machine's wall clock: one that is set forward lets leases
 /// lapse early, and the fencing number tells.
 ///
+/// Two batches are served at a time. More claims wait for half of their
+/// [limit](crate::Idempotency::claim_timeout) at most. Once the queue is longer than can be written in
+/// that time, claims are refused at once, and their senders get 503 with `Retry-After`.
+///
 /// The file is in WAL mode and must be on a local disk, not on a network's. A copy that is restored has forgotten what came
 /// after it was made.
 ///

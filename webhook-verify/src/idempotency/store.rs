@@ -9,6 +9,12 @@ use super::ClaimKey;
 ///
 /// A call that got no answer in time is given up, and may take effect later all the same. So each call must be harmless
 /// after the ones that follow it: [`extend`](Self::extend) above all must not bring a released or completed claim back.
+///
+/// # Under load
+///
+/// A store that queues claims should bound its queue: it returns [`StoreError::overloaded`] for a claim
+/// that it could not answer within the request's [`limit`](ClaimRequest::limit). Otherwise it serves
+/// callers that have given up, and goodput collapses.
 pub trait ClaimStore: Send + Sync + 'static {
     /// Claims a key, if it is absent, expired, released, or its lease has [lapsed](Lapsed); counts the attempt up from what the
     /// record has. The owner that holds a live lease already is granted it again, with the same attempt. The owner that
