@@ -10,6 +10,12 @@ use std::{
 
 use serde_json::Value;
 
+/// Builds the programs. `cargo test` of the whole workspace does so by itself.
+const BUILD: &str = match cfg!(debug_assertions) {
+    true => "cargo build -p examples --examples",
+    false => "cargo build -p examples --examples --release",
+};
+
 pub(crate) const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
 
 pub(crate) fn command(name: &str) -> Command {
@@ -33,8 +39,11 @@ pub(crate) fn program(name: &str) -> Command {
             .parent()
             .unwrap(),
     );
-    path.push("examples");
-    let mut command = Command::new(path.join(name));
+    path.extend(["examples", name]);
+    path.set_extension(std::env::consts::EXE_EXTENSION);
+    let is_built = path.is_file();
+    assert!(is_built, "no {path:?}: run `{BUILD}` before this test");
+    let mut command = Command::new(path);
     command
         .args(["--listen", "127.0.0.1:0"])
         .stderr(Stdio::null());

@@ -2,16 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 // Their own tests, which call their `app()`.
-#[path = "receiver_actix.rs"]
+#[path = "../../examples/receiver_actix.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_actix;
-#[path = "receiver_axum.rs"]
+#[path = "../../examples/receiver_axum.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_axum;
 #[path = "support/running.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod running;
-#[path = "verify.rs"]
+#[path = "../../examples/verify.rs"]
 mod verify;
 
 use std::{

@@ -1,20 +1,20 @@
 //! The example `pipeforce` as a program, walked through as PIPEFORCE's documents do, and into what can go wrong on the way.
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
-#[path = "pipeforce/tests/calls.rs"]
+#[path = "pipeforce/calls.rs"]
 mod calls;
-#[path = "pipeforce/tests/commands.rs"]
+#[path = "pipeforce/commands.rs"]
 mod commands;
-#[path = "pipeforce/tests/hub.rs"]
+#[path = "pipeforce/hub.rs"]
 mod hub;
-#[path = "pipeforce/tests/multipart.rs"]
+#[path = "pipeforce/multipart.rs"]
 mod multipart;
-#[path = "pipeforce/tests/rows.rs"]
+#[path = "pipeforce/rows.rs"]
 mod rows;
 #[path = "support/running.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod running;
-#[path = "pipeforce/store.rs"]
+#[path = "../../examples/pipeforce/store.rs"]
 #[allow(dead_code, reason = "the example's own")]
 mod store;
 
@@ -172,7 +172,7 @@ fn the_script_walks_through() {
         return;
     }
     let mut hub = Hub::start(&[]);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/pipeforce/walk.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipeforce/walk.sh");
     let server = format!("http://{}", hub.running().addr);
     let walked = Command::new(script)
         .args([&server, ADMIN])
