@@ -284,7 +284,8 @@ fn a_mistake_in_the_flags_is_named() {
     for name in RECEIVERS {
         for (args, named) in [
             (vec!["--secret", ""], "secret: empty"),
-            (vec!["--scheme", "nobody"], "--scheme: nobody is none of"),
+            (vec!["--scheme", "nobody"], "unknown scheme \"nobody\""),
+            (vec!["--scheme", "mautik"], "did you mean mautic?"),
             (vec!["--scheme", "shared-header"], "needs --header"),
             (
                 vec!["--scheme", "shared-header", "--header", "a b"],

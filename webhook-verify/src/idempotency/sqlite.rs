@@ -1,7 +1,7 @@
 mod statements;
 mod writer;
 
-use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+use std::{fmt, path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
 
@@ -95,7 +95,14 @@ impl SqliteStore {
     ///
     /// [`StoreError`] when the file cannot be opened.
     pub async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
-        let writer = Writer::open(options).await?;
+        let folder = options.get_filename().parent().map(Path::to_path_buf);
+        let writer = Writer::open(options).await.map_err(|error| {
+            // SQLite says no more than "unable to open database file".
+            let missing = folder.filter(|folder| *folder != Path::new("") && !folder.is_dir());
+            missing.map_or(error, |folder| {
+                StoreError::new(format!("there is no directory {}", folder.display()))
+            })
+        })?;
         let statements = Statements::new(&Table::DEFAULT);
         Ok(Self::with(writer, statements, Arc::new(SystemClock)))
     }
