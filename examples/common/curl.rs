@@ -7,8 +7,7 @@ use crate::Setup;
 /// A `curl` line that sends one valid delivery to `addr`.
 pub(crate) fn line(setup: &Setup, addr: SocketAddr) -> Result<String, ConfigError> {
     let scheme = setup.receiver.verifier().scheme();
-    let mut signer =
-        Signer::new(scheme.clone(), &setup.secrets[0])?.event_type("example.created");
+    let mut signer = Signer::new(scheme.clone(), &setup.secrets[0])?.event_type("example.created");
     if let Some(now) = setup.flags.now {
         signer = signer.at(Duration::from_secs(now));
     }

@@ -190,3 +190,11 @@ impl fmt::Display for VerifyError {
 }
 
 impl error::Error for VerifyError {}
+
+/// Appends the source of an error to its `Display` in the alternate form, `{:#}`.
+pub(crate) fn fmt_source(error: &dyn error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error.source() {
+        Some(source) if f.alternate() => write!(f, ": {source:#}"),
+        _ => Ok(()),
+    }
+}

@@ -2,34 +2,52 @@
 //! Run `cargo run -p quickstart`, then paste the `curl` line that it prints into another terminal.
 
 use std::io::{self, IsTerminal as _, Write as _};
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::{collections::BTreeMap, env, error::Error, process, sync::Mutex, time::Duration};
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+use std::{collections::BTreeMap, env, error::Error, process, time::UNIX_EPOCH};
 
-use axum::{Extension, Router, http::StatusCode, middleware::map_response, response::Response};
-use lexopt::{Arg::Long, ValueExt as _};
+use axum::{Router, http::StatusCode, middleware::map_response, response::Response};
+use clap::Parser;
 use serde_json::{Value, json};
-use tracing_subscriber::{filter::Targets, fmt, prelude::*};
+use tracing_subscriber::{filter::Targets, fmt, prelude::*, registry};
 use webhook_verify::idempotency::{ClaimEvent, ClaimEventKind};
-use webhook_verify::testing::{Signer, random_secret};
-use webhook_verify::{Claim, ClaimKey, ConfigError, Delivery, Idempotency, Receiver, Rejection};
-use webhook_verify::{Scheme, SqliteStore, Verifier, scheme::Identity};
+use webhook_verify::testing::{Signer, random_secret, shell_quote};
+use webhook_verify::{ClaimKey, Idempotency, Receiver, Rejection, Scheme, SqliteStore, Verifier};
 use webhook_verify_axum::{Verified, WebhookLayer};
 
-const HELP: &str = "Receives webhooks, runs each delivery once and prints a line for it.
+static OPTIONS: LazyLock<Options> = LazyLock::new(Options::parse);
 
-  --scheme NAME   the sender, such as github, stripe or slack  [github]
-  --secret TEXT   the secret that the sender signs with        [a random one]
-  --listen ADDR   the address to listen on                     [127.0.0.1:3000]
-  --db FILE       the SQLite file that remembers deliveries    [webhooks.db]
-  --json          print JSON lines
-  --help          print this text
+/// Receives webhooks, runs each delivery once and prints a line for it. RUST_LOG=debug shows more
+#[derive(Parser)]
+struct Options {
+    /// The sender, such as github, stripe or slack
+    #[arg(long, default_value = "github")]
+    scheme: String,
+    /// The secret that the sender signs with; a random one by default
+    #[arg(long, allow_hyphen_values = true)]
+    secret: Option<String>,
+    /// The address to listen on
+    #[arg(long, default_value = "127.0.0.1:3000")]
+    listen: String,
+    /// The SQLite file that remembers deliveries
+    #[arg(long, default_value = "webhooks.db")]
+    db: String,
+    /// Print JSON lines
+    #[arg(long)]
+    json: bool,
+}
 
-RUST_LOG=debug shows the log of the library.";
-
-/// Runs once for each verified delivery. Your work goes here; `delivery.body()` is what was sent.
-/// After any status but 2xx, the sender retries and this runs again.
-async fn on_delivery(Verified(delivery): Verified) -> (StatusCode, Extension<Delivery>) {
-    (StatusCode::NO_CONTENT, Extension(delivery)) // The extension is for `report`.
+/// Runs once for each delivery: your work goes here. After any status but 2xx, the sender retries.
+async fn on_delivery(Verified(delivery): Verified) -> StatusCode {
+    let event_type = delivery.event_type().unwrap_or("delivery".into());
+    let mut line = json!({"status": 204, "event_type": event_type, "id": delivery.id()});
+    let mut text = format!("204 {}", event_type.escape_debug());
+    if let Some(claim) = delivery.claim() {
+        line["attempt"] = claim.fence().into();
+        text += &format!(" (attempt {})", claim.fence());
+        handled_at().insert(claim.key(), clock(0));
+    }
+    print(("32", "✔", "+"), &text, line);
+    StatusCode::NO_CONTENT
 }
 
 #[tokio::main]
@@ -41,159 +59,94 @@ async fn main() {
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
-    let [mut name, mut addr, mut db] =
-        ["github", "127.0.0.1:3000", "webhooks.db"].map(String::from);
-    let (mut secret, mut options) = (None, lexopt::Parser::from_env());
-    while let Some(option) = options.next()? {
-        match option {
-            Long("scheme") => name = options.value()?.string()?,
-            Long("secret") => secret = Some(options.value()?.string()?),
-            Long("listen") => addr = options.value()?.string()?,
-            Long("db") => db = options.value()?.string()?,
-            Long("json") => JSON.store(true, Relaxed),
-            Long("help") => return Ok(println!("{HELP}")),
-            option => return Err(option.unexpected().into()),
-        }
-    }
+    let (name, listen, db) = (&OPTIONS.scheme, &OPTIONS.listen, &OPTIONS.db);
     if let Ok(filter) = env::var("RUST_LOG") {
-        let log = fmt::layer().with_writer(io::stderr);
-        let log = log.with_filter(filter.parse::<Targets>()?);
-        tracing_subscriber::registry().with(log).init();
+        let log = registry().with(filter.parse::<Targets>()?);
+        log.with(fmt::layer().with_writer(io::stderr)).init();
     }
-
     let scheme: Scheme = name.parse()?;
     let unfit = |error| format!("--scheme {name}: {error}");
-    let secret = secret.map_or_else(|| random_secret(&scheme), Ok);
-    let secret = secret.map_err(unfit)?;
+    let random = || random_secret(&scheme).map_err(unfit);
+    let secret = OPTIONS.secret.clone().map_or_else(random, Ok)?;
     let verifier = Verifier::new(scheme.clone(), &*secret).map_err(unfit)?;
     let store = SqliteStore::connect(&format!("sqlite://{db}")).await;
-    let store = store.map_err(|error| format!("--db {db}: {}", with_cause(&error)))?;
-    store.migrate().await?;
-    let mut idempotency = Idempotency::new(store, &*name).on_event(report_duplicate);
-    if scheme.identity() == Identity::None {
-        idempotency = idempotency.identity(Identity::None); // Each request is a new delivery.
-    }
+    let store = store.map_err(|error| format!("--db {db}: {error:#}"))?;
+    let idempotency = Idempotency::new(store, name)
+        .identity(scheme.identity()) // A batch of events is one delivery here.
+        .on_event(on_claim_event);
     let receiver = Receiver::builder(verifier).idempotency(idempotency);
     let app = Router::new()
-        .fallback(on_delivery) // every path and method
+        .fallback(on_delivery) // This takes every path and method.
         .layer(WebhookLayer::new(receiver.build()?))
-        .layer(map_response(report));
-    let listener = tokio::net::TcpListener::bind(&*addr).await;
-    let listener = listener.map_err(|error| format!("--listen {addr}: {error}"))?;
+        .layer(map_response(on_response));
+    let listener = tokio::net::TcpListener::bind(listen).await;
+    let listener = listener.map_err(|error| format!("--listen {listen}: {error}"))?;
 
     let url = format!("http://{}", listener.local_addr()?);
     let curl = Signer::new(scheme.clone(), &*secret)?.sample()?.curl(&url);
+    let window = scheme.tolerance().map(|window| window.past().as_secs());
+    let until = window.map(|seconds| format!(" before {} UTC", clock(seconds)));
     let program = env::args().next().unwrap_or_default();
     let words = [
-        &program, "--scheme", &name, "--listen", &addr, "--db", &db, "--secret", &secret,
+        &program, "--scheme", name, "--listen", listen, "--db", db, "--secret", &secret,
     ];
-    let restart = words.map(shell_quote).join(" ");
-    let until = scheme
-        .tolerance()
-        .map(|tolerance| clock(now() + tolerance.past()));
-    let until = until.map_or(String::new(), |time| format!(", until {time} UTC"));
-    match JSON.load(Relaxed) {
-        true => print_line(json!({"listening": url, "curl": curl, "restart": restart + " --json"})),
-        false => print_line(format_args!(
-            "\
-Listening on {url}. To send a delivery, paste this line into another terminal{until}:
-
-{curl}
-
-The same line again is a duplicate, also after a restart. To restart with the same secret:
-
-{restart}
-"
-        )),
-    }
+    let json = if OPTIONS.json { " --json" } else { "" };
+    let restart = words.map(shell_quote).join(" ") + json;
+    let line = json!({"listening": url, "curl": curl, "restart": restart});
+    let text = format!(
+        "listening on {url}\n\nPaste this into another terminal{}, twice:\n\n{curl}\n\n\
+         To restart with the same secret:\n\n{restart}\n",
+        until.unwrap_or_default()
+    );
+    print(("32", "✔", "+"), &text, line);
     Ok(axum::serve(listener, app).await?)
 }
 
-/// Prints a line about a response. The reason of a refusal is shown here and not to the client.
-async fn report(response: Response) -> Response {
-    let (status, parts) = (response.status().as_u16(), response.extensions());
-    if let Some(rejection) = parts.get::<Rejection>() {
-        let reason = with_cause(rejection);
-        let text = format!("{status} {reason}");
-        print('✘', &text, json!({"status": status, "reason": reason}));
-    } else if let Some(delivery) = parts.get::<Delivery>() {
-        let (what, id) = (delivery.event_type(), delivery.id());
-        let mut text = format!("{status} {}", what.as_deref().unwrap_or("delivery"));
-        let attempt = delivery.claim().map(|claim| {
-            let mut handled = HANDLED.lock().unwrap_or_else(PoisonError::into_inner);
-            handled.insert(claim.key(), now());
-            text += &format!(" (attempt {})", claim.fence());
-            claim.fence()
-        });
-        let line = json!({"status": status, "event_type": what, "id": id, "attempt": attempt});
-        print('✔', &text, line);
-    } else if !response.headers().contains_key("idempotent-replayed") {
-        let line = json!({"status": status, "handshake": true});
-        print('✔', &format!("{status} handshake"), line);
+/// Prints why a request was refused. The client does not learn it.
+async fn on_response(response: Response) -> Response {
+    if let Some(rejection) = response.extensions().get::<Rejection>() {
+        let (status, reason) = (rejection.status(), format!("{rejection:#}"));
+        let line = json!({"status": status, "reason": reason});
+        print(("31", "✘", "!"), &format!("{status} {reason}"), line);
     }
     response
 }
 
-/// When this process handled each delivery, to tell of which one another is a duplicate.
-static HANDLED: Mutex<BTreeMap<ClaimKey, Duration>> = Mutex::new(BTreeMap::new());
-
-fn report_duplicate(event: &ClaimEvent<'_>) {
+/// Prints a line about a duplicate, which no handler sees.
+fn on_claim_event(event: &ClaimEvent<'_>) {
     if let ClaimEventKind::Duplicate { status, .. } = event.kind {
-        let first = HANDLED
-            .lock()
-            .ok()
-            .and_then(|handled| handled.get(&event.key).copied());
-        let of = first.map_or("an earlier run".to_owned(), clock);
-        let line = json!({"status": status, "duplicate_of": first.map(|time| time.as_secs())});
-        print('↺', &format!("duplicate of {of}"), line);
+        let first = handled_at().get(&event.key).cloned();
+        let of = first.as_ref().map(|time| format!(" of {time}"));
+        let text = format!("duplicate{}", of.unwrap_or_default());
+        let line = json!({"status": status, "duplicate_of": first});
+        print(("33", "↺", "="), &text, line);
     }
 }
 
-/// Prints the time, a mark and `text`; or with `--json`, the time and `line`.
-fn print(mark: char, text: &str, mut line: Value) {
-    if JSON.load(Relaxed) {
-        line["time"] = now().as_secs().into();
-        return print_line(line);
-    }
+/// When this process handled which delivery.
+fn handled_at() -> MutexGuard<'static, BTreeMap<ClaimKey, String>> {
+    static TIMES: Mutex<BTreeMap<ClaimKey, String>> = Mutex::new(BTreeMap::new());
+    TIMES.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Prints the time, a mark and `text`; with `--json`, the time and `line`.
+fn print((color, mark, ascii): (&str, &str, &str), text: &str, mut line: Value) {
+    let (time, mut out) = (clock(0), io::stdout());
     let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
-    let is_utf8 = |name: String| name.to_lowercase().replace('-', "").contains("utf8");
-    let (color, ascii) = match mark {
-        '✔' => (32, '+'),
-        '↺' => (33, '='),
-        _ => (31, '!'),
+    let utf8 = |name: String| name.to_lowercase().replace('-', "").contains("utf8");
+    let mark = if locale.is_none_or(utf8) { mark } else { ascii };
+    let is_dumb = set("NO_COLOR").is_some() || set("TERM").is_none_or(|name| name == "dumb");
+    line["time"] = time.as_str().into();
+    let _ = match is_dumb || !out.is_terminal() {
+        _ if OPTIONS.json => writeln!(out, "{line}"),
+        true => writeln!(out, "{time} {mark} {text}"),
+        false => writeln!(out, "{time} \x1b[{color}m{mark}\x1b[0m {text}"),
     };
-    let mark = if locale.is_none_or(is_utf8) {
-        mark
-    } else {
-        ascii
-    };
-    let has_color = set("NO_COLOR").is_none() && set("TERM").is_some_and(|name| name != "dumb");
-    let (on, off) = match has_color && io::stdout().is_terminal() {
-        true => (format!("\x1b[{color}m"), "\x1b[0m"),
-        false => (String::new(), ""),
-    };
-    print_line(format_args!(
-        "{} {on}{mark}{off} {}",
-        clock(now()),
-        text.escape_debug()
-    ));
 }
 
-fn print_line(line: impl Display) {
-    let _ = writeln!(io::stdout(), "{line}"); // The reader may be gone.
-}
-
-fn with_cause(error: &dyn Error) -> String {
-    let cause = error.source().map(|cause| format!(": {cause}"));
-    format!("{error}{}", cause.unwrap_or_default())
-}
-
-fn now() -> Duration {
-    UNIX_EPOCH.elapsed().unwrap_or_default()
-}
-
-fn clock(time: Duration) -> String {
-    let s = time.as_secs();
+/// Returns the UTC time of day in `wait` seconds.
+fn clock(wait: u64) -> String {
+    let s = UNIX_EPOCH.elapsed().unwrap_or_default().as_secs() + wait;
     format!("{:02}:{:02}:{:02}", s / 3600 % 24, s / 60 % 60, s % 60)
 }

@@ -57,7 +57,23 @@ impl SignedRequest {
     }
 }
 
-/// Quotes for a POSIX shell.
+/// Quotes a word for a POSIX shell, unless it needs no quotes.
+///
+/// ```
+/// use webhook_verify::testing::shell_quote;
+///
+/// assert_eq!(shell_quote("127.0.0.1:3000"), "127.0.0.1:3000");
+/// assert_eq!(shell_quote("it's $5"), r"'it'\''s $5'");
+/// ```
+#[must_use]
+pub fn shell_quote(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+".contains(c);
+    match !word.is_empty() && word.chars().all(is_plain) {
+        true => word.to_owned(),
+        false => quote(word),
+    }
+}
+
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }

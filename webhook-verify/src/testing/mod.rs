@@ -7,6 +7,7 @@ mod secret;
 mod signer;
 
 pub use self::{
+    curl::shell_quote,
     secret::random_secret,
     signer::{SignedRequest, Signer},
 };
