@@ -68,7 +68,10 @@ async fn killed_at_any_time() {
         // The holder's log has told why, or the check above would have failed.
         run_again.extend((runs.last().unwrap().begin > acknowledged[id]).then_some(id));
     }
-    assert!(forgotten.iter().all(|id| run_again.contains(id)), "{forgotten:?}");
+    assert!(
+        forgotten.iter().all(|id| run_again.contains(id)),
+        "{forgotten:?}"
+    );
     println!(
         "{cycles} kills: {} events, {} acknowledged; {runs} runs, {} after the acknowledgment, \
          {after_a_kill} after one that was killed, {second_effects} effects beyond the first; \

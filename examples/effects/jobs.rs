@@ -76,13 +76,27 @@ async fn until(what: &str, jobs: &Jobs, sql: &'static str, is_so: impl Fn(i64) -
 }
 
 /// Jobs that a worker has in hand, or will take.
-const UNFINISHED: &str = "SELECT count(*) FROM Jobs WHERE status IN ('Pending', 'Queued', 'Running')
+const UNFINISHED: &str =
+    "SELECT count(*) FROM Jobs WHERE status IN ('Pending', 'Queued', 'Running')
     OR (status = 'Failed' AND attempts < max_attempts)";
+
+/// Counts its clones. Each worker has one of its own.
+#[derive(Default)]
+struct Clones(Arc<AtomicUsize>);
+
+impl Clone for Clones {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
 
 /// A worker that counts how often jobs run, and is stopped when this is dropped.
 struct Counting {
     jobs: Jobs,
     runs: Arc<AtomicUsize>,
+    /// Grows with each worker that is started after one that has ended, and with jobs.
+    clones: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -90,8 +104,10 @@ impl Counting {
     /// `act` is told which run it is, from 1 on.
     fn start(jobs: &Jobs, act: fn(usize) -> Result<(), BoxDynError>) -> Self {
         let runs = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&runs);
+        let (counted, cloned) = (Arc::clone(&runs), Clones::default());
+        let clones = Arc::clone(&cloned.0);
         let run = move |_: Job| {
+            let _ = &cloned;
             let run = counted.fetch_add(1, SeqCst) + 1;
             async move { act(run) }
         };
@@ -99,6 +115,7 @@ impl Counting {
         Self {
             jobs: jobs.clone(),
             runs,
+            clones,
             task: task.abort_handle(),
         }
     }
@@ -215,11 +232,18 @@ async fn what_cannot_be_enqueued_is_not_acknowledged() {
         sqlx::query(sql).execute(jobs.pool()).await.unwrap();
     };
     let worker = Counting::start(&jobs, |_| Ok(()));
+    let workers = "SELECT count(*) FROM Workers";
+    until("worker", &jobs, workers, |workers| workers > 0).await;
     execute("ALTER TABLE Jobs RENAME TO elsewhere").await;
     assert_eq!(send(&app, &signed(1)).await, 503);
-    // The worker ends when it cannot read the queue, and comes back by another name.
-    let workers = "SELECT count(*) FROM Workers";
-    until("second worker", &jobs, workers, |workers| workers > 1).await;
+    // The worker ends when it cannot read the queue, and another comes.
+    let clones = worker.clones.load(SeqCst);
+    let comes = async {
+        while worker.clones.load(SeqCst) == clones {
+            sleep(20 * MS).await;
+        }
+    };
+    soon("second worker", comes).await;
     execute("ALTER TABLE elsewhere RENAME TO Jobs").await;
     assert_eq!(send(&app, &signed(1)).await, 202);
     assert_eq!(worker.runs().await, 1);
