@@ -75,19 +75,19 @@ impl Member {
                     // Before it stands still: it may do so in a transaction that has a record locked.
                     expire();
                     self.receiver.running().freeze();
-                    thread::sleep(random_ms(200..2500));
+                    thread::sleep(random_ms(200..2000));
                     self.receiver.running().signal("-CONT");
                     "frozen"
                 }
                 2 => {
                     let slow = Weather::Slow(random_ms(20..250));
-                    self.endure(slow, random_ms(300..1500))
+                    self.endure(slow, random_ms(300..1000))
                 }
                 3 => self.endure(Weather::Cut, random_ms(1..300)),
                 4 => self.endure(Weather::AnswersLost, random_ms(50..500)),
                 _ => {
                     expire();
-                    self.endure(Weather::BlackHole, random_ms(100..2000))
+                    self.endure(Weather::BlackHole, random_ms(100..1500))
                 }
             };
             *self.faults.entry(fault).or_default() += 1;

@@ -168,20 +168,26 @@ impl Running {
         send_signal(self.process.id(), signal);
     }
 
-    /// Stops it, and waits until it stands still.
+    /// Stops it, and waits until each of its threads stands still.
     ///
     /// # Panics
     ///
-    /// If it does not.
+    /// If one does not.
     pub(crate) fn freeze(&self) {
         self.signal("-STOP");
-        let stat = format!("/proc/{}/stat", self.process.id());
         let deadline = Instant::now() + PATIENCE;
-        // The state follows the program's name, which is in parentheses.
-        while !fs::read_to_string(&stat).unwrap().contains(") T ") {
+        while !self.stands_still() {
             assert!(Instant::now() < deadline, "no standstill of a receiver");
             thread::sleep(Duration::from_millis(1));
         }
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        // The state follows the thread's name, which is in parentheses. One without a state has ended.
+        let mut states =
+            threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
+        states.all(|stat| stat.is_err() || stat.is_ok_and(|stat| stat.contains(") T ")))
     }
 
     /// Kills the receiver with SIGKILL, and gives the JSON lines that it printed, every one.
