@@ -14,16 +14,13 @@ mod running;
 #[path = "../../examples/verify.rs"]
 mod verify;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Stdio,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use integration_tests::{Response, Vector, exchange, raw_request};
 use serde_json::value::RawValue;
 use webhook_verify::{Scheme, scheme::Identity};
 
-use running::{RECEIVERS, Running, command, command_with_store};
+use running::{RECEIVERS, Running, command, command_with_store, output};
 
 fn flags(vector: &Vector) -> Vec<String> {
     let mut flags = vec![
@@ -52,7 +49,9 @@ async fn every_recorded_request_of_the_four_systems() {
         for vector in &vectors {
             let row = format!("{name} {} {}", vector.scheme, vector.name);
             if vector.expect == "invalid_secret" {
-                let output = command(name).args(flags(vector)).output().unwrap();
+                let mut command = command(name);
+                command.args(flags(vector));
+                let output = output(command);
                 assert_eq!(output.status.code(), Some(2), "{row}");
                 continue;
             }
@@ -186,10 +185,7 @@ fn a_store_that_cannot_be_opened_is_named() {
             ("postgres://127.0.0.1:1/hooks", "--store: "),
             ("redis://127.0.0.1:1", "--store: "),
         ] {
-            let output = command_with_store(name, store)
-                .stderr(Stdio::piped())
-                .output()
-                .unwrap();
+            let output = output(command_with_store(name, store));
             let error = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{store}");
             assert!(error.contains(named), "{store}: {error}");
@@ -299,11 +295,9 @@ fn a_mistake_in_the_flags_is_named() {
             (vec!["--status", "99"], "99 is not in 200..600"),
             (vec!["--lease", "0"], "lease: not between"),
         ] {
-            let output = command(name)
-                .stderr(Stdio::piped())
-                .args(&args)
-                .output()
-                .unwrap();
+            let mut command = command(name);
+            command.args(&args);
+            let output = output(command);
             let error = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{args:?}");
             assert!(error.contains(named), "{args:?}: {error}");
