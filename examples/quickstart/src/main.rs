@@ -38,15 +38,15 @@ struct Options {
 
 /// Runs once for each delivery: your work goes here. After any status but 2xx, the sender retries.
 async fn on_delivery(Verified(delivery): Verified) -> StatusCode {
-    let event_type = delivery.event_type().unwrap_or("delivery".into());
+    let (time, event_type) = (clock(0), delivery.event_type().unwrap_or("delivery".into()));
     let mut line = json!({"status": 204, "event_type": event_type, "id": delivery.id()});
     let mut text = format!("204 {}", event_type.escape_debug());
     if let Some(claim) = delivery.claim() {
         line["attempt"] = claim.fence().into();
         text += &format!(" (attempt {})", claim.fence());
-        handled_at().insert(claim.key(), clock(0));
+        handled_at().insert(claim.key(), time.clone());
     }
-    print(("32", "✔", "+"), &text, line);
+    print(&time, ("32", "✔", "+"), &text, line);
     StatusCode::NO_CONTENT
 }
 
@@ -61,8 +61,10 @@ async fn main() {
 async fn run() -> Result<(), Box<dyn Error>> {
     let (name, listen, db) = (&OPTIONS.scheme, &OPTIONS.listen, &OPTIONS.db);
     if let Ok(filter) = env::var("RUST_LOG") {
-        let log = registry().with(filter.parse::<Targets>()?);
-        log.with(fmt::layer().with_writer(io::stderr)).init();
+        let filter: Result<Targets, _> = filter.parse();
+        let filter = filter.map_err(|error| format!("RUST_LOG: {error}"))?;
+        let log = fmt::layer().with_writer(io::stderr);
+        registry().with(log.with_filter(filter)).init();
     }
     let scheme: Scheme = name.parse()?;
     let unfit = |error| format!("--scheme {name}: {error}");
@@ -81,24 +83,20 @@ async fn run() -> Result<(), Box<dyn Error>> {
         .layer(map_response(on_response));
     let listener = tokio::net::TcpListener::bind(listen).await;
     let listener = listener.map_err(|error| format!("--listen {listen}: {error}"))?;
-
     let url = format!("http://{}", listener.local_addr()?);
     let curl = Signer::new(scheme.clone(), &*secret)?.sample()?.curl(&url);
     let window = scheme.tolerance().map(|window| window.past().as_secs());
     let until = window.map(|seconds| format!(" before {} UTC", clock(seconds)));
     let program = env::args().next().unwrap_or_default();
-    let words = [
-        &program, "--scheme", name, "--listen", listen, "--db", db, "--secret", &secret,
-    ];
-    let json = if OPTIONS.json { " --json" } else { "" };
-    let restart = words.map(shell_quote).join(" ") + json;
-    let line = json!({"listening": url, "curl": curl, "restart": restart});
+    let [program, listen, db, secret] = [&*program, listen, db, &secret].map(shell_quote);
+    let again = format!("{program} --scheme {name} --listen {listen} --db {db} --secret {secret}");
     let text = format!(
         "listening on {url}\n\nPaste this into another terminal{}, twice:\n\n{curl}\n\n\
-         To restart with the same secret:\n\n{restart}\n",
+         To restart with the same secret:\n\n{again}\n",
         until.unwrap_or_default()
     );
-    print(("32", "✔", "+"), &text, line);
+    let line = json!({"listening": url, "curl": curl, "restart": again + " --json"});
+    print(&clock(0), ("32", "✔", "+"), &text, line);
     Ok(axum::serve(listener, app).await?)
 }
 
@@ -106,8 +104,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
 async fn on_response(response: Response) -> Response {
     if let Some(rejection) = response.extensions().get::<Rejection>() {
         let (status, reason) = (rejection.status(), format!("{rejection:#}"));
+        let text = format!("{status} {reason}");
         let line = json!({"status": status, "reason": reason});
-        print(("31", "✘", "!"), &format!("{status} {reason}"), line);
+        print(&clock(0), ("31", "✘", "!"), &text, line);
     }
     response
 }
@@ -119,29 +118,28 @@ fn on_claim_event(event: &ClaimEvent<'_>) {
         let of = first.as_ref().map(|time| format!(" of {time}"));
         let text = format!("duplicate{}", of.unwrap_or_default());
         let line = json!({"status": status, "duplicate_of": first});
-        print(("33", "↺", "="), &text, line);
+        print(&clock(0), ("33", "↺", "="), &text, line);
     }
 }
 
-/// When this process handled which delivery.
+/// When this process handled which delivery. A service would look into its own records.
 fn handled_at() -> MutexGuard<'static, BTreeMap<ClaimKey, String>> {
     static TIMES: Mutex<BTreeMap<ClaimKey, String>> = Mutex::new(BTreeMap::new());
     TIMES.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Prints the time, a mark and `text`; with `--json`, the time and `line`.
-fn print((color, mark, ascii): (&str, &str, &str), text: &str, mut line: Value) {
-    let (time, mut out) = (clock(0), io::stdout());
+/// Prints `time`, a mark and `text`; with `--json`, `line` and the time.
+fn print(time: &str, (color, mark, ascii): (&str, &str, &str), text: &str, mut line: Value) {
     let set = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
     let locale = ["LC_ALL", "LC_CTYPE", "LANG"].into_iter().find_map(set);
     let utf8 = |name: String| name.to_lowercase().replace('-', "").contains("utf8");
     let mark = if locale.is_none_or(utf8) { mark } else { ascii };
     let is_dumb = set("NO_COLOR").is_some() || set("TERM").is_none_or(|name| name == "dumb");
-    line["time"] = time.as_str().into();
-    let _ = match is_dumb || !out.is_terminal() {
-        _ if OPTIONS.json => writeln!(out, "{line}"),
-        true => writeln!(out, "{time} {mark} {text}"),
-        false => writeln!(out, "{time} \x1b[{color}m{mark}\x1b[0m {text}"),
+    line["time"] = time.into();
+    let _ = match is_dumb || !io::stdout().is_terminal() {
+        _ if OPTIONS.json => writeln!(io::stdout(), "{line}"),
+        true => writeln!(io::stdout(), "{time} {mark} {text}"),
+        false => writeln!(io::stdout(), "{time} \x1b[{color}m{mark}\x1b[0m {text}"),
     };
 }
 
