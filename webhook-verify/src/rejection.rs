@@ -282,3 +282,20 @@ impl fmt::Debug for Answer {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alternate_form_includes_the_source_once() {
+        let store = Rejection::Store(StoreError::new("disk full"));
+        assert_eq!(store.to_string(), "claim store failed");
+        assert_eq!(format!("{store:#}"), "claim store failed: disk full");
+        let read = Rejection::BodyRead(Arc::new(std::io::Error::other("reset")));
+        assert_eq!(read.to_string(), "body could not be read");
+        assert_eq!(format!("{read:#}"), "body could not be read: reset");
+        let mismatch = Rejection::NotAuthentic(VerifyError::SignatureMismatch);
+        assert_eq!(format!("{mismatch:#}"), mismatch.to_string());
+    }
+}
