@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::PATIENCE;
+use integration_tests::{PATIENCE, in_folder};
 use serde_json::Value;
 
 pub(crate) const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
@@ -26,7 +26,7 @@ pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
     command
 }
 
-/// An example, that listens on a free port.
+/// An example, that listens on a free port, and does not outlive this process.
 pub(crate) fn program(name: &str) -> Command {
     // Next to the folder of this very program, where cargo builds examples.
     let mut path = PathBuf::from(
@@ -42,6 +42,7 @@ pub(crate) fn program(name: &str) -> Command {
     command
         .args(["--listen", "127.0.0.1:0"])
         .stderr(Stdio::null());
+    in_folder(&mut command);
     command
 }
 
@@ -161,6 +162,11 @@ impl Running {
             });
             self.handled.push(serde_json::from_str(&line).unwrap());
         }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends it a signal such as `-CONT`.
