@@ -21,7 +21,7 @@ mod store;
 use std::process::Command;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use integration_tests::{exchange, raw_request};
+use integration_tests::{Folder, exchange, in_folder, raw_request};
 use serde_json::json;
 
 use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
@@ -175,7 +175,9 @@ fn the_script_walks_through() {
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipeforce/walk.sh");
     let server = format!("http://{}", hub.running().addr);
     let mut walk = Command::new(script);
-    walk.args([&server, ADMIN]);
+    let files = Folder::new("walk");
+    walk.args([&server, ADMIN]).env("TMPDIR", files.path());
+    in_folder(&mut walk);
     let walked = output(walk);
     let (stdout, stderr) = (
         String::from_utf8(walked.stdout).unwrap(),

@@ -1,15 +1,23 @@
 //! A receiver on a SQLite file that is killed again and again.
 
-use std::{collections::HashSet, sync::atomic::Ordering, thread, time::Duration};
+use std::{
+    collections::HashSet,
+    env, fs,
+    io::{BufRead as _, BufReader},
+    process::{Command, Stdio},
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
 
-use integration_tests::{Kind, Place};
+use integration_tests::{Kind, PATIENCE, Place, in_folder};
 use tokio::task::block_in_place;
 
 use crate::{
     number_from,
     outbox::Outbox,
     random, random_ms,
-    running::RECEIVERS,
+    running::{RECEIVERS, Running, command},
     runs::{
         LEASE_LOST, NOT_COMPLETED, Restarted, by_event, check_acknowledged, check_settled, traced,
     },
@@ -82,4 +90,48 @@ async fn killed_at_any_time() {
     );
     assert_eq!(outbox.failed.load(Ordering::Relaxed), 0);
     assert!(after_a_kill > 0, "no kill met a handler");
+}
+
+const TO_BE_KILLED: &str = "WEBHOOK_VERIFY_TEST_TO_BE_KILLED";
+
+/// This program again starts receivers, one of which stands still, and is killed.
+#[test]
+fn no_receiver_outlives_a_killed_test_process() {
+    if env::var_os(TO_BE_KILLED).is_some() {
+        let receivers = RECEIVERS.map(|name| Running::spawn(command(name)).unwrap());
+        receivers[0].freeze();
+        println!("\nreceivers {} {}", receivers[0].id(), receivers[1].id());
+        thread::sleep(PATIENCE);
+        panic!("not killed within {} s", PATIENCE.as_secs());
+    }
+    let test = "kills::no_receiver_outlives_a_killed_test_process";
+    let mut again = Command::new(env::current_exe().unwrap());
+    again
+        .args(["--exact", test, "--nocapture"])
+        .env(TO_BE_KILLED, "")
+        .stdout(Stdio::piped());
+    let mut process = in_folder(&mut again).spawn().unwrap();
+    // They end with the process, which has an end.
+    let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+    let mut lines = lines.map_while(Result::ok);
+    let started = lines.find_map(|line| Some(line.strip_prefix("receivers ")?.to_owned()));
+    let started = started.expect("receivers that run");
+    let names: Vec<_> = started
+        .split(' ')
+        .map(|id| format!("/proc/{id}/comm"))
+        .collect();
+    let run = || {
+        let name = |path| fs::read_to_string(path).unwrap_or_default();
+        let running = names.iter().map(name);
+        running.filter(|name| name.starts_with("receiver")).count()
+    };
+    assert_eq!(run(), 2);
+    process.kill().unwrap();
+    process.wait().unwrap();
+    let killed = Instant::now();
+    while run() > 0 {
+        let limit = PATIENCE.as_secs();
+        assert!(killed.elapsed() < PATIENCE, "receivers run {limit} s later");
+        thread::sleep(Duration::from_millis(20));
+    }
 }

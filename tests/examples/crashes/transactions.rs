@@ -10,7 +10,7 @@ use std::{
 };
 
 use examples::{Flags, announce};
-use integration_tests::{App, Framework, Handler, Kind, Place};
+use integration_tests::{App, Framework, Handler, Kind, Place, in_folder};
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use webhook_verify::{Delivery, PostgresStore, idempotency::CommitError};
 
@@ -33,6 +33,7 @@ fn command(framework: &str, store: &str) -> Command {
         .envs([(FRAMEWORK, framework), (STORE, store)])
         .stdin(Stdio::null())
         .stderr(Stdio::piped());
+    in_folder(&mut command);
     command
 }
 

@@ -1,25 +1,14 @@
 //! A folder for databases.
 
-use std::{env, fs, path::PathBuf};
-
-/// It is cleared away when this is dropped.
-pub(crate) struct Folder(PathBuf);
+/// It is cleared away when this is dropped, or its process ends.
+pub(crate) struct Folder(integration_tests::Folder);
 
 impl Folder {
     pub(crate) fn new() -> Self {
-        let name = format!("webhook-verify-effects-{:x}", getrandom::u64().unwrap());
-        let folder = env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        Self(integration_tests::Folder::new("effects"))
     }
 
     pub(crate) fn url(&self, file: &str) -> String {
-        format!("sqlite://{}", self.0.join(file).display())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        format!("sqlite://{}", self.0.path().join(file).display())
     }
 }

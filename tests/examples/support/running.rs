@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::PATIENCE;
+use integration_tests::{PATIENCE, in_folder};
 use serde_json::Value;
 
 /// Builds the programs. `cargo test` of the whole workspace does so by itself.
@@ -32,7 +32,7 @@ pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
     command
 }
 
-/// An example, that listens on a free port.
+/// An example, that listens on a free port, and does not outlive this process.
 pub(crate) fn program(name: &str) -> Command {
     // Next to the folder of this very program, where cargo builds examples.
     let mut path = PathBuf::from(
@@ -51,6 +51,7 @@ pub(crate) fn program(name: &str) -> Command {
     command
         .args(["--listen", "127.0.0.1:0"])
         .stderr(Stdio::null());
+    in_folder(&mut command);
     command
 }
 
@@ -170,6 +171,11 @@ impl Running {
             });
             self.handled.push(serde_json::from_str(&line).unwrap());
         }
+    }
+
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
     }
 
     /// Sends it a signal such as `-CONT`.
