@@ -60,7 +60,7 @@ async fn run(job: Job) -> Result<(), BoxDynError> {
 }
 
 fn app(jobs: Jobs, layer: WebhookLayer) -> Router {
-    let methods = post(enqueue).route_layer(layer);
+    let methods = post(enqueue).layer(layer);
     Router::new()
         .route("/", methods.clone())
         .route("/{*path}", methods)
@@ -144,5 +144,5 @@ where
 }
 
 #[cfg(test)]
-#[path = "effects/jobs.rs"]
+#[path = "../tests/examples/effects/jobs.rs"]
 mod tests;

@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let layer = WebhookLayer::new(setup.receiver.clone());
     let app = Router::new()
-        .route("/", post(on_event).route_layer(layer))
+        .route("/", post(on_event).layer(layer))
         .with_state((ledger, setup.behaviour));
     let listener = tokio::net::TcpListener::bind(setup.flags.listen).await?;
     announce(&setup, listener.local_addr()?);
@@ -92,11 +92,11 @@ impl Ledger {
             sqlx::query(TABLE).execute(&pool).await?;
             let store = PostgresStore::new(pool.clone());
             store.migrate().await?;
+            store.purge_every(std::time::Duration::from_secs(60));
             return Ok(Self::Postgres(pool, store));
         }
         // The store first: it makes the file.
         let store = SqliteStore::connect(url).await?;
-        store.migrate().await?;
         let pool = SqlitePool::connect(url).await?;
         sqlx::query(TABLE).execute(&pool).await?;
         Ok(Self::Sqlite(pool, store))

@@ -39,7 +39,7 @@ fn app(setup: &Setup, layer: WebhookLayer) -> Router {
         }
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     };
-    let methods = routing::get(receive).post(receive).route_layer(layer);
+    let methods = routing::get(receive).post(receive).layer(layer);
     Router::new()
         .route("/", methods.clone())
         .route("/{*path}", methods)

@@ -1,6 +1,9 @@
-//! Every recorded request through both adapters, in process and through sockets, and tokens that are looked up.
+//! Every recorded request through both adapters, in process and through sockets; several senders in
+//! one application; and tokens that are looked up.
 #![allow(clippy::unwrap_used)]
 
+#[path = "adapters/side_by_side.rs"]
+mod side_by_side;
 #[path = "adapters/tokens.rs"]
 mod tokens;
 

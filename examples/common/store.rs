@@ -1,12 +1,10 @@
-use std::{error::Error as _, time::Duration};
+use std::error::Error as _;
 
 use webhook_verify::{
     ConfigError, Idempotency, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError,
 };
 
-const PURGE_EVERY: Duration = Duration::from_secs(60);
-
-/// Opens the store that `url` names, and makes its table where it needs one.
+/// Opens the store that `url` names.
 pub(crate) async fn open(url: &str, endpoint: &str) -> Result<Idempotency, ConfigError> {
     let (kind, _) = url
         .split_once(':')
@@ -24,15 +22,11 @@ pub(crate) async fn open(url: &str, endpoint: &str) -> Result<Idempotency, Confi
 
 async fn sqlite(url: &str, endpoint: &str) -> Result<Idempotency, StoreError> {
     let store = SqliteStore::connect(url).await?;
-    store.migrate().await?;
-    store.purge_every(PURGE_EVERY);
     Ok(Idempotency::new(store, endpoint))
 }
 
 async fn postgres(url: &str, endpoint: &str) -> Result<Idempotency, StoreError> {
     let store = PostgresStore::connect(url).await?;
-    store.migrate().await?;
-    store.purge_every(PURGE_EVERY);
     Ok(Idempotency::new(store, endpoint))
 }
 

@@ -43,7 +43,7 @@ pub(crate) fn routes(hub: &Arc<Hub>) -> Result<Router, ConfigError> {
     if hub.hide_unknown {
         layer = layer.with_rejection_response(hide);
     }
-    let methods = get(receive).post(receive).route_layer(layer);
+    let methods = get(receive).post(receive).layer(layer);
     Ok(Router::new()
         .route("/api/v3/command/webhook.receive", methods.clone())
         .route("/api/v3/webhook.receive", methods)

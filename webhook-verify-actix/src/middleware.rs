@@ -19,16 +19,43 @@ use webhook_verify::{Admission, Received, Receiver, Rejection, RequestHead};
 
 use crate::{head::ActixHeaders, rejection::respond};
 
-/// Lets only verified deliveries through to what it wraps, each of them once if the receiver deduplicates.
+/// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
+/// runs once.
 ///
-/// Wrap the resource or scope that receives the webhooks, and not the whole app: every request to what is wrapped is
-/// read and verified. A sender's [challenges](webhook_verify::scheme::Challenge), which come by `GET` or `HEAD` in part, are
-/// answered here, before any handler; so wrap the resource, which sees every method, and not a route for `POST`.
+/// Wrap each sender's resource in a middleware of its own:
 ///
-/// A middleware that decompresses bodies must be inside of this one: a signature is over the bytes
-/// as sent. So must one that rewrites paths, where a scheme signs the path or a tenant is known by it.
+/// ```
+/// use actix_web::{App, web};
+/// use webhook_verify_actix::WebhookMiddleware;
+/// # use actix_web::HttpResponse;
+/// # use webhook_verify_actix::webhook_verify::{ConfigError, Receiver, Verifier, scheme};
+/// # async fn on_github() -> HttpResponse { HttpResponse::NoContent().finish() }
+/// # async fn on_stripe() -> HttpResponse { HttpResponse::NoContent().finish() }
+/// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));
+/// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
 ///
-/// See the [crate's documentation](crate) for an example.
+/// let app = App::new()
+///     .service(
+///         web::resource("/github")
+///             .wrap(WebhookMiddleware::new(github))
+///             .route(web::post().to(on_github)),
+///     )
+///     .service(
+///         web::resource("/stripe")
+///             .wrap(WebhookMiddleware::new(stripe))
+///             .route(web::post().to(on_stripe)),
+///     );
+/// # Ok::<(), ConfigError>(())
+/// ```
+///
+/// A resource's middleware sees every request for its path, whatever the method, and so answers a
+/// sender's [challenges](webhook_verify::scheme::Challenge), some of which are `GET` or `HEAD`
+/// requests. Do not wrap a single route, which sees only its own method. Do not wrap the whole
+/// `App` either: every request would have to be a signed one.
+///
+/// A middleware that decompresses bodies belongs inside of this one: the signature covers the bytes
+/// as sent. So does one that rewrites paths, if the scheme signs the path or the path selects a
+/// tenant.
 #[derive(Clone)]
 #[must_use]
 pub struct WebhookMiddleware {
@@ -40,9 +67,10 @@ pub struct WebhookMiddleware {
 type Render = dyn Fn(&Rejection, HttpResponse) -> HttpResponse + Send + Sync;
 
 impl WebhookMiddleware {
-    /// A middleware that takes requests in with `receiver`.
+    /// Creates a middleware that verifies requests with `receiver`.
     ///
-    /// Make the receiver once, outside of the closure that `HttpServer` calls for each worker, and clone it in there.
+    /// Build the receiver once, outside of the closure that `HttpServer` calls for each worker, and
+    /// clone it inside.
     pub fn new(receiver: Receiver) -> Self {
         Self {
             receiver,
@@ -51,9 +79,11 @@ impl WebhookMiddleware {
         }
     }
 
-    /// Renders refusals. `render` is given the reason and the answer that would be sent, and returns the one that is.
+    /// Replaces the responses to refused requests. `render` gets the reason and the default response,
+    /// and returns the response to send.
     ///
-    /// Whatever it says, say the same for every reason of one status: a client must not learn which check failed.
+    /// Send the same text for every reason that has the same status: a client must not learn which
+    /// check failed.
     pub fn with_rejection_response(
         self,
         render: impl Fn(&Rejection, HttpResponse) -> HttpResponse + Send + Sync + 'static,
@@ -64,7 +94,7 @@ impl WebhookMiddleware {
         }
     }
 
-    /// For shutting down: what waits for handlers that run on after their client went away.
+    /// Returns what a shutdown waits for: handlers that still run after their client disconnected.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.tasks.clone())
@@ -243,8 +273,8 @@ impl<S> fmt::Debug for WebhookService<S> {
 
 /// Waits for handlers that outlive their connections.
 ///
-/// A handler of a deduplicated delivery runs to its end even if its connection is reset, but not beyond the end of its
-/// worker, and a server that stops waits for connections only. So let it take no more of them, wait, and stop it then:
+/// A handler with a claim runs to its end even if its connection is reset, but not beyond the end of
+/// its worker. A server that stops waits for connections only. So pause it, wait, and then stop it:
 ///
 /// ```no_run
 /// # async fn shut_down(server: actix_web::dev::ServerHandle, drain: webhook_verify_actix::Drain) {
@@ -257,7 +287,7 @@ impl<S> fmt::Debug for WebhookService<S> {
 pub struct Drain(TaskTracker);
 
 impl Drain {
-    /// Resolves when none of these handlers runs any more.
+    /// Resolves when none of these handlers is running.
     pub async fn wait(&self) {
         self.0.close();
         self.0.wait().await;

@@ -7,20 +7,46 @@ use webhook_verify::{Receiver, Rejection};
 
 use crate::WebhookService;
 
-/// Lets only verified deliveries through to the service it wraps, each of them once if the receiver deduplicates.
+/// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
+/// runs once.
 ///
-/// Works in front of an axum route or router, and of any tower service of `http` requests. Prefer
-/// `Router::route_layer`: with `Router::layer`, requests for unknown paths are read and verified, too.
+/// Put one layer on each route, with [`MethodRouter::layer`]:
 ///
-/// A sender's [challenges](webhook_verify::scheme::Challenge) come by `GET` or `HEAD` in part, and are answered here, before
-/// any handler. `Router::route_layer` sees them on a path that is routed for `POST` alone, as `Router::layer` does. The
-/// `route_layer` of a `MethodRouter` sees no method that is not routed, so `post(handler).route_layer(layer)` leaves them to
-/// axum's 405.
+/// ```
+/// use axum::{Router, routing::post};
+/// use webhook_verify_axum::WebhookLayer;
+/// # use webhook_verify_axum::webhook_verify::{ConfigError, Receiver, Verifier, scheme};
+/// # async fn on_github() {}
+/// # async fn on_stripe() {}
+/// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));
+/// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
 ///
-/// A layer that decompresses or rewrites bodies must be inside of this one: a signature is over the bytes as sent. Where a
-/// scheme signs the path, or a tenant is known by it, the layer belongs outside of `Router::nest`, which cuts paths short.
+/// let app: Router = Router::new()
+///     .route("/github", post(on_github).layer(WebhookLayer::new(github)))
+///     .route("/stripe", post(on_stripe).layer(WebhookLayer::new(stripe)));
+/// # Ok::<(), ConfigError>(())
+/// ```
 ///
-/// See the [crate's documentation](crate) for an example.
+/// Such a layer sees every request for its path, whatever the method, and so answers a sender's
+/// [challenges](webhook_verify::scheme::Challenge), some of which are `GET` or `HEAD` requests.
+///
+/// Two other places are mistakes:
+///
+/// * [`Router::route_layer`] and [`Router::layer`] wrap every route added so far. With a second
+///   sender, the first one's requests would have to pass both layers, and get 401.
+/// * [`MethodRouter::route_layer`] sees only the methods that have a handler. With
+///   `post(handler).route_layer(layer)`, axum responds to `GET` and `HEAD` challenges with 405.
+///
+/// A layer that decompresses or rewrites bodies belongs inside of this one: the signature covers
+/// the bytes as sent. If a scheme signs the path, or the path selects a tenant, this layer belongs
+/// outside of `Router::nest`, which shortens paths.
+///
+/// This layer also wraps any other tower service of `http` requests whose body is axum's.
+///
+/// [`MethodRouter::layer`]: https://docs.rs/axum/0.8/axum/routing/method_routing/struct.MethodRouter.html#method.layer
+/// [`MethodRouter::route_layer`]: https://docs.rs/axum/0.8/axum/routing/method_routing/struct.MethodRouter.html#method.route_layer
+/// [`Router::layer`]: https://docs.rs/axum/0.8/axum/struct.Router.html#method.layer
+/// [`Router::route_layer`]: https://docs.rs/axum/0.8/axum/struct.Router.html#method.route_layer
 #[derive(Clone)]
 #[must_use]
 pub struct WebhookLayer {
@@ -38,7 +64,7 @@ pub(crate) struct Shared {
 type Render = dyn Fn(&Rejection, Response) -> Response + Send + Sync;
 
 impl WebhookLayer {
-    /// A layer that takes requests in with `receiver`.
+    /// Creates a layer that verifies requests with `receiver`.
     pub fn new(receiver: Receiver) -> Self {
         Self {
             shared: Arc::new(Shared {
@@ -49,9 +75,11 @@ impl WebhookLayer {
         }
     }
 
-    /// Renders refusals. `render` is given the reason and the answer that would be sent, and returns the one that is.
+    /// Replaces the responses to refused requests. `render` gets the reason and the default response,
+    /// and returns the response to send.
     ///
-    /// Whatever it says, say the same for every reason of one status: a client must not learn which check failed.
+    /// Send the same text for every reason that has the same status: a client must not learn which
+    /// check failed.
     pub fn with_rejection_response(
         self,
         render: impl Fn(&Rejection, Response) -> Response + Send + Sync + 'static,
@@ -64,7 +92,7 @@ impl WebhookLayer {
         }
     }
 
-    /// For shutting down: what waits for handlers that run on after their client went away.
+    /// Returns what a shutdown waits for: handlers that still run after their client disconnected.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.shared.tasks.clone())
@@ -89,8 +117,8 @@ impl fmt::Debug for WebhookLayer {
 
 /// Waits for handlers that outlive their connections.
 ///
-/// A handler with a claim runs to its end even if its client goes away, so a server's graceful shutdown, which waits
-/// for connections, does not wait for all of them:
+/// A handler with a claim runs to its end even if its client disconnects. A server's graceful
+/// shutdown waits for connections, and so not for all of these handlers:
 ///
 /// ```no_run
 /// # async fn serve(app: axum::Router, layer: webhook_verify_axum::WebhookLayer) -> std::io::Result<()> {
@@ -106,7 +134,7 @@ impl fmt::Debug for WebhookLayer {
 pub struct Drain(TaskTracker);
 
 impl Drain {
-    /// Resolves when none of these handlers runs any more.
+    /// Resolves when none of these handlers is running.
     pub async fn wait(&self) {
         self.0.close();
         self.0.wait().await;

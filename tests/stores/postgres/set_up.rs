@@ -89,10 +89,10 @@ async fn without_the_right_to_create() {
     let url = PostgresServer::shared()
         .url()
         .replace("postgres@", &format!("{user}@"));
-    let store = PostgresStore::connect(&url).await.unwrap();
-    let refused = fails(store.clone().table(&new_name()).unwrap().migrate()).await;
+    let refused = fails(PostgresStore::connect_with_table(&url, &new_name())).await;
     assert!(refused.contains("permission denied"), "{refused}");
-    let store = store.table(&name).unwrap();
-    store.migrate().await.unwrap();
+    let store = PostgresStore::connect_with_table(&url, &name)
+        .await
+        .unwrap();
     assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
 }

@@ -8,6 +8,7 @@ use sqlx::{
     Connection as _, Error, PgConnection, PgPool, Postgres, SqlStr, Transaction,
     postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
 };
+use tokio::runtime::Handle;
 
 use self::{
     claims::{add, holder},
@@ -16,23 +17,21 @@ use self::{
 };
 use super::{
     Claim, ClaimStore as _, Claimed, CommitError, Holder, Settled, StoreError,
-    sql::{self, Table, millis},
+    sql::{self, PurgeEvery, Purger, Table, millis},
 };
 use crate::ConfigError;
 
 /// How long a service waits for its database when it starts.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Claims in a PostgreSQL database (12 or later), for any number of machines.
 ///
 /// ```no_run
 /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
 /// use webhook_verify::{Idempotency, PostgresStore};
 ///
 /// let store = PostgresStore::connect("postgres://localhost/hooks").await?;
-/// store.migrate().await?;
-/// store.purge_every(Duration::from_secs(60));
 /// let idempotency = Idempotency::new(store, "stripe");
 /// # Ok(())
 /// # }
@@ -83,6 +82,7 @@ struct Shared {
     link: Arc<Link>,
     statements: Arc<Statements>,
     lock_timeout: Duration,
+    purger: Purger,
 }
 
 impl PostgresStore {
@@ -92,11 +92,39 @@ impl PostgresStore {
     /// The server ends statements after 2 s, waits for locks for 500 ms, and closes the connections of
     /// a client that is gone after seconds. For another size or other limits, use [`new`](Self::new).
     ///
+    /// It creates the table if it does not exist, and deletes expired records in the background
+    /// about every minute: nothing is left to call.
+    ///
     /// # Errors
     ///
-    /// [`StoreError`] when there is no connection to be had within 10 s. For a service that should start before its database, see
-    /// [`new`](Self::new) and `PgPool::connect_lazy`.
+    /// [`StoreError`] when no connection is made within 10 s, when the table cannot be created or
+    /// has other columns, and outside of a tokio runtime. For a service that should start before
+    /// its database, see [`new`](Self::new) and `PgPool::connect_lazy`.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::connect_table(url, &Table::DEFAULT).await
+    }
+
+    /// Does what [`connect`](Self::connect) does, with a table of your own name in place of
+    /// `webhook_claim`: `name` or `schema.name`. The schema has to exist. A database user who may
+    /// not create tables can name one that exists.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and a name that [`table`](Self::table) refuses.
+    pub async fn connect_with_table(url: &str, name: &str) -> Result<Self, StoreError> {
+        let table = Table::parse(name).map_err(StoreError::new)?;
+        Self::connect_table(url, &table).await
+    }
+
+    async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
+        let runtime = sql::current_runtime()?;
+        let store = Self::connect_pool(url, table).await?;
+        store.migrate().await?;
+        store.start_purge(PurgeEvery::default_on(runtime));
+        Ok(store)
+    }
+
+    async fn connect_pool(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
         // The server should not work for nobody, nor keep what belongs to a client that is gone. As
         // options of the start-up message, they cost no round trip.
         let options = PgConnectOptions::from_str(url)?.options([
@@ -117,10 +145,11 @@ impl PostgresStore {
             .acquire_timeout(FIRST_CONNECTION)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self::new(pool))
+        Ok(Self::with(Link::new(pool).into(), table, LOCK_TIMEOUT))
     }
 
-    /// A store on your pool.
+    /// A store on your pool. Call [`migrate`](Self::migrate) and [`purge_every`](Self::purge_every)
+    /// on it, which [`connect`](Self::connect) does by itself.
     ///
     /// * `PgPoolOptions::test_before_acquire(false)` saves a round trip for each call. The store notices
     ///   by itself that a connection has ended.
@@ -133,11 +162,7 @@ impl PostgresStore {
     ///   that is gone, and `acquire_timeout` should not be shorter than a connection takes to open.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self::with(
-            Link::new(pool).into(),
-            &Table::DEFAULT,
-            Duration::from_millis(500),
-        )
+        Self::with(Link::new(pool).into(), &Table::DEFAULT, LOCK_TIMEOUT)
     }
 
     fn with(link: Arc<Link>, table: &Table<'_>, lock_timeout: Duration) -> Self {
@@ -146,13 +171,16 @@ impl PostgresStore {
             link,
             statements,
             lock_timeout,
+            purger: Purger::default(),
         };
         Self {
             shared: Arc::new(shared),
         }
     }
 
-    /// Another table than `webhook_claim`: `name` or `schema.name`, in just these letters.
+    /// Uses another table than `webhook_claim`: `name` or `schema.name`, case-sensitive. Call
+    /// [`migrate`](Self::migrate) afterwards, or use [`connect_with_table`](Self::connect_with_table),
+    /// which creates the table.
     ///
     /// # Errors
     ///
@@ -160,7 +188,8 @@ impl PostgresStore {
     pub fn table(self, name: &str) -> Result<Self, ConfigError> {
         let table = Table::parse(name)?;
         let link = Arc::clone(&self.shared.link);
-        Ok(Self::with(link, &table, self.shared.lock_timeout))
+        let store = Self::with(link, &table, self.shared.lock_timeout);
+        Ok(store.keep_purging(&self.shared.purger))
     }
 
     /// How long a call waits for a record that another transaction has locked. Default: 500 ms. A claim is then answered
@@ -171,10 +200,12 @@ impl PostgresStore {
             link: Arc::clone(&self.shared.link),
             statements: Arc::clone(&self.shared.statements),
             lock_timeout: time,
+            purger: Purger::default(),
         };
-        Self {
+        let store = Self {
             shared: Arc::new(shared),
-        }
+        };
+        store.keep_purging(&self.shared.purger)
     }
 
     /// Creates the table, unless it is there. Any number of processes may do so at once; the schema has to be there.
@@ -206,18 +237,34 @@ impl PostgresStore {
         check().await.map(drop).map_err(StoreError::new)
     }
 
-    /// Clears away expired records about every `interval`, in the background, until the last clone of this store is
-    /// dropped. A minute is fine, a second the least; any number of processes may do so. Failures are logged, and claims do not
-    /// depend on it. Call it last: a store that is made of this one by another setting is another one.
+    /// Deletes expired records about every `interval`, in the background, until the last clone of
+    /// this store is dropped. A store from [`connect`](Self::connect) does so every minute; another
+    /// call replaces the interval. Stores derived from this one, such as by [`table`](Self::table),
+    /// purge as well.
+    ///
+    /// A minute is fine; less than a second counts as one. Any number of processes may purge one
+    /// table. Failures are logged, and claims do not depend on it.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn purge_every(&self, interval: Duration) {
+        self.start_purge(PurgeEvery::new(interval, Handle::current()));
+    }
+
+    fn start_purge(&self, every: PurgeEvery) {
         let store = Arc::downgrade(&self.shared);
-        sql::spawn_purge(store, interval, |shared| async {
+        self.shared.purger.start(every, store, |shared| async {
             Self { shared }.purge(usize::MAX).await
         });
+    }
+
+    /// Hands the background purge of `from` on to this store, which was derived from it.
+    fn keep_purging(self, from: &Purger) -> Self {
+        if let Some(every) = from.every() {
+            self.start_purge(every);
+        }
+        self
     }
 
     /// Completes a delivery's or an event's claim in `transaction`, and commits it: in place of `transaction.commit()`. A

@@ -3,11 +3,12 @@
 use std::{
     error, fmt,
     future::Future,
-    sync::{Arc, Weak},
+    sync::{Arc, Mutex, PoisonError, Weak},
     time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use tokio::{runtime::Handle, task::AbortHandle};
 
 use super::{Claim, StoreError};
 use crate::{ConfigError, Delivery, Event};
@@ -201,37 +202,90 @@ pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
     Ok(purged)
 }
 
-/// Purges about every `interval`, for as long as the store is there.
-pub(super) fn spawn_purge<S, F>(
-    store: Weak<S>,
+/// How often a store from `connect` deletes expired records.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// The runtime on which a store from `connect` purges.
+pub(super) fn current_runtime() -> Result<Handle, StoreError> {
+    Handle::try_current().map_err(StoreError::new)
+}
+
+/// The background task of a store that deletes expired records.
+#[derive(Default)]
+pub(super) struct Purger(Mutex<Option<Purging>>);
+
+struct Purging {
+    every: PurgeEvery,
+    task: AbortHandle,
+}
+
+/// How often and on which runtime to purge. A store hands it on to the stores derived from it.
+#[derive(Clone)]
+pub(super) struct PurgeEvery {
     interval: Duration,
-    purge: impl Fn(Arc<S>) -> F + Send + 'static,
-) where
-    S: Send + Sync + 'static,
-    F: Future<Output = Result<usize, StoreError>> + Send + 'static,
+    runtime: Handle,
+}
+
+impl PurgeEvery {
+    pub(super) fn new(interval: Duration, runtime: Handle) -> Self {
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+        let interval = interval.clamp(second, day);
+        Self { interval, runtime }
+    }
+
+    pub(super) fn default_on(runtime: Handle) -> Self {
+        Self::new(PURGE_INTERVAL, runtime)
+    }
+}
+
+impl Purger {
+    /// Purges for as long as `store` exists, in place of a purge that was started before.
+    pub(super) fn start<S, F>(
+        &self,
+        every: PurgeEvery,
+        store: Weak<S>,
+        purge: impl Fn(Arc<S>) -> F + Send + 'static,
+    ) where
+        S: Send + Sync + 'static,
+        F: Future<Output = Result<usize, StoreError>> + Send + 'static,
+    {
+        let purging = purge_every(every.interval, store, purge);
+        let task = every.runtime.spawn(purging).abort_handle();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Purging { every, task });
+    }
+
+    pub(super) fn every(&self) -> Option<PurgeEvery> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().map(|purging| purging.every.clone())
+    }
+}
+
+impl Drop for Purging {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn purge_every<S, F>(interval: Duration, store: Weak<S>, purge: impl Fn(Arc<S>) -> F)
+where
+    F: Future<Output = Result<usize, StoreError>>,
 {
-    let day = Duration::from_secs(24 * 3600);
-    let interval = interval.clamp(Duration::from_secs(1), day);
-    tokio::spawn(async move {
-        loop {
-            // Between half of it and one and a half, so that several processes do not keep step.
-            let part = getrandom::u32().unwrap_or(u32::MAX / 2);
-            tokio::time::sleep(
-                interval / 2 + interval.mul_f64(f64::from(part) / f64::from(u32::MAX)),
-            )
-            .await;
-            let Some(store) = store.upgrade() else { return };
-            // A database that is silent must not keep the task, and with it the store, for good.
-            match tokio::time::timeout(interval.max(Duration::from_secs(60)), purge(store)).await {
-                Ok(Ok(purged)) => tracing::debug!(target: "webhook_verify", purged, "purged"),
-                Ok(Err(error)) => {
-                    let source = error::Error::source(&error).map(tracing::field::display);
-                    tracing::warn!(target: "webhook_verify", source, "not purged");
-                }
-                Err(_) => tracing::warn!(target: "webhook_verify", "not purged: no answer"),
+    loop {
+        // Between half of it and one and a half, so that several processes do not keep step.
+        let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+        let varied = interval.mul_f64(f64::from(part) / f64::from(u32::MAX));
+        tokio::time::sleep(interval / 2 + varied).await;
+        let Some(store) = store.upgrade() else { return };
+        // A database that does not answer must not keep the task, and with it the store, for good.
+        match tokio::time::timeout(interval.max(Duration::from_secs(60)), purge(store)).await {
+            Ok(Ok(purged)) => tracing::debug!(target: "webhook_verify", purged, "purged"),
+            Ok(Err(error)) => {
+                let source = error::Error::source(&error).map(tracing::field::display);
+                tracing::warn!(target: "webhook_verify", source, "not purged");
             }
+            Err(_) => tracing::warn!(target: "webhook_verify", "not purged: no answer"),
         }
-    });
+    }
 }
 
 #[cfg(test)]

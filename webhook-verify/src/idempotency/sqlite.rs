@@ -1,9 +1,10 @@
 mod statements;
 mod writer;
 
-use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+use std::{fmt, path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
+use tokio::runtime::Handle;
 
 use self::{
     statements::{Completion, Statements},
@@ -12,7 +13,7 @@ use self::{
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Claimed, CommitError, Holder, Settled,
     StoreError,
-    sql::{self, Table},
+    sql::{self, PurgeEvery, Purger, Table},
 };
 use crate::{Clock, ConfigError, SystemClock};
 
@@ -24,12 +25,9 @@ const PURGE_BATCH: usize = 100;
 ///
 /// ```no_run
 /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
-/// use std::time::Duration;
 /// use webhook_verify::{Idempotency, SqliteStore};
 ///
 /// let store = SqliteStore::connect("sqlite://webhooks.db").await?;
-/// store.migrate().await?;
-/// store.purge_every(Duration::from_secs(60));
 /// let idempotency = Idempotency::new(store, "stripe");
 /// # Ok(())
 /// # }
@@ -78,62 +76,91 @@ pub struct SqliteStore {
 struct Shared {
     writer: Writer,
     settings: Arc<Settings>,
+    purger: Purger,
 }
 
 impl SqliteStore {
-    /// A store in the file that an address such as `sqlite://webhooks.db` names, which is created if it is not there.
+    /// Opens the file that a URL such as `sqlite://webhooks.db` names, and creates it if it does
+    /// not exist. Creates the table as well, and deletes expired records in the background about
+    /// every minute: nothing is left to call.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the file cannot be opened or created.
+    /// [`StoreError`] when the file cannot be opened or created, when its table has other columns,
+    /// and outside of a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::new)?;
-        Self::open(options.create_if_missing(true)).await
+        Self::connect_table(url, &Table::DEFAULT).await
     }
 
-    /// A store in the file that `options` name: those of your own pool, with
-    /// `SqliteStore::open((*pool.connect_options()).clone())`. It opens a connection of its own, with WAL and
-    /// `synchronous=FULL` whatever the options say.
+    /// Does what [`connect`](Self::connect) does, with a table of your own name in place of
+    /// `webhook_claim`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`connect`](Self::connect), and a name that [`table`](Self::table) refuses.
+    pub async fn connect_with_table(url: &str, name: &str) -> Result<Self, StoreError> {
+        let table = parse_table(name).map_err(StoreError::new)?;
+        Self::connect_table(url, &table).await
+    }
+
+    async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
+        let runtime = sql::current_runtime()?;
+        let options = SqliteConnectOptions::from_str(url).map_err(StoreError::new)?;
+        let writer = open_writer(options.create_if_missing(true)).await?;
+        let store = Self::with(writer, Statements::new(table), Arc::new(SystemClock));
+        store.migrate().await?;
+        store.start_purge(PurgeEvery::default_on(runtime));
+        Ok(store)
+    }
+
+    /// Opens the file that `options` name. For those of your own pool:
+    /// `SqliteStore::open((*pool.connect_options()).clone())`. The store has a connection of its
+    /// own, with WAL and `synchronous=FULL` whatever the options say.
+    ///
+    /// Call [`migrate`](Self::migrate) and [`purge_every`](Self::purge_every) on it, which
+    /// [`connect`](Self::connect) does by itself.
     ///
     /// # Errors
     ///
     /// [`StoreError`] when the file cannot be opened.
     pub async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
-        let writer = Writer::open(options).await?;
+        let writer = open_writer(options).await?;
         let statements = Statements::new(&Table::DEFAULT);
         Ok(Self::with(writer, statements, Arc::new(SystemClock)))
     }
 
     fn with(writer: Writer, statements: Statements, clock: Arc<dyn Clock>) -> Self {
         let settings = Arc::new(Settings { statements, clock });
+        let shared = Shared {
+            writer,
+            settings,
+            purger: Purger::default(),
+        };
         Self {
-            shared: Arc::new(Shared { writer, settings }),
+            shared: Arc::new(shared),
         }
     }
 
-    /// Another table than `webhook_claim`.
+    /// Uses another table than `webhook_claim`. Call [`migrate`](Self::migrate) afterwards, or use
+    /// [`connect_with_table`](Self::connect_with_table), which creates the table.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when it is not a plain name, or one that SQLite keeps for itself.
+    /// [`ConfigError`] when it is not a plain name, or one that SQLite reserves.
     pub fn table(self, name: &str) -> Result<Self, ConfigError> {
-        let table = Table::parse(name)?;
-        if table.schema().is_some() || name.to_ascii_lowercase().starts_with("sqlite_") {
-            return Err(ConfigError::option(
-                "table",
-                "with a schema, or a name that SQLite keeps for itself",
-            ));
-        }
+        let table = parse_table(name)?;
         let clock = Arc::clone(&self.shared.settings.clock);
         let writer = self.shared.writer.clone();
-        Ok(Self::with(writer, Statements::new(&table), clock))
+        let store = Self::with(writer, Statements::new(&table), clock);
+        Ok(store.keep_purging(&self.shared.purger))
     }
 
-    /// Leases and lifetimes by another clock, for tests.
+    /// Judges leases and lifetimes by another clock, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         let statements = self.shared.settings.statements.clone();
-        Self::with(self.shared.writer.clone(), statements, Arc::new(clock))
+        let store = Self::with(self.shared.writer.clone(), statements, Arc::new(clock));
+        store.keep_purging(&self.shared.purger)
     }
 
     /// Creates the table, unless it is there. Any number of processes may do so at once.
@@ -145,18 +172,34 @@ impl SqliteStore {
         self.change(Call::Migrate).await.map(drop)
     }
 
-    /// Clears away expired records about every `interval`, in the background, until the last clone of this store is
-    /// dropped. A minute is fine, a second the least; any number of processes may do so. Failures are logged, and claims do not
-    /// depend on it. Call it last: a store that is made of this one by another setting is another one.
+    /// Deletes expired records about every `interval`, in the background, until the last clone of
+    /// this store is dropped. A store from [`connect`](Self::connect) does so every minute; another
+    /// call replaces the interval. Stores derived from this one, such as by [`table`](Self::table),
+    /// purge as well.
+    ///
+    /// A minute is fine; less than a second counts as one. Any number of processes may purge one
+    /// table. Failures are logged, and claims do not depend on it.
     ///
     /// # Panics
     ///
     /// Outside of a tokio runtime.
     pub fn purge_every(&self, interval: Duration) {
+        self.start_purge(PurgeEvery::new(interval, Handle::current()));
+    }
+
+    fn start_purge(&self, every: PurgeEvery) {
         let store = Arc::downgrade(&self.shared);
-        sql::spawn_purge(store, interval, |shared| async {
+        self.shared.purger.start(every, store, |shared| async {
             Self { shared }.purge(usize::MAX).await
         });
+    }
+
+    /// Hands the background purge of `from` on to this store, which was derived from it.
+    fn keep_purging(self, from: &Purger) -> Self {
+        if let Some(every) = from.every() {
+            self.start_purge(every);
+        }
+        self
     }
 
     /// Completes a delivery's or an event's claim in `transaction`, and commits it: in place of `transaction.commit()`. A
@@ -318,6 +361,28 @@ impl ClaimStore for SqliteStore {
         })
         .await
     }
+}
+
+fn parse_table(name: &str) -> Result<Table<'_>, ConfigError> {
+    let table = Table::parse(name)?;
+    if table.schema().is_some() || name.to_ascii_lowercase().starts_with("sqlite_") {
+        return Err(ConfigError::option(
+            "table",
+            "with a schema, or a name that SQLite keeps for itself",
+        ));
+    }
+    Ok(table)
+}
+
+/// Opens the file. Of a missing directory, SQLite says no more than "unable to open database file".
+async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError> {
+    let folder = options.get_filename().parent().map(Path::to_path_buf);
+    Writer::open(options).await.map_err(|error| match folder {
+        Some(folder) if folder != Path::new("") && !folder.is_dir() => {
+            StoreError::new(format!("there is no directory {}", folder.display()))
+        }
+        _ => error,
+    })
 }
 
 /// Which does not happen: each call is answered in its kind.

@@ -1,12 +1,9 @@
 //! The example as a program, with a file of its own, and what tests say to it.
 
-use std::{
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::process::{Command, Stdio};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use integration_tests::{Response, exchange, raw_request, unique};
+use integration_tests::{Folder, Response, exchange, raw_request};
 use serde_json::Value;
 
 use crate::running::{Running, program};
@@ -29,19 +26,18 @@ pub(crate) const DOCUMENTED: &str = "--boundary \r\n\
 
 /// The example with a file of its own, which is gone when it is.
 pub(crate) struct Hub {
+    // Dropped before its file is.
     running: Option<Running>,
-    folder: PathBuf,
+    folder: Folder,
     /// The tokens that were made.
     pub(crate) tokens: Vec<String>,
 }
 
 impl Hub {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let folder = std::env::temp_dir().join(unique("pipeforce"));
-        std::fs::create_dir(&folder).unwrap();
         let mut hub = Self {
             running: None,
-            folder,
+            folder: Folder::new("pipeforce"),
             tokens: Vec::new(),
         };
         hub.restart(flags);
@@ -57,7 +53,7 @@ impl Hub {
 
     pub(crate) fn command(&self) -> Command {
         let mut command = program("pipeforce");
-        let db = self.folder.join("pipeforce.db");
+        let db = self.folder.path().join("pipeforce.db");
         command.args(["--db", &format!("sqlite://{}", db.display())]);
         command.stderr(Stdio::piped());
         command
@@ -123,13 +119,6 @@ impl Hub {
             );
         }
         (messages, log)
-    }
-}
-
-impl Drop for Hub {
-    fn drop(&mut self) {
-        self.running = None;
-        let _ = std::fs::remove_dir_all(&self.folder);
     }
 }
 

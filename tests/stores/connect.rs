@@ -1,0 +1,227 @@
+//! Stores from `connect` alone: the table is there, and expired records are deleted.
+
+use std::{
+    fs,
+    pin::pin,
+    sync::mpsc,
+    task::{Context, Poll, Waker},
+    thread,
+    time::{Duration, Instant},
+};
+
+use integration_tests::{PostgresServer, again, fresh, unique, won};
+use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
+use tokio::task::JoinSet;
+use webhook_verify::{ClaimStore, PostgresStore, SqliteStore, idempotency::ClaimOutcome};
+
+const MS: Duration = Duration::from_millis(1);
+const HOUR: Duration = Duration::from_secs(3600);
+/// Longer than the longest pause between two purges.
+const TWO_MINUTES: Duration = Duration::from_secs(120);
+
+/// A folder with a database file, deleted at the end.
+struct Folder(std::path::PathBuf);
+
+impl Folder {
+    fn new() -> Self {
+        let folder = std::env::temp_dir().join(unique("webhook-verify-connect"));
+        fs::create_dir_all(&folder).unwrap();
+        Self(folder)
+    }
+
+    fn url(&self) -> String {
+        format!("sqlite://{}/claims.db", self.0.display())
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// The URL of an empty schema on the shared server.
+async fn empty_schema() -> String {
+    let name = unique("connect").replace('-', "_");
+    let url = PostgresServer::shared().url();
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let create = AssertSqlSafe(format!("CREATE SCHEMA {name}"));
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    format!("{url}?options[search_path]={name}")
+}
+
+/// A table's number of records, over a connection of its own. None without such a table.
+async fn count(url: &str, table: &str) -> Option<i64> {
+    let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
+    if url.starts_with("sqlite") {
+        let mut connection = SqliteConnection::connect(url).await.unwrap();
+        return sqlx::query_scalar(sql)
+            .fetch_one(&mut connection)
+            .await
+            .ok();
+    }
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::query_scalar(sql)
+        .fetch_one(&mut connection)
+        .await
+        .ok()
+}
+
+/// Stops tokio's clock, so that `tokio::time::advance` alone moves it, until the sender is dropped.
+fn stop_time() -> mpsc::Sender<()> {
+    tokio::time::pause();
+    // tokio does not advance a paused clock by itself while a blocking task runs.
+    let (sender, receiver) = mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || receiver.recv());
+    sender
+}
+
+/// Claims a key that expires at once and one that lives, and waits until the background purge has
+/// deleted the first.
+async fn purges(store: &impl ClaimStore, url: &str, table: &str) {
+    let lasting = fresh(HOUR, HOUR);
+    for claim in [&fresh(MS, MS), &lasting] {
+        assert_eq!(store.claim(claim).await.unwrap(), won(1));
+    }
+    thread::sleep(10 * MS);
+    let deadline = Instant::now() + TWO_MINUTES;
+    loop {
+        tokio::time::advance(TWO_MINUTES).await;
+        tokio::task::yield_now().await;
+        match count(url, table).await {
+            Some(1) => break,
+            left => assert!(Instant::now() < deadline, "no purge of {left:?} records"),
+        }
+    }
+    let busy = store.claim(&again(&lasting)).await.unwrap();
+    assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
+}
+
+#[tokio::test]
+async fn connect_is_enough_for_sqlite() {
+    let _stopped = stop_time();
+    let folder = Folder::new();
+    let store = SqliteStore::connect(&folder.url()).await.unwrap();
+    purges(&store, &folder.url(), "webhook_claim").await;
+    // Another connection finds the records of the first.
+    let claim = fresh(HOUR, HOUR);
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    let other = SqliteStore::connect(&folder.url()).await.unwrap();
+    let busy = other.claim(&again(&claim)).await.unwrap();
+    assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
+}
+
+#[tokio::test]
+async fn connect_is_enough_for_postgres() {
+    let _stopped = stop_time();
+    let url = empty_schema().await;
+    let store = PostgresStore::connect(&url).await.unwrap();
+    purges(&store, &url, "webhook_claim").await;
+}
+
+/// With another table, `webhook_claim` is not created.
+#[tokio::test]
+async fn connect_with_another_table() {
+    let _stopped = stop_time();
+    let folder = Folder::new();
+    let url = folder.url();
+    let store = SqliteStore::connect_with_table(&url, "other")
+        .await
+        .unwrap();
+    purges(&store, &url, "other").await;
+    assert_eq!(count(&url, "webhook_claim").await, None);
+
+    let url = empty_schema().await;
+    let store = PostgresStore::connect_with_table(&url, "other")
+        .await
+        .unwrap();
+    purges(&store, &url, "other").await;
+    assert_eq!(count(&url, "webhook_claim").await, None);
+
+    let refused = [
+        SqliteStore::connect_with_table(&folder.url(), "sqlite_x")
+            .await
+            .err(),
+        PostgresStore::connect_with_table(&url, "a b").await.err(),
+    ];
+    for error in refused {
+        let error = error.unwrap();
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(cause.starts_with("table: "), "{cause}");
+    }
+}
+
+/// Stores that are made of a connected one purge as well, when the connected one is gone.
+#[tokio::test]
+async fn derived_stores_go_on_purging() {
+    let _stopped = stop_time();
+    let folder = Folder::new();
+    let url = folder.url();
+    let store = SqliteStore::connect(&url).await.unwrap();
+    let store = store.clock(|| std::time::UNIX_EPOCH.elapsed().unwrap());
+    purges(&store, &url, "webhook_claim").await;
+    let store = store.table("other").unwrap();
+    store.migrate().await.unwrap();
+    purges(&store, &url, "other").await;
+
+    let url = empty_schema().await;
+    let store = PostgresStore::connect(&url)
+        .await
+        .unwrap()
+        .lock_timeout(100 * MS);
+    purges(&store, &url, "webhook_claim").await;
+    let store = store.table("other").unwrap();
+    store.migrate().await.unwrap();
+    purges(&store, &url, "other").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_connect_at_once() {
+    let folder = Folder::new();
+    for url in [folder.url(), empty_schema().await] {
+        let mut tasks = JoinSet::new();
+        let claim = fresh(HOUR, HOUR);
+        for _ in 0..8 {
+            let (url, claim) = (url.clone(), again(&claim));
+            tasks.spawn(async move {
+                if url.starts_with("sqlite") {
+                    let store = SqliteStore::connect(&url).await.unwrap();
+                    return store.claim(&claim).await.unwrap();
+                }
+                let store = PostgresStore::connect(&url).await.unwrap();
+                store.claim(&claim).await.unwrap()
+            });
+        }
+        let outcomes = tasks.join_all().await;
+        let winners = outcomes.iter().filter(|outcome| **outcome == won(1));
+        assert_eq!(winners.count(), 1, "{outcomes:?}");
+    }
+}
+
+/// A table of another shape is an error at the start.
+#[tokio::test]
+async fn a_table_of_another_shape() {
+    let folder = Folder::new();
+    let create = "CREATE TABLE webhook_claim (key text)";
+    let options = format!("{}?mode=rwc", folder.url());
+    let mut connection = SqliteConnection::connect(&options).await.unwrap();
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    let error = SqliteStore::connect(&folder.url()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("column"), "{error:?}");
+
+    let url = empty_schema().await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    sqlx::query(create).execute(&mut connection).await.unwrap();
+    let error = PostgresStore::connect(&url).await.unwrap_err();
+    assert!(format!("{error:?}").contains("column"), "{error:?}");
+}
+
+/// Where there is no tokio runtime to purge on, `connect` is an error and not a panic.
+#[test]
+fn outside_of_a_runtime() {
+    let mut context = Context::from_waker(Waker::noop());
+    let sqlite = pin!(SqliteStore::connect("sqlite::memory:"));
+    assert!(matches!(sqlite.poll(&mut context), Poll::Ready(Err(_))));
+    let postgres = pin!(PostgresStore::connect("postgres://127.0.0.1:1/none"));
+    assert!(matches!(postgres.poll(&mut context), Poll::Ready(Err(_))));
+}
