@@ -14,10 +14,12 @@ use crate::{
 const COPIES: usize = 64;
 
 fn start(name: &str, place: &Place) -> Running {
-    let mut command = command_with_store(name, &place.url);
-    command.args(crate::outbox::FLAGS).args(["--delay", "400"]);
-    command.stderr(Stdio::piped());
-    Running::spawn(command).unwrap()
+    Running::spawn_again(|| {
+        let mut command = command_with_store(name, &place.url);
+        command.args(crate::outbox::FLAGS).args(["--delay", "400"]);
+        command.stderr(Stdio::piped());
+        command
+    })
 }
 
 /// Sends the copies to the receivers in turn, and judges what they answer and print.

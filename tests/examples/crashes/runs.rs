@@ -5,7 +5,6 @@ use std::{
     net::SocketAddr,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
-    thread,
     time::Duration,
 };
 
@@ -16,10 +15,6 @@ use crate::{
     outbox::{FLAGS, Target},
     running::{Running, command_with_store},
 };
-
-/// How often a receiver is started before it counts as broken: one that does not reach its store within a second ends, and
-/// on a machine that is busy with other things it may not.
-const STARTS: usize = 100;
 
 /// A handler that ran.
 #[derive(Clone, Debug)]
@@ -79,15 +74,7 @@ impl Restarted {
 
     /// Starts it again, after it was killed.
     pub(crate) fn revive(&mut self) {
-        let mut starts = 1;
-        let running = loop {
-            match Running::spawn((self.command)()) {
-                Ok(running) => break running,
-                Err(error) => assert!(starts < STARTS, "ended {starts} times: {error}"),
-            }
-            starts += 1;
-            thread::sleep(Duration::from_millis(200));
-        };
+        let running = Running::spawn_again(&mut self.command);
         *self.target.lock().unwrap() = running.addr;
         self.running = Some(running);
     }

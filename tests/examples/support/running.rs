@@ -75,6 +75,10 @@ pub(crate) fn output(mut command: Command) -> Output {
     }
 }
 
+/// How often a receiver is started before it counts as broken: one that does not reach its store within a second ends, and
+/// on a machine that is busy with other things it may not.
+const STARTS: usize = 100;
+
 /// A receiver that runs.
 pub(crate) struct Running {
     process: Child,
@@ -147,6 +151,23 @@ impl Running {
             lines.push(line);
         }
         Ok(running)
+    }
+
+    /// Starts it until it listens.
+    ///
+    /// # Panics
+    ///
+    /// If it ends each time.
+    pub(crate) fn spawn_again(mut command: impl FnMut() -> Command) -> Self {
+        let mut starts = 1;
+        loop {
+            match Self::spawn(command()) {
+                Ok(running) => return running,
+                Err(error) => assert!(starts < STARTS, "ended {starts} times: {error}"),
+            }
+            starts += 1;
+            thread::sleep(Duration::from_millis(200));
+        }
     }
 
     fn has_announced(&self) -> bool {
