@@ -118,9 +118,11 @@ fn time(duration: Duration) -> String {
 
 fn table() -> String {
     let mut table = String::from(INTRODUCTION);
-    table += "| preset | sender | proof | signature in | timestamp | idempotency key | id | event type | brings | retries for | waits | sends up to | challenge | known from |\n";
+    table += "| sender | preset | known from | idempotency key | retries for | waits | brings | event type | id | challenge | sends up to | signature in | proof | timestamp |\n";
     table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-    for scheme in Scheme::presets() {
+    let mut schemes: Vec<_> = Scheme::presets().collect();
+    schemes.sort_by_key(|scheme| scheme.sender().to_lowercase());
+    for scheme in schemes {
         let signed = match scheme.signed_content().as_str() {
             "" => String::new(),
             content => format!(" of `{}`", content.replace('\n', "\\n").replace('|', "\\|")),
@@ -151,18 +153,18 @@ fn table() -> String {
         let evidence: Vec<_> = scheme.evidence().iter().map(known_from).collect();
         writeln!(
             table,
-            "| `{}` | [{}]({}) | {}{signed} | {} | {timestamp} | {} | {} | {} | {} | {horizon} | {waits} | {limit} | {} | {} |",
-            scheme.name(),
+            "| [{}]({}) | `{}` | {} | {} | {horizon} | {waits} | {} | {} | {} | {} | {limit} | {} | {}{signed} | {timestamp} |",
             scheme.sender(),
             scheme.documentation(),
-            algorithm(scheme),
-            format_args!("{}{}", places.join(", "), encoding(scheme)),
-            recognised_by(scheme),
-            place(scheme.id_place(), scheme.id_is_signed()),
-            place(scheme.event_type_place(), scheme.event_type_is_signed()),
-            scheme.brings(),
-            challenges.join(", "),
+            scheme.name(),
             evidence.join(", "),
+            recognised_by(scheme),
+            scheme.brings(),
+            place(scheme.event_type_place(), scheme.event_type_is_signed()),
+            place(scheme.id_place(), scheme.id_is_signed()),
+            challenges.join(", "),
+            format_args!("{}{}", places.join(", "), encoding(scheme)),
+            algorithm(scheme),
         )
         .unwrap();
     }
