@@ -144,5 +144,5 @@ where
 }
 
 #[cfg(test)]
-#[path = "effects/jobs.rs"]
+#[path = "../tests/examples/effects/jobs.rs"]
 mod tests;

@@ -1,10 +1,9 @@
 use std::{net::SocketAddr, time::Duration};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use webhook_verify::{
-    Algorithm, ClaimStore, ConfigError, Idempotency, KeyForm, Receiver, Scheme, Verifier,
-    scheme::Identity,
+    ClaimStore, ConfigError, Idempotency, Receiver, Scheme, Verifier, scheme::Identity,
+    testing::random_secret,
 };
 
 use crate::{Behaviour, store};
@@ -146,14 +145,7 @@ impl Flags {
                     "only the shared-header scheme takes one",
                 ));
             }
-            (name, None) => Scheme::preset(name).ok_or_else(|| {
-                let names: Vec<_> = Scheme::preset_names().collect();
-                let names = names.join(", ");
-                option(
-                    "--scheme",
-                    &format!("{name} is none of shared-header, {names}"),
-                )
-            })?,
+            (name, None) => name.parse()?,
         };
         let random_secret = match (self.secret.is_empty(), scheme.algorithm().is_symmetric()) {
             (true, true) => Some(random_secret(&scheme)?),
@@ -209,21 +201,4 @@ impl Flags {
 fn name_and_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("not NAME=VALUE")?;
     Ok((name.into(), value.into()))
-}
-
-/// 32 random bytes, as the scheme's keys are written.
-fn random_secret(scheme: &Scheme) -> Result<String, ConfigError> {
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| ConfigError::Option {
-        option: "--secret",
-        reason: error.to_string(),
-    })?;
-    if scheme.algorithm() == Algorithm::Basic {
-        return Ok(format!("user:{}", STANDARD.encode(bytes)));
-    }
-    Ok(match scheme.key_form() {
-        KeyForm::Whsec => format!("whsec_{}", STANDARD.encode(bytes)),
-        KeyForm::Base64 => STANDARD.encode(bytes),
-        _ => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
-    })
 }

@@ -246,7 +246,7 @@ async fn a_crash_leaves_each_row_once() {
                     sleep(seconds(1) / 10).await;
                 }
             };
-            soon(delivering).await;
+            soon("final response to the batch", delivering).await;
         }))
         .await;
         let mut all: Vec<_> = (0..=3).flat_map(|cut| events(numbers(cut))).collect();
@@ -316,7 +316,7 @@ async fn what_is_committed_is_not_renewed() {
             }
         };
         let running = Box::pin(admitted.run(handler, timer));
-        select(running, Box::pin(soon(renewed))).await;
+        select(running, Box::pin(soon("renewal", renewed))).await;
         assert_eq!(store.take_log(), ["extend_all 2"]);
     })
     .await;

@@ -127,7 +127,7 @@ async fn deliver(addr: std::net::SocketAddr, cut: Cut, numbers: &[usize]) {
             }
         }
     };
-    soon(delivering).await;
+    soon("2xx response to the batch", delivering).await;
 }
 
 async fn cut_everywhere(place: &Place, framework: Framework) {

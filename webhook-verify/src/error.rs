@@ -24,6 +24,13 @@ pub enum ConfigError {
         /// The most that may be live.
         limit: usize,
     },
+    /// No preset has this name.
+    UnknownScheme {
+        /// The name that was given.
+        name: String,
+        /// The preset that was probably meant.
+        similar: Option<&'static str>,
+    },
     /// An option has a value that cannot work.
     Option {
         /// The option's name, as its setter is called.
@@ -51,6 +58,10 @@ impl fmt::Display for ConfigError {
             Self::SecretCount { given: 0, .. } => f.write_str("secret: none given"),
             Self::SecretCount { given, limit } => {
                 write!(f, "secret: {given} given, at most {limit} may be live")
+            }
+            Self::UnknownScheme { name, similar } => {
+                write!(f, "unknown scheme {name:?}")?;
+                similar.map_or(Ok(()), |similar| write!(f, ": did you mean {similar}?"))
             }
             Self::Option { option, reason } => write!(f, "{option}: {reason}"),
         }
@@ -155,7 +166,7 @@ impl fmt::Display for VerifyError {
             Self::MissingSignature => f.write_str("no signature"),
             Self::MalformedSignature => f.write_str("signature is not in the scheme's form"),
             Self::UnsupportedVersion => f.write_str("no signature in a version of the scheme"),
-            Self::SignatureMismatch => f.write_str("no signature holds for a live secret: wrong secret, or the body was changed on its way"),
+            Self::SignatureMismatch => f.write_str("signature mismatch: wrong secret, or the body or signed URL was modified in transit"),
             Self::MissingToken => f.write_str("no token"),
             Self::TokenMismatch => f.write_str("token is not a live one"),
             Self::AmbiguousToken => f.write_str("tokens in two places disagree"),
@@ -179,3 +190,11 @@ impl fmt::Display for VerifyError {
 }
 
 impl error::Error for VerifyError {}
+
+/// Appends the source of an error to its `Display` in the alternate form, `{:#}`.
+pub(crate) fn fmt_source(error: &dyn error::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match error.source() {
+        Some(source) if f.alternate() => write!(f, ": {source:#}"),
+        _ => Ok(()),
+    }
+}

@@ -3,14 +3,15 @@ use std::{error, fmt, sync::Arc, time::Duration};
 use smallvec::{SmallVec, smallvec};
 
 use crate::{
-    VerifyError, event::EventsError, idempotency::StoreError, incoming::BodyTooLarge, scheme::Text,
+    VerifyError, error::fmt_source, event::EventsError, idempotency::StoreError,
+    incoming::BodyTooLarge, scheme::Text,
 };
 
 pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why a request did not reach its handler, and what its client is told.
 ///
-/// `Display` and `source` are for logs. The client gets [`status`](Self::status) and one fixed text for each status
+/// `Display` and `source` are for logs; the alternate form `{:#}` includes the source. The client gets [`status`](Self::status) and one fixed text for each status
 /// ([`public_message`](Self::public_message)), whatever the reason.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -148,6 +149,11 @@ impl fmt::Display for Rejection {
             Self::HandlerPanicked => f.write_str("handler panicked"),
             Self::Events(error) => error.fmt(f),
             Self::EventsLeft => f.write_str("handler left events undone and answered success"),
+        }?;
+        match self {
+            // Its alternate form includes the source already.
+            Self::Store(_) => Ok(()),
+            _ => fmt_source(self, f),
         }
     }
 }

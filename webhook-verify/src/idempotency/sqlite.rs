@@ -1,7 +1,7 @@
 mod statements;
 mod writer;
 
-use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+use std::{fmt, path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
 use tokio::runtime::Handle;
@@ -102,7 +102,7 @@ impl SqliteStore {
     async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
         let runtime = sql::current_runtime()?;
         let options = SqliteConnectOptions::from_str(url).map_err(StoreError::new)?;
-        let writer = Writer::open(options.create_if_missing(true)).await?;
+        let writer = open_writer(options.create_if_missing(true)).await?;
         let store = Self::with(writer, Statements::new(table), Arc::new(SystemClock));
         store.migrate().await?;
         store.start_purge(PurgeEvery::default_on(runtime));
@@ -120,7 +120,7 @@ impl SqliteStore {
     ///
     /// [`StoreError`] when the file cannot be opened.
     pub async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
-        let writer = Writer::open(options).await?;
+        let writer = open_writer(options).await?;
         let statements = Statements::new(&Table::DEFAULT);
         Ok(Self::with(writer, statements, Arc::new(SystemClock)))
     }
@@ -368,6 +368,17 @@ fn parse_table(name: &str) -> Result<Table<'_>, ConfigError> {
         ));
     }
     Ok(table)
+}
+
+/// Opens the file. Of a missing directory, SQLite says no more than "unable to open database file".
+async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError> {
+    let folder = options.get_filename().parent().map(Path::to_path_buf);
+    Writer::open(options).await.map_err(|error| match folder {
+        Some(folder) if folder != Path::new("") && !folder.is_dir() => {
+            StoreError::new(format!("there is no directory {}", folder.display()))
+        }
+        _ => error,
+    })
 }
 
 /// Which does not happen: each call is answered in its kind.

@@ -1,6 +1,7 @@
 use std::{error, fmt, future::Future, sync::Arc, time::Duration};
 
 use super::ClaimKey;
+use crate::error::fmt_source;
 
 /// A place for claims. Each method is one atomic step, judged by the store's own clock.
 ///
@@ -280,6 +281,8 @@ impl fmt::Debug for Fingerprint {
 }
 
 /// A store could not answer. The delivery is then refused with 503, so that its sender tries again.
+///
+/// `source` says what failed; the alternate form of `Display`, `{:#}`, includes it.
 #[derive(Clone, Debug)]
 pub struct StoreError(Arc<dyn error::Error + Send + Sync>);
 
@@ -292,7 +295,8 @@ impl StoreError {
 
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("claim store failed")
+        f.write_str("claim store failed")?;
+        fmt_source(self, f)
     }
 }
 

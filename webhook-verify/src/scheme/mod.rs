@@ -16,6 +16,7 @@ mod config;
 mod content;
 mod describe;
 mod events;
+mod named;
 mod presets;
 
 use std::borrow::Cow;
@@ -137,7 +138,8 @@ impl Scheme {
         },
     };
 
-    /// The preset of this name, such as `mautic` or `host-uk-core-api`.
+    /// The preset of this name, such as `mautic` or `host-uk-core-api`. `name.parse::<Scheme>()` returns
+    /// an error that suggests the nearest name.
     ///
     /// `shared-header` is not among them, because it needs the header's name: see [`Scheme::shared_header`].
     #[must_use]

@@ -36,10 +36,10 @@ use crate::{
 #[derive(Clone)]
 #[must_use]
 pub struct Signer {
-    scheme: Scheme,
+    pub(super) scheme: Scheme,
     secret: Secret,
     id: String,
-    event_type: Option<String>,
+    pub(super) event_type: Option<String>,
     time: Option<Duration>,
     method: String,
     target: String,

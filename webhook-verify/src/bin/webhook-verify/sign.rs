@@ -9,10 +9,7 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use clap::Args;
-use webhook_verify::{
-    Scheme, Secret,
-    testing::{SignedRequest, Signer},
-};
+use webhook_verify::{Scheme, Secret, testing::Signer};
 
 use crate::{Failure, recorded::target_of};
 
@@ -72,8 +69,9 @@ impl Sign {
         let scheme = match (self.scheme.as_str(), &self.header) {
             ("shared-header", Some(header)) => Scheme::shared_header(header)?,
             ("shared-header", None) => return Err("shared-header needs --header".into()),
-            (name, _) => Scheme::preset(name)
-                .ok_or_else(|| format!("{name} is not a scheme: see `webhook-verify schemes`"))?,
+            (name, _) => name
+                .parse::<Scheme>()
+                .map_err(|error| format!("{error} (`webhook-verify schemes` lists all)"))?,
         };
         let base = self.url.split(['?', '#']).next().unwrap_or_default();
         let target = target_of(&self.url);
@@ -103,7 +101,7 @@ impl Sign {
 
         let mut out = io::stdout().lock();
         match self.curl {
-            true => writeln!(out, "{}", self.curl_line(base, &signed))?,
+            true => writeln!(out, "{}", signed.curl(origin_of(base)))?,
             false => {
                 for (name, value) in &signed.headers {
                     writeln!(out, "{name}: {value}")?;
@@ -131,39 +129,6 @@ impl Sign {
         };
         Ok(Secret::new(text)?)
     }
-
-    fn curl_line(&self, base: &str, signed: &SignedRequest) -> String {
-        let origin = origin_of(base);
-        let mut line = format!(
-            "curl -g -i -X {} {}",
-            quote(&signed.method),
-            quote(&format!("{origin}{}", signed.target))
-        );
-        for (name, value) in &signed.headers {
-            // With a colon, curl would take an empty header for one that is to be left out.
-            line += &match value.is_empty() {
-                true => format!(" -H {}", quote(&format!("{name};"))),
-                false => format!(" -H {}", quote(&format!("{name}: {value}"))),
-            };
-        }
-        let has_type = signed
-            .headers
-            .iter()
-            .any(|(name, _)| name == "content-type");
-        if !has_type && !signed.body.is_empty() {
-            line += " -H 'content-type: application/json'";
-        }
-        // A body that a command line cannot hold goes through a pipe.
-        match std::str::from_utf8(&signed.body) {
-            Ok(text) if !text.contains('\0') && !text.starts_with('@') => {
-                line + " --data-binary " + &quote(text)
-            }
-            _ => format!(
-                "printf %s {} | base64 -d | {line} --data-binary @-",
-                STANDARD.encode(&signed.body)
-            ),
-        }
-    }
 }
 
 /// A URL up to its path.
@@ -171,9 +136,4 @@ fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find('/').map_or(url.len(), |at| host + at);
     &url[..end]
-}
-
-/// Quotes for a POSIX shell.
-fn quote(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
 }

@@ -6,7 +6,7 @@ use std::{
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use serde_json::Value;
@@ -17,9 +17,9 @@ use crate::{
     running::{Running, command_with_store},
 };
 
-/// For how long a receiver is started again and again before it counts as broken: one that does not reach its store within
-/// a second ends, and on a machine that is busy with other things it may not.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a receiver is started before it counts as broken: one that does not reach its store within a second ends, and
+/// on a machine that is busy with other things it may not.
+const STARTS: usize = 100;
 
 /// A handler that ran.
 #[derive(Clone, Debug)]
@@ -64,7 +64,7 @@ impl Restarted {
             runs: Vec::new(),
             log: String::new(),
         };
-        receiver.restart();
+        receiver.revive();
         receiver
     }
 
@@ -72,14 +72,20 @@ impl Restarted {
         self.running.as_ref().unwrap()
     }
 
-    pub(crate) fn restart(&mut self) {
-        self.kill();
-        let until = Instant::now() + PATIENCE;
+    /// Waits until it has printed so many lines since it was started.
+    pub(crate) fn until_printed(&mut self, count: usize) {
+        self.running.as_mut().unwrap().until_printed(count);
+    }
+
+    /// Starts it again, after it was killed.
+    pub(crate) fn revive(&mut self) {
+        let mut starts = 1;
         let running = loop {
             match Running::spawn((self.command)()) {
                 Ok(running) => break running,
-                Err(error) => assert!(Instant::now() < until, "{error}"),
+                Err(error) => assert!(starts < STARTS, "ended {starts} times: {error}"),
             }
+            starts += 1;
             thread::sleep(Duration::from_millis(200));
         };
         *self.target.lock().unwrap() = running.addr;

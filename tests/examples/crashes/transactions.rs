@@ -10,15 +10,15 @@ use std::{
 };
 
 use examples::{Flags, announce};
-use integration_tests::{App, Framework, Handler, PostgresServer};
+use integration_tests::{App, Framework, Handler, Kind, Place};
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use webhook_verify::{Delivery, PostgresStore, idempotency::CommitError};
 
 use crate::{
-    history::{LEASE, Member, addr_in, suffer},
-    outbox::{FLAGS, Outbox},
+    history::{LEASE, Member, suffer},
+    outbox::FLAGS,
     runs::Restarted,
-    stores::{execute, watched_database},
+    stores::{execute, watch},
 };
 
 const FRAMEWORK: &str = "WEBHOOK_VERIFY_TEST_FRAMEWORK";
@@ -100,8 +100,8 @@ async fn have_effect(
 }
 
 /// How many effects there are, and of how many events.
-async fn effects(url: &str) -> (i64, i64) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+async fn effects(place: &Place) -> (i64, i64) {
+    let mut connection = PgConnection::connect(&place.url).await.unwrap();
     sqlx::query_as("SELECT count(*), count(DISTINCT event) FROM effect")
         .fetch_one(&mut connection)
         .await
@@ -110,13 +110,13 @@ async fn effects(url: &str) -> (i64, i64) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_effect_for_each_event() {
-    let url = watched_database(PostgresServer::shared()).await;
+    let place = Place::new(Kind::Postgres);
+    watch(&place).await;
     // No key, so that a second effect would be there to be seen.
-    execute(&url, "CREATE TABLE effect (event text NOT NULL)").await;
-    let server = addr_in(&url);
+    execute(&place, "CREATE TABLE effect (event text NOT NULL)").await;
     let mut members = Vec::new();
     for framework in ["axum", "actix", "axum", "actix"] {
-        let url = url.clone();
+        let (server, url) = (place.server.unwrap(), place.url.clone());
         let start = move |proxy: SocketAddr| {
             let store = url.replace(&server.to_string(), &proxy.to_string());
             Restarted::start(move || command(framework, &store))
@@ -124,9 +124,12 @@ async fn one_effect_for_each_event() {
         members.push(Member::start(server, start).await);
     }
     // Each is done, and is not done again.
-    let history = suffer("transactions", members, Outbox::expect_replays).await;
+    let history = suffer(&place, members, async |outbox| {
+        assert_eq!(outbox.expect_replays().await, [""; 0]);
+    });
+    let history = history.await;
     let events = i64::try_from(history.outbox.sent.lock().unwrap().len()).unwrap();
-    let (effects, of_events) = effects(&url).await;
+    let (effects, of_events) = effects(&place).await;
     println!("{effects} effects of {of_events} events");
     assert_eq!((effects, of_events), (events, events));
 }

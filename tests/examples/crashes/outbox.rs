@@ -1,18 +1,22 @@
 //! Senders that repeat each event until it is acknowledged.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     net::SocketAddr,
     ops::Range,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use integration_tests::{Response, raw_request, try_exchange};
-use tokio::{task::JoinSet, time::sleep};
+use integration_tests::{PATIENCE, Response, raw_request, soon, try_exchange};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use webhook_verify::{scheme, testing::Signer};
 
 use crate::{SECRET, now, random, random_ms};
@@ -20,11 +24,9 @@ use crate::{SECRET, now, random, random_ms};
 /// The receivers' flags for what is sent from here.
 pub(crate) const FLAGS: [&str; 4] = ["--scheme", "standard-webhooks", "--secret", SECRET];
 
-/// How long a sender waits for an answer, in ms. Some come again while the receiver that they gave up still stands still.
-const PATIENCE: Range<u64> = 300..2500;
-
-/// How often one that has nothing else to do may be too slow.
-const TRIES: u32 = 5;
+/// How long a sender waits for its first answer, in ms. Some come again while the receiver that they gave up still stands
+/// still. They wait for longer each time, so that at last an answer comes in time, however slow the machine is.
+const FIRST_WAIT: Range<u64> = 300..2500;
 
 /// Where a receiver listens at present.
 pub(crate) type Target = Arc<Mutex<SocketAddr>>;
@@ -89,14 +91,37 @@ impl Outbox {
         self.closed.store(true, Ordering::Relaxed);
     }
 
-    /// The senders have to end within `limit`.
-    pub(crate) async fn finish(&self, mut senders: JoinSet<()>, limit: Duration) {
+    /// Waits until some more events are acknowledged than are at present.
+    ///
+    /// # Panics
+    ///
+    /// If they are not.
+    pub(crate) fn until_more_acknowledged(&self, more: usize) {
+        let count = || self.acknowledged.lock().unwrap().len();
+        let (begun, expected) = (Instant::now(), count() + more);
+        while count() < expected {
+            let limit = PATIENCE.as_secs();
+            assert!(
+                begun.elapsed() < PATIENCE,
+                "no acknowledgment number {expected} within {limit} s, but {}",
+                count()
+            );
+            thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits for the senders to end, when every event is acknowledged.
+    ///
+    /// # Panics
+    ///
+    /// If one is not.
+    pub(crate) async fn finish(&self, mut senders: JoinSet<()>) {
         let finished = async {
             while let Some(ended) = senders.join_next().await {
                 ended.unwrap();
             }
         };
-        let finished = tokio::time::timeout(limit, finished).await;
+        let finished = timeout(PATIENCE, finished).await;
         let acknowledged = self.acknowledged.lock().unwrap();
         let sent = self.sent.lock().unwrap();
         let missing: Vec<_> = sent
@@ -105,46 +130,50 @@ impl Outbox {
             .collect();
         assert!(
             finished.is_ok() && missing.is_empty(),
-            "not acknowledged within {limit:?}: {missing:?}"
+            "no acknowledgment within {} s: {missing:?}",
+            PATIENCE.as_secs()
         );
     }
 
-    /// Sends one event until it is acknowledged, to any of the receivers each time.
+    /// Sends one event until it is acknowledged, to any of the receivers each time. Whoever has started the senders
+    /// [waits for them](Self::finish), and that has an end.
     async fn deliver(&self, id: &str) {
-        loop {
-            if let Some(response) = self.send(id).await
-                && response.status == 204
-            {
-                let mut acknowledged = self.acknowledged.lock().unwrap();
-                acknowledged.entry(id.to_owned()).or_insert_with(now);
-                return;
-            }
-            sleep(random_ms(20..150)).await;
-        }
+        self.acknowledge(id).await;
+        let mut acknowledged = self.acknowledged.lock().unwrap();
+        acknowledged.entry(id.to_owned()).or_insert_with(now);
     }
 
-    /// Sends all events once more. Each is known to be done; a receiver that is too slow to say so is asked again.
-    pub(crate) async fn expect_replays(&self) {
-        let ids: Vec<_> = self.sent.lock().unwrap().iter().cloned().collect();
-        for id in ids {
-            let mut answer = None;
-            for _ in 0..TRIES {
-                answer = self.send(&id).await;
-                if answer.as_ref().is_some_and(|answer| answer.status == 204) {
-                    break;
-                }
+    /// Sends one event until it is answered 204.
+    async fn acknowledge(&self, id: &str) -> Response {
+        for tries in 0.. {
+            match self.send(id, tries).await {
+                Some(response) if response.status == 204 => return response,
+                _ => sleep(random_ms(20..150)).await,
             }
-            let answer = answer.expect("a receiver that answers");
-            let replayed = answer.header("idempotent-replayed");
-            assert_eq!((answer.status, replayed), (204, Some("true")), "{id}");
         }
+        unreachable!("it is tried until it is acknowledged")
     }
 
-    /// Sends one event once. A receiver may say nothing, but nothing wrong.
-    pub(crate) async fn send(&self, id: &str) -> Option<Response> {
+    /// Sends all events once more. Each is known to be done; those that were handled again are returned.
+    pub(crate) async fn expect_replays(&self) -> Vec<String> {
+        let mut ids: Vec<_> = self.sent.lock().unwrap().iter().cloned().collect();
+        let mut replayed = HashSet::new();
+        for id in &ids {
+            let again = soon("acknowledgment of a repeated event", self.acknowledge(id)).await;
+            if again.header("idempotent-replayed") == Some("true") {
+                replayed.insert(id.clone());
+            }
+        }
+        ids.retain(|id| !replayed.contains(id));
+        ids
+    }
+
+    /// Sends one event once, after so many tries. A receiver may say nothing, but nothing wrong.
+    pub(crate) async fn send(&self, id: &str, tries: u32) -> Option<Response> {
         let target = &self.targets[random(self.targets.len() as u64) as usize];
         let addr = *target.lock().unwrap();
-        let response = try_exchange(addr, &request(id), random_ms(PATIENCE)).await?;
+        let limit = PATIENCE.min(random_ms(FIRST_WAIT) * (tries + 1));
+        let response = try_exchange(addr, &request(id), limit).await?;
         match response.status {
             204 => {}
             500 => drop(self.failed.fetch_add(1, Ordering::Relaxed)),

@@ -2,28 +2,25 @@
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 // Their own tests, which call their `app()`.
-#[path = "receiver_actix.rs"]
+#[path = "../../examples/receiver_actix.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_actix;
-#[path = "receiver_axum.rs"]
+#[path = "../../examples/receiver_axum.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_axum;
 #[path = "support/running.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod running;
-#[path = "verify.rs"]
+#[path = "../../examples/verify.rs"]
 mod verify;
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    process::Stdio,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use integration_tests::{Response, Vector, exchange, raw_request};
 use serde_json::value::RawValue;
 use webhook_verify::{Scheme, scheme::Identity};
 
-use running::{RECEIVERS, Running, command, command_with_store};
+use running::{RECEIVERS, Running, command, command_with_store, output};
 
 fn flags(vector: &Vector) -> Vec<String> {
     let mut flags = vec![
@@ -52,7 +49,9 @@ async fn every_recorded_request_of_the_four_systems() {
         for vector in &vectors {
             let row = format!("{name} {} {}", vector.scheme, vector.name);
             if vector.expect == "invalid_secret" {
-                let output = command(name).args(flags(vector)).output().unwrap();
+                let mut command = command(name);
+                command.args(flags(vector));
+                let output = output(command);
                 assert_eq!(output.status.code(), Some(2), "{row}");
                 continue;
             }
@@ -186,10 +185,7 @@ fn a_store_that_cannot_be_opened_is_named() {
             ("postgres://127.0.0.1:1/hooks", "--store: "),
             ("redis://127.0.0.1:1", "--store: "),
         ] {
-            let output = command_with_store(name, store)
-                .stderr(Stdio::piped())
-                .output()
-                .unwrap();
+            let output = output(command_with_store(name, store));
             let error = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{store}");
             assert!(error.contains(named), "{store}: {error}");
@@ -284,7 +280,8 @@ fn a_mistake_in_the_flags_is_named() {
     for name in RECEIVERS {
         for (args, named) in [
             (vec!["--secret", ""], "secret: empty"),
-            (vec!["--scheme", "nobody"], "--scheme: nobody is none of"),
+            (vec!["--scheme", "nobody"], "unknown scheme \"nobody\""),
+            (vec!["--scheme", "mautik"], "did you mean mautic?"),
             (vec!["--scheme", "shared-header"], "needs --header"),
             (
                 vec!["--scheme", "shared-header", "--header", "a b"],
@@ -298,11 +295,9 @@ fn a_mistake_in_the_flags_is_named() {
             (vec!["--status", "99"], "99 is not in 200..600"),
             (vec!["--lease", "0"], "lease: not between"),
         ] {
-            let output = command(name)
-                .stderr(Stdio::piped())
-                .args(&args)
-                .output()
-                .unwrap();
+            let mut command = command(name);
+            command.args(&args);
+            let output = output(command);
             let error = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{args:?}");
             assert!(error.contains(named), "{args:?}: {error}");

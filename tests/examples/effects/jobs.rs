@@ -4,15 +4,13 @@
 #[allow(clippy::duplicate_mod, reason = "this module is the example's as well")]
 mod folder;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    time::Instant,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use axum::{body::Body, http::Request};
+use integration_tests::soon;
 use tokio::{
     task::{AbortHandle, JoinSet},
     time::sleep,
@@ -60,9 +58,45 @@ async fn number_of_jobs(jobs: &Jobs) -> i64 {
     count.fetch_one(jobs.pool()).await.unwrap()
 }
 
+/// Waits until `sql` counts as many as are expected.
+async fn until(what: &str, jobs: &Jobs, sql: &'static str, is_so: impl Fn(i64) -> bool) {
+    let counted = async {
+        loop {
+            let count: i64 = sqlx::query_scalar(sql)
+                .fetch_one(jobs.pool())
+                .await
+                .unwrap();
+            if is_so(count) {
+                return;
+            }
+            sleep(20 * MS).await;
+        }
+    };
+    soon(what, counted).await;
+}
+
+/// Jobs that a worker has in hand, or will take.
+const UNFINISHED: &str =
+    "SELECT count(*) FROM Jobs WHERE status IN ('Pending', 'Queued', 'Running')
+    OR (status = 'Failed' AND attempts < max_attempts)";
+
+/// Counts its clones. Each worker has one of its own.
+#[derive(Default)]
+struct Clones(Arc<AtomicUsize>);
+
+impl Clone for Clones {
+    fn clone(&self) -> Self {
+        self.0.fetch_add(1, SeqCst);
+        Self(Arc::clone(&self.0))
+    }
+}
+
 /// A worker that counts how often jobs run, and is stopped when this is dropped.
 struct Counting {
+    jobs: Jobs,
     runs: Arc<AtomicUsize>,
+    /// Grows with each worker that is started after one that has ended, and with jobs.
+    clones: Arc<AtomicUsize>,
     task: AbortHandle,
 }
 
@@ -70,25 +104,25 @@ impl Counting {
     /// `act` is told which run it is, from 1 on.
     fn start(jobs: &Jobs, act: fn(usize) -> Result<(), BoxDynError>) -> Self {
         let runs = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&runs);
+        let (counted, cloned) = (Arc::clone(&runs), Clones::default());
+        let clones = Arc::clone(&cloned.0);
         let run = move |_: Job| {
+            let _ = &cloned;
             let run = counted.fetch_add(1, SeqCst) + 1;
             async move { act(run) }
         };
         let task = tokio::spawn(work(jobs.clone(), 10 * MS, run));
         Self {
+            jobs: jobs.clone(),
             runs,
+            clones,
             task: task.abort_handle(),
         }
     }
 
-    /// How often jobs have run, when there were `expected` runs and time for another.
-    async fn runs(&self, expected: usize) -> usize {
-        let start = Instant::now();
-        while self.runs.load(SeqCst) < expected && start.elapsed() < Duration::from_secs(20) {
-            sleep(20 * MS).await;
-        }
-        sleep(1200 * MS).await;
+    /// How often jobs have run, when none is left to run.
+    async fn runs(&self) -> usize {
+        until("end of the jobs", &self.jobs, UNFINISHED, |jobs| jobs == 0).await;
         self.runs.load(SeqCst)
     }
 }
@@ -110,21 +144,23 @@ async fn many_at_once_are_one_job() {
     for number in 0..64 {
         let app = apps[number % 2].clone();
         senders.spawn(async move {
-            for _ in 0..1000 {
-                match send(&app, &signed(1)).await {
-                    503 => sleep(10 * MS).await,
-                    status => return status,
+            let answered = async {
+                loop {
+                    match send(&app, &signed(1)).await {
+                        503 => sleep(10 * MS).await,
+                        status => return status,
+                    }
                 }
-            }
-            503
+            };
+            soon("response other than 503", answered).await
         });
     }
     assert_eq!(senders.join_all().await, [202; 64]);
-    assert_eq!(worker.runs(1).await, 1);
+    assert_eq!(worker.runs().await, 1);
     assert_eq!(number_of_jobs(&jobs).await, 1);
 
     assert_eq!(send(&apps[0], &signed(2)).await, 202);
-    assert_eq!(worker.runs(2).await, 2);
+    assert_eq!(worker.runs().await, 2);
 }
 
 /// As after a crash between the job's write and the claim's: nobody remembers the claim, and the job is done by then.
@@ -134,12 +170,12 @@ async fn a_handler_that_runs_twice_makes_one_job() {
     let jobs = open(&folder.url("jobs.db")).await.unwrap();
     let worker = Counting::start(&jobs, |_| Ok(()));
     assert_eq!(send(&new_receiver(&jobs).await, &signed(1)).await, 202);
-    assert_eq!(worker.runs(1).await, 1);
+    assert_eq!(worker.runs().await, 1);
     drop(jobs);
     let jobs = open(&folder.url("jobs.db")).await.unwrap();
     assert_eq!(send(&new_receiver(&jobs).await, &signed(1)).await, 202);
     assert_eq!(number_of_jobs(&jobs).await, 1);
-    assert_eq!(worker.runs(1).await, 1);
+    assert_eq!(worker.runs().await, 1);
 }
 
 #[tokio::test]
@@ -168,7 +204,7 @@ async fn a_job_that_fails_is_tried_again_when_the_sender_is_long_answered() {
         2 => panic!("on purpose"),
         _ => Ok(()),
     });
-    assert_eq!(worker.runs(3).await, 3);
+    assert_eq!(worker.runs().await, 3);
     let done = sqlx::query_scalar("SELECT count(*) FROM Jobs WHERE status = 'Done'");
     let done: i64 = done.fetch_one(jobs.pool()).await.unwrap();
     assert_eq!(done, 1);
@@ -181,7 +217,7 @@ async fn a_job_that_never_works_is_given_up_and_kept() {
     let worker = Counting::start(&jobs, |_| Err("down".into()));
     let app = new_receiver(&jobs).await;
     assert_eq!(send(&app, &signed(1)).await, 202);
-    assert_eq!(worker.runs(TRIES).await, TRIES);
+    assert_eq!(worker.runs().await, TRIES);
     let failed = sqlx::query_scalar("SELECT last_result FROM Jobs WHERE status = 'Failed'");
     let failed: String = failed.fetch_one(jobs.pool()).await.unwrap();
     assert!(failed.contains("down"), "{failed}");
@@ -195,14 +231,22 @@ async fn what_cannot_be_enqueued_is_not_acknowledged() {
     let execute = async |sql: &'static str| {
         sqlx::query(sql).execute(jobs.pool()).await.unwrap();
     };
-    // The worker ends when it cannot read the queue, and comes back.
     let worker = Counting::start(&jobs, |_| Ok(()));
+    let workers = "SELECT count(*) FROM Workers";
+    until("worker", &jobs, workers, |workers| workers > 0).await;
     execute("ALTER TABLE Jobs RENAME TO elsewhere").await;
     assert_eq!(send(&app, &signed(1)).await, 503);
-    sleep(700 * MS).await;
+    // The worker ends when it cannot read the queue, and another comes.
+    let clones = worker.clones.load(SeqCst);
+    let comes = async {
+        while worker.clones.load(SeqCst) == clones {
+            sleep(20 * MS).await;
+        }
+    };
+    soon("second worker", comes).await;
     execute("ALTER TABLE elsewhere RENAME TO Jobs").await;
     assert_eq!(send(&app, &signed(1)).await, 202);
-    assert_eq!(worker.runs(1).await, 1);
+    assert_eq!(worker.runs().await, 1);
 }
 
 /// An answer is a promise: the file is as durable as the claims' own.

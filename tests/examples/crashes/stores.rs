@@ -1,57 +1,16 @@
 //! Stores that receivers share, and what they tell of the claims that they granted.
 
 use std::{
-    env, fs,
     io::{BufRead as _, BufReader, Write as _},
-    net::{Shutdown, TcpStream},
-    path::PathBuf,
-    process,
-    sync::atomic::{AtomicUsize, Ordering},
+    net::TcpStream,
     thread::{self, JoinHandle},
 };
 
-use integration_tests::{PostgresServer, RedisServer};
+use integration_tests::{PATIENCE, Place, RedisServer};
 use sqlx::{Connection as _, PgConnection};
-use webhook_verify::PostgresStore;
 
-static COUNT: AtomicUsize = AtomicUsize::new(0);
-
-/// A folder that is gone when this is dropped.
-pub(crate) struct TempFolder(PathBuf);
-
-impl TempFolder {
-    pub(crate) fn new() -> Self {
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("webhook-verify-crashes-{}-{count}", process::id());
-        let folder = env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    /// The address of a SQLite file in it.
-    pub(crate) fn sqlite(&self) -> String {
-        format!("sqlite://{}/webhooks.db", self.0.display())
-    }
-}
-
-impl Drop for TempFolder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
-}
-
-/// A new database on `server`.
-pub(crate) async fn database(server: &PostgresServer) -> String {
-    let name = format!("crashes_{}", COUNT.fetch_add(1, Ordering::Relaxed));
-    let url = server.url();
-    execute(&url, &format!("CREATE DATABASE {name}")).await;
-    let (server, _) = url.rsplit_once('/').unwrap();
-    format!("{server}/{name}")
-}
-
-pub(crate) async fn execute(url: &str, sql: &str) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    let sql = sqlx::AssertSqlSafe(sql.to_owned());
+pub(crate) async fn execute(place: &Place, sql: &'static str) {
+    let mut connection = PgConnection::connect(&place.url).await.unwrap();
     sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
 }
 
@@ -84,18 +43,16 @@ END $$;
 CREATE TRIGGER write_down AFTER INSERT OR UPDATE ON webhook_claim
   FOR EACH ROW EXECUTE FUNCTION write_down()";
 
-/// A new database with the store's table in it, that writes grants down.
-pub(crate) async fn watched_database(server: &PostgresServer) -> String {
-    let url = database(server).await;
-    let store = PostgresStore::connect(&url).await.unwrap();
-    store.migrate().await.unwrap();
-    execute(&url, WRITE_DOWN).await;
-    url
+/// From now on the place, which is in PostgreSQL, writes grants down.
+pub(crate) async fn watch(place: &Place) {
+    // Makes the table.
+    drop(place.open().await);
+    execute(place, WRITE_DOWN).await;
 }
 
 /// What the database has granted, in its order.
-pub(crate) async fn granted(url: &str) -> Vec<Grant> {
-    let mut connection = PgConnection::connect(url).await.unwrap();
+pub(crate) async fn granted(place: &Place) -> Vec<Grant> {
+    let mut connection = PgConnection::connect(&place.url).await.unwrap();
     let rows: Vec<(String, i64, bool)> = sqlx::query_as(
         "SELECT encode(key, 'hex'), attempt, coalesce(state = 1 AND lease_until <= at, attempt = 1)
          FROM granted ORDER BY number",
@@ -111,29 +68,36 @@ pub(crate) async fn granted(url: &str) -> Vec<Grant> {
     grants.collect()
 }
 
+/// What a monitor reads last.
+const END: &str = "the-end-of-what-is-monitored";
+
 /// Reads all that a Redis server does.
-pub(crate) struct Monitor {
-    stream: TcpStream,
-    lines: JoinHandle<Vec<Vec<u8>>>,
-}
+pub(crate) struct Monitor(JoinHandle<Vec<Vec<u8>>>);
 
 impl Monitor {
     pub(crate) fn start(server: &RedisServer) -> Self {
         let mut stream = TcpStream::connect(("127.0.0.1", server.port())).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.write_all(b"MONITOR\r\n").unwrap();
-        let reader = BufReader::new(stream.try_clone().unwrap());
-        let lines = thread::spawn(move || reader.split(b'\n').map_while(Result::ok).collect());
-        Self { stream, lines }
+        let mut reader = BufReader::new(stream);
+        let mut begun = String::new();
+        reader.read_line(&mut begun).unwrap();
+        assert_eq!(begun, "+OK\r\n");
+        let is_end = |line: &[u8]| line.windows(END.len()).any(|word| word == END.as_bytes());
+        Self(thread::spawn(move || {
+            let lines = reader.split(b'\n');
+            let lines = lines.map(|line| line.expect("a line of the monitor"));
+            lines.take_while(|line| !is_end(line)).collect()
+        }))
     }
 
-    /// What the server has granted, in its order: what its scripts have written to the claims, read again.
-    pub(crate) fn granted(self) -> Vec<Grant> {
-        // The server sends them before its next answer, and everybody has had theirs.
-        thread::sleep(std::time::Duration::from_millis(300));
-        self.stream.shutdown(Shutdown::Both).unwrap();
+    /// What the server has granted, in its order: what its scripts have written to the claims, read again. Records that
+    /// age are written by a script as well.
+    pub(crate) fn granted(self, server: &RedisServer) -> Vec<Grant> {
+        server.command(&format!("ECHO {END}"));
         let mut grants = Vec::new();
         let mut records: std::collections::HashMap<String, (bool, u64)> = Default::default();
-        for line in self.lines.join().unwrap() {
+        for line in self.0.join().unwrap() {
             let line = String::from_utf8(line).unwrap();
             let Some((head, command)) = line.split_once(" lua] ") else {
                 continue;

@@ -1,20 +1,20 @@
 //! The example `pipeforce` as a program, walked through as PIPEFORCE's documents do, and into what can go wrong on the way.
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
-#[path = "pipeforce/tests/calls.rs"]
+#[path = "pipeforce/calls.rs"]
 mod calls;
-#[path = "pipeforce/tests/commands.rs"]
+#[path = "pipeforce/commands.rs"]
 mod commands;
-#[path = "pipeforce/tests/hub.rs"]
+#[path = "pipeforce/hub.rs"]
 mod hub;
-#[path = "pipeforce/tests/multipart.rs"]
+#[path = "pipeforce/multipart.rs"]
 mod multipart;
-#[path = "pipeforce/tests/rows.rs"]
+#[path = "pipeforce/rows.rs"]
 mod rows;
 #[path = "support/running.rs"]
 #[allow(dead_code, reason = "shared with other tests")]
 mod running;
-#[path = "pipeforce/store.rs"]
+#[path = "../../examples/pipeforce/store.rs"]
 #[allow(dead_code, reason = "the example's own")]
 mod store;
 
@@ -25,7 +25,7 @@ use integration_tests::{exchange, raw_request};
 use serde_json::json;
 
 use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
-use running::{Running, program};
+use running::{Running, output, program};
 
 /// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart amidst.
 #[tokio::test]
@@ -172,12 +172,11 @@ fn the_script_walks_through() {
         return;
     }
     let mut hub = Hub::start(&[]);
-    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/pipeforce/walk.sh");
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../examples/pipeforce/walk.sh");
     let server = format!("http://{}", hub.running().addr);
-    let walked = Command::new(script)
-        .args([&server, ADMIN])
-        .output()
-        .unwrap();
+    let mut walk = Command::new(script);
+    walk.args([&server, ADMIN]);
+    let walked = output(walk);
     let (stdout, stderr) = (
         String::from_utf8(walked.stdout).unwrap(),
         String::from_utf8(walked.stderr).unwrap(),
@@ -222,14 +221,14 @@ fn a_mistake_in_the_flags_is_named() {
         (vec!["--older", "--hide-unknown"], "cannot be used with"),
         (vec!["--listen", "nowhere"], "--listen"),
     ] {
-        let output = hub.command().args(&flags).output().unwrap();
+        let mut command = hub.command();
+        command.args(&flags);
+        let output = output(command);
         let error = String::from_utf8(output.stderr).unwrap();
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         assert!(error.contains(named), "{flags:?}: {error}");
     }
-    let output = program("pipeforce")
-        .args(["--db", "sqlite:///no/such/folder/pipeforce.db"])
-        .output()
-        .unwrap();
-    assert_eq!(output.status.code(), Some(2));
+    let mut command = program("pipeforce");
+    command.args(["--db", "sqlite:///no/such/folder/pipeforce.db"]);
+    assert_eq!(output(command).status.code(), Some(2));
 }

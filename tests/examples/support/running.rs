@@ -1,0 +1,232 @@
+//! The example receivers as programs that tests start, freeze and kill.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Read as _},
+    net::SocketAddr,
+    path::PathBuf,
+    process::{Child, Command, Output, Stdio},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
+    thread::{self, JoinHandle},
+    time::{Duration, Instant},
+};
+
+use integration_tests::PATIENCE;
+use serde_json::Value;
+
+/// Builds the programs. `cargo test` of the whole workspace does so by itself.
+const BUILD: &str = match cfg!(debug_assertions) {
+    true => "cargo build -p examples --examples",
+    false => "cargo build -p examples --examples --release",
+};
+
+pub(crate) const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
+
+pub(crate) fn command(name: &str) -> Command {
+    command_with_store(name, "memory:")
+}
+
+pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
+    let mut command = program(name);
+    command.args(["--store", store]);
+    command
+}
+
+/// An example, that listens on a free port.
+pub(crate) fn program(name: &str) -> Command {
+    // Next to the folder of this very program, where cargo builds examples.
+    let mut path = PathBuf::from(
+        std::env::current_exe()
+            .unwrap()
+            .parent()
+            .unwrap()
+            .parent()
+            .unwrap(),
+    );
+    path.extend(["examples", name]);
+    path.set_extension(std::env::consts::EXE_EXTENSION);
+    let is_built = path.is_file();
+    assert!(is_built, "no {path:?}: run `{BUILD}` before this test");
+    let mut command = Command::new(path);
+    command
+        .args(["--listen", "127.0.0.1:0"])
+        .stderr(Stdio::null());
+    command
+}
+
+/// Runs a program that ends by itself.
+///
+/// # Panics
+///
+/// If it does not end.
+pub(crate) fn output(mut command: Command) -> Output {
+    let process = command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let process = process.spawn().unwrap();
+    let id = process.id();
+    let (sender, ended) = mpsc::channel();
+    thread::spawn(move || sender.send(process.wait_with_output()));
+    match ended.recv_timeout(PATIENCE) {
+        Ok(output) => output.unwrap(),
+        Err(_) => {
+            send_signal(id, "-KILL");
+            panic!("no end of {command:?} within {} s", PATIENCE.as_secs());
+        }
+    }
+}
+
+/// A receiver that runs.
+pub(crate) struct Running {
+    process: Child,
+    /// What it printed before it listened, and what comes after that: the `curl` line, or that there is none, or that
+    /// messages follow.
+    pub(crate) lines: Vec<String>,
+    pub(crate) addr: SocketAddr,
+    /// What it prints from then on. A thread reads it, so that the receiver never waits for a reader.
+    printed: Receiver<String>,
+    /// What has been taken from there.
+    handled: Vec<Value>,
+    log: Option<JoinHandle<String>>,
+}
+
+impl Running {
+    pub(crate) fn start(name: &str, args: &[String]) -> Self {
+        let mut command = command(name);
+        command.args(args);
+        Self::spawn(command).unwrap()
+    }
+
+    /// Starts it, and waits until it listens; or says what it printed before it ended.
+    ///
+    /// # Panics
+    ///
+    /// If it does neither.
+    pub(crate) fn spawn(mut command: Command) -> Result<Self, String> {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let stdout = BufReader::new(process.stdout.take().unwrap());
+        let log = process.stderr.take().map(|mut stderr| {
+            thread::spawn(move || {
+                let mut log = Vec::new();
+                stderr.read_to_end(&mut log).unwrap();
+                String::from_utf8_lossy(&log).into_owned()
+            })
+        });
+        let (sender, printed) = mpsc::channel();
+        // A line is one write, so what was printed before a kill is in the pipe, and whole.
+        thread::spawn(move || {
+            let mut lines = stdout.lines().map(Result::unwrap);
+            lines.try_for_each(|line| sender.send(line))
+        });
+        let mut running = Self {
+            process,
+            lines: Vec::new(),
+            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
+            printed,
+            handled: Vec::new(),
+            log,
+        };
+        let deadline = Instant::now() + PATIENCE;
+        while running.addr.port() == 0 || !running.has_announced() {
+            let lines = &mut running.lines;
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = match running.printed.recv_timeout(left) {
+                Ok(line) => line.trim_end().to_owned(),
+                Err(RecvTimeoutError::Timeout) => {
+                    let limit = PATIENCE.as_secs();
+                    panic!("no announcement of {command:?} within {limit} s, but {lines:?}");
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let lines = lines.clone();
+                    let (_, log) = running.end_with_log();
+                    return Err(format!("{command:?} ended: {lines:?} {log:?}"));
+                }
+            };
+            if let Some(url) = line.strip_prefix("listening on http://") {
+                running.addr = url.parse().unwrap();
+            }
+            lines.push(line);
+        }
+        Ok(running)
+    }
+
+    fn has_announced(&self) -> bool {
+        let last = ["curl ", "no example", "messages follow"];
+        let line = self.lines.last();
+        line.is_some_and(|line| last.iter().any(|last| line.starts_with(last)))
+    }
+
+    /// Waits until it has printed so many JSON lines since it listens.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub(crate) fn until_printed(&mut self, count: usize) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.handled.len() < count {
+            let left = deadline.saturating_duration_since(Instant::now());
+            let line = self.printed.recv_timeout(left);
+            let line = line.unwrap_or_else(|error| {
+                let handled = &self.handled;
+                panic!("no line number {count} of a receiver, but {handled:?}: {error}")
+            });
+            self.handled.push(serde_json::from_str(&line).unwrap());
+        }
+    }
+
+    /// Sends it a signal such as `-CONT`.
+    pub(crate) fn signal(&self, signal: &str) {
+        send_signal(self.process.id(), signal);
+    }
+
+    /// Stops it, and waits until each of its threads stands still.
+    ///
+    /// # Panics
+    ///
+    /// If one does not.
+    pub(crate) fn freeze(&self) {
+        self.signal("-STOP");
+        let deadline = Instant::now() + PATIENCE;
+        while !self.stands_still() {
+            assert!(Instant::now() < deadline, "no standstill of a receiver");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        // The state follows the thread's name, which is in parentheses. One without a state has ended.
+        let mut states =
+            threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
+        states.all(|stat| stat.is_err() || stat.is_ok_and(|stat| stat.contains(") T ")))
+    }
+
+    /// Kills the receiver with SIGKILL, and gives the JSON lines that it printed, every one.
+    pub(crate) fn end(self) -> Vec<Value> {
+        self.end_with_log().0
+    }
+
+    /// As [`end`](Self::end), with what it logged, if its stderr was piped.
+    pub(crate) fn end_with_log(mut self) -> (Vec<Value>, String) {
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        let mut handled = std::mem::take(&mut self.handled);
+        let rest = self.printed.iter();
+        handled.extend(rest.map(|line| serde_json::from_str::<Value>(&line).unwrap()));
+        let log = self.log.take().map(|log| log.join().unwrap());
+        (handled, log.unwrap_or_default())
+    }
+}
+
+fn send_signal(process: u32, signal: &str) {
+    let sent = Command::new("kill")
+        .args([signal, &process.to_string()])
+        .status();
+    assert!(sent.unwrap().success(), "kill {signal}");
+}
+
+/// A test that fails leaves no receiver behind.
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
