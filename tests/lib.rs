@@ -1,9 +1,13 @@
 //! What the tests share: recorded requests, a server of either framework, and a client that sends raw bytes.
 #![cfg_attr(doctest, doc = include_str!("../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/custom-senders.md"))]
+#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/events.md"))]
 #![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/fluentcrm.md"))]
 #![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/host-uk.md"))]
 #![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/mautic.md"))]
 #![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/pipeforce.md"))]
+#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/secrets.md"))]
+#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/stores.md"))]
 #![allow(
     clippy::unwrap_used,
     clippy::unwrap_in_result,

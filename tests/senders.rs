@@ -20,11 +20,21 @@ const TABLE: &str = concat!(
 const INTRODUCTION: &str = "\
 # Senders
 
-Every preset, by the name that `Scheme::preset` takes, with the page it was made from. *Proof* is the algorithm and what is
-signed, as `SchemeBuilder::signed_content` takes it. *Recognised by* is what tells a retry from a new delivery; an id that is
-not signed is a label for logs and tells nothing. *Known from* says how it is known that the sender signs this way: a
-published **example** was recomputed, the sender's own **source** was read or run, its **documents** say so, **others** say
-so, or it is **hearsay**. What `Delivery::events` makes of a request is said under *brings*. Retries and answer times are the senders' own words, and they change them.
+Every preset, by the name that `Scheme::preset` takes, with a link to the page it was made from.
+[Custom senders](custom-senders.md) shows how to describe any other sender.
+
+* *Proof* is the algorithm and the signed content, as `SchemeBuilder::signed_content` takes it.
+  Ed25519, ECDSA, RSA and JWT need a feature of the crate: `ed25519`, `ecdsa`, `rsa` or `jwt`.
+* *Idempotency key* is what identifies a retry. An unsigned ID is a label for logs.
+* *Brings* is what `Delivery::events` returns.
+* *Retries for*, *waits* and *sends up to* are the sender's own words, which may change.
+* *Challenge* names the verification handshakes that the receiver answers.
+* *Known from* says how it is known that the sender signs this way. **Example**: a published example was
+  recomputed. **Source**: the sender's own source was read or run. **Documents**: the sender's
+  documentation says so. **Others** and **hearsay**: only third parties say so.
+
+Host UK and FluentCRM have several presets, since their documentation and their code differ. No preset
+ever falls back on another.
 
 ";
 
@@ -108,9 +118,11 @@ fn time(duration: Duration) -> String {
 
 fn table() -> String {
     let mut table = String::from(INTRODUCTION);
-    table += "| preset | sender | proof | signature in | timestamp | recognised by | id | event type | brings | retries for | waits | sends up to | challenge | known from |\n";
+    table += "| sender | preset | known from | idempotency key | retries for | waits | brings | event type | id | challenge | sends up to | signature in | proof | timestamp |\n";
     table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
-    for scheme in Scheme::presets() {
+    let mut schemes: Vec<_> = Scheme::presets().collect();
+    schemes.sort_by_key(|scheme| scheme.sender().to_lowercase());
+    for scheme in schemes {
         let signed = match scheme.signed_content().as_str() {
             "" => String::new(),
             content => format!(" of `{}`", content.replace('\n', "\\n").replace('|', "\\|")),
@@ -141,18 +153,18 @@ fn table() -> String {
         let evidence: Vec<_> = scheme.evidence().iter().map(known_from).collect();
         writeln!(
             table,
-            "| `{}` | [{}]({}) | {}{signed} | {} | {timestamp} | {} | {} | {} | {} | {horizon} | {waits} | {limit} | {} | {} |",
-            scheme.name(),
+            "| [{}]({}) | `{}` | {} | {} | {horizon} | {waits} | {} | {} | {} | {} | {limit} | {} | {}{signed} | {timestamp} |",
             scheme.sender(),
             scheme.documentation(),
-            algorithm(scheme),
-            format_args!("{}{}", places.join(", "), encoding(scheme)),
-            recognised_by(scheme),
-            place(scheme.id_place(), scheme.id_is_signed()),
-            place(scheme.event_type_place(), scheme.event_type_is_signed()),
-            scheme.brings(),
-            challenges.join(", "),
+            scheme.name(),
             evidence.join(", "),
+            recognised_by(scheme),
+            scheme.brings(),
+            place(scheme.event_type_place(), scheme.event_type_is_signed()),
+            place(scheme.id_place(), scheme.id_is_signed()),
+            challenges.join(", "),
+            format_args!("{}{}", places.join(", "), encoding(scheme)),
+            algorithm(scheme),
         )
         .unwrap();
     }
