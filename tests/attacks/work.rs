@@ -1,0 +1,48 @@
+//! How much work something is, on a machine of any speed and with other work on it.
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+/// How often work is measured before it counts as too much.
+const ROUNDS: usize = 20;
+
+/// Measures `work` next to `reference`, in turns: it costs at most `most` times as much.
+///
+/// What counts is the least that each cost in any round, so that other work on the machine weighs on
+/// neither. There are no more rounds than it takes.
+pub(crate) fn costs_at_most(
+    most: u32,
+    what: &str,
+    mut reference: impl FnMut(),
+    mut work: impl FnMut(),
+) {
+    let (mut least, mut least_work) = (Duration::MAX, Duration::MAX);
+    for _ in 0..ROUNDS {
+        least = least.min(cost(&mut reference));
+        least_work = least_work.min(cost(&mut work));
+        if least_work <= least * most {
+            return;
+        }
+    }
+    panic!("{what}: {least_work:?} is more than {most} times the reference's {least:?}");
+}
+
+fn cost(work: &mut impl FnMut()) -> Duration {
+    let (on_processor, begun) = (on_processor(), Instant::now());
+    work();
+    match on_processor {
+        Some(before) => self::on_processor().expect("as before") - before,
+        None => begun.elapsed(),
+    }
+}
+
+/// How long this thread has been on a processor, where the system tells.
+fn on_processor() -> Option<Duration> {
+    // The system adds up when a thread gives way.
+    thread::yield_now();
+    let stat = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    let nanos = stat.split(' ').next()?.parse().ok()?;
+    Some(Duration::from_nanos(nanos)).filter(|time| !time.is_zero())
+}
