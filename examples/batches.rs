@@ -74,7 +74,7 @@ async fn deliver(addr: SocketAddr, body: &str) {
             }
         }
     };
-    soon(delivering).await;
+    soon("2xx response to the batch", delivering).await;
 }
 
 #[tokio::test]
@@ -181,7 +181,7 @@ async fn until_completed(url: &str, count: i64) {
             sleep(Duration::from_millis(10)).await;
         }
     };
-    soon(completed).await;
+    soon("completed batch", completed).await;
     pool.close().await;
 }
 

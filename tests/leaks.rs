@@ -298,7 +298,7 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
         let mut connection = integration_tests::Connection::open(server.addr).await;
         connection.send(&raw[..raw.len() - 5]).await;
         drop(connection);
-        soon(async {
+        soon("log line of the body that broke off", async {
             while logs.text().matches("body could not be read").count() <= before {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }

@@ -46,7 +46,7 @@ pub use self::{
     answers::{assert_in_flight, assert_replay, is_replay},
     claims::{again, fresh, is_shut_out, race, won},
     client::{Connection, Response, exchange, raw_request, try_exchange},
-    gate::{Gate, HandClock, soon},
+    gate::{Gate, HandClock, PATIENCE, soon},
     logs::Logs,
     pauses::Pauses,
     places::{AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, each_place, unique},

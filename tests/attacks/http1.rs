@@ -15,7 +15,7 @@ async fn all_answers(target: &Target, raw: &[u8]) -> String {
     stream.write_all(raw).await.unwrap();
     let mut answers = Vec::new();
     let closed = async { while let Ok(1..) = stream.read_buf(&mut answers).await {} };
-    soon(closed).await;
+    soon("end of the connection", closed).await;
     String::from_utf8(answers).unwrap()
 }
 

@@ -88,7 +88,9 @@ impl Raw {
     async fn wait_for(&mut self, kinds: &[u8]) -> Option<u8> {
         loop {
             let mut head = [0; 9];
-            soon(self.0.read_exact(&mut head)).await.ok()?;
+            soon("frame from the server", self.0.read_exact(&mut head))
+                .await
+                .ok()?;
             let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
             let mut payload = vec![0; len as usize];
             self.0.read_exact(&mut payload).await.ok()?;
@@ -240,7 +242,8 @@ async fn a36_a_stream_that_is_reset_in_its_body_leaves_nothing_behind() {
         let (_response, mut body) = client.send_request(head(&good), false).unwrap();
         body.send_data(Bytes::from(vec![b'x'; 500]), false).unwrap();
         // The server has read what came before a ping that it has answered.
-        soon(pings.ping(h2::Ping::opaque())).await.unwrap();
+        let pong = pings.ping(h2::Ping::opaque());
+        soon("response to a ping", pong).await.unwrap();
         body.send_reset(h2::Reason::CANCEL);
     }
     assert_eq!(send(&client, &good).await.status, 204);

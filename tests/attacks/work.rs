@@ -1,12 +1,26 @@
 //! How much work something is, on a machine of any speed and with other work on it.
 
 use std::{
-    fs, thread,
+    fs,
+    hint::black_box,
+    thread,
     time::{Duration, Instant},
 };
 
+use sha2::{Digest as _, Sha256};
+
 /// How often work is measured before it counts as too much.
 const ROUNDS: usize = 20;
+
+/// How many times what [`look_over`] costs it may cost to judge a body. Work that grows with the square
+/// of a body's length is far beyond that where the body has tens of thousands of members.
+pub(crate) const HARD: u32 = 30;
+
+/// Hashes a body and looks at each byte of it: work in proportion to its length.
+pub(crate) fn look_over(body: &[u8]) {
+    black_box(Sha256::digest(body));
+    black_box(body.iter().filter(|byte| **byte == b',').count());
+}
 
 /// Measures `work` next to `reference`, in turns: it costs at most `most` times as much.
 ///

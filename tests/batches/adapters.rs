@@ -181,9 +181,14 @@ async fn a_client_that_goes_away_on_axum() {
     let addr = listener.local_addr().unwrap();
     let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     // The premise: the future that serves the connection is dropped in the middle of the batch.
-    let noticed = async || soon(ended.acquire()).await.unwrap().forget();
+    let noticed = async || {
+        soon("end of the connection", ended.acquire())
+            .await
+            .unwrap()
+            .forget()
+    };
     gone_at_the_second(addr, &gate, noticed).await;
-    soon(drain.wait()).await;
+    soon("end of the drain", drain.wait()).await;
     assert_eq!((begun.take(), store.completes()), (events(1..=5), 5));
     assert_replay(&post(addr, &batch(1..=5)).await, 204);
     server.abort();

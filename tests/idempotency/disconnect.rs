@@ -147,7 +147,10 @@ async fn b08_a_client_that_goes_away_undoes_nothing_on_axum() {
         gate.entered().await;
         let _open = end(stream, how).await;
         // The premise: the future that serves the connection is dropped in the middle of the handler.
-        soon(server.ended.acquire()).await.unwrap().forget();
+        soon("end of the connection", server.ended.acquire())
+            .await
+            .unwrap()
+            .forget();
         assert_eq!((gate.done(), store.completes()), (0, 0));
 
         {
@@ -156,14 +159,14 @@ async fn b08_a_client_that_goes_away_undoes_nothing_on_axum() {
             assert_in_flight(&post(server.addr, &request).await);
             assert!(poll!(&mut drained).is_pending(), "a handler still runs");
             gate.open(1);
-            soon(drained).await;
+            soon("end of the drain", drained).await;
         }
         // No wait: what the drain waited for includes the store.
         assert_eq!((gate.done(), store.completes()), (1, 1));
         assert_eq!(store.releases.load(SeqCst), 0);
         assert_replay(&post(server.addr, &request).await, 200);
         assert_eq!(app.runs(), 1);
-        soon(server.drain.wait()).await;
+        soon("end of the drain", server.drain.wait()).await;
     }
 }
 
@@ -224,8 +227,11 @@ async fn without_claims_axum_drops_the_handler_as_ever() {
         .unwrap();
     gate.entered().await;
     drop(stream);
-    soon(server.ended.acquire()).await.unwrap().forget();
-    soon(server.drain.wait()).await;
+    soon("end of the connection", server.ended.acquire())
+        .await
+        .unwrap()
+        .forget();
+    soon("end of the drain", server.drain.wait()).await;
     assert_eq!(gate.done(), 0);
 }
 
@@ -254,7 +260,10 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
         connections.truncate(5);
 
         if let Some(server) = axum {
-            soon(server.ended.acquire_many(5)).await.unwrap().forget();
+            soon("end of five connections", server.ended.acquire_many(5))
+                .await
+                .unwrap()
+                .forget();
             server.stop.send(()).unwrap();
             {
                 let mut drained = pin!(server.drain.wait());
@@ -264,19 +273,22 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
             for connection in &mut connections {
                 assert_eq!(connection.response().await.unwrap().status, 200);
             }
-            soon(server.stopped).await.unwrap();
-            soon(server.drain.wait()).await;
+            soon("end of the server", server.stopped).await.unwrap();
+            soon("end of the drain", server.drain.wait()).await;
         }
         if let Some((_, handle)) = actix {
             let stopped = tokio::spawn(handle.stop(true));
             // The port is closed first, so that a connection that is refused shows that the server is stopping.
-            soon(async { while TcpStream::connect(addr).await.is_ok() {} }).await;
+            soon("closed port", async {
+                while TcpStream::connect(addr).await.is_ok() {}
+            })
+            .await;
             assert!(!stopped.is_finished());
             gate.open(10);
             for connection in &mut connections {
                 assert_eq!(connection.response().await.unwrap().status, 200);
             }
-            soon(stopped).await.unwrap();
+            soon("end of the server", stopped).await.unwrap();
         }
         assert_eq!((gate.done(), store.completes()), (10, 10));
         assert!(
@@ -305,7 +317,7 @@ async fn b08_a_client_that_does_not_wait_at_all() {
         stream.write_all(&raw(&request)).await.unwrap();
         drop(stream);
         // Whether it ran before the end was seen is the framework's affair; that it runs exactly once is ours.
-        soon(async {
+        soon("final response to a retry", async {
             // The first is not answered to anybody, but it may still be under way.
             loop {
                 let retry = post(server.addr, &request).await;

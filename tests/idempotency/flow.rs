@@ -33,11 +33,15 @@ async fn b01_of_64_at_once_one_runs_and_the_others_are_sent_away() {
             tokio::spawn(async move { sender.send(post(addr, &request).await).unwrap() });
         }
         for _ in 0..63 {
-            assert_in_flight(&soon(answers.recv()).await.unwrap());
+            assert_in_flight(
+                &soon("response to a duplicate", answers.recv())
+                    .await
+                    .unwrap(),
+            );
         }
         assert_eq!((app.runs(), gate.done()), (1, 0));
         gate.open(64);
-        let first = soon(answers.recv()).await.unwrap();
+        let first = soon("response to the first", answers.recv()).await.unwrap();
         assert_eq!((first.status, is_replay(&first)), (200, false));
         assert_replay(&post(server.addr, &request).await, 200);
         assert_eq!(app.runs(), 1);
@@ -79,17 +83,23 @@ async fn b01_each_attempt_has_exactly_one_winner() {
                 // Only when every other one has been sent away is the winner let go.
                 let (mut sent_away, mut posts) = (0, posts);
                 while sent_away < 63 {
-                    let (response, _, rest) = soon(futures_util::future::select_all(posts)).await;
+                    let (response, _, rest) = soon(
+                        "response to a duplicate",
+                        futures_util::future::select_all(posts),
+                    )
+                    .await;
                     assert_in_flight(&response.unwrap());
                     (sent_away, posts) = (sent_away + 1, rest);
                 }
                 gate.open(1);
-                let winner = soon(posts.pop().unwrap()).await.unwrap();
+                let winner = soon("response to the winner", posts.pop().unwrap())
+                    .await
+                    .unwrap();
                 assert_eq!(winner.status, if round < 4 { 500 } else { 201 });
                 assert!(!is_replay(&winner));
             } else {
                 for post in posts {
-                    assert_replay(&soon(post).await.unwrap(), 201);
+                    assert_replay(&soon("response to a duplicate", post).await.unwrap(), 201);
                 }
             }
         }
@@ -112,7 +122,12 @@ async fn b01_a_race_without_a_gate() {
             let request = signed(scheme::SLACK, body);
             let posts = (0..64).map(|_| post(server.addr, &request));
             let mut fresh = 0;
-            for response in soon(futures_util::future::join_all(posts)).await {
+            for response in soon(
+                "response to every duplicate",
+                futures_util::future::join_all(posts),
+            )
+            .await
+            {
                 match response.status {
                     204 if is_replay(&response) => assert_replay(&response, 204),
                     204 => fresh += 1,

@@ -91,7 +91,7 @@ async fn in_flight_wait() {
             gate.entered().await;
             let mut twin = Connection::open(server.addr).await;
             twin.send(&raw(&request)).await;
-            soon(async {
+            soon("third claim", async {
                 while store.claims.load(SeqCst) < 3 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
                 }
@@ -257,9 +257,12 @@ async fn a_handler_that_may_be_dropped_is() {
     let request = signed(scheme::GITHUB, "{}");
     let mut first = Connection::open(server.addr).await;
     first.send(&raw(&request)).await;
-    soon(began.notified()).await;
+    soon("beginning of the handler", began.notified()).await;
     drop(first);
-    assert_eq!(soon(dropped.recv()).await, None);
+    assert_eq!(
+        soon("end of the dropped handler", dropped.recv()).await,
+        None
+    );
     // Its claim is as good as held by somebody who died.
     assert_in_flight(&post(server.addr, &request).await);
     clock.advance(seconds(60));

@@ -279,7 +279,7 @@ async fn a_panic_is_caught_wherever_it_comes() {
             }
             200_u16
         };
-        let panicked = soon(test.admitted.run(handler, timer)).await;
+        let panicked = soon("end of the handler", test.admitted.run(handler, timer)).await;
         assert!(matches!(panicked, Err(Rejection::HandlerPanicked)));
         test.admitted.settle(None, never).await.unwrap();
         assert_eq!(test.store.releases.load(SeqCst), 1);
@@ -303,7 +303,7 @@ async fn a_busy_handler_does_not_starve_its_renewal() {
     });
     let renewed = async {
         for renewals in 1..=3 {
-            let (_, end) = soon(async {
+            let (_, end) = soon("pause before a renewal", async {
                 loop {
                     match pauses.begun() {
                         Some(pause) => return pause,
@@ -313,7 +313,7 @@ async fn a_busy_handler_does_not_starve_its_renewal() {
             })
             .await;
             end.send(()).unwrap();
-            soon(async {
+            soon("renewal", async {
                 while store.extends.load(SeqCst) < renewals {
                     tokio::task::yield_now().await;
                 }

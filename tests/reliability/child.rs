@@ -97,7 +97,8 @@ impl Process {
     /// Waits for a line that begins with this word, and gives the rest of the first one.
     pub(crate) async fn until(&mut self, word: &str) -> String {
         let has = |lines: &Vec<String>| lines.iter().any(|line| line.starts_with(word));
-        soon(self.lines.wait_for(has)).await.unwrap();
+        let what = format!("line \"{word}\" of the receiver");
+        soon(&what, self.lines.wait_for(has)).await.unwrap();
         self.read(word).remove(0)
     }
 
@@ -107,7 +108,9 @@ impl Process {
         self.open(0);
         let has =
             |lines: &Vec<String>| lines.iter().filter(|line| *line == "hears").count() > before;
-        soon(self.lines.wait_for(has)).await.unwrap();
+        soon("echo of the receiver", self.lines.wait_for(has))
+            .await
+            .unwrap();
         self.read(word)
     }
 
@@ -132,7 +135,10 @@ impl Process {
     pub(crate) async fn ended(mut self) -> ExitStatus {
         let mut lines = self.lines.clone();
         // The lines end with the process.
-        soon(async { while lines.changed().await.is_ok() {} }).await;
+        soon("end of the receiver", async {
+            while lines.changed().await.is_ok() {}
+        })
+        .await;
         self.child.wait().unwrap()
     }
 }

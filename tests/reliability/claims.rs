@@ -12,7 +12,6 @@ use std::{
 use integration_tests::{
     AnyStore, Framework, HandClock, Kind, Place, STORES, again, each_place, fresh, won,
 };
-use sqlx::{AssertSqlSafe, Connection as _, PgConnection};
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
     ClaimStore, MemoryStore,
@@ -212,20 +211,20 @@ async fn c08_a_clock_that_jumps() {
         let completed = store.complete(&done.holder(), 200, 24 * HOUR).await;
         assert_eq!(completed.unwrap(), Settled::Applied);
 
-        jump(place, &clock, [&held, &done], false).await;
+        jump(place, &clock, false).await;
         is_busy(&store, &held).await;
         is_completed(&store, &done, 200).await;
         let extended = store.extend(&held.holder(), HOUR / 2).await.unwrap();
         assert_eq!(extended, Settled::Applied);
 
-        jump(place, &clock, [&held, &done], true).await;
+        jump(place, &clock, true).await;
         let next = again(&held);
         assert_eq!(store.claim(&next).await.unwrap(), won(2));
         is_shut_out(&store, &held).await;
         is_busy(&store, &held).await;
         is_completed(&store, &done, 200).await;
 
-        jump(place, &clock, [&held, &done], false).await;
+        jump(place, &clock, false).await;
         is_busy(&store, &held).await;
         let completed = store.complete(&next.holder(), 201, HOUR).await.unwrap();
         assert_eq!(completed, Settled::Applied);
@@ -236,42 +235,68 @@ async fn c08_a_clock_that_jumps() {
 
 /// Sets the store's clock by an hour. A server's clock is the machine's, so there it is what was written that is shifted,
 /// which is the same to whoever compares the two.
-async fn jump(place: &Place, clock: &HandClock, claims: [&ClaimRequest; 2], ahead: bool) {
-    match place.kind {
-        Kind::Memory | Kind::Sqlite => match ahead {
-            true => clock.advance(HOUR),
-            false => clock.set_back(HOUR),
-        },
-        Kind::Postgres => {
-            let mut connection = PgConnection::connect(&place.url).await.unwrap();
-            let sign = if ahead { '-' } else { '+' };
-            for claim in claims {
-                let sql = format!(
-                    "UPDATE webhook_claim SET lease_until = lease_until {sign} interval '1 hour', \
-                     expires_at = expires_at {sign} interval '1 hour' WHERE key = '\\x{}'",
-                    claim.key
-                );
-                let done = sqlx::query(AssertSqlSafe(sql))
-                    .execute(&mut connection)
-                    .await;
-                assert_eq!(done.unwrap().rows_affected(), 1);
-            }
-        }
-        Kind::Redis => {
-            let hour = if ahead { -3_600_000 } else { 3_600_000 };
-            for claim in claims {
-                let key: String = claim
-                    .key
-                    .as_bytes()
-                    .iter()
-                    .map(|byte| format!("\\x{byte:02x}"))
-                    .collect();
-                let script = "redis.call('HINCRBY', KEYS[1], 'u', ARGV[1]); \
-                     return redis.call('PEXPIRE', KEYS[1], redis.call('PTTL', KEYS[1]) + ARGV[1])";
-                let command = format!(r#"EVAL "{script}" 1 "wv:{key}" {hour}"#);
-                let shifted = place.redis.as_ref().unwrap().command(&command);
-                assert_eq!(shifted, ":1\r\n");
-            }
-        }
+async fn jump(place: &Place, clock: &HandClock, ahead: bool) {
+    match (place.kind, ahead) {
+        (Kind::Memory | Kind::Sqlite, true) => clock.advance(HOUR),
+        (Kind::Memory | Kind::Sqlite, false) => clock.set_back(HOUR),
+        (Kind::Postgres | Kind::Redis, true) => place.age(HOUR).await,
+        (Kind::Postgres | Kind::Redis, false) => place.set_back(HOUR).await,
     }
+}
+
+/// What the tests of leases rest on: a place that ages lets leases and records expire, in every
+/// store that is open there, and a released lease stays released.
+#[tokio::test]
+async fn places_age() {
+    each_store(async |place, store| {
+        let other = match &store {
+            // Another store in memory has other records.
+            AnyStore::Memory(_) => store.clone(),
+            _ => place.open().await,
+        };
+        let held = fresh(HOUR, 24 * HOUR);
+        let [released, done] = [fresh(HOUR, 24 * HOUR), fresh(HOUR, 24 * HOUR)];
+        for claim in [&held, &released, &done] {
+            assert_eq!(store.claim(claim).await.unwrap(), won(1));
+        }
+        let settled = store.release(&released.holder()).await.unwrap();
+        assert_eq!(settled, Settled::Applied);
+        let settled = store.complete(&done.holder(), 200, 24 * HOUR).await;
+        assert_eq!(settled.unwrap(), Settled::Applied);
+
+        place.age(HOUR / 2).await;
+        let left = other.claim(&again(&held)).await.unwrap();
+        let ClaimOutcome::Busy { lease_left } = left else {
+            panic!("{left:?}");
+        };
+        assert!(lease_left > HOUR / 4 && lease_left <= HOUR / 2, "{left:?}");
+        // Whose lease is released has nothing to renew, and the owner is not granted it again.
+        let late = store.claim(&released).await.unwrap();
+        assert!(matches!(late, ClaimOutcome::Busy { .. }), "{late:?}");
+        let extended = store.extend(&released.holder(), HOUR).await.unwrap();
+        assert_eq!(extended, Settled::Superseded);
+
+        place.age(HOUR / 2).await;
+        let late = store.claim(&released).await.unwrap();
+        assert!(matches!(late, ClaimOutcome::Busy { .. }), "{late:?}");
+        let next = again(&held);
+        assert_eq!(other.claim(&next).await.unwrap(), won(2));
+        assert_eq!(store.claim(&again(&released)).await.unwrap(), won(2));
+        is_completed(&store, &done, 200).await;
+
+        place.set_back(HOUR / 2).await;
+        let left = other.claim(&again(&held)).await.unwrap();
+        let ClaimOutcome::Busy { lease_left } = left else {
+            panic!("{left:?}");
+        };
+        assert!(lease_left > HOUR, "{left:?}");
+
+        // A day on, all of them have expired.
+        place.age(26 * HOUR).await;
+        for claim in [&held, &done] {
+            let outcome = store.claim(&again(claim)).await.unwrap();
+            assert!(matches!(outcome, ClaimOutcome::Won { .. }), "{outcome:?}");
+        }
+    })
+    .await;
 }

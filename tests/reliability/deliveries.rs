@@ -49,12 +49,18 @@ async fn b01_64_at_once() {
             gate.entered().await;
             // Only when every other one has been sent away is the winner let go.
             while posts.len() > 1 {
-                let (response, _, rest) = soon(futures_util::future::select_all(posts)).await;
+                let (response, _, rest) = soon(
+                    "response to a duplicate",
+                    futures_util::future::select_all(posts),
+                )
+                .await;
                 assert_in_flight(&response.unwrap());
                 posts = rest;
             }
             gate.open(1);
-            let winner = soon(posts.remove(0)).await.unwrap();
+            let winner = soon("response to the winner", posts.remove(0))
+                .await
+                .unwrap();
             assert_eq!(winner.status, if attempt == 1 { 500 } else { 201 });
         }
         for response in join_all((0..64).map(|_| deliver(server.addr, &event))).await {

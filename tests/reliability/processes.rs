@@ -174,7 +174,10 @@ async fn b26_a_process_that_is_told_to_stop() {
         }
         process.signal("-TERM");
         process.until("stops").await;
-        soon(async { while TcpStream::connect(addr).await.is_ok() {} }).await;
+        soon("closed port", async {
+            while TcpStream::connect(addr).await.is_ok() {}
+        })
+        .await;
         process.open(10);
         for connection in &mut connections {
             assert_eq!(connection.response().await.unwrap().status, 201);

@@ -8,6 +8,8 @@ use tokio::{
     time::timeout,
 };
 
+use crate::soon;
+
 /// An answer as it came off the wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
@@ -66,7 +68,8 @@ pub async fn exchange(addr: SocketAddr, raw: &[u8]) -> Response {
     connection.response().await.expect("an answer")
 }
 
-/// As [`exchange`], with a server that may be dead, stand still or die meanwhile: `None` unless it answers within `limit`.
+/// As [`exchange`], with a server that may be dead, stand still or die meanwhile: `None` unless it
+/// answers within `limit`.
 pub async fn try_exchange(addr: SocketAddr, raw: &[u8], limit: Duration) -> Option<Response> {
     let exchange = async {
         let stream = TcpStream::connect(addr).await.ok()?;
@@ -75,7 +78,7 @@ pub async fn try_exchange(addr: SocketAddr, raw: &[u8], limit: Duration) -> Opti
             unread: Vec::new(),
         };
         connection.send(raw).await;
-        connection.response().await
+        connection.read_response().await
     };
     timeout(limit, exchange).await.ok().flatten()
 }
@@ -112,12 +115,13 @@ impl Connection {
         !self.unread.is_empty() || timeout(wait, self.fill()).await == Ok(true)
     }
 
-    /// Reads one answer; `None` if the connection ends before one is complete, or 20 s pass.
+    /// Reads one response. `None` means that the connection ended before one was complete.
+    ///
+    /// # Panics
+    ///
+    /// If the server stays silent, as [`soon`] does.
     pub async fn response(&mut self) -> Option<Response> {
-        timeout(Duration::from_secs(20), self.read_response())
-            .await
-            .ok()
-            .flatten()
+        soon("response from the server", self.read_response()).await
     }
 
     async fn read_response(&mut self) -> Option<Response> {

@@ -16,11 +16,20 @@ use webhook_verify::Clock;
 
 use crate::Handler;
 
-/// Waits for an event. A test in which it does not come fails, and does not hang.
-pub async fn soon<F: Future>(event: F) -> F::Output {
-    timeout(Duration::from_secs(20), event)
-        .await
-        .expect("the event came in time")
+/// The longest that a test waits for anything. It is a safety net against hanging, and no
+/// measurement: a slow machine must never reach it.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Waits for an event, and names it if it does not come, so that the test fails and does not hang.
+///
+/// # Panics
+///
+/// `no <what> within 120 s`.
+pub async fn soon<F: Future>(what: &str, event: F) -> F::Output {
+    match timeout(PATIENCE, event).await {
+        Ok(output) => output,
+        Err(_) => panic!("no {what} within {} s", PATIENCE.as_secs()),
+    }
 }
 
 /// A clock that stands still until it is moved.
@@ -102,7 +111,10 @@ impl Gate {
 
     /// Waits until one more handler has come to the gate.
     pub async fn entered(&self) {
-        soon(self.entered.acquire()).await.unwrap().forget();
+        soon("handler at the gate", self.entered.acquire())
+            .await
+            .unwrap()
+            .forget();
     }
 
     /// Lets `count` handlers go.
@@ -118,6 +130,9 @@ impl Gate {
     /// Waits for so many of them.
     pub async fn until_done(&self, count: usize) {
         let mut done = self.done.subscribe();
-        soon(done.wait_for(|done| *done >= count)).await.unwrap();
+        let what = format!("handler number {count} past the gate");
+        soon(&what, done.wait_for(|done| *done >= count))
+            .await
+            .unwrap();
     }
 }

@@ -8,19 +8,24 @@ use std::{
     process,
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicI64, AtomicUsize, Ordering},
     },
+    thread,
     time::Duration,
 };
 
 use futures_util::{FutureExt as _, future::join_all};
-use sqlx::postgres::PgPoolOptions;
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, PgConnection, postgres::PgPoolOptions,
+    sqlite::SqliteConnectOptions,
+};
 use webhook_verify::{
-    ClaimStore, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError,
+    ClaimStore, Clock, MemoryStore, MonotonicClock, PostgresStore, RedisStore, SqliteStore,
+    StoreError,
     idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
 };
 
-use crate::{Framework, PostgresServer, RedisServer};
+use crate::{Framework, PostgresServer, RedisServer, gate::PATIENCE};
 
 /// A kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +48,19 @@ pub const SHARED: [Kind; 3] = [Kind::Sqlite, Kind::Postgres, Kind::Redis];
 pub const REMOTE: [Kind; 2] = [Kind::Postgres, Kind::Redis];
 
 /// How long a store waits for its server: a busy machine is no fault.
-const PATIENCE: Duration = Duration::from_secs(10);
+const CONNECT: Duration = Duration::from_secs(10);
+
+/// Ages the records of a Redis server. A released lease is 0, and stays so.
+const AGE_REDIS: &str = "
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local by = tonumber(ARGV[1])
+  local r = redis.call('HMGET', key, 's', 'u')
+  if r[1] == '1' and r[2] ~= '0' then
+    redis.call('HSET', key, 'u', string.format('%.0f', math.max(tonumber(r[2]) - by, 1)))
+  end
+  redis.call('PEXPIRE', key, string.format('%.0f', redis.call('PTTL', key) - by))
+end
+return 'OK'";
 
 /// A store of any kind.
 #[derive(Clone, Debug)]
@@ -85,14 +102,14 @@ impl AnyStore {
             Some("postgres") => {
                 let pool = PgPoolOptions::new()
                     .max_connections(10)
-                    .acquire_timeout(PATIENCE)
+                    .acquire_timeout(CONNECT)
                     .test_before_acquire(false);
                 let pool = pool.connect(url).await.map_err(StoreError::new)?;
                 let store = PostgresStore::new(pool);
                 store.migrate().await?;
                 Self::Postgres(store)
             }
-            Some("redis") => Self::Redis(RedisStore::connect(url).timeout(PATIENCE).await?),
+            Some("redis") => Self::Redis(RedisStore::connect(url).timeout(CONNECT).await?),
             _ => Self::Memory(Arc::new(MemoryStore::new())),
         })
     }
@@ -163,17 +180,38 @@ impl ClaimStore for AnyStore {
 pub struct Place {
     /// The kind of store.
     pub kind: Kind,
-    /// For [`AnyStore::open`]. Claims in memory are where they are opened.
+    /// For [`AnyStore::open`], in this or another process. In memory, each call of that opens
+    /// another store; [`Place::open`] does as well, by the clock of the place.
     pub url: String,
     /// The server, where there is one.
     pub server: Option<SocketAddr>,
     /// The server, for a test's own commands.
     pub redis: Option<RedisServer>,
     folder: Option<PathBuf>,
+    clock: Aging,
+}
+
+/// The clock of the stores in memory: it runs, and can be set, by milliseconds.
+#[derive(Clone, Debug, Default)]
+struct Aging {
+    clock: MonotonicClock,
+    ahead: Arc<AtomicI64>,
+}
+
+impl Clock for Aging {
+    fn now(&self) -> Duration {
+        const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+        let ahead = self.ahead.load(Ordering::SeqCst);
+        let by = Duration::from_millis(ahead.unsigned_abs());
+        // A year on, so that it can be set back.
+        let now = YEAR + self.clock.now();
+        if ahead < 0 { now - by } else { now + by }
+    }
 }
 
 impl Place {
-    /// A new place. That in PostgreSQL is one for all, in which tests need names of their own.
+    /// A new place, which no other test uses. In PostgreSQL it is a schema of its own in the shared
+    /// server, which the URL names.
     pub fn new(kind: Kind) -> Self {
         let mut place = Self {
             kind,
@@ -181,6 +219,7 @@ impl Place {
             server: None,
             redis: None,
             folder: None,
+            clock: Aging::default(),
         };
         match kind {
             Kind::Memory => {}
@@ -191,8 +230,11 @@ impl Place {
                 place.folder = Some(folder);
             }
             Kind::Postgres => {
-                place.url = PostgresServer::shared().url();
-                place.server = Some(address(&place.url));
+                let schema = unique("place").replace('-', "_");
+                let server = PostgresServer::shared().url();
+                execute(&server, format!("CREATE SCHEMA {schema}"));
+                place.url = format!("{server}?options=-csearch_path%3D{schema}");
+                place.server = Some(address(&server));
             }
             Kind::Redis => {
                 let redis = RedisServer::start();
@@ -206,7 +248,71 @@ impl Place {
 
     /// A store in this place.
     pub async fn open(&self) -> AnyStore {
-        AnyStore::open(&self.url).await.unwrap()
+        match self.kind {
+            Kind::Memory => {
+                let store = MemoryStore::new().clock(self.clock.clone());
+                AnyStore::Memory(Arc::new(store))
+            }
+            Kind::Sqlite | Kind::Postgres | Kind::Redis => AnyStore::open(&self.url).await.unwrap(),
+        }
+    }
+
+    /// Makes every record in this place older by `by`, as if the store's clock had moved on: leases
+    /// and records expire, and the test does not sleep. A released lease stays released.
+    ///
+    /// Only the store ages. What a receiver keeps in its own memory does not: its cache of
+    /// completed deliveries, when it renews a lease next, and when it asked for one. Records in
+    /// another table than `webhook_claim` do not age either.
+    ///
+    /// # Panics
+    ///
+    /// If no store was opened in this place, or its server does not answer. A record that a
+    /// transaction has locked is waited for.
+    pub async fn age(&self, by: Duration) {
+        self.shift(by.as_millis() as i64).await;
+    }
+
+    /// The opposite of [`age`](Self::age): as if the store's clock had been set back.
+    ///
+    /// # Panics
+    ///
+    /// As `age` does.
+    pub async fn set_back(&self, by: Duration) {
+        self.shift(-(by.as_millis() as i64)).await;
+    }
+
+    async fn shift(&self, ms: i64) {
+        match self.kind {
+            Kind::Memory => {
+                self.clock.ahead.fetch_add(ms, Ordering::SeqCst);
+            }
+            Kind::Sqlite => {
+                let options: SqliteConnectOptions = self.url.parse().unwrap();
+                let mut connection = options.busy_timeout(PATIENCE).connect().await.unwrap();
+                let age = format!(
+                    "UPDATE webhook_claim SET expires_at = expires_at - ({ms}),
+                       lease_until = iif(lease_until = 0, 0, max(lease_until - ({ms}), 1))"
+                );
+                let aged = sqlx::query(AssertSqlSafe(age)).execute(&mut connection);
+                aged.await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Kind::Postgres => {
+                let mut connection = PgConnection::connect(&self.url).await.unwrap();
+                let age = format!(
+                    "UPDATE webhook_claim SET expires_at = expires_at - {ms} * interval '1 ms',
+                       lease_until = CASE lease_until WHEN 'epoch' THEN 'epoch'
+                         ELSE lease_until - {ms} * interval '1 ms' END"
+                );
+                let aged = sqlx::query(AssertSqlSafe(age)).execute(&mut connection);
+                aged.await.unwrap();
+                connection.close().await.unwrap();
+            }
+            Kind::Redis => {
+                let redis = self.redis.as_ref().unwrap();
+                redis.send(&["EVAL", AGE_REDIS, "0", &ms.to_string()]);
+            }
+        }
     }
 
     /// The place's address by way of a proxy.
@@ -222,6 +328,21 @@ impl Drop for Place {
             let _ = fs::remove_dir_all(folder);
         }
     }
+}
+
+/// Runs a statement before the test goes on, whatever runtime it is in.
+fn execute(url: &str, sql: String) {
+    let url = url.to_owned();
+    let run = move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        runtime.enable_all().build().unwrap().block_on(async {
+            let mut connection = PgConnection::connect(&url).await.unwrap();
+            let ran = sqlx::query(AssertSqlSafe(sql)).execute(&mut connection);
+            ran.await.unwrap();
+            connection.close().await.unwrap();
+        });
+    };
+    thread::spawn(run).join().unwrap();
 }
 
 /// The host and port of a server's address.

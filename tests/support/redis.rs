@@ -11,6 +11,8 @@ use std::{
     time::{Duration, Instant},
 };
 
+use crate::gate::PATIENCE;
+
 /// A `redis-server` from the `PATH`, on a port of its own, with its files in a temporary folder. What it has
 /// acknowledged outlives a restart. It is killed, and its files are gone, when this is dropped.
 #[derive(Debug)]
@@ -127,8 +129,18 @@ impl RedisServer {
     ///
     /// When the answer is an error.
     pub fn command(&self, command: &str) -> String {
-        let answer = ask(self.port, command).expect("the server answers");
-        assert!(!answer.starts_with('-'), "{command}: {answer}");
+        let words: Vec<_> = command.split_whitespace().collect();
+        self.send(&words)
+    }
+
+    /// As [`command`](Self::command), with words that may hold blanks.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is an error.
+    pub fn send(&self, words: &[&str]) -> String {
+        let answer = ask(self.port, words).expect("the server answers");
+        assert!(!answer.starts_with('-'), "{words:?}: {answer}");
         answer
     }
 }
@@ -145,14 +157,18 @@ impl Drop for RedisServer {
 
 /// With a password set, a refusal is an answer, too.
 fn answers(port: u16) -> bool {
-    ask(port, "PING")
+    ask(port, &["PING"])
         .is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
 }
 
-fn ask(port: u16, command: &str) -> std::io::Result<String> {
+fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {
     let mut stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    stream.write_all(format!("{command}\r\n").as_bytes())?;
+    stream.set_read_timeout(Some(PATIENCE))?;
+    let mut command = format!("*{}\r\n", words.len());
+    for word in words {
+        command += &format!("${}\r\n{word}\r\n", word.len());
+    }
+    stream.write_all(command.as_bytes())?;
     let mut answer = vec![0; 64 * 1024];
     let length = stream.read(&mut answer)?;
     answer.truncate(length);

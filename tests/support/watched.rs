@@ -79,7 +79,8 @@ impl<S> Watched<S> {
     /// Waits for so many completions.
     pub async fn until_completes(&self, count: usize) {
         let mut completes = self.completes.subscribe();
-        soon(completes.wait_for(|calls| *calls >= count))
+        let what = format!("completion number {count}");
+        soon(&what, completes.wait_for(|calls| *calls >= count))
             .await
             .unwrap();
     }
