@@ -19,6 +19,8 @@ mod answers;
 mod claims;
 #[path = "support/client.rs"]
 mod client;
+#[path = "support/folder.rs"]
+mod folder;
 #[path = "support/gate.rs"]
 mod gate;
 #[path = "support/logs.rs"]
@@ -29,6 +31,10 @@ mod pauses;
 mod places;
 #[path = "support/postgres.rs"]
 mod postgres;
+#[path = "support/process.rs"]
+mod process;
+#[path = "support/programs.rs"]
+mod programs;
 #[path = "support/proxy.rs"]
 mod proxy;
 #[path = "support/redis.rs"]
@@ -46,6 +52,7 @@ pub use self::{
     answers::{assert_in_flight, assert_replay, is_replay},
     claims::{again, fresh, is_shut_out, race, won},
     client::{Connection, Response, exchange, raw_request, try_exchange},
+    folder::{Folder, in_folder},
     gate::{Gate, HandClock, PATIENCE, soon},
     logs::Logs,
     pauses::Pauses,
@@ -58,3 +65,11 @@ pub use self::{
     vector::Vector,
     watched::{OUTAGE, Watched},
 };
+
+/// This is the first test of this package that runs: it says in one line what is missing.
+#[test]
+fn servers_are_installed() {
+    if let Some(missing) = programs::missing() {
+        panic!("{missing}");
+    }
+}

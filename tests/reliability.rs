@@ -8,6 +8,8 @@
 mod child;
 #[path = "reliability/claims.rs"]
 mod claims;
+#[path = "reliability/clean.rs"]
+mod clean;
 #[path = "reliability/deliveries.rs"]
 mod deliveries;
 #[path = "reliability/keys.rs"]

@@ -11,7 +11,7 @@ use integration_tests::{
     exchange, is_replay,
 };
 use sqlx::postgres::{PgPool, PgPoolOptions};
-use tokio::{task::spawn_blocking, time::sleep};
+use tokio::time::sleep;
 use webhook_verify::{PostgresStore, RedisStore};
 
 use crate::rig::{History, MS, Rig, deliver, event, receiver, with_lease};
@@ -25,7 +25,7 @@ enum Own {
 impl Own {
     /// One of each kind.
     async fn both() -> [Self; 2] {
-        let postgres = spawn_blocking(PostgresServer::start).await.unwrap();
+        let postgres = PostgresServer::until_started().await;
         [Self::Postgres(postgres), Self::Redis(RedisServer::start())]
     }
 

@@ -10,12 +10,11 @@ mod transactions;
 mod writing;
 
 use std::{
-    env, fs,
-    path::PathBuf,
-    process,
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
-        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicU64, Ordering::SeqCst},
     },
     time::Duration,
 };
@@ -29,21 +28,20 @@ use webhook_verify::{ClaimStore, SqliteStore, testing::conformance::Suite};
 
 use super::sql::{races, *};
 
-/// A folder for a database, that is cleared away.
-struct Folder(PathBuf);
+/// A folder for a database.
+struct Folder(integration_tests::Folder);
 
 impl Folder {
     fn new() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let count = COUNT.fetch_add(1, SeqCst);
-        let name = format!("webhook-verify-sqlite-{}-{count}", process::id());
-        let folder = env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
+        Self(integration_tests::Folder::new("sqlite"))
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
     }
 
     fn file(&self) -> PathBuf {
-        self.0.join("claims.db")
+        self.path().join("claims.db")
     }
 
     fn url(&self) -> String {
@@ -65,13 +63,7 @@ impl Folder {
     }
 
     fn wal_len(&self) -> u64 {
-        fs::metadata(self.0.join("claims.db-wal")).map_or(0, |file| file.len())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        fs::metadata(self.path().join("claims.db-wal")).map_or(0, |file| file.len())
     }
 }
 

@@ -1,10 +1,8 @@
 //! Every store there is, each in a place of its own, and a test run on all of them.
 
 use std::{
-    env, fs,
     net::SocketAddr,
     panic::AssertUnwindSafe,
-    path::PathBuf,
     process,
     sync::{
         Arc,
@@ -25,7 +23,7 @@ use webhook_verify::{
     idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
 };
 
-use crate::{Framework, PostgresServer, RedisServer, gate::PATIENCE};
+use crate::{Folder, Framework, PostgresServer, RedisServer, gate::PATIENCE, programs};
 
 /// A kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,7 +185,7 @@ pub struct Place {
     pub server: Option<SocketAddr>,
     /// The server, for a test's own commands.
     pub redis: Option<RedisServer>,
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
     clock: Aging,
 }
 
@@ -224,9 +222,8 @@ impl Place {
         match kind {
             Kind::Memory => {}
             Kind::Sqlite => {
-                let folder = env::temp_dir().join(format!("webhook-verify-{}", unique("place")));
-                fs::create_dir_all(&folder).unwrap();
-                place.url = format!("sqlite://{}", folder.join("claims.db").display());
+                let folder = Folder::new("place");
+                place.url = format!("sqlite://{}", folder.path().join("claims.db").display());
                 place.folder = Some(folder);
             }
             Kind::Postgres => {
@@ -322,14 +319,6 @@ impl Place {
     }
 }
 
-impl Drop for Place {
-    fn drop(&mut self) {
-        if let Some(folder) = &self.folder {
-            let _ = fs::remove_dir_all(folder);
-        }
-    }
-}
-
 /// Runs a statement before the test goes on, whatever runtime it is in.
 fn execute(url: &str, sql: String) {
     let url = url.to_owned();
@@ -361,11 +350,13 @@ pub fn unique(name: &str) -> String {
 
 /// Runs a test on each of these stores behind each framework, side by side, and says where it failed.
 pub async fn each_place(kinds: &[Kind], test: impl AsyncFn(&Place, Framework)) {
+    let needs_servers = kinds.iter().any(|kind| REMOTE.contains(kind));
+    if let Some(missing) = programs::missing().filter(|_| needs_servers) {
+        panic!("{missing}");
+    }
     if kinds.contains(&Kind::Postgres) {
         // Takes a while, in which nothing else should wait for an event.
-        tokio::task::spawn_blocking(|| drop(PostgresServer::shared().url()))
-            .await
-            .unwrap();
+        PostgresServer::until_shared().await;
     }
     let runs = kinds.iter().flat_map(|kind| {
         let test = &test;

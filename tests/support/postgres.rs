@@ -1,89 +1,79 @@
 //! A PostgreSQL server of the tests' own.
 
 use std::{
-    env, fs,
-    net::TcpListener,
+    fs::{self, File},
     os::unix::{
         fs::{MetadataExt as _, chown},
         process::CommandExt as _,
     },
+    panic::resume_unwind,
     path::{Path, PathBuf},
-    process::{self, Child, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicUsize, Ordering},
-    },
-    thread,
-    time::{Duration, Instant},
+    process::{Child, Command, Stdio},
+    sync::{Mutex, OnceLock, PoisonError},
+    time::Duration,
 };
 
-/// Kills the server and clears its files away once the process that it was started for is gone.
-const GUARD: &str = r#"cat >/dev/null
-pid=$(head -n 1 "$1/data/postmaster.pid" 2>/dev/null)
-case "$(cat "/proc/$pid/comm" 2>/dev/null)" in
-postgres|postmaster) kill -QUIT "$pid"; kill -CONT "$pid"; sleep 0.3 ;;
-esac
-rm -rf "$1""#;
+use tokio::task::spawn_blocking;
 
-/// A `postgres` from the `PATH`, or from where Debian has it, on a port of its own, with its files in a temporary folder.
-/// It is stopped, and its files are gone, when this is dropped or the process ends.
+use crate::{
+    folder::Folder,
+    gate::PATIENCE,
+    process::{TRIES, becomes_ready, ends, free_port, signal},
+    programs,
+};
+
+/// A `postgres` from the `PATH`, or from where Debian has it, on a port of its own, with its files in a
+/// folder of this test process. It is stopped, and its files are gone, when this is dropped or the
+/// process ends.
 #[derive(Debug)]
 pub struct PostgresServer {
     port: u16,
-    folder: PathBuf,
-    programs: PathBuf,
-    owner: Option<(u32, u32)>,
+    folder: Folder,
     child: Option<Child>,
-    guard: Child,
 }
 
 impl PostgresServer {
-    /// The server that tests of one process share. Each has tables of its own in it, and leaves it running.
+    /// The server that tests of one process share. Each has tables of its own in it, and leaves it
+    /// running.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<PostgresServer> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
+    /// As [`shared`](Self::shared), for a test that has other things to do until it runs.
+    pub async fn until_shared() -> &'static Self {
+        let started = spawn_blocking(Self::shared).await;
+        started.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+    }
+
+    /// As [`start`](Self::start), for a test that has other things to do until it runs.
+    pub async fn until_started() -> Self {
+        let started = spawn_blocking(Self::start).await;
+        started.unwrap_or_else(|error| resume_unwind(error.into_panic()))
+    }
+
     /// A server of a test's own, to be stopped and frozen.
     pub fn start() -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let programs = programs();
-        let count = COUNT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("webhook-verify-postgres-{}-{count}", process::id());
-        let folder = env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        // The server refuses to run as root.
-        let owner = (fs::metadata("/proc/self").unwrap().uid() == 0).then(unprivileged);
-        if let Some((user, group)) = owner {
-            chown(&folder, Some(user), Some(group)).unwrap();
-        }
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
-        let guard = as_owner("sh", owner, &folder)
-            .args(["-c", GUARD, "sh"])
-            .arg(&folder)
-            .stdin(Stdio::piped())
-            .process_group(0)
-            .spawn()
-            .unwrap();
-        let mut server = Self {
-            port,
-            folder,
-            programs,
-            owner,
-            child: None,
-            guard,
-        };
-        let made = server
-            .program("initdb")
-            .args(["--no-sync", "--auth=trust", "--username=postgres"])
-            .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
-            .arg(server.folder.join("data"))
+        let folder = Folder::new("postgres");
+        give(folder.path());
+        let copied = program("cp", folder.path())
+            .arg("-R")
+            .arg(template())
+            .arg(folder.path().join("data"))
             .status();
-        assert!(made.unwrap().success(), "initdb");
-        server.restart();
-        server
+        assert!(copied.unwrap().success(), "no copy of the database");
+        let mut server = Self {
+            port: 0,
+            folder,
+            child: None,
+        };
+        for _ in 0..TRIES {
+            server.port = free_port();
+            if server.try_start() {
+                return server;
+            }
+        }
+        panic!("postgres: each of {TRIES} ports was taken");
     }
 
     /// Its address for clients.
@@ -94,33 +84,63 @@ impl PostgresServer {
     /// Starts it, after stopping it if it runs, on the same port, and waits until it answers.
     pub fn restart(&mut self) {
         self.stop();
-        let child = self
-            .program("postgres")
+        assert!(self.try_start(), "postgres: port {} was taken", self.port);
+    }
+
+    /// False if the port is taken.
+    fn try_start(&mut self) -> bool {
+        let log = self.folder.path().join("log");
+        let mut command = program(
+            programs::postgres()
+                .expect("a PostgreSQL server")
+                .join("postgres"),
+            self.folder.path(),
+        );
+        command
             .arg("-D")
-            .arg(self.folder.join("data"))
+            .arg(self.folder.path().join("data"))
             .args(["-p", &self.port.to_string()])
-            .args(["-c", "listen_addresses=127.0.0.1"])
-            .args(["-c", "max_connections=200", "-k"])
-            .arg(&self.folder)
-            .spawn();
-        let child = self.child.insert(child.unwrap());
-        let deadline = Instant::now() + Duration::from_secs(60);
-        let state = self.folder.join("data/postmaster.pid");
-        let is_ready = |state: String| state.lines().nth(7).map(str::trim) == Some("ready");
-        while !fs::read_to_string(&state).is_ok_and(is_ready) {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("postgres ended at once: {status}");
-            }
-            assert!(Instant::now() < deadline, "postgres does not answer");
-            thread::sleep(Duration::from_millis(20));
+            .stderr(File::create(&log).unwrap());
+        for setting in [
+            "listen_addresses=127.0.0.1",
+            "unix_socket_directories=",
+            "max_connections=200",
+            // Removed with the folder.
+            "dynamic_shared_memory_type=mmap",
+            // A killed process loses nothing by this, and the machine's power does not fail here.
+            "fsync=off",
+        ] {
+            command.args(["-c", setting]);
         }
+        let child = self.child.insert(command.spawn().unwrap());
+        let id = child.id().to_string();
+        let state = self.folder.path().join("data/postmaster.pid");
+        // One that was killed has left its own behind.
+        let is_ready = || {
+            let state = fs::read_to_string(&state).unwrap_or_default();
+            let mut lines = state.lines().map(str::trim);
+            lines.next() == Some(&id) && lines.nth(6) == Some("ready")
+        };
+        becomes_ready("postgres", child, &log, is_ready)
     }
 
     /// Shuts it down, and every connection with it.
+    ///
+    /// # Panics
+    ///
+    /// If it does not end in time.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             signal("-INT", &[child.id()]);
-            child.wait().unwrap();
+            let ended = ends(&mut child, PATIENCE);
+            if !ended {
+                end(&mut child);
+            }
+            assert!(
+                ended,
+                "postgres did not stop within {} s",
+                PATIENCE.as_secs()
+            );
         }
     }
 
@@ -141,44 +161,56 @@ impl PostgresServer {
     pub fn resume(&self) {
         signal("-CONT", &processes(self.child.as_ref().unwrap()));
     }
-
-    fn program(&self, name: &str) -> Command {
-        command(&self.programs.join(name), self.owner, &self.folder)
-    }
 }
 
 impl Drop for PostgresServer {
     fn drop(&mut self) {
         if let Some(mut child) = self.child.take() {
-            signal("-KILL", &processes(&child));
-            let _ = child.wait();
+            end(&mut child);
         }
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
-        let _ = fs::remove_dir_all(&self.folder);
     }
 }
 
-/// Where the server's programs are.
-fn programs() -> PathBuf {
-    let path = env::var_os("PATH").unwrap_or_default();
-    let mut folders: Vec<_> = env::split_paths(&path).collect();
-    let mut debian: Vec<_> = fs::read_dir("/usr/lib/postgresql")
-        .into_iter()
-        .flatten()
-        .map(|entry| entry.unwrap().path())
-        .collect();
-    debian.sort_by_key(|folder| {
-        let version = folder
-            .file_name()
-            .and_then(|name| name.to_str()?.parse().ok());
-        std::cmp::Reverse(version.unwrap_or(0_u32))
+/// Ends it at once. One that is told to quit removes its shared memory.
+fn end(child: &mut Child) {
+    let all = processes(child);
+    signal("-QUIT", &all[..1]);
+    signal("-CONT", &all);
+    if !ends(child, Duration::from_secs(5)) {
+        signal("-KILL", &processes(child));
+        let _ = child.wait();
+    }
+}
+
+/// The files of a database as `initdb` makes them, once in each process.
+fn template() -> PathBuf {
+    static TEMPLATE: Mutex<Option<Folder>> = Mutex::new(None);
+    let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
+    let folder = template.get_or_insert_with(|| {
+        let programs = match programs::postgres() {
+            Some(programs) => programs,
+            None => panic!("{}", programs::missing().unwrap()),
+        };
+        let folder = Folder::new("database");
+        give(folder.path());
+        let made = program(programs.join("initdb"), folder.path())
+            .args(["--no-sync", "--auth=trust", "--username=postgres"])
+            .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
+            .arg(folder.path().join("data"))
+            .stderr(Stdio::piped())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&made.stderr);
+        assert!(made.status.success(), "initdb failed: {said}");
+        folder
     });
-    folders.extend(debian.into_iter().map(|folder| folder.join("bin")));
-    let found = folders
-        .into_iter()
-        .find(|folder| folder.join("postgres").exists() && folder.join("initdb").exists());
-    found.expect("these tests need a PostgreSQL server: apt-get install -y postgresql")
+    folder.path().join("data")
+}
+
+/// Who runs the server, if that is not this user: it refuses to run as root.
+pub(crate) fn owner() -> Option<(u32, u32)> {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    is_root.then(unprivileged)
 }
 
 /// The user `postgres`, or else `nobody`.
@@ -194,26 +226,26 @@ fn unprivileged() -> (u32, u32) {
     ids("postgres").or_else(|| ids("nobody")).unwrap()
 }
 
-fn as_owner(
-    program: impl AsRef<std::ffi::OsStr>,
-    owner: Option<(u32, u32)>,
-    folder: &Path,
-) -> Command {
+/// Makes the server's user the owner of a folder.
+fn give(folder: &Path) {
+    if let Some((user, group)) = owner() {
+        chown(folder, Some(user), Some(group)).unwrap();
+    }
+}
+
+/// A program in this folder, run by the server's user.
+fn program(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .current_dir(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
-        .stderr(Stdio::null());
-    if let Some((user, group)) = owner {
+        .stderr(Stdio::null())
+        .env_remove("PGDATA")
+        .env("LC_ALL", "C");
+    if let Some((user, group)) = owner() {
         command.uid(user).gid(group);
     }
-    command
-}
-
-fn command(program: &Path, owner: Option<(u32, u32)>, folder: &Path) -> Command {
-    let mut command = as_owner(program, owner, folder);
-    command.env_remove("PGDATA").env("LC_ALL", "C");
     command
 }
 
@@ -223,15 +255,4 @@ fn processes(server: &Child) -> Vec<u32> {
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();
     let children = children.split_whitespace().map(|id| id.parse().unwrap());
     std::iter::once(id).chain(children).collect()
-}
-
-/// One that has ended meanwhile needs no signal.
-fn signal(signal: &str, ids: &[u32]) {
-    let ids = ids.iter().map(u32::to_string);
-    let sent = Command::new("kill")
-        .arg(signal)
-        .args(ids)
-        .stderr(Stdio::null())
-        .status();
-    sent.unwrap();
 }

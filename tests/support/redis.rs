@@ -1,24 +1,26 @@
 //! A Redis server of a test's own.
 
 use std::{
-    env, fs,
-    io::{ErrorKind, Read as _, Write as _},
-    net::{TcpListener, TcpStream},
-    path::PathBuf,
-    process::{self, Child, Command, Stdio},
-    sync::atomic::{AtomicUsize, Ordering},
-    thread,
-    time::{Duration, Instant},
+    fs::{self, File},
+    io::{Read as _, Write as _},
+    net::TcpStream,
+    process::{Child, Command, Stdio},
 };
 
-use crate::gate::PATIENCE;
+use crate::{
+    folder::Folder,
+    gate::PATIENCE,
+    process::{TRIES, becomes_ready, free_port, signal},
+    programs,
+};
 
-/// A `redis-server` from the `PATH`, on a port of its own, with its files in a temporary folder. What it has
-/// acknowledged outlives a restart. It is killed, and its files are gone, when this is dropped.
+/// A `redis-server` from the `PATH`, on a port of its own, with its files in a folder of this test
+/// process. What it has acknowledged outlives a restart. It is killed, and its files are gone, when
+/// this is dropped or the process ends.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
-    folder: PathBuf,
+    folder: Folder,
     options: Vec<String>,
     child: Option<Child>,
 }
@@ -32,24 +34,23 @@ impl RedisServer {
     /// A server with options of its command line, such as `--maxmemory-policy allkeys-lru`.
     pub fn start_with(options: &[&str]) -> Self {
         let mut server = Self::stopped(options);
-        server.restart();
-        server
+        for _ in 0..TRIES {
+            if server.try_start() {
+                return server;
+            }
+            server.port = free_port();
+        }
+        panic!("redis-server: each of {TRIES} ports was taken");
     }
 
     /// A server that is not started yet, and whose address is known.
     pub fn stopped(options: &[&str]) -> Self {
-        static COUNT: AtomicUsize = AtomicUsize::new(0);
-        let name = format!(
-            "webhook-verify-redis-{}-{}",
-            process::id(),
-            COUNT.fetch_add(1, Ordering::Relaxed)
-        );
-        let folder = env::temp_dir().join(name);
-        fs::create_dir_all(&folder).unwrap();
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
+        if !programs::has_redis() {
+            panic!("{}", programs::missing().unwrap());
+        }
         Self {
-            port: free.local_addr().unwrap().port(),
-            folder,
+            port: free_port(),
+            folder: Folder::new("redis"),
             options: options.iter().map(|&option| option.into()).collect(),
             child: None,
         }
@@ -65,36 +66,32 @@ impl RedisServer {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Starts it, after stopping it if it runs, and waits until it answers.
+    /// Starts it, after stopping it if it runs, on the same port, and waits until it answers.
     pub fn restart(&mut self) {
         self.stop();
+        let started = self.try_start();
+        assert!(started, "redis-server: port {} was taken", self.port);
+    }
+
+    /// False if the port is taken.
+    fn try_start(&mut self) -> bool {
         let port = self.port.to_string();
-        let spawned = Command::new("redis-server")
+        let log = self.folder.path().join("log");
+        let child = Command::new("redis-server")
             .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
             .args(["--appendonly", "yes", "--appendfsync", "always"])
-            .arg("--dir")
-            .arg(&self.folder)
             .args(&self.options)
+            .current_dir(self.folder.path())
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
+            .stdout(File::create(&log).unwrap())
             .stderr(Stdio::null())
             .spawn();
-        let child = match spawned {
-            Ok(child) => child,
-            Err(error) if error.kind() == ErrorKind::NotFound => panic!(
-                "these tests need a Redis server: apt-get install -y redis-server (or valkey, as redis-server in the PATH)"
-            ),
-            Err(error) => panic!("redis-server does not start: {error}"),
+        let child = self.child.insert(child.unwrap());
+        let is_ready = || {
+            let log = fs::read_to_string(&log).unwrap_or_default();
+            log.contains("Ready to accept connections")
         };
-        let child = self.child.insert(child);
-        let deadline = Instant::now() + Duration::from_secs(20);
-        while !answers(self.port) {
-            if let Some(status) = child.try_wait().unwrap() {
-                panic!("redis-server ended at once: {status}");
-            }
-            assert!(Instant::now() < deadline, "redis-server does not answer");
-            thread::sleep(Duration::from_millis(10));
-        }
+        becomes_ready("redis-server", child, &log, is_ready)
     }
 
     /// Kills it, as a crash does.
@@ -107,20 +104,12 @@ impl RedisServer {
 
     /// Freezes it: its connections stay, and nothing is answered.
     pub fn pause(&self) {
-        self.signal("-STOP");
+        signal("-STOP", &[self.child.as_ref().unwrap().id()]);
     }
 
     /// Lets a frozen server go on.
     pub fn resume(&self) {
-        self.signal("-CONT");
-    }
-
-    fn signal(&self, signal: &str) {
-        let child = self.child.as_ref().expect("the server runs");
-        let sent = Command::new("kill")
-            .args([signal, &child.id().to_string()])
-            .status();
-        assert!(sent.unwrap().success(), "kill {signal}");
+        signal("-CONT", &[self.child.as_ref().unwrap().id()]);
     }
 
     /// Sends one command, words with blanks between them, and returns what is answered.
@@ -147,18 +136,8 @@ impl RedisServer {
 
 impl Drop for RedisServer {
     fn drop(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        let _ = fs::remove_dir_all(&self.folder);
+        self.stop();
     }
-}
-
-/// With a password set, a refusal is an answer, too.
-fn answers(port: u16) -> bool {
-    ask(port, &["PING"])
-        .is_ok_and(|answer| answer.starts_with("+PONG") || answer.starts_with("-NOAUTH"))
 }
 
 fn ask(port: u16, words: &[&str]) -> std::io::Result<String> {

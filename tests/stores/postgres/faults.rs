@@ -7,9 +7,7 @@ use tokio::{task::JoinSet, time::timeout};
 use super::*;
 
 async fn own_server() -> (PostgresServer, PostgresStore) {
-    let server = tokio::task::spawn_blocking(PostgresServer::start)
-        .await
-        .unwrap();
+    let server = PostgresServer::until_started().await;
     let store = PostgresStore::connect(&server.url()).await.unwrap();
     store.migrate().await.unwrap();
     (server, store)

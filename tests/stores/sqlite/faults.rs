@@ -89,10 +89,10 @@ async fn what_cannot_be_opened() {
     fs::write(folder.file(), [b'x'; 8192]).unwrap();
     let garbage = fails(SqliteStore::connect(&folder.url())).await;
     assert!(garbage.contains("not a database"), "{garbage}");
-    let nowhere = format!("sqlite://{}/none/claims.db", folder.0.display());
+    let nowhere = format!("sqlite://{}/none/claims.db", folder.path().display());
     fails(SqliteStore::connect(&nowhere)).await;
     fails(SqliteStore::connect("postgres://localhost/x")).await;
-    let missing = SqliteConnectOptions::new().filename(folder.0.join("none.db"));
+    let missing = SqliteConnectOptions::new().filename(folder.path().join("none.db"));
     fails(SqliteStore::open(missing)).await;
 }
 
@@ -116,7 +116,7 @@ async fn a_file_that_is_corrupt() {
     }
     assert!(failed > 0);
     for of_wal in ["claims.db-wal", "claims.db-shm"] {
-        let _ = fs::remove_file(folder.0.join(of_wal));
+        let _ = fs::remove_file(folder.path().join(of_wal));
     }
     fs::write(folder.file(), good).unwrap();
     comes_back(&store).await;

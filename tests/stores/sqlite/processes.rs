@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    env,
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
 };

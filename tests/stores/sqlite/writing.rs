@@ -158,12 +158,15 @@ async fn the_file_is_closed_with_the_store() {
     drop(release);
     drop((store, clone));
     for _ in 0..200 {
-        if !folder.0.join("claims.db-wal").exists() {
+        if !folder.path().join("claims.db-wal").exists() {
             break;
         }
         sleep(20 * MS).await;
     }
-    assert!(!folder.0.join("claims.db-wal").exists(), "it is closed");
+    assert!(
+        !folder.path().join("claims.db-wal").exists(),
+        "it is closed"
+    );
     let store = folder.store().await;
     assert_eq!(store.claim(&again(&claim)).await.unwrap(), won(2));
 }

@@ -1,0 +1,90 @@
+//! What servers of tests have in common: a port, a process, and an end.
+
+use std::{
+    fs,
+    hash::{BuildHasher as _, Hasher as _, RandomState},
+    net::TcpListener,
+    path::Path,
+    process::{Child, Command, Stdio},
+    thread,
+    time::{Duration, Instant},
+};
+
+use crate::gate::PATIENCE;
+
+/// How many ports are tried, if other test processes take them at the same moment.
+pub(crate) const TRIES: usize = 20;
+
+/// A port of 127.0.0.1 that is free now. It is none of those that the system hands out, so that no
+/// connection takes it while the server is stopped.
+pub(crate) fn free_port() -> u16 {
+    const FIRST: u16 = 10_000;
+    let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
+    let handed_out = range
+        .split_whitespace()
+        .next()
+        .and_then(|port| port.parse().ok());
+    let end = handed_out.unwrap_or(32_768).max(FIRST + 1000);
+    for _ in 0..1000 {
+        let random = RandomState::new().build_hasher().finish();
+        let port = FIRST + (random % u64::from(end - FIRST)) as u16;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+    panic!("no free port between {FIRST} and {end}");
+}
+
+/// Waits until a server that was just started is ready. False if it ended because its port is taken.
+///
+/// # Panics
+///
+/// With the end of its log, if it ended for another reason or is not ready in time.
+pub(crate) fn becomes_ready(
+    name: &str,
+    child: &mut Child,
+    log: &Path,
+    is_ready: impl Fn() -> bool,
+) -> bool {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            let log = fs::read_to_string(log).unwrap_or_default();
+            if log.contains("Address already in use") {
+                return false;
+            }
+            panic!("{name} ended at once, {status}: {log}");
+        }
+        if is_ready() {
+            return true;
+        }
+        if Instant::now() > deadline {
+            let log = fs::read_to_string(log).unwrap_or_default();
+            panic!("{name} not ready within {} s: {log}", PATIENCE.as_secs());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Waits for its end, for so long at most. Whether it has ended.
+pub(crate) fn ends(child: &mut Child, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(5));
+    }
+    true
+}
+
+/// Sends a signal. A process that has ended meanwhile needs none.
+pub(crate) fn signal(signal: &str, ids: &[u32]) {
+    let ids = ids.iter().map(u32::to_string);
+    let sent = Command::new("kill")
+        .arg(signal)
+        .args(ids)
+        .stderr(Stdio::null())
+        .status();
+    sent.unwrap();
+}
