@@ -67,3 +67,5 @@ mod signatures;
 mod support;
 #[path = "attacks/times.rs"]
 mod times;
+#[path = "attacks/work.rs"]
+mod work;

@@ -14,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use integration_tests::{App, Framework, Logs, answer, exchange};
+use integration_tests::{App, Framework, Logs, answer, exchange, soon};
 use serde::Deserialize;
 use webhook_verify::{
     Admission, ClaimStore, ConfigError, ExtractError, Idempotency, MemoryStore, Receiver,
@@ -292,14 +292,19 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
 
     // a body that breaks off
     let app = App::new(Receiver::new(verifier(scheme::GENERIC_HEX)), answer(204));
-    for framework in [Framework::Axum, Framework::Actix] {
+    for (before, framework) in [Framework::Axum, Framework::Actix].into_iter().enumerate() {
         let server = app.serve(framework).await;
         let raw = Request::hex(BODY).raw();
         let mut connection = integration_tests::Connection::open(server.addr).await;
         connection.send(&raw[..raw.len() - 5]).await;
         drop(connection);
+        soon("log line of the body that broke off", async {
+            while logs.text().matches("body could not be read").count() <= before {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
-    tokio::time::sleep(Duration::from_millis(50)).await;
 
     let logged = logs.text();
     assert!(logged.contains("duplicate") && logged.contains("the connection was refused"));

@@ -2,17 +2,21 @@
 
 use std::{
     convert::Infallible,
+    hint::black_box,
     pin::Pin,
     task::{Context, Poll},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
-use futures_util::{FutureExt as _, Stream, future::join_all};
+use futures_util::{FutureExt as _, Stream, future::join_all, stream};
 use integration_tests::Framework;
-use webhook_verify::{Encoding, Receiver, RequestHead, Scheme, VerifyError, scheme};
+use webhook_verify::{Encoding, Receiver, RequestHead, Scheme, Verifier, VerifyError, scheme};
 
-use crate::support::{NOW, Request, SECRET, Target, base64, hex, mac, on_both, verifier};
+use crate::{
+    support::{NOW, Request, SECRET, Target, base64, hex, mac, on_both, verifier},
+    work::{HARD, costs_at_most, look_over},
+};
 
 const MISMATCH: VerifyError = VerifyError::SignatureMismatch;
 
@@ -101,7 +105,7 @@ async fn a29_a_body_without_a_length_is_cut_off_at_the_limit() {
         while !connection.anything_within(Duration::from_millis(1)).await {
             connection.send(&chunk).await;
             sent += 0x4000;
-            assert!(sent < 1 << 24, "the server reads on after {sent} bytes");
+            assert!(sent < 1 << 26, "the server reads on after {sent} bytes");
         }
         let response = connection.response().await.unwrap();
         target.is_refusal("endless", &response, 413, "body too large");
@@ -111,14 +115,13 @@ async fn a29_a_body_without_a_length_is_cut_off_at_the_limit() {
 
 /// Slow headers are the server's affair: neither adapter sees a request before its head is complete.
 #[tokio::test]
-async fn a30_slow_bodies_are_cut_off_and_hold_nobody_up() {
+async fn a30_slow_bodies_are_cut_off() {
     for framework in [Framework::Axum, Framework::Actix] {
         let target = Target::start_with(framework, &verifier(scheme::GENERIC_HEX), |receiver| {
-            receiver.body_timeout(Duration::from_millis(500))
+            receiver.body_timeout(Duration::from_millis(200))
         })
         .await;
         let head = Request::hex("x".repeat(1_000)).raw_head("Content-Length: 1000\r\n");
-        let begun = Instant::now();
         let stalled = join_all((0..50).map(async |_| {
             let mut connection = target.connect().await;
             connection.send(&head).await;
@@ -129,28 +132,44 @@ async fn a30_slow_bodies_are_cut_off_and_hold_nobody_up() {
         let dripping = async {
             let mut connection = target.connect().await;
             connection.send(&head).await;
+            let mut sent = 0;
             while !connection.anything_within(Duration::from_millis(20)).await {
                 connection.send(b"x").await;
+                sent += 1;
+                assert!(sent < 1_000, "each byte buys more time");
             }
             connection.response().await.unwrap()
         };
-        let others = async {
-            tokio::time::sleep(Duration::from_millis(50)).await;
-            for _ in 0..5 {
-                target.accepts("meanwhile", &Request::hex("{}")).await;
-            }
-            begun.elapsed()
-        };
-        let (mut cut_off, dripped, served_after) = tokio::join!(stalled, dripping, others);
+        let (mut cut_off, dripped) = tokio::join!(stalled, dripping);
         cut_off.push(dripped);
         for response in cut_off {
             target.is_refusal("slow", &response, 408, "body took too long");
         }
-        assert!(begun.elapsed() < Duration::from_secs(2));
-        assert!(
-            served_after < Duration::from_millis(500),
-            "{served_after:?}"
-        );
+        assert_eq!(target.touched(), (0, 0));
+    }
+}
+
+#[tokio::test]
+async fn a30_slow_bodies_hold_nobody_up() {
+    for framework in [Framework::Axum, Framework::Actix] {
+        let target = Target::start_with(framework, &verifier(scheme::GENERIC_HEX), |receiver| {
+            receiver.body_timeout(Duration::from_secs(600))
+        })
+        .await;
+        let opening = Request::hex("x".repeat(1_000)).raw_head("Content-Length: 1000\r\n");
+        let mut stalled = Vec::new();
+        for _ in 0..50 {
+            let mut connection = target.connect().await;
+            connection.send(&[&opening, &b"xxx"[..]].concat()).await;
+            stalled.push(connection);
+        }
+        for _ in 0..5 {
+            target.accepts("meanwhile", &Request::hex("{}")).await;
+        }
+        for mut connection in stalled {
+            let answered = connection.anything_within(Duration::ZERO).await;
+            assert!(!answered, "it still waits for the body");
+        }
         assert_eq!(target.touched(), (5, 10));
     }
 }
@@ -227,6 +246,26 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
     .await;
 }
 
+/// Judges the request in pieces, as a server does, and measures the work.
+fn is_little_work(verifier: &Verifier, request: &Request) {
+    let receiver = Receiver::new(verifier.clone());
+    let body = Bytes::from(request.body.clone());
+    let judge = || {
+        let pieces = body.chunks(16 * 1024).map(|piece| body.slice_ref(piece));
+        let pieces = stream::iter(pieces.map(Ok::<_, Infallible>));
+        let head = RequestHead::from(&request.headers);
+        let endless = |_| std::future::pending();
+        let admission = receiver.admit(&head, pieces, endless).now_or_never();
+        drop(black_box(admission.expect("nothing waits")));
+    };
+    let what = format!(
+        "{} with a body of {} bytes",
+        verifier.scheme().name(),
+        body.len()
+    );
+    costs_at_most(HARD, &what, || look_over(&body), judge);
+}
+
 /// Before the MAC holds, only what a scheme must read is read, and in time proportional to its length.
 #[tokio::test]
 async fn a40_bodies_made_to_be_hard_work() {
@@ -235,11 +274,12 @@ async fn a40_bodies_made_to_be_hard_work() {
     let wide = format!("{{{keys}\"id\":\"x\"}}");
     let same = format!("{{{}\"id\":1}}", "\"id\":1,".repeat(60_000));
     let signature = ("X-Webhook-Signature", format!("sha256={}", hex(&[7; 32])));
-    let begun = Instant::now();
     on_both(verifier(scheme::HOST_UK_DOCUMENTED), async |target| {
         for body in [&deep, &wide, &same] {
             let unsigned = Request::new(&[(signature.0, &signature.1)], body);
+            is_little_work(&target.verifier, &unsigned);
             target.refuses("unsigned", &unsigned, MISMATCH).await;
+            is_little_work(&target.verifier, &Request::hex(body));
             target.accepts("signed", &Request::hex(body)).await;
         }
     })
@@ -259,9 +299,9 @@ async fn a40_bodies_made_to_be_hard_work() {
             (&same, VerifyError::MalformedBody),
         ];
         for (body, reason) in cases {
-            target
-                .refuses("a pointer", &Request::new(&[], body), reason)
-                .await;
+            let request = Request::new(&[], body);
+            is_little_work(&target.verifier, &request);
+            target.refuses("a pointer", &request, reason).await;
         }
         let good = format!("{{\"sum\":7,\"id\":\"{}\"}}", hex(&mac(&[b"7"])));
         target.accepts("a pointer", &Request::new(&[], good)).await;
@@ -272,55 +312,40 @@ async fn a40_bodies_made_to_be_hard_work() {
     let tokens = "token=x&".repeat(60_000);
     on_both(verifier(scheme::PIPEFORCE_TOKEN), async |target| {
         let typed = [("Content-Type", "application/x-www-form-urlencoded")];
-        target
-            .refuses(
-                "a form",
-                &Request::new(&typed, &form),
-                VerifyError::MissingToken,
-            )
-            .await;
-        target
-            .refuses(
-                "60,000 tokens",
-                &Request::new(&typed, &tokens),
-                VerifyError::MalformedSignature,
-            )
-            .await;
+        let cases = [
+            (&form, VerifyError::MissingToken),
+            (&tokens, VerifyError::MalformedSignature),
+        ];
+        for (body, reason) in cases {
+            let request = Request::new(&typed, body);
+            is_little_work(&target.verifier, &request);
+            target.refuses("a form", &request, reason).await;
+        }
         let with_token = Request::new(&typed, format!("{form}token={SECRET}"));
+        is_little_work(&target.verifier, &with_token);
         target.accepts("the token last", &with_token).await;
     })
     .await;
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "{:?}",
-        begun.elapsed()
-    );
 }
 
 /// Sixteen bad signatures over a long body cost what one does: the body is hashed once for each secret.
-#[tokio::test]
-async fn a11_many_bad_signatures_cost_no_more_hashing_than_one() {
+#[test]
+fn a11_many_bad_signatures_cost_no_more_hashing_than_one() {
     let verifier = verifier(scheme::STANDARD_WEBHOOKS);
     let body = Bytes::from(vec![b'x'; 4 << 20]);
     let request = Request::standard("msg_1", &NOW.to_string(), &body);
-    let time = |count: usize| {
+    let signed = |count: usize| {
         let list = vec![format!("v1,{}", base64(&[7; 32])); count].join(" ");
-        let request = request.with("webhook-signature", list).body("");
-        let begun = Instant::now();
-        let verdict = verifier.verify(&request.headers, body.clone());
-        let elapsed = begun.elapsed();
-        assert_eq!(verdict.map(drop), Err(MISMATCH));
-        elapsed
+        request.with("webhook-signature", list).body("")
     };
-    // The fastest of several rounds, taken in turns, so that other work on the machine weighs on both; and no more
-    // rounds than it takes to see it.
-    let (mut one, mut sixteen) = (Duration::MAX, Duration::MAX);
-    for _ in 0..50 {
-        one = one.min(time(1));
-        sixteen = sixteen.min(time(16));
-        if sixteen.as_secs_f64() < one.as_secs_f64() * 1.3 {
-            return;
-        }
-    }
-    panic!("one takes {one:?}, sixteen take {sixteen:?}");
+    let (one, sixteen) = (signed(1), signed(16));
+    let verify = |request: &Request| {
+        let verdict = verifier.verify(&request.headers, body.clone());
+        assert_eq!(verdict.map(drop), Err(MISMATCH));
+    };
+    // To hash the body once more would make both alike: two of sixteen cost less than three of one.
+    let three = || (0..3).for_each(|_| verify(&one));
+    costs_at_most(1, "sixteen signatures", three, || {
+        (0..2).for_each(|_| verify(&sixteen))
+    });
 }

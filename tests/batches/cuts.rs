@@ -13,9 +13,12 @@ use tokio::{sync::oneshot, time::sleep};
 use webhook_verify::{Admission, Admitted, Event, Idempotency, Receiver, scheme};
 
 use crate::{
-    common::{admit, post, receiver_with, seconds, soon},
-    sender::batch,
+    common::{admit, post, receiver_with, soon},
+    sender::{LONG, batch, patient},
 };
+
+/// Between two tries.
+const PAUSE: Duration = Duration::from_millis(50);
 
 /// How often each event was begun, and had its effect.
 #[derive(Clone, Default)]
@@ -61,16 +64,20 @@ impl Cut {
     }
 }
 
-/// A delivery's claims, as a store grants them that may be slow to answer.
+/// A delivery's claims. A store may refuse them while it is busy.
 async fn admitted(receiver: &Receiver, cut: Cut) -> Admitted {
     let request = batch((1..=10).map(|n| cut.event(n)));
-    loop {
-        match admit(receiver, &request, sleep).await {
-            Ok(Admission::Admitted(admitted)) => return admitted,
-            Ok(Admission::Answer(answer)) => panic!("answered {answer:?}"),
-            Err(rejection) => assert_eq!(rejection.status(), 503),
+    let admitted = async {
+        loop {
+            match admit(receiver, &request, sleep).await {
+                Ok(Admission::Admitted(admitted)) => return admitted,
+                Ok(Admission::Answer(answer)) => panic!("{cut:?}: answered {answer:?}"),
+                Err(rejection) => assert_eq!(rejection.status(), 503, "{cut:?}"),
+            }
+            sleep(PAUSE).await;
         }
-    }
+    };
+    soon("claim of a batch", admitted).await
 }
 
 /// Begins a batch, and dies in the middle of it.
@@ -122,7 +129,7 @@ async fn deliver(addr: std::net::SocketAddr, cut: Cut, numbers: &[usize]) {
         loop {
             match post(addr, &request).await.status {
                 200..300 => return,
-                503 => sleep(Duration::from_millis(100)).await,
+                503 => sleep(PAUSE).await,
                 other => panic!("{cut:?}: answered {other}"),
             }
         }
@@ -132,19 +139,17 @@ async fn deliver(addr: std::net::SocketAddr, cut: Cut, numbers: &[usize]) {
 
 async fn cut_everywhere(place: &Place, framework: Framework) {
     let (namespace, effects) = (unique("cuts"), Effects::default());
-    let receiver = async |lease| {
+    let receiver = async || {
         let idempotency = Idempotency::new(place.open().await, "tests");
-        receiver_with(
-            scheme::MAUTIC,
-            idempotency.namespace(&namespace).lease(lease),
-        )
+        receiver_with(scheme::MAUTIC, patient(idempotency).namespace(&namespace))
     };
-    let dying = receiver(seconds(1)).await;
+    let dying = receiver().await;
     let deaths = Cut::all().into_iter();
     join_all(deaths.map(|cut| die(&dying, cut, &effects))).await;
     drop(dying);
-    // The next process has a connection of its own, and the patience that a busy machine needs.
-    let app = App::new(receiver(seconds(60)).await, to_the_end(&effects));
+    place.age(LONG).await;
+    // The next process has a connection of its own.
+    let app = App::new(receiver().await, to_the_end(&effects));
     let server = app.serve(framework).await;
     join_all(Cut::all().into_iter().map(|cut| {
         join(

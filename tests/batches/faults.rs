@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
+use futures_util::FutureExt as _;
 use integration_tests::{App, each_framework};
-use tokio::time::timeout;
 use webhook_verify::{
     Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection,
     idempotency::OnStoreFailure, scheme, testing::SignedRequest,
@@ -23,7 +23,7 @@ fn at_once(_: Duration) -> std::future::Ready<()> {
 }
 
 async fn asked(receiver: &Receiver, request: &SignedRequest) -> Result<Admission, Rejection> {
-    let admission = timeout(seconds(2), admit(receiver, request, at_once)).await;
+    let admission = admit(receiver, request, at_once).now_or_never();
     admission.expect("whatever is silent is given up in time")
 }
 

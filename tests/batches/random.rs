@@ -21,7 +21,7 @@ use crate::{
 };
 
 const EVENTS: usize = 12;
-const LEASE: Duration = Duration::from_secs(60);
+const LEASE: Duration = Duration::from_secs(600);
 /// After so many rounds nothing goes wrong any more.
 const BAD_ROUNDS: usize = 12;
 
@@ -213,7 +213,7 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
     let idempotency = Idempotency::new(Arc::clone(store), format!("seed {seed}"));
     let receiver = receiver_with(
         scheme::MAUTIC,
-        idempotency.lease(LEASE).claim_timeout(seconds(10)),
+        idempotency.lease(LEASE).claim_timeout(seconds(60)),
     );
     let mut left: HashSet<usize> = (0..EVENTS).collect();
     for round in 0.. {

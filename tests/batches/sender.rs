@@ -6,6 +6,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use integration_tests::Handler;
@@ -108,6 +109,15 @@ pub(crate) fn failing(begun: &Begun, fault: &Fault) -> Handler {
         begun,
         move |event| if fault.hits(event) { 500 } else { 204 },
     )
+}
+
+/// The leases of [`patient`] claims.
+pub(crate) const LONG: Duration = Duration::from_secs(600);
+
+/// For stores on disk and on servers, which may be slow: no call is given up, and no lease expires by
+/// itself, within a test.
+pub(crate) fn patient(idempotency: Idempotency) -> Idempotency {
+    idempotency.lease(LONG).claim_timeout(LONG / 5)
 }
 
 /// A receiver with claims in memory, and settings.

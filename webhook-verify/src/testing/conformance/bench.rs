@@ -2,10 +2,12 @@ use std::{
     error::Error as _,
     future::{Future, poll_fn},
     pin::{Pin, pin},
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
     task::{Context, Poll},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
+use super::Suite;
 use crate::{
     ClaimKey, ClaimStore, StoreError,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
@@ -14,19 +16,32 @@ use crate::{
 /// What a case comes to: nothing, or what the store did wrong.
 pub(super) type Checked<T = ()> = Result<T, String>;
 
-/// A lease that does not lapse while a case runs, however slow the machine is.
+/// A lease that does not expire while a case runs, however slow the machine is.
 pub(super) const LONG: Duration = Duration::from_secs(600);
 /// A life that outlasts all cases.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
+/// How much longer lives become with each try.
+const LONGER: u32 = 4;
+/// The last try's lives, in lives of the first: a minute by default.
+const LONGEST: u32 = 64;
+
 /// A store, the way to let time pass on its clock, and what cases ask of both.
 ///
-/// Short leases are there to lapse and short lives to end: no case needs one to be still there a moment later, other than
-/// [`Bench::life`], which is long enough for a few calls.
+/// Short leases are there to expire: no case needs one that is still valid a moment later. A short
+/// life has to last for a few calls, though. On a machine where it does not, the case runs again
+/// with longer lives.
 pub(super) struct Bench<'a, S, A> {
     pub(super) store: &'a S,
     advance: &'a A,
     tick: Duration,
+    /// The store deletes expired records by itself.
+    pub(super) clears_by_itself: bool,
+    /// How many times longer than at first lives are.
+    longer: u32,
+    begun: Instant,
+    /// How many nanoseconds the case spent in `advance`, where no call waits.
+    advancing: AtomicU64,
 }
 
 /// A holder's call.
@@ -38,22 +53,51 @@ pub(super) enum Call {
 }
 
 impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
-    pub(super) fn new(store: &'a S, advance: &'a A, tick: Duration) -> Self {
+    pub(super) fn new(suite: &Suite<'a, S>, advance: &'a A) -> Self {
         Self {
-            store,
+            store: suite.store,
             advance,
-            tick,
+            tick: suite.tick,
+            clears_by_itself: suite.clears_by_itself,
+            longer: 1,
+            begun: Instant::now(),
+            advancing: AtomicU64::new(0),
         }
     }
 
-    /// Lets short leases lapse.
+    /// Whether the case's calls took so long that a short life may have ended between them.
+    pub(super) fn was_too_slow(&self) -> bool {
+        let advancing = Duration::from_nanos(self.advancing.load(Relaxed));
+        let calling = self.begun.elapsed().saturating_sub(advancing);
+        calling >= self.life() && self.longer < LONGEST
+    }
+
+    /// For the next try. What this one left behind expires first.
+    pub(super) async fn with_longer_lives(self) -> Self {
+        self.expire().await;
+        Self {
+            longer: self.longer * LONGER,
+            begun: Instant::now(),
+            advancing: AtomicU64::new(0),
+            ..self
+        }
+    }
+
+    /// Lets short leases expire.
     pub(super) async fn lapse(&self) {
-        (self.advance)(self.tick + self.tick / 4).await;
+        self.advance(self.tick + self.tick / 4).await;
     }
 
     /// Lets short lives end.
     pub(super) async fn expire(&self) {
-        (self.advance)(self.life() + self.tick / 4).await;
+        self.advance(self.life() + self.tick / 4).await;
+    }
+
+    async fn advance(&self, time: Duration) {
+        let begun = Instant::now();
+        (self.advance)(time).await;
+        let took = begun.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+        self.advancing.fetch_add(took, Relaxed);
     }
 
     /// A lease that lapses.
@@ -63,7 +107,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
 
     /// A life that ends.
     pub(super) fn life(&self) -> Duration {
-        self.tick * 5
+        self.tick * 5 * self.longer
     }
 
     /// A claim of a key that nobody has claimed, with a long lease.
