@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn migrate_twice_and_keep_what_is_there() {
-    let store = shared_store().await;
+    let store = shared_store().await.0;
     let claim = request(1);
     assert_eq!(store.claim(&claim).await.unwrap(), won(1));
     store.migrate().await.unwrap();
@@ -89,7 +89,8 @@ async fn without_the_right_to_create() {
     let url = PostgresServer::shared()
         .url()
         .replace("postgres@", &format!("{user}@"));
-    let store = PostgresStore::connect(&url).await.unwrap();
+    let options = PgPoolOptions::new().acquire_timeout(PATIENCE);
+    let store = PostgresStore::new(options.connect(&url).await.unwrap());
     let refused = fails(store.clone().table(&new_name()).unwrap().migrate()).await;
     assert!(refused.contains("permission denied"), "{refused}");
     let store = store.table(&name).unwrap();
