@@ -60,7 +60,10 @@ pub use self::{
     gate::{Gate, HandClock, PATIENCE, soon},
     logs::Logs,
     pauses::Pauses,
-    places::{AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, each_place, unique},
+    places::{
+        AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, age, each_place, require_servers,
+        unique,
+    },
     postgres::PostgresServer,
     proxy::{Proxy, Weather},
     redis::RedisServer,
@@ -73,7 +76,5 @@ pub use self::{
 /// This is the first test of this package that runs: it says in one line what is missing.
 #[test]
 fn servers_are_installed() {
-    if let Some(missing) = programs::missing() {
-        panic!("{missing}");
-    }
+    require_servers();
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use actix_web::{App as ActixApp, HttpServer};
-use integration_tests::{AnyStore, App, Framework, Handler, soon};
+use integration_tests::{AnyStore, App, Framework, Handler, in_folder, soon};
 use tokio::{
     signal::unix::{SignalKind, signal},
     sync::{Semaphore, watch},
@@ -65,7 +65,7 @@ impl Process {
             task.lease.as_millis().to_string(),
             task.status.to_string(),
         ];
-        let mut child = command
+        let mut child = in_folder(&mut command)
             .args(["--exact", "child::run", "--ignored", "--nocapture"])
             .env(VARIABLE, settings.join("\n"))
             .stdin(Stdio::piped())

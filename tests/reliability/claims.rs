@@ -10,7 +10,7 @@ use std::{
 };
 
 use integration_tests::{
-    AnyStore, Framework, HandClock, Kind, Place, STORES, again, each_place, fresh, won,
+    AnyStore, Framework, HandClock, Kind, Place, STORES, again, each_place, fresh, soon, won,
 };
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
@@ -59,12 +59,11 @@ async fn each_store(test: impl AsyncFn(&Place, AnyStore)) {
 /// B6: A lapses, B takes over and releases, C claims. Neither A nor B changes what is C's.
 #[tokio::test]
 async fn b06_old_holders_after_a_release() {
-    each_store(async |_, store| {
-        let a = fresh(MS, HOUR);
+    each_store(async |place, store| {
+        let a = fresh(HOUR, 24 * HOUR);
         assert_eq!(store.claim(&a).await.unwrap(), won(1));
-        sleep(20 * MS).await;
-        let (mut b, mut c) = (again(&a), again(&a));
-        (b.lease, c.lease) = (HOUR, HOUR);
+        place.age(HOUR).await;
+        let (b, c) = (again(&a), again(&a));
         assert_eq!(store.claim(&b).await.unwrap(), won(2));
         let released = store.release(&b.holder()).await.unwrap();
         assert_eq!(released, Settled::Applied);
@@ -83,10 +82,10 @@ async fn b06_old_holders_after_a_release() {
 /// B22: a lease has lapsed and nobody took over: the late completion counts.
 #[tokio::test]
 async fn b22_a_late_complete() {
-    each_store(async |_, store| {
-        let a = fresh(MS, HOUR);
+    each_store(async |place, store| {
+        let a = fresh(HOUR, 24 * HOUR);
         assert_eq!(store.claim(&a).await.unwrap(), won(1));
-        sleep(20 * MS).await;
+        place.age(HOUR).await;
         let completed = store.complete(&a.holder(), 201, HOUR).await.unwrap();
         assert_eq!(completed, Settled::Applied);
         is_completed(&store, &a, 201).await;
@@ -159,18 +158,24 @@ async fn b21_never_two_owners_at_the_edge() {
                     }
                 });
             }
-            let begun = Instant::now();
-            let mut purged = 0;
-            while begun.elapsed() < 600 * MS {
-                purged += store.purge(10).await.unwrap_or(0);
-                sleep(MS).await;
-            }
+            // Those that Redis clears away by itself are not counted.
+            let purges = ttl == LEASE && place.kind != Kind::Redis;
+            let contested = || {
+                let grants = grants.lock().unwrap();
+                grants.len() == 4 && grants.values().all(|grants| grants.len() > 10)
+            };
+            let purging = async {
+                let mut purged = 0;
+                while !contested() || purges && purged == 0 {
+                    purged += store.purge(10).await.unwrap_or(0);
+                    sleep(MS).await;
+                }
+            };
+            soon("purge, and ten grants of each key", purging).await;
             over.store(true, SeqCst);
             tasks.join_all().await;
             let grants = std::mem::take(&mut *grants.lock().unwrap());
-            assert_eq!(grants.len(), 4);
             for grants in grants.into_values() {
-                assert!(grants.len() > 2, "{grants:?}");
                 for (number, one) in grants.iter().enumerate() {
                     for other in &grants[..number] {
                         // Whichever was granted first; and stores count in whole milliseconds.
@@ -184,9 +189,6 @@ async fn b21_never_two_owners_at_the_edge() {
                     }
                 }
             }
-            // Those that Redis clears away by itself are not counted.
-            let purges = ttl == LEASE && !matches!(place.kind, Kind::Redis);
-            assert!(purged > 0 || !purges, "{:?}", place.kind);
         }
     })
     .await;

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{Kind, PATIENCE, Place, PostgresServer, RedisServer};
+use integration_tests::{Kind, PATIENCE, Place, PostgresServer, RedisServer, require_servers};
 
 const VARIABLE: &str = "WEBHOOK_VERIFY_TEST_TO_BE_KILLED";
 
@@ -94,6 +94,7 @@ fn nothing_outlives_a_killed_test_process() {
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         return;
     }
+    require_servers();
     let begun = Instant::now();
     let mut child = start();
     until_ready(&mut child);

@@ -8,15 +8,12 @@ use std::{
 use futures_util::future::join_all;
 use integration_tests::{
     AnyStore, Framework, Gate, Kind, Logs, Place, Proxy, REMOTE, STORES, Weather, assert_in_flight,
-    assert_replay, each_place, exchange, is_replay,
+    assert_replay, each_place, exchange, is_replay, soon,
 };
 use tokio::time::sleep;
 use webhook_verify::{ClaimKey, ClaimStore as _, RedisStore};
 
-use crate::rig::{History, MS, Rig, deliver, event, post};
-
-/// Long enough for the store to have two seconds for each call.
-const LEASE: Duration = Duration::from_secs(10);
+use crate::rig::{History, LEASE, MS, Rig, deliver, event, post};
 
 /// A proxy in front of the place's server, and a receiver behind it that has warmed up.
 async fn behind_a_proxy(place: &Place) -> (Proxy, Rig) {
@@ -82,12 +79,24 @@ async fn b23_answers_are_lost_again_and_again() {
         for cuts in 3..12 {
             let (proxy, rig) = behind_a_proxy(place).await;
             let history = History::default();
-            let app = rig.app_with_lease(2000 * MS, history.handler(|_| async { 200 }));
+            let app = rig.app(history.handler(|_| async { 200 }));
             let server = app.serve(framework).await;
             let event = event("evt_1");
             proxy.cut_only(key_of(&rig, framework, &event).await.as_bytes());
             proxy.cut_replies(cuts, 0);
-            deliver(server.addr, &event).await;
+            let delivering = async {
+                loop {
+                    let response = post(server.addr, &event).await;
+                    if response.status == 200 {
+                        return;
+                    }
+                    // A claim that was granted, and that nobody could give back: no handler runs.
+                    assert_in_flight(&response);
+                    assert!(history.runs().is_empty());
+                    place.age(LEASE).await;
+                }
+            };
+            soon("200 response to a delivery", delivering).await;
             proxy.cut_replies(0, 0);
             // What was asked has been done, also if nobody was told; and another process knows.
             let other = rig.app(history.handler(|_| async { 500 }));
@@ -107,7 +116,7 @@ async fn c04_completions_that_fail() {
         for (failures, tries) in [(1, 2), (2, 3), (3, 3)] {
             let rig = Rig::new(place).await;
             let history = History::default();
-            let app = rig.app_with_lease(LEASE, history.handler(|_| async { 201 }));
+            let app = rig.app(history.handler(|_| async { 201 }));
             let server = app.serve(framework).await;
             rig.store.fail_completes.store(failures, SeqCst);
             let event = event("evt_1");
@@ -117,14 +126,8 @@ async fn c04_completions_that_fail() {
             let key = history.runs()[0].key;
             assert_eq!(unsettled(&logs, key), failures);
             rig.store.fail_completes.store(0, SeqCst);
-            is_recorded_or_runs_again(
-                &rig,
-                (server.addr, framework),
-                &event,
-                &history,
-                failures < 3,
-            )
-            .await;
+            let here = (server.addr, framework);
+            is_recorded_or_runs_again(place, &rig, here, &event, &history, failures < 3).await;
         }
     })
     .await;
@@ -140,16 +143,13 @@ async fn c04_completions_that_the_network_loses() {
                 let (proxy, rig) = behind_a_proxy(place).await;
                 let (history, gate) = (History::default(), Gate::new());
                 let at_gate = Arc::clone(&gate);
-                let app = rig.app_with_lease(
-                    LEASE,
-                    history.handler(move |_| {
-                        let gate = Arc::clone(&at_gate);
-                        async move {
-                            gate.wait().await;
-                            201
-                        }
-                    }),
-                );
+                let app = rig.app(history.handler(move |_| {
+                    let gate = Arc::clone(&at_gate);
+                    async move {
+                        gate.wait().await;
+                        201
+                    }
+                }));
                 let server = app.serve(framework).await;
                 let (addr, event) = (server.addr, event("evt_1"));
                 proxy.cut_only(key_of(&rig, framework, &event).await.as_bytes());
@@ -163,7 +163,7 @@ async fn c04_completions_that_the_network_loses() {
                     false => proxy.cut_replies(cuts, 0),
                 }
                 gate.open(100);
-                let response = post.await.unwrap();
+                let response = soon("response", post).await.unwrap();
                 assert_eq!((response.status, is_replay(&response)), (201, false));
                 proxy.cut_requests(0);
                 proxy.cut_replies(0, 0);
@@ -174,8 +174,8 @@ async fn c04_completions_that_the_network_loses() {
                 }
                 // Without its answer, a completion was done all the same.
                 let recorded = cuts < 1000 || !before;
-                is_recorded_or_runs_again(&rig, (addr, framework), &event, &history, recorded)
-                    .await;
+                let here = (addr, framework);
+                is_recorded_or_runs_again(place, &rig, here, &event, &history, recorded).await;
             }
         }
     })
@@ -193,6 +193,7 @@ fn unsettled(logs: &Logs, key: ClaimKey) -> usize {
 
 /// What happens to a retry here, and to one that another process gets on the same store.
 async fn is_recorded_or_runs_again(
+    place: &Place,
     rig: &Rig,
     (here, framework): (std::net::SocketAddr, Framework),
     event: &[u8],
@@ -215,6 +216,7 @@ async fn is_recorded_or_runs_again(
         true => assert_in_flight(&retry),
         false => assert_replay(&retry, 201),
     }
+    place.age(LEASE).await;
     assert!(!is_replay(&deliver(there.addr, event).await.1));
     assert_eq!(history.fences(), [1, 2]);
 }

@@ -1,20 +1,17 @@
 //! Servers of stores that are down, frozen, replaced, or have too few connections.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use futures_util::future::join_all;
 use integration_tests::{
     AnyStore, App, Framework, PostgresServer, Proxy, RedisServer, Response, address, assert_replay,
-    exchange, is_replay,
+    exchange, is_replay, soon,
 };
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::sleep;
 use webhook_verify::{PostgresStore, RedisStore};
 
-use crate::rig::{History, MS, Rig, deliver, event, receiver, with_lease};
+use crate::rig::{History, LEASE, MS, Rig, deliver, event, receiver, with_lease};
 
 /// A server of a test's own.
 enum Own {
@@ -44,7 +41,10 @@ impl Own {
                 AnyStore::Postgres(PostgresStore::new(pool))
             }
             Self::Redis(server) => {
-                let store = RedisStore::connect(server.url()).lazy().await;
+                let store = RedisStore::connect(server.url())
+                    .timeout(10_000 * MS)
+                    .lazy();
+                let store = store.await;
                 AnyStore::Redis(store.unwrap())
             }
         }
@@ -95,13 +95,10 @@ fn is_unavailable(response: &Response) {
     assert_eq!(response.header("retry-after"), Some("30"));
 }
 
-/// More of them at once than a pool has connections: all are sent away, and soon.
+/// More of them at once than a pool has connections: all are sent away.
 async fn all_are_sent_away(addr: SocketAddr, events: &[Vec<u8>]) {
-    let begun = Instant::now();
     let answers = join_all(events.iter().map(|event| exchange(addr, event))).await;
     answers.iter().for_each(is_unavailable);
-    // Two calls and one to give back what may have been granted, of 400 ms each; and the machine may be busy.
-    assert!(begun.elapsed() < Duration::from_secs(15));
 }
 
 /// C1: down at the start and at run, and back each time; nobody has to start the receiver again.
@@ -116,34 +113,35 @@ async fn c01_a_server_that_is_down() {
             let history = History::default();
             let handler = history.handler(|_| async { 200 });
             // With a cache, duplicates of what this process has completed would go on being answered.
-            let idempotency = rig
-                .idempotency()
-                .claim_timeout(400 * MS)
-                .completed_cache(0, MS);
-            let app = App::new(receiver(idempotency), handler);
+            let uncached = || rig.idempotency().completed_cache(0, MS);
+            let app = App::new(receiver(uncached()), handler.clone());
             let http = app.serve(framework).await;
+            // The same on the same store, for the time in which it has nothing to wait for.
+            let brief = App::new(receiver(uncached().claim_timeout(400 * MS)), handler);
+            let brief = brief.serve(framework).await;
             let of = |name: &str| -> Vec<_> {
                 (0..50)
                     .map(|number| event(&format!("{name} {number}")))
                     .collect()
             };
             let (early, late) = (of("early"), of("late"));
-            all_are_sent_away(http.addr, &early).await;
+            all_are_sent_away(brief.addr, &early).await;
             server.restart();
             join_all(early.iter().map(|event| deliver(http.addr, event))).await;
             assert_eq!(history.runs().len(), 50);
 
             server.stop();
             // Those that are done are sent away as well: nothing is known of them just now.
-            all_are_sent_away(http.addr, &early).await;
-            all_are_sent_away(http.addr, &late).await;
+            all_are_sent_away(brief.addr, &early).await;
+            all_are_sent_away(brief.addr, &late).await;
             assert_eq!(history.runs().len(), 50);
             server.restart();
             join_all(late.iter().map(|event| deliver(http.addr, event))).await;
             for event in early.iter().chain(&late) {
                 assert_replay(&deliver(http.addr, event).await.1, 200);
+                assert_replay(&deliver(brief.addr, event).await.1, 200);
             }
-            history.check(100, Duration::from_secs(60));
+            history.check(100, LEASE);
             assert_eq!(history.runs().len(), 100);
         }
     })
@@ -158,15 +156,18 @@ async fn c02_a_server_that_is_frozen() {
             let rig = Rig::on(AnyStore::open(&server.url()).await.unwrap());
             let history = History::default();
             let handler = history.handler(|_| async { 200 });
-            let idempotency = with_lease(rig.idempotency(), 2000 * MS);
-            let app = App::new(receiver(idempotency), handler);
+            let app = App::new(receiver(rig.idempotency()), handler.clone());
             let http = app.serve(framework).await;
+            // The same on the same store, for the time in which it has nothing to wait for.
+            let idempotency = with_lease(rig.idempotency(), 2000 * MS);
+            let brief = App::new(receiver(idempotency), handler);
+            let brief = brief.serve(framework).await;
             deliver(http.addr, &event("warm up")).await;
             let events: Vec<_> = (0..50)
                 .map(|number| event(&format!("evt_{number}")))
                 .collect();
             server.pause();
-            all_are_sent_away(http.addr, &events).await;
+            all_are_sent_away(brief.addr, &events).await;
             server.resume();
             deliver(http.addr, &event("well again")).await;
             sleep(200 * MS).await;
@@ -223,12 +224,12 @@ async fn c05_a_fail_over_that_loses_a_record() {
 /// renewals do not wait for each other; and all are done in the end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c10_one_connection_for_200_deliveries() {
-    const LEASE: Duration = Duration::from_secs(4);
+    const BRIEF: Duration = Duration::from_secs(4);
     let url = PostgresServer::shared().url();
     drop(AnyStore::open(&url).await.unwrap());
     let (axum, actix) = tokio::join!(
-        one_connection(&url, Framework::Axum, LEASE),
-        one_connection(&url, Framework::Actix, LEASE),
+        one_connection(&url, Framework::Axum, BRIEF),
+        one_connection(&url, Framework::Actix, BRIEF),
     );
     assert!(axum >= 200 && actix >= 200, "{axum} and {actix} renewals");
 }
@@ -252,8 +253,7 @@ async fn one_connection(url: &str, framework: Framework, lease: Duration) -> usi
         .map(|number| event(&format!("evt_{number}")))
         .collect();
     let delivered = join_all(events.iter().map(|event| deliver(http.addr, event)));
-    let delivered = tokio::time::timeout(Duration::from_secs(40), delivered).await;
-    delivered.expect("nothing waits for ever");
+    soon("end of all deliveries", delivered).await;
     history.check(200, lease);
     for event in &events {
         assert_replay(&deliver(http.addr, event).await.1, 200);

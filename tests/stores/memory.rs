@@ -10,6 +10,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
+use integration_tests::{again, fresh, soon, won};
 use webhook_verify::{
     ClaimKey, ClaimStore, MemoryStore, StoreError,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled},
@@ -21,11 +22,27 @@ fn conformance_by_a_clock_moved_by_hand() {
     suite(|store| store, false).unwrap();
 }
 
+/// Unless told otherwise, leases and records end by a clock that runs.
 #[tokio::test]
-async fn conformance_by_the_real_clock() {
+async fn a_lease_ends_by_the_real_clock() {
     let store = MemoryStore::new();
-    let suite = Suite::new(&store).tick(Duration::from_millis(40));
-    suite.run(tokio::time::sleep).await.unwrap();
+    for (lease, life) in [(MS, HOUR), (MS, MS)] {
+        let claim = fresh(lease, life);
+        assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+        let taken_over = async {
+            while !matches!(
+                store.claim(&again(&claim)).await.unwrap(),
+                ClaimOutcome::Won { .. }
+            ) {
+                tokio::time::sleep(MS).await;
+            }
+        };
+        soon("end of a lease of 1 ms", taken_over).await;
+    }
+    let claim = fresh(HOUR, HOUR);
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    let outcome = store.claim(&again(&claim)).await.unwrap();
+    assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
 }
 
 /// A store that is shared passes calls on, `claim_all` and `purge` included.
@@ -52,6 +69,7 @@ fn suite<S: ClaimStore>(
     run.now_or_never().expect("memory does not wait")
 }
 
+const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// What a store may do wrong.

@@ -19,6 +19,7 @@ use std::{
     time::Duration,
 };
 
+use integration_tests::HandClock;
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
@@ -62,6 +63,12 @@ impl Folder {
         options.connect().await.unwrap()
     }
 
+    /// As [`Place::age`](integration_tests::Place::age).
+    async fn age(&self, by: Duration) {
+        let ms = by.as_millis() as i64;
+        integration_tests::age(&self.url(), "webhook_claim", ms).await;
+    }
+
     fn wal_len(&self) -> u64 {
         fs::metadata(self.path().join("claims.db-wal")).map_or(0, |file| file.len())
     }
@@ -76,7 +83,11 @@ async fn execute(connection: &mut SqliteConnection, sql: impl Into<String>) {
 async fn conformance() {
     let folder = Folder::new();
     let store = folder.store().await;
-    Suite::new(&store).run(sleep).await.unwrap();
+    let suite = Suite::new(&store).tick(Duration::from_secs(60));
+    suite
+        .run(async |time| folder.age(time).await)
+        .await
+        .unwrap();
 }
 
 #[tokio::test]
@@ -95,15 +106,18 @@ async fn conformance_by_a_clock_moved_by_hand() {
 #[tokio::test]
 async fn conformance_in_memory() {
     let store = SqliteStore::connect("sqlite::memory:").await.unwrap();
+    let clock = HandClock::new();
+    let store = store.clock(clock.clone());
     store.migrate().await.unwrap();
-    let suite = Suite::new(&store).tick(40 * MS);
-    suite.run(sleep).await.unwrap();
+    let suite = Suite::new(&store).tick(Duration::from_secs(60));
+    suite.run(async |time| clock.advance(time)).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_winner_for_each_attempt() {
     let folder = Folder::new();
-    races::one_winner_for_each_attempt(&vec![folder.store().await; 64], 20).await;
+    let (store, age) = (folder.store().await, async |by| folder.age(by).await);
+    races::one_winner_for_each_attempt(&vec![store; 64], age, 20).await;
 }
 
 /// Each with a connection and a thread of its own, as if they were processes.
@@ -120,19 +134,22 @@ async fn one_winner_among_stores_on_one_file() {
     let folder = Folder::new();
     let stores = stores(&folder, 4).await;
     let claimers: Vec<_> = stores.iter().cycle().take(64).cloned().collect();
-    races::one_winner_for_each_attempt(&claimers, 8).await;
+    let age = async |by| folder.age(by).await;
+    races::one_winner_for_each_attempt(&claimers, age, 8).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn leases_that_lapse_during_the_race() {
     let folder = Folder::new();
-    races::leases_that_lapse_during_the_race(&vec![folder.store().await; 16], 60).await;
+    let (store, age) = (folder.store().await, async |by| folder.age(by).await);
+    races::leases_that_lapse_during_the_race(&vec![store; 16], age, 60).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_late_complete_against_takeovers() {
     let folder = Folder::new();
-    races::a_late_complete_against_takeovers(&vec![folder.store().await; 8]).await;
+    let (store, age) = (folder.store().await, async |by| folder.age(by).await);
+    races::a_late_complete_against_takeovers(&vec![store; 8], age).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -146,20 +163,23 @@ async fn batches_from_two_sides() {
 async fn settling_from_two_sides() {
     let folder = Folder::new();
     let stores = stores(&folder, 2).await;
-    races::settling_from_two_sides(&stores[0], &stores[1]).await;
+    let age = async |by| folder.age(by).await;
+    races::settling_from_two_sides(&stores[0], &stores[1], age).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn completing_from_two_sides() {
     let folder = Folder::new();
     let stores = stores(&folder, 2).await;
-    races::completing_from_two_sides(&stores[0], &stores[1]).await;
+    let age = async |by| folder.age(by).await;
+    races::completing_from_two_sides(&stores[0], &stores[1], age).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn purge_under_load() {
     let folder = Folder::new();
-    races::purge_under_load(&folder.store().await, 4500).await;
+    let age = async |by| folder.age(by).await;
+    races::purge_under_load(&folder.store().await, age, 4500).await;
 }
 
 #[tokio::test]
@@ -203,9 +223,10 @@ async fn opened_and_migrated_from_everywhere_at_once() {
         for number in 0..16 {
             let url = folder.url();
             tasks.spawn(async move {
-                let store = SqliteStore::connect(&url).await.unwrap();
-                store.migrate().await.unwrap();
-                assert_eq!(store.claim(&request(number)).await.unwrap(), won(1));
+                let store = answered(|| SqliteStore::connect(&url)).await;
+                answered(|| store.migrate()).await;
+                let claim = request(number);
+                assert_eq!(answered(|| store.claim(&claim)).await, won(1));
             });
         }
         while let Some(task) = tasks.join_next().await {

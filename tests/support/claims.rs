@@ -2,11 +2,13 @@
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
-use tokio::{sync::Barrier, task::JoinSet};
+use tokio::{sync::Barrier, task::JoinSet, time::sleep};
 use webhook_verify::{
     ClaimKey, ClaimStore,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
 };
+
+use crate::soon;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -47,7 +49,16 @@ pub async fn race<S: ClaimStore + Clone>(
         let barrier = Arc::clone(&barrier);
         tasks.spawn(async move {
             barrier.wait().await;
-            let outcome = store.claim(&claim).await.unwrap();
+            let asking = async {
+                loop {
+                    // Who got no answer asks again, and is granted what was granted before.
+                    if let Ok(outcome) = store.claim(&claim).await {
+                        return outcome;
+                    }
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            let outcome = soon("answer to a claim", asking).await;
             (claim, outcome)
         });
     }

@@ -48,18 +48,6 @@ pub const REMOTE: [Kind; 2] = [Kind::Postgres, Kind::Redis];
 /// How long a store waits for its server: a busy machine is no fault.
 const CONNECT: Duration = Duration::from_secs(10);
 
-/// Ages the records of a Redis server. A released lease is 0, and stays so.
-const AGE_REDIS: &str = "
-for _, key in ipairs(redis.call('KEYS', '*')) do
-  local by = tonumber(ARGV[1])
-  local r = redis.call('HMGET', key, 's', 'u')
-  if r[1] == '1' and r[2] ~= '0' then
-    redis.call('HSET', key, 'u', string.format('%.0f', math.max(tonumber(r[2]) - by, 1)))
-  end
-  redis.call('PEXPIRE', key, string.format('%.0f', redis.call('PTTL', key) - by))
-end
-return 'OK'";
-
 /// A store of any kind.
 #[derive(Clone, Debug)]
 pub enum AnyStore {
@@ -283,32 +271,8 @@ impl Place {
             Kind::Memory => {
                 self.clock.ahead.fetch_add(ms, Ordering::SeqCst);
             }
-            Kind::Sqlite => {
-                let options: SqliteConnectOptions = self.url.parse().unwrap();
-                let mut connection = options.busy_timeout(PATIENCE).connect().await.unwrap();
-                let age = format!(
-                    "UPDATE webhook_claim SET expires_at = expires_at - ({ms}),
-                       lease_until = iif(lease_until = 0, 0, max(lease_until - ({ms}), 1))"
-                );
-                let aged = sqlx::query(AssertSqlSafe(age)).execute(&mut connection);
-                aged.await.unwrap();
-                connection.close().await.unwrap();
-            }
-            Kind::Postgres => {
-                let mut connection = PgConnection::connect(&self.url).await.unwrap();
-                let age = format!(
-                    "UPDATE webhook_claim SET expires_at = expires_at - {ms} * interval '1 ms',
-                       lease_until = CASE lease_until WHEN 'epoch' THEN 'epoch'
-                         ELSE lease_until - {ms} * interval '1 ms' END"
-                );
-                let aged = sqlx::query(AssertSqlSafe(age)).execute(&mut connection);
-                aged.await.unwrap();
-                connection.close().await.unwrap();
-            }
-            Kind::Redis => {
-                let redis = self.redis.as_ref().unwrap();
-                redis.send(&["EVAL", AGE_REDIS, "0", &ms.to_string()]);
-            }
+            Kind::Sqlite | Kind::Postgres => age(&self.url, "webhook_claim", ms).await,
+            Kind::Redis => self.redis.as_ref().unwrap().age(ms),
         }
     }
 
@@ -316,6 +280,41 @@ impl Place {
     pub fn url_via(&self, proxy: SocketAddr) -> String {
         let server = self.server.expect("there is a network").to_string();
         self.url.replace(&server, &proxy.to_string())
+    }
+}
+
+/// As [`Place::age`], for one table of a database and by milliseconds, which may be negative.
+pub async fn age(url: &str, table: &str, ms: i64) {
+    if url.starts_with("sqlite:") {
+        let options: SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.busy_timeout(PATIENCE).connect().await.unwrap();
+        let sql = format!(
+            "UPDATE {table} SET expires_at = expires_at - ({ms}),
+               lease_until = iif(lease_until = 0, 0, max(lease_until - ({ms}), 1))"
+        );
+        let aged = sqlx::query(AssertSqlSafe(sql)).execute(&mut connection);
+        aged.await.unwrap();
+        return connection.close().await.unwrap();
+    }
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let sql = format!(
+        "UPDATE {table} SET expires_at = expires_at - {ms} * interval '1 ms',
+           lease_until = CASE lease_until WHEN 'epoch' THEN 'epoch'
+             ELSE lease_until - {ms} * interval '1 ms' END"
+    );
+    let aged = sqlx::query(AssertSqlSafe(sql)).execute(&mut connection);
+    aged.await.unwrap();
+    connection.close().await.unwrap();
+}
+
+/// Says in one line which servers are missing, and how to install them.
+///
+/// # Panics
+///
+/// If any is.
+pub fn require_servers() {
+    if let Some(missing) = programs::missing() {
+        panic!("{missing}");
     }
 }
 
@@ -350,9 +349,8 @@ pub fn unique(name: &str) -> String {
 
 /// Runs a test on each of these stores behind each framework, side by side, and says where it failed.
 pub async fn each_place(kinds: &[Kind], test: impl AsyncFn(&Place, Framework)) {
-    let needs_servers = kinds.iter().any(|kind| REMOTE.contains(kind));
-    if let Some(missing) = programs::missing().filter(|_| needs_servers) {
-        panic!("{missing}");
+    if kinds.iter().any(|kind| REMOTE.contains(kind)) {
+        require_servers();
     }
     if kinds.contains(&Kind::Postgres) {
         // Takes a while, in which nothing else should wait for an event.

@@ -168,6 +168,14 @@ impl Drop for PostgresServer {
         if let Some(mut child) = self.child.take() {
             end(&mut child);
         }
+        // One that was killed has left its shared memory behind, and says which it is.
+        let state = fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
+        let memory = state.as_deref().unwrap_or_default().lines().nth(6);
+        if let Some(id) = memory.and_then(|line| line.split_whitespace().nth(1)) {
+            let _ = program("ipcrm", self.folder.path())
+                .args(["-m", id])
+                .status();
+        }
     }
 }
 
@@ -187,9 +195,8 @@ fn template() -> PathBuf {
     static TEMPLATE: Mutex<Option<Folder>> = Mutex::new(None);
     let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
     let folder = template.get_or_insert_with(|| {
-        let programs = match programs::postgres() {
-            Some(programs) => programs,
-            None => panic!("{}", programs::missing().unwrap()),
+        let Some(programs) = programs::postgres() else {
+            panic!("{}", programs::missing().unwrap());
         };
         let folder = Folder::new("database");
         give(folder.path());

@@ -14,6 +14,21 @@ use crate::{
     programs,
 };
 
+/// Ages the records. A released lease is 0, and stays so.
+const AGE: &str = "
+for _, key in ipairs(redis.call('KEYS', '*')) do
+  local by = tonumber(ARGV[1])
+  local r = redis.call('HMGET', key, 's', 'u')
+  if r[1] == '1' and r[2] ~= '0' then
+    redis.call('HSET', key, 'u', string.format('%.0f', math.max(tonumber(r[2]) - by, 1)))
+  end
+  local left = redis.call('PTTL', key)
+  if left >= 0 then
+    redis.call('PEXPIRE', key, string.format('%.0f', left - by))
+  end
+end
+return 'OK'";
+
 /// A `redis-server` from the `PATH`, on a port of its own, with its files in a folder of this test
 /// process. What it has acknowledged outlives a restart. It is killed, and its files are gone, when
 /// this is dropped or the process ends.
@@ -120,6 +135,11 @@ impl RedisServer {
     pub fn command(&self, command: &str) -> String {
         let words: Vec<_> = command.split_whitespace().collect();
         self.send(&words)
+    }
+
+    /// As [`Place::age`](crate::Place::age), by milliseconds, which may be negative.
+    pub fn age(&self, ms: i64) {
+        self.send(&["EVAL", AGE, "0", &ms.to_string()]);
     }
 
     /// As [`command`](Self::command), with words that may hold blanks.

@@ -6,7 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn migrate_twice_and_keep_what_is_there() {
-    let store = shared_store().await;
+    let store = shared_store().await.0;
     let claim = request(1);
     assert_eq!(store.claim(&claim).await.unwrap(), won(1));
     store.migrate().await.unwrap();

@@ -1,5 +1,6 @@
+use std::time::Instant;
+
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
-use tokio::time::timeout;
 use webhook_verify::{Delivery, idempotency::CommitError};
 
 use super::*;
@@ -10,6 +11,8 @@ struct Payments {
     store: PostgresStore,
     pool: PgPool,
     table: String,
+    /// The store's table.
+    claims: String,
 }
 
 impl Ledger for Payments {
@@ -53,18 +56,31 @@ impl Ledger for Payments {
         let sql = AssertSqlSafe(format!("SELECT count(*) FROM {}", self.table));
         sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
     }
+
+    async fn age(&self, by: Duration) {
+        age(&self.claims, by).await;
+    }
+
+    async fn until_one_waits(&self) {
+        until_waiting(&self.pool, &self.claims, 1).await;
+    }
 }
 
 async fn payments() -> Payments {
     let pool = pool(PostgresServer::shared(), 16).await;
-    let store = store(pool.clone()).await.0;
+    let (store, claims) = store(pool.clone()).await;
     let table = format!("payments_of_{}", new_name());
     execute(
         &pool,
         format!("CREATE TABLE {table} (id bigserial PRIMARY KEY)"),
     )
     .await;
-    Payments { store, pool, table }
+    Payments {
+        store,
+        pool,
+        table,
+        claims,
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -79,7 +95,9 @@ async fn who_was_superseded_rolls_back() {
 
 #[tokio::test]
 async fn who_waits_is_told() {
-    cases::who_waits_is_told(&payments().await).await;
+    let mut payments = payments().await;
+    payments.store = payments.store.lock_timeout(PATIENCE);
+    cases::who_waits_is_told(&payments).await;
 }
 
 #[tokio::test]
@@ -114,19 +132,18 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     let pool = pool(PostgresServer::shared(), 3).await;
     let (store, name) = store(pool.clone()).await;
     let store = store.lock_timeout(100 * MS);
-    let mut claim = request(1);
-    claim.lease = MS;
+    let claim = request(1);
     assert_eq!(store.claim(&claim).await.unwrap(), won(1));
-    sleep(10 * MS).await;
+    age(&name, claim.lease).await;
     let mut open = pool.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
     sqlx::query(sql).fetch_all(&mut *open).await.unwrap();
     for _ in 0..10 {
         let begun = Instant::now();
         let claim = again(&claim);
-        let outcome = timeout(5000 * MS, store.claim(&claim)).await;
-        assert!(is_busy(outcome.unwrap().unwrap()));
-        assert!(begun.elapsed() < 1000 * MS && begun.elapsed() >= 90 * MS);
+        let outcome = soon("answer to a claim", store.claim(&claim)).await;
+        assert!(is_busy(outcome.unwrap()));
+        assert!(begun.elapsed() >= 90 * MS);
     }
     let mut both = [request(2), again(&claim)];
     both[1].lease = both[0].lease;
@@ -159,14 +176,14 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
 /// A claim that waits for a transaction is granted after it, and holds and lives from then on.
 #[tokio::test]
 async fn a_lease_runs_from_when_it_is_granted() {
-    let pool = pool(PostgresServer::shared(), 3).await;
-    let (store, name) = store(pool.clone()).await;
-    let store = store.lock_timeout(Duration::from_secs(20));
+    let pool = pool(PostgresServer::shared(), 4).await;
+    let (store, name) = patient_store(pool.clone()).await;
     let mut before = [request(1), request(2), request(3)];
     for claim in &mut before {
-        (claim.lease, claim.ttl) = (MS, 2 * MS);
+        claim.ttl = claim.lease;
     }
     store.claim_all(&before).await.unwrap();
+    age(&name, before[0].ttl).await;
     let mut claims = [request(1), request(2), request(3)];
     (claims[1].ttl, claims[2].ttl) = (2 * HOUR, 3 * HOUR);
     let (first, others) = claims.split_first().unwrap();
@@ -174,7 +191,7 @@ async fn a_lease_runs_from_when_it_is_granted() {
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
     sqlx::query(sql).fetch_all(&mut *open).await.unwrap();
     let let_go = async {
-        sleep(300 * MS).await;
+        until_waiting(&pool, &name, 2).await;
         let now = sqlx::query_scalar("SELECT clock_timestamp()::text");
         let now: String = now.fetch_one(&mut *open).await.unwrap();
         open.rollback().await.unwrap();

@@ -1,11 +1,8 @@
 //! Servers that forget their scripts, die, freeze, fill up and change their role.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU16, Ordering::SeqCst},
-    },
-    time::Instant,
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicU16, Ordering::SeqCst},
 };
 
 use futures_util::stream;
@@ -70,7 +67,7 @@ async fn scripts_are_flushed_all_the_time() {
             // Flushed twice within one call: then it is an error, and asked for again, as a receiver does.
             let outcomes = match outcomes {
                 Ok(outcomes) => outcomes,
-                Err(_) => store.claim_all(&requests).await.unwrap(),
+                Err(_) => answered(|| store.claim_all(&requests)).await,
             };
             assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
         }
@@ -117,27 +114,32 @@ async fn a_server_that_is_killed_and_started_again() {
 async fn nothing_acknowledged_is_lost_by_a_kill() {
     let mut server = RedisServer::start();
     let store = connect(&server).await;
+    let granted = Arc::new(Mutex::new(Vec::new()));
     let claims = tokio::spawn({
-        let store = store.clone();
+        let (store, granted) = (store.clone(), Arc::clone(&granted));
         async move {
-            let mut granted = Vec::new();
-            for number in 0..400 {
+            for number in 0..60_000 {
                 let claim = request(number);
                 if store.claim(&claim).await.is_ok() {
-                    granted.push(claim);
+                    granted.lock().unwrap().push(claim);
                 }
                 sleep(2 * MS).await;
             }
-            granted
         }
     });
-    for _ in 0..4 {
-        sleep(100 * MS).await;
+    for kill in 1..=4 {
+        let enough = async {
+            while granted.lock().unwrap().len() < 40 * kill {
+                sleep(MS).await;
+            }
+        };
+        soon("40 grants more", enough).await;
         server.restart();
     }
-    let granted = claims.await.unwrap();
+    claims.abort();
+    let _ = claims.await;
     comes_back(&store).await;
-    assert!(granted.len() > 100, "{} granted", granted.len());
+    let granted = std::mem::take(&mut *granted.lock().unwrap());
     for claim in granted {
         assert!(is_busy(store.claim(&again(&claim)).await.unwrap()));
         assert_eq!(store.claim(&claim).await.unwrap(), won(1));
@@ -148,28 +150,22 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
 #[tokio::test]
 async fn a_server_that_is_frozen() {
     let server = RedisServer::start();
-    let store = RedisStore::connect(server.url())
-        .timeout(200 * MS)
-        .await
-        .unwrap();
+    let connect = RedisStore::connect(server.url()).timeout(200 * MS);
+    let store = answered(|| connect.clone().into_future()).await;
     let held = request(1);
-    assert_eq!(store.claim(&held).await.unwrap(), won(1));
+    assert_eq!(answered(|| store.claim(&held)).await, won(1));
     server.pause();
-    let begun = Instant::now();
     let error = fails(store.claim(&request(2))).await;
     assert_eq!(error, "redis: no answer within 200 ms");
-    assert!(
-        begun.elapsed() < Duration::from_secs(2),
-        "{:?}",
-        begun.elapsed()
-    );
     fails(store.complete(&held.holder(), 200, HOUR)).await;
     server.resume();
     comes_back(&store).await;
     // What it was asked meanwhile may have come to pass.
-    let settled = store.complete(&held.holder(), 200, HOUR).await.unwrap();
+    let holder = held.holder();
+    let settled = answered(|| store.complete(&holder, 200, HOUR)).await;
     assert_eq!(settled, Settled::Applied);
-    assert!(is_completed(store.claim(&again(&held)).await.unwrap()));
+    let duplicate = again(&held);
+    assert!(is_completed(answered(|| store.claim(&duplicate)).await));
 }
 
 /// A caller that gives up, as receivers do, leaves the store as good as new.
@@ -223,12 +219,14 @@ async fn a_connection_that_stays_silent_is_given_up() {
     let (gone, next) = (RedisServer::start(), RedisServer::start());
     let target = Arc::new(AtomicU16::new(gone.port()));
     let url = moving_address(&target).await;
-    let store = RedisStore::connect(url).timeout(100 * MS).await.unwrap();
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    let connect = RedisStore::connect(url).timeout(100 * MS);
+    let store = answered(|| connect.clone().into_future()).await;
+    let claim = request(1);
+    assert_eq!(answered(|| store.claim(&claim)).await, won(1));
     gone.pause();
     target.store(next.port(), SeqCst);
     comes_back(&store).await;
-    assert!(next.command("DBSIZE").starts_with(":1"));
+    assert!(!next.command("DBSIZE").starts_with(":0"));
 }
 
 /// A primary that was made a replica keeps its connections, too, and answers READONLY.
@@ -237,22 +235,29 @@ async fn a_primary_that_becomes_a_replica() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
     let target = Arc::new(AtomicU16::new(old.port()));
     let url = moving_address(&target).await;
-    let store = RedisStore::connect(url).timeout(300 * MS).await.unwrap();
+    let connect = RedisStore::connect(url).timeout(300 * MS);
+    let store = answered(|| connect.clone().into_future()).await;
     let done = request(1);
-    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    assert_eq!(answered(|| store.claim(&done)).await, won(1));
 
     old.command(&format!("REPLICAOF 127.0.0.1 {}", new.port()));
     for number in 2..6 {
-        let error = fails(store.claim(&request(number))).await;
-        assert!(
-            error.contains("READONLY") || error.contains("read only"),
-            "{error}"
-        );
+        let refused = async {
+            loop {
+                let error = fails(store.claim(&request(number))).await;
+                if error.contains("READONLY") || error.contains("read only") {
+                    return;
+                }
+                // A busy machine.
+                assert_eq!(error, "redis: no answer within 300 ms");
+            }
+        };
+        soon("refusal by a replica", refused).await;
     }
     fails(store.claim_all(&[request(7), request(8)])).await;
     target.store(new.port(), SeqCst);
     comes_back(&store).await;
-    assert!(new.command("DBSIZE").starts_with(":1"));
+    assert!(!new.command("DBSIZE").starts_with(":0"));
 
     // And back, on the spot.
     target.store(old.port(), SeqCst);
@@ -294,7 +299,7 @@ async fn a_receiver_and_its_server() {
     const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
     let mut server = RedisServer::start();
     let receiver = Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
-        .idempotency(Idempotency::new(connect(&server).await, "tests"))
+        .idempotency(Idempotency::new(connect(&server).await, "tests").claim_timeout(10_000 * MS))
         .build()
         .unwrap();
     let signer = Signer::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();

@@ -9,6 +9,8 @@ use super::*;
 
 const CLAIMERS: usize = 64;
 const ROUNDS: u16 = 15;
+/// Longer than any machine takes.
+const LEASE: Duration = Duration::from_secs(60);
 
 /// Stores with a connection each.
 async fn stores(server: &RedisServer, count: usize) -> Vec<RedisStore> {
@@ -40,16 +42,13 @@ async fn one_winner_for_each_attempt() {
             let holder = winner.holder();
             let settled = match attempt {
                 1 => stores[2].release(&holder).await,
-                2 => stores[2].extend(&holder, 20 * MS).await,
+                2 => stores[2].extend(&holder, LEASE).await,
                 _ => stores[2].complete(&holder, 201, HOUR).await,
             };
             assert_eq!(settled.unwrap(), Settled::Applied);
-            sleep(if attempt == 2 {
-                30 * MS
-            } else {
-                Duration::ZERO
-            })
-            .await;
+            if attempt == 2 {
+                age(&server, LEASE);
+            }
             last = Some(winner);
         }
         let (winners, others) = race(&stores, &claim).await;
@@ -75,8 +74,9 @@ async fn leases_that_lapse_during_the_race() {
             assert_eq!(attempt, highest + 1, "attempts count up by one");
             highest = attempt;
         }
+        age(&server, MS);
     }
-    assert!(highest > 10, "{highest} grants");
+    assert!(highest >= 100, "{highest} grants");
 }
 
 /// A late holder completes while others take over: one of them has it, and the record is that one's.
@@ -87,9 +87,9 @@ async fn a_late_complete_against_takeovers() {
     let late = AtomicUsize::new(0);
     for round in 0..60 {
         let mut claim = request(round);
-        claim.lease = MS;
+        claim.lease = LEASE;
         assert_eq!(stores[0].claim(&claim).await.unwrap(), won(1));
-        sleep(5 * MS).await;
+        age(&server, LEASE);
         let mut next = claim.clone();
         next.lease = HOUR;
         let holder = claim.holder();

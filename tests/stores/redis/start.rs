@@ -8,19 +8,18 @@ use super::*;
 async fn an_evicting_server_is_refused() {
     for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {
         let server = RedisServer::start_with(&["--maxmemory-policy", policy]);
-        let error = fails(RedisStore::connect(server.url()).into_future()).await;
+        let patient = RedisStore::connect(server.url()).timeout(PATIENCE / 2);
+        let error = fails(patient.into_future()).await;
         let text = format!(
             "maxmemory-policy: the server has {policy} and may evict claims: set noeviction, or allow_eviction"
         );
         assert_eq!(error, text);
 
-        let store = RedisStore::connect(server.url())
-            .allow_eviction()
-            .await
-            .unwrap();
+        let connect = || RedisStore::connect(server.url()).timeout(PATIENCE / 2);
+        let store = connect().allow_eviction().await.unwrap();
         assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
 
-        let lazy = RedisStore::connect(server.url()).lazy().await.unwrap();
+        let lazy = connect().lazy().await.unwrap();
         assert_eq!(fails(lazy.claim(&request(2))).await, text);
         assert_eq!(fails(lazy.claim_all(&[request(2)])).await, text);
         assert_eq!(fails(lazy.forget(&request(1).key)).await, text);
@@ -37,17 +36,20 @@ async fn a_server_that_does_not_tell() {
     let server = RedisServer::start();
     server.command("ACL SETUSER app on >secret ~wv:* +@all -config");
     server.command("ACL SETUSER mute on >secret ~wv:* +@all -config -info");
-    let url = |user: &str| format!("redis://{user}:secret@127.0.0.1:{}/", server.port());
+    let connect = |user: &str| {
+        let url = format!("redis://{user}:secret@127.0.0.1:{}/", server.port());
+        RedisStore::connect(url).timeout(PATIENCE / 2)
+    };
 
-    let store = RedisStore::connect(url("app")).await.unwrap();
+    let store = connect("app").await.unwrap();
     assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
     assert!(!logs.text().contains(told));
-    let store = RedisStore::connect(url("mute")).await.unwrap();
+    let store = connect("mute").await.unwrap();
     assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
     assert!(logs.text().contains(told));
 
     server.command("CONFIG SET maxmemory-policy allkeys-lfu");
-    let error = fails(RedisStore::connect(url("app")).into_future()).await;
+    let error = fails(connect("app").into_future()).await;
     assert!(error.contains("allkeys-lfu"), "{error}");
 }
 
@@ -102,7 +104,8 @@ async fn a_password_that_is_wrong_for_a_while() {
 #[tokio::test]
 async fn a_password_that_is_missing() {
     let server = RedisServer::start_with(&["--requirepass", "sesame"]);
-    let error = fails(RedisStore::connect(server.url()).into_future()).await;
+    let patient = RedisStore::connect(server.url()).timeout(PATIENCE / 2);
+    let error = fails(patient.into_future()).await;
     assert!(error.contains("NOAUTH"), "{error}");
 }
 
@@ -131,7 +134,7 @@ async fn the_password_is_never_shown() {
         format!("{connect:?}"),
         r#"RedisConnect { prefix: "wv:", timeout: 1s, allow_eviction: false, lazy: false, .. }"#
     );
-    let store = connect.await.unwrap();
+    let store = connect.timeout(PATIENCE / 2).await.unwrap();
     assert_eq!(format!("{store:?}"), r#"RedisStore { prefix: "wv:", .. }"#);
     for url in [
         "redis://:sesame@127.0.0.1:99999/",

@@ -3,17 +3,26 @@
 use std::time::Duration;
 
 use integration_tests::{is_shut_out, race};
-use tokio::{task::JoinSet, time::sleep};
+use tokio::task::JoinSet;
 use webhook_verify::{
     ClaimStore,
     idempotency::{ClaimRequest, Settled},
 };
 
-use super::{HOUR, MS, again, is_busy, is_completed, request, won};
+use super::{HOUR, MS, again, answered, is_busy, is_completed, request, won};
+
+/// Longer than any machine takes: `age` lets it expire, as [`Place::age`] does.
+///
+/// [`Place::age`]: integration_tests::Place::age
+const LEASE: Duration = Duration::from_secs(60);
 
 /// Each round: an absent key, a released one, a lapsed one, a completed one. Whoever held it before is shut out, also once
 /// somebody has released it in between.
-pub(crate) async fn one_winner_for_each_attempt<S: ClaimStore + Clone>(stores: &[S], rounds: u32) {
+pub(crate) async fn one_winner_for_each_attempt<S: ClaimStore + Clone>(
+    stores: &[S],
+    age: impl AsyncFn(Duration),
+    rounds: u32,
+) {
     for round in 0..rounds {
         let claim = request(round);
         let mut before: Vec<ClaimRequest> = Vec::new();
@@ -27,13 +36,13 @@ pub(crate) async fn one_winner_for_each_attempt<S: ClaimStore + Clone>(stores: &
             }
             let holder = winner.holder();
             let settled = match attempt {
-                1 => stores[0].extend(&holder, 20 * MS).await,
+                1 => stores[0].extend(&holder, LEASE).await,
                 2 => stores[0].release(&holder).await,
                 _ => stores[0].complete(&holder, 201, HOUR).await,
             };
             assert_eq!(settled.unwrap(), Settled::Applied);
             if attempt == 1 {
-                sleep(30 * MS).await;
+                age(LEASE).await;
             }
             before.push(winner);
         }
@@ -46,6 +55,7 @@ pub(crate) async fn one_winner_for_each_attempt<S: ClaimStore + Clone>(stores: &
 /// Leases that lapse in the middle of it: several may win one after the other, and each attempt once.
 pub(crate) async fn leases_that_lapse_during_the_race<S: ClaimStore + Clone>(
     stores: &[S],
+    age: impl AsyncFn(Duration),
     rounds: u32,
 ) {
     let mut claim = request(1_000_000);
@@ -60,25 +70,29 @@ pub(crate) async fn leases_that_lapse_during_the_race<S: ClaimStore + Clone>(
             assert!(attempt > highest, "attempts count up");
             highest = attempt;
         }
+        age(MS).await;
     }
-    assert!(highest > 10, "{highest} grants");
+    assert!(highest >= u64::from(rounds), "{highest} grants");
 }
 
 /// A late holder completes while others take over: one of them has it, and the record is that one's.
-pub(crate) async fn a_late_complete_against_takeovers<S: ClaimStore + Clone>(stores: &[S]) {
+pub(crate) async fn a_late_complete_against_takeovers<S: ClaimStore + Clone>(
+    stores: &[S],
+    age: impl AsyncFn(Duration),
+) {
     for round in 0..40 {
         let mut claim = request(2_000_000 + round);
-        claim.lease = 5 * MS;
+        claim.lease = LEASE;
         assert_eq!(stores[0].claim(&claim).await.unwrap(), won(1));
-        sleep(10 * MS).await;
+        age(LEASE).await;
         let mut next = claim.clone();
         next.lease = HOUR;
         let holder = claim.holder();
         let (settled, (winners, others)) = tokio::join!(
-            stores[0].complete(&holder, 200, HOUR),
+            answered(|| stores[0].complete(&holder, 200, HOUR)),
             race(&stores[1..], &next)
         );
-        match settled.unwrap() {
+        match settled {
             Settled::Applied => {
                 assert!(winners.is_empty());
                 assert!(others.iter().all(|outcome| is_completed(*outcome)));
@@ -99,8 +113,10 @@ pub(crate) async fn batches_from_two_sides<S: ClaimStore + Clone>(one: &S, two: 
         let keys = 3_000_000 + round * 100;
         let forth: Vec<_> = (keys..keys + 64).map(request).collect();
         let back: Vec<_> = forth.iter().rev().map(again).collect();
-        let (one, two) = tokio::join!(one.claim_all(&forth), two.claim_all(&back));
-        let (one, mut two) = (one.unwrap(), two.unwrap());
+        let (one, mut two) = tokio::join!(
+            answered(|| one.claim_all(&forth)),
+            answered(|| two.claim_all(&back))
+        );
         two.reverse();
         for (a, b) in one.into_iter().zip(two) {
             let mut outcomes = [a, b];
@@ -113,12 +129,16 @@ pub(crate) async fn batches_from_two_sides<S: ClaimStore + Clone>(one: &S, two: 
 
 /// Batches that settle the same keys from two sides at once, in opposite orders and against claims of others: none waits for
 /// one that waits for it, and each key is somebody's.
-pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two: &S) {
+pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(
+    one: &S,
+    two: &S,
+    age: impl AsyncFn(Duration),
+) {
     for round in 0..20 {
         let keys = 5_000_000 + round * 100;
         let mut forth: Vec<_> = (keys..keys + 64).map(request).collect();
         for claim in &mut forth {
-            claim.lease = MS;
+            claim.lease = LEASE;
         }
         let holders: Vec<_> = forth.iter().map(ClaimRequest::holder).collect();
         let reversed: Vec<_> = holders.iter().rev().copied().collect();
@@ -127,15 +147,18 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two:
             claim.lease = HOUR;
         }
         one.claim_all(&forth).await.unwrap();
-        let (first, second) =
-            tokio::join!(one.extend_all(&holders, MS), two.extend_all(&reversed, MS));
-        for settled in [first, second].map(Result::unwrap).concat() {
+        let (first, second) = tokio::join!(
+            answered(|| one.extend_all(&holders, LEASE)),
+            answered(|| two.extend_all(&reversed, LEASE))
+        );
+        for settled in [first, second].concat() {
             assert_eq!(settled, Settled::Applied);
         }
-        sleep(5 * MS).await;
-        let (extended, claimed) =
-            tokio::join!(one.extend_all(&holders, HOUR), two.claim_all(&others));
-        let (mut extended, claimed) = (extended.unwrap(), claimed.unwrap());
+        age(LEASE).await;
+        let (mut extended, claimed) = tokio::join!(
+            answered(|| one.extend_all(&holders, HOUR)),
+            answered(|| two.claim_all(&others))
+        );
         extended.reverse();
         for (settled, outcome) in extended.into_iter().zip(&claimed) {
             match settled {
@@ -143,10 +166,11 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two:
                 _ => assert_eq!(*outcome, won(2)),
             }
         }
-        let (released, extended) =
-            tokio::join!(one.release_all(&holders), two.extend_all(&reversed, HOUR));
-        extended.unwrap();
-        for (settled, outcome) in released.unwrap().iter().rev().zip(claimed) {
+        let (released, _) = tokio::join!(
+            answered(|| one.release_all(&holders)),
+            answered(|| two.extend_all(&reversed, HOUR))
+        );
+        for (settled, outcome) in released.iter().rev().zip(claimed) {
             match settled {
                 Settled::Applied => assert!(is_busy(outcome)),
                 _ => assert_eq!(outcome, won(2)),
@@ -157,12 +181,16 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(one: &S, two:
 
 /// Batches that complete the same keys from two sides at once, in opposite orders and against claims of others: each key is
 /// completed by its holder, twice over, or somebody else's.
-pub(crate) async fn completing_from_two_sides<S: ClaimStore + Clone>(one: &S, two: &S) {
+pub(crate) async fn completing_from_two_sides<S: ClaimStore + Clone>(
+    one: &S,
+    two: &S,
+    age: impl AsyncFn(Duration),
+) {
     for round in 0..20 {
         let keys = 6_000_000 + round * 100;
         let mut forth: Vec<_> = (keys..keys + 64).map(request).collect();
         for claim in &mut forth {
-            claim.lease = MS;
+            claim.lease = LEASE;
         }
         let holders: Vec<_> = forth.iter().map(ClaimRequest::holder).collect();
         let reversed: Vec<_> = holders.iter().rev().copied().collect();
@@ -171,17 +199,16 @@ pub(crate) async fn completing_from_two_sides<S: ClaimStore + Clone>(one: &S, tw
             claim.lease = HOUR;
         }
         one.claim_all(&forth).await.unwrap();
-        sleep(5 * MS).await;
-        let (first, second, claimed) = tokio::join!(
-            one.complete_all(&holders, 201, HOUR),
-            two.complete_all(&reversed, 202, HOUR),
-            two.claim_all(&others)
+        age(LEASE).await;
+        let (first, mut second, claimed) = tokio::join!(
+            answered(|| one.complete_all(&holders, 201, HOUR)),
+            answered(|| two.complete_all(&reversed, 202, HOUR)),
+            answered(|| two.claim_all(&others))
         );
-        let (first, mut second) = (first.unwrap(), second.unwrap());
         second.reverse();
         assert_eq!(first, second);
         let statuses = two.claim_all(&others).await.unwrap();
-        for ((settled, outcome), status) in first.into_iter().zip(claimed.unwrap()).zip(statuses) {
+        for ((settled, outcome), status) in first.into_iter().zip(claimed).zip(statuses) {
             match settled {
                 Settled::Applied => assert!(is_completed(outcome) && outcome == status),
                 _ => assert_eq!([outcome, status], [won(2); 2]),
@@ -191,28 +218,30 @@ pub(crate) async fn completing_from_two_sides<S: ClaimStore + Clone>(one: &S, tw
 }
 
 /// Expired records go, each counted once however many purge, while claims are granted and none that lives is lost.
-pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(store: &S, expired: u32) {
+pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(
+    store: &S,
+    age: impl AsyncFn(Duration),
+    expired: u32,
+) {
     let mut brief: Vec<_> = (0..expired).map(request).collect();
     for claim in &mut brief {
-        (claim.lease, claim.ttl) = (MS, MS);
+        (claim.lease, claim.ttl) = (LEASE, LEASE);
     }
     for batch in brief.chunks(500) {
         store.claim_all(batch).await.unwrap();
     }
-    sleep(20 * MS).await;
+    age(LEASE).await;
     let mut tasks = JoinSet::new();
     for _ in 0..3 {
         let store = store.clone();
         tasks.spawn(async move { store.purge(usize::MAX).await.unwrap() });
     }
     let mut live = Vec::new();
-    let begun = std::time::Instant::now();
     for number in 0..200 {
         let claim = request(expired + number);
         assert_eq!(store.claim(&claim).await.unwrap(), won(1));
         live.push(claim);
     }
-    assert!(begun.elapsed() < Duration::from_secs(20));
     let mut purged = 0;
     while let Some(task) = tasks.join_next().await {
         purged += task.unwrap();

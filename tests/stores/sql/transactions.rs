@@ -1,6 +1,7 @@
 //! Handlers whose effects are in the database that holds the claims.
 
 use std::{
+    pin::pin,
     sync::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -8,8 +9,9 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{future::join_all, stream};
-use tokio::time::{sleep, timeout};
+use futures_util::{future::join_all, poll, stream};
+use integration_tests::{Pauses, Watched};
+use tokio::{task::yield_now, time::sleep};
 use webhook_verify::{
     Admission, Admitted, ClaimStore, Delivery, Idempotency, Receiver, Rejection, RequestHead,
     Verifier,
@@ -18,7 +20,7 @@ use webhook_verify::{
     testing::{SignedRequest, Signer},
 };
 
-use super::{HOUR, MS, is_busy, is_completed, request, won};
+use super::{HOUR, MS, answered, is_busy, is_completed, request, soon, won};
 
 const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
@@ -44,13 +46,20 @@ pub(crate) trait Ledger: Clone + Send + Sync + 'static {
         status: u16,
     ) -> impl Future<Output = Result<(), CommitError>> + Send;
     fn effects(&self) -> impl Future<Output = i64> + Send;
+    /// As [`Place::age`](integration_tests::Place::age).
+    fn age(&self, by: Duration) -> impl Future<Output = ()> + Send;
+    /// Waits until a claim waits for the open transaction, where that can be seen.
+    fn until_one_waits(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Claims live for a second, and nothing renews them but [`Admitted::run`].
-fn receiver(store: impl ClaimStore, lease: Duration) -> Receiver {
+/// Longer than any machine takes. Nothing renews claims but [`Admitted::run`].
+const LEASE: Duration = Duration::from_secs(60);
+
+fn receiver(store: impl ClaimStore) -> Receiver {
     let verifier = Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
+    let idempotency = Idempotency::new(store, "tests").lease(LEASE);
     Receiver::builder(verifier)
-        .idempotency(Idempotency::new(store, "tests").lease(lease))
+        .idempotency(idempotency.claim_timeout(LEASE / 6))
         .build()
         .unwrap()
 }
@@ -71,15 +80,29 @@ async fn admit(receiver: &Receiver, request: &SignedRequest) -> Result<Admission
     receiver.admit(&head, body, sleep).await
 }
 
+/// As [`admit`], again for as long as the store does not answer in time.
+async fn admit_in_the_end(receiver: &Receiver, request: &SignedRequest) -> Admission {
+    let tries = async {
+        loop {
+            match admit(receiver, request).await {
+                Ok(admission) => return admission,
+                Err(refused) => assert_eq!(refused.status(), 503),
+            }
+            sleep(10 * MS).await;
+        }
+    };
+    soon("admission", tries).await
+}
+
 async fn admitted(receiver: &Receiver, request: &SignedRequest) -> Admitted {
-    match admit(receiver, request).await.unwrap() {
+    match admit_in_the_end(receiver, request).await {
         Admission::Admitted(admitted) => admitted,
         Admission::Answer(answer) => panic!("answered {}", answer.status()),
     }
 }
 
 async fn replayed(receiver: &Receiver, request: &SignedRequest) -> u16 {
-    match admit(receiver, request).await.unwrap() {
+    match admit_in_the_end(receiver, request).await {
         Admission::Answer(answer) => answer.status(),
         Admission::Admitted(_) => panic!("it ran again"),
     }
@@ -87,7 +110,7 @@ async fn replayed(receiver: &Receiver, request: &SignedRequest) -> u16 {
 
 /// Of 32 that come at once, one has an effect, also when handlers fail before that.
 pub(crate) async fn many_at_once<L: Ledger>(ledger: &L) {
-    let receiver = receiver(ledger.store().clone(), Duration::from_secs(60));
+    let receiver = receiver(ledger.store().clone());
     for failures in [0, 3] {
         let before = ledger.effects().await;
         let request = signed(&format!("many, {failures} failures"));
@@ -110,7 +133,11 @@ pub(crate) async fn many_at_once<L: Ledger>(ledger: &L) {
                 }
             }
         };
-        join_all((0..32).map(|_| deliver())).await;
+        soon(
+            "end of all deliveries",
+            join_all((0..32).map(|_| deliver())),
+        )
+        .await;
         assert_eq!(runs.load(SeqCst), failures + 1);
         assert_eq!(ledger.effects().await, before + 1);
     }
@@ -118,12 +145,12 @@ pub(crate) async fn many_at_once<L: Ledger>(ledger: &L) {
 
 /// One that stood still for longer than its lease has no effect beside that of its successor, whoever is first.
 pub(crate) async fn who_was_superseded_rolls_back<L: Ledger>(ledger: &L) {
-    let receiver = receiver(ledger.store().clone(), Duration::from_secs(1));
+    let receiver = receiver(ledger.store().clone());
     for late_first in [false, true] {
         let before = ledger.effects().await;
         let request = signed(&format!("superseded, late first: {late_first}"));
         let a = admitted(&receiver, &request).await;
-        sleep(1100 * MS).await;
+        ledger.age(LEASE).await;
         let b = admitted(&receiver, &request).await;
         assert_eq!(b.delivery().claim().unwrap().fence(), 2);
         if late_first {
@@ -146,14 +173,14 @@ pub(crate) async fn who_was_superseded_rolls_back<L: Ledger>(ledger: &L) {
 
 /// A claim that comes while a handler commits waits for it: then it is a duplicate, or its turn.
 pub(crate) async fn who_waits_is_told<L: Ledger>(ledger: &L) {
-    let receiver = receiver(ledger.store().clone(), Duration::from_secs(1));
+    let receiver = receiver(ledger.store().clone());
     for commits in [true, false] {
         let before = ledger.effects().await;
         let request_of = signed(&format!("waits, commits: {commits}"));
         let a = admitted(&receiver, &request_of).await;
         let mut claim = request(0);
         claim.key = a.delivery().claim().unwrap().key();
-        sleep(1100 * MS).await;
+        ledger.age(LEASE).await;
 
         let mut open = ledger.begin().await;
         ledger
@@ -162,17 +189,19 @@ pub(crate) async fn who_waits_is_told<L: Ledger>(ledger: &L) {
             .unwrap();
         let waiting = tokio::spawn({
             let (ledger, claim) = (ledger.clone(), claim.clone());
-            async move { ledger.store().claim(&claim).await }
+            // One that has waited for as long as it may is told that, and waits again.
+            async move { answered(|| ledger.store().claim(&claim)).await }
         });
-        sleep(150 * MS).await;
+        ledger.until_one_waits().await;
         assert!(!waiting.is_finished());
         if commits {
             ledger.end(open).await;
         } else {
             drop(open);
         }
-        let outcome = timeout(Duration::from_secs(5), waiting).await;
-        let outcome = outcome.unwrap().unwrap().unwrap();
+        let outcome = soon("answer to the claim that waits", waiting)
+            .await
+            .unwrap();
         if commits {
             assert!(is_completed(outcome), "{outcome:?}");
             assert_eq!(ledger.effects().await, before + 1);
@@ -187,7 +216,7 @@ pub(crate) async fn who_waits_is_told<L: Ledger>(ledger: &L) {
 
 /// The receiver settles after the handler, as always; what the transaction says stands.
 pub(crate) async fn the_receiver_settles_after_it<L: Ledger>(ledger: &L) {
-    let receiver = receiver(ledger.store().clone(), Duration::from_secs(60));
+    let receiver = receiver(ledger.store().clone());
     let before = ledger.effects().await;
     for (body, answered) in [
         ("answers 2xx", Some(200)),
@@ -213,27 +242,42 @@ pub(crate) async fn the_receiver_settles_after_it<L: Ledger>(ledger: &L) {
 /// A handler that goes on after its commit is not told that it lost its lease, nor is anybody else; and what it answers then
 /// changes nothing.
 pub(crate) async fn a_commit_is_no_lost_lease<L: Ledger>(ledger: &L) {
-    for answered in [200, 500] {
+    for status in [200, 500] {
+        let (mut pauses, timer) = Pauses::new();
+        let store = Watched::over(ledger.store().clone());
         let told = Arc::new(Mutex::new(Vec::new()));
         let telling = Arc::clone(&told);
         let verifier = Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
-        let idempotency = Idempotency::new(ledger.store().clone(), "tests")
-            .lease(Duration::from_secs(1))
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests")
+            .lease(LEASE)
+            .claim_timeout(LEASE / 6)
             .on_event(move |event| telling.lock().unwrap().push(event.kind.name()));
         let receiver = Receiver::builder(verifier).idempotency(idempotency);
         let receiver = receiver.build().unwrap();
-        let request = signed(&format!("goes on, answers {answered}"));
+        let request = signed(&format!("goes on, answers {status}"));
         let a = admitted(&receiver, &request).await;
         let claim = a.delivery().claim().unwrap().clone();
         let handler = async {
             let committed = ledger.commit(ledger.begin().await, a.delivery(), 202);
             committed.await.unwrap();
-            tokio::select! {
-                () = claim.lost() => panic!("it is completed"),
-                () = sleep(1200 * MS) => answered,
+            // The pause before a renewal is over, and nothing is renewed any more.
+            let pause = async {
+                loop {
+                    match pauses.begun() {
+                        Some((_, end)) => return end.send(()).unwrap(),
+                        None => yield_now().await,
+                    }
+                }
+            };
+            soon("pause before a renewal", pause).await;
+            for _ in 0..10 {
+                ledger.effects().await;
+                assert!(poll!(pin!(claim.lost())).is_pending(), "it is completed");
             }
+            status
         };
-        let status = a.run(handler, sleep).await.unwrap();
+        let status = a.run(handler, timer).await.unwrap();
+        assert_eq!(store.extends.load(SeqCst), 0);
         a.settle(status, sleep).await.unwrap();
         assert_eq!(*told.lock().unwrap(), ["claimed", "completed"]);
         assert_eq!(replayed(&receiver, &request).await, 202);
@@ -242,7 +286,7 @@ pub(crate) async fn a_commit_is_no_lost_lease<L: Ledger>(ledger: &L) {
 
 /// A handler that does not know whether its commit was done tries again, and is told.
 pub(crate) async fn twice_is_told<L: Ledger>(ledger: &L) {
-    let receiver = receiver(ledger.store().clone(), Duration::from_secs(60));
+    let receiver = receiver(ledger.store().clone());
     let before = ledger.effects().await;
     let a = admitted(&receiver, &signed("twice")).await;
     ledger
@@ -269,7 +313,7 @@ pub(crate) async fn what_cannot_be_committed<L: Ledger>(ledger: &L) {
         "{refused:?}"
     );
 
-    let receiver = receiver(ledger.store().clone(), Duration::from_secs(60));
+    let receiver = receiver(ledger.store().clone());
     let a = admitted(&receiver, &request).await;
     for status in [0, 199, 300, 500] {
         let refused = ledger
@@ -295,7 +339,7 @@ pub(crate) async fn an_open_transaction_holds_nobody_up<L: Ledger>(
     ledger: &L,
     other_keys_too: bool,
 ) {
-    let receiver = receiver(ledger.store().clone(), Duration::from_secs(60));
+    let receiver = receiver(ledger.store().clone());
     let signed = signed("open");
     let a = admitted(&receiver, &signed).await;
     let mut open = ledger.begin().await;
@@ -305,8 +349,8 @@ pub(crate) async fn an_open_transaction_holds_nobody_up<L: Ledger>(
         .unwrap();
     let mut claim = request(0);
     claim.key = a.delivery().claim().unwrap().key();
-    let answered = timeout(Duration::from_secs(2), ledger.store().claim(&claim)).await;
-    match answered.unwrap() {
+    let told = soon("answer to a claim", ledger.store().claim(&claim)).await;
+    match told {
         Ok(outcome) => assert!(is_busy(outcome), "{outcome:?}"),
         Err(_) => assert!(!other_keys_too),
     }

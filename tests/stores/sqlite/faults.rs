@@ -1,7 +1,5 @@
 //! Files that are locked, full, read-only, broken or gone.
 
-use std::time::Instant;
-
 use sqlx::Connection as _;
 use webhook_verify::idempotency::Settled;
 
@@ -16,11 +14,9 @@ async fn a_file_that_is_locked() {
     for lock in ["BEGIN EXCLUSIVE", "BEGIN IMMEDIATE"] {
         execute(&mut other, lock).await;
         for _ in 0..2 {
-            let begun = Instant::now();
             let (one, two) = (request(1), request(2));
             let (one, two) = tokio::join!(fails(store.claim(&one)), fails(store.claim(&two)));
             assert!(one.contains("locked") && two.contains("locked"), "{one}");
-            assert!(begun.elapsed() < 2500 * MS);
         }
         execute(&mut other, "ROLLBACK").await;
         comes_back(&store).await;
@@ -38,8 +34,7 @@ async fn a_disk_that_is_full() {
     let store = SqliteStore::open(options).await.unwrap();
     let mut granted = Vec::new();
     let full = loop {
-        let mut claim = request(granted.len() as u32);
-        (claim.lease, claim.ttl) = (500 * MS, 500 * MS);
+        let claim = request(granted.len() as u32);
         match store.claim(&claim).await {
             Ok(outcome) => assert_eq!(outcome, won(1)),
             Err(error) => break fails(async { Err::<(), _>(error) }).await,
@@ -58,10 +53,10 @@ async fn a_disk_that_is_full() {
     }
     let holder = granted[0].holder();
     assert_eq!(
-        store.complete(&holder, 200, 100 * MS).await.unwrap(),
+        store.complete(&holder, 200, HOUR).await.unwrap(),
         Settled::Applied
     );
-    sleep(600 * MS).await;
+    folder.age(2 * HOUR).await;
     assert!(store.purge(usize::MAX).await.unwrap() >= granted.len());
     comes_back(&store).await;
 }

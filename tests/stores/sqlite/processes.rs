@@ -14,7 +14,8 @@ const KEYS: u32 = 300;
 
 /// This program again, running [`child`].
 fn start(folder: &Folder) -> Child {
-    Command::new(env::current_exe().unwrap())
+    let mut command = Command::new(env::current_exe().unwrap());
+    integration_tests::in_folder(&mut command)
         .args([
             "--exact",
             "sqlite::processes::child",

@@ -1,3 +1,4 @@
+use integration_tests::PATIENCE;
 use sqlx::{Sqlite, SqlitePool, Transaction};
 use webhook_verify::{Delivery, idempotency::CommitError};
 
@@ -8,7 +9,7 @@ use crate::sql::transactions::{self as cases, Ledger};
 struct Payments {
     store: SqliteStore,
     pool: SqlitePool,
-    _folder: Arc<Folder>,
+    folder: Arc<Folder>,
 }
 
 impl Ledger for Payments {
@@ -52,18 +53,27 @@ impl Ledger for Payments {
         let count = sqlx::query_scalar("SELECT count(*) FROM payment");
         count.fetch_one(&self.pool).await.unwrap()
     }
+
+    async fn age(&self, by: Duration) {
+        self.folder.age(by).await;
+    }
+
+    /// The one that waits asks for the lock again and again, and nothing of it is to be seen.
+    async fn until_one_waits(&self) {}
 }
 
 async fn payments() -> Payments {
     let folder = Arc::new(Folder::new());
     let store = folder.store().await;
-    let pool = SqlitePool::connect(&folder.url()).await.unwrap();
+    let options: SqliteConnectOptions = folder.url().parse().unwrap();
+    let pool = SqlitePool::connect_with(options.busy_timeout(PATIENCE)).await;
+    let pool = pool.unwrap();
     let table = sqlx::query("CREATE TABLE payment (id INTEGER PRIMARY KEY)");
     table.execute(&pool).await.unwrap();
     Payments {
         store,
         pool,
-        _folder: folder,
+        folder,
     }
 }
 

@@ -1,7 +1,11 @@
 //! The one thread that writes for all.
 
-use futures_util::future::join_all;
-use tokio::{task::spawn, time::timeout};
+use std::pin::pin;
+
+use futures_util::{
+    future::{join, join_all},
+    poll,
+};
 use webhook_verify::idempotency::{ClaimRequest, Settled};
 
 use super::*;
@@ -13,22 +17,29 @@ async fn calls_are_committed_together() {
     let folder = Folder::new();
     let store = folder.store().await;
     let mut other = folder.connection().await;
-    execute(
-        &mut other,
-        "PRAGMA wal_checkpoint(TRUNCATE); BEGIN IMMEDIATE",
-    )
-    .await;
-    let tasks: Vec<_> = (0..64)
-        .map(|number| {
-            let store = store.clone();
-            spawn(async move { store.claim(&request(number)).await })
-        })
-        .collect();
-    sleep(200 * MS).await;
-    assert_eq!(folder.wal_len(), 0);
-    execute(&mut other, "ROLLBACK").await;
-    for task in join_all(tasks).await {
-        assert_eq!(task.unwrap().unwrap(), won(1));
+    let mut claims = async |claims: &[ClaimRequest]| {
+        let begin = "PRAGMA wal_checkpoint(TRUNCATE); BEGIN IMMEDIATE";
+        execute(&mut other, begin).await;
+        let mut calls = pin!(join_all(claims.iter().map(|claim| store.claim(claim))));
+        // All of them wait from here on.
+        assert!(poll!(&mut calls).is_pending());
+        assert_eq!(folder.wal_len(), 0);
+        execute(&mut other, "ROLLBACK").await;
+        calls.await
+    };
+    let waiting = async {
+        loop {
+            let requests: Vec<_> = (0..64).map(request).collect();
+            let outcomes = claims(&requests).await;
+            // On a machine that stood still they have waited for as long as they may, and none is granted.
+            if outcomes.iter().all(Result::is_ok) {
+                return outcomes;
+            }
+            assert!(outcomes.iter().all(Result::is_err), "{outcomes:?}");
+        }
+    };
+    for outcome in soon("answer to all claims at once", waiting).await {
+        assert_eq!(outcome.unwrap(), won(1));
     }
     // Each commit writes the pages it has changed, two at least: 64 commits of one claim each would be 128.
     let frames = folder.wal_len() / (PAGE + 24);
@@ -90,29 +101,36 @@ async fn one_fails_and_the_others_do_not() {
         execute(&mut other, trigger).await;
         let release = request(1000);
         assert_eq!(store.claim(&release).await.unwrap(), won(1));
-        execute(&mut other, "BEGIN IMMEDIATE").await;
-        let tasks: Vec<_> = (0..64)
-            .map(|number| {
-                let store = store.clone();
-                spawn(async move { store.claim(&request(number)).await })
-            })
-            .collect();
-        let released = spawn({
-            let (store, holder) = (store.clone(), release.holder());
-            async move { store.release(&holder).await }
-        });
-        sleep(100 * MS).await;
-        execute(&mut other, "ROLLBACK").await;
-        for (number, task) in join_all(tasks).await.into_iter().enumerate() {
-            match (number, task.unwrap()) {
-                (31, result) => {
+        let (claims, holder) = ((0..64).map(request).collect::<Vec<_>>(), release.holder());
+        let mut tries = async || {
+            execute(&mut other, "BEGIN IMMEDIATE").await;
+            let claims = join_all(claims.iter().map(|claim| store.claim(claim)));
+            let mut calls = pin!(join(claims, store.release(&holder)));
+            // All of them wait from here on.
+            assert!(poll!(&mut calls).is_pending());
+            execute(&mut other, "ROLLBACK").await;
+            calls.await
+        };
+        let waiting = async {
+            loop {
+                // On a machine that stood still they have waited for as long as they may.
+                let (claimed, released) = tries().await;
+                if let Ok(released) = released {
+                    return (claimed, released);
+                }
+            }
+        };
+        let (claimed, released) = soon("answer to all calls at once", waiting).await;
+        for (number, result) in claimed.into_iter().enumerate() {
+            match number {
+                31 => {
                     let why = fails(async { result }).await;
                     assert!(why.contains("bad key"), "{how}: {why}");
                 }
-                (_, result) => assert_eq!(result.unwrap(), won(1)),
+                _ => assert_eq!(result.unwrap(), won(1)),
             }
         }
-        assert_eq!(released.await.unwrap().unwrap(), Settled::Applied);
+        assert_eq!(released, Settled::Applied);
         execute(&mut other, "DROP TRIGGER bad").await;
         assert_eq!(store.claim(&request(31)).await.unwrap(), won(1));
     }
@@ -126,11 +144,10 @@ async fn claims_that_nobody_waits_for_are_not_made() {
     let mut other = folder.connection().await;
     execute(&mut other, "BEGIN IMMEDIATE").await;
     let claims: Vec<_> = (0..3000).map(request).collect();
-    let calls = claims
-        .iter()
-        .map(|claim| timeout(100 * MS, store.claim(claim)));
-    for call in join_all(calls).await {
-        assert!(call.is_err());
+    {
+        // More than the queue takes; and all of them are given up.
+        let mut calls = pin!(join_all(claims.iter().map(|claim| store.claim(claim))));
+        assert!(poll!(&mut calls).is_pending());
     }
     execute(&mut other, "ROLLBACK").await;
     let others: Vec<_> = claims.iter().map(again).collect();
@@ -157,16 +174,12 @@ async fn the_file_is_closed_with_the_store() {
     let _ = futures_util::poll!(&mut release);
     drop(release);
     drop((store, clone));
-    for _ in 0..200 {
-        if !folder.path().join("claims.db-wal").exists() {
-            break;
+    let closed = async {
+        while folder.path().join("claims.db-wal").exists() {
+            sleep(20 * MS).await;
         }
-        sleep(20 * MS).await;
-    }
-    assert!(
-        !folder.path().join("claims.db-wal").exists(),
-        "it is closed"
-    );
+    };
+    soon("closed file", closed).await;
     let store = folder.store().await;
     assert_eq!(store.claim(&again(&claim)).await.unwrap(), won(2));
 }
