@@ -124,7 +124,7 @@ fn keep_lock_now_and_then(url: &str, over: &AtomicBool) {
         let mut connection = SqliteConnection::connect(url).await.unwrap();
         while !over.load(Relaxed) {
             let random = getrandom::u32().unwrap();
-            let stall = if random % 50 == 0 {
+            let stall = if random.is_multiple_of(50) {
                 BAD.stall
             } else {
                 Duration::ZERO
