@@ -7,13 +7,13 @@ use std::{
 
 use futures_util::future::join_all;
 use integration_tests::{
-    AnyStore, Framework, Gate, Kind, Logs, Place, Proxy, REMOTE, STORES, Weather, assert_in_flight,
-    assert_replay, each_place, exchange, is_replay, soon,
+    AnyStore, App, Framework, Gate, Kind, Logs, Place, Proxy, REMOTE, STORES, Weather,
+    assert_in_flight, assert_replay, each_place, exchange, is_replay, soon,
 };
 use tokio::time::sleep;
 use webhook_verify::{ClaimKey, ClaimStore as _, RedisStore};
 
-use crate::rig::{History, LEASE, MS, Rig, deliver, event, post};
+use crate::rig::{History, LEASE, MS, Rig, deliver, event, post, receiver, with_lease};
 
 /// A proxy in front of the place's server, and a receiver behind it that has warmed up.
 async fn behind_a_proxy(place: &Place) -> (Proxy, Rig) {
@@ -234,7 +234,10 @@ async fn c03_bad_weather() {
             // A third of the first attempts fail by themselves.
             if fence == 1 && rand(3) == 0 { 500 } else { 200 }
         });
-        let app = rig.app_with_lease(BRIEF, handler);
+        // A completion that the weather has lost is known here only, for as long as this takes.
+        let idempotency = with_lease(rig.idempotency(), BRIEF);
+        let idempotency = idempotency.completed_cache(EVENTS * 10, 60 * LEASE);
+        let app = App::new(receiver(idempotency), handler);
         let server = app.serve(framework).await;
         proxy.weather(Weather {
             delay: MS,
