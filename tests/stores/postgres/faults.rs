@@ -126,7 +126,8 @@ async fn a_server_that_freezes() {
     for number in 0..200 {
         let store = store.clone();
         tasks.spawn(async move {
-            timeout(500 * MS, store.claim(&request(number)))
+            let claim = request(number).within(300 * MS);
+            timeout(500 * MS, store.claim(&claim))
                 .await
                 .is_ok_and(|claim| claim.is_ok())
         });
@@ -134,7 +135,7 @@ async fn a_server_that_freezes() {
     while let Some(task) = tasks.join_next().await {
         assert!(!task.unwrap());
     }
-    fails(store.claim(&request(300))).await;
+    fails(store.claim(&request(300).within(300 * MS))).await;
     server.resume();
     comes_back(&store).await;
 }

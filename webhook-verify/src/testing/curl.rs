@@ -16,7 +16,7 @@ impl SignedRequest {
     /// assert_eq!(
     ///     signed.curl("http://127.0.0.1:3000"),
     ///     "curl -i 'http://127.0.0.1:3000/' \
-    ///      -H 'webhook-signature: rd4IfzDHOnPPEy4jJmFQRBlwyERmeBBmgu4BBLgh2mQ=' \
+    ///      -H 'webhook-signature: xCTG9ZDQ1x5zwUnPO6uqz2hwknbr35jEQml11eB/k5c=' \
     ///      -H 'content-type: application/json' --data-binary '{}'",
     /// );
     /// # Ok::<(), webhook_verify::ConfigError>(())
