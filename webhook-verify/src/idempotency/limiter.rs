@@ -17,21 +17,21 @@ use super::StoreError;
 
 /// A bounded queue in front of the slots in which a store serves calls.
 ///
-/// A claim that gets its slot too late is served for a caller that has given up. Under a load that
-/// lasts, such claims take up all slots, and no claim succeeds any more. So a claim spends at most
-/// half of its limit in the queue, and is refused at once if the queue in front of it is longer than
-/// that. The length is judged by how long recent calls kept their slots.
+/// A claim that gets its slot too late is served for a caller that has given up. Under sustained
+/// load, such claims take all slots, and no claim succeeds any more. So a claim spends at most half
+/// of its limit in the queue. The limiter refuses it at once if the expected wait is longer. It
+/// estimates the wait from how long recent calls held their slots.
 #[derive(Debug)]
 pub(super) struct Limiter {
     count: usize,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
-    /// The moving average of the time for which a call keeps its slot, in µs.
+    /// The moving average of how long a call holds its slot, in µs.
     served_in: AtomicU64,
 }
 
 impl Limiter {
-    /// A limiter for a store that serves `slots` calls at a time.
+    /// Creates a limiter for a store that serves `slots` calls at a time.
     pub(super) fn new(slots: usize) -> Arc<Self> {
         let count = slots.clamp(1, Semaphore::MAX_PERMITS);
         Arc::new(Self {
@@ -46,7 +46,8 @@ impl Limiter {
     ///
     /// # Errors
     ///
-    /// [`StoreError::overloaded`] if there is none in that time, at once if none is to be expected.
+    /// [`StoreError::overloaded`] if no slot becomes free in that time, or at once if the queue is
+    /// too long.
     pub(super) async fn enter(self: &Arc<Self>, limit: Duration) -> Result<Slot, StoreError> {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(self.slot(permit));
@@ -70,7 +71,7 @@ impl Limiter {
         }
     }
 
-    /// How long a claim waits that has so many others in front of it.
+    /// Estimates how long a claim waits behind `ahead` others.
     fn wait_behind(&self, ahead: usize) -> Duration {
         let all = self.served_in.load(Relaxed).saturating_mul(ahead as u64);
         Duration::from_micros(all / self.count as u64)
@@ -96,7 +97,7 @@ impl Drop for Place<'_> {
     }
 }
 
-/// A slot, free again when it is dropped.
+/// A slot in which the store serves a call. Dropping it frees the slot.
 #[derive(Debug)]
 pub(super) struct Slot {
     limiter: Arc<Limiter>,
@@ -141,7 +142,7 @@ mod tests {
         matches!(now(entering).await, Poll::Ready(Err(error)) if error.is_overloaded())
     }
 
-    /// A limiter whose calls took `each` so far.
+    /// Returns a limiter whose calls have taken `each` so far.
     async fn used(slots: usize, each: Duration) -> Arc<Limiter> {
         let limiter = Limiter::new(slots);
         for _ in 0..100 {

@@ -21,11 +21,11 @@ use super::{
 };
 use crate::ConfigError;
 
-/// How long a service waits for its database when it starts.
+/// How long `connect` waits for its first connection.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// Claims in a PostgreSQL database (12 or later), for any number of machines.
+/// Keeps claims in a PostgreSQL database (12 or later), for any number of machines.
 ///
 /// ```no_run
 /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
@@ -37,27 +37,32 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// # }
 /// ```
 ///
-/// A claim is one round trip, by the database's clock. Duplicates write nothing. What has been acknowledged outlives a
-/// crash of the server, unless it runs with `synchronous_commit = off`; a fail-over to a replica that is behind forgets.
+/// A claim is one round trip. The database's clock decides when leases and records expire.
+/// Duplicates write nothing. Acknowledged claims and completions survive a crash of the server,
+/// unless it runs with `synchronous_commit = off`. A fail-over to a replica that is behind loses
+/// the newest ones.
 ///
-/// Connections whose default isolation is stricter than `READ COMMITTED` are noticed at the first race that fails for it.
-/// From then on each call names its own level, which takes two round trips more.
+/// If the connections' default isolation is stricter than `READ COMMITTED`, the store notices at
+/// the first race that fails because of it. From then on each call sets its own level, which costs
+/// two more round trips.
 ///
 /// # Under load
 ///
-/// The pool serves as many claims at a time as it has connections. More claims wait for half of their
-/// [limit](crate::Idempotency::claim_timeout) at most. Once the queue is longer than the pool can
-/// serve in that time, claims are refused at once, and their senders get 503 with `Retry-After`. What
-/// settles a claim does not queue behind new claims.
+/// The pool serves as many claims at a time as it has connections. Further claims wait for at most
+/// half of their [limit](crate::Idempotency::claim_timeout). Once the queue is longer than the pool
+/// can serve in that time, the store refuses claims at once, and their senders get 503 with
+/// `Retry-After`. Completions, releases and renewals do not queue behind new claims.
 ///
-/// A call that its caller gives up runs to its end, so the connection stays in the pool. A connection
-/// is closed if the server stays silent on it for one and a half limits.
+/// A statement that has started runs to its end even if its caller gives up, so the connection
+/// stays in the pool. The store closes a connection if the server stays silent on it for one and a
+/// half limits.
 ///
 /// # Effects exactly once
 ///
-/// A handler whose effects are in the same database ends its transaction by [`commit`](Self::commit), which completes the
-/// delivery's claim in it. Then the effects are there exactly if the claim is completed: whatever dies or stands still, and
-/// whoever takes over, one handler's effects stay, and no other's.
+/// If a handler's effects are in the same database as the claims, end its transaction with
+/// [`commit`](Self::commit), which also completes the delivery's claim. The effects are then
+/// committed if and only if the claim is completed. Even if a process dies or another handler takes
+/// over, the effects of only one handler remain.
 ///
 /// ```no_run
 /// # use webhook_verify::{Delivery, PostgresStore};
@@ -72,7 +77,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// # }
 /// ```
 ///
-/// Clones share the pool: one goes to the receiver, and the handler keeps another to commit with.
+/// Clones share the pool: one goes to the receiver, and the handler commits with another.
 #[derive(Clone)]
 pub struct PostgresStore {
     shared: Arc<Shared>,
@@ -86,31 +91,32 @@ struct Shared {
 }
 
 impl PostgresStore {
-    /// Opens a store on a pool of its own, of at most ten connections. TLS is as the address and the
-    /// features of `sqlx` have it.
+    /// Opens a store on a pool of its own, with at most ten connections. The URL and the features
+    /// of `sqlx` decide about TLS.
     ///
-    /// The server ends statements after 2 s, waits for locks for 500 ms, and closes the connections of
-    /// a client that is gone after seconds. For another size or other limits, use [`new`](Self::new).
+    /// The server cancels statements after 2 s, waits up to 500 ms for locks, and closes the
+    /// connections of a dead client within seconds. For another pool size or other limits, use
+    /// [`new`](Self::new).
     ///
-    /// It creates the table if it does not exist, and deletes expired records in the background
-    /// about every minute: nothing is left to call.
+    /// `connect` also creates the table if it does not exist, and deletes expired records in the
+    /// background about every minute. No further call is needed.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when no connection is made within 10 s, when the table cannot be created or
-    /// has other columns, and outside of a tokio runtime. For a service that should start before
-    /// its database, see [`new`](Self::new) and `PgPool::connect_lazy`.
+    /// [`StoreError`] if no connection is made within 10 s, if the table cannot be created or has
+    /// other columns, and outside of a tokio runtime. For a service that has to start before its
+    /// database, use [`new`](Self::new) with `PgPool::connect_lazy`.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_table(url, &Table::DEFAULT).await
     }
 
-    /// Does what [`connect`](Self::connect) does, with a table of your own name in place of
+    /// Opens a store as [`connect`](Self::connect) does, with a table of your own name in place of
     /// `webhook_claim`: `name` or `schema.name`. The schema has to exist. A database user who may
     /// not create tables can name one that exists.
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect), and a name that [`table`](Self::table) refuses.
+    /// The errors of [`connect`](Self::connect), and a name that [`table`](Self::table) refuses.
     pub async fn connect_with_table(url: &str, name: &str) -> Result<Self, StoreError> {
         let table = Table::parse(name).map_err(StoreError::new)?;
         Self::connect_table(url, &table).await
@@ -125,8 +131,8 @@ impl PostgresStore {
     }
 
     async fn connect_pool(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
-        // The server should not work for nobody, nor keep what belongs to a client that is gone. As
-        // options of the start-up message, they cost no round trip.
+        // The server should not run statements for clients that are gone, nor keep their
+        // connections. As options of the start-up message, these settings cost no round trip.
         let options = PgConnectOptions::from_str(url)?.options([
             ("lock_timeout", "500ms"),
             ("statement_timeout", "2s"),
@@ -135,8 +141,8 @@ impl PostgresStore {
             ("tcp_keepalives_count", "3"),
             ("tcp_user_timeout", "5000"),
         ]);
-        // One by hand first. A pool would say of whatever goes wrong that it timed out, and what is enough for a claim may
-        // not be for a start on a busy machine.
+        // Connect once outside of the pool first: the pool would report any failure as a timeout.
+        // And a start on a busy machine may take longer than a claim should.
         let first = tokio::time::timeout(FIRST_CONNECTION, PgConnection::connect_with(&options));
         let first = first.await.map_err(StoreError::new)??;
         first.close().await?;
@@ -148,18 +154,20 @@ impl PostgresStore {
         Ok(Self::with(Link::new(pool).into(), table, LOCK_TIMEOUT))
     }
 
-    /// A store on your pool. Call [`migrate`](Self::migrate) and [`purge_every`](Self::purge_every)
-    /// on it, which [`connect`](Self::connect) does by itself.
+    /// Creates a store on your pool. Call [`migrate`](Self::migrate) and
+    /// [`purge_every`](Self::purge_every) on it; [`connect`](Self::connect) does both by itself.
     ///
-    /// * `PgPoolOptions::test_before_acquire(false)` saves a round trip for each call. The store notices
-    ///   by itself that a connection has ended.
-    /// * `max_connections` decides how many claims are served at a time. If handlers use the same pool
-    ///   for their transactions, make it large enough for both: claims wait for them.
-    /// * A `statement_timeout` of a few seconds in your `PgConnectOptions` ends statements that nobody
-    ///   waits for any more. Up to `max_connections` of them may run on connections outside of the
-    ///   pool, until they end or a second has passed.
-    /// * `tcp_user_timeout` and `tcp_keepalives_idle` let the server close the connections of a client
-    ///   that is gone, and `acquire_timeout` should not be shorter than a connection takes to open.
+    /// * `PgPoolOptions::test_before_acquire(false)` saves a round trip for each call. The store
+    ///   notices by itself that a connection has ended.
+    /// * `max_connections` decides how many claims are served at a time. If handlers use the same
+    ///   pool for their transactions, make it large enough for both, because claims wait for free
+    ///   connections.
+    /// * A `statement_timeout` of a few seconds in your `PgConnectOptions` cancels statements whose
+    ///   callers have given up. The store holds up to `max_connections` connections outside of the
+    ///   pool for such statements, until they end or a second has passed.
+    /// * `tcp_user_timeout` and `tcp_keepalives_idle` let the server close the connections of a
+    ///   dead client.
+    /// * `acquire_timeout` should not be shorter than a connection takes to open.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
         Self::with(Link::new(pool).into(), &Table::DEFAULT, LOCK_TIMEOUT)
@@ -179,12 +187,12 @@ impl PostgresStore {
     }
 
     /// Uses another table than `webhook_claim`: `name` or `schema.name`, case-sensitive. Call
-    /// [`migrate`](Self::migrate) afterwards, or use [`connect_with_table`](Self::connect_with_table),
-    /// which creates the table.
+    /// [`migrate`](Self::migrate) afterwards, or use
+    /// [`connect_with_table`](Self::connect_with_table), which creates the table.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when it is not a plain name.
+    /// [`ConfigError`] if `name` is not a plain name.
     pub fn table(self, name: &str) -> Result<Self, ConfigError> {
         let table = Table::parse(name)?;
         let link = Arc::clone(&self.shared.link);
@@ -192,8 +200,9 @@ impl PostgresStore {
         Ok(store.keep_purging(&self.shared.purger))
     }
 
-    /// How long a call waits for a record that another transaction has locked. Default: 500 ms. A claim is then answered
-    /// as one in flight, which it is. It should be less than [`claim_timeout`](crate::Idempotency::claim_timeout).
+    /// Sets how long a call waits for a record that another transaction has locked. The default is
+    /// 500 ms. If a claim waits longer, its delivery counts as in progress. Use less than
+    /// [`claim_timeout`](crate::Idempotency::claim_timeout).
     #[must_use]
     pub fn lock_timeout(self, time: Duration) -> Self {
         let shared = Shared {
@@ -208,11 +217,12 @@ impl PostgresStore {
         store.keep_purging(&self.shared.purger)
     }
 
-    /// Creates the table, unless it is there. Any number of processes may do so at once; the schema has to be there.
+    /// Creates the table if it does not exist. Any number of processes may do so at once. The
+    /// schema has to exist.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be created, or is there with other columns.
+    /// [`StoreError`] if the table cannot be created, or exists with other columns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let Shared {
             link, statements, ..
@@ -224,7 +234,8 @@ impl PostgresStore {
         }
         let created = async {
             let mut transaction = link.pool.begin().await?;
-            // Two that create a table at once would fail, IF NOT EXISTS or not.
+            // Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT
+            // EXISTS.
             sqlx::query("SELECT pg_advisory_xact_lock(7738151096083703843)")
                 .execute(&mut *transaction)
                 .await?;
@@ -239,11 +250,11 @@ impl PostgresStore {
 
     /// Deletes expired records about every `interval`, in the background, until the last clone of
     /// this store is dropped. A store from [`connect`](Self::connect) does so every minute; another
-    /// call replaces the interval. Stores derived from this one, such as by [`table`](Self::table),
-    /// purge as well.
+    /// call replaces the interval. Stores derived from this one, for example with
+    /// [`table`](Self::table), purge as well.
     ///
-    /// A minute is fine; less than a second counts as one. Any number of processes may purge one
-    /// table. Failures are logged, and claims do not depend on it.
+    /// An interval of a minute is fine; less than a second counts as a second. Any number of
+    /// processes may purge one table. Failures are logged. Claims do not depend on purging.
     ///
     /// # Panics
     ///
@@ -259,7 +270,7 @@ impl PostgresStore {
         });
     }
 
-    /// Hands the background purge of `from` on to this store, which was derived from it.
+    /// Continues the background purge of `from` in this store, which was derived from it.
     fn keep_purging(self, from: &Purger) -> Self {
         if let Some(every) = from.every() {
             self.start_purge(every);
@@ -267,16 +278,18 @@ impl PostgresStore {
         self
     }
 
-    /// Completes a delivery's or an event's claim in `transaction`, and commits it: in place of `transaction.commit()`. A
-    /// retry is answered `status`.
+    /// Completes the claim of a delivery or an event in `transaction` and commits it, in place of
+    /// `transaction.commit()`. Retries get `status`.
     ///
-    /// The transaction should be short, and at `READ COMMITTED` (a stricter one fails when the lease is renewed meanwhile).
-    /// If the handler answers 2xx without having committed, its effects are lost; if it commits without this, they are
-    /// there at least once.
+    /// Keep the transaction short, and at `READ COMMITTED`: a stricter one fails if the lease is
+    /// renewed meanwhile.
+    ///
+    /// If the handler returns 2xx without committing, its effects are lost. If it commits by other
+    /// means, its effects happen at least once.
     ///
     /// # Errors
     ///
-    /// [`CommitError`]; the transaction is then rolled back.
+    /// [`CommitError`]. The transaction is then rolled back.
     pub async fn commit(
         &self,
         mut transaction: Transaction<'_, Postgres>,
@@ -291,13 +304,13 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits. Best its last
-    /// statement: it locks the claim, and renewals of the lease wait for it. It sets `lock_timeout` for the rest of the
-    /// transaction.
+    /// Completes the claim as [`commit`](Self::commit) does, but leaves the commit to the caller.
+    /// Call it last in the transaction: it locks the claim, and renewals of the lease wait for it.
+    /// It sets `lock_timeout` for the rest of the transaction.
     ///
     /// # Errors
     ///
-    /// [`CommitError`]: roll back.
+    /// [`CommitError`]. Roll the transaction back.
     pub async fn complete_in(
         &self,
         transaction: &mut PgConnection,

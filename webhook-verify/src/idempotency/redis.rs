@@ -23,7 +23,8 @@ use super::{
     StoreError,
 };
 
-/// Claims in a Redis (5 or later) or Valkey server, shared by any number of processes and machines.
+/// Keeps claims in a Redis (5 or later) or Valkey server, shared by any number of processes and
+/// machines.
 ///
 /// ```no_run
 /// # use webhook_verify::{Idempotency, RedisStore, StoreError};
@@ -34,32 +35,40 @@ use super::{
 /// # }
 /// ```
 ///
-/// Every call is one script that touches one key, and one round trip; leases and lifetimes are by the server's clock.
-/// There is one connection, which clones share. When it is lost it is made again, and until then calls are errors, which
-/// senders see as 503. It needs a tokio runtime: the connection is driven by the one that makes it, and is as slow as that one
-/// is blocked. So connect where nothing blocks: with actix-web, where each worker is a runtime of its own, before the server
-/// is made; a handler that blocks its worker may hold up all claims after a reconnection that was made there.
+/// Every call is one round trip that runs one script on one key. The server's clock decides when
+/// leases and records expire.
+///
+/// Clones share one connection. If it is lost, the store reconnects; until then calls fail, and
+/// senders get 503.
+///
+/// The store needs a tokio runtime. The runtime that opens the connection drives it, so a blocked
+/// runtime delays every claim. Connect where nothing blocks. With actix-web, where each worker is a
+/// runtime of its own, connect before you create the server: if a worker reconnects, a handler that
+/// blocks that worker may hold up all claims.
 ///
 /// # Under load
 ///
-/// 256 claims are on their way at a time. More claims wait for half of their
-/// [limit](crate::Idempotency::claim_timeout) at most. Once the queue is longer than can be served in
-/// that time, claims are refused at once, and their senders get 503 with `Retry-After`.
+/// 256 claims are sent at a time. Further claims wait for at most half of their
+/// [limit](crate::Idempotency::claim_timeout). Once the queue is longer than the store can serve in
+/// that time, it refuses claims at once, and their senders get 503 with `Retry-After`.
 ///
 /// # What to know about the server
 ///
-/// * **It must not evict.** With a `maxmemory-policy` other than `noeviction` a full server drops claims and completed
-///   deliveries, which then run again: such a server is [refused](RedisConnect::allow_eviction) at start. One that is full
-///   and does not evict answers errors, and deliveries wait at their senders. A record takes about 200 bytes.
-/// * **It may forget.** Replication is asynchronous: a fail-over can lose the newest claims and completions, and so can a
-///   crash, by how the server persists (`appendonly yes`, `appendfsync everysec` or `always`). What is lost runs again.
-/// * **Its clock counts.** A fail-over to a machine whose clock is ahead lets leases lapse early; [`Claim::fence`] tells the
-///   older holder from the newer.
-/// * Expired records go by themselves: [`purge`](ClaimStore::purge) has nothing to do.
+/// * **It must not evict.** With a `maxmemory-policy` other than `noeviction`, a full server drops
+///   claims and completed deliveries, which then run again. The store
+///   [refuses](RedisConnect::allow_eviction) such a server at the start. A full server with
+///   `noeviction` returns errors, and the senders get 503 and retry. A record takes about 200
+///   bytes.
+/// * **It may lose records.** Replication is asynchronous, so a fail-over can lose the newest
+///   claims and completions. So can a crash, depending on how the server persists (`appendonly
+///   yes`, `appendfsync everysec` or `always`). Deliveries whose records are lost run again.
+/// * **Its clock counts.** After a fail-over to a machine whose clock is ahead, leases expire
+///   early. The fencing token, [`Claim::fence`], tells the older holder from the newer.
+/// * Redis deletes expired records by itself: [`purge`](ClaimStore::purge) has nothing to do.
 ///
-/// No type of the driver is part of this API. For an address that begins with `rediss://`, turn the driver's own feature
-/// for TLS on in your `Cargo.toml`, for instance
-/// `redis = { version = "1.8", default-features = false, features = ["tokio-native-tls-comp"] }`.
+/// No type of the driver is part of this API. For a URL that begins with `rediss://`, enable the
+/// driver's own TLS feature in your `Cargo.toml`, for instance `redis = { version = "1.8",
+/// default-features = false, features = ["tokio-native-tls-comp"] }`.
 ///
 /// [`Claim::fence`]: crate::Claim::fence
 #[derive(Clone)]
@@ -72,18 +81,18 @@ struct Inner {
     prefix: String,
     scripts: Scripts,
     allow_eviction: bool,
-    /// Whether the server was reached, and may be used.
+    /// Whether the server was reached and accepted.
     checked: AtomicBool,
 }
 
 impl RedisStore {
-    /// Connects to the server at `url`: `redis://user:password@host:port/database`, or `unix:///path`. Await what it
-    /// returns, after setting options.
+    /// Connects to the server at `url`: `redis://user:password@host:port/database`, or
+    /// `unix:///path`. Set options on the returned value, then await it.
     ///
     /// # Errors
     ///
-    /// When awaited, [`StoreError`] if the address is not one, the server cannot be reached or refuses the login, or it
-    /// evicts.
+    /// When awaited, [`StoreError`] if the URL is invalid, if the server cannot be reached or
+    /// refuses the login, or if it evicts.
     ///
     /// # Panics
     ///
@@ -104,7 +113,7 @@ impl RedisStore {
         }
     }
 
-    /// Makes sure that the server may be used, once it has been reached.
+    /// Checks once that the server is acceptable, as soon as it can be reached.
     async fn ready(&self) -> Result<(), StoreError> {
         let inner = &*self.inner;
         if !inner.checked.load(Ordering::Relaxed) {
@@ -132,7 +141,8 @@ impl RedisStore {
         command
     }
 
-    /// A call of a script for a holder's key, to be given what comes after the owner.
+    /// Returns a call of a script for a holder's key. The caller adds the arguments after the
+    /// owner.
     fn holder_command(&self, script: &Script, holder: &Holder) -> Cmd {
         let mut command = script.call(&self.key(&holder.key));
         command.arg(&holder.owner.as_bytes()[..]);
@@ -152,7 +162,7 @@ impl RedisStore {
         answers.first().and_then(settled).ok_or_else(strange)
     }
 
-    /// Runs a script for the key of each holder, in one round trip, but not in one step.
+    /// Runs a script for the key of each holder, in one round trip but not in one step.
     async fn settle_all(
         &self,
         holders: &[Holder],
@@ -231,7 +241,7 @@ impl ClaimStore for RedisStore {
         .await
     }
 
-    /// One round trip, but not one step: each claim is one of its own.
+    /// Claims each key in a step of its own, all in one round trip.
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         let limit = requests.iter().map(|request| request.limit).min();
         let _slot = match limit {
@@ -289,7 +299,7 @@ impl fmt::Debug for RedisStore {
     }
 }
 
-/// What the claim script answered.
+/// Reads the claim script's result.
 fn outcome(answer: &Value) -> Option<ClaimOutcome> {
     let Value::Array(parts) = answer else {
         return None;
@@ -311,7 +321,7 @@ fn outcome(answer: &Value) -> Option<ClaimOutcome> {
     }
 }
 
-/// What a script for a holder's key answered.
+/// Reads the result of a script for a holder's key.
 fn settled(answer: &Value) -> Option<Settled> {
     match answer {
         Value::Int(1) => Some(Settled::Applied),
@@ -320,7 +330,7 @@ fn settled(answer: &Value) -> Option<Settled> {
     }
 }
 
-/// Whole milliseconds, not fewer than asked for, and no more than the server can add to its time.
+/// Converts to whole milliseconds, rounded up, and limited to what the server can add to its time.
 fn millis(duration: Duration) -> u64 {
     const CENTURY: u64 = 100 * 366 * 24 * 3600 * 1000;
     let millis = duration.as_nanos().div_ceil(1_000_000);

@@ -1,4 +1,4 @@
-//! What the stores on SQL databases share.
+//! Parts that the stores on SQL databases share.
 
 use std::{
     error, fmt,
@@ -13,33 +13,38 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use super::{Claim, StoreError};
 use crate::{ConfigError, Delivery, Event};
 
-/// PostgreSQL cuts names off at 63 bytes, and the index's is longer than the table's.
+/// PostgreSQL truncates names at 63 bytes, and the index's name is longer than the table's.
 const LONGEST_NAME: usize = 48;
 
-/// Why a handler's transaction was not committed. It was rolled back, or will be when it is dropped, unless the database
-/// failed just then: see [`Store`](Self::Store).
+/// Why a handler's transaction was not committed. It was rolled back, or will be when it is
+/// dropped. The exception is a database that failed during the commit: see [`Store`](Self::Store).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CommitError {
-    /// There is no claim: the receiver does not deduplicate, nothing identifies this delivery, or it is one of several events
-    /// of which each has a claim of its own.
+    /// There is no claim. Either the receiver has no idempotency, or the delivery has no
+    /// idempotency key, or it has several events, each with a claim of its own.
     NotClaimed,
-    /// The claim is another's by now, who runs the same delivery, or it was forgotten. Answer anything but 2xx.
+    /// Another handler has taken over the delivery, or its record was forgotten. Respond with
+    /// anything but 2xx.
     Superseded,
-    /// An earlier transaction of this very handler has completed the claim already: its effects are there. Answer 2xx. Only
-    /// a handler that runs its transaction a second time gets to see it.
+    /// An earlier transaction of the same handler has already completed the claim, and its effects
+    /// are committed. Respond with 2xx. Only a handler that runs its transaction a second time sees
+    /// this error.
     AlreadyCompleted,
-    /// The status is not 2xx, so that a retry would never end. A mistake in the handler.
+    /// The status is not 2xx, so retries would never end. This is a mistake in the handler.
     NotSuccess,
-    /// The database failed. If it did while committing, the effects may be there or not; the claim is completed exactly
-    /// if they are. Run the transaction again (it then says [`AlreadyCompleted`](Self::AlreadyCompleted) if they are), or
-    /// answer anything but 2xx: the sender's retry then finds out.
+    /// The database failed. If it failed during the commit, the effects may be committed or not;
+    /// the claim is completed if and only if they are.
+    ///
+    /// Run the transaction again, which returns [`AlreadyCompleted`](Self::AlreadyCompleted) if the
+    /// effects are committed. Or respond with anything but 2xx: the sender's retry then settles it.
     Store(StoreError),
 }
 
-/// What a handler's transaction completes: a [`Delivery`], or an [`Event`] where each of several has a claim of its own.
+/// The claimed unit that a handler's transaction completes: a [`Delivery`], or an [`Event`] if each
+/// event has a claim of its own.
 pub trait Claimed: sealed::Sealed {
-    /// The claim under which it is handled.
+    /// Returns the claim of this delivery or event.
     fn claim(&self) -> Option<&Claim>;
 }
 
@@ -56,7 +61,7 @@ impl Claimed for Event {
 }
 
 mod sealed {
-    #[expect(unnameable_types, reason = "nobody else is to implement it")]
+    #[expect(unnameable_types, reason = "the trait is sealed")]
     pub trait Sealed {}
     impl Sealed for super::Delivery {}
     impl Sealed for super::Event {}
@@ -66,10 +71,10 @@ impl fmt::Display for CommitError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotClaimed => f.write_str(
-                "there is no claim: no idempotency, no identity, or a claim for each of the delivery's events",
+                "no claim: no idempotency, no idempotency key, or a claim for each event",
             ),
-            Self::Superseded => f.write_str("claim is another's by now"),
-            Self::AlreadyCompleted => f.write_str("claim is completed already"),
+            Self::Superseded => f.write_str("claim was taken over or forgotten"),
+            Self::AlreadyCompleted => f.write_str("claim is already completed"),
             Self::NotSuccess => f.write_str("status is not 2xx"),
             Self::Store(error) => error.fmt(f),
         }
@@ -91,7 +96,7 @@ impl From<sqlx::Error> for StoreError {
     }
 }
 
-/// Of the handler's own statements.
+/// Converts errors of the handler's own statements.
 impl From<sqlx::Error> for CommitError {
     fn from(error: sqlx::Error) -> Self {
         Self::Store(error.into())
@@ -104,7 +109,7 @@ impl From<StoreError> for CommitError {
     }
 }
 
-/// A status that a retry may be answered with in the handler's stead.
+/// Returns `status` if retries may get it: only 2xx.
 pub(super) fn success(status: u16) -> Result<u16, CommitError> {
     match (200..300).contains(&status) {
         true => Ok(status),
@@ -112,7 +117,7 @@ pub(super) fn success(status: u16) -> Result<u16, CommitError> {
     }
 }
 
-/// A table's name, fit to be put between quotes.
+/// A table's name that is safe to put between quotes.
 #[derive(Clone, Debug)]
 pub(super) struct Table<'a> {
     schema: Option<&'a str>,
@@ -125,7 +130,7 @@ impl<'a> Table<'a> {
         name: "webhook_claim",
     };
 
-    /// `name`, or `schema.name`.
+    /// Parses `name` or `schema.name`.
     pub(super) fn parse(text: &'a str) -> Result<Self, ConfigError> {
         let (schema, name) = match text.split_once('.') {
             Some((schema, name)) => (Some(schema), name),
@@ -154,7 +159,7 @@ impl<'a> Table<'a> {
         self.schema
     }
 
-    /// Puts the names where `text` has `{table}` and `{index}`.
+    /// Replaces `{table}` and `{index}` in `text` with the names.
     pub(super) fn in_sql(&self, text: &str) -> SqlStr {
         let name = self.name;
         let table = match self.schema {
@@ -168,7 +173,7 @@ impl<'a> Table<'a> {
     }
 }
 
-/// Whole milliseconds, as the databases count.
+/// Converts to whole milliseconds, the databases' unit.
 pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
@@ -177,14 +182,14 @@ pub(super) fn from_millis(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
-/// A column that holds something else than this crate writes.
+/// Returns the error for a column with a value that this crate does not write.
 pub(super) fn foreign(column: &'static str) -> StoreError {
     StoreError::new(format!(
         "column {column} holds what this store does not write"
     ))
 }
 
-/// Purges in batches of `size` until `most` are gone or there are no more.
+/// Purges in batches of `size` until `most` records are deleted or none is left.
 pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
     most: usize,
     size: usize,
@@ -205,7 +210,7 @@ pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
 /// How often a store from `connect` deletes expired records.
 const PURGE_INTERVAL: Duration = Duration::from_secs(60);
 
-/// The runtime on which a store from `connect` purges.
+/// Returns the runtime on which a store from `connect` purges.
 pub(super) fn current_runtime() -> Result<Handle, StoreError> {
     Handle::try_current().map_err(StoreError::new)
 }
@@ -219,7 +224,7 @@ struct Purging {
     task: AbortHandle,
 }
 
-/// How often and on which runtime to purge. A store hands it on to the stores derived from it.
+/// The interval and the runtime of a purge. A store passes them to the stores derived from it.
 #[derive(Clone)]
 pub(super) struct PurgeEvery {
     interval: Duration,
@@ -239,7 +244,7 @@ impl PurgeEvery {
 }
 
 impl Purger {
-    /// Purges for as long as `store` exists, in place of a purge that was started before.
+    /// Purges for as long as `store` exists. This replaces a purge that was started before.
     pub(super) fn start<S, F>(
         &self,
         every: PurgeEvery,
@@ -271,12 +276,13 @@ where
     F: Future<Output = Result<usize, StoreError>>,
 {
     loop {
-        // Between half of it and one and a half, so that several processes do not keep step.
+        // Vary the interval from one half to one and a half, so that several processes do not purge
+        // in step.
         let part = getrandom::u32().unwrap_or(u32::MAX / 2);
         let varied = interval.mul_f64(f64::from(part) / f64::from(u32::MAX));
         tokio::time::sleep(interval / 2 + varied).await;
         let Some(store) = store.upgrade() else { return };
-        // A database that does not answer must not keep the task, and with it the store, for good.
+        // A database that does not respond must not keep the task alive, and with it the store.
         match tokio::time::timeout(interval.max(Duration::from_secs(60)), purge(store)).await {
             Ok(Ok(purged)) => tracing::debug!(target: "webhook_verify", purged, "purged"),
             Ok(Err(error)) => {

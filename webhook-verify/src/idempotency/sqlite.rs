@@ -17,11 +17,11 @@ use super::{
 };
 use crate::{Clock, ConfigError, SystemClock};
 
-/// How many records are purged at a time. Claims wait for it, and in a large file nearly every record is on a page of its own,
-/// which is to be read and written.
+/// How many records one purge call deletes. Claims wait for it, and in a large file nearly every
+/// record is on a page of its own that has to be read and written.
 const PURGE_BATCH: usize = 100;
 
-/// Claims in a file, for the processes of one machine: durable, with no server to run.
+/// Keeps claims in a file, for the processes of one machine: durable, with no server to run.
 ///
 /// ```no_run
 /// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
@@ -33,22 +33,24 @@ const PURGE_BATCH: usize = 100;
 /// # }
 /// ```
 ///
-/// One thread writes. Calls that come at the same time are committed together, up to 64 of them, and each is answered once
-/// it is on the disk (`synchronous=FULL`). A claim is judged by the machine's wall clock: one that is set forward lets leases
-/// lapse early, and the fencing number tells.
+/// One thread writes. It commits up to 64 calls that arrive together in one transaction, and each
+/// call returns once the transaction is on disk (`synchronous=FULL`). The machine's wall clock
+/// decides when leases expire. If it is set forward, leases expire early; the fencing token then
+/// tells the older holder from the newer.
 ///
-/// Two batches are served at a time. More claims wait for half of their
-/// [limit](crate::Idempotency::claim_timeout) at most. Once the queue is longer than can be written in
-/// that time, claims are refused at once, and their senders get 503 with `Retry-After`.
+/// Two batches are served at a time. Further claims wait for at most half of their
+/// [limit](crate::Idempotency::claim_timeout). Once the queue is longer than the store can write in
+/// that time, it refuses claims at once, and their senders get 503 with `Retry-After`.
 ///
-/// The file is in WAL mode and must be on a local disk, not on a network's. A copy that is restored has forgotten what came
-/// after it was made.
+/// The file is in WAL mode and must be on a local disk, not on a network file system. A restored
+/// backup lacks the claims and completions that were made after it.
 ///
 /// # Effects exactly once
 ///
-/// A handler whose effects are in the same file, by a pool of yours, ends its transaction by [`commit`](Self::commit), which
-/// completes the delivery's claim in it. Then the effects are there exactly if the claim is completed: whatever dies or
-/// stands still, and whoever takes over, one handler's effects stay, and no other's.
+/// If a handler's effects are in the same file, through a pool of yours, end its transaction with
+/// [`commit`](Self::commit), which also completes the delivery's claim. The effects are then
+/// committed if and only if the claim is completed. Even if a process dies or another handler takes
+/// over, the effects of only one handler remain.
 ///
 /// ```no_run
 /// # use webhook_verify::{Delivery, SqliteStore};
@@ -63,11 +65,12 @@ const PURGE_BATCH: usize = 100;
 /// # }
 /// ```
 ///
-/// While such a transaction is open, nobody else writes, and claims wait for it: for 800 ms, and then they are answered 503.
-/// So it should be short, and call nothing that waits. `BEGIN IMMEDIATE` waits for its turn, where a plain `BEGIN` that
-/// has read first fails.
+/// While such a transaction is open, no other connection can write. Claims wait for it for up to
+/// 800 ms; after that, their senders get 503. So keep the transaction short, and do not wait for
+/// other services in it. `BEGIN IMMEDIATE` waits for its turn, whereas a plain `BEGIN` that reads
+/// first fails.
 ///
-/// Clones share one connection: one goes to the receiver, and the handler keeps another to commit with.
+/// Clones share one connection: one goes to the receiver, and the handler commits with another.
 #[derive(Clone)]
 pub struct SqliteStore {
     shared: Arc<Shared>,
@@ -81,23 +84,23 @@ struct Shared {
 
 impl SqliteStore {
     /// Opens the file that a URL such as `sqlite://webhooks.db` names, and creates it if it does
-    /// not exist. Creates the table as well, and deletes expired records in the background about
-    /// every minute: nothing is left to call.
+    /// not exist. `connect` also creates the table, and deletes expired records in the background
+    /// about every minute. No further call is needed.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the file cannot be opened or created, when its table has other columns,
-    /// and outside of a tokio runtime.
+    /// [`StoreError`] if the file cannot be opened or created, if its table has other columns, and
+    /// outside of a tokio runtime.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_table(url, &Table::DEFAULT).await
     }
 
-    /// Does what [`connect`](Self::connect) does, with a table of your own name in place of
+    /// Opens a store as [`connect`](Self::connect) does, with a table of your own name in place of
     /// `webhook_claim`.
     ///
     /// # Errors
     ///
-    /// Those of [`connect`](Self::connect), and a name that [`table`](Self::table) refuses.
+    /// The errors of [`connect`](Self::connect), and a name that [`table`](Self::table) refuses.
     pub async fn connect_with_table(url: &str, name: &str) -> Result<Self, StoreError> {
         let table = parse_table(name).map_err(StoreError::new)?;
         Self::connect_table(url, &table).await
@@ -113,16 +116,16 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Opens the file that `options` name. For those of your own pool:
+    /// Opens the file that `options` name. To use those of your own pool:
     /// `SqliteStore::open((*pool.connect_options()).clone())`. The store has a connection of its
-    /// own, with WAL and `synchronous=FULL` whatever the options say.
+    /// own, which uses WAL and `synchronous=FULL` whatever the options say.
     ///
-    /// Call [`migrate`](Self::migrate) and [`purge_every`](Self::purge_every) on it, which
-    /// [`connect`](Self::connect) does by itself.
+    /// Call [`migrate`](Self::migrate) and [`purge_every`](Self::purge_every) on it;
+    /// [`connect`](Self::connect) does both by itself.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the file cannot be opened.
+    /// [`StoreError`] if the file cannot be opened.
     pub async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let writer = open_writer(options).await?;
         let statements = Statements::new(&Table::DEFAULT);
@@ -146,7 +149,7 @@ impl SqliteStore {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when it is not a plain name, or one that SQLite reserves.
+    /// [`ConfigError`] if `name` is not a plain name, or is one that SQLite reserves.
     pub fn table(self, name: &str) -> Result<Self, ConfigError> {
         let table = parse_table(name)?;
         let clock = Arc::clone(&self.shared.settings.clock);
@@ -155,7 +158,7 @@ impl SqliteStore {
         Ok(store.keep_purging(&self.shared.purger))
     }
 
-    /// Judges leases and lifetimes by another clock, for tests.
+    /// Uses another clock for leases and lifetimes, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         let statements = self.shared.settings.statements.clone();
@@ -163,22 +166,22 @@ impl SqliteStore {
         store.keep_purging(&self.shared.purger)
     }
 
-    /// Creates the table, unless it is there. Any number of processes may do so at once.
+    /// Creates the table if it does not exist. Any number of processes may do so at once.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when it cannot be created, or is there with other columns.
+    /// [`StoreError`] if the table cannot be created, or exists with other columns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.change(Call::Migrate).await.map(drop)
     }
 
     /// Deletes expired records about every `interval`, in the background, until the last clone of
     /// this store is dropped. A store from [`connect`](Self::connect) does so every minute; another
-    /// call replaces the interval. Stores derived from this one, such as by [`table`](Self::table),
-    /// purge as well.
+    /// call replaces the interval. Stores derived from this one, for example with
+    /// [`table`](Self::table), purge as well.
     ///
-    /// A minute is fine; less than a second counts as one. Any number of processes may purge one
-    /// table. Failures are logged, and claims do not depend on it.
+    /// An interval of a minute is fine; less than a second counts as a second. Any number of
+    /// processes may purge one table. Failures are logged. Claims do not depend on purging.
     ///
     /// # Panics
     ///
@@ -194,7 +197,7 @@ impl SqliteStore {
         });
     }
 
-    /// Hands the background purge of `from` on to this store, which was derived from it.
+    /// Continues the background purge of `from` in this store, which was derived from it.
     fn keep_purging(self, from: &Purger) -> Self {
         if let Some(every) = from.every() {
             self.start_purge(every);
@@ -202,17 +205,18 @@ impl SqliteStore {
         self
     }
 
-    /// Completes a delivery's or an event's claim in `transaction`, and commits it: in place of `transaction.commit()`. A
-    /// retry is answered `status`.
+    /// Completes the claim of a delivery or an event in `transaction` and commits it, in place of
+    /// `transaction.commit()`. Retries get `status`.
     ///
-    /// It is as durable as the connection has it: `synchronous = FULL` outlives the machine, `NORMAL` a process.
+    /// The connection's settings decide how durable the commit is: with `synchronous = FULL` it
+    /// survives a crash of the machine, with `NORMAL` one of the process.
     ///
-    /// If the handler answers 2xx without having committed, its effects are lost; if it commits without this, they are
-    /// there at least once.
+    /// If the handler returns 2xx without committing, its effects are lost. If it commits by other
+    /// means, its effects happen at least once.
     ///
     /// # Errors
     ///
-    /// [`CommitError`]; the transaction is then rolled back.
+    /// [`CommitError`]. The transaction is then rolled back.
     pub async fn commit(
         &self,
         mut transaction: Transaction<'_, Sqlite>,
@@ -227,11 +231,11 @@ impl SqliteStore {
         Ok(())
     }
 
-    /// What [`commit`](Self::commit) does before it commits, for a transaction that somebody else commits.
+    /// Completes the claim as [`commit`](Self::commit) does, but leaves the commit to the caller.
     ///
     /// # Errors
     ///
-    /// [`CommitError`]: roll back.
+    /// [`CommitError`]. Roll the transaction back.
     pub async fn complete_in(
         &self,
         transaction: &mut SqliteConnection,
@@ -368,13 +372,14 @@ fn parse_table(name: &str) -> Result<Table<'_>, ConfigError> {
     if table.schema().is_some() || name.to_ascii_lowercase().starts_with("sqlite_") {
         return Err(ConfigError::option(
             "table",
-            "with a schema, or a name that SQLite keeps for itself",
+            "with a schema, or a name that SQLite reserves",
         ));
     }
     Ok(table)
 }
 
-/// Opens the file. Of a missing directory, SQLite says no more than "unable to open database file".
+/// Opens the file, and names a missing directory: SQLite says no more than "unable to open database
+/// file".
 async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError> {
     let folder = options.get_filename().parent().map(Path::to_path_buf);
     Writer::open(options).await.map_err(|error| match folder {
@@ -385,7 +390,8 @@ async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError
     })
 }
 
-/// Which does not happen: each call is answered in its kind.
+/// Returns an error for the impossible case that the writer's answer is of another kind than the
+/// call.
 fn no_answer() -> StoreError {
     StoreError::new("sqlite writer gave no answer")
 }

@@ -3,30 +3,34 @@ use std::{error, fmt, future::Future, sync::Arc, time::Duration};
 use super::ClaimKey;
 use crate::error::fmt_source;
 
-/// A place for claims. Each method is one atomic step, judged by the store's own clock.
+/// Stores claims. Each method is one atomic step, judged by the store's own clock.
 ///
-/// The states and what each call does to them are in the [module's documentation](crate::idempotency). A record that
-/// has expired is claimed like an absent one (its attempt may go on counting). Implementations write plain `async fn`s.
+/// The [module's documentation](crate::idempotency) lists the states and what each call does to
+/// them. An expired record is claimed like an absent one, although its attempt may continue to
+/// count. Implementations write plain `async fn`s.
 ///
-/// A call that got no answer in time is given up, and may take effect later all the same. So each call must be harmless
-/// after the ones that follow it: [`extend`](Self::extend) above all must not bring a released or completed claim back.
+/// The receiver gives up a call that does not return in time. The call may still take effect later,
+/// so it must be harmless after the calls that follow it. Above all, [`extend`](Self::extend) must
+/// not revive a released or completed claim.
 ///
 /// # Under load
 ///
-/// A store that queues claims should bound its queue: it returns [`StoreError::overloaded`] for a claim
-/// that it could not answer within the request's [`limit`](ClaimRequest::limit). Otherwise it serves
-/// callers that have given up, and goodput collapses.
+/// A store that queues claims should bound its queue: it returns [`StoreError::overloaded`] for a
+/// claim that it could not answer within the request's [`limit`](ClaimRequest::limit). Otherwise it
+/// serves callers that have given up, and goodput collapses.
 pub trait ClaimStore: Send + Sync + 'static {
-    /// Claims a key, if it is absent, expired, released, or its lease has [lapsed](Lapsed); counts the attempt up from what the
-    /// record has. The owner that holds a live lease already is granted it again, with the same attempt. The owner that
-    /// released it is not: that call was given up before, and comes late.
+    /// Claims a key if it is absent, expired or released, or if its lease has [expired](Lapsed),
+    /// and increments the record's attempt.
+    ///
+    /// The owner that already holds a live lease is granted it again, with the same attempt. The
+    /// owner that released it is not: the receiver gave that call up before, and it arrives late.
     fn claim(
         &self,
         request: &ClaimRequest,
     ) -> impl Future<Output = Result<ClaimOutcome, StoreError>> + Send;
 
-    /// Completes the holder's claim with the handler's status, and keeps the record for `ttl` from now on. Completing
-    /// again changes nothing.
+    /// Completes the holder's claim with the handler's status, and keeps the record for `ttl` from
+    /// now on. A second completion changes nothing.
     fn complete(
         &self,
         holder: &Holder,
@@ -34,20 +38,22 @@ pub trait ClaimStore: Send + Sync + 'static {
         ttl: Duration,
     ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Gives the holder's claim back: the next claim wins at once, with the next attempt. Releasing again changes
-    /// nothing; a completed claim stays so: [`Settled::Superseded`].
+    /// Releases the holder's claim: the next claim wins at once, with the next attempt. A second
+    /// release changes nothing. A completed claim stays completed, and the result is
+    /// [`Settled::Superseded`].
     fn release(&self, holder: &Holder) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Renews the holder's lease to `lease` from now on. A claim that was released or completed stays so:
-    /// [`Settled::Superseded`].
+    /// Renews the holder's lease to `lease` from now on. A released or completed claim stays as it
+    /// is, and the result is [`Settled::Superseded`].
     fn extend(
         &self,
         holder: &Holder,
         lease: Duration,
     ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
 
-    /// Claims several keys, of which none is there twice, as [`claim`](Self::claim) does each: in one round trip, where
-    /// the store can. It is all of them or an error; after an error some may have been granted.
+    /// Claims several keys as [`claim`](Self::claim) does, in one round trip, if the store can.
+    /// Each key occurs once. The call fails as a whole; after an error, some claims may have been
+    /// granted.
     fn claim_all(
         &self,
         requests: &[ClaimRequest],
@@ -61,8 +67,9 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
-    /// Renews several leases, of which no key is there twice, as [`extend`](Self::extend) does each: in one round trip,
-    /// where the store can. It is all of them or an error; after an error some may have been renewed.
+    /// Renews several leases as [`extend`](Self::extend) does, in one round trip, if the store can.
+    /// Each key occurs once. The call fails as a whole; after an error, some leases may have been
+    /// renewed.
     fn extend_all(
         &self,
         holders: &[Holder],
@@ -77,8 +84,9 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
-    /// Gives several claims back, of which no key is there twice, as [`release`](Self::release) does each: in one round
-    /// trip, where the store can. It is all of them or an error; after an error some may have been given back.
+    /// Releases several claims as [`release`](Self::release) does, in one round trip, if the store
+    /// can. Each key occurs once. The call fails as a whole; after an error, some claims may have
+    /// been released.
     fn release_all(
         &self,
         holders: &[Holder],
@@ -92,8 +100,9 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
-    /// Completes several claims with one status, of which no key is there twice, as [`complete`](Self::complete) does each: in
-    /// one round trip, where the store can. It is all of them or an error; after an error some may have been completed.
+    /// Completes several claims with one status as [`complete`](Self::complete) does, in one round
+    /// trip, if the store can. Each key occurs once. The call fails as a whole; after an error,
+    /// some claims may have been completed.
     fn complete_all(
         &self,
         holders: &[Holder],
@@ -109,52 +118,53 @@ pub trait ClaimStore: Send + Sync + 'static {
         }
     }
 
-    /// Forgets what is known of a key, whoever holds it, so that the next delivery of this identity runs as if it were
-    /// the first. Whether there was anything to forget.
+    /// Deletes the record of a key, whoever holds it, and returns whether there was one. The next
+    /// delivery with this key runs as if it were the first.
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Whether claims are answered from this process's own memory, so that a receiver has no use for a cache of completed
-    /// ones before it.
+    /// Returns whether claims are served from this process's own memory. A receiver then needs no
+    /// cache of completed claims in front of the store.
     fn is_in_process(&self) -> bool {
         false
     }
 
-    /// Clears away at most `most` records that have expired, and says how many it were. Claims do not depend on it. A
-    /// store that clears them away by itself has nothing to do.
+    /// Deletes up to `most` expired records and returns how many were deleted. Claims do not depend
+    /// on it. A store that deletes expired records by itself has nothing to do.
     fn purge(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send {
         let _ = most;
         async { Ok(0) }
     }
 }
 
-/// What becomes of a claim whose lease has lapsed: its holder has died, or stands still.
+/// Decides what happens to a claim whose lease has expired because its holder has died or is stuck.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lapsed {
-    /// The next delivery takes it over.
+    /// The next delivery takes over.
     #[default]
     TakeOver,
-    /// It is held until it expires or somebody [forgets](ClaimStore::forget) it, for handlers that must not run twice
-    /// and would rather not run at all. Deliveries of it are answered as in flight. So is one that nobody runs, if a store
-    /// grants a claim only after it was asked to give it back, as one may that stood still in between.
+    /// The claim is held until it expires or is [forgotten](ClaimStore::forget), for handlers that
+    /// should rather not run at all than twice. Its deliveries count as in progress. A claim that
+    /// the store grants after its release was requested is held as well, although no handler runs;
+    /// a store that stalls in between may do so.
     Hold,
 }
 
-/// What a receiver asks of a store.
+/// A receiver's request for a claim.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct ClaimRequest {
     /// The delivery.
     pub key: ClaimKey,
-    /// Who asks; new for each request.
+    /// The owner that asks; new for each request.
     pub owner: Owner,
-    /// The digest of the body, to tell a retry from another body under the same id.
+    /// The digest of the body, to tell a retry from another body under the same ID.
     pub fingerprint: Fingerprint,
-    /// How long the claim holds unless it is extended.
+    /// How long the lease lasts unless it is extended.
     pub lease: Duration,
-    /// How long the record lives at least; never shorter than the lease.
+    /// The minimum lifetime of the record; never shorter than the lease.
     pub ttl: Duration,
-    /// Whether a lapsed claim may be taken over.
+    /// Whether another owner may take over after the lease expires.
     pub lapsed: Lapsed,
     /// How long the receiver waits for the outcome. A store that cannot answer in this time should
     /// return [`StoreError::overloaded`] at once.
@@ -162,8 +172,8 @@ pub struct ClaimRequest {
 }
 
 impl ClaimRequest {
-    /// Returns a request for a store's tests, whose [`limit`](Self::limit) is a minute. Receivers make
-    /// theirs themselves.
+    /// Returns a request for a store's tests, whose [`limit`](Self::limit) is a minute. Receivers
+    /// make their own.
     #[must_use]
     pub fn new(
         key: ClaimKey,
@@ -183,7 +193,7 @@ impl ClaimRequest {
         }
     }
 
-    /// The same request with another rule for lapsed claims.
+    /// Returns the same request with another rule for expired leases.
     #[must_use]
     pub fn lapsed(self, lapsed: Lapsed) -> Self {
         Self { lapsed, ..self }
@@ -198,7 +208,7 @@ impl ClaimRequest {
         }
     }
 
-    /// The claim that this request makes, if it is granted.
+    /// Returns the holder of the claim, if this request is granted.
     #[must_use]
     pub fn holder(&self) -> Holder {
         Holder {
@@ -208,18 +218,18 @@ impl ClaimRequest {
     }
 }
 
-/// What became of a claim.
+/// The outcome of a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ClaimOutcome {
     /// The claim is granted.
     Won {
-        /// The fencing number: 1, or one more than at the last grant.
+        /// The fencing token: 1, or one more than at the last grant.
         attempt: u64,
     },
-    /// Somebody else holds a live lease.
+    /// Another owner holds a live lease.
     Busy {
-        /// How long it holds from now.
+        /// How much longer the lease lasts.
         lease_left: Duration,
     },
     /// The delivery was completed before.
@@ -231,7 +241,7 @@ pub enum ClaimOutcome {
     },
 }
 
-/// Whose claim a call is about: later calls count only while `owner` is the record's.
+/// Identifies a claim by its key and owner. Calls take effect only while `owner` is the record's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
@@ -241,14 +251,14 @@ pub struct Holder {
     pub owner: Owner,
 }
 
-/// Whether a holder's call took effect.
+/// Tells whether a holder's call took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 #[non_exhaustive]
 pub enum Settled {
-    /// It did.
+    /// The call took effect.
     Applied,
-    /// The record is another owner's by now, or gone. Nothing was changed.
+    /// Another owner has taken over, or the record is gone. Nothing was changed.
     Superseded,
 }
 
@@ -257,18 +267,18 @@ pub enum Settled {
 pub struct Owner(pub(crate) [u8; 16]);
 
 impl Owner {
-    /// A new owner.
+    /// Returns a new random owner.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the operating system has no randomness to give.
+    /// [`StoreError`] if the operating system provides no random bytes.
     pub fn random() -> Result<Self, StoreError> {
         let mut bytes = [0; 16];
         getrandom::fill(&mut bytes).map_err(StoreError::new)?;
         Ok(Self(bytes))
     }
 
-    /// The owner's bytes, for a store.
+    /// Returns the owner's bytes, for a store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 16] {
         &self.0
@@ -286,7 +296,7 @@ impl fmt::Debug for Owner {
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
-    /// For a body that nobody hashed: it is taken for any other.
+    /// Stands for a body that was not hashed. It matches any other.
     pub(crate) const UNKNOWN: Self = Self([0; 32]);
 
     pub(crate) fn may_be(self, other: Self) -> bool {
@@ -300,7 +310,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// A store could not answer. The receiver then responds with 503, so that the sender retries.
+/// A store failed or did not respond. The receiver then responds with 503, so that the sender
+/// retries.
 ///
 /// `source` says what failed; the alternate form of `Display`, `{:#}`, includes it.
 #[derive(Clone, Debug)]
@@ -312,7 +323,7 @@ impl StoreError {
         Self(Arc::from(source.into()))
     }
 
-    /// Returns the error of a store that refuses a call because it could not answer it in time.
+    /// Returns the error with which a store refuses a call that it could not answer in time.
     ///
     /// A store returns it only for a call that had no effect and never will have one. The receiver
     /// responds with 503 at once. It neither repeats the call nor releases the claim, since both
@@ -322,7 +333,7 @@ impl StoreError {
         Self(Arc::new(Overloaded))
     }
 
-    /// Whether the store refused the call because of its load.
+    /// Returns whether the store refused the call because it is overloaded.
     #[must_use]
     pub fn is_overloaded(&self) -> bool {
         self.0.is::<Overloaded>()

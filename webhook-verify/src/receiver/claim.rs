@@ -1,4 +1,4 @@
-//! Asks the store whether a delivery, or each of its events, is to be handled.
+//! Claims a delivery, or each of its events, in the store before the handler runs.
 
 use std::{
     sync::Arc,
@@ -17,7 +17,7 @@ use crate::{
     timer::answer_within,
 };
 
-/// How often the store is asked about a delivery that is in flight elsewhere.
+/// The pause between claims of a delivery that is in progress elsewhere.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(100);
 
 pub(super) async fn claim(
@@ -87,7 +87,8 @@ async fn claim_delivery(
     }
 }
 
-/// Reports a duplicate of what was completed, and refuses it if it is to be refused.
+/// Reports a duplicate of a completed delivery or event, and rejects it if the body differs and the
+/// policy says so.
 pub(super) fn duplicate(
     idempotency: &Idempotency,
     request: &ClaimRequest,
@@ -109,7 +110,7 @@ pub(super) fn duplicate(
     Ok(())
 }
 
-/// The answer to a duplicate of a completed delivery.
+/// Returns the response to a duplicate of a completed delivery.
 pub(super) fn replay(idempotency: &Idempotency, status: u16) -> Admission {
     Admission::Answer(Answer::replayed(match idempotency.replay {
         Replay::Status => status,
@@ -118,7 +119,7 @@ pub(super) fn replay(idempotency: &Idempotency, status: u16) -> Admission {
 }
 
 pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {
-    // Rounded up: who comes as soon as it says should not come too soon.
+    // Round up, so that a sender that retries at exactly this time is not too early.
     let seconds = lease_left.as_millis().div_ceil(1000).clamp(1, 60) as u64;
     Rejection::InFlight {
         status,
@@ -132,8 +133,8 @@ pub(super) fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission
 
 pub(super) type Outcomes = SmallVec<[ClaimOutcome; 1]>;
 
-/// Claims, and waits for whoever is at it for as long as that is wanted, if nothing is won. Says when it asked for what it
-/// got.
+/// Claims the keys, waiting up to `in_flight_wait` if none is granted and one is busy. Returns the
+/// outcomes and the time of the request.
 pub(super) async fn ask(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
@@ -150,17 +151,18 @@ pub(super) async fn ask(
         }
         let pause = IN_FLIGHT_PAUSE.min(wait);
         timer.sleep(pause).await;
-        // What the store took counts as well.
+        // The time that the store took counts as well.
         wait = wait.saturating_sub(asked.elapsed().max(pause));
     }
 }
 
-/// Claims, with a limit in time.
+/// Claims the keys within the call limit.
 ///
-/// A store that failed or stayed silent may have granted the claim all the same. So it is asked once
-/// more by the same owner, who is then granted it again. If that fails as well, the claim is
-/// released. A store that stays silent all the time keeps the sender waiting for two limits. A store
-/// that is overloaded has granted nothing, and is left alone.
+/// A store that failed or did not respond may have granted the claim all the same. So the same
+/// owner claims once more, and is then granted it again. If that fails as well, the claim is
+/// released. If the store never responds, the sender waits for two limits in total.
+///
+/// An overloaded store has granted nothing, and is not called again.
 async fn ask_once(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],

@@ -6,8 +6,8 @@ impl SignedRequest {
     /// Returns a `curl` command that sends this request to `origin`, such as
     /// `http://127.0.0.1:3000`. It is quoted for a POSIX shell.
     ///
-    /// A request without a content type gets `application/json`. A body that no command line can
-    /// hold is written in base64 and piped into `curl`.
+    /// A request without a content type gets `application/json`. A body that a command line cannot
+    /// contain is encoded in base64 and piped into `curl`.
     ///
     /// ```
     /// use webhook_verify::{scheme, testing::Signer};
@@ -26,7 +26,7 @@ impl SignedRequest {
         let url = format!("{origin}{}", self.target);
         let mut line = "curl".to_owned();
         if url.contains(['[', ']', '{', '}']) {
-            // Otherwise curl takes them for a pattern of several URLs.
+            // Otherwise curl interprets them as a pattern of several URLs.
             line += " -g";
         }
         line += " -i";
@@ -35,7 +35,7 @@ impl SignedRequest {
         }
         line += &format!(" {}", quote(&url));
         for (name, value) in &self.headers {
-            // With a colon, curl leaves out a header without a value.
+            // With a colon, curl omits a header without a value.
             line += &match value.is_empty() {
                 true => format!(" -H {}", quote(&format!("{name};"))),
                 false => format!(" -H {}", quote(&format!("{name}: {value}"))),

@@ -1,4 +1,4 @@
-//! For tests: signs requests the way a scheme's sender does, and puts claim stores to the test.
+//! Signs requests as a scheme's sender does, and tests claim stores. For use in tests.
 
 pub mod conformance;
 mod curl;

@@ -4,9 +4,8 @@ use super::{SignedRequest, Signer};
 use crate::{ConfigError, Scheme};
 
 impl Signer {
-    /// Signs a delivery to try a receiver with: a body like those of the scheme's sender, with an ID
-    /// of its own. [`event_type`](Self::event_type) is the type of its event, where the sender's
-    /// deliveries have one.
+    /// Signs a sample delivery: a body like those of the scheme's sender, with a new random ID. If
+    /// the sender's deliveries have an event type, it is [`event_type`](Self::event_type).
     ///
     /// ```
     /// use webhook_verify::{Verifier, scheme, testing::Signer};
@@ -38,7 +37,7 @@ impl Signer {
     }
 }
 
-/// Returns a body like those that the scheme's sender makes.
+/// Returns a body like those of the scheme's sender.
 fn body(scheme: &Scheme, event_type: &str, number: u32) -> String {
     if let Some(pointer) = scheme.event_list_pointer() {
         let list = json!([{"id": format!("evt_example_{number}"), "type": event_type}]);

@@ -2,8 +2,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::{Algorithm, ConfigError, KeyForm, Scheme};
 
-/// Returns a random secret of 32 bytes in the form that `scheme` takes, for a sender whose secret
-/// is yours to choose.
+/// Returns a random 32-byte secret in the form that `scheme` expects, for a sender whose secret you
+/// choose.
 ///
 /// # Errors
 ///

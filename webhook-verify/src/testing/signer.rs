@@ -18,7 +18,7 @@ use crate::{
     verification,
 };
 
-/// Signs bodies by a scheme, so that a test never falls out of step with its verifier.
+/// Signs bodies as a scheme defines, so that tests stay in step with the verifier.
 ///
 /// ```
 /// use webhook_verify::{RequestHead, Verifier, scheme, testing::Signer};
@@ -47,7 +47,7 @@ pub struct Signer {
     parameters: Vec<(String, String)>,
 }
 
-/// A request as a sender would make it.
+/// A request as a sender makes it.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SignedRequest {
@@ -55,18 +55,18 @@ pub struct SignedRequest {
     pub method: String,
     /// Path and query.
     pub target: String,
-    /// The headers that the scheme asks for; a content type is not among them.
+    /// The headers that the scheme defines, without a content type.
     pub headers: Vec<(String, String)>,
     /// The body.
     pub body: Bytes,
 }
 
 impl Signer {
-    /// A sender with this scheme and secret.
+    /// Returns a signer with this scheme and secret.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] as [`Verifier::new`](crate::Verifier::new) has it.
+    /// [`ConfigError`] under the same conditions as [`Verifier::new`](crate::Verifier::new).
     pub fn new(
         scheme: Scheme,
         secret: impl TryInto<Secret, Error: Into<ConfigError>>,
@@ -86,57 +86,58 @@ impl Signer {
         })
     }
 
-    /// The delivery's id, where it is in a header. Default: `evt_1`.
+    /// Sets the delivery's ID, if it is in a header. The default is `evt_1`.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// The event type, where the scheme has it in a header. Default: no such header.
+    /// Sets the event type, if the scheme has it in a header. By default there is no such header.
     pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = Some(event_type.into());
         self
     }
 
-    /// When it is sent, as time since the Unix epoch. Default: now.
+    /// Sets the time of sending, as time since the Unix epoch. The default is now.
     pub fn at(mut self, time: Duration) -> Self {
         self.time = Some(time);
         self
     }
 
-    /// The method. Default: `POST`.
+    /// Sets the method. The default is `POST`.
     pub fn method(mut self, method: impl Into<String>) -> Self {
         self.method = method.into();
         self
     }
 
-    /// Path and query. Default: `/`.
+    /// Sets path and query. The default is `/`.
     pub fn target(mut self, target: impl Into<String>) -> Self {
         self.target = target.into();
         self
     }
 
-    /// The URL that the sender was given, where the scheme signs it.
+    /// Sets the URL that the sender was given, if the scheme signs it.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = url.into();
         self
     }
 
-    /// A value that the scheme signs beside the request, such as an id from the sender's settings page.
+    /// Sets a value that the scheme signs in addition to the request, such as an ID from the
+    /// sender's settings page.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), value.into()));
         self
     }
 
-    /// Signs `body`. Where the sender puts a timestamp, an id or the signature itself into a JSON body, they are put there,
-    /// and the body that comes out is another one.
+    /// Signs `body`. If the sender puts a timestamp, an ID or the signature itself into a JSON
+    /// body, the signer does so as well, and returns the changed body.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] where the scheme's signatures are made with a private key, and where the body is not JSON
-    /// that what is signed could be put into.
+    /// [`ConfigError::Option`] if the scheme's signatures need a private key, or if the body is not
+    /// JSON that can hold the signed values.
     pub fn sign(&self, body: impl Into<Bytes>) -> Result<SignedRequest, ConfigError> {
-        // One moment, wherever it is written.
+        // Use the same time everywhere in the request.
         self.clone().at(self.now()).sign_now(body.into())
     }
 
@@ -169,7 +170,7 @@ impl Signer {
         Ok(request)
     }
 
-    /// Everything but the signature.
+    /// Adds everything but the signature to the request.
     fn add_what_is_signed(&self, request: &mut SignedRequest) -> Result<(), ConfigError> {
         let scheme = &self.scheme;
         for (name, value) in &*scheme.required_headers {
@@ -250,7 +251,7 @@ impl Signer {
         }
     }
 
-    /// The signature's own text, or the token.
+    /// Returns the signature's text, or the token.
     fn signature(&self, request: &SignedRequest) -> Result<String, ConfigError> {
         let scheme = &self.scheme;
         let text = || {
@@ -307,7 +308,7 @@ impl Signer {
         }
     }
 
-    /// A JSON Web Token with the claims that the scheme looks at.
+    /// Returns a JSON Web Token with the claims that the scheme checks.
     fn token(&self, key: &Key, body: &[u8]) -> Result<String, ConfigError> {
         let scheme = &self.scheme;
         let now = self.now().as_secs();
@@ -332,7 +333,7 @@ impl Signer {
         Ok(format!("{signed}.{signature}"))
     }
 
-    /// The signature as its header, field or parameter has it.
+    /// Formats the signature for its header, field or parameter.
     fn written(&self, source: &SignatureSource, signature: String) -> String {
         match &source.grammar {
             Grammar::Plain(Prefix::Required(prefix)) => format!("{prefix}{signature}"),
@@ -388,7 +389,7 @@ impl SignedRequest {
         }
     }
 
-    /// Puts a value into the JSON body, and what is missing on the way to it.
+    /// Puts a value into the JSON body, and creates the missing parents.
     fn put(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
         let unfit = || ConfigError::option("body", format!("has no place for {pointer}"));
         let mut body: Value = serde_json::from_slice(&self.body).map_err(|_| unfit())?;
@@ -429,7 +430,7 @@ impl fmt::Debug for Signer {
 }
 
 impl fmt::Debug for SignedRequest {
-    /// Without values of headers, query and body: a token may be in each of them.
+    /// Omits the values of headers, query and body, since each may contain a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
         f.debug_struct("SignedRequest")

@@ -22,34 +22,34 @@ use crate::{
     idempotency::limiter::{Limiter, Slot},
 };
 
-/// The limit for calls that bring none, until a claim tells the receiver's.
+/// The limit for calls without one of their own, until the first claim brings the receiver's.
 const LIMIT: Duration = Duration::from_secs(1);
-/// How long maintenance may take: purging a batch, or a look at the table.
+/// The limit for maintenance: purging a batch, or checking the table.
 pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
-/// How long a connection outside of the pool waits for an answer that nobody wants any more.
+/// How long a connection outside of the pool waits for a response that no caller waits for.
 const ABANDONED: Duration = Duration::from_secs(1);
 
 /// Runs single statements on the connections of a pool: the user's, or the store's own.
 ///
-/// Each call runs in a task of its own. A caller that gives up therefore harms no connection: its
-/// statement runs to the end, or the connection that it waits for is opened, and the next call
-/// finds it in the pool. A connection is closed when it fails, or when the server stays silent on
-/// it for half as long again as a call may take.
+/// Each call runs in a task of its own, so a caller that gives up harms no connection. Its
+/// statement runs to its end, or the connection that it waits for is opened and goes to the pool. A
+/// connection is closed if it fails, or if the server stays silent on it for one and a half call
+/// limits.
 pub(super) struct Link {
     pub(super) pool: PgPool,
-    /// Statements are run in transactions that name their isolation level, as the default is
-    /// stricter.
+    /// Whether each statement runs in a transaction that sets its isolation level, because the
+    /// default is stricter.
     strict: AtomicBool,
     limiter: Arc<Limiter>,
-    /// The limit that the last claim came with, in ms.
+    /// The limit of the latest claim, in ms.
     limit: AtomicU64,
-    /// Counts how often the pool was asked for a connection.
+    /// Counts the requests to the pool for a connection.
     acquired: AtomicU64,
-    /// Places for connections on which the server is silent.
+    /// Permits to hold a connection outside of the pool while the server is silent on it.
     abandoned: Arc<Semaphore>,
 }
 
-/// What the task of a call hands over.
+/// Sends a call's result from its task to its caller.
 type Reply = oneshot::Sender<Result<Vec<PgRow>, Error>>;
 
 impl Link {
@@ -65,11 +65,11 @@ impl Link {
         }
     }
 
-    /// Runs a statement that claims, if it can be run in time: within the caller's `limit`.
+    /// Runs a claim's statement, unless it cannot run within the caller's `limit`.
     ///
     /// # Errors
     ///
-    /// [`StoreError::overloaded`] in a [`Failed::Overloaded`] if it cannot.
+    /// [`Failed::Overloaded`] if it cannot, and [`Failed::Sql`] if the statement fails.
     pub(super) async fn claim(
         self: &Arc<Self>,
         sql: &SqlStr,
@@ -87,7 +87,7 @@ impl Link {
         answered(answer).await.map_err(Failed::Sql)
     }
 
-    /// Runs a statement for the holders of claims. It does not queue behind new claims, and is run
+    /// Runs a statement for the holders of claims. It does not queue behind new claims, and runs
     /// even if its caller gives up.
     pub(super) async fn run(
         self: &Arc<Self>,
@@ -98,7 +98,7 @@ impl Link {
         answered(self.start(sql, arguments, limit, None)).await
     }
 
-    /// Runs a statement that may take longer.
+    /// Runs a maintenance statement, which may take longer.
     pub(super) async fn maintain(
         self: &Arc<Self>,
         sql: &SqlStr,
@@ -120,11 +120,15 @@ impl Link {
         answer
     }
 
-    /// Runs one statement, which must be harmless when repeated, and gives the connection back.
+    /// Runs one statement, then returns the connection to the pool. The statement must be harmless
+    /// when repeated.
     ///
-    /// The statement is repeated on another connection if this one turns out to have ended, as all
-    /// idle ones have after a restart; and in a transaction at `READ COMMITTED` if the connection's
-    /// default is stricter: there every race for a row but the first fails.
+    /// The statement is repeated:
+    ///
+    /// * on another connection, if this one has ended, as all idle ones have after a server
+    ///   restart;
+    /// * in a transaction at `READ COMMITTED`, if the connection's default is stricter. With a
+    ///   stricter level, only the first of several calls that race for a row succeeds.
     async fn serve(
         &self,
         sql: &SqlStr,
@@ -139,7 +143,7 @@ impl Link {
             Err(error) => return drop(reply.send(Err(error))),
         };
         if slot.is_some() && reply.is_closed() {
-            // Nobody would hold what is claimed now.
+            // The caller has given up: a claim granted now would have no handler.
             return give_back(connection, limit).await;
         }
         let error = loop {
@@ -173,13 +177,13 @@ impl Link {
                 None if matches!(error, Error::Io(_) | Error::Protocol(_)) => {}
                 // read_only_sql_transaction: the primary is another server by now.
                 Some("25006") | None => break error,
-                // The statement failed, and the connection is as good as before.
+                // The statement failed, and the connection is still usable.
                 Some(_) => {
                     let _ = reply.send(Err(error));
                     return give_back(connection, limit).await;
                 }
             }
-            // Of those that are idle, the others have ended as well.
+            // The other idle connections may have ended as well, so they are pinged first.
             drop(connection.detach());
             connection = loop {
                 if tries == 0 {
@@ -200,10 +204,10 @@ impl Link {
         drop(connection.detach());
     }
 
-    /// Takes a connection from the pool, or opens one, although the caller may have given up.
+    /// Takes a connection from the pool, or opens one, even if the caller has given up.
     ///
-    /// Opening one may be slow, or the peer may be dead: half of the attempts end soon, so that
-    /// there are new ones as soon as the network is back, and half take longer.
+    /// Opening a connection may be slow, or the peer may be dead. So half of the attempts end soon,
+    /// to connect as soon as the network is back, and the other half get three times as long.
     async fn acquire(&self, limit: Duration) -> Result<PoolConnection<Postgres>, Error> {
         let patience = match self.acquired.fetch_add(1, Relaxed) % 2 {
             0 => limit,
@@ -213,9 +217,9 @@ impl Link {
         acquired.unwrap_or(Err(Error::PoolTimedOut))
     }
 
-    /// Waits a little longer for the answer on a connection, to keep the number of statements that
-    /// the server runs for nobody small, and closes it. As many as the pool has connections wait
-    /// outside of it, and the others keep their places.
+    /// Waits a little longer for the response on a connection, then closes it. The wait limits how
+    /// many statements the server runs without a caller. As many connections as the pool allows
+    /// wait outside of it. Any further ones keep their places in the pool meanwhile.
     async fn abandon(&self, connection: PoolConnection<Postgres>, slot: Option<Slot>) {
         match self.abandoned.try_acquire() {
             Ok(_place) => {
@@ -241,12 +245,12 @@ pub(super) enum Failed {
 async fn answered(
     answer: oneshot::Receiver<Result<Vec<PgRow>, Error>>,
 ) -> Result<Vec<PgRow>, Error> {
-    // The task is gone if its runtime is.
+    // The task ends without a reply if its runtime shuts down.
     answer.await.unwrap_or(Err(Error::WorkerCrashed))
 }
 
-/// Returns a connection to the pool, which asks the server for a sign of life. By its own account
-/// the pool would wait for that without end, and the connection's place would be lost.
+/// Returns a connection to the pool, which first checks that the server responds. Without the limit
+/// here, that check could wait forever, and the pool would lose the connection's place.
 async fn give_back(mut connection: PoolConnection<Postgres>, limit: Duration) {
     let _ = timeout(limit, connection.return_to_pool()).await;
 }
@@ -274,13 +278,13 @@ async fn run_on(
     Ok(rows)
 }
 
-/// The error's code, if the server sent one.
+/// Returns the error's code, if the server sent one.
 pub(super) fn code(error: &Error) -> Option<String> {
     let code = error.as_database_error()?.code()?;
     Some(code.into_owned())
 }
 
-/// A time limit as the server reads it.
+/// Formats a time limit the way the server reads it.
 pub(super) fn limit(time: Duration) -> String {
     format!("{}ms", time.as_millis().clamp(1, i32::MAX as u128))
 }

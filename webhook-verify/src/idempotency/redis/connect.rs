@@ -12,7 +12,7 @@ use redis::{
 use super::{RedisStore, link::Link, script::Scripts};
 use crate::{ConfigError, StoreError};
 
-/// A [`RedisStore`] about to be connected: await it.
+/// Connects a [`RedisStore`] when awaited.
 #[derive(Clone)]
 #[must_use = "nothing is connected before it is awaited"]
 pub struct RedisConnect {
@@ -34,30 +34,31 @@ impl RedisConnect {
         }
     }
 
-    /// What the keys in the server begin with. Default: `wv:`. Stores with different prefixes, none of which begins with
-    /// another, do not meet.
+    /// Sets the prefix of the keys in the server. The default is `wv:`. Stores are independent if
+    /// neither prefix begins with the other.
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = prefix.into();
         self
     }
 
-    /// How long a call may take before it is an error. Default: 1 s, which is also how long a receiver
-    /// [waits](crate::Idempotency::claim_timeout) unless told otherwise. A connection that stays silent for twice as
-    /// long is given up for another one.
+    /// Sets how long a call may take before it fails. The default is 1 s, the same as a receiver's
+    /// [`claim_timeout`](crate::Idempotency::claim_timeout). A connection that stays silent for
+    /// twice as long is replaced.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
     }
 
-    /// Accepts a server that evicts keys when its memory is full, by a `maxmemory-policy` other than `noeviction`. What
-    /// it evicts is forgotten: its retries run again, also beside a handler that is still running.
+    /// Accepts a server that evicts keys when its memory is full, because its `maxmemory-policy` is
+    /// not `noeviction`. A delivery whose record was evicted runs again if the sender retries, even
+    /// while another handler is still running it.
     pub fn allow_eviction(mut self) -> Self {
         self.allow_eviction = true;
         self
     }
 
-    /// Connects at the first call instead of now, so that a service starts although its server is not up yet. An evicting
-    /// server is then refused at each call: deliveries are answered 503.
+    /// Connects at the first call instead of now, so that a service starts even if its server is
+    /// not up yet. A server that evicts is then refused at each call, and the senders get 503.
     pub fn lazy(mut self) -> Self {
         self.lazy = true;
         self
@@ -87,7 +88,7 @@ impl IntoFuture for RedisConnect {
     }
 }
 
-/// Without the address: there may be a password in it.
+/// Omits the URL, which may contain a password.
 impl fmt::Debug for RedisConnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisConnect")
@@ -99,8 +100,8 @@ impl fmt::Debug for RedisConnect {
     }
 }
 
-/// The server's address, to be connected to without delay for small packets, and given up when it does
-/// not acknowledge what it was sent.
+/// Parses the server's URL and sets TCP options: no delay for small packets, and a time limit for
+/// data that the server does not acknowledge.
 fn with_tcp_settings(url: &str, limit: Duration) -> Result<ConnectionInfo, StoreError> {
     let info = url.into_connection_info().map_err(StoreError::new)?;
     let settings = TcpSettings::default().set_nodelay(true);
@@ -111,15 +112,18 @@ fn with_tcp_settings(url: &str, limit: Duration) -> Result<ConnectionInfo, Store
     Ok(info.set_tcp_settings(settings))
 }
 
-/// Refuses a server that may evict claims, unless it may. One that does not say is accepted, with a warning.
-/// Tells it the scripts by the way: a call whose caller has given up is not sent a second time, so it should be known.
+/// Refuses a server that may evict claims, unless `allowed`. A server that does not report its
+/// policy is accepted with a warning.
+///
+/// Loads the scripts as well: a call whose caller has given up is not sent again, so the server
+/// should know its script.
 pub(super) async fn prepare(
     link: &Link,
     scripts: &Scripts,
     allowed: bool,
 ) -> Result<(), StoreError> {
     let mut ask = Pipeline::new();
-    // Managed servers forbid CONFIG and answer INFO, as a rule. What is forbidden is no error here.
+    // Managed servers usually forbid CONFIG and answer INFO. A forbidden command is no error here.
     ask.ignore_errors();
     ask.cmd("INFO").arg("memory");
     ask.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
@@ -146,14 +150,14 @@ pub(super) async fn prepare(
         None => {
             tracing::warn!(
                 target: "webhook_verify",
-                "redis does not tell its maxmemory-policy: with any but noeviction it may forget deliveries"
+                "redis does not tell its maxmemory-policy: with any policy but noeviction it may lose deliveries"
             );
             Ok(())
         }
     }
 }
 
-/// The policy, from a line of `INFO` or a pair of `CONFIG GET` (a map in newer protocols).
+/// Returns the policy, from a line of `INFO` or a pair of `CONFIG GET` (a map in newer protocols).
 fn policy_in(answer: &Value) -> Option<String> {
     match answer {
         Value::BulkString(_) | Value::VerbatimString { .. } | Value::SimpleString(_) => {

@@ -13,20 +13,25 @@ use tokio::time::timeout;
 use super::script::Script;
 use crate::{StoreError, idempotency::limiter::Limiter};
 
-/// For how many time limits a connection may be silent before another one takes its place. Less would
-/// lose the order of calls with every short stall: a claim that got no answer is followed by its
-/// release, and should be on the server, too.
+/// How many time limits a connection may be silent before it is replaced. A lower number would
+/// break the order of calls at every short stall: a claim without a response is followed by its
+/// release, which should reach the server on the same connection.
 const SILENT: u32 = 2;
 
-/// How many claims are on their way at a time: enough to fill the connection, and few enough for what
-/// settles a claim not to queue behind thousands.
+/// How many claims are sent at a time: enough to fill the connection, and few enough that
+/// completions, releases and renewals do not queue behind thousands.
 const SLOTS: usize = 256;
 
-/// The way to the server: one connection, shared by all calls, that comes back by itself.
+/// The connection to the server, which all calls share and which is replaced when it fails.
 ///
-/// The connection manager connects again after a connection has ended. What it does not see is done here: a peer that is
-/// silent without the connection ending (a machine gone from the network), a primary that has become a replica, and a
-/// server that refuses the login for a while. There a new connection is made, to wherever the name resolves to by then.
+/// The connection manager reconnects after a connection has ended. It does not notice:
+///
+/// * a peer that is silent without ending the connection, such as a machine that left the network;
+/// * a primary that has become a replica;
+/// * a server that refuses the login for a while.
+///
+/// In those cases this type opens a new connection, to the address that the name resolves to by
+/// then.
 pub(super) struct Link {
     client: Client,
     config: ConnectionManagerConfig,
@@ -37,20 +42,21 @@ pub(super) struct Link {
 
 struct Current {
     manager: ConnectionManager,
-    /// Tells this connection from those before it.
+    /// Distinguishes this connection from earlier ones.
     number: u64,
     since: Instant,
-    /// The first call that was not answered, if none was answered since.
+    /// When the first call began that has no response yet, if none has returned since.
     waiting_since: Option<Instant>,
 }
 
 impl Link {
-    /// Connects at the first call. Each call takes at most `limit`.
+    /// Creates a link that connects at the first call. Each call takes at most `limit`.
     pub(super) fn new(client: Client, limit: Duration) -> RedisResult<Self> {
         let config = ConnectionManagerConfig::new()
             .set_connection_timeout(Some(limit))
             .set_response_timeout(None)
-            // Deliveries are better refused at once than kept waiting: each call tries anew.
+            // It is better to refuse deliveries at once than to keep them waiting: each call
+            // reconnects.
             .set_number_of_retries(0)
             .set_pipeline_buffer_size(1000);
         let manager = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
@@ -68,10 +74,10 @@ impl Link {
         })
     }
 
-    /// Sends the commands in one round trip, and gives their answers, of which none is an error.
+    /// Sends the commands in one round trip and returns their results, none of which is an error.
     ///
-    /// If the connection turns out to have ended, they are sent once more, so each must be harmless when repeated. If the
-    /// server does not know `script`, it is told.
+    /// If the connection has ended, the commands are sent once more, so each must be harmless when
+    /// repeated. If the server does not know `script`, it is loaded first.
     pub(super) async fn send(
         &self,
         commands: &Pipeline,
@@ -89,7 +95,7 @@ impl Link {
         result.map_err(StoreError::new)
     }
 
-    /// The connection to use for a call that begins now.
+    /// Returns the connection for a call that begins now.
     fn begin(&self) -> (ConnectionManager, u64) {
         let mut current = self.lock();
         let now = Instant::now();
@@ -98,20 +104,20 @@ impl Link {
         let old = silent.then(|| self.renew(&mut current)).flatten();
         let begun = (current.manager.clone(), current.number);
         drop(current);
-        // Closing it takes locks of its own.
+        // Closing the connection takes locks of its own, so release this one first.
         drop(old);
         begun
     }
 
-    /// Takes note of what a call of connection `number` came to.
+    /// Records the result of a call on connection `number`.
     fn end(&self, number: u64, error: Option<&RedisError>) {
         let mut current = self.lock();
         if current.number != number {
             return;
         }
         current.waiting_since = None;
-        // The manager renews the connection after errors of I/O. Others are the server's, and of most it is unknown
-        // whether a new connection would help: so there is one now and then.
+        // The manager reconnects after I/O errors. Other errors come from the server, and a new
+        // connection may or may not help. So open one at most once per limit.
         let renew =
             error.is_some_and(|error| !error.is_io_error()) && current.since.elapsed() > self.limit;
         let old = renew.then(|| self.renew(&mut current)).flatten();
@@ -151,7 +157,7 @@ async fn send(
         {
             script.load().exec_async(manager).await?;
         } else if error.is_io_error() && mem::take(&mut lost) {
-            // The manager is connecting again by now, and the next call waits for that.
+            // The manager is already reconnecting, and the next call waits for that.
         } else {
             return Err(error);
         }

@@ -3,14 +3,14 @@ use sha1::{Digest as _, Sha1};
 
 use crate::Encoding;
 
-/// A script that the server runs as one step. It is called by its digest, and sent whole only to a server that does not
-/// know it.
+/// A script that the server runs as one step. It is called by its digest, and sent in full only to
+/// a server that does not know it.
 pub(super) struct Script {
     source: &'static str,
     digest: String,
 }
 
-/// Each of them touches the one key that it is called for, so that they run on a cluster, too.
+/// The scripts. Each touches only the key it is called for, so they run on a cluster, too.
 pub(super) struct Scripts {
     pub(super) claim: Script,
     pub(super) complete: Script,
@@ -39,14 +39,15 @@ impl Script {
         Self { source, digest }
     }
 
-    /// A call for `key`, to be given its arguments.
+    /// Returns a call for `key`. The caller adds the arguments.
     pub(super) fn call(&self, key: &[u8]) -> Cmd {
         let mut command = redis::cmd("EVALSHA");
         command.arg(&self.digest).arg(1).arg(key);
         command
     }
 
-    /// Makes the script known to the server: at first, and after a restart, a fail-over or `SCRIPT FLUSH`.
+    /// Returns the command that loads the script: at first, and after a restart, a fail-over or
+    /// `SCRIPT FLUSH`.
     pub(super) fn load(&self) -> Cmd {
         let mut command = redis::cmd("SCRIPT");
         command.arg("LOAD").arg(self.source);

@@ -21,18 +21,19 @@ use crate::{
 
 /// How many calls one transaction commits.
 const BATCH: usize = 64;
-/// How many claims are served at a time: those of the batch that is being committed, and of the next.
-/// The others wait in front of the queue, so that what settles a claim is never far from its head.
+/// How many claims are served at a time: those of the batch that is being committed, and of the
+/// next. The others wait in front of the queue, so that completions, releases and renewals are
+/// never far from its head.
 const SLOTS: usize = 2 * BATCH;
 /// How many calls may be in the queue.
 const QUEUE: usize = 1024;
 /// How long to wait for another process's lock: less than a receiver waits for a claim.
 const BUSY: Duration = Duration::from_millis(800);
-/// How long to wait before it is asked for again. SQLite itself would soon wait for 100 ms each time, and never get it
-/// from others who take it again at once.
+/// The pause between attempts to take the lock. SQLite itself would soon pause for 100 ms each
+/// time, and never get the lock from processes that retake it at once.
 const POLL: Duration = Duration::from_millis(2);
 
-/// What is asked of the one who writes. Each call is harmless when it is repeated.
+/// A call to the writer. Each is harmless when repeated.
 pub(super) enum Call {
     Claim(Vec<ClaimRequest>),
     Complete(Vec<Holder>, u16, Duration),
@@ -47,11 +48,11 @@ pub(super) enum Answer {
     Outcomes(Vec<ClaimOutcome>),
     Settled(Vec<Settled>),
     Changed(u64),
-    /// To a call that was left out, as nobody waits for it.
+    /// The call was skipped, because its caller has given up.
     Nobody,
 }
 
-/// What a store adds to each of its calls.
+/// The settings that a store adds to each of its calls.
 pub(super) struct Settings {
     pub(super) statements: Statements,
     pub(super) clock: Arc<dyn Clock>,
@@ -61,11 +62,12 @@ struct Job {
     call: Call,
     settings: Arc<Settings>,
     answer: oneshot::Sender<Result<Answer, StoreError>>,
-    /// A claim's place among those that are served.
+    /// A claim's slot in the limiter.
     _slot: Option<Slot>,
 }
 
-/// The way to the thread that has the connection. The thread ends when the last of them is dropped.
+/// A handle to the thread that owns the connection. The thread ends when the last handle is
+/// dropped.
 #[derive(Clone)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
@@ -73,7 +75,7 @@ pub(super) struct Writer {
 }
 
 impl Writer {
-    /// Opens the file, and creates it if it is not there.
+    /// Opens the file, and creates it if it does not exist and the options allow that.
     pub(super) async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
         let options = options
             .busy_timeout(POLL)
@@ -82,7 +84,8 @@ impl Writer {
             .disable_statement_logging();
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (opened, is_open) = oneshot::channel();
-        // A thread of its own: in a task, the claims of all would wait for whatever keeps that one runtime busy.
+        // Use a thread of its own: in a task, every claim would wait for whatever keeps that one
+        // runtime busy.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -126,8 +129,8 @@ impl Writer {
 }
 
 impl Job {
-    /// Whether nobody waits for the answer to what had better not come late: a claim would leave a lease that nobody
-    /// holds. What settles a claim is done all the same.
+    /// Returns whether to skip the call, because its caller has given up and it would do harm late:
+    /// a claim would leave a lease without a holder. Completions and releases run regardless.
     fn is_given_up(&self) -> bool {
         match self.call {
             Call::Claim(_) | Call::Extend(..) | Call::Purge(_) => self.answer.is_closed(),
@@ -183,9 +186,10 @@ impl Job {
 
 /// Why a batch was not committed.
 enum Failure {
-    /// It could not begin: another has the lock, or the file is not to be had.
+    /// The transaction could not begin: another process has the lock, or the file is not
+    /// accessible.
     Begin(Error),
-    /// A call failed, or the commit. Which calls are to blame shows when each is run alone.
+    /// A call failed, or the commit. To find the calls to blame, each is run alone.
     Later(StoreError),
 }
 
@@ -203,7 +207,7 @@ async fn write(
     };
     let _ = opened.send(Ok(()));
     let mut jobs = Vec::with_capacity(BATCH);
-    // Whoever comes while a batch is committed is in the next one.
+    // Calls that arrive while a batch is committed are in the next one.
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
         let failure = match run_all(&mut connection, &options, &jobs).await {
             Ok(answers) => {
@@ -215,7 +219,8 @@ async fn write(
             Err(failure) => failure,
         };
         match failure {
-            // The others who wait would wait as long for the same. They are told now.
+            // The other callers in the queue would wait as long for the same error, so they get it
+            // now.
             Failure::Begin(error) => {
                 let error = StoreError::new(error);
                 while let Ok(job) = queue.try_recv() {
@@ -250,7 +255,8 @@ async fn write(
     }
 }
 
-/// Runs the jobs in one transaction. A connection that may have taken harm is dropped, and there is another next time.
+/// Runs the jobs in one transaction. A connection that may be damaged is dropped, and the next
+/// batch opens another.
 async fn run_all(
     connection: &mut Option<SqliteConnection>,
     options: &SqliteConnectOptions,
@@ -288,7 +294,7 @@ async fn run_on(
     };
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
-        // Looked at this late, as the wait for the lock may have been long.
+        // Check this late, because the wait for the lock may have been long.
         if job.is_given_up() {
             answers.push(Answer::Nobody);
             continue;
@@ -296,7 +302,7 @@ async fn run_on(
         match job.run(&mut transaction).await {
             Ok(answer) => answers.push(answer),
             Err(error) => {
-                // Some errors have ended the transaction by themselves: then this fails, too.
+                // Some errors end the transaction by themselves. Then the rollback fails as well.
                 *unharmed = transaction.rollback().await.is_ok();
                 return Err(Failure::Later(error));
             }
@@ -309,7 +315,8 @@ async fn run_on(
     Ok(answers)
 }
 
-/// The change to WAL does not wait for others who make it at the same moment, so it is tried again.
+/// Connects, and retries while the file is busy: SQLite does not wait for others that switch to WAL
+/// at the same moment.
 async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
     let mut tries = BUSY.as_millis() / 20;
     loop {
@@ -323,7 +330,7 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Err
     }
 }
 
-/// `SQLITE_BUSY` and its kin.
+/// Returns whether the error is `SQLITE_BUSY` or one of its extended codes.
 fn is_busy(error: &Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
     code.and_then(|code| code.parse::<i32>().ok())

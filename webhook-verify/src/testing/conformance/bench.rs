@@ -13,34 +13,34 @@ use crate::{
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
 };
 
-/// What a case comes to: nothing, or what the store did wrong.
+/// The result of a case: nothing, or what the store did wrong.
 pub(super) type Checked<T = ()> = Result<T, String>;
 
 /// A lease that does not expire while a case runs, however slow the machine is.
 pub(super) const LONG: Duration = Duration::from_secs(600);
-/// A life that outlasts all cases.
+/// A lifetime that outlasts all cases.
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
-/// How much longer lives become with each try.
+/// The factor by which lifetimes grow with each try.
 const LONGER: u32 = 4;
-/// The last try's lives, in lives of the first: a minute by default.
+/// The lifetimes of the last try, in those of the first: a minute by default.
 const LONGEST: u32 = 64;
 
-/// A store, the way to let time pass on its clock, and what cases ask of both.
+/// A store, its clock, and the checks that cases share.
 ///
 /// Short leases are there to expire: no case needs one that is still valid a moment later. A short
-/// life has to last for a few calls, though. On a machine where it does not, the case runs again
-/// with longer lives.
+/// lifetime, however, has to last for a few calls. On a machine where it does not, the case runs
+/// again with longer lifetimes.
 pub(super) struct Bench<'a, S, A> {
     pub(super) store: &'a S,
     advance: &'a A,
     tick: Duration,
     /// The store deletes expired records by itself.
     pub(super) clears_by_itself: bool,
-    /// How many times longer than at first lives are.
+    /// The factor by which lifetimes are longer than at first.
     longer: u32,
     begun: Instant,
-    /// How many nanoseconds the case spent in `advance`, where no call waits.
+    /// The nanoseconds that the case spent in `advance`, during which no call waits.
     advancing: AtomicU64,
 }
 
@@ -65,14 +65,15 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         }
     }
 
-    /// Whether the case's calls took so long that a short life may have ended between them.
+    /// Returns whether the case's calls took so long that a short lifetime may have ended between
+    /// them.
     pub(super) fn was_too_slow(&self) -> bool {
         let advancing = Duration::from_nanos(self.advancing.load(Relaxed));
         let calling = self.begun.elapsed().saturating_sub(advancing);
         calling >= self.life() && self.longer < LONGEST
     }
 
-    /// For the next try. What this one left behind expires first.
+    /// Returns the bench for the next try, after the records of this one have expired.
     pub(super) async fn with_longer_lives(self) -> Self {
         self.expire().await;
         Self {
@@ -88,7 +89,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         self.advance(self.tick + self.tick / 4).await;
     }
 
-    /// Lets short lives end.
+    /// Lets short lifetimes end.
     pub(super) async fn expire(&self) {
         self.advance(self.life() + self.tick / 4).await;
     }
@@ -100,32 +101,32 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         self.advancing.fetch_add(took, Relaxed);
     }
 
-    /// A lease that lapses.
+    /// Returns a lease that expires during a case.
     pub(super) fn short(&self) -> Duration {
         self.tick
     }
 
-    /// A life that ends.
+    /// Returns a lifetime that ends during a case.
     pub(super) fn life(&self) -> Duration {
         self.tick * 5 * self.longer
     }
 
-    /// A claim of a key that nobody has claimed, with a long lease.
+    /// Returns a claim of a new key, with a long lease.
     pub(super) fn fresh(&self) -> Checked<ClaimRequest> {
         self.request(ClaimKey::from(random()?), LONG, HOUR)
     }
 
-    /// The same with a lease that lapses.
+    /// Returns the same with a lease that expires.
     pub(super) fn brief(&self) -> Checked<ClaimRequest> {
         self.request(ClaimKey::from(random()?), self.short(), HOUR)
     }
 
-    /// The same with a life that ends.
+    /// Returns the same with a lifetime that ends.
     pub(super) fn fleeting(&self) -> Checked<ClaimRequest> {
         self.request(ClaimKey::from(random()?), self.short(), self.life())
     }
 
-    /// Another's claim of the same key, with a long lease.
+    /// Returns another owner's claim of the same key, with a long lease.
     pub(super) fn again(&self, request: &ClaimRequest) -> Checked<ClaimRequest> {
         self.request(request.key, LONG, HOUR)
     }
@@ -149,7 +150,8 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         self.call_for(holder, call, HOUR).await
     }
 
-    /// `time` is the life of what is completed, or the lease of what is extended.
+    /// Makes a holder's call. `time` is the lifetime for a completion, or the lease for an
+    /// extension.
     pub(super) async fn call_for(
         &self,
         holder: &Holder,
@@ -164,7 +166,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         settled.map_err(failed)
     }
 
-    /// Claims and wins, with this attempt.
+    /// Claims the key, and checks that it is granted with this attempt.
     pub(super) async fn wins(
         &self,
         request: &ClaimRequest,
@@ -176,14 +178,15 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         is(outcome == expected, when, &format!("{expected:?}"), outcome)
     }
 
-    /// Claims and wins, with any attempt: what has expired may go on counting.
+    /// Claims the key, and checks that it is granted with any attempt: that of an expired record
+    /// may continue to count.
     pub(super) async fn wins_anew(&self, request: &ClaimRequest, when: &str) -> Checked<()> {
         let outcome = self.claim(request).await?;
         let won = matches!(outcome, ClaimOutcome::Won { attempt } if attempt > 0);
         is(won, when, "Won", outcome)
     }
 
-    /// Another claims the request's key, and is told to come back, after at most `most`.
+    /// Claims the request's key for another owner, and checks that it is busy for at most `most`.
     pub(super) async fn is_busy(
         &self,
         request: &ClaimRequest,
@@ -201,7 +204,8 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         }
     }
 
-    /// Another claims the request's key, and is told that it is done: with this status, and the body of `request`.
+    /// Claims the request's key for another owner, and checks that it is completed, with this
+    /// status and the body of `request`.
     pub(super) async fn is_completed(
         &self,
         request: &ClaimRequest,
@@ -243,7 +247,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         is(settled == Settled::Superseded, &when, "Superseded", settled)
     }
 
-    /// No call of the request's owner takes effect.
+    /// Checks that no call of the request's owner takes effect.
     pub(super) async fn is_shut_out(&self, request: &ClaimRequest, when: &str) -> Checked {
         for call in [Call::Extend, Call::Release, Call::Complete(299)] {
             self.is_superseded(request, call, when).await?;
@@ -252,7 +256,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
     }
 }
 
-/// `Ok` if it is as it should be, and else a sentence on what was expected and what came.
+/// Returns `Ok` if `right`, or else a sentence with the expected and the actual value.
 pub(super) fn is(right: bool, when: &str, expected: &str, got: impl std::fmt::Debug) -> Checked {
     match right {
         true => Ok(()),
@@ -278,7 +282,7 @@ pub(super) fn random() -> Checked<[u8; 32]> {
     Ok(bytes)
 }
 
-/// Polls the futures side by side until all are done.
+/// Polls the futures concurrently until all are done.
 pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     enum Slot<F: Future> {
         Running(Pin<Box<F>>),

@@ -1,4 +1,4 @@
-//! What a claim is answered, by the state of the record.
+//! Outcomes of claims, by the state of the record.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ pub(super) async fn busy_while_the_lease_lives<S: ClaimStore, A: AsyncFn(Duratio
     is(left > LONG / 2, "a new lease", "most of it left", left)?;
     bench.lapse().await;
     let most = LONG - bench.short();
-    // It shrinks, and a claim that is refused does not renew it.
+    // The remaining lease shrinks, and a refused claim does not renew it.
     for _ in 0..2 {
         let left = bench.is_busy(&request, most, "a lease in use").await?;
         is(left > LONG / 2, "a lease in use", "most of it left", left)?;

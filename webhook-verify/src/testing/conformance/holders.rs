@@ -1,4 +1,4 @@
-//! What a holder's calls do, and those of who is the holder no more.
+//! Calls of holders, and of owners that no longer hold the claim.
 
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ pub(super) async fn a_stranger_changes_nothing<S: ClaimStore, A: AsyncFn(Duratio
     bench.is_completed(&request, 200, "a duplicate").await
 }
 
-/// A lapses, B takes over: whatever B does next, A is out.
+/// A's lease expires and B takes over. Whatever B does next, A's calls have no effect.
 pub(super) async fn a_superseded_holder_changes_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -165,7 +165,7 @@ pub(super) async fn a_superseded_holder_changes_nothing<S: ClaimStore, A: AsyncF
     bench.is_completed(&b, 203, "a duplicate").await
 }
 
-/// A lapses, B takes over and releases, C claims: A and B are out.
+/// A's lease expires, B takes over and releases, C claims. The calls of A and B have no effect.
 pub(super) async fn an_old_holder_does_not_come_back_after_a_release<
     S: ClaimStore,
     A: AsyncFn(Duration),

@@ -1,4 +1,4 @@
-//! What becomes of a claim whose lease has lapsed.
+//! Claims whose leases have expired.
 
 use std::time::Duration;
 
@@ -21,7 +21,7 @@ pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Durat
             .wins(&next, attempt, "the next after the lease")
             .await?;
     }
-    // Who lapsed may come back, as a new attempt.
+    // The former holder may claim again, as a new attempt.
     bench.lapse().await;
     bench
         .wins(&first, 4, "the first owner after the lease")
@@ -56,7 +56,7 @@ pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
     let outcome = bench.claim(&first).await?;
     let busy = matches!(outcome, ClaimOutcome::Busy { .. });
     is(busy, "its own owner after the lease", "Busy", outcome)?;
-    // Its holder may still wake up.
+    // The holder may still wake up.
     bench.applies(&renewed, Call::Extend, "the holder").await?;
     bench
         .is_busy(&renewed, HOUR, "another after a late renewal")
@@ -67,7 +67,8 @@ pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
     bench.is_completed(&first, 201, "a duplicate").await
 }
 
-/// The rule is that of who claims, not of who claimed before; and a live, released or completed claim knows none.
+/// The rule of the new request applies, not that of the earlier one. It does not affect live,
+/// released and completed claims.
 pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {

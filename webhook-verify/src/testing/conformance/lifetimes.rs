@@ -1,4 +1,4 @@
-//! How long records live.
+//! Lifetimes of records.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     idempotency::{Lapsed, Settled},
 };
 
-/// So many calls delete whatever the other cases left behind.
+/// The number of purge calls that delete all that other cases left behind.
 const MOST_PURGES: usize = 10_000;
 
 pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Duration)>(
@@ -51,7 +51,7 @@ pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Dura
     Ok(())
 }
 
-/// A call may make a record live longer, and never shorter.
+/// A call may extend a record's lifetime, but never shorten it.
 pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -126,7 +126,7 @@ pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>
     bench.wins_anew(&bench.again(&repeated)?, when).await
 }
 
-/// The longest life that a receiver asks for, and the longest lease.
+/// The longest lifetime that a receiver requests, and the longest lease.
 pub(super) async fn ten_years<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -161,7 +161,7 @@ pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_,
     let purge = async |most: usize, expected: usize| {
         let purged = bench.store.purge(most).await.map_err(failed)?;
         let right = match bench.clears_by_itself {
-            // Whatever has expired may be gone before it is asked to.
+            // Expired records may be deleted before the suite asks for it.
             true => purged <= most,
             false => purged == expected,
         };
@@ -172,7 +172,7 @@ pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_,
             purged,
         )
     };
-    // What the other cases left behind.
+    // The records that other cases left behind.
     let mut calls = 0;
     while bench.store.purge(usize::MAX).await.map_err(failed)? > 0 {
         calls += 1;

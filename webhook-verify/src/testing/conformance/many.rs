@@ -1,4 +1,4 @@
-//! Several claims at once, and keys that are close to each other.
+//! Concurrent claims, batches, and keys that are close to each other.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{
     idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled},
 };
 
-/// How many claim the same key at once.
+/// The number of claims of one key at a time.
 const RACERS: usize = 64;
 
 pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
@@ -79,7 +79,8 @@ pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duratio
     Ok(())
 }
 
-/// Leases, lives and what becomes of a lapsed claim, each key's own, be it absent, released or lapsed.
+/// Each key of a batch keeps its own lease, lifetime and rule for expired leases, be it absent,
+/// released or expired.
 pub(super) async fn claim_all_of_different_terms<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -175,7 +176,7 @@ pub(super) async fn release_all_answers_in_order<S: ClaimStore, A: AsyncFn(Durat
     Ok(())
 }
 
-/// The status is another than that of the one which is completed before, and stays.
+/// The status differs from that of the claim that was completed before, which keeps its own.
 pub(super) async fn complete_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -210,7 +211,8 @@ pub(super) async fn complete_all_answers_in_order<S: ClaimStore, A: AsyncFn(Dura
     Ok(())
 }
 
-/// What is completed lives for as long as `complete_all` says, or as its claim does, whichever is longer.
+/// A completed record lives as long as `complete_all` says or as its claim does, whichever is
+/// longer.
 pub(super) async fn complete_all_is_for_its_time<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -240,7 +242,8 @@ pub(super) async fn complete_all_is_for_its_time<S: ClaimStore, A: AsyncFn(Durat
     bench.wins_anew(&bench.again(&brief)?, when).await
 }
 
-/// Calls for claims in every state at once: of these, the ones that were to be settled, and the one that was released.
+/// Makes calls for claims in every state at once. Returns the claims to be settled, and the
+/// released one.
 async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     call: Call,
@@ -263,7 +266,7 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     for request in [&released, &another] {
         bench.applies(request, Call::Release, "the holder").await?;
     }
-    // Whatever it is, of several it is the same.
+    // Whatever the result is, it is the same in a batch.
     let after_release = bench.call(&another.holder(), call).await?;
     bench.lapse().await;
     let taker = bench.again(&taken)?;
@@ -316,7 +319,7 @@ pub(super) async fn complete_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>
     Ok(())
 }
 
-/// A batch of one owner, of which every third claim is given back before the rest is renewed, and in the end
+/// A batch of one owner. Every third claim is released, the rest is renewed, and in the end
 /// completed.
 pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
@@ -435,7 +438,7 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
     Ok(())
 }
 
-/// Keys are digests: to a store that writes them as text, they hold the worst.
+/// Keys are digests, so a store that writes them as text gets the worst bytes.
 pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -471,7 +474,7 @@ pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration
     Ok(())
 }
 
-/// 64 claims of one key at once, in every state that it may have.
+/// 64 claims of one key at once, in every state that the record can have.
 pub(super) async fn racing_claims_have_one_winner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -502,7 +505,7 @@ pub(super) async fn racing_claims_have_one_winner<S: ClaimStore, A: AsyncFn(Dura
     Ok(())
 }
 
-/// Who won, of many that claim a key at once.
+/// Returns the winner among many claims of one key.
 async fn race<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     key: &ClaimRequest,
@@ -539,7 +542,7 @@ async fn racers<S: ClaimStore, A: AsyncFn(Duration)>(
     Ok(requests.into_iter().zip(outcomes).collect())
 }
 
-/// As many outcomes as requests.
+/// Claims the keys, and checks that there are as many outcomes as requests.
 async fn claim_all<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     requests: &[ClaimRequest],
@@ -555,7 +558,8 @@ async fn claim_all<S: ClaimStore, A: AsyncFn(Duration)>(
     Ok(outcomes)
 }
 
-/// As many answers as holders. Leases are renewed to long ones.
+/// Makes the call for all holders, and checks that there are as many results as holders. Extensions
+/// use long leases.
 async fn settle_all<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     holders: &[Holder],

@@ -1,7 +1,7 @@
-//! The cases that every [`ClaimStore`] has to pass, those of users included.
+//! Tests that every [`ClaimStore`] has to pass, including your own.
 //!
-//! They hold what the documentation of [`ClaimStore`] and of [`idempotency`](crate::idempotency) promises, and nothing
-//! beyond it: what is left open there, stores may do as they like.
+//! They check what the documentation of [`ClaimStore`] and of [`idempotency`](crate::idempotency)
+//! promises, and nothing else. Where the documentation leaves something open, stores may differ.
 //!
 //! ```
 //! # fn block_on<F: Future>(future: F) -> F::Output {
@@ -12,8 +12,8 @@
 //! use std::{sync::{Arc, Mutex}, time::Duration};
 //! use webhook_verify::{MemoryStore, testing::conformance::Suite};
 //!
-//! // a clock that is moved by hand; a store on a server has its own, and there `advance` is a real sleep:
-//! // `tokio::time::sleep`
+//! // A clock that the test moves. For a store on a server, which has its own clock, `advance` is a
+//! // real sleep: `tokio::time::sleep`.
 //! let now = Arc::new(Mutex::new(Duration::ZERO));
 //! let clock = Arc::clone(&now);
 //! let store = MemoryStore::new().clock(move || *clock.lock().unwrap());
@@ -25,12 +25,12 @@
 //! ```
 //!
 //! With real sleeps the suite takes about ten seconds. No case fails because the machine is slow: a
-//! lease that must not expire is a long one, and a case whose calls outlast a short-lived record runs
-//! again with longer lives. The store may hold other claims, as each case makes up its keys, but
-//! nothing else should purge it meanwhile.
+//! lease that must not expire is a long one, and a case whose calls outlast a short-lived record
+//! runs again with longer lifetimes. The store may hold other claims, because each case makes up
+//! its keys, but nothing else should purge it meanwhile.
 //!
-//! The suite runs on one task: claims that race are polled side by side there. A store whose calls do not wait is raced
-//! by threads in a test of its own.
+//! The suite runs in one task, which polls racing claims concurrently. If your store's calls never
+//! wait, test races with threads in a test of your own.
 
 mod bench;
 mod claims;
@@ -44,20 +44,20 @@ use std::{error, fmt, time::Duration};
 use self::bench::Bench;
 use crate::ClaimStore;
 
-/// The cases, about to be run on a store.
+/// Runs the cases on a store.
 #[derive(Debug)]
-#[must_use = "nothing is tested before it is run"]
+#[must_use = "nothing is tested until `run` is called"]
 pub struct Suite<'a, S> {
     store: &'a S,
     tick: Duration,
     clears_by_itself: bool,
 }
 
-/// The cases that a store did not pass, and what it did instead.
+/// Lists the cases that a store failed, and what it did instead.
 pub struct Failures(Vec<(&'static str, String)>);
 
 impl<'a, S: ClaimStore> Suite<'a, S> {
-    /// The cases for `store`.
+    /// Returns the suite for `store`.
     pub fn new(store: &'a S) -> Self {
         Self {
             store,
@@ -66,20 +66,21 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
         }
     }
 
-    /// How long the shortest leases are. Default: 200 ms. A store whose clock counts in seconds needs two of them.
+    /// Sets the length of the shortest leases. The default is 200 ms. A store whose clock counts in
+    /// seconds needs two seconds.
     pub fn tick(mut self, tick: Duration) -> Self {
         self.tick = tick;
         self
     }
 
-    /// The store clears expired records away by itself, so that it is not asked how many
-    /// [`purge`](ClaimStore::purge) finds.
+    /// Declares that the store deletes expired records by itself, so that the suite does not check
+    /// how many [`purge`](ClaimStore::purge) finds.
     pub fn clears_by_itself(mut self) -> Self {
         self.clears_by_itself = true;
         self
     }
 
-    /// Runs all cases, one after the other. `advance` lets the given time pass on the store's clock.
+    /// Runs all cases in sequence. `advance` lets the given time pass on the store's clock.
     ///
     /// # Errors
     ///
@@ -124,7 +125,7 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
 }
 
 impl Failures {
-    /// The names of the cases.
+    /// Returns the names of the failed cases.
     pub fn cases(&self) -> impl Iterator<Item = &'static str> {
         self.0.iter().map(|(case, _)| *case)
     }
@@ -140,7 +141,7 @@ impl fmt::Display for Failures {
     }
 }
 
-/// As `Display`, for tests that unwrap.
+/// Formats like `Display`, for tests that unwrap.
 impl fmt::Debug for Failures {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
@@ -167,7 +168,7 @@ mod tests {
 
     const TICK: Duration = Duration::from_millis(4);
 
-    /// A store on a machine that stands still for longer than the first tries' lives.
+    /// A store on a machine that stalls for longer than the lifetimes of the first try.
     struct Slow {
         inner: MemoryStore,
         stalls: AtomicUsize,
