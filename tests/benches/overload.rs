@@ -1,12 +1,16 @@
-//! What receivers get done when more senders come than their store can serve.
+//! Goodput of receivers under more senders than their store can serve.
 //!
-//! Senders come in numbers from 1 to 50 times the size of the store's pool, each with one delivery
-//! after another. A sender that gets 503 retries its delivery after a pause. *Goodput* is the number
-//! of deliveries that were handled and completed, per second. For each store the program prints the
-//! goodput at each number of senders, in good and in bad weather, and how long it takes to recover
-//! from a network that swallows everything for a while. The exit code tells whether all bounds were
-//! reached. Name the stores to measure fewer:
-//! `cargo bench -p integration-tests --bench overload -- postgres`.
+//! The number of senders grows from 1 to 50 times the size of the store's pool. Each sends one
+//! delivery after another. A sender that gets 503 retries its delivery after a pause. *Goodput* is
+//! the number of deliveries that are handled and completed per second.
+//!
+//! For each store the program prints:
+//!
+//! * the goodput at each number of senders, in good and in bad weather;
+//! * the time to recover from a network that drops all data for a while.
+//!
+//! The exit code tells whether all bounds were met. Name the stores to measure fewer: `cargo bench
+//! -p integration-tests --bench overload -- postgres`.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says nothing")]
 
 #[path = "overload/load.rs"]
@@ -20,11 +24,11 @@ use integration_tests::{Kind, Weather};
 
 use self::{load::Load, site::Site};
 
-/// The size of the pool that `PostgresStore::connect` makes. Other stores have one connection, and
-/// the same numbers of senders.
+/// The size of the pool that `PostgresStore::connect` creates. Other stores have one connection,
+/// and get the same numbers of senders.
 const POOL: usize = 10;
 const MULTIPLES: [usize; 6] = [1, 2, 5, 10, 20, 50];
-/// How long the network swallows everything.
+/// How long the network drops all data.
 const BLACK_HOLE: Duration = Duration::from_secs(60);
 /// How long a receiver waits for its store by default.
 const CALL_LIMIT: Duration = Duration::from_secs(1);
@@ -68,7 +72,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Goodput in good and bad weather, as rows of a table.
+/// Prints the goodput in good and bad weather, as rows of a table.
 async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
     let mut reached = true;
     for (title, is_bad, bound) in [("good", false, 0.9), ("bad", true, 0.5)] {
@@ -77,7 +81,7 @@ async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
         let mut rates = Vec::new();
         for multiple in MULTIPLES {
             let load = Load::start(site.receiver(), multiple * POOL);
-            // Until the senders are under way, and connections are open.
+            // Wait until the senders are under way, and connections are open.
             tokio::time::sleep(time / 5).await;
             let before = load.handled();
             tokio::time::sleep(time).await;
@@ -96,7 +100,8 @@ async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
     reached
 }
 
-/// How long it takes until goodput is 0.9 of what it was before the network swallowed everything.
+/// Measures how long it takes until goodput is back at 0.9 of its value before the network dropped
+/// all data.
 async fn recovery(name: &str, kind: Kind) -> bool {
     const STEP: Duration = Duration::from_millis(100);
     let site = Site::open(kind).await;
@@ -117,7 +122,7 @@ async fn recovery(name: &str, kind: Kind) -> bool {
     while recovered.is_none() && counts.len() < 600 {
         tokio::time::sleep(STEP).await;
         counts.push(load.handled());
-        // As good as before for half a second from then on.
+        // Goodput was as before for half a second from that time on.
         let last = counts.len() - 1;
         if last >= 5 {
             let rate = (counts[last] - counts[last - 5]) as f64 / (5.0 * STEP.as_secs_f64());

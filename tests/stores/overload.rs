@@ -1,5 +1,5 @@
-//! More claims than a store can serve: it refuses at once what it could not answer in time, and serves
-//! claims again as soon as the cause is gone.
+//! More claims than a store can serve: the store refuses at once the claims that it could not
+//! answer in time, and serves claims again as soon as the cause is gone.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use webhook_verify::{
 const HOUR: Duration = Duration::from_secs(3600);
 /// How long a claim may take.
 const LIMIT: Duration = Duration::from_secs(1);
-/// How many claims come at once.
+/// How many claims are made at once.
 const CROWD: usize = 2000;
 
 fn claims(count: usize, limit: Duration) -> Vec<ClaimRequest> {
@@ -22,9 +22,9 @@ fn claims(count: usize, limit: Duration) -> Vec<ClaimRequest> {
     claims.collect()
 }
 
-/// Sends a crowd of claims to a store that stands still and serves `slots` of them at a time.
+/// Makes many claims on a store that is stalled and serves `slots` of them at a time.
 async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFnOnce()) {
-    // From these the store learns how long calls take.
+    // From these calls the store learns how long calls take.
     let first = claims(slots, LIMIT);
     let first = join_all(first.iter().map(|claim| store.claim(claim))).await;
     assert!(first.iter().all(Result::is_err), "the store stands still");
@@ -32,7 +32,7 @@ async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFn
     let crowd = claims(CROWD, LIMIT);
     let calls = crowd.iter().map(|claim| Box::pin(store.claim(claim)));
     let mut calls: Vec<_> = calls.collect();
-    // Each call is polled once: what is refused now is refused without waiting.
+    // Poll each call once: a claim refused now is refused without waiting.
     let at_once: Vec<_> = calls
         .iter_mut()
         .filter_map(|call| call.now_or_never())
@@ -41,7 +41,8 @@ async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFn
         let refused = outcome.as_ref().is_err_and(StoreError::is_overloaded);
         assert!(refused, "{outcome:?}");
     }
-    // Those in the slots, and a queue that is served within half a second: far less than half of them.
+    // The slots, and a queue that can be served within half a second, take far less than half of
+    // the claims.
     assert!(
         at_once.len() >= CROWD / 2,
         "{} of {CROWD} were refused at once",
@@ -65,7 +66,7 @@ async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFn
     }
 }
 
-/// A store in a table of its own, on a pool of two.
+/// Returns a store with a table of its own, on a pool of two connections.
 async fn postgres() -> (PostgresStore, String, sqlx::PgPool) {
     let url = tokio::task::spawn_blocking(|| PostgresServer::shared().url())
         .await
@@ -115,7 +116,7 @@ async fn sqlite_refuses_what_it_cannot_serve() {
     stands_still(&store, 128, async || open.rollback().await.unwrap()).await;
 }
 
-/// Callers give up while their statements wait for a lock: no connection is closed for that.
+/// Callers give up while their statements wait for a lock. No connection is closed because of that.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_the_connections_of_callers_who_give_up() {
     let (store, name, admin) = postgres().await;
@@ -126,7 +127,7 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
         let pids = sqlx::query_scalar::<_, i32>(sql).bind(&name);
         pids.fetch_all(&admin).await.unwrap()
     };
-    // Both connections are open, and known by the statement that they ran last.
+    // Both connections are open, and identified by their latest statement.
     let (a, b) = (fresh(HOUR, HOUR), fresh(HOUR, HOUR));
     let (a, b) = tokio::join!(store.claim(&a), store.claim(&b));
     assert_eq!((a.unwrap(), b.unwrap()), (won(1), won(1)));

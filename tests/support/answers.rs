@@ -1,13 +1,13 @@
-//! The answers that deduplication gives.
+//! Responses to duplicates.
 
 use crate::Response;
 
-/// Whether the answer is that of an earlier run.
+/// Returns whether the response is the stored one of an earlier run.
 pub fn is_replay(response: &Response) -> bool {
     response.header("idempotent-replayed") == Some("true")
 }
 
-/// The answer to a delivery that is in flight elsewhere.
+/// Checks the response to a delivery that is in progress elsewhere.
 pub fn assert_in_flight(response: &Response) {
     assert_eq!(response.status, 503, "{response:?}");
     assert_eq!(response.text(), "delivery is being processed");
@@ -15,7 +15,7 @@ pub fn assert_in_flight(response: &Response) {
     assert!((1..=60).contains(&after), "{after}");
 }
 
-/// The answer to a delivery that was completed before.
+/// Checks the response to a delivery that was completed before.
 pub fn assert_replay(response: &Response, status: u16) {
     assert_eq!(response.status, status, "{response:?}");
     assert!(is_replay(response), "{response:?}");

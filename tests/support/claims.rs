@@ -12,7 +12,7 @@ use crate::soon;
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// A claim of a key that nobody has claimed.
+/// Returns a claim of a new key.
 pub fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
     let [mut key, half] = [[0; 32]; 2];
     key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
@@ -25,19 +25,20 @@ pub fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
     )
 }
 
-/// Another's claim of the same key.
+/// Returns another owner's claim of the same key.
 pub fn again(request: &ClaimRequest) -> ClaimRequest {
     let mut request = request.clone();
     request.owner = Owner::random().unwrap();
     request
 }
 
-/// A claim that is granted.
+/// Returns the outcome of a granted claim.
 pub fn won(attempt: u64) -> ClaimOutcome {
     ClaimOutcome::Won { attempt }
 }
 
-/// Claims a key from all stores at once. The winner of each attempt, and what the others were told.
+/// Claims a key from all stores at once. Returns the winner of each attempt, and the outcomes of
+/// the others.
 pub async fn race<S: ClaimStore + Clone>(
     stores: &[S],
     claim: &ClaimRequest,
@@ -51,7 +52,8 @@ pub async fn race<S: ClaimStore + Clone>(
             barrier.wait().await;
             let asking = async {
                 loop {
-                    // Who got no answer asks again, and is granted what was granted before.
+                    // After an error the same owner claims again, and gets the claim that was
+                    // granted before.
                     if let Ok(outcome) = store.claim(&claim).await {
                         return outcome;
                     }
@@ -75,7 +77,7 @@ pub async fn race<S: ClaimStore + Clone>(
     (winners, others)
 }
 
-/// Whoever holds a key no more changes nothing.
+/// Checks that the calls of a former holder change nothing.
 pub async fn is_shut_out(store: &impl ClaimStore, claim: &ClaimRequest) {
     let holder = claim.holder();
     for settled in [

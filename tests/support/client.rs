@@ -1,4 +1,5 @@
-//! A client that sends the bytes it is given, so that a test can send what no library would.
+//! A client that sends exactly the bytes it is given, including requests that no HTTP library
+//! sends.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,7 +11,7 @@ use tokio::{
 
 use crate::soon;
 
-/// An answer as it came off the wire.
+/// A response as read from the connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Response {
     /// The status.
@@ -22,7 +23,7 @@ pub struct Response {
 }
 
 impl Response {
-    /// The first value of a header.
+    /// Returns the first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers
             .iter()
@@ -30,13 +31,13 @@ impl Response {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The body as text.
+    /// Returns the body as text.
     pub fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
 }
 
-/// The bytes of a request with a `Content-Length`; `Host` is added where it is missing.
+/// Returns the bytes of a request with a `Content-Length`; `Host` is added if it is missing.
 pub fn raw_request(
     method: &str,
     target: &str,
@@ -61,15 +62,15 @@ pub fn raw_request(
     raw
 }
 
-/// Sends raw bytes on a connection of their own, and reads one answer.
+/// Sends raw bytes on a new connection, and reads one response.
 pub async fn exchange(addr: SocketAddr, raw: &[u8]) -> Response {
     let mut connection = Connection::open(addr).await;
     connection.send(raw).await;
     connection.response().await.expect("an answer")
 }
 
-/// As [`exchange`], with a server that may be dead, stand still or die meanwhile: `None` unless it
-/// answers within `limit`.
+/// Does what [`exchange`] does with a server that may be dead, stall or die meanwhile. Returns
+/// `None` unless it responds within `limit`.
 pub async fn try_exchange(addr: SocketAddr, raw: &[u8], limit: Duration) -> Option<Response> {
     let exchange = async {
         let stream = TcpStream::connect(addr).await.ok()?;
@@ -99,7 +100,8 @@ impl Connection {
         }
     }
 
-    /// Sends bytes. A server that has closed its side already is no error: its answer may still be read.
+    /// Sends bytes. It is no error if the server has already closed its side: its response may
+    /// still be readable.
     pub async fn send(&mut self, raw: &[u8]) {
         let _ = self.stream.write_all(raw).await;
         let _ = self.stream.flush().await;
@@ -110,16 +112,16 @@ impl Connection {
         self.stream.shutdown().await.unwrap();
     }
 
-    /// Whether bytes come within `wait`. They stay unread.
+    /// Returns whether bytes arrive within `wait`. They stay unread.
     pub async fn anything_within(&mut self, wait: Duration) -> bool {
         !self.unread.is_empty() || timeout(wait, self.fill()).await == Ok(true)
     }
 
-    /// Reads one response. `None` means that the connection ended before one was complete.
+    /// Reads one response. Returns `None` if the connection ended before the response was complete.
     ///
     /// # Panics
     ///
-    /// If the server stays silent, as [`soon`] does.
+    /// If the server does not respond, as in [`soon`].
     pub async fn response(&mut self) -> Option<Response> {
         soon("response from the server", self.read_response()).await
     }
@@ -193,7 +195,7 @@ impl Connection {
         Some(self.unread.drain(..len).collect())
     }
 
-    /// Reads what there is; false at the end.
+    /// Reads the available bytes. Returns false at the end.
     async fn fill(&mut self) -> bool {
         matches!(self.stream.read_buf(&mut self.unread).await, Ok(1..))
     }

@@ -1,5 +1,5 @@
-//! Folders of this test process, and everything that runs in them. Nothing of it outlives the process,
-//! however it ends.
+//! Folders of this test process, and the programs that run in them. None of them outlives the
+//! process, however it ends.
 
 use std::{
     collections::hash_map::RandomState,
@@ -14,11 +14,12 @@ use std::{
 
 use crate::{postgres, unique};
 
-/// Waits until the test process is gone, kills what runs in its folder, and removes the folder.
+/// Waits until the test process is gone, kills the programs that run in its folder, and removes the
+/// folder.
 const GUARD: &str = include_str!("guard.sh");
 
-/// The folder of this process, and its guards. They are never dropped: the process's end is what the
-/// guards wait for.
+/// The folder of this process, and its guards. They are never dropped, because the guards wait for
+/// the end of the process.
 struct Home {
     path: PathBuf,
     _guards: Vec<Child>,
@@ -34,7 +35,7 @@ impl Home {
         let random = RandomState::new().build_hasher().finish();
         let name = format!("webhook-verify-{}-{random:016x}", process::id());
         let path = env::temp_dir().join(name);
-        // The guard makes the folder, so that there is none without a guard.
+        // The guard creates the folder, so that no folder exists without a guard.
         let guard = |stdin, make| {
             let mut command = Command::new("sh");
             command.args(["-c", GUARD, "sh"]).arg(&path).arg(make);
@@ -47,8 +48,8 @@ impl Home {
         };
         let mut guards = Vec::new();
         let mut stdin = Stdio::piped();
-        // In a container, root may not look at the processes of another user; that user may. Its guard is
-        // done before the other one removes the folder.
+        // In a container, root may not inspect the processes of another user, but that user may. So
+        // that user runs a guard as well, which ends before the other one removes the folder.
         if let Some((user, group)) = postgres::owner() {
             let mut first = guard(stdin, "leave")
                 .uid(user)
@@ -71,20 +72,20 @@ impl Home {
     }
 }
 
-/// A folder in that of this test process. It is removed when this is dropped, and in any case with the
-/// process.
+/// A folder inside the folder of this test process. It is removed when it is dropped, and at the
+/// latest with the process.
 #[derive(Debug)]
 pub struct Folder(PathBuf);
 
 impl Folder {
-    /// An empty folder, whose name begins with `name`.
+    /// Creates an empty folder whose name begins with `name`.
     pub fn new(name: &str) -> Self {
         let path = Home::get().path.join(unique(name));
         fs::create_dir(&path).unwrap();
         Self(path)
     }
 
-    /// Where it is.
+    /// Returns the folder's path.
     pub fn path(&self) -> &Path {
         &self.0
     }
@@ -98,7 +99,7 @@ impl Drop for Folder {
 
 /// Makes a program run in the folder of this test process, so that it does not outlive the process,
 /// however that ends. The program's path has to be absolute. Programs that it starts are killed as
-/// well, unless they change their current directory to somewhere else.
+/// well, unless they change their current directory.
 pub fn in_folder(command: &mut Command) -> &mut Command {
     command.current_dir(&Home::get().path)
 }

@@ -1,4 +1,4 @@
-//! Handlers that are held until a test lets them go, and a clock that is moved by hand.
+//! Handlers that wait until a test releases them, and a clock that the test moves.
 
 use std::{
     sync::{
@@ -16,15 +16,15 @@ use webhook_verify::Clock;
 
 use crate::Handler;
 
-/// The longest that a test waits for anything. It is a safety net against hanging, and no
+/// The longest time that a test waits for anything. It is a safety net against hanging, not a
 /// measurement: a slow machine must never reach it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Waits for an event, and names it if it does not come, so that the test fails and does not hang.
+/// Waits for an event. If it does not happen, the test fails with its name instead of hanging.
 ///
 /// # Panics
 ///
-/// `no <what> within 120 s`.
+/// With `no <what> within 120 s`.
 pub async fn soon<F: Future>(what: &str, event: F) -> F::Output {
     match timeout(PATIENCE, event).await {
         Ok(output) => output,
@@ -32,22 +32,22 @@ pub async fn soon<F: Future>(what: &str, event: F) -> F::Output {
     }
 }
 
-/// A clock that stands still until it is moved.
+/// A clock that stands still until the test moves it.
 #[derive(Clone, Debug)]
 pub struct HandClock(Arc<AtomicU64>);
 
 impl HandClock {
-    /// A clock at a time of this year.
+    /// Returns a clock set to a time in 2026.
     pub fn new() -> Self {
         Self(Arc::new(AtomicU64::new(1_795_305_600_000)))
     }
 
-    /// Sets it forward.
+    /// Sets the clock forward.
     pub fn advance(&self, by: Duration) {
         self.0.fetch_add(by.as_millis() as u64, SeqCst);
     }
 
-    /// Sets it back.
+    /// Sets the clock back.
     pub fn set_back(&self, by: Duration) {
         self.0.fetch_sub(by.as_millis() as u64, SeqCst);
     }
@@ -65,7 +65,8 @@ impl Clock for HandClock {
     }
 }
 
-/// Holds handlers until they are let go, in the order in which they came, so that a test decides what is in flight.
+/// Holds handlers until the test releases them, in the order of their arrival, so that the test
+/// decides which deliveries are in progress.
 #[derive(Debug)]
 pub struct Gate {
     tickets: AtomicUsize,
@@ -75,7 +76,7 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// A gate that is closed.
+    /// Returns a closed gate.
     pub fn new() -> Arc<Self> {
         Arc::new(Self {
             tickets: AtomicUsize::new(0),
@@ -85,7 +86,8 @@ impl Gate {
         })
     }
 
-    /// A handler that waits here and then answers; it is told which of its own runs this is, from 1.
+    /// Returns a handler that waits at the gate and then returns `status`, which gets the number of
+    /// the run, from 1.
     pub fn handler(
         self: &Arc<Self>,
         status: impl Fn(usize) -> u16 + Send + Sync + 'static,
@@ -100,7 +102,7 @@ impl Gate {
         })
     }
 
-    /// Waits, as a handler does.
+    /// Waits at the gate as a handler does.
     pub async fn wait(&self) {
         let ticket = self.tickets.fetch_add(1, SeqCst) + 1;
         self.entered.add_permits(1);
@@ -109,7 +111,7 @@ impl Gate {
         self.done.send_modify(|done| *done += 1);
     }
 
-    /// Waits until one more handler has come to the gate.
+    /// Waits until one more handler has arrived at the gate.
     pub async fn entered(&self) {
         soon("handler at the gate", self.entered.acquire())
             .await
@@ -117,17 +119,17 @@ impl Gate {
             .forget();
     }
 
-    /// Lets `count` handlers go.
+    /// Releases `count` handlers.
     pub fn open(&self, count: usize) {
         self.passed.send_modify(|passed| *passed += count);
     }
 
-    /// How many handlers went through to their end.
+    /// Returns how many handlers have passed the gate.
     pub fn done(&self) -> usize {
         *self.done.borrow()
     }
 
-    /// Waits for so many of them.
+    /// Waits until `count` handlers have passed the gate.
     pub async fn until_done(&self, count: usize) {
         let mut done = self.done.subscribe();
         let what = format!("handler number {count} past the gate");

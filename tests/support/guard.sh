@@ -1,5 +1,6 @@
-# Ends and removes what a test process leaves behind, however it ended: `sh -c guard.sh sh FOLDER make`.
-# The write end of the pipe that is the standard input lives in the test process alone.
+# Ends the programs and removes the folder of a test process after its end, however it ended:
+# `sh -c guard.sh sh FOLDER make`. Only the test process holds the write end of the pipe on standard
+# input, so reading ends with the process.
 trap '' HUP INT TERM PIPE
 name=${1##*/}
 if [ "$2" = make ]; then
@@ -8,12 +9,12 @@ if [ "$2" = make ]; then
 fi
 cat >/dev/null
 
-# The processes whose current directory is in the folder.
+# Lists the processes whose current directory is in the folder.
 inside() {
     ls -ld /proc/[0-9]*/cwd 2>/dev/null | sed -n "s|^.* /proc/\([0-9]*\)/cwd -> .*/$name.*|\1|p"
 }
 
-# Twice none, as a process may start another while the list is made.
+# Stop after two empty lists, because a process may start another while the list is made.
 round=0
 none=0
 while [ $none -lt 2 ]; do
@@ -21,7 +22,7 @@ while [ $none -lt 2 ]; do
     for pid in $(inside); do
         none=0
         signal=KILL
-        # A postgres that is told to quit removes its shared memory.
+        # On SIGQUIT, postgres removes its shared memory.
         case "$round $(cat "/proc/$pid/comm" 2>/dev/null)" in
         [0-9]' 'postgres | [0-9]' 'postmaster) signal=QUIT ;;
         esac
@@ -32,7 +33,7 @@ while [ $none -lt 2 ]; do
     [ $none = 2 ] || sleep 0.1
 done
 
-# One that was killed left its shared memory behind, and says which it is.
+# A killed postgres leaves its shared memory behind, and this file names it.
 for file in "$1"/*/data/postmaster.pid; do
     id=$(sed -n '7s/^ *[0-9]* *\([0-9]*\) *$/\1/p' "$file" 2>/dev/null)
     [ -z "$id" ] || ipcrm -m "$id" 2>/dev/null

@@ -1,4 +1,4 @@
-//! What is logged while a test runs.
+//! Collects log events while a test runs.
 
 use std::{
     io::{self, Write},
@@ -7,13 +7,13 @@ use std::{
 
 use tracing_subscriber::fmt::MakeWriter;
 
-/// Everything that is logged, at every level. One for each process: tests that use it run in a binary of their own or
-/// look for texts that only they cause.
+/// Collects log events at every level, once for each process. Tests that use it run in a binary of
+/// their own, or search for texts that only they cause.
 #[derive(Clone, Debug, Default)]
 pub struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
-    /// Starts to collect, in all threads.
+    /// Starts to collect the log events of all threads.
     pub fn collect() -> Self {
         static LOGS: std::sync::OnceLock<Logs> = std::sync::OnceLock::new();
         LOGS.get_or_init(|| {
@@ -28,7 +28,7 @@ impl Logs {
         .clone()
     }
 
-    /// What was logged so far.
+    /// Returns the log so far.
     pub fn text(&self) -> String {
         String::from_utf8_lossy(&self.0.lock().unwrap()).into_owned()
     }

@@ -1,4 +1,4 @@
-//! Every store there is, each in a place of its own, and a test run on all of them.
+//! Runs a test on every kind of store, each with a place of its own.
 
 use std::{
     net::SocketAddr,
@@ -40,12 +40,12 @@ pub enum Kind {
 
 /// All stores.
 pub const STORES: [Kind; 4] = [Kind::Memory, Kind::Sqlite, Kind::Postgres, Kind::Redis];
-/// Those that several processes can share.
+/// The stores that several processes can share.
 pub const SHARED: [Kind; 3] = [Kind::Sqlite, Kind::Postgres, Kind::Redis];
-/// Those that there is a network in front of.
+/// The stores behind a network.
 pub const REMOTE: [Kind; 2] = [Kind::Postgres, Kind::Redis];
 
-/// How long a store waits for its server: a busy machine is no fault.
+/// How long a store waits for its server. The time is long, because a busy machine is no fault.
 const CONNECT: Duration = Duration::from_secs(10);
 
 /// A store of any kind.
@@ -73,11 +73,11 @@ macro_rules! on {
 }
 
 impl AnyStore {
-    /// Opens what a [`Place`]'s address names, in this or another process.
+    /// Opens the store at a [`Place`]'s URL, in this or another process.
     ///
     /// # Errors
     ///
-    /// That of the store.
+    /// The error of the store.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(match url.split_once(':').map(|(scheme, _)| scheme) {
             Some("sqlite") => {
@@ -161,23 +161,23 @@ impl ClaimStore for AnyStore {
     }
 }
 
-/// Where a store keeps its claims. What it started is ended, and its files are gone, when it is dropped.
+/// The place where a store keeps its claims. Dropping it stops its server and deletes its files.
 #[derive(Debug)]
 pub struct Place {
     /// The kind of store.
     pub kind: Kind,
-    /// For [`AnyStore::open`], in this or another process. In memory, each call of that opens
-    /// another store; [`Place::open`] does as well, by the clock of the place.
+    /// The URL for [`AnyStore::open`], in this or another process. In memory, each call of that
+    /// opens another store. So does [`Place::open`], with the clock of the place.
     pub url: String,
-    /// The server, where there is one.
+    /// The server's address, if there is a server.
     pub server: Option<SocketAddr>,
-    /// The server, for a test's own commands.
+    /// The Redis server, for a test's own commands.
     pub redis: Option<RedisServer>,
     folder: Option<Folder>,
     clock: Aging,
 }
 
-/// The clock of the stores in memory: it runs, and can be set, by milliseconds.
+/// The clock of the stores in memory. It runs, and can be set by milliseconds.
 #[derive(Clone, Debug, Default)]
 struct Aging {
     clock: MonotonicClock,
@@ -189,15 +189,15 @@ impl Clock for Aging {
         const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
         let ahead = self.ahead.load(Ordering::SeqCst);
         let by = Duration::from_millis(ahead.unsigned_abs());
-        // A year on, so that it can be set back.
+        // Start a year ahead, so that the clock can be set back.
         let now = YEAR + self.clock.now();
         if ahead < 0 { now - by } else { now + by }
     }
 }
 
 impl Place {
-    /// A new place, which no other test uses. In PostgreSQL it is a schema of its own in the shared
-    /// server, which the URL names.
+    /// Returns a new place, which no other test uses. In PostgreSQL it is a schema of its own in
+    /// the shared server, which the URL names.
     pub fn new(kind: Kind) -> Self {
         let mut place = Self {
             kind,
@@ -231,7 +231,7 @@ impl Place {
         place
     }
 
-    /// A store in this place.
+    /// Opens a store in this place.
     pub async fn open(&self) -> AnyStore {
         match self.kind {
             Kind::Memory => {
@@ -242,26 +242,26 @@ impl Place {
         }
     }
 
-    /// Makes every record in this place older by `by`, as if the store's clock had moved on: leases
-    /// and records expire, and the test does not sleep. A released lease stays released.
+    /// Ages every record in this place by `by`, as if the store's clock had moved on. Leases and
+    /// records expire, and the test does not sleep. A released lease stays released.
     ///
-    /// Only the store ages. What a receiver keeps in its own memory does not: its cache of
-    /// completed deliveries, when it renews a lease next, and when it asked for one. Records in
-    /// another table than `webhook_claim` do not age either.
+    /// Only the store ages. The receiver's own memory does not: its cache of completed deliveries,
+    /// the time of its next renewal, and the time of its claims. Records in another table than
+    /// `webhook_claim` do not age either.
     ///
     /// # Panics
     ///
-    /// If no store was opened in this place, or its server does not answer. A record that a
-    /// transaction has locked is waited for.
+    /// If no store was opened in this place, or its server does not respond. The call waits for
+    /// records that a transaction has locked.
     pub async fn age(&self, by: Duration) {
         self.shift(by.as_millis() as i64).await;
     }
 
-    /// The opposite of [`age`](Self::age): as if the store's clock had been set back.
+    /// Does the opposite of [`age`](Self::age), as if the store's clock had been set back.
     ///
     /// # Panics
     ///
-    /// As `age` does.
+    /// As with `age`.
     pub async fn set_back(&self, by: Duration) {
         self.shift(-(by.as_millis() as i64)).await;
     }
@@ -276,14 +276,15 @@ impl Place {
         }
     }
 
-    /// The place's address by way of a proxy.
+    /// Returns the place's URL with the proxy's address.
     pub fn url_via(&self, proxy: SocketAddr) -> String {
         let server = self.server.expect("there is a network").to_string();
         self.url.replace(&server, &proxy.to_string())
     }
 }
 
-/// As [`Place::age`], for one table of a database and by milliseconds, which may be negative.
+/// Does what [`Place::age`] does, for one table of a database and by milliseconds, which may be
+/// negative.
 pub async fn age(url: &str, table: &str, ms: i64) {
     if url.starts_with("sqlite:") {
         let options: SqliteConnectOptions = url.parse().unwrap();
@@ -307,18 +308,18 @@ pub async fn age(url: &str, table: &str, ms: i64) {
     connection.close().await.unwrap();
 }
 
-/// Says in one line which servers are missing, and how to install them.
+/// Panics with one line that names the missing servers and how to install them.
 ///
 /// # Panics
 ///
-/// If any is.
+/// If a server is missing.
 pub fn require_servers() {
     if let Some(missing) = programs::missing() {
         panic!("{missing}");
     }
 }
 
-/// Runs a statement before the test goes on, whatever runtime it is in.
+/// Runs a statement and waits for it, in any runtime.
 fn execute(url: &str, sql: String) {
     let url = url.to_owned();
     let run = move || {
@@ -333,27 +334,28 @@ fn execute(url: &str, sql: String) {
     thread::spawn(run).join().unwrap();
 }
 
-/// The host and port of a server's address.
+/// Returns the host and port in a server's URL.
 pub fn address(url: &str) -> SocketAddr {
     let after = url.split_once("://").unwrap().1;
     let host = after.rsplit('@').next().unwrap();
     host.split('/').next().unwrap().parse().unwrap()
 }
 
-/// A name that no other test has.
+/// Returns a name that no other test has.
 pub fn unique(name: &str) -> String {
     static COUNT: AtomicUsize = AtomicUsize::new(0);
     let count = COUNT.fetch_add(1, Ordering::Relaxed);
     format!("{name}-{}-{count}", process::id())
 }
 
-/// Runs a test on each of these stores behind each framework, side by side, and says where it failed.
+/// Runs a test on each of these stores behind each framework, concurrently, and reports where it
+/// failed.
 pub async fn each_place(kinds: &[Kind], test: impl AsyncFn(&Place, Framework)) {
     if kinds.iter().any(|kind| REMOTE.contains(kind)) {
         require_servers();
     }
     if kinds.contains(&Kind::Postgres) {
-        // Takes a while, in which nothing else should wait for an event.
+        // Starting the server takes a while, during which nothing else should wait for an event.
         PostgresServer::until_shared().await;
     }
     let runs = kinds.iter().flat_map(|kind| {

@@ -1,4 +1,4 @@
-//! A PostgreSQL server of the tests' own.
+//! A PostgreSQL server for the tests.
 
 use std::{
     fs::{self, File},
@@ -22,8 +22,8 @@ use crate::{
     programs,
 };
 
-/// A `postgres` from the `PATH`, or from where Debian has it, on a port of its own, with its files in a
-/// folder of this test process. It is stopped, and its files are gone, when this is dropped or the
+/// A `postgres` from the `PATH`, or from Debian's directory, on a port of its own, with its files
+/// in a folder of this test process. It stops, and its files are deleted, when it is dropped or the
 /// process ends.
 #[derive(Debug)]
 pub struct PostgresServer {
@@ -33,26 +33,26 @@ pub struct PostgresServer {
 }
 
 impl PostgresServer {
-    /// The server that tests of one process share. Each has tables of its own in it, and leaves it
-    /// running.
+    /// Returns the server that the tests of one process share. Each test has tables of its own in
+    /// it, and leaves it running.
     pub fn shared() -> &'static Self {
         static SHARED: OnceLock<PostgresServer> = OnceLock::new();
         SHARED.get_or_init(Self::start)
     }
 
-    /// As [`shared`](Self::shared), for a test that has other things to do until it runs.
+    /// Does what [`shared`](Self::shared) does, without blocking the runtime.
     pub async fn until_shared() -> &'static Self {
         let started = spawn_blocking(Self::shared).await;
         started.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 
-    /// As [`start`](Self::start), for a test that has other things to do until it runs.
+    /// Does what [`start`](Self::start) does, without blocking the runtime.
     pub async fn until_started() -> Self {
         let started = spawn_blocking(Self::start).await;
         started.unwrap_or_else(|error| resume_unwind(error.into_panic()))
     }
 
-    /// A server of a test's own, to be stopped and frozen.
+    /// Starts a server for one test, which may stop and freeze it.
     pub fn start() -> Self {
         let folder = Folder::new("postgres");
         give(folder.path());
@@ -76,18 +76,19 @@ impl PostgresServer {
         panic!("postgres: each of {TRIES} ports was taken");
     }
 
-    /// Its address for clients.
+    /// Returns the server's URL.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
     }
 
-    /// Starts it, after stopping it if it runs, on the same port, and waits until it answers.
+    /// Starts the server on the same port, after stopping it if it runs, and waits until it
+    /// responds.
     pub fn restart(&mut self) {
         self.stop();
         assert!(self.try_start(), "postgres: port {} was taken", self.port);
     }
 
-    /// False if the port is taken.
+    /// Returns false if the port is taken.
     fn try_start(&mut self) -> bool {
         let log = self.folder.path().join("log");
         let mut command = program(
@@ -107,7 +108,8 @@ impl PostgresServer {
             "max_connections=200",
             // Removed with the folder.
             "dynamic_shared_memory_type=mmap",
-            // A killed process loses nothing by this, and the machine's power does not fail here.
+            // This loses nothing if the process is killed, and the machine's power does not fail
+            // here.
             "fsync=off",
         ] {
             command.args(["-c", setting]);
@@ -115,7 +117,7 @@ impl PostgresServer {
         let child = self.child.insert(command.spawn().unwrap());
         let id = child.id().to_string();
         let state = self.folder.path().join("data/postmaster.pid");
-        // One that was killed has left its own behind.
+        // A killed server leaves its own file behind.
         let is_ready = || {
             let state = fs::read_to_string(&state).unwrap_or_default();
             let mut lines = state.lines().map(str::trim);
@@ -124,11 +126,11 @@ impl PostgresServer {
         becomes_ready("postgres", child, &log, is_ready)
     }
 
-    /// Shuts it down, and every connection with it.
+    /// Shuts the server down, and closes every connection.
     ///
     /// # Panics
     ///
-    /// If it does not end in time.
+    /// If the server does not end in time.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             signal("-INT", &[child.id()]);
@@ -144,7 +146,7 @@ impl PostgresServer {
         }
     }
 
-    /// Kills it with all its processes, as a power failure does.
+    /// Kills the server with all its processes, as a power failure does.
     pub fn kill(&mut self) {
         if let Some(mut child) = self.child.take() {
             signal("-KILL", &processes(&child));
@@ -152,12 +154,12 @@ impl PostgresServer {
         }
     }
 
-    /// Freezes it: its connections stay, and nothing is answered.
+    /// Freezes the server: its connections stay open, and it does not respond.
     pub fn pause(&self) {
         signal("-STOP", &processes(self.child.as_ref().unwrap()));
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server.
     pub fn resume(&self) {
         signal("-CONT", &processes(self.child.as_ref().unwrap()));
     }
@@ -168,7 +170,7 @@ impl Drop for PostgresServer {
         if let Some(mut child) = self.child.take() {
             end(&mut child);
         }
-        // One that was killed has left its shared memory behind, and says which it is.
+        // A killed server leaves its shared memory behind, and this file names it.
         let state = fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
         let memory = state.as_deref().unwrap_or_default().lines().nth(6);
         if let Some(id) = memory.and_then(|line| line.split_whitespace().nth(1)) {
@@ -179,7 +181,7 @@ impl Drop for PostgresServer {
     }
 }
 
-/// Ends it at once. One that is told to quit removes its shared memory.
+/// Ends the server at once. With SIGQUIT, it removes its shared memory.
 fn end(child: &mut Child) {
     let all = processes(child);
     signal("-QUIT", &all[..1]);
@@ -190,7 +192,7 @@ fn end(child: &mut Child) {
     }
 }
 
-/// The files of a database as `initdb` makes them, once in each process.
+/// Returns the database files that `initdb` creates, once in each process.
 fn template() -> PathBuf {
     static TEMPLATE: Mutex<Option<Folder>> = Mutex::new(None);
     let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -214,13 +216,13 @@ fn template() -> PathBuf {
     folder.path().join("data")
 }
 
-/// Who runs the server, if that is not this user: it refuses to run as root.
+/// Returns the user that runs the server, if it is not this one: the server refuses to run as root.
 pub(crate) fn owner() -> Option<(u32, u32)> {
     let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
     is_root.then(unprivileged)
 }
 
-/// The user `postgres`, or else `nobody`.
+/// Returns the user `postgres`, or else `nobody`.
 fn unprivileged() -> (u32, u32) {
     let users = fs::read_to_string("/etc/passwd").unwrap();
     let ids = |name| {
@@ -240,7 +242,7 @@ fn give(folder: &Path) {
     }
 }
 
-/// A program in this folder, run by the server's user.
+/// Returns a command for a program in this folder, run by the server's user.
 fn program(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command
@@ -256,7 +258,7 @@ fn program(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     command
 }
 
-/// The server and the processes that it has started.
+/// Returns the server's process and those that it started.
 fn processes(server: &Child) -> Vec<u32> {
     let id = server.id();
     let children = fs::read_to_string(format!("/proc/{id}/task/{id}/children")).unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What servers of tests have in common: a port, a process, and an end.
+//! Parts that the test servers share: a port, a process, and its end.
 
 use std::{
     fs,
@@ -12,10 +12,10 @@ use std::{
 
 use crate::gate::PATIENCE;
 
-/// How many ports are tried, if other test processes take them at the same moment.
+/// How many ports are tried, if other test processes take them at the same time.
 pub(crate) const TRIES: usize = 20;
 
-/// A port of 127.0.0.1 that is free now. It is none of those that the system hands out, so that no
+/// Returns a free port of 127.0.0.1. It is outside of the system's ephemeral range, so that no
 /// connection takes it while the server is stopped.
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
@@ -35,11 +35,11 @@ pub(crate) fn free_port() -> u16 {
     panic!("no free port between {FIRST} and {end}");
 }
 
-/// Waits until a server that was just started is ready. False if it ended because its port is taken.
+/// Waits until a new server is ready. Returns false if it ended because its port is taken.
 ///
 /// # Panics
 ///
-/// With the end of its log, if it ended for another reason or is not ready in time.
+/// With the server's log, if it ended for another reason or is not ready in time.
 pub(crate) fn becomes_ready(
     name: &str,
     child: &mut Child,
@@ -66,7 +66,7 @@ pub(crate) fn becomes_ready(
     }
 }
 
-/// Waits for its end, for so long at most. Whether it has ended.
+/// Waits up to `limit` for the process to end. Returns whether it has ended.
 pub(crate) fn ends(child: &mut Child, limit: Duration) -> bool {
     let deadline = Instant::now() + limit;
     while child.try_wait().unwrap().is_none() {
@@ -78,7 +78,7 @@ pub(crate) fn ends(child: &mut Child, limit: Duration) -> bool {
     true
 }
 
-/// Sends a signal. A process that has ended meanwhile needs none.
+/// Sends a signal to the processes. Those that have ended are ignored.
 pub(crate) fn signal(signal: &str, ids: &[u32]) {
     let ids = ids.iter().map(u32::to_string);
     let sent = Command::new("kill")

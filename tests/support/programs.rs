@@ -1,11 +1,11 @@
-//! Which programs the tests need, and where they are. The build script looks as well.
+//! Finds the programs that the tests need. The build script uses this file as well.
 
 use std::{
     env, fs,
     path::{Path, PathBuf},
 };
 
-/// The folder of `initdb` and `postgres`: in the `PATH`, or where Debian has the newest.
+/// Returns the folder of `initdb` and `postgres`: in the `PATH`, or Debian's newest.
 pub(crate) fn postgres() -> Option<PathBuf> {
     let debian = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
     let mut debian: Vec<PathBuf> = debian.flatten().map(|entry| entry.path()).collect();
@@ -19,12 +19,12 @@ pub(crate) fn postgres() -> Option<PathBuf> {
     path().chain(debian).find(|folder| has_both(folder))
 }
 
-/// Whether there is a `redis-server`, which may be a Valkey, in the `PATH`.
+/// Returns whether a `redis-server`, which may be a Valkey, is in the `PATH`.
 pub(crate) fn has_redis() -> bool {
     path().any(|folder| folder.join("redis-server").exists())
 }
 
-/// One line that names all that is missing, and the command that installs it.
+/// Returns one line that names all missing programs, and the command that installs them.
 pub(crate) fn missing() -> Option<String> {
     let (programs, packages) = match (postgres().is_some(), has_redis()) {
         (true, true) => return None,

@@ -1,4 +1,5 @@
-//! A network that misbehaves: between a client and a server, a proxy that delays, cuts and swallows.
+//! A proxy between a client and a server that simulates a bad network: it delays, cuts and drops
+//! data.
 
 use std::{
     io,
@@ -21,26 +22,26 @@ use tokio::{
     time::sleep,
 };
 
-/// What becomes of the pieces that go through, from now on. Default: they go through at once.
+/// What the proxy does with pieces of data from now on. By default it passes them at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
     /// How long each piece takes.
     pub delay: Duration,
-    /// How much longer it takes at most.
+    /// How much longer a piece takes at most.
     pub jitter: Duration,
-    /// Of 1000 pieces, how many are lost, and come through when they are sent again.
+    /// How many of 1,000 pieces are lost and arrive when they are sent again.
     pub lost: u64,
     /// How much longer a lost piece takes.
     pub stall: Duration,
-    /// Of 1000 pieces, how many end their connection by a reset instead of coming through.
+    /// How many of 1,000 pieces reset their connection instead of arriving.
     pub reset: u64,
-    /// Connections are taken, and nothing goes through. One that was swallowed stays dead.
+    /// Accepts connections, and passes no data. A connection that lost data stays dead.
     pub black_hole: bool,
-    /// Connections end by a reset as soon as they are taken.
+    /// Resets connections as soon as they are accepted.
     pub refuse: bool,
 }
 
-/// A proxy in front of a server. It ends when it is dropped.
+/// A proxy in front of a server. It stops when it is dropped.
 #[derive(Debug)]
 pub struct Proxy {
     addr: SocketAddr,
@@ -52,11 +53,11 @@ pub struct Proxy {
 struct Shared {
     target: Mutex<SocketAddr>,
     weather: Mutex<Weather>,
-    /// What a request must hold to be cut, or to have its reply cut.
+    /// The bytes that a request must contain to be cut, or to have its reply cut.
     marker: Mutex<Vec<u8>>,
     cut_requests: AtomicUsize,
     cut_replies: AtomicUsize,
-    /// How much of a reply comes through before it is cut.
+    /// How many bytes of a reply pass before it is cut.
     passed: AtomicUsize,
     cuts: AtomicUsize,
     dice: AtomicU64,
@@ -70,7 +71,7 @@ enum Way {
 }
 
 impl Proxy {
-    /// A proxy to `target`, in good weather.
+    /// Starts a proxy to `target`, in good weather.
     pub async fn start(target: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let addr = listener.local_addr().unwrap();
@@ -82,7 +83,8 @@ impl Proxy {
             cut_replies: AtomicUsize::new(0),
             passed: AtomicUsize::new(0),
             cuts: AtomicUsize::new(0),
-            // Any number but 0. Each test rolls the same dice, in an order that the machine decides.
+            // Any number but 0. Each test rolls the same dice, in an order that depends on the
+            // machine.
             dice: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
             severed: watch::Sender::new(()),
         });
@@ -95,45 +97,45 @@ impl Proxy {
         Self { addr, shared, task }
     }
 
-    /// Where it listens.
+    /// Returns the proxy's address.
     pub fn addr(&self) -> SocketAddr {
         self.addr
     }
 
-    /// Changes the weather, for connections that there are as well.
+    /// Changes the weather, also for existing connections.
     pub fn weather(&self, weather: Weather) {
         *self.shared.weather.lock().unwrap() = weather;
     }
 
-    /// Leads new connections elsewhere, and ends those that there are.
+    /// Redirects new connections to another server, and ends the existing ones.
     pub fn lead_to(&self, target: SocketAddr) {
         *self.shared.target.lock().unwrap() = target;
         self.sever();
     }
 
-    /// Ends all connections by a reset.
+    /// Resets all connections.
     pub fn sever(&self) {
         self.shared.severed.send_replace(());
     }
 
-    /// Only requests that hold these bytes, and replies to them, are cut from now on.
+    /// From now on, cuts only requests that contain these bytes, and replies to them.
     pub fn cut_only(&self, marker: &[u8]) {
         *self.shared.marker.lock().unwrap() = marker.to_vec();
     }
 
-    /// Cuts the connections of the next `count` pieces from clients, which do not come through.
+    /// Cuts the connections of the next `count` pieces from clients, which do not arrive.
     pub fn cut_requests(&self, count: usize) {
         self.shared.cut_requests.store(count, SeqCst);
     }
 
-    /// Cuts the connections of the next `count` replies, of which `passed` bytes come through: what they answer has been
-    /// done.
+    /// Cuts the connections of the next `count` replies, after `passed` bytes. The server has
+    /// processed those requests.
     pub fn cut_replies(&self, count: usize, passed: usize) {
         self.shared.passed.store(passed, SeqCst);
         self.shared.cut_replies.store(count, SeqCst);
     }
 
-    /// How many requests and replies were cut so far.
+    /// Returns how many requests and replies were cut so far.
     pub fn cuts(&self) -> usize {
         self.shared.cuts.load(SeqCst)
     }
@@ -151,7 +153,7 @@ impl Shared {
         *self.weather.lock().unwrap()
     }
 
-    /// A number below `sides`; xorshift is good enough for weather.
+    /// Returns a number below `sides`. Xorshift is good enough for weather.
     fn roll(&self, sides: u64) -> u64 {
         let next = |mut x: u64| {
             x ^= x << 13;
@@ -163,7 +165,8 @@ impl Shared {
         next(before.unwrap()) % sides
     }
 
-    /// Whether this piece is to be cut. `asked`: the connection's last request was one that may be cut.
+    /// Returns whether to cut this piece. `asked` tells whether the connection's last request may
+    /// be cut.
     fn is_cut(&self, way: Way, piece: &[u8], asked: &AtomicBool) -> bool {
         let (left, may_be) = match way {
             Way::Up => {
@@ -207,7 +210,7 @@ async fn connection(mut client: TcpStream, shared: Arc<Shared>) {
     }
 }
 
-/// Passes pieces on until the one side ends.
+/// Passes pieces on until one side ends.
 async fn pump(
     way: Way,
     mut from: ReadHalf<'_>,

@@ -1,4 +1,4 @@
-//! A Redis server of a test's own.
+//! A Redis server for one test.
 
 use std::{
     fs::{self, File},
@@ -14,7 +14,7 @@ use crate::{
     programs,
 };
 
-/// Ages the records. A released lease is 0, and stays so.
+/// Ages the records. The lease of a released claim is 0, and stays 0.
 const AGE: &str = "
 for _, key in ipairs(redis.call('KEYS', '*')) do
   local by = tonumber(ARGV[1])
@@ -30,8 +30,8 @@ end
 return 'OK'";
 
 /// A `redis-server` from the `PATH`, on a port of its own, with its files in a folder of this test
-/// process. What it has acknowledged outlives a restart. It is killed, and its files are gone, when
-/// this is dropped or the process ends.
+/// process. Acknowledged writes survive a restart. It is killed, and its files are deleted, when it
+/// is dropped or the process ends.
 #[derive(Debug)]
 pub struct RedisServer {
     port: u16,
@@ -41,12 +41,12 @@ pub struct RedisServer {
 }
 
 impl RedisServer {
-    /// A server with the usual configuration.
+    /// Starts a server with the usual configuration.
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// A server with options of its command line, such as `--maxmemory-policy allkeys-lru`.
+    /// Starts a server with command-line options, such as `--maxmemory-policy allkeys-lru`.
     pub fn start_with(options: &[&str]) -> Self {
         let mut server = Self::stopped(options);
         for _ in 0..TRIES {
@@ -58,7 +58,7 @@ impl RedisServer {
         panic!("redis-server: each of {TRIES} ports was taken");
     }
 
-    /// A server that is not started yet, and whose address is known.
+    /// Returns a server that is not started yet, but whose address is known.
     pub fn stopped(options: &[&str]) -> Self {
         if !programs::has_redis() {
             panic!("{}", programs::missing().unwrap());
@@ -71,24 +71,25 @@ impl RedisServer {
         }
     }
 
-    /// Its port on 127.0.0.1.
+    /// Returns the server's port on 127.0.0.1.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Its address for clients.
+    /// Returns the server's URL.
     pub fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
-    /// Starts it, after stopping it if it runs, on the same port, and waits until it answers.
+    /// Starts the server on the same port, after stopping it if it runs, and waits until it
+    /// responds.
     pub fn restart(&mut self) {
         self.stop();
         let started = self.try_start();
         assert!(started, "redis-server: port {} was taken", self.port);
     }
 
-    /// False if the port is taken.
+    /// Returns false if the port is taken.
     fn try_start(&mut self) -> bool {
         let port = self.port.to_string();
         let log = self.folder.path().join("log");
@@ -109,7 +110,7 @@ impl RedisServer {
         becomes_ready("redis-server", child, &log, is_ready)
     }
 
-    /// Kills it, as a crash does.
+    /// Kills the server, as a crash does.
     pub fn stop(&mut self) {
         if let Some(mut child) = self.child.take() {
             child.kill().unwrap();
@@ -117,36 +118,36 @@ impl RedisServer {
         }
     }
 
-    /// Freezes it: its connections stay, and nothing is answered.
+    /// Freezes the server: its connections stay open, and it does not respond.
     pub fn pause(&self) {
         signal("-STOP", &[self.child.as_ref().unwrap().id()]);
     }
 
-    /// Lets a frozen server go on.
+    /// Resumes a frozen server.
     pub fn resume(&self) {
         signal("-CONT", &[self.child.as_ref().unwrap().id()]);
     }
 
-    /// Sends one command, words with blanks between them, and returns what is answered.
+    /// Sends one command, with words separated by blanks, and returns the response.
     ///
     /// # Panics
     ///
-    /// When the answer is an error.
+    /// If the response is an error.
     pub fn command(&self, command: &str) -> String {
         let words: Vec<_> = command.split_whitespace().collect();
         self.send(&words)
     }
 
-    /// As [`Place::age`](crate::Place::age), by milliseconds, which may be negative.
+    /// Does what [`Place::age`](crate::Place::age) does, by milliseconds, which may be negative.
     pub fn age(&self, ms: i64) {
         self.send(&["EVAL", AGE, "0", &ms.to_string()]);
     }
 
-    /// As [`command`](Self::command), with words that may hold blanks.
+    /// Does what [`command`](Self::command) does, with words that may contain blanks.
     ///
     /// # Panics
     ///
-    /// When the answer is an error.
+    /// If the response is an error.
     pub fn send(&self, words: &[&str]) -> String {
         let answer = ask(self.port, words).expect("the server answers");
         assert!(!answer.starts_with('-'), "{words:?}: {answer}");

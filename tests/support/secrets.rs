@@ -7,7 +7,8 @@ const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEu6sE2nsaR1uZBcj+KpB+ViXF
 const JWK: &str = r#"{"kty":"EC","crv":"P-256","use":"sig","alg":"ES256","kid":"test","x":"u6sE2nsaR1uZBcj-KpB-ViXF9J5hmoJGmQI0WIP29Ms","y":"LroC0CsiqUq7n6Z3IRNuVgEwHOXKoCBB6f-QmZ0Zn1M"}"#;
 const CERTIFICATE: &str = include_str!("../../webhook-verify/tests/certificate.pem");
 
-/// A secret or public key in the form that the scheme's sender has. Nobody has the private keys.
+/// Returns a secret or public key in the form that the scheme's sender uses. Nobody has the private
+/// keys.
 #[must_use]
 pub fn secret_of(scheme: &Scheme) -> &'static str {
     match (scheme.algorithm(), scheme.key_form()) {
@@ -26,7 +27,7 @@ pub fn secret_of(scheme: &Scheme) -> &'static str {
     }
 }
 
-/// A verifier for any scheme, with everything that it asks for.
+/// Returns a verifier for any scheme, with all parameters that it needs.
 pub fn verifier_of(scheme: &Scheme) -> VerifierBuilder {
     Verifier::builder(scheme.clone())
         .secret(secret_of(scheme))

@@ -45,15 +45,15 @@ pub enum Transport {
     InProcess,
 }
 
-/// What the application does with a delivery: the status it answers. It may panic.
+/// Handles a delivery and returns the status. It may panic.
 pub type Handler = Arc<dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = u16> + Send>> + Send + Sync>;
 
-/// A handler that answers at once.
+/// Returns a handler that returns at once.
 pub fn answer(status: u16) -> Handler {
     Arc::new(move |_| Box::pin(async move { status }))
 }
 
-/// A receiver with a handler behind it, that counts how often the handler was begun.
+/// A receiver and its handler. Counts how often the handler was started.
 #[derive(Clone)]
 pub struct App {
     receiver: Receiver,
@@ -62,7 +62,7 @@ pub struct App {
 }
 
 impl App {
-    /// An application.
+    /// Returns an application.
     pub fn new(receiver: Receiver, handler: Handler) -> Self {
         Self {
             receiver,
@@ -71,7 +71,7 @@ impl App {
         }
     }
 
-    /// How often the handler was begun.
+    /// Returns how often the handler was started.
     pub fn runs(&self) -> usize {
         self.runs.load(Ordering::SeqCst)
     }
@@ -81,7 +81,7 @@ impl App {
         (self.handler)(delivery).await
     }
 
-    /// A router that takes GET and POST on any path, and the layer's drain.
+    /// Returns a router that takes GET and POST on any path, and the layer's drain.
     pub fn axum(&self) -> (Router, webhook_verify_axum::Drain) {
         let layer = WebhookLayer::new(self.receiver.clone());
         let drain = layer.drain();
@@ -103,7 +103,7 @@ impl App {
         )
     }
 
-    /// The same routes as an actix resource.
+    /// Returns the same routes as an actix resource.
     pub fn actix(&self) -> impl HttpServiceFactory + use<> {
         let app = self.clone();
         let handler =
@@ -162,7 +162,7 @@ impl App {
         }
     }
 
-    /// Sends one request, with a server started for it if need be.
+    /// Sends one request, and starts a server for it if necessary.
     pub async fn send(
         &self,
         framework: Framework,
@@ -252,9 +252,9 @@ fn pairs<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String,
 
 /// A running server. It stops when dropped.
 pub struct Server {
-    /// Where it listens.
+    /// The server's address.
     pub addr: SocketAddr,
-    /// What waits for axum's handlers.
+    /// Waits for axum's handlers.
     pub drain: Option<webhook_verify_axum::Drain>,
     stop: Stop,
 }
@@ -289,7 +289,7 @@ impl Drop for Server {
     }
 }
 
-/// Runs a test on each framework, and says which one failed.
+/// Runs a test on each framework, and reports which one failed.
 pub async fn each_framework<F: Future<Output = ()>>(test: impl Fn(Framework) -> F) {
     for framework in [Framework::Axum, Framework::Actix] {
         eprintln!("on {framework:?}");

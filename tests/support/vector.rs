@@ -7,7 +7,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use webhook_verify::{ConfigError, RequestHead, Scheme, Verifier};
 
-/// One recorded request, and what is to become of it.
+/// One recorded request, and the expected result.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Vector {
     /// The preset's name.
@@ -22,7 +22,7 @@ pub struct Vector {
     pub target: String,
     /// The URL that the sender was given, with the request's query, where anything looks at it.
     url: Option<String>,
-    /// What the scheme asks for beside the secret.
+    /// The parameters that the scheme needs in addition to the secret.
     #[serde(default)]
     pub parameters: BTreeMap<String, String>,
     /// Names and values, in order.
@@ -44,7 +44,7 @@ pub struct Vector {
 }
 
 impl Vector {
-    /// All rows, of the four systems and of every preset.
+    /// Returns all rows, of the four systems and of every preset.
     #[must_use]
     pub fn all() -> Vec<Self> {
         let seeds = Self::of_the_four_systems();
@@ -55,7 +55,7 @@ impl Vector {
         seeds.into_iter().chain(presets).chain(senders).collect()
     }
 
-    /// The rows of every preset, at least one that is right and one that is not for each.
+    /// Returns the rows of every preset: at least one valid and one invalid row each.
     #[must_use]
     pub fn of_senders() -> Vec<Self> {
         let mut rows: Vec<Self> =
@@ -68,32 +68,32 @@ impl Vector {
         rows
     }
 
-    /// The URL that the sender was given, without a query.
+    /// Returns the URL that the sender was given, without a query.
     #[must_use]
     pub fn public_url(&self) -> &str {
         let url = self.url.as_deref().unwrap_or(PUBLIC_URL);
         url.split('?').next().unwrap()
     }
 
-    /// The rows of Mautic, Host UK, FluentCRM and PIPEFORCE.
+    /// Returns the rows of Mautic, Host UK, FluentCRM and PIPEFORCE.
     #[must_use]
     pub fn of_the_four_systems() -> Vec<Self> {
         serde_json::from_str(include_str!("../vectors/seed-systems.json")).unwrap()
     }
 
-    /// The rows of made-up senders, for blocks that no preset uses.
+    /// Returns the rows of made-up senders, for building blocks that no preset uses.
     #[must_use]
     pub fn of_blocks() -> Vec<Self> {
         serde_json::from_str(include_str!("../vectors/blocks.json")).unwrap()
     }
 
-    /// The body's bytes.
+    /// Returns the body's bytes.
     #[must_use]
     pub fn body(&self) -> Vec<u8> {
         STANDARD.decode(&self.body_base64).unwrap()
     }
 
-    /// The head, for the plain verify function.
+    /// Returns the head, for the plain verify function.
     #[must_use]
     pub fn head(&self) -> RequestHead<'_> {
         RequestHead::from(&self.headers)
@@ -101,11 +101,11 @@ impl Vector {
             .target(&self.target)
     }
 
-    /// The receiver's verifier.
+    /// Returns the receiver's verifier.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where the row's secret is not one.
+    /// [`ConfigError`] if the row's secret is invalid.
     pub fn verifier(&self) -> Result<Verifier, ConfigError> {
         let scheme = match &self.header {
             Some(header) => Scheme::shared_header(header)?,

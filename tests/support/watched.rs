@@ -1,4 +1,4 @@
-//! A store that is watched, and fails on demand.
+//! A store that counts its calls and fails on demand.
 
 use std::{
     future::pending,
@@ -18,12 +18,13 @@ use webhook_verify::{
 
 use crate::soon;
 
-/// Counts the calls of a store, and fails as many of them as it is told to. A call for several claims is one call.
+/// Counts the calls of a store, and fails as many of them as the test demands. A call for several
+/// claims is one call.
 #[derive(Debug)]
 pub struct Watched<S = MemoryStore> {
-    /// The store behind it.
+    /// The wrapped store.
     pub inner: S,
-    /// Calls so far, also those that failed.
+    /// Calls so far, including those that failed.
     pub claims: AtomicUsize,
     /// Calls so far.
     pub releases: AtomicUsize,
@@ -31,7 +32,7 @@ pub struct Watched<S = MemoryStore> {
     pub extends: AtomicUsize,
     /// How many of the next calls fail, without effect.
     pub fail_claims: AtomicUsize,
-    /// How many of the next claims take effect, and fail all the same.
+    /// How many of the next claims take effect, but fail.
     pub lose_claims: AtomicUsize,
     /// How many of the next calls fail, without effect.
     pub fail_completes: AtomicUsize,
@@ -39,21 +40,21 @@ pub struct Watched<S = MemoryStore> {
     pub fail_releases: AtomicUsize,
     /// How many of the next calls fail, without effect.
     pub fail_extends: AtomicUsize,
-    /// How many of the next calls, of any kind, take effect and are never answered.
+    /// How many of the next calls, of any kind, take effect but never return.
     pub silent: AtomicUsize,
     completes: watch::Sender<usize>,
     log: Mutex<Vec<String>>,
 }
 
 impl Watched {
-    /// A memory store.
+    /// Wraps a memory store.
     pub fn new() -> Arc<Self> {
         Self::over(MemoryStore::new())
     }
 }
 
 impl<S> Watched<S> {
-    /// Another store.
+    /// Wraps another store.
     pub fn over(inner: S) -> Arc<Self> {
         Arc::new(Self {
             inner,
@@ -71,12 +72,12 @@ impl<S> Watched<S> {
         })
     }
 
-    /// Completions so far, each counted once it is over.
+    /// Returns the completions so far, each counted when it has returned.
     pub fn completes(&self) -> usize {
         *self.completes.borrow()
     }
 
-    /// Waits for so many completions.
+    /// Waits until `count` completions have returned.
     pub async fn until_completes(&self, count: usize) {
         let mut completes = self.completes.subscribe();
         let what = format!("completion number {count}");
@@ -85,7 +86,7 @@ impl<S> Watched<S> {
             .unwrap();
     }
 
-    /// The calls since this was asked for last, such as `claim_all 10`.
+    /// Returns the calls since the last call of this method, such as `claim_all 10`.
     pub fn take_log(&self) -> Vec<String> {
         mem::take(&mut *self.log.lock().unwrap())
     }
@@ -105,7 +106,7 @@ impl<S> Watched<S> {
         }
     }
 
-    /// Every call there was, of any kind.
+    /// Returns the number of all calls, of any kind.
     pub fn calls(&self) -> usize {
         self.claims.load(SeqCst)
             + self.completes()
@@ -114,7 +115,7 @@ impl<S> Watched<S> {
     }
 }
 
-/// What the store's error says. It is for logs only.
+/// The text of the store's error. It is for logs only.
 pub const OUTAGE: &str = "connection to claims-db-7 refused";
 
 fn fails(left: &AtomicUsize) -> Result<(), StoreError> {

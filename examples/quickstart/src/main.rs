@@ -122,7 +122,7 @@ fn on_claim_event(event: &ClaimEvent<'_>) {
     }
 }
 
-/// When this process handled which delivery. A service would look into its own records.
+/// Returns when this process handled which delivery. A service would look into its own records.
 fn handled_at() -> MutexGuard<'static, BTreeMap<ClaimKey, String>> {
     static TIMES: Mutex<BTreeMap<ClaimKey, String>> = Mutex::new(BTreeMap::new());
     TIMES.lock().unwrap_or_else(PoisonError::into_inner)

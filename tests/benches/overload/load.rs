@@ -20,7 +20,7 @@ use crate::site::SECRET;
 /// How long a sender waits after a 503: between half of it and one and a half.
 const PAUSE: Duration = Duration::from_millis(500);
 
-/// So many senders, each of which sends one delivery after another.
+/// A number of senders, each of which sends one delivery after another.
 pub(crate) struct Load {
     shared: Arc<Shared>,
     senders: JoinSet<()>,
@@ -50,7 +50,7 @@ impl Load {
         }
     }
 
-    /// How many deliveries were handled and completed so far.
+    /// Returns how many deliveries were handled and completed so far.
     pub(crate) fn handled(&self) -> usize {
         self.shared.handled.load(Relaxed)
     }
@@ -89,7 +89,7 @@ impl Shared {
         };
         let admitted = match admission.await {
             Ok(Admission::Admitted(admitted)) => admitted,
-            // It was completed, and the answer that said so was lost.
+            // The delivery was completed, and the response that said so was lost.
             Ok(_) => return true,
             Err(_) => return false,
         };

@@ -17,7 +17,8 @@ use webhook_verify::{
 
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MS: Duration = Duration::from_millis(1);
-/// 1 to 6 ms for each piece, of which 2 % stall for half a second and 3 % reset their connection.
+/// Delays each piece by 1 to 6 ms, stalls 2 % of the pieces for half a second, and resets the
+/// connections of 3 %.
 const BAD: Weather = Weather {
     delay: MS,
     jitter: Duration::from_millis(5),
@@ -28,7 +29,7 @@ const BAD: Weather = Weather {
     refuse: false,
 };
 
-/// A store with the settings that `connect` gives it, behind a network of the program's own.
+/// A store with the settings of `connect`, behind a simulated network.
 pub(crate) struct Site {
     place: Place,
     proxy: Option<Proxy>,
@@ -79,8 +80,9 @@ impl Site {
             .weather(weather);
     }
 
-    /// Bad weather until it is dropped. A file has no network in front of it: there, another process
-    /// keeps the lock for as long as a piece takes in the network.
+    /// Starts bad weather, which lasts until the returned value is dropped. A file has no network
+    /// in front of it. There, another process holds the lock for as long as a piece takes in the
+    /// network.
     pub(crate) fn bad_weather(&self) -> Storm<'_> {
         let over = Arc::new(AtomicBool::new(false));
         match &self.proxy {
