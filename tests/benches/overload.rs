@@ -83,9 +83,9 @@ async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
             let load = Load::start(site.receiver(), multiple * POOL);
             // Wait until the senders are under way, and connections are open.
             tokio::time::sleep(time / 5).await;
-            let before = load.handled();
+            let before = site.completed();
             tokio::time::sleep(time).await;
-            rates.push((load.handled() - before) as f64 / time.as_secs_f64());
+            rates.push((site.completed() - before) as f64 / time.as_secs_f64());
             load.end().await;
         }
         let peak = rates.iter().copied().fold(0.0, f64::max);
@@ -107,21 +107,21 @@ async fn recovery(name: &str, kind: Kind) -> bool {
     let site = Site::open(kind).await;
     let load = Load::start(site.receiver(), 10 * POOL);
     tokio::time::sleep(Duration::from_secs(2)).await;
-    let before = load.handled();
+    let before = site.completed();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let usual = (load.handled() - before) as f64 / 3.0;
+    let usual = (site.completed() - before) as f64 / 3.0;
     site.weather(Weather {
         black_hole: true,
         ..Weather::default()
     });
     tokio::time::sleep(BLACK_HOLE).await;
     site.weather(Weather::default());
-    let mut counts = vec![load.handled()];
+    let mut counts = vec![site.completed()];
     let bound = 2 * CALL_LIMIT;
     let mut recovered = None;
     while recovered.is_none() && counts.len() < 600 {
         tokio::time::sleep(STEP).await;
-        counts.push(load.handled());
+        counts.push(site.completed());
         // Goodput was as before for half a second from that time on.
         let last = counts.len() - 1;
         if last >= 5 {

@@ -335,3 +335,28 @@ async fn b23_a_claim_whose_answer_is_lost() {
     assert_eq!(refused.status(), 503);
     assert_eq!(fence(&receiver, &request).await, 2);
 }
+
+/// A store that is overloaded refuses a claim at once, and so does the receiver: it neither asks again
+/// nor releases what was not granted.
+#[tokio::test]
+async fn an_overloaded_store_is_left_alone() {
+    each_framework(|framework| async move {
+        let store = Watched::new();
+        let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(200));
+        let server = app.serve(framework).await;
+        let request = signed(scheme::GITHUB, "{}");
+        store.overload_claims.store(1, SeqCst);
+        let refused = post(server.addr, &request).await;
+        assert_eq!(refused.status, 503);
+        assert_eq!(refused.text(), "temporarily unavailable");
+        assert_eq!(refused.header("retry-after"), Some("5"));
+        assert_eq!(store.claims.load(SeqCst), 1);
+        assert_eq!(store.releases.load(SeqCst), 0);
+        assert_eq!(app.runs(), 0);
+
+        let retry = post(server.addr, &request).await;
+        assert_eq!((retry.status, is_replay(&retry)), (200, false));
+        assert_eq!(app.runs(), 1);
+    })
+    .await;
+}

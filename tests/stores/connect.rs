@@ -1,7 +1,6 @@
 //! Stores from `connect` alone: the table is there, and expired records are deleted.
 
 use std::{
-    fs,
     pin::pin,
     sync::mpsc,
     task::{Context, Poll, Waker},
@@ -9,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{PostgresServer, again, fresh, unique, won};
+use integration_tests::{Folder, PostgresServer, again, fresh, unique, won};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 use webhook_verify::{ClaimStore, PostgresStore, SqliteStore, idempotency::ClaimOutcome};
@@ -19,25 +18,8 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// Longer than the longest pause between two purges.
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
-/// A folder with a database file, deleted at the end.
-struct Folder(std::path::PathBuf);
-
-impl Folder {
-    fn new() -> Self {
-        let folder = std::env::temp_dir().join(unique("webhook-verify-connect"));
-        fs::create_dir_all(&folder).unwrap();
-        Self(folder)
-    }
-
-    fn url(&self) -> String {
-        format!("sqlite://{}/claims.db", self.0.display())
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
-    }
+fn file_url(folder: &Folder) -> String {
+    format!("sqlite://{}/claims.db", folder.path().display())
 }
 
 /// The URL of an empty schema on the shared server.
@@ -100,13 +82,13 @@ async fn purges(store: &impl ClaimStore, url: &str, table: &str) {
 #[tokio::test]
 async fn connect_is_enough_for_sqlite() {
     let _stopped = stop_time();
-    let folder = Folder::new();
-    let store = SqliteStore::connect(&folder.url()).await.unwrap();
-    purges(&store, &folder.url(), "webhook_claim").await;
+    let folder = Folder::new("connect");
+    let store = SqliteStore::connect(&file_url(&folder)).await.unwrap();
+    purges(&store, &file_url(&folder), "webhook_claim").await;
     // Another connection finds the records of the first.
     let claim = fresh(HOUR, HOUR);
     assert_eq!(store.claim(&claim).await.unwrap(), won(1));
-    let other = SqliteStore::connect(&folder.url()).await.unwrap();
+    let other = SqliteStore::connect(&file_url(&folder)).await.unwrap();
     let busy = other.claim(&again(&claim)).await.unwrap();
     assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
 }
@@ -123,8 +105,8 @@ async fn connect_is_enough_for_postgres() {
 #[tokio::test]
 async fn connect_with_another_table() {
     let _stopped = stop_time();
-    let folder = Folder::new();
-    let url = folder.url();
+    let folder = Folder::new("connect");
+    let url = file_url(&folder);
     let store = SqliteStore::connect_with_table(&url, "other")
         .await
         .unwrap();
@@ -139,7 +121,7 @@ async fn connect_with_another_table() {
     assert_eq!(count(&url, "webhook_claim").await, None);
 
     let refused = [
-        SqliteStore::connect_with_table(&folder.url(), "sqlite_x")
+        SqliteStore::connect_with_table(&file_url(&folder), "sqlite_x")
             .await
             .err(),
         PostgresStore::connect_with_table(&url, "a b").await.err(),
@@ -155,8 +137,8 @@ async fn connect_with_another_table() {
 #[tokio::test]
 async fn derived_stores_go_on_purging() {
     let _stopped = stop_time();
-    let folder = Folder::new();
-    let url = folder.url();
+    let folder = Folder::new("connect");
+    let url = file_url(&folder);
     let store = SqliteStore::connect(&url).await.unwrap();
     let store = store.clock(|| std::time::UNIX_EPOCH.elapsed().unwrap());
     purges(&store, &url, "webhook_claim").await;
@@ -177,8 +159,8 @@ async fn derived_stores_go_on_purging() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_connect_at_once() {
-    let folder = Folder::new();
-    for url in [folder.url(), empty_schema().await] {
+    let folder = Folder::new("connect");
+    for url in [file_url(&folder), empty_schema().await] {
         let mut tasks = JoinSet::new();
         let claim = fresh(HOUR, HOUR);
         for _ in 0..8 {
@@ -201,12 +183,12 @@ async fn many_connect_at_once() {
 /// A table of another shape is an error at the start.
 #[tokio::test]
 async fn a_table_of_another_shape() {
-    let folder = Folder::new();
+    let folder = Folder::new("connect");
     let create = "CREATE TABLE webhook_claim (key text)";
-    let options = format!("{}?mode=rwc", folder.url());
+    let options = format!("{}?mode=rwc", file_url(&folder));
     let mut connection = SqliteConnection::connect(&options).await.unwrap();
     sqlx::query(create).execute(&mut connection).await.unwrap();
-    let error = SqliteStore::connect(&folder.url()).await.unwrap_err();
+    let error = SqliteStore::connect(&file_url(&folder)).await.unwrap_err();
     assert!(format!("{error:?}").contains("column"), "{error:?}");
 
     let url = empty_schema().await;

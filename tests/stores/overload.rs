@@ -128,11 +128,17 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
         pids.fetch_all(&admin).await.unwrap()
     };
     // Both connections are open, and identified by their latest statement.
-    let (a, b) = (fresh(HOUR, HOUR), fresh(HOUR, HOUR));
-    let (a, b) = tokio::join!(store.claim(&a), store.claim(&b));
-    assert_eq!((a.unwrap(), b.unwrap()), (won(1), won(1)));
-    let before = backends().await;
-    assert_eq!(before.len(), 2);
+    let mut before = backends().await;
+    let mut tries = 0..1000;
+    while before.len() < 2 {
+        tries
+            .next()
+            .expect("two calls at once open two connections");
+        let (a, b) = (fresh(HOUR, HOUR), fresh(HOUR, HOUR));
+        let (a, b) = tokio::join!(store.claim(&a), store.claim(&b));
+        assert_eq!((a.unwrap(), b.unwrap()), (won(1), won(1)));
+        before = backends().await;
+    }
 
     let mut open = admin.begin().await.unwrap();
     sqlx::query(lock(&name)).execute(&mut *open).await.unwrap();
@@ -142,14 +148,8 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
     for call in &mut calls {
         assert!(call.as_mut().now_or_never().is_none());
     }
-    let waiting = "SELECT count(*) FROM pg_stat_activity
-        WHERE query LIKE '%' || $1 || '%' AND wait_event_type = 'Lock'";
     soon("both statements to wait for the lock", async {
-        loop {
-            let waiting = sqlx::query_scalar::<_, i64>(waiting).bind(&name);
-            if waiting.fetch_one(&admin).await.unwrap() == 2 {
-                break;
-            }
+        while waiting(&name, &admin).await < 2 {
             sleep(Duration::from_millis(5)).await;
         }
     })
@@ -157,4 +157,40 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
     drop(calls);
     open.rollback().await.unwrap();
     assert_eq!(backends().await, before);
+}
+
+/// Returns how many statements of the store wait for a lock.
+async fn waiting(name: &str, admin: &sqlx::PgPool) -> i64 {
+    let sql = "SELECT count(*) FROM pg_stat_activity
+        WHERE query LIKE '%' || $1 || '%' AND wait_event_type = 'Lock'";
+    let waiting = sqlx::query_scalar(sql).bind(name);
+    waiting.fetch_one(admin).await.unwrap()
+}
+
+/// A table is locked for long, by a pool of a user's own without a `statement_timeout`. What the
+/// store asked the server for is cancelled there, so that it does not use the server up.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn postgres_cancels_what_no_caller_waits_for() {
+    let (store, name, admin) = postgres().await;
+    let mut open = admin.begin().await.unwrap();
+    sqlx::query(lock(&name)).execute(&mut *open).await.unwrap();
+    for _ in 0..3 {
+        soon("the server to run nothing for the store", async {
+            loop {
+                let claims = claims(2, Duration::from_millis(200));
+                let calls = join_all(claims.iter().map(|claim| store.claim(claim))).await;
+                assert!(calls.iter().all(Result::is_err), "the table is locked");
+                for _ in 0..50 {
+                    if waiting(&name, &admin).await == 0 {
+                        return;
+                    }
+                    sleep(Duration::from_millis(10)).await;
+                }
+            }
+        })
+        .await;
+    }
+    open.rollback().await.unwrap();
+    let claim = fresh(HOUR, HOUR);
+    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
 }

@@ -32,6 +32,8 @@ pub struct Watched<S = MemoryStore> {
     pub extends: AtomicUsize,
     /// How many of the next calls fail, without effect.
     pub fail_claims: AtomicUsize,
+    /// How many of the next claims are refused because of the load.
+    pub overload_claims: AtomicUsize,
     /// How many of the next claims take effect, but fail.
     pub lose_claims: AtomicUsize,
     /// How many of the next calls fail, without effect.
@@ -62,6 +64,7 @@ impl<S> Watched<S> {
             releases: AtomicUsize::new(0),
             extends: AtomicUsize::new(0),
             fail_claims: AtomicUsize::new(0),
+            overload_claims: AtomicUsize::new(0),
             lose_claims: AtomicUsize::new(0),
             fail_completes: AtomicUsize::new(0),
             fail_releases: AtomicUsize::new(0),
@@ -135,6 +138,7 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
         self.note("claim", 1);
         self.claims.fetch_add(1, SeqCst);
         fails(&self.fail_claims)?;
+        fails(&self.overload_claims).map_err(|_| StoreError::overloaded())?;
         let outcome = self.inner.claim(request).await;
         fails(&self.lose_claims)?;
         self.answer(outcome).await
@@ -175,6 +179,7 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
         self.note("claim_all", requests.len());
         self.claims.fetch_add(1, SeqCst);
         fails(&self.fail_claims)?;
+        fails(&self.overload_claims).map_err(|_| StoreError::overloaded())?;
         let outcomes = self.inner.claim_all(requests).await;
         fails(&self.lose_claims)?;
         self.answer(outcomes).await

@@ -87,6 +87,8 @@ impl Rejection {
     pub fn retry_after(&self) -> Option<Duration> {
         match self {
             Self::InFlight { retry_after, .. } => Some(*retry_after),
+            // A queue of calls is soon shorter. Other failures last longer.
+            Self::Store(error) if error.is_overloaded() => Some(Duration::from_secs(5)),
             Self::Mismatch | Self::Secrets(_) | Self::Store(_) => Some(Duration::from_secs(30)),
             Self::NotAuthentic(_)
             | Self::BodyTooLarge(_)

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
     thread,
     time::Duration,
@@ -12,7 +12,9 @@ use std::{
 use integration_tests::{Kind, Place, Proxy, Weather, unique};
 use sqlx::{Connection as _, SqliteConnection};
 use webhook_verify::{
-    ClaimStore, Idempotency, PostgresStore, Receiver, RedisStore, SqliteStore, Verifier, scheme,
+    ClaimStore, Idempotency, PostgresStore, Receiver, RedisStore, SqliteStore, Verifier,
+    idempotency::{ClaimEvent, ClaimEventKind},
+    scheme,
 };
 
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -34,6 +36,7 @@ pub(crate) struct Site {
     place: Place,
     proxy: Option<Proxy>,
     receiver: Receiver,
+    completed: Arc<AtomicUsize>,
 }
 
 impl Site {
@@ -49,24 +52,31 @@ impl Site {
             Some(proxy) => place.url_via(proxy.addr()),
             None => place.url.clone(),
         };
+        let completed = Arc::new(AtomicUsize::new(0));
         let receiver = match kind {
             Kind::Sqlite => {
                 let store = SqliteStore::connect(&url).await.unwrap();
                 store.migrate().await.unwrap();
-                receiver(store)
+                receiver(store, &completed)
             }
-            Kind::Redis => receiver(RedisStore::connect(&url).await.unwrap()),
+            Kind::Redis => receiver(RedisStore::connect(&url).await.unwrap(), &completed),
             _ => {
                 let store = PostgresStore::connect(&url).await.unwrap();
                 store.migrate().await.unwrap();
-                receiver(store)
+                receiver(store, &completed)
             }
         };
         Self {
             place,
             proxy,
             receiver,
+            completed,
         }
+    }
+
+    /// Returns how many deliveries were completed in the store so far.
+    pub(crate) fn completed(&self) -> usize {
+        self.completed.load(Relaxed)
     }
 
     pub(crate) fn receiver(&self) -> Receiver {
@@ -96,9 +106,18 @@ impl Site {
     }
 }
 
-fn receiver(store: impl ClaimStore) -> Receiver {
+fn receiver(store: impl ClaimStore, completed: &Arc<AtomicUsize>) -> Receiver {
+    let completed = Arc::clone(completed);
+    let count = move |event: &ClaimEvent<'_>| {
+        if let ClaimEventKind::Completed { .. } = event.kind {
+            completed.fetch_add(1, Relaxed);
+        }
+    };
+    let idempotency = Idempotency::new(store, "overload")
+        .namespace(unique("overload"))
+        .on_event(count);
     Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
-        .idempotency(Idempotency::new(store, "overload").namespace(unique("overload")))
+        .idempotency(idempotency)
         .build()
         .unwrap()
 }

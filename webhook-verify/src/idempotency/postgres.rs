@@ -174,7 +174,7 @@ impl PostgresStore {
     }
 
     fn with(link: Arc<Link>, table: &Table<'_>, lock_timeout: Duration) -> Self {
-        let statements = Arc::new(Statements::new(table));
+        let statements = Arc::new(Statements::new(table, link.tag()));
         let shared = Shared {
             link,
             statements,
@@ -365,13 +365,23 @@ impl PostgresStore {
         Ok(arguments)
     }
 
-    async fn run(&self, sql: &SqlStr, arguments: PgArguments) -> Result<Vec<PgRow>, StoreError> {
-        let run = self.shared.link.run(sql, arguments).await;
+    async fn run(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let run = self.shared.link.run(sql, arguments, limit).await;
         run.map_err(|error| self.failed(error))
     }
 
-    async fn settle(&self, sql: &SqlStr, arguments: PgArguments) -> Result<Settled, StoreError> {
-        Ok(match self.run(sql, arguments).await?.is_empty() {
+    async fn settle(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+    ) -> Result<Settled, StoreError> {
+        Ok(match self.run(sql, arguments, limit).await?.is_empty() {
             true => Settled::Superseded,
             false => Settled::Applied,
         })

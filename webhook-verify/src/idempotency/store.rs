@@ -61,7 +61,11 @@ pub trait ClaimStore: Send + Sync + 'static {
         async move {
             let mut outcomes = Vec::with_capacity(requests.len());
             for request in requests {
-                outcomes.push(self.claim(request).await?);
+                let outcome = self.claim(request).await;
+                outcomes.push(outcome.map_err(|error| match outcomes.is_empty() {
+                    true => error,
+                    false => error.in_part(),
+                })?);
             }
             Ok(outcomes)
         }
@@ -214,6 +218,7 @@ impl ClaimRequest {
         Holder {
             key: self.key,
             owner: self.owner,
+            limit: self.limit,
         }
     }
 }
@@ -249,6 +254,8 @@ pub struct Holder {
     pub key: ClaimKey,
     /// The owner that won it.
     pub owner: Owner,
+    /// How long the receiver waits for the result of a call.
+    pub limit: Duration,
 }
 
 /// Tells whether a holder's call took effect.
@@ -331,6 +338,14 @@ impl StoreError {
     #[must_use]
     pub fn overloaded() -> Self {
         Self(Arc::new(Overloaded))
+    }
+
+    /// Turns the error of one call into that of a series of which earlier calls took effect.
+    pub(crate) fn in_part(self) -> Self {
+        match self.is_overloaded() {
+            true => Self::new("overloaded: only some of the claims were made"),
+            false => self,
+        }
     }
 
     /// Returns whether the store refused the call because it is overloaded.

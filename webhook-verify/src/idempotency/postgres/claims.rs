@@ -10,7 +10,7 @@ use sqlx::{
 
 use super::{
     PostgresStore, Shared,
-    link::{Failed, code, limit},
+    link::{Failed, MAINTENANCE, code, limit},
 };
 use crate::{
     ClaimKey, ClaimStore, StoreError,
@@ -60,14 +60,14 @@ impl ClaimStore for PostgresStore {
         ttl: Duration,
     ) -> Result<Settled, StoreError> {
         let arguments = self.completion(holder, status, ttl)?;
-        self.settle(&self.shared.statements.complete, arguments)
+        self.settle(&self.shared.statements.complete, arguments, holder.limit)
             .await
     }
 
     async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
         let mut arguments = holder(by)?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
-        self.settle(&self.shared.statements.release, arguments)
+        self.settle(&self.shared.statements.release, arguments, by.limit)
             .await
     }
 
@@ -75,7 +75,8 @@ impl ClaimStore for PostgresStore {
         let mut arguments = holder(by)?;
         add(&mut arguments, millis(lease))?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
-        self.settle(&self.shared.statements.extend, arguments).await
+        self.settle(&self.shared.statements.extend, arguments, by.limit)
+            .await
     }
 
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
@@ -88,7 +89,11 @@ impl ClaimStore for PostgresStore {
         let mut outcomes = vec![None; requests.len()];
         for ((lease, hold), indices) in by_terms {
             let alike = each(&indices, |index| &requests[*index]);
-            let answers = self.claim_alike(&alike, lease, hold).await?;
+            let answers = self.claim_alike(&alike, lease, hold).await;
+            let answers = answers.map_err(|error| match outcomes.iter().any(Option::is_some) {
+                true => error.in_part(),
+                false => error,
+            })?;
             for (index, outcome) in indices.into_iter().zip(answers) {
                 outcomes[index] = Some(outcome);
             }
@@ -131,7 +136,10 @@ impl ClaimStore for PostgresStore {
         let mut arguments = PgArguments::default();
         add(&mut arguments, &key.as_bytes()[..])?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let gone = self.run(&self.shared.statements.forget, arguments).await?;
+        let limit = MAINTENANCE;
+        let gone = self
+            .run(&self.shared.statements.forget, arguments, limit)
+            .await?;
         Ok(!gone.is_empty())
     }
 
@@ -228,7 +236,8 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         let mut applied = HashSet::new();
-        for row in self.run(sql, arguments).await? {
+        let limit = holders.iter().map(|holder| holder.limit).min();
+        for row in self.run(sql, arguments, limit.unwrap_or_default()).await? {
             applied.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?);
         }
         let settled = holders

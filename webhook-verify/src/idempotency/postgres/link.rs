@@ -19,34 +19,38 @@ use tokio::{
 
 use crate::{
     StoreError,
-    idempotency::limiter::{Limiter, Slot},
+    idempotency::{
+        limiter::{Limiter, Slot},
+        sql::millis,
+    },
 };
 
-/// The limit for calls without one of their own, until the first claim brings the receiver's.
-const LIMIT: Duration = Duration::from_secs(1);
 /// The limit for maintenance: purging a batch, or checking the table.
 pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
-/// How long a connection outside of the pool waits for a response that no caller waits for.
-const ABANDONED: Duration = Duration::from_secs(1);
+/// The least time that opening a connection may take, and the least that every second attempt has.
+const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
+/// Cancels what the server runs for this process although no caller waits for it any more.
+const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+  WHERE starts_with(query, $1) AND state = 'active' AND pid <> pg_backend_pid()
+    AND query_start < clock_timestamp() - $2 * interval '1 ms'";
 
 /// Runs single statements on the connections of a pool: the user's, or the store's own.
 ///
-/// Each call runs in a task of its own, so a caller that gives up harms no connection. Its
-/// statement runs to its end, or the connection that it waits for is opened and goes to the pool. A
-/// connection is closed if it fails, or if the server stays silent on it for one and a half call
-/// limits.
+/// Each call runs in a task of its own, so a caller that gives up harms no connection. If the server
+/// does not respond within one and a quarter call limits, the statement is cancelled there. A
+/// connection is closed if it fails, or if it stays silent even then.
 pub(super) struct Link {
     pub(super) pool: PgPool,
     /// Whether each statement runs in a transaction that sets its isolation level, because the
     /// default is stricter.
     strict: AtomicBool,
     limiter: Arc<Limiter>,
-    /// The limit of the latest claim, in ms.
-    limit: AtomicU64,
+    /// What the statements that can be cancelled begin with.
+    tag: String,
+    /// The permit to cancel statements.
+    cancelling: Arc<Semaphore>,
     /// Counts the requests to the pool for a connection.
     acquired: AtomicU64,
-    /// Permits to hold a connection outside of the pool while the server is silent on it.
-    abandoned: Arc<Semaphore>,
 }
 
 /// Sends a call's result from its task to its caller.
@@ -59,9 +63,12 @@ impl Link {
             pool,
             strict: AtomicBool::new(false),
             limiter: Limiter::new(size),
-            limit: AtomicU64::new(LIMIT.as_millis() as u64),
+            tag: format!(
+                "/* webhook-verify {:016x} */ ",
+                getrandom::u64().unwrap_or_default()
+            ),
+            cancelling: Arc::new(Semaphore::new(1)),
             acquired: AtomicU64::new(0),
-            abandoned: Arc::new(Semaphore::new(size.min(Semaphore::MAX_PERMITS))),
         }
     }
 
@@ -76,8 +83,6 @@ impl Link {
         arguments: PgArguments,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Failed> {
-        let millis = u64::try_from(limit.as_millis()).unwrap_or(u64::MAX);
-        self.limit.store(millis.max(1), Relaxed);
         let slot = self
             .limiter
             .enter(limit)
@@ -93,8 +98,8 @@ impl Link {
         self: &Arc<Self>,
         sql: &SqlStr,
         arguments: PgArguments,
+        limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        let limit = Duration::from_millis(self.limit.load(Relaxed));
         answered(self.start(sql, arguments, limit, None)).await
     }
 
@@ -130,7 +135,7 @@ impl Link {
     /// * in a transaction at `READ COMMITTED`, if the connection's default is stricter. With a
     ///   stricter level, only the first of several calls that race for a row succeeds.
     async fn serve(
-        &self,
+        self: &Arc<Self>,
         sql: &SqlStr,
         arguments: PgArguments,
         limit: Duration,
@@ -142,15 +147,15 @@ impl Link {
             Ok(connection) => connection,
             Err(error) => return drop(reply.send(Err(error))),
         };
-        if slot.is_some() && reply.is_closed() {
-            // The caller has given up: a claim granted now would have no handler.
-            return give_back(connection, limit).await;
-        }
         let error = loop {
+            if slot.is_some() && reply.is_closed() {
+                // The caller has given up: a claim granted now would have no handler.
+                return give_back(connection, limit).await;
+            }
             let strict = self.strict.load(Relaxed);
             let query = sqlx::query_with(sql.clone(), arguments.clone());
             let running = run_on(&mut connection, query, strict);
-            let error = match timeout(limit + limit / 2, running).await {
+            let error = match timeout(limit.saturating_add(limit / 4), running).await {
                 Ok(Ok(rows)) => {
                     let _ = reply.send(Ok(rows));
                     return give_back(connection, limit).await;
@@ -158,7 +163,7 @@ impl Link {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     let _ = reply.send(Err(silent()));
-                    return self.abandon(connection, slot).await;
+                    return self.cancel(connection, limit).await;
                 }
             };
             match code(&error).as_deref() {
@@ -207,32 +212,49 @@ impl Link {
     /// Takes a connection from the pool, or opens one, even if the caller has given up.
     ///
     /// Opening a connection may be slow, or the peer may be dead. So half of the attempts end soon,
-    /// to connect as soon as the network is back, and the other half get three times as long.
+    /// to connect as soon as the network is back, and the other half get more time.
     async fn acquire(&self, limit: Duration) -> Result<PoolConnection<Postgres>, Error> {
         let patience = match self.acquired.fetch_add(1, Relaxed) % 2 {
-            0 => limit,
-            _ => limit * 3,
+            0 => limit.max(PATIENCE.0),
+            _ => limit.saturating_mul(3).max(PATIENCE.1),
         };
         let acquired = timeout(patience, self.pool.acquire()).await;
         acquired.unwrap_or(Err(Error::PoolTimedOut))
     }
 
-    /// Waits a little longer for the response on a connection, then closes it. The wait limits how
-    /// many statements the server runs without a caller. As many connections as the pool allows
-    /// wait outside of it. Any further ones keep their places in the pool meanwhile.
-    async fn abandon(&self, connection: PoolConnection<Postgres>, slot: Option<Slot>) {
-        match self.abandoned.try_acquire() {
-            Ok(_place) => {
-                drop(slot);
-                let mut connection = connection.detach();
-                let _ = timeout(ABANDONED, connection.ping()).await;
-            }
-            Err(_) => {
-                let mut connection = connection;
-                let _ = timeout(ABANDONED, connection.ping()).await;
-                drop(connection.detach());
-            }
+    /// Cancels the statement on a connection on which the server stays silent, as a table that is
+    /// locked makes it. Then the connection goes back to the pool. It is closed if the server stays
+    /// silent all the same: the network has lost it.
+    async fn cancel(self: &Arc<Self>, mut connection: PoolConnection<Postgres>, limit: Duration) {
+        // One at a time does it for all.
+        if let Ok(permit) = Arc::clone(&self.cancelling).try_acquire_owned() {
+            let link = Arc::clone(self);
+            tokio::spawn(async move {
+                let _ = timeout(MAINTENANCE, link.cancel_all(limit)).await;
+                drop(permit);
+            });
         }
+        match timeout(limit / 2, connection.ping()).await {
+            Ok(Ok(())) => give_back(connection, limit).await,
+            Ok(Err(_)) | Err(_) => drop(connection.detach()),
+        }
+    }
+
+    /// Cancels the statements of this process that take longer than `limit`. It needs a connection
+    /// of its own, as all others may be busy with them.
+    async fn cancel_all(&self, limit: Duration) -> Result<(), Error> {
+        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        sqlx::query(CANCEL)
+            .bind(&self.tag)
+            .bind(millis(limit))
+            .execute(&mut connection)
+            .await?;
+        connection.close().await
+    }
+
+    /// What the statements begin with that may be cancelled.
+    pub(super) fn tag(&self) -> &str {
+        &self.tag
     }
 }
 

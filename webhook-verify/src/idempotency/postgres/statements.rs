@@ -76,8 +76,10 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    pub(super) fn new(table: &Table<'_>) -> Self {
-        let sql = |text: &str| table.in_sql(text);
+    /// The statements for a table. Those of claims begin with `tag`.
+    pub(super) fn new(table: &Table<'_>, tag: &str) -> Self {
+        let plain = |text: &str| table.in_sql(text);
+        let sql = |text: &str| table.in_sql(&format!("{tag}{text}"));
         Self {
             table: table.name().to_owned(),
             claim: sql(&CLAIM.replace("{asked}", ONE)),
@@ -91,10 +93,10 @@ impl Statements {
             extend_all: sql(&EXTEND_ALL.replace("{locked}", LOCKED)),
             complete_all: sql(include_str!("complete_all.sql")),
             forget: sql(FORGET),
-            purge: sql(PURGE),
-            check: sql(CHECK),
-            create_table: sql(include_str!("table.sql")),
-            create_index: sql(CREATE_INDEX),
+            purge: plain(PURGE),
+            check: plain(CHECK),
+            create_table: plain(include_str!("table.sql")),
+            create_index: plain(CREATE_INDEX),
         }
     }
 }

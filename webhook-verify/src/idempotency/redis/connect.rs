@@ -43,7 +43,7 @@ impl RedisConnect {
 
     /// Sets how long a call may take before it fails. The default is 1 s, the same as a receiver's
     /// [`claim_timeout`](crate::Idempotency::claim_timeout). A connection that stays silent for
-    /// twice as long is replaced.
+    /// five times as long is replaced.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
@@ -106,7 +106,7 @@ fn with_tcp_settings(url: &str, limit: Duration) -> Result<ConnectionInfo, Store
     let info = url.into_connection_info().map_err(StoreError::new)?;
     let settings = TcpSettings::default().set_nodelay(true);
     #[cfg(target_os = "linux")]
-    let settings = settings.set_user_timeout(limit * 5);
+    let settings = settings.set_user_timeout(limit.saturating_mul(5));
     #[cfg(not(target_os = "linux"))]
     let _ = limit;
     Ok(info.set_tcp_settings(settings))

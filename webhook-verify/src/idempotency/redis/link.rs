@@ -16,7 +16,7 @@ use crate::{StoreError, idempotency::limiter::Limiter};
 /// How many time limits a connection may be silent before it is replaced. A lower number would
 /// break the order of calls at every short stall: a claim without a response is followed by its
 /// release, which should reach the server on the same connection.
-const SILENT: u32 = 2;
+const SILENT: u32 = 5;
 
 /// How many claims are sent at a time: enough to fill the connection, and few enough that
 /// completions, releases and renewals do not queue behind thousands.
