@@ -25,16 +25,16 @@ Every preset, by the name that `Scheme::preset` takes, with a link to the page i
 
 * *Proof* is the algorithm and the signed content, as `SchemeBuilder::signed_content` takes it.
   Ed25519, ECDSA, RSA and JWT need a feature of the crate: `ed25519`, `ecdsa`, `rsa` or `jwt`.
-* *Idempotency key* is what identifies a retry. An unsigned ID is a label for logs.
-* *Brings* is what `Delivery::events` returns.
-* *Retries for*, *waits* and *sends up to* are the sender's own words, which may change.
+* *Idempotency key* is the value that identifies a retry. An unsigned ID is a label for logs.
+* *Brings* names the events that `Delivery::events` returns.
+* *Retries for*, *waits* and *sends up to* are the sender's own statements, which may change.
 * *Challenge* names the verification handshakes that the receiver answers.
-* *Known from* says how it is known that the sender signs this way. **Example**: a published example was
-  recomputed. **Source**: the sender's own source was read or run. **Documents**: the sender's
+* *Known from* names the evidence that the sender signs this way. **Example**: a published example
+  was recomputed. **Source**: the sender's own source was read or run. **Documents**: the sender's
   documentation says so. **Others** and **hearsay**: only third parties say so.
 
-Host UK and FluentCRM have several presets, since their documentation and their code differ. No preset
-ever falls back on another.
+Host UK and FluentCRM have several presets, because their documentation and their code differ. No
+preset falls back to another.
 
 ";
 

@@ -20,7 +20,7 @@ pub struct Vector {
     /// Path and query.
     #[serde(default)]
     pub target: String,
-    /// The URL that the sender was given, with the request's query, where anything looks at it.
+    /// The URL that the sender was given, with the request's query, if the scheme uses it.
     url: Option<String>,
     /// The parameters that the scheme needs in addition to the secret.
     #[serde(default)]

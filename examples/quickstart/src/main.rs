@@ -36,7 +36,7 @@ struct Options {
     json: bool,
 }
 
-/// Runs once for each delivery: your work goes here. After any status but 2xx, the sender retries.
+/// Runs once for each delivery: your work goes here. Most senders retry after any status but 2xx.
 async fn on_delivery(Verified(delivery): Verified) -> StatusCode {
     let (time, event_type) = (clock(0), delivery.event_type().unwrap_or("delivery".into()));
     let mut line = json!({"status": 204, "event_type": event_type, "id": delivery.id()});
@@ -122,7 +122,7 @@ fn on_claim_event(event: &ClaimEvent<'_>) {
     }
 }
 
-/// Returns when this process handled which delivery. A service would look into its own records.
+/// Returns the times of handled deliveries. A service would look into its own records.
 fn handled_at() -> MutexGuard<'static, BTreeMap<ClaimKey, String>> {
     static TIMES: Mutex<BTreeMap<ClaimKey, String>> = Mutex::new(BTreeMap::new());
     TIMES.lock().unwrap_or_else(PoisonError::into_inner)

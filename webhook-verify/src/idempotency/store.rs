@@ -317,8 +317,8 @@ impl fmt::Debug for Fingerprint {
     }
 }
 
-/// A store failed or did not respond. The receiver then responds with 503, so that the sender
-/// retries.
+/// A store failed or did not respond. By default the receiver then responds with 503, so that the
+/// sender retries.
 ///
 /// `source` says what failed; the alternate form of `Display`, `{:#}`, includes it.
 #[derive(Clone, Debug)]

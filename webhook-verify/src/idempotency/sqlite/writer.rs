@@ -129,8 +129,8 @@ impl Writer {
 }
 
 impl Job {
-    /// Returns whether to skip the call, because its caller has given up and it would do harm late:
-    /// a claim would leave a lease without a holder. Completions and releases run regardless.
+    /// Returns whether to skip the call, because its caller has given up and a late effect would do
+    /// harm: a claim would leave a lease without a holder. Completions and releases always run.
     fn is_given_up(&self) -> bool {
         match self.call {
             Call::Claim(_) | Call::Extend(..) | Call::Purge(_) => self.answer.is_closed(),

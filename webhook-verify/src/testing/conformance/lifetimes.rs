@@ -228,7 +228,7 @@ pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_,
         .wins(&bench.again(&live[2])?, 2, "what was released, after purge")
         .await?;
     bench
-        .wins(&bench.again(&live[3])?, 2, "what has lapsed, after purge")
+        .wins(&bench.again(&live[3])?, 2, "an expired lease, after purge")
         .await?;
     for request in &expired {
         let next = bench.again(request)?;

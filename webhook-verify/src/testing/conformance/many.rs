@@ -69,7 +69,7 @@ pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duratio
         .is_busy(&busy, LONG, "another, after claim_all")
         .await?;
     bench
-        .is_shut_out(&lapsed, "who lapsed, after claim_all")
+        .is_shut_out(&lapsed, "the former holder, after claim_all")
         .await?;
     for request in [&requests[0], &requests[3], &requests[4], &requests[5]] {
         bench
