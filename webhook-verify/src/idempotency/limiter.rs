@@ -15,6 +15,9 @@ use tokio::{
 
 use super::StoreError;
 
+/// How long a call is taken to keep its slot before the first one has ended.
+const AT_FIRST: Duration = Duration::from_millis(5);
+
 /// A bounded queue in front of the slots in which a store serves calls.
 ///
 /// A claim that gets its slot too late is served for a caller that has given up. Under sustained
@@ -38,7 +41,7 @@ impl Limiter {
             count,
             slots: Arc::new(Semaphore::new(count)),
             waiting: AtomicUsize::new(0),
-            served_in: AtomicU64::new(0),
+            served_in: AtomicU64::new(AT_FIRST.as_micros() as u64),
         })
     }
 
@@ -108,10 +111,7 @@ pub(super) struct Slot {
 impl Drop for Slot {
     fn drop(&mut self) {
         let took = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
-        let average = |before: u64| match before {
-            0 => Some(took),
-            _ => Some(before - before / 8 + took / 8),
-        };
+        let average = |before: u64| Some(before - before / 8 + took / 8);
         let _ = self
             .limiter
             .served_in
