@@ -126,7 +126,7 @@ async fn recovery(name: &str, kind: Kind) -> bool {
         let last = counts.len() - 1;
         if last >= 5 {
             let rate = (counts[last] - counts[last - 5]) as f64 / (5.0 * STEP.as_secs_f64());
-            recovered = (rate >= 0.9 * usual).then(|| STEP * (last as u32 - 5));
+            recovered = (rate >= 0.9 * usual).then(|| STEP * last as u32);
         }
     }
     load.end().await;

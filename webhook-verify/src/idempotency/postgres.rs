@@ -53,9 +53,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// can serve in that time, the store refuses claims at once, and their senders get 503 with
 /// `Retry-After`. Completions, releases and renewals do not queue behind new claims.
 ///
-/// A statement that has started runs to its end even if its caller gives up, so the connection
-/// stays in the pool. The store closes a connection if the server stays silent on it for one and a
-/// half limits.
+/// If a caller gives up, its connection stays in the pool. If the server does not respond within one
+/// and a quarter limits, the store asks it to cancel the statement, on a connection in addition to
+/// the pool. A connection is closed if the server stays silent on it even then.
 ///
 /// # Effects exactly once
 ///
@@ -162,9 +162,8 @@ impl PostgresStore {
     /// * `max_connections` decides how many claims are served at a time. If handlers use the same
     ///   pool for their transactions, make it large enough for both, because claims wait for free
     ///   connections.
-    /// * A `statement_timeout` of a few seconds in your `PgConnectOptions` cancels statements whose
-    ///   callers have given up. The store holds up to `max_connections` connections outside of the
-    ///   pool for such statements, until they end or a second has passed.
+    /// * The server needs a free connection in addition to the pool, to cancel statements whose
+    ///   callers have given up.
     /// * `tcp_user_timeout` and `tcp_keepalives_idle` let the server close the connections of a
     ///   dead client.
     /// * `acquire_timeout` should not be shorter than a connection takes to open.
