@@ -98,7 +98,9 @@ fn is_unavailable(response: &Response) {
         (response.status, response.text()),
         (503, "temporarily unavailable"),
     );
-    assert_eq!(response.header("retry-after"), Some("30"));
+    // The store failed, or refused the claim because too many wait for the server already.
+    let after = response.header("retry-after");
+    assert!(matches!(after, Some("30" | "5")), "{after:?}");
 }
 
 /// More of them at once than a pool has connections: all are sent away.
