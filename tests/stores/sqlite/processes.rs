@@ -44,6 +44,8 @@ async fn child() {
     let Ok(url) = env::var(FILE) else { return };
     let store = SqliteStore::connect(&url).await.unwrap();
     store.migrate().await.unwrap();
+    // With a single core, the test's name is already on this line.
+    println!();
     let mut tasks = JoinSet::new();
     for task in 0..8 {
         let store = store.clone();
