@@ -4,6 +4,8 @@
 //! The servers are started by the tests. A server program that is not installed is a failure, never a test left out.
 #![allow(clippy::unwrap_used)]
 
+#[path = "stores/calls.rs"]
+mod calls;
 #[path = "stores/connect.rs"]
 mod connect;
 #[path = "stores/memory.rs"]

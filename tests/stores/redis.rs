@@ -7,12 +7,13 @@ mod races;
 #[path = "redis/start.rs"]
 mod start;
 
-use std::{error::Error as _, time::Duration};
+use std::time::Duration;
 
+use super::calls::{answered, fails};
 use integration_tests::{PATIENCE, RedisServer, again, soon, won};
 use tokio::time::{sleep, timeout};
 use webhook_verify::{
-    ClaimKey, ClaimStore, RedisStore, StoreError,
+    ClaimKey, ClaimStore, RedisStore,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
     testing::conformance::Suite,
 };
@@ -50,26 +51,6 @@ fn is_busy(outcome: ClaimOutcome) -> bool {
 
 fn is_completed(outcome: ClaimOutcome) -> bool {
     matches!(outcome, ClaimOutcome::Completed { .. })
-}
-
-/// What a store says that cannot answer.
-async fn fails<T: std::fmt::Debug>(call: impl Future<Output = Result<T, StoreError>>) -> String {
-    let error = soon("error of a store", call).await.unwrap_err();
-    error.source().unwrap().to_string()
-}
-
-/// What a store answers to a call that is made again for as long as it fails: its limit may be less
-/// than a busy machine takes.
-async fn answered<T, F: Future<Output = Result<T, StoreError>>>(call: impl Fn() -> F) -> T {
-    let calls = async {
-        loop {
-            match call().await {
-                Ok(answer) => return answer,
-                Err(_) => sleep(5 * MS).await,
-            }
-        }
-    };
-    soon("answer of a store", calls).await
 }
 
 /// Claims fresh keys until one is granted: a store comes back by itself.

@@ -5,9 +5,8 @@ pub(crate) mod races;
 #[path = "sql/transactions.rs"]
 pub(crate) mod transactions;
 
+pub(crate) use super::calls::{answered, fails};
 use std::{
-    error::Error as _,
-    fmt,
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
 };
@@ -15,7 +14,7 @@ use std::{
 pub(crate) use integration_tests::{again, soon, won};
 use tokio::time::{sleep, timeout};
 use webhook_verify::{
-    ClaimKey, ClaimStore, StoreError,
+    ClaimKey, ClaimStore,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner},
 };
 
@@ -41,30 +40,6 @@ pub(crate) fn is_busy(outcome: ClaimOutcome) -> bool {
 
 pub(crate) fn is_completed(outcome: ClaimOutcome) -> bool {
     matches!(outcome, ClaimOutcome::Completed { .. })
-}
-
-/// What a store says that cannot answer.
-pub(crate) async fn fails<T: fmt::Debug>(
-    call: impl Future<Output = Result<T, StoreError>>,
-) -> String {
-    let error = soon("error of a store", call).await.unwrap_err();
-    error.source().unwrap().to_string()
-}
-
-/// What a store answers to a call that is made again for as long as it fails: on a busy machine, a
-/// lock may be held for longer than a call waits for it.
-pub(crate) async fn answered<T, F: Future<Output = Result<T, StoreError>>>(
-    call: impl Fn() -> F,
-) -> T {
-    let calls = async {
-        loop {
-            match call().await {
-                Ok(answer) => return answer,
-                Err(_) => sleep(5 * MS).await,
-            }
-        }
-    };
-    soon("answer of a store", calls).await
 }
 
 /// Claims fresh keys until one is granted: a store comes back by itself.
