@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use self::{
     claims::{add, holder},
-    link::{Link, code, limit},
+    link::{Link, MAINTENANCE, code, limit},
     statements::Statements,
 };
 use super::{
@@ -226,7 +226,7 @@ impl PostgresStore {
         let Shared {
             link, statements, ..
         } = &*self.shared;
-        let check = || link.maintain(&statements.check, PgArguments::default());
+        let check = || link.run(&statements.check, PgArguments::default(), MAINTENANCE);
         match check().await {
             Err(error) if code(&error).as_deref() == Some("42P01") => {}
             checked => return checked.map(drop).map_err(StoreError::new),

@@ -136,10 +136,8 @@ impl ClaimStore for PostgresStore {
         let mut arguments = PgArguments::default();
         add(&mut arguments, &key.as_bytes()[..])?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let limit = MAINTENANCE;
-        let gone = self
-            .run(&self.shared.statements.forget, arguments, limit)
-            .await?;
+        let forget = &self.shared.statements.forget;
+        let gone = self.run(forget, arguments, MAINTENANCE).await?;
         Ok(!gone.is_empty())
     }
 
@@ -147,11 +145,8 @@ impl ClaimStore for PostgresStore {
         let batch = async |size: usize| {
             let mut arguments = PgArguments::default();
             add(&mut arguments, size as i64)?;
-            let Shared {
-                link, statements, ..
-            } = &*self.shared;
-            let gone = link.maintain(&statements.purge, arguments).await;
-            Ok(gone.map_err(|error| self.failed(error))?.len())
+            let purge = &self.shared.statements.purge;
+            Ok(self.run(purge, arguments, MAINTENANCE).await?.len())
         };
         sql::purge(most, PURGE_BATCH, batch).await
     }

@@ -92,7 +92,7 @@ impl Link {
         answered(answer).await.map_err(Failed::Sql)
     }
 
-    /// Runs a statement for the holders of claims. It does not queue behind new claims, and runs
+    /// Runs a statement for the holders of claims, or for maintenance. It does not queue behind new claims, and runs
     /// even if its caller gives up.
     pub(super) async fn run(
         self: &Arc<Self>,
@@ -101,15 +101,6 @@ impl Link {
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
         answered(self.start(sql, arguments, limit, None)).await
-    }
-
-    /// Runs a maintenance statement, which may take longer.
-    pub(super) async fn maintain(
-        self: &Arc<Self>,
-        sql: &SqlStr,
-        arguments: PgArguments,
-    ) -> Result<Vec<PgRow>, Error> {
-        answered(self.start(sql, arguments, MAINTENANCE, None)).await
     }
 
     fn start(
