@@ -24,8 +24,8 @@ pub(crate) fn look_over(body: &[u8]) {
 
 /// Measures `work` next to `reference`, in turns: it costs at most `most` times as much.
 ///
-/// What counts is the least that each cost in any round, so that other work on the machine weighs on
-/// neither. There are no more rounds than it takes.
+/// Compares the lowest cost of each over all rounds, so that other work on the machine affects
+/// neither. Stops at the first round that is within the bound.
 pub(crate) fn costs_at_most(
     most: u32,
     what: &str,

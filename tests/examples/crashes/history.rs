@@ -144,7 +144,7 @@ pub(crate) async fn suffer(
         });
     });
     outbox.close();
-    // What nobody holds, as a claim whose answer was lost may be, need not be waited for.
+    // A claim whose answer was lost has no handler: its lease expires here, without waiting.
     expire().await;
     outbox.finish(senders).await;
     at_last(&outbox).await;

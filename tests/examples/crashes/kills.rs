@@ -36,7 +36,7 @@ async fn killed_at_any_time() {
     let store = place.url.clone();
     let mut names = RECEIVERS.iter().cycle();
     let mut receiver = Restarted::start(move || {
-        // Each framework goes on where the other was killed.
+        // Each framework resumes where the other was killed.
         traced(names.next().unwrap(), &store, LEASE, "100")
     });
     let outbox = Outbox::new(vec![receiver.target.clone()]);

@@ -135,8 +135,8 @@ impl Outbox {
         );
     }
 
-    /// Sends one event until it is acknowledged, to any of the receivers each time. Whoever has started the senders
-    /// [waits for them](Self::finish), and that has an end.
+    /// Sends one event until it is acknowledged, each time to one of the receivers. The test waits
+    /// for all senders in [`finish`](Self::finish), which has an end.
     async fn deliver(&self, id: &str) {
         self.acknowledge(id).await;
         let mut acknowledged = self.acknowledged.lock().unwrap();

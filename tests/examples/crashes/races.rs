@@ -69,10 +69,10 @@ async fn race(kind: Kind, names: &[&str]) {
                 .is_some_and(|after| after.parse::<u64>().is_ok_and(|after| after > 0));
         assert!(sent_away || is_replay(answer), "{names}: {answer:?}");
     }
-    // What the store did not take note of may run again, and the log tells.
+    // A completion that the store did not record may run again. The log names it.
     let is_once = handled.len() == 1 || log.contains(NOT_COMPLETED);
     assert!(is_once, "{names}: {handled:?}");
-    // One that the store granted to a call that was given up is granted again.
+    // A claim may be granted to a call that was given up, and then again, as attempt 2.
     if !log.contains(r#"call="claim""#) {
         assert_eq!(handled[0]["attempt"], 1, "{names}");
     }

@@ -68,7 +68,7 @@ pub(crate) async fn granted(place: &Place) -> Vec<Grant> {
     grants.collect()
 }
 
-/// What a monitor reads last.
+/// Marks the end of what a monitor reads.
 const END: &str = "the-end-of-what-is-monitored";
 
 /// Reads all that a Redis server does.
