@@ -221,7 +221,7 @@ async fn send(receiver: Receiver, handler: integration_tests::Handler, request: 
 #[tokio::test]
 async fn a41_nothing_secret_is_logged_and_the_reason_is() {
     let _turn = LOG.lock().await;
-    let logs = Logs::collect();
+    let logs = Logs::collect_all();
     let panics = Arc::new(Mutex::new(String::new()));
     let collected = Arc::clone(&panics);
     let default_hook = std::panic::take_hook();
@@ -327,7 +327,7 @@ struct Shape {
 /// What goes wrong in a verified body is logged by its place.
 #[test]
 fn a41_what_stands_in_json_is_not_in_an_error() {
-    let logs = Logs::collect();
+    let logs = Logs::collect_all();
     let verifier = verifier(scheme::GENERIC_HEX);
     let delivery = |body: &str| Request::hex(body).judge(&verifier).unwrap();
     let errors: [ExtractError; 5] = [

@@ -57,7 +57,7 @@ pub use self::{
     claims::{again, fresh, is_shut_out, race, won},
     client::{Connection, Response, exchange, raw_request, try_exchange},
     folder::{Folder, in_folder},
-    gate::{Gate, HandClock, PATIENCE, soon},
+    gate::{Gate, HandClock, PATIENCE, size, soon},
     logs::Logs,
     pauses::Pauses,
     places::{

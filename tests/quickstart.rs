@@ -148,13 +148,14 @@ impl Drop for Running {
 fn free_address() -> String {
     static NEXT: AtomicU16 = AtomicU16::new(0);
     let first = (process::id() % 1000) as u16 * 20;
-    loop {
+    for _ in 0..1000 {
         let port = 10_000 + (first + NEXT.fetch_add(1, Relaxed)) % 20_000;
         let address = format!("127.0.0.1:{port}");
         if TcpListener::bind(&address).is_ok() {
             return address;
         }
     }
+    panic!("no free port");
 }
 
 /// A request and what came back.
@@ -265,6 +266,7 @@ fn the_printed_lines_can_be_pasted() {
 
 #[test]
 fn odd_secrets_and_file_names_survive_the_shell() {
+    walk(&["--db=-x.db"], "push");
     for secret in ["it's \"$HOME\" `id` \\ ü;&|", "-x", "a b", "--json"] {
         walk(
             &["--secret", secret, "--db", "my $1 'deliveries'.db"],
@@ -443,7 +445,14 @@ fn a_mistake_is_one_line() {
             ["--db", "letter.txt"],
             "--db letter.txt: claim store failed: ",
         ),
-        (["--db", "folder"], "--db folder: claim store failed: "),
+        (
+            ["--db", "folder"],
+            "--db folder: claim store failed: folder is a directory",
+        ),
+        (
+            ["--db", ""],
+            "--db : claim store failed: the url names no file",
+        ),
         (["--listen", &taken], "Address already in use"),
         (["--listen", "nonsense"], "--listen nonsense: "),
     ] {

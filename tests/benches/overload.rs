@@ -9,7 +9,7 @@
 //! * the goodput at each number of senders, in good and in bad weather;
 //! * the time to recover from a network that drops all data for a while.
 //!
-//! The exit code tells whether all bounds were met. Name the stores to measure fewer: `cargo bench
+//! The exit code tells whether all aims were met. `SECONDS` sets the time for each figure of a round. Name the stores to measure fewer: `cargo bench
 //! -p integration-tests --bench overload -- postgres`.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says nothing")]
 
@@ -28,6 +28,7 @@ use self::{load::Load, site::Site};
 /// and get the same numbers of senders.
 const POOL: usize = 10;
 const MULTIPLES: [usize; 6] = [1, 2, 5, 10, 20, 50];
+const ROUNDS: usize = 5;
 /// How long the network drops all data.
 const BLACK_HOLE: Duration = Duration::from_secs(60);
 /// How long a receiver waits for its store by default.
@@ -38,7 +39,7 @@ fn main() -> ExitCode {
         .skip(1)
         .filter(|name| name != "--bench")
         .collect();
-    let seconds = env::var("SECONDS").map_or(5, |seconds| seconds.parse().unwrap());
+    let seconds = env::var("SECONDS").map_or(3, |seconds| seconds.parse().unwrap());
     let stores = [
         ("sqlite", Kind::Sqlite),
         ("redis", Kind::Redis),
@@ -50,8 +51,8 @@ fn main() -> ExitCode {
         .build()
         .unwrap();
     let mut reached = true;
-    println!("| store | weather | {} | at 50 to the peak | bound |", {
-        let columns = MULTIPLES.map(|multiple| format!("{multiple} x {POOL}"));
+    println!("| store | weather | {} | at 500 to the peak | aim |", {
+        let columns = MULTIPLES.map(|multiple| format!("{} senders", multiple * POOL));
         columns.join(" | ")
     });
     println!("|---|---|{}---:|---:|", "---:|".repeat(MULTIPLES.len()));
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
             reached &= runtime.block_on(curve(name, kind, Duration::from_secs(seconds)));
         }
     }
-    println!("\n| store | recovered after the black hole | bound |\n|---|---:|---:|");
+    println!("\n| store | recovered after the black hole | aim |\n|---|---:|---:|");
     for (name, kind) in stores {
         if kind != Kind::Sqlite && (named.is_empty() || named.iter().any(|named| named == name)) {
             reached &= runtime.block_on(recovery(name, kind));
@@ -72,22 +73,29 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the goodput in good and bad weather, as rows of a table.
+/// Prints the goodput in good and bad weather, as rows of a table. Each figure is the median of
+/// several rounds, because single ones differ by a tenth.
 async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
     let mut reached = true;
     for (title, is_bad, bound) in [("good", false, 0.9), ("bad", true, 0.5)] {
         let site = Site::open(kind).await;
         let _weather = is_bad.then(|| site.bad_weather());
-        let mut rates = Vec::new();
-        for multiple in MULTIPLES {
-            let load = Load::start(site.receiver(), multiple * POOL);
-            // Wait until the senders are under way, and connections are open.
-            tokio::time::sleep(time / 5).await;
-            let before = site.completed();
-            tokio::time::sleep(time).await;
-            rates.push((site.completed() - before) as f64 / time.as_secs_f64());
-            load.end().await;
+        let mut rounds = [[0.0; ROUNDS]; MULTIPLES.len()];
+        for round in 0..ROUNDS {
+            for (multiple, rates) in MULTIPLES.iter().zip(&mut rounds) {
+                let load = Load::start(site.receiver(), multiple * POOL);
+                // Wait until the senders are under way, and connections are open.
+                tokio::time::sleep(time / 5).await;
+                let before = site.completed();
+                tokio::time::sleep(time).await;
+                rates[round] = (site.completed() - before) as f64 / time.as_secs_f64();
+                load.end().await;
+            }
         }
+        let rates = rounds.map(|mut rates| {
+            rates.sort_by(f64::total_cmp);
+            rates[ROUNDS / 2]
+        });
         let peak = rates.iter().copied().fold(0.0, f64::max);
         let ratio = rates[MULTIPLES.len() - 1] / peak;
         let columns: Vec<_> = rates.iter().map(|rate| format!("{rate:.0}")).collect();

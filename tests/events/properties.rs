@@ -2,6 +2,7 @@
 
 use std::{collections::HashSet, fmt};
 
+use integration_tests::size;
 use proptest::prelude::*;
 use serde::{
     Deserialize, Deserializer,
@@ -276,7 +277,7 @@ fn config(cases: u32) -> ProptestConfig {
 }
 
 proptest! {
-    #![proptest_config(config(512))]
+    #![proptest_config(config(size(128, 512)))]
 
     /// The expectation is what the body was made of.
     #[test]
@@ -304,7 +305,7 @@ proptest! {
 }
 
 proptest! {
-    #![proptest_config(config(256))]
+    #![proptest_config(config(size(64, 256)))]
 
     /// Repeated keys, other shapes, lists in the wrong place: the other way says what is right.
     #[test]

@@ -131,7 +131,16 @@ fn status_of(vector: &Vector) -> u16 {
 
 /// Every preset, by its vectors: rows with the same settings share a receiver.
 #[tokio::test]
-async fn every_preset_is_served() {
+async fn every_preset_is_served_on_axum() {
+    every_preset_is_served("receiver_axum").await;
+}
+
+#[tokio::test]
+async fn every_preset_is_served_on_actix() {
+    every_preset_is_served("receiver_actix").await;
+}
+
+async fn every_preset_is_served(name: &str) {
     let mut settings: BTreeMap<Vec<String>, Vec<Vector>> = BTreeMap::new();
     for vector in Vector::of_senders() {
         let (now, url) = (vector.now.to_string(), vector.public_url().to_owned());
@@ -152,26 +161,24 @@ async fn every_preset_is_served() {
     }
     let names: BTreeSet<_> = settings.values().flatten().map(|row| &row.scheme).collect();
     assert_eq!(names.len(), Scheme::presets().count());
-    for name in RECEIVERS {
-        for (args, vectors) in &settings {
-            let running = Running::start(name, args);
-            for vector in vectors {
-                let row = format!("{name} {} {}", vector.scheme, vector.name);
-                let raw = raw_request(
-                    &vector.method,
-                    &vector.target,
-                    &vector.headers,
-                    &vector.body(),
-                );
-                let response = exchange(running.addr, &raw).await;
-                let expected = match vector.expect.as_str() {
-                    "valid" => status_of(vector),
-                    _ => 401,
-                };
-                assert_eq!(response.status, expected, "{row}");
-            }
-            running.end();
+    for (args, vectors) in &settings {
+        let running = Running::start(name, args);
+        for vector in vectors {
+            let row = format!("{name} {} {}", vector.scheme, vector.name);
+            let raw = raw_request(
+                &vector.method,
+                &vector.target,
+                &vector.headers,
+                &vector.body(),
+            );
+            let response = exchange(running.addr, &raw).await;
+            let expected = match vector.expect.as_str() {
+                "valid" => status_of(vector),
+                _ => 401,
+            };
+            assert_eq!(response.status, expected, "{row}");
         }
+        running.end();
     }
 }
 

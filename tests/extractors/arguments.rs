@@ -236,7 +236,7 @@ async fn content_types_that_are_json() {
 /// What is not JSON is 400, what is JSON of another shape 422; the text is fixed, and the log has the place.
 #[actix_web::test]
 async fn bodies_that_do_not_fit() {
-    let logs = Logs::collect();
+    let logs = Logs::collect_all();
     for framework in BOTH {
         for (body, status) in [
             (&b""[..], 400),
@@ -279,7 +279,7 @@ async fn bodies_that_do_not_fit() {
 /// Without the layer nothing was verified: the handler does not run, and the log says what is missing.
 #[actix_web::test]
 async fn without_the_layer() {
-    let logs = Logs::collect();
+    let logs = Logs::collect_all();
     for framework in BOTH {
         for path in [
             "/bare/bytes",

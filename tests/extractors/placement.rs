@@ -239,7 +239,7 @@ async fn a_panic_in_call_is_a_500() {
 /// A handler with a claim runs in a task of its own; what it logs is in the request's span all the same.
 #[tokio::test]
 async fn the_span_is_carried_along() {
-    let logs = Logs::collect();
+    let logs = Logs::collect_all();
     let handler = async || tracing::info!("a line out of the handler");
     let app = Router::new()
         .route("/", post(handler))

@@ -1,6 +1,7 @@
 //! Keys of claims, whatever names and ids are made of.
 
 use futures_util::{FutureExt as _, stream};
+use integration_tests::size;
 use proptest::prelude::*;
 use webhook_verify::{
     Admission, ClaimKey, Idempotency, MemoryStore, Receiver, RequestHead, Verifier, scheme,
@@ -48,7 +49,7 @@ fn key([namespace, endpoint, id]: &Parts) -> ClaimKey {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(2000) })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(size(500, 2000)) })]
 
     /// B14, B20: the key is a function of the three, and no two of them have the same.
     #[test]

@@ -10,8 +10,8 @@ use std::{
 
 use futures_util::future::join_all;
 use integration_tests::{
-    AnyStore, App, Framework, PostgresServer, Proxy, RedisServer, Response, address, assert_replay,
-    exchange, is_replay, soon,
+    AnyStore, App, Framework, PATIENCE, PostgresServer, Proxy, RedisServer, Response, address,
+    assert_replay, exchange, is_replay, soon,
 };
 use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::sleep;
@@ -243,7 +243,7 @@ async fn c10_one_connection_for_200_deliveries() {
 async fn one_connection(url: &str, framework: Framework) {
     let pool = PgPoolOptions::new()
         .max_connections(1)
-        .acquire_timeout(500 * MS)
+        .acquire_timeout(PATIENCE)
         .connect_lazy(url)
         .unwrap();
     let rig = Rig::on(AnyStore::Postgres(PostgresStore::new(pool)));

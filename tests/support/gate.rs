@@ -20,6 +20,14 @@ use crate::Handler;
 /// measurement: a slow machine must never reach it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
+/// Returns the size of a test: `full` if the environment has `THOROUGH`, and `quick` otherwise.
+pub fn size<T>(quick: T, full: T) -> T {
+    match std::env::var_os("THOROUGH") {
+        Some(_) => full,
+        None => quick,
+    }
+}
+
 /// Waits for an event. If it does not happen, the test fails with its name instead of hanging.
 ///
 /// # Panics

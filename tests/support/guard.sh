@@ -14,10 +14,11 @@ inside() {
     ls -ld /proc/[0-9]*/cwd 2>/dev/null | sed -n "s|^.* /proc/\([0-9]*\)/cwd -> .*/$name.*|\1|p"
 }
 
-# Stop after two empty lists, because a process may start another while the list is made.
+# Stop after two empty lists, because a process may start another while the list is made. Stop
+# after 600 rounds in any case: the kernel may keep a process that waits for a disk.
 round=0
 none=0
-while [ $none -lt 2 ]; do
+while [ $none -lt 2 ] && [ $round -lt 600 ]; do
     none=$((none + 1))
     for pid in $(inside); do
         none=0

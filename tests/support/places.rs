@@ -80,11 +80,7 @@ impl AnyStore {
     /// The error of the store.
     pub async fn open(url: &str) -> Result<Self, StoreError> {
         Ok(match url.split_once(':').map(|(scheme, _)| scheme) {
-            Some("sqlite") => {
-                let store = SqliteStore::connect(url).await?;
-                store.migrate().await?;
-                Self::Sqlite(store)
-            }
+            Some("sqlite") => Self::Sqlite(SqliteStore::connect(url).await?),
             Some("postgres") => {
                 let pool = PgPoolOptions::new()
                     .max_connections(10)

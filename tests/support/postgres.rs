@@ -2,21 +2,18 @@
 
 use std::{
     fs::{self, File},
-    os::unix::{
-        fs::{MetadataExt as _, chown},
-        process::CommandExt as _,
-    },
+    os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     panic::resume_unwind,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::{Mutex, OnceLock, PoisonError},
+    sync::OnceLock,
     time::Duration,
 };
 
 use tokio::task::spawn_blocking;
 
 use crate::{
-    folder::Folder,
+    folder::{Folder, in_folder},
     gate::PATIENCE,
     process::{TRIES, becomes_ready, ends, free_port, signal},
     programs,
@@ -55,13 +52,8 @@ impl PostgresServer {
     /// Starts a server for one test, which may stop and freeze it.
     pub fn start() -> Self {
         let folder = Folder::new("postgres");
+        copy(&template(), &folder.path().join("data"));
         give(folder.path());
-        let copied = program("cp", folder.path())
-            .arg("-R")
-            .arg(template())
-            .arg(folder.path().join("data"))
-            .status();
-        assert!(copied.unwrap().success(), "no copy of the database");
         let mut server = Self {
             port: 0,
             folder,
@@ -192,14 +184,21 @@ fn end(child: &mut Child) {
     }
 }
 
-/// Returns the database files that `initdb` creates, once in each process.
+/// Returns the database files that `initdb` creates. They are part of the build, so that not every
+/// test process has to create them.
 fn template() -> PathBuf {
-    static TEMPLATE: Mutex<Option<Folder>> = Mutex::new(None);
-    let mut template = TEMPLATE.lock().unwrap_or_else(PoisonError::into_inner);
-    let folder = template.get_or_insert_with(|| {
-        let Some(programs) = programs::postgres() else {
-            panic!("{}", programs::missing().unwrap());
-        };
+    let Some(programs) = programs::postgres() else {
+        panic!("{}", programs::missing().unwrap());
+    };
+    let build = Path::new(env!("OUT_DIR"));
+    // Another version is in another folder, except for one that replaced the program itself.
+    let changed = fs::metadata(programs.join("postgres")).unwrap().mtime();
+    let template = build.join(format!("database-{changed}"));
+    // One process creates them, and the others wait for it. The system unlocks the file when the
+    // process ends.
+    let lock = File::create(build.join("database.lock")).unwrap();
+    lock.lock().unwrap();
+    if !template.exists() {
         let folder = Folder::new("database");
         give(folder.path());
         let made = program(programs.join("initdb"), folder.path())
@@ -211,9 +210,19 @@ fn template() -> PathBuf {
             .unwrap();
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "initdb failed: {said}");
-        folder
-    });
-    folder.path().join("data")
+        // A process may be killed meanwhile, so the last step is to give them their name.
+        let copied = build.join("database");
+        let _ = fs::remove_dir_all(&copied);
+        copy(&folder.path().join("data"), &copied);
+        fs::rename(copied, &template).unwrap();
+    }
+    template
+}
+
+fn copy(from: &Path, to: &Path) {
+    let mut copy = Command::new("cp");
+    let copied = in_folder(&mut copy).arg("-R").arg(from).arg(to).status();
+    assert!(copied.unwrap().success(), "no copy of {}", from.display());
 }
 
 /// Returns the user that runs the server, if it is not this one: the server refuses to run as root.
@@ -235,10 +244,17 @@ fn unprivileged() -> (u32, u32) {
     ids("postgres").or_else(|| ids("nobody")).unwrap()
 }
 
-/// Makes the server's user the owner of a folder.
+/// Makes the server's user the owner of a folder and all that is in it.
 fn give(folder: &Path) {
     if let Some((user, group)) = owner() {
-        chown(folder, Some(user), Some(group)).unwrap();
+        let mut chown = Command::new("chown");
+        let user = format!("{user}:{group}");
+        let changed = in_folder(&mut chown)
+            .arg("-R")
+            .arg(user)
+            .arg(folder)
+            .status();
+        assert!(changed.unwrap().success(), "{}", folder.display());
     }
 }
 

@@ -107,6 +107,9 @@ impl Rejection {
             Self::NotAuthentic(error) => {
                 tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {self}");
             }
+            Self::Store(error) if error.is_overloaded() => {
+                tracing::warn!(target: "webhook_verify", scheme, source, "refused: {self}");
+            }
             Self::Store(_) | Self::Secrets(_) | Self::HandlerPanicked | Self::EventsLeft => {
                 tracing::error!(target: "webhook_verify", scheme, source, "refused: {self}");
             }

@@ -166,7 +166,8 @@ impl Verifier {
     ///
     /// ```
     /// use webhook_verify::{Secret, Verifier, VerifyError, scheme};
-    /// # const CERTIFICATE: &str = include_str!("../tests/certificate.pem");
+    /// # // All examples are compiled as one file elsewhere, so the path is absolute.
+    /// # const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificate.pem"));
     /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { Ok(Secret::new(CERTIFICATE)?) }
     ///
     /// # #[cfg(not(feature = "rsa"))]

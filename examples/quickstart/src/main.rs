@@ -89,7 +89,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let until = window.map(|seconds| format!(" before {} UTC", clock(seconds)));
     let program = env::args().next().unwrap_or_default();
     let [program, listen, db, secret] = [&*program, listen, db, &secret].map(shell_quote);
-    let again = format!("{program} --scheme {name} --listen {listen} --db {db} --secret {secret}");
+    let again = format!("{program} --scheme {name} --listen {listen} --db={db} --secret {secret}");
     let text = format!(
         "listening on {url}\n\nPaste this into another terminal{}, twice:\n\n{curl}\n\n\
          To restart with the same secret:\n\n{again}\n",

@@ -56,13 +56,11 @@ impl Site {
         let receiver = match kind {
             Kind::Sqlite => {
                 let store = SqliteStore::connect(&url).await.unwrap();
-                store.migrate().await.unwrap();
                 receiver(store, &completed)
             }
             Kind::Redis => receiver(RedisStore::connect(&url).await.unwrap(), &completed),
             _ => {
                 let store = PostgresStore::connect(&url).await.unwrap();
-                store.migrate().await.unwrap();
                 receiver(store, &completed)
             }
         };

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use integration_tests::size;
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 use webhook_verify::payloads::{fluentcrm, host_uk, mautic};
@@ -161,7 +162,7 @@ fn holds<P: Payload>(event_type: &str, data: &Value) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1500))]
+    #![proptest_config(ProptestConfig::with_cases(size(300, 1500)))]
 
     #[test]
     fn nothing_of_known_events_is_lost(

@@ -124,7 +124,7 @@ pub(crate) async fn suffer(
     mut members: Vec<Member>,
     at_last: impl AsyncFnOnce(&Outbox),
 ) -> History {
-    let faults = number_from("FAULTS", 6);
+    let faults = number_from("FAULTS", 3);
     let targets = members.iter().map(|member| member.receiver.target.clone());
     let outbox = Outbox::new(targets.collect());
     let senders = outbox.open(SENDERS);

@@ -31,7 +31,7 @@ const SENDERS: usize = 6;
 /// after the lease. `CYCLES` sets how often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_time() {
-    let cycles = number_from("CYCLES", 12);
+    let cycles = number_from("CYCLES", 6);
     let place = Place::new(Kind::Sqlite);
     let store = place.url.clone();
     let mut names = RECEIVERS.iter().cycle();

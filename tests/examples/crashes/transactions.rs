@@ -54,7 +54,7 @@ async fn server() {
     let flags: Vec<_> = FLAGS.into_iter().chain(more).collect();
     let setup = Flags::of(&flags).await.unwrap();
     let pool = PgPoolOptions::new()
-        .acquire_timeout(Duration::from_secs(1))
+        .acquire_timeout(Duration::from_secs(20))
         .connect_lazy(&url)
         .unwrap();
     let store = PostgresStore::new(pool.clone());

@@ -29,8 +29,9 @@ async fn warm_up(store: &PostgresStore) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_stopped_and_started_again() {
     let (mut server, store) = own_server().await;
-    let (held, done) = (request(1), request(2));
+    let [held, done, late] = [1, 2, 4].map(request);
     assert_eq!(store.claim(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim(&late).await.unwrap(), won(1));
     assert_eq!(store.claim(&done).await.unwrap(), won(1));
     let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
@@ -46,8 +47,10 @@ async fn a_server_that_is_stopped_and_started_again() {
 
     let brief = PostgresStore::connect(&server.url()).await.unwrap();
     server.stop();
-    fails(brief.claim(&request(3))).await;
-    fails(brief.complete(&held.holder(), 200, HOUR)).await;
+    fails(brief.claim(&request(3).within(100 * MS))).await;
+    // This one may still be completed once the server is back, although its caller has given up.
+    let holder = late.within(100 * MS).holder();
+    fails(brief.complete(&holder, 200, HOUR)).await;
     fails(PostgresStore::connect(&server.url())).await;
     let lazy = PostgresStore::new(PgPool::connect_lazy(&server.url()).unwrap());
 
@@ -79,7 +82,7 @@ async fn nothing_acknowledged_is_missing_after_a_crash() {
                     return;
                 }
                 // On a busy machine a call may fail without a kill.
-                let claim = request(task * 100_000 + number);
+                let claim = request(task * 100_000 + number).within(Duration::from_secs(1));
                 if store.claim(&claim).await.is_err() {
                     continue;
                 }
@@ -138,6 +141,59 @@ async fn a_server_that_freezes() {
     fails(store.claim(&request(300).within(300 * MS))).await;
     server.resume();
     comes_back(&store).await;
+}
+
+/// A call is given up while the transaction around its statement begins. The connection goes back to the
+/// user's pool without that transaction, so what the user writes next is committed.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_transaction_that_is_given_up() {
+    let (server, _) = own_server().await;
+    let admin = pool(&server, 1).await;
+    execute(&admin, "CREATE TABLE payment (number int)").await;
+    let options = [
+        ("default_transaction_isolation", "serializable"),
+        ("application_name", "users"),
+    ];
+    let connect: PgConnectOptions = server.url().parse().unwrap();
+    let users = PgPoolOptions::new()
+        .max_connections(2)
+        .acquire_timeout(PATIENCE)
+        // A test would be in the way of the transaction that is to be given up.
+        .test_before_acquire(false)
+        .connect_with(connect.options(options))
+        .await
+        .unwrap();
+    let store = PostgresStore::new(users.clone());
+    // The store uses transactions of its own once a race has failed.
+    let mut races = 0..1000;
+    loop {
+        races.next().expect("one race of 1,000 fails");
+        // How long statements may take follows from the longest limit so far.
+        let claim = request(1000 + races.start).within(500 * MS);
+        let other = again(&claim);
+        let _ = tokio::join!(store.claim(&claim), store.claim(&other));
+        let commits = "SELECT count(*) FROM pg_stat_activity
+            WHERE query = 'COMMIT' AND application_name = 'users'";
+        let commits: i64 = sqlx::query_scalar(commits).fetch_one(&admin).await.unwrap();
+        if commits > 0 {
+            break;
+        }
+    }
+    for round in 0..3 {
+        server.pause();
+        let claims = [2 * round, 2 * round + 1].map(|number| request(number).within(500 * MS));
+        let calls = claims.each_ref().map(|claim| store.claim(claim));
+        for given_up in futures_util::future::join_all(calls).await {
+            given_up.unwrap_err();
+        }
+        server.resume();
+        for _ in 0..10 {
+            execute(&users, "INSERT INTO payment VALUES (1)").await;
+        }
+        let written = "SELECT count(*) FROM payment";
+        let written: i64 = sqlx::query_scalar(written).fetch_one(&admin).await.unwrap();
+        assert_eq!(written, 10 * (i64::from(round) + 1));
+    }
 }
 
 /// C6: connections that an administrator ends are replaced, and no call notices.
@@ -245,14 +301,15 @@ async fn a_pool_that_is_used_up() {
     fails(store.claim(&request(1))).await;
 }
 
-/// Callers give up while a row is locked. A connection on which the server stays silent for one and a
-/// half limits makes room for another one, and the store goes on.
+/// Callers give up while a row is locked. Their statements are cancelled, and the store goes on.
 #[tokio::test]
 async fn callers_who_give_up() {
     let pool = pool(PostgresServer::shared(), 3).await;
     let (store, name) = patient_store(pool.clone()).await;
-    let claim = request(1);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    // How long statements may take follows from the longest limit so far.
+    let [claim, other, third] =
+        [1, 2, 3].map(|number| request(number).within(Duration::from_secs(1)));
+    assert_eq!(answered(|| store.claim(&claim)).await, won(1));
     age(&name, claim.lease).await;
     let mut open = pool.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
@@ -266,9 +323,9 @@ async fn callers_who_give_up() {
         }
     };
     give_up(&store, 3).await;
-    assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
+    assert_eq!(answered(|| store.claim(&other)).await, won(1));
     give_up(&store.clone().lock_timeout(200 * MS), 20).await;
-    assert_eq!(store.claim(&request(3)).await.unwrap(), won(1));
+    assert_eq!(answered(|| store.claim(&third)).await, won(1));
     open.rollback().await.unwrap();
 }
 

@@ -152,6 +152,10 @@ fn log(endpoint: &str, key: ClaimKey, kind: &ClaimEventKind<'_>) {
         ClaimEventKind::Overtime => {
             tracing::error!(target: "webhook_verify", event, endpoint, %key, "handler runs for too long: its lease is renewed no more");
         }
+        // The refusal of the delivery is logged separately.
+        ClaimEventKind::StoreFailed { call, error } if error.is_overloaded() => {
+            tracing::debug!(target: "webhook_verify", event, endpoint, %key, call, "claim store overloaded");
+        }
         ClaimEventKind::StoreFailed { call, error } => {
             let source = error::Error::source(error).map(tracing::field::display);
             tracing::error!(target: "webhook_verify", event, endpoint, %key, call, source, "claim store failed");

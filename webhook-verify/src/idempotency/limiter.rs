@@ -9,6 +9,7 @@ use std::{
 };
 
 use tokio::{
+    runtime::Handle,
     sync::{OwnedSemaphorePermit, Semaphore},
     time::{Instant, timeout},
 };
@@ -22,11 +23,12 @@ const AT_FIRST: Duration = Duration::from_millis(5);
 ///
 /// A claim that gets its slot too late is served for a caller that has given up. Under sustained
 /// load, such claims take all slots, and no claim succeeds any more. So a claim spends at most half
-/// of its limit in the queue. The limiter refuses it at once if the expected wait is longer. It
-/// estimates the wait from how long recent calls held their slots.
+/// of its limit in the queue, and leaves enough of it for the call itself. The limiter refuses it
+/// at once if the expected wait is longer. It estimates both times from how long recent calls held
+/// their slots.
 #[derive(Debug)]
 pub(super) struct Limiter {
-    count: usize,
+    count: u32,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
     /// The moving average of how long a call holds its slot, in µs.
@@ -36,16 +38,17 @@ pub(super) struct Limiter {
 impl Limiter {
     /// Creates a limiter for a store that serves `slots` calls at a time.
     pub(super) fn new(slots: usize) -> Arc<Self> {
-        let count = slots.clamp(1, Semaphore::MAX_PERMITS);
+        let count = slots.clamp(1, u16::MAX.into());
         Arc::new(Self {
-            count,
+            count: count as u32,
             slots: Arc::new(Semaphore::new(count)),
             waiting: AtomicUsize::new(0),
             served_in: AtomicU64::new(AT_FIRST.as_micros() as u64),
         })
     }
 
-    /// Waits for a slot, for at most half of the caller's `limit`.
+    /// Waits for a slot, for at most half of the caller's `limit`, and not for so long that the call
+    /// would end after the limit.
     ///
     /// # Errors
     ///
@@ -55,15 +58,19 @@ impl Limiter {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(self.slot(permit));
         }
-        let patience = limit / 2;
+        let patience = (limit / 2).min(limit.saturating_sub(self.served_in()));
         let place = Place::take(&self.waiting);
         if place.ahead > 0 && self.wait_behind(place.ahead) > patience {
             return Err(StoreError::overloaded());
         }
-        match timeout(patience, Arc::clone(&self.slots).acquire_owned()).await {
-            Ok(Ok(permit)) => Ok(self.slot(permit)),
-            Ok(Err(_)) | Err(_) => Err(StoreError::overloaded()),
-        }
+        let entered = Arc::clone(&self.slots).acquire_owned();
+        let entered = match Handle::try_current() {
+            Ok(_) => timeout(patience, entered).await.ok(),
+            // Without a runtime there is no timer. The caller has its own.
+            Err(_) => Some(entered.await),
+        };
+        let permit = entered.and_then(Result::ok);
+        Ok(self.slot(permit.ok_or_else(StoreError::overloaded)?))
     }
 
     fn slot(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
@@ -76,9 +83,19 @@ impl Limiter {
 
     /// Estimates how long a claim waits behind `ahead` others.
     fn wait_behind(&self, ahead: usize) -> Duration {
-        let all = self.served_in.load(Relaxed).saturating_mul(ahead as u64);
-        Duration::from_micros(all / self.count as u64)
+        let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+        self.served_in().saturating_mul(ahead) / self.count
     }
+
+    /// Estimates how long a call holds its slot.
+    fn served_in(&self) -> Duration {
+        Duration::from_micros(self.served_in.load(Relaxed))
+    }
+}
+
+/// Returns the shortest of the limits of calls that are made together.
+pub(super) fn shortest(limits: impl Iterator<Item = Duration>) -> Duration {
+    limits.min().unwrap_or_default()
 }
 
 /// A place in the queue.
@@ -121,7 +138,11 @@ impl Drop for Slot {
 
 #[cfg(test)]
 mod tests {
-    use std::{future::Future, pin::Pin, task::Poll};
+    use std::{
+        future::Future,
+        pin::Pin,
+        task::{Context, Poll, Waker},
+    };
 
     use super::*;
 
@@ -189,16 +210,10 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn one_always_waits_and_more_do_once_calls_are_quick_again() {
+    async fn none_waits_for_slow_calls_and_many_do_once_calls_are_quick_again() {
         let limiter = used(1, Duration::from_secs(60)).await;
         let slot = limiter.enter(LIMIT).await.unwrap();
-        let mut first = enter(&limiter);
-        assert!(now(&mut first).await.is_pending());
         assert!(is_refused(&mut enter(&limiter)).await);
-        drop(slot);
-        let Poll::Ready(Ok(slot)) = now(&mut first).await else {
-            panic!("the slot is not passed on")
-        };
         drop(slot);
         for _ in 0..100 {
             drop(limiter.enter(LIMIT).await.unwrap());
@@ -208,6 +223,31 @@ mod tests {
         for entering in &mut waiting {
             assert!(now(entering).await.is_pending());
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_leaves_time_for_the_call() {
+        let limiter = used(1, Duration::from_millis(700)).await;
+        let _slot = limiter.enter(LIMIT).await.unwrap();
+        let mut second = enter(&limiter);
+        assert!(now(&mut second).await.is_pending());
+        tokio::time::advance(Duration::from_millis(290)).await;
+        assert!(now(&mut second).await.is_pending());
+        tokio::time::advance(Duration::from_millis(20)).await;
+        assert!(is_refused(&mut second).await);
+    }
+
+    #[test]
+    fn without_a_runtime_a_claim_waits() {
+        let limiter = Limiter::new(1);
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(Ok(slot)) = enter(&limiter).as_mut().poll(&mut cx) else {
+            panic!("a slot is free")
+        };
+        let mut second = enter(&limiter);
+        assert!(second.as_mut().poll(&mut cx).is_pending());
+        drop(slot);
+        assert!(matches!(second.as_mut().poll(&mut cx), Poll::Ready(Ok(_))));
     }
 
     #[tokio::test(start_paused = true)]

@@ -12,7 +12,7 @@ use tokio::runtime::Handle;
 
 use self::{
     claims::{add, holder},
-    link::{Link, MAINTENANCE, code, limit},
+    link::{Link, code, limit},
     statements::Statements,
 };
 use super::{
@@ -226,7 +226,7 @@ impl PostgresStore {
         let Shared {
             link, statements, ..
         } = &*self.shared;
-        let check = || link.run(&statements.check, PgArguments::default(), MAINTENANCE);
+        let check = || link.maintain(&statements.check, PgArguments::default());
         match check().await {
             Err(error) if code(&error).as_deref() == Some("42P01") => {}
             checked => return checked.map(drop).map_err(StoreError::new),
@@ -364,14 +364,24 @@ impl PostgresStore {
         Ok(arguments)
     }
 
-    async fn run(
+    async fn maintain(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let rows = self.shared.link.maintain(sql, arguments).await;
+        rows.map_err(|error| self.failed(error))
+    }
+
+    /// Runs a statement for holders. It returns a row for each holder to which it applies.
+    async fn settled(
         &self,
         sql: &SqlStr,
         arguments: PgArguments,
         limit: Duration,
     ) -> Result<Vec<PgRow>, StoreError> {
-        let run = self.shared.link.run(sql, arguments, limit).await;
-        run.map_err(|error| self.failed(error))
+        let rows = self.shared.link.settle(sql, arguments, limit).await;
+        rows.map_err(|error| self.failed(error))
     }
 
     async fn settle(
@@ -380,10 +390,12 @@ impl PostgresStore {
         arguments: PgArguments,
         limit: Duration,
     ) -> Result<Settled, StoreError> {
-        Ok(match self.run(sql, arguments, limit).await?.is_empty() {
-            true => Settled::Superseded,
-            false => Settled::Applied,
-        })
+        Ok(
+            match self.settled(sql, arguments, limit).await?.is_empty() {
+                true => Settled::Superseded,
+                false => Settled::Applied,
+            },
+        )
     }
 
     fn failed(&self, error: Error) -> StoreError {

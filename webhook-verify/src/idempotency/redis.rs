@@ -20,7 +20,7 @@ use self::{
 };
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled,
-    StoreError,
+    StoreError, limiter::shortest,
 };
 
 /// Keeps claims in a Redis (5 or later) or Valkey server, shared by any number of processes and
@@ -48,7 +48,7 @@ use super::{
 ///
 /// # Under load
 ///
-/// 256 claims are sent at a time. Further claims wait for at most half of their
+/// 256 claims are sent at a time, not counting those whose callers have given up. Further claims wait for at most half of their
 /// [limit](crate::Idempotency::claim_timeout). Once the queue is longer than the store can serve in
 /// that time, it refuses claims at once, and their senders get 503 with `Retry-After`.
 ///
@@ -243,11 +243,11 @@ impl ClaimStore for RedisStore {
 
     /// Claims each key in a step of its own, all in one round trip.
     async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        let limit = requests.iter().map(|request| request.limit).min();
-        let _slot = match limit {
-            Some(limit) => self.inner.link.limiter.enter(limit).await?,
-            None => return Ok(Vec::new()),
-        };
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        let limit = shortest(requests.iter().map(|request| request.limit));
+        let _slot = self.inner.link.limiter.enter(limit).await?;
         let calls = requests.iter().map(|request| self.claim_command(request));
         self.send_all(calls, &self.inner.scripts.claim, outcome)
             .await

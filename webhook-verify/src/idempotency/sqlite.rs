@@ -378,15 +378,22 @@ fn parse_table(name: &str) -> Result<Table<'_>, ConfigError> {
     Ok(table)
 }
 
-/// Opens the file, and names a missing directory: SQLite says no more than "unable to open database
-/// file".
+/// Opens the file. Of a file that cannot be opened, SQLite says no more than "unable to open
+/// database file". And without a name, it opens a temporary file, which forgets all claims.
 async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError> {
-    let folder = options.get_filename().parent().map(Path::to_path_buf);
-    Writer::open(options).await.map_err(|error| match folder {
-        Some(folder) if folder != Path::new("") && !folder.is_dir() => {
+    let file = options.get_filename().to_path_buf();
+    if file == Path::new("") {
+        return Err(StoreError::new("the url names no file"));
+    }
+    Writer::open(options).await.map_err(|error| {
+        let folder = file.parent().unwrap_or(Path::new(""));
+        if file.is_dir() {
+            StoreError::new(format!("{} is a directory", file.display()))
+        } else if folder != Path::new("") && !folder.is_dir() {
             StoreError::new(format!("there is no directory {}", folder.display()))
+        } else {
+            error
         }
-        _ => error,
     })
 }
 

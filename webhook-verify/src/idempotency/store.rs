@@ -247,7 +247,8 @@ pub enum ClaimOutcome {
 }
 
 /// Identifies a claim by its key and owner. Calls take effect only while `owner` is the record's.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Two holders are equal if their keys and owners are.
+#[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Holder {
     /// The delivery.
@@ -257,6 +258,14 @@ pub struct Holder {
     /// How long the receiver waits for the result of a call.
     pub limit: Duration,
 }
+
+impl PartialEq for Holder {
+    fn eq(&self, other: &Self) -> bool {
+        (self.key, self.owner) == (other.key, other.owner)
+    }
+}
+
+impl Eq for Holder {}
 
 /// Tells whether a holder's call took effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -197,7 +197,7 @@ async fn ask_once(
         Ok(outcomes) => return Ok(outcomes),
         Err(error) => error,
     };
-    let released = match requests {
+    let released = match &*again {
         [one] => answer_within(store.release(&one.holder()), timer, half)
             .await
             .map(drop),

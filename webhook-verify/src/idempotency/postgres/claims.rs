@@ -10,12 +10,13 @@ use sqlx::{
 
 use super::{
     PostgresStore, Shared,
-    link::{Failed, MAINTENANCE, code, limit},
+    link::{code, limit},
 };
 use crate::{
     ClaimKey, ClaimStore, StoreError,
     idempotency::{
         ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Settled,
+        limiter::shortest,
         sql::{self, foreign, from_millis, millis},
     },
 };
@@ -34,22 +35,21 @@ impl ClaimStore for PostgresStore {
         let Shared {
             link, statements, ..
         } = &*self.shared;
-        match link
-            .claim(&statements.claim, arguments, request.limit)
-            .await
-        {
+        let slot = link.limiter.enter(request.limit).await?;
+        let claimed = link.claim(&statements.claim, arguments, slot, request.limit);
+        match claimed.await {
             Ok(rows) => {
                 let row = rows.first().ok_or_else(|| foreign("key"))?;
                 outcome(row, request)
             }
             // The record is locked by a transaction: that of a handler, as a rule, that is about to commit.
-            Err(Failed::Sql(error)) if code(&error).as_deref() == Some("55P03") => {
+            Err(error) if code(&error).as_deref() == Some("55P03") => {
                 tracing::warn!(target: "webhook_verify", key = %request.key, "claim is locked by a transaction");
                 Ok(ClaimOutcome::Busy {
                     lease_left: Duration::ZERO,
                 })
             }
-            Err(failed) => Err(self.not_claimed(failed)),
+            Err(error) => Err(self.failed(error)),
         }
     }
 
@@ -137,7 +137,7 @@ impl ClaimStore for PostgresStore {
         add(&mut arguments, &key.as_bytes()[..])?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
         let forget = &self.shared.statements.forget;
-        let gone = self.run(forget, arguments, MAINTENANCE).await?;
+        let gone = self.maintain(forget, arguments).await?;
         Ok(!gone.is_empty())
     }
 
@@ -146,7 +146,7 @@ impl ClaimStore for PostgresStore {
             let mut arguments = PgArguments::default();
             add(&mut arguments, size as i64)?;
             let purge = &self.shared.statements.purge;
-            Ok(self.run(purge, arguments, MAINTENANCE).await?.len())
+            Ok(self.maintain(purge, arguments).await?.len())
         };
         sql::purge(most, PURGE_BATCH, batch).await
     }
@@ -183,11 +183,10 @@ impl PostgresStore {
         let Shared {
             link, statements, ..
         } = &*self.shared;
-        let limit = requests.iter().map(|request| request.limit).min();
-        let rows = link
-            .claim(&statements.claim_all, arguments, limit.unwrap_or_default())
-            .await
-            .map_err(|failed| self.not_claimed(failed))?;
+        let limit = shortest(requests.iter().map(|request| request.limit));
+        let slot = link.limiter.enter(limit).await?;
+        let claimed = link.claim(&statements.claim_all, arguments, slot, limit);
+        let rows = claimed.await.map_err(|error| self.failed(error))?;
         let mut answers = HashMap::with_capacity(rows.len());
         for row in &rows {
             answers.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?, row);
@@ -199,14 +198,7 @@ impl PostgresStore {
         outcomes.collect()
     }
 
-    fn not_claimed(&self, failed: Failed) -> StoreError {
-        match failed {
-            Failed::Overloaded(error) => error,
-            Failed::Sql(error) => self.failed(error),
-        }
-    }
-
-    /// What the statements for several holders begin with.
+    /// Returns the first arguments of the statements for several holders.
     fn holders(&self, holders: &[Holder]) -> Result<PgArguments, StoreError> {
         let mut arguments = PgArguments::default();
         add(
@@ -231,8 +223,8 @@ impl PostgresStore {
             return Ok(Vec::new());
         }
         let mut applied = HashSet::new();
-        let limit = holders.iter().map(|holder| holder.limit).min();
-        for row in self.run(sql, arguments, limit.unwrap_or_default()).await? {
+        let limit = shortest(holders.iter().map(|holder| holder.limit));
+        for row in self.settled(sql, arguments, limit).await? {
             applied.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?);
         }
         let settled = holders

@@ -7,50 +7,54 @@ use std::{
 };
 
 use sqlx::{
-    Connection as _, Error, PgConnection, PgPool, Postgres, SqlStr,
+    Connection as _, Error, Executor as _, PgConnection, PgPool, Postgres, SqlStr,
     pool::PoolConnection,
     postgres::{PgArguments, PgRow},
     query::Query,
 };
 use tokio::{
-    sync::{Semaphore, oneshot},
-    time::timeout,
+    sync::{Mutex, Semaphore, oneshot},
+    time::{Instant, timeout},
 };
 
-use crate::{
-    StoreError,
-    idempotency::{
-        limiter::{Limiter, Slot},
-        sql::millis,
-    },
+use crate::idempotency::{
+    limiter::{Limiter, Slot},
+    sql::millis,
 };
 
-/// The limit for maintenance: purging a batch, or checking the table.
+/// The limit for maintenance: purging a batch, deleting a record, or checking the table.
 pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
-/// The least time that opening a connection may take, and the least that every second attempt has.
-const PATIENCE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(3));
-/// Cancels what the server runs for this process although no caller waits for it any more.
+/// The least time in which a network that works opens a connection, or responds on an open one.
+const SHORT: Duration = Duration::from_millis(500);
+/// The least time that every second attempt to open a connection has.
+const LONG: Duration = Duration::from_secs(3);
+/// Cancels the statements of this process that no caller waits for.
 const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
   WHERE starts_with(query, $1) AND state = 'active' AND pid <> pg_backend_pid()
     AND query_start < clock_timestamp() - $2 * interval '1 ms'";
 
 /// Runs single statements on the connections of a pool: the user's, or the store's own.
 ///
-/// Each call runs in a task of its own, so a caller that gives up harms no connection. If the server
-/// does not respond within one and a quarter call limits, the statement is cancelled there. A
-/// connection is closed if it fails, or if it stays silent even then.
+/// Each call runs in a task of its own, so a caller that gives up harms no connection. If the
+/// server does not respond within one and a quarter call limits, the link cancels the statement on
+/// the server. It closes a connection that fails, or on which the server stays silent even then.
 pub(super) struct Link {
     pub(super) pool: PgPool,
+    /// Limits the claims, which need a [`Slot`].
+    pub(super) limiter: Arc<Limiter>,
     /// Whether each statement runs in a transaction that sets its isolation level, because the
     /// default is stricter.
     strict: AtomicBool,
-    limiter: Arc<Limiter>,
-    /// What the statements that can be cancelled begin with.
+    /// The prefix of every statement that may be cancelled.
     tag: String,
-    /// The permit to cancel statements.
-    cancelling: Arc<Semaphore>,
+    /// The longest call limit so far, in ms. No caller waits longer than that for its statement.
+    longest: AtomicU64,
+    /// When statements were last cancelled.
+    cancelled: Mutex<Option<Instant>>,
     /// Counts the requests to the pool for a connection.
     acquired: AtomicU64,
+    /// The permit to wait for a connection for as long as the pool allows.
+    patient: Semaphore,
 }
 
 /// Sends a call's result from its task to its caller.
@@ -61,58 +65,80 @@ impl Link {
         let size = pool.options().get_max_connections() as usize;
         Self {
             pool,
-            strict: AtomicBool::new(false),
             limiter: Limiter::new(size),
+            strict: AtomicBool::new(false),
             tag: format!(
                 "/* webhook-verify {:016x} */ ",
                 getrandom::u64().unwrap_or_default()
             ),
-            cancelling: Arc::new(Semaphore::new(1)),
+            longest: AtomicU64::new(0),
+            cancelled: Mutex::new(None),
             acquired: AtomicU64::new(0),
+            patient: Semaphore::new(1),
         }
     }
 
-    /// Runs a claim's statement, unless it cannot run within the caller's `limit`.
-    ///
-    /// # Errors
-    ///
-    /// [`Failed::Overloaded`] if it cannot, and [`Failed::Sql`] if the statement fails.
+    /// Runs a claim's statement. If its caller gives up before it starts, it does not run.
     pub(super) async fn claim(
         self: &Arc<Self>,
         sql: &SqlStr,
         arguments: PgArguments,
+        slot: Slot,
         limit: Duration,
-    ) -> Result<Vec<PgRow>, Failed> {
-        let slot = self
-            .limiter
-            .enter(limit)
-            .await
-            .map_err(Failed::Overloaded)?;
-        let answer = self.start(sql, arguments, limit, Some(slot));
-        answered(answer).await.map_err(Failed::Sql)
+    ) -> Result<Vec<PgRow>, Error> {
+        self.call(sql, arguments, Some(slot), limit).await
     }
 
-    /// Runs a statement for the holders of claims, or for maintenance. It does not queue behind new claims, and runs
+    /// Runs a statement for the holders of claims. It does not queue behind new claims, and runs
     /// even if its caller gives up.
-    pub(super) async fn run(
+    pub(super) async fn settle(
         self: &Arc<Self>,
         sql: &SqlStr,
         arguments: PgArguments,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        answered(self.start(sql, arguments, limit, None)).await
+        self.call(sql, arguments, None, limit).await
     }
 
+    async fn call(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        slot: Option<Slot>,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, Error> {
+        // A statement that is cancelled after its own limit could take others with it, whose
+        // callers still wait. So all have the time of the most patient one.
+        let longest = self.longest.fetch_max(millis(limit) as u64, Relaxed);
+        let longest = limit.max(Duration::from_millis(longest));
+        let answer = self.start(sql, arguments, slot, longest);
+        match timeout(and_a_quarter(limit), answer).await {
+            Ok(answer) => answer.unwrap_or(Err(Error::WorkerCrashed)),
+            Err(_) => Err(silent()),
+        }
+    }
+
+    /// Runs a statement for maintenance, even if its caller gives up.
+    pub(super) async fn maintain(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, Error> {
+        let answer = self.start(sql, arguments, None, MAINTENANCE).await;
+        answer.unwrap_or(Err(Error::WorkerCrashed))
+    }
+
+    /// Starts a task that runs a statement. It ends without a result if its runtime shuts down.
     fn start(
         self: &Arc<Self>,
         sql: &SqlStr,
         arguments: PgArguments,
-        limit: Duration,
         slot: Option<Slot>,
+        limit: Duration,
     ) -> oneshot::Receiver<Result<Vec<PgRow>, Error>> {
         let (reply, answer) = oneshot::channel();
         let (link, sql) = (Arc::clone(self), sql.clone());
-        tokio::spawn(async move { link.serve(&sql, arguments, limit, slot, reply).await });
+        tokio::spawn(async move { link.serve(&sql, arguments, slot, limit, reply).await });
         answer
     }
 
@@ -129,8 +155,8 @@ impl Link {
         self: &Arc<Self>,
         sql: &SqlStr,
         arguments: PgArguments,
-        limit: Duration,
         slot: Option<Slot>,
+        limit: Duration,
         reply: Reply,
     ) {
         let mut tries = self.pool.size();
@@ -146,7 +172,7 @@ impl Link {
             let strict = self.strict.load(Relaxed);
             let query = sqlx::query_with(sql.clone(), arguments.clone());
             let running = run_on(&mut connection, query, strict);
-            let error = match timeout(limit.saturating_add(limit / 4), running).await {
+            let error = match timeout(and_a_quarter(limit), running).await {
                 Ok(Ok(rows)) => {
                     let _ = reply.send(Ok(rows));
                     return give_back(connection, limit).await;
@@ -203,69 +229,73 @@ impl Link {
     /// Takes a connection from the pool, or opens one, even if the caller has given up.
     ///
     /// Opening a connection may be slow, or the peer may be dead. So half of the attempts end soon,
-    /// to connect as soon as the network is back, and the other half get more time.
+    /// to connect as soon as the network is back, and the other half get more time. One of these
+    /// has as long as the pool allows.
     async fn acquire(&self, limit: Duration) -> Result<PoolConnection<Postgres>, Error> {
-        let patience = match self.acquired.fetch_add(1, Relaxed) % 2 {
-            0 => limit.max(PATIENCE.0),
-            _ => limit.saturating_mul(3).max(PATIENCE.1),
+        let (patience, _permit) = match self.acquired.fetch_add(1, Relaxed) % 2 {
+            0 => (limit.max(SHORT), None),
+            _ => match self.patient.try_acquire() {
+                Ok(permit) => (self.pool.options().get_acquire_timeout(), Some(permit)),
+                Err(_) => (limit.saturating_mul(3).max(LONG), None),
+            },
         };
         let acquired = timeout(patience, self.pool.acquire()).await;
         acquired.unwrap_or(Err(Error::PoolTimedOut))
     }
 
-    /// Cancels the statement on a connection on which the server stays silent, as a table that is
-    /// locked makes it. Then the connection goes back to the pool. It is closed if the server stays
-    /// silent all the same: the network has lost it.
+    /// Cancels the statement on a connection on which the server is silent, for example because a
+    /// table is locked. Then the connection goes back to the pool. If the server stays silent on
+    /// it, the network has lost the connection, and the link closes it.
     async fn cancel(self: &Arc<Self>, mut connection: PoolConnection<Postgres>, limit: Duration) {
-        // One at a time does it for all.
-        if let Ok(permit) = Arc::clone(&self.cancelling).try_acquire_owned() {
-            let link = Arc::clone(self);
-            tokio::spawn(async move {
-                let _ = timeout(MAINTENANCE, link.cancel_all(limit)).await;
-                drop(permit);
-            });
-        }
-        match timeout(limit / 2, connection.ping()).await {
+        let (link, since) = (Arc::clone(self), Instant::now());
+        tokio::spawn(async move { timeout(MAINTENANCE, link.cancel_all(limit, since)).await });
+        let responds = async {
+            match self.strict.load(Relaxed) {
+                // The transaction in which the statement ran is still open.
+                true => connection.execute("ROLLBACK").await.map(drop),
+                false => connection.ping().await,
+            }
+        };
+        match timeout((limit / 2).max(SHORT), responds).await {
             Ok(Ok(())) => give_back(connection, limit).await,
             Ok(Err(_)) | Err(_) => drop(connection.detach()),
         }
     }
 
-    /// Cancels the statements of this process that take longer than `limit`. It needs a connection
-    /// of its own, as all others may be busy with them.
-    async fn cancel_all(&self, limit: Duration) -> Result<(), Error> {
+    /// Cancels the statements of this process that take longer than `limit`, unless that was done
+    /// after `since`. It uses a new connection, because those of the pool may all be busy.
+    async fn cancel_all(&self, limit: Duration, since: Instant) -> Result<(), Error> {
+        let mut cancelled = self.cancelled.lock().await;
+        if cancelled.is_some_and(|last| last >= since) {
+            return Ok(());
+        }
         let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        let now = Instant::now();
         sqlx::query(CANCEL)
             .bind(&self.tag)
             .bind(millis(limit))
             .execute(&mut connection)
             .await?;
+        *cancelled = Some(now);
+        drop(cancelled);
         connection.close().await
     }
 
-    /// What the statements begin with that may be cancelled.
+    /// Returns the prefix of every statement that may be cancelled.
     pub(super) fn tag(&self) -> &str {
         &self.tag
     }
 }
 
-/// Why a claim failed.
-pub(super) enum Failed {
-    Overloaded(StoreError),
-    Sql(Error),
-}
-
-async fn answered(
-    answer: oneshot::Receiver<Result<Vec<PgRow>, Error>>,
-) -> Result<Vec<PgRow>, Error> {
-    // The task ends without a reply if its runtime shuts down.
-    answer.await.unwrap_or(Err(Error::WorkerCrashed))
+/// Returns how long a statement may take before it is cancelled.
+fn and_a_quarter(limit: Duration) -> Duration {
+    limit.saturating_add(limit / 4)
 }
 
 /// Returns a connection to the pool, which first checks that the server responds. Without the limit
 /// here, that check could wait forever, and the pool would lose the connection's place.
 async fn give_back(mut connection: PoolConnection<Postgres>, limit: Duration) {
-    let _ = timeout(limit, connection.return_to_pool()).await;
+    let _ = timeout(limit.max(SHORT), connection.return_to_pool()).await;
 }
 
 fn silent() -> Error {

@@ -76,7 +76,8 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// The statements for a table. Those of claims begin with `tag`.
+    /// Creates the statements for a table. Those that may be cancelled begin with `tag`: the
+    /// calls of receivers, which give up. A statement in the user's transaction may not.
     pub(super) fn new(table: &Table<'_>, tag: &str) -> Self {
         let plain = |text: &str| table.in_sql(text);
         let sql = |text: &str| table.in_sql(&format!("{tag}{text}"));
@@ -85,14 +86,14 @@ impl Statements {
             claim: sql(&CLAIM.replace("{asked}", ONE)),
             claim_all: sql(&CLAIM.replace("{asked}", MANY)),
             complete: sql(include_str!("complete.sql")),
-            complete_in: sql(COMPLETE_IN),
-            is_completed: sql(IS_COMPLETED),
+            complete_in: plain(COMPLETE_IN),
+            is_completed: plain(IS_COMPLETED),
             release: sql(RELEASE),
             extend: sql(EXTEND),
             release_all: sql(&RELEASE_ALL.replace("{locked}", LOCKED)),
             extend_all: sql(&EXTEND_ALL.replace("{locked}", LOCKED)),
             complete_all: sql(include_str!("complete_all.sql")),
-            forget: sql(FORGET),
+            forget: plain(FORGET),
             purge: plain(PURGE),
             check: plain(CHECK),
             create_table: plain(include_str!("table.sql")),

@@ -15,7 +15,7 @@ use crate::{
     Clock, StoreError,
     idempotency::{
         ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled,
-        limiter::{Limiter, Slot},
+        limiter::{Limiter, Slot, shortest},
     },
 };
 
@@ -108,8 +108,8 @@ impl Writer {
     ) -> Result<Answer, StoreError> {
         let slot = match &call {
             Call::Claim(requests) => {
-                let limit = requests.iter().map(|request| request.limit).min();
-                Some(self.limiter.enter(limit.unwrap_or_default()).await?)
+                let limit = shortest(requests.iter().map(|request| request.limit));
+                Some(self.limiter.enter(limit).await?)
             }
             _ => None,
         };
