@@ -113,7 +113,7 @@ async fn conformance_on_serializable_connections() {
 async fn one_winner_for_each_attempt() {
     let (store, name) = patient_store(pool(PostgresServer::shared(), 64).await).await;
     let age = async |by| age(&name, by).await;
-    races::one_winner_for_each_attempt(&vec![store; 64], age, 15).await;
+    races::one_winner_for_each_attempt(&vec![store; 64], age, size(5, 15)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -136,7 +136,7 @@ async fn one_winner_on_stricter_connections() {
 async fn leases_that_lapse_during_the_race() {
     let (store, name) = shared_store().await;
     let age = async |by| age(&name, by).await;
-    races::leases_that_lapse_during_the_race(&vec![store; 16], age, 60).await;
+    races::leases_that_lapse_during_the_race(&vec![store; 16], age, size(20, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

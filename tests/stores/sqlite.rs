@@ -19,7 +19,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::HandClock;
+use integration_tests::{HandClock, size};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
@@ -117,7 +117,7 @@ async fn conformance_in_memory() {
 async fn one_winner_for_each_attempt() {
     let folder = Folder::new();
     let (store, age) = (folder.store().await, async |by| folder.age(by).await);
-    races::one_winner_for_each_attempt(&vec![store; 64], age, 20).await;
+    races::one_winner_for_each_attempt(&vec![store; 64], age, size(5, 20)).await;
 }
 
 /// Each with a connection and a thread of its own, as if they were processes.
@@ -142,7 +142,7 @@ async fn one_winner_among_stores_on_one_file() {
 async fn leases_that_lapse_during_the_race() {
     let folder = Folder::new();
     let (store, age) = (folder.store().await, async |by| folder.age(by).await);
-    races::leases_that_lapse_during_the_race(&vec![store; 16], age, 60).await;
+    races::leases_that_lapse_during_the_race(&vec![store; 16], age, size(20, 60)).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,12 +2,14 @@
 
 use std::{
     fs::{self, File},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     os::unix::{fs::MetadataExt as _, process::CommandExt as _},
     panic::resume_unwind,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
 use tokio::task::spawn_blocking;
@@ -98,6 +100,7 @@ impl PostgresServer {
             "listen_addresses=127.0.0.1",
             "unix_socket_directories=",
             "max_connections=200",
+            "shared_buffers=32MB",
             // Removed with the folder.
             "dynamic_shared_memory_type=mmap",
             // This loses nothing if the process is killed, and the machine's power does not fail
@@ -191,18 +194,27 @@ fn template() -> PathBuf {
         panic!("{}", programs::missing().unwrap());
     };
     let build = Path::new(env!("OUT_DIR"));
-    // Another version is in another folder, except for one that replaced the program itself.
-    let changed = fs::metadata(programs.join("postgres")).unwrap().mtime();
-    let template = build.join(format!("database-{changed}"));
+    // The files of another version are of no use, so the name depends on the program.
+    let program_file = programs.join("postgres");
+    let metadata = fs::metadata(&program_file).unwrap();
+    let mut version = DefaultHasher::new();
+    (program_file, metadata.mtime(), metadata.size()).hash(&mut version);
+    let template = build.join(format!("database-{:016x}", version.finish()));
     // One process creates them, and the others wait for it. The system unlocks the file when the
     // process ends.
     let lock = File::create(build.join("database.lock")).unwrap();
-    lock.lock().unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    while lock.try_lock().is_err() {
+        assert!(Instant::now() < deadline, "no end of another initdb");
+        thread::sleep(Duration::from_millis(20));
+    }
     if !template.exists() {
         let folder = Folder::new("database");
         give(folder.path());
         let made = program(programs.join("initdb"), folder.path())
             .args(["--no-sync", "--auth=trust", "--username=postgres"])
+            // Each server copies the log, which is one segment at first.
+            .arg("--wal-segsize=1")
             .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
             .arg(folder.path().join("data"))
             .stderr(Stdio::piped())

@@ -60,7 +60,6 @@ struct Shared {
     /// How many bytes of a reply pass before it is cut.
     passed: AtomicUsize,
     cuts: AtomicUsize,
-    delayed: AtomicUsize,
     dice: AtomicU64,
     severed: watch::Sender<()>,
 }
@@ -84,7 +83,6 @@ impl Proxy {
             cut_replies: AtomicUsize::new(0),
             passed: AtomicUsize::new(0),
             cuts: AtomicUsize::new(0),
-            delayed: AtomicUsize::new(0),
             // Any number but 0. Each test rolls the same dice, in an order that depends on the
             // machine.
             dice: AtomicU64::new(0x9e37_79b9_7f4a_7c15),
@@ -140,11 +138,6 @@ impl Proxy {
     /// Returns how many requests and replies were cut so far.
     pub fn cuts(&self) -> usize {
         self.shared.cuts.load(SeqCst)
-    }
-
-    /// Returns how many pieces the weather has delayed so far.
-    pub fn delayed(&self) -> usize {
-        self.shared.delayed.load(SeqCst)
     }
 }
 
@@ -251,7 +244,6 @@ async fn pump(
             wait += weather.stall;
         }
         if !wait.is_zero() {
-            shared.delayed.fetch_add(1, SeqCst);
             sleep(wait).await;
         }
         to.write_all(&piece[..length]).await?;

@@ -143,8 +143,8 @@ async fn a_server_that_freezes() {
     comes_back(&store).await;
 }
 
-/// A call is given up while the transaction around its statement begins. The connection goes back to the
-/// user's pool without that transaction, so what the user writes next is committed.
+/// The store gives a call up while its transaction begins. The connection goes back to the user's
+/// pool without that transaction, so what the user writes next is committed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_is_given_up() {
     let (server, _) = own_server().await;
@@ -158,7 +158,7 @@ async fn a_transaction_that_is_given_up() {
     let users = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(PATIENCE)
-        // A test would be in the way of the transaction that is to be given up.
+        // A ping would wait in place of the transaction.
         .test_before_acquire(false)
         .connect_with(connect.options(options))
         .await

@@ -54,8 +54,8 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// `Retry-After`. Completions, releases and renewals do not queue behind new claims.
 ///
 /// If a caller gives up, its connection stays in the pool. If the server does not respond within one
-/// and a quarter limits, the store asks it to cancel the statement, on a connection in addition to
-/// the pool. A connection is closed if the server stays silent on it even then.
+/// and a quarter of the longest limit so far, the store cancels the statement, on a connection in
+/// addition to the pool. It closes a connection only if the server stays silent on it even then.
 ///
 /// # Effects exactly once
 ///
@@ -173,7 +173,7 @@ impl PostgresStore {
     }
 
     fn with(link: Arc<Link>, table: &Table<'_>, lock_timeout: Duration) -> Self {
-        let statements = Arc::new(Statements::new(table, link.tag()));
+        let statements = Arc::new(Statements::new(table, link.tags()));
         let shared = Shared {
             link,
             statements,

@@ -53,7 +53,10 @@ async fn claim_delivery(
         Err(error) => {
             return match idempotency.on_store_failure {
                 OnStoreFailure::Reject => Err(error.into()),
-                OnStoreFailure::Process => Ok(admitted(delivery, None)),
+                OnStoreFailure::Process => {
+                    log_unclaimed(&error);
+                    Ok(admitted(delivery, None))
+                }
             };
         }
     };
@@ -116,6 +119,11 @@ pub(super) fn replay(idempotency: &Idempotency, status: u16) -> Admission {
         Replay::Status => status,
         Replay::NoContent => 204,
     }))
+}
+
+/// Logs that a delivery runs without a claim.
+pub(super) fn log_unclaimed(error: &StoreError) {
+    tracing::warn!(target: "webhook_verify", "runs without a claim: {error:#}");
 }
 
 pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {

@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::{
     Admission,
     admitted::Held,
-    claim::{admitted, ask, duplicate, in_flight, replay},
+    claim::{admitted, ask, duplicate, in_flight, log_unclaimed, replay},
 };
 use crate::{
     Claim, Delivery, Event, Idempotency, Rejection, Timer,
@@ -96,6 +96,7 @@ pub(super) async fn claim_events(
                 return match idempotency.on_store_failure {
                     OnStoreFailure::Reject => Err(error.into()),
                     OnStoreFailure::Process => {
+                        log_unclaimed(&error);
                         delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
                         let (claims, refusal) = (SmallVec::new(), apart.refusal(&idempotency));
                         Ok(admitted(delivery, Some(Held { claims, refusal })))

@@ -28,7 +28,7 @@ pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(500);
 /// The least time that every second attempt to open a connection has.
 const LONG: Duration = Duration::from_secs(3);
-/// Cancels the statements of this process that no caller waits for.
+/// Cancels the statements of a group that have run for too long.
 const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
   WHERE starts_with(query, $1) AND state = 'active' AND pid <> pg_backend_pid()
     AND query_start < clock_timestamp() - $2 * interval '1 ms'";
@@ -36,8 +36,8 @@ const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 /// Runs single statements on the connections of a pool: the user's, or the store's own.
 ///
 /// Each call runs in a task of its own, so a caller that gives up harms no connection. If the
-/// server does not respond within one and a quarter call limits, the link cancels the statement on
-/// the server. It closes a connection that fails, or on which the server stays silent even then.
+/// server does not respond within one and a quarter limits, the link cancels the statement on the
+/// server. It closes a connection that fails, or on which the server stays silent even then.
 pub(super) struct Link {
     pub(super) pool: PgPool,
     /// Limits the claims, which need a [`Slot`].
@@ -45,20 +45,55 @@ pub(super) struct Link {
     /// Whether each statement runs in a transaction that sets its isolation level, because the
     /// default is stricter.
     strict: AtomicBool,
-    /// The prefix of every statement that may be cancelled.
-    tag: String,
-    /// The longest call limit so far, in ms. No caller waits longer than that for its statement.
-    longest: AtomicU64,
-    /// When statements were last cancelled.
-    cancelled: Mutex<Option<Instant>>,
+    /// The statements of receivers.
+    calls: Group,
+    /// The statements of maintenance.
+    maintenance: Group,
     /// Counts the requests to the pool for a connection.
     acquired: AtomicU64,
     /// The permit to wait for a connection for as long as the pool allows.
     patient: Semaphore,
 }
 
+/// Statements of this process that are cancelled together.
+struct Group {
+    /// The prefix of every statement of the group.
+    tag: String,
+    /// The longest limit of a statement so far, in ms. No caller waits longer for its statement.
+    longest: AtomicU64,
+    /// When statements of the group were last cancelled.
+    cancelled: Mutex<Option<Instant>>,
+}
+
+/// A statement to run.
+struct Call {
+    sql: SqlStr,
+    arguments: PgArguments,
+    /// The slot of a claim. Without a caller that waits for it, a claim does not run.
+    slot: Option<Slot>,
+    limit: Duration,
+    group: fn(&Link) -> &Group,
+}
+
 /// Sends a call's result from its task to its caller.
 type Reply = oneshot::Sender<Result<Vec<PgRow>, Error>>;
+
+impl Group {
+    fn new(name: &str) -> Self {
+        let random = getrandom::u64().unwrap_or_default();
+        Self {
+            tag: format!("/* webhook-verify {name} {random:016x} */ "),
+            longest: AtomicU64::new(0),
+            cancelled: Mutex::new(None),
+        }
+    }
+
+    /// Returns the longest limit so far, including this one.
+    fn longest(&self, limit: Duration) -> Duration {
+        let before = self.longest.fetch_max(millis(limit) as u64, Relaxed);
+        limit.max(Duration::from_millis(before))
+    }
+}
 
 impl Link {
     pub(super) fn new(pool: PgPool) -> Self {
@@ -67,15 +102,17 @@ impl Link {
             pool,
             limiter: Limiter::new(size),
             strict: AtomicBool::new(false),
-            tag: format!(
-                "/* webhook-verify {:016x} */ ",
-                getrandom::u64().unwrap_or_default()
-            ),
-            longest: AtomicU64::new(0),
-            cancelled: Mutex::new(None),
+            calls: Group::new("call"),
+            maintenance: Group::new("maintenance"),
             acquired: AtomicU64::new(0),
-            patient: Semaphore::new(1),
+            // While the only connection waits for a dead peer, nothing else can reconnect.
+            patient: Semaphore::new(usize::from(size > 1)),
         }
+    }
+
+    /// Returns the prefixes of the statements of calls and of maintenance.
+    pub(super) fn tags(&self) -> [&str; 2] {
+        [&self.calls.tag, &self.maintenance.tag]
     }
 
     /// Runs a claim's statement. If its caller gives up before it starts, it does not run.
@@ -86,7 +123,14 @@ impl Link {
         slot: Slot,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.call(sql, arguments, Some(slot), limit).await
+        let call = Call {
+            sql: sql.clone(),
+            arguments,
+            slot: Some(slot),
+            limit,
+            group: |link| &link.calls,
+        };
+        self.run(call).await
     }
 
     /// Runs a statement for the holders of claims. It does not queue behind new claims, and runs
@@ -97,25 +141,14 @@ impl Link {
         arguments: PgArguments,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.call(sql, arguments, None, limit).await
-    }
-
-    async fn call(
-        self: &Arc<Self>,
-        sql: &SqlStr,
-        arguments: PgArguments,
-        slot: Option<Slot>,
-        limit: Duration,
-    ) -> Result<Vec<PgRow>, Error> {
-        // A statement that is cancelled after its own limit could take others with it, whose
-        // callers still wait. So all have the time of the most patient one.
-        let longest = self.longest.fetch_max(millis(limit) as u64, Relaxed);
-        let longest = limit.max(Duration::from_millis(longest));
-        let answer = self.start(sql, arguments, slot, longest);
-        match timeout(and_a_quarter(limit), answer).await {
-            Ok(answer) => answer.unwrap_or(Err(Error::WorkerCrashed)),
-            Err(_) => Err(silent()),
-        }
+        let call = Call {
+            sql: sql.clone(),
+            arguments,
+            slot: None,
+            limit,
+            group: |link| &link.calls,
+        };
+        self.run(call).await
     }
 
     /// Runs a statement for maintenance, even if its caller gives up.
@@ -124,22 +157,25 @@ impl Link {
         sql: &SqlStr,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Error> {
-        let answer = self.start(sql, arguments, None, MAINTENANCE).await;
-        answer.unwrap_or(Err(Error::WorkerCrashed))
+        let call = Call {
+            sql: sql.clone(),
+            arguments,
+            slot: None,
+            limit: MAINTENANCE,
+            group: |link| &link.maintenance,
+        };
+        self.run(call).await
     }
 
-    /// Starts a task that runs a statement. It ends without a result if its runtime shuts down.
-    fn start(
-        self: &Arc<Self>,
-        sql: &SqlStr,
-        arguments: PgArguments,
-        slot: Option<Slot>,
-        limit: Duration,
-    ) -> oneshot::Receiver<Result<Vec<PgRow>, Error>> {
+    async fn run(self: &Arc<Self>, call: Call) -> Result<Vec<PgRow>, Error> {
         let (reply, answer) = oneshot::channel();
-        let (link, sql) = (Arc::clone(self), sql.clone());
-        tokio::spawn(async move { link.serve(&sql, arguments, slot, limit, reply).await });
-        answer
+        let (link, patience) = (Arc::clone(self), and_a_quarter(call.limit));
+        tokio::spawn(async move { link.serve(call, reply).await });
+        match timeout(patience, answer).await {
+            // The task ends without a reply if its runtime shuts down.
+            Ok(answer) => answer.unwrap_or(Err(Error::WorkerCrashed)),
+            Err(_) => Err(silent()),
+        }
     }
 
     /// Runs one statement, then returns the connection to the pool. The statement must be harmless
@@ -151,28 +187,25 @@ impl Link {
     ///   restart;
     /// * in a transaction at `READ COMMITTED`, if the connection's default is stricter. With a
     ///   stricter level, only the first of several calls that race for a row succeeds.
-    async fn serve(
-        self: &Arc<Self>,
-        sql: &SqlStr,
-        arguments: PgArguments,
-        slot: Option<Slot>,
-        limit: Duration,
-        reply: Reply,
-    ) {
+    async fn serve(self: &Arc<Self>, call: Call, reply: Reply) {
+        let limit = call.limit;
+        // A statement is cancelled together with others, whose callers may still wait. So all have
+        // the time of the one with the longest limit.
+        let longest = (call.group)(self).longest(limit);
         let mut tries = self.pool.size();
         let mut connection = match self.acquire(limit).await {
             Ok(connection) => connection,
             Err(error) => return drop(reply.send(Err(error))),
         };
         let error = loop {
-            if slot.is_some() && reply.is_closed() {
+            if call.slot.is_some() && reply.is_closed() {
                 // The caller has given up: a claim granted now would have no handler.
                 return give_back(connection, limit).await;
             }
             let strict = self.strict.load(Relaxed);
-            let query = sqlx::query_with(sql.clone(), arguments.clone());
+            let query = sqlx::query_with(call.sql.clone(), call.arguments.clone());
             let running = run_on(&mut connection, query, strict);
-            let error = match timeout(and_a_quarter(limit), running).await {
+            let error = match timeout(and_a_quarter(longest), running).await {
                 Ok(Ok(rows)) => {
                     let _ = reply.send(Ok(rows));
                     return give_back(connection, limit).await;
@@ -180,7 +213,7 @@ impl Link {
                 Ok(Err(error)) => error,
                 Err(_) => {
                     let _ = reply.send(Err(silent()));
-                    return self.cancel(connection, limit).await;
+                    return self.cancel(connection, &call).await;
                 }
             };
             match code(&error).as_deref() {
@@ -246,44 +279,48 @@ impl Link {
     /// Cancels the statement on a connection on which the server is silent, for example because a
     /// table is locked. Then the connection goes back to the pool. If the server stays silent on
     /// it, the network has lost the connection, and the link closes it.
-    async fn cancel(self: &Arc<Self>, mut connection: PoolConnection<Postgres>, limit: Duration) {
-        let (link, since) = (Arc::clone(self), Instant::now());
-        tokio::spawn(async move { timeout(MAINTENANCE, link.cancel_all(limit, since)).await });
+    async fn cancel(self: &Arc<Self>, mut connection: PoolConnection<Postgres>, call: &Call) {
+        let (link, group, since) = (Arc::clone(self), call.group, Instant::now());
+        tokio::spawn(
+            async move { timeout(MAINTENANCE, link.cancel_all(group(&link), since)).await },
+        );
         let responds = async {
-            match self.strict.load(Relaxed) {
-                // The transaction in which the statement ran is still open.
-                true => connection.execute("ROLLBACK").await.map(drop),
-                false => connection.ping().await,
+            loop {
+                let response = match self.strict.load(Relaxed) {
+                    // The transaction in which the statement ran is still open.
+                    true => connection.execute("ROLLBACK").await.map(drop),
+                    false => connection.ping().await,
+                };
+                match response {
+                    // The first response is that of the cancelled statement.
+                    Err(Error::Database(_)) => {}
+                    other => return other,
+                }
             }
         };
-        match timeout((limit / 2).max(SHORT), responds).await {
-            Ok(Ok(())) => give_back(connection, limit).await,
+        match timeout((call.limit / 2).max(SHORT), responds).await {
+            Ok(Ok(())) => give_back(connection, call.limit).await,
             Ok(Err(_)) | Err(_) => drop(connection.detach()),
         }
     }
 
-    /// Cancels the statements of this process that take longer than `limit`, unless that was done
-    /// after `since`. It uses a new connection, because those of the pool may all be busy.
-    async fn cancel_all(&self, limit: Duration, since: Instant) -> Result<(), Error> {
-        let mut cancelled = self.cancelled.lock().await;
+    /// Cancels the statements of a group that have run for too long, unless that was done after
+    /// `since`. It uses a new connection, because those of the pool may all be busy.
+    async fn cancel_all(&self, group: &Group, since: Instant) -> Result<(), Error> {
+        let mut cancelled = group.cancelled.lock().await;
         if cancelled.is_some_and(|last| last >= since) {
             return Ok(());
         }
         let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
         let now = Instant::now();
         sqlx::query(CANCEL)
-            .bind(&self.tag)
-            .bind(millis(limit))
+            .bind(&group.tag)
+            .bind(i64::try_from(group.longest.load(Relaxed)).unwrap_or(i64::MAX))
             .execute(&mut connection)
             .await?;
         *cancelled = Some(now);
         drop(cancelled);
         connection.close().await
-    }
-
-    /// Returns the prefix of every statement that may be cancelled.
-    pub(super) fn tag(&self) -> &str {
-        &self.tag
     }
 }
 

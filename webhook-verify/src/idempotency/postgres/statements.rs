@@ -76,11 +76,12 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// Creates the statements for a table. Those that may be cancelled begin with `tag`: the
-    /// calls of receivers, which give up. A statement in the user's transaction may not.
-    pub(super) fn new(table: &Table<'_>, tag: &str) -> Self {
+    /// Creates the statements for a table. Those that may be cancelled begin with a tag, of calls
+    /// or of maintenance. Those that run in a transaction of the user's may not.
+    pub(super) fn new(table: &Table<'_>, [call, maintenance]: [&str; 2]) -> Self {
         let plain = |text: &str| table.in_sql(text);
-        let sql = |text: &str| table.in_sql(&format!("{tag}{text}"));
+        let sql = |text: &str| table.in_sql(&format!("{call}{text}"));
+        let maintain = |text: &str| table.in_sql(&format!("{maintenance}{text}"));
         Self {
             table: table.name().to_owned(),
             claim: sql(&CLAIM.replace("{asked}", ONE)),
@@ -93,9 +94,9 @@ impl Statements {
             release_all: sql(&RELEASE_ALL.replace("{locked}", LOCKED)),
             extend_all: sql(&EXTEND_ALL.replace("{locked}", LOCKED)),
             complete_all: sql(include_str!("complete_all.sql")),
-            forget: plain(FORGET),
-            purge: plain(PURGE),
-            check: plain(CHECK),
+            forget: maintain(FORGET),
+            purge: maintain(PURGE),
+            check: maintain(CHECK),
             create_table: plain(include_str!("table.sql")),
             create_index: plain(CREATE_INDEX),
         }
