@@ -1,4 +1,5 @@
-//! Clearing away very many expired records, while claims go on. In a program of its own, so that no other test is beside it.
+//! Purging many expired records while claims go on, in a program of its own, so that no other test
+//! runs beside it.
 #![allow(clippy::unwrap_used)]
 
 use std::{sync::Arc, time::Duration};

@@ -10,7 +10,7 @@ use tracing_subscriber::{
     util::SubscriberInitExt as _,
 };
 
-/// Collects the library's log events at every level, once for each process. Tests that use it run in a binary of
+/// Collects log events at every level, once for each process. Tests that use it run in a binary of
 /// their own, or search for texts that only they cause.
 #[derive(Clone, Debug, Default)]
 pub struct Logs(Arc<Mutex<Vec<u8>>>);

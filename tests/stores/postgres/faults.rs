@@ -37,7 +37,7 @@ async fn a_server_that_is_stopped_and_started_again() {
     assert_eq!(completed, Settled::Applied);
     warm_up(&store).await;
 
-    // Down for so short a time that no call comes meanwhile: none notices, although all connections have ended.
+    // No call comes while the server is down, so none notices that all connections have ended.
     server.restart();
     let calls = (100..108).map(request).collect::<Vec<_>>();
     let calls = calls.iter().map(|claim| store.claim(claim));
@@ -118,7 +118,8 @@ async fn nothing_acknowledged_is_missing_after_a_crash() {
     }
 }
 
-/// C2: calls to a frozen server are given up by their callers, by the hundred, and it goes on when it does.
+/// C2: hundreds of callers give up calls to a frozen server. The store works again when the server
+/// does.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_freezes() {
     let (server, _) = own_server().await;
@@ -277,7 +278,7 @@ async fn a_table_that_is_dropped() {
     assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
 }
 
-/// C10: a pool with no connection left is an error in time, and is as good as new once there is one.
+/// C10: a pool without a free connection is an error in time, and works again once it has one.
 #[tokio::test]
 async fn a_pool_that_is_used_up() {
     let name = store(pool(PostgresServer::shared(), 1).await).await.1;
@@ -329,8 +330,8 @@ async fn callers_who_give_up() {
     open.rollback().await.unwrap();
 }
 
-/// A table that is locked, as by the making of an index: however many deliveries come and are given up, the server is not used
-/// up by those that wait for nobody.
+/// A table is locked, for example while an index is created. However many callers give up, the store
+/// does not use up the server's connections.
 #[tokio::test]
 async fn a_table_that_is_locked_does_not_use_up_the_server() {
     let admin = pool(PostgresServer::shared(), 2).await;

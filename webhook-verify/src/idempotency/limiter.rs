@@ -47,8 +47,8 @@ impl Limiter {
         })
     }
 
-    /// Waits for a slot, for at most half of the caller's `limit`, and not for so long that the call
-    /// would end after the limit.
+    /// Waits for a slot, for at most half of the caller's `limit`, and not for so long that the
+    /// call would end after the limit.
     ///
     /// # Errors
     ///

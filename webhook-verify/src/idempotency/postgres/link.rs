@@ -222,7 +222,8 @@ impl Link {
                     if !self.strict.swap(true, Relaxed) {
                         tracing::warn!(
                             target: "webhook_verify",
-                            "connections are stricter than read committed by default: claims take three round trips"
+                            "connections are stricter than read committed by default: \
+                             claims take three round trips"
                         );
                     }
                     continue;

@@ -3,12 +3,14 @@ use sqlx::SqlStr;
 use crate::idempotency::sql::Table;
 
 const CLAIM: &str = include_str!("claim.sql");
-/// What differs from key to key. The lease is `$4` and whether a lapsed claim is held `$5`, for all of them.
+/// The columns that differ from key to key. For all keys, `$4` is the lease, and `$5` tells whether
+/// a lapsed claim is held.
 const ONE: &str =
     "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint, $6::bigint AS ttl";
 const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $6::bigint[])
     AS u (key, owner, fingerprint, ttl)";
-/// In a transaction only what is in progress is completed: effects of a claim that is completed are there already.
+/// In a transaction, only a claim in progress is completed. The effects of a completed claim exist
+/// already.
 const COMPLETE_IN: &str = "UPDATE {table} SET state = 2, status = $3,
     expires_at = greatest(expires_at, clock_timestamp() + $4 * interval '1 ms')
   WHERE key = $1 AND owner = $2 AND state = 1 AND set_config('lock_timeout', $5, true) IS NOT NULL
@@ -23,8 +25,9 @@ const EXTEND: &str = "UPDATE {table} SET
   WHERE key = $1 AND owner = $2 AND state = 1 AND lease_until <> 'epoch'
     AND set_config('lock_timeout', $4, true) IS NOT NULL
   RETURNING key";
-/// Several are locked in the order of `claim.sql` before the first is changed, so that no batch waits for one that waits for
-/// it. To the planner, what is selected is an array of a few: it looks each key up, however large the table is.
+/// Locks records in the order of `claim.sql` before the first is changed, so that no two batches
+/// wait for each other. The planner expects the subselects to be arrays of a few elements, so it
+/// looks each key up, however large the table is.
 const LOCKED: &str = "WITH locked AS (
     SELECT c.key
     FROM unnest((SELECT $1::bytea[]), (SELECT $2::bytea[])) AS a (key, owner)
