@@ -23,7 +23,7 @@ use self::deliveries::{
     ONE_LEASE, SETTLED,
 };
 
-/// Anything may go wrong, twice in one run; the record expires.
+/// Up to two faults of any kind in one run; the record expires.
 const TAKE_OVER: Deliveries = Deliveries {
     lapsed: Lapsed::TakeOver,
     faults: 2,
@@ -62,7 +62,7 @@ fn holds(model: Deliveries) -> usize {
     states
 }
 
-/// With a third fault in a thorough run, which takes ten times as long.
+/// Returns the model with three faults for a thorough run, which takes ten times as long.
 fn with_faults(model: Deliveries) -> Deliveries {
     let faults = size(model.faults, 3);
     Deliveries { faults, ..model }

@@ -1,5 +1,5 @@
-//! Purging many expired records while claims go on, in a program of its own, so that no other test
-//! runs beside it.
+//! Purges many expired records while claims go on. This is a separate program, so that no other
+//! test runs alongside it.
 #![allow(clippy::unwrap_used)]
 
 use std::{sync::Arc, time::Duration};
@@ -97,7 +97,7 @@ async fn until_nothing_is_deleted(place: &Place, store: &AnyStore, table: &str) 
     soon("end of the last step", over).await;
 }
 
-/// Returns how many expired records there are at first.
+/// Returns how many expired records the test begins with.
 fn rows(place: &Place) -> i64 {
     match place.kind {
         Kind::Postgres => size(100_000, 1_000_000),
@@ -106,7 +106,7 @@ fn rows(place: &Place) -> i64 {
     }
 }
 
-/// Returns a store that holds many records which have expired.
+/// Returns a store that holds many expired records.
 async fn filled(place: &Place, table: &str) -> AnyStore {
     let rows = rows(place);
     match place.kind {

@@ -9,9 +9,9 @@
 //! * the goodput at each number of senders, in good and in bad weather;
 //! * the time to recover from a network that drops all data for a while.
 //!
-//! The exit code tells whether all aims were met. `SECONDS` sets the time for each figure of a
-//! round. Name the stores to measure fewer: `cargo bench
-//! -p integration-tests --bench overload -- postgres`.
+//! The exit code tells whether all aims were met. `SECONDS` sets how long each figure of a round is
+//! measured. To measure only some stores, name them:
+//! `cargo bench -p integration-tests --bench overload -- postgres`.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says nothing")]
 
 #[path = "overload/load.rs"]
@@ -83,7 +83,7 @@ async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
         let _weather = is_bad.then(|| site.bad_weather());
         let mut rounds = [[0.0; ROUNDS]; MULTIPLES.len()];
         for round in 0..ROUNDS {
-            // Each round begins with another number of senders, as the table grows meanwhile.
+            // The table grows meanwhile, so each round begins with a different number of senders.
             for cell in (0..MULTIPLES.len()).map(|cell| (cell + round) % MULTIPLES.len()) {
                 let load = Load::start(site.receiver(), MULTIPLES[cell] * POOL);
                 // Wait until the senders are under way, and connections are open.

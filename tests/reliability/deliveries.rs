@@ -162,7 +162,7 @@ async fn b09_an_answer_that_is_lost() {
     .await;
 }
 
-/// B15: the very same bytes, many times over.
+/// B15: the same bytes are sent many times.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b15_many_replays() {
     each_place(&STORES, async |place, framework| {

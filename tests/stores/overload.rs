@@ -138,16 +138,15 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
     assert_eq!(backends(&store, &name, &admin).await, before);
 }
 
-/// Opens both connections of the store, and returns their processes on the server, which are those
-/// whose latest statement names the table.
+/// Opens both connections of the store, and returns their processes on the server: those whose
+/// latest statement names the table.
 async fn backends(store: &PostgresStore, name: &str, admin: &sqlx::PgPool) -> Vec<i32> {
     let mut tries = 0..1000;
     loop {
         tries
             .next()
             .expect("two calls at once open two connections");
-        // These callers wait for as long as the others, so as not to change when statements are
-        // cancelled.
+        // A longer limit than that of the other claims would delay the cancellation of statements.
         let [one, two] =
             [fresh(HOUR, HOUR), fresh(HOUR, HOUR)].map(|claim| claim.within(LIMIT / 5));
         let _ = tokio::join!(store.claim(&one), store.claim(&two));
@@ -170,12 +169,12 @@ async fn waiting(name: &str, admin: &sqlx::PgPool) -> i64 {
 }
 
 /// A table stays locked, and the user's pool sets no `statement_timeout`. The store cancels its
-/// statements on the server, which would otherwise keep all of its connections.
+/// statements on the server. Otherwise they would occupy all of the store's connections.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_cancels_what_no_caller_waits_for() {
     let (store, name, admin) = postgres().await;
-    // A connection is closed if the server does not respond on it for half a second, which may
-    // happen on a slow machine, but not each time.
+    // The store closes a connection if the server does not respond on it for half a second. That
+    // may happen on a slow machine, but not each time.
     let mut rounds = 0..100;
     loop {
         rounds
@@ -205,7 +204,7 @@ async fn postgres_cancels_what_no_caller_waits_for() {
     }
 }
 
-/// A caller who gives up early takes no statement away from one who still waits.
+/// If a caller gives up early, the store does not cancel the statement of one who still waits.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_cancels_nothing_that_a_caller_waits_for() {
     let (store, name, admin) = postgres().await;
@@ -223,7 +222,7 @@ async fn postgres_cancels_nothing_that_a_caller_waits_for() {
     .await;
     let impatient = fresh(HOUR, HOUR).within(Duration::from_millis(100));
     store.claim(&impatient).await.unwrap_err();
-    // Statements that were to be cancelled would have been by now, on a machine that is not slow.
+    // A store that cancels it by mistake has done so by now, unless the machine is slow.
     sleep(Duration::from_millis(300)).await;
     assert!(!patient.is_finished());
     open.rollback().await.unwrap();

@@ -20,7 +20,7 @@ use crate::Handler;
 /// measurement: a slow machine must never reach it.
 pub const PATIENCE: Duration = Duration::from_secs(120);
 
-/// Returns the size of a test: `full` if the environment has `THOROUGH`, and `quick` otherwise.
+/// Returns the size of a test: `full` if the variable `THOROUGH` is set, and `quick` otherwise.
 pub fn size<T>(quick: T, full: T) -> T {
     match std::env::var_os("THOROUGH") {
         Some(_) => full,

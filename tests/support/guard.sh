@@ -15,7 +15,7 @@ inside() {
 }
 
 # Stop after two empty lists, because a process may start another while the list is made. Stop
-# after 600 rounds in any case: the kernel may keep a process that waits for a disk.
+# after 600 rounds in any case: a process that waits for a disk may not end.
 round=0
 none=0
 while [ $none -lt 2 ] && [ $round -lt 600 ]; do

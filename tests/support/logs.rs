@@ -16,12 +16,12 @@ use tracing_subscriber::{
 pub struct Logs(Arc<Mutex<Vec<u8>>>);
 
 impl Logs {
-    /// Starts to collect the library's log events of all threads.
+    /// Starts to collect the library's log events from all threads.
     pub fn collect() -> Self {
         Self::collect_if(|target| target.starts_with("webhook_verify"))
     }
 
-    /// Starts to collect the log events of all threads and of all crates.
+    /// Starts to collect the log events of all crates from all threads.
     pub fn collect_all() -> Self {
         Self::collect_if(|_| true)
     }

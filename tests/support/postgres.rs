@@ -187,21 +187,21 @@ fn end(child: &mut Child) {
     }
 }
 
-/// Returns the database files that `initdb` creates. They are part of the build, so that not every
+/// Returns the database files that `initdb` creates. The build folder keeps them, so that not every
 /// test process has to create them.
 fn template() -> PathBuf {
     let Some(programs) = programs::postgres() else {
         panic!("{}", programs::missing().unwrap());
     };
     let build = Path::new(env!("OUT_DIR"));
-    // The files of another version are of no use, so the name depends on the program.
+    // Each version of the server needs its own files, so the name depends on the program.
     let program_file = programs.join("postgres");
     let metadata = fs::metadata(&program_file).unwrap();
     let mut version = DefaultHasher::new();
     (program_file, metadata.mtime(), metadata.size()).hash(&mut version);
     let template = build.join(format!("database-{:016x}", version.finish()));
-    // One process creates them, and the others wait for it. The system unlocks the file when the
-    // process ends.
+    // One process creates the files, and the others wait for it. The system releases the lock when
+    // the process ends.
     let lock = File::create(build.join("database.lock")).unwrap();
     let deadline = Instant::now() + PATIENCE;
     while lock.try_lock().is_err() {
@@ -213,7 +213,7 @@ fn template() -> PathBuf {
         give(folder.path());
         let made = program(programs.join("initdb"), folder.path())
             .args(["--no-sync", "--auth=trust", "--username=postgres"])
-            // Each server copies the log, which is one segment at first.
+            // Each server copies the write-ahead log, which is one segment at first. Keep it small.
             .arg("--wal-segsize=1")
             .args(["--encoding=UTF8", "--locale=C", "--pgdata"])
             .arg(folder.path().join("data"))
@@ -222,7 +222,7 @@ fn template() -> PathBuf {
             .unwrap();
         let said = String::from_utf8_lossy(&made.stderr);
         assert!(made.status.success(), "initdb failed: {said}");
-        // A process may be killed meanwhile, so the last step is to give them their name.
+        // The process may be killed at any time, so the last step gives the files their name.
         let copied = build.join("database");
         let _ = fs::remove_dir_all(&copied);
         copy(&folder.path().join("data"), &copied);
@@ -256,7 +256,7 @@ fn unprivileged() -> (u32, u32) {
     ids("postgres").or_else(|| ids("nobody")).unwrap()
 }
 
-/// Makes the server's user the owner of a folder and all that is in it.
+/// Makes the server's user the owner of a folder and its contents.
 fn give(folder: &Path) {
     if let Some((user, group)) = owner() {
         let mut chown = Command::new("chown");

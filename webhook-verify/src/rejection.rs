@@ -11,8 +11,8 @@ pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
 /// Why a request did not reach its handler, and what its client is told.
 ///
-/// `Display` and `source` are for logs; the alternate form `{:#}` includes the source. The client gets [`status`](Self::status) and one fixed text for each status
-/// ([`public_message`](Self::public_message)), whatever the reason.
+/// `Display` and `source` are for logs; the alternate form `{:#}` includes the source. The client
+/// gets [`status`](Self::status) and a fixed text, [`public_message`](Self::public_message).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Rejection {

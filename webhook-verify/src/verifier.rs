@@ -166,7 +166,7 @@ impl Verifier {
     ///
     /// ```
     /// use webhook_verify::{Secret, Verifier, VerifyError, scheme};
-    /// # // All examples are compiled as one file elsewhere, so the path is absolute.
+    /// # // The path is absolute because rustdoc merges all examples into one file elsewhere.
     /// # const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificate.pem"));
     /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { Ok(Secret::new(CERTIFICATE)?) }
     ///

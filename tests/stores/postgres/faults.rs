@@ -37,7 +37,7 @@ async fn a_server_that_is_stopped_and_started_again() {
     assert_eq!(completed, Settled::Applied);
     warm_up(&store).await;
 
-    // No call comes while the server is down, so none notices that all connections have ended.
+    // The server restarts between two calls, so no call notices that all connections have ended.
     server.restart();
     let calls = (100..108).map(request).collect::<Vec<_>>();
     let calls = calls.iter().map(|claim| store.claim(claim));
@@ -48,7 +48,8 @@ async fn a_server_that_is_stopped_and_started_again() {
     let brief = PostgresStore::connect(&server.url()).await.unwrap();
     server.stop();
     fails(brief.claim(&request(3).within(100 * MS))).await;
-    // This one may still be completed once the server is back, although its caller has given up.
+    // The store may still complete this one once the server is back, although its caller has given
+    // up.
     let holder = late.within(100 * MS).holder();
     fails(brief.complete(&holder, 200, HOUR)).await;
     fails(PostgresStore::connect(&server.url())).await;
@@ -144,8 +145,8 @@ async fn a_server_that_freezes() {
     comes_back(&store).await;
 }
 
-/// The store gives a call up while its transaction begins. The connection goes back to the user's
-/// pool without that transaction, so what the user writes next is committed.
+/// The store gives up a call while the call's transaction begins. The connection returns to the
+/// user's pool without an open transaction, so the user's next writes are committed.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_is_given_up() {
     let (server, _) = own_server().await;
@@ -159,7 +160,7 @@ async fn a_transaction_that_is_given_up() {
     let users = PgPoolOptions::new()
         .max_connections(2)
         .acquire_timeout(PATIENCE)
-        // A ping would wait in place of the transaction.
+        // Otherwise a ping would wait in place of the transaction.
         .test_before_acquire(false)
         .connect_with(connect.options(options))
         .await
@@ -169,7 +170,7 @@ async fn a_transaction_that_is_given_up() {
     let mut races = 0..1000;
     loop {
         races.next().expect("one race of 1,000 fails");
-        // How long statements may take follows from the longest limit so far.
+        // The longest limit so far decides how long statements may take.
         let claim = request(1000 + races.start).within(500 * MS);
         let other = again(&claim);
         let _ = tokio::join!(store.claim(&claim), store.claim(&other));
@@ -278,7 +279,8 @@ async fn a_table_that_is_dropped() {
     assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
 }
 
-/// C10: a pool without a free connection is an error in time, and works again once it has one.
+/// C10: without a free connection in the pool, a call fails in time. Once there is one, calls
+/// succeed again.
 #[tokio::test]
 async fn a_pool_that_is_used_up() {
     let name = store(pool(PostgresServer::shared(), 1).await).await.1;
@@ -302,12 +304,12 @@ async fn a_pool_that_is_used_up() {
     fails(store.claim(&request(1))).await;
 }
 
-/// Callers give up while a row is locked. Their statements are cancelled, and the store goes on.
+/// Callers give up while a row is locked. The store cancels their statements and keeps working.
 #[tokio::test]
 async fn callers_who_give_up() {
     let pool = pool(PostgresServer::shared(), 3).await;
     let (store, name) = patient_store(pool.clone()).await;
-    // How long statements may take follows from the longest limit so far.
+    // The longest limit so far decides how long statements may take.
     let [claim, other, third] =
         [1, 2, 3].map(|number| request(number).within(Duration::from_secs(1)));
     assert_eq!(answered(|| store.claim(&claim)).await, won(1));

@@ -152,7 +152,7 @@ fn log(endpoint: &str, key: ClaimKey, kind: &ClaimEventKind<'_>) {
         ClaimEventKind::Overtime => {
             tracing::error!(target: "webhook_verify", event, endpoint, %key, "handler runs for too long: its lease is renewed no more");
         }
-        // That the delivery is refused, or runs without a claim, is logged separately.
+        // The receiver logs separately that it refuses the delivery, or runs it without a claim.
         ClaimEventKind::StoreFailed { call, error } if error.is_overloaded() => {
             tracing::debug!(target: "webhook_verify", event, endpoint, %key, call, "claim store overloaded");
         }

@@ -23,9 +23,9 @@ const AT_FIRST: Duration = Duration::from_millis(5);
 ///
 /// A claim that gets its slot too late is served for a caller that has given up. Under sustained
 /// load, such claims take all slots, and no claim succeeds any more. So a claim spends at most half
-/// of its limit in the queue, and leaves enough of it for the call itself. The limiter refuses it
-/// at once if the expected wait is longer. It estimates both times from how long recent calls held
-/// their slots.
+/// of its limit in the queue, and leaves enough of it for the call itself. If the expected wait is
+/// longer, the limiter refuses the claim at once. It estimates both times from how long recent
+/// calls held their slots.
 #[derive(Debug)]
 pub(super) struct Limiter {
     count: u32,
@@ -47,8 +47,8 @@ impl Limiter {
         })
     }
 
-    /// Waits for a slot, for at most half of the caller's `limit`, and not for so long that the
-    /// call would end after the limit.
+    /// Waits for a slot. The wait takes at most half of the caller's `limit`, and leaves enough of
+    /// it for the call itself.
     ///
     /// # Errors
     ///
@@ -66,7 +66,7 @@ impl Limiter {
         let entered = Arc::clone(&self.slots).acquire_owned();
         let entered = match Handle::try_current() {
             Ok(_) => timeout(patience, entered).await.ok(),
-            // Without a runtime there is no timer. The caller has its own.
+            // Without a tokio runtime there is no timer. The caller has its own.
             Err(_) => Some(entered.await),
         };
         let permit = entered.and_then(Result::ok);
@@ -93,7 +93,7 @@ impl Limiter {
     }
 }
 
-/// Returns the shortest of the limits of calls that are made together.
+/// Returns the shortest limit of the calls in a batch.
 pub(super) fn shortest(limits: impl Iterator<Item = Duration>) -> Duration {
     limits.min().unwrap_or_default()
 }

@@ -54,8 +54,9 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// `Retry-After`. Completions, releases and renewals do not queue behind new claims.
 ///
 /// If a caller gives up, its connection stays in the pool. If the server does not respond within one
-/// and a quarter of the longest limit so far, the store cancels the statement, on a connection in
-/// addition to the pool. It closes a connection only if the server stays silent on it even then.
+/// and a quarter of the longest limit so far, the store cancels the statement. To do so, it opens a
+/// connection in addition to the pool. The store closes a connection only if the server stays
+/// silent on it even then.
 ///
 /// # Effects exactly once
 ///
@@ -373,7 +374,7 @@ impl PostgresStore {
         rows.map_err(|error| self.failed(error))
     }
 
-    /// Runs a statement for holders. It returns a row for each holder to which it applies.
+    /// Runs a statement for holders. Returns a row for each holder to which the statement applied.
     async fn settled(
         &self,
         sql: &SqlStr,

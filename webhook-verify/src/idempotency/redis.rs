@@ -48,10 +48,10 @@ use super::{
 ///
 /// # Under load
 ///
-/// 256 claims are sent at a time, not counting those whose callers have given up. Further claims
-/// wait for at most half of their [limit](crate::Idempotency::claim_timeout). Once the queue is
-/// longer than the store can serve in that time, it refuses claims at once, and their senders get
-/// 503 with `Retry-After`.
+/// The store sends 256 claims at a time, not counting those whose callers have given up. Further
+/// claims wait for at most half of their [limit](crate::Idempotency::claim_timeout). Once the queue
+/// is longer than the store can serve in that time, it refuses claims at once, and their senders
+/// get 503 with `Retry-After`.
 ///
 /// # What to know about the server
 ///

@@ -82,8 +82,9 @@ pub enum OnStoreFailure {
     /// It is refused with 503, and its sender tries again: nothing is lost, and nothing runs twice.
     #[default]
     Reject,
-    /// It runs without a claim ([`Delivery::claim`] is `None`), so it may run twice, also at once.
-    /// This also applies to claims that an overloaded store refuses. For senders that do not retry.
+    /// It runs without a claim ([`Delivery::claim`] is `None`), so it may run twice, even at the
+    /// same time. This also applies if an overloaded store refuses the claim. Use it for senders
+    /// that do not retry.
     Process,
 }
 

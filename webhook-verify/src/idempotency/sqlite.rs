@@ -378,8 +378,9 @@ fn parse_table(name: &str) -> Result<Table<'_>, ConfigError> {
     Ok(table)
 }
 
-/// Opens the file. Of a file that cannot be opened, SQLite says no more than "unable to open
-/// database file". And without a name, it opens a temporary file, which forgets all claims.
+/// Opens the file, or returns an error that names the cause: SQLite only reports "unable to open
+/// database file". Refuses an empty name, for which SQLite would open a temporary file and lose all
+/// claims when it closes the file.
 async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError> {
     let file = options.get_filename().to_path_buf();
     if file == Path::new("") {

@@ -247,7 +247,7 @@ pub enum ClaimOutcome {
 }
 
 /// Identifies a claim by its key and owner. Calls take effect only while `owner` is the record's.
-/// Two holders are equal if their keys and owners are.
+/// Two holders are equal if their keys and owners are equal.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Holder {

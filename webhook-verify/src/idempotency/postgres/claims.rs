@@ -198,7 +198,7 @@ impl PostgresStore {
         outcomes.collect()
     }
 
-    /// Returns the first arguments of the statements for several holders.
+    /// Returns the arguments with which each statement for several holders begins.
     fn holders(&self, holders: &[Holder]) -> Result<PgArguments, StoreError> {
         let mut arguments = PgArguments::default();
         add(

@@ -24,9 +24,9 @@ use crate::idempotency::{
 
 /// The limit for maintenance: purging a batch, deleting a record, or checking the table.
 pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
-/// The least time in which a network that works opens a connection, or responds on an open one.
+/// The minimum time to wait for a new connection, or for a response on an open one.
 const SHORT: Duration = Duration::from_millis(500);
-/// The least time that every second attempt to open a connection has.
+/// The minimum time limit of every second attempt to open a connection.
 const LONG: Duration = Duration::from_secs(3);
 /// Cancels the statements of a group that have run for too long.
 const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
@@ -35,9 +35,10 @@ const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 
 /// Runs single statements on the connections of a pool: the user's, or the store's own.
 ///
-/// Each call runs in a task of its own, so a caller that gives up harms no connection. If the
-/// server does not respond within one and a quarter limits, the link cancels the statement on the
-/// server. It closes a connection that fails, or on which the server stays silent even then.
+/// Each call runs in its own task, so a caller that gives up harms no connection. If the server
+/// does not respond within one and a quarter of the group's longest limit, the link cancels the
+/// statement on the server. It closes a connection that fails, or on which the server stays silent
+/// even then.
 pub(super) struct Link {
     pub(super) pool: PgPool,
     /// Limits the claims, which need a [`Slot`].
@@ -55,11 +56,12 @@ pub(super) struct Link {
     patient: Semaphore,
 }
 
-/// Statements of this process that are cancelled together.
+/// Statements of this link that are cancelled together.
 struct Group {
     /// The prefix of every statement of the group.
     tag: String,
-    /// The longest limit of a statement so far, in ms. No caller waits longer for its statement.
+    /// The longest limit of a statement so far, in ms. A statement that has run for longer is past
+    /// its own limit as well.
     longest: AtomicU64,
     /// When statements of the group were last cancelled.
     cancelled: Mutex<Option<Instant>>,
@@ -69,7 +71,7 @@ struct Group {
 struct Call {
     sql: SqlStr,
     arguments: PgArguments,
-    /// The slot of a claim. Without a caller that waits for it, a claim does not run.
+    /// The slot, if this is a claim. A claim does not run once its caller has given up.
     slot: Option<Slot>,
     limit: Duration,
     group: fn(&Link) -> &Group,
@@ -105,7 +107,7 @@ impl Link {
             calls: Group::new("call"),
             maintenance: Group::new("maintenance"),
             acquired: AtomicU64::new(0),
-            // While the only connection waits for a dead peer, nothing else can reconnect.
+            // In a pool of one, no other call could reconnect during a long wait for a dead peer.
             patient: Semaphore::new(usize::from(size > 1)),
         }
     }
@@ -115,7 +117,7 @@ impl Link {
         [&self.calls.tag, &self.maintenance.tag]
     }
 
-    /// Runs a claim's statement. If its caller gives up before it starts, it does not run.
+    /// Runs a claim's statement, unless the caller gives up before the statement starts.
     pub(super) async fn claim(
         self: &Arc<Self>,
         sql: &SqlStr,
@@ -133,8 +135,8 @@ impl Link {
         self.run(call).await
     }
 
-    /// Runs a statement for the holders of claims. It does not queue behind new claims, and runs
-    /// even if its caller gives up.
+    /// Runs a statement for the holders of claims, even if the caller gives up. It does not queue
+    /// behind new claims.
     pub(super) async fn settle(
         self: &Arc<Self>,
         sql: &SqlStr,
@@ -151,7 +153,7 @@ impl Link {
         self.run(call).await
     }
 
-    /// Runs a statement for maintenance, even if its caller gives up.
+    /// Runs a statement for maintenance, even if the caller gives up.
     pub(super) async fn maintain(
         self: &Arc<Self>,
         sql: &SqlStr,
@@ -189,8 +191,8 @@ impl Link {
     ///   stricter level, only the first of several calls that race for a row succeeds.
     async fn serve(self: &Arc<Self>, call: Call, reply: Reply) {
         let limit = call.limit;
-        // A statement is cancelled together with others, whose callers may still wait. So all have
-        // the time of the one with the longest limit.
+        // A statement is cancelled together with others whose callers may still wait. So each
+        // statement may run for as long as the one with the longest limit.
         let longest = (call.group)(self).longest(limit);
         let mut tries = self.pool.size();
         let mut connection = match self.acquire(limit).await {
@@ -262,9 +264,9 @@ impl Link {
 
     /// Takes a connection from the pool, or opens one, even if the caller has given up.
     ///
-    /// Opening a connection may be slow, or the peer may be dead. So half of the attempts end soon,
-    /// to connect as soon as the network is back, and the other half get more time. One of these
-    /// has as long as the pool allows.
+    /// Opening a connection may be slow, or the peer may be dead. So every other attempt ends soon,
+    /// to connect as soon as the network is back. The rest get more time, and one of them at a time
+    /// gets as much as the pool allows.
     async fn acquire(&self, limit: Duration) -> Result<PoolConnection<Postgres>, Error> {
         let (patience, _permit) = match self.acquired.fetch_add(1, Relaxed) % 2 {
             0 => (limit.max(SHORT), None),
@@ -278,8 +280,8 @@ impl Link {
     }
 
     /// Cancels the statement on a connection on which the server is silent, for example because a
-    /// table is locked. Then the connection goes back to the pool. If the server stays silent on
-    /// it, the network has lost the connection, and the link closes it.
+    /// table is locked. Then returns the connection to the pool. If the server stays silent on it,
+    /// the network has lost the connection, and the link closes it.
     async fn cancel(self: &Arc<Self>, mut connection: PoolConnection<Postgres>, call: &Call) {
         let (link, group, since) = (Arc::clone(self), call.group, Instant::now());
         tokio::spawn(
@@ -293,7 +295,7 @@ impl Link {
                     false => connection.ping().await,
                 };
                 match response {
-                    // The first response is that of the cancelled statement.
+                    // The first response is the error of the cancelled statement.
                     Err(Error::Database(_)) => {}
                     other => return other,
                 }
@@ -305,8 +307,8 @@ impl Link {
         }
     }
 
-    /// Cancels the statements of a group that have run for too long, unless that was done after
-    /// `since`. It uses a new connection, because those of the pool may all be busy.
+    /// Cancels the statements of a group that have run for too long, unless another call has done
+    /// so after `since`. Uses a new connection, because all connections of the pool may be busy.
     async fn cancel_all(&self, group: &Group, since: Instant) -> Result<(), Error> {
         let mut cancelled = group.cancelled.lock().await;
         if cancelled.is_some_and(|last| last >= since) {

@@ -4,13 +4,13 @@ use crate::idempotency::sql::Table;
 
 const CLAIM: &str = include_str!("claim.sql");
 /// The columns that differ from key to key. For all keys, `$4` is the lease, and `$5` tells whether
-/// a lapsed claim is held.
+/// a claim is held after its lease has expired.
 const ONE: &str =
     "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint, $6::bigint AS ttl";
 const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $6::bigint[])
     AS u (key, owner, fingerprint, ttl)";
-/// In a transaction, only a claim in progress is completed. The effects of a completed claim exist
-/// already.
+/// Completes a claim in the user's transaction, if it is in progress. If it is completed, its
+/// effects exist already.
 const COMPLETE_IN: &str = "UPDATE {table} SET state = 2, status = $3,
     expires_at = greatest(expires_at, clock_timestamp() + $4 * interval '1 ms')
   WHERE key = $1 AND owner = $2 AND state = 1 AND set_config('lock_timeout', $5, true) IS NOT NULL
@@ -25,9 +25,9 @@ const EXTEND: &str = "UPDATE {table} SET
   WHERE key = $1 AND owner = $2 AND state = 1 AND lease_until <> 'epoch'
     AND set_config('lock_timeout', $4, true) IS NOT NULL
   RETURNING key";
-/// Locks records in the order of `claim.sql` before the first is changed, so that no two batches
-/// wait for each other. The planner expects the subselects to be arrays of a few elements, so it
-/// looks each key up, however large the table is.
+/// Locks the records in the order of `claim.sql` before any of them is changed, so that no two
+/// batches wait for each other. The planner expects short arrays from the subselects, so it looks
+/// up each key, however large the table is.
 const LOCKED: &str = "WITH locked AS (
     SELECT c.key
     FROM unnest((SELECT $1::bytea[]), (SELECT $2::bytea[])) AS a (key, owner)
@@ -79,8 +79,9 @@ pub(super) struct Statements {
 }
 
 impl Statements {
-    /// Creates the statements for a table. Those that may be cancelled begin with a tag, of calls
-    /// or of maintenance. Those that run in a transaction of the user's may not.
+    /// Creates the statements for a table. A statement that may be cancelled begins with the tag of
+    /// calls or of maintenance. A statement in the user's transaction may not be cancelled, and has
+    /// no tag.
     pub(super) fn new(table: &Table<'_>, [call, maintenance]: [&str; 2]) -> Self {
         let plain = |text: &str| table.in_sql(text);
         let sql = |text: &str| table.in_sql(&format!("{call}{text}"));
