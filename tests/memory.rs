@@ -4,7 +4,7 @@
 #![allow(clippy::unwrap_used)]
 
 #[expect(dead_code, reason = "shared with the attacks")]
-#[path = "attacks/support.rs"]
+#[path = "requests/attacks/support.rs"]
 mod support;
 
 use std::{fs, mem, time::Duration};

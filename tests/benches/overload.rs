@@ -81,7 +81,7 @@ async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
     for (title, is_bad, bound) in [("good", false, 0.9), ("bad", true, 0.5)] {
         let site = Site::open(kind).await;
         let _weather = is_bad.then(|| site.bad_weather());
-        let mut rounds = [[0.0; ROUNDS]; MULTIPLES.len()];
+        let mut rounds = [const { Vec::new() }; MULTIPLES.len()];
         for round in 0..ROUNDS {
             // The table grows meanwhile, so each round begins with a different number of senders.
             for cell in (0..MULTIPLES.len()).map(|cell| (cell + round) % MULTIPLES.len()) {
@@ -90,7 +90,7 @@ async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
                 tokio::time::sleep(time / 5).await;
                 let before = site.completed();
                 tokio::time::sleep(time).await;
-                rounds[cell][round] = (site.completed() - before) as f64 / time.as_secs_f64();
+                rounds[cell].push((site.completed() - before) as f64 / time.as_secs_f64());
                 load.end().await;
             }
         }

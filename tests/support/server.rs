@@ -123,6 +123,10 @@ impl App {
 
     /// Serves on a free port.
     pub async fn serve(&self, framework: Framework) -> Server {
+        self.serve_with(framework, 2).await
+    }
+
+    async fn serve_with(&self, framework: Framework, actix_workers: usize) -> Server {
         match framework {
             Framework::Axum => {
                 let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -142,7 +146,7 @@ impl App {
                 thread::spawn(move || {
                     actix_web::rt::System::new().block_on(async move {
                         let server = HttpServer::new(move || ActixApp::new().service(app.actix()))
-                            .workers(2)
+                            .workers(actix_workers)
                             .disable_signals()
                             .bind("127.0.0.1:0")
                             .unwrap();
@@ -174,7 +178,7 @@ impl App {
     ) -> Response {
         match (transport, framework) {
             (Transport::Socket, _) => {
-                let server = self.serve(framework).await;
+                let server = self.serve_with(framework, 1).await;
                 exchange(server.addr, &raw_request(method, target, headers, body)).await
             }
             (Transport::InProcess, Framework::Axum) => {

@@ -1,0 +1,226 @@
+//! Every building block of a scheme that no preset uses, on made-up senders.
+
+pub(crate) mod senders;
+
+use std::time::Duration;
+
+use integration_tests::Vector;
+use webhook_verify::{Algorithm, ConfigError, Scheme, Verifier};
+
+use self::senders::scheme;
+
+fn verifier(vector: &Vector) -> Result<Verifier, ConfigError> {
+    let now = Duration::from_secs(vector.now);
+    Verifier::builder(scheme(&vector.scheme))
+        .secret(&vector.secret)
+        .public_url("https://hooks.example.test/in")
+        .clock(move || now)
+        .build()
+}
+
+#[test]
+fn every_row_is_judged_as_expected() {
+    let rows = Vector::of_blocks();
+    assert_eq!(rows.len(), 65);
+    let mut wrong = Vec::new();
+    for vector in &rows {
+        let got = match verifier(vector) {
+            Err(_) => "invalid_secret",
+            Ok(verifier) => match verifier.verify(vector.head(), vector.body()) {
+                Ok(_) => "valid",
+                Err(error) => error.reason(),
+            },
+        };
+        if got != vector.expect {
+            let Vector {
+                scheme,
+                name,
+                expect,
+                ..
+            } = vector;
+            wrong.push(format!("{scheme} {name}: expected {expect}, got {got}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn a_mistake_in_a_description_names_its_option() {
+    let plain = || Scheme::builder("x").signature_header("X-Sig");
+    let mistakes = [
+        ("name", Scheme::builder("").signature_header("a")),
+        ("signature_header", Scheme::builder("x")),
+        (
+            "signature_header",
+            Scheme::builder("x").signature_header("a b"),
+        ),
+        (
+            "signature_header",
+            Scheme::builder("x").signature_header(""),
+        ),
+        (
+            "signature_header_prefix",
+            Scheme::builder("x").signature_header_prefix("ä"),
+        ),
+        ("signature_query", Scheme::builder("x").signature_query("")),
+        ("signature_form", Scheme::builder("x").signature_form("")),
+        (
+            "signature_pointer",
+            Scheme::builder("x").signature_pointer("a"),
+        ),
+        ("prefix", plain().prefix("")),
+        ("pairs", plain().pairs(',', Vec::<String>::new())),
+        ("version_list", plain().version_list(' ', ',', [""])),
+        ("signed_content", plain().signed_content("")),
+        ("signed_content", plain().signed_content("{body")),
+        ("signed_content", plain().signed_content("body}")),
+        ("signed_content", plain().signed_content("{nonsense}")),
+        (
+            "signed_content",
+            plain().signed_content("{timestamp}{body}"),
+        ),
+        ("signed_content", plain().signed_content("{id}{body}")),
+        ("signed_content", plain().signed_content("{header:a b}")),
+        ("signed_content", plain().signed_content("{json:a}")),
+        (
+            "signed_content",
+            plain().algorithm(Algorithm::Token).signed_content("{body}"),
+        ),
+        ("timestamp", plain().timestamp_header("X-Time")),
+        ("timestamp_header", plain().timestamp_header("a:b")),
+        ("timestamp_pair", plain().timestamp_pair("t")),
+        ("timestamp_pointer", plain().timestamp_pointer("t")),
+        ("require_header", plain().require_header("a,b", "1")),
+        ("id", plain().id_header("a b")),
+        ("event_type", plain().event_type_pointer("type")),
+        ("event_type_repeated_in", plain().event_type_repeated_in("")),
+        (
+            "identity",
+            plain().identity(webhook_verify::scheme::Identity::SignedId),
+        ),
+        ("event_list", plain().event_list("events")),
+        ("listed_event_id", plain().listed_event_id(["/id"])),
+        ("events_by_type", plain().event_list("").events_by_type()),
+        ("test_field", plain().test_field("test")),
+        (
+            "identity",
+            plain()
+                .algorithm(Algorithm::Token)
+                .identity(webhook_verify::scheme::Identity::BodyDigest),
+        ),
+    ];
+    for (option, builder) in mistakes {
+        let described = format!("{builder:?}");
+        match builder.build() {
+            Err(ConfigError::Option {
+                option: named,
+                reason,
+            }) => {
+                assert_eq!(named, option, "{described}");
+                assert!(!reason.is_empty() && !reason.ends_with('.'));
+            }
+            other => panic!("{option}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_scheme_that_signs_the_url_needs_one() {
+    let build = |url: Option<&str>| {
+        let mut builder = Verifier::builder(scheme("method-url")).secret("s");
+        if let Some(url) = url {
+            builder = builder.public_url(url);
+        }
+        builder.build().map(drop)
+    };
+    assert_eq!(build(Some("https://a.example.test/b")), Ok(()));
+    for wrong in [
+        None,
+        Some("a.example.test"),
+        Some("https://a.example.test/?q"),
+        Some("https://a/#b"),
+    ] {
+        assert!(
+            matches!(
+                build(wrong),
+                Err(ConfigError::Option {
+                    option: "public_url",
+                    ..
+                })
+            ),
+            "{wrong:?}"
+        );
+    }
+}
+
+#[test]
+fn secrets_that_are_none_do_not_construct() {
+    use webhook_verify::{
+        Secret,
+        scheme::{GENERIC_HEX, STANDARD_WEBHOOKS},
+    };
+
+    for empty in ["", " ", "\t\r\n "] {
+        assert_eq!(
+            Verifier::new(GENERIC_HEX, empty).unwrap_err(),
+            ConfigError::EmptySecret
+        );
+    }
+    assert_eq!(
+        Verifier::new(STANDARD_WEBHOOKS, "whsec_").unwrap_err(),
+        ConfigError::EmptySecret
+    );
+    assert!(matches!(
+        Verifier::new(STANDARD_WEBHOOKS, "whsec_*"),
+        Err(ConfigError::MalformedSecret { expected: "base64" })
+    ));
+    assert!(matches!(
+        Verifier::new(GENERIC_HEX, "x".repeat(65_537)),
+        Err(ConfigError::SecretTooLong { limit: 65_536 })
+    ));
+    assert!(Verifier::new(GENERIC_HEX, "x".repeat(65_536)).is_ok());
+    assert_eq!(
+        Verifier::builder(GENERIC_HEX).build().unwrap_err(),
+        ConfigError::SecretCount { given: 0, limit: 8 }
+    );
+    let many = |count: usize| {
+        let verifier = Verifier::new(GENERIC_HEX, "x").unwrap();
+        verifier.replace_secrets((0..count).map(|n| Secret::new(format!("secret {n}")).unwrap()))
+    };
+    assert_eq!(many(8), Ok(()));
+    assert_eq!(
+        many(9),
+        Err(ConfigError::SecretCount { given: 9, limit: 8 })
+    );
+    assert_eq!(
+        many(0),
+        Err(ConfigError::SecretCount { given: 0, limit: 8 })
+    );
+}
+
+/// A secret that was taken away judges no body that had begun, in however many pieces it comes.
+#[test]
+fn a_replaced_secret_judges_no_body_under_way() {
+    use webhook_verify::{Secret, VerifyError, scheme::GENERIC_HEX, testing::Signer};
+
+    let signed = Signer::new(GENERIC_HEX, "old")
+        .unwrap()
+        .sign("abc")
+        .unwrap();
+    for pieces in [vec!["abc"], vec!["a", "bc"], vec!["a", "b", "c"]] {
+        for (replaced, expected) in [
+            (["new", "old"].as_slice(), Ok(1)),
+            (["new"].as_slice(), Err(VerifyError::SignatureMismatch)),
+        ] {
+            let verifier = Verifier::new(GENERIC_HEX, "old").unwrap();
+            let mut incoming = verifier.begin(&signed.headers, 3).unwrap();
+            for piece in &pieces {
+                incoming.update((*piece).into()).unwrap();
+            }
+            let secrets = replaced.iter().map(|&secret| Secret::new(secret).unwrap());
+            verifier.replace_secrets(secrets).unwrap();
+            let judged = incoming.finish().map(|delivery| delivery.secret_index());
+            assert_eq!(judged, expected, "{pieces:?} {replaced:?}");
+        }
+    }
+}

@@ -1,0 +1,12 @@
+//! The challenges of all senders, through both adapters in process, and what strangers make of them.
+
+mod answered;
+mod body;
+mod handshake;
+mod head;
+mod routing;
+mod signed;
+mod support;
+mod tenants;
+
+use super::attacks::support as attacks;

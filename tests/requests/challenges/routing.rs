@@ -1,0 +1,130 @@
+//! A route for POST alone, as the documentation has it: challenges of other methods are answered all the same.
+
+use actix_web::{App as ActixApp, HttpResponse, web};
+use axum::{Router, body::Body, http::Request, routing::post};
+use tower::ServiceExt as _;
+use webhook_verify::{Receiver, scheme::Challenge};
+use webhook_verify_actix::WebhookMiddleware;
+use webhook_verify_axum::WebhookLayer;
+
+use super::support::builder;
+
+fn cases() -> [(Receiver, &'static str, &'static str, u16, &'static str); 9] {
+    let receiver = |challenge| Receiver::new(builder(challenge).build().unwrap());
+    let refused = "invalid webhook signature";
+    [
+        (
+            receiver(Challenge::DROPBOX),
+            "GET",
+            "/hook?challenge=a",
+            200,
+            "a",
+        ),
+        (receiver(Challenge::DROPBOX), "GET", "/hook", 401, refused),
+        (
+            receiver(Challenge::DROPBOX),
+            "PUT",
+            "/hook?challenge=a",
+            401,
+            refused,
+        ),
+        (
+            receiver(Challenge::GET_PROBE),
+            "DELETE",
+            "/hook",
+            401,
+            refused,
+        ),
+        (receiver(Challenge::GET_PROBE), "GET", "/hook", 200, ""),
+        (receiver(Challenge::HEAD_PROBE), "HEAD", "/hook", 200, ""),
+        (
+            receiver(Challenge::HEAD_PROBE),
+            "GET",
+            "/hook",
+            401,
+            refused,
+        ),
+        (receiver(Challenge::HEAD_PROBE), "HEAD", "/other", 404, ""),
+        (
+            receiver(Challenge::DROPBOX),
+            "GET",
+            "/other?challenge=a",
+            404,
+            "",
+        ),
+    ]
+}
+
+/// One layer for each route, as the documentation has it: it sees every method, also those that the route does not have.
+#[tokio::test]
+async fn on_axum() {
+    for (receiver, method, target, status, text) in cases() {
+        let hook = post(async || "handled").layer(WebhookLayer::new(receiver));
+        let app = Router::new().route("/hook", hook);
+        assert_response(app, method, target, status, Some(text)).await;
+    }
+}
+
+/// A layer of a whole router.
+#[tokio::test]
+async fn on_an_axum_router() {
+    for (receiver, method, target, status, text) in cases() {
+        let app = Router::new()
+            .route("/hook", post(async || "handled"))
+            .route_layer(WebhookLayer::new(receiver));
+        assert_response(app, method, target, status, Some(text)).await;
+    }
+}
+
+/// The `route_layer` of a method router sees the methods that it routes, and no others.
+#[tokio::test]
+async fn on_an_axum_method_router() {
+    for (receiver, method, target, status, _) in cases() {
+        let layer = WebhookLayer::new(receiver);
+        let only_post = post(async || "handled").route_layer(layer.clone());
+        let all = post(async || "handled")
+            .get(async || "handled")
+            .route_layer(layer);
+        let unseen = if status == 404 { 404 } else { 405 };
+        let seen = match method {
+            "GET" | "HEAD" => status,
+            _ => unseen,
+        };
+        for (methods, status) in [(only_post, unseen), (all, seen)] {
+            let app = Router::new().route("/hook", methods);
+            assert_response(app, method, target, status, None).await;
+        }
+    }
+}
+
+async fn assert_response(app: Router, method: &str, target: &str, status: u16, text: Option<&str>) {
+    let request = Request::builder().method(method).uri(target);
+    let response = app
+        .oneshot(request.body(Body::empty()).unwrap())
+        .await
+        .unwrap();
+    assert_eq!(response.status(), status, "{method} {target}");
+    let body = axum::body::to_bytes(response.into_body(), 1024)
+        .await
+        .unwrap();
+    if let Some(text) = text {
+        assert_eq!(body, text, "{method} {target}");
+    }
+}
+
+#[actix_web::test]
+async fn on_actix() {
+    for (receiver, method, target, status, text) in cases() {
+        let resource = web::resource("/hook")
+            .wrap(WebhookMiddleware::new(receiver))
+            .route(web::post().to(async || HttpResponse::Ok().body("handled")));
+        let service = actix_web::test::init_service(ActixApp::new().service(resource)).await;
+        let request = actix_web::test::TestRequest::with_uri(target)
+            .method(method.parse().unwrap())
+            .to_request();
+        let response = actix_web::test::call_service(&service, request).await;
+        assert_eq!(response.status().as_u16(), status, "{method} {target}");
+        let body = actix_web::test::read_body(response).await;
+        assert_eq!(body, text, "{method} {target}");
+    }
+}

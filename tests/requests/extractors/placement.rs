@@ -1,0 +1,260 @@
+//! Where the axum layer can stand: on a router, on its routes, and in front of any tower service.
+
+use std::{
+    cell::Cell,
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+};
+
+use axum::{
+    Router,
+    body::{Body, to_bytes},
+    response::{IntoResponse as _, Response},
+    routing::post,
+};
+use futures_util::{FutureExt as _, stream};
+use http::{Request, StatusCode};
+use integration_tests::Logs;
+use tower::{Layer as _, Service, ServiceExt, service_fn};
+use tracing::Instrument as _;
+use webhook_verify::{Delivery, scheme, testing::SignedRequest};
+use webhook_verify_axum::WebhookLayer;
+
+use super::{deduplicating, receiver, signed, to_axum};
+
+fn unsigned(body: &'static str) -> SignedRequest {
+    let mut request = signed(body);
+    request.headers.clear();
+    request
+}
+
+async fn status(app: &Router, target: &str, request: &SignedRequest) -> u16 {
+    let response = app.clone().oneshot(to_axum(target, request)).await;
+    response.unwrap().status().as_u16()
+}
+
+/// In front of the routes, unknown paths are nobody's; in front of the router, they are read and verified like any.
+#[tokio::test]
+async fn on_a_router_and_on_its_routes() {
+    let layer = || WebhookLayer::new(receiver());
+    let routes = || Router::new().route("/hook", post(async || "done"));
+    for (app, unknown_unsigned) in [
+        (routes().layer(layer()), 401),
+        (routes().route_layer(layer()), 404),
+    ] {
+        assert_eq!(status(&app, "/hook", &signed("{}")).await, 200);
+        assert_eq!(status(&app, "/hook", &unsigned("{}")).await, 401);
+        assert_eq!(status(&app, "/other", &signed("{}")).await, 404);
+        assert_eq!(
+            status(&app, "/other", &unsigned("{}")).await,
+            unknown_unsigned
+        );
+    }
+    // A delivery to a path that does not exist is not completed: the path may come with the next deployment.
+    let app = routes().layer(WebhookLayer::new(deduplicating(scheme::GITHUB)));
+    assert_eq!(status(&app, "/other", &signed("{}")).await, 404);
+    assert_eq!(status(&app, "/hook", &signed("{}")).await, 200);
+}
+
+/// The error of a service that has one.
+#[derive(Debug, PartialEq)]
+struct Broken(u16);
+
+/// A request whose body is not of axum's type.
+fn of_text(request: &SignedRequest, body: &str) -> Request<String> {
+    to_axum("/", request).map(|_| body.to_owned())
+}
+
+/// A service whose errors are its own: they pass through as they are, and the claim is given back.
+#[tokio::test]
+async fn an_error_passes_through_and_releases_the_claim() {
+    let runs = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&runs);
+    let service = service_fn(move |request: Request<Body>| {
+        let run = counted.fetch_add(1, SeqCst) + 1;
+        async move {
+            let fence = request.extensions().get::<Delivery>().unwrap();
+            assert_eq!(fence.claim().unwrap().fence(), run as u64);
+            match run {
+                1 | 2 => Err(Broken(run as u16)),
+                _ => Ok(StatusCode::CREATED),
+            }
+        }
+    });
+    let service = WebhookLayer::new(deduplicating(scheme::GITHUB)).layer(service);
+    let signed = signed("{}");
+    let request = || of_text(&signed, "{}");
+    for run in [1, 2] {
+        let result: Result<Response, Broken> = service.clone().oneshot(request()).await;
+        assert_eq!(result.unwrap_err(), Broken(run));
+    }
+    for replayed in [false, true] {
+        let response = service.clone().oneshot(request()).await.unwrap();
+        assert_eq!(response.status(), 201);
+        let header = response.headers().contains_key("idempotent-replayed");
+        assert_eq!(header, replayed);
+    }
+    assert_eq!(runs.load(SeqCst), 3);
+
+    // What is refused is a response and not an error.
+    let response = service.oneshot(of_text(&unsigned("{}"), "{}")).await;
+    let response = response.unwrap();
+    assert_eq!(response.status(), 401);
+}
+
+/// Bodies and services that may be sent to another thread and not shared between two.
+#[tokio::test]
+async fn nothing_has_to_be_sync() {
+    #[derive(Clone)]
+    struct NotSync(Cell<usize>);
+
+    impl Service<Request<Body>> for NotSync {
+        type Response = Response;
+        type Error = Infallible;
+        type Future = futures_util::future::BoxFuture<'static, Result<Response, Infallible>>;
+
+        fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn call(&mut self, request: Request<Body>) -> Self::Future {
+            self.0.set(self.0.get() + 1);
+            let calls = Cell::new(self.0.get());
+            async move {
+                let body = to_bytes(request.into_body(), 100).await.unwrap();
+                assert_eq!(body, "{}");
+                Ok(calls.take().to_string().into_response())
+            }
+            .boxed()
+        }
+    }
+
+    for receiver in [receiver(), deduplicating(scheme::GITHUB)] {
+        let service = WebhookLayer::new(receiver).layer(NotSync(Cell::new(0)));
+        let pieces = Cell::new(["{", "}"].iter());
+        let body = stream::poll_fn(move |_| {
+            let mut rest = pieces.take();
+            let piece = rest.next().copied();
+            pieces.set(rest);
+            Poll::Ready(piece.map(Ok::<_, Infallible>))
+        });
+        let request = to_axum("/", &signed("{}")).map(|_| Body::from_stream(body));
+        // Such a future may still be moved between threads.
+        let future = tokio::spawn(service.oneshot(request));
+        let response = future.await.unwrap().unwrap();
+        assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "1");
+    }
+}
+
+/// A service that minds: it must be ready when it is called, and a clone of it is not.
+#[derive(Default)]
+struct Picky {
+    ready: bool,
+    polls: usize,
+}
+
+impl Clone for Picky {
+    fn clone(&self) -> Self {
+        Self::default()
+    }
+}
+
+impl Service<Request<Body>> for Picky {
+    type Response = StatusCode;
+    type Error = Broken;
+    type Future = Ready<Result<StatusCode, Broken>>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        self.polls += 1;
+        match self.polls {
+            1 => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            2 | 3 => {
+                self.ready = true;
+                Poll::Ready(Ok(()))
+            }
+            _ => Poll::Ready(Err(Broken(503))),
+        }
+    }
+
+    fn call(&mut self, _: Request<Body>) -> Self::Future {
+        assert!(self.ready, "called without being ready");
+        self.ready = false;
+        ready(Ok(StatusCode::ACCEPTED))
+    }
+}
+
+#[tokio::test]
+async fn the_service_that_is_ready_is_the_one_that_is_called() {
+    for receiver in [receiver(), deduplicating(scheme::GITHUB)] {
+        let mut service = WebhookLayer::new(receiver).layer(Picky::default());
+        for body in ["1", "2", "3"] {
+            let request = to_axum("/", &signed(body));
+            let ready = ServiceExt::<Request<Body>>::ready(&mut service);
+            let ready = ready.await.unwrap();
+            let response = ready.call(request).await.unwrap();
+            assert_eq!(response.status(), 202, "{body}");
+        }
+    }
+}
+
+/// That a service is not ready, or never will be, is its own affair: the layer says what the service says.
+#[tokio::test]
+async fn readiness_is_the_services_own() {
+    let mut service = WebhookLayer::new(receiver()).layer(Picky::default());
+    let mut poll = || {
+        let waker = std::task::Waker::noop();
+        Service::<Request<Body>>::poll_ready(&mut service, &mut Context::from_waker(waker))
+    };
+    assert_eq!(poll(), Poll::Pending);
+    assert_eq!(poll(), Poll::Ready(Ok(())));
+    assert_eq!(poll(), Poll::Ready(Ok(())));
+    assert_eq!(poll(), Poll::Ready(Err(Broken(503))));
+}
+
+/// A service that panics when it is called, and not only when its future is polled.
+#[tokio::test]
+async fn a_panic_in_call_is_a_500() {
+    for receiver in [receiver(), deduplicating(scheme::GITHUB)] {
+        let service = service_fn(
+            |_: Request<Body>| -> Ready<Result<StatusCode, Infallible>> { panic!("on purpose") },
+        );
+        let service = WebhookLayer::new(receiver).layer(service);
+        for _ in 0..2 {
+            let request = to_axum("/", &signed("{}"));
+            let response = service.clone().oneshot(request).await.unwrap();
+            assert_eq!(response.status(), 500);
+            assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "");
+        }
+    }
+}
+
+/// [`Logs::collect`] keeps lines of the library, whose targets begin like this one.
+const LOG: &str = "webhook_verify_test";
+
+/// A handler with a claim runs in a task of its own; what it logs is in the request's span all the same.
+#[tokio::test]
+async fn the_span_is_carried_along() {
+    let logs = Logs::collect();
+    let handler = async || tracing::info!(target: LOG, "a line out of the handler");
+    let app = Router::new()
+        .route("/", post(handler))
+        .layer(WebhookLayer::new(deduplicating(scheme::GITHUB)));
+    let span = tracing::info_span!(target: LOG, "the_request", number = 4711);
+    let response = app.oneshot(to_axum("/", &signed("{}"))).instrument(span);
+    assert_eq!(response.await.unwrap().status(), 200);
+    let said = logs.text();
+    let mut lines = said.lines();
+    let line = lines.find(|line| line.contains("a line out of the handler"));
+    assert!(
+        line.unwrap().contains("the_request{number=4711}"),
+        "{line:?}"
+    );
+}

@@ -1,0 +1,16 @@
+//! How requests are verified, refused, taken apart and handed to handlers, without a store.
+#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
+
+mod adapters;
+mod attacks;
+mod blocks;
+mod challenges;
+mod config;
+mod events;
+mod extractors;
+mod hostile;
+mod known_answers;
+mod properties;
+mod senders;
+mod traps;
+mod vectors;
