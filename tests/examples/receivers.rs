@@ -41,6 +41,17 @@ fn flags(vector: &Vector) -> Vec<String> {
     flags
 }
 
+/// Sends a recorded request to a receiver.
+async fn send(vector: &Vector, to: &Running) -> Response {
+    let raw = raw_request(
+        &vector.method,
+        &vector.target,
+        &vector.headers,
+        &vector.body(),
+    );
+    exchange(to.addr, &raw).await
+}
+
 #[tokio::test]
 async fn every_recorded_request_of_the_four_systems() {
     let vectors = Vector::of_the_four_systems();
@@ -56,13 +67,7 @@ async fn every_recorded_request_of_the_four_systems() {
                 continue;
             }
             let running = Running::start(name, &flags(vector));
-            let raw = raw_request(
-                &vector.method,
-                &vector.target,
-                &vector.headers,
-                &vector.body(),
-            );
-            let response = exchange(running.addr, &raw).await;
+            let response = send(vector, &running).await;
             let handled = running.end();
             let expected = match vector.expect.as_str() {
                 "valid" => 204,
@@ -165,13 +170,7 @@ async fn every_preset_is_served(name: &str) {
         let running = Running::start(name, args);
         for vector in vectors {
             let row = format!("{name} {} {}", vector.scheme, vector.name);
-            let raw = raw_request(
-                &vector.method,
-                &vector.target,
-                &vector.headers,
-                &vector.body(),
-            );
-            let response = exchange(running.addr, &raw).await;
+            let response = send(vector, &running).await;
             let expected = match vector.expect.as_str() {
                 "valid" => status_of(vector),
                 _ => 401,

@@ -6,7 +6,7 @@ use integration_tests::soon;
 use tokio::time::sleep;
 use webhook_verify::StoreError;
 
-/// What a store says that cannot answer.
+/// Returns the cause of a call's failure.
 pub(crate) async fn fails<T: fmt::Debug>(
     call: impl Future<Output = Result<T, StoreError>>,
 ) -> String {
@@ -14,8 +14,8 @@ pub(crate) async fn fails<T: fmt::Debug>(
     error.source().unwrap().to_string()
 }
 
-/// What a store answers to a call that is made again for as long as it fails: on a busy machine, a
-/// lock may be held for longer than a call waits for it.
+/// Repeats a call until it succeeds, and returns the result: on a busy machine, a lock may be held
+/// for longer than a call waits for it.
 pub(crate) async fn answered<T, F: Future<Output = Result<T, StoreError>>>(
     call: impl Fn() -> F,
 ) -> T {

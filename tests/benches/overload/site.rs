@@ -54,15 +54,9 @@ impl Site {
         };
         let completed = Arc::new(AtomicUsize::new(0));
         let receiver = match kind {
-            Kind::Sqlite => {
-                let store = SqliteStore::connect(&url).await.unwrap();
-                receiver(store, &completed)
-            }
+            Kind::Sqlite => receiver(SqliteStore::connect(&url).await.unwrap(), &completed),
             Kind::Redis => receiver(RedisStore::connect(&url).await.unwrap(), &completed),
-            _ => {
-                let store = PostgresStore::connect(&url).await.unwrap();
-                receiver(store, &completed)
-            }
+            _ => receiver(PostgresStore::connect(&url).await.unwrap(), &completed),
         };
         Self {
             place,

@@ -125,14 +125,8 @@ impl Link {
         slot: Slot,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        let call = Call {
-            sql: sql.clone(),
-            arguments,
-            slot: Some(slot),
-            limit,
-            group: |link| &link.calls,
-        };
-        self.run(call).await
+        self.run(sql, arguments, Some(slot), limit, |link| &link.calls)
+            .await
     }
 
     /// Runs a statement for the holders of claims, even if the caller gives up. It does not queue
@@ -143,14 +137,8 @@ impl Link {
         arguments: PgArguments,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        let call = Call {
-            sql: sql.clone(),
-            arguments,
-            slot: None,
-            limit,
-            group: |link| &link.calls,
-        };
-        self.run(call).await
+        self.run(sql, arguments, None, limit, |link| &link.calls)
+            .await
     }
 
     /// Runs a statement for maintenance, even if the caller gives up.
@@ -159,21 +147,29 @@ impl Link {
         sql: &SqlStr,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Error> {
+        self.run(sql, arguments, None, MAINTENANCE, |link| &link.maintenance)
+            .await
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        slot: Option<Slot>,
+        limit: Duration,
+        group: fn(&Self) -> &Group,
+    ) -> Result<Vec<PgRow>, Error> {
         let call = Call {
             sql: sql.clone(),
             arguments,
-            slot: None,
-            limit: MAINTENANCE,
-            group: |link| &link.maintenance,
+            slot,
+            limit,
+            group,
         };
-        self.run(call).await
-    }
-
-    async fn run(self: &Arc<Self>, call: Call) -> Result<Vec<PgRow>, Error> {
         let (reply, answer) = oneshot::channel();
-        let (link, patience) = (Arc::clone(self), and_a_quarter(call.limit));
+        let link = Arc::clone(self);
         tokio::spawn(async move { link.serve(call, reply).await });
-        match timeout(patience, answer).await {
+        match timeout(and_a_quarter(limit), answer).await {
             // The task ends without a reply if its runtime shuts down.
             Ok(answer) => answer.unwrap_or(Err(Error::WorkerCrashed)),
             Err(_) => Err(silent()),
