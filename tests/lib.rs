@@ -61,8 +61,8 @@ pub use self::{
     logs::Logs,
     pauses::Pauses,
     places::{
-        AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, age, each_place, require_servers,
-        unique,
+        AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, age, each_place, each_store,
+        require_servers, unique,
     },
     postgres::PostgresServer,
     proxy::{Proxy, Weather},

@@ -4,9 +4,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use integration_tests::{
-    AnyStore, Framework, HandClock, Kind, Place, each_place, fresh, size, soon, unique,
-};
+use integration_tests::{AnyStore, HandClock, Kind, Place, each_store, fresh, size, soon, unique};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, SqliteConnection};
 use tokio::time::sleep;
 use webhook_verify::{ClaimStore, MemoryStore, PostgresStore, idempotency::ClaimOutcome};
@@ -21,13 +19,9 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// claim is granted.
 #[tokio::test]
 async fn c11_expired_records() {
-    each_place(
+    each_store(
         &[Kind::Sqlite, Kind::Postgres, Kind::Memory],
-        async |place, framework| {
-            // There is no framework in front of it.
-            if framework == Framework::Actix {
-                return;
-            }
+        async |place| {
             let table = unique("expired").replace('-', "_");
             let store = filled(place, &table).await;
             let purge = tokio::spawn({

@@ -1,9 +1,4 @@
 //! The example receivers and batches: one line for each event, also when one is killed in the middle of ten.
-#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
-
-#[path = "support/running.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod running;
 
 use std::{
     net::SocketAddr,
@@ -19,7 +14,7 @@ use serde_json::Value;
 use tokio::{task::block_in_place, time::sleep};
 use webhook_verify::{scheme, testing::Signer};
 
-use running::{RECEIVERS, Running, command_with_store};
+use crate::running::{RECEIVERS, Running, command_with_store};
 
 const FLAGS: [&str; 4] = ["--scheme", "mautic", "--secret", "test"];
 

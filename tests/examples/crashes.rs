@@ -1,24 +1,12 @@
 //! The example receivers as programs that race, are killed, frozen, and cut off from their store.
-#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
-#[path = "crashes/history.rs"]
 mod history;
-#[path = "crashes/kills.rs"]
 mod kills;
-#[path = "crashes/outbox.rs"]
 mod outbox;
-#[path = "crashes/proxy.rs"]
 mod proxy;
-#[path = "crashes/races.rs"]
 mod races;
-#[path = "support/running.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod running;
-#[path = "crashes/runs.rs"]
 mod runs;
-#[path = "crashes/stores.rs"]
 mod stores;
-#[path = "crashes/transactions.rs"]
 mod transactions;
 
 use std::time::{Duration, UNIX_EPOCH};

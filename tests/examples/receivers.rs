@@ -1,5 +1,4 @@
 //! The two example receivers as programs: every recorded request of the four systems, and the `curl` line they print.
-#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 // Their own tests, which call their `app()`.
 #[path = "../../examples/receiver_actix.rs"]
@@ -8,9 +7,6 @@ mod receiver_actix;
 #[path = "../../examples/receiver_axum.rs"]
 #[allow(dead_code, reason = "nobody calls its main")]
 mod receiver_axum;
-#[path = "support/running.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod running;
 #[path = "../../examples/verify.rs"]
 mod verify;
 
@@ -20,7 +16,7 @@ use integration_tests::{Response, Vector, exchange, raw_request};
 use serde_json::value::RawValue;
 use webhook_verify::{Scheme, scheme::Identity};
 
-use running::{RECEIVERS, Running, command, command_with_store, output};
+use crate::running::{RECEIVERS, Running, command, command_with_store, output};
 
 fn flags(vector: &Vector) -> Vec<String> {
     let mut flags = vec![

@@ -9,9 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{
-    AnyStore, Framework, HandClock, Kind, Place, STORES, again, each_place, fresh, soon, won,
-};
+use integration_tests::{AnyStore, HandClock, Kind, Place, STORES, again, fresh, soon, won};
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
     ClaimStore, MemoryStore,
@@ -48,12 +46,8 @@ async fn is_shut_out(store: &impl ClaimStore, request: &ClaimRequest) {
 
 /// Each store once; there is no framework in front of it.
 async fn each_store(test: impl AsyncFn(&Place, AnyStore)) {
-    each_place(&STORES, async |place, framework| {
-        if framework == Framework::Axum {
-            test(place, place.open().await).await;
-        }
-    })
-    .await;
+    integration_tests::each_store(&STORES, async |place| test(place, place.open().await).await)
+        .await;
 }
 
 /// B6: A lapses, B takes over and releases, C claims. Neither A nor B changes what is C's.

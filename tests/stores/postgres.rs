@@ -1,10 +1,7 @@
 //! Claims in a PostgreSQL server: one that these tests share, and one of their own for those that stop it.
 
-#[path = "postgres/faults.rs"]
 mod faults;
-#[path = "postgres/set_up.rs"]
 mod set_up;
-#[path = "postgres/transactions.rs"]
 mod transactions;
 
 use std::{

@@ -1,10 +1,7 @@
 //! Claims in a Redis server that each test starts for itself.
 
-#[path = "redis/faults.rs"]
 mod faults;
-#[path = "redis/races.rs"]
 mod races;
-#[path = "redis/start.rs"]
 mod start;
 
 use std::time::Duration;

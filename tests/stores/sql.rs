@@ -1,8 +1,6 @@
 //! What the stores on SQL databases are both put through: races, and transactions of handlers.
 
-#[path = "sql/races.rs"]
 pub(crate) mod races;
-#[path = "sql/transactions.rs"]
 pub(crate) mod transactions;
 
 pub(crate) use super::calls::{answered, fails};

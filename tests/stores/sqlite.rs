@@ -1,12 +1,8 @@
 //! Claims in a file, written by one process and by several.
 
-#[path = "sqlite/faults.rs"]
 mod faults;
-#[path = "sqlite/processes.rs"]
 mod processes;
-#[path = "sqlite/transactions.rs"]
 mod transactions;
-#[path = "sqlite/writing.rs"]
 mod writing;
 
 use std::{

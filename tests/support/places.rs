@@ -1,6 +1,7 @@
 //! Runs a test on every kind of store, each with a place of its own.
 
 use std::{
+    fmt::Debug,
     net::SocketAddr,
     panic::AssertUnwindSafe,
     process,
@@ -23,7 +24,11 @@ use webhook_verify::{
     idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
 };
 
-use crate::{Folder, Framework, PostgresServer, RedisServer, gate::PATIENCE, programs};
+use crate::{
+    Folder, Framework, PostgresServer, RedisServer,
+    gate::{PATIENCE, size},
+    programs,
+};
 
 /// A kind of store.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,26 +349,42 @@ pub fn unique(name: &str) -> String {
     format!("{name}-{}-{count}", process::id())
 }
 
-/// Runs a test on each of these stores behind each framework, concurrently, and reports where it
-/// failed.
+/// Runs a test on each of these stores, concurrently, and reports where it failed.
+pub async fn each_store(kinds: &[Kind], test: impl AsyncFn(&Place)) {
+    let runs: Vec<_> = kinds.iter().map(|kind| (*kind, ())).collect();
+    run_all(&runs, async |place, ()| test(place).await).await;
+}
+
+/// Runs a test on each of these stores behind a framework, concurrently, and reports where it
+/// failed. Each store alternates with the next, so that both frameworks run. A thorough run has all
+/// pairs.
 pub async fn each_place(kinds: &[Kind], test: impl AsyncFn(&Place, Framework)) {
-    if kinds.iter().any(|kind| REMOTE.contains(kind)) {
+    let frameworks = [Framework::Axum, Framework::Actix];
+    let pairs = |(number, kind): (usize, &Kind)| {
+        let chosen = match kinds.len() {
+            1 => &frameworks[..],
+            _ => size(&frameworks[number % 2..=number % 2], &frameworks[..]),
+        };
+        let kind = *kind;
+        chosen.iter().map(move |framework| (kind, *framework))
+    };
+    let runs: Vec<_> = kinds.iter().enumerate().flat_map(pairs).collect();
+    run_all(&runs, test).await;
+}
+
+async fn run_all<T: Copy + Debug>(runs: &[(Kind, T)], test: impl AsyncFn(&Place, T)) {
+    if runs.iter().any(|(kind, _)| REMOTE.contains(kind)) {
         require_servers();
     }
-    if kinds.contains(&Kind::Postgres) {
+    if runs.iter().any(|(kind, _)| *kind == Kind::Postgres) {
         // Starting the server takes a while, during which nothing else should wait for an event.
         PostgresServer::until_shared().await;
     }
-    let runs = kinds.iter().flat_map(|kind| {
-        let test = &test;
-        [Framework::Axum, Framework::Actix].map(|framework| async move {
-            let place = Place::new(*kind);
-            let run = AssertUnwindSafe(test(&place, framework)).catch_unwind();
-            run.await
-                .err()
-                .map(|_| format!("{kind:?} on {framework:?}"))
-        })
+    let results = runs.iter().map(async |(kind, with)| {
+        let place = Place::new(*kind);
+        let run = AssertUnwindSafe(test(&place, *with)).catch_unwind();
+        run.await.err().map(|_| format!("{kind:?} with {with:?}"))
     });
-    let failed: Vec<_> = join_all(runs).await.into_iter().flatten().collect();
-    assert!(failed.is_empty(), "it failed with {failed:?}");
+    let failed: Vec<_> = join_all(results).await.into_iter().flatten().collect();
+    assert!(failed.is_empty(), "it failed on {failed:?}");
 }

@@ -1,6 +1,6 @@
 //! The recorded requests.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use crate::PUBLIC_URL;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -58,14 +58,18 @@ impl Vector {
     /// Returns the rows of every preset: at least one valid and one invalid row each.
     #[must_use]
     pub fn of_senders() -> Vec<Self> {
-        let mut rows: Vec<Self> =
-            serde_json::from_str(include_str!("../vectors/senders.json")).unwrap();
-        for row in &mut rows {
-            let url = row.url.as_deref().unwrap_or(PUBLIC_URL);
-            let (_, rest) = url.split_once("://").unwrap();
-            row.target = rest[rest.find('/').unwrap()..].to_owned();
-        }
-        rows
+        // Some tests ask for them many times.
+        static ROWS: LazyLock<Vec<Vector>> = LazyLock::new(|| {
+            let mut rows: Vec<Vector> =
+                serde_json::from_str(include_str!("../vectors/senders.json")).unwrap();
+            for row in &mut rows {
+                let url = row.url.as_deref().unwrap_or(PUBLIC_URL);
+                let (_, rest) = url.split_once("://").unwrap();
+                row.target = rest[rest.find('/').unwrap()..].to_owned();
+            }
+            rows
+        });
+        ROWS.clone()
     }
 
     /// Returns the URL that the sender was given, without a query.

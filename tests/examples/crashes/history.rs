@@ -20,18 +20,18 @@ use tokio::{
     task::{block_in_place, spawn_blocking},
 };
 
-use crate::{
+use super::{
     number_from,
     outbox::Outbox,
     proxy::{Proxy, Weather},
     random, random_ms,
-    running::RECEIVERS,
     runs::{
         LEASE_LOST, NOT_COMPLETED, Restarted, Run, by_event, check_acknowledged, check_settled,
         traced,
     },
     stores::{Grant, Monitor, granted, watch},
 };
+use crate::running::RECEIVERS;
 
 pub(crate) const LEASE: Duration = Duration::from_secs(30);
 const SENDERS: usize = 8;

@@ -13,15 +13,15 @@ use std::{
 use integration_tests::{Kind, PATIENCE, Place, in_folder};
 use tokio::task::block_in_place;
 
-use crate::{
+use super::{
     number_from,
     outbox::Outbox,
     random, random_ms,
-    running::{RECEIVERS, Running, command},
     runs::{
         LEASE_LOST, NOT_COMPLETED, Restarted, by_event, check_acknowledged, check_settled, traced,
     },
 };
+use crate::running::{RECEIVERS, Running, command};
 
 /// Longer than a receiver lives here. It expires when its holder is dead, because the records age.
 const LEASE: Duration = Duration::from_secs(60);
@@ -104,7 +104,7 @@ fn no_receiver_outlives_a_killed_test_process() {
         thread::sleep(PATIENCE);
         panic!("not killed within {} s", PATIENCE.as_secs());
     }
-    let test = "kills::no_receiver_outlives_a_killed_test_process";
+    let test = "crashes::kills::no_receiver_outlives_a_killed_test_process";
     let mut again = Command::new(env::current_exe().unwrap());
     again
         .args(["--exact", test, "--nocapture"])

@@ -19,7 +19,7 @@ use tokio::{
 };
 use webhook_verify::{scheme, testing::Signer};
 
-use crate::{SECRET, now, random, random_ms};
+use super::{SECRET, now, random, random_ms};
 
 /// The receivers' flags for what is sent from here.
 pub(crate) const FLAGS: [&str; 4] = ["--scheme", "standard-webhooks", "--secret", SECRET];

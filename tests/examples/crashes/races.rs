@@ -5,18 +5,15 @@ use std::{process::Stdio, time::Duration};
 use integration_tests::{Kind, Place, Response, SHARED, STORES, exchange, soon};
 use tokio::time::sleep;
 
-use crate::{
-    outbox::request,
-    running::{RECEIVERS, Running, command_with_store},
-    runs::NOT_COMPLETED,
-};
+use super::{outbox::request, runs::NOT_COMPLETED};
+use crate::running::{RECEIVERS, Running, command_with_store};
 
 const COPIES: usize = 64;
 
 fn start(name: &str, place: &Place) -> Running {
     Running::spawn_again(|| {
         let mut command = command_with_store(name, &place.url);
-        command.args(crate::outbox::FLAGS).args(["--delay", "400"]);
+        command.args(super::outbox::FLAGS).args(["--delay", "400"]);
         command.stderr(Stdio::piped());
         command
     })

@@ -10,11 +10,11 @@ use std::{
 
 use serde_json::Value;
 
-use crate::{
+use super::{
     now,
     outbox::{FLAGS, Target},
-    running::{Running, command_with_store},
 };
+use crate::running::{Running, command_with_store};
 
 /// A handler that ran.
 #[derive(Clone, Debug)]

@@ -14,7 +14,7 @@ use integration_tests::{App, Framework, Handler, Kind, Place, in_folder};
 use sqlx::{Connection as _, PgConnection, PgPool, postgres::PgPoolOptions};
 use webhook_verify::{Delivery, PostgresStore, idempotency::CommitError};
 
-use crate::{
+use super::{
     history::{LEASE, Member, suffer},
     outbox::FLAGS,
     runs::Restarted,
@@ -28,7 +28,7 @@ const STORE: &str = "WEBHOOK_VERIFY_TEST_STORE";
 fn command(framework: &str, store: &str) -> Command {
     let mut command = Command::new(env::current_exe().unwrap());
     command
-        .args(["--exact", "transactions::server", "--ignored"])
+        .args(["--exact", "crashes::transactions::server", "--ignored"])
         .arg("--nocapture")
         .envs([(FRAMEWORK, framework), (STORE, store)])
         .stdin(Stdio::null())

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::hub::{FORM, Headers, Hub, RECEIVE, json_of, origin};
+use super::hub::{FORM, Headers, Hub, RECEIVE, json_of, origin};
 
 const UNKNOWN: &str = "ba4825b6-6718-42f3-a400-ce08a16936bd";
 

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::hub::{ADMIN, FORM, Headers, Hub, json_of};
+use super::hub::{ADMIN, FORM, Headers, Hub, json_of};
 
 const PUT: &str = "/api/v3/command/webhook.put";
 

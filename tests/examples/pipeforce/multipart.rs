@@ -1,6 +1,6 @@
 //! Files that are not what they should be.
 
-use crate::hub::{DOCUMENTED, Hub};
+use super::hub::{DOCUMENTED, Hub};
 
 const PLAIN: &str = "multipart/form-data; boundary=b";
 

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 use webhook_verify::payloads::pipeforce::PayloadType;
 
-use crate::store::{Settings, Store};
+use super::store::{Settings, Store};
 
 const SETTINGS: Settings<'_> = Settings {
     event_key: "a",

@@ -9,10 +9,8 @@ use integration_tests::{App, Handler, each_framework};
 use tokio::time::sleep;
 use webhook_verify::{Delivery, Idempotency, Receiver, Verifier, scheme, scheme::Identity};
 
-use crate::{
-    common::{SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with},
-    sender::{Begun, Fault, batch, events, failing, mautic},
-};
+use super::sender::{Begun, Fault, batch, events, failing, mautic};
+use crate::common::{SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with};
 
 /// What has no events, or cannot be taken apart, may still mean something to its handler, which sees it once.
 #[tokio::test]

@@ -1,19 +1,10 @@
 //! The example `pipeforce` as a program, walked through as PIPEFORCE's documents do, and into what can go wrong on the way.
-#![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
-#[path = "pipeforce/calls.rs"]
 mod calls;
-#[path = "pipeforce/commands.rs"]
 mod commands;
-#[path = "pipeforce/hub.rs"]
 mod hub;
-#[path = "pipeforce/multipart.rs"]
 mod multipart;
-#[path = "pipeforce/rows.rs"]
 mod rows;
-#[path = "support/running.rs"]
-#[allow(dead_code, reason = "shared with other tests")]
-mod running;
 #[path = "../../examples/pipeforce/store.rs"]
 #[allow(dead_code, reason = "the example's own")]
 mod store;
@@ -24,8 +15,8 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use integration_tests::{Folder, exchange, in_folder, raw_request};
 use serde_json::json;
 
+use crate::running::{Running, output, program};
 use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
-use running::{Running, output, program};
 
 /// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart amidst.
 #[tokio::test]

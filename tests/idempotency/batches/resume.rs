@@ -8,9 +8,9 @@ use webhook_verify::{
     ClaimStore, Idempotency, MemoryStore, Receiver, RequestHead, Secret, Tenant, Verifier, scheme,
 };
 
-use crate::{
-    common::{SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with, signer},
-    sender::{Begun, Fault, TYPE, batch, body, events, failing, mautic, one_by_one},
+use super::sender::{Begun, Fault, TYPE, batch, body, events, failing, mautic, one_by_one};
+use crate::common::{
+    SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with, signer,
 };
 
 /// A handler that fails at event `number` of ten, and how it fails.

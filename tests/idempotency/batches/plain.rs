@@ -12,10 +12,8 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::{
-    common::{Watched, post, receiver},
-    sender::{Begun, Fault, batch, events, failing},
-};
+use super::sender::{Begun, Fault, batch, events, failing};
+use crate::common::{Watched, post, receiver};
 
 /// A store as somebody might write it, with nothing for many claims at once.
 struct Plain(Arc<Watched>);

@@ -21,10 +21,8 @@ use webhook_verify::{Receiver, scheme, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-use crate::{
-    common::{Gate, Watched, assert_in_flight, assert_replay, post, raw, receiver, soon},
-    sender::{Begun, Fault, batch, events, mautic},
-};
+use super::sender::{Begun, Fault, batch, events, mautic};
+use crate::common::{Gate, Watched, assert_in_flight, assert_replay, post, raw, receiver, soon};
 
 /// Handles one request by a handler that takes `Events`, in process.
 async fn handled(

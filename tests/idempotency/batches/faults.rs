@@ -12,9 +12,9 @@ use webhook_verify::{
     idempotency::OnStoreFailure, scheme, testing::SignedRequest,
 };
 
-use crate::{
-    common::{HandClock, Watched, admit, assert_replay, post, receiver, receiver_with, seconds},
-    sender::{Begun, Fault, batch, events, failing},
+use super::sender::{Begun, Fault, batch, events, failing};
+use crate::common::{
+    HandClock, Watched, admit, assert_replay, post, receiver, receiver_with, seconds,
 };
 
 /// Time flies: whatever is waited for with this timer is over at once.

@@ -6,10 +6,8 @@ use integration_tests::{App, Handler, answer, each_framework};
 use tokio::time::sleep;
 use webhook_verify::{idempotency::Replay, scheme};
 
-use crate::{
-    common::{Watched, assert_replay, is_replay, post, receiver},
-    sender::{Begun, Fault, batch, events, failing, with},
-};
+use super::sender::{Begun, Fault, batch, events, failing, with};
+use crate::common::{Watched, assert_replay, is_replay, post, receiver};
 
 /// A batch of one event is answered as its handler answered, and one of several, which were completed before it did, 204.
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 
 use futures_util::future::{join_all, select};
 use integration_tests::{
-    AnyStore, App, Framework, Handler, Kind, Pauses, Place, Watched, each_place, unique,
+    AnyStore, App, Framework, Handler, Kind, Pauses, Place, Watched, each_place, each_store, unique,
 };
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tokio::{sync::oneshot, time::sleep};
@@ -18,10 +18,8 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::{
-    common::{admit, assert_replay, post, receiver_with, seconds, soon},
-    sender::{Begun, Fault, LONG, batch, events, patient},
-};
+use super::sender::{Begun, Fault, LONG, batch, events, patient};
+use crate::common::{admit, assert_replay, post, receiver_with, seconds, soon};
 
 const STORES: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
 
@@ -257,7 +255,7 @@ async fn a_crash_leaves_each_row_once() {
 /// One whose claim is another's by now has no row.
 #[tokio::test]
 async fn a_superseded_event_is_rolled_back() {
-    each_place(&STORES, async |place: &Place, _| {
+    each_store(&STORES, async |place: &Place| {
         let ledger = Ledger::new(place).await;
         let (_, receiver) = ledger.watched(place).await;
         let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=2), sleep).await else {
@@ -288,7 +286,7 @@ async fn a_superseded_event_is_rolled_back() {
 /// While the handler goes on after it, what is committed is not renewed, and nobody says that it is lost.
 #[tokio::test]
 async fn what_is_committed_is_not_renewed() {
-    each_place(&STORES, async |place: &Place, _| {
+    each_store(&STORES, async |place: &Place| {
         let ledger = Ledger::new(place).await;
         let (store, receiver) = ledger.watched(place).await;
         let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {
@@ -323,7 +321,7 @@ async fn what_is_committed_is_not_renewed() {
 /// for it. What it has committed is done, whether the handler says so or not.
 #[tokio::test]
 async fn one_transaction_for_all() {
-    each_place(&STORES, async |place: &Place, _| {
+    each_store(&STORES, async |place: &Place| {
         for (says_done, numbers) in [(true, 1..=3), (false, 4..=6), (false, 7..=7)] {
             let ledger = Ledger::new(place).await;
             let (store, receiver) = ledger.watched(place).await;
@@ -348,7 +346,7 @@ async fn one_transaction_for_all() {
 /// Who commits some of its events and not the others has not done those.
 #[tokio::test]
 async fn some_are_committed() {
-    each_place(&STORES, async |place: &Place, _| {
+    each_store(&STORES, async |place: &Place| {
         let ledger = Ledger::new(place).await;
         let (_, receiver) = ledger.watched(place).await;
         let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {

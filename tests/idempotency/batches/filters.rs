@@ -7,10 +7,8 @@ use webhook_verify::{
     ConfigError, Idempotency, Receiver, ReceiverBuilder, Scheme, Verifier, scheme, scheme::Identity,
 };
 
-use crate::{
-    common::{SECRET, Watched, assert_replay, is_replay, post, signed},
-    sender::{Begun, Fault, body, events, failing, mautic},
-};
+use super::sender::{Begun, Fault, body, events, failing, mautic};
+use crate::common::{SECRET, Watched, assert_replay, is_replay, post, signed};
 
 fn filtering(
     scheme: Scheme,

@@ -7,11 +7,11 @@ use integration_tests::{App, Handler, Pauses, each_framework};
 use tokio::{sync::mpsc, time::sleep};
 use webhook_verify::{Admission, Rejection, event::Events, scheme};
 
-use crate::{
-    common::{Watched, admit, assert_replay, never, post, receiver, seconds, signed},
+use super::{
     rig::{Rig, end, poll},
     sender::{Begun, batch, events},
 };
+use crate::common::{Watched, admit, assert_replay, never, post, receiver, seconds, signed};
 
 /// A handler that gives its events to a task and answers success has promised that they are done; the task gets every one.
 #[tokio::test]

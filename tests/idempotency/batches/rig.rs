@@ -13,10 +13,8 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::{
-    common::{HandClock, Watched, admit, never, receiver_with, seconds},
-    sender::{Begun, batch},
-};
+use super::sender::{Begun, batch};
+use crate::common::{HandClock, Watched, admit, never, receiver_with, seconds};
 
 /// The three events of a batch, whose leases are 60 s.
 pub(crate) struct Rig {

@@ -12,10 +12,8 @@ use integration_tests::{App, Framework, Handler, Kind, Place, each_place, unique
 use tokio::{sync::oneshot, time::sleep};
 use webhook_verify::{Admission, Admitted, Event, Idempotency, Receiver, scheme};
 
-use crate::{
-    common::{admit, post, receiver_with, soon},
-    sender::{LONG, batch, patient},
-};
+use super::sender::{LONG, batch, patient};
+use crate::common::{admit, post, receiver_with, soon};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -10,10 +10,8 @@ use webhook_verify::{
     testing::SignedRequest,
 };
 
-use crate::{
-    common::{Watched, assert_replay, is_replay, post, receiver_with, seconds, signed},
-    sender::{Begun, Fault, batch, failing, one_by_one},
-};
+use super::sender::{Begun, Fault, batch, failing, one_by_one};
+use crate::common::{Watched, assert_replay, is_replay, post, receiver_with, seconds, signed};
 
 /// One request with these events, each an id and a text.
 fn line(events: &[(&str, &str)]) -> SignedRequest {

@@ -5,11 +5,8 @@
 //! fail where the store or the receiver does the thing it is there to forbid.
 #![allow(clippy::unwrap_used)]
 
-#[path = "model/deliveries.rs"]
 mod deliveries;
-#[path = "model/same.rs"]
 mod same;
-#[path = "model/store.rs"]
 mod store;
 
 use std::{collections::HashMap, time::Instant};

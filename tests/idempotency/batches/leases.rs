@@ -7,11 +7,11 @@ use integration_tests::Pauses;
 use tokio::sync::mpsc;
 use webhook_verify::{Admission, Rejection};
 
-use crate::{
-    common::{admit, never, seconds},
+use super::{
     rig::{Rig, end, poll},
     sender::{batch, events},
 };
+use crate::common::{admit, never, seconds};
 
 /// One call renews all that are left, and it is not long until the last is renewed alone.
 #[tokio::test]

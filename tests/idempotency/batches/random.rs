@@ -15,10 +15,8 @@ use webhook_verify::{
     Admission, ClaimStore, Event, Idempotency, MemoryStore, Receiver, Timer, scheme,
 };
 
-use crate::{
-    common::{HandClock, Watched, admit, receiver_with, seconds},
-    sender::{body, mautic},
-};
+use super::sender::{body, mautic};
+use crate::common::{HandClock, Watched, admit, receiver_with, seconds};
 
 const EVENTS: usize = 12;
 const LEASE: Duration = Duration::from_secs(600);

@@ -6,12 +6,10 @@ use integration_tests::{App, Connection, Framework, Handler, Server, each_framew
 use tokio::time::sleep;
 use webhook_verify::{Idempotency, MemoryStore, Receiver, scheme};
 
-use crate::{
-    common::{
-        Gate, HandClock, Watched, assert_in_flight, assert_replay, post, raw, receiver,
-        receiver_with, seconds,
-    },
-    sender::{Begun, Fault, batch, events, one_by_one, with},
+use super::sender::{Begun, Fault, batch, events, one_by_one, with};
+use crate::common::{
+    Gate, HandClock, Watched, assert_in_flight, assert_replay, post, raw, receiver, receiver_with,
+    seconds,
 };
 
 /// A server whose handlers wait at the gate with each event of this number.

@@ -1,0 +1,21 @@
+//! Batches that resume: each event of a delivery has its own claim, on both adapters through real sockets.
+
+mod adapters;
+mod answers;
+mod beyond;
+mod commit;
+mod cost;
+mod cuts;
+mod dropped;
+mod faults;
+mod filters;
+mod ids;
+mod keys;
+mod leases;
+mod overlap;
+mod plain;
+mod random;
+mod resume;
+mod rig;
+mod sender;
+mod whole;
