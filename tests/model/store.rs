@@ -6,7 +6,7 @@ use webhook_verify::idempotency::{
     ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled,
 };
 
-#[path = "../../webhook-verify/src/idempotency/record.rs"]
+#[path = "../../webhook-verify/src/claim/record.rs"]
 #[allow(dead_code, reason = "the store asks for more than the model")]
 mod record;
 

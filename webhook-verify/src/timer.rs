@@ -5,8 +5,6 @@ use std::{
     time::Duration,
 };
 
-use crate::StoreError;
-
 /// What to wait with. Time limits are part of receiving, and the core has no runtime of its own to keep them with.
 ///
 /// Any `Fn(Duration) -> impl Future` is a timer; with tokio it is `tokio::time::sleep`.
@@ -42,16 +40,4 @@ pub(crate) async fn within<F: Future>(
         deadline.as_mut().poll(cx).map(|()| None)
     })
     .await
-}
-
-/// What a store's call comes to within `limit`. One that stays silent for longer has failed.
-pub(crate) async fn answer_within<T>(
-    call: impl Future<Output = Result<T, StoreError>>,
-    timer: &impl Timer,
-    limit: Duration,
-) -> Result<T, StoreError> {
-    let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
-    within(call, timer, limit)
-        .await
-        .unwrap_or_else(|| Err(silent()))
 }

@@ -15,7 +15,7 @@ use super::{
     runtime,
 };
 
-const CLAIM: &str = include_str!("../../../webhook-verify/src/idempotency/postgres/claim.sql");
+const CLAIM: &str = include_str!("../../../webhook-verify/src/claim/postgres/claim.sql");
 /// What the store puts into it for a single claim.
 const ASKED: &str = "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint,
     $4::bigint AS lease, $5::bigint AS ttl, $6::boolean AS hold";

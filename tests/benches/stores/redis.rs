@@ -12,7 +12,7 @@ use super::{
     runtime,
 };
 
-const SCRIPT: &str = include_str!("../../../webhook-verify/src/idempotency/redis/claim.lua");
+const SCRIPT: &str = include_str!("../../../webhook-verify/src/claim/redis/claim.lua");
 const ROUNDS: usize = 51;
 const COUNT: usize = 3200;
 

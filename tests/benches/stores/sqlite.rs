@@ -24,7 +24,7 @@ use super::{
     runtime,
 };
 
-const CLAIM: &str = include_str!("../../../webhook-verify/src/idempotency/sqlite/claim.sql");
+const CLAIM: &str = include_str!("../../../webhook-verify/src/claim/sqlite/claim.sql");
 const TABLE: &str = "\"webhook_claim\"";
 const ROUNDS: usize = 21;
 const COUNT: usize = 1600;

@@ -245,7 +245,7 @@ async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
     })
     .await;
 
-    let key = include_str!("../../../webhook-verify/src/key.rs");
+    let key = include_str!("../../../webhook-verify/src/key/mod.rs");
     let (before, tag) = key.split_once("pub(crate) struct Tag").unwrap();
     let derives = before.rsplit_once("#[derive(").unwrap().1;
     assert!(derives.starts_with("Clone)]"), "tags derive {derives}");
@@ -259,8 +259,8 @@ async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
             .any(|early| comparison.contains(early))
     );
     for source in [
-        include_str!("../../../webhook-verify/src/verification/mod.rs"),
-        include_str!("../../../webhook-verify/src/verification/candidates.rs"),
+        include_str!("../../../webhook-verify/src/verify/facts.rs"),
+        include_str!("../../../webhook-verify/src/verify/candidates.rs"),
         key,
     ] {
         for line in source

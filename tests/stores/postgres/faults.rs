@@ -1,10 +1,14 @@
 //! Servers that are down, die, freeze, refuse to write, and connections that end.
 
-use std::sync::{
-    Arc, Mutex,
-    atomic::{AtomicBool, Ordering::SeqCst},
+use std::{
+    pin::pin,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
 };
 
+use futures_util::future::{Either, select};
 use tokio::{task::JoinSet, time::timeout};
 use webhook_verify::idempotency::ClaimOutcome;
 
@@ -150,7 +154,7 @@ async fn a_server_that_freezes() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_transaction_that_is_given_up() {
     let (server, _) = own_server().await;
-    let admin = pool(&server, 1).await;
+    let (admin, other) = (pool(&server, 1).await, pool(&server, 1).await);
     execute(&admin, "CREATE TABLE payment (number int)").await;
     let options = [
         ("default_transaction_isolation", "serializable"),
@@ -166,21 +170,32 @@ async fn a_transaction_that_is_given_up() {
         .await
         .unwrap();
     let store = PostgresStore::new(users.clone());
-    // The store uses transactions of its own once a race has failed.
-    let mut races = 0..1000;
-    loop {
-        races.next().expect("one race of 1,000 fails");
-        // The longest limit so far decides how long statements may take.
-        let claim = request(1000 + races.start).within(500 * MS);
-        let other = again(&claim);
-        let _ = tokio::join!(store.claim(&claim), store.claim(&other));
-        let commits = "SELECT count(*) FROM pg_stat_activity
-            WHERE query = 'COMMIT' AND application_name = 'users'";
-        let commits: i64 = sqlx::query_scalar(commits).fetch_one(&admin).await.unwrap();
-        if commits > 0 {
-            break;
+    // The longest limit so far decides how long statements may take.
+    let claim = request(1000).within(500 * MS);
+    store.claim(&claim).await.unwrap();
+    // The store uses transactions of its own once a claim has failed because of another change.
+    let fails_once = async {
+        loop {
+            integration_tests::age(&server.url(), "webhook_claim", HOUR.as_millis() as i64).await;
+            let mut change = other.begin().await.unwrap();
+            let touch = sqlx::query("UPDATE webhook_claim SET attempt = attempt");
+            touch.execute(&mut *change).await.unwrap();
+            let claim = again(&claim).within(500 * MS);
+            let claiming = pin!(store.claim(&claim));
+            let waiting = pin!(until_waiting(&admin, "webhook_claim", 1));
+            if let Either::Right(((), claiming)) = select(claiming, waiting).await {
+                change.commit().await.unwrap();
+                let _ = claiming.await;
+            }
+            let commits = "SELECT count(*) FROM pg_stat_activity
+                WHERE query = 'COMMIT' AND application_name = 'users'";
+            let commits: i64 = sqlx::query_scalar(commits).fetch_one(&admin).await.unwrap();
+            if commits > 0 {
+                return;
+            }
         }
-    }
+    };
+    soon("claim that fails because of another change", fails_once).await;
     for round in 0..3 {
         server.pause();
         let claims = [2 * round, 2 * round + 1].map(|number| request(number).within(500 * MS));

@@ -4,11 +4,11 @@ use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
 
 use super::php::Php;
-use crate::{Event, ExtractError, extract};
+use crate::delivery::{Event, ExtractError, from_json};
 
 /// What is in the event's envelope, or the event whole where nothing is.
 pub(super) fn data(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
-    let mut whole: Value = extract::from_json(event.raw())?;
+    let mut whole: Value = from_json(event.raw())?;
     let data = whole.as_object_mut().and_then(|whole| whole.remove("data"));
     Ok(data.ok_or(whole))
 }

@@ -29,7 +29,7 @@ use super::{
     envelope::{self, Parts},
     macros::{events, objects},
 };
-use crate::{Event, ExtractError, event::FromEvent, extract};
+use crate::delivery::{Event, ExtractError, FromEvent, from_json};
 
 events! {
     /// What a Host UK event says, by its type. See the [module](self).
@@ -261,7 +261,7 @@ impl Envelope {
 /// Reads the event whole, and not its data alone.
 impl FromEvent for Envelope {
     fn from_event(event: &Event) -> Result<Self, ExtractError> {
-        extract::from_json(event.raw()).map(Self::from_body)
+        from_json(event.raw()).map(Self::from_body)
     }
 }
 

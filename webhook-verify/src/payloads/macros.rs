@@ -126,8 +126,8 @@ macro_rules! events {
             }
         }
 
-        impl crate::event::FromEvent for $name {
-            fn from_event(event: &crate::Event) -> Result<Self, crate::ExtractError> {
+        impl crate::delivery::FromEvent for $name {
+            fn from_event(event: &crate::delivery::Event) -> Result<Self, crate::delivery::ExtractError> {
                 let event_type = event.event_type();
                 let is_known = |event_type: &str| Self::EVENT_TYPES.contains(&event_type);
                 let data = match $data(event)? {

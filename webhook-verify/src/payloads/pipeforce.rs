@@ -34,7 +34,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 pub use self::ids::{Ids, NoRandomness, random_uuid};
-use crate::{Delivery, head::is_form_type, scheme::Place};
+use crate::{delivery::Delivery, request::is_form_type, scheme::Place};
 
 /// What becomes of a body on its way into a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

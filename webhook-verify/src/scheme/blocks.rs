@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{List, Text};
-use crate::Tolerance;
+use crate::clock::Tolerance;
 
 /// How the proof is made. Those of other features are there, too, and refused when a verifier is built.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use super::{List, Place, Text};
-use crate::Encoding;
+use crate::encoding::Encoding;
 
 /// A request by which a sender finds out whether a receiver is there, before it sends events or between them.
 ///

@@ -1,7 +1,7 @@
 use std::mem;
 
 use super::{Part, PathForm, Text, UrlForm};
-use crate::ConfigError;
+use crate::error::ConfigError;
 
 /// Parses a template such as `v0:{timestamp}:{body}`, in which a doubled brace is a brace.
 pub(super) fn parse(template: &str) -> Result<Vec<Part>, ConfigError> {

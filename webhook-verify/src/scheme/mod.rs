@@ -18,6 +18,7 @@ mod describe;
 mod events;
 mod named;
 mod presets;
+mod time;
 
 use std::borrow::Cow;
 
@@ -26,7 +27,7 @@ pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
     check::is_pointer,
 };
-use crate::{ConfigError, Encoding, Tolerance};
+use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
 pub(crate) type Text = Cow<'static, str>;
 static CONTENT_TYPE: Text = Cow::Borrowed("content-type");

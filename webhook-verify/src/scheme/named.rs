@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use super::Scheme;
-use crate::ConfigError;
+use crate::error::ConfigError;
 
 /// Longer names are mistakes of another kind, and comparing them costs time.
 const MAX_LEN: usize = 64;

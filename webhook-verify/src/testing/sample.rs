@@ -1,7 +1,7 @@
 use serde_json::json;
 
 use super::{SignedRequest, Signer};
-use crate::{ConfigError, Scheme};
+use crate::{error::ConfigError, scheme::Scheme};
 
 impl Signer {
     /// Signs a sample delivery: a body like those of the scheme's sender, with a new random ID. If

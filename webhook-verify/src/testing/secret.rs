@@ -1,6 +1,9 @@
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::{Algorithm, ConfigError, KeyForm, Scheme};
+use crate::{
+    error::ConfigError,
+    scheme::{Algorithm, KeyForm, Scheme},
+};
 
 /// Returns a random 32-byte secret in the form that `scheme` expects, for a sender whose secret you
 /// choose.
@@ -32,7 +35,7 @@ pub fn random_secret(scheme: &Scheme) -> Result<String, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Verifier;
+    use crate::verify::Verifier;
 
     #[test]
     fn every_scheme_with_a_shared_secret_takes_it() {

@@ -9,13 +9,16 @@ use time::{
 };
 
 use crate::{
-    Clock as _, ConfigError, Encoding, RequestHead, Scheme, Secret, SystemClock, Verifier, json,
-    key::Key,
+    clock::{Clock as _, SystemClock},
+    encoding::Encoding,
+    error::ConfigError,
+    key::{Key, Secret},
+    request::{RequestHead, json},
     scheme::{
-        Algorithm, BodyDigest, Field, Grammar, Part, Place, Prefix, SignatureSource, Text,
+        Algorithm, BodyDigest, Field, Grammar, Part, Place, Prefix, Scheme, SignatureSource, Text,
         TimeUnit, TimestampPlace, TimestampSource,
     },
-    verification,
+    verify::{self, Verifier},
 };
 
 /// Signs bodies as a scheme defines, so that tests stay in step with the verifier.
@@ -291,7 +294,7 @@ impl Signer {
                     }) => Some(self.time_in(*unit)?),
                     _ => None,
                 };
-                let tag = verification::tag(
+                let tag = verify::tag(
                     verifier.settings(),
                     &head,
                     timestamp.as_deref(),

@@ -41,7 +41,7 @@ use super::{
     Id,
     macros::{events, objects},
 };
-use crate::{Event, ExtractError, extract};
+use crate::delivery::{Event, ExtractError, from_json};
 
 events! {
     /// What a Mautic event says, by its type. See the [module](self).
@@ -255,7 +255,7 @@ fn field<'a>(groups: Option<&'a Map<String, Value>>, alias: &str) -> Option<&'a 
 
 /// There is no envelope around the elements of Mautic's lists.
 fn whole(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
-    let mut whole: Value = extract::from_json(event.raw())?;
+    let mut whole: Value = from_json(event.raw())?;
     let event_type = event.event_type();
     let inner = event_type.and_then(|event_type| listed_again(&mut whole, &event_type));
     Ok(Ok(inner.unwrap_or(whole)))

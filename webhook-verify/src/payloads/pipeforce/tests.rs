@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, time::Duration};
 use serde_json::{Value, json};
 
 use super::{Call, Ids, Message, OlderMessage, PayloadType, random_uuid};
-use crate::{Delivery, Verifier, scheme};
+use crate::{delivery::Delivery, scheme, verify::Verifier};
 
 const TOKEN: &str = "ba4825b6-6718-42f3-a400-ce08a16936bd";
 const FORM: Option<&[u8]> = Some(b"application/x-www-form-urlencoded; charset=utf-8");

@@ -4,7 +4,7 @@ use super::{
     super::{Envelope, EventList, List, Text, TimeUnit},
     SchemeBuilder, owned,
 };
-use crate::ConfigError;
+use crate::error::ConfigError;
 
 /// What is said so far.
 #[derive(Clone, Debug)]

@@ -8,7 +8,7 @@ use super::{
     Algorithm, BodyDigest, Challenge, Evidence, Identity, KeyForm, KeySource, Place, Scheme, Text,
     TimeUnit, TimestampPlace, TimestampSource, check, content,
 };
-use crate::{ConfigError, Encoding, Tolerance};
+use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
 /// Describes a [`Scheme`] step by step. A mistake shows in [`build`](Self::build), with the name of the option.
 #[derive(Clone, Debug)]

@@ -11,7 +11,7 @@ use super::{
     Algorithm, BodyDigest, Challenge, Envelope, Field, Grammar, Identity, KeyForm, KeySource, Part,
     Place, Scheme, TimestampPlace, UrlForm,
 };
-use crate::ConfigError;
+use crate::error::ConfigError;
 
 /// Whether the description breaks a rule; the option that does; and what is wrong with it.
 type Rule = (bool, &'static str, &'static str);

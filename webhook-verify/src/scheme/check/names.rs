@@ -3,7 +3,7 @@
 use super::super::{
     BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
 };
-use crate::ConfigError;
+use crate::error::ConfigError;
 
 /// Checks every name, and puts those of headers and hosts into lower case.
 pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {

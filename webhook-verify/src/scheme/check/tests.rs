@@ -2,8 +2,10 @@ use std::time::Duration;
 
 use super::{names, whole};
 use crate::{
-    Algorithm, ConfigError, Encoding, KeyForm, Scheme, Tolerance,
-    scheme::{Challenge, Identity, SchemeBuilder, TimeUnit},
+    clock::Tolerance,
+    encoding::Encoding,
+    error::ConfigError,
+    scheme::{Algorithm, Challenge, Identity, KeyForm, Scheme, SchemeBuilder, TimeUnit},
 };
 
 fn bare() -> SchemeBuilder {
@@ -369,7 +371,7 @@ fn hosts_are_names_or_patterns_that_are_one_senders() {
 ))]
 #[test]
 fn an_algorithm_has_forms_of_keys() {
-    use crate::{Secret, key::Key};
+    use crate::key::{Key, Secret};
 
     const ALGORITHMS: [Algorithm; 12] = [
         Algorithm::HmacSha256,

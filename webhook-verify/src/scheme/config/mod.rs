@@ -12,7 +12,7 @@ use self::{
     values::OneOrMore,
 };
 use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
-use crate::{ConfigError, Encoding};
+use crate::{encoding::Encoding, error::ConfigError};
 
 impl<'de> Deserialize<'de> for Scheme {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {

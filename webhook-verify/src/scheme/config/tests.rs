@@ -4,7 +4,7 @@ use super::super::{
     BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, SignatureSource, Text,
     TimeUnit, TimestampPlace, check::signs_content,
 };
-use crate::{Encoding, Tolerance};
+use crate::{clock::Tolerance, encoding::Encoding};
 
 /// The scheme as a file has it. What there is no way to write, the builder cannot describe.
 fn written(scheme: &Scheme) -> Value {

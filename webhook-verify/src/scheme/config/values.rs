@@ -7,7 +7,7 @@ use serde::{
     de::{self, Error as _, MapAccess, SeqAccess, value},
 };
 
-use crate::Tolerance;
+use crate::clock::Tolerance;
 
 /// A list, or what would be alone in it.
 pub(super) struct OneOrMore<T>(pub(super) Vec<T>);

@@ -10,7 +10,7 @@ use super::{
     BARE, at, data, days, event_time, events, header, hours, pairs, plain, pointer, prefixed,
     seconds, set, text, timestamp,
 };
-use crate::Encoding::Base64;
+use crate::encoding::Encoding::Base64;
 
 rows! { BODIES;
 

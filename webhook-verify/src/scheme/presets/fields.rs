@@ -13,7 +13,7 @@ use super::{
     BARE, COLON, NOT_JUDGED, at, data, days, event_time, events, header, hours, plain, pointer,
     seconds, set, text, time_header, timestamp,
 };
-use crate::Encoding::Base64;
+use crate::encoding::Encoding::Base64;
 
 rows! { FIELDS;
 

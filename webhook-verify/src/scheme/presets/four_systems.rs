@@ -10,7 +10,7 @@ use super::{
     BARE, DOTTED, at, data, event_time, header, hours, plain, pointer, prefixed, seconds, set,
     text, time_header,
 };
-use crate::Encoding;
+use crate::encoding::Encoding;
 
 rows! { FOUR_SYSTEMS;
 

@@ -38,7 +38,7 @@ use super::{
     Envelope, EventList, Field, Grammar, List, Part, Place, Prefix, Scheme, SignatureSource, Text,
     TimeUnit, TimestampPlace, TimestampSource,
 };
-use crate::Tolerance;
+use crate::clock::Tolerance;
 
 /// All of them, the four systems first.
 pub(super) fn all_presets() -> impl Iterator<Item = &'static Scheme> {

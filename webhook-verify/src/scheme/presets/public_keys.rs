@@ -13,7 +13,7 @@ use super::{
     BARE, ID_DOTTED, NOT_JUDGED, TIME_BODY, at, data, days, event_time, events, header, hours,
     plain, pointer, seconds, set, text, time_header, timestamp, versions,
 };
-use crate::Encoding::Base64;
+use crate::encoding::Encoding::Base64;
 
 rows! { PUBLIC_KEYS;
 

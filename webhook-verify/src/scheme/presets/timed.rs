@@ -11,7 +11,7 @@ use super::{
     header, hours, minutes, pairs, plain, pointer, prefixed, seconds, set, text, time_header,
     time_pair, versions,
 };
-use crate::Encoding::{Base64, Base64Url};
+use crate::encoding::Encoding::{Base64, Base64Url};
 
 rows! { TIMED;
 

@@ -8,9 +8,9 @@ use std::{
 };
 
 use super::Suite;
-use crate::{
-    ClaimKey, ClaimStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
+use crate::claim::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
+    StoreError,
 };
 
 /// The result of a case: nothing, or what the store did wrong.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, Checked, LONG, is};
-use crate::{ClaimStore, idempotency::ClaimOutcome};
+use crate::claim::{ClaimOutcome, ClaimStore};
 
 pub(super) async fn absent_is_won<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
-use crate::{
-    ClaimStore,
-    idempotency::{ClaimOutcome, Settled},
-};
+use crate::claim::{ClaimOutcome, ClaimStore, Settled};
 
 pub(super) async fn repeated_calls_change_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,

@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
-use crate::{
-    ClaimStore,
-    idempotency::{ClaimOutcome, Lapsed},
-};
+use crate::claim::{ClaimOutcome, ClaimStore, Lapsed};
 
 pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,

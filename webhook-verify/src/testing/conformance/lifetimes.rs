@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
-use crate::{
-    ClaimStore,
-    idempotency::{Lapsed, Settled},
-};
+use crate::claim::{ClaimStore, Lapsed, Settled};
 
 /// The number of purge calls that delete all that other cases left behind.
 const MOST_PURGES: usize = 10_000;

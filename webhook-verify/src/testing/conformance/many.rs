@@ -3,10 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is, join_all, random};
-use crate::{
-    ClaimKey, ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled},
-};
+use crate::claim::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Lapsed, Settled};
 
 /// The number of claims of one key at a time.
 const RACERS: usize = 64;

@@ -42,7 +42,7 @@ mod many;
 use std::{error, fmt, time::Duration};
 
 use self::bench::Bench;
-use crate::ClaimStore;
+use crate::claim::ClaimStore;
 
 /// Runs the cases on a store.
 #[derive(Debug)]
@@ -161,9 +161,8 @@ mod tests {
     };
 
     use super::*;
-    use crate::{
-        ClaimKey, MemoryStore, StoreError,
-        idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    use crate::claim::{
+        ClaimKey, ClaimOutcome, ClaimRequest, Holder, MemoryStore, Settled, StoreError,
     };
 
     const TICK: Duration = Duration::from_millis(4);

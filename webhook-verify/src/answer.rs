@@ -1,0 +1,96 @@
+use std::fmt;
+
+use smallvec::{SmallVec, smallvec};
+
+use crate::scheme::Text;
+
+pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// A whole answer that no handler gives, free of any framework's types.
+#[derive(Clone)]
+pub struct Answer {
+    status: u16,
+    headers: SmallVec<[(Text, Text); 3]>,
+    body: Text,
+}
+
+impl Answer {
+    pub(crate) fn text(status: u16, body: &'static str) -> Self {
+        let mut headers = SmallVec::new();
+        if !body.is_empty() {
+            headers.push(("content-type".into(), PLAIN_TEXT.into()));
+        }
+        Self {
+            status,
+            headers,
+            body: body.into(),
+        }
+    }
+
+    /// The answer to a challenge. A browser must not guess what it is, and nothing on the way may keep it.
+    pub(crate) fn to_challenge() -> Self {
+        Self {
+            headers: smallvec![
+                ("x-content-type-options".into(), "nosniff".into()),
+                ("cache-control".into(), "no-store".into()),
+            ],
+            ..Self::text(200, "")
+        }
+    }
+
+    pub(crate) fn with_body(mut self, content_type: &'static str, body: String) -> Self {
+        self.body = body.into();
+        self.with_header("content-type".into(), content_type.into())
+    }
+
+    pub(crate) fn with_header(mut self, name: Text, value: Text) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// The same to a `HEAD` request.
+    pub(crate) fn without_body(mut self) -> Self {
+        self.body = "".into();
+        self
+    }
+
+    /// The answer to a duplicate of a completed delivery.
+    pub(crate) fn replayed(status: u16) -> Self {
+        // 205 and 206 promise something that an empty replay does not keep.
+        let status = match status {
+            200..=204 | 207..=299 => status,
+            _ => 204,
+        };
+        Self {
+            headers: smallvec![("idempotent-replayed".into(), "true".into())],
+            ..Self::text(status, "")
+        }
+    }
+
+    /// The status.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The headers; names are in lower case.
+    pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.headers.iter().map(|(name, value)| (&**name, &**value))
+    }
+
+    /// The body; empty, text or JSON.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+}
+
+impl fmt::Debug for Answer {
+    /// Without header values and body: the answer to a handshake holds a secret.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Answer")
+            .field("status", &self.status)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}

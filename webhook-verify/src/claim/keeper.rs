@@ -1,0 +1,78 @@
+use std::{future::Future, sync::Arc, time::Duration};
+
+use super::{ClaimEvent, ClaimStore, StoreError, completed::CompletedCache, shared::DynClaimStore};
+use crate::timer::{Timer, within};
+
+type CompleteOn = dyn Fn(u16) -> bool + Send + Sync;
+type OnEvent = dyn Fn(&ClaimEvent<'_>) + Send + Sync;
+
+/// Claims in a store and settles the claims, for one endpoint.
+#[derive(Clone)]
+pub(crate) struct Keeper {
+    pub(crate) store: Arc<dyn DynClaimStore>,
+    pub(crate) endpoint: Arc<str>,
+    pub(crate) lease: Duration,
+    pub(crate) renew_every: Option<Duration>,
+    pub(crate) max_handler_time: Duration,
+    pub(crate) claim_timeout: Duration,
+    pub(crate) complete_tries: u32,
+    pub(crate) complete_on: Option<Arc<CompleteOn>>,
+    pub(crate) in_flight_status: u16,
+    pub(crate) completed: Option<Arc<CompletedCache>>,
+    pub(crate) on_event: Option<Arc<OnEvent>>,
+}
+
+impl Keeper {
+    /// Returns a keeper with the default settings and no cache.
+    pub(crate) fn new(store: impl ClaimStore, endpoint: Arc<str>) -> Self {
+        Self {
+            store: Arc::new(store),
+            endpoint,
+            lease: Duration::from_secs(60),
+            renew_every: None,
+            max_handler_time: Duration::from_secs(15 * 60),
+            claim_timeout: Duration::from_secs(1),
+            complete_tries: 3,
+            complete_on: None,
+            in_flight_status: 503,
+            completed: None,
+            on_event: None,
+        }
+    }
+
+    /// Remembers up to about `entries` completed claims in this process, for `keep` each.
+    pub(crate) fn set_cache(&mut self, entries: usize, keep: Duration) {
+        self.completed = Some(Arc::new(CompletedCache::new(entries, keep)));
+    }
+
+    /// Returns whether a handler that responds with this status has completed its claim.
+    pub(crate) fn completes(&self, status: u16) -> bool {
+        match &self.complete_on {
+            Some(completes) => completes(status),
+            None => (200..300).contains(&status),
+        }
+    }
+
+    /// Returns the pause between renewals.
+    pub(crate) fn renewal(&self) -> Duration {
+        self.renew_every.unwrap_or(self.lease / 3)
+    }
+
+    /// Returns how long one call of the store may take. Two calls and the pause before the first
+    /// renewal still fit into the lease.
+    pub(crate) fn call_limit(&self) -> Duration {
+        self.claim_timeout.min(self.lease / 5)
+    }
+}
+
+/// Returns the result of a store's call, or an error if there is none within `limit`.
+pub(crate) async fn answer_within<T>(
+    call: impl Future<Output = Result<T, StoreError>>,
+    timer: &impl Timer,
+    limit: Duration,
+) -> Result<T, StoreError> {
+    let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
+    within(call, timer, limit)
+        .await
+        .unwrap_or_else(|| Err(silent()))
+}

@@ -1,0 +1,52 @@
+//! Claims with leases, and the stores that hold them.
+
+mod completed;
+mod granted;
+mod keeper;
+mod key;
+#[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
+mod limiter;
+mod lost;
+mod memory;
+mod notice;
+#[cfg(feature = "postgres")]
+mod postgres;
+mod record;
+#[cfg(feature = "redis")]
+mod redis;
+mod renew;
+mod settle;
+mod shared;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) mod sql;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod store;
+mod sync;
+
+#[cfg(feature = "postgres")]
+pub use self::postgres::PostgresStore;
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisConnect, RedisStore};
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub use self::sql::{Claimed, CommitError};
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::SqliteStore;
+pub(crate) use self::{
+    completed::{Era, Known, Lookup},
+    granted::Progress,
+    keeper::{Keeper, answer_within},
+    renew::renew,
+    settle::{complete, of_all, release},
+};
+pub use self::{
+    granted::Claim,
+    key::ClaimKey,
+    lost::Lost,
+    memory::MemoryStore,
+    notice::{ClaimEvent, ClaimEventKind},
+    store::{
+        ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Owner, Settled,
+        StoreError,
+    },
+};

@@ -1,0 +1,422 @@
+mod claims;
+mod link;
+mod statements;
+
+use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
+
+use sqlx::{
+    Connection as _, Error, PgConnection, PgPool, Postgres, SqlStr, Transaction,
+    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+};
+use tokio::runtime::Handle;
+
+use self::{
+    claims::{add, holder},
+    link::{Link, code, limit},
+    statements::Statements,
+};
+use super::{
+    Claim, ClaimStore as _, Claimed, CommitError, Holder, Settled, StoreError,
+    sql::{self, PurgeEvery, Purger, Table, millis},
+};
+use crate::error::ConfigError;
+
+/// How long `connect` waits for its first connection.
+const FIRST_CONNECTION: Duration = Duration::from_secs(10);
+const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Keeps claims in a PostgreSQL database (12 or later), for any number of machines.
+///
+/// ```no_run
+/// # async fn start() -> Result<(), Box<dyn std::error::Error>> {
+/// use webhook_verify::{Idempotency, PostgresStore};
+///
+/// let store = PostgresStore::connect("postgres://localhost/hooks").await?;
+/// let idempotency = Idempotency::new(store, "stripe");
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A claim is one round trip. The database's clock decides when leases and records expire.
+/// Duplicates write nothing. Acknowledged claims and completions survive a crash of the server,
+/// unless it runs with `synchronous_commit = off`. A fail-over to a replica that is behind loses
+/// the newest ones.
+///
+/// If the connections' default isolation is stricter than `READ COMMITTED`, the store notices at
+/// the first race that fails because of it. From then on each call sets its own level, which costs
+/// two more round trips.
+///
+/// # Under load
+///
+/// The pool serves as many claims at a time as it has connections. Further claims wait for at most
+/// half of their [limit](crate::Idempotency::claim_timeout). Once the queue is longer than the pool
+/// can serve in that time, the store refuses claims at once, and their senders get 503 with
+/// `Retry-After`. Completions, releases and renewals do not queue behind new claims.
+///
+/// If a caller gives up, its connection stays in the pool. If the server does not respond within one
+/// and a quarter of the longest limit so far, the store cancels the statement. To do so, it opens a
+/// connection in addition to the pool. The store closes a connection only if the server stays
+/// silent on it even then.
+///
+/// # Effects exactly once
+///
+/// If a handler's effects are in the same database as the claims, end its transaction with
+/// [`commit`](Self::commit), which also completes the delivery's claim. The effects are then
+/// committed if and only if the claim is completed. Even if a process dies or another handler takes
+/// over, the effects of only one handler remain.
+///
+/// ```no_run
+/// # use webhook_verify::{PostgresStore, idempotency::Claimed};
+/// # async fn on_payment(
+/// #     store: &PostgresStore, pool: &sqlx::PgPool, delivery: &impl Claimed, payment: &str,
+/// # ) -> Result<u16, Box<dyn std::error::Error>> {
+/// let mut transaction = pool.begin().await?;
+/// sqlx::query("INSERT INTO payment (id) VALUES ($1)")
+///     .bind(payment)
+///     .execute(&mut *transaction)
+///     .await?;
+/// store.commit(transaction, delivery, 200).await?;
+/// Ok(200)
+/// # }
+/// ```
+///
+/// Clones share the pool: one goes to the receiver, and the handler commits with another.
+#[derive(Clone)]
+pub struct PostgresStore {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    link: Arc<Link>,
+    statements: Arc<Statements>,
+    lock_timeout: Duration,
+    purger: Purger,
+}
+
+impl PostgresStore {
+    /// Opens a store on a pool of its own, with at most ten connections. The URL and the features
+    /// of `sqlx` decide about TLS.
+    ///
+    /// The server cancels statements after 2 s, waits up to 500 ms for locks, and closes the
+    /// connections of a dead client within seconds. For another pool size or other limits, use
+    /// [`new`](Self::new).
+    ///
+    /// `connect` also creates the table if it does not exist, and deletes expired records in the
+    /// background about every minute. No further call is needed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if no connection is made within 10 s, if the table cannot be created or has
+    /// other columns, and outside of a tokio runtime. For a service that has to start before its
+    /// database, use [`new`](Self::new) with `PgPool::connect_lazy`.
+    pub async fn connect(url: &str) -> Result<Self, StoreError> {
+        Self::connect_table(url, &Table::DEFAULT).await
+    }
+
+    /// Opens a store as [`connect`](Self::connect) does, with a table of your own name in place of
+    /// `webhook_claim`: `name` or `schema.name`. The schema has to exist. A database user who may
+    /// not create tables can name one that exists.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`connect`](Self::connect), and a name that [`table`](Self::table) refuses.
+    pub async fn connect_with_table(url: &str, name: &str) -> Result<Self, StoreError> {
+        let table = Table::parse(name).map_err(StoreError::new)?;
+        Self::connect_table(url, &table).await
+    }
+
+    async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
+        let runtime = sql::current_runtime()?;
+        let store = Self::connect_pool(url, table).await?;
+        store.migrate().await?;
+        store.start_purge(PurgeEvery::default_on(runtime));
+        Ok(store)
+    }
+
+    async fn connect_pool(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
+        // The server should not run statements for clients that are gone, nor keep their
+        // connections. As options of the start-up message, these settings cost no round trip.
+        let options = PgConnectOptions::from_str(url)?.options([
+            ("lock_timeout", "500ms"),
+            ("statement_timeout", "2s"),
+            ("tcp_keepalives_idle", "5"),
+            ("tcp_keepalives_interval", "2"),
+            ("tcp_keepalives_count", "3"),
+            ("tcp_user_timeout", "5000"),
+        ]);
+        // Connect once outside of the pool first: the pool would report any failure as a timeout.
+        // And a start on a busy machine may take longer than a claim should.
+        let first = tokio::time::timeout(FIRST_CONNECTION, PgConnection::connect_with(&options));
+        let first = first.await.map_err(StoreError::new)??;
+        first.close().await?;
+        let pool = PgPoolOptions::new()
+            .max_connections(10)
+            .acquire_timeout(FIRST_CONNECTION)
+            .test_before_acquire(false)
+            .connect_lazy_with(options);
+        Ok(Self::with(Link::new(pool).into(), table, LOCK_TIMEOUT))
+    }
+
+    /// Creates a store on your pool. Call [`migrate`](Self::migrate) and
+    /// [`purge_every`](Self::purge_every) on it; [`connect`](Self::connect) does both by itself.
+    ///
+    /// * `PgPoolOptions::test_before_acquire(false)` saves a round trip for each call. The store
+    ///   notices by itself that a connection has ended.
+    /// * `max_connections` decides how many claims are served at a time. If handlers use the same
+    ///   pool for their transactions, make it large enough for both, because claims wait for free
+    ///   connections.
+    /// * The server needs a free connection in addition to the pool, to cancel statements whose
+    ///   callers have given up.
+    /// * `tcp_user_timeout` and `tcp_keepalives_idle` let the server close the connections of a
+    ///   dead client.
+    /// * `acquire_timeout` should not be shorter than a connection takes to open.
+    #[must_use]
+    pub fn new(pool: PgPool) -> Self {
+        Self::with(Link::new(pool).into(), &Table::DEFAULT, LOCK_TIMEOUT)
+    }
+
+    fn with(link: Arc<Link>, table: &Table<'_>, lock_timeout: Duration) -> Self {
+        let statements = Arc::new(Statements::new(table, link.tags()));
+        let shared = Shared {
+            link,
+            statements,
+            lock_timeout,
+            purger: Purger::default(),
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Uses another table than `webhook_claim`: `name` or `schema.name`, case-sensitive. Call
+    /// [`migrate`](Self::migrate) afterwards, or use
+    /// [`connect_with_table`](Self::connect_with_table), which creates the table.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] if `name` is not a plain name.
+    pub fn table(self, name: &str) -> Result<Self, ConfigError> {
+        let table = Table::parse(name)?;
+        let link = Arc::clone(&self.shared.link);
+        let store = Self::with(link, &table, self.shared.lock_timeout);
+        Ok(store.keep_purging(&self.shared.purger))
+    }
+
+    /// Sets how long a call waits for a record that another transaction has locked. The default is
+    /// 500 ms. If a claim waits longer, its delivery counts as in progress. Use less than
+    /// [`claim_timeout`](crate::Idempotency::claim_timeout).
+    #[must_use]
+    pub fn lock_timeout(self, time: Duration) -> Self {
+        let shared = Shared {
+            link: Arc::clone(&self.shared.link),
+            statements: Arc::clone(&self.shared.statements),
+            lock_timeout: time,
+            purger: Purger::default(),
+        };
+        let store = Self {
+            shared: Arc::new(shared),
+        };
+        store.keep_purging(&self.shared.purger)
+    }
+
+    /// Creates the table if it does not exist. Any number of processes may do so at once. The
+    /// schema has to exist.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the table cannot be created, or exists with other columns.
+    pub async fn migrate(&self) -> Result<(), StoreError> {
+        let Shared {
+            link, statements, ..
+        } = &*self.shared;
+        let check = || link.maintain(&statements.check, PgArguments::default());
+        match check().await {
+            Err(error) if code(&error).as_deref() == Some("42P01") => {}
+            checked => return checked.map(drop).map_err(StoreError::new),
+        }
+        let created = async {
+            let mut transaction = link.pool.begin().await?;
+            // Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT
+            // EXISTS.
+            sqlx::query("SELECT pg_advisory_xact_lock(7738151096083703843)")
+                .execute(&mut *transaction)
+                .await?;
+            for sql in [&statements.create_table, &statements.create_index] {
+                sqlx::query(sql.clone()).execute(&mut *transaction).await?;
+            }
+            transaction.commit().await
+        };
+        created.await.map_err(StoreError::new)?;
+        check().await.map(drop).map_err(StoreError::new)
+    }
+
+    /// Deletes expired records about every `interval`, in the background, until the last clone of
+    /// this store is dropped. A store from [`connect`](Self::connect) does so every minute; another
+    /// call replaces the interval. Stores derived from this one, for example with
+    /// [`table`](Self::table), purge as well.
+    ///
+    /// An interval of a minute is fine; less than a second counts as a second. Any number of
+    /// processes may purge one table. Failures are logged. Claims do not depend on purging.
+    ///
+    /// # Panics
+    ///
+    /// Outside of a tokio runtime.
+    pub fn purge_every(&self, interval: Duration) {
+        self.start_purge(PurgeEvery::new(interval, Handle::current()));
+    }
+
+    fn start_purge(&self, every: PurgeEvery) {
+        let store = Arc::downgrade(&self.shared);
+        self.shared.purger.start(every, store, |shared| async {
+            Self { shared }.purge(usize::MAX).await
+        });
+    }
+
+    /// Continues the background purge of `from` in this store, which was derived from it.
+    fn keep_purging(self, from: &Purger) -> Self {
+        if let Some(every) = from.every() {
+            self.start_purge(every);
+        }
+        self
+    }
+
+    /// Completes the claim of a delivery or an event in `transaction` and commits it, in place of
+    /// `transaction.commit()`. Retries get `status`.
+    ///
+    /// Keep the transaction short, and at `READ COMMITTED`: a stricter one fails if the lease is
+    /// renewed meanwhile.
+    ///
+    /// If the handler returns 2xx without committing, its effects are lost. If it commits by other
+    /// means, its effects happen at least once.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]. The transaction is then rolled back.
+    pub async fn commit(
+        &self,
+        mut transaction: Transaction<'_, Postgres>,
+        claimed: &impl Claimed,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        self.complete_in(&mut transaction, claimed, status).await?;
+        transaction.commit().await?;
+        if let Some(claim) = claimed.claim() {
+            claim.set_committed(status);
+        }
+        Ok(())
+    }
+
+    /// Completes the claim as [`commit`](Self::commit) does, but leaves the commit to the caller.
+    /// Call it last in the transaction: it locks the claim, and renewals of the lease wait for it.
+    /// It sets `lock_timeout` for the rest of the transaction.
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]. Roll the transaction back.
+    pub async fn complete_in(
+        &self,
+        transaction: &mut PgConnection,
+        claimed: &impl Claimed,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        let claim = claimed.claim().ok_or(CommitError::NotClaimed)?;
+        self.complete_claim_in(transaction, claim, sql::success(status)?)
+            .await
+    }
+
+    async fn complete_claim_in(
+        &self,
+        transaction: &mut PgConnection,
+        claim: &Claim,
+        status: u16,
+    ) -> Result<(), CommitError> {
+        let statements = &self.shared.statements;
+        let arguments = self.completion(&claim.holder(), status, claim.request().ttl)?;
+        claim.set_open();
+        let completed = sqlx::query_with(statements.complete_in.clone(), arguments)
+            .fetch_optional(&mut *transaction)
+            .await
+            .map_err(|error| self.failed(error))?;
+        if completed.is_some() {
+            return Ok(());
+        }
+        let arguments = holder(&claim.holder())?;
+        let already = sqlx::query_with(statements.is_completed.clone(), arguments)
+            .fetch_optional(transaction)
+            .await
+            .map_err(|error| self.failed(error))?;
+        Err(match already {
+            Some(_) => {
+                claim.set_committed(status);
+                CommitError::AlreadyCompleted
+            }
+            None => CommitError::Superseded,
+        })
+    }
+
+    fn completion(
+        &self,
+        by: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> Result<PgArguments, StoreError> {
+        let mut arguments = holder(by)?;
+        add(&mut arguments, i32::from(status))?;
+        add(&mut arguments, millis(ttl))?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        Ok(arguments)
+    }
+
+    async fn maintain(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let rows = self.shared.link.maintain(sql, arguments).await;
+        rows.map_err(|error| self.failed(error))
+    }
+
+    /// Runs a statement for holders. Returns a row for each holder to which the statement applied.
+    async fn settled(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        let rows = self.shared.link.settle(sql, arguments, limit).await;
+        rows.map_err(|error| self.failed(error))
+    }
+
+    async fn settle(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+    ) -> Result<Settled, StoreError> {
+        Ok(
+            match self.settled(sql, arguments, limit).await?.is_empty() {
+                true => Settled::Superseded,
+                false => Settled::Applied,
+            },
+        )
+    }
+
+    fn failed(&self, error: Error) -> StoreError {
+        match code(&error).as_deref() {
+            Some("42P01") => StoreError::new(format!(
+                "table {} does not exist: migrate creates it",
+                self.shared.statements.table
+            )),
+            _ => StoreError::new(error),
+        }
+    }
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("table", &self.shared.statements.table)
+            .field("lock_timeout", &self.shared.lock_timeout)
+            .finish_non_exhaustive()
+    }
+}

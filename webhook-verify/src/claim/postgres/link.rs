@@ -1,0 +1,369 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use sqlx::{
+    Connection as _, Error, Executor as _, PgConnection, PgPool, Postgres, SqlStr,
+    pool::PoolConnection,
+    postgres::{PgArguments, PgRow},
+    query::Query,
+};
+use tokio::{
+    sync::{Mutex, Semaphore, oneshot},
+    time::{Instant, timeout},
+};
+
+use crate::claim::{
+    limiter::{Limiter, Slot},
+    sql::millis,
+};
+
+/// The limit for maintenance: purging a batch, deleting a record, or checking the table.
+pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
+/// The minimum time to wait for a new connection, or for a response on an open one.
+const SHORT: Duration = Duration::from_millis(500);
+/// The minimum time limit of every second attempt to open a connection.
+const LONG: Duration = Duration::from_secs(3);
+/// Cancels the statements of a group that have run for too long.
+const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
+  WHERE starts_with(query, $1) AND state = 'active' AND pid <> pg_backend_pid()
+    AND query_start < clock_timestamp() - $2 * interval '1 ms'";
+
+/// Runs single statements on the connections of a pool: the user's, or the store's own.
+///
+/// Each call runs in its own task, so a caller that gives up harms no connection. If the server
+/// does not respond within one and a quarter of the group's longest limit, the link cancels the
+/// statement on the server. It closes a connection that fails, or on which the server stays silent
+/// even then.
+pub(super) struct Link {
+    pub(super) pool: PgPool,
+    /// Limits the claims, which need a [`Slot`].
+    pub(super) limiter: Arc<Limiter>,
+    /// Whether each statement runs in a transaction that sets its isolation level, because the
+    /// default is stricter.
+    strict: AtomicBool,
+    /// The statements of receivers.
+    calls: Group,
+    /// The statements of maintenance.
+    maintenance: Group,
+    /// Counts the requests to the pool for a connection.
+    acquired: AtomicU64,
+    /// The permit to wait for a connection for as long as the pool allows.
+    patient: Semaphore,
+}
+
+/// Statements of this link that are cancelled together.
+struct Group {
+    /// The prefix of every statement of the group.
+    tag: String,
+    /// The longest limit of a statement so far, in ms. A statement that has run for longer is past
+    /// its own limit as well.
+    longest: AtomicU64,
+    /// When statements of the group were last cancelled.
+    cancelled: Mutex<Option<Instant>>,
+}
+
+/// A statement to run.
+struct Call {
+    sql: SqlStr,
+    arguments: PgArguments,
+    /// The slot, if this is a claim. A claim does not run once its caller has given up.
+    slot: Option<Slot>,
+    limit: Duration,
+    group: fn(&Link) -> &Group,
+}
+
+/// Sends a call's result from its task to its caller.
+type Reply = oneshot::Sender<Result<Vec<PgRow>, Error>>;
+
+impl Group {
+    fn new(name: &str) -> Self {
+        let random = getrandom::u64().unwrap_or_default();
+        Self {
+            tag: format!("/* webhook-verify {name} {random:016x} */ "),
+            longest: AtomicU64::new(0),
+            cancelled: Mutex::new(None),
+        }
+    }
+
+    /// Returns the longest limit so far, including this one.
+    fn longest(&self, limit: Duration) -> Duration {
+        let before = self.longest.fetch_max(millis(limit) as u64, Relaxed);
+        limit.max(Duration::from_millis(before))
+    }
+}
+
+impl Link {
+    pub(super) fn new(pool: PgPool) -> Self {
+        let size = pool.options().get_max_connections() as usize;
+        Self {
+            pool,
+            limiter: Limiter::new(size),
+            strict: AtomicBool::new(false),
+            calls: Group::new("call"),
+            maintenance: Group::new("maintenance"),
+            acquired: AtomicU64::new(0),
+            // In a pool of one, no other call could reconnect during a long wait for a dead peer.
+            patient: Semaphore::new(usize::from(size > 1)),
+        }
+    }
+
+    /// Returns the prefixes of the statements of calls and of maintenance.
+    pub(super) fn tags(&self) -> [&str; 2] {
+        [&self.calls.tag, &self.maintenance.tag]
+    }
+
+    /// Runs a claim's statement, unless the caller gives up before the statement starts.
+    pub(super) async fn claim(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        slot: Slot,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, Error> {
+        self.run(sql, arguments, Some(slot), limit, |link| &link.calls)
+            .await
+    }
+
+    /// Runs a statement for the holders of claims, even if the caller gives up. It does not queue
+    /// behind new claims.
+    pub(super) async fn settle(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, Error> {
+        self.run(sql, arguments, None, limit, |link| &link.calls)
+            .await
+    }
+
+    /// Runs a statement for maintenance, even if the caller gives up.
+    pub(super) async fn maintain(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+    ) -> Result<Vec<PgRow>, Error> {
+        self.run(sql, arguments, None, MAINTENANCE, |link| &link.maintenance)
+            .await
+    }
+
+    async fn run(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        arguments: PgArguments,
+        slot: Option<Slot>,
+        limit: Duration,
+        group: fn(&Self) -> &Group,
+    ) -> Result<Vec<PgRow>, Error> {
+        let call = Call {
+            sql: sql.clone(),
+            arguments,
+            slot,
+            limit,
+            group,
+        };
+        let (reply, answer) = oneshot::channel();
+        let link = Arc::clone(self);
+        tokio::spawn(async move { link.serve(call, reply).await });
+        match timeout(and_a_quarter(limit), answer).await {
+            // The task ends without a reply if its runtime shuts down.
+            Ok(answer) => answer.unwrap_or(Err(Error::WorkerCrashed)),
+            Err(_) => Err(silent()),
+        }
+    }
+
+    /// Runs one statement, then returns the connection to the pool. The statement must be harmless
+    /// when repeated.
+    ///
+    /// The statement is repeated:
+    ///
+    /// * on another connection, if this one has ended, as all idle ones have after a server
+    ///   restart;
+    /// * in a transaction at `READ COMMITTED`, if the connection's default is stricter. With a
+    ///   stricter level, only the first of several calls that race for a row succeeds.
+    async fn serve(self: &Arc<Self>, call: Call, reply: Reply) {
+        let limit = call.limit;
+        // A statement is cancelled together with others whose callers may still wait. So each
+        // statement may run for as long as the one with the longest limit.
+        let longest = (call.group)(self).longest(limit);
+        let mut tries = self.pool.size();
+        let mut connection = match self.acquire(limit).await {
+            Ok(connection) => connection,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        let error = loop {
+            if call.slot.is_some() && reply.is_closed() {
+                // The caller has given up: a claim granted now would have no handler.
+                return give_back(connection, limit).await;
+            }
+            let strict = self.strict.load(Relaxed);
+            let query = sqlx::query_with(call.sql.clone(), call.arguments.clone());
+            let running = run_on(&mut connection, query, strict);
+            let error = match timeout(and_a_quarter(longest), running).await {
+                Ok(Ok(rows)) => {
+                    let _ = reply.send(Ok(rows));
+                    return give_back(connection, limit).await;
+                }
+                Ok(Err(error)) => error,
+                Err(_) => {
+                    let _ = reply.send(Err(silent()));
+                    return self.cancel(connection, &call).await;
+                }
+            };
+            match code(&error).as_deref() {
+                // serialization_failure
+                Some("40001") if !strict => {
+                    if !self.strict.swap(true, Relaxed) {
+                        tracing::warn!(
+                            target: "webhook_verify",
+                            "connections are stricter than read committed by default: \
+                             claims take three round trips"
+                        );
+                    }
+                    continue;
+                }
+                // admin_shutdown, crash_shutdown, idle_session_timeout
+                Some("57P01" | "57P02" | "57P05") => {}
+                None if matches!(error, Error::Io(_) | Error::Protocol(_)) => {}
+                // read_only_sql_transaction: the primary is another server by now.
+                Some("25006") | None => break error,
+                // The statement failed, and the connection is still usable.
+                Some(_) => {
+                    let _ = reply.send(Err(error));
+                    return give_back(connection, limit).await;
+                }
+            }
+            // The other idle connections may have ended as well, so they are pinged first.
+            drop(connection.detach());
+            connection = loop {
+                if tries == 0 {
+                    return drop(reply.send(Err(error)));
+                }
+                tries -= 1;
+                let mut next = match self.acquire(limit).await {
+                    Ok(next) => next,
+                    Err(error) => return drop(reply.send(Err(error))),
+                };
+                if matches!(timeout(limit, next.ping()).await, Ok(Ok(()))) {
+                    break next;
+                }
+                drop(next.detach());
+            };
+        };
+        let _ = reply.send(Err(error));
+        drop(connection.detach());
+    }
+
+    /// Takes a connection from the pool, or opens one, even if the caller has given up.
+    ///
+    /// Opening a connection may be slow, or the peer may be dead. So every other attempt ends soon,
+    /// to connect as soon as the network is back. The rest get more time, and one of them at a time
+    /// gets as much as the pool allows.
+    async fn acquire(&self, limit: Duration) -> Result<PoolConnection<Postgres>, Error> {
+        let (patience, _permit) = match self.acquired.fetch_add(1, Relaxed) % 2 {
+            0 => (limit.max(SHORT), None),
+            _ => match self.patient.try_acquire() {
+                Ok(permit) => (self.pool.options().get_acquire_timeout(), Some(permit)),
+                Err(_) => (limit.saturating_mul(3).max(LONG), None),
+            },
+        };
+        let acquired = timeout(patience, self.pool.acquire()).await;
+        acquired.unwrap_or(Err(Error::PoolTimedOut))
+    }
+
+    /// Cancels the statement on a connection on which the server is silent, for example because a
+    /// table is locked. Then returns the connection to the pool. If the server stays silent on it,
+    /// the network has lost the connection, and the link closes it.
+    async fn cancel(self: &Arc<Self>, mut connection: PoolConnection<Postgres>, call: &Call) {
+        let (link, group, since) = (Arc::clone(self), call.group, Instant::now());
+        tokio::spawn(
+            async move { timeout(MAINTENANCE, link.cancel_all(group(&link), since)).await },
+        );
+        let responds = async {
+            loop {
+                let response = match self.strict.load(Relaxed) {
+                    // The transaction in which the statement ran is still open.
+                    true => connection.execute("ROLLBACK").await.map(drop),
+                    false => connection.ping().await,
+                };
+                match response {
+                    // The first response is the error of the cancelled statement.
+                    Err(Error::Database(_)) => {}
+                    other => return other,
+                }
+            }
+        };
+        match timeout((call.limit / 2).max(SHORT), responds).await {
+            Ok(Ok(())) => give_back(connection, call.limit).await,
+            Ok(Err(_)) | Err(_) => drop(connection.detach()),
+        }
+    }
+
+    /// Cancels the statements of a group that have run for too long, unless another call has done
+    /// so after `since`. Uses a new connection, because all connections of the pool may be busy.
+    async fn cancel_all(&self, group: &Group, since: Instant) -> Result<(), Error> {
+        let mut cancelled = group.cancelled.lock().await;
+        if cancelled.is_some_and(|last| last >= since) {
+            return Ok(());
+        }
+        let mut connection = PgConnection::connect_with(&self.pool.connect_options()).await?;
+        let now = Instant::now();
+        sqlx::query(CANCEL)
+            .bind(&group.tag)
+            .bind(i64::try_from(group.longest.load(Relaxed)).unwrap_or(i64::MAX))
+            .execute(&mut connection)
+            .await?;
+        *cancelled = Some(now);
+        drop(cancelled);
+        connection.close().await
+    }
+}
+
+/// Returns how long a statement may take before it is cancelled.
+fn and_a_quarter(limit: Duration) -> Duration {
+    limit.saturating_add(limit / 4)
+}
+
+/// Returns a connection to the pool, which first checks that the server responds. Without the limit
+/// here, that check could wait forever, and the pool would lose the connection's place.
+async fn give_back(mut connection: PoolConnection<Postgres>, limit: Duration) {
+    let _ = timeout(limit.max(SHORT), connection.return_to_pool()).await;
+}
+
+fn silent() -> Error {
+    Error::Io(std::io::Error::new(
+        std::io::ErrorKind::TimedOut,
+        "no answer from the server",
+    ))
+}
+
+async fn run_on(
+    connection: &mut PgConnection,
+    query: Query<'_, Postgres, PgArguments>,
+    strict: bool,
+) -> Result<Vec<PgRow>, Error> {
+    if !strict {
+        return query.fetch_all(connection).await;
+    }
+    let mut transaction = connection
+        .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
+        .await?;
+    let rows = query.fetch_all(&mut *transaction).await?;
+    transaction.commit().await?;
+    Ok(rows)
+}
+
+/// Returns the error's code, if the server sent one.
+pub(super) fn code(error: &Error) -> Option<String> {
+    let code = error.as_database_error()?.code()?;
+    Some(code.into_owned())
+}
+
+/// Formats a time limit the way the server reads it.
+pub(super) fn limit(time: Duration) -> String {
+    format!("{}ms", time.as_millis().clamp(1, i32::MAX as u128))
+}

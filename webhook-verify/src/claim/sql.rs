@@ -1,0 +1,307 @@
+//! Parts that the stores on SQL databases share.
+
+use std::{
+    error, fmt,
+    future::Future,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
+
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+use tokio::{runtime::Handle, task::AbortHandle};
+
+use super::{Claim, StoreError};
+use crate::error::ConfigError;
+
+/// PostgreSQL truncates names at 63 bytes, and the index's name is longer than the table's.
+const LONGEST_NAME: usize = 48;
+
+/// Why a handler's transaction was not committed. It was rolled back, or will be when it is
+/// dropped. The exception is a database that failed during the commit: see [`Store`](Self::Store).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum CommitError {
+    /// There is no claim. Either the receiver has no idempotency, or the delivery has no
+    /// idempotency key, or it has several events, each with a claim of its own.
+    NotClaimed,
+    /// Another handler has taken over the delivery, or its record was forgotten. Respond with
+    /// anything but 2xx.
+    Superseded,
+    /// An earlier transaction of the same handler has already completed the claim, and its effects
+    /// are committed. Respond with 2xx. Only a handler that runs its transaction a second time sees
+    /// this error.
+    AlreadyCompleted,
+    /// The status is not 2xx, so retries would never end. This is a mistake in the handler.
+    NotSuccess,
+    /// The database failed. If it failed during the commit, the effects may be committed or not;
+    /// the claim is completed if and only if they are.
+    ///
+    /// Run the transaction again, which returns [`AlreadyCompleted`](Self::AlreadyCompleted) if the
+    /// effects are committed. Or respond with anything but 2xx: the sender's retry then settles it.
+    Store(StoreError),
+}
+
+/// The claimed unit that a handler's transaction completes: a delivery, or an event if each event
+/// has a claim of its own.
+pub trait Claimed: Sealed {
+    /// Returns the claim of this delivery or event.
+    fn claim(&self) -> Option<&Claim>;
+}
+
+/// Seals [`Claimed`].
+#[expect(unnameable_types, reason = "the trait is sealed")]
+pub trait Sealed {}
+
+impl fmt::Display for CommitError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotClaimed => f.write_str(
+                "no claim: no idempotency, no idempotency key, or a claim for each event",
+            ),
+            Self::Superseded => f.write_str("claim was taken over or forgotten"),
+            Self::AlreadyCompleted => f.write_str("claim is already completed"),
+            Self::NotSuccess => f.write_str("status is not 2xx"),
+            Self::Store(error) => error.fmt(f),
+        }
+    }
+}
+
+impl error::Error for CommitError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Store(error) => error.source(),
+            Self::NotClaimed | Self::Superseded | Self::AlreadyCompleted | Self::NotSuccess => None,
+        }
+    }
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::new(error)
+    }
+}
+
+/// Converts errors of the handler's own statements.
+impl From<sqlx::Error> for CommitError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+impl From<StoreError> for CommitError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+/// Returns `status` if retries may get it: only 2xx.
+pub(super) fn success(status: u16) -> Result<u16, CommitError> {
+    match (200..300).contains(&status) {
+        true => Ok(status),
+        false => Err(CommitError::NotSuccess),
+    }
+}
+
+/// A table's name that is safe to put between quotes.
+#[derive(Clone, Debug)]
+pub(super) struct Table<'a> {
+    schema: Option<&'a str>,
+    name: &'a str,
+}
+
+impl<'a> Table<'a> {
+    pub(super) const DEFAULT: Table<'static> = Table {
+        schema: None,
+        name: "webhook_claim",
+    };
+
+    /// Parses `name` or `schema.name`.
+    pub(super) fn parse(text: &'a str) -> Result<Self, ConfigError> {
+        let (schema, name) = match text.split_once('.') {
+            Some((schema, name)) => (Some(schema), name),
+            None => (None, text),
+        };
+        for part in schema.into_iter().chain([name]) {
+            let fits = part.len() <= LONGEST_NAME
+                && part.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if !fits {
+                return Err(ConfigError::option(
+                    "table",
+                    "not a name of at most 48 ASCII letters, digits and underscores, nor two with a dot between",
+                ));
+            }
+        }
+        Ok(Self { schema, name })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.name
+    }
+
+    #[cfg(feature = "sqlite")]
+    pub(super) fn schema(&self) -> Option<&str> {
+        self.schema
+    }
+
+    /// Replaces `{table}` and `{index}` in `text` with the names.
+    pub(super) fn in_sql(&self, text: &str) -> SqlStr {
+        let name = self.name;
+        let table = match self.schema {
+            Some(schema) => format!("\"{schema}\".\"{name}\""),
+            None => format!("\"{name}\""),
+        };
+        let text = text
+            .replace("{table}", &table)
+            .replace("{index}", &format!("\"{name}_expires\""));
+        AssertSqlSafe(text).into_sql_str()
+    }
+}
+
+/// Converts to whole milliseconds, the databases' unit.
+pub(super) fn millis(time: Duration) -> i64 {
+    i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
+}
+
+pub(super) fn from_millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// Returns the error for a column with a value that this crate does not write.
+pub(super) fn foreign(column: &'static str) -> StoreError {
+    StoreError::new(format!(
+        "column {column} holds what this store does not write"
+    ))
+}
+
+/// Purges in batches of `size` until `most` records are deleted or none is left.
+pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
+    most: usize,
+    size: usize,
+    batch: impl Fn(usize) -> F,
+) -> Result<usize, StoreError> {
+    let mut purged = 0;
+    while purged < most {
+        let size = size.min(most - purged);
+        let gone = batch(size).await?;
+        purged += gone;
+        if gone < size {
+            break;
+        }
+    }
+    Ok(purged)
+}
+
+/// How often a store from `connect` deletes expired records.
+const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Returns the runtime on which a store from `connect` purges.
+pub(super) fn current_runtime() -> Result<Handle, StoreError> {
+    Handle::try_current().map_err(StoreError::new)
+}
+
+/// The background task of a store that deletes expired records.
+#[derive(Default)]
+pub(super) struct Purger(Mutex<Option<Purging>>);
+
+struct Purging {
+    every: PurgeEvery,
+    task: AbortHandle,
+}
+
+/// The interval and the runtime of a purge. A store passes them to the stores derived from it.
+#[derive(Clone)]
+pub(super) struct PurgeEvery {
+    interval: Duration,
+    runtime: Handle,
+}
+
+impl PurgeEvery {
+    pub(super) fn new(interval: Duration, runtime: Handle) -> Self {
+        let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
+        let interval = interval.clamp(second, day);
+        Self { interval, runtime }
+    }
+
+    pub(super) fn default_on(runtime: Handle) -> Self {
+        Self::new(PURGE_INTERVAL, runtime)
+    }
+}
+
+impl Purger {
+    /// Purges for as long as `store` exists. This replaces a purge that was started before.
+    pub(super) fn start<S, F>(
+        &self,
+        every: PurgeEvery,
+        store: Weak<S>,
+        purge: impl Fn(Arc<S>) -> F + Send + 'static,
+    ) where
+        S: Send + Sync + 'static,
+        F: Future<Output = Result<usize, StoreError>> + Send + 'static,
+    {
+        let purging = purge_every(every.interval, store, purge);
+        let task = every.runtime.spawn(purging).abort_handle();
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Purging { every, task });
+    }
+
+    pub(super) fn every(&self) -> Option<PurgeEvery> {
+        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        current.as_ref().map(|purging| purging.every.clone())
+    }
+}
+
+impl Drop for Purging {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn purge_every<S, F>(interval: Duration, store: Weak<S>, purge: impl Fn(Arc<S>) -> F)
+where
+    F: Future<Output = Result<usize, StoreError>>,
+{
+    loop {
+        // Vary the interval from one half to one and a half, so that several processes do not purge
+        // in step.
+        let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+        let varied = interval.mul_f64(f64::from(part) / f64::from(u32::MAX));
+        tokio::time::sleep(interval / 2 + varied).await;
+        let Some(store) = store.upgrade() else { return };
+        // A database that does not respond must not keep the task alive, and with it the store.
+        match tokio::time::timeout(interval.max(Duration::from_secs(60)), purge(store)).await {
+            Ok(Ok(purged)) => tracing::debug!(target: "webhook_verify", purged, "purged"),
+            Ok(Err(error)) => {
+                let source = error::Error::source(&error).map(tracing::field::display);
+                tracing::warn!(target: "webhook_verify", source, "not purged");
+            }
+            Err(_) => tracing::warn!(target: "webhook_verify", "not purged: no answer"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Table;
+
+    #[test]
+    fn names() {
+        let long = "a".repeat(48);
+        for name in ["a", "_", "Claims_2", "webhooks.claims", &long] {
+            assert!(Table::parse(name).is_ok(), "{name}");
+        }
+        let longer = "a".repeat(49);
+        for name in [
+            "", ".", "a.", ".a", "a.b.c", "2a", "a b", "a\"b", "a;b", "a'", "a-b", "a\0", "ä",
+            "a\n", &longer,
+        ] {
+            assert!(Table::parse(name).is_err(), "{name:?}");
+        }
+    }
+
+    #[test]
+    fn names_are_quoted() {
+        let table = Table::parse("Hooks.select").unwrap();
+        let sql = table.in_sql("{table} {index}");
+        assert_eq!(sql.as_str(), r#""Hooks"."select" "select_expires""#);
+    }
+}

@@ -1,0 +1,338 @@
+use std::{
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use sqlx::{
+    ConnectOptions as _, Connection as _, Error, SqliteConnection,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous},
+};
+use tokio::sync::{mpsc, oneshot};
+
+use super::statements::{Completion, Statements};
+use crate::{
+    claim::{
+        ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, StoreError,
+        limiter::{Limiter, Slot, shortest},
+    },
+    clock::Clock,
+};
+
+/// How many calls one transaction commits.
+const BATCH: usize = 64;
+/// How many claims are served at a time: those of the batch that is being committed, and of the
+/// next. The others wait in front of the queue, so that completions, releases and renewals are
+/// never far from its head.
+const SLOTS: usize = 2 * BATCH;
+/// How many calls may be in the queue.
+const QUEUE: usize = 1024;
+/// How long to wait for another process's lock: less than a receiver waits for a claim.
+const BUSY: Duration = Duration::from_millis(800);
+/// The pause between attempts to take the lock. SQLite itself would soon pause for 100 ms each
+/// time, and never get the lock from processes that retake it at once.
+const POLL: Duration = Duration::from_millis(2);
+
+/// A call to the writer. Each is harmless when repeated.
+pub(super) enum Call {
+    Claim(Vec<ClaimRequest>),
+    Complete(Vec<Holder>, u16, Duration),
+    Release(Vec<Holder>),
+    Extend(Vec<Holder>, Duration),
+    Forget(ClaimKey),
+    Purge(usize),
+    Migrate,
+}
+
+pub(super) enum Answer {
+    Outcomes(Vec<ClaimOutcome>),
+    Settled(Vec<Settled>),
+    Changed(u64),
+    /// The call was skipped, because its caller has given up.
+    Nobody,
+}
+
+/// The settings that a store adds to each of its calls.
+pub(super) struct Settings {
+    pub(super) statements: Statements,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+struct Job {
+    call: Call,
+    settings: Arc<Settings>,
+    answer: oneshot::Sender<Result<Answer, StoreError>>,
+    /// A claim's slot in the limiter.
+    _slot: Option<Slot>,
+}
+
+/// A handle to the thread that owns the connection. The thread ends when the last handle is
+/// dropped.
+#[derive(Clone)]
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+    limiter: Arc<Limiter>,
+}
+
+impl Writer {
+    /// Opens the file, and creates it if it does not exist and the options allow that.
+    pub(super) async fn open(options: SqliteConnectOptions) -> Result<Self, StoreError> {
+        let options = options
+            .busy_timeout(POLL)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .disable_statement_logging();
+        let (sender, receiver) = mpsc::channel(QUEUE);
+        let (opened, is_open) = oneshot::channel();
+        // Use a thread of its own: in a task, every claim would wait for whatever keeps that one
+        // runtime busy.
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .map_err(StoreError::new)?;
+        thread::Builder::new()
+            .name("webhook-verify-sqlite".to_owned())
+            .spawn(move || runtime.block_on(write(options, receiver, opened)))
+            .map_err(StoreError::new)?;
+        is_open.await.map_err(StoreError::new)??;
+        Ok(Self {
+            jobs: sender,
+            limiter: Limiter::new(SLOTS),
+        })
+    }
+
+    pub(super) async fn call(
+        &self,
+        call: Call,
+        settings: Arc<Settings>,
+    ) -> Result<Answer, StoreError> {
+        let slot = match &call {
+            Call::Claim(requests) => {
+                let limit = shortest(requests.iter().map(|request| request.limit));
+                Some(self.limiter.enter(limit).await?)
+            }
+            _ => None,
+        };
+        let (answer, answered) = oneshot::channel();
+        let job = Job {
+            call,
+            settings,
+            answer,
+            _slot: slot,
+        };
+        let ended = |_| StoreError::new("sqlite writer has ended");
+        self.jobs.send(job).await.map_err(ended)?;
+        answered
+            .await
+            .map_err(|_| StoreError::new("sqlite writer has ended"))?
+    }
+}
+
+impl Job {
+    /// Returns whether to skip the call, because its caller has given up and a late effect would do
+    /// harm: a claim would leave a lease without a holder. Completions and releases always run.
+    fn is_given_up(&self) -> bool {
+        match self.call {
+            Call::Claim(_) | Call::Extend(..) | Call::Purge(_) => self.answer.is_closed(),
+            Call::Complete(..) | Call::Release(_) | Call::Forget(_) | Call::Migrate => false,
+        }
+    }
+
+    async fn run(&self, on: &mut SqliteConnection) -> Result<Answer, StoreError> {
+        let Settings { statements, clock } = &*self.settings;
+        let now = clock.now();
+        let changed = match &self.call {
+            Call::Claim(requests) => {
+                let mut outcomes = Vec::with_capacity(requests.len());
+                for request in requests {
+                    outcomes.push(statements.claim(on, request, now).await?);
+                }
+                return Ok(Answer::Outcomes(outcomes));
+            }
+            Call::Complete(holders, status, ttl) => {
+                let until = now.saturating_add(*ttl);
+                let mut settled = Vec::with_capacity(holders.len());
+                for holder in holders {
+                    let completion = statements.complete(on, holder, *status, until).await?;
+                    settled.push(match completion {
+                        Completion::Now | Completion::Before => Settled::Applied,
+                        Completion::Superseded => Settled::Superseded,
+                    });
+                }
+                return Ok(Answer::Settled(settled));
+            }
+            Call::Release(holders) => {
+                let mut settled = Vec::with_capacity(holders.len());
+                for holder in holders {
+                    settled.push(statements.release(on, holder).await?);
+                }
+                return Ok(Answer::Settled(settled));
+            }
+            Call::Extend(holders, lease) => {
+                let until = now.saturating_add(*lease);
+                let mut settled = Vec::with_capacity(holders.len());
+                for holder in holders {
+                    settled.push(statements.extend(on, holder, until).await?);
+                }
+                return Ok(Answer::Settled(settled));
+            }
+            Call::Forget(key) => statements.forget(on, key).await?,
+            Call::Purge(most) => statements.purge(on, now, *most).await?,
+            Call::Migrate => statements.migrate(on).await?,
+        };
+        Ok(Answer::Changed(changed))
+    }
+}
+
+/// Why a batch was not committed.
+enum Failure {
+    /// The transaction could not begin: another process has the lock, or the file is not
+    /// accessible.
+    Begin(Error),
+    /// A call failed, or the commit. To find the calls to blame, each is run alone.
+    Later(StoreError),
+}
+
+async fn write(
+    options: SqliteConnectOptions,
+    mut queue: mpsc::Receiver<Job>,
+    opened: oneshot::Sender<Result<(), StoreError>>,
+) {
+    let mut connection = match connect(&options).await {
+        Ok(connection) => Some(connection),
+        Err(error) => {
+            let _ = opened.send(Err(StoreError::new(error)));
+            return;
+        }
+    };
+    let _ = opened.send(Ok(()));
+    let mut jobs = Vec::with_capacity(BATCH);
+    // Calls that arrive while a batch is committed are in the next one.
+    while queue.recv_many(&mut jobs, BATCH).await > 0 {
+        let failure = match run_all(&mut connection, &options, &jobs).await {
+            Ok(answers) => {
+                for (job, answer) in jobs.drain(..).zip(answers) {
+                    let _ = job.answer.send(Ok(answer));
+                }
+                continue;
+            }
+            Err(failure) => failure,
+        };
+        match failure {
+            // The other callers in the queue would wait as long for the same error, so they get it
+            // now.
+            Failure::Begin(error) => {
+                let error = StoreError::new(error);
+                while let Ok(job) = queue.try_recv() {
+                    jobs.push(job);
+                }
+                for job in jobs.drain(..) {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
+            Failure::Later(error) if jobs.len() == 1 => {
+                for job in jobs.drain(..) {
+                    let _ = job.answer.send(Err(error.clone()));
+                }
+            }
+            Failure::Later(_) => {
+                for job in jobs.drain(..) {
+                    let alone = std::slice::from_ref(&job);
+                    let answer = match run_all(&mut connection, &options, alone).await {
+                        Ok(mut answers) => {
+                            answers.pop().ok_or_else(|| StoreError::new("no answer"))
+                        }
+                        Err(Failure::Begin(error)) => Err(StoreError::new(error)),
+                        Err(Failure::Later(error)) => Err(error),
+                    };
+                    let _ = job.answer.send(answer);
+                }
+            }
+        }
+    }
+    if let Some(connection) = connection {
+        let _ = connection.close().await;
+    }
+}
+
+/// Runs the jobs in one transaction. A connection that may be damaged is dropped, and the next
+/// batch opens another.
+async fn run_all(
+    connection: &mut Option<SqliteConnection>,
+    options: &SqliteConnectOptions,
+    jobs: &[Job],
+) -> Result<Vec<Answer>, Failure> {
+    let mut current = match connection.take() {
+        Some(current) => current,
+        None => connect(options).await.map_err(Failure::Begin)?,
+    };
+    let mut unharmed = true;
+    let result = run_on(&mut current, jobs, &mut unharmed).await;
+    if unharmed {
+        *connection = Some(current);
+    }
+    result
+}
+
+async fn run_on(
+    connection: &mut SqliteConnection,
+    jobs: &[Job],
+    unharmed: &mut bool,
+) -> Result<Vec<Answer>, Failure> {
+    let deadline = Instant::now() + BUSY;
+    let mut transaction = loop {
+        let begun = connection.begin_with("BEGIN IMMEDIATE").await;
+        let error = match begun {
+            Ok(transaction) => break transaction,
+            Err(error) => error,
+        };
+        *unharmed = is_busy(&error);
+        if !*unharmed || Instant::now() >= deadline {
+            return Err(Failure::Begin(error));
+        }
+        tokio::time::sleep(POLL).await;
+    };
+    let mut answers = Vec::with_capacity(jobs.len());
+    for job in jobs {
+        // Check this late, because the wait for the lock may have been long.
+        if job.is_given_up() {
+            answers.push(Answer::Nobody);
+            continue;
+        }
+        match job.run(&mut transaction).await {
+            Ok(answer) => answers.push(answer),
+            Err(error) => {
+                // Some errors end the transaction by themselves. Then the rollback fails as well.
+                *unharmed = transaction.rollback().await.is_ok();
+                return Err(Failure::Later(error));
+            }
+        }
+    }
+    transaction.commit().await.map_err(|error| {
+        *unharmed = false;
+        Failure::Later(StoreError::new(error))
+    })?;
+    Ok(answers)
+}
+
+/// Connects, and retries while the file is busy: SQLite does not wait for others that switch to WAL
+/// at the same moment.
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Error> {
+    let mut tries = BUSY.as_millis() / 20;
+    loop {
+        match options.connect().await {
+            Err(error) if tries > 0 && is_busy(&error) => {
+                tries -= 1;
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
+/// Returns whether the error is `SQLITE_BUSY` or one of its extended codes.
+fn is_busy(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.and_then(|code| code.parse::<i32>().ok())
+        .is_some_and(|code| code & 0xff == 5)
+}

@@ -1,0 +1,299 @@
+//! Public keys: made ready when they are set, asked at each request.
+
+#[cfg(feature = "ecdsa")]
+mod ecdsa;
+#[cfg(feature = "ed25519")]
+mod ed25519;
+#[cfg(feature = "rsa")]
+mod rsa;
+#[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
+mod text;
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{error::ConfigError, key::secret::MAX_LEN, scheme::KeyForm};
+
+/// A key that tells right signatures from wrong ones.
+#[derive(Clone)]
+pub(crate) struct PublicKey {
+    key: Arc<dyn Verify>,
+    /// A certificate's.
+    validity: Option<(Duration, Duration)>,
+}
+
+/// Who signs how. Each needs the feature of its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PublicAlgorithm {
+    /// Pure Ed25519 (RFC 8032).
+    Ed25519,
+    /// ECDSA over P-256 with SHA-256 (FIPS 186-5).
+    EcdsaP256Sha256(EcdsaForm),
+    /// PKCS#1 v1.5 with SHA-256 (RFC 8017 §8.2).
+    RsaSha256,
+    /// PKCS#1 v1.5 with SHA-1, which some senders still use: whoever can have them sign two documents of his choice
+    /// could have made both look the same.
+    RsaSha1,
+}
+
+/// How the two numbers of an ECDSA signature are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum EcdsaForm {
+    /// As an ASN.1 sequence, in strict DER.
+    Der,
+    /// One after the other, 32 bytes each, as in a JWT.
+    Fixed,
+}
+
+/// What the algorithms have in common.
+trait Verify: Send + Sync {
+    /// Whether `signature` is this key's over the pieces in a row.
+    fn verify(&self, pieces: &[&[u8]], signature: &[u8]) -> bool;
+}
+
+impl PublicKey {
+    #[cfg_attr(
+        not(any(feature = "ed25519", feature = "ecdsa", feature = "rsa")),
+        expect(unused_variables)
+    )]
+    pub(crate) fn new(
+        algorithm: PublicAlgorithm,
+        form: KeyForm,
+        text: &[u8],
+    ) -> Result<Self, ConfigError> {
+        if text.len() > MAX_LEN {
+            return Err(ConfigError::SecretTooLong { limit: MAX_LEN });
+        }
+        match algorithm {
+            #[cfg(feature = "ed25519")]
+            PublicAlgorithm::Ed25519 => ed25519::read(form, text),
+            #[cfg(not(feature = "ed25519"))]
+            PublicAlgorithm::Ed25519 => Err(without("ed25519")),
+            #[cfg(feature = "ecdsa")]
+            PublicAlgorithm::EcdsaP256Sha256(signature) => ecdsa::read(form, signature, text),
+            #[cfg(not(feature = "ecdsa"))]
+            PublicAlgorithm::EcdsaP256Sha256(_) => Err(without("ecdsa")),
+            #[cfg(feature = "rsa")]
+            PublicAlgorithm::RsaSha256 => rsa::read::<sha2::Sha256>(form, text),
+            #[cfg(feature = "rsa")]
+            PublicAlgorithm::RsaSha1 => rsa::read::<sha1::Sha1>(form, text),
+            #[cfg(not(feature = "rsa"))]
+            PublicAlgorithm::RsaSha256 | PublicAlgorithm::RsaSha1 => Err(without("rsa")),
+        }
+    }
+
+    /// Whether `signature` is this key's over the pieces in a row.
+    pub(crate) fn verify(&self, pieces: &[&[u8]], signature: &[u8]) -> bool {
+        self.key.verify(pieces, signature)
+    }
+
+    /// From when until when a certificate holds, both included, in time since the Unix epoch. A bare key has no such
+    /// bounds.
+    pub(crate) fn validity(&self) -> Option<(Duration, Duration)> {
+        self.validity
+    }
+}
+
+#[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
+impl PublicKey {
+    fn with(key: impl Verify + 'static, validity: Option<(Duration, Duration)>) -> Self {
+        Self {
+            key: Arc::new(key),
+            validity,
+        }
+    }
+}
+
+#[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
+fn malformed(expected: &'static str) -> ConfigError {
+    ConfigError::MalformedSecret { expected }
+}
+
+/// The algorithm's keys are not written in this form: the scheme's mistake, and not the key's.
+#[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
+fn unfit(form: KeyForm, algorithm: &str) -> ConfigError {
+    ConfigError::option("key_form", format!("{form:?} is not one of {algorithm}'s"))
+}
+
+#[cfg(not(all(feature = "ed25519", feature = "ecdsa", feature = "rsa")))]
+fn without(feature: &str) -> ConfigError {
+    ConfigError::option(
+        "algorithm",
+        format!("webhook-verify is built without its feature `{feature}`"),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{EcdsaForm, KeyForm as Form, MAX_LEN, PublicAlgorithm as Algorithm, PublicKey};
+    use crate::error::ConfigError;
+
+    const ALGORITHMS: [Algorithm; 5] = [
+        Algorithm::Ed25519,
+        Algorithm::EcdsaP256Sha256(EcdsaForm::Der),
+        Algorithm::EcdsaP256Sha256(EcdsaForm::Fixed),
+        Algorithm::RsaSha256,
+        Algorithm::RsaSha1,
+    ];
+
+    fn is_on(algorithm: Algorithm) -> bool {
+        match algorithm {
+            Algorithm::Ed25519 => cfg!(feature = "ed25519"),
+            Algorithm::EcdsaP256Sha256(_) => cfg!(feature = "ecdsa"),
+            Algorithm::RsaSha256 | Algorithm::RsaSha1 => cfg!(feature = "rsa"),
+        }
+    }
+
+    #[test]
+    fn a_form_that_is_not_the_algorithms_and_a_feature_that_is_off_are_mistakes_of_the_scheme() {
+        let all = [
+            Form::Hex,
+            Form::Base64,
+            Form::Whpk,
+            Form::Spki,
+            Form::Certificate,
+            Form::Jwk,
+        ];
+        for (algorithm, form) in ALGORITHMS.iter().flat_map(|a| all.map(|form| (*a, form))) {
+            let fits = match algorithm {
+                Algorithm::Ed25519 => !matches!(form, Form::Certificate | Form::Jwk),
+                Algorithm::EcdsaP256Sha256(_) => matches!(form, Form::Spki | Form::Jwk),
+                Algorithm::RsaSha256 | Algorithm::RsaSha1 => {
+                    matches!(form, Form::Spki | Form::Certificate)
+                }
+            };
+            match PublicKey::new(algorithm, form, b"no key").map(|_| ()) {
+                Err(ConfigError::Option { option, reason }) if !is_on(algorithm) => {
+                    assert_eq!(option, "algorithm");
+                    assert!(reason.contains("feature"), "{reason}");
+                }
+                Err(ConfigError::Option { option, .. }) => {
+                    assert_eq!((option, fits), ("key_form", false));
+                }
+                Err(ConfigError::MalformedSecret { expected }) => {
+                    assert!(fits && is_on(algorithm), "{expected}");
+                }
+                other => panic!("{algorithm:?} {form:?}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn an_overlong_text_is_not_read() {
+        for algorithm in ALGORITHMS {
+            let key = PublicKey::new(algorithm, Form::Spki, &[b'A'; MAX_LEN + 1]);
+            let error = key.map(|_| ()).unwrap_err();
+            assert_eq!(error, ConfigError::SecretTooLong { limit: MAX_LEN });
+        }
+    }
+}
+
+/// What the algorithms' tests have in common.
+#[cfg(all(test, any(feature = "ed25519", feature = "ecdsa", feature = "rsa")))]
+mod testing {
+    use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+    use super::{KeyForm, PublicAlgorithm, PublicKey};
+    use crate::error::ConfigError;
+
+    pub(super) const MESSAGE: &[u8] = b"hello, world";
+
+    pub(super) fn hex(text: &str) -> Vec<u8> {
+        crate::encoding::hex_to_vec(text.as_bytes())
+            .unwrap()
+            .to_vec()
+    }
+
+    pub(super) fn base64(text: &str) -> Vec<u8> {
+        STANDARD.decode(text).unwrap()
+    }
+
+    /// Asks with the message in one piece and in several, which must not make a difference.
+    pub(super) fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
+        let verdict = key.verify(&[message], signature);
+        let (start, end) = message.split_at(message.len() / 2);
+        assert_eq!(key.verify(&[start, &[], end], signature), verdict);
+        verdict
+    }
+
+    /// The right signature holds, and nothing near it does.
+    pub(super) fn holds_alone(key: &PublicKey, signature: &[u8]) {
+        assert!(verify(key, MESSAGE, signature));
+        assert!(!verify(key, b"hello, worle", signature));
+        assert!(!verify(key, &MESSAGE[1..], signature));
+        assert!(!verify(key, b"", signature));
+        for bit in 0..signature.len() * 8 {
+            let mut turned = signature.to_vec();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            assert!(!key.verify(&[MESSAGE], &turned), "bit {bit}");
+        }
+        for len in 0..signature.len() {
+            assert!(!key.verify(&[MESSAGE], &signature[..len]), "{len} bytes");
+        }
+        for extra in [&[0][..], &[0xff], &[0; 1000]] {
+            assert!(!key.verify(&[MESSAGE], &[signature, extra].concat()));
+            assert!(!key.verify(&[MESSAGE], &[extra, signature].concat()));
+        }
+    }
+
+    /// Refuses `text`, as malformed and without a word of it.
+    pub(super) fn refused(algorithm: PublicAlgorithm, form: KeyForm, text: &[u8]) {
+        match PublicKey::new(algorithm, form, text).map(|_| ()) {
+            Err(error @ ConfigError::MalformedSecret { .. }) => {
+                let shown = format!("{error} {error:?}");
+                let text = String::from_utf8_lossy(text);
+                for word in text.split(|char: char| !char.is_ascii_alphanumeric()) {
+                    assert!(word.len() < 8 || !shown.contains(word), "{shown}");
+                }
+            }
+            other => panic!("{form:?}: {other:?}: {}", String::from_utf8_lossy(text)),
+        }
+    }
+
+    /// Reads everything that `text` becomes when an end of it is cut off or one of its bits is turned. Nothing may
+    /// panic, and what is still a key must be able to judge.
+    pub(super) fn mangle(algorithm: PublicAlgorithm, form: KeyForm, text: &[u8], signature: &[u8]) {
+        mangle_in(algorithm, form, text, signature, <[u8]>::to_vec);
+    }
+
+    /// The same for DER, which is then written as the content of a PEM block.
+    pub(super) fn mangle_der(
+        algorithm: PublicAlgorithm,
+        form: KeyForm,
+        label: &str,
+        der: &[u8],
+        signature: &[u8],
+    ) {
+        mangle_in(algorithm, form, der, signature, |der| {
+            pem(label, der).into()
+        });
+    }
+
+    fn mangle_in(
+        algorithm: PublicAlgorithm,
+        form: KeyForm,
+        bytes: &[u8],
+        signature: &[u8],
+        written: impl Fn(&[u8]) -> Vec<u8>,
+    ) {
+        let attempt = |bytes: &[u8]| {
+            if let Ok(key) = PublicKey::new(algorithm, form, &written(bytes)) {
+                key.verify(&[MESSAGE], signature);
+                key.validity();
+            }
+        };
+        for len in 0..bytes.len() {
+            attempt(&bytes[..len]);
+            attempt(&bytes[len..]);
+        }
+        for bit in 0..bytes.len() * 8 {
+            let mut turned = bytes.to_vec();
+            turned[bit / 8] ^= 1 << (bit % 8);
+            attempt(&turned);
+        }
+    }
+
+    pub(super) fn pem(label: &str, der: &[u8]) -> String {
+        let content = STANDARD.encode(der);
+        format!("-----BEGIN {label}-----\n{content}\n-----END {label}-----\n")
+    }
+}

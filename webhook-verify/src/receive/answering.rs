@@ -1,0 +1,100 @@
+//! Answers challenges.
+
+use std::{error, sync::Arc};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::{
+    Handshake, Received, Receiver, Rejection, Tenant,
+    challenge::{Asked, MAX_UNSIGNED_BODY},
+    received::Outcome,
+    receiver::read,
+    secrets::{Source, in_time},
+    tenant::Resolving,
+};
+use crate::{
+    error::VerifyError,
+    key::{Key, Secret},
+    scheme::Challenge,
+    timer::{Timer, within},
+    verify::BodyTooLarge,
+};
+
+impl Receiver {
+    /// Whether there is what it takes to answer this challenge.
+    pub(super) fn answers(&self, challenge: &Challenge) -> bool {
+        let named = matches!(self.inner.source, Source::Named(_));
+        let signs = self.verifier().scheme().algorithm.is_hmac() && !named;
+        (signs || !challenge.asks_for_mac())
+            && (self.inner.on_handshake.is_some() || !challenge.is_handshake())
+    }
+
+    /// The body of an unsigned request. `None` where it is too long to be a challenge.
+    pub(super) async fn start_of<B, E>(
+        &self,
+        body: B,
+        timer: &impl Timer,
+    ) -> Result<Option<Vec<u8>>, Rejection>
+    where
+        B: Stream<Item = Result<Bytes, E>>,
+        E: Into<Box<dyn error::Error + Send + Sync>>,
+    {
+        let limit = self.inner.body_limit.min(MAX_UNSIGNED_BODY);
+        let mut start = Vec::new();
+        let reading = read(body, |chunk| {
+            if chunk.len() > limit - start.len() {
+                return Err(BodyTooLarge { limit });
+            }
+            start.extend_from_slice(&chunk);
+            Ok(())
+        });
+        match within(reading, timer, self.inner.body_timeout).await {
+            None => Err(Rejection::BodyTimeout),
+            Some(Err(Rejection::BodyTooLarge(_))) => Ok(None),
+            Some(read) => read.map(|()| Some(start)),
+        }
+    }
+
+    pub(super) async fn answer(
+        &self,
+        asked: Asked,
+        tenant: Option<Resolving<Tenant>>,
+        timer: &impl Timer,
+    ) -> Result<Received, Rejection> {
+        let keys = match tenant {
+            Some(resolving) => {
+                let keys = self.keys_of(resolving, VerifyError::UnknownTenant, timer);
+                keys.await?.0
+            }
+            None => self.verifier().settings().keys(),
+        };
+        self.answer_with(asked, &keys, timer).await
+    }
+
+    /// Answers a challenge, once a secret in it is taken.
+    pub(super) async fn answer_with(
+        &self,
+        asked: Asked,
+        keys: &[Key],
+        timer: &impl Timer,
+    ) -> Result<Received, Rejection> {
+        let scheme = self.verifier().scheme();
+        let challenge = asked.of(scheme);
+        let answer = asked.answer(scheme, keys.first());
+        let answer = answer.ok_or(VerifyError::MissingSignature)?;
+        if challenge.is_handshake() {
+            let take = self.inner.on_handshake.as_ref();
+            let take = take.ok_or(VerifyError::MissingSignature)?;
+            let secret = Secret::new(asked.token.as_bytes());
+            let secret = secret.map_err(|error| Rejection::Secrets(Arc::new(error)))?;
+            in_time(take(Handshake::new(secret, asked.target)), timer).await?;
+        }
+        tracing::info!(target: "webhook_verify", scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
+        Ok(Received {
+            outcome: Outcome::Answer(Box::new(answer)),
+            idempotency: None,
+            filter: None,
+        })
+    }
+}

@@ -1,0 +1,249 @@
+//! Claims a delivery, or each of its events, in the store before the handler runs.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use smallvec::{SmallVec, smallvec};
+
+use super::{
+    Admission, Admitted, Idempotency, OnMismatch, OnStoreFailure, Rejection, Replay,
+    admitted::Held, claim_events::claim_events,
+};
+use crate::{
+    answer::Answer,
+    claim::{
+        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, Lookup, StoreError,
+        answer_within, of_all,
+    },
+    delivery::Delivery,
+    timer::Timer,
+};
+
+/// The pause between claims of a delivery that is in progress elsewhere.
+const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(100);
+
+pub(super) async fn claim(
+    delivery: Box<Delivery>,
+    idempotency: Arc<Idempotency>,
+    timer: impl Timer,
+) -> Result<Admission, Rejection> {
+    match idempotency.events_to_claim(&delivery) {
+        Some(events) => claim_events(delivery, events, idempotency, timer).await,
+        None => claim_delivery(delivery, idempotency, timer).await,
+    }
+}
+
+async fn claim_delivery(
+    mut delivery: Box<Delivery>,
+    idempotency: Arc<Idempotency>,
+    timer: impl Timer,
+) -> Result<Admission, Rejection> {
+    let Some(request) = idempotency.request(&delivery)? else {
+        return Ok(admitted(delivery, None));
+    };
+    let key = request.key;
+    let era = match idempotency.keeper.look_up(&key) {
+        Lookup::Known(known) => {
+            duplicate(&idempotency, &request, known)?;
+            return Ok(replay(&idempotency, known.status));
+        }
+        Lookup::Unknown(era) => era,
+    };
+    let requests = std::slice::from_ref(&request);
+    let (outcomes, asked) = match ask(&idempotency, requests, &timer).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            return match idempotency.on_store_failure {
+                OnStoreFailure::Reject => Err(error.into()),
+                OnStoreFailure::Process => {
+                    log_unclaimed(&error);
+                    Ok(admitted(delivery, None))
+                }
+            };
+        }
+    };
+    match outcomes[0] {
+        ClaimOutcome::Won { attempt } => {
+            idempotency
+                .keeper
+                .report(key, ClaimEventKind::Claimed { attempt });
+            let claim = Claim::granted(
+                Arc::clone(&idempotency.keeper),
+                request,
+                attempt,
+                asked,
+                era,
+                true,
+            );
+            delivery.claim = Some(claim.clone());
+            let held = Held {
+                claims: smallvec![claim],
+                refusal: None,
+            };
+            Ok(admitted(delivery, Some(held)))
+        }
+        ClaimOutcome::Busy { lease_left } => {
+            idempotency
+                .keeper
+                .report(key, ClaimEventKind::InFlight { lease_left });
+            Err(in_flight(idempotency.keeper.in_flight_status, lease_left))
+        }
+        ClaimOutcome::Completed {
+            status,
+            fingerprint,
+        } => {
+            let known = Known {
+                status,
+                fingerprint,
+            };
+            idempotency.keeper.remember(key, known, era);
+            duplicate(&idempotency, &request, known)?;
+            Ok(replay(&idempotency, status))
+        }
+    }
+}
+
+/// Reports a duplicate of a completed delivery or event, and rejects it if the body differs and the
+/// policy says so.
+pub(super) fn duplicate(
+    idempotency: &Idempotency,
+    request: &ClaimRequest,
+    known: Known,
+) -> Result<(), Rejection> {
+    let Known {
+        status,
+        fingerprint,
+    } = known;
+    let same_body = fingerprint.may_be(request.fingerprint);
+    if !same_body && idempotency.on_mismatch == OnMismatch::Reject {
+        idempotency
+            .keeper
+            .report(request.key, ClaimEventKind::Mismatch);
+        return Err(Rejection::Mismatch);
+    }
+    idempotency
+        .keeper
+        .report(request.key, ClaimEventKind::Duplicate { status, same_body });
+    if !same_body {
+        idempotency
+            .keeper
+            .report(request.key, ClaimEventKind::Mismatch);
+    }
+    Ok(())
+}
+
+/// Returns the response to a duplicate of a completed delivery.
+pub(super) fn replay(idempotency: &Idempotency, status: u16) -> Admission {
+    Admission::Answer(Answer::replayed(match idempotency.replay {
+        Replay::Status => status,
+        Replay::NoContent => 204,
+    }))
+}
+
+/// Logs that a delivery runs without a claim.
+pub(super) fn log_unclaimed(error: &StoreError) {
+    tracing::warn!(target: "webhook_verify", "runs without a claim: {error:#}");
+}
+
+pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {
+    // Round up, so that a sender that retries at exactly this time is not too early.
+    let seconds = lease_left.as_millis().div_ceil(1000).clamp(1, 60) as u64;
+    Rejection::InFlight {
+        status,
+        retry_after: Duration::from_secs(seconds),
+    }
+}
+
+pub(super) fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission {
+    Admission::Admitted(Admitted { delivery, held })
+}
+
+pub(super) type Outcomes = SmallVec<[ClaimOutcome; 1]>;
+
+/// Claims the keys, waiting up to `in_flight_wait` if none is granted and one is busy. Returns the
+/// outcomes and the time of the request.
+pub(super) async fn ask(
+    idempotency: &Idempotency,
+    requests: &[ClaimRequest],
+    timer: &impl Timer,
+) -> Result<(Outcomes, Instant), StoreError> {
+    let mut wait = idempotency.in_flight_wait;
+    loop {
+        let asked = Instant::now();
+        let outcomes = ask_once(idempotency, requests, timer).await?;
+        let won = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
+        let busy = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Busy { .. });
+        if wait.is_zero() || outcomes.iter().any(won) || !outcomes.iter().any(busy) {
+            return Ok((outcomes, asked));
+        }
+        let pause = IN_FLIGHT_PAUSE.min(wait);
+        timer.sleep(pause).await;
+        // The time that the store took counts as well.
+        wait = wait.saturating_sub(asked.elapsed().max(pause));
+    }
+}
+
+/// Claims the keys within the call limit.
+///
+/// A store that failed or did not respond may have granted the claim all the same. So the same
+/// owner claims once more, and is then granted it again. If that fails as well, the claim is
+/// released. If the store never responds, the sender waits for two limits in total.
+///
+/// An overloaded store has granted nothing, and is not called again.
+async fn ask_once(
+    idempotency: &Idempotency,
+    requests: &[ClaimRequest],
+    timer: &impl Timer,
+) -> Result<Outcomes, StoreError> {
+    let store = &idempotency.keeper.store;
+    let (limit, half) = (
+        idempotency.keeper.call_limit(),
+        idempotency.keeper.call_limit() / 2,
+    );
+    let report = |call, error: &StoreError| {
+        idempotency
+            .keeper
+            .report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
+    };
+    let claim = async |requests: &[ClaimRequest], limit| {
+        let answer = match requests {
+            [one] => answer_within(store.claim(one), timer, limit)
+                .await
+                .map(|outcome| smallvec![outcome]),
+            many => answer_within(store.claim_all(many), timer, limit)
+                .await
+                .and_then(|outcomes| Ok(of_all(outcomes, many.len())?.into())),
+        };
+        answer.inspect_err(|error| report("claim", error))
+    };
+    match claim(requests, limit).await {
+        Err(error) if error.is_overloaded() => return Err(error),
+        Err(_) => {}
+        granted => return granted,
+    }
+    let again: Vec<_> = requests
+        .iter()
+        .map(|request| request.within(half))
+        .collect();
+    let error = match claim(&again, half).await {
+        Ok(outcomes) => return Ok(outcomes),
+        Err(error) => error,
+    };
+    let released = match &*again {
+        [one] => answer_within(store.release(&one.holder()), timer, half)
+            .await
+            .map(drop),
+        many => {
+            let holders: Vec<_> = many.iter().map(ClaimRequest::holder).collect();
+            answer_within(store.release_all(&holders), timer, half)
+                .await
+                .map(drop)
+        }
+    };
+    if let Err(error) = &released {
+        report("release", error);
+    }
+    Err(error)
+}

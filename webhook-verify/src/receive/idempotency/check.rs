@@ -1,0 +1,131 @@
+use std::time::Duration;
+
+use super::{CUSTOM, HOUR, Idempotency, IdentitySource, MINUTE};
+use crate::{error::ConfigError, scheme::Identity, verify::Verifier};
+
+impl Idempotency {
+    /// The settings as a receiver uses them, if they go together.
+    pub(crate) fn build(mut self, verifier: &Verifier) -> Result<Self, ConfigError> {
+        self.check(verifier)?;
+        let (entries, keep) = self.cache;
+        if entries > 0 {
+            self.keeper_mut().set_cache(entries, keep);
+        }
+        Ok(self)
+    }
+
+    fn check(&self, verifier: &Verifier) -> Result<(), ConfigError> {
+        let (keeper, scheme) = (&self.keeper, verifier.scheme());
+        if keeper.endpoint.is_empty() {
+            return Err(ConfigError::option("endpoint", "empty"));
+        }
+        if keeper.lease < Duration::from_secs(1) || keeper.lease > 24 * HOUR {
+            return Err(ConfigError::option("lease", "not between 1 s and 24 h"));
+        }
+        if keeper.claim_timeout.is_zero() || keeper.claim_timeout > keeper.lease {
+            return Err(ConfigError::option(
+                "claim_timeout",
+                "zero, or longer than the lease",
+            ));
+        }
+        if keeper.max_handler_time < keeper.lease {
+            return Err(ConfigError::option(
+                "max_handler_time",
+                "shorter than the lease",
+            ));
+        }
+        if keeper.renewal().is_zero() || keeper.renewal() > keeper.lease / 2 {
+            return Err(ConfigError::option(
+                "renew_every",
+                "zero, or more than half of the lease",
+            ));
+        }
+        if !(1..=10).contains(&keeper.complete_tries) {
+            return Err(ConfigError::option(
+                "complete_tries",
+                "not between 1 and 10",
+            ));
+        }
+        if self.in_flight_wait > MINUTE / 2 {
+            return Err(ConfigError::option(
+                "in_flight_wait",
+                "longer than 30 s: the sender would give up first",
+            ));
+        }
+        if !(400..600).contains(&keeper.in_flight_status) {
+            return Err(ConfigError::option(
+                "in_flight_status",
+                "not an error status, so the sender would not retry",
+            ));
+        }
+        match self.identity {
+            IdentitySource::Scheme if scheme.identity() == Identity::None => {
+                return Err(ConfigError::option(
+                    "identity",
+                    "nothing tells the scheme's retries: use identity_from, or Identity::None",
+                ));
+            }
+            IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {
+                return Err(ConfigError::option(
+                    "identity",
+                    "the scheme's id is not signed",
+                ));
+            }
+            IdentitySource::Fixed(Identity::SignedContent)
+                if scheme.identity() != Identity::SignedContent =>
+            {
+                return Err(ConfigError::option(
+                    "identity",
+                    "the scheme does not recognise deliveries by what is signed",
+                ));
+            }
+            IdentitySource::Fixed(Identity::BodyDigest) if !verifier.signs_body() => {
+                return Err(ConfigError::option(
+                    "identity",
+                    "the scheme does not sign the body; use identity_from if its token is proof enough",
+                ));
+            }
+            _ => {}
+        }
+        let window = verifier.tolerance().map_or(Duration::ZERO, |tolerance| {
+            tolerance.past().saturating_add(tolerance.future())
+        });
+        let identity = match self.identity {
+            IdentitySource::Scheme => scheme.identity(),
+            IdentitySource::Fixed(identity) => identity,
+            IdentitySource::Custom(_) => CUSTOM,
+        };
+        let ttl = self.ttl_of(identity, scheme);
+        if ttl > 3660 * 24 * HOUR {
+            return Err(ConfigError::option("ttl", "longer than ten years"));
+        }
+        if ttl < keeper.lease {
+            return Err(ConfigError::option("ttl", "shorter than the lease"));
+        }
+        let (entries, keep) = self.cache;
+        if entries > 0 && (keep.is_zero() || keep > ttl) {
+            return Err(ConfigError::option(
+                "completed_cache",
+                "no time, or a longer one than ttl",
+            ));
+        }
+        if !self.allow_short_ttl && ttl < window.saturating_add(keeper.lease) {
+            return Err(ConfigError::option(
+                "ttl",
+                "shorter than the tolerance on both sides and the lease together",
+            ));
+        }
+        if !self.allow_short_ttl
+            && scheme
+                .hints()
+                .retry_horizon
+                .is_some_and(|horizon| ttl < horizon)
+        {
+            return Err(ConfigError::option(
+                "ttl",
+                "shorter than the time over which the sender retries",
+            ));
+        }
+        Ok(())
+    }
+}

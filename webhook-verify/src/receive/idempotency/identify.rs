@@ -1,0 +1,211 @@
+use std::{collections::HashMap, time::Duration};
+
+use sha2::{Digest as _, Sha256};
+
+use super::{CUSTOM, DAY, Idempotency, IdentitySource, OnMismatch, QUARTER, WEEK};
+use crate::{
+    claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, StoreError},
+    delivery::{Delivery, Event, Events},
+    scheme::{Field, Identity, Scheme},
+};
+
+/// What the identity's bytes are. Identities of different kinds never meet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// An id header under the signature.
+    SignedId = 1,
+    /// An id in the signed body.
+    BodyId = 2,
+    /// What is signed, where that is a part of the body.
+    SignedContent = 3,
+    BodyDigest = 4,
+    Custom = 5,
+    /// What tells one event of a delivery from all others.
+    EventId = 6,
+    /// Type and digest of an event.
+    EventDigest = 7,
+}
+
+impl Idempotency {
+    /// What to ask of the store for `delivery`. `None`: it has no identity and runs without a claim.
+    pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
+        let identity = match &self.identity {
+            IdentitySource::Scheme => delivery.scheme.identity,
+            IdentitySource::Fixed(identity) => *identity,
+            IdentitySource::Custom(identify) => {
+                let Some(bytes) = identify(delivery) else {
+                    return Ok(None);
+                };
+                let key = self.key(delivery, Kind::Custom, &bytes);
+                let fingerprint = self.fingerprint(&delivery.body);
+                let owner = Owner::random()?;
+                return Ok(Some(self.ask(delivery, key, owner, fingerprint, CUSTOM)));
+            }
+        };
+        let (key, fingerprint, identity) = match identity {
+            Identity::None => return Ok(None),
+            Identity::BodyDigest => self.by_digest(delivery, Kind::BodyDigest),
+            Identity::SignedContent => match delivery.content_digest.as_deref() {
+                Some(content) => (
+                    self.key(delivery, Kind::SignedContent, content),
+                    self.fingerprint(&delivery.body),
+                    identity,
+                ),
+                None => self.by_digest(delivery, Kind::SignedContent),
+            },
+            Identity::SignedId => match delivery.signed_id() {
+                Some(id) => {
+                    let kind = match delivery.scheme.id {
+                        Some(Field::Header(_)) => Kind::SignedId,
+                        _ => Kind::BodyId,
+                    };
+                    (
+                        self.key(delivery, kind, id.as_bytes()),
+                        self.fingerprint(&delivery.body),
+                        identity,
+                    )
+                }
+                None => {
+                    tracing::warn!(
+                        target: "webhook_verify",
+                        scheme = delivery.scheme.name(),
+                        endpoint = &*self.keeper.endpoint,
+                        "verified body has no id: it is recognised by its digest"
+                    );
+                    self.by_digest(delivery, Kind::BodyDigest)
+                }
+            },
+        };
+        let owner = Owner::random()?;
+        Ok(Some(self.ask(delivery, key, owner, fingerprint, identity)))
+    }
+
+    /// The events that are to be claimed each by itself: those of a sender who puts several into one request, if all of
+    /// their bytes are signed. `None`: the delivery is claimed as a whole. So is one that has no events or cannot be taken
+    /// apart, as it may still mean something to its handler.
+    pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Events> {
+        let by_scheme = matches!(self.identity, IdentitySource::Scheme);
+        let each = by_scheme && delivery.scheme.recognises_events();
+        let events = each.then(|| delivery.events().ok())??;
+        (!events.is_empty()).then_some(events)
+    }
+
+    /// What to ask of the store for events of `delivery`, by one owner. A key is there twice where an id is.
+    ///
+    /// An event without an id is recognised by its type and bytes, so that it is the same one in whatever company it comes
+    /// again. Of those that are the very same within one delivery, each counts.
+    pub(crate) fn requests(
+        &self,
+        delivery: &Delivery,
+        events: &[Event],
+    ) -> Result<Vec<ClaimRequest>, StoreError> {
+        let owner = Owner::random()?;
+        let scheme = &delivery.scheme;
+        // Where the sender gives an id to the delivery alone, it tells events of the same bytes in others apart.
+        let of_delivery = match scheme.identity {
+            Identity::SignedId => delivery.signed_id(),
+            _ => None,
+        };
+        // Without a time that is signed, a captured request is good for as long as its record lives.
+        let by_id = match scheme.timestamp {
+            Some(_) => Identity::SignedId,
+            None => Identity::BodyDigest,
+        };
+        let mut times = HashMap::new();
+        let mut requests = Vec::with_capacity(events.len());
+        let mut without_id = 0;
+        for event in events {
+            let (kind, parts, fingerprint, identity) = match event.identity() {
+                Some(id) => {
+                    let fingerprint = self.fingerprint(event.raw());
+                    (Kind::EventId, id, fingerprint, by_id)
+                }
+                None => {
+                    without_id += 1;
+                    let digest = Sha256::digest(event.raw());
+                    let event_type = event.signed_type().unwrap_or_default();
+                    let event_type = Sha256::digest(event_type.as_bytes());
+                    let fingerprint = Fingerprint(digest.into());
+                    let of_delivery = of_delivery.as_deref().unwrap_or_default();
+                    let parts = [&event_type[..], &digest, of_delivery.as_bytes()].concat();
+                    (Kind::EventDigest, parts, fingerprint, Identity::BodyDigest)
+                }
+            };
+            let key = |time: u64| {
+                let identity = [&time.to_be_bytes(), &parts[..]].concat();
+                self.key(delivery, kind, &identity)
+            };
+            let key = match (kind, key(0)) {
+                (Kind::EventDigest, first) => {
+                    let times = times.entry(first).or_insert(0);
+                    *times += 1;
+                    if *times == 1 { first } else { key(*times - 1) }
+                }
+                (_, by_id) => by_id,
+            };
+            requests.push(self.ask(delivery, key, owner, fingerprint, identity));
+        }
+        if without_id > 0 && scheme.event_id_pointers().next().is_some() {
+            tracing::warn!(
+                target: "webhook_verify",
+                scheme = scheme.name(),
+                endpoint = &*self.keeper.endpoint,
+                events = without_id,
+                "verified events have no id: they are recognised by their bytes"
+            );
+        }
+        Ok(requests)
+    }
+
+    /// One digest is both what recognises the body and what tells it from others.
+    fn by_digest(&self, delivery: &Delivery, kind: Kind) -> (ClaimKey, Fingerprint, Identity) {
+        let digest = delivery.body_digest();
+        let key = self.key(delivery, kind, &digest);
+        (key, Fingerprint(digest), Identity::BodyDigest)
+    }
+
+    /// The body is only hashed for it where somebody wants to know.
+    fn fingerprint(&self, body: &[u8]) -> Fingerprint {
+        match self.on_mismatch {
+            OnMismatch::Ignore => Fingerprint::UNKNOWN,
+            OnMismatch::Report | OnMismatch::Reject => Fingerprint(Sha256::digest(body).into()),
+        }
+    }
+
+    fn key(&self, delivery: &Delivery, kind: Kind, identity: &[u8]) -> ClaimKey {
+        let tenant = delivery.namespace().unwrap_or_default();
+        ClaimKey::new(
+            [&self.namespace, tenant, &self.keeper.endpoint],
+            kind as u8,
+            identity,
+        )
+    }
+
+    fn ask(
+        &self,
+        delivery: &Delivery,
+        key: ClaimKey,
+        owner: Owner,
+        fingerprint: Fingerprint,
+        identity: Identity,
+    ) -> ClaimRequest {
+        ClaimRequest {
+            key,
+            owner,
+            fingerprint,
+            lease: self.keeper.lease,
+            ttl: self.ttl_of(identity, &delivery.scheme),
+            lapsed: self.lapsed,
+            limit: self.keeper.call_limit(),
+        }
+    }
+
+    pub(super) fn ttl_of(&self, identity: Identity, scheme: &Scheme) -> Duration {
+        let horizon = scheme.hints().retry_horizon.unwrap_or_default();
+        self.ttl.unwrap_or(match identity {
+            // Some senders retry for a month.
+            Identity::SignedId => WEEK.max(horizon + DAY),
+            Identity::BodyDigest | Identity::SignedContent | Identity::None => QUARTER,
+        })
+    }
+}

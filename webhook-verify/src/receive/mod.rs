@@ -1,0 +1,28 @@
+//! Receives requests: reads, verifies, claims, hands over and settles them.
+
+mod admitted;
+mod answering;
+mod builder;
+mod challenge;
+mod claim;
+mod claim_events;
+mod handshake;
+mod idempotency;
+mod received;
+mod receiver;
+mod rejection;
+mod secrets;
+mod tenant;
+#[cfg(test)]
+mod tests;
+
+pub use self::{
+    admitted::{Admission, Admitted},
+    builder::ReceiverBuilder,
+    handshake::Handshake,
+    idempotency::{Idempotency, OnMismatch, OnStoreFailure, Replay},
+    received::Received,
+    receiver::Receiver,
+    rejection::Rejection,
+    tenant::Tenant,
+};

@@ -1,0 +1,216 @@
+use std::{error, fmt, sync::Arc, time::Duration};
+
+use crate::{
+    answer::Answer,
+    claim::StoreError,
+    delivery::EventsError,
+    error::{VerifyError, fmt_source},
+    verify::BodyTooLarge,
+};
+
+/// Why a request did not reach its handler, and what its client is told.
+///
+/// `Display` and `source` are for logs; the alternate form `{:#}` includes the source. The client
+/// gets [`status`](Self::status) and a fixed text, [`public_message`](Self::public_message).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Rejection {
+    /// The request is not authentic.
+    NotAuthentic(VerifyError),
+    /// The body is, or is declared to be, over the limit.
+    BodyTooLarge(BodyTooLarge),
+    /// The body is compressed, so the bytes that were signed are not the content.
+    ContentEncoding,
+    /// The body could not be read to its end.
+    BodyRead(Arc<dyn error::Error + Send + Sync>),
+    /// The body took longer than it may.
+    BodyTimeout,
+    /// The delivery is being handled already.
+    InFlight {
+        /// The status that was chosen for this.
+        status: u16,
+        /// When to try again.
+        retry_after: Duration,
+    },
+    /// The delivery is a duplicate of a completed one, with another body:
+    /// [`OnMismatch::Reject`](crate::idempotency::OnMismatch::Reject).
+    Mismatch,
+    /// The tenant's secrets, or the key that the request names, could not be looked up or are not ones; or the secret of
+    /// a handshake was not taken.
+    Secrets(Arc<dyn error::Error + Send + Sync>),
+    /// The claim store could not answer.
+    Store(StoreError),
+    /// The handler panicked.
+    HandlerPanicked,
+    /// The events that are to be [filtered](crate::ReceiverBuilder::only) cannot be told apart.
+    Events(EventsError),
+    /// The handler succeeded, and left some of the delivery's events undone.
+    EventsLeft,
+}
+
+impl Rejection {
+    /// The status of the answer.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        match self {
+            Self::NotAuthentic(_) => 401,
+            Self::BodyTooLarge(_) => 413,
+            Self::ContentEncoding => 415,
+            Self::BodyRead(_) => 400,
+            Self::BodyTimeout => 408,
+            Self::InFlight { status, .. } => *status,
+            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => 503,
+            Self::HandlerPanicked | Self::EventsLeft => 500,
+            Self::Events(error) => error.status(),
+        }
+    }
+
+    /// The text of the answer.
+    #[must_use]
+    pub fn public_message(&self) -> &'static str {
+        match self {
+            Self::NotAuthentic(_) => "invalid webhook signature",
+            Self::BodyTooLarge(_) => "body too large",
+            Self::ContentEncoding => "unsupported content encoding",
+            Self::BodyRead(_) => "could not read body",
+            Self::BodyTimeout => "body took too long",
+            Self::InFlight { .. } => "delivery is being processed",
+            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => "temporarily unavailable",
+            Self::HandlerPanicked | Self::EventsLeft => "",
+            Self::Events(error) => error.public_message(),
+        }
+    }
+
+    /// When the client should try again, if it should.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::InFlight { retry_after, .. } => Some(*retry_after),
+            // A queue of calls is soon shorter. Other failures last longer.
+            Self::Store(error) if error.is_overloaded() => Some(Duration::from_secs(5)),
+            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => Some(Duration::from_secs(30)),
+            Self::NotAuthentic(_)
+            | Self::BodyTooLarge(_)
+            | Self::ContentEncoding
+            | Self::BodyRead(_)
+            | Self::BodyTimeout
+            | Self::HandlerPanicked
+            | Self::Events(_)
+            | Self::EventsLeft => None,
+        }
+    }
+
+    pub(crate) fn log(&self, scheme: &str) {
+        let source = error::Error::source(self).map(tracing::field::display);
+        match self {
+            Self::NotAuthentic(error) => {
+                tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {self}");
+            }
+            Self::Store(error) if error.is_overloaded() => {
+                tracing::warn!(target: "webhook_verify", scheme, source, "refused: {self}");
+            }
+            Self::Store(_) | Self::Secrets(_) | Self::HandlerPanicked | Self::EventsLeft => {
+                tracing::error!(target: "webhook_verify", scheme, source, "refused: {self}");
+            }
+            _ => tracing::info!(target: "webhook_verify", scheme, source, "refused: {self}"),
+        }
+    }
+
+    /// The answer as a whole.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let mut answer = Answer::text(self.status(), self.public_message());
+        if let Self::NotAuthentic(_) = self {
+            // RFC 9110 §15.5.2 wants a challenge with every 401.
+            answer = answer.with_header("www-authenticate".into(), "Webhook".into());
+        }
+        if let Some(after) = self.retry_after() {
+            let seconds = after.as_secs().to_string();
+            answer = answer.with_header("retry-after".into(), seconds.into());
+        }
+        answer
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAuthentic(error) => error.fmt(f),
+            Self::BodyTooLarge(error) => error.fmt(f),
+            Self::ContentEncoding => f.write_str("body is sent in a content encoding"),
+            Self::BodyRead(_) => f.write_str("body could not be read"),
+            Self::BodyTimeout => f.write_str("body took too long"),
+            Self::InFlight { retry_after, .. } => {
+                write!(
+                    f,
+                    "delivery is being handled, its lease holds for {} s",
+                    retry_after.as_secs()
+                )
+            }
+            Self::Mismatch => f.write_str("delivery was completed with another body"),
+            Self::Secrets(_) => f.write_str("secrets could not be looked up or kept"),
+            Self::Store(error) => error.fmt(f),
+            Self::HandlerPanicked => f.write_str("handler panicked"),
+            Self::Events(error) => error.fmt(f),
+            Self::EventsLeft => f.write_str("handler left events undone and answered success"),
+        }?;
+        match self {
+            // Its alternate form includes the source already.
+            Self::Store(_) => Ok(()),
+            _ => fmt_source(self, f),
+        }
+    }
+}
+
+impl error::Error for Rejection {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::BodyRead(source) | Self::Secrets(source) => Some(&**source),
+            Self::Store(error) => error.source(),
+            Self::NotAuthentic(_)
+            | Self::BodyTooLarge(_)
+            | Self::ContentEncoding
+            | Self::BodyTimeout
+            | Self::InFlight { .. }
+            | Self::Mismatch
+            | Self::HandlerPanicked
+            | Self::Events(_)
+            | Self::EventsLeft => None,
+        }
+    }
+}
+
+impl From<VerifyError> for Rejection {
+    fn from(error: VerifyError) -> Self {
+        Self::NotAuthentic(error)
+    }
+}
+
+impl From<BodyTooLarge> for Rejection {
+    fn from(error: BodyTooLarge) -> Self {
+        Self::BodyTooLarge(error)
+    }
+}
+
+impl From<StoreError> for Rejection {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_alternate_form_includes_the_source_once() {
+        let store = Rejection::Store(StoreError::new("disk full"));
+        assert_eq!(store.to_string(), "claim store failed");
+        assert_eq!(format!("{store:#}"), "claim store failed: disk full");
+        let read = Rejection::BodyRead(Arc::new(std::io::Error::other("reset")));
+        assert_eq!(read.to_string(), "body could not be read");
+        assert_eq!(format!("{read:#}"), "body could not be read: reset");
+        let mismatch = Rejection::NotAuthentic(VerifyError::SignatureMismatch);
+        assert_eq!(format!("{mismatch:#}"), mismatch.to_string());
+    }
+}

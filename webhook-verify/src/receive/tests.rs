@@ -1,0 +1,114 @@
+//! What a receiver answers by itself. The challenges of all senders are tested through the adapters.
+
+#[cfg(any(feature = "rsa", all(feature = "jwt", feature = "ecdsa")))]
+mod look_up;
+mod tokens;
+
+use std::{
+    convert::Infallible,
+    future::{pending, ready},
+    pin::{Pin, pin},
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+
+use super::{Admission, Handshake, Receiver, Rejection};
+use crate::{
+    request::RequestHead,
+    scheme::{Challenge, Scheme},
+    verify::Verifier,
+};
+
+/// A body in pieces.
+struct Body(Vec<Bytes>);
+
+impl Stream for Body {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready((!self.0.is_empty()).then(|| Ok(self.0.remove(0))))
+    }
+}
+
+fn body(text: &str) -> Body {
+    let (start, end) = text.split_at(text.len() / 2);
+    Body(
+        [start, end]
+            .map(|piece| Bytes::copy_from_slice(piece.as_bytes()))
+            .into(),
+    )
+}
+
+/// A request whose every wait is over at once: what is not ready has run out of time.
+fn admit(receiver: &Receiver, head: &RequestHead<'_>, text: &str) -> Result<Admission, Rejection> {
+    let mut admission = pin!(receiver.admit(head, body(text), |_: Duration| ready(())));
+    match admission
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Ready(admission) => admission,
+        Poll::Pending => panic!("waits for something else"),
+    }
+}
+
+#[track_caller]
+fn is_unavailable(admission: &Result<Admission, Rejection>) {
+    match admission {
+        Err(rejection @ Rejection::Secrets(_)) => assert_eq!(rejection.status(), 503),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_scheme_whose_requests_name_no_key_has_nothing_to_look_up() {
+    let builder = |scheme| Verifier::builder(scheme).parameter("topic_arn", "arn");
+    let looked_up = |verifier| Receiver::with_key_lookup(verifier, |_| ready(Ok(None))).map(|_| ());
+    let error = looked_up(builder(crate::scheme::GITHUB)).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "with_key_lookup: the scheme's requests name no key"
+    );
+    let error = looked_up(builder(crate::scheme::SNS).secret("a secret")).unwrap_err();
+    assert_eq!(error.to_string(), "secret: 1 given, at most 0 may be live");
+    assert!(looked_up(builder(crate::scheme::SNS)).is_ok());
+}
+
+#[test]
+fn a_handshake_that_nobody_takes_in_time_is_not_answered() {
+    let scheme = Scheme {
+        challenges: vec![Challenge::ASANA].into(),
+        ..crate::scheme::GITHUB
+    };
+    let receiver = Receiver::builder(Verifier::new(scheme, "a secret").unwrap())
+        .on_handshake(|_: Handshake| pending())
+        .build()
+        .unwrap();
+    let headers = [("x-hook-secret", "abc")];
+    is_unavailable(&admit(&receiver, &RequestHead::new(&headers), ""));
+}
+
+#[test]
+fn what_is_received_as_a_challenge_is_no_delivery() {
+    let scheme = Scheme {
+        challenges: vec![Challenge::DROPBOX].into(),
+        ..crate::scheme::GITHUB
+    };
+    let receiver = Receiver::new(Verifier::new(scheme, "a secret").unwrap());
+    let headers: [(&str, &str); 0] = [];
+    let head = RequestHead::new(&headers)
+        .method("GET")
+        .target("/?challenge=abc");
+    let mut receiving = pin!(receiver.receive(&head, body(""), |_: Duration| ready(())));
+    let received = receiving
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()));
+    let Poll::Ready(Ok(received)) = received else {
+        panic!("refused");
+    };
+    assert!(received.delivery().is_none());
+    assert!(!received.must_finish());
+    assert!(!format!("{received:?}").contains("abc"), "{received:?}");
+}

@@ -1,0 +1,231 @@
+use std::fmt;
+
+use super::single_value;
+
+/// The headers of a request, whichever library holds them.
+///
+/// Implemented for arrays, slices and `Vec`s of pairs, for references to them and, with the feature `http`, for
+/// `http::HeaderMap`. A slice is passed on as `&slice`, as an array is.
+/// Names compare without regard to case; values are bytes, because nothing promises that a sender's are text.
+pub trait Headers {
+    /// Calls `f` with every header line, name and value, in the order of arrival as far as it is known.
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8]));
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        for (name, value) in self {
+            f(name.as_ref(), value.as_ref());
+        }
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        self.as_slice().visit(f);
+    }
+}
+
+impl<H: Headers + ?Sized> Headers for &H {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        (**self).visit(f);
+    }
+}
+
+impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        self.as_slice().visit(f);
+    }
+}
+
+#[cfg(feature = "http")]
+impl Headers for http::HeaderMap {
+    fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        for (name, value) in self {
+            f(name.as_str(), value.as_bytes());
+        }
+    }
+}
+
+/// What of a request comes before its body: method, target and headers, as they came off the wire.
+///
+/// A reference to headers alone is enough for most schemes:
+///
+/// ```
+/// use webhook_verify::RequestHead;
+///
+/// let headers = [("Token", "a29a4f16")];
+/// let head = RequestHead::from(&headers);
+/// let whole = RequestHead::new(&headers).method("GET").target("/hook?token=a29a4f16");
+/// # let _ = (head, whole);
+/// ```
+#[derive(Clone, Copy)]
+pub struct RequestHead<'a> {
+    method: &'a str,
+    target: &'a str,
+    headers: &'a dyn Headers,
+}
+
+/// A header that may be there once was there more than once.
+pub(crate) struct Repeated;
+
+impl<'a> RequestHead<'a> {
+    /// A `POST` to `/` with these headers.
+    #[must_use]
+    pub fn new(headers: &'a dyn Headers) -> Self {
+        Self {
+            method: "POST",
+            target: "/",
+            headers,
+        }
+    }
+
+    /// Sets the method, for schemes that sign it.
+    #[must_use]
+    pub fn method(self, method: &'a str) -> Self {
+        Self { method, ..self }
+    }
+
+    /// Sets the request target (path and query as sent), for schemes that sign the URL or put a token in the query.
+    #[must_use]
+    pub fn target(self, target: &'a str) -> Self {
+        Self { target, ..self }
+    }
+
+    /// The path of the target, without its query.
+    #[must_use]
+    pub fn path(&self) -> &'a str {
+        let target = self.path_and_query();
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// The value of a header, whatever its case. `None` where it is absent, empty, repeated or not text.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&'a str> {
+        let (mut found, mut count) = (None, 0_usize);
+        self.headers.visit(&mut |known, value| {
+            if known.eq_ignore_ascii_case(name) {
+                (found, count) = (Some(value), count + 1);
+            }
+        });
+        let value = found.filter(|value| count == 1 && !value.is_empty())?;
+        std::str::from_utf8(value).ok()
+    }
+
+    pub(crate) fn method_text(&self) -> &'a str {
+        self.method
+    }
+
+    /// Path and query; an absolute target (sent to proxies) loses its scheme and host.
+    pub(crate) fn path_and_query(&self) -> &'a str {
+        if self.target.starts_with('/') {
+            return self.target;
+        }
+        let after_scheme = self
+            .target
+            .split_once("://")
+            .map_or(self.target, |(_, rest)| rest);
+        after_scheme
+            .find(['/', '?'])
+            .map_or("/", |at| &after_scheme[at..])
+    }
+
+    /// The query, if there is one.
+    pub(crate) fn query(&self) -> Option<&'a str> {
+        self.target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The text of a header that may be absent or empty, but not repeated or no text.
+    pub(crate) fn header_or_empty(&self, name: &str) -> Result<&'a str, Repeated> {
+        let (mut value, mut count) = (&b""[..], 0_usize);
+        self.headers.visit(&mut |known, found| {
+            if known.eq_ignore_ascii_case(name) {
+                (value, count) = (found, count + 1);
+            }
+        });
+        match std::str::from_utf8(value) {
+            Ok(text) if count <= 1 => Ok(text),
+            _ => Err(Repeated),
+        }
+    }
+
+    /// The decoded value of a query parameter. `None` where it is absent, empty or repeated.
+    pub(crate) fn single_query(&self, name: &str) -> Option<String> {
+        single_value(self.query()?.as_bytes(), name)
+    }
+
+    pub(crate) fn headers(&self) -> &'a dyn Headers {
+        self.headers
+    }
+}
+
+impl fmt::Debug for RequestHead<'_> {
+    /// Without headers and query: both may hold tokens.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RequestHead")
+            .field("method", &self.method)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<'a, H: Headers> From<&'a H> for RequestHead<'a> {
+    fn from(headers: &'a H) -> Self {
+        Self::new(headers)
+    }
+}
+
+impl<'a> From<&Self> for RequestHead<'a> {
+    fn from(head: &Self) -> Self {
+        *head
+    }
+}
+
+#[cfg(feature = "http")]
+impl<'a> From<&'a http::request::Parts> for RequestHead<'a> {
+    fn from(parts: &'a http::request::Parts) -> Self {
+        Self::new(&parts.headers)
+            .method(parts.method.as_str())
+            .target(target(&parts.uri))
+    }
+}
+
+#[cfg(feature = "http")]
+impl<'a, B> From<&'a http::Request<B>> for RequestHead<'a> {
+    fn from(request: &'a http::Request<B>) -> Self {
+        Self::new(request.headers())
+            .method(request.method().as_str())
+            .target(target(request.uri()))
+    }
+}
+
+#[cfg(feature = "http")]
+fn target(uri: &http::Uri) -> &str {
+    uri.path_and_query()
+        .map_or("/", http::uri::PathAndQuery::as_str)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RequestHead;
+
+    #[test]
+    fn an_absolute_target_loses_its_host() {
+        let headers: [(&str, &str); 0] = [];
+        for (target, expected) in [
+            ("/a?b=1", "/a?b=1"),
+            ("http://h/a?b=1", "/a?b=1"),
+            ("http://h", "/"),
+            ("*", "/"),
+        ] {
+            assert_eq!(
+                RequestHead::new(&headers).target(target).path_and_query(),
+                expected,
+                "{target}"
+            );
+        }
+        assert_eq!(
+            RequestHead::new(&headers).target("/a?b=1?c").query(),
+            Some("b=1?c")
+        );
+    }
+}

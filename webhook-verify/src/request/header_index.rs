@@ -1,0 +1,92 @@
+//! Picks the headers that a scheme looks at out of a request.
+
+use smallvec::SmallVec;
+
+use super::{Repeated, RequestHead};
+use crate::scheme::Text;
+
+/// Header names to look for, in lower case.
+pub(crate) struct Names {
+    names: Box<[Text]>,
+    /// A bit for each name, by length and last letter: nearly all other headers are told by that.
+    marks: u64,
+}
+
+impl Names {
+    pub(crate) fn new(names: impl IntoIterator<Item = Text>) -> Self {
+        let names: Box<[Text]> = names.into_iter().collect();
+        let marks = names.iter().fold(0, |marks, name| marks | mark(name));
+        Self { names, marks }
+    }
+
+    #[inline]
+    fn find(&self, name: &str) -> Option<&str> {
+        if self.marks & mark(name) == 0 {
+            return None;
+        }
+        let mut names = self.names.iter().map(|known| &**known);
+        names.find(|known| *known == name || known.eq_ignore_ascii_case(name))
+    }
+}
+
+#[inline]
+fn mark(name: &str) -> u64 {
+    // Without the bit that tells upper from lower case.
+    let last = name.as_bytes().last().map_or(0, |last| last & !0x20);
+    1 << ((name.len() + 5 * usize::from(last)) % 64)
+}
+
+/// The headers that a scheme looks at, under the names that it has for them: most are told by where their text is.
+pub(crate) struct Picked<'n, 'a>(SmallVec<[(&'n str, &'a [u8]); 8]>);
+
+impl<'n, 'a> Picked<'n, 'a> {
+    /// Picks the headers of these names, in one pass.
+    #[inline]
+    pub(crate) fn new(head: &RequestHead<'a>, names: &'n Names) -> Self {
+        let mut picked = Self(SmallVec::new());
+        head.headers().visit(&mut |name, value| {
+            if let Some(known) = names.find(name) {
+                picked.0.push((known, value));
+            }
+        });
+        picked
+    }
+
+    /// Every value of the header `name`, in order.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
+        let is_it = move |known: &str| std::ptr::eq(known, name) || known == name;
+        self.0
+            .iter()
+            .filter(move |(known, _)| is_it(known))
+            .map(|(_, value)| *value)
+    }
+
+    /// The one value of the header `name`, `None` where it is absent or empty.
+    pub(crate) fn single(&self, name: &str) -> Result<Option<&'a [u8]>, Repeated> {
+        let mut values = self.all(name);
+        let first = values.next();
+        match values.next() {
+            None => Ok(first.filter(|value| !value.is_empty())),
+            Some(_) => Err(Repeated),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Names, Picked, RequestHead};
+
+    #[test]
+    fn a_picked_header_is_absent_empty_single_or_repeated() {
+        let headers = [("A", "1"), ("b", ""), ("C", "1"), ("c", "1"), ("e", "1")];
+        let names = Names::new(["a", "b", "c", "d"].map(Into::into));
+        let picked = Picked::new(&RequestHead::from(&headers), &names);
+        assert!(matches!(picked.single("a"), Ok(Some(b"1"))));
+        assert!(matches!(picked.single("b"), Ok(None)));
+        assert!(picked.single("c").is_err());
+        assert!(matches!(picked.single("d"), Ok(None)));
+        assert!(matches!(picked.single("e"), Ok(None)), "not looked for");
+        assert_eq!(RequestHead::from(&headers).header("a"), Some("1"));
+        assert_eq!(RequestHead::from(&headers).header("C"), None);
+    }
+}

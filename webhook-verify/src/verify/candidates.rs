@@ -1,0 +1,347 @@
+#[cfg(feature = "jwt")]
+use std::time::Duration;
+
+use smallvec::SmallVec;
+
+#[cfg(feature = "jwt")]
+#[cfg(feature = "jwt")]
+use super::{Settings, jwt::Jwt};
+use crate::{
+    encoding::Encoding,
+    error::VerifyError,
+    key::{Key, Tag},
+    request::{Picked, RequestHead},
+    scheme::{
+        Algorithm, Grammar, Place, Prefix, Scheme, SignatureSource, TimestampPlace, TimestampSource,
+    },
+};
+
+/// The most signatures that one request may carry.
+const MAX_CANDIDATES: usize = 16;
+/// The most signatures by public keys: some algorithms hash the content once for each.
+const MAX_PUBLIC: usize = 4;
+/// The most bytes that its signature headers may have together.
+const MAX_SIGNATURE_TEXT: usize = 8 * 1024;
+
+/// The signatures of a request, decoded, and what was wrong with the others.
+#[derive(Default)]
+pub(super) struct Candidates {
+    tags: SmallVec<[Tag; 2]>,
+    seldom: Option<Box<Seldom>>,
+    count: usize,
+    text_len: usize,
+    present: bool,
+    malformed: bool,
+}
+
+/// What few schemes have a use for.
+#[derive(Default)]
+struct Seldom {
+    /// Signatures by public keys, which have no fixed length.
+    signatures: Vec<Vec<u8>>,
+    #[cfg(feature = "jwt")]
+    token: Option<Jwt>,
+}
+
+impl Candidates {
+    fn seldom(&mut self) -> &mut Seldom {
+        self.seldom.get_or_insert_default()
+    }
+
+    #[cfg(feature = "jwt")]
+    fn token(&self) -> Option<&Jwt> {
+        self.seldom.as_ref()?.token.as_ref()
+    }
+
+    pub(super) fn collect<'a>(
+        &mut self,
+        scheme: &Scheme,
+        source: &SignatureSource,
+        head: &RequestHead<'a>,
+        picked: &Picked<'_, 'a>,
+        timestamp: &mut Option<&'a [u8]>,
+    ) -> Result<(), VerifyError> {
+        match &source.place {
+            Place::Header(name) => {
+                let mut lines = 0_usize;
+                for value in picked.all(name) {
+                    lines += 1;
+                    self.add_value(scheme, source, value, timestamp)?;
+                }
+                // Only a list may be spread over several lines (RFC 9110 §5.3).
+                if lines > 1 && !matches!(source.grammar, Grammar::List { .. }) {
+                    return Err(VerifyError::AmbiguousHeader);
+                }
+                Ok(())
+            }
+            Place::HeaderPrefix(prefix) => {
+                let mut result = Ok(());
+                head.headers().visit(&mut |name, value| {
+                    let starts = name
+                        .get(..prefix.len())
+                        .is_some_and(|start| start.eq_ignore_ascii_case(prefix));
+                    if starts && result.is_ok() {
+                        result = self.add_value(scheme, source, value, timestamp);
+                    }
+                });
+                result
+            }
+            Place::Query(name) => {
+                for (key, value) in
+                    form_urlencoded::parse(head.query().unwrap_or_default().as_bytes())
+                {
+                    if key == *name {
+                        self.add_value(scheme, source, value.as_bytes(), &mut None)?;
+                    }
+                }
+                Ok(())
+            }
+            Place::Form(_) | Place::Pointer(_) => Ok(()),
+        }
+    }
+
+    /// Takes apart the text of one source.
+    pub(super) fn add_value<'a>(
+        &mut self,
+        scheme: &Scheme,
+        source: &SignatureSource,
+        value: &'a [u8],
+        timestamp: &mut Option<&'a [u8]>,
+    ) -> Result<(), VerifyError> {
+        if value.is_empty() {
+            return Ok(());
+        }
+        self.present = true;
+        self.text_len += value.len();
+        if self.text_len > MAX_SIGNATURE_TEXT {
+            return Err(VerifyError::MalformedSignature);
+        }
+        match &source.grammar {
+            Grammar::Plain(prefix) => {
+                let signature = match prefix {
+                    Prefix::Refused => Some(value),
+                    Prefix::Required(prefix) => value.strip_prefix(prefix.as_bytes()),
+                    // The name of an authentication scheme, in either case (RFC 9110 §11.1).
+                    Prefix::Scheme(name) => value
+                        .split_at_checked(name.len())
+                        .filter(|(start, _)| start.eq_ignore_ascii_case(name.as_bytes()))
+                        .and_then(|(_, rest)| rest.strip_prefix(b" "))
+                        .map(<[u8]>::trim_ascii_start),
+                    Prefix::Optional(prefix) => {
+                        Some(value.strip_prefix(prefix.as_bytes()).unwrap_or(value))
+                    }
+                };
+                self.add(scheme, signature)
+            }
+            Grammar::Pairs { separator, keys } => {
+                let timestamp_key = match &scheme.timestamp {
+                    Some(TimestampSource {
+                        place: TimestampPlace::Pair(key),
+                        ..
+                    }) => key.as_bytes(),
+                    _ => b"",
+                };
+                for (key, value) in items(value, *separator).filter_map(|item| split(item, '=')) {
+                    if key == timestamp_key {
+                        if timestamp.is_some() {
+                            return Err(VerifyError::AmbiguousHeader);
+                        }
+                        *timestamp = Some(value).filter(|value| !value.is_empty());
+                    } else if keys.iter().any(|known| known.as_bytes() == key) {
+                        self.add(scheme, Some(value))?;
+                    }
+                }
+                Ok(())
+            }
+            Grammar::List {
+                separator,
+                version_separator,
+                versions,
+            } => {
+                for item in items(value, *separator) {
+                    match split(item, *version_separator) {
+                        Some((version, signature))
+                            if versions.iter().any(|known| known.as_bytes() == version) =>
+                        {
+                            // A proxy that folds two lines into one puts a comma behind the first.
+                            let signature = signature.strip_suffix(b",").unwrap_or(signature);
+                            self.add(scheme, Some(signature))?;
+                        }
+                        _ => {}
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Takes one signature; `None` where the text is not one.
+    fn add(&mut self, scheme: &Scheme, signature: Option<&[u8]>) -> Result<(), VerifyError> {
+        let algorithm = scheme.algorithm;
+        self.count += 1;
+        let most = match algorithm.tag_len() {
+            0 => MAX_PUBLIC,
+            _ => MAX_CANDIDATES,
+        };
+        if self.count > most {
+            return Err(VerifyError::MalformedSignature);
+        }
+        let Some(text) = signature.filter(|text| !text.is_empty()) else {
+            self.malformed = true;
+            return Ok(());
+        };
+        if algorithm.is_token() {
+            return self.add_token(scheme, text);
+        }
+        if algorithm.is_jwt() {
+            #[cfg(feature = "jwt")]
+            self.add_jwt(scheme, text)?;
+            return Ok(());
+        }
+        if algorithm.tag_len() == 0 {
+            let signature = scheme.encoding.decode(text);
+            match signature.filter(|signature| algorithm.takes(signature.len())) {
+                Some(signature) => self.seldom().signatures.push(signature),
+                None => self.malformed = true,
+            }
+            return Ok(());
+        }
+        self.tags.push(Tag::empty());
+        let tag = self.tags.last_mut();
+        if tag
+            .and_then(|tag| tag.decode(algorithm, scheme.encoding, text))
+            .is_none()
+        {
+            self.tags.pop();
+            self.malformed = true;
+        }
+        Ok(())
+    }
+
+    /// Takes a token or a user's name and password. It has to be the same wherever it is.
+    fn add_token(&mut self, scheme: &Scheme, text: &[u8]) -> Result<(), VerifyError> {
+        let tag = match scheme.algorithm {
+            Algorithm::Basic => {
+                let Some(decoded) = Encoding::Base64.decode(text) else {
+                    self.malformed = true;
+                    return Ok(());
+                };
+                Tag::of_token(&decoded)
+            }
+            _ => Tag::of_token(text),
+        };
+        match self.tags.first() {
+            None => self.tags.push(tag),
+            Some(first) if first.matches_any(&[tag]) => {}
+            Some(_) => return Err(VerifyError::AmbiguousToken),
+        }
+        Ok(())
+    }
+
+    #[cfg(feature = "jwt")]
+    fn add_jwt(&mut self, scheme: &Scheme, text: &[u8]) -> Result<(), VerifyError> {
+        if self.token().is_some() {
+            return Err(VerifyError::AmbiguousHeader);
+        }
+        let token = Jwt::parse(text, scheme.algorithm)?;
+        match scheme.algorithm.tag_len() {
+            0 => self.seldom().signatures.push(token.signature.clone()),
+            len if len == token.signature.len() => self.tags.push(Tag::new(&token.signature)),
+            _ => return Err(VerifyError::MalformedSignature),
+        }
+        self.seldom().token = Some(token);
+        Ok(())
+    }
+
+    /// Whether any of them holds for `key` over `pieces`. All are tried.
+    pub(super) fn hold(&self, key: &Key, pieces: &[&[u8]]) -> bool {
+        match key.as_public() {
+            None => self.match_tag(&key.tag(pieces)),
+            Some(key) => {
+                let signatures = self.seldom.iter().flat_map(|seldom| &seldom.signatures);
+                signatures.fold(false, |holds, signature| {
+                    holds | key.verify(pieces, signature)
+                })
+            }
+        }
+    }
+
+    pub(super) fn match_tag(&self, tag: &Tag) -> bool {
+        tag.matches_any(&self.tags)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.tags.is_empty()
+            && self
+                .seldom
+                .as_ref()
+                .is_none_or(|seldom| seldom.signatures.is_empty())
+    }
+
+    /// The digest of the token, where the scheme's requests bring one.
+    pub(super) fn token_digest(&self) -> Option<[u8; 32]> {
+        self.tags.first().map(Tag::token_digest)
+    }
+
+    /// What is signed of a JSON Web Token. Other signatures do not hold it themselves.
+    pub(super) fn signed_text(&self) -> &[u8] {
+        #[cfg(feature = "jwt")]
+        if let Some(token) = self.token() {
+            return &token.signed;
+        }
+        &[]
+    }
+
+    /// The id of the key that a JSON Web Token names.
+    pub(super) fn key_id(&self) -> Option<&str> {
+        #[cfg(feature = "jwt")]
+        if let Some(token) = self.token() {
+            return token.key_id.as_deref();
+        }
+        None
+    }
+
+    /// Judges what a verified JSON Web Token says. Returns its time, where the scheme has one.
+    #[cfg(feature = "jwt")]
+    pub(super) fn judge_claims(
+        &self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<Option<Duration>, VerifyError> {
+        match self.token() {
+            Some(token) => token.judge_claims(settings, body),
+            None => Ok(None),
+        }
+    }
+
+    /// Whether there is a signature to judge at all.
+    pub(super) fn check(&self, scheme: &Scheme) -> Result<(), VerifyError> {
+        match (
+            self.is_empty(),
+            self.malformed,
+            self.present,
+            scheme.algorithm.is_token(),
+        ) {
+            (false, ..) => Ok(()),
+            (true, _, false, true) | (true, false, true, true) => Err(VerifyError::MissingToken),
+            (true, true, ..) => Err(VerifyError::MalformedSignature),
+            (true, false, true, _) => Err(VerifyError::UnsupportedVersion),
+            (true, false, false, _) => Err(VerifyError::MissingSignature),
+        }
+    }
+}
+
+/// Separators are ASCII: a scheme with others does not build.
+fn items(value: &[u8], separator: char) -> impl Iterator<Item = &[u8]> {
+    let separator = separator as u8;
+    value
+        .split(move |&byte| byte == separator)
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
+}
+
+fn split(item: &[u8], separator: char) -> Option<(&[u8], &[u8])> {
+    let separator = separator as u8;
+    let at = item.iter().position(|&byte| byte == separator)?;
+    Some((&item[..at], &item[at + 1..]))
+}

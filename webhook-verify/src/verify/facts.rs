@@ -1,0 +1,484 @@
+//! One request being verified: what its head says, and how its body is judged by that.
+
+use std::{borrow::Cow, mem, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+
+use super::{
+    candidates::Candidates,
+    settings::Settings,
+    signed::{Pieces, SignedHead, Sources, made_of_body},
+    url,
+};
+use crate::{
+    delivery::{Delivery, Label, MAX_ID_LEN},
+    error::VerifyError,
+    key::{Key, Running},
+    request::{Picked, RequestHead, is_form_type, json},
+    scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
+};
+
+/// What the head of a request says. Needs neither a key nor a byte of the body.
+///
+/// Filled in place: moving it about would cost more than half of what it does.
+#[derive(Default)]
+pub(crate) struct HeadFacts {
+    candidates: Candidates,
+    signed: SignedHead,
+    /// The form fields of the body are looked into.
+    is_form: bool,
+    /// What has to be known of the body before it is judged is known.
+    body_seen: bool,
+    id: Label,
+    /// The event type, or what an unsigned header says that it is.
+    event_type: Label,
+    timestamp: Option<Duration>,
+    seldom: Option<Box<Seldom>>,
+}
+
+/// What few schemes have a use for.
+#[derive(Default)]
+struct Seldom {
+    /// The other forms that the URL may have been signed in.
+    signed_otherwise: Vec<SignedHead>,
+    /// What the signed URL says of the body.
+    body_digest: Option<String>,
+    /// Where the head says that the key is.
+    key_address: Option<String>,
+}
+
+impl Seldom {
+    fn read(settings: &Settings, sources: &Sources<'_, '_, '_>) -> Result<Self, VerifyError> {
+        let scheme = &*settings.scheme;
+        let mut seldom = Self::default();
+        if let Some(KeySource::Url {
+            place: Place::Header(name),
+            ..
+        }) = &scheme.key_source
+            && let Some(address) = single(sources.picked, name)?
+        {
+            let address = std::str::from_utf8(address).map_err(|_| VerifyError::UnknownKeyHost)?;
+            seldom.key_address = Some(address.to_owned());
+        }
+        if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
+            seldom.body_digest = sources.head.single_query(name);
+        }
+        seldom.signed_otherwise = SignedHead::in_other_forms(sources)?;
+        Ok(seldom)
+    }
+}
+
+impl HeadFacts {
+    /// Judges everything that can be judged before a byte of the body is read.
+    pub(crate) fn read<'a>(
+        &mut self,
+        settings: &Settings,
+        head: &RequestHead<'a>,
+        picked: &Picked<'_, 'a>,
+    ) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
+        for (name, expected) in &*scheme.required_headers {
+            if single(picked, name)? != Some(expected.as_bytes()) {
+                return Err(VerifyError::UnsupportedVersion);
+            }
+        }
+        let mut pair_timestamp = None;
+        for source in &*scheme.signatures {
+            self.candidates
+                .collect(scheme, source, head, picked, &mut pair_timestamp)?;
+        }
+        self.is_form = settings.plan.reads_forms && is_form(picked);
+        let more_in_body = scheme.signatures.iter().any(|source| match source.place {
+            Place::Form(_) => self.is_form,
+            Place::Pointer(_) => true,
+            Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => false,
+        });
+        if !more_in_body {
+            self.candidates.check(scheme)?;
+        }
+        let timestamp = match &scheme.timestamp {
+            None => None,
+            Some(source) => {
+                let text = match &source.place {
+                    TimestampPlace::Header(name) => single(picked, name)?,
+                    TimestampPlace::Pair(_) => pair_timestamp,
+                    TimestampPlace::Pointer(_) | TimestampPlace::Claim(_) => None,
+                };
+                match (text, &source.place) {
+                    (Some(text), _) => {
+                        self.timestamp = Some(settings.judge_timestamp(source, text)?);
+                    }
+                    (None, TimestampPlace::Pointer(_) | TimestampPlace::Claim(_)) => {}
+                    (None, _) => return Err(VerifyError::MissingTimestamp),
+                }
+                text
+            }
+        };
+        self.id.set(id(settings, picked)?);
+        self.event_type.set(event_type(scheme, picked)?);
+        if settings.plan.body_alone {
+            return Ok(());
+        }
+        let sources = Sources {
+            settings,
+            head,
+            picked,
+            timestamp,
+            id: self.id.as_bytes(),
+        };
+        self.signed.read(&sources)?;
+        if settings.plan.seldom {
+            self.seldom = Some(Box::new(Seldom::read(settings, &sources)?));
+        }
+        Ok(())
+    }
+
+    /// A token in the head is judged before the body is read.
+    pub(crate) fn judge_head(&self, settings: &Settings, keys: &[Key]) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
+        let is_token = scheme.algorithm.is_token() || scheme.algorithm.is_jwt();
+        if is_token && !self.candidates.is_empty() && !keys.is_empty() {
+            let pieces = self.candidates.signed_text();
+            let matches = |key: &Key| self.candidates.hold(key, &[pieces]);
+            first(keys.iter().map(matches)).ok_or(mismatch(scheme))?;
+        }
+        Ok(())
+    }
+
+    /// MACs that have taken in what is signed before the body, for a body in pieces. None where it has to be whole.
+    pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[Running]> {
+        if !settings.plan.streams {
+            return Box::default();
+        }
+        let mut running: Box<[Running]> = keys.iter().filter_map(Key::begin).collect();
+        running
+            .iter_mut()
+            .for_each(|mac| mac.update(self.signed.before_body()));
+        running
+    }
+
+    /// Looks into the body for what is outside of the signature: the signature itself, versions, and where the key is.
+    pub(crate) fn look_into_body(
+        &mut self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
+        if !settings.plan.looks_before_it_judges || mem::replace(&mut self.body_seen, true) {
+            return Ok(());
+        }
+        self.collect_candidates(scheme, body)?;
+        self.key_name(settings, body)?;
+        for pointer in &*scheme.refused_fields {
+            if json::has(body, pointer).map_err(|_| VerifyError::MalformedBody)? {
+                return Err(VerifyError::MalformedBody);
+            }
+        }
+        for (pointer, expected) in &*scheme.required_fields {
+            if read(body, pointer)?.as_deref() != Some(expected) {
+                return Err(VerifyError::UnsupportedVersion);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where the key is that the request names: an address on one of the scheme's hosts, or the id of a key.
+    pub(crate) fn key_name(
+        &self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<Option<String>, VerifyError> {
+        match &settings.scheme.key_source {
+            None => Ok(None),
+            Some(KeySource::KeyId) => match self.candidates.key_id() {
+                Some(id) if id.len() > MAX_ID_LEN => Err(VerifyError::UnknownKey),
+                id => Ok(id.map(ToOwned::to_owned)),
+            },
+            Some(KeySource::Url { place, hosts }) => {
+                let address = match place {
+                    Place::Pointer(pointer) => read(body, pointer)?.map(Cow::into_owned),
+                    _ => self
+                        .seldom
+                        .as_ref()
+                        .and_then(|seldom| seldom.key_address.clone()),
+                };
+                match address {
+                    Some(address) if address.len() > MAX_ID_LEN || !url::is_on(&address, hosts) => {
+                        Err(VerifyError::UnknownKeyHost)
+                    }
+                    address => Ok(address),
+                }
+            }
+        }
+    }
+
+    /// The SHA-256 digest of the token, which is the same wherever it is.
+    pub(crate) fn token_digest(&self) -> Result<[u8; 32], VerifyError> {
+        self.candidates
+            .token_digest()
+            .ok_or(VerifyError::MissingToken)
+    }
+
+    /// Judges the signatures. `running` has taken in the body, or is empty.
+    pub(crate) fn judge(
+        &mut self,
+        settings: &Settings,
+        keys: &[Key],
+        running: Box<[Running]>,
+        body: Bytes,
+    ) -> Result<Delivery, VerifyError> {
+        let scheme = &*settings.scheme;
+        self.look_into_body(settings, &body)?;
+        let (secret_index, content_digest) = {
+            let made = match settings.plan.made_of_body {
+                true => made_of_body(scheme, &body, self.is_form)?,
+                false => Vec::new(),
+            };
+            let mut pieces = Pieces::new();
+            self.signed.cut(scheme, &body, &made, &mut pieces);
+            let matching = match running.is_empty() {
+                true if scheme.algorithm.is_jwt() => {
+                    let signed = self.candidates.signed_text();
+                    first(keys.iter().map(|key| self.candidates.hold(key, &[signed])))
+                }
+                true => self.matching_key(scheme, keys, &body, &made, &mut pieces),
+                // The first two pieces are what has run: the signed part of the head, and the body.
+                false => {
+                    let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
+                    first(tags.map(|tag| self.candidates.match_tag(&tag)))
+                }
+            };
+            let index = matching.ok_or(mismatch(scheme))?;
+            // A challenge would have had it signed for whoever asks.
+            if settings.plan.signs_for_anybody && is_word(&pieces) {
+                return Err(VerifyError::MalformedBody);
+            }
+            let digest = (scheme.identity == Identity::SignedContent).then(|| digest_of(&pieces));
+            (index, digest)
+        };
+        if let Some((from, until)) = keys.get(secret_index).and_then(Key::validity) {
+            let now = settings.clock.now();
+            if now < from || now > until {
+                return Err(VerifyError::ExpiredKey);
+            }
+        }
+        // From here on the body is the sender's own.
+        self.judge_body(settings, &body)?;
+        Ok(Delivery {
+            body,
+            scheme: Arc::clone(&settings.scheme),
+            id: mem::take(&mut self.id),
+            event_type: mem::take(&mut self.event_type),
+            timestamp: self.timestamp,
+            secret_index,
+            content_digest,
+            max_events: settings.max_events,
+            events: None,
+            claim: None,
+            namespace: None,
+        })
+    }
+
+    /// The first live secret for which a candidate holds, over any form of the URL. Every secret is tried with every
+    /// candidate. `pieces` comes out as those of the form that holds.
+    fn matching_key<'p>(
+        &'p self,
+        scheme: &Scheme,
+        keys: &[Key],
+        body: &'p [u8],
+        made: &'p [Cow<'_, str>],
+        pieces: &mut Pieces<'p>,
+    ) -> Option<usize> {
+        let matching =
+            |pieces: &[&[u8]]| first(keys.iter().map(|key| self.candidates.hold(key, pieces)));
+        let mut found = matching(pieces);
+        let others = self
+            .seldom
+            .iter()
+            .flat_map(|seldom| &seldom.signed_otherwise);
+        for other in others {
+            if found.is_some() {
+                break;
+            }
+            pieces.clear();
+            other.cut(scheme, body, made, pieces);
+            found = matching(pieces);
+        }
+        found
+    }
+
+    /// Adds the signatures or tokens that are in the body.
+    fn collect_candidates(&mut self, scheme: &Scheme, body: &[u8]) -> Result<(), VerifyError> {
+        for source in scheme.signatures.iter() {
+            match &source.place {
+                Place::Form(name) if self.is_form => {
+                    for (_, value) in form_urlencoded::parse(body).filter(|(key, _)| key == name) {
+                        self.candidates
+                            .add_value(scheme, source, value.as_bytes(), &mut None)?;
+                    }
+                }
+                Place::Pointer(pointer) => {
+                    if let Some(text) = read(body, pointer)? {
+                        self.candidates
+                            .add_value(scheme, source, text.as_bytes(), &mut None)?;
+                    }
+                }
+                Place::Form(_) | Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => {}
+            }
+        }
+        self.candidates.check(scheme)
+    }
+
+    /// Judges what a verified body, URL or token says of itself.
+    fn judge_body(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
+        if let Some(source) = &scheme.timestamp
+            && let TimestampPlace::Pointer(pointer) = &source.place
+        {
+            let text = read(body, pointer)?.ok_or(VerifyError::MissingTimestamp)?;
+            self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
+        }
+        if let Some(BodyDigest::Query(_)) = &scheme.body_digest
+            && !self
+                .seldom
+                .as_ref()
+                .and_then(|seldom| seldom.body_digest.as_deref())
+                .is_some_and(|text| is_digest_of(text, body))
+        {
+            return Err(VerifyError::SignatureMismatch);
+        }
+        for (pointer, name) in &*scheme.parameter_fields {
+            let value = read(body, pointer)?.unwrap_or_default();
+            if !settings.parameters_of(name).any(|given| given == value) {
+                return Err(VerifyError::WrongIssuer);
+            }
+        }
+        #[cfg(feature = "jwt")]
+        if let Some(time) = self.candidates.judge_claims(settings, body)? {
+            self.timestamp = Some(time);
+        }
+        if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)
+            && !self.event_type.as_bytes().is_empty()
+            // A body that does not say what happened contradicts nothing.
+            && let Ok(Some(event_type)) = json::scalar(body, pointer)
+            && event_type.as_bytes() != self.event_type.as_bytes()
+        {
+            return Err(VerifyError::EventMismatch);
+        }
+        Ok(())
+    }
+}
+
+/// The first that holds; all are tried, so that the time does not tell which it is.
+fn first(matches: impl Iterator<Item = bool>) -> Option<usize> {
+    let mut found = None;
+    for (index, matches) in matches.enumerate() {
+        if matches {
+            found = found.or(Some(index));
+        }
+    }
+    found
+}
+
+fn mismatch(scheme: &Scheme) -> VerifyError {
+    match scheme.algorithm.is_token() {
+        true => VerifyError::TokenMismatch,
+        false => VerifyError::SignatureMismatch,
+    }
+}
+
+fn digest_of(pieces: &[&[u8]]) -> Box<[u8; 32]> {
+    let mut digest = Sha256::new();
+    pieces.iter().for_each(|piece| digest.update(piece));
+    Box::new(digest.finalize().into())
+}
+
+/// Whether `text` is the SHA-256 digest of `body`, in hex. Both are known to whoever sent them: there is nothing to
+/// keep from him.
+pub(super) fn is_digest_of(text: &str, body: &[u8]) -> bool {
+    let mut digest = [0; 32];
+    let decoded = crate::encoding::Encoding::Hex.decode_exact(text.as_bytes(), &mut digest);
+    decoded.is_some() && digest == *Sha256::digest(body)
+}
+
+/// The tag that a sender with `key` gives the request, for tests.
+#[cfg(feature = "testing")]
+pub(crate) fn tag(
+    settings: &Settings,
+    head: &RequestHead<'_>,
+    pair_timestamp: Option<&str>,
+    body: &[u8],
+    key: &Key,
+) -> Result<crate::key::Tag, VerifyError> {
+    let scheme = &*settings.scheme;
+    let picked = Picked::new(head, &settings.names);
+    let timestamp = match scheme.timestamp.as_ref().map(|source| &source.place) {
+        Some(TimestampPlace::Header(name)) => single(&picked, name)?,
+        _ => pair_timestamp.map(str::as_bytes),
+    };
+    let mut signed = SignedHead::default();
+    signed.read(&Sources {
+        settings,
+        head,
+        picked: &picked,
+        timestamp,
+        id: id(settings, &picked)?.unwrap_or_default(),
+    })?;
+    let made = made_of_body(scheme, body, is_form(&picked))?;
+    let mut pieces = Pieces::new();
+    signed.cut(scheme, body, &made, &mut pieces);
+    Ok(key.tag(&pieces))
+}
+
+/// The delivery's id out of a header: what is signed must be there, and must not blur where the signed parts meet.
+fn id<'a>(settings: &Settings, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8]>, VerifyError> {
+    let Some(Field::Header(name)) = &settings.scheme.id else {
+        return Ok(None);
+    };
+    if !settings.plan.id_is_signed {
+        return Ok(single(picked, name).unwrap_or_default());
+    }
+    let id = single(picked, name)?.ok_or(VerifyError::MissingId)?;
+    let mut delimiters = settings.plan.id_delimiters.iter();
+    let blurred = delimiters.any(|delimiter| id.contains(delimiter));
+    let is_text = id.is_ascii() || std::str::from_utf8(id).is_ok();
+    if blurred || id.len() > MAX_ID_LEN || !is_text {
+        return Err(VerifyError::MalformedId);
+    }
+    Ok(Some(id))
+}
+
+/// What a header says of the event type. One that is held against the body must not be repeated: it would contradict
+/// itself.
+fn event_type<'a>(
+    scheme: &Scheme,
+    picked: &Picked<'_, 'a>,
+) -> Result<Option<&'a [u8]>, VerifyError> {
+    match (&scheme.event_header, &scheme.event_type) {
+        (Some(name), _) => match single(picked, name)? {
+            Some(value) if value.len() > MAX_ID_LEN => Err(VerifyError::EventMismatch),
+            value => Ok(value),
+        },
+        (None, Some(Field::Header(name))) => Ok(single(picked, name).unwrap_or_default()),
+        (None, _) => Ok(None),
+    }
+}
+
+pub(super) fn single<'a>(
+    picked: &Picked<'_, 'a>,
+    name: &str,
+) -> Result<Option<&'a [u8]>, VerifyError> {
+    picked
+        .single(name)
+        .map_err(|_| VerifyError::AmbiguousHeader)
+}
+
+pub(super) fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
+}
+
+/// The content type is picked only for a scheme that has use for it.
+fn is_form(picked: &Picked<'_, '_>) -> bool {
+    matches!(picked.single("content-type"), Ok(Some(content_type)) if is_form_type(content_type))
+}

@@ -1,0 +1,24 @@
+//! Verifies requests.
+
+mod candidates;
+mod facts;
+mod incoming;
+#[cfg(feature = "jwt")]
+mod jwt;
+mod plan;
+mod settings;
+mod signed;
+mod url;
+mod verifier;
+
+#[cfg(feature = "testing")]
+pub(crate) use self::facts::tag;
+pub(crate) use self::settings::Settings;
+use self::{
+    facts::{HeadFacts, read, single},
+    plan::Plan,
+};
+pub use self::{
+    incoming::{BodyTooLarge, Incoming},
+    verifier::{Verifier, VerifierBuilder},
+};

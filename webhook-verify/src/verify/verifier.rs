@@ -1,0 +1,443 @@
+use std::{
+    fmt,
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bytes::Bytes;
+use zeroize::Zeroizing;
+
+use super::{HeadFacts, Incoming, Plan, Settings};
+use crate::{
+    clock::{Clock, SystemClock, Tolerance},
+    delivery::{Delivery, MAX_EVENTS},
+    error::{ConfigError, VerifyError},
+    key::{Key, Secret},
+    request::{Names, Picked, RequestHead},
+    scheme::Scheme,
+};
+
+/// The most secrets that may be live at once.
+const MAX_SECRETS: usize = 8;
+
+/// Judges requests by one scheme and its live secrets. Cheap to clone; clones share their secrets.
+///
+/// ```
+/// use webhook_verify::{Verifier, VerifyError, scheme};
+///
+/// let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+/// let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+///
+/// let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
+/// assert_eq!(delivery.event_type().as_deref(), Some("mautic.lead_post_delete"));
+///
+/// let refused = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":53}]}"#);
+/// assert_eq!(refused.unwrap_err(), VerifyError::SignatureMismatch);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct Verifier {
+    settings: Arc<Settings>,
+}
+
+impl Verifier {
+    /// A verifier with one secret and the scheme's own tolerance.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] when the secret is empty or not in the form of the scheme's keys, or when the scheme signs the
+    /// URL: then use [`Verifier::builder`] and its [`public_url`](VerifierBuilder::public_url).
+    pub fn new(
+        scheme: Scheme,
+        secret: impl TryInto<Secret, Error: Into<ConfigError>>,
+    ) -> Result<Self, ConfigError> {
+        Self::builder(scheme).secret(secret).build()
+    }
+
+    /// A verifier with several secrets, another tolerance, a public URL or a clock of one's own.
+    pub fn builder(scheme: Scheme) -> VerifierBuilder {
+        VerifierBuilder {
+            scheme,
+            secrets: Vec::new(),
+            error: None,
+            tolerance: None,
+            clock: Box::new(SystemClock),
+            public_url: None,
+            max_events: MAX_EVENTS,
+            parameters: Vec::new(),
+        }
+    }
+
+    /// Verifies a whole body.
+    ///
+    /// `head` may be the headers alone (an array, a slice or a `Vec` of pairs, or an
+    /// `http::HeaderMap`) or a [`RequestHead`] with method and target, for schemes that look at those. Nothing is
+    /// allocated for a delivery that is authentic, as long as `body` is `Bytes`, static or a full `Vec`, there are up to
+    /// two signatures, up to 64 bytes are signed beside the body, the headers that are kept (id and event type) have up
+    /// to 40 bytes, and the scheme does not read JSON, a form or the query.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`]: why the request is not authentic. Tell the client no more than that it is not.
+    pub fn verify<'a>(
+        &self,
+        head: impl Into<RequestHead<'a>>,
+        body: impl Into<Bytes>,
+    ) -> Result<Delivery, VerifyError> {
+        let keys = self.settings.keys.read();
+        let keys = keys.unwrap_or_else(PoisonError::into_inner);
+        self.judge(&head.into(), body.into(), &keys)
+    }
+
+    #[inline]
+    fn judge(
+        &self,
+        head: &RequestHead<'_>,
+        body: Bytes,
+        keys: &[Key],
+    ) -> Result<Delivery, VerifyError> {
+        let settings = &*self.settings;
+        let mut facts = HeadFacts::default();
+        facts.read(settings, head, &Picked::new(head, &settings.names))?;
+        facts.judge_head(settings, keys)?;
+        facts.judge(settings, keys, Box::default(), body)
+    }
+
+    /// [`verify`](Self::verify) by a key that is given for this request, and not by the live secrets.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] where it is no key for the scheme. Inside, [`VerifyError`]: why the request is not authentic.
+    pub fn verify_with<'a>(
+        &self,
+        key: &Secret,
+        head: impl Into<RequestHead<'a>>,
+        body: impl Into<Bytes>,
+    ) -> Result<Result<Delivery, VerifyError>, ConfigError> {
+        let keys = self.prepare([key.clone()])?;
+        Ok(self.judge(&head.into(), body.into(), &keys))
+    }
+
+    /// The name of the public key that a request is to be verified with, where the sender has several and says which: an
+    /// address on one of the sender's own hosts (PayPal, SNS), or a key's id (Plaid). `None` where the request names
+    /// none, or the scheme's requests do not.
+    ///
+    /// This is for those who work without a [`Receiver`](crate::Receiver), which asks for keys
+    /// [by itself](crate::Receiver::with_key_lookup). Nothing is fetched here. Keep the keys that were fetched by their
+    /// names, and remember that the name is the client's choice until the signature holds: an address may be any on those
+    /// hosts.
+    ///
+    /// ```
+    /// use webhook_verify::{Secret, Verifier, VerifyError, scheme};
+    /// # // The path is absolute because rustdoc merges all examples into one file elsewhere.
+    /// # const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificate.pem"));
+    /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { Ok(Secret::new(CERTIFICATE)?) }
+    ///
+    /// # #[cfg(not(feature = "rsa"))]
+    /// # fn main() {}
+    /// # #[cfg(feature = "rsa")]
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// let verifier = Verifier::builder(scheme::SNS)
+    ///     .parameter("topic_arn", "arn:aws:sns:eu-west-1:123456789012:orders")
+    ///     .build_without_secrets()?;
+    ///
+    /// // for each request
+    /// # let headers = [("content-type", "text/plain")];
+    /// # let signature = "A".repeat(342) + "==";
+    /// # let body = format!(r#"{{"MessageId":"1","Signature":"{signature}","SignatureVersion":"2",
+    /// #     "SigningCertURL":"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem"}}"#).into_bytes();
+    /// let name = verifier.key_name(&headers, &body)?.ok_or(VerifyError::UnknownKey)?;
+    /// // out of a cache, or fetched
+    /// let key = key_of(&name)?;
+    /// let delivery = verifier.verify_with(&key, &headers, body)?;
+    /// # assert_eq!(delivery.unwrap_err(), VerifyError::SignatureMismatch);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] for what can be refused without the key: no signature, one that cannot be right, an address on
+    /// another host.
+    pub fn key_name<'a>(
+        &self,
+        head: impl Into<RequestHead<'a>>,
+        body: &[u8],
+    ) -> Result<Option<String>, VerifyError> {
+        let (settings, head) = (&*self.settings, head.into());
+        let mut facts = HeadFacts::default();
+        facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
+        facts.look_into_body(settings, body)?;
+        facts.key_name(settings, body)
+    }
+
+    /// Judges the head, and takes the body piece by piece: at most `limit` bytes of it.
+    ///
+    /// ```
+    /// # use webhook_verify::{Verifier, scheme};
+    /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+    /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+    /// let mut incoming = verifier.begin(&headers, 1 << 20)?;
+    /// for chunk in [r#"{"mautic.lead_post_"#, r#"delete":[{"id":52}]}"#] {
+    ///     incoming.update(chunk.into())?;
+    /// }
+    /// let delivery = incoming.finish()?;
+    /// assert_eq!(delivery.body().len(), 39);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] for all that can be refused before a byte of the body is read: no signature, one that cannot be
+    /// right, a stale timestamp.
+    pub fn begin<'a>(
+        &self,
+        head: impl Into<RequestHead<'a>>,
+        limit: usize,
+    ) -> Result<Incoming, VerifyError> {
+        let head = head.into();
+        let mut incoming = Incoming::new(&self.settings, limit);
+        incoming.read_head(&head, &Picked::new(&head, &self.settings.names))?;
+        incoming.judge_head()?;
+        Ok(incoming)
+    }
+
+    pub(crate) fn settings(&self) -> &Arc<Settings> {
+        &self.settings
+    }
+
+    /// Makes a tenant's secrets ready for a request.
+    pub(crate) fn prepare(
+        &self,
+        secrets: impl IntoIterator<Item = Secret>,
+    ) -> Result<Arc<[Key]>, ConfigError> {
+        prepare(self.scheme(), secrets)
+    }
+
+    /// Replaces the live secrets, in this verifier and its clones, for every signature that is judged from now on. On an
+    /// error nothing changes.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as at construction: no secret, more than 8, an empty or malformed one.
+    pub fn replace_secrets(
+        &self,
+        secrets: impl IntoIterator<Item = Secret>,
+    ) -> Result<(), ConfigError> {
+        let keys = self.prepare(secrets)?;
+        *self
+            .settings
+            .keys
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = keys;
+        Ok(())
+    }
+
+    /// The scheme.
+    #[must_use]
+    pub fn scheme(&self) -> &Scheme {
+        &self.settings.scheme
+    }
+
+    /// The tolerance in force, `None` where no timestamp is judged.
+    #[must_use]
+    pub fn tolerance(&self) -> Option<Tolerance> {
+        self.settings
+            .tolerance
+            .unwrap_or_else(|| self.scheme().tolerance())
+    }
+
+    /// Whether the body's bytes are under the signature, in which case they must reach the verifier as sent.
+    pub(crate) fn signs_body(&self) -> bool {
+        self.scheme().signs_body()
+    }
+}
+
+impl fmt::Debug for Verifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Verifier")
+            .field("scheme", &self.scheme().name())
+            .finish_non_exhaustive()
+    }
+}
+
+fn prepare(
+    scheme: &Scheme,
+    secrets: impl IntoIterator<Item = Secret>,
+) -> Result<Arc<[Key]>, ConfigError> {
+    let keys = secrets
+        .into_iter()
+        .map(|secret| Key::new(scheme.algorithm, scheme.key_form, &secret))
+        .collect::<Result<Arc<[_]>, _>>()?;
+    match keys.len() {
+        1..=MAX_SECRETS => Ok(keys),
+        given => Err(ConfigError::SecretCount {
+            given,
+            limit: MAX_SECRETS,
+        }),
+    }
+}
+
+/// Builds a [`Verifier`].
+#[must_use]
+pub struct VerifierBuilder {
+    scheme: Scheme,
+    secrets: Vec<Secret>,
+    error: Option<ConfigError>,
+    tolerance: Option<Option<Tolerance>>,
+    clock: Box<dyn Clock>,
+    public_url: Option<String>,
+    max_events: usize,
+    parameters: Vec<(String, Zeroizing<String>)>,
+}
+
+impl VerifierBuilder {
+    /// Adds a live secret. During a rotation, give the new one first and the old one after it; up to 8 may be live.
+    pub fn secret(mut self, secret: impl TryInto<Secret, Error: Into<ConfigError>>) -> Self {
+        match secret.try_into() {
+            Ok(secret) => self.secrets.push(secret),
+            Err(error) => self.error = self.error.or(Some(error.into())),
+        }
+        self
+    }
+
+    /// How far a timestamp may lie from the clock. Default: as the sender's documents have it. `None`: not judged, which
+    /// leaves a captured request good until the secret changes.
+    pub fn tolerance(mut self, tolerance: impl Into<Option<Tolerance>>) -> Self {
+        self.tolerance = Some(tolerance.into());
+        self
+    }
+
+    /// The clock that timestamps are held against. Default: the machine's.
+    pub fn clock(mut self, clock: impl Clock) -> Self {
+        self.clock = Box::new(clock);
+        self
+    }
+
+    /// The URL that the sender was given, without a query, for schemes that sign it. The query is the request's own.
+    ///
+    /// It is never taken from `Host` or `X-Forwarded-*`: those are the client's to choose.
+    pub fn public_url(mut self, url: impl Into<String>) -> Self {
+        self.public_url = Some(url.into());
+        self
+    }
+
+    /// How many events one delivery may bring. Default: 10,000. A delivery with more is verified, and its
+    /// [events](Delivery::events) are an error.
+    pub fn max_events(mut self, most: usize) -> Self {
+        self.max_events = most;
+        self
+    }
+
+    /// A value beside the secret that the scheme asks for, such as PayPal's `webhook_id`, Meta's `verify_token` or SNS's
+    /// `topic_arn`, of which there may be several.
+    pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.parameters
+            .push((name.into(), Zeroizing::new(value.into())));
+        self
+    }
+
+    /// Checks the settings as a whole.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names what is wrong.
+    pub fn build(mut self) -> Result<Verifier, ConfigError> {
+        let secrets = std::mem::take(&mut self.secrets);
+        let keys = prepare(&self.scheme, secrets);
+        self.build_with(keys)
+    }
+
+    /// A verifier that has no secret yet and refuses everything until it is [given](Verifier::replace_secrets) some: for
+    /// senders whose requests [name their key](Verifier::key_name), or bring the secret in a
+    /// [handshake](crate::ReceiverBuilder::on_handshake).
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] as from [`build`](Self::build), when there are secrets, or when the scheme is of another kind.
+    pub fn build_without_secrets(self) -> Result<Verifier, ConfigError> {
+        match self.scheme.key_source.is_some() || self.scheme.has_handshake() {
+            true => self.build_keyless(),
+            false => Err(ConfigError::option(
+                "build_without_secrets",
+                "the scheme's requests neither name their key nor bring a secret",
+            )),
+        }
+    }
+
+    /// A verifier without secrets of its own, which refuses everything unless it is given a tenant's.
+    pub(crate) fn build_keyless(self) -> Result<Verifier, ConfigError> {
+        match self.secrets.len() {
+            0 => self.build_with(Ok(Arc::default())),
+            given => Err(ConfigError::SecretCount { given, limit: 0 }),
+        }
+    }
+
+    fn build_with(self, keys: Result<Arc<[Key]>, ConfigError>) -> Result<Verifier, ConfigError> {
+        if let Some(error) = self.error {
+            return Err(error);
+        }
+        let keys = keys?;
+        for name in self.scheme.parameters() {
+            if !self
+                .parameters
+                .iter()
+                .any(|(known, value)| known == name && !value.is_empty())
+            {
+                return Err(ConfigError::option(
+                    "parameter",
+                    format!("the scheme needs {name}, and it is not given"),
+                ));
+            }
+        }
+        match &self.public_url {
+            None if self.scheme.needs_public_url() => {
+                return Err(ConfigError::option(
+                    "public_url",
+                    "the scheme signs the URL, and none is given",
+                ));
+            }
+            _ if self.tolerance.is_some() && self.scheme.timestamp.is_none() => {
+                return Err(ConfigError::option(
+                    "tolerance",
+                    "the scheme has no timestamp to judge",
+                ));
+            }
+            Some(url)
+                if !(url.starts_with("https://") || url.starts_with("http://"))
+                    || url.contains(['?', '#', ' ']) =>
+            {
+                return Err(ConfigError::option(
+                    "public_url",
+                    "not an http or https URL without a query",
+                ));
+            }
+            _ => {}
+        }
+        Ok(Verifier {
+            settings: Arc::new(Settings {
+                names: Names::new(self.scheme.header_names()),
+                receiver_names: Names::new(
+                    self.scheme
+                        .header_names()
+                        .chain(["content-length", "content-encoding"].map(Into::into)),
+                ),
+                plan: Plan::new(&self.scheme),
+                scheme: Arc::new(self.scheme),
+                keys: RwLock::new(keys),
+                tolerance: self.tolerance,
+                clock: self.clock,
+                public_url: self.public_url,
+                max_events: self.max_events,
+                parameters: self.parameters,
+            }),
+        })
+    }
+}
+
+impl fmt::Debug for VerifierBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("VerifierBuilder")
+            .field("scheme", &self.scheme.name())
+            .finish_non_exhaustive()
+    }
+}
