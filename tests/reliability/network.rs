@@ -1,9 +1,6 @@
 //! The network between a receiver and its store's server: answers are cut off, calls fail, and the weather is bad.
 
-use std::{
-    sync::{Arc, atomic::Ordering::SeqCst},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use futures_util::future::join_all;
 use integration_tests::{
@@ -13,7 +10,7 @@ use integration_tests::{
 use tokio::time::sleep;
 use webhook_verify::{ClaimKey, ClaimStore as _, RedisStore};
 
-use crate::rig::{History, LEASE, MS, Rig, deliver, event, post, receiver, with_lease};
+use crate::rig::{BRIEF, History, LEASE, MS, Rig, deliver, event, post, receiver, with_lease};
 
 /// A proxy in front of the place's server, and a receiver behind it that has warmed up.
 async fn behind_a_proxy(place: &Place) -> (Proxy, Rig) {
@@ -225,7 +222,6 @@ async fn is_recorded_or_runs_again(
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c03_bad_weather() {
     const EVENTS: usize = 30;
-    const BRIEF: Duration = Duration::from_secs(2);
     each_place(&REMOTE, async |place, framework| {
         let (proxy, rig) = behind_a_proxy(place).await;
         let history = History::default();
@@ -276,7 +272,7 @@ async fn c03_a_black_hole() {
         };
         let rig = Rig::on(store);
         let history = History::default();
-        let app = rig.app_with_lease(2000 * MS, history.handler(|_| async { 200 }));
+        let app = rig.app_with_lease(BRIEF, history.handler(|_| async { 200 }));
         let server = app.serve(framework).await;
         deliver(server.addr, &event("evt_0")).await;
         proxy.weather(Weather {
@@ -291,7 +287,7 @@ async fn c03_a_black_hole() {
         assert_eq!(history.runs().len(), 1);
         proxy.weather(Weather::default());
         join_all(events.iter().map(|event| deliver(server.addr, event))).await;
-        history.check(20, 2000 * MS);
+        history.check(20, BRIEF);
         assert_eq!(history.runs().len(), 20);
     })
     .await;

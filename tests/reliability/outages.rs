@@ -17,7 +17,7 @@ use sqlx::postgres::{PgPool, PgPoolOptions};
 use tokio::time::sleep;
 use webhook_verify::{PostgresStore, RedisStore};
 
-use crate::rig::{History, LEASE, MS, Rig, deliver, event, receiver, with_lease};
+use crate::rig::{BRIEF, History, LEASE, MS, Rig, deliver, event, receiver, with_lease};
 
 /// A server of a test's own.
 enum Own {
@@ -167,7 +167,7 @@ async fn c02_a_server_that_is_frozen() {
             let app = App::new(receiver(rig.idempotency()), handler.clone());
             let http = app.serve(framework).await;
             // The same on the same store, for the time in which it has nothing to wait for.
-            let idempotency = with_lease(rig.idempotency(), 2000 * MS);
+            let idempotency = with_lease(rig.idempotency(), BRIEF);
             let brief = App::new(receiver(idempotency), handler);
             let brief = brief.serve(framework).await;
             deliver(http.addr, &event("warm up")).await;
@@ -185,7 +185,7 @@ async fn c02_a_server_that_is_frozen() {
                 "none that was sent away runs by itself"
             );
             join_all(events.iter().map(|event| deliver(http.addr, event))).await;
-            history.check(52, 2000 * MS);
+            history.check(52, BRIEF);
             assert_eq!(history.runs().len(), 52);
         }
     })

@@ -21,6 +21,9 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 /// The lease where a test does not say otherwise: longer than any machine takes. Tests let it expire
 /// by [`Place::age`].
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
+/// A lease for tests that wait until it expires. A call of the store has a fifth of it: 1 s, as it
+/// has by default.
+pub(crate) const BRIEF: Duration = Duration::from_secs(5);
 
 /// A store, the framework in front of it, and a name in the store that nobody else uses.
 pub(crate) struct Rig {
