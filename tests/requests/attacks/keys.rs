@@ -227,7 +227,7 @@ async fn a08_an_extractor_without_its_layer_is_a_500_and_no_delivery() {
 }
 
 /// To measure that times are equal takes a quiet machine and millions of samples; here it is what makes them equal that
-/// is looked at. Tags have no `==`, their only comparison is `subtle`'s on bytes of equal length, and it looks at all
+/// is looked at. Tags have no `==`, their only comparison is that of `ctutils` on all bytes of both, and it looks at all
 /// candidates.
 #[tokio::test]
 async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
@@ -246,13 +246,22 @@ async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
     .await;
 
     let key = include_str!("../../../webhook-verify/src/key/mod.rs");
-    let (before, tag) = key.split_once("pub(crate) struct Tag").unwrap();
+    let tags = include_str!("../../../webhook-verify/src/key/tag.rs");
+    let (before, tag) = tags.split_once("pub(crate) struct Tag").unwrap();
     let derives = before.rsplit_once("#[derive(").unwrap().1;
     assert!(derives.starts_with("Clone)]"), "tags derive {derives}");
-    assert!(!key.contains("PartialEq for Tag"));
+    assert!(
+        ![key, tags]
+            .iter()
+            .any(|source| source.contains("PartialEq for Tag"))
+    );
+    assert!(tags.contains("use ctutils::{Choice, CtEq as _};"));
     let comparison = tag.split_once("fn matches_any").unwrap().1;
     let comparison = comparison.split_once("\n    }\n").unwrap().0;
-    assert!(comparison.contains("for candidate in candidates") && comparison.contains(".ct_eq("));
+    assert!(
+        comparison.contains("for candidate in candidates")
+            && comparison.contains("found |= self.0.ct_eq(&candidate.0);")
+    );
     assert!(
         !["break", "return", "any(", "=="]
             .iter()
@@ -262,6 +271,7 @@ async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
         include_str!("../../../webhook-verify/src/verify/facts.rs"),
         include_str!("../../../webhook-verify/src/verify/candidates.rs"),
         key,
+        tags,
     ] {
         for line in source
             .lines()

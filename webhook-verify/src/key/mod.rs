@@ -1,19 +1,21 @@
 //! Prepared keys, running MACs and finished tags.
 
-mod hmac_sha256;
+#![deny(clippy::wildcard_enum_match_arm)]
+
 pub(crate) mod public_key;
 mod secret;
+mod tag;
 
 use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
 use sha2::{Digest as _, Sha256, Sha512};
-use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use self::public_key::{EcdsaForm, PublicAlgorithm, PublicKey};
 pub use self::secret::Secret;
+pub(crate) use self::tag::Tag;
 use crate::{
     encoding::{Encoding, base64_to_vec, hex_to_vec},
     error::ConfigError,
@@ -23,7 +25,7 @@ use crate::{
 /// A secret made ready: once when it is set, and not for each request.
 #[derive(Clone)]
 pub(crate) enum Key {
-    Sha256(hmac_sha256::Key),
+    Sha256(Hmac<Sha256>),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
     /// A digest that has taken in the secret.
@@ -36,15 +38,11 @@ pub(crate) enum Key {
 /// A MAC that takes in a body as it comes.
 #[derive(Clone)]
 pub(crate) enum Running {
-    Sha256(hmac_sha256::Running),
+    Sha256(Hmac<Sha256>),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
     Keyed(Sha256),
 }
-
-/// A MAC's output, or the digest of a token, with zeros after it. Compared in constant time and in no other way.
-#[derive(Clone)]
-pub(crate) struct Tag([u8; Self::MAX]);
 
 impl Key {
     pub(crate) fn new(
@@ -52,46 +50,39 @@ impl Key {
         form: KeyForm,
         secret: &Secret,
     ) -> Result<Self, ConfigError> {
-        let text = secret.expose();
-        if let Some(algorithm) = public(algorithm) {
-            return PublicKey::new(algorithm, form, text).map(Self::Public);
-        }
         if algorithm.is_jwt() && !cfg!(feature = "jwt") {
             return Err(ConfigError::option(
                 "algorithm",
                 "needs the feature jwt of webhook-verify",
             ));
         }
-        let malformed = |expected| ConfigError::MalformedSecret { expected };
-        let base64 = |text| base64_to_vec(text).ok_or(malformed("base64"));
-        let decoded = match form {
-            KeyForm::Utf8 => Zeroizing::new(text.to_vec()),
-            KeyForm::HtmlText => unescaped(text),
-            KeyForm::Hex => hex_to_vec(text).ok_or(malformed("hex"))?,
-            KeyForm::Base64 => base64(text)?,
-            KeyForm::Whsec => base64(text.strip_prefix(b"whsec_").unwrap_or(text))?,
-            KeyForm::Whpk | KeyForm::Spki | KeyForm::Certificate | KeyForm::Jwk => {
-                return Err(ConfigError::option(
-                    "key_form",
-                    "a public key's, and the algorithm has a shared secret",
-                ));
+        let text = secret.expose();
+        let shared = || shared(form, text);
+        let public = |algorithm| PublicKey::new(algorithm, form, text).map(Self::Public);
+        match algorithm {
+            Algorithm::HmacSha256 | Algorithm::JwtHs256 => keyed(&shared()?).map(Self::Sha256),
+            Algorithm::HmacSha1 => keyed(&shared()?).map(Self::Sha1),
+            Algorithm::HmacSha512 => keyed(&shared()?).map(Self::Sha512),
+            Algorithm::KeyedSha256 => Ok(Self::Keyed(Sha256::new_with_prefix(&*shared()?))),
+            Algorithm::Token => Ok(Self::token(&shared()?)),
+            Algorithm::Basic => {
+                let credentials = shared()?;
+                if credentials.contains(&b':') {
+                    Ok(Self::token(&credentials))
+                } else {
+                    Err(malformed("`name:password`"))
+                }
             }
-        };
-        if decoded.is_empty() {
-            return Err(ConfigError::EmptySecret);
+            Algorithm::Ed25519 => public(PublicAlgorithm::Ed25519),
+            Algorithm::EcdsaP256 => public(PublicAlgorithm::EcdsaP256Sha256(EcdsaForm::Der)),
+            Algorithm::JwtEs256 => public(PublicAlgorithm::EcdsaP256Sha256(EcdsaForm::Fixed)),
+            Algorithm::RsaSha256 => public(PublicAlgorithm::RsaSha256),
+            Algorithm::RsaSha1 => public(PublicAlgorithm::RsaSha1),
         }
-        if algorithm == Algorithm::Basic && !decoded.contains(&b':') {
-            return Err(malformed("`name:password`"));
-        }
-        Ok(match algorithm {
-            Algorithm::HmacSha1 => Self::Sha1(keyed(&decoded)?),
-            Algorithm::HmacSha512 => Self::Sha512(keyed(&decoded)?),
-            Algorithm::KeyedSha256 => Self::Keyed(Sha256::new_with_prefix(&*decoded)),
-            Algorithm::Token | Algorithm::Basic => {
-                Self::Token(Zeroizing::new(Sha256::digest(&*decoded).into()))
-            }
-            _ => Self::Sha256(hmac_sha256::Key::new(&decoded)),
-        })
+    }
+
+    fn token(token: &[u8]) -> Self {
+        Self::Token(Zeroizing::new(Sha256::digest(token).into()))
     }
 
     /// The HMAC of `message`, written out. `None` where the key makes none that could be given away.
@@ -102,14 +93,16 @@ impl Key {
             Self::Sha512(_) => 64,
             Self::Keyed(_) | Self::Token(_) | Self::Public(_) => return None,
         };
-        Some(encoding.encode(&self.tag(&[message]).0[..len]))
+        Some(encoding.encode(self.tag(&[message]).as_bytes(len)))
     }
 
     /// The public key, where it is one.
     pub(crate) fn as_public(&self) -> Option<&PublicKey> {
         match self {
             Self::Public(key) => Some(key),
-            _ => None,
+            Self::Sha256(_) | Self::Sha1(_) | Self::Sha512(_) | Self::Keyed(_) | Self::Token(_) => {
+                None
+            }
         }
     }
 
@@ -122,7 +115,7 @@ impl Key {
     /// signs nothing, and public keys are asked once the body is whole.
     pub(crate) fn begin(&self) -> Option<Running> {
         match self {
-            Self::Sha256(key) => Some(Running::Sha256(key.begin())),
+            Self::Sha256(key) => Some(Running::Sha256(key.clone())),
             Self::Sha1(key) => Some(Running::Sha1(key.clone())),
             Self::Sha512(key) => Some(Running::Sha512(key.clone())),
             Self::Keyed(key) => Some(Running::Keyed(key.clone())),
@@ -133,16 +126,12 @@ impl Key {
     /// The tag of `pieces`, one after the other. Of a public key, which has none, one that nothing matches.
     pub(crate) fn tag(&self, pieces: &[&[u8]]) -> Tag {
         match self {
-            Self::Sha256(key) => {
-                let mut running = key.begin();
-                pieces.iter().for_each(|piece| running.update(piece));
-                Tag::new(&running.finish())
-            }
+            Self::Sha256(key) => finish(key.clone(), pieces),
             Self::Sha1(key) => finish(key.clone(), pieces),
             Self::Sha512(key) => finish(key.clone(), pieces),
             Self::Keyed(key) => digest(key.clone(), pieces),
             Self::Token(digest) => Tag::new(&**digest),
-            Self::Public(_) => Tag([0xff; Tag::MAX]),
+            Self::Public(_) => Tag::unmatchable(),
         }
     }
 }
@@ -161,7 +150,7 @@ impl Running {
     pub(crate) fn tag(mut self, pieces: &[&[u8]]) -> Tag {
         pieces.iter().for_each(|piece| self.update(piece));
         match self {
-            Self::Sha256(mac) => Tag::new(&mac.finish()),
+            Self::Sha256(mac) => finish(mac, &[]),
             Self::Sha1(mac) => finish(mac, &[]),
             Self::Sha512(mac) => finish(mac, &[]),
             Self::Keyed(running) => digest(running, &[]),
@@ -183,17 +172,30 @@ fn digest(mut digest: Sha256, pieces: &[&[u8]]) -> Tag {
     Tag::new(&digest.finalize())
 }
 
-fn public(algorithm: Algorithm) -> Option<PublicAlgorithm> {
-    Some(match algorithm {
-        Algorithm::Ed25519 => PublicAlgorithm::Ed25519,
-        Algorithm::EcdsaP256 => PublicAlgorithm::EcdsaP256Sha256(EcdsaForm::Der),
-        Algorithm::JwtEs256 if cfg!(feature = "jwt") => {
-            PublicAlgorithm::EcdsaP256Sha256(EcdsaForm::Fixed)
+fn malformed(expected: &'static str) -> ConfigError {
+    ConfigError::MalformedSecret { expected }
+}
+
+/// Decodes a shared secret. It must not be empty.
+fn shared(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError> {
+    let base64 = |text| base64_to_vec(text).ok_or(malformed("base64"));
+    let decoded = match form {
+        KeyForm::Utf8 => Zeroizing::new(text.to_vec()),
+        KeyForm::HtmlText => unescaped(text),
+        KeyForm::Hex => hex_to_vec(text).ok_or(malformed("hex"))?,
+        KeyForm::Base64 => base64(text)?,
+        KeyForm::Whsec => base64(text.strip_prefix(b"whsec_").unwrap_or(text))?,
+        KeyForm::Whpk | KeyForm::Spki | KeyForm::Certificate | KeyForm::Jwk => {
+            return Err(ConfigError::option(
+                "key_form",
+                "a public key's, and the algorithm has a shared secret",
+            ));
         }
-        Algorithm::RsaSha256 => PublicAlgorithm::RsaSha256,
-        Algorithm::RsaSha1 => PublicAlgorithm::RsaSha1,
-        _ => return None,
-    })
+    };
+    if decoded.is_empty() {
+        return Err(ConfigError::EmptySecret);
+    }
+    Ok(decoded)
 }
 
 /// What WordPress's `wp_specialchars_decode` makes of a text with `ENT_QUOTES`.
@@ -231,88 +233,52 @@ fn unescaped(text: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// HMAC takes keys of any length, so this cannot fail; the type says otherwise.
 fn keyed<M: hmac::KeyInit>(key: &[u8]) -> Result<M, ConfigError> {
-    M::new_from_slice(key).map_err(|_| ConfigError::MalformedSecret {
-        expected: "a key of a length that the algorithm takes",
-    })
-}
-
-impl Tag {
-    /// The longest tag: SHA-512's.
-    const MAX: usize = 64;
-
-    pub(crate) fn new(output: &[u8]) -> Self {
-        let mut bytes = [0; Self::MAX];
-        bytes[..output.len()].copy_from_slice(output);
-        Self(bytes)
-    }
-
-    /// A token of any length becomes 32 bytes, so that the comparison does not tell how long the right one is.
-    pub(crate) fn of_token(token: &[u8]) -> Self {
-        Self::new(&Sha256::digest(token))
-    }
-
-    /// The digest that a token became.
-    pub(crate) fn token_digest(&self) -> [u8; 32] {
-        let mut digest = [0; 32];
-        digest.copy_from_slice(&self.0[..32]);
-        digest
-    }
-
-    /// Room for a tag that is yet to be decoded.
-    pub(crate) const fn empty() -> Self {
-        Self([0; Self::MAX])
-    }
-
-    /// Decodes a signature into the tag of `algorithm`. `None` unless it has exactly that tag's length.
-    pub(crate) fn decode(
-        &mut self,
-        algorithm: Algorithm,
-        encoding: Encoding,
-        text: &[u8],
-    ) -> Option<()> {
-        encoding.decode_exact(text, &mut self.0[..algorithm.tag_len()])
-    }
-
-    /// Whether any of `candidates` is this tag; all are compared, whichever matches.
-    pub(crate) fn matches_any(&self, candidates: &[Self]) -> bool {
-        let mut found = 0_u8;
-        for candidate in candidates {
-            // All bits that differ, gathered in one word, so that `subtle` has to look at one word only.
-            let words = self
-                .0
-                .as_chunks::<8>()
-                .0
-                .iter()
-                .zip(candidate.0.as_chunks::<8>().0);
-            let differing = words.fold(0, |differing, (a, b)| {
-                differing | (u64::from_ne_bytes(*a) ^ u64::from_ne_bytes(*b))
-            });
-            found |= differing.ct_eq(&0).unwrap_u8();
-        }
-        found != 0
-    }
-
-    #[cfg(feature = "testing")]
-    pub(crate) fn as_bytes(&self, algorithm: Algorithm) -> &[u8] {
-        &self.0[..algorithm.tag_len()]
-    }
+    M::new_from_slice(key).map_err(|_| malformed("a key of a length that the algorithm takes"))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::Tag;
+    use hmac::{Hmac, Mac as _};
+    use sha1::Sha1;
+    use sha2::{Sha256, Sha512};
+    use zeroize::ZeroizeOnDrop;
 
+    use super::{Key, Tag, keyed};
+
+    /// An HMAC is two states of its hash and a buffer, and wipes them by dropping them.
     #[test]
-    fn every_bit_of_a_tag_counts() {
-        let tag = Tag::new(&[0x5a; 32]);
-        assert!(tag.matches_any(std::slice::from_ref(&tag)));
-        for bit in 0..Tag::MAX * 8 {
-            let mut other = tag.clone();
-            other.0[bit / 8] ^= 1 << (bit % 8);
-            assert!(!tag.matches_any(std::slice::from_ref(&other)), "{bit}");
-            assert!(tag.matches_any(&[other.clone(), tag.clone()]), "{bit}");
-            assert!(tag.matches_any(&[tag.clone(), other]), "{bit}");
+    fn prepared_keys_are_wiped_on_drop() {
+        fn wiped<T: ZeroizeOnDrop>() {}
+        wiped::<Sha256>();
+        wiped::<Sha1>();
+        wiped::<Sha512>();
+    }
+
+    /// Keys of any length, and messages cut anywhere, come out as from one call of the library.
+    #[test]
+    fn it_is_the_hmac_of_the_library() {
+        let text: Vec<u8> = (0..400_u32).map(|n| (n * 7 + n / 13) as u8).collect();
+        for key_len in [0, 1, 31, 32, 63, 64, 65, 100, 200] {
+            let prepared: Hmac<Sha256> = keyed(&text[..key_len]).unwrap();
+            let key = Key::Sha256(prepared.clone());
+            for len in 0..=260 {
+                let message = &text[3..3 + len];
+                let expected = prepared.clone().chain_update(message).finalize();
+                let expected = Tag::new(&expected.into_bytes());
+                for cut in [0, 1, len / 3, 63, 64, 65, 128] {
+                    let (first, rest) = message.split_at(cut.min(len));
+                    let (second, third) = rest.split_at(rest.len() / 2);
+                    let mut running = key.begin().unwrap();
+                    running.update(first);
+                    running.update(second);
+                    for tag in [running.tag(&[third]), key.tag(&[first, second, third])] {
+                        assert!(
+                            tag.matches_any(std::slice::from_ref(&expected)),
+                            "{key_len} {len} {cut}"
+                        );
+                    }
+                }
+            }
         }
-        assert!(!tag.matches_any(&[]));
     }
 }

@@ -302,7 +302,7 @@ impl Signer {
                     &key,
                 );
                 let tag = tag.map_err(|error| ConfigError::option("body", error.to_string()))?;
-                Ok(scheme.encoding.encode(tag.as_bytes(algorithm)))
+                Ok(scheme.encoding.encode(tag.as_bytes(algorithm.tag_len())))
             }
             _ => Err(ConfigError::option(
                 "scheme",
@@ -332,7 +332,7 @@ impl Signer {
         let header = encode(r#"{"alg":"HS256","typ":"JWT"}"#);
         let signed = format!("{header}.{}", encode(&Value::from(claims).to_string()));
         let tag = key.tag(&[signed.as_bytes()]);
-        let signature = Encoding::Base64Url.encode(tag.as_bytes(scheme.algorithm));
+        let signature = Encoding::Base64Url.encode(tag.as_bytes(scheme.algorithm.tag_len()));
         Ok(format!("{signed}.{signature}"))
     }
 

@@ -28,7 +28,13 @@ pub(super) fn read(
             "a P-256 SubjectPublicKeyInfo in base64 or PEM, with an uncompressed point",
         ),
         KeyForm::Jwk => (jwk(text), "a JWK of a public key on P-256"),
-        _ => return Err(unfit(form, "ECDSA")),
+        KeyForm::Utf8
+        | KeyForm::Hex
+        | KeyForm::Base64
+        | KeyForm::Whsec
+        | KeyForm::HtmlText
+        | KeyForm::Whpk
+        | KeyForm::Certificate => return Err(unfit(form, "ECDSA")),
     };
     let key = point
         .and_then(|point| VerifyingKey::from_sec1_bytes(&point).ok())

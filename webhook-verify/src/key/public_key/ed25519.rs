@@ -23,7 +23,11 @@ pub(super) fn read(form: KeyForm, text: &[u8]) -> Result<PublicKey, ConfigError>
                 .and_then(|der| Some(der.strip_prefix(&SPKI_PREFIX)?.to_vec().into())),
             "an Ed25519 SubjectPublicKeyInfo in base64 or PEM",
         ),
-        _ => return Err(unfit(form, "Ed25519")),
+        KeyForm::Utf8
+        | KeyForm::Whsec
+        | KeyForm::HtmlText
+        | KeyForm::Certificate
+        | KeyForm::Jwk => return Err(unfit(form, "Ed25519")),
     };
     let key = bytes
         .and_then(|bytes| VerifyingKey::try_from(&bytes[..]).ok())

@@ -40,7 +40,13 @@ where
             certificate_or_key(text),
             "a PEM certificate or public key with an RSA key of 2048 to 8192 bits",
         ),
-        _ => return Err(unfit(form, "RSA")),
+        KeyForm::Utf8
+        | KeyForm::Hex
+        | KeyForm::Base64
+        | KeyForm::Whsec
+        | KeyForm::HtmlText
+        | KeyForm::Whpk
+        | KeyForm::Jwk => return Err(unfit(form, "RSA")),
     };
     let (key, validity) = read.ok_or(malformed(expected))?;
     Ok(PublicKey::with(VerifyingKey::<D>::new(key), validity))
