@@ -1,8 +1,8 @@
+use base16ct::HexDisplay;
 use base64::{
     Engine as _,
     engine::general_purpose::{GeneralPurpose, STANDARD, STANDARD_NO_PAD, URL_SAFE_NO_PAD},
 };
-
 use zeroize::Zeroizing;
 
 /// How a signature is written. Decoding is strict: exact length, canonical, nothing skipped.
@@ -23,14 +23,16 @@ impl Encoding {
     /// Decodes `text` into exactly `out.len()` bytes (at most 64). `None` if it is anything else.
     pub(crate) fn decode_exact(self, text: &[u8], out: &mut [u8]) -> Option<()> {
         match self {
-            Self::Hex => decode_hex(text, out),
+            Self::Hex if text.len() == out.len() * 2 => {
+                base16ct::mixed::decode(text, out).ok().map(|_| ())
+            }
             Self::Base64 if text.len() == out.len().div_ceil(3) * 4 => {
                 decode_base64(&STANDARD, text, out)
             }
             Self::Base64Url if text.len() == (out.len() * 4).div_ceil(3) => {
                 decode_base64(&URL_SAFE_NO_PAD, text, out)
             }
-            Self::Base64 | Self::Base64Url => None,
+            Self::Hex | Self::Base64 | Self::Base64Url => None,
         }
     }
 
@@ -45,7 +47,7 @@ impl Encoding {
 
     pub(crate) fn encode(self, bytes: &[u8]) -> String {
         match self {
-            Self::Hex => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+            Self::Hex => format!("{:x}", HexDisplay(bytes)),
             Self::Base64 => STANDARD.encode(bytes),
             Self::Base64Url => URL_SAFE_NO_PAD.encode(bytes),
         }
@@ -59,52 +61,10 @@ fn decode_base64(engine: &GeneralPurpose, text: &[u8], out: &mut [u8]) -> Option
     (len == out.len()).then(|| out.copy_from_slice(&decoded[..len]))
 }
 
-fn decode_hex(text: &[u8], out: &mut [u8]) -> Option<()> {
-    if text.len() != out.len() * 2 {
-        return None;
-    }
-    let (digits, last_digits) = text.as_chunks();
-    let (bytes, last_bytes) = out.as_chunks_mut();
-    let mut all_good = true;
-    for (bytes, digits) in bytes.iter_mut().zip(digits) {
-        let (decoded, good) = decode_hex_word(*digits);
-        *bytes = decoded;
-        all_good &= good;
-    }
-    if !last_digits.is_empty() {
-        let mut padded = [b'0'; 8];
-        padded[..last_digits.len()].copy_from_slice(last_digits);
-        let (decoded, good) = decode_hex_word(padded);
-        last_bytes.copy_from_slice(&decoded[..last_bytes.len()]);
-        all_good &= good;
-    }
-    all_good.then_some(())
-}
-
-/// Eight digits at a time, each in its byte of one word.
-fn decode_hex_word(digits: [u8; 8]) -> ([u8; 4], bool) {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    const TOPS: u64 = ONES * 0x80;
-    let digits = u64::from_le_bytes(digits);
-    // With the top bits out of the way, a sum carries into a byte's top bit just where the byte reaches a bound.
-    let plain = digits & !TOPS;
-    let lower = plain | (ONES * 0x20);
-    let reaches = |word: u64, bound: u8| word + ONES * u64::from(0x80 - bound);
-    let decimal = reaches(plain, b'0') & !reaches(plain, b'9' + 1);
-    let letter = reaches(lower, b'a') & !reaches(lower, b'f' + 1);
-    let good = (digits | !(decimal | letter)) & TOPS == 0;
-    // A digit's low half is its value, and a letter's is nine less. Two halves make a byte.
-    let values = (plain & (ONES * 0x0f)) + ((letter & TOPS) >> 7) * 9;
-    let pairs = ((values << 4) | (values >> 8)) & 0x00ff_00ff_00ff_00ff;
-    let quads = (pairs | (pairs >> 8)) & 0x0000_ffff_0000_ffff;
-    let bytes = (quads | (quads >> 16)) as u32;
-    (bytes.to_le_bytes(), good)
-}
-
 /// Decodes hex of any length, for keys.
 pub(crate) fn hex_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut out = Zeroizing::new(vec![0; text.len() / 2]);
-    decode_hex(text, &mut out)?;
+    base16ct::mixed::decode(text, &mut out).ok()?;
     Some(out)
 }
 
@@ -113,7 +73,9 @@ pub(crate) fn base64url_to_vec(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// Decodes standard base64 of any length, with or without padding, for keys: senders show them in both forms.
+/// Decodes standard base64 of any length, with or without padding, for keys: senders show them in
+/// both forms. Up to two `=` are dropped, whether or not the length asks for them, which an engine
+/// with `DecodePaddingMode::Indifferent` refuses.
 pub(crate) fn base64_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let unpadded = text
         .strip_suffix(b"==")

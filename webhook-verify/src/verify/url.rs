@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+
 use crate::scheme::{PathForm, Text};
 
 /// The escapes that HubSpot decodes before it signs.
@@ -119,32 +121,43 @@ pub(super) fn path(path_and_query: &str, form: PathForm) -> Cow<'_, str> {
     }
 }
 
-/// What JavaScript's `encodeURIComponent` leaves of a query, and `encodeURI` of that behind its path.
+/// The bytes that JavaScript's `encodeURIComponent` escapes.
+const COMPONENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'!')
+    .remove(b'~')
+    .remove(b'*')
+    .remove(b'\'')
+    .remove(b'(')
+    .remove(b')');
+
+/// The bytes that JavaScript's `encodeURI` escapes.
+const URI: &AsciiSet = &COMPONENT
+    .remove(b';')
+    .remove(b',')
+    .remove(b'/')
+    .remove(b'?')
+    .remove(b':')
+    .remove(b'@')
+    .remove(b'&')
+    .remove(b'=')
+    .remove(b'+')
+    .remove(b'$')
+    .remove(b'#');
+
+/// Applies `encodeURIComponent` to the query, and `encodeURI` to the path with that query.
 fn escaped_twice(path_and_query: &str) -> String {
-    const UNRESERVED: &str = "-_.!~*'()";
-    const DELIMITERS: &str = ";,/?:@&=+$#-_.!~*'()";
     let (path, query) = path_and_query
         .split_once('?')
-        .map_or((path_and_query, None), |(path, query)| (path, Some(query)));
+        .unwrap_or((path_and_query, ""));
     let mut once = path.to_owned();
-    if let Some(query) = query.filter(|query| !query.is_empty()) {
+    if !query.is_empty() {
         once.push('?');
-        escape(query, UNRESERVED, &mut once);
+        once.extend(utf8_percent_encode(query, COMPONENT));
     }
-    let mut twice = String::with_capacity(once.len());
-    escape(&once, DELIMITERS, &mut twice);
-    twice
-}
-
-fn escape(text: &str, kept: &str, out: &mut String) {
-    for byte in text.bytes() {
-        match char::from(byte) {
-            char if char.is_ascii_alphanumeric() || kept.contains(char) && char.is_ascii() => {
-                out.push(char);
-            }
-            _ => out.push_str(&format!("%{byte:02X}")),
-        }
-    }
+    utf8_percent_encode(&once, URI).collect()
 }
 
 #[cfg(test)]
@@ -231,5 +244,27 @@ mod tests {
             "/a%20b/%C3%BC?x%253D1%2526y%253D%252520"
         );
         assert_eq!(escaped_twice("/a?"), "/a");
+        let ascii: String = (0..128_u8)
+            .filter(|byte| *byte != b'?')
+            .map(char::from)
+            .collect();
+        let once = "%00%01%02%03%04%05%06%07%08%09%0A%0B%0C%0D%0E%0F%10%11%12%13%14%15%16%17%18%19\
+                    %1A%1B%1C%1D%1E%1F%20!%22#$%25&'()*+,-./0123456789:;%3C=%3E@\
+                    ABCDEFGHIJKLMNOPQRSTUVWXYZ%5B%5C%5D%5E_%60abcdefghijklmnopqrstuvwxyz%7B%7C%7D\
+                    ~%7F";
+        assert_eq!(escaped_twice(&ascii), once);
+        let component = once
+            .replace('#', "%23")
+            .replace('$', "%24")
+            .replace('&', "%26")
+            .replace('+', "%2B")
+            .replace(',', "%2C")
+            .replace('/', "%2F")
+            .replace(':', "%3A")
+            .replace(';', "%3B")
+            .replace('=', "%3D")
+            .replace('@', "%40");
+        let twice = component.replace('%', "%25");
+        assert_eq!(escaped_twice(&format!("?{ascii}")), format!("?{twice}"));
     }
 }
