@@ -6,34 +6,18 @@ use super::{Repeated, RequestHead};
 use crate::scheme::Text;
 
 /// Header names to look for, in lower case.
-pub(crate) struct Names {
-    names: Box<[Text]>,
-    /// A bit for each name, by length and last letter: nearly all other headers are told by that.
-    marks: u64,
-}
+pub(crate) struct Names(Box<[Text]>);
 
 impl Names {
     pub(crate) fn new(names: impl IntoIterator<Item = Text>) -> Self {
-        let names: Box<[Text]> = names.into_iter().collect();
-        let marks = names.iter().fold(0, |marks, name| marks | mark(name));
-        Self { names, marks }
+        Self(names.into_iter().collect())
     }
 
     #[inline]
     fn find(&self, name: &str) -> Option<&str> {
-        if self.marks & mark(name) == 0 {
-            return None;
-        }
-        let mut names = self.names.iter().map(|known| &**known);
-        names.find(|known| *known == name || known.eq_ignore_ascii_case(name))
+        let mut names = self.0.iter().map(|known| &**known);
+        names.find(|known| known.eq_ignore_ascii_case(name))
     }
-}
-
-#[inline]
-fn mark(name: &str) -> u64 {
-    // Without the bit that tells upper from lower case.
-    let last = name.as_bytes().last().map_or(0, |last| last & !0x20);
-    1 << ((name.len() + 5 * usize::from(last)) % 64)
 }
 
 /// The headers that a scheme looks at, under the names that it has for them: most are told by where their text is.

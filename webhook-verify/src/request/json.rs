@@ -119,9 +119,10 @@ impl<'p, S> Below<'p, S> {
         let rest = self.0.strip_prefix('/').unwrap_or(self.0);
         let end = rest.find('/').unwrap_or(rest.len());
         let token = &rest[..end];
-        let token = match token.contains('~') {
-            true => Cow::Owned(token.replace("~1", "/").replace("~0", "~")),
-            false => Cow::Borrowed(token),
+        let token = if token.contains('~') {
+            Cow::Owned(token.replace("~1", "/").replace("~0", "~"))
+        } else {
+            Cow::Borrowed(token)
         };
         (token, Self(&rest[end..], self.1))
     }
