@@ -197,55 +197,6 @@ pub(crate) enum Prefix {
     Scheme(Text),
 }
 
-/// One part of the signed content, in order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Part {
-    Literal(Text),
-    Body,
-    /// The timestamp's text as sent.
-    Timestamp,
-    Id,
-    /// The configured public URL, with the request's query.
-    Url(UrlForm),
-    Method,
-    /// Path and query.
-    Path(PathForm),
-    Header(Text),
-    /// The headers that this header names, separated by commas: `name:value;name:value`.
-    SignedHeaders(Text),
-    /// The scalar at a JSON pointer into the body. It must not hold what tells it from the parts beside it.
-    Pointer(Text),
-    /// The same, but it may: of all parts between delimiters, one.
-    FreePointer(Text),
-    /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent ones are left out. Only
-    /// the first may hold a line break: in another, it could pass for the next field.
-    Fields(List<Text>),
-    /// The body's form fields: each name and value, without duplicates, sorted.
-    Form,
-    /// The CRC-32 of the body (IEEE 802.3), in decimal.
-    Crc32,
-    /// A value that the sender shows on its settings page.
-    Parameter(Text),
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum UrlForm {
-    AsConfigured,
-    /// With its port and without, whichever the sender took.
-    EitherPort,
-    /// With the escapes of some delimiters decoded, as HubSpot does.
-    PartlyDecoded,
-    /// Without its query, as Plivo does.
-    WithoutQuery,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PathForm {
-    AsSent,
-    /// With the query escaped, and the whole escaped again, as Contentful does.
-    EscapedTwice,
-}
-
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct TimestampSource {
     pub(crate) place: TimestampPlace,

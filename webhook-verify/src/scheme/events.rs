@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Envelope, EventList, Part, Scheme};
+use super::{Envelope, EventList, Scheme, WholeBody};
 
 impl Scheme {
     /// Whether one request may bring several events.
@@ -18,7 +18,7 @@ impl Scheme {
         match &self.envelope {
             Envelope::One => false,
             Envelope::List(EventList { form: Some(_), .. }) => {
-                self.signs_body() || self.signs(|part| matches!(part, Part::Form))
+                self.signs_body() || self.signs_whole(WholeBody::Form)
             }
             Envelope::List(_) | Envelope::ByType => self.signs_body(),
         }
@@ -80,19 +80,18 @@ impl Scheme {
 
 impl fmt::Display for Envelope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self::List(list) = self else {
-            return f.write_str(match self {
-                Self::ByType => "one or more by type",
-                _ => "one event",
-            });
+        let list = match self {
+            Self::One => return f.write_str("one event"),
+            Self::ByType => return f.write_str("one or more by type"),
+            Self::List(list) => list,
         };
         match &list.form {
             Some(name) => write!(f, "list in form {name}")?,
             None => f.write_str("list at body")?,
         }
-        match list.at.is_empty() {
-            true => Ok(()),
-            false => write!(f, " {}", list.at),
+        if list.at.is_empty() {
+            return Ok(());
         }
+        write!(f, " {}", list.at)
     }
 }

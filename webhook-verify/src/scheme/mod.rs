@@ -13,10 +13,10 @@ mod challenge;
 mod check;
 #[cfg(feature = "serde")]
 mod config;
-mod content;
 mod describe;
 mod events;
 mod named;
+mod part;
 mod presets;
 mod time;
 
@@ -26,6 +26,7 @@ pub use self::{blocks::*, builder::SchemeBuilder, challenge::Challenge, presets:
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
     check::is_pointer,
+    part::{Ends, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -213,7 +214,7 @@ impl Scheme {
     /// Whether the delivery's id is under the signature. One that is not is a label for logs and nothing else.
     #[must_use]
     pub fn id_is_signed(&self) -> bool {
-        let in_content = self.id.is_some() && self.signs(|part| matches!(part, Part::Id));
+        let in_content = self.id.is_some() && self.signs_from(Origin::Id);
         in_content || self.id.as_ref().is_some_and(|field| self.covers(field))
     }
 
@@ -227,23 +228,29 @@ impl Scheme {
 
     /// Whether a field is under the signature.
     fn covers(&self, field: &Field) -> bool {
-        let is_it = |part: &Part| match (part, field) {
-            (Part::Header(signed), Field::Header(name)) => signed == name,
-            (Part::Pointer(signed) | Part::FreePointer(signed), Field::Pointer(pointer)) => {
+        let is_it = |part: &Part| match (part.facts().values, field) {
+            (Values::Header(signed), Field::Header(name)) => signed == name,
+            (Values::Field(signed) | Values::FreeField(signed), Field::Pointer(pointer)) => {
                 signed == pointer
             }
             _ => false,
         };
         // What touches another part of the body could be cut off from it elsewhere.
         let touches = self.content.windows(2).any(|pair| {
-            pair.iter().any(is_it) && !pair.iter().any(|part| matches!(part, Part::Literal(_)))
+            pair.iter().any(is_it) && pair.iter().all(|part| part.facts().literal.is_none())
         });
         match field {
             Field::Header(_) => self.signs(is_it),
             Field::FirstKey => self.signs_body(),
             Field::Pointer(pointer) => {
-                let in_fields =
-                    |part: &Part| matches!(part, Part::Fields(signed) if signed.contains(pointer));
+                let in_fields = |part: &Part| match part.facts().values {
+                    Values::Fields(signed) => signed.contains(pointer),
+                    Values::Unnamed
+                    | Values::Header(_)
+                    | Values::ListedHeaders(_)
+                    | Values::Field(_)
+                    | Values::FreeField(_) => false,
+                };
                 self.signs_body() || self.signs(in_fields) || self.signs(is_it) && !touches
             }
         }
@@ -266,9 +273,10 @@ impl Scheme {
     /// The sender's name, for people; that of the scheme where nothing else is known.
     #[must_use]
     pub fn sender(&self) -> &str {
-        match self.sender.is_empty() {
-            true => &self.name,
-            false => &self.sender,
+        if self.sender.is_empty() {
+            &self.name
+        } else {
+            &self.sender
         }
     }
 
@@ -306,13 +314,7 @@ impl Scheme {
                 Place::HeaderPrefix(_) | Place::Query(_) | Place::Pointer(_) => {}
             }
         }
-        for part in &*self.content {
-            match part {
-                Part::Header(name) | Part::SignedHeaders(name) => names.push(name),
-                Part::Form => names.push(&CONTENT_TYPE),
-                _ => {}
-            }
-        }
+        names.extend(self.content.iter().flat_map(|part| part.facts().headers()));
         for field in [&self.id, &self.event_type] {
             if let Some(Field::Header(name)) = field {
                 names.push(name);
@@ -338,10 +340,10 @@ impl Scheme {
 
     /// The values that a receiver has to be given beside its secret, by name.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        let in_content = self.content.iter().filter_map(|part| match part {
-            Part::Parameter(name) => Some(&**name),
-            _ => None,
-        });
+        let in_content = self
+            .content
+            .iter()
+            .filter_map(|part| part.facts().parameter);
         let of_fields = self.parameter_fields.iter().map(|(_, name)| &**name);
         in_content.chain(of_fields)
     }
@@ -351,8 +353,10 @@ impl Scheme {
     pub(crate) fn delimiters_of(&self, part: &Part) -> impl Iterator<Item = u8> {
         let pairs = self.content.windows(2);
         pairs.filter_map(move |pair| match pair {
-            [this, Part::Literal(text)] if this == part => text.bytes().next(),
-            [Part::Literal(text), this] if this == part => text.bytes().next_back(),
+            [this, next] if this == part && next.facts().literal.is_some() => {
+                next.facts().literal?.bytes().next()
+            }
+            [previous, this] if this == part => previous.facts().literal?.bytes().next_back(),
             _ => None,
         })
     }
@@ -361,17 +365,25 @@ impl Scheme {
     /// is proven than what the sender signs instead: see the preset's documentation.
     #[must_use]
     pub fn signs_body(&self) -> bool {
-        self.body_digest.is_some() || self.signs(|part| matches!(part, Part::Body))
+        self.body_digest.is_some() || self.signs_whole(WholeBody::Bytes)
     }
 
     fn signs(&self, is_it: impl Fn(&Part) -> bool) -> bool {
         self.content.iter().any(is_it)
     }
 
+    fn signs_from(&self, origin: Origin) -> bool {
+        self.signs(|part| part.facts().origin == origin)
+    }
+
+    /// Returns whether the whole body is signed in this form.
+    pub(crate) fn signs_whole(&self, form: WholeBody) -> bool {
+        self.signs(|part| part.facts().whole_body == Some(form))
+    }
+
     /// Whether anything of the body is looked at before its signature is judged.
     pub(crate) fn looks_before_it_judges(&self) -> bool {
-        let in_body =
-            |source: &SignatureSource| matches!(source.place, Place::Form(_) | Place::Pointer(_));
+        let in_body = |source: &SignatureSource| source.place.is_in_body();
         self.key_source.is_some()
             || !self.required_fields.is_empty()
             || !self.refused_fields.is_empty()
@@ -392,38 +404,30 @@ impl Scheme {
     /// Whether form fields of the body are looked into.
     pub(crate) fn reads_forms(&self) -> bool {
         let mut places = self.signatures.iter().map(|source| &source.place);
-        self.signs(|part| matches!(part, Part::Form))
-            || places.any(|place| matches!(place, Place::Form(_)))
+        self.signs_whole(WholeBody::Form) || places.any(|place| matches!(place, Place::Form(_)))
     }
 
     pub(crate) fn needs_public_url(&self) -> bool {
-        self.signs(|part| matches!(part, Part::Url(_)))
+        self.signs(|part| part.facts().url.is_some())
     }
 
-    /// Whether the signed part is in the body, or made of it.
+    /// Returns whether the bytes of the part come from the body.
+    #[inline]
     pub(crate) fn reads_from_body(&self, part: &Part) -> bool {
-        match part {
-            Part::Body
-            | Part::Pointer(_)
-            | Part::FreePointer(_)
-            | Part::Form
-            | Part::Crc32
-            | Part::Fields(_) => true,
-            Part::Timestamp => matches!(
-                self.timestamp,
-                Some(TimestampSource {
-                    place: TimestampPlace::Pointer(_),
-                    ..
-                })
-            ),
-            Part::Id => matches!(self.id, Some(Field::Pointer(_) | Field::FirstKey)),
-            Part::Literal(_)
-            | Part::Url(_)
-            | Part::Method
-            | Part::Path(_)
-            | Part::Header(_)
-            | Part::SignedHeaders(_)
-            | Part::Parameter(_) => false,
+        match part.facts().origin {
+            Origin::Constant | Origin::Head => false,
+            Origin::Body => true,
+            Origin::Timestamp => match self.timestamp.as_ref().map(|source| &source.place) {
+                Some(TimestampPlace::Pointer(_)) => true,
+                Some(
+                    TimestampPlace::Header(_) | TimestampPlace::Pair(_) | TimestampPlace::Claim(_),
+                )
+                | None => false,
+            },
+            Origin::Id => match self.id {
+                Some(Field::Pointer(_) | Field::FirstKey) => true,
+                Some(Field::Header(_)) | None => false,
+            },
         }
     }
 }

@@ -15,8 +15,8 @@ use crate::{
     key::{Key, Secret},
     request::{RequestHead, json},
     scheme::{
-        Algorithm, BodyDigest, Field, Grammar, Part, Place, Prefix, Scheme, SignatureSource, Text,
-        TimeUnit, TimestampPlace, TimestampSource,
+        Algorithm, BodyDigest, Field, Grammar, Place, Prefix, Scheme, SignatureSource, Text,
+        TimeUnit, TimestampPlace, TimestampSource, Values, WholeBody,
     },
     verify::{self, Verifier},
 };
@@ -179,7 +179,7 @@ impl Signer {
         for (name, value) in &*scheme.required_headers {
             request.header(name, value.to_string());
         }
-        if scheme.content.contains(&Part::Form)
+        if scheme.signs_whole(WholeBody::Form)
             || matches!(
                 scheme.signatures.first(),
                 Some(SignatureSource {
@@ -194,7 +194,10 @@ impl Signer {
             let digest = Encoding::Hex.encode(&Sha256::digest(&request.body));
             request.add_query(name, &digest);
         }
-        let signs = |pointer: &Text| scheme.content.contains(&Part::Pointer(pointer.clone()));
+        let signs = |pointer: &Text| {
+            let mut parts = scheme.content.iter();
+            parts.any(|part| part.facts().values == Values::Field(pointer))
+        };
         match &scheme.id {
             Some(Field::Header(name)) => request.header(name, self.id.clone()),
             Some(Field::Pointer(pointer)) if signs(pointer) => {
@@ -219,14 +222,18 @@ impl Signer {
             }
         }
         for part in &*scheme.content {
-            match part {
-                Part::Header(name) if !request.has(name) => request.header(name, self.id.clone()),
-                Part::SignedHeaders(list) => {
+            match part.facts().values {
+                Values::Header(name) if !request.has(name) => request.header(name, self.id.clone()),
+                Values::ListedHeaders(list) => {
                     let names: Vec<_> = request.headers.iter().map(|(name, _)| &**name).collect();
                     let names = [&[&**list], &*names].concat().join(",");
                     request.header(list, names);
                 }
-                _ => {}
+                Values::Header(_)
+                | Values::Unnamed
+                | Values::Field(_)
+                | Values::FreeField(_)
+                | Values::Fields(_) => {}
             }
         }
         Ok(())

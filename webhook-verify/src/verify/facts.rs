@@ -198,7 +198,10 @@ impl HeadFacts {
             Some(KeySource::Url { place, hosts }) => {
                 let address = match place {
                     Place::Pointer(pointer) => read(body, pointer)?.map(Cow::into_owned),
-                    _ => self
+                    Place::Header(_)
+                    | Place::HeaderPrefix(_)
+                    | Place::Query(_)
+                    | Place::Form(_) => self
                         .seldom
                         .as_ref()
                         .and_then(|seldom| seldom.key_address.clone()),
@@ -231,23 +234,22 @@ impl HeadFacts {
         let scheme = &*settings.scheme;
         self.look_into_body(settings, &body)?;
         let (secret_index, content_digest) = {
-            let made = match settings.plan.made_of_body {
-                true => made_of_body(scheme, &body, self.is_form)?,
-                false => Vec::new(),
+            let made = if settings.plan.made_of_body {
+                made_of_body(scheme, &body, self.is_form)?
+            } else {
+                Vec::new()
             };
             let mut pieces = Pieces::new();
             self.signed.cut(scheme, &body, &made, &mut pieces);
-            let matching = match running.is_empty() {
-                true if scheme.algorithm.is_jwt() => {
-                    let signed = self.candidates.signed_text();
-                    first(keys.iter().map(|key| self.candidates.hold(key, &[signed])))
-                }
-                true => self.matching_key(scheme, keys, &body, &made, &mut pieces),
+            let matching = if !running.is_empty() {
                 // The first two pieces are what has run: the signed part of the head, and the body.
-                false => {
-                    let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
-                    first(tags.map(|tag| self.candidates.match_tag(&tag)))
-                }
+                let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
+                first(tags.map(|tag| self.candidates.match_tag(&tag)))
+            } else if scheme.algorithm.is_jwt() {
+                let signed = self.candidates.signed_text();
+                first(keys.iter().map(|key| self.candidates.hold(key, &[signed])))
+            } else {
+                self.matching_key(scheme, keys, &body, &made, &mut pieces)
             };
             let index = matching.ok_or(mismatch(scheme))?;
             // A challenge would have had it signed for whoever asks.
@@ -287,7 +289,7 @@ impl HeadFacts {
         scheme: &Scheme,
         keys: &[Key],
         body: &'p [u8],
-        made: &'p [Cow<'_, str>],
+        made: &'p [Cow<'_, [u8]>],
         pieces: &mut Pieces<'p>,
     ) -> Option<usize> {
         let matching =
@@ -382,9 +384,10 @@ fn first(matches: impl Iterator<Item = bool>) -> Option<usize> {
 }
 
 fn mismatch(scheme: &Scheme) -> VerifyError {
-    match scheme.algorithm.is_token() {
-        true => VerifyError::TokenMismatch,
-        false => VerifyError::SignatureMismatch,
+    if scheme.algorithm.is_token() {
+        VerifyError::TokenMismatch
+    } else {
+        VerifyError::SignatureMismatch
     }
 }
 

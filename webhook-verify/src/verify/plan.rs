@@ -1,4 +1,4 @@
-use crate::scheme::{Part, Scheme, UrlForm};
+use crate::scheme::{Origin, Part, Scheme, UrlForm};
 
 /// What of a scheme can be told in advance, so that a request is not held up by what it has no use for.
 pub(crate) struct Plan {
@@ -19,19 +19,24 @@ pub(crate) struct Plan {
 
 impl Plan {
     pub(crate) fn new(scheme: &Scheme) -> Self {
-        let url_forms = scheme.content.contains(&Part::Url(UrlForm::EitherPort));
+        let content = scheme.content.iter();
+        let url_forms = content
+            .clone()
+            .any(|part| part.facts().url == Some(UrlForm::EitherPort));
         let seldom = url_forms || scheme.key_source.is_some() || scheme.body_digest.is_some();
-        let mut in_body = scheme
-            .content
-            .iter()
-            .filter(|part| scheme.reads_from_body(part));
+        let ids = content
+            .clone()
+            .filter(|part| part.facts().origin == Origin::Id);
+        let mut in_body = content.filter(|part| scheme.reads_from_body(part));
         Self {
-            body_alone: *scheme.content == [Part::Body] && !seldom,
-            streams: in_body.clone().next() == Some(&Part::Body) && !url_forms,
-            made_of_body: in_body.any(|part| *part != Part::Body),
+            body_alone: scheme.content.len() == 1
+                && scheme.content.iter().all(Part::is_body)
+                && !seldom,
+            streams: in_body.clone().next().is_some_and(Part::is_body) && !url_forms,
+            made_of_body: in_body.any(|part| !part.is_body()),
             reads_forms: scheme.reads_forms(),
             id_is_signed: scheme.id_is_signed(),
-            id_delimiters: scheme.delimiters_of(&Part::Id).collect(),
+            id_delimiters: ids.flat_map(|part| scheme.delimiters_of(part)).collect(),
             looks_before_it_judges: scheme.looks_before_it_judges(),
             signs_for_anybody: scheme.signs_for_anybody(),
             seldom,

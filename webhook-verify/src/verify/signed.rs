@@ -8,7 +8,7 @@ use super::{Settings, read, single, url};
 use crate::{
     error::VerifyError,
     request::{Picked, RequestHead, json},
-    scheme::{Field, Part, Scheme, Text, TimestampPlace, TimestampSource, UrlForm},
+    scheme::{Field, Part, Scheme, Text, TimestampPlace, UrlForm},
 };
 
 /// The most form fields that are sorted to be signed.
@@ -54,10 +54,136 @@ impl Sources<'_, '_, '_> {
 
 fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
     let mut parts = sources.settings.scheme.content.iter();
-    parts.find_map(|part| match part {
-        Part::Url(form) => Some(*form),
-        _ => None,
+    parts.find_map(|part| part.facts().url)
+}
+
+/// What the bytes of a part are made of: of the head first, and of the body once it is complete.
+enum Material<'m, 's, 'n, 'a> {
+    Head {
+        sources: &'m Sources<'s, 'n, 'a>,
+        url: &'m str,
+    },
+    Body {
+        scheme: &'m Scheme,
+        body: &'m [u8],
+        is_form: bool,
+    },
+}
+
+impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
+    fn scheme(&self) -> &'m Scheme {
+        match self {
+            Self::Head { sources, .. } => &sources.settings.scheme,
+            Self::Body { scheme, .. } => scheme,
+        }
+    }
+
+    fn sources(&self) -> Result<&'m Sources<'s, 'n, 'a>, VerifyError> {
+        match self {
+            Self::Head { sources, .. } => Ok(sources),
+            Self::Body { .. } => Err(ELSEWHERE),
+        }
+    }
+
+    fn url(&self) -> Result<&'m str, VerifyError> {
+        match self {
+            Self::Head { url, .. } => Ok(url),
+            Self::Body { .. } => Err(ELSEWHERE),
+        }
+    }
+
+    fn body(&self) -> Result<&'m [u8], VerifyError> {
+        match self {
+            Self::Body { body, .. } => Ok(body),
+            Self::Head { .. } => Err(ELSEWHERE),
+        }
+    }
+
+    fn is_form(&self) -> bool {
+        match self {
+            Self::Body { is_form, .. } => *is_form,
+            Self::Head { .. } => false,
+        }
+    }
+}
+
+/// The error for a part that [`bytes`] makes of the head and [`Part::facts`] of the body, or the
+/// other way round. Its requests are refused: nothing is signed as an empty text by mistake.
+const ELSEWHERE: VerifyError = VerifyError::SignatureMismatch;
+
+/// Produces the bytes of one part.
+fn bytes<'m>(
+    part: &'m Part,
+    material: &Material<'m, '_, '_, '_>,
+) -> Result<Cow<'m, [u8]>, VerifyError> {
+    let scheme = material.scheme();
+    Ok(match part {
+        Part::Literal(literal) => literal.as_bytes().into(),
+        Part::Parameter(name) => {
+            let value = material.sources()?.settings.parameter(name);
+            value.unwrap_or_default().as_bytes().into()
+        }
+        Part::Method => material.sources()?.head.method_text().as_bytes().into(),
+        Part::Path(form) => {
+            let path = material.sources()?.head.path_and_query();
+            text(url::path(path, *form))
+        }
+        Part::Url(_) => material.url()?.as_bytes().into(),
+        Part::Header(name) => {
+            let value = single(material.sources()?.picked, name)?.unwrap_or_default();
+            if contains_delimiter(scheme, part, value) {
+                return Err(VerifyError::MalformedSignature);
+            }
+            value.into()
+        }
+        Part::SignedHeaders(name) => signed_headers(material.sources()?, name)?.into(),
+        Part::Timestamp => match scheme.timestamp.as_ref().map(|source| &source.place) {
+            Some(TimestampPlace::Pointer(pointer)) => {
+                let value = read(material.body()?, pointer)?;
+                text(value.ok_or(VerifyError::MissingTimestamp)?)
+            }
+            Some(
+                TimestampPlace::Header(_) | TimestampPlace::Pair(_) | TimestampPlace::Claim(_),
+            )
+            | None => material.sources()?.timestamp.unwrap_or_default().into(),
+        },
+        Part::Id => {
+            let value = match &scheme.id {
+                Some(Field::Pointer(pointer)) => read(material.body()?, pointer)?,
+                Some(Field::FirstKey) => json::first_key(material.body()?),
+                Some(Field::Header(_)) | None => return Ok(material.sources()?.id.into()),
+            };
+            text(value.ok_or(VerifyError::MissingId)?)
+        }
+        Part::Body => material.body()?.into(),
+        // An absent field is signed as an empty one.
+        Part::Pointer(pointer) => {
+            let value = signed(material.body()?, pointer)?.unwrap_or_default();
+            if contains_delimiter(scheme, part, value.as_bytes()) {
+                return Err(VerifyError::MalformedBody);
+            }
+            text(value)
+        }
+        Part::FreePointer(pointer) => text(signed(material.body()?, pointer)?.unwrap_or_default()),
+        Part::Fields(pointers) => {
+            let lines = fields(material.body()?, pointers, scheme.id.as_ref())?;
+            text(lines.into())
+        }
+        Part::Form => text(form(material.body()?, material.is_form())?.into()),
+        Part::Crc32 => text(crc32fast::hash(material.body()?).to_string().into()),
     })
+}
+
+fn text(text: Cow<'_, str>) -> Cow<'_, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+fn contains_delimiter(scheme: &Scheme, part: &Part, value: &[u8]) -> bool {
+    let mut delimiters = scheme.delimiters_of(part);
+    delimiters.any(|delimiter| value.contains(&delimiter))
 }
 
 impl SignedHead {
@@ -89,50 +215,20 @@ impl SignedHead {
     }
 
     fn keep(&mut self, sources: &Sources<'_, '_, '_>, url: &str) -> Result<(), VerifyError> {
-        let Sources {
-            settings,
-            head,
-            picked,
-            ..
-        } = *sources;
-        let scheme = &*settings.scheme;
+        let material = Material::Head { sources, url };
+        let scheme = &*sources.settings.scheme;
         let mut body_reached = false;
         for part in &*scheme.content {
             if scheme.reads_from_body(part) {
                 body_reached = true;
                 continue;
             }
-            let from = self.bytes.len();
-            let mut keep = |piece: &[u8]| self.bytes.extend_from_slice(piece);
-            match part {
-                Part::Literal(text) => keep(text.as_bytes()),
-                Part::Timestamp => keep(sources.timestamp.unwrap_or_default()),
-                Part::Id => keep(sources.id),
-                Part::Method => keep(head.method_text().as_bytes()),
-                Part::Path(form) => keep(url::path(head.path_and_query(), *form).as_bytes()),
-                Part::Url(_) => keep(url.as_bytes()),
-                Part::Parameter(name) => {
-                    keep(settings.parameter(name).unwrap_or_default().as_bytes());
-                }
-                Part::Header(name) => {
-                    let value = single(picked, name)?.unwrap_or_default();
-                    let mut delimiters = scheme.delimiters_of(part);
-                    if delimiters.any(|delimiter| value.contains(&delimiter)) {
-                        return Err(VerifyError::MalformedSignature);
-                    }
-                    keep(value);
-                }
-                Part::SignedHeaders(name) => keep(&signed_headers(sources, name)?),
-                Part::Body
-                | Part::Pointer(_)
-                | Part::FreePointer(_)
-                | Part::Fields(_)
-                | Part::Form
-                | Part::Crc32 => {}
-            }
-            match body_reached {
-                true => self.after_body.push(self.bytes.len() - from),
-                false => self.before_body = self.bytes.len(),
+            let piece = bytes(part, &material)?;
+            self.bytes.extend_from_slice(&piece);
+            if body_reached {
+                self.after_body.push(piece.len());
+            } else {
+                self.before_body = self.bytes.len();
             }
         }
         Ok(())
@@ -148,7 +244,7 @@ impl SignedHead {
         &'p self,
         scheme: &Scheme,
         body: &'p [u8],
-        made: &'p [Cow<'_, str>],
+        made: &'p [Cow<'_, [u8]>],
         pieces: &mut Pieces<'p>,
     ) {
         let (head, mut tail) = self.bytes.split_at(self.before_body);
@@ -156,14 +252,14 @@ impl SignedHead {
         let (mut lens, mut made) = (self.after_body.iter(), made.iter());
         let in_body = |part: &&Part| scheme.reads_from_body(part);
         for part in scheme.content.iter().skip_while(|part| !in_body(part)) {
-            pieces.push(match part {
-                Part::Body => body,
-                part if in_body(&part) => made.next().map_or("", |text| text).as_bytes(),
-                _ => {
-                    let (piece, rest) = tail.split_at(lens.next().copied().unwrap_or_default());
-                    tail = rest;
-                    piece
-                }
+            pieces.push(if part.is_body() {
+                body
+            } else if in_body(&part) {
+                made.next().map_or(&[], |bytes| &**bytes)
+            } else {
+                let (piece, rest) = tail.split_at(lens.next().copied().unwrap_or_default());
+                tail = rest;
+                piece
             });
         }
     }
@@ -179,12 +275,11 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
         .map(|name| name.trim().to_ascii_lowercase())
         .collect();
     // Without its own name, the list could be another one; without the timestamp's, an old request a new one.
-    let timestamp = match &sources.settings.scheme.timestamp {
-        Some(TimestampSource {
-            place: TimestampPlace::Header(name),
-            ..
-        }) => Some(&**name),
-        _ => None,
+    let timestamp = &sources.settings.scheme.timestamp;
+    let timestamp = match timestamp.as_ref().map(|source| &source.place) {
+        Some(TimestampPlace::Header(name)) => Some(&**name),
+        Some(TimestampPlace::Pair(_) | TimestampPlace::Pointer(_) | TimestampPlace::Claim(_))
+        | None => None,
     };
     let has = |name: &str| names.iter().any(|signed| signed == name);
     if !has(header) || !timestamp.is_none_or(has) || names.len() > MAX_SIGNED_HEADERS {
@@ -205,45 +300,21 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     Ok(text)
 }
 
-/// The signed parts that have to be made of the body, in order.
+/// Returns the signed parts that have to be made of the body, in order.
 pub(super) fn made_of_body<'a>(
-    scheme: &Scheme,
+    scheme: &'a Scheme,
     body: &'a [u8],
     is_form: bool,
-) -> Result<Vec<Cow<'a, str>>, VerifyError> {
-    let in_body = scheme
-        .content
-        .iter()
-        .filter(|part| scheme.reads_from_body(part));
-    in_body
-        .filter(|part| **part != Part::Body)
-        .map(|part| match (part, &scheme.timestamp, &scheme.id) {
-            // An absent field is signed as an empty one.
-            (Part::Pointer(pointer), ..) => {
-                let value = signed(body, pointer)?.unwrap_or_default();
-                let mut delimiters = scheme.delimiters_of(part);
-                match delimiters.any(|delimiter| value.as_bytes().contains(&delimiter)) {
-                    true => Err(VerifyError::MalformedBody),
-                    false => Ok(value),
-                }
-            }
-            (Part::FreePointer(pointer), ..) => Ok(signed(body, pointer)?.unwrap_or_default()),
-            (Part::Fields(pointers), _, id) => fields(body, pointers, id.as_ref()).map(Cow::Owned),
-            (Part::Form, ..) => form(body, is_form).map(Cow::Owned),
-            (Part::Crc32, ..) => Ok(Cow::Owned(crc32fast::hash(body).to_string())),
-            (
-                Part::Timestamp,
-                Some(TimestampSource {
-                    place: TimestampPlace::Pointer(pointer),
-                    ..
-                }),
-                _,
-            ) => read(body, pointer)?.ok_or(VerifyError::MissingTimestamp),
-            (Part::Id, _, Some(Field::Pointer(pointer))) => {
-                read(body, pointer)?.ok_or(VerifyError::MissingId)
-            }
-            _ => json::first_key(body).ok_or(VerifyError::MissingId),
-        })
+) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
+    let material = Material::Body {
+        scheme,
+        body,
+        is_form,
+    };
+    let parts = scheme.content.iter();
+    parts
+        .filter(|part| scheme.reads_from_body(part) && !part.is_body())
+        .map(|part| bytes(part, &material))
         .collect()
 }
 
@@ -279,9 +350,10 @@ fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, 
 /// A body that is not a form has no fields, and would not be signed at all: it must be empty.
 fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
     if !is_form {
-        return match body.is_empty() {
-            true => Ok(String::new()),
-            false => Err(VerifyError::MalformedBody),
+        return if body.is_empty() {
+            Ok(String::new())
+        } else {
+            Err(VerifyError::MalformedBody)
         };
     }
     let mut sorted = BTreeSet::new();

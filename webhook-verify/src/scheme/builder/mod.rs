@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 use self::events::Events;
 use super::{
     Algorithm, BodyDigest, Challenge, Evidence, Identity, KeyForm, KeySource, Place, Scheme, Text,
-    TimeUnit, TimestampPlace, TimestampSource, check, content,
+    TimeUnit, TimestampPlace, TimestampSource, check, part,
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -275,7 +275,7 @@ impl SchemeBuilder {
         scheme.content = match (&self.content, signs_content) {
             (None, true) => Scheme::BASE.content,
             (None, false) => Cow::Borrowed(&[]),
-            (Some(template), true) => content::parse(template)?.into(),
+            (Some(template), true) => part::parse(template)?.into(),
             (Some(_), false) => {
                 return Err(ConfigError::option(
                     "signed_content",

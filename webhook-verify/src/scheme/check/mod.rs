@@ -8,8 +8,8 @@ pub(crate) use self::names::is_pointer;
 use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
 use super::{
-    Algorithm, BodyDigest, Challenge, Envelope, Field, Grammar, Identity, KeyForm, KeySource, Part,
-    Place, Scheme, TimestampPlace, UrlForm,
+    Algorithm, BodyDigest, Challenge, Ends, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
+    Origin, Part, Place, Scheme, TimestampPlace, Values, Varies, WholeBody,
 };
 use crate::error::ConfigError;
 
@@ -33,12 +33,12 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
 
 fn content(scheme: &Scheme) -> [Rule; 9] {
     let option = "signed_content";
-    let signs = |part| scheme.content.contains(&part);
-    let of_whole_body = |part: &Part| matches!(part, Part::Body | Part::Form | Part::Crc32);
+    let of_whole_body = |part: &Part| part.facts().whole_body.is_some();
+    let never_varies = |part: &Part| part.facts().varies == Varies::Never;
     let holds_signature = scheme
         .signatures
         .iter()
-        .any(|source| matches!(source.place, Place::Form(_) | Place::Pointer(_)));
+        .any(|source| source.place.is_in_body());
     [
         (
             scheme.content.is_empty() && signs_content(scheme.algorithm),
@@ -46,22 +46,22 @@ fn content(scheme: &Scheme) -> [Rule; 9] {
             "empty",
         ),
         (
-            signs(Part::Timestamp) && scheme.timestamp.is_none(),
+            scheme.signs_from(Origin::Timestamp) && scheme.timestamp.is_none(),
             option,
             "uses a timestamp, and none is described",
         ),
         (
-            signs(Part::Id) && scheme.id.is_none(),
+            scheme.signs_from(Origin::Id) && scheme.id.is_none(),
             option,
             "uses an id, and none is described",
         ),
         (
-            !scheme.content.is_empty() && scheme.content.iter().all(is_fixed),
+            !scheme.content.is_empty() && scheme.content.iter().all(never_varies),
             option,
             "nothing of the request is signed, so one signature fits all",
         ),
         (
-            signs(Part::Form) && signs(Part::Body),
+            scheme.signs_whole(WholeBody::Form) && scheme.signs_whole(WholeBody::Bytes),
             option,
             "a body is signed as it is or as a form",
         ),
@@ -77,7 +77,7 @@ fn content(scheme: &Scheme) -> [Rule; 9] {
             "an id or a header touches the body: there must be text between",
         ),
         (
-            scheme.content.windows(2).any(blurs_headers),
+            scheme.content.windows(2).any(blurs_lines),
             option,
             "the signed headers need a line break before them and behind",
         ),
@@ -198,12 +198,10 @@ fn events(scheme: &Scheme) -> [Rule; 2] {
 fn rest(scheme: &Scheme) -> [Rule; 8] {
     let places = scheme.signatures.iter().map(|source| &source.place);
     let twice = repeated(places);
-    let in_body = |part: &Part| scheme.reads_from_body(part);
-    let of_one = |part: &Part| matches!(part, Part::Id | Part::Header(_) | Part::SignedHeaders(_));
     let tells_apart = scheme
         .content
         .iter()
-        .any(|part| in_body(part) || of_one(part));
+        .any(|part| scheme.reads_from_body(part) || part.facts().varies == Varies::WithDelivery);
     [
         (
             twice.is_some(),
@@ -282,41 +280,30 @@ fn fits(algorithm: Algorithm, form: KeyForm) -> bool {
     }
 }
 
-/// The same in every request, or nearly.
-fn is_fixed(part: &Part) -> bool {
-    matches!(
-        part,
-        Part::Literal(_) | Part::Parameter(_) | Part::Method | Part::Url(UrlForm::WithoutQuery)
-    )
-}
-
-/// Whether two signed parts of unknown length touch, so that they could be cut apart elsewhere.
+/// Returns whether two signed parts touch that could then be split elsewhere.
 fn blurs(pair: &[Part]) -> bool {
-    let named = |part: &Part| matches!(part, Part::Id | Part::Header(_));
-    let in_body = |part: &Part| {
-        matches!(
-            part,
-            Part::Body
-                | Part::Pointer(_)
-                | Part::FreePointer(_)
-                | Part::Fields(_)
-                | Part::Form
-                | Part::Crc32
-        )
-    };
-    let free = |part: &Part| named(part) || in_body(part);
-    let of_field = |part: &Part| matches!(part, Part::Pointer(_) | Part::FreePointer(_));
-    pair.iter().all(free) && pair.iter().any(named) || pair.iter().all(of_field)
+    let [before, after] = pair else { return false };
+    match (before.facts().ends, after.facts().ends) {
+        // Lines have a rule of their own.
+        (Ends::Clear | Ends::Lines, _) | (_, Ends::Clear | Ends::Lines) => false,
+        (Ends::Value, Ends::Value | Ends::Field | Ends::Body)
+        | (Ends::Field | Ends::Body, Ends::Value)
+        | (Ends::Field, Ends::Field) => true,
+        (Ends::Field | Ends::Body, Ends::Body) | (Ends::Body, Ends::Field) => false,
+    }
 }
 
-/// Whether the signed headers could run into what is signed beside them. No header holds a line break.
-fn blurs_headers(pair: &[Part]) -> bool {
-    match pair {
-        [Part::SignedHeaders(_), Part::Literal(text)] => !text.starts_with('\n'),
-        [Part::Literal(text), Part::SignedHeaders(_)] => !text.ends_with('\n'),
-        _ => pair
-            .iter()
-            .any(|part| matches!(part, Part::SignedHeaders(_))),
+/// Returns whether lines could run into the part before or after them. No header contains a line
+/// break.
+fn blurs_lines(pair: &[Part]) -> bool {
+    let [before, after] = pair else { return false };
+    let (before, after) = (before.facts(), after.facts());
+    if before.ends == Ends::Lines {
+        !after.literal.is_some_and(|text| text.starts_with('\n'))
+    } else if after.ends == Ends::Lines {
+        !before.literal.is_some_and(|text| text.ends_with('\n'))
+    } else {
+        false
     }
 }
 
@@ -326,27 +313,24 @@ pub(super) fn signs_content(algorithm: Algorithm) -> bool {
 }
 
 fn signs_query(scheme: &Scheme) -> bool {
-    scheme.content.iter().any(|part| match part {
-        Part::Path(_) => true,
-        Part::Url(form) => *form != UrlForm::WithoutQuery,
-        _ => false,
-    })
+    scheme.signs(|part| part.facts().has_query)
 }
 
 fn timestamp_is_signed(scheme: &Scheme, place: &TimestampPlace) -> bool {
-    match place {
+    let is_it = |part: &Part| match (part.facts().values, place) {
+        // A request without the timestamp's header in its list is refused.
+        (Values::ListedHeaders(_), TimestampPlace::Header(_)) => true,
+        (Values::Header(signed), TimestampPlace::Header(name)) => signed == name,
+        (Values::Field(signed), TimestampPlace::Pointer(pointer)) => signed == pointer,
+        (Values::Fields(signed), TimestampPlace::Pointer(pointer)) => signed.contains(pointer),
+        _ => false,
+    };
+    let in_body_or_token = match place {
         TimestampPlace::Claim(_) => true,
-        TimestampPlace::Pointer(_) if scheme.signs_body() => true,
-        _ => scheme.content.iter().any(|part| match (part, place) {
-            (Part::Timestamp, _) => true,
-            // They are refused where it is not among them.
-            (Part::SignedHeaders(_), TimestampPlace::Header(_)) => true,
-            (Part::Header(signed), TimestampPlace::Header(name)) => signed == name,
-            (Part::Pointer(signed), TimestampPlace::Pointer(pointer)) => signed == pointer,
-            (Part::Fields(signed), TimestampPlace::Pointer(pointer)) => signed.contains(pointer),
-            _ => false,
-        }),
-    }
+        TimestampPlace::Pointer(_) => scheme.signs_body(),
+        TimestampPlace::Header(_) | TimestampPlace::Pair(_) => false,
+    };
+    in_body_or_token || scheme.signs_from(Origin::Timestamp) || scheme.signs(is_it)
 }
 
 fn pairs_in_header(scheme: &Scheme) -> bool {
