@@ -55,31 +55,66 @@ impl Algorithm {
             Self::Ed25519 | Self::JwtEs256 => len == 64,
             // Two numbers of up to 33 bytes, in DER.
             Self::EcdsaP256 => len >= 8 && len <= 72,
-            _ => len >= 256 && len <= 1024,
+            Self::RsaSha256 | Self::RsaSha1 => len >= 256 && len <= 1024,
+            Self::HmacSha256
+            | Self::HmacSha1
+            | Self::HmacSha512
+            | Self::KeyedSha256
+            | Self::Token
+            | Self::Basic
+            | Self::JwtHs256 => false,
         }
     }
 
     /// Whether the secret itself is sent.
     pub(crate) const fn is_token(self) -> bool {
-        matches!(self, Self::Token | Self::Basic)
+        matches!(self.family(), Family::Token)
     }
 
     pub(crate) const fn is_hmac(self) -> bool {
-        matches!(self, Self::HmacSha256 | Self::HmacSha1 | Self::HmacSha512)
+        matches!(self.family(), Family::Hmac)
     }
 
     pub(crate) const fn is_jwt(self) -> bool {
-        matches!(self, Self::JwtHs256 | Self::JwtEs256)
+        matches!(self.family(), Family::Jwt)
+    }
+
+    const fn family(self) -> Family {
+        match self {
+            Self::HmacSha256 | Self::HmacSha1 | Self::HmacSha512 => Family::Hmac,
+            Self::KeyedSha256 => Family::KeyedHash,
+            Self::Token | Self::Basic => Family::Token,
+            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 => Family::PublicKey,
+            Self::JwtHs256 | Self::JwtEs256 => Family::Jwt,
+        }
     }
 
     /// Whether the secret is shared with the sender, so that it can sign as well as verify.
     #[must_use]
     pub const fn is_symmetric(self) -> bool {
-        !matches!(
-            self,
-            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256
-        )
+        match self {
+            Self::HmacSha256
+            | Self::HmacSha1
+            | Self::HmacSha512
+            | Self::KeyedSha256
+            | Self::Token
+            | Self::Basic
+            | Self::JwtHs256 => true,
+            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256 => {
+                false
+            }
+        }
     }
+}
+
+/// What an algorithm's proof consists of.
+enum Family {
+    Hmac,
+    KeyedHash,
+    /// The secret itself.
+    Token,
+    PublicKey,
+    Jwt,
 }
 
 /// How the secret's text becomes key bytes.
@@ -169,7 +204,10 @@ pub(crate) enum Place {
 
 impl Place {
     pub(crate) fn is_in_body(&self) -> bool {
-        matches!(self, Self::Form(_) | Self::Pointer(_))
+        match self {
+            Self::Form(_) | Self::Pointer(_) => true,
+            Self::Header(_) | Self::HeaderPrefix(_) | Self::Query(_) => false,
+        }
     }
 }
 

@@ -276,11 +276,14 @@ impl Challenge {
     /// Whether `token` may be echoed, signed or kept, whichever this challenge does. Where it has none, nothing is wrong with
     /// that.
     pub(crate) fn suits(&self, token: &str) -> bool {
+        if self.token.is_none() {
+            return true;
+        }
         match self.reply {
             Reply::Empty => true,
-            _ if self.token.is_none() => true,
-            _ if self.asks_for_mac() || self.is_handshake() => is_word(&[token.as_bytes()]),
-            _ => {
+            Reply::Keep(_) => is_word(&[token.as_bytes()]),
+            Reply::Json(_) if self.asks_for_mac() => is_word(&[token.as_bytes()]),
+            Reply::Json(_) | Reply::Text => {
                 let markup = |char: char| char.is_control() || "<>&\"'\\".contains(char);
                 (1..=MAX_TOKEN).contains(&token.len()) && !token.contains(markup)
             }

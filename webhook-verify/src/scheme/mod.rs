@@ -1,4 +1,5 @@
 //! Senders' schemes as data.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 /// A list that is part of a row.
 macro_rules! list {

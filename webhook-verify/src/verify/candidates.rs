@@ -4,7 +4,6 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 #[cfg(feature = "jwt")]
-#[cfg(feature = "jwt")]
 use super::{Settings, jwt::Jwt};
 use crate::{
     encoding::Encoding,
@@ -190,46 +189,52 @@ impl Candidates {
             self.malformed = true;
             return Ok(());
         };
-        if algorithm.is_token() {
-            return self.add_token(scheme, text);
-        }
-        if algorithm.is_jwt() {
-            #[cfg(feature = "jwt")]
-            self.add_jwt(scheme, text)?;
-            return Ok(());
-        }
-        if algorithm.tag_len() == 0 {
-            let signature = scheme.encoding.decode(text);
-            match signature.filter(|signature| algorithm.takes(signature.len())) {
-                Some(signature) => self.seldom().signatures.push(signature),
-                None => self.malformed = true,
+        match algorithm {
+            Algorithm::HmacSha256
+            | Algorithm::HmacSha1
+            | Algorithm::HmacSha512
+            | Algorithm::KeyedSha256 => {
+                self.tags.push(Tag::empty());
+                let tag = self.tags.last_mut();
+                if tag
+                    .and_then(|tag| tag.decode(algorithm, scheme.encoding, text))
+                    .is_none()
+                {
+                    self.tags.pop();
+                    self.malformed = true;
+                }
+                Ok(())
             }
-            return Ok(());
+            Algorithm::Token => self.add_token(Tag::of_token(text)),
+            Algorithm::Basic => match Encoding::Base64.decode(text) {
+                Some(decoded) => self.add_token(Tag::of_token(&decoded)),
+                None => {
+                    self.malformed = true;
+                    Ok(())
+                }
+            },
+            Algorithm::Ed25519
+            | Algorithm::EcdsaP256
+            | Algorithm::RsaSha256
+            | Algorithm::RsaSha1 => {
+                let signature = scheme.encoding.decode(text);
+                match signature.filter(|signature| algorithm.takes(signature.len())) {
+                    Some(signature) => self.seldom().signatures.push(signature),
+                    None => self.malformed = true,
+                }
+                Ok(())
+            }
+            #[cfg(feature = "jwt")]
+            Algorithm::JwtHs256 => self.add_jwt(scheme, text, "HS256"),
+            #[cfg(feature = "jwt")]
+            Algorithm::JwtEs256 => self.add_jwt(scheme, text, "ES256"),
+            #[cfg(not(feature = "jwt"))]
+            Algorithm::JwtHs256 | Algorithm::JwtEs256 => Ok(()),
         }
-        self.tags.push(Tag::empty());
-        let tag = self.tags.last_mut();
-        if tag
-            .and_then(|tag| tag.decode(algorithm, scheme.encoding, text))
-            .is_none()
-        {
-            self.tags.pop();
-            self.malformed = true;
-        }
-        Ok(())
     }
 
     /// Takes a token or a user's name and password. It has to be the same wherever it is.
-    fn add_token(&mut self, scheme: &Scheme, text: &[u8]) -> Result<(), VerifyError> {
-        let tag = match scheme.algorithm {
-            Algorithm::Basic => {
-                let Some(decoded) = Encoding::Base64.decode(text) else {
-                    self.malformed = true;
-                    return Ok(());
-                };
-                Tag::of_token(&decoded)
-            }
-            _ => Tag::of_token(text),
-        };
+    fn add_token(&mut self, tag: Tag) -> Result<(), VerifyError> {
         match self.tags.first() {
             None => self.tags.push(tag),
             Some(first) if first.matches_any(&[tag]) => {}
@@ -239,11 +244,16 @@ impl Candidates {
     }
 
     #[cfg(feature = "jwt")]
-    fn add_jwt(&mut self, scheme: &Scheme, text: &[u8]) -> Result<(), VerifyError> {
+    fn add_jwt(
+        &mut self,
+        scheme: &Scheme,
+        text: &[u8],
+        algorithm: &str,
+    ) -> Result<(), VerifyError> {
         if self.token().is_some() {
             return Err(VerifyError::AmbiguousHeader);
         }
-        let token = Jwt::parse(text, scheme.algorithm)?;
+        let token = Jwt::parse(text, algorithm)?;
         match scheme.algorithm.tag_len() {
             0 => self.seldom().signatures.push(token.signature.clone()),
             len if len == token.signature.len() => self.tags.push(Tag::new(&token.signature)),

@@ -158,10 +158,10 @@ impl Incoming {
                 body,
                 running,
                 keys,
-            } => match Arc::ptr_eq(&keys, &now) {
-                true => (body.into(), running),
-                false => (body.into(), Box::default()),
-            },
+            } => {
+                let are_live = Arc::ptr_eq(&keys, &now);
+                (body.into(), if are_live { running } else { Box::default() })
+            }
         };
         self.facts.judge(&self.settings, &now, running, body)
     }

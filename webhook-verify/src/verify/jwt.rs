@@ -7,7 +7,7 @@ use crate::{
     encoding::base64url_to_vec,
     error::VerifyError,
     request::json,
-    scheme::{Algorithm, BodyDigest, TimestampPlace},
+    scheme::{BodyDigest, TimestampPlace},
 };
 
 /// A token taken apart. Nothing in it is to be believed before its signature holds.
@@ -21,8 +21,9 @@ pub(super) struct Jwt {
 }
 
 impl Jwt {
-    /// The algorithm is the scheme's: a token that names another is refused, `none` above all.
-    pub(super) fn parse(text: &[u8], algorithm: Algorithm) -> Result<Self, VerifyError> {
+    /// Takes a token apart. `algorithm` is the scheme's, as tokens name it: a token that names
+    /// another one is refused, `none` above all.
+    pub(super) fn parse(text: &[u8], algorithm: &str) -> Result<Self, VerifyError> {
         let malformed = VerifyError::MalformedSignature;
         let parts: Vec<_> = text.splitn(4, |&byte| byte == b'.').collect();
         let [header, claims, signature] = *parts.as_slice() else {
@@ -34,12 +35,8 @@ impl Jwt {
             let value = json::scalar(&header, pointer).map_err(|_| malformed)?;
             Ok(value.map(|value| value.into_owned()))
         };
-        let expected = match algorithm {
-            Algorithm::JwtEs256 => "ES256",
-            _ => "HS256",
-        };
         // Extensions that must be understood (RFC 7515 §4.1.11) are not.
-        if field("/alg")?.as_deref() != Some(expected) || json::has_key(&header, "crit") {
+        if field("/alg")?.as_deref() != Some(algorithm) || json::has_key(&header, "crit") {
             return Err(VerifyError::UnsupportedVersion);
         }
         Ok(Self {
@@ -101,7 +98,9 @@ impl Jwt {
                     let text = claim(name)?.ok_or(VerifyError::MissingTimestamp)?;
                     Some(settings.judge_timestamp(source, text.as_bytes())?)
                 }
-                _ => None,
+                TimestampPlace::Header(_)
+                | TimestampPlace::Pair(_)
+                | TimestampPlace::Pointer(_) => None,
             },
             None => None,
         };

@@ -1,4 +1,5 @@
 //! Verifies requests.
+#![deny(clippy::wildcard_enum_match_arm)]
 
 mod candidates;
 mod facts;

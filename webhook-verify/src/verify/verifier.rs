@@ -355,13 +355,13 @@ impl VerifierBuilder {
     ///
     /// [`ConfigError`] as from [`build`](Self::build), when there are secrets, or when the scheme is of another kind.
     pub fn build_without_secrets(self) -> Result<Verifier, ConfigError> {
-        match self.scheme.key_source.is_some() || self.scheme.has_handshake() {
-            true => self.build_keyless(),
-            false => Err(ConfigError::option(
+        if self.scheme.key_source.is_none() && !self.scheme.has_handshake() {
+            return Err(ConfigError::option(
                 "build_without_secrets",
                 "the scheme's requests neither name their key nor bring a secret",
-            )),
+            ));
         }
+        self.build_keyless()
     }
 
     /// A verifier without secrets of its own, which refuses everything unless it is given a tenant's.

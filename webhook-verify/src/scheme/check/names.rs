@@ -141,13 +141,8 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
             return visible("optional_prefix", std::slice::from_ref(prefix));
         }
         Grammar::Plain(Prefix::Scheme(name)) => {
-            return match is_token(name) {
-                true => Ok(()),
-                false => Err(ConfigError::option(
-                    "authorization_scheme",
-                    "not the name of an authentication scheme",
-                )),
-            };
+            let reason = "not the name of an authentication scheme";
+            return require(is_token(name), "authorization_scheme", reason);
         }
         Grammar::Pairs { separator, keys } => ("pairs", keys, [*separator, '=']),
         Grammar::List {
@@ -157,30 +152,28 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
         } => ("version_list", versions, [*separator, *version_separator]),
     };
     visible(option, names)?;
-    let unusable = separators[0] == separators[1]
-        || !separators.iter().all(char::is_ascii)
-        || names.iter().any(|name| name.contains(separators));
-    match unusable {
-        true => Err(ConfigError::option(
-            option,
-            "separators must differ, be ASCII, and be in no name",
-        )),
-        false => Ok(()),
-    }
+    let usable = separators[0] != separators[1]
+        && separators.iter().all(char::is_ascii)
+        && !names.iter().any(|name| name.contains(separators));
+    let reason = "separators must differ, be ASCII, and be in no name";
+    require(usable, option, reason)
 }
 
 fn visible(option: &'static str, names: &[Text]) -> Result<(), ConfigError> {
-    let bad = |name: &Text| name.is_empty() || !name.bytes().all(|byte| byte.is_ascii_graphic());
-    match names.is_empty() || names.iter().any(bad) {
-        true => Err(ConfigError::option(option, "empty, or not visible ASCII")),
-        false => Ok(()),
-    }
+    let fits = |name: &Text| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_graphic());
+    let all_fit = !names.is_empty() && names.iter().all(fits);
+    require(all_fit, option, "empty, or not visible ASCII")
 }
 
 fn given(option: &'static str, text: &str) -> Result<(), ConfigError> {
-    match text.is_empty() {
-        true => Err(ConfigError::option(option, "empty")),
-        false => Ok(()),
+    require(!text.is_empty(), option, "empty")
+}
+
+fn require(holds: bool, option: &'static str, reason: &str) -> Result<(), ConfigError> {
+    if holds {
+        Ok(())
+    } else {
+        Err(ConfigError::option(option, reason))
     }
 }
 
@@ -197,10 +190,8 @@ fn lower(option: &'static str, name: &mut Text) -> Result<(), ConfigError> {
 
 /// A header name in lower case.
 pub(in super::super) fn header_name(option: &'static str, name: &str) -> Result<Text, ConfigError> {
-    match is_token(name) {
-        true => Ok(name.to_ascii_lowercase().into()),
-        false => Err(ConfigError::option(option, "not a header name")),
-    }
+    require(is_token(name), option, "not a header name")?;
+    Ok(name.to_ascii_lowercase().into())
 }
 
 /// A JSON pointer (RFC 6901) to something inside the document.
@@ -210,13 +201,8 @@ pub(in super::super) fn pointer(option: &'static str, path: &str) -> Result<Text
 }
 
 pub(crate) fn is_pointer(option: &'static str, path: &str) -> Result<(), ConfigError> {
-    match path.starts_with('/') {
-        true => Ok(()),
-        false => Err(ConfigError::option(
-            option,
-            "not a JSON pointer: it must start with `/`",
-        )),
-    }
+    let reason = "not a JSON pointer: it must start with `/`";
+    require(path.starts_with('/'), option, reason)
 }
 
 /// The name of a host (RFC 1123 §2.1), in which `*` may stand for a label, but for none of the last two: whole
@@ -239,11 +225,6 @@ fn is_host(option: &'static str, host: &str) -> Result<(), ConfigError> {
         && labels[last_two..].iter().all(|label| is_label(label))
         // An address is not a name.
         && !host.ends_with(|last: char| last.is_ascii_digit());
-    match fits {
-        true => Ok(()),
-        false => Err(ConfigError::option(
-            option,
-            "not the name of a host, or a `*` where it stands for anybody's",
-        )),
-    }
+    let reason = "not the name of a host, or a `*` where it stands for anybody's";
+    require(fits, option, reason)
 }

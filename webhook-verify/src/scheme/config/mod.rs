@@ -90,9 +90,13 @@ impl From<ConfigError> for Mistake {
                 key: key(option),
                 reason,
             },
-            other => Self {
+            ConfigError::EmptySecret
+            | ConfigError::SecretTooLong { .. }
+            | ConfigError::MalformedSecret { .. }
+            | ConfigError::SecretCount { .. }
+            | ConfigError::UnknownScheme { .. } => Self {
                 key: "scheme",
-                reason: other.to_string(),
+                reason: error.to_string(),
             },
         }
     }

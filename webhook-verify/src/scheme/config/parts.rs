@@ -288,13 +288,13 @@ impl Events {
 /// Of several ways to say the same thing, one must be taken.
 fn one_of(key: &'static str, ways: &[(&str, bool)]) -> Result<(), Mistake> {
     at_most_one_of(key, ways)?;
-    match ways.iter().any(|(_, given)| *given) {
-        true => Ok(()),
-        false => Err(Mistake {
-            key,
-            reason: format!("needs one of {}", names(ways)),
-        }),
+    if ways.iter().any(|(_, given)| *given) {
+        return Ok(());
     }
+    Err(Mistake {
+        key,
+        reason: format!("needs one of {}", names(ways)),
+    })
 }
 
 fn at_most_one_of(key: &'static str, ways: &[(&str, bool)]) -> Result<(), Mistake> {

@@ -30,10 +30,10 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Self::Value, A::Error> {
                 let more = Vec::deserialize(value::SeqAccessDeserializer::new(seq))?;
-                match more.is_empty() {
-                    true => Err(A::Error::invalid_length(0, &self)),
-                    false => Ok(OneOrMore(more)),
+                if more.is_empty() {
+                    return Err(A::Error::invalid_length(0, &self));
                 }
+                Ok(OneOrMore(more))
             }
         }
 
@@ -90,10 +90,10 @@ impl<'de> Deserialize<'de> for Window {
             }
 
             fn visit_bool<E: de::Error>(self, judged: bool) -> Result<Window, E> {
-                match judged {
-                    false => Ok(Window(None)),
-                    true => Err(E::invalid_value(de::Unexpected::Bool(true), &self)),
+                if judged {
+                    return Err(E::invalid_value(de::Unexpected::Bool(true), &self));
                 }
+                Ok(Window(None))
             }
 
             fn visit_u64<E: de::Error>(self, seconds: u64) -> Result<Window, E> {
