@@ -125,6 +125,8 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ("signed_content", signed("{header:a}{form}")),
         ("signed_content", signed("{header:a}{fields:b}")),
         ("signed_content", signed("{crc32}{header:a}")),
+        ("signed_content", signed("{id}{body}").id_header("a")),
+        ("signed_content", signed("{json:/a}{free-json:/b}")),
         ("signed_content", signed("{signed-headers:a}{body}")),
         ("signed_content", signed("{signed-headers:a}.{body}")),
         (
@@ -166,6 +168,10 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         (
             "timestamp",
             signed("{method}\n{signed-headers:a}\n{json:/b}").timestamp_pointer("/time"),
+        ),
+        (
+            "timestamp",
+            signed("{free-json:/time}").timestamp_pointer("/time"),
         ),
         // Keys.
         ("key_form", of(Algorithm::Ed25519)),
