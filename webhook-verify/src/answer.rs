@@ -1,10 +1,74 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use smallvec::{SmallVec, smallvec};
 
 use crate::scheme::Text;
 
 pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
+
+/// What the client of an erroneous request gets, and at which level the error is logged.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ErrorFacts {
+    pub(crate) status: u16,
+    pub(crate) public_message: &'static str,
+    pub(crate) retry_after: Option<Duration>,
+    pub(crate) level: Level,
+}
+
+/// The level of a log line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Level {
+    Info,
+    Warn,
+    Error,
+}
+
+impl ErrorFacts {
+    pub(crate) const fn new(level: Level, status: u16, public_message: &'static str) -> Self {
+        Self {
+            status,
+            public_message,
+            retry_after: None,
+            level,
+        }
+    }
+
+    pub(crate) const fn retry_after(self, after: Duration) -> Self {
+        Self {
+            retry_after: Some(after),
+            ..self
+        }
+    }
+
+    /// Returns the whole response.
+    pub(crate) fn answer(self) -> Answer {
+        let answer = Answer::text(self.status, self.public_message);
+        match self.retry_after {
+            Some(after) => {
+                answer.with_header("retry-after".into(), after.as_secs().to_string().into())
+            }
+            None => answer,
+        }
+    }
+}
+
+/// Logs at a [`Level`]. `tracing` fixes the level where it is called.
+macro_rules! log_at {
+    ($level:expr, $($event:tt)+) => {
+        match $level {
+            $crate::answer::Level::Info => {
+                tracing::info!(target: "webhook_verify", $($event)+);
+            }
+            $crate::answer::Level::Warn => {
+                tracing::warn!(target: "webhook_verify", $($event)+);
+            }
+            $crate::answer::Level::Error => {
+                tracing::error!(target: "webhook_verify", $($event)+);
+            }
+        }
+    };
+}
+pub(crate) use log_at;
 
 /// A whole answer that no handler gives, free of any framework's types.
 #[derive(Clone)]

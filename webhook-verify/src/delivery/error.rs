@@ -1,5 +1,7 @@
 use std::{error, fmt};
 
+use crate::answer::{ErrorFacts, Level};
+
 /// Why a body could not be taken apart into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,24 +18,24 @@ pub enum EventsError {
 }
 
 impl EventsError {
-    /// The status that says so to a client.
-    #[must_use]
-    pub fn status(&self) -> u16 {
+    pub(crate) fn facts(&self) -> ErrorFacts {
         match self {
-            Self::Syntax => 400,
-            Self::TooMany { .. } => 413,
-            Self::Shape => 422,
+            Self::Syntax => ErrorFacts::new(Level::Warn, 400, "body is not JSON"),
+            Self::TooMany { .. } => ErrorFacts::new(Level::Warn, 413, "too many events"),
+            Self::Shape => ErrorFacts::new(Level::Warn, 422, "JSON is not of the expected shape"),
         }
     }
 
-    /// The text of the answer.
+    /// Returns the status of the response.
+    #[must_use]
+    pub fn status(&self) -> u16 {
+        self.facts().status
+    }
+
+    /// Returns the text of the response.
     #[must_use]
     pub fn public_message(&self) -> &'static str {
-        match self {
-            Self::Syntax => "body is not JSON",
-            Self::TooMany { .. } => "too many events",
-            Self::Shape => "JSON is not of the expected shape",
-        }
+        self.facts().public_message
     }
 }
 

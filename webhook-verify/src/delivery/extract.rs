@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
 use super::{Delivery, Event, EventsError};
-use crate::answer::Answer;
+use crate::answer::{Answer, ErrorFacts, Level, log_at};
 
 /// Why a handler's argument could not be made from a delivery. For the extractors of the adapters.
 ///
@@ -42,40 +42,38 @@ pub enum ExtractError {
 }
 
 impl ExtractError {
-    /// The status of the answer.
+    fn facts(&self) -> ErrorFacts {
+        match self {
+            Self::NotVerified { .. } | Self::NotOneEvent => ErrorFacts::new(Level::Error, 500, ""),
+            Self::UnsupportedMediaType => {
+                ErrorFacts::new(Level::Warn, 415, "expected application/json")
+            }
+            Self::JsonSyntax { .. } => ErrorFacts::new(Level::Warn, 400, "body is not JSON"),
+            Self::JsonData { .. } => {
+                ErrorFacts::new(Level::Warn, 422, "JSON is not of the expected shape")
+            }
+            Self::Events(error) => error.facts(),
+        }
+    }
+
+    /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self {
-            Self::NotVerified { .. } | Self::NotOneEvent => 500,
-            Self::UnsupportedMediaType => 415,
-            Self::JsonSyntax { .. } => 400,
-            Self::JsonData { .. } => 422,
-            Self::Events(error) => error.status(),
-        }
+        self.facts().status
     }
 
-    /// The text of the answer.
+    /// Returns the text of the response.
     #[must_use]
     pub fn public_message(&self) -> &'static str {
-        match self {
-            Self::NotVerified { .. } | Self::NotOneEvent => "",
-            Self::UnsupportedMediaType => "expected application/json",
-            Self::JsonSyntax { .. } => "body is not JSON",
-            Self::JsonData { .. } => "JSON is not of the expected shape",
-            Self::Events(error) => error.public_message(),
-        }
+        self.facts().public_message
     }
 
-    /// The answer as a whole. Logs the error.
+    /// Returns the whole response. Logs the error.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        match self {
-            Self::NotVerified { .. } | Self::NotOneEvent => {
-                tracing::error!(target: "webhook_verify", "{self}")
-            }
-            _ => tracing::warn!(target: "webhook_verify", "{self}"),
-        }
-        Answer::text(self.status(), self.public_message())
+        let facts = self.facts();
+        log_at!(facts.level, "{self}");
+        facts.answer()
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{error, fmt, sync::Arc, time::Duration};
 
 use crate::{
-    answer::Answer,
+    answer::{Answer, ErrorFacts, Level, log_at},
     claim::StoreError,
     delivery::EventsError,
     error::{VerifyError, fmt_source},
@@ -49,84 +49,71 @@ pub enum Rejection {
 }
 
 impl Rejection {
-    /// The status of the answer.
+    fn facts(&self) -> ErrorFacts {
+        let unavailable = |level, seconds| {
+            let facts = ErrorFacts::new(level, 503, "temporarily unavailable");
+            facts.retry_after(Duration::from_secs(seconds))
+        };
+        match self {
+            Self::NotAuthentic(_) => ErrorFacts::new(Level::Warn, 401, "invalid webhook signature"),
+            Self::BodyTooLarge(_) => ErrorFacts::new(Level::Info, 413, "body too large"),
+            Self::ContentEncoding => {
+                ErrorFacts::new(Level::Info, 415, "unsupported content encoding")
+            }
+            Self::BodyRead(_) => ErrorFacts::new(Level::Info, 400, "could not read body"),
+            Self::BodyTimeout => ErrorFacts::new(Level::Info, 408, "body took too long"),
+            Self::InFlight {
+                status,
+                retry_after,
+            } => ErrorFacts::new(Level::Info, *status, "delivery is being processed")
+                .retry_after(*retry_after),
+            Self::Mismatch => unavailable(Level::Info, 30),
+            // A queue of calls is soon shorter. Other failures last longer.
+            Self::Store(error) if error.is_overloaded() => unavailable(Level::Warn, 5),
+            Self::Secrets(_) | Self::Store(_) => unavailable(Level::Error, 30),
+            Self::HandlerPanicked | Self::EventsLeft => ErrorFacts::new(Level::Error, 500, ""),
+            Self::Events(error) => ErrorFacts {
+                level: Level::Info,
+                ..error.facts()
+            },
+        }
+    }
+
+    /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self {
-            Self::NotAuthentic(_) => 401,
-            Self::BodyTooLarge(_) => 413,
-            Self::ContentEncoding => 415,
-            Self::BodyRead(_) => 400,
-            Self::BodyTimeout => 408,
-            Self::InFlight { status, .. } => *status,
-            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => 503,
-            Self::HandlerPanicked | Self::EventsLeft => 500,
-            Self::Events(error) => error.status(),
-        }
+        self.facts().status
     }
 
-    /// The text of the answer.
+    /// Returns the text of the response.
     #[must_use]
     pub fn public_message(&self) -> &'static str {
-        match self {
-            Self::NotAuthentic(_) => "invalid webhook signature",
-            Self::BodyTooLarge(_) => "body too large",
-            Self::ContentEncoding => "unsupported content encoding",
-            Self::BodyRead(_) => "could not read body",
-            Self::BodyTimeout => "body took too long",
-            Self::InFlight { .. } => "delivery is being processed",
-            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => "temporarily unavailable",
-            Self::HandlerPanicked | Self::EventsLeft => "",
-            Self::Events(error) => error.public_message(),
-        }
+        self.facts().public_message
     }
 
-    /// When the client should try again, if it should.
+    /// Returns when the client should try again, if it should.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
-        match self {
-            Self::InFlight { retry_after, .. } => Some(*retry_after),
-            // A queue of calls is soon shorter. Other failures last longer.
-            Self::Store(error) if error.is_overloaded() => Some(Duration::from_secs(5)),
-            Self::Mismatch | Self::Secrets(_) | Self::Store(_) => Some(Duration::from_secs(30)),
-            Self::NotAuthentic(_)
-            | Self::BodyTooLarge(_)
-            | Self::ContentEncoding
-            | Self::BodyRead(_)
-            | Self::BodyTimeout
-            | Self::HandlerPanicked
-            | Self::Events(_)
-            | Self::EventsLeft => None,
-        }
+        self.facts().retry_after
     }
 
     pub(crate) fn log(&self, scheme: &str) {
-        let source = error::Error::source(self).map(tracing::field::display);
-        match self {
-            Self::NotAuthentic(error) => {
-                tracing::warn!(target: "webhook_verify", scheme, reason = error.reason(), "refused: {self}");
-            }
-            Self::Store(error) if error.is_overloaded() => {
-                tracing::warn!(target: "webhook_verify", scheme, source, "refused: {self}");
-            }
-            Self::Store(_) | Self::Secrets(_) | Self::HandlerPanicked | Self::EventsLeft => {
-                tracing::error!(target: "webhook_verify", scheme, source, "refused: {self}");
-            }
-            _ => tracing::info!(target: "webhook_verify", scheme, source, "refused: {self}"),
+        let level = self.facts().level;
+        if let Self::NotAuthentic(error) = self {
+            log_at!(level, scheme, reason = error.reason(), "refused: {self}");
+        } else {
+            let source = error::Error::source(self).map(tracing::field::display);
+            log_at!(level, scheme, source, "refused: {self}");
         }
     }
 
-    /// The answer as a whole.
+    /// Returns the whole response.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        let mut answer = Answer::text(self.status(), self.public_message());
+        let answer = self.facts().answer();
         if let Self::NotAuthentic(_) = self {
             // RFC 9110 §15.5.2 wants a challenge with every 401.
-            answer = answer.with_header("www-authenticate".into(), "Webhook".into());
-        }
-        if let Some(after) = self.retry_after() {
-            let seconds = after.as_secs().to_string();
-            answer = answer.with_header("retry-after".into(), seconds.into());
+            return answer.with_header("www-authenticate".into(), "Webhook".into());
         }
         answer
     }

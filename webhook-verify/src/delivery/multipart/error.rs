@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-use crate::answer::Answer;
+use crate::answer::{Answer, ErrorFacts, Level, log_at};
 
 /// Why the parts of a body could not be read. It holds nothing of what was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,34 +36,34 @@ impl MultipartError {
         }
     }
 
-    /// The status of the answer.
+    fn facts(&self) -> ErrorFacts {
+        match self {
+            Self::NotMultipart => ErrorFacts::new(Level::Warn, 415, "expected multipart/form-data"),
+            Self::Malformed => ErrorFacts::new(Level::Warn, 400, "body is not multipart/form-data"),
+            Self::TooManyParts { .. } => ErrorFacts::new(Level::Warn, 413, "too many parts"),
+            Self::PartTooLarge { .. } => ErrorFacts::new(Level::Warn, 413, "part too large"),
+            Self::UnnamedPart => ErrorFacts::new(Level::Warn, 422, "part without a name"),
+        }
+    }
+
+    /// Returns the status of the response.
     #[must_use]
     pub fn status(&self) -> u16 {
-        match self {
-            Self::NotMultipart => 415,
-            Self::Malformed => 400,
-            Self::TooManyParts { .. } | Self::PartTooLarge { .. } => 413,
-            Self::UnnamedPart => 422,
-        }
+        self.facts().status
     }
 
-    /// The text of the answer.
+    /// Returns the text of the response.
     #[must_use]
     pub fn public_message(&self) -> &'static str {
-        match self {
-            Self::NotMultipart => "expected multipart/form-data",
-            Self::Malformed => "body is not multipart/form-data",
-            Self::TooManyParts { .. } => "too many parts",
-            Self::PartTooLarge { .. } => "part too large",
-            Self::UnnamedPart => "part without a name",
-        }
+        self.facts().public_message
     }
 
-    /// The answer as a whole. Logs the error.
+    /// Returns the whole response. Logs the error.
     #[must_use]
     pub fn answer(&self) -> Answer {
-        tracing::warn!(target: "webhook_verify", "{self}");
-        Answer::text(self.status(), self.public_message())
+        let facts = self.facts();
+        log_at!(facts.level, "{self}");
+        facts.answer()
     }
 }
 
