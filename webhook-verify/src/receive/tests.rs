@@ -112,3 +112,26 @@ fn what_is_received_as_a_challenge_is_no_delivery() {
     assert!(!received.must_finish());
     assert!(!format!("{received:?}").contains("abc"), "{received:?}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_spawned_task_may_hold_the_head_while_it_waits() {
+    let verifier = Verifier::new(crate::scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467");
+    let receiver = Receiver::new(verifier.unwrap());
+    let task = tokio::spawn(async move {
+        let headers = [(
+            "Webhook-Signature",
+            "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=",
+        )];
+        let head = RequestHead::from(&headers);
+        let timer = |_: Duration| pending::<()>();
+        let genuine = body(r#"{"mautic.lead_post_delete":[{"id":52}]}"#);
+        let admission = receiver.admit(&head, genuine, timer).await;
+        assert!(
+            matches!(admission, Ok(Admission::Admitted(_))),
+            "{admission:?}"
+        );
+        let forged = receiver.admit(&head, body("{}"), timer).await;
+        assert_eq!(forged.unwrap_err().status(), 401);
+    });
+    task.await.unwrap();
+}

@@ -7,12 +7,14 @@ use super::single_value;
 /// Implemented for arrays, slices and `Vec`s of pairs, for references to them and, with the feature `http`, for
 /// `http::HeaderMap`. A slice is passed on as `&slice`, as an array is.
 /// Names compare without regard to case; values are bytes, because nothing promises that a sender's are text.
-pub trait Headers {
+///
+/// `Sync`, so that a [`RequestHead`] is `Send`: a task may hold it while it waits.
+pub trait Headers: Sync {
     /// Calls `f` with every header line, name and value, in the order of arrival as far as it is known.
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8]));
 }
 
-impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
+impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for [(N, V)] {
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
         for (name, value) in self {
             f(name.as_ref(), value.as_ref());
@@ -20,7 +22,7 @@ impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for [(N, V)] {
     }
 }
 
-impl<N: AsRef<str>, V: AsRef<[u8]>, const LEN: usize> Headers for [(N, V); LEN] {
+impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync, const LEN: usize> Headers for [(N, V); LEN] {
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
         self.as_slice().visit(f);
     }
@@ -32,7 +34,7 @@ impl<H: Headers + ?Sized> Headers for &H {
     }
 }
 
-impl<N: AsRef<str>, V: AsRef<[u8]>> Headers for Vec<(N, V)> {
+impl<N: AsRef<str> + Sync, V: AsRef<[u8]> + Sync> Headers for Vec<(N, V)> {
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
         self.as_slice().visit(f);
     }
