@@ -17,7 +17,7 @@ use crate::Modules;
 /// The path of a Rust module, from the crate's root.
 type ModulePath = Vec<String>;
 
-/// What a Rust module says, apart from its tests.
+/// The names in a Rust module, without those of its tests.
 #[derive(Default)]
 struct Module {
     file: PathBuf,

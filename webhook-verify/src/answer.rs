@@ -6,7 +6,7 @@ use crate::scheme::Text;
 
 pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
-/// What the client of an erroneous request gets, and at which level the error is logged.
+/// The response to a refused request, and the level at which the error is logged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ErrorFacts {
     pub(crate) status: u16,

@@ -59,35 +59,49 @@ pub mod event {
 pub mod idempotency {
     //! Runs each delivery once: claims, leases and the stores that hold them.
     //!
-    //! A verified delivery is *claimed* before its handler runs. Whoever wins the claim holds a *lease*, renewed while the
-    //! handler runs; the lease is *completed* when the handler answers 2xx and *released* when it does not. A delivery that
-    //! is claimed elsewhere is answered 503 until its handler is done, and one that was completed is answered with the
-    //! stored status.
+    //! The receiver **claims** a verified delivery before its handler runs. The owner of the claim
+    //! holds a **lease**, which the receiver renews while the handler runs. If the handler returns
+    //! 2xx, the claim is completed; otherwise it is released. A duplicate of a delivery in progress
+    //! gets 503, and a duplicate of a completed one gets the stored status.
     //!
     //! ```text
-    //! absent or expired      --claim-->   in progress, attempt 1          => won
-    //! in progress            --claim-->   no change                       => busy (won again by the same owner)
-    //! lease lapsed, released --claim-->   in progress, attempt + 1        => won
-    //! completed              --claim-->   no change                       => completed
-    //! in progress, owner's   --extend-->  a new lease
-    //! in progress, owner's   --complete-> completed
-    //! in progress, owner's   --release--> released: the record stays, so that the attempt keeps counting
+    //! absent or expired       --claim-->   in progress, attempt 1          => won
+    //! in progress             --claim-->   no change                       => busy (the same owner wins again)
+    //! lease expired, released --claim-->   in progress, attempt + 1        => won
+    //! completed               --claim-->   no change                       => completed
+    //! in progress, owner's    --extend-->  a new lease
+    //! in progress, owner's    --complete-> completed
+    //! in progress, owner's    --release--> released: the record stays, so that the attempt keeps counting
     //! ```
     //!
-    //! Two live claims for one key never exist, and a holder that was superseded changes nothing. What is promised is that
-    //! a handler runs *at least once, and not concurrently while the holder can renew its lease*: a process that dies after
-    //! the effect and before `complete` leaves the delivery to be run again, and one that stands still for longer than its
-    //! lease may wake up beside its successor. Handlers can pass [`Claim::fence`] and [`Claim::key`] on to what they call.
+    //! There are never two live claims for one key, and a former holder changes nothing. A handler
+    //! runs *at least once, and not concurrently while the holder can renew its lease*:
     //!
-    //! Where a sender may put several events into one request, each [`Event`](crate::Event) has a claim of its own, and the delivery
-    //! none: by the event's id if its sender gives it one, else by its type and bytes, so that it is known again in whatever company
-    //! it comes. All of a delivery's events are claimed, renewed and released together, in one call of the store each, and completed
-    //! one by one as their handler says that they are [done](crate::Event::done). What is not done when the handler ends is
-    //! released, and a retry brings just that. That goes for bodies that are signed; and with an identity of your own choice
-    //! ([`Idempotency::identity`], [`Idempotency::identity_from`]) a delivery is claimed as a whole.
+    //! * If a process dies after the effect and before the completion, the delivery runs again.
+    //! * If a process is paused for longer than its lease, its handler may continue next to the one
+    //!   that took over.
     //!
-    //! Effects in the very database that holds the claims can be had *exactly once*: a handler that ends its transaction with
-    //! `PostgresStore::commit` or `SqliteStore::commit` (features `postgres` and `sqlite`) completes its claim in it.
+    //! Handlers can pass [`Claim::fence`] and [`Claim::key`] on to the services that they call.
+    //!
+    //! # Several events in one request
+    //!
+    //! If a sender may put several events into one request, each [`Event`](crate::Event) has a claim
+    //! of its own, and the delivery has none. The claim's key is the event's ID if the sender gives
+    //! it one, and otherwise its type and bytes. So an event is a duplicate even if its sender
+    //! regroups the events.
+    //!
+    //! The events of a delivery are claimed, renewed and released together, in one call of the store
+    //! each. They are completed one by one as the handler marks them [done](crate::Event::done). The
+    //! rest is released when the handler ends, and a retry resumes with it.
+    //!
+    //! This applies to signed bodies. With an identity of your own ([`Idempotency::identity`],
+    //! [`Idempotency::identity_from`]) a delivery is claimed as a whole.
+    //!
+    //! # Effects exactly once
+    //!
+    //! If a handler's effects are in the same database as the claims, end its transaction with
+    //! `PostgresStore::commit` or `SqliteStore::commit` (features `postgres` and `sqlite`), which
+    //! completes the claim in it. The effects then happen exactly once.
 
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub use crate::claim::Claimed;

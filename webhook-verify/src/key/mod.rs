@@ -198,7 +198,7 @@ fn shared(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError>
     Ok(decoded)
 }
 
-/// What WordPress's `wp_specialchars_decode` makes of a text with `ENT_QUOTES`.
+/// Decodes a text as WordPress's `wp_specialchars_decode` does with `ENT_QUOTES`.
 fn unescaped(text: &[u8]) -> Zeroizing<Vec<u8>> {
     const ENTITIES: [(&[u8], u8); 16] = [
         (b"&amp;", b'&'),

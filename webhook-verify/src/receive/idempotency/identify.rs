@@ -9,18 +9,18 @@ use crate::{
     scheme::{Field, Identity, Scheme},
 };
 
-/// What the identity's bytes are. Identities of different kinds never meet.
+/// The source of an identity's bytes. Identities from different sources never share a key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     /// An id header under the signature.
     SignedId = 1,
     /// An id in the signed body.
     BodyId = 2,
-    /// What is signed, where that is a part of the body.
+    /// The signed content, if it is a part of the body.
     SignedContent = 3,
     BodyDigest = 4,
     Custom = 5,
-    /// What tells one event of a delivery from all others.
+    /// The ID of one event of a delivery.
     EventId = 6,
     /// Type and digest of an event.
     EventDigest = 7,
