@@ -19,7 +19,9 @@ use serde::Deserialize;
 use webhook_verify::{
     Admission, ClaimStore, ConfigError, ExtractError, Idempotency, MemoryStore, Receiver,
     RequestHead, Scheme, Secret, StoreError, Verifier, VerifyError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled, Step,
+    },
     scheme,
     scheme::Identity,
     testing::Signer,
@@ -82,19 +84,15 @@ fn assert_clean(what: &str, text: &str) {
 struct Broken;
 
 impl ClaimStore for Broken {
-    async fn claim(&self, _: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+    async fn claim(&self, _: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         Err(StoreError::new("the connection was refused"))
     }
 
-    async fn complete(&self, _: &Holder, _: u16, _: Duration) -> Result<Settled, StoreError> {
+    async fn settle(&self, _: &[Holder], _: Step) -> Result<Vec<Settled>, StoreError> {
         Err(StoreError::new("the connection was refused"))
     }
 
-    async fn release(&self, _: &Holder) -> Result<Settled, StoreError> {
-        Err(StoreError::new("the connection was refused"))
-    }
-
-    async fn extend(&self, _: &Holder, _: Duration) -> Result<Settled, StoreError> {
+    async fn purge(&self, _: usize) -> Result<usize, StoreError> {
         Err(StoreError::new("the connection was refused"))
     }
 

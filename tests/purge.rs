@@ -4,7 +4,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use integration_tests::{AnyStore, HandClock, Kind, Place, each_store, fresh, size, soon, unique};
+use integration_tests::{
+    AnyStore, Calls as _, HandClock, Kind, Place, each_store, fresh, size, soon, unique,
+};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, SqliteConnection};
 use tokio::time::sleep;
 use webhook_verify::{ClaimStore, MemoryStore, PostgresStore, idempotency::ClaimOutcome};
@@ -57,7 +59,7 @@ async fn c11_expired_records() {
 /// Claims fresh keys one after the other: one for every ten steps of a purge.
 async fn claims(place: &Place, store: &AnyStore) {
     for _ in 0..rows(place) / BATCH / 10 {
-        let outcome = store.claim(&fresh(HOUR, HOUR)).await.unwrap();
+        let outcome = store.claim_one(&fresh(HOUR, HOUR)).await.unwrap();
         assert_eq!(outcome, ClaimOutcome::Won { attempt: 1 });
     }
 }
@@ -65,7 +67,7 @@ async fn claims(place: &Place, store: &AnyStore) {
 /// Waits for the step that was begun before the purge was stopped.
 async fn until_nothing_is_deleted(place: &Place, store: &AnyStore, table: &str) {
     // A file has one writer: what comes later is done later.
-    store.claim(&fresh(HOUR, HOUR)).await.unwrap();
+    store.claim_one(&fresh(HOUR, HOUR)).await.unwrap();
     if place.kind != Kind::Postgres {
         return;
     }
@@ -108,7 +110,7 @@ async fn filled(place: &Place, table: &str) -> AnyStore {
             let clock = HandClock::new();
             let store = MemoryStore::with_capacity(2 * rows as usize).clock(clock.clone());
             for _ in 0..rows {
-                store.claim(&fresh(MS, MS)).await.unwrap();
+                store.claim_one(&fresh(MS, MS)).await.unwrap();
             }
             clock.advance(HOUR);
             AnyStore::Memory(Arc::new(store))

@@ -20,6 +20,7 @@ mod sqlite;
 
 use std::{env, process::ExitCode, sync::Arc, time::Duration, time::Instant};
 
+use integration_tests::Calls as _;
 use sha2::{Digest as _, Sha256};
 use tokio::{runtime::Runtime, task::JoinSet};
 use webhook_verify::{
@@ -71,7 +72,7 @@ struct Store<S>(S);
 
 impl<S: ClaimStore> Claims for Store<S> {
     async fn claim(&self, request: &ClaimRequest) {
-        let outcome = self.0.claim(request).await.unwrap();
+        let outcome = self.0.claim_one(request).await.unwrap();
         assert!(matches!(outcome, ClaimOutcome::Won { attempt: 1 }));
     }
 }

@@ -1,18 +1,15 @@
 //! What is known of completed deliveries without asking the store.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering::SeqCst},
 };
 
 use integration_tests::{App, Framework, answer, each_framework};
 use tokio::sync::Notify;
 use webhook_verify::{
     Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled, Step},
     scheme,
 };
 
@@ -134,30 +131,21 @@ struct Late {
 }
 
 impl ClaimStore for Late {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        let outcome = self.inner.claim(request).await;
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let outcomes = self.inner.claim(requests).await;
         if self.is_late.load(SeqCst) {
             self.asked.notify_one();
             self.answer.notified().await;
         }
-        outcome
+        outcomes
     }
 
-    async fn complete(
-        &self,
-        by: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.inner.complete(by, status, ttl).await
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        self.inner.settle(holders, step).await
     }
 
-    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
-        self.inner.release(by).await
-    }
-
-    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.inner.extend(by, lease).await
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        self.inner.purge(max).await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

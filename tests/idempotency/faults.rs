@@ -12,7 +12,7 @@ use integration_tests::{App, Connection, Logs, answer, each_framework};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use webhook_verify::{
     Admission, ClaimStore, Idempotency, MemoryStore, Receiver, Rejection, RequestHead, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
     scheme,
 };
 
@@ -114,19 +114,15 @@ async fn a_store_that_fails_is_a_503_and_no_run() {
 struct Frozen;
 
 impl ClaimStore for Frozen {
-    async fn claim(&self, _: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+    async fn claim(&self, _: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         pending().await
     }
 
-    async fn complete(&self, _: &Holder, _: u16, _: Duration) -> Result<Settled, StoreError> {
+    async fn settle(&self, _: &[Holder], _: Step) -> Result<Vec<Settled>, StoreError> {
         pending().await
     }
 
-    async fn release(&self, _: &Holder) -> Result<Settled, StoreError> {
-        pending().await
-    }
-
-    async fn extend(&self, _: &Holder, _: Duration) -> Result<Settled, StoreError> {
+    async fn purge(&self, _: usize) -> Result<usize, StoreError> {
         pending().await
     }
 

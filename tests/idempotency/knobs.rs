@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use webhook_verify::{
     Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, Rejection, StoreError,
     idempotency::{
-        ClaimOutcome, ClaimRequest, Holder, OnMismatch, OnStoreFailure, Replay, Settled,
+        ClaimOutcome, ClaimRequest, Holder, OnMismatch, OnStoreFailure, Replay, Settled, Step,
     },
     scheme,
 };
@@ -326,19 +326,15 @@ async fn complete_tries_end_with_the_lease() {
 struct Silent;
 
 impl ClaimStore for Silent {
-    async fn claim(&self, _: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+    async fn claim(&self, _: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         std::future::pending().await
     }
 
-    async fn complete(&self, _: &Holder, _: u16, _: Duration) -> Result<Settled, StoreError> {
+    async fn settle(&self, _: &[Holder], _: Step) -> Result<Vec<Settled>, StoreError> {
         std::future::pending().await
     }
 
-    async fn release(&self, _: &Holder) -> Result<Settled, StoreError> {
-        std::future::pending().await
-    }
-
-    async fn extend(&self, _: &Holder, _: Duration) -> Result<Settled, StoreError> {
+    async fn purge(&self, _: usize) -> Result<usize, StoreError> {
         std::future::pending().await
     }
 

@@ -10,9 +10,9 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use integration_tests::{again, won};
+use integration_tests::{Calls as _, again, won};
 use webhook_verify::{
-    ClaimKey, ClaimStore as _, MemoryStore, StoreError,
+    ClaimKey, MemoryStore, StoreError,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
 };
 
@@ -48,7 +48,7 @@ fn request(shard: u8, number: u8) -> ClaimRequest {
 
 impl Bench {
     fn try_claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.store.claim(request).now_or_never().unwrap()
+        self.store.claim_one(request).now_or_never().unwrap()
     }
 
     fn claim(&self, request: &ClaimRequest) -> ClaimOutcome {

@@ -12,6 +12,7 @@ use std::{
     time::Duration,
 };
 
+use integration_tests::Calls as _;
 use webhook_verify::{ClaimStore, MemoryStore, idempotency::Lapsed};
 
 use super::store::{Call, Reply, Row, STATUS, apply, request};
@@ -101,7 +102,7 @@ fn ask(store: &MemoryStore, call: Call, owner: u8, lapsed: Lapsed) -> Reply {
     let request = request(owner, lapsed);
     let holder = request.holder();
     match call {
-        Call::Claim => now(store.claim(&request)).unwrap().into(),
+        Call::Claim => now(store.claim_one(&request)).unwrap().into(),
         Call::Complete => now(store.complete(&holder, STATUS, request.ttl))
             .unwrap()
             .into(),

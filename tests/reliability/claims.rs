@@ -9,7 +9,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{AnyStore, HandClock, Kind, Place, STORES, again, fresh, soon, won};
+use integration_tests::{
+    AnyStore, Calls as _, HandClock, Kind, Place, STORES, again, fresh, soon, won,
+};
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
     ClaimStore, MemoryStore,
@@ -21,12 +23,12 @@ use crate::rig::MS;
 const HOUR: Duration = Duration::from_secs(3600);
 
 async fn is_busy(store: &impl ClaimStore, request: &ClaimRequest) {
-    let outcome = store.claim(&again(request)).await.unwrap();
+    let outcome = store.claim_one(&again(request)).await.unwrap();
     assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
 }
 
 async fn is_completed(store: &impl ClaimStore, request: &ClaimRequest, by: u16) {
-    let outcome = store.claim(&again(request)).await.unwrap();
+    let outcome = store.claim_one(&again(request)).await.unwrap();
     assert!(
         matches!(outcome, ClaimOutcome::Completed { status, .. } if status == by),
         "{outcome:?}"
@@ -55,13 +57,13 @@ async fn each_store(test: impl AsyncFn(&Place, AnyStore)) {
 async fn b06_old_holders_after_a_release() {
     each_store(async |place, store| {
         let a = fresh(HOUR, 24 * HOUR);
-        assert_eq!(store.claim(&a).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&a).await.unwrap(), won(1));
         place.age(HOUR).await;
         let (b, c) = (again(&a), again(&a));
-        assert_eq!(store.claim(&b).await.unwrap(), won(2));
+        assert_eq!(store.claim_one(&b).await.unwrap(), won(2));
         let released = store.release(&b.holder()).await.unwrap();
         assert_eq!(released, Settled::Applied);
-        assert_eq!(store.claim(&c).await.unwrap(), won(3));
+        assert_eq!(store.claim_one(&c).await.unwrap(), won(3));
         is_shut_out(&store, &a).await;
         is_shut_out(&store, &b).await;
         is_busy(&store, &a).await;
@@ -78,7 +80,7 @@ async fn b06_old_holders_after_a_release() {
 async fn b22_a_late_complete() {
     each_store(async |place, store| {
         let a = fresh(HOUR, 24 * HOUR);
-        assert_eq!(store.claim(&a).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&a).await.unwrap(), won(1));
         place.age(HOUR).await;
         let completed = store.complete(&a.holder(), 201, HOUR).await.unwrap();
         assert_eq!(completed, Settled::Applied);
@@ -93,8 +95,8 @@ async fn b24_calls_that_are_repeated() {
     each_store(async |_, store| {
         let (a, b) = (fresh(HOUR, HOUR), fresh(HOUR, HOUR));
         for _ in 0..2 {
-            assert_eq!(store.claim(&a).await.unwrap(), won(1));
-            assert_eq!(store.claim(&b).await.unwrap(), won(1));
+            assert_eq!(store.claim_one(&a).await.unwrap(), won(1));
+            assert_eq!(store.claim_one(&b).await.unwrap(), won(1));
         }
         for status in [201, 202] {
             let completed = store.complete(&a.holder(), status, HOUR).await.unwrap();
@@ -107,7 +109,7 @@ async fn b24_calls_that_are_repeated() {
             Settled::Superseded
         );
         is_completed(&store, &a, 201).await;
-        assert_eq!(store.claim(&again(&b)).await.unwrap(), won(2));
+        assert_eq!(store.claim_one(&again(&b)).await.unwrap(), won(2));
         is_shut_out(&store, &b).await;
     })
     .await;
@@ -138,7 +140,7 @@ async fn b21_never_two_owners_at_the_edge() {
                 tasks.spawn(async move {
                     while !over.load(SeqCst) {
                         let sent = Instant::now();
-                        let outcome = store.claim(&again(&key)).await;
+                        let outcome = store.claim_one(&again(&key)).await;
                         if let Ok(ClaimOutcome::Won { attempt }) = outcome {
                             let grant = Grant {
                                 attempt,
@@ -202,8 +204,8 @@ async fn c08_a_clock_that_jumps() {
             other => other,
         };
         let (held, done) = (fresh(HOUR / 2, 24 * HOUR), fresh(HOUR, 24 * HOUR));
-        assert_eq!(store.claim(&held).await.unwrap(), won(1));
-        assert_eq!(store.claim(&done).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&held).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&done).await.unwrap(), won(1));
         let completed = store.complete(&done.holder(), 200, 24 * HOUR).await;
         assert_eq!(completed.unwrap(), Settled::Applied);
 
@@ -215,7 +217,7 @@ async fn c08_a_clock_that_jumps() {
 
         jump(place, &clock, true).await;
         let next = again(&held);
-        assert_eq!(store.claim(&next).await.unwrap(), won(2));
+        assert_eq!(store.claim_one(&next).await.unwrap(), won(2));
         is_shut_out(&store, &held).await;
         is_busy(&store, &held).await;
         is_completed(&store, &done, 200).await;
@@ -253,7 +255,7 @@ async fn places_age() {
         let held = fresh(HOUR, 24 * HOUR);
         let [released, done] = [fresh(HOUR, 24 * HOUR), fresh(HOUR, 24 * HOUR)];
         for claim in [&held, &released, &done] {
-            assert_eq!(store.claim(claim).await.unwrap(), won(1));
+            assert_eq!(store.claim_one(claim).await.unwrap(), won(1));
         }
         let settled = store.release(&released.holder()).await.unwrap();
         assert_eq!(settled, Settled::Applied);
@@ -261,27 +263,27 @@ async fn places_age() {
         assert_eq!(settled.unwrap(), Settled::Applied);
 
         place.age(HOUR / 2).await;
-        let left = other.claim(&again(&held)).await.unwrap();
+        let left = other.claim_one(&again(&held)).await.unwrap();
         let ClaimOutcome::Busy { lease_left } = left else {
             panic!("{left:?}");
         };
         assert!(lease_left > HOUR / 4 && lease_left <= HOUR / 2, "{left:?}");
         // Whose lease is released has nothing to renew, and the owner is not granted it again.
-        let late = store.claim(&released).await.unwrap();
+        let late = store.claim_one(&released).await.unwrap();
         assert!(matches!(late, ClaimOutcome::Busy { .. }), "{late:?}");
         let extended = store.extend(&released.holder(), HOUR).await.unwrap();
         assert_eq!(extended, Settled::Superseded);
 
         place.age(HOUR / 2).await;
-        let late = store.claim(&released).await.unwrap();
+        let late = store.claim_one(&released).await.unwrap();
         assert!(matches!(late, ClaimOutcome::Busy { .. }), "{late:?}");
         let next = again(&held);
-        assert_eq!(other.claim(&next).await.unwrap(), won(2));
-        assert_eq!(store.claim(&again(&released)).await.unwrap(), won(2));
+        assert_eq!(other.claim_one(&next).await.unwrap(), won(2));
+        assert_eq!(store.claim_one(&again(&released)).await.unwrap(), won(2));
         is_completed(&store, &done, 200).await;
 
         place.set_back(HOUR / 2).await;
-        let left = other.claim(&again(&held)).await.unwrap();
+        let left = other.claim_one(&again(&held)).await.unwrap();
         let ClaimOutcome::Busy { lease_left } = left else {
             panic!("{left:?}");
         };
@@ -290,7 +292,7 @@ async fn places_age() {
         // A day on, all of them have expired.
         place.age(26 * HOUR).await;
         for claim in [&held, &done] {
-            let outcome = store.claim(&again(claim)).await.unwrap();
+            let outcome = store.claim_one(&again(claim)).await.unwrap();
             assert!(matches!(outcome, ClaimOutcome::Won { .. }), "{outcome:?}");
         }
     })

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{Folder, PostgresServer, again, age, fresh, unique, won};
+use integration_tests::{Calls as _, Folder, PostgresServer, again, age, fresh, unique, won};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 use webhook_verify::{ClaimStore, PostgresStore, SqliteStore, idempotency::ClaimOutcome};
@@ -61,10 +61,10 @@ fn stop_time() -> mpsc::Sender<()> {
 /// the first.
 async fn purges(store: &impl ClaimStore, url: &str, table: &str) {
     let expired = fresh(HOUR, HOUR);
-    assert_eq!(store.claim(&expired).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&expired).await.unwrap(), won(1));
     age(url, table, HOUR.as_millis() as i64).await;
     let lasting = fresh(HOUR, HOUR);
-    assert_eq!(store.claim(&lasting).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&lasting).await.unwrap(), won(1));
     let deadline = Instant::now() + TWO_MINUTES;
     loop {
         tokio::time::advance(TWO_MINUTES).await;
@@ -74,7 +74,7 @@ async fn purges(store: &impl ClaimStore, url: &str, table: &str) {
             left => assert!(Instant::now() < deadline, "no purge of {left:?} records"),
         }
     }
-    let busy = store.claim(&again(&lasting)).await.unwrap();
+    let busy = store.claim_one(&again(&lasting)).await.unwrap();
     assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
 }
 
@@ -86,9 +86,9 @@ async fn connect_is_enough_for_sqlite() {
     purges(&store, &file_url(&folder), "webhook_claim").await;
     // Another connection finds the records of the first.
     let claim = fresh(HOUR, HOUR);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     let other = SqliteStore::connect(&file_url(&folder)).await.unwrap();
-    let busy = other.claim(&again(&claim)).await.unwrap();
+    let busy = other.claim_one(&again(&claim)).await.unwrap();
     assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
 }
 
@@ -167,10 +167,10 @@ async fn many_connect_at_once() {
             tasks.spawn(async move {
                 if url.starts_with("sqlite") {
                     let store = SqliteStore::connect(&url).await.unwrap();
-                    return store.claim(&claim).await.unwrap();
+                    return store.claim_one(&claim).await.unwrap();
                 }
                 let store = PostgresStore::connect(&url).await.unwrap();
-                store.claim(&claim).await.unwrap()
+                store.claim_one(&claim).await.unwrap()
             });
         }
         let outcomes = tasks.join_all().await;

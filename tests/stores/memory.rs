@@ -10,10 +10,10 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use integration_tests::{again, fresh, soon, won};
+use integration_tests::{Calls as _, again, fresh, soon, won};
 use webhook_verify::{
     ClaimKey, ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled, Step},
     testing::conformance::{Failures, Suite},
 };
 
@@ -28,10 +28,10 @@ async fn a_lease_ends_by_the_real_clock() {
     let store = MemoryStore::new();
     for (lease, life) in [(MS, HOUR), (MS, MS)] {
         let claim = fresh(lease, life);
-        assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
         let taken_over = async {
             while !matches!(
-                store.claim(&again(&claim)).await.unwrap(),
+                store.claim_one(&again(&claim)).await.unwrap(),
                 ClaimOutcome::Won { .. }
             ) {
                 tokio::time::sleep(MS).await;
@@ -40,8 +40,8 @@ async fn a_lease_ends_by_the_real_clock() {
         soon("end of a lease of 1 ms", taken_over).await;
     }
     let claim = fresh(HOUR, HOUR);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
-    let outcome = store.claim(&again(&claim)).await.unwrap();
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
+    let outcome = store.claim_one(&again(&claim)).await.unwrap();
     assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
 }
 
@@ -130,11 +130,11 @@ impl Faulty {
     async fn replace(&self, holder: &Holder, status: u16, ttl: Duration) -> Result<(), StoreError> {
         let (owner, body) = (Owner::random()?, Fingerprint([0; 32]));
         let duplicate = ClaimRequest::new(holder.key, owner, body, HOUR, HOUR);
-        let outcome = self.inner.claim(&duplicate).await?;
+        let outcome = self.inner.claim_one(&duplicate).await?;
         if let ClaimOutcome::Completed { fingerprint, .. } = outcome {
             let claim = ClaimRequest::new(holder.key, holder.owner, fingerprint, HOUR, HOUR);
             self.inner.forget(&holder.key).await?;
-            self.inner.claim(&claim).await?;
+            self.inner.claim_one(&claim).await?;
             let _ = self.inner.complete(holder, status, ttl).await?;
         }
         Ok(())
@@ -148,8 +148,14 @@ impl Faulty {
     }
 }
 
-impl ClaimStore for Faulty {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+impl Faulty {
+    /// Returns whether the fault shows in the lifetimes of completions of several claims, of which
+    /// the suite tries one at a time.
+    fn is_of_many(&self) -> bool {
+        self.is(Fault::CompleteAllIsForNoTime) || self.is(Fault::CompleteAllIsForGood)
+    }
+
+    async fn claim_one(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         let mut request = request.clone();
         match self.fault {
             Fault::Unreachable => return Err(StoreError::new("down")),
@@ -161,7 +167,7 @@ impl ClaimStore for Faulty {
             }
             _ => {}
         }
-        let mut outcome = self.inner.claim(&request).await?;
+        let mut outcome = self.inner.claim_one(&request).await?;
         match &mut outcome {
             ClaimOutcome::Won { attempt } => {
                 let mut holders = self.holders.lock().unwrap();
@@ -237,7 +243,7 @@ impl ClaimStore for Faulty {
                 Fault::ClaimAllHasOneRule => request.lapsed = first.lapsed,
                 _ => {}
             }
-            outcomes.push(self.claim(&request).await?);
+            outcomes.push(self.claim_one(&request).await?);
         }
         if self.is(Fault::ClaimAllIsReversed) {
             outcomes.reverse();
@@ -329,6 +335,28 @@ impl ClaimStore for Faulty {
         }
         Ok(settled)
     }
+}
+
+impl ClaimStore for Faulty {
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        match requests {
+            [request] => Ok(vec![self.claim_one(request).await?]),
+            many => self.claim_all(many).await,
+        }
+    }
+
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        match (holders, step) {
+            ([holder], Step::Complete { status, ttl }) if !self.is_of_many() => {
+                Ok(vec![self.complete(holder, status, ttl).await?])
+            }
+            ([holder], Step::Release) => Ok(vec![self.release(holder).await?]),
+            ([holder], Step::Extend { lease }) => Ok(vec![self.extend(holder, lease).await?]),
+            (many, Step::Complete { status, ttl }) => self.complete_all(many, status, ttl).await,
+            (many, Step::Release) => self.release_all(many).await,
+            (many, Step::Extend { lease }) => self.extend_all(many, lease).await,
+        }
+    }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         let forgot = self.inner.forget(key).await?;
@@ -369,40 +397,37 @@ fn the_cases_find_what_is_wrong() {
         ),
         (Fault::StatusIsLost, "every_status_is_kept"),
         (Fault::LeaseLeftIsZero, "busy_while_the_lease_lives"),
-        (Fault::ClaimAllIsReversed, "claim_all_answers_in_order"),
-        (Fault::ClaimAllHasOneLease, "claim_all_of_different_terms"),
-        (Fault::ClaimAllHasOneLife, "claim_all_of_different_terms"),
-        (Fault::ClaimAllHasOneRule, "claim_all_of_different_terms"),
-        (Fault::ExtendAllIsReversed, "extend_all_answers_in_order"),
-        (Fault::ReleaseAllIsReversed, "release_all_answers_in_order"),
-        (Fault::AnyOwnerExtendsAll, "extend_all_answers_in_order"),
-        (Fault::AnyOwnerReleasesAll, "release_all_answers_in_order"),
-        (Fault::ExtendAllIsForNoTime, "extend_all_answers_in_order"),
-        (Fault::ReleaseAllDeletes, "release_all_answers_in_order"),
+        (Fault::ClaimAllIsReversed, "claims_answer_in_order"),
+        (Fault::ClaimAllHasOneLease, "claims_of_different_terms"),
+        (Fault::ClaimAllHasOneLife, "claims_of_different_terms"),
+        (Fault::ClaimAllHasOneRule, "claims_of_different_terms"),
+        (Fault::ExtendAllIsReversed, "extends_answer_in_order"),
+        (Fault::ReleaseAllIsReversed, "releases_answer_in_order"),
+        (Fault::AnyOwnerExtendsAll, "extends_answer_in_order"),
+        (Fault::AnyOwnerReleasesAll, "releases_answer_in_order"),
+        (Fault::ExtendAllIsForNoTime, "extends_answer_in_order"),
+        (Fault::ReleaseAllDeletes, "releases_answer_in_order"),
         (Fault::OfManyTheRestIsLost, "a_thousand_keys_of_one_owner"),
-        (Fault::ExtendAllWantsOne, "extend_all_of_nothing"),
-        (Fault::ReleaseAllWantsOne, "release_all_of_nothing"),
-        (
-            Fault::CompleteAllIsReversed,
-            "complete_all_answers_in_order",
-        ),
-        (Fault::AnyOwnerCompletesAll, "complete_all_answers_in_order"),
+        (Fault::ExtendAllWantsOne, "extends_of_nothing"),
+        (Fault::ReleaseAllWantsOne, "releases_of_nothing"),
+        (Fault::CompleteAllIsReversed, "completes_answer_in_order"),
+        (Fault::AnyOwnerCompletesAll, "completes_answer_in_order"),
         (
             Fault::CompleteAllReplacesTheStatus,
-            "complete_all_answers_in_order",
+            "completes_answer_in_order",
         ),
-        (Fault::CompleteAllIsOnce, "complete_all_answers_in_order"),
-        (Fault::CompleteAllReleases, "complete_all_answers_in_order"),
+        (Fault::CompleteAllIsOnce, "completes_answer_in_order"),
+        (Fault::CompleteAllReleases, "completes_answer_in_order"),
         (
             Fault::CompleteAllIsForNoTime,
-            "complete_all_is_for_its_time",
+            "completes_are_for_their_time",
         ),
-        (Fault::CompleteAllIsForGood, "complete_all_is_for_its_time"),
+        (Fault::CompleteAllIsForGood, "completes_are_for_their_time"),
         (
             Fault::OfManyCompletedTheRestIsLost,
             "a_thousand_keys_of_one_owner",
         ),
-        (Fault::CompleteAllWantsOne, "complete_all_of_nothing"),
+        (Fault::CompleteAllWantsOne, "completes_of_nothing"),
         (Fault::ForgetSaysYes, "forget_makes_it_the_first_again"),
         (Fault::PurgeKnowsNoLimit, "purge"),
         (Fault::PurgeMiscounts, "purge"),
@@ -436,25 +461,16 @@ fn who_clears_away_by_itself_need_not_count() {
     struct Silent(MemoryStore);
 
     impl ClaimStore for Silent {
-        async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-            self.0.claim(request).await
+        async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+            self.0.claim(requests).await
         }
 
-        async fn complete(
-            &self,
-            holder: &Holder,
-            status: u16,
-            ttl: Duration,
-        ) -> Result<Settled, StoreError> {
-            self.0.complete(holder, status, ttl).await
+        async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+            self.0.settle(holders, step).await
         }
 
-        async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-            self.0.release(holder).await
-        }
-
-        async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-            self.0.extend(holder, lease).await
+        async fn purge(&self, _: usize) -> Result<usize, StoreError> {
+            Ok(0)
         }
 
         async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
@@ -482,15 +498,15 @@ async fn a_full_store_does_not_forget_what_is_held() {
     };
     let held = request(1).lapsed(Lapsed::Hold);
     let won = ClaimOutcome::Won { attempt: 1 };
-    assert_eq!(store.claim(&held).await.unwrap(), won);
-    assert_eq!(store.claim(&request(2)).await.unwrap(), won);
+    assert_eq!(store.claim_one(&held).await.unwrap(), won);
+    assert_eq!(store.claim_one(&request(2)).await.unwrap(), won);
     now.store(minute.as_millis() as u64, SeqCst);
     // The other's place is free, as its lease is nobody's any more.
-    assert_eq!(store.claim(&request(3)).await.unwrap(), won);
-    assert!(store.claim(&request(4)).await.is_err(), "both are held");
+    assert_eq!(store.claim_one(&request(3)).await.unwrap(), won);
+    assert!(store.claim_one(&request(4)).await.is_err(), "both are held");
     let again = request(1).lapsed(Lapsed::Hold);
-    let outcome = store.claim(&again).await.unwrap();
+    let outcome = store.claim_one(&again).await.unwrap();
     assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
     now.store(hour.as_millis() as u64, SeqCst);
-    assert_eq!(store.claim(&request(4)).await.unwrap(), won);
+    assert_eq!(store.claim_one(&request(4)).await.unwrap(), won);
 }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, future::join_all};
-use integration_tests::{Kind, Place, PostgresServer, fresh, soon, unique, won};
+use integration_tests::{Calls as _, Kind, Place, PostgresServer, fresh, soon, unique, won};
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, postgres::PgPoolOptions};
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
@@ -26,11 +26,11 @@ fn claims(count: usize, limit: Duration) -> Vec<ClaimRequest> {
 async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFnOnce()) {
     // From these calls the store learns how long calls take.
     let first = claims(slots, LIMIT);
-    let first = join_all(first.iter().map(|claim| store.claim(claim))).await;
+    let first = join_all(first.iter().map(|claim| store.claim_one(claim))).await;
     assert!(first.iter().all(Result::is_err), "the store stands still");
 
     let crowd = claims(CROWD, LIMIT);
-    let calls = crowd.iter().map(|claim| Box::pin(store.claim(claim)));
+    let calls = crowd.iter().map(|claim| Box::pin(store.claim_one(claim)));
     let mut calls: Vec<_> = calls.collect();
     // Poll each call once: a claim refused now is refused without waiting.
     let at_once: Vec<_> = calls
@@ -57,7 +57,7 @@ async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFn
             tries
                 .next()
                 .expect("the store serves claims again within 1,000 tries");
-            match store.claim(claim).await {
+            match store.claim_one(claim).await {
                 Ok(outcome) => break outcome,
                 Err(_) => sleep(Duration::from_millis(5)).await,
             }
@@ -125,7 +125,7 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
     let mut calls = JoinSet::new();
     for claim in claims(10, HOUR) {
         let store = store.clone();
-        calls.spawn(async move { store.claim(&claim).await });
+        calls.spawn(async move { store.claim_one(&claim).await });
     }
     soon("both statements to wait for the lock", async {
         while waiting(&name, &admin).await < 2 {
@@ -149,7 +149,7 @@ async fn backends(store: &PostgresStore, name: &str, admin: &sqlx::PgPool) -> Ve
         // A longer limit than that of the other claims would delay the cancellation of statements.
         let [one, two] =
             [fresh(HOUR, HOUR), fresh(HOUR, HOUR)].map(|claim| claim.within(LIMIT / 5));
-        let _ = tokio::join!(store.claim(&one), store.claim(&two));
+        let _ = tokio::join!(store.claim_one(&one), store.claim_one(&two));
         let sql = "SELECT pid FROM pg_stat_activity WHERE query LIKE '%' || $1 || '%'
             AND pid <> pg_backend_pid() ORDER BY pid";
         let pids = sqlx::query_scalar::<_, i32>(sql).bind(name);
@@ -186,7 +186,7 @@ async fn postgres_cancels_what_no_caller_waits_for() {
         soon("the server to run nothing for the store", async {
             loop {
                 let claims = claims(2, LIMIT / 5);
-                let calls = join_all(claims.iter().map(|claim| store.claim(claim))).await;
+                let calls = join_all(claims.iter().map(|claim| store.claim_one(claim))).await;
                 assert!(calls.iter().all(Result::is_err), "the table is locked");
                 for _ in 0..50 {
                     if waiting(&name, &admin).await == 0 {
@@ -212,7 +212,7 @@ async fn postgres_cancels_nothing_that_a_caller_waits_for() {
     sqlx::query(lock(&name)).execute(&mut *open).await.unwrap();
     let patient = tokio::spawn({
         let store = store.clone();
-        async move { store.claim(&fresh(HOUR, HOUR).within(HOUR)).await }
+        async move { store.claim_one(&fresh(HOUR, HOUR).within(HOUR)).await }
     });
     soon("the patient claim to wait for the lock", async {
         while waiting(&name, &admin).await < 1 {
@@ -221,7 +221,7 @@ async fn postgres_cancels_nothing_that_a_caller_waits_for() {
     })
     .await;
     let impatient = fresh(HOUR, HOUR).within(Duration::from_millis(100));
-    store.claim(&impatient).await.unwrap_err();
+    store.claim_one(&impatient).await.unwrap_err();
     // A store that cancels it by mistake has done so by now, unless the machine is slow.
     sleep(Duration::from_millis(300)).await;
     assert!(!patient.is_finished());

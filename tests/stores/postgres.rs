@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::{PATIENCE, PostgresServer, size};
+use integration_tests::{Calls as _, PATIENCE, PostgresServer, size};
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -175,8 +175,8 @@ async fn duplicates_write_nothing() {
     let pool = pool(PostgresServer::shared(), 2).await;
     let (store, name) = store(pool.clone()).await;
     let (held, done) = (request(1), request(2));
-    assert_eq!(store.claim(&held).await.unwrap(), won(1));
-    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&done).await.unwrap(), won(1));
     let complete = async || {
         let completed = store.complete(&done.holder(), 200, HOUR).await;
         assert_eq!(completed.unwrap(), Settled::Applied);
@@ -193,12 +193,9 @@ async fn duplicates_write_nothing() {
     };
     let before = rows().await;
     for _ in 0..5 {
-        assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
-        assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
-        let both = store
-            .claim_all(&[again(&done), again(&held)])
-            .await
-            .unwrap();
+        assert!(is_busy(store.claim_one(&again(&held)).await.unwrap()));
+        assert!(is_completed(store.claim_one(&again(&done)).await.unwrap()));
+        let both = store.claim(&[again(&done), again(&held)]).await.unwrap();
         assert!(is_completed(both[0]) && is_busy(both[1]));
         complete().await;
     }
@@ -218,11 +215,11 @@ async fn large_batches() {
             .unwrap()
     };
     let requests: Vec<_> = (0..2000).map(request).collect();
-    let outcomes = store.claim_all(&requests).await.unwrap();
+    let outcomes = store.claim(&requests).await.unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
     assert_eq!(transactions().await, 1);
     let others: Vec<_> = requests.iter().map(again).collect();
-    let outcomes = store.claim_all(&others).await.unwrap();
+    let outcomes = store.claim(&others).await.unwrap();
     assert!(outcomes.into_iter().all(is_busy));
     let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
     for settled in [
@@ -235,8 +232,8 @@ async fn large_batches() {
         assert_eq!(transactions().await, 1);
     }
     let twice = [request(5000), again(&request(5000))];
-    fails(store.claim_all(&twice)).await;
-    assert_eq!(store.claim(&request(5000)).await.unwrap(), won(1));
+    fails(store.claim(&twice)).await;
+    assert_eq!(store.claim_one(&request(5000)).await.unwrap(), won(1));
 }
 
 /// What a key costs does not depend on how many come with it: ten thousand in one call cost the server
@@ -272,7 +269,7 @@ async fn many_keys_cost_as_much_as_in_eight_calls() {
             requests = requests.iter().map(again).collect();
             let before = cost();
             for requests in requests.chunks(keys / calls) {
-                for outcome in store.claim_all(requests).await.unwrap() {
+                for outcome in store.claim(requests).await.unwrap() {
                     match stage {
                         5 => assert!(is_busy(outcome)),
                         _ => assert_eq!(outcome, won(stage as u64 + 1)),
@@ -317,13 +314,13 @@ async fn purge_every() {
         left
     };
     let claim = request(1);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     store.purge_every(1000 * MS);
     pass().await;
     assert_eq!(count().await, 1, "what lives stays");
     age(&name, HOUR).await;
     soon("purged record", async { while pass().await > 0 {} }).await;
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     drop(store);
     age(&name, HOUR).await;
     for _ in 0..5 {

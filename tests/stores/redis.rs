@@ -7,7 +7,7 @@ mod start;
 use std::time::Duration;
 
 use super::calls::{answered, fails};
-use integration_tests::{PATIENCE, RedisServer, again, soon, won};
+use integration_tests::{Calls as _, PATIENCE, RedisServer, again, soon, won};
 use tokio::time::{sleep, timeout};
 use webhook_verify::{
     ClaimKey, ClaimStore, RedisStore,
@@ -54,7 +54,7 @@ fn is_completed(outcome: ClaimOutcome) -> bool {
 async fn comes_back(store: &RedisStore) {
     let claims = async {
         for number in 60_000.. {
-            match store.claim(&request(number)).await {
+            match store.claim_one(&request(number)).await {
                 Ok(outcome) => return assert_eq!(outcome, won(1)),
                 Err(_) => sleep(20 * MS).await,
             }
@@ -90,7 +90,7 @@ async fn what_is_in_the_server() {
     let server = RedisServer::start();
     let store = connect(&server).await;
     let claim = request(1);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     let keys = server.command("KEYS *");
     assert!(keys.starts_with("*1\r\n$35\r\nwv:\0\u{1}\0"), "{keys:?}");
     assert!(server.command("DBSIZE").starts_with(":1"));
@@ -116,7 +116,7 @@ async fn what_is_in_the_server() {
     let requests: Vec<_> = (100..200).map(request).collect();
     let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
     let before = calls(&server);
-    store.claim_all(&requests).await.unwrap();
+    store.claim(&requests).await.unwrap();
     let reads = calls(&server) - before - own;
     assert!((1..=2).contains(&reads), "{reads} reads for 100 claims");
     let before = calls(&server);
@@ -142,15 +142,15 @@ async fn prefixes_do_not_meet() {
     });
     let (one, two) = (one.await.unwrap(), two.await.unwrap());
     let (a, b) = (request(1), again(&request(1)));
-    assert_eq!(one.claim(&a).await.unwrap(), won(1));
-    assert_eq!(two.claim(&b).await.unwrap(), won(1));
+    assert_eq!(one.claim_one(&a).await.unwrap(), won(1));
+    assert_eq!(two.claim_one(&b).await.unwrap(), won(1));
     assert_eq!(
         one.complete(&a.holder(), 200, HOUR).await.unwrap(),
         Settled::Applied
     );
-    assert!(is_busy(two.claim(&again(&a)).await.unwrap()));
+    assert!(is_busy(two.claim_one(&again(&a)).await.unwrap()));
     assert!(two.forget(&a.key).await.unwrap());
-    assert!(is_completed(one.claim(&again(&a)).await.unwrap()));
+    assert!(is_completed(one.claim_one(&again(&a)).await.unwrap()));
 }
 
 /// A key that something else has written is an error, and stays as it is.
@@ -164,15 +164,15 @@ async fn foreign_keys_are_an_error() {
     let name = format!("wv:{}", String::from_utf8_lossy(&key));
     let store = connect(&server).await;
     server.command(&format!("SET {name} theirs"));
-    fails(store.claim(&claim)).await;
+    fails(store.claim_one(&claim)).await;
     assert!(server.command(&format!("GET {name}")).contains("theirs"));
     for fields in ["s 2 o x", "s 1 o x", "s 2 st 99999999 f short"] {
         server.command(&format!("DEL {name}"));
         server.command(&format!("HSET {name} {fields}"));
-        fails(store.claim(&claim)).await;
+        fails(store.claim_one(&claim)).await;
     }
     // A field that is of no use to it is none of its business.
     server.command(&format!("DEL {name}"));
     server.command(&format!("HSET {name} other 1"));
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
 }

@@ -4,6 +4,7 @@ pub(crate) mod races;
 pub(crate) mod transactions;
 
 pub(crate) use super::calls::{answered, fails};
+use integration_tests::Calls as _;
 use std::{
     sync::atomic::{AtomicU32, Ordering::Relaxed},
     time::Duration,
@@ -46,7 +47,7 @@ pub(crate) async fn comes_back(store: &impl ClaimStore) {
     let claims = async {
         loop {
             let number = NEXT.fetch_add(1, Relaxed);
-            match timeout(Duration::from_secs(1), store.claim(&request(number))).await {
+            match timeout(Duration::from_secs(1), store.claim_one(&request(number))).await {
                 Ok(Ok(outcome)) => return assert_eq!(outcome, won(1)),
                 Ok(Err(_)) => sleep(20 * MS).await,
                 Err(_) => {}

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::{HandClock, size};
+use integration_tests::{Calls as _, HandClock, size};
 use sqlx::{
     AssertSqlSafe, ConnectOptions as _, SqliteConnection,
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
@@ -184,11 +184,11 @@ async fn names() {
     let longest = "x".repeat(48);
     for name in ["select", "Order", "_", &longest] {
         let store = folder.store().await.table(name).unwrap();
-        let missing = fails(store.claim(&request(1))).await;
+        let missing = fails(store.claim_one(&request(1))).await;
         assert!(missing.contains("migrate"), "{missing}");
         store.migrate().await.unwrap();
         store.migrate().await.unwrap();
-        assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     }
     let hostile = [
         "",
@@ -222,7 +222,7 @@ async fn opened_and_migrated_from_everywhere_at_once() {
                 let store = answered(|| SqliteStore::connect(&url)).await;
                 answered(|| store.migrate()).await;
                 let claim = request(number);
-                assert_eq!(answered(|| store.claim(&claim)).await, won(1));
+                assert_eq!(answered(|| store.claim_one(&claim)).await, won(1));
             });
         }
         while let Some(task) = tasks.join_next().await {
@@ -239,7 +239,7 @@ async fn on_the_file_of_a_pool() {
     let pool = sqlx::SqlitePool::connect(&folder.url()).await.unwrap();
     let options = pool.connect_options();
     let store = SqliteStore::open((*options).clone()).await.unwrap();
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM webhook_claim")
         .fetch_one(&pool)
         .await

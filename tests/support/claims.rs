@@ -4,13 +4,86 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::Barrier, task::JoinSet, time::sleep};
 use webhook_verify::{
-    ClaimKey, ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
+    ClaimKey, ClaimStore, StoreError,
+    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled, Step},
 };
 
 use crate::soon;
 
 const HOUR: Duration = Duration::from_secs(3600);
+
+/// Calls of a store for one claim, and steps by name.
+pub trait Calls: ClaimStore {
+    /// Claims one key.
+    fn claim_one(
+        &self,
+        request: &ClaimRequest,
+    ) -> impl Future<Output = Result<ClaimOutcome, StoreError>> + Send {
+        async { Ok(self.claim(std::slice::from_ref(request)).await?[0]) }
+    }
+
+    /// Takes a step with one claim.
+    fn settle_one(
+        &self,
+        holder: &Holder,
+        step: Step,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        async move { Ok(self.settle(std::slice::from_ref(holder), step).await?[0]) }
+    }
+
+    /// Completes one claim.
+    fn complete(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        self.settle_one(holder, Step::Complete { status, ttl })
+    }
+
+    /// Releases one claim.
+    fn release(&self, holder: &Holder) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        self.settle_one(holder, Step::Release)
+    }
+
+    /// Renews one lease.
+    fn extend(
+        &self,
+        holder: &Holder,
+        lease: Duration,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        self.settle_one(holder, Step::Extend { lease })
+    }
+
+    /// Completes several claims.
+    fn complete_all(
+        &self,
+        holders: &[Holder],
+        status: u16,
+        ttl: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.settle(holders, Step::Complete { status, ttl })
+    }
+
+    /// Releases several claims.
+    fn release_all(
+        &self,
+        holders: &[Holder],
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.settle(holders, Step::Release)
+    }
+
+    /// Renews several leases.
+    fn extend_all(
+        &self,
+        holders: &[Holder],
+        lease: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
+        self.settle(holders, Step::Extend { lease })
+    }
+}
+
+impl<S: ClaimStore> Calls for S {}
 
 /// Returns a claim of a new key.
 pub fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
@@ -54,7 +127,7 @@ pub async fn race<S: ClaimStore + Clone>(
                 loop {
                     // After an error the same owner claims again, and gets the claim that was
                     // granted before.
-                    if let Ok(outcome) = store.claim(&claim).await {
+                    if let Ok(outcome) = store.claim_one(&claim).await {
                         return outcome;
                     }
                     sleep(Duration::from_millis(5)).await;

@@ -21,7 +21,7 @@ use sqlx::{
 use webhook_verify::{
     ClaimStore, Clock, MemoryStore, MonotonicClock, PostgresStore, RedisStore, SqliteStore,
     StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
 };
 
 use crate::{
@@ -107,50 +107,12 @@ impl ClaimStore for AnyStore {
         on!(self, store => store.is_in_process())
     }
 
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        on!(self, store => store.claim(request).await)
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        on!(self, store => store.claim(requests).await)
     }
 
-    async fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        on!(self, store => store.complete(holder, status, ttl).await)
-    }
-
-    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        on!(self, store => store.release(holder).await)
-    }
-
-    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        on!(self, store => store.extend(holder, lease).await)
-    }
-
-    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        on!(self, store => store.claim_all(requests).await)
-    }
-
-    async fn extend_all(
-        &self,
-        holders: &[Holder],
-        lease: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        on!(self, store => store.extend_all(holders, lease).await)
-    }
-
-    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
-        on!(self, store => store.release_all(holders).await)
-    }
-
-    async fn complete_all(
-        &self,
-        holders: &[Holder],
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        on!(self, store => store.complete_all(holders, status, ttl).await)
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        on!(self, store => store.settle(holders, step).await)
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

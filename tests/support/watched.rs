@@ -7,13 +7,12 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
-    time::Duration,
 };
 
 use tokio::sync::watch;
 use webhook_verify::{
     ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
 };
 
 use crate::soon;
@@ -95,9 +94,9 @@ impl<S> Watched<S> {
     }
 
     fn note(&self, call: &str, claims: usize) {
-        let call = match call.ends_with("_all") {
-            true => format!("{call} {claims}"),
-            false => call.to_owned(),
+        let call = match claims {
+            1 => call.to_owned(),
+            many => format!("{call}_all {many}"),
         };
         self.log.lock().unwrap().push(call);
     }
@@ -134,93 +133,48 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
         self.inner.is_in_process()
     }
 
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.note("claim", 1);
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        self.note("claim", requests.len());
         self.claims.fetch_add(1, SeqCst);
         fails(&self.fail_claims)?;
         fails(&self.overload_claims).map_err(|_| StoreError::overloaded())?;
-        let outcome = self.inner.claim(request).await;
-        fails(&self.lose_claims)?;
-        self.answer(outcome).await
-    }
-
-    async fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.note("complete", 1);
-        let settled = match fails(&self.fail_completes) {
-            Ok(()) => self.inner.complete(holder, status, ttl).await,
-            Err(error) => Err(error),
-        };
-        self.completes.send_modify(|calls| *calls += 1);
-        self.answer(settled).await
-    }
-
-    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        self.note("release", 1);
-        self.releases.fetch_add(1, SeqCst);
-        fails(&self.fail_releases)?;
-        let settled = self.inner.release(holder).await;
-        self.answer(settled).await
-    }
-
-    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.note("extend", 1);
-        self.extends.fetch_add(1, SeqCst);
-        fails(&self.fail_extends)?;
-        let settled = self.inner.extend(holder, lease).await;
-        self.answer(settled).await
-    }
-
-    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        self.note("claim_all", requests.len());
-        self.claims.fetch_add(1, SeqCst);
-        fails(&self.fail_claims)?;
-        fails(&self.overload_claims).map_err(|_| StoreError::overloaded())?;
-        let outcomes = self.inner.claim_all(requests).await;
+        let outcomes = self.inner.claim(requests).await;
         fails(&self.lose_claims)?;
         self.answer(outcomes).await
     }
 
-    async fn extend_all(
-        &self,
-        holders: &[Holder],
-        lease: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        self.note("extend_all", holders.len());
-        self.extends.fetch_add(1, SeqCst);
-        fails(&self.fail_extends)?;
-        let settled = self.inner.extend_all(holders, lease).await;
-        self.answer(settled).await
-    }
-
-    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
-        self.note("release_all", holders.len());
-        self.releases.fetch_add(1, SeqCst);
-        fails(&self.fail_releases)?;
-        let settled = self.inner.release_all(holders).await;
-        self.answer(settled).await
-    }
-
-    async fn complete_all(
-        &self,
-        holders: &[Holder],
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        self.note("complete_all", holders.len());
-        let settled = match fails(&self.fail_completes) {
-            Ok(()) => self.inner.complete_all(holders, status, ttl).await,
-            Err(error) => Err(error),
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        let settled = match step {
+            Step::Complete { .. } => {
+                self.note("complete", holders.len());
+                let settled = match fails(&self.fail_completes) {
+                    Ok(()) => self.inner.settle(holders, step).await,
+                    Err(error) => Err(error),
+                };
+                self.completes.send_modify(|calls| *calls += 1);
+                settled
+            }
+            Step::Release => {
+                self.note("release", holders.len());
+                self.releases.fetch_add(1, SeqCst);
+                fails(&self.fail_releases)?;
+                self.inner.settle(holders, step).await
+            }
+            Step::Extend { .. } => {
+                self.note("extend", holders.len());
+                self.extends.fetch_add(1, SeqCst);
+                fails(&self.fail_extends)?;
+                self.inner.settle(holders, step).await
+            }
         };
-        self.completes.send_modify(|calls| *calls += 1);
         self.answer(settled).await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         self.inner.forget(key).await
+    }
+
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        self.inner.purge(max).await
     }
 }

@@ -116,7 +116,7 @@ pub mod idempotency {
     pub use crate::{
         claim::{
             Claim, ClaimEvent, ClaimEventKind, ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore,
-            Fingerprint, Holder, Lapsed, Lost, MemoryStore, Owner, Settled, StoreError,
+            Fingerprint, Holder, Lapsed, Lost, MemoryStore, Owner, Settled, Step, StoreError,
         },
         receive::{Idempotency, OnMismatch, OnStoreFailure, Replay},
     };

@@ -2,9 +2,10 @@
 
 use std::{hint::black_box, time::Instant};
 
+use integration_tests::Calls as _;
 use tokio::runtime::Runtime;
 use webhook_verify::{
-    ClaimStore as _, MemoryStore,
+    MemoryStore,
     idempotency::{ClaimRequest, Settled},
 };
 
@@ -49,7 +50,7 @@ fn cost(runtime: &Runtime, store: &MemoryStore) -> f64 {
 
 async fn handle(store: &MemoryStore, requests: &[ClaimRequest]) {
     for request in requests {
-        black_box(store.claim(request).await.unwrap());
+        black_box(store.claim_one(request).await.unwrap());
         let completed = store.complete(&request.holder(), 200, TTL).await;
         assert_eq!(completed.unwrap(), Settled::Applied);
     }

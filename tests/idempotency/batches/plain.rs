@@ -1,14 +1,11 @@
 //! Stores as somebody might write them: with nothing for many claims at once, or with mistakes.
 
-use std::{
-    sync::{Arc, atomic::Ordering::SeqCst},
-    time::Duration,
-};
+use std::sync::{Arc, atomic::Ordering::SeqCst};
 
-use integration_tests::{App, each_framework};
+use integration_tests::{App, Calls as _, each_framework};
 use webhook_verify::{
     ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled},
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
     scheme,
 };
 
@@ -19,25 +16,24 @@ use crate::common::{Watched, post, receiver};
 struct Plain(Arc<Watched>);
 
 impl ClaimStore for Plain {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.0.claim(request).await
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let mut outcomes = Vec::new();
+        for request in requests {
+            outcomes.push(self.0.claim_one(request).await?);
+        }
+        Ok(outcomes)
     }
 
-    async fn complete(
-        &self,
-        by: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.0.complete(by, status, ttl).await
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::new();
+        for holder in holders {
+            settled.extend(self.0.settle(&[*holder], step).await?);
+        }
+        Ok(settled)
     }
 
-    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
-        self.0.release(by).await
-    }
-
-    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.0.extend(by, lease).await
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        self.0.purge(max).await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
@@ -72,31 +68,18 @@ async fn a_store_that_grants_some_and_fails() {
 struct Short(MemoryStore);
 
 impl ClaimStore for Short {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.0.claim(request).await
-    }
-
-    async fn complete(
-        &self,
-        by: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.0.complete(by, status, ttl).await
-    }
-
-    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
-        self.0.release(by).await
-    }
-
-    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.0.extend(by, lease).await
-    }
-
-    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        let mut outcomes = self.0.claim_all(requests).await?;
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let mut outcomes = self.0.claim(requests).await?;
         outcomes.pop();
         Ok(outcomes)
+    }
+
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        self.0.settle(holders, step).await
+    }
+
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        self.0.purge(max).await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

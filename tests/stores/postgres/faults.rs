@@ -1,5 +1,6 @@
 //! Servers that are down, die, freeze, refuse to write, and connections that end.
 
+use integration_tests::Calls as _;
 use std::{
     pin::pin,
     sync::{
@@ -24,7 +25,7 @@ async fn own_server() -> (PostgresServer, PostgresStore) {
 /// Opens several connections, so that there are some to have ended.
 async fn warm_up(store: &PostgresStore) {
     let claims: Vec<_> = (5_000..5_008).map(request).collect();
-    let calls = claims.iter().map(|claim| store.claim(claim));
+    let calls = claims.iter().map(|claim| store.claim_one(claim));
     let opened = futures_util::future::join_all(calls).await;
     assert!(opened.iter().any(Result::is_ok), "{opened:?}");
 }
@@ -34,9 +35,9 @@ async fn warm_up(store: &PostgresStore) {
 async fn a_server_that_is_stopped_and_started_again() {
     let (mut server, store) = own_server().await;
     let [held, done, late] = [1, 2, 4].map(request);
-    assert_eq!(store.claim(&held).await.unwrap(), won(1));
-    assert_eq!(store.claim(&late).await.unwrap(), won(1));
-    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&late).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&done).await.unwrap(), won(1));
     let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
     warm_up(&store).await;
@@ -44,14 +45,14 @@ async fn a_server_that_is_stopped_and_started_again() {
     // The server restarts between two calls, so no call notices that all connections have ended.
     server.restart();
     let calls = (100..108).map(request).collect::<Vec<_>>();
-    let calls = calls.iter().map(|claim| store.claim(claim));
+    let calls = calls.iter().map(|claim| store.claim_one(claim));
     for outcome in futures_util::future::join_all(calls).await {
         assert_eq!(outcome.unwrap(), won(1));
     }
 
     let brief = PostgresStore::connect(&server.url()).await.unwrap();
     server.stop();
-    fails(brief.claim(&request(3).within(100 * MS))).await;
+    fails(brief.claim_one(&request(3).within(100 * MS))).await;
     // The store may still complete this one once the server is back, although its caller has given
     // up.
     let holder = late.within(100 * MS).holder();
@@ -63,8 +64,8 @@ async fn a_server_that_is_stopped_and_started_again() {
     comes_back(&store).await;
     comes_back(&brief).await;
     comes_back(&lazy).await;
-    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
-    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&held)).await.unwrap()));
+    assert!(is_completed(store.claim_one(&again(&done)).await.unwrap()));
     let completed = store.complete(&held.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
 }
@@ -88,7 +89,7 @@ async fn nothing_acknowledged_is_missing_after_a_crash() {
                 }
                 // On a busy machine a call may fail without a kill.
                 let claim = request(task * 100_000 + number).within(Duration::from_secs(1));
-                if store.claim(&claim).await.is_err() {
+                if store.claim_one(&claim).await.is_err() {
                     continue;
                 }
                 let complete = number % 2 == 0;
@@ -114,7 +115,7 @@ async fn nothing_acknowledged_is_missing_after_a_crash() {
     comes_back(&store).await;
     let acknowledged = std::mem::take(&mut *acknowledged.lock().unwrap());
     let others: Vec<_> = acknowledged.iter().map(|(claim, _)| again(claim)).collect();
-    let outcomes = answered(|| store.claim_all(&others)).await;
+    let outcomes = answered(|| store.claim(&others)).await;
     for ((_, complete), outcome) in acknowledged.into_iter().zip(outcomes) {
         match complete {
             true => assert!(is_completed(outcome), "{outcome:?}"),
@@ -136,7 +137,7 @@ async fn a_server_that_freezes() {
         let store = store.clone();
         tasks.spawn(async move {
             let claim = request(number).within(300 * MS);
-            timeout(500 * MS, store.claim(&claim))
+            timeout(500 * MS, store.claim_one(&claim))
                 .await
                 .is_ok_and(|claim| claim.is_ok())
         });
@@ -144,7 +145,7 @@ async fn a_server_that_freezes() {
     while let Some(task) = tasks.join_next().await {
         assert!(!task.unwrap());
     }
-    fails(store.claim(&request(300).within(300 * MS))).await;
+    fails(store.claim_one(&request(300).within(300 * MS))).await;
     server.resume();
     comes_back(&store).await;
 }
@@ -172,7 +173,7 @@ async fn a_transaction_that_is_given_up() {
     let store = PostgresStore::new(users.clone());
     // The longest limit so far decides how long statements may take.
     let claim = request(1000).within(500 * MS);
-    store.claim(&claim).await.unwrap();
+    store.claim_one(&claim).await.unwrap();
     // The store uses transactions of its own once a claim has failed because of another change.
     let fails_once = async {
         loop {
@@ -181,7 +182,7 @@ async fn a_transaction_that_is_given_up() {
             let touch = sqlx::query("UPDATE webhook_claim SET attempt = attempt");
             touch.execute(&mut *change).await.unwrap();
             let claim = again(&claim).within(500 * MS);
-            let claiming = pin!(store.claim(&claim));
+            let claiming = pin!(store.claim_one(&claim));
             let waiting = pin!(until_waiting(&admin, "webhook_claim", 1));
             if let Either::Right(((), claiming)) = select(claiming, waiting).await {
                 change.commit().await.unwrap();
@@ -199,7 +200,7 @@ async fn a_transaction_that_is_given_up() {
     for round in 0..3 {
         server.pause();
         let claims = [2 * round, 2 * round + 1].map(|number| request(number).within(500 * MS));
-        let calls = claims.each_ref().map(|claim| store.claim(claim));
+        let calls = claims.each_ref().map(|claim| store.claim_one(claim));
         for given_up in futures_util::future::join_all(calls).await {
             given_up.unwrap_err();
         }
@@ -222,7 +223,7 @@ async fn connections_that_are_terminated() {
         warm_up(&store).await;
         execute(&admin, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <> pg_backend_pid() AND backend_type = 'client backend'").await;
         let claims: Vec<_> = (0..8).map(|number| request(round * 8 + number)).collect();
-        let calls = claims.iter().map(|claim| store.claim(claim));
+        let calls = claims.iter().map(|claim| store.claim_one(claim));
         for outcome in futures_util::future::join_all(calls).await {
             assert_eq!(outcome.unwrap(), won(1));
         }
@@ -236,7 +237,7 @@ async fn a_server_that_is_read_only() {
     let admin = pool(&server, 1).await;
     let store = PostgresStore::new(pool(&server, 1).await);
     let done = request(1);
-    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&done).await.unwrap(), won(1));
     let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
     execute(
@@ -247,7 +248,7 @@ async fn a_server_that_is_read_only() {
     execute(&admin, "SELECT pg_reload_conf()").await;
     let refused = async {
         for number in 1000.. {
-            if let Err(error) = store.claim(&request(number)).await {
+            if let Err(error) = store.claim_one(&request(number)).await {
                 return fails(async { Err::<(), _>(error) }).await;
             }
         }
@@ -260,7 +261,7 @@ async fn a_server_that_is_read_only() {
     execute(&admin, "ALTER SYSTEM RESET default_transaction_read_only").await;
     execute(&admin, "SELECT pg_reload_conf()").await;
     comes_back(&store).await;
-    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
+    assert!(is_completed(store.claim_one(&again(&done)).await.unwrap()));
 }
 
 trait MigrateMissing {
@@ -279,10 +280,10 @@ impl MigrateMissing for PostgresStore {
 async fn a_table_that_is_dropped() {
     let pool = pool(PostgresServer::shared(), 4).await;
     let (store, name) = store(pool.clone()).await;
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     execute(&pool, format!("DROP TABLE {name}")).await;
     for _ in 0..5 {
-        let missing = fails(store.claim(&request(1))).await;
+        let missing = fails(store.claim_one(&request(1))).await;
         assert!(
             missing.contains(&name) && missing.contains("migrate"),
             "{missing}"
@@ -291,7 +292,7 @@ async fn a_table_that_is_dropped() {
     fails(store.complete(&request(1).holder(), 200, HOUR)).await;
     fails(store.purge(10)).await;
     store.migrate().await.unwrap();
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }
 
 /// C10: without a free connection in the pool, a call fails in time. Once there is one, calls
@@ -307,16 +308,18 @@ async fn a_pool_that_is_used_up() {
     let store = PostgresStore::new(pool.clone()).table(&name).unwrap();
     let lend = async || answered(|| async { Ok(pool.acquire().await?) }).await;
     let lent = [lend().await, lend().await];
-    let exhausted = fails(store.claim(&request(1))).await;
+    let exhausted = fails(store.claim_one(&request(1))).await;
     assert!(exhausted.contains("timed out"), "{exhausted}");
     drop(lent);
     comes_back(&store).await;
     let calls: Vec<_> = (10..210).map(request).collect();
-    let calls = calls.iter().map(|claim| timeout(MS, store.claim(claim)));
+    let calls = calls
+        .iter()
+        .map(|claim| timeout(MS, store.claim_one(claim)));
     futures_util::future::join_all(calls).await;
     comes_back(&store).await;
     pool.close().await;
-    fails(store.claim(&request(1))).await;
+    fails(store.claim_one(&request(1))).await;
 }
 
 /// Callers give up while a row is locked. The store cancels their statements and keeps working.
@@ -327,7 +330,7 @@ async fn callers_who_give_up() {
     // The longest limit so far decides how long statements may take.
     let [claim, other, third] =
         [1, 2, 3].map(|number| request(number).within(Duration::from_secs(1)));
-    assert_eq!(answered(|| store.claim(&claim)).await, won(1));
+    assert_eq!(answered(|| store.claim_one(&claim)).await, won(1));
     age(&name, claim.lease).await;
     let mut open = pool.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
@@ -335,15 +338,15 @@ async fn callers_who_give_up() {
     let give_up = async |store: &PostgresStore, callers| {
         for _ in 0..callers {
             let another = again(&claim).within(200 * MS);
-            let waiting = timeout(20 * MS, store.claim(&another)).await;
+            let waiting = timeout(20 * MS, store.claim_one(&another)).await;
             // On a machine that stood still meanwhile it was told that it is busy.
             assert!(!matches!(waiting, Ok(Ok(ClaimOutcome::Won { .. }))));
         }
     };
     give_up(&store, 3).await;
-    assert_eq!(answered(|| store.claim(&other)).await, won(1));
+    assert_eq!(answered(|| store.claim_one(&other)).await, won(1));
     give_up(&store.clone().lock_timeout(200 * MS), 20).await;
-    assert_eq!(answered(|| store.claim(&third)).await, won(1));
+    assert_eq!(answered(|| store.claim_one(&third)).await, won(1));
     open.rollback().await.unwrap();
 }
 
@@ -376,7 +379,7 @@ async fn a_table_that_is_locked_does_not_use_up_the_server() {
                 number += 1;
                 let claim = request(number);
                 let store = &store;
-                async move { timeout(30 * MS, store.claim(&claim)).await }
+                async move { timeout(30 * MS, store.claim_one(&claim)).await }
             });
             for outcome in futures_util::future::join_all(claims).await {
                 assert!(!matches!(outcome, Ok(Ok(ClaimOutcome::Won { .. }))));
@@ -392,7 +395,7 @@ async fn a_table_that_is_locked_does_not_use_up_the_server() {
         open.rollback().await.unwrap();
         // And it goes on as soon as it can.
         let claim = request(99_999);
-        let claimed = answered(|| store.claim(&claim)).await;
+        let claimed = answered(|| store.claim_one(&claim)).await;
         assert_eq!(claimed, won(1));
     }
 }
@@ -410,12 +413,12 @@ async fn statements_that_take_too_long() {
     let sql = AssertSqlSafe(format!("LOCK TABLE {name}"));
     sqlx::query(sql).execute(&mut *open).await.unwrap();
     for _ in 0..5 {
-        let late = fails(store.claim(&request(1))).await;
+        let late = fails(store.claim_one(&request(1))).await;
         assert!(late.contains("statement timeout"), "{late}");
     }
     open.rollback().await.unwrap();
     let claim = request(1);
-    assert_eq!(answered(|| store.claim(&claim)).await, won(1));
+    assert_eq!(answered(|| store.claim_one(&claim)).await, won(1));
 }
 
 /// What is told of an error holds neither the address with its password nor a key.

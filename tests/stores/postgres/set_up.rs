@@ -1,5 +1,6 @@
 //! Tables: their names, and who creates them.
 
+use integration_tests::Calls as _;
 use tokio::task::JoinSet;
 
 use super::*;
@@ -8,9 +9,9 @@ use super::*;
 async fn migrate_twice_and_keep_what_is_there() {
     let store = shared_store().await.0;
     let claim = request(1);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     store.migrate().await.unwrap();
-    assert!(is_busy(store.claim(&again(&claim)).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&claim)).await.unwrap()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -26,7 +27,7 @@ async fn migrate_from_everywhere_at_once() {
         while let Some(task) = tasks.join_next().await {
             task.unwrap().unwrap();
         }
-        assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     }
 }
 
@@ -37,10 +38,10 @@ async fn names() {
     let longest = "x".repeat(48);
     for name in ["select", "Order", "Hooks.user", "_", &longest] {
         let store = PostgresStore::new(pool.clone()).table(name).unwrap();
-        let missing = fails(store.claim(&request(1))).await;
+        let missing = fails(store.claim_one(&request(1))).await;
         assert!(missing.contains("migrate"), "{missing}");
         store.migrate().await.unwrap();
-        assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
         assert_eq!(store.purge(10).await.unwrap(), 0);
     }
     let columns = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'Hooks' AND table_name = 'user'";
@@ -70,7 +71,7 @@ async fn a_table_of_another_shape() {
     let store = PostgresStore::new(pool).table(&name).unwrap();
     let other = fails(store.migrate()).await;
     assert!(other.contains("column"), "{other}");
-    fails(store.claim(&request(1))).await;
+    fails(store.claim_one(&request(1))).await;
 }
 
 /// A user who may not create tables uses one that is there.
@@ -94,5 +95,5 @@ async fn without_the_right_to_create() {
     let store = PostgresStore::connect_with_table(&url, &name)
         .await
         .unwrap();
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }

@@ -1,3 +1,4 @@
+use integration_tests::Calls as _;
 use std::time::Instant;
 
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
@@ -133,7 +134,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     let (store, name) = store(pool.clone()).await;
     let store = store.lock_timeout(100 * MS);
     let claim = request(1);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     age(&name, claim.lease).await;
     let mut open = pool.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("SELECT key FROM {name} FOR UPDATE"));
@@ -141,7 +142,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     for _ in 0..10 {
         let begun = Instant::now();
         let claim = again(&claim);
-        let outcome = soon("answer to a claim", store.claim(&claim)).await;
+        let outcome = soon("answer to a claim", store.claim_one(&claim)).await;
         assert!(is_busy(outcome.unwrap()));
         assert!(begun.elapsed() >= 90 * MS);
     }
@@ -152,7 +153,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
         fails(store.release(&claim.holder())).await,
         fails(store.extend(&claim.holder(), HOUR)).await,
         fails(store.forget(&claim.key)).await,
-        fails(store.claim_all(&both)).await,
+        fails(store.claim(&both)).await,
         fails(store.release_all(&[claim.holder()])).await,
         fails(store.extend_all(&[claim.holder()], HOUR)).await,
         fails(store.complete_all(&[claim.holder()], 200, HOUR)).await,
@@ -161,7 +162,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     }
     // Neither purge waits, nor who claims something else.
     assert_eq!(store.purge(usize::MAX).await.unwrap(), 0);
-    assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(2)).await.unwrap(), won(1));
     open.rollback().await.unwrap();
     for _ in 0..3 {
         let limit: String = sqlx::query_scalar("SHOW lock_timeout")
@@ -170,7 +171,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
             .unwrap();
         assert_eq!(limit, "0");
     }
-    assert_eq!(store.claim(&again(&claim)).await.unwrap(), won(2));
+    assert_eq!(store.claim_one(&again(&claim)).await.unwrap(), won(2));
 }
 
 /// A claim that waits for a transaction is granted after it, and holds and lives from then on.
@@ -182,7 +183,7 @@ async fn a_lease_runs_from_when_it_is_granted() {
     for claim in &mut before {
         claim.ttl = claim.lease;
     }
-    store.claim_all(&before).await.unwrap();
+    store.claim(&before).await.unwrap();
     age(&name, before[0].ttl).await;
     let mut claims = [request(1), request(2), request(3)];
     (claims[1].ttl, claims[2].ttl) = (2 * HOUR, 3 * HOUR);
@@ -197,7 +198,7 @@ async fn a_lease_runs_from_when_it_is_granted() {
         open.rollback().await.unwrap();
         now
     };
-    let (one, many, since) = tokio::join!(store.claim(first), store.claim_all(others), let_go);
+    let (one, many, since) = tokio::join!(store.claim_one(first), store.claim(others), let_go);
     assert_eq!(one.unwrap(), won(2));
     assert_eq!(many.unwrap(), [won(2), won(2)]);
     let held = format!(

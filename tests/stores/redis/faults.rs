@@ -1,5 +1,6 @@
 //! Servers that forget their scripts, die, freeze, fill up and change their role.
 
+use integration_tests::Calls as _;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU16, Ordering::SeqCst},
@@ -25,7 +26,7 @@ async fn scripts_are_flushed_between_calls() {
     let flush = || server.command("SCRIPT FLUSH");
     let a = request(1);
     flush();
-    assert_eq!(store.claim(&a).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&a).await.unwrap(), won(1));
     flush();
     assert_eq!(
         store.extend(&a.holder(), HOUR).await.unwrap(),
@@ -35,13 +36,13 @@ async fn scripts_are_flushed_between_calls() {
     assert_eq!(store.release(&a.holder()).await.unwrap(), Settled::Applied);
     flush();
     let b = again(&a);
-    assert_eq!(store.claim(&b).await.unwrap(), won(2));
+    assert_eq!(store.claim_one(&b).await.unwrap(), won(2));
     flush();
     let completed = store.complete(&b.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
     flush();
     let requests = [request(2), again(&a), request(3)];
-    let outcomes = store.claim_all(&requests).await.unwrap();
+    let outcomes = store.claim(&requests).await.unwrap();
     assert_eq!((outcomes[0], outcomes[2]), (won(1), won(1)));
     assert!(is_completed(outcomes[1]));
     let holders = [requests[0].holder(), requests[2].holder()];
@@ -63,11 +64,11 @@ async fn scripts_are_flushed_all_the_time() {
     let claims = tokio::spawn(async move {
         for round in 0..50 {
             let requests: Vec<_> = (0..20).map(|number| request(round * 20 + number)).collect();
-            let outcomes = store.claim_all(&requests).await;
+            let outcomes = store.claim(&requests).await;
             // Flushed twice within one call: then it is an error, and asked for again, as a receiver does.
             let outcomes = match outcomes {
                 Ok(outcomes) => outcomes,
-                Err(_) => answered(|| store.claim_all(&requests)).await,
+                Err(_) => answered(|| store.claim(&requests)).await,
             };
             assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
         }
@@ -85,26 +86,26 @@ async fn a_server_that_is_killed_and_started_again() {
     let mut server = RedisServer::start();
     let store = connect(&server).await;
     let (held, done) = (request(1), request(2));
-    assert_eq!(store.claim(&held).await.unwrap(), won(1));
-    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&done).await.unwrap(), won(1));
     let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
 
     // Down for so short a time that no call comes meanwhile: none notices.
     server.restart();
-    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&held)).await.unwrap()));
 
     server.stop();
     for number in 0..5 {
-        fails(store.claim(&request(100 + number))).await;
+        fails(store.claim_one(&request(100 + number))).await;
         fails(store.extend(&held.holder(), HOUR)).await;
         fails(store.forget(&held.key)).await;
-        fails(store.claim_all(&[request(200)])).await;
+        fails(store.claim(&[request(200)])).await;
     }
     server.restart();
     comes_back(&store).await;
-    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
-    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&held)).await.unwrap()));
+    assert!(is_completed(store.claim_one(&again(&done)).await.unwrap()));
     let extended = store.extend(&held.holder(), HOUR).await.unwrap();
     assert_eq!(extended, Settled::Applied);
 }
@@ -120,7 +121,7 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
         async move {
             for number in 0..60_000 {
                 let claim = request(number);
-                if store.claim(&claim).await.is_ok() {
+                if store.claim_one(&claim).await.is_ok() {
                     granted.lock().unwrap().push(claim);
                 }
                 sleep(2 * MS).await;
@@ -141,8 +142,8 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
     comes_back(&store).await;
     let granted = std::mem::take(&mut *granted.lock().unwrap());
     for claim in granted {
-        assert!(is_busy(store.claim(&again(&claim)).await.unwrap()));
-        assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+        assert!(is_busy(store.claim_one(&again(&claim)).await.unwrap()));
+        assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     }
 }
 
@@ -153,9 +154,9 @@ async fn a_server_that_is_frozen() {
     let connect = RedisStore::connect(server.url()).timeout(200 * MS);
     let store = answered(|| connect.clone().into_future()).await;
     let held = request(1);
-    assert_eq!(answered(|| store.claim(&held)).await, won(1));
+    assert_eq!(answered(|| store.claim_one(&held)).await, won(1));
     server.pause();
-    let error = fails(store.claim(&request(2))).await;
+    let error = fails(store.claim_one(&request(2))).await;
     assert_eq!(error, "redis: no answer within 200 ms");
     fails(store.complete(&held.holder(), 200, HOUR)).await;
     server.resume();
@@ -165,7 +166,7 @@ async fn a_server_that_is_frozen() {
     let settled = answered(|| store.complete(&holder, 200, HOUR)).await;
     assert_eq!(settled, Settled::Applied);
     let duplicate = again(&held);
-    assert!(is_completed(answered(|| store.claim(&duplicate)).await));
+    assert!(is_completed(answered(|| store.claim_one(&duplicate)).await));
 }
 
 /// A caller that gives up, as receivers do, leaves the store as good as new.
@@ -176,7 +177,7 @@ async fn callers_that_give_up() {
     server.pause();
     for number in 0..300 {
         let claim = request(number);
-        let given_up = timeout(MS, store.claim(&claim)).await;
+        let given_up = timeout(MS, store.claim_one(&claim)).await;
         assert!(given_up.is_err());
     }
     server.resume();
@@ -184,14 +185,14 @@ async fn callers_that_give_up() {
     // The order of calls is kept on a connection: a release that follows a late claim undoes it.
     server.pause();
     let claim = request(1000);
-    assert!(timeout(10 * MS, store.claim(&claim)).await.is_err());
+    assert!(timeout(10 * MS, store.claim_one(&claim)).await.is_err());
     assert!(
         timeout(10 * MS, store.release(&claim.holder()))
             .await
             .is_err()
     );
     server.resume();
-    let outcome = store.claim(&again(&claim)).await.unwrap();
+    let outcome = store.claim_one(&again(&claim)).await.unwrap();
     assert!(matches!(outcome, ClaimOutcome::Won { .. }), "{outcome:?}");
 }
 
@@ -222,7 +223,7 @@ async fn a_connection_that_stays_silent_is_given_up() {
     let connect = RedisStore::connect(url).timeout(100 * MS);
     let store = answered(|| connect.clone().into_future()).await;
     let claim = request(1);
-    assert_eq!(answered(|| store.claim(&claim)).await, won(1));
+    assert_eq!(answered(|| store.claim_one(&claim)).await, won(1));
     gone.pause();
     target.store(next.port(), SeqCst);
     comes_back(&store).await;
@@ -238,13 +239,13 @@ async fn a_primary_that_becomes_a_replica() {
     let connect = RedisStore::connect(url).timeout(300 * MS);
     let store = answered(|| connect.clone().into_future()).await;
     let done = request(1);
-    assert_eq!(answered(|| store.claim(&done)).await, won(1));
+    assert_eq!(answered(|| store.claim_one(&done)).await, won(1));
 
     old.command(&format!("REPLICAOF 127.0.0.1 {}", new.port()));
     for number in 2..6 {
         let refused = async {
             loop {
-                let error = fails(store.claim(&request(number))).await;
+                let error = fails(store.claim_one(&request(number))).await;
                 if error.contains("READONLY") || error.contains("read only") {
                     return;
                 }
@@ -254,7 +255,7 @@ async fn a_primary_that_becomes_a_replica() {
         };
         soon("refusal by a replica", refused).await;
     }
-    fails(store.claim_all(&[request(7), request(8)])).await;
+    fails(store.claim(&[request(7), request(8)])).await;
     target.store(new.port(), SeqCst);
     comes_back(&store).await;
     assert!(!new.command("DBSIZE").starts_with(":0"));
@@ -271,24 +272,24 @@ async fn a_full_server() {
     let server = RedisServer::start();
     let store = connect(&server).await;
     let (held, done) = (request(1), request(2));
-    assert_eq!(store.claim(&held).await.unwrap(), won(1));
-    assert_eq!(store.claim(&done).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&held).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&done).await.unwrap(), won(1));
     let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
 
     server.command("CONFIG SET maxmemory 1");
-    let error = fails(store.claim(&request(3))).await;
+    let error = fails(store.claim_one(&request(3))).await;
     assert!(
         error.contains("OOM") || error.contains("maxmemory"),
         "{error}"
     );
     fails(store.complete(&held.holder(), 200, HOUR)).await;
     // What needs no memory is answered.
-    assert!(is_completed(store.claim(&again(&done)).await.unwrap()));
-    assert!(is_busy(store.claim(&again(&held)).await.unwrap()));
+    assert!(is_completed(store.claim_one(&again(&done)).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&held)).await.unwrap()));
 
     server.command("CONFIG SET maxmemory 0");
-    assert_eq!(store.claim(&request(3)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(3)).await.unwrap(), won(1));
     let completed = store.complete(&held.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
 }

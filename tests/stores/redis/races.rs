@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
-use integration_tests::{RedisServer, is_shut_out, race};
+use integration_tests::{Calls as _, RedisServer, is_shut_out, race};
 use tokio::task::JoinSet;
 
 use super::*;
@@ -88,7 +88,7 @@ async fn a_late_complete_against_takeovers() {
     for round in 0..60 {
         let mut claim = request(round);
         claim.lease = LEASE;
-        assert_eq!(stores[0].claim(&claim).await.unwrap(), won(1));
+        assert_eq!(stores[0].claim_one(&claim).await.unwrap(), won(1));
         age(&server, LEASE);
         let mut next = claim.clone();
         next.lease = HOUR;
@@ -123,7 +123,7 @@ async fn one_connection_for_many_tasks() {
         let store = store.clone();
         tasks.spawn(async move {
             let claim = request(number);
-            assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+            assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
             let status = 200 + number % 100;
             let settled = store.complete(&claim.holder(), status, HOUR).await;
             assert_eq!(settled.unwrap(), Settled::Applied);
@@ -131,7 +131,7 @@ async fn one_connection_for_many_tasks() {
                 status,
                 fingerprint: claim.fingerprint,
             };
-            let outcome = store.claim(&again(&claim)).await;
+            let outcome = store.claim_one(&again(&claim)).await;
             assert_eq!(outcome.unwrap(), expected);
         });
     }

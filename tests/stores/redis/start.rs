@@ -1,6 +1,6 @@
 //! What is found out when a store is connected.
 
-use integration_tests::Logs;
+use integration_tests::{Calls as _, Logs};
 
 use super::*;
 
@@ -17,14 +17,14 @@ async fn an_evicting_server_is_refused() {
 
         let connect = || RedisStore::connect(server.url()).timeout(PATIENCE / 2);
         let store = connect().allow_eviction().await.unwrap();
-        assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 
         let lazy = connect().lazy().await.unwrap();
-        assert_eq!(fails(lazy.claim(&request(2))).await, text);
-        assert_eq!(fails(lazy.claim_all(&[request(2)])).await, text);
+        assert_eq!(fails(lazy.claim_one(&request(2))).await, text);
+        assert_eq!(fails(lazy.claim(&[request(2)])).await, text);
         assert_eq!(fails(lazy.forget(&request(1).key)).await, text);
         server.command("CONFIG SET maxmemory-policy noeviction");
-        assert_eq!(lazy.claim(&request(2)).await.unwrap(), won(1));
+        assert_eq!(lazy.claim_one(&request(2)).await.unwrap(), won(1));
     }
 }
 
@@ -42,10 +42,10 @@ async fn a_server_that_does_not_tell() {
     };
 
     let store = connect("app").await.unwrap();
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     assert!(!logs.text().contains(told));
     let store = connect("mute").await.unwrap();
-    assert_eq!(store.claim(&request(2)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(2)).await.unwrap(), won(1));
     assert!(logs.text().contains(told));
 
     server.command("CONFIG SET maxmemory-policy allkeys-lfu");
@@ -66,7 +66,7 @@ async fn a_server_that_comes_later() {
     .await;
     let store = RedisStore::connect(server.url()).lazy().await.unwrap();
     for _ in 0..3 {
-        fails(store.claim(&request(1))).await;
+        fails(store.claim_one(&request(1))).await;
     }
     server.restart();
     comes_back(&store).await;
@@ -80,7 +80,7 @@ async fn a_server_that_is_frozen_at_the_start() {
     let connect = RedisStore::connect(server.url()).timeout(100 * MS);
     fails(connect.clone().into_future()).await;
     let store = connect.lazy().await.unwrap();
-    fails(store.claim(&request(1))).await;
+    fails(store.claim_one(&request(1))).await;
     server.resume();
     comes_back(&store).await;
 }
@@ -95,7 +95,7 @@ async fn a_password_that_is_wrong_for_a_while() {
     let error = fails(connect.clone().into_future()).await;
     assert!(!error.contains("sesame"), "{error}");
     let store = connect.lazy().await.unwrap();
-    fails(store.claim(&request(1))).await;
+    fails(store.claim_one(&request(1))).await;
     server.command("ACL SETUSER app >sesame");
     comes_back(&store).await;
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration_tests::{is_shut_out, race};
+use integration_tests::{Calls as _, is_shut_out, race};
 use tokio::task::JoinSet;
 use webhook_verify::{
     ClaimStore,
@@ -73,7 +73,7 @@ pub(crate) async fn leases_that_lapse_during_the_race<S: ClaimStore + Clone>(
         age(MS).await;
     }
     claim.lease = HOUR;
-    match stores[0].claim(&again(&claim)).await.unwrap() {
+    match stores[0].claim_one(&again(&claim)).await.unwrap() {
         ClaimOutcome::Won { attempt } => assert!(attempt > u64::from(rounds), "{attempt} grants"),
         outcome => panic!("{outcome:?}"),
     }
@@ -87,7 +87,7 @@ pub(crate) async fn a_late_complete_against_takeovers<S: ClaimStore + Clone>(
     for round in 0..40 {
         let mut claim = request(2_000_000 + round);
         claim.lease = LEASE;
-        assert_eq!(stores[0].claim(&claim).await.unwrap(), won(1));
+        assert_eq!(stores[0].claim_one(&claim).await.unwrap(), won(1));
         age(LEASE).await;
         let mut next = claim.clone();
         next.lease = HOUR;
@@ -118,8 +118,8 @@ pub(crate) async fn batches_from_two_sides<S: ClaimStore + Clone>(one: &S, two: 
         let forth: Vec<_> = (keys..keys + 64).map(request).collect();
         let back: Vec<_> = forth.iter().rev().map(again).collect();
         let (one, mut two) = tokio::join!(
-            answered(|| one.claim_all(&forth)),
-            answered(|| two.claim_all(&back))
+            answered(|| one.claim(&forth)),
+            answered(|| two.claim(&back))
         );
         two.reverse();
         for (a, b) in one.into_iter().zip(two) {
@@ -150,7 +150,7 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(
         for claim in &mut others {
             claim.lease = HOUR;
         }
-        one.claim_all(&forth).await.unwrap();
+        one.claim(&forth).await.unwrap();
         let (first, second) = tokio::join!(
             answered(|| one.extend_all(&holders, LEASE)),
             answered(|| two.extend_all(&reversed, LEASE))
@@ -161,7 +161,7 @@ pub(crate) async fn settling_from_two_sides<S: ClaimStore + Clone>(
         age(LEASE).await;
         let (mut extended, claimed) = tokio::join!(
             answered(|| one.extend_all(&holders, HOUR)),
-            answered(|| two.claim_all(&others))
+            answered(|| two.claim(&others))
         );
         extended.reverse();
         for (settled, outcome) in extended.into_iter().zip(&claimed) {
@@ -202,16 +202,16 @@ pub(crate) async fn completing_from_two_sides<S: ClaimStore + Clone>(
         for claim in &mut others {
             claim.lease = HOUR;
         }
-        one.claim_all(&forth).await.unwrap();
+        one.claim(&forth).await.unwrap();
         age(LEASE).await;
         let (first, mut second, claimed) = tokio::join!(
             answered(|| one.complete_all(&holders, 201, HOUR)),
             answered(|| two.complete_all(&reversed, 202, HOUR)),
-            answered(|| two.claim_all(&others))
+            answered(|| two.claim(&others))
         );
         second.reverse();
         assert_eq!(first, second);
-        let statuses = two.claim_all(&others).await.unwrap();
+        let statuses = two.claim(&others).await.unwrap();
         for ((settled, outcome), status) in first.into_iter().zip(claimed).zip(statuses) {
             match settled {
                 Settled::Applied => assert!(is_completed(outcome) && outcome == status),
@@ -232,7 +232,7 @@ pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(
         (claim.lease, claim.ttl) = (LEASE, LEASE);
     }
     for batch in brief.chunks(500) {
-        store.claim_all(batch).await.unwrap();
+        store.claim(batch).await.unwrap();
     }
     age(LEASE).await;
     let mut tasks = JoinSet::new();
@@ -243,7 +243,7 @@ pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(
     let mut live = Vec::new();
     for number in 0..200 {
         let claim = request(expired + number);
-        assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
         live.push(claim);
     }
     let mut purged = 0;
@@ -253,6 +253,6 @@ pub(crate) async fn purge_under_load<S: ClaimStore + Clone>(
     purged += store.purge(usize::MAX).await.unwrap();
     assert_eq!(purged, expired as usize);
     for claim in &live {
-        assert!(is_busy(store.claim(&again(claim)).await.unwrap()));
+        assert!(is_busy(store.claim_one(&again(claim)).await.unwrap()));
     }
 }

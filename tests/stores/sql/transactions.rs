@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::{future::join_all, poll, stream};
-use integration_tests::{Pauses, Watched};
+use integration_tests::{Calls as _, Pauses, Watched};
 use tokio::{task::yield_now, time::sleep};
 use webhook_verify::{
     Admission, Admitted, ClaimStore, Delivery, Idempotency, Receiver, Rejection, RequestHead,
@@ -190,7 +190,7 @@ pub(crate) async fn who_waits_is_told<L: Ledger>(ledger: &L) {
         let waiting = tokio::spawn({
             let (ledger, claim) = (ledger.clone(), claim.clone());
             // One that has waited for as long as it may is told that, and waits again.
-            async move { answered(|| ledger.store().claim(&claim)).await }
+            async move { answered(|| ledger.store().claim_one(&claim)).await }
         });
         ledger.until_one_waits().await;
         assert!(!waiting.is_finished());
@@ -349,13 +349,13 @@ pub(crate) async fn an_open_transaction_holds_nobody_up<L: Ledger>(
         .unwrap();
     let mut claim = request(0);
     claim.key = a.delivery().claim().unwrap().key();
-    let told = soon("answer to a claim", ledger.store().claim(&claim)).await;
+    let told = soon("answer to a claim", ledger.store().claim_one(&claim)).await;
     match told {
         Ok(outcome) => assert!(is_busy(outcome), "{outcome:?}"),
         Err(_) => assert!(!other_keys_too),
     }
     if other_keys_too {
-        let other = ledger.store().claim(&request(77)).await;
+        let other = ledger.store().claim_one(&request(77)).await;
         assert_eq!(other.unwrap(), won(1));
     }
     ledger.end(open).await;

@@ -1,5 +1,6 @@
 //! Files that are locked, full, read-only, broken or gone.
 
+use integration_tests::Calls as _;
 use sqlx::Connection as _;
 use webhook_verify::idempotency::Settled;
 
@@ -15,7 +16,8 @@ async fn a_file_that_is_locked() {
         execute(&mut other, lock).await;
         for _ in 0..2 {
             let (one, two) = (request(1), request(2));
-            let (one, two) = tokio::join!(fails(store.claim(&one)), fails(store.claim(&two)));
+            let (one, two) =
+                tokio::join!(fails(store.claim_one(&one)), fails(store.claim_one(&two)));
             assert!(one.contains("locked") && two.contains("locked"), "{one}");
         }
         execute(&mut other, "ROLLBACK").await;
@@ -35,7 +37,7 @@ async fn a_disk_that_is_full() {
     let mut granted = Vec::new();
     let full = loop {
         let claim = request(granted.len() as u32);
-        match store.claim(&claim).await {
+        match store.claim_one(&claim).await {
             Ok(outcome) => assert_eq!(outcome, won(1)),
             Err(error) => break fails(async { Err::<(), _>(error) }).await,
         }
@@ -47,7 +49,7 @@ async fn a_disk_that_is_full() {
         let calls: Vec<_> = (0..100)
             .map(|number| request(10_000 + round * 100 + number))
             .collect();
-        let calls = calls.iter().map(|claim| store.claim(claim));
+        let calls = calls.iter().map(|claim| store.claim_one(claim));
         let outcomes = futures_util::future::join_all(calls).await;
         assert!(outcomes.iter().any(Result::is_err));
     }
@@ -66,16 +68,16 @@ async fn a_disk_that_is_full() {
 async fn a_file_that_is_read_only() {
     let folder = Folder::new();
     let keeps_it_open = folder.store().await;
-    assert_eq!(keeps_it_open.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(keeps_it_open.claim_one(&request(1)).await.unwrap(), won(1));
     let options = SqliteConnectOptions::new()
         .filename(folder.file())
         .read_only(true);
     let refused = match SqliteStore::open(options).await {
-        Ok(store) => fails(store.claim(&request(2))).await,
+        Ok(store) => fails(store.claim_one(&request(2))).await,
         Err(error) => fails(async { Err::<(), _>(error) }).await,
     };
     assert!(refused.contains("readonly"), "{refused}");
-    assert_eq!(keeps_it_open.claim(&request(2)).await.unwrap(), won(1));
+    assert_eq!(keeps_it_open.claim_one(&request(2)).await.unwrap(), won(1));
 }
 
 #[tokio::test]
@@ -98,7 +100,7 @@ async fn a_file_that_is_corrupt() {
     let folder = Folder::new();
     let store = folder.store().await;
     let known: Vec<_> = (0..500).map(request).collect();
-    store.claim_all(&known).await.unwrap();
+    store.claim(&known).await.unwrap();
     let mut other = folder.connection().await;
     execute(&mut other, "PRAGMA wal_checkpoint(TRUNCATE)").await;
     other.close().await.unwrap();
@@ -106,7 +108,7 @@ async fn a_file_that_is_corrupt() {
     fs::write(folder.file(), vec![0xa5; good.len()]).unwrap();
     let mut failed = 0;
     for number in 0..100 {
-        failed += usize::from(store.claim(&request(10_000 + number)).await.is_err());
+        failed += usize::from(store.claim_one(&request(10_000 + number)).await.is_err());
         let _ = store.purge(10).await;
     }
     assert!(failed > 0);
@@ -115,7 +117,7 @@ async fn a_file_that_is_corrupt() {
     }
     fs::write(folder.file(), good).unwrap();
     comes_back(&store).await;
-    assert!(is_busy(store.claim(&again(&known[7])).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&known[7])).await.unwrap()));
 }
 
 /// A table that goes and comes again while the store is in use.
@@ -123,10 +125,10 @@ async fn a_file_that_is_corrupt() {
 async fn a_table_that_is_dropped() {
     let folder = Folder::new();
     let store = folder.store().await;
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     execute(&mut folder.connection().await, "DROP TABLE webhook_claim").await;
     for _ in 0..3 {
-        let missing = fails(store.claim(&request(1))).await;
+        let missing = fails(store.claim_one(&request(1))).await;
         assert!(
             missing.contains("webhook_claim") && missing.contains("migrate"),
             "{missing}"
@@ -135,7 +137,7 @@ async fn a_table_that_is_dropped() {
     fails(store.complete(&request(1).holder(), 200, HOUR)).await;
     fails(store.purge(10)).await;
     store.migrate().await.unwrap();
-    assert_eq!(store.claim(&request(1)).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }
 
 /// C8: a wall clock that is set forth and back. A lease may end early or late, and the fencing number tells.
@@ -149,18 +151,18 @@ async fn a_clock_that_jumps() {
         .await
         .clock(move || Duration::from_millis(clock.load(SeqCst)));
     let (first, hour) = (request(1), HOUR.as_millis() as u64);
-    assert_eq!(store.claim(&first).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&first).await.unwrap(), won(1));
     now.fetch_sub(hour, SeqCst);
-    assert!(is_busy(store.claim(&again(&first)).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&first)).await.unwrap()));
     now.fetch_add(2 * hour, SeqCst);
     let second = again(&first);
-    assert_eq!(store.claim(&second).await.unwrap(), won(2));
+    assert_eq!(store.claim_one(&second).await.unwrap(), won(2));
     integration_tests::is_shut_out(&store, &first).await;
     now.store(0, SeqCst);
-    assert!(is_busy(store.claim(&again(&first)).await.unwrap()));
+    assert!(is_busy(store.claim_one(&again(&first)).await.unwrap()));
     assert_eq!(
         store.complete(&second.holder(), 200, HOUR).await.unwrap(),
         Settled::Applied
     );
-    assert!(is_completed(store.claim(&again(&first)).await.unwrap()));
+    assert!(is_completed(store.claim_one(&again(&first)).await.unwrap()));
 }

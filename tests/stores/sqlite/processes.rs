@@ -1,5 +1,6 @@
 //! Several processes on one file, and one that is killed.
 
+use integration_tests::Calls as _;
 use std::{
     collections::HashMap,
     env,
@@ -55,7 +56,7 @@ async fn child() {
                 // Locked by the others for too long: asked for again, as a sender does.
                 let claim = request(number);
                 let outcome = loop {
-                    match store.claim(&claim).await {
+                    match store.claim_one(&claim).await {
                         Ok(outcome) => break outcome,
                         Err(_) => eprintln!("locked out"),
                     }
@@ -104,7 +105,7 @@ async fn nothing_acknowledged_is_missing_after_a_crash() {
         assert!(acknowledged.len() >= after);
         let store = folder.store().await;
         for number in acknowledged {
-            assert!(is_busy(store.claim(&request(number)).await.unwrap()));
+            assert!(is_busy(store.claim_one(&request(number)).await.unwrap()));
         }
         let check = sqlx::query_scalar("PRAGMA integrity_check");
         let whole: String = check

@@ -1,5 +1,6 @@
 //! The one thread that writes for all.
 
+use integration_tests::Calls as _;
 use std::pin::pin;
 
 use futures_util::{
@@ -20,7 +21,7 @@ async fn calls_are_committed_together() {
     let mut claims = async |claims: &[ClaimRequest]| {
         let begin = "PRAGMA wal_checkpoint(TRUNCATE); BEGIN IMMEDIATE";
         execute(&mut other, begin).await;
-        let mut calls = pin!(join_all(claims.iter().map(|claim| store.claim(claim))));
+        let mut calls = pin!(join_all(claims.iter().map(|claim| store.claim_one(claim))));
         // All of them wait from here on.
         assert!(poll!(&mut calls).is_pending());
         assert_eq!(folder.wal_len(), 0);
@@ -48,7 +49,7 @@ async fn calls_are_committed_together() {
     // And a duplicate writes none.
     let before = folder.wal_len();
     for number in 0..64 {
-        assert!(is_busy(store.claim(&request(number)).await.unwrap()));
+        assert!(is_busy(store.claim_one(&request(number)).await.unwrap()));
     }
     assert_eq!(folder.wal_len(), before);
 }
@@ -63,7 +64,7 @@ async fn many_keys_are_committed_together() {
     let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
     let frames = || folder.wal_len() / (PAGE + 24);
     let before = frames();
-    store.claim_all(&requests).await.unwrap();
+    store.claim(&requests).await.unwrap();
     let claimed = frames();
     let extended = store.extend_all(&holders, HOUR).await.unwrap();
     let renewed = frames();
@@ -100,11 +101,11 @@ async fn one_fails_and_the_others_do_not() {
         );
         execute(&mut other, trigger).await;
         let release = request(1000);
-        assert_eq!(store.claim(&release).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&release).await.unwrap(), won(1));
         let (claims, holder) = ((0..64).map(request).collect::<Vec<_>>(), release.holder());
         let mut tries = async || {
             execute(&mut other, "BEGIN IMMEDIATE").await;
-            let claims = join_all(claims.iter().map(|claim| store.claim(claim)));
+            let claims = join_all(claims.iter().map(|claim| store.claim_one(claim)));
             let mut calls = pin!(join(claims, store.release(&holder)));
             // All of them wait from here on.
             assert!(poll!(&mut calls).is_pending());
@@ -132,7 +133,7 @@ async fn one_fails_and_the_others_do_not() {
         }
         assert_eq!(released, Settled::Applied);
         execute(&mut other, "DROP TRIGGER bad").await;
-        assert_eq!(store.claim(&request(31)).await.unwrap(), won(1));
+        assert_eq!(store.claim_one(&request(31)).await.unwrap(), won(1));
     }
 }
 
@@ -146,12 +147,12 @@ async fn claims_that_nobody_waits_for_are_not_made() {
     let claims: Vec<_> = (0..3000).map(request).collect();
     {
         // More than the queue takes; and all of them are given up.
-        let mut calls = pin!(join_all(claims.iter().map(|claim| store.claim(claim))));
+        let mut calls = pin!(join_all(claims.iter().map(|claim| store.claim_one(claim))));
         assert!(poll!(&mut calls).is_pending());
     }
     execute(&mut other, "ROLLBACK").await;
     let others: Vec<_> = claims.iter().map(again).collect();
-    let outcomes = store.claim_all(&others).await.unwrap();
+    let outcomes = store.claim(&others).await.unwrap();
     assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
 }
 
@@ -163,7 +164,7 @@ async fn the_file_is_closed_with_the_store() {
     let clone = store.clone().table("other").unwrap();
     store.purge_every(1000 * MS);
     let claim = request(1);
-    assert_eq!(store.claim(&claim).await.unwrap(), won(1));
+    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     drop(store);
     clone.migrate().await.unwrap();
     assert!(folder.wal_len() > 0);
@@ -181,7 +182,7 @@ async fn the_file_is_closed_with_the_store() {
     };
     soon("closed file", closed).await;
     let store = folder.store().await;
-    assert_eq!(store.claim(&again(&claim)).await.unwrap(), won(2));
+    assert_eq!(store.claim_one(&again(&claim)).await.unwrap(), won(2));
 }
 
 /// A store that was made on one runtime serves another, also once the first has ended.
@@ -191,7 +192,7 @@ fn runtimes_come_and_go() {
     let runtime = || tokio::runtime::Runtime::new().unwrap();
     let store = runtime().block_on(folder.store());
     for number in 0..3 {
-        let outcome = runtime().block_on(store.claim(&request(number)));
+        let outcome = runtime().block_on(store.claim_one(&request(number)));
         assert_eq!(outcome.unwrap(), won(1));
     }
 }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, StoreError,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
     record::Record,
     sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering},
 };
@@ -173,16 +173,17 @@ impl MemoryStore {
         }
     }
 
-    /// Runs `change` on the record of `key`, if there is one.
-    fn settle(
-        &self,
-        key: &ClaimKey,
-        change: impl FnOnce(&mut Record, Duration) -> Settled,
-    ) -> Settled {
+    /// Takes a holder's step with its record, if there is one.
+    fn settle_now(&self, holder: &Holder, step: Step) -> Settled {
         let now = self.clock.now();
-        match self.shard(key).records.get_mut(key) {
-            Some(record) => change(record, now),
-            None => Settled::Superseded,
+        let mut shard = self.shard(&holder.key);
+        let Some(record) = shard.records.get_mut(&holder.key) else {
+            return Settled::Superseded;
+        };
+        match step {
+            Step::Complete { status, ttl } => record.complete(holder, status, ttl, now),
+            Step::Release => record.release(holder),
+            Step::Extend { lease } => record.extend(holder, lease, now),
         }
     }
 }
@@ -249,27 +250,24 @@ impl ClaimStore for MemoryStore {
         true
     }
 
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        self.claim_now(request)
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let mut outcomes = Vec::with_capacity(requests.len());
+        for request in requests {
+            let outcome = self.claim_now(request);
+            outcomes.push(outcome.map_err(|error| {
+                if outcomes.is_empty() {
+                    error
+                } else {
+                    error.in_part()
+                }
+            })?);
+        }
+        Ok(outcomes)
     }
 
-    async fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        Ok(self.settle(&holder.key, |record, now| {
-            record.complete(holder, status, ttl, now)
-        }))
-    }
-
-    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        Ok(self.settle(&holder.key, |record, _| record.release(holder)))
-    }
-
-    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        Ok(self.settle(&holder.key, |record, now| record.extend(holder, lease, now)))
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        let settled = holders.iter().map(|holder| self.settle_now(holder, step));
+        Ok(settled.collect())
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
@@ -285,8 +283,8 @@ impl ClaimStore for MemoryStore {
         Ok(was_there)
     }
 
-    async fn purge(&self, most: usize) -> Result<usize, StoreError> {
-        Ok(self.clear_away(self.clock.now(), most))
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        Ok(self.clear_away(self.clock.now(), max))
     }
 }
 

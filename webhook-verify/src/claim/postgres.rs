@@ -16,7 +16,7 @@ use self::{
     statements::Statements,
 };
 use super::{
-    Claim, ClaimStore as _, Claimed, CommitError, Holder, Settled, StoreError,
+    Claim, ClaimStore as _, Claimed, CommitError, Holder, StoreError,
     sql::{self, PurgeEvery, Purger, Table, millis},
 };
 use crate::error::ConfigError;
@@ -385,20 +385,6 @@ impl PostgresStore {
     ) -> Result<Vec<PgRow>, StoreError> {
         let rows = self.shared.link.settle(sql, arguments, limit).await;
         rows.map_err(|error| self.failed(error))
-    }
-
-    async fn settle(
-        &self,
-        sql: &SqlStr,
-        arguments: PgArguments,
-        limit: Duration,
-    ) -> Result<Settled, StoreError> {
-        Ok(
-            match self.settled(sql, arguments, limit).await?.is_empty() {
-                true => Settled::Superseded,
-                false => Settled::Applied,
-            },
-        )
     }
 
     fn failed(&self, error: Error) -> StoreError {

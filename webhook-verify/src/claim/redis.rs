@@ -19,7 +19,7 @@ use self::{
     script::{Script, Scripts},
 };
 use super::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled, Step,
     StoreError, limiter::shortest,
 };
 
@@ -150,34 +150,6 @@ impl RedisStore {
         command
     }
 
-    /// Runs a script for a holder's key.
-    async fn settle(
-        &self,
-        holder: &Holder,
-        script: &Script,
-        arguments: impl FnOnce(&mut Cmd),
-    ) -> Result<Settled, StoreError> {
-        let mut command = self.holder_command(script, holder);
-        arguments(&mut command);
-        let answers = self.send(command, Some(script)).await?;
-        answers.first().and_then(settled).ok_or_else(strange)
-    }
-
-    /// Runs a script for the key of each holder, in one round trip but not in one step.
-    async fn settle_all(
-        &self,
-        holders: &[Holder],
-        script: &Script,
-        arguments: impl Fn(&mut Cmd),
-    ) -> Result<Vec<Settled>, StoreError> {
-        let commands = holders.iter().map(|holder| {
-            let mut command = self.holder_command(script, holder);
-            arguments(&mut command);
-            command
-        });
-        self.send_all(commands, script, settled).await
-    }
-
     /// Runs a script several times in one round trip, and reads each answer.
     async fn send_all<T>(
         &self,
@@ -211,39 +183,8 @@ impl RedisStore {
 }
 
 impl ClaimStore for RedisStore {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        let _slot = self.inner.link.limiter.enter(request.limit).await?;
-        let script = &self.inner.scripts.claim;
-        let answers = self.send(self.claim_command(request), Some(script)).await?;
-        answers.first().and_then(outcome).ok_or_else(strange)
-    }
-
-    async fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.settle(holder, &self.inner.scripts.complete, |command| {
-            command.arg(status).arg(millis(ttl));
-        })
-        .await
-    }
-
-    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        self.settle(holder, &self.inner.scripts.release, |_| {})
-            .await
-    }
-
-    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.settle(holder, &self.inner.scripts.extend, |command| {
-            command.arg(millis(lease));
-        })
-        .await
-    }
-
     /// Claims each key in a step of its own, all in one round trip.
-    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
         if requests.is_empty() {
             return Ok(Vec::new());
         }
@@ -254,32 +195,29 @@ impl ClaimStore for RedisStore {
             .await
     }
 
-    async fn extend_all(
-        &self,
-        holders: &[Holder],
-        lease: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        self.settle_all(holders, &self.inner.scripts.extend, |command| {
-            command.arg(millis(lease));
-        })
-        .await
+    /// Runs the step's script for each holder, in one round trip but not in one step.
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        let scripts = &self.inner.scripts;
+        let script = match step {
+            Step::Complete { .. } => &scripts.complete,
+            Step::Release => &scripts.release,
+            Step::Extend { .. } => &scripts.extend,
+        };
+        let calls = holders.iter().map(|holder| {
+            let mut command = self.holder_command(script, holder);
+            match step {
+                Step::Complete { status, ttl } => command.arg(status).arg(millis(ttl)),
+                Step::Release => &mut command,
+                Step::Extend { lease } => command.arg(millis(lease)),
+            };
+            command
+        });
+        self.send_all(calls, script, settled).await
     }
 
-    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
-        self.settle_all(holders, &self.inner.scripts.release, |_| {})
-            .await
-    }
-
-    async fn complete_all(
-        &self,
-        holders: &[Holder],
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        self.settle_all(holders, &self.inner.scripts.complete, |command| {
-            command.arg(status).arg(millis(ttl));
-        })
-        .await
+    /// Does nothing, because Redis deletes expired records by itself.
+    async fn purge(&self, _: usize) -> Result<usize, StoreError> {
+        Ok(0)
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

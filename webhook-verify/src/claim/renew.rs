@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{
-    Claim, ClaimEventKind, Settled, StoreError, answer_within,
+    Claim, ClaimEventKind, Settled, Step, StoreError, answer_within,
     settle::{self, holders, of_all},
 };
 use crate::timer::Timer;
@@ -64,20 +64,10 @@ pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
 
 async fn extend(held: &[&Claim], timer: &impl Timer) -> Result<Vec<Settled>, StoreError> {
     let keeper = held[0].keeper();
-    let (store, lease) = (&keeper.store, keeper.lease);
-    let limit = keeper.call_limit();
-    match held {
-        [claim] => {
-            let holder = claim.holder();
-            let extended = answer_within(store.extend(&holder, lease), timer, limit).await?;
-            Ok(vec![extended])
-        }
-        many => {
-            let holders = holders(many.iter().copied());
-            let extended = answer_within(store.extend_all(&holders, lease), timer, limit).await?;
-            of_all(extended, many.len())
-        }
-    }
+    let (holders, lease) = (holders(held.iter().copied()), keeper.lease);
+    let extended = keeper.store.settle(&holders, Step::Extend { lease });
+    let extended = answer_within(extended, timer, keeper.call_limit()).await?;
+    of_all(extended, held.len())
 }
 
 /// Tells the handlers of claims that somebody else has by now.

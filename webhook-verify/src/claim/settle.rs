@@ -3,9 +3,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smallvec::{SmallVec, smallvec};
-
-use super::{Claim, ClaimEventKind, Holder, Known, Progress, Settled, StoreError, answer_within};
+use super::{
+    Claim, ClaimEventKind, Holder, Known, Progress, Settled, Step, StoreError, answer_within,
+};
 use crate::timer::Timer;
 
 /// How long to wait before a claim is settled for the second time; each time after that four times as long, up to the
@@ -106,9 +106,11 @@ pub(crate) async fn release(claims: &[Claim], timer: &impl Timer) {
 /// Completes claims of one delivery with the status of their `success`, or gives them back.
 async fn settle(claims: &[Claim], success: Option<u16>, timer: &impl Timer) {
     let keeper = claims[0].keeper();
+    let ttl = claims[0].request().ttl;
+    let step = success.map_or(Step::Release, |status| Step::Complete { status, ttl });
     let (begun, mut pause) = (Instant::now(), PAUSE);
     for tries_left in (0..keeper.complete_tries).rev() {
-        match settle_once(claims, success, timer).await {
+        match settle_once(claims, step, timer).await {
             Ok(settled) => {
                 for (claim, settled) in claims.iter().zip(settled) {
                     claim.report(match (settled, success) {
@@ -154,27 +156,14 @@ async fn settle(claims: &[Claim], success: Option<u16>, timer: &impl Timer) {
 
 async fn settle_once(
     claims: &[Claim],
-    success: Option<u16>,
+    step: Step,
     timer: &impl Timer,
-) -> Result<SmallVec<[Settled; 1]>, StoreError> {
+) -> Result<Vec<Settled>, StoreError> {
     let keeper = claims[0].keeper();
-    let (store, limit) = (&keeper.store, keeper.call_limit());
-    let ttl = claims[0].request().ttl;
-    if let [claim] = claims {
-        let holder = claim.holder();
-        let settled = match success {
-            Some(status) => store.complete(&holder, status, ttl),
-            None => store.release(&holder),
-        };
-        return Ok(smallvec![answer_within(settled, timer, limit).await?]);
-    }
     let holders = holders(claims);
-    let settled = match success {
-        Some(status) => store.complete_all(&holders, status, ttl),
-        None => store.release_all(&holders),
-    };
-    let settled = answer_within(settled, timer, limit).await?;
-    Ok(of_all(settled, claims.len())?.into())
+    let settled = keeper.store.settle(&holders, step);
+    let settled = answer_within(settled, timer, keeper.call_limit()).await?;
+    of_all(settled, claims.len())
 }
 
 pub(super) fn holders<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> Vec<Holder> {

@@ -11,7 +11,7 @@ use self::{
     writer::{Answer, Call, Settings, Writer},
 };
 use super::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Claimed, CommitError, Holder, Settled,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Claimed, CommitError, Holder, Settled, Step,
     StoreError,
     sql::{self, PurgeEvery, Purger, Table},
 };
@@ -270,101 +270,41 @@ impl SqliteStore {
         self.shared.writer.call(call, settings).await
     }
 
-    async fn claims(&self, requests: Vec<ClaimRequest>) -> Result<Vec<ClaimOutcome>, StoreError> {
-        match self.call(Call::Claim(requests)).await? {
-            Answer::Outcomes(outcomes) => Ok(outcomes),
-            Answer::Settled(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
-        }
-    }
-
     async fn change(&self, call: Call) -> Result<u64, StoreError> {
         match self.call(call).await? {
             Answer::Changed(changed) => Ok(changed),
             Answer::Outcomes(_) | Answer::Settled(_) | Answer::Nobody => Err(no_answer()),
         }
     }
-
-    async fn settle_all(&self, call: Call) -> Result<Vec<Settled>, StoreError> {
-        match self.call(call).await? {
-            Answer::Settled(settled) => Ok(settled),
-            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
-        }
-    }
-
-    async fn settle(&self, call: Call) -> Result<Settled, StoreError> {
-        let mut settled = self.settle_all(call).await?;
-        settled.pop().ok_or_else(no_answer)
-    }
 }
 
 impl ClaimStore for SqliteStore {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        let mut outcomes = self.claims(vec![request.clone()]).await?;
-        outcomes.pop().ok_or_else(no_answer)
-    }
-
-    async fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        self.settle(Call::Complete(vec![*holder], status, ttl))
-            .await
-    }
-
-    async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-        self.settle(Call::Release(vec![*holder])).await
-    }
-
-    async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        self.settle(Call::Extend(vec![*holder], lease)).await
-    }
-
-    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        match requests.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.claims(requests.to_vec()).await,
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        if requests.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self.call(Call::Claim(requests.to_vec())).await? {
+            Answer::Outcomes(outcomes) => Ok(outcomes),
+            Answer::Settled(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
         }
     }
 
-    async fn extend_all(
-        &self,
-        holders: &[Holder],
-        lease: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        match holders.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.settle_all(Call::Extend(holders.to_vec(), lease)).await,
-        }
-    }
-
-    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
-        match holders.is_empty() {
-            true => Ok(Vec::new()),
-            false => self.settle_all(Call::Release(holders.to_vec())).await,
-        }
-    }
-
-    async fn complete_all(
-        &self,
-        holders: &[Holder],
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
         if holders.is_empty() {
             return Ok(Vec::new());
         }
-        let call = Call::Complete(holders.to_vec(), status, ttl);
-        self.settle_all(call).await
+        match self.call(Call::Settle(holders.to_vec(), step)).await? {
+            Answer::Settled(settled) => Ok(settled),
+            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
+        }
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         Ok(self.change(Call::Forget(*key)).await? > 0)
     }
 
-    async fn purge(&self, most: usize) -> Result<usize, StoreError> {
-        sql::purge(most, PURGE_BATCH, async |size| {
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        sql::purge(max, PURGE_BATCH, async |size| {
             let gone = self.change(Call::Purge(size)).await?;
             Ok(usize::try_from(gone).unwrap_or(usize::MAX))
         })

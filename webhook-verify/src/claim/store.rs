@@ -3,141 +3,220 @@ use std::{error, fmt, future::Future, sync::Arc, time::Duration};
 use super::ClaimKey;
 use crate::error::fmt_source;
 
-/// Stores claims. Each method is one atomic step, judged by the store's own clock.
+/// Stores claims. Each request and each holder's step is atomic, judged by the store's own clock.
 ///
 /// The [module's documentation](crate::idempotency) lists the states and what each call does to
 /// them. An expired record is claimed like an absent one, although its attempt may continue to
 /// count. Implementations write plain `async fn`s.
 ///
+/// # Batches
+///
+/// [`claim`](Self::claim) and [`settle`](Self::settle) take any number of keys, each at most once,
+/// and return one result for each, in the same order. A store handles them in one round trip, if it
+/// can. A call fails as a whole; after an error, it may have taken effect for some keys.
+///
+/// # Late calls
+///
 /// The receiver gives up a call that does not return in time. The call may still take effect later,
-/// so it must be harmless after the calls that follow it. Above all, [`extend`](Self::extend) must
-/// not revive a released or completed claim.
+/// so it must be harmless after the calls that follow it. Above all, [`Step::Extend`] must not
+/// revive a released or completed claim.
 ///
 /// # Under load
 ///
-/// A store that queues claims should bound its queue: it returns [`StoreError::overloaded`] for a
-/// claim that it could not answer within the request's [`limit`](ClaimRequest::limit). Otherwise it
-/// serves callers that have given up, and goodput collapses.
+/// A store that queues claims should bound its queue: it returns [`StoreError::overloaded`] for
+/// claims that it could not answer within the requests' [`limit`](ClaimRequest::limit). Otherwise
+/// it serves callers that have given up, and goodput collapses.
+///
+/// # Example
+///
+/// A complete store, in the memory of one process. It passes the conformance suite of the `testing`
+/// module, which lists what it checks.
+///
+/// ```
+/// use std::{collections::HashMap, sync::Mutex, time::Duration};
+/// use webhook_verify::{
+///     Clock, ClaimKey, ClaimStore, StoreError,
+///     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled, Step},
+/// };
+///
+/// struct MapStore<C> {
+///     clock: C,
+///     rows: Mutex<HashMap<ClaimKey, Row>>,
+/// }
+///
+/// struct Row {
+///     owner: Owner,
+///     attempt: u64,
+///     fingerprint: Fingerprint,
+///     /// `None` once the claim is released.
+///     lease_until: Option<Duration>,
+///     /// The status, once the claim is completed.
+///     completed: Option<u16>,
+///     expires_at: Duration,
+/// }
+///
+/// impl<C: Clock> MapStore<C> {
+///     fn claim_one(&self, request: &ClaimRequest) -> ClaimOutcome {
+///         let (now, mut rows) = (self.clock.now(), self.rows.lock().unwrap());
+///         let mut attempt = 1;
+///         let mut expires_at = now + request.ttl.max(request.lease);
+///         if let Some(row) = rows.get(&request.key) {
+///             if row.expires_at > now {
+///                 if let Some(status) = row.completed {
+///                     return ClaimOutcome::Completed { status, fingerprint: row.fingerprint };
+///                 }
+///                 let is_owner = row.owner == request.owner;
+///                 match row.lease_until {
+///                     // The receiver repeats a claim whose result it did not get.
+///                     Some(until) if until > now && is_owner => {
+///                         return ClaimOutcome::Won { attempt: row.attempt };
+///                     }
+///                     Some(until) if until > now || request.lapsed == Lapsed::Hold => {
+///                         return ClaimOutcome::Busy { lease_left: until.saturating_sub(now) };
+///                     }
+///                     // A claim that arrives after its own release was given up before.
+///                     None if is_owner => {
+///                         return ClaimOutcome::Busy { lease_left: Duration::ZERO };
+///                     }
+///                     Some(_) | None => {}
+///                 }
+///             }
+///             attempt = row.attempt + 1;
+///             expires_at = expires_at.max(row.expires_at);
+///         }
+///         rows.insert(request.key, Row {
+///             owner: request.owner,
+///             attempt,
+///             fingerprint: request.fingerprint,
+///             lease_until: Some(now + request.lease),
+///             completed: None,
+///             expires_at,
+///         });
+///         ClaimOutcome::Won { attempt }
+///     }
+///
+///     fn settle_one(&self, holder: &Holder, step: Step) -> Settled {
+///         let (now, mut rows) = (self.clock.now(), self.rows.lock().unwrap());
+///         let row = match rows.get_mut(&holder.key) {
+///             Some(row) if row.owner == holder.owner => row,
+///             _ => return Settled::Superseded,
+///         };
+///         match (step, row.completed, row.lease_until) {
+///             (Step::Complete { status, ttl }, None, _) => {
+///                 row.completed = Some(status);
+///                 row.expires_at = row.expires_at.max(now + ttl);
+///             }
+///             (Step::Complete { .. }, Some(_), _) => {}
+///             (Step::Release, None, _) => row.lease_until = None,
+///             (Step::Extend { lease }, None, Some(_)) => {
+///                 row.lease_until = Some(now + lease);
+///                 row.expires_at = row.expires_at.max(now + lease);
+///             }
+///             _ => return Settled::Superseded,
+///         }
+///         Settled::Applied
+///     }
+/// }
+///
+/// impl<C: Clock> ClaimStore for MapStore<C> {
+///     async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+///         Ok(requests.iter().map(|request| self.claim_one(request)).collect())
+///     }
+///
+///     async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+///         Ok(holders.iter().map(|holder| self.settle_one(holder, step)).collect())
+///     }
+///
+///     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+///         Ok(self.rows.lock().unwrap().remove(key).is_some())
+///     }
+///
+///     async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+///         let (now, mut rows) = (self.clock.now(), self.rows.lock().unwrap());
+///         let expired = rows.iter().filter(|(_, row)| row.expires_at <= now);
+///         let expired: Vec<_> = expired.map(|(key, _)| *key).take(max).collect();
+///         expired.iter().for_each(|key| drop(rows.remove(key)));
+///         Ok(expired.len())
+///     }
+/// }
+/// #
+/// # #[cfg(feature = "testing")]
+/// # {
+/// # use webhook_verify::testing::conformance::{Failures, Suite};
+/// # fn block_on<F: Future>(future: F) -> F::Output {
+/// #     let mut future = std::pin::pin!(future);
+/// #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+/// #     loop {
+/// #         let poll = future.as_mut().poll(&mut context);
+/// #         if let std::task::Poll::Ready(output) = poll { return output }
+/// #     }
+/// # }
+/// # let now = std::sync::Arc::new(Mutex::new(Duration::ZERO));
+/// # let clock = std::sync::Arc::clone(&now);
+/// # let clock = move || *clock.lock().unwrap();
+/// # let store = MapStore { clock, rows: Mutex::default() };
+/// # block_on(Suite::new(&store).run(async |time| *now.lock().unwrap() += time)).unwrap();
+/// # }
+/// ```
 pub trait ClaimStore: Send + Sync + 'static {
-    /// Claims a key if it is absent, expired or released, or if its lease has [expired](Lapsed),
-    /// and increments the record's attempt.
+    /// Claims each key if it is absent, expired or released, or if its lease has [expired](Lapsed),
+    /// and increments the record's attempt. The record then holds the request's owner and
+    /// fingerprint. It expires after the request's `ttl`, or later if the replaced record did.
     ///
-    /// The owner that already holds a live lease is granted it again, with the same attempt. The
-    /// owner that released it is not: the receiver gave that call up before, and it arrives late.
+    /// The owner that already holds a live lease is granted it again, with the same attempt, and
+    /// its lease is not renewed. The owner that released it is not granted it: the receiver gave
+    /// that call up before, and it arrives late.
     fn claim(
         &self,
-        request: &ClaimRequest,
-    ) -> impl Future<Output = Result<ClaimOutcome, StoreError>> + Send;
-
-    /// Completes the holder's claim with the handler's status, and keeps the record for `ttl` from
-    /// now on. A second completion changes nothing.
-    fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
-
-    /// Releases the holder's claim: the next claim wins at once, with the next attempt. A second
-    /// release changes nothing. A completed claim stays completed, and the result is
-    /// [`Settled::Superseded`].
-    fn release(&self, holder: &Holder) -> impl Future<Output = Result<Settled, StoreError>> + Send;
-
-    /// Renews the holder's lease to `lease` from now on. A released or completed claim stays as it
-    /// is, and the result is [`Settled::Superseded`].
-    fn extend(
-        &self,
-        holder: &Holder,
-        lease: Duration,
-    ) -> impl Future<Output = Result<Settled, StoreError>> + Send;
-
-    /// Claims several keys as [`claim`](Self::claim) does, in one round trip, if the store can.
-    /// Each key occurs once. The call fails as a whole; after an error, some claims may have been
-    /// granted.
-    fn claim_all(
-        &self,
         requests: &[ClaimRequest],
-    ) -> impl Future<Output = Result<Vec<ClaimOutcome>, StoreError>> + Send {
-        async move {
-            let mut outcomes = Vec::with_capacity(requests.len());
-            for request in requests {
-                let outcome = self.claim(request).await;
-                outcomes.push(outcome.map_err(|error| match outcomes.is_empty() {
-                    true => error,
-                    false => error.in_part(),
-                })?);
-            }
-            Ok(outcomes)
-        }
-    }
+    ) -> impl Future<Output = Result<Vec<ClaimOutcome>, StoreError>> + Send;
 
-    /// Renews several leases as [`extend`](Self::extend) does, in one round trip, if the store can.
-    /// Each key occurs once. The call fails as a whole; after an error, some leases may have been
-    /// renewed.
-    fn extend_all(
+    /// Takes a step with the claim of each holder. A step of an owner that is not the record's
+    /// changes nothing, and the result is then [`Settled::Superseded`]. The record's own owner may
+    /// take it after the lease expired, as long as nobody took over.
+    fn settle(
         &self,
         holders: &[Holder],
-        lease: Duration,
-    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
-        async move {
-            let mut settled = Vec::with_capacity(holders.len());
-            for holder in holders {
-                settled.push(self.extend(holder, lease).await?);
-            }
-            Ok(settled)
-        }
-    }
-
-    /// Releases several claims as [`release`](Self::release) does, in one round trip, if the store
-    /// can. Each key occurs once. The call fails as a whole; after an error, some claims may have
-    /// been released.
-    fn release_all(
-        &self,
-        holders: &[Holder],
-    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
-        async move {
-            let mut settled = Vec::with_capacity(holders.len());
-            for holder in holders {
-                settled.push(self.release(holder).await?);
-            }
-            Ok(settled)
-        }
-    }
-
-    /// Completes several claims with one status as [`complete`](Self::complete) does, in one round
-    /// trip, if the store can. Each key occurs once. The call fails as a whole; after an error,
-    /// some claims may have been completed.
-    fn complete_all(
-        &self,
-        holders: &[Holder],
-        status: u16,
-        ttl: Duration,
-    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send {
-        async move {
-            let mut settled = Vec::with_capacity(holders.len());
-            for holder in holders {
-                settled.push(self.complete(holder, status, ttl).await?);
-            }
-            Ok(settled)
-        }
-    }
+        step: Step,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send;
 
     /// Deletes the record of a key, whoever holds it, and returns whether there was one. The next
     /// delivery with this key runs as if it were the first.
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Deletes up to `max` expired records and returns how many were deleted. Claims do not depend
+    /// on it. A store that deletes expired records by itself returns 0.
+    fn purge(&self, max: usize) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
     /// Returns whether claims are served from this process's own memory. A receiver then needs no
     /// cache of completed claims in front of the store.
     fn is_in_process(&self) -> bool {
         false
     }
+}
 
-    /// Deletes up to `most` expired records and returns how many were deleted. Claims do not depend
-    /// on it. A store that deletes expired records by itself has nothing to do.
-    fn purge(&self, most: usize) -> impl Future<Output = Result<usize, StoreError>> + Send {
-        let _ = most;
-        async { Ok(0) }
-    }
+/// What a holder does with its claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a store has to handle every step")]
+pub enum Step {
+    /// Completes the claim with the handler's status. The record expires `ttl` from now on, or
+    /// later if it already did. A second completion changes nothing, and is applied.
+    Complete {
+        /// The handler's status.
+        status: u16,
+        /// How long duplicates are recognized.
+        ttl: Duration,
+    },
+    /// Releases the claim: the next claim wins at once, with the next attempt. A second release
+    /// changes nothing, and is applied. A completed claim stays completed, and the result is
+    /// [`Settled::Superseded`].
+    Release,
+    /// Renews the lease to `lease` from now on. A released or completed claim stays as it is, and
+    /// the result is [`Settled::Superseded`].
+    Extend {
+        /// The new lease.
+        lease: Duration,
+    },
 }
 
 /// Decides what happens to a claim whose lease has expired because its holder has died or is stuck.

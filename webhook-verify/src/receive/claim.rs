@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use smallvec::{SmallVec, smallvec};
+use smallvec::smallvec;
 
 use super::{
     Admission, Admitted, Idempotency, OnMismatch, OnStoreFailure, Rejection, Replay,
@@ -14,7 +14,7 @@ use super::{
 use crate::{
     answer::Answer,
     claim::{
-        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, Lookup, StoreError,
+        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, Lookup, Step, StoreError,
         answer_within, of_all,
     },
     delivery::Delivery,
@@ -160,15 +160,13 @@ pub(super) fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission
     Admission::Admitted(Admitted { delivery, held })
 }
 
-pub(super) type Outcomes = SmallVec<[ClaimOutcome; 1]>;
-
 /// Claims the keys, waiting up to `in_flight_wait` if none is granted and one is busy. Returns the
 /// outcomes and the time of the request.
 pub(super) async fn ask(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
     timer: &impl Timer,
-) -> Result<(Outcomes, Instant), StoreError> {
+) -> Result<(Vec<ClaimOutcome>, Instant), StoreError> {
     let mut wait = idempotency.in_flight_wait;
     loop {
         let asked = Instant::now();
@@ -196,7 +194,7 @@ async fn ask_once(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
     timer: &impl Timer,
-) -> Result<Outcomes, StoreError> {
+) -> Result<Vec<ClaimOutcome>, StoreError> {
     let store = &idempotency.keeper.store;
     let (limit, half) = (
         idempotency.keeper.call_limit(),
@@ -208,15 +206,9 @@ async fn ask_once(
             .report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
     };
     let claim = async |requests: &[ClaimRequest], limit| {
-        let answer = match requests {
-            [one] => answer_within(store.claim(one), timer, limit)
-                .await
-                .map(|outcome| smallvec![outcome]),
-            many => answer_within(store.claim_all(many), timer, limit)
-                .await
-                .and_then(|outcomes| Ok(of_all(outcomes, many.len())?.into())),
-        };
-        answer.inspect_err(|error| report("claim", error))
+        let outcomes = answer_within(store.claim(requests), timer, limit).await;
+        let outcomes = outcomes.and_then(|outcomes| of_all(outcomes, requests.len()));
+        outcomes.inspect_err(|error| report("claim", error))
     };
     match claim(requests, limit).await {
         Err(error) if error.is_overloaded() => return Err(error),
@@ -231,17 +223,8 @@ async fn ask_once(
         Ok(outcomes) => return Ok(outcomes),
         Err(error) => error,
     };
-    let released = match &*again {
-        [one] => answer_within(store.release(&one.holder()), timer, half)
-            .await
-            .map(drop),
-        many => {
-            let holders: Vec<_> = many.iter().map(ClaimRequest::holder).collect();
-            answer_within(store.release_all(&holders), timer, half)
-                .await
-                .map(drop)
-        }
-    };
+    let holders: Vec<_> = again.iter().map(ClaimRequest::holder).collect();
+    let released = answer_within(store.settle(&holders, Step::Release), timer, half).await;
     if let Err(error) = &released {
         report("release", error);
     }

@@ -4,7 +4,7 @@ use std::{
 };
 
 use sqlx::{
-    Arguments as _, Encode, Error, Postgres, Row as _, SqlStr, Type,
+    Arguments as _, Encode, Error, Postgres, Row as _, Type,
     postgres::{PgArguments, PgRow},
 };
 
@@ -13,7 +13,7 @@ use super::{
     link::{code, limit},
 };
 use crate::claim::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled, Step,
     StoreError,
     limiter::shortest,
     sql::{self, foreign, from_millis, millis},
@@ -23,7 +23,65 @@ use crate::claim::{
 const PURGE_BATCH: usize = 1000;
 
 impl ClaimStore for PostgresStore {
-    async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        if let [request] = requests {
+            return Ok(vec![self.claim_one(request).await?]);
+        }
+        // A receiver's requests have all the same terms. Others take one statement for each terms.
+        let mut by_terms: HashMap<_, Vec<_>> = HashMap::new();
+        for (index, request) in requests.iter().enumerate() {
+            let terms = (request.lease, request.lapsed == Lapsed::Hold);
+            by_terms.entry(terms).or_default().push(index);
+        }
+        let mut outcomes = vec![None; requests.len()];
+        for ((lease, hold), indices) in by_terms {
+            let alike = each(&indices, |index| &requests[*index]);
+            let answers = self.claim_alike(&alike, lease, hold).await;
+            let answers = answers.map_err(|error| {
+                if outcomes.iter().any(Option::is_some) {
+                    error.in_part()
+                } else {
+                    error
+                }
+            })?;
+            for (index, outcome) in indices.into_iter().zip(answers) {
+                outcomes[index] = Some(outcome);
+            }
+        }
+        let outcomes = outcomes.into_iter().collect::<Option<_>>();
+        outcomes.ok_or_else(|| foreign("key"))
+    }
+
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        match holders {
+            [] => Ok(Vec::new()),
+            [holder] => Ok(vec![self.settle_one(holder, step).await?]),
+            many => self.settle_many(many, step).await,
+        }
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        let mut arguments = PgArguments::default();
+        add(&mut arguments, &key.as_bytes()[..])?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let forget = &self.shared.statements.forget;
+        let gone = self.maintain(forget, arguments).await?;
+        Ok(!gone.is_empty())
+    }
+
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        let batch = async |size: usize| {
+            let mut arguments = PgArguments::default();
+            add(&mut arguments, size as i64)?;
+            let purge = &self.shared.statements.purge;
+            Ok(self.maintain(purge, arguments).await?.len())
+        };
+        sql::purge(max, PURGE_BATCH, batch).await
+    }
+}
+
+impl PostgresStore {
+    async fn claim_one(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         let mut arguments = holder(&request.holder())?;
         add(&mut arguments, &request.fingerprint.0[..])?;
         add(&mut arguments, millis(request.lease))?;
@@ -51,106 +109,6 @@ impl ClaimStore for PostgresStore {
         }
     }
 
-    async fn complete(
-        &self,
-        holder: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Settled, StoreError> {
-        let arguments = self.completion(holder, status, ttl)?;
-        self.settle(&self.shared.statements.complete, arguments, holder.limit)
-            .await
-    }
-
-    async fn release(&self, by: &Holder) -> Result<Settled, StoreError> {
-        let mut arguments = holder(by)?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
-        self.settle(&self.shared.statements.release, arguments, by.limit)
-            .await
-    }
-
-    async fn extend(&self, by: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-        let mut arguments = holder(by)?;
-        add(&mut arguments, millis(lease))?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
-        self.settle(&self.shared.statements.extend, arguments, by.limit)
-            .await
-    }
-
-    async fn claim_all(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        // A receiver's have all the same terms. Others are claimed in as many statements as there are of them.
-        let mut by_terms: HashMap<_, Vec<_>> = HashMap::new();
-        for (index, request) in requests.iter().enumerate() {
-            let terms = (request.lease, request.lapsed == Lapsed::Hold);
-            by_terms.entry(terms).or_default().push(index);
-        }
-        let mut outcomes = vec![None; requests.len()];
-        for ((lease, hold), indices) in by_terms {
-            let alike = each(&indices, |index| &requests[*index]);
-            let answers = self.claim_alike(&alike, lease, hold).await;
-            let answers = answers.map_err(|error| match outcomes.iter().any(Option::is_some) {
-                true => error.in_part(),
-                false => error,
-            })?;
-            for (index, outcome) in indices.into_iter().zip(answers) {
-                outcomes[index] = Some(outcome);
-            }
-        }
-        let outcomes = outcomes.into_iter().collect::<Option<_>>();
-        outcomes.ok_or_else(|| foreign("key"))
-    }
-
-    async fn extend_all(
-        &self,
-        holders: &[Holder],
-        lease: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        let mut arguments = self.holders(holders)?;
-        add(&mut arguments, millis(lease))?;
-        self.settle_all(&self.shared.statements.extend_all, holders, arguments)
-            .await
-    }
-
-    async fn release_all(&self, holders: &[Holder]) -> Result<Vec<Settled>, StoreError> {
-        let arguments = self.holders(holders)?;
-        self.settle_all(&self.shared.statements.release_all, holders, arguments)
-            .await
-    }
-
-    async fn complete_all(
-        &self,
-        holders: &[Holder],
-        status: u16,
-        ttl: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        let mut arguments = self.holders(holders)?;
-        add(&mut arguments, i32::from(status))?;
-        add(&mut arguments, millis(ttl))?;
-        self.settle_all(&self.shared.statements.complete_all, holders, arguments)
-            .await
-    }
-
-    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-        let mut arguments = PgArguments::default();
-        add(&mut arguments, &key.as_bytes()[..])?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let forget = &self.shared.statements.forget;
-        let gone = self.maintain(forget, arguments).await?;
-        Ok(!gone.is_empty())
-    }
-
-    async fn purge(&self, most: usize) -> Result<usize, StoreError> {
-        let batch = async |size: usize| {
-            let mut arguments = PgArguments::default();
-            add(&mut arguments, size as i64)?;
-            let purge = &self.shared.statements.purge;
-            Ok(self.maintain(purge, arguments).await?.len())
-        };
-        sql::purge(most, PURGE_BATCH, batch).await
-    }
-}
-
-impl PostgresStore {
     /// Claims in one statement what has the same lease, and the same rule for lapsed claims.
     async fn claim_alike(
         &self,
@@ -196,41 +154,67 @@ impl PostgresStore {
         outcomes.collect()
     }
 
-    /// Returns the arguments with which each statement for several holders begins.
-    fn holders(&self, holders: &[Holder]) -> Result<PgArguments, StoreError> {
-        let mut arguments = PgArguments::default();
-        add(
-            &mut arguments,
-            each(holders, |holder| holder.key.as_bytes().to_vec()),
-        )?;
-        add(
-            &mut arguments,
-            each(holders, |holder| holder.owner.as_bytes().to_vec()),
-        )?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
-        Ok(arguments)
+    async fn settle_one(&self, by: &Holder, step: Step) -> Result<Settled, StoreError> {
+        let statements = &self.shared.statements;
+        let lock_timeout = limit(self.shared.lock_timeout);
+        let mut arguments = holder(by)?;
+        let sql = match step {
+            Step::Complete { status, ttl } => {
+                add(&mut arguments, i32::from(status))?;
+                add(&mut arguments, millis(ttl))?;
+                &statements.complete
+            }
+            Step::Release => &statements.release,
+            Step::Extend { lease } => {
+                add(&mut arguments, millis(lease))?;
+                &statements.extend
+            }
+        };
+        add(&mut arguments, lock_timeout)?;
+        let rows = self.settled(sql, arguments, by.limit).await?;
+        Ok(if rows.is_empty() {
+            Settled::Superseded
+        } else {
+            Settled::Applied
+        })
     }
 
-    async fn settle_all(
+    async fn settle_many(
         &self,
-        sql: &SqlStr,
         holders: &[Holder],
-        arguments: PgArguments,
+        step: Step,
     ) -> Result<Vec<Settled>, StoreError> {
-        if holders.is_empty() {
-            return Ok(Vec::new());
-        }
+        let statements = &self.shared.statements;
+        let keys = each(holders, |holder| holder.key.as_bytes().to_vec());
+        let owners = each(holders, |holder| holder.owner.as_bytes().to_vec());
+        let mut arguments = PgArguments::default();
+        add(&mut arguments, keys)?;
+        add(&mut arguments, owners)?;
+        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let sql = match step {
+            Step::Complete { status, ttl } => {
+                add(&mut arguments, i32::from(status))?;
+                add(&mut arguments, millis(ttl))?;
+                &statements.complete_all
+            }
+            Step::Release => &statements.release_all,
+            Step::Extend { lease } => {
+                add(&mut arguments, millis(lease))?;
+                &statements.extend_all
+            }
+        };
         let mut applied = HashSet::new();
         let limit = shortest(holders.iter().map(|holder| holder.limit));
         for row in self.settled(sql, arguments, limit).await? {
             applied.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?);
         }
-        let settled = holders
-            .iter()
-            .map(|holder| match applied.contains(&holder.key) {
-                true => Settled::Applied,
-                false => Settled::Superseded,
-            });
+        let settled = holders.iter().map(|holder| {
+            if applied.contains(&holder.key) {
+                Settled::Applied
+            } else {
+                Settled::Superseded
+            }
+        });
         Ok(settled.collect())
     }
 }

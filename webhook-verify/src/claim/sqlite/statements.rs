@@ -6,7 +6,7 @@ use sqlx::{
 };
 
 use crate::claim::{
-    ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Settled, StoreError,
+    ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Settled, Step, StoreError,
     sql::{Table, foreign, from_millis, millis},
 };
 
@@ -115,23 +115,33 @@ impl Statements {
         })
     }
 
-    pub(super) async fn release(
+    /// Takes a holder's step with its claim.
+    pub(super) async fn settle(
         &self,
         on: &mut SqliteConnection,
         by: &Holder,
-    ) -> Result<Settled, StoreError> {
-        self.settle(on, &self.release, holder(by)?).await
-    }
-
-    pub(super) async fn extend(
-        &self,
-        on: &mut SqliteConnection,
-        by: &Holder,
-        until: Duration,
+        step: Step,
+        now: Duration,
     ) -> Result<Settled, StoreError> {
         let mut arguments = holder(by)?;
-        add(&mut arguments, millis(until))?;
-        self.settle(on, &self.extend, arguments).await
+        let changed = match step {
+            Step::Complete { status, ttl } => {
+                let until = now.saturating_add(ttl);
+                return Ok(match self.complete(on, by, status, until).await? {
+                    Completion::Now | Completion::Before => Settled::Applied,
+                    Completion::Superseded => Settled::Superseded,
+                });
+            }
+            Step::Release => self.change(on, &self.release, arguments).await?,
+            Step::Extend { lease } => {
+                add(&mut arguments, millis(now.saturating_add(lease)))?;
+                self.change(on, &self.extend, arguments).await?
+            }
+        };
+        Ok(match changed {
+            0 => Settled::Superseded,
+            _ => Settled::Applied,
+        })
     }
 
     pub(super) async fn forget(
@@ -172,18 +182,6 @@ impl Statements {
     ) -> Result<Vec<SqliteRow>, StoreError> {
         let rows = sqlx::query_with(sql.clone(), arguments).fetch_all(on).await;
         rows.map_err(|error| self.failed(error))
-    }
-
-    async fn settle(
-        &self,
-        on: &mut SqliteConnection,
-        sql: &SqlStr,
-        arguments: SqliteArguments,
-    ) -> Result<Settled, StoreError> {
-        Ok(match self.change(on, sql, arguments).await? {
-            0 => Settled::Superseded,
-            _ => Settled::Applied,
-        })
     }
 
     async fn change(

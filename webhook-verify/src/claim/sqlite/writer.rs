@@ -10,10 +10,10 @@ use sqlx::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::statements::{Completion, Statements};
+use super::statements::Statements;
 use crate::{
     claim::{
-        ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, StoreError,
+        ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError,
         limiter::{Limiter, Slot, shortest},
     },
     clock::Clock,
@@ -36,9 +36,7 @@ const POLL: Duration = Duration::from_millis(2);
 /// A call to the writer. Each is harmless when repeated.
 pub(super) enum Call {
     Claim(Vec<ClaimRequest>),
-    Complete(Vec<Holder>, u16, Duration),
-    Release(Vec<Holder>),
-    Extend(Vec<Holder>, Duration),
+    Settle(Vec<Holder>, Step),
     Forget(ClaimKey),
     Purge(usize),
     Migrate,
@@ -133,8 +131,12 @@ impl Job {
     /// harm: a claim would leave a lease without a holder. Completions and releases always run.
     fn is_given_up(&self) -> bool {
         match self.call {
-            Call::Claim(_) | Call::Extend(..) | Call::Purge(_) => self.answer.is_closed(),
-            Call::Complete(..) | Call::Release(_) | Call::Forget(_) | Call::Migrate => false,
+            Call::Claim(_) | Call::Settle(_, Step::Extend { .. }) | Call::Purge(_) => {
+                self.answer.is_closed()
+            }
+            Call::Settle(_, Step::Complete { .. } | Step::Release)
+            | Call::Forget(_)
+            | Call::Migrate => false,
         }
     }
 
@@ -149,30 +151,10 @@ impl Job {
                 }
                 return Ok(Answer::Outcomes(outcomes));
             }
-            Call::Complete(holders, status, ttl) => {
-                let until = now.saturating_add(*ttl);
+            Call::Settle(holders, step) => {
                 let mut settled = Vec::with_capacity(holders.len());
                 for holder in holders {
-                    let completion = statements.complete(on, holder, *status, until).await?;
-                    settled.push(match completion {
-                        Completion::Now | Completion::Before => Settled::Applied,
-                        Completion::Superseded => Settled::Superseded,
-                    });
-                }
-                return Ok(Answer::Settled(settled));
-            }
-            Call::Release(holders) => {
-                let mut settled = Vec::with_capacity(holders.len());
-                for holder in holders {
-                    settled.push(statements.release(on, holder).await?);
-                }
-                return Ok(Answer::Settled(settled));
-            }
-            Call::Extend(holders, lease) => {
-                let until = now.saturating_add(*lease);
-                let mut settled = Vec::with_capacity(holders.len());
-                for holder in holders {
-                    settled.push(statements.extend(on, holder, until).await?);
+                    settled.push(statements.settle(on, holder, *step, now).await?);
                 }
                 return Ok(Answer::Settled(settled));
             }

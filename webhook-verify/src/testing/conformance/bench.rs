@@ -9,7 +9,7 @@ use std::{
 
 use super::Suite;
 use crate::claim::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled, Step,
     StoreError,
 };
 
@@ -45,7 +45,7 @@ pub(super) struct Bench<'a, S, A> {
 }
 
 /// A holder's call.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Call {
     Complete(u16),
     Release,
@@ -143,7 +143,16 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
     }
 
     pub(super) async fn claim(&self, request: &ClaimRequest) -> Checked<ClaimOutcome> {
-        self.store.claim(request).await.map_err(failed)
+        let outcomes = self.claim_all(std::slice::from_ref(request)).await?;
+        Ok(outcomes[0])
+    }
+
+    /// Claims the keys, and checks that there are as many outcomes as requests.
+    pub(super) async fn claim_all(&self, requests: &[ClaimRequest]) -> Checked<Vec<ClaimOutcome>> {
+        let outcomes = self.store.claim(requests).await.map_err(failed)?;
+        let (asked, told) = (requests.len(), outcomes.len());
+        is(asked == told, "claim", &format!("{asked} outcomes"), told)?;
+        Ok(outcomes)
     }
 
     pub(super) async fn call(&self, holder: &Holder, call: Call) -> Checked<Settled> {
@@ -158,12 +167,27 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         call: Call,
         time: Duration,
     ) -> Checked<Settled> {
-        let settled = match call {
-            Call::Complete(status) => self.store.complete(holder, status, time).await,
-            Call::Release => self.store.release(holder).await,
-            Call::Extend => self.store.extend(holder, time).await,
+        let settled = self.settle_all(&[*holder], call, time).await?;
+        Ok(settled[0])
+    }
+
+    /// Makes the call for all holders, and checks that there are as many results as holders.
+    pub(super) async fn settle_all(
+        &self,
+        holders: &[Holder],
+        call: Call,
+        time: Duration,
+    ) -> Checked<Vec<Settled>> {
+        let step = match call {
+            Call::Complete(status) => Step::Complete { status, ttl: time },
+            Call::Release => Step::Release,
+            Call::Extend => Step::Extend { lease: time },
         };
-        settled.map_err(failed)
+        let settled = self.store.settle(holders, step).await.map_err(failed)?;
+        let (asked, told) = (holders.len(), settled.len());
+        let when = format!("{call:?} of {asked}");
+        is(asked == told, &when, &format!("{asked} results"), told)?;
+        Ok(settled)
     }
 
     /// Claims the key, and checks that it is granted with this attempt.

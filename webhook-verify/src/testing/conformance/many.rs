@@ -8,7 +8,7 @@ use crate::claim::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Lap
 /// The number of claims of one key at a time.
 const RACERS: usize = 64;
 
-pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn claims_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let [absent, busy, done, released, mine] = [
@@ -32,7 +32,7 @@ pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duratio
     let mut requests = vec![absent.clone(), bench.again(&busy)?, bench.again(&done)?];
     requests.extend([bench.again(&lapsed)?, mine.clone(), bench.again(&released)?]);
     requests.push(bench.fresh()?);
-    let outcomes = claim_all(bench, &requests).await?;
+    let outcomes = bench.claim_all(&requests).await?;
     let fine = match outcomes.as_slice() {
         [
             first,
@@ -78,7 +78,7 @@ pub(super) async fn claim_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duratio
 
 /// Each key of a batch keeps its own lease, lifetime and rule for expired leases, be it absent,
 /// released or expired.
-pub(super) async fn claim_all_of_different_terms<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let lapsed = [bench.brief()?, bench.brief()?];
@@ -105,7 +105,7 @@ pub(super) async fn claim_all_of_different_terms<S: ClaimStore, A: AsyncFn(Durat
             requests.push(next.lapsed(rule));
         }
     }
-    let outcomes = claim_all(bench, &requests).await?;
+    let outcomes = bench.claim_all(&requests).await?;
     for (number, outcome) in outcomes.into_iter().enumerate() {
         let when = format!("number {number} of claims on different terms");
         let (expected, right) = match number {
@@ -134,14 +134,14 @@ pub(super) async fn claim_all_of_different_terms<S: ClaimStore, A: AsyncFn(Durat
     Ok(())
 }
 
-pub(super) async fn claim_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn claims_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
-    claim_all(bench, &[]).await?;
+    bench.claim_all(&[]).await?;
     Ok(())
 }
 
-pub(super) async fn extend_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn extends_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let (held, given_back) = settle_all_answers_in_order(bench, Call::Extend).await?;
@@ -158,7 +158,7 @@ pub(super) async fn extend_all_answers_in_order<S: ClaimStore, A: AsyncFn(Durati
         .await
 }
 
-pub(super) async fn release_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn releases_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let (held, given_back) = settle_all_answers_in_order(bench, Call::Release).await?;
@@ -174,7 +174,7 @@ pub(super) async fn release_all_answers_in_order<S: ClaimStore, A: AsyncFn(Durat
 }
 
 /// The status differs from that of the claim that was completed before, which keeps its own.
-pub(super) async fn complete_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let call = Call::Complete(201);
@@ -210,7 +210,7 @@ pub(super) async fn complete_all_answers_in_order<S: ClaimStore, A: AsyncFn(Dura
 
 /// A completed record lives as long as `complete_all` says or as its claim does, whichever is
 /// longer.
-pub(super) async fn complete_all_is_for_its_time<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let [longer, shorter, brief] = [bench.fleeting()?, bench.brief()?, bench.fleeting()?];
@@ -221,8 +221,8 @@ pub(super) async fn complete_all_is_for_its_time<S: ClaimStore, A: AsyncFn(Durat
     ] {
         bench.wins(request, 1, "the first").await?;
         let holders = [request.holder()];
-        let completed = bench.store.complete_all(&holders, 200, ttl).await;
-        let settled = completed.map_err(failed)?;
+        let completed = bench.settle_all(&holders, Call::Complete(200), ttl);
+        let settled = completed.await?;
         is(
             settled == [Settled::Applied],
             "complete_all of one",
@@ -295,21 +295,21 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     Ok(([mine, lapsed], released))
 }
 
-pub(super) async fn extend_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn extends_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     settle_all(bench, &[], Call::Extend).await?;
     Ok(())
 }
 
-pub(super) async fn release_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn releases_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     settle_all(bench, &[], Call::Release).await?;
     Ok(())
 }
 
-pub(super) async fn complete_all_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
+pub(super) async fn completes_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     settle_all(bench, &[], Call::Complete(200)).await?;
@@ -336,7 +336,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
     let strangers: Vec<_> = others.iter().map(ClaimRequest::holder).collect();
     let thirds: Vec<_> = holders.iter().copied().step_by(3).collect();
 
-    for outcome in claim_all(bench, &requests).await? {
+    for outcome in bench.claim_all(&requests).await? {
         let won = outcome == ClaimOutcome::Won { attempt: 1 };
         is(won, "one of a thousand", "Won 1", outcome)?;
     }
@@ -369,7 +369,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
             settled,
         )?;
     }
-    for (index, outcome) in claim_all(bench, &others).await?.into_iter().enumerate() {
+    for (index, outcome) in bench.claim_all(&others).await?.into_iter().enumerate() {
         let (expected, right) = match index % 3 {
             0 => ("Won 2", outcome == ClaimOutcome::Won { attempt: 2 }),
             _ => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
@@ -391,7 +391,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
             settled,
         )?;
     }
-    for (index, outcome) in claim_all(bench, &others).await?.into_iter().enumerate() {
+    for (index, outcome) in bench.claim_all(&others).await?.into_iter().enumerate() {
         let (expected, right) = match index % 3 {
             0 => ("Won 2", outcome == ClaimOutcome::Won { attempt: 2 }),
             _ => (
@@ -415,7 +415,7 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
         key[bit / 8] ^= 1 << (bit % 8);
         requests.push(bench.request(ClaimKey::from(key), LONG, HOUR)?);
     }
-    for outcome in claim_all(bench, &requests).await? {
+    for outcome in bench.claim_all(&requests).await? {
         let won = outcome == ClaimOutcome::Won { attempt: 1 };
         is(won, "a key one bit from another", "Won 1", outcome)?;
     }
@@ -423,7 +423,10 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
         .applies(&requests[0], Call::Complete(200), "the holder of one")
         .await?;
     let others = requests[1..].iter().map(|request| bench.again(request));
-    for outcome in claim_all(bench, &others.collect::<Checked<Vec<_>>>()?).await? {
+    for outcome in bench
+        .claim_all(&others.collect::<Checked<Vec<_>>>()?)
+        .await?
+    {
         let busy = matches!(outcome, ClaimOutcome::Busy { .. });
         is(
             busy,
@@ -539,37 +542,12 @@ async fn racers<S: ClaimStore, A: AsyncFn(Duration)>(
     Ok(requests.into_iter().zip(outcomes).collect())
 }
 
-/// Claims the keys, and checks that there are as many outcomes as requests.
-async fn claim_all<S: ClaimStore, A: AsyncFn(Duration)>(
-    bench: &Bench<'_, S, A>,
-    requests: &[ClaimRequest],
-) -> Checked<Vec<ClaimOutcome>> {
-    let outcomes = bench.store.claim_all(requests).await.map_err(failed)?;
-    let (asked, told) = (requests.len(), outcomes.len());
-    is(
-        asked == told,
-        "claim_all",
-        &format!("{asked} outcomes"),
-        told,
-    )?;
-    Ok(outcomes)
-}
-
-/// Makes the call for all holders, and checks that there are as many results as holders. Extensions
-/// use long leases.
+/// Makes the call for all holders. Extensions use long leases.
 async fn settle_all<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     holders: &[Holder],
     call: Call,
 ) -> Checked<Vec<Settled>> {
-    let settled = match call {
-        Call::Extend => bench.store.extend_all(holders, LONG).await,
-        Call::Release => bench.store.release_all(holders).await,
-        Call::Complete(status) => bench.store.complete_all(holders, status, HOUR).await,
-    };
-    let settled = settled.map_err(failed)?;
-    let (asked, told) = (holders.len(), settled.len());
-    let when = format!("{call:?} of several");
-    is(asked == told, &when, &format!("{asked} answers"), told)?;
-    Ok(settled)
+    let time = if call == Call::Extend { LONG } else { HOUR };
+    bench.settle_all(holders, call, time).await
 }

@@ -1,7 +1,7 @@
 //! Tests that every [`ClaimStore`] has to pass, including your own.
 //!
-//! They check what the documentation of [`ClaimStore`] and of [`idempotency`](crate::idempotency)
-//! promises, and nothing else. Where the documentation leaves something open, stores may differ.
+//! They check what the documentation of [`ClaimStore`] promises, and nothing else. Where it leaves
+//! something open, stores may differ.
 //!
 //! ```
 //! # fn block_on<F: Future>(future: F) -> F::Output {
@@ -28,6 +28,25 @@
 //! lease that must not expire is a long one, and a case whose calls outlast a short-lived record
 //! runs again with longer lifetimes. The store may hold other claims, because each case makes up
 //! its keys, but nothing else should purge it meanwhile.
+//!
+//! # What is checked
+//!
+//! * **Claims.** An absent key is granted with attempt 1. While the lease lives, other owners get
+//!   `Busy` with the time left. The same owner is granted the claim again, with the same attempt
+//!   and without a longer lease. A released key is granted at once, with the next attempt. A
+//!   completed key stays completed, with its status (200 to 599) and its body's fingerprint. A
+//!   takeover replaces the fingerprint.
+//! * **Steps.** Each may be repeated. A late step takes effect if nobody took over. `Extend` counts
+//!   from now on and never revives a released or completed claim. A claim that arrives after its
+//!   own release is not granted. The steps of strangers and of superseded holders change nothing.
+//! * **Expired leases.** Another owner takes over by default. With `Hold` the claim stays busy until
+//!   its record expires or is forgotten. `Hold` concerns expired leases alone.
+//! * **Lifetimes.** An expired record is claimed like an absent one. Of several lifetimes the longest
+//!   counts. Ten years are possible. `purge` deletes expired records alone, and no more than asked.
+//! * **Batches.** `claim` and each step return one result per key, in order, for no key, one and
+//!   1,000. Requests of one call may differ in owner, lease and lifetime. Keys that differ in one
+//!   bit are different, and any 32 bytes are a key. Of owners that race for a key one wins.
+//! * **`forget`.** It deletes any record, says whether there was one, and the next claim is the first.
 //!
 //! The suite runs in one task, which polls racing claims concurrently. If your store's calls never
 //! wait, test races with threads in a test of your own.
@@ -110,16 +129,17 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
             lapses: a_lapsed_claim_is_taken_over a_lapsed_claim_is_held hold_concerns_lapsed_claims_only
                 what_is_held_is_let_go_by_forget;
             lifetimes: what_has_expired_is_claimable the_longest_life_counts ten_years;
-            many: claim_all_answers_in_order claim_all_of_different_terms claim_all_of_nothing
-                extend_all_answers_in_order extend_all_of_nothing release_all_answers_in_order release_all_of_nothing
-                complete_all_answers_in_order complete_all_is_for_its_time complete_all_of_nothing
+            many: claims_answer_in_order claims_of_different_terms claims_of_nothing extends_answer_in_order
+                extends_of_nothing releases_answer_in_order releases_of_nothing completes_answer_in_order
+                completes_are_for_their_time completes_of_nothing
                 a_thousand_keys_of_one_owner keys_one_bit_apart_do_not_meet any_byte_is_fit_for_a_key
                 racing_claims_have_one_winner;
             lifetimes: purge;
         }
-        match failures.is_empty() {
-            true => Ok(()),
-            false => Err(Failures(failures)),
+        if failures.is_empty() {
+            Ok(())
+        } else {
+            Err(Failures(failures))
         }
     }
 }
@@ -162,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::claim::{
-        ClaimKey, ClaimOutcome, ClaimRequest, Holder, MemoryStore, Settled, StoreError,
+        ClaimKey, ClaimOutcome, ClaimRequest, Holder, MemoryStore, Settled, Step, StoreError,
     };
 
     const TICK: Duration = Duration::from_millis(4);
@@ -174,38 +194,26 @@ mod tests {
     }
 
     impl ClaimStore for Slow {
-        async fn claim(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-            let outcome = self.inner.claim(request).await;
-            if request.ttl <= TICK * 5 {
+        async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+            let outcomes = self.inner.claim(requests).await;
+            let ttl = requests.iter().map(|request| request.ttl).min();
+            if let Some(ttl) = ttl.filter(|ttl| *ttl <= TICK * 5) {
                 self.stalls.fetch_add(1, Relaxed);
-                sleep(request.ttl + TICK);
+                sleep(ttl + TICK);
             }
-            outcome
+            outcomes
         }
 
-        async fn complete(
-            &self,
-            holder: &Holder,
-            status: u16,
-            ttl: Duration,
-        ) -> Result<Settled, StoreError> {
-            self.inner.complete(holder, status, ttl).await
-        }
-
-        async fn release(&self, holder: &Holder) -> Result<Settled, StoreError> {
-            self.inner.release(holder).await
-        }
-
-        async fn extend(&self, holder: &Holder, lease: Duration) -> Result<Settled, StoreError> {
-            self.inner.extend(holder, lease).await
+        async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+            self.inner.settle(holders, step).await
         }
 
         async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
             self.inner.forget(key).await
         }
 
-        async fn purge(&self, most: usize) -> Result<usize, StoreError> {
-            self.inner.purge(most).await
+        async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+            self.inner.purge(max).await
         }
     }
 
