@@ -37,9 +37,7 @@ type Jobs = SqliteStorage<Job>;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxDynError> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let flags = Flags::with_defaults(&[("store", "sqlite://jobs.db")]);
     let jobs = open("sqlite://jobs.db").await?;
     let setup = flags.set_up().await?;
@@ -52,19 +50,13 @@ async fn main() -> Result<(), BoxDynError> {
 
 /// The work itself.
 async fn run(job: Job) -> Result<(), BoxDynError> {
-    println!(
-        "{}",
-        json!({ "event_type": job.event_type, "body_length": job.body.len() })
-    );
+    println!("{}", json!({ "event_type": job.event_type, "body_length": job.body.len() }));
     Ok(())
 }
 
 fn app(jobs: Jobs, layer: WebhookLayer) -> Router {
     let methods = post(enqueue).layer(layer);
-    Router::new()
-        .route("/", methods.clone())
-        .route("/{*path}", methods)
-        .with_state(jobs)
+    Router::new().route("/", methods.clone()).route("/{*path}", methods).with_state(jobs)
 }
 
 async fn enqueue(State(mut jobs): State<Jobs>, events: Events) -> Result<StatusCode, StatusCode> {

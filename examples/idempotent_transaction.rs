@@ -33,9 +33,7 @@ enum Ledger {
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     // Paystack signs no time, so the printed line is good for longer than a few minutes.
     let flags = Flags::with_defaults(&[("scheme", "paystack"), ("store", "sqlite://payments.db")]);
     let ledger = Ledger::open(&flags.store).await?;
@@ -44,9 +42,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         Ledger::Postgres(_, store) => flags.set_up_with(store)?,
     };
     let layer = WebhookLayer::new(setup.receiver.clone());
-    let app = Router::new()
-        .route("/", post(on_event).layer(layer))
-        .with_state((ledger, setup.behaviour));
+    let app =
+        Router::new().route("/", post(on_event).layer(layer)).with_state((ledger, setup.behaviour));
     let listener = tokio::net::TcpListener::bind(setup.flags.listen).await?;
     announce(&setup, listener.local_addr()?);
     Ok(axum::serve(listener, app).await?)

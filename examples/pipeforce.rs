@@ -68,9 +68,7 @@ struct Hub {
 
 #[tokio::main]
 async fn main() {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     if let Err(error) = serve(Flags::parse()).await {
         eprintln!("error: {error}");
         std::process::exit(2);
@@ -94,9 +92,7 @@ async fn serve(flags: Flags) -> Result<(), Box<dyn Error>> {
         hide_unknown: flags.hide_unknown,
         older: flags.older,
     });
-    let app = Router::new()
-        .merge(receive::routes(&hub)?)
-        .merge(api::routes(&hub, &admin_token)?);
+    let app = Router::new().merge(receive::routes(&hub)?).merge(api::routes(&hub, &admin_token)?);
     // One that was given is known.
     let shown = flags.admin_token.is_none().then_some(&*admin_token);
     announce(addr, &flags.db, shown);

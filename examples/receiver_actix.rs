@@ -7,9 +7,7 @@ use webhook_verify_actix::{Events, Verified, WebhookMiddleware};
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let setup = Flags::read().await;
     // One receiver for all workers: they have to share what was claimed.
     let (receiver, behaviour) = (setup.receiver.clone(), setup.behaviour);

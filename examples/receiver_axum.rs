@@ -8,18 +8,14 @@ use webhook_verify_axum::{Events, Verified, WebhookLayer};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let setup = Flags::read().await;
     let layer = WebhookLayer::new(setup.receiver.clone());
     let drain = layer.drain();
     let listener = tokio::net::TcpListener::bind(setup.flags.listen).await?;
     announce(&setup, listener.local_addr()?);
 
-    axum::serve(listener, app(&setup, layer))
-        .with_graceful_shutdown(shutdown())
-        .await?;
+    axum::serve(listener, app(&setup, layer)).with_graceful_shutdown(shutdown()).await?;
     // Handlers whose clients went away are still at work.
     drain.wait().await;
     Ok(())
@@ -40,9 +36,7 @@ fn app(setup: &Setup, layer: WebhookLayer) -> Router {
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     };
     let methods = routing::get(receive).post(receive).layer(layer);
-    Router::new()
-        .route("/", methods.clone())
-        .route("/{*path}", methods)
+    Router::new().route("/", methods.clone()).route("/{*path}", methods)
 }
 
 /// Resolves at the first Ctrl-C or, on Unix, at a polite kill.

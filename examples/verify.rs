@@ -6,10 +6,8 @@ use webhook_verify::{Delivery, RequestHead, Verifier, VerifyError, scheme};
 
 fn main() -> Result<(), Box<dyn Error>> {
     // Once, at start: an empty secret is an error here, and not at the first request.
-    let verifier = Verifier::new(
-        scheme::HOST_UK_DOCUMENTED,
-        "a secret from the sender's settings",
-    )?;
+    let verifier =
+        Verifier::new(scheme::HOST_UK_DOCUMENTED, "a secret from the sender's settings")?;
 
     // For each request: method, target, headers and body as they came off the wire.
     let headers = [
@@ -22,18 +20,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     let body = r#"{"id":"evt_abc123","type":"post.created","data":{"object":{"id":123}}}"#;
 
     let delivery = receive(&verifier, &headers, body)?;
-    println!(
-        "{:?} {:?}: {} bytes",
-        delivery.event_type(),
-        delivery.id(),
-        delivery.body().len()
-    );
+    println!("{:?} {:?}: {} bytes", delivery.event_type(), delivery.id(), delivery.body().len());
 
-    let changed = receive(
-        &verifier,
-        &headers,
-        r#"{"id":"evt_abc124","type":"post.created"}"#,
-    );
+    let changed = receive(&verifier, &headers, r#"{"id":"evt_abc124","type":"post.created"}"#);
     println!("changed: {:?}", changed.map_err(|error| error.reason()));
     Ok(())
 }
@@ -44,12 +33,7 @@ fn receive(
     headers: &[(&'static str, &'static str); 2],
     body: &'static str,
 ) -> Result<Delivery, VerifyError> {
-    verifier.verify(
-        RequestHead::from(headers)
-            .method("POST")
-            .target("/hooks/host-uk"),
-        body,
-    )
+    verifier.verify(RequestHead::from(headers).method("POST").target("/hooks/host-uk"), body)
 }
 
 #[test]

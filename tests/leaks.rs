@@ -52,11 +52,7 @@ fn secrets() -> Vec<String> {
         "4929-1234".to_owned(),
         "wrong-token".to_owned(),
     ];
-    for bytes in macs
-        .iter()
-        .map(|mac| &mac[..])
-        .chain([SECRET.as_bytes(), b"body-marker-4929"])
-    {
+    for bytes in macs.iter().map(|mac| &mac[..]).chain([SECRET.as_bytes(), b"body-marker-4929"]) {
         let list = format!("{:?}", &bytes[..6]);
         secrets.extend([
             hex(&bytes[..12]),
@@ -117,9 +113,7 @@ fn refused() -> Vec<(Scheme, Request, &'static str)> {
     let token = format!("?token={SECRET}&uuid=wrong-token");
     let list = |scheme, cases: Vec<(Request, &'static str)>| {
         let scheme: Scheme = scheme;
-        cases
-            .into_iter()
-            .map(move |(request, reason)| (scheme.clone(), request, reason))
+        cases.into_iter().map(move |(request, reason)| (scheme.clone(), request, reason))
     };
     let mut all = Vec::new();
     all.extend(list(
@@ -130,77 +124,44 @@ fn refused() -> Vec<(Scheme, Request, &'static str)> {
                 good.with("webhook-signature", format!("v1,{}", base64(&WRONG))),
                 "signature_mismatch",
             ),
-            (
-                good.with("webhook-signature", "v2,body-marker"),
-                "unsupported_version",
-            ),
-            (
-                good.with("webhook-signature", format!("v1,{}", hex(&WRONG))),
-                "malformed_signature",
-            ),
+            (good.with("webhook-signature", "v2,body-marker"), "unsupported_version"),
+            (good.with("webhook-signature", format!("v1,{}", hex(&WRONG))), "malformed_signature"),
             (good.without("webhook-signature"), "missing_signature"),
             (good.without("webhook-id"), "missing_id"),
             (good.with("webhook-id", "body-marker.1"), "malformed_id"),
             (good.and("webhook-id", "body-marker"), "ambiguous_header"),
             (good.without("webhook-timestamp"), "missing_timestamp"),
-            (
-                good.with("webhook-timestamp", "body-marker"),
-                "malformed_timestamp",
-            ),
+            (good.with("webhook-timestamp", "body-marker"), "malformed_timestamp"),
             (good.with("webhook-timestamp", "1"), "timestamp_too_old"),
-            (
-                good.with("webhook-timestamp", "9999999999"),
-                "timestamp_in_future",
-            ),
+            (good.with("webhook-timestamp", "9999999999"), "timestamp_in_future"),
         ],
     ));
     all.extend(list(
         scheme::GENERIC_HEX,
         vec![
-            (
-                plain.with("X-Webhook-Signature", wrong_hex),
-                "signature_mismatch",
-            ),
+            (plain.with("X-Webhook-Signature", wrong_hex), "signature_mismatch"),
             (plain.and("Content-Encoding", "gzip"), "content encoding"),
-            (
-                plain.body(format!("{BODY}{}", " ".repeat(1 << 20))),
-                "body is longer",
-            ),
+            (plain.body(format!("{BODY}{}", " ".repeat(1 << 20))), "body is longer"),
         ],
     ));
     all.extend(list(
         scheme::PIPEFORCE_TOKEN,
         vec![
-            (
-                Request::new(&[("token", "wrong-token")], BODY),
-                "token_mismatch",
-            ),
-            (
-                Request::new(&[], BODY).target("/hook?token=wrong-token"),
-                "token_mismatch",
-            ),
-            (
-                Request::new(&[], BODY).target(&format!("/hook{token}")),
-                "ambiguous_token",
-            ),
+            (Request::new(&[("token", "wrong-token")], BODY), "token_mismatch"),
+            (Request::new(&[], BODY).target("/hook?token=wrong-token"), "token_mismatch"),
+            (Request::new(&[], BODY).target(&format!("/hook{token}")), "ambiguous_token"),
             (typed("token=wrong-token&x=body-marker"), "token_mismatch"),
             (typed("x=body-marker"), "missing_token"),
         ],
     ));
     let contradicted = Request::hex(BODY).with("X-Webhook-Event", "body-marker");
-    all.extend(list(
-        scheme::HOST_UK_DOCUMENTED,
-        vec![(contradicted, "event_mismatch")],
-    ));
+    all.extend(list(scheme::HOST_UK_DOCUMENTED, vec![(contradicted, "event_mismatch")]));
     let in_body = Scheme::builder("in-body")
         .signature_pointer("/signature")
         .signed_content("{json:/name}")
         .build()
         .unwrap();
-    all.extend(list(
-        in_body,
-        vec![(Request::new(&[], "body-marker"), "malformed_body")],
-    ));
+    all.extend(list(in_body, vec![(Request::new(&[], "body-marker"), "malformed_body")]));
     all
 }
 
@@ -237,27 +198,19 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
         let status = send(Receiver::new(verifier(scheme)), answer(204), &request).await;
         assert!([401, 413, 415].contains(&status), "{reason}: {status}");
         let logged = logs.text()[before..].to_owned();
-        let lines = logged
-            .lines()
-            .filter(|line| line.contains("webhook_verify: refused"));
+        let lines = logged.lines().filter(|line| line.contains("webhook_verify: refused"));
         let lines: Vec<_> = lines.filter(|line| line.contains(reason)).collect();
         assert_eq!(lines.len(), 2, "{reason}, on each framework:\n{logged}");
         if status == 401 {
             let field = format!("reason=\"{reason}\"");
-            assert!(
-                lines.iter().all(|line| line.contains(&field)),
-                "{field}: {lines:?}"
-            );
+            assert!(lines.iter().all(|line| line.contains(&field)), "{field}: {lines:?}");
         }
     }
 
     // verified requests, and what may go wrong with those
     let deduplicating = |verifier: &Verifier| {
         let idempotency = Idempotency::new(MemoryStore::new(), "leaks");
-        Receiver::builder(verifier.clone())
-            .idempotency(idempotency)
-            .build()
-            .unwrap()
+        Receiver::builder(verifier.clone()).idempotency(idempotency).build().unwrap()
     };
     for scheme in [scheme::GENERIC_HEX, scheme::STANDARD_WEBHOOKS] {
         let request = match scheme.name() {
@@ -267,21 +220,12 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
         let verifier = verifier(scheme);
         let receiver = deduplicating(&verifier);
         assert_eq!(send(receiver, answer(200), &request).await, 200);
-        assert_eq!(
-            send(deduplicating(&verifier), answer(500), &request).await,
-            500
-        );
+        assert_eq!(send(deduplicating(&verifier), answer(500), &request).await, 500);
         let panicking: integration_tests::Handler =
             Arc::new(|_| Box::pin(async { panic!("the handler's own words") }));
-        assert_eq!(
-            send(deduplicating(&verifier), panicking, &request).await,
-            500
-        );
+        assert_eq!(send(deduplicating(&verifier), panicking, &request).await, 500);
         let broken = Idempotency::new(Broken, "leaks");
-        let receiver = Receiver::builder(verifier)
-            .idempotency(broken)
-            .build()
-            .unwrap();
+        let receiver = Receiver::builder(verifier).idempotency(broken).build().unwrap();
         assert_eq!(send(receiver, answer(200), &request).await, 503);
     }
     let no_id = Request::stripe(&NOW.to_string(), BODY);
@@ -307,11 +251,7 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
     let logged = logs.text();
     assert!(logged.contains("duplicate") && logged.contains("the connection was refused"));
     let panics = panics.lock().unwrap().clone();
-    assert_eq!(
-        panics.matches("the handler's own words").count(),
-        4,
-        "{panics}"
-    );
+    assert_eq!(panics.matches("the handler's own words").count(), 4, "{panics}");
     assert_clean("the log", &logged);
     assert_clean("a panic", &panics);
 }
@@ -330,24 +270,17 @@ fn a41_what_stands_in_json_is_not_in_an_error() {
     let delivery = |body: &str| Request::hex(body).judge(&verifier).unwrap();
     let errors: [ExtractError; 5] = [
         delivery(BODY).json::<Shape>().unwrap_err(),
-        delivery(r#"{"name":"body-marker"#)
-            .json::<Shape>()
-            .unwrap_err(),
+        delivery(r#"{"name":"body-marker"#).json::<Shape>().unwrap_err(),
         delivery(r#""body-marker""#).json::<Shape>().unwrap_err(),
         delivery(r#""body-marker""#).json::<u8>().unwrap_err(),
-        delivery(BODY)
-            .json_of_type::<Shape>(Some(b"text/body-marker"))
-            .unwrap_err(),
+        delivery(BODY).json_of_type::<Shape>(Some(b"text/body-marker")).unwrap_err(),
     ];
     for error in errors {
         let answer = error.answer();
         let text = format!("{error} {error:?} {answer:?}");
         assert_clean("an extractor's error", &text);
     }
-    assert!(
-        logs.text()
-            .contains("JSON is not of the expected shape at name")
-    );
+    assert!(logs.text().contains("JSON is not of the expected shape at name"));
     assert_clean("the log", &logs.text());
 }
 
@@ -355,9 +288,7 @@ fn a41_what_stands_in_json_is_not_in_an_error() {
 #[test]
 fn a41_keys_that_the_sender_chose_are_not_in_an_error() {
     let verifier = verifier(scheme::GENERIC_HEX);
-    let delivery = Request::hex(r#"{"body-marker":"x"}"#)
-        .judge(&verifier)
-        .unwrap();
+    let delivery = Request::hex(r#"{"body-marker":"x"}"#).judge(&verifier).unwrap();
     let error = delivery.json::<HashMap<String, u8>>().unwrap_err();
     assert_clean("an extractor's error", &format!("{error} {error:?}"));
 }
@@ -375,10 +306,7 @@ async fn a41_nothing_secret_is_in_debug() {
     assert_eq!(format!("{secret:?}"), "Secret([redacted])");
     shown(&Secret::try_from(whsec()).unwrap());
     let request = standard();
-    for scheme in [
-        scheme::STANDARD_WEBHOOKS,
-        Scheme::shared_header("x-token").unwrap(),
-    ] {
+    for scheme in [scheme::STANDARD_WEBHOOKS, Scheme::shared_header("x-token").unwrap()] {
         let secret = match scheme.name() {
             "standard-webhooks" => whsec(),
             _ => SECRET.to_owned(),
@@ -405,9 +333,7 @@ async fn a41_nothing_secret_is_in_debug() {
         shown(&layer);
         shown(&layer.drain());
         shown(&tower::Layer::layer(&layer, "an inner service"));
-        shown(&webhook_verify_actix::WebhookMiddleware::new(
-            receiver.clone(),
-        ));
+        shown(&webhook_verify_actix::WebhookMiddleware::new(receiver.clone()));
 
         let request = request.and("x-token", SECRET);
         let head = RequestHead::from(&request.headers).target("/hook?token=wrong-token");
@@ -456,9 +382,7 @@ fn a41_configuration_errors_do_not_quote_secrets() {
     }
     let many = [SECRET; 9];
     let builder = Verifier::builder(scheme::STRIPE);
-    let builder = many
-        .iter()
-        .fold(builder, |builder, secret| builder.secret(*secret));
+    let builder = many.iter().fold(builder, |builder, secret| builder.secret(*secret));
     shown(builder.build().unwrap_err());
     for reason in refused().iter().map(|(.., reason)| reason) {
         assert_clean("a reason", reason);

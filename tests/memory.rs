@@ -32,10 +32,7 @@ fn memory() -> (usize, usize) {
 /// 1,000, or as many as this process may open: each takes a descriptor at both of its ends.
 fn connections() -> usize {
     let limits = fs::read_to_string("/proc/self/limits").unwrap();
-    let line = limits
-        .lines()
-        .find(|line| line.starts_with("Max open files"))
-        .unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max open files")).unwrap();
     let open_files = line.split_whitespace().nth(3).unwrap();
     let open_files = open_files.parse().unwrap_or(usize::MAX);
     1_000.min((open_files - 100) / 2)
@@ -44,10 +41,7 @@ fn connections() -> usize {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a30_slow_connections_hold_what_they_sent_and_not_what_they_declared() {
     let count = connections();
-    assert!(
-        count >= 400,
-        "too few connections to measure anything: {count}"
-    );
+    assert!(count >= 400, "too few connections to measure anything: {count}");
     for framework in [Framework::Axum, Framework::Actix] {
         let target = Target::start_with(framework, &verifier(scheme::GENERIC_HEX), |receiver| {
             receiver.body_timeout(Duration::from_secs(600))
@@ -78,23 +72,14 @@ async fn a30_slow_connections_hold_what_they_sent_and_not_what_they_declared() {
             assert!(round < 100, "the memory in use grows on and on");
         }
         for connection in slow.iter_mut().step_by(50) {
-            assert!(
-                !connection.anything_within(Duration::ZERO).await,
-                "it still waits"
-            );
+            assert!(!connection.anything_within(Duration::ZERO).await, "it still waits");
         }
 
         let declared = count * LIMIT;
-        let (used, writable) = (
-            after.0.saturating_sub(before.0),
-            after.1.saturating_sub(before.1),
-        );
+        let (used, writable) = (after.0.saturating_sub(before.0), after.1.saturating_sub(before.1));
         eprintln!("{framework:?}: {count} connections, {used} bytes used, {writable} writable");
         assert!(used < declared / 16, "{framework:?}: {used} bytes in use");
-        assert!(
-            writable < declared / 4,
-            "{framework:?}: {writable} bytes allocated"
-        );
+        assert!(writable < declared / 4, "{framework:?}: {writable} bytes allocated");
     }
 
     for framework in [Framework::Axum, Framework::Actix] {

@@ -21,38 +21,35 @@ const HOUR: Duration = Duration::from_secs(3600);
 /// claim is granted.
 #[tokio::test]
 async fn c11_expired_records() {
-    each_store(
-        &[Kind::Sqlite, Kind::Postgres, Kind::Memory],
-        async |place| {
-            let table = unique("expired").replace('-', "_");
-            let store = filled(place, &table).await;
-            let purge = tokio::spawn({
-                let store = store.clone();
-                async move { while store.purge(usize::MAX).await.unwrap() > 0 {} }
-            });
-            if place.kind == Kind::Memory {
-                // Memory is purged at once. A claim waits for at most one step.
-                soon("claims beside a purge", claims(place, &store)).await;
-                return soon("end of the purge", purge).await.unwrap();
-            }
-            // One thread runs both tasks, so a slow machine slows down both.
+    each_store(&[Kind::Sqlite, Kind::Postgres, Kind::Memory], async |place| {
+        let table = unique("expired").replace('-', "_");
+        let store = filled(place, &table).await;
+        let purge = tokio::spawn({
+            let store = store.clone();
+            async move { while store.purge(usize::MAX).await.unwrap() > 0 {} }
+        });
+        if place.kind == Kind::Memory {
+            // Memory is purged at once. A claim waits for at most one step.
             soon("claims beside a purge", claims(place, &store)).await;
-            let begun = async {
-                while left(place, &table).await == rows(place) {
-                    sleep(MS).await;
-                }
-            };
-            soon("first step of the purge", begun).await;
-            assert!(!purge.is_finished(), "the claims were beside it");
-            purge.abort();
-            assert!(purge.await.unwrap_err().is_cancelled());
-            until_nothing_is_deleted(place, &store, &table).await;
-            let left = left(place, &table).await;
-            assert!(left > 0 && left < rows(place), "{left}");
-            claims(place, &store).await;
-            assert_eq!(self::left(place, &table).await, left, "it was stopped");
-        },
-    )
+            return soon("end of the purge", purge).await.unwrap();
+        }
+        // One thread runs both tasks, so a slow machine slows down both.
+        soon("claims beside a purge", claims(place, &store)).await;
+        let begun = async {
+            while left(place, &table).await == rows(place) {
+                sleep(MS).await;
+            }
+        };
+        soon("first step of the purge", begun).await;
+        assert!(!purge.is_finished(), "the claims were beside it");
+        purge.abort();
+        assert!(purge.await.unwrap_err().is_cancelled());
+        until_nothing_is_deleted(place, &store, &table).await;
+        let left = left(place, &table).await;
+        assert!(left > 0 && left < rows(place), "{left}");
+        claims(place, &store).await;
+        assert_eq!(self::left(place, &table).await, left, "it was stopped");
+    })
     .await;
 }
 
@@ -78,13 +75,7 @@ async fn until_nothing_is_deleted(place: &Place, store: &AnyStore, table: &str) 
                 "SELECT count(*) FROM pg_stat_activity WHERE state = 'active'
                    AND pid <> pg_backend_pid() AND query LIKE '%DELETE%' || $1 || '%'",
             );
-            if deletes
-                .bind(table)
-                .fetch_one(&mut connection)
-                .await
-                .unwrap()
-                == 0
-            {
+            if deletes.bind(table).fetch_one(&mut connection).await.unwrap() == 0 {
                 return;
             }
             sleep(MS).await;
@@ -123,9 +114,7 @@ async fn filled(place: &Place, table: &str) -> AnyStore {
                  WITH RECURSIVE row(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM row WHERE n < {rows})
                  INSERT INTO webhook_claim SELECT randomblob(32), 2, 1, zeroblob(16), zeroblob(32), 0, n, 200 FROM row"
             );
-            let filled = sqlx::query(AssertSqlSafe(fill))
-                .execute(&mut connection)
-                .await;
+            let filled = sqlx::query(AssertSqlSafe(fill)).execute(&mut connection).await;
             assert_eq!(filled.unwrap().rows_affected(), rows as u64);
             connection.close().await.unwrap();
             store
@@ -148,10 +137,7 @@ async fn filled(place: &Place, table: &str) -> AnyStore {
                  CREATE TRIGGER bounded AFTER DELETE ON {table} REFERENCING OLD TABLE AS gone
                    FOR EACH STATEMENT EXECUTE FUNCTION {table}_bounded()"
             );
-            sqlx::raw_sql(AssertSqlSafe(fill))
-                .execute(&pool)
-                .await
-                .unwrap();
+            sqlx::raw_sql(AssertSqlSafe(fill)).execute(&pool).await.unwrap();
             AnyStore::Postgres(store)
         }
     }

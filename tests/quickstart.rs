@@ -55,10 +55,7 @@ struct Running {
 impl Running {
     /// Starts the program on a port that stays free when the program ends.
     fn start(folder: &Folder, args: &[&str]) -> Self {
-        Self::spawn(quickstart(
-            folder,
-            &[args, &["--listen", &free_address()]].concat(),
-        ))
+        Self::spawn(quickstart(folder, &[args, &["--listen", &free_address()]].concat()))
     }
 
     /// Starts the program as a user does who pastes the line into a shell.
@@ -83,13 +80,8 @@ impl Running {
             stderr.read_to_string(&mut log).unwrap();
             log
         });
-        let mut running = Self {
-            process,
-            printed,
-            log: Some(log),
-            curl: String::new(),
-            restart: String::new(),
-        };
+        let mut running =
+            Self { process, printed, log: Some(log), curl: String::new(), restart: String::new() };
         let first = running.line();
         if let Ok(start) = serde_json::from_str::<Value>(&first) {
             running.curl = start["curl"].as_str().unwrap().to_owned();
@@ -186,17 +178,9 @@ fn paste(line: &str, change: impl Fn(&str) -> String) -> Pasted {
             _ => url = word,
         }
     }
-    let (address, path) = url
-        .strip_prefix("http://")
-        .unwrap()
-        .split_once('/')
-        .unwrap();
+    let (address, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
     let length = body.len();
-    send(
-        address,
-        &format!("POST /{path} HTTP/1.1\r\n{headers}content-length: {length}\r\n"),
-        &body,
-    )
+    send(address, &format!("POST /{path} HTTP/1.1\r\n{headers}content-length: {length}\r\n"), &body)
 }
 
 fn send(address: &str, head: &str, body: &str) -> Pasted {
@@ -268,10 +252,7 @@ fn the_printed_lines_can_be_pasted() {
 fn odd_secrets_and_file_names_survive_the_shell() {
     walk(&["--db=-x.db"], "push");
     for secret in ["it's \"$HOME\" `id` \\ ü;&|", "-x", "a b", "--json"] {
-        walk(
-            &["--secret", secret, "--db", "my $1 'deliveries'.db"],
-            "push",
-        );
+        walk(&["--secret", secret, "--db", "my $1 'deliveries'.db"], "push");
     }
 }
 
@@ -341,11 +322,7 @@ fn every_refusal_has_a_line() {
     let address = address_of(&running.curl).to_owned();
     for (head, status, line) in [
         ("GET / HTTP/1.1\r\n", 401, "✘ 401 no signature"),
-        (
-            "POST /a/b?c HTTP/1.1\r\ncontent-length: 0\r\n",
-            401,
-            "✘ 401 no signature",
-        ),
+        ("POST /a/b?c HTTP/1.1\r\ncontent-length: 0\r\n", 401, "✘ 401 no signature"),
         (
             "POST / HTTP/1.1\r\ncontent-length: 99999999\r\nx-hub-signature-256: sha256=00\r\n",
             413,
@@ -393,9 +370,7 @@ fn ends(mut command: Command) -> Output {
     thread::spawn(move || sender.send(process.wait_with_output()));
     ended.recv_timeout(PATIENCE).map_or_else(
         |_| {
-            let _ = Command::new("kill")
-                .args(["-KILL", &id.to_string()])
-                .status();
+            let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
             panic!("no end of {command:?} within {} s", PATIENCE.as_secs())
         },
         Result::unwrap,
@@ -405,25 +380,15 @@ fn ends(mut command: Command) -> Output {
 #[test]
 fn a_mistake_is_one_line() {
     let folder = Folder::new("quickstart");
-    fs::write(
-        folder.path().join("letter.txt"),
-        "Dear reader, ".repeat(1000),
-    )
-    .unwrap();
+    fs::write(folder.path().join("letter.txt"), "Dear reader, ".repeat(1000)).unwrap();
     fs::create_dir(folder.path().join("folder")).unwrap();
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let busy = busy.local_addr().map(|addr| (busy, addr.to_string()));
     let (_busy, taken) = busy.unwrap();
     for (args, expected) in [
-        (
-            ["--scheme", "strpie"],
-            r#"unknown scheme "strpie": did you mean stripe?"#,
-        ),
+        (["--scheme", "strpie"], r#"unknown scheme "strpie": did you mean stripe?"#),
         (["--scheme", "nobody"], r#"unknown scheme "nobody""#),
-        (
-            ["--scheme", "twilio"],
-            "--scheme twilio: public_url: the scheme signs the URL",
-        ),
+        (["--scheme", "twilio"], "--scheme twilio: public_url: the scheme signs the URL"),
         (
             ["--scheme", "discord"],
             "--scheme discord: secret: the scheme needs the sender's public key",
@@ -441,18 +406,9 @@ fn a_mistake_is_one_line() {
             ["--db", "/nowhere/at/all.db"],
             "--db /nowhere/at/all.db: claim store failed: there is no directory /nowhere/at",
         ),
-        (
-            ["--db", "letter.txt"],
-            "--db letter.txt: claim store failed: ",
-        ),
-        (
-            ["--db", "folder"],
-            "--db folder: claim store failed: folder is a directory",
-        ),
-        (
-            ["--db", ""],
-            "--db : claim store failed: the url names no file",
-        ),
+        (["--db", "letter.txt"], "--db letter.txt: claim store failed: "),
+        (["--db", "folder"], "--db folder: claim store failed: folder is a directory"),
+        (["--db", ""], "--db : claim store failed: the url names no file"),
         (["--listen", &taken], "Address already in use"),
         (["--listen", "nonsense"], "--listen nonsense: "),
     ] {
@@ -489,9 +445,7 @@ fn an_option_that_does_not_exist_is_named() {
     let help = ends(quickstart(&folder, &["--help"]));
     let help_text = String::from_utf8(help.stdout).unwrap();
     assert_eq!(help.status.code(), Some(0));
-    for option in [
-        "--scheme", "--secret", "--listen", "--db", "--json", "RUST_LOG",
-    ] {
+    for option in ["--scheme", "--secret", "--listen", "--db", "--json", "RUST_LOG"] {
         assert!(help_text.contains(option), "{help_text}");
     }
 }
@@ -511,11 +465,7 @@ fn a_locale_without_utf_8_gets_ascii() {
         command.envs(variables.iter().copied()).env("TERM", "xterm");
         let mut running = Running::spawn(command);
         paste(&running.curl, as_it_is);
-        assert_eq!(
-            running.timed().0,
-            format!("{mark} 204 push (attempt 1)"),
-            "{variables:?}"
-        );
+        assert_eq!(running.timed().0, format!("{mark} 204 push (attempt 1)"), "{variables:?}");
         if mark == "+" {
             paste(&running.curl, as_it_is);
             assert!(running.timed().0.starts_with("= duplicate of "));
@@ -573,18 +523,10 @@ fn json_lines_can_be_read_by_a_program() {
     assert!(first["id"].as_str().unwrap().starts_with("evt_example_"));
     assert_eq!(first["time"].as_str().unwrap().len(), 8);
     let again = json(as_it_is);
-    assert_eq!(
-        (&again["status"], &again["duplicate_of"]),
-        (&204.into(), &first["time"])
-    );
+    assert_eq!((&again["status"], &again["duplicate_of"]), (&204.into(), &first["time"]));
     let refused = json(|_| String::new());
     assert_eq!(refused["status"], 401);
-    assert!(
-        refused["reason"]
-            .as_str()
-            .unwrap()
-            .starts_with("signature mismatch: ")
-    );
+    assert!(refused["reason"].as_str().unwrap().starts_with("signature mismatch: "));
     let restart = running.restart.clone();
     assert!(restart.ends_with(" --json"), "{restart}");
     running.end();
@@ -592,20 +534,14 @@ fn json_lines_can_be_read_by_a_program() {
     let mut running = Running::restart(&folder, &restart);
     paste(&line, as_it_is);
     let again: Value = serde_json::from_str(&running.line()).unwrap();
-    assert_eq!(
-        (&again["status"], &again["duplicate_of"]),
-        (&204.into(), &Value::Null)
-    );
+    assert_eq!((&again["status"], &again["duplicate_of"]), (&204.into(), &Value::Null));
 }
 
 #[test]
 fn rust_log_shows_the_log_apart_from_the_lines() {
     let folder = Folder::new("quickstart");
-    for (filter, expected) in [
-        ("debug", "DEBUG"),
-        ("webhook_verify=trace", "claimed"),
-        ("off", ""),
-    ] {
+    for (filter, expected) in [("debug", "DEBUG"), ("webhook_verify=trace", "claimed"), ("off", "")]
+    {
         let address = free_address();
         let mut command = quickstart(&folder, &["--listen", &address]);
         command.env("RUST_LOG", filter);
@@ -628,10 +564,7 @@ fn event_types_are_printed_without_control_characters() {
     let origin = format!("http://{}", address_of(&running.curl));
     let pasted = paste(&signed.unwrap().curl(&origin), as_it_is);
     assert_eq!(pasted.status, 204);
-    assert_eq!(
-        running.timed().0,
-        r"✔ 204 a\u{1b}[2J\n18:00:00 b (attempt 1)"
-    );
+    assert_eq!(running.timed().0, r"✔ 204 a\u{1b}[2J\n18:00:00 b (attempt 1)");
 }
 
 /// The source is a file to copy: as short as promised.

@@ -98,11 +98,9 @@ impl Flags {
     /// Reads the command line, for an example whose flags have other defaults: `[("store", "sqlite://jobs.db")]`.
     #[must_use]
     pub fn with_defaults(defaults: &[(&'static str, &'static str)]) -> Self {
-        let command = defaults
-            .iter()
-            .fold(Self::command(), |command, &(flag, value)| {
-                command.mut_arg(flag, |flag| flag.default_value(value))
-            });
+        let command = defaults.iter().fold(Self::command(), |command, &(flag, value)| {
+            command.mut_arg(flag, |flag| flag.default_value(value))
+        });
         Self::from_arg_matches(&command.get_matches()).unwrap_or_else(|error| error.exit())
     }
 
@@ -130,20 +128,14 @@ impl Flags {
 
     /// The verifier, its secrets, and the one that was made if none was given.
     fn verifier(&self) -> Result<(Verifier, Vec<String>, Option<String>), ConfigError> {
-        let option = |option, reason: &str| ConfigError::Option {
-            option,
-            reason: reason.into(),
-        };
+        let option = |option, reason: &str| ConfigError::Option { option, reason: reason.into() };
         let scheme = match (self.scheme.as_str(), &self.header) {
             ("shared-header", Some(header)) => Scheme::shared_header(header)?,
             ("shared-header", None) => {
                 return Err(option("--scheme", "shared-header needs --header"));
             }
             (_, Some(_)) => {
-                return Err(option(
-                    "--header",
-                    "only the shared-header scheme takes one",
-                ));
+                return Err(option("--header", "only the shared-header scheme takes one"));
             }
             (name, None) => name.parse()?,
         };

@@ -6,15 +6,11 @@ use webhook_verify::{
 
 /// Opens the store that `url` names.
 pub(crate) async fn open(url: &str, endpoint: &str) -> Result<Idempotency, ConfigError> {
-    let (kind, _) = url
-        .split_once(':')
-        .ok_or_else(|| option("not the URL of a store"))?;
+    let (kind, _) = url.split_once(':').ok_or_else(|| option("not the URL of a store"))?;
     match kind {
         "memory" => Ok(Idempotency::new(MemoryStore::new(), endpoint)),
         "sqlite" => sqlite(url, endpoint).await.map_err(|error| failed(&error)),
-        "postgres" | "postgresql" => postgres(url, endpoint)
-            .await
-            .map_err(|error| failed(&error)),
+        "postgres" | "postgresql" => postgres(url, endpoint).await.map_err(|error| failed(&error)),
         "redis" => redis(url, endpoint).await.map_err(|error| failed(&error)),
         _ => Err(option("none of memory:, sqlite:, postgres: and redis:")),
     }
@@ -41,8 +37,5 @@ fn failed(error: &StoreError) -> ConfigError {
 }
 
 fn option(reason: &str) -> ConfigError {
-    ConfigError::Option {
-        option: "--store",
-        reason: reason.to_owned(),
-    }
+    ConfigError::Option { option: "--store", reason: reason.to_owned() }
 }

@@ -36,9 +36,8 @@ pub(crate) fn routes(hub: &Arc<Hub>, admin_token: &str) -> Result<Router, Config
         .signature_header("authorization")
         .authorization_scheme("Bearer")
         .build()?;
-    let receiver = Receiver::builder(Verifier::new(bearer, admin_token)?)
-        .body_limit(MAX_BODY)
-        .build()?;
+    let receiver =
+        Receiver::builder(Verifier::new(bearer, admin_token)?).body_limit(MAX_BODY).build()?;
     let layer =
         WebhookLayer::new(receiver).with_rejection_response(
             |rejection, response| match rejection {
@@ -85,10 +84,8 @@ async fn put(
     };
     let max_payload_length = match (given.max_payload_length.as_deref(), &existing) {
         (Some(text), _) => {
-            let number = text
-                .parse()
-                .ok()
-                .filter(|number| (1..=hub.max_payload_length).contains(number));
+            let number =
+                text.parse().ok().filter(|number| (1..=hub.max_payload_length).contains(number));
             number.ok_or(unprocessable(
                 "maxPayloadLength: more than this server takes, or no number",
             ))?
@@ -96,25 +93,15 @@ async fn put(
         (None, Some(webhook)) => webhook.max_payload_length,
         (None, None) => hub.max_payload_length,
     };
-    let settings = Settings {
-        event_key,
-        payload_type,
-        max_payload_length,
-    };
+    let settings = Settings { event_key, payload_type, max_payload_length };
     let uuid = match existing {
         Some(webhook) => {
-            hub.store
-                .update(&webhook.uuid, &settings)
-                .await
-                .map_err(unavailable)?;
+            hub.store.update(&webhook.uuid, &settings).await.map_err(unavailable)?;
             webhook.uuid
         }
         None => {
             let uuid = random_uuid().map_err(unavailable)?;
-            hub.store
-                .insert(&uuid, &settings)
-                .await
-                .map_err(unavailable)?;
+            hub.store.insert(&uuid, &settings).await.map_err(unavailable)?;
             uuid
         }
     };
@@ -189,20 +176,16 @@ struct Parameters {
 
 impl Parameters {
     fn read(uri: &Uri, headers: &HeaderMap, delivery: &Delivery) -> Result<Self, Refusal> {
-        let content_type = headers
-            .get(header::CONTENT_TYPE)
-            .map(|value| value.as_bytes());
+        let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
         let media_type = content_type.and_then(|value| value.split(|byte| *byte == b';').next());
         let is_form = media_type.is_some_and(|value| {
-            value
-                .trim_ascii()
-                .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+            value.trim_ascii().eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
         });
         let mut given = match (delivery.body().is_empty() || is_form, content_type) {
             (true, _) => Self::default(),
-            (false, content_type) => delivery
-                .json_of_type(content_type)
-                .map_err(|error| refusal(&error))?,
+            (false, content_type) => {
+                delivery.json_of_type(content_type).map_err(|error| refusal(&error))?
+            }
         };
         let form = if is_form { &delivery.body()[..] } else { b"" };
         for source in [uri.query().unwrap_or_default().as_bytes(), form] {
@@ -251,10 +234,7 @@ fn is_event_key(key: &str) -> bool {
 
 fn refusal(error: &ExtractError) -> Refusal {
     let status = StatusCode::from_u16(error.status());
-    (
-        status.unwrap_or(StatusCode::BAD_REQUEST),
-        error.public_message(),
-    )
+    (status.unwrap_or(StatusCode::BAD_REQUEST), error.public_message())
 }
 
 fn unprocessable(text: &'static str) -> Refusal {

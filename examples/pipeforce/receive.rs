@@ -128,8 +128,7 @@ fn hand_on(
     let message = message
         .map_err(|_| (StatusCode::UNPROCESSABLE_ENTITY, "payload is not text"))?
         .map_err(|_| (StatusCode::INTERNAL_SERVER_ERROR, ""))?;
-    hub.subscribers
-        .publish(&webhook.event_key, &message, &files);
+    hub.subscribers.publish(&webhook.event_key, &message, &files);
     Ok(())
 }
 

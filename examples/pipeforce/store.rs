@@ -139,14 +139,7 @@ fn webhook(row: Row) -> Result<Webhook, Error> {
     let (id, uuid, event_key, payload_type, max_payload_length, created) = row;
     let payload_type = PayloadType::named(&payload_type)
         .ok_or_else(|| Error::Decode("payload_type of a webhook".into()))?;
-    Ok(Webhook {
-        id,
-        uuid,
-        event_key,
-        payload_type,
-        max_payload_length,
-        created,
-    })
+    Ok(Webhook { id, uuid, event_key, payload_type, max_payload_length, created })
 }
 
 fn digest(uuid: &str) -> [u8; 32] {

@@ -14,11 +14,7 @@ impl Subscribers {
     /// Hands a message on to whoever listens to its event key.
     pub(crate) fn publish(&self, event_key: &str, message: &Value, files: &[Part]) {
         let files: Vec<_> = files.iter().map(file).collect();
-        for pattern in self
-            .0
-            .iter()
-            .filter(|pattern| matches_topic(pattern, event_key))
-        {
+        for pattern in self.0.iter().filter(|pattern| matches_topic(pattern, event_key)) {
             let line = json!({ "subscriber": pattern, "message": message, "files": files });
             println!("{line}");
         }

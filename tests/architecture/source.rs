@@ -52,10 +52,7 @@ pub(crate) fn files(directory: &Path) -> Vec<PathBuf> {
 impl Sources {
     /// Reads all modules that `lib.rs` leads to.
     pub(crate) fn read(root: &Path) -> Self {
-        let mut sources = Self {
-            root: root.to_owned(),
-            modules: BTreeMap::new(),
-        };
+        let mut sources = Self { root: root.to_owned(), modules: BTreeMap::new() };
         sources.read_file(&root.join("lib.rs"), Vec::new());
         sources
     }
@@ -67,10 +64,7 @@ impl Sources {
     }
 
     fn read_items(&mut self, items: &[Item], file: &Path, path: ModulePath) {
-        let mut module = Module {
-            file: file.to_owned(),
-            ..Module::default()
-        };
+        let mut module = Module { file: file.to_owned(), ..Module::default() };
         for item in items {
             if let Item::Mod(item) = item {
                 if is_test(&item.attrs) {
@@ -91,15 +85,9 @@ impl Sources {
     }
 
     fn file_of(&self, path: &[String]) -> PathBuf {
-        let stem = path
-            .iter()
-            .fold(self.root.clone(), |stem, name| stem.join(name));
+        let stem = path.iter().fold(self.root.clone(), |stem, name| stem.join(name));
         let file = stem.with_extension("rs");
-        if file.exists() {
-            file
-        } else {
-            stem.join("mod.rs")
-        }
+        if file.exists() { file } else { stem.join("mod.rs") }
     }
 
     /// Returns the file that defines what `path` names in a module.
@@ -188,11 +176,7 @@ fn is_test(attributes: &[Attribute]) -> bool {
     }
     attributes.iter().any(|attribute| {
         let is_cfg = attribute.path().is_ident("cfg");
-        is_cfg
-            && attribute
-                .meta
-                .require_list()
-                .is_ok_and(|list| names_test(list.tokens.clone()))
+        is_cfg && attribute.meta.require_list().is_ok_and(|list| names_test(list.tokens.clone()))
     })
 }
 
@@ -232,10 +216,7 @@ impl Module {
             }
             UseTree::Glob(_) => self.globs.push(before.to_vec()),
             UseTree::Group(group) => {
-                group
-                    .items
-                    .iter()
-                    .for_each(|tree| self.import(tree, before));
+                group.items.iter().for_each(|tree| self.import(tree, before));
             }
         }
     }
@@ -256,8 +237,7 @@ impl Module {
                     continue;
                 }
                 TokenTree::Ident(name) => {
-                    self.paths
-                        .push(std::mem::replace(&mut path, vec![name.to_string()]));
+                    self.paths.push(std::mem::replace(&mut path, vec![name.to_string()]));
                 }
                 TokenTree::Group(group) => {
                     self.paths.push(std::mem::take(&mut path));
@@ -294,8 +274,7 @@ impl Visit<'_> for Module {
 
     fn visit_path(&mut self, path: &syn::Path) {
         let segments = path.segments.iter();
-        self.paths
-            .push(segments.map(|segment| segment.ident.to_string()).collect());
+        self.paths.push(segments.map(|segment| segment.ident.to_string()).collect());
         visit::visit_path(self, path);
     }
 

@@ -32,28 +32,17 @@ fn mautic(count: usize) {
     let is_batch = |vector: &&Vector| vector.name == "queued_batch_two_types_newest_first";
     let batch = recorded.iter().find(is_batch).unwrap();
     let verified = batch.verifier().unwrap();
-    let events = verified
-        .verify(batch.head(), batch.body())
-        .unwrap()
-        .events()
-        .unwrap();
+    let events = verified.verify(batch.head(), batch.body()).unwrap().events().unwrap();
     let events = events.as_slice();
     let texts = |event_type: &str, count: usize| {
         let of_type = events.iter().filter(|event| event.matches(event_type));
         let texts: Vec<_> = of_type.map(|event| event.raw().as_ref()).collect();
-        texts
-            .iter()
-            .copied()
-            .cycle()
-            .take(count)
-            .collect::<Vec<_>>()
-            .join(&b","[..])
+        texts.iter().copied().cycle().take(count).collect::<Vec<_>>().join(&b","[..])
     };
     let mut body = Vec::new();
-    for (event_type, count) in [
-        ("mautic.lead_post_save_new", count - count / 2),
-        ("mautic.lead_points_change", count / 2),
-    ] {
+    for (event_type, count) in
+        [("mautic.lead_post_save_new", count - count / 2), ("mautic.lead_points_change", count / 2)]
+    {
         let start = if body.is_empty() { '{' } else { ',' };
         body.extend(format!("{start}\"{event_type}\":[").bytes());
         body.extend(texts(event_type, count));
@@ -86,12 +75,8 @@ fn sendgrid(count: usize) {
     };
     let events: Vec<_> = (0..count).map(event).collect();
     let body: &'static [u8] = format!("[{}]\r\n", events.join(",\r\n")).leak().as_bytes();
-    let list = Scheme::builder("list")
-        .signature_header("x-sig")
-        .event_list("");
-    let list = list
-        .listed_event_type(["/event"])
-        .listed_event_id(["/sg_event_id"]);
+    let list = Scheme::builder("list").signature_header("x-sig").event_list("");
+    let list = list.listed_event_type(["/event"]).listed_event_id(["/sg_event_id"]);
 
     let mut table = table("SendGrid", count, body);
     table.reference(
@@ -109,14 +94,9 @@ fn table<'a>(sender: &str, count: usize, body: &[u8]) -> Table<'a> {
 }
 
 fn ours(table: &mut Table<'_>, scheme: Scheme, body: &'static [u8], count: usize) {
-    let signed = Signer::new(scheme.clone(), "a secret")
-        .unwrap()
-        .sign(body)
-        .unwrap();
+    let signed = Signer::new(scheme.clone(), "a secret").unwrap().sign(body).unwrap();
     let verifier = Verifier::new(scheme, "a secret").unwrap();
-    let delivery: Delivery = verifier
-        .verify(&signed.headers, signed.body.clone())
-        .unwrap();
+    let delivery: Delivery = verifier.verify(&signed.headers, signed.body.clone()).unwrap();
     assert_eq!(delivery.events().unwrap().len(), count);
     table.case("ours", each(move || black_box(&delivery).events().unwrap()));
 }

@@ -37,13 +37,7 @@ struct Figures {
 
 impl<'a> Table<'a> {
     pub(crate) fn new(title: impl Into<String>, rounds: usize, iterations: u32) -> Self {
-        Self {
-            title: title.into(),
-            rounds,
-            iterations,
-            cases: Vec::new(),
-            reference: 0,
-        }
+        Self { title: title.into(), rounds, iterations, cases: Vec::new(), reference: 0 }
     }
 
     /// Adds a case that the following ones are held against.
@@ -54,11 +48,7 @@ impl<'a> Table<'a> {
 
     /// Adds a case. `run` is given the number of iterations.
     pub(crate) fn case(&mut self, name: impl Into<String>, run: impl FnMut(u32) + 'a) {
-        self.cases.push(Case {
-            name: name.into(),
-            reference: self.reference,
-            run: Box::new(run),
-        });
+        self.cases.push(Case { name: name.into(), reference: self.reference, run: Box::new(run) });
     }
 
     /// How many iterations a case is asked for in all, for those that use something up.
@@ -72,9 +62,7 @@ impl<'a> Table<'a> {
         for round in 0..self.rounds {
             for place in 0..self.cases.len() {
                 let index = (round + place) % self.cases.len();
-                figures[index]
-                    .rounds
-                    .push(self.cases[index].time(self.iterations));
+                figures[index].rounds.push(self.cases[index].time(self.iterations));
             }
         }
 
@@ -110,14 +98,9 @@ impl Case<'_> {
         (self.run)(COUNTED);
         drop(span.iterations(COUNTED.into()));
         let report = session.to_report();
-        let allocations: u64 = report
-            .operations()
-            .map(|(_, operation)| operation.total_allocations_count())
-            .sum();
-        Figures {
-            rounds: Vec::new(),
-            allocations: allocations as f64 / f64::from(COUNTED),
-        }
+        let allocations: u64 =
+            report.operations().map(|(_, operation)| operation.total_allocations_count()).sum();
+        Figures { rounds: Vec::new(), allocations: allocations as f64 / f64::from(COUNTED) }
     }
 
     /// Nanoseconds an iteration, after one that is not timed and clears away what the case before has left in the
@@ -151,12 +134,7 @@ pub(crate) fn floor_input(len: usize) -> Vec<u8> {
 
 /// So many bytes of text.
 pub(crate) fn text(len: usize) -> Vec<u8> {
-    b"{\"id\":4711,\"name\":\"some text\"},\n"
-        .iter()
-        .copied()
-        .cycle()
-        .take(len)
-        .collect()
+    b"{\"id\":4711,\"name\":\"some text\"},\n".iter().copied().cycle().take(len).collect()
 }
 
 /// Iterations for a round of about a third of a millisecond, at 40 ns a compression.

@@ -57,11 +57,7 @@ impl Deliveries {
                 signer.sign(body.clone())
             })
             .collect();
-        Ok(Self {
-            signed: signed?,
-            len: body_len.to_string(),
-            next: 0,
-        })
+        Ok(Self { signed: signed?, len: body_len.to_string(), next: 0 })
     }
 
     /// The next one's headers and body.
@@ -76,10 +72,7 @@ impl Deliveries {
             ("content-length", &self.len),
             ("x-github-event", "push"),
         ];
-        let own = signed
-            .headers
-            .iter()
-            .map(|(name, value)| (&**name, &**value));
+        let own = signed.headers.iter().map(|(name, value)| (&**name, &**value));
         (around.into_iter().chain(own), signed.body.clone())
     }
 }
@@ -105,11 +98,7 @@ fn verify_by_hand(prepared: &Hmac<Sha256>, signature: Option<&str>, body: &[u8])
     };
     let mut tag = [0; 32];
     hex::decode_to_slice(digits, &mut tag).is_ok()
-        && prepared
-            .clone()
-            .chain_update(body)
-            .verify_slice(&tag)
-            .is_ok()
+        && prepared.clone().chain_update(body).verify_slice(&tag).is_ok()
 }
 
 mod in_axum {
@@ -172,10 +161,7 @@ mod in_axum {
 
     fn requests(table: &mut Table<'_>, deliveries: &Deliveries) {
         let mut deliveries = deliveries.clone();
-        table.reference(
-            "request alone",
-            harness::each(move || request(&mut deliveries)),
-        );
+        table.reference("request alone", harness::each(move || request(&mut deliveries)));
     }
 
     fn run(runtime: &Runtime, router: Router, deliveries: &Deliveries) -> impl FnMut(u32) {
@@ -264,37 +250,19 @@ mod in_actix {
         let mut table = Table::new(title("GitHub"), ROUNDS, iterations);
         requests(&mut table, &deliveries);
         let app = app!(system, bare());
-        table.reference(
-            "bare",
-            run(&system, app, TestRequest::to_request, &deliveries),
-        );
-        let app = app!(
-            system,
-            bare().wrap(from_fn(|request, next: Next<_>| next.call(request)))
-        );
-        table.case(
-            "from_fn, no-op",
-            run(&system, app, TestRequest::to_request, &deliveries),
-        );
+        table.reference("bare", run(&system, app, TestRequest::to_request, &deliveries));
+        let app = app!(system, bare().wrap(from_fn(|request, next: Next<_>| next.call(request))));
+        table.case("from_fn, no-op", run(&system, app, TestRequest::to_request, &deliveries));
         let prepared = prepared()?;
         let by_hand = from_fn(move |request, next| by_hand(prepared.clone(), request, next));
         let app = app!(system, bare().wrap(by_hand));
-        table.case(
-            "from_fn, by hand",
-            run(&system, app, TestRequest::to_request, &deliveries),
-        );
+        table.case("from_fn, by hand", run(&system, app, TestRequest::to_request, &deliveries));
         let middleware = WebhookMiddleware::new(receiver(scheme::GITHUB)?);
         let app = app!(system, bare().wrap(middleware.clone()));
-        table.case(
-            "middleware, Bytes",
-            run(&system, app, TestRequest::to_request, &deliveries),
-        );
+        table.case("middleware, Bytes", run(&system, app, TestRequest::to_request, &deliveries));
         let verified = web::resource("/hook").route(web::post().to(verified_handler));
         let app = app!(system, verified.wrap(middleware));
-        table.case(
-            "middleware, Verified",
-            run(&system, app, TestRequest::to_request, &deliveries),
-        );
+        table.case("middleware, Verified", run(&system, app, TestRequest::to_request, &deliveries));
         table.run();
 
         // One for each request, so that every claim is a new one.
@@ -303,16 +271,10 @@ mod in_actix {
         let mut table = Table::new(title("Standard Webhooks"), ROUNDS, iterations);
         requests(&mut table, &deliveries);
         let app = app!(system, bare());
-        table.reference(
-            "bare",
-            run(&system, app, TestRequest::to_request, &deliveries),
-        );
+        table.reference("bare", run(&system, app, TestRequest::to_request, &deliveries));
         let middleware = WebhookMiddleware::new(receiver(scheme::STANDARD_WEBHOOKS)?);
         let app = app!(system, bare().wrap(middleware));
-        table.case(
-            "middleware, Bytes",
-            run(&system, app, TestRequest::to_request, &deliveries),
-        );
+        table.case("middleware, Bytes", run(&system, app, TestRequest::to_request, &deliveries));
         let middleware = WebhookMiddleware::new(deduplicating(scheme::STANDARD_WEBHOOKS)?);
         let app = app!(system, bare().wrap(middleware));
         table.case(

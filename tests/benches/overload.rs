@@ -36,21 +36,11 @@ const BLACK_HOLE: Duration = Duration::from_secs(60);
 const CALL_LIMIT: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
-    let named: Vec<_> = env::args()
-        .skip(1)
-        .filter(|name| name != "--bench")
-        .collect();
+    let named: Vec<_> = env::args().skip(1).filter(|name| name != "--bench").collect();
     let seconds = env::var("SECONDS").map_or(3, |seconds| seconds.parse().unwrap());
-    let stores = [
-        ("sqlite", Kind::Sqlite),
-        ("redis", Kind::Redis),
-        ("postgres", Kind::Postgres),
-    ];
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap();
+    let stores = [("sqlite", Kind::Sqlite), ("redis", Kind::Redis), ("postgres", Kind::Postgres)];
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let mut reached = true;
     println!("| store | weather | {} | at 500 to the peak | aim |", {
         let columns = MULTIPLES.map(|multiple| format!("{} senders", multiple * POOL));
@@ -101,10 +91,7 @@ async fn curve(name: &str, kind: Kind, time: Duration) -> bool {
         let peak = rates.iter().copied().fold(0.0, f64::max);
         let ratio = rates[MULTIPLES.len() - 1] / peak;
         let columns: Vec<_> = rates.iter().map(|rate| format!("{rate:.0}")).collect();
-        println!(
-            "| {name} | {title} | {} | {ratio:.2} | {bound} |",
-            columns.join(" | ")
-        );
+        println!("| {name} | {title} | {} | {ratio:.2} | {bound} |", columns.join(" | "));
         reached &= ratio >= bound;
     }
     reached
@@ -120,10 +107,7 @@ async fn recovery(name: &str, kind: Kind) -> bool {
     let before = site.completed();
     tokio::time::sleep(Duration::from_secs(3)).await;
     let usual = (site.completed() - before) as f64 / 3.0;
-    site.weather(Weather {
-        black_hole: true,
-        ..Weather::default()
-    });
+    site.weather(Weather { black_hole: true, ..Weather::default() });
     tokio::time::sleep(BLACK_HOLE).await;
     site.weather(Weather::default());
     let mut counts = vec![site.completed()];

@@ -37,10 +37,7 @@ const TTL: Duration = Duration::from_secs(7 * 24 * 3600);
 type Part = (&'static str, fn() -> bool);
 
 fn main() -> ExitCode {
-    let named: Vec<_> = env::args()
-        .skip(1)
-        .filter(|name| name != "--bench")
-        .collect();
+    let named: Vec<_> = env::args().skip(1).filter(|name| name != "--bench").collect();
     let parts: [Part; 6] = [
         ("memory", memory::run),
         ("redis", redis::run),
@@ -140,9 +137,5 @@ fn millis(time: Duration) -> i64 {
 
 /// Two threads, whatever the machine has: servers and clients share it.
 fn runtime() -> Runtime {
-    tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap()
 }

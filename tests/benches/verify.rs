@@ -51,11 +51,9 @@ fn sizes(len: usize) -> Outcome<()> {
     }
 
     // What the scheme signs beside the body: `{id}.{timestamp}.`, `{timestamp}.`, `v0:{timestamp}:`.
-    for (scheme, more) in [
-        (scheme::STANDARD_WEBHOOKS, ID.len() + 12),
-        (scheme::STRIPE, 11),
-        (scheme::SLACK, 14),
-    ] {
+    for (scheme, more) in
+        [(scheme::STANDARD_WEBHOOKS, ID.len() + 12), (scheme::STRIPE, 11), (scheme::SLACK, 14)]
+    {
         table.reference(format!("floor, {more} bytes more"), floor(len + more));
         ours(&mut table, scheme, &body, &[SECRET])?;
     }
@@ -81,14 +79,10 @@ fn rotation_lists() -> Outcome<()> {
         (16, VerifyError::SignatureMismatch),
         (100, VerifyError::MalformedSignature),
     ] {
-        let wrong: Vec<_> = (0..count)
-            .map(|index: u8| format!("v1,{}", STANDARD.encode([index; 32])))
-            .collect();
+        let wrong: Vec<_> =
+            (0..count).map(|index: u8| format!("v1,{}", STANDARD.encode([index; 32]))).collect();
         let mut headers = right.clone();
-        headers.insert(
-            "webhook-signature",
-            HeaderValue::from_str(&wrong.join(" "))?,
-        );
+        headers.insert("webhook-signature", HeaderValue::from_str(&wrong.join(" "))?);
         let refused = verifier.verify(&headers, body.clone()).err();
         assert_eq!(refused, Some(expected), "{count}");
         let (verifier, body) = (verifier.clone(), body.clone());
@@ -110,10 +104,8 @@ fn ours(table: &mut Table<'_>, scheme: Scheme, body: &Bytes, secrets: &[&str]) -
     let headers = signed_headers(scheme.clone(), body, SECRET)?;
     let name = scheme.name().to_owned();
     let builder = Verifier::builder(scheme);
-    let verifier = secrets
-        .iter()
-        .fold(builder, |builder, &secret| builder.secret(secret))
-        .build()?;
+    let verifier =
+        secrets.iter().fold(builder, |builder, &secret| builder.secret(secret)).build()?;
     let matched = verifier.verify(&headers, body.clone())?.secret_index();
     assert_eq!(secrets.get(matched), Some(&SECRET));
     let body = body.clone();
@@ -164,16 +156,10 @@ fn signed_headers(scheme: Scheme, body: &Bytes, secret: &str) -> Outcome<HeaderM
         ("x-request-id", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
     ];
     for (name, value) in around {
-        headers.insert(
-            HeaderName::from_bytes(name.as_bytes())?,
-            HeaderValue::from_str(value)?,
-        );
+        headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(value)?);
     }
     for (name, value) in signer.sign(body.clone())?.headers {
-        headers.insert(
-            HeaderName::from_bytes(name.as_bytes())?,
-            HeaderValue::from_str(&value)?,
-        );
+        headers.insert(HeaderName::from_bytes(name.as_bytes())?, HeaderValue::from_str(&value)?);
     }
     if is_github {
         headers.insert("x-github-event", HeaderValue::from_static("push"));

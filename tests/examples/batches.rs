@@ -80,15 +80,9 @@ async fn a_line_for_each_event() {
         let running = Running::spawn(receiver(name, "memory:", &[])).unwrap();
         let ten: Vec<_> = (1..=10).collect();
         let response = post(running.addr, &queue(&ten)).await;
-        assert_eq!(
-            (response.status, response.header("idempotent-replayed")),
-            (204, None)
-        );
+        assert_eq!((response.status, response.header("idempotent-replayed")), (204, None));
         let again = post(running.addr, &queue(&ten)).await;
-        assert_eq!(
-            (again.status, again.header("idempotent-replayed")),
-            (204, Some("true"))
-        );
+        assert_eq!((again.status, again.header("idempotent-replayed")), (204, Some("true")));
         let (lines, log) = running.end_with_log();
         assert_eq!(numbers(&lines), [1, 3, 5, 7, 9, 2, 4, 6, 8, 10], "{name}");
         for line in &lines {
@@ -153,11 +147,7 @@ async fn is_killed_part_way(name: &str, delay: &str) -> bool {
     place.age(Duration::from_secs(60)).await;
     let second = Running::spawn(receiver(name, &place.url, &flags)).unwrap();
     let batches = [queue(&[12, 10, 9, 8, 7, 6]), queue(&[5, 4, 11, 3, 2, 1])];
-    join(
-        deliver(second.addr, &batches[0]),
-        deliver(second.addr, &batches[1]),
-    )
-    .await;
+    join(deliver(second.addr, &batches[0]), deliver(second.addr, &batches[1])).await;
     for batch in &batches {
         let again = deliver(second.addr, batch).await;
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
@@ -168,13 +158,8 @@ async fn is_killed_part_way(name: &str, delay: &str) -> bool {
     let in_hand = before.last().copied();
     let rest = |number: &u64| !before.contains(number);
     let without: Vec<_> = (1..=12).filter(rest).collect();
-    let with: Vec<_> = (1..=12)
-        .filter(|it| rest(it) || Some(*it) == in_hand)
-        .collect();
-    assert!(
-        after == without || after == with,
-        "{name}: {before:?}, {after:?}, {log}"
-    );
+    let with: Vec<_> = (1..=12).filter(|it| rest(it) || Some(*it) == in_hand).collect();
+    assert!(after == without || after == with, "{name}: {before:?}, {after:?}, {log}");
     true
 }
 
@@ -194,11 +179,7 @@ async fn test_payloads() {
         let (lines, log) = running.end_with_log();
         assert_eq!(numbers(&lines), [1, 2, 3], "{name}");
         let marks: Vec<_> = lines.iter().map(|line| line.get("test").cloned()).collect();
-        assert_eq!(
-            marks,
-            [Some(true.into()), Some(true.into()), None],
-            "{name}"
-        );
+        assert_eq!(marks, [Some(true.into()), Some(true.into()), None], "{name}");
         assert_eq!(log.matches("test payload").count(), 2, "{log}");
     }
 }

@@ -22,22 +22,14 @@ use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
 #[tokio::test]
 async fn the_documents_walk_through() {
     let mut hub = Hub::start(&[]);
-    let made = hub
-        .command_with("put", "eventKey=webhook.lead.created")
-        .await;
-    assert_eq!(
-        (made.status, made.header("cache-control")),
-        (200, Some("no-store"))
-    );
+    let made = hub.command_with("put", "eventKey=webhook.lead.created").await;
+    assert_eq!((made.status, made.header("cache-control")), (200, Some("no-store")));
     let made = json_of(&made);
     let token = made["uuid"].as_str().unwrap().to_owned();
     hub.tokens.push(token.clone());
     assert_eq!(made["eventKey"], "webhook.lead.created");
     assert_eq!((token.len(), &token[14..15]), (36, "4"));
-    let url = format!(
-        "http://{}/api/v3/webhook.receive?token={token}",
-        hub.running().addr
-    );
+    let url = format!("http://{}/api/v3/webhook.receive?token={token}", hub.running().addr);
     assert_eq!(made["webhookUrl"], url);
     assert_eq!(
         (&made["payloadType"], &made["maxPayloadLength"]),
@@ -54,24 +46,12 @@ async fn the_documents_walk_through() {
     let calls: [(&str, &str, Headers<'_>, &str, &str); 8] = [
         ("GET", &query, &[], "", ""),
         ("GET", &documented, &[], "", ""),
-        (
-            "POST",
-            &query,
-            &[json_type],
-            r#"{"name":"Zoë"}"#,
-            r#"{"name":"Zoë"}"#,
-        ),
+        ("POST", &query, &[json_type], r#"{"name":"Zoë"}"#, r#"{"name":"Zoë"}"#),
         ("POST", RECEIVE, &[header, json_type], "{}", "{}"),
         ("GET", RECEIVE, &[header], "", ""),
         ("POST", RECEIVE, &[FORM], &form, "name=Zo%C3%AB&a=b"),
         ("POST", &uuid, &[multipart], DOCUMENTED, DOCUMENTED),
-        (
-            "POST",
-            RECEIVE,
-            &[multipart, header],
-            DOCUMENTED,
-            DOCUMENTED,
-        ),
+        ("POST", RECEIVE, &[multipart, header], DOCUMENTED, DOCUMENTED),
     ];
     let mut answers = Vec::new();
     for (method, target, headers, body, _) in calls {
@@ -94,16 +74,10 @@ async fn the_documents_walk_through() {
         assert_eq!(inner["correlationId"], answer["correlationId"]);
         assert_eq!(origin(message), call.4);
         let trace_id = inner["traceId"].as_str().unwrap();
-        assert!(
-            trace_id.starts_with(&format!("{}:", &token[30..])),
-            "{trace_id}"
-        );
+        assert!(trace_id.starts_with(&format!("{}:", &token[30..])), "{trace_id}");
         assert!(log.contains(&format!("Webhook [{trace_id}]: OK")), "{log}");
         let files = message["files"].as_array().unwrap();
-        let names: Vec<_> = files
-            .iter()
-            .map(|file| file["name"].as_str().unwrap())
-            .collect();
+        let names: Vec<_> = files.iter().map(|file| file["name"].as_str().unwrap()).collect();
         let expected: &[&str] = match call.4 == DOCUMENTED {
             true => &["fileA.pdf", "fileB.pdf"],
             false => &[],
@@ -132,26 +106,15 @@ async fn the_documents_walk_through() {
     let deleted = hub.command_with("delete", &format!("uuid={token}")).await;
     assert_eq!((deleted.status, deleted.text()), (204, ""));
     let gone = hub.send("GET", &query, &[], "").await;
-    assert_eq!(
-        (gone.status, gone.text()),
-        (401, "invalid webhook signature")
-    );
+    assert_eq!((gone.status, gone.text()), (401, "invalid webhook signature"));
     let gone = hub.command_with("get", &format!("uuid={token}")).await;
     assert_eq!((gone.status, gone.text()), (404, "no such webhook"));
     assert_eq!(json_of(&hub.command_with("get", "").await), json!([]));
     // As documented, nothing happens where there is none.
-    assert_eq!(
-        hub.command_with("delete", &format!("uuid={token}"))
-            .await
-            .status,
-        204
-    );
+    assert_eq!(hub.command_with("delete", &format!("uuid={token}")).await.status, 204);
 
     let (messages, _) = hub.kill();
-    let keys: Vec<_> = messages
-        .iter()
-        .map(|message| &message["message"]["eventKey"])
-        .collect();
+    let keys: Vec<_> = messages.iter().map(|message| &message["message"]["eventKey"]).collect();
     assert_eq!(keys, ["webhook.changed.key"]);
 }
 
@@ -170,10 +133,8 @@ fn the_script_walks_through() {
     walk.args([&server, ADMIN]).env("TMPDIR", files.path());
     in_folder(&mut walk);
     let walked = output(walk);
-    let (stdout, stderr) = (
-        String::from_utf8(walked.stdout).unwrap(),
-        String::from_utf8(walked.stderr).unwrap(),
-    );
+    let (stdout, stderr) =
+        (String::from_utf8(walked.stdout).unwrap(), String::from_utf8(walked.stderr).unwrap());
     assert!(walked.status.success(), "{stdout}{stderr}");
     assert!(stdout.ends_with("walked\n"), "{stdout}");
     assert_eq!(hub.kill().0.len(), 9);
@@ -189,10 +150,7 @@ async fn what_it_prints_at_the_start_is_true() {
     let running = Running::spawn(hub.command()).unwrap();
     let lines = running.lines.join("\n");
     for command in ["put", "receive", "get", "delete"] {
-        assert!(
-            lines.contains(&format!("$API/webhook.{command}")),
-            "{lines}"
-        );
+        assert!(lines.contains(&format!("$API/webhook.{command}")), "{lines}");
     }
     let (_, bearer) = lines.split_once("Authorization: ").unwrap();
     let (bearer, _) = bearer.split_once('\'').unwrap();
@@ -205,10 +163,7 @@ async fn what_it_prints_at_the_start_is_true() {
 fn a_mistake_in_the_flags_is_named() {
     let hub = Hub::start(&[]);
     for (flags, named) in [
-        (
-            vec!["--max-payload-length", "4194305"],
-            "4194305 is not in 1..=4194304",
-        ),
+        (vec!["--max-payload-length", "4194305"], "4194305 is not in 1..=4194304"),
         (vec!["--max-payload-length", "0"], "0 is not in 1..=4194304"),
         (vec!["--admin-token", ""], "secret: empty"),
         (vec!["--older", "--hide-unknown"], "cannot be used with"),

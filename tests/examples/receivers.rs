@@ -19,12 +19,8 @@ use webhook_verify::{Scheme, scheme::Identity};
 use crate::running::{RECEIVERS, Running, command, command_with_store, output};
 
 fn flags(vector: &Vector) -> Vec<String> {
-    let mut flags = vec![
-        "--scheme".into(),
-        vector.scheme.clone(),
-        "--now".into(),
-        vector.now.to_string(),
-    ];
+    let mut flags =
+        vec!["--scheme".into(), vector.scheme.clone(), "--now".into(), vector.now.to_string()];
     for secret in std::iter::once(&vector.secret).chain(&vector.extra_secrets) {
         flags.extend(["--secret".into(), secret.clone()]);
     }
@@ -39,12 +35,7 @@ fn flags(vector: &Vector) -> Vec<String> {
 
 /// Sends a recorded request to a receiver.
 async fn send(vector: &Vector, to: &Running) -> Response {
-    let raw = raw_request(
-        &vector.method,
-        &vector.target,
-        &vector.headers,
-        &vector.body(),
-    );
+    let raw = raw_request(&vector.method, &vector.target, &vector.headers, &vector.body());
     exchange(to.addr, &raw).await
 }
 
@@ -75,10 +66,7 @@ async fn every_recorded_request_of_the_four_systems() {
                 "valid" => lengths_of_events(vector),
                 _ => Vec::new(),
             };
-            assert!(
-                handled.iter().all(|line| line["scheme"] == *vector.scheme),
-                "{row}"
-            );
+            assert!(handled.iter().all(|line| line["scheme"] == *vector.scheme), "{row}");
             let lengths: Vec<_> = handled.iter().map(|line| line["length"].clone()).collect();
             assert_eq!(lengths, expected, "{row}");
         }
@@ -145,12 +133,7 @@ async fn every_preset_is_served(name: &str) {
     let mut settings: BTreeMap<Vec<String>, Vec<Vector>> = BTreeMap::new();
     for vector in Vector::of_senders() {
         let (now, url) = (vector.now.to_string(), vector.public_url().to_owned());
-        let mut args = vec![
-            "--scheme".into(),
-            vector.scheme.clone(),
-            "--now".into(),
-            now,
-        ];
+        let mut args = vec!["--scheme".into(), vector.scheme.clone(), "--now".into(), now];
         args.extend(["--public-url".into(), url]);
         for secret in std::iter::once(&vector.secret).chain(&vector.extra_secrets) {
             args.extend(["--secret".into(), secret.clone()]);
@@ -208,14 +191,8 @@ async fn paste(running: &Running, change: impl Fn(&str) -> String) -> Response {
         .map(|header| header.split_once(": ").unwrap())
         .map(|(name, value)| (name.to_owned(), value.to_owned()))
         .collect();
-    let target = url
-        .strip_prefix(&format!("http://{}", running.addr))
-        .unwrap();
-    exchange(
-        running.addr,
-        &raw_request("POST", target, &headers, body.as_bytes()),
-    )
-    .await
+    let target = url.strip_prefix(&format!("http://{}", running.addr)).unwrap();
+    exchange(running.addr, &raw_request("POST", target, &headers, body.as_bytes())).await
 }
 
 #[tokio::test]
@@ -234,11 +211,7 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
             }
             let args: Vec<_> = args.into_iter().map(ToOwned::to_owned).collect();
             let running = Running::start(name, &args);
-            assert!(
-                running.lines[0].starts_with("secret "),
-                "{:?}",
-                running.lines
-            );
+            assert!(running.lines[0].starts_with("secret "), "{:?}", running.lines);
             let recognised = scheme.identity() != Identity::None;
             let first = paste(&running, str::to_owned).await;
             assert_eq!(
@@ -268,11 +241,7 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
             })
             .await;
             assert_eq!(changed.status, if signed { 401 } else { 204 }, "{args:?}");
-            assert_eq!(
-                running.end().len(),
-                if recognised { 1 } else { 3 },
-                "{args:?}"
-            );
+            assert_eq!(running.end().len(), if recognised { 1 } else { 3 }, "{args:?}");
         }
     }
 }
@@ -285,14 +254,8 @@ fn a_mistake_in_the_flags_is_named() {
             (vec!["--scheme", "nobody"], "unknown scheme \"nobody\""),
             (vec!["--scheme", "mautik"], "did you mean mautic?"),
             (vec!["--scheme", "shared-header"], "needs --header"),
-            (
-                vec!["--scheme", "shared-header", "--header", "a b"],
-                "not a header name",
-            ),
-            (
-                vec!["--header", "X-Token"],
-                "--header: only the shared-header",
-            ),
+            (vec!["--scheme", "shared-header", "--header", "a b"], "not a header name"),
+            (vec!["--header", "X-Token"], "--header: only the shared-header"),
             (vec!["--public-url", "hooks"], "public_url: not an http"),
             (vec!["--status", "99"], "99 is not in 200..600"),
             (vec!["--lease", "0"], "lease: not between"),

@@ -35,22 +35,14 @@ pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
 /// An example, that listens on a free port, and does not outlive this process.
 pub(crate) fn program(name: &str) -> Command {
     // Next to the folder of this very program, where cargo builds examples.
-    let mut path = PathBuf::from(
-        std::env::current_exe()
-            .unwrap()
-            .parent()
-            .unwrap()
-            .parent()
-            .unwrap(),
-    );
+    let mut path =
+        PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
     path.extend(["examples", name]);
     path.set_extension(std::env::consts::EXE_EXTENSION);
     let is_built = path.is_file();
     assert!(is_built, "no {path:?}: run `{BUILD}` before this test");
     let mut command = Command::new(path);
-    command
-        .args(["--listen", "127.0.0.1:0"])
-        .stderr(Stdio::null());
+    command.args(["--listen", "127.0.0.1:0"]).stderr(Stdio::null());
     in_folder(&mut command);
     command
 }
@@ -244,9 +236,7 @@ impl Running {
 }
 
 fn send_signal(process: u32, signal: &str) {
-    let sent = Command::new("kill")
-        .args([signal, &process.to_string()])
-        .status();
+    let sent = Command::new("kill").args([signal, &process.to_string()]).status();
     assert!(sent.unwrap().success(), "kill {signal}");
 }
 

@@ -33,12 +33,7 @@ pub(crate) fn signed(scheme: Scheme, body: impl Into<Bytes>) -> SignedRequest {
 }
 
 pub(crate) fn raw(request: &SignedRequest) -> Vec<u8> {
-    raw_request(
-        &request.method,
-        &request.target,
-        &request.headers,
-        &request.body,
-    )
+    raw_request(&request.method, &request.target, &request.headers, &request.body)
 }
 
 pub(crate) async fn post(addr: std::net::SocketAddr, request: &SignedRequest) -> Response {
@@ -53,14 +48,8 @@ pub(crate) fn with_header(
 ) -> SignedRequest {
     let mut request = request.clone();
     let before = request.headers.len();
-    request
-        .headers
-        .retain(|(n, _)| !n.eq_ignore_ascii_case(name));
-    assert_eq!(
-        request.headers.len() + 1,
-        before,
-        "{name} was there, and once"
-    );
+    request.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+    assert_eq!(request.headers.len() + 1, before, "{name} was there, and once");
     if let Some(value) = value {
         request.headers.push((name.to_owned(), value.to_owned()));
     }
@@ -84,9 +73,7 @@ pub(crate) async fn admit(
     request: &SignedRequest,
     timer: impl Timer,
 ) -> Result<Admission, Rejection> {
-    let head = RequestHead::new(&request.headers)
-        .method(&request.method)
-        .target(&request.target);
+    let head = RequestHead::new(&request.headers).method(&request.method).target(&request.target);
     let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
     receiver.admit(&head, body, timer).await
 }

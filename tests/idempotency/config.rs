@@ -14,10 +14,7 @@ fn of(scheme: &Scheme) -> Verifier {
     verifier_of(scheme).build().unwrap()
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "schemes are given away at every call"
-)]
+#[expect(clippy::needless_pass_by_value, reason = "schemes are given away at every call")]
 fn build(
     scheme: Scheme,
     set: impl FnOnce(Idempotency) -> Idempotency,
@@ -71,9 +68,7 @@ fn max_handler_time() {
         (seconds(59), "max_handler_time"),
         (seconds(60), "ok"),
     ] {
-        let built = build(scheme::GITHUB, |idempotency| {
-            idempotency.max_handler_time(time)
-        });
+        let built = build(scheme::GITHUB, |idempotency| idempotency.max_handler_time(time));
         assert_eq!(option(built), expected, "{time:?}");
     }
 }
@@ -96,15 +91,9 @@ fn renew_every() {
 
 #[test]
 fn complete_tries() {
-    for (tries, expected) in [
-        (0, "complete_tries"),
-        (1, "ok"),
-        (10, "ok"),
-        (11, "complete_tries"),
-    ] {
-        let built = build(scheme::GITHUB, |idempotency| {
-            idempotency.complete_tries(tries)
-        });
+    for (tries, expected) in [(0, "complete_tries"), (1, "ok"), (10, "ok"), (11, "complete_tries")]
+    {
+        let built = build(scheme::GITHUB, |idempotency| idempotency.complete_tries(tries));
         assert_eq!(option(built), expected, "{tries}");
     }
 }
@@ -112,9 +101,7 @@ fn complete_tries() {
 #[test]
 fn in_flight_wait() {
     for (wait, expected) in [(0, "ok"), (30, "ok"), (31, "in_flight_wait")] {
-        let built = build(scheme::GITHUB, |idempotency| {
-            idempotency.in_flight_wait(seconds(wait))
-        });
+        let built = build(scheme::GITHUB, |idempotency| idempotency.in_flight_wait(seconds(wait)));
         assert_eq!(option(built), expected, "{wait}");
     }
 }
@@ -128,9 +115,7 @@ fn completed_cache() {
         (1_000_000, days(90), "ok"),
         (1, days(90) + seconds(1), "completed_cache"),
     ] {
-        let built = build(scheme::GITHUB, |idempotency| {
-            idempotency.completed_cache(entries, time)
-        });
+        let built = build(scheme::GITHUB, |idempotency| idempotency.completed_cache(entries, time));
         assert_eq!(option(built), expected, "{entries} {time:?}");
     }
 }
@@ -148,9 +133,7 @@ fn in_flight_status() {
         (600, "in_flight_status"),
         (u16::MAX, "in_flight_status"),
     ] {
-        let built = build(scheme::GITHUB, |idempotency| {
-            idempotency.in_flight_status(status)
-        });
+        let built = build(scheme::GITHUB, |idempotency| idempotency.in_flight_status(status));
         assert_eq!(option(built), expected, "{status}");
     }
 }
@@ -215,9 +198,7 @@ fn ttl_against_the_tolerance() {
         .unwrap();
     for (ttl, expected) in [(days(8), "ttl"), (days(8) + seconds(60), "ok")] {
         let idempotency = Idempotency::new(MemoryStore::new(), "tests").ttl(ttl);
-        let built = Receiver::builder(verifier.clone())
-            .idempotency(idempotency)
-            .build();
+        let built = Receiver::builder(verifier.clone()).idempotency(idempotency).build();
         assert_eq!(option(built), expected, "{ttl:?}");
     }
     // So it does against the default, which is seven days.
@@ -244,9 +225,7 @@ fn ttl_against_the_senders_retries() {
         assert_eq!(option(built), "ttl", "{name}");
         let built = build(scheme.clone(), |idempotency| idempotency.ttl(horizon));
         assert_eq!(option(built), "ok", "{name}");
-        let built = build(scheme, |idempotency| {
-            idempotency.ttl(short).allow_short_ttl()
-        });
+        let built = build(scheme, |idempotency| idempotency.ttl(short).allow_short_ttl());
         assert_eq!(option(built), "ok", "{name}");
     }
 }
@@ -291,9 +270,7 @@ fn defaults() {
 
 #[test]
 fn receiver() {
-    let built = Receiver::builder(of(&scheme::GITHUB))
-        .body_timeout(Duration::ZERO)
-        .build();
+    let built = Receiver::builder(of(&scheme::GITHUB)).body_timeout(Duration::ZERO).build();
     assert_eq!(option(built), "body_timeout");
 }
 
@@ -304,29 +281,17 @@ fn verifier() {
     let nine = (0..9).fold(Verifier::builder(scheme::GITHUB), |builder, number| {
         builder.secret(format!("secret {number}"))
     });
-    assert_eq!(
-        nine.build().unwrap_err(),
-        ConfigError::SecretCount { given: 9, limit: 8 }
-    );
+    assert_eq!(nine.build().unwrap_err(), ConfigError::SecretCount { given: 9, limit: 8 });
     for (secret, expected) in [
         (String::new(), ConfigError::EmptySecret),
         (" \t\r\n".to_owned(), ConfigError::EmptySecret),
-        (
-            "x".repeat(65_537),
-            ConfigError::SecretTooLong { limit: 65_536 },
-        ),
+        ("x".repeat(65_537), ConfigError::SecretTooLong { limit: 65_536 }),
     ] {
-        let refused = Verifier::builder(scheme::GITHUB)
-            .secret("good")
-            .secret(secret)
-            .build();
+        let refused = Verifier::builder(scheme::GITHUB).secret("good").secret(secret).build();
         assert_eq!(refused.unwrap_err(), expected);
     }
     let malformed = Verifier::new(scheme::STANDARD_WEBHOOKS, "whsec_not base64!").unwrap_err();
-    assert_eq!(
-        malformed,
-        ConfigError::MalformedSecret { expected: "base64" }
-    );
+    assert_eq!(malformed, ConfigError::MalformedSecret { expected: "base64" });
     assert!(!malformed.to_string().contains("not base64!"));
 
     let signs_url = || {
@@ -347,10 +312,7 @@ fn verifier() {
         ("https://example.test/a hook", "public_url"),
         ("", "public_url"),
     ] {
-        let built = Verifier::builder(signs_url())
-            .secret(SECRET)
-            .public_url(url)
-            .build();
+        let built = Verifier::builder(signs_url()).secret(SECRET).public_url(url).build();
         assert_eq!(option(built), expected, "{url}");
     }
 }
@@ -364,10 +326,7 @@ fn scheme_builder() {
         (Scheme::builder("acme"), "signature_header"),
         (base().signature_header("x signature"), "signature_header"),
         (base().signature_header(""), "signature_header"),
-        (
-            base().signature_header_prefix("x:"),
-            "signature_header_prefix",
-        ),
+        (base().signature_header_prefix("x:"), "signature_header_prefix"),
         (base().signature_query(""), "signature_query"),
         (base().signature_form(""), "signature_form"),
         (base().signature_pointer("sig"), "signature_pointer"),
@@ -379,10 +338,7 @@ fn scheme_builder() {
         (base().signed_content(""), "signed_content"),
         (base().signed_content("{nobody}"), "signed_content"),
         (base().signed_content("{body"), "signed_content"),
-        (
-            base().signed_content("{timestamp}.{body}"),
-            "signed_content",
-        ),
+        (base().signed_content("{timestamp}.{body}"), "signed_content"),
         (base().signed_content("{id}.{body}"), "signed_content"),
         (base().timestamp_header("x-timestamp"), "timestamp"),
         (base().timestamp_pair("t"), "timestamp_pair"),
@@ -393,33 +349,17 @@ fn scheme_builder() {
         (base().id_pointer("id"), "id"),
         (base().event_type_header("é"), "event_type"),
         (base().event_type_pointer("type"), "event_type"),
-        (
-            base().event_type_repeated_in("a,b"),
-            "event_type_repeated_in",
-        ),
-        (
-            base().id_header("x-id").identity(Identity::SignedId),
-            "identity",
-        ),
+        (base().event_type_repeated_in("a,b"), "event_type_repeated_in"),
+        (base().id_header("x-id").identity(Identity::SignedId), "identity"),
         (base().identity(Identity::SignedId), "identity"),
+        (base().signed_content("{path}").identity(Identity::BodyDigest), "identity"),
         (
-            base()
-                .signed_content("{path}")
-                .identity(Identity::BodyDigest),
-            "identity",
-        ),
-        (
-            base()
-                .algorithm(webhook_verify::Algorithm::Token)
-                .signed_content("{body}"),
+            base().algorithm(webhook_verify::Algorithm::Token).signed_content("{body}"),
             "signed_content",
         ),
     ] {
         let debug = format!("{builder:?}");
         assert_eq!(option(builder.build()), expected, "{debug}");
     }
-    assert_eq!(
-        option(Scheme::shared_header("not a name")),
-        "signature_header"
-    );
+    assert_eq!(option(Scheme::shared_header("not a name")), "signature_header");
 }

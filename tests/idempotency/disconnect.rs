@@ -78,13 +78,7 @@ async fn serve_axum(app: &App) -> AxumServer {
         let _ = told.await;
     });
     let stopped = tokio::spawn(async { server.await.unwrap() });
-    AxumServer {
-        addr,
-        drain,
-        ended,
-        stop,
-        stopped,
-    }
+    AxumServer { addr, drain, ended, stop, stopped }
 }
 
 fn serve_actix(app: &App) -> (SocketAddr, ServerHandle) {
@@ -147,10 +141,7 @@ async fn b08_a_client_that_goes_away_undoes_nothing_on_axum() {
         gate.entered().await;
         let _open = end(stream, how).await;
         // The premise: the future that serves the connection is dropped in the middle of the handler.
-        soon("end of the connection", server.ended.acquire())
-            .await
-            .unwrap()
-            .forget();
+        soon("end of the connection", server.ended.acquire()).await.unwrap().forget();
         assert_eq!((gate.done(), store.completes()), (0, 0));
 
         {
@@ -215,22 +206,13 @@ async fn b08_a_client_that_resets_undoes_nothing_on_actix() {
 async fn without_claims_axum_drops_the_handler_as_ever() {
     let gate = Gate::new();
     let verifier = webhook_verify::Verifier::new(scheme::GITHUB, crate::common::SECRET).unwrap();
-    let app = App::new(
-        webhook_verify::Receiver::new(verifier),
-        gate.handler(|_| 200),
-    );
+    let app = App::new(webhook_verify::Receiver::new(verifier), gate.handler(|_| 200));
     let server = serve_axum(&app).await;
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
-    stream
-        .write_all(&raw(&signed(scheme::GITHUB, "{}")))
-        .await
-        .unwrap();
+    stream.write_all(&raw(&signed(scheme::GITHUB, "{}"))).await.unwrap();
     gate.entered().await;
     drop(stream);
-    soon("end of the connection", server.ended.acquire())
-        .await
-        .unwrap()
-        .forget();
+    soon("end of the connection", server.ended.acquire()).await.unwrap().forget();
     soon("end of the drain", server.drain.wait()).await;
     assert_eq!(gate.done(), 0);
 }
@@ -242,9 +224,8 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
         eprintln!("on {framework:?}");
         let (store, gate) = (Watched::new(), Gate::new());
         let app = gated(&store, &gate);
-        let requests: Vec<_> = (0..10)
-            .map(|number| signed(scheme::GITHUB, format!(r#"{{"n":{number}}}"#)))
-            .collect();
+        let requests: Vec<_> =
+            (0..10).map(|number| signed(scheme::GITHUB, format!(r#"{{"n":{number}}}"#))).collect();
         let (mut axum, mut actix) = (None, None);
         let addr = match framework {
             Framework::Axum => axum.insert(serve_axum(&app).await).addr,
@@ -260,10 +241,7 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
         connections.truncate(5);
 
         if let Some(server) = axum {
-            soon("end of five connections", server.ended.acquire_many(5))
-                .await
-                .unwrap()
-                .forget();
+            soon("end of five connections", server.ended.acquire_many(5)).await.unwrap().forget();
             server.stop.send(()).unwrap();
             {
                 let mut drained = pin!(server.drain.wait());
@@ -279,10 +257,7 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
         if let Some((_, handle)) = actix {
             let stopped = tokio::spawn(handle.stop(true));
             // The port is closed first, so that a connection that is refused shows that the server is stopping.
-            soon("closed port", async {
-                while TcpStream::connect(addr).await.is_ok() {}
-            })
-            .await;
+            soon("closed port", async { while TcpStream::connect(addr).await.is_ok() {} }).await;
             assert!(!stopped.is_finished());
             gate.open(10);
             for connection in &mut connections {
@@ -291,10 +266,7 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
             soon("end of the server", stopped).await.unwrap();
         }
         assert_eq!((gate.done(), store.completes()), (10, 10));
-        assert!(
-            TcpStream::connect(addr).await.is_err(),
-            "nothing new is taken in"
-        );
+        assert!(TcpStream::connect(addr).await.is_err(), "nothing new is taken in");
 
         // The next process would know all ten. (Here: the next server on the same store.)
         let next = app.serve(framework).await;

@@ -30,11 +30,8 @@ async fn b28_a_flood_of_bad_signatures_makes_no_store_calls() {
     // Other tests in this process search the log.
     let unlogged = tracing_subscriber::registry().set_default();
     for number in 0..100_000 {
-        let forged = with_header(
-            &good,
-            "x-hub-signature-256",
-            Some(&format!("sha256={number:064x}")),
-        );
+        let forged =
+            with_header(&good, "x-hub-signature-256", Some(&format!("sha256={number:064x}")));
         let refused = admit(&receiver, &forged, never).await.unwrap_err();
         assert_eq!(refused.status(), 401);
     }
@@ -45,10 +42,8 @@ async fn b28_a_flood_of_bad_signatures_makes_no_store_calls() {
     each_framework(|framework| {
         let (store, good) = (Arc::clone(&on_both), good.clone());
         async move {
-            let app = App::new(
-                crate::common::receiver(scheme::GITHUB, Arc::clone(&store)),
-                answer(200),
-            );
+            let app =
+                App::new(crate::common::receiver(scheme::GITHUB, Arc::clone(&store)), answer(200));
             let server = app.serve(framework).await;
             let mut connection = Connection::open(server.addr).await;
             for number in 0..500 {
@@ -59,10 +54,7 @@ async fn b28_a_flood_of_bad_signatures_makes_no_store_calls() {
                 );
                 connection.send(&raw(&forged)).await;
                 let response = connection.response().await.unwrap();
-                assert_eq!(
-                    (response.status, response.text()),
-                    (401, "invalid webhook signature")
-                );
+                assert_eq!((response.status, response.text()), (401, "invalid webhook signature"));
             }
             assert_eq!((store.calls(), app.runs()), (0, 0));
         }
@@ -89,19 +81,14 @@ async fn a_store_that_fails_is_a_503_and_no_run() {
             let request = signed(scheme::GITHUB, "{}");
             for _ in 0..2 {
                 let response = post(server.addr, &request).await;
-                assert_eq!(
-                    (response.status, response.text()),
-                    (503, "temporarily unavailable")
-                );
+                assert_eq!((response.status, response.text()), (503, "temporarily unavailable"));
                 assert_eq!(response.header("retry-after"), Some("30"));
                 let told = format!("{response:?}");
                 assert!(!told.contains("claims-db") && !is_replay(&response));
             }
             assert_eq!((app.runs(), store.claims.load(SeqCst)), (0, 4));
             assert!(
-                logs.text()
-                    .lines()
-                    .any(|line| line.contains("ERROR") && line.contains(OUTAGE))
+                logs.text().lines().any(|line| line.contains("ERROR") && line.contains(OUTAGE))
             );
             let response = post(server.addr, &request).await;
             assert_eq!((response.status, app.runs()), (200, 1));
@@ -217,10 +204,7 @@ async fn a_full_memory_store_is_a_503() {
         }
 
         let refused = post(server.addr, &new).await;
-        assert_eq!(
-            (refused.status, refused.text()),
-            (503, "temporarily unavailable")
-        );
+        assert_eq!((refused.status, refused.text()), (503, "temporarily unavailable"));
         assert_eq!(refused.header("retry-after"), Some("30"));
         assert_in_flight(&post(server.addr, &live).await);
         gate.open(2);
@@ -245,20 +229,14 @@ async fn in_flight_status_is_a_knob() {
             let gate = Gate::new();
             let idempotency =
                 Idempotency::new(MemoryStore::new(), "tests").in_flight_status(status);
-            let app = App::new(
-                receiver_with(scheme::GITHUB, idempotency),
-                gate.handler(|_| 200),
-            );
+            let app = App::new(receiver_with(scheme::GITHUB, idempotency), gate.handler(|_| 200));
             let server = app.serve(framework).await;
             let request = signed(scheme::GITHUB, "{}");
             let mut first = Connection::open(server.addr).await;
             first.send(&raw(&request)).await;
             gate.entered().await;
             let response = post(server.addr, &request).await;
-            assert_eq!(
-                (response.status, response.text()),
-                (status, "delivery is being processed")
-            );
+            assert_eq!((response.status, response.text()), (status, "delivery is being processed"));
             let after: u64 = response.header("retry-after").unwrap().parse().unwrap();
             assert!((1..=60).contains(&after));
             gate.open(1);
@@ -274,9 +252,8 @@ async fn retry_after_is_clamped() {
     for (lease, after) in [(seconds(1), 1), (seconds(45), 45), (seconds(7200), 60)] {
         let clock = HandClock::new();
         let store = MemoryStore::new().clock(clock.clone());
-        let idempotency = Idempotency::new(store, "tests")
-            .lease(lease)
-            .max_handler_time(seconds(7200));
+        let idempotency =
+            Idempotency::new(store, "tests").lease(lease).max_handler_time(seconds(7200));
         let receiver = receiver_with(scheme::GITHUB, idempotency);
         let request = signed(scheme::GITHUB, "{}");
         let _first = admit(&receiver, &request, never).await.unwrap();

@@ -21,10 +21,7 @@ use crate::common::{
 async fn b01_of_64_at_once_one_runs_and_the_others_are_sent_away() {
     each_framework(|framework| async move {
         let gate = Gate::new();
-        let app = App::new(
-            receiver(scheme::GITHUB, MemoryStore::new()),
-            gate.handler(|_| 200),
-        );
+        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), gate.handler(|_| 200));
         let server = app.serve(framework).await;
         let request = signed(scheme::GITHUB, "{}");
         let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
@@ -33,11 +30,7 @@ async fn b01_of_64_at_once_one_runs_and_the_others_are_sent_away() {
             tokio::spawn(async move { sender.send(post(addr, &request).await).unwrap() });
         }
         for _ in 0..63 {
-            assert_in_flight(
-                &soon("response to a duplicate", answers.recv())
-                    .await
-                    .unwrap(),
-            );
+            assert_in_flight(&soon("response to a duplicate", answers.recv()).await.unwrap());
         }
         assert_eq!((app.runs(), gate.done()), (1, 0));
         gate.open(64);
@@ -83,18 +76,14 @@ async fn b01_each_attempt_has_exactly_one_winner() {
                 // Only when every other one has been sent away is the winner let go.
                 let (mut sent_away, mut posts) = (0, posts);
                 while sent_away < 63 {
-                    let (response, _, rest) = soon(
-                        "response to a duplicate",
-                        futures_util::future::select_all(posts),
-                    )
-                    .await;
+                    let (response, _, rest) =
+                        soon("response to a duplicate", futures_util::future::select_all(posts))
+                            .await;
                     assert_in_flight(&response.unwrap());
                     (sent_away, posts) = (sent_away + 1, rest);
                 }
                 gate.open(1);
-                let winner = soon("response to the winner", posts.pop().unwrap())
-                    .await
-                    .unwrap();
+                let winner = soon("response to the winner", posts.pop().unwrap()).await.unwrap();
                 assert_eq!(winner.status, if round < 4 { 500 } else { 201 });
                 assert!(!is_replay(&winner));
             } else {
@@ -122,11 +111,8 @@ async fn b01_a_race_without_a_gate() {
             let request = signed(scheme::SLACK, body);
             let posts = (0..64).map(|_| post(server.addr, &request));
             let mut fresh = 0;
-            for response in soon(
-                "response to every duplicate",
-                futures_util::future::join_all(posts),
-            )
-            .await
+            for response in
+                soon("response to every duplicate", futures_util::future::join_all(posts)).await
             {
                 match response.status {
                     204 if is_replay(&response) => assert_replay(&response, 204),
@@ -288,10 +274,7 @@ async fn b09_a_lost_answer_is_replayed() {
 #[tokio::test]
 async fn b15_a_thousand_replays_are_one_run() {
     each_framework(|framework| async move {
-        let app = App::new(
-            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
-            answer(200),
-        );
+        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), answer(200));
         let server = app.serve(framework).await;
         let raw = raw(&signed(scheme::STANDARD_WEBHOOKS, "{}"));
         let mut connection = Connection::open(server.addr).await;
@@ -338,15 +321,9 @@ async fn b25_redirects_and_client_errors_release() {
 #[tokio::test]
 async fn duplicates_get_the_stored_status() {
     each_framework(|framework| async move {
-        for (status, replayed) in [
-            (200, 200),
-            (201, 201),
-            (202, 202),
-            (204, 204),
-            (205, 204),
-            (206, 204),
-            (299, 299),
-        ] {
+        for (status, replayed) in
+            [(200, 200), (201, 201), (202, 202), (204, 204), (205, 204), (206, 204), (299, 299)]
+        {
             let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(status));
             let server = app.serve(framework).await;
             let request = signed(scheme::GITHUB, "{}");

@@ -30,10 +30,7 @@ async fn b10_a_stripped_id() {
         assert_replay(&post(server.addr, &stripped).await, 200);
         assert_eq!(app.runs(), 1);
 
-        let app = App::new(
-            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
-            answer(200),
-        );
+        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), answer(200));
         let server = app.serve(framework).await;
         let request = signed(scheme::STANDARD_WEBHOOKS, "{}");
         assert_eq!(post(server.addr, &request).await.status, 200);
@@ -80,10 +77,7 @@ async fn b12_a_poisoned_id_suppresses_nothing() {
         let genuine = signer(scheme::GITHUB).id("guid-b").sign("b").unwrap();
         let response = post(server.addr, &genuine).await;
         assert_eq!((response.status, is_replay(&response)), (200, false));
-        assert_eq!(
-            *bodies.lock().unwrap(),
-            [Bytes::from("a"), Bytes::from("b")]
-        );
+        assert_eq!(*bodies.lock().unwrap(), [Bytes::from("a"), Bytes::from("b")]);
     })
     .await;
 }
@@ -101,11 +95,9 @@ async fn b13_a_signature_in_another_spelling() {
         assert_eq!(post(server.addr, &request).await.status, 200);
         let signature = &request.headers[0].1;
         let url_safe = signature.replace('+', "-").replace('/', "_");
-        for other in [
-            url_safe.as_str(),
-            url_safe.trim_end_matches('='),
-            signature.trim_end_matches('='),
-        ] {
+        for other in
+            [url_safe.as_str(), url_safe.trim_end_matches('='), signature.trim_end_matches('=')]
+        {
             let other = with_header(&request, "webhook-signature", Some(other));
             assert_eq!(post(server.addr, &other).await.status, 401);
         }
@@ -114,15 +106,9 @@ async fn b13_a_signature_in_another_spelling() {
         let server = app.serve(framework).await;
         let request = signed(scheme::GITHUB, "{}");
         assert_eq!(post(server.addr, &request).await.status, 200);
-        let (_, value) = request
-            .headers
-            .iter()
-            .find(|(name, _)| name == "x-hub-signature-256")
-            .unwrap();
-        let upper = format!(
-            "sha256={}",
-            value.trim_start_matches("sha256=").to_uppercase()
-        );
+        let (_, value) =
+            request.headers.iter().find(|(name, _)| name == "x-hub-signature-256").unwrap();
+        let upper = format!("sha256={}", value.trim_start_matches("sha256=").to_uppercase());
         let upper = with_header(&request, "x-hub-signature-256", Some(&upper));
         assert_replay(&post(server.addr, &upper).await, 200);
         assert_eq!(app.runs(), 1);
@@ -367,11 +353,7 @@ async fn a_custom_identity() {
             (r#"{"order":"","attempt":2}"#, true),
         ] {
             let response = post(server.addr, &signed(scheme::GITHUB, body)).await;
-            assert_eq!(
-                (response.status, is_replay(&response)),
-                (200, replay),
-                "{body}"
-            );
+            assert_eq!((response.status, is_replay(&response)), (200, replay), "{body}");
         }
         assert_eq!(app.runs(), 5);
     })
@@ -384,14 +366,8 @@ async fn an_identity_by_name() {
     let idempotency = || Idempotency::new(MemoryStore::new(), "tests");
     for (idempotency, replays) in [
         (idempotency(), [false, true, false]),
-        (
-            idempotency().identity(Identity::SignedId),
-            [false, true, false],
-        ),
-        (
-            idempotency().identity(Identity::BodyDigest),
-            [false, true, true],
-        ),
+        (idempotency().identity(Identity::SignedId), [false, true, false]),
+        (idempotency().identity(Identity::BodyDigest), [false, true, true]),
         (idempotency().identity(Identity::None), [false; 3]),
     ] {
         let receiver = receiver_with(scheme::STANDARD_WEBHOOKS, idempotency);

@@ -28,10 +28,7 @@ fn standard_webhook(id: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn ids_that_are_too_long_or_no_text() {
     each_framework(|framework| async move {
-        let app = App::new(
-            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
-            answer(200),
-        );
+        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), answer(200));
         let server = app.serve(framework).await;
         for (id, status) in [
             ("a".repeat(1024).into_bytes(), 200),
@@ -39,20 +36,12 @@ async fn ids_that_are_too_long_or_no_text() {
             (b"\xff".to_vec(), 401),
         ] {
             let raw = standard_webhook(&id);
-            assert_eq!(
-                exchange(server.addr, &raw).await.status,
-                status,
-                "{}",
-                id.len()
-            );
+            assert_eq!(exchange(server.addr, &raw).await.status, status, "{}", id.len());
         }
         assert_eq!(app.runs(), 1);
 
         let store = Arc::new(MemoryStore::new());
-        let app = App::new(
-            receiver(scheme::HOST_UK_DOCUMENTED, Arc::clone(&store)),
-            answer(200),
-        );
+        let app = App::new(receiver(scheme::HOST_UK_DOCUMENTED, Arc::clone(&store)), answer(200));
         let server = app.serve(framework).await;
         let long = "a".repeat(1025);
         let mut runs = 0;

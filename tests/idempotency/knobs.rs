@@ -29,12 +29,9 @@ fn watched(set: impl FnOnce(Idempotency) -> Idempotency) -> (Arc<Watched>, Idemp
 #[tokio::test]
 async fn complete_on() {
     each_framework(|framework| async move {
-        for (status, completes, then) in [
-            (200, false, 200),
-            (202, true, 202),
-            (410, true, 204),
-            (500, false, 500),
-        ] {
+        for (status, completes, then) in
+            [(200, false, 200), (202, true, 202), (410, true, 204), (500, false, 500)]
+        {
             let (store, idempotency) =
                 watched(|it| it.complete_on(|status| [202, 410].contains(&status)));
             let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(status));
@@ -124,10 +121,7 @@ async fn in_flight_wait_ends() {
     // as long uses up some.
     let used_up = (begun.elapsed().as_millis() / 100) as usize;
     let claims = store.claims.load(SeqCst);
-    assert!(
-        (1 + 11 - used_up.min(9)..=1 + 11).contains(&claims),
-        "{claims} in {used_up}"
-    );
+    assert!((1 + 11 - used_up.min(9)..=1 + 11).contains(&claims), "{claims} in {used_up}");
 }
 
 #[tokio::test]
@@ -148,26 +142,18 @@ async fn replay() {
 #[tokio::test]
 async fn on_mismatch() {
     each_framework(|framework| async move {
-        for (policy, refused) in [
-            (OnMismatch::Report, false),
-            (OnMismatch::Reject, true),
-            (OnMismatch::Ignore, false),
-        ] {
+        for (policy, refused) in
+            [(OnMismatch::Report, false), (OnMismatch::Reject, true), (OnMismatch::Ignore, false)]
+        {
             let (_, idempotency) = watched(|it| it.on_mismatch(policy));
-            let app = App::new(
-                receiver_with(scheme::STANDARD_WEBHOOKS, idempotency),
-                answer(200),
-            );
+            let app = App::new(receiver_with(scheme::STANDARD_WEBHOOKS, idempotency), answer(200));
             let server = app.serve(framework).await;
             let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
             let [first, other] = ["{}", "[]"].map(|body| sender.sign(body).unwrap());
             assert_eq!(post(server.addr, &first).await.status, 200);
             let answer = post(server.addr, &other).await;
             if refused {
-                assert_eq!(
-                    (answer.status, answer.text()),
-                    (503, "temporarily unavailable")
-                );
+                assert_eq!((answer.status, answer.text()), (503, "temporarily unavailable"));
                 assert_eq!(answer.header("retry-after"), Some("30"));
             } else {
                 assert_replay(&answer, 200);
@@ -183,10 +169,9 @@ async fn on_mismatch() {
 #[tokio::test]
 async fn on_store_failure() {
     each_framework(|framework| async move {
-        for (policy, status, runs) in [
-            (OnStoreFailure::Reject, 503, 0),
-            (OnStoreFailure::Process, 200, 1),
-        ] {
+        for (policy, status, runs) in
+            [(OnStoreFailure::Reject, 503, 0), (OnStoreFailure::Process, 200, 1)]
+        {
             let (store, idempotency) = watched(|it| it.on_store_failure(policy));
             store.fail_claims.store(2, SeqCst);
             let claimed = Arc::new(Mutex::new(Vec::new()));
@@ -259,10 +244,7 @@ async fn a_handler_that_may_be_dropped_is() {
     first.send(&raw(&request)).await;
     soon("beginning of the handler", began.notified()).await;
     drop(first);
-    assert_eq!(
-        soon("end of the dropped handler", dropped.recv()).await,
-        None
-    );
+    assert_eq!(soon("end of the dropped handler", dropped.recv()).await, None);
     // Its claim is as good as held by somebody who died.
     assert_in_flight(&post(server.addr, &request).await);
     clock.advance(seconds(60));
@@ -308,10 +290,7 @@ async fn complete_tries_end_with_the_lease() {
         panic!("the first")
     };
     let begun = Instant::now();
-    admitted
-        .settle(200, |_| std::future::ready(()))
-        .await
-        .unwrap();
+    admitted.settle(200, |_| std::future::ready(())).await.unwrap();
     // At 0, after 100 ms, and after 400 ms more; the next pause is longer than the lease. There are
     // fewer only if 600 ms had really passed by then.
     let (completes, took) = (store.completes(), begun.elapsed());

@@ -31,23 +31,15 @@ struct Renewal {
 async fn renewal(lease: Duration, most: Duration) -> Renewal {
     let clock = HandClock::new();
     let store = Watched::over(MemoryStore::new().clock(clock.clone()));
-    let idempotency = Idempotency::new(Arc::clone(&store), "tests")
-        .lease(lease)
-        .max_handler_time(most);
+    let idempotency =
+        Idempotency::new(Arc::clone(&store), "tests").lease(lease).max_handler_time(most);
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
     let asked = Instant::now();
     let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
         panic!("the first of its kind");
     };
-    Renewal {
-        asked,
-        clock,
-        store,
-        admitted,
-        request,
-        receiver,
-    }
+    Renewal { asked, clock, store, admitted, request, receiver }
 }
 
 impl Renewal {
@@ -57,10 +49,7 @@ impl Renewal {
         let taken = self.asked.elapsed();
         assert!(pause <= expected, "{pause:?} is longer than {expected:?}");
         let shorter = expected - pause;
-        assert!(
-            shorter <= taken,
-            "{pause:?} is shorter than {expected:?} by more than {taken:?}"
-        );
+        assert!(shorter <= taken, "{pause:?} is shorter than {expected:?} by more than {taken:?}");
     }
 }
 
@@ -116,11 +105,7 @@ async fn a_renewal_that_fails_is_tried_again() {
     }
     // The first was lost; those after it count.
     let refused = admit(&test.receiver, &test.request, never).await;
-    assert_eq!(
-        refused.unwrap_err().retry_after(),
-        Some(seconds(60)),
-        "the lease is whole again"
-    );
+    assert_eq!(refused.unwrap_err().retry_after(), Some(seconds(60)), "the lease is whole again");
 }
 
 /// A handler that never ends does not hold its claim for ever.
@@ -218,11 +203,7 @@ async fn a_handler_learns_that_its_lease_is_lost() {
             }
             let (pause, end) = pauses.begun().unwrap();
             // The first third counts from the claim.
-            let pause = if elapsed.is_zero() {
-                seconds(20)
-            } else {
-                pause
-            };
+            let pause = if elapsed.is_zero() { seconds(20) } else { pause };
             test.clock.advance(pause);
             elapsed += pause;
             end.send(()).unwrap();
@@ -234,10 +215,7 @@ async fn a_handler_learns_that_its_lease_is_lost() {
             Cause::Silence => 50..=60,
             Cause::Overtime => 900..=900,
         };
-        assert!(
-            expected.contains(&elapsed.as_secs()),
-            "{cause:?}: {elapsed:?}"
-        );
+        assert!(expected.contains(&elapsed.as_secs()), "{cause:?}: {elapsed:?}");
         // Whoever asks late is told, too.
         assert!(claim.lost().now_or_never().is_some());
     }

@@ -19,16 +19,9 @@ use crate::{
 
 /// A receiver whose clock, and whose store's, is the hand's.
 fn timed(scheme: Scheme, clock: &HandClock) -> Receiver {
-    let verifier = Verifier::builder(scheme)
-        .secret(SECRET)
-        .clock(clock.clone())
-        .build()
-        .unwrap();
+    let verifier = Verifier::builder(scheme).secret(SECRET).clock(clock.clone()).build().unwrap();
     let store = MemoryStore::new().clock(clock.clone());
-    Receiver::builder(verifier)
-        .idempotency(Idempotency::new(store, "tests"))
-        .build()
-        .unwrap()
+    Receiver::builder(verifier).idempotency(Idempotency::new(store, "tests")).build().unwrap()
 }
 
 /// A symmetric window lets a request from the future live for twice the tolerance.
@@ -38,10 +31,8 @@ async fn b16_a_request_from_the_future_is_replayed_late() {
         let clock = HandClock::new();
         let app = App::new(timed(scheme::STANDARD_WEBHOOKS, &clock), answer(200));
         let server = app.serve(framework).await;
-        let request = signer(scheme::STANDARD_WEBHOOKS)
-            .at(clock.now() + seconds(300))
-            .sign("{}")
-            .unwrap();
+        let request =
+            signer(scheme::STANDARD_WEBHOOKS).at(clock.now() + seconds(300)).sign("{}").unwrap();
         assert_eq!(post(server.addr, &request).await.status, 200);
         clock.advance(seconds(570));
         assert_replay(&post(server.addr, &request).await, 200);
@@ -61,16 +52,10 @@ async fn b17_a_replay_after_the_record_is_gone() {
         let clock = HandClock::new();
         let app = App::new(timed(scheme::STRIPE, &clock), answer(200));
         let server = app.serve(framework).await;
-        let request = signer(scheme::STRIPE)
-            .at(clock.now())
-            .sign(r#"{"id":"evt_1"}"#)
-            .unwrap();
+        let request = signer(scheme::STRIPE).at(clock.now()).sign(r#"{"id":"evt_1"}"#).unwrap();
         assert_eq!(post(server.addr, &request).await.status, 200);
         clock.advance(days(7) - seconds(1));
-        let resent = signer(scheme::STRIPE)
-            .at(clock.now())
-            .sign(r#"{"id":"evt_1"}"#)
-            .unwrap();
+        let resent = signer(scheme::STRIPE).at(clock.now()).sign(r#"{"id":"evt_1"}"#).unwrap();
         assert_replay(&post(server.addr, &resent).await, 200);
         clock.advance(seconds(1));
         assert_eq!(post(server.addr, &request).await.status, 401);
@@ -101,10 +86,7 @@ fn tells_keys(status: impl Fn(usize) -> u16 + Send + Sync + 'static) -> (Handler
     let seen = Arc::clone(&keys);
     let handler: Handler = Arc::new(move |delivery| {
         let mut seen = seen.lock().unwrap();
-        seen.push((
-            delivery.claim().unwrap().key().to_string(),
-            delivery.body().clone(),
-        ));
+        seen.push((delivery.claim().unwrap().key().to_string(), delivery.body().clone()));
         let status = status(seen.len());
         Box::pin(async move { status })
     });
@@ -124,10 +106,7 @@ async fn b18_another_body_under_the_same_id_after_success() {
             let store = Arc::new(MemoryStore::new());
             // Not the endpoint of any other test, so that the key in the log is of this one alone.
             let idempotency = Idempotency::new(store, format!("b18 {framework:?}"));
-            let app = App::new(
-                receiver_with(scheme::STANDARD_WEBHOOKS, idempotency),
-                handler,
-            );
+            let app = App::new(receiver_with(scheme::STANDARD_WEBHOOKS, idempotency), handler);
             let server = app.serve(framework).await;
             let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
             let first = sender.sign(r#"{"attempt":1}"#).unwrap();
@@ -154,10 +133,7 @@ async fn b18_another_body_under_the_same_id_after_success() {
 async fn b18_another_body_under_the_same_id_after_failure() {
     each_framework(|framework| async move {
         let (handler, keys) = tells_keys(|run| if run == 1 { 500 } else { 200 });
-        let app = App::new(
-            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
-            handler,
-        );
+        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), handler);
         let server = app.serve(framework).await;
         let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
         let first = sender.sign(r#"{"attempt":1}"#).unwrap();

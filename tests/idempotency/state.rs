@@ -76,10 +76,7 @@ fn busy(lease_left: Duration) -> ClaimOutcome {
 }
 
 fn completed(status: u16, number: u8) -> ClaimOutcome {
-    ClaimOutcome::Completed {
-        status,
-        fingerprint: Fingerprint([number; 32]),
-    }
+    ClaimOutcome::Completed { status, fingerprint: Fingerprint([number; 32]) }
 }
 
 /// A lapses, B takes over and completes, A wakes up.
@@ -91,20 +88,16 @@ fn b05_a_holder_that_lapsed_is_superseded_by_its_successor() {
     assert_eq!(bench.claim(&a), won(1));
     bench.clock.advance(seconds(60));
     assert_eq!(bench.claim(&b), won(2));
-    for settled in [
-        bench.extend(&a.holder()),
-        bench.release(&a.holder()),
-        bench.complete(&a.holder(), 202),
-    ] {
+    for settled in
+        [bench.extend(&a.holder()), bench.release(&a.holder()), bench.complete(&a.holder(), 202)]
+    {
         assert_eq!(settled, Settled::Superseded);
     }
     assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
     assert_eq!(bench.complete(&b.holder(), 201), Settled::Applied);
-    for settled in [
-        bench.extend(&a.holder()),
-        bench.release(&a.holder()),
-        bench.complete(&a.holder(), 202),
-    ] {
+    for settled in
+        [bench.extend(&a.holder()), bench.release(&a.holder()), bench.complete(&a.holder(), 202)]
+    {
         assert_eq!(settled, Settled::Superseded);
     }
     assert_eq!(bench.claim(&again(&a)), completed(201, 1));
@@ -120,11 +113,9 @@ fn b06_a_release_does_not_let_an_old_holder_back_in() {
     bench.clock.advance(seconds(60));
     assert_eq!(bench.claim(&b), won(2));
     assert_eq!(bench.release(&b.holder()), Settled::Applied);
-    for settled in [
-        bench.complete(&a.holder(), 202),
-        bench.extend(&a.holder()),
-        bench.release(&a.holder()),
-    ] {
+    for settled in
+        [bench.complete(&a.holder(), 202), bench.extend(&a.holder()), bench.release(&a.holder())]
+    {
         assert_eq!(settled, Settled::Superseded);
     }
     assert_eq!(bench.claim(&c), won(3));
@@ -276,11 +267,9 @@ fn b24_calls_that_are_repeated() {
     assert_eq!(bench.claim(&again(&a)), completed(200, 1));
     // Of a key that nobody ever claimed, nobody is the holder.
     let stranger = request(0, 9).holder();
-    for settled in [
-        bench.extend(&stranger),
-        bench.release(&stranger),
-        bench.complete(&stranger, 200),
-    ] {
+    for settled in
+        [bench.extend(&stranger), bench.release(&stranger), bench.complete(&stranger, 200)]
+    {
         assert_eq!(settled, Settled::Superseded);
     }
     assert_eq!(bench.store.len(), 1);
@@ -335,20 +324,14 @@ fn a_full_store_forgets_only_what_nobody_holds() {
     for number in 0..100 {
         let error = bench.try_claim(&request(number + 5, 200)).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(
-            source,
-            "memory store is full: 4 deliveries are being handled"
-        );
+        assert_eq!(source, "memory store is full: 4 deliveries are being handled");
     }
     assert_eq!(bench.store.len(), 4);
     // Those that it has go on as ever, and who was forgotten changes nothing.
     assert_eq!(bench.claim(&again(&live)), busy(seconds(60)));
     assert_eq!(bench.extend(&live.holder()), Settled::Applied);
     for forgotten in [&lapsed, &released, &done] {
-        assert_eq!(
-            bench.complete(&forgotten.holder(), 200),
-            Settled::Superseded
-        );
+        assert_eq!(bench.complete(&forgotten.holder(), 200), Settled::Superseded);
     }
 
     // When one expires, one more fits, whichever shard it is in.
@@ -372,11 +355,7 @@ fn a_full_store_forgets_the_oldest_first() {
     assert_eq!(bench.store.len(), 3);
     assert_eq!(bench.claim(&again(&requests[1])), completed(200, 2));
     assert_eq!(bench.claim(&again(&requests[2])), completed(200, 3));
-    assert_eq!(
-        bench.claim(&again(&requests[0])),
-        won(1),
-        "it was forgotten"
-    );
+    assert_eq!(bench.claim(&again(&requests[0])), won(1), "it was forgotten");
 }
 
 #[test]

@@ -84,9 +84,13 @@ enum Sender {
     /// Told that the event is in flight elsewhere; back once anything has changed.
     SentAway,
     /// The first claim got no answer.
-    AskingAgain { owner: u8 },
+    AskingAgain {
+        owner: u8,
+    },
     /// Neither did the second, or the store failed.
-    GivingBack { owner: u8 },
+    GivingBack {
+        owner: u8,
+    },
     Running {
         owner: u8,
         attempt: u8,
@@ -207,10 +211,7 @@ impl State {
         if let Some((owner, _)) = &mut self.seen.granted {
             f(owner);
         }
-        self.senders
-            .iter_mut()
-            .filter_map(Sender::owner)
-            .for_each(&mut f);
+        self.senders.iter_mut().filter_map(Sender::owner).for_each(&mut f);
         for (_, owner) in self.late.iter_mut().flatten() {
             f(owner);
         }
@@ -295,10 +296,7 @@ impl Deliveries {
             (Call::Claim, _) => {}
             (Call::Complete | Call::Release | Call::Extend, _) => {
                 let superseded = granted.is_none_or(|(to, _)| to != owner);
-                state.broke(
-                    FENCED,
-                    superseded && (after != before || reply != Reply::Superseded),
-                );
+                state.broke(FENCED, superseded && (after != before || reply != Reply::Superseded));
                 let (was, is) = (before.map(|row| row.phase), after.map(|row| row.phase));
                 let settled = matches!(was, Some(Phase::Released | Phase::Completed));
                 let revived = matches!(is, Some(Phase::InProgress { .. }));
@@ -403,13 +401,9 @@ impl Deliveries {
             _ => (state.new_owner(), false),
         };
         state.senders[of] = match self.send(state, Call::Claim, owner, None, fate) {
-            Some(Reply::Won(attempt)) => Sender::Running {
-                owner,
-                attempt,
-                renewed: false,
-                committed: false,
-                overdue: false,
-            },
+            Some(Reply::Won(attempt)) => {
+                Sender::Running { owner, attempt, renewed: false, committed: false, overdue: false }
+            }
             Some(Reply::Completed) => Sender::Answered,
             Some(Reply::Busy) if self.has(Flaw::AnswersInFlightWith2xx) => Sender::Answered,
             Some(Reply::Busy | Reply::Applied | Reply::Superseded) => Sender::SentAway,
@@ -423,28 +417,15 @@ impl Deliveries {
 
     /// `Admitted::settle`.
     fn settle(&self, state: &mut State, of: usize, fate: Fate) {
-        let Sender::Settling {
-            owner,
-            attempt,
-            success,
-            tries,
-        } = state.senders[of]
-        else {
+        let Sender::Settling { owner, attempt, success, tries } = state.senders[of] else {
             unreachable!()
         };
-        let call = if success {
-            Call::Complete
-        } else {
-            Call::Release
-        };
+        let call = if success { Call::Complete } else { Call::Release };
         let reply = self.send(state, call, owner, Some(attempt), fate);
         state.senders[of] = match (reply, success) {
-            (None, _) if tries + 1 < SETTLE_TRIES => Sender::Settling {
-                owner,
-                attempt,
-                success,
-                tries: tries + 1,
-            },
+            (None, _) if tries + 1 < SETTLE_TRIES => {
+                Sender::Settling { owner, attempt, success, tries: tries + 1 }
+            }
             // The answer is the handler's, whatever became of the claim.
             (_, true) => Sender::Answered,
             (_, false) => Sender::Ready,
@@ -454,16 +435,8 @@ impl Deliveries {
     /// What goes on by itself, as long as anything does: nothing has to fail for it, and nobody has to see to it.
     fn goes_on(&self, state: &State) -> bool {
         let mut actions = Vec::new();
-        self.actions(
-            &State {
-                faults: 0,
-                ..state.clone()
-            },
-            &mut actions,
-        );
-        actions
-            .iter()
-            .any(|action| !matches!(action, Action::Arrive(_) | Action::Purge))
+        self.actions(&State { faults: 0, ..state.clone() }, &mut actions);
+        actions.iter().any(|action| !matches!(action, Action::Arrive(_) | Action::Purge))
     }
 }
 
@@ -500,9 +473,7 @@ impl Model for Deliveries {
                 Sender::AskingAgain { .. } => call(Action::Claim, &[Fate::ReplyLost, Fate::Late]),
                 // Nobody looks at the answer.
                 Sender::GivingBack { .. } => call(Action::GiveBack, &[Fate::Late]),
-                Sender::Running {
-                    renewed, committed, ..
-                } => {
+                Sender::Running { renewed, committed, .. } => {
                     if !renewed {
                         call(Action::Extend, &[Fate::Late]);
                     }
@@ -553,13 +524,7 @@ impl Model for Deliveries {
         match action {
             Action::Claim(of, fate) => self.claim(&mut state, of, fate),
             Action::Extend(of, fate) => {
-                let Sender::Running {
-                    owner,
-                    attempt,
-                    renewed,
-                    ..
-                } = &mut state.senders[of]
-                else {
+                let Sender::Running { owner, attempt, renewed, .. } = &mut state.senders[of] else {
                     unreachable!()
                 };
                 *renewed = true;
@@ -567,12 +532,7 @@ impl Model for Deliveries {
                 self.send(&mut state, Call::Extend, owner, attempt, fate);
             }
             Action::Commit(of) => {
-                let Sender::Running {
-                    owner,
-                    attempt,
-                    ref mut committed,
-                    ..
-                } = state.senders[of]
+                let Sender::Running { owner, attempt, ref mut committed, .. } = state.senders[of]
                 else {
                     unreachable!()
                 };
@@ -581,12 +541,8 @@ impl Model for Deliveries {
                     Reply::Applied => state.seen.succeeded = true,
                     // Its effects are rolled back.
                     _ => {
-                        state.senders[of] = Sender::Settling {
-                            owner,
-                            attempt,
-                            success: false,
-                            tries: 0,
-                        };
+                        state.senders[of] =
+                            Sender::Settling { owner, attempt, success: false, tries: 0 };
                     }
                 }
             }
@@ -596,18 +552,11 @@ impl Model for Deliveries {
                 };
                 let success = action == Action::Succeed(of);
                 state.seen.succeeded |= success;
-                state.senders[of] = Sender::Settling {
-                    owner,
-                    attempt,
-                    success,
-                    tries: 0,
-                };
+                state.senders[of] = Sender::Settling { owner, attempt, success, tries: 0 };
             }
             Action::Settle(of, fate) => self.settle(&mut state, of, fate),
             Action::GiveBack(of, fate) => {
-                let Sender::GivingBack { owner } = state.senders[of] else {
-                    unreachable!()
-                };
+                let Sender::GivingBack { owner } = state.senders[of] else { unreachable!() };
                 self.send(&mut state, Call::Release, owner, None, fate);
                 state.senders[of] = Sender::Ready;
             }
@@ -686,15 +635,12 @@ impl Model for Deliveries {
             ]);
         }
         if self.late {
-            properties.push(Property::sometimes(
-                LATE_WIN,
-                |model: &Self, state: &State| {
-                    state.late.iter().flatten().any(|(call, owner)| {
-                        let (row, reply) = model.store(state.row, *call, *owner, None);
-                        row != state.row && matches!(reply, Reply::Won(_))
-                    })
-                },
-            ));
+            properties.push(Property::sometimes(LATE_WIN, |model: &Self, state: &State| {
+                state.late.iter().flatten().any(|(call, owner)| {
+                    let (row, reply) = model.store(state.row, *call, *owner, None);
+                    row != state.row && matches!(reply, Reply::Won(_))
+                })
+            }));
         }
         properties
     }

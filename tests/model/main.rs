@@ -31,19 +31,11 @@ const TAKE_OVER: Deliveries = Deliveries {
 };
 
 /// Lapsed claims are held, for longer than senders try.
-const HOLD: Deliveries = Deliveries {
-    lapsed: Lapsed::Hold,
-    expires: false,
-    ..TAKE_OVER
-};
+const HOLD: Deliveries = Deliveries { lapsed: Lapsed::Hold, expires: false, ..TAKE_OVER };
 
 /// Lapsed claims are held, and none lapses: no holder dies or stands still, and no call comes late.
-const HOLD_WITHOUT_LAPSES: Deliveries = Deliveries {
-    faults: 5,
-    late: false,
-    lapses: false,
-    ..HOLD
-};
+const HOLD_WITHOUT_LAPSES: Deliveries =
+    Deliveries { faults: 5, late: false, lapses: false, ..HOLD };
 
 /// Checks all properties in all states. How many those are.
 fn holds(model: Deliveries) -> usize {
@@ -51,11 +43,7 @@ fn holds(model: Deliveries) -> usize {
     let checker = model.checker().threads(2).spawn_bfs().join();
     checker.assert_properties();
     let states = checker.unique_state_count();
-    println!(
-        "{states} states, {} deep, {:?}",
-        checker.max_depth(),
-        start.elapsed()
-    );
+    println!("{states} states, {} deep, {:?}", checker.max_depth(), start.elapsed());
     states
 }
 
@@ -68,22 +56,14 @@ fn with_faults(model: Deliveries) -> Deliveries {
 /// The property is found broken.
 fn breaks(model: Deliveries, property: &'static str) {
     let only = HasDiscoveries::AnyOf([property].into());
-    let checker = model
-        .checker()
-        .threads(2)
-        .finish_when(only)
-        .spawn_bfs()
-        .join();
+    let checker = model.checker().threads(2).finish_when(only).spawn_bfs().join();
     let path = checker.discovery(property);
     let path = path.unwrap_or_else(|| panic!("not found: {property}, {model:?}"));
     println!("{property}\n{:?}: {:?}", model.flaw, path.into_actions());
 }
 
 fn flawed(flaw: Flaw) -> Deliveries {
-    Deliveries {
-        flaw: Some(flaw),
-        ..TAKE_OVER
-    }
+    Deliveries { flaw: Some(flaw), ..TAKE_OVER }
 }
 
 #[test]
@@ -94,19 +74,13 @@ fn taken_over() {
 /// Nobody is left waiting for the record's end.
 #[test]
 fn taken_over_within_its_life() {
-    let model = Deliveries {
-        expires: false,
-        ..TAKE_OVER
-    };
+    let model = Deliveries { expires: false, ..TAKE_OVER };
     assert!(holds(with_faults(model)) > size(6_000, 40_000));
 }
 
 #[test]
 fn held() {
-    let model = Deliveries {
-        expires: true,
-        ..HOLD
-    };
+    let model = Deliveries { expires: true, ..HOLD };
     assert!(holds(with_faults(model)) > size(25_000, 150_000));
 }
 
@@ -174,10 +148,7 @@ fn every_property_can_fail() {
     breaks(flawed(Flaw::RunsCompletedAgain), ONCE);
     breaks(flawed(Flaw::CompletesAtClaim), AFTER_SUCCESS);
     breaks(flawed(Flaw::AnswersInFlightWith2xx), AFTER_SUCCESS);
-    let never = Deliveries {
-        expires: false,
-        ..flawed(Flaw::NeverLapses)
-    };
+    let never = Deliveries { expires: false, ..flawed(Flaw::NeverLapses) };
     breaks(never, NOBODY_STUCK);
     for (flaw, property) in [(Flaw::IgnoresHold, HELD), (Flaw::ExtendRevives, SETTLED)] {
         let flaw = Some(flaw);
@@ -185,13 +156,7 @@ fn every_property_can_fail() {
     }
     for flaw in [Flaw::RefusesSameOwner, Flaw::NothingGivenBack] {
         let flaw = Some(flaw);
-        breaks(
-            Deliveries {
-                flaw,
-                ..HOLD_WITHOUT_LAPSES
-            },
-            NOBODY_STUCK,
-        );
+        breaks(Deliveries { flaw, ..HOLD_WITHOUT_LAPSES }, NOBODY_STUCK);
     }
 }
 
@@ -199,15 +164,8 @@ fn every_property_can_fail() {
 /// until it expires or somebody forgets it, and so does one whose claim came after it was given back.
 #[test]
 fn what_is_held_may_be_stuck() {
-    let dies = Deliveries {
-        late: false,
-        faults: 1,
-        ..HOLD
-    };
+    let dies = Deliveries { late: false, faults: 1, ..HOLD };
     breaks(dies, NOBODY_STUCK);
-    let comes_late = Deliveries {
-        lapses: false,
-        ..HOLD
-    };
+    let comes_late = Deliveries { lapses: false, ..HOLD };
     breaks(comes_late, NOBODY_STUCK);
 }

@@ -103,9 +103,7 @@ fn ask(store: &MemoryStore, call: Call, owner: u8, lapsed: Lapsed) -> Reply {
     let holder = request.holder();
     match call {
         Call::Claim => now(store.claim_one(&request)).unwrap().into(),
-        Call::Complete => now(store.complete(&holder, STATUS, request.ttl))
-            .unwrap()
-            .into(),
+        Call::Complete => now(store.complete(&holder, STATUS, request.ttl)).unwrap().into(),
         Call::Release => now(store.release(&holder)).unwrap().into(),
         Call::Extend => now(store.extend(&holder, request.lease)).unwrap().into(),
     }

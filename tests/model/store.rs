@@ -63,17 +63,13 @@ impl Row {
     /// A tick later. What is over stays so.
     pub(crate) fn tick(self, expires: bool) -> Self {
         let phase = match self.phase {
-            Phase::InProgress { lease_left } => Phase::InProgress {
-                lease_left: lease_left.saturating_sub(1),
-            },
+            Phase::InProgress { lease_left } => {
+                Phase::InProgress { lease_left: lease_left.saturating_sub(1) }
+            }
             phase @ (Phase::Released | Phase::Completed) => phase,
         };
         let life = self.life.saturating_sub(u8::from(expires));
-        Self {
-            phase,
-            life,
-            ..self
-        }
+        Self { phase, life, ..self }
     }
 
     pub(crate) fn is_live(self) -> bool {
@@ -82,9 +78,9 @@ impl Row {
 
     fn record(self) -> Record {
         let state = match self.phase {
-            Phase::InProgress { lease_left } => State::InProgress {
-                lease_until: NOW + TICK * lease_left.into(),
-            },
+            Phase::InProgress { lease_left } => {
+                State::InProgress { lease_until: NOW + TICK * lease_left.into() }
+            }
             Phase::Released => State::Released,
             Phase::Completed => State::Completed { status: STATUS },
         };
@@ -102,9 +98,9 @@ impl Row {
     fn of(record: &Record) -> Self {
         let ticks = |at: Duration| at.saturating_sub(NOW).as_secs().try_into().unwrap();
         let phase = match record.state {
-            State::InProgress { lease_until } => Phase::InProgress {
-                lease_left: ticks(lease_until),
-            },
+            State::InProgress { lease_until } => {
+                Phase::InProgress { lease_left: ticks(lease_until) }
+            }
             State::Released => Phase::Released,
             State::Completed { .. } => Phase::Completed,
         };

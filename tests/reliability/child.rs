@@ -83,12 +83,7 @@ impl Process {
                 }
             }
         });
-        let mut process = Self {
-            addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            child,
-            input,
-            lines,
-        };
+        let mut process = Self { addr: SocketAddr::from(([127, 0, 0, 1], 0)), child, input, lines };
         let listens = process.until("listens").await;
         process.addr = listens.parse().unwrap();
         process
@@ -108,9 +103,7 @@ impl Process {
         self.open(0);
         let has =
             |lines: &Vec<String>| lines.iter().filter(|line| *line == "hears").count() > before;
-        soon("echo of the receiver", self.lines.wait_for(has))
-            .await
-            .unwrap();
+        soon("echo of the receiver", self.lines.wait_for(has)).await.unwrap();
         self.read(word)
     }
 
@@ -135,10 +128,7 @@ impl Process {
     pub(crate) async fn ended(mut self) -> ExitStatus {
         let mut lines = self.lines.clone();
         // The lines end with the process.
-        soon("end of the receiver", async {
-            while lines.changed().await.is_ok() {}
-        })
-        .await;
+        soon("end of the receiver", async { while lines.changed().await.is_ok() {} }).await;
         self.child.wait().unwrap()
     }
 }
@@ -181,10 +171,7 @@ fn run() {
     let handler = handler(permits, status.parse().unwrap());
     let build = async || {
         let store = AnyStore::open(url).await.unwrap();
-        App::new(
-            receiver(with_lease(idempotency(store, namespace), lease)),
-            handler,
-        )
+        App::new(receiver(with_lease(idempotency(store, namespace), lease)), handler)
     };
     match framework {
         "Axum" => {
@@ -199,10 +186,7 @@ fn run() {
 /// Says that it runs, waits to be let go, and says that it is done.
 fn handler(permits: Arc<Semaphore>, status: u16) -> Handler {
     Arc::new(move |delivery| {
-        let (id, fence) = (
-            delivery.id().unwrap().into_owned(),
-            delivery.claim().unwrap().fence(),
-        );
+        let (id, fence) = (delivery.id().unwrap().into_owned(), delivery.claim().unwrap().fence());
         let permits = Arc::clone(&permits);
         Box::pin(async move {
             tell(&format!("runs {id} {fence}"));

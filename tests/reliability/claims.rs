@@ -104,10 +104,7 @@ async fn b24_calls_that_are_repeated() {
             let released = store.release(&b.holder()).await.unwrap();
             assert_eq!(released, Settled::Applied);
         }
-        assert_eq!(
-            store.release(&a.holder()).await.unwrap(),
-            Settled::Superseded
-        );
+        assert_eq!(store.release(&a.holder()).await.unwrap(), Settled::Superseded);
         is_completed(&store, &a, 201).await;
         assert_eq!(store.claim_one(&again(&b)).await.unwrap(), won(2));
         is_shut_out(&store, &b).await;
@@ -142,11 +139,7 @@ async fn b21_never_two_owners_at_the_edge() {
                         let sent = Instant::now();
                         let outcome = store.claim_one(&again(&key)).await;
                         if let Ok(ClaimOutcome::Won { attempt }) = outcome {
-                            let grant = Grant {
-                                attempt,
-                                sent,
-                                told: Instant::now(),
-                            };
+                            let grant = Grant { attempt, sent, told: Instant::now() };
                             let mut grants = grants.lock().unwrap();
                             grants.entry(key.key).or_default().push(grant);
                         }
@@ -178,10 +171,7 @@ async fn b21_never_two_owners_at_the_edge() {
                         let apart = one.told.max(other.told) - one.sent.min(other.sent);
                         assert!(apart >= LEASE - MS, "{:?}: {one:?}, {other:?}", place.kind);
                         let expires = ttl == LEASE;
-                        assert!(
-                            expires || one.attempt != other.attempt,
-                            "{one:?}, {other:?}"
-                        );
+                        assert!(expires || one.attempt != other.attempt, "{one:?}, {other:?}");
                     }
                 }
             }

@@ -15,11 +15,7 @@ const VARIABLE: &str = "WEBHOOK_VERIFY_TEST_TO_BE_KILLED";
 /// This program again, told by its environment to start servers and to wait.
 fn start() -> Child {
     Command::new(env::current_exe().unwrap())
-        .args([
-            "--exact",
-            "clean::nothing_outlives_a_killed_test_process",
-            "--nocapture",
-        ])
+        .args(["--exact", "clean::nothing_outlives_a_killed_test_process", "--nocapture"])
         .env(VARIABLE, "")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -31,9 +27,7 @@ fn start() -> Child {
 /// Waits until a child says that all of its servers run.
 fn until_ready(child: &mut Child) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
-    let ready = lines
-        .map_while(Result::ok)
-        .any(|line| line.contains("all servers run"));
+    let ready = lines.map_while(Result::ok).any(|line| line.contains("all servers run"));
     assert!(ready, "the child ended before its servers ran");
 }
 
@@ -43,11 +37,7 @@ fn left_by(id: u32) -> Vec<String> {
     let folders = fs::read_dir(env::temp_dir()).unwrap().flatten();
     let folders = folders.map(|entry| entry.path().display().to_string());
     let mut left: Vec<_> = folders.filter(|path| path.contains(&name)).collect();
-    for process in fs::read_dir("/proc")
-        .unwrap()
-        .flatten()
-        .map(|entry| entry.path())
-    {
+    for process in fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path()) {
         let cwd = fs::read_link(process.join("cwd")).unwrap_or_default();
         let arguments = fs::read(process.join("cmdline")).unwrap_or_default();
         let arguments = String::from_utf8_lossy(&arguments).replace('\0', " ");
@@ -69,11 +59,7 @@ fn kill(mut child: Child) {
             return;
         }
         let late = Instant::now() > deadline;
-        assert!(
-            !late,
-            "left {} s after the end: {left:#?}",
-            PATIENCE.as_secs()
-        );
+        assert!(!late, "left {} s after the end: {left:#?}", PATIENCE.as_secs());
         thread::sleep(Duration::from_millis(50));
     }
 }
@@ -84,11 +70,7 @@ fn kill(mut child: Child) {
 fn nothing_outlives_a_killed_test_process() {
     if env::var_os(VARIABLE).is_some() {
         let redis = thread::spawn(RedisServer::start);
-        let _servers = (
-            PostgresServer::start(),
-            Place::new(Kind::Sqlite),
-            redis.join(),
-        );
+        let _servers = (PostgresServer::start(), Place::new(Kind::Sqlite), redis.join());
         println!("all servers run");
         // Until it is killed, or whoever started it is.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
@@ -102,10 +84,7 @@ fn nothing_outlives_a_killed_test_process() {
     let runs = left_by(child.id());
     for what in ["/tmp", "postgres", "redis"] {
         let what = what.replace("/tmp", &env::temp_dir().display().to_string());
-        assert!(
-            runs.iter().any(|run| run.contains(&what)),
-            "no {what} in {runs:#?}"
-        );
+        assert!(runs.iter().any(|run| run.contains(&what)), "no {what} in {runs:#?}");
     }
     kill(child);
     let killed = (0..10_u32).map(|tenth| {

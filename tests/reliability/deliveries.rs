@@ -43,18 +43,13 @@ async fn b01_64_at_once() {
             gate.entered().await;
             // Only when every other one has been sent away is the winner let go.
             while posts.len() > 1 {
-                let (response, _, rest) = soon(
-                    "response to a duplicate",
-                    futures_util::future::select_all(posts),
-                )
-                .await;
+                let (response, _, rest) =
+                    soon("response to a duplicate", futures_util::future::select_all(posts)).await;
                 assert_in_flight(&response.unwrap());
                 posts = rest;
             }
             gate.open(1);
-            let winner = soon("response to the winner", posts.remove(0))
-                .await
-                .unwrap();
+            let winner = soon("response to the winner", posts.remove(0)).await.unwrap();
             assert_eq!(winner.status, if attempt == 1 { 500 } else { 201 });
         }
         for response in join_all((0..64).map(|_| deliver(server.addr, &event))).await {
@@ -121,9 +116,7 @@ async fn b08_a_client_that_goes_away() {
             let server = app.serve(framework).await;
             let event = event("evt_1");
             let mut client = TcpStream::connect(server.addr).await.unwrap();
-            tokio::io::AsyncWriteExt::write_all(&mut client, &event)
-                .await
-                .unwrap();
+            tokio::io::AsyncWriteExt::write_all(&mut client, &event).await.unwrap();
             gate.entered().await;
             if reset {
                 client.set_zero_linger().unwrap();
@@ -194,16 +187,11 @@ async fn b17_a_replay_after_the_record_has_expired() {
         // A cache would not age with the store.
         let idempotency = rig.idempotency().ttl(2 * LEASE).completed_cache(0, MS);
         let verifier = Verifier::new(scheme::MAUTIC, SECRET).unwrap();
-        let receiver = Receiver::builder(verifier)
-            .idempotency(idempotency.allow_short_ttl())
-            .build()
-            .unwrap();
+        let receiver =
+            Receiver::builder(verifier).idempotency(idempotency.allow_short_ttl()).build().unwrap();
         let app = App::new(receiver, answer(200));
         let server = app.serve(framework).await;
-        let captured = raw(&Signer::new(scheme::MAUTIC, SECRET)
-            .unwrap()
-            .sign("{}")
-            .unwrap());
+        let captured = raw(&Signer::new(scheme::MAUTIC, SECRET).unwrap().sign("{}").unwrap());
         deliver(server.addr, &captured).await;
         place.age(LEASE).await;
         assert_replay(&deliver(server.addr, &captured).await.1, 200);

@@ -34,10 +34,7 @@ fn key([namespace, endpoint, id]: &Parts) -> ClaimKey {
         .build()
         .unwrap();
     let body = serde_json::json!({ "id": id }).to_string();
-    let signed = Signer::new(scheme::STRIPE, SECRET)
-        .unwrap()
-        .sign(body)
-        .unwrap();
+    let signed = Signer::new(scheme::STRIPE, SECRET).unwrap().sign(body).unwrap();
     let head = RequestHead::new(&signed.headers);
     let body = stream::iter([Ok::<_, std::io::Error>(signed.body.clone())]);
     let admitting = receiver.admit(&head, body, |_| std::future::pending());

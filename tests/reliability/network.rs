@@ -22,10 +22,7 @@ async fn behind_a_proxy(place: &Place) -> (Proxy, Rig) {
 /// The key of an event: what a receiver of the same name on another store makes of it.
 async fn key_of(rig: &Rig, framework: Framework, event: &[u8]) -> ClaimKey {
     let memory = AnyStore::open("memory:").await.unwrap();
-    let namesake = Rig {
-        namespace: rig.namespace.clone(),
-        ..Rig::on(memory)
-    };
+    let namesake = Rig { namespace: rig.namespace.clone(), ..Rig::on(memory) };
     let history = History::default();
     let app = namesake.app(history.handler(|_| async { 200 }));
     let server = app.serve(framework).await;
@@ -48,11 +45,7 @@ async fn an_answer_is_lost(cuts: usize) {
         let response = exchange(server.addr, &event).await;
         assert_eq!((response.status, is_replay(&response)), (200, false));
         assert_eq!(proxy.cuts(), cuts);
-        assert_eq!(
-            history.fences(),
-            [1, 1],
-            "two events, each at its first attempt"
-        );
+        assert_eq!(history.fences(), [1, 1], "two events, each at its first attempt");
         assert_replay(&exchange(server.addr, &event).await, 200);
     })
     .await;
@@ -183,9 +176,7 @@ async fn c04_completions_that_the_network_loses() {
 fn unsettled(logs: &Logs, key: ClaimKey) -> usize {
     let (logs, key) = (logs.text(), key.to_string());
     let lines = logs.lines().filter(|line| line.contains(&key));
-    lines
-        .filter(|line| line.contains("ERROR") && line.contains(r#"call="complete""#))
-        .count()
+    lines.filter(|line| line.contains("ERROR") && line.contains(r#"call="complete""#)).count()
 }
 
 /// What happens to a retry here, and to one that another process gets on the same store.
@@ -275,13 +266,8 @@ async fn c03_a_black_hole() {
         let app = rig.app_with_lease(BRIEF, history.handler(|_| async { 200 }));
         let server = app.serve(framework).await;
         deliver(server.addr, &event("evt_0")).await;
-        proxy.weather(Weather {
-            black_hole: true,
-            ..Weather::default()
-        });
-        let events: Vec<_> = (0..20)
-            .map(|number| event(&format!("evt_{number}")))
-            .collect();
+        proxy.weather(Weather { black_hole: true, ..Weather::default() });
+        let events: Vec<_> = (0..20).map(|number| event(&format!("evt_{number}"))).collect();
         let answers = join_all(events.iter().map(|event| exchange(server.addr, event))).await;
         assert!(answers.iter().all(|answer| answer.status == 503));
         assert_eq!(history.runs().len(), 1);

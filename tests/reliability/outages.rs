@@ -48,9 +48,7 @@ impl Own {
                 AnyStore::Postgres(PostgresStore::new(pool))
             }
             Self::Redis(server) => {
-                let store = RedisStore::connect(server.url())
-                    .timeout(10_000 * MS)
-                    .lazy();
+                let store = RedisStore::connect(server.url()).timeout(10_000 * MS).lazy();
                 let store = store.await;
                 AnyStore::Redis(store.unwrap())
             }
@@ -95,10 +93,7 @@ async fn each_server<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Own)
 }
 
 fn is_unavailable(response: &Response) {
-    assert_eq!(
-        (response.status, response.text()),
-        (503, "temporarily unavailable"),
-    );
+    assert_eq!((response.status, response.text()), (503, "temporarily unavailable"),);
     // The store failed, or refused the claim because too many wait for the server already.
     let after = response.header("retry-after");
     assert!(matches!(after, Some("30" | "5")), "{after:?}");
@@ -129,9 +124,7 @@ async fn c01_a_server_that_is_down() {
             let brief = App::new(receiver(uncached().claim_timeout(400 * MS)), handler);
             let brief = brief.serve(framework).await;
             let of = |name: &str| -> Vec<_> {
-                (0..size(20, 50))
-                    .map(|number| event(&format!("{name} {number}")))
-                    .collect()
+                (0..size(20, 50)).map(|number| event(&format!("{name} {number}"))).collect()
             };
             let (early, late) = (of("early"), of("late"));
             all_are_sent_away(brief.addr, &early).await;
@@ -176,19 +169,13 @@ async fn c02_a_server_that_is_frozen() {
             let brief = App::new(receiver(idempotency), handler);
             let brief = brief.serve(framework).await;
             deliver(http.addr, &event("warm up")).await;
-            let events: Vec<_> = (0..50)
-                .map(|number| event(&format!("evt_{number}")))
-                .collect();
+            let events: Vec<_> = (0..50).map(|number| event(&format!("evt_{number}"))).collect();
             server.pause();
             all_are_sent_away(brief.addr, &events).await;
             server.resume();
             deliver(http.addr, &event("well again")).await;
             sleep(200 * MS).await;
-            assert_eq!(
-                history.runs().len(),
-                2,
-                "none that was sent away runs by itself"
-            );
+            assert_eq!(history.runs().len(), 2, "none that was sent away runs by itself");
             join_all(events.iter().map(|event| deliver(http.addr, event))).await;
             history.check(52, SHORT);
             assert_eq!(history.runs().len(), 52);
@@ -205,9 +192,7 @@ async fn c05_a_fail_over_that_loses_a_record() {
         for framework in [Framework::Axum, Framework::Actix] {
             let old_addr = address(&old.url());
             let proxy = Proxy::start(old_addr).await;
-            let via = old
-                .url()
-                .replace(&old_addr.to_string(), &proxy.addr().to_string());
+            let via = old.url().replace(&old_addr.to_string(), &proxy.addr().to_string());
             let rig = Rig::on(AnyStore::open(&via).await.unwrap());
             let history = History::default();
             let app = rig.app(history.handler(|_| async { 200 }));
@@ -239,10 +224,7 @@ async fn c05_a_fail_over_that_loses_a_record() {
 async fn c10_one_connection_for_200_deliveries() {
     let url = PostgresServer::shared().url();
     drop(AnyStore::open(&url).await.unwrap());
-    tokio::join!(
-        one_connection(&url, Framework::Axum),
-        one_connection(&url, Framework::Actix),
-    );
+    tokio::join!(one_connection(&url, Framework::Axum), one_connection(&url, Framework::Actix),);
 }
 
 async fn one_connection(url: &str, framework: Framework) {
@@ -270,9 +252,7 @@ async fn one_connection(url: &str, framework: Framework) {
     let idempotency = with_lease(rig.idempotency(), LEASE).renew_every(3000 * MS);
     let app = App::new(receiver(idempotency), handler);
     let http = app.serve(framework).await;
-    let events: Vec<_> = (0..200)
-        .map(|number| event(&format!("evt_{number}")))
-        .collect();
+    let events: Vec<_> = (0..200).map(|number| event(&format!("evt_{number}"))).collect();
     let delivered = join_all(events.iter().map(|event| deliver(http.addr, event)));
     soon("end of all deliveries", delivered).await;
     history.check(200, LEASE);

@@ -46,11 +46,8 @@ async fn b02_a_race_across_processes() {
             })
             .collect();
         while posts.len() > 1 {
-            let (status, _, rest) = soon(
-                "response to a duplicate",
-                futures_util::future::select_all(posts),
-            )
-            .await;
+            let (status, _, rest) =
+                soon("response to a duplicate", futures_util::future::select_all(posts)).await;
             assert_eq!(status.unwrap(), 503);
             posts = rest;
         }
@@ -61,12 +58,8 @@ async fn b02_a_race_across_processes() {
             assert_replay(&post(*addr, &event_1).await, 201);
         }
         // And with nothing held back.
-        let events: Vec<_> = (2..22)
-            .map(|number| event(&format!("evt_{number}")))
-            .collect();
-        let posts = events
-            .iter()
-            .flat_map(|event| addrs.iter().map(|addr| deliver(*addr, event)));
+        let events: Vec<_> = (2..22).map(|number| event(&format!("evt_{number}"))).collect();
+        let posts = events.iter().flat_map(|event| addrs.iter().map(|addr| deliver(*addr, event)));
         join_all(posts).await;
         let runs = runs(&mut processes).await;
         assert_eq!(runs.len(), 21);
@@ -104,10 +97,7 @@ async fn b05_a_process_that_is_frozen() {
     each_place(&SHARED, async |place, framework| {
         let task = task(place, framework, 202);
         let mut zombie = Process::start(&task).await;
-        let successor = Task {
-            status: 201,
-            ..task
-        };
+        let successor = Task { status: 201, ..task };
         let mut successor = Process::start(&successor).await;
         let event = event("evt_1");
         let mut connection = begin(&mut zombie, &event).await;
@@ -136,10 +126,7 @@ async fn b07_a_handler_that_aborts() {
     each_place(&SHARED, async |place, framework| {
         let task = task(place, framework, 0);
         let mut first = Process::start(&task).await;
-        let second = Task {
-            status: 200,
-            ..task
-        };
+        let second = Task { status: 200, ..task };
         let mut second = Process::start(&second).await;
         let event = event("evt_1");
         let mut connection = begin(&mut first, &event).await;
@@ -162,9 +149,7 @@ async fn b26_a_process_that_is_told_to_stop() {
         let task = task(place, framework, 201);
         let mut process = Process::start(&task).await;
         let addr = process.addr;
-        let events: Vec<_> = (0..10)
-            .map(|number| event(&format!("evt_{number}")))
-            .collect();
+        let events: Vec<_> = (0..10).map(|number| event(&format!("evt_{number}"))).collect();
         let mut connections = Vec::new();
         for (number, event) in events.iter().enumerate() {
             let mut connection = Connection::open(addr).await;
@@ -174,10 +159,7 @@ async fn b26_a_process_that_is_told_to_stop() {
         }
         process.signal("-TERM");
         process.until("stops").await;
-        soon("closed port", async {
-            while TcpStream::connect(addr).await.is_ok() {}
-        })
-        .await;
+        soon("closed port", async { while TcpStream::connect(addr).await.is_ok() {} }).await;
         process.open(10);
         for connection in &mut connections {
             assert_eq!(connection.response().await.unwrap().status, 201);

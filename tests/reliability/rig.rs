@@ -37,10 +37,7 @@ impl Rig {
     }
 
     pub(crate) fn on(store: AnyStore) -> Self {
-        Self {
-            store: Watched::over(store),
-            namespace: unique("reliability"),
-        }
+        Self { store: Watched::over(store), namespace: unique("reliability") }
     }
 
     pub(crate) fn idempotency(&self) -> Idempotency {
@@ -63,9 +60,7 @@ pub(crate) fn idempotency(store: impl webhook_verify::ClaimStore, namespace: &st
 
 /// Another lease. A call of the store then has a fifth of it, and 10 s at most.
 pub(crate) fn with_lease(idempotency: Idempotency, lease: Duration) -> Idempotency {
-    idempotency
-        .claim_timeout(lease.min(Duration::from_secs(10)))
-        .lease(lease)
+    idempotency.claim_timeout(lease.min(Duration::from_secs(10))).lease(lease)
 }
 
 pub(crate) fn receiver(idempotency: Idempotency) -> Receiver {
@@ -82,12 +77,7 @@ pub(crate) fn signed(id: &str, body: &str) -> SignedRequest {
 }
 
 pub(crate) fn raw(request: &SignedRequest) -> Vec<u8> {
-    raw_request(
-        &request.method,
-        &request.target,
-        &request.headers,
-        &request.body,
-    )
+    raw_request(&request.method, &request.target, &request.headers, &request.body)
 }
 
 /// The bytes of a delivery of the event with this id.
@@ -156,12 +146,8 @@ impl History {
         let history = Arc::clone(&self.0);
         Arc::new(move |delivery| {
             let claim = delivery.claim().unwrap();
-            let run = Run {
-                key: claim.key(),
-                fence: claim.fence(),
-                begun: Instant::now(),
-                ended: None,
-            };
+            let run =
+                Run { key: claim.key(), fence: claim.fence(), begun: Instant::now(), ended: None };
             let index = {
                 let mut runs = history.lock().unwrap();
                 runs.push(run);

@@ -33,12 +33,7 @@ async fn judge_all(framework: Framework, transport: Transport) {
                         &vector.body(),
                     )
                     .await;
-                assert_eq!(
-                    app.runs(),
-                    usize::from(response.status == 204),
-                    "{}",
-                    vector.name
-                );
+                assert_eq!(app.runs(), usize::from(response.status == 204), "{}", vector.name);
                 (response.status, response.text().to_owned())
             }
         };
@@ -55,12 +50,7 @@ async fn judge_all(framework: Framework, transport: Transport) {
             ));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} rows:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[tokio::test]

@@ -32,12 +32,7 @@ fn every_row_is_judged_as_expected() {
             },
         };
         if got != vector.expect {
-            let Vector {
-                scheme,
-                name,
-                expect,
-                ..
-            } = vector;
+            let Vector { scheme, name, expect, .. } = vector;
             wrong.push(format!("{scheme} {name}: expected {expect}, got {got}"));
         }
     }
@@ -50,24 +45,12 @@ fn a_mistake_in_a_description_names_its_option() {
     let mistakes = [
         ("name", Scheme::builder("").signature_header("a")),
         ("signature_header", Scheme::builder("x")),
-        (
-            "signature_header",
-            Scheme::builder("x").signature_header("a b"),
-        ),
-        (
-            "signature_header",
-            Scheme::builder("x").signature_header(""),
-        ),
-        (
-            "signature_header_prefix",
-            Scheme::builder("x").signature_header_prefix("ä"),
-        ),
+        ("signature_header", Scheme::builder("x").signature_header("a b")),
+        ("signature_header", Scheme::builder("x").signature_header("")),
+        ("signature_header_prefix", Scheme::builder("x").signature_header_prefix("ä")),
         ("signature_query", Scheme::builder("x").signature_query("")),
         ("signature_form", Scheme::builder("x").signature_form("")),
-        (
-            "signature_pointer",
-            Scheme::builder("x").signature_pointer("a"),
-        ),
+        ("signature_pointer", Scheme::builder("x").signature_pointer("a")),
         ("prefix", plain().prefix("")),
         ("pairs", plain().pairs(',', Vec::<String>::new())),
         ("version_list", plain().version_list(' ', ',', [""])),
@@ -75,17 +58,11 @@ fn a_mistake_in_a_description_names_its_option() {
         ("signed_content", plain().signed_content("{body")),
         ("signed_content", plain().signed_content("body}")),
         ("signed_content", plain().signed_content("{nonsense}")),
-        (
-            "signed_content",
-            plain().signed_content("{timestamp}{body}"),
-        ),
+        ("signed_content", plain().signed_content("{timestamp}{body}")),
         ("signed_content", plain().signed_content("{id}{body}")),
         ("signed_content", plain().signed_content("{header:a b}")),
         ("signed_content", plain().signed_content("{json:a}")),
-        (
-            "signed_content",
-            plain().algorithm(Algorithm::Token).signed_content("{body}"),
-        ),
+        ("signed_content", plain().algorithm(Algorithm::Token).signed_content("{body}")),
         ("timestamp", plain().timestamp_header("X-Time")),
         ("timestamp_header", plain().timestamp_header("a:b")),
         ("timestamp_pair", plain().timestamp_pair("t")),
@@ -94,10 +71,7 @@ fn a_mistake_in_a_description_names_its_option() {
         ("id", plain().id_header("a b")),
         ("event_type", plain().event_type_pointer("type")),
         ("event_type_repeated_in", plain().event_type_repeated_in("")),
-        (
-            "identity",
-            plain().identity(webhook_verify::scheme::Identity::SignedId),
-        ),
+        ("identity", plain().identity(webhook_verify::scheme::Identity::SignedId)),
         ("event_list", plain().event_list("events")),
         ("listed_event_id", plain().listed_event_id(["/id"])),
         ("events_by_type", plain().event_list("").events_by_type()),
@@ -112,10 +86,7 @@ fn a_mistake_in_a_description_names_its_option() {
     for (option, builder) in mistakes {
         let described = format!("{builder:?}");
         match builder.build() {
-            Err(ConfigError::Option {
-                option: named,
-                reason,
-            }) => {
+            Err(ConfigError::Option { option: named, reason }) => {
                 assert_eq!(named, option, "{described}");
                 assert!(!reason.is_empty() && !reason.ends_with('.'));
             }
@@ -134,20 +105,11 @@ fn a_scheme_that_signs_the_url_needs_one() {
         builder.build().map(drop)
     };
     assert_eq!(build(Some("https://a.example.test/b")), Ok(()));
-    for wrong in [
-        None,
-        Some("a.example.test"),
-        Some("https://a.example.test/?q"),
-        Some("https://a/#b"),
-    ] {
+    for wrong in
+        [None, Some("a.example.test"), Some("https://a.example.test/?q"), Some("https://a/#b")]
+    {
         assert!(
-            matches!(
-                build(wrong),
-                Err(ConfigError::Option {
-                    option: "public_url",
-                    ..
-                })
-            ),
+            matches!(build(wrong), Err(ConfigError::Option { option: "public_url", .. })),
             "{wrong:?}"
         );
     }
@@ -161,15 +123,9 @@ fn secrets_that_are_none_do_not_construct() {
     };
 
     for empty in ["", " ", "\t\r\n "] {
-        assert_eq!(
-            Verifier::new(GENERIC_HEX, empty).unwrap_err(),
-            ConfigError::EmptySecret
-        );
+        assert_eq!(Verifier::new(GENERIC_HEX, empty).unwrap_err(), ConfigError::EmptySecret);
     }
-    assert_eq!(
-        Verifier::new(STANDARD_WEBHOOKS, "whsec_").unwrap_err(),
-        ConfigError::EmptySecret
-    );
+    assert_eq!(Verifier::new(STANDARD_WEBHOOKS, "whsec_").unwrap_err(), ConfigError::EmptySecret);
     assert!(matches!(
         Verifier::new(STANDARD_WEBHOOKS, "whsec_*"),
         Err(ConfigError::MalformedSecret { expected: "base64" })
@@ -188,14 +144,8 @@ fn secrets_that_are_none_do_not_construct() {
         verifier.replace_secrets((0..count).map(|n| Secret::new(format!("secret {n}")).unwrap()))
     };
     assert_eq!(many(8), Ok(()));
-    assert_eq!(
-        many(9),
-        Err(ConfigError::SecretCount { given: 9, limit: 8 })
-    );
-    assert_eq!(
-        many(0),
-        Err(ConfigError::SecretCount { given: 0, limit: 8 })
-    );
+    assert_eq!(many(9), Err(ConfigError::SecretCount { given: 9, limit: 8 }));
+    assert_eq!(many(0), Err(ConfigError::SecretCount { given: 0, limit: 8 }));
 }
 
 /// A secret that was taken away judges no body that had begun, in however many pieces it comes.
@@ -203,10 +153,7 @@ fn secrets_that_are_none_do_not_construct() {
 fn a_replaced_secret_judges_no_body_under_way() {
     use webhook_verify::{Secret, VerifyError, scheme::GENERIC_HEX, testing::Signer};
 
-    let signed = Signer::new(GENERIC_HEX, "old")
-        .unwrap()
-        .sign("abc")
-        .unwrap();
+    let signed = Signer::new(GENERIC_HEX, "old").unwrap().sign("abc").unwrap();
     for pieces in [vec!["abc"], vec!["a", "bc"], vec!["a", "b", "c"]] {
         for (replaced, expected) in [
             (["new", "old"].as_slice(), Ok(1)),

@@ -27,14 +27,8 @@ fn read<T: DeserializeOwned>(text: &str) -> [(&'static str, Result<T, String>); 
     let yaml = serde_saphyr::to_string(&value).unwrap();
     [
         ("TOML", toml::from_str(text).map_err(|e| e.to_string())),
-        (
-            "JSON",
-            serde_json::from_str(&json).map_err(|e| e.to_string()),
-        ),
-        (
-            "YAML",
-            serde_saphyr::from_str(&yaml).map_err(|e| e.to_string()),
-        ),
+        ("JSON", serde_json::from_str(&json).map_err(|e| e.to_string())),
+        ("YAML", serde_saphyr::from_str(&yaml).map_err(|e| e.to_string())),
     ]
 }
 
@@ -63,11 +57,7 @@ fn every_row_is_judged_as_with_the_builder() {
                     Err(error) => error.reason(),
                 },
             };
-            assert_eq!(
-                got, vector.expect,
-                "{format} {} {}",
-                vector.scheme, vector.name
-            );
+            assert_eq!(got, vector.expect, "{format} {} {}", vector.scheme, vector.name);
         }
     }
 }
@@ -130,10 +120,7 @@ fn everything_else_is_what_the_builder_makes() {
                 .signed_content("{id}.{timestamp}.{body}")
                 .timestamp_header("x-time")
                 .timestamp_unit(TimeUnit::Rfc3339)
-                .tolerance(Tolerance::new(
-                    Duration::from_secs(600),
-                    Duration::from_secs(30),
-                ))
+                .tolerance(Tolerance::new(Duration::from_secs(600), Duration::from_secs(30)))
                 .id_header("x-id")
                 .event_type_pointer("/type")
                 .event_type_repeated_in("x-type")
@@ -246,11 +233,5 @@ beta:
     .unwrap();
     let places = |name: &str| schemes[name].signature_places().collect::<Vec<_>>();
     assert_eq!(places("acme"), ["header acme-signature: v1=…, …"]);
-    assert_eq!(
-        places("beta"),
-        [
-            "header beta-signature: sha256=…",
-            "header x-beta-signature: …"
-        ]
-    );
+    assert_eq!(places("beta"), ["header beta-signature: sha256=…", "header x-beta-signature: …"]);
 }

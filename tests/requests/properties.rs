@@ -29,9 +29,7 @@ fn reads_body(scheme: &Scheme) -> bool {
     let in_body = |place: &str| place.starts_with("body ");
     scheme.signature_places().any(|place| in_body(&place))
         || scheme.timestamp_place().as_deref().is_some_and(in_body)
-        || ["{form}", "{json:"]
-            .iter()
-            .any(|part| scheme.signed_content().contains(part))
+        || ["{form}", "{json:"].iter().any(|part| scheme.signed_content().contains(part))
 }
 
 /// Any secret, as the scheme's sender writes it.
@@ -85,9 +83,7 @@ type Headers = Vec<(String, Vec<u8>)>;
 
 fn bytes_of(signed: &SignedRequest) -> Headers {
     let pairs = signed.headers.iter();
-    pairs
-        .map(|(name, value)| (name.clone(), value.as_bytes().to_vec()))
-        .collect()
+    pairs.map(|(name, value)| (name.clone(), value.as_bytes().to_vec())).collect()
 }
 
 /// Whether the request is authentic, by the plain function; and, in pieces cut at `cuts`, the same again.
@@ -342,10 +338,7 @@ fn value() -> impl Strategy<Value = Vec<u8>> {
         "(t=[0-9]{1,12},)?(v1=[0-9a-f]{64},?){1,18}",
         "[ -~]{0,40}",
     ];
-    prop_oneof![
-        text.prop_map(String::into_bytes),
-        prop::collection::vec(any::<u8>(), 0..60),
-    ]
+    prop_oneof![text.prop_map(String::into_bytes), prop::collection::vec(any::<u8>(), 0..60),]
 }
 
 fn json() -> impl Strategy<Value = Vec<u8>> {
@@ -361,13 +354,9 @@ fn form(texts: &[String]) -> String {
     let mut form = String::new();
     for (number, text) in texts.iter().enumerate() {
         let digits = hex::encode(text);
-        let escaped: String = (0..digits.len() / 2)
-            .map(|at| format!("%{}", &digits[at * 2..at * 2 + 2]))
-            .collect();
-        form += &format!(
-            "{}field{number}={escaped}",
-            if number == 0 { "" } else { "&" }
-        );
+        let escaped: String =
+            (0..digits.len() / 2).map(|at| format!("%{}", &digits[at * 2..at * 2 + 2])).collect();
+        form += &format!("{}field{number}={escaped}", if number == 0 { "" } else { "&" });
     }
     form
 }
@@ -394,10 +383,7 @@ fn transplant(signed: &[u8], other: &str) -> String {
         match (from, to) {
             (Object(from), Object(to)) => {
                 for (key, value) in from {
-                    fill(
-                        value,
-                        to.entry(key.clone()).or_insert_with(|| value.clone()),
-                    );
+                    fill(value, to.entry(key.clone()).or_insert_with(|| value.clone()));
                 }
             }
             (Array(from), Array(to)) => from.iter().zip(to).for_each(|(from, to)| fill(from, to)),

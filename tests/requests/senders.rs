@@ -11,10 +11,7 @@ use webhook_verify::{
     scheme::{Evidence, Identity},
 };
 
-const TABLE: &str = concat!(
-    env!("CARGO_MANIFEST_DIR"),
-    "/../webhook-verify/docs/senders.md"
-);
+const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../webhook-verify/docs/senders.md");
 
 const INTRODUCTION: &str = "\
 # Senders
@@ -67,10 +64,7 @@ fn encoding(scheme: &Scheme) -> &'static str {
 
 fn recognised_by(scheme: &Scheme) -> String {
     if scheme.recognises_events() {
-        let id: Vec<_> = scheme
-            .event_id_pointers()
-            .map(|pointer| format!("`{pointer}`"))
-            .collect();
+        let id: Vec<_> = scheme.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
         return match id.is_empty() {
             true => "type and bytes of each event".into(),
             false => format!("{} of each event", id.join(", ")),
@@ -88,10 +82,7 @@ fn recognised_by(scheme: &Scheme) -> String {
 /// A place in the request, and whether it can be believed.
 fn place(place: Option<String>, is_signed: bool) -> String {
     place.map_or(String::new(), |place| {
-        format!(
-            "`{place}`, {}",
-            if is_signed { "signed" } else { "not signed" }
-        )
+        format!("`{place}`, {}", if is_signed { "signed" } else { "not signed" })
     })
 }
 
@@ -126,29 +117,18 @@ fn table() -> String {
             "" => String::new(),
             content => format!(" of `{}`", content.replace('\n', "\\n").replace('|', "\\|")),
         };
-        let places: Vec<_> = scheme
-            .signature_places()
-            .map(|place| format!("`{place}`"))
-            .collect();
+        let places: Vec<_> = scheme.signature_places().map(|place| format!("`{place}`")).collect();
         let timestamp = scheme.timestamp_place().map_or(String::new(), |place| {
             let window = scheme.tolerance().map(|tolerance| tolerance.past());
-            let window = window.map_or("not judged".into(), |window| {
-                format!("within {}", time(window))
-            });
+            let window =
+                window.map_or("not judged".into(), |window| format!("within {}", time(window)));
             format!("`{place}`, {window}")
         });
-        let limit = scheme
-            .hints()
-            .body_limit
-            .map(|limit| format!("{} KiB", limit >> 10));
+        let limit = scheme.hints().body_limit.map(|limit| format!("{} KiB", limit >> 10));
         let limit = limit.unwrap_or_default();
         let horizon = scheme.hints().retry_horizon.map(time).unwrap_or_default();
         let waits = scheme.hints().time_budget.map(time).unwrap_or_default();
-        let challenges: Vec<_> = scheme
-            .challenges()
-            .iter()
-            .map(|known| known.name())
-            .collect();
+        let challenges: Vec<_> = scheme.challenges().iter().map(|known| known.name()).collect();
         let evidence: Vec<_> = scheme.evidence().iter().map(known_from).collect();
         writeln!(
             table,
@@ -202,9 +182,7 @@ fn every_row_says_where_it_is_from_and_has_a_name_of_its_own() {
         }
         let one_day = Tolerance::symmetric(Duration::from_secs(86_400));
         assert!(
-            scheme
-                .tolerance()
-                .is_none_or(|tolerance| tolerance.past() <= one_day.past()),
+            scheme.tolerance().is_none_or(|tolerance| tolerance.past() <= one_day.past()),
             "{name}"
         );
     }

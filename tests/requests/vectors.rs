@@ -22,21 +22,13 @@ fn judge_all(verify: impl Fn(&Verifier, &Vector) -> Result<(), String>) {
             ));
         }
     }
-    assert!(
-        wrong.is_empty(),
-        "{} rows:\n{}",
-        wrong.len(),
-        wrong.join("\n")
-    );
+    assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
 }
 
 #[test]
 fn whole_bodies() {
     judge_all(|verifier, vector| {
-        if vector
-            .max_body
-            .is_some_and(|limit| vector.body().len() > limit)
-        {
+        if vector.max_body.is_some_and(|limit| vector.body().len() > limit) {
             return Err("body_too_large".into()); // the plain function has no limit: its caller has the body already
         }
         let delivery = verifier
@@ -52,17 +44,12 @@ fn bodies_in_pieces_of_every_small_size() {
     for size in [1, 2, 7, 63, 64, 65] {
         judge_all(|verifier, vector| {
             let limit = vector.max_body.unwrap_or(1 << 20);
-            let mut incoming = verifier
-                .begin(vector.head(), limit)
-                .map_err(|error| error.reason().to_owned())?;
+            let mut incoming =
+                verifier.begin(vector.head(), limit).map_err(|error| error.reason().to_owned())?;
             for chunk in vector.body().chunks(size) {
-                incoming
-                    .update(Bytes::copy_from_slice(chunk))
-                    .map_err(|_| "body_too_large")?;
+                incoming.update(Bytes::copy_from_slice(chunk)).map_err(|_| "body_too_large")?;
             }
-            let delivery = incoming
-                .finish()
-                .map_err(|error| error.reason().to_owned())?;
+            let delivery = incoming.finish().map_err(|error| error.reason().to_owned())?;
             assert_eq!(*delivery.body(), vector.body());
             Ok(())
         });

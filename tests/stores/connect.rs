@@ -36,16 +36,10 @@ async fn count(url: &str, table: &str) -> Option<i64> {
     let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
     if url.starts_with("sqlite") {
         let mut connection = SqliteConnection::connect(url).await.unwrap();
-        return sqlx::query_scalar(sql)
-            .fetch_one(&mut connection)
-            .await
-            .ok();
+        return sqlx::query_scalar(sql).fetch_one(&mut connection).await.ok();
     }
     let mut connection = PgConnection::connect(url).await.unwrap();
-    sqlx::query_scalar(sql)
-        .fetch_one(&mut connection)
-        .await
-        .ok()
+    sqlx::query_scalar(sql).fetch_one(&mut connection).await.ok()
 }
 
 /// Stops tokio's clock, so that `tokio::time::advance` alone moves it, until the sender is dropped.
@@ -106,23 +100,17 @@ async fn connect_with_another_table() {
     let _stopped = stop_time();
     let folder = Folder::new("connect");
     let url = file_url(&folder);
-    let store = SqliteStore::connect_with_table(&url, "other")
-        .await
-        .unwrap();
+    let store = SqliteStore::connect_with_table(&url, "other").await.unwrap();
     purges(&store, &url, "other").await;
     assert_eq!(count(&url, "webhook_claim").await, None);
 
     let url = empty_schema().await;
-    let store = PostgresStore::connect_with_table(&url, "other")
-        .await
-        .unwrap();
+    let store = PostgresStore::connect_with_table(&url, "other").await.unwrap();
     purges(&store, &url, "other").await;
     assert_eq!(count(&url, "webhook_claim").await, None);
 
     let refused = [
-        SqliteStore::connect_with_table(&file_url(&folder), "sqlite_x")
-            .await
-            .err(),
+        SqliteStore::connect_with_table(&file_url(&folder), "sqlite_x").await.err(),
         PostgresStore::connect_with_table(&url, "a b").await.err(),
     ];
     for error in refused {
@@ -146,10 +134,7 @@ async fn derived_stores_go_on_purging() {
     purges(&store, &url, "other").await;
 
     let url = empty_schema().await;
-    let store = PostgresStore::connect(&url)
-        .await
-        .unwrap()
-        .lock_timeout(100 * MS);
+    let store = PostgresStore::connect(&url).await.unwrap().lock_timeout(100 * MS);
     purges(&store, &url, "webhook_claim").await;
     let store = store.table("other").unwrap();
     store.migrate().await.unwrap();

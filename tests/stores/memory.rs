@@ -201,16 +201,8 @@ impl Faulty {
         ttl: Duration,
     ) -> Result<Settled, StoreError> {
         let holder = self.holder(holder, self.is(Fault::AnyOwnerCompletes));
-        let status = if self.is(Fault::StatusIsLost) {
-            200
-        } else {
-            status
-        };
-        let ttl = if self.is(Fault::CompletedForGood) {
-            ttl * 1000
-        } else {
-            ttl
-        };
+        let status = if self.is(Fault::StatusIsLost) { 200 } else { status };
+        let ttl = if self.is(Fault::CompletedForGood) { ttl * 1000 } else { ttl };
         self.inner.complete(&holder, status, ttl).await
     }
 
@@ -365,10 +357,7 @@ impl ClaimStore for Faulty {
 
     async fn purge(&self, most: usize) -> Result<usize, StoreError> {
         let limit = self.is(Fault::PurgeKnowsNoLimit);
-        let purged = self
-            .inner
-            .purge(if limit { usize::MAX } else { most })
-            .await?;
+        let purged = self.inner.purge(if limit { usize::MAX } else { most }).await?;
         Ok(purged * if self.is(Fault::PurgeMiscounts) { 2 } else { 1 })
     }
 }
@@ -377,24 +366,12 @@ impl ClaimStore for Faulty {
 #[test]
 fn the_cases_find_what_is_wrong() {
     let faults = [
-        (
-            Fault::AnyOwnerCompletes,
-            "a_superseded_holder_changes_nothing",
-        ),
-        (
-            Fault::ReleaseDeletes,
-            "released_is_won_with_the_next_attempt",
-        ),
+        (Fault::AnyOwnerCompletes, "a_superseded_holder_changes_nothing"),
+        (Fault::ReleaseDeletes, "released_is_won_with_the_next_attempt"),
         (Fault::HoldIsTakeOver, "a_lapsed_claim_is_held"),
-        (
-            Fault::AttemptStandsStill,
-            "hold_concerns_lapsed_claims_only",
-        ),
+        (Fault::AttemptStandsStill, "hold_concerns_lapsed_claims_only"),
         (Fault::ExtendDoesNothing, "extend_counts_from_now"),
-        (
-            Fault::ExtendSaysYes,
-            "extend_does_not_bring_back_what_is_settled",
-        ),
+        (Fault::ExtendSaysYes, "extend_does_not_bring_back_what_is_settled"),
         (Fault::StatusIsLost, "every_status_is_kept"),
         (Fault::LeaseLeftIsZero, "busy_while_the_lease_lives"),
         (Fault::ClaimAllIsReversed, "claims_answer_in_order"),
@@ -412,21 +389,12 @@ fn the_cases_find_what_is_wrong() {
         (Fault::ReleaseAllWantsOne, "releases_of_nothing"),
         (Fault::CompleteAllIsReversed, "completes_answer_in_order"),
         (Fault::AnyOwnerCompletesAll, "completes_answer_in_order"),
-        (
-            Fault::CompleteAllReplacesTheStatus,
-            "completes_answer_in_order",
-        ),
+        (Fault::CompleteAllReplacesTheStatus, "completes_answer_in_order"),
         (Fault::CompleteAllIsOnce, "completes_answer_in_order"),
         (Fault::CompleteAllReleases, "completes_answer_in_order"),
-        (
-            Fault::CompleteAllIsForNoTime,
-            "completes_are_for_their_time",
-        ),
+        (Fault::CompleteAllIsForNoTime, "completes_are_for_their_time"),
         (Fault::CompleteAllIsForGood, "completes_are_for_their_time"),
-        (
-            Fault::OfManyCompletedTheRestIsLost,
-            "a_thousand_keys_of_one_owner",
-        ),
+        (Fault::OfManyCompletedTheRestIsLost, "a_thousand_keys_of_one_owner"),
         (Fault::CompleteAllWantsOne, "completes_of_nothing"),
         (Fault::ForgetSaysYes, "forget_makes_it_the_first_again"),
         (Fault::PurgeKnowsNoLimit, "purge"),
@@ -434,21 +402,12 @@ fn the_cases_find_what_is_wrong() {
         (Fault::KeysAreCutShort, "keys_one_bit_apart_do_not_meet"),
         (Fault::CompletedForGood, "what_has_expired_is_claimable"),
         (Fault::SameOwnerCountsUp, "the_same_owner_wins_again"),
-        (
-            Fault::ReleasedIsGrantedAgain,
-            "a_late_claim_does_not_undo_a_release",
-        ),
+        (Fault::ReleasedIsGrantedAgain, "a_late_claim_does_not_undo_a_release"),
         (Fault::Unreachable, "absent_is_won"),
     ];
     for (fault, case) in faults {
         // Shared, so that what is passed on is its own.
-        let wrap = |inner| {
-            Arc::new(Faulty {
-                inner,
-                fault,
-                holders: Mutex::default(),
-            })
-        };
+        let wrap = |inner| Arc::new(Faulty { inner, fault, holders: Mutex::default() });
         let failures = suite(wrap, false).unwrap_err();
         let found: Vec<_> = failures.cases().collect();
         assert!(found.contains(&case), "{fault:?}: {failures}");

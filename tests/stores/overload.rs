@@ -33,30 +33,21 @@ async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFn
     let calls = crowd.iter().map(|claim| Box::pin(store.claim_one(claim)));
     let mut calls: Vec<_> = calls.collect();
     // Poll each call once: a claim refused now is refused without waiting.
-    let at_once: Vec<_> = calls
-        .iter_mut()
-        .filter_map(|call| call.now_or_never())
-        .collect();
+    let at_once: Vec<_> = calls.iter_mut().filter_map(|call| call.now_or_never()).collect();
     for outcome in &at_once {
         let refused = outcome.as_ref().is_err_and(StoreError::is_overloaded);
         assert!(refused, "{outcome:?}");
     }
     // The slots, and a queue that can be served within half a second, take far less than half of
     // the claims.
-    assert!(
-        at_once.len() >= CROWD / 2,
-        "{} of {CROWD} were refused at once",
-        at_once.len()
-    );
+    assert!(at_once.len() >= CROWD / 2, "{} of {CROWD} were refused at once", at_once.len());
     drop(calls);
 
     go_on().await;
     for claim in crowd.iter().take(300) {
         let mut tries = 0..1000;
         let outcome = loop {
-            tries
-                .next()
-                .expect("the store serves claims again within 1,000 tries");
+            tries.next().expect("the store serves claims again within 1,000 tries");
             match store.claim_one(claim).await {
                 Ok(outcome) => break outcome,
                 Err(_) => sleep(Duration::from_millis(5)).await,
@@ -68,14 +59,8 @@ async fn stands_still(store: &impl ClaimStore, slots: usize, go_on: impl AsyncFn
 
 /// Returns a store with a table of its own, on a pool of two connections.
 async fn postgres() -> (PostgresStore, String, sqlx::PgPool) {
-    let url = tokio::task::spawn_blocking(|| PostgresServer::shared().url())
-        .await
-        .unwrap();
-    let pool = PgPoolOptions::new()
-        .max_connections(2)
-        .connect(&url)
-        .await
-        .unwrap();
+    let url = tokio::task::spawn_blocking(|| PostgresServer::shared().url()).await.unwrap();
+    let pool = PgPoolOptions::new().max_connections(2).connect(&url).await.unwrap();
     let name = unique("overload").replace('-', "_");
     let store = PostgresStore::new(pool).table(&name).unwrap();
     store.migrate().await.unwrap();
@@ -97,9 +82,7 @@ async fn postgres_refuses_what_it_cannot_serve() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn redis_refuses_what_it_cannot_serve() {
-    let place = tokio::task::spawn_blocking(|| Place::new(Kind::Redis))
-        .await
-        .unwrap();
+    let place = tokio::task::spawn_blocking(|| Place::new(Kind::Redis)).await.unwrap();
     let server = place.redis.as_ref().unwrap();
     let store = RedisStore::connect(&place.url).await.unwrap();
     server.pause();
@@ -143,9 +126,7 @@ async fn postgres_keeps_the_connections_of_callers_who_give_up() {
 async fn backends(store: &PostgresStore, name: &str, admin: &sqlx::PgPool) -> Vec<i32> {
     let mut tries = 0..1000;
     loop {
-        tries
-            .next()
-            .expect("two calls at once open two connections");
+        tries.next().expect("two calls at once open two connections");
         // A longer limit than that of the other claims would delay the cancellation of statements.
         let [one, two] =
             [fresh(HOUR, HOUR), fresh(HOUR, HOUR)].map(|claim| claim.within(LIMIT / 5));
@@ -177,9 +158,7 @@ async fn postgres_cancels_what_no_caller_waits_for() {
     // may happen on a slow machine, but not each time.
     let mut rounds = 0..100;
     loop {
-        rounds
-            .next()
-            .expect("the connections survive one of 100 rounds");
+        rounds.next().expect("the connections survive one of 100 rounds");
         let before = backends(&store, &name, &admin).await;
         let mut open = admin.begin().await.unwrap();
         sqlx::query(lock(&name)).execute(&mut *open).await.unwrap();

@@ -118,10 +118,8 @@ async fn one_winner_on_stricter_connections() {
     for isolation in ["serializable", "repeatable read"] {
         let options = [("default_transaction_isolation", isolation)];
         let pool = pool_with(PostgresServer::shared(), 32, &options).await;
-        let shown: String = sqlx::query_scalar("SHOW transaction_isolation")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+        let shown: String =
+            sqlx::query_scalar("SHOW transaction_isolation").fetch_one(&pool).await.unwrap();
         assert_eq!(shown, isolation);
         let (store, name) = patient_store(pool).await;
         let age = async |by| age(&name, by).await;
@@ -186,10 +184,7 @@ async fn duplicates_write_nothing() {
     complete().await;
     let rows = async || -> Vec<String> {
         let sql = format!("SELECT xmin::text || xmax::text || ctid::text FROM {name} ORDER BY key");
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_all(&pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&pool).await.unwrap()
     };
     let before = rows().await;
     for _ in 0..5 {
@@ -209,10 +204,7 @@ async fn large_batches() {
     let (store, name) = store(pool.clone()).await;
     let transactions = async || -> i64 {
         let sql = format!("SELECT count(DISTINCT xmin::text) FROM {name}");
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(&pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap()
     };
     let requests: Vec<_> = (0..2000).map(request).collect();
     let outcomes = store.claim(&requests).await.unwrap();
@@ -244,10 +236,7 @@ async fn many_keys_cost_as_much_as_in_eight_calls() {
     let keys: usize = size(4_000, 10_000);
     let one = pool(PostgresServer::shared(), 1).await;
     let (store, name) = store(one.clone()).await;
-    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()")
-        .fetch_one(&one)
-        .await
-        .unwrap();
+    let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&one).await.unwrap();
     // In nanoseconds. The time in which others have the processor does not count.
     let cost = || -> u64 {
         let spent = std::fs::read_to_string(format!("/proc/{backend}/schedstat")).unwrap();
@@ -283,10 +272,7 @@ async fn many_keys_cost_as_much_as_in_eight_calls() {
     eprintln!("in eight calls {eight:?} ns, in one {one:?} ns");
     for (eight, one) in eight.into_iter().zip(one) {
         // If each key were compared to each, it would be eight times as much.
-        assert!(
-            one < 3 * eight + 50_000_000,
-            "{one} ns, and {eight} ns in eight calls"
-        );
+        assert!(one < 3 * eight + 50_000_000, "{one} ns, and {eight} ns in eight calls");
     }
 }
 
@@ -297,10 +283,7 @@ async fn purge_every() {
     let pool = pool(PostgresServer::shared(), 1).await;
     let count = async || -> i64 {
         let sql = format!("SELECT count(*) FROM {name}");
-        sqlx::query_scalar(AssertSqlSafe(sql))
-            .fetch_one(&pool)
-            .await
-            .unwrap()
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap()
     };
     // Lets the purge's pause pass, and gives it the time of some statements.
     let pass = async || {

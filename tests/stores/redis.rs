@@ -100,16 +100,8 @@ async fn what_is_in_the_server() {
 
     let calls = |server: &RedisServer| {
         let stats = server.command("INFO stats");
-        let line = stats
-            .lines()
-            .find(|line| line.starts_with("total_reads_processed"));
-        line.unwrap()
-            .split_once(':')
-            .unwrap()
-            .1
-            .trim()
-            .parse::<u32>()
-            .unwrap()
+        let line = stats.lines().find(|line| line.starts_with("total_reads_processed"));
+        line.unwrap().split_once(':').unwrap().1.trim().parse::<u32>().unwrap()
     };
     let own = calls(&server);
     let own = calls(&server) - own;
@@ -144,10 +136,7 @@ async fn prefixes_do_not_meet() {
     let (a, b) = (request(1), again(&request(1)));
     assert_eq!(one.claim_one(&a).await.unwrap(), won(1));
     assert_eq!(two.claim_one(&b).await.unwrap(), won(1));
-    assert_eq!(
-        one.complete(&a.holder(), 200, HOUR).await.unwrap(),
-        Settled::Applied
-    );
+    assert_eq!(one.complete(&a.holder(), 200, HOUR).await.unwrap(), Settled::Applied);
     assert!(is_busy(two.claim_one(&again(&a)).await.unwrap()));
     assert!(two.forget(&a.key).await.unwrap());
     assert!(is_completed(one.claim_one(&again(&a)).await.unwrap()));

@@ -53,9 +53,8 @@ impl Folder {
 
     /// Another connection to the file.
     async fn connection(&self) -> SqliteConnection {
-        let options = SqliteConnectOptions::new()
-            .filename(self.file())
-            .journal_mode(SqliteJournalMode::Wal);
+        let options =
+            SqliteConnectOptions::new().filename(self.file()).journal_mode(SqliteJournalMode::Wal);
         options.connect().await.unwrap()
     }
 
@@ -80,10 +79,7 @@ async fn conformance() {
     let folder = Folder::new();
     let store = folder.store().await;
     let suite = Suite::new(&store).tick(Duration::from_secs(60));
-    suite
-        .run(async |time| folder.age(time).await)
-        .await
-        .unwrap();
+    suite.run(async |time| folder.age(time).await).await.unwrap();
 }
 
 #[tokio::test]
@@ -190,16 +186,8 @@ async fn names() {
         store.migrate().await.unwrap();
         assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     }
-    let hostile = [
-        "",
-        "a\"; DROP TABLE b; --",
-        "a b",
-        "main.a",
-        "a\0",
-        "é",
-        "sqlite_master",
-        "SQLite_x",
-    ];
+    let hostile =
+        ["", "a\"; DROP TABLE b; --", "a b", "main.a", "a\0", "é", "sqlite_master", "SQLite_x"];
     for name in hostile {
         let error = folder.store().await.table(name).unwrap_err();
         assert!(error.to_string().starts_with("table: "), "{error}");
@@ -240,9 +228,7 @@ async fn on_the_file_of_a_pool() {
     let options = pool.connect_options();
     let store = SqliteStore::open((*options).clone()).await.unwrap();
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
-    let rows: i64 = sqlx::query_scalar("SELECT count(*) FROM webhook_claim")
-        .fetch_one(&pool)
-        .await
-        .unwrap();
+    let rows: i64 =
+        sqlx::query_scalar("SELECT count(*) FROM webhook_claim").fetch_one(&pool).await.unwrap();
     assert_eq!(rows, 1);
 }

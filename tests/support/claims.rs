@@ -89,13 +89,7 @@ impl<S: ClaimStore> Calls for S {}
 pub fn fresh(lease: Duration, ttl: Duration) -> ClaimRequest {
     let [mut key, half] = [[0; 32]; 2];
     key[..16].copy_from_slice(Owner::random().unwrap().as_bytes());
-    ClaimRequest::new(
-        ClaimKey::from(key),
-        Owner::random().unwrap(),
-        Fingerprint(half),
-        lease,
-        ttl,
-    )
+    ClaimRequest::new(ClaimKey::from(key), Owner::random().unwrap(), Fingerprint(half), lease, ttl)
 }
 
 /// Returns another owner's claim of the same key.

@@ -25,10 +25,7 @@ pub struct Response {
 impl Response {
     /// Returns the first value of a header.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.headers
-            .iter()
-            .find(|(n, _)| n == name)
-            .map(|(_, value)| value.as_str())
+        self.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns the body as text.
@@ -45,10 +42,7 @@ pub fn raw_request(
     body: &[u8],
 ) -> Vec<u8> {
     let mut raw = format!("{method} {target} HTTP/1.1\r\n");
-    if !headers
-        .iter()
-        .any(|(name, _)| name.eq_ignore_ascii_case("host"))
-    {
+    if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("host")) {
         raw += "Host: receiver.example.test\r\n";
     }
     for (name, value) in headers {
@@ -74,10 +68,7 @@ pub async fn exchange(addr: SocketAddr, raw: &[u8]) -> Response {
 pub async fn try_exchange(addr: SocketAddr, raw: &[u8], limit: Duration) -> Option<Response> {
     let exchange = async {
         let stream = TcpStream::connect(addr).await.ok()?;
-        let mut connection = Connection {
-            stream,
-            unread: Vec::new(),
-        };
+        let mut connection = Connection { stream, unread: Vec::new() };
         connection.send(raw).await;
         connection.read_response().await
     };
@@ -94,10 +85,7 @@ pub struct Connection {
 impl Connection {
     /// Connects.
     pub async fn open(addr: SocketAddr) -> Self {
-        Self {
-            stream: TcpStream::connect(addr).await.unwrap(),
-            unread: Vec::new(),
-        }
+        Self { stream: TcpStream::connect(addr).await.unwrap(), unread: Vec::new() }
     }
 
     /// Sends bytes. It is no error if the server has already closed its side: its response may
@@ -138,19 +126,13 @@ impl Connection {
             if status == 100 {
                 continue;
             }
-            let mut response = Response {
-                status,
-                headers,
-                body: Vec::new(),
-            };
-            response.body = match (
-                response.header("content-length"),
-                response.header("transfer-encoding"),
-            ) {
-                (Some(len), _) => self.take(len.parse().ok()?).await?,
-                (None, Some(_)) => self.chunked().await?,
-                (None, None) => Vec::new(),
-            };
+            let mut response = Response { status, headers, body: Vec::new() };
+            response.body =
+                match (response.header("content-length"), response.header("transfer-encoding")) {
+                    (Some(len), _) => self.take(len.parse().ok()?).await?,
+                    (None, Some(_)) => self.chunked().await?,
+                    (None, None) => Vec::new(),
+                };
             return Some(response);
         }
     }
@@ -202,7 +184,5 @@ impl Connection {
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {
-    haystack
-        .windows(needle.len())
-        .position(|window| window == needle)
+    haystack.windows(needle.len()).position(|window| window == needle)
 }

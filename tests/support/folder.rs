@@ -40,10 +40,7 @@ impl Home {
             let mut command = Command::new("sh");
             command.args(["-c", GUARD, "sh"]).arg(&path).arg(make);
             command.current_dir("/").process_group(0);
-            command
-                .stdin(stdin)
-                .stdout(Stdio::piped())
-                .stderr(Stdio::null());
+            command.stdin(stdin).stdout(Stdio::piped()).stderr(Stdio::null());
             command
         };
         let mut guards = Vec::new();
@@ -51,11 +48,7 @@ impl Home {
         // In a container, root may not inspect the processes of another user, but that user may. So
         // that user runs a guard as well, which ends before the other one removes the folder.
         if let Some((user, group)) = postgres::owner() {
-            let mut first = guard(stdin, "leave")
-                .uid(user)
-                .gid(group)
-                .spawn()
-                .expect("sh");
+            let mut first = guard(stdin, "leave").uid(user).gid(group).spawn().expect("sh");
             stdin = first.stdout.take().unwrap().into();
             guards.push(first);
         }
@@ -65,10 +58,7 @@ impl Home {
         output.read_line(&mut ready).unwrap();
         guards.push(last);
         assert_eq!(ready.trim(), "ready", "no folder {}", path.display());
-        Self {
-            path,
-            _guards: guards,
-        }
+        Self { path, _guards: guards }
     }
 }
 

@@ -121,10 +121,7 @@ impl Gate {
 
     /// Waits until one more handler has arrived at the gate.
     pub async fn entered(&self) {
-        soon("handler at the gate", self.entered.acquire())
-            .await
-            .unwrap()
-            .forget();
+        soon("handler at the gate", self.entered.acquire()).await.unwrap().forget();
     }
 
     /// Releases `count` handlers.
@@ -141,8 +138,6 @@ impl Gate {
     pub async fn until_done(&self, count: usize) {
         let mut done = self.done.subscribe();
         let what = format!("handler number {count} past the gate");
-        soon(&what, done.wait_for(|done| *done >= count))
-            .await
-            .unwrap();
+        soon(&what, done.wait_for(|done| *done >= count)).await.unwrap();
     }
 }

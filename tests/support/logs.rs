@@ -32,9 +32,7 @@ impl Logs {
             let logs = Self::default();
             let lines = fmt::layer().with_ansi(false).with_writer(logs.clone());
             let is_wanted = filter_fn(move |event| is_wanted(event.target()));
-            tracing_subscriber::registry()
-                .with(lines.with_filter(is_wanted))
-                .init();
+            tracing_subscriber::registry().with(lines.with_filter(is_wanted)).init();
             logs
         })
         .clone()

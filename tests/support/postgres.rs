@@ -56,11 +56,7 @@ impl PostgresServer {
         let folder = Folder::new("postgres");
         copy(&template(), &folder.path().join("data"));
         give(folder.path());
-        let mut server = Self {
-            port: 0,
-            folder,
-            child: None,
-        };
+        let mut server = Self { port: 0, folder, child: None };
         for _ in 0..TRIES {
             server.port = free_port();
             if server.try_start() {
@@ -86,9 +82,7 @@ impl PostgresServer {
     fn try_start(&mut self) -> bool {
         let log = self.folder.path().join("log");
         let mut command = program(
-            programs::postgres()
-                .expect("a PostgreSQL server")
-                .join("postgres"),
+            programs::postgres().expect("a PostgreSQL server").join("postgres"),
             self.folder.path(),
         );
         command
@@ -133,11 +127,7 @@ impl PostgresServer {
             if !ended {
                 end(&mut child);
             }
-            assert!(
-                ended,
-                "postgres did not stop within {} s",
-                PATIENCE.as_secs()
-            );
+            assert!(ended, "postgres did not stop within {} s", PATIENCE.as_secs());
         }
     }
 
@@ -169,9 +159,7 @@ impl Drop for PostgresServer {
         let state = fs::read_to_string(self.folder.path().join("data/postmaster.pid"));
         let memory = state.as_deref().unwrap_or_default().lines().nth(6);
         if let Some(id) = memory.and_then(|line| line.split_whitespace().nth(1)) {
-            let _ = program("ipcrm", self.folder.path())
-                .args(["-m", id])
-                .status();
+            let _ = program("ipcrm", self.folder.path()).args(["-m", id]).status();
         }
     }
 }
@@ -261,11 +249,7 @@ fn give(folder: &Path) {
     if let Some((user, group)) = owner() {
         let mut chown = Command::new("chown");
         let user = format!("{user}:{group}");
-        let changed = in_folder(&mut chown)
-            .arg("-R")
-            .arg(user)
-            .arg(folder)
-            .status();
+        let changed = in_folder(&mut chown).arg("-R").arg(user).arg(folder).status();
         assert!(changed.unwrap().success(), "{}", folder.display());
     }
 }

@@ -20,10 +20,7 @@ pub(crate) const TRIES: usize = 20;
 pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     let range = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range").unwrap_or_default();
-    let handed_out = range
-        .split_whitespace()
-        .next()
-        .and_then(|port| port.parse().ok());
+    let handed_out = range.split_whitespace().next().and_then(|port| port.parse().ok());
     let end = handed_out.unwrap_or(32_768).max(FIRST + 1000);
     for _ in 0..1000 {
         let random = RandomState::new().build_hasher().finish();
@@ -81,10 +78,6 @@ pub(crate) fn ends(child: &mut Child, limit: Duration) -> bool {
 /// Sends a signal to the processes. Those that have ended are ignored.
 pub(crate) fn signal(signal: &str, ids: &[u32]) {
     let ids = ids.iter().map(u32::to_string);
-    let sent = Command::new("kill")
-        .arg(signal)
-        .args(ids)
-        .stderr(Stdio::null())
-        .status();
+    let sent = Command::new("kill").arg(signal).args(ids).stderr(Stdio::null()).status();
     sent.unwrap();
 }

@@ -32,9 +32,7 @@ pub(crate) fn missing() -> Option<String> {
         (true, false) => ("a Redis server", "redis-server"),
         (false, false) => ("a PostgreSQL and a Redis server", "postgresql redis-server"),
     };
-    Some(format!(
-        "the tests need {programs}: apt-get install -y {packages}"
-    ))
+    Some(format!("the tests need {programs}: apt-get install -y {packages}"))
 }
 
 fn path() -> impl Iterator<Item = PathBuf> {

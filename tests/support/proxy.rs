@@ -178,10 +178,7 @@ impl Shared {
             }
             Way::Down => (&self.cut_replies, asked.load(SeqCst)),
         };
-        let cut = may_be
-            && left
-                .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
-                .is_ok();
+        let cut = may_be && left.fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1)).is_ok();
         self.cuts.fetch_add(usize::from(cut), SeqCst);
         cut
     }

@@ -64,11 +64,7 @@ pub struct App {
 impl App {
     /// Returns an application.
     pub fn new(receiver: Receiver, handler: Handler) -> Self {
-        Self {
-            receiver,
-            handler,
-            runs: Arc::default(),
-        }
+        Self { receiver, handler, runs: Arc::default() }
     }
 
     /// Returns how often the handler was started.
@@ -88,19 +84,10 @@ impl App {
         let app = self.clone();
         let handler =
             move |webhook_verify_axum::Verified(delivery): webhook_verify_axum::Verified| async move {
-                StatusCode::from_u16(app.handle(delivery).await)
-                    .unwrap()
-                    .into_response()
+                StatusCode::from_u16(app.handle(delivery).await).unwrap().into_response()
             };
-        let methods = routing::get(handler.clone())
-            .post(handler)
-            .route_layer(layer);
-        (
-            Router::new()
-                .route("/", methods.clone())
-                .route("/{*path}", methods),
-            drain,
-        )
+        let methods = routing::get(handler.clone()).post(handler).route_layer(layer);
+        (Router::new().route("/", methods.clone()).route("/{*path}", methods), drain)
     }
 
     /// Returns the same routes as an actix resource.
@@ -134,11 +121,7 @@ impl App {
                 let (router, drain) = self.axum();
                 let task =
                     tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-                Server {
-                    addr,
-                    stop: Stop::Axum(task),
-                    drain: Some(drain),
-                }
+                Server { addr, stop: Stop::Axum(task), drain: Some(drain) }
             }
             Framework::Actix => {
                 let (sender, receiver) = mpsc::channel();
@@ -157,11 +140,7 @@ impl App {
                     });
                 });
                 let (addr, handle) = receiver.recv().unwrap();
-                Server {
-                    addr,
-                    stop: Stop::Actix(handle),
-                    drain: None,
-                }
+                Server { addr, stop: Stop::Actix(handle), drain: None }
             }
         }
     }
@@ -192,15 +171,9 @@ impl App {
                 Response {
                     status: parts.status.as_u16(),
                     headers: pairs(
-                        parts
-                            .headers
-                            .iter()
-                            .map(|(name, value)| (name.as_str(), value.as_bytes())),
+                        parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())),
                     ),
-                    body: axum::body::to_bytes(body, usize::MAX)
-                        .await
-                        .unwrap()
-                        .to_vec(),
+                    body: axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec(),
                 }
             }
             (Transport::InProcess, Framework::Actix) => {
@@ -235,11 +208,7 @@ impl App {
                         let body = actix_web::body::to_bytes(response.into_body())
                             .await
                             .unwrap_or_default();
-                        Response {
-                            status,
-                            headers,
-                            body: body.to_vec(),
-                        }
+                        Response { status, headers, body: body.to_vec() }
                     })
                 };
                 tokio::task::spawn_blocking(call).await.unwrap()
@@ -270,17 +239,13 @@ enum Stop {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("addr", &self.addr)
-            .finish_non_exhaustive()
+        f.debug_struct("Server").field("addr", &self.addr).finish_non_exhaustive()
     }
 }
 
 impl fmt::Debug for App {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("App")
-            .field("runs", &self.runs())
-            .finish_non_exhaustive()
+        f.debug_struct("App").field("runs", &self.runs()).finish_non_exhaustive()
     }
 }
 

@@ -100,9 +100,7 @@ impl Vector {
     /// Returns the head, for the plain verify function.
     #[must_use]
     pub fn head(&self) -> RequestHead<'_> {
-        RequestHead::from(&self.headers)
-            .method(&self.method)
-            .target(&self.target)
+        RequestHead::from(&self.headers).method(&self.method).target(&self.target)
     }
 
     /// Returns the receiver's verifier.
@@ -123,12 +121,7 @@ impl Vector {
         let builder = self
             .parameters
             .iter()
-            .fold(builder, |builder, (name, value)| {
-                builder.parameter(name, value)
-            });
-        self.extra_secrets
-            .iter()
-            .fold(builder, |builder, secret| builder.secret(secret))
-            .build()
+            .fold(builder, |builder, (name, value)| builder.parameter(name, value));
+        self.extra_secrets.iter().fold(builder, |builder, secret| builder.secret(secret)).build()
     }
 }

@@ -83,9 +83,7 @@ impl<S> Watched<S> {
     pub async fn until_completes(&self, count: usize) {
         let mut completes = self.completes.subscribe();
         let what = format!("completion number {count}");
-        soon(&what, completes.wait_for(|calls| *calls >= count))
-            .await
-            .unwrap();
+        soon(&what, completes.wait_for(|calls| *calls >= count)).await.unwrap();
     }
 
     /// Returns the calls since the last call of this method, such as `claim_all 10`.

@@ -93,11 +93,7 @@ impl FromRequest for Verified {
     type Future = Ready<Result<Self, ExtractRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(
-            delivery(request, "Verified")
-                .map(Self)
-                .map_err(ExtractRejection),
-        )
+        ready(delivery(request, "Verified").map(Self).map_err(ExtractRejection))
     }
 }
 
@@ -106,10 +102,7 @@ impl<T: DeserializeOwned + 'static> FromRequest for VerifiedJson<T> {
     type Future = Ready<Result<Self, ExtractRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let content_type = request
-            .headers()
-            .get(CONTENT_TYPE)
-            .map(|value| value.as_bytes());
+        let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
         let json = delivery(request, "VerifiedJson")
             .and_then(|delivery| delivery.json_of_type(content_type));
         ready(json.map(Self).map_err(ExtractRejection))
@@ -138,10 +131,7 @@ impl<T: FromEvent + 'static> FromRequest for Event<T> {
 
 fn delivery(request: &HttpRequest, extractor: &'static str) -> Result<Delivery, ExtractError> {
     let delivery = request.extensions().get().cloned();
-    delivery.ok_or(ExtractError::NotVerified {
-        extractor,
-        missing: "WebhookMiddleware",
-    })
+    delivery.ok_or(ExtractError::NotVerified { extractor, missing: "WebhookMiddleware" })
 }
 
 /// An [`ExtractError`] as a response.

@@ -71,11 +71,7 @@ impl WebhookMiddleware {
     /// Build the receiver once, outside of the closure that `HttpServer` calls for each worker, and
     /// clone it inside.
     pub fn new(receiver: Receiver) -> Self {
-        Self {
-            receiver,
-            tasks: TaskTracker::new(),
-            render: None,
-        }
+        Self { receiver, tasks: TaskTracker::new(), render: None }
     }
 
     /// Replaces the responses to refused requests. `render` gets the reason and the default response,
@@ -87,10 +83,7 @@ impl WebhookMiddleware {
         self,
         render: impl Fn(&Rejection, HttpResponse) -> HttpResponse + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            render: Some(Arc::new(render)),
-            ..self
-        }
+        Self { render: Some(Arc::new(render)), ..self }
     }
 
     /// Returns what a shutdown waits for: handlers that still run after their client disconnected.
@@ -112,10 +105,7 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(WebhookService {
-            inner: Rc::new(inner),
-            middleware: Rc::new(self.clone()),
-        }))
+        ready(Ok(WebhookService { inner: Rc::new(inner), middleware: Rc::new(self.clone()) }))
     }
 }
 
@@ -140,13 +130,8 @@ where
         let body = request.take_payload();
         let receiving = {
             let headers = ActixHeaders(request.headers());
-            let target = request
-                .uri()
-                .path_and_query()
-                .map_or("/", |target| target.as_str());
-            let head = RequestHead::new(&headers)
-                .method(request.method().as_str())
-                .target(target);
+            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+            let head = RequestHead::new(&headers).method(request.method().as_str()).target(target);
             self.middleware.receiver.receive(&head, body, sleep)
         };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
@@ -179,10 +164,7 @@ impl WebhookMiddleware {
         let middleware = Rc::clone(&self);
         let handling = async move { middleware.handle(received, request, inner).await };
         let task = self.tasks.spawn_local(handling);
-        async move {
-            task.await
-                .unwrap_or_else(|_| Err(self.refuse_late(Rejection::HandlerPanicked)))
-        }
+        async move { task.await.unwrap_or_else(|_| Err(self.refuse_late(Rejection::HandlerPanicked))) }
     }
 
     async fn handle<S, B>(
@@ -197,9 +179,7 @@ impl WebhookMiddleware {
         let admitted = match received.admit(sleep).await {
             Ok(Admission::Admitted(admitted)) => admitted,
             Ok(Admission::Answer(answer)) => {
-                return Ok(request
-                    .into_response(respond(&answer))
-                    .map_into_right_body());
+                return Ok(request.into_response(respond(&answer)).map_into_right_body());
             }
             Err(rejection) => return Ok(self.refuse_request(request, rejection)),
         };
@@ -241,9 +221,7 @@ impl WebhookMiddleware {
         request: ServiceRequest,
         rejection: Rejection,
     ) -> ServiceResponse<EitherBody<B>> {
-        request
-            .into_response(self.refuse(rejection))
-            .map_into_right_body()
+        request.into_response(self.refuse(rejection)).map_into_right_body()
     }
 
     /// An answer after the request went with the handler. (A copy of it kept back would upset actix's router.) It can

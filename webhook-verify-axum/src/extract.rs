@@ -95,13 +95,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for VerifiedJson<T> {
     type Rejection = ExtractRejection;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
-        let content_type = parts
-            .headers
-            .get(CONTENT_TYPE)
-            .map(http::HeaderValue::as_bytes);
-        Ok(Self(
-            delivery(parts, "VerifiedJson")?.json_of_type(content_type)?,
-        ))
+        let content_type = parts.headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+        Ok(Self(delivery(parts, "VerifiedJson")?.json_of_type(content_type)?))
     }
 }
 
@@ -123,10 +118,7 @@ impl<T: FromEvent, S: Sync> FromRequestParts<S> for Event<T> {
 }
 
 fn delivery<'a>(parts: &'a Parts, extractor: &'static str) -> Result<&'a Delivery, ExtractError> {
-    parts.extensions.get().ok_or(ExtractError::NotVerified {
-        extractor,
-        missing: "WebhookLayer",
-    })
+    parts.extensions.get().ok_or(ExtractError::NotVerified { extractor, missing: "WebhookLayer" })
 }
 
 /// An [`ExtractError`] as a response.

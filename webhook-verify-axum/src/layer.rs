@@ -66,13 +66,7 @@ type Render = dyn Fn(&Rejection, Response) -> Response + Send + Sync;
 impl WebhookLayer {
     /// Creates a layer that verifies requests with `receiver`.
     pub fn new(receiver: Receiver) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                receiver,
-                tasks: TaskTracker::new(),
-                render: None,
-            }),
-        }
+        Self { shared: Arc::new(Shared { receiver, tasks: TaskTracker::new(), render: None }) }
     }
 
     /// Replaces the responses to refused requests. `render` gets the reason and the default response,

@@ -52,10 +52,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let body = Body::new(body).into_data_stream();
-        let receiving = self
-            .shared
-            .receiver
-            .receive(&RequestHead::from(&parts), body, sleep);
+        let receiving = self.shared.receiver.receive(&RequestHead::from(&parts), body, sleep);
         // Boxed, like the handler below: what futures hold is moved about with them, and small allocations are cheaper
         // than large ones.
         let parts = Box::new(parts);
@@ -92,10 +89,7 @@ impl Shared {
         let shared = Arc::clone(&self);
         let handling = async move { shared.handle(received, parts, inner).await };
         let task = self.tasks.spawn(handling.in_current_span());
-        async move {
-            task.await
-                .unwrap_or_else(|_| Ok(self.refuse(Rejection::HandlerPanicked)))
-        }
+        async move { task.await.unwrap_or_else(|_| Ok(self.refuse(Rejection::HandlerPanicked))) }
     }
 
     async fn handle<S>(
@@ -121,10 +115,7 @@ impl Shared {
         });
         match admitted.run(handler, sleep).await {
             Ok(response) => {
-                let status = response
-                    .as_ref()
-                    .ok()
-                    .map(|response| response.status().as_u16());
+                let status = response.as_ref().ok().map(|response| response.status().as_u16());
                 match admitted.settle(status, sleep).await {
                     Ok(()) => response,
                     Err(rejection) => Ok(self.refuse(rejection)),
@@ -150,8 +141,6 @@ impl Shared {
 
 impl<S: fmt::Debug> fmt::Debug for WebhookService<S> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WebhookService")
-            .field("inner", &self.inner)
-            .finish_non_exhaustive()
+        f.debug_struct("WebhookService").field("inner", &self.inner).finish_non_exhaustive()
     }
 }

@@ -25,19 +25,11 @@ pub(crate) enum Level {
 
 impl ErrorFacts {
     pub(crate) const fn new(level: Level, status: u16, public_message: &'static str) -> Self {
-        Self {
-            status,
-            public_message,
-            retry_after: None,
-            level,
-        }
+        Self { status, public_message, retry_after: None, level }
     }
 
     pub(crate) const fn retry_after(self, after: Duration) -> Self {
-        Self {
-            retry_after: Some(after),
-            ..self
-        }
+        Self { retry_after: Some(after), ..self }
     }
 
     /// Returns the whole response.
@@ -84,11 +76,7 @@ impl Answer {
         if !body.is_empty() {
             headers.push(("content-type".into(), PLAIN_TEXT.into()));
         }
-        Self {
-            status,
-            headers,
-            body: body.into(),
-        }
+        Self { status, headers, body: body.into() }
     }
 
     /// The answer to a challenge. A browser must not guess what it is, and nothing on the way may keep it.

@@ -29,9 +29,7 @@ pub struct SystemClock;
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
         // A clock set before 1970 reads as 1970: every timestamp is then in the future, and refused.
-        SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default()
+        SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }
 
@@ -62,10 +60,7 @@ impl Tolerance {
     /// The same on both sides.
     #[must_use]
     pub const fn symmetric(window: Duration) -> Self {
-        Self {
-            past: window,
-            future: window,
-        }
+        Self { past: window, future: window }
     }
 
     /// `past` for late deliveries, `future` for a sender's clock that runs ahead.

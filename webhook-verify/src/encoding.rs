@@ -77,10 +77,7 @@ pub(crate) fn base64url_to_vec(text: &[u8]) -> Option<Vec<u8>> {
 /// both forms. Up to two `=` are dropped, whether or not the length asks for them, which an engine
 /// with `DecodePaddingMode::Indifferent` refuses.
 pub(crate) fn base64_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
-    let unpadded = text
-        .strip_suffix(b"==")
-        .or_else(|| text.strip_suffix(b"="))
-        .unwrap_or(text);
+    let unpadded = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     let mut out = Zeroizing::new(vec![0; text.len()]);
     let len = STANDARD_NO_PAD.decode_slice(unpadded, &mut out).ok()?;
     out.truncate(len);
@@ -93,23 +90,14 @@ mod tests {
 
     fn decode(encoding: super::Encoding, text: &str) -> Option<[u8; 4]> {
         let mut out = [0; 4];
-        encoding
-            .decode_exact(text.as_bytes(), &mut out)
-            .map(|()| out)
+        encoding.decode_exact(text.as_bytes(), &mut out).map(|()| out)
     }
 
     #[test]
     fn hex_takes_either_case_and_nothing_else() {
         assert_eq!(decode(Hex, "00fFA90a"), Some([0, 255, 169, 10]));
-        for bad in [
-            "",
-            "00ffa90",
-            "00ffa90a0",
-            "0x00ffa9",
-            "00ffa90g",
-            "00ffa9 a",
-            "00ffa9\u{ff}",
-        ] {
+        for bad in ["", "00ffa90", "00ffa90a0", "0x00ffa9", "00ffa90g", "00ffa9 a", "00ffa9\u{ff}"]
+        {
             assert_eq!(decode(Hex, bad), None, "{bad}");
         }
     }
@@ -117,9 +105,7 @@ mod tests {
     #[test]
     fn every_byte_at_every_place_is_a_hex_digit_or_refused() {
         for len in [1, 4, 5, 20, 32] {
-            let right: Vec<u8> = (0..len * 2)
-                .map(|n| b"0123456789abcdefABCDEF"[n % 22])
-                .collect();
+            let right: Vec<u8> = (0..len * 2).map(|n| b"0123456789abcdefABCDEF"[n % 22]).collect();
             for (at, byte) in (0..right.len()).flat_map(|at| (0..=255).map(move |byte| (at, byte)))
             {
                 let mut text = right.clone();
@@ -142,15 +128,7 @@ mod tests {
     fn base64_is_canonical() {
         assert_eq!(decode(Base64, "AP/+qQ=="), Some([0, 255, 254, 169]));
         // no padding, other alphabet, set trailing bits, white space, too short, too long
-        for bad in [
-            "AP/+qQ",
-            "AP_-qQ==",
-            "AP/+qR==",
-            "AP/+qQ=\n",
-            " AP/+qQ=",
-            "AP/+",
-            "AP/+qQAA",
-        ] {
+        for bad in ["AP/+qQ", "AP_-qQ==", "AP/+qR==", "AP/+qQ=\n", " AP/+qQ=", "AP/+", "AP/+qQAA"] {
             assert_eq!(decode(Base64, bad), None, "{bad}");
         }
     }

@@ -42,10 +42,7 @@ pub enum ConfigError {
 
 impl ConfigError {
     pub(crate) fn option(option: &'static str, reason: impl Into<String>) -> Self {
-        Self::Option {
-            option,
-            reason: reason.into(),
-        }
+        Self::Option { option, reason: reason.into() }
     }
 }
 

@@ -37,10 +37,7 @@ fn text(bytes: &[u8]) -> String {
 
 fn lines(output: &Output) -> Vec<Value> {
     let lines = text(&output.stdout);
-    lines
-        .lines()
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect()
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 fn rows(file: &str) -> Vec<Value> {
@@ -49,18 +46,8 @@ fn rows(file: &str) -> Vec<Value> {
 
 /// A row that is authentic, by Stripe.
 fn stripe() -> Value {
-    let signed = run(
-        &[
-            "sign",
-            "--scheme",
-            "stripe",
-            "--secret",
-            "whsec_x",
-            "--now",
-            "1700000000",
-        ],
-        b"{}",
-    );
+    let signed =
+        run(&["sign", "--scheme", "stripe", "--secret", "whsec_x", "--now", "1700000000"], b"{}");
     let header = text(&signed.stdout);
     let (name, value) = header.trim_end().split_once(": ").unwrap();
     json!({
@@ -77,11 +64,9 @@ fn with(mut row: Value, field: &str, value: Value) -> Value {
 
 #[test]
 fn recorded_requests_are_judged_in_order_with_the_exact_reason() {
-    for (file, provider) in [
-        ("seed-systems.json", "scheme"),
-        ("presets.json", "scheme"),
-        ("senders.json", "provider"),
-    ] {
+    for (file, provider) in
+        [("seed-systems.json", "scheme"), ("presets.json", "scheme"), ("senders.json", "provider")]
+    {
         let path = Path::new(VECTORS).join(file);
         let output = run(&["check", path.to_str().unwrap()], b"");
         assert_eq!(output.status.code(), Some(0), "{}", text(&output.stderr));
@@ -102,10 +87,7 @@ fn public_examples_are_judged_by_their_kind() {
     let path =
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/vectors/providers-public.json");
     if !path.exists() {
-        eprintln!(
-            "NOT TESTED: published examples are not there: {}",
-            path.display()
-        );
+        eprintln!("NOT TESTED: published examples are not there: {}", path.display());
         return;
     }
     let output = run(&["check", path.to_str().unwrap()], b"");
@@ -132,10 +114,7 @@ for row in json.load(open(sys.argv[2])):
         ("generic-base64", "a body that is not text"),
         ("generic-base64", "an empty body"),
         ("generic-hex", "the header twice"),
-        (
-            "woocommerce",
-            "trap: HTML entities in the secret are decoded",
-        ),
+        ("woocommerce", "trap: HTML entities in the secret are decoded"),
         ("contentful", "a timestamp that is not among what is signed"),
         ("contentful", "trap: a list that is not signed itself"),
         ("plivo-v2", "the query is not signed"),
@@ -156,11 +135,8 @@ for row in json.load(open(sys.argv[2])):
         return;
     }
     let rows = Path::new(VECTORS).join("senders.json");
-    let output = Command::new("python3")
-        .args(["-B", "-c", JUDGE])
-        .args([&oracle, &rows])
-        .output()
-        .unwrap();
+    let output =
+        Command::new("python3").args(["-B", "-c", JUDGE]).args([&oracle, &rows]).output().unwrap();
     assert!(output.status.success(), "{}", text(&output.stderr));
     let judged = lines(&output);
     assert!(judged.len() > 1000, "{}", judged.len());
@@ -223,11 +199,7 @@ fn the_exit_code_is_for_the_kind_of_the_verdict() {
         (with(stripe(), "expect", json!("signature_mismatch")), 1),
         (no_expectation, 0),
         (
-            with(
-                with(stripe(), "provider", json!("nobody")),
-                "expect",
-                json!("missing_signature"),
-            ),
+            with(with(stripe(), "provider", json!("nobody")), "expect", json!("missing_signature")),
             0,
         ),
     ] {
@@ -245,19 +217,10 @@ fn a_row_that_cannot_be_read_is_named_by_its_number_after_those_before_it() {
     for (bad, said) in [
         ("7", "row 2: not an object"),
         ("{}", "row 2: `body_base64` is missing"),
-        (
-            "{\"body_base64\":\"?\"}",
-            "row 2: `body_base64` is not base64",
-        ),
+        ("{\"body_base64\":\"?\"}", "row 2: `body_base64` is not base64"),
         ("{\"body_base64\":\"e30=\"}", "row 2: `secret` is missing"),
-        (
-            "{\"body_base64\":\"e30=\",\"secret\":5}",
-            "row 2: `secret` is not a text",
-        ),
-        (
-            "{\"body_base64\":\"\",\"secret\":\"hush\"}",
-            "row 2: `provider` is missing",
-        ),
+        ("{\"body_base64\":\"e30=\",\"secret\":5}", "row 2: `secret` is not a text"),
+        ("{\"body_base64\":\"\",\"secret\":\"hush\"}", "row 2: `provider` is missing"),
         (
             "{\"body_base64\":\"\",\"secret\":\"hush\",\"provider\":\"stripe\"}",
             "row 2: `headers` is missing",
@@ -323,10 +286,8 @@ fn every_preset_is_listed_once() {
     let output = run(&["schemes", "--json"], b"");
     let listed: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(listed.len(), names.len());
-    let listed_names: BTreeSet<_> = listed
-        .iter()
-        .map(|row| row["name"].as_str().unwrap())
-        .collect();
+    let listed_names: BTreeSet<_> =
+        listed.iter().map(|row| row["name"].as_str().unwrap()).collect();
     assert_eq!(listed_names, names);
     let stripe = listed.iter().find(|row| row["name"] == "stripe").unwrap();
     assert_eq!(stripe["signed_content"], "{timestamp}.{body}");
@@ -401,11 +362,7 @@ fn what_is_signed_is_valid_for_every_scheme_with_a_shared_secret() {
         assert_eq!(line.status.code(), Some(0), "{}", text(&line.stderr));
         let request = executed(&text(&line.stdout));
         assert_eq!(request.method, "POST");
-        assert!(
-            request
-                .url
-                .starts_with("https://hooks.example.test:8443/hook?tenant=7")
-        );
+        assert!(request.url.starts_with("https://hooks.example.test:8443/hook?tenant=7"));
         let row = json!({
             "provider": scheme.name(), "method": request.method, "url": request.url,
             "headers": request.headers, "body_base64": base64(&request.body),
@@ -489,16 +446,8 @@ fn a_secret_can_be_kept_off_the_command_line() {
     assert!(text(&expected).contains("x-hub-signature-256: sha256="));
     let file = std::env::temp_dir().join(format!("webhook-verify-secret-{}", std::process::id()));
     fs::write(&file, "hush\n").unwrap();
-    let output = run(
-        &[
-            "sign",
-            "--scheme",
-            "github",
-            "--secret-file",
-            file.to_str().unwrap(),
-        ],
-        b"{}",
-    );
+    let output =
+        run(&["sign", "--scheme", "github", "--secret-file", file.to_str().unwrap()], b"{}");
     fs::remove_file(&file).unwrap();
     assert_eq!(output.stdout, expected);
 
@@ -510,23 +459,13 @@ fn a_secret_can_be_kept_off_the_command_line() {
             ["--scheme", "nobody", "--secret", "s"],
             "unknown scheme \"nobody\" (`webhook-verify schemes` lists all)",
         ),
-        (
-            ["--scheme", "shared-header", "--secret", "s"],
-            "needs --header",
-        ),
-        (
-            ["--scheme", "discord", "--secret", "s"],
-            "secret: not an Ed25519",
-        ),
+        (["--scheme", "shared-header", "--secret", "s"], "needs --header"),
+        (["--scheme", "discord", "--secret", "s"], "secret: not an Ed25519"),
         (["--scheme", "adyen", "--secret", "xyz"], "secret: not hex"),
     ] {
         let output = run(&[&["sign"], &arguments[..]].concat(), b"{}");
         assert_eq!(output.status.code(), Some(2));
-        assert!(
-            text(&output.stderr).contains(said),
-            "{}",
-            text(&output.stderr)
-        );
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
     }
 }
 
@@ -572,12 +511,7 @@ fn executed(line: &str) -> Executed {
             other => panic!("{other}"),
         }
     }
-    Executed {
-        method,
-        url,
-        headers,
-        body,
-    }
+    Executed { method, url, headers, body }
 }
 
 fn base64(bytes: &[u8]) -> String {

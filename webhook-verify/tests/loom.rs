@@ -75,13 +75,7 @@ fn owner(n: usize) -> Owner {
 
 /// A claim of the key `key` by the owner `n`.
 fn request_for(key: u8, n: usize) -> ClaimRequest {
-    ClaimRequest::new(
-        ClaimKey::from([key; 32]),
-        owner(n),
-        Fingerprint([0; 32]),
-        LEASE,
-        TTL,
-    )
+    ClaimRequest::new(ClaimKey::from([key; 32]), owner(n), Fingerprint([0; 32]), LEASE, TTL)
 }
 
 fn holder(n: usize) -> Holder {
@@ -114,10 +108,7 @@ impl Done {
     }
 
     fn is_completed(&self) -> bool {
-        matches!(
-            self,
-            Self::Claimed(Ok(ClaimOutcome::Completed { status: STATUS, .. }))
-        )
+        matches!(self, Self::Claimed(Ok(ClaimOutcome::Completed { status: STATUS, .. })))
     }
 
     fn is_applied(&self) -> bool {
@@ -156,10 +147,7 @@ fn empty() -> MemoryStore {
 /// A store whose key was claimed by the owner 0, `ago`.
 fn claimed(ago: Duration) -> MemoryStore {
     let store = at(Duration::ZERO, MemoryStore::new());
-    assert_eq!(
-        claim::<_, 0>(&store).unwrap(),
-        ClaimOutcome::Won { attempt: 1 }
-    );
+    assert_eq!(claim::<_, 0>(&store).unwrap(), ClaimOutcome::Won { attempt: 1 });
     at(ago, store)
 }
 
@@ -170,18 +158,14 @@ fn at(now: Duration, store: MemoryStore) -> MemoryStore {
 
 #[test]
 fn one_of_two_wins() {
-    every_order(empty, [claim::<_, 1>, claim::<_, 2>], |_, outcomes| {
-        one_winner(&outcomes, 1)
-    });
+    every_order(empty, [claim::<_, 1>, claim::<_, 2>], |_, outcomes| one_winner(&outcomes, 1));
 }
 
 #[test]
 fn one_of_three_wins() {
-    every_order(
-        empty,
-        [claim::<_, 1>, claim::<_, 2>, claim::<_, 3>],
-        |_, outcomes| one_winner(&outcomes, 1),
-    );
+    every_order(empty, [claim::<_, 1>, claim::<_, 2>, claim::<_, 3>], |_, outcomes| {
+        one_winner(&outcomes, 1)
+    });
 }
 
 #[test]
@@ -219,10 +203,7 @@ fn the_old_owner_completes_or_is_superseded() {
                 assert!(first.is_completed() && second.is_completed() && next.is_completed());
             } else {
                 let won = [&first, &second].map(Done::attempt);
-                assert!(
-                    matches!(won, [Some(2), None] | [None, Some(2)]),
-                    "{first:?} {second:?}"
-                );
+                assert!(matches!(won, [Some(2), None] | [None, Some(2)]), "{first:?} {second:?}");
                 assert!(first.is_busy() || second.is_busy());
                 assert!(next.is_busy(), "{next:?}");
             }

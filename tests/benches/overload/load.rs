@@ -33,19 +33,13 @@ struct Shared {
 
 impl Load {
     pub(crate) fn start(receiver: Receiver, senders: usize) -> Self {
-        let shared = Arc::new(Shared {
-            receiver,
-            over: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared { receiver, over: AtomicBool::new(false) });
         let mut running = JoinSet::new();
         for _ in 0..senders {
             let shared = Arc::clone(&shared);
             running.spawn(async move { shared.send().await });
         }
-        Self {
-            shared,
-            senders: running,
-        }
+        Self { shared, senders: running }
     }
 
     /// Lets each sender finish its delivery.
@@ -75,9 +69,8 @@ impl Shared {
     async fn deliver(&self, request: &SignedRequest) -> bool {
         let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
         let admission = {
-            let head = RequestHead::new(&request.headers)
-                .method(&request.method)
-                .target(&request.target);
+            let head =
+                RequestHead::new(&request.headers).method(&request.method).target(&request.target);
             self.receiver.admit(&head, body, sleep)
         };
         let admitted = match admission.await {

@@ -41,9 +41,7 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn open(kind: Kind) -> Self {
-        let place = tokio::task::spawn_blocking(move || Place::new(kind))
-            .await
-            .unwrap();
+        let place = tokio::task::spawn_blocking(move || Place::new(kind)).await.unwrap();
         let proxy = match place.server {
             Some(server) => Some(Proxy::start(server).await),
             None => None,
@@ -58,12 +56,7 @@ impl Site {
             Kind::Redis => receiver(RedisStore::connect(&url).await.unwrap(), &completed),
             _ => receiver(PostgresStore::connect(&url).await.unwrap(), &completed),
         };
-        Self {
-            place,
-            proxy,
-            receiver,
-            completed,
-        }
+        Self { place, proxy, receiver, completed }
     }
 
     /// Returns how many deliveries were completed in the store so far.
@@ -76,10 +69,7 @@ impl Site {
     }
 
     pub(crate) fn weather(&self, weather: Weather) {
-        self.proxy
-            .as_ref()
-            .expect("there is a network")
-            .weather(weather);
+        self.proxy.as_ref().expect("there is a network").weather(weather);
     }
 
     /// Starts bad weather, which lasts until the returned value is dropped. A file has no network
@@ -105,9 +95,8 @@ fn receiver(store: impl ClaimStore, completed: &Arc<AtomicUsize>) -> Receiver {
             completed.fetch_add(1, Relaxed);
         }
     };
-    let idempotency = Idempotency::new(store, "overload")
-        .namespace(unique("overload"))
-        .on_event(count);
+    let idempotency =
+        Idempotency::new(store, "overload").namespace(unique("overload")).on_event(count);
     Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
         .idempotency(idempotency)
         .build()
@@ -129,19 +118,12 @@ impl Drop for Storm<'_> {
 }
 
 fn keep_lock_now_and_then(url: &str, over: &AtomicBool) {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let mut connection = SqliteConnection::connect(url).await.unwrap();
         while !over.load(Relaxed) {
             let random = getrandom::u32().unwrap();
-            let stall = if random.is_multiple_of(50) {
-                BAD.stall
-            } else {
-                Duration::ZERO
-            };
+            let stall = if random.is_multiple_of(50) { BAD.stall } else { Duration::ZERO };
             let keep = BAD.delay + MS * (random >> 8 & 0xff) * 5 / 255 + stall;
             if let Ok(transaction) = connection.begin_with("BEGIN IMMEDIATE").await {
                 tokio::time::sleep(keep).await;

@@ -72,24 +72,14 @@ fn throughput(title: &'static str, commit: &str) -> bool {
         // Makes the table.
         self::store(&pool, "of_driver").await;
         execute(&pool, UPSERT_TABLE).await;
-        let raw = Raw {
-            pool: other_pool.clone(),
-            sql: claim_of("of_driver"),
-        };
-        let upsert = Upsert {
-            pool: other_pool,
-            sql: UPSERT.into_sql_str(),
-        };
+        let raw = Raw { pool: other_pool.clone(), sql: claim_of("of_driver") };
+        let upsert = Upsert { pool: other_pool, sql: UPSERT.into_sql_str() };
         (pool, store, Arc::new(raw), Arc::new(upsert))
     });
     let measured = Rounds::new(title, "claims/s")
-        .case("store", || {
-            rate(&runtime, &store, CLIENTS, &requests(COUNT))
-        })
+        .case("store", || rate(&runtime, &store, CLIENTS, &requests(COUNT)))
         .case("sqlx", || rate(&runtime, &raw, CLIENTS, &requests(COUNT)))
-        .case("sqlx, plain upsert", || {
-            rate(&runtime, &upsert, CLIENTS, &requests(COUNT))
-        })
+        .case("sqlx, plain upsert", || rate(&runtime, &upsert, CLIENTS, &requests(COUNT)))
         .run(ROUNDS);
     runtime.block_on(assert_prepared(&pool, &claim_of("of_store")));
     measured.hold(0, 2, Bound::None);
@@ -101,20 +91,16 @@ async fn assert_prepared(pool: &PgPool, sql: &SqlStr) {
     let known = sqlx::query("SELECT FROM pg_prepared_statements WHERE statement = $1")
         .bind(sql.as_str())
         .fetch_all(pool);
-    assert!(
-        !known.await.unwrap().is_empty(),
-        "the store runs another statement"
-    );
+    assert!(!known.await.unwrap().is_empty(), "the store runs another statement");
 }
 
 /// There is a checkpoint before, after which each page is written whole at its first change: of the big table's index that
 /// goes for nearly every claim of all rounds.
 pub(crate) fn rows() -> bool {
     let mut reached = true;
-    for (title, clients, count) in [
-        ("PostgresStore, 1 client", 1, 400),
-        ("PostgresStore, 32 clients", CLIENTS, 1600),
-    ] {
+    for (title, clients, count) in
+        [("PostgresStore, 1 client", 1, 400), ("PostgresStore, 32 clients", CLIENTS, 1600)]
+    {
         let runtime = runtime();
         let server = PostgresServer::start();
         let (few, many) = runtime.block_on(async {
@@ -171,9 +157,7 @@ async fn execute(pool: &PgPool, sql: impl Into<String>) {
 }
 
 fn claim_of(table: &str) -> SqlStr {
-    let sql = CLAIM
-        .replace("{asked}", ASKED)
-        .replace("{table}", &format!("\"{table}\""));
+    let sql = CLAIM.replace("{asked}", ASKED).replace("{table}", &format!("\"{table}\""));
     AssertSqlSafe(sql).into_sql_str()
 }
 

@@ -32,15 +32,10 @@ fn throughput(title: &'static str, fsync: &str) -> bool {
     let server = RedisServer::start_with(&["--appendfsync", fsync]);
     let (store, raw) = runtime.block_on(async {
         let store = RedisStore::connect(server.url()).await.unwrap();
-        (
-            Arc::new(Store(store)),
-            Arc::new(Raw::connect(&server).await),
-        )
+        (Arc::new(Store(store)), Arc::new(Raw::connect(&server).await))
     });
     let measured = Rounds::new(title, "claims/s")
-        .case("store", || {
-            rate(&runtime, &store, CLIENTS, &requests(COUNT))
-        })
+        .case("store", || rate(&runtime, &store, CLIENTS, &requests(COUNT)))
         .case("redis", || rate(&runtime, &raw, CLIENTS, &requests(COUNT)))
         .run(ROUNDS);
     measured.hold(0, 1, Bound::AtLeast(0.9))
@@ -55,12 +50,8 @@ impl Raw {
     async fn connect(server: &RedisServer) -> Self {
         let client = Client::open(server.url()).unwrap();
         let mut manager = ConnectionManager::new(client).await.unwrap();
-        let digest = redis::cmd("SCRIPT")
-            .arg("LOAD")
-            .arg(SCRIPT)
-            .query_async(&mut manager)
-            .await
-            .unwrap();
+        let digest =
+            redis::cmd("SCRIPT").arg("LOAD").arg(SCRIPT).query_async(&mut manager).await.unwrap();
         Self { manager, digest }
     }
 }

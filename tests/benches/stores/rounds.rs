@@ -25,20 +25,12 @@ struct Case<'a> {
 
 impl<'a> Rounds<'a> {
     pub(crate) fn new(title: &'static str, unit: &'static str) -> Self {
-        Self {
-            title,
-            unit,
-            cases: Vec::new(),
-        }
+        Self { title, unit, cases: Vec::new() }
     }
 
     /// Adds a case, which gives one figure each time it runs.
     pub(crate) fn case(mut self, name: &'static str, measure: impl FnMut() -> f64 + 'a) -> Self {
-        self.cases.push(Case {
-            name,
-            measure: Box::new(measure),
-            figures: Vec::new(),
-        });
+        self.cases.push(Case { name, measure: Box::new(measure), figures: Vec::new() });
         self
     }
 

@@ -37,23 +37,18 @@ pub(crate) fn run() -> bool {
         (store, Arc::new(Raw::connect(&folder).await))
     });
     let measured = Rounds::new("SqliteStore", "claims/s")
-        .case("store", || {
-            rate(&runtime, &store, CLIENTS, &requests(COUNT))
-        })
+        .case("store", || rate(&runtime, &store, CLIENTS, &requests(COUNT)))
         // Several would only wait for one connection.
-        .case("sqlx, a commit for each", || {
-            rate(&runtime, &raw, 1, &requests(COUNT))
-        })
+        .case("sqlx, a commit for each", || rate(&runtime, &raw, 1, &requests(COUNT)))
         .run(ROUNDS);
     measured.hold(0, 1, Bound::AtLeast(3.0))
 }
 
 pub(crate) fn rows() -> bool {
     let mut reached = true;
-    for (title, clients, count) in [
-        ("SqliteStore, 1 client", 1, 400),
-        ("SqliteStore, 32 clients", CLIENTS, 3200),
-    ] {
+    for (title, clients, count) in
+        [("SqliteStore, 1 client", 1, 400), ("SqliteStore, 32 clients", CLIENTS, 3200)]
+    {
         let runtime = runtime();
         let folder = Folder::new();
         let (few, many) = runtime.block_on(async {

@@ -176,11 +176,7 @@ pub(crate) async fn suffer(
         done.saturating_sub(events.len()),
     );
     assert_eq!(acknowledged.len(), outbox.sent.lock().unwrap().len());
-    History {
-        outbox,
-        events,
-        log,
-    }
+    History { outbox, events, log }
 }
 
 /// Whoever was told that an event is done was told so after a handler had done it, and no handler failed.
@@ -200,10 +196,7 @@ fn check(history: &History, grants: &[Grant]) {
         owners.insert((&*grant.key, grant.attempt));
     }
     for run in history.events.values().flatten() {
-        assert!(
-            owners.contains(&(&*run.key, run.attempt)),
-            "never granted: {run:?}"
-        );
+        assert!(owners.contains(&(&*run.key, run.attempt)), "never granted: {run:?}");
     }
     println!("{} grants", grants.len());
 }

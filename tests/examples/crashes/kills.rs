@@ -76,10 +76,7 @@ async fn killed_at_any_time() {
         // The holder's log has told why, or the check above would have failed.
         run_again.extend((runs.last().unwrap().begin > acknowledged[id]).then_some(id));
     }
-    assert!(
-        forgotten.iter().all(|id| run_again.contains(id)),
-        "{forgotten:?}"
-    );
+    assert!(forgotten.iter().all(|id| run_again.contains(id)), "{forgotten:?}");
     println!(
         "{cycles} kills: {} events, {} acknowledged; {runs} runs, {} after the acknowledgment, \
          {after_a_kill} after one that was killed, {second_effects} effects beyond the first; \
@@ -106,20 +103,14 @@ fn no_receiver_outlives_a_killed_test_process() {
     }
     let test = "crashes::kills::no_receiver_outlives_a_killed_test_process";
     let mut again = Command::new(env::current_exe().unwrap());
-    again
-        .args(["--exact", test, "--nocapture"])
-        .env(TO_BE_KILLED, "")
-        .stdout(Stdio::piped());
+    again.args(["--exact", test, "--nocapture"]).env(TO_BE_KILLED, "").stdout(Stdio::piped());
     let mut process = in_folder(&mut again).spawn().unwrap();
     // They end with the process, which has an end.
     let lines = BufReader::new(process.stdout.take().unwrap()).lines();
     let mut lines = lines.map_while(Result::ok);
     let started = lines.find_map(|line| Some(line.strip_prefix("receivers ")?.to_owned()));
     let started = started.expect("receivers that run");
-    let names: Vec<_> = started
-        .split(' ')
-        .map(|id| format!("/proc/{id}/comm"))
-        .collect();
+    let names: Vec<_> = started.split(' ').map(|id| format!("/proc/{id}/comm")).collect();
     let run = || {
         let name = |path| fs::read_to_string(path).unwrap_or_default();
         let running = names.iter().map(name);

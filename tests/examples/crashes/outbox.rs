@@ -124,10 +124,7 @@ impl Outbox {
         let finished = timeout(PATIENCE, finished).await;
         let acknowledged = self.acknowledged.lock().unwrap();
         let sent = self.sent.lock().unwrap();
-        let missing: Vec<_> = sent
-            .iter()
-            .filter(|id| !acknowledged.contains_key(*id))
-            .collect();
+        let missing: Vec<_> = sent.iter().filter(|id| !acknowledged.contains_key(*id)).collect();
         assert!(
             finished.is_ok() && missing.is_empty(),
             "no acknowledgment within {} s: {missing:?}",

@@ -55,9 +55,8 @@ async fn race(kind: Kind, names: &[&str]) {
         handled.extend(lines);
         log += &logged;
     }
-    let (first, others): (Vec<_>, Vec<_>) = answers
-        .iter()
-        .partition(|answer| answer.status == 204 && !is_replay(answer));
+    let (first, others): (Vec<_>, Vec<_>) =
+        answers.iter().partition(|answer| answer.status == 204 && !is_replay(answer));
     assert_eq!(handled.len(), first.len(), "{names}: {handled:?}");
     for answer in others {
         let sent_away = answer.status == 503

@@ -99,10 +99,7 @@ fn read(lines: &[Value], death: u64) -> Vec<Run> {
     let mut runs: Vec<Run> = Vec::new();
     let mut at: HashMap<(&Value, &Value), usize> = HashMap::new();
     for line in lines {
-        let (pair, time) = (
-            (&line["key"], &line["attempt"]),
-            line["at"].as_u64().unwrap(),
-        );
+        let (pair, time) = ((&line["key"], &line["attempt"]), line["at"].as_u64().unwrap());
         match line["handler"].as_str().unwrap() {
             "begins" => {
                 let twice = at.insert(pair, runs.len());
@@ -164,9 +161,8 @@ pub(crate) fn check_settled(
     events: &BTreeMap<String, Vec<Run>>,
     log: &str,
 ) {
-    let settling = log
-        .lines()
-        .filter(|line| line.contains(NOT_COMPLETED) || line.contains(LEASE_LOST));
+    let settling =
+        log.lines().filter(|line| line.contains(NOT_COMPLETED) || line.contains(LEASE_LOST));
     let settling: Vec<_> = settling.collect();
     for (id, at) in acknowledged {
         let (before, after): (Vec<_>, Vec<_>) = events[id].iter().partition(|run| run.begin <= *at);

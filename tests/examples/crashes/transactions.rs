@@ -44,19 +44,13 @@ async fn server() {
     let (Ok(framework), Ok(url)) = (env::var(FRAMEWORK), env::var(STORE)) else {
         return;
     };
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .init();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let lease = LEASE.as_secs().to_string();
-    let more = [
-        "--store", &url, "--lease", &lease, "--delay", "150", "--trace",
-    ];
+    let more = ["--store", &url, "--lease", &lease, "--delay", "150", "--trace"];
     let flags: Vec<_> = FLAGS.into_iter().chain(more).collect();
     let setup = Flags::of(&flags).await.unwrap();
-    let pool = PgPoolOptions::new()
-        .acquire_timeout(Duration::from_secs(20))
-        .connect_lazy(&url)
-        .unwrap();
+    let pool =
+        PgPoolOptions::new().acquire_timeout(Duration::from_secs(20)).connect_lazy(&url).unwrap();
     let store = PostgresStore::new(pool.clone());
     let behaviour = setup.behaviour;
     let handler: Handler = Arc::new(move |delivery| {
@@ -74,9 +68,7 @@ async fn server() {
         "axum" => Framework::Axum,
         _ => Framework::Actix,
     };
-    let server = App::new(setup.receiver.clone(), handler)
-        .serve(framework)
-        .await;
+    let server = App::new(setup.receiver.clone(), handler).serve(framework).await;
     // After what the tests' harness may have left on the line.
     println!();
     announce(&setup, server.addr);

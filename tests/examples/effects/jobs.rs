@@ -45,12 +45,7 @@ async fn send(app: &Router, request: &SignedRequest) -> u16 {
         to_send = to_send.header(name, value);
     }
     let to_send = to_send.body(Body::from(request.body.clone())).unwrap();
-    app.clone()
-        .oneshot(to_send)
-        .await
-        .unwrap()
-        .status()
-        .as_u16()
+    app.clone().oneshot(to_send).await.unwrap().status().as_u16()
 }
 
 async fn number_of_jobs(jobs: &Jobs) -> i64 {
@@ -62,10 +57,7 @@ async fn number_of_jobs(jobs: &Jobs) -> i64 {
 async fn until(what: &str, jobs: &Jobs, sql: &'static str, is_so: impl Fn(i64) -> bool) {
     let counted = async {
         loop {
-            let count: i64 = sqlx::query_scalar(sql)
-                .fetch_one(jobs.pool())
-                .await
-                .unwrap();
+            let count: i64 = sqlx::query_scalar(sql).fetch_one(jobs.pool()).await.unwrap();
             if is_so(count) {
                 return;
             }
@@ -112,12 +104,7 @@ impl Counting {
             async move { act(run) }
         };
         let task = tokio::spawn(work(jobs.clone(), 10 * MS, run));
-        Self {
-            jobs: jobs.clone(),
-            runs,
-            clones,
-            task: task.abort_handle(),
-        }
+        Self { jobs: jobs.clone(), runs, clones, task: task.abort_handle() }
     }
 
     /// How often jobs have run, when none is left to run.
@@ -183,10 +170,7 @@ async fn one_key_is_one_job() {
     let folder = Folder::new();
     let mut jobs = open(&folder.url("jobs.db")).await.unwrap();
     for (key, expected) in [("a", 1), ("a", 1), ("b", 2), ("a", 2)] {
-        let job = Job {
-            event_type: None,
-            body: String::new(),
-        };
+        let job = Job { event_type: None, body: String::new() };
         let task = TaskBuilder::new(job).idempotency_key(key).build();
         jobs.push_task(task).await.unwrap();
         assert_eq!(number_of_jobs(&jobs).await, expected, "{key}");

@@ -37,10 +37,7 @@ impl Database {
     fn sqlite() -> Self {
         let folder = Folder::new();
         let url = format!("{}?mode=rwc", folder.url("payments.db"));
-        Self {
-            url,
-            _folder: folder,
-        }
+        Self { url, _folder: folder }
     }
 
     async fn postgres() -> Self {
@@ -94,8 +91,7 @@ impl Database {
 
     /// How often the only delivery was claimed.
     async fn claims(&self) -> i64 {
-        self.number("SELECT coalesce(max(attempt), 0) FROM webhook_claim")
-            .await
+        self.number("SELECT coalesce(max(attempt), 0) FROM webhook_claim").await
     }
 
     /// Lets all leases expire.
@@ -241,10 +237,7 @@ async fn is_superseded(database: &Database, delay: &str) -> bool {
     let first = database.start(&delay);
     let request = signed("superseded");
     let late = tokio::spawn(send_to(first.addr, request.clone()));
-    until("claim", async || {
-        database.claims().await > 0 || late.is_finished()
-    })
-    .await;
+    until("claim", async || database.claims().await > 0 || late.is_finished()).await;
     first.freeze();
     if late.is_finished() || database.is_changing().await || database.payments().await > 0 {
         return false;
@@ -292,9 +285,7 @@ async fn who_was_killed(database: Database) {
             let mut connection = integration_tests::Connection::open(addr).await;
             let mut headers = request.headers;
             headers.push(("content-type".into(), "application/json".into()));
-            connection
-                .send(&raw_request("POST", "/", &headers, &request.body))
-                .await;
+            connection.send(&raw_request("POST", "/", &headers, &request.body)).await;
             connection.response().await
         }
     });
@@ -328,13 +319,9 @@ async fn who_was_killed_on_postgres() {
 async fn what_was_not_recorded_is_not_acknowledged(database: Database) {
     let running = database.start(&[]);
     let request = signed("refused");
-    database
-        .execute("ALTER TABLE payment RENAME TO elsewhere")
-        .await;
+    database.execute("ALTER TABLE payment RENAME TO elsewhere").await;
     assert_eq!(send_to(running.addr, request.clone()).await.status, 503);
-    database
-        .execute("ALTER TABLE elsewhere RENAME TO payment")
-        .await;
+    database.execute("ALTER TABLE elsewhere RENAME TO payment").await;
     let response = retry(running.addr, request).await;
     assert_eq!(response.status, 204);
     assert_eq!(response.header("idempotent-replayed"), None);

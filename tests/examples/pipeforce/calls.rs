@@ -30,10 +30,7 @@ async fn calls_without_a_good_token_are_refused_alike() {
     ];
     for (target, headers, body) in requests {
         let refused = hub.send("POST", target, headers, body).await;
-        assert_eq!(
-            (refused.status, refused.text()),
-            (401, "invalid webhook signature")
-        );
+        assert_eq!((refused.status, refused.text()), (401, "invalid webhook signature"));
         assert_eq!(refused.header("www-authenticate"), Some("Webhook"));
     }
     for method in ["PUT", "DELETE", "PATCH"] {
@@ -46,9 +43,7 @@ async fn calls_without_a_good_token_are_refused_alike() {
 #[tokio::test]
 async fn unknown_tokens_can_be_hidden() {
     let mut hub = Hub::start(&["--hide-unknown", "--max-payload-length", "1000"]);
-    let token = hub
-        .put("eventKey=a&maxPayloadLength=100&payloadType=raw")
-        .await;
+    let token = hub.put("eventKey=a&maxPayloadLength=100&payloadType=raw").await;
     let multipart = "multipart/form-data; boundary=b";
     let mut handed_on = 0;
     for (content_type, body, status) in [
@@ -61,12 +56,7 @@ async fn unknown_tokens_can_be_hidden() {
     ] {
         let known = hub.call(&token, content_type, &body).await;
         let unknown = hub.call(UNKNOWN, content_type, &body).await;
-        assert_eq!(
-            (known.status, unknown.status),
-            (status, status),
-            "{}",
-            known.text()
-        );
+        assert_eq!((known.status, unknown.status), (status, status), "{}", known.text());
         let headers_of = |response: &integration_tests::Response| {
             let headers = response.headers.iter();
             let headers = headers.filter(|(name, _)| name != "date");
@@ -88,11 +78,7 @@ async fn unknown_tokens_can_be_hidden() {
     assert_eq!(hub.send("GET", RECEIVE, &[], "").await.status, 401);
     let (messages, log) = hub.kill();
     assert_eq!(messages.len(), handed_on);
-    for reason in [
-        "body too large",
-        "payload is not text",
-        "body is not multipart/form-data",
-    ] {
+    for reason in ["body too large", "payload is not text", "body is not multipart/form-data"] {
         assert!(log.contains(reason), "{log}");
     }
 }
@@ -117,21 +103,12 @@ async fn bodies_over_the_limit_are_refused() {
         raw += &format!("1000\r\n{}\r\n", "a".repeat(4096));
     }
     let addr = hub.running().addr;
-    assert_eq!(
-        integration_tests::exchange(addr, raw.as_bytes())
-            .await
-            .status,
-        413
-    );
+    assert_eq!(integration_tests::exchange(addr, raw.as_bytes()).await.status, 413);
     assert_eq!(hub.kill().0.len(), 2);
 
     hub.restart(&["--max-payload-length", "4194304"]);
     let body = vec![b'a'; 4_194_304];
-    assert_eq!(
-        hub.call(&token, "text/plain", &body).await.status,
-        413,
-        "as it was made"
-    );
+    assert_eq!(hub.call(&token, "text/plain", &body).await.status, 413, "as it was made");
     let big = hub.put("eventKey=c").await;
     assert_eq!(hub.call(&big, "text/plain", &body).await.status, 200);
     let (messages, _) = hub.kill();
@@ -145,29 +122,17 @@ async fn payloads_are_encoded_raw_or_left_out() {
     let ignore = hub.put("eventKey=b&payloadType=ignore").await;
     let body = r#"{"name":"Zoë"}"#;
     assert_eq!(hub.call(&raw, "application/json", body).await.status, 200);
-    assert_eq!(
-        hub.call(&ignore, "application/json", body).await.status,
-        200
-    );
+    assert_eq!(hub.call(&ignore, "application/json", body).await.status, 200);
     let refused = hub.call(&raw, "image/png", b"\x89PNG").await;
-    assert_eq!(
-        (refused.status, refused.text()),
-        (422, "payload is not text")
-    );
+    assert_eq!((refused.status, refused.text()), (422, "payload is not text"));
     let form = format!("a=1&token={raw}");
     assert_eq!(hub.send("POST", RECEIVE, &[FORM], &form).await.status, 200);
     // A change of the key leaves the rest as it was.
     assert_eq!(hub.put(&format!("eventKey=c&uuid={raw}")).await, raw);
     assert_eq!(hub.call(&raw, "application/json", body).await.status, 200);
     let (messages, _) = hub.kill();
-    let payloads: Vec<_> = messages
-        .iter()
-        .map(|message| &message["message"]["payload"])
-        .collect();
-    assert_eq!(
-        payloads,
-        [&json!(body), &json!(null), &json!("a=1"), &json!(body)]
-    );
+    let payloads: Vec<_> = messages.iter().map(|message| &message["message"]["payload"]).collect();
+    assert_eq!(payloads, [&json!(body), &json!(null), &json!("a=1"), &json!(body)]);
 }
 
 #[tokio::test]
@@ -179,10 +144,7 @@ async fn messages_and_answers_in_the_older_form() {
     let answer = json_of(&answer);
     let trace_id = answer["traceId"].as_str().unwrap();
     assert_eq!(answer, json!({ "status": "OK", "traceId": trace_id }));
-    assert!(
-        trace_id.starts_with(&format!("{}:", &token[30..])),
-        "{trace_id}"
-    );
+    assert!(trace_id.starts_with(&format!("{}:", &token[30..])), "{trace_id}");
     let (messages, _) = hub.kill();
     let expected =
         json!({ "eventKey": "webhook.lead.created", "traceId": trace_id, "origin": "e30=" });
@@ -191,21 +153,9 @@ async fn messages_and_answers_in_the_older_form() {
 
 #[tokio::test]
 async fn subscribers_get_what_their_patterns_match() {
-    let mut hub = Hub::start(&[
-        "--subscribe",
-        "sales.*",
-        "--subscribe",
-        "sales.#",
-        "--subscribe",
-        "*.lead",
-    ]);
-    for key in [
-        "sales",
-        "sales.lead",
-        "sales.lead.created",
-        "support.lead",
-        "support",
-    ] {
+    let mut hub =
+        Hub::start(&["--subscribe", "sales.*", "--subscribe", "sales.#", "--subscribe", "*.lead"]);
+    for key in ["sales", "sales.lead", "sales.lead.created", "support.lead", "support"] {
         let token = hub.put(&format!("eventKey={key}")).await;
         assert_eq!(hub.call(&token, "text/plain", "").await.status, 200);
     }

@@ -38,10 +38,7 @@ async fn nobody_commands_without_the_admin_token() {
         }
     }
     let all = json_of(&hub.command_with("get", "").await);
-    assert_eq!(
-        (all.as_array().unwrap().len(), &all[0]["eventKey"]),
-        (1, &json!("a"))
-    );
+    assert_eq!((all.as_array().unwrap().len(), &all[0]["eventKey"]), (1, &json!("a")));
     hub.kill();
 }
 
@@ -55,17 +52,9 @@ async fn parameters_are_taken_from_query_form_and_json() {
     let requests: [(&str, Headers<'_>, &str); 5] = [
         (&query, &[admin], ""),
         (PUT, &[admin, FORM], "eventKey=a%2Eb&uuid="),
-        (
-            PUT,
-            &[admin, json_type],
-            r#"{"eventKey":"a.b","uuid":null,"if":true}"#,
-        ),
+        (PUT, &[admin, json_type], r#"{"eventKey":"a.b","uuid":null,"if":true}"#),
         (&query, &[admin, FORM], "eventKey=a.b"),
-        (
-            &query,
-            &[admin, json_type],
-            r#"{"maxPayloadLength":512000,"payloadType":"base64"}"#,
-        ),
+        (&query, &[admin, json_type], r#"{"maxPayloadLength":512000,"payloadType":"base64"}"#),
     ];
     for (target, headers, body) in requests {
         let made = hub.send("POST", target, headers, body).await;
@@ -79,9 +68,7 @@ async fn parameters_are_taken_from_query_form_and_json() {
         );
         assert_eq!(made["webhookUrl"], url);
     }
-    let listed = hub
-        .send("GET", "/api/v3/command/webhook.get", &[admin], "")
-        .await;
+    let listed = hub.send("GET", "/api/v3/command/webhook.get", &[admin], "").await;
     let listed = json_of(&listed);
     let uuids: Vec<_> = listed
         .as_array()
@@ -117,11 +104,7 @@ async fn parameters_that_cannot_be_right_are_refused() {
         (form_type, "eventKey=a&maxPayloadLength=0", 422),
         (form_type, "eventKey=a&maxPayloadLength=512001", 422),
         (form_type, "eventKey=a&maxPayloadLength=-1", 422),
-        (
-            form_type,
-            "eventKey=a&uuid=ba4825b6-6718-42f3-a400-ce08a16936bd",
-            404,
-        ),
+        (form_type, "eventKey=a&uuid=ba4825b6-6718-42f3-a400-ce08a16936bd", 404),
         (form_type, "eventKey=a&eventKey=b", 400),
         (json_type, "{", 400),
         (json_type, r#"{"eventKey":1}"#, 422),
@@ -133,14 +116,7 @@ async fn parameters_that_cannot_be_right_are_refused() {
         assert_eq!(refused.status, status, "{body} {}", refused.text());
         assert!(!refused.text().is_empty(), "{body}");
     }
-    let twice = hub
-        .send(
-            "POST",
-            &format!("{PUT}?eventKey=a"),
-            &[admin, FORM],
-            "eventKey=b",
-        )
-        .await;
+    let twice = hub.send("POST", &format!("{PUT}?eventKey=a"), &[admin, FORM], "eventKey=b").await;
     assert_eq!(twice.status, 400);
     assert_eq!(hub.command_with("delete", "").await.status, 422);
     let large = format!("eventKey=a&a={}", "a".repeat(16 * 1024));
@@ -148,16 +124,9 @@ async fn parameters_that_cannot_be_right_are_refused() {
     // What browsers fetch by themselves changes nothing.
     let delete = format!("/api/v3/command/webhook.delete?uuid={token}");
     for target in [&*delete, &format!("{PUT}?eventKey=b&uuid={token}")] {
-        assert_eq!(
-            hub.send("GET", target, &[admin], "").await.status,
-            405,
-            "{target}"
-        );
+        assert_eq!(hub.send("GET", target, &[admin], "").await.status, 405, "{target}");
     }
     let all = json_of(&hub.command_with("get", "").await);
-    assert_eq!(
-        (all.as_array().unwrap().len(), &all[0]["eventKey"]),
-        (1, &json!("a"))
-    );
+    assert_eq!((all.as_array().unwrap().len(), &all[0]["eventKey"]), (1, &json!("a")));
     hub.kill();
 }

@@ -35,11 +35,7 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn start(flags: &[&str]) -> Self {
-        let mut hub = Self {
-            running: None,
-            folder: Folder::new("pipeforce"),
-            tokens: Vec::new(),
-        };
+        let mut hub = Self { running: None, folder: Folder::new("pipeforce"), tokens: Vec::new() };
         hub.restart(flags);
         hub
     }
@@ -70,10 +66,8 @@ impl Hub {
         headers: Headers<'_>,
         body: impl AsRef<[u8]>,
     ) -> Response {
-        let headers: Vec<_> = headers
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
+        let headers: Vec<_> =
+            headers.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         let raw = raw_request(method, target, &headers, body.as_ref());
         exchange(self.running().addr, &raw).await
     }
@@ -113,37 +107,22 @@ impl Hub {
         for token in self.tokens.iter().map(String::as_str).chain([ADMIN]) {
             assert!(!log.contains(token), "{log}");
             assert!(!log.contains(&token[..13]), "{log}");
-            assert!(
-                printed.iter().all(|text| !text.contains(token)),
-                "{printed:?}"
-            );
+            assert!(printed.iter().all(|text| !text.contains(token)), "{printed:?}");
         }
         (messages, log)
     }
 }
 
 pub(crate) fn json_of(response: &Response) -> Value {
-    assert_eq!(
-        response.header("content-type"),
-        Some("application/json"),
-        "{response:?}"
-    );
+    assert_eq!(response.header("content-type"), Some("application/json"), "{response:?}");
     serde_json::from_slice(&response.body).unwrap()
 }
 
 /// A message as text, and what is base64 in it beside.
 fn decoded(message: &Value) -> String {
-    let origin = [
-        &message["message"]["payload"]["origin"],
-        &message["message"]["origin"],
-    ];
-    let origin = origin
-        .iter()
-        .find_map(|origin| STANDARD.decode(origin.as_str()?).ok());
-    format!(
-        "{message} {}",
-        String::from_utf8_lossy(&origin.unwrap_or_default())
-    )
+    let origin = [&message["message"]["payload"]["origin"], &message["message"]["origin"]];
+    let origin = origin.iter().find_map(|origin| STANDARD.decode(origin.as_str()?).ok());
+    format!("{message} {}", String::from_utf8_lossy(&origin.unwrap_or_default()))
 }
 
 /// The payload of a message in the form since version 9.0.

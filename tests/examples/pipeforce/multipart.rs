@@ -21,27 +21,13 @@ async fn bad_multipart_is_refused_and_the_server_lives() {
         (PLAIN, DOCUMENTED.to_owned(), 400, malformed),
         (PLAIN, one.replace("\r\n", "\n") + "--b--", 400, malformed),
         ("multipart/form-data", one.clone() + "--b--", 400, malformed),
-        (
-            &long,
-            one.replace("--b", &format!("--{}", "b".repeat(10_240))),
-            400,
-            malformed,
-        ),
-        (
-            PLAIN,
-            part("filename=\"a.pdf\"", "1") + "--b--",
-            422,
-            "part without a name",
-        ),
+        (&long, one.replace("--b", &format!("--{}", "b".repeat(10_240))), 400, malformed),
+        (PLAIN, part("filename=\"a.pdf\"", "1") + "--b--", 422, "part without a name"),
         (PLAIN, one.repeat(33) + "--b--", 413, "too many parts"),
         (PLAIN, one.repeat(5_000) + "--b--", 413, "too many parts"),
     ] {
         let refused = hub.call(&token, content_type, &body).await;
-        assert_eq!(
-            (refused.status, refused.text()),
-            (status, text),
-            "{body:.80}"
-        );
+        assert_eq!((refused.status, refused.text()), (status, text), "{body:.80}");
     }
     assert_eq!(hub.call(&token, PLAIN, one + "--b--").await.status, 200);
     let (messages, log) = hub.kill();

@@ -5,11 +5,8 @@ use webhook_verify::payloads::pipeforce::PayloadType;
 
 use super::store::{Settings, Store};
 
-const SETTINGS: Settings<'_> = Settings {
-    event_key: "a",
-    payload_type: PayloadType::Raw,
-    max_payload_length: 5,
-};
+const SETTINGS: Settings<'_> =
+    Settings { event_key: "a", payload_type: PayloadType::Raw, max_payload_length: 5 };
 
 async fn id_of(store: &Store, uuid: &str) -> Option<i64> {
     let digest = Sha256::digest(uuid).into();

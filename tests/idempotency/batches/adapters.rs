@@ -81,10 +81,7 @@ async fn handled(
                         to_send = to_send.append_header((name.as_str(), value.as_str()));
                     }
                     let to_send = to_send.set_payload(request.body.clone()).to_request();
-                    actix_web::test::call_service(&service, to_send)
-                        .await
-                        .status()
-                        .as_u16()
+                    actix_web::test::call_service(&service, to_send).await.status().as_u16()
                 })
             };
             tokio::task::spawn_blocking(call).await.unwrap()
@@ -179,12 +176,7 @@ async fn a_client_that_goes_away_on_axum() {
     let addr = listener.local_addr().unwrap();
     let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
     // The premise: the future that serves the connection is dropped in the middle of the batch.
-    let noticed = async || {
-        soon("end of the connection", ended.acquire())
-            .await
-            .unwrap()
-            .forget()
-    };
+    let noticed = async || soon("end of the connection", ended.acquire()).await.unwrap().forget();
     gone_at_the_second(addr, &gate, noticed).await;
     soon("end of the drain", drain.wait()).await;
     assert_eq!((begun.take(), store.completes()), (events(1..=5), 5));

@@ -19,10 +19,7 @@ async fn events_that_are_given_to_a_task() {
     each_framework(|framework| async move {
         for (scheme, requests) in [
             (scheme::MAUTIC, [batch([1]), batch([2, 3])]),
-            (
-                scheme::GITHUB,
-                ["{\"id\":1}", "{\"id\":2}"].map(|it| signed(scheme::GITHUB, it)),
-            ),
+            (scheme::GITHUB, ["{\"id\":1}", "{\"id\":2}"].map(|it| signed(scheme::GITHUB, it))),
         ] {
             let (sender, mut taken) = mpsc::unbounded_channel::<Events>();
             let handler: Handler = Arc::new(move |delivery| {
@@ -110,12 +107,8 @@ async fn what_was_given_up_in_a_renewal_is_renewed_by_the_next() {
     let (step, mut steps) = mpsc::unbounded_channel::<()>();
     let handler = async {
         let events = admitted.delivery().events().unwrap();
-        rig.store
-            .silent
-            .store(1, std::sync::atomic::Ordering::SeqCst);
-        rig.store
-            .fail_completes
-            .store(1, std::sync::atomic::Ordering::SeqCst);
+        rig.store.silent.store(1, std::sync::atomic::Ordering::SeqCst);
+        rig.store.fail_completes.store(1, std::sync::atomic::Ordering::SeqCst);
         let first = events.iter().next().unwrap();
         {
             let mut done = Box::pin(first.done(never));

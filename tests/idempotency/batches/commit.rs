@@ -264,19 +264,13 @@ async fn a_superseded_event_is_rolled_back() {
         let events_left = admitted.delivery().events().unwrap();
         let mut left = events_left.iter();
         let event = left.next().unwrap();
-        receiver
-            .forget(&event.claim().unwrap().key())
-            .await
-            .unwrap();
+        receiver.forget(&event.claim().unwrap().key()).await.unwrap();
         let paid = ledger.pay(event, event, 200).await;
         assert!(matches!(paid, Err(CommitError::Superseded)), "{paid:?}");
         let event = left.next().unwrap();
         ledger.pay(event, event, 200).await.unwrap();
         let again = ledger.pay(event, event, 200).await;
-        assert!(
-            matches!(again, Err(CommitError::AlreadyCompleted)),
-            "{again:?}"
-        );
+        assert!(matches!(again, Err(CommitError::AlreadyCompleted)), "{again:?}");
         admitted.settle(500, sleep).await.unwrap();
         assert_eq!(ledger.rows().await, events([2]));
     })
@@ -363,10 +357,7 @@ async fn some_are_committed() {
         assert_eq!(retry.delivery().events().unwrap().len(), 2);
         // What another run of the handler has committed is done as well, if it says so or not.
         let again = ledger.pay(second, second, 200).await;
-        assert!(
-            matches!(again, Err(CommitError::AlreadyCompleted)),
-            "{again:?}"
-        );
+        assert!(matches!(again, Err(CommitError::AlreadyCompleted)), "{again:?}");
     })
     .await;
 }

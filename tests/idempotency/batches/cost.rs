@@ -17,10 +17,7 @@ fn calls(claimed: usize, completed: usize, released: usize) -> Vec<String> {
     };
     let completes = iter::repeat_n("complete".to_owned(), completed);
     let claims = several("claim", claimed).into_iter();
-    claims
-        .chain(completes)
-        .chain(several("release", released))
-        .collect()
+    claims.chain(completes).chain(several("release", released)).collect()
 }
 
 #[tokio::test]
@@ -63,10 +60,7 @@ async fn what_is_not_done_is_given_back_in_one_call() {
 
 fn cached(store: &Arc<Watched>) -> Receiver {
     let idempotency = Idempotency::new(Arc::clone(store), "tests");
-    receiver_with(
-        scheme::MAUTIC,
-        idempotency.completed_cache(10_000, seconds(60)),
-    )
+    receiver_with(scheme::MAUTIC, idempotency.completed_cache(10_000, seconds(60)))
 }
 
 /// What is known here to be completed is not asked about.

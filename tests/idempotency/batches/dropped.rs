@@ -31,9 +31,7 @@ async fn a_call_that_is_dropped() {
         rig.begun.note(first);
         rig.store.silent.store(2, SeqCst);
         // The store may have taken note all the same.
-        rig.store
-            .fail_completes
-            .store(if case < 3 { 0 } else { 2 }, SeqCst);
+        rig.store.fail_completes.store(if case < 3 { 0 } else { 2 }, SeqCst);
         for _ in 0..2 {
             assert!(first.done(never).now_or_never().is_none());
         }

@@ -65,13 +65,7 @@ async fn claims_that_fail_once() {
         let receiver = receiver(scheme::MAUTIC, Arc::clone(&store));
         let admitted = admitted(&receiver, &batch(1..=3)).await;
         assert_eq!(handle(admitted, 9).await.0, [1; 3], "{fault}");
-        let calls = [
-            "claim_all 3",
-            "claim_all 3",
-            "complete",
-            "complete",
-            "complete",
-        ];
+        let calls = ["claim_all 3", "claim_all 3", "complete", "complete", "complete"];
         assert_eq!(store.take_log(), calls, "{fault}");
     }
 }
@@ -102,14 +96,8 @@ async fn claims_that_fail_twice() {
         let server = app.serve(framework).await;
         store.fail_claims.store(2, SeqCst);
         let response = post(server.addr, &batch(1..=3)).await;
-        assert_eq!(
-            (response.status, response.text()),
-            (503, "temporarily unavailable")
-        );
-        assert_eq!(
-            (response.header("retry-after"), app.runs()),
-            (Some("30"), 0)
-        );
+        assert_eq!((response.status, response.text()), (503, "temporarily unavailable"));
+        assert_eq!((response.header("retry-after"), app.runs()), (Some("30"), 0));
         assert_eq!(post(server.addr, &batch(1..=3)).await.status, 200);
         assert_eq!(begun.take(), events(1..=3));
     })
@@ -123,10 +111,7 @@ async fn completions_that_fail() {
         let clock = HandClock::new();
         let store = Watched::over(MemoryStore::new().clock(clock.clone()));
         let idempotency = Idempotency::new(Arc::clone(&store), "tests");
-        let here = receiver_with(
-            scheme::MAUTIC,
-            idempotency.completed_cache(100, seconds(60)),
-        );
+        let here = receiver_with(scheme::MAUTIC, idempotency.completed_cache(100, seconds(60)));
         store.fail_completes.store(failures, SeqCst);
         // The first is done and fails to be recorded, the second is done, and the third fails.
         let cut = handle(admitted(&here, &batch(1..=3)).await, 2).await;
@@ -135,14 +120,7 @@ async fn completions_that_fail() {
         store.take_log();
         let left = admitted(&here, &batch(1..=3)).await;
         assert_eq!(handle(left, 9).await, (vec![2], 200));
-        assert_eq!(
-            store.take_log()[0],
-            if failures < 3 {
-                "claim_all 3"
-            } else {
-                "claim_all 2"
-            }
-        );
+        assert_eq!(store.take_log()[0], if failures < 3 { "claim_all 3" } else { "claim_all 2" });
 
         let elsewhere = receiver(scheme::MAUTIC, Arc::clone(&store));
         let there = asked(&elsewhere, &batch(1..=3)).await;
@@ -165,10 +143,7 @@ async fn completions_of_a_whole_that_fail() {
             let clock = HandClock::new();
             let store = Watched::over(MemoryStore::new().clock(clock.clone()));
             let idempotency = Idempotency::new(Arc::clone(&store), "tests");
-            let here = receiver_with(
-                scheme::MAUTIC,
-                idempotency.completed_cache(100, seconds(60)),
-            );
+            let here = receiver_with(scheme::MAUTIC, idempotency.completed_cache(100, seconds(60)));
             let whole = admitted(&here, &batch(1..=3)).await;
             store.take_log();
             let knob = match fault {
@@ -230,9 +205,7 @@ async fn without_a_store_if_need_be() {
             .on_store_failure(OnStoreFailure::Process)
             .completed_cache(100, seconds(60));
         let receiver = receiver_with(scheme::MAUTIC, idempotency);
-        let server = App::new(receiver, failing(&begun, &fault))
-            .serve(framework)
-            .await;
+        let server = App::new(receiver, failing(&begun, &fault)).serve(framework).await;
         assert_eq!(post(server.addr, &batch([1, 2])).await.status, 200);
         assert_replay(&post(server.addr, &batch([2, 1])).await, 204);
         begun.take();
@@ -242,10 +215,7 @@ async fn without_a_store_if_need_be() {
             fault.set(fault_at);
             assert_eq!(post(server.addr, &batch(1..=4)).await.status, status);
             assert_eq!(begun.take(), run);
-            assert_eq!(
-                store.take_log(),
-                ["claim_all 2", "claim_all 2", "release_all 2"]
-            );
+            assert_eq!(store.take_log(), ["claim_all 2", "claim_all 2", "release_all 2"]);
         }
     })
     .await;

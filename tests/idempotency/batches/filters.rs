@@ -25,10 +25,7 @@ fn filtering(
 
 fn saved_and_hit(saved: &[usize], hit: &[usize]) -> String {
     let lists = [saved, hit].map(|numbers| events(numbers.iter().copied()));
-    body(&[
-        ("mautic.lead_post_save", &lists[0]),
-        ("mautic.page_on_hit", &lists[1]),
-    ])
+    body(&[("mautic.lead_post_save", &lists[0]), ("mautic.page_on_hit", &lists[1])])
 }
 
 #[tokio::test]
@@ -37,9 +34,7 @@ async fn what_is_filtered_out_is_not_claimed() {
         let (store, begun, fault) = (Watched::new(), Begun::default(), Fault::at(3));
         let only = |it: ReceiverBuilder| it.only(["mautic.lead_*"]);
         let receiver = filtering(scheme::MAUTIC, Some(&store), only).unwrap();
-        let server = App::new(receiver, failing(&begun, &fault))
-            .serve(framework)
-            .await;
+        let server = App::new(receiver, failing(&begun, &fault)).serve(framework).await;
         let request = mautic(saved_and_hit(&[1, 3], &[2, 4]));
         assert_eq!(post(server.addr, &request).await.status, 500);
         assert_eq!(begun.take(), events([1, 3]));
@@ -64,9 +59,7 @@ async fn what_is_filtered_out_is_not_claimed() {
         // Another receiver of the same claims, that wants them: they were left alone.
         let only = |it: ReceiverBuilder| it.only(["mautic.page_on_hit", "other"]);
         let receiver = filtering(scheme::MAUTIC, Some(&store), only).unwrap();
-        let server = App::new(receiver, failing(&begun, &fault))
-            .serve(framework)
-            .await;
+        let server = App::new(receiver, failing(&begun, &fault)).serve(framework).await;
         assert_eq!(post(server.addr, &request).await.status, 200);
         assert_eq!(begun.take(), events([2, 4]));
     })
@@ -87,10 +80,7 @@ async fn by_type_and_by_fields() {
     type Filter = fn(ReceiverBuilder) -> ReceiverBuilder;
     let cases: [(Filter, &[usize]); 7] = [
         (|it| it.only_where("/a/b", "x"), &[0, 1, 3]),
-        (
-            |it| it.only_where("/a/b", "x").only_where("/c", "1"),
-            &[0, 3],
-        ),
+        (|it| it.only_where("/a/b", "x").only_where("/c", "1"), &[0, 3]),
         (|it| it.only_where("/c", "2"), &[1]),
         (|it| it.only_where("/a", "x"), &[]),
         (|it| it.only_where("/d", ""), &[]),
@@ -125,11 +115,7 @@ async fn bodies_that_cannot_be_taken_apart() {
                 (r#"{"t":[1]} 2"#, 400, "body is not JSON"),
                 (r#"{"t":[1,2],"u":[3,4,5]}"#, 413, "too many events"),
                 ("[]", 422, "JSON is not of the expected shape"),
-                (
-                    r#"{"t":[1],"t":[2]}"#,
-                    422,
-                    "JSON is not of the expected shape",
-                ),
+                (r#"{"t":[1],"t":[2]}"#, 422, "JSON is not of the expected shape"),
             ] {
                 let response = post(server.addr, &mautic(body)).await;
                 assert_eq!((response.status, response.text()), (status, text), "{body}");
@@ -185,25 +171,13 @@ async fn single_events() {
         let handler = failing(&begun, &Fault::default());
         let server = App::new(receiver, handler).serve(framework).await;
         for (event, status, runs) in [
-            (
-                r#"{"id":"1","type":"contact.created","data":{"a":true}}"#,
-                200,
-                1,
-            ),
-            (
-                r#"{"id":"2","type":"contact.created","data":{"a":false}}"#,
-                204,
-                0,
-            ),
+            (r#"{"id":"1","type":"contact.created","data":{"a":true}}"#, 200, 1),
+            (r#"{"id":"2","type":"contact.created","data":{"a":false}}"#, 204, 0),
             (r#"{"id":"3","type":"contacts","data":{"a":true}}"#, 204, 0),
             (r#"{"id":"4","data":{"a":true}}"#, 204, 0),
         ] {
             let response = post(server.addr, &signed(scheme.clone(), event)).await;
-            assert_eq!(
-                (response.status, begun.take().len()),
-                (status, runs),
-                "{event}"
-            );
+            assert_eq!((response.status, begun.take().len()), (status, runs), "{event}");
         }
         assert_eq!(store.take_log(), ["claim", "complete"]);
     })
@@ -239,22 +213,10 @@ async fn what_cannot_be_read_is_not_acknowledged() {
         for (scheme, body, expected) in [
             (scheme::STRIPE, "not json", 400),
             (scheme::STRIPE, r#"{"type":"b""#, 400),
-            (
-                scheme::STRIPE,
-                r#"{"type":"a","type":"b","data":1,"data":2}"#,
-                422,
-            ),
+            (scheme::STRIPE, r#"{"type":"a","type":"b","data":1,"data":2}"#, 422),
             (scheme::STRIPE, r#"{"type":"a","data":{}}"#, 204),
-            (
-                scheme::LINE,
-                r#"{"events":[{"type":"a","type":"b","data":1,"data":2}]}"#,
-                422,
-            ),
-            (
-                scheme::LINE,
-                r#"{"events":[{"type":"a"},{"data":null}]}"#,
-                204,
-            ),
+            (scheme::LINE, r#"{"events":[{"type":"a","type":"b","data":1,"data":2}]}"#, 422),
+            (scheme::LINE, r#"{"events":[{"type":"a"},{"data":null}]}"#, 204),
             (scheme::LINE, r#"{"events":{}}"#, 422),
         ] {
             let begun = Begun::default();
@@ -264,9 +226,7 @@ async fn what_cannot_be_read_is_not_acknowledged() {
                 filtering(scheme.clone(), Some(&Watched::new()), by_type).unwrap(),
                 filtering(scheme.clone(), None, by_field).unwrap(),
             ] {
-                let server = App::new(receiver, Arc::clone(&handler))
-                    .serve(framework)
-                    .await;
+                let server = App::new(receiver, Arc::clone(&handler)).serve(framework).await;
                 let response = post(server.addr, &signed(scheme.clone(), body)).await;
                 assert_eq!(response.status, expected, "{body}");
             }

@@ -42,10 +42,7 @@ async fn an_id_is_what_an_event_is_known_by() {
         let again = line(&[("d", "1"), ("b", "2"), ("a", "2")]);
         assert_eq!(post(server.addr, &again).await.status, 200);
         assert_eq!(begun.take(), [message("d", "1")]);
-        assert_replay(
-            &post(server.addr, &line(&[("b", "3"), ("a", "3")])).await,
-            204,
-        );
+        assert_replay(&post(server.addr, &line(&[("b", "3"), ("a", "3")])).await, 204);
         // Other ids with the same text are other events, also if two of them read like one.
         for ids in [["1", "23"], ["12", "3"], ["123", ""]] {
             let other = line(&ids.map(|id| (id, "1")));
@@ -63,9 +60,7 @@ async fn an_id_that_is_not_there() {
         let begun = Begun::default();
         let idempotency = Idempotency::new(MemoryStore::new(), "tests");
         let receiver = receiver_with(scheme::LINE, idempotency);
-        let server = App::new(receiver, failing(&begun, &Fault::default()))
-            .serve(framework)
-            .await;
+        let server = App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
         let of = |events: &str| signed(scheme::LINE, format!(r#"{{"events":[{events}]}}"#));
         for id in ["null", "{}", "[1]"] {
             let request = of(&format!(r#"{{"webhookEventId":{id}}},{{"a":{id}}}"#));
@@ -86,18 +81,14 @@ async fn an_id_that_is_there_twice() {
         let (store, begun) = (Watched::new(), Begun::default());
         let idempotency = Idempotency::new(Arc::clone(&store), "tests");
         let receiver = receiver_with(scheme::LINE, idempotency);
-        let server = App::new(receiver, failing(&begun, &Fault::default()))
-            .serve(framework)
-            .await;
+        let server = App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
         let twice = line(&[("a", "1"), ("b", "1"), ("a", "1"), ("a", "2")]);
         assert_eq!(post(server.addr, &twice).await.status, 200);
         assert_eq!(begun.take(), [message("a", "1"), message("b", "1")]);
         assert_eq!(store.take_log(), ["claim_all 2", "complete", "complete"]);
         assert_replay(&post(server.addr, &twice).await, 204);
         assert_eq!(
-            post(server.addr, &line(&[("a", "1"), ("a", "1"), ("c", "1")]))
-                .await
-                .status,
+            post(server.addr, &line(&[("a", "1"), ("a", "1"), ("c", "1")])).await.status,
             200
         );
         assert_eq!(begun.take(), [message("c", "1")]);
@@ -129,15 +120,11 @@ async fn another_body_under_a_known_id() {
             let (told, begun) = (Told::default(), Begun::default());
             let idempotency = Idempotency::new(MemoryStore::new(), "tests").on_mismatch(policy);
             let receiver = receiver_with(scheme::LINE, told.by(idempotency));
-            let server = App::new(receiver, failing(&begun, &Fault::default()))
-                .serve(framework)
-                .await;
+            let server =
+                App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
             let first = line(&[("a", "1"), ("b", "1")]);
             assert_eq!(post(server.addr, &first).await.status, 200);
-            assert_replay(
-                &post(server.addr, &line(&[("b", "1"), ("a", "1")])).await,
-                204,
-            );
+            assert_replay(&post(server.addr, &line(&[("b", "1"), ("a", "1")])).await, 204);
             begun.take();
             told.take();
             // With an event that is new: that one runs in any case.
@@ -155,16 +142,10 @@ async fn another_body_under_a_known_id() {
                     ],
                     200,
                 ),
-                OnMismatch::Reject => (
-                    vec![mismatch, claimed, duplicate, completed, duplicate, mismatch],
-                    503,
-                ),
-                _ => (
-                    vec![
-                        duplicate, claimed, duplicate, completed, duplicate, duplicate,
-                    ],
-                    200,
-                ),
+                OnMismatch::Reject => {
+                    (vec![mismatch, claimed, duplicate, completed, duplicate, mismatch], 503)
+                }
+                _ => (vec![duplicate, claimed, duplicate, completed, duplicate, duplicate], 200),
             };
             let sorted = |mut all: Vec<String>| {
                 all.sort();
@@ -175,10 +156,7 @@ async fn another_body_under_a_known_id() {
             assert_eq!(mixed.status, status, "{policy:?}");
             match policy {
                 OnMismatch::Reject => {
-                    assert_eq!(
-                        (alone.status, alone.text()),
-                        (503, "temporarily unavailable")
-                    );
+                    assert_eq!((alone.status, alone.text()), (503, "temporarily unavailable"));
                 }
                 _ => assert_replay(&alone, 204),
             }
@@ -199,9 +177,8 @@ async fn another_body_in_the_same_request() {
             let (told, begun) = (Told::default(), Begun::default());
             let idempotency = Idempotency::new(MemoryStore::new(), "tests").on_mismatch(policy);
             let receiver = receiver_with(scheme::LINE, told.by(idempotency));
-            let server = App::new(receiver, failing(&begun, &Fault::default()))
-                .serve(framework)
-                .await;
+            let server =
+                App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
             let both = line(&[("a", "1"), ("a", "1"), ("a", "2")]);
             assert_eq!(post(server.addr, &both).await.status, status, "{policy:?}");
             assert_eq!(begun.take(), [message("a", "1")]);
@@ -217,23 +194,15 @@ async fn what_is_told_of_a_batch() {
     let (told, begun, fault) = (Told::default(), Begun::default(), Fault::at(3));
     let idempotency = told.by(Idempotency::new(MemoryStore::new(), "tests"));
     let receiver = receiver_with(scheme::MAUTIC, idempotency);
-    let server = App::new(receiver, failing(&begun, &fault))
-        .serve(Framework::Axum)
-        .await;
+    let server = App::new(receiver, failing(&begun, &fault)).serve(Framework::Axum).await;
     assert_eq!(post(server.addr, &batch(1..=4)).await.status, 500);
     let claimed = ["claimed"; 4];
-    assert_eq!(
-        told.take(),
-        [&claimed[..], &["completed"; 2], &["released"; 2]].concat()
-    );
+    assert_eq!(told.take(), [&claimed[..], &["completed"; 2], &["released"; 2]].concat());
     fault.set(0);
     assert_eq!(post(server.addr, &batch(1..=4)).await.status, 200);
     let mut expected = told.take();
     expected.sort();
-    assert_eq!(
-        expected,
-        [&["claimed"; 2][..], &["completed"; 2], &["duplicate"; 2]].concat()
-    );
+    assert_eq!(expected, [&["claimed"; 2][..], &["completed"; 2], &["duplicate"; 2]].concat());
     assert_replay(&post(server.addr, &batch(1..=4)).await, 204);
     assert_eq!(told.take(), ["duplicate"; 4]);
 }
@@ -249,13 +218,8 @@ async fn another_body_while_the_store_fails() {
             .on_mismatch(OnMismatch::Reject)
             .on_store_failure(OnStoreFailure::Process);
         let receiver = receiver_with(scheme::LINE, idempotency);
-        let server = App::new(receiver, failing(&begun, &Fault::default()))
-            .serve(framework)
-            .await;
-        let [first, known] = [
-            line(&[("a", "1"), ("b", "1")]),
-            line(&[("a", "1"), ("c", "1")]),
-        ];
+        let server = App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
+        let [first, known] = [line(&[("a", "1"), ("b", "1")]), line(&[("a", "1"), ("c", "1")])];
         assert_eq!(post(server.addr, &first).await.status, 200);
         // Known here from its answer.
         assert_replay(&post(server.addr, &line(&[("a", "1")])).await, 204);

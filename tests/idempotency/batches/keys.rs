@@ -77,11 +77,7 @@ async fn a_list_in_a_form() {
         .build()
         .unwrap();
     let receiver = receiver(scheme.clone());
-    for (body, expected) in [
-        ("events=[1,2]", 2),
-        ("events=[2,3]", 1),
-        ("events=[3,1]", 0),
-    ] {
+    for (body, expected) in [("events=[1,2]", 2), ("events=[2,3]", 1), ("events=[3,1]", 0)] {
         let request = signed(scheme.clone(), body);
         assert_eq!(handled(&receiver, &request).await, expected, "{body}");
     }
@@ -93,10 +89,7 @@ async fn ids_are_remembered_for_as_long_as_bytes_where_no_time_is_signed() {
     let clock = HandClock::new();
     let store = MemoryStore::new().clock(clock.clone());
     let receiver = receiver_with(scheme::LINE, Idempotency::new(store, "tests"));
-    let request = signed(
-        scheme::LINE,
-        r#"{"events":[{"webhookEventId":"a","type":"message"}]}"#,
-    );
+    let request = signed(scheme::LINE, r#"{"events":[{"webhookEventId":"a","type":"message"}]}"#);
     assert_eq!(handled(&receiver, &request).await, 1);
     clock.advance(days(89));
     assert_eq!(handled(&receiver, &request).await, 0);

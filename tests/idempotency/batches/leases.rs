@@ -66,10 +66,7 @@ async fn what_is_done_is_not_renewed() {
     end(pauses.begun().unwrap());
     assert!(poll(&mut running).is_none());
     assert!(pauses.begun().is_none());
-    assert_eq!(
-        rig.store.take_log(),
-        ["claim_all 2", "complete", "complete"]
-    );
+    assert_eq!(rig.store.take_log(), ["claim_all 2", "complete", "complete"]);
 }
 
 /// A renewal that fails is made again, and sooner; when none has come through for a whole lease, no event is begun any more,
@@ -82,10 +79,7 @@ async fn renewals_that_fail() {
         rig.store.fail_extends.store(failures, SeqCst);
         let (mut pauses, timer) = Pauses::new();
         let (step, steps) = mpsc::unbounded_channel();
-        let claim = admitted.delivery().events().unwrap().as_slice()[0]
-            .claim()
-            .unwrap()
-            .clone();
+        let claim = admitted.delivery().events().unwrap().as_slice()[0].claim().unwrap().clone();
         {
             let handler = rig.step_by_step(&admitted, steps);
             let mut running = Box::pin(admitted.run(handler, timer));
@@ -94,11 +88,7 @@ async fn renewals_that_fail() {
             for _ in 0..9 {
                 let pause = pauses.begun().unwrap();
                 // The first third counts from the claim.
-                let time = if waited.is_zero() {
-                    seconds(20)
-                } else {
-                    pause.0
-                };
+                let time = if waited.is_zero() { seconds(20) } else { pause.0 };
                 waited += time;
                 rig.clock.advance(time);
                 end(pause);

@@ -145,10 +145,8 @@ async fn who_comes_too_early_is_told_when_to_come() {
         let (gate, begun) = (Gate::new(), Begun::default());
         let clock = HandClock::new();
         let store = MemoryStore::new().clock(clock.clone());
-        let receiver = receiver_with(
-            scheme::MAUTIC,
-            Idempotency::new(store, "tests").in_flight_status(409),
-        );
+        let receiver =
+            receiver_with(scheme::MAUTIC, Idempotency::new(store, "tests").in_flight_status(409));
         let waiting = Arc::clone(&gate);
         let handler: Handler = Arc::new(move |_| {
             let gate = Arc::clone(&waiting);
@@ -170,10 +168,7 @@ async fn who_comes_too_early_is_told_when_to_come() {
             let app = App::new(receiver.clone(), one_by_one(&begun, |_| 204));
             let server = app.serve(framework).await;
             let response = post(server.addr, &batch(numbers)).await;
-            assert_eq!(
-                (response.status, response.header("retry-after")),
-                (409, Some("45"))
-            );
+            assert_eq!((response.status, response.header("retry-after")), (409, Some("45")));
         }
         assert_eq!(begun.take(), events([5]));
         gate.open(2);

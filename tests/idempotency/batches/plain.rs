@@ -96,10 +96,7 @@ async fn a_store_that_answers_for_some() {
         let app = App::new(receiver, failing(&begun, &Fault::default()));
         let server = app.serve(framework).await;
         let response = post(server.addr, &batch(1..=3)).await;
-        assert_eq!(
-            (response.status, response.text()),
-            (503, "temporarily unavailable")
-        );
+        assert_eq!((response.status, response.text()), (503, "temporarily unavailable"));
         assert_eq!(begun.take(), [""; 0]);
     })
     .await;

@@ -180,9 +180,7 @@ async fn send(
         Either::Left((status, _)) => status,
         Either::Right(_) => return None,
     };
-    let settled = admitted
-        .settle(status.as_ref().ok().copied(), impatient)
-        .await;
+    let settled = admitted.settle(status.as_ref().ok().copied(), impatient).await;
     Some(match (settled, status) {
         (Err(rejection), _) | (Ok(()), Err(rejection)) => rejection.status(),
         (Ok(()), Ok(status)) => status,
@@ -197,10 +195,7 @@ fn written(numbers: &[usize]) -> String {
         types.entry(number % 3).or_default().push(event);
     }
     let names = ["a", "b", "c"];
-    let lists: Vec<_> = types
-        .iter()
-        .map(|(at, events)| (names[*at], &events[..]))
-        .collect();
+    let lists: Vec<_> = types.iter().map(|(at, events)| (names[*at], &events[..])).collect();
     body(&lists)
 }
 
@@ -209,16 +204,11 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
     let mut dice = Dice(seed);
     let seen = Mutex::new(Seen::default());
     let idempotency = Idempotency::new(Arc::clone(store), format!("seed {seed}"));
-    let receiver = receiver_with(
-        scheme::MAUTIC,
-        idempotency.lease(LEASE).claim_timeout(seconds(60)),
-    );
+    let receiver =
+        receiver_with(scheme::MAUTIC, idempotency.lease(LEASE).claim_timeout(seconds(60)));
     let mut left: HashSet<usize> = (0..EVENTS).collect();
     for round in 0.. {
-        assert!(
-            round < 3 * BAD_ROUNDS,
-            "seed {seed}: {left:?} are never done"
-        );
+        assert!(round < 3 * BAD_ROUNDS, "seed {seed}: {left:?} are never done");
         // What is left, in any company: some of it in two requests, and some that is done.
         let mut numbers: Vec<_> = left.iter().copied().collect();
         numbers.sort_unstable();
@@ -236,29 +226,12 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
         let bad = round < BAD_ROUNDS;
         let fates: Vec<_> = requests
             .iter()
-            .map(|_| {
-                if bad {
-                    Fate::of(&mut dice)
-                } else {
-                    Fate::Success
-                }
-            })
+            .map(|_| if bad { Fate::of(&mut dice) } else { Fate::Success })
             .collect();
-        let faults = [
-            &store.fail_claims,
-            &store.lose_claims,
-            &store.fail_completes,
-            &store.fail_releases,
-        ];
+        let faults =
+            [&store.fail_claims, &store.lose_claims, &store.fail_completes, &store.fail_releases];
         for knob in faults {
-            knob.store(
-                if bad && dice.roll(4) == 0 {
-                    1 + dice.roll(2)
-                } else {
-                    0
-                },
-                SeqCst,
-            );
+            knob.store(if bad && dice.roll(4) == 0 { 1 + dice.roll(2) } else { 0 }, SeqCst);
         }
         let sending = requests.iter().zip(&fates);
         let answers =
@@ -273,15 +246,9 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
             let told = format!("seed {seed}, round {round}, {request:?}, {fate:?}, {answer:?}");
             // All of it is completed, and known to be.
             let again = admit(&receiver, &mautic(written(request)), impatient).await;
-            assert!(
-                matches!(again, Ok(Admission::Answer(_))),
-                "{told}: {again:?}"
-            );
+            assert!(matches!(again, Ok(Admission::Answer(_))), "{told}: {again:?}");
             for number in request {
-                assert!(
-                    seen.lock().unwrap().effects.contains_key(number),
-                    "{told}: {number}"
-                );
+                assert!(seen.lock().unwrap().effects.contains_key(number), "{told}: {number}");
                 left.remove(number);
             }
         }
@@ -325,9 +292,7 @@ async fn on_memory() {
 async fn on_sqlite() {
     let place = Place::new(Kind::Sqlite);
     let clock = HandClock::new();
-    let AnyStore::Sqlite(store) = place.open().await else {
-        panic!("another store")
-    };
+    let AnyStore::Sqlite(store) = place.open().await else { panic!("another store") };
     let store = store.clock(clock.clone());
     for seed in seeds(30) {
         play(seed, &clock, &Watched::over(store.clone())).await;

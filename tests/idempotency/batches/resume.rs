@@ -87,21 +87,12 @@ async fn regrouped_reversed_and_written_with_other_blanks() {
         fault.set(0);
         begun.take();
         // With others, in reverse order.
-        assert_eq!(
-            post(server.addr, &batch([12, 10, 9, 2, 1])).await.status,
-            200
-        );
+        assert_eq!(post(server.addr, &batch([12, 10, 9, 2, 1])).await.status, 200);
         assert_eq!(begun.take(), events([12, 10, 9]));
         // Between other lists, and with blanks.
         let other = body(&[("mautic.page_on_hit", &events([7])), (TYPE, &events([8]))]);
-        let spaced = other
-            .replace('[', " [\n ")
-            .replace(']', "\t] ")
-            .replace(':', " : ");
-        assert!(
-            spaced.contains(r#"{"id" : 8}"#),
-            "the event's own bytes are others now"
-        );
+        let spaced = other.replace('[', " [\n ").replace(']', "\t] ").replace(':', " : ");
+        assert!(spaced.contains(r#"{"id" : 8}"#), "the event's own bytes are others now");
         let spaced = spaced.replace(r#"{"id" : "#, r#"{"id":"#);
         assert_eq!(post(server.addr, &mautic(spaced)).await.status, 200);
         assert_eq!(begun.take(), events([7, 8]), "7 of another type, and 8");
@@ -154,25 +145,15 @@ async fn the_type_is_part_of_an_event() {
         let two = mautic(body(&[("a", &same), ("ab", &same)]));
         assert_eq!(post(server.addr, &two).await.status, 200);
         assert_eq!(begun.take(), events([1, 1]));
-        let parts = [
-            ("a", "[\"b\",1]"),
-            ("b", "1"),
-            ("a\\u0062", "1"),
-            ("a", "1"),
-        ];
+        let parts = [("a", "[\"b\",1]"), ("b", "1"), ("a\\u0062", "1"), ("a", "1")];
         for (name, element) in parts {
             let one = mautic(format!(r#"{{"{name}":[{element}]}}"#));
-            assert!(
-                !is_replay(&post(server.addr, &one).await),
-                "{name} {element}"
-            );
+            assert!(!is_replay(&post(server.addr, &one).await), "{name} {element}");
         }
         // A name is what it says, however it is spelt; and outside of a list, an event is the same one.
-        for (again, status) in [
-            (r#"{"ab":[1]}"#, 200),
-            (r#"{"ab":1}"#, 200),
-            (r#"{"a":{"id":1}}"#, 204),
-        ] {
+        for (again, status) in
+            [(r#"{"ab":[1]}"#, 200), (r#"{"ab":1}"#, 200), (r#"{"a":{"id":1}}"#, 204)]
+        {
             assert_replay(&post(server.addr, &mautic(again)).await, status);
         }
     })

@@ -31,11 +31,10 @@ impl Rig {
         let store = Watched::over(MemoryStore::new().clock(clock.clone()));
         let told = Arc::new(Mutex::new(Vec::new()));
         let telling = Arc::clone(&told);
-        let idempotency = Idempotency::new(Arc::clone(&store), "tests")
-            .max_handler_time(seconds(600))
-            .on_event(move |event: &ClaimEvent<'_>| {
-                telling.lock().unwrap().push(event.kind.name())
-            });
+        let idempotency =
+            Idempotency::new(Arc::clone(&store), "tests").max_handler_time(seconds(600)).on_event(
+                move |event: &ClaimEvent<'_>| telling.lock().unwrap().push(event.kind.name()),
+            );
         Self {
             receiver: receiver_with(scheme::MAUTIC, idempotency),
             begun: Begun::default(),

@@ -25,9 +25,7 @@ pub(crate) fn events(numbers: impl IntoIterator<Item = usize>) -> Vec<String> {
 
 /// The body with these lists of events.
 pub(crate) fn body(types: &[(&str, &[String])]) -> String {
-    let lists = types
-        .iter()
-        .map(|(name, events)| format!(r#""{name}":[{}]"#, events.join(",")));
+    let lists = types.iter().map(|(name, events)| format!(r#""{name}":[{}]"#, events.join(",")));
     format!("{{{}}}", lists.collect::<Vec<_>>().join(","))
 }
 
@@ -105,10 +103,7 @@ pub(crate) fn one_by_one(
 /// One of [`one_by_one`] in which one event fails.
 pub(crate) fn failing(begun: &Begun, fault: &Fault) -> Handler {
     let fault = fault.clone();
-    one_by_one(
-        begun,
-        move |event| if fault.hits(event) { 500 } else { 204 },
-    )
+    one_by_one(begun, move |event| if fault.hits(event) { 500 } else { 204 })
 }
 
 /// The leases of [`patient`] claims.

@@ -27,9 +27,7 @@ async fn bodies_without_events() {
                 if failures.is_ok() { 500 } else { 202 }
             })
         });
-        let verifier = Verifier::builder(scheme::MAUTIC)
-            .secret(SECRET)
-            .max_events(2);
+        let verifier = Verifier::builder(scheme::MAUTIC).secret(SECRET).max_events(2);
         let receiver = Receiver::builder(verifier.build().unwrap())
             .idempotency(Idempotency::new(Arc::clone(&store), "tests"))
             .build()
@@ -135,11 +133,7 @@ async fn whose_the_claims_are() {
                     assert_eq!(first, Some(index));
                 }
                 let fences: Vec<_> = claims.iter().map(|claim| claim.fence()).collect();
-                if fences == [1] {
-                    500
-                } else {
-                    u16::try_from(200 + fences[0]).unwrap()
-                }
+                if fences == [1] { 500 } else { u16::try_from(200 + fences[0]).unwrap() }
             })
         });
         let app = App::new(receiver(scheme::MAUTIC, Watched::new()), handler);

@@ -156,10 +156,7 @@ async fn several_senders_side_by_side() {
         for sender in &senders {
             let path = sender.path;
             // The event that all of them send is the same, so that only the path tells them apart.
-            let signed = sender
-                .signer
-                .sign(r#"{"id":"evt_1","type":"ping"}"#)
-                .unwrap();
+            let signed = sender.signer.sign(r#"{"id":"evt_1","type":"ping"}"#).unwrap();
             let delivered = server.post(path, &signed).await;
             assert_eq!(delivered.status, sender.status, "{path}");
             assert_eq!(delivered.header("idempotent-replayed"), None, "{path}");

@@ -80,8 +80,7 @@ async fn the_handler_is_told_whose_the_token_is() {
         let send = async |token: &str| {
             let headers = [("token".to_owned(), token.to_owned())];
             let (transport, method) = (Transport::Socket, "POST");
-            app.send(framework, transport, method, "/", &headers, b"{}")
-                .await
+            app.send(framework, transport, method, "/", &headers, b"{}").await
         };
         assert_eq!(send("token-b").await.status, 204);
         assert_eq!(send("token-a").await.status, 204);
@@ -89,11 +88,7 @@ async fn the_handler_is_told_whose_the_token_is() {
         let unknown = send("token-c").await;
         let missing = send("").await;
         assert_eq!((unknown.status, unknown.text()), (401, missing.text()));
-        assert_eq!(
-            send("token-a ").await.status,
-            204,
-            "blanks around a value are HTTP's"
-        );
+        assert_eq!(send("token-a ").await.status, 204, "blanks around a value are HTTP's");
         assert_eq!(send("Token-a").await.status, 401);
         assert_eq!(*seen.lock().unwrap(), ["hook-1", "hook-0", "hook-0"]);
         seen.lock().unwrap().clear();
@@ -118,16 +113,9 @@ async fn an_unknown_token_is_not_answered_before_its_body_is_in() {
                 let other = raw_request("POST", "/", &[("token".into(), "token-a".into())], b"{}");
                 assert_eq!(exchange(server.addr, &other).await.status, 204);
             }
-            assert!(
-                !connection.anything_within(Duration::from_millis(1)).await,
-                "{token}"
-            );
+            assert!(!connection.anything_within(Duration::from_millis(1)).await, "{token}");
             connection.send(b"}").await;
-            assert_eq!(
-                connection.response().await.unwrap().status,
-                status,
-                "{token}"
-            );
+            assert_eq!(connection.response().await.unwrap().status, status, "{token}");
         }
     }
 }

@@ -65,10 +65,7 @@ async fn a26_a_body_that_was_rewritten_on_its_way_is_refused() {
 
     let target = Target::start(Framework::Actix, &verifier(scheme::GENERIC_HEX)).await;
     for outcome in ["{\"a\":1}", "", r#"{"a": 1}"#] {
-        let (app, signature) = (
-            target.app.clone(),
-            request.get("X-Webhook-Signature").to_owned(),
-        );
+        let (app, signature) = (target.app.clone(), request.get("X-Webhook-Signature").to_owned());
         let call = move || {
             actix_web::rt::System::new().block_on(async move {
                 use actix_web::dev::Service as _;
@@ -104,45 +101,18 @@ async fn a27_compressed_bodies_are_refused_and_never_inflated() {
     let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         let request = Request::hex(gzip);
-        for coding in [
-            "gzip",
-            "br",
-            "deflate",
-            "zstd",
-            "GZIP",
-            "x-gzip",
-            "gzip, identity",
-            "?",
-        ] {
+        for coding in ["gzip", "br", "deflate", "zstd", "GZIP", "x-gzip", "gzip, identity", "?"] {
             let raw = request.and("Content-Encoding", coding).raw();
-            target
-                .answers(coding, &raw, 415, "unsupported content encoding")
-                .await;
+            target.answers(coding, &raw, 415, "unsupported content encoding").await;
         }
-        let two_lines = request
-            .and("Content-Encoding", "identity")
-            .and("Content-Encoding", "gzip");
-        target
-            .answers(
-                "two lines",
-                &two_lines.raw(),
-                415,
-                "unsupported content encoding",
-            )
-            .await;
+        let two_lines = request.and("Content-Encoding", "identity").and("Content-Encoding", "gzip");
+        target.answers("two lines", &two_lines.raw(), 415, "unsupported content encoding").await;
         // before the body comes
         let mut connection = target.connect().await;
         let head = request.and("Content-Encoding", "gzip");
-        connection
-            .send(&head.raw_head("Content-Length: 1000\r\n"))
-            .await;
+        connection.send(&head.raw_head("Content-Length: 1000\r\n")).await;
         let response = connection.response().await.unwrap();
-        target.is_refusal(
-            "before the body",
-            &response,
-            415,
-            "unsupported content encoding",
-        );
+        target.is_refusal("before the body", &response, 415, "unsupported content encoding");
         for none in ["identity", "Identity", ""] {
             let request = request.and("Content-Encoding", none);
             target.accepts(none, &request).await;
@@ -151,13 +121,10 @@ async fn a27_compressed_bodies_are_refused_and_never_inflated() {
     .await;
     // A token says nothing of the body: it is passed on as it came.
     let bomb = vec![0; 100_000];
-    on_both(
-        verifier(Scheme::shared_header("x-token").unwrap()),
-        async |target| {
-            let request = Request::new(&[("X-Token", SECRET), ("Content-Encoding", "gzip")], &bomb);
-            target.accepts("as it came", &request).await;
-        },
-    )
+    on_both(verifier(Scheme::shared_header("x-token").unwrap()), async |target| {
+        let request = Request::new(&[("X-Token", SECRET), ("Content-Encoding", "gzip")], &bomb);
+        target.accepts("as it came", &request).await;
+    })
     .await;
 }
 
@@ -173,13 +140,9 @@ async fn a33_a_signature_in_trailers_is_none() {
     };
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         let bare = Request::new(&[], "{}");
-        target
-            .refuses_raw("only there", &chunked(&bare, &good))
-            .await;
+        target.refuses_raw("only there", &chunked(&bare, &good)).await;
         let bad = bare.and("X-Webhook-Signature", format!("sha256={}", hex(&[7; 32])));
-        target
-            .refuses_raw("a better one", &chunked(&bad, &good))
-            .await;
+        target.refuses_raw("a better one", &chunked(&bad, &good)).await;
     })
     .await;
 }
@@ -216,20 +179,14 @@ async fn a37_an_empty_body_is_verified_like_any_other() {
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         let empty = Request::hex("");
         target.accepts("with a length of 0", &empty).await;
-        target
-            .accepts_raw("without a length", &empty.raw_head(""), b"")
-            .await;
+        target.accepts_raw("without a length", &empty.raw_head(""), b"").await;
         let mut raw = empty.raw_head("Transfer-Encoding: chunked\r\n");
         raw.extend_from_slice(b"0\r\n\r\n");
         target.accepts_raw("chunked", &raw, b"").await;
         let signed_for_more = Request::hex("{}").body("");
-        target
-            .refuses("a body taken away", &signed_for_more, MISMATCH)
-            .await;
+        target.refuses("a body taken away", &signed_for_more, MISMATCH).await;
         let unsigned = Request::new(&[], "");
-        target
-            .refuses("unsigned", &unsigned, VerifyError::MissingSignature)
-            .await;
+        target.refuses("unsigned", &unsigned, VerifyError::MissingSignature).await;
     })
     .await;
 }

@@ -40,19 +40,13 @@ async fn a15_bytes_that_are_not_ascii() {
                 }
             }
             // A header that nobody asks for may hold what it likes.
-            target
-                .accepts("another header", &request.and("x-note", [byte]))
-                .await;
+            target.accepts("another header", &request.and("x-note", [byte])).await;
         }
         // Signed as they are, and still no text.
         let content = [b"msg_\xff.", now().as_bytes(), b".{}"].concat();
         let signature = format!("v1,{}", base64(&mac(&[&content])));
-        let request = request
-            .with("webhook-id", b"msg_\xff")
-            .with("webhook-signature", signature);
-        target
-            .refuses("an id that is no text", &request, VerifyError::MalformedId)
-            .await;
+        let request = request.with("webhook-id", b"msg_\xff").with("webhook-signature", signature);
+        target.refuses("an id that is no text", &request, VerifyError::MalformedId).await;
         // In names, the server refuses them, as it does control characters in values.
         let raw = Request::hex("{}").and("x-n\u{e9}", "1").raw();
         target.answers("a name", &raw, 400, "").await;
@@ -66,28 +60,20 @@ async fn a15_bytes_that_are_not_ascii() {
 async fn a16_unicode_look_alikes() {
     on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
         // full-width digits, signed as they are sent
-        let wide: String = now()
-            .chars()
-            .map(|digit| char::from_u32(u32::from(digit) + 0xfee0).unwrap())
-            .collect();
+        let wide: String =
+            now().chars().map(|digit| char::from_u32(u32::from(digit) + 0xfee0).unwrap()).collect();
         let request = Request::standard("msg_1", &wide, "{}");
-        target
-            .refuses("full-width", &request, VerifyError::MalformedTimestamp)
-            .await;
+        target.refuses("full-width", &request, VerifyError::MalformedTimestamp).await;
         // U+2024 in the place of the delimiter
         let request = Request::standard("msg_1.2", &now(), "{}");
         let request = request.with("webhook-id", "msg_1\u{2024}2");
-        target
-            .refuses("one dot leader", &request, VerifyError::SignatureMismatch)
-            .await;
+        target.refuses("one dot leader", &request, VerifyError::SignatureMismatch).await;
         // a Cyrillic or full-width letter in the version
         let signature = Request::standard("msg_1", &now(), "{}");
         for version in ["\u{475}1", "\u{ff56}1", "v\u{661}"] {
             let header = signature.get("webhook-signature").replace("v1", version);
             let request = signature.with("webhook-signature", header);
-            target
-                .refuses(version, &request, VerifyError::UnsupportedVersion)
-                .await;
+            target.refuses(version, &request, VerifyError::UnsupportedVersion).await;
         }
     })
     .await;
@@ -136,10 +122,7 @@ async fn a17_base64_has_one_form() {
             target.refuses(form, &request, reason).await;
         }
         // Line breaks cannot be in a header. The plain function is told whatever there is.
-        for form in [
-            format!("{good}\n"),
-            format!("{}\r\n{}", &good[..20], &good[20..]),
-        ] {
+        for form in [format!("{good}\n"), format!("{}\r\n{}", &good[..20], &good[20..])] {
             let request = Request::base64(&body).with("Webhook-Signature", form);
             assert_eq!(request.judge(&target.verifier).map(drop), Err(MALFORMED));
         }
@@ -152,13 +135,7 @@ async fn a18_hex_forms() {
     let good = hex(&mac(&[b"{}"]));
     let mixed: String = good
         .char_indices()
-        .map(|(at, digit)| {
-            if at % 2 == 0 {
-                digit.to_ascii_uppercase()
-            } else {
-                digit
-            }
-        })
+        .map(|(at, digit)| if at % 2 == 0 { digit.to_ascii_uppercase() } else { digit })
         .collect();
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         for form in [&good, &good.to_uppercase(), &mixed] {
@@ -190,11 +167,7 @@ async fn a19_white_space() {
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         let good = Request::hex("{}").get("X-Webhook-Signature").to_owned();
         // Around a value it is HTTP's own, and the server takes it away.
-        for form in [
-            format!("  {good}"),
-            format!("{good} \t"),
-            format!("\t{good}"),
-        ] {
+        for form in [format!("  {good}"), format!("{good} \t"), format!("\t{good}")] {
             let request = with_hex(&form);
             assert_eq!(request.judge(&target.verifier).map(drop), Err(MALFORMED));
             target.accepts_raw(&form, &request.raw(), b"{}").await;

@@ -20,11 +20,7 @@ async fn all_answers(target: &Target, raw: &[u8]) -> String {
 }
 
 fn statuses(answers: &str) -> Vec<&str> {
-    answers
-        .split("HTTP/1.1 ")
-        .skip(1)
-        .map(|answer| &answer[..3])
-        .collect()
+    answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
 }
 
 /// axum asks for the body when the receiver does, so a refusal by the head comes without a `100`. actix-web sends the
@@ -33,9 +29,7 @@ fn statuses(answers: &str) -> Vec<&str> {
 async fn a32_expect_100_continue() {
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         let good = Request::hex("{}").and("Expect", "100-continue");
-        let bad = good
-            .without("X-Webhook-Signature")
-            .and("Connection", "close");
+        let bad = good.without("X-Webhook-Signature").and("Connection", "close");
         let answers = all_answers(target, &bad.raw_head("Content-Length: 2\r\n")).await;
         match target.framework {
             Framework::Axum => assert_eq!(statuses(&answers), ["401"]),
@@ -45,10 +39,7 @@ async fn a32_expect_100_continue() {
         assert_eq!(target.touched(), (0, 0));
 
         let mut stream = TcpStream::connect(target.server.addr).await.unwrap();
-        stream
-            .write_all(&good.raw_head("Content-Length: 2\r\n"))
-            .await
-            .unwrap();
+        stream.write_all(&good.raw_head("Content-Length: 2\r\n")).await.unwrap();
         let mut interim = [0; 25];
         stream.read_exact(&mut interim).await.unwrap();
         assert_eq!(&interim, b"HTTP/1.1 100 Continue\r\n\r\n");
@@ -69,14 +60,8 @@ async fn a35_conflicting_lengths() {
     let hidden = String::from_utf8(Request::hex("hidden").target("/hidden").raw()).unwrap();
     let body = format!("0\r\n\r\n{hidden}");
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
-        let both = format!(
-            "Content-Length: {}\r\nTransfer-Encoding: chunked\r\n",
-            body.len()
-        );
-        let swapped = format!(
-            "Transfer-Encoding: chunked\r\nContent-Length: {}\r\n",
-            body.len()
-        );
+        let both = format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", body.len());
+        let swapped = format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", body.len());
         for framing in [&both, &swapped] {
             let mut raw = Request::hex("").raw_head(framing);
             raw.extend_from_slice(body.as_bytes());
@@ -107,12 +92,7 @@ async fn a35_conflicting_lengths() {
             let mut raw = Request::hex("{}").raw_head(framing);
             raw.extend_from_slice(b"{}");
             let answers = all_answers(target, &raw).await;
-            assert_eq!(
-                statuses(&answers),
-                ["400"],
-                "{framing:?} on {:?}",
-                target.framework
-            );
+            assert_eq!(statuses(&answers), ["400"], "{framing:?} on {:?}", target.framework);
             assert_eq!(target.touched(), before, "{framing:?}");
         }
 
@@ -120,10 +100,7 @@ async fn a35_conflicting_lengths() {
         let last = Request::hex("{}").and("Connection", "close");
         let raw = String::from_utf8(last.raw()).unwrap().replace("\r\n", "\n");
         let answers = all_answers(target, raw.as_bytes()).await;
-        assert!(
-            [["204"], ["400"]].contains(&[statuses(&answers)[0]]),
-            "{answers}"
-        );
+        assert!([["204"], ["400"]].contains(&[statuses(&answers)[0]]), "{answers}");
         let bad = raw.replace("sha256=", "sha256=0");
         let answers = all_answers(target, bad.as_bytes()).await;
         assert!(!answers.contains(" 204"), "{answers}");
@@ -232,18 +209,10 @@ async fn a39_the_url_is_the_configured_one_and_the_query_is_taken_as_sent() {
             "/hook?",
             "/hook",
         ] {
-            target
-                .refuses(
-                    changed,
-                    &sent.target(changed),
-                    VerifyError::SignatureMismatch,
-                )
-                .await;
+            target.refuses(changed, &sent.target(changed), VerifyError::SignatureMismatch).await;
         }
         target.accepts("no query", &signed_for(URL)).await;
-        target
-            .accepts("an empty query", &signed_for(&format!("{URL}?")))
-            .await;
+        target.accepts("an empty query", &signed_for(&format!("{URL}?"))).await;
 
         // Where the client says it is going proves nothing, neither for it nor against it.
         let forged = sent
@@ -257,13 +226,7 @@ async fn a39_the_url_is_the_configured_one_and_the_query_is_taken_as_sent() {
         let evil = signed_for("https://evil.example.test/hook?a=1")
             .and("Host", "evil.example.test")
             .and("X-Forwarded-Host", "evil.example.test");
-        target
-            .refuses(
-                "signed for another host",
-                &evil,
-                VerifyError::SignatureMismatch,
-            )
-            .await;
+        target.refuses("signed for another host", &evil, VerifyError::SignatureMismatch).await;
         let absolute = sent.target("http://evil.example/hook?a=1&b=%2F&b=x+y");
         target.accepts("a target in absolute form", &absolute).await;
     })
@@ -275,12 +238,8 @@ async fn a39_the_url_is_the_configured_one_and_the_query_is_taken_as_sent() {
         let sent = signed_for(&format!("{URL}?a=1"));
         let answers: Vec<Response> = vec![
             target.send(&sent.raw()).await,
-            target
-                .send(&sent.and("X-Forwarded-Host", "evil.example").raw())
-                .await,
-            target
-                .send(&sent.target("http://evil.example/hook?a=1").raw())
-                .await,
+            target.send(&sent.and("X-Forwarded-Host", "evil.example").raw()).await,
+            target.send(&sent.target("http://evil.example/hook?a=1").raw()).await,
         ];
         assert!(answers.iter().all(|answer| answer.status == 204));
         assert_eq!(target.app.runs(), 1, "{framework:?}");
@@ -306,17 +265,9 @@ async fn a39_signed_methods_and_paths() {
             "/hook/a%2Fb/?x=1",
             "/hook/a%2Fb",
         ] {
-            target
-                .refuses(
-                    changed,
-                    &sent.target(changed),
-                    VerifyError::SignatureMismatch,
-                )
-                .await;
+            target.refuses(changed, &sent.target(changed), VerifyError::SignatureMismatch).await;
         }
-        target
-            .refuses("GET", &sent.method("GET"), VerifyError::SignatureMismatch)
-            .await;
+        target.refuses("GET", &sent.method("GET"), VerifyError::SignatureMismatch).await;
     })
     .await;
 }

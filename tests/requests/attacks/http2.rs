@@ -88,9 +88,7 @@ impl Raw {
     async fn wait_for(&mut self, kinds: &[u8]) -> Option<u8> {
         loop {
             let mut head = [0; 9];
-            soon("frame from the server", self.0.read_exact(&mut head))
-                .await
-                .ok()?;
+            soon("frame from the server", self.0.read_exact(&mut head)).await.ok()?;
             let len = u32::from_be_bytes([0, head[0], head[1], head[2]]);
             let mut payload = vec![0; len as usize];
             self.0.read_exact(&mut payload).await.ok()?;
@@ -146,12 +144,7 @@ async fn a36_http2_requests_are_judged_like_any_other() {
     target.is_refusal("over HTTP/2", &response, 413, "body too large");
     let zipped = good.and("content-encoding", "gzip");
     let response = send(&client, &zipped).await;
-    target.is_refusal(
-        "over HTTP/2",
-        &response,
-        415,
-        "unsupported content encoding",
-    );
+    target.is_refusal("over HTTP/2", &response, 415, "unsupported content encoding");
     assert_eq!(target.touched(), (3, 6));
 }
 
@@ -159,9 +152,7 @@ async fn a36_http2_requests_are_judged_like_any_other() {
 async fn a36_the_head_is_judged_before_the_body_over_http2_too() {
     let target = start().await;
     let mut client = client(&target).await;
-    let (response, _body) = client
-        .send_request(head(&Request::new(&[], "")), false)
-        .unwrap();
+    let (response, _body) = client.send_request(head(&Request::new(&[], "")), false).unwrap();
     assert_eq!(response.await.unwrap().status(), 401);
     assert_eq!(target.touched(), (0, 0));
 }
@@ -171,10 +162,7 @@ async fn a36_upper_case_names_are_a_protocol_error() {
     let target = start().await;
     let good = Request::hex("{}");
     let signature = good.get("X-Webhook-Signature");
-    for (name, answer) in [
-        ("X-Webhook-Signature", RST_STREAM),
-        ("x-webhook-signature", HEADERS),
-    ] {
+    for (name, answer) in [("X-Webhook-Signature", RST_STREAM), ("x-webhook-signature", HEADERS)] {
         let mut raw = Raw::connect(&target).await;
         let block = fields(&[&PSEUDO[..], &[(name, signature)]].concat());
         raw.frame(HEADERS, END_HEADERS, 1, &block).await.unwrap();

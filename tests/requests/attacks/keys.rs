@@ -37,19 +37,14 @@ async fn a01_an_empty_secret_does_not_construct() {
             "{nothing}"
         );
     }
-    assert_eq!(
-        Secret::new(Vec::new()).unwrap_err(),
-        ConfigError::EmptySecret
-    );
+    assert_eq!(Secret::new(Vec::new()).unwrap_err(), ConfigError::EmptySecret);
 
     // What an attacker would sign with, if a secret could be empty after all.
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         for key in [b"".as_slice(), b" ", b"\0"] {
             let forged = format!("sha256={}", hex(&mac_with(key, &[b"{}"])));
             let request = Request::new(&[("X-Webhook-Signature", &forged)], "{}");
-            target
-                .refuses("an empty key's", &request, VerifyError::SignatureMismatch)
-                .await;
+            target.refuses("an empty key's", &request, VerifyError::SignatureMismatch).await;
         }
     })
     .await;
@@ -58,28 +53,14 @@ async fn a01_an_empty_secret_does_not_construct() {
 #[tokio::test]
 async fn a03_a_receiver_without_a_secret_does_not_construct_and_cannot_lose_its_secrets() {
     let none = Verifier::builder(scheme::GENERIC_HEX).build().map(drop);
-    assert!(matches!(
-        none,
-        Err(ConfigError::SecretCount { given: 0, .. })
-    ));
+    assert!(matches!(none, Err(ConfigError::SecretCount { given: 0, .. })));
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
         let emptied = target.verifier.replace_secrets([]);
-        assert!(matches!(
-            emptied,
-            Err(ConfigError::SecretCount { given: 0, .. })
-        ));
-        target
-            .accepts("the secret stays", &Request::hex("{}"))
-            .await;
+        assert!(matches!(emptied, Err(ConfigError::SecretCount { given: 0, .. })));
+        target.accepts("the secret stays", &Request::hex("{}")).await;
         let forged = format!("sha256={}", hex(&mac_with(b"", &[b"{}"])));
         let request = Request::new(&[("X-Webhook-Signature", &forged)], "{}");
-        target
-            .refuses(
-                "signed with nothing",
-                &request,
-                VerifyError::SignatureMismatch,
-            )
-            .await;
+        target.refuses("signed with nothing", &request, VerifyError::SignatureMismatch).await;
     })
     .await;
 }
@@ -119,12 +100,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
             Request::new(&[("X-Webhook-Signature", &header)], "{}").target(path)
         };
         for (path, key, status, text) in [
-            (
-                "/unknown",
-                "secret-of-one",
-                401,
-                "invalid webhook signature",
-            ),
+            ("/unknown", "secret-of-one", 401, "invalid webhook signature"),
             ("/unknown", "", 401, "invalid webhook signature"),
             ("/two", "secret-of-one", 401, "invalid webhook signature"),
             ("/one", "", 401, "invalid webhook signature"),
@@ -197,14 +173,9 @@ async fn a08_an_extractor_without_its_layer_is_a_500_and_no_delivery() {
     let app = Router::new().route("/hook", post(on_axum));
     let raw = http::Request::post("/hook")
         .header("X-Webhook-Signature", request.get("X-Webhook-Signature"));
-    let response = app
-        .oneshot(raw.body(Body::from("{}")).unwrap())
-        .await
-        .unwrap();
+    let response = app.oneshot(raw.body(Body::from("{}")).unwrap()).await.unwrap();
     assert_eq!(response.status(), 500);
-    let body = axum::body::to_bytes(response.into_body(), usize::MAX)
-        .await
-        .unwrap();
+    let body = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     assert_eq!(body, "");
 
     let signature = request.get("X-Webhook-Signature").to_owned();
@@ -238,9 +209,7 @@ async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
             wrong[at] ^= 1 << (at % 8);
             let header = format!("sha256={}", hex(&wrong));
             let request = Request::new(&[("X-Webhook-Signature", &header)], "{}");
-            target
-                .refuses("one bit", &request, VerifyError::SignatureMismatch)
-                .await;
+            target.refuses("one bit", &request, VerifyError::SignatureMismatch).await;
         }
     })
     .await;
@@ -250,11 +219,7 @@ async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
     let (before, tag) = tags.split_once("pub(crate) struct Tag").unwrap();
     let derives = before.rsplit_once("#[derive(").unwrap().1;
     assert!(derives.starts_with("Clone)]"), "tags derive {derives}");
-    assert!(
-        ![key, tags]
-            .iter()
-            .any(|source| source.contains("PartialEq for Tag"))
-    );
+    assert!(![key, tags].iter().any(|source| source.contains("PartialEq for Tag")));
     assert!(tags.contains("use ctutils::{Choice, CtEq as _};"));
     let comparison = tag.split_once("fn matches_any").unwrap().1;
     let comparison = comparison.split_once("\n    }\n").unwrap().0;
@@ -262,28 +227,15 @@ async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
         comparison.contains("for candidate in candidates")
             && comparison.contains("found |= self.0.ct_eq(&candidate.0);")
     );
-    assert!(
-        !["break", "return", "any(", "=="]
-            .iter()
-            .any(|early| comparison.contains(early))
-    );
+    assert!(!["break", "return", "any(", "=="].iter().any(|early| comparison.contains(early)));
     for source in [
         include_str!("../../../webhook-verify/src/verify/facts.rs"),
         include_str!("../../../webhook-verify/src/verify/candidates.rs"),
         key,
         tags,
     ] {
-        for line in source
-            .lines()
-            .filter(|line| line.contains("==") || line.contains("!="))
-        {
-            let of_tags = [
-                "bytes ==",
-                "bytes !=",
-                "tag ==",
-                "tag !=",
-                "as_bytes() == other",
-            ];
+        for line in source.lines().filter(|line| line.contains("==") || line.contains("!=")) {
+            let of_tags = ["bytes ==", "bytes !=", "tag ==", "tag !=", "as_bytes() == other"];
             assert!(!of_tags.iter().any(|text| line.contains(text)), "{line}");
         }
     }
@@ -320,17 +272,11 @@ async fn a10_the_right_one_of_many_signatures_counts_wherever_it_stands() {
 #[tokio::test]
 async fn a42_secrets_rotate_while_requests_come_and_senders_do_not_mix() {
     let signed = |key: &str, body: &str| {
-        let header = format!(
-            "sha256={}",
-            hex(&mac_with(key.as_bytes(), &[body.as_bytes()]))
-        );
+        let header = format!("sha256={}", hex(&mac_with(key.as_bytes(), &[body.as_bytes()])));
         Request::new(&[("X-Webhook-Signature", &header)], body)
     };
     let secrets = |texts: &[&str]| -> Vec<Secret> {
-        texts
-            .iter()
-            .map(|text| Secret::new(*text).unwrap())
-            .collect()
+        texts.iter().map(|text| Secret::new(*text).unwrap()).collect()
     };
     for framework in [Framework::Axum, Framework::Actix] {
         let target = Target::start(framework, &verifier(scheme::GENERIC_HEX)).await;
@@ -340,50 +286,32 @@ async fn a42_secrets_rotate_while_requests_come_and_senders_do_not_mix() {
         target.refuses("not yet", &new, mismatch).await;
 
         let verifier = &target.verifier;
-        verifier
-            .replace_secrets(secrets(&["the-new-secret", SECRET]))
-            .unwrap();
+        verifier.replace_secrets(secrets(&["the-new-secret", SECRET])).unwrap();
         target.accepts("new", &new).await;
         target.accepts("old beside new", &old).await;
         assert_eq!(new.judge(verifier).unwrap().secret_index(), 0);
         assert_eq!(old.judge(verifier).unwrap().secret_index(), 1);
-        verifier
-            .replace_secrets(secrets(&[SECRET, "the-new-secret"]))
-            .unwrap();
+        verifier.replace_secrets(secrets(&[SECRET, "the-new-secret"])).unwrap();
         assert_eq!(old.judge(verifier).unwrap().secret_index(), 0);
 
         // a bad change changes nothing
-        assert!(
-            verifier
-                .replace_secrets(vec![Secret::new("x").unwrap(); 9])
-                .is_err()
-        );
+        assert!(verifier.replace_secrets(vec![Secret::new("x").unwrap(); 9]).is_err());
         target.accepts("old after a failed change", &old).await;
 
-        verifier
-            .replace_secrets(secrets(&["the-new-secret"]))
-            .unwrap();
+        verifier.replace_secrets(secrets(&["the-new-secret"])).unwrap();
         target.accepts("new alone", &new).await;
-        target
-            .refuses("old after its removal", &old, mismatch)
-            .await;
+        target.refuses("old after its removal", &old, mismatch).await;
 
         // two senders
-        let at = |secret: &str| {
-            Verifier::builder(scheme::GENERIC_HEX)
-                .secret(secret)
-                .build()
-                .unwrap()
-        };
+        let at =
+            |secret: &str| Verifier::builder(scheme::GENERIC_HEX).secret(secret).build().unwrap();
         let one = Target::start(framework, &at("secret-of-one")).await;
         let two = Target::start(framework, &at("secret-of-two")).await;
         let (of_one, of_two) = (signed("secret-of-one", "{}"), signed("secret-of-two", "{}"));
         one.accepts("its own", &of_one).await;
         two.accepts("its own", &of_two).await;
-        one.refuses("the other's", &of_two, VerifyError::SignatureMismatch)
-            .await;
-        two.refuses("the other's", &of_one, VerifyError::SignatureMismatch)
-            .await;
+        one.refuses("the other's", &of_two, VerifyError::SignatureMismatch).await;
+        two.refuses("the other's", &of_one, VerifyError::SignatureMismatch).await;
     }
 }
 
@@ -408,12 +336,7 @@ async fn a06_truncated_tags_are_refused() {
                 .unwrap();
             let request = Request::new(&[("x-mac", &hex(&test.tag))], &test.msg);
             let verdict = request.judge(&verifier).map(drop);
-            assert_eq!(
-                verdict,
-                Err(VerifyError::MalformedSignature),
-                "{}",
-                test.tc_id
-            );
+            assert_eq!(verdict, Err(VerifyError::MalformedSignature), "{}", test.tc_id);
             let full = mac_with(&test.key, &[&test.msg]);
             assert!(request.with("x-mac", hex(&full)).judge(&verifier).is_ok());
             tried += 1;
@@ -425,9 +348,7 @@ async fn a06_truncated_tags_are_refused() {
         for len in [4, 10, 16, 20, 28, 31] {
             let header = format!("sha256={}", hex(&full[..len]));
             let request = Request::new(&[("X-Webhook-Signature", &header)], "{}");
-            target
-                .refuses("cut short", &request, VerifyError::MalformedSignature)
-                .await;
+            target.refuses("cut short", &request, VerifyError::MalformedSignature).await;
         }
     })
     .await;

@@ -32,17 +32,8 @@ async fn a28_a_declared_length_over_the_limit_is_refused_before_the_body() {
     for framework in [Framework::Axum, Framework::Actix] {
         let target = start_limited(framework).await;
         let long = "x".repeat(LIMIT + 1);
-        target
-            .accepts("at the limit", &Request::hex(&long[1..]))
-            .await;
-        target
-            .answers(
-                "one over it",
-                &Request::hex(&long).raw(),
-                413,
-                "body too large",
-            )
-            .await;
+        target.accepts("at the limit", &Request::hex(&long[1..])).await;
+        target.answers("one over it", &Request::hex(&long).raw(), 413, "body too large").await;
         for declared in [LIMIT as u64 + 1, 1 << 40, i64::MAX as u64] {
             let mut connection = target.connect().await;
             let head = Request::hex(&long).raw_head(&format!("Content-Length: {declared}\r\n"));
@@ -53,15 +44,9 @@ async fn a28_a_declared_length_over_the_limit_is_refused_before_the_body() {
             target.is_refusal(&declared.to_string(), &response, 413, "body too large");
             assert_eq!(target.touched(), before);
         }
-        for declared in [
-            "18446744073709551616",
-            "-1",
-            "+5",
-            "0x10",
-            "1e3",
-            "5 5",
-            "9".repeat(99).as_str(),
-        ] {
+        for declared in
+            ["18446744073709551616", "-1", "+5", "0x10", "1e3", "5 5", "9".repeat(99).as_str()]
+        {
             let head = Request::hex("{}").raw_head(&format!("Content-Length: {declared}\r\n"));
             target.answers(declared, &head, 400, "").await;
         }
@@ -85,21 +70,15 @@ async fn a29_a_body_without_a_length_is_cut_off_at_the_limit() {
         };
         for size in [1_000, LIMIT] {
             let raw = chunked(&full, size);
-            target
-                .accepts_raw("at the limit", &raw, full.as_bytes())
-                .await;
+            target.accepts_raw("at the limit", &raw, full.as_bytes()).await;
             let raw = chunked(&format!("{full}x"), size);
-            target
-                .answers("one over it", &raw, 413, "body too large")
-                .await;
+            target.answers("one over it", &raw, 413, "body too large").await;
         }
 
         // one that never ends
         let before = target.touched();
         let mut connection = target.connect().await;
-        connection
-            .send(&Request::hex("x").raw_head("Transfer-Encoding: chunked\r\n"))
-            .await;
+        connection.send(&Request::hex("x").raw_head("Transfer-Encoding: chunked\r\n")).await;
         let chunk = format!("4000\r\n{}\r\n", "x".repeat(0x4000)).into_bytes();
         let mut sent = 0;
         while !connection.anything_within(Duration::from_millis(1)).await {
@@ -191,32 +170,21 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
     let heads = [
         ("no signature", fresh.without("webhook-signature")),
         ("a malformed one", fresh.with("webhook-signature", "v1,x")),
-        (
-            "an unknown version",
-            fresh.with("webhook-signature", "v2,x"),
-        ),
+        ("an unknown version", fresh.with("webhook-signature", "v2,x")),
         ("17", fresh.with("webhook-signature", "v1,x ".repeat(17))),
         ("no id", fresh.without("webhook-id")),
         ("two ids", fresh.and("webhook-id", "x")),
         ("no timestamp", fresh.without("webhook-timestamp")),
         ("a stale one", Request::standard("msg_1", "1", "{}")),
         ("a malformed one", Request::standard("msg_1", "x", "{}")),
-        (
-            "one from the future",
-            Request::standard("msg_1", "9999999999", "{}"),
-        ),
+        ("one from the future", Request::standard("msg_1", "9999999999", "{}")),
     ];
     on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
         for (what, request) in &heads {
             let before = target.touched();
             let mut connection = target.connect().await;
-            connection
-                .send(&request.raw_head("Content-Length: 1048576\r\n"))
-                .await;
-            let response = connection
-                .response()
-                .await
-                .expect("an answer before the body");
+            connection.send(&request.raw_head("Content-Length: 1048576\r\n")).await;
+            let response = connection.response().await.expect("an answer before the body");
             target.is_refusal(what, &response, 401, "invalid webhook signature");
             assert_eq!(target.touched(), before);
 
@@ -235,10 +203,7 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
             let mut connection = target.connect().await;
             let head = Request::new(headers, "").raw_head("Content-Length: 100000\r\n");
             connection.send(&head).await;
-            let response = connection
-                .response()
-                .await
-                .expect("an answer before the body");
+            let response = connection.response().await.expect("an answer before the body");
             target.is_refusal("a token", &response, 401, "invalid webhook signature");
         }
         assert_eq!(target.touched(), (0, 0));
@@ -258,11 +223,7 @@ fn is_little_work(verifier: &Verifier, request: &Request) {
         let admission = receiver.admit(&head, pieces, endless).now_or_never();
         drop(black_box(admission.expect("nothing waits")));
     };
-    let what = format!(
-        "{} with a body of {} bytes",
-        verifier.scheme().name(),
-        body.len()
-    );
+    let what = format!("{} with a body of {} bytes", verifier.scheme().name(), body.len());
     costs_at_most(HARD, &what, || look_over(&body), judge);
 }
 
@@ -312,10 +273,8 @@ async fn a40_bodies_made_to_be_hard_work() {
     let tokens = "token=x&".repeat(60_000);
     on_both(verifier(scheme::PIPEFORCE_TOKEN), async |target| {
         let typed = [("Content-Type", "application/x-www-form-urlencoded")];
-        let cases = [
-            (&form, VerifyError::MissingToken),
-            (&tokens, VerifyError::MalformedSignature),
-        ];
+        let cases =
+            [(&form, VerifyError::MissingToken), (&tokens, VerifyError::MalformedSignature)];
         for (body, reason) in cases {
             let request = Request::new(&typed, body);
             is_little_work(&target.verifier, &request);
@@ -345,7 +304,5 @@ fn a11_many_bad_signatures_cost_no_more_hashing_than_one() {
     };
     // To hash the body once more would make both alike: two of sixteen cost less than three of one.
     let three = || (0..3).for_each(|_| verify(&one));
-    costs_at_most(1, "sixteen signatures", three, || {
-        (0..2).for_each(|_| verify(&sixteen))
-    });
+    costs_at_most(1, "sixteen signatures", three, || (0..2).for_each(|_| verify(&sixteen)));
 }

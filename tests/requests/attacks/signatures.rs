@@ -39,9 +39,7 @@ async fn a02_a_request_without_a_signature_is_refused() {
         .await;
     }
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
-        target
-            .refuses("empty", &with_hex(""), VerifyError::MissingSignature)
-            .await;
+        target.refuses("empty", &with_hex(""), VerifyError::MissingSignature).await;
     })
     .await;
 }
@@ -137,31 +135,21 @@ async fn a07_the_sender_does_not_choose_the_algorithm() {
     .await;
     on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
         let request = Request::standard("msg_1", &now(), "{}");
-        let signature = request
-            .get("webhook-signature")
-            .strip_prefix("v1,")
-            .unwrap()
-            .to_owned();
+        let signature = request.get("webhook-signature").strip_prefix("v1,").unwrap().to_owned();
         for version in ["v0", "v1a", "v2", "V1", "", "none"] {
             let request = request.with("webhook-signature", format!("{version},{signature}"));
-            target
-                .refuses(version, &request, VerifyError::UnsupportedVersion)
-                .await;
+            target.refuses(version, &request, VerifyError::UnsupportedVersion).await;
         }
         let beside = format!("v0,{signature} v1a,AAAA v1,{signature}");
         let request = request.with("webhook-signature", beside);
-        target
-            .accepts("unknown versions are skipped", &request)
-            .await;
+        target.accepts("unknown versions are skipped", &request).await;
     })
     .await;
     on_both(verifier(scheme::STRIPE), async |target| {
         let request = Request::stripe(&now(), "{}");
         let downgraded = request.get("stripe-signature").replace("v1=", "v0=");
         let request = request.with("stripe-signature", downgraded);
-        target
-            .refuses("v0", &request, VerifyError::UnsupportedVersion)
-            .await;
+        target.refuses("v0", &request, VerifyError::UnsupportedVersion).await;
     })
     .await;
 }
@@ -177,10 +165,7 @@ async fn a11_too_many_and_too_long_signatures() {
             ("17, the good one last", format!("{} {good}", many(16))),
             ("17, the good one first", format!("{good} {}", many(16))),
             ("100", format!("{good} {}", many(99))),
-            (
-                "9 KiB of unknown versions",
-                format!("{good} {}", "v9,AAAA ".repeat(1_152)),
-            ),
+            ("9 KiB of unknown versions", format!("{good} {}", "v9,AAAA ".repeat(1_152))),
         ] {
             let request = request.with("webhook-signature", &list);
             target.refuses(what, &request, MALFORMED).await;
@@ -215,49 +200,29 @@ async fn a12_repeated_signature_headers() {
         let good = request.get("webhook-signature").to_owned();
         let bad = format!("v1,{}", base64(&[7; 32]));
         for (first, second) in [(&good, &bad), (&bad, &good)] {
-            let request = request
-                .with("webhook-signature", first)
-                .and("webhook-signature", second);
+            let request = request.with("webhook-signature", first).and("webhook-signature", second);
             target.accepts("a list may have lines", &request).await;
         }
-        let request = request
-            .with("webhook-signature", &bad)
-            .and("webhook-signature", &bad);
-        target
-            .refuses("two bad lines", &request, VerifyError::SignatureMismatch)
-            .await;
+        let request = request.with("webhook-signature", &bad).and("webhook-signature", &bad);
+        target.refuses("two bad lines", &request, VerifyError::SignatureMismatch).await;
     })
     .await;
     let good = Request::hex("{}");
     let signature = good.get("X-Webhook-Signature").to_owned();
     let bad = format!("sha256={}", hex(&[7; 32]));
     on_both(verifier(scheme::GENERIC_HEX), async |target| {
-        for (first, second) in [
-            (&signature, &bad),
-            (&bad, &signature),
-            (&signature, &signature),
-        ] {
+        for (first, second) in [(&signature, &bad), (&bad, &signature), (&signature, &signature)] {
             let request = with_hex(first).and("x-webhook-signature", second);
-            target
-                .refuses(
-                    "a single value twice",
-                    &request,
-                    VerifyError::AmbiguousHeader,
-                )
-                .await;
+            target.refuses("a single value twice", &request, VerifyError::AmbiguousHeader).await;
         }
         let empty = with_hex(&signature).and("X-Webhook-Signature", "");
-        target
-            .refuses("one of them empty", &empty, VerifyError::AmbiguousHeader)
-            .await;
+        target.refuses("one of them empty", &empty, VerifyError::AmbiguousHeader).await;
     })
     .await;
     on_both(verifier(scheme::STRIPE), async |target| {
         let request = Request::stripe(&now(), "{}");
         let again = request.and("stripe-signature", format!("v1={}", hex(&[7; 32])));
-        target
-            .refuses("two lines of pairs", &again, VerifyError::AmbiguousHeader)
-            .await;
+        target.refuses("two lines of pairs", &again, VerifyError::AmbiguousHeader).await;
     })
     .await;
 }
@@ -275,9 +240,7 @@ async fn a13_folded_and_split_lists() {
             format!("{bad}   {good}"),
             format!("{good},"),
         ] {
-            target
-                .accepts(&list, &request.with("webhook-signature", &list))
-                .await;
+            target.accepts(&list, &request.with("webhook-signature", &list)).await;
         }
         // Without a space there is no telling: nothing is cut off to make the first one fit.
         for list in [
@@ -301,9 +264,7 @@ async fn a13_folded_and_split_lists() {
             good.replace(",v1=", &format!(",{bad},v1=")),
             good.replace(',', ", "),
         ] {
-            target
-                .accepts(&list, &request.with("stripe-signature", &list))
-                .await;
+            target.accepts(&list, &request.with("stripe-signature", &list)).await;
         }
     })
     .await;
@@ -315,17 +276,10 @@ async fn a14_repeated_ids_and_timestamps() {
         let request = Request::standard("msg_1", &now(), "{}");
         for name in ["webhook-id", "webhook-timestamp"] {
             let (value, other) = (request.get(name).to_owned(), "1795305601");
-            let values = [
-                (&*value, other),
-                (other, &*value),
-                (&*value, &*value),
-                (&*value, ""),
-            ];
+            let values = [(&*value, other), (other, &*value), (&*value, &*value), (&*value, "")];
             for (first, second) in values {
                 let request = request.with(name, first).and(name, second);
-                target
-                    .refuses(name, &request, VerifyError::AmbiguousHeader)
-                    .await;
+                target.refuses(name, &request, VerifyError::AmbiguousHeader).await;
             }
         }
     })
@@ -335,9 +289,7 @@ async fn a14_repeated_ids_and_timestamps() {
         let good = request.get("stripe-signature").to_owned();
         for header in [format!("{good},t={NOW}"), format!("t=1,{good}")] {
             let request = request.with("stripe-signature", header);
-            target
-                .refuses("two t=", &request, VerifyError::AmbiguousHeader)
-                .await;
+            target.refuses("two t=", &request, VerifyError::AmbiguousHeader).await;
         }
     })
     .await;

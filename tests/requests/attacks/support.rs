@@ -55,11 +55,7 @@ pub(crate) fn verifier(scheme: Scheme) -> Verifier {
         "standard-webhooks" => whsec(),
         _ => SECRET.to_owned(),
     };
-    Verifier::builder(scheme)
-        .secret(secret)
-        .clock(|| Duration::from_secs(NOW))
-        .build()
-        .unwrap()
+    Verifier::builder(scheme).secret(secret).clock(|| Duration::from_secs(NOW)).build().unwrap()
 }
 
 /// A request, whose header values need not be text.
@@ -98,13 +94,7 @@ impl Request {
 
     /// Standard Webhooks, signed for whatever texts these are.
     pub(crate) fn standard(id: &str, timestamp: &str, body: impl AsRef<[u8]>) -> Self {
-        let content = [
-            id.as_bytes(),
-            b".",
-            timestamp.as_bytes(),
-            b".",
-            body.as_ref(),
-        ];
+        let content = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body.as_ref()];
         let signature = format!("v1,{}", base64(&mac(&content)));
         Self::new(
             &[
@@ -121,10 +111,7 @@ impl Request {
         let content = [b"v0:", timestamp.as_bytes(), b":", body.as_ref()];
         let signature = format!("v0={}", hex(&mac(&content)));
         Self::new(
-            &[
-                ("x-slack-request-timestamp", timestamp),
-                ("x-slack-signature", &signature),
-            ],
+            &[("x-slack-request-timestamp", timestamp), ("x-slack-signature", &signature)],
             body,
         )
     }
@@ -154,39 +141,26 @@ impl Request {
     /// With this header line, after those that are there.
     pub(crate) fn and(&self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let mut request = self.clone();
-        request
-            .headers
-            .push((name.to_owned(), value.as_ref().to_vec()));
+        request.headers.push((name.to_owned(), value.as_ref().to_vec()));
         request
     }
 
     pub(crate) fn without(&self, name: &str) -> Self {
         let mut request = self.clone();
-        request
-            .headers
-            .retain(|(n, _)| !n.eq_ignore_ascii_case(name));
+        request.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
         request
     }
 
     pub(crate) fn body(&self, body: impl AsRef<[u8]>) -> Self {
-        Self {
-            body: body.as_ref().to_vec(),
-            ..self.clone()
-        }
+        Self { body: body.as_ref().to_vec(), ..self.clone() }
     }
 
     pub(crate) fn method(&self, method: &str) -> Self {
-        Self {
-            method: method.to_owned(),
-            ..self.clone()
-        }
+        Self { method: method.to_owned(), ..self.clone() }
     }
 
     pub(crate) fn target(&self, target: &str) -> Self {
-        Self {
-            target: target.to_owned(),
-            ..self.clone()
-        }
+        Self { target: target.to_owned(), ..self.clone() }
     }
 
     /// As HTTP/1.1, with a `Content-Length`.
@@ -276,14 +250,7 @@ impl Target {
             }),
         );
         let server = app.serve(framework).await;
-        Self {
-            framework,
-            verifier: verifier.clone(),
-            app,
-            store,
-            server,
-            bodies,
-        }
+        Self { framework, verifier: verifier.clone(), app, store, server, bodies }
     }
 
     pub(crate) async fn connect(&self) -> Connection {
@@ -304,8 +271,7 @@ impl Target {
 
     /// The same, for bytes that only a server can read.
     pub(crate) async fn refuses_raw(&self, what: &str, raw: &[u8]) {
-        self.answers(what, raw, 401, "invalid webhook signature")
-            .await;
+        self.answers(what, raw, 401, "invalid webhook signature").await;
     }
 
     /// The server answers this, and neither handler nor store hears of it.
@@ -337,12 +303,7 @@ impl Target {
     pub(crate) async fn accepts_raw(&self, what: &str, raw: &[u8], body: &[u8]) {
         let (runs, calls) = self.touched();
         let response = self.send(raw).await;
-        assert_eq!(
-            (response.status, response.text()),
-            (204, ""),
-            "{what} on {:?}",
-            self.framework
-        );
+        assert_eq!((response.status, response.text()), (204, ""), "{what} on {:?}", self.framework);
         // claimed and completed
         assert_eq!(self.touched(), (runs + 1, calls + 2), "{what}");
         let seen = self.bodies.lock().unwrap().last().cloned().unwrap();
@@ -357,9 +318,7 @@ impl Target {
 
 impl fmt::Debug for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Target")
-            .field("framework", &self.framework)
-            .finish_non_exhaustive()
+        f.debug_struct("Target").field("framework", &self.framework).finish_non_exhaustive()
     }
 }
 

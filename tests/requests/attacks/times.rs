@@ -65,30 +65,20 @@ async fn a20_timestamps_that_are_no_plain_numbers() {
     ];
     on_both(verifier(scheme::SLACK), async |target| {
         for form in forms {
-            target
-                .refuses(form, &Request::slack(form, "{}"), MALFORMED)
-                .await;
+            target.refuses(form, &Request::slack(form, "{}"), MALFORMED).await;
         }
         for (form, ahead) in [
             ("9223372036854775808", (1 << 63) - NOW), // 2^63
             ("18446744073709551615", u64::MAX - NOW), // 2^64 - 1
             ("6090272896", (1 << 32) + NOW - NOW),    // 2^32 + now: wraps to now
         ] {
-            target
-                .refuses(form, &Request::slack(form, "{}"), in_future(ahead))
-                .await;
+            target.refuses(form, &Request::slack(form, "{}"), in_future(ahead)).await;
         }
-        target
-            .refuses("0", &Request::slack("0", "{}"), too_old(NOW))
-            .await;
+        target.refuses("0", &Request::slack("0", "{}"), too_old(NOW)).await;
         let empty = Request::slack("", "{}");
-        target
-            .refuses("empty", &empty, VerifyError::MissingTimestamp)
-            .await;
+        target.refuses("empty", &empty, VerifyError::MissingTimestamp).await;
         let absent = empty.without("x-slack-request-timestamp");
-        target
-            .refuses("absent", &absent, VerifyError::MissingTimestamp)
-            .await;
+        target.refuses("absent", &absent, VerifyError::MissingTimestamp).await;
         // What HTTP does not allow in a header, the plain function is told all the same.
         for form in [" 1795305600", "1795305600 ", "1795305600\n", "1795305600\0"] {
             let verdict = Request::slack(form, "{}").judge(&target.verifier);
@@ -98,17 +88,9 @@ async fn a20_timestamps_that_are_no_plain_numbers() {
     .await;
     on_both(verifier(scheme::STRIPE), async |target| {
         for form in forms.iter().filter(|form| !form.contains(',')) {
-            target
-                .refuses(form, &Request::stripe(form, "{}"), MALFORMED)
-                .await;
+            target.refuses(form, &Request::stripe(form, "{}"), MALFORMED).await;
         }
-        target
-            .refuses(
-                "empty",
-                &Request::stripe("", "{}"),
-                VerifyError::MissingTimestamp,
-            )
-            .await;
+        target.refuses("empty", &Request::stripe("", "{}"), VerifyError::MissingTimestamp).await;
     })
     .await;
 }
@@ -147,15 +129,11 @@ async fn a21_the_unit_is_the_schemes() {
     let millis = (NOW * 1000).to_string();
     on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
         let request = Request::standard("msg_1", &millis, "{}");
-        target
-            .refuses("milliseconds", &request, in_future(NOW * 999))
-            .await;
+        target.refuses("milliseconds", &request, in_future(NOW * 999)).await;
     })
     .await;
     on_both(milliseconds(), async |target| {
-        target
-            .accepts("milliseconds", &in_milliseconds(&millis))
-            .await;
+        target.accepts("milliseconds", &in_milliseconds(&millis)).await;
         let request = in_milliseconds(&NOW.to_string());
         let reason = too_old(NOW - NOW.div_ceil(1000));
         target.refuses("seconds", &request, reason).await;
@@ -194,17 +172,13 @@ async fn a22_the_edges_of_the_window() {
             target.accepts("inside", &at(inside)).await;
         }
         target.refuses("old", &at(NOW - 301), too_old(301)).await;
-        target
-            .refuses("future", &at(NOW + 301), in_future(301))
-            .await;
+        target.refuses("future", &at(NOW + 301), in_future(301)).await;
     })
     .await;
     on_both(milliseconds(), async |target| {
         let (first, last) = ((NOW - 300) * 1000, (NOW + 300) * 1000);
         for inside in [first, last] {
-            target
-                .accepts("inside", &in_milliseconds(&inside.to_string()))
-                .await;
+            target.accepts("inside", &in_milliseconds(&inside.to_string())).await;
         }
         let old = in_milliseconds(&(first - 1).to_string());
         target.refuses("old", &old, too_old(300)).await;
@@ -231,28 +205,13 @@ async fn a23_all_refusals_look_the_same() {
             (stale.clone(), too_old(301)),
             (wrong(&stale), too_old(301)),
             (wrong(&fresh), VerifyError::SignatureMismatch),
-            (
-                Request::standard("msg_1", &(NOW + 301).to_string(), "{}"),
-                in_future(301),
-            ),
+            (Request::standard("msg_1", &(NOW + 301).to_string(), "{}"), in_future(301)),
             (Request::standard("msg_1", "1.0", "{}"), MALFORMED),
-            (
-                fresh.without("webhook-signature"),
-                VerifyError::MissingSignature,
-            ),
-            (
-                fresh.with("webhook-signature", "v1,AAAA"),
-                VerifyError::MalformedSignature,
-            ),
-            (
-                fresh.with("webhook-signature", "v2,AAAA"),
-                VerifyError::UnsupportedVersion,
-            ),
+            (fresh.without("webhook-signature"), VerifyError::MissingSignature),
+            (fresh.with("webhook-signature", "v1,AAAA"), VerifyError::MalformedSignature),
+            (fresh.with("webhook-signature", "v2,AAAA"), VerifyError::UnsupportedVersion),
             (fresh.without("webhook-id"), VerifyError::MissingId),
-            (
-                fresh.and("webhook-id", "msg_2"),
-                VerifyError::AmbiguousHeader,
-            ),
+            (fresh.and("webhook-id", "msg_2"), VerifyError::AmbiguousHeader),
         ];
         let mut first = None;
         for (request, reason) in cases {
@@ -273,25 +232,13 @@ async fn a24_signed_parts_do_not_run_into_each_other() {
         let sent = Request::standard("msg_1", &now, format!("{NOW}.x"));
         target.accepts("as sent", &sent).await;
         let shifted = sent.with("webhook-id", format!("msg_1.{now}")).body("x");
-        target
-            .refuses("into the id", &shifted, VerifyError::MalformedId)
-            .await;
-        let shifted = sent
-            .with("webhook-timestamp", format!("{now}.{now}"))
-            .body("x");
-        target
-            .refuses("into the timestamp", &shifted, MALFORMED)
-            .await;
-        let shifted = sent
-            .with("webhook-id", "msg_1.")
-            .with("webhook-timestamp", &now);
-        target
-            .refuses("a delimiter in the id", &shifted, VerifyError::MalformedId)
-            .await;
+        target.refuses("into the id", &shifted, VerifyError::MalformedId).await;
+        let shifted = sent.with("webhook-timestamp", format!("{now}.{now}")).body("x");
+        target.refuses("into the timestamp", &shifted, MALFORMED).await;
+        let shifted = sent.with("webhook-id", "msg_1.").with("webhook-timestamp", &now);
+        target.refuses("a delimiter in the id", &shifted, VerifyError::MalformedId).await;
         let dotted = Request::standard("msg.1", &now, "{}");
-        target
-            .refuses("signed with a dot", &dotted, VerifyError::MalformedId)
-            .await;
+        target.refuses("signed with a dot", &dotted, VerifyError::MalformedId).await;
     })
     .await;
     on_both(verifier(scheme::STRIPE), async |target| {
@@ -299,9 +246,7 @@ async fn a24_signed_parts_do_not_run_into_each_other() {
         target.accepts("as sent", &sent).await;
         let shifted = sent.get("stripe-signature").replace(",v1", ".5,v1");
         let shifted = sent.with("stripe-signature", shifted).body("{}");
-        target
-            .refuses("into the timestamp", &shifted, MALFORMED)
-            .await;
+        target.refuses("into the timestamp", &shifted, MALFORMED).await;
     })
     .await;
 }
@@ -321,9 +266,7 @@ async fn a24_an_id_behind_the_body_does_not_run_into_it() {
         let sent = Request::new(&headers, "{\"sum\":1.50}");
         target.accepts("as sent", &sent).await;
         let shifted = sent.with("x-id", "50}.evt_1").body("{\"sum\":1");
-        target
-            .refuses("into the id", &shifted, VerifyError::MalformedId)
-            .await;
+        target.refuses("into the id", &shifted, VerifyError::MalformedId).await;
     })
     .await;
 }

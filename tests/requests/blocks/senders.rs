@@ -11,9 +11,9 @@ pub(crate) fn scheme(name: &str) -> Scheme {
     let plain = || Scheme::builder(name).signature_header("X-Sig");
     let in_ms = |builder: SchemeBuilder| builder.timestamp_unit(TimeUnit::Milliseconds);
     let scheme = match name {
-        "body-then-time" => in_ms(plain())
-            .timestamp_header("X-Time")
-            .signed_content("{body}{timestamp}"),
+        "body-then-time" => {
+            in_ms(plain()).timestamp_header("X-Time").signed_content("{body}{timestamp}")
+        }
         "method-url" => in_ms(plain())
             .timestamp_header("X-Time")
             .encoding(Encoding::Base64)
@@ -32,9 +32,9 @@ pub(crate) fn scheme(name: &str) -> Scheme {
             .signature_header("X-Sig-Secondary")
             .require_header("X-Version", "1")
             .encoding(Encoding::Base64),
-        "numbered" => Scheme::builder(name)
-            .signature_header_prefix("X-Sig-")
-            .encoding(Encoding::Base64),
+        "numbered" => {
+            Scheme::builder(name).signature_header_prefix("X-Sig-").encoding(Encoding::Base64)
+        }
         "sha1" => plain()
             .algorithm(Algorithm::HmacSha1)
             .encoding(Encoding::Base64)

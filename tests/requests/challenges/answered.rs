@@ -14,15 +14,9 @@ const FORM: (&str, &str) = ("Content-Type", "application/x-www-form-urlencoded")
 fn all() -> Vec<(Challenge, Request, Expected<'static>)> {
     let hex = hex(&mac(&[b"qgg8vlvZRS6UYooatFL8Aw"]));
     let zoom = format!(r#"{{"plainToken":"qgg8vlvZRS6UYooatFL8Aw","encryptedToken":"{hex}"}}"#);
-    let x = format!(
-        r#"{{"response_token":"sha256={}"}}"#,
-        base64(&mac(&[b"MDZjNDRk-OTE_tMWU="]))
-    );
+    let x = format!(r#"{{"response_token":"sha256={}"}}"#, base64(&mac(&[b"MDZjNDRk-OTE_tMWU="])));
     let meta = "/?hub.mode=subscribe&hub.verify_token=me%20and+you&hub.challenge=1158201444";
-    let twitch = (
-        "Twitch-Eventsub-Message-Type",
-        "webhook_callback_verification",
-    );
+    let twitch = ("Twitch-Eventsub-Message-Type", "webhook_callback_verification");
     vec![
         (
             Challenge::SLACK,
@@ -37,22 +31,14 @@ fn all() -> Vec<(Challenge, Request, Expected<'static>)> {
             Expected::Json(zoom.leak()),
         ),
         (Challenge::META, get(meta), Expected::Text("1158201444")),
-        (
-            Challenge::X,
-            get("/?crc_token=MDZjNDRk-OTE_tMWU%3D&nonce=1"),
-            Expected::Json(x.leak()),
-        ),
+        (Challenge::X, get("/?crc_token=MDZjNDRk-OTE_tMWU%3D&nonce=1"), Expected::Json(x.leak())),
         (
             Challenge::TWITCH,
             signed(r#"{"challenge":"pogchamp-kappa-360noscope","subscription":{}}"#)
                 .and(twitch.0, twitch.1),
             Expected::Text("pogchamp-kappa-360noscope"),
         ),
-        (
-            Challenge::DROPBOX,
-            get("/hook?challenge=a+b%C3%BC"),
-            Expected::Text("a b\u{fc}"),
-        ),
+        (Challenge::DROPBOX, get("/hook?challenge=a+b%C3%BC"), Expected::Text("a b\u{fc}")),
         (
             Challenge::OKTA,
             get("/").and("X-Okta-Verification-Challenge", "one {time}: 5/6"),
@@ -60,12 +46,7 @@ fn all() -> Vec<(Challenge, Request, Expected<'static>)> {
         ),
         (
             Challenge::MICROSOFT_GRAPH,
-            ask(
-                "POST",
-                "/?validationToken=Validation%3a%20Request-Id%3a%201f",
-                &[],
-                "",
-            ),
+            ask("POST", "/?validationToken=Validation%3a%20Request-Id%3a%201f", &[], ""),
             Expected::Text("Validation: Request-Id: 1f"),
         ),
         (
@@ -90,17 +71,9 @@ fn all() -> Vec<(Challenge, Request, Expected<'static>)> {
             post(r#"{"verification_token":"secret_tMrlL1qK5vuQAh1b6cZGhFChZTSYJlce98V0pYn7yBl"}"#),
             Expected::Empty,
         ),
-        (
-            Challenge::HEAD_PROBE,
-            ask("HEAD", "/hook", &[], ""),
-            Expected::Empty,
-        ),
+        (Challenge::HEAD_PROBE, ask("HEAD", "/hook", &[], ""), Expected::Empty),
         (Challenge::GET_PROBE, get("/hook?a=b"), Expected::Empty),
-        (
-            Challenge::WOOCOMMERCE,
-            ask("POST", "/hook", &[FORM], "webhook_id=17"),
-            Expected::Empty,
-        ),
+        (Challenge::WOOCOMMERCE, ask("POST", "/hook", &[FORM], "webhook_id=17"), Expected::Empty),
     ]
 }
 
@@ -123,10 +96,7 @@ async fn every_challenge_is_answered_before_handler_and_store() {
             refuses(target, challenge.name(), &post(r#"{"type":"event"}"#)).await;
         })
         .await;
-        let line = format!(
-            r#"challenge answered scheme="acme" challenge="{}""#,
-            challenge.name()
-        );
+        let line = format!(r#"challenge answered scheme="acme" challenge="{}""#, challenge.name());
         assert!(logs.text().contains(&line), "{line}");
     }
     for token in [
@@ -147,11 +117,7 @@ async fn every_challenge_is_answered_before_handler_and_store() {
 async fn a_scheme_without_the_challenge_has_nothing_to_answer() {
     for (challenge, request, _) in all() {
         // A signed one is a delivery there.
-        if request
-            .headers
-            .iter()
-            .any(|(name, _)| name == "acme-signature")
-        {
+        if request.headers.iter().any(|(name, _)| name == "acme-signature") {
             continue;
         }
         with(Challenge::SLACK, async |target: &Target| {

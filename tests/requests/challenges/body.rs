@@ -41,12 +41,7 @@ async fn a_token_with_markup_or_of_any_length_is_not_echoed() {
             refuses(target, body, &post(body)).await;
         }
         let escaped = post(r#"{"challenge":"\u00fc/a"}"#);
-        answers(
-            target,
-            &escaped,
-            Expected::Json("{\"challenge\":\"\u{fc}/a\"}"),
-        )
-        .await;
+        answers(target, &escaped, Expected::Json("{\"challenge\":\"\u{fc}/a\"}")).await;
         refuses(target, "GET", &post(r#"{"challenge":"a"}"#).method("GET")).await;
         refuses(target, "GET", &get("/hook?challenge=a")).await;
     })
@@ -62,12 +57,7 @@ async fn a_request_with_a_signature_is_judged_by_it() {
             refuses(target, signature, &request).await;
         }
         let twice = signed(body);
-        refuses(
-            target,
-            "twice",
-            &twice.and("acme-signature", twice.get("acme-signature")),
-        )
-        .await;
+        refuses(target, "twice", &twice.and("acme-signature", twice.get("acme-signature"))).await;
         delivers(target, "signed", &signed(body)).await;
     })
     .await;
@@ -100,10 +90,7 @@ async fn a_long_body_is_no_challenge_and_is_not_read() {
             chunked.extend_from_slice(format!("{piece}\r\n").as_bytes());
         }
         let response = target.send(&chunked).await;
-        assert_eq!(
-            (response.status, response.text()),
-            (200, r#"{"challenge":"a"}"#)
-        );
+        assert_eq!((response.status, response.text()), (200, r#"{"challenge":"a"}"#));
         assert_eq!(target.touched(), (0, 0));
     })
     .await;
@@ -119,11 +106,7 @@ async fn depth_is_no_danger() {
                 refuses(target, "open", &post(&open)).await;
             }
         }
-        let deep = format!(
-            r#"{{"b":{}{},"challenge":"a"}}"#,
-            "[".repeat(2_000),
-            "]".repeat(2_000)
-        );
+        let deep = format!(r#"{{"b":{}{},"challenge":"a"}}"#, "[".repeat(2_000), "]".repeat(2_000));
         answers(target, &post(&deep), Expected::Json(r#"{"challenge":"a"}"#)).await;
     })
     .await;
@@ -137,9 +120,7 @@ async fn a_slow_body_is_cut_as_any_other() {
         |receiver| receiver.body_timeout(limit),
         async |target: &Target| {
             let slow = post("").raw_head("Content-Length: 17\r\n");
-            target
-                .answers("slow", &slow, 408, "body took too long")
-                .await;
+            target.answers("slow", &slow, 408, "body took too long").await;
         },
     )
     .await;
@@ -155,9 +136,7 @@ async fn the_receivers_own_limit_holds_too() {
             chunked.extend_from_slice(b"11\r\n{\"challenge\":\"a\"}\r\n0\r\n\r\n");
             target.answers("chunked", &chunked, 401, TEXT).await;
             let declared = post(r#"{"challenge":"a"}"#).raw();
-            target
-                .answers("declared", &declared, 413, "body too large")
-                .await;
+            target.answers("declared", &declared, 413, "body too large").await;
         },
     )
     .await;
@@ -173,13 +152,7 @@ async fn a_form_is_one_by_its_content_type() {
         answers(target, &ask(form, "webhook_id=1"), Expected::Empty).await;
         refuses(target, "JSON", &ask("application/json", "webhook_id=1")).await;
         refuses(target, "no type", &post("webhook_id=1")).await;
-        for body in [
-            "",
-            "webhook_id",
-            "webhook_id=",
-            "webhook_id=1&webhook_id=1",
-            "id=1",
-        ] {
+        for body in ["", "webhook_id", "webhook_id=", "webhook_id=1&webhook_id=1", "id=1"] {
             refuses(target, body, &ask(form, body)).await;
         }
     })

@@ -24,12 +24,7 @@ fn notion() -> Request {
 async fn without_a_callback_they_are_refused() {
     with(Challenge::ASANA, async |target: &Target| {
         refuses(target, "asana", &asana()).await;
-        delivers(
-            target,
-            "signed",
-            &signed("{}").and("x-hook-secret", "b537207f20cb"),
-        )
-        .await;
+        delivers(target, "signed", &signed("{}").and("x-hook-secret", "b537207f20cb")).await;
     })
     .await;
     with(Challenge::NOTION, async |target: &Target| {
@@ -76,9 +71,7 @@ async fn the_callback_gets_the_secret_and_decides() {
                 let seen = (secret.to_owned(), "/hook?set-up=pending".to_owned());
                 assert_eq!(taken.lock().unwrap().pop(), Some(seen));
                 let raw = request.raw();
-                target
-                    .answers("refused", &raw, 503, "temporarily unavailable")
-                    .await;
+                target.answers("refused", &raw, 503, "temporarily unavailable").await;
                 assert_eq!(taken.lock().unwrap().pop().unwrap().1, "/hook");
                 // What cannot be a secret is not handed over.
                 for token in ["a b", "<a>", "a:b", &"a".repeat(257)] {
@@ -120,9 +113,7 @@ async fn a_receiver_may_have_no_secret_before_the_first() {
         for ((name, value), status) in sent {
             let headers = [(name.to_owned(), value.to_owned())];
             let in_process = integration_tests::Transport::InProcess;
-            let response = app
-                .send(framework, in_process, "POST", "/hook", &headers, b"{}")
-                .await;
+            let response = app.send(framework, in_process, "POST", "/hook", &headers, b"{}").await;
             assert_eq!(response.status, status, "{framework:?} {name}");
         }
         assert_eq!(app.runs(), 1);
@@ -134,35 +125,14 @@ fn a_callback_for_nothing_and_a_sender_without_secret_are_mistakes() {
     let verifier = builder(Challenge::SLACK).build().unwrap();
     let receiver = Receiver::builder(verifier).on_handshake(|_: Handshake| async { Ok(()) });
     let error = receiver.build().map(|_| ()).unwrap_err();
-    assert!(
-        matches!(
-            error,
-            ConfigError::Option {
-                option: "on_handshake",
-                ..
-            }
-        ),
-        "{error}"
-    );
+    assert!(matches!(error, ConfigError::Option { option: "on_handshake", .. }), "{error}");
 
     let verifier = Verifier::builder(scheme(Challenge::SLACK)).build_without_secrets();
     let error = verifier.map(|_| ()).unwrap_err();
     assert!(
-        matches!(
-            error,
-            ConfigError::Option {
-                option: "build_without_secrets",
-                ..
-            }
-        ),
+        matches!(error, ConfigError::Option { option: "build_without_secrets", .. }),
         "{error}"
     );
-    let error = builder(Challenge::ASANA)
-        .build_without_secrets()
-        .map(|_| ())
-        .unwrap_err();
-    assert!(
-        matches!(error, ConfigError::SecretCount { given: 1, .. }),
-        "{error}"
-    );
+    let error = builder(Challenge::ASANA).build_without_secrets().map(|_| ()).unwrap_err();
+    assert!(matches!(error, ConfigError::SecretCount { given: 1, .. }), "{error}");
 }

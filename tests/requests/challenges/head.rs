@@ -61,9 +61,7 @@ async fn another_method_or_place_is_another_request() {
 #[tokio::test]
 async fn the_parameter_must_be_the_configured_one() {
     let url = |mode: &str, token: &str| {
-        get(&format!(
-            "/?hub.mode={mode}&hub.verify_token={token}&hub.challenge=1"
-        ))
+        get(&format!("/?hub.mode={mode}&hub.verify_token={token}&hub.challenge=1"))
     };
     let verifier = || builder(Challenge::META).parameter("verify_token", "mine");
     each(
@@ -125,12 +123,8 @@ async fn nothing_is_signed_for_strangers_that_could_be_a_body() {
         for word in ["1", "true", "abc=def", &"a".repeat(256)] {
             let mac = format!("sha256={}", base64(&mac(&[word.as_bytes()])));
             let expected = format!(r#"{{"response_token":"{mac}"}}"#);
-            let request = ask(
-                "GET",
-                &format!("/?crc_token={word}").replace("c=d", "c%3Dd"),
-                &[],
-                "",
-            );
+            let request =
+                ask("GET", &format!("/?crc_token={word}").replace("c=d", "c%3Dd"), &[], "");
             answers(target, &request, Expected::Json(&expected)).await;
             refuses(target, word, &signed(word)).await;
         }
@@ -144,17 +138,10 @@ async fn nothing_is_signed_for_strangers_that_could_be_a_body() {
 #[tokio::test]
 async fn the_body_behind_such_a_head_is_not_read() {
     with(Challenge::MICROSOFT_GRAPH, async |target: &Target| {
-        for framing in [
-            "Content-Length: 99999999\r\n",
-            "Transfer-Encoding: chunked\r\n",
-        ] {
+        for framing in ["Content-Length: 99999999\r\n", "Transfer-Encoding: chunked\r\n"] {
             let request = ask("POST", "/?validationToken=abc", &[], "");
             let response = target.send(&request.raw_head(framing)).await;
-            assert_eq!(
-                (response.status, response.text()),
-                (200, "abc"),
-                "{framing}"
-            );
+            assert_eq!((response.status, response.text()), (200, "abc"), "{framing}");
         }
         assert_eq!(target.touched(), (0, 0));
     })
@@ -172,15 +159,6 @@ async fn a_mac_needs_a_scheme_that_makes_one() {
             .challenge(Challenge::X)
             .build();
         let error = scheme.map(|_| ()).unwrap_err();
-        assert!(
-            matches!(
-                error,
-                ConfigError::Option {
-                    option: "challenge",
-                    ..
-                }
-            ),
-            "{error}"
-        );
+        assert!(matches!(error, ConfigError::Option { option: "challenge", .. }), "{error}");
     }
 }

@@ -13,45 +13,15 @@ fn cases() -> [(Receiver, &'static str, &'static str, u16, &'static str); 9] {
     let receiver = |challenge| Receiver::new(builder(challenge).build().unwrap());
     let refused = "invalid webhook signature";
     [
-        (
-            receiver(Challenge::DROPBOX),
-            "GET",
-            "/hook?challenge=a",
-            200,
-            "a",
-        ),
+        (receiver(Challenge::DROPBOX), "GET", "/hook?challenge=a", 200, "a"),
         (receiver(Challenge::DROPBOX), "GET", "/hook", 401, refused),
-        (
-            receiver(Challenge::DROPBOX),
-            "PUT",
-            "/hook?challenge=a",
-            401,
-            refused,
-        ),
-        (
-            receiver(Challenge::GET_PROBE),
-            "DELETE",
-            "/hook",
-            401,
-            refused,
-        ),
+        (receiver(Challenge::DROPBOX), "PUT", "/hook?challenge=a", 401, refused),
+        (receiver(Challenge::GET_PROBE), "DELETE", "/hook", 401, refused),
         (receiver(Challenge::GET_PROBE), "GET", "/hook", 200, ""),
         (receiver(Challenge::HEAD_PROBE), "HEAD", "/hook", 200, ""),
-        (
-            receiver(Challenge::HEAD_PROBE),
-            "GET",
-            "/hook",
-            401,
-            refused,
-        ),
+        (receiver(Challenge::HEAD_PROBE), "GET", "/hook", 401, refused),
         (receiver(Challenge::HEAD_PROBE), "HEAD", "/other", 404, ""),
-        (
-            receiver(Challenge::DROPBOX),
-            "GET",
-            "/other?challenge=a",
-            404,
-            "",
-        ),
+        (receiver(Challenge::DROPBOX), "GET", "/other?challenge=a", 404, ""),
     ]
 }
 
@@ -82,9 +52,7 @@ async fn on_an_axum_method_router() {
     for (receiver, method, target, status, _) in cases() {
         let layer = WebhookLayer::new(receiver);
         let only_post = post(async || "handled").route_layer(layer.clone());
-        let all = post(async || "handled")
-            .get(async || "handled")
-            .route_layer(layer);
+        let all = post(async || "handled").get(async || "handled").route_layer(layer);
         let unseen = if status == 404 { 404 } else { 405 };
         let seen = match method {
             "GET" | "HEAD" => status,
@@ -99,14 +67,9 @@ async fn on_an_axum_method_router() {
 
 async fn assert_response(app: Router, method: &str, target: &str, status: u16, text: Option<&str>) {
     let request = Request::builder().method(method).uri(target);
-    let response = app
-        .oneshot(request.body(Body::empty()).unwrap())
-        .await
-        .unwrap();
+    let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
     assert_eq!(response.status(), status, "{method} {target}");
-    let body = axum::body::to_bytes(response.into_body(), 1024)
-        .await
-        .unwrap();
+    let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
     if let Some(text) = text {
         assert_eq!(body, text, "{method} {target}");
     }

@@ -12,10 +12,7 @@ const SLACK: &str = r#"{"type":"url_verification","challenge":"a"}"#;
 #[tokio::test]
 async fn without_a_signature_that_holds_they_are_refused() {
     let zoom = r#"{"event":"endpoint.url_validation","payload":{"plainToken":"a"}}"#;
-    let twitch = (
-        "twitch-eventsub-message-type",
-        "webhook_callback_verification",
-    );
+    let twitch = ("twitch-eventsub-message-type", "webhook_callback_verification");
     for (challenge, body) in [
         (Challenge::SLACK, SLACK),
         (Challenge::ZOOM, zoom),
@@ -25,12 +22,7 @@ async fn without_a_signature_that_holds_they_are_refused() {
         with(challenge.clone(), async |target: &Target| {
             let request = post(body).and(twitch.0, twitch.1);
             refuses(target, "unsigned", &request).await;
-            for signature in [
-                "",
-                "00",
-                &"0".repeat(64),
-                signed("{}").get("acme-signature"),
-            ] {
+            for signature in ["", "00", &"0".repeat(64), signed("{}").get("acme-signature")] {
                 let request = request.and("acme-signature", signature);
                 refuses(target, challenge.name(), &request).await;
             }
@@ -51,10 +43,7 @@ async fn one_whose_token_cannot_be_answered_goes_nowhere() {
         ] {
             refuses(target, body, &signed(body)).await;
         }
-        let long = format!(
-            r#"{{"type":"url_verification","challenge":"{}"}}"#,
-            "a".repeat(2048)
-        );
+        let long = format!(r#"{{"type":"url_verification","challenge":"{}"}}"#, "a".repeat(2048));
         refuses(target, "long", &signed(&long)).await;
     })
     .await;

@@ -6,11 +6,7 @@ use webhook_verify::{ReceiverBuilder, Scheme, Verifier, VerifierBuilder, scheme:
 use super::attacks::{Request, SECRET, Target, hex, mac};
 
 pub(crate) fn scheme(challenge: Challenge) -> Scheme {
-    Scheme::builder("acme")
-        .signature_header("acme-signature")
-        .challenge(challenge)
-        .build()
-        .unwrap()
+    Scheme::builder("acme").signature_header("acme-signature").challenge(challenge).build().unwrap()
 }
 
 pub(crate) fn builder(challenge: Challenge) -> VerifierBuilder {
@@ -69,10 +65,7 @@ pub(crate) async fn send(target: &Target, request: &Request) -> Response {
 pub(crate) async fn answers(target: &Target, request: &Request, expected: Expected<'_>) {
     let before = target.touched();
     let response = send(target, request).await;
-    let what = format!(
-        "{:?}: {} {}",
-        target.framework, request.method, request.target
-    );
+    let what = format!("{:?}: {} {}", target.framework, request.method, request.target);
     let (content_type, body) = match expected {
         Expected::Empty | Expected::Header(..) => (None, ""),
         Expected::Text(text) => (Some("text/plain; charset=utf-8"), text),

@@ -36,8 +36,7 @@ fn app(challenge: Challenge) -> (App, Arc<AtomicUsize>) {
 }
 
 async fn get(app: &App, framework: Framework, target: &str) -> Response {
-    app.send(framework, Transport::InProcess, "GET", target, &[], b"")
-        .await
+    app.send(framework, Transport::InProcess, "GET", target, &[], b"").await
 }
 
 #[tokio::test]
@@ -49,18 +48,11 @@ async fn a_mac_is_made_with_the_tenants_first_secret() {
         let expected = format!(r#"{{"response_token":"sha256={mac}"}}"#);
         assert_eq!((response.status, response.text()), (200, &*expected));
         for (target, status) in [("/other?crc_token=abc", 401), ("/down?crc_token=abc", 503)] {
-            assert_eq!(
-                get(&app, framework, target).await.status,
-                status,
-                "{target}"
-            );
+            assert_eq!(get(&app, framework, target).await.status, status, "{target}");
         }
         assert_eq!(asked.load(Ordering::SeqCst), 3);
         // What is refused is not worth a look-up.
-        assert_eq!(
-            get(&app, framework, "/acme?crc_token=%7B%7D").await.status,
-            401
-        );
+        assert_eq!(get(&app, framework, "/acme?crc_token=%7B%7D").await.status, 401);
         assert_eq!(asked.load(Ordering::SeqCst), 3);
         assert_eq!(app.runs(), 0);
     }

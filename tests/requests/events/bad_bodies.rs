@@ -59,12 +59,7 @@ fn what_is_not_json_is_400() {
     ] {
         let text = String::from_utf8_lossy(body);
         assert_eq!(refusal(&scheme::MAUTIC, body), Syntax, "{text}");
-        assert_eq!(
-            refusal(&listed(), in_list),
-            Syntax,
-            "{}",
-            String::from_utf8_lossy(in_list)
-        );
+        assert_eq!(refusal(&listed(), in_list), Syntax, "{}", String::from_utf8_lossy(in_list));
     }
 }
 
@@ -109,11 +104,7 @@ fn another_shape_is_422() {
 fn lone_surrogates() {
     let half = [r"\ud83d", r"\udc0e", r"\ud83d\ud83d", r"\udc0e\ud83d"];
     for half in half {
-        assert!(
-            delivery(&scheme::MAUTIC, format!(r#"{{"{half}":[1]}}"#))
-                .events()
-                .is_err()
-        );
+        assert!(delivery(&scheme::MAUTIC, format!(r#"{{"{half}":[1]}}"#)).events().is_err());
         let event = format!(r#"{{"a":"{half}"}}"#);
         for (scheme, body) in [
             (scheme::MAUTIC, format!(r#"{{"a":[{event}]}}"#)),
@@ -142,24 +133,14 @@ fn depth_is_no_danger() {
                 let events = events_of(&delivery).unwrap();
                 slices_of(&delivery, &events);
                 assert_eq!(events.len(), 1);
-                let _ = (
-                    events[0].event_type(),
-                    events[0].id(),
-                    events[0].time(),
-                    delivery.is_test(),
-                );
+                let _ =
+                    (events[0].event_type(), events[0].id(), events[0].time(), delivery.is_test());
                 // A tree of that depth would be one.
                 assert!(events[0].data::<serde_json::Value>().is_err());
             }
             let cut = &deep[..deep.len() - 1];
-            assert_eq!(
-                refusal(&scheme::MAUTIC, format!(r#"{{"a":[{cut}]}}"#)),
-                Syntax
-            );
-            assert_eq!(
-                refusal(&listed(), format!(r#"{{"events":[{cut}]}}"#)),
-                Syntax
-            );
+            assert_eq!(refusal(&scheme::MAUTIC, format!(r#"{{"a":[{cut}]}}"#)), Syntax);
+            assert_eq!(refusal(&listed(), format!(r#"{{"events":[{cut}]}}"#)), Syntax);
         }
         assert_eq!(refusal(&scheme::MAUTIC, "[".repeat(depth)), Shape);
         assert_eq!(refusal(&listed(), "[".repeat(depth)), Syntax);
@@ -171,17 +152,12 @@ fn there_may_be_so_many_and_no_more() {
     let ones = |count: usize| vec!["1"; count].join(",");
     let bodies = |count: usize| {
         let (half, more) = (count / 2, count - count / 2);
-        let single = (0..count)
-            .map(|n| format!(r#""{n}":1"#))
-            .collect::<Vec<_>>();
+        let single = (0..count).map(|n| format!(r#""{n}":1"#)).collect::<Vec<_>>();
         [
             (listed(), format!(r#"{{"events":[{}]}}"#, ones(count))),
             (scheme::HUBSPOT_V1, format!("[{}]", ones(count))),
             (scheme::MAUTIC, format!(r#"{{"a":[{}]}}"#, ones(count))),
-            (
-                scheme::MAUTIC,
-                format!(r#"{{"a":[{}],"b":[{}]}}"#, ones(half), ones(more)),
-            ),
+            (scheme::MAUTIC, format!(r#"{{"a":[{}],"b":[{}]}}"#, ones(half), ones(more))),
             (scheme::MAUTIC, format!("{{{}}}", single.join(","))),
         ]
     };
@@ -208,16 +184,14 @@ fn there_may_be_so_many_and_no_more() {
         }
     }
     // There is room for none, and none is there.
-    for (scheme, body) in [
-        (listed(), r#"{"events":[]}"#),
-        (scheme::MAUTIC, r#"{"a":[],"b":[],"timestamp":"x"}"#),
-    ] {
+    for (scheme, body) in
+        [(listed(), r#"{"events":[]}"#), (scheme::MAUTIC, r#"{"a":[],"b":[],"timestamp":"x"}"#)]
+    {
         let delivery = delivery_with(&scheme, body, |builder| builder.max_events(0));
         assert_eq!(events_of(&delivery).unwrap().len(), 0);
     }
     // What comes after the last that may be is not looked at.
-    let delivery = delivery_with(&listed(), r#"{"events":[1,2,{]"#, |builder| {
-        builder.max_events(1)
-    });
+    let delivery =
+        delivery_with(&listed(), r#"{"events":[1,2,{]"#, |builder| builder.max_events(1));
     assert_eq!(events_of(&delivery).unwrap_err(), TooMany { most: 1 });
 }

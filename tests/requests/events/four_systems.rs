@@ -35,8 +35,7 @@ async fn recorded_requests_bring_what_their_json_says_or_nothing() {
             };
             if vector.expect == "valid" {
                 let expected = read(&vector.scheme, &vector.headers, &vector.body());
-                rig.assert_brings(framework, &request, &expected, &vector.name)
-                    .await;
+                rig.assert_brings(framework, &request, &expected, &vector.name).await;
                 let is_test = vector.name.starts_with("test_button");
                 assert_eq!(expected.is_test, is_test, "{}", vector.name);
                 accepted += 1;
@@ -82,9 +81,7 @@ async fn assert_document_brings(scheme: &Scheme, body: &str, source: &str) -> Se
     };
     let expected = read(scheme.name(), &request.headers, &request.body);
     for framework in [Framework::Axum, Framework::Actix] {
-        let verifier = Verifier::builder(scheme.clone())
-            .secret(SECRET)
-            .clock(|| NOW);
+        let verifier = Verifier::builder(scheme.clone()).secret(SECRET).clock(|| NOW);
         let rig = Rig::new(verifier.build().unwrap(), None);
         let mut forged = request.body.clone();
         forged.push(b' ');
@@ -96,8 +93,7 @@ async fn assert_document_brings(scheme: &Scheme, body: &str, source: &str) -> Se
         };
         let (status, ..) = rig.send(framework, &forged).await;
         assert_eq!((status, rig.seen()), (401, Vec::new()), "{source}");
-        rig.assert_brings(framework, &request, &expected, source)
-            .await;
+        rig.assert_brings(framework, &request, &expected, source).await;
     }
     expected
 }
@@ -108,12 +104,7 @@ async fn mautics_examples_come_alone_together_and_from_the_button() {
     let examples = serde_json::from_str::<Document<'_>>(text).unwrap().events;
     assert_eq!(examples.len(), 16);
     let mut lists: Vec<(&str, Vec<&str>)> = Vec::new();
-    for Example {
-        source,
-        r#type,
-        data,
-    } in &examples
-    {
+    for Example { source, r#type, data } in &examples {
         let data = data.get();
         let body = format!(r#"{{"{type}":[{data}]}}"#);
         let alone = assert_document_brings(&scheme::MAUTIC, &body, source).await;
@@ -144,11 +135,9 @@ async fn host_uks_examples_come_by_each_of_its_presets() {
     let text = include_str!("../../vectors/documents/host_uk.json");
     let examples = serde_json::from_str::<Document<'_>>(text).unwrap().events;
     assert_eq!(examples.len(), 8);
-    for scheme in [
-        scheme::HOST_UK_CORE_API,
-        scheme::HOST_UK_DOCUMENTED,
-        scheme::HOST_UK_HOSTHUB_LEGACY,
-    ] {
+    for scheme in
+        [scheme::HOST_UK_CORE_API, scheme::HOST_UK_DOCUMENTED, scheme::HOST_UK_HOSTHUB_LEGACY]
+    {
         for example in &examples {
             let brings = assert_document_brings(&scheme, example.data.get(), example.source).await;
             let event = &brings.events[0];

@@ -53,16 +53,8 @@ macro_rules! payload {
 }
 
 payload!(mautic, MAUTIC, ["{", ":[", "]}"]);
-payload!(
-    host_uk,
-    HOST_UK_CORE_API,
-    [r#"{"id":"evt_1","type":"#, r#","data":"#, "}"]
-);
-payload!(
-    fluentcrm,
-    FLUENTCRM_DOCUMENTED,
-    [r#"{"event":"#, r#","data":"#, "}"]
-);
+payload!(host_uk, HOST_UK_CORE_API, [r#"{"id":"evt_1","type":"#, r#","data":"#, "}"]);
+payload!(fluentcrm, FLUENTCRM_DOCUMENTED, [r#"{"event":"#, r#","data":"#, "}"]);
 
 /// The only event of a delivery with this event type and data.
 fn event<P: Payload>(event_type: &str, data: &str) -> Event {

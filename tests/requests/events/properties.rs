@@ -18,10 +18,8 @@ const LISTS: [&str; 5] = ["", "/events", "/a~1b/ü", "/events/1", "/0/events"];
 
 fn list_at(pointer: &str) -> Scheme {
     let builder = Scheme::builder("list").signature_header("x-sig");
-    let builder = builder
-        .event_list(pointer)
-        .listed_event_type(["/type"])
-        .listed_event_id(["/id", "/at"]);
+    let builder =
+        builder.event_list(pointer).listed_event_type(["/type"]).listed_event_id(["/id", "/at"]);
     builder.build().unwrap()
 }
 
@@ -41,14 +39,7 @@ fn came_apart(scheme: &Scheme, body: &[u8]) -> Result<Vec<(String, String)>, Eve
                 event.matches(&event_type),
                 event.event_type().is_some() || event_type == "*"
             );
-            (
-                if is_by_type {
-                    event_type.into()
-                } else {
-                    String::new()
-                },
-                text,
-            )
+            (if is_by_type { event_type.into() } else { String::new() }, text)
         })
         .collect())
 }
@@ -96,11 +87,7 @@ fn read_by_type(body: &str) -> Read<'_> {
         }
         match value.starts_with('[') {
             _ if name == "timestamp" => {}
-            true => events.extend(
-                elements(value)?
-                    .into_iter()
-                    .map(|value| (name.clone(), value)),
-            ),
+            true => events.extend(elements(value)?.into_iter().map(|value| (name.clone(), value))),
             false => events.push((name, value)),
         }
     }
@@ -129,10 +116,7 @@ fn read_list<'a>(body: &'a str, pointer: &str) -> Read<'a> {
 fn assert_same(got: Result<Vec<(String, String)>, EventsError>, read: Read<'_>, body: &str) {
     match (got, read) {
         (Ok(got), Some(read)) => {
-            let got: Vec<_> = got
-                .iter()
-                .map(|(name, text)| (name.clone(), &**text))
-                .collect();
+            let got: Vec<_> = got.iter().map(|(name, text)| (name.clone(), &**text)).collect();
             assert_eq!(got, read, "{body}");
         }
         (Err(_), None) => {}
@@ -176,11 +160,7 @@ fn string() -> impl Strategy<Value = String> {
             let mut units = [0; 2];
             let units = character.encode_utf16(&mut units).iter();
             let unit = |unit: &u16| {
-                if upper {
-                    format!("\\u{unit:04X}")
-                } else {
-                    format!("\\u{unit:04x}")
-                }
+                if upper { format!("\\u{unit:04X}") } else { format!("\\u{unit:04x}") }
             };
             units.map(unit).collect()
         };
@@ -250,9 +230,8 @@ fn batch() -> impl Strategy<Value = (String, Vec<(String, String)>)> {
             }
             let value = match value {
                 Ok(list) => {
-                    let items = list
-                        .iter()
-                        .map(|(before, item, after)| format!("{before}{item}{after}"));
+                    let items =
+                        list.iter().map(|(before, item, after)| format!("{before}{item}{after}"));
                     let items = items.collect::<Vec<_>>().join(",");
                     events.extend(list.into_iter().map(|(_, item, _)| (read.clone(), item)));
                     format!("[{items}]")
@@ -270,10 +249,7 @@ fn batch() -> impl Strategy<Value = (String, Vec<(String, String)>)> {
 }
 
 fn config(cases: u32) -> ProptestConfig {
-    ProptestConfig {
-        failure_persistence: None,
-        ..ProptestConfig::with_cases(cases)
-    }
+    ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(cases) }
 }
 
 proptest! {

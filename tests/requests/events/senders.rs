@@ -11,9 +11,7 @@ type Row = [&'static str; 4];
 fn rows(events: &[Event]) -> Vec<[String; 4]> {
     let text = |text: Option<std::borrow::Cow<'_, str>>| text.unwrap_or("-".into()).into_owned();
     let row = |event: &Event| {
-        let time = event
-            .time()
-            .map_or("-".into(), |time| time.as_secs_f64().to_string());
+        let time = event.time().map_or("-".into(), |time| time.as_secs_f64().to_string());
         let data = match event.data_bytes() {
             data if data == event.raw() => "*".into(),
             data => String::from_utf8(data.to_vec()).unwrap(),
@@ -37,10 +35,7 @@ fn lists_come_apart_into_their_events() {
         r#"{"destination":"U1","events":[
             {"type":"message","webhookEventId":"01FZ","timestamp":1795305600123,"message":{"id":"1"}},
             {"type":"unfollow","webhookEventId":"01FY","timestamp":1795305601000}]}"#,
-        &[
-            ["message", "01FZ", "1795305600.123", "*"],
-            ["unfollow", "01FY", "1795305601", "*"],
-        ],
+        &[["message", "01FZ", "1795305600.123", "*"], ["unfollow", "01FY", "1795305601", "*"]],
     );
     // Sent to see whether anybody is there.
     assert_brings(&scheme::LINE, r#"{"destination":"U1","events":[]}"#, &[]);
@@ -91,22 +86,15 @@ fn lists_come_apart_into_their_events() {
     assert_brings(
         &scheme::KLAVIYO,
         r#"{"data":[{"external_id":"x1","topic":"event:klaviyo.sent_sms","payload":{"data":{"type":"event"}}}],"meta":{"klaviyo_account_id":"a"}}"#,
-        &[[
-            "event:klaviyo.sent_sms",
-            "-",
-            "-",
-            r#"{"data":{"type":"event"}}"#,
-        ]],
+        &[["event:klaviyo.sent_sms", "-", "-", r#"{"data":{"type":"event"}}"#]],
     );
     // The items of the body come out as the signature was put into it.
     let graph = delivery(
         &scheme::MICROSOFT_GRAPH,
         r#"{"value":[{"changeType":"created","resource":"a"},{"changeType":"updated","resource":"b"}]}"#,
     );
-    let types: Vec<_> = rows(&events_of(&graph).unwrap())
-        .into_iter()
-        .map(|[event_type, ..]| event_type)
-        .collect();
+    let types: Vec<_> =
+        rows(&events_of(&graph).unwrap()).into_iter().map(|[event_type, ..]| event_type).collect();
     assert_eq!(types, ["created", "updated"]);
 }
 
@@ -136,10 +124,7 @@ fn adyens_item_is_its_event() {
     let [[event_type, id, time, data]] = &rows(&events)[..] else {
         panic!("{events:?}");
     };
-    assert_eq!(
-        [event_type, id, time],
-        ["AUTHORISATION", "7914073381342284", "1795305600"]
-    );
+    assert_eq!([event_type, id, time], ["AUTHORISATION", "7914073381342284", "1795305600"]);
     let data: Value = serde_json::from_str(data).unwrap();
     assert_eq!(data["amount"]["value"], 1130);
 }
@@ -166,27 +151,17 @@ fn mandrills_events_are_in_a_field_of_a_form() {
     assert_eq!(between, first.len() + 3, "not out of one buffer");
     assert_eq!(
         rows(&events),
-        [
-            ["open", "-", "1795305600", "*"],
-            ["click", "-", "1795305601", "*"]
-        ]
+        [["open", "-", "1795305600", "*"], ["click", "-", "1795305601", "*"]]
     );
     for (fields, error) in [
         (&[("events", "[]")][..], EventsError::Shape),
-        (
-            &[("mandrill_events", "[]"), ("mandrill_events", "[]")],
-            EventsError::Shape,
-        ),
+        (&[("mandrill_events", "[]"), ("mandrill_events", "[]")], EventsError::Shape),
         (&[("mandrill_events", "{}")], EventsError::Shape),
         (&[("mandrill_events", "")], EventsError::Syntax),
         (&[("mandrill_events", "[")], EventsError::Syntax),
         (&[("mandrill_events", "[]]")], EventsError::Syntax),
     ] {
-        assert_eq!(
-            events_of(&delivery_of(fields)).unwrap_err(),
-            error,
-            "{fields:?}"
-        );
+        assert_eq!(events_of(&delivery_of(fields)).unwrap_err(), error, "{fields:?}");
     }
 }
 
@@ -316,11 +291,9 @@ fn one_event_has_its_time_and_its_data() {
 #[test]
 fn the_two_that_document_their_bodies() {
     let body = r#"{"id":"evt_1","type":"post.created","created_at":"2026-11-22T00:00:00Z","data":{"test":true},"workspace_id":4}"#;
-    for host_uk in [
-        scheme::HOST_UK_CORE_API,
-        scheme::HOST_UK_DOCUMENTED,
-        scheme::HOST_UK_HOSTHUB_LEGACY,
-    ] {
+    for host_uk in
+        [scheme::HOST_UK_CORE_API, scheme::HOST_UK_DOCUMENTED, scheme::HOST_UK_HOSTHUB_LEGACY]
+    {
         assert_brings(
             &host_uk,
             body,
@@ -328,12 +301,7 @@ fn the_two_that_document_their_bodies() {
         );
         // That is in the documents alone.
         let is_documented = host_uk.name() == "host-uk-documented";
-        assert_eq!(
-            delivery(&host_uk, body).is_test(),
-            is_documented,
-            "{}",
-            host_uk.name()
-        );
+        assert_eq!(delivery(&host_uk, body).is_test(), is_documented, "{}", host_uk.name());
     }
     for (data, is_test) in [
         (r#"{"test":true,"message":"a"}"#, true),
@@ -343,21 +311,12 @@ fn the_two_that_document_their_bodies() {
         ("[]", false),
     ] {
         let body = format!(r#"{{"id":"e","type":"a","data":{data}}}"#);
-        assert_eq!(
-            delivery(&scheme::HOST_UK_DOCUMENTED, body).is_test(),
-            is_test,
-            "{data}"
-        );
+        assert_eq!(delivery(&scheme::HOST_UK_DOCUMENTED, body).is_test(), is_test, "{data}");
     }
     assert_brings(
         &scheme::FLUENTCRM_DOCUMENTED,
         r#"{"event":"contact.created","timestamp":"2026-11-22T00:00:00Z","webhook_id":1,"data":{"contact":{"id":123}}}"#,
-        &[[
-            "contact.created",
-            "evt_1",
-            "1795305600",
-            r#"{"contact":{"id":123}}"#,
-        ]],
+        &[["contact.created", "evt_1", "1795305600", r#"{"contact":{"id":123}}"#]],
     );
 }
 
@@ -368,34 +327,17 @@ fn mautics_values_are_lists_objects_or_anything() {
         (r#"{"a":[]}"#, &[]),
         (
             r#"{"a":[{},[],1,"x",null]}"#,
-            &[
-                ["a", "{}"],
-                ["a", "[]"],
-                ["a", "1"],
-                ["a", r#""x""#],
-                ["a", "null"],
-            ],
+            &[["a", "{}"], ["a", "[]"], ["a", "1"], ["a", r#""x""#], ["a", "null"]],
         ),
-        (
-            r#"{"mautic.unknown":{"b":[1, 2]}}"#,
-            &[["mautic.unknown", r#"{"b":[1, 2]}"#]],
-        ),
+        (r#"{"mautic.unknown":{"b":[1, 2]}}"#, &[["mautic.unknown", r#"{"b":[1, 2]}"#]]),
         (
             r#"{"a":"text","b":1.50,"c":null,"d":true}"#,
-            &[
-                ["a", r#""text""#],
-                ["b", "1.50"],
-                ["c", "null"],
-                ["d", "true"],
-            ],
+            &[["a", r#""text""#], ["b", "1.50"], ["c", "null"], ["d", "true"]],
         ),
         (r#"{"timestamp":"2026-11-22T00:00:00+00:00"}"#, &[]),
         (r#"{"timestamp":1795305600,"a":[1]}"#, &[["a", "1"]]),
         (r#"{"a":[1],"timestamp":null}"#, &[["a", "1"]]),
-        (
-            r#"{"time\u0073tamp":"x","\u0061":[ [ [ ] ] ]}"#,
-            &[["a", "[ [ ] ]"]],
-        ),
+        (r#"{"time\u0073tamp":"x","\u0061":[ [ [ ] ] ]}"#, &[["a", "[ [ ] ]"]]),
         (
             r#"{"timestamps":[1],"Timestamp":[2],"":[3]}"#,
             &[["timestamps", "1"], ["Timestamp", "2"], ["", "3"]],

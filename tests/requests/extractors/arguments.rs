@@ -58,28 +58,20 @@ fn axum_app() -> Router {
                     },
                 ),
             )
-            .route(
-                "/verified",
-                post(async |Verified(delivery): Verified| delivery.body().clone()),
-            )
+            .route("/verified", post(async |Verified(delivery): Verified| delivery.body().clone()))
             .route(
                 "/verified-json",
                 post(async |VerifiedJson(order): VerifiedJson<Order>| Json(order).into_response()),
             )
             .route(
                 "/optional",
-                post(
-                    async |delivery: Option<axum::Extension<webhook_verify::Delivery>>| {
-                        delivery.is_some().to_string()
-                    },
-                ),
+                post(async |delivery: Option<axum::Extension<webhook_verify::Delivery>>| {
+                    delivery.is_some().to_string()
+                }),
             )
     };
     Router::new()
-        .nest(
-            "/layer",
-            routes().route_layer(WebhookLayer::new(receiver())),
-        )
+        .nest("/layer", routes().route_layer(WebhookLayer::new(receiver())))
         .nest("/bare", routes())
 }
 
@@ -133,11 +125,7 @@ fn actix_app(config: &mut web::ServiceConfig) {
             );
     }
     config
-        .service(
-            web::scope("/layer")
-                .wrap(WebhookMiddleware::new(receiver()))
-                .configure(routes),
-        )
+        .service(web::scope("/layer").wrap(WebhookMiddleware::new(receiver())).configure(routes))
         .service(web::scope("/bare").configure(routes));
 }
 
@@ -187,11 +175,7 @@ async fn beside_the_frameworks_own() {
         ] {
             let request = with_type(signed(body.to_vec()), "application/json");
             let response = ask(framework, path, &request).await;
-            assert_eq!(
-                (response.status, &response.body[..]),
-                (200, body),
-                "{framework:?} {path}"
-            );
+            assert_eq!((response.status, &response.body[..]), (200, body), "{framework:?} {path}");
             let mut forged = request;
             forged.body = [body, b" "].concat().into();
             let response = ask(framework, path, &forged).await;
@@ -251,10 +235,7 @@ async fn bodies_that_do_not_fit() {
             (b"{}", 422),
             (br#"{"id":-7,"items":[]}"#, 422),
             (br#"{"id":"hunter2","items":[]}"#, 422),
-            (
-                br#"{"id":7,"items":[{"name":"tea"},{"name":887766554433221100}]}"#,
-                422,
-            ),
+            (br#"{"id":7,"items":[{"name":"tea"},{"name":887766554433221100}]}"#, 422),
             (br#" {"id":7,"items":[]} "#, 200),
         ] {
             let request = with_type(signed(body), "application/json");
@@ -281,20 +262,12 @@ async fn bodies_that_do_not_fit() {
 async fn without_the_layer() {
     let logs = Logs::collect();
     for framework in BOTH {
-        for path in [
-            "/bare/bytes",
-            "/bare/string",
-            "/bare/json",
-            "/bare/verified",
-            "/bare/verified-json",
-        ] {
+        for path in
+            ["/bare/bytes", "/bare/string", "/bare/json", "/bare/verified", "/bare/verified-json"]
+        {
             let request = with_type(signed(ORDER), "application/json");
             let response = ask(framework, path, &request).await;
-            assert_eq!(
-                (response.status, response.text()),
-                (500, ""),
-                "{framework:?} {path}"
-            );
+            assert_eq!((response.status, response.text()), (500, ""), "{framework:?} {path}");
         }
         let (said, missing) = (
             logs.text(),
@@ -306,10 +279,7 @@ async fn without_the_layer() {
         for extractor in ["Verified", "VerifiedJson"] {
             let text = format!("{extractor} is used where no {missing} is installed");
             let mut lines = said.lines();
-            assert!(
-                lines.any(|line| line.contains("ERROR") && line.contains(&text)),
-                "{text}"
-            );
+            assert!(lines.any(|line| line.contains("ERROR") && line.contains(&text)), "{text}");
         }
         let response = ask(framework, "/bare/optional", &signed(ORDER)).await;
         assert_eq!(response.text(), "false", "{framework:?}");

@@ -97,10 +97,7 @@ async fn ask(
 
 fn signed(scheme: Scheme, body: &str) -> SignedRequest {
     let signer = Signer::new(scheme, SECRET).unwrap();
-    signer
-        .event_type("thing.made")
-        .sign(body.to_owned())
-        .unwrap()
+    signer.event_type("thing.made").sign(body.to_owned()).unwrap()
 }
 
 #[actix_web::test]
@@ -117,50 +114,20 @@ async fn what_a_handler_gets_and_what_is_said_when_it_cannot() {
             200,
             "a.b 1 true;a.b 2 true;c 3 true;",
         ),
-        (
-            scheme::MAUTIC,
-            Events,
-            r#"{"timestamp":"2026-11-22T00:00:00+00:00"}"#,
-            200,
-            "",
-        ),
+        (scheme::MAUTIC, Events, r#"{"timestamp":"2026-11-22T00:00:00+00:00"}"#, 200, ""),
         (scheme::MAUTIC, Event, r#"{"a.b":[{"id":1}]}"#, 500, ""),
         // of a body whose type is in a header
-        (
-            scheme::GITHUB,
-            Events,
-            r#"{"id":7}"#,
-            200,
-            "thing.made 7 true;",
-        ),
+        (scheme::GITHUB, Events, r#"{"id":7}"#, 200, "thing.made 7 true;"),
         (scheme::GITHUB, Event, r#"{"id":7}"#, 200, "7;"),
         // not what the handler takes
-        (
-            scheme::GITHUB,
-            Event,
-            r#"{"id":"7"}"#,
-            422,
-            "JSON is not of the expected shape",
-        ),
+        (scheme::GITHUB, Event, r#"{"id":"7"}"#, 422, "JSON is not of the expected shape"),
         (scheme::GITHUB, Event, "id=7", 400, "body is not JSON"),
         // not what the scheme has
         (scheme::MAUTIC, Events, "", 400, "body is not JSON"),
         (scheme::MAUTIC, Events, "{", 400, "body is not JSON"),
         (scheme::MAUTIC, Events, "{}x", 400, "body is not JSON"),
-        (
-            scheme::MAUTIC,
-            Events,
-            "[]",
-            422,
-            "JSON is not of the expected shape",
-        ),
-        (
-            scheme::MAUTIC,
-            Events,
-            "1",
-            422,
-            "JSON is not of the expected shape",
-        ),
+        (scheme::MAUTIC, Events, "[]", 422, "JSON is not of the expected shape"),
+        (scheme::MAUTIC, Events, "1", 422, "JSON is not of the expected shape"),
         (
             scheme::MAUTIC,
             Events,
@@ -175,30 +142,12 @@ async fn what_a_handler_gets_and_what_is_said_when_it_cannot() {
             422,
             "JSON is not of the expected shape",
         ),
-        (
-            scheme::MAUTIC,
-            Events,
-            r#"{"a":[{"id":"x"}]}"#,
-            422,
-            "JSON is not of the expected shape",
-        ),
+        (scheme::MAUTIC, Events, r#"{"a":[{"id":"x"}]}"#, 422, "JSON is not of the expected shape"),
         (scheme::MAUTIC, Events, &many, 413, "too many events"),
-        (
-            scheme::MAUTIC,
-            Events,
-            &deep,
-            422,
-            "JSON is not of the expected shape",
-        ),
+        (scheme::MAUTIC, Events, &deep, 422, "JSON is not of the expected shape"),
         (scheme::MAUTIC, Event, "{}x", 400, "body is not JSON"),
         // a handler of one event, and a sender of several
-        (
-            scheme::MAUTIC,
-            Event,
-            r#"{"a":[{"id":1},{"id":2}]}"#,
-            500,
-            "",
-        ),
+        (scheme::MAUTIC, Event, r#"{"a":[{"id":1},{"id":2}]}"#, 500, ""),
         (scheme::MAUTIC, Event, "{}", 500, ""),
     ];
     for framework in [Framework::Axum, Framework::Actix] {
@@ -206,11 +155,7 @@ async fn what_a_handler_gets_and_what_is_said_when_it_cannot() {
             let request = signed(scheme.clone(), body);
             let answer = ask(framework, takes, &request, scheme).await;
             let start = &body[..body.len().min(60)];
-            assert_eq!(
-                answer,
-                (status, text.to_owned()),
-                "{framework:?} {takes:?} {start}"
-            );
+            assert_eq!(answer, (status, text.to_owned()), "{framework:?} {takes:?} {start}");
         }
     }
 }

@@ -43,17 +43,13 @@ async fn status(app: &Router, target: &str, request: &SignedRequest) -> u16 {
 async fn on_a_router_and_on_its_routes() {
     let layer = || WebhookLayer::new(receiver());
     let routes = || Router::new().route("/hook", post(async || "done"));
-    for (app, unknown_unsigned) in [
-        (routes().layer(layer()), 401),
-        (routes().route_layer(layer()), 404),
-    ] {
+    for (app, unknown_unsigned) in
+        [(routes().layer(layer()), 401), (routes().route_layer(layer()), 404)]
+    {
         assert_eq!(status(&app, "/hook", &signed("{}")).await, 200);
         assert_eq!(status(&app, "/hook", &unsigned("{}")).await, 401);
         assert_eq!(status(&app, "/other", &signed("{}")).await, 404);
-        assert_eq!(
-            status(&app, "/other", &unsigned("{}")).await,
-            unknown_unsigned
-        );
+        assert_eq!(status(&app, "/other", &unsigned("{}")).await, unknown_unsigned);
     }
     // A delivery to a path that does not exist is not completed: the path may come with the next deployment.
     let app = routes().layer(WebhookLayer::new(deduplicating(scheme::GITHUB)));
@@ -223,9 +219,9 @@ async fn readiness_is_the_services_own() {
 #[tokio::test]
 async fn a_panic_in_call_is_a_500() {
     for receiver in [receiver(), deduplicating(scheme::GITHUB)] {
-        let service = service_fn(
-            |_: Request<Body>| -> Ready<Result<StatusCode, Infallible>> { panic!("on purpose") },
-        );
+        let service = service_fn(|_: Request<Body>| -> Ready<Result<StatusCode, Infallible>> {
+            panic!("on purpose")
+        });
         let service = WebhookLayer::new(receiver).layer(service);
         for _ in 0..2 {
             let request = to_axum("/", &signed("{}"));
@@ -253,8 +249,5 @@ async fn the_span_is_carried_along() {
     let said = logs.text();
     let mut lines = said.lines();
     let line = lines.find(|line| line.contains("a line out of the handler"));
-    assert!(
-        line.unwrap().contains("the_request{number=4711}"),
-        "{line:?}"
-    );
+    assert!(line.unwrap().contains("the_request{number=4711}"), "{line:?}");
 }

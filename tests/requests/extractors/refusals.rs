@@ -52,10 +52,7 @@ async fn ask_axum(requests: &[SignedRequest], rendered: Option<Rendered>) -> Vec
         answers.push((
             parts.status.as_u16(),
             String::from_utf8(body.into()).unwrap(),
-            parts
-                .headers
-                .get("x-rendered")
-                .map(|value| value.to_str().unwrap().to_owned()),
+            parts.headers.get("x-rendered").map(|value| value.to_str().unwrap().to_owned()),
             parts.extensions.get().cloned(),
         ));
     }
@@ -80,9 +77,7 @@ async fn ask_actix(requests: &[SignedRequest], rendered: Option<Rendered>) -> Ve
         "fail" => HttpResponse::ImATeapot().finish(),
         _ => HttpResponse::Ok().body("done"),
     };
-    let app = ActixApp::new()
-        .wrap(middleware)
-        .route("/", web::post().to(handler));
+    let app = ActixApp::new().wrap(middleware).route("/", web::post().to(handler));
     let app = actix_web::test::init_service(app).await;
     let mut answers = Vec::new();
     for request in requests {
@@ -92,23 +87,12 @@ async fn ask_actix(requests: &[SignedRequest], rendered: Option<Rendered>) -> Ve
             Ok(response) => response.map_into_boxed_body().into_parts().1,
             Err(error) => error.error_response(),
         };
-        let (status, rejection) = (
-            response.status().as_u16(),
-            response.extensions().get().cloned(),
-        );
-        let header = response
-            .headers()
-            .get("x-rendered")
-            .map(|value| value.to_str().unwrap().to_owned());
-        let body = actix_web::body::to_bytes(response.into_body())
-            .await
-            .unwrap();
-        answers.push((
-            status,
-            String::from_utf8(body.into()).unwrap(),
-            header,
-            rejection,
-        ));
+        let (status, rejection) =
+            (response.status().as_u16(), response.extensions().get().cloned());
+        let header =
+            response.headers().get("x-rendered").map(|value| value.to_str().unwrap().to_owned());
+        let body = actix_web::body::to_bytes(response.into_body()).await.unwrap();
+        answers.push((status, String::from_utf8(body.into()).unwrap(), header, rejection));
     }
     answers
 }
@@ -132,28 +116,16 @@ fn requests() -> [SignedRequest; 7] {
     let mut unsigned = good.clone();
     unsigned.headers.clear();
     let mut encoded = good.clone();
-    encoded
-        .headers
-        .push(("content-encoding".into(), "gzip".into()));
-    [
-        good.clone(),
-        good,
-        signed("fail"),
-        forged,
-        unsigned,
-        encoded,
-        signed("panic"),
-    ]
+    encoded.headers.push(("content-encoding".into(), "gzip".into()));
+    [good.clone(), good, signed("fail"), forged, unsigned, encoded, signed("panic")]
 }
 
 #[actix_web::test]
 async fn the_reason_is_in_the_extensions() {
     for framework in [Framework::Axum, Framework::Actix] {
         let answers = ask(framework, &requests(), None).await;
-        let told: Vec<_> = answers
-            .iter()
-            .map(|(status, text, ..)| (*status, text.as_str()))
-            .collect();
+        let told: Vec<_> =
+            answers.iter().map(|(status, text, ..)| (*status, text.as_str())).collect();
         assert_eq!(
             told,
             [
@@ -256,9 +228,7 @@ async fn a_rendered_panic_is_still_a_failure_on_actix() {
             counted.fetch_add(1, SeqCst);
             async { panic!("on purpose") as HttpResponse }
         };
-        let app = ActixApp::new()
-            .wrap(middleware)
-            .route("/", web::post().to(handler));
+        let app = ActixApp::new().wrap(middleware).route("/", web::post().to(handler));
         let app = actix_web::test::init_service(app).await;
         for run in 1..=2 {
             let request = to_actix("/", &signed("{}")).to_request();

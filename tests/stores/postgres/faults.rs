@@ -137,9 +137,7 @@ async fn a_server_that_freezes() {
         let store = store.clone();
         tasks.spawn(async move {
             let claim = request(number).within(300 * MS);
-            timeout(500 * MS, store.claim_one(&claim))
-                .await
-                .is_ok_and(|claim| claim.is_ok())
+            timeout(500 * MS, store.claim_one(&claim)).await.is_ok_and(|claim| claim.is_ok())
         });
     }
     while let Some(task) = tasks.join_next().await {
@@ -157,10 +155,8 @@ async fn a_transaction_that_is_given_up() {
     let (server, _) = own_server().await;
     let (admin, other) = (pool(&server, 1).await, pool(&server, 1).await);
     execute(&admin, "CREATE TABLE payment (number int)").await;
-    let options = [
-        ("default_transaction_isolation", "serializable"),
-        ("application_name", "users"),
-    ];
+    let options =
+        [("default_transaction_isolation", "serializable"), ("application_name", "users")];
     let connect: PgConnectOptions = server.url().parse().unwrap();
     let users = PgPoolOptions::new()
         .max_connections(2)
@@ -240,11 +236,7 @@ async fn a_server_that_is_read_only() {
     assert_eq!(store.claim_one(&done).await.unwrap(), won(1));
     let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
-    execute(
-        &admin,
-        "ALTER SYSTEM SET default_transaction_read_only = on",
-    )
-    .await;
+    execute(&admin, "ALTER SYSTEM SET default_transaction_read_only = on").await;
     execute(&admin, "SELECT pg_reload_conf()").await;
     let refused = async {
         for number in 1000.. {
@@ -284,10 +276,7 @@ async fn a_table_that_is_dropped() {
     execute(&pool, format!("DROP TABLE {name}")).await;
     for _ in 0..5 {
         let missing = fails(store.claim_one(&request(1))).await;
-        assert!(
-            missing.contains(&name) && missing.contains("migrate"),
-            "{missing}"
-        );
+        assert!(missing.contains(&name) && missing.contains("migrate"), "{missing}");
     }
     fails(store.complete(&request(1).holder(), 200, HOUR)).await;
     fails(store.purge(10)).await;
@@ -313,9 +302,7 @@ async fn a_pool_that_is_used_up() {
     drop(lent);
     comes_back(&store).await;
     let calls: Vec<_> = (10..210).map(request).collect();
-    let calls = calls
-        .iter()
-        .map(|claim| timeout(MS, store.claim_one(claim)));
+    let calls = calls.iter().map(|claim| timeout(MS, store.claim_one(claim)));
     futures_util::future::join_all(calls).await;
     comes_back(&store).await;
     pool.close().await;
@@ -360,11 +347,7 @@ async fn a_table_that_is_locked_does_not_use_up_the_server() {
         let store = match own {
             true => {
                 let url = PostgresServer::shared().url();
-                PostgresStore::connect(&url)
-                    .await
-                    .unwrap()
-                    .table(&name)
-                    .unwrap()
+                PostgresStore::connect(&url).await.unwrap().table(&name).unwrap()
             }
             false => store.lock_timeout(Duration::from_secs(20)),
         };

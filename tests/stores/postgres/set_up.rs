@@ -47,16 +47,9 @@ async fn names() {
     let columns = "SELECT count(*) FROM information_schema.tables WHERE table_schema = 'Hooks' AND table_name = 'user'";
     let count: i64 = sqlx::query_scalar(columns).fetch_one(&pool).await.unwrap();
     assert_eq!(count, 1);
-    for name in [
-        "",
-        "a\"; DROP TABLE b; --",
-        "a b",
-        "a.b.c",
-        "a\0",
-        "é",
-        "{index}",
-        &"x".repeat(49),
-    ] {
+    for name in
+        ["", "a\"; DROP TABLE b; --", "a b", "a.b.c", "a\0", "é", "{index}", &"x".repeat(49)]
+    {
         let error = PostgresStore::new(pool.clone()).table(name).unwrap_err();
         assert!(error.to_string().starts_with("table: "), "{error}");
     }
@@ -87,13 +80,9 @@ async fn without_the_right_to_create() {
         ),
     )
     .await;
-    let url = PostgresServer::shared()
-        .url()
-        .replace("postgres@", &format!("{user}@"));
+    let url = PostgresServer::shared().url().replace("postgres@", &format!("{user}@"));
     let refused = fails(PostgresStore::connect_with_table(&url, &new_name())).await;
     assert!(refused.contains("permission denied"), "{refused}");
-    let store = PostgresStore::connect_with_table(&url, &name)
-        .await
-        .unwrap();
+    let store = PostgresStore::connect_with_table(&url, &name).await.unwrap();
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }

@@ -71,17 +71,8 @@ async fn payments() -> Payments {
     let pool = pool(PostgresServer::shared(), 16).await;
     let (store, claims) = store(pool.clone()).await;
     let table = format!("payments_of_{}", new_name());
-    execute(
-        &pool,
-        format!("CREATE TABLE {table} (id bigserial PRIMARY KEY)"),
-    )
-    .await;
-    Payments {
-        store,
-        pool,
-        table,
-        claims,
-    }
+    execute(&pool, format!("CREATE TABLE {table} (id bigserial PRIMARY KEY)")).await;
+    Payments { store, pool, table, claims }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -165,10 +156,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     assert_eq!(store.claim_one(&request(2)).await.unwrap(), won(1));
     open.rollback().await.unwrap();
     for _ in 0..3 {
-        let limit: String = sqlx::query_scalar("SHOW lock_timeout")
-            .fetch_one(&pool)
-            .await
-            .unwrap();
+        let limit: String = sqlx::query_scalar("SHOW lock_timeout").fetch_one(&pool).await.unwrap();
         assert_eq!(limit, "0");
     }
     assert_eq!(store.claim_one(&again(&claim)).await.unwrap(), won(2));

@@ -28,10 +28,7 @@ async fn scripts_are_flushed_between_calls() {
     flush();
     assert_eq!(store.claim_one(&a).await.unwrap(), won(1));
     flush();
-    assert_eq!(
-        store.extend(&a.holder(), HOUR).await.unwrap(),
-        Settled::Applied
-    );
+    assert_eq!(store.extend(&a.holder(), HOUR).await.unwrap(), Settled::Applied);
     flush();
     assert_eq!(store.release(&a.holder()).await.unwrap(), Settled::Applied);
     flush();
@@ -186,11 +183,7 @@ async fn callers_that_give_up() {
     server.pause();
     let claim = request(1000);
     assert!(timeout(10 * MS, store.claim_one(&claim)).await.is_err());
-    assert!(
-        timeout(10 * MS, store.release(&claim.holder()))
-            .await
-            .is_err()
-    );
+    assert!(timeout(10 * MS, store.release(&claim.holder())).await.is_err());
     server.resume();
     let outcome = store.claim_one(&again(&claim)).await.unwrap();
     assert!(matches!(outcome, ClaimOutcome::Won { .. }), "{outcome:?}");
@@ -279,10 +272,7 @@ async fn a_full_server() {
 
     server.command("CONFIG SET maxmemory 1");
     let error = fails(store.claim_one(&request(3))).await;
-    assert!(
-        error.contains("OOM") || error.contains("maxmemory"),
-        "{error}"
-    );
+    assert!(error.contains("OOM") || error.contains("maxmemory"), "{error}");
     fails(store.complete(&held.holder(), 200, HOUR)).await;
     // What needs no memory is answered.
     assert!(is_completed(store.claim_one(&again(&done)).await.unwrap()));

@@ -93,10 +93,8 @@ async fn a_late_complete_against_takeovers() {
         let mut next = claim.clone();
         next.lease = HOUR;
         let holder = claim.holder();
-        let (settled, (winners, others)) = tokio::join!(
-            stores[0].complete(&holder, 200, HOUR),
-            race(&stores[1..], &next)
-        );
+        let (settled, (winners, others)) =
+            tokio::join!(stores[0].complete(&holder, 200, HOUR), race(&stores[1..], &next));
         match settled.unwrap() {
             Settled::Applied => {
                 late.fetch_add(1, SeqCst);
@@ -127,10 +125,7 @@ async fn one_connection_for_many_tasks() {
             let status = 200 + number % 100;
             let settled = store.complete(&claim.holder(), status, HOUR).await;
             assert_eq!(settled.unwrap(), Settled::Applied);
-            let expected = ClaimOutcome::Completed {
-                status,
-                fingerprint: claim.fingerprint,
-            };
+            let expected = ClaimOutcome::Completed { status, fingerprint: claim.fingerprint };
             let outcome = store.claim_one(&again(&claim)).await;
             assert_eq!(outcome.unwrap(), expected);
         });

@@ -58,12 +58,7 @@ async fn a_server_that_does_not_tell() {
 async fn a_server_that_comes_later() {
     let mut server = RedisServer::stopped(&[]);
     fails(RedisStore::connect(server.url()).into_future()).await;
-    fails(
-        RedisStore::connect(server.url())
-            .allow_eviction()
-            .into_future(),
-    )
-    .await;
+    fails(RedisStore::connect(server.url()).allow_eviction().into_future()).await;
     let store = RedisStore::connect(server.url()).lazy().await.unwrap();
     for _ in 0..3 {
         fails(store.claim_one(&request(1))).await;
@@ -111,14 +106,9 @@ async fn a_password_that_is_missing() {
 
 #[tokio::test]
 async fn settings_that_cannot_work() {
-    for url in [
-        "",
-        "redis",
-        "http://localhost",
-        "redis://",
-        "redis://h:99999",
-        "rediss://localhost",
-    ] {
+    for url in
+        ["", "redis", "http://localhost", "redis://", "redis://h:99999", "rediss://localhost"]
+    {
         fails(RedisStore::connect(url).into_future()).await;
     }
     let connect = RedisStore::connect("redis://localhost").timeout(Duration::ZERO);
@@ -136,11 +126,9 @@ async fn the_password_is_never_shown() {
     );
     let store = connect.timeout(PATIENCE / 2).await.unwrap();
     assert_eq!(format!("{store:?}"), r#"RedisStore { prefix: "wv:", .. }"#);
-    for url in [
-        "redis://:sesame@127.0.0.1:99999/",
-        "redis://:sesame@127.0.0.1:1/x",
-        "http://:sesame@h",
-    ] {
+    for url in
+        ["redis://:sesame@127.0.0.1:99999/", "redis://:sesame@127.0.0.1:1/x", "http://:sesame@h"]
+    {
         let error = RedisStore::connect(url).await.unwrap_err();
         let text = format!("{error} {error:?}");
         assert!(!text.contains("sesame"), "{text}");

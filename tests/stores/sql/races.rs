@@ -117,10 +117,8 @@ pub(crate) async fn batches_from_two_sides<S: ClaimStore + Clone>(one: &S, two: 
         let keys = 3_000_000 + round * 100;
         let forth: Vec<_> = (keys..keys + 64).map(request).collect();
         let back: Vec<_> = forth.iter().rev().map(again).collect();
-        let (one, mut two) = tokio::join!(
-            answered(|| one.claim(&forth)),
-            answered(|| two.claim(&back))
-        );
+        let (one, mut two) =
+            tokio::join!(answered(|| one.claim(&forth)), answered(|| two.claim(&back)));
         two.reverse();
         for (a, b) in one.into_iter().zip(two) {
             let mut outcomes = [a, b];

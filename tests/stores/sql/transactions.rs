@@ -58,24 +58,16 @@ const LEASE: Duration = Duration::from_secs(60);
 fn receiver(store: impl ClaimStore) -> Receiver {
     let verifier = Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
     let idempotency = Idempotency::new(store, "tests").lease(LEASE);
-    Receiver::builder(verifier)
-        .idempotency(idempotency.claim_timeout(LEASE / 6))
-        .build()
-        .unwrap()
+    Receiver::builder(verifier).idempotency(idempotency.claim_timeout(LEASE / 6)).build().unwrap()
 }
 
 fn signed(body: &str) -> SignedRequest {
     let signer = Signer::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
-    signer
-        .id(body.replace(' ', "_"))
-        .sign(body.to_owned())
-        .unwrap()
+    signer.id(body.replace(' ', "_")).sign(body.to_owned()).unwrap()
 }
 
 async fn admit(receiver: &Receiver, request: &SignedRequest) -> Result<Admission, Rejection> {
-    let head = RequestHead::new(&request.headers)
-        .method(&request.method)
-        .target(&request.target);
+    let head = RequestHead::new(&request.headers).method(&request.method).target(&request.target);
     let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
     receiver.admit(&head, body, sleep).await
 }
@@ -133,11 +125,7 @@ pub(crate) async fn many_at_once<L: Ledger>(ledger: &L) {
                 }
             }
         };
-        soon(
-            "end of all deliveries",
-            join_all((0..32).map(|_| deliver())),
-        )
-        .await;
+        soon("end of all deliveries", join_all((0..32).map(|_| deliver()))).await;
         assert_eq!(runs.load(SeqCst), failures + 1);
         assert_eq!(ledger.effects().await, before + 1);
     }
@@ -158,10 +146,7 @@ pub(crate) async fn who_was_superseded_rolls_back<L: Ledger>(ledger: &L) {
             assert!(matches!(late, Err(CommitError::Superseded)), "{late:?}");
             assert_eq!(ledger.effects().await, before);
         }
-        ledger
-            .commit(ledger.begin().await, b.delivery(), 201)
-            .await
-            .unwrap();
+        ledger.commit(ledger.begin().await, b.delivery(), 201).await.unwrap();
         let late = ledger.commit(ledger.begin().await, a.delivery(), 200).await;
         assert!(matches!(late, Err(CommitError::Superseded)), "{late:?}");
         assert_eq!(ledger.effects().await, before + 1);
@@ -183,10 +168,7 @@ pub(crate) async fn who_waits_is_told<L: Ledger>(ledger: &L) {
         ledger.age(LEASE).await;
 
         let mut open = ledger.begin().await;
-        ledger
-            .complete_in(&mut open, a.delivery(), 200)
-            .await
-            .unwrap();
+        ledger.complete_in(&mut open, a.delivery(), 200).await.unwrap();
         let waiting = tokio::spawn({
             let (ledger, claim) = (ledger.clone(), claim.clone());
             // One that has waited for as long as it may is told that, and waits again.
@@ -199,9 +181,7 @@ pub(crate) async fn who_waits_is_told<L: Ledger>(ledger: &L) {
         } else {
             drop(open);
         }
-        let outcome = soon("answer to the claim that waits", waiting)
-            .await
-            .unwrap();
+        let outcome = soon("answer to the claim that waits", waiting).await.unwrap();
         if commits {
             assert!(is_completed(outcome), "{outcome:?}");
             assert_eq!(ledger.effects().await, before + 1);
@@ -218,19 +198,14 @@ pub(crate) async fn who_waits_is_told<L: Ledger>(ledger: &L) {
 pub(crate) async fn the_receiver_settles_after_it<L: Ledger>(ledger: &L) {
     let receiver = receiver(ledger.store().clone());
     let before = ledger.effects().await;
-    for (body, answered) in [
-        ("answers 2xx", Some(200)),
-        ("answers 500", Some(500)),
-        ("panics", None),
-    ] {
+    for (body, answered) in
+        [("answers 2xx", Some(200)), ("answers 500", Some(500)), ("panics", None)]
+    {
         let request = signed(body);
         let a = admitted(&receiver, &request).await;
         let handler = async {
             let delivery = a.delivery();
-            ledger
-                .commit(ledger.begin().await, delivery, 202)
-                .await
-                .unwrap();
+            ledger.commit(ledger.begin().await, delivery, 202).await.unwrap();
         };
         a.run(handler, sleep).await.unwrap();
         a.settle(answered, sleep).await.unwrap();
@@ -289,15 +264,9 @@ pub(crate) async fn twice_is_told<L: Ledger>(ledger: &L) {
     let receiver = receiver(ledger.store().clone());
     let before = ledger.effects().await;
     let a = admitted(&receiver, &signed("twice")).await;
-    ledger
-        .commit(ledger.begin().await, a.delivery(), 200)
-        .await
-        .unwrap();
+    ledger.commit(ledger.begin().await, a.delivery(), 200).await.unwrap();
     let again = ledger.commit(ledger.begin().await, a.delivery(), 200).await;
-    assert!(
-        matches!(again, Err(CommitError::AlreadyCompleted)),
-        "{again:?}"
-    );
+    assert!(matches!(again, Err(CommitError::AlreadyCompleted)), "{again:?}");
     assert_eq!(ledger.effects().await, before + 1);
 }
 
@@ -308,29 +277,18 @@ pub(crate) async fn what_cannot_be_committed<L: Ledger>(ledger: &L) {
     let unclaimed = Receiver::builder(verifier).build().unwrap();
     let a = admitted(&unclaimed, &request).await;
     let refused = ledger.commit(ledger.begin().await, a.delivery(), 200).await;
-    assert!(
-        matches!(refused, Err(CommitError::NotClaimed)),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(CommitError::NotClaimed)), "{refused:?}");
 
     let receiver = receiver(ledger.store().clone());
     let a = admitted(&receiver, &request).await;
     for status in [0, 199, 300, 500] {
-        let refused = ledger
-            .commit(ledger.begin().await, a.delivery(), status)
-            .await;
-        assert!(
-            matches!(refused, Err(CommitError::NotSuccess)),
-            "{refused:?}"
-        );
+        let refused = ledger.commit(ledger.begin().await, a.delivery(), status).await;
+        assert!(matches!(refused, Err(CommitError::NotSuccess)), "{refused:?}");
     }
     let key = a.delivery().claim().unwrap().key();
     assert!(ledger.store().forget(&key).await.unwrap());
     let refused = ledger.commit(ledger.begin().await, a.delivery(), 200).await;
-    assert!(
-        matches!(refused, Err(CommitError::Superseded)),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(CommitError::Superseded)), "{refused:?}");
     assert_eq!(ledger.effects().await, before);
 }
 
@@ -343,10 +301,7 @@ pub(crate) async fn an_open_transaction_holds_nobody_up<L: Ledger>(
     let signed = signed("open");
     let a = admitted(&receiver, &signed).await;
     let mut open = ledger.begin().await;
-    ledger
-        .complete_in(&mut open, a.delivery(), 200)
-        .await
-        .unwrap();
+    ledger.complete_in(&mut open, a.delivery(), 200).await.unwrap();
     let mut claim = request(0);
     claim.key = a.delivery().claim().unwrap().key();
     let told = soon("answer to a claim", ledger.store().claim_one(&claim)).await;

@@ -30,9 +30,8 @@ async fn a_file_that_is_locked() {
 async fn a_disk_that_is_full() {
     let folder = Folder::new();
     drop(folder.store().await);
-    let options = SqliteConnectOptions::new()
-        .filename(folder.file())
-        .pragma("max_page_count", "12");
+    let options =
+        SqliteConnectOptions::new().filename(folder.file()).pragma("max_page_count", "12");
     let store = SqliteStore::open(options).await.unwrap();
     let mut granted = Vec::new();
     let full = loop {
@@ -46,18 +45,13 @@ async fn a_disk_that_is_full() {
     assert!(full.contains("full"), "{full}");
     assert!(granted.len() > 20, "{}", granted.len());
     for round in 0..3 {
-        let calls: Vec<_> = (0..100)
-            .map(|number| request(10_000 + round * 100 + number))
-            .collect();
+        let calls: Vec<_> = (0..100).map(|number| request(10_000 + round * 100 + number)).collect();
         let calls = calls.iter().map(|claim| store.claim_one(claim));
         let outcomes = futures_util::future::join_all(calls).await;
         assert!(outcomes.iter().any(Result::is_err));
     }
     let holder = granted[0].holder();
-    assert_eq!(
-        store.complete(&holder, 200, HOUR).await.unwrap(),
-        Settled::Applied
-    );
+    assert_eq!(store.complete(&holder, 200, HOUR).await.unwrap(), Settled::Applied);
     folder.age(2 * HOUR).await;
     assert!(store.purge(usize::MAX).await.unwrap() >= granted.len());
     comes_back(&store).await;
@@ -69,9 +63,7 @@ async fn a_file_that_is_read_only() {
     let folder = Folder::new();
     let keeps_it_open = folder.store().await;
     assert_eq!(keeps_it_open.claim_one(&request(1)).await.unwrap(), won(1));
-    let options = SqliteConnectOptions::new()
-        .filename(folder.file())
-        .read_only(true);
+    let options = SqliteConnectOptions::new().filename(folder.file()).read_only(true);
     let refused = match SqliteStore::open(options).await {
         Ok(store) => fails(store.claim_one(&request(2))).await,
         Err(error) => fails(async { Err::<(), _>(error) }).await,
@@ -129,10 +121,7 @@ async fn a_table_that_is_dropped() {
     execute(&mut folder.connection().await, "DROP TABLE webhook_claim").await;
     for _ in 0..3 {
         let missing = fails(store.claim_one(&request(1))).await;
-        assert!(
-            missing.contains("webhook_claim") && missing.contains("migrate"),
-            "{missing}"
-        );
+        assert!(missing.contains("webhook_claim") && missing.contains("migrate"), "{missing}");
     }
     fails(store.complete(&request(1).holder(), 200, HOUR)).await;
     fails(store.purge(10)).await;
@@ -146,10 +135,7 @@ async fn a_clock_that_jumps() {
     let folder = Folder::new();
     let now = Arc::new(AtomicU64::new(1_800_000_000_000));
     let clock = Arc::clone(&now);
-    let store = folder
-        .store()
-        .await
-        .clock(move || Duration::from_millis(clock.load(SeqCst)));
+    let store = folder.store().await.clock(move || Duration::from_millis(clock.load(SeqCst)));
     let (first, hour) = (request(1), HOUR.as_millis() as u64);
     assert_eq!(store.claim_one(&first).await.unwrap(), won(1));
     now.fetch_sub(hour, SeqCst);
@@ -160,9 +146,6 @@ async fn a_clock_that_jumps() {
     integration_tests::is_shut_out(&store, &first).await;
     now.store(0, SeqCst);
     assert!(is_busy(store.claim_one(&again(&first)).await.unwrap()));
-    assert_eq!(
-        store.complete(&second.holder(), 200, HOUR).await.unwrap(),
-        Settled::Applied
-    );
+    assert_eq!(store.complete(&second.holder(), 200, HOUR).await.unwrap(), Settled::Applied);
     assert!(is_completed(store.claim_one(&again(&first)).await.unwrap()));
 }

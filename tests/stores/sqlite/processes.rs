@@ -17,12 +17,7 @@ const KEYS: u32 = 300;
 fn start(folder: &Folder) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     integration_tests::in_folder(&mut command)
-        .args([
-            "--exact",
-            "sqlite::processes::child",
-            "--ignored",
-            "--nocapture",
-        ])
+        .args(["--exact", "sqlite::processes::child", "--ignored", "--nocapture"])
         .env(FILE, folder.url())
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -93,10 +88,8 @@ async fn nothing_acknowledged_is_missing_after_a_crash() {
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let mut acknowledged = Vec::new();
         while let Some(Ok(line)) = lines.next() {
-            acknowledged.extend(
-                line.strip_prefix("won ")
-                    .map(|number| number.parse::<u32>().unwrap()),
-            );
+            acknowledged
+                .extend(line.strip_prefix("won ").map(|number| number.parse::<u32>().unwrap()));
             if acknowledged.len() == after {
                 child.kill().unwrap();
             }
@@ -108,10 +101,7 @@ async fn nothing_acknowledged_is_missing_after_a_crash() {
             assert!(is_busy(store.claim_one(&request(number)).await.unwrap()));
         }
         let check = sqlx::query_scalar("PRAGMA integrity_check");
-        let whole: String = check
-            .fetch_one(&mut folder.connection().await)
-            .await
-            .unwrap();
+        let whole: String = check.fetch_one(&mut folder.connection().await).await.unwrap();
         assert_eq!(whole, "ok");
     }
 }

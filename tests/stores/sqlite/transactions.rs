@@ -70,11 +70,7 @@ async fn payments() -> Payments {
     let pool = pool.unwrap();
     let table = sqlx::query("CREATE TABLE payment (id INTEGER PRIMARY KEY)");
     table.execute(&pool).await.unwrap();
-    Payments {
-        store,
-        pool,
-        folder,
-    }
+    Payments { store, pool, folder }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -74,12 +74,7 @@ async fn many_keys_are_committed_together() {
     let done = frames();
     let settled = [extended, released, completed].concat();
     assert_eq!(settled, [Settled::Applied; 192]);
-    for written in [
-        claimed - before,
-        renewed - claimed,
-        given_back - renewed,
-        done - given_back,
-    ] {
+    for written in [claimed - before, renewed - claimed, given_back - renewed, done - given_back] {
         assert!((1..40).contains(&written), "{written} pages were written");
     }
     // And completing again writes none.

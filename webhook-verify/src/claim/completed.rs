@@ -61,11 +61,7 @@ pub(crate) struct Known {
 impl CompletedCache {
     /// Holds about `entries` of them at most, for `keep` each.
     pub(crate) fn new(entries: usize, keep: Duration) -> Self {
-        Self {
-            shards: Default::default(),
-            room: (entries / SHARDS / 2).max(1),
-            keep,
-        }
+        Self { shards: Default::default(), room: (entries / SHARDS / 2).max(1), keep }
     }
 
     pub(crate) fn get(&self, key: &ClaimKey, now: Instant) -> Lookup {
@@ -147,10 +143,7 @@ mod every_order {
 
     fn known(status: u16) -> Known {
         let fingerprint = Fingerprint([7; 32]);
-        Known {
-            status,
-            fingerprint,
-        }
+        Known { status, fingerprint }
     }
 
     fn era(cache: &CompletedCache, key: &ClaimKey, now: Instant) -> Era {
@@ -247,10 +240,7 @@ mod tests {
             Lookup::Unknown(era) => era,
         };
         let fingerprint = Fingerprint([7; 32]);
-        let known = Known {
-            status,
-            fingerprint,
-        };
+        let known = Known { status, fingerprint };
         cache.insert(key, known, era, now);
     }
 

@@ -107,9 +107,7 @@ impl Claim {
     pub(crate) fn set_done(&self) -> bool {
         let done = |progress| (progress < Progress::Settling as u8).then_some(Progress::Done as u8);
         let progress = &self.0.progress;
-        progress
-            .fetch_update(Ordering::AcqRel, Ordering::Acquire, done)
-            .is_ok()
+        progress.fetch_update(Ordering::AcqRel, Ordering::Acquire, done).is_ok()
     }
 
     /// Takes note that the handler takes its events one by one.

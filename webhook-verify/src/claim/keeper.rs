@@ -72,7 +72,5 @@ pub(crate) async fn answer_within<T>(
     limit: Duration,
 ) -> Result<T, StoreError> {
     let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
-    within(call, timer, limit)
-        .await
-        .unwrap_or_else(|| Err(silent()))
+    within(call, timer, limit).await.unwrap_or_else(|| Err(silent()))
 }

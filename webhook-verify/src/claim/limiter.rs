@@ -74,11 +74,7 @@ impl Limiter {
     }
 
     fn slot(self: &Arc<Self>, permit: OwnedSemaphorePermit) -> Slot {
-        Slot {
-            limiter: Arc::clone(self),
-            since: Instant::now(),
-            _permit: permit,
-        }
+        Slot { limiter: Arc::clone(self), since: Instant::now(), _permit: permit }
     }
 
     /// Estimates how long a claim waits behind `ahead` others.
@@ -129,10 +125,7 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let took = u64::try_from(self.since.elapsed().as_micros()).unwrap_or(u64::MAX);
         let average = |before: u64| Some(before - before / 8 + took / 8);
-        let _ = self
-            .limiter
-            .served_in
-            .fetch_update(Relaxed, Relaxed, average);
+        let _ = self.limiter.served_in.fetch_update(Relaxed, Relaxed, average);
     }
 }
 
@@ -178,10 +171,7 @@ mod tests {
     async fn as_many_wait_as_are_served_within_half_of_the_limit() {
         // Two slots and 10 ms for each call: 100 calls in 500 ms.
         let limiter = used(2, Duration::from_millis(10)).await;
-        let _slots = (
-            enter(&limiter).await.unwrap(),
-            enter(&limiter).await.unwrap(),
-        );
+        let _slots = (enter(&limiter).await.unwrap(), enter(&limiter).await.unwrap());
         let mut waiting = Vec::new();
         let mut refused = 0;
         for _ in 0..5000 {

@@ -61,10 +61,7 @@ impl MemoryStore {
     /// Leases and lifetimes by another clock, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        Self {
-            clock: Box::new(clock),
-            ..self
-        }
+        Self { clock: Box::new(clock), ..self }
     }
 
     /// How many records are held, expired ones included that were not yet cleared away.
@@ -165,9 +162,7 @@ impl MemoryStore {
             Entry::Vacant(vacant) => {
                 let record = vacant.insert(Record::new(request, now));
                 expiries.push(Reverse((record.expires_at, request.key)));
-                Ok(ClaimOutcome::Won {
-                    attempt: record.attempt,
-                })
+                Ok(ClaimOutcome::Won { attempt: record.attempt })
             }
             Entry::Occupied(mut occupied) => Ok(occupied.get_mut().claim(request, now)),
         }
@@ -215,9 +210,8 @@ impl Shard {
     fn tidy(&mut self) {
         if self.expiries.len() > 2 * self.records.len() + 64 {
             let expiries = self.records.iter();
-            self.expiries = expiries
-                .map(|(key, record)| Reverse((record.expires_at, *key)))
-                .collect();
+            self.expiries =
+                expiries.map(|(key, record)| Reverse((record.expires_at, *key))).collect();
         }
     }
 
@@ -254,13 +248,13 @@ impl ClaimStore for MemoryStore {
         let mut outcomes = Vec::with_capacity(requests.len());
         for request in requests {
             let outcome = self.claim_now(request);
-            outcomes.push(outcome.map_err(|error| {
-                if outcomes.is_empty() {
-                    error
-                } else {
-                    error.in_part()
-                }
-            })?);
+            outcomes.push(
+                outcome.map_err(
+                    |error| {
+                        if outcomes.is_empty() { error } else { error.in_part() }
+                    },
+                )?,
+            );
         }
         Ok(outcomes)
     }

@@ -102,11 +102,7 @@ impl Keeper {
         )
         .increment(1);
         if let Some(on_event) = &self.on_event {
-            let event = ClaimEvent {
-                endpoint,
-                key,
-                kind,
-            };
+            let event = ClaimEvent { endpoint, key, kind };
             // It is none of the delivery's business.
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
                 tracing::error!(target: "webhook_verify", event = kind.name(), "on_event panicked");
@@ -127,16 +123,10 @@ fn log(endpoint: &str, key: ClaimKey, kind: &ClaimEventKind<'_>) {
         ClaimEventKind::Released => {
             tracing::info!(target: "webhook_verify", event, endpoint, %key, "handler failed: released for a retry");
         }
-        ClaimEventKind::Duplicate {
-            status,
-            same_body: true,
-        } => {
+        ClaimEventKind::Duplicate { status, same_body: true } => {
             tracing::info!(target: "webhook_verify", event, endpoint, %key, status, same_body = true, "duplicate");
         }
-        ClaimEventKind::Duplicate {
-            status,
-            same_body: false,
-        } => {
+        ClaimEventKind::Duplicate { status, same_body: false } => {
             tracing::warn!(target: "webhook_verify", event, endpoint, %key, status, same_body = false, "duplicate");
         }
         ClaimEventKind::Mismatch => {

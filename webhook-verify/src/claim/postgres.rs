@@ -177,15 +177,8 @@ impl PostgresStore {
 
     fn with(link: Arc<Link>, table: &Table<'_>, lock_timeout: Duration) -> Self {
         let statements = Arc::new(Statements::new(table, link.tags()));
-        let shared = Shared {
-            link,
-            statements,
-            lock_timeout,
-            purger: Purger::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { link, statements, lock_timeout, purger: Purger::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Uses another table than `webhook_claim`: `name` or `schema.name`, case-sensitive. Call
@@ -213,9 +206,7 @@ impl PostgresStore {
             lock_timeout: time,
             purger: Purger::default(),
         };
-        let store = Self {
-            shared: Arc::new(shared),
-        };
+        let store = Self { shared: Arc::new(shared) };
         store.keep_purging(&self.shared.purger)
     }
 
@@ -226,9 +217,7 @@ impl PostgresStore {
     ///
     /// [`StoreError`] if the table cannot be created, or exists with other columns.
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let Shared {
-            link, statements, ..
-        } = &*self.shared;
+        let Shared { link, statements, .. } = &*self.shared;
         let check = || link.maintain(&statements.check, PgArguments::default());
         match check().await {
             Err(error) if code(&error).as_deref() == Some("42P01") => {}
@@ -267,9 +256,9 @@ impl PostgresStore {
 
     fn start_purge(&self, every: PurgeEvery) {
         let store = Arc::downgrade(&self.shared);
-        self.shared.purger.start(every, store, |shared| async {
-            Self { shared }.purge(usize::MAX).await
-        });
+        self.shared
+            .purger
+            .start(every, store, |shared| async { Self { shared }.purge(usize::MAX).await });
     }
 
     /// Continues the background purge of `from` in this store, which was derived from it.
@@ -320,8 +309,7 @@ impl PostgresStore {
         status: u16,
     ) -> Result<(), CommitError> {
         let claim = claimed.claim().ok_or(CommitError::NotClaimed)?;
-        self.complete_claim_in(transaction, claim, sql::success(status)?)
-            .await
+        self.complete_claim_in(transaction, claim, sql::success(status)?).await
     }
 
     async fn complete_claim_in(

@@ -27,9 +27,7 @@ impl Record {
     /// The first claim of a key.
     pub(super) fn new(request: &ClaimRequest, now: Duration) -> Self {
         Self {
-            state: State::InProgress {
-                lease_until: now.saturating_add(request.lease),
-            },
+            state: State::InProgress { lease_until: now.saturating_add(request.lease) },
             attempt: 1,
             owner: request.owner,
             fingerprint: request.fingerprint,
@@ -42,31 +40,20 @@ impl Record {
     pub(super) fn claim(&mut self, request: &ClaimRequest, now: Duration) -> ClaimOutcome {
         match self.state {
             State::Completed { status } if self.expires_at > now => {
-                return ClaimOutcome::Completed {
-                    status,
-                    fingerprint: self.fingerprint,
-                };
+                return ClaimOutcome::Completed { status, fingerprint: self.fingerprint };
             }
             State::InProgress { lease_until } if lease_until > now => {
                 return match self.owner == request.owner {
-                    true => ClaimOutcome::Won {
-                        attempt: self.attempt,
-                    },
-                    false => ClaimOutcome::Busy {
-                        lease_left: lease_until - now,
-                    },
+                    true => ClaimOutcome::Won { attempt: self.attempt },
+                    false => ClaimOutcome::Busy { lease_left: lease_until - now },
                 };
             }
             State::InProgress { .. } if request.lapsed == Lapsed::Hold && self.expires_at > now => {
-                return ClaimOutcome::Busy {
-                    lease_left: Duration::ZERO,
-                };
+                return ClaimOutcome::Busy { lease_left: Duration::ZERO };
             }
             // A call that was given up, and comes after all. Nobody waits for what it would be granted.
             State::Released if self.owner == request.owner && self.expires_at > now => {
-                return ClaimOutcome::Busy {
-                    lease_left: Duration::ZERO,
-                };
+                return ClaimOutcome::Busy { lease_left: Duration::ZERO };
             }
             State::Completed { .. } | State::InProgress { .. } | State::Released => {}
         }
@@ -76,9 +63,7 @@ impl Record {
             expires_at: self.expires_at.max(first.expires_at),
             ..first
         };
-        ClaimOutcome::Won {
-            attempt: self.attempt,
-        }
+        ClaimOutcome::Won { attempt: self.attempt }
     }
 
     pub(super) fn complete(

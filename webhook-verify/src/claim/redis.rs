@@ -191,8 +191,7 @@ impl ClaimStore for RedisStore {
         let limit = shortest(requests.iter().map(|request| request.limit));
         let _slot = self.inner.link.limiter.enter(limit).await?;
         let calls = requests.iter().map(|request| self.claim_command(request));
-        self.send_all(calls, &self.inner.scripts.claim, outcome)
-            .await
+        self.send_all(calls, &self.inner.scripts.claim, outcome).await
     }
 
     /// Runs the step's script for each holder, in one round trip but not in one step.
@@ -232,9 +231,7 @@ impl ClaimStore for RedisStore {
 
 impl fmt::Debug for RedisStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisStore")
-            .field("prefix", &self.inner.prefix)
-            .finish_non_exhaustive()
+        f.debug_struct("RedisStore").field("prefix", &self.inner.prefix).finish_non_exhaustive()
     }
 }
 
@@ -244,9 +241,9 @@ fn outcome(answer: &Value) -> Option<ClaimOutcome> {
         return None;
     };
     match parts.as_slice() {
-        [Value::Int(1), Value::Int(attempt)] => Some(ClaimOutcome::Won {
-            attempt: u64::try_from(*attempt).ok()?,
-        }),
+        [Value::Int(1), Value::Int(attempt)] => {
+            Some(ClaimOutcome::Won { attempt: u64::try_from(*attempt).ok()? })
+        }
         [Value::Int(2), Value::Int(status), Value::BulkString(body)] => {
             Some(ClaimOutcome::Completed {
                 status: u16::try_from(*status).ok()?,

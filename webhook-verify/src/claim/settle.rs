@@ -146,10 +146,7 @@ async fn settle(claims: &[Claim], success: Option<u16>, timer: &impl Timer) {
     // The store does not know. Here at least they are not run again.
     for claim in claims {
         let fingerprint = claim.request().fingerprint;
-        let known = Known {
-            status,
-            fingerprint,
-        };
+        let known = Known { status, fingerprint };
         keeper.remember(claim.key(), known, claim.era());
     }
 }
@@ -174,8 +171,8 @@ pub(super) fn holders<'a>(claims: impl IntoIterator<Item = &'a Claim>) -> Vec<Ho
 pub(crate) fn of_all<T>(answers: Vec<T>, asked: usize) -> Result<Vec<T>, StoreError> {
     match answers.len() == asked {
         true => Ok(answers),
-        false => Err(StoreError::new(
-            "the store answered for fewer or more than it was asked about",
-        )),
+        false => {
+            Err(StoreError::new("the store answered for fewer or more than it was asked about"))
+        }
     }
 }

@@ -110,10 +110,7 @@ pub(super) struct Table<'a> {
 }
 
 impl<'a> Table<'a> {
-    pub(super) const DEFAULT: Table<'static> = Table {
-        schema: None,
-        name: "webhook_claim",
-    };
+    pub(super) const DEFAULT: Table<'static> = Table { schema: None, name: "webhook_claim" };
 
     /// Parses `name` or `schema.name`.
     pub(super) fn parse(text: &'a str) -> Result<Self, ConfigError> {
@@ -151,9 +148,8 @@ impl<'a> Table<'a> {
             Some(schema) => format!("\"{schema}\".\"{name}\""),
             None => format!("\"{name}\""),
         };
-        let text = text
-            .replace("{table}", &table)
-            .replace("{index}", &format!("\"{name}_expires\""));
+        let text =
+            text.replace("{table}", &table).replace("{index}", &format!("\"{name}_expires\""));
         AssertSqlSafe(text).into_sql_str()
     }
 }
@@ -169,9 +165,7 @@ pub(super) fn from_millis(millis: i64) -> Duration {
 
 /// Returns the error for a column with a value that this crate does not write.
 pub(super) fn foreign(column: &'static str) -> StoreError {
-    StoreError::new(format!(
-        "column {column} holds what this store does not write"
-    ))
+    StoreError::new(format!("column {column} holds what this store does not write"))
 }
 
 /// Purges in batches of `size` until `most` records are deleted or none is left.

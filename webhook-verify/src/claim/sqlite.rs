@@ -139,14 +139,8 @@ impl SqliteStore {
 
     fn with(writer: Writer, statements: Statements, clock: Arc<dyn Clock>) -> Self {
         let settings = Arc::new(Settings { statements, clock });
-        let shared = Shared {
-            writer,
-            settings,
-            purger: Purger::default(),
-        };
-        Self {
-            shared: Arc::new(shared),
-        }
+        let shared = Shared { writer, settings, purger: Purger::default() };
+        Self { shared: Arc::new(shared) }
     }
 
     /// Uses another table than `webhook_claim`. Call [`migrate`](Self::migrate) afterwards, or use
@@ -197,9 +191,9 @@ impl SqliteStore {
 
     fn start_purge(&self, every: PurgeEvery) {
         let store = Arc::downgrade(&self.shared);
-        self.shared.purger.start(every, store, |shared| async {
-            Self { shared }.purge(usize::MAX).await
-        });
+        self.shared
+            .purger
+            .start(every, store, |shared| async { Self { shared }.purge(usize::MAX).await });
     }
 
     /// Continues the background purge of `from` in this store, which was derived from it.
@@ -252,9 +246,7 @@ impl SqliteStore {
         let Settings { statements, clock } = &*self.shared.settings;
         let until = clock.now().saturating_add(claim.request().ttl);
         claim.set_open();
-        let completion = statements
-            .complete(transaction, &claim.holder(), status, until)
-            .await?;
+        let completion = statements.complete(transaction, &claim.holder(), status, until).await?;
         match completion {
             Completion::Now => Ok(()),
             Completion::Before => {
@@ -315,10 +307,7 @@ impl ClaimStore for SqliteStore {
 fn parse_table(name: &str) -> Result<Table<'_>, ConfigError> {
     let table = Table::parse(name)?;
     if table.schema().is_some() || name.to_ascii_lowercase().starts_with("sqlite_") {
-        return Err(ConfigError::option(
-            "table",
-            "with a schema, or a name that SQLite reserves",
-        ));
+        return Err(ConfigError::option("table", "with a schema, or a name that SQLite reserves"));
     }
     Ok(table)
 }

@@ -285,20 +285,13 @@ impl ClaimRequest {
     /// Returns the same request with another [`limit`](Self::limit).
     #[must_use]
     pub fn within(&self, limit: Duration) -> Self {
-        Self {
-            limit,
-            ..self.clone()
-        }
+        Self { limit, ..self.clone() }
     }
 
     /// Returns the holder of the claim, if this request is granted.
     #[must_use]
     pub fn holder(&self) -> Holder {
-        Holder {
-            key: self.key,
-            owner: self.owner,
-            limit: self.limit,
-        }
+        Holder { key: self.key, owner: self.owner, limit: self.limit }
     }
 }
 

@@ -102,15 +102,11 @@ impl Delivery {
                     true => self.event_type().map(Arc::from),
                 };
                 let elements = elements.into_iter();
-                elements
-                    .map(|raw| event(raw, event_type.clone(), None))
-                    .collect()
+                elements.map(|raw| event(raw, event_type.clone(), None)).collect()
             }
             Envelope::ByType => {
                 let events = split::by_type(&self.body, most)?.into_iter();
-                events
-                    .map(|(event_type, raw)| event(raw, Some(event_type), None))
-                    .collect()
+                events.map(|(event_type, raw)| event(raw, Some(event_type), None)).collect()
             }
         })
     }
@@ -300,12 +296,7 @@ mod tests {
             claim: None,
         };
         assert!(event.data::<ByType>().unwrap().0);
-        assert_eq!(
-            event
-                .data::<std::collections::BTreeMap<String, u8>>()
-                .unwrap()["b"],
-            1
-        );
+        assert_eq!(event.data::<std::collections::BTreeMap<String, u8>>().unwrap()["b"], 1);
         assert!(event.data::<Vec<u8>>().is_err());
     }
 }

@@ -155,9 +155,9 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ExtractE
     };
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         match error.inner().classify() {
-            serde_json::error::Category::Data => ExtractError::JsonData {
-                path: plain(error.path()),
-            },
+            serde_json::error::Category::Data => {
+                ExtractError::JsonData { path: plain(error.path()) }
+            }
             _ => syntax(error.inner()),
         }
     })?;
@@ -182,11 +182,7 @@ fn plain(path: &Path) -> String {
         if !plain.is_empty() {
             plain.push('.');
         }
-        plain.push_str(if key.len() <= 32 && key.bytes().all(is_name) {
-            key
-        } else {
-            "?"
-        });
+        plain.push_str(if key.len() <= 32 && key.bytes().all(is_name) { key } else { "?" });
     }
     plain
 }

@@ -86,9 +86,7 @@ impl Label {
 
     /// The text, where it is one and not empty.
     pub(crate) fn text(&self) -> Option<&str> {
-        std::str::from_utf8(&self.0)
-            .ok()
-            .filter(|text| !text.is_empty())
+        std::str::from_utf8(&self.0).ok().filter(|text| !text.is_empty())
     }
 }
 
@@ -106,8 +104,7 @@ impl Delivery {
     /// Where it is in the body, the body is read for it at each call.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'_, str>> {
-        self.field(self.scheme.id.as_ref(), &self.id)
-            .filter(|id| id.len() <= MAX_ID_LEN)
+        self.field(self.scheme.id.as_ref(), &self.id).filter(|id| id.len() <= MAX_ID_LEN)
     }
 
     /// What happened, in the sender's words, if the scheme knows where it is said.
@@ -165,8 +162,7 @@ impl Delivery {
     /// The id, where it is under the signature.
     #[must_use]
     pub fn signed_id(&self) -> Option<Cow<'_, str>> {
-        self.id()
-            .filter(|id| self.scheme.id_is_signed() && !id.is_empty())
+        self.id().filter(|id| self.scheme.id_is_signed() && !id.is_empty())
     }
 }
 

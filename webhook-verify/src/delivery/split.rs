@@ -40,11 +40,7 @@ pub(super) fn list(body: &Bytes, pointer: &str, most: usize) -> Result<Vec<Bytes
 /// The events of an object that holds lists of them by type.
 pub(super) fn by_type(body: &Bytes, most: usize) -> Result<Vec<(Arc<str>, Bytes)>, EventsError> {
     let full = Cell::new(false);
-    let types = Types {
-        body,
-        most,
-        full: &full,
-    };
+    let types = Types { body, most, full: &full };
     let mut json = serde_json::Deserializer::from_slice(body);
     let events = json.deserialize_map(types);
     let events = events.and_then(|events| json.end().map(|()| events));

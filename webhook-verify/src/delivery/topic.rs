@@ -79,11 +79,7 @@ mod tests {
             ("#", vec!["", "a", "a.b", "a..b", "."], vec![]),
             ("*", vec!["a", "#", "*"], vec!["", "a.b", "."]),
             ("", vec![""], vec!["a", "."]),
-            (
-                "a.#.b",
-                vec!["a.b", "a.c.b", "a.b.b", "a.c.d.b"],
-                vec!["a", "b", "a.b.c", "ab"],
-            ),
+            ("a.#.b", vec!["a.b", "a.c.b", "a.b.b", "a.c.d.b"], vec!["a", "b", "a.b.c", "ab"]),
             ("#.#", vec!["", "a", "a.b"], vec![]),
             ("*.#", vec!["a", "a.b"], vec![""]),
             ("#.*", vec!["a", "a.b"], vec![""]),
@@ -92,11 +88,7 @@ mod tests {
             ("a.#b", vec!["a.#b"], vec!["a.b", "a.c.b"]),
             ("a..b", vec!["a..b"], vec!["a.b"]),
             ("a.*.b", vec!["a..b"], vec!["a.b"]),
-            (
-                "sales.lead",
-                vec!["sales.lead"],
-                vec!["sales.Lead", "sales.lead.", ".sales.lead"],
-            ),
+            ("sales.lead", vec!["sales.lead"], vec!["sales.Lead", "sales.lead.", ".sales.lead"]),
         ] {
             for key in matching {
                 assert!(matches_topic(pattern, key), "{pattern} {key}");
@@ -127,9 +119,7 @@ mod tests {
             let mut last = all.clone();
             for _ in 0..most {
                 let longer = last.iter().flat_map(|text: &Vec<&str>| {
-                    words
-                        .iter()
-                        .map(|word| [text.as_slice(), &[*word]].concat())
+                    words.iter().map(|word| [text.as_slice(), &[*word]].concat())
                 });
                 last = longer.collect();
                 all.extend(last.iter().cloned());

@@ -222,9 +222,8 @@ fn unescaped(text: &[u8]) -> Zeroizing<Vec<u8>> {
     let mut rest = text;
     while let [first, after @ ..] = rest {
         let entity = ENTITIES.iter().find(|(entity, _)| rest.starts_with(entity));
-        let (byte, next) = entity.map_or((*first, after), |(entity, byte)| {
-            (*byte, &rest[entity.len()..])
-        });
+        let (byte, next) =
+            entity.map_or((*first, after), |(entity, byte)| (*byte, &rest[entity.len()..]));
         out.push(byte);
         rest = next;
     }

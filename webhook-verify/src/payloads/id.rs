@@ -79,28 +79,19 @@ impl fmt::Display for Id {
 
 impl From<u64> for Id {
     fn from(number: u64) -> Self {
-        Self {
-            text: number.to_string(),
-            is_number: true,
-        }
+        Self { text: number.to_string(), is_number: true }
     }
 }
 
 impl From<i64> for Id {
     fn from(number: i64) -> Self {
-        Self {
-            text: number.to_string(),
-            is_number: true,
-        }
+        Self { text: number.to_string(), is_number: true }
     }
 }
 
 impl From<&str> for Id {
     fn from(text: &str) -> Self {
-        Self {
-            text: text.to_owned(),
-            is_number: false,
-        }
+        Self { text: text.to_owned(), is_number: false }
     }
 }
 
@@ -152,15 +143,9 @@ mod tests {
 
     #[test]
     fn nothing_is_no_id() {
-        for value in [
-            json!(null),
-            json!(""),
-            json!(0.5),
-            json!(1e30),
-            json!(true),
-            json!([]),
-            json!({}),
-        ] {
+        for value in
+            [json!(null), json!(""), json!(0.5), json!(1e30), json!(true), json!([]), json!({})]
+        {
             assert_eq!(Id::read(&value), None, "{value}");
         }
     }

@@ -15,18 +15,12 @@ impl<T> List<T> {
     /// A list that is written as an array.
     #[must_use]
     pub fn new(elements: Vec<T>) -> Self {
-        Self {
-            elements,
-            keys: None,
-        }
+        Self { elements, keys: None }
     }
 
     pub(super) fn with_keys(members: Vec<(String, T)>) -> Self {
         let (keys, elements) = members.into_iter().unzip();
-        Self {
-            elements,
-            keys: Some(keys),
-        }
+        Self { elements, keys: Some(keys) }
     }
 
     /// The keys of the elements, where it was sent as an object.

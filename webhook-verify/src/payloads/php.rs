@@ -25,11 +25,7 @@ pub(super) fn members(value: &Value) -> Option<impl Iterator<Item = (&String, &V
 impl Php for Map<String, Value> {
     fn read(value: &Value) -> Option<Self> {
         let members = members(value)?;
-        Some(
-            members
-                .map(|(key, value)| (key.clone(), value.clone()))
-                .collect(),
-        )
+        Some(members.map(|(key, value)| (key.clone(), value.clone())).collect())
     }
 }
 
@@ -41,9 +37,8 @@ impl<T: Php> Php for List<T> {
                 Some(Self::new(elements))
             }
             Value::Object(members) => {
-                let members = members
-                    .iter()
-                    .map(|(key, value)| Some((key.clone(), T::read(value)?)));
+                let members =
+                    members.iter().map(|(key, value)| Some((key.clone(), T::read(value)?)));
                 members.collect::<Option<Vec<_>>>().map(Self::with_keys)
             }
             _ => None,
@@ -88,10 +83,9 @@ impl Php for i64 {
     fn read(value: &Value) -> Option<Self> {
         match value {
             Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
-            Value::String(text) => text
-                .parse()
-                .ok()
-                .filter(|read: &Self| read.to_string() == *text),
+            Value::String(text) => {
+                text.parse().ok().filter(|read: &Self| read.to_string() == *text)
+            }
             _ => None,
         }
     }
@@ -170,14 +164,7 @@ mod tests {
         for value in [json!(false), json!(0), json!("0")] {
             assert_eq!(read::<bool>(value), Some(false));
         }
-        for value in [
-            json!(null),
-            json!(""),
-            json!("true"),
-            json!(2),
-            json!(1.0),
-            json!([]),
-        ] {
+        for value in [json!(null), json!(""), json!("true"), json!(2), json!(1.0), json!([])] {
             assert_eq!(read::<bool>(&value), None, "{value}");
         }
     }

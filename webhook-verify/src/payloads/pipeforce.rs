@@ -95,18 +95,12 @@ impl<'d> Call<'d> {
     /// The content type of the request. The token of a form is cut out of its payload: consumers have no use for it, and
     /// whoever has it may call. The rest of the form stays as it is.
     pub fn content_type(self, content_type: Option<&[u8]>) -> Self {
-        Self {
-            is_form: content_type.is_some_and(is_form_type),
-            ..self
-        }
+        Self { is_form: content_type.is_some_and(is_form_type), ..self }
     }
 
     /// What becomes of the body. Default: base64.
     pub fn payload_type(self, payload_type: PayloadType) -> Self {
-        Self {
-            payload_type,
-            ..self
-        }
+        Self { payload_type, ..self }
     }
 
     /// The message, in the form since version 9.0.
@@ -160,9 +154,7 @@ impl<'d> Call<'d> {
         };
         match self.payload_type {
             PayloadType::Base64 => Ok(Some(STANDARD.encode(body))),
-            PayloadType::Raw => String::from_utf8(body.into_owned())
-                .map(Some)
-                .map_err(|_| NotText),
+            PayloadType::Raw => String::from_utf8(body.into_owned()).map(Some).map_err(|_| NotText),
             PayloadType::Ignore => Ok(None),
         }
     }
@@ -271,10 +263,7 @@ impl OlderAnswer {
     /// The answer to the call that has these ids.
     #[must_use]
     pub fn new(ids: &Ids) -> Self {
-        Self {
-            status: "OK".into(),
-            trace_id: ids.trace_id.clone(),
-        }
+        Self { status: "OK".into(), trace_id: ids.trace_id.clone() }
     }
 }
 

@@ -91,10 +91,6 @@ impl Receiver {
             in_time(take(Handshake::new(secret, asked.target)), timer).await?;
         }
         tracing::info!(target: "webhook_verify", scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
-        Ok(Received {
-            outcome: Outcome::Answer(Box::new(answer)),
-            idempotency: None,
-            filter: None,
-        })
+        Ok(Received { outcome: Outcome::Answer(Box::new(answer)), idempotency: None, filter: None })
     }
 }

@@ -112,10 +112,7 @@ impl ReceiverBuilder {
             return Err(ConfigError::option("body_timeout", "zero"));
         }
         if self.on_handshake.is_some() && !self.verifier.scheme().has_handshake() {
-            return Err(ConfigError::option(
-                "on_handshake",
-                "the scheme has no handshake",
-            ));
+            return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
         }
         self.filter.check(self.verifier.scheme())?;
         if let Some(idempotency) = self.idempotency.take() {
@@ -125,15 +122,8 @@ impl ReceiverBuilder {
     }
 
     pub(super) fn assemble(self) -> Receiver {
-        let Self {
-            verifier,
-            body_limit,
-            body_timeout,
-            idempotency,
-            source,
-            on_handshake,
-            filter,
-        } = self;
+        let Self { verifier, body_limit, body_timeout, idempotency, source, on_handshake, filter } =
+            self;
         let filter = (!filter.is_empty()).then(|| Arc::new(filter));
         let idempotency = idempotency.map(Arc::new);
         Receiver {

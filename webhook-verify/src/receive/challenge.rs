@@ -133,12 +133,10 @@ impl Challenges {
                 open.token_missing = token.is_none();
                 open.asked.token = token.unwrap_or_default().into_owned().into();
             }
-            Some(
-                match open.token_missing || !challenge.suits(&open.asked.token) {
-                    true => Err(VerifyError::MalformedBody),
-                    false => Ok(open.asked),
-                },
-            )
+            Some(match open.token_missing || !challenge.suits(&open.asked.token) {
+                true => Err(VerifyError::MalformedBody),
+                false => Ok(open.asked),
+            })
         })
     }
 }
@@ -152,11 +150,7 @@ impl Open {
         head: &RequestHead<'_>,
     ) -> Option<Self> {
         let method = head.method_text();
-        if challenge
-            .method
-            .as_ref()
-            .is_some_and(|wanted| wanted != method)
-        {
+        if challenge.method.as_ref().is_some_and(|wanted| wanted != method) {
             return None;
         }
         let of_head = |place: &Place| match place {
@@ -164,10 +158,7 @@ impl Open {
             Place::Query(name) => head.single_query(name).map(Cow::Owned),
             Place::HeaderPrefix(_) | Place::Form(_) | Place::Pointer(_) => None,
         };
-        let mut in_head = challenge
-            .when
-            .iter()
-            .filter(|when| !when.place.is_in_body());
+        let mut in_head = challenge.when.iter().filter(|when| !when.place.is_in_body());
         if !in_head.all(|when| holds(when, settings, of_head(&when.place))) {
             return None;
         }

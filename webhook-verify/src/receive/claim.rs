@@ -66,38 +66,19 @@ async fn claim_delivery(
     };
     match outcomes[0] {
         ClaimOutcome::Won { attempt } => {
-            idempotency
-                .keeper
-                .report(key, ClaimEventKind::Claimed { attempt });
-            let claim = Claim::granted(
-                Arc::clone(&idempotency.keeper),
-                request,
-                attempt,
-                asked,
-                era,
-                true,
-            );
+            idempotency.keeper.report(key, ClaimEventKind::Claimed { attempt });
+            let claim =
+                Claim::granted(Arc::clone(&idempotency.keeper), request, attempt, asked, era, true);
             delivery.claim = Some(claim.clone());
-            let held = Held {
-                claims: smallvec![claim],
-                refusal: None,
-            };
+            let held = Held { claims: smallvec![claim], refusal: None };
             Ok(admitted(delivery, Some(held)))
         }
         ClaimOutcome::Busy { lease_left } => {
-            idempotency
-                .keeper
-                .report(key, ClaimEventKind::InFlight { lease_left });
+            idempotency.keeper.report(key, ClaimEventKind::InFlight { lease_left });
             Err(in_flight(idempotency.keeper.in_flight_status, lease_left))
         }
-        ClaimOutcome::Completed {
-            status,
-            fingerprint,
-        } => {
-            let known = Known {
-                status,
-                fingerprint,
-            };
+        ClaimOutcome::Completed { status, fingerprint } => {
+            let known = Known { status, fingerprint };
             idempotency.keeper.remember(key, known, era);
             duplicate(&idempotency, &request, known)?;
             Ok(replay(&idempotency, status))
@@ -112,24 +93,15 @@ pub(super) fn duplicate(
     request: &ClaimRequest,
     known: Known,
 ) -> Result<(), Rejection> {
-    let Known {
-        status,
-        fingerprint,
-    } = known;
+    let Known { status, fingerprint } = known;
     let same_body = fingerprint.may_be(request.fingerprint);
     if !same_body && idempotency.on_mismatch == OnMismatch::Reject {
-        idempotency
-            .keeper
-            .report(request.key, ClaimEventKind::Mismatch);
+        idempotency.keeper.report(request.key, ClaimEventKind::Mismatch);
         return Err(Rejection::Mismatch);
     }
-    idempotency
-        .keeper
-        .report(request.key, ClaimEventKind::Duplicate { status, same_body });
+    idempotency.keeper.report(request.key, ClaimEventKind::Duplicate { status, same_body });
     if !same_body {
-        idempotency
-            .keeper
-            .report(request.key, ClaimEventKind::Mismatch);
+        idempotency.keeper.report(request.key, ClaimEventKind::Mismatch);
     }
     Ok(())
 }
@@ -150,10 +122,7 @@ pub(super) fn log_unclaimed(error: &StoreError) {
 pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {
     // Round up, so that a sender that retries at exactly this time is not too early.
     let seconds = lease_left.as_millis().div_ceil(1000).clamp(1, 60) as u64;
-    Rejection::InFlight {
-        status,
-        retry_after: Duration::from_secs(seconds),
-    }
+    Rejection::InFlight { status, retry_after: Duration::from_secs(seconds) }
 }
 
 pub(super) fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission {
@@ -196,14 +165,9 @@ async fn ask_once(
     timer: &impl Timer,
 ) -> Result<Vec<ClaimOutcome>, StoreError> {
     let store = &idempotency.keeper.store;
-    let (limit, half) = (
-        idempotency.keeper.call_limit(),
-        idempotency.keeper.call_limit() / 2,
-    );
+    let (limit, half) = (idempotency.keeper.call_limit(), idempotency.keeper.call_limit() / 2);
     let report = |call, error: &StoreError| {
-        idempotency
-            .keeper
-            .report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
+        idempotency.keeper.report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
     };
     let claim = async |requests: &[ClaimRequest], limit| {
         let outcomes = answer_within(store.claim(requests), timer, limit).await;
@@ -215,10 +179,7 @@ async fn ask_once(
         Err(_) => {}
         granted => return granted,
     }
-    let again: Vec<_> = requests
-        .iter()
-        .map(|request| request.within(half))
-        .collect();
+    let again: Vec<_> = requests.iter().map(|request| request.within(half)).collect();
     let error = match claim(&again, half).await {
         Ok(outcomes) => return Ok(outcomes),
         Err(error) => error,

@@ -43,9 +43,7 @@ impl Apart {
     /// An event whose id an event before it has: the same one.
     fn repeated(&mut self, idempotency: &Idempotency, request: &ClaimRequest, first: Fingerprint) {
         if !first.may_be(request.fingerprint) {
-            idempotency
-                .keeper
-                .report(request.key, ClaimEventKind::Mismatch);
+            idempotency.keeper.report(request.key, ClaimEventKind::Mismatch);
             if idempotency.on_mismatch == OnMismatch::Reject {
                 self.mismatch = Some(Rejection::Mismatch);
             }
@@ -54,9 +52,8 @@ impl Apart {
 
     /// What its sender is to be told, so that it comes again with what is not done.
     fn refusal(self, idempotency: &Idempotency) -> Option<Rejection> {
-        let in_flight = self
-            .in_flight
-            .map(|left| in_flight(idempotency.keeper.in_flight_status, left));
+        let in_flight =
+            self.in_flight.map(|left| in_flight(idempotency.keeper.in_flight_status, left));
         in_flight.or(self.mismatch)
     }
 }
@@ -112,9 +109,7 @@ pub(super) async fn claim_events(
         for (((mut event, era), request), outcome) in asked_for {
             match outcome {
                 ClaimOutcome::Won { attempt } => {
-                    idempotency
-                        .keeper
-                        .report(request.key, ClaimEventKind::Claimed { attempt });
+                    idempotency.keeper.report(request.key, ClaimEventKind::Claimed { attempt });
                     let claim = Claim::granted(
                         Arc::clone(&idempotency.keeper),
                         request,
@@ -128,19 +123,11 @@ pub(super) async fn claim_events(
                     claims.push(claim);
                 }
                 ClaimOutcome::Busy { lease_left } => {
-                    idempotency
-                        .keeper
-                        .report(request.key, ClaimEventKind::InFlight { lease_left });
+                    idempotency.keeper.report(request.key, ClaimEventKind::InFlight { lease_left });
                     apart.in_flight = apart.in_flight.max(Some(lease_left));
                 }
-                ClaimOutcome::Completed {
-                    status,
-                    fingerprint,
-                } => {
-                    let known = Known {
-                        status,
-                        fingerprint,
-                    };
+                ClaimOutcome::Completed { status, fingerprint } => {
+                    let known = Known { status, fingerprint };
                     idempotency.keeper.remember(request.key, known, era);
                     apart.completed(&idempotency, &request, known);
                 }

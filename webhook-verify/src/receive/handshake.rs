@@ -33,9 +33,7 @@ impl Handshake {
 impl fmt::Debug for Handshake {
     /// Without the target, whose query may hold a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handshake")
-            .field("secret", &self.secret)
-            .finish_non_exhaustive()
+        f.debug_struct("Handshake").field("secret", &self.secret).finish_non_exhaustive()
     }
 }
 

@@ -41,9 +41,7 @@ impl Received {
     /// [`Idempotency::run_to_completion`].
     #[must_use]
     pub fn must_finish(&self) -> bool {
-        self.idempotency
-            .as_ref()
-            .is_some_and(|idempotency| idempotency.run_to_completion)
+        self.idempotency.as_ref().is_some_and(|idempotency| idempotency.run_to_completion)
     }
 
     /// Claims the delivery, or each of its events, if deliveries are deduplicated and this one has an identity. What is a
@@ -60,10 +58,7 @@ impl Received {
         let scheme = Arc::clone(&delivery.scheme);
         let log = |rejection: &Rejection| rejection.log(scheme.name());
         if let Some(filter) = self.filter
-            && !filter
-                .apply(&mut delivery)
-                .map_err(Rejection::Events)
-                .inspect_err(log)?
+            && !filter.apply(&mut delivery).map_err(Rejection::Events).inspect_err(log)?
         {
             tracing::debug!(target: "webhook_verify", scheme = scheme.name(), "filtered out");
             return Ok(Admission::Answer(Answer::text(204, "")));

@@ -103,11 +103,7 @@ impl Receiver {
 
     /// A receiver with idempotency or other limits.
     pub fn builder(verifier: Verifier) -> ReceiverBuilder {
-        let body_limit = verifier
-            .scheme()
-            .hints()
-            .body_limit
-            .unwrap_or(DEFAULT_BODY_LIMIT);
+        let body_limit = verifier.scheme().hints().body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
         ReceiverBuilder {
             verifier,
             body_limit,
@@ -198,11 +194,7 @@ impl Receiver {
         E: Into<Box<dyn error::Error + Send + Sync>>,
         T: Timer,
     {
-        let Begun {
-            found,
-            tenant,
-            challenges,
-        } = begun;
+        let Begun { found, tenant, challenges } = begun;
         let settings = self.verifier().settings();
         let mut incoming = match found {
             Found::Delivery(incoming) => incoming,
@@ -226,11 +218,8 @@ impl Receiver {
             namespace = Some(name);
         }
         incoming.judge_head()?;
-        let read = within(
-            read(body, |chunk| incoming.update(chunk)),
-            &timer,
-            self.inner.body_timeout,
-        );
+        let read =
+            within(read(body, |chunk| incoming.update(chunk)), &timer, self.inner.body_timeout);
         read.await.ok_or(Rejection::BodyTimeout)??;
         if let Source::Named(_) | Source::Tokens(_) = &self.inner.source {
             namespace = Box::pin(self.look_up(&mut incoming, &timer)).await?;
@@ -320,9 +309,8 @@ enum Found {
 
 fn declares_more(picked: &Picked<'_, '_>, limit: usize) -> bool {
     let over = |value: &[u8]| {
-        let declared = std::str::from_utf8(value)
-            .ok()
-            .and_then(|len| len.trim().parse::<u64>().ok());
+        let declared =
+            std::str::from_utf8(value).ok().and_then(|len| len.trim().parse::<u64>().ok());
         declared.is_some_and(|len| len > limit as u64)
     };
     picked.all("content-length").any(over)

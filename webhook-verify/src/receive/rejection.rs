@@ -62,20 +62,16 @@ impl Rejection {
             }
             Self::BodyRead(_) => ErrorFacts::new(Level::Info, 400, "could not read body"),
             Self::BodyTimeout => ErrorFacts::new(Level::Info, 408, "body took too long"),
-            Self::InFlight {
-                status,
-                retry_after,
-            } => ErrorFacts::new(Level::Info, *status, "delivery is being processed")
-                .retry_after(*retry_after),
+            Self::InFlight { status, retry_after } => {
+                ErrorFacts::new(Level::Info, *status, "delivery is being processed")
+                    .retry_after(*retry_after)
+            }
             Self::Mismatch => unavailable(Level::Info, 30),
             // A queue of calls is soon shorter. Other failures last longer.
             Self::Store(error) if error.is_overloaded() => unavailable(Level::Warn, 5),
             Self::Secrets(_) | Self::Store(_) => unavailable(Level::Error, 30),
             Self::HandlerPanicked | Self::EventsLeft => ErrorFacts::new(Level::Error, 500, ""),
-            Self::Events(error) => ErrorFacts {
-                level: Level::Info,
-                ..error.facts()
-            },
+            Self::Events(error) => ErrorFacts { level: Level::Info, ..error.facts() },
         }
     }
 

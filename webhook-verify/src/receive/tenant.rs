@@ -15,10 +15,7 @@ impl Tenant {
     /// `namespace` is part of every claim's key: the same id from two tenants is two deliveries. Take it from what you
     /// keep about the tenant, not from the request.
     pub fn new(namespace: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
-        Self {
-            namespace: namespace.into(),
-            secrets: secrets.into_iter().collect(),
-        }
+        Self { namespace: namespace.into(), secrets: secrets.into_iter().collect() }
     }
 }
 

@@ -35,20 +35,13 @@ impl Stream for Body {
 
 fn body(text: &str) -> Body {
     let (start, end) = text.split_at(text.len() / 2);
-    Body(
-        [start, end]
-            .map(|piece| Bytes::copy_from_slice(piece.as_bytes()))
-            .into(),
-    )
+    Body([start, end].map(|piece| Bytes::copy_from_slice(piece.as_bytes())).into())
 }
 
 /// A request whose every wait is over at once: what is not ready has run out of time.
 fn admit(receiver: &Receiver, head: &RequestHead<'_>, text: &str) -> Result<Admission, Rejection> {
     let mut admission = pin!(receiver.admit(head, body(text), |_: Duration| ready(())));
-    match admission
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-    {
+    match admission.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(admission) => admission,
         Poll::Pending => panic!("waits for something else"),
     }
@@ -67,10 +60,7 @@ fn a_scheme_whose_requests_name_no_key_has_nothing_to_look_up() {
     let builder = |scheme| Verifier::builder(scheme).parameter("topic_arn", "arn");
     let looked_up = |verifier| Receiver::with_key_lookup(verifier, |_| ready(Ok(None))).map(|_| ());
     let error = looked_up(builder(crate::scheme::GITHUB)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "with_key_lookup: the scheme's requests name no key"
-    );
+    assert_eq!(error.to_string(), "with_key_lookup: the scheme's requests name no key");
     let error = looked_up(builder(crate::scheme::SNS).secret("a secret")).unwrap_err();
     assert_eq!(error.to_string(), "secret: 1 given, at most 0 may be live");
     assert!(looked_up(builder(crate::scheme::SNS)).is_ok());
@@ -78,10 +68,7 @@ fn a_scheme_whose_requests_name_no_key_has_nothing_to_look_up() {
 
 #[test]
 fn a_handshake_that_nobody_takes_in_time_is_not_answered() {
-    let scheme = Scheme {
-        challenges: vec![Challenge::ASANA].into(),
-        ..crate::scheme::GITHUB
-    };
+    let scheme = Scheme { challenges: vec![Challenge::ASANA].into(), ..crate::scheme::GITHUB };
     let receiver = Receiver::builder(Verifier::new(scheme, "a secret").unwrap())
         .on_handshake(|_: Handshake| pending())
         .build()
@@ -92,19 +79,12 @@ fn a_handshake_that_nobody_takes_in_time_is_not_answered() {
 
 #[test]
 fn what_is_received_as_a_challenge_is_no_delivery() {
-    let scheme = Scheme {
-        challenges: vec![Challenge::DROPBOX].into(),
-        ..crate::scheme::GITHUB
-    };
+    let scheme = Scheme { challenges: vec![Challenge::DROPBOX].into(), ..crate::scheme::GITHUB };
     let receiver = Receiver::new(Verifier::new(scheme, "a secret").unwrap());
     let headers: [(&str, &str); 0] = [];
-    let head = RequestHead::new(&headers)
-        .method("GET")
-        .target("/?challenge=abc");
+    let head = RequestHead::new(&headers).method("GET").target("/?challenge=abc");
     let mut receiving = pin!(receiver.receive(&head, body(""), |_: Duration| ready(())));
-    let received = receiving
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()));
+    let received = receiving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(Ok(received)) = received else {
         panic!("refused");
     };
@@ -118,18 +98,12 @@ async fn a_spawned_task_may_hold_the_head_while_it_waits() {
     let verifier = Verifier::new(crate::scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467");
     let receiver = Receiver::new(verifier.unwrap());
     let task = tokio::spawn(async move {
-        let headers = [(
-            "Webhook-Signature",
-            "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=",
-        )];
+        let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
         let head = RequestHead::from(&headers);
         let timer = |_: Duration| pending::<()>();
         let genuine = body(r#"{"mautic.lead_post_delete":[{"id":52}]}"#);
         let admission = receiver.admit(&head, genuine, timer).await;
-        assert!(
-            matches!(admission, Ok(Admission::Admitted(_))),
-            "{admission:?}"
-        );
+        assert!(matches!(admission, Ok(Admission::Admitted(_))), "{admission:?}");
         let forged = receiver.admit(&head, body("{}"), timer).await;
         assert_eq!(forged.unwrap_err().status(), 401);
     });

@@ -75,11 +75,7 @@ impl<'a> RequestHead<'a> {
     /// A `POST` to `/` with these headers.
     #[must_use]
     pub fn new(headers: &'a dyn Headers) -> Self {
-        Self {
-            method: "POST",
-            target: "/",
-            headers,
-        }
+        Self { method: "POST", target: "/", headers }
     }
 
     /// Sets the method, for schemes that sign it.
@@ -123,13 +119,8 @@ impl<'a> RequestHead<'a> {
         if self.target.starts_with('/') {
             return self.target;
         }
-        let after_scheme = self
-            .target
-            .split_once("://")
-            .map_or(self.target, |(_, rest)| rest);
-        after_scheme
-            .find(['/', '?'])
-            .map_or("/", |at| &after_scheme[at..])
+        let after_scheme = self.target.split_once("://").map_or(self.target, |(_, rest)| rest);
+        after_scheme.find(['/', '?']).map_or("/", |at| &after_scheme[at..])
     }
 
     /// The query, if there is one.
@@ -164,9 +155,7 @@ impl<'a> RequestHead<'a> {
 impl fmt::Debug for RequestHead<'_> {
     /// Without headers and query: both may hold tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RequestHead")
-            .field("method", &self.method)
-            .finish_non_exhaustive()
+        f.debug_struct("RequestHead").field("method", &self.method).finish_non_exhaustive()
     }
 }
 
@@ -185,25 +174,20 @@ impl<'a> From<&Self> for RequestHead<'a> {
 #[cfg(feature = "http")]
 impl<'a> From<&'a http::request::Parts> for RequestHead<'a> {
     fn from(parts: &'a http::request::Parts) -> Self {
-        Self::new(&parts.headers)
-            .method(parts.method.as_str())
-            .target(target(&parts.uri))
+        Self::new(&parts.headers).method(parts.method.as_str()).target(target(&parts.uri))
     }
 }
 
 #[cfg(feature = "http")]
 impl<'a, B> From<&'a http::Request<B>> for RequestHead<'a> {
     fn from(request: &'a http::Request<B>) -> Self {
-        Self::new(request.headers())
-            .method(request.method().as_str())
-            .target(target(request.uri()))
+        Self::new(request.headers()).method(request.method().as_str()).target(target(request.uri()))
     }
 }
 
 #[cfg(feature = "http")]
 fn target(uri: &http::Uri) -> &str {
-    uri.path_and_query()
-        .map_or("/", http::uri::PathAndQuery::as_str)
+    uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
 }
 
 #[cfg(test)]
@@ -213,21 +197,15 @@ mod tests {
     #[test]
     fn an_absolute_target_loses_its_host() {
         let headers: [(&str, &str); 0] = [];
-        for (target, expected) in [
-            ("/a?b=1", "/a?b=1"),
-            ("http://h/a?b=1", "/a?b=1"),
-            ("http://h", "/"),
-            ("*", "/"),
-        ] {
+        for (target, expected) in
+            [("/a?b=1", "/a?b=1"), ("http://h/a?b=1", "/a?b=1"), ("http://h", "/"), ("*", "/")]
+        {
             assert_eq!(
                 RequestHead::new(&headers).target(target).path_and_query(),
                 expected,
                 "{target}"
             );
         }
-        assert_eq!(
-            RequestHead::new(&headers).target("/a?b=1?c").query(),
-            Some("b=1?c")
-        );
+        assert_eq!(RequestHead::new(&headers).target("/a?b=1?c").query(), Some("b=1?c"));
     }
 }

@@ -39,10 +39,7 @@ impl<'n, 'a> Picked<'n, 'a> {
     /// Every value of the header `name`, in order.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let is_it = move |known: &str| std::ptr::eq(known, name) || known == name;
-        self.0
-            .iter()
-            .filter(move |(known, _)| is_it(known))
-            .map(|(_, value)| *value)
+        self.0.iter().filter(move |(known, _)| is_it(known)).map(|(_, value)| *value)
     }
 
     /// The one value of the header `name`, `None` where it is absent or empty.

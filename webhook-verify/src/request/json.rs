@@ -30,9 +30,9 @@ pub(crate) fn scalar<'a>(
         return Ok(None);
     };
     match raw.as_bytes().first() {
-        Some(b'"') => serde_json::from_str::<Text<'a>>(raw)
-            .map(|text| Some(text.0))
-            .map_err(|_| Unreadable),
+        Some(b'"') => {
+            serde_json::from_str::<Text<'a>>(raw).map(|text| Some(text.0)).map_err(|_| Unreadable)
+        }
         Some(b'{' | b'[' | b'n') | None => Ok(None),
         Some(_) => Ok(Some(Cow::Borrowed(raw))),
     }
@@ -242,29 +242,16 @@ mod tests {
         assert_eq!(at(body, "/a/b~1c/2").as_deref(), Some("17"));
         assert_eq!(at(body, "/a/b~1c/3").as_deref(), Some("1.50"));
         assert_eq!(at(body, "/a/b~1c/4").as_deref(), Some("true"));
-        for nothing in [
-            "/a/b~1c/5",
-            "/a/b~1c/6",
-            "/a/b~1c/7",
-            "/a/b~1c/x",
-            "/a",
-            "/e/f",
-            "/z",
-        ] {
+        for nothing in ["/a/b~1c/5", "/a/b~1c/6", "/a/b~1c/7", "/a/b~1c/x", "/a", "/e/f", "/z"] {
             assert_eq!(at(body, nothing), None, "{nothing}");
         }
     }
 
     #[test]
     fn what_is_not_json_or_ambiguous_is_unreadable() {
-        for body in [
-            "",
-            "{",
-            "{\"a\":1}x",
-            "{\"a\":1,\"a\":1}",
-            "\u{feff}{\"a\":1}",
-            "{\"a\":\"\\ud800\"}",
-        ] {
+        for body in
+            ["", "{", "{\"a\":1}x", "{\"a\":1,\"a\":1}", "\u{feff}{\"a\":1}", "{\"a\":\"\\ud800\"}"]
+        {
             assert!(scalar(body.as_bytes(), "/a").is_err(), "{body}");
         }
         assert!(scalar(b"{\"a\":\"\xff\"}", "/a").is_err());
@@ -272,21 +259,14 @@ mod tests {
 
     #[test]
     fn depth_is_no_danger() {
-        let deep = format!(
-            "{{\"b\":{}{},\"a\":\"x\"}}",
-            "[".repeat(10_000),
-            "]".repeat(10_000)
-        );
+        let deep = format!("{{\"b\":{}{},\"a\":\"x\"}}", "[".repeat(10_000), "]".repeat(10_000));
         assert_eq!(at(&deep, "/a").as_deref(), Some("x"));
         assert!(scalar(deep.replace(']', "").as_bytes(), "/a").is_err());
     }
 
     #[test]
     fn first_key_skips_what_is_no_event() {
-        assert_eq!(
-            first_key(br#"{"timestamp":"x","a.b":[1],"c":[2]}"#).as_deref(),
-            Some("a.b")
-        );
+        assert_eq!(first_key(br#"{"timestamp":"x","a.b":[1],"c":[2]}"#).as_deref(), Some("a.b"));
         assert_eq!(first_key(br#"{"timestamp":"x"}"#), None);
         assert_eq!(first_key(b"[1]"), None);
         assert_eq!(first_key(b"{\"a\":["), None);

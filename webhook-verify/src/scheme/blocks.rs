@@ -218,11 +218,7 @@ pub(crate) enum Grammar {
     /// `key=value` pairs; the values of `keys` are signatures, and other keys are ignored.
     Pairs { separator: char, keys: List<Text> },
     /// Versioned signatures; those of `versions` count, and others are skipped.
-    List {
-        separator: char,
-        version_separator: char,
-        versions: List<Text>,
-    },
+    List { separator: char, version_separator: char, versions: List<Text> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -63,12 +63,8 @@ pub(crate) enum Value {
 
 impl Challenge {
     /// Slack's `url_verification`, signed: the value of `challenge` is sent back as JSON.
-    pub const SLACK: Self = signed(
-        "slack",
-        list![at("/type", "url_verification")],
-        Some(pointer("/challenge")),
-        ECHO,
-    );
+    pub const SLACK: Self =
+        signed("slack", list![at("/type", "url_verification")], Some(pointer("/challenge")), ECHO);
 
     /// Zoom's `endpoint.url_validation`, signed: `plainToken` is sent back with its HMAC.
     pub const ZOOM: Self = signed(
@@ -77,13 +73,7 @@ impl Challenge {
         Some(pointer("/payload/plainToken")),
         Reply::Json(list![
             (text("plainToken"), Value::Token),
-            (
-                text("encryptedToken"),
-                Value::Mac {
-                    prefix: text(""),
-                    encoding: Encoding::Hex,
-                },
-            ),
+            (text("encryptedToken"), Value::Mac { prefix: text(""), encoding: Encoding::Hex },),
         ]),
     );
 
@@ -92,10 +82,7 @@ impl Challenge {
         "meta",
         GET,
         list![
-            Condition {
-                place: query("hub.mode"),
-                expected: Expected::Value(text("subscribe")),
-            },
+            Condition { place: query("hub.mode"), expected: Expected::Value(text("subscribe")) },
             Condition {
                 place: query("hub.verify_token"),
                 expected: Expected::Parameter(text("verify_token")),
@@ -117,10 +104,7 @@ impl Challenge {
         Some(query("crc_token")),
         Reply::Json(list![(
             text("response_token"),
-            Value::Mac {
-                prefix: text("sha256="),
-                encoding: Encoding::Base64,
-            },
+            Value::Mac { prefix: text("sha256="), encoding: Encoding::Base64 },
         )]),
     );
 
@@ -136,13 +120,8 @@ impl Challenge {
     );
 
     /// Dropbox's (and Nylas's) `challenge` in the query, sent back as text.
-    pub const DROPBOX: Self = unsigned(
-        "dropbox",
-        GET,
-        list![],
-        Some(query("challenge")),
-        Reply::Text,
-    );
+    pub const DROPBOX: Self =
+        unsigned("dropbox", GET, list![], Some(query("challenge")), Reply::Text);
 
     /// Okta's `x-okta-verification-challenge`, sent back as JSON.
     pub const OKTA: Self = unsigned(
@@ -154,13 +133,8 @@ impl Challenge {
     );
 
     /// Microsoft Graph's `validationToken` in the query, sent back as text.
-    pub const MICROSOFT_GRAPH: Self = unsigned(
-        "microsoft-graph",
-        POST,
-        list![],
-        Some(query("validationToken")),
-        Reply::Text,
-    );
+    pub const MICROSOFT_GRAPH: Self =
+        unsigned("microsoft-graph", POST, list![], Some(query("validationToken")), Reply::Text);
 
     /// monday.com's `challenge` in an unsigned body, sent back as JSON.
     pub const MONDAY: Self = unsigned("monday", POST, list![], Some(pointer("/challenge")), ECHO);
@@ -171,10 +145,7 @@ impl Challenge {
         "discord",
         list![
             at("/type", "1"),
-            Condition {
-                place: pointer("/event/type"),
-                expected: Expected::Absent,
-            },
+            Condition { place: pointer("/event/type"), expected: Expected::Absent },
         ],
         None,
         Reply::Json(list![(text("type"), Value::Json(text("1")))]),
@@ -192,22 +163,12 @@ impl Challenge {
 
     /// Notion's `verification_token` in an unsigned body: the secret, which is
     /// [handed over](crate::ReceiverBuilder::on_handshake).
-    pub const NOTION: Self = unsigned(
-        "notion",
-        POST,
-        list![],
-        Some(pointer("/verification_token")),
-        Reply::Keep(None),
-    );
+    pub const NOTION: Self =
+        unsigned("notion", POST, list![], Some(pointer("/verification_token")), Reply::Keep(None));
 
     /// A `HEAD` request, as Trello and Mailchimp Transactional send: 200.
-    pub const HEAD_PROBE: Self = unsigned(
-        "head-probe",
-        Some(text("HEAD")),
-        list![],
-        None,
-        Reply::Empty,
-    );
+    pub const HEAD_PROBE: Self =
+        unsigned("head-probe", Some(text("HEAD")), list![], None, Reply::Empty);
 
     /// A `GET` request, as Mailchimp Marketing sends: 200.
     pub const GET_PROBE: Self = unsigned("get-probe", GET, list![], None, Reply::Empty);
@@ -216,10 +177,7 @@ impl Challenge {
     pub const WOOCOMMERCE: Self = unsigned(
         "woocommerce",
         POST,
-        list![Condition {
-            place: Place::Form(text("webhook_id")),
-            expected: Expected::Present,
-        }],
+        list![Condition { place: Place::Form(text("webhook_id")), expected: Expected::Present }],
         None,
         Reply::Empty,
     );
@@ -245,10 +203,7 @@ impl Challenge {
     /// The challenge of this name, such as `slack` or `head-probe`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
-        Self::ALL
-            .iter()
-            .find(|challenge| challenge.name == name)
-            .cloned()
+        Self::ALL.iter().find(|challenge| challenge.name == name).cloned()
     }
 
     /// The challenge's name.
@@ -314,14 +269,7 @@ const fn unsigned(
     token: Option<Place>,
     reply: Reply,
 ) -> Challenge {
-    Challenge {
-        name: text(name),
-        method,
-        when,
-        token,
-        signed: false,
-        reply,
-    }
+    Challenge { name: text(name), method, when, token, signed: false, reply }
 }
 
 const fn signed(
@@ -330,21 +278,11 @@ const fn signed(
     token: Option<Place>,
     reply: Reply,
 ) -> Challenge {
-    Challenge {
-        name: text(name),
-        method: None,
-        when,
-        token,
-        signed: true,
-        reply,
-    }
+    Challenge { name: text(name), method: None, when, token, signed: true, reply }
 }
 
 const fn at(path: &'static str, value: &'static str) -> Condition {
-    Condition {
-        place: pointer(path),
-        expected: Expected::Value(text(value)),
-    }
+    Condition { place: pointer(path), expected: Expected::Value(text(value)) }
 }
 
 const fn pointer(pointer: &'static str) -> Place {

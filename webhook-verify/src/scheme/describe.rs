@@ -14,9 +14,7 @@ impl Scheme {
 
     /// Where the signature or token is, and what stands before it, such as `header x-hub-signature-256: sha256=…`.
     pub fn signature_places(&self) -> impl Iterator<Item = String> {
-        self.signatures
-            .iter()
-            .map(|source| format!("{}: {}", source.place, source.grammar))
+        self.signatures.iter().map(|source| format!("{}: {}", source.place, source.grammar))
     }
 
     /// Where the delivery's id is, such as `header x-github-delivery`.
@@ -67,11 +65,7 @@ impl fmt::Display for Grammar {
                 let pairs: Vec<_> = keys.iter().map(|key| format!("{key}=…")).collect();
                 write!(f, "{}{separator} …", pairs.join(&separator.to_string()))
             }
-            Self::List {
-                separator,
-                version_separator,
-                versions,
-            } => {
+            Self::List { separator, version_separator, versions } => {
                 let items: Vec<_> = versions
                     .iter()
                     .map(|version| format!("{version}{version_separator}…"))

@@ -134,11 +134,7 @@ impl Scheme {
         test_field: None,
         identity: Identity::BodyDigest,
         challenges: Cow::Borrowed(&[]),
-        hints: Hints {
-            retry_horizon: None,
-            body_limit: None,
-            time_budget: None,
-        },
+        hints: Hints { retry_horizon: None, body_limit: None, time_budget: None },
     };
 
     /// The preset of this name, such as `mautic` or `host-uk-core-api`. `name.parse::<Scheme>()` returns
@@ -171,10 +167,7 @@ impl Scheme {
     ///
     /// [`ConfigError::Option`] when `header` is not a header name.
     pub fn shared_header(header: impl Into<String>) -> Result<Self, ConfigError> {
-        Self::builder("shared-header")
-            .algorithm(Algorithm::Token)
-            .signature_header(header)
-            .build()
+        Self::builder("shared-header").algorithm(Algorithm::Token).signature_header(header).build()
     }
 
     /// Describes a sender's scheme. It starts as HMAC-SHA256 over the raw body, in hex, keyed with the secret's text.
@@ -222,9 +215,7 @@ impl Scheme {
     /// Whether the event type is under the signature. One that is not is the client's word.
     #[must_use]
     pub fn event_type_is_signed(&self) -> bool {
-        self.event_type
-            .as_ref()
-            .is_some_and(|field| self.covers(field))
+        self.event_type.as_ref().is_some_and(|field| self.covers(field))
     }
 
     /// Whether a field is under the signature.
@@ -266,19 +257,13 @@ impl Scheme {
     /// The tolerance of the sender's own documents, `None` where no timestamp is signed.
     #[must_use]
     pub fn tolerance(&self) -> Option<Tolerance> {
-        self.timestamp
-            .as_ref()
-            .and_then(|timestamp| timestamp.tolerance)
+        self.timestamp.as_ref().and_then(|timestamp| timestamp.tolerance)
     }
 
     /// The sender's name, for people; that of the scheme where nothing else is known.
     #[must_use]
     pub fn sender(&self) -> &str {
-        if self.sender.is_empty() {
-            &self.name
-        } else {
-            &self.sender
-        }
+        if self.sender.is_empty() { &self.name } else { &self.sender }
     }
 
     /// The address of the sender's page about its signatures. Empty where there is none.
@@ -325,11 +310,7 @@ impl Scheme {
         {
             names.push(name);
         }
-        if let Some(KeySource::Url {
-            place: Place::Header(name),
-            ..
-        }) = &self.key_source
-        {
+        if let Some(KeySource::Url { place: Place::Header(name), .. }) = &self.key_source {
             names.push(name);
         }
         names.extend(self.required_headers.iter().map(|(name, _)| name));
@@ -341,10 +322,7 @@ impl Scheme {
 
     /// The values that a receiver has to be given beside its secret, by name.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        let in_content = self
-            .content
-            .iter()
-            .filter_map(|part| part.facts().parameter);
+        let in_content = self.content.iter().filter_map(|part| part.facts().parameter);
         let of_fields = self.parameter_fields.iter().map(|(_, name)| &**name);
         in_content.chain(of_fields)
     }

@@ -173,32 +173,19 @@ impl<'p> PartFacts<'p> {
                 (Varies::WithRequest, true)
             }
         };
-        Self {
-            url: Some(form),
-            has_query,
-            ..Self::new(Origin::Head, varies, Ends::Clear)
-        }
+        Self { url: Some(form), has_query, ..Self::new(Origin::Head, varies, Ends::Clear) }
     }
 
     fn header(ends: Ends, values: Values<'p>) -> Self {
-        Self {
-            values,
-            ..Self::new(Origin::Head, Varies::WithDelivery, ends)
-        }
+        Self { values, ..Self::new(Origin::Head, Varies::WithDelivery, ends) }
     }
 
     fn fields(ends: Ends, values: Values<'p>) -> Self {
-        Self {
-            values,
-            ..Self::new(Origin::Body, Varies::WithDelivery, ends)
-        }
+        Self { values, ..Self::new(Origin::Body, Varies::WithDelivery, ends) }
     }
 
     fn whole_body(form: WholeBody) -> Self {
-        Self {
-            whole_body: Some(form),
-            ..Self::new(Origin::Body, Varies::WithDelivery, Ends::Body)
-        }
+        Self { whole_body: Some(form), ..Self::new(Origin::Body, Varies::WithDelivery, Ends::Body) }
     }
 
     /// Returns the headers that must be read to produce the part.
@@ -220,14 +207,8 @@ impl Part {
     #[inline]
     pub(crate) fn facts(&self) -> PartFacts<'_> {
         match self {
-            Self::Literal(text) => PartFacts {
-                literal: Some(text),
-                ..PartFacts::constant()
-            },
-            Self::Parameter(name) => PartFacts {
-                parameter: Some(name),
-                ..PartFacts::constant()
-            },
+            Self::Literal(text) => PartFacts { literal: Some(text), ..PartFacts::constant() },
+            Self::Parameter(name) => PartFacts { parameter: Some(name), ..PartFacts::constant() },
             Self::Timestamp => PartFacts::new(Origin::Timestamp, Varies::WithRequest, Ends::Clear),
             Self::Id => PartFacts::new(Origin::Id, Varies::WithDelivery, Ends::Value),
             Self::Method => PartFacts::new(Origin::Head, Varies::Never, Ends::Clear),
@@ -339,9 +320,7 @@ pub(super) fn parse(template: &str) -> Result<Vec<Part>, ConfigError> {
         if brace == "}" {
             return Err(bad("a `}` was not opened"));
         }
-        let (name, behind) = behind
-            .split_once('}')
-            .ok_or_else(|| bad("a `{` is not closed"))?;
+        let (name, behind) = behind.split_once('}').ok_or_else(|| bad("a `{` is not closed"))?;
         literal(&mut parts, mem::take(&mut text));
         parts.push(Part::parse(name)?);
         rest = behind;
@@ -388,10 +367,7 @@ mod tests {
             "{json:/a}{free-json:/b}{fields:c,d}{form}{crc32}",
         ] {
             let parts = parse(template).unwrap();
-            assert_eq!(
-                parts.iter().map(ToString::to_string).collect::<String>(),
-                template
-            );
+            assert_eq!(parts.iter().map(ToString::to_string).collect::<String>(), template);
         }
     }
 }

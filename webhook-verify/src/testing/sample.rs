@@ -31,9 +31,7 @@ impl Signer {
         };
         let event_type = self.event_type.as_deref().unwrap_or(default);
         let signer = self.clone().id(format!("evt_example_{number}"));
-        signer
-            .event_type(event_type)
-            .sign(body(&self.scheme, event_type, number))
+        signer.event_type(event_type).sign(body(&self.scheme, event_type, number))
     }
 }
 
@@ -42,9 +40,7 @@ fn body(scheme: &Scheme, event_type: &str, number: u32) -> String {
     if let Some(pointer) = scheme.event_list_pointer() {
         let list = json!([{"id": format!("evt_example_{number}"), "type": event_type}]);
         let keys = pointer.rsplit('/').filter(|key| !key.is_empty());
-        return keys
-            .fold(list, |below, key| json!({ key: below }))
-            .to_string();
+        return keys.fold(list, |below, key| json!({ key: below })).to_string();
     }
     let body = match scheme.name() {
         "mautic" => {

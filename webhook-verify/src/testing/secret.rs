@@ -14,10 +14,7 @@ use crate::{
 /// system provides no random bytes.
 pub fn random_secret(scheme: &Scheme) -> Result<String, ConfigError> {
     if !scheme.algorithm().is_symmetric() {
-        return Err(ConfigError::option(
-            "secret",
-            "the scheme needs the sender's public key",
-        ));
+        return Err(ConfigError::option("secret", "the scheme needs the sender's public key"));
     }
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes)

@@ -182,10 +182,7 @@ impl Signer {
         if scheme.signs_whole(WholeBody::Form)
             || matches!(
                 scheme.signatures.first(),
-                Some(SignatureSource {
-                    place: Place::Form(_),
-                    ..
-                })
+                Some(SignatureSource { place: Place::Form(_), .. })
             )
         {
             request.header("content-type", "application/x-www-form-urlencoded".into());
@@ -274,18 +271,15 @@ impl Signer {
             Algorithm::Basic => Ok(Encoding::Base64.encode(text()?.as_bytes())),
             Algorithm::JwtHs256 => self.token(&key, &request.body),
             algorithm if algorithm.is_symmetric() => {
-                let mut builder = Verifier::builder(scheme.clone())
-                    .secret(self.secret.clone())
-                    .clock({
+                let mut builder =
+                    Verifier::builder(scheme.clone()).secret(self.secret.clone()).clock({
                         let now = self.now();
                         move || now
                     });
                 builder = self
                     .parameters
                     .iter()
-                    .fold(builder, |builder, (name, value)| {
-                        builder.parameter(name, value)
-                    });
+                    .fold(builder, |builder, (name, value)| builder.parameter(name, value));
                 if scheme.needs_public_url() {
                     builder = builder.public_url(&self.public_url);
                 }
@@ -294,11 +288,9 @@ impl Signer {
                     .method(&request.method)
                     .target(&request.target);
                 let timestamp = match &scheme.timestamp {
-                    Some(TimestampSource {
-                        place: TimestampPlace::Pair(_),
-                        unit,
-                        ..
-                    }) => Some(self.time_in(*unit)?),
+                    Some(TimestampSource { place: TimestampPlace::Pair(_), unit, .. }) => {
+                        Some(self.time_in(*unit)?)
+                    }
                     _ => None,
                 };
                 let tag = verify::tag(
@@ -311,10 +303,7 @@ impl Signer {
                 let tag = tag.map_err(|error| ConfigError::option("body", error.to_string()))?;
                 Ok(scheme.encoding.encode(tag.as_bytes(algorithm.tag_len())))
             }
-            _ => Err(ConfigError::option(
-                "scheme",
-                "its signatures are made with a private key",
-            )),
+            _ => Err(ConfigError::option("scheme", "its signatures are made with a private key")),
         }
     }
 
@@ -352,22 +341,16 @@ impl Signer {
             Grammar::Pairs { separator, keys } => {
                 let pair = format!("{}={signature}", keys[0]);
                 match &self.scheme.timestamp {
-                    Some(TimestampSource {
-                        place: TimestampPlace::Pair(key),
-                        unit,
-                        ..
-                    }) => {
+                    Some(TimestampSource { place: TimestampPlace::Pair(key), unit, .. }) => {
                         let timestamp = self.time_in(*unit).unwrap_or_default();
                         format!("{key}={timestamp}{separator}{pair}")
                     }
                     _ => pair,
                 }
             }
-            Grammar::List {
-                version_separator,
-                versions,
-                ..
-            } => format!("{}{version_separator}{signature}", versions[0]),
+            Grammar::List { version_separator, versions, .. } => {
+                format!("{}{version_separator}{signature}", versions[0])
+            }
         }
     }
 }
@@ -382,9 +365,8 @@ impl SignedRequest {
     }
 
     fn add_query(&mut self, name: &str, value: &str) {
-        let pair = form_urlencoded::Serializer::new(String::new())
-            .append_pair(name, value)
-            .finish();
+        let pair =
+            form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
         self.target.push(match self.target.contains('?') {
             true => '&',
             false => '?',
@@ -433,9 +415,7 @@ impl SignedRequest {
 
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Signer")
-            .field("scheme", &self.scheme.name())
-            .finish_non_exhaustive()
+        f.debug_struct("Signer").field("scheme", &self.scheme.name()).finish_non_exhaustive()
     }
 }
 

@@ -134,10 +134,9 @@ impl Candidates {
             }
             Grammar::Pairs { separator, keys } => {
                 let timestamp_key = match &scheme.timestamp {
-                    Some(TimestampSource {
-                        place: TimestampPlace::Pair(key),
-                        ..
-                    }) => key.as_bytes(),
+                    Some(TimestampSource { place: TimestampPlace::Pair(key), .. }) => {
+                        key.as_bytes()
+                    }
                     _ => b"",
                 };
                 for (key, value) in items(value, *separator).filter_map(|item| split(item, '=')) {
@@ -152,11 +151,7 @@ impl Candidates {
                 }
                 Ok(())
             }
-            Grammar::List {
-                separator,
-                version_separator,
-                versions,
-            } => {
+            Grammar::List { separator, version_separator, versions } => {
                 for item in items(value, *separator) {
                     match split(item, *version_separator) {
                         Some((version, signature))
@@ -196,10 +191,7 @@ impl Candidates {
             | Algorithm::KeyedSha256 => {
                 self.tags.push(Tag::empty());
                 let tag = self.tags.last_mut();
-                if tag
-                    .and_then(|tag| tag.decode(algorithm, scheme.encoding, text))
-                    .is_none()
-                {
+                if tag.and_then(|tag| tag.decode(algorithm, scheme.encoding, text)).is_none() {
                     self.tags.pop();
                     self.malformed = true;
                 }
@@ -269,9 +261,7 @@ impl Candidates {
             None => self.match_tag(&key.tag(pieces)),
             Some(key) => {
                 let signatures = self.seldom.iter().flat_map(|seldom| &seldom.signatures);
-                signatures.fold(false, |holds, signature| {
-                    holds | key.verify(pieces, signature)
-                })
+                signatures.fold(false, |holds, signature| holds | key.verify(pieces, signature))
             }
         }
     }
@@ -282,10 +272,7 @@ impl Candidates {
 
     pub(super) fn is_empty(&self) -> bool {
         self.tags.is_empty()
-            && self
-                .seldom
-                .as_ref()
-                .is_none_or(|seldom| seldom.signatures.is_empty())
+            && self.seldom.as_ref().is_none_or(|seldom| seldom.signatures.is_empty())
     }
 
     /// The digest of the token, where the scheme's requests bring one.
@@ -326,12 +313,7 @@ impl Candidates {
 
     /// Whether there is a signature to judge at all.
     pub(super) fn check(&self, scheme: &Scheme) -> Result<(), VerifyError> {
-        match (
-            self.is_empty(),
-            self.malformed,
-            self.present,
-            scheme.algorithm.is_token(),
-        ) {
+        match (self.is_empty(), self.malformed, self.present, scheme.algorithm.is_token()) {
             (false, ..) => Ok(()),
             (true, _, false, true) | (true, false, true, true) => Err(VerifyError::MissingToken),
             (true, true, ..) => Err(VerifyError::MalformedSignature),

@@ -52,10 +52,7 @@ impl Seldom {
     fn read(settings: &Settings, sources: &Sources<'_, '_, '_>) -> Result<Self, VerifyError> {
         let scheme = &*settings.scheme;
         let mut seldom = Self::default();
-        if let Some(KeySource::Url {
-            place: Place::Header(name),
-            ..
-        }) = &scheme.key_source
+        if let Some(KeySource::Url { place: Place::Header(name), .. }) = &scheme.key_source
             && let Some(address) = single(sources.picked, name)?
         {
             let address = std::str::from_utf8(address).map_err(|_| VerifyError::UnknownKeyHost)?;
@@ -85,8 +82,7 @@ impl HeadFacts {
         }
         let mut pair_timestamp = None;
         for source in &*scheme.signatures {
-            self.candidates
-                .collect(scheme, source, head, picked, &mut pair_timestamp)?;
+            self.candidates.collect(scheme, source, head, picked, &mut pair_timestamp)?;
         }
         self.is_form = settings.plan.reads_forms && is_form(picked);
         let more_in_body = scheme.signatures.iter().any(|source| match source.place {
@@ -120,13 +116,7 @@ impl HeadFacts {
         if settings.plan.body_alone {
             return Ok(());
         }
-        let sources = Sources {
-            settings,
-            head,
-            picked,
-            timestamp,
-            id: self.id.as_bytes(),
-        };
+        let sources = Sources { settings, head, picked, timestamp, id: self.id.as_bytes() };
         self.signed.read(&sources)?;
         if settings.plan.seldom {
             self.seldom = Some(Box::new(Seldom::read(settings, &sources)?));
@@ -152,9 +142,7 @@ impl HeadFacts {
             return Box::default();
         }
         let mut running: Box<[Running]> = keys.iter().filter_map(Key::begin).collect();
-        running
-            .iter_mut()
-            .for_each(|mac| mac.update(self.signed.before_body()));
+        running.iter_mut().for_each(|mac| mac.update(self.signed.before_body()));
         running
     }
 
@@ -201,10 +189,9 @@ impl HeadFacts {
                     Place::Header(_)
                     | Place::HeaderPrefix(_)
                     | Place::Query(_)
-                    | Place::Form(_) => self
-                        .seldom
-                        .as_ref()
-                        .and_then(|seldom| seldom.key_address.clone()),
+                    | Place::Form(_) => {
+                        self.seldom.as_ref().and_then(|seldom| seldom.key_address.clone())
+                    }
                 };
                 match address {
                     Some(address) if address.len() > MAX_ID_LEN || !url::is_on(&address, hosts) => {
@@ -218,9 +205,7 @@ impl HeadFacts {
 
     /// The SHA-256 digest of the token, which is the same wherever it is.
     pub(crate) fn token_digest(&self) -> Result<[u8; 32], VerifyError> {
-        self.candidates
-            .token_digest()
-            .ok_or(VerifyError::MissingToken)
+        self.candidates.token_digest().ok_or(VerifyError::MissingToken)
     }
 
     /// Judges the signatures. `running` has taken in the body, or is empty.
@@ -295,10 +280,7 @@ impl HeadFacts {
         let matching =
             |pieces: &[&[u8]]| first(keys.iter().map(|key| self.candidates.hold(key, pieces)));
         let mut found = matching(pieces);
-        let others = self
-            .seldom
-            .iter()
-            .flat_map(|seldom| &seldom.signed_otherwise);
+        let others = self.seldom.iter().flat_map(|seldom| &seldom.signed_otherwise);
         for other in others {
             if found.is_some() {
                 break;
@@ -316,14 +298,12 @@ impl HeadFacts {
             match &source.place {
                 Place::Form(name) if self.is_form => {
                     for (_, value) in form_urlencoded::parse(body).filter(|(key, _)| key == name) {
-                        self.candidates
-                            .add_value(scheme, source, value.as_bytes(), &mut None)?;
+                        self.candidates.add_value(scheme, source, value.as_bytes(), &mut None)?;
                     }
                 }
                 Place::Pointer(pointer) => {
                     if let Some(text) = read(body, pointer)? {
-                        self.candidates
-                            .add_value(scheme, source, text.as_bytes(), &mut None)?;
+                        self.candidates.add_value(scheme, source, text.as_bytes(), &mut None)?;
                     }
                 }
                 Place::Form(_) | Place::Header(_) | Place::HeaderPrefix(_) | Place::Query(_) => {}
@@ -472,9 +452,7 @@ pub(super) fn single<'a>(
     picked: &Picked<'_, 'a>,
     name: &str,
 ) -> Result<Option<&'a [u8]>, VerifyError> {
-    picked
-        .single(name)
-        .map_err(|_| VerifyError::AmbiguousHeader)
+    picked.single(name).map_err(|_| VerifyError::AmbiguousHeader)
 }
 
 pub(super) fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {

@@ -28,11 +28,7 @@ enum Buffer {
     /// One piece, passed on as it is and hashed at the end.
     Whole(Bytes),
     /// More pieces, joined, and hashed as they come: by `running`, which began with `keys`.
-    Joined {
-        body: Vec<u8>,
-        running: Box<[Running]>,
-        keys: Arc<[Key]>,
-    },
+    Joined { body: Vec<u8>, running: Box<[Running]>, keys: Arc<[Key]> },
 }
 
 impl Buffer {
@@ -80,9 +76,7 @@ impl Incoming {
 
     /// The secrets to judge by, as they are now.
     pub(crate) fn keys(&self) -> Arc<[Key]> {
-        self.keys
-            .as_ref()
-            .map_or_else(|| self.settings.keys(), Arc::clone)
+        self.keys.as_ref().map_or_else(|| self.settings.keys(), Arc::clone)
     }
 
     /// Judges what the secrets can judge before the body is read.
@@ -114,11 +108,7 @@ impl Incoming {
                     running.iter_mut().for_each(|mac| mac.update(piece));
                     body.extend_from_slice(piece);
                 }
-                self.body = Buffer::Joined {
-                    body,
-                    running,
-                    keys,
-                };
+                self.body = Buffer::Joined { body, running, keys };
             }
             Buffer::Whole(_) => {}
         }
@@ -154,11 +144,7 @@ impl Incoming {
         let (body, running) = match mem::replace(&mut self.body, Buffer::Whole(Bytes::new())) {
             Buffer::Whole(body) => (body, Box::default()),
             // Secrets that were replaced since judge nothing any more.
-            Buffer::Joined {
-                body,
-                running,
-                keys,
-            } => {
+            Buffer::Joined { body, running, keys } => {
                 let are_live = Arc::ptr_eq(&keys, &now);
                 (body.into(), if are_live { running } else { Box::default() })
             }
@@ -169,9 +155,7 @@ impl Incoming {
 
 impl fmt::Debug for Incoming {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Incoming")
-            .field("limit", &self.limit)
-            .finish_non_exhaustive()
+        f.debug_struct("Incoming").field("limit", &self.limit).finish_non_exhaustive()
     }
 }
 

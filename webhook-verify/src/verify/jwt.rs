@@ -76,9 +76,7 @@ impl Jwt {
         let seconds = |text: &str| {
             let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
             let number = whole.parse::<u64>().ok();
-            number
-                .map(Duration::from_secs)
-                .ok_or(VerifyError::MalformedTimestamp)
+            number.map(Duration::from_secs).ok_or(VerifyError::MalformedTimestamp)
         };
         if let Some(expiry) = claim("exp")?
             && now >= seconds(&expiry)?

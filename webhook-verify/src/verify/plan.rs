@@ -20,13 +20,9 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(scheme: &Scheme) -> Self {
         let content = scheme.content.iter();
-        let url_forms = content
-            .clone()
-            .any(|part| part.facts().url == Some(UrlForm::EitherPort));
+        let url_forms = content.clone().any(|part| part.facts().url == Some(UrlForm::EitherPort));
         let seldom = url_forms || scheme.key_source.is_some() || scheme.body_digest.is_some();
-        let ids = content
-            .clone()
-            .filter(|part| part.facts().origin == Origin::Id);
+        let ids = content.clone().filter(|part| part.facts().origin == Origin::Id);
         let mut in_body = content.filter(|part| scheme.reads_from_body(part));
         Self {
             body_alone: scheme.content.len() == 1

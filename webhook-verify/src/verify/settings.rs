@@ -42,10 +42,7 @@ impl Settings {
     /// All that was given under this name.
     pub(crate) fn parameters_of(&self, name: &str) -> impl Iterator<Item = &str> {
         let of_name = move |(known, _): &&(String, _)| known == name;
-        self.parameters
-            .iter()
-            .filter(of_name)
-            .map(|(_, value)| value.as_str())
+        self.parameters.iter().filter(of_name).map(|(_, value)| value.as_str())
     }
 
     /// The fixed secrets, made ready.
@@ -59,10 +56,7 @@ impl Settings {
         source: &TimestampSource,
         text: &[u8],
     ) -> Result<Duration, VerifyError> {
-        let timestamp = source
-            .unit
-            .parse(text)
-            .ok_or(VerifyError::MalformedTimestamp)?;
+        let timestamp = source.unit.parse(text).ok_or(VerifyError::MalformedTimestamp)?;
         let Some(tolerance) = self.tolerance.unwrap_or(source.tolerance) else {
             return Ok(timestamp);
         };
@@ -77,14 +71,10 @@ impl Settings {
         };
         let distance = now.abs_diff(timestamp);
         if timestamp <= now && distance > tolerance.past() {
-            return Err(VerifyError::TimestampTooOld {
-                seconds: distance.as_secs(),
-            });
+            return Err(VerifyError::TimestampTooOld { seconds: distance.as_secs() });
         }
         if timestamp > now && distance > tolerance.future() {
-            return Err(VerifyError::TimestampInFuture {
-                seconds: distance.as_secs(),
-            });
+            return Err(VerifyError::TimestampInFuture { seconds: distance.as_secs() });
         }
         Ok(timestamp)
     }

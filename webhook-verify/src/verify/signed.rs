@@ -59,15 +59,8 @@ fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
 
 /// What the bytes of a part are made of: of the head first, and of the body once it is complete.
 enum Material<'m, 's, 'n, 'a> {
-    Head {
-        sources: &'m Sources<'s, 'n, 'a>,
-        url: &'m str,
-    },
-    Body {
-        scheme: &'m Scheme,
-        body: &'m [u8],
-        is_form: bool,
-    },
+    Head { sources: &'m Sources<'s, 'n, 'a>, url: &'m str },
+    Body { scheme: &'m Scheme, body: &'m [u8], is_form: bool },
 }
 
 impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
@@ -270,10 +263,7 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     let list = single(sources.picked, header)?.ok_or(VerifyError::MissingSignature)?;
     let malformed = |_| VerifyError::MalformedSignature;
     let list = std::str::from_utf8(list).map_err(malformed)?;
-    let names: Vec<_> = list
-        .split(',')
-        .map(|name| name.trim().to_ascii_lowercase())
-        .collect();
+    let names: Vec<_> = list.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
     // Without its own name, the list could be another one; without the timestamp's, an old request a new one.
     let timestamp = &sources.settings.scheme.timestamp;
     let timestamp = match timestamp.as_ref().map(|source| &source.place) {
@@ -306,11 +296,7 @@ pub(super) fn made_of_body<'a>(
     body: &'a [u8],
     is_form: bool,
 ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
-    let material = Material::Body {
-        scheme,
-        body,
-        is_form,
-    };
+    let material = Material::Body { scheme, body, is_form };
     let parts = scheme.content.iter();
     parts
         .filter(|part| scheme.reads_from_body(part) && !part.is_body())
@@ -350,11 +336,7 @@ fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, 
 /// A body that is not a form has no fields, and would not be signed at all: it must be empty.
 fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
     if !is_form {
-        return if body.is_empty() {
-            Ok(String::new())
-        } else {
-            Err(VerifyError::MalformedBody)
-        };
+        return if body.is_empty() { Ok(String::new()) } else { Err(VerifyError::MalformedBody) };
     }
     let mut sorted = BTreeSet::new();
     for pair in form_urlencoded::parse(body) {

@@ -43,21 +43,13 @@ pub(super) fn other_ports(url: &str) -> Vec<String> {
     let port_at = authority[host_at..]
         .rfind(':')
         .map(|at| host_at + at)
-        .filter(|at| {
-            authority[at + 1..]
-                .bytes()
-                .all(|byte| byte.is_ascii_digit())
-        });
+        .filter(|at| authority[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
     let default = if scheme == "https" { "443" } else { "80" };
-    let (host, port) = port_at.map_or((authority, default), |at| {
-        (&authority[..at], &authority[at + 1..])
-    });
+    let (host, port) =
+        port_at.map_or((authority, default), |at| (&authority[..at], &authority[at + 1..]));
     let with = format!("{scheme}://{host}:{port}{path}");
     let without = format!("{scheme}://{host}{path}");
-    [with, without]
-        .into_iter()
-        .filter(|other| other != url)
-        .collect()
+    [with, without].into_iter().filter(|other| other != url).collect()
 }
 
 /// Whether `address` is that of a file, by `https`, at one of `hosts`, on the default port, and below the path that stands
@@ -107,9 +99,7 @@ fn is_region(label: &str) -> bool {
     country.len() == 2
         && all(country, u8::is_ascii_alphabetic)
         && !places.is_empty()
-        && places
-            .iter()
-            .all(|place| all(place, u8::is_ascii_alphabetic))
+        && places.iter().all(|place| all(place, u8::is_ascii_alphabetic))
         && number.len() <= 2
         && all(number, u8::is_ascii_digit)
 }
@@ -149,9 +139,7 @@ const URI: &AsciiSet = &COMPONENT
 
 /// Applies `encodeURIComponent` to the query, and `encodeURI` to the path with that query.
 fn escaped_twice(path_and_query: &str) -> String {
-    let (path, query) = path_and_query
-        .split_once('?')
-        .unwrap_or((path_and_query, ""));
+    let (path, query) = path_and_query.split_once('?').unwrap_or((path_and_query, ""));
     let mut once = path.to_owned();
     if !query.is_empty() {
         once.push('?');
@@ -182,12 +170,8 @@ mod tests {
 
     #[test]
     fn an_address_must_be_on_a_host_of_the_list() {
-        let hosts = [
-            "api.example.com",
-            "sns.*.example.com",
-            "keys.example.com/certs/a-",
-        ]
-        .map(Into::into);
+        let hosts =
+            ["api.example.com", "sns.*.example.com", "keys.example.com/certs/a-"].map(Into::into);
         for good in [
             "https://api.example.com/a.pem",
             "https://API.example.com:443/a/b.pem",
@@ -244,10 +228,7 @@ mod tests {
             "/a%20b/%C3%BC?x%253D1%2526y%253D%252520"
         );
         assert_eq!(escaped_twice("/a?"), "/a");
-        let ascii: String = (0..128_u8)
-            .filter(|byte| *byte != b'?')
-            .map(char::from)
-            .collect();
+        let ascii: String = (0..128_u8).filter(|byte| *byte != b'?').map(char::from).collect();
         let once = "%00%01%02%03%04%05%06%07%08%09%0A%0B%0C%0D%0E%0F%10%11%12%13%14%15%16%17%18%19\
                     %1A%1B%1C%1D%1E%1F%20!%22#$%25&'()*+,-./0123456789:;%3C=%3E@\
                     ABCDEFGHIJKLMNOPQRSTUVWXYZ%5B%5C%5D%5E_%60abcdefghijklmnopqrstuvwxyz%7B%7C%7D\

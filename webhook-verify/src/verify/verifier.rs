@@ -224,11 +224,7 @@ impl Verifier {
         secrets: impl IntoIterator<Item = Secret>,
     ) -> Result<(), ConfigError> {
         let keys = self.prepare(secrets)?;
-        *self
-            .settings
-            .keys
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = keys;
+        *self.settings.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
 
@@ -241,9 +237,7 @@ impl Verifier {
     /// The tolerance in force, `None` where no timestamp is judged.
     #[must_use]
     pub fn tolerance(&self) -> Option<Tolerance> {
-        self.settings
-            .tolerance
-            .unwrap_or_else(|| self.scheme().tolerance())
+        self.settings.tolerance.unwrap_or_else(|| self.scheme().tolerance())
     }
 
     /// Whether the body's bytes are under the signature, in which case they must reach the verifier as sent.
@@ -254,9 +248,7 @@ impl Verifier {
 
 impl fmt::Debug for Verifier {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Verifier")
-            .field("scheme", &self.scheme().name())
-            .finish_non_exhaustive()
+        f.debug_struct("Verifier").field("scheme", &self.scheme().name()).finish_non_exhaustive()
     }
 }
 
@@ -270,10 +262,7 @@ fn prepare(
         .collect::<Result<Arc<[_]>, _>>()?;
     match keys.len() {
         1..=MAX_SECRETS => Ok(keys),
-        given => Err(ConfigError::SecretCount {
-            given,
-            limit: MAX_SECRETS,
-        }),
+        given => Err(ConfigError::SecretCount { given, limit: MAX_SECRETS }),
     }
 }
 
@@ -331,8 +320,7 @@ impl VerifierBuilder {
     /// A value beside the secret that the scheme asks for, such as PayPal's `webhook_id`, Meta's `verify_token` or SNS's
     /// `topic_arn`, of which there may be several.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
-        self.parameters
-            .push((name.into(), Zeroizing::new(value.into())));
+        self.parameters.push((name.into(), Zeroizing::new(value.into())));
         self
     }
 
@@ -378,11 +366,7 @@ impl VerifierBuilder {
         }
         let keys = keys?;
         for name in self.scheme.parameters() {
-            if !self
-                .parameters
-                .iter()
-                .any(|(known, value)| known == name && !value.is_empty())
-            {
+            if !self.parameters.iter().any(|(known, value)| known == name && !value.is_empty()) {
                 return Err(ConfigError::option(
                     "parameter",
                     format!("the scheme needs {name}, and it is not given"),

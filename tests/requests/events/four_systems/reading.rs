@@ -36,11 +36,7 @@ pub(super) fn read(scheme: &str, headers: &[(String, String)], body: &[u8]) -> S
         }
         "fluentcrm-documented" => Seen {
             is_test: false,
-            events: vec![envelope(
-                "event",
-                header("x-fluentcrm-delivery"),
-                "timestamp",
-            )],
+            events: vec![envelope("event", header("x-fluentcrm-delivery"), "timestamp")],
         },
         "shared-header" | "pipeforce-token" => Seen {
             is_test: false,

@@ -81,10 +81,7 @@ impl Rig {
         if let Some(limit) = limit {
             receiver = receiver.body_limit(limit);
         }
-        Self {
-            receiver: receiver.build().unwrap(),
-            seen: Arc::default(),
-        }
+        Self { receiver: receiver.build().unwrap(), seen: Arc::default() }
     }
 
     pub(super) fn seen(&self) -> Vec<Seen> {
@@ -122,9 +119,7 @@ impl Rig {
             .post(handler)
             .route_layer(WebhookLayer::new(self.receiver.clone()));
         let app = Router::new().route("/{*path}", methods);
-        let mut builder = http::Request::builder()
-            .method(&*request.method)
-            .uri(&request.target);
+        let mut builder = http::Request::builder().method(&*request.method).uri(&request.target);
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
@@ -133,11 +128,7 @@ impl Rig {
         let status = response.status().as_u16();
         let is_replay = response.headers().contains_key("idempotent-replayed");
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
-        (
-            status,
-            is_replay,
-            String::from_utf8(body.unwrap().into()).unwrap(),
-        )
+        (status, is_replay, String::from_utf8(body.unwrap().into()).unwrap())
     }
 
     async fn send_to_actix(&self, request: &Request) -> (u16, bool, String) {
@@ -175,11 +166,7 @@ impl Rig {
         let status = response.status().as_u16();
         let is_replay = response.headers().contains_key("idempotent-replayed");
         let body = actix_web::body::to_bytes(response.into_body()).await;
-        (
-            status,
-            is_replay,
-            String::from_utf8(body.unwrap().into()).unwrap(),
-        )
+        (status, is_replay, String::from_utf8(body.unwrap().into()).unwrap())
     }
 
     /// Sends what is authentic, and sends it again: each of its events is handled once, where anything tells them.

@@ -23,21 +23,10 @@ fn names() -> Vec<String> {
             _ => {}
         }
     }
-    let mut names: BTreeSet<_> = [
-        "object",
-        "post",
-        "bio_id",
-        "data",
-        "type",
-        "event",
-        "custom_field",
-        "0",
-        "",
-        "more",
-        "é",
-    ]
-    .map(String::from)
-    .into();
+    let mut names: BTreeSet<_> =
+        ["object", "post", "bio_id", "data", "type", "event", "custom_field", "0", "", "more", "é"]
+            .map(String::from)
+            .into();
     let document: Value = serde_json::from_str(documents::MAUTIC).unwrap();
     gather(&document["objects"], &mut names);
     gather(&document["events"], &mut names);
@@ -99,14 +88,7 @@ fn forms() -> Vec<Value> {
         json!(u64::MAX),
         json!(i64::MIN),
     ]);
-    forms.extend([
-        json!(0.0),
-        json!(-0.0),
-        json!(1.0),
-        json!(12.5),
-        json!(1e19),
-        json!(-1e300),
-    ]);
+    forms.extend([json!(0.0), json!(-0.0), json!(1.0), json!(12.5), json!(1e19), json!(-1e300)]);
     forms.extend([
         json!([]),
         json!({}),
@@ -120,10 +102,7 @@ fn forms() -> Vec<Value> {
 
 fn assert_rewritten(name: &str, object: &Value) {
     let (back, _) = documents::rewritten(name, object);
-    assert!(
-        came_back(object, &back),
-        "{name}: sent {object} back {back}"
-    );
+    assert!(came_back(object, &back), "{name}: sent {object} back {back}");
     assert_eq!(documents::rewritten(name, &back).0, back);
 }
 

@@ -35,21 +35,12 @@ fn document(text: &str) -> Document<'_> {
 #[test]
 fn mautics_examples_come_back() {
     let document = document(MAUTIC);
-    let mut types: Vec<_> = document
-        .events
-        .iter()
-        .map(|example| example.r#type)
-        .collect();
+    let mut types: Vec<_> = document.events.iter().map(|example| example.r#type).collect();
     types.dedup();
     assert_eq!(types, mautic::Payload::EVENT_TYPES);
     assert_eq!(types.len(), 14);
 
-    for Example {
-        source,
-        r#type,
-        data,
-    } in document.events
-    {
+    for Example { source, r#type, data } in document.events {
         let event = event::<mautic::Payload>(r#type, data.get());
         let payload: mautic::Payload = event.data().unwrap();
         assert!(!payload.is_other(), "{source}");
@@ -57,11 +48,7 @@ fn mautics_examples_come_back() {
         let contact = payload.contact();
         assert_eq!(contact.is_none(), is_of_company, "{source}");
         let email = contact.and_then(mautic::Contact::email);
-        assert_eq!(
-            email,
-            (!is_of_company).then_some("john@doe.name"),
-            "{source}"
-        );
+        assert_eq!(email, (!is_of_company).then_some("john@doe.name"), "{source}");
 
         let mut sent: Value = event.data().unwrap();
         if source.ends_with("/lead_post_delete.json") {
@@ -73,24 +60,13 @@ fn mautics_examples_come_back() {
 
 #[test]
 fn what_mautics_examples_say_is_read() {
-    for Example {
-        source,
-        r#type,
-        data,
-    } in document(MAUTIC).events
-    {
+    for Example { source, r#type, data } in document(MAUTIC).events {
         match event::<mautic::Payload>(r#type, data.get()).data().unwrap() {
             mautic::Payload::LeadIdentified(lead) => {
                 let contact = lead.contact.unwrap();
                 let owner = contact.owner.unwrap();
-                assert_eq!(
-                    (owner.first_name(), owner.last_name()),
-                    (Some("John"), Some("Doe"))
-                );
-                assert_eq!(
-                    contact.ip_addresses.unwrap()[0].address(),
-                    Some("127.0.0.1")
-                );
+                assert_eq!((owner.first_name(), owner.last_name()), (Some("John"), Some("Doe")));
+                assert_eq!(contact.ip_addresses.unwrap()[0].address(), Some("127.0.0.1"));
                 assert_eq!(contact.tags.unwrap()[0], mautic::Tag::default());
             }
             mautic::Payload::LeadDeleted(lead) => assert_eq!(lead.id.unwrap(), 52, "{source}"),
@@ -99,10 +75,7 @@ fn what_mautics_examples_say_is_read() {
                 assert_eq!(change.company.unwrap().score, Some(3));
             }
             mautic::Payload::EmailOpened(opened) => {
-                assert_eq!(
-                    opened.email().unwrap().subject.as_deref().map(str::len),
-                    Some(5)
-                );
+                assert_eq!(opened.email().unwrap().subject.as_deref().map(str::len), Some(5));
             }
             mautic::Payload::PageHit(page) => {
                 let hit = page.hit.unwrap();
@@ -158,12 +131,7 @@ fn host_uks_examples_come_back() {
     documented.sort_unstable();
     assert_eq!(types, documented);
 
-    for Example {
-        source,
-        r#type,
-        data,
-    } in document.events
-    {
+    for Example { source, r#type, data } in document.events {
         let delivery = super::super::delivery(&host_uk::Payload::SCHEME, data.get());
         let envelope = host_uk::Envelope::from_body(delivery.json().unwrap());
         assert_eq!(envelope.data.event_type(), Some(r#type), "{source}");
@@ -179,10 +147,7 @@ fn host_uks_examples_come_back() {
                 let post = post.unwrapped();
                 assert!(post.title.as_deref().unwrap().ends_with("Blog Post"));
                 assert!(post.more.is_empty(), "{post:?}");
-                let words = post
-                    .metadata
-                    .as_ref()
-                    .map(|metadata| metadata.word_count.unwrap());
+                let words = post.metadata.as_ref().map(|metadata| metadata.word_count.unwrap());
                 assert_eq!(words, post.author.is_some().then_some(250));
             }
             host_uk::Payload::ToolExecuted(run) => {
@@ -201,12 +166,7 @@ fn fluentcrms_examples_come_back() {
     assert_eq!(document.types, fluentcrm::Payload::EVENT_TYPES);
     assert_eq!(document.types.len(), 26);
 
-    for Example {
-        source,
-        r#type,
-        data,
-    } in document.events
-    {
+    for Example { source, r#type, data } in document.events {
         let delivery = super::super::delivery(&fluentcrm::Payload::SCHEME, data.get());
         let envelope = fluentcrm::Envelope::from_body(delivery.json().unwrap());
         assert_eq!(envelope.webhook_id.as_ref().unwrap(), &1, "{source}");
@@ -239,11 +199,7 @@ fn every_type_has_its_variant() {
                 assert!(!payload.is_other());
                 assert_eq!(payload.event_type(), Some(*event_type));
                 let sent: Value = serde_json::from_str(data).unwrap();
-                let sent = if sent.is_null() {
-                    Value::Array(Vec::new())
-                } else {
-                    sent
-                };
+                let sent = if sent.is_null() { Value::Array(Vec::new()) } else { sent };
                 assert_came_back(&sent, &payload);
             }
         }

@@ -14,9 +14,7 @@ fn contact(contact: &Value) -> mautic::Contact {
     let data = json!({ "contact": contact });
     let payload =
         event::<mautic::Payload>("mautic.lead_post_save_update", &data.to_string()).data();
-    let mautic::Payload::LeadUpdated(lead) = payload.unwrap() else {
-        panic!("another event")
-    };
+    let mautic::Payload::LeadUpdated(lead) = payload.unwrap() else { panic!("another event") };
     assert_came_back(&data, &lead);
     lead.contact.unwrap()
 }
@@ -49,14 +47,7 @@ fn booleans_are_numbers_or_text() {
 /// Nothing fails, and what is no number is not taken for one.
 #[test]
 fn what_does_not_fit_a_field_is_kept() {
-    for value in [
-        json!(null),
-        json!(""),
-        json!({"a": 1}),
-        json!([1]),
-        json!(1e300),
-        json!(0.5),
-    ] {
+    for value in [json!(null), json!(""), json!({"a": 1}), json!([1]), json!(1e300), json!(0.5)] {
         let sent = json!({"id": value, "points": value, "isPublished": value, "dateAdded": 1, "owner": "nobody", "tags": [1]});
         let contact = contact(&sent);
         assert_eq!(
@@ -64,10 +55,7 @@ fn what_does_not_fit_a_field_is_kept() {
             (None, None, None),
             "{value}"
         );
-        assert_eq!(
-            (contact.date_added, contact.owner, contact.tags),
-            (None, None, None)
-        );
+        assert_eq!((contact.date_added, contact.owner, contact.tags), (None, None, None));
         assert_eq!(Value::from(contact.more), sent);
     }
 }
@@ -86,10 +74,7 @@ fn empty_objects_are_empty_lists() {
     }
     // A list that is not empty is no object.
     let contact = contact(&json!({"fields": [1]}));
-    assert_eq!(
-        (contact.fields, &contact.more["fields"]),
-        (None, &json!([1]))
-    );
+    assert_eq!((contact.fields, &contact.more["fields"]), (None, &json!([1])));
 }
 
 #[test]
@@ -100,12 +85,7 @@ fn lists_with_other_keys_are_lists() {
     let addresses = contact.ip_addresses.unwrap();
     assert_eq!(addresses.len(), 2);
     assert!(addresses.keys().unwrap().contains(&"::1".to_owned()));
-    let tags: Vec<_> = contact
-        .tags
-        .iter()
-        .flatten()
-        .map(|tag| tag.tag.as_deref())
-        .collect();
+    let tags: Vec<_> = contact.tags.iter().flatten().map(|tag| tag.tag.as_deref()).collect();
     assert_eq!(tags, [Some("b")]);
 }
 
@@ -188,22 +168,13 @@ fn an_envelope_is_not_data() {
     );
     let payload: host_uk::Payload = only(&known).data().unwrap();
     assert_eq!(payload, host_uk::Payload::LinkClicked(Box::default()));
-    assert_eq!(
-        host_uk::Envelope::from_body(known.json().unwrap()).data,
-        payload
-    );
+    assert_eq!(host_uk::Envelope::from_body(known.json().unwrap()).data, payload);
 
     let body = json!({"id": "evt_1", "type": "new", "name": "a"});
     let other = super::super::delivery(&scheme::HOST_UK_CORE_API, body.to_string());
     let payload: host_uk::Payload = only(&other).data().unwrap();
     let event_type = Some("new".to_owned());
-    assert_eq!(
-        payload,
-        host_uk::Payload::Other {
-            event_type,
-            data: body
-        }
-    );
+    assert_eq!(payload, host_uk::Payload::Other { event_type, data: body });
 }
 
 /// An event type that is not text is none, and comes back.
@@ -215,18 +186,12 @@ fn envelopes_with_odd_members_come_back() {
         json!({"data": null}),
     ] {
         let delivery = super::super::delivery(&scheme::HOST_UK_CORE_API, body.to_string());
-        assert_came_back(
-            &body,
-            &host_uk::Envelope::from_body(delivery.json().unwrap()),
-        );
+        assert_came_back(&body, &host_uk::Envelope::from_body(delivery.json().unwrap()));
     }
     let body =
         json!({"event": ["contact.created"], "webhook_id": null, "timestamp": 1, "data": [1]});
     let delivery = super::super::delivery(&scheme::FLUENTCRM_DOCUMENTED, body.to_string());
-    assert_came_back(
-        &body,
-        &fluentcrm::Envelope::from_body(delivery.json().unwrap()),
-    );
+    assert_came_back(&body, &fluentcrm::Envelope::from_body(delivery.json().unwrap()));
 }
 
 #[test]
@@ -234,10 +199,7 @@ fn a_body_that_is_no_object_is_data() {
     for body in ["[1]", "7", "null"] {
         let delivery = super::super::delivery(&scheme::HOST_UK_DOCUMENTED, body);
         let envelope: host_uk::Envelope = only(&delivery).data().unwrap();
-        let whole = host_uk::Payload::Other {
-            event_type: None,
-            data: delivery.json().unwrap(),
-        };
+        let whole = host_uk::Payload::Other { event_type: None, data: delivery.json().unwrap() };
         assert_eq!(envelope.data, whole);
         assert_eq!((envelope.id, envelope.more.len()), (None, 0));
     }
@@ -257,15 +219,6 @@ fn what_is_not_an_object_is_an_error_where_one_is_asked_for() {
 fn a_field_that_is_set_stands_for_what_could_not_be_read() {
     let mut contact = contact(&json!({"id": null, "color": null}));
     contact.id = Some(Id::from(7_u64));
-    assert_eq!(
-        serde_json::to_value(&contact).unwrap(),
-        json!({"id": 7, "color": null})
-    );
-    assert_eq!(
-        serde_json::to_string(&contact)
-            .unwrap()
-            .matches("id")
-            .count(),
-        1
-    );
+    assert_eq!(serde_json::to_value(&contact).unwrap(), json!({"id": 7, "color": null}));
+    assert_eq!(serde_json::to_string(&contact).unwrap().matches("id").count(), 1);
 }

@@ -82,9 +82,7 @@ fn all_of_host_uks_and_fluentcrms_come_back() {
 #[test]
 fn a_contact_is_read() {
     let payloads = mautic("immediate_contact_updated");
-    let [Payload::LeadUpdated(lead)] = payloads.as_slice() else {
-        panic!("{payloads:?}")
-    };
+    let [Payload::LeadUpdated(lead)] = payloads.as_slice() else { panic!("{payloads:?}") };
     assert_eq!(lead.timestamp.as_deref(), Some("2026-11-22T00:00:00+00:00"));
     let contact = lead.contact.as_ref().unwrap();
     assert_eq!(contact.id.as_ref().unwrap(), &52);
@@ -94,33 +92,22 @@ fn a_contact_is_read() {
     assert_eq!(contact.email(), Some("zoe@example.test"));
     assert_eq!(contact.first_name(), Some("Zoë"));
     assert_eq!(contact.last_name(), Some("O'Connor 🐎"));
-    assert_eq!(
-        contact.field("website").unwrap(),
-        "https://example.test/a/b?q=1&r=<x>"
-    );
+    assert_eq!(contact.field("website").unwrap(), "https://example.test/a/b?q=1&r=<x>");
     assert_eq!(contact.field("social"), None);
-    assert_eq!(
-        contact.tags.as_ref().unwrap()[0].tag.as_deref(),
-        Some("müsli/bar")
-    );
+    assert_eq!(contact.tags.as_ref().unwrap()[0].tag.as_deref(), Some("müsli/bar"));
     assert!(contact.ip_addresses.as_ref().unwrap().is_empty());
     // What there is no value for is not lost.
     assert_eq!(contact.owner, None);
     let nulls: Vec<_> = contact.more.iter().collect();
     let null = Value::Null;
     let expected = ["color", "lastActive", "owner", "stage"].map(String::from);
-    assert_eq!(
-        nulls,
-        expected.iter().map(|key| (key, &null)).collect::<Vec<_>>()
-    );
+    assert_eq!(nulls, expected.iter().map(|key| (key, &null)).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_deleted_contact_has_its_id_outside() {
     let payloads = mautic("immediate_contact_deleted_inner_id_null");
-    let [Payload::LeadDeleted(lead)] = payloads.as_slice() else {
-        panic!("{payloads:?}")
-    };
+    let [Payload::LeadDeleted(lead)] = payloads.as_slice() else { panic!("{payloads:?}") };
     assert_eq!(lead.id.as_ref().unwrap().as_u64(), Some(52));
     let contact = lead.contact().unwrap();
     assert_eq!(contact.id, None);
@@ -136,10 +123,7 @@ fn points_and_forms_are_read() {
         _ => None,
     });
     assert_eq!(points.collect::<Vec<_>>(), [10, 5]);
-    let emails = payloads
-        .iter()
-        .filter_map(Payload::contact)
-        .filter_map(mautic::Contact::email);
+    let emails = payloads.iter().filter_map(Payload::contact).filter_map(mautic::Contact::email);
     assert_eq!(emails.count(), 5);
 
     for (name, timestamp) in [
@@ -147,16 +131,11 @@ fn points_and_forms_are_read() {
         ("test_button_mixed_object_and_list_plus_timestamp", false),
     ] {
         let mut payloads = mautic(name);
-        let Some(Payload::FormSubmitted(form)) = payloads.pop() else {
-            panic!("{payloads:?}")
-        };
+        let Some(Payload::FormSubmitted(form)) = payloads.pop() else { panic!("{payloads:?}") };
         assert_eq!(form.timestamp.is_some(), timestamp);
         let submission = form.submission.unwrap();
         assert_eq!(submission.ip_address, Some(mautic::IpAddress::default()));
-        assert_eq!(
-            submission.form.unwrap().name.as_deref(),
-            Some("Café / Öffnung")
-        );
+        assert_eq!(submission.form.unwrap().name.as_deref(), Some("Café / Öffnung"));
         let results = submission.results.unwrap();
         assert_eq!(
             Value::from(results),
@@ -170,26 +149,16 @@ fn a_page_of_links_and_an_empty_click_are_read() {
     let created = delivery("host-uk-core-api", "bio_created");
     let envelope = host_uk::Envelope::from_body(created.json().unwrap());
     assert_eq!(envelope.workspace_id.as_ref().unwrap(), &456);
-    assert_eq!(
-        envelope.created_at.as_deref(),
-        Some("2026-11-22T00:00:00+00:00")
-    );
-    let host_uk::Payload::BioCreated(bio) = envelope.data else {
-        panic!("{envelope:?}")
-    };
+    assert_eq!(envelope.created_at.as_deref(), Some("2026-11-22T00:00:00+00:00"));
+    let host_uk::Payload::BioCreated(bio) = envelope.data else { panic!("{envelope:?}") };
     assert_eq!(bio.id().unwrap(), &123);
     assert_eq!(bio.name.as_deref(), Some("Žofie’s / page"));
 
     let clicked = delivery("host-uk-core-api", "link_clicked_empty_data_is_a_list");
     let envelope = host_uk::Envelope::from_body(clicked.json().unwrap());
     assert_eq!(envelope.workspace_id, None);
-    assert_eq!(
-        envelope.more,
-        json!({"workspace_id": null}).as_object().unwrap().clone()
-    );
-    let host_uk::Payload::LinkClicked(link) = envelope.data else {
-        panic!("{envelope:?}")
-    };
+    assert_eq!(envelope.more, json!({"workspace_id": null}).as_object().unwrap().clone());
+    let host_uk::Payload::LinkClicked(link) = envelope.data else { panic!("{envelope:?}") };
     assert_eq!(*link, host_uk::Resource::default());
 }
 
@@ -204,10 +173,8 @@ fn a_documented_email_is_read() {
     assert_eq!(email.contact_id.unwrap(), 123);
     assert!(email.more.is_empty());
 
-    let signed_inside = delivery(
-        "fluentcrm-documented",
-        "documented_signature_member_in_body_is_ignored",
-    );
+    let signed_inside =
+        delivery("fluentcrm-documented", "documented_signature_member_in_body_is_ignored");
     let envelope = fluentcrm::Envelope::from_body(signed_inside.json().unwrap());
     assert!(envelope.more["signature"].is_string());
 }
@@ -220,25 +187,15 @@ fn a_contact_of_the_real_sender_is_read() {
     assert_eq!(contact.id.as_ref().unwrap(), &123);
     assert_eq!(contact.address_line_1.as_deref(), Some("Straße 1/2"));
     assert_eq!(contact.custom_field, Some(serde_json::Map::new()));
-    assert!(
-        contact.more.values().all(Value::is_null),
-        "{:?}",
-        contact.more
-    );
+    assert!(contact.more.values().all(Value::is_null), "{:?}", contact.more);
     let sent: Value = event.data().unwrap();
     assert_came_back(&sent, &contact);
 
     let payload: fluentcrm::Payload = event.data().unwrap();
-    let whole = fluentcrm::Payload::Other {
-        event_type: None,
-        data: sent,
-    };
+    let whole = fluentcrm::Payload::Other { event_type: None, data: sent };
     assert_eq!(payload, whole);
 
     let form = only(&delivery("shared-header", "real_post_form_custom_fields"));
     let error = form.data::<fluentcrm::Payload>().unwrap_err();
-    assert!(
-        matches!(error, ExtractError::JsonSyntax { .. }),
-        "{error:?}"
-    );
+    assert!(matches!(error, ExtractError::JsonSyntax { .. }), "{error:?}");
 }

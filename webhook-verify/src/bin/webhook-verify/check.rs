@@ -37,18 +37,11 @@ impl Check {
                 Box::new(BufReader::new(file))
             }
         };
-        let mut rows = Rows {
-            out: io::stdout().lock(),
-            number: 0,
-            unexpected: 0,
-        };
+        let mut rows = Rows { out: io::stdout().lock(), number: 0, unexpected: 0 };
         rows.judge_all(input)?;
         rows.out.flush()?;
         if rows.unexpected > 0 {
-            eprintln!(
-                "{} of {} rows not as expected",
-                rows.unexpected, rows.number
-            );
+            eprintln!("{} of {} rows not as expected", rows.unexpected, rows.number);
             return Ok(ExitCode::FAILURE);
         }
         Ok(ExitCode::SUCCESS)
@@ -72,10 +65,7 @@ impl<W: Write> Rows<W> {
             return self.judge_lines(json);
         }
         let (rows, mut failure) = (&mut *self, None);
-        let in_array = InArray {
-            rows,
-            failure: &mut failure,
-        };
+        let in_array = InArray { rows, failure: &mut failure };
         let read =
             serde::Deserializer::deserialize_seq(&mut json, in_array).and_then(|()| json.end());
         match (failure, read) {
@@ -101,10 +91,7 @@ impl<W: Write> Rows<W> {
             Recorded::read(row).map_err(|reason| format!("row {}: {reason}", self.number))?;
         let verdict = recorded.verdict();
         let (provider, name) = (json!(recorded.provider), json!(recorded.name));
-        writeln!(
-            self.out,
-            r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#
-        )?;
+        writeln!(self.out, r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#)?;
         let expected = recorded.expect.as_deref();
         if expected.is_some_and(|expected| (expected == "valid") != (verdict == "valid")) {
             self.unexpected += 1;

@@ -31,9 +31,8 @@ impl Recorded {
         let row = Row(row.as_object().ok_or("not an object")?);
         let url = row.optional_text("url")?;
         let target = row.optional_text("target")?;
-        let body = STANDARD
-            .decode(row.text("body_base64")?)
-            .map_err(|_| "`body_base64` is not base64")?;
+        let body =
+            STANDARD.decode(row.text("body_base64")?).map_err(|_| "`body_base64` is not base64")?;
         let mut secrets = vec![row.text("secret")?];
         secrets.extend(row.texts("extra_secrets")?);
         Ok(Self {
@@ -42,9 +41,7 @@ impl Recorded {
                 None => row.text("scheme").map_err(|_| "`provider` is missing")?,
             },
             name: row.optional_text("name")?.unwrap_or_default(),
-            method: row
-                .optional_text("method")?
-                .unwrap_or_else(|| "POST".into()),
+            method: row.optional_text("method")?.unwrap_or_else(|| "POST".into()),
             target: target.unwrap_or_else(|| url.as_deref().map_or("/", target_of).to_owned()),
             url,
             headers: row.pairs("headers")?,
@@ -78,9 +75,7 @@ impl Recorded {
         if self.body_limit.is_some_and(|limit| self.body.len() > limit) {
             return "body_too_large";
         }
-        let head = RequestHead::new(&self.headers)
-            .method(&self.method)
-            .target(&self.target);
+        let head = RequestHead::new(&self.headers).method(&self.method).target(&self.target);
         match verifier.verify(head, self.body.clone()) {
             Ok(_) => "valid",
             Err(error) => error.reason(),
@@ -102,10 +97,7 @@ impl Recorded {
             builder = builder.parameter(name, value);
         }
         // A scheme that signs the URL cannot hold without the right one.
-        let url = self
-            .url
-            .as_deref()
-            .or(signs_url.then_some("https://unknown.invalid/"));
+        let url = self.url.as_deref().or(signs_url.then_some("https://unknown.invalid/"));
         if let Some(url) = url {
             builder = builder.public_url(url.split(['?', '#']).next().unwrap_or_default());
         }
@@ -159,8 +151,7 @@ impl Row<'_> {
     }
 
     fn text(&self, field: &str) -> Result<String, String> {
-        self.optional_text(field)?
-            .ok_or_else(|| format!("`{field}` is missing"))
+        self.optional_text(field)?.ok_or_else(|| format!("`{field}` is missing"))
     }
 
     fn texts(&self, field: &str) -> Result<Vec<String>, String> {
@@ -169,16 +160,12 @@ impl Row<'_> {
             return Ok(Vec::new());
         };
         let texts = value.as_array().ok_or_else(not)?.iter();
-        texts
-            .map(|text| text.as_str().map(Into::into).ok_or_else(not))
-            .collect()
+        texts.map(|text| text.as_str().map(Into::into).ok_or_else(not)).collect()
     }
 
     fn pairs(&self, field: &str) -> Result<Vec<(String, String)>, String> {
         let not = || format!("`{field}` is not a list of pairs of texts");
-        let pairs = self
-            .optional(field)
-            .ok_or(format!("`{field}` is missing"))?;
+        let pairs = self.optional(field).ok_or(format!("`{field}` is missing"))?;
         let pairs = pairs.as_array().ok_or_else(not)?.iter();
         pairs
             .map(|pair| match pair.as_array().map(Vec::as_slice) {
@@ -209,8 +196,6 @@ impl Row<'_> {
             return Ok(None);
         };
         let number = value.as_f64().filter(|number| (0.0..1e15).contains(number));
-        number
-            .map(Some)
-            .ok_or_else(|| format!("`{field}` is not a number, or out of range"))
+        number.map(Some).ok_or_else(|| format!("`{field}` is not a number, or out of range"))
     }
 }

@@ -26,12 +26,7 @@ pub(crate) struct Sign {
     #[arg(long, value_name = "NAME")]
     scheme: String,
     /// The secret, as the sender's settings page shows it
-    #[arg(
-        long,
-        value_name = "TEXT",
-        allow_hyphen_values = true,
-        conflicts_with = "secret_file"
-    )]
+    #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "secret_file")]
     secret: Option<String>,
     /// A file that holds the secret; line breaks at its end are not part of it
     #[arg(long, value_name = "FILE")]
@@ -89,9 +84,7 @@ impl Sign {
             signer = signer.event_type(event_type);
         }
         for parameter in &self.parameter {
-            let (name, value) = parameter
-                .split_once('=')
-                .ok_or("--parameter: not NAME=VALUE")?;
+            let (name, value) = parameter.split_once('=').ok_or("--parameter: not NAME=VALUE")?;
             signer = signer.parameter(name, value);
         }
         let mut body = Vec::new();

@@ -38,11 +38,7 @@ impl ClaimStore for PostgresStore {
             let alike = each(&indices, |index| &requests[*index]);
             let answers = self.claim_alike(&alike, lease, hold).await;
             let answers = answers.map_err(|error| {
-                if outcomes.iter().any(Option::is_some) {
-                    error.in_part()
-                } else {
-                    error
-                }
+                if outcomes.iter().any(Option::is_some) { error.in_part() } else { error }
             })?;
             for (index, outcome) in indices.into_iter().zip(answers) {
                 outcomes[index] = Some(outcome);
@@ -88,9 +84,7 @@ impl PostgresStore {
         add(&mut arguments, request.lapsed == Lapsed::Hold)?;
         add(&mut arguments, millis(request.ttl.max(request.lease)))?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let Shared {
-            link, statements, ..
-        } = &*self.shared;
+        let Shared { link, statements, .. } = &*self.shared;
         let slot = link.limiter.enter(request.limit).await?;
         let claimed = link.claim(&statements.claim, arguments, slot, request.limit);
         match claimed.await {
@@ -101,9 +95,7 @@ impl PostgresStore {
             // The record is locked by a transaction: that of a handler, as a rule, that is about to commit.
             Err(error) if code(&error).as_deref() == Some("55P03") => {
                 tracing::warn!(target: "webhook_verify", key = %request.key, "claim is locked by a transaction");
-                Ok(ClaimOutcome::Busy {
-                    lease_left: Duration::ZERO,
-                })
+                Ok(ClaimOutcome::Busy { lease_left: Duration::ZERO })
             }
             Err(error) => Err(self.failed(error)),
         }
@@ -117,28 +109,14 @@ impl PostgresStore {
         hold: bool,
     ) -> Result<Vec<ClaimOutcome>, StoreError> {
         let mut arguments = PgArguments::default();
-        add(
-            &mut arguments,
-            each(requests, |request| request.key.as_bytes().to_vec()),
-        )?;
-        add(
-            &mut arguments,
-            each(requests, |request| request.owner.as_bytes().to_vec()),
-        )?;
-        add(
-            &mut arguments,
-            each(requests, |request| request.fingerprint.0.to_vec()),
-        )?;
+        add(&mut arguments, each(requests, |request| request.key.as_bytes().to_vec()))?;
+        add(&mut arguments, each(requests, |request| request.owner.as_bytes().to_vec()))?;
+        add(&mut arguments, each(requests, |request| request.fingerprint.0.to_vec()))?;
         add(&mut arguments, millis(lease))?;
         add(&mut arguments, hold)?;
-        add(
-            &mut arguments,
-            each(requests, |request| millis(request.ttl.max(request.lease))),
-        )?;
+        add(&mut arguments, each(requests, |request| millis(request.ttl.max(request.lease))))?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let Shared {
-            link, statements, ..
-        } = &*self.shared;
+        let Shared { link, statements, .. } = &*self.shared;
         let limit = shortest(requests.iter().map(|request| request.limit));
         let slot = link.limiter.enter(limit).await?;
         let claimed = link.claim(&statements.claim_all, arguments, slot, limit);
@@ -172,11 +150,7 @@ impl PostgresStore {
         };
         add(&mut arguments, lock_timeout)?;
         let rows = self.settled(sql, arguments, by.limit).await?;
-        Ok(if rows.is_empty() {
-            Settled::Superseded
-        } else {
-            Settled::Applied
-        })
+        Ok(if rows.is_empty() { Settled::Superseded } else { Settled::Applied })
     }
 
     async fn settle_many(
@@ -209,11 +183,7 @@ impl PostgresStore {
             applied.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?);
         }
         let settled = holders.iter().map(|holder| {
-            if applied.contains(&holder.key) {
-                Settled::Applied
-            } else {
-                Settled::Superseded
-            }
+            if applied.contains(&holder.key) { Settled::Applied } else { Settled::Superseded }
         });
         Ok(settled.collect())
     }
@@ -242,12 +212,10 @@ fn outcome(row: &PgRow, request: &ClaimRequest) -> Result<ClaimOutcome, StoreErr
         });
     }
     Ok(match left > 0 && owner == request.owner.as_bytes() {
-        true => ClaimOutcome::Won {
-            attempt: u64::try_from(attempt).map_err(|_| foreign("attempt"))?,
-        },
-        false => ClaimOutcome::Busy {
-            lease_left: from_millis(left),
-        },
+        true => {
+            ClaimOutcome::Won { attempt: u64::try_from(attempt).map_err(|_| foreign("attempt"))? }
+        }
+        false => ClaimOutcome::Busy { lease_left: from_millis(left) },
     })
 }
 

@@ -125,8 +125,7 @@ impl Link {
         slot: Slot,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, arguments, Some(slot), limit, |link| &link.calls)
-            .await
+        self.run(sql, arguments, Some(slot), limit, |link| &link.calls).await
     }
 
     /// Runs a statement for the holders of claims, even if the caller gives up. It does not queue
@@ -137,8 +136,7 @@ impl Link {
         arguments: PgArguments,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, arguments, None, limit, |link| &link.calls)
-            .await
+        self.run(sql, arguments, None, limit, |link| &link.calls).await
     }
 
     /// Runs a statement for maintenance, even if the caller gives up.
@@ -147,8 +145,7 @@ impl Link {
         sql: &SqlStr,
         arguments: PgArguments,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, arguments, None, MAINTENANCE, |link| &link.maintenance)
-            .await
+        self.run(sql, arguments, None, MAINTENANCE, |link| &link.maintenance).await
     }
 
     async fn run(
@@ -159,13 +156,7 @@ impl Link {
         limit: Duration,
         group: fn(&Self) -> &Group,
     ) -> Result<Vec<PgRow>, Error> {
-        let call = Call {
-            sql: sql.clone(),
-            arguments,
-            slot,
-            limit,
-            group,
-        };
+        let call = Call { sql: sql.clone(), arguments, slot, limit, group };
         let (reply, answer) = oneshot::channel();
         let link = Arc::clone(self);
         tokio::spawn(async move { link.serve(call, reply).await });
@@ -335,10 +326,7 @@ async fn give_back(mut connection: PoolConnection<Postgres>, limit: Duration) {
 }
 
 fn silent() -> Error {
-    Error::Io(std::io::Error::new(
-        std::io::ErrorKind::TimedOut,
-        "no answer from the server",
-    ))
+    Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the server"))
 }
 
 async fn run_on(
@@ -349,9 +337,7 @@ async fn run_on(
     if !strict {
         return query.fetch_all(connection).await;
     }
-    let mut transaction = connection
-        .begin_with("BEGIN ISOLATION LEVEL READ COMMITTED")
-        .await?;
+    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
     let rows = query.fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows)

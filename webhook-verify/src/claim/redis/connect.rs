@@ -162,16 +162,12 @@ fn policy_in(answer: &Value) -> Option<String> {
     match answer {
         Value::BulkString(_) | Value::VerbatimString { .. } | Value::SimpleString(_) => {
             let info: String = redis::from_redis_value(answer.clone()).ok()?;
-            let policy = info
-                .lines()
-                .find_map(|line| line.strip_prefix("maxmemory_policy:"));
+            let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
             policy.map(str::to_owned)
         }
         Value::Array(_) | Value::Map(_) => {
             let pairs: Vec<(String, String)> = redis::from_redis_value(answer.clone()).ok()?;
-            let mut values = pairs
-                .into_iter()
-                .filter(|(name, _)| name == "maxmemory-policy");
+            let mut values = pairs.into_iter().filter(|(name, _)| name == "maxmemory-policy");
             values.next().map(|(_, value)| value)
         }
         _ => None,

@@ -64,11 +64,7 @@ impl Statements {
             extend: sql(EXTEND),
             forget: sql(FORGET),
             purge: sql(PURGE),
-            migrate: [
-                sql(include_str!("table.sql")),
-                sql(CREATE_INDEX),
-                sql(CHECK),
-            ],
+            migrate: [sql(include_str!("table.sql")), sql(CREATE_INDEX), sql(CHECK)],
         }
     }
 
@@ -199,10 +195,9 @@ impl Statements {
             .as_database_error()
             .is_some_and(|error| error.message().starts_with("no such table"));
         match missing {
-            true => StoreError::new(format!(
-                "table {} does not exist: migrate creates it",
-                self.table
-            )),
+            true => {
+                StoreError::new(format!("table {} does not exist: migrate creates it", self.table))
+            }
             false => StoreError::new(error),
         }
     }
@@ -243,9 +238,7 @@ fn known(
     let left = lease_until.saturating_sub(millis(now));
     match left > 0 && owner == request.owner.as_bytes() {
         true => won_by(attempt),
-        false => Ok(ClaimOutcome::Busy {
-            lease_left: from_millis(left),
-        }),
+        false => Ok(ClaimOutcome::Busy { lease_left: from_millis(left) }),
     }
 }
 

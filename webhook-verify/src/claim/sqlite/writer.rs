@@ -93,10 +93,7 @@ impl Writer {
             .spawn(move || runtime.block_on(write(options, receiver, opened)))
             .map_err(StoreError::new)?;
         is_open.await.map_err(StoreError::new)??;
-        Ok(Self {
-            jobs: sender,
-            limiter: Limiter::new(SLOTS),
-        })
+        Ok(Self { jobs: sender, limiter: Limiter::new(SLOTS) })
     }
 
     pub(super) async fn call(
@@ -112,17 +109,10 @@ impl Writer {
             _ => None,
         };
         let (answer, answered) = oneshot::channel();
-        let job = Job {
-            call,
-            settings,
-            answer,
-            _slot: slot,
-        };
+        let job = Job { call, settings, answer, _slot: slot };
         let ended = |_| StoreError::new("sqlite writer has ended");
         self.jobs.send(job).await.map_err(ended)?;
-        answered
-            .await
-            .map_err(|_| StoreError::new("sqlite writer has ended"))?
+        answered.await.map_err(|_| StoreError::new("sqlite writer has ended"))?
     }
 }
 
@@ -315,6 +305,5 @@ async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection, Err
 /// Returns whether the error is `SQLITE_BUSY` or one of its extended codes.
 fn is_busy(error: &Error) -> bool {
     let code = error.as_database_error().and_then(|error| error.code());
-    code.and_then(|code| code.parse::<i32>().ok())
-        .is_some_and(|code| code & 0xff == 5)
+    code.and_then(|code| code.parse::<i32>().ok()).is_some_and(|code| code & 0xff == 5)
 }

@@ -29,9 +29,9 @@ impl MultipartError {
     /// What the parser found. Its own words have names of fields in them.
     pub(super) fn of(error: &multer::Error) -> Self {
         match *error {
-            multer::Error::FieldSizeExceeded { limit, .. } => Self::PartTooLarge {
-                limit: usize::try_from(limit).unwrap_or(usize::MAX),
-            },
+            multer::Error::FieldSizeExceeded { limit, .. } => {
+                Self::PartTooLarge { limit: usize::try_from(limit).unwrap_or(usize::MAX) }
+            }
             _ => Self::Malformed,
         }
     }

@@ -31,9 +31,7 @@ fn is_device(stem: &str) -> bool {
             matches!(number.next(), Some('0'..='9' | '¹' | '²' | '³')) && number.next().is_none()
         })
     };
-    ["con", "prn", "aux", "nul"]
-        .iter()
-        .any(|name| stem.eq_ignore_ascii_case(name))
+    ["con", "prn", "aux", "nul"].iter().any(|name| stem.eq_ignore_ascii_case(name))
         || ["com", "lpt"].into_iter().any(numbered)
 }
 

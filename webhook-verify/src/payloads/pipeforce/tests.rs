@@ -26,10 +26,7 @@ fn messages(call: &Call<'_>) -> (Value, Value) {
     assert_eq!(read, call.message().unwrap());
     let read: OlderMessage = serde_json::from_str(&older).unwrap();
     assert_eq!(read, call.older_message().unwrap());
-    (
-        serde_json::from_str(&newer).unwrap(),
-        serde_json::from_str(&older).unwrap(),
-    )
+    (serde_json::from_str(&newer).unwrap(), serde_json::from_str(&older).unwrap())
 }
 
 #[test]
@@ -42,11 +39,7 @@ fn both_forms_of_each_payload_type() {
             Some(json!({ "origin": "eyJhIjoiw6QifQo=" })),
             Some("eyJhIjoiw6QifQo="),
         ),
-        (
-            PayloadType::Raw,
-            Some(json!("{\"a\":\"ä\"}\n")),
-            Some("{\"a\":\"ä\"}\n"),
-        ),
+        (PayloadType::Raw, Some(json!("{\"a\":\"ä\"}\n")), Some("{\"a\":\"ä\"}\n")),
         (PayloadType::Ignore, None, None),
     ] {
         let (newer, older) = messages(&call.clone().payload_type(payload_type));
@@ -87,10 +80,7 @@ fn any_bytes_go_into_base64_and_only_text_goes_raw() {
     let call = call(&delivery);
     assert_eq!(messages(&call).1["origin"], "AP8=");
     let raw = call.payload_type(PayloadType::Raw);
-    assert_eq!(
-        raw.message().unwrap_err().to_string(),
-        "payload is not text"
-    );
+    assert_eq!(raw.message().unwrap_err().to_string(), "payload is not text");
     assert!(raw.older_message().is_err());
     assert!(raw.payload_type(PayloadType::Ignore).message().is_ok());
 }
@@ -101,10 +91,7 @@ fn an_empty_body_is_an_empty_payload() {
     let call = call(&delivery);
     assert_eq!(messages(&call).0["payload"]["origin"], "");
     let (newer, older) = messages(&call.payload_type(PayloadType::Raw));
-    assert_eq!(
-        (&newer["payload"], &older["origin"]),
-        (&json!(""), &json!(""))
-    );
+    assert_eq!((&newer["payload"], &older["origin"]), (&json!(""), &json!("")));
 }
 
 #[test]
@@ -114,10 +101,7 @@ fn the_token_of_a_form_is_no_payload() {
         (format!("a=1&token={TOKEN}&b=%41+c"), "a=1&b=%41+c"),
         (format!("%74oken={TOKEN}&a"), "a"),
         (format!("a=1&&token=&token={TOKEN}"), "a=1&"),
-        (
-            "tokens=1&Token=2&a=token=3".to_owned(),
-            "tokens=1&Token=2&a=token=3",
-        ),
+        ("tokens=1&Token=2&a=token=3".to_owned(), "tokens=1&Token=2&a=token=3"),
     ] {
         let delivery = delivery(form.clone());
         let raw = call(&delivery).payload_type(PayloadType::Raw);
@@ -146,17 +130,12 @@ fn answers_as_documented() {
         })
     );
     let answer = serde_json::to_value(call.older_answer()).unwrap();
-    assert_eq!(
-        answer,
-        json!({ "status": "OK", "traceId": "6936bd:efg35ee" })
-    );
+    assert_eq!(answer, json!({ "status": "OK", "traceId": "6936bd:efg35ee" }));
 }
 
 #[test]
 fn random_ids_hold_the_end_of_a_token_and_no_more() {
-    let ids: BTreeSet<_> = (0..100)
-        .map(|_| Ids::random(TOKEN).unwrap().trace_id)
-        .collect();
+    let ids: BTreeSet<_> = (0..100).map(|_| Ids::random(TOKEN).unwrap().trace_id).collect();
     assert_eq!(ids.len(), 100);
     for id in ids {
         let random = id.strip_prefix("6936bd:").unwrap();
@@ -191,11 +170,7 @@ fn debug_shows_no_payload() {
     let delivery = delivery("confidential");
     let call = call(&delivery).payload_type(PayloadType::Raw);
     let message = call.message().unwrap();
-    let shown = format!(
-        "{call:?} {message:?} {:?} {:?}",
-        message.payload,
-        call.older_message()
-    );
+    let shown = format!("{call:?} {message:?} {:?} {:?}", message.payload, call.older_message());
     assert!(!shown.contains("confidential"), "{shown}");
     assert!(shown.contains("6936bd:efg35ee"), "{shown}");
 }

@@ -23,28 +23,16 @@ impl Idempotency {
             return Err(ConfigError::option("lease", "not between 1 s and 24 h"));
         }
         if keeper.claim_timeout.is_zero() || keeper.claim_timeout > keeper.lease {
-            return Err(ConfigError::option(
-                "claim_timeout",
-                "zero, or longer than the lease",
-            ));
+            return Err(ConfigError::option("claim_timeout", "zero, or longer than the lease"));
         }
         if keeper.max_handler_time < keeper.lease {
-            return Err(ConfigError::option(
-                "max_handler_time",
-                "shorter than the lease",
-            ));
+            return Err(ConfigError::option("max_handler_time", "shorter than the lease"));
         }
         if keeper.renewal().is_zero() || keeper.renewal() > keeper.lease / 2 {
-            return Err(ConfigError::option(
-                "renew_every",
-                "zero, or more than half of the lease",
-            ));
+            return Err(ConfigError::option("renew_every", "zero, or more than half of the lease"));
         }
         if !(1..=10).contains(&keeper.complete_tries) {
-            return Err(ConfigError::option(
-                "complete_tries",
-                "not between 1 and 10",
-            ));
+            return Err(ConfigError::option("complete_tries", "not between 1 and 10"));
         }
         if self.in_flight_wait > MINUTE / 2 {
             return Err(ConfigError::option(
@@ -66,10 +54,7 @@ impl Idempotency {
                 ));
             }
             IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {
-                return Err(ConfigError::option(
-                    "identity",
-                    "the scheme's id is not signed",
-                ));
+                return Err(ConfigError::option("identity", "the scheme's id is not signed"));
             }
             IdentitySource::Fixed(Identity::SignedContent)
                 if scheme.identity() != Identity::SignedContent =>
@@ -116,10 +101,7 @@ impl Idempotency {
             ));
         }
         if !self.allow_short_ttl
-            && scheme
-                .hints()
-                .retry_horizon
-                .is_some_and(|horizon| ttl < horizon)
+            && scheme.hints().retry_horizon.is_some_and(|horizon| ttl < horizon)
         {
             return Err(ConfigError::option(
                 "ttl",

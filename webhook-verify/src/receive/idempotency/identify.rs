@@ -174,11 +174,7 @@ impl Idempotency {
 
     fn key(&self, delivery: &Delivery, kind: Kind, identity: &[u8]) -> ClaimKey {
         let tenant = delivery.namespace().unwrap_or_default();
-        ClaimKey::new(
-            [&self.namespace, tenant, &self.keeper.endpoint],
-            kind as u8,
-            identity,
-        )
+        ClaimKey::new([&self.namespace, tenant, &self.keeper.endpoint], kind as u8, identity)
     }
 
     fn ask(

@@ -116,11 +116,7 @@ j7DN3OU=\n\
     fn the_key_is_asked_for_by_its_name() {
         let (receiver, asked) = receiver(scheme::PAYPAL, Found::Key(CERTIFICATE));
         let headers = paypal(ADDRESS, PAYPAL);
-        assert!(is_admitted(&admit(
-            &receiver,
-            &RequestHead::new(&headers),
-            BODY
-        )));
+        assert!(is_admitted(&admit(&receiver, &RequestHead::new(&headers), BODY)));
         assert_eq!(*asked.lock().unwrap(), [ADDRESS]);
         let forged = admit(&receiver, &RequestHead::new(&headers), "{}");
         is_refused(&forged, VerifyError::SignatureMismatch);
@@ -135,16 +131,8 @@ j7DN3OU=\n\
             (ADDRESS, "*", VerifyError::MalformedSignature),
             ("", PAYPAL, VerifyError::UnknownKey),
             ("https://evil.test/c", PAYPAL, VerifyError::UnknownKeyHost),
-            (
-                "http://api.paypal.com/c",
-                PAYPAL,
-                VerifyError::UnknownKeyHost,
-            ),
-            (
-                "https://api.paypal.com@evil.test/c",
-                PAYPAL,
-                VerifyError::UnknownKeyHost,
-            ),
+            ("http://api.paypal.com/c", PAYPAL, VerifyError::UnknownKeyHost),
+            ("https://api.paypal.com@evil.test/c", PAYPAL, VerifyError::UnknownKeyHost),
             (&long, PAYPAL, VerifyError::UnknownKeyHost),
         ] {
             let headers = paypal(address, signature);
@@ -166,12 +154,7 @@ j7DN3OU=\n\
             admission
         };
         is_refused(&admit(Found::Nothing), VerifyError::UnknownKey);
-        for found in [
-            Found::Error,
-            Found::Silence,
-            Found::Key("no certificate"),
-            Found::Key(" "),
-        ] {
+        for found in [Found::Error, Found::Silence, Found::Key("no certificate"), Found::Key(" ")] {
             is_unavailable(&admit(found));
         }
     }
@@ -188,10 +171,7 @@ j7DN3OU=\n\
             (sns(address, "*"), VerifyError::MalformedSignature),
             (sns("", SNS), VerifyError::UnknownKeyHost),
             (sns(storage, SNS), VerifyError::UnknownKeyHost),
-            (
-                sns(address, SNS).replace("\"2\"", "\"1\""),
-                VerifyError::UnsupportedVersion,
-            ),
+            (sns(address, SNS).replace("\"2\"", "\"1\""), VerifyError::UnsupportedVersion),
             ("{}".to_owned(), VerifyError::MissingSignature),
             ("{".to_owned(), VerifyError::MalformedBody),
         ] {
@@ -201,10 +181,7 @@ j7DN3OU=\n\
         assert!(is_admitted(&admit(&receiver, &head, &sns(address, SNS))));
         assert_eq!(*asked.lock().unwrap(), [address]);
         let forged = sns(address, SNS).replace("hello", "hallo");
-        is_refused(
-            &admit(&receiver, &head, &forged),
-            VerifyError::SignatureMismatch,
-        );
+        is_refused(&admit(&receiver, &head, &forged), VerifyError::SignatureMismatch);
 
         // The same without a receiver.
         let verifier = Verifier::builder(scheme::SNS)
@@ -217,9 +194,7 @@ j7DN3OU=\n\
         assert_eq!(name, Ok(Some(address.to_owned())));
         let refused = verifier.verify(head, body.clone()).map(|_| ());
         assert_eq!(refused, Err(VerifyError::SignatureMismatch));
-        verifier
-            .replace_secrets([Secret::new(CERTIFICATE).unwrap()])
-            .unwrap();
+        verifier.replace_secrets([Secret::new(CERTIFICATE).unwrap()]).unwrap();
         assert!(verifier.verify(head, body).is_ok());
         let name = verifier.key_name(head, sns(storage, SNS).as_bytes());
         assert_eq!(name, Err(VerifyError::UnknownKeyHost));
@@ -262,11 +237,7 @@ mod tokens {
         let key = SigningKey::from_slice(&[7; 32]).unwrap();
         let point = key.verifying_key().to_sec1_point(false);
         let part = |from| Base64Url.encode(&point.as_bytes()[from..from + 32]);
-        let jwk = format!(
-            r#"{{"kty":"EC","crv":"P-256","x":"{}","y":"{}"}}"#,
-            part(1),
-            part(33)
-        );
+        let jwk = format!(r#"{{"kty":"EC","crv":"P-256","x":"{}","y":"{}"}}"#, part(1), part(33));
         let digest = Hex.encode(&Sha256::digest(body));
         let header = format!(r#"{{"alg":"ES256"{key_id}}}"#);
         let claims = format!(r#"{{"iat":1799999990,"request_body_sha256":"{digest}"}}"#);

@@ -112,28 +112,13 @@ fn nothing_is_asked_for_a_request_that_cannot_be_right() {
     let requests: [(Request<'_>, VerifyError); 9] = [
         ((vec![], "/", "{}"), VerifyError::MissingToken),
         ((vec![FORM], "/", "a=b"), VerifyError::MissingToken),
-        (
-            (vec![("token", "")], "/?token=", ""),
-            VerifyError::MissingToken,
-        ),
-        (
-            (vec![("content-type", "text/plain")], "/", &form),
-            VerifyError::MissingToken,
-        ),
-        (
-            (vec![("token", TOKEN)], &query, ""),
-            VerifyError::AmbiguousToken,
-        ),
-        (
-            (vec![("token", TOKEN), FORM], "/", &form),
-            VerifyError::AmbiguousToken,
-        ),
+        ((vec![("token", "")], "/?token=", ""), VerifyError::MissingToken),
+        ((vec![("content-type", "text/plain")], "/", &form), VerifyError::MissingToken),
+        ((vec![("token", TOKEN)], &query, ""), VerifyError::AmbiguousToken),
+        ((vec![("token", TOKEN), FORM], "/", &form), VerifyError::AmbiguousToken),
         ((vec![], &twice, ""), VerifyError::AmbiguousToken),
         ((vec![FORM], "/", &form_twice), VerifyError::AmbiguousToken),
-        (
-            (vec![("token", TOKEN), ("Token", TOKEN)], "/", ""),
-            VerifyError::AmbiguousHeader,
-        ),
+        ((vec![("token", TOKEN), ("Token", TOKEN)], "/", ""), VerifyError::AmbiguousHeader),
     ];
     let (receiver, asked) = receiver(scheme::PIPEFORCE_TOKEN, Found::Tokens(&[TOKEN, OTHER]));
     for (request, reason) in requests {
@@ -176,14 +161,8 @@ fn a_look_up_that_fails_is_not_the_callers_fault() {
 #[test]
 fn name_and_password_are_looked_up_together() {
     let (receiver, asked) = receiver(scheme::POSTMARK, Found::Tokens(&["me:secret"]));
-    let admission = send(
-        &receiver,
-        &(vec![("authorization", "Basic bWU6c2VjcmV0")], "/", "{}"),
-    );
-    assert!(
-        matches!(admission, Ok(Admission::Admitted(_))),
-        "{admission:?}"
-    );
+    let admission = send(&receiver, &(vec![("authorization", "Basic bWU6c2VjcmV0")], "/", "{}"));
+    assert!(matches!(admission, Ok(Admission::Admitted(_))), "{admission:?}");
     assert_eq!(*asked.lock().unwrap(), [digest("me:secret")]);
     let malformed = send(&receiver, &(vec![("authorization", "Basic *")], "/", "{}"));
     is_refused(&malformed, VerifyError::MalformedSignature);

@@ -16,12 +16,7 @@ pub(super) struct Events {
 }
 
 impl Events {
-    pub(super) const NONE: Self = Self {
-        list: None,
-        event_type: None,
-        id: None,
-        by_type: false,
-    };
+    pub(super) const NONE: Self = Self { list: None, event_type: None, id: None, by_type: false };
 
     fn list(&mut self) -> &mut EventList {
         self.list.get_or_insert(EventList {
@@ -34,27 +29,20 @@ impl Events {
 
     pub(super) fn envelope(self) -> Result<Envelope, ConfigError> {
         let has_list = self.list.is_some();
-        let about_each = [
-            ("listed_event_type", &self.event_type),
-            ("listed_event_id", &self.id),
-        ];
+        let about_each = [("listed_event_type", &self.event_type), ("listed_event_id", &self.id)];
         for (option, pointers) in about_each {
             match pointers.as_deref() {
                 Some(_) if !has_list => {
-                    return Err(ConfigError::option(
-                        option,
-                        "no list of events is described",
-                    ));
+                    return Err(ConfigError::option(option, "no list of events is described"));
                 }
                 Some([]) => return Err(ConfigError::option(option, "empty")),
                 _ => {}
             }
         }
         match (self.list, self.by_type) {
-            (Some(_), true) => Err(ConfigError::option(
-                "events_by_type",
-                "the events are in a list already",
-            )),
+            (Some(_), true) => {
+                Err(ConfigError::option("events_by_type", "the events are in a list already"))
+            }
             (Some(list), false) => Ok(Envelope::List(EventList {
                 event_type: self.event_type.unwrap_or_default(),
                 id: self.id.unwrap_or_default(),

@@ -32,10 +32,7 @@ pub struct SchemeBuilder {
 impl SchemeBuilder {
     pub(super) fn new(name: String) -> Self {
         Self {
-            scheme: Scheme {
-                name: name.into(),
-                ..Scheme::BASE
-            },
+            scheme: Scheme { name: name.into(), ..Scheme::BASE },
             formed: 0,
             stray_form: None,
             encoding: None,

@@ -77,11 +77,7 @@ impl SchemeBuilder {
         version_separator: char,
         versions: impl IntoIterator<Item = K>,
     ) -> Self {
-        let grammar = Grammar::List {
-            separator,
-            version_separator,
-            versions: all(versions),
-        };
+        let grammar = Grammar::List { separator, version_separator, versions: all(versions) };
         self.form("version_list", &grammar)
     }
 

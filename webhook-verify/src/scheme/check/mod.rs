@@ -35,16 +35,9 @@ fn content(scheme: &Scheme) -> [Rule; 9] {
     let option = "signed_content";
     let of_whole_body = |part: &Part| part.facts().whole_body.is_some();
     let never_varies = |part: &Part| part.facts().varies == Varies::Never;
-    let holds_signature = scheme
-        .signatures
-        .iter()
-        .any(|source| source.place.is_in_body());
+    let holds_signature = scheme.signatures.iter().any(|source| source.place.is_in_body());
     [
-        (
-            scheme.content.is_empty() && signs_content(scheme.algorithm),
-            option,
-            "empty",
-        ),
+        (scheme.content.is_empty() && signs_content(scheme.algorithm), option, "empty"),
         (
             scheme.signs_from(Origin::Timestamp) && scheme.timestamp.is_none(),
             option,
@@ -128,21 +121,9 @@ fn keys(scheme: &Scheme) -> [Rule; 4] {
     let is_symmetric = scheme.algorithm.is_symmetric();
     let secret = "the algorithm has a secret, which no request may name";
     [
-        (
-            !fits(scheme.algorithm, scheme.key_form),
-            "key_form",
-            "not one of the algorithm's",
-        ),
-        (
-            from_address(true) && is_symmetric,
-            "key_from_header",
-            secret,
-        ),
-        (
-            from_address(false) && is_symmetric,
-            "key_from_pointer",
-            secret,
-        ),
+        (!fits(scheme.algorithm, scheme.key_form), "key_form", "not one of the algorithm's"),
+        (from_address(true) && is_symmetric, "key_from_header", secret),
+        (from_address(false) && is_symmetric, "key_from_pointer", secret),
         (
             scheme.key_source == Some(KeySource::KeyId) && scheme.algorithm != Algorithm::JwtEs256,
             "key_from_token_id",
@@ -158,11 +139,7 @@ fn tokens(scheme: &Scheme) -> [Rule; 4] {
         places.find(|place| !matches!(place, Place::Header(_) | Place::HeaderPrefix(_)));
     [
         (scheme.issuer.is_some() && !is_jwt, "issuer", NO_JWT),
-        (
-            !scheme.required_claims.is_empty() && !is_jwt,
-            "require_claim",
-            NO_JWT,
-        ),
+        (!scheme.required_claims.is_empty() && !is_jwt, "require_claim", NO_JWT),
         (
             matches!(scheme.body_digest, Some(BodyDigest::Claim(_))) && !is_jwt,
             "body_digest_claim",
@@ -203,11 +180,7 @@ fn rest(scheme: &Scheme) -> [Rule; 8] {
         .iter()
         .any(|part| scheme.reads_from_body(part) || part.facts().varies == Varies::WithDelivery);
     [
-        (
-            twice.is_some(),
-            twice.map_or("", place_option),
-            "the same place twice",
-        ),
+        (twice.is_some(), twice.map_or("", place_option), "the same place twice"),
         (
             repeated(scheme.required_headers.iter().map(|(name, _)| name)).is_some(),
             "require_header",
@@ -257,10 +230,9 @@ fn repeated<'a, T: Eq + Hash>(mut items: impl Iterator<Item = &'a T>) -> Option<
 /// The forms in which an algorithm's keys are written.
 fn fits(algorithm: Algorithm, form: KeyForm) -> bool {
     match algorithm {
-        Algorithm::Ed25519 => matches!(
-            form,
-            KeyForm::Hex | KeyForm::Base64 | KeyForm::Whpk | KeyForm::Spki
-        ),
+        Algorithm::Ed25519 => {
+            matches!(form, KeyForm::Hex | KeyForm::Base64 | KeyForm::Whpk | KeyForm::Spki)
+        }
         Algorithm::EcdsaP256 | Algorithm::JwtEs256 => {
             matches!(form, KeyForm::Spki | KeyForm::Jwk)
         }
@@ -335,10 +307,7 @@ fn timestamp_is_signed(scheme: &Scheme, place: &TimestampPlace) -> bool {
 
 fn pairs_in_header(scheme: &Scheme) -> bool {
     scheme.signatures.iter().all(|source| {
-        matches!(
-            (&source.place, &source.grammar),
-            (Place::Header(_), Grammar::Pairs { .. })
-        )
+        matches!((&source.place, &source.grammar), (Place::Header(_), Grammar::Pairs { .. }))
     })
 }
 

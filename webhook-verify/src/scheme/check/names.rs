@@ -22,10 +22,7 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
         Some(TimestampPlace::Pointer(path)) => is_pointer("timestamp_pointer", path)?,
         Some(TimestampPlace::Claim(name)) => given("timestamp_claim", name)?,
         Some(TimestampPlace::Pair(key)) if key.is_empty() || key.contains(['=', ' ']) => {
-            return Err(ConfigError::option(
-                "timestamp_pair",
-                "empty, or holds a separator",
-            ));
+            return Err(ConfigError::option("timestamp_pair", "empty, or holds a separator"));
         }
         Some(TimestampPlace::Pair(_)) | None => {}
     }
@@ -145,11 +142,9 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
             return require(is_token(name), "authorization_scheme", reason);
         }
         Grammar::Pairs { separator, keys } => ("pairs", keys, [*separator, '=']),
-        Grammar::List {
-            separator,
-            version_separator,
-            versions,
-        } => ("version_list", versions, [*separator, *version_separator]),
+        Grammar::List { separator, version_separator, versions } => {
+            ("version_list", versions, [*separator, *version_separator])
+        }
     };
     visible(option, names)?;
     let usable = separators[0] != separators[1]
@@ -170,11 +165,7 @@ fn given(option: &'static str, text: &str) -> Result<(), ConfigError> {
 }
 
 fn require(holds: bool, option: &'static str, reason: &str) -> Result<(), ConfigError> {
-    if holds {
-        Ok(())
-    } else {
-        Err(ConfigError::option(option, reason))
-    }
+    if holds { Ok(()) } else { Err(ConfigError::option(option, reason)) }
 }
 
 /// A token of RFC 9110 §5.6.2.

@@ -62,65 +62,39 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ("event_list", plain().event_list("events")),
         ("event_list_in_form", plain().event_list_in_form("")),
         ("listed_event_type", plain().listed_event_type(["/type"])),
-        (
-            "listed_event_type",
-            plain().events_by_type().listed_event_type(["/type"]),
-        ),
+        ("listed_event_type", plain().events_by_type().listed_event_type(["/type"])),
         ("listed_event_type", listed().listed_event_type(["type"])),
         ("listed_event_type", listed().listed_event_type([""; 0])),
         ("listed_event_id", plain().listed_event_id(["/id"])),
         ("listed_event_id", listed().listed_event_id([""])),
         ("listed_event_id", listed().listed_event_id([""; 0])),
-        (
-            "listed_event_id",
-            listed().listed_event_id(["/id", "/at", "/id"]),
-        ),
+        ("listed_event_id", listed().listed_event_id(["/id", "/at", "/id"])),
         ("events_by_type", listed().events_by_type()),
         ("event_time", plain().event_time("", TimeUnit::Seconds)),
         ("event_data", plain().event_data("data")),
         ("test_field", plain().test_field("")),
-        (
-            "test_field",
-            listed().event_list_in_form("a").test_field("/test"),
-        ),
+        ("test_field", listed().event_list_in_form("a").test_field("/test")),
         // Forms of the signature.
         ("prefix", bare().prefix("v1=").signature_header("x-sig")),
         ("optional_prefix", plain().prefix("a").optional_prefix("b")),
         ("optional_prefix", plain().optional_prefix("")),
         ("authorization_scheme", plain().authorization_scheme("")),
-        (
-            "authorization_scheme",
-            plain().authorization_scheme("Bearer "),
-        ),
+        ("authorization_scheme", plain().authorization_scheme("Bearer ")),
         ("pairs", plain().pairs('=', ["v1"])),
         ("pairs", plain().pairs('☕', ["v1"])),
         ("version_list", plain().version_list(' ', ',', ["v,1"])),
         // What is signed.
         ("signed_content", signed("text")),
-        (
-            "signed_content",
-            signed("{parameter:a}{url:without-query}{method}"),
-        ),
+        ("signed_content", signed("{parameter:a}{url:without-query}{method}")),
         ("signed_content", signed("{parameter:}")),
         ("signed_content", signed("{form}{body}")),
         ("signed_content", bare().signature_form("sig")),
-        (
-            "signed_content",
-            bare().signature_form("sig").signed_content("{url}{form}"),
-        ),
+        ("signed_content", bare().signature_form("sig").signed_content("{url}{form}")),
         ("signed_content", bare().signature_pointer("/sig")),
+        ("signed_content", bare().signature_pointer("/sig").signed_content("{url}{crc32}")),
         (
             "signed_content",
-            bare()
-                .signature_pointer("/sig")
-                .signed_content("{url}{crc32}"),
-        ),
-        (
-            "signed_content",
-            bare()
-                .signature_pointer("/sig")
-                .signed_content("{url}")
-                .body_digest_query("d"),
+            bare().signature_pointer("/sig").signed_content("{url}").body_digest_query("d"),
         ),
         ("signed_content", signed("{header:a}{form}")),
         ("signed_content", signed("{header:a}{fields:b}")),
@@ -129,125 +103,64 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ("signed_content", signed("{json:/a}{free-json:/b}")),
         ("signed_content", signed("{signed-headers:a}{body}")),
         ("signed_content", signed("{signed-headers:a}.{body}")),
-        (
-            "signed_content",
-            signed("{method}{signed-headers:a}\n{body}"),
-        ),
+        ("signed_content", signed("{method}{signed-headers:a}\n{body}")),
         ("signed_content", signed("{fields:}")),
         ("signed_content", signed("{fields:a/b}")),
         ("signed_content", signed("{url:nonsense}")),
         ("signed_content", signed("{body}}")),
         ("body_digest_query", plain().body_digest_query("d")),
-        (
-            "body_digest_query",
-            signed("{url:without-query}{header:a}").body_digest_query("d"),
-        ),
+        ("body_digest_query", signed("{url:without-query}{header:a}").body_digest_query("d")),
         ("body_digest_query", signed("{url}").body_digest_query("")),
         ("body_digest_claim", plain().body_digest_claim("d")),
         ("body_digest_claim", jwt().body_digest_claim("")),
         ("encoding", of(Algorithm::Token).encoding(Encoding::Hex)),
         ("encoding", jwt().encoding(Encoding::Base64)),
         // Times.
-        (
-            "tolerance",
-            plain().tolerance(Tolerance::symmetric(Duration::ZERO)),
-        ),
+        ("tolerance", plain().tolerance(Tolerance::symmetric(Duration::ZERO))),
         ("timestamp_unit", plain().timestamp_unit(TimeUnit::Seconds)),
         ("timestamp_claim", plain().timestamp_claim("iat")),
         ("timestamp_claim", jwt().timestamp_claim("")),
         (
             "timestamp_pair",
-            plain()
-                .pairs(',', ["t"])
-                .timestamp_pair("t")
-                .signed_content("{timestamp}.{body}"),
+            plain().pairs(',', ["t"]).timestamp_pair("t").signed_content("{timestamp}.{body}"),
         ),
         ("timestamp", jwt().timestamp_header("x-time")),
         ("timestamp", jwt().timestamp_pointer("/time")),
         ("timestamp", of(Algorithm::Token).timestamp_header("x-time")),
-        (
-            "timestamp",
-            signed("{method}\n{signed-headers:a}\n{json:/b}").timestamp_pointer("/time"),
-        ),
-        (
-            "timestamp",
-            signed("{free-json:/time}").timestamp_pointer("/time"),
-        ),
+        ("timestamp", signed("{method}\n{signed-headers:a}\n{json:/b}").timestamp_pointer("/time")),
+        ("timestamp", signed("{free-json:/time}").timestamp_pointer("/time")),
         // Keys.
         ("key_form", of(Algorithm::Ed25519)),
         ("key_form", plain().key_form(KeyForm::Spki)),
-        (
-            "key_from_header",
-            plain().key_from_header("x-cert", ["a.test"]),
-        ),
-        (
-            "key_from_pointer",
-            jwt().key_from_pointer("/cert", ["a.test"]),
-        ),
+        ("key_from_header", plain().key_from_header("x-cert", ["a.test"])),
+        ("key_from_pointer", jwt().key_from_pointer("/cert", ["a.test"])),
         ("key_from_token_id", rsa().key_from_token_id()),
         ("key_from_token_id", jwt().key_from_token_id()),
         ("key_from_header", rsa().key_from_header("a b", ["a.test"])),
-        (
-            "key_from_pointer",
-            rsa().key_from_pointer("cert", ["a.test"]),
-        ),
+        ("key_from_pointer", rsa().key_from_pointer("cert", ["a.test"])),
         // JSON Web Tokens.
         ("issuer", plain().issuer("a")),
         ("issuer", of(Algorithm::Token).issuer("a")),
         ("issuer", jwt().issuer("")),
-        (
-            "signature_query",
-            bare().signature_query("a").algorithm(Algorithm::JwtHs256),
-        ),
-        (
-            "signature_form",
-            bare().signature_form("a").algorithm(Algorithm::JwtHs256),
-        ),
-        (
-            "signature_pointer",
-            bare()
-                .signature_pointer("/a")
-                .algorithm(Algorithm::JwtHs256),
-        ),
+        ("signature_query", bare().signature_query("a").algorithm(Algorithm::JwtHs256)),
+        ("signature_form", bare().signature_form("a").algorithm(Algorithm::JwtHs256)),
+        ("signature_pointer", bare().signature_pointer("/a").algorithm(Algorithm::JwtHs256)),
         // The rest.
         ("signature_header", plain().signature_header("X-Sig")),
-        (
-            "require_header",
-            plain().require_header("a", "1").require_header("A", "2"),
-        ),
-        (
-            "require_field",
-            plain().require_field("/a", "1").require_field("/a", "2"),
-        ),
+        ("require_header", plain().require_header("a", "1").require_header("A", "2")),
+        ("require_field", plain().require_field("/a", "1").require_field("/a", "2")),
         ("require_field", plain().require_field("version", "1")),
         ("refuse_field", plain().refuse_field("events")),
         ("parameter_field", plain().parameter_field("topic", "topic")),
         ("parameter_field", plain().parameter_field("/topic", "")),
         ("require_claim", plain().require_claim("exp")),
-        (
-            "signed_content",
-            plain().signed_content("{json:/a}{json:/b}"),
-        ),
-        (
-            "event_type_repeated_in",
-            plain().event_type_first_key().event_type_repeated_in("a"),
-        ),
+        ("signed_content", plain().signed_content("{json:/a}{json:/b}")),
+        ("event_type_repeated_in", plain().event_type_first_key().event_type_repeated_in("a")),
         ("identity", plain().identity(Identity::SignedContent)),
         ("identity", jwt().identity(Identity::SignedContent)),
-        (
-            "identity",
-            signed("{url}").identity(Identity::SignedContent),
-        ),
-        (
-            "identity",
-            signed("{url}{form}").identity(Identity::BodyDigest),
-        ),
-        (
-            "identity",
-            signed("{url}{form}")
-                .id_header("a")
-                .identity(Identity::SignedId),
-        ),
+        ("identity", signed("{url}").identity(Identity::SignedContent)),
+        ("identity", signed("{url}{form}").identity(Identity::BodyDigest)),
+        ("identity", signed("{url}{form}").id_header("a").identity(Identity::SignedId)),
         ("challenge", of(Algorithm::Token).challenge(Challenge::ZOOM)),
         ("challenge", rsa().challenge(Challenge::X)),
         ("challenge", jwt().challenge(Challenge::X)),
@@ -282,18 +195,11 @@ fn what_senders_do_builds() {
         signed("{json:/time}").timestamp_pointer("/time"),
         signed("{fields:time,id}").timestamp_pointer("/time"),
         jwt().body_digest_claim("digest").timestamp_pointer("/time"),
-        jwt()
-            .authorization_scheme("Bearer")
-            .issuer("a")
-            .timestamp_claim("iat"),
+        jwt().authorization_scheme("Bearer").issuer("a").timestamp_claim("iat"),
         of(Algorithm::Basic),
         of(Algorithm::Token).authorization_scheme("Bearer"),
-        of(Algorithm::JwtEs256)
-            .key_form(KeyForm::Jwk)
-            .key_from_token_id(),
-        plain()
-            .require_field("/version", "2")
-            .challenge(Challenge::SLACK),
+        of(Algorithm::JwtEs256).key_form(KeyForm::Jwk).key_from_token_id(),
+        plain().require_field("/version", "2").challenge(Challenge::SLACK),
     ];
     for builder in rows {
         let described = format!("{builder:?}");
@@ -313,15 +219,7 @@ fn a_form_is_that_of_the_places_before_it() {
         .build()
         .unwrap();
     let places: Vec<_> = scheme.signature_places().collect();
-    assert_eq!(
-        places,
-        [
-            "header a: v1=…",
-            "header b: v1=…",
-            "query c: Bearer …",
-            "query d: …"
-        ]
-    );
+    assert_eq!(places, ["header a: v1=…", "header b: v1=…", "query c: Bearer …", "query d: …"]);
 }
 
 #[test]
@@ -369,12 +267,7 @@ fn hosts_are_names_or_patterns_that_are_one_senders() {
 }
 
 /// The rule is the one that keys are read by.
-#[cfg(all(
-    feature = "ed25519",
-    feature = "ecdsa",
-    feature = "rsa",
-    feature = "jwt"
-))]
+#[cfg(all(feature = "ed25519", feature = "ecdsa", feature = "rsa", feature = "jwt"))]
 #[test]
 fn an_algorithm_has_forms_of_keys() {
     use crate::key::{Key, Secret};
@@ -409,10 +302,7 @@ fn an_algorithm_has_forms_of_keys() {
         let secret = Secret::new("no key").unwrap();
         let unfit = matches!(
             Key::new(algorithm, form, &secret),
-            Err(ConfigError::Option {
-                option: "key_form",
-                ..
-            })
+            Err(ConfigError::Option { option: "key_form", .. })
         );
         let refused = refused(of(algorithm).key_form(form)) == "key_form";
         assert_eq!(refused, unfit, "{algorithm:?} {form:?}");

@@ -36,11 +36,7 @@ impl<'de> Deserialize<'de> for Scheme {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "the description of a scheme"
-)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "the description of a scheme")]
 struct Row {
     name: String,
     sender: Option<String>,
@@ -86,18 +82,14 @@ struct Mistake {
 impl From<ConfigError> for Mistake {
     fn from(error: ConfigError) -> Self {
         match error {
-            ConfigError::Option { option, reason } => Self {
-                key: key(option),
-                reason,
-            },
+            ConfigError::Option { option, reason } => Self { key: key(option), reason },
             ConfigError::EmptySecret
             | ConfigError::SecretTooLong { .. }
             | ConfigError::MalformedSecret { .. }
             | ConfigError::SecretCount { .. }
-            | ConfigError::UnknownScheme { .. } => Self {
-                key: "scheme",
-                reason: error.to_string(),
-            },
+            | ConfigError::UnknownScheme { .. } => {
+                Self { key: "scheme", reason: error.to_string() }
+            }
         }
     }
 }
@@ -157,15 +149,9 @@ impl Row {
             .given(self.signed_content, SchemeBuilder::signed_content)
             .given(self.issuer, SchemeBuilder::issuer)
             .given(self.identity, SchemeBuilder::identity)
-            .given(
-                self.retry_horizon.map(Duration::from_secs),
-                SchemeBuilder::retry_horizon,
-            )
+            .given(self.retry_horizon.map(Duration::from_secs), SchemeBuilder::retry_horizon)
             .given(self.body_limit, SchemeBuilder::body_limit)
-            .given(
-                self.time_budget.map(Duration::from_secs),
-                SchemeBuilder::time_budget,
-            );
+            .given(self.time_budget.map(Duration::from_secs), SchemeBuilder::time_budget);
         for signature in self.signature.0 {
             builder = signature.add(builder)?;
         }

@@ -72,19 +72,10 @@ impl Signature {
             .given(self.pointer, SchemeBuilder::signature_pointer)
             .given(self.prefix, SchemeBuilder::prefix)
             .given(self.optional_prefix, SchemeBuilder::optional_prefix)
-            .given(
-                self.authorization_scheme,
-                SchemeBuilder::authorization_scheme,
-            )
-            .given(self.pairs, |builder, Pairs { separator, keys }| {
-                builder.pairs(separator, keys)
-            })
+            .given(self.authorization_scheme, SchemeBuilder::authorization_scheme)
+            .given(self.pairs, |builder, Pairs { separator, keys }| builder.pairs(separator, keys))
             .given(self.versions, |builder, versions| {
-                let Versions {
-                    separator,
-                    version_separator,
-                    names,
-                } = versions;
+                let Versions { separator, version_separator, names } = versions;
                 builder.version_list(separator, version_separator, names)
             })
             .end_of_place())
@@ -115,22 +106,13 @@ impl Key {
         ];
         one_of("key-source", &ways)?;
         if self.token_id && !self.hosts.is_empty() {
-            return Err(Mistake {
-                key: "key-source.hosts",
-                reason: "an id is on no host".into(),
-            });
+            return Err(Mistake { key: "key-source.hosts", reason: "an id is on no host".into() });
         }
         let hosts = &self.hosts;
         Ok(builder
-            .given(self.header, |builder, header| {
-                builder.key_from_header(header, hosts)
-            })
-            .given(self.pointer, |builder, pointer| {
-                builder.key_from_pointer(pointer, hosts)
-            })
-            .given(self.token_id.then_some(()), |builder, ()| {
-                builder.key_from_token_id()
-            }))
+            .given(self.header, |builder, header| builder.key_from_header(header, hosts))
+            .given(self.pointer, |builder, pointer| builder.key_from_pointer(pointer, hosts))
+            .given(self.token_id.then_some(()), |builder, ()| builder.key_from_token_id()))
     }
 }
 
@@ -143,10 +125,7 @@ pub(super) struct Digest {
 
 impl Digest {
     pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
-        let ways = [
-            ("query", self.query.is_some()),
-            ("claim", self.claim.is_some()),
-        ];
+        let ways = [("query", self.query.is_some()), ("claim", self.claim.is_some())];
         one_of("body-digest", &ways)?;
         Ok(builder
             .given(self.query, SchemeBuilder::body_digest_query)
@@ -180,9 +159,7 @@ impl Timestamp {
             .given(self.pointer, SchemeBuilder::timestamp_pointer)
             .given(self.claim, SchemeBuilder::timestamp_claim)
             .given(self.unit, SchemeBuilder::timestamp_unit)
-            .given(self.tolerance, |builder, Window(tolerance)| {
-                builder.tolerance(tolerance)
-            }))
+            .given(self.tolerance, |builder, Window(tolerance)| builder.tolerance(tolerance)))
     }
 }
 
@@ -195,10 +172,7 @@ pub(super) struct Id {
 
 impl Id {
     pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
-        let ways = [
-            ("header", self.header.is_some()),
-            ("pointer", self.pointer.is_some()),
-        ];
+        let ways = [("header", self.header.is_some()), ("pointer", self.pointer.is_some())];
         one_of("id", &ways)?;
         Ok(builder
             .given(self.header, SchemeBuilder::id_header)
@@ -207,11 +181,7 @@ impl Id {
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "where the event type is"
-)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "where the event type is")]
 pub(super) struct EventType {
     header: Option<String>,
     pointer: Option<String>,
@@ -231,19 +201,13 @@ impl EventType {
         Ok(builder
             .given(self.header, SchemeBuilder::event_type_header)
             .given(self.pointer, SchemeBuilder::event_type_pointer)
-            .given(self.first_key.then_some(()), |builder, ()| {
-                builder.event_type_first_key()
-            })
+            .given(self.first_key.then_some(()), |builder, ()| builder.event_type_first_key())
             .given(self.repeated_in, SchemeBuilder::event_type_repeated_in))
     }
 }
 
 #[derive(Deserialize)]
-#[serde(
-    deny_unknown_fields,
-    rename_all = "kebab-case",
-    expecting = "how a body holds events"
-)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "how a body holds events")]
 pub(super) struct Events {
     list: Option<String>,
     form: Option<String>,
@@ -261,10 +225,7 @@ pub(super) struct Events {
 impl Events {
     pub(super) fn add(self, builder: SchemeBuilder) -> Result<SchemeBuilder, Mistake> {
         if self.unit.is_some() && self.time.is_none() {
-            return Err(Mistake {
-                key: "events.unit",
-                reason: "no time is described".into(),
-            });
+            return Err(Mistake { key: "events.unit", reason: "no time is described".into() });
         }
         let unit = self.unit.unwrap_or(TimeUnit::Seconds);
         Ok(builder
@@ -273,12 +234,8 @@ impl Events {
             .given(self.event_type, |builder, Pointers(pointers)| {
                 builder.listed_event_type(pointers)
             })
-            .given(self.id, |builder, Pointers(pointers)| {
-                builder.listed_event_id(pointers)
-            })
-            .given(self.by_type.then_some(()), |builder, ()| {
-                builder.events_by_type()
-            })
+            .given(self.id, |builder, Pointers(pointers)| builder.listed_event_id(pointers))
+            .given(self.by_type.then_some(()), |builder, ()| builder.events_by_type())
             .given(self.time, |builder, time| builder.event_time(time, unit))
             .given(self.data, SchemeBuilder::event_data)
             .given(self.test, SchemeBuilder::test_field))
@@ -291,19 +248,13 @@ fn one_of(key: &'static str, ways: &[(&str, bool)]) -> Result<(), Mistake> {
     if ways.iter().any(|(_, given)| *given) {
         return Ok(());
     }
-    Err(Mistake {
-        key,
-        reason: format!("needs one of {}", names(ways)),
-    })
+    Err(Mistake { key, reason: format!("needs one of {}", names(ways)) })
 }
 
 fn at_most_one_of(key: &'static str, ways: &[(&str, bool)]) -> Result<(), Mistake> {
     match ways.iter().filter(|(_, given)| *given).count() {
         0 | 1 => Ok(()),
-        _ => Err(Mistake {
-            key,
-            reason: format!("has more than one of {}", names(ways)),
-        }),
+        _ => Err(Mistake { key, reason: format!("has more than one of {}", names(ways)) }),
     }
 }
 

@@ -57,13 +57,8 @@ fn written(scheme: &Scheme) -> Value {
         "body-limit": scheme.hints.body_limit,
         "time-budget": scheme.hints.time_budget.map(seconds),
     });
-    let Value::Object(row) = row else {
-        unreachable!()
-    };
-    row.into_iter()
-        .filter(|(_, value)| !value.is_null())
-        .collect::<Map<_, _>>()
-        .into()
+    let Value::Object(row) = row else { unreachable!() };
+    row.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>().into()
 }
 
 /// `HmacSha256` as `hmac-sha256`.
@@ -102,9 +97,7 @@ fn tolerance(tolerance: Option<Tolerance>) -> Value {
 
 fn map(pairs: &[(Text, Text)]) -> Map<String, Value> {
     let pairs = pairs.iter();
-    pairs
-        .map(|(name, value)| (name.to_string(), json!(value)))
-        .collect()
+    pairs.map(|(name, value)| (name.to_string(), json!(value))).collect()
 }
 
 fn field(field: &Field, repeated_in: Option<&Text>) -> Value {
@@ -165,11 +158,7 @@ fn signature(source: &SignatureSource) -> Value {
         Grammar::Pairs { separator, keys } => {
             place["pairs"] = json!({"separator": separator, "keys": keys});
         }
-        Grammar::List {
-            separator,
-            version_separator,
-            versions,
-        } => {
+        Grammar::List { separator, version_separator, versions } => {
             place["versions"] = json!({
                 "separator": separator,
                 "version-separator": version_separator,

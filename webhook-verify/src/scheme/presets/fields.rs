@@ -207,12 +207,7 @@ rows! { FIELDS;
 const HUBSPOT_EVENTS: Envelope = events(
     "",
     list![text("/subscriptionType")],
-    list![
-        text("/eventId"),
-        text("/subscriptionId"),
-        text("/objectId"),
-        text("/occurredAt"),
-    ],
+    list![text("/eventId"), text("/subscriptionId"), text("/objectId"), text("/occurredAt"),],
 );
 
 const fn item(pointer: &'static str) -> Part {

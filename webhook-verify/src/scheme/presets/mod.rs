@@ -42,9 +42,7 @@ use crate::clock::Tolerance;
 
 /// All of them, the four systems first.
 pub(super) fn all_presets() -> impl Iterator<Item = &'static Scheme> {
-    [FOUR_SYSTEMS, BODIES, TIMED, FIELDS, TOKENS, PUBLIC_KEYS]
-        .into_iter()
-        .flatten()
+    [FOUR_SYSTEMS, BODIES, TIMED, FIELDS, TOKENS, PUBLIC_KEYS].into_iter().flatten()
 }
 
 /// A constant cannot drop what it replaces. Nothing in a row owns anything, so nothing is lost.
@@ -61,12 +59,7 @@ const TIME_BODY: List<Part> = list![Part::Timestamp, Part::Body];
 /// `{body}{timestamp}`
 const BODY_TIME: List<Part> = list![Part::Body, Part::Timestamp];
 /// `v0:{timestamp}:{body}`
-const V0: List<Part> = list![
-    Part::Literal(text("v0:")),
-    Part::Timestamp,
-    COLON,
-    Part::Body
-];
+const V0: List<Part> = list![Part::Literal(text("v0:")), Part::Timestamp, COLON, Part::Body];
 /// `{id}.{timestamp}.{body}`
 const ID_DOTTED: List<Part> = list![Part::Id, DOT, Part::Timestamp, DOT, Part::Body];
 const DOT: Part = Part::Literal(text("."));
@@ -89,19 +82,12 @@ const fn prefixed(header: &'static str, prefix: &'static str) -> SignatureSource
 
 /// Pairs of keys and values.
 const fn pairs(header: &'static str, separator: char, keys: List<Text>) -> SignatureSource {
-    at(
-        Place::Header(text(header)),
-        Grammar::Pairs { separator, keys },
-    )
+    at(Place::Header(text(header)), Grammar::Pairs { separator, keys })
 }
 
 /// Signatures after their versions, with blanks between.
 const fn versions(header: &'static str, versions: List<Text>) -> SignatureSource {
-    let grammar = Grammar::List {
-        separator: ' ',
-        version_separator: ',',
-        versions,
-    };
+    let grammar = Grammar::List { separator: ' ', version_separator: ',', versions };
     at(Place::Header(text(header)), grammar)
 }
 
@@ -119,12 +105,7 @@ const fn pointer(pointer: &'static str) -> Option<Field> {
 
 /// A list of events at a pointer, the pointers from each to its type, and those to what tells it from all others.
 const fn events(at: &'static str, event_type: List<Text>, id: List<Text>) -> Envelope {
-    Envelope::List(EventList {
-        form: None,
-        at: text(at),
-        event_type,
-        id,
-    })
+    Envelope::List(EventList { form: None, at: text(at), event_type, id })
 }
 
 /// When an event happened: a pointer from the event on.
@@ -155,11 +136,7 @@ const fn timestamp(place: TimestampPlace, unit: TimeUnit, window: u64) -> Option
         NOT_JUDGED => None,
         seconds => Some(Tolerance::symmetric(Duration::from_secs(seconds))),
     };
-    Some(TimestampSource {
-        place,
-        unit,
-        tolerance,
-    })
+    Some(TimestampSource { place, unit, tolerance })
 }
 
 const fn seconds(seconds: u64) -> Option<Duration> {

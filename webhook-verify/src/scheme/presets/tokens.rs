@@ -12,10 +12,8 @@ use super::{
     BARE, at, data, event_time, events, header, hours, plain, pointer, seconds, set, text,
 };
 
-const BASIC: SignatureSource = at(
-    Place::Header(text("authorization")),
-    Grammar::Plain(Prefix::Scheme(text("Basic"))),
-);
+const BASIC: SignatureSource =
+    at(Place::Header(text("authorization")), Grammar::Plain(Prefix::Scheme(text("Basic"))));
 
 rows! { TOKENS;
 

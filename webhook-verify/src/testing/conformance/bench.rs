@@ -220,11 +220,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         let outcome = self.claim(&self.again(request)?).await?;
         match outcome {
             ClaimOutcome::Busy { lease_left } if lease_left <= most => Ok(lease_left),
-            _ => Err(unexpected(
-                when,
-                &format!("Busy for {most:?} at most"),
-                outcome,
-            )),
+            _ => Err(unexpected(when, &format!("Busy for {most:?} at most"), outcome)),
         }
     }
 
@@ -237,21 +233,12 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         when: &str,
     ) -> Checked<()> {
         let outcome = self.claim(&self.again(request)?).await?;
-        let ClaimOutcome::Completed {
-            status: stored,
-            fingerprint,
-        } = outcome
-        else {
+        let ClaimOutcome::Completed { status: stored, fingerprint } = outcome else {
             return Err(unexpected(when, "Completed", outcome));
         };
         is(stored == status, when, &format!("status {status}"), stored)?;
         let same = fingerprint == request.fingerprint;
-        is(
-            same,
-            when,
-            "the fingerprint of the body that ran",
-            "another",
-        )
+        is(same, when, "the fingerprint of the body that ran", "another")
     }
 
     pub(super) async fn applies(&self, request: &ClaimRequest, call: Call, when: &str) -> Checked {
@@ -312,10 +299,8 @@ pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) ->
         Running(Pin<Box<F>>),
         Done(F::Output),
     }
-    let mut slots: Vec<_> = futures
-        .into_iter()
-        .map(|future| Slot::Running(Box::pin(future)))
-        .collect();
+    let mut slots: Vec<_> =
+        futures.into_iter().map(|future| Slot::Running(Box::pin(future))).collect();
     let mut all_done = pin!(poll_fn(|cx: &mut Context<'_>| {
         let mut pending = false;
         for slot in &mut slots {

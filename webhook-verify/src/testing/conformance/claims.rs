@@ -8,9 +8,7 @@ use crate::claim::{ClaimOutcome, ClaimStore};
 pub(super) async fn absent_is_won<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
-    bench
-        .wins(&bench.fresh()?, 1, "a key that nobody claimed")
-        .await
+    bench.wins(&bench.fresh()?, 1, "a key that nobody claimed").await
 }
 
 pub(super) async fn busy_while_the_lease_lives<S: ClaimStore, A: AsyncFn(Duration)>(
@@ -42,9 +40,7 @@ pub(super) async fn the_same_owner_wins_again<S: ClaimStore, A: AsyncFn(Duration
     let most = LONG - bench.short();
     let when = "another, as the same owner's second claim is no renewal";
     bench.is_busy(&request, most, when).await?;
-    bench
-        .applies(&request, Call::Complete(200), "an owner that won twice")
-        .await?;
+    bench.applies(&request, Call::Complete(200), "an owner that won twice").await?;
     let outcome = bench.claim(&request).await?;
     let done = matches!(outcome, ClaimOutcome::Completed { status: 200, .. });
     is(done, "the owner of a completed claim", "Completed", outcome)
@@ -59,9 +55,7 @@ pub(super) async fn released_is_won_with_the_next_attempt<S: ClaimStore, A: Asyn
     for attempt in 2..=5 {
         bench.applies(&last, Call::Release, "the holder").await?;
         last = bench.again(&first)?;
-        bench
-            .wins(&last, attempt, "the next after a release")
-            .await?;
+        bench.wins(&last, attempt, "the next after a release").await?;
     }
     bench.is_busy(&last, LONG, "another after that").await?;
     bench.is_shut_out(&first, "the first of five").await
@@ -72,9 +66,7 @@ pub(super) async fn completed_stays<S: ClaimStore, A: AsyncFn(Duration)>(
 ) -> Checked {
     let request = bench.brief()?;
     bench.wins(&request, 1, "the first").await?;
-    bench
-        .applies(&request, Call::Complete(202), "the holder")
-        .await?;
+    bench.applies(&request, Call::Complete(202), "the holder").await?;
     for _ in 0..3 {
         bench.is_completed(&request, 202, "a duplicate").await?;
     }
@@ -89,9 +81,7 @@ pub(super) async fn every_status_is_kept<S: ClaimStore, A: AsyncFn(Duration)>(
     for status in 200..=599 {
         let request = bench.fresh()?;
         bench.wins(&request, 1, "the first").await?;
-        bench
-            .applies(&request, Call::Complete(status), "the holder")
-            .await?;
+        bench.applies(&request, Call::Complete(status), "the holder").await?;
         bench.is_completed(&request, status, "a duplicate").await?;
     }
     Ok(())
@@ -103,16 +93,12 @@ pub(super) async fn a_takeover_replaces_the_fingerprint<S: ClaimStore, A: AsyncF
     let (released, lapsed) = (bench.fresh()?, bench.brief()?);
     bench.wins(&released, 1, "the first").await?;
     bench.wins(&lapsed, 1, "the first").await?;
-    bench
-        .applies(&released, Call::Release, "the holder")
-        .await?;
+    bench.applies(&released, Call::Release, "the holder").await?;
     bench.lapse().await;
     for first in [released, lapsed] {
         let second = bench.again(&first)?;
         bench.wins(&second, 2, "a retry with another body").await?;
-        bench
-            .applies(&second, Call::Complete(201), "its holder")
-            .await?;
+        bench.applies(&second, Call::Complete(201), "its holder").await?;
         bench.is_completed(&second, 201, "a duplicate").await?;
     }
     Ok(())

@@ -16,18 +16,12 @@ pub(super) async fn repeated_calls_change_nothing<S: ClaimStore, A: AsyncFn(Dura
     let second = bench.again(&first)?;
     bench.wins(&second, 2, "the next").await?;
     for status in [201, 201, 500] {
-        bench
-            .applies(&second, Call::Complete(status), "the holder")
-            .await?;
+        bench.applies(&second, Call::Complete(status), "the holder").await?;
     }
     let when = "a duplicate of what was completed three times, first with 201";
     bench.is_completed(&second, 201, when).await?;
-    bench
-        .is_superseded(&second, Call::Release, "the holder of what is completed")
-        .await?;
-    bench
-        .is_completed(&second, 201, "a duplicate after that")
-        .await
+    bench.is_superseded(&second, Call::Release, "the holder of what is completed").await?;
+    bench.is_completed(&second, 201, "a duplicate after that").await
 }
 
 pub(super) async fn a_late_call_counts_if_nobody_took_over<S: ClaimStore, A: AsyncFn(Duration)>(
@@ -38,15 +32,9 @@ pub(super) async fn a_late_call_counts_if_nobody_took_over<S: ClaimStore, A: Asy
         bench.wins(request, 1, "the first").await?;
     }
     bench.lapse().await;
-    bench
-        .applies(&completed, Call::Complete(201), "a late holder")
-        .await?;
-    bench
-        .applies(&released, Call::Release, "a late holder")
-        .await?;
-    bench
-        .applies(&extended, Call::Extend, "a late holder")
-        .await?;
+    bench.applies(&completed, Call::Complete(201), "a late holder").await?;
+    bench.applies(&released, Call::Release, "a late holder").await?;
+    bench.applies(&extended, Call::Extend, "a late holder").await?;
     bench.is_completed(&completed, 201, "a duplicate").await?;
     bench.wins(&bench.again(&released)?, 2, "the next").await?;
     bench.is_busy(&extended, HOUR, "another").await?;
@@ -75,27 +63,15 @@ pub(super) async fn extend_does_not_bring_back_what_is_settled<
 ) -> Checked {
     let (released, completed) = (bench.fresh()?, bench.fresh()?);
     bench.wins(&released, 1, "the first").await?;
-    bench
-        .applies(&released, Call::Release, "the holder")
-        .await?;
-    bench
-        .is_superseded(&released, Call::Extend, "the holder of what is released")
-        .await?;
+    bench.applies(&released, Call::Release, "the holder").await?;
+    bench.is_superseded(&released, Call::Extend, "the holder of what is released").await?;
     let next = bench.again(&released)?;
-    bench
-        .wins(&next, 2, "the next after a release and a late renewal")
-        .await?;
+    bench.wins(&next, 2, "the next after a release and a late renewal").await?;
 
     bench.wins(&completed, 1, "the first").await?;
-    bench
-        .applies(&completed, Call::Complete(200), "the holder")
-        .await?;
-    bench
-        .is_superseded(&completed, Call::Extend, "the holder of what is completed")
-        .await?;
-    bench
-        .is_completed(&completed, 200, "a duplicate after a late renewal")
-        .await
+    bench.applies(&completed, Call::Complete(200), "the holder").await?;
+    bench.is_superseded(&completed, Call::Extend, "the holder of what is completed").await?;
+    bench.is_completed(&completed, 200, "a duplicate after a late renewal").await
 }
 
 pub(super) async fn extend_counts_from_now<S: ClaimStore, A: AsyncFn(Duration)>(
@@ -105,16 +81,12 @@ pub(super) async fn extend_counts_from_now<S: ClaimStore, A: AsyncFn(Duration)>(
     bench.wins(&longer, 1, "the first").await?;
     bench.wins(&shorter, 1, "the first").await?;
     for (request, lease) in [(&longer, LONG), (&shorter, bench.short())] {
-        let settled = bench
-            .call_for(&request.holder(), Call::Extend, lease)
-            .await?;
+        let settled = bench.call_for(&request.holder(), Call::Extend, lease).await?;
         is(settled == Settled::Applied, "a renewal", "Applied", settled)?;
     }
     bench.lapse().await;
     let most = LONG - bench.short();
-    let left = bench
-        .is_busy(&longer, most, "after the first lease")
-        .await?;
+    let left = bench.is_busy(&longer, most, "after the first lease").await?;
     is(left > LONG / 2, "after a renewal", "most of it left", left)?;
     bench.wins(&longer, 1, "the holder that renewed").await?;
     let when = "another, as the lease was renewed to less than it was";
@@ -125,24 +97,14 @@ pub(super) async fn a_stranger_changes_nothing<S: ClaimStore, A: AsyncFn(Duratio
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let request = bench.fresh()?;
-    bench
-        .is_shut_out(&request, "a key that nobody claimed")
-        .await?;
-    bench
-        .wins(&request, 1, "the first, as nothing was written")
-        .await?;
+    bench.is_shut_out(&request, "a key that nobody claimed").await?;
+    bench.wins(&request, 1, "the first, as nothing was written").await?;
     let stranger = bench.again(&request)?;
     bench.is_shut_out(&stranger, "who never won").await?;
     bench.is_busy(&request, LONG, "another").await?;
-    bench
-        .is_shut_out(&stranger, "who was told to come back")
-        .await?;
-    bench
-        .applies(&request, Call::Complete(200), "the holder")
-        .await?;
-    bench
-        .is_shut_out(&stranger, "a stranger to what is completed")
-        .await?;
+    bench.is_shut_out(&stranger, "who was told to come back").await?;
+    bench.applies(&request, Call::Complete(200), "the holder").await?;
+    bench.is_shut_out(&stranger, "a stranger to what is completed").await?;
     bench.is_completed(&request, 200, "a duplicate").await
 }
 
@@ -189,33 +151,23 @@ pub(super) async fn an_old_holder_does_not_come_back_after_a_release<
 pub(super) async fn forget_makes_it_the_first_again<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
-    let [absent, busy, done, other] = [
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-    ];
+    let [absent, busy, done, other] =
+        [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     for request in [&busy, &done, &other] {
         bench.wins(request, 1, "the first").await?;
     }
-    bench
-        .applies(&done, Call::Complete(200), "the holder")
-        .await?;
+    bench.applies(&done, Call::Complete(200), "the holder").await?;
     for (request, there) in [(&absent, false), (&busy, true), (&done, true)] {
         for there in [there, false] {
             let forgot = bench.store.forget(&request.key).await.map_err(failed)?;
             is(forgot == there, "forget", &there.to_string(), forgot)?;
         }
     }
-    bench
-        .is_shut_out(&busy, "the holder of what was forgotten")
-        .await?;
+    bench.is_shut_out(&busy, "the holder of what was forgotten").await?;
     for request in [&busy, &done] {
         let next = bench.again(request)?;
         bench.wins_anew(&next, "the next after forget").await?;
-        bench
-            .is_shut_out(request, "the holder of what was forgotten")
-            .await?;
+        bench.is_shut_out(request, "the holder of what was forgotten").await?;
         let outcome = bench.claim(&bench.again(request)?).await?;
         let held = matches!(outcome, ClaimOutcome::Busy { .. });
         is(held, "another after forget", "Busy", outcome)?;

@@ -14,15 +14,11 @@ pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Durat
         bench.lapse().await;
         let mut next = bench.again(&first)?;
         next.lease = bench.short();
-        bench
-            .wins(&next, attempt, "the next after the lease")
-            .await?;
+        bench.wins(&next, attempt, "the next after the lease").await?;
     }
     // The former holder may claim again, as a new attempt.
     bench.lapse().await;
-    bench
-        .wins(&first, 4, "the first owner after the lease")
-        .await?;
+    bench.wins(&first, 4, "the first owner after the lease").await?;
     let last = bench.again(&first)?;
     bench.lapse().await;
     bench.wins(&last, 5, "the last").await?;
@@ -43,24 +39,15 @@ pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
         let outcome = bench.claim(&held).await?;
         let busy =
             matches!(outcome, ClaimOutcome::Busy { lease_left } if lease_left <= bench.short());
-        is(
-            busy,
-            "another after the lease",
-            "Busy, for no time",
-            outcome,
-        )?;
+        is(busy, "another after the lease", "Busy, for no time", outcome)?;
     }
     let outcome = bench.claim(&first).await?;
     let busy = matches!(outcome, ClaimOutcome::Busy { .. });
     is(busy, "its own owner after the lease", "Busy", outcome)?;
     // The holder may still wake up.
     bench.applies(&renewed, Call::Extend, "the holder").await?;
-    bench
-        .is_busy(&renewed, HOUR, "another after a late renewal")
-        .await?;
-    bench
-        .applies(&first, Call::Complete(201), "the holder")
-        .await?;
+    bench.is_busy(&renewed, HOUR, "another after a late renewal").await?;
+    bench.applies(&first, Call::Complete(201), "the holder").await?;
     bench.is_completed(&first, 201, "a duplicate").await
 }
 
@@ -78,18 +65,11 @@ pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(D
     bench.wins(&live, 1, "the same owner again").await?;
     let outcome = bench.claim(&hold(&live)?).await?;
     let busy = matches!(outcome, ClaimOutcome::Busy { lease_left } if lease_left > LONG / 2);
-    is(
-        busy,
-        "another during the lease",
-        "Busy, for most of the lease",
-        outcome,
-    )?;
+    is(busy, "another during the lease", "Busy, for most of the lease", outcome)?;
     bench.applies(&live, Call::Release, "the holder").await?;
     let next = hold(&live)?;
     bench.wins(&next, 2, "the next after a release").await?;
-    bench
-        .applies(&next, Call::Complete(204), "the holder")
-        .await?;
+    bench.applies(&next, Call::Complete(204), "the holder").await?;
     let outcome = bench.claim(&hold(&live)?).await?;
     let done = matches!(outcome, ClaimOutcome::Completed { status: 204, .. });
     is(done, "a duplicate", "Completed", outcome)?;
@@ -98,12 +78,8 @@ pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(D
     let late = bench.brief()?.lapsed(Lapsed::Hold);
     bench.wins(&late, 1, "the first").await?;
     bench.lapse().await;
-    bench
-        .applies(&late, Call::Release, "the holder after the lease")
-        .await?;
-    bench
-        .wins(&hold(&late)?, 2, "the next after a late release")
-        .await?;
+    bench.applies(&late, Call::Release, "the holder after the lease").await?;
+    bench.wins(&hold(&late)?, 2, "the next after a late release").await?;
     let when = "one that takes over, after one that holds";
     bench.wins(&bench.again(&lapsed)?, 2, when).await
 }
@@ -118,7 +94,5 @@ pub(super) async fn what_is_held_is_let_go_by_forget<S: ClaimStore, A: AsyncFn(D
     is(forgot, "forget", "true", forgot)?;
     let next = bench.again(&first)?.lapsed(Lapsed::Hold);
     bench.wins_anew(&next, "the next after forget").await?;
-    bench
-        .is_shut_out(&first, "the holder of what was forgotten")
-        .await
+    bench.is_shut_out(&first, "the holder of what was forgotten").await
 }

@@ -17,32 +17,17 @@ pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Dura
         bench.wins(request, 1, "the first").await?;
     }
     for call in [Call::Complete(200), Call::Complete(200)] {
-        let settled = bench
-            .call_for(&completed.holder(), call, bench.life())
-            .await?;
-        is(
-            settled == Settled::Applied,
-            "the holder",
-            "Applied",
-            settled,
-        )?;
+        let settled = bench.call_for(&completed.holder(), call, bench.life()).await?;
+        is(settled == Settled::Applied, "the holder", "Applied", settled)?;
     }
-    bench
-        .applies(&released, Call::Release, "the holder")
-        .await?;
+    bench.applies(&released, Call::Release, "the holder").await?;
     bench.expire().await;
     for request in [&completed, &released, &held] {
         let next = bench.again(request)?.lapsed(Lapsed::Hold);
-        bench
-            .wins_anew(&next, "the next after the record's life")
-            .await?;
-        bench
-            .is_shut_out(request, "the holder of what has expired")
-            .await?;
+        bench.wins_anew(&next, "the next after the record's life").await?;
+        bench.is_shut_out(request, "the holder of what has expired").await?;
         bench.is_busy(&next, LONG, "another after that").await?;
-        bench
-            .applies(&next, Call::Complete(201), "the new holder")
-            .await?;
+        bench.applies(&next, Call::Complete(201), "the new holder").await?;
         bench.is_completed(&next, 201, "a duplicate").await?;
     }
     Ok(())
@@ -55,29 +40,15 @@ pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>
     // Claimed for an hour, completed for less.
     let shortened = bench.fresh()?;
     bench.wins(&shortened, 1, "the first").await?;
-    let settled = bench
-        .call_for(&shortened.holder(), Call::Complete(200), bench.short())
-        .await?;
-    is(
-        settled == Settled::Applied,
-        "the holder",
-        "Applied",
-        settled,
-    )?;
+    let settled = bench.call_for(&shortened.holder(), Call::Complete(200), bench.short()).await?;
+    is(settled == Settled::Applied, "the holder", "Applied", settled)?;
 
     // Claimed for less, completed for an hour, and completed again for less.
     let lengthened = bench.fleeting()?;
     bench.wins(&lengthened, 1, "the first").await?;
     for life in [HOUR, bench.short()] {
-        let settled = bench
-            .call_for(&lengthened.holder(), Call::Complete(201), life)
-            .await?;
-        is(
-            settled == Settled::Applied,
-            "the holder",
-            "Applied",
-            settled,
-        )?;
+        let settled = bench.call_for(&lengthened.holder(), Call::Complete(201), life).await?;
+        is(settled == Settled::Applied, "the holder", "Applied", settled)?;
     }
 
     // Claimed for less, and renewed beyond that.
@@ -96,15 +67,8 @@ pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>
     let repeated = bench.fleeting()?;
     bench.wins(&repeated, 1, "the first").await?;
     for life in [bench.life(), HOUR] {
-        let settled = bench
-            .call_for(&repeated.holder(), Call::Complete(202), life)
-            .await?;
-        is(
-            settled == Settled::Applied,
-            "the holder",
-            "Applied",
-            settled,
-        )?;
+        let settled = bench.call_for(&repeated.holder(), Call::Complete(202), life).await?;
+        is(settled == Settled::Applied, "the holder", "Applied", settled)?;
     }
 
     bench.expire().await;
@@ -114,9 +78,7 @@ pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>
     bench.is_completed(&lengthened, 201, when).await?;
     let when = "another, renewed for longer than claimed for";
     bench.is_busy(&renewed, HOUR, when).await?;
-    bench
-        .applies(&renewed, Call::Complete(200), "the holder")
-        .await?;
+    bench.applies(&renewed, Call::Complete(200), "the holder").await?;
     let when = "the next, claimed for an hour at first";
     bench.wins(&bench.again(&retried)?, 3, when).await?;
     let when = "the next, completed for an hour after it was completed for less";
@@ -135,21 +97,9 @@ pub(super) async fn ten_years<S: ClaimStore, A: AsyncFn(Duration)>(
     let left = bench.is_busy(&request, DAY, "another").await?;
     is(left > DAY / 2, "a lease of a day", "most of it left", left)?;
     let settled = bench.call_for(&request.holder(), Call::Extend, DAY).await?;
-    is(
-        settled == Settled::Applied,
-        "the holder",
-        "Applied",
-        settled,
-    )?;
-    let settled = bench
-        .call_for(&request.holder(), Call::Complete(200), life)
-        .await?;
-    is(
-        settled == Settled::Applied,
-        "the holder",
-        "Applied",
-        settled,
-    )?;
+    is(settled == Settled::Applied, "the holder", "Applied", settled)?;
+    let settled = bench.call_for(&request.holder(), Call::Complete(200), life).await?;
+    is(settled == Settled::Applied, "the holder", "Applied", settled)?;
     bench.lapse().await;
     bench.is_completed(&request, 200, "a duplicate").await
 }
@@ -162,12 +112,7 @@ pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_,
             true => purged <= most,
             false => purged == expected,
         };
-        is(
-            right,
-            &format!("purge of {most} at most"),
-            &expected.to_string(),
-            purged,
-        )
+        is(right, &format!("purge of {most} at most"), &expected.to_string(), purged)
     };
     // The records that other cases left behind.
     let mut calls = 0;
@@ -177,18 +122,11 @@ pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_,
         is(right, "purge of everything", "an end", calls)?;
     }
 
-    let live = [
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.brief()?,
-    ];
+    let live = [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.brief()?];
     for request in &live {
         bench.wins(request, 1, "the first").await?;
     }
-    bench
-        .applies(&live[1], Call::Complete(200), "the holder")
-        .await?;
+    bench.applies(&live[1], Call::Complete(200), "the holder").await?;
     bench.applies(&live[2], Call::Release, "the holder").await?;
     let mut expired = Vec::new();
     for number in 0..5 {
@@ -200,12 +138,7 @@ pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_,
                 let holder = request.holder();
                 let call = bench.call_for(&holder, Call::Complete(200), bench.life());
                 let settled = call.await?;
-                is(
-                    settled == Settled::Applied,
-                    "the holder",
-                    "Applied",
-                    settled,
-                )?;
+                is(settled == Settled::Applied, "the holder", "Applied", settled)?;
             }
             _ => {}
         }
@@ -215,23 +148,13 @@ pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_,
     for (most, expected) in [(0, 0), (3, 3), (usize::MAX, 2), (usize::MAX, 0)] {
         purge(most, expected).await?;
     }
-    bench
-        .is_busy(&live[0], LONG, "what is in progress, after purge")
-        .await?;
-    bench
-        .is_completed(&live[1], 200, "what is completed, after purge")
-        .await?;
-    bench
-        .wins(&bench.again(&live[2])?, 2, "what was released, after purge")
-        .await?;
-    bench
-        .wins(&bench.again(&live[3])?, 2, "an expired lease, after purge")
-        .await?;
+    bench.is_busy(&live[0], LONG, "what is in progress, after purge").await?;
+    bench.is_completed(&live[1], 200, "what is completed, after purge").await?;
+    bench.wins(&bench.again(&live[2])?, 2, "what was released, after purge").await?;
+    bench.wins(&bench.again(&live[3])?, 2, "an expired lease, after purge").await?;
     for request in &expired {
         let next = bench.again(request)?;
-        bench
-            .wins_anew(&next, "what has expired, after purge")
-            .await?;
+        bench.wins_anew(&next, "what has expired, after purge").await?;
     }
     Ok(())
 }

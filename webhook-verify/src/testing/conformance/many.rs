@@ -11,42 +11,22 @@ const RACERS: usize = 64;
 pub(super) async fn claims_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
-    let [absent, busy, done, released, mine] = [
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-    ];
+    let [absent, busy, done, released, mine] =
+        [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     let lapsed = bench.brief()?;
     for request in [&busy, &done, &released, &mine, &lapsed] {
         bench.wins(request, 1, "the first").await?;
     }
-    bench
-        .applies(&done, Call::Complete(203), "the holder")
-        .await?;
-    bench
-        .applies(&released, Call::Release, "the holder")
-        .await?;
+    bench.applies(&done, Call::Complete(203), "the holder").await?;
+    bench.applies(&released, Call::Release, "the holder").await?;
     bench.lapse().await;
     let mut requests = vec![absent.clone(), bench.again(&busy)?, bench.again(&done)?];
     requests.extend([bench.again(&lapsed)?, mine.clone(), bench.again(&released)?]);
     requests.push(bench.fresh()?);
     let outcomes = bench.claim_all(&requests).await?;
     let fine = match outcomes.as_slice() {
-        [
-            first,
-            ClaimOutcome::Busy { lease_left },
-            third,
-            fourth,
-            fifth,
-            sixth,
-            last,
-        ] => {
-            let completed = ClaimOutcome::Completed {
-                status: 203,
-                fingerprint: done.fingerprint,
-            };
+        [first, ClaimOutcome::Busy { lease_left }, third, fourth, fifth, sixth, last] => {
+            let completed = ClaimOutcome::Completed { status: 203, fingerprint: done.fingerprint };
             *lease_left > LONG / 2
                 && *lease_left <= LONG
                 && *third == completed
@@ -59,19 +39,11 @@ pub(super) async fn claims_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     };
     let expected = "Won 1, Busy, Completed 203, Won 2, Won 1, Won 2, Won 1";
     is(fine, "claim_all", expected, outcomes)?;
-    bench
-        .is_busy(&absent, LONG, "another, after claim_all")
-        .await?;
-    bench
-        .is_busy(&busy, LONG, "another, after claim_all")
-        .await?;
-    bench
-        .is_shut_out(&lapsed, "the former holder, after claim_all")
-        .await?;
+    bench.is_busy(&absent, LONG, "another, after claim_all").await?;
+    bench.is_busy(&busy, LONG, "another, after claim_all").await?;
+    bench.is_shut_out(&lapsed, "the former holder, after claim_all").await?;
     for request in [&requests[0], &requests[3], &requests[4], &requests[5]] {
-        bench
-            .applies(request, Call::Complete(200), "a holder of claim_all")
-            .await?;
+        bench.applies(request, Call::Complete(200), "a holder of claim_all").await?;
     }
     Ok(())
 }
@@ -86,10 +58,8 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
         bench.wins(request, 1, "the first").await?;
     }
     bench.lapse().await;
-    let mut requests = vec![
-        bench.again(&lapsed[0])?,
-        bench.again(&lapsed[1])?.lapsed(Lapsed::Hold),
-    ];
+    let mut requests =
+        vec![bench.again(&lapsed[0])?, bench.again(&lapsed[1])?.lapsed(Lapsed::Hold)];
     for released in [false, true] {
         for (lease, ttl, rule) in [
             (LONG, HOUR, Lapsed::TakeOver),
@@ -119,9 +89,7 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
         let [long, brief, held] = claims else {
             return Err("three on each terms".to_owned());
         };
-        bench
-            .is_busy(long, LONG, "the long lease of several")
-            .await?;
+        bench.is_busy(long, LONG, "the long lease of several").await?;
         let next = bench.again(brief)?.lapsed(Lapsed::Hold);
         bench.wins_anew(&next, "the short life of several").await?;
         let next = bench.again(held)?.lapsed(Lapsed::Hold);
@@ -149,13 +117,9 @@ pub(super) async fn extends_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>
         let left = bench.is_busy(request, LONG, "another, after extend_all");
         let left = left.await?;
         is(left > LONG / 2, "after extend_all", "most of it left", left)?;
-        bench
-            .applies(request, Call::Complete(200), "a holder of extend_all")
-            .await?;
+        bench.applies(request, Call::Complete(200), "a holder of extend_all").await?;
     }
-    bench
-        .wins(&bench.again(&given_back)?, 2, "the next after a release")
-        .await
+    bench.wins(&bench.again(&given_back)?, 2, "the next after a release").await
 }
 
 pub(super) async fn releases_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
@@ -163,12 +127,8 @@ pub(super) async fn releases_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)
 ) -> Checked {
     let (held, given_back) = settle_all_answers_in_order(bench, Call::Release).await?;
     for request in held.iter().chain([&given_back]) {
-        bench
-            .wins(&bench.again(request)?, 2, "the next after release_all")
-            .await?;
-        bench
-            .is_shut_out(request, "who gave it back by release_all")
-            .await?;
+        bench.wins(&bench.again(request)?, 2, "the next after release_all").await?;
+        bench.is_shut_out(request, "who gave it back by release_all").await?;
     }
     Ok(())
 }
@@ -181,9 +141,7 @@ pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration
     let (held, _) = settle_all_answers_in_order(bench, call).await?;
     let holders = held.each_ref().map(ClaimRequest::holder);
     for request in &held {
-        bench
-            .is_completed(request, 201, "a duplicate after complete_all")
-            .await?;
+        bench.is_completed(request, 201, "a duplicate after complete_all").await?;
     }
     for again in [call, Call::Complete(299)] {
         for settled in settle_all(bench, &holders, again).await? {
@@ -193,17 +151,10 @@ pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration
     }
     for settled in settle_all(bench, &holders, Call::Release).await? {
         let superseded = settled == Settled::Superseded;
-        is(
-            superseded,
-            "release_all of what is completed",
-            "Superseded",
-            settled,
-        )?;
+        is(superseded, "release_all of what is completed", "Superseded", settled)?;
     }
     for request in &held {
-        bench
-            .is_completed(request, 201, "a duplicate after complete_all again")
-            .await?;
+        bench.is_completed(request, 201, "a duplicate after complete_all again").await?;
     }
     Ok(())
 }
@@ -214,21 +165,12 @@ pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Durat
     bench: &Bench<'_, S, A>,
 ) -> Checked {
     let [longer, shorter, brief] = [bench.fleeting()?, bench.brief()?, bench.fleeting()?];
-    for (request, ttl) in [
-        (&longer, HOUR),
-        (&shorter, bench.short()),
-        (&brief, bench.short()),
-    ] {
+    for (request, ttl) in [(&longer, HOUR), (&shorter, bench.short()), (&brief, bench.short())] {
         bench.wins(request, 1, "the first").await?;
         let holders = [request.holder()];
         let completed = bench.settle_all(&holders, Call::Complete(200), ttl);
         let settled = completed.await?;
-        is(
-            settled == [Settled::Applied],
-            "complete_all of one",
-            "Applied",
-            settled,
-        )?;
+        is(settled == [Settled::Applied], "complete_all of one", "Applied", settled)?;
     }
     bench.expire().await;
     for (request, why) in [(&longer, "complete_all"), (&shorter, "the claim")] {
@@ -245,21 +187,14 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     call: Call,
 ) -> Checked<([ClaimRequest; 2], ClaimRequest)> {
-    let [absent, theirs, done, released, mine] = [
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-        bench.fresh()?,
-    ];
+    let [absent, theirs, done, released, mine] =
+        [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     let (taken, lapsed) = (bench.brief()?, bench.brief()?);
     let another = bench.fresh()?;
     for request in [&theirs, &done, &released, &another, &mine, &taken, &lapsed] {
         bench.wins(request, 1, "the first").await?;
     }
-    bench
-        .applies(&done, Call::Complete(203), "the holder")
-        .await?;
+    bench.applies(&done, Call::Complete(203), "the holder").await?;
     for request in [&released, &another] {
         bench.applies(request, Call::Release, "the holder").await?;
     }
@@ -278,15 +213,8 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     };
     let expected = [no, yes, no, done_again, yes, no, after_release];
     let when = format!("{call:?} of several");
-    is(
-        settled == expected,
-        &when,
-        &format!("{expected:?}"),
-        settled,
-    )?;
-    bench
-        .wins(&absent, 1, "the first, as nothing was written")
-        .await?;
+    is(settled == expected, &when, &format!("{expected:?}"), settled)?;
+    bench.wins(&absent, 1, "the first, as nothing was written").await?;
     for held in [&theirs, &taker] {
         bench.is_busy(held, LONG, &when).await?;
         bench.applies(held, Call::Complete(200), &when).await?;
@@ -343,12 +271,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
     for call in [Call::Extend, Call::Release, Call::Complete(299)] {
         for settled in settle_all(bench, &strangers, call).await? {
             let superseded = settled == Settled::Superseded;
-            is(
-                superseded,
-                "a stranger to a thousand",
-                "Superseded",
-                settled,
-            )?;
+            is(superseded, "a stranger to a thousand", "Superseded", settled)?;
         }
     }
     for settled in settle_all(bench, &thirds, Call::Release).await? {
@@ -362,12 +285,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
             _ => Settled::Applied,
         };
         let when = format!("number {index} of a thousand, Extend");
-        is(
-            settled == expected,
-            &when,
-            &format!("{expected:?}"),
-            settled,
-        )?;
+        is(settled == expected, &when, &format!("{expected:?}"), settled)?;
     }
     for (index, outcome) in bench.claim_all(&others).await?.into_iter().enumerate() {
         let (expected, right) = match index % 3 {
@@ -384,20 +302,12 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
             _ => Settled::Applied,
         };
         let when = format!("number {index} of a thousand, Complete");
-        is(
-            settled == expected,
-            &when,
-            &format!("{expected:?}"),
-            settled,
-        )?;
+        is(settled == expected, &when, &format!("{expected:?}"), settled)?;
     }
     for (index, outcome) in bench.claim_all(&others).await?.into_iter().enumerate() {
         let (expected, right) = match index % 3 {
             0 => ("Won 2", outcome == ClaimOutcome::Won { attempt: 2 }),
-            _ => (
-                "Completed 201",
-                matches!(outcome, ClaimOutcome::Completed { status: 201, .. }),
-            ),
+            _ => ("Completed 201", matches!(outcome, ClaimOutcome::Completed { status: 201, .. })),
         };
         let when = format!("number {index} of a thousand, after the rest is completed");
         is(right, &when, expected, outcome)?;
@@ -419,21 +329,11 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
         let won = outcome == ClaimOutcome::Won { attempt: 1 };
         is(won, "a key one bit from another", "Won 1", outcome)?;
     }
-    bench
-        .applies(&requests[0], Call::Complete(200), "the holder of one")
-        .await?;
+    bench.applies(&requests[0], Call::Complete(200), "the holder of one").await?;
     let others = requests[1..].iter().map(|request| bench.again(request));
-    for outcome in bench
-        .claim_all(&others.collect::<Checked<Vec<_>>>()?)
-        .await?
-    {
+    for outcome in bench.claim_all(&others.collect::<Checked<Vec<_>>>()?).await? {
         let busy = matches!(outcome, ClaimOutcome::Busy { .. });
-        is(
-            busy,
-            "a key one bit from what is completed",
-            "Busy",
-            outcome,
-        )?;
+        is(busy, "a key one bit from what is completed", "Busy", outcome)?;
     }
     Ok(())
 }
@@ -442,14 +342,8 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
 pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
-    let hard: [&[u8]; 6] = [
-        &[0; 16],
-        &[0xff; 16],
-        b"'; -- \"\\\r\n%_*?",
-        b"{a}{b}:{}",
-        b" \t\n ",
-        &[0x80; 16],
-    ];
+    let hard: [&[u8]; 6] =
+        [&[0; 16], &[0xff; 16], b"'; -- \"\\\r\n%_*?", b"{a}{b}:{}", b" \t\n ", &[0x80; 16]];
     let mut requests = Vec::new();
     for part in hard {
         for at in [0, 16] {
@@ -462,9 +356,7 @@ pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration
         let bytes = [[0; 32], [0xff; 32], [b'\''; 32]];
         request.fingerprint.0 = bytes[index % bytes.len()];
         bench.wins(request, 1, "the first").await?;
-        bench
-            .applies(request, Call::Complete(200), "the holder")
-            .await?;
+        bench.applies(request, Call::Complete(200), "the holder").await?;
     }
     for request in &requests {
         bench.is_completed(request, 200, "a duplicate").await?;
@@ -485,18 +377,11 @@ pub(super) async fn racing_claims_have_one_winner<S: ClaimStore, A: AsyncFn(Dura
     let holder = winner.holder();
     let lapsing = bench.call_for(&holder, Call::Extend, bench.short());
     let settled = lapsing.await?;
-    is(
-        settled == Settled::Applied,
-        "the winner",
-        "Applied",
-        settled,
-    )?;
+    is(settled == Settled::Applied, "the winner", "Applied", settled)?;
     bench.lapse().await;
     let last = race(bench, &first, 3, "a race after the lease").await?;
     bench.is_shut_out(&winner, "the winner before").await?;
-    bench
-        .applies(&last, Call::Complete(200), "the winner")
-        .await?;
+    bench.applies(&last, Call::Complete(200), "the winner").await?;
     let outcomes = racers(bench, &first).await?;
     for (_, outcome) in outcomes {
         let done = matches!(outcome, ClaimOutcome::Completed { status: 200, .. });

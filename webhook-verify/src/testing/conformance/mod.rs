@@ -78,11 +78,7 @@ pub struct Failures(Vec<(&'static str, String)>);
 impl<'a, S: ClaimStore> Suite<'a, S> {
     /// Returns the suite for `store`.
     pub fn new(store: &'a S) -> Self {
-        Self {
-            store,
-            tick: Duration::from_millis(200),
-            clears_by_itself: false,
-        }
+        Self { store, tick: Duration::from_millis(200), clears_by_itself: false }
     }
 
     /// Sets the length of the shortest leases. The default is 200 ms. A store whose clock counts in
@@ -136,11 +132,7 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
                 racing_claims_have_one_winner;
             lifetimes: purge;
         }
-        if failures.is_empty() {
-            Ok(())
-        } else {
-            Err(Failures(failures))
-        }
+        if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
     }
 }
 
