@@ -22,7 +22,8 @@ use examples::{Flags, announce};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::sqlite::{SqliteJournalMode::Wal, SqliteSynchronous::Full};
-use webhook_verify_axum::{Events, WebhookLayer};
+use webhook_verify::event::Events;
+use webhook_verify_axum::{Verified, WebhookLayer};
 
 /// How often a job is tried, at most. What failed that often stays in the table `Jobs`, with its last error.
 const TRIES: usize = 8;
@@ -59,7 +60,10 @@ fn app(jobs: Jobs, layer: WebhookLayer) -> Router {
     Router::new().route("/", methods.clone()).route("/{*path}", methods).with_state(jobs)
 }
 
-async fn enqueue(State(mut jobs): State<Jobs>, events: Events) -> Result<StatusCode, StatusCode> {
+async fn enqueue(
+    State(mut jobs): State<Jobs>,
+    Verified(events): Verified<Events>,
+) -> Result<StatusCode, StatusCode> {
     for event in &events {
         let body = String::from_utf8(event.raw().to_vec());
         let job = Job {
@@ -77,7 +81,7 @@ async fn enqueue(State(mut jobs): State<Jobs>, events: Events) -> Result<StatusC
             // Not a 2xx, so the claim is released, and a sender that does retry is let in again.
             StatusCode::SERVICE_UNAVAILABLE
         })?;
-        events.done(event).await;
+        event.done().await;
     }
     Ok(StatusCode::ACCEPTED)
 }

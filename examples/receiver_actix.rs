@@ -2,8 +2,8 @@
 
 use actix_web::{App, HttpResponse, HttpServer, dev::HttpServiceFactory, http::StatusCode, web};
 use examples::{Behaviour, Flags, announce, note_test};
-use webhook_verify::Receiver;
-use webhook_verify_actix::{Events, Verified, WebhookMiddleware};
+use webhook_verify::{Receiver, event::Events};
+use webhook_verify_actix::{Verified, WebhookMiddleware};
 
 #[actix_web::main]
 async fn main() -> std::io::Result<()> {
@@ -18,7 +18,7 @@ async fn main() -> std::io::Result<()> {
 }
 
 fn app(receiver: Receiver, behaviour: Behaviour) -> impl HttpServiceFactory + 'static {
-    let receive = move |Verified(delivery): Verified, events: Events| async move {
+    let receive = move |Verified(delivery): Verified, Verified(events): Verified<Events>| async move {
         note_test(&delivery);
         let mut status = behaviour.status;
         for event in &events {
@@ -26,7 +26,7 @@ fn app(receiver: Receiver, behaviour: Behaviour) -> impl HttpServiceFactory + 's
                 status = failed;
                 break;
             }
-            events.done(event).await;
+            event.done().await;
         }
         let status = StatusCode::from_u16(status);
         HttpResponse::new(status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR))

@@ -4,7 +4,8 @@ use axum::{Router, http::StatusCode, routing};
 use examples::{Flags, Setup, announce, note_test};
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
-use webhook_verify_axum::{Events, Verified, WebhookLayer};
+use webhook_verify::event::Events;
+use webhook_verify_axum::{Verified, WebhookLayer};
 
 #[tokio::main]
 async fn main() -> std::io::Result<()> {
@@ -23,7 +24,7 @@ async fn main() -> std::io::Result<()> {
 
 fn app(setup: &Setup, layer: WebhookLayer) -> Router {
     let behaviour = setup.behaviour;
-    let receive = move |Verified(delivery): Verified, events: Events| async move {
+    let receive = move |Verified(delivery): Verified, Verified(events): Verified<Events>| async move {
         note_test(&delivery);
         let mut status = behaviour.status;
         for event in &events {
@@ -31,7 +32,7 @@ fn app(setup: &Setup, layer: WebhookLayer) -> Router {
                 status = failed;
                 break;
             }
-            events.done(event).await;
+            event.done().await;
         }
         StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
     };

@@ -14,7 +14,7 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
-use integration_tests::{App, Framework, Logs, answer, exchange, soon};
+use integration_tests::{App, Framework, Logs, answer, exchange, finish, soon};
 use serde::Deserialize;
 use webhook_verify::{
     Admission, ClaimStore, ConfigError, ExtractError, Idempotency, MemoryStore, Receiver,
@@ -347,15 +347,15 @@ async fn a41_nothing_secret_is_in_debug() {
         shown(&webhook_verify_actix::Verified(delivery));
 
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from(BODY))]);
-        let sleep = |_| std::future::pending();
-        let admission = receiver.admit(&head, body, sleep).await.unwrap();
+        let receiver = receiver.or_timer(|_| std::future::pending());
+        let admission = receiver.admit(&head, body).await.unwrap();
         shown(&admission);
         if let Admission::Admitted(admitted) = admission {
             shown(&admitted.delivery().claim());
-            admitted.settle(200, sleep).await.unwrap();
+            finish(admitted, 200).await.unwrap();
         }
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(bytes::Bytes::from("[]"))]);
-        if let Err(rejection) = receiver.admit(&head, body, sleep).await {
+        if let Err(rejection) = receiver.admit(&head, body).await {
             shown(&rejection);
             shown(&rejection.answer());
             assert_clean("a rejection", &rejection.to_string());

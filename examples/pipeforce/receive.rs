@@ -36,7 +36,8 @@ pub(crate) fn routes(hub: &Arc<Hub>) -> Result<Router, ConfigError> {
         }
     };
     let verifier = Verifier::builder(scheme::PIPEFORCE_TOKEN);
-    let receiver = Receiver::with_token_lookup(verifier, look_up)?
+    let receiver = Receiver::builder(verifier)
+        .token_lookup(look_up)
         .body_limit(hub.max_payload_length as usize)
         .build()?;
     let mut layer = WebhookLayer::new(receiver);

@@ -32,8 +32,7 @@ fn mautic(count: usize) {
     let is_batch = |vector: &&Vector| vector.name == "queued_batch_two_types_newest_first";
     let batch = recorded.iter().find(is_batch).unwrap();
     let verified = batch.verifier().unwrap();
-    let events = verified.verify(batch.head(), batch.body()).unwrap().events().unwrap();
-    let events = events.as_slice();
+    let events = verified.verify(batch.head(), batch.body()).unwrap().batch().unwrap();
     let texts = |event_type: &str, count: usize| {
         let of_type = events.iter().filter(|event| event.matches(event_type));
         let texts: Vec<_> = of_type.map(|event| event.raw().as_ref()).collect();

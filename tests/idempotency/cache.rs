@@ -5,7 +5,7 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use integration_tests::{App, Framework, answer, each_framework};
+use integration_tests::{App, Framework, answer, each_framework, finish};
 use tokio::sync::Notify;
 use webhook_verify::{
     Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError,
@@ -50,7 +50,7 @@ async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
     let Admission::Admitted(admitted) = admit(&one, &request, never).await.unwrap() else {
         panic!("the first")
     };
-    admitted.settle(200, never).await.unwrap();
+    finish(admitted, 200).await.unwrap();
     for _ in 0..100 {
         let replayed = admit(&other, &request, never).await.unwrap();
         assert!(matches!(replayed, Admission::Answer(_)));
@@ -105,7 +105,7 @@ async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
         panic!("the first")
     };
     let key = admitted.delivery().claim().unwrap().key();
-    admitted.settle(200, never).await.unwrap();
+    finish(admitted, 200).await.unwrap();
 
     store.is_late.store(true, SeqCst);
     let duplicate = admit(&receiver, &request, never);

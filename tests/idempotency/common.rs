@@ -5,11 +5,12 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 pub(crate) use integration_tests::{
-    Gate, HandClock, OUTAGE, Watched, assert_in_flight, assert_replay, is_replay, soon,
+    Gate, HandClock, OUTAGE, Watched, assert_in_flight, assert_replay, finish, is_replay,
+    its_status, soon,
 };
 use integration_tests::{Response, exchange, raw_request};
 use webhook_verify::{
-    Admission, ClaimStore, Idempotency, Receiver, Rejection, RequestHead, Scheme, Timer, Verifier,
+    Admission, ClaimStore, Idempotency, Receiver, Rejection, RequestHead, Scheme, Verifier,
     testing::{SignedRequest, Signer},
 };
 
@@ -68,14 +69,14 @@ pub(crate) fn receiver_with(scheme: Scheme, idempotency: Idempotency) -> Receive
 }
 
 /// One whole request without a framework.
-pub(crate) async fn admit(
+pub(crate) async fn admit<S: Future<Output = ()> + Send + 'static>(
     receiver: &Receiver,
     request: &SignedRequest,
-    timer: impl Timer,
+    timer: impl Fn(Duration) -> S + Send + Sync + 'static,
 ) -> Result<Admission, Rejection> {
     let head = RequestHead::new(&request.headers).method(&request.method).target(&request.target);
     let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
-    receiver.admit(&head, body, timer).await
+    receiver.clone().or_timer(timer).admit(&head, body).await
 }
 
 /// A timer for tests in which nothing is to wait.

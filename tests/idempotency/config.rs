@@ -8,7 +8,7 @@ use webhook_verify::{
     scheme::{self, Identity},
 };
 
-use crate::common::{SECRET, admit, days, never, seconds, signed};
+use crate::common::{SECRET, admit, days, finish, never, seconds, signed};
 
 fn of(scheme: &Scheme) -> Verifier {
     verifier_of(scheme).build().unwrap()
@@ -244,7 +244,7 @@ async fn ttl_without_end() {
                 let Admission::Admitted(admitted) = admission else {
                     panic!("the first of its kind");
                 };
-                admitted.settle(200, never).await.unwrap();
+                finish(admitted, 200).await.unwrap();
                 let replay = admit(&receiver, &request, never).await.unwrap();
                 assert!(matches!(replay, Admission::Answer(_)), "{ttl:?}");
             }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use integration_tests::{App, Connection, Logs, each_framework};
+use integration_tests::{App, Connection, Logs, each_framework, finish};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
@@ -103,9 +103,9 @@ async fn a_refused_mismatch_and_a_lost_lease_are_told() {
         clock.advance(seconds(60));
     }
     let successor = admitted.pop().unwrap();
-    admitted.pop().unwrap().settle(200, never).await.unwrap();
+    finish(admitted.pop().unwrap(), 200).await.unwrap();
     assert_eq!(told.take(), ["claimed", "claimed", "lease_lost"]);
-    successor.settle(201, never).await.unwrap();
+    finish(successor, 201).await.unwrap();
     let refused = admit(&receiver, &other, never).await.unwrap_err();
     assert_eq!(refused.status(), 503);
     assert_eq!(told.take(), ["completed", "mismatch"]);
@@ -122,7 +122,7 @@ async fn events_are_in_the_log() {
         panic!("the first")
     };
     let key = admitted.delivery().claim().unwrap().key();
-    admitted.settle(204, never).await.unwrap();
+    finish(admitted, 204).await.unwrap();
     let _ = admit(&receiver, &request, never).await.unwrap();
     let text = logs.text();
     for event in ["claimed", "completed", "duplicate"] {
@@ -181,7 +181,7 @@ fn events_are_counted() {
                 if let Admission::Admitted(admitted) =
                     admit(&receiver, &request, never).await.unwrap()
                 {
-                    admitted.settle(204, never).await.unwrap();
+                    finish(admitted, 204).await.unwrap();
                 }
             }
         };

@@ -276,12 +276,12 @@ async fn a_body_that_breaks_off_is_not_claimed() {
         Ok(request.body.slice(..1)),
         Err(io::Error::from(io::ErrorKind::ConnectionReset)),
     ]);
-    let refused = receiver.admit(&head, cut, never).await.unwrap_err();
+    let refused = receiver.clone().or_timer(never).admit(&head, cut).await.unwrap_err();
     assert_eq!((refused.status(), store.calls()), (400, 0));
     let start = stream::iter([Ok::<_, io::Error>(request.body.slice(..1))]);
     let late = start.chain(stream::pending());
-    let at_once = |_: Duration| std::future::ready(());
-    let refused = receiver.admit(&head, late, at_once).await.unwrap_err();
+    let receiver = receiver.or_timer(|_| std::future::ready(()));
+    let refused = receiver.admit(&head, late).await.unwrap_err();
     assert_eq!((refused.status(), store.calls()), (408, 0));
 }
 
@@ -290,7 +290,7 @@ async fn a_body_that_breaks_off_is_not_claimed() {
 #[tokio::test]
 async fn b23_a_claim_whose_answer_is_lost() {
     let fence = async |receiver: &Receiver, request| match admit(receiver, request, never).await {
-        Ok(Admission::Admitted(admitted)) => admitted.delivery().claim().unwrap().fence(),
+        Ok(Admission::Admitted(admitted)) => admitted.delivery().claim().unwrap().fencing_token(),
         other => panic!("{other:?}"),
     };
     let request = signed(scheme::GITHUB, "{}");

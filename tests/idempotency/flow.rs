@@ -53,11 +53,11 @@ async fn b01_each_attempt_has_exactly_one_winner() {
             let (grants, gate) = (Arc::clone(&grants), Arc::clone(&gate));
             Arc::new(move |delivery| {
                 let claim = delivery.claim().unwrap().clone();
-                grants.lock().unwrap().push((claim.key(), claim.fence()));
+                grants.lock().unwrap().push((claim.key(), claim.fencing_token()));
                 let gate = Arc::clone(&gate);
                 Box::pin(async move {
                     gate.wait().await;
-                    if claim.fence() < 4 { 500 } else { 201 }
+                    if claim.fencing_token() < 4 { 500 } else { 201 }
                 })
             })
         };
@@ -169,7 +169,7 @@ async fn b04_a_vanished_holder_blocks_until_its_lease_lapses() {
         let app = App::new(
             receiver,
             Arc::new(move |delivery| {
-                seen.lock().unwrap().push(delivery.claim().unwrap().fence());
+                seen.lock().unwrap().push(delivery.claim().unwrap().fencing_token());
                 Box::pin(async { 200 })
             }),
         );

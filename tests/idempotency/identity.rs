@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use integration_tests::{App, Handler, Logs, answer, each_framework};
+use integration_tests::{App, Handler, Logs, answer, each_framework, finish};
 use webhook_verify::{
     Admission, Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
     scheme::{self, Identity},
@@ -136,8 +136,8 @@ pub(crate) fn identified() -> [(Scheme, &'static str); 11] {
 async fn key_of(receiver: &Receiver, request: &SignedRequest) -> String {
     match admit(receiver, request, never).await.unwrap() {
         Admission::Admitted(admitted) => {
-            let events = admitted.delivery().events().unwrap();
-            events.as_slice()[0].claim().unwrap().key().to_string()
+            let batch = admitted.delivery().batch().unwrap();
+            batch[0].claim().unwrap().key().to_string()
         }
         Admission::Answer(answer) => panic!("{answer:?}"),
     }
@@ -206,12 +206,11 @@ async fn b20_tenants_of_one_receiver_are_independent() {
     each_framework(|framework| async move {
         let store = Arc::new(MemoryStore::new());
         let verifier = Verifier::builder(scheme::STRIPE);
-        let receiver = Receiver::for_tenants(verifier, |head: &RequestHead<'_>| {
+        let receiver = Receiver::builder(verifier).tenants(|head: &RequestHead<'_>| {
             let name = head.path().trim_start_matches("/hooks/").to_owned();
             async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
         });
         let receiver = receiver
-            .unwrap()
             .idempotency(Idempotency::new(Arc::clone(&store), "stripe").namespace("a"))
             .build()
             .unwrap();
@@ -376,7 +375,7 @@ async fn an_identity_by_name() {
             let request = sender.sign("{}").unwrap();
             let replayed = match admit(&receiver, &request, never).await.unwrap() {
                 Admission::Admitted(admitted) => {
-                    admitted.settle(200, never).await.unwrap();
+                    finish(admitted, 200).await.unwrap();
                     false
                 }
                 Admission::Answer(_) => true,

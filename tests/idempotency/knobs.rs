@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{App, Connection, Framework, Handler, answer, each_framework};
+use integration_tests::{App, Connection, Framework, Handler, answer, each_framework, finish};
 use tokio::sync::Notify;
 use webhook_verify::{
     Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, Rejection, StoreError,
@@ -54,16 +54,17 @@ async fn complete_tries() {
         store.fail_completes.store(100, SeqCst);
         let receiver = receiver_with(scheme::GITHUB, idempotency);
         let request = signed(scheme::GITHUB, "{}");
-        let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
-            panic!("the first")
-        };
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&pauses);
         let at_once = move |pause: Duration| {
             seen.lock().unwrap().push(pause.as_millis());
             std::future::ready(())
         };
-        admitted.settle(200, at_once).await.unwrap();
+        let Admission::Admitted(admitted) = admit(&receiver, &request, at_once).await.unwrap()
+        else {
+            panic!("the first")
+        };
+        finish(admitted, 200).await.unwrap();
         assert_eq!(store.completes(), tries as usize);
         let expected = &[100, 400, 1600, 1600][..tries as usize - 1];
         assert_eq!(*pauses.lock().unwrap(), expected);
@@ -207,11 +208,11 @@ async fn on_store_failure() {
 async fn run_to_completion() {
     for run in [true, false] {
         let (_, idempotency) = watched(|it| it.run_to_completion(run));
-        let receiver = receiver_with(scheme::GITHUB, idempotency);
+        let receiver = receiver_with(scheme::GITHUB, idempotency).or_timer(never);
         let request = signed(scheme::GITHUB, "{}");
         let head = webhook_verify::RequestHead::from(&request.headers);
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
-        let received = receiver.receive(&head, body, never).await.unwrap();
+        let received = receiver.receive(&head, body).await.unwrap();
         assert_eq!(received.must_finish(), run);
     }
 }
@@ -274,7 +275,7 @@ async fn on_event_that_panics() {
     let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
         panic!("the first")
     };
-    admitted.settle(201, never).await.unwrap();
+    finish(admitted, 201).await.unwrap();
     let again = admit(&receiver, &request, never).await.unwrap();
     assert!(matches!(again, Admission::Answer(answer) if answer.status() == 201));
 }
@@ -286,11 +287,12 @@ async fn complete_tries_end_with_the_lease() {
     store.fail_completes.store(100, SeqCst);
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
-    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+    let at_once = |_| std::future::ready(());
+    let Admission::Admitted(admitted) = admit(&receiver, &request, at_once).await.unwrap() else {
         panic!("the first")
     };
     let begun = Instant::now();
-    admitted.settle(200, |_| std::future::ready(())).await.unwrap();
+    finish(admitted, 200).await.unwrap();
     // At 0, after 100 ms, and after 400 ms more; the next pause is longer than the lease. There are
     // fewer only if 600 ms had really passed by then.
     let (completes, took) = (store.completes(), begun.elapsed());

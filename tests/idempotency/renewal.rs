@@ -17,18 +17,20 @@ use webhook_verify::{
     testing::SignedRequest,
 };
 
-use crate::common::{HandClock, Watched, admit, never, receiver_with, seconds, signed, soon};
+use crate::common::{
+    HandClock, Watched, admit, finish, its_status, never, receiver_with, seconds, signed, soon,
+};
 
 struct Renewal {
     asked: Instant,
     clock: HandClock,
     store: Arc<Watched>,
-    admitted: Admitted,
+    pauses: Pauses,
     request: SignedRequest,
     receiver: Receiver,
 }
 
-async fn renewal(lease: Duration, most: Duration) -> Renewal {
+async fn renewal(lease: Duration, most: Duration) -> (Renewal, Admitted) {
     let clock = HandClock::new();
     let store = Watched::over(MemoryStore::new().clock(clock.clone()));
     let idempotency =
@@ -36,10 +38,11 @@ async fn renewal(lease: Duration, most: Duration) -> Renewal {
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
     let asked = Instant::now();
-    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
+    let (pauses, timer) = Pauses::new();
+    let Admission::Admitted(admitted) = admit(&receiver, &request, timer).await.unwrap() else {
         panic!("the first of its kind");
     };
-    Renewal { asked, clock, store, admitted, request, receiver }
+    (Renewal { asked, clock, store, pauses, request, receiver }, admitted)
 }
 
 impl Renewal {
@@ -56,34 +59,31 @@ impl Renewal {
 /// Every third of its time, the lease is renewed, so that it never lapses under a handler that runs.
 #[tokio::test]
 async fn a_lease_is_renewed_while_the_handler_runs() {
-    let test = renewal(seconds(60), seconds(900)).await;
-    let (mut pauses, timer) = Pauses::new();
-    let (finish, finished) = oneshot::channel();
+    let (mut test, admitted) = renewal(seconds(60), seconds(900)).await;
+    let (end, ended) = oneshot::channel();
     {
-        let handler = async { finished.await.unwrap() };
-        let mut running = Box::pin(test.admitted.run(handler, timer));
+        let handler = async { ended.await.unwrap() };
+        let mut running = Box::pin(admitted.handle(handler, its_status));
         for round in 0..20 {
             assert!((&mut running).now_or_never().is_none());
             assert_eq!(test.store.extends.load(SeqCst), round);
-            let (pause, end) = pauses.begun().expect("a pause before each renewal");
+            let (pause, over) = test.pauses.begun().expect("a pause before each renewal");
             match round {
                 0 => test.assert_pause(pause, seconds(20)),
                 _ => assert_eq!(pause, seconds(20)),
             }
-            assert!(pauses.begun().is_none());
+            assert!(test.pauses.begun().is_none());
             test.clock.advance(seconds(20));
             let early = admit(&test.receiver, &test.request, never).await;
             assert!(matches!(early, Err(Rejection::InFlight { .. })), "{round}");
-            end.send(()).unwrap();
+            over.send(()).unwrap();
         }
         assert!((&mut running).now_or_never().is_none());
         assert_eq!(test.store.extends.load(SeqCst), 20);
-        finish.send(202).unwrap();
+        end.send(202).unwrap();
         assert_eq!(running.await.unwrap(), 202);
     }
-    let extends = test.store.extends.load(SeqCst);
-    test.admitted.settle(202, never).await.unwrap();
-    assert_eq!(test.store.extends.load(SeqCst), extends);
+    assert_eq!(test.store.extends.load(SeqCst), 20);
     let replay = admit(&test.receiver, &test.request, never).await.unwrap();
     assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 202));
 }
@@ -91,13 +91,12 @@ async fn a_lease_is_renewed_while_the_handler_runs() {
 /// A renewal that fails is tried again, and sooner, since the lease goes on running out.
 #[tokio::test]
 async fn a_renewal_that_fails_is_tried_again() {
-    let test = renewal(seconds(60), seconds(900)).await;
+    let (mut test, admitted) = renewal(seconds(60), seconds(900)).await;
     test.store.fail_extends.store(1, SeqCst);
-    let (mut pauses, timer) = Pauses::new();
-    let mut running = Box::pin(test.admitted.run(pending::<u16>(), timer));
+    let mut running = Box::pin(admitted.handle(pending::<u16>(), its_status));
     for renewals in 1..=3 {
         assert!((&mut running).now_or_never().is_none());
-        let (pause, end) = pauses.begun().unwrap();
+        let (pause, end) = test.pauses.begun().unwrap();
         test.clock.advance(pause);
         end.send(()).unwrap();
         assert!((&mut running).now_or_never().is_none());
@@ -111,12 +110,11 @@ async fn a_renewal_that_fails_is_tried_again() {
 /// A handler that never ends does not hold its claim for ever.
 #[tokio::test]
 async fn a_lease_is_not_renewed_beyond_the_handlers_time() {
-    let test = renewal(seconds(30), seconds(100)).await;
-    let (mut pauses, timer) = Pauses::new();
-    let mut running = Box::pin(test.admitted.run(pending::<u16>(), timer));
+    let (mut test, admitted) = renewal(seconds(30), seconds(100)).await;
+    let mut running = Box::pin(admitted.handle(pending::<u16>(), its_status));
     assert!((&mut running).now_or_never().is_none());
     let mut elapsed = Duration::ZERO;
-    while let Some((pause, end)) = pauses.begun() {
+    while let Some((pause, end)) = test.pauses.begun() {
         if elapsed.is_zero() {
             test.assert_pause(pause, seconds(10));
         } else {
@@ -135,34 +133,35 @@ async fn a_lease_is_not_renewed_beyond_the_handlers_time() {
     let Admission::Admitted(successor) = successor else {
         panic!("the lease has lapsed");
     };
-    assert_eq!(successor.delivery().claim().unwrap().fence(), 2);
+    assert_eq!(successor.delivery().claim().unwrap().fencing_token(), 2);
 }
 
 /// A holder that was superseded stops to renew, and what it settles is not recorded.
 #[tokio::test]
 async fn a_lost_lease_is_not_renewed() {
-    let test = renewal(seconds(60), seconds(900)).await;
-    let (mut pauses, timer) = Pauses::new();
+    let (mut test, admitted) = renewal(seconds(60), seconds(900)).await;
     let runs = AtomicUsize::new(0);
+    let (end, ended) = oneshot::channel();
     {
         let handler = async {
             runs.fetch_add(1, SeqCst);
-            pending::<u16>().await
+            ended.await.unwrap()
         };
-        let mut running = Box::pin(test.admitted.run(handler, timer));
+        let mut running = Box::pin(admitted.handle(handler, its_status));
         assert!((&mut running).now_or_never().is_none());
         test.clock.advance(seconds(60));
         let successor = admit(&test.receiver, &test.request, never).await.unwrap();
         let Admission::Admitted(successor) = successor else {
             panic!("the lease has lapsed");
         };
-        pauses.begun().unwrap().1.send(()).unwrap();
+        test.pauses.begun().unwrap().1.send(()).unwrap();
         assert!((&mut running).now_or_never().is_none());
         assert_eq!(test.store.extends.load(SeqCst), 1);
-        assert!(pauses.begun().is_none(), "no further renewal");
-        successor.settle(201, never).await.unwrap();
+        assert!(test.pauses.begun().is_none(), "no further renewal");
+        finish(successor, 201).await.unwrap();
+        end.send(202).unwrap();
+        assert_eq!(running.await.unwrap(), 202);
     }
-    test.admitted.settle(202, never).await.unwrap();
     let replay = admit(&test.receiver, &test.request, never).await.unwrap();
     assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 201));
     assert_eq!(runs.load(SeqCst), 1);
@@ -179,17 +178,16 @@ async fn a_handler_learns_that_its_lease_is_lost() {
         Overtime,
     }
     for cause in [Cause::Successor, Cause::Silence, Cause::Overtime] {
-        let test = renewal(seconds(60), seconds(900)).await;
+        let (mut test, admitted) = renewal(seconds(60), seconds(900)).await;
         if cause == Cause::Silence {
             test.store.fail_extends.store(usize::MAX, SeqCst);
         }
-        let claim = test.admitted.delivery().claim().unwrap().clone();
+        let claim = admitted.delivery().claim().unwrap().clone();
         let handler = async {
             claim.lost().await;
             503
         };
-        let (mut pauses, timer) = Pauses::new();
-        let mut running = Box::pin(test.admitted.run(handler, timer));
+        let mut running = Box::pin(admitted.handle(handler, its_status));
         let mut elapsed = Duration::ZERO;
         let lost = loop {
             match (&mut running).now_or_never() {
@@ -201,7 +199,7 @@ async fn a_handler_learns_that_its_lease_is_lost() {
                 let successor = admit(&test.receiver, &test.request, never).await;
                 assert!(matches!(successor, Ok(Admission::Admitted(_))));
             }
-            let (pause, end) = pauses.begun().unwrap();
+            let (pause, end) = test.pauses.begun().unwrap();
             // The first third counts from the claim.
             let pause = if elapsed.is_zero() { seconds(20) } else { pause };
             test.clock.advance(pause);
@@ -219,10 +217,10 @@ async fn a_handler_learns_that_its_lease_is_lost() {
         // Whoever asks late is told, too.
         assert!(claim.lost().now_or_never().is_some());
     }
-    let test = renewal(seconds(60), seconds(900)).await;
-    let claim = test.admitted.delivery().claim().unwrap().clone();
+    let (_test, admitted) = renewal(seconds(60), seconds(900)).await;
+    let claim = admitted.delivery().claim().unwrap().clone();
     assert!(claim.lost().now_or_never().is_none());
-    test.admitted.settle(200, never).await.unwrap();
+    finish(admitted, 200).await.unwrap();
     // Nobody waits for good for something that cannot be lost any more.
     assert!(claim.lost().now_or_never().is_some());
 }
@@ -230,15 +228,14 @@ async fn a_handler_learns_that_its_lease_is_lost() {
 /// A handler that works for most of its lease before it first waits, or whose claim took as long, is renewed at once.
 #[tokio::test]
 async fn what_was_used_up_before_counts() {
-    let test = renewal(seconds(1), seconds(900)).await;
-    let (mut pauses, timer) = Pauses::new();
+    let (mut test, admitted) = renewal(seconds(1), seconds(900)).await;
     let handler = async {
         std::thread::sleep(seconds(1) / 3);
         pending::<u16>().await
     };
-    let mut running = Box::pin(test.admitted.run(handler, timer));
+    let mut running = Box::pin(admitted.handle(handler, its_status));
     assert!((&mut running).now_or_never().is_none());
-    let (pause, _end) = pauses.begun().unwrap();
+    let (pause, _end) = test.pauses.begun().unwrap();
     assert_eq!(pause, Duration::ZERO);
 }
 
@@ -246,8 +243,7 @@ async fn what_was_used_up_before_counts() {
 #[tokio::test]
 async fn a_panic_is_caught_wherever_it_comes() {
     for late in [false, true] {
-        let test = renewal(seconds(60), seconds(900)).await;
-        let (_pauses, timer) = Pauses::new();
+        let (test, admitted) = renewal(seconds(60), seconds(900)).await;
         let handler = async {
             if late {
                 tokio::task::yield_now().await;
@@ -257,9 +253,8 @@ async fn a_panic_is_caught_wherever_it_comes() {
             }
             200_u16
         };
-        let panicked = soon("end of the handler", test.admitted.run(handler, timer)).await;
+        let panicked = soon("end of the handler", admitted.handle(handler, its_status)).await;
         assert!(matches!(panicked, Err(Rejection::HandlerPanicked)));
-        test.admitted.settle(None, never).await.unwrap();
         assert_eq!(test.store.releases.load(SeqCst), 1);
     }
 }
@@ -267,8 +262,7 @@ async fn a_panic_is_caught_wherever_it_comes() {
 /// A handler that uses up all that its task may do in one go, every time, is no hindrance to its renewal.
 #[tokio::test]
 async fn a_busy_handler_does_not_starve_its_renewal() {
-    let test = renewal(seconds(60), seconds(900)).await;
-    let (mut pauses, timer) = Pauses::new();
+    let (mut test, admitted) = renewal(seconds(60), seconds(900)).await;
     let store = Arc::clone(&test.store);
     let tasks = tokio::task::LocalSet::new();
     let running = tasks.spawn_local(async move {
@@ -277,13 +271,13 @@ async fn a_busy_handler_does_not_starve_its_renewal() {
                 tokio::task::consume_budget().await;
             }
         };
-        test.admitted.run(busy, timer).await.map(|never: ()| never)
+        admitted.handle(busy, |()| None).await
     });
     let renewed = async {
         for renewals in 1..=3 {
             let (_, end) = soon("pause before a renewal", async {
                 loop {
-                    match pauses.begun() {
+                    match test.pauses.begun() {
                         Some(pause) => return pause,
                         None => tokio::task::yield_now().await,
                     }

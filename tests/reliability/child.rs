@@ -186,7 +186,8 @@ fn run() {
 /// Says that it runs, waits to be let go, and says that it is done.
 fn handler(permits: Arc<Semaphore>, status: u16) -> Handler {
     Arc::new(move |delivery| {
-        let (id, fence) = (delivery.id().unwrap().into_owned(), delivery.claim().unwrap().fence());
+        let (id, fence) =
+            (delivery.id().unwrap().into_owned(), delivery.claim().unwrap().fencing_token());
         let permits = Arc::clone(&permits);
         Box::pin(async move {
             tell(&format!("runs {id} {fence}"));

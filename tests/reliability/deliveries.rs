@@ -266,7 +266,7 @@ async fn b27_a_lapsed_claim_is_held_until_it_is_forgotten() {
         let request = signed("evt_1", "{}");
         let head = RequestHead::new(&request.headers);
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
-        let admission = receiver.admit(&head, body, sleep).await;
+        let admission = receiver.clone().or_timer(sleep).admit(&head, body).await;
         let Ok(Admission::Admitted(admitted)) = admission else {
             panic!("{admission:?}");
         };

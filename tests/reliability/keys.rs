@@ -30,6 +30,7 @@ fn parts() -> impl Strategy<Value = [Parts; 2]> {
 fn key([namespace, endpoint, id]: &Parts) -> ClaimKey {
     let idempotency = Idempotency::new(MemoryStore::new(), endpoint.as_str());
     let receiver = Receiver::builder(Verifier::new(scheme::STRIPE, SECRET).unwrap())
+        .timer(|_| std::future::pending())
         .idempotency(idempotency.namespace(namespace.as_str()))
         .build()
         .unwrap();
@@ -37,7 +38,7 @@ fn key([namespace, endpoint, id]: &Parts) -> ClaimKey {
     let signed = Signer::new(scheme::STRIPE, SECRET).unwrap().sign(body).unwrap();
     let head = RequestHead::new(&signed.headers);
     let body = stream::iter([Ok::<_, std::io::Error>(signed.body.clone())]);
-    let admitting = receiver.admit(&head, body, |_| std::future::pending());
+    let admitting = receiver.admit(&head, body);
     // Memory answers at once.
     match admitting.now_or_never().unwrap().unwrap() {
         Admission::Admitted(admitted) => admitted.delivery().claim().unwrap().key(),

@@ -146,14 +146,18 @@ impl History {
         let history = Arc::clone(&self.0);
         Arc::new(move |delivery| {
             let claim = delivery.claim().unwrap();
-            let run =
-                Run { key: claim.key(), fence: claim.fence(), begun: Instant::now(), ended: None };
+            let run = Run {
+                key: claim.key(),
+                fence: claim.fencing_token(),
+                begun: Instant::now(),
+                ended: None,
+            };
             let index = {
                 let mut runs = history.lock().unwrap();
                 runs.push(run);
                 runs.len() - 1
             };
-            let (history, status) = (Arc::clone(&history), status(claim.fence()));
+            let (history, status) = (Arc::clone(&history), status(claim.fencing_token()));
             Box::pin(async move {
                 let status = status.await;
                 history.lock().unwrap()[index].ended = Some(Instant::now());

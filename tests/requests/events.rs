@@ -45,7 +45,7 @@ fn delivery_with(
 
 /// All events at once.
 fn events_of(delivery: &Delivery) -> Result<Vec<Event>, EventsError> {
-    delivery.events().map(|events| events.as_slice().to_vec())
+    delivery.batch().map(|batch| batch.to_vec())
 }
 
 /// The bytes of all events, which must be parts of the body's memory, one after the other, with data within.

@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::Barrier, task::JoinSet, time::sleep};
 use webhook_verify::{
-    ClaimKey, ClaimStore, StoreError,
+    Admitted, ClaimKey, ClaimStore, Rejection, StoreError,
     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled, Step},
 };
 
@@ -154,4 +154,19 @@ pub async fn is_shut_out(store: &impl ClaimStore, claim: &ClaimRequest) {
     ] {
         assert_eq!(settled.unwrap(), Settled::Superseded);
     }
+}
+
+/// Ends a delivery as a handler with this status does.
+///
+/// # Errors
+///
+/// That of [`Admitted::handle`].
+pub async fn finish(admitted: Admitted, status: impl Into<Option<u16>>) -> Result<(), Rejection> {
+    let status = status.into();
+    admitted.handle(std::future::ready(()), |()| status).await
+}
+
+/// The status of a handler that returns it.
+pub fn its_status(status: &u16) -> Option<u16> {
+    Some(*status)
 }

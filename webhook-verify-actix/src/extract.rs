@@ -9,91 +9,64 @@ use actix_web::{
     http::{StatusCode, header::CONTENT_TYPE},
 };
 use serde::de::DeserializeOwned;
-use tokio::time::sleep;
-use webhook_verify::{
-    Delivery, ExtractError,
-    event::{self, FromEvent},
-};
+use webhook_verify::{Delivery, ExtractError, adapter::FromDelivery, event::FromEvent};
 
 use crate::rejection::respond;
 
-/// The verified delivery. `web::Bytes`, `String` and `web::Json` may stand beside it among a handler's arguments: the
-/// body is there for them, too.
-#[derive(Clone, Debug)]
-pub struct Verified(pub Delivery);
-
-/// The verified body, read as JSON.
+/// Extracts the verified delivery, or its [`Events`](webhook_verify::event::Events), its
+/// [`Batch`](webhook_verify::event::Batch) or its only [`Event`](webhook_verify::Event).
 ///
-/// A request whose content type is not JSON gets 415, a body that is not JSON 400, JSON of another shape 422. A handler
-/// that takes whatever the sender calls it uses [`Verified`] and [`Delivery::json`]. One for a sender who puts several events into
-/// one request takes [`Events`]: the body has them all, also those that are done.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct VerifiedJson<T>(pub T);
-
-/// The delivery's events that are left to do, in the sender's order. A body that cannot be taken apart gets 400, 413 or 422.
-///
-/// What is said to be [done](Self::done) stays so, and a retry brings the rest. Who takes events out of here and answers success
-/// without having said so of all of them is answered for with 500.
+/// `web::Bytes`, `String` and `web::Json` may stand next to it among a handler's arguments: they get
+/// the verified body. A body that cannot be split into events gets 400, 413 or
+/// 422. `Verified<Event>` gets 500 for a sender that may put several events into one request.
 ///
 /// ```
 /// # use actix_web::{HttpResponse, web};
-/// # use webhook_verify_actix::{Events, ExtractRejection};
+/// # use webhook_verify_actix::{ExtractRejection, Verified, webhook_verify::event::Events};
 /// # async fn forget(lead: Lead) {}
 /// #[derive(serde::Deserialize)]
 /// struct Lead {
 ///     id: u64,
 /// }
 ///
-/// async fn on_events(events: Events) -> Result<HttpResponse, ExtractRejection> {
+/// async fn on_events(Verified(events): Verified<Events>) -> Result<HttpResponse, ExtractRejection> {
 ///     for event in &events {
 ///         if event.matches("mautic.lead_post_delete") {
 ///             forget(event.data()?).await;
 ///         }
-///         events.done(event).await;
+///         event.done().await;
 ///     }
 ///     Ok(HttpResponse::NoContent().finish())
 /// }
 /// # let _ = web::post().to(on_events);
 /// ```
-#[derive(Clone, Debug)]
-pub struct Events(pub event::Events);
-
-impl Events {
-    /// Says that an event is done, whatever becomes of those after it: see [`webhook_verify::Event::done`].
-    pub async fn done(&self, event: &webhook_verify::Event) {
-        event.done(sleep).await;
-    }
-
-    /// Those that are left to do when it is their turn: see [`iter`](webhook_verify::event::Events::iter).
-    #[must_use]
-    pub fn iter(&self) -> event::Iter<'_> {
-        self.0.iter()
-    }
-}
-
-impl<'a> IntoIterator for &'a Events {
-    type Item = &'a webhook_verify::Event;
-    type IntoIter = event::Iter<'a>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.iter()
-    }
-}
-
-/// The data of a delivery's only event: any type that serde reads, or one that is
-/// [made from events](webhook_verify::event::FromEvent).
-///
-/// Data that is not JSON gets 400, JSON of another shape 422. Whatever comes from a sender who may put several events into one
-/// request gets 500: a handler for that one takes [`Events`].
 #[derive(Clone, Copy, Debug)]
-pub struct Event<T>(pub T);
+pub struct Verified<T = Delivery>(pub T);
 
-impl FromRequest for Verified {
+/// Extracts the verified body as JSON.
+///
+/// A request whose content type is not JSON gets 415, a body that is not JSON 400, JSON of another
+/// shape 422. A handler that accepts any content type uses [`Verified`] and [`Delivery::json`]. If the
+/// sender may put several events into one request, take
+/// [`Verified<Events>`](webhook_verify::event::Events): the body also contains the completed ones.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct VerifiedJson<T>(pub T);
+
+/// Extracts the data of a delivery's only event, as any type that serde deserializes or that
+/// implements [`FromEvent`].
+///
+/// Data that is not JSON gets 400, JSON of another shape 422. A sender that may put several events
+/// into one request gets 500: use [`Verified<Events>`](webhook_verify::event::Events) for it.
+#[derive(Clone, Copy, Debug)]
+pub struct EventData<T>(pub T);
+
+impl<T: FromDelivery + 'static> FromRequest for Verified<T> {
     type Error = ExtractRejection;
     type Future = Ready<Result<Self, ExtractRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(delivery(request, "Verified").map(Self).map_err(ExtractRejection))
+        let part = delivery(request, "Verified").and_then(|delivery| T::from_delivery(&delivery));
+        ready(part.map(Self).map_err(ExtractRejection))
     }
 }
 
@@ -109,22 +82,12 @@ impl<T: DeserializeOwned + 'static> FromRequest for VerifiedJson<T> {
     }
 }
 
-impl FromRequest for Events {
+impl<T: FromEvent + 'static> FromRequest for EventData<T> {
     type Error = ExtractRejection;
     type Future = Ready<Result<Self, ExtractRejection>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let events = delivery(request, "Events").and_then(|delivery| Ok(delivery.events()?));
-        ready(events.map(Self).map_err(ExtractRejection))
-    }
-}
-
-impl<T: FromEvent + 'static> FromRequest for Event<T> {
-    type Error = ExtractRejection;
-    type Future = Ready<Result<Self, ExtractRejection>>;
-
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        let data = delivery(request, "Event").and_then(|delivery| delivery.event()?.data());
+        let data = delivery(request, "EventData").and_then(|delivery| delivery.event()?.data());
         ready(data.map(Self).map_err(ExtractRejection))
     }
 }
@@ -134,7 +97,7 @@ fn delivery(request: &HttpRequest, extractor: &'static str) -> Result<Delivery, 
     delivery.ok_or(ExtractError::NotVerified { extractor, missing: "WebhookMiddleware" })
 }
 
-/// An [`ExtractError`] as a response.
+/// Responds with the status and text of an [`ExtractError`].
 #[derive(Clone, Debug)]
 pub struct ExtractRejection(pub ExtractError);
 

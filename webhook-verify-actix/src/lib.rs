@@ -10,6 +10,6 @@ mod rejection;
 pub use webhook_verify;
 
 pub use self::{
-    extract::{Event, Events, ExtractRejection, Verified, VerifiedJson},
+    extract::{EventData, ExtractRejection, Verified, VerifiedJson},
     middleware::{Drain, WebhookMiddleware, WebhookService},
 };

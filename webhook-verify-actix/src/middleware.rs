@@ -14,7 +14,10 @@ use actix_web::{
 };
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
-use webhook_verify::{Admission, Received, Receiver, Rejection, RequestHead};
+use webhook_verify::{
+    Receiver, Rejection, RequestHead,
+    adapter::{Admission, Received},
+};
 
 use crate::{head::ActixHeaders, rejection::respond};
 
@@ -71,7 +74,7 @@ impl WebhookMiddleware {
     /// Build the receiver once, outside of the closure that `HttpServer` calls for each worker, and
     /// clone it inside.
     pub fn new(receiver: Receiver) -> Self {
-        Self { receiver, tasks: TaskTracker::new(), render: None }
+        Self { receiver: receiver.or_timer(sleep), tasks: TaskTracker::new(), render: None }
     }
 
     /// Replaces the responses to refused requests. `render` gets the reason and the default response,
@@ -132,7 +135,7 @@ where
             let headers = ActixHeaders(request.headers());
             let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
             let head = RequestHead::new(&headers).method(request.method().as_str()).target(target);
-            self.middleware.receiver.receive(&head, body, sleep)
+            self.middleware.receiver.receive(&head, body)
         };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
         Box::pin(async move {
@@ -140,17 +143,17 @@ where
                 Ok(received) => received,
                 Err(rejection) => return Ok(middleware.refuse_request(request, rejection)),
             };
-            match received.must_finish() {
-                true => middleware.handle_to_the_end(received, request, inner).await,
-                false => middleware.handle(received, request, inner).await,
+            if received.must_finish() {
+                middleware.handle_to_the_end(received, request, inner).await
+            } else {
+                middleware.handle(received, request, inner).await
             }
         })
     }
 }
 
 impl WebhookMiddleware {
-    /// Handles in a task of its own: a connection that is reset drops the future of its request, and what has begun goes
-    /// on.
+    /// Handles the delivery in its own task, because a reset connection drops the request's future.
     fn handle_to_the_end<S, B>(
         self: Rc<Self>,
         received: Received,
@@ -176,7 +179,7 @@ impl WebhookMiddleware {
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
     {
-        let admitted = match received.admit(sleep).await {
+        let admitted = match received.admit().await {
             Ok(Admission::Admitted(admitted)) => admitted,
             Ok(Admission::Answer(answer)) => {
                 return Ok(request.into_response(respond(&answer)).map_into_right_body());
@@ -186,24 +189,17 @@ impl WebhookMiddleware {
         let delivery = admitted.delivery().clone();
         request.set_payload(Payload::from(delivery.body().clone()));
         request.extensions_mut().insert(delivery);
-        // Boxed, so that it is not moved about with what runs it.
+        // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async { inner.call(request).await });
-        match admitted.run(handler, sleep).await {
-            Ok(response) => {
-                let status = match &response {
-                    Ok(response) => response.status(),
-                    Err(error) => error.as_response_error().status_code(),
-                };
-                match admitted.settle(status.as_u16(), sleep).await {
-                    Ok(()) => response.map(ServiceResponse::map_into_left_body),
-                    Err(rejection) => Err(self.refuse_late(rejection)),
-                }
-            }
-            Err(rejection) => {
-                // What panicked has not succeeded, so there is nothing to answer in its stead.
-                let _ = admitted.settle(None, sleep).await;
-                Err(self.refuse_late(rejection))
-            }
+        let status_of = |result: &Result<ServiceResponse<B>, Error>| {
+            Some(match result {
+                Ok(response) => response.status().as_u16(),
+                Err(error) => error.as_response_error().status_code().as_u16(),
+            })
+        };
+        match admitted.handle(handler, status_of).await {
+            Ok(response) => response.map(ServiceResponse::map_into_left_body),
+            Err(rejection) => Err(self.refuse_late(rejection)),
         }
     }
 
@@ -224,8 +220,8 @@ impl WebhookMiddleware {
         request.into_response(self.refuse(rejection)).map_into_right_body()
     }
 
-    /// An answer after the request went with the handler. (A copy of it kept back would upset actix's router.) It can
-    /// only be an error that renders itself.
+    /// Returns a response after the handler consumed the request, as an error that renders itself. (A
+    /// clone of the request that is kept makes actix's router panic.)
     fn refuse_late(&self, rejection: Rejection) -> Error {
         let text = rejection.public_message();
         InternalError::from_response(text, self.refuse(rejection)).into()

@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
 use axum_core::response::Response;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tower_layer::Layer;
 use webhook_verify::{Receiver, Rejection};
@@ -53,7 +54,7 @@ pub struct WebhookLayer {
     pub(crate) shared: Arc<Shared>,
 }
 
-/// What all services of one layer have in common.
+/// The state that all services of a layer share.
 #[derive(Clone)]
 pub(crate) struct Shared {
     pub(crate) receiver: Receiver,
@@ -66,7 +67,13 @@ type Render = dyn Fn(&Rejection, Response) -> Response + Send + Sync;
 impl WebhookLayer {
     /// Creates a layer that verifies requests with `receiver`.
     pub fn new(receiver: Receiver) -> Self {
-        Self { shared: Arc::new(Shared { receiver, tasks: TaskTracker::new(), render: None }) }
+        Self {
+            shared: Arc::new(Shared {
+                receiver: receiver.or_timer(sleep),
+                tasks: TaskTracker::new(),
+                render: None,
+            }),
+        }
     }
 
     /// Replaces the responses to refused requests. `render` gets the reason and the default response,

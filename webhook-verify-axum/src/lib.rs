@@ -10,7 +10,7 @@ mod service;
 pub use webhook_verify;
 
 pub use self::{
-    extract::{Event, Events, ExtractRejection, Verified, VerifiedJson},
+    extract::{EventData, ExtractRejection, Verified, VerifiedJson},
     layer::{Drain, WebhookLayer},
     service::WebhookService,
 };

@@ -1,8 +1,8 @@
 use axum_core::{body::Body, response::Response};
 use http::{HeaderName, HeaderValue, StatusCode};
-use webhook_verify::Answer;
+use webhook_verify::adapter::Answer;
 
-/// The core's answer in the framework's types.
+/// Converts the core's response into the framework's types.
 pub(crate) fn respond(answer: &Answer) -> Response {
     let mut response = Response::new(Body::from(answer.body().to_owned()));
     *response.status_mut() =

@@ -12,10 +12,12 @@ use axum_core::{
 };
 use bytes::Bytes;
 use http::{Request, request::Parts};
-use tokio::time::sleep;
 use tower_service::Service;
 use tracing::Instrument as _;
-use webhook_verify::{Admission, Received, Rejection, RequestHead};
+use webhook_verify::{
+    Rejection, RequestHead,
+    adapter::{Admission, Received},
+};
 
 use crate::{layer::Shared, rejection::respond};
 
@@ -41,7 +43,7 @@ where
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     type Response = Response;
-    /// The inner service's own: refusals are responses.
+    /// The inner service's error. Refusals are responses.
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
 
@@ -52,12 +54,11 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let body = Body::new(body).into_data_stream();
-        let receiving = self.shared.receiver.receive(&RequestHead::from(&parts), body, sleep);
-        // Boxed, like the handler below: what futures hold is moved about with them, and small allocations are cheaper
-        // than large ones.
+        let receiving = self.shared.receiver.receive(&RequestHead::from(&parts), body);
+        // Boxed, like the handler below, because a future's contents are moved with it.
         let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);
-        // The service that was polled ready is the one to call; its clone need not be.
+        // The service that was polled ready must be called. Its clone need not be ready.
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         Box::pin(async move {
@@ -65,16 +66,17 @@ where
                 Ok(received) => received,
                 Err(rejection) => return Ok(shared.refuse(rejection)),
             };
-            match received.must_finish() {
-                true => shared.handle_to_the_end(received, parts, inner).await,
-                false => shared.handle(received, parts, inner).await,
+            if received.must_finish() {
+                shared.handle_to_the_end(received, parts, inner).await
+            } else {
+                shared.handle(received, parts, inner).await
             }
         })
     }
 }
 
 impl Shared {
-    /// Handles in a task of its own: a client that goes away drops the future of its request, and what has begun goes on.
+    /// Handles the delivery in its own task, because a disconnecting client drops the request's future.
     fn handle_to_the_end<S>(
         self: Arc<Self>,
         received: Received,
@@ -101,7 +103,7 @@ impl Shared {
     where
         S: Service<Request<Body>, Response: IntoResponse>,
     {
-        let admitted = match received.admit(sleep).await {
+        let admitted = match received.admit().await {
             Ok(Admission::Admitted(admitted)) => admitted,
             Ok(Admission::Answer(answer)) => return Ok(respond(&answer)),
             Err(rejection) => return Ok(self.refuse(rejection)),
@@ -113,19 +115,12 @@ impl Shared {
             let request = Request::from_parts(*parts, body);
             inner.call(request).await.map(IntoResponse::into_response)
         });
-        match admitted.run(handler, sleep).await {
-            Ok(response) => {
-                let status = response.as_ref().ok().map(|response| response.status().as_u16());
-                match admitted.settle(status, sleep).await {
-                    Ok(()) => response,
-                    Err(rejection) => Ok(self.refuse(rejection)),
-                }
-            }
-            Err(rejection) => {
-                // What panicked has not succeeded, so there is nothing to answer in its stead.
-                let _ = admitted.settle(None, sleep).await;
-                Ok(self.refuse(rejection))
-            }
+        // An error of the inner service becomes a response outside of this one.
+        let status_of =
+            |result: &Result<Response, _>| Some(result.as_ref().ok()?.status().as_u16());
+        match admitted.handle(handler, status_of).await {
+            Ok(response) => response,
+            Err(rejection) => Ok(self.refuse(rejection)),
         }
     }
 

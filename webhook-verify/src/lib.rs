@@ -44,15 +44,30 @@ pub use self::{
     },
     request::{Headers, RequestHead},
     scheme::{Algorithm, KeyForm, Scheme},
-    timer::Timer,
     verify::{BodyTooLarge, Incoming, Verifier, VerifierBuilder},
 };
+
+pub mod adapter {
+    //! What connects a [`Receiver`](crate::Receiver) to a framework.
+    //!
+    //! An adapter translates a request into a [`RequestHead`](crate::RequestHead) and a stream of
+    //! bytes, and responses back. [`Receiver::receive`](crate::Receiver::receive) verifies,
+    //! [`Received::admit`] claims, and [`Admitted::handle`] runs the handler. Where requests are
+    //! never dropped, [`Receiver::admit`](crate::Receiver::admit) does the first two steps at once.
+
+    pub use crate::{
+        answer::Answer,
+        delivery::FromDelivery,
+        receive::{Admission, Admitted, Received},
+        request::Headers,
+    };
+}
 
 pub mod event {
     //! The events of a delivery: what happened, one at a time.
 
     pub use crate::delivery::{
-        Event, Events, EventsError, FromEvent, Iter, matches, matches_topic,
+        Batch, Event, Events, EventsError, FromEvent, Iter, matches, matches_topic,
     };
 }
 
@@ -81,7 +96,7 @@ pub mod idempotency {
     //! * If a process is paused for longer than its lease, its handler may continue next to the one
     //!   that took over.
     //!
-    //! Handlers can pass [`Claim::fence`] and [`Claim::key`] on to the services that they call.
+    //! Handlers can pass [`Claim::fencing_token`] and [`Claim::key`] on to the services that they call.
     //!
     //! # Several events in one request
     //!

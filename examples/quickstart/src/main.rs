@@ -42,8 +42,8 @@ async fn on_delivery(Verified(delivery): Verified) -> StatusCode {
     let mut line = json!({"status": 204, "event_type": event_type, "id": delivery.id()});
     let mut text = format!("204 {}", event_type.escape_debug());
     if let Some(claim) = delivery.claim() {
-        line["attempt"] = claim.fence().into();
-        text += &format!(" (attempt {})", claim.fence());
+        line["attempt"] = claim.fencing_token().into();
+        text += &format!(" (attempt {})", claim.fencing_token());
         handled_at().insert(claim.key(), time.clone());
     }
     print(&time, ("32", "✔", "+"), &text, line);

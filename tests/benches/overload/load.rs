@@ -9,6 +9,7 @@ use std::{
 };
 
 use futures_util::stream;
+use integration_tests::its_status;
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
     Admission, Receiver, RequestHead, scheme,
@@ -71,7 +72,7 @@ impl Shared {
         let admission = {
             let head =
                 RequestHead::new(&request.headers).method(&request.method).target(&request.target);
-            self.receiver.admit(&head, body, sleep)
+            self.receiver.admit(&head, body)
         };
         let admitted = match admission.await {
             Ok(Admission::Admitted(admitted)) => admitted,
@@ -79,7 +80,6 @@ impl Shared {
             Ok(_) => return true,
             Err(_) => return false,
         };
-        let status = admitted.run(async { 204 }, sleep).await.unwrap();
-        admitted.settle(status, sleep).await.is_ok()
+        admitted.handle(async { 204 }, its_status).await.is_ok()
     }
 }

@@ -14,7 +14,6 @@ use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::Semaphore,
-    time::sleep,
 };
 use tower::ServiceExt as _;
 use webhook_verify::{Receiver, scheme, testing::SignedRequest};
@@ -35,16 +34,19 @@ async fn handled(
     let (begun, fault) = (begun.clone(), fault.clone());
     match framework {
         Framework::Axum => {
-            let handler = move |events: webhook_verify_axum::Events| async move {
-                for event in &events {
-                    begun.note(event);
-                    if fault.hits(event) {
-                        return http::StatusCode::BAD_GATEWAY;
+            let handler =
+                move |webhook_verify_axum::Verified(events): webhook_verify_axum::Verified<
+                    webhook_verify::event::Events,
+                >| async move {
+                    for event in &events {
+                        begun.note(event);
+                        if fault.hits(event) {
+                            return http::StatusCode::BAD_GATEWAY;
+                        }
+                        event.done().await;
                     }
-                    events.done(event).await;
-                }
-                http::StatusCode::ACCEPTED
-            };
+                    http::StatusCode::ACCEPTED
+                };
             let layer = WebhookLayer::new(receiver);
             let app = Router::new().route("/", routing::post(handler).route_layer(layer));
             let mut to_send = http::Request::post("/");
@@ -58,7 +60,7 @@ async fn handled(
             let request = request.clone();
             let call = move || {
                 actix_web::rt::System::new().block_on(async move {
-                    let handler = move |events: webhook_verify_actix::Events| {
+                    let handler = move |webhook_verify_actix::Verified(events): webhook_verify_actix::Verified<webhook_verify::event::Events>| {
                         let (begun, fault) = (begun.clone(), fault.clone());
                         async move {
                             for event in &events {
@@ -66,7 +68,7 @@ async fn handled(
                                 if fault.hits(event) {
                                     return HttpResponse::BadGateway().finish();
                                 }
-                                events.done(event).await;
+                                event.done().await;
                             }
                             HttpResponse::Accepted().finish()
                         }
@@ -126,7 +128,7 @@ fn gated(gate: &Arc<Gate>, begun: &Begun) -> Handler {
             for event in &events {
                 begun.note(event);
                 gate.wait().await;
-                event.done(sleep).await;
+                event.done().await;
             }
             202
         })

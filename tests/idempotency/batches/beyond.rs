@@ -4,14 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use futures_util::FutureExt as _;
 use integration_tests::{App, Handler, Pauses, each_framework};
-use tokio::{sync::mpsc, time::sleep};
-use webhook_verify::{Admission, Rejection, event::Events, scheme};
+use tokio::sync::mpsc;
+use webhook_verify::{Admission, Rejection, event::Batch, scheme};
 
 use super::{
     rig::{Rig, end, poll},
     sender::{Begun, batch, events},
 };
-use crate::common::{Watched, admit, assert_replay, never, post, receiver, seconds, signed};
+use crate::common::{
+    Watched, admit, assert_replay, finish, its_status, never, post, receiver, seconds, signed,
+};
 
 /// A handler that gives its events to a task and answers success has promised that they are done; the task gets every one.
 #[tokio::test]
@@ -21,11 +23,11 @@ async fn events_that_are_given_to_a_task() {
             (scheme::MAUTIC, [batch([1]), batch([2, 3])]),
             (scheme::GITHUB, ["{\"id\":1}", "{\"id\":2}"].map(|it| signed(scheme::GITHUB, it))),
         ] {
-            let (sender, mut taken) = mpsc::unbounded_channel::<Events>();
+            let (sender, mut taken) = mpsc::unbounded_channel::<Batch>();
             let handler: Handler = Arc::new(move |delivery| {
                 let sender = sender.clone();
                 Box::pin(async move {
-                    sender.send(delivery.events().unwrap()).unwrap();
+                    sender.send(delivery.batch().unwrap()).unwrap();
                     202
                 })
             });
@@ -37,7 +39,7 @@ async fn events_that_are_given_to_a_task() {
                 // Long after the answer.
                 for event in &taken.recv().await.unwrap() {
                     begun.note(event);
-                    event.done(sleep).await;
+                    event.done().await;
                 }
                 assert_replay(&post(server.addr, &request).await, 202);
             }
@@ -53,10 +55,11 @@ async fn events_that_were_given_back() {
     let rig = Rig::new();
     let admitted = rig.admitted(1..=2).await;
     let kept = admitted.delivery().events().unwrap();
-    admitted.settle(500, never).await.unwrap();
+    let kept_batch = admitted.delivery().batch().unwrap();
+    finish(admitted, 500).await.unwrap();
     assert_eq!(kept.iter().count(), 0);
     rig.store.take_log();
-    kept.as_slice()[0].done(never).await;
+    kept_batch[0].done().await;
     assert!(rig.store.take_log().is_empty(), "nobody is told of it");
     let retry = rig.admitted(1..=2).await;
     assert_eq!(retry.delivery().events().unwrap().iter().count(), 2);
@@ -67,19 +70,20 @@ async fn events_that_were_given_back() {
 async fn all_are_lost_before_the_first() {
     for numbers in [1..=1, 1..=3] {
         let rig = Rig::new();
-        let admitted = rig.admitted(numbers.clone()).await;
         let (mut pauses, timer) = Pauses::new();
+        let admitted = rig.admitted_with(numbers.clone(), timer).await;
+        let delivery = admitted.delivery().clone();
         let (go, mut gone) = mpsc::unbounded_channel::<()>();
         let handler = async {
-            let events = admitted.delivery().events().unwrap();
+            let events = delivery.events().unwrap();
             gone.recv().await.unwrap();
             for event in &events {
                 rig.begun.note(event);
-                event.done(never).await;
+                event.done().await;
             }
             204
         };
-        let mut running = Box::pin(admitted.run(handler, timer));
+        let mut running = Box::pin(admitted.handle(handler, its_status));
         assert!(poll(&mut running).is_none());
         while let Some(pause) = pauses.begun() {
             rig.clock.advance(seconds(20));
@@ -87,10 +91,8 @@ async fn all_are_lost_before_the_first() {
             assert!(poll(&mut running).is_none());
         }
         go.send(()).unwrap();
-        assert_eq!(poll(&mut running).unwrap().unwrap(), 204);
-        drop(running);
+        let settled = poll(&mut running).unwrap().unwrap_err();
         assert_eq!(rig.begun.len(), 0);
-        let settled = admitted.settle(204, never).await.unwrap_err();
         assert!(matches!(settled, Rejection::InFlight { .. }), "{settled:?}");
         let retry = rig.admitted(numbers.clone()).await;
         let left = retry.delivery().events().unwrap();
@@ -102,25 +104,27 @@ async fn all_are_lost_before_the_first() {
 #[tokio::test]
 async fn what_was_given_up_in_a_renewal_is_renewed_by_the_next() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=3, timer).await;
+    let delivery = admitted.delivery().clone();
     let (step, mut steps) = mpsc::unbounded_channel::<()>();
     let handler = async {
-        let events = admitted.delivery().events().unwrap();
+        let events = delivery.events().unwrap();
         rig.store.silent.store(1, std::sync::atomic::Ordering::SeqCst);
         rig.store.fail_completes.store(1, std::sync::atomic::Ordering::SeqCst);
         let first = events.iter().next().unwrap();
         {
-            let mut done = Box::pin(first.done(never));
+            let mut done = Box::pin(first.done());
             assert!((&mut done).now_or_never().is_none());
             steps.recv().await.unwrap();
         }
         steps.recv().await.unwrap();
         500
     };
-    let mut running = Box::pin(admitted.run(handler, timer));
+    let mut running = Box::pin(admitted.handle(handler, its_status));
     assert!(poll(&mut running).is_none());
     rig.store.take_log();
+    let _limit_of_the_call = pauses.begun().unwrap();
     end(pauses.begun().unwrap());
     assert!(poll(&mut running).is_none());
     step.send(()).unwrap();
@@ -139,11 +143,11 @@ async fn a_success_that_completes_nothing() {
     else {
         panic!("2 is free");
     };
-    let left = admitted.delivery().events().unwrap();
-    assert_eq!(*left.as_slice()[0].raw(), events([2])[0]);
-    let settled = admitted.settle(204, never).await.unwrap_err();
+    let left = admitted.delivery().batch().unwrap();
+    assert_eq!(*left[0].raw(), events([2])[0]);
+    let settled = finish(admitted, 204).await.unwrap_err();
     assert!(
         matches!(settled, Rejection::InFlight { retry_after, .. } if retry_after > Duration::ZERO)
     );
-    elsewhere.settle(204, never).await.unwrap();
+    finish(elsewhere, 204).await.unwrap();
 }

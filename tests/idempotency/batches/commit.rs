@@ -7,7 +7,8 @@ use std::{
 
 use futures_util::future::{join_all, select};
 use integration_tests::{
-    AnyStore, App, Framework, Handler, Kind, Pauses, Place, Watched, each_place, each_store, unique,
+    AnyStore, App, Framework, Handler, Kind, Pauses, Place, Watched, each_place, each_store,
+    finish, unique,
 };
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tokio::{sync::oneshot, time::sleep};
@@ -100,7 +101,7 @@ impl Ledger {
                     row.execute(&mut *open).await?;
                     store.complete_in(&mut open, event, 200).await?;
                     if says_done {
-                        event.done(sleep).await;
+                        event.done().await;
                     }
                 }
                 Ok(open.commit().await?)
@@ -112,7 +113,7 @@ impl Ledger {
                     row.execute(&mut *open).await?;
                     store.complete_in(&mut open, event, 200).await?;
                     if says_done {
-                        event.done(sleep).await;
+                        event.done().await;
                     }
                 }
                 Ok(open.commit().await?)
@@ -146,7 +147,7 @@ fn paying(ledger: &Ledger, begun: &Begun, fault: &Fault) -> Handler {
                     return 500;
                 }
                 ledger.pay(event, event, 201).await.unwrap();
-                event.done(sleep).await;
+                event.done().await;
             }
             200
         })
@@ -222,16 +223,17 @@ async fn a_crash_leaves_each_row_once() {
                 panic!("{cut}: the first");
             };
             let (dead, death) = oneshot::channel();
+            let delivery = admitted.delivery().clone();
             let handler = async {
-                let events = admitted.delivery().events().unwrap();
+                let events = delivery.events().unwrap();
                 for event in events.iter().take(cut) {
                     ledger.pay(event, event, 200).await.unwrap();
-                    event.done(sleep).await;
+                    event.done().await;
                 }
                 dead.send(()).unwrap();
                 pending::<()>().await;
             };
-            select(Box::pin(admitted.run(handler, sleep)), death).await;
+            select(Box::pin(admitted.handle(handler, |()| None)), death).await;
         };
         join_all((0..=3).map(die)).await;
         place.age(LONG).await;
@@ -271,7 +273,7 @@ async fn a_superseded_event_is_rolled_back() {
         ledger.pay(event, event, 200).await.unwrap();
         let again = ledger.pay(event, event, 200).await;
         assert!(matches!(again, Err(CommitError::AlreadyCompleted)), "{again:?}");
-        admitted.settle(500, sleep).await.unwrap();
+        finish(admitted, 500).await.unwrap();
         assert_eq!(ledger.rows().await, events([2]));
     })
     .await;
@@ -283,14 +285,15 @@ async fn what_is_committed_is_not_renewed() {
     each_store(&STORES, async |place: &Place| {
         let ledger = Ledger::new(place).await;
         let (store, receiver) = ledger.watched(place).await;
-        let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {
+        let (mut pauses, timer) = Pauses::new();
+        let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), timer).await else {
             panic!("the first");
         };
         store.take_log();
-        let (mut pauses, timer) = Pauses::new();
+        let delivery = admitted.delivery().clone();
         let (ready, is_ready) = oneshot::channel();
         let handler = async {
-            let events = admitted.delivery().events().unwrap();
+            let events = delivery.events().unwrap();
             let event = events.iter().next().unwrap();
             ledger.pay(event, event, 200).await.unwrap();
             ready.send(()).unwrap();
@@ -298,13 +301,14 @@ async fn what_is_committed_is_not_renewed() {
         };
         let renewed = async {
             is_ready.await.unwrap();
+            // The store's calls have limits; the pause before the renewal is the one that lasts.
             let (_, end) = pauses.begun().unwrap();
             end.send(()).unwrap();
             while store.extends.load(SeqCst) == 0 {
                 tokio::task::yield_now().await;
             }
         };
-        let running = Box::pin(admitted.run(handler, timer));
+        let running = Box::pin(admitted.handle(handler, |()| None));
         select(running, Box::pin(soon("renewal", renewed))).await;
         assert_eq!(store.take_log(), ["extend_all 2"]);
     })
@@ -328,7 +332,7 @@ async fn one_transaction_for_all() {
             ledger.pay_all(&all, says_done).await.unwrap();
             let asked = store.take_log();
             assert!(asked.is_empty(), "whoever asks waits: {asked:?}");
-            admitted.settle(204, sleep).await.unwrap();
+            finish(admitted, 204).await.unwrap();
             assert_eq!(ledger.rows().await, events(numbers));
             let replay = admit(&receiver, &request, sleep).await;
             assert!(matches!(replay, Ok(Admission::Answer(_))));
@@ -346,10 +350,10 @@ async fn some_are_committed() {
         let Ok(Admission::Admitted(admitted)) = admit(&receiver, &batch(1..=3), sleep).await else {
             panic!("the first");
         };
-        let all = admitted.delivery().events().unwrap();
-        let second = &all.as_slice()[1];
+        let all = admitted.delivery().batch().unwrap();
+        let second = &all[1];
         ledger.pay(second, second, 200).await.unwrap();
-        let settled = admitted.settle(204, sleep).await.unwrap_err();
+        let settled = finish(admitted, 204).await.unwrap_err();
         assert!(matches!(settled, webhook_verify::Rejection::EventsLeft));
         let Ok(Admission::Admitted(retry)) = admit(&receiver, &batch(1..=3), sleep).await else {
             panic!("two are left");

@@ -82,8 +82,9 @@ async fn admitted(receiver: &Receiver, cut: Cut) -> Admitted {
 async fn die(receiver: &Receiver, cut: Cut, effects: &Effects) {
     let admitted = admitted(receiver, cut).await;
     let (dying, death) = oneshot::channel();
+    let delivery = admitted.delivery().clone();
     let handler = async {
-        let events = admitted.delivery().events().unwrap();
+        let events = delivery.events().unwrap();
         let mut done = 0;
         for event in &events {
             effects.begin(event);
@@ -95,13 +96,13 @@ async fn die(receiver: &Receiver, cut: Cut, effects: &Effects) {
             }
             effects.end(event);
             done += 1;
-            event.done(sleep).await;
+            event.done().await;
         }
         assert_eq!(done, cut.after);
         dying.send(()).unwrap();
         pending::<()>().await;
     };
-    select(Box::pin(admitted.run(handler, sleep)), death).await;
+    select(Box::pin(admitted.handle(handler, |()| None)), death).await;
 }
 
 fn to_the_end(effects: &Effects) -> Handler {
@@ -113,7 +114,7 @@ fn to_the_end(effects: &Effects) -> Handler {
             for event in &events {
                 effects.begin(event);
                 effects.end(event);
-                event.done(sleep).await;
+                event.done().await;
             }
             204
         })

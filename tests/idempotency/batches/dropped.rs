@@ -10,7 +10,7 @@ use super::{
     rig::{Rig, end, poll},
     sender::{self, batch},
 };
-use crate::common::{admit, never};
+use crate::common::{admit, finish, its_status, never};
 
 /// A call that is dropped before the store has answered is made again, or was the last: the event is done in any case, and
 /// no other is.
@@ -33,16 +33,16 @@ async fn a_call_that_is_dropped() {
         // The store may have taken note all the same.
         rig.store.fail_completes.store(if case < 3 { 0 } else { 2 }, SeqCst);
         for _ in 0..2 {
-            assert!(first.done(never).now_or_never().is_none());
+            assert!(first.done().now_or_never().is_none());
         }
         if say_again {
-            first.done(never).await;
+            first.done().await;
             for event in &events {
                 rig.begun.note(event);
-                event.done(never).await;
+                event.done().await;
             }
         }
-        let settled = admitted.settle(status, never).await;
+        let settled = finish(admitted, status).await;
         assert_eq!(settled.is_err(), undone);
         let retry = admit(&rig.receiver, &batch(1..=3), never).await.unwrap();
         if say_again {
@@ -62,17 +62,18 @@ async fn a_call_that_is_dropped() {
 #[tokio::test]
 async fn what_is_not_recorded_is_renewed() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=3, timer).await;
+    let delivery = admitted.delivery().clone();
     let handler = async {
-        let events = admitted.delivery().events().unwrap();
+        let events = delivery.events().unwrap();
         rig.store.silent.store(1, SeqCst);
         rig.store.fail_completes.store(1, SeqCst);
         let first = events.iter().next().unwrap();
-        assert!(first.done(never).now_or_never().is_none());
+        assert!(first.done().now_or_never().is_none());
         std::future::pending::<u16>().await
     };
-    let mut running = Box::pin(admitted.run(handler, timer));
+    let mut running = Box::pin(admitted.handle(handler, its_status));
     assert!(poll(&mut running).is_none());
     rig.store.take_log();
     end(pauses.begun().unwrap());
@@ -84,17 +85,21 @@ async fn what_is_not_recorded_is_renewed() {
 #[tokio::test]
 async fn what_is_being_recorded_is_not_renewed() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=3, timer).await;
+    let delivery = admitted.delivery().clone();
     let handler = async {
-        let events = admitted.delivery().events().unwrap();
+        let events = delivery.events().unwrap();
         rig.store.silent.store(1, SeqCst);
-        events.iter().next().unwrap().done(never).await;
+        events.iter().next().unwrap().done().await;
+        204
     };
-    let mut running = Box::pin(admitted.run(handler, timer));
+    let mut running = Box::pin(admitted.handle(handler, its_status));
     assert!(poll(&mut running).is_none());
     rig.store.take_log();
     rig.take_told();
+    // The limit of the call that is silent comes first.
+    let _limit = pauses.begun().unwrap();
     end(pauses.begun().unwrap());
     assert!(poll(&mut running).is_none());
     assert_eq!(rig.store.take_log(), ["extend_all 2"]);

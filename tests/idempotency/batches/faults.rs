@@ -6,7 +6,7 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use integration_tests::{App, each_framework};
+use integration_tests::{App, each_framework, finish};
 use webhook_verify::{
     Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection,
     idempotency::OnStoreFailure, scheme, testing::SignedRequest,
@@ -44,10 +44,10 @@ async fn handle(admitted: Admitted, most: usize) -> (Vec<u64>, u16) {
             status = 500;
             break;
         }
-        fences.push(event.claim().unwrap().fence());
-        event.done(at_once).await;
+        fences.push(event.claim().unwrap().fencing_token());
+        event.done().await;
     }
-    let settled = admitted.settle(status, at_once).await;
+    let settled = finish(admitted, status).await;
     (fences, settled.map_or_else(|it| it.status(), |()| status))
 }
 
@@ -151,7 +151,7 @@ async fn completions_of_a_whole_that_fail() {
                 _ => &store.silent,
             };
             knob.store(failures, SeqCst);
-            whole.settle(201, at_once).await.unwrap();
+            finish(whole, 201).await.unwrap();
             let tries = 3.min(failures + 1);
             assert_eq!(store.take_log(), vec!["complete_all 3"; tries], "{fault}");
             let replay = asked(&here, &batch(1..=3)).await;

@@ -2,7 +2,7 @@
 
 use webhook_verify::{Admission, Idempotency, MemoryStore, Receiver, Scheme, scheme};
 
-use crate::common::{HandClock, admit, days, never, receiver_with, signed, signer};
+use crate::common::{HandClock, admit, days, finish, never, receiver_with, signed, signer};
 
 fn receiver(scheme: Scheme) -> Receiver {
     receiver_with(scheme, Idempotency::new(MemoryStore::new(), "tests"))
@@ -12,10 +12,10 @@ fn receiver(scheme: Scheme) -> Receiver {
 async fn handled(receiver: &Receiver, request: &webhook_verify::testing::SignedRequest) -> usize {
     match admit(receiver, request, never).await.unwrap() {
         Admission::Admitted(admitted) => {
-            let events = admitted.delivery().events().unwrap();
-            assert!(events.as_slice().iter().all(|it| it.claim().is_some()));
+            let events = admitted.delivery().batch().unwrap();
+            assert!(events.iter().all(|it| it.claim().is_some()));
             let count = events.len();
-            admitted.settle(200, never).await.unwrap();
+            finish(admitted, 200).await.unwrap();
             count
         }
         Admission::Answer(_) => 0,

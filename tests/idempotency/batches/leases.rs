@@ -11,19 +11,20 @@ use super::{
     rig::{Rig, end, poll},
     sender::{batch, events},
 };
-use crate::common::{admit, never, seconds};
+use crate::common::{admit, finish, its_status, never, seconds};
 
 /// One call renews all that are left, and it is not long until the last is renewed alone.
 #[tokio::test]
 async fn those_that_are_left_are_renewed_in_one_call() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=3).await;
-    rig.store.take_log();
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=3, timer).await;
+    let delivery = admitted.delivery().clone();
+    rig.store.take_log();
     let (step, steps) = mpsc::unbounded_channel();
     {
-        let handler = rig.step_by_step(&admitted, steps);
-        let mut running = Box::pin(admitted.run(handler, timer));
+        let handler = rig.step_by_step(delivery.clone(), steps);
+        let mut running = Box::pin(admitted.handle(handler, its_status));
         for call in ["extend_all 3", "extend_all 2", "extend"] {
             for _ in 0..4 {
                 assert!(poll(&mut running).is_none());
@@ -42,7 +43,6 @@ async fn those_that_are_left_are_renewed_in_one_call() {
         }
         assert_eq!(poll(&mut running).unwrap().unwrap(), 204);
     }
-    admitted.settle(204, never).await.unwrap();
     assert_eq!(rig.store.take_log(), ["complete"]);
     assert_eq!(rig.begun.take(), events(1..=3));
     assert_eq!(rig.take_told().last(), Some(&"completed"));
@@ -52,16 +52,17 @@ async fn those_that_are_left_are_renewed_in_one_call() {
 #[tokio::test]
 async fn what_is_done_is_not_renewed() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=2).await;
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=2, timer).await;
+    let delivery = admitted.delivery().clone();
     let handler = async {
-        let events = admitted.delivery().events().unwrap();
+        let events = delivery.events().unwrap();
         for event in &events {
-            event.done(never).await;
+            event.done().await;
         }
         std::future::pending::<u16>().await
     };
-    let mut running = Box::pin(admitted.run(handler, timer));
+    let mut running = Box::pin(admitted.handle(handler, its_status));
     assert!(poll(&mut running).is_none());
     end(pauses.begun().unwrap());
     assert!(poll(&mut running).is_none());
@@ -75,14 +76,15 @@ async fn what_is_done_is_not_renewed() {
 async fn renewals_that_fail() {
     for failures in [1, usize::MAX] {
         let rig = Rig::new();
-        let admitted = rig.admitted(1..=3).await;
-        rig.store.fail_extends.store(failures, SeqCst);
         let (mut pauses, timer) = Pauses::new();
+        let admitted = rig.admitted_with(1..=3, timer).await;
+        let delivery = admitted.delivery().clone();
+        rig.store.fail_extends.store(failures, SeqCst);
         let (step, steps) = mpsc::unbounded_channel();
-        let claim = admitted.delivery().events().unwrap().as_slice()[0].claim().unwrap().clone();
-        {
-            let handler = rig.step_by_step(&admitted, steps);
-            let mut running = Box::pin(admitted.run(handler, timer));
+        let claim = delivery.batch().unwrap()[0].claim().unwrap().clone();
+        let settled = {
+            let handler = rig.step_by_step(delivery.clone(), steps);
+            let mut running = Box::pin(admitted.handle(handler, its_status));
             assert!(poll(&mut running).is_none());
             let mut waited = Duration::ZERO;
             for _ in 0..9 {
@@ -104,12 +106,11 @@ async fn renewals_that_fail() {
             for _ in 0..3 {
                 step.send(()).unwrap();
             }
-            assert_eq!(poll(&mut running).unwrap().unwrap(), 204);
-        }
-        let settled = admitted.settle(204, never).await;
+            poll(&mut running).unwrap()
+        };
         let begun = rig.begun.take();
         if failures == 1 {
-            settled.unwrap();
+            assert_eq!(settled.unwrap(), 204);
             assert_eq!(begun, events(1..=3));
         } else {
             assert_eq!(settled.unwrap_err().status(), 503);
@@ -125,12 +126,13 @@ async fn renewals_that_fail() {
 #[tokio::test]
 async fn an_event_that_is_lost_before_it_begins() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=3, timer).await;
+    let delivery = admitted.delivery().clone();
     let (step, steps) = mpsc::unbounded_channel();
     {
-        let handler = rig.step_by_step(&admitted, steps);
-        let mut running = Box::pin(admitted.run(handler, timer));
+        let handler = rig.step_by_step(delivery.clone(), steps);
+        let mut running = Box::pin(admitted.handle(handler, its_status));
         assert!(poll(&mut running).is_none());
         rig.clock.advance(seconds(60));
         let successor = rig.admitted([2]).await;
@@ -146,14 +148,12 @@ async fn an_event_that_is_lost_before_it_begins() {
         for _ in 0..2 {
             step.send(()).unwrap();
         }
-        assert_eq!(poll(&mut running).unwrap().unwrap(), 204);
-        assert_eq!(rig.begun.take(), events([1, 3]));
-        drop(running);
         // Nobody says that 2 is done, until it is.
-        let settled = admitted.settle(204, never).await.unwrap_err();
+        let settled = poll(&mut running).unwrap().unwrap_err();
+        assert_eq!(rig.begun.take(), events([1, 3]));
         assert!(matches!(settled, Rejection::InFlight { .. }), "{settled:?}");
         assert!(rig.is_in_flight(2).await);
-        successor.settle(201, never).await.unwrap();
+        finish(successor, 201).await.unwrap();
     }
     let replay = admit(&rig.receiver, &batch(1..=3), never).await.unwrap();
     assert!(matches!(replay, Admission::Answer(answer) if answer.status() == 204));
@@ -163,41 +163,41 @@ async fn an_event_that_is_lost_before_it_begins() {
 #[tokio::test]
 async fn the_event_in_hand_is_lost() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=3, timer).await;
+    let delivery = admitted.delivery().clone();
     let handler = async {
-        let events = admitted.delivery().events().unwrap();
+        let events = delivery.events().unwrap();
         let event = events.iter().next().unwrap();
         rig.begun.note(event);
         event.claim().unwrap().lost().await;
-        let other = &events.as_slice()[1];
+        let other = &delivery.batch().unwrap()[1];
         assert!(other.claim().unwrap().lost().now_or_never().is_none());
         500
     };
-    let mut running = Box::pin(admitted.run(handler, timer));
+    let mut running = Box::pin(admitted.handle(handler, its_status));
     assert!(poll(&mut running).is_none());
     rig.clock.advance(seconds(60));
     let successor = rig.admitted([1]).await;
     end(pauses.begun().unwrap());
-    assert_eq!(poll(&mut running).unwrap().unwrap(), 500);
-    drop(running);
     rig.store.take_log();
-    admitted.settle(500, never).await.unwrap();
-    assert_eq!(rig.store.take_log(), ["release_all 3"]);
+    assert_eq!(poll(&mut running).unwrap().unwrap(), 500);
+    assert_eq!(rig.store.take_log().last().unwrap(), "release_all 3");
     assert!(rig.is_in_flight(1).await && rig.is_free(2).await);
-    successor.settle(200, never).await.unwrap();
+    finish(successor, 200).await.unwrap();
 }
 
 /// Leases are renewed for as long as a handler may take, for all of its events together.
 #[tokio::test]
 async fn a_batch_that_takes_too_long() {
     let rig = Rig::new();
-    let admitted = rig.admitted(1..=3).await;
     let (mut pauses, timer) = Pauses::new();
+    let admitted = rig.admitted_with(1..=3, timer).await;
+    let delivery = admitted.delivery().clone();
     let (step, steps) = mpsc::unbounded_channel();
-    {
-        let handler = rig.step_by_step(&admitted, steps);
-        let mut running = Box::pin(admitted.run(handler, timer));
+    let settled = {
+        let handler = rig.step_by_step(delivery.clone(), steps);
+        let mut running = Box::pin(admitted.handle(handler, its_status));
         step.send(()).unwrap();
         assert!(poll(&mut running).is_none());
         for _ in 0..30 {
@@ -210,10 +210,10 @@ async fn a_batch_that_takes_too_long() {
         assert_eq!(rig.take_told().last(), Some(&"overtime"));
         // What it has in hand it may finish, and it begins nothing new.
         step.send(()).unwrap();
-        assert_eq!(poll(&mut running).unwrap().unwrap(), 204);
+        let settled = poll(&mut running).unwrap().unwrap_err();
         assert_eq!(rig.begun.take(), events([1, 2]));
-    }
-    let settled = admitted.settle(204, never).await.unwrap_err();
+        settled
+    };
     assert!(matches!(settled, Rejection::InFlight { .. }), "{settled:?}");
     let retry = rig.admitted(1..=3).await;
     let events_left = retry.delivery().events().unwrap();

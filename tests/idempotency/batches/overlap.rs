@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use integration_tests::{App, Connection, Framework, Handler, Server, each_framework};
-use tokio::time::sleep;
 use webhook_verify::{Idempotency, MemoryStore, Receiver, scheme};
 
 use super::sender::{Begun, Fault, batch, events, one_by_one, with};
@@ -30,7 +29,7 @@ async fn gated(
                 if fault.hits(event) {
                     gate.wait().await;
                 }
-                event.done(sleep).await;
+                event.done().await;
             }
             200
         })
@@ -92,7 +91,7 @@ async fn a_part_that_fails_while_another_is_in_flight() {
                     if Fault::at(1).hits(event) {
                         gate.wait().await;
                     }
-                    event.done(sleep).await;
+                    event.done().await;
                 }
                 202
             })

@@ -9,11 +9,9 @@ use std::{
 };
 
 use futures_util::future::{Either, join_all, select};
-use integration_tests::{AnyStore, Kind, Place};
+use integration_tests::{AnyStore, Kind, Place, its_status};
 use tokio::{sync::Notify, task::yield_now, time::sleep};
-use webhook_verify::{
-    Admission, ClaimStore, Event, Idempotency, MemoryStore, Receiver, Timer, scheme,
-};
+use webhook_verify::{Admission, ClaimStore, Event, Idempotency, MemoryStore, Receiver, scheme};
 
 use super::sender::{body, mautic};
 use crate::common::{HandClock, Watched, admit, receiver_with, seconds};
@@ -124,15 +122,15 @@ async fn handle(
     fate: Fate,
     seen: &Mutex<Seen>,
     death: &Notify,
-    timer: impl Timer,
 ) -> u16 {
-    let events = delivery.events().unwrap();
     if fate == Fate::TakesTheWhole {
-        for event in events.as_slice() {
+        let batch = delivery.batch().unwrap();
+        for event in &batch {
             AtWork::begin(seen, event).end().await;
         }
         return 202;
     }
+    let events = delivery.events().unwrap();
     for (n, event) in events.iter().enumerate() {
         let work = AtWork::begin(seen, event);
         yield_now().await;
@@ -149,13 +147,13 @@ async fn handle(
                 *seen.lock().unwrap().unknown.entry(number).or_default() += 1;
                 work.end().await;
                 death.notify_one();
-                event.done(timer.clone()).await;
+                event.done().await;
                 continue;
             }
             _ => {}
         }
         work.end().await;
-        event.done(timer.clone()).await;
+        event.done().await;
     }
     200
 }
@@ -174,17 +172,19 @@ async fn send(
         Err(rejection) => return Some(rejection.status()),
     };
     let death = Notify::new();
-    let handler = handle(admitted.delivery(), fate, seen, &death, impatient);
-    let running = Box::pin(admitted.run(handler, impatient));
-    let status = match select(running, Box::pin(death.notified())).await {
-        Either::Left((status, _)) => status,
-        Either::Right(_) => return None,
+    // The success of a handler with a single event completes it.
+    let fate = match fate {
+        Fate::Swallows(at) if numbers.len() == 1 => Fate::Fails(at),
+        fate => fate,
     };
-    let settled = admitted.settle(status.as_ref().ok().copied(), impatient).await;
-    Some(match (settled, status) {
-        (Err(rejection), _) | (Ok(()), Err(rejection)) => rejection.status(),
-        (Ok(()), Ok(status)) => status,
-    })
+    let delivery = admitted.delivery().clone();
+    let handler = handle(&delivery, fate, seen, &death);
+    let running = Box::pin(admitted.handle(handler, its_status));
+    match select(running, Box::pin(death.notified())).await {
+        Either::Left((Ok(status), _)) => Some(status),
+        Either::Left((Err(rejection), _)) => Some(rejection.status()),
+        Either::Right(_) => None,
+    }
 }
 
 /// A body in which events of three types are in the lists of their types.

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use integration_tests::{App, Framework, Handler, each_framework};
-use tokio::time::sleep;
 use webhook_verify::{
     ClaimStore, Idempotency, MemoryStore, Receiver, RequestHead, Secret, Tenant, Verifier, scheme,
 };
@@ -65,7 +64,7 @@ async fn a_handler_that_swallows_its_error_is_answered_for() {
                         if fault.hits(event) {
                             break;
                         }
-                        event.done(sleep).await;
+                        event.done().await;
                     }
                     200
                 })
@@ -183,12 +182,12 @@ async fn endpoints_namespaces_and_tenants_are_apart() {
         }
         for tenant in ["a", "b", "c"] {
             let verifier = Verifier::builder(scheme::MAUTIC);
-            let receiver = Receiver::for_tenants(verifier, |head: &RequestHead<'_>| {
+            let receiver = Receiver::builder(verifier).tenants(|head: &RequestHead<'_>| {
                 let name = head.path().trim_start_matches('/').to_owned();
                 async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
             });
             let idempotency = Idempotency::new(Arc::clone(&store), "a");
-            let receiver = receiver.unwrap().idempotency(idempotency).build().unwrap();
+            let receiver = receiver.idempotency(idempotency).build().unwrap();
             assert_eq!(run(receiver, &format!("/{tenant}")).await, both, "{tenant}");
         }
         assert_eq!(store.len(), 14);

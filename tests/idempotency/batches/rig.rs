@@ -9,8 +9,8 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use webhook_verify::{
-    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection, idempotency::ClaimEvent,
-    scheme,
+    Admission, Admitted, Delivery, Idempotency, MemoryStore, Receiver, Rejection,
+    idempotency::ClaimEvent, scheme,
 };
 
 use super::sender::{Begun, batch};
@@ -45,7 +45,16 @@ impl Rig {
     }
 
     pub(crate) async fn admitted(&self, numbers: impl IntoIterator<Item = usize>) -> Admitted {
-        match admit(&self.receiver, &batch(numbers), never).await.unwrap() {
+        self.admitted_with(numbers, never).await
+    }
+
+    /// A delivery whose claims use this timer.
+    pub(crate) async fn admitted_with<S: Future<Output = ()> + Send + 'static>(
+        &self,
+        numbers: impl IntoIterator<Item = usize>,
+        timer: impl Fn(Duration) -> S + Send + Sync + 'static,
+    ) -> Admitted {
+        match admit(&self.receiver, &batch(numbers), timer).await.unwrap() {
             Admission::Admitted(admitted) => admitted,
             Admission::Answer(answer) => panic!("{answer:?}"),
         }
@@ -72,14 +81,14 @@ impl Rig {
     /// Takes the events one by one, each as long as the test wants.
     pub(crate) async fn step_by_step(
         &self,
-        admitted: &Admitted,
+        delivery: Delivery,
         mut steps: mpsc::UnboundedReceiver<()>,
     ) -> u16 {
-        let events = admitted.delivery().events().unwrap();
+        let events = delivery.events().unwrap();
         for event in &events {
             self.begun.note(event);
             steps.recv().await.unwrap();
-            event.done(never).await;
+            event.done().await;
         }
         204
     }

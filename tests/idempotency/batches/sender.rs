@@ -10,7 +10,6 @@ use std::{
 };
 
 use integration_tests::Handler;
-use tokio::time::sleep;
 use webhook_verify::{Event, Idempotency, MemoryStore, Receiver, scheme, testing::SignedRequest};
 
 use crate::common::{receiver_with, signed};
@@ -93,7 +92,7 @@ pub(crate) fn one_by_one(
                     200..300 => {}
                     failed => return failed,
                 }
-                event.done(sleep).await;
+                event.done().await;
             }
             200
         })

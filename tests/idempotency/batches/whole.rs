@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use integration_tests::{App, Handler, each_framework};
-use tokio::time::sleep;
 use webhook_verify::{Delivery, Idempotency, Receiver, Verifier, scheme, scheme::Identity};
 
 use super::sender::{Begun, Fault, batch, events, failing, mautic};
@@ -81,7 +80,7 @@ async fn an_identity_of_ones_own() {
                         if fault.hits(event) {
                             return 500;
                         }
-                        event.done(sleep).await;
+                        event.done().await;
                     }
                     200
                 })
@@ -125,14 +124,13 @@ async fn whose_the_claims_are() {
         let handler: Handler = Arc::new(|delivery| {
             Box::pin(async move {
                 assert!(delivery.claim().is_none());
-                let events = delivery.events().unwrap();
-                let events = events.as_slice();
+                let events = delivery.batch().unwrap();
                 let claims: Vec<_> = events.iter().map(|it| it.claim().unwrap()).collect();
                 for (index, claim) in claims.iter().enumerate() {
                     let first = claims.iter().position(|it| it.key() == claim.key());
                     assert_eq!(first, Some(index));
                 }
-                let fences: Vec<_> = claims.iter().map(|claim| claim.fence()).collect();
+                let fences: Vec<_> = claims.iter().map(|claim| claim.fencing_token()).collect();
                 if fences == [1] { 500 } else { u16::try_from(200 + fences[0]).unwrap() }
             })
         });

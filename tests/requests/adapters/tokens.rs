@@ -27,7 +27,7 @@ fn receiver(tokens: Vec<String>, limit: Option<usize>) -> Receiver {
         }
     };
     let verifier = Verifier::builder(scheme::PIPEFORCE_TOKEN);
-    let mut receiver = Receiver::with_token_lookup(verifier, look_up).unwrap();
+    let mut receiver = Receiver::builder(verifier).token_lookup(look_up);
     if let Some(limit) = limit {
         receiver = receiver.body_limit(limit);
     }

@@ -72,8 +72,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
         let asked = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&asked);
         let store = Watched::new();
-        let receiver = Receiver::for_tenants(
-            Verifier::builder(scheme::GENERIC_HEX),
+        let receiver = Receiver::builder(Verifier::builder(scheme::GENERIC_HEX)).tenants(
             move |head: &RequestHead<'_>| {
                 counted.fetch_add(1, Ordering::SeqCst);
                 let name = head.path().to_owned();
@@ -91,7 +90,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
             },
         );
         let idempotency = Idempotency::new(Arc::clone(&store), "tenants");
-        let receiver = receiver.unwrap().idempotency(idempotency).build().unwrap();
+        let receiver = receiver.idempotency(idempotency).build().unwrap();
         let app = App::new(receiver, answer(204));
         let server = app.serve(framework).await;
 
@@ -127,7 +126,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
     // A verifier for tenants has no secret that could stand in for theirs.
     let keyed = Verifier::builder(scheme::GENERIC_HEX).secret(SECRET);
     let resolve = |_: &RequestHead<'_>| async { Ok(None) };
-    assert!(Receiver::for_tenants(keyed, resolve).is_err());
+    assert!(Receiver::builder(keyed).tenants(resolve).build().is_err());
 }
 
 /// Does not compile if the type implements the trait: `some` would then be ambiguous.

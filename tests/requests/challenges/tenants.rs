@@ -31,7 +31,7 @@ fn app(challenge: Challenge) -> (App, Arc<AtomicUsize>) {
             }
         }
     };
-    let receiver = Receiver::for_tenants(Verifier::builder(scheme(challenge)), resolve).unwrap();
+    let receiver = Receiver::builder(Verifier::builder(scheme(challenge))).tenants(resolve);
     (App::new(receiver.build().unwrap(), answer(204)), asked)
 }
 

@@ -65,9 +65,9 @@ fn event<P: Payload>(event_type: &str, data: &str) -> Event {
 }
 
 fn only(delivery: &Delivery) -> Event {
-    let events = delivery.events().unwrap();
-    assert_eq!(events.len(), 1);
-    events.as_slice()[0].clone()
+    let batch = delivery.batch().unwrap();
+    assert_eq!(batch.len(), 1);
+    batch[0].clone()
 }
 
 /// Whether `back` is what was sent, in the forms that payloads are written in.

@@ -43,16 +43,16 @@ async fn ask(
 ) -> (u16, String) {
     match framework {
         Framework::Axum => {
-            use webhook_verify_axum::{Event, Events, ExtractRejection};
-            let events = async |events: Events| {
+            use webhook_verify_axum::{EventData, ExtractRejection, Verified};
+            let events = async |Verified(events): Verified<webhook_verify::event::Events>| {
                 let mut lines = String::new();
                 for event in &events {
                     lines += &line(event)?;
-                    events.done(event).await;
+                    event.done().await;
                 }
                 Ok::<_, ExtractRejection>(lines)
             };
-            let event = async |Event(Thing { id }): Event<Thing>| format!("{id};");
+            let event = async |EventData(Thing { id }): EventData<Thing>| format!("{id};");
             let routed = match takes {
                 Takes::Events => post(events),
                 Takes::Event => post(event),
@@ -65,16 +65,16 @@ async fn ask(
             (status, String::from_utf8(body.unwrap().into()).unwrap())
         }
         Framework::Actix => {
-            use webhook_verify_actix::{Event, Events, ExtractRejection};
-            let events = async |events: Events| {
+            use webhook_verify_actix::{EventData, ExtractRejection, Verified};
+            let events = async |Verified(events): Verified<webhook_verify::event::Events>| {
                 let mut lines = String::new();
                 for event in &events {
                     lines += &line(event)?;
-                    events.done(event).await;
+                    event.done().await;
                 }
                 Ok::<_, ExtractRejection>(HttpResponse::Ok().body(lines))
             };
-            let event = async |Event(Thing { id }): Event<Thing>| format!("{id};");
+            let event = async |EventData(Thing { id }): EventData<Thing>| format!("{id};");
             let routed = match takes {
                 Takes::Events => web::post().to(events),
                 Takes::Event => web::post().to(event),
@@ -164,8 +164,9 @@ async fn what_a_handler_gets_and_what_is_said_when_it_cannot() {
 #[actix_web::test]
 async fn without_the_layer_nothing_is_given_out() {
     let request = signed(scheme::GITHUB, "{}");
-    let events = async |_: webhook_verify_axum::Events| StatusCode::OK;
-    let event = async |_: webhook_verify_axum::Event<Thing>| StatusCode::OK;
+    let events =
+        async |_: webhook_verify_axum::Verified<webhook_verify::event::Events>| StatusCode::OK;
+    let event = async |_: webhook_verify_axum::EventData<Thing>| StatusCode::OK;
     for routed in [post(events), post(event)] {
         let app: Router = Router::new().route("/", routed);
         let response = app.oneshot(to_axum("/", &request)).await.unwrap();
@@ -173,8 +174,10 @@ async fn without_the_layer_nothing_is_given_out() {
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
         assert!(body.unwrap().is_empty());
     }
-    let events = async |_: webhook_verify_actix::Events| HttpResponse::Ok().finish();
-    let event = async |_: webhook_verify_actix::Event<Thing>| HttpResponse::Ok().finish();
+    let events = async |_: webhook_verify_actix::Verified<webhook_verify::event::Events>| {
+        HttpResponse::Ok().finish()
+    };
+    let event = async |_: webhook_verify_actix::EventData<Thing>| HttpResponse::Ok().finish();
     for routed in [web::post().to(events), web::post().to(event)] {
         let app = actix_web::test::init_service(ActixApp::new().route("/", routed)).await;
         let request = to_actix("/", &request).to_request();

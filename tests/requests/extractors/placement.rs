@@ -75,7 +75,7 @@ async fn an_error_passes_through_and_releases_the_claim() {
         let run = counted.fetch_add(1, SeqCst) + 1;
         async move {
             let fence = request.extensions().get::<Delivery>().unwrap();
-            assert_eq!(fence.claim().unwrap().fence(), run as u64);
+            assert_eq!(fence.claim().unwrap().fencing_token(), run as u64);
             match run {
                 1 | 2 => Err(Broken(run as u16)),
                 _ => Ok(StatusCode::CREATED),

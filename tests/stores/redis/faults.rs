@@ -1,6 +1,6 @@
 //! Servers that forget their scripts, die, freeze, fill up and change their role.
 
-use integration_tests::Calls as _;
+use integration_tests::{Calls as _, finish};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU16, Ordering::SeqCst},
@@ -298,14 +298,14 @@ async fn a_receiver_and_its_server() {
         let signed = signer.clone().id(id).sign("{}").unwrap();
         let body = stream::iter([Ok::<_, std::io::Error>(signed.body)]);
         let head = RequestHead::new(&signed.headers);
-        receiver.admit(&head, body, sleep).await
+        receiver.clone().or_timer(sleep).admit(&head, body).await
     };
 
     let Ok(Admission::Admitted(first)) = admit("msg_1").await else {
         panic!("the first is admitted");
     };
     assert_eq!(admit("msg_1").await.unwrap_err().status(), 503);
-    first.settle(201, sleep).await.unwrap();
+    finish(first, 201).await.unwrap();
     for stopped in [false, true] {
         if stopped {
             server.stop();

@@ -10,7 +10,7 @@ use std::{
 };
 
 use futures_util::{future::join_all, poll, stream};
-use integration_tests::{Calls as _, Pauses, Watched};
+use integration_tests::{Calls as _, Pauses, Watched, finish, its_status};
 use tokio::{task::yield_now, time::sleep};
 use webhook_verify::{
     Admission, Admitted, ClaimStore, Delivery, Idempotency, Receiver, Rejection, RequestHead,
@@ -52,7 +52,7 @@ pub(crate) trait Ledger: Clone + Send + Sync + 'static {
     fn until_one_waits(&self) -> impl Future<Output = ()> + Send;
 }
 
-/// Longer than any machine takes. Nothing renews claims but [`Admitted::run`].
+/// Longer than any machine takes. Nothing renews claims but [`Admitted::handle`].
 const LEASE: Duration = Duration::from_secs(60);
 
 fn receiver(store: impl ClaimStore) -> Receiver {
@@ -69,7 +69,7 @@ fn signed(body: &str) -> SignedRequest {
 async fn admit(receiver: &Receiver, request: &SignedRequest) -> Result<Admission, Rejection> {
     let head = RequestHead::new(&request.headers).method(&request.method).target(&request.target);
     let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
-    receiver.admit(&head, body, sleep).await
+    receiver.clone().or_timer(sleep).admit(&head, body).await
 }
 
 /// As [`admit`], again for as long as the store does not answer in time.
@@ -116,11 +116,11 @@ pub(crate) async fn many_at_once<L: Ledger>(ledger: &L) {
                         let open = ledger.begin().await;
                         if runs.fetch_add(1, SeqCst) < failures {
                             drop(open);
-                            admitted.settle(500, sleep).await.unwrap();
+                            finish(admitted, 500).await.unwrap();
                             continue;
                         }
                         ledger.commit(open, admitted.delivery(), 202).await.unwrap();
-                        break admitted.settle(200, sleep).await.unwrap();
+                        break finish(admitted, 200).await.unwrap();
                     }
                 }
             }
@@ -140,7 +140,7 @@ pub(crate) async fn who_was_superseded_rolls_back<L: Ledger>(ledger: &L) {
         let a = admitted(&receiver, &request).await;
         ledger.age(LEASE).await;
         let b = admitted(&receiver, &request).await;
-        assert_eq!(b.delivery().claim().unwrap().fence(), 2);
+        assert_eq!(b.delivery().claim().unwrap().fencing_token(), 2);
         if late_first {
             let late = ledger.commit(ledger.begin().await, a.delivery(), 200).await;
             assert!(matches!(late, Err(CommitError::Superseded)), "{late:?}");
@@ -150,8 +150,8 @@ pub(crate) async fn who_was_superseded_rolls_back<L: Ledger>(ledger: &L) {
         let late = ledger.commit(ledger.begin().await, a.delivery(), 200).await;
         assert!(matches!(late, Err(CommitError::Superseded)), "{late:?}");
         assert_eq!(ledger.effects().await, before + 1);
-        a.settle(500, sleep).await.unwrap();
-        b.settle(204, sleep).await.unwrap();
+        finish(a, 500).await.unwrap();
+        finish(b, 204).await.unwrap();
         assert_eq!(replayed(&receiver, &request).await, 201);
     }
 }
@@ -203,12 +203,13 @@ pub(crate) async fn the_receiver_settles_after_it<L: Ledger>(ledger: &L) {
     {
         let request = signed(body);
         let a = admitted(&receiver, &request).await;
+        let delivery = a.delivery().clone();
         let handler = async {
-            let delivery = a.delivery();
-            ledger.commit(ledger.begin().await, delivery, 202).await.unwrap();
+            ledger.commit(ledger.begin().await, &delivery, 202).await.unwrap();
+            assert!(answered.is_some(), "a panic on purpose");
         };
-        a.run(handler, sleep).await.unwrap();
-        a.settle(answered, sleep).await.unwrap();
+        let handled = a.handle(handler, |()| answered).await;
+        assert_eq!(handled.is_ok(), answered.is_some());
         assert_eq!(replayed(&receiver, &request).await, 202);
     }
     assert_eq!(ledger.effects().await, before + 3);
@@ -228,12 +229,13 @@ pub(crate) async fn a_commit_is_no_lost_lease<L: Ledger>(ledger: &L) {
             .claim_timeout(LEASE / 6)
             .on_event(move |event| telling.lock().unwrap().push(event.kind.name()));
         let receiver = Receiver::builder(verifier).idempotency(idempotency);
-        let receiver = receiver.build().unwrap();
+        let receiver = receiver.timer(timer).build().unwrap();
         let request = signed(&format!("goes on, answers {status}"));
         let a = admitted(&receiver, &request).await;
-        let claim = a.delivery().claim().unwrap().clone();
+        let delivery = a.delivery().clone();
+        let claim = delivery.claim().unwrap().clone();
         let handler = async {
-            let committed = ledger.commit(ledger.begin().await, a.delivery(), 202);
+            let committed = ledger.commit(ledger.begin().await, &delivery, 202);
             committed.await.unwrap();
             // The pause before a renewal is over, and nothing is renewed any more.
             let pause = async {
@@ -251,9 +253,8 @@ pub(crate) async fn a_commit_is_no_lost_lease<L: Ledger>(ledger: &L) {
             }
             status
         };
-        let status = a.run(handler, timer).await.unwrap();
+        assert_eq!(a.handle(handler, its_status).await.unwrap(), status);
         assert_eq!(store.extends.load(SeqCst), 0);
-        a.settle(status, sleep).await.unwrap();
         assert_eq!(*told.lock().unwrap(), ["claimed", "completed"]);
         assert_eq!(replayed(&receiver, &request).await, 202);
     }

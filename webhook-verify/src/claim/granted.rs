@@ -1,83 +1,83 @@
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering},
-    },
+    sync::{Arc, MutexGuard, PoisonError},
     task::{Context, Poll},
     time::Instant,
 };
 
-use super::{ClaimKey, ClaimRequest, Era, Holder, Keeper, Lost, lost::LostSignal};
+use super::{ClaimKey, ClaimRequest, Era, Holder, Keeper, Lost, lost::LostSignal, sync::Mutex};
+use crate::timer::Timer;
 
-/// The claim under which a handler runs: of a delivery, or of one event of several.
+/// The claim under which a handler runs, of a delivery or of one of its events.
 #[derive(Clone)]
 pub struct Claim(Arc<Granted>);
 
 struct Granted {
     keeper: Arc<Keeper>,
-    /// Kept from handlers, who could settle by its owner what the receiver settles.
+    timer: Timer,
+    /// Hidden from handlers, which could settle with its owner what the receiver settles.
     request: ClaimRequest,
     attempt: u64,
-    /// When the store was asked. The lease runs since then, or since later.
+    /// When the claim was requested. The lease runs since then or later.
     asked: Instant,
-    /// When the cache did not know of it.
+    /// When the cache did not contain it.
     era: Era,
     alone: bool,
-    taken: AtomicBool,
     lost: LostSignal,
-    /// The status that the handler's own transaction has recorded; [`OPEN`] while it may be about to, and 0 before that.
-    committed: AtomicU16,
-    progress: AtomicU8,
+    state: Mutex<State>,
 }
 
-/// No status of any answer.
-const OPEN: u16 = 1;
-
-/// How far the handling of a claim is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-#[repr(u8)]
-pub(crate) enum Progress {
-    /// Nothing is known of it.
-    Open,
-    /// The handler has said that it is done, and nobody waits any more for the store to say that it knows.
-    Done,
-    /// It is being settled: what a renewal says of it counts no more.
-    Settling,
-    /// It is completed, as the handler has said that it is done.
+/// How far the handling of a claim is. While `committing`, a transaction of the handler may be about
+/// to complete the claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// The handler runs. If `by_event`, it marks its events done one by one.
+    Running { by_event: bool, committing: bool },
+    /// The handler marked the event done, and no settling is in progress.
+    Done { committing: bool },
+    /// It is being settled. Its lease is not renewed meanwhile.
+    Settling { committing: bool },
+    /// The handler's transaction completed it with this status.
+    Committed { status: u16 },
+    /// Completed, because the handler marked the event done.
     Settled,
-    /// It is completed, as the handler has answered success.
+    /// Completed, because the handler responded with success.
     Answered,
-    /// It was given back.
-    Released,
+    /// Released, unless the handler's transaction turns out to have completed it.
+    Released { committing: bool },
 }
 
 impl Claim {
-    /// The claim of a request that was granted.
+    /// Returns the claim of a request that was granted.
     pub(crate) fn granted(
         keeper: Arc<Keeper>,
+        timer: Timer,
         request: ClaimRequest,
         attempt: u64,
         asked: Instant,
         era: Era,
         alone: bool,
     ) -> Self {
+        let state = State::Running { by_event: false, committing: false };
         Self(Arc::new(Granted {
             keeper,
+            timer,
             request,
             attempt,
             asked,
             era,
             alone,
-            taken: AtomicBool::new(false),
             lost: LostSignal::default(),
-            committed: AtomicU16::new(0),
-            progress: AtomicU8::new(Progress::Open as u8),
+            state: Mutex::new(state),
         }))
     }
 
     pub(super) fn keeper(&self) -> &Keeper {
         &self.0.keeper
+    }
+
+    pub(super) fn timer(&self) -> &Timer {
+        &self.0.timer
     }
 
     pub(super) fn asked(&self) -> Instant {
@@ -88,72 +88,127 @@ impl Claim {
         self.0.era
     }
 
-    pub(crate) fn progress(&self) -> Progress {
-        match self.0.progress.load(Ordering::Acquire) {
-            0 => Progress::Open,
-            1 => Progress::Done,
-            2 => Progress::Settling,
-            3 => Progress::Settled,
-            4 => Progress::Answered,
-            _ => Progress::Released,
-        }
-    }
-
-    pub(crate) fn set_progress(&self, progress: Progress) {
-        self.0.progress.store(progress as u8, Ordering::Release);
-    }
-
-    /// Takes note that the handler has said so. `false` where that is of no use any more, or for somebody else to settle.
-    pub(crate) fn set_done(&self) -> bool {
-        let done = |progress| (progress < Progress::Settling as u8).then_some(Progress::Done as u8);
-        let progress = &self.0.progress;
-        progress.fetch_update(Ordering::AcqRel, Ordering::Acquire, done).is_ok()
-    }
-
-    /// Takes note that the handler takes its events one by one.
-    pub(crate) fn set_taken(&self) {
-        self.0.taken.store(true, Ordering::Release);
-    }
-
-    pub(crate) fn is_taken(&self) -> bool {
-        self.0.taken.load(Ordering::Acquire)
-    }
-
-    /// Whether its event is the handler's to have: it is not done yet, nor another's. What the handler has answered for before it
-    /// had it, it has promised to do.
-    pub(crate) fn is_left(&self) -> bool {
-        match self.progress() {
-            Progress::Open => !self.is_lost(),
-            Progress::Answered => true,
-            Progress::Done | Progress::Settling | Progress::Settled | Progress::Released => false,
-        }
-    }
-
-    /// Whether the handler has this claim and no other, so that its status is that of the claim.
-    pub(crate) fn is_alone(&self) -> bool {
-        self.0.alone
-    }
-
-    /// Whether its lease has to be renewed now.
-    pub(super) fn is_running(&self) -> bool {
-        self.committed().is_none() && self.progress() < Progress::Settling
-    }
-
-    /// Whether it never has to be renewed again.
-    pub(super) fn is_over(&self) -> bool {
-        self.committed().is_some() || self.progress() > Progress::Settling
-    }
-
     pub(crate) fn request(&self) -> &ClaimRequest {
         &self.0.request
     }
 
-    /// Who holds the claim, for those who settle it.
+    /// Returns the holder of the claim, to settle it.
     pub(crate) fn holder(&self) -> Holder {
         self.0.request.holder()
     }
 
-    /// Tells the handler that its lease is lost, or that there is nothing left to lose.
+    /// Returns whether the handler has no other claim, so that its status is the claim's.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.0.alone
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn state(&self) -> State {
+        *self.lock()
+    }
+
+    pub(super) fn set_state(&self, state: State) {
+        *self.lock() = state;
+    }
+
+    /// Notes that the handler marks its events done one by one.
+    pub(crate) fn set_by_event(&self) {
+        if let State::Running { by_event, .. } = &mut *self.lock() {
+            *by_event = true;
+        }
+    }
+
+    /// Notes that the handler marked the event done. Returns whether to complete the claim now: not
+    /// if it is being settled or was settled, nor if the handler's transaction may complete it.
+    pub(crate) fn set_done(&self) -> bool {
+        let state = &mut *self.lock();
+        match *state {
+            State::Running { committing, .. } | State::Done { committing } => {
+                *state = State::Done { committing };
+                !committing
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn set_settling(&self) {
+        let state = &mut *self.lock();
+        if !matches!(state, State::Committed { .. }) {
+            *state = State::Settling { committing: state.is_committing() };
+        }
+    }
+
+    /// Notes that the settling was dropped before its end.
+    pub(super) fn give_up_settling(&self) {
+        let state = &mut *self.lock();
+        if let State::Settling { committing } = *state {
+            *state = State::Done { committing };
+        }
+    }
+
+    pub(super) fn set_released(&self) {
+        let state = &mut *self.lock();
+        *state = State::Released { committing: state.is_committing() };
+    }
+
+    /// Notes that the handler's transaction may be about to complete the claim.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn set_open(&self) {
+        match &mut *self.lock() {
+            State::Running { committing, .. }
+            | State::Done { committing }
+            | State::Settling { committing }
+            | State::Released { committing } => *committing = true,
+            State::Committed { .. } | State::Settled | State::Answered => {}
+        }
+    }
+
+    /// Notes that the handler's transaction has completed the claim.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(super) fn set_committed(&self, status: u16) {
+        let state = &mut *self.lock();
+        if !matches!(state, State::Settled | State::Answered) {
+            *state = State::Committed { status };
+        }
+    }
+
+    /// Returns whether the handler's transaction may be about to complete the claim.
+    pub(crate) fn is_committing(&self) -> bool {
+        self.state().is_committing()
+    }
+
+    /// Returns the status that the handler's transaction has recorded, if any.
+    pub(crate) fn committed(&self) -> Option<u16> {
+        match self.state() {
+            State::Committed { status } => Some(status),
+            _ => None,
+        }
+    }
+
+    /// Returns whether the event is left for the handler: it is not done, and no other owner has
+    /// it. An event that was answered for with the batch is still the handler's to do.
+    pub(crate) fn is_left(&self) -> bool {
+        match self.state() {
+            State::Running { .. } => !self.is_lost(),
+            State::Answered => true,
+            _ => false,
+        }
+    }
+
+    /// Returns whether the lease has to be renewed now.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(self.state(), State::Running { .. } | State::Done { .. })
+    }
+
+    /// Returns whether the lease never has to be renewed again.
+    pub(super) fn is_over(&self) -> bool {
+        !self.is_running() && !matches!(self.state(), State::Settling { .. })
+    }
+
+    /// Notifies the handler that its lease is lost, or that the handler has ended.
     pub(crate) fn set_lost(&self) {
         self.0.lost.set();
     }
@@ -162,40 +217,17 @@ impl Claim {
         self.0.lost.is_set()
     }
 
-    /// Takes note that the handler's own transaction is about to complete the claim.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(super) fn set_open(&self) {
-        let committed = &self.0.committed;
-        let _ = committed.compare_exchange(0, OPEN, Ordering::AcqRel, Ordering::Acquire);
-    }
-
-    /// Whether the handler's own transaction may be about to complete the claim.
-    pub(crate) fn is_open(&self) -> bool {
-        self.0.committed.load(Ordering::Acquire) == OPEN
-    }
-
-    /// Takes note that the handler's own transaction has completed the claim.
-    #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(super) fn set_committed(&self, status: u16) {
-        self.0.committed.store(status, Ordering::Release);
-    }
-
-    /// The status that was recorded by the handler's own transaction, if it was.
-    pub(crate) fn committed(&self) -> Option<u16> {
-        let status = self.0.committed.load(Ordering::Acquire);
-        (status > OPEN).then_some(status)
-    }
-
-    /// The key of the delivery or the event: the same for every retry.
+    /// Returns the key of the delivery or the event, which is the same for every retry.
     #[must_use]
     pub fn key(&self) -> ClaimKey {
         self.0.request.key
     }
 
-    /// The fencing number: rises with every grant of this key while its record lives. A resource that remembers the
-    /// highest it has seen, and refuses lower ones, is safe from a holder that was superseded without noticing.
+    /// Returns the fencing token, which increases with every grant of this key while its record
+    /// exists. A resource that remembers the highest token and refuses lower ones is safe from a
+    /// handler whose lease expired without its notice.
     #[must_use]
-    pub fn fence(&self) -> u64 {
+    pub fn fencing_token(&self) -> u64 {
         self.0.attempt
     }
 
@@ -230,7 +262,19 @@ impl fmt::Debug for Claim {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Claim")
             .field("key", &self.key())
-            .field("fence", &self.fence())
+            .field("fencing_token", &self.fencing_token())
             .finish_non_exhaustive()
+    }
+}
+
+impl State {
+    fn is_committing(self) -> bool {
+        match self {
+            Self::Running { committing, .. }
+            | Self::Done { committing }
+            | Self::Settling { committing }
+            | Self::Released { committing } => committing,
+            Self::Committed { .. } | Self::Settled | Self::Answered => false,
+        }
     }
 }

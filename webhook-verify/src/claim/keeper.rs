@@ -1,7 +1,7 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{ClaimEvent, ClaimStore, StoreError, completed::CompletedCache, shared::DynClaimStore};
-use crate::timer::{Timer, within};
+use crate::timer::Timer;
 
 type CompleteOn = dyn Fn(u16) -> bool + Send + Sync;
 type OnEvent = dyn Fn(&ClaimEvent<'_>) + Send + Sync;
@@ -68,9 +68,9 @@ impl Keeper {
 /// Returns the result of a store's call, or an error if there is none within `limit`.
 pub(crate) async fn answer_within<T>(
     call: impl Future<Output = Result<T, StoreError>>,
-    timer: &impl Timer,
+    timer: &Timer,
     limit: Duration,
 ) -> Result<T, StoreError> {
     let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
-    within(call, timer, limit).await.unwrap_or_else(|| Err(silent()))
+    timer.within(limit, call).await.unwrap_or_else(|| Err(silent()))
 }

@@ -34,7 +34,7 @@ pub use self::sql::{Claimed, CommitError};
 pub use self::sqlite::SqliteStore;
 pub(crate) use self::{
     completed::{Era, Known, Lookup},
-    granted::Progress,
+    granted::State,
     keeper::{Keeper, answer_within},
     renew::renew,
     settle::{complete, of_all, release},

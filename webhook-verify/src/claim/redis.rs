@@ -64,14 +64,14 @@ use super::{
 ///   claims and completions. So can a crash, depending on how the server persists (`appendonly
 ///   yes`, `appendfsync everysec` or `always`). Deliveries whose records are lost run again.
 /// * **Its clock counts.** After a fail-over to a machine whose clock is ahead, leases expire
-///   early. The fencing token, [`Claim::fence`], tells the older holder from the newer.
+///   early. The fencing token, [`Claim::fencing_token`], tells the older holder from the newer.
 /// * Redis deletes expired records by itself: [`purge`](ClaimStore::purge) has nothing to do.
 ///
 /// No type of the driver is part of this API. For a URL that begins with `rediss://`, enable the
 /// driver's own TLS feature in your `Cargo.toml`, for instance `redis = { version = "1.8",
 /// default-features = false, features = ["tokio-native-tls-comp"] }`.
 ///
-/// [`Claim::fence`]: crate::Claim::fence
+/// [`Claim::fencing_token`]: crate::Claim::fence
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,

@@ -4,15 +4,15 @@ use super::{
     Claim, ClaimEventKind, Settled, Step, StoreError, answer_within,
     settle::{self, holders, of_all},
 };
-use crate::timer::Timer;
 
-/// Renews the leases of claims that were asked for together, each until it is lost or settled, and all until the handler has
-/// had its time. Tells the handler what is lost.
-pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
+/// Renews the leases of claims that were requested together, each until it is lost or settled, and
+/// all until the handler exceeds its time. Notifies the handler of lost leases.
+pub(crate) async fn renew(claims: &[Claim]) {
     let Some(first) = claims.first() else { return };
-    let (keeper, mut held) = (first.keeper(), claims.iter().collect::<Vec<_>>());
-    // How long ago the handler began, and the leases were granted or renewed, at most. A claim that took its time, or a
-    // handler that did before it first waited, has used up some of it already.
+    let (keeper, timer) = (first.keeper(), first.timer());
+    let mut held: Vec<_> = claims.iter().collect();
+    // The upper bounds of how long ago the handler began, and the leases were granted or renewed. A
+    // slow claim, or a handler that ran before it first waited, has used up some of the lease.
     let used = first.asked().elapsed();
     let (mut elapsed, mut age) = (used, used);
     let mut pause = keeper.renewal().saturating_sub(used);
@@ -24,13 +24,13 @@ pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
         }
         elapsed += pause;
         age += pause;
-        // One that is being settled comes back if that is given up.
+        // A claim that is being settled needs renewals again if its settling is given up.
         let running: Vec<_> = held.iter().copied().filter(|it| it.is_running()).collect();
         if running.is_empty() {
             pause = keeper.renewal();
             continue;
         }
-        match extend(&running, &timer).await {
+        match extend(&running).await {
             Ok(extended) => {
                 age = Duration::ZERO;
                 pause = keeper.renewal();
@@ -38,18 +38,18 @@ pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
                 let lost = running.into_iter().zip(extended).filter(is_lost);
                 let lost: Vec<_> = lost.map(|(claim, _)| claim).collect();
                 held.retain(|claim| !lost.iter().any(|it| std::ptr::eq(*it, *claim)));
-                lose(&lost, &timer).await;
+                lose(&lost).await;
                 if held.is_empty() {
                     return;
                 }
             }
-            // The leases go on running out: the next try comes sooner.
+            // The leases continue to run out, so the next attempt comes sooner.
             Err(error) => {
                 let (call, error) = ("extend", &error);
                 running[0].report(ClaimEventKind::StoreFailed { call, error });
                 pause = keeper.lease / 12;
                 age += keeper.call_limit();
-                // Others may have taken over by now, unless the store is silent to all.
+                // Another owner may have taken over by now.
                 if age >= keeper.lease {
                     running.iter().for_each(|claim| claim.set_lost());
                 }
@@ -62,19 +62,19 @@ pub(crate) async fn renew(claims: &[Claim], timer: impl Timer) {
     }
 }
 
-async fn extend(held: &[&Claim], timer: &impl Timer) -> Result<Vec<Settled>, StoreError> {
+async fn extend(held: &[&Claim]) -> Result<Vec<Settled>, StoreError> {
     let keeper = held[0].keeper();
     let (holders, lease) = (holders(held.iter().copied()), keeper.lease);
     let extended = keeper.store.settle(&holders, Step::Extend { lease });
-    let extended = answer_within(extended, timer, keeper.call_limit()).await?;
+    let extended = answer_within(extended, held[0].timer(), keeper.call_limit()).await?;
     of_all(extended, held.len())
 }
 
-/// Tells the handlers of claims that somebody else has by now.
-async fn lose(superseded: &[&Claim], timer: &impl Timer) {
-    if superseded.iter().any(|claim| claim.is_open()) {
-        // By a commit, maybe, whose answer is on its way to the handler.
-        timer.sleep(settle::PAUSE).await;
+/// Notifies the handlers of claims that another owner has taken over.
+async fn lose(superseded: &[&Claim]) {
+    if let Some(claim) = superseded.iter().find(|claim| claim.is_committing()) {
+        // The handler's own commit may have completed the claim, and its result is on the way.
+        claim.timer().sleep(settle::PAUSE).await;
     }
     for claim in superseded {
         if claim.is_running() {

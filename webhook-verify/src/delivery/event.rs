@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Delivery, Events, EventsError, ExtractError, MAX_ID_LEN, extract::from_json,
-    pattern::matches_known, split,
+    Delivery, EventsError, ExtractError, MAX_ID_LEN, extract::from_json, pattern::matches_known,
+    split,
 };
 use crate::{
     claim::Claim,
@@ -13,55 +13,26 @@ use crate::{
     scheme::{Envelope, Field, Scheme},
 };
 
-/// How many events a delivery may bring, unless it is [said otherwise](crate::VerifierBuilder::max_events).
+/// The default of [`max_events`](crate::VerifierBuilder::max_events).
 pub(crate) const MAX_EVENTS: usize = 10_000;
 
-/// One event out of a verified delivery.
+/// One event of a verified delivery.
 ///
-/// A delivery brings one event or many, by its sender. An event's bytes are a slice of the verified body, never copied and
-/// never written anew. (Where the list of events is in a form's field, they are slices of that field, which is decoded for it.)
+/// Its bytes are a slice of the verified body, neither copied nor serialized again. (If the list of
+/// events is in a form field, they are slices of the decoded field.)
 #[derive(Clone)]
 #[must_use]
 pub struct Event {
     raw: Bytes,
     scheme: Arc<Scheme>,
-    /// Said outside of `raw`, as are the key of Mautic's map and the headers of others.
+    /// The type outside of `raw`: the key of Mautic's map, or a header.
     event_type: Option<Arc<str>>,
     id: Option<Arc<str>>,
     pub(crate) claim: Option<Claim>,
 }
 
 impl Delivery {
-    /// What the delivery brings: one event, or as many as its sender puts into one request.
-    ///
-    /// Where each event has a [claim](Event::claim) of its own, as in a handler behind a [receiver](crate::Receiver) that
-    /// deduplicates, these are the events that are left to do: not those that were completed before, and not those that are in
-    /// flight elsewhere or [filtered out](crate::ReceiverBuilder::only).
-    ///
-    /// ```
-    /// # use webhook_verify::{Verifier, event::EventsError, scheme};
-    /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
-    /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
-    /// let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
-    /// let events = delivery.events()?;
-    /// let [event] = events.as_slice() else { panic!("one was sent") };
-    /// assert_eq!(event.event_type().as_deref(), Some("mautic.lead_post_delete"));
-    /// assert_eq!(event.raw(), r#"{"id":52}"#);
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// [`EventsError`] when the body is not what the scheme says, or has more events than
-    /// [may be](crate::VerifierBuilder::max_events).
-    pub fn events(&self) -> Result<Events, EventsError> {
-        Ok(Events::new(match &self.events {
-            Some(events) => Arc::clone(events),
-            None => self.split()?.into(),
-        }))
-    }
-
-    /// Whether this is a test payload, as its sender makes them to try a webhook out, and the scheme knows how to tell.
+    /// Returns whether this is the sender's test payload, if the scheme defines how to recognize it.
     #[must_use]
     pub fn is_test(&self) -> bool {
         let pointer = self.scheme.test_field.as_deref();
@@ -70,7 +41,7 @@ impl Delivery {
         )
     }
 
-    /// All events of the body, without their claims.
+    /// Returns all events of the body, without their claims.
     pub(crate) fn split(&self) -> Result<Vec<Event>, EventsError> {
         let event = |raw, event_type, id| Event {
             raw,
@@ -82,7 +53,7 @@ impl Delivery {
         let most = self.max_events;
         Ok(match &self.scheme.envelope {
             Envelope::One => {
-                // What is in the body is read when somebody asks for it.
+                // Fields of the body are read on demand.
                 let of_header = |field: &Option<Field>, text: Option<&str>| match field {
                     Some(Field::Header(_)) => text.map(Arc::from),
                     _ => None,
@@ -98,7 +69,7 @@ impl Delivery {
                 let elements = split::list(&body, &list.at, most)?;
                 let event_type = match list.event_type.is_empty() {
                     false => None,
-                    // What the delivery says is said of all of them.
+                    // The delivery's type is that of all its events.
                     true => self.event_type().map(Arc::from),
                 };
                 let elements = elements.into_iter();
@@ -113,7 +84,7 @@ impl Delivery {
 }
 
 impl Event {
-    /// What happened, in the sender's words, if the scheme knows where it is said.
+    /// Returns the sender's name for what happened, if the scheme defines where it is.
     ///
     /// An event type from a header is not signed: see [`Scheme::event_type_is_signed`].
     #[must_use]
@@ -121,7 +92,7 @@ impl Event {
         self.read_type().ok()?
     }
 
-    /// The event type. An error where it is in JSON that cannot be read.
+    /// Returns the event type, or an error if it is in JSON that cannot be read.
     pub(super) fn read_type(&self) -> Result<Option<Cow<'_, str>>, Unreadable> {
         if let Some(known) = &self.event_type {
             return Ok(Some(Cow::Borrowed(known)));
@@ -142,7 +113,7 @@ impl Event {
         }
     }
 
-    /// The sender's id of this event, if the scheme knows where it is.
+    /// Returns the sender's ID of this event, if the scheme defines where it is.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'_, str>> {
         if let Some(known) = &self.id {
@@ -156,21 +127,22 @@ impl Event {
         id.filter(|id| id.len() <= MAX_ID_LEN)
     }
 
-    /// When it happened, as time since the Unix epoch, if the scheme knows where that is said and it is.
+    /// Returns when the event happened, as time since the Unix epoch, if the scheme defines where
+    /// that is.
     #[must_use]
     pub fn time(&self) -> Option<Duration> {
         let (pointer, unit) = self.scheme.event_time.as_ref()?;
         unit.parse(self.text(pointer)?.as_bytes())
     }
 
-    /// The event whole, as it stands in the body.
+    /// Returns the bytes of the whole event, as they are in the body.
     #[must_use]
     pub fn raw(&self) -> &Bytes {
         &self.raw
     }
 
-    /// The event's data, as it stands in the body: what is in the sender's envelope, or the event whole where there is no
-    /// envelope or nothing in it.
+    /// Returns the bytes of the event's data, as they are in the body: the content of the sender's
+    /// envelope, or the whole event without one.
     #[must_use]
     pub fn data_bytes(&self) -> Bytes {
         let pointer = self.scheme.event_data.as_deref();
@@ -180,8 +152,8 @@ impl Event {
         }
     }
 
-    /// The event's [data](Self::data_bytes), read from JSON: any type that serde reads, or one that is
-    /// [made from events](FromEvent).
+    /// Parses the event's [data](Self::data_bytes) from JSON, as any type that serde deserializes or
+    /// that implements [`FromEvent`].
     ///
     /// # Errors
     ///
@@ -190,21 +162,22 @@ impl Event {
         T::from_event(self)
     }
 
-    /// Whether the event type [matches](super::matches()) a pattern, such as `contact.*`. What has no type matches `*` alone.
+    /// Returns whether the event type [matches](super::matches()) a pattern, such as `contact.*`. An
+    /// event without a type matches only `*`.
     #[must_use]
     pub fn matches(&self, pattern: &str) -> bool {
         matches_known(pattern, self.event_type().as_deref())
     }
 
-    /// The claim under which the event is handled, where deliveries are deduplicated: its own where its sender may put several
-    /// events into one request, else that of its delivery. `None` where such a request is
-    /// [claimed as a whole](Delivery::claim).
+    /// Returns the claim under which the event is handled, with idempotency: its own if the sender
+    /// may put several events into one request, otherwise that of its delivery. `None` if such a
+    /// request is [claimed as a whole](Delivery::claim).
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()
     }
 
-    /// The event type, if it is under the signature.
+    /// Returns the event type, if it is signed.
     pub(crate) fn signed_type(&self) -> Option<Cow<'_, str>> {
         let in_body = match &self.scheme.envelope {
             Envelope::List(list) if !list.event_type.is_empty() => true,
@@ -214,7 +187,8 @@ impl Event {
         self.event_type().filter(|_| in_body)
     }
 
-    /// What tells it from all other events of its sender; `None` where the scheme does not say or it is not there.
+    /// Returns the sender's ID of the event as an unambiguous key, if the scheme defines one and the
+    /// event has it.
     pub(crate) fn identity(&self) -> Option<Vec<u8>> {
         let Envelope::List(list) = &self.scheme.envelope else {
             return None;
@@ -231,7 +205,7 @@ impl Event {
         Some(parts)
     }
 
-    /// What a field of the body says. Those of headers are known from the start.
+    /// Returns the value of a field in the body. Those in headers were read before.
     fn field(&self, field: Option<&Field>) -> Result<Option<Cow<'_, str>>, Unreadable> {
         match field {
             Some(Field::Pointer(pointer)) => json::scalar(&self.raw, pointer),
@@ -245,10 +219,10 @@ impl Event {
     }
 }
 
-/// What can be made from an event: all that serde reads, from the event's [data](Event::data_bytes), and types that look at
-/// the event's type as well.
+/// A type that is made from an event: any type that serde deserializes, from the event's
+/// [data](Event::data_bytes), or one that also considers the event's type.
 pub trait FromEvent: Sized {
-    /// Reads the event.
+    /// Parses the event.
     ///
     /// # Errors
     ///
@@ -263,7 +237,7 @@ impl<T: DeserializeOwned> FromEvent for T {
 }
 
 impl fmt::Debug for Event {
-    /// Without its bytes.
+    /// Omits the bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Event")
             .field("event_type", &self.event_type())
@@ -279,7 +253,7 @@ mod tests {
 
     struct ByType(bool);
 
-    /// Types of one's own may look at more than the data.
+    /// A type of the user's own that considers more than the data.
     impl FromEvent for ByType {
         fn from_event(event: &Event) -> Result<Self, ExtractError> {
             Ok(Self(event.matches("a.*")))

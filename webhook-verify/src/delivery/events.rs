@@ -1,18 +1,22 @@
-use std::{slice, sync::Arc};
+use std::{ops::Deref, slice, sync::Arc};
 
-use super::Event;
-use crate::{claim::Claim, timer::Timer};
+use super::{Delivery, Event, EventsError, ExtractError};
+use crate::claim::Claim;
 
-/// What a duplicate of a delivery is answered whose events were completed one by one.
+/// The stored status of events that were completed one by one.
 pub(crate) const COMPLETED: u16 = 204;
 
-/// The events of a delivery that are left to do, in the sender's order.
+/// The events of a delivery that are left to do, in the sender's order, for a handler that works
+/// event by event.
 ///
-/// A handler takes them one by one, and says of each that it is [done](Event::done). It ends with an error where one fails; `?`
-/// will do. Whoever takes events so and answers success, although some are not done, is answered for with 500, so that they are not
-/// lost. (That is told by the events' claims: where they have [none](Event::claim), the answer stands.) A handler that does all of
-/// them or nothing, decided by its answer, looks at them [as a slice](Self::as_slice). So is one that gives them to a task and
-/// answers before: its success is a promise, and what is said after it is not heard.
+/// The handler marks each event [done](Event::done), and ends with an error if one fails. If it then
+/// responds with 2xx although events are not done, the response becomes 500 and the sender retries,
+/// so a forgotten event is not lost. A delivery with a single event needs no mark: a 2xx completes
+/// it. Events without a [claim](Event::claim) need none either: the response stands.
+///
+/// A handler that succeeds or fails as a whole takes a [`Batch`]. So does one that hands the events
+/// to a background task and responds before they are done: finishing them is then its
+/// responsibility.
 ///
 /// ```
 /// # use webhook_verify::{Verifier, scheme};
@@ -22,7 +26,6 @@ pub(crate) const COMPLETED: u16 = 204;
 /// #     loop { if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
 /// # }
 /// # block_on(async {
-/// # let timer = |_| std::future::pending::<()>();
 /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
 /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
 /// # let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
@@ -32,7 +35,7 @@ pub(crate) const COMPLETED: u16 = 204;
 ///         let lead: serde_json::Value = event.data()?;
 ///         deleted.push(lead["id"].clone());
 ///     }
-///     event.done(timer).await;
+///     event.done().await;
 /// }
 /// # assert_eq!(deleted, [52]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -40,44 +43,128 @@ pub(crate) const COMPLETED: u16 = 204;
 /// ```
 #[derive(Clone, Debug)]
 #[must_use]
-pub struct Events(Arc<[Event]>);
+pub struct Events(Batch);
+
+/// The events of a delivery that are left to do, in the sender's order, for a handler that succeeds
+/// or fails as a whole.
+///
+/// A 2xx completes all of them, and any other status releases them. To look at the events of a
+/// delivery without a say in how they are settled, take a batch.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Batch(Arc<[Event]>);
+
+impl Delivery {
+    /// Returns the delivery's events, for a handler that marks each of them
+    /// [done](Event::done). From now on the handler's status does not decide about the events that
+    /// it did not mark: see [`Events`].
+    ///
+    /// Behind a [receiver](crate::Receiver) with idempotency, these are the events that are left to
+    /// do: not those that are completed, in progress elsewhere or
+    /// [filtered out](crate::ReceiverBuilder::only).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`batch`](Self::batch).
+    pub fn events(&self) -> Result<Events, EventsError> {
+        let batch = self.batch()?;
+        batch.iter().filter_map(Event::claim).for_each(Claim::set_by_event);
+        Ok(Events(batch))
+    }
+
+    /// Returns the same events as [`events`](Self::events), for a handler that succeeds or fails as
+    /// a whole.
+    ///
+    /// ```
+    /// # use webhook_verify::{Verifier, scheme};
+    /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
+    /// # let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+    /// let delivery = verifier.verify(&headers, r#"{"mautic.lead_post_delete":[{"id":52}]}"#)?;
+    /// let batch = delivery.batch()?;
+    /// assert_eq!(batch.len(), 1);
+    /// assert_eq!(batch[0].event_type().as_deref(), Some("mautic.lead_post_delete"));
+    /// assert_eq!(batch[0].raw(), r#"{"id":52}"#);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`EventsError`] if the body is not what the scheme defines, or has more events than
+    /// [`max_events`](crate::VerifierBuilder::max_events).
+    pub fn batch(&self) -> Result<Batch, EventsError> {
+        Ok(Batch(match &self.events {
+            Some(events) => Arc::clone(events),
+            None => self.split()?.into(),
+        }))
+    }
+}
+
+/// What a handler can take out of a verified delivery: the whole [`Delivery`], its [`Events`], its
+/// [`Batch`] or its only [`Event`].
+pub trait FromDelivery: Sized {
+    /// Takes it out of the delivery.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::Events`] or [`ExtractError::NotOneEvent`].
+    fn from_delivery(delivery: &Delivery) -> Result<Self, ExtractError>;
+}
+
+impl FromDelivery for Delivery {
+    fn from_delivery(delivery: &Delivery) -> Result<Self, ExtractError> {
+        Ok(delivery.clone())
+    }
+}
+
+impl FromDelivery for Events {
+    fn from_delivery(delivery: &Delivery) -> Result<Self, ExtractError> {
+        Ok(delivery.events()?)
+    }
+}
+
+impl FromDelivery for Batch {
+    fn from_delivery(delivery: &Delivery) -> Result<Self, ExtractError> {
+        Ok(delivery.batch()?)
+    }
+}
+
+impl FromDelivery for Event {
+    fn from_delivery(delivery: &Delivery) -> Result<Self, ExtractError> {
+        delivery.event()
+    }
+}
 
 impl Events {
-    pub(super) fn new(events: Arc<[Event]>) -> Self {
-        Self(events)
-    }
-
-    /// All of them, as they were left to do when the delivery came. The handler's answer decides of them as a whole.
-    pub fn as_slice(&self) -> &[Event] {
-        &self.0
-    }
-
-    /// How many there are.
+    /// Returns the number of events.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none.
+    /// Returns whether there are no events.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Those that are still left to do when it is their turn: not those that are [done](Event::done) meanwhile, nor those
-    /// whose claim was [lost](Claim::lost) before they began, which are another's by then.
-    ///
-    /// Whoever calls this takes the events one by one, and has to say what is done; to look at them there is
-    /// [`as_slice`](Self::as_slice).
+    /// Returns an iterator over the events that are still left when their turn comes: it skips
+    /// those that were marked [done](Event::done) and those whose claim was [lost](Claim::lost)
+    /// before they began.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
-        let claims = self.0.iter().filter_map(|event| event.claim.as_ref());
-        claims.for_each(Claim::set_taken);
         Iter(self.0.iter())
     }
 }
 
-/// The events that are left to do: see [`Events::iter`].
+impl Deref for Batch {
+    type Target = [Event];
+
+    fn deref(&self) -> &[Event] {
+        &self.0
+    }
+}
+
+/// An iterator over the events that are left to do. See [`Events::iter`].
 #[derive(Clone, Debug)]
 pub struct Iter<'a>(slice::Iter<'a, Event>);
 
@@ -85,8 +172,7 @@ impl<'a> Iterator for Iter<'a> {
     type Item = &'a Event;
 
     fn next(&mut self) -> Option<&'a Event> {
-        let is_left = |event: &&Event| event.claim.as_ref().is_none_or(Claim::is_left);
-        self.0.find(is_left)
+        self.0.find(|event| event.claim.as_ref().is_none_or(Claim::is_left))
     }
 
     fn size_hint(&self) -> (usize, Option<usize>) {
@@ -103,21 +189,32 @@ impl<'a> IntoIterator for &'a Events {
     }
 }
 
+impl<'a> IntoIterator for &'a Batch {
+    type Item = &'a Event;
+    type IntoIter = slice::Iter<'a, Event>;
+
+    fn into_iter(self) -> slice::Iter<'a, Event> {
+        self.0.iter()
+    }
+}
+
 impl Event {
-    /// Says that the event is done, whatever becomes of those after it.
+    /// Marks the event done, whatever happens to those after it.
     ///
-    /// Where each event of a delivery has a [claim](Self::claim) of its own, that one is completed in the store. So when the
-    /// handler fails later, or its process dies, a retry goes on with the events that were not done, also if its sender has put
-    /// them together in another way meanwhile. Those that are not done when the handler ends are released.
+    /// If each event of the delivery has a [claim](Self::claim), this completes the event's claim in
+    /// the store. If the handler fails later, or its process dies, a retry resumes with the events
+    /// that were not done, even if the sender regroups them. The claims of events that are not done
+    /// when the handler ends are released.
     ///
-    /// The store is told when the handler ends, if the event is the only one that is left of its delivery (with the handler's
-    /// status, so that duplicates are answered it), if a transaction of the handler's completes the claim and is not committed
-    /// yet, or if this future is dropped. Without a claim there is nothing to tell.
-    pub async fn done(&self, timer: impl Timer) {
+    /// The store is called when the handler ends in three cases: the event is the only one that is
+    /// left of its delivery (its claim then stores the handler's status, for duplicates), an open
+    /// transaction of the handler completes the claim, or this future is dropped. Without a claim
+    /// this does nothing.
+    pub async fn done(&self) {
         let Some(claim) = &self.claim else { return };
-        // A transaction that is open holds the store's own call up, and completes the claim if it is committed.
-        if claim.set_done() && !claim.is_alone() && !claim.is_open() {
-            claim.complete(COMPLETED, &timer).await;
+        // An open transaction blocks the store's own call, and completes the claim if it is committed.
+        if claim.set_done() && !claim.is_alone() {
+            claim.complete(COMPLETED).await;
         }
     }
 }

@@ -111,7 +111,7 @@ impl Delivery {
     ///
     /// [`ExtractError::NotOneEvent`] where the sender may put several into one request, whether it did or not.
     pub fn event(&self) -> Result<Event, ExtractError> {
-        match self.events()?.as_slice() {
+        match &*self.batch()? {
             [event] if !self.scheme.sends_batches() => Ok(event.clone()),
             _ => Err(ExtractError::NotOneEvent),
         }

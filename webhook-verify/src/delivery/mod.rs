@@ -30,7 +30,7 @@ pub(crate) use self::extract::from_json;
 pub use self::{
     error::EventsError,
     event::{Event, FromEvent},
-    events::{Events, Iter},
+    events::{Batch, Events, FromDelivery, Iter},
     extract::ExtractError,
     pattern::matches,
     topic::matches_topic,

@@ -11,45 +11,44 @@ use smallvec::SmallVec;
 use super::{Rejection, claim::in_flight};
 use crate::{
     answer::Answer,
-    claim::{self, Claim, Progress},
+    claim::{self, Claim, State},
     delivery::{COMPLETED, Delivery},
-    timer::Timer,
 };
 
-/// What becomes of an authentic request.
+/// The result of admitting a verified request.
 #[derive(Debug)]
 #[must_use]
-#[expect(
-    clippy::exhaustive_enums,
-    reason = "whoever drives a receiver has to handle every kind of admission"
-)]
+#[expect(clippy::exhaustive_enums, reason = "an adapter has to handle every kind of admission")]
 pub enum Admission {
-    /// Its handler is to run.
+    /// The handler has to run.
     Admitted(Admitted),
-    /// It is answered without a handler, as a duplicate or a challenge is.
+    /// The response is known without the handler: to a duplicate, a verification handshake or a
+    /// delivery that was filtered out.
     Answer(Answer),
 }
 
-/// A delivery that its handler has to see, and the duty to say what became of it.
+/// A delivery for the handler, and its claims.
 ///
-/// Dropped without [`settle`](Self::settle), the claim stays until its lease lapses: nothing is lost, but a retry that
-/// comes sooner is sent away.
+/// If it is dropped, or the future of [`handle`](Self::handle) is, the claims stay until their
+/// leases expire: nothing is lost, but an earlier retry is refused.
 #[derive(Debug)]
-#[must_use = "a claim that is not settled blocks retries until its lease lapses"]
+#[must_use = "a claim that is not settled blocks retries until its lease expires"]
 pub struct Admitted {
     pub(super) delivery: Box<Delivery>,
     pub(super) held: Option<Held>,
 }
 
-/// What a handler runs under: the claim of its delivery, or of each event that is left to do.
+/// The claims that a handler runs under: of its delivery, or of each event that is left to do.
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) claims: SmallVec<[Claim; 1]>,
-    /// What to answer a handler's success with all the same: other events of the delivery are in flight elsewhere.
+    /// Whether the delivery has a single event. Its handler need not mark it done.
+    pub(super) is_single: bool,
+    /// Replaces a successful response: other events of the delivery are in progress elsewhere.
     pub(super) refusal: Option<Rejection>,
 }
 
-/// Whoever waits for a lease to be lost need not wait any longer.
+/// After the handler, nothing is left to lose. Ends all waits for a lost lease.
 impl Drop for Held {
     fn drop(&mut self) {
         self.claims.iter().for_each(Claim::set_lost);
@@ -57,42 +56,65 @@ impl Drop for Held {
 }
 
 impl Admitted {
-    /// The verified delivery.
+    /// Returns the verified delivery.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
     }
 
-    /// Runs the handler, and renews its claims' leases while it runs.
+    /// Runs the handler, renews its claims while it runs, and settles them by the status of its
+    /// output. Returns the output.
+    ///
+    /// A status for which the claim is complete, 2xx by default, completes the claims. Any other
+    /// status releases them, and so does `None`, a failure without a response. If the handler took
+    /// [`Events`](crate::event::Events), the events that it marked done are completed and the others
+    /// are released.
+    ///
+    /// The handler's output stands even if the store then fails. The store is called up to three
+    /// times, and the failure is logged. ([`Idempotency::complete_on`] and
+    /// [`Idempotency::complete_tries`] change these defaults.)
     ///
     /// # Errors
     ///
-    /// [`Rejection::HandlerPanicked`]. The panic's message went to the panic hook, and nowhere else.
-    pub async fn run<F: Future>(
-        &self,
+    /// The [`Rejection`] to respond with instead. It has been logged.
+    /// [`Rejection::HandlerPanicked`]: the panic's message went to the panic hook only.
+    /// [`Rejection::EventsLeft`] and [`Rejection::InFlight`]: the handler succeeded but left events
+    /// undone, which would be lost if the sender did not retry.
+    ///
+    /// [`Idempotency::complete_on`]: crate::Idempotency::complete_on
+    /// [`Idempotency::complete_tries`]: crate::Idempotency::complete_tries
+    pub async fn handle<F: Future>(
+        self,
         handler: F,
-        timer: impl Timer,
+        status_of: impl FnOnce(&F::Output) -> Option<u16>,
     ) -> Result<F::Output, Rejection> {
+        let output = self.run(handler).await;
+        let Some(held) = self.held else { return output };
+        let status = output.as_ref().ok().and_then(status_of);
+        // Boxed, so that the future of a delivery without a claim stays small.
+        let settled = Box::pin(held.settle(status)).await;
+        let scheme = self.delivery.scheme().name();
+        settled.inspect_err(|rejection| rejection.log(scheme))?;
+        output
+    }
+
+    async fn run<F: Future>(&self, handler: F) -> Result<F::Output, Rejection> {
         let mut handler = pin!(handler);
-        let mut renewal = self.held.as_ref().map(|held| {
-            let renewing = claim::renew(&held.claims, timer);
-            Box::pin(renewing)
-        });
+        let mut renewal = self.held.as_ref().map(|held| Box::pin(claim::renew(&held.claims)));
         let mut renew = |cx: &mut Context<'_>| {
             let Some(renewing) = &mut renewal else { return };
             match catch_unwind(AssertUnwindSafe(|| renewing.as_mut().poll(cx))) {
                 Ok(Poll::Pending) => return,
                 Ok(Poll::Ready(())) => {}
                 Err(_) => {
-                    tracing::error!(target: "webhook_verify", "store panicked: the lease is renewed no more");
+                    tracing::error!(target: "webhook_verify", "store panicked: the lease is not renewed any more");
                 }
             }
             renewal = None;
         };
-        let mut begun = false;
+        let mut has_waited = false;
         poll_fn(|cx| {
-            // Before the handler, once it has begun: one that uses up all that its task may do in one go must not keep
-            // its lease from being renewed.
-            if begun {
+            // The renewal comes first, because a handler may use up its task's cooperative budget.
+            if has_waited {
                 renew(cx);
             }
             match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
@@ -104,81 +126,69 @@ impl Admitted {
                     return Poll::Ready(Err(Rejection::HandlerPanicked));
                 }
             }
-            // Only a handler that has to wait pays for a timer.
-            if !mem::replace(&mut begun, true) {
+            // Only a handler that waits pays for a timer.
+            if !mem::replace(&mut has_waited, true) {
                 renew(cx);
             }
             Poll::Pending
         })
         .await
     }
-
-    /// Settles the claim by the status that the handler answered: 2xx completes it, anything else releases it, and so
-    /// does `None`, a handler that panicked or failed without an answer. Of events that the handler took
-    /// [one by one](crate::event::Events), those are completed that it has said are done, and the others released.
-    ///
-    /// A store that fails now cannot change the answer, which is the handler's: it is asked three times, and the failure
-    /// is logged. ([`Idempotency::complete_on`](crate::Idempotency::complete_on) and
-    /// [`complete_tries`](crate::Idempotency::complete_tries) say otherwise.)
-    ///
-    /// # Errors
-    ///
-    /// [`Rejection`]: what to answer instead of the handler's success, because some of the delivery's events are not done,
-    /// and would be lost if the sender did not try again. It has been logged.
-    pub async fn settle(
-        self,
-        status: impl Into<Option<u16>>,
-        timer: impl Timer,
-    ) -> Result<(), Rejection> {
-        let Some(held) = self.held else { return Ok(()) };
-        // Boxed, so that a delivery without a claim does not carry it along.
-        let settled = Box::pin(held.settle(status.into(), timer)).await;
-        settled.inspect_err(|rejection| rejection.log(self.delivery.scheme().name()))
-    }
 }
 
 impl Held {
-    async fn settle(mut self, status: Option<u16>, timer: impl Timer) -> Result<(), Rejection> {
+    async fn settle(mut self, status: Option<u16>) -> Result<(), Rejection> {
         let refusal = self.refusal.take();
         let acknowledges = status.is_some_and(|status| (200..300).contains(&status));
         let Some(first) = self.claims.first() else {
             return refusal.filter(|_| acknowledges).map_or(Ok(()), Err);
         };
         let success = status.filter(|status| first.completes(*status));
-        // Who takes events one by one says what is done, and no answer stands for the rest.
-        let says = |it: &Claim| it.is_taken() || it.committed().is_some() || it.is_open();
-        let one_by_one = self.claims.iter().any(says);
+        let by_event = self.claims.iter().any(|claim| self.is_by_event(claim));
         let (mut done, mut left) = (Vec::new(), Vec::new());
         let mut decided = SmallVec::<[_; 1]>::new();
         for claim in &self.claims {
-            let said = matches!(claim.progress(), Progress::Done | Progress::Settling);
-            let is_done = said || claim.committed().is_some();
-            match (claim.progress(), success) {
-                (Progress::Settled, _) => {}
-                _ if is_done && !(claim.is_alone() && success.is_some()) => {
-                    done.push(claim.clone())
-                }
-                (_, Some(_)) if is_done || !one_by_one => decided.push(claim.clone()),
-                _ => left.push(claim.clone()),
+            let is_done = match claim.state() {
+                State::Settled => continue,
+                State::Done { .. } | State::Settling { .. } | State::Committed { .. } => true,
+                State::Running { .. } | State::Answered | State::Released { .. } => false,
+            };
+            if is_done && !(claim.is_alone() && success.is_some()) {
+                done.push(claim.clone());
+            } else if success.is_some() && (is_done || !by_event) {
+                decided.push(claim.clone());
+            } else {
+                left.push(claim.clone());
             }
         }
-        claim::complete(&done, COMPLETED, Progress::Settled, &timer).await;
+        claim::complete(&done, COMPLETED, State::Settled).await;
         if let Some(status) = success {
-            claim::complete(&decided, status, Progress::Answered, &timer).await;
+            claim::complete(&decided, status, State::Answered).await;
         }
-        claim::release(&left, &timer).await;
-        left.retain(|claim| claim.progress() != Progress::Settled);
+        claim::release(&left).await;
+        left.retain(|claim| claim.state() != State::Settled);
         if let Some(refusal) = refusal.filter(|_| acknowledges || success.is_some()) {
             return Err(refusal);
         }
-        match success {
-            Some(_) if left.is_empty() => Ok(()),
-            // Others have them, and may yet fail.
-            Some(_) if left.iter().all(Claim::is_lost) => {
-                Err(in_flight(first.in_flight_status(), first.lease()))
-            }
-            Some(_) => Err(Rejection::EventsLeft),
-            None => Ok(()),
+        if success.is_none() || left.is_empty() {
+            return Ok(());
+        }
+        // Other owners have the rest, and may yet fail.
+        if left.iter().all(Claim::is_lost) {
+            return Err(in_flight(first.in_flight_status(), first.lease()));
+        }
+        Err(Rejection::EventsLeft)
+    }
+
+    /// Returns whether the claim shows that the handler settles event by event, so that its status
+    /// does not decide about events that it did not mark done.
+    fn is_by_event(&self, claim: &Claim) -> bool {
+        match claim.state() {
+            State::Running { committing: true, .. } => true,
+            // An event whose lease was lost is skipped, so the handler's success says nothing of it.
+            State::Running { by_event, .. } => by_event && (!self.is_single || claim.is_lost()),
+            State::Committed { .. } => true,
+            _ => claim.is_committing(),
         }
     }
 }

@@ -10,19 +10,18 @@ use super::{
     challenge::{Asked, MAX_UNSIGNED_BODY},
     received::Outcome,
     receiver::read,
-    secrets::{Source, in_time},
+    secrets::Source,
     tenant::Resolving,
 };
 use crate::{
     error::VerifyError,
     key::{Key, Secret},
     scheme::Challenge,
-    timer::{Timer, within},
     verify::BodyTooLarge,
 };
 
 impl Receiver {
-    /// Whether there is what it takes to answer this challenge.
+    /// Returns whether the receiver can answer this challenge.
     pub(super) fn answers(&self, challenge: &Challenge) -> bool {
         let named = matches!(self.inner.source, Source::Named(_));
         let signs = self.verifier().scheme().algorithm.is_hmac() && !named;
@@ -30,12 +29,8 @@ impl Receiver {
             && (self.inner.on_handshake.is_some() || !challenge.is_handshake())
     }
 
-    /// The body of an unsigned request. `None` where it is too long to be a challenge.
-    pub(super) async fn start_of<B, E>(
-        &self,
-        body: B,
-        timer: &impl Timer,
-    ) -> Result<Option<Vec<u8>>, Rejection>
+    /// Reads the body of an unsigned request. `None` if it is too long for a challenge.
+    pub(super) async fn start_of<B, E>(&self, body: B) -> Result<Option<Vec<u8>>, Rejection>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
@@ -49,7 +44,7 @@ impl Receiver {
             start.extend_from_slice(&chunk);
             Ok(())
         });
-        match within(reading, timer, self.inner.body_timeout).await {
+        match self.timer().within(self.inner.body_timeout, reading).await {
             None => Err(Rejection::BodyTimeout),
             Some(Err(Rejection::BodyTooLarge(_))) => Ok(None),
             Some(read) => read.map(|()| Some(start)),
@@ -60,24 +55,22 @@ impl Receiver {
         &self,
         asked: Asked,
         tenant: Option<Resolving<Tenant>>,
-        timer: &impl Timer,
     ) -> Result<Received, Rejection> {
         let keys = match tenant {
             Some(resolving) => {
-                let keys = self.keys_of(resolving, VerifyError::UnknownTenant, timer);
+                let keys = self.keys_of(resolving, VerifyError::UnknownTenant);
                 keys.await?.0
             }
             None => self.verifier().settings().keys(),
         };
-        self.answer_with(asked, &keys, timer).await
+        self.answer_with(asked, &keys).await
     }
 
-    /// Answers a challenge, once a secret in it is taken.
+    /// Answers a challenge, after the callback has accepted the secret of a handshake.
     pub(super) async fn answer_with(
         &self,
         asked: Asked,
         keys: &[Key],
-        timer: &impl Timer,
     ) -> Result<Received, Rejection> {
         let scheme = self.verifier().scheme();
         let challenge = asked.of(scheme);
@@ -88,9 +81,14 @@ impl Receiver {
             let take = take.ok_or(VerifyError::MissingSignature)?;
             let secret = Secret::new(asked.token.as_bytes());
             let secret = secret.map_err(|error| Rejection::Secrets(Arc::new(error)))?;
-            in_time(take(Handshake::new(secret, asked.target)), timer).await?;
+            self.in_time(take(Handshake::new(secret, asked.target))).await?;
         }
         tracing::info!(target: "webhook_verify", scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
-        Ok(Received { outcome: Outcome::Answer(Box::new(answer)), idempotency: None, filter: None })
+        Ok(Received {
+            outcome: Outcome::Answer(Box::new(answer)),
+            idempotency: None,
+            filter: None,
+            timer: self.timer().clone(),
+        })
     }
 }

@@ -1,30 +1,75 @@
 use std::{error, fmt, sync::Arc, time::Duration};
 
 use super::{
-    Handshake, Idempotency, Receiver, handshake::OnHandshake, receiver::Inner, secrets::Source,
+    Handshake, Idempotency, Receiver, Tenant,
+    handshake::OnHandshake,
+    receiver::{DEFAULT_BODY_LIMIT, DEFAULT_BODY_TIMEOUT, Inner},
+    secrets::Source,
 };
-use crate::{delivery::Filter, error::ConfigError, verify::Verifier};
+use crate::{
+    delivery::Filter,
+    error::ConfigError,
+    key::Secret,
+    request::RequestHead,
+    timer::Timer,
+    verify::{Verifier, VerifierBuilder},
+};
 
 /// Builds a [`Receiver`].
 #[must_use]
 pub struct ReceiverBuilder {
-    pub(super) verifier: Verifier,
-    pub(super) body_limit: usize,
-    pub(super) body_timeout: Duration,
-    pub(super) idempotency: Option<Idempotency>,
-    pub(super) source: Source,
-    pub(super) on_handshake: Option<Box<OnHandshake>>,
-    pub(super) filter: Filter,
+    verifier: Unbuilt,
+    body_limit: Option<usize>,
+    body_timeout: Duration,
+    idempotency: Option<Idempotency>,
+    sources: Vec<Source>,
+    on_handshake: Option<Box<OnHandshake>>,
+    filter: Filter,
+    timer: Option<Timer>,
+}
+
+/// A verifier, or the builder of one that may have no secrets.
+#[derive(Debug)]
+#[expect(unnameable_types, reason = "callers pass a verifier or its builder")]
+pub enum Unbuilt {
+    Verifier(Box<Verifier>),
+    Builder(Box<VerifierBuilder>),
+}
+
+impl From<Verifier> for Unbuilt {
+    fn from(verifier: Verifier) -> Self {
+        Self::Verifier(Box::new(verifier))
+    }
+}
+
+impl From<VerifierBuilder> for Unbuilt {
+    fn from(builder: VerifierBuilder) -> Self {
+        Self::Builder(Box::new(builder))
+    }
 }
 
 impl ReceiverBuilder {
-    /// The longest body that is read, in bytes. Default: what the sender is known to send, else 1 MiB.
+    pub(super) fn new(verifier: Unbuilt) -> Self {
+        Self {
+            verifier,
+            body_limit: None,
+            body_timeout: DEFAULT_BODY_TIMEOUT,
+            idempotency: None,
+            sources: Vec::new(),
+            on_handshake: None,
+            filter: Filter::default(),
+            timer: None,
+        }
+    }
+
+    /// Sets the maximum length of a body, in bytes. The default is what the sender is known to send,
+    /// otherwise 1 MiB.
     pub fn body_limit(mut self, bytes: usize) -> Self {
-        self.body_limit = bytes;
+        self.body_limit = Some(bytes);
         self
     }
 
-    /// How long a body may keep us waiting, from the first wait to its end. Default: 10 s.
+    /// Sets how long a body may take from its first wait to its end. The default is 10 s.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.body_timeout = timeout;
         self
@@ -36,11 +81,145 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Lets only events of these types through to the handler: those that [match](crate::event::matches) one of the patterns.
-    /// A delivery of others is acknowledged with 204, never refused, as many senders turn a webhook off that refuses. Of a
-    /// delivery of several events, the others are left out of its [events](crate::Delivery::events).
+    /// Sets the source of delays for time limits, such as `tokio::time::sleep`. The adapters for axum
+    /// and actix-web use tokio's unless you set another.
+    pub fn timer<S>(mut self, sleep: impl Fn(Duration) -> S + Send + Sync + 'static) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        self.timer = Some(Timer::new(sleep));
+        self
+    }
+
+    /// Verifies each request with the secrets of its tenant. The verifier has none.
     ///
-    /// An event type that is not [signed](crate::Scheme::event_type_is_signed) is the client's word.
+    /// `resolve` finds the tenant by the request's head, such as the path or a header, before the body
+    /// is read. `Ok(None)` is an unknown tenant, which gets 401. An error, or no result within 5 s,
+    /// gets 503. An unknown tenant is refused earlier than a known one, so a client can tell which
+    /// names exist.
+    ///
+    /// ```
+    /// use webhook_verify::{Receiver, RequestHead, Secret, Tenant, Verifier, scheme};
+    ///
+    /// let receiver = Receiver::builder(Verifier::builder(scheme::GITHUB))
+    ///     .tenants(|head: &RequestHead<'_>| {
+    ///         let name = head.path().strip_prefix("/hooks/").unwrap_or_default().to_owned();
+    ///         async move {
+    ///             let secret = match name.as_str() {
+    ///                 "acme" => "a secret out of a database",
+    ///                 _ => return Ok(None),
+    ///             };
+    ///             Ok(Some(Tenant::new(name, [Secret::new(secret)?])))
+    ///         }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    pub fn tenants<F>(
+        mut self,
+        resolve: impl Fn(&RequestHead<'_>) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Option<Tenant>, Box<dyn error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
+        self.sources.push(Source::Tenants(Box::new(move |head| Box::pin(resolve(head)))));
+        self
+    }
+
+    /// Verifies each request with the public key that it names. The verifier has no secrets.
+    ///
+    /// `look_up` gets the name: the address of a certificate (PayPal, Amazon SNS), always `https` and
+    /// on one of the sender's own hosts, or the ID of a key (Plaid). `Ok(None)` is an unknown key,
+    /// which gets 401. An error, a text that is not a key, or no result within 5 s gets 503.
+    ///
+    /// This crate opens no connections, so `look_up` fetches and caches the keys. It is called for
+    /// each request with a signature, before that is verified, so the client chooses the name: any
+    /// address on the sender's hosts. Cache a few found keys, and limit the rate of other lookups.
+    ///
+    /// ```
+    /// use webhook_verify::{Receiver, Secret, Verifier, scheme};
+    ///
+    /// # const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
+    /// let verifier = Verifier::builder(scheme::PAYPAL).parameter("webhook_id", "8PT597110X687430LKGECATA");
+    /// let receiver = Receiver::builder(verifier)
+    ///     .key_lookup(|name: &str| {
+    ///         let key = match name {
+    ///             "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270" => {
+    ///                 Some(Secret::new(CERTIFICATE))
+    ///             }
+    ///             // Here: from a cache, or fetched.
+    ///             _ => None,
+    ///         };
+    ///         async move { Ok(key.transpose()?) }
+    ///     })
+    ///     .build()?;
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    pub fn key_lookup<F>(mut self, look_up: impl Fn(&str) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Option<Secret>, Box<dyn error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
+        self.sources.push(Source::Named(Box::new(move |name| Box::pin(look_up(name)))));
+        self
+    }
+
+    /// Verifies each request with the secret of the tenant that its token belongs to. The verifier has
+    /// no secrets.
+    ///
+    /// `look_up` gets the SHA-256 digest of the request's token (with Basic authentication, of
+    /// `name:password`), never the token itself. Look the digest up in an indexed column: the time
+    /// that takes reveals only digests, which a client cannot choose. The returned tenant has the
+    /// token as its secret, which is compared in constant time. The handler gets its namespace from
+    /// [`Delivery::namespace`](crate::Delivery::namespace).
+    ///
+    /// `Ok(None)` is an unknown token, which gets the same 401 as a wrong one. An error, or no result
+    /// within 5 s, gets 503. A request may contain its token in several places, which must agree, some
+    /// in the body. So the lookup follows the body, and the time of a refusal does not reveal which
+    /// tokens exist. It is called for each request with a token.
+    ///
+    /// ```
+    /// use sha2::{Digest, Sha256};
+    /// use webhook_verify::{Receiver, Secret, Tenant, Verifier, scheme};
+    ///
+    /// const TOKEN: &str = "a29a4f16-989d-48c8-ab54-7b6150733ba1";
+    ///
+    /// let receiver = Receiver::builder(Verifier::builder(scheme::PIPEFORCE_TOKEN))
+    ///     .token_lookup(|digest: [u8; 32]| async move {
+    ///         // Here: from a database, by the digest.
+    ///         if digest != *Sha256::digest(TOKEN) {
+    ///             return Ok(None);
+    ///         }
+    ///         Ok(Some(Tenant::new("webhook.lead.created", [Secret::new(TOKEN)?])))
+    ///     })
+    ///     .build()?;
+    ///
+    /// // A scheme that signs has no tokens.
+    /// let signing = Receiver::builder(Verifier::builder(scheme::GITHUB));
+    /// assert!(signing.token_lookup(|_| async { Ok(None) }).build().is_err());
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    pub fn token_lookup<F>(
+        mut self,
+        look_up: impl Fn([u8; 32]) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        F: Future<Output = Result<Option<Tenant>, Box<dyn error::Error + Send + Sync>>>
+            + Send
+            + 'static,
+    {
+        self.sources.push(Source::Tokens(Box::new(move |digest| Box::pin(look_up(digest)))));
+        self
+    }
+
+    /// Passes only events whose type [matches](crate::event::matches) one of the patterns to the
+    /// handler. A delivery of other events gets 204: many senders disable a webhook that refuses. A
+    /// delivery of several events loses the others.
+    ///
+    /// The client chooses an event type that is not [signed](crate::Scheme::event_type_is_signed).
     ///
     /// ```
     /// use webhook_verify::{Receiver, Verifier, scheme};
@@ -57,19 +236,20 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Lets only events through that have this value at a JSON pointer (RFC 6901), which leads on from the event: a string's
-    /// content, or a number or boolean as it is written. Where it is said several times, all must hold.
+    /// Passes only events that have this value at a JSON pointer (RFC 6901), relative to the event: the
+    /// content of a string, or a number or boolean as it is written. Several conditions must all hold.
     pub fn only_where(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
         self.filter.add_field(pointer.into(), value.into());
         self
     }
 
-    /// Takes the secrets that come in handshakes, as Asana and Notion send them before their deliveries. Without this,
-    /// handshakes are refused.
+    /// Accepts the secrets that senders such as Asana and Notion send in a handshake before their
+    /// deliveries. Without this, handshakes are refused.
     ///
-    /// **Anybody can send such a request**, with a secret of his own to sign with. So accept one only while a set-up is
-    /// pending that you began, and as few as that takes. `Ok` is answered as the sender expects it; an error, or no end
-    /// within 5 s, is answered 503. What `on_handshake` returns is dropped when the client goes away.
+    /// **Anyone can send such a request**, with a secret of their own. So accept a secret only while a
+    /// set-up that you began is pending, and no more than it needs. After `Ok` the sender gets the
+    /// response that it expects. An error, or no result within 5 s, gets 503. The future is dropped if
+    /// the client disconnects.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
@@ -77,7 +257,7 @@ impl ReceiverBuilder {
     ///
     /// let verifier = Verifier::builder(scheme::ASANA).build_without_secrets()?;
     /// let live = verifier.clone();
-    /// // set just before Asana is asked for a webhook
+    /// // Set just before you request the webhook from Asana.
     /// let pending = Arc::new(AtomicBool::new(false));
     /// let receiver = Receiver::builder(verifier)
     ///     .on_handshake(move |handshake: Handshake| {
@@ -86,7 +266,7 @@ impl ReceiverBuilder {
     ///             if !pending.swap(false, Ordering::SeqCst) {
     ///                 return Err("no set-up is pending".into());
     ///             }
-    ///             // and store it
+    ///             // Also store it.
     ///             live.replace_secrets([handshake.secret])?;
     ///             Ok(())
     ///         }
@@ -106,36 +286,45 @@ impl ReceiverBuilder {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] that names the option.
+    /// [`ConfigError`] that names the option, that of the [verifier](VerifierBuilder::build), or
+    /// [`ConfigError::SecretCount`] if a verifier with a lookup has secrets.
     pub fn build(mut self) -> Result<Receiver, ConfigError> {
+        let source = self.source()?;
+        let verifier = match self.verifier {
+            Unbuilt::Verifier(verifier) => *verifier,
+            Unbuilt::Builder(builder) if matches!(source, Source::Verifier) => builder.build()?,
+            Unbuilt::Builder(builder) => builder.build_keyless()?,
+        };
+        source.check(&verifier)?;
         if self.body_timeout.is_zero() {
             return Err(ConfigError::option("body_timeout", "zero"));
         }
-        if self.on_handshake.is_some() && !self.verifier.scheme().has_handshake() {
+        let scheme = verifier.scheme();
+        if self.on_handshake.is_some() && !scheme.has_handshake() {
             return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
         }
-        self.filter.check(self.verifier.scheme())?;
-        if let Some(idempotency) = self.idempotency.take() {
-            self.idempotency = Some(idempotency.build(&self.verifier)?);
-        }
-        Ok(self.assemble())
+        self.filter.check(scheme)?;
+        let default_limit = scheme.hints().body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
+        let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
+        Ok(Receiver {
+            inner: Arc::new(Inner {
+                body_limit: self.body_limit.unwrap_or(default_limit),
+                body_timeout: self.body_timeout,
+                idempotency: idempotency.map(Arc::new),
+                source,
+                on_handshake: self.on_handshake,
+                filter: (!self.filter.is_empty()).then(|| Arc::new(self.filter)),
+                verifier,
+            }),
+            timer: self.timer,
+        })
     }
 
-    pub(super) fn assemble(self) -> Receiver {
-        let Self { verifier, body_limit, body_timeout, idempotency, source, on_handshake, filter } =
-            self;
-        let filter = (!filter.is_empty()).then(|| Arc::new(filter));
-        let idempotency = idempotency.map(Arc::new);
-        Receiver {
-            inner: Arc::new(Inner {
-                verifier,
-                body_limit,
-                body_timeout,
-                idempotency,
-                source,
-                on_handshake,
-                filter,
-            }),
+    fn source(&mut self) -> Result<Source, ConfigError> {
+        match self.sources.pop() {
+            None => Ok(Source::Verifier),
+            Some(source) if self.sources.is_empty() => Ok(source),
+            Some(source) => Err(ConfigError::option(source.option(), "a second lookup")),
         }
     }
 }

@@ -27,7 +27,7 @@ const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(100);
 pub(super) async fn claim(
     delivery: Box<Delivery>,
     idempotency: Arc<Idempotency>,
-    timer: impl Timer,
+    timer: Timer,
 ) -> Result<Admission, Rejection> {
     match idempotency.events_to_claim(&delivery) {
         Some(events) => claim_events(delivery, events, idempotency, timer).await,
@@ -38,7 +38,7 @@ pub(super) async fn claim(
 async fn claim_delivery(
     mut delivery: Box<Delivery>,
     idempotency: Arc<Idempotency>,
-    timer: impl Timer,
+    timer: Timer,
 ) -> Result<Admission, Rejection> {
     let Some(request) = idempotency.request(&delivery)? else {
         return Ok(admitted(delivery, None));
@@ -67,10 +67,17 @@ async fn claim_delivery(
     match outcomes[0] {
         ClaimOutcome::Won { attempt } => {
             idempotency.keeper.report(key, ClaimEventKind::Claimed { attempt });
-            let claim =
-                Claim::granted(Arc::clone(&idempotency.keeper), request, attempt, asked, era, true);
+            let claim = Claim::granted(
+                Arc::clone(&idempotency.keeper),
+                timer,
+                request,
+                attempt,
+                asked,
+                era,
+                true,
+            );
             delivery.claim = Some(claim.clone());
-            let held = Held { claims: smallvec![claim], refusal: None };
+            let held = Held { claims: smallvec![claim], is_single: true, refusal: None };
             Ok(admitted(delivery, Some(held)))
         }
         ClaimOutcome::Busy { lease_left } => {
@@ -134,7 +141,7 @@ pub(super) fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission
 pub(super) async fn ask(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
-    timer: &impl Timer,
+    timer: &Timer,
 ) -> Result<(Vec<ClaimOutcome>, Instant), StoreError> {
     let mut wait = idempotency.in_flight_wait;
     loop {
@@ -162,7 +169,7 @@ pub(super) async fn ask(
 async fn ask_once(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
-    timer: &impl Timer,
+    timer: &Timer,
 ) -> Result<Vec<ClaimOutcome>, StoreError> {
     let store = &idempotency.keeper.store;
     let (limit, half) = (idempotency.keeper.call_limit(), idempotency.keeper.call_limit() / 2);

@@ -1,4 +1,4 @@
-//! Claims the events of a delivery, each by itself, so that a batch that was cut off goes on where it was.
+//! Claims each event of a delivery, so that an interrupted batch resumes.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -15,21 +15,21 @@ use super::{
 };
 use crate::{
     claim::{Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Era, Fingerprint, Known, Lookup},
-    delivery::{Delivery, Event, Events},
+    delivery::{Batch, Delivery, Event},
     timer::Timer,
 };
 
-/// What became of events that no handler is to see now.
+/// The events that the handler does not get.
 #[derive(Default)]
-struct Apart {
-    /// The status that all were completed with; 204 where it is not the same.
+struct Excluded {
+    /// The status of all completed events, or 204 if they differ.
     completed: Option<u16>,
-    /// How long those that are in flight elsewhere may take, at most.
+    /// The longest lease of the events in progress elsewhere.
     in_flight: Option<Duration>,
     mismatch: Option<Rejection>,
 }
 
-impl Apart {
+impl Excluded {
     fn completed(&mut self, idempotency: &Idempotency, request: &ClaimRequest, known: Known) {
         match duplicate(idempotency, request, known) {
             Ok(()) => {
@@ -40,7 +40,7 @@ impl Apart {
         }
     }
 
-    /// An event whose id an event before it has: the same one.
+    /// Notes an event that has the ID of an earlier event.
     fn repeated(&mut self, idempotency: &Idempotency, request: &ClaimRequest, first: Fingerprint) {
         if !first.may_be(request.fingerprint) {
             idempotency.keeper.report(request.key, ClaimEventKind::Mismatch);
@@ -50,7 +50,7 @@ impl Apart {
         }
     }
 
-    /// What its sender is to be told, so that it comes again with what is not done.
+    /// Returns the response that makes the sender retry what is not done.
     fn refusal(self, idempotency: &Idempotency) -> Option<Rejection> {
         let in_flight =
             self.in_flight.map(|left| in_flight(idempotency.keeper.in_flight_status, left));
@@ -58,24 +58,24 @@ impl Apart {
     }
 }
 
-/// Claims all of them in one round trip. Those that are won go to the handler.
+/// Claims all events in one round trip. The handler gets those that are granted.
 pub(super) async fn claim_events(
     mut delivery: Box<Delivery>,
-    events: Events,
+    events: Batch,
     idempotency: Arc<Idempotency>,
-    timer: impl Timer,
+    timer: Timer,
 ) -> Result<Admission, Rejection> {
-    let mut apart = Apart::default();
-    // Those that the store has to be asked about, and what it is asked.
+    let mut excluded = Excluded::default();
+    // The events that the cache does not contain, and their requests.
     let mut open: Vec<(Event, Era)> = Vec::with_capacity(events.len());
     let mut requests = Vec::with_capacity(events.len());
     let mut known_by = HashMap::with_capacity(events.len());
-    let all = idempotency.requests(&delivery, events.as_slice())?;
-    for (event, request) in events.as_slice().iter().zip(all) {
+    let all = idempotency.requests(&delivery, &events)?;
+    for (event, request) in events.iter().zip(all) {
         match idempotency.keeper.look_up(&request.key) {
-            Lookup::Known(known) => apart.completed(&idempotency, &request, known),
+            Lookup::Known(known) => excluded.completed(&idempotency, &request, known),
             Lookup::Unknown(era) => match known_by.entry(request.key) {
-                Entry::Occupied(first) => apart.repeated(&idempotency, &request, *first.get()),
+                Entry::Occupied(first) => excluded.repeated(&idempotency, &request, *first.get()),
                 Entry::Vacant(new) => {
                     new.insert(request.fingerprint);
                     open.push((event.clone(), era));
@@ -84,25 +84,19 @@ pub(super) async fn claim_events(
             },
         }
     }
-    let answer = match requests.is_empty() {
-        true => None,
-        false => match ask(&idempotency, &requests, &timer).await {
-            Ok(answer) => Some(answer),
-            Err(error) => {
-                return match idempotency.on_store_failure {
-                    OnStoreFailure::Reject => Err(error.into()),
-                    OnStoreFailure::Process => {
-                        log_unclaimed(&error);
-                        delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
-                        let (claims, refusal) = (SmallVec::new(), apart.refusal(&idempotency));
-                        Ok(admitted(delivery, Some(Held { claims, refusal })))
-                    }
-                };
-            }
-        },
-    };
+    let is_single = events.len() == 1;
     let (mut won, mut claims) = (Vec::new(), Vec::new());
-    if let Some((outcomes, asked)) = answer {
+    if !requests.is_empty() {
+        let (outcomes, asked) = match ask(&idempotency, &requests, &timer).await {
+            Ok(answer) => answer,
+            Err(error) if idempotency.on_store_failure == OnStoreFailure::Process => {
+                log_unclaimed(&error);
+                delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
+                let (claims, refusal) = (SmallVec::new(), excluded.refusal(&idempotency));
+                return Ok(admitted(delivery, Some(Held { claims, is_single, refusal })));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let is_won = |outcome: &&ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
         let alone = outcomes.iter().filter(is_won).count() == 1;
         let asked_for = open.into_iter().zip(requests).zip(outcomes);
@@ -112,6 +106,7 @@ pub(super) async fn claim_events(
                     idempotency.keeper.report(request.key, ClaimEventKind::Claimed { attempt });
                     let claim = Claim::granted(
                         Arc::clone(&idempotency.keeper),
+                        timer.clone(),
                         request,
                         attempt,
                         asked,
@@ -124,24 +119,24 @@ pub(super) async fn claim_events(
                 }
                 ClaimOutcome::Busy { lease_left } => {
                     idempotency.keeper.report(request.key, ClaimEventKind::InFlight { lease_left });
-                    apart.in_flight = apart.in_flight.max(Some(lease_left));
+                    excluded.in_flight = excluded.in_flight.max(Some(lease_left));
                 }
                 ClaimOutcome::Completed { status, fingerprint } => {
                     let known = Known { status, fingerprint };
                     idempotency.keeper.remember(request.key, known, era);
-                    apart.completed(&idempotency, &request, known);
+                    excluded.completed(&idempotency, &request, known);
                 }
             }
         }
     }
-    let completed = apart.completed;
-    match (claims.is_empty(), apart.refusal(&idempotency), completed) {
+    let completed = excluded.completed;
+    match (claims.is_empty(), excluded.refusal(&idempotency), completed) {
         (true, Some(refusal), _) => Err(refusal),
         (true, None, Some(status)) => Ok(replay(&idempotency, status)),
         (_, refusal, _) => {
             delivery.events = Some(won.into());
             let claims = claims.into();
-            Ok(admitted(delivery, Some(Held { claims, refusal })))
+            Ok(admitted(delivery, Some(Held { claims, is_single, refusal })))
         }
     }
 }

@@ -7,19 +7,20 @@ use crate::{
     timer::Timer,
 };
 
-/// A verified delivery on its way to its handler, or the answer to a challenge.
+/// A verified delivery before its claim, or the response to a verification handshake.
 ///
-/// Up to here a request may be dropped at any moment. From [`admit`](Self::admit) on it has to be driven to its end,
-/// whatever becomes of its client, if it [must finish](Self::must_finish).
+/// Until now the request may be dropped at any moment. From [`admit`](Self::admit) on it has to be
+/// driven to its end if it [must finish](Self::must_finish), even if the client disconnects.
 #[derive(Debug)]
 #[must_use]
 pub struct Received {
     pub(super) outcome: Outcome,
     pub(super) idempotency: Option<Arc<Idempotency>>,
     pub(super) filter: Option<Arc<Filter>>,
+    pub(super) timer: Timer,
 }
 
-/// Boxed: it goes through several futures on its way to the handler.
+/// Boxed, because it moves through several futures on the way to the handler.
 #[derive(Debug)]
 pub(super) enum Outcome {
     Delivery(Box<Delivery>),
@@ -27,7 +28,7 @@ pub(super) enum Outcome {
 }
 
 impl Received {
-    /// The verified delivery. `None` where a challenge was answered, which no handler sees.
+    /// Returns the verified delivery. `None` for a verification handshake, which no handler sees.
     #[must_use]
     pub fn delivery(&self) -> Option<&Delivery> {
         match &self.outcome {
@@ -36,21 +37,22 @@ impl Received {
         }
     }
 
-    /// Whether a client that goes away must not stop what comes now. So it is wherever deliveries are deduplicated: a
-    /// handler that was cut off has done half of its work, and a claim that nobody settles holds retries up. See
-    /// [`Idempotency::run_to_completion`].
+    /// Returns whether a disconnecting client must not stop the request from here on. With
+    /// idempotency it must not: an interrupted handler leaves its work half done, and a claim that
+    /// is not settled blocks retries. See [`Idempotency::run_to_completion`].
     #[must_use]
     pub fn must_finish(&self) -> bool {
         self.idempotency.as_ref().is_some_and(|idempotency| idempotency.run_to_completion)
     }
 
-    /// Claims the delivery, or each of its events, if deliveries are deduplicated and this one has an identity. What is a
-    /// challenge, a duplicate or [filtered out](crate::ReceiverBuilder::only) is answered.
+    /// Claims the delivery, or each of its events, if it has an idempotency key. Returns the response
+    /// if no handler has to run: to a verification handshake, a duplicate, or a delivery that was
+    /// [filtered out](crate::ReceiverBuilder::only).
     ///
     /// # Errors
     ///
-    /// [`Rejection`]: what to answer instead. It has been logged.
-    pub async fn admit(self, timer: impl Timer) -> Result<Admission, Rejection> {
+    /// The [`Rejection`] to respond with. It has been logged.
+    pub async fn admit(self) -> Result<Admission, Rejection> {
         let mut delivery = match self.outcome {
             Outcome::Delivery(delivery) => delivery,
             Outcome::Answer(answer) => return Ok(Admission::Answer(*answer)),
@@ -67,8 +69,8 @@ impl Received {
             let held = None;
             return Ok(Admission::Admitted(Admitted { delivery, held }));
         };
-        // Boxed, so that a delivery without a claim does not carry it along.
-        let admission = Box::pin(claim::claim(delivery, idempotency, timer)).await;
+        // Boxed, so that the future of a delivery without a claim stays small.
+        let admission = Box::pin(claim::claim(delivery, idempotency, self.timer)).await;
         admission.inspect_err(log)
     }
 }

@@ -12,7 +12,7 @@ use futures_core::Stream;
 use super::{
     Idempotency, Rejection, Tenant,
     admitted::Admission,
-    builder::ReceiverBuilder,
+    builder::{ReceiverBuilder, Unbuilt},
     challenge::{Asked, Challenges, Looked, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
     received::{Outcome, Received},
@@ -24,16 +24,19 @@ use crate::{
     delivery::Filter,
     error::VerifyError,
     request::{Picked, RequestHead},
-    timer::{Timer, within},
+    timer::Timer,
     verify::{BodyTooLarge, Incoming, Verifier},
 };
 
-/// The body limit where neither the user nor the scheme says otherwise, in bytes.
-const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+/// The body limit in bytes if neither the user nor the scheme sets one.
+pub(super) const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 
-/// The whole of receiving, once, for every framework: read, verify, deduplicate, hand over, settle.
+pub(super) const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Reads, verifies and claims requests, and settles the claims by the handler's status.
 ///
-/// The adapters for axum and actix-web drive it; so can anything else that has a request head and a stream of bytes:
+/// The adapters for axum and actix-web drive a receiver. So can anything else that has a request head
+/// and a stream of bytes:
 ///
 /// ```
 /// # use std::{convert::Infallible, future::pending, pin::Pin, task::{Context, Poll}};
@@ -51,30 +54,32 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 /// #     loop { if let Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
 /// # }
 /// # block_on(async {
-/// use webhook_verify::{Admission, Idempotency, MemoryStore, Receiver, RequestHead, Verifier, scheme};
+/// use webhook_verify::{Idempotency, MemoryStore, Receiver, RequestHead, Verifier, scheme};
+/// use webhook_verify::adapter::Admission;
 ///
+/// # let sleep = |_| pending::<()>();
 /// let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
 /// let receiver = Receiver::builder(verifier)
 ///     .idempotency(Idempotency::new(MemoryStore::new(), "mautic"))
+///     .timer(sleep) // such as tokio::time::sleep
 ///     .build()?;
 ///
 /// let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
 /// let head = RequestHead::from(&headers);
-/// # let timer = |_| pending::<()>();
 /// # let body = |text: &'static str| Body(Some(text.into()));
 /// let delivered = r#"{"mautic.lead_post_delete":[{"id":52}]}"#;
 ///
-/// // the first time, the handler runs, and its status decides what becomes of the claim
-/// let Admission::Admitted(admitted) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
-/// let status = admitted.run(async { 200 }, timer).await?;
-/// admitted.settle(status, timer).await?;
+/// // The first time the handler runs, and its status settles the claim.
+/// let Admission::Admitted(admitted) = receiver.admit(&head, body(delivered)).await? else { panic!() };
+/// let status = admitted.handle(async { 200 }, |status| Some(*status)).await?;
+/// assert_eq!(status, 200);
 ///
-/// // the second time, the answer is known
-/// let Admission::Answer(answer) = receiver.admit(&head, body(delivered), timer).await? else { panic!() };
+/// // The second time the response is known.
+/// let Admission::Answer(answer) = receiver.admit(&head, body(delivered)).await? else { panic!() };
 /// assert_eq!(answer.status(), 200);
 ///
-/// // and what is not authentic gets nowhere
-/// let rejection = receiver.admit(&head, body("{}"), timer).await.unwrap_err();
+/// // A forged request is refused.
+/// let rejection = receiver.admit(&head, body("{}")).await.unwrap_err();
 /// assert_eq!(rejection.status(), 401);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
@@ -82,6 +87,7 @@ const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 #[derive(Clone)]
 pub struct Receiver {
     pub(super) inner: Arc<Inner>,
+    pub(super) timer: Option<Timer>,
 }
 
 pub(super) struct Inner {
@@ -95,162 +101,188 @@ pub(super) struct Inner {
 }
 
 impl Receiver {
-    /// A receiver that verifies and does not deduplicate, with the default limits.
+    /// Returns a receiver without idempotency, with the default limits.
     #[must_use]
     pub fn new(verifier: Verifier) -> Self {
-        Self::builder(verifier).assemble()
-    }
-
-    /// A receiver with idempotency or other limits.
-    pub fn builder(verifier: Verifier) -> ReceiverBuilder {
         let body_limit = verifier.scheme().hints().body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
-        ReceiverBuilder {
-            verifier,
-            body_limit,
-            body_timeout: Duration::from_secs(10),
-            idempotency: None,
-            source: Source::Verifier,
-            on_handshake: None,
-            filter: Filter::default(),
+        Self {
+            inner: Arc::new(Inner {
+                verifier,
+                body_limit,
+                body_timeout: DEFAULT_BODY_TIMEOUT,
+                idempotency: None,
+                source: Source::Verifier,
+                on_handshake: None,
+                filter: None,
+            }),
+            timer: None,
         }
     }
 
-    /// The verifier, to swap secrets. That of a receiver [for tenants](Self::for_tenants), or with a look-up of
-    /// [keys](Self::with_key_lookup) or [tokens](Self::with_token_lookup), has none.
+    /// Returns a builder of a receiver with a [`Verifier`], or with the verifier that a
+    /// [`VerifierBuilder`](crate::VerifierBuilder) builds. Pass a verifier builder without secrets if
+    /// they come from a lookup.
+    pub fn builder(verifier: impl Into<Unbuilt>) -> ReceiverBuilder {
+        ReceiverBuilder::new(verifier.into())
+    }
+
+    /// Returns the verifier, to replace its secrets. With a lookup of
+    /// [tenants](ReceiverBuilder::tenants), [keys](ReceiverBuilder::key_lookup) or
+    /// [tokens](ReceiverBuilder::token_lookup) it has none.
     #[must_use]
     pub fn verifier(&self) -> &Verifier {
         &self.inner.verifier
     }
 
-    /// Forgets what is known of a delivery, so that it runs again when it is sent again. Whether there was anything to
-    /// forget. The key is in the logs and in [`Claim::key`](crate::Claim::key).
+    /// Sets the [timer](ReceiverBuilder::timer) of a receiver that has none, for adapters.
+    #[must_use]
+    pub fn or_timer<S>(self, sleep: impl Fn(Duration) -> S + Send + Sync + 'static) -> Self
+    where
+        S: Future<Output = ()> + Send + 'static,
+    {
+        let timer = self.timer.or_else(|| Some(Timer::new(sleep)));
+        Self { timer, ..self }
+    }
+
+    pub(super) fn timer(&self) -> &Timer {
+        self.timer
+            .as_ref()
+            .expect("the receiver has no timer: set one with `ReceiverBuilder::timer`")
+    }
+
+    /// Deletes the record of a delivery, and returns whether there was one. If the delivery is sent
+    /// again, it runs again. The key is in the logs and in
+    /// [`Claim::key`](crate::idempotency::Claim::key).
     ///
     /// # Errors
     ///
-    /// [`StoreError`] when the store cannot answer, or when there is none.
+    /// [`StoreError`] if the store fails, or if the receiver has no idempotency.
     pub async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         match &self.inner.idempotency {
             Some(idempotency) => idempotency.keeper.forget(key).await,
-            None => Err(StoreError::new("the receiver does not deduplicate")),
+            None => Err(StoreError::new("the receiver has no idempotency")),
         }
     }
 
-    /// Takes a request in: judges its head at once and, when awaited, reads and verifies its body. The scheme's
-    /// [challenges](crate::scheme::Challenge) are answered here.
+    /// Receives a request. Checks its head at once. The returned future reads and verifies the body,
+    /// and answers the scheme's [challenges](crate::scheme::Challenge).
     ///
-    /// The future borrows nothing, and is `Send` if `body` and `timer` are. It may be dropped at any moment.
+    /// The future borrows nothing, and is `Send` if `body` is. It may be dropped at any moment.
     ///
     /// # Errors
     ///
-    /// [`Rejection`]: what to answer instead. It has been logged.
-    pub fn receive<B, E, T>(
+    /// The [`Rejection`] to respond with. It has been logged.
+    ///
+    /// # Panics
+    ///
+    /// If the receiver has no [timer](ReceiverBuilder::timer).
+    pub fn receive<B, E>(
         &self,
         head: &RequestHead<'_>,
         body: B,
-        timer: T,
-    ) -> impl Future<Output = Result<Received, Rejection>> + use<B, E, T>
+    ) -> impl Future<Output = Result<Received, Rejection>> + use<B, E>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
-        T: Timer,
     {
+        let _ = self.timer();
         let receiver = self.clone();
-        let begun = self.begin(head);
+        let start = self.begin(head);
         async move {
-            let received = match begun {
-                Ok(begun) => receiver.take_in(begun, body, timer).await,
+            let received = match start {
+                Ok(start) => receiver.take_in(start, body).await,
                 Err(rejection) => Err(rejection),
             };
             received.inspect_err(|rejection| rejection.log(receiver.verifier().scheme().name()))
         }
     }
 
-    /// [Receives](Self::receive) a request and [admits](Received::admit) it in one go, where nothing drops futures.
+    /// [Receives](Self::receive) a request and [admits](Received::admit) it, for callers that drop no
+    /// futures.
     ///
-    /// An [`Admission::Admitted`] goes to the handler, through [`Admitted::run`](crate::Admitted::run), and its outcome to
-    /// [`Admitted::settle`](crate::Admitted::settle).
+    /// [`Admission::Admitted`] goes to the handler through
+    /// [`Admitted::handle`](crate::adapter::Admitted::handle).
     ///
     /// # Errors
     ///
-    /// [`Rejection`]: what to answer instead. It has been logged.
-    pub fn admit<B, E, T>(
+    /// The [`Rejection`] to respond with. It has been logged.
+    ///
+    /// # Panics
+    ///
+    /// If the receiver has no [timer](ReceiverBuilder::timer).
+    pub fn admit<B, E>(
         &self,
         head: &RequestHead<'_>,
         body: B,
-        timer: T,
-    ) -> impl Future<Output = Result<Admission, Rejection>> + use<B, E, T>
+    ) -> impl Future<Output = Result<Admission, Rejection>> + use<B, E>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
-        T: Timer,
     {
-        let received = self.receive(head, body, timer.clone());
-        async move { received.await?.admit(timer).await }
+        let received = self.receive(head, body);
+        async move { received.await?.admit().await }
     }
 
-    async fn take_in<B, E, T>(&self, begun: Begun, body: B, timer: T) -> Result<Received, Rejection>
+    async fn take_in<B, E>(&self, start: Start, body: B) -> Result<Received, Rejection>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
-        T: Timer,
     {
-        let Begun { found, tenant, challenges } = begun;
+        let Start { kind, tenant, challenges } = start;
         let settings = self.verifier().settings();
-        let mut incoming = match found {
-            Found::Delivery(incoming) => incoming,
-            // Boxed, so that a delivery does not carry it along.
-            Found::Challenge(asked) => return Box::pin(self.answer(*asked, tenant, &timer)).await,
-            Found::Unsigned(refusal) => {
-                let start = Box::pin(self.start_of(body, &timer)).await?;
-                let asked = match (start, challenges) {
-                    (Some(start), Some(challenges)) => challenges.unsigned(settings, &start),
+        let mut incoming = match kind {
+            Kind::Delivery(incoming) => incoming,
+            // Boxed, so that the future of a delivery stays small.
+            Kind::Challenge(asked) => return Box::pin(self.answer(*asked, tenant)).await,
+            Kind::Unsigned(refusal) => {
+                let beginning = Box::pin(self.start_of(body)).await?;
+                let asked = match (beginning, challenges) {
+                    (Some(body), Some(challenges)) => challenges.unsigned(settings, &body),
                     _ => None,
                 };
                 let asked = asked.ok_or(refusal)?;
-                return Box::pin(self.answer(asked, tenant, &timer)).await;
+                return Box::pin(self.answer(asked, tenant)).await;
             }
         };
         let mut namespace = None;
         if let Some(resolving) = tenant {
-            let keys = self.keys_of(resolving, VerifyError::UnknownTenant, &timer);
+            let keys = self.keys_of(resolving, VerifyError::UnknownTenant);
             let (keys, name) = keys.await?;
             incoming.key(keys);
             namespace = Some(name);
         }
         incoming.judge_head()?;
-        let read =
-            within(read(body, |chunk| incoming.update(chunk)), &timer, self.inner.body_timeout);
+        let reading = read(body, |chunk| incoming.update(chunk));
+        let read = self.timer().within(self.inner.body_timeout, reading);
         read.await.ok_or(Rejection::BodyTimeout)??;
         if let Source::Named(_) | Source::Tokens(_) = &self.inner.source {
-            namespace = Box::pin(self.look_up(&mut incoming, &timer)).await?;
+            namespace = Box::pin(self.look_up(&mut incoming)).await?;
         }
         let mut delivery = Box::new(incoming.judge()?);
         if let Some(challenges) = challenges
             && let Some(asked) = challenges.signed(settings, &delivery.body)?
         {
             let keys = incoming.keys();
-            return Box::pin(self.answer_with(asked, &keys, &timer)).await;
+            return Box::pin(self.answer_with(asked, &keys)).await;
         }
         delivery.namespace = namespace;
         Ok(Received {
             outcome: Outcome::Delivery(delivery),
             idempotency: self.inner.idempotency.clone(),
             filter: self.inner.filter.clone(),
+            timer: self.timer().clone(),
         })
     }
 
-    /// Looks at the head: answers and refuses what can be before a byte of the body is read.
-    fn begin(&self, head: &RequestHead<'_>) -> Result<Begun, Rejection> {
+    /// Checks the head, and decides what it can before the body is read.
+    fn begin(&self, head: &RequestHead<'_>) -> Result<Start, Rejection> {
         let (verifier, limit) = (&self.inner.verifier, self.inner.body_limit);
         let (settings, scheme) = (verifier.settings(), verifier.scheme());
         let challenges = match Challenges::look(settings, head, |asked| self.answers(asked)) {
             Looked::Now(asked) => {
-                let tenant = match asked.of(scheme).asks_for_mac() {
-                    true => self.resolve(head),
-                    false => None,
-                };
-                return Ok(Begun {
-                    found: Found::Challenge(Box::new(asked)),
+                let tenant = asked.of(scheme).asks_for_mac().then(|| self.resolve(head)).flatten();
+                return Ok(Start {
+                    kind: Kind::Challenge(Box::new(asked)),
                     tenant,
                     challenges: None,
                 });
@@ -266,44 +298,41 @@ impl Receiver {
         if verifier.signs_body() && !picked.all("content-encoding").all(plain) {
             return Err(Rejection::ContentEncoding);
         }
-        // Boxed: it goes through several futures on its way to the body.
+        // Boxed, because it moves through several futures on the way to the body.
         let mut incoming = Box::new(Incoming::new(settings, limit));
-        let (found, asks_for_secrets) = match (incoming.read_head(head, &picked), &challenges) {
-            (Ok(()), _) => (Found::Delivery(incoming), true),
+        let (kind, asks_for_secrets) = match (incoming.read_head(head, &picked), &challenges) {
+            (Ok(()), _) => (Kind::Delivery(incoming), true),
             (
                 Err(error @ (VerifyError::MissingSignature | VerifyError::MissingToken)),
                 Some(challenges),
             ) if challenges.any_unsigned(scheme) && !declares_more(&picked, MAX_UNSIGNED_BODY) => {
                 let asks_for_secrets = challenges.any_for_mac(scheme);
-                (Found::Unsigned(error.into()), asks_for_secrets)
+                (Kind::Unsigned(error.into()), asks_for_secrets)
             }
             (Err(error), _) => return Err(error.into()),
         };
-        Ok(Begun {
-            found,
-            tenant: match asks_for_secrets {
-                true => self.resolve(head),
-                false => None,
-            },
+        Ok(Start {
+            kind,
+            tenant: asks_for_secrets.then(|| self.resolve(head)).flatten(),
             challenges,
         })
     }
 }
 
-/// A request whose head was looked at.
-struct Begun {
-    found: Found,
-    /// Whose it is, where that matters.
+/// A request whose head was checked.
+struct Start {
+    kind: Kind,
+    /// The lookup of its tenant, if it needs one.
     tenant: Option<Resolving<Tenant>>,
-    /// What it may be, depending on its body.
+    /// The challenges that it may be, depending on its body.
     challenges: Option<Box<Challenges>>,
 }
 
-enum Found {
+enum Kind {
     Delivery(Box<Incoming>),
-    /// A challenge, whatever the body is.
+    /// A challenge, with any body.
     Challenge(Box<Asked>),
-    /// Without a signature: refused, unless its body makes it a challenge.
+    /// A request without a signature, refused unless its body makes it a challenge.
     Unsigned(Rejection),
 }
 

@@ -9,7 +9,6 @@ use std::{
     future::{pending, ready},
     pin::{Pin, pin},
     task::{Context, Poll, Waker},
-    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,7 +18,7 @@ use super::{Admission, Handshake, Receiver, Rejection};
 use crate::{
     request::RequestHead,
     scheme::{Challenge, Scheme},
-    verify::Verifier,
+    verify::{Verifier, VerifierBuilder},
 };
 
 /// A body in pieces.
@@ -40,7 +39,8 @@ fn body(text: &str) -> Body {
 
 /// A request whose every wait is over at once: what is not ready has run out of time.
 fn admit(receiver: &Receiver, head: &RequestHead<'_>, text: &str) -> Result<Admission, Rejection> {
-    let mut admission = pin!(receiver.admit(head, body(text), |_: Duration| ready(())));
+    let receiver = receiver.clone().or_timer(|_| ready(()));
+    let mut admission = pin!(receiver.admit(head, body(text)));
     match admission.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(admission) => admission,
         Poll::Pending => panic!("waits for something else"),
@@ -58,9 +58,11 @@ fn is_unavailable(admission: &Result<Admission, Rejection>) {
 #[test]
 fn a_scheme_whose_requests_name_no_key_has_nothing_to_look_up() {
     let builder = |scheme| Verifier::builder(scheme).parameter("topic_arn", "arn");
-    let looked_up = |verifier| Receiver::with_key_lookup(verifier, |_| ready(Ok(None))).map(|_| ());
+    let looked_up = |verifier: VerifierBuilder| {
+        Receiver::builder(verifier).key_lookup(|_| ready(Ok(None))).build().map(|_| ())
+    };
     let error = looked_up(builder(crate::scheme::GITHUB)).unwrap_err();
-    assert_eq!(error.to_string(), "with_key_lookup: the scheme's requests name no key");
+    assert_eq!(error.to_string(), "key_lookup: the scheme's requests name no key");
     let error = looked_up(builder(crate::scheme::SNS).secret("a secret")).unwrap_err();
     assert_eq!(error.to_string(), "secret: 1 given, at most 0 may be live");
     assert!(looked_up(builder(crate::scheme::SNS)).is_ok());
@@ -81,9 +83,10 @@ fn a_handshake_that_nobody_takes_in_time_is_not_answered() {
 fn what_is_received_as_a_challenge_is_no_delivery() {
     let scheme = Scheme { challenges: vec![Challenge::DROPBOX].into(), ..crate::scheme::GITHUB };
     let receiver = Receiver::new(Verifier::new(scheme, "a secret").unwrap());
+    let receiver = receiver.or_timer(|_| ready(()));
     let headers: [(&str, &str); 0] = [];
     let head = RequestHead::new(&headers).method("GET").target("/?challenge=abc");
-    let mut receiving = pin!(receiver.receive(&head, body(""), |_: Duration| ready(())));
+    let mut receiving = pin!(receiver.receive(&head, body("")));
     let received = receiving.as_mut().poll(&mut Context::from_waker(Waker::noop()));
     let Poll::Ready(Ok(received)) = received else {
         panic!("refused");
@@ -96,16 +99,37 @@ fn what_is_received_as_a_challenge_is_no_delivery() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_spawned_task_may_hold_the_head_while_it_waits() {
     let verifier = Verifier::new(crate::scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467");
-    let receiver = Receiver::new(verifier.unwrap());
+    let receiver = Receiver::new(verifier.unwrap()).or_timer(|_| pending());
     let task = tokio::spawn(async move {
         let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
         let head = RequestHead::from(&headers);
-        let timer = |_: Duration| pending::<()>();
         let genuine = body(r#"{"mautic.lead_post_delete":[{"id":52}]}"#);
-        let admission = receiver.admit(&head, genuine, timer).await;
+        let admission = receiver.admit(&head, genuine).await;
         assert!(matches!(admission, Ok(Admission::Admitted(_))), "{admission:?}");
-        let forged = receiver.admit(&head, body("{}"), timer).await;
+        let forged = receiver.admit(&head, body("{}")).await;
         assert_eq!(forged.unwrap_err().status(), 401);
     });
     task.await.unwrap();
+}
+
+#[test]
+#[should_panic(expected = "set one with `ReceiverBuilder::timer`")]
+fn without_a_timer_the_first_request_says_so() {
+    let receiver = Receiver::new(Verifier::new(crate::scheme::GITHUB, "a secret").unwrap());
+    let headers: [(&str, &str); 0] = [];
+    drop(receiver.receive(&RequestHead::new(&headers), body("")));
+}
+
+#[test]
+fn a_second_lookup_is_refused() {
+    let builder = Receiver::builder(Verifier::builder(crate::scheme::PIPEFORCE_TOKEN));
+    let builder = builder.tenants(|_| ready(Ok(None))).token_lookup(|_| ready(Ok(None)));
+    assert_eq!(builder.build().unwrap_err().to_string(), "token_lookup: a second lookup");
+}
+
+#[test]
+fn a_built_verifier_with_secrets_takes_no_lookup() {
+    let verifier = Verifier::new(crate::scheme::GITHUB, "a secret").unwrap();
+    let error = Receiver::builder(verifier).tenants(|_| ready(Ok(None))).build().unwrap_err();
+    assert_eq!(error.to_string(), "secret: 1 given, at most 0 may be live");
 }

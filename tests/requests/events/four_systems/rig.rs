@@ -101,20 +101,22 @@ impl Rig {
     }
 
     async fn send_to_axum(&self, request: &Request) -> (u16, bool, String) {
-        use webhook_verify_axum::{Events, Verified};
+        use webhook_verify_axum::Verified;
         let seen = Arc::clone(&self.seen);
-        let handler = move |Verified(delivery): Verified, events: Events| {
-            let seen = Arc::clone(&seen);
-            async move {
-                let mut told = Vec::new();
-                for event in &events {
-                    told.push(Told::from(event));
-                    events.done(event).await;
+        let handler =
+            move |Verified(delivery): Verified,
+                  Verified(events): Verified<webhook_verify::event::Events>| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    let mut told = Vec::new();
+                    for event in &events {
+                        told.push(Told::from(event));
+                        event.done().await;
+                    }
+                    note(&seen, &delivery, told);
+                    StatusCode::NO_CONTENT
                 }
-                note(&seen, &delivery, told);
-                StatusCode::NO_CONTENT
-            }
-        };
+            };
         let methods = routing::get(handler.clone())
             .post(handler)
             .route_layer(WebhookLayer::new(self.receiver.clone()));
@@ -132,20 +134,22 @@ impl Rig {
     }
 
     async fn send_to_actix(&self, request: &Request) -> (u16, bool, String) {
-        use webhook_verify_actix::{Events, Verified};
+        use webhook_verify_actix::Verified;
         let seen = Arc::clone(&self.seen);
-        let handler = move |Verified(delivery): Verified, events: Events| {
-            let seen = Arc::clone(&seen);
-            async move {
-                let mut told = Vec::new();
-                for event in &events {
-                    told.push(Told::from(event));
-                    events.done(event).await;
+        let handler =
+            move |Verified(delivery): Verified,
+                  Verified(events): Verified<webhook_verify::event::Events>| {
+                let seen = Arc::clone(&seen);
+                async move {
+                    let mut told = Vec::new();
+                    for event in &events {
+                        told.push(Told::from(event));
+                        event.done().await;
+                    }
+                    note(&seen, &delivery, told);
+                    HttpResponse::NoContent().finish()
                 }
-                note(&seen, &delivery, told);
-                HttpResponse::NoContent().finish()
-            }
-        };
+            };
         let app = ActixApp::new().service(
             web::resource("/{path:.*}")
                 .wrap(WebhookMiddleware::new(self.receiver.clone()))

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256};
 use super::{CUSTOM, DAY, Idempotency, IdentitySource, OnMismatch, QUARTER, WEEK};
 use crate::{
     claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, StoreError},
-    delivery::{Delivery, Event, Events},
+    delivery::{Batch, Delivery, Event},
     scheme::{Field, Identity, Scheme},
 };
 
@@ -83,10 +83,10 @@ impl Idempotency {
     /// The events that are to be claimed each by itself: those of a sender who puts several into one request, if all of
     /// their bytes are signed. `None`: the delivery is claimed as a whole. So is one that has no events or cannot be taken
     /// apart, as it may still mean something to its handler.
-    pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Events> {
+    pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Batch> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme);
         let each = by_scheme && delivery.scheme.recognises_events();
-        let events = each.then(|| delivery.events().ok())??;
+        let events = each.then(|| delivery.batch().ok())??;
         (!events.is_empty()).then_some(events)
     }
 

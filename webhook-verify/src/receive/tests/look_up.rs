@@ -56,8 +56,7 @@ fn receiver(scheme: Scheme, found: Found) -> (Receiver, Arc<Mutex<Vec<String>>>)
             }
         }
     };
-    let receiver = Receiver::with_key_lookup(verifier, look_up).unwrap();
-    (receiver.build().unwrap(), asked)
+    (Receiver::builder(verifier).key_lookup(look_up).build().unwrap(), asked)
 }
 
 #[cfg(feature = "rsa")]

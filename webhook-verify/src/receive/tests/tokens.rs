@@ -14,7 +14,7 @@ use crate::{
     receive::{Admission, Receiver, Rejection, Tenant},
     request::RequestHead,
     scheme::{self, Scheme},
-    verify::Verifier,
+    verify::{Verifier, VerifierBuilder},
 };
 
 const TOKEN: &str = "a29a4f16-989d-48c8-ab54-7b6150733ba1";
@@ -51,7 +51,7 @@ fn receiver(scheme: Scheme, found: Found) -> (Receiver, Asked) {
             }
         }
     };
-    let receiver = Receiver::with_token_lookup(Verifier::builder(scheme), look_up).unwrap();
+    let receiver = Receiver::builder(Verifier::builder(scheme)).token_lookup(look_up);
     (receiver.build().unwrap(), asked)
 }
 
@@ -171,10 +171,12 @@ fn name_and_password_are_looked_up_together() {
 
 #[test]
 fn a_scheme_whose_requests_bring_no_token_has_nothing_to_look_up() {
-    let built = |verifier| Receiver::with_token_lookup(verifier, |_| ready(Ok(None))).map(|_| ());
+    let built = |verifier: VerifierBuilder| {
+        Receiver::builder(verifier).token_lookup(|_| ready(Ok(None))).build().map(|_| ())
+    };
     for scheme in [scheme::GITHUB, scheme::PLAID, scheme::NETLIFY] {
         let error = built(Verifier::builder(scheme)).unwrap_err();
-        let expected = "with_token_lookup: the scheme's requests bring no token";
+        let expected = "token_lookup: the scheme's requests contain no token";
         assert_eq!(error.to_string(), expected);
     }
     let error = built(Verifier::builder(scheme::GITLAB).secret("a secret")).unwrap_err();
