@@ -87,6 +87,16 @@ struct Shared {
     purger: Purger,
 }
 
+impl sql::Shared for Shared {
+    fn purger(&self) -> &Purger {
+        &self.purger
+    }
+
+    async fn purge(self: Arc<Self>) -> Result<usize, StoreError> {
+        SqliteStore { shared: self }.purge(usize::MAX).await
+    }
+}
+
 impl SqliteStore {
     /// Opens the file that a URL such as `sqlite://webhooks.db` names, and creates it if it does
     /// not exist. `connect` also creates the table, and deletes expired records in the background
@@ -117,7 +127,7 @@ impl SqliteStore {
         let writer = open_writer(options.create_if_missing(true)).await?;
         let store = Self::with(writer, Statements::new(table), Arc::new(SystemClock));
         store.migrate().await?;
-        store.start_purge(PurgeEvery::default_on(runtime));
+        Purger::start(&store.shared, PurgeEvery::default_on(runtime));
         Ok(store)
     }
 
@@ -143,6 +153,13 @@ impl SqliteStore {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Returns a store on the same connection, which purges as this one does.
+    fn derived(&self, statements: Statements, clock: Arc<dyn Clock>) -> Self {
+        let store = Self::with(self.shared.writer.clone(), statements, clock);
+        self.shared.purger.start_derived(&store.shared);
+        store
+    }
+
     /// Uses another table than `webhook_claim`. Call [`migrate`](Self::migrate) afterwards, or use
     /// [`connect_with_table`](Self::connect_with_table), which creates the table.
     ///
@@ -152,17 +169,13 @@ impl SqliteStore {
     pub fn table(self, name: &str) -> Result<Self, ConfigError> {
         let table = parse_table(name)?;
         let clock = Arc::clone(&self.shared.settings.clock);
-        let writer = self.shared.writer.clone();
-        let store = Self::with(writer, Statements::new(&table), clock);
-        Ok(store.keep_purging(&self.shared.purger))
+        Ok(self.derived(Statements::new(&table), clock))
     }
 
     /// Uses another clock for leases and lifetimes, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        let statements = self.shared.settings.statements.clone();
-        let store = Self::with(self.shared.writer.clone(), statements, Arc::new(clock));
-        store.keep_purging(&self.shared.purger)
+        self.derived(self.shared.settings.statements.clone(), Arc::new(clock))
     }
 
     /// Creates the table if it does not exist. Any number of processes may do so at once.
@@ -186,22 +199,7 @@ impl SqliteStore {
     ///
     /// Outside of a tokio runtime.
     pub fn purge_every(&self, interval: Duration) {
-        self.start_purge(PurgeEvery::new(interval, Handle::current()));
-    }
-
-    fn start_purge(&self, every: PurgeEvery) {
-        let store = Arc::downgrade(&self.shared);
-        self.shared
-            .purger
-            .start(every, store, |shared| async { Self { shared }.purge(usize::MAX).await });
-    }
-
-    /// Continues the background purge of `from` in this store, which was derived from it.
-    fn keep_purging(self, from: &Purger) -> Self {
-        if let Some(every) = from.every() {
-            self.start_purge(every);
-        }
-        self
+        Purger::start(&self.shared, PurgeEvery::new(interval, Handle::current()));
     }
 
     /// Completes the claim of a delivery or an event in `transaction` and commits it, in place of
