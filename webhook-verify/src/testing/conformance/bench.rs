@@ -23,19 +23,18 @@ pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// The factor by which lifetimes grow with each try.
 const LONGER: u32 = 4;
-/// The lifetimes of the last try, in those of the first: a minute by default.
+/// The factor of the last try. Its lifetimes are about a minute by default.
 const LONGEST: u32 = 64;
 
 /// A store, its clock, and the checks that cases share.
 ///
-/// Short leases are there to expire: no case needs one that is still valid a moment later. A short
-/// lifetime, however, has to last for a few calls. On a machine where it does not, the case runs
-/// again with longer lifetimes.
+/// No case relies on a short lease being valid a moment later. A short lifetime, however, has to
+/// last for a few calls. On a machine where it does not, the case runs again with longer lifetimes.
 pub(super) struct Bench<'a, S, A> {
     pub(super) store: &'a S,
     advance: &'a A,
     tick: Duration,
-    /// The store deletes expired records by itself.
+    /// Whether the store deletes expired records by itself.
     pub(super) clears_by_itself: bool,
     /// The factor by which lifetimes are longer than at first.
     longer: u32,
@@ -150,8 +149,8 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
     /// Claims the keys, and checks that there are as many outcomes as requests.
     pub(super) async fn claim_all(&self, requests: &[ClaimRequest]) -> Checked<Vec<ClaimOutcome>> {
         let outcomes = self.store.claim(requests).await.map_err(failed)?;
-        let (asked, told) = (requests.len(), outcomes.len());
-        is(asked == told, "claim", &format!("{asked} outcomes"), told)?;
+        let (expected, got) = (requests.len(), outcomes.len());
+        is(got == expected, "claim", &format!("{expected} outcomes"), got)?;
         Ok(outcomes)
     }
 
@@ -184,9 +183,9 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
             Call::Extend => Step::Extend { lease: time },
         };
         let settled = self.store.settle(holders, step).await.map_err(failed)?;
-        let (asked, told) = (holders.len(), settled.len());
-        let when = format!("{call:?} of {asked}");
-        is(asked == told, &when, &format!("{asked} results"), told)?;
+        let (expected, got) = (holders.len(), settled.len());
+        let when = format!("{call:?} of {expected}");
+        is(got == expected, &when, &format!("{expected} results"), got)?;
         Ok(settled)
     }
 
@@ -242,7 +241,18 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
     }
 
     pub(super) async fn applies(&self, request: &ClaimRequest, call: Call, when: &str) -> Checked {
-        let settled = self.call(&request.holder(), call).await?;
+        self.applies_for(request, call, HOUR, when).await
+    }
+
+    /// Checks that the holder's call takes effect. `time` is as for [`call_for`](Self::call_for).
+    pub(super) async fn applies_for(
+        &self,
+        request: &ClaimRequest,
+        call: Call,
+        time: Duration,
+        when: &str,
+    ) -> Checked {
+        let settled = self.call_for(&request.holder(), call, time).await?;
         let when = format!("{when}, {call:?}");
         is(settled == Settled::Applied, &when, "Applied", settled)
     }
@@ -269,10 +279,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
 
 /// Returns `Ok` if `right`, or else a sentence with the expected and the actual value.
 pub(super) fn is(right: bool, when: &str, expected: &str, got: impl std::fmt::Debug) -> Checked {
-    match right {
-        true => Ok(()),
-        false => Err(unexpected(when, expected, got)),
-    }
+    if right { Ok(()) } else { Err(unexpected(when, expected, got)) }
 }
 
 pub(super) fn unexpected(when: &str, expected: &str, got: impl std::fmt::Debug) -> String {
@@ -311,10 +318,7 @@ pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) ->
                 }
             }
         }
-        match pending {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
     }));
     all_done.as_mut().await;
     let outputs = slots.into_iter().filter_map(|slot| match slot {

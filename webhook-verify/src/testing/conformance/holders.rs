@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
-use crate::claim::{ClaimOutcome, ClaimStore, Settled};
+use crate::claim::{ClaimOutcome, ClaimStore};
 
 pub(super) async fn repeated_calls_change_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
@@ -81,8 +81,7 @@ pub(super) async fn extend_counts_from_now<S: ClaimStore, A: AsyncFn(Duration)>(
     bench.wins(&longer, 1, "the first").await?;
     bench.wins(&shorter, 1, "the first").await?;
     for (request, lease) in [(&longer, LONG), (&shorter, bench.short())] {
-        let settled = bench.call_for(&request.holder(), Call::Extend, lease).await?;
-        is(settled == Settled::Applied, "a renewal", "Applied", settled)?;
+        bench.applies_for(request, Call::Extend, lease, "a renewal").await?;
     }
     bench.lapse().await;
     let most = LONG - bench.short();

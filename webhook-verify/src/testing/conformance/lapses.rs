@@ -44,15 +44,15 @@ pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
     let outcome = bench.claim(&first).await?;
     let busy = matches!(outcome, ClaimOutcome::Busy { .. });
     is(busy, "its own owner after the lease", "Busy", outcome)?;
-    // The holder may still wake up.
+    // The holder may still resume.
     bench.applies(&renewed, Call::Extend, "the holder").await?;
     bench.is_busy(&renewed, HOUR, "another after a late renewal").await?;
     bench.applies(&first, Call::Complete(201), "the holder").await?;
     bench.is_completed(&first, 201, "a duplicate").await
 }
 
-/// The rule of the new request applies, not that of the earlier one. It does not affect live,
-/// released and completed claims.
+/// The rule of the new request applies, not that of the earlier one. It affects neither live claims
+/// nor released or completed ones.
 pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -80,7 +80,7 @@ pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(D
     bench.lapse().await;
     bench.applies(&late, Call::Release, "the holder after the lease").await?;
     bench.wins(&hold(&late)?, 2, "the next after a late release").await?;
-    let when = "one that takes over, after one that holds";
+    let when = "a request that takes over, after one that holds";
     bench.wins(&bench.again(&lapsed)?, 2, when).await
 }
 

@@ -78,9 +78,10 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
     let outcomes = bench.claim_all(&requests).await?;
     for (number, outcome) in outcomes.into_iter().enumerate() {
         let when = format!("number {number} of claims on different terms");
-        let (expected, right) = match number {
-            1 => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
-            _ => ("Won", matches!(outcome, ClaimOutcome::Won { .. })),
+        let (expected, right) = if number == 1 {
+            ("Busy", matches!(outcome, ClaimOutcome::Busy { .. }))
+        } else {
+            ("Won", matches!(outcome, ClaimOutcome::Won { .. }))
         };
         is(right, &when, expected, outcome)?;
     }
@@ -112,28 +113,28 @@ pub(super) async fn claims_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
 pub(super) async fn extends_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
-    let (held, given_back) = settle_all_answers_in_order(bench, Call::Extend).await?;
+    let (held, released) = settle_all_answers_in_order(bench, Call::Extend).await?;
     for request in &held {
         let left = bench.is_busy(request, LONG, "another, after extend_all");
         let left = left.await?;
         is(left > LONG / 2, "after extend_all", "most of it left", left)?;
         bench.applies(request, Call::Complete(200), "a holder of extend_all").await?;
     }
-    bench.wins(&bench.again(&given_back)?, 2, "the next after a release").await
+    bench.wins(&bench.again(&released)?, 2, "the next after a release").await
 }
 
 pub(super) async fn releases_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
-    let (held, given_back) = settle_all_answers_in_order(bench, Call::Release).await?;
-    for request in held.iter().chain([&given_back]) {
+    let (held, released) = settle_all_answers_in_order(bench, Call::Release).await?;
+    for request in held.iter().chain([&released]) {
         bench.wins(&bench.again(request)?, 2, "the next after release_all").await?;
-        bench.is_shut_out(request, "who gave it back by release_all").await?;
+        bench.is_shut_out(request, "the former holder, after release_all").await?;
     }
     Ok(())
 }
 
-/// The status differs from that of the claim that was completed before, which keeps its own.
+/// A claim that was completed before keeps its own status.
 pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -159,7 +160,7 @@ pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration
     Ok(())
 }
 
-/// A completed record lives as long as `complete_all` says or as its claim does, whichever is
+/// A completed record lives as long as the completion's lifetime or the claim's, whichever is
 /// longer.
 pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
@@ -181,8 +182,8 @@ pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Durat
     bench.wins_anew(&bench.again(&brief)?, when).await
 }
 
-/// Makes calls for claims in every state at once. Returns the claims to be settled, and the
-/// released one.
+/// Makes the call for claims in every state at once. Returns the two claims that are settled, and
+/// the one that was released before.
 async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     call: Call,
@@ -244,8 +245,7 @@ pub(super) async fn completes_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     Ok(())
 }
 
-/// A batch of one owner. Every third claim is released, the rest is renewed, and in the end
-/// completed.
+/// A batch of one owner. Every third claim is released. The others are renewed, and then completed.
 pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -280,10 +280,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
     }
     let renewed = settle_all(bench, &holders, Call::Extend).await?;
     for (index, settled) in renewed.into_iter().enumerate() {
-        let expected = match index % 3 {
-            0 => Settled::Superseded,
-            _ => Settled::Applied,
-        };
+        let expected = if index % 3 == 0 { Settled::Superseded } else { Settled::Applied };
         let when = format!("number {index} of a thousand, Extend");
         is(settled == expected, &when, &format!("{expected:?}"), settled)?;
     }
@@ -297,10 +294,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
     }
     let completed = settle_all(bench, &holders, Call::Complete(201)).await?;
     for (index, settled) in completed.into_iter().enumerate() {
-        let expected = match index % 3 {
-            0 => Settled::Superseded,
-            _ => Settled::Applied,
-        };
+        let expected = if index % 3 == 0 { Settled::Superseded } else { Settled::Applied };
         let when = format!("number {index} of a thousand, Complete");
         is(settled == expected, &when, &format!("{expected:?}"), settled)?;
     }
@@ -338,7 +332,7 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
     Ok(())
 }
 
-/// Keys are digests, so a store that writes them as text gets the worst bytes.
+/// Keys are digests, so they may contain any bytes, including those that are special in text.
 pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -366,7 +360,7 @@ pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration
     Ok(())
 }
 
-/// 64 claims of one key at once, in every state that the record can have.
+/// 64 claims of one key race in every state of its record.
 pub(super) async fn racing_claims_have_one_winner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> Checked {
@@ -374,10 +368,7 @@ pub(super) async fn racing_claims_have_one_winner<S: ClaimStore, A: AsyncFn(Dura
     let winner = race(bench, &first, 1, "a race for an absent key").await?;
     bench.applies(&winner, Call::Release, "the winner").await?;
     let winner = race(bench, &first, 2, "a race after a release").await?;
-    let holder = winner.holder();
-    let lapsing = bench.call_for(&holder, Call::Extend, bench.short());
-    let settled = lapsing.await?;
-    is(settled == Settled::Applied, "the winner", "Applied", settled)?;
+    bench.applies_for(&winner, Call::Extend, bench.short(), "the winner").await?;
     bench.lapse().await;
     let last = race(bench, &first, 3, "a race after the lease").await?;
     bench.is_shut_out(&winner, "the winner before").await?;
