@@ -23,8 +23,8 @@ pub(crate) struct CompletedCache {
     keep: Duration,
 }
 
-/// Two generations of entries. When the younger is full, it replaces the older. So the newest entries
-/// stay longest, and no order has to be maintained.
+/// Two generations of entries. When the younger is full, it replaces the older. So the newest
+/// entries stay longest, and no order has to be maintained.
 #[derive(Default)]
 struct Shard {
     /// Incremented when a key is forgotten. Results that the store returned for a call before that

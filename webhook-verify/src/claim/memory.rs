@@ -19,12 +19,13 @@ const SHARDS: usize = 16;
 const PURGE_STEP: usize = 1000;
 
 /// Keeps claims in the memory of **one process; they are lost on restart**. Use it for development
-/// and tests, and for a service with a single instance that may run deliveries again after a restart.
+/// and tests, and for a service with a single instance that may run deliveries again after a
+/// restart.
 ///
 /// The store has at most [`capacity`](Self::with_capacity) records; the default is 100,000. When it
 /// is full, it drops the record that expires first in one of its 16 shards and logs a warning. A
-/// retry of that delivery would run again. It never drops a delivery in progress: if all records are
-/// in progress, new claims fail, and their senders get 503.
+/// retry of that delivery would run again. It never drops a delivery in progress: if all records
+/// are in progress, new claims fail, and their senders get 503.
 pub struct MemoryStore {
     shards: [Mutex<Shard>; SHARDS],
     capacity: usize,
@@ -103,8 +104,8 @@ impl MemoryStore {
         purged
     }
 
-    /// Deletes up to `max` expired records and returns how many were deleted. Works in steps, because
-    /// the claims of a shard wait for each step.
+    /// Deletes up to `max` expired records and returns how many were deleted. Works in steps,
+    /// because the claims of a shard wait for each step.
     fn purge_all(&self, now: Duration, max: usize) -> usize {
         let mut total = 0;
         for shard in &self.shards {
@@ -120,7 +121,8 @@ impl MemoryStore {
         total
     }
 
-    /// Makes room for `key` in a full store: drops expired records, or else one without a live lease.
+    /// Makes room for `key` in a full store: drops expired records, or else one without a live
+    /// lease.
     fn make_room(&self, key: &ClaimKey, now: Duration) {
         self.purge_all(now, usize::MAX);
         if self.len() < self.capacity {
@@ -214,8 +216,8 @@ impl Shard {
         }
     }
 
-    /// Drops the record that expires first among those without a live lease. Returns `false` if there
-    /// is none.
+    /// Drops the record that expires first among those without a live lease. Returns `false` if
+    /// there is none.
     fn forget_one(&mut self, now: Duration) -> bool {
         let mut held = Vec::new();
         let mut forgotten = false;

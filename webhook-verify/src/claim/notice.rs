@@ -10,8 +10,8 @@ use super::{ClaimKey, Keeper, StoreError};
 ///
 /// Each is also a `tracing` event with the target `webhook_verify` and the fields `event` (the
 /// [name](ClaimEventKind::name)), `endpoint` and `key`. With the feature `metrics`, each increments
-/// the counter `webhook_verify_claims_total` with the labels `event` and `endpoint`. These names are
-/// as stable as the API.
+/// the counter `webhook_verify_claims_total` with the labels `event` and `endpoint`. These names
+/// are as stable as the API.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ClaimEvent<'a> {
@@ -63,8 +63,8 @@ pub enum ClaimEventKind<'a> {
     /// The lease was lost while the handler ran, or before its success was recorded. The delivery
     /// may have run twice.
     LeaseLost,
-    /// The handler exceeded its [time](crate::Idempotency::max_handler_time). Its lease is no longer
-    /// renewed, so a retry may run concurrently.
+    /// The handler exceeded its [time](crate::Idempotency::max_handler_time). Its lease is no
+    /// longer renewed, so a retry may run concurrently.
     Overtime,
     /// A call to the store failed, or did not return in time.
     #[non_exhaustive]

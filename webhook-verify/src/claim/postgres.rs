@@ -53,10 +53,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// can serve in that time, the store refuses claims at once, and their senders get 503 with
 /// `Retry-After`. Completions, releases and renewals do not queue behind new claims.
 ///
-/// If a caller gives up, its connection stays in the pool. If the server does not respond within one
-/// and a quarter of the longest limit so far, the store cancels the statement. To do so, it opens a
-/// connection in addition to the pool. The store closes a connection only if the server stays
-/// silent on it even then.
+/// If a caller gives up, its connection stays in the pool. If the server does not respond within
+/// one and a quarter of the longest limit so far, the store cancels the statement. To do so, it
+/// opens a connection in addition to the pool. The store closes a connection only if the server
+/// stays silent on it even then.
 ///
 /// # Effects exactly once
 ///

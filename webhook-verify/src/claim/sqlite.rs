@@ -39,7 +39,7 @@ const PURGE_BATCH: usize = 100;
 /// One thread writes. It commits up to 64 calls that arrive together in one transaction, and each
 /// call returns once the transaction is on disk (`synchronous=FULL`). The machine's wall clock
 /// decides when leases expire. If it is set forward, leases expire early; the fencing token then
-/// tells the older holder from the newer.
+/// distinguishes the older holder from the newer.
 ///
 /// Two batches are served at a time. Further claims wait for at most half of their
 /// [limit](crate::Idempotency::claim_timeout). Once the queue is longer than the store can write in
@@ -131,9 +131,9 @@ impl SqliteStore {
         Ok(store)
     }
 
-    /// Opens the file that `options` name. To use those of your own pool:
+    /// Opens the file that `options` name. For the file of your own pool, use
     /// `SqliteStore::open((*pool.connect_options()).clone())`. The store has a connection of its
-    /// own, which uses WAL and `synchronous=FULL` whatever the options say.
+    /// own, which always uses WAL and `synchronous=FULL`.
     ///
     /// Call [`migrate`](Self::migrate) and [`purge_every`](Self::purge_every) on it;
     /// [`connect`](Self::connect) does both by itself.
@@ -330,8 +330,7 @@ async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError
     })
 }
 
-/// Returns an error for the impossible case that the writer's answer is of another kind than the
-/// call.
+/// Returns the error for an answer that does not fit the call, which never happens.
 fn no_answer() -> StoreError {
     StoreError::new("sqlite writer gave no answer")
 }

@@ -1,8 +1,8 @@
 /// Returns whether an event key, such as `sales.lead.created`, matches an AMQP topic pattern.
 ///
-/// Key and pattern consist of words separated by dots. In the pattern, `*` matches exactly one word,
-/// and `#` matches any number of words, including none. Any other word matches only itself, in the
-/// same case; this includes words such as `lead*`. An empty text has no words.
+/// Key and pattern consist of words separated by dots. In the pattern, `*` matches exactly one
+/// word, and `#` matches any number of words, including none. Any other word matches only itself,
+/// in the same case; this includes words such as `lead*`. An empty text has no words.
 ///
 /// ```
 /// use webhook_verify::event::matches_topic;
@@ -21,7 +21,8 @@
 /// The number of steps is at most the product of both numbers of words.
 ///
 /// The rules are those of [AMQP 0-9-1](https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf),
-/// §3.1.3.3, as [RabbitMQ](https://www.rabbitmq.com/tutorials/tutorial-five-python) implements them.
+/// §3.1.3.3, as [RabbitMQ](https://www.rabbitmq.com/tutorials/tutorial-five-python) implements
+/// them.
 #[must_use]
 pub fn matches_topic(pattern: &str, key: &str) -> bool {
     let (mut pattern, mut key) = (words(pattern), words(key));
@@ -112,7 +113,8 @@ mod tests {
         }
     }
 
-    /// Tests all patterns of up to four words (five if THOROUGH is set) with all keys of up to five.
+    /// Tests all patterns of up to four words (five if THOROUGH is set) with all keys of up to
+    /// five.
     #[test]
     fn every_short_pattern_matches_what_the_rules_say() {
         let all = |words: &[&'static str], max: u32| {

@@ -23,7 +23,8 @@ fn is_bidirectional(char: char) -> bool {
     )
 }
 
-/// Returns whether Windows treats a file name with this stem as a device, whatever its extension is.
+/// Returns whether Windows treats a file name with this stem as a device, whatever its extension
+/// is.
 fn is_device(stem: &str) -> bool {
     let stem = stem.trim_end();
     let numbered = |name: &str| {

@@ -87,7 +87,8 @@ impl Part {
     /// * is the name of a Windows device.
     ///
     /// The sender chooses this name, so use it only as a label. **Do not save files under it**: a
-    /// file with that name may already exist, or its extension may be one that your server executes.
+    /// file with that name may already exist, or its extension may be one that your server
+    /// executes.
     #[must_use]
     pub fn safe_name(&self) -> Option<&str> {
         last_component(self.file_name.as_deref()?)
