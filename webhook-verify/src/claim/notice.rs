@@ -118,69 +118,35 @@ impl Keeper {
 
 fn log(endpoint: &str, key: ClaimKey, kind: &ClaimEventKind<'_>) {
     let event = kind.name();
+    macro_rules! log {
+        ($level:ident, $($fields:tt)+) => {
+            tracing::$level!(target: "webhook_verify", event, endpoint, %key, $($fields)+)
+        };
+    }
     match *kind {
-        ClaimEventKind::Claimed { attempt } => {
-            tracing::debug!(target: "webhook_verify", event, endpoint, %key, attempt, "claimed");
-        }
-        ClaimEventKind::Completed { status } => {
-            tracing::debug!(target: "webhook_verify", event, endpoint, %key, status, "completed");
-        }
-        ClaimEventKind::Released => {
-            tracing::info!(
-                target: "webhook_verify", event, endpoint, %key,
-                "handler failed: released for a retry"
-            );
-        }
+        ClaimEventKind::Claimed { attempt } => log!(debug, attempt, "claimed"),
+        ClaimEventKind::Completed { status } => log!(debug, status, "completed"),
+        ClaimEventKind::Released => log!(info, "handler failed: released for a retry"),
         ClaimEventKind::Duplicate { status, same_body: true } => {
-            tracing::info!(
-                target: "webhook_verify", event, endpoint, %key, status, same_body = true,
-                "duplicate"
-            );
+            log!(info, status, same_body = true, "duplicate");
         }
         ClaimEventKind::Duplicate { status, same_body: false } => {
-            tracing::warn!(
-                target: "webhook_verify", event, endpoint, %key, status, same_body = false,
-                "duplicate"
-            );
+            log!(warn, status, same_body = false, "duplicate");
         }
-        ClaimEventKind::Mismatch => {
-            tracing::warn!(
-                target: "webhook_verify", event, endpoint, %key,
-                "duplicate with another body"
-            );
-        }
+        ClaimEventKind::Mismatch => log!(warn, "duplicate with another body"),
         // The receiver logs separately that it refuses the delivery.
-        ClaimEventKind::InFlight { lease_left } => {
-            tracing::debug!(
-                target: "webhook_verify", event, endpoint, %key, ?lease_left,
-                "in progress"
-            );
-        }
-        ClaimEventKind::LeaseLost => {
-            tracing::error!(
-                target: "webhook_verify", event, endpoint, %key,
-                "lease lost: the delivery may have run twice"
-            );
-        }
+        ClaimEventKind::InFlight { lease_left } => log!(debug, ?lease_left, "in progress"),
+        ClaimEventKind::LeaseLost => log!(error, "lease lost: the delivery may have run twice"),
         ClaimEventKind::Overtime => {
-            tracing::error!(
-                target: "webhook_verify", event, endpoint, %key,
-                "handler exceeded its time: its lease is no longer renewed"
-            );
+            log!(error, "handler exceeded its time: its lease is no longer renewed");
         }
         // The receiver logs separately that it refuses the delivery, or runs it without a claim.
         ClaimEventKind::StoreFailed { call, error } if error.is_overloaded() => {
-            tracing::debug!(
-                target: "webhook_verify", event, endpoint, %key, call,
-                "claim store overloaded"
-            );
+            log!(debug, call, "claim store overloaded");
         }
         ClaimEventKind::StoreFailed { call, error } => {
             let source = error::Error::source(error).map(tracing::field::display);
-            tracing::error!(
-                target: "webhook_verify", event, endpoint, %key, call, source,
-                "claim store failed"
-            );
+            log!(error, call, source, "claim store failed");
         }
     }
 }

@@ -136,10 +136,10 @@ impl PostgresStore {
     }
 
     async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
-        let runtime = sql::current_runtime()?;
+        let every = PurgeEvery::minute()?;
         let store = Self::connect_pool(url, table).await?;
         store.migrate().await?;
-        Purger::start(&store.shared, PurgeEvery::default_on(runtime));
+        Purger::start(&store.shared, every);
         Ok(store)
     }
 

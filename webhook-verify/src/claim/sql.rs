@@ -217,14 +217,6 @@ pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
     Ok(purged)
 }
 
-/// How often a store from `connect` deletes expired records.
-const PURGE_INTERVAL: Duration = Duration::from_secs(60);
-
-/// Returns the runtime on which a store from `connect` purges.
-pub(super) fn current_runtime() -> Result<Handle, StoreError> {
-    Handle::try_current().map_err(StoreError::new)
-}
-
 /// The state that the clones of a store share.
 pub(super) trait Shared: Send + Sync + 'static {
     fn purger(&self) -> &Purger;
@@ -252,12 +244,13 @@ pub(super) struct PurgeEvery {
 impl PurgeEvery {
     pub(super) fn new(interval: Duration, runtime: Handle) -> Self {
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
-        let interval = interval.clamp(second, day);
-        Self { interval, runtime }
+        Self { interval: interval.clamp(second, day), runtime }
     }
 
-    pub(super) fn default_on(runtime: Handle) -> Self {
-        Self::new(PURGE_INTERVAL, runtime)
+    /// Returns the interval of a store from `connect`, on the current runtime.
+    pub(super) fn minute() -> Result<Self, StoreError> {
+        let runtime = Handle::try_current().map_err(StoreError::new)?;
+        Ok(Self::new(Duration::from_secs(60), runtime))
     }
 }
 

@@ -122,12 +122,12 @@ impl SqliteStore {
     }
 
     async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
-        let runtime = sql::current_runtime()?;
+        let every = PurgeEvery::minute()?;
         let options = SqliteConnectOptions::from_str(url).map_err(StoreError::new)?;
         let writer = open_writer(options.create_if_missing(true)).await?;
         let store = Self::with(writer, Statements::new(table), Arc::new(SystemClock));
         store.migrate().await?;
-        Purger::start(&store.shared, PurgeEvery::default_on(runtime));
+        Purger::start(&store.shared, every);
         Ok(store)
     }
 
@@ -263,7 +263,7 @@ impl SqliteStore {
     async fn change(&self, call: Call) -> Result<u64, StoreError> {
         match self.call(call).await? {
             Answer::Changed(changed) => Ok(changed),
-            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Skipped => Err(no_answer()),
         }
     }
 }
@@ -275,7 +275,7 @@ impl ClaimStore for SqliteStore {
         }
         match self.call(Call::Claim(requests.to_vec())).await? {
             Answer::Outcomes(outcomes) => Ok(outcomes),
-            Answer::Settled(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Settled(_) | Answer::Changed(_) | Answer::Skipped => Err(no_answer()),
         }
     }
 
@@ -285,7 +285,7 @@ impl ClaimStore for SqliteStore {
         }
         match self.call(Call::Settle(holders.to_vec(), step)).await? {
             Answer::Settled(settled) => Ok(settled),
-            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Skipped => Err(no_answer()),
         }
     }
 

@@ -9,7 +9,7 @@ use clap::Args;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::{Deserializer, Value, json};
 
-use crate::{Failure, recorded::Recorded};
+use crate::{Failure, recorded::RecordedRequest};
 
 /// Verifies recorded requests, and prints one JSON line for each: provider, name and verdict
 ///
@@ -89,8 +89,8 @@ impl<W: Write> Rows<W> {
 
     fn check(&mut self, row: &Value) -> Result<(), Failure> {
         self.number += 1;
-        let recorded =
-            Recorded::read(row).map_err(|reason| format!("row {}: {reason}", self.number))?;
+        let recorded = RecordedRequest::read(row)
+            .map_err(|reason| format!("row {}: {reason}", self.number))?;
         let verdict = recorded.verdict();
         let (provider, name) = (json!(recorded.provider), json!(recorded.name));
         writeln!(self.out, r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#)?;

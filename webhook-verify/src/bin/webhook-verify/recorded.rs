@@ -1,4 +1,4 @@
-//! Recorded requests and their verdicts.
+//! RecordedRequest requests and their verdicts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use webhook_verify::{ConfigError, KeyForm, RequestHead, Scheme, Verifier};
 
 /// A recorded request.
-pub(crate) struct Recorded {
+pub(crate) struct RecordedRequest {
     pub(crate) provider: String,
     pub(crate) name: String,
     method: String,
@@ -25,7 +25,7 @@ pub(crate) struct Recorded {
     pub(crate) expect: Option<String>,
 }
 
-impl Recorded {
+impl RecordedRequest {
     /// Reads a row. An error names the field, but not its value, which may be a secret.
     pub(crate) fn read(row: &Value) -> Result<Self, String> {
         let row = Row(row.as_object().ok_or("not an object")?);

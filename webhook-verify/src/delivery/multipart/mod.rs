@@ -189,7 +189,7 @@ async fn read(
 ) -> Result<Vec<Part>, MultipartError> {
     let size = SizeLimit::new().per_field(limits.part_len as u64);
     let constraints = Constraints::new().size_limit(size);
-    let mut multipart = Multipart::with_constraints(Whole(Some(body)), boundary, constraints);
+    let mut multipart = Multipart::with_constraints(OneChunk(Some(body)), boundary, constraints);
     let failed = |error: multer::Error| MultipartError::of(&error);
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(failed)? {
@@ -212,9 +212,9 @@ async fn read(
 }
 
 /// A stream of one chunk: the complete body.
-struct Whole(Option<Bytes>);
+struct OneChunk(Option<Bytes>);
 
-impl Stream for Whole {
+impl Stream for OneChunk {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {

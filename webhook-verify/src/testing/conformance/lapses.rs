@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
+use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is};
 use crate::claim::{ClaimOutcome, ClaimStore, Lapsed};
 
 pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.brief()?;
     bench.wins(&first, 1, "the first").await?;
     for attempt in [2, 3] {
@@ -28,7 +28,7 @@ pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Durat
 
 pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.brief()?.lapsed(Lapsed::Hold);
     bench.wins(&first, 1, "the first").await?;
     let renewed = bench.brief()?.lapsed(Lapsed::Hold);
@@ -55,7 +55,7 @@ pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
 /// nor released or completed ones.
 pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let hold = |request| Ok::<_, String>(bench.again(request)?.lapsed(Lapsed::Hold));
     let lapsed = bench.brief()?.lapsed(Lapsed::Hold);
     bench.wins(&lapsed, 1, "the first").await?;
@@ -86,7 +86,7 @@ pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(D
 
 pub(super) async fn what_is_held_is_let_go_by_forget<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.brief()?.lapsed(Lapsed::Hold);
     bench.wins(&first, 1, "the first").await?;
     bench.lapse().await;

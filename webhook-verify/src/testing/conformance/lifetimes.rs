@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
+use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is};
 use crate::claim::{ClaimStore, Lapsed};
 
 /// The maximum number of purge calls for the records of other cases.
@@ -10,7 +10,7 @@ const MAX_PURGES: usize = 10_000;
 
 pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [completed, released] = [bench.fleeting()?, bench.fleeting()?];
     let held = bench.fleeting()?.lapsed(Lapsed::Hold);
     for request in [&completed, &released, &held] {
@@ -35,7 +35,7 @@ pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Dura
 /// A call may extend a record's lifetime, but never shorten it.
 pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     // Claimed for an hour, completed for less.
     let shortened = bench.fresh()?;
     bench.wins(&shortened, 1, "the first").await?;
@@ -84,7 +84,7 @@ pub(super) async fn the_longest_life_counts<S: ClaimStore, A: AsyncFn(Duration)>
 /// The longest lifetime that a receiver requests, and the longest lease.
 pub(super) async fn ten_years<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     const DAY: Duration = Duration::from_secs(24 * 3600);
     let life = DAY * 3660;
     let mut request = bench.fresh()?;
@@ -98,7 +98,9 @@ pub(super) async fn ten_years<S: ClaimStore, A: AsyncFn(Duration)>(
     bench.is_completed(&request, 200, "a duplicate").await
 }
 
-pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(bench: &Bench<'_, S, A>) -> Checked {
+pub(super) async fn purge<S: ClaimStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> CaseResult {
     let purge = async |max: usize, expected: usize| {
         let purged = bench.store.purge(max).await.map_err(failed)?;
         // A store that deletes expired records by itself may have deleted them before this call.

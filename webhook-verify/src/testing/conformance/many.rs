@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is, join_all, random};
+use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is, join_all, random};
 use crate::claim::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Lapsed, Settled};
 
 /// The number of claims of one key at a time.
@@ -10,7 +10,7 @@ const RACERS: usize = 64;
 
 pub(super) async fn claims_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [absent, busy, done, released, mine] =
         [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     let lapsed = bench.brief()?;
@@ -52,7 +52,7 @@ pub(super) async fn claims_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
 /// released or expired.
 pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let lapsed = [bench.brief()?, bench.brief()?];
     for request in &lapsed {
         bench.wins(request, 1, "the first").await?;
@@ -105,14 +105,14 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
 
 pub(super) async fn claims_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     bench.claim_all(&[]).await?;
     Ok(())
 }
 
 pub(super) async fn extends_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let (held, released) = settle_all_answers_in_order(bench, Call::Extend).await?;
     for request in &held {
         let left = bench.is_busy(request, LONG, "another, after extend_all");
@@ -125,7 +125,7 @@ pub(super) async fn extends_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>
 
 pub(super) async fn releases_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let (held, released) = settle_all_answers_in_order(bench, Call::Release).await?;
     for request in held.iter().chain([&released]) {
         bench.wins(&bench.again(request)?, 2, "the next after release_all").await?;
@@ -137,7 +137,7 @@ pub(super) async fn releases_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)
 /// A claim that was completed before keeps its own status.
 pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let call = Call::Complete(201);
     let (held, _) = settle_all_answers_in_order(bench, call).await?;
     let holders = held.each_ref().map(ClaimRequest::holder);
@@ -145,15 +145,11 @@ pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration
         bench.is_completed(request, 201, "a duplicate after complete_all").await?;
     }
     for again in [call, Call::Complete(299)] {
-        for settled in settle_all(bench, &holders, again).await? {
-            let applied = settled == Settled::Applied;
-            is(applied, "complete_all again", "Applied", settled)?;
-        }
+        let settled = settle_all(bench, &holders, again).await?;
+        are_all(&settled, Settled::Applied, "complete_all again")?;
     }
-    for settled in settle_all(bench, &holders, Call::Release).await? {
-        let superseded = settled == Settled::Superseded;
-        is(superseded, "release_all of what is completed", "Superseded", settled)?;
-    }
+    let settled = settle_all(bench, &holders, Call::Release).await?;
+    are_all(&settled, Settled::Superseded, "release_all of what is completed")?;
     for request in &held {
         bench.is_completed(request, 201, "a duplicate after complete_all again").await?;
     }
@@ -164,7 +160,7 @@ pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration
 /// longer.
 pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [longer, shorter, brief] = [bench.fleeting()?, bench.brief()?, bench.fleeting()?];
     for (request, ttl) in [(&longer, HOUR), (&shorter, bench.short()), (&brief, bench.short())] {
         bench.wins(request, 1, "the first").await?;
@@ -187,7 +183,7 @@ pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Durat
 async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     call: Call,
-) -> Checked<([ClaimRequest; 2], ClaimRequest)> {
+) -> CaseResult<([ClaimRequest; 2], ClaimRequest)> {
     let [absent, theirs, done, released, mine] =
         [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     let (taken, lapsed) = (bench.brief()?, bench.brief()?);
@@ -226,21 +222,21 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
 
 pub(super) async fn extends_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     settle_all(bench, &[], Call::Extend).await?;
     Ok(())
 }
 
 pub(super) async fn releases_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     settle_all(bench, &[], Call::Release).await?;
     Ok(())
 }
 
 pub(super) async fn completes_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     settle_all(bench, &[], Call::Complete(200)).await?;
     Ok(())
 }
@@ -248,7 +244,7 @@ pub(super) async fn completes_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
 /// A batch of one owner. Every third claim is released. The others are renewed, and then completed.
 pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [one, another] = [bench.fresh()?, bench.fresh()?].map(|request| request.owner);
     let mut requests = Vec::new();
     for _ in 0..1000 {
@@ -269,15 +265,11 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
         is(won, "one of a thousand", "Won 1", outcome)?;
     }
     for call in [Call::Extend, Call::Release, Call::Complete(299)] {
-        for settled in settle_all(bench, &strangers, call).await? {
-            let superseded = settled == Settled::Superseded;
-            is(superseded, "a stranger to a thousand", "Superseded", settled)?;
-        }
+        let settled = settle_all(bench, &strangers, call).await?;
+        are_all(&settled, Settled::Superseded, "a stranger to a thousand")?;
     }
-    for settled in settle_all(bench, &thirds, Call::Release).await? {
-        let applied = settled == Settled::Applied;
-        is(applied, "every third, Release", "Applied", settled)?;
-    }
+    let settled = settle_all(bench, &thirds, Call::Release).await?;
+    are_all(&settled, Settled::Applied, "every third, Release")?;
     let renewed = settle_all(bench, &holders, Call::Extend).await?;
     for (index, settled) in renewed.into_iter().enumerate() {
         let expected = if index % 3 == 0 { Settled::Superseded } else { Settled::Applied };
@@ -311,7 +303,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
 
 pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let base = random()?;
     let mut requests = vec![bench.request(ClaimKey::from(base), LONG, HOUR)?];
     for bit in 0..256 {
@@ -325,7 +317,7 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
     }
     bench.applies(&requests[0], Call::Complete(200), "the holder of one").await?;
     let others = requests[1..].iter().map(|request| bench.again(request));
-    for outcome in bench.claim_all(&others.collect::<Checked<Vec<_>>>()?).await? {
+    for outcome in bench.claim_all(&others.collect::<CaseResult<Vec<_>>>()?).await? {
         let busy = matches!(outcome, ClaimOutcome::Busy { .. });
         is(busy, "a key one bit from what is completed", "Busy", outcome)?;
     }
@@ -335,7 +327,7 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
 /// Keys are digests, so they may contain any bytes, including those that are special in text.
 pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let hard: [&[u8]; 6] =
         [&[0; 16], &[0xff; 16], b"'; -- \"\\\r\n%_*?", b"{a}{b}:{}", b" \t\n ", &[0x80; 16]];
     let mut requests = Vec::new();
@@ -363,7 +355,7 @@ pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration
 /// 64 claims of one key race in every state of its record.
 pub(super) async fn racing_claims_have_one_winner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.fresh()?;
     let winner = race(bench, &first, 1, "a race for an absent key").await?;
     bench.applies(&winner, Call::Release, "the winner").await?;
@@ -387,7 +379,7 @@ async fn race<S: ClaimStore, A: AsyncFn(Duration)>(
     key: &ClaimRequest,
     attempt: u64,
     when: &str,
-) -> Checked<ClaimRequest> {
+) -> CaseResult<ClaimRequest> {
     let mut winners = Vec::new();
     for (request, outcome) in racers(bench, key).await? {
         match outcome {
@@ -408,14 +400,19 @@ async fn race<S: ClaimStore, A: AsyncFn(Duration)>(
 async fn racers<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     key: &ClaimRequest,
-) -> Checked<Vec<(ClaimRequest, ClaimOutcome)>> {
+) -> CaseResult<Vec<(ClaimRequest, ClaimOutcome)>> {
     let mut requests = Vec::new();
     for _ in 0..RACERS {
         requests.push(bench.again(key)?);
     }
     let outcomes = join_all(requests.iter().map(|request| bench.claim(request))).await;
-    let outcomes: Vec<_> = outcomes.into_iter().collect::<Checked<_>>()?;
+    let outcomes: Vec<_> = outcomes.into_iter().collect::<CaseResult<_>>()?;
     Ok(requests.into_iter().zip(outcomes).collect())
+}
+
+fn are_all(results: &[Settled], expected: Settled, when: &str) -> CaseResult {
+    let mut results = results.iter();
+    results.try_for_each(|got| is(*got == expected, when, &format!("{expected:?}"), got))
 }
 
 /// Makes the call for all holders. Extensions use long leases.
@@ -423,7 +420,7 @@ async fn settle_all<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     holders: &[Holder],
     call: Call,
-) -> Checked<Vec<Settled>> {
+) -> CaseResult<Vec<Settled>> {
     let time = if call == Call::Extend { LONG } else { HOUR };
     bench.settle_all(holders, call, time).await
 }
