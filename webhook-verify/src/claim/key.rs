@@ -4,8 +4,8 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{encoding::Encoding, error::ConfigError};
 
-/// The idempotency key of a delivery, or of one of its events, in a store: a digest of the scope
-/// and of the value that identifies the delivery or event.
+/// The idempotency key of a delivery, or of one of its events, in a store: a digest of namespace,
+/// tenant, endpoint, and the value that identifies the delivery or event.
 ///
 /// `Display` formats it as 64 hex digits. A handler can pass these on as the idempotency key of its
 /// own calls.

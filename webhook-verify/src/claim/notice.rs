@@ -54,7 +54,7 @@ pub enum ClaimEventKind<'a> {
     /// [`OnMismatch`](crate::idempotency::OnMismatch) refused the duplicate. Two events of one
     /// delivery with the same ID but different content are reported only as `Mismatch`.
     Mismatch,
-    /// A delivery arrived whose claim another handler holds.
+    /// A delivery or event arrived whose claim another handler holds.
     #[non_exhaustive]
     InFlight {
         /// How much longer the holder's lease lasts.
