@@ -25,7 +25,8 @@ const PURGE_STEP: usize = 1000;
 /// The store has at most [`capacity`](Self::with_capacity) records; the default is 100,000. When it
 /// is full and no record has expired, it drops the record that expires first in one of its 16
 /// shards, and logs a warning once. A retry of that delivery would run again. It never drops a
-/// delivery in progress: if all records are in progress, new claims fail, and their senders get 503.
+/// delivery in progress: if all records are in progress, new claims fail, and their senders get
+/// 503.
 pub struct MemoryStore {
     shards: [Mutex<Shard>; SHARDS],
     capacity: usize,

@@ -21,8 +21,9 @@ use crate::{
 
 /// How many calls one transaction commits.
 const BATCH: usize = 64;
-/// How many claims are served at a time: those of the current batch and of the next. The others wait
-/// in front of the queue, so that completions, releases and renewals are never far from its head.
+/// How many claims are served at a time: those of the current batch and of the next. The others
+/// wait in front of the queue, so that completions, releases and renewals are never far from its
+/// head.
 const SLOTS: usize = 2 * BATCH;
 /// How many calls may be in the queue.
 const QUEUE: usize = 1024;

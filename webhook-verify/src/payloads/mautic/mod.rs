@@ -48,11 +48,11 @@ use crate::delivery::{Event, ExtractError, from_json};
 events! {
     /// The data of a Mautic event, by its type. See the [module](self).
     ///
-    /// Mautic's [documentation](https://devdocs.mautic.org/en/latest/webhooks/events/index.html) has
-    /// a page for each event, named like its type: `lead_post_save_new.html` and so on.
+    /// Mautic's [documentation](https://devdocs.mautic.org/en/latest/webhooks/events/index.html)
+    /// has a page for each event, named like its type: `lead_post_save_new.html` and so on.
     pub enum Payload by whole {
-        /// Contact identified. This is not the creation of the contact: an unidentified visitor is a
-        /// contact already.
+        /// Contact identified. This is not the creation of the contact: an unidentified visitor is
+        /// a contact already.
         LeadIdentified = "mautic.lead_post_save_new": LeadSaved,
         /// Contact updated.
         LeadUpdated = "mautic.lead_post_save_update": LeadSaved,
