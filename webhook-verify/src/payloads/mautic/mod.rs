@@ -49,7 +49,8 @@ events! {
     /// The data of a Mautic event, by its type. See the [module](self).
     ///
     /// Mautic's [documentation](https://devdocs.mautic.org/en/latest/webhooks/events/index.html)
-    /// has a page for each event, named like its type: `lead_post_save_new.html` and so on.
+    /// has a page for each documented event, named like its type: `lead_post_save_new.html` and so
+    /// on.
     pub enum Payload by whole {
         /// Contact identified. This is not the creation of the contact: an unidentified visitor is
         /// a contact already.
