@@ -324,7 +324,7 @@ fn a_full_store_forgets_only_what_nobody_holds() {
     for number in 0..100 {
         let error = bench.try_claim(&request(number + 5, 200)).unwrap_err();
         let source = std::error::Error::source(&error).unwrap().to_string();
-        assert_eq!(source, "memory store is full: 4 deliveries are being handled");
+        assert_eq!(source, "memory store is full: 4 deliveries are in progress");
     }
     assert_eq!(bench.store.len(), 4);
     // Those that it has go on as ever, and who was forgotten changes nothing.

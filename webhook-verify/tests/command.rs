@@ -219,7 +219,7 @@ fn a_row_that_cannot_be_read_is_named_by_its_number_after_those_before_it() {
         ("{}", "row 2: `body_base64` is missing"),
         ("{\"body_base64\":\"?\"}", "row 2: `body_base64` is not base64"),
         ("{\"body_base64\":\"e30=\"}", "row 2: `secret` is missing"),
-        ("{\"body_base64\":\"e30=\",\"secret\":5}", "row 2: `secret` is not a text"),
+        ("{\"body_base64\":\"e30=\",\"secret\":5}", "row 2: `secret` is not a string"),
         ("{\"body_base64\":\"\",\"secret\":\"hush\"}", "row 2: `provider` is missing"),
         (
             "{\"body_base64\":\"\",\"secret\":\"hush\",\"provider\":\"stripe\"}",
@@ -227,7 +227,7 @@ fn a_row_that_cannot_be_read_is_named_by_its_number_after_those_before_it() {
         ),
         (
             "{\"body_base64\":\"\",\"secret\":\"hush\",\"provider\":\"stripe\",\"headers\":[[\"a\"]]}",
-            "row 2: `headers` is not a list of pairs of texts",
+            "row 2: `headers` is not a list of pairs of strings",
         ),
         (
             "{\"body_base64\":\"\",\"secret\":\"hush\",\"provider\":\"stripe\",\"headers\":[],\"now\":-1}",

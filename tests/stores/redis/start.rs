@@ -32,7 +32,7 @@ async fn an_evicting_server_is_refused() {
 #[tokio::test]
 async fn a_server_that_does_not_tell() {
     let logs = Logs::collect();
-    let told = "redis does not tell its maxmemory-policy";
+    let told = "redis does not report its maxmemory-policy";
     let server = RedisServer::start();
     server.command("ACL SETUSER app on >secret ~wv:* +@all -config");
     server.command("ACL SETUSER mute on >secret ~wv:* +@all -config -info");

@@ -12,22 +12,23 @@ use super::{
 
 const SHARDS: usize = 16;
 
-/// Deliveries that are known to be completed, so that a storm of duplicates costs the store nothing.
+/// Caches completed claims in memory, so that many duplicates at once need no calls to the store.
 ///
-/// A completed claim stays completed until it expires or is forgotten, so what is known of it holds for as long as it is
-/// kept here, which is short; and a record that is pushed out costs a call of the store, and no more.
+/// A completed claim stays completed until it expires or is forgotten, so an entry is valid for the
+/// short time that it is kept. If an entry is dropped early, the next duplicate costs one call.
 pub(crate) struct CompletedCache {
     shards: [Mutex<Shard>; SHARDS],
-    /// How many entries one generation of a shard takes.
-    room: usize,
+    /// The maximum number of entries in one generation of a shard.
+    capacity: usize,
     keep: Duration,
 }
 
-/// Two generations. When the younger is full, it becomes the older, which is dropped: so what is new stays longest, and
-/// nothing has to be kept in order.
+/// Two generations of entries. When the younger is full, it replaces the older. So the newest
+/// entries stay longest, and no order has to be maintained.
 #[derive(Default)]
 struct Shard {
-    /// Rises when something is forgotten: what was asked of the store before that is not remembered after it.
+    /// Incremented when a key is forgotten. Results that the store returned for a call before that
+    /// are not cached after it.
     era: u64,
     younger: HashMap<ClaimKey, Entry>,
     older: HashMap<ClaimKey, Entry>,
@@ -38,18 +39,18 @@ struct Entry {
     until: Instant,
 }
 
-/// What the cache says of a delivery.
+/// The result of a look-up in the cache.
 pub(crate) enum Lookup {
     Known(Known),
-    /// Nothing, and when it said so.
+    /// No entry, and the era of the look-up.
     Unknown(Era),
 }
 
-/// A time in which nothing is forgotten.
+/// A period during which no key is forgotten.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Era(u64);
 
-/// What is known of a completed delivery.
+/// The cached facts about a completed delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known {
     /// The handler's status.
@@ -59,9 +60,9 @@ pub(crate) struct Known {
 }
 
 impl CompletedCache {
-    /// Holds about `entries` of them at most, for `keep` each.
+    /// Returns a cache of up to about `entries` entries, each of which is kept for `keep`.
     pub(crate) fn new(entries: usize, keep: Duration) -> Self {
-        Self { shards: Default::default(), room: (entries / SHARDS / 2).max(1), keep }
+        Self { shards: Default::default(), capacity: (entries / SHARDS / 2).max(1), keep }
     }
 
     pub(crate) fn get(&self, key: &ClaimKey, now: Instant) -> Lookup {
@@ -73,7 +74,7 @@ impl CompletedCache {
         }
     }
 
-    /// Takes note of what was found out after `era`, unless something was forgotten since.
+    /// Adds an entry that is the result of a look-up in `era`, unless a key was forgotten since.
     pub(crate) fn insert(&self, key: ClaimKey, known: Known, era: Era, now: Instant) {
         let Some(until) = now.checked_add(self.keep) else {
             return;
@@ -82,7 +83,7 @@ impl CompletedCache {
         if shard.era != era.0 {
             return;
         }
-        if shard.younger.len() >= self.room && !shard.younger.contains_key(&key) {
+        if shard.younger.len() >= self.capacity && !shard.younger.contains_key(&key) {
             shard.older = mem::take(&mut shard.younger);
         }
         shard.younger.insert(key, Entry { known, until });
@@ -95,7 +96,7 @@ impl CompletedCache {
         shard.older.remove(key);
     }
 
-    /// Keys are digests, so any byte spreads them evenly.
+    /// Returns the key's shard. Keys are digests, so any byte distributes them evenly.
     fn shard(&self, key: &ClaimKey) -> MutexGuard<'_, Shard> {
         let shard = &self.shards[usize::from(key.as_bytes()[1]) % SHARDS];
         shard.lock().unwrap_or_else(PoisonError::into_inner)
@@ -103,7 +104,7 @@ impl CompletedCache {
 }
 
 impl Keeper {
-    /// What is known of a delivery without asking the store.
+    /// Looks a delivery up in the cache.
     pub(crate) fn look_up(&self, key: &ClaimKey) -> Lookup {
         match &self.completed {
             Some(completed) => completed.get(key, Instant::now()),
@@ -111,7 +112,7 @@ impl Keeper {
         }
     }
 
-    /// Takes note of what came of a delivery that was looked up in `era`.
+    /// Caches the outcome of a delivery that was looked up in `era`.
     pub(crate) fn remember(&self, key: ClaimKey, known: Known, era: Era) {
         if let Some(completed) = &self.completed {
             completed.insert(key, known, era, Instant::now());
@@ -119,13 +120,9 @@ impl Keeper {
     }
 
     pub(crate) async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-        let forget_here = || {
-            if let Some(completed) = &self.completed {
-                completed.remove(key);
-            }
-        };
-        // Before it, so that nobody takes note of an answer that the store gave before; after it, for those who asked
-        // meanwhile.
+        let forget_here = || self.completed.iter().for_each(|completed| completed.remove(key));
+        // Before the call, so that results from before it are not cached. After it, so that results
+        // from during the call are not cached either.
         forget_here();
         let forgotten = self.store.forget(key).await;
         forget_here();
@@ -148,25 +145,26 @@ mod every_order {
 
     fn era(cache: &CompletedCache, key: &ClaimKey, now: Instant) -> Era {
         match cache.get(key, now) {
-            Lookup::Known(_) => panic!("it was forgotten, or never there"),
+            Lookup::Known(_) => panic!("the entry was forgotten, or never inserted"),
             Lookup::Unknown(era) => era,
         }
     }
 
-    /// One duplicate is looked up, the store says that it is completed, and that is taken note of; while somebody forgets
-    /// the delivery, before and after the store does. In the end nobody knows of it, unless the store was asked after all that.
+    /// One thread looks a key up, reads from the store that it is completed, and caches that.
+    /// Another forgets the key in the cache, in the store, and in the cache again. In every order,
+    /// the cache has no entry in the end.
     #[test]
-    fn of_asking_and_forgetting() {
+    fn of_look_up_and_forget() {
         loom::model(|| {
             let cache = Arc::new(CompletedCache::new(SHARDS * 2, Duration::from_secs(60)));
-            // What the store has.
+            // The store's record.
             let completed = Arc::new(Mutex::new(true));
             let (key, now) = (ClaimKey::from([16; 32]), Instant::now());
-            let asks = {
+            let inserts = {
                 let (cache, completed) = (Arc::clone(&cache), Arc::clone(&completed));
                 thread::spawn(move || {
                     let Lookup::Unknown(era) = cache.get(&key, now) else {
-                        panic!("nobody has taken note of it");
+                        panic!("nothing is cached yet");
                     };
                     if *completed.lock().unwrap() {
                         cache.insert(key, known(201), era, now);
@@ -181,15 +179,15 @@ mod every_order {
                     cache.remove(&key);
                 })
             };
-            asks.join().unwrap();
+            inserts.join().unwrap();
             forgets.join().unwrap();
             era(&cache, &key, now);
         });
     }
 
-    /// Two deliveries in one shard with room for one: nobody is told of the other, and what came last is there.
+    /// Two keys in one shard whose generations have one entry each do not mix, and both stay.
     #[test]
-    fn of_two_that_are_inserted() {
+    fn of_two_insertions() {
         loom::model(|| {
             let cache = Arc::new(CompletedCache::new(SHARDS * 2, Duration::from_secs(60)));
             let now = Instant::now();
@@ -245,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn is_known_for_its_time() {
+    fn an_entry_is_kept_for_its_time() {
         let (cache, now) = (CompletedCache::new(10, MINUTE), Instant::now());
         insert(&cache, key(1), 201, now);
         let late = now + MINUTE;
@@ -256,10 +254,10 @@ mod tests {
     }
 
     #[test]
-    fn is_forgotten_in_both_generations() {
+    fn both_generations_forget() {
         let (cache, now) = (CompletedCache::new(SHARDS * 2, MINUTE), Instant::now());
         insert(&cache, key(1), 200, now);
-        // in the same shard
+        // A key in the same shard.
         insert(&cache, key(1 + SHARDS as u32), 200, now);
         assert_eq!(status(&cache, &key(1), now), Some(200), "the older");
         insert(&cache, key(1), 201, now);
@@ -269,13 +267,13 @@ mod tests {
     }
 
     #[test]
-    fn is_bounded_and_keeps_what_is_new() {
+    fn the_cache_is_bounded_and_keeps_the_newest() {
         let (cache, now) = (CompletedCache::new(1000, MINUTE), Instant::now());
         for number in 0..100_000 {
             insert(&cache, key(number), 200, now);
         }
-        let held = |number: &u32| status(&cache, &key(*number), now).is_some();
-        assert!((99_900..100_000).all(|number| held(&number)));
-        assert!((400..=1000).contains(&(0..100_000).filter(held).count()));
+        let cached = |number: &u32| status(&cache, &key(*number), now).is_some();
+        assert!((99_900..100_000).all(|number| cached(&number)));
+        assert!((400..=1000).contains(&(0..100_000).filter(cached).count()));
     }
 }

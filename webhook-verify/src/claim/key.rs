@@ -4,9 +4,11 @@ use sha2::{Digest as _, Sha256};
 
 use crate::{encoding::Encoding, error::ConfigError};
 
-/// The key of one delivery, or of one event of several, in a store: a digest of namespace, tenant, endpoint and identity.
+/// The idempotency key of a delivery, or of one of its events, in a store: a digest of namespace,
+/// tenant, endpoint, and the value that identifies the delivery or event.
 ///
-/// Its `Display`, 64 hex digits, is fit to be the idempotency key of what the handler calls in turn.
+/// `Display` formats it as 64 hex digits. A handler can pass these on as the idempotency key of its
+/// own calls.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClaimKey([u8; 32]);
 
@@ -14,7 +16,7 @@ impl ClaimKey {
     /// Derives the key of an identity within a scope. Identities of different kinds have different
     /// keys.
     pub(crate) fn new(scope: [&str; 3], kind: u8, identity: &[u8]) -> Self {
-        // Every part but the last has its length before it, so no two inputs give the same text.
+        // Each part but the last follows its length, so no two inputs give the same text.
         let mut digest = Sha256::new_with_prefix(b"wv1");
         for part in scope {
             digest.update((part.len() as u64).to_be_bytes());
@@ -25,7 +27,7 @@ impl ClaimKey {
         Self(digest.finalize().into())
     }
 
-    /// The key's bytes, for a store.
+    /// Returns the key's bytes, for a store.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8; 32] {
         &self.0
@@ -33,7 +35,7 @@ impl ClaimKey {
 }
 
 impl From<[u8; 32]> for ClaimKey {
-    /// For stores and their tests. Receivers make their keys themselves.
+    /// Creates a key for stores and their tests. Receivers derive their own keys.
     fn from(bytes: [u8; 32]) -> Self {
         Self(bytes)
     }
@@ -42,7 +44,7 @@ impl From<[u8; 32]> for ClaimKey {
 impl FromStr for ClaimKey {
     type Err = ConfigError;
 
-    /// Reads a key as its `Display` and the logs write it.
+    /// Parses the 64 hex digits that `Display` and the logs show.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let mut bytes = [0; 32];
         let decoded = Encoding::Hex.decode_exact(text.as_bytes(), &mut bytes);

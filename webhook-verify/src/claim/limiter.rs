@@ -16,8 +16,8 @@ use tokio::{
 
 use super::StoreError;
 
-/// How long a call is taken to keep its slot before the first one has ended.
-const AT_FIRST: Duration = Duration::from_millis(5);
+/// The estimate of how long a call holds its slot, until the first call has ended.
+const INITIAL: Duration = Duration::from_millis(5);
 
 /// A bounded queue in front of the slots in which a store serves calls.
 ///
@@ -43,7 +43,7 @@ impl Limiter {
             count: count as u32,
             slots: Arc::new(Semaphore::new(count)),
             waiting: AtomicUsize::new(0),
-            served_in: AtomicU64::new(AT_FIRST.as_micros() as u64),
+            served_in: AtomicU64::new(INITIAL.as_micros() as u64),
         })
     }
 
@@ -176,10 +176,7 @@ mod tests {
         let mut refused = 0;
         for _ in 0..5000 {
             let mut entering = enter(&limiter);
-            match is_refused(&mut entering).await {
-                true => refused += 1,
-                false => waiting.push(entering),
-            }
+            if is_refused(&mut entering).await { refused += 1 } else { waiting.push(entering) }
         }
         assert!((90..=110).contains(&waiting.len()), "{}", waiting.len());
         assert_eq!(refused + waiting.len(), 5000);

@@ -7,8 +7,8 @@ use std::{
 
 use super::{Claim, sync::Mutex};
 
-/// Resolves when a claim's lease is lost (another holder has taken over or may at any moment), or the handler is done. See
-/// [`Claim::lost`].
+/// Resolves when a claim's lease is lost, because another holder has taken over or may do so at any
+/// moment, or when the handler has ended. Returned by [`Claim::lost`].
 #[derive(Clone, Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct Lost(pub(super) Claim);
@@ -21,23 +21,23 @@ impl Future for Lost {
     }
 }
 
-/// What the one who renews a lease tells those who work under it by.
+/// Notifies handlers that their lease was lost.
 #[derive(Default)]
 pub(super) struct LostSignal(Mutex<State>);
 
 #[derive(Default)]
 struct State {
     lost: bool,
-    waiting: Vec<Waker>,
+    wakers: Vec<Waker>,
 }
 
 impl LostSignal {
     pub(super) fn set(&self) {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.lost = true;
-        let waiting = std::mem::take(&mut state.waiting);
+        let wakers = std::mem::take(&mut state.wakers);
         drop(state);
-        waiting.into_iter().for_each(Waker::wake);
+        wakers.into_iter().for_each(Waker::wake);
     }
 
     pub(super) fn is_set(&self) -> bool {
@@ -50,8 +50,8 @@ impl LostSignal {
             return Poll::Ready(());
         }
         let is_known = |waker: &Waker| waker.will_wake(cx.waker());
-        if !state.waiting.iter().any(is_known) {
-            state.waiting.push(cx.waker().clone());
+        if !state.wakers.iter().any(is_known) {
+            state.wakers.push(cx.waker().clone());
         }
         Poll::Pending
     }
@@ -74,22 +74,22 @@ mod every_order {
 
     use super::*;
 
-    struct Woken(AtomicBool);
+    struct Flag(AtomicBool);
 
-    impl Wake for Woken {
+    impl Wake for Flag {
         fn wake(self: Arc<Self>) {
             self.0.store(true, SeqCst);
         }
     }
 
-    /// Whoever asks before it is lost is woken, and whoever asks after is told.
+    /// A task that polls before the loss is woken, and one that polls after it gets `Ready`.
     #[test]
     fn of_set_and_poll() {
         loom::model(|| {
             let signal = Arc::new(LostSignal::default());
             let setting = Arc::clone(&signal);
             let setter = thread::spawn(move || setting.set());
-            let woken = Arc::new(Woken(AtomicBool::new(false)));
+            let woken = Arc::new(Flag(AtomicBool::new(false)));
             let waker = Waker::from(Arc::clone(&woken));
             let before = signal.poll(&mut Context::from_waker(&waker));
             setter.join().unwrap();

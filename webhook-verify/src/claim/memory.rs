@@ -15,15 +15,18 @@ use crate::clock::{Clock, MonotonicClock};
 
 const SHARDS: usize = 16;
 
-/// How many records are cleared away without letting go of their shard.
+/// The maximum number of records that are purged under one lock of their shard.
 const PURGE_STEP: usize = 1000;
 
-/// Claims in the memory of **one process, lost on restart**: for development, tests, and services of which one
-/// instance runs and whose senders' retries may run again after a restart.
+/// Keeps claims in the memory of **one process; they are lost on restart**. Use it for development
+/// and tests, and for a service with a single instance that may run deliveries again after a
+/// restart.
 ///
-/// It holds at most [`capacity`](Self::with_capacity) records, 100,000 unless told otherwise. When it is full, the
-/// ones that expire first make room (a retry of theirs would run again), and a warning is logged. A delivery that is
-/// being handled is never dropped: when there are none but those, new ones are answered 503.
+/// The store has at most [`capacity`](Self::with_capacity) records; the default is 100,000. When it
+/// is full and no record has expired, it drops the record that expires first in one of its 16
+/// shards, and logs a warning once. A retry of that delivery would run again. It never drops a
+/// delivery in progress: if all records are in progress, new claims fail, and their senders get
+/// 503.
 pub struct MemoryStore {
     shards: [Mutex<Shard>; SHARDS],
     capacity: usize,
@@ -35,18 +38,18 @@ pub struct MemoryStore {
 #[derive(Default)]
 struct Shard {
     records: HashMap<ClaimKey, Record>,
-    /// When each record was to expire when last looked at. It may live longer by now.
+    /// When each record was to expire at the last check. By now it may expire later.
     expiries: BinaryHeap<Reverse<(Duration, ClaimKey)>>,
 }
 
 impl MemoryStore {
-    /// A store for 100,000 records.
+    /// Returns a store for 100,000 records.
     #[must_use]
     pub fn new() -> Self {
         Self::with_capacity(100_000)
     }
 
-    /// A store for `capacity` records, and for one at least. Nothing is allocated before it is needed.
+    /// Returns a store for `capacity` records, at least one. It allocates memory only as needed.
     #[must_use]
     pub fn with_capacity(capacity: usize) -> Self {
         Self {
@@ -58,19 +61,19 @@ impl MemoryStore {
         }
     }
 
-    /// Leases and lifetimes by another clock, for tests.
+    /// Uses another clock for leases and lifetimes, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
         Self { clock: Box::new(clock), ..self }
     }
 
-    /// How many records are held, expired ones included that were not yet cleared away.
+    /// Returns the number of records, including expired ones that are not yet purged.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Whether nothing is held.
+    /// Returns whether the store has no records.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -80,12 +83,12 @@ impl MemoryStore {
         lock(&self.shards[Self::shard_of(key)])
     }
 
-    /// Keys are digests, so any byte spreads them evenly.
+    /// Returns the index of the key's shard. Keys are digests, so any byte distributes them evenly.
     fn shard_of(key: &ClaimKey) -> usize {
         usize::from(key.as_bytes()[0]) % SHARDS
     }
 
-    /// Takes a place for one more record.
+    /// Counts one more record. Returns `false` if the store is full.
     fn reserve(&self) -> bool {
         self.len
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |len| {
@@ -94,33 +97,35 @@ impl MemoryStore {
             .is_ok()
     }
 
-    fn purge_shard(&self, shard: &mut Shard, now: Duration, most: usize) -> usize {
+    fn purge_shard(&self, shard: &mut Shard, now: Duration, max: usize) -> usize {
         let before = shard.records.len();
-        shard.purge(now, most);
+        shard.purge(now, max);
         let purged = before - shard.records.len();
         self.len.fetch_sub(purged, Ordering::Relaxed);
         purged
     }
 
-    /// Clears away at most `most` of what has expired, in steps: claims of a shard wait for each.
-    fn clear_away(&self, now: Duration, most: usize) -> usize {
-        let mut cleared = 0;
+    /// Deletes up to `max` expired records and returns how many were deleted. Works in steps,
+    /// because the claims of a shard wait for each step.
+    fn purge_all(&self, now: Duration, max: usize) -> usize {
+        let mut total = 0;
         for shard in &self.shards {
             loop {
-                let step = PURGE_STEP.min(most - cleared);
+                let step = PURGE_STEP.min(max - total);
                 let purged = self.purge_shard(&mut lock(shard), now, step);
-                cleared += purged;
+                total += purged;
                 if purged < PURGE_STEP {
                     break;
                 }
             }
         }
-        cleared
+        total
     }
 
-    /// Makes room for `key`, once the store is full: of what has expired, or else of a record without a live lease.
+    /// Makes room for `key` in a full store: drops expired records, or else one without a live
+    /// lease.
     fn make_room(&self, key: &ClaimKey, now: Duration) {
-        self.clear_away(now, usize::MAX);
+        self.purge_all(now, usize::MAX);
         if self.len() < self.capacity {
             return;
         }
@@ -128,10 +133,10 @@ impl MemoryStore {
             tracing::warn!(
                 target: "webhook_verify",
                 capacity = self.capacity,
-                "memory store is full: it forgets deliveries before their time"
+                "memory store is full: it drops records before they expire"
             );
         }
-        // The shard of the key first: which one that is, is as good as random.
+        // Start with the key's shard, which is as good as random.
         let first = Self::shard_of(key);
         for index in (0..SHARDS).map(|n| (first + n) % SHARDS) {
             if lock(&self.shards[index]).forget_one(now) {
@@ -144,7 +149,7 @@ impl MemoryStore {
     fn claim_now(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
         let now = self.clock.now();
         let mut shard = self.shard(&request.key);
-        // A little at each claim keeps the expired from piling up, and no claim waits for all of them.
+        // Purge a few records at each claim, so that none accumulate and no claim waits for many.
         self.purge_shard(&mut shard, now, 4);
         if !shard.records.contains_key(&request.key) && !self.reserve() {
             drop(shard);
@@ -152,7 +157,7 @@ impl MemoryStore {
             shard = self.shard(&request.key);
             if !shard.records.contains_key(&request.key) && !self.reserve() {
                 return Err(StoreError::new(format!(
-                    "memory store is full: {} deliveries are being handled",
+                    "memory store is full: {} deliveries are in progress",
                     self.capacity
                 )));
             }
@@ -184,14 +189,11 @@ impl MemoryStore {
 }
 
 impl Shard {
-    /// Clears away at most `most` expired records.
-    fn purge(&mut self, now: Duration, most: usize) {
-        for _ in 0..most {
-            match self.expiries.peek() {
-                Some(Reverse((at, _))) if *at <= now => {}
-                _ => return,
-            }
-            let Some(Reverse((_, key))) = self.expiries.pop() else {
+    /// Checks up to `max` records that may have expired, and deletes those that have.
+    fn purge(&mut self, now: Duration, max: usize) {
+        for _ in 0..max {
+            let is_due = self.expiries.peek().is_some_and(|Reverse((at, _))| *at <= now);
+            let Some(Reverse((_, key))) = is_due.then(|| self.expiries.pop()).flatten() else {
                 return;
             };
             match self.records.get(&key).map(|record| record.expires_at) {
@@ -206,7 +208,7 @@ impl Shard {
         }
     }
 
-    /// Lets go of what is noted of keys that were forgotten, once it is more than what is noted of others.
+    /// Drops the expiries of forgotten keys, once they outnumber those of the records.
     fn tidy(&mut self) {
         if self.expiries.len() > 2 * self.records.len() + 64 {
             let expiries = self.records.iter();
@@ -215,7 +217,8 @@ impl Shard {
         }
     }
 
-    /// Forgets the record that expires first, of those that nobody holds a lease on. False if there is none.
+    /// Drops the record that expires first among those without a live lease. Returns `false` if
+    /// there is none.
     fn forget_one(&mut self, now: Duration) -> bool {
         let mut held = Vec::new();
         let mut forgotten = false;
@@ -248,13 +251,9 @@ impl ClaimStore for MemoryStore {
         let mut outcomes = Vec::with_capacity(requests.len());
         for request in requests {
             let outcome = self.claim_now(request);
-            outcomes.push(
-                outcome.map_err(
-                    |error| {
-                        if outcomes.is_empty() { error } else { error.in_part() }
-                    },
-                )?,
-            );
+            let in_part =
+                |error: StoreError| if outcomes.is_empty() { error } else { error.in_part() };
+            outcomes.push(outcome.map_err(in_part)?);
         }
         Ok(outcomes)
     }
@@ -278,7 +277,7 @@ impl ClaimStore for MemoryStore {
     }
 
     async fn purge(&self, max: usize) -> Result<usize, StoreError> {
-        Ok(self.clear_away(self.clock.now(), max))
+        Ok(self.purge_all(self.clock.now(), max))
     }
 }
 

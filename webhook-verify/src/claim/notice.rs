@@ -6,65 +6,70 @@ use std::{
 
 use super::{ClaimKey, Keeper, StoreError};
 
-/// Something that happened to a claim: for [`Idempotency::on_event`](crate::Idempotency::on_event).
+/// An event in the life of a claim, for [`Idempotency::on_event`](crate::Idempotency::on_event).
 ///
-/// Each is also a `tracing` event of target `webhook_verify`, with the fields `event` (the [name](ClaimEventKind::name)),
-/// `endpoint` and `key`; and, with the feature `metrics`, one more of the counter `webhook_verify_claims_total` with the labels
-/// `event` and `endpoint`. These names are as stable as the API.
+/// Each is also a `tracing` event with the target `webhook_verify` and the fields `event` (the
+/// [name](ClaimEventKind::name)), `endpoint` and `key`. With the feature `metrics`, each increments
+/// the counter `webhook_verify_claims_total` with the labels `event` and `endpoint`. These names
+/// are as stable as the API.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct ClaimEvent<'a> {
-    /// The receiver's name.
+    /// The name of the endpoint.
     pub endpoint: &'a str,
-    /// The delivery.
+    /// The idempotency key of the delivery or event.
     pub key: ClaimKey,
-    /// What happened.
+    /// The kind of the event.
     pub kind: ClaimEventKind<'a>,
 }
 
-/// What happened to a claim.
+/// The kind of a [`ClaimEvent`].
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub enum ClaimEventKind<'a> {
-    /// The handler is to run.
+    /// The claim was granted, and the handler runs.
     #[non_exhaustive]
     Claimed {
-        /// The fencing number.
+        /// The fencing token.
         attempt: u64,
     },
-    /// The handler has succeeded, and the store knows it.
+    /// The handler succeeded, and the store has recorded it.
     #[non_exhaustive]
     Completed {
         /// The handler's status.
         status: u16,
     },
-    /// The handler has failed, and a retry runs at once.
+    /// The handler failed. A retry can run at once.
     Released,
-    /// A delivery that was completed before came again.
+    /// A duplicate of a completed delivery arrived.
     #[non_exhaustive]
     Duplicate {
         /// The handler's status.
         status: u16,
-        /// `false` if the body is known to be another one.
+        /// `false` if the bodies are known to differ.
         same_body: bool,
     },
-    /// A duplicate came with another body. It is told beside [`Duplicate`](Self::Duplicate), or in its stead where it was
-    /// refused: see [`OnMismatch`](crate::idempotency::OnMismatch).
+    /// A duplicate arrived with another body. It is reported in addition to
+    /// [`Duplicate`](Self::Duplicate), or instead of it if
+    /// [`OnMismatch`](crate::idempotency::OnMismatch) refused the duplicate. Two events of one
+    /// delivery with the same ID but different content are reported only as `Mismatch`.
     Mismatch,
-    /// A delivery came that is being handled elsewhere.
+    /// A delivery or event arrived whose claim another handler holds.
     #[non_exhaustive]
     InFlight {
-        /// How long the holder's lease holds.
+        /// How much longer the holder's lease lasts.
         lease_left: Duration,
     },
-    /// The lease was lost while the handler ran, or before its success was recorded: it may have run twice.
+    /// The lease was lost while the handler ran, or before its success was recorded. The delivery
+    /// may have run twice.
     LeaseLost,
-    /// A handler has had its time: its lease is renewed no more, and a retry may run beside it.
+    /// The handler exceeded its [time](crate::Idempotency::max_handler_time). Its lease is no
+    /// longer renewed, so a retry may run concurrently.
     Overtime,
-    /// The store could not answer.
+    /// A call to the store failed, or did not return in time.
     #[non_exhaustive]
     StoreFailed {
-        /// Which call failed: `claim`, `complete`, `release` or `extend`.
+        /// The call: `claim`, `complete`, `release` or `extend`.
         call: &'static str,
         /// The store's error.
         error: &'a StoreError,
@@ -72,7 +77,7 @@ pub enum ClaimEventKind<'a> {
 }
 
 impl ClaimEventKind<'_> {
-    /// The name in logs and metrics.
+    /// Returns the name of the event in logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
@@ -90,7 +95,7 @@ impl ClaimEventKind<'_> {
 }
 
 impl Keeper {
-    /// Tells all who want to know: the log, the counters, and the user's own.
+    /// Reports the event to the log, the metrics and `on_event`.
     pub(crate) fn report(&self, key: ClaimKey, kind: ClaimEventKind<'_>) {
         let endpoint = &*self.endpoint;
         log(endpoint, key, &kind);
@@ -103,7 +108,7 @@ impl Keeper {
         .increment(1);
         if let Some(on_event) = &self.on_event {
             let event = ClaimEvent { endpoint, key, kind };
-            // It is none of the delivery's business.
+            // A panic in a user's hook must not fail the delivery.
             if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
                 tracing::error!(target: "webhook_verify", event = kind.name(), "on_event panicked");
             }
@@ -113,42 +118,35 @@ impl Keeper {
 
 fn log(endpoint: &str, key: ClaimKey, kind: &ClaimEventKind<'_>) {
     let event = kind.name();
+    macro_rules! log {
+        ($level:ident, $($fields:tt)+) => {
+            tracing::$level!(target: "webhook_verify", event, endpoint, %key, $($fields)+)
+        };
+    }
     match *kind {
-        ClaimEventKind::Claimed { attempt } => {
-            tracing::debug!(target: "webhook_verify", event, endpoint, %key, attempt, "claimed");
-        }
-        ClaimEventKind::Completed { status } => {
-            tracing::debug!(target: "webhook_verify", event, endpoint, %key, status, "completed");
-        }
-        ClaimEventKind::Released => {
-            tracing::info!(target: "webhook_verify", event, endpoint, %key, "handler failed: released for a retry");
-        }
+        ClaimEventKind::Claimed { attempt } => log!(debug, attempt, "claimed"),
+        ClaimEventKind::Completed { status } => log!(debug, status, "completed"),
+        ClaimEventKind::Released => log!(info, "handler failed: released for a retry"),
         ClaimEventKind::Duplicate { status, same_body: true } => {
-            tracing::info!(target: "webhook_verify", event, endpoint, %key, status, same_body = true, "duplicate");
+            log!(info, status, same_body = true, "duplicate");
         }
         ClaimEventKind::Duplicate { status, same_body: false } => {
-            tracing::warn!(target: "webhook_verify", event, endpoint, %key, status, same_body = false, "duplicate");
+            log!(warn, status, same_body = false, "duplicate");
         }
-        ClaimEventKind::Mismatch => {
-            tracing::warn!(target: "webhook_verify", event, endpoint, %key, "duplicate with another body");
-        }
-        // That it was refused is logged by itself.
-        ClaimEventKind::InFlight { lease_left } => {
-            tracing::debug!(target: "webhook_verify", event, endpoint, %key, ?lease_left, "in flight");
-        }
-        ClaimEventKind::LeaseLost => {
-            tracing::error!(target: "webhook_verify", event, endpoint, %key, "lease lost: the delivery may have run twice");
-        }
+        ClaimEventKind::Mismatch => log!(warn, "duplicate with another body"),
+        // The receiver logs separately that it refuses the delivery.
+        ClaimEventKind::InFlight { lease_left } => log!(debug, ?lease_left, "in progress"),
+        ClaimEventKind::LeaseLost => log!(error, "lease lost: the delivery may have run twice"),
         ClaimEventKind::Overtime => {
-            tracing::error!(target: "webhook_verify", event, endpoint, %key, "handler runs for too long: its lease is renewed no more");
+            log!(error, "handler exceeded its time: its lease is no longer renewed");
         }
         // The receiver logs separately that it refuses the delivery, or runs it without a claim.
         ClaimEventKind::StoreFailed { call, error } if error.is_overloaded() => {
-            tracing::debug!(target: "webhook_verify", event, endpoint, %key, call, "claim store overloaded");
+            log!(debug, call, "claim store overloaded");
         }
         ClaimEventKind::StoreFailed { call, error } => {
             let source = error::Error::source(error).map(tracing::field::display);
-            tracing::error!(target: "webhook_verify", event, endpoint, %key, call, source, "claim store failed");
+            log!(error, call, source, "claim store failed");
         }
     }
 }

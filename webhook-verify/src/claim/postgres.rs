@@ -16,7 +16,7 @@ use self::{
     statements::Statements,
 };
 use super::{
-    Claim, ClaimStore as _, Claimed, CommitError, Holder, StoreError,
+    ClaimStore as _, Claimed, CommitError, StoreError,
     sql::{self, PurgeEvery, Purger, Table, millis},
 };
 use crate::error::ConfigError;
@@ -53,10 +53,10 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// can serve in that time, the store refuses claims at once, and their senders get 503 with
 /// `Retry-After`. Completions, releases and renewals do not queue behind new claims.
 ///
-/// If a caller gives up, its connection stays in the pool. If the server does not respond within one
-/// and a quarter of the longest limit so far, the store cancels the statement. To do so, it opens a
-/// connection in addition to the pool. The store closes a connection only if the server stays
-/// silent on it even then.
+/// If a caller gives up, its connection stays in the pool. If the server does not respond within
+/// one and a quarter of the longest limit so far, the store cancels the statement. To do so, it
+/// opens a connection in addition to the pool. The store closes a connection only if the server
+/// stays silent on it even then.
 ///
 /// # Effects exactly once
 ///
@@ -93,6 +93,16 @@ struct Shared {
     purger: Purger,
 }
 
+impl sql::Shared for Shared {
+    fn purger(&self) -> &Purger {
+        &self.purger
+    }
+
+    async fn purge(self: Arc<Self>) -> Result<usize, StoreError> {
+        PostgresStore { shared: self }.purge(usize::MAX).await
+    }
+}
+
 impl PostgresStore {
     /// Opens a store on a pool of its own, with at most ten connections. The URL and the features
     /// of `sqlx` decide about TLS.
@@ -126,10 +136,10 @@ impl PostgresStore {
     }
 
     async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
-        let runtime = sql::current_runtime()?;
+        let every = PurgeEvery::minute()?;
         let store = Self::connect_pool(url, table).await?;
         store.migrate().await?;
-        store.start_purge(PurgeEvery::default_on(runtime));
+        Purger::start(&store.shared, every);
         Ok(store)
     }
 
@@ -154,7 +164,7 @@ impl PostgresStore {
             .acquire_timeout(FIRST_CONNECTION)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self::with(Link::new(pool).into(), table, LOCK_TIMEOUT))
+        Ok(Self::on(pool, table))
     }
 
     /// Creates a store on your pool. Call [`migrate`](Self::migrate) and
@@ -172,13 +182,22 @@ impl PostgresStore {
     /// * `acquire_timeout` should not be shorter than a connection takes to open.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self::with(Link::new(pool).into(), &Table::DEFAULT, LOCK_TIMEOUT)
+        Self::on(pool, &Table::DEFAULT)
     }
 
-    fn with(link: Arc<Link>, table: &Table<'_>, lock_timeout: Duration) -> Self {
-        let statements = Arc::new(Statements::new(table, link.tags()));
-        let shared = Shared { link, statements, lock_timeout, purger: Purger::default() };
-        Self { shared: Arc::new(shared) }
+    fn on(pool: PgPool, table: &Table<'_>) -> Self {
+        let link = Arc::new(Link::new(pool));
+        let statements = Statements::new(table, link.tags()).into();
+        let purger = Purger::default();
+        Self { shared: Arc::new(Shared { link, statements, lock_timeout: LOCK_TIMEOUT, purger }) }
+    }
+
+    /// Returns a store on the same pool, which purges as this one does.
+    fn derived(&self, statements: Arc<Statements>, lock_timeout: Duration) -> Self {
+        let link = Arc::clone(&self.shared.link);
+        let shared = Shared { link, statements, lock_timeout, purger: Purger::default() }.into();
+        self.shared.purger.start_derived(&shared);
+        Self { shared }
     }
 
     /// Uses another table than `webhook_claim`: `name` or `schema.name`, case-sensitive. Call
@@ -190,9 +209,8 @@ impl PostgresStore {
     /// [`ConfigError`] if `name` is not a plain name.
     pub fn table(self, name: &str) -> Result<Self, ConfigError> {
         let table = Table::parse(name)?;
-        let link = Arc::clone(&self.shared.link);
-        let store = Self::with(link, &table, self.shared.lock_timeout);
-        Ok(store.keep_purging(&self.shared.purger))
+        let statements = Statements::new(&table, self.shared.link.tags());
+        Ok(self.derived(statements.into(), self.shared.lock_timeout))
     }
 
     /// Sets how long a call waits for a record that another transaction has locked. The default is
@@ -200,14 +218,7 @@ impl PostgresStore {
     /// [`claim_timeout`](crate::Idempotency::claim_timeout).
     #[must_use]
     pub fn lock_timeout(self, time: Duration) -> Self {
-        let shared = Shared {
-            link: Arc::clone(&self.shared.link),
-            statements: Arc::clone(&self.shared.statements),
-            lock_timeout: time,
-            purger: Purger::default(),
-        };
-        let store = Self { shared: Arc::new(shared) };
-        store.keep_purging(&self.shared.purger)
+        self.derived(Arc::clone(&self.shared.statements), time)
     }
 
     /// Creates the table if it does not exist. Any number of processes may do so at once. The
@@ -251,22 +262,7 @@ impl PostgresStore {
     ///
     /// Outside of a tokio runtime.
     pub fn purge_every(&self, interval: Duration) {
-        self.start_purge(PurgeEvery::new(interval, Handle::current()));
-    }
-
-    fn start_purge(&self, every: PurgeEvery) {
-        let store = Arc::downgrade(&self.shared);
-        self.shared
-            .purger
-            .start(every, store, |shared| async { Self { shared }.purge(usize::MAX).await });
-    }
-
-    /// Continues the background purge of `from` in this store, which was derived from it.
-    fn keep_purging(self, from: &Purger) -> Self {
-        if let Some(every) = from.every() {
-            self.start_purge(every);
-        }
-        self
+        Purger::start(&self.shared, PurgeEvery::new(interval, Handle::current()));
     }
 
     /// Completes the claim of a delivery or an event in `transaction` and commits it, in place of
@@ -309,17 +305,11 @@ impl PostgresStore {
         status: u16,
     ) -> Result<(), CommitError> {
         let claim = claimed.claim().ok_or(CommitError::NotClaimed)?;
-        self.complete_claim_in(transaction, claim, sql::success(status)?).await
-    }
-
-    async fn complete_claim_in(
-        &self,
-        transaction: &mut PgConnection,
-        claim: &Claim,
-        status: u16,
-    ) -> Result<(), CommitError> {
-        let statements = &self.shared.statements;
-        let arguments = self.completion(&claim.holder(), status, claim.request().ttl)?;
+        let Shared { statements, lock_timeout, .. } = &*self.shared;
+        let mut arguments = holder(&claim.holder())?;
+        add(&mut arguments, i32::from(sql::success(status)?))?;
+        add(&mut arguments, millis(claim.request().ttl))?;
+        add(&mut arguments, limit(*lock_timeout))?;
         claim.set_open();
         let completed = sqlx::query_with(statements.complete_in.clone(), arguments)
             .fetch_optional(&mut *transaction)
@@ -340,19 +330,6 @@ impl PostgresStore {
             }
             None => CommitError::Superseded,
         })
-    }
-
-    fn completion(
-        &self,
-        by: &Holder,
-        status: u16,
-        ttl: Duration,
-    ) -> Result<PgArguments, StoreError> {
-        let mut arguments = holder(by)?;
-        add(&mut arguments, i32::from(status))?;
-        add(&mut arguments, millis(ttl))?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
-        Ok(arguments)
     }
 
     async fn maintain(

@@ -2,9 +2,10 @@ use std::time::Duration;
 
 use super::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled};
 
-/// What is known of one key: the state machine of the [module's documentation](super), apart from where it is kept.
+/// The record of one key: the state machine that [`ClaimStore`](super::ClaimStore) describes,
+/// independent of the storage.
 ///
-/// A record that has expired is granted anew, whoever holds it, and its attempt goes on counting.
+/// An expired record is granted to any owner, and its attempt continues to count.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) state: State,
@@ -12,7 +13,7 @@ pub(super) struct Record {
     pub(super) owner: Owner,
     pub(super) fingerprint: Fingerprint,
     pub(super) expires_at: Duration,
-    /// Whether it is held when its lease lapses.
+    /// Whether the claim is held after its lease has expired.
     pub(super) lapsed: Lapsed,
 }
 
@@ -24,7 +25,7 @@ pub(super) enum State {
 }
 
 impl Record {
-    /// The first claim of a key.
+    /// Returns the record of a key's first claim.
     pub(super) fn new(request: &ClaimRequest, now: Duration) -> Self {
         Self {
             state: State::InProgress { lease_until: now.saturating_add(request.lease) },
@@ -43,15 +44,16 @@ impl Record {
                 return ClaimOutcome::Completed { status, fingerprint: self.fingerprint };
             }
             State::InProgress { lease_until } if lease_until > now => {
-                return match self.owner == request.owner {
-                    true => ClaimOutcome::Won { attempt: self.attempt },
-                    false => ClaimOutcome::Busy { lease_left: lease_until - now },
+                return if self.owner == request.owner {
+                    ClaimOutcome::Won { attempt: self.attempt }
+                } else {
+                    ClaimOutcome::Busy { lease_left: lease_until - now }
                 };
             }
             State::InProgress { .. } if request.lapsed == Lapsed::Hold && self.expires_at > now => {
                 return ClaimOutcome::Busy { lease_left: Duration::ZERO };
             }
-            // A call that was given up, and comes after all. Nobody waits for what it would be granted.
+            // A late call that the receiver gave up: no handler would run under the claim.
             State::Released if self.owner == request.owner && self.expires_at > now => {
                 return ClaimOutcome::Busy { lease_left: Duration::ZERO };
             }
@@ -109,7 +111,8 @@ impl Record {
         }
     }
 
-    /// Whether somebody holds it: by a lease that is running, or by one that is held beyond its time.
+    /// Returns whether the claim is held: by a live lease, or by an expired one under
+    /// [`Lapsed::Hold`].
     pub(super) fn is_held(&self, now: Duration) -> bool {
         match self.state {
             State::InProgress { lease_until } => {

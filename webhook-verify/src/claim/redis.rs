@@ -44,7 +44,7 @@ use super::{
 /// The store needs a tokio runtime. The runtime that opens the connection drives it, so a blocked
 /// runtime delays every claim. Connect where nothing blocks. With actix-web, where each worker is a
 /// runtime of its own, connect before you create the server: if a worker reconnects, a handler that
-/// blocks that worker may hold up all claims.
+/// blocks that worker may delay all claims.
 ///
 /// # Under load
 ///
@@ -53,7 +53,7 @@ use super::{
 /// is longer than the store can serve in that time, it refuses claims at once, and their senders
 /// get 503 with `Retry-After`.
 ///
-/// # What to know about the server
+/// # Requirements on the server
 ///
 /// * **It must not evict.** With a `maxmemory-policy` other than `noeviction`, a full server drops
 ///   claims and completed deliveries, which then run again. The store
@@ -63,15 +63,15 @@ use super::{
 /// * **It may lose records.** Replication is asynchronous, so a fail-over can lose the newest
 ///   claims and completions. So can a crash, depending on how the server persists (`appendonly
 ///   yes`, `appendfsync everysec` or `always`). Deliveries whose records are lost run again.
-/// * **Its clock counts.** After a fail-over to a machine whose clock is ahead, leases expire
-///   early. The fencing token, [`Claim::fencing_token`], tells the older holder from the newer.
-/// * Redis deletes expired records by itself: [`purge`](ClaimStore::purge) has nothing to do.
+/// * **Its clock decides.** After a fail-over to a machine whose clock is ahead, leases expire
+///   early. The fencing token, [`Claim::fencing_token`], distinguishes the older holder from the newer.
+/// * Redis deletes expired records by itself, so [`purge`](ClaimStore::purge) does nothing.
 ///
 /// No type of the driver is part of this API. For a URL that begins with `rediss://`, enable the
 /// driver's own TLS feature in your `Cargo.toml`, for instance `redis = { version = "1.8",
 /// default-features = false, features = ["tokio-native-tls-comp"] }`.
 ///
-/// [`Claim::fencing_token`]: crate::Claim::fence
+/// [`Claim::fencing_token`]: crate::Claim::fencing_token
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -150,28 +150,27 @@ impl RedisStore {
         command
     }
 
-    /// Runs a script several times in one round trip, and reads each answer.
+    /// Runs a script several times in one round trip, and reads each reply.
     async fn send_all<T>(
         &self,
         calls: impl ExactSizeIterator<Item = Cmd>,
         script: &Script,
         read: impl Fn(&Value) -> Option<T>,
     ) -> Result<Vec<T>, StoreError> {
-        let asked = calls.len();
-        if asked == 0 {
+        let count = calls.len();
+        if count == 0 {
             return Ok(Vec::new());
         }
         self.ready().await?;
-        let mut commands = Pipeline::with_capacity(asked);
+        let mut commands = Pipeline::with_capacity(count);
         for call in calls {
             commands.add_command(call);
         }
-        let answers = self.inner.link.send(&commands, Some(script)).await?;
-        if answers.len() != asked {
-            return Err(strange());
+        let replies = self.inner.link.send(&commands, Some(script)).await?;
+        if replies.len() != count {
+            return Err(unexpected());
         }
-        let read = answers.iter().map(read).collect::<Option<Vec<_>>>();
-        read.ok_or_else(strange)
+        replies.iter().map(read).collect::<Option<_>>().ok_or_else(unexpected)
     }
 
     async fn send(&self, command: Cmd, script: Option<&Script>) -> Result<Vec<Value>, StoreError> {
@@ -224,7 +223,7 @@ impl ClaimStore for RedisStore {
         command.arg(self.key(key));
         match self.send(command, None).await?.as_slice() {
             [Value::Int(deleted)] => Ok(*deleted > 0),
-            _ => Err(strange()),
+            _ => Err(unexpected()),
         }
     }
 }
@@ -236,8 +235,8 @@ impl fmt::Debug for RedisStore {
 }
 
 /// Reads the claim script's result.
-fn outcome(answer: &Value) -> Option<ClaimOutcome> {
-    let Value::Array(parts) = answer else {
+fn outcome(reply: &Value) -> Option<ClaimOutcome> {
+    let Value::Array(parts) = reply else {
         return None;
     };
     match parts.as_slice() {
@@ -258,8 +257,8 @@ fn outcome(answer: &Value) -> Option<ClaimOutcome> {
 }
 
 /// Reads the result of a script for a holder's key.
-fn settled(answer: &Value) -> Option<Settled> {
-    match answer {
+fn settled(reply: &Value) -> Option<Settled> {
+    match reply {
         Value::Int(1) => Some(Settled::Applied),
         Value::Int(0) => Some(Settled::Superseded),
         _ => None,
@@ -273,6 +272,6 @@ fn millis(duration: Duration) -> u64 {
     u64::try_from(millis).map_or(CENTURY, |millis| millis.min(CENTURY))
 }
 
-fn strange() -> StoreError {
-    StoreError::new("redis: not an answer of the script")
+fn unexpected() -> StoreError {
+    StoreError::new("redis: unexpected reply of a script")
 }

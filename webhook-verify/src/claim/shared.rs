@@ -1,4 +1,4 @@
-//! Stores behind pointers: of a type that is not known, and shared.
+//! Stores behind pointers: type-erased, and shared.
 
 use std::{future::Future, pin::Pin, sync::Arc};
 

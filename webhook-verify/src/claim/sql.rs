@@ -3,14 +3,14 @@
 use std::{
     error, fmt,
     future::Future,
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use super::{Claim, StoreError};
+use super::{Claim, ClaimOutcome, ClaimRequest, Fingerprint, StoreError};
 use crate::error::ConfigError;
 
 /// PostgreSQL truncates names at 63 bytes, and the index's name is longer than the table's.
@@ -96,13 +96,10 @@ impl From<StoreError> for CommitError {
 
 /// Returns `status` if retries may get it: only 2xx.
 pub(super) fn success(status: u16) -> Result<u16, CommitError> {
-    match (200..300).contains(&status) {
-        true => Ok(status),
-        false => Err(CommitError::NotSuccess),
-    }
+    if (200..300).contains(&status) { Ok(status) } else { Err(CommitError::NotSuccess) }
 }
 
-/// A table's name that is safe to put between quotes.
+/// A table's name, which is safe to quote.
 #[derive(Clone, Debug)]
 pub(super) struct Table<'a> {
     schema: Option<&'a str>,
@@ -123,10 +120,9 @@ impl<'a> Table<'a> {
                 && part.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
             if !fits {
-                return Err(ConfigError::option(
-                    "table",
-                    "not a name of at most 48 ASCII letters, digits and underscores, nor two with a dot between",
-                ));
+                let reason = "not a name of at most 48 ASCII letters, digits and underscores, \
+                              nor two with a dot between";
+                return Err(ConfigError::option("table", reason));
             }
         }
         Ok(Self { schema, name })
@@ -159,24 +155,59 @@ pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-pub(super) fn from_millis(millis: i64) -> Duration {
+fn from_millis(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 /// Returns the error for a column with a value that this crate does not write.
 pub(super) fn foreign(column: &'static str) -> StoreError {
-    StoreError::new(format!("column {column} holds what this store does not write"))
+    StoreError::new(format!("column {column} has a value that this store does not write"))
 }
 
-/// Purges in batches of `size` until `most` records are deleted or none is left.
+/// The record of a key, as a claim left it.
+pub(super) struct Record<'r> {
+    pub(super) owner: &'r [u8],
+    /// 1 in progress or released, 2 completed.
+    pub(super) state: i64,
+    pub(super) attempt: i64,
+    pub(super) fingerprint: &'r [u8],
+    pub(super) status: Option<i64>,
+    /// The rest of the lease, in ms. Negative or zero after it has expired.
+    pub(super) lease_left: i64,
+}
+
+impl Record<'_> {
+    /// Returns the outcome of `request`.
+    pub(super) fn outcome(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
+        if self.state == 2 {
+            let status = self.status.and_then(|status| u16::try_from(status).ok());
+            let fingerprint = self.fingerprint.try_into().map_err(|_| foreign("fingerprint"))?;
+            return Ok(ClaimOutcome::Completed {
+                status: status.ok_or_else(|| foreign("status"))?,
+                fingerprint: Fingerprint(fingerprint),
+            });
+        }
+        if self.lease_left > 0 && self.owner == request.owner.as_bytes() {
+            return won(self.attempt);
+        }
+        Ok(ClaimOutcome::Busy { lease_left: from_millis(self.lease_left) })
+    }
+}
+
+pub(super) fn won(attempt: i64) -> Result<ClaimOutcome, StoreError> {
+    let attempt = u64::try_from(attempt).map_err(|_| foreign("attempt"))?;
+    Ok(ClaimOutcome::Won { attempt })
+}
+
+/// Purges in batches of up to `size` until `max` records are deleted or none is left.
 pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
-    most: usize,
+    max: usize,
     size: usize,
     batch: impl Fn(usize) -> F,
 ) -> Result<usize, StoreError> {
     let mut purged = 0;
-    while purged < most {
-        let size = size.min(most - purged);
+    while purged < max {
+        let size = size.min(max - purged);
         let gone = batch(size).await?;
         purged += gone;
         if gone < size {
@@ -186,21 +217,21 @@ pub(super) async fn purge<F: Future<Output = Result<usize, StoreError>>>(
     Ok(purged)
 }
 
-/// How often a store from `connect` deletes expired records.
-const PURGE_INTERVAL: Duration = Duration::from_secs(60);
+/// The state that the clones of a store share.
+pub(super) trait Shared: Send + Sync + 'static {
+    fn purger(&self) -> &Purger;
 
-/// Returns the runtime on which a store from `connect` purges.
-pub(super) fn current_runtime() -> Result<Handle, StoreError> {
-    Handle::try_current().map_err(StoreError::new)
+    /// Deletes all expired records and returns how many were deleted.
+    fn purge(self: Arc<Self>) -> impl Future<Output = Result<usize, StoreError>> + Send;
 }
 
 /// The background task of a store that deletes expired records.
 #[derive(Default)]
-pub(super) struct Purger(Mutex<Option<Purging>>);
+pub(super) struct Purger(Mutex<Option<Task>>);
 
-struct Purging {
+struct Task {
     every: PurgeEvery,
-    task: AbortHandle,
+    handle: AbortHandle,
 }
 
 /// The interval and the runtime of a purge. A store passes them to the stores derived from it.
@@ -213,47 +244,45 @@ pub(super) struct PurgeEvery {
 impl PurgeEvery {
     pub(super) fn new(interval: Duration, runtime: Handle) -> Self {
         let (second, day) = (Duration::from_secs(1), Duration::from_secs(24 * 3600));
-        let interval = interval.clamp(second, day);
-        Self { interval, runtime }
+        Self { interval: interval.clamp(second, day), runtime }
     }
 
-    pub(super) fn default_on(runtime: Handle) -> Self {
-        Self::new(PURGE_INTERVAL, runtime)
+    /// Returns the interval of a store from `connect`, on the current runtime.
+    pub(super) fn minute() -> Result<Self, StoreError> {
+        let runtime = Handle::try_current().map_err(StoreError::new)?;
+        Ok(Self::new(Duration::from_secs(60), runtime))
     }
 }
 
 impl Purger {
-    /// Purges for as long as `store` exists. This replaces a purge that was started before.
-    pub(super) fn start<S, F>(
-        &self,
-        every: PurgeEvery,
-        store: Weak<S>,
-        purge: impl Fn(Arc<S>) -> F + Send + 'static,
-    ) where
-        S: Send + Sync + 'static,
-        F: Future<Output = Result<usize, StoreError>> + Send + 'static,
-    {
-        let purging = purge_every(every.interval, store, purge);
-        let task = every.runtime.spawn(purging).abort_handle();
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(Purging { every, task });
+    /// Purges a store for as long as its shared state exists. Replaces the purge that the store
+    /// has, if any.
+    pub(super) fn start(store: &Arc<impl Shared>, every: PurgeEvery) {
+        let task = purge_every(every.interval, Arc::downgrade(store));
+        let handle = every.runtime.spawn(task).abort_handle();
+        *store.purger().task() = Some(Task { every, handle });
     }
 
-    pub(super) fn every(&self) -> Option<PurgeEvery> {
-        let current = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        current.as_ref().map(|purging| purging.every.clone())
+    /// Purges a store that is derived from this purger's store, if this one purges.
+    pub(super) fn start_derived(&self, store: &Arc<impl Shared>) {
+        let every = self.task().as_ref().map(|task| task.every.clone());
+        if let Some(every) = every {
+            Self::start(store, every);
+        }
+    }
+
+    fn task(&self) -> MutexGuard<'_, Option<Task>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Drop for Purging {
+impl Drop for Task {
     fn drop(&mut self) {
-        self.task.abort();
+        self.handle.abort();
     }
 }
 
-async fn purge_every<S, F>(interval: Duration, store: Weak<S>, purge: impl Fn(Arc<S>) -> F)
-where
-    F: Future<Output = Result<usize, StoreError>>,
-{
+async fn purge_every(interval: Duration, store: Weak<impl Shared>) {
     loop {
         // Vary the interval from one half to one and a half, so that several processes do not purge
         // in step.
@@ -262,7 +291,7 @@ where
         tokio::time::sleep(interval / 2 + varied).await;
         let Some(store) = store.upgrade() else { return };
         // A database that does not respond must not keep the task alive, and with it the store.
-        match tokio::time::timeout(interval.max(Duration::from_secs(60)), purge(store)).await {
+        match tokio::time::timeout(interval.max(Duration::from_secs(60)), store.purge()).await {
             Ok(Ok(purged)) => tracing::debug!(target: "webhook_verify", purged, "purged"),
             Ok(Err(error)) => {
                 let source = error::Error::source(&error).map(tracing::field::display);

@@ -39,7 +39,7 @@ const PURGE_BATCH: usize = 100;
 /// One thread writes. It commits up to 64 calls that arrive together in one transaction, and each
 /// call returns once the transaction is on disk (`synchronous=FULL`). The machine's wall clock
 /// decides when leases expire. If it is set forward, leases expire early; the fencing token then
-/// tells the older holder from the newer.
+/// distinguishes the older holder from the newer.
 ///
 /// Two batches are served at a time. Further claims wait for at most half of their
 /// [limit](crate::Idempotency::claim_timeout). Once the queue is longer than the store can write in
@@ -87,6 +87,16 @@ struct Shared {
     purger: Purger,
 }
 
+impl sql::Shared for Shared {
+    fn purger(&self) -> &Purger {
+        &self.purger
+    }
+
+    async fn purge(self: Arc<Self>) -> Result<usize, StoreError> {
+        SqliteStore { shared: self }.purge(usize::MAX).await
+    }
+}
+
 impl SqliteStore {
     /// Opens the file that a URL such as `sqlite://webhooks.db` names, and creates it if it does
     /// not exist. `connect` also creates the table, and deletes expired records in the background
@@ -112,18 +122,18 @@ impl SqliteStore {
     }
 
     async fn connect_table(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
-        let runtime = sql::current_runtime()?;
+        let every = PurgeEvery::minute()?;
         let options = SqliteConnectOptions::from_str(url).map_err(StoreError::new)?;
         let writer = open_writer(options.create_if_missing(true)).await?;
         let store = Self::with(writer, Statements::new(table), Arc::new(SystemClock));
         store.migrate().await?;
-        store.start_purge(PurgeEvery::default_on(runtime));
+        Purger::start(&store.shared, every);
         Ok(store)
     }
 
-    /// Opens the file that `options` name. To use those of your own pool:
+    /// Opens the file that `options` name. For the file of your own pool, use
     /// `SqliteStore::open((*pool.connect_options()).clone())`. The store has a connection of its
-    /// own, which uses WAL and `synchronous=FULL` whatever the options say.
+    /// own, which always uses WAL and `synchronous=FULL`.
     ///
     /// Call [`migrate`](Self::migrate) and [`purge_every`](Self::purge_every) on it;
     /// [`connect`](Self::connect) does both by itself.
@@ -143,6 +153,13 @@ impl SqliteStore {
         Self { shared: Arc::new(shared) }
     }
 
+    /// Returns a store on the same connection, which purges as this one does.
+    fn derived(&self, statements: Statements, clock: Arc<dyn Clock>) -> Self {
+        let store = Self::with(self.shared.writer.clone(), statements, clock);
+        self.shared.purger.start_derived(&store.shared);
+        store
+    }
+
     /// Uses another table than `webhook_claim`. Call [`migrate`](Self::migrate) afterwards, or use
     /// [`connect_with_table`](Self::connect_with_table), which creates the table.
     ///
@@ -152,17 +169,13 @@ impl SqliteStore {
     pub fn table(self, name: &str) -> Result<Self, ConfigError> {
         let table = parse_table(name)?;
         let clock = Arc::clone(&self.shared.settings.clock);
-        let writer = self.shared.writer.clone();
-        let store = Self::with(writer, Statements::new(&table), clock);
-        Ok(store.keep_purging(&self.shared.purger))
+        Ok(self.derived(Statements::new(&table), clock))
     }
 
     /// Uses another clock for leases and lifetimes, for tests.
     #[must_use]
     pub fn clock(self, clock: impl Clock) -> Self {
-        let statements = self.shared.settings.statements.clone();
-        let store = Self::with(self.shared.writer.clone(), statements, Arc::new(clock));
-        store.keep_purging(&self.shared.purger)
+        self.derived(self.shared.settings.statements.clone(), Arc::new(clock))
     }
 
     /// Creates the table if it does not exist. Any number of processes may do so at once.
@@ -186,22 +199,7 @@ impl SqliteStore {
     ///
     /// Outside of a tokio runtime.
     pub fn purge_every(&self, interval: Duration) {
-        self.start_purge(PurgeEvery::new(interval, Handle::current()));
-    }
-
-    fn start_purge(&self, every: PurgeEvery) {
-        let store = Arc::downgrade(&self.shared);
-        self.shared
-            .purger
-            .start(every, store, |shared| async { Self { shared }.purge(usize::MAX).await });
-    }
-
-    /// Continues the background purge of `from` in this store, which was derived from it.
-    fn keep_purging(self, from: &Purger) -> Self {
-        if let Some(every) = from.every() {
-            self.start_purge(every);
-        }
-        self
+        Purger::start(&self.shared, PurgeEvery::new(interval, Handle::current()));
     }
 
     /// Completes the claim of a delivery or an event in `transaction` and commits it, in place of
@@ -265,7 +263,7 @@ impl SqliteStore {
     async fn change(&self, call: Call) -> Result<u64, StoreError> {
         match self.call(call).await? {
             Answer::Changed(changed) => Ok(changed),
-            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Skipped => Err(no_answer()),
         }
     }
 }
@@ -277,7 +275,7 @@ impl ClaimStore for SqliteStore {
         }
         match self.call(Call::Claim(requests.to_vec())).await? {
             Answer::Outcomes(outcomes) => Ok(outcomes),
-            Answer::Settled(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Settled(_) | Answer::Changed(_) | Answer::Skipped => Err(no_answer()),
         }
     }
 
@@ -287,7 +285,7 @@ impl ClaimStore for SqliteStore {
         }
         match self.call(Call::Settle(holders.to_vec(), step)).await? {
             Answer::Settled(settled) => Ok(settled),
-            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Nobody => Err(no_answer()),
+            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Skipped => Err(no_answer()),
         }
     }
 
@@ -332,8 +330,7 @@ async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError
     })
 }
 
-/// Returns an error for the impossible case that the writer's answer is of another kind than the
-/// call.
+/// Returns the error for an answer that does not fit the call, which never happens.
 fn no_answer() -> StoreError {
     StoreError::new("sqlite writer gave no answer")
 }

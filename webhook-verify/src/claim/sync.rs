@@ -1,4 +1,4 @@
-//! What threads share data by: the standard library's, or loom's, which tries out every order that they may come in.
+//! Synchronization types: those of the standard library, or loom's, which runs all interleavings.
 
 #[cfg(loom)]
 pub(crate) use loom::sync::{

@@ -2,20 +2,54 @@ use std::{error, fmt};
 
 use crate::answer::{ErrorFacts, Level};
 
-/// Why a body could not be taken apart into events.
+/// A body could not be split into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EventsError {
     /// The body is not JSON.
     Syntax,
-    /// The body is JSON, and its events are not where the scheme has them, or a type is there twice.
+    /// The body is JSON, but its events are not where the scheme defines, or an event type occurs
+    /// twice.
     Shape,
-    /// The body has more events than may be.
+    /// The body has more events than allowed.
     TooMany {
-        /// How many there may be.
+        /// The maximum number of events.
         most: usize,
     },
 }
+
+/// Adds the accessors of an error that becomes a response, from its `facts`.
+macro_rules! response_accessors {
+    ($error:ty) => {
+        impl $error {
+            /// Returns the status of the response.
+            #[must_use]
+            pub fn status(&self) -> u16 {
+                self.facts().status
+            }
+
+            /// Returns the text of the response.
+            #[must_use]
+            pub fn public_message(&self) -> &'static str {
+                self.facts().public_message
+            }
+        }
+    };
+    ($error:ty, answer) => {
+        $crate::delivery::error::response_accessors!($error);
+
+        impl $error {
+            /// Logs the error and returns the whole response.
+            #[must_use]
+            pub fn answer(&self) -> $crate::answer::Answer {
+                let facts = self.facts();
+                $crate::answer::log_at!(facts.level, "{self}");
+                facts.answer()
+            }
+        }
+    };
+}
+pub(super) use response_accessors;
 
 impl EventsError {
     pub(crate) fn facts(&self) -> ErrorFacts {
@@ -25,25 +59,15 @@ impl EventsError {
             Self::Shape => ErrorFacts::new(Level::Warn, 422, "JSON is not of the expected shape"),
         }
     }
-
-    /// Returns the status of the response.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.facts().status
-    }
-
-    /// Returns the text of the response.
-    #[must_use]
-    pub fn public_message(&self) -> &'static str {
-        self.facts().public_message
-    }
 }
+
+response_accessors!(EventsError);
 
 impl fmt::Display for EventsError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Syntax => f.write_str("body is not JSON"),
-            Self::Shape => f.write_str("events are not where the scheme has them"),
+            Self::Shape => f.write_str("events are not where the scheme defines them"),
             Self::TooMany { most } => write!(f, "more than {most} events"),
         }
     }

@@ -3,20 +3,21 @@ use std::{error, fmt};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use super::{Delivery, Event, EventsError};
-use crate::answer::{Answer, ErrorFacts, Level, log_at};
+use super::{Delivery, Event, EventsError, error::response_accessors};
+use crate::answer::{ErrorFacts, Level};
 
-/// Why a handler's argument could not be made from a delivery. For the extractors of the adapters.
+/// A handler's argument could not be extracted from a delivery. The adapters' extractors return it.
 ///
-/// `Display` is for logs: it has the place in the JSON, and nothing of what stands there.
+/// `Display` is for logs: it contains the position in the JSON, but none of the JSON itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ExtractError {
-    /// No receiver is in front of the handler, so nothing was verified: the set-up is wrong, not the request.
+    /// No receiver is installed in front of the handler, so nothing was verified. This is a mistake
+    /// in the set-up, not in the request.
     NotVerified {
-        /// The extractor that asked.
+        /// The name of the extractor.
         extractor: &'static str,
-        /// What is missing in front of it.
+        /// The name of the missing layer or middleware.
         missing: &'static str,
     },
     /// The content type is not JSON.
@@ -25,18 +26,18 @@ pub enum ExtractError {
     JsonSyntax {
         /// The line, counted from 1.
         line: usize,
-        /// The column, as `serde_json` counts them.
+        /// The column, as `serde_json` counts it.
         column: usize,
     },
-    /// The body could not be taken apart into events: see [`EventsError`].
+    /// The body could not be split into events.
     Events(EventsError),
-    /// The handler takes one event, and the sender may put several into one request: it has to take
-    /// [several](Delivery::events).
+    /// The handler takes one event, but the sender may put several into one request. The handler
+    /// has to take [all of them](Delivery::events).
     NotOneEvent,
-    /// The body is JSON of another shape.
+    /// The body is JSON, but not of the expected shape.
     JsonData {
-        /// The way to the first thing that does not fit, such as `data.items[3].id`. A key that is not a plain name is
-        /// `?`, since a sender may have chosen it.
+        /// The path to the first value that does not fit, such as `data.items[3].id`. A key that is
+        /// not a plain name is replaced by `?`, because the sender may have chosen it.
         path: String,
     },
 }
@@ -55,27 +56,9 @@ impl ExtractError {
             Self::Events(error) => error.facts(),
         }
     }
-
-    /// Returns the status of the response.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.facts().status
-    }
-
-    /// Returns the text of the response.
-    #[must_use]
-    pub fn public_message(&self) -> &'static str {
-        self.facts().public_message
-    }
-
-    /// Returns the whole response. Logs the error.
-    #[must_use]
-    pub fn answer(&self) -> Answer {
-        let facts = self.facts();
-        log_at!(facts.level, "{self}");
-        facts.answer()
-    }
 }
+
+response_accessors!(ExtractError, answer);
 
 impl fmt::Display for ExtractError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -90,7 +73,7 @@ impl fmt::Display for ExtractError {
             Self::JsonData { path } => write!(f, "JSON is not of the expected shape at {path}"),
             Self::Events(error) => error.fmt(f),
             Self::NotOneEvent => f.write_str(
-                "handler takes one event, and the sender may put several into one request",
+                "handler takes one event, but the sender may put several into one request",
             ),
         }
     }
@@ -105,11 +88,12 @@ impl From<EventsError> for ExtractError {
 }
 
 impl Delivery {
-    /// The delivery's event, of a sender who puts one into each request.
+    /// Returns the delivery's event, if the sender puts one event into each request.
     ///
     /// # Errors
     ///
-    /// [`ExtractError::NotOneEvent`] where the sender may put several into one request, whether it did or not.
+    /// [`ExtractError::NotOneEvent`] if the sender may put several events into one request, even if
+    /// this request has only one. [`ExtractError::Events`] if the body cannot be split into events.
     pub fn event(&self) -> Result<Event, ExtractError> {
         match &*self.batch()? {
             [event] if !self.scheme.sends_batches() => Ok(event.clone()),
@@ -117,7 +101,7 @@ impl Delivery {
         }
     }
 
-    /// The body as JSON.
+    /// Deserializes the body from JSON.
     ///
     /// # Errors
     ///
@@ -126,11 +110,13 @@ impl Delivery {
         from_json(&self.body)
     }
 
-    /// The body as JSON, if `content_type` says that it is: `application/json`, or any type with the suffix `+json`.
+    /// Deserializes the body from JSON, if `content_type` is `application/json` or has the suffix
+    /// `+json`.
     ///
     /// # Errors
     ///
-    /// [`ExtractError::UnsupportedMediaType`], and those of [`json`](Self::json).
+    /// [`ExtractError::UnsupportedMediaType`] for another content type, and the errors of
+    /// [`json`](Self::json).
     pub fn json_of_type<T: DeserializeOwned>(
         &self,
         content_type: Option<&[u8]>,
@@ -140,10 +126,7 @@ impl Delivery {
             .unwrap_or_default();
         let media_type = media_type.trim_ascii().to_ascii_lowercase();
         let is_json = media_type == b"application/json" || media_type.ends_with(b"+json");
-        match is_json {
-            true => self.json(),
-            false => Err(ExtractError::UnsupportedMediaType),
-        }
+        if is_json { self.json() } else { Err(ExtractError::UnsupportedMediaType) }
     }
 }
 
@@ -165,7 +148,7 @@ pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ExtractE
     Ok(value)
 }
 
-/// A path without anything that would not pass for the name of a field.
+/// Formats a path, with `?` in place of each key that does not look like the name of a field.
 fn plain(path: &Path) -> String {
     let mut plain = String::new();
     for segment in path.iter().take(32) {

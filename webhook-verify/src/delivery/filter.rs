@@ -1,12 +1,12 @@
 use super::{Delivery, Event, EventsError, pattern::matches_known};
 use crate::{error::ConfigError, request::json, scheme::Scheme};
 
-/// Which events the handler is to see.
+/// Selects the events that the handler gets.
 #[derive(Debug, Default)]
 pub(crate) struct Filter {
-    /// Where there are any, one must match.
+    /// Patterns for the event type, at least one of which must match.
     patterns: Option<Vec<String>>,
-    /// All must hold.
+    /// JSON pointers and their values, all of which must match.
     fields: Vec<(String, String)>,
 }
 
@@ -25,22 +25,22 @@ impl Filter {
     }
 
     pub(crate) fn check(&self, scheme: &Scheme) -> Result<(), ConfigError> {
-        let wrong = |pattern: &String| {
+        let is_malformed = |pattern: &String| {
             pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*')
         };
-        match &self.patterns {
-            Some(patterns) if patterns.is_empty() => {
-                return Err(ConfigError::option("only", "no pattern is given"));
-            }
-            Some(patterns) if patterns.iter().any(wrong) => {
-                let reason = "a pattern is empty, or has a `*` that is not at its end";
+        if let Some(patterns) = &self.patterns {
+            let reason = if patterns.is_empty() {
+                Some("no pattern is given")
+            } else if patterns.iter().any(is_malformed) {
+                Some("a pattern is empty, or has a `*` that is not at its end")
+            } else if !scheme.has_event_types() && patterns.iter().all(|pattern| pattern != "*") {
+                Some("the scheme has no event types, so no event would match")
+            } else {
+                None
+            };
+            if let Some(reason) = reason {
                 return Err(ConfigError::option("only", reason));
             }
-            Some(patterns) if !scheme.has_event_types() && patterns.iter().all(|it| it != "*") => {
-                let reason = "the scheme knows of no event types, so no event would match";
-                return Err(ConfigError::option("only", reason));
-            }
-            _ => {}
         }
         for (pointer, _) in &self.fields {
             crate::scheme::is_pointer("only_where", pointer)?;
@@ -48,7 +48,7 @@ impl Filter {
         Ok(())
     }
 
-    /// Leaves out what the handler is not to see; `false` if that is everything.
+    /// Removes the events that the handler does not get. Returns whether any are left.
     pub(crate) fn apply(&self, delivery: &mut Delivery) -> Result<bool, EventsError> {
         let mut kept = Vec::new();
         for event in delivery.split()? {
@@ -63,7 +63,8 @@ impl Filter {
         Ok(any)
     }
 
-    /// What cannot be read is no event of another kind: to acknowledge it would lose it.
+    /// Returns whether the handler gets the event. An unreadable event is an error: if it were
+    /// filtered out, it would be acknowledged and lost.
     fn lets_through(&self, event: &Event) -> Result<bool, EventsError> {
         if let Some(patterns) = &self.patterns {
             let event_type = event.read_type().map_err(|_| unreadable(event))?;
@@ -83,8 +84,5 @@ impl Filter {
 }
 
 fn unreadable(event: &Event) -> EventsError {
-    match json::is_json(event.raw()) {
-        true => EventsError::Shape,
-        false => EventsError::Syntax,
-    }
+    if json::is_json(event.raw()) { EventsError::Shape } else { EventsError::Syntax }
 }

@@ -1,6 +1,8 @@
-/// Whether an event type matches a pattern: one that ends in `*` matches all types that begin as it does (`contact.*`, and
-/// `*` for all), and any other matches itself alone. These are core-php's wildcards; for words between dots, as in AMQP, there
-/// is [`matches_topic`](super::matches_topic).
+/// Returns whether an event type matches a pattern.
+///
+/// A pattern that ends in `*` matches every type with that prefix: `contact.*` matches
+/// `contact.created`, and `*` matches all types. Any other pattern matches only itself. These are
+/// core-php's wildcards. For AMQP topic patterns, use [`matches_topic`](super::matches_topic).
 ///
 /// ```
 /// use webhook_verify::event::matches;
@@ -19,7 +21,7 @@ pub fn matches(pattern: &str, event_type: &str) -> bool {
     }
 }
 
-/// Whether a pattern matches an event type that may not be known: then `*` alone does.
+/// Returns whether a pattern matches an event type. An unknown type matches only `*`.
 pub(super) fn matches_known(pattern: &str, event_type: Option<&str>) -> bool {
     match event_type {
         Some(event_type) => matches(pattern, event_type),

@@ -1,4 +1,4 @@
-//! Takes bodies apart in one pass, into slices of the body.
+//! Splits bodies into events in one pass. The events are slices of the body.
 
 use std::{cell::Cell, collections::HashSet, fmt, sync::Arc};
 
@@ -12,7 +12,7 @@ use crate::{
     scheme::EventList,
 };
 
-/// The JSON that the list is in: the body, or a field of it that is decoded for this.
+/// Returns the JSON that contains the list: the body, or a decoded form field of it.
 pub(super) fn json_of(body: &Bytes, list: &EventList) -> Result<Bytes, EventsError> {
     let Some(name) = &list.form else {
         return Ok(body.clone());
@@ -24,7 +24,7 @@ pub(super) fn json_of(body: &Bytes, list: &EventList) -> Result<Bytes, EventsErr
     }
 }
 
-/// The elements of the list at `pointer`.
+/// Returns the elements of the list at `pointer`.
 pub(super) fn list(body: &Bytes, pointer: &str, most: usize) -> Result<Vec<Bytes>, EventsError> {
     let full = Cell::new(false);
     let elements = Elements { most, full: &full };
@@ -37,7 +37,7 @@ pub(super) fn list(body: &Bytes, pointer: &str, most: usize) -> Result<Vec<Bytes
     Ok(elements.into_iter().map(slice).collect())
 }
 
-/// The events of an object that holds lists of them by type.
+/// Returns the events of an object that contains a list of events for each event type.
 pub(super) fn by_type(body: &Bytes, most: usize) -> Result<Vec<(Arc<str>, Bytes)>, EventsError> {
     let full = Cell::new(false);
     let types = Types { body, most, full: &full };
@@ -55,11 +55,11 @@ fn failure(error: &serde_json::Error, most: usize, full: bool) -> EventsError {
     }
 }
 
-/// The elements of a list, each as it is written.
+/// Reads the elements of a list, each in its original text.
 #[derive(Clone, Copy)]
 struct Elements<'f> {
     most: usize,
-    /// Set when there are more.
+    /// Set if there are more than `most`.
     full: &'f Cell<bool>,
 }
 
@@ -91,7 +91,7 @@ impl<'de> Visitor<'de> for Elements<'_> {
     }
 }
 
-/// Mautic's map of types.
+/// Reads Mautic's object of events by type.
 struct Types<'b> {
     body: &'b Bytes,
     most: usize,
@@ -115,7 +115,7 @@ impl<'de> Visitor<'de> for Types<'_> {
                 return Err(A::Error::custom("repeated key"));
             }
             if &*event_type == "timestamp" {
-                // Test payloads say at the top when they were made. That is no event.
+                // Test payloads have their time next to the events.
                 let time: &RawValue = map.next_value()?;
                 if is_list || time.get().starts_with('{') {
                     return Err(A::Error::custom("events where a time should be"));
@@ -123,14 +123,14 @@ impl<'de> Visitor<'de> for Types<'_> {
                 continue;
             }
             let (most, full) = (self.most - events.len(), self.full);
-            let raw: Vec<&RawValue> = match is_list {
-                true => map.next_value_seed(Elements { most, full })?,
-                false if most == 0 => {
-                    full.set(true);
-                    return Err(A::Error::custom("too many events"));
-                }
-                // Those of test payloads are not in lists, in part.
-                false => vec![map.next_value()?],
+            let raw: Vec<&RawValue> = if is_list {
+                map.next_value_seed(Elements { most, full })?
+            } else if most == 0 {
+                full.set(true);
+                return Err(A::Error::custom("too many events"));
+            } else {
+                // In some test payloads, an event is not in a list.
+                vec![map.next_value()?]
             };
             let slice = |raw: &RawValue| self.body.slice_ref(raw.get().as_bytes());
             let raw = raw.into_iter();
@@ -141,7 +141,8 @@ impl<'de> Visitor<'de> for Types<'_> {
 }
 
 impl Types<'_> {
-    /// The byte that a key's value begins with: what is behind it, a colon, and blanks around that.
+    /// Returns the first byte of a key's value: the first one after the key that is neither a colon
+    /// nor white space.
     fn first_byte_after(&self, key: &RawValue) -> Option<u8> {
         let key = key.get();
         let end = key.as_ptr() as usize - self.body.as_ptr() as usize + key.len();

@@ -1,8 +1,8 @@
-/// Whether the key of an event, such as `sales.lead.created`, matches a pattern, as the keys of AMQP's topic exchanges do.
+/// Returns whether an event key, such as `sales.lead.created`, matches an AMQP topic pattern.
 ///
-/// Both are words with dots between them. In the pattern, `*` stands for exactly one word, whatever it is, and `#` for any
-/// number of words, none included. Any other word stands for itself, in its own case; so does a word that has such a
-/// character among others, such as `lead*`. An empty text has no words.
+/// Key and pattern consist of words separated by dots. In the pattern, `*` matches exactly one
+/// word, and `#` matches any number of words, including none. Any other word matches only itself,
+/// in the same case; this includes words such as `lead*`. An empty text has no words.
 ///
 /// ```
 /// use webhook_verify::event::matches_topic;
@@ -18,15 +18,17 @@
 /// assert!(!matches_topic("sales.lead", "sales.Lead"));
 /// ```
 ///
-/// It takes at most as many steps as the two have words, multiplied, whatever the pattern is.
+/// The number of steps is at most the product of both numbers of words.
 ///
-/// The rules are those of [AMQP 0-9-1](https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf), §3.1.3.3, as
-/// [RabbitMQ](https://www.rabbitmq.com/tutorials/tutorial-five-python) has them.
+/// The rules are those of [AMQP 0-9-1](https://www.rabbitmq.com/resources/specs/amqp0-9-1.pdf),
+/// §3.1.3.3, as [RabbitMQ](https://www.rabbitmq.com/tutorials/tutorial-five-python) implements
+/// them.
 #[must_use]
 pub fn matches_topic(pattern: &str, key: &str) -> bool {
     let (mut pattern, mut key) = (words(pattern), words(key));
-    // Behind the last `#`, and where in the key it has been tried. One is enough: what comes before it in the pattern is
-    // matched as early as it can be, and a later match leaves less of the key to the rest.
+    // The pattern after the last `#`, and the position in the key where it was tried. Earlier `#`s
+    // need no retry: the words before the last one are matched as early as possible, and a later
+    // match would only leave less of the key.
     let mut retry = None;
     loop {
         match (pattern.next(), key.clone().next()) {
@@ -36,14 +38,14 @@ pub fn matches_topic(pattern: &str, key: &str) -> bool {
             }
             (None, None) => return true,
             _ => {
-                let Some((behind, from)) = &mut retry else {
+                let Some((after, from)) = &mut retry else {
                     return false;
                 };
-                // The last `#` takes one word more.
+                // Let the last `#` match one more word.
                 if from.next().is_none() {
                     return false;
                 }
-                (pattern, key) = (behind.clone(), from.clone());
+                (pattern, key) = (after.clone(), from.clone());
             }
         }
     }
@@ -57,9 +59,9 @@ fn words(text: &str) -> impl Iterator<Item = &str> + Clone {
 mod tests {
     use super::matches_topic;
 
-    /// From the tutorial and the test suites of RabbitMQ.
+    /// Includes the examples of RabbitMQ's tutorial and test suites.
     #[test]
-    fn patterns_of_the_documents() {
+    fn documented_patterns() {
         for (pattern, matching, others) in [
             (
                 "*.orange.*",
@@ -99,7 +101,7 @@ mod tests {
         }
     }
 
-    /// Says the rules, and takes for ever.
+    /// States the rules, in exponential time.
     fn naive(pattern: &[&str], key: &[&str]) -> bool {
         match (pattern, key) {
             ([], []) => true,
@@ -111,13 +113,14 @@ mod tests {
         }
     }
 
-    /// All patterns of up to five words with all keys of up to five.
+    /// Tests all patterns of up to four words (five if THOROUGH is set) with all keys of up to
+    /// five.
     #[test]
     fn every_short_pattern_matches_what_the_rules_say() {
-        let all = |words: &[&'static str], most: u32| {
+        let all = |words: &[&'static str], max: u32| {
             let mut all = vec![vec![]];
             let mut last = all.clone();
-            for _ in 0..most {
+            for _ in 0..max {
                 let longer = last.iter().flat_map(|text: &Vec<&str>| {
                     words.iter().map(|word| [text.as_slice(), &[*word]].concat())
                 });
@@ -128,10 +131,7 @@ mod tests {
         };
         let keys = all(&["a", "b", "c"], 5);
         let mut matching = 0;
-        let words = match std::env::var_os("THOROUGH") {
-            Some(_) => 5,
-            None => 4,
-        };
+        let words = if std::env::var_os("THOROUGH").is_some() { 5 } else { 4 };
         for pattern in all(&["a", "b", "*", "#"], words) {
             for key in &keys {
                 let expected = naive(&pattern, key);
@@ -144,8 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pattern_takes_for_ever() {
-        // The rules as they are written would try more ways than there are atoms.
+    fn no_pattern_takes_exponential_time() {
         let key = "a.".repeat(2_000) + "a";
         for pattern in [
             "#.".repeat(1_000) + "b",

@@ -1,4 +1,4 @@
-//! Envelopes: objects that say an event's type next to its `data`.
+//! Envelopes: objects with an event's type next to its `data`.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -6,17 +6,17 @@ use serde_json::{Map, Value};
 use super::php::Php;
 use crate::delivery::{Event, ExtractError, from_json};
 
-/// What is in the event's envelope, or the event whole where nothing is.
+/// Returns the `data` of the event's envelope, or as `Err` the whole event if it has none.
 pub(super) fn data(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
     let mut whole: Value = from_json(event.raw())?;
     let data = whole.as_object_mut().and_then(|whole| whole.remove("data"));
     Ok(data.ok_or(whole))
 }
 
-/// The members of an envelope that are not yet read, or that are already written.
+/// The members of an envelope that are not yet taken, or already put in.
 pub(super) struct Parts(Map<String, Value>);
 
-/// A body that is no object is data of no type.
+/// Treats a body that is not an object as data without an event type.
 impl From<Value> for Parts {
     fn from(body: Value) -> Self {
         match body {
@@ -31,7 +31,7 @@ impl Parts {
         Self(rest.clone())
     }
 
-    /// Takes a member out, if it can be read.
+    /// Removes and returns a member, if it can be read as `T`.
     pub(super) fn take<T: Php>(&mut self, key: &str) -> Option<T> {
         let read = T::read(self.0.get(key)?)?;
         self.0.remove(key);
@@ -52,7 +52,7 @@ impl Parts {
         self.0.serialize(serializer)
     }
 
-    /// Puts a member in, if there is one.
+    /// Inserts a member, if it has a value.
     pub(super) fn put<T: Serialize, E: serde::ser::Error>(
         &mut self,
         key: &str,

@@ -1,21 +1,24 @@
-//! The events of FluentCRM, as its withdrawn REST page documented them.
+//! The events of FluentCRM, as documented by its withdrawn REST page.
 //!
-//! Source: [`webhooks.md`](https://github.com/FluentCRM/fluent-crm-developers-docs) of 2025-07-16, which has 26 events and
-//! what two of them say. No released FluentCRM is known to send them. What one sends is an automation step that has a whole
-//! contact in its body, without a word on what happened: read that as a [`Contact`].
+//! Source: [`webhooks.md`](https://github.com/FluentCRM/fluent-crm-developers-docs) of 2025-07-16,
+//! which lists 26 events and the data of two of them. No released FluentCRM is known to send them.
+//! A released one sends webhooks from an automation step. Their body is a contact, without an event
+//! type: read it as a [`Contact`].
 //!
 //! ```
 //! use webhook_verify::payloads::fluentcrm::{Contact, Envelope, Payload};
 //!
-//! // what `Event::data` does with a verified event
+//! // `Event::data` does the same with a verified event.
 //! let body = r#"{"event":"contact.created","timestamp":"2024-01-15T10:30:00Z","webhook_id":1,
 //!     "data":{"contact":{"id":123,"email":"user@example.com","status":"subscribed"}}}"#;
 //! let envelope = Envelope::from_body(serde_json::from_str(body)?);
 //! let Payload::ContactCreated(created) = envelope.data else { panic!("another event") };
-//! assert_eq!(created.contact.and_then(|contact| contact.email).as_deref(), Some("user@example.com"));
+//! let contact = created.contact.unwrap();
+//! assert_eq!(contact.email.as_deref(), Some("user@example.com"));
 //!
-//! // what the automation step sends: a database's row
-//! let contact: Contact = serde_json::from_str(r#"{"id":"123","status":"subscribed","custom_field":[]}"#)?;
+//! // The automation step sends a row of the database.
+//! let body = r#"{"id":"123","status":"subscribed","custom_field":[]}"#;
+//! let contact: Contact = serde_json::from_str(body)?;
 //! assert_eq!(contact.id.and_then(|id| id.as_u64()), Some(123));
 //! # Ok::<(), serde_json::Error>(())
 //! ```
@@ -31,7 +34,7 @@ use super::{
 use crate::delivery::{Event, ExtractError, FromEvent, from_json};
 
 events! {
-    /// What a FluentCRM event says, by its type. See the [module](self).
+    /// The data of a FluentCRM event, by its type. See the [module](self).
     pub enum Payload by envelope::data {
         /// New contact added.
         ContactCreated = "contact.created": ContactEvent,
@@ -89,23 +92,23 @@ events! {
 }
 
 objects! {
-    /// What happened to a contact.
+    /// An event of a contact.
     pub struct ContactEvent {
         /// The contact.
         contact: Contact,
     }
 
-    /// A contact, with the fields of the page and of the body that the automation step sends.
+    /// A contact, with the fields of the REST page and of the automation step.
     pub struct Contact {
-        /// Its id.
+        /// The contact's ID.
         id: Id,
-        /// Its user in WordPress, if it has one.
+        /// The contact's user in WordPress, if there is one.
         user_id: Id,
-        /// A name for it that cannot be guessed.
+        /// A name for the contact that cannot be guessed.
         hash: String,
-        /// The user who looks after it.
+        /// The user who owns the contact.
         contact_owner: Id,
-        /// Its company.
+        /// The contact's company.
         company_id: Id,
         /// Title.
         prefix: String,
@@ -113,7 +116,7 @@ objects! {
         first_name: String,
         /// Last name.
         last_name: String,
-        /// Both.
+        /// First and last name.
         full_name: String,
         /// Email address.
         email: String,
@@ -121,7 +124,7 @@ objects! {
         timezone: String,
         /// Address.
         address_line_1: String,
-        /// The address's second line.
+        /// Second line of the address.
         address_line_2: String,
         /// Zip code.
         postal_code: String,
@@ -129,31 +132,31 @@ objects! {
         city: String,
         /// State.
         state: String,
-        /// Country, as two letters.
+        /// Two-letter code of the country.
         country: String,
         /// Phone number.
         phone: String,
-        /// Whether it is written to: `subscribed`, `unsubscribed`, `pending` …
+        /// Subscription status: `subscribed`, `unsubscribed`, `pending` …
         status: String,
-        /// What it is, such as `lead`.
+        /// Type of contact, such as `lead`.
         contact_type: String,
-        /// Where it came from.
+        /// Origin of the contact.
         source: String,
-        /// Where a picture of it is.
+        /// URL of a picture.
         photo: String,
         /// Date of birth.
         date_of_birth: String,
-        /// When it was created.
+        /// Time of creation.
         created_at: String,
-        /// When it last did something.
+        /// Time of the last activity.
         last_activity: String,
-        /// When it was changed last.
+        /// Time of the last change.
         updated_at: String,
-        /// Its fields of the user's own.
+        /// Custom fields.
         custom_field: Map<String, Value>,
     }
 
-    /// What happened to an email.
+    /// An event of an email.
     pub struct EmailEvent {
         /// The email.
         email: Email,
@@ -161,43 +164,44 @@ objects! {
 
     /// An email that was sent to a contact.
     pub struct Email {
-        /// Its id.
+        /// The email's ID.
         id: Id,
-        /// Its subject.
+        /// The subject.
         subject: String,
         /// The contact.
         contact_id: Id,
-        /// The campaign that it is of.
+        /// The campaign of the email.
         campaign_id: Id,
-        /// When it was opened.
+        /// The time when the email was opened.
         opened_at: String,
     }
 
-    /// What happened to a campaign, in a funnel or in a shop. The page says nothing of it, so all is in `more`.
+    /// An event of a campaign, a funnel or a shop. Its data is not documented, so all of it is in
+    /// `more`.
     pub struct Undocumented {
     }
 }
 
-/// The body of a delivery: an event with what is said of it.
+/// The body of a delivery: an event in its envelope.
 ///
-/// A `signature` in it, as in one example of the page, is in `more`: a body cannot hold its own signature, and nothing looks
-/// at it.
+/// One example on the page has a member `signature`, which is kept in `more` and not checked: a
+/// body cannot contain its own signature.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
-    /// When it happened, in ISO 8601.
+    /// The time of the event, in ISO 8601.
     pub timestamp: Option<String>,
-    /// The webhook that it was sent by.
+    /// The webhook that sent the event.
     pub webhook_id: Option<Id>,
-    /// What happened.
+    /// The event.
     pub data: Payload,
-    /// All else that was sent, as it was.
+    /// All other members as sent.
     pub more: Map<String, Value>,
 }
 
 impl Envelope {
-    /// The envelope that a body is: what `Event::data` makes of an event, for a body that is known otherwise, such as from a
-    /// queue. A body that is no object is in [`Payload::Other`].
+    /// Reads the envelope from a body, as `Event::data` does from an event. Use it for bodies from
+    /// another source, such as a queue. A body that is not an object becomes [`Payload::Other`].
     #[must_use]
     pub fn from_body(body: Value) -> Self {
         let mut parts = Parts::from(body);
@@ -210,7 +214,7 @@ impl Envelope {
     }
 }
 
-/// Reads the event whole, and not its data alone.
+/// Reads the whole event, not only its data.
 impl FromEvent for Envelope {
     fn from_event(event: &Event) -> Result<Self, ExtractError> {
         from_json(event.raw()).map(Self::from_body)

@@ -1,14 +1,15 @@
 //! The events of Host UK's core-php and core-api.
 //!
-//! Sources: `WebhookEndpoint::EVENTS` of [core-api](https://github.com/host-uk/core-api) and its successor for the names;
-//! the pages [webhooks](https://github.com/host-uk/core-php/blob/dev/docs/packages/api/webhooks.md) and
-//! `webhook-integration` for `post.*`, which are their examples. What an event's data has is said for few of them: the rest
-//! is in `more`.
+//! Sources: `WebhookEndpoint::EVENTS` of [core-api](https://github.com/host-uk/core-api) and its
+//! successor for the names; the examples on the pages
+//! [webhooks](https://github.com/host-uk/core-php/blob/dev/docs/packages/api/webhooks.md) and
+//! `webhook-integration` for `post.*`. The data of few events is documented: the other members are
+//! in `more`.
 //!
 //! ```
 //! use webhook_verify::payloads::host_uk::{Envelope, Payload};
 //!
-//! // what `Event::data` does with a verified event
+//! // `Event::data` does the same with a verified event.
 //! let body = r#"{"id":"evt_1","type":"bio.created","created_at":"2026-11-22T00:00:00+00:00",
 //!     "data":{"bio_id":123,"name":"Zofie"},"workspace_id":null}"#;
 //! let envelope = Envelope::from_body(serde_json::from_str(body)?);
@@ -18,8 +19,8 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 //!
-//! The first page has an event's data in a member `object`, the second and the code have it as it is. The payloads take both:
-//! `unwrapped` looks into it.
+//! On the first page, an event's data is in a member `object`; on the second page and in the code,
+//! it is not. The payloads accept both, and `unwrapped` returns the data of either.
 
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value};
@@ -32,7 +33,7 @@ use super::{
 use crate::delivery::{Event, ExtractError, FromEvent, from_json};
 
 events! {
-    /// What a Host UK event says, by its type. See the [module](self).
+    /// The data of a Host UK event, by its type. See the [module](self).
     pub enum Payload by envelope::data {
         /// A workspace was created.
         WorkspaceCreated = "workspace.created": Resource,
@@ -40,7 +41,7 @@ events! {
         WorkspaceUpdated = "workspace.updated": Resource,
         /// A workspace was deleted.
         WorkspaceDeleted = "workspace.deleted": Resource,
-        /// A subscription changed. Of the successor's code.
+        /// A subscription changed. From the successor's code.
         SubscriptionChanged = "subscription.changed": Resource,
         /// A subscription began.
         SubscriptionCreated = "subscription.created": Resource,
@@ -48,13 +49,13 @@ events! {
         SubscriptionUpdated = "subscription.updated": Resource,
         /// A subscription was cancelled.
         SubscriptionCancelled = "subscription.cancelled": Resource,
-        /// A subscription goes on.
+        /// A subscription was renewed.
         SubscriptionRenewed = "subscription.renewed": Resource,
-        /// An invoice was made out.
+        /// An invoice was created.
         InvoiceCreated = "invoice.created": Resource,
         /// An invoice was paid.
         InvoicePaid = "invoice.paid": Resource,
-        /// An invoice could not be collected.
+        /// The payment of an invoice failed.
         InvoiceFailed = "invoice.failed": Resource,
         /// A page of links was created.
         BioCreated = "bio.created": Bio,
@@ -74,95 +75,95 @@ events! {
         LinkUpdated = "link.updated": Resource,
         /// A link was deleted.
         LinkDeleted = "link.deleted": Resource,
-        /// A link was clicked. There are many of these, so they have to be asked for.
+        /// A link was clicked. This frequent event has to be enabled.
         LinkClicked = "link.clicked": Resource,
         /// A QR code was created.
         QrCodeCreated = "qrcode.created": Resource,
-        /// A QR code was scanned. There are many of these, so they have to be asked for.
+        /// A QR code was scanned. This frequent event has to be enabled.
         QrCodeScanned = "qrcode.scanned": Resource,
         /// A tool of an MCP server was run.
         ToolExecuted = "mcp.tool.executed": ToolExecuted,
-        /// A ticket was opened. Of the successor's code.
+        /// A ticket was opened. From the successor's code.
         TicketCreated = "ticket.created": Resource,
-        /// A ticket was answered. Of the successor's code.
+        /// A ticket got a reply. From the successor's code.
         TicketReplied = "ticket.replied": Resource,
-        /// A post was created, as the documentation has it.
+        /// A post was created. From the documentation.
         PostCreated = "post.created": Post,
-        /// A post was changed, as the documentation has it.
+        /// A post was changed. From the documentation.
         PostUpdated = "post.updated": Post,
-        /// A post was deleted, as the documentation has it.
+        /// A post was deleted. From the documentation.
         PostDeleted = "post.deleted": Post,
-        /// A post was published, as the documentation has it.
+        /// A post was published. From the documentation.
         PostPublished = "post.published": Post,
-        /// A post was archived, as the documentation has it for any resource.
+        /// A post was archived. From the documentation, which has it for any resource.
         PostArchived = "post.archived": Post,
     }
 }
 
 objects! {
-    /// What is not documented further.
+    /// A resource that is not documented further.
     pub struct Resource {
-        /// Its id.
+        /// The resource's ID.
         id: Id,
-        /// Its name.
+        /// The resource's name.
         name: String,
-        /// The resource, in the form of the documentation: see [`unwrapped`](Self::unwrapped).
+        /// The resource, as documented: see [`unwrapped`](Self::unwrapped).
         object: Box<Resource>,
     }
 
     /// A page of links.
     pub struct Bio {
-        /// Its id, by one name: see [`id`](Self::id).
+        /// The page's ID: see [`id`](Self::id).
         bio_id: Id,
-        /// Its id, by the other.
+        /// The page's ID: see [`id`](Self::id).
         id: Id,
-        /// Its name.
+        /// The page's name.
         name: String,
-        /// Where it is.
+        /// The page's URL.
         url: String,
-        /// The page, in the form of the documentation: see [`unwrapped`](Self::unwrapped).
+        /// The page, as documented: see [`unwrapped`](Self::unwrapped).
         object: Box<Bio>,
     }
 
     /// A run of a tool.
     pub struct ToolExecuted {
-        /// The server that has it.
+        /// The MCP server of the tool.
         server_id: Id,
         /// The tool's name.
         tool_name: String,
         /// The tool's name, in an example of the successor's code.
         tool: String,
-        /// What it was run with.
+        /// The arguments.
         arguments: Map<String, Value>,
-        /// Whether it did what it should.
+        /// Whether the run succeeded.
         success: bool,
-        /// How long it took, in milliseconds.
+        /// The duration of the run, in ms.
         duration_ms: i64,
-        /// What went wrong.
+        /// The error, if the run failed.
         error: String,
     }
 
-    /// A post, in the forms of the examples: as it is, in `object`, or in `post`.
+    /// A post, in the forms of the examples: itself, in `object`, or in `post`.
     pub struct Post {
-        /// Its id, by one name: see [`id`](Self::id).
+        /// The post's ID: see [`id`](Self::id).
         id: Id,
-        /// Its id, by the other.
+        /// The post's ID: see [`id`](Self::id).
         post_id: Id,
-        /// Its title.
+        /// The title.
         title: String,
-        /// Its name in URLs.
+        /// The post's name in URLs.
         slug: String,
-        /// Where it is.
+        /// The post's URL.
         url: String,
-        /// Its status, such as `published`.
+        /// The status, such as `published`.
         status: String,
-        /// Who wrote it.
+        /// The author's ID.
         author_id: Id,
-        /// Who wrote it.
+        /// The author.
         author: Author,
-        /// When it was published.
+        /// The time of publication.
         published_at: String,
-        /// What else is said of it.
+        /// Further facts about the post.
         metadata: PostMetadata,
         /// The post, in the form of the page: see [`unwrapped`](Self::unwrapped).
         object: Box<Post>,
@@ -170,25 +171,25 @@ objects! {
         post: Box<Post>,
     }
 
-    /// Who wrote a post.
+    /// The author of a post.
     pub struct Author {
-        /// Their id.
+        /// The author's ID.
         id: Id,
-        /// Their name.
+        /// The author's name.
         name: String,
     }
 
-    /// What else is said of a post.
+    /// Further facts about a post.
     pub struct PostMetadata {
-        /// When it was published.
+        /// The time of publication.
         published_at: String,
-        /// How long it is.
+        /// The number of words.
         word_count: i64,
     }
 }
 
 impl Resource {
-    /// The resource that the event is about: what is in `object`, or this.
+    /// Returns the event's resource: the one in `object`, or else this one.
     #[must_use]
     pub fn unwrapped(&self) -> &Self {
         self.object.as_deref().unwrap_or(self)
@@ -196,13 +197,13 @@ impl Resource {
 }
 
 impl Bio {
-    /// The page that the event is about: what is in `object`, or this.
+    /// Returns the event's page: the one in `object`, or else this one.
     #[must_use]
     pub fn unwrapped(&self) -> &Self {
         self.object.as_deref().unwrap_or(self)
     }
 
-    /// The page's id, by whichever name.
+    /// Returns the page's ID, from `bio_id` or `id`.
     #[must_use]
     pub fn id(&self) -> Option<&Id> {
         let bio = self.unwrapped();
@@ -211,14 +212,14 @@ impl Bio {
 }
 
 impl Post {
-    /// The post that the event is about: what is in `object` or in `post`, or this.
+    /// Returns the event's post: the one in `object` or in `post`, or else this one.
     #[must_use]
     pub fn unwrapped(&self) -> &Self {
         let inner = self.object.as_deref().or(self.post.as_deref());
         inner.unwrap_or(self)
     }
 
-    /// The post's id, by whichever name.
+    /// Returns the post's ID, from `id` or `post_id`.
     #[must_use]
     pub fn id(&self) -> Option<&Id> {
         let post = self.unwrapped();
@@ -226,25 +227,25 @@ impl Post {
     }
 }
 
-/// The body of a delivery: an event with what is said of it.
+/// The body of a delivery: an event in its envelope.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Envelope {
-    /// The event's id, which its retries have too.
+    /// The event's ID, which retries share.
     pub id: Option<String>,
-    /// When it happened, in ISO 8601.
+    /// The time of the event, in ISO 8601.
     pub created_at: Option<String>,
-    /// The workspace that it happened in, unless there is none.
+    /// The workspace of the event, if there is one.
     pub workspace_id: Option<Id>,
-    /// What happened.
+    /// The event.
     pub data: Payload,
-    /// All else that was sent, as it was.
+    /// All other members as sent.
     pub more: Map<String, Value>,
 }
 
 impl Envelope {
-    /// The envelope that a body is: what `Event::data` makes of an event, for a body that is known otherwise, such as from a
-    /// queue. A body that is no object is in [`Payload::Other`].
+    /// Reads the envelope from a body, as `Event::data` does from an event. Use it for bodies from
+    /// another source, such as a queue. A body that is not an object becomes [`Payload::Other`].
     #[must_use]
     pub fn from_body(body: Value) -> Self {
         let mut parts = Parts::from(body);
@@ -258,7 +259,7 @@ impl Envelope {
     }
 }
 
-/// Reads the event whole, and not its data alone.
+/// Reads the whole event, not only its data.
 impl FromEvent for Envelope {
     fn from_event(event: &Event) -> Result<Self, ExtractError> {
         from_json(event.raw()).map(Self::from_body)

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::php::Php as _;
 
-/// An id: a number, or text. `52` and `"52"` are the same id, and each is written as it was sent.
+/// An ID: a number or text. `52` and `"52"` are equal, and each is serialized as it was sent.
 ///
 /// ```
 /// use webhook_verify::payloads::Id;
@@ -27,13 +27,13 @@ pub struct Id {
 }
 
 impl Id {
-    /// The id as text.
+    /// Returns the ID as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// The id as a number, if it is one.
+    /// Returns the ID as a number, if it is one.
     #[must_use]
     pub fn as_u64(&self) -> Option<u64> {
         let number: u64 = self.text.parse().ok()?;
@@ -98,7 +98,7 @@ impl From<&str> for Id {
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        Self::read(&value).ok_or_else(|| D::Error::custom("expected an id"))
+        Self::read(&value).ok_or_else(|| D::Error::custom("expected an ID"))
     }
 }
 
@@ -125,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_and_their_text_are_the_same_id() {
+    fn a_number_equals_its_text() {
         let ids = [json!(52), json!("52"), json!(52.0)].map(|value| Id::read(&value).unwrap());
         assert_eq!(ids.iter().collect::<HashSet<_>>().len(), 1);
         assert_eq!(ids[0], 52);
@@ -134,7 +134,7 @@ mod tests {
     }
 
     #[test]
-    fn each_is_written_as_it_was() {
+    fn ids_are_serialized_as_sent() {
         for value in [json!(0), json!("0"), json!(-1), json!(u64::MAX), json!("é")] {
             let id = Id::read(&value).unwrap();
             assert_eq!(serde_json::to_value(&id).unwrap(), value);
@@ -142,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_no_id() {
+    fn other_values_are_not_ids() {
         for value in
             [json!(null), json!(""), json!(0.5), json!(1e30), json!(true), json!([]), json!({})]
         {

@@ -2,9 +2,10 @@ use std::{ops::Deref, slice, vec};
 
 use serde::{Serialize, Serializer};
 
-/// A list as PHP writes it: as an array, or as an object where its keys are not 0, 1, 2 …, such as after one was removed.
+/// A list as PHP writes it: an array, or an object if its keys are not 0, 1, 2 …, for example after
+/// an element was removed.
 ///
-/// It is a slice of its elements, and is written as it was sent.
+/// It dereferences to a slice of its elements, and is serialized as it was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct List<T> {
     elements: Vec<T>,
@@ -12,7 +13,7 @@ pub struct List<T> {
 }
 
 impl<T> List<T> {
-    /// A list that is written as an array.
+    /// Creates a list that is serialized as an array.
     #[must_use]
     pub fn new(elements: Vec<T>) -> Self {
         Self { elements, keys: None }
@@ -23,7 +24,7 @@ impl<T> List<T> {
         Self { elements, keys: Some(keys) }
     }
 
-    /// The keys of the elements, where it was sent as an object.
+    /// Returns the keys of the elements, if the list was sent as an object.
     #[must_use]
     pub fn keys(&self) -> Option<&[String]> {
         self.keys.as_deref()

@@ -1,6 +1,6 @@
-//! What the types of the payloads are written with.
+//! The macros that define the payloads' types.
 
-/// The name of a field in JSON: as in Rust, unless it is said.
+/// Returns the name of a field in JSON: the given one, or else that of the Rust field.
 macro_rules! key {
     ($field:ident) => {
         stringify!($field)
@@ -10,10 +10,10 @@ macro_rules! key {
     };
 }
 
-/// Types for objects of which every field may be missing or something else, so that each object can be read and none of it
-/// is lost: what does not fit a field is kept in `more`.
+/// Defines types for JSON objects. Every field may be missing, or have a value of another type: the
+/// member is then kept in `more`. So every object can be read, and nothing is lost.
 ///
-/// A line is a field, its name in JSON where that is another, and its type.
+/// A line is a field, its name in JSON if that differs, and its type.
 macro_rules! objects {
     ($($(#[$doc:meta])* pub struct $name:ident {
         $($(#[$field_doc:meta])* $field:ident $($key:literal)?: $type:ty,)*
@@ -23,8 +23,8 @@ macro_rules! objects {
         #[non_exhaustive]
         pub struct $name {
             $($(#[$field_doc])* pub $field: Option<$type>,)*
-            /// All else that was sent, as it was: members that have no field here, and what could not be read as its field,
-            /// such as `null`.
+            /// All other members as sent: those without a field here, and those whose value does
+            /// not fit their field, such as `null`.
             pub more: serde_json::Map<String, serde_json::Value>,
         }
 
@@ -61,8 +61,10 @@ macro_rules! objects {
                     map.serialize_entry(crate::payloads::macros::key!($field $($key)?), value)?;
                 })*
                 for (key, value) in &self.more {
-                    // A field that was set later stands for what could not be read.
-                    $(if key == crate::payloads::macros::key!($field $($key)?) && self.$field.is_some() {
+                    // If the field was set later, it replaces the value that did not fit.
+                    $(if key == crate::payloads::macros::key!($field $($key)?)
+                        && self.$field.is_some()
+                    {
                         continue;
                     })*
                     map.serialize_entry(key, value)?;
@@ -73,8 +75,8 @@ macro_rules! objects {
     )*};
 }
 
-/// The enum of a sender's events. A line is a variant, the event type, and the type of the data; `$data` finds the data in
-/// the event, or gives back what has none.
+/// Defines the enum of a sender's events. A line is a variant, the event type, and the type of the
+/// data. The function `$data` returns the event's data, or as `Err` the whole event if it has none.
 macro_rules! events {
     ($(#[$doc:meta])* pub enum $name:ident by $data:path {
         $($(#[$variant_doc:meta])* $variant:ident = $event_type:literal: $type:ty,)*
@@ -84,11 +86,12 @@ macro_rules! events {
         #[non_exhaustive]
         pub enum $name {
             $($(#[$variant_doc])* $variant(Box<$type>),)*
-            /// Any other event, and one of the above whose data is neither an object, nor `[]`, nor `null`.
+            /// Any other event, or one of the above whose data is neither an object, nor `[]`, nor
+            /// `null`.
             Other {
                 /// The event type, if there is one.
                 event_type: Option<String>,
-                /// The data, as it was sent.
+                /// The data as sent.
                 data: serde_json::Value,
             },
         }
@@ -97,8 +100,8 @@ macro_rules! events {
             /// The event types that have a variant.
             pub const EVENT_TYPES: &[&str] = &[$($event_type),*];
 
-            /// The payload of an event of this type with this data: what `Event::data` makes of an event, for one that is
-            /// known in parts, such as from a queue.
+            /// Returns the payload for an event type and its data, as `Event::data` does for an
+            /// event. Use it for events from another source, such as a queue.
             #[must_use]
             pub fn from_parts(event_type: Option<&str>, data: serde_json::Value) -> Self {
                 match event_type {
@@ -116,7 +119,7 @@ macro_rules! events {
                 Self::Other { event_type, data }
             }
 
-            /// The event type, if there is one.
+            /// Returns the event type, if there is one.
             #[must_use]
             pub fn event_type(&self) -> Option<&str> {
                 match self {
@@ -127,13 +130,17 @@ macro_rules! events {
         }
 
         impl crate::delivery::FromEvent for $name {
-            fn from_event(event: &crate::delivery::Event) -> Result<Self, crate::delivery::ExtractError> {
+            fn from_event(
+                event: &crate::delivery::Event,
+            ) -> Result<Self, crate::delivery::ExtractError> {
                 let event_type = event.event_type();
                 let is_known = |event_type: &str| Self::EVENT_TYPES.contains(&event_type);
                 let data = match $data(event)? {
                     Ok(data) => data,
-                    // What is said about the event is not what the event says.
-                    Err(_) if event_type.as_deref().is_some_and(is_known) => serde_json::Value::Null,
+                    // The members of an envelope are not the event's data.
+                    Err(_) if event_type.as_deref().is_some_and(is_known) => {
+                        serde_json::Value::Null
+                    }
                     Err(whole) => whole,
                 };
                 Ok(Self::from_parts(event_type.as_deref(), data))
@@ -141,7 +148,7 @@ macro_rules! events {
         }
 
         impl serde::Serialize for $name {
-            /// The data alone.
+            /// Serializes only the data.
             fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 match self {
                     $(Self::$variant(data) => data.serialize(serializer),)*

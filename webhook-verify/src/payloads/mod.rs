@@ -1,14 +1,19 @@
-//! What the events of Mautic, Host UK and FluentCRM say, as types, and the [messages](pipeforce) that PIPEFORCE makes of calls.
+//! Types for the events of Mautic, Host UK and FluentCRM, and for PIPEFORCE's
+//! [messages](pipeforce).
 //!
-//! Each of the three has a `Payload`, with a variant for every event that it documents or that its code sends, and one for all
-//! others. [`Event::data`](crate::Event::data) makes it:
+//! Each of the first three senders has an enum `Payload`, with a variant for every event that its
+//! documentation lists or its code sends, and one for all others.
+//! [`Event::data`](crate::Event::data) returns it:
 //!
 //! ```
 //! use webhook_verify::{Verifier, payloads::mautic::Payload, scheme};
 //!
 //! let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;
 //! let headers = [("Webhook-Signature", "lST0LOxiPakBwkmdttnFYrLfKIGewGnXfDYkq6c7wTY=")];
-//! let body = r#"{"mautic.lead_post_delete":[{"id":52,"contact":{"id":null,"fields":[]}}],"mautic.new":[{"a":1}]}"#;
+//! let body = concat!(
+//!     r#"{"mautic.lead_post_delete":[{"id":52,"contact":{"id":null,"fields":[]}}],"#,
+//!     r#""mautic.new":[{"a":1}]}"#,
+//! );
 //! let delivery = verifier.verify(&headers, body)?;
 //!
 //! let mut seen = Vec::new();
@@ -16,36 +21,41 @@
 //!     seen.push(match event.data()? {
 //!         Payload::LeadDeleted(lead) => format!("deleted: {}", lead.id.unwrap_or_default()),
 //!         Payload::LeadUpdated(lead) => format!("updated: {:?}", lead.contact),
-//!         Payload::Other { event_type, data } => format!("{}: {data}", event_type.unwrap_or_default()),
-//!         _ => "something else that is known".to_owned(),
+//!         Payload::Other { event_type, data } => {
+//!             format!("{}: {data}", event_type.unwrap_or_default())
+//!         }
+//!         _ => "another known event".to_owned(),
 //!     });
 //! }
 //! assert_eq!(seen, ["deleted: 52", r#"mautic.new: {"a":1}"#]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # Nothing fails, nothing is lost
+//! # Values in several forms
 //!
-//! PHP writes the same thing in several forms: an empty object is `[]`, numbers from a database are strings, ids of what was
-//! deleted are `null`. So every field here is an `Option`, and is read from all the forms that are known for its type:
+//! PHP writes the same value in several forms: an empty object as `[]`, a number from a database as
+//! a string, the ID of a deleted object as `null`. So every field is an `Option`, which is read
+//! from all known forms of its type:
 //!
-//! | type | read from | written as |
+//! | type | read from | serialized as |
 //! |---|---|---|
-//! | [`Id`] | `12`, `"12"`, `"evt_1"`, `12.0` | what it was (`12.0` as `12`) |
+//! | [`Id`] | `12`, `"12"`, `"evt_1"`, `12.0` | the same (`12.0` as `12`) |
 //! | `i64` | `12`, `"12"`, `12.0` | `12` |
 //! | `bool` | `true`, `1`, `"1"`; `false`, `0`, `"0"` | `true`, `false` |
 //! | a struct, a map | `{…}`, `[]` | `{…}` |
-//! | [`List`] | `[…]`, and `{…}` where PHP's keys were not 0, 1, 2 … | what it was |
+//! | [`List`] | `[…]`, or `{…}` if PHP's keys were not 0, 1, 2 … | the same |
 //!
-//! A value of another form is no error: its field is `None`, and the value is in the struct's `more`, next to the members that
-//! have no field. Data that is no object at all makes the event `Other`; only what is not JSON is an error. So
-//! `serde_json::to_value(&payload)` gives the data as it was sent, in the forms of the last column. No data, or `null`, is read
-//! as an object without members.
+//! A value of another form is not an error. Its field is `None`, and the value is in the struct's
+//! `more`, next to the members without a field. An event whose data is not an object is `Other`.
+//! Missing data, or `null`, is read as an empty object. Only invalid JSON is an error. So
+//! `serde_json::to_value(&payload)` returns the data as sent, in the forms of the last column.
 //!
-//! Times are text, as senders write them in several ways: see [`Event::time`](crate::Event::time).
+//! Times are text, because senders format them in several ways: see
+//! [`Event::time`](crate::Event::time).
 //!
-//! Two things are those of `serde_json`: an integer beyond 64 bits is read as the nearest float, and of a key that is there
-//! twice the last one counts. PHP writes neither. [`Event::raw`](crate::Event::raw) always has what was sent to the byte.
+//! `serde_json` reads an integer beyond 64 bits as the nearest float, and uses the last of several
+//! members with the same key. PHP writes neither. [`Event::raw`](crate::Event::raw) has the exact
+//! bytes that were sent.
 
 mod envelope;
 pub mod fluentcrm;

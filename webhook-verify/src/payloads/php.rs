@@ -1,17 +1,17 @@
-//! What PHP's `json_encode` makes of things, read as what they were.
+//! Reads the JSON that PHP's `json_encode` writes as the original values.
 
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Id, List};
 
-/// What can be read from the JSON that PHP writes.
+/// A type that can be read from the JSON that PHP writes.
 pub(super) trait Php: Serialize + Sized {
-    /// `None` where the value is of no form that is known: the caller keeps it.
+    /// Reads a value. Returns `None` if its form is unknown; the caller then keeps it.
     fn read(value: &Value) -> Option<Self>;
 }
 
-/// The members of an object, which is a list in PHP when there are none.
+/// Returns the members of an object, which PHP writes as `[]` if it is empty.
 pub(super) fn members(value: &Value) -> Option<impl Iterator<Item = (&String, &Value)>> {
     let members = match value {
         Value::Object(members) => Some(members),
@@ -21,7 +21,7 @@ pub(super) fn members(value: &Value) -> Option<impl Iterator<Item = (&String, &V
     Some(members.into_iter().flatten())
 }
 
-/// The value's members, as they are.
+/// Reads the members as they are.
 impl Php for Map<String, Value> {
     fn read(value: &Value) -> Option<Self> {
         let members = members(value)?;
@@ -52,7 +52,7 @@ impl<T: Php> Php for Box<T> {
     }
 }
 
-/// Anything but nothing.
+/// Reads any value but `null`.
 impl Php for Value {
     fn read(value: &Value) -> Option<Self> {
         (!value.is_null()).then(|| value.clone())
@@ -78,7 +78,7 @@ impl Php for Id {
     }
 }
 
-/// A number, or the text of one as PHP writes it: no sign `+`, no zeros in front, no blanks.
+/// Reads a number, or its text as PHP writes it: without a `+`, leading zeros or white space.
 impl Php for i64 {
     fn read(value: &Value) -> Option<Self> {
         match value {
@@ -110,7 +110,7 @@ impl Php for bool {
     }
 }
 
-/// The integer that a float stands for, as far as floats tell integers apart.
+/// Converts a float to the integer that it represents, if floats represent its neighbours as well.
 fn whole(number: f64) -> Option<i64> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53
     let is_whole = number.fract() == 0.0 && number.abs() < EXACT;
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn integers_are_numbers_or_their_text() {
+    fn integers_are_read_from_numbers_and_text() {
         for value in [json!(12), json!("12"), json!(12.0)] {
             assert_eq!(read::<i64>(value), Some(12));
         }
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_those_of_databases_too() {
+    fn booleans_are_read_from_database_values() {
         for value in [json!(true), json!(1), json!("1")] {
             assert_eq!(read::<bool>(value), Some(true));
         }
@@ -170,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_may_be_empty_lists() {
+    fn an_empty_list_is_an_empty_map() {
         assert_eq!(read::<Map<String, Value>>(json!([])), Some(Map::new()));
         for value in [json!([1]), json!(null), json!(""), json!("{}")] {
             assert_eq!(read::<Map<String, Value>>(&value), None, "{value}");

@@ -1,8 +1,13 @@
-//! What PIPEFORCE's `webhook.receive` makes of a call: the message that its consumers get, and the caller's answer.
+//! The message that PIPEFORCE's `webhook.receive` sends to consumers, and the response to its
+//! caller.
 //!
-//! Its documents have two forms of both. Before version 9.0, a message has the body in `origin`, and an answer has a trace
-//! id; from then on, a message has it in `payload.origin` and a correlation id beside, which is what is answered. How to put
-//! an endpoint together is in `docs/pipeforce.md`.
+//! PIPEFORCE documents two forms of both:
+//!
+//! * Before version 9.0, a message has the body in `origin`, and the response has a trace ID.
+//! * Since version 9.0, a message has the body in `payload.origin`, and a correlation ID, which the
+//!   response has as well.
+//!
+//! `docs/pipeforce.md` shows a whole endpoint.
 //!
 //! ```
 //! use std::time::Duration;
@@ -36,29 +41,29 @@ use serde::{Deserialize, Serialize};
 pub use self::ids::{Ids, NoRandomness, random_uuid};
 use crate::{delivery::Delivery, request::is_form_type, scheme::Place};
 
-/// What becomes of a body on its way into a message.
+/// How a message contains the body.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum PayloadType {
-    /// It is written in base64.
+    /// Encoded in base64.
     #[default]
     Base64,
-    /// It is handed on as the text that it is.
+    /// As text.
     Raw,
-    /// It is left out.
+    /// Not at all.
     Ignore,
 }
 
 impl PayloadType {
-    /// The type of this name: `base64`, `raw` or `ignore`.
+    /// Returns the type with this name: `base64`, `raw` or `ignore`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         let all = [Self::Base64, Self::Raw, Self::Ignore];
         all.into_iter().find(|known| known.name() == name)
     }
 
-    /// Its name.
+    /// Returns the name.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -69,7 +74,7 @@ impl PayloadType {
     }
 }
 
-/// A call of a webhook, that came with its token.
+/// A verified call of a webhook.
 #[derive(Clone)]
 #[must_use]
 pub struct Call<'d> {
@@ -81,7 +86,7 @@ pub struct Call<'d> {
 }
 
 impl<'d> Call<'d> {
-    /// A call of the webhook that has this event key.
+    /// Returns a call of the webhook with this event key.
     pub fn new(delivery: &'d Delivery, event_key: impl Into<Cow<'d, str>>, ids: Ids) -> Self {
         Self {
             delivery,
@@ -92,22 +97,23 @@ impl<'d> Call<'d> {
         }
     }
 
-    /// The content type of the request. The token of a form is cut out of its payload: consumers have no use for it, and
-    /// whoever has it may call. The rest of the form stays as it is.
+    /// Sets the content type of the request. If it is that of a form, the token is removed from the
+    /// payload, because anyone who has the token may call the webhook. The other fields of the form
+    /// stay as they are.
     pub fn content_type(self, content_type: Option<&[u8]>) -> Self {
         Self { is_form: content_type.is_some_and(is_form_type), ..self }
     }
 
-    /// What becomes of the body. Default: base64.
+    /// Sets how the message contains the body. The default is base64.
     pub fn payload_type(self, payload_type: PayloadType) -> Self {
         Self { payload_type, ..self }
     }
 
-    /// The message, in the form since version 9.0.
+    /// Returns the message in the form since version 9.0.
     ///
     /// # Errors
     ///
-    /// [`NotText`] where the payload is to be [`Raw`](PayloadType::Raw) and is not UTF-8.
+    /// [`NotText`] if the payload type is [`Raw`](PayloadType::Raw) and the body is not UTF-8.
     pub fn message(&self) -> Result<Message, NotText> {
         let payload = match (self.payload_type, self.origin()?) {
             (_, None) => None,
@@ -122,11 +128,11 @@ impl<'d> Call<'d> {
         })
     }
 
-    /// The message, in the form before version 9.0.
+    /// Returns the message in the form before version 9.0.
     ///
     /// # Errors
     ///
-    /// As [`message`](Self::message).
+    /// The same as [`message`](Self::message).
     pub fn older_message(&self) -> Result<OlderMessage, NotText> {
         Ok(OlderMessage {
             event_key: self.event_key.clone().into_owned(),
@@ -135,22 +141,24 @@ impl<'d> Call<'d> {
         })
     }
 
-    /// The answer to the caller since version 9.0. `now` is the time since the Unix epoch.
+    /// Returns the response to the caller since version 9.0. `now` is the time since the Unix
+    /// epoch.
     #[must_use]
     pub fn answer(&self, now: Duration) -> Answer {
         Answer::new(&self.ids, now)
     }
 
-    /// The answer to the caller before version 9.0.
+    /// Returns the response to the caller before version 9.0.
     #[must_use]
     pub fn older_answer(&self) -> OlderAnswer {
         OlderAnswer::new(&self.ids)
     }
 
     fn origin(&self) -> Result<Option<String>, NotText> {
-        let body = match self.is_form {
-            true => Cow::Owned(self.form_without_token()),
-            false => Cow::Borrowed(&**self.delivery.body()),
+        let body = if self.is_form {
+            Cow::Owned(self.form_without_token())
+        } else {
+            Cow::Borrowed(&**self.delivery.body())
         };
         match self.payload_type {
             PayloadType::Base64 => Ok(Some(STANDARD.encode(body))),
@@ -174,69 +182,69 @@ impl<'d> Call<'d> {
     }
 }
 
-/// A message since version 9.0.
+/// A message in the form since version 9.0.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Message {
-    /// The event key of the webhook that was called.
+    /// The event key of the called webhook.
     pub event_key: String,
-    /// By which the call is found in logs.
+    /// The ID of the call in logs.
     pub trace_id: String,
-    /// By which the caller may ask what became of it.
+    /// The ID with which the caller can query the call's result.
     pub correlation_id: String,
-    /// The body. `None` where it is ignored.
+    /// The body; `None` if it is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub payload: Option<Payload>,
 }
 
-/// A body in a [`Message`].
+/// The body in a [`Message`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 #[non_exhaustive]
 pub enum Payload {
-    /// In base64.
+    /// Base64.
     Origin {
-        /// The base64.
+        /// The body in base64.
         origin: String,
     },
-    /// The text that it is.
+    /// Text.
     Raw(String),
 }
 
-/// A message before version 9.0.
+/// A message in the form before version 9.0.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OlderMessage {
-    /// The event key of the webhook that was called.
+    /// The event key of the called webhook.
     pub event_key: String,
-    /// By which the call is found in logs.
+    /// The ID of the call in logs.
     pub trace_id: String,
-    /// The body, in base64 or as the text that it is. `None` where it is ignored.
+    /// The body, in base64 or as text; `None` if it is ignored.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<String>,
 }
 
-/// An answer since version 9.0: the call has begun.
+/// A response in the form since version 9.0: the call has begun.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct Answer {
-    /// By which to ask what became of the call.
+    /// The ID with which the caller can query the call's result.
     pub correlation_id: String,
-    /// `running`.
+    /// The status: `running`.
     pub status: Cow<'static, str>,
-    /// 200.
+    /// The status code: 200.
     pub status_code: u16,
-    /// When the call came, in milliseconds since the Unix epoch.
+    /// The time of the call, in ms since the Unix epoch.
     pub created: u64,
 }
 
 impl Answer {
-    /// The answer to the call that has these ids. `now` is the time since the Unix epoch.
+    /// Returns the response to the call with these IDs. `now` is the time since the Unix epoch.
     ///
-    /// Where nobody is to learn which tokens exist, a call with an unknown one gets this as well.
+    /// To hide which tokens exist, respond with it to calls with an unknown token as well.
     #[must_use]
     pub fn new(ids: &Ids, now: Duration) -> Self {
         Self {
@@ -248,26 +256,26 @@ impl Answer {
     }
 }
 
-/// An answer before version 9.0.
+/// A response in the form before version 9.0.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 #[non_exhaustive]
 pub struct OlderAnswer {
-    /// `OK`.
+    /// The status: `OK`.
     pub status: Cow<'static, str>,
-    /// By which the call is found in logs.
+    /// The ID of the call in logs.
     pub trace_id: String,
 }
 
 impl OlderAnswer {
-    /// The answer to the call that has these ids.
+    /// Returns the response to the call with these IDs.
     #[must_use]
     pub fn new(ids: &Ids) -> Self {
         Self { status: "OK".into(), trace_id: ids.trace_id.clone() }
     }
 }
 
-/// A body that is to be handed on as text is none.
+/// A body with the payload type [`Raw`](PayloadType::Raw) is not UTF-8 text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NotText;
@@ -290,7 +298,7 @@ impl fmt::Debug for Call<'_> {
 }
 
 impl fmt::Debug for Message {
-    /// Without the payload.
+    /// Omits the payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Message")
             .field("event_key", &self.event_key)
@@ -300,7 +308,7 @@ impl fmt::Debug for Message {
 }
 
 impl fmt::Debug for OlderMessage {
-    /// Without the payload.
+    /// Omits the payload.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OlderMessage")
             .field("event_key", &self.event_key)
@@ -310,7 +318,7 @@ impl fmt::Debug for OlderMessage {
 }
 
 impl fmt::Debug for Payload {
-    /// Without its bytes.
+    /// Omits the bytes.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Origin { .. } => "Origin",

@@ -36,10 +36,9 @@ impl SignedRequest {
         line += &format!(" {}", quote(&url));
         for (name, value) in &self.headers {
             // With a colon, curl omits a header without a value.
-            line += &match value.is_empty() {
-                true => format!(" -H {}", quote(&format!("{name};"))),
-                false => format!(" -H {}", quote(&format!("{name}: {value}"))),
-            };
+            let header =
+                if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
+            line += &format!(" -H {}", quote(&header));
         }
         let has_type = |(name, _): &(String, String)| name == "content-type";
         if !self.headers.iter().any(has_type) && !self.body.is_empty() {
@@ -68,10 +67,7 @@ impl SignedRequest {
 #[must_use]
 pub fn shell_quote(word: &str) -> String {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:,@%+".contains(c);
-    match !word.is_empty() && word.chars().all(is_plain) {
-        true => word.to_owned(),
-        false => quote(word),
-    }
+    if !word.is_empty() && word.chars().all(is_plain) { word.to_owned() } else { quote(word) }
 }
 
 fn quote(text: &str) -> String {

@@ -27,7 +27,8 @@ use crate::{
 /// use webhook_verify::{RequestHead, Verifier, scheme, testing::Signer};
 ///
 /// let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-/// let signed = Signer::new(scheme::STANDARD_WEBHOOKS, secret)?.id("msg_1").sign(r#"{"type":"ping"}"#)?;
+/// let signer = Signer::new(scheme::STANDARD_WEBHOOKS, secret)?.id("msg_1");
+/// let signed = signer.sign(r#"{"type":"ping"}"#)?;
 ///
 /// let verifier = Verifier::new(scheme::STANDARD_WEBHOOKS, secret)?;
 /// let delivery = verifier.verify(&signed.headers, signed.body.clone())?;
@@ -138,7 +139,7 @@ impl Signer {
     /// # Errors
     ///
     /// [`ConfigError::Option`] if the scheme's signatures need a private key, or if the body is not
-    /// JSON that can hold the signed values.
+    /// JSON that can contain the signed values.
     pub fn sign(&self, body: impl Into<Bytes>) -> Result<SignedRequest, ConfigError> {
         // Use the same time everywhere in the request.
         self.clone().at(self.now()).sign_now(body.into())
@@ -152,13 +153,13 @@ impl Signer {
             headers: Vec::new(),
             body,
         };
-        self.add_what_is_signed(&mut request)?;
+        self.add_values(&mut request)?;
         let signature = self.signature(&request)?;
         let source = scheme
             .signatures
             .first()
             .ok_or_else(|| ConfigError::option("scheme", "has no signature"))?;
-        let text = self.written(source, signature);
+        let text = self.format(source, signature);
         match &source.place {
             Place::Header(name) => request.header(name, text),
             Place::HeaderPrefix(prefix) => request.header(&format!("{prefix}1"), text),
@@ -174,7 +175,7 @@ impl Signer {
     }
 
     /// Adds everything but the signature to the request.
-    fn add_what_is_signed(&self, request: &mut SignedRequest) -> Result<(), ConfigError> {
+    fn add_values(&self, request: &mut SignedRequest) -> Result<(), ConfigError> {
         let scheme = &self.scheme;
         for (name, value) in &*scheme.required_headers {
             request.header(name, value.to_string());
@@ -271,15 +272,13 @@ impl Signer {
             Algorithm::Basic => Ok(Encoding::Base64.encode(text()?.as_bytes())),
             Algorithm::JwtHs256 => self.token(&key, &request.body),
             algorithm if algorithm.is_symmetric() => {
-                let mut builder =
-                    Verifier::builder(scheme.clone()).secret(self.secret.clone()).clock({
-                        let now = self.now();
-                        move || now
-                    });
-                builder = self
-                    .parameters
-                    .iter()
-                    .fold(builder, |builder, (name, value)| builder.parameter(name, value));
+                let now = self.now();
+                let mut builder = Verifier::builder(scheme.clone())
+                    .secret(self.secret.clone())
+                    .clock(move || now);
+                for (name, value) in &self.parameters {
+                    builder = builder.parameter(name, value);
+                }
                 if scheme.needs_public_url() {
                     builder = builder.public_url(&self.public_url);
                 }
@@ -333,7 +332,7 @@ impl Signer {
     }
 
     /// Formats the signature for its header, field or parameter.
-    fn written(&self, source: &SignatureSource, signature: String) -> String {
+    fn format(&self, source: &SignatureSource, signature: String) -> String {
         match &source.grammar {
             Grammar::Plain(Prefix::Required(prefix)) => format!("{prefix}{signature}"),
             Grammar::Plain(Prefix::Scheme(name)) => format!("{name} {signature}"),
@@ -367,10 +366,7 @@ impl SignedRequest {
     fn add_query(&mut self, name: &str, value: &str) {
         let pair =
             form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
-        self.target.push(match self.target.contains('?') {
-            true => '&',
-            false => '?',
-        });
+        self.target.push(if self.target.contains('?') { '&' } else { '?' });
         self.target.push_str(&pair);
     }
 

@@ -9,18 +9,20 @@ use clap::Args;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::{Deserializer, Value, json};
 
-use crate::{Failure, recorded::Recorded};
+use crate::{Failure, recorded::RecordedRequest};
 
-/// Judges recorded requests, and prints one JSON line for each: provider, name and verdict
+/// Verifies recorded requests, and prints one JSON line for each: provider, name and verdict
 ///
-/// A verdict is `valid`, or why the request is not authentic. FILE holds a JSON array of requests, or one after the other,
-/// each an object with: provider (a scheme's name), name, method, url (with its query; null if nothing looks at it),
-/// headers (a list of [name, value]), body_base64, secret, secret_encoding, now (Unix seconds; null if timestamps are not
-/// to be judged), and expect (`valid` or a reason; may be left out). Others are ignored, but for extra_secrets, parameters,
-/// header (of shared-header) and max_body.
+/// A verdict is `valid`, or the reason why the request is not authentic. FILE contains a JSON array
+/// of requests, or one request after the other. Each is an object with: provider (a scheme's name),
+/// name, method, url (with its query; null if the scheme does not use it), headers (a list of
+/// [name, value]), body_base64, secret, secret_encoding, now (Unix seconds; null to accept any
+/// timestamp), and expect (`valid` or a reason; optional). Further optional members are target (in
+/// place of the path and query of url), extra_secrets, parameters, header (of shared-header) and
+/// max_body. All other members are ignored.
 ///
-/// Exits with 1 if a row has an `expect` and its verdict is not of that kind, valid or not; with 2 at a row that cannot be
-/// read, after those before it.
+/// Exits with 1 if a row has an `expect`, and only one of `expect` and the verdict is `valid`.
+/// Exits with 2 at the first row that cannot be read.
 #[derive(Args)]
 pub(crate) struct Check {
     /// The requests; - is standard input
@@ -38,7 +40,7 @@ impl Check {
             }
         };
         let mut rows = Rows { out: io::stdout().lock(), number: 0, unexpected: 0 };
-        rows.judge_all(input)?;
+        rows.check_all(input)?;
         rows.out.flush()?;
         if rows.unexpected > 0 {
             eprintln!("{} of {} rows not as expected", rows.unexpected, rows.number);
@@ -50,19 +52,19 @@ impl Check {
 
 struct Rows<W> {
     out: W,
-    /// How many were read.
+    /// The number of rows that were read.
     number: usize,
-    /// How many were not judged as expected.
+    /// The number of rows whose verdict is not the expected one.
     unexpected: usize,
 }
 
 impl<W: Write> Rows<W> {
-    fn judge_all(&mut self, mut input: impl BufRead) -> Result<(), Failure> {
+    fn check_all(&mut self, mut input: impl BufRead) -> Result<(), Failure> {
         let is_array = first_byte(&mut input)? == Some(b'[');
         let mut json = Deserializer::from_reader(input);
-        // Trees of any depth are built and dropped on the stack, so the limit on their depth stays.
+        // Values are built and dropped recursively, so serde_json's limit on the depth stays.
         if !is_array {
-            return self.judge_lines(json);
+            return self.check_sequence(json);
         }
         let (rows, mut failure) = (&mut *self, None);
         let in_array = InArray { rows, failure: &mut failure };
@@ -74,21 +76,21 @@ impl<W: Write> Rows<W> {
         }
     }
 
-    fn judge_lines<R: serde_json::de::Read<'static>>(
+    fn check_sequence<R: serde_json::de::Read<'static>>(
         &mut self,
         json: Deserializer<R>,
     ) -> Result<(), Failure> {
         for row in json.into_iter() {
             let row = row.map_err(|error| self.unreadable(&error))?;
-            self.judge(&row)?;
+            self.check(&row)?;
         }
         Ok(())
     }
 
-    fn judge(&mut self, row: &Value) -> Result<(), Failure> {
+    fn check(&mut self, row: &Value) -> Result<(), Failure> {
         self.number += 1;
-        let recorded =
-            Recorded::read(row).map_err(|reason| format!("row {}: {reason}", self.number))?;
+        let recorded = RecordedRequest::read(row)
+            .map_err(|reason| format!("row {}: {reason}", self.number))?;
         let verdict = recorded.verdict();
         let (provider, name) = (json!(recorded.provider), json!(recorded.name));
         writeln!(self.out, r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#)?;
@@ -99,7 +101,7 @@ impl<W: Write> Rows<W> {
         Ok(())
     }
 
-    /// The place of a mistake in the JSON itself, without what stands there.
+    /// Returns the error for invalid JSON, with its position but without the text there.
     fn unreadable(&self, error: &serde_json::Error) -> Failure {
         match error.io_error_kind() {
             Some(_) => format!("cannot read: {error}").into(),
@@ -114,7 +116,7 @@ impl<W: Write> Rows<W> {
     }
 }
 
-/// The first byte that is not a blank, which stays where it is.
+/// Returns the first byte that is not white space, without consuming it.
 fn first_byte(input: &mut impl BufRead) -> io::Result<Option<u8>> {
     loop {
         let buffer = input.fill_buf()?;
@@ -127,10 +129,10 @@ fn first_byte(input: &mut impl BufRead) -> io::Result<Option<u8>> {
     }
 }
 
-/// Judges the rows of an array as they come.
+/// Checks the rows of an array one by one.
 struct InArray<'r, W> {
     rows: &'r mut Rows<W>,
-    /// Why a row could not be judged: those after it are not read.
+    /// The error of a row that could not be checked. The rows after it are not read.
     failure: &'r mut Option<Failure>,
 }
 
@@ -143,9 +145,9 @@ impl<'de, W: Write> Visitor<'de> for InArray<'_, W> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut rows: A) -> Result<(), A::Error> {
         while let Some(row) = rows.next_element::<Value>()? {
-            if let Err(failure) = self.rows.judge(&row) {
+            if let Err(failure) = self.rows.check(&row) {
                 *self.failure = Some(failure);
-                return Err(A::Error::custom("a row could not be judged"));
+                return Err(A::Error::custom("a row could not be checked"));
             }
         }
         Ok(())

@@ -1,4 +1,4 @@
-//! Lists schemes, judges recorded requests, and signs new ones.
+//! Lists schemes, verifies recorded requests, and signs new ones.
 #![forbid(unsafe_code)]
 
 mod check;
@@ -10,12 +10,13 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Knows how webhooks are signed: lists senders, judges recorded requests, signs new ones.
+/// Lists webhook senders, verifies recorded requests, and signs new ones
 #[derive(Parser)]
 #[command(
     name = "webhook-verify",
     version,
-    after_help = "Exits with 0, with 1 if `check` judged a request otherwise than expected, and with 2 on errors."
+    after_help = "Exits with 0, with 1 if the verdict of `check` on a request is not the expected \
+                  one, and with 2 on errors."
 )]
 struct Arguments {
     #[command(subcommand)]
@@ -29,7 +30,7 @@ enum Command {
     Sign(Box<sign::Sign>),
 }
 
-/// What went wrong, for people. Exits with 2.
+/// An error message for the user. The program then exits with 2.
 type Failure = Box<dyn std::error::Error>;
 
 fn main() -> ExitCode {
@@ -39,7 +40,7 @@ fn main() -> ExitCode {
         Command::Sign(sign) => sign.run(),
     };
     outcome.unwrap_or_else(|failure| {
-        // A reader that has seen enough is no failure.
+        // It is not an error if the reader closes the pipe early.
         let closed = failure
             .downcast_ref::<std::io::Error>()
             .is_some_and(|error| error.kind() == std::io::ErrorKind::BrokenPipe);

@@ -1,4 +1,4 @@
-//! Requests as they were recorded, and what becomes of them.
+//! RecordedRequest requests and their verdicts.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use webhook_verify::{ConfigError, KeyForm, RequestHead, Scheme, Verifier};
 
 /// A recorded request.
-pub(crate) struct Recorded {
+pub(crate) struct RecordedRequest {
     pub(crate) provider: String,
     pub(crate) name: String,
     method: String,
@@ -18,15 +18,15 @@ pub(crate) struct Recorded {
     secrets: Vec<String>,
     secret_encoding: Option<String>,
     parameters: Vec<(String, String)>,
-    /// Of the shared-header scheme.
+    /// The header of the shared-header scheme.
     header: Option<String>,
     body_limit: Option<usize>,
     now: Option<Duration>,
     pub(crate) expect: Option<String>,
 }
 
-impl Recorded {
-    /// Reads a row. An error names the field and holds nothing of what stands there: that may be a secret.
+impl RecordedRequest {
+    /// Reads a row. An error names the field, but not its value, which may be a secret.
     pub(crate) fn read(row: &Value) -> Result<Self, String> {
         let row = Row(row.as_object().ok_or("not an object")?);
         let url = row.optional_text("url")?;
@@ -58,7 +58,7 @@ impl Recorded {
         })
     }
 
-    /// `valid`, or why it is not.
+    /// Verifies the request. Returns `valid`, or the reason why it is not.
     pub(crate) fn verdict(&self) -> &'static str {
         let scheme = match (self.provider.as_str(), &self.header) {
             ("shared-header", Some(header)) => Scheme::shared_header(header).ok(),
@@ -87,7 +87,7 @@ impl Recorded {
             Some(form) => scheme.with_key_form(form),
             None => scheme,
         };
-        let judged = scheme.tolerance().is_some();
+        let has_tolerance = scheme.tolerance().is_some();
         let signs_url = scheme.signed_content().contains("{url");
         let mut builder = Verifier::builder(scheme);
         for secret in &self.secrets {
@@ -96,20 +96,20 @@ impl Recorded {
         for (name, value) in &self.parameters {
             builder = builder.parameter(name, value);
         }
-        // A scheme that signs the URL cannot hold without the right one.
+        // If the scheme signs the URL and the row has none, verification has to fail.
         let url = self.url.as_deref().or(signs_url.then_some("https://unknown.invalid/"));
         if let Some(url) = url {
             builder = builder.public_url(url.split(['?', '#']).next().unwrap_or_default());
         }
         match self.now {
             Some(now) => builder = builder.clock(move || now),
-            None if judged => builder = builder.tolerance(None),
+            None if has_tolerance => builder = builder.tolerance(None),
             None => {}
         }
         builder.build()
     }
 
-    /// How the secret is written, where that is not how the scheme's sender does it.
+    /// Returns the form of the secret, if it is not the scheme's own.
     fn key_form(&self, own: KeyForm) -> Option<KeyForm> {
         let form = match self.secret_encoding.as_deref()? {
             "hex" => KeyForm::Hex,
@@ -119,7 +119,7 @@ impl Recorded {
             "spki-base64" => KeyForm::Spki,
             "x509-pem" => KeyForm::Certificate,
             "jwk" => KeyForm::Jwk,
-            // A text, and HTML entities in it are what the scheme makes of them.
+            // Text. The scheme decides whether it decodes HTML entities.
             "utf8" if own != KeyForm::HtmlText => KeyForm::Utf8,
             _ => return None,
         };
@@ -127,14 +127,14 @@ impl Recorded {
     }
 }
 
-/// Path and query of a URL. What comes after a `#` is never sent.
+/// Returns the path and query of a URL, without the fragment, which is never sent.
 pub(crate) fn target_of(url: &str) -> &str {
     let url = url.split_once('#').map_or(url, |(url, _)| url);
     let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     rest.find(['/', '?']).map_or("/", |at| &rest[at..])
 }
 
-/// The fields of a row, with errors that name them.
+/// The fields of a row. Errors name the field.
 struct Row<'r>(&'r Map<String, Value>);
 
 impl Row<'_> {
@@ -146,7 +146,7 @@ impl Row<'_> {
         match self.optional(field) {
             None => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(_) => Err(format!("`{field}` is not a text")),
+            Some(_) => Err(format!("`{field}` is not a string")),
         }
     }
 
@@ -155,7 +155,7 @@ impl Row<'_> {
     }
 
     fn texts(&self, field: &str) -> Result<Vec<String>, String> {
-        let not = || format!("`{field}` is not a list of texts");
+        let not = || format!("`{field}` is not a list of strings");
         let Some(value) = self.optional(field) else {
             return Ok(Vec::new());
         };
@@ -164,7 +164,7 @@ impl Row<'_> {
     }
 
     fn pairs(&self, field: &str) -> Result<Vec<(String, String)>, String> {
-        let not = || format!("`{field}` is not a list of pairs of texts");
+        let not = || format!("`{field}` is not a list of pairs of strings");
         let pairs = self.optional(field).ok_or(format!("`{field}` is missing"))?;
         let pairs = pairs.as_array().ok_or_else(not)?.iter();
         pairs
@@ -178,7 +178,7 @@ impl Row<'_> {
     }
 
     fn members(&self, field: &str) -> Result<Vec<(String, String)>, String> {
-        let not = || format!("`{field}` is not an object of texts");
+        let not = || format!("`{field}` is not an object of strings");
         let Some(value) = self.optional(field) else {
             return Ok(Vec::new());
         };

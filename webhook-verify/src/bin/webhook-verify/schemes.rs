@@ -11,11 +11,11 @@ use crate::Failure;
 
 /// Lists all schemes, one row each
 ///
-/// The columns: name, sender, algorithm, where the signature or token is, how many events a request brings, what is signed
-/// (`-` where nothing is, or a token signs itself).
+/// The columns are: name, sender, algorithm, place of the signature or token, events of a request,
+/// and signed content (`-` if nothing is signed, or if a token signs itself).
 #[derive(Args)]
 pub(crate) struct Schemes {
-    /// As a JSON array, with all that is known
+    /// Print a JSON array with all details
     #[arg(long)]
     json: bool,
 }
@@ -24,7 +24,7 @@ impl Schemes {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         let mut out = io::stdout().lock();
         if self.json {
-            let schemes: Vec<_> = Scheme::presets().map(described).collect();
+            let schemes: Vec<_> = Scheme::presets().map(description).collect();
             writeln!(out, "{:#}", json!(schemes))?;
             return Ok(ExitCode::SUCCESS);
         }
@@ -59,15 +59,13 @@ fn places(scheme: &Scheme) -> String {
     scheme.signature_places().collect::<Vec<_>>().join(", ")
 }
 
-/// On one line: some schemes sign line breaks.
+/// Returns the signed content on one line, because some schemes sign line breaks.
 fn signed_content(scheme: &Scheme) -> String {
-    match scheme.signed_content() {
-        signed if signed.is_empty() => "-".to_owned(),
-        signed => signed.replace('\n', "\\n"),
-    }
+    let content = scheme.signed_content();
+    if content.is_empty() { "-".to_owned() } else { content.replace('\n', "\\n") }
 }
 
-fn described(scheme: &Scheme) -> serde_json::Value {
+fn description(scheme: &Scheme) -> serde_json::Value {
     let hints = scheme.hints();
     let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
     let name_of = |value: &dyn std::fmt::Debug| format!("{value:?}");

@@ -15,11 +15,12 @@ use crate::{Failure, recorded::target_of};
 
 /// Signs the body on standard input, and prints the headers that a sender of the scheme would send
 ///
-/// A secret on the command line is in the list of processes and in the shell's history: --secret-file or the variable
-/// WEBHOOK_SECRET keep it out of them.
+/// A secret on the command line is visible in the list of processes and in the shell's history. Use
+/// --secret-file or the variable WEBHOOK_SECRET to avoid that.
 ///
-/// Where the sender puts a part of it into the body or the URL, the headers are not all: then `body-base64: ` and the whole
-/// body in base64, or `url: ` and the whole URL, go to standard error, a line each. --curl shows the whole request.
+/// Some senders put signed values into the body or the URL as well. Then standard error gets a line
+/// with `body-base64: ` and the whole body in base64, or a line with `url: ` and the whole URL.
+/// --curl prints the whole request.
 #[derive(Args)]
 pub(crate) struct Sign {
     /// The scheme's name, or shared-header
@@ -28,7 +29,7 @@ pub(crate) struct Sign {
     /// The secret, as the sender's settings page shows it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "secret_file")]
     secret: Option<String>,
-    /// A file that holds the secret; line breaks at its end are not part of it
+    /// A file that contains the secret; line breaks at its end are ignored
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// The header of the shared-header scheme
@@ -37,10 +38,10 @@ pub(crate) struct Sign {
     /// The URL that the sender was given, with its query
     #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:3000/")]
     url: String,
-    /// The time to sign, in Unix seconds; now, if there is none
+    /// The time to sign, in Unix seconds; the default is now
     #[arg(long, value_name = "UNIX")]
     now: Option<u64>,
-    /// The delivery's id, for schemes that have it in a header
+    /// The delivery's ID, for schemes that have it in a header
     #[arg(long, value_name = "ID")]
     id: Option<String>,
     /// The event type, for schemes that have it in a header
@@ -49,12 +50,13 @@ pub(crate) struct Sign {
     /// The method
     #[arg(long, default_value = "POST")]
     method: String,
-    /// A value that the scheme asks for beside the secret
+    /// A value that the scheme needs in addition to the secret
     #[arg(long, value_name = "NAME=VALUE")]
     parameter: Vec<String>,
-    /// Print the whole request as a curl line for a POSIX shell
+    /// Print the whole request as a curl command for a POSIX shell
     ///
-    /// A body that is not text (or starts with @, or holds a NUL) is there in base64: printf … | base64 -d | curl …
+    /// A body that is not text, begins with @ or contains a NUL is encoded in base64: printf … |
+    /// base64 -d | curl …
     #[arg(long)]
     curl: bool,
 }
@@ -93,19 +95,18 @@ impl Sign {
         let signed = signer.sign(body.clone())?;
 
         let mut out = io::stdout().lock();
-        match self.curl {
-            true => writeln!(out, "{}", signed.curl(origin_of(base)))?,
-            false => {
-                for (name, value) in &signed.headers {
-                    writeln!(out, "{name}: {value}")?;
-                }
-                if signed.target != target {
-                    eprintln!("url: {}{}", origin_of(base), signed.target);
-                }
-                if signed.body != body {
-                    eprintln!("body-base64: {}", STANDARD.encode(&signed.body));
-                }
-            }
+        if self.curl {
+            writeln!(out, "{}", signed.curl(origin_of(base)))?;
+            return Ok(ExitCode::SUCCESS);
+        }
+        for (name, value) in &signed.headers {
+            writeln!(out, "{name}: {value}")?;
+        }
+        if signed.target != target {
+            eprintln!("url: {}{}", origin_of(base), signed.target);
+        }
+        if signed.body != body {
+            eprintln!("body-base64: {}", STANDARD.encode(&signed.body));
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -124,7 +125,7 @@ impl Sign {
     }
 }
 
-/// A URL up to its path.
+/// Returns a URL without its path.
 fn origin_of(url: &str) -> &str {
     let host = url.find("://").map_or(0, |at| at + 3);
     let end = url[host..].find('/').map_or(url.len(), |at| host + at);

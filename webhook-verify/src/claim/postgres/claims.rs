@@ -13,13 +13,12 @@ use super::{
     link::{code, limit},
 };
 use crate::claim::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled, Step,
-    StoreError,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Lapsed, Settled, Step, StoreError,
     limiter::shortest,
-    sql::{self, foreign, from_millis, millis},
+    sql::{self, Record, foreign, millis},
 };
 
-/// How many records one statement purges: few enough not to hold others up.
+/// The number of records that one statement purges: few enough not to delay other statements.
 const PURGE_BATCH: usize = 1000;
 
 impl ClaimStore for PostgresStore {
@@ -27,7 +26,7 @@ impl ClaimStore for PostgresStore {
         if let [request] = requests {
             return Ok(vec![self.claim_one(request).await?]);
         }
-        // A receiver's requests have all the same terms. Others take one statement for each terms.
+        // All requests of a receiver have the same terms. Different terms take one statement each.
         let mut by_terms: HashMap<_, Vec<_>> = HashMap::new();
         for (index, request) in requests.iter().enumerate() {
             let terms = (request.lease, request.lapsed == Lapsed::Hold);
@@ -92,16 +91,20 @@ impl PostgresStore {
                 let row = rows.first().ok_or_else(|| foreign("key"))?;
                 outcome(row, request)
             }
-            // The record is locked by a transaction: that of a handler, as a rule, that is about to commit.
+            // A transaction has locked the record: usually a handler's that is about to commit.
             Err(error) if code(&error).as_deref() == Some("55P03") => {
-                tracing::warn!(target: "webhook_verify", key = %request.key, "claim is locked by a transaction");
+                tracing::warn!(
+                    target: "webhook_verify",
+                    key = %request.key,
+                    "claim is locked by a transaction"
+                );
                 Ok(ClaimOutcome::Busy { lease_left: Duration::ZERO })
             }
             Err(error) => Err(self.failed(error)),
         }
     }
 
-    /// Claims in one statement what has the same lease, and the same rule for lapsed claims.
+    /// Claims, in one statement, keys with the same lease and the same rule for expired leases.
     async fn claim_alike(
         &self,
         requests: &[&ClaimRequest],
@@ -189,34 +192,19 @@ impl PostgresStore {
     }
 }
 
-/// What a row of `claim.sql` says to `request`.
+/// Returns the outcome of `request` from a row of `claim.sql`.
 fn outcome(row: &PgRow, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-    type Columns<'a> = (&'a [u8], i16, i64, &'a [u8], Option<i32>, i64);
-    let read = || -> Result<Columns<'_>, Error> {
-        Ok((
-            row.try_get(1)?,
-            row.try_get(2)?,
-            row.try_get(3)?,
-            row.try_get(4)?,
-            row.try_get(5)?,
-            row.try_get(6)?,
-        ))
+    let record = || -> Result<_, Error> {
+        Ok(Record {
+            owner: row.try_get(1)?,
+            state: row.try_get::<i16, _>(2)?.into(),
+            attempt: row.try_get(3)?,
+            fingerprint: row.try_get(4)?,
+            status: row.try_get::<Option<i32>, _>(5)?.map(i64::from),
+            lease_left: row.try_get(6)?,
+        })
     };
-    let (owner, state, attempt, fingerprint, status, left) = read().map_err(StoreError::new)?;
-    if state == 2 {
-        let status = status.and_then(|status| u16::try_from(status).ok());
-        let fingerprint = fingerprint.try_into().map_err(|_| foreign("fingerprint"))?;
-        return Ok(ClaimOutcome::Completed {
-            status: status.ok_or_else(|| foreign("status"))?,
-            fingerprint: Fingerprint(fingerprint),
-        });
-    }
-    Ok(match left > 0 && owner == request.owner.as_bytes() {
-        true => {
-            ClaimOutcome::Won { attempt: u64::try_from(attempt).map_err(|_| foreign("attempt"))? }
-        }
-        false => ClaimOutcome::Busy { lease_left: from_millis(left) },
-    })
+    record().map_err(StoreError::new)?.outcome(request)
 }
 
 pub(super) fn holder(holder: &Holder) -> Result<PgArguments, StoreError> {

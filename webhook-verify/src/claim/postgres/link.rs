@@ -276,10 +276,11 @@ impl Link {
         );
         let responds = async {
             loop {
-                let response = match self.strict.load(Relaxed) {
+                let response = if self.strict.load(Relaxed) {
                     // The transaction in which the statement ran is still open.
-                    true => connection.execute("ROLLBACK").await.map(drop),
-                    false => connection.ping().await,
+                    connection.execute("ROLLBACK").await.map(drop)
+                } else {
+                    connection.ping().await
                 };
                 match response {
                     // The first response is the error of the cancelled statement.

@@ -3,8 +3,8 @@ use sqlx::SqlStr;
 use crate::claim::sql::Table;
 
 const CLAIM: &str = include_str!("claim.sql");
-/// The columns that differ from key to key. For all keys, `$4` is the lease, and `$5` tells whether
-/// a claim is held after its lease has expired.
+/// The columns that differ between keys. For all keys, `$4` is the lease, and `$5` is whether a
+/// claim is held after its lease has expired.
 const ONE: &str =
     "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint, $6::bigint AS ttl";
 const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], $6::bigint[])

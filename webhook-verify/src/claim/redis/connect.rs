@@ -115,30 +115,31 @@ fn with_tcp_settings(url: &str, limit: Duration) -> Result<ConnectionInfo, Store
 /// Refuses a server that may evict claims, unless `allowed`. A server that does not report its
 /// policy is accepted with a warning.
 ///
-/// Loads the scripts as well: a call whose caller has given up is not sent again, so the server
-/// should know its script.
+/// Also loads the scripts: a call whose caller has given up is not sent again, so its script should
+/// be loaded already.
 pub(super) async fn prepare(
     link: &Link,
     scripts: &Scripts,
     allowed: bool,
 ) -> Result<(), StoreError> {
-    let mut ask = Pipeline::new();
-    // Managed servers usually forbid CONFIG and answer INFO. A forbidden command is no error here.
-    ask.ignore_errors();
-    ask.cmd("INFO").arg("memory");
-    ask.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
+    let mut commands = Pipeline::new();
+    // Managed servers usually allow INFO but forbid CONFIG. A forbidden command is not an error
+    // here.
+    commands.ignore_errors();
+    commands.cmd("INFO").arg("memory");
+    commands.cmd("CONFIG").arg("GET").arg("maxmemory-policy");
     for script in scripts.all() {
-        ask.add_command(script.load());
+        commands.add_command(script.load());
     }
-    let answers = link.send(&ask, None).await?;
-    for answer in &answers {
-        if let Value::ServerError(error) = answer
+    let replies = link.send(&commands, None).await?;
+    for reply in &replies {
+        if let Value::ServerError(error) = reply
             && !matches!(error.code(), "NOPERM" | "ERR")
         {
             return Err(StoreError::new(error.to_string()));
         }
     }
-    match answers.iter().find_map(policy_in).as_deref() {
+    match replies.iter().find_map(policy_in).as_deref() {
         _ if allowed => Ok(()),
         Some("noeviction") => Ok(()),
         Some(policy) => Err(StoreError::new(ConfigError::option(
@@ -150,7 +151,8 @@ pub(super) async fn prepare(
         None => {
             tracing::warn!(
                 target: "webhook_verify",
-                "redis does not tell its maxmemory-policy: with any policy but noeviction it may lose deliveries"
+                "redis does not report its maxmemory-policy: \
+                 with any policy but noeviction it may lose deliveries"
             );
             Ok(())
         }

@@ -30,8 +30,7 @@ const SLOTS: usize = 256;
 /// * a primary that has become a replica;
 /// * a server that refuses the login for a while.
 ///
-/// In those cases this type opens a new connection, to the address that the name resolves to by
-/// then.
+/// In those cases this type opens a new connection, after it has resolved the name again.
 pub(super) struct Link {
     client: Client,
     config: ConnectionManagerConfig,
@@ -77,7 +76,7 @@ impl Link {
     /// Sends the commands in one round trip and returns their results, none of which is an error.
     ///
     /// If the connection has ended, the commands are sent once more, so each must be harmless when
-    /// repeated. If the server does not know `script`, it is loaded first.
+    /// repeated. If the server has not loaded `script`, it is loaded first.
     pub(super) async fn send(
         &self,
         commands: &Pipeline,
@@ -102,11 +101,11 @@ impl Link {
         let waiting_since = *current.waiting_since.get_or_insert(now);
         let silent = now.duration_since(waiting_since) > self.limit * SILENT;
         let old = silent.then(|| self.renew(&mut current)).flatten();
-        let begun = (current.manager.clone(), current.number);
+        let connection = (current.manager.clone(), current.number);
         drop(current);
         // Closing the connection takes locks of its own, so release this one first.
         drop(old);
-        begun
+        connection
     }
 
     /// Records the result of a call on connection `number`.

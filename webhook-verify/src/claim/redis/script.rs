@@ -3,14 +3,14 @@ use sha1::{Digest as _, Sha1};
 
 use crate::encoding::Encoding;
 
-/// A script that the server runs as one step. It is called by its digest, and sent in full only to
-/// a server that does not know it.
+/// A script that the server runs as one step. Calls contain its digest; the source is sent only to
+/// a server that has not loaded it.
 pub(super) struct Script {
     source: &'static str,
     digest: String,
 }
 
-/// The scripts. Each touches only the key it is called for, so they run on a cluster, too.
+/// The scripts. Each accesses only the key of its call, so they also run on a cluster.
 pub(super) struct Scripts {
     pub(super) claim: Script,
     pub(super) complete: Script,

@@ -2,17 +2,18 @@ use std::time::Duration;
 
 use sqlx::{
     Arguments as _, Encode, Error, Row as _, SqlStr, Sqlite, SqliteConnection, Type,
+    error::DatabaseError,
     sqlite::{SqliteArguments, SqliteRow},
 };
 
 use crate::claim::{
-    ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Settled, Step, StoreError,
-    sql::{Table, foreign, from_millis, millis},
+    ClaimKey, ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled, Step, StoreError,
+    sql::{Record, Table, foreign, millis, won},
 };
 
 const READ: &str =
     "SELECT state, owner, attempt, fingerprint, status, lease_until FROM {table} WHERE key = ?1";
-/// What its owner has completed stays as it is.
+/// Leaves a completed claim as it is.
 const COMPLETE: &str = "UPDATE {table} SET state = 2, status = ?3, expires_at = max(expires_at, ?4)
   WHERE key = ?1 AND owner = ?2 AND state = 1";
 const IS_COMPLETED: &str = "SELECT 1 FROM {table} WHERE key = ?1 AND owner = ?2 AND state = 2";
@@ -43,7 +44,7 @@ pub(super) struct Statements {
     migrate: [SqlStr; 3],
 }
 
-/// How a holder's claim was found when it was to be completed.
+/// The result of completing a holder's claim.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Completion {
     Now,
@@ -68,7 +69,8 @@ impl Statements {
         }
     }
 
-    /// Two statements at most, between which nobody else writes: in a transaction that holds the write lock.
+    /// Claims a key with at most two statements. The transaction must hold the write lock, so that
+    /// nobody else writes between them.
     pub(super) async fn claim(
         &self,
         on: &mut SqliteConnection,
@@ -81,14 +83,15 @@ impl Statements {
             add(&mut arguments, millis(time))?;
         }
         add(&mut arguments, request.lapsed == Lapsed::Hold)?;
-        let won = self.all(on, &self.claim, arguments).await?;
-        if let Some(row) = won.first() {
-            return won_by(row.try_get(0).map_err(StoreError::new)?);
+        let rows = self.all(on, &self.claim, arguments).await?;
+        if let Some(row) = rows.first() {
+            return won(row.try_get(0).map_err(StoreError::new)?);
         }
         let mut arguments = SqliteArguments::default();
         add(&mut arguments, request.key.as_bytes().to_vec())?;
         let rows = self.all(on, &self.read, arguments).await?;
-        known(rows.first().ok_or_else(|| foreign("key"))?, request, now)
+        let row = rows.first().ok_or_else(|| foreign("key"))?;
+        record(row, now).map_err(StoreError::new)?.outcome(request)
     }
 
     pub(super) async fn complete(
@@ -105,10 +108,7 @@ impl Statements {
             return Ok(Completion::Now);
         }
         let before = self.all(on, &self.is_completed, holder(by)?).await?;
-        Ok(match before.is_empty() {
-            true => Completion::Superseded,
-            false => Completion::Before,
-        })
+        Ok(if before.is_empty() { Completion::Superseded } else { Completion::Before })
     }
 
     /// Takes a holder's step with its claim.
@@ -134,10 +134,7 @@ impl Statements {
                 self.change(on, &self.extend, arguments).await?
             }
         };
-        Ok(match changed {
-            0 => Settled::Superseded,
-            _ => Settled::Applied,
-        })
+        Ok(if changed == 0 { Settled::Superseded } else { Settled::Applied })
     }
 
     pub(super) async fn forget(
@@ -154,11 +151,11 @@ impl Statements {
         &self,
         on: &mut SqliteConnection,
         now: Duration,
-        most: usize,
+        max: usize,
     ) -> Result<u64, StoreError> {
         let mut arguments = SqliteArguments::default();
         add(&mut arguments, millis(now))?;
-        add(&mut arguments, most as i64)?;
+        add(&mut arguments, max as i64)?;
         self.change(on, &self.purge, arguments).await
     }
 
@@ -169,7 +166,7 @@ impl Statements {
         Ok(0)
     }
 
-    /// All rows, as a statement that is not run to its end keeps its locks.
+    /// Returns all rows, because a statement that does not run to its end keeps its locks.
     async fn all(
         &self,
         on: &mut SqliteConnection,
@@ -191,55 +188,27 @@ impl Statements {
     }
 
     fn failed(&self, error: Error) -> StoreError {
-        let missing = error
-            .as_database_error()
-            .is_some_and(|error| error.message().starts_with("no such table"));
-        match missing {
-            true => {
-                StoreError::new(format!("table {} does not exist: migrate creates it", self.table))
-            }
-            false => StoreError::new(error),
+        let reason = error.as_database_error().map(DatabaseError::message);
+        if reason.is_some_and(|reason| reason.starts_with("no such table")) {
+            return StoreError::new(format!(
+                "table {} does not exist: migrate creates it",
+                self.table
+            ));
         }
+        StoreError::new(error)
     }
 }
 
-fn won_by(attempt: i64) -> Result<ClaimOutcome, StoreError> {
-    let attempt = u64::try_from(attempt).map_err(|_| foreign("attempt"))?;
-    Ok(ClaimOutcome::Won { attempt })
-}
-
-/// What a record says to `request` that it was not claimed by.
-fn known(
-    row: &SqliteRow,
-    request: &ClaimRequest,
-    now: Duration,
-) -> Result<ClaimOutcome, StoreError> {
-    type Columns<'a> = (i64, &'a [u8], i64, &'a [u8], Option<i64>, i64);
-    let read = || -> Result<Columns<'_>, Error> {
-        Ok((
-            row.try_get(0)?,
-            row.try_get(1)?,
-            row.try_get(2)?,
-            row.try_get(3)?,
-            row.try_get(4)?,
-            row.try_get(5)?,
-        ))
-    };
-    let (state, owner, attempt, fingerprint, status, lease_until) =
-        read().map_err(StoreError::new)?;
-    if state == 2 {
-        let status = status.and_then(|status| u16::try_from(status).ok());
-        let fingerprint = fingerprint.try_into().map_err(|_| foreign("fingerprint"))?;
-        return Ok(ClaimOutcome::Completed {
-            status: status.ok_or_else(|| foreign("status"))?,
-            fingerprint: Fingerprint(fingerprint),
-        });
-    }
-    let left = lease_until.saturating_sub(millis(now));
-    match left > 0 && owner == request.owner.as_bytes() {
-        true => won_by(attempt),
-        false => Ok(ClaimOutcome::Busy { lease_left: from_millis(left) }),
-    }
+/// Reads a row of [`READ`].
+fn record(row: &SqliteRow, now: Duration) -> Result<Record<'_>, Error> {
+    Ok(Record {
+        state: row.try_get(0)?,
+        owner: row.try_get(1)?,
+        attempt: row.try_get(2)?,
+        fingerprint: row.try_get(3)?,
+        status: row.try_get(4)?,
+        lease_left: row.try_get::<i64, _>(5)?.saturating_sub(millis(now)),
+    })
 }
 
 fn holder(holder: &Holder) -> Result<SqliteArguments, StoreError> {

@@ -21,9 +21,9 @@ use crate::{
 
 /// How many calls one transaction commits.
 const BATCH: usize = 64;
-/// How many claims are served at a time: those of the batch that is being committed, and of the
-/// next. The others wait in front of the queue, so that completions, releases and renewals are
-/// never far from its head.
+/// How many claims are served at a time: those of the current batch and of the next. The others
+/// wait in front of the queue, so that completions, releases and renewals are never far from its
+/// head.
 const SLOTS: usize = 2 * BATCH;
 /// How many calls may be in the queue.
 const QUEUE: usize = 1024;
@@ -47,7 +47,7 @@ pub(super) enum Answer {
     Settled(Vec<Settled>),
     Changed(u64),
     /// The call was skipped, because its caller has given up.
-    Nobody,
+    Skipped,
 }
 
 /// The settings that a store adds to each of its calls.
@@ -82,8 +82,7 @@ impl Writer {
             .disable_statement_logging();
         let (sender, receiver) = mpsc::channel(QUEUE);
         let (opened, is_open) = oneshot::channel();
-        // Use a thread of its own: in a task, every claim would wait for whatever keeps that one
-        // runtime busy.
+        // Use a thread of its own: in a task, every claim would wait if that one runtime is busy.
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_time()
             .build()
@@ -108,11 +107,11 @@ impl Writer {
             }
             _ => None,
         };
-        let (answer, answered) = oneshot::channel();
+        let (answer, receiver) = oneshot::channel();
         let job = Job { call, settings, answer, _slot: slot };
-        let ended = |_| StoreError::new("sqlite writer has ended");
-        self.jobs.send(job).await.map_err(ended)?;
-        answered.await.map_err(|_| StoreError::new("sqlite writer has ended"))?
+        let ended = || StoreError::new("sqlite writer has ended");
+        self.jobs.send(job).await.map_err(|_| ended())?;
+        receiver.await.map_err(|_| ended())?
     }
 }
 
@@ -156,13 +155,13 @@ impl Job {
     }
 }
 
-/// Why a batch was not committed.
+/// The reason why a batch was not committed.
 enum Failure {
     /// The transaction could not begin: another process has the lock, or the file is not
     /// accessible.
     Begin(Error),
-    /// A call failed, or the commit. To find the calls to blame, each is run alone.
-    Later(StoreError),
+    /// A call or the commit failed. To find the calls that fail, each is run alone.
+    Run(StoreError),
 }
 
 async fn write(
@@ -181,19 +180,16 @@ async fn write(
     let mut jobs = Vec::with_capacity(BATCH);
     // Calls that arrive while a batch is committed are in the next one.
     while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        let failure = match run_all(&mut connection, &options, &jobs).await {
+        let result = run_all(&mut connection, &options, &jobs).await;
+        match result {
             Ok(answers) => {
                 for (job, answer) in jobs.drain(..).zip(answers) {
                     let _ = job.answer.send(Ok(answer));
                 }
-                continue;
             }
-            Err(failure) => failure,
-        };
-        match failure {
             // The other callers in the queue would wait as long for the same error, so they get it
             // now.
-            Failure::Begin(error) => {
+            Err(Failure::Begin(error)) => {
                 let error = StoreError::new(error);
                 while let Ok(job) = queue.try_recv() {
                     jobs.push(job);
@@ -202,12 +198,12 @@ async fn write(
                     let _ = job.answer.send(Err(error.clone()));
                 }
             }
-            Failure::Later(error) if jobs.len() == 1 => {
+            Err(Failure::Run(error)) if jobs.len() == 1 => {
                 for job in jobs.drain(..) {
                     let _ = job.answer.send(Err(error.clone()));
                 }
             }
-            Failure::Later(_) => {
+            Err(Failure::Run(_)) => {
                 for job in jobs.drain(..) {
                     let alone = std::slice::from_ref(&job);
                     let answer = match run_all(&mut connection, &options, alone).await {
@@ -215,7 +211,7 @@ async fn write(
                             answers.pop().ok_or_else(|| StoreError::new("no answer"))
                         }
                         Err(Failure::Begin(error)) => Err(StoreError::new(error)),
-                        Err(Failure::Later(error)) => Err(error),
+                        Err(Failure::Run(error)) => Err(error),
                     };
                     let _ = job.answer.send(answer);
                 }
@@ -238,9 +234,9 @@ async fn run_all(
         Some(current) => current,
         None => connect(options).await.map_err(Failure::Begin)?,
     };
-    let mut unharmed = true;
-    let result = run_on(&mut current, jobs, &mut unharmed).await;
-    if unharmed {
+    let mut is_usable = true;
+    let result = run_on(&mut current, jobs, &mut is_usable).await;
+    if is_usable {
         *connection = Some(current);
     }
     result
@@ -249,17 +245,16 @@ async fn run_all(
 async fn run_on(
     connection: &mut SqliteConnection,
     jobs: &[Job],
-    unharmed: &mut bool,
+    is_usable: &mut bool,
 ) -> Result<Vec<Answer>, Failure> {
     let deadline = Instant::now() + BUSY;
     let mut transaction = loop {
-        let begun = connection.begin_with("BEGIN IMMEDIATE").await;
-        let error = match begun {
+        let error = match connection.begin_with("BEGIN IMMEDIATE").await {
             Ok(transaction) => break transaction,
             Err(error) => error,
         };
-        *unharmed = is_busy(&error);
-        if !*unharmed || Instant::now() >= deadline {
+        *is_usable = is_busy(&error);
+        if !*is_usable || Instant::now() >= deadline {
             return Err(Failure::Begin(error));
         }
         tokio::time::sleep(POLL).await;
@@ -268,21 +263,21 @@ async fn run_on(
     for job in jobs {
         // Check this late, because the wait for the lock may have been long.
         if job.is_given_up() {
-            answers.push(Answer::Nobody);
+            answers.push(Answer::Skipped);
             continue;
         }
         match job.run(&mut transaction).await {
             Ok(answer) => answers.push(answer),
             Err(error) => {
                 // Some errors end the transaction by themselves. Then the rollback fails as well.
-                *unharmed = transaction.rollback().await.is_ok();
-                return Err(Failure::Later(error));
+                *is_usable = transaction.rollback().await.is_ok();
+                return Err(Failure::Run(error));
             }
         }
     }
     transaction.commit().await.map_err(|error| {
-        *unharmed = false;
-        Failure::Later(StoreError::new(error))
+        *is_usable = false;
+        Failure::Run(StoreError::new(error))
     })?;
     Ok(answers)
 }

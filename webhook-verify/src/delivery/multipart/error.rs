@@ -1,32 +1,35 @@
 use std::{error, fmt};
 
-use crate::answer::{Answer, ErrorFacts, Level, log_at};
+use crate::{
+    answer::{ErrorFacts, Level},
+    delivery::error::response_accessors,
+};
 
-/// Why the parts of a body could not be read. It holds nothing of what was sent.
+/// The parts of a body could not be read. The error contains no part of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum MultipartError {
     /// The content type is not `multipart/form-data`.
     NotMultipart,
-    /// The content type has no boundary that could be one, or the body is not written as the content type says: a part
-    /// without a head, a body without an end.
+    /// The content type has no valid boundary, or the body is not valid for it: for example, a part
+    /// has no header, or the closing boundary is missing.
     Malformed,
-    /// There are more parts than may be.
+    /// The body has more parts than allowed.
     TooManyParts {
-        /// How many may be.
+        /// The maximum number of parts.
         limit: usize,
     },
-    /// A part is longer than it may be.
+    /// A part is longer than allowed.
     PartTooLarge {
-        /// The most bytes that it may have.
+        /// The maximum length of a part, in bytes.
         limit: usize,
     },
-    /// A part has no name, or one that is too long.
+    /// A part has no name, or a name that is longer than 256 bytes.
     UnnamedPart,
 }
 
 impl MultipartError {
-    /// What the parser found. Its own words have names of fields in them.
+    /// Converts the parser's error, without its text, which contains names of fields.
     pub(super) fn of(error: &multer::Error) -> Self {
         match *error {
             multer::Error::FieldSizeExceeded { limit, .. } => {
@@ -45,36 +48,20 @@ impl MultipartError {
             Self::UnnamedPart => ErrorFacts::new(Level::Warn, 422, "part without a name"),
         }
     }
-
-    /// Returns the status of the response.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.facts().status
-    }
-
-    /// Returns the text of the response.
-    #[must_use]
-    pub fn public_message(&self) -> &'static str {
-        self.facts().public_message
-    }
-
-    /// Returns the whole response. Logs the error.
-    #[must_use]
-    pub fn answer(&self) -> Answer {
-        let facts = self.facts();
-        log_at!(facts.level, "{self}");
-        facts.answer()
-    }
 }
+
+response_accessors!(MultipartError, answer);
 
 impl fmt::Display for MultipartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotMultipart => f.write_str("content type is not multipart/form-data"),
-            Self::Malformed => f.write_str("body is not multipart/form-data, or has no end"),
+            Self::Malformed => {
+                f.write_str("body is not multipart/form-data, or has no closing boundary")
+            }
             Self::TooManyParts { limit } => write!(f, "body has more than {limit} parts"),
             Self::PartTooLarge { limit } => write!(f, "a part is longer than {limit} bytes"),
-            Self::UnnamedPart => f.write_str("a part has no name, or one that is too long"),
+            Self::UnnamedPart => f.write_str("a part has no name, or a name that is too long"),
         }
     }
 }

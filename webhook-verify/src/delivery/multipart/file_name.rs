@@ -1,9 +1,9 @@
-/// The longest file name that common file systems take, in bytes.
+/// The maximum length of a file name on common file systems, in bytes.
 const MAX_LEN: usize = 255;
 
-/// What is behind the last separator of any system, if it could be a file's name.
+/// Returns the text after the last separator of any system, if it is a safe file name.
 pub(super) fn last_component(path: &str) -> Option<&str> {
-    // A colon ends a drive letter, or begins a stream of NTFS.
+    // A colon follows a drive letter, or precedes an NTFS stream.
     let last = path.rsplit(['/', '\\', ':']).next()?;
     let name = last.trim_start().trim_end_matches([' ', '.']);
     let stem = name.split('.').next().unwrap_or_default();
@@ -14,12 +14,17 @@ pub(super) fn last_component(path: &str) -> Option<&str> {
     sane.then_some(name)
 }
 
-/// What makes a name read in another way than it is, as in `a\u{202e}fdp.exe` (Unicode Standard Annex #9).
+/// Returns whether the character changes the direction of the text (Unicode Standard Annex #9), so
+/// that a name looks like another, as in `a\u{202e}fdp.exe`.
 fn is_bidirectional(char: char) -> bool {
-    matches!(char, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    matches!(
+        char,
+        '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    )
 }
 
-/// Whether Windows takes a file's name for a device, whatever comes behind a dot.
+/// Returns whether Windows treats a file name with this stem as a device, whatever its extension
+/// is.
 fn is_device(stem: &str) -> bool {
     let stem = stem.trim_end();
     let numbered = |name: &str| {

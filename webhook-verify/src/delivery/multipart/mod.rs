@@ -1,4 +1,4 @@
-//! The parts of a `multipart/form-data` body, read when it is verified.
+//! Reads the parts of a verified `multipart/form-data` body.
 
 mod error;
 mod file_name;
@@ -20,12 +20,12 @@ pub use self::error::MultipartError;
 use self::file_name::last_component;
 use crate::delivery::Delivery;
 
-/// The longest boundary (RFC 2046 §5.1.1), in bytes.
+/// The maximum length of a boundary (RFC 2046 §5.1.1), in bytes.
 const MAX_BOUNDARY: usize = 70;
-/// The longest name of a part, in bytes.
+/// The maximum length of a part's name, in bytes.
 const MAX_NAME: usize = 256;
 
-/// How much of a `multipart/form-data` body is taken. The body as a whole has the receiver's limit.
+/// Limits on the parts of a `multipart/form-data` body. The receiver limits the body as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartLimits {
     parts: usize,
@@ -33,13 +33,13 @@ pub struct PartLimits {
 }
 
 impl PartLimits {
-    /// How many parts there may be. Default: 32.
+    /// Sets the maximum number of parts. The default is 32.
     #[must_use]
     pub fn parts(self, parts: usize) -> Self {
         Self { parts, ..self }
     }
 
-    /// How many bytes one part may have. Default: as many as the body.
+    /// Sets the maximum length of a part, in bytes. By default a part may be as long as the body.
     #[must_use]
     pub fn part_len(self, part_len: usize) -> Self {
         Self { part_len, ..self }
@@ -52,10 +52,10 @@ impl Default for PartLimits {
     }
 }
 
-/// A part of a `multipart/form-data` body: a field of a form, or a file.
+/// A part of a `multipart/form-data` body: a form field or a file.
 ///
-/// What is in it came with a body that was verified, and is as good as whoever sent it: with a token scheme, anybody who
-/// knows the token.
+/// Its content comes from a verified body, so trust it as far as you trust the sender. With a token
+/// scheme, that is anyone who has the token.
 #[derive(Clone)]
 pub struct Part {
     name: String,
@@ -65,36 +65,42 @@ pub struct Part {
 }
 
 impl Part {
-    /// The name of the field.
+    /// Returns the name of the field.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the part has a file name, whatever it is.
+    /// Returns whether the part has a file name, even an unsafe one.
     #[must_use]
     pub fn is_file(&self) -> bool {
         self.file_name.is_some()
     }
 
-    /// The last component of the file name: what comes after the last `/`, `\` or `:`. `None` where there is no file
-    /// name, or where nothing sane remains of it: an empty text, dots alone, control characters, a name that stands for
-    /// a device on Windows, or more than 255 bytes. Blanks and dots at its end are cut, as Windows cuts them.
+    /// Returns the last component of the file name, after the last `/`, `\` or `:`, without white
+    /// space at its start, and without spaces and dots at its end.
     ///
-    /// It is a label to show, and the sender's choice. **Do not save files under it**: it may be that of a file that is
-    /// there already, or have an ending that your server runs.
+    /// Returns `None` if there is no file name, or if the component
+    ///
+    /// * is empty, consists only of dots, or is longer than 255 bytes;
+    /// * contains control characters or characters that change the direction of the text;
+    /// * is the name of a Windows device.
+    ///
+    /// The sender chooses this name, so use it only as a label. **Do not save files under it**: a
+    /// file with that name may already exist, or its extension may be one that your server
+    /// executes.
     #[must_use]
     pub fn safe_name(&self) -> Option<&str> {
         last_component(self.file_name.as_deref()?)
     }
 
-    /// What the part's header says that it is.
+    /// Returns the content type from the part's header.
     #[must_use]
     pub fn content_type(&self) -> Option<&str> {
         self.content_type.as_deref()
     }
 
-    /// The content, as it was sent. That of a nested `multipart` is not taken apart.
+    /// Returns the content as sent. A nested `multipart` is not split.
     #[must_use]
     pub fn bytes(&self) -> &Bytes {
         &self.bytes
@@ -102,7 +108,7 @@ impl Part {
 }
 
 impl fmt::Debug for Part {
-    /// Without what the sender wrote.
+    /// Omits everything that the sender wrote.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Part")
             .field("is_file", &self.is_file())
@@ -112,10 +118,11 @@ impl fmt::Debug for Part {
 }
 
 impl Delivery {
-    /// The parts of a `multipart/form-data` body, in their order. `content_type` is the request's header.
+    /// Returns the parts of a `multipart/form-data` body, in order. `content_type` is the request's
+    /// header.
     ///
-    /// Blanks behind a boundary are no part of anything (RFC 2046 §5.1.1), and neither are those at the end of the
-    /// header. A `multipart` inside of a part is one part, whose content is left as it is.
+    /// White space after a boundary (RFC 2046 §5.1.1) and around the header's value is ignored. A
+    /// nested `multipart` is one part, which is not split.
     ///
     /// ```
     /// # use webhook_verify::{MultipartError, PartLimits, Verifier, scheme};
@@ -132,7 +139,7 @@ impl Delivery {
     /// assert_eq!(parts[0].safe_name(), Some("fileA.pdf"));
     /// assert_eq!(parts[0].bytes().as_ref(), b"A");
     ///
-    /// // none at all is too few for this body, and another content type is not multipart
+    /// // This body has more than zero parts, and JSON is not multipart.
     /// let none = delivery.parts(content_type, PartLimits::default().parts(0));
     /// assert_eq!(none.unwrap_err(), MultipartError::TooManyParts { limit: 0 });
     /// let json = delivery.parts(Some(b"application/json"), PartLimits::default());
@@ -142,7 +149,7 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// [`MultipartError`]: what to answer instead.
+    /// [`MultipartError`], which has the response for the sender.
     pub fn parts(
         &self,
         content_type: Option<&[u8]>,
@@ -150,7 +157,7 @@ impl Delivery {
     ) -> Result<Vec<Part>, MultipartError> {
         let boundary = boundary(content_type)?;
         let reading = pin!(read(self.body().clone(), boundary, limits));
-        // The body is all there, so nothing is waited for. Should the parser think otherwise, there is an end missing.
+        // The body is complete, so the parser never has to wait. If it does, the end is missing.
         match reading.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(parts) => parts,
             Poll::Pending => Err(MultipartError::Malformed),
@@ -167,7 +174,7 @@ fn boundary(content_type: Option<&[u8]>) -> Result<String, MultipartError> {
     }
     let boundary =
         std::str::from_utf8(content_type).ok().and_then(|text| multer::parse_boundary(text).ok());
-    // RFC 2046 §5.1.1 has these characters, and no blank at the end.
+    // RFC 2046 §5.1.1 allows these characters, and no space at the end.
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"'()+_,-./:=? ".contains(&byte);
     boundary
         .filter(|text| (1..=MAX_BOUNDARY).contains(&text.len()))
@@ -182,7 +189,7 @@ async fn read(
 ) -> Result<Vec<Part>, MultipartError> {
     let size = SizeLimit::new().per_field(limits.part_len as u64);
     let constraints = Constraints::new().size_limit(size);
-    let mut multipart = Multipart::with_constraints(Whole(Some(body)), boundary, constraints);
+    let mut multipart = Multipart::with_constraints(OneChunk(Some(body)), boundary, constraints);
     let failed = |error: multer::Error| MultipartError::of(&error);
     let mut parts = Vec::new();
     while let Some(field) = multipart.next_field().await.map_err(failed)? {
@@ -204,10 +211,10 @@ async fn read(
     Ok(parts)
 }
 
-/// A body that is all there.
-struct Whole(Option<Bytes>);
+/// A stream of one chunk: the complete body.
+struct OneChunk(Option<Bytes>);
 
-impl Stream for Whole {
+impl Stream for OneChunk {
     type Item = Result<Bytes, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {

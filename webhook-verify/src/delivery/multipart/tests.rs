@@ -22,7 +22,7 @@ fn is(body: impl AsRef<[u8]>, expected: MultipartError) {
     assert_eq!(parts(PLAIN, body).map(|parts| parts.len()), Err(expected));
 }
 
-/// From the documents of PIPEFORCE, with the blanks that they have behind boundaries and headers.
+/// An example from PIPEFORCE's documentation, with its spaces after boundaries and headers.
 #[test]
 fn the_documents_own_example() {
     let body = "--boundary \r\n\
@@ -163,7 +163,7 @@ fn bodies_that_are_none() {
     let one = part("name=a", "1");
     let whole = one.clone() + "--b--";
     assert_eq!(parts(PLAIN, &whole).unwrap().len(), 1);
-    // Cut short anywhere, there is no end.
+    // A body that is cut off anywhere has no closing boundary.
     for end in 0..whole.len() {
         is(&whole[..end], MultipartError::Malformed);
     }
@@ -212,14 +212,14 @@ fn no_more_and_no_longer_parts_than_may_be() {
     assert_eq!(limited(0, default.parts(0)).unwrap().len(), 0);
 }
 
-/// Whatever the bytes are, there is an answer, and what is taken is within the limits.
+/// Any bytes give a result, and accepted parts are within the limits.
 #[test]
 fn no_bytes_make_it_panic() {
     let whole = "x\r\n".to_owned()
         + &part("name=\"a\"; filename=\"a\\\"b\"", "1\r\n--")
         + &part("name=b", "")
         + "--b--\r\n";
-    // A generator of one's own: the same bytes at every run.
+    // A fixed generator gives the same bytes in every run.
     let mut state = 1_u64;
     let mut random = |below: usize| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

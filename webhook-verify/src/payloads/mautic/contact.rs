@@ -1,4 +1,4 @@
-//! Whom Mautic's events are about.
+//! The contacts and companies of Mautic's events.
 
 use serde_json::{Map, Value};
 
@@ -8,169 +8,171 @@ use super::{
 };
 
 objects! {
-    /// A [contact](https://devdocs.mautic.org/en/latest/webhooks/events/lead_post_save_new.html), called `lead` in names.
+    /// A [contact](https://devdocs.mautic.org/en/latest/webhooks/events/lead_post_save_new.html),
+    /// which the names of events call `lead`.
     pub struct Contact {
-        /// Its id; nothing in a contact that was deleted.
+        /// The contact's ID; `None` after its deletion.
         id: Id,
-        /// Always true.
+        /// Always `true`.
         is_published "isPublished": bool,
-        /// When it was created.
+        /// The time of creation.
         date_added "dateAdded": String,
-        /// The user who created it.
+        /// The user who created the contact.
         created_by "createdBy": Id,
-        /// That user's name.
+        /// The name of that user.
         created_by_user "createdByUser": String,
-        /// When it was known who it is; nothing for a visitor.
+        /// The time of identification; `None` for an unidentified visitor.
         date_identified "dateIdentified": String,
-        /// When it was changed last.
+        /// The time of the last change.
         date_modified "dateModified": String,
-        /// The user who did.
+        /// The user who made the last change.
         modified_by "modifiedBy": Id,
-        /// That user's name.
+        /// The name of that user.
         modified_by_user "modifiedByUser": String,
-        /// Its points.
+        /// The number of points.
         points: i64,
         /// The colour of these points, in hex.
         color: String,
-        /// Its fields in their groups (`core`, `social`, `personal`, `professional`), by their names: see
+        /// The fields by name, in groups (`core`, `social`, `personal`, `professional`): see
         /// [`field`](Self::field).
         fields: Map<String, Value>,
-        /// When it last did something.
+        /// The time of the last activity.
         last_active "lastActive": String,
-        /// The user who looks after it.
+        /// The user who owns the contact.
         owner: User,
-        /// Where it came from. The keys of the list are addresses, too.
+        /// The contact's IP addresses. The keys of the list are addresses as well.
         ip_addresses "ipAddresses": List<IpAddress>,
-        /// Its tags.
+        /// The tags.
         tags: List<Tag>,
-        /// UTM tags. Not filled for webhooks, says the documentation.
+        /// UTM tags. According to the documentation, webhooks omit them.
         utm_tags "utmtags": Value,
-        /// Its stage.
+        /// The stage.
         stage: Value,
-        /// The picture that is preferred, such as `gravatar`.
+        /// The preferred source of the picture, such as `gravatar`.
         preferred_profile_image "preferredProfileImage": String,
-        /// The channels that it does not want.
+        /// The channels that must not be used.
         do_not_contact "doNotContact": List<DoNotContact>,
-        /// How often it may be written to. Not filled for webhooks, says the documentation.
+        /// The limits on messages to the contact. According to the documentation, webhooks omit
+        /// them.
         frequency_rules "frequencyRules": Value,
     }
 
     /// A user of Mautic.
     pub struct User {
-        /// Its id.
+        /// The user's ID.
         id: Id,
-        /// The name to log in by.
+        /// The login name.
         username: String,
-        /// First name, as it is sent: see [`first_name`](Self::first_name).
+        /// First name, as sent: see [`first_name`](Self::first_name).
         first_name "firstName": String,
-        /// Last name, as it is sent: see [`last_name`](Self::last_name).
+        /// Last name, as sent: see [`last_name`](Self::last_name).
         last_name "lastName": String,
-        /// First name, as the documentation has it.
+        /// First name, in the documentation.
         firstname: String,
-        /// Last name, as the documentation has it.
+        /// Last name, in the documentation.
         lastname: String,
     }
 
     /// An IP address.
     pub struct IpAddress {
-        /// Its id.
+        /// The address's ID.
         id: Id,
         /// The address: see [`address`](Self::address).
         ip_address "ipAddress": String,
-        /// The address, as test payloads have it.
+        /// The address, in test payloads.
         ip: String,
-        /// What the lookup service that is set up says of it: `city`, `region`, `latitude` …
+        /// The result of the configured look-up service: `city`, `region`, `latitude` …
         ip_details "ipDetails": Map<String, Value>,
     }
 
     /// A tag.
     pub struct Tag {
-        /// Its id.
+        /// The tag's ID.
         id: Id,
-        /// Its name.
+        /// The tag's name.
         tag: String,
     }
 
-    /// A channel that a contact does not want.
+    /// A channel that must not be used for a contact.
     pub struct DoNotContact {
-        /// Its id.
+        /// The entry's ID.
         id: Id,
-        /// Why: 1 unsubscribed, 2 bounced, 3 by a user.
+        /// The reason: 1 unsubscribed, 2 bounced, 3 set by a user.
         reason: i64,
         /// The channel: `email`, `sms`.
         channel: String,
-        /// What the contact unsubscribed by.
+        /// The message from which the contact unsubscribed.
         channel_id "channelId": Id,
-        /// What was noted.
+        /// The comments.
         comments: String,
     }
 
     /// A [company](https://devdocs.mautic.org/en/latest/webhooks/events/company_post_save.html).
     pub struct Company {
-        /// Its id; nothing in a company that was deleted.
+        /// The company's ID; `None` after its deletion.
         id: Id,
-        /// Always true.
+        /// Always `true`.
         is_published "isPublished": bool,
-        /// When it was created.
+        /// The time of creation.
         date_added "dateAdded": String,
-        /// The user who created it.
+        /// The user who created the company.
         created_by "createdBy": Id,
-        /// That user's name.
+        /// The name of that user.
         created_by_user "createdByUser": String,
-        /// When it was changed last.
+        /// The time of the last change.
         date_modified "dateModified": String,
-        /// The user who did.
+        /// The user who made the last change.
         modified_by "modifiedBy": Id,
-        /// That user's name.
+        /// The name of that user.
         modified_by_user "modifiedByUser": String,
-        /// Its name.
+        /// The company's name.
         name: String,
-        /// Its address.
+        /// The address.
         address1: String,
-        /// The address's second line.
+        /// The second line of the address.
         address2: String,
-        /// Its city.
+        /// The city.
         city: String,
-        /// Its state.
+        /// The state.
         state: String,
-        /// Its zip code.
+        /// The zip code.
         zipcode: String,
-        /// Its country.
+        /// The country.
         country: String,
-        /// Its phone number.
+        /// The phone number.
         phone: String,
-        /// Its website.
+        /// The website.
         website: String,
-        /// Its industry.
+        /// The industry.
         industry: String,
-        /// Its score, as contacts have points.
+        /// The score, which is like the points of a contact.
         score: i64,
-        /// Its fields in their groups, by their names: see [`field`](Self::field).
+        /// The fields by name, in groups: see [`field`](Self::field).
         fields: Map<String, Value>,
     }
 }
 
 impl Contact {
-    /// The value of a field, one of the user's own included, by its name in the API: `email`, `firstname`. Looks into the
-    /// group `core` first.
+    /// Returns the value of a field, including a custom one, by its name in the API: `email`,
+    /// `firstname`. Searches the group `core` first.
     #[must_use]
     pub fn field(&self, alias: &str) -> Option<&Value> {
         field(self.fields.as_ref(), alias)
     }
 
-    /// The email address, unless it is empty.
+    /// Returns the email address, unless it is empty.
     #[must_use]
     pub fn email(&self) -> Option<&str> {
         self.text("email")
     }
 
-    /// The first name, unless it is empty.
+    /// Returns the first name, unless it is empty.
     #[must_use]
     pub fn first_name(&self) -> Option<&str> {
         self.text("firstname")
     }
 
-    /// The last name, unless it is empty.
+    /// Returns the last name, unless it is empty.
     #[must_use]
     pub fn last_name(&self) -> Option<&str> {
         self.text("lastname")
@@ -182,13 +184,13 @@ impl Contact {
 }
 
 impl User {
-    /// First name, by whichever name.
+    /// Returns the first name, from `firstName` or `firstname`.
     #[must_use]
     pub fn first_name(&self) -> Option<&str> {
         self.first_name.as_deref().or(self.firstname.as_deref())
     }
 
-    /// Last name, by whichever name.
+    /// Returns the last name, from `lastName` or `lastname`.
     #[must_use]
     pub fn last_name(&self) -> Option<&str> {
         self.last_name.as_deref().or(self.lastname.as_deref())
@@ -196,7 +198,7 @@ impl User {
 }
 
 impl IpAddress {
-    /// The address, by whichever name.
+    /// Returns the address, from `ipAddress` or `ip`.
     #[must_use]
     pub fn address(&self) -> Option<&str> {
         self.ip_address.as_deref().or(self.ip.as_deref())
@@ -204,7 +206,7 @@ impl IpAddress {
 }
 
 impl Company {
-    /// The value of a field, one of the user's own included, by its name in the API: `companyname`.
+    /// Returns the value of a field, including a custom one, by its name in the API: `companyname`.
     #[must_use]
     pub fn field(&self, alias: &str) -> Option<&Value> {
         field(self.fields.as_ref(), alias)

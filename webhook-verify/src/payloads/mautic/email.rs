@@ -1,4 +1,4 @@
-//! Emails that Mautic sends, and what becomes of them.
+//! The emails that Mautic sends.
 
 use serde_json::{Map, Value};
 
@@ -8,192 +8,194 @@ use super::{
 };
 
 objects! {
-    /// An [email](https://devdocs.mautic.org/en/latest/webhooks/events/email_on_send.html) that was sent to a contact.
+    /// An [email](https://devdocs.mautic.org/en/latest/webhooks/events/email_on_send.html) that was
+    /// sent to a contact.
     pub struct EmailSent {
         /// The email of which this is a copy.
         email: Email,
-        /// Whom it was sent to.
+        /// The recipient.
         contact: Contact,
-        /// The tokens that were filled in, unless the setting "Send Email details" is off.
+        /// The tokens that were replaced, unless the setting "Send Email details" is off.
         tokens: Map<String, Value>,
-        /// The same for all copies.
+        /// A hash that all copies share.
         content_hash "contentHash": String,
-        /// This copy's own.
+        /// A hash that identifies this copy.
         id_hash "idHash": String,
         /// The HTML, unless the setting "Send Email details" is off.
         content: String,
-        /// The subject as it was sent.
+        /// The subject as sent.
         subject: String,
-        /// What sent it, and the id of that: `["campaign.event", 1]`.
+        /// The source of the email and its ID: `["campaign.event", 1]`.
         source: Value,
-        /// The headers as they were sent.
+        /// The headers as sent.
         headers: Value,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
     /// An email that was opened.
     ///
-    /// The code sends `stat`; the documentation refers to what [`EmailSent`] has.
+    /// The code sends `stat`. The documentation has the members of [`EmailSent`] instead.
     pub struct EmailOpened {
         /// The copy that was opened.
         stat: Stat,
-        /// The email, as the documentation has it.
+        /// The email, in the documentation.
         email: Email,
-        /// The contact, as the documentation has it.
+        /// The contact, in the documentation.
         contact: Contact,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
-    /// A copy of an email, and what became of it. Of the code: it is not documented.
+    /// A copy of an email, and its state. From Mautic's code; not documented.
     pub struct Stat {
-        /// Its id.
+        /// The copy's ID.
         id: Id,
-        /// Where it was sent to.
+        /// The recipient's address.
         email_address "emailAddress": String,
-        /// Where it was opened.
+        /// The IP address from which the copy was opened.
         ip_address "ipAddress": IpAddress,
-        /// When it was sent.
+        /// The time of sending.
         date_sent "dateSent": String,
-        /// Whether it was opened.
+        /// Whether the copy was opened.
         is_read "isRead": bool,
-        /// Whether it could not be sent.
+        /// Whether sending failed.
         is_failed "isFailed": bool,
-        /// When it was opened first.
+        /// The time when the copy was first opened.
         date_read "dateRead": String,
-        /// How often it was tried again.
+        /// The number of retries.
         retry_count "retryCount": i64,
-        /// What sent it.
+        /// The source of the email.
         source: String,
-        /// The id of that.
+        /// The source's ID.
         source_id "sourceId": Id,
-        /// How often it was opened.
+        /// How many times the copy was opened.
         open_count "openCount": i64,
-        /// When it was opened last.
+        /// The time when the copy was last opened.
         last_opened "lastOpened": String,
-        /// The same as [`EmailSent::id_hash`].
+        /// The same hash as [`EmailSent::id_hash`].
         tracking_hash "trackingHash": String,
-        /// Whether it was opened as a page.
+        /// Whether the copy was opened as a web page.
         viewed_in_browser "viewedInBrowser": bool,
-        /// Who opened it.
+        /// The contact who opened the copy.
         lead: Contact,
         /// The email of which this is a copy.
         email: Email,
     }
 
-    /// An email as users write it, of which contacts get copies.
+    /// An email as its author wrote it. Contacts get copies.
     pub struct Email {
-        /// Its id.
+        /// The email's ID.
         id: Id,
-        /// Whether it may be sent.
+        /// Whether the email may be sent.
         is_published "isPublished": bool,
-        /// When it was created.
+        /// The time of creation.
         date_added "dateAdded": String,
-        /// The user who created it.
+        /// The user who created the email.
         created_by "createdBy": Id,
-        /// That user's name.
+        /// The name of that user.
         created_by_user "createdByUser": String,
-        /// When it was changed last.
+        /// The time of the last change.
         date_modified "dateModified": String,
-        /// The user who did.
+        /// The user who made the last change.
         modified_by "modifiedBy": Id,
-        /// That user's name.
+        /// The name of that user.
         modified_by_user "modifiedByUser": String,
-        /// Its name, for users.
+        /// The name that users see.
         name: String,
-        /// Its subject.
+        /// The subject.
         subject: String,
-        /// Its language.
+        /// The language.
         language: String,
-        /// Its category.
+        /// The category.
         category: Category,
-        /// A sender's address of its own.
+        /// The sender's address, if it is not the default.
         from_address "fromAddress": String,
-        /// A sender's name of its own.
+        /// The sender's name, if it is not the default.
         from_name "fromName": String,
-        /// Where answers go.
+        /// The address for replies.
         reply_to_address "replyToAddress": String,
-        /// Who gets blind copies.
+        /// The address for blind copies.
         bcc_address "bccAddress": String,
         /// Whether a contact's owner is the sender.
         use_owner_as_mailer "useOwnerAsMailer": bool,
-        /// Its HTML.
+        /// The HTML.
         custom_html "customHtml": String,
-        /// Its text.
+        /// The plain text.
         plain_text "plainText": String,
-        /// The theme that it was made from.
+        /// The theme.
         template: String,
-        /// `template`, or `list` for those that are sent to segments.
+        /// The type: `template`, or `list` for an email to segments.
         email_type "emailType": String,
-        /// How many copies were opened.
+        /// The number of copies that were opened.
         read_count "readCount": i64,
-        /// How many copies were sent.
+        /// The number of copies that were sent.
         sent_count "sentCount": i64,
-        /// How often it was changed.
+        /// The number of changes.
         revision: i64,
         /// Content that depends on the contact.
         dynamic_content "dynamicContent": Value,
         /// `utmSource`, `utmMedium`, `utmCampaign` and `utmContent`.
         utm_tags "utmTags": Map<String, Value>,
-        /// From when on it may be sent.
+        /// The time from which the email may be sent.
         publish_up "publishUp": String,
-        /// Until when it may be sent.
+        /// The time until which the email may be sent.
         publish_down "publishDown": String,
-        /// What is attached.
+        /// The attachments.
         asset_attachments "assetAttachments": Value,
-        /// Since when it is a part of an A/B test.
+        /// The start of the A/B test that includes the email.
         variant_start_date "variantStartDate": String,
-        /// How many copies were sent in the test.
+        /// The number of copies that were sent in the test.
         variant_sent_count "variantSentCount": i64,
-        /// How many of these were opened.
+        /// The number of these that were opened.
         variant_read_count "variantReadCount": i64,
-        /// The test's first email.
+        /// The first email of the test.
         variant_parent "variantParent": Box<Email>,
-        /// The test's other emails.
+        /// The other emails of the test.
         variant_children "variantChildren": List<Email>,
-        /// What this is a translation of.
+        /// The original of this translation.
         translation_parent "translationParent": Box<Email>,
         /// The translations.
         translation_children "translationChildren": List<Email>,
-        /// The form by which contacts unsubscribe.
+        /// The form with which contacts unsubscribe.
         unsubscribe_form "unsubscribeForm": Value,
-        /// The segments that it is sent to.
+        /// The segments that get the email.
         lists: List<Segment>,
-        /// Headers of its own.
+        /// Additional headers.
         headers: Value,
     }
 
-    /// A category, of whatever has them.
+    /// A category.
     pub struct Category {
-        /// Its id.
+        /// The category's ID.
         id: Id,
-        /// Its title.
+        /// The title.
         title: String,
-        /// Its name in the API.
+        /// The name in the API.
         alias: String,
-        /// What it is for.
+        /// The description.
         description: String,
-        /// Its colour, in hex.
+        /// The colour, in hex.
         color: String,
-        /// What can be in it, or `global`.
+        /// The kind of objects in the category, or `global`.
         bundle: String,
-        /// Who created it.
+        /// The name of the user who created the category.
         created_by_user "createdByUser": String,
-        /// Who changed it last.
+        /// The name of the user who changed the category last.
         modified_by_user "modifiedByUser": String,
     }
 }
 
 impl EmailOpened {
-    /// Who opened it, where the code has it or where the documentation does.
+    /// Returns the contact who opened the email, from `stat` (in the code) or `contact` (in the
+    /// documentation).
     #[must_use]
     pub fn contact(&self) -> Option<&Contact> {
         let of_stat = self.stat.as_ref().and_then(|stat| stat.lead.as_ref());
         of_stat.or(self.contact.as_ref())
     }
 
-    /// The email, where the code has it or where the documentation does.
+    /// Returns the email, from `stat` (in the code) or `email` (in the documentation).
     #[must_use]
     pub fn email(&self) -> Option<&Email> {
         let of_stat = self.stat.as_ref().and_then(|stat| stat.email.as_ref());

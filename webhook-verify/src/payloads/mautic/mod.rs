@@ -1,15 +1,17 @@
 //! The events of Mautic.
 //!
-//! Sources: the [developer documentation][docs] for names and fields; the code of Mautic 4.4 and 5 (`WebhookBundle`, and the
-//! `WebhookSubscriber` of each bundle) for `mautic.lead_list_change`, for the members of a deleted contact, and for `stat`.
-//! Plugins add event types of their own, which are [`Other`](Payload::Other).
+//! Sources: the [developer documentation][docs] for names and fields; the code of Mautic 4.4 and 5
+//! (`WebhookBundle`, and the `WebhookSubscriber` of each bundle) for `mautic.lead_list_change`, for
+//! the members of a deleted contact, and for `stat`. Plugins add event types of their own, which
+//! are [`Other`](Payload::Other).
 //!
 //! ```
 //! use webhook_verify::payloads::mautic::Payload;
 //!
-//! // what `Event::data` does with a verified event
+//! // `Event::data` does the same with a verified event.
+//! let core = serde_json::json!({"email": {"id": "6", "value": "zoe@example.test"}});
 //! let data = serde_json::json!({
-//!     "contact": {"id": 52, "fields": {"core": {"email": {"id": "6", "value": "zoe@example.test"}}, "social": []}},
+//!     "contact": {"id": 52, "fields": {"core": core, "social": []}},
 //!     "points": {"old_points": 0, "new_points": "10"},
 //!     "timestamp": "2026-11-21T23:58:30+01:00",
 //! });
@@ -20,9 +22,9 @@
 //! assert_eq!(change.points.and_then(|points| points.new_points), Some(10));
 //! ```
 //!
-//! The payloads of the button "Send Test Payload" are events like others, some of them without a timestamp:
-//! [`Delivery::is_test`](crate::Delivery::is_test) tells them. One of them, that of a deleted contact, is in the list of its
-//! type twice, and is taken out of both.
+//! The button "Send Test Payload" sends events like others, some of them without a timestamp.
+//! [`Delivery::is_test`](crate::Delivery::is_test) detects them. One of them, a deleted contact, is
+//! wrapped twice in the list of its type; the payload is the inner object.
 //!
 //! [docs]: https://devdocs.mautic.org/en/latest/webhooks/events/index.html
 
@@ -44,42 +46,47 @@ use super::{
 use crate::delivery::{Event, ExtractError, from_json};
 
 events! {
-    /// What a Mautic event says, by its type. See the [module](self).
+    /// The data of a Mautic event, by its type. See the [module](self).
+    ///
+    /// Mautic's [documentation](https://devdocs.mautic.org/en/latest/webhooks/events/index.html)
+    /// has a page for each documented event, named like its type: `lead_post_save_new.html` and so
+    /// on.
     pub enum Payload by whole {
-        /// [Contact identified](https://devdocs.mautic.org/en/latest/webhooks/events/lead_post_save_new.html): it is known
-        /// who a contact is. That is not when it was created: a visitor was a contact before.
+        /// Contact identified. This is not the creation of the contact: an unidentified visitor is
+        /// a contact already.
         LeadIdentified = "mautic.lead_post_save_new": LeadSaved,
-        /// [Contact updated](https://devdocs.mautic.org/en/latest/webhooks/events/lead_post_save_update.html).
+        /// Contact updated.
         LeadUpdated = "mautic.lead_post_save_update": LeadSaved,
-        /// [Contact points changed](https://devdocs.mautic.org/en/latest/webhooks/events/lead_points_change.html).
+        /// Contact points changed.
         PointsChanged = "mautic.lead_points_change": PointsChanged,
-        /// [Contact deleted](https://devdocs.mautic.org/en/latest/webhooks/events/lead_post_delete.html).
+        /// Contact deleted.
         LeadDeleted = "mautic.lead_post_delete": LeadDeleted,
-        /// [Contact channel subscription changed](https://devdocs.mautic.org/en/latest/webhooks/events/lead_channel_subscription_changed.html).
-        ChannelSubscriptionChanged = "mautic.lead_channel_subscription_changed": ChannelSubscriptionChanged,
-        /// [Contact added to a company or removed](https://devdocs.mautic.org/en/latest/webhooks/events/lead_company_change.html).
+        /// Contact channel subscription changed.
+        ChannelSubscriptionChanged =
+            "mautic.lead_channel_subscription_changed": ChannelSubscriptionChanged,
+        /// Contact added to a company or removed.
         LeadCompanyChanged = "mautic.lead_company_change": LeadCompanyChanged,
-        /// Contact added to a segment or removed. Of the code: it is not documented.
+        /// Contact added to a segment or removed. From Mautic's code; not documented.
         LeadSegmentChanged = "mautic.lead_list_change": LeadSegmentChanged,
-        /// [Company created or updated](https://devdocs.mautic.org/en/latest/webhooks/events/company_post_save.html).
+        /// Company created or updated.
         CompanySaved = "mautic.company_post_save": CompanySaved,
-        /// [Company deleted](https://devdocs.mautic.org/en/latest/webhooks/events/company_post_delete.html).
+        /// Company deleted.
         CompanyDeleted = "mautic.company_post_delete": CompanyDeleted,
-        /// [Email sent](https://devdocs.mautic.org/en/latest/webhooks/events/email_on_send.html).
+        /// Email sent.
         EmailSent = "mautic.email_on_send": EmailSent,
-        /// [Email opened](https://devdocs.mautic.org/en/latest/webhooks/events/email_on_open.html), as far as can be told.
+        /// Email opened, as far as Mautic can detect it.
         EmailOpened = "mautic.email_on_open": EmailOpened,
-        /// [Form submitted](https://devdocs.mautic.org/en/latest/webhooks/events/form_on_submit.html).
+        /// Form submitted.
         FormSubmitted = "mautic.form_on_submit": FormSubmitted,
-        /// [Page visited](https://devdocs.mautic.org/en/latest/webhooks/events/page_on_hit.html).
+        /// Page visited.
         PageHit = "mautic.page_on_hit": PageHit,
-        /// [Text message sent](https://devdocs.mautic.org/en/latest/webhooks/events/sms_on_send.html).
+        /// Text message sent.
         TextSent = "mautic.sms_on_send": TextSent,
     }
 }
 
 impl Payload {
-    /// The contact that the event is about, if it is about one and says which.
+    /// Returns the event's contact, if there is one.
     #[must_use]
     pub fn contact(&self) -> Option<&Contact> {
         match self {
@@ -100,11 +107,11 @@ impl Payload {
 }
 
 objects! {
-    /// A contact, identified or updated.
+    /// A contact that was identified or updated.
     pub struct LeadSaved {
-        /// The contact as it is now.
+        /// The contact after the change.
         contact: Contact,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
@@ -112,55 +119,56 @@ objects! {
     pub struct PointsChanged {
         /// The contact.
         contact: Contact,
-        /// The points.
+        /// The points before and after.
         points: Points,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
     /// Points before and after.
     pub struct Points {
-        /// Before.
+        /// The points before.
         old_points: i64,
-        /// After.
+        /// The points after.
         new_points: i64,
     }
 
     /// A contact that was deleted.
     pub struct LeadDeleted {
-        /// The contact's id.
+        /// The contact's ID.
         id: Id,
-        /// The contact as it was, without its id. The documentation calls it `company`: see [`contact`](Self::contact).
+        /// The contact before its deletion, without its ID. The documentation has it in `company`:
+        /// see [`contact`](Self::contact).
         contact: Contact,
-        /// The contact, as the documentation has it.
+        /// The contact, in the documentation.
         company: Contact,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
-    /// A contact that may be, or may no longer be, written to on a channel.
+    /// A contact whose subscription of a channel changed.
     pub struct ChannelSubscriptionChanged {
         /// The contact.
         contact: Contact,
         /// The channel: `email`, `sms`.
         channel: String,
-        /// Before: `contactable`, `bounced`, `manual` or `unsubscribed`.
+        /// The status before: `contactable`, `bounced`, `manual` or `unsubscribed`.
         old_status: String,
-        /// After: one of the same.
+        /// The status after, one of the same.
         new_status: String,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
     /// A contact that was added to a company or removed from it.
     pub struct LeadCompanyChanged {
-        /// Whether it was added.
+        /// Whether the contact was added, rather than removed.
         added: bool,
         /// The contact.
         contact: Contact,
         /// The company.
         company: Company,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
@@ -170,78 +178,80 @@ objects! {
         contact: Contact,
         /// The segment.
         segment: Segment,
-        /// `added` or `removed`.
+        /// The action: `added` or `removed`.
         action: String,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
-    /// A segment, which is a list in Mautic's code.
+    /// A segment; Mautic's code calls it a list.
     pub struct Segment {
-        /// Its id.
+        /// The segment's ID.
         id: Id,
-        /// Its name.
+        /// The name.
         name: String,
-        /// What contacts see.
+        /// The name that contacts see.
         public_name "publicName": String,
-        /// Its name in the API.
+        /// The name in the API.
         alias: String,
-        /// What it is for.
+        /// The description.
         description: String,
-        /// Its category.
+        /// The category.
         category: Category,
-        /// Who created it.
+        /// The name of the user who created the segment.
         created_by_user "createdByUser": String,
-        /// Who changed it last.
+        /// The name of the user who changed the segment last.
         modified_by_user "modifiedByUser": String,
-        /// Whether others than its owner see it.
+        /// Whether users other than the owner see the segment.
         is_global "isGlobal": bool,
-        /// Whether contacts can choose it.
+        /// Whether contacts can choose the segment.
         is_preference_center "isPreferenceCenter": bool,
-        /// What contacts have to be to be in it.
+        /// The conditions that contacts in the segment meet.
         filters: Value,
     }
 
     /// A company that was created or updated.
     pub struct CompanySaved {
-        /// The company as it is now.
+        /// The company after the change.
         company: Company,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
     /// A company that was deleted.
     pub struct CompanyDeleted {
-        /// The company's id.
+        /// The company's ID.
         id: Id,
-        /// The company as it was, without its id.
+        /// The company before its deletion, without its ID.
         company: Company,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 
     /// A text message that was sent.
     pub struct TextSent {
-        /// The message's id.
+        /// The message's ID.
         sms_id "smsId": Id,
-        /// Whom it was sent to.
+        /// The recipient.
         contact: Contact,
-        /// What was sent.
+        /// The text.
         content: String,
-        /// When it happened, in ISO 8601.
+        /// The time of the event, in ISO 8601.
         timestamp: String,
     }
 }
 
 impl LeadDeleted {
-    /// The contact as it was, by the name that the code gives it or by that of the documentation.
+    /// Returns the contact before its deletion, from `contact` (in the code) or `company` (in the
+    /// documentation).
     #[must_use]
     pub fn contact(&self) -> Option<&Contact> {
         self.contact.as_ref().or(self.company.as_ref())
     }
 }
 
-/// A contact's or company's field by its name: in its groups, `core` first, or beside them.
+/// Returns the value of a contact's or company's field from the groups, of which `core` is first. A
+/// field is an object with a `value`, or the value itself.
 fn field<'a>(groups: Option<&'a Map<String, Value>>, alias: &str) -> Option<&'a Value> {
     let groups = groups?;
     let core = groups.get("core").into_iter();
@@ -253,7 +263,7 @@ fn field<'a>(groups: Option<&'a Map<String, Value>>, alias: &str) -> Option<&'a 
     }
 }
 
-/// There is no envelope around the elements of Mautic's lists.
+/// Returns the whole event, because the elements of Mautic's lists have no envelope.
 fn whole(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
     let mut whole: Value = from_json(event.raw())?;
     let event_type = event.event_type();
@@ -261,7 +271,8 @@ fn whole(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
     Ok(Ok(inner.unwrap_or(whole)))
 }
 
-/// The test payload of a deleted contact is in the list, and under the key, of its type once more.
+/// Returns the inner object of the test payload of a deleted contact, which is wrapped in a second
+/// list under a second key of its type.
 fn listed_again(element: &mut Value, event_type: &str) -> Option<Value> {
     let is_known = Payload::EVENT_TYPES.contains(&event_type);
     let object = element.as_object_mut();

@@ -1,4 +1,4 @@
-//! What contacts do on pages.
+//! Page visits and submitted forms.
 
 use serde_json::{Map, Value};
 
@@ -8,73 +8,75 @@ use super::{
 };
 
 objects! {
-    /// A form that was [submitted](https://devdocs.mautic.org/en/latest/webhooks/events/form_on_submit.html).
+    /// A form that was
+    /// [submitted](https://devdocs.mautic.org/en/latest/webhooks/events/form_on_submit.html).
     pub struct FormSubmitted {
-        /// What was submitted.
+        /// The submission.
         submission: Submission,
-        /// When it happened, in ISO 8601; nothing in a test payload.
+        /// The time of the event, in ISO 8601; `None` in a test payload.
         timestamp: String,
     }
 
-    /// What was submitted by a form.
+    /// The submission of a form.
     pub struct Submission {
-        /// Its id.
+        /// The submission's ID.
         id: Id,
-        /// Where it came from.
+        /// The IP address from which the form was submitted.
         ip_address "ipAddress": IpAddress,
         /// The form.
         form: Form,
-        /// Who submitted it.
+        /// The contact who submitted the form.
         lead: Contact,
-        /// The id of the session.
+        /// The ID of the session.
         tracking_id "trackingId": String,
-        /// When it was submitted.
+        /// The time of the submission.
         date_submitted "dateSubmitted": String,
-        /// The URL that the form was on.
+        /// The URL of the page with the form.
         referer: String,
-        /// The page that the form was on, if it is one of Mautic's.
+        /// The page with the form, if it is a page in Mautic.
         page: Page,
-        /// What was filled in, by the fields' names in the API.
+        /// The values, by the fields' names in the API.
         results: Map<String, Value>,
     }
 
     /// A form.
     pub struct Form {
-        /// Its id.
+        /// The form's ID.
         id: Id,
-        /// Its name.
+        /// The name.
         name: String,
-        /// Its name in the API.
+        /// The name in the API.
         alias: String,
-        /// Its category.
+        /// The category.
         category: Category,
     }
 
-    /// A page that was [visited](https://devdocs.mautic.org/en/latest/webhooks/events/page_on_hit.html).
+    /// A page that was
+    /// [visited](https://devdocs.mautic.org/en/latest/webhooks/events/page_on_hit.html).
     pub struct PageHit {
         /// The visit.
         hit: Hit,
-        /// When it happened, in ISO 8601; nothing in a test payload.
+        /// The time of the event, in ISO 8601; `None` in a test payload.
         timestamp: String,
     }
 
-    /// A visit of one of Mautic's pages, or of any page that it tracks.
+    /// A visit of a page in Mautic, or of any page that Mautic tracks.
     pub struct Hit {
-        /// Its id.
+        /// The visit's ID.
         id: Id,
-        /// When it began.
+        /// The start of the visit.
         date_hit "dateHit": String,
-        /// When it ended. Always `null` in webhooks, says the documentation.
+        /// The end of the visit. According to the documentation, always `null` in webhooks.
         date_left "dateLeft": String,
-        /// The page, if it is one of Mautic's.
+        /// The page, if it is a page in Mautic.
         page: Page,
-        /// Where the contact was sent on to.
+        /// The target of a redirect.
         redirect: Value,
-        /// The email that the contact came from. Deprecated by [`source`](Self::source).
+        /// The email that led to the visit. Deprecated in favour of [`source`](Self::source).
         email: Value,
-        /// Who visited it.
+        /// The visitor.
         lead: Contact,
-        /// Where the visitor came from.
+        /// The IP address of the visitor.
         ip_address "ipAddress": IpAddress,
         /// The country of that address.
         country: String,
@@ -86,13 +88,13 @@ objects! {
         isp: String,
         /// The owner of that address.
         organization: String,
-        /// The status that the page was answered with.
+        /// The status of the response.
         code: i64,
-        /// Where the visitor came from, as a URL.
+        /// The URL from which the visitor came.
         referer: String,
-        /// The URL of the visit.
+        /// The URL of the visited page.
         url: String,
-        /// The title of what is there.
+        /// The title of the visited page.
         url_title "urlTitle": String,
         /// The browser.
         user_agent "userAgent": String,
@@ -102,25 +104,25 @@ objects! {
         page_language "pageLanguage": String,
         /// The languages of the browser.
         browser_languages "browserLanguages": List<String>,
-        /// The id of the session.
+        /// The ID of the session.
         tracking_id "trackingId": String,
-        /// What the URL was made by: `email`, `sms`.
+        /// The kind of message that contained the URL: `email`, `sms`.
         source: String,
-        /// The id of that.
+        /// The ID of that message.
         source_id "sourceId": Id,
         /// The query of the URL.
         query: Map<String, Value>,
     }
 
-    /// A page of Mautic's.
+    /// A page in Mautic.
     pub struct Page {
-        /// Its id.
+        /// The page's ID.
         id: Id,
-        /// Its title.
+        /// The title.
         title: String,
-        /// Its name in the API.
+        /// The name in the API.
         alias: String,
-        /// Its category.
+        /// The category.
         category: Category,
     }
 }

@@ -1,9 +1,10 @@
 use std::{error, fmt};
 
-/// How much of a token its trace ids hold.
+/// The number of bytes of a token that its trace IDs contain.
 const TOKEN_END: usize = 6;
 
-/// The ids of one call. They are the receiver's own: a caller sends none, so nothing tells a retry from a second call.
+/// The IDs of one call. The receiver chooses them: callers send no IDs, so a retry cannot be
+/// distinguished from a second call.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ids {
     pub(super) trace_id: String,
@@ -11,12 +12,13 @@ pub struct Ids {
 }
 
 impl Ids {
-    /// Random ones: `6936bd:` and seven characters, by which a call is found in logs, and a UUID. Of the token, the last
-    /// six characters are taken, and none of one that has no more than twelve.
+    /// Returns random IDs: a trace ID such as `6936bd:` and seven random hex digits, and a UUID as
+    /// the correlation ID. The trace ID begins with the last six bytes of a token that is longer
+    /// than twelve bytes, unless these bytes begin inside a character.
     ///
     /// # Errors
     ///
-    /// [`NoRandomness`] where the system has none to give.
+    /// [`NoRandomness`] if the operating system provides no random bytes.
     pub fn random(token: &str) -> Result<Self, NoRandomness> {
         let mut bytes = [0; 4];
         getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
@@ -29,27 +31,27 @@ impl Ids {
         })
     }
 
-    /// Ids that were made elsewhere.
+    /// Returns these IDs.
     pub fn new(trace_id: impl Into<String>, correlation_id: impl Into<String>) -> Self {
         Self { trace_id: trace_id.into(), correlation_id: correlation_id.into() }
     }
 
-    /// The id that a call has in logs.
+    /// Returns the ID that the call has in logs.
     #[must_use]
     pub fn trace_id(&self) -> &str {
         &self.trace_id
     }
 }
 
-/// A random UUID, of version 4, as webhooks and calls have them.
+/// Returns a random UUID (version 4), as webhooks and calls have.
 ///
 /// # Errors
 ///
-/// [`NoRandomness`] where the system has none to give.
+/// [`NoRandomness`] if the operating system provides no random bytes.
 pub fn random_uuid() -> Result<String, NoRandomness> {
     let mut bytes = [0; 16];
     getrandom::fill(&mut bytes).map_err(|_| NoRandomness)?;
-    // The version and the variant (RFC 9562 §5.4).
+    // Set the version and the variant (RFC 9562 §5.4).
     bytes[6] = bytes[6] & 0x0f | 0x40;
     bytes[8] = bytes[8] & 0x3f | 0x80;
     let digits = format!("{:032x}", u128::from_be_bytes(bytes));
@@ -57,7 +59,7 @@ pub fn random_uuid() -> Result<String, NoRandomness> {
     Ok(parts.join("-"))
 }
 
-/// The system gave no random bytes.
+/// The operating system provided no random bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct NoRandomness;

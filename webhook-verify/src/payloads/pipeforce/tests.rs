@@ -18,7 +18,7 @@ fn call(delivery: &Delivery) -> Call<'_> {
     Call::new(delivery, "webhook.lead.created", ids)
 }
 
-/// Both forms, as JSON.
+/// Returns the message in both forms, as JSON.
 fn messages(call: &Call<'_>) -> (Value, Value) {
     let newer = serde_json::to_string(&call.message().unwrap()).unwrap();
     let older = serde_json::to_string(&call.older_message().unwrap()).unwrap();
@@ -107,7 +107,7 @@ fn the_token_of_a_form_is_no_payload() {
         let raw = call(&delivery).payload_type(PayloadType::Raw);
         let (newer, _) = messages(&raw.clone().content_type(FORM));
         assert_eq!(newer["payload"], expected);
-        // What is no form is a payload to the last byte.
+        // The body of another content type is passed on unchanged.
         for content_type in [None, Some(&b"application/json"[..])] {
             let (newer, _) = messages(&raw.clone().content_type(content_type));
             assert_eq!(newer["payload"], *form);

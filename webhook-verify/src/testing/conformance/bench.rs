@@ -14,7 +14,7 @@ use crate::claim::{
 };
 
 /// The result of a case: nothing, or what the store did wrong.
-pub(super) type Checked<T = ()> = Result<T, String>;
+pub(super) type CaseResult<T = ()> = Result<T, String>;
 
 /// A lease that does not expire while a case runs, however slow the machine is.
 pub(super) const LONG: Duration = Duration::from_secs(600);
@@ -22,24 +22,23 @@ pub(super) const LONG: Duration = Duration::from_secs(600);
 pub(super) const HOUR: Duration = Duration::from_secs(3600);
 
 /// The factor by which lifetimes grow with each try.
-const LONGER: u32 = 4;
-/// The lifetimes of the last try, in those of the first: a minute by default.
-const LONGEST: u32 = 64;
+const GROWTH: u32 = 4;
+/// The factor of the last try. Its lifetimes are about a minute by default.
+const MAX_FACTOR: u32 = 64;
 
 /// A store, its clock, and the checks that cases share.
 ///
-/// Short leases are there to expire: no case needs one that is still valid a moment later. A short
-/// lifetime, however, has to last for a few calls. On a machine where it does not, the case runs
-/// again with longer lifetimes.
+/// No case relies on a short lease being valid a moment later. A short lifetime, however, has to
+/// last for a few calls. On a machine where it does not, the case runs again with longer lifetimes.
 pub(super) struct Bench<'a, S, A> {
     pub(super) store: &'a S,
     advance: &'a A,
     tick: Duration,
-    /// The store deletes expired records by itself.
+    /// Whether the store deletes expired records by itself.
     pub(super) clears_by_itself: bool,
     /// The factor by which lifetimes are longer than at first.
-    longer: u32,
-    begun: Instant,
+    factor: u32,
+    start: Instant,
     /// The nanoseconds that the case spent in `advance`, during which no call waits.
     advancing: AtomicU64,
 }
@@ -59,8 +58,8 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
             advance,
             tick: suite.tick,
             clears_by_itself: suite.clears_by_itself,
-            longer: 1,
-            begun: Instant::now(),
+            factor: 1,
+            start: Instant::now(),
             advancing: AtomicU64::new(0),
         }
     }
@@ -69,16 +68,16 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
     /// them.
     pub(super) fn was_too_slow(&self) -> bool {
         let advancing = Duration::from_nanos(self.advancing.load(Relaxed));
-        let calling = self.begun.elapsed().saturating_sub(advancing);
-        calling >= self.life() && self.longer < LONGEST
+        let calling = self.start.elapsed().saturating_sub(advancing);
+        calling >= self.life() && self.factor < MAX_FACTOR
     }
 
     /// Returns the bench for the next try, after the records of this one have expired.
     pub(super) async fn with_longer_lives(self) -> Self {
         self.expire().await;
         Self {
-            longer: self.longer * LONGER,
-            begun: Instant::now(),
+            factor: self.factor * GROWTH,
+            start: Instant::now(),
             advancing: AtomicU64::new(0),
             ..self
         }
@@ -95,9 +94,9 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
     }
 
     async fn advance(&self, time: Duration) {
-        let begun = Instant::now();
+        let start = Instant::now();
         (self.advance)(time).await;
-        let took = begun.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
+        let took = start.elapsed().as_nanos().try_into().unwrap_or(u64::MAX);
         self.advancing.fetch_add(took, Relaxed);
     }
 
@@ -108,26 +107,26 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
 
     /// Returns a lifetime that ends during a case.
     pub(super) fn life(&self) -> Duration {
-        self.tick * 5 * self.longer
+        self.tick * 5 * self.factor
     }
 
     /// Returns a claim of a new key, with a long lease.
-    pub(super) fn fresh(&self) -> Checked<ClaimRequest> {
+    pub(super) fn fresh(&self) -> CaseResult<ClaimRequest> {
         self.request(ClaimKey::from(random()?), LONG, HOUR)
     }
 
     /// Returns the same with a lease that expires.
-    pub(super) fn brief(&self) -> Checked<ClaimRequest> {
+    pub(super) fn brief(&self) -> CaseResult<ClaimRequest> {
         self.request(ClaimKey::from(random()?), self.short(), HOUR)
     }
 
     /// Returns the same with a lifetime that ends.
-    pub(super) fn fleeting(&self) -> Checked<ClaimRequest> {
+    pub(super) fn fleeting(&self) -> CaseResult<ClaimRequest> {
         self.request(ClaimKey::from(random()?), self.short(), self.life())
     }
 
     /// Returns another owner's claim of the same key, with a long lease.
-    pub(super) fn again(&self, request: &ClaimRequest) -> Checked<ClaimRequest> {
+    pub(super) fn again(&self, request: &ClaimRequest) -> CaseResult<ClaimRequest> {
         self.request(request.key, LONG, HOUR)
     }
 
@@ -136,26 +135,29 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         key: ClaimKey,
         lease: Duration,
         ttl: Duration,
-    ) -> Checked<ClaimRequest> {
+    ) -> CaseResult<ClaimRequest> {
         let owner = Owner::random().map_err(failed)?;
         let body = Fingerprint(random()?);
         Ok(ClaimRequest::new(key, owner, body, lease, ttl))
     }
 
-    pub(super) async fn claim(&self, request: &ClaimRequest) -> Checked<ClaimOutcome> {
+    pub(super) async fn claim(&self, request: &ClaimRequest) -> CaseResult<ClaimOutcome> {
         let outcomes = self.claim_all(std::slice::from_ref(request)).await?;
         Ok(outcomes[0])
     }
 
     /// Claims the keys, and checks that there are as many outcomes as requests.
-    pub(super) async fn claim_all(&self, requests: &[ClaimRequest]) -> Checked<Vec<ClaimOutcome>> {
+    pub(super) async fn claim_all(
+        &self,
+        requests: &[ClaimRequest],
+    ) -> CaseResult<Vec<ClaimOutcome>> {
         let outcomes = self.store.claim(requests).await.map_err(failed)?;
-        let (asked, told) = (requests.len(), outcomes.len());
-        is(asked == told, "claim", &format!("{asked} outcomes"), told)?;
+        let (expected, got) = (requests.len(), outcomes.len());
+        is(got == expected, "claim", &format!("{expected} outcomes"), got)?;
         Ok(outcomes)
     }
 
-    pub(super) async fn call(&self, holder: &Holder, call: Call) -> Checked<Settled> {
+    pub(super) async fn call(&self, holder: &Holder, call: Call) -> CaseResult<Settled> {
         self.call_for(holder, call, HOUR).await
     }
 
@@ -166,7 +168,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         holder: &Holder,
         call: Call,
         time: Duration,
-    ) -> Checked<Settled> {
+    ) -> CaseResult<Settled> {
         let settled = self.settle_all(&[*holder], call, time).await?;
         Ok(settled[0])
     }
@@ -177,16 +179,16 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         holders: &[Holder],
         call: Call,
         time: Duration,
-    ) -> Checked<Vec<Settled>> {
+    ) -> CaseResult<Vec<Settled>> {
         let step = match call {
             Call::Complete(status) => Step::Complete { status, ttl: time },
             Call::Release => Step::Release,
             Call::Extend => Step::Extend { lease: time },
         };
         let settled = self.store.settle(holders, step).await.map_err(failed)?;
-        let (asked, told) = (holders.len(), settled.len());
-        let when = format!("{call:?} of {asked}");
-        is(asked == told, &when, &format!("{asked} results"), told)?;
+        let (expected, got) = (holders.len(), settled.len());
+        let when = format!("{call:?} of {expected}");
+        is(got == expected, &when, &format!("{expected} results"), got)?;
         Ok(settled)
     }
 
@@ -196,7 +198,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         request: &ClaimRequest,
         attempt: u64,
         when: &str,
-    ) -> Checked<()> {
+    ) -> CaseResult<()> {
         let outcome = self.claim(request).await?;
         let expected = ClaimOutcome::Won { attempt };
         is(outcome == expected, when, &format!("{expected:?}"), outcome)
@@ -204,7 +206,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
 
     /// Claims the key, and checks that it is granted with any attempt: that of an expired record
     /// may continue to count.
-    pub(super) async fn wins_anew(&self, request: &ClaimRequest, when: &str) -> Checked<()> {
+    pub(super) async fn wins_anew(&self, request: &ClaimRequest, when: &str) -> CaseResult<()> {
         let outcome = self.claim(request).await?;
         let won = matches!(outcome, ClaimOutcome::Won { attempt } if attempt > 0);
         is(won, when, "Won", outcome)
@@ -216,7 +218,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         request: &ClaimRequest,
         most: Duration,
         when: &str,
-    ) -> Checked<Duration> {
+    ) -> CaseResult<Duration> {
         let outcome = self.claim(&self.again(request)?).await?;
         match outcome {
             ClaimOutcome::Busy { lease_left } if lease_left <= most => Ok(lease_left),
@@ -231,7 +233,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         request: &ClaimRequest,
         status: u16,
         when: &str,
-    ) -> Checked<()> {
+    ) -> CaseResult<()> {
         let outcome = self.claim(&self.again(request)?).await?;
         let ClaimOutcome::Completed { status: stored, fingerprint } = outcome else {
             return Err(unexpected(when, "Completed", outcome));
@@ -241,8 +243,24 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         is(same, when, "the fingerprint of the body that ran", "another")
     }
 
-    pub(super) async fn applies(&self, request: &ClaimRequest, call: Call, when: &str) -> Checked {
-        let settled = self.call(&request.holder(), call).await?;
+    pub(super) async fn applies(
+        &self,
+        request: &ClaimRequest,
+        call: Call,
+        when: &str,
+    ) -> CaseResult {
+        self.applies_for(request, call, HOUR, when).await
+    }
+
+    /// Checks that the holder's call takes effect. `time` is as for [`call_for`](Self::call_for).
+    pub(super) async fn applies_for(
+        &self,
+        request: &ClaimRequest,
+        call: Call,
+        time: Duration,
+        when: &str,
+    ) -> CaseResult {
+        let settled = self.call_for(&request.holder(), call, time).await?;
         let when = format!("{when}, {call:?}");
         is(settled == Settled::Applied, &when, "Applied", settled)
     }
@@ -252,14 +270,14 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         request: &ClaimRequest,
         call: Call,
         when: &str,
-    ) -> Checked {
+    ) -> CaseResult {
         let settled = self.call(&request.holder(), call).await?;
         let when = format!("{when}, {call:?}");
         is(settled == Settled::Superseded, &when, "Superseded", settled)
     }
 
     /// Checks that no call of the request's owner takes effect.
-    pub(super) async fn is_shut_out(&self, request: &ClaimRequest, when: &str) -> Checked {
+    pub(super) async fn is_shut_out(&self, request: &ClaimRequest, when: &str) -> CaseResult {
         for call in [Call::Extend, Call::Release, Call::Complete(299)] {
             self.is_superseded(request, call, when).await?;
         }
@@ -268,11 +286,8 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
 }
 
 /// Returns `Ok` if `right`, or else a sentence with the expected and the actual value.
-pub(super) fn is(right: bool, when: &str, expected: &str, got: impl std::fmt::Debug) -> Checked {
-    match right {
-        true => Ok(()),
-        false => Err(unexpected(when, expected, got)),
-    }
+pub(super) fn is(right: bool, when: &str, expected: &str, got: impl std::fmt::Debug) -> CaseResult {
+    if right { Ok(()) } else { Err(unexpected(when, expected, got)) }
 }
 
 pub(super) fn unexpected(when: &str, expected: &str, got: impl std::fmt::Debug) -> String {
@@ -287,7 +302,7 @@ pub(super) fn failed(error: StoreError) -> String {
     }
 }
 
-pub(super) fn random() -> Checked<[u8; 32]> {
+pub(super) fn random() -> CaseResult<[u8; 32]> {
     let mut bytes = [0; 32];
     getrandom::fill(&mut bytes).map_err(|error| error.to_string())?;
     Ok(bytes)
@@ -311,10 +326,7 @@ pub(super) async fn join_all<F: Future>(futures: impl IntoIterator<Item = F>) ->
                 }
             }
         }
-        match pending {
-            true => Poll::Pending,
-            false => Poll::Ready(()),
-        }
+        if pending { Poll::Pending } else { Poll::Ready(()) }
     }));
     all_done.as_mut().await;
     let outputs = slots.into_iter().filter_map(|slot| match slot {

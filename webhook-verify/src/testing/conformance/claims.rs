@@ -2,18 +2,18 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Call, Checked, LONG, is};
+use super::bench::{Bench, Call, CaseResult, LONG, is};
 use crate::claim::{ClaimOutcome, ClaimStore};
 
 pub(super) async fn absent_is_won<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     bench.wins(&bench.fresh()?, 1, "a key that nobody claimed").await
 }
 
 pub(super) async fn busy_while_the_lease_lives<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let request = bench.fresh()?;
     bench.wins(&request, 1, "the first").await?;
     let left = bench.is_busy(&request, LONG, "the second").await?;
@@ -30,7 +30,7 @@ pub(super) async fn busy_while_the_lease_lives<S: ClaimStore, A: AsyncFn(Duratio
 
 pub(super) async fn the_same_owner_wins_again<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let request = bench.fresh()?;
     bench.wins(&request, 1, "the first").await?;
     bench.lapse().await;
@@ -48,7 +48,7 @@ pub(super) async fn the_same_owner_wins_again<S: ClaimStore, A: AsyncFn(Duration
 
 pub(super) async fn released_is_won_with_the_next_attempt<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.fresh()?;
     bench.wins(&first, 1, "the first").await?;
     let mut last = first.clone();
@@ -63,7 +63,7 @@ pub(super) async fn released_is_won_with_the_next_attempt<S: ClaimStore, A: Asyn
 
 pub(super) async fn completed_stays<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let request = bench.brief()?;
     bench.wins(&request, 1, "the first").await?;
     bench.applies(&request, Call::Complete(202), "the holder").await?;
@@ -77,7 +77,7 @@ pub(super) async fn completed_stays<S: ClaimStore, A: AsyncFn(Duration)>(
 
 pub(super) async fn every_status_is_kept<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     for status in 200..=599 {
         let request = bench.fresh()?;
         bench.wins(&request, 1, "the first").await?;
@@ -89,7 +89,7 @@ pub(super) async fn every_status_is_kept<S: ClaimStore, A: AsyncFn(Duration)>(
 
 pub(super) async fn a_takeover_replaces_the_fingerprint<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let (released, lapsed) = (bench.fresh()?, bench.brief()?);
     bench.wins(&released, 1, "the first").await?;
     bench.wins(&lapsed, 1, "the first").await?;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
-use crate::claim::{ClaimOutcome, ClaimStore, Settled};
+use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is};
+use crate::claim::{ClaimOutcome, ClaimStore};
 
 pub(super) async fn repeated_calls_change_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.fresh()?;
     bench.wins(&first, 1, "the first").await?;
     for _ in 0..3 {
@@ -26,7 +26,7 @@ pub(super) async fn repeated_calls_change_nothing<S: ClaimStore, A: AsyncFn(Dura
 
 pub(super) async fn a_late_call_counts_if_nobody_took_over<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [completed, released, extended] = [bench.brief()?, bench.brief()?, bench.brief()?];
     for request in [&completed, &released, &extended] {
         bench.wins(request, 1, "the first").await?;
@@ -43,7 +43,7 @@ pub(super) async fn a_late_call_counts_if_nobody_took_over<S: ClaimStore, A: Asy
 
 pub(super) async fn a_late_claim_does_not_undo_a_release<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.fresh()?;
     bench.wins(&first, 1, "the first").await?;
     bench.applies(&first, Call::Release, "the holder").await?;
@@ -60,7 +60,7 @@ pub(super) async fn extend_does_not_bring_back_what_is_settled<
     A: AsyncFn(Duration),
 >(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let (released, completed) = (bench.fresh()?, bench.fresh()?);
     bench.wins(&released, 1, "the first").await?;
     bench.applies(&released, Call::Release, "the holder").await?;
@@ -76,13 +76,12 @@ pub(super) async fn extend_does_not_bring_back_what_is_settled<
 
 pub(super) async fn extend_counts_from_now<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let (longer, shorter) = (bench.brief()?, bench.fresh()?);
     bench.wins(&longer, 1, "the first").await?;
     bench.wins(&shorter, 1, "the first").await?;
     for (request, lease) in [(&longer, LONG), (&shorter, bench.short())] {
-        let settled = bench.call_for(&request.holder(), Call::Extend, lease).await?;
-        is(settled == Settled::Applied, "a renewal", "Applied", settled)?;
+        bench.applies_for(request, Call::Extend, lease, "a renewal").await?;
     }
     bench.lapse().await;
     let most = LONG - bench.short();
@@ -95,7 +94,7 @@ pub(super) async fn extend_counts_from_now<S: ClaimStore, A: AsyncFn(Duration)>(
 
 pub(super) async fn a_stranger_changes_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let request = bench.fresh()?;
     bench.is_shut_out(&request, "a key that nobody claimed").await?;
     bench.wins(&request, 1, "the first, as nothing was written").await?;
@@ -111,7 +110,7 @@ pub(super) async fn a_stranger_changes_nothing<S: ClaimStore, A: AsyncFn(Duratio
 /// A's lease expires and B takes over. Whatever B does next, A's calls have no effect.
 pub(super) async fn a_superseded_holder_changes_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let a = bench.brief()?;
     bench.wins(&a, 1, "A").await?;
     bench.lapse().await;
@@ -130,7 +129,7 @@ pub(super) async fn an_old_holder_does_not_come_back_after_a_release<
     A: AsyncFn(Duration),
 >(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let a = bench.brief()?;
     bench.wins(&a, 1, "A").await?;
     bench.lapse().await;
@@ -150,7 +149,7 @@ pub(super) async fn an_old_holder_does_not_come_back_after_a_release<
 
 pub(super) async fn forget_makes_it_the_first_again<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [absent, busy, done, other] =
         [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     for request in [&busy, &done, &other] {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is};
+use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is};
 use crate::claim::{ClaimOutcome, ClaimStore, Lapsed};
 
 pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.brief()?;
     bench.wins(&first, 1, "the first").await?;
     for attempt in [2, 3] {
@@ -28,7 +28,7 @@ pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Durat
 
 pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.brief()?.lapsed(Lapsed::Hold);
     bench.wins(&first, 1, "the first").await?;
     let renewed = bench.brief()?.lapsed(Lapsed::Hold);
@@ -44,18 +44,18 @@ pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
     let outcome = bench.claim(&first).await?;
     let busy = matches!(outcome, ClaimOutcome::Busy { .. });
     is(busy, "its own owner after the lease", "Busy", outcome)?;
-    // The holder may still wake up.
+    // The holder may still resume.
     bench.applies(&renewed, Call::Extend, "the holder").await?;
     bench.is_busy(&renewed, HOUR, "another after a late renewal").await?;
     bench.applies(&first, Call::Complete(201), "the holder").await?;
     bench.is_completed(&first, 201, "a duplicate").await
 }
 
-/// The rule of the new request applies, not that of the earlier one. It does not affect live,
-/// released and completed claims.
+/// The rule of the new request applies, not that of the earlier one. It affects neither live claims
+/// nor released or completed ones.
 pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let hold = |request| Ok::<_, String>(bench.again(request)?.lapsed(Lapsed::Hold));
     let lapsed = bench.brief()?.lapsed(Lapsed::Hold);
     bench.wins(&lapsed, 1, "the first").await?;
@@ -80,13 +80,13 @@ pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(D
     bench.lapse().await;
     bench.applies(&late, Call::Release, "the holder after the lease").await?;
     bench.wins(&hold(&late)?, 2, "the next after a late release").await?;
-    let when = "one that takes over, after one that holds";
+    let when = "a request that takes over, after one that holds";
     bench.wins(&bench.again(&lapsed)?, 2, when).await
 }
 
 pub(super) async fn what_is_held_is_let_go_by_forget<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.brief()?.lapsed(Lapsed::Hold);
     bench.wins(&first, 1, "the first").await?;
     bench.lapse().await;

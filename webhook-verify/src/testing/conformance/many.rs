@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, Call, Checked, HOUR, LONG, failed, is, join_all, random};
+use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is, join_all, random};
 use crate::claim::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Lapsed, Settled};
 
 /// The number of claims of one key at a time.
@@ -10,7 +10,7 @@ const RACERS: usize = 64;
 
 pub(super) async fn claims_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [absent, busy, done, released, mine] =
         [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     let lapsed = bench.brief()?;
@@ -52,7 +52,7 @@ pub(super) async fn claims_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
 /// released or expired.
 pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let lapsed = [bench.brief()?, bench.brief()?];
     for request in &lapsed {
         bench.wins(request, 1, "the first").await?;
@@ -78,9 +78,10 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
     let outcomes = bench.claim_all(&requests).await?;
     for (number, outcome) in outcomes.into_iter().enumerate() {
         let when = format!("number {number} of claims on different terms");
-        let (expected, right) = match number {
-            1 => ("Busy", matches!(outcome, ClaimOutcome::Busy { .. })),
-            _ => ("Won", matches!(outcome, ClaimOutcome::Won { .. })),
+        let (expected, right) = if number == 1 {
+            ("Busy", matches!(outcome, ClaimOutcome::Busy { .. }))
+        } else {
+            ("Won", matches!(outcome, ClaimOutcome::Won { .. }))
         };
         is(right, &when, expected, outcome)?;
     }
@@ -104,39 +105,38 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
 
 pub(super) async fn claims_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
-    bench.claim_all(&[]).await?;
-    Ok(())
+) -> CaseResult {
+    bench.claim_all(&[]).await.map(drop)
 }
 
 pub(super) async fn extends_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
-    let (held, given_back) = settle_all_answers_in_order(bench, Call::Extend).await?;
+) -> CaseResult {
+    let (held, released) = settle_all_answers_in_order(bench, Call::Extend).await?;
     for request in &held {
         let left = bench.is_busy(request, LONG, "another, after extend_all");
         let left = left.await?;
         is(left > LONG / 2, "after extend_all", "most of it left", left)?;
         bench.applies(request, Call::Complete(200), "a holder of extend_all").await?;
     }
-    bench.wins(&bench.again(&given_back)?, 2, "the next after a release").await
+    bench.wins(&bench.again(&released)?, 2, "the next after a release").await
 }
 
 pub(super) async fn releases_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
-    let (held, given_back) = settle_all_answers_in_order(bench, Call::Release).await?;
-    for request in held.iter().chain([&given_back]) {
+) -> CaseResult {
+    let (held, released) = settle_all_answers_in_order(bench, Call::Release).await?;
+    for request in held.iter().chain([&released]) {
         bench.wins(&bench.again(request)?, 2, "the next after release_all").await?;
-        bench.is_shut_out(request, "who gave it back by release_all").await?;
+        bench.is_shut_out(request, "the former holder, after release_all").await?;
     }
     Ok(())
 }
 
-/// The status differs from that of the claim that was completed before, which keeps its own.
+/// A claim that was completed before keeps its own status.
 pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let call = Call::Complete(201);
     let (held, _) = settle_all_answers_in_order(bench, call).await?;
     let holders = held.each_ref().map(ClaimRequest::holder);
@@ -144,26 +144,22 @@ pub(super) async fn completes_answer_in_order<S: ClaimStore, A: AsyncFn(Duration
         bench.is_completed(request, 201, "a duplicate after complete_all").await?;
     }
     for again in [call, Call::Complete(299)] {
-        for settled in settle_all(bench, &holders, again).await? {
-            let applied = settled == Settled::Applied;
-            is(applied, "complete_all again", "Applied", settled)?;
-        }
+        let settled = settle_all(bench, &holders, again).await?;
+        are_all(&settled, Settled::Applied, "complete_all again")?;
     }
-    for settled in settle_all(bench, &holders, Call::Release).await? {
-        let superseded = settled == Settled::Superseded;
-        is(superseded, "release_all of what is completed", "Superseded", settled)?;
-    }
+    let settled = settle_all(bench, &holders, Call::Release).await?;
+    are_all(&settled, Settled::Superseded, "release_all of what is completed")?;
     for request in &held {
         bench.is_completed(request, 201, "a duplicate after complete_all again").await?;
     }
     Ok(())
 }
 
-/// A completed record lives as long as `complete_all` says or as its claim does, whichever is
+/// A completed record lives as long as the completion's lifetime or the claim's, whichever is
 /// longer.
 pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [longer, shorter, brief] = [bench.fleeting()?, bench.brief()?, bench.fleeting()?];
     for (request, ttl) in [(&longer, HOUR), (&shorter, bench.short()), (&brief, bench.short())] {
         bench.wins(request, 1, "the first").await?;
@@ -181,12 +177,12 @@ pub(super) async fn completes_are_for_their_time<S: ClaimStore, A: AsyncFn(Durat
     bench.wins_anew(&bench.again(&brief)?, when).await
 }
 
-/// Makes calls for claims in every state at once. Returns the claims to be settled, and the
-/// released one.
+/// Makes the call for claims in every state at once. Returns the two claims that are settled, and
+/// the one that was released before.
 async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     call: Call,
-) -> Checked<([ClaimRequest; 2], ClaimRequest)> {
+) -> CaseResult<([ClaimRequest; 2], ClaimRequest)> {
     let [absent, theirs, done, released, mine] =
         [bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?, bench.fresh()?];
     let (taken, lapsed) = (bench.brief()?, bench.brief()?);
@@ -225,30 +221,26 @@ async fn settle_all_answers_in_order<S: ClaimStore, A: AsyncFn(Duration)>(
 
 pub(super) async fn extends_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
-    settle_all(bench, &[], Call::Extend).await?;
-    Ok(())
+) -> CaseResult {
+    settle_all(bench, &[], Call::Extend).await.map(drop)
 }
 
 pub(super) async fn releases_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
-    settle_all(bench, &[], Call::Release).await?;
-    Ok(())
+) -> CaseResult {
+    settle_all(bench, &[], Call::Release).await.map(drop)
 }
 
 pub(super) async fn completes_of_nothing<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
-    settle_all(bench, &[], Call::Complete(200)).await?;
-    Ok(())
+) -> CaseResult {
+    settle_all(bench, &[], Call::Complete(200)).await.map(drop)
 }
 
-/// A batch of one owner. Every third claim is released, the rest is renewed, and in the end
-/// completed.
+/// A batch of one owner. Every third claim is released. The others are renewed, and then completed.
 pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let [one, another] = [bench.fresh()?, bench.fresh()?].map(|request| request.owner);
     let mut requests = Vec::new();
     for _ in 0..1000 {
@@ -269,21 +261,14 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
         is(won, "one of a thousand", "Won 1", outcome)?;
     }
     for call in [Call::Extend, Call::Release, Call::Complete(299)] {
-        for settled in settle_all(bench, &strangers, call).await? {
-            let superseded = settled == Settled::Superseded;
-            is(superseded, "a stranger to a thousand", "Superseded", settled)?;
-        }
+        let settled = settle_all(bench, &strangers, call).await?;
+        are_all(&settled, Settled::Superseded, "a stranger to a thousand")?;
     }
-    for settled in settle_all(bench, &thirds, Call::Release).await? {
-        let applied = settled == Settled::Applied;
-        is(applied, "every third, Release", "Applied", settled)?;
-    }
+    let settled = settle_all(bench, &thirds, Call::Release).await?;
+    are_all(&settled, Settled::Applied, "every third, Release")?;
     let renewed = settle_all(bench, &holders, Call::Extend).await?;
     for (index, settled) in renewed.into_iter().enumerate() {
-        let expected = match index % 3 {
-            0 => Settled::Superseded,
-            _ => Settled::Applied,
-        };
+        let expected = if index % 3 == 0 { Settled::Superseded } else { Settled::Applied };
         let when = format!("number {index} of a thousand, Extend");
         is(settled == expected, &when, &format!("{expected:?}"), settled)?;
     }
@@ -297,10 +282,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
     }
     let completed = settle_all(bench, &holders, Call::Complete(201)).await?;
     for (index, settled) in completed.into_iter().enumerate() {
-        let expected = match index % 3 {
-            0 => Settled::Superseded,
-            _ => Settled::Applied,
-        };
+        let expected = if index % 3 == 0 { Settled::Superseded } else { Settled::Applied };
         let when = format!("number {index} of a thousand, Complete");
         is(settled == expected, &when, &format!("{expected:?}"), settled)?;
     }
@@ -317,7 +299,7 @@ pub(super) async fn a_thousand_keys_of_one_owner<S: ClaimStore, A: AsyncFn(Durat
 
 pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let base = random()?;
     let mut requests = vec![bench.request(ClaimKey::from(base), LONG, HOUR)?];
     for bit in 0..256 {
@@ -331,17 +313,17 @@ pub(super) async fn keys_one_bit_apart_do_not_meet<S: ClaimStore, A: AsyncFn(Dur
     }
     bench.applies(&requests[0], Call::Complete(200), "the holder of one").await?;
     let others = requests[1..].iter().map(|request| bench.again(request));
-    for outcome in bench.claim_all(&others.collect::<Checked<Vec<_>>>()?).await? {
+    for outcome in bench.claim_all(&others.collect::<CaseResult<Vec<_>>>()?).await? {
         let busy = matches!(outcome, ClaimOutcome::Busy { .. });
         is(busy, "a key one bit from what is completed", "Busy", outcome)?;
     }
     Ok(())
 }
 
-/// Keys are digests, so a store that writes them as text gets the worst bytes.
+/// Keys are digests, so they may contain any bytes, including those that are special in text.
 pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let hard: [&[u8]; 6] =
         [&[0; 16], &[0xff; 16], b"'; -- \"\\\r\n%_*?", b"{a}{b}:{}", b" \t\n ", &[0x80; 16]];
     let mut requests = Vec::new();
@@ -366,18 +348,15 @@ pub(super) async fn any_byte_is_fit_for_a_key<S: ClaimStore, A: AsyncFn(Duration
     Ok(())
 }
 
-/// 64 claims of one key at once, in every state that the record can have.
+/// 64 claims of one key race in every state of its record.
 pub(super) async fn racing_claims_have_one_winner<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
-) -> Checked {
+) -> CaseResult {
     let first = bench.fresh()?;
     let winner = race(bench, &first, 1, "a race for an absent key").await?;
     bench.applies(&winner, Call::Release, "the winner").await?;
     let winner = race(bench, &first, 2, "a race after a release").await?;
-    let holder = winner.holder();
-    let lapsing = bench.call_for(&holder, Call::Extend, bench.short());
-    let settled = lapsing.await?;
-    is(settled == Settled::Applied, "the winner", "Applied", settled)?;
+    bench.applies_for(&winner, Call::Extend, bench.short(), "the winner").await?;
     bench.lapse().await;
     let last = race(bench, &first, 3, "a race after the lease").await?;
     bench.is_shut_out(&winner, "the winner before").await?;
@@ -396,7 +375,7 @@ async fn race<S: ClaimStore, A: AsyncFn(Duration)>(
     key: &ClaimRequest,
     attempt: u64,
     when: &str,
-) -> Checked<ClaimRequest> {
+) -> CaseResult<ClaimRequest> {
     let mut winners = Vec::new();
     for (request, outcome) in racers(bench, key).await? {
         match outcome {
@@ -417,14 +396,19 @@ async fn race<S: ClaimStore, A: AsyncFn(Duration)>(
 async fn racers<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     key: &ClaimRequest,
-) -> Checked<Vec<(ClaimRequest, ClaimOutcome)>> {
+) -> CaseResult<Vec<(ClaimRequest, ClaimOutcome)>> {
     let mut requests = Vec::new();
     for _ in 0..RACERS {
         requests.push(bench.again(key)?);
     }
     let outcomes = join_all(requests.iter().map(|request| bench.claim(request))).await;
-    let outcomes: Vec<_> = outcomes.into_iter().collect::<Checked<_>>()?;
+    let outcomes: Vec<_> = outcomes.into_iter().collect::<CaseResult<_>>()?;
     Ok(requests.into_iter().zip(outcomes).collect())
+}
+
+fn are_all(results: &[Settled], expected: Settled, when: &str) -> CaseResult {
+    let mut results = results.iter();
+    results.try_for_each(|got| is(*got == expected, when, &format!("{expected:?}"), got))
 }
 
 /// Makes the call for all holders. Extensions use long leases.
@@ -432,7 +416,7 @@ async fn settle_all<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
     holders: &[Holder],
     call: Call,
-) -> Checked<Vec<Settled>> {
+) -> CaseResult<Vec<Settled>> {
     let time = if call == Call::Extend { LONG } else { HOUR };
     bench.settle_all(holders, call, time).await
 }

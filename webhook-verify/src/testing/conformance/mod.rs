@@ -1,13 +1,16 @@
 //! Tests that every [`ClaimStore`] has to pass, including your own.
 //!
-//! They check what the documentation of [`ClaimStore`] promises, and nothing else. Where it leaves
-//! something open, stores may differ.
+//! They check only what the documentation of [`ClaimStore`] promises. Stores may differ in
+//! everything else.
 //!
 //! ```
 //! # fn block_on<F: Future>(future: F) -> F::Output {
 //! #     let mut future = std::pin::pin!(future);
 //! #     let mut context = std::task::Context::from_waker(std::task::Waker::noop());
-//! #     loop { if let std::task::Poll::Ready(output) = future.as_mut().poll(&mut context) { return output } }
+//! #     loop {
+//! #         let poll = future.as_mut().poll(&mut context);
+//! #         if let std::task::Poll::Ready(output) = poll { return output }
+//! #     }
 //! # }
 //! use std::{sync::{Arc, Mutex}, time::Duration};
 //! use webhook_verify::{MemoryStore, testing::conformance::Suite};
@@ -24,10 +27,10 @@
 //! # }).unwrap();
 //! ```
 //!
-//! With real sleeps the suite takes about ten seconds. No case fails because the machine is slow: a
-//! lease that must not expire is a long one, and a case whose calls outlast a short-lived record
-//! runs again with longer lifetimes. The store may hold other claims, because each case makes up
-//! its keys, but nothing else should purge it meanwhile.
+//! With real sleeps the suite takes about ten seconds. No case fails because the machine is slow:
+//! leases that must not expire are long, and a case whose calls outlast a short-lived record runs
+//! again with longer lifetimes. The store may contain other claims, because each case uses random
+//! keys, but nothing else should purge it meanwhile.
 //!
 //! # What is checked
 //!
@@ -38,15 +41,18 @@
 //!   takeover replaces the fingerprint.
 //! * **Steps.** Each may be repeated. A late step takes effect if nobody took over. `Extend` counts
 //!   from now on and never revives a released or completed claim. A claim that arrives after its
-//!   own release is not granted. The steps of strangers and of superseded holders change nothing.
-//! * **Expired leases.** Another owner takes over by default. With `Hold` the claim stays busy until
-//!   its record expires or is forgotten. `Hold` concerns expired leases alone.
-//! * **Lifetimes.** An expired record is claimed like an absent one. Of several lifetimes the longest
-//!   counts. Ten years are possible. `purge` deletes expired records alone, and no more than asked.
+//!   own release is not granted. The steps of other owners and of superseded holders change
+//!   nothing.
+//! * **Expired leases.** Another owner takes over by default. With `Hold` the claim stays busy
+//!   until its record expires or is forgotten. `Hold` affects only expired leases.
+//! * **Lifetimes.** An expired record is claimed like an absent one. Of several lifetimes the
+//!   longest counts. Ten years are possible. `purge` deletes only expired records, and at most
+//!   `max`.
 //! * **Batches.** `claim` and each step return one result per key, in order, for no key, one and
 //!   1,000. Requests of one call may differ in owner, lease and lifetime. Keys that differ in one
-//!   bit are different, and any 32 bytes are a key. Of owners that race for a key one wins.
-//! * **`forget`.** It deletes any record, says whether there was one, and the next claim is the first.
+//!   bit are different, and any 32 bytes are a key. Of owners that race for a key, one wins.
+//! * **`forget`.** It deletes any record and returns whether there was one. The next claim is like
+//!   the first.
 //!
 //! The suite runs in one task, which polls racing claims concurrently. If your store's calls never
 //! wait, test races with threads in a test of your own.
@@ -72,7 +78,7 @@ pub struct Suite<'a, S> {
     clears_by_itself: bool,
 }
 
-/// Lists the cases that a store failed, and what it did instead.
+/// The cases that a store failed, with what it did instead.
 pub struct Failures(Vec<(&'static str, String)>);
 
 impl<'a, S: ClaimStore> Suite<'a, S> {
@@ -88,8 +94,8 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
         self
     }
 
-    /// Declares that the store deletes expired records by itself, so that the suite does not check
-    /// how many [`purge`](ClaimStore::purge) finds.
+    /// Declares that the store deletes expired records by itself. The suite then does not check how
+    /// many of them [`purge`](ClaimStore::purge) deletes.
     pub fn clears_by_itself(mut self) -> Self {
         self.clears_by_itself = true;
         self
@@ -116,20 +122,22 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
             )*)*};
         }
         run! {
-            claims: absent_is_won busy_while_the_lease_lives the_same_owner_wins_again released_is_won_with_the_next_attempt
-                completed_stays every_status_is_kept a_takeover_replaces_the_fingerprint;
+            claims: absent_is_won busy_while_the_lease_lives the_same_owner_wins_again
+                released_is_won_with_the_next_attempt completed_stays every_status_is_kept
+                a_takeover_replaces_the_fingerprint;
             holders: repeated_calls_change_nothing a_late_call_counts_if_nobody_took_over
-                extend_does_not_bring_back_what_is_settled a_late_claim_does_not_undo_a_release extend_counts_from_now
-                a_stranger_changes_nothing a_superseded_holder_changes_nothing
+                extend_does_not_bring_back_what_is_settled a_late_claim_does_not_undo_a_release
+                extend_counts_from_now a_stranger_changes_nothing
+                a_superseded_holder_changes_nothing
                 an_old_holder_does_not_come_back_after_a_release forget_makes_it_the_first_again;
-            lapses: a_lapsed_claim_is_taken_over a_lapsed_claim_is_held hold_concerns_lapsed_claims_only
-                what_is_held_is_let_go_by_forget;
+            lapses: a_lapsed_claim_is_taken_over a_lapsed_claim_is_held
+                hold_concerns_lapsed_claims_only what_is_held_is_let_go_by_forget;
             lifetimes: what_has_expired_is_claimable the_longest_life_counts ten_years;
-            many: claims_answer_in_order claims_of_different_terms claims_of_nothing extends_answer_in_order
-                extends_of_nothing releases_answer_in_order releases_of_nothing completes_answer_in_order
-                completes_are_for_their_time completes_of_nothing
-                a_thousand_keys_of_one_owner keys_one_bit_apart_do_not_meet any_byte_is_fit_for_a_key
-                racing_claims_have_one_winner;
+            many: claims_answer_in_order claims_of_different_terms claims_of_nothing
+                extends_answer_in_order extends_of_nothing releases_answer_in_order
+                releases_of_nothing completes_answer_in_order completes_are_for_their_time
+                completes_of_nothing a_thousand_keys_of_one_owner keys_one_bit_apart_do_not_meet
+                any_byte_is_fit_for_a_key racing_claims_have_one_winner;
             lifetimes: purge;
         }
         if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
