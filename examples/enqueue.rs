@@ -22,7 +22,7 @@ use examples::{Flags, announce};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use sqlx::sqlite::{SqliteJournalMode::Wal, SqliteSynchronous::Full};
-use webhook_verify::event::Events;
+use webhook_verify::Events;
 use webhook_verify_axum::{Verified, WebhookLayer};
 
 /// How often a job is tried, at most. What failed that often stays in the table `Jobs`, with its last error.

@@ -2,7 +2,7 @@
 
 use actix_web::{App, HttpResponse, HttpServer, dev::HttpServiceFactory, http::StatusCode, web};
 use examples::{Behaviour, Flags, announce, note_test};
-use webhook_verify::{Receiver, event::Events};
+use webhook_verify::{Events, Receiver};
 use webhook_verify_actix::{Verified, WebhookMiddleware};
 
 #[actix_web::main]

@@ -4,7 +4,7 @@ use axum::{Router, http::StatusCode, routing};
 use examples::{Flags, Setup, announce, note_test};
 #[cfg(unix)]
 use tokio::signal::unix::{SignalKind, signal};
-use webhook_verify::event::Events;
+use webhook_verify::Events;
 use webhook_verify_axum::{Verified, WebhookLayer};
 
 #[tokio::main]

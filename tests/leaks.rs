@@ -17,13 +17,14 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use integration_tests::{App, Framework, Logs, answer, exchange, finish, soon};
 use serde::Deserialize;
 use webhook_verify::{
-    Admission, ClaimStore, ConfigError, ExtractError, Idempotency, MemoryStore, Receiver,
-    RequestHead, Scheme, Secret, StoreError, Verifier, VerifyError,
+    ConfigError, ExtractError, Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret,
+    Verifier, VerifyError,
+    adapter::Admission,
     idempotency::{
-        ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled, Step,
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
+        Step, StoreError,
     },
-    scheme,
-    scheme::Identity,
+    scheme::{self, Identity},
     testing::Signer,
 };
 

@@ -9,7 +9,10 @@ use integration_tests::{
 };
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, PgPool, SqliteConnection};
 use tokio::time::sleep;
-use webhook_verify::{ClaimStore, MemoryStore, PostgresStore, idempotency::ClaimOutcome};
+use webhook_verify::{
+    MemoryStore, PostgresStore,
+    idempotency::{ClaimOutcome, ClaimStore},
+};
 
 /// The most that one step may clear away.
 const BATCH: i64 = 1000;

@@ -2,8 +2,8 @@ use std::{net::SocketAddr, time::Duration};
 
 use clap::{CommandFactory as _, FromArgMatches as _, Parser};
 use webhook_verify::{
-    ClaimStore, ConfigError, Idempotency, Receiver, Scheme, Verifier, scheme::Identity,
-    testing::random_secret,
+    ConfigError, Idempotency, Receiver, Scheme, Verifier, idempotency::ClaimStore,
+    scheme::Identity, testing::random_secret,
 };
 
 use crate::{Behaviour, store};

@@ -49,7 +49,7 @@ impl Behaviour {
             "id": event.id(),
             "time": event.time().map(|time| time.as_secs()),
             "key": claim.map(|claim| claim.key().to_string()),
-            "attempt": claim.map(webhook_verify::Claim::fencing_token),
+            "attempt": claim.map(webhook_verify::idempotency::Claim::fencing_token),
             "length": event.raw().len(),
         });
         if delivery.is_test() {

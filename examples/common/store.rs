@@ -1,7 +1,8 @@
 use std::error::Error as _;
 
 use webhook_verify::{
-    ConfigError, Idempotency, MemoryStore, PostgresStore, RedisStore, SqliteStore, StoreError,
+    ConfigError, Idempotency, MemoryStore, PostgresStore, RedisStore, SqliteStore,
+    idempotency::StoreError,
 };
 
 /// Opens the store that `url` names.

@@ -12,8 +12,9 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use webhook_verify::{
-    Algorithm, ConfigError, Delivery, ExtractError, Receiver, Rejection, Scheme, Verifier,
+    ConfigError, Delivery, ExtractError, Receiver, Rejection, Scheme, Verifier,
     payloads::pipeforce::{PayloadType, random_uuid},
+    scheme::Algorithm,
 };
 use webhook_verify_axum::{Verified, WebhookLayer};
 

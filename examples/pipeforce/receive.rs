@@ -10,8 +10,8 @@ use axum::{
     routing::get,
 };
 use webhook_verify::{
-    ConfigError, Delivery, MultipartError, Part, PartLimits, Receiver, Rejection, Secret, Tenant,
-    Verifier, VerifyError,
+    ConfigError, Delivery, Receiver, Rejection, Secret, Tenant, Verifier, VerifyError,
+    event::{MultipartError, Part, PartLimits},
     payloads::pipeforce::{Answer, Call, Ids, OlderAnswer},
     scheme,
 };

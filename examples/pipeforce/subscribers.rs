@@ -2,7 +2,7 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};
-use webhook_verify::{Part, event::matches_topic};
+use webhook_verify::event::{Part, matches_topic};
 
 pub(crate) struct Subscribers(Vec<String>);
 

@@ -23,9 +23,8 @@ use std::{env, process::ExitCode, sync::Arc, time::Duration, time::Instant};
 use integration_tests::Calls as _;
 use sha2::{Digest as _, Sha256};
 use tokio::{runtime::Runtime, task::JoinSet};
-use webhook_verify::{
-    ClaimKey, ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner},
+use webhook_verify::idempotency::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Owner,
 };
 
 /// How many claim at the same time.

@@ -8,8 +8,11 @@ use std::sync::{
 use integration_tests::{App, Framework, answer, each_framework, finish};
 use tokio::sync::Notify;
 use webhook_verify::{
-    Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Holder, Settled, Step},
+    Idempotency, MemoryStore,
+    adapter::Admission,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+    },
     scheme,
 };
 

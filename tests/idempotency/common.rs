@@ -10,7 +10,9 @@ pub(crate) use integration_tests::{
 };
 use integration_tests::{Response, exchange, raw_request};
 use webhook_verify::{
-    Admission, ClaimStore, Idempotency, Receiver, Rejection, RequestHead, Scheme, Verifier,
+    Idempotency, Receiver, Rejection, RequestHead, Scheme, Verifier,
+    adapter::Admission,
+    idempotency::ClaimStore,
     testing::{SignedRequest, Signer},
 };
 

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use integration_tests::verifier_of;
 use webhook_verify::{
-    Admission, ConfigError, Idempotency, MemoryStore, Receiver, Scheme, Tolerance, Verifier,
+    ConfigError, Idempotency, MemoryStore, Receiver, Scheme, Verifier,
+    adapter::Admission,
+    clock::Tolerance,
     scheme::{self, Identity},
 };
 
@@ -353,10 +355,7 @@ fn scheme_builder() {
         (base().id_header("x-id").identity(Identity::SignedId), "identity"),
         (base().identity(Identity::SignedId), "identity"),
         (base().signed_content("{path}").identity(Identity::BodyDigest), "identity"),
-        (
-            base().algorithm(webhook_verify::Algorithm::Token).signed_content("{body}"),
-            "signed_content",
-        ),
+        (base().algorithm(scheme::Algorithm::Token).signed_content("{body}"), "signed_content"),
     ] {
         let debug = format!("{builder:?}");
         assert_eq!(option(builder.build()), expected, "{debug}");

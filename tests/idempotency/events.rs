@@ -11,7 +11,8 @@ use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use webhook_verify::{
-    Admission, Idempotency, MemoryStore,
+    Idempotency, MemoryStore,
+    adapter::Admission,
     idempotency::{ClaimEvent, OnMismatch},
     scheme,
 };

@@ -11,8 +11,11 @@ use futures_util::{FutureExt as _, StreamExt as _, stream};
 use integration_tests::{App, Connection, Logs, answer, each_framework};
 use tracing_subscriber::util::SubscriberInitExt as _;
 use webhook_verify::{
-    Admission, ClaimStore, Idempotency, MemoryStore, Receiver, Rejection, RequestHead, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
+    Idempotency, MemoryStore, Receiver, Rejection, RequestHead,
+    adapter::Admission,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+    },
     scheme,
 };
 

@@ -9,7 +9,7 @@ use std::{
 };
 
 use integration_tests::{App, Connection, Handler, answer, each_framework};
-use webhook_verify::{ClaimKey, MemoryStore, scheme};
+use webhook_verify::{MemoryStore, idempotency::ClaimKey, scheme};
 
 use crate::common::{
     Gate, HandClock, Watched, assert_in_flight, assert_replay, is_replay, post, raw, receiver,

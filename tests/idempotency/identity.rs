@@ -8,7 +8,8 @@ use std::{
 use bytes::Bytes;
 use integration_tests::{App, Handler, Logs, answer, each_framework, finish};
 use webhook_verify::{
-    Admission, Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
+    Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
+    adapter::Admission,
     scheme::{self, Identity},
     testing::SignedRequest,
 };

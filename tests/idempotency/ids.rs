@@ -6,7 +6,11 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use integration_tests::{App, answer, each_framework, exchange};
 use sha2::Sha256;
-use webhook_verify::{Clock as _, MemoryStore, SystemClock, scheme};
+use webhook_verify::{
+    MemoryStore,
+    clock::{Clock as _, SystemClock},
+    scheme,
+};
 
 use crate::common::{SECRET, is_replay, post, receiver, signed};
 

@@ -8,9 +8,11 @@ use std::{
 use integration_tests::{App, Connection, Framework, Handler, answer, each_framework, finish};
 use tokio::sync::Notify;
 use webhook_verify::{
-    Admission, ClaimKey, ClaimStore, Idempotency, MemoryStore, Rejection, StoreError,
+    Idempotency, MemoryStore, Rejection,
+    adapter::Admission,
     idempotency::{
-        ClaimOutcome, ClaimRequest, Holder, OnMismatch, OnStoreFailure, Replay, Settled, Step,
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, OnMismatch, OnStoreFailure,
+        Replay, Settled, Step, StoreError,
     },
     scheme,
 };

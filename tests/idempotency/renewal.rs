@@ -13,7 +13,9 @@ use futures_util::FutureExt as _;
 use integration_tests::Pauses;
 use tokio::sync::oneshot;
 use webhook_verify::{
-    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection, scheme,
+    Idempotency, MemoryStore, Receiver, Rejection,
+    adapter::{Admission, Admitted},
+    scheme,
     testing::SignedRequest,
 };
 

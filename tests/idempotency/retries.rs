@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use integration_tests::{App, Handler, Logs, answer, each_framework};
 use webhook_verify::{
-    Clock as _, Idempotency, MemoryStore, Receiver, Scheme, Secret, Verifier, scheme,
+    Idempotency, MemoryStore, Receiver, Scheme, Secret, Verifier, clock::Clock as _, scheme,
     testing::Signer,
 };
 

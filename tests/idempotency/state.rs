@@ -12,8 +12,10 @@ use std::{
 use futures_util::FutureExt as _;
 use integration_tests::{Calls as _, again, won};
 use webhook_verify::{
-    ClaimKey, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
+    MemoryStore,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled, StoreError,
+    },
 };
 
 use crate::common::{HandClock, seconds};

@@ -1,7 +1,7 @@
 //! Three senders deliver one event, and everything goes wrong that may.
 
 use stateright::{Model, Property};
-use webhook_verify::idempotency::Lapsed;
+use webhook_verify::idempotency::OnLeaseExpiry;
 
 use super::store::{self, Call, LEASE, Phase, Reply, Row};
 
@@ -34,7 +34,7 @@ const TRANSITIONS: [&str; 6] = [ONE_LEASE, FENCED, ATTEMPTS_RISE, SETTLED, ONCE,
 /// What is modelled.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deliveries {
-    pub(crate) lapsed: Lapsed,
+    pub(crate) lapsed: OnLeaseExpiry,
     /// How many things go wrong in one run.
     pub(crate) faults: u8,
     /// Whether calls that were given up may take effect later.
@@ -285,7 +285,8 @@ impl Deliveries {
                         let phase = before.filter(|_| alive).map(|row| row.phase);
                         state.broke(ATTEMPTS_RISE, attempt <= state.seen.attempt);
                         state.broke(ONCE, phase == Some(Phase::Completed));
-                        let held = self.lapsed == Lapsed::Hold && alive && state.seen.unsettled;
+                        let held =
+                            self.lapsed == OnLeaseExpiry::Hold && alive && state.seen.unsettled;
                         state.broke(HELD, held);
                         state.seen.granted = Some((owner, LEASE));
                         state.seen.attempt = attempt;
@@ -350,9 +351,9 @@ impl Deliveries {
             (Some(Flaw::NeverLapses), Call::Claim, Some(row))
                 if matches!(row.phase, Phase::InProgress { .. }) =>
             {
-                lapsed = Lapsed::Hold;
+                lapsed = OnLeaseExpiry::Hold;
             }
-            (Some(Flaw::IgnoresHold), _, _) => lapsed = Lapsed::TakeOver,
+            (Some(Flaw::IgnoresHold), _, _) => lapsed = OnLeaseExpiry::TakeOver,
             (Some(Flaw::RefusesSameOwner), Call::Claim, Some(row))
                 if row.is_live() && held_by == Some(owner) =>
             {
@@ -616,7 +617,7 @@ impl Model for Deliveries {
             }),
             Property::sometimes(ALL_ANSWERED, |_, state: &State| state.all_answered()),
         ]);
-        if self.lapses && self.lapsed == Lapsed::TakeOver {
+        if self.lapses && self.lapsed == OnLeaseExpiry::TakeOver {
             properties.extend([
                 Property::sometimes(ZOMBIE_AND_SUCCESSOR, |_, state: &State| {
                     let running = |late: bool| {

@@ -13,7 +13,7 @@ use std::{collections::HashMap, time::Instant};
 
 use integration_tests::size;
 use stateright::{Checker, HasDiscoveries, Model};
-use webhook_verify::idempotency::Lapsed;
+use webhook_verify::idempotency::OnLeaseExpiry;
 
 use self::deliveries::{
     AFTER_SUCCESS, ATTEMPTS_RISE, Deliveries, FENCED, Flaw, HELD, NOBODY_STUCK, ONCE, ONE_HANDLER,
@@ -22,7 +22,7 @@ use self::deliveries::{
 
 /// Up to two faults of any kind in one run; the record expires.
 const TAKE_OVER: Deliveries = Deliveries {
-    lapsed: Lapsed::TakeOver,
+    lapsed: OnLeaseExpiry::TakeOver,
     faults: 2,
     late: true,
     lapses: true,
@@ -30,10 +30,10 @@ const TAKE_OVER: Deliveries = Deliveries {
     flaw: None,
 };
 
-/// Lapsed claims are held, for longer than senders try.
-const HOLD: Deliveries = Deliveries { lapsed: Lapsed::Hold, expires: false, ..TAKE_OVER };
+/// OnLeaseExpiry claims are held, for longer than senders try.
+const HOLD: Deliveries = Deliveries { lapsed: OnLeaseExpiry::Hold, expires: false, ..TAKE_OVER };
 
-/// Lapsed claims are held, and none lapses: no holder dies or stands still, and no call comes late.
+/// OnLeaseExpiry claims are held, and none lapses: no holder dies or stands still, and no call comes late.
 const HOLD_WITHOUT_LAPSES: Deliveries =
     Deliveries { faults: 5, late: false, lapses: false, ..HOLD };
 
@@ -160,7 +160,7 @@ fn every_property_can_fail() {
     }
 }
 
-/// The price of `Lapsed::Hold`, stated so that a change of it is noticed: an event whose holder died stays where it is
+/// The price of `OnLeaseExpiry::Hold`, stated so that a change of it is noticed: an event whose holder died stays where it is
 /// until it expires or somebody forgets it, and so does one whose claim came after it was given back.
 #[test]
 fn what_is_held_may_be_stuck() {

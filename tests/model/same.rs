@@ -13,7 +13,10 @@ use std::{
 };
 
 use integration_tests::Calls as _;
-use webhook_verify::{ClaimStore, MemoryStore, idempotency::Lapsed};
+use webhook_verify::{
+    MemoryStore,
+    idempotency::{ClaimStore, OnLeaseExpiry},
+};
 
 use super::store::{Call, Reply, Row, STATUS, apply, request};
 
@@ -22,7 +25,7 @@ const DEPTH: u32 = 5;
 
 #[derive(Clone, Copy, Debug)]
 enum Step {
-    Call(Call, u8, Lapsed),
+    Call(Call, u8, OnLeaseExpiry),
     Tick,
     Purge,
     Forget,
@@ -31,7 +34,7 @@ enum Step {
 const STEPS: [Step; 13] = {
     use {
         Call::{Claim, Complete, Extend, Release},
-        Lapsed::{Hold, TakeOver},
+        OnLeaseExpiry::{Hold, TakeOver},
     };
     [
         Step::Call(Claim, 0, TakeOver),
@@ -80,7 +83,7 @@ fn compare(steps: &[Step]) {
                 assert_eq!(purged, expired.iter().count(), "{steps:?}");
             }
             Step::Forget => {
-                let key = request(0, Lapsed::TakeOver).key;
+                let key = request(0, OnLeaseExpiry::TakeOver).key;
                 let forgotten = now(store.forget(&key)).unwrap();
                 assert_eq!(forgotten, row.take().is_some(), "{steps:?}");
             }
@@ -98,7 +101,7 @@ fn compare(steps: &[Step]) {
     }
 }
 
-fn ask(store: &MemoryStore, call: Call, owner: u8, lapsed: Lapsed) -> Reply {
+fn ask(store: &MemoryStore, call: Call, owner: u8, lapsed: OnLeaseExpiry) -> Reply {
     let request = request(owner, lapsed);
     let holder = request.holder();
     match call {

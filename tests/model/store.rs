@@ -3,7 +3,7 @@
 use std::{array, sync::LazyLock, time::Duration};
 
 use webhook_verify::idempotency::{
-    ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled,
+    ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, OnLeaseExpiry, Owner, Settled,
 };
 
 #[path = "../../webhook-verify/src/claim/record.rs"]
@@ -91,7 +91,7 @@ impl Row {
             fingerprint: Fingerprint([0; 32]),
             expires_at: NOW + TICK * self.life.into(),
             // Which matters to a full memory store only.
-            lapsed: Lapsed::TakeOver,
+            on_lease_expiry: OnLeaseExpiry::TakeOver,
         }
     }
 
@@ -114,7 +114,7 @@ impl Row {
     }
 }
 
-pub(crate) fn request(owner: u8, lapsed: Lapsed) -> ClaimRequest {
+pub(crate) fn request(owner: u8, lapsed: OnLeaseExpiry) -> ClaimRequest {
     ClaimRequest::new(
         ClaimKey::from([0; 32]),
         OWNERS[usize::from(owner)],
@@ -122,7 +122,7 @@ pub(crate) fn request(owner: u8, lapsed: Lapsed) -> ClaimRequest {
         TICK * LEASE.into(),
         TICK * TTL.into(),
     )
-    .lapsed(lapsed)
+    .on_lease_expiry(lapsed)
 }
 
 /// What the store makes of a call by `owner`.
@@ -130,7 +130,7 @@ pub(crate) fn apply(
     row: Option<Row>,
     call: Call,
     owner: u8,
-    lapsed: Lapsed,
+    lapsed: OnLeaseExpiry,
 ) -> (Option<Row>, Reply) {
     let request = request(owner, lapsed);
     let holder: Holder = request.holder();

@@ -14,8 +14,8 @@ use integration_tests::{
 };
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
-    ClaimStore, MemoryStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Settled},
+    MemoryStore,
+    idempotency::{ClaimOutcome, ClaimRequest, ClaimStore, Settled},
 };
 
 use crate::rig::MS;

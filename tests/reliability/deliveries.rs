@@ -12,7 +12,8 @@ use integration_tests::{
 };
 use tokio::{net::TcpStream, time::sleep};
 use webhook_verify::{
-    Admission, Receiver, RequestHead, Verifier, idempotency::Lapsed, scheme, testing::Signer,
+    Receiver, RequestHead, Verifier, adapter::Admission, idempotency::OnLeaseExpiry, scheme,
+    testing::Signer,
 };
 
 use crate::rig::{History, LEASE, MS, Rig, SECRET, deliver, event, post, raw, receiver, signed};
@@ -262,7 +263,7 @@ async fn b25_redirects_and_client_errors_are_failures() {
 async fn b27_a_lapsed_claim_is_held_until_it_is_forgotten() {
     each_place(&STORES, async |place, framework| {
         let rig = Rig::new(place).await;
-        let receiver = receiver(rig.idempotency().lapsed(Lapsed::Hold));
+        let receiver = receiver(rig.idempotency().on_lease_expiry(OnLeaseExpiry::Hold));
         let request = signed("evt_1", "{}");
         let head = RequestHead::new(&request.headers);
         let body = futures_util::stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);

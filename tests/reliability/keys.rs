@@ -4,8 +4,8 @@ use futures_util::{FutureExt as _, stream};
 use integration_tests::size;
 use proptest::prelude::*;
 use webhook_verify::{
-    Admission, ClaimKey, Idempotency, MemoryStore, Receiver, RequestHead, Verifier, scheme,
-    testing::Signer,
+    Idempotency, MemoryStore, Receiver, RequestHead, Verifier, adapter::Admission,
+    idempotency::ClaimKey, scheme, testing::Signer,
 };
 
 use crate::rig::SECRET;

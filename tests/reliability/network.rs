@@ -8,7 +8,10 @@ use integration_tests::{
     assert_in_flight, assert_replay, each_place, exchange, is_replay, size, soon,
 };
 use tokio::time::sleep;
-use webhook_verify::{ClaimKey, ClaimStore as _, RedisStore};
+use webhook_verify::{
+    RedisStore,
+    idempotency::{ClaimKey, ClaimStore as _},
+};
 
 use crate::rig::{BRIEF, History, LEASE, MS, Rig, deliver, event, post, receiver, with_lease};
 

@@ -12,7 +12,9 @@ use integration_tests::{
 };
 use tokio::time::sleep;
 use webhook_verify::{
-    ClaimKey, Idempotency, Receiver, Verifier, scheme,
+    Idempotency, Receiver, Verifier,
+    idempotency::ClaimKey,
+    scheme,
     testing::{SignedRequest, Signer},
 };
 
@@ -54,7 +56,10 @@ impl Rig {
     }
 }
 
-pub(crate) fn idempotency(store: impl webhook_verify::ClaimStore, namespace: &str) -> Idempotency {
+pub(crate) fn idempotency(
+    store: impl webhook_verify::idempotency::ClaimStore,
+    namespace: &str,
+) -> Idempotency {
     with_lease(Idempotency::new(store, "tests").namespace(namespace), LEASE)
 }
 

@@ -5,7 +5,7 @@ pub(crate) mod senders;
 use std::time::Duration;
 
 use integration_tests::Vector;
-use webhook_verify::{Algorithm, ConfigError, Scheme, Verifier};
+use webhook_verify::{ConfigError, Scheme, Verifier, scheme::Algorithm};
 
 use self::senders::scheme;
 

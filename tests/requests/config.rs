@@ -7,8 +7,9 @@ use std::time::Duration;
 use integration_tests::Vector;
 use serde::{Deserialize, de::DeserializeOwned};
 use webhook_verify::{
-    Algorithm, KeyForm, Scheme, Tolerance, Verifier,
-    scheme::{Challenge, Evidence, Identity, TimeUnit},
+    Scheme, Verifier,
+    clock::Tolerance,
+    scheme::{Algorithm, Challenge, Evidence, Identity, KeyForm, TimeUnit},
 };
 
 use super::blocks::senders;

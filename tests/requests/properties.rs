@@ -5,7 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 use proptest::prelude::*;
 use webhook_verify::{
-    Algorithm, Encoding, KeyForm, RequestHead, Scheme, Verifier, VerifyError,
+    RequestHead, Scheme, Verifier, VerifyError,
+    scheme::{Algorithm, Encoding, KeyForm},
     testing::{SignedRequest, Signer},
 };
 

@@ -7,8 +7,9 @@
 use std::{collections::BTreeSet, fmt::Write as _, fs, path::Path, time::Duration};
 
 use webhook_verify::{
-    Algorithm, Encoding, Scheme, Tolerance,
-    scheme::{Evidence, Identity},
+    Scheme,
+    clock::Tolerance,
+    scheme::{Algorithm, Encoding, Evidence, Identity},
 };
 
 const TABLE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../webhook-verify/docs/senders.md");

@@ -4,7 +4,7 @@ use std::{error::Error as _, fmt, time::Duration};
 
 use integration_tests::soon;
 use tokio::time::sleep;
-use webhook_verify::StoreError;
+use webhook_verify::idempotency::StoreError;
 
 /// Returns the cause of a call's failure.
 pub(crate) async fn fails<T: fmt::Debug>(

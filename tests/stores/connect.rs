@@ -10,7 +10,10 @@ use std::{
 use integration_tests::{Calls as _, Folder, PostgresServer, again, age, fresh, unique, won};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
-use webhook_verify::{ClaimStore, PostgresStore, SqliteStore, idempotency::ClaimOutcome};
+use webhook_verify::{
+    PostgresStore, SqliteStore,
+    idempotency::{ClaimOutcome, ClaimStore},
+};
 
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);

@@ -12,8 +12,11 @@ use std::{
 use futures_util::FutureExt as _;
 use integration_tests::{Calls as _, again, fresh, soon, won};
 use webhook_verify::{
-    ClaimKey, ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled, Step},
+    MemoryStore,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry,
+        Owner, Settled, Step, StoreError,
+    },
     testing::conformance::{Failures, Suite},
 };
 
@@ -159,7 +162,7 @@ impl Faulty {
         let mut request = request.clone();
         match self.fault {
             Fault::Unreachable => return Err(StoreError::new("down")),
-            Fault::HoldIsTakeOver => request.lapsed = Lapsed::TakeOver,
+            Fault::HoldIsTakeOver => request.on_lease_expiry = OnLeaseExpiry::TakeOver,
             Fault::KeysAreCutShort => {
                 let mut key = *request.key.as_bytes();
                 key[31] = 0;
@@ -232,7 +235,7 @@ impl Faulty {
             match self.fault {
                 Fault::ClaimAllHasOneLease => request.lease = first.lease,
                 Fault::ClaimAllHasOneLife => request.ttl = first.ttl,
-                Fault::ClaimAllHasOneRule => request.lapsed = first.lapsed,
+                Fault::ClaimAllHasOneRule => request.on_lease_expiry = first.on_lease_expiry,
                 _ => {}
             }
             outcomes.push(self.claim_one(&request).await?);
@@ -455,7 +458,7 @@ async fn a_full_store_does_not_forget_what_is_held() {
         let fingerprint = Fingerprint([0; 32]);
         ClaimRequest::new(key, Owner::random().unwrap(), fingerprint, minute, hour)
     };
-    let held = request(1).lapsed(Lapsed::Hold);
+    let held = request(1).on_lease_expiry(OnLeaseExpiry::Hold);
     let won = ClaimOutcome::Won { attempt: 1 };
     assert_eq!(store.claim_one(&held).await.unwrap(), won);
     assert_eq!(store.claim_one(&request(2)).await.unwrap(), won);
@@ -463,7 +466,7 @@ async fn a_full_store_does_not_forget_what_is_held() {
     // The other's place is free, as its lease is nobody's any more.
     assert_eq!(store.claim_one(&request(3)).await.unwrap(), won);
     assert!(store.claim_one(&request(4)).await.is_err(), "both are held");
-    let again = request(1).lapsed(Lapsed::Hold);
+    let again = request(1).on_lease_expiry(OnLeaseExpiry::Hold);
     let outcome = store.claim_one(&again).await.unwrap();
     assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
     now.store(hour.as_millis() as u64, SeqCst);

@@ -8,7 +8,8 @@ use integration_tests::{Calls as _, Kind, Place, PostgresServer, fresh, soon, un
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, postgres::PgPoolOptions};
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
-    ClaimStore, PostgresStore, RedisStore, SqliteStore, StoreError, idempotency::ClaimRequest,
+    PostgresStore, RedisStore, SqliteStore,
+    idempotency::{ClaimRequest, ClaimStore, StoreError},
 };
 
 const HOUR: Duration = Duration::from_secs(3600);

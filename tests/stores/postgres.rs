@@ -16,8 +16,8 @@ use sqlx::{
 };
 use tokio::time::sleep;
 use webhook_verify::{
-    ClaimStore, PostgresStore,
-    idempotency::{ClaimRequest, Settled},
+    PostgresStore,
+    idempotency::{ClaimRequest, ClaimStore, Settled},
     testing::conformance::Suite,
 };
 

@@ -10,8 +10,8 @@ use super::calls::{answered, fails};
 use integration_tests::{Calls as _, PATIENCE, RedisServer, again, soon, won};
 use tokio::time::{sleep, timeout};
 use webhook_verify::{
-    ClaimKey, ClaimStore, RedisStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner, Settled},
+    RedisStore,
+    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Owner, Settled},
     testing::conformance::Suite,
 };
 

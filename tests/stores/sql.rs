@@ -12,9 +12,8 @@ use std::{
 
 pub(crate) use integration_tests::{again, soon, won};
 use tokio::time::{sleep, timeout};
-use webhook_verify::{
-    ClaimKey, ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Owner},
+use webhook_verify::idempotency::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Owner,
 };
 
 pub(crate) const MS: Duration = Duration::from_millis(1);

@@ -21,7 +21,7 @@ use sqlx::{
     sqlite::{SqliteConnectOptions, SqliteJournalMode},
 };
 use tokio::{task::JoinSet, time::sleep};
-use webhook_verify::{ClaimStore, SqliteStore, testing::conformance::Suite};
+use webhook_verify::{SqliteStore, idempotency::ClaimStore, testing::conformance::Suite};
 
 use super::sql::{races, *};
 

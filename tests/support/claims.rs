@@ -4,8 +4,12 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{sync::Barrier, task::JoinSet, time::sleep};
 use webhook_verify::{
-    Admitted, ClaimKey, ClaimStore, Rejection, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled, Step},
+    Rejection,
+    adapter::Admitted,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
+        Step, StoreError,
+    },
 };
 
 use crate::soon;

@@ -12,7 +12,7 @@ use tokio::{
     sync::{Semaphore, watch},
     time::timeout,
 };
-use webhook_verify::Clock;
+use webhook_verify::clock::Clock;
 
 use crate::Handler;
 

@@ -19,9 +19,11 @@ use sqlx::{
     sqlite::SqliteConnectOptions,
 };
 use webhook_verify::{
-    ClaimStore, Clock, MemoryStore, MonotonicClock, PostgresStore, RedisStore, SqliteStore,
-    StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
+    MemoryStore, PostgresStore, RedisStore, SqliteStore,
+    clock::{Clock, MonotonicClock},
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+    },
 };
 
 use crate::{

@@ -1,4 +1,7 @@
-use webhook_verify::{Algorithm, KeyForm, Scheme, Verifier, VerifierBuilder};
+use webhook_verify::{
+    Scheme, Verifier, VerifierBuilder,
+    scheme::{Algorithm, KeyForm},
+};
 
 /// The URL that senders were given.
 pub const PUBLIC_URL: &str = "https://hooks.example.test/hook";

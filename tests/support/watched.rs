@@ -11,8 +11,10 @@ use std::{
 
 use tokio::sync::watch;
 use webhook_verify::{
-    ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
+    MemoryStore,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+    },
 };
 
 use crate::soon;

@@ -1,5 +1,5 @@
 use actix_web::http::header::HeaderMap;
-use webhook_verify::Headers;
+use webhook_verify::adapter::Headers;
 
 /// actix-web is on `http` 0.2 and has a header map of its own.
 pub(crate) struct ActixHeaders<'m>(pub(crate) &'m HeaderMap);

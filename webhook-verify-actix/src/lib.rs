@@ -7,7 +7,7 @@ mod head;
 mod middleware;
 mod rejection;
 
-pub use webhook_verify;
+pub use webhook_verify::*;
 
 pub use self::{
     extract::{EventData, ExtractRejection, Verified, VerifiedJson},

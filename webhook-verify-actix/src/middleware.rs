@@ -30,7 +30,7 @@ use crate::{head::ActixHeaders, rejection::respond};
 /// use actix_web::{App, web};
 /// use webhook_verify_actix::WebhookMiddleware;
 /// # use actix_web::HttpResponse;
-/// # use webhook_verify_actix::webhook_verify::{ConfigError, Receiver, Verifier, scheme};
+/// # use webhook_verify_actix::{ConfigError, Receiver, Verifier, scheme};
 /// # async fn on_github() -> HttpResponse { HttpResponse::NoContent().finish() }
 /// # async fn on_stripe() -> HttpResponse { HttpResponse::NoContent().finish() }
 /// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));

@@ -10,8 +10,8 @@ use webhook_verify::{Delivery, ExtractError, adapter::FromDelivery, event::FromE
 
 use crate::rejection::respond;
 
-/// Extracts the verified delivery, or its [`Events`](webhook_verify::event::Events), its
-/// [`Batch`](webhook_verify::event::Batch) or its only [`Event`](webhook_verify::Event).
+/// Extracts the verified delivery, or its [`Events`](webhook_verify::Events), its
+/// [`Batch`](webhook_verify::Batch) or its only [`Event`](webhook_verify::Event).
 ///
 /// Its order among a handler's arguments does not matter, and `Bytes`, `String` and `Json` may stand
 /// next to it: they get the verified body. A body that cannot be split into events gets 400, 413 or
@@ -19,7 +19,7 @@ use crate::rejection::respond;
 ///
 /// ```
 /// # use axum::{Router, http::StatusCode, routing::post};
-/// # use webhook_verify_axum::{ExtractRejection, Verified, webhook_verify::event::Events};
+/// # use webhook_verify_axum::{Events, ExtractRejection, Verified};
 /// # async fn forget(lead: Lead) {}
 /// #[derive(serde::Deserialize)]
 /// struct Lead {
@@ -45,7 +45,7 @@ pub struct Verified<T = Delivery>(pub T);
 /// A request whose content type is not JSON gets 415, a body that is not JSON 400, JSON of another
 /// shape 422. A handler that accepts any content type uses [`Verified`] and [`Delivery::json`]. If the
 /// sender may put several events into one request, take
-/// [`Verified<Events>`](webhook_verify::event::Events): the body also contains the completed ones.
+/// [`Verified<Events>`](webhook_verify::Events): the body also contains the completed ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifiedJson<T>(pub T);
 
@@ -53,7 +53,7 @@ pub struct VerifiedJson<T>(pub T);
 /// implements [`FromEvent`].
 ///
 /// Data that is not JSON gets 400, JSON of another shape 422. A sender that may put several events
-/// into one request gets 500: use [`Verified<Events>`](webhook_verify::event::Events) for it.
+/// into one request gets 500: use [`Verified<Events>`](webhook_verify::Events) for it.
 #[derive(Clone, Copy, Debug)]
 pub struct EventData<T>(pub T);
 

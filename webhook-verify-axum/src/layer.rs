@@ -16,7 +16,7 @@ use crate::WebhookService;
 /// ```
 /// use axum::{Router, routing::post};
 /// use webhook_verify_axum::WebhookLayer;
-/// # use webhook_verify_axum::webhook_verify::{ConfigError, Receiver, Verifier, scheme};
+/// # use webhook_verify_axum::{ConfigError, Receiver, Verifier, scheme};
 /// # async fn on_github() {}
 /// # async fn on_stripe() {}
 /// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));

@@ -7,7 +7,7 @@ mod layer;
 mod rejection;
 mod service;
 
-pub use webhook_verify;
+pub use webhook_verify::*;
 
 pub use self::{
     extract::{EventData, ExtractRejection, Verified, VerifiedJson},

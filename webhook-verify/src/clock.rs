@@ -1,3 +1,5 @@
+//! Clocks, and how far a signed timestamp may be off.
+
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Where the time comes from.
@@ -6,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 ///
 /// ```
 /// use std::time::Duration;
-/// use webhook_verify::Clock;
+/// use webhook_verify::clock::Clock;
 ///
 /// let clock = || Duration::from_secs(1_795_305_600);
 /// assert_eq!(clock.now().as_secs(), 1_795_305_600);

@@ -5,7 +5,7 @@
 
 mod answer;
 mod claim;
-mod clock;
+pub mod clock;
 mod delivery;
 mod encoding;
 mod error;
@@ -20,31 +20,21 @@ pub mod testing;
 mod timer;
 mod verify;
 
-#[cfg(any(feature = "postgres", feature = "sqlite"))]
-pub use self::claim::CommitError;
 #[cfg(feature = "postgres")]
 pub use self::claim::PostgresStore;
 #[cfg(feature = "redis")]
 pub use self::claim::RedisStore;
 #[cfg(feature = "sqlite")]
 pub use self::claim::SqliteStore;
-#[cfg(feature = "multipart")]
-pub use self::delivery::multipart::{MultipartError, Part, PartLimits};
 pub use self::{
-    answer::Answer,
-    claim::{Claim, ClaimKey, ClaimStore, MemoryStore, StoreError},
-    clock::{Clock, MonotonicClock, SystemClock, Tolerance},
-    delivery::{Delivery, Event, ExtractError},
-    encoding::Encoding,
+    claim::MemoryStore,
+    delivery::{Batch, Delivery, Event, Events, ExtractError},
     error::{ConfigError, VerifyError},
     key::Secret,
-    receive::{
-        Admission, Admitted, Handshake, Idempotency, Received, Receiver, ReceiverBuilder,
-        Rejection, Tenant,
-    },
-    request::{Headers, RequestHead},
-    scheme::{Algorithm, KeyForm, Scheme},
-    verify::{BodyTooLarge, Incoming, Verifier, VerifierBuilder},
+    receive::{Handshake, Idempotency, Receiver, ReceiverBuilder, Rejection, Tenant},
+    request::RequestHead,
+    scheme::Scheme,
+    verify::{Verifier, VerifierBuilder},
 };
 
 pub mod adapter {
@@ -54,18 +44,23 @@ pub mod adapter {
     //! bytes, and responses back. [`Receiver::receive`](crate::Receiver::receive) verifies,
     //! [`Received::admit`] claims, and [`Admitted::handle`] runs the handler. Where requests are
     //! never dropped, [`Receiver::admit`](crate::Receiver::admit) does the first two steps at once.
+    //!
+    //! [`Incoming`] verifies a body in pieces, without a receiver.
 
     pub use crate::{
         answer::Answer,
         delivery::FromDelivery,
         receive::{Admission, Admitted, Received},
         request::Headers,
+        verify::{BodyTooLarge, Incoming},
     };
 }
 
 pub mod event {
-    //! The events of a delivery: what happened, one at a time.
+    //! The events of a delivery.
 
+    #[cfg(feature = "multipart")]
+    pub use crate::delivery::multipart::{MultipartError, Part, PartLimits};
     pub use crate::delivery::{
         Batch, Event, Events, EventsError, FromEvent, Iter, matches, matches_topic,
     };
@@ -131,7 +126,8 @@ pub mod idempotency {
     pub use crate::{
         claim::{
             Claim, ClaimEvent, ClaimEventKind, ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore,
-            Fingerprint, Holder, Lapsed, Lost, MemoryStore, Owner, Settled, Step, StoreError,
+            Fingerprint, Holder, Lost, MemoryStore, OnLeaseExpiry, Owner, Settled, Step,
+            StoreError,
         },
         receive::{Idempotency, OnMismatch, OnStoreFailure, Replay},
     };

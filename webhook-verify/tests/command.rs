@@ -13,7 +13,10 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use webhook_verify::{Algorithm, KeyForm, Scheme};
+use webhook_verify::{
+    Scheme,
+    scheme::{Algorithm, KeyForm},
+};
 
 const VECTORS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/vectors");
 

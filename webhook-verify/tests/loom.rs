@@ -20,8 +20,11 @@ use std::{
 
 use loom::thread;
 use webhook_verify::{
-    ClaimKey, ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Owner, Settled},
+    MemoryStore,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
+        StoreError,
+    },
 };
 
 const LEASE: Duration = Duration::from_secs(60);

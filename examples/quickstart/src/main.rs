@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 use tracing_subscriber::{filter::Targets, fmt, prelude::*, registry};
 use webhook_verify::idempotency::{ClaimEvent, ClaimEventKind};
 use webhook_verify::testing::{Signer, random_secret, shell_quote};
-use webhook_verify::{ClaimKey, Idempotency, Receiver, Rejection, Scheme, SqliteStore, Verifier};
+use webhook_verify::{
+    Idempotency, Receiver, Rejection, Scheme, SqliteStore, Verifier, idempotency::ClaimKey,
+};
 use webhook_verify_axum::{Verified, WebhookLayer};
 
 static OPTIONS: LazyLock<Options> = LazyLock::new(Options::parse);

@@ -12,7 +12,9 @@ use futures_util::stream;
 use integration_tests::its_status;
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
-    Admission, Receiver, RequestHead, scheme,
+    Receiver, RequestHead,
+    adapter::Admission,
+    scheme,
     testing::{SignedRequest, Signer},
 };
 

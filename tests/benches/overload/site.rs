@@ -12,8 +12,8 @@ use std::{
 use integration_tests::{Kind, Place, Proxy, Weather, unique};
 use sqlx::{Connection as _, SqliteConnection};
 use webhook_verify::{
-    ClaimStore, Idempotency, PostgresStore, Receiver, RedisStore, SqliteStore, Verifier,
-    idempotency::{ClaimEvent, ClaimEventKind},
+    Idempotency, PostgresStore, Receiver, RedisStore, SqliteStore, Verifier,
+    idempotency::{ClaimEvent, ClaimEventKind, ClaimStore},
     scheme,
 };
 

@@ -81,7 +81,9 @@ async fn have_effect(
     delivery: &Delivery,
     work: impl Future<Output = Result<(), u16>>,
 ) -> Result<(), CommitError> {
-    let failed = |error: sqlx::Error| CommitError::Store(webhook_verify::StoreError::new(error));
+    let failed = |error: sqlx::Error| {
+        CommitError::Store(webhook_verify::idempotency::StoreError::new(error))
+    };
     let mut transaction = pool.begin().await.map_err(failed)?;
     sqlx::query("INSERT INTO effect (event) VALUES ($1)")
         .bind(delivery.id().as_deref())

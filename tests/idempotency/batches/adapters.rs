@@ -36,7 +36,7 @@ async fn handled(
         Framework::Axum => {
             let handler =
                 move |webhook_verify_axum::Verified(events): webhook_verify_axum::Verified<
-                    webhook_verify::event::Events,
+                    webhook_verify::Events,
                 >| async move {
                     for event in &events {
                         begun.note(event);
@@ -60,7 +60,7 @@ async fn handled(
             let request = request.clone();
             let call = move || {
                 actix_web::rt::System::new().block_on(async move {
-                    let handler = move |webhook_verify_actix::Verified(events): webhook_verify_actix::Verified<webhook_verify::event::Events>| {
+                    let handler = move |webhook_verify_actix::Verified(events): webhook_verify_actix::Verified<webhook_verify::Events>| {
                         let (begun, fault) = (begun.clone(), fault.clone());
                         async move {
                             for event in &events {

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use futures_util::FutureExt as _;
 use integration_tests::{App, Handler, Pauses, each_framework};
 use tokio::sync::mpsc;
-use webhook_verify::{Admission, Rejection, event::Batch, scheme};
+use webhook_verify::{Batch, Rejection, adapter::Admission, scheme};
 
 use super::{
     rig::{Rig, end, poll},

@@ -13,8 +13,8 @@ use integration_tests::{
 use sqlx::{AssertSqlSafe, PgPool, SqlitePool};
 use tokio::{sync::oneshot, time::sleep};
 use webhook_verify::{
-    Admission, Event, Idempotency, PostgresStore, Receiver, SqliteStore,
-    event::Events,
+    Event, Events, Idempotency, PostgresStore, Receiver, SqliteStore,
+    adapter::Admission,
     idempotency::{Claimed, CommitError},
     scheme,
 };

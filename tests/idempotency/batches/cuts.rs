@@ -10,7 +10,11 @@ use std::{
 use futures_util::future::{join, join_all, select};
 use integration_tests::{App, Framework, Handler, Kind, Place, each_place, unique};
 use tokio::{sync::oneshot, time::sleep};
-use webhook_verify::{Admission, Admitted, Event, Idempotency, Receiver, scheme};
+use webhook_verify::{
+    Event, Idempotency, Receiver,
+    adapter::{Admission, Admitted},
+    scheme,
+};
 
 use super::sender::{LONG, batch, patient};
 use crate::common::{admit, post, receiver_with, soon};

@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering::SeqCst;
 
 use futures_util::FutureExt as _;
 use integration_tests::Pauses;
-use webhook_verify::Admission;
+use webhook_verify::adapter::Admission;
 
 use super::{
     rig::{Rig, end, poll},

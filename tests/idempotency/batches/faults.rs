@@ -8,8 +8,11 @@ use std::{
 use futures_util::FutureExt as _;
 use integration_tests::{App, each_framework, finish};
 use webhook_verify::{
-    Admission, Admitted, Idempotency, MemoryStore, Receiver, Rejection,
-    idempotency::OnStoreFailure, scheme, testing::SignedRequest,
+    Idempotency, MemoryStore, Receiver, Rejection,
+    adapter::{Admission, Admitted},
+    idempotency::OnStoreFailure,
+    scheme,
+    testing::SignedRequest,
 };
 
 use super::sender::{Begun, Fault, batch, events, failing};

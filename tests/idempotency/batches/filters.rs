@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use integration_tests::{App, Framework, each_framework};
 use webhook_verify::{
-    ConfigError, Idempotency, Receiver, ReceiverBuilder, Scheme, Verifier, scheme, scheme::Identity,
+    ConfigError, Idempotency, Receiver, ReceiverBuilder, Scheme, Verifier,
+    scheme::{self, Identity},
 };
 
 use super::sender::{Begun, Fault, body, events, failing, mautic};

@@ -1,6 +1,6 @@
 //! What an event's key is made of: of what is signed, and of all of that which tells it from others.
 
-use webhook_verify::{Admission, Idempotency, MemoryStore, Receiver, Scheme, scheme};
+use webhook_verify::{Idempotency, MemoryStore, Receiver, Scheme, adapter::Admission, scheme};
 
 use crate::common::{HandClock, admit, days, finish, never, receiver_with, signed, signer};
 

@@ -5,7 +5,7 @@ use std::{sync::atomic::Ordering::SeqCst, time::Duration};
 use futures_util::FutureExt as _;
 use integration_tests::Pauses;
 use tokio::sync::mpsc;
-use webhook_verify::{Admission, Rejection};
+use webhook_verify::{Rejection, adapter::Admission};
 
 use super::{
     rig::{Rig, end, poll},

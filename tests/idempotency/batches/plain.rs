@@ -4,8 +4,10 @@ use std::sync::{Arc, atomic::Ordering::SeqCst};
 
 use integration_tests::{App, Calls as _, each_framework};
 use webhook_verify::{
-    ClaimStore, MemoryStore, StoreError,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step},
+    MemoryStore,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+    },
     scheme,
 };
 

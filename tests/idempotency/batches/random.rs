@@ -11,7 +11,9 @@ use std::{
 use futures_util::future::{Either, join_all, select};
 use integration_tests::{AnyStore, Kind, Place, its_status};
 use tokio::{sync::Notify, task::yield_now, time::sleep};
-use webhook_verify::{Admission, ClaimStore, Event, Idempotency, MemoryStore, Receiver, scheme};
+use webhook_verify::{
+    Event, Idempotency, MemoryStore, Receiver, adapter::Admission, idempotency::ClaimStore, scheme,
+};
 
 use super::sender::{body, mautic};
 use crate::common::{HandClock, Watched, admit, receiver_with, seconds};

@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use integration_tests::{App, Framework, Handler, each_framework};
 use webhook_verify::{
-    ClaimStore, Idempotency, MemoryStore, Receiver, RequestHead, Secret, Tenant, Verifier, scheme,
+    Idempotency, MemoryStore, Receiver, RequestHead, Secret, Tenant, Verifier,
+    idempotency::ClaimStore, scheme,
 };
 
 use super::sender::{Begun, Fault, TYPE, batch, body, events, failing, mautic, one_by_one};

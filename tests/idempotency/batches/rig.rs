@@ -9,8 +9,10 @@ use std::{
 use futures_util::FutureExt as _;
 use tokio::sync::{mpsc, oneshot};
 use webhook_verify::{
-    Admission, Admitted, Delivery, Idempotency, MemoryStore, Receiver, Rejection,
-    idempotency::ClaimEvent, scheme,
+    Delivery, Idempotency, MemoryStore, Receiver, Rejection,
+    adapter::{Admission, Admitted},
+    idempotency::ClaimEvent,
+    scheme,
 };
 
 use super::sender::{Begun, batch};

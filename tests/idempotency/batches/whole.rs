@@ -6,7 +6,10 @@ use std::sync::{
 };
 
 use integration_tests::{App, Handler, each_framework};
-use webhook_verify::{Delivery, Idempotency, Receiver, Verifier, scheme, scheme::Identity};
+use webhook_verify::{
+    Delivery, Idempotency, Receiver, Verifier,
+    scheme::{self, Identity},
+};
 
 use super::sender::{Begun, Fault, batch, events, failing, mautic};
 use crate::common::{SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with};

@@ -13,8 +13,10 @@ use bytes::Bytes;
 use integration_tests::{App, Framework, Watched, answer, exchange};
 use tower::ServiceExt as _;
 use webhook_verify::{
-    Algorithm, Claim, ConfigError, Delivery, Idempotency, KeyForm, Receiver, RequestHead, Scheme,
-    Secret, Tenant, Verifier, VerifyError, scheme,
+    ConfigError, Delivery, Idempotency, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
+    VerifyError,
+    idempotency::Claim,
+    scheme::{self, Algorithm, KeyForm},
 };
 
 use super::support::{NOW, Request, SECRET, Target, hex, mac, mac_with, on_both, verifier};

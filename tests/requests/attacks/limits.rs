@@ -11,7 +11,10 @@ use std::{
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, future::join_all, stream};
 use integration_tests::Framework;
-use webhook_verify::{Encoding, Receiver, RequestHead, Scheme, Verifier, VerifyError, scheme};
+use webhook_verify::{
+    Receiver, RequestHead, Scheme, Verifier, VerifyError,
+    scheme::{self, Encoding},
+};
 
 use super::{
     support::{NOW, Request, SECRET, Target, base64, hex, mac, on_both, verifier},

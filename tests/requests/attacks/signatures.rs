@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use integration_tests::verifier_of;
-use webhook_verify::{Algorithm, Scheme, VerifyError, scheme};
+use webhook_verify::{
+    Scheme, VerifyError,
+    scheme::{self, Algorithm},
+};
 
 use super::support::{NOW, Request, SECRET, base64, hex, mac, on_both, verifier};
 

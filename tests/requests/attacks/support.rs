@@ -15,8 +15,8 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use integration_tests::{App, Connection, Framework, Response, Server, Watched, exchange};
 use sha2::Sha256;
 use webhook_verify::{
-    Delivery, Headers, Idempotency, Receiver, ReceiverBuilder, RequestHead, Scheme, Verifier,
-    VerifyError,
+    Delivery, Idempotency, Receiver, ReceiverBuilder, RequestHead, Scheme, Verifier, VerifyError,
+    adapter::Headers,
 };
 
 /// What the receiver's clock shows.

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use integration_tests::Response;
-use webhook_verify::{Scheme, Verifier, VerifyError, scheme, scheme::TimeUnit};
+use webhook_verify::{
+    Scheme, Verifier, VerifyError,
+    scheme::{self, TimeUnit},
+};
 
 use super::support::{NOW, Request, SECRET, hex, mac, on_both, verifier};
 

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use webhook_verify::{
-    Algorithm, Encoding, KeyForm, Scheme, Tolerance,
-    scheme::{SchemeBuilder, TimeUnit},
+    Scheme,
+    clock::Tolerance,
+    scheme::{Algorithm, Encoding, KeyForm, SchemeBuilder, TimeUnit},
 };
 
 pub(crate) fn scheme(name: &str) -> Scheme {

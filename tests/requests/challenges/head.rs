@@ -150,7 +150,10 @@ async fn the_body_behind_such_a_head_is_not_read() {
 
 #[tokio::test]
 async fn a_mac_needs_a_scheme_that_makes_one() {
-    use webhook_verify::{Algorithm, ConfigError, KeyForm, Scheme};
+    use webhook_verify::{
+        ConfigError, Scheme,
+        scheme::{Algorithm, KeyForm},
+    };
     for algorithm in [Algorithm::Token, Algorithm::KeyedSha256, Algorithm::Ed25519] {
         let scheme = Scheme::builder("acme")
             .algorithm(algorithm)

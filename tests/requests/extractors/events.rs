@@ -44,7 +44,7 @@ async fn ask(
     match framework {
         Framework::Axum => {
             use webhook_verify_axum::{EventData, ExtractRejection, Verified};
-            let events = async |Verified(events): Verified<webhook_verify::event::Events>| {
+            let events = async |Verified(events): Verified<webhook_verify::Events>| {
                 let mut lines = String::new();
                 for event in &events {
                     lines += &line(event)?;
@@ -66,7 +66,7 @@ async fn ask(
         }
         Framework::Actix => {
             use webhook_verify_actix::{EventData, ExtractRejection, Verified};
-            let events = async |Verified(events): Verified<webhook_verify::event::Events>| {
+            let events = async |Verified(events): Verified<webhook_verify::Events>| {
                 let mut lines = String::new();
                 for event in &events {
                     lines += &line(event)?;
@@ -164,8 +164,7 @@ async fn what_a_handler_gets_and_what_is_said_when_it_cannot() {
 #[actix_web::test]
 async fn without_the_layer_nothing_is_given_out() {
     let request = signed(scheme::GITHUB, "{}");
-    let events =
-        async |_: webhook_verify_axum::Verified<webhook_verify::event::Events>| StatusCode::OK;
+    let events = async |_: webhook_verify_axum::Verified<webhook_verify::Events>| StatusCode::OK;
     let event = async |_: webhook_verify_axum::EventData<Thing>| StatusCode::OK;
     for routed in [post(events), post(event)] {
         let app: Router = Router::new().route("/", routed);
@@ -174,7 +173,7 @@ async fn without_the_layer_nothing_is_given_out() {
         let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
         assert!(body.unwrap().is_empty());
     }
-    let events = async |_: webhook_verify_actix::Verified<webhook_verify::event::Events>| {
+    let events = async |_: webhook_verify_actix::Verified<webhook_verify::Events>| {
         HttpResponse::Ok().finish()
     };
     let event = async |_: webhook_verify_actix::EventData<Thing>| HttpResponse::Ok().finish();

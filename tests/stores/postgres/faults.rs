@@ -257,12 +257,14 @@ async fn a_server_that_is_read_only() {
 }
 
 trait MigrateMissing {
-    fn migrate_missing(&self) -> impl Future<Output = Result<(), webhook_verify::StoreError>>;
+    fn migrate_missing(
+        &self,
+    ) -> impl Future<Output = Result<(), webhook_verify::idempotency::StoreError>>;
 }
 
 impl MigrateMissing for PostgresStore {
     /// Creates a table that is not there.
-    async fn migrate_missing(&self) -> Result<(), webhook_verify::StoreError> {
+    async fn migrate_missing(&self) -> Result<(), webhook_verify::idempotency::StoreError> {
         self.clone().table(&new_name()).unwrap().migrate().await
     }
 }

@@ -13,7 +13,7 @@ use tokio::{
 };
 
 use webhook_verify::{
-    Admission, Idempotency, Receiver, RequestHead, Verifier, scheme, testing::Signer,
+    Idempotency, Receiver, RequestHead, Verifier, adapter::Admission, scheme, testing::Signer,
 };
 
 use super::*;

@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use integration_tests::{Calls as _, is_shut_out, race};
 use tokio::task::JoinSet;
-use webhook_verify::{
-    ClaimStore,
-    idempotency::{ClaimOutcome, ClaimRequest, Settled},
-};
+use webhook_verify::idempotency::{ClaimOutcome, ClaimRequest, ClaimStore, Settled};
 
 use super::{HOUR, MS, again, answered, is_busy, is_completed, request, won};
 

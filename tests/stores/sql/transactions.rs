@@ -13,9 +13,9 @@ use futures_util::{future::join_all, poll, stream};
 use integration_tests::{Calls as _, Pauses, Watched, finish, its_status};
 use tokio::{task::yield_now, time::sleep};
 use webhook_verify::{
-    Admission, Admitted, ClaimStore, Delivery, Idempotency, Receiver, Rejection, RequestHead,
-    Verifier,
-    idempotency::{CommitError, Settled},
+    Delivery, Idempotency, Receiver, Rejection, RequestHead, Verifier,
+    adapter::{Admission, Admitted},
+    idempotency::{ClaimStore, CommitError, Settled},
     scheme,
     testing::{SignedRequest, Signer},
 };

@@ -240,7 +240,7 @@ impl Claim {
     /// A process that was paused learns of the loss only when it runs again.
     ///
     /// ```
-    /// # use webhook_verify::Claim;
+    /// # use webhook_verify::idempotency::Claim;
     /// # async fn work() {}
     /// async fn work_while_claimed(claim: &Claim) -> u16 {
     ///     tokio::select! {

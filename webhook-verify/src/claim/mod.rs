@@ -46,7 +46,7 @@ pub use self::{
     memory::MemoryStore,
     notice::{ClaimEvent, ClaimEventKind},
     store::{
-        ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Owner, Settled, Step,
-        StoreError,
+        ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry, Owner, Settled,
+        Step, StoreError,
     },
 };

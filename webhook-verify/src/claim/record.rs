@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled};
+use super::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, OnLeaseExpiry, Owner, Settled};
 
 /// The record of one key: the state machine that [`ClaimStore`](super::ClaimStore) describes,
 /// independent of the storage.
@@ -14,7 +14,7 @@ pub(super) struct Record {
     pub(super) fingerprint: Fingerprint,
     pub(super) expires_at: Duration,
     /// Whether the claim is held after its lease has expired.
-    pub(super) lapsed: Lapsed,
+    pub(super) on_lease_expiry: OnLeaseExpiry,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ impl Record {
             owner: request.owner,
             fingerprint: request.fingerprint,
             expires_at: now.saturating_add(request.ttl),
-            lapsed: request.lapsed,
+            on_lease_expiry: request.on_lease_expiry,
         }
     }
 
@@ -50,7 +50,9 @@ impl Record {
                     ClaimOutcome::Busy { lease_left: lease_until - now }
                 };
             }
-            State::InProgress { .. } if request.lapsed == Lapsed::Hold && self.expires_at > now => {
+            State::InProgress { .. }
+                if request.on_lease_expiry == OnLeaseExpiry::Hold && self.expires_at > now =>
+            {
                 return ClaimOutcome::Busy { lease_left: Duration::ZERO };
             }
             // A late call that the receiver gave up: no handler would run under the claim.
@@ -112,11 +114,12 @@ impl Record {
     }
 
     /// Returns whether the claim is held: by a live lease, or by an expired one under
-    /// [`Lapsed::Hold`].
+    /// [`OnLeaseExpiry::Hold`].
     pub(super) fn is_held(&self, now: Duration) -> bool {
         match self.state {
             State::InProgress { lease_until } => {
-                lease_until > now || self.lapsed == Lapsed::Hold && self.expires_at > now
+                lease_until > now
+                    || self.on_lease_expiry == OnLeaseExpiry::Hold && self.expires_at > now
             }
             State::Released | State::Completed { .. } => false,
         }

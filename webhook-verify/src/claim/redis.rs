@@ -19,15 +19,15 @@ use self::{
     script::{Script, Scripts},
 };
 use super::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Lapsed, Settled, Step,
-    StoreError, limiter::shortest,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry, Settled,
+    Step, StoreError, limiter::shortest,
 };
 
 /// Keeps claims in a Redis (5 or later) or Valkey server, shared by any number of processes and
 /// machines.
 ///
 /// ```no_run
-/// # use webhook_verify::{Idempotency, RedisStore, StoreError};
+/// # use webhook_verify::{Idempotency, RedisStore, idempotency::StoreError};
 /// # async fn start() -> Result<(), StoreError> {
 /// let store = RedisStore::connect("redis://localhost:6379").await?;
 /// let idempotency = Idempotency::new(store, "stripe");
@@ -71,7 +71,7 @@ use super::{
 /// driver's own TLS feature in your `Cargo.toml`, for instance `redis = { version = "1.8",
 /// default-features = false, features = ["tokio-native-tls-comp"] }`.
 ///
-/// [`Claim::fencing_token`]: crate::Claim::fencing_token
+/// [`Claim::fencing_token`]: crate::idempotency::Claim::fencing_token
 #[derive(Clone)]
 pub struct RedisStore {
     inner: Arc<Inner>,
@@ -135,9 +135,9 @@ impl RedisStore {
             .arg(&request.fingerprint.0[..])
             .arg(millis(request.lease))
             .arg(millis(request.ttl))
-            .arg(match request.lapsed {
-                Lapsed::TakeOver => "take",
-                Lapsed::Hold => "hold",
+            .arg(match request.on_lease_expiry {
+                OnLeaseExpiry::TakeOver => "take",
+                OnLeaseExpiry::Hold => "hold",
             });
         command
     }

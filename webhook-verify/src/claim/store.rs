@@ -35,8 +35,11 @@ use crate::error::fmt_source;
 /// ```
 /// use std::{collections::HashMap, sync::Mutex, time::Duration};
 /// use webhook_verify::{
-///     Clock, ClaimKey, ClaimStore, StoreError,
-///     idempotency::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, Lapsed, Owner, Settled, Step},
+///     clock::Clock,
+///     idempotency::{
+///         ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry,
+///         Owner, Settled, Step, StoreError,
+///     },
 /// };
 ///
 /// struct MapStore<C> {
@@ -71,7 +74,7 @@ use crate::error::fmt_source;
 ///                     Some(until) if until > now && is_owner => {
 ///                         return ClaimOutcome::Won { attempt: row.attempt };
 ///                     }
-///                     Some(until) if until > now || request.lapsed == Lapsed::Hold => {
+///                     Some(until) if until > now || request.on_lease_expiry == OnLeaseExpiry::Hold => {
 ///                         return ClaimOutcome::Busy { lease_left: until.saturating_sub(now) };
 ///                     }
 ///                     // A claim that arrives after its own release was given up before.
@@ -159,7 +162,7 @@ use crate::error::fmt_source;
 /// # }
 /// ```
 pub trait ClaimStore: Send + Sync + 'static {
-    /// Claims each key if it is absent, expired or released, or if its lease has [expired](Lapsed),
+    /// Claims each key if it is absent, expired or released, or if its lease has [expired](OnLeaseExpiry),
     /// and increments the record's attempt. The record then holds the request's owner and
     /// fingerprint. It expires after the request's `ttl`, or later if the replaced record did.
     ///
@@ -222,7 +225,7 @@ pub enum Step {
 /// Decides what happens to a claim whose lease has expired because its holder has died or is stuck.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum Lapsed {
+pub enum OnLeaseExpiry {
     /// The next delivery takes over.
     #[default]
     TakeOver,
@@ -248,7 +251,7 @@ pub struct ClaimRequest {
     /// The minimum lifetime of the record; never shorter than the lease.
     pub ttl: Duration,
     /// Whether another owner may take over after the lease expires.
-    pub lapsed: Lapsed,
+    pub on_lease_expiry: OnLeaseExpiry,
     /// How long the receiver waits for the outcome. A store that cannot answer in this time should
     /// return [`StoreError::overloaded`] at once.
     pub limit: Duration,
@@ -271,15 +274,15 @@ impl ClaimRequest {
             fingerprint,
             lease,
             ttl: ttl.max(lease),
-            lapsed: Lapsed::TakeOver,
+            on_lease_expiry: OnLeaseExpiry::TakeOver,
             limit: Duration::from_secs(60),
         }
     }
 
     /// Returns the same request with another rule for expired leases.
     #[must_use]
-    pub fn lapsed(self, lapsed: Lapsed) -> Self {
-        Self { lapsed, ..self }
+    pub fn on_lease_expiry(self, on_lease_expiry: OnLeaseExpiry) -> Self {
+        Self { on_lease_expiry, ..self }
     }
 
     /// Returns the same request with another [`limit`](Self::limit).

@@ -29,7 +29,8 @@ pub(crate) use self::{
     check::is_pointer,
     part::{Ends, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
 };
-use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
+pub use crate::encoding::Encoding;
+use crate::{clock::Tolerance, error::ConfigError};
 
 pub(crate) type Text = Cow<'static, str>;
 static CONTENT_TYPE: Text = Cow::Borrowed("content-type");
@@ -42,7 +43,7 @@ pub(crate) type List<T> = Cow<'static, [T]>;
 /// made. A request is judged by the one scheme it is given to; there is no falling back from one to another.
 ///
 /// ```
-/// use webhook_verify::{Encoding, Scheme, Verifier, scheme};
+/// use webhook_verify::{Scheme, Verifier, scheme::{self, Encoding}};
 ///
 /// // a sender that everybody knows
 /// let github = Verifier::new(scheme::GITHUB, "a secret")?;

@@ -122,7 +122,7 @@ impl Verifier {
     /// none, or the scheme's requests do not.
     ///
     /// This is for those who work without a [`Receiver`](crate::Receiver), which asks for keys
-    /// [by itself](crate::Receiver::with_key_lookup). Nothing is fetched here. Keep the keys that were fetched by their
+    /// [by itself](crate::ReceiverBuilder::key_lookup). Nothing is fetched here. Keep the keys that were fetched by their
     /// names, and remember that the name is the client's choice until the signature holds: an address may be any on those
     /// hosts.
     ///

@@ -105,7 +105,7 @@ impl Rig {
         let seen = Arc::clone(&self.seen);
         let handler =
             move |Verified(delivery): Verified,
-                  Verified(events): Verified<webhook_verify::event::Events>| {
+                  Verified(events): Verified<webhook_verify::Events>| {
                 let seen = Arc::clone(&seen);
                 async move {
                     let mut told = Vec::new();
@@ -138,7 +138,7 @@ impl Rig {
         let seen = Arc::clone(&self.seen);
         let handler =
             move |Verified(delivery): Verified,
-                  Verified(events): Verified<webhook_verify::event::Events>| {
+                  Verified(events): Verified<webhook_verify::Events>| {
                 let seen = Arc::clone(&seen);
                 async move {
                     let mut told = Vec::new();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Map, Value};
-use webhook_verify::{ConfigError, KeyForm, RequestHead, Scheme, Verifier};
+use webhook_verify::{ConfigError, RequestHead, Scheme, Verifier, scheme::KeyForm};
 
 /// A recorded request.
 pub(crate) struct RecordedRequest {

@@ -13,7 +13,8 @@ use super::{
     link::{code, limit},
 };
 use crate::claim::{
-    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Lapsed, Settled, Step, StoreError,
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, OnLeaseExpiry, Settled, Step,
+    StoreError,
     limiter::shortest,
     sql::{self, Record, foreign, millis},
 };
@@ -29,7 +30,7 @@ impl ClaimStore for PostgresStore {
         // All requests of a receiver have the same terms. Different terms take one statement each.
         let mut by_terms: HashMap<_, Vec<_>> = HashMap::new();
         for (index, request) in requests.iter().enumerate() {
-            let terms = (request.lease, request.lapsed == Lapsed::Hold);
+            let terms = (request.lease, request.on_lease_expiry == OnLeaseExpiry::Hold);
             by_terms.entry(terms).or_default().push(index);
         }
         let mut outcomes = vec![None; requests.len()];
@@ -80,7 +81,7 @@ impl PostgresStore {
         let mut arguments = holder(&request.holder())?;
         add(&mut arguments, &request.fingerprint.0[..])?;
         add(&mut arguments, millis(request.lease))?;
-        add(&mut arguments, request.lapsed == Lapsed::Hold)?;
+        add(&mut arguments, request.on_lease_expiry == OnLeaseExpiry::Hold)?;
         add(&mut arguments, millis(request.ttl.max(request.lease)))?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
         let Shared { link, statements, .. } = &*self.shared;

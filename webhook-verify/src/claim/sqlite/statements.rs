@@ -7,7 +7,7 @@ use sqlx::{
 };
 
 use crate::claim::{
-    ClaimKey, ClaimOutcome, ClaimRequest, Holder, Lapsed, Settled, Step, StoreError,
+    ClaimKey, ClaimOutcome, ClaimRequest, Holder, OnLeaseExpiry, Settled, Step, StoreError,
     sql::{Record, Table, foreign, millis, won},
 };
 
@@ -82,7 +82,7 @@ impl Statements {
         for time in [now, request.lease, request.ttl.max(request.lease)] {
             add(&mut arguments, millis(time))?;
         }
-        add(&mut arguments, request.lapsed == Lapsed::Hold)?;
+        add(&mut arguments, request.on_lease_expiry == OnLeaseExpiry::Hold)?;
         let rows = self.all(on, &self.claim, arguments).await?;
         if let Some(row) = rows.first() {
             return won(row.try_get(0).map_err(StoreError::new)?);

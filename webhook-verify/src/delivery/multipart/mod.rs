@@ -125,7 +125,7 @@ impl Delivery {
     /// nested `multipart` is one part, which is not split.
     ///
     /// ```
-    /// # use webhook_verify::{MultipartError, PartLimits, Verifier, scheme};
+    /// # use webhook_verify::{Verifier, event::{MultipartError, PartLimits}, scheme};
     /// let verifier = Verifier::new(scheme::PIPEFORCE_TOKEN, "a29a4f16")?;
     /// let body = "--b\r\n\
     ///     Content-Disposition: form-data; name=\"file\"; filename=\"/home/me/fileA.pdf\"\r\n\r\n\

@@ -191,7 +191,7 @@ impl Idempotency {
             fingerprint,
             lease: self.keeper.lease,
             ttl: self.ttl_of(identity, &delivery.scheme),
-            lapsed: self.lapsed,
+            on_lease_expiry: self.on_lease_expiry,
             limit: self.keeper.call_limit(),
         }
     }

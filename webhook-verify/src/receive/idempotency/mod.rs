@@ -4,7 +4,7 @@ mod check;
 mod identify;
 
 use crate::{
-    claim::{ClaimEvent, ClaimStore, Keeper, Lapsed},
+    claim::{ClaimEvent, ClaimStore, Keeper, OnLeaseExpiry},
     delivery::Delivery,
     scheme::Identity,
 };
@@ -38,7 +38,7 @@ pub struct Idempotency {
     identity: IdentitySource,
     ttl: Option<Duration>,
     allow_short_ttl: bool,
-    lapsed: Lapsed,
+    on_lease_expiry: OnLeaseExpiry,
     pub(crate) run_to_completion: bool,
     pub(crate) in_flight_wait: Duration,
     pub(crate) replay: Replay,
@@ -110,7 +110,7 @@ impl Idempotency {
             identity: IdentitySource::Scheme,
             ttl: None,
             allow_short_ttl: false,
-            lapsed: Lapsed::TakeOver,
+            on_lease_expiry: OnLeaseExpiry::TakeOver,
             run_to_completion: true,
             in_flight_wait: Duration::ZERO,
             replay: Replay::Status,
@@ -125,7 +125,7 @@ impl Idempotency {
     }
 
     /// Keeps deployments apart that share a store. Default: empty. Tenants of one receiver are kept apart by their own:
-    /// see [`Receiver::for_tenants`](crate::Receiver::for_tenants).
+    /// see [`ReceiverBuilder::tenants`](crate::ReceiverBuilder::tenants).
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
@@ -169,7 +169,7 @@ impl Idempotency {
     /// How long a claim outlives its holder. Default: 60 s, renewed every third of it while the handler runs.
     ///
     /// A holder that is stopped for longer (a paused machine, a handler that blocks its task) may wake up beside its successor: the
-    /// handler then runs twice at once, and only the successor's outcome is recorded. See [`Claim::fencing_token`](crate::Claim::fence).
+    /// handler then runs twice at once, and only the successor's outcome is recorded. See [`Claim::fencing_token`](crate::idempotency::Claim::fence).
     pub fn lease(mut self, lease: Duration) -> Self {
         self.keeper_mut().lease = lease;
         self
@@ -199,8 +199,8 @@ impl Idempotency {
     }
 
     /// What becomes of a claim whose holder has died or stands still. Default: the next delivery takes it over.
-    pub fn lapsed(mut self, lapsed: Lapsed) -> Self {
-        self.lapsed = lapsed;
+    pub fn on_lease_expiry(mut self, on_lease_expiry: OnLeaseExpiry) -> Self {
+        self.on_lease_expiry = on_lease_expiry;
         self
     }
 

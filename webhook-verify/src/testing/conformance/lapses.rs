@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is};
-use crate::claim::{ClaimOutcome, ClaimStore, Lapsed};
+use crate::claim::{ClaimOutcome, ClaimStore, OnLeaseExpiry};
 
 pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
@@ -29,13 +29,13 @@ pub(super) async fn a_lapsed_claim_is_taken_over<S: ClaimStore, A: AsyncFn(Durat
 pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {
-    let first = bench.brief()?.lapsed(Lapsed::Hold);
+    let first = bench.brief()?.on_lease_expiry(OnLeaseExpiry::Hold);
     bench.wins(&first, 1, "the first").await?;
-    let renewed = bench.brief()?.lapsed(Lapsed::Hold);
+    let renewed = bench.brief()?.on_lease_expiry(OnLeaseExpiry::Hold);
     bench.wins(&renewed, 1, "the first").await?;
     bench.lapse().await;
     for _ in 0..2 {
-        let held = bench.again(&first)?.lapsed(Lapsed::Hold);
+        let held = bench.again(&first)?.on_lease_expiry(OnLeaseExpiry::Hold);
         let outcome = bench.claim(&held).await?;
         let busy =
             matches!(outcome, ClaimOutcome::Busy { lease_left } if lease_left <= bench.short());
@@ -56,11 +56,12 @@ pub(super) async fn a_lapsed_claim_is_held<S: ClaimStore, A: AsyncFn(Duration)>(
 pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {
-    let hold = |request| Ok::<_, String>(bench.again(request)?.lapsed(Lapsed::Hold));
-    let lapsed = bench.brief()?.lapsed(Lapsed::Hold);
+    let hold =
+        |request| Ok::<_, String>(bench.again(request)?.on_lease_expiry(OnLeaseExpiry::Hold));
+    let lapsed = bench.brief()?.on_lease_expiry(OnLeaseExpiry::Hold);
     bench.wins(&lapsed, 1, "the first").await?;
 
-    let live = bench.fresh()?.lapsed(Lapsed::Hold);
+    let live = bench.fresh()?.on_lease_expiry(OnLeaseExpiry::Hold);
     bench.wins(&live, 1, "the first").await?;
     bench.wins(&live, 1, "the same owner again").await?;
     let outcome = bench.claim(&hold(&live)?).await?;
@@ -75,7 +76,7 @@ pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(D
     is(done, "a duplicate", "Completed", outcome)?;
 
     bench.lapse().await;
-    let late = bench.brief()?.lapsed(Lapsed::Hold);
+    let late = bench.brief()?.on_lease_expiry(OnLeaseExpiry::Hold);
     bench.wins(&late, 1, "the first").await?;
     bench.lapse().await;
     bench.applies(&late, Call::Release, "the holder after the lease").await?;
@@ -87,12 +88,12 @@ pub(super) async fn hold_concerns_lapsed_claims_only<S: ClaimStore, A: AsyncFn(D
 pub(super) async fn what_is_held_is_let_go_by_forget<S: ClaimStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {
-    let first = bench.brief()?.lapsed(Lapsed::Hold);
+    let first = bench.brief()?.on_lease_expiry(OnLeaseExpiry::Hold);
     bench.wins(&first, 1, "the first").await?;
     bench.lapse().await;
     let forgot = bench.store.forget(&first.key).await.map_err(failed)?;
     is(forgot, "forget", "true", forgot)?;
-    let next = bench.again(&first)?.lapsed(Lapsed::Hold);
+    let next = bench.again(&first)?.on_lease_expiry(OnLeaseExpiry::Hold);
     bench.wins_anew(&next, "the next after forget").await?;
     bench.is_shut_out(&first, "the holder of what was forgotten").await
 }

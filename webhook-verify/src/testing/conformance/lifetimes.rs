@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is};
-use crate::claim::{ClaimStore, Lapsed};
+use crate::claim::{ClaimStore, OnLeaseExpiry};
 
 /// The maximum number of purge calls for the records of other cases.
 const MAX_PURGES: usize = 10_000;
@@ -12,7 +12,7 @@ pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Dura
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {
     let [completed, released] = [bench.fleeting()?, bench.fleeting()?];
-    let held = bench.fleeting()?.lapsed(Lapsed::Hold);
+    let held = bench.fleeting()?.on_lease_expiry(OnLeaseExpiry::Hold);
     for request in [&completed, &released, &held] {
         bench.wins(request, 1, "the first").await?;
     }
@@ -22,7 +22,7 @@ pub(super) async fn what_has_expired_is_claimable<S: ClaimStore, A: AsyncFn(Dura
     bench.applies(&released, Call::Release, "the holder").await?;
     bench.expire().await;
     for request in [&completed, &released, &held] {
-        let next = bench.again(request)?.lapsed(Lapsed::Hold);
+        let next = bench.again(request)?.on_lease_expiry(OnLeaseExpiry::Hold);
         bench.wins_anew(&next, "the next after the record's life").await?;
         bench.is_shut_out(request, "the holder of what has expired").await?;
         bench.is_busy(&next, LONG, "another after that").await?;

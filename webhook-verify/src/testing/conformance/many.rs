@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use super::bench::{Bench, Call, CaseResult, HOUR, LONG, failed, is, join_all, random};
-use crate::claim::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Lapsed, Settled};
+use crate::claim::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, OnLeaseExpiry, Settled,
+};
 
 /// The number of claims of one key at a time.
 const RACERS: usize = 64;
@@ -58,13 +60,15 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
         bench.wins(request, 1, "the first").await?;
     }
     bench.lapse().await;
-    let mut requests =
-        vec![bench.again(&lapsed[0])?, bench.again(&lapsed[1])?.lapsed(Lapsed::Hold)];
+    let mut requests = vec![
+        bench.again(&lapsed[0])?,
+        bench.again(&lapsed[1])?.on_lease_expiry(OnLeaseExpiry::Hold),
+    ];
     for released in [false, true] {
         for (lease, ttl, rule) in [
-            (LONG, HOUR, Lapsed::TakeOver),
-            (bench.short(), bench.life(), Lapsed::TakeOver),
-            (bench.short(), HOUR, Lapsed::Hold),
+            (LONG, HOUR, OnLeaseExpiry::TakeOver),
+            (bench.short(), bench.life(), OnLeaseExpiry::TakeOver),
+            (bench.short(), HOUR, OnLeaseExpiry::Hold),
         ] {
             let request = bench.fleeting()?;
             if released {
@@ -72,7 +76,7 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
                 bench.applies(&request, Call::Release, "the holder").await?;
             }
             let next = bench.request(request.key, lease, ttl)?;
-            requests.push(next.lapsed(rule));
+            requests.push(next.on_lease_expiry(rule));
         }
     }
     let outcomes = bench.claim_all(&requests).await?;
@@ -91,13 +95,13 @@ pub(super) async fn claims_of_different_terms<S: ClaimStore, A: AsyncFn(Duration
             return Err("three on each terms".to_owned());
         };
         bench.is_busy(long, LONG, "the long lease of several").await?;
-        let next = bench.again(brief)?.lapsed(Lapsed::Hold);
+        let next = bench.again(brief)?.on_lease_expiry(OnLeaseExpiry::Hold);
         bench.wins_anew(&next, "the short life of several").await?;
-        let next = bench.again(held)?.lapsed(Lapsed::Hold);
+        let next = bench.again(held)?.on_lease_expiry(OnLeaseExpiry::Hold);
         let outcome = bench.claim(&next).await?;
         let busy = matches!(outcome, ClaimOutcome::Busy { .. });
         is(busy, "the long life of several", "Busy", outcome)?;
-        let next = next.lapsed(Lapsed::TakeOver);
+        let next = next.on_lease_expiry(OnLeaseExpiry::TakeOver);
         bench.wins_anew(&next, "the short lease of several").await?;
     }
     Ok(())
