@@ -169,7 +169,7 @@ impl Idempotency {
     /// How long a claim outlives its holder. Default: 60 s, renewed every third of it while the handler runs.
     ///
     /// A holder that is stopped for longer (a paused machine, a handler that blocks its task) may wake up beside its successor: the
-    /// handler then runs twice at once, and only the successor's outcome is recorded. See [`Claim::fencing_token`](crate::idempotency::Claim::fence).
+    /// handler then runs twice at once, and only the successor's outcome is recorded. See [`Claim::fencing_token`](crate::idempotency::Claim::fencing_token).
     pub fn lease(mut self, lease: Duration) -> Self {
         self.keeper_mut().lease = lease;
         self
