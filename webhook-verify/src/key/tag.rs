@@ -1,4 +1,4 @@
-//! Finished MACs, and their only comparison.
+//! Finished MACs, and the only way to compare them.
 
 use ctutils::{Choice, CtEq as _};
 use sha2::{Digest as _, Sha256};

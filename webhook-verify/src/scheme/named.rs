@@ -5,7 +5,7 @@ use std::str::FromStr;
 use super::Scheme;
 use crate::error::ConfigError;
 
-/// Longer names are mistakes of another kind, and comparing them costs time.
+/// Longer names are no typos, and comparing them costs time.
 const MAX_LEN: usize = 64;
 
 impl FromStr for Scheme {

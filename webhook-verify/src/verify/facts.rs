@@ -14,7 +14,7 @@ use super::{
 use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     error::VerifyError,
-    key::{Key, Running},
+    key::{Key, MacState},
     request::{Picked, RequestHead, is_form_type, json},
     scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
 };
@@ -137,11 +137,11 @@ impl HeadFacts {
     }
 
     /// MACs that have taken in what is signed before the body, for a body in pieces. None where it has to be whole.
-    pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[Running]> {
+    pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[MacState]> {
         if !settings.plan.streams {
             return Box::default();
         }
-        let mut running: Box<[Running]> = keys.iter().filter_map(Key::begin).collect();
+        let mut running: Box<[MacState]> = keys.iter().filter_map(Key::begin).collect();
         running.iter_mut().for_each(|mac| mac.update(self.signed.before_body()));
         running
     }
@@ -213,7 +213,7 @@ impl HeadFacts {
         &mut self,
         settings: &Settings,
         keys: &[Key],
-        running: Box<[Running]>,
+        running: Box<[MacState]>,
         body: Bytes,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;

@@ -6,7 +6,7 @@ use super::{HeadFacts, Settings};
 use crate::{
     delivery::Delivery,
     error::VerifyError,
-    key::{Key, Running},
+    key::{Key, MacState},
     request::{Picked, RequestHead},
 };
 
@@ -28,7 +28,7 @@ enum Buffer {
     /// One piece, passed on as it is and hashed at the end.
     Whole(Bytes),
     /// More pieces, joined, and hashed as they come: by `running`, which began with `keys`.
-    Joined { body: Vec<u8>, running: Box<[Running]>, keys: Arc<[Key]> },
+    Joined { body: Vec<u8>, running: Box<[MacState]>, keys: Arc<[Key]> },
 }
 
 impl Buffer {
