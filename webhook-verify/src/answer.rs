@@ -48,15 +48,9 @@ impl ErrorFacts {
 macro_rules! log_at {
     ($level:expr, $($event:tt)+) => {
         match $level {
-            $crate::answer::Level::Info => {
-                tracing::info!(target: "webhook_verify", $($event)+);
-            }
-            $crate::answer::Level::Warn => {
-                tracing::warn!(target: "webhook_verify", $($event)+);
-            }
-            $crate::answer::Level::Error => {
-                tracing::error!(target: "webhook_verify", $($event)+);
-            }
+            $crate::answer::Level::Info => tracing::info!(target: "webhook_verify", $($event)+),
+            $crate::answer::Level::Warn => tracing::warn!(target: "webhook_verify", $($event)+),
+            $crate::answer::Level::Error => tracing::error!(target: "webhook_verify", $($event)+),
         }
     };
 }
@@ -79,8 +73,7 @@ impl Answer {
         Self { status, headers, body: body.into() }
     }
 
-    /// Returns an empty response to a challenge. Browsers must not guess its type, and nothing may
-    /// cache it.
+    /// Returns an empty response to a challenge, which no browser may sniff and no cache may keep.
     pub(crate) fn to_challenge() -> Self {
         Self {
             headers: smallvec![

@@ -63,8 +63,7 @@ impl Tolerance {
         Self { past: window, future: window }
     }
 
-    /// Accepts timestamps up to `past` old, for late deliveries, or `future` ahead, for fast
-    /// clocks.
+    /// Accepts timestamps up to `past` old (late deliveries) or `future` ahead (fast clocks).
     #[must_use]
     pub const fn new(past: Duration, future: Duration) -> Self {
         Self { past, future }

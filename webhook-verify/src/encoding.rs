@@ -74,8 +74,7 @@ pub(crate) fn base64url_to_vec(text: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Decodes standard base64 of any length, for keys, with or without padding: senders show both.
-/// Drops up to two `=` even if the length needs none, which an engine with
-/// `DecodePaddingMode::Indifferent` refuses.
+/// Drops up to two `=` even if the length needs none, unlike `DecodePaddingMode::Indifferent`.
 pub(crate) fn base64_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let unpadded = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     let mut out = Zeroizing::new(vec![0; text.len()]);

@@ -67,8 +67,7 @@ impl fmt::Display for ConfigError {
 
 impl error::Error for ConfigError {}
 
-/// The reason why a request is not authentic, for logs. Clients get the same response for all
-/// reasons.
+/// The reason why a request is not authentic, for logs. Clients always get the same response.
 ///
 /// [`reason`](Self::reason) returns a stable code, and `Display` explains it. Neither contains a
 /// secret, a signature or a byte of the body.
@@ -79,8 +78,7 @@ pub enum VerifyError {
     MissingSignature,
     /// The signature has a wrong prefix, encoding, length or size, or there are too many.
     MalformedSignature,
-    /// No signature has a version or algorithm of the scheme, or a required header or field
-    /// differs.
+    /// No signature has a version or algorithm of the scheme, or a required value differs.
     UnsupportedVersion,
     /// No signature matches a live secret, or the body does not match its signed digest.
     SignatureMismatch,
@@ -161,30 +159,37 @@ impl VerifyError {
 
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MissingSignature => f.write_str("no signature"),
-            Self::MalformedSignature => f.write_str("signature is not in the scheme's form"),
-            Self::UnsupportedVersion => f.write_str("no signature in a version of the scheme"),
-            Self::SignatureMismatch => f.write_str("signature mismatch: wrong secret, or the body or signed URL was modified in transit"),
-            Self::MissingToken => f.write_str("no token"),
-            Self::TokenMismatch => f.write_str("token matches no live secret"),
-            Self::AmbiguousToken => f.write_str("tokens in two places differ"),
-            Self::AmbiguousHeader => f.write_str("a header that must be unique is repeated"),
-            Self::MissingTimestamp => f.write_str("no timestamp"),
-            Self::MalformedTimestamp => f.write_str("timestamp is not in the scheme's form"),
-            Self::TimestampTooOld { seconds } => write!(f, "timestamp is {seconds} s old"),
-            Self::TimestampInFuture { seconds } => write!(f, "timestamp is {seconds} s in the future"),
-            Self::MissingId => f.write_str("no delivery id"),
-            Self::MalformedId => f.write_str("delivery id is too long, not text, or contains a delimiter"),
-            Self::MalformedBody => f.write_str("body is not what the scheme requires"),
-            Self::EventMismatch => f.write_str("event header contradicts the signed body"),
-            Self::TokenExpired => f.write_str("token is past its expiry"),
-            Self::WrongIssuer => f.write_str("issuer, audience or topic is not the expected one"),
-            Self::ExpiredKey => f.write_str("certificate is expired, or not valid yet"),
-            Self::UnknownKeyHost => f.write_str("certificate is on a host that is not the sender's"),
-            Self::UnknownKey => f.write_str("request names no key, or one that does not exist"),
-            Self::UnknownTenant => f.write_str("tenant does not exist"),
-        }
+        f.write_str(match self {
+            Self::MissingSignature => "no signature",
+            Self::MalformedSignature => "signature is not in the scheme's form",
+            Self::UnsupportedVersion => "no signature in a version of the scheme",
+            Self::SignatureMismatch => {
+                "signature mismatch: wrong secret, or the body or signed URL was modified in \
+                 transit"
+            }
+            Self::MissingToken => "no token",
+            Self::TokenMismatch => "token matches no live secret",
+            Self::AmbiguousToken => "tokens in two places differ",
+            Self::AmbiguousHeader => "a header that must be unique is repeated",
+            Self::MissingTimestamp => "no timestamp",
+            Self::MalformedTimestamp => "timestamp is not in the scheme's form",
+            Self::TimestampTooOld { seconds } => {
+                return write!(f, "timestamp is {seconds} s old");
+            }
+            Self::TimestampInFuture { seconds } => {
+                return write!(f, "timestamp is {seconds} s in the future");
+            }
+            Self::MissingId => "no delivery id",
+            Self::MalformedId => "delivery id is too long, not text, or contains a delimiter",
+            Self::MalformedBody => "body is not what the scheme requires",
+            Self::EventMismatch => "event header contradicts the signed body",
+            Self::TokenExpired => "token is past its expiry",
+            Self::WrongIssuer => "issuer, audience or topic is not the expected one",
+            Self::ExpiredKey => "certificate is expired, or not valid yet",
+            Self::UnknownKeyHost => "certificate is on a host that is not the sender's",
+            Self::UnknownKey => "request names no key, or one that does not exist",
+            Self::UnknownTenant => "tenant does not exist",
+        })
     }
 }
 

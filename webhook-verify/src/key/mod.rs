@@ -111,8 +111,8 @@ impl Key {
         self.as_public()?.validity()
     }
 
-    /// Starts a MAC over a body in pieces. Returns `None` for tokens, which sign nothing, and for
-    /// public keys, which need the whole body.
+    /// Starts a MAC over a body in pieces. Tokens sign nothing, and public keys need the whole
+    /// body.
     pub(crate) fn begin(&self) -> Option<MacState> {
         match self {
             Self::Sha256(key) => Some(MacState::Sha256(key.clone())),
@@ -123,8 +123,7 @@ impl Key {
         }
     }
 
-    /// Returns the tag of the concatenated `pieces`. A token's tag is always its digest, and a
-    /// public key's matches nothing.
+    /// Returns the tag of the concatenated `pieces`. For a public key, it matches no signature.
     pub(crate) fn tag(&self, pieces: &[&[u8]]) -> Tag {
         match self {
             Self::Sha256(key) => finish(key.clone(), pieces),

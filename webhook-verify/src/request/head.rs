@@ -84,8 +84,7 @@ impl<'a> RequestHead<'a> {
         Self { method, ..self }
     }
 
-    /// Sets the request target, path and query as sent, for schemes that sign the URL or have a
-    /// token in the query.
+    /// Sets the request target (path and query as sent), for schemes that sign or read it.
     #[must_use]
     pub fn target(self, target: &'a str) -> Self {
         Self { target, ..self }
@@ -98,8 +97,7 @@ impl<'a> RequestHead<'a> {
         target.split_once('?').map_or(target, |(path, _)| path)
     }
 
-    /// Returns the value of a header, unless it is absent, empty, repeated or not UTF-8. The name's
-    /// case does not matter.
+    /// Returns a header's value, unless it is absent, empty, repeated or not UTF-8. Ignores case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let (mut found, mut count) = (None, 0_usize);

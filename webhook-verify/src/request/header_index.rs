@@ -20,8 +20,7 @@ impl Names {
     }
 }
 
-/// The headers that a scheme needs, under the scheme's own strings: most lookups then compare only
-/// pointers.
+/// The headers that a scheme needs, under the scheme's own strings: most lookups compare pointers.
 pub(crate) struct Picked<'n, 'a>(SmallVec<[(&'n str, &'a [u8]); 8]>);
 
 impl<'n, 'a> Picked<'n, 'a> {

@@ -5,8 +5,7 @@ use std::time::Duration;
 use super::{List, Text};
 use crate::clock::Tolerance;
 
-/// How a request is authenticated. Building a verifier fails if the algorithm's feature is
-/// disabled.
+/// How a request is authenticated. Building a verifier fails if the algorithm's feature is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -31,8 +30,7 @@ pub enum Algorithm {
     EcdsaP256,
     /// RSA PKCS#1 v1.5 with SHA-256 (RFC 8017). Feature `rsa`.
     RsaSha256,
-    /// RSA PKCS#1 v1.5 with SHA-1, which is broken for documents that an attacker can choose.
-    /// Feature `rsa`.
+    /// RSA PKCS#1 v1.5 with SHA-1, broken for documents that an attacker can choose. Feature `rsa`.
     RsaSha1,
     /// A JSON Web Token (RFC 7519) with HMAC-SHA256. Feature `jwt`.
     JwtHs256,
@@ -296,11 +294,9 @@ pub(crate) struct EventList {
     pub(crate) form: Option<Text>,
     /// A pointer to the list, empty if the body is the list.
     pub(crate) at: Text,
-    /// The parts of an event's type, which are joined with dots. If empty, the delivery's type
-    /// applies.
+    /// The parts of an event's type, joined with dots. If empty, the delivery's type applies.
     pub(crate) event_type: List<Text>,
-    /// The values that together identify an event; the first is its ID. If empty, its bytes
-    /// identify it.
+    /// The values that together identify an event, its ID first. If empty, its bytes identify it.
     pub(crate) id: List<Text>,
 }
 

@@ -7,7 +7,7 @@ use crate::encoding::Encoding;
 ///
 /// A [`Receiver`](crate::Receiver) responds to it before the handler runs, with a fixed content
 /// type, and only if the scheme has it. Echoed text is short and contains nothing that a browser
-/// could take for markup. A challenge with any other token, or with two, is refused like any other
+/// could take for markup. A challenge with another token, or two, is refused like any other
 /// request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
@@ -18,8 +18,7 @@ pub struct Challenge {
     pub(crate) when: List<Condition>,
     /// The place of the value from which the response is made.
     pub(crate) token: Option<Place>,
-    /// Whether the challenge is signed like a delivery. The receiver responds to anyone if it is
-    /// not.
+    /// Whether it is signed like a delivery. If not, anyone gets a response.
     pub(crate) signed: bool,
     pub(crate) reply: Reply,
 }
@@ -79,8 +78,7 @@ impl Challenge {
         ]),
     );
 
-    /// Meta's `hub.challenge`. The response echoes it if `hub.verify_token` equals the verifier's
-    /// parameter `verify_token`.
+    /// Meta's `hub.challenge`, echoed if `hub.verify_token` is the parameter `verify_token`.
     pub const META: Self = unsigned(
         "meta",
         GET,
@@ -142,9 +140,8 @@ impl Challenge {
     /// monday.com's `challenge` in an unsigned body. The response echoes it as JSON.
     pub const MONDAY: Self = unsigned("monday", POST, list![], Some(pointer("/challenge")), ECHO);
 
-    /// Discord's signed PING to an endpoint for interactions. In Discord's webhook events, `type` 1
-    /// is an event. Their PING, `type` 0, goes to the handler, which responds with 204 as to any
-    /// other.
+    /// Discord's signed PING to an endpoint for interactions. In its webhook events, `type` 1 is an
+    /// event, and the PING, `type` 0, goes to the handler, which responds with 204 as to any other.
     pub const DISCORD: Self = signed(
         "discord",
         list![
@@ -177,8 +174,7 @@ impl Challenge {
     /// A `GET` request, as from Mailchimp Marketing. The response is 200.
     pub const GET_PROBE: Self = unsigned("get-probe", GET, list![], None, Reply::Empty);
 
-    /// WooCommerce's unsigned form `webhook_id=…`, sent when a webhook is saved. The response is
-    /// 200.
+    /// WooCommerce's unsigned form `webhook_id=…`, sent on saving a webhook. The response is 200.
     pub const WOOCOMMERCE: Self = unsigned(
         "woocommerce",
         POST,
@@ -225,7 +221,8 @@ impl Challenge {
 
     /// Returns whether the response contains a MAC under a secret of the receiver.
     pub(crate) fn asks_for_mac(&self) -> bool {
-        matches!(&self.reply, Reply::Json(members) if members.iter().any(|(_, value)| matches!(value, Value::Mac { .. })))
+        let Reply::Json(members) = &self.reply else { return false };
+        members.iter().any(|(_, value)| matches!(value, Value::Mac { .. }))
     }
 
     /// Returns whether the token is a secret to keep.
@@ -233,8 +230,7 @@ impl Challenge {
         matches!(self.reply, Reply::Keep(_))
     }
 
-    /// Returns whether `token` may be echoed, signed or kept, as this challenge requires. A
-    /// challenge without a token accepts any.
+    /// Returns whether this challenge may echo, sign or keep `token`; always, if it has none.
     pub(crate) fn suits(&self, token: &str) -> bool {
         if self.token.is_none() {
             return true;

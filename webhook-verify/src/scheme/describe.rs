@@ -5,9 +5,9 @@ use std::fmt;
 use super::{Field, Grammar, Place, Prefix, Scheme, TimestampPlace};
 
 impl Scheme {
-    /// Returns the signed content as a template for
-    /// [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content). It is empty for
-    /// tokens and JSON Web Tokens.
+    /// Returns the signed content, as
+    /// [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. It is
+    /// empty for tokens and JSON Web Tokens.
     #[must_use]
     pub fn signed_content(&self) -> String {
         self.content.iter().map(ToString::to_string).collect()

@@ -40,8 +40,7 @@ impl Scheme {
         self.envelope.to_string()
     }
 
-    /// Returns the JSON pointer to the list of events in a JSON body, if there is one. It is empty
-    /// if the body is the list.
+    /// Returns the pointer to the list of events in a JSON body, empty if the body is the list.
     #[must_use]
     pub fn event_list_pointer(&self) -> Option<&str> {
         match &self.envelope {

@@ -35,8 +35,7 @@ pub(crate) type Text = Cow<'static, str>;
 static CONTENT_TYPE: Text = Cow::Borrowed("content-type");
 pub(crate) type List<T> = Cow<'static, [T]>;
 
-/// Describes, as data, how one sender signs its webhooks: a preset, or built with
-/// [`Scheme::builder`].
+/// How one sender signs its webhooks, as data: a preset, or built with [`Scheme::builder`].
 ///
 /// No sender needs code of its own. A scheme defines the place and encoding of the signature, the
 /// signed content, the kind of key, the places of the timestamp, delivery ID and event type, and
@@ -141,8 +140,7 @@ impl Scheme {
     /// Returns the preset of this name, such as `mautic` or `host-uk-core-api`.
     /// `name.parse::<Scheme>()` returns an error that suggests the nearest name.
     ///
-    /// `shared-header` is not a preset, because it needs a header name: see
-    /// [`Scheme::shared_header`].
+    /// `shared-header`, which needs a header name, is no preset: see [`Scheme::shared_header`].
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
         all_presets().find(|scheme| scheme.name == name).cloned()
@@ -159,8 +157,7 @@ impl Scheme {
     }
 
     /// Returns a scheme for senders that sign nothing and send a fixed value in a header of the
-    /// user's choice, as FluentCRM's automation step "Outgoing Webhook" does. Any method and body
-    /// is accepted.
+    /// user's choice, like FluentCRM's step "Outgoing Webhook". Accepts any method and body.
     ///
     /// The value authenticates the sender, not the content: anyone who reads it can send anything.
     /// Retries look like new events, so deliveries have no idempotency key unless
@@ -173,8 +170,7 @@ impl Scheme {
         Self::builder("shared-header").algorithm(Algorithm::Token).signature_header(header).build()
     }
 
-    /// Starts the description of a sender's scheme, as HMAC-SHA256 over the raw body, in hex, keyed
-    /// with the secret's text.
+    /// Starts a description: HMAC-SHA256 over the raw body, in hex, with the secret's text as key.
     pub fn builder(name: impl Into<String>) -> SchemeBuilder {
         SchemeBuilder::new(name.into())
     }
@@ -209,8 +205,7 @@ impl Scheme {
         self.encoding
     }
 
-    /// Returns whether the signature covers the delivery ID. An unsigned ID is only a label for
-    /// logs.
+    /// Returns whether the signature covers the delivery ID. An unsigned ID is only a log label.
     #[must_use]
     pub fn id_is_signed(&self) -> bool {
         let in_content = self.id.is_some() && self.signs_from(Origin::Id);
@@ -374,8 +369,7 @@ impl Scheme {
             || self.signatures.iter().any(in_body)
     }
 
-    /// Returns whether anyone can get text signed with the secret that signs deliveries, by a
-    /// challenge.
+    /// Returns whether an unsigned challenge gets text signed with the secret of deliveries.
     pub(crate) fn signs_for_anybody(&self) -> bool {
         let mut challenges = self.challenges.iter();
         challenges.any(|challenge| !challenge.signed && challenge.asks_for_mac())

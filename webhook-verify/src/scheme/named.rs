@@ -11,8 +11,7 @@ const MAX_LEN: usize = 64;
 impl FromStr for Scheme {
     type Err = ConfigError;
 
-    /// Returns the preset of this name, such as `github`; otherwise an error that suggests the
-    /// nearest one.
+    /// Returns the preset of this name, such as `github`, or an error that suggests the nearest.
     ///
     /// ```
     /// use webhook_verify::Scheme;

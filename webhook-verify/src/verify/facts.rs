@@ -172,8 +172,7 @@ impl HeadFacts {
         Ok(())
     }
 
-    /// Returns the key that the request names: an address on one of the scheme's hosts, or a key
-    /// ID.
+    /// Returns the key that the request names: an address on a host of the scheme, or a key ID.
     pub(crate) fn key_name(
         &self,
         settings: &Settings,
@@ -229,8 +228,8 @@ impl HeadFacts {
             let mut pieces = Pieces::new();
             self.signed.cut(scheme, &body, &made, &mut pieces);
             let matching = if !running.is_empty() {
-                // `running` has processed the first two pieces: the signed part of the head, and
-                // the body.
+                // `running` has processed the first two: the start of the head's pieces, and the
+                // body.
                 let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
                 first(tags.map(|tag| self.candidates.match_tag(&tag)))
             } else if scheme.algorithm.is_jwt() {
@@ -271,8 +270,7 @@ impl HeadFacts {
     }
 
     /// Returns the index of the first live secret that matches a candidate, over any form of the
-    /// URL. Tries every secret with every candidate. Leaves the pieces of the matching form in
-    /// `pieces`.
+    /// URL. Tries every secret with every candidate. Leaves the matching form's pieces in `pieces`.
     fn matching_key<'p>(
         &'p self,
         scheme: &Scheme,
@@ -381,8 +379,7 @@ fn digest_of(pieces: &[&[u8]]) -> Box<[u8; 32]> {
     Box::new(digest.finalize().into())
 }
 
-/// Returns whether `text` is the SHA-256 digest of `body` in hex. The sender knows both, so the
-/// comparison need not take constant time.
+/// Returns whether `text` is the hex SHA-256 digest of `body`. Neither is secret to the sender.
 pub(super) fn is_digest_of(text: &str, body: &[u8]) -> bool {
     let mut digest = [0; 32];
     let decoded = crate::encoding::Encoding::Hex.decode_exact(text.as_bytes(), &mut digest);
@@ -418,8 +415,7 @@ pub(crate) fn tag(
     Ok(key.tag(&pieces))
 }
 
-/// Returns the delivery ID in a header. A signed one must be present, and must not blur the limits
-/// of signed parts.
+/// Returns the delivery ID in a header. A signed one must be present and contain no delimiters.
 fn id<'a>(settings: &Settings, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8]>, VerifyError> {
     let Some(Field::Header(name)) = &settings.scheme.id else {
         return Ok(None);

@@ -47,8 +47,7 @@ impl Jwt {
         })
     }
 
-    /// Checks the claims of a token whose signature is verified. Returns its time, if the scheme
-    /// has one.
+    /// Checks the claims of a verified token. Returns its time, if the scheme has one.
     pub(super) fn judge_claims(
         &self,
         settings: &Settings,

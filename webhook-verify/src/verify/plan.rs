@@ -4,8 +4,7 @@ use crate::scheme::{Origin, Part, Scheme, UrlForm};
 pub(crate) struct Plan {
     /// Only the bytes of the body are signed.
     pub(super) body_alone: bool,
-    /// The body is signed before any part that is derived from it, so a MAC can process it on
-    /// arrival.
+    /// The body is signed before all that is derived from it, so MACs can process it on arrival.
     pub(super) streams: bool,
     pub(super) made_of_body: bool,
     pub(super) looks_before_it_judges: bool,

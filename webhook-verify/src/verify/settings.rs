@@ -60,8 +60,7 @@ impl Settings {
         let Some(tolerance) = self.tolerance.unwrap_or(source.tolerance) else {
             return Ok(timestamp);
         };
-        // Compares in the timestamp's own unit, so that the window has the same limits as the
-        // sender's.
+        // Compares in the timestamp's own unit, so that the window's limits are the sender's.
         let now = self.clock.now();
         let now = match source.unit {
             TimeUnit::Seconds | TimeUnit::Rfc1123 => Duration::from_secs(now.as_secs()),

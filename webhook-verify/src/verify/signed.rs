@@ -264,8 +264,7 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     let malformed = |_| VerifyError::MalformedSignature;
     let list = std::str::from_utf8(list).map_err(malformed)?;
     let names: Vec<_> = list.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
-    // Without its own name the list could be replaced, and without the timestamp's, an old request
-    // sent as a new one.
+    // Without both names, an attacker could change the list, or the timestamp of an old request.
     let timestamp = &sources.settings.scheme.timestamp;
     let timestamp = match timestamp.as_ref().map(|source| &source.place) {
         Some(TimestampPlace::Header(name)) => Some(&**name),
@@ -305,8 +304,7 @@ pub(super) fn made_of_body<'a>(
         .collect()
 }
 
-/// Returns a signed scalar. An object or array is refused, because it would be signed as nothing
-/// but read as something.
+/// Returns a signed scalar. Refuses an object or array, which would be signed as an empty text.
 fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
     match read(body, pointer)? {
         None if !json::is_null_or_absent(body, pointer) => Err(VerifyError::MalformedBody),
@@ -336,8 +334,7 @@ fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, 
     Ok(lines)
 }
 
-/// Returns the sorted fields of a form. A body that is not a form has none and would not be signed,
-/// so it must be empty.
+/// Returns the sorted fields of a form. Any other body would not be signed, so it must be empty.
 fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
     if !is_form {
         return if body.is_empty() { Ok(String::new()) } else { Err(VerifyError::MalformedBody) };

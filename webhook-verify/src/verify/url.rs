@@ -56,9 +56,8 @@ pub(super) fn other_ports(url: &str) -> Vec<String> {
 /// and below the path after the host if there is one. Queries are refused, because the response to
 /// one may contain text of an attacker's choice.
 ///
-/// `*` in a host stands for one label that is the name of a region, such as `eu-west-1`. Other
-/// labels, such as those in `sns.s3.amazonaws.com` and `sns.s3-us-west-2.amazonaws.com`, may be
-/// anyone's storage.
+/// `*` in a host stands for one label that is the name of a region, such as `eu-west-1`. Others may
+/// be anyone's storage, such as `sns.s3.amazonaws.com` and `sns.s3-us-west-2.amazonaws.com`.
 pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
     let Some(rest) = address.strip_prefix("https://") else {
         return false;

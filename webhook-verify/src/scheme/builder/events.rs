@@ -54,8 +54,8 @@ impl Events {
     }
 }
 
-/// Describe how a body contains [events](crate::Event). Default: it is one event. Pointers lead on
-/// from the event.
+/// Describe how a body contains [events](crate::Event). By default, it is one event. Pointers start
+/// at the event.
 ///
 /// ```
 /// use webhook_verify::{Scheme, Verifier, scheme::TimeUnit};
@@ -70,7 +70,8 @@ impl Events {
 ///     .build()?;
 ///
 /// let body = r#"{"events":[{"id":"e1","kind":"thing.made","at":1795305600,"data":[1, 2]}]}"#;
-/// # let headers = [("acme-signature", "78e7e31cf05d376c67a866e4d5f1496925d2b01aaf43be8906f4df093e192303")];
+/// # let signature = "78e7e31cf05d376c67a866e4d5f1496925d2b01aaf43be8906f4df093e192303";
+/// # let headers = [("acme-signature", signature)];
 /// let delivery = Verifier::new(acme, "a secret")?.verify(&headers, body)?;
 /// let events = delivery.events()?;
 /// let [event] = events.as_slice() else { panic!("one was sent") };
@@ -86,8 +87,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the field of an `application/x-www-form-urlencoded` body with the JSON that contains or
-    /// is the list.
+    /// Sets the field of an `application/x-www-form-urlencoded` body that contains the JSON.
     pub fn event_list_in_form(mut self, name: impl Into<String>) -> Self {
         self.events.list().form = Some(owned(name));
         self
@@ -103,8 +103,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the JSON pointers to the values that together identify a listed event. The first is its
-    /// ID. Default: all its bytes.
+    /// Sets the JSON pointers to a listed event's identity, its ID first. Default: all its bytes.
     pub fn listed_event_id<P: Into<String>>(
         mut self,
         pointers: impl IntoIterator<Item = P>,
@@ -126,8 +125,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the JSON pointer to an event's data, for senders that wrap it. Default: the whole
-    /// event.
+    /// Sets the JSON pointer to an event's data, if it is only a part of the event. Default: all.
     pub fn event_data(mut self, pointer: impl Into<String>) -> Self {
         self.scheme.event_data = Some(owned(pointer));
         self

@@ -69,17 +69,15 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets how the secret's text becomes key bytes. Default: as it is. Public keys need another
-    /// form.
+    /// Sets how the secret's text becomes key bytes, by default as it is. Public keys need a form.
     pub fn key_form(mut self, form: KeyForm) -> Self {
         self.scheme.key_form = form;
         self
     }
 
-    /// Sets the header with the address of the public key's certificate, which must be `https`, on
-    /// one of `hosts`, and below the path after the host if there is one. `*` stands for one label,
-    /// the name of a region, as in `sns.*.amazonaws.com/SimpleNotificationService-`. Addresses with
-    /// a query are refused.
+    /// Sets the header with the address of the public key's certificate. It must be `https`, on one
+    /// of `hosts`, and below the path after the host, if any. `*` stands for one label, the name of
+    /// a region, as in `sns.*.amazonaws.com/SimpleNotificationService-`. A query is refused.
     pub fn key_from_header<H: Into<String>>(
         self,
         header: impl Into<String>,
@@ -143,22 +141,21 @@ impl SchemeBuilder {
     /// | `{parameter:NAME}` | the verifier's [parameter](crate::VerifierBuilder::parameter) |
     /// | `{{`, `}}` | a brace |
     ///
-    /// There must be text between an ID or a header and the body. A request is refused if the value
-    /// of an ID, a header or a `{json}` contains an adjacent byte of that text, because another
-    /// split could then have the same signature.
+    /// There must be text between an ID or a header and the body. If the value of an ID, a header
+    /// or a `{json}` contains an adjacent byte of text, another split could have the same
+    /// signature, so the request is refused.
     pub fn signed_content(mut self, template: impl Into<String>) -> Self {
         self.content = Some(template.into());
         self
     }
 
-    /// Sets the parameter of the signed URL that contains the body's SHA-256 digest in hex, for
-    /// schemes that do not sign the body itself.
+    /// Sets the parameter of the signed URL with the SHA-256 digest of an unsigned body, in hex.
     pub fn body_digest_query(mut self, name: impl Into<String>) -> Self {
         self.scheme.body_digest = Some(BodyDigest::Query(owned(name)));
         self
     }
 
-    /// Sets the claim of the JSON Web Token that contains the body's SHA-256 digest in hex.
+    /// Sets the claim of the JSON Web Token with the SHA-256 digest of the body, in hex.
     pub fn body_digest_claim(mut self, name: impl Into<String>) -> Self {
         self.scheme.body_digest = Some(BodyDigest::Claim(owned(name)));
         self
@@ -170,8 +167,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the accepted distance between timestamp and clock. Default: 300 s in each direction.
-    /// `None` turns the check off.
+    /// Sets how far timestamps may be from the clock. Default: 300 s each way. `None`: no check.
     pub fn tolerance(mut self, tolerance: impl Into<Option<Tolerance>>) -> Self {
         self.tolerance = Some(tolerance.into());
         self
@@ -197,8 +193,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Requires a claim in the JSON Web Token. `aud` must be the public URL, if the verifier has
-    /// one.
+    /// Requires a claim in the JSON Web Token. `aud` must be the public URL, if one is given.
     pub fn require_claim(mut self, name: impl Into<String>) -> Self {
         self.scheme.required_claims.to_mut().push(owned(name));
         self
@@ -264,15 +259,12 @@ impl SchemeBuilder {
     pub fn build(self) -> Result<Scheme, ConfigError> {
         let mut scheme = self.scheme;
         if scheme.signatures.is_empty() {
-            return Err(ConfigError::option(
-                "signature_header",
-                "no place for the signature is given",
-            ));
+            return Err(ConfigError::option("signature_header", "no signature place is given"));
         }
         if let Some(option) = self.stray_form {
             return Err(ConfigError::option(
                 option,
-                "must follow a signature's place that has no form yet",
+                "must follow a signature place without a form",
             ));
         }
         let signs_content = check::signs_content(scheme.algorithm);
@@ -281,10 +273,7 @@ impl SchemeBuilder {
             (None, false) => Cow::Borrowed(&[]),
             (Some(template), true) => part::parse(template)?.into(),
             (Some(_), false) => {
-                return Err(ConfigError::option(
-                    "signed_content",
-                    "tokens have no signed content of their own",
-                ));
+                return Err(ConfigError::option("signed_content", "tokens have no signed content"));
             }
         };
         scheme.encoding = match (self.encoding, signs_content) {

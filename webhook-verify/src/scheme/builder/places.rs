@@ -8,8 +8,7 @@ use super::{
 /// Set the signature's places and their forms. The default form is the bare signature. A prefix,
 /// pairs or versions apply to all places before them that have no form yet.
 impl SchemeBuilder {
-    /// Adds a header with the signature or token. All places are read, and a token must be the same
-    /// in each of them.
+    /// Adds a header with the signature or token. All places are read, and tokens must be equal.
     pub fn signature_header(self, name: impl Into<String>) -> Self {
         self.place(Place::Header(owned(name)))
     }
@@ -19,8 +18,7 @@ impl SchemeBuilder {
         self.place(Place::HeaderPrefix(owned(prefix)))
     }
 
-    /// Adds a query parameter with the signature or token. It ends up in access logs; prefer a
-    /// header.
+    /// Adds a query parameter with the signature or token. Access logs contain it; prefer a header.
     pub fn signature_query(self, name: impl Into<String>) -> Self {
         self.place(Place::Query(owned(name)))
     }
@@ -132,8 +130,7 @@ impl SchemeBuilder {
 
 /// Set the places of ID and event type.
 impl SchemeBuilder {
-    /// Sets the header with the delivery ID: signed if `{id}` is in the signed content, else a log
-    /// label.
+    /// Sets the header with the delivery ID, a log label unless `{id}` is in the signed content.
     pub fn id_header(mut self, name: impl Into<String>) -> Self {
         self.scheme.id = Some(Field::Header(owned(name)));
         self
@@ -163,8 +160,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets an unsigned header that repeats the body's event type. Requests where they differ are
-    /// refused.
+    /// Sets an unsigned header that repeats the body's event type. A different one is refused.
     pub fn event_type_repeated_in(mut self, header: impl Into<String>) -> Self {
         self.scheme.event_header = Some(owned(header));
         self

@@ -16,8 +16,7 @@ use crate::error::ConfigError;
 /// Whether the rule is broken, the option that breaks it, and the error.
 type Rule = (bool, &'static str, &'static str);
 
-/// Checks the rules that concern several options: a scheme must be able to work and prove
-/// something.
+/// Checks rules over several options: a scheme must be able to work, and prove something.
 pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
     let mut rules = content(scheme)
         .into_iter()
@@ -86,8 +85,9 @@ fn content(scheme: &Scheme) -> [Rule; 9] {
 fn times(scheme: &Scheme) -> [Rule; 4] {
     let place = scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
     let is_signatures_key = |key: &str| {
-        scheme.signatures.iter().any(|source| {
-            matches!(&source.grammar, Grammar::Pairs { keys, .. } if keys.iter().any(|known| known == key))
+        scheme.signatures.iter().any(|source| match &source.grammar {
+            Grammar::Pairs { keys, .. } => keys.iter().any(|known| known == key),
+            Grammar::Plain(_) | Grammar::List { .. } => false,
         })
     };
     [
@@ -270,8 +270,7 @@ fn blurs(pair: &[Part]) -> bool {
     }
 }
 
-/// Returns whether lines could run into the part before or after them. No header contains a line
-/// break.
+/// Returns whether lines could run into an adjacent part. No header contains a line break.
 fn blurs_lines(pair: &[Part]) -> bool {
     let [before, after] = pair else { return false };
     let (before, after) = (before.facts(), after.facts());

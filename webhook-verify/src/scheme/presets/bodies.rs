@@ -90,7 +90,7 @@ rows! { BODIES;
         event_type: header("x-gogs-event"),
     }
 
-    /// The secret is the app's client secret. After a rotation, the old one is used for about an
+    /// The secret is the app's client secret. After a rotation, the old one signs for about an
     /// hour.
     SHOPIFY = "shopify", "Shopify", "https://shopify.dev/docs/apps/build/webhooks/subscribe/https", [Vector Source] {
         signatures: list![plain("x-shopify-hmac-sha256")],
@@ -112,8 +112,7 @@ rows! { BODIES;
         challenges: list![Challenge::WOOCOMMERCE],
     }
 
-    /// The secret is the channel's. One request may contain several events, so its first ID does
-    /// not identify it.
+    /// The secret is the channel's. One request may contain several events, with an ID each.
     LINE = "line", "LINE", "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", [Vector Source] {
         signatures: list![plain("x-line-signature")],
         encoding: Base64,
@@ -135,8 +134,7 @@ rows! { BODIES;
         hints.time_budget: seconds(5),
     }
 
-    /// The secret is the verification token, which an unsigned request contains when the
-    /// subscription is made.
+    /// The secret is the token in the unsigned request that is sent when the subscription is made.
     NOTION = "notion", "Notion", "https://developers.notion.com/reference/webhooks", [Vector Source Documentation] {
         signatures: list![prefixed("x-notion-signature", "sha256=")],
         id: pointer("/id"),
@@ -198,8 +196,7 @@ rows! { BODIES;
         hints.retry_horizon: days(30),
     }
 
-    /// Base64 after `sha256=`. The secret is the consumer secret, which also signs the response to
-    /// the hourly challenge.
+    /// Base64 after `sha256=`. The consumer secret also signs the response to hourly challenges.
     X_TWITTER = "x-twitter", "X", "https://docs.x.com/x-api/webhooks/introduction", [Documentation] {
         signatures: list![prefixed("x-twitter-webhooks-signature", "sha256=")],
         encoding: Base64,

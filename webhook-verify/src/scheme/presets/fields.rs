@@ -18,8 +18,8 @@ use crate::encoding::Encoding::Base64;
 rows! { FIELDS;
 
     /// Base64 over `{method}{url}{body}{timestamp}`, with some escapes in the URL decoded. The
-    /// secret is the app's client secret. One request contains many events, as from subscriptions
-    /// of apps.
+    /// secret is the app's client secret. One request contains many events, as from app
+    /// subscriptions.
     HUBSPOT_V3 = "hubspot-v3", "HubSpot v3", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         signatures: list![plain("x-hubspot-signature-v3")],
         encoding: Base64,
@@ -46,8 +46,7 @@ rows! { FIELDS;
         hints.time_budget: seconds(5),
     }
 
-    /// A digest of the secret and the body, not an HMAC. One request contains many events. Prefer
-    /// [`HUBSPOT_V3`].
+    /// A digest of the secret and the body, not an HMAC, for many events. Prefer [`HUBSPOT_V3`].
     HUBSPOT_V1 = "hubspot-v1", "HubSpot v1", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] like HUBSPOT_V2 {
         content: list![Part::Body],
         required_headers: list![(text("x-hubspot-signature-version"), text("v1"))],
@@ -147,9 +146,8 @@ rows! { FIELDS;
     }
 
     /// The signature is in the body, and covers a timestamp and a token but not the events. Anyone
-    /// who captures a request can send other events with it, until the receiver has seen it.
-    /// Nothing separates timestamp and token in the signed content, so neither alone identifies a
-    /// delivery.
+    /// who captures a request can send other events with it, until it is seen. Nothing separates
+    /// timestamp and token in the signed content, so neither alone identifies a delivery.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![at(Place::Pointer(text("/signature/signature")), BARE)],
         content: list![Part::Timestamp, Part::Pointer(text("/signature/token"))],

@@ -39,8 +39,7 @@ rows! { FOUR_SYSTEMS;
         hints.time_budget: seconds(15),
     }
 
-    /// The signature that the code of core-php and core-api makes: bare hex over
-    /// `{timestamp}.{body}`.
+    /// The signature that core-php and core-api make: bare hex over `{timestamp}.{body}`.
     ///
     /// Use the ID and event type in the signed body; the ID header is another, unsigned value.
     /// Retries may arrive up to 27 h after the event (36 min, according to the documentation), with
@@ -85,8 +84,7 @@ rows! { FOUR_SYSTEMS;
 
     /// The signature that its withdrawn REST page documented: `sha256=` and hex over the body.
     ///
-    /// No released FluentCRM is known to send this. Its automation step sends a fixed header:
-    /// [`Scheme::shared_header`].
+    /// No released FluentCRM is known to send this: its step sends a [`Scheme::shared_header`].
     FLUENTCRM_DOCUMENTED = "fluentcrm-documented", "FluentCRM, as documented", "https://developers.fluentcrm.com/rest-api/", [Documentation] {
         signatures: list![prefixed("x-fluentcrm-signature", "sha256=")],
         id: header("x-fluentcrm-delivery"),
@@ -101,8 +99,7 @@ rows! { FOUR_SYSTEMS;
     /// Callers of PIPEFORCE webhooks send a token in the header `token`, in the query (`token`,
     /// formerly `uuid`) or in the form field `token`. Tokens in two places must be equal.
     ///
-    /// The token authenticates the caller, not the content. Callers send no ID, so deliveries have
-    /// no idempotency key.
+    /// It authenticates the caller only. Callers send no ID, so there is no idempotency key.
     PIPEFORCE_TOKEN = "pipeforce-token", "PIPEFORCE", "https://docs.pipeforce.org/docs/guides/messaging/webhooks", [Documentation] {
         algorithm: Algorithm::Token,
         signatures: list![

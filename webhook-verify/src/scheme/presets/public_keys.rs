@@ -111,12 +111,10 @@ rows! { PUBLIC_KEYS;
         hints.retry_horizon: days(3),
     }
 
-    /// Needs the parameter `topic_arn`, at least once, because all users' topics are signed with
-    /// one key.
+    /// Needs the parameter `topic_arn`, at least once: one key signs the topics of all users.
     ///
-    /// `SignatureVersion` 2, SHA-256, for topics whose attribute `SignatureVersion` is set so.
-    /// Others are [`SNS_V1`]. The handler gets each `SubscriptionConfirmation`, and fetches its
-    /// `SubscribeURL`.
+    /// `SignatureVersion` 2, SHA-256, for topics with that attribute. Others are [`SNS_V1`]. The
+    /// handler gets each `SubscriptionConfirmation`, and fetches its `SubscribeURL`.
     SNS = "sns", "Amazon SNS", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] {
         algorithm: RsaSha256,
         key_form: KeyForm::Certificate,

@@ -80,7 +80,7 @@ rows! { TIMED;
         hints.time_budget: None,
     }
 
-    /// The signing token, which is Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
+    /// The signing token: Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
     GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] like STANDARD_WEBHOOKS {
         event_type: header("x-gitlab-event"),
         event_time: None,
@@ -113,8 +113,7 @@ rows! { TIMED;
         hints.retry_horizon: hours(24),
     }
 
-    /// Base64url. The sender's own toolkit does not check the timestamp. The ID header is not
-    /// signed.
+    /// Base64url. Sanity's own toolkit does not check the timestamp. The ID header is not signed.
     SANITY = "sanity", "Sanity", "https://www.sanity.io/docs/compute-and-ai/webhook-best-practices", [Vector Source] {
         signatures: list![pairs("sanity-webhook-signature", ',', list![text("v1")])],
         encoding: Base64Url,
@@ -252,8 +251,7 @@ rows! { TIMED;
         hints.time_budget: seconds(12),
     }
 
-    /// `sha256=` and hex over `{id}{timestamp}{body}`. The header with the message type is not
-    /// signed.
+    /// `sha256=` and hex over `{id}{timestamp}{body}`. The message type's header is not signed.
     TWITCH = "twitch", "Twitch EventSub", "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/", [Documentation] {
         signatures: list![prefixed("twitch-eventsub-message-signature", "sha256=")],
         content: list![Part::Id, Part::Timestamp, Part::Body],

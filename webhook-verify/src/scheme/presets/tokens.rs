@@ -85,8 +85,7 @@ rows! { TOKENS;
         hints.retry_horizon: hours(72),
     }
 
-    /// A secret in the query: the parameter `secret` of the URL that Mailchimp is given. It ends up
-    /// in access logs.
+    /// The secret is the parameter `secret` of the URL given to Mailchimp. Access logs contain it.
     MAILCHIMP_MARKETING = "mailchimp-marketing", "Mailchimp Marketing", "https://mailchimp.com/developer/marketing/guides/sync-audience-data-webhooks/", [Hearsay] {
         algorithm: Token,
         signatures: list![at(Place::Query(text("secret")), BARE)],
