@@ -228,8 +228,7 @@ impl HeadFacts {
             let mut pieces = Pieces::new();
             self.signed.cut(scheme, &body, &made, &mut pieces);
             let matching = if !running.is_empty() {
-                // `running` has processed the first two: the start of the head's pieces, and the
-                // body.
+                // `running` has processed the first two pieces: the head's start, and the body.
                 let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
                 first(tags.map(|tag| self.candidates.match_tag(&tag)))
             } else if scheme.algorithm.is_jwt() {
@@ -239,7 +238,7 @@ impl HeadFacts {
                 self.matching_key(scheme, keys, &body, &made, &mut pieces)
             };
             let index = matching.ok_or(mismatch(scheme))?;
-            // Anyone could get such a text signed, by a challenge.
+            // An unsigned challenge would have signed such a text for anyone.
             if settings.plan.signs_for_anybody && is_word(&pieces) {
                 return Err(VerifyError::MalformedBody);
             }
@@ -459,7 +458,7 @@ pub(super) fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, s
     json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
 }
 
-/// The content type is collected only for schemes that need it.
+/// Returns whether the body is a form. The content type is collected only if the scheme needs it.
 fn is_form(picked: &Picked<'_, '_>) -> bool {
     matches!(picked.single("content-type"), Ok(Some(content_type)) if is_form_type(content_type))
 }

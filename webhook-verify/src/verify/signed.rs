@@ -1,4 +1,4 @@
-//! Composes the signed content of a part from the head, and a part derived from the body.
+//! Composes the signed content from the head and the body.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -264,7 +264,7 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     let malformed = |_| VerifyError::MalformedSignature;
     let list = std::str::from_utf8(list).map_err(malformed)?;
     let names: Vec<_> = list.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
-    // Without both names, an attacker could change the list, or the timestamp of an old request.
+    // The list must name itself and the timestamp, or an attacker could replace either.
     let timestamp = &sources.settings.scheme.timestamp;
     let timestamp = match timestamp.as_ref().map(|source| &source.place) {
         Some(TimestampPlace::Header(name)) => Some(&**name),

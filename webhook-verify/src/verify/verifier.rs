@@ -107,8 +107,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the key does not fit the scheme; inside, [`VerifyError`] as from
-    /// `verify`.
+    /// [`ConfigError`] if the key does not fit the scheme. Inside, [`VerifyError`] as in `verify`.
     pub fn verify_with<'a>(
         &self,
         key: &Secret,
@@ -123,8 +122,8 @@ impl Verifier {
     /// address on one of the sender's hosts (PayPal, SNS), or a key ID (Plaid). Returns `None` if
     /// the request or the scheme names no key.
     ///
-    /// Use it without a [`Receiver`](crate::Receiver), which [looks up
-    /// keys](crate::Receiver::with_key_lookup) itself. Nothing is fetched here. Cache fetched keys
+    /// Use it without a [`Receiver`](crate::Receiver), which looks up keys
+    /// [itself](crate::Receiver::with_key_lookup). Nothing is fetched here. Cache fetched keys
     /// under their names. Until the signature is verified, the name is the client's choice.
     ///
     /// ```
@@ -222,7 +221,7 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if there is no secret or more than 8, or one is malformed.
+    /// [`ConfigError`] if there is no secret or more than 8, or one is empty or malformed.
     pub fn replace_secrets(
         &self,
         secrets: impl IntoIterator<Item = Secret>,
@@ -340,9 +339,9 @@ impl VerifierBuilder {
         self.build_with(keys)
     }
 
-    /// Returns a verifier without secrets, which refuses all requests until it [gets
-    /// some](Verifier::replace_secrets). It is for senders whose requests [name their
-    /// key](Verifier::key_name), or contain the secret in a
+    /// Returns a verifier without secrets, which refuses all requests until it gets
+    /// [some](Verifier::replace_secrets). It is for senders whose requests name their
+    /// [key](Verifier::key_name), or contain the secret in a
     /// [handshake](crate::ReceiverBuilder::on_handshake).
     ///
     /// # Errors

@@ -113,7 +113,7 @@ impl SchemeBuilder {
     }
 
     /// Declares the body an object whose keys are event types, each with one event or a list of
-    /// them, as from Mautic. Values under `timestamp` are no events.
+    /// them, as from Mautic. The value under `timestamp` is not an event.
     pub fn events_by_type(mut self) -> Self {
         self.events.by_type = true;
         self

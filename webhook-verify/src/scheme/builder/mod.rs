@@ -69,7 +69,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets how the secret's text becomes key bytes, by default as it is. Public keys need a form.
+    /// Sets how a secret's text becomes key bytes. Default: as it is. A public key needs another.
     pub fn key_form(mut self, form: KeyForm) -> Self {
         self.scheme.key_form = form;
         self

@@ -130,7 +130,7 @@ impl SchemeBuilder {
 
 /// Set the places of ID and event type.
 impl SchemeBuilder {
-    /// Sets the header with the delivery ID, a log label unless `{id}` is in the signed content.
+    /// Sets the header with the delivery ID. Unless it is signed, the ID is only a log label.
     pub fn id_header(mut self, name: impl Into<String>) -> Self {
         self.scheme.id = Some(Field::Header(owned(name)));
         self
