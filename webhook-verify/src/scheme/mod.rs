@@ -42,7 +42,7 @@ pub(crate) type List<T> = Cow<'static, [T]>;
 /// the source of the idempotency key. A verifier has one scheme and never falls back on another.
 ///
 /// ```
-/// use webhook_verify::{Encoding, Scheme, Verifier, scheme};
+/// use webhook_verify::{Scheme, Verifier, scheme::{self, Encoding}};
 ///
 /// // a preset
 /// let github = Verifier::new(scheme::GITHUB, "a secret")?;

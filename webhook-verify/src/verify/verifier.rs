@@ -123,7 +123,7 @@ impl Verifier {
     /// the request or the scheme names no key.
     ///
     /// Use it without a [`Receiver`](crate::Receiver), which looks up keys
-    /// [itself](crate::Receiver::with_key_lookup). Nothing is fetched here. Cache fetched keys
+    /// [itself](crate::ReceiverBuilder::key_lookup). Nothing is fetched here. Cache fetched keys
     /// under their names. Until the signature is verified, the name is the client's choice.
     ///
     /// ```

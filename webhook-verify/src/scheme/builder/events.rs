@@ -73,8 +73,8 @@ impl Events {
 /// # let signature = "78e7e31cf05d376c67a866e4d5f1496925d2b01aaf43be8906f4df093e192303";
 /// # let headers = [("acme-signature", signature)];
 /// let delivery = Verifier::new(acme, "a secret")?.verify(&headers, body)?;
-/// let events = delivery.events()?;
-/// let [event] = events.as_slice() else { panic!("one was sent") };
+/// let batch = delivery.batch()?;
+/// let event = &batch[0];
 /// assert_eq!(event.event_type().as_deref(), Some("thing.made"));
 /// assert_eq!(event.id().as_deref(), Some("e1"));
 /// assert_eq!(event.data_bytes(), "[1, 2]");
