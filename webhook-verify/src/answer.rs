@@ -32,7 +32,7 @@ impl ErrorFacts {
         Self { retry_after: Some(after), ..self }
     }
 
-    /// Returns the whole response.
+    /// Returns the complete response.
     pub(crate) fn answer(self) -> Answer {
         let answer = Answer::text(self.status, self.public_message);
         match self.retry_after {
@@ -44,25 +44,19 @@ impl ErrorFacts {
     }
 }
 
-/// Logs at a [`Level`]. `tracing` fixes the level where it is called.
+/// Logs at a [`Level`]. `tracing` macros take only constant levels.
 macro_rules! log_at {
     ($level:expr, $($event:tt)+) => {
         match $level {
-            $crate::answer::Level::Info => {
-                tracing::info!(target: "webhook_verify", $($event)+);
-            }
-            $crate::answer::Level::Warn => {
-                tracing::warn!(target: "webhook_verify", $($event)+);
-            }
-            $crate::answer::Level::Error => {
-                tracing::error!(target: "webhook_verify", $($event)+);
-            }
+            $crate::answer::Level::Info => tracing::info!(target: "webhook_verify", $($event)+),
+            $crate::answer::Level::Warn => tracing::warn!(target: "webhook_verify", $($event)+),
+            $crate::answer::Level::Error => tracing::error!(target: "webhook_verify", $($event)+),
         }
     };
 }
 pub(crate) use log_at;
 
-/// A whole answer that no handler gives, free of any framework's types.
+/// A complete response made by the receiver rather than by a handler, free of framework types.
 #[derive(Clone)]
 pub struct Answer {
     status: u16,
@@ -79,7 +73,7 @@ impl Answer {
         Self { status, headers, body: body.into() }
     }
 
-    /// The answer to a challenge. A browser must not guess what it is, and nothing on the way may keep it.
+    /// Returns an empty response to a challenge, which no browser may sniff and no cache may keep.
     pub(crate) fn to_challenge() -> Self {
         Self {
             headers: smallvec![
@@ -100,15 +94,15 @@ impl Answer {
         self
     }
 
-    /// The same to a `HEAD` request.
+    /// Removes the body, for `HEAD` requests.
     pub(crate) fn without_body(mut self) -> Self {
         self.body = "".into();
         self
     }
 
-    /// The answer to a duplicate of a completed delivery.
+    /// Returns the response to a duplicate of a completed delivery.
     pub(crate) fn replayed(status: u16) -> Self {
-        // 205 and 206 promise something that an empty replay does not keep.
+        // The meanings of 205 and 206 do not fit an empty replay.
         let status = match status {
             200..=204 | 207..=299 => status,
             _ => 204,
@@ -119,18 +113,18 @@ impl Answer {
         }
     }
 
-    /// The status.
+    /// Returns the status.
     #[must_use]
     pub fn status(&self) -> u16 {
         self.status
     }
 
-    /// The headers; names are in lower case.
+    /// Returns the headers, with names in lower case.
     pub fn headers(&self) -> impl Iterator<Item = (&str, &str)> {
         self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// The body; empty, text or JSON.
+    /// Returns the body: empty, text or JSON.
     #[must_use]
     pub fn body(&self) -> &str {
         &self.body
@@ -138,7 +132,7 @@ impl Answer {
 }
 
 impl fmt::Debug for Answer {
-    /// Without header values and body: the answer to a handshake holds a secret.
+    /// Omits header values and the body: the response to a handshake contains a secret.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Answer")
             .field("status", &self.status)

@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-/// Where the time comes from.
+/// A source of time.
 ///
-/// Any `Fn() -> Duration` is a clock, so a test (or a replay of recorded requests) fixes it in a line:
+/// Any `Fn() -> Duration` is a clock, so a test or a replay of recorded requests can fix the time:
 ///
 /// ```
 /// use std::time::Duration;
@@ -14,7 +14,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 /// assert_eq!(clock.now().as_secs(), 1_795_305_600);
 /// ```
 pub trait Clock: Send + Sync + 'static {
-    /// Time since the Unix epoch where timestamps are judged; since any fixed moment where leases are.
+    /// Returns the time since the Unix epoch. For leases, any fixed starting point will do.
     fn now(&self) -> Duration;
 }
 
@@ -24,18 +24,18 @@ impl<F: Fn() -> Duration + Send + Sync + 'static> Clock for F {
     }
 }
 
-/// The machine's wall clock: the default for timestamps.
+/// The system's wall clock, the default for timestamps.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
-        // A clock set before 1970 reads as 1970: every timestamp is then in the future, and refused.
+        // A clock set before 1970 reads as 1970. Timestamps are then in the future, and refused.
         SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()
     }
 }
 
-/// A clock that never jumps: the default for leases held in memory.
+/// A monotonic clock, the default for leases in memory.
 #[derive(Clone, Copy, Debug)]
 pub struct MonotonicClock(Instant);
 
@@ -51,7 +51,7 @@ impl Clock for MonotonicClock {
     }
 }
 
-/// How far a timestamp may lie from the clock, on either side, edges included.
+/// The accepted distance between a timestamp and the clock, in each direction, limits included.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Tolerance {
     past: Duration,
@@ -59,25 +59,25 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// The same on both sides.
+    /// Accepts timestamps up to `window` old or `window` ahead.
     #[must_use]
     pub const fn symmetric(window: Duration) -> Self {
         Self { past: window, future: window }
     }
 
-    /// `past` for late deliveries, `future` for a sender's clock that runs ahead.
+    /// Accepts timestamps up to `past` old (late deliveries) or `future` ahead (fast clocks).
     #[must_use]
     pub const fn new(past: Duration, future: Duration) -> Self {
         Self { past, future }
     }
 
-    /// The oldest timestamp accepted.
+    /// Returns the largest accepted age of a timestamp.
     #[must_use]
     pub const fn past(&self) -> Duration {
         self.past
     }
 
-    /// The furthest timestamp from the future accepted.
+    /// Returns how far ahead of the clock a timestamp may be.
     #[must_use]
     pub const fn future(&self) -> Duration {
         self.future

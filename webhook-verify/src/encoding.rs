@@ -5,7 +5,7 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-/// How a signature is written. Decoding is strict: exact length, canonical, nothing skipped.
+/// The encoding of a signature. Decoding is strict: exact length, canonical form, nothing skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -20,7 +20,7 @@ pub enum Encoding {
 }
 
 impl Encoding {
-    /// Decodes `text` into exactly `out.len()` bytes (at most 64). `None` if it is anything else.
+    /// Decodes `text` into exactly `out.len()` bytes, at most 64. Returns `None` if that fails.
     pub(crate) fn decode_exact(self, text: &[u8], out: &mut [u8]) -> Option<()> {
         match self {
             Self::Hex if text.len() == out.len() * 2 => {
@@ -36,7 +36,7 @@ impl Encoding {
         }
     }
 
-    /// Decodes `text` into whatever length it has.
+    /// Decodes `text` of any length.
     pub(crate) fn decode(self, text: &[u8]) -> Option<Vec<u8>> {
         match self {
             Self::Hex => hex_to_vec(text).map(|bytes| bytes.to_vec()),
@@ -55,7 +55,7 @@ impl Encoding {
 }
 
 fn decode_base64(engine: &GeneralPurpose, text: &[u8], out: &mut [u8]) -> Option<()> {
-    // Room for the decoder's estimate, which is up to two bytes over the real length.
+    // The decoder needs room for its estimate, which is up to two bytes over the real length.
     let mut decoded = [0; 72];
     let len = engine.decode_slice(text, &mut decoded).ok()?;
     (len == out.len()).then(|| out.copy_from_slice(&decoded[..len]))
@@ -73,9 +73,8 @@ pub(crate) fn base64url_to_vec(text: &[u8]) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// Decodes standard base64 of any length, with or without padding, for keys: senders show them in
-/// both forms. Up to two `=` are dropped, whether or not the length asks for them, which an engine
-/// with `DecodePaddingMode::Indifferent` refuses.
+/// Decodes standard base64 of any length, for keys, with or without padding: senders show both.
+/// Drops up to two `=` even if the length needs none, unlike `DecodePaddingMode::Indifferent`.
 pub(crate) fn base64_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let unpadded = text.strip_suffix(b"==").or_else(|| text.strip_suffix(b"=")).unwrap_or(text);
     let mut out = Zeroizing::new(vec![0; text.len()]);
@@ -127,7 +126,7 @@ mod tests {
     #[test]
     fn base64_is_canonical() {
         assert_eq!(decode(Base64, "AP/+qQ=="), Some([0, 255, 254, 169]));
-        // no padding, other alphabet, set trailing bits, white space, too short, too long
+        // no padding, other alphabet, trailing bits set, white space, too short, too long
         for bad in ["AP/+qQ", "AP_-qQ==", "AP/+qR==", "AP/+qQ=\n", " AP/+qQ=", "AP/+", "AP/+qQAA"] {
             assert_eq!(decode(Base64, bad), None, "{bad}");
         }

@@ -1,41 +1,41 @@
 use std::{error, fmt};
 
-/// A mistake in the set-up, found when a [`Verifier`](crate::Verifier) or [`Receiver`](crate::Receiver) is built and
-/// never at the first request.
+/// A configuration error, returned when a [`Verifier`](crate::Verifier) or
+/// [`Receiver`](crate::Receiver) is set up rather than at its first request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
-    /// A secret has no characters, or only blanks.
+    /// A secret is empty, or contains only white space and control characters.
     EmptySecret,
-    /// A secret is longer than any sender's.
+    /// A secret is too long.
     SecretTooLong {
-        /// The most bytes accepted.
+        /// The largest accepted length, in bytes.
         limit: usize,
     },
-    /// A secret is not in the form that the scheme's sender uses.
+    /// A secret does not have the scheme's key form.
     MalformedSecret {
-        /// What was expected, such as `base64`.
+        /// The expected form, such as `base64`.
         expected: &'static str,
     },
     /// No secret was given, or more than may be live at once.
     SecretCount {
-        /// How many were given.
+        /// The number of secrets given.
         given: usize,
-        /// The most that may be live.
+        /// The largest number of live secrets.
         limit: usize,
     },
     /// No preset has this name.
     UnknownScheme {
-        /// The name that was given.
+        /// The unknown name.
         name: String,
-        /// The preset that was probably meant.
+        /// The preset with the nearest name, if one is near.
         similar: Option<&'static str>,
     },
-    /// An option has a value that cannot work.
+    /// An option is invalid, or missing.
     Option {
-        /// The option's name, as its setter is called.
+        /// The option's name, which is its setter's.
         option: &'static str,
-        /// What is wrong with the value.
+        /// The error in the value.
         reason: String,
     },
 }
@@ -67,67 +67,67 @@ impl fmt::Display for ConfigError {
 
 impl error::Error for ConfigError {}
 
-/// Why a request is not authentic. For logs: a client is told the same for every reason.
+/// The reason why a request is not authentic, for logs. Clients always get the same response.
 ///
-/// [`reason`](Self::reason) is a stable code; `Display` says more. Neither ever holds a secret, a signature or a byte
-/// of the body.
+/// [`reason`](Self::reason) returns a stable code, and `Display` explains it. Neither contains a
+/// secret, a signature or a byte of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum VerifyError {
-    /// There is no signature, or an empty one.
+    /// The signature is absent or empty.
     MissingSignature,
-    /// The signature is not written the way the scheme has it: prefix, encoding, length, number or size.
+    /// The signature has a wrong prefix, encoding, length or size, or there are too many.
     MalformedSignature,
-    /// Signatures are present, but none in a version of the scheme.
+    /// No signature has a version or algorithm of the scheme, or a required value differs.
     UnsupportedVersion,
-    /// No signature holds for any live secret.
+    /// No signature matches a live secret, or the body does not match its signed digest.
     SignatureMismatch,
-    /// The token scheme's token is absent or empty.
+    /// The token is absent or empty.
     MissingToken,
-    /// The token is not that of any live secret.
+    /// The token matches no live secret.
     TokenMismatch,
-    /// Tokens in two places disagree.
+    /// Tokens in two places differ.
     AmbiguousToken,
-    /// A header (or a key in one) that must be there once is there more than once.
+    /// A header, or a key in one, is repeated but must be unique.
     AmbiguousHeader,
-    /// The scheme signs a timestamp and there is none.
+    /// The timestamp that the scheme signs is absent.
     MissingTimestamp,
     /// The timestamp is not a number or a date in the scheme's unit.
     MalformedTimestamp,
-    /// The timestamp is older than the tolerance.
+    /// The timestamp is older than the tolerance allows.
     TimestampTooOld {
-        /// How many seconds old.
+        /// The age in seconds.
         seconds: u64,
     },
-    /// The timestamp is further ahead than the tolerance.
+    /// The timestamp is further ahead than the tolerance allows.
     TimestampInFuture {
-        /// How many seconds ahead.
+        /// The distance in seconds.
         seconds: u64,
     },
-    /// The scheme signs an id and there is none.
+    /// The ID that the scheme signs is absent.
     MissingId,
-    /// The signed id is too long, not text, or holds the delimiter of the signed content.
+    /// The signed ID is too long, is not UTF-8, or contains a delimiter of the signed content.
     MalformedId,
-    /// The body, or a part of it that is signed or holds the signature, cannot be read as the scheme has it.
+    /// The body, or a signed field or signature in it, is malformed, or a refused field is present.
     MalformedBody,
     /// An unsigned event header contradicts the event type in the signed body.
     EventMismatch,
-    /// A JSON Web Token is past its expiry.
+    /// A JSON Web Token has expired.
     TokenExpired,
-    /// A JSON Web Token is not of the scheme's issuer or not for this receiver, or a message is of another topic.
+    /// A JSON Web Token has another issuer or audience, or a message has another topic.
     WrongIssuer,
-    /// The certificate that the signature holds for is expired, or not valid yet.
+    /// The certificate of the matching key has expired, or is not valid yet.
     ExpiredKey,
     /// The request names a certificate on a host that is not the sender's.
     UnknownKeyHost,
     /// The request names no key, or one that does not exist.
     UnknownKey,
-    /// The tenant that the request is for does not exist.
+    /// The request's tenant does not exist.
     UnknownTenant,
 }
 
 impl VerifyError {
-    /// A stable code for counters and alerts, such as `signature_mismatch`.
+    /// Returns a stable code for counters and alerts, such as `signature_mismatch`.
     #[must_use]
     pub const fn reason(&self) -> &'static str {
         match self {
@@ -159,30 +159,37 @@ impl VerifyError {
 
 impl fmt::Display for VerifyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::MissingSignature => f.write_str("no signature"),
-            Self::MalformedSignature => f.write_str("signature is not in the scheme's form"),
-            Self::UnsupportedVersion => f.write_str("no signature in a version of the scheme"),
-            Self::SignatureMismatch => f.write_str("signature mismatch: wrong secret, or the body or signed URL was modified in transit"),
-            Self::MissingToken => f.write_str("no token"),
-            Self::TokenMismatch => f.write_str("token is not a live one"),
-            Self::AmbiguousToken => f.write_str("tokens in two places disagree"),
-            Self::AmbiguousHeader => f.write_str("a header that must be there once is repeated"),
-            Self::MissingTimestamp => f.write_str("no timestamp"),
-            Self::MalformedTimestamp => f.write_str("timestamp is not in the scheme's form"),
-            Self::TimestampTooOld { seconds } => write!(f, "timestamp is {seconds} s old"),
-            Self::TimestampInFuture { seconds } => write!(f, "timestamp is {seconds} s in the future"),
-            Self::MissingId => f.write_str("no delivery id"),
-            Self::MalformedId => f.write_str("delivery id is too long, not text, or holds the delimiter"),
-            Self::MalformedBody => f.write_str("body cannot be read as the scheme has it"),
-            Self::EventMismatch => f.write_str("event header contradicts the signed body"),
-            Self::TokenExpired => f.write_str("token is past its expiry"),
-            Self::WrongIssuer => f.write_str("issuer, audience or topic is not the expected one"),
-            Self::ExpiredKey => f.write_str("certificate is expired, or not valid yet"),
-            Self::UnknownKeyHost => f.write_str("certificate is on a host that is not the sender's"),
-            Self::UnknownKey => f.write_str("no key, or one that does not exist, is named"),
-            Self::UnknownTenant => f.write_str("tenant does not exist"),
-        }
+        f.write_str(match self {
+            Self::MissingSignature => "no signature",
+            Self::MalformedSignature => "signature is not in the scheme's form",
+            Self::UnsupportedVersion => "no signature in a version of the scheme",
+            Self::SignatureMismatch => {
+                "signature mismatch: wrong secret, or the body or signed URL was modified in \
+                 transit"
+            }
+            Self::MissingToken => "no token",
+            Self::TokenMismatch => "token matches no live secret",
+            Self::AmbiguousToken => "tokens in two places differ",
+            Self::AmbiguousHeader => "a header that must be unique is repeated",
+            Self::MissingTimestamp => "no timestamp",
+            Self::MalformedTimestamp => "timestamp is not in the scheme's form",
+            Self::TimestampTooOld { seconds } => {
+                return write!(f, "timestamp is {seconds} s old");
+            }
+            Self::TimestampInFuture { seconds } => {
+                return write!(f, "timestamp is {seconds} s in the future");
+            }
+            Self::MissingId => "no delivery id",
+            Self::MalformedId => "delivery id is too long, not text, or contains a delimiter",
+            Self::MalformedBody => "body is not what the scheme requires",
+            Self::EventMismatch => "event header contradicts the signed body",
+            Self::TokenExpired => "token is past its expiry",
+            Self::WrongIssuer => "issuer, audience or topic is not the expected one",
+            Self::ExpiredKey => "certificate is expired, or not valid yet",
+            Self::UnknownKeyHost => "certificate is on a host that is not the sender's",
+            Self::UnknownKey => "request names no key, or one that does not exist",
+            Self::UnknownTenant => "tenant does not exist",
+        })
     }
 }
 

@@ -1,4 +1,4 @@
-//! Prepared keys, running MACs and finished tags.
+//! Prepared keys, unfinished MACs and finished tags.
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
@@ -22,22 +22,22 @@ use crate::{
     scheme::{Algorithm, KeyForm},
 };
 
-/// A secret made ready: once when it is set, and not for each request.
+/// A secret, prepared once when it is set rather than for each request.
 #[derive(Clone)]
 pub(crate) enum Key {
     Sha256(Hmac<Sha256>),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
-    /// A digest that has taken in the secret.
+    /// A SHA-256 state that starts with the secret.
     Keyed(Sha256),
-    /// The digest of a token that is sent as it is.
+    /// The digest of a token.
     Token(Zeroizing<[u8; 32]>),
     Public(PublicKey),
 }
 
-/// A MAC that takes in a body as it comes.
+/// A MAC over the part of a body that has arrived.
 #[derive(Clone)]
-pub(crate) enum Running {
+pub(crate) enum MacState {
     Sha256(Hmac<Sha256>),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
@@ -53,7 +53,7 @@ impl Key {
         if algorithm.is_jwt() && !cfg!(feature = "jwt") {
             return Err(ConfigError::option(
                 "algorithm",
-                "needs the feature jwt of webhook-verify",
+                "needs the feature `jwt` of webhook-verify",
             ));
         }
         let text = secret.expose();
@@ -85,7 +85,7 @@ impl Key {
         Self::Token(Zeroizing::new(Sha256::digest(token).into()))
     }
 
-    /// The HMAC of `message`, written out. `None` where the key makes none that could be given away.
+    /// Returns the encoded HMAC of `message`, or `None` if this is not an HMAC key.
     pub(crate) fn hmac(&self, encoding: Encoding, message: &[u8]) -> Option<String> {
         let len = match self {
             Self::Sha256(_) => 32,
@@ -96,7 +96,7 @@ impl Key {
         Some(encoding.encode(self.tag(&[message]).as_bytes(len)))
     }
 
-    /// The public key, where it is one.
+    /// Returns the public key, if it is one.
     pub(crate) fn as_public(&self) -> Option<&PublicKey> {
         match self {
             Self::Public(key) => Some(key),
@@ -106,24 +106,24 @@ impl Key {
         }
     }
 
-    /// From when until when a certificate holds.
+    /// Returns a certificate's [validity](PublicKey::validity).
     pub(crate) fn validity(&self) -> Option<(Duration, Duration)> {
         self.as_public()?.validity()
     }
 
-    /// Begins a MAC over a body in pieces. `None` where there is no such thing: a token
-    /// signs nothing, and public keys are asked once the body is whole.
-    pub(crate) fn begin(&self) -> Option<Running> {
+    /// Starts a MAC over a body in pieces. Tokens sign nothing, and public keys need the whole
+    /// body.
+    pub(crate) fn begin(&self) -> Option<MacState> {
         match self {
-            Self::Sha256(key) => Some(Running::Sha256(key.clone())),
-            Self::Sha1(key) => Some(Running::Sha1(key.clone())),
-            Self::Sha512(key) => Some(Running::Sha512(key.clone())),
-            Self::Keyed(key) => Some(Running::Keyed(key.clone())),
+            Self::Sha256(key) => Some(MacState::Sha256(key.clone())),
+            Self::Sha1(key) => Some(MacState::Sha1(key.clone())),
+            Self::Sha512(key) => Some(MacState::Sha512(key.clone())),
+            Self::Keyed(key) => Some(MacState::Keyed(key.clone())),
             Self::Token(_) | Self::Public(_) => None,
         }
     }
 
-    /// The tag of `pieces`, one after the other. Of a public key, which has none, one that nothing matches.
+    /// Returns the tag of the concatenated `pieces`. For a public key, it matches no signature.
     pub(crate) fn tag(&self, pieces: &[&[u8]]) -> Tag {
         match self {
             Self::Sha256(key) => finish(key.clone(), pieces),
@@ -136,7 +136,7 @@ impl Key {
     }
 }
 
-impl Running {
+impl MacState {
     pub(crate) fn update(&mut self, piece: &[u8]) {
         match self {
             Self::Sha256(mac) => mac.update(piece),
@@ -146,7 +146,7 @@ impl Running {
         }
     }
 
-    /// The tag of what was taken in and of `pieces` after it.
+    /// Returns the tag of everything so far, followed by `pieces`.
     pub(crate) fn tag(mut self, pieces: &[&[u8]]) -> Tag {
         pieces.iter().for_each(|piece| self.update(piece));
         match self {
@@ -188,7 +188,7 @@ fn shared(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError>
         KeyForm::Whpk | KeyForm::Spki | KeyForm::Certificate | KeyForm::Jwk => {
             return Err(ConfigError::option(
                 "key_form",
-                "a public key's, and the algorithm has a shared secret",
+                "the form is a public key's, and the algorithm has a shared secret",
             ));
         }
     };
@@ -198,7 +198,7 @@ fn shared(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError>
     Ok(decoded)
 }
 
-/// Decodes a text as WordPress's `wp_specialchars_decode` does with `ENT_QUOTES`.
+/// Decodes HTML entities like WordPress's `wp_specialchars_decode` with `ENT_QUOTES`.
 fn unescaped(text: &[u8]) -> Zeroizing<Vec<u8>> {
     const ENTITIES: [(&[u8], u8); 16] = [
         (b"&amp;", b'&'),
@@ -230,7 +230,7 @@ fn unescaped(text: &[u8]) -> Zeroizing<Vec<u8>> {
     out
 }
 
-/// HMAC takes keys of any length, so this cannot fail; the type says otherwise.
+/// Creates an HMAC. It accepts keys of any length, so the error never occurs.
 fn keyed<M: hmac::KeyInit>(key: &[u8]) -> Result<M, ConfigError> {
     M::new_from_slice(key).map_err(|_| malformed("a key of a length that the algorithm takes"))
 }
@@ -244,7 +244,7 @@ mod tests {
 
     use super::{Key, Tag, keyed};
 
-    /// An HMAC is two states of its hash and a buffer, and wipes them by dropping them.
+    /// An HMAC consists of two hash states and a buffer, and wipes them on drop.
     #[test]
     fn prepared_keys_are_wiped_on_drop() {
         fn wiped<T: ZeroizeOnDrop>() {}
@@ -253,7 +253,7 @@ mod tests {
         wiped::<Sha512>();
     }
 
-    /// Keys of any length, and messages cut anywhere, come out as from one call of the library.
+    /// Keys of any length and messages split anywhere give the same tag as one library call.
     #[test]
     fn it_is_the_hmac_of_the_library() {
         let text: Vec<u8> = (0..400_u32).map(|n| (n * 7 + n / 13) as u8).collect();

@@ -4,13 +4,13 @@ use zeroize::Zeroizing;
 
 use crate::error::ConfigError;
 
-/// The longest secret that is accepted, in bytes: room for a chain of certificates.
+/// The longest accepted secret, in bytes. A chain of certificates fits.
 pub(crate) const MAX_LEN: usize = 64 * 1024;
 
-/// A secret shared with a sender, as its settings page shows it.
+/// A secret or public key, as the sender's settings page shows it.
 ///
-/// How the text becomes key bytes (as it is, hex, base64, `whsec_…`) is the scheme's affair. The bytes are wiped
-/// from memory on drop and never appear in `Debug`; there is no way to read them back.
+/// The scheme defines how the text becomes key bytes (as it is, hex, base64, `whsec_…`). The bytes
+/// are wiped from memory on drop, never appear in `Debug`, and cannot be read back.
 ///
 /// ```
 /// use webhook_verify::{ConfigError, Secret};
@@ -24,11 +24,12 @@ pub(crate) const MAX_LEN: usize = 64 * 1024;
 pub struct Secret(Zeroizing<Vec<u8>>);
 
 impl Secret {
-    /// Takes the secret's text or bytes.
+    /// Creates a secret from its text or bytes.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::EmptySecret`] when there is nothing but blanks and control characters, [`ConfigError::SecretTooLong`] over 64 KiB.
+    /// [`ConfigError::EmptySecret`] if it contains only white space and control characters, or
+    /// nothing; [`ConfigError::SecretTooLong`] if it exceeds 64 KiB.
     pub fn new(secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         let bytes = Zeroizing::new(secret.into());
         let blank = |char: char| {
@@ -87,7 +88,7 @@ impl TryFrom<Vec<u8>> for Secret {
     }
 }
 
-/// So that a [`Secret`] itself fits wherever a fallible conversion into one is asked for.
+/// Lets a [`Secret`] be passed where a fallible conversion into one is expected.
 impl From<Infallible> for ConfigError {
     fn from(never: Infallible) -> Self {
         match never {}

@@ -1,12 +1,11 @@
-//! Finished MACs, and their only comparison.
+//! Finished MACs, and the only way to compare them.
 
 use ctutils::{Choice, CtEq as _};
 use sha2::{Digest as _, Sha256};
 
 use crate::{encoding::Encoding, scheme::Algorithm};
 
-/// A MAC or the digest of a token, padded with zeros. Tags have no `==`, so that every comparison
-/// takes constant time.
+/// A MAC or a token's digest, padded with zeros. Without `==`, all comparisons take constant time.
 #[derive(Clone)]
 pub(crate) struct Tag([u8; Self::MAX]);
 
@@ -43,8 +42,7 @@ impl Tag {
         Self([0xff; Self::MAX])
     }
 
-    /// Decodes a signature into the tag of `algorithm`. Returns `None` unless the signature has
-    /// exactly that tag's length.
+    /// Decodes a signature into the tag of `algorithm`, if it has exactly that tag's length.
     pub(crate) fn decode(
         &mut self,
         algorithm: Algorithm,
@@ -54,8 +52,7 @@ impl Tag {
         encoding.decode_exact(text, &mut self.0[..algorithm.tag_len()])
     }
 
-    /// Returns whether any of `candidates` equals this tag, in constant time. Compares all of them,
-    /// whichever matches.
+    /// Returns whether any of `candidates` equals this tag. Compares all of them in constant time.
     pub(crate) fn matches_any(&self, candidates: &[Self]) -> bool {
         let mut found = Choice::FALSE;
         for candidate in candidates {

@@ -1,6 +1,6 @@
 //! Forms, in a body or a query.
 
-/// The decoded value of a field of a form or query. `None` where it is absent, empty or repeated.
+/// Returns the decoded value of a form or query field, unless it is absent, empty or repeated.
 pub(crate) fn single_value(form: &[u8], name: &str) -> Option<String> {
     let pairs = form_urlencoded::parse(form);
     let mut values = pairs.filter(|(key, _)| key == name).map(|(_, value)| value);
@@ -8,7 +8,7 @@ pub(crate) fn single_value(form: &[u8], name: &str) -> Option<String> {
     values.next().is_none().then(|| first.into_owned())
 }
 
-/// Whether a content type is that of a form.
+/// Returns whether a content type is that of a form.
 pub(crate) fn is_form_type(content_type: &[u8]) -> bool {
     let media_type = content_type.split(|&byte| byte == b';').next();
     media_type

@@ -2,15 +2,15 @@ use std::fmt;
 
 use super::single_value;
 
-/// The headers of a request, whichever library holds them.
+/// The headers of a request, independent of the HTTP library.
 ///
-/// Implemented for arrays, slices and `Vec`s of pairs, for references to them and, with the feature `http`, for
-/// `http::HeaderMap`. A slice is passed on as `&slice`, as an array is.
-/// Names compare without regard to case; values are bytes, because nothing promises that a sender's are text.
+/// Implemented for arrays, slices and `Vec`s of pairs, for references to them and, with the feature
+/// `http`, for `http::HeaderMap`. Pass a slice as `&slice`. Names are compared without regard to
+/// case. Values are bytes, because senders may send other than text.
 ///
-/// `Sync`, so that a [`RequestHead`] is `Send`: a task may hold it while it waits.
+/// `Sync` makes a [`RequestHead`] `Send`, so that a task can hold it across an `.await`.
 pub trait Headers: Sync {
-    /// Calls `f` with every header line, name and value, in the order of arrival as far as it is known.
+    /// Calls `f` with the name and value of each header line, in order of arrival if that is known.
     fn visit<'a>(&'a self, f: &mut dyn FnMut(&'a str, &'a [u8]));
 }
 
@@ -49,9 +49,9 @@ impl Headers for http::HeaderMap {
     }
 }
 
-/// What of a request comes before its body: method, target and headers, as they came off the wire.
+/// The part of a request before its body: method, target and headers, as received.
 ///
-/// A reference to headers alone is enough for most schemes:
+/// For most schemes, a reference to the headers is enough:
 ///
 /// ```
 /// use webhook_verify::RequestHead;
@@ -68,11 +68,11 @@ pub struct RequestHead<'a> {
     headers: &'a dyn Headers,
 }
 
-/// A header that may be there once was there more than once.
-pub(crate) struct Repeated;
+/// A header that must be unique is repeated, or is not UTF-8 where text is needed.
+pub(crate) struct AmbiguousHeader;
 
 impl<'a> RequestHead<'a> {
-    /// A `POST` to `/` with these headers.
+    /// Creates the head of a `POST` to `/` with these headers.
     #[must_use]
     pub fn new(headers: &'a dyn Headers) -> Self {
         Self { method: "POST", target: "/", headers }
@@ -84,20 +84,20 @@ impl<'a> RequestHead<'a> {
         Self { method, ..self }
     }
 
-    /// Sets the request target (path and query as sent), for schemes that sign the URL or put a token in the query.
+    /// Sets the request target (path and query as sent), for schemes that sign or read it.
     #[must_use]
     pub fn target(self, target: &'a str) -> Self {
         Self { target, ..self }
     }
 
-    /// The path of the target, without its query.
+    /// Returns the path of the target, without the query.
     #[must_use]
     pub fn path(&self) -> &'a str {
         let target = self.path_and_query();
         target.split_once('?').map_or(target, |(path, _)| path)
     }
 
-    /// The value of a header, whatever its case. `None` where it is absent, empty, repeated or not text.
+    /// Returns a header's value, unless it is absent, empty, repeated or not UTF-8. Ignores case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let (mut found, mut count) = (None, 0_usize);
@@ -114,7 +114,7 @@ impl<'a> RequestHead<'a> {
         self.method
     }
 
-    /// Path and query; an absolute target (sent to proxies) loses its scheme and host.
+    /// Returns path and query. An absolute target, as sent to proxies, loses its scheme and host.
     pub(crate) fn path_and_query(&self) -> &'a str {
         if self.target.starts_with('/') {
             return self.target;
@@ -123,13 +123,13 @@ impl<'a> RequestHead<'a> {
         after_scheme.find(['/', '?']).map_or("/", |at| &after_scheme[at..])
     }
 
-    /// The query, if there is one.
+    /// Returns the query, if there is one.
     pub(crate) fn query(&self) -> Option<&'a str> {
         self.target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The text of a header that may be absent or empty, but not repeated or no text.
-    pub(crate) fn header_or_empty(&self, name: &str) -> Result<&'a str, Repeated> {
+    /// Returns the text of a header, which is empty if the header is absent.
+    pub(crate) fn header_or_empty(&self, name: &str) -> Result<&'a str, AmbiguousHeader> {
         let (mut value, mut count) = (&b""[..], 0_usize);
         self.headers.visit(&mut |known, found| {
             if known.eq_ignore_ascii_case(name) {
@@ -138,11 +138,11 @@ impl<'a> RequestHead<'a> {
         });
         match std::str::from_utf8(value) {
             Ok(text) if count <= 1 => Ok(text),
-            _ => Err(Repeated),
+            _ => Err(AmbiguousHeader),
         }
     }
 
-    /// The decoded value of a query parameter. `None` where it is absent, empty or repeated.
+    /// Returns the decoded value of a query parameter, unless it is absent, empty or repeated.
     pub(crate) fn single_query(&self, name: &str) -> Option<String> {
         single_value(self.query()?.as_bytes(), name)
     }
@@ -153,7 +153,7 @@ impl<'a> RequestHead<'a> {
 }
 
 impl fmt::Debug for RequestHead<'_> {
-    /// Without headers and query: both may hold tokens.
+    /// Omits headers and target, which may contain tokens.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RequestHead").field("method", &self.method).finish_non_exhaustive()
     }

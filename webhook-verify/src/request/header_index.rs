@@ -1,11 +1,11 @@
-//! Picks the headers that a scheme looks at out of a request.
+//! Collects the headers of a request that a scheme needs.
 
 use smallvec::SmallVec;
 
-use super::{Repeated, RequestHead};
+use super::{AmbiguousHeader, RequestHead};
 use crate::scheme::Text;
 
-/// Header names to look for, in lower case.
+/// The names of the headers to collect, in lower case.
 pub(crate) struct Names(Box<[Text]>);
 
 impl Names {
@@ -20,11 +20,11 @@ impl Names {
     }
 }
 
-/// The headers that a scheme looks at, under the names that it has for them: most are told by where their text is.
+/// The headers that a scheme needs, under the scheme's own strings: most lookups compare pointers.
 pub(crate) struct Picked<'n, 'a>(SmallVec<[(&'n str, &'a [u8]); 8]>);
 
 impl<'n, 'a> Picked<'n, 'a> {
-    /// Picks the headers of these names, in one pass.
+    /// Collects the headers with these names in one pass.
     #[inline]
     pub(crate) fn new(head: &RequestHead<'a>, names: &'n Names) -> Self {
         let mut picked = Self(SmallVec::new());
@@ -36,19 +36,19 @@ impl<'n, 'a> Picked<'n, 'a> {
         picked
     }
 
-    /// Every value of the header `name`, in order.
+    /// Returns every value of the header `name`, in order.
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a [u8]> {
         let is_it = move |known: &str| std::ptr::eq(known, name) || known == name;
         self.0.iter().filter(move |(known, _)| is_it(known)).map(|(_, value)| *value)
     }
 
-    /// The one value of the header `name`, `None` where it is absent or empty.
-    pub(crate) fn single(&self, name: &str) -> Result<Option<&'a [u8]>, Repeated> {
+    /// Returns the only value of the header `name`, or `None` if it is absent or empty.
+    pub(crate) fn single(&self, name: &str) -> Result<Option<&'a [u8]>, AmbiguousHeader> {
         let mut values = self.all(name);
         let first = values.next();
         match values.next() {
             None => Ok(first.filter(|value| !value.is_empty())),
-            Some(_) => Err(Repeated),
+            Some(_) => Err(AmbiguousHeader),
         }
     }
 }
@@ -66,7 +66,7 @@ mod tests {
         assert!(matches!(picked.single("b"), Ok(None)));
         assert!(picked.single("c").is_err());
         assert!(matches!(picked.single("d"), Ok(None)));
-        assert!(matches!(picked.single("e"), Ok(None)), "not looked for");
+        assert!(matches!(picked.single("e"), Ok(None)), "not collected");
         assert_eq!(RequestHead::from(&headers).header("a"), Some("1"));
         assert_eq!(RequestHead::from(&headers).header("C"), None);
     }

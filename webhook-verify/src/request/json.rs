@@ -1,4 +1,4 @@
-//! Reads single values out of a JSON body without building it as a tree.
+//! Reads single values from a JSON body without building a tree.
 
 use std::{borrow::Cow, fmt};
 
@@ -7,12 +7,12 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-/// The body is not JSON, or the pointer's way leads through a key that is there twice.
+/// The body is not JSON, or a key on the pointer's path is repeated.
 #[derive(Debug)]
 pub(crate) struct Unreadable;
 
-/// What is at `pointer` (RFC 6901), as it is written.
-fn found<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadable> {
+/// Returns the raw JSON at `pointer` (RFC 6901).
+fn raw_at<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadable> {
     let mut json = serde_json::Deserializer::from_slice(body);
     let found = Below(pointer, Raw).deserialize(&mut json);
     let found = found.map_err(|_| Unreadable)?;
@@ -20,13 +20,13 @@ fn found<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadabl
     Ok(found.map(RawValue::get))
 }
 
-/// The scalar at `pointer`, as text: a string's content, a number or boolean as written.
-/// `None` where nothing, `null`, an object or an array is there.
+/// Returns the scalar at `pointer` as text: a string's content, or a number or boolean as written.
+/// Returns `None` for `null`, an object, an array or nothing.
 pub(crate) fn scalar<'a>(
     body: &'a [u8],
     pointer: &str,
 ) -> Result<Option<Cow<'a, str>>, Unreadable> {
-    let Some(raw) = found(body, pointer)? else {
+    let Some(raw) = raw_at(body, pointer)? else {
         return Ok(None);
     };
     match raw.as_bytes().first() {
@@ -38,33 +38,33 @@ pub(crate) fn scalar<'a>(
     }
 }
 
-/// The value at `pointer`, as it is written; `None` where nothing or `null` is there.
+/// Returns the raw JSON at `pointer`, or `None` for `null` or nothing.
 pub(crate) fn raw<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadable> {
-    Ok(found(body, pointer)?.filter(|raw| *raw != "null"))
+    Ok(raw_at(body, pointer)?.filter(|raw| *raw != "null"))
 }
 
-/// Whether anything is at `pointer`, `null` included.
+/// Returns whether there is a value at `pointer`, `null` included.
 pub(crate) fn has(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
-    Ok(found(body, pointer)?.is_some())
+    Ok(raw_at(body, pointer)?.is_some())
 }
 
-/// Whether `null` or nothing is at `pointer`.
+/// Returns whether there is `null` or nothing at `pointer`.
 pub(crate) fn is_null_or_absent(body: &[u8], pointer: &str) -> bool {
     matches!(raw(body, pointer), Ok(None))
 }
 
-/// Whether this is JSON, whatever it says.
+/// Returns whether the body is valid JSON.
 pub(crate) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(body).is_ok()
 }
 
-/// The first key of the top-level object that holds an object or an array.
+/// Returns the first key of the top-level object whose value is an object or an array.
 pub(crate) fn first_key(body: &[u8]) -> Option<Cow<'_, str>> {
     let mut json = serde_json::Deserializer::from_slice(body);
     json.deserialize_map(FirstKey).ok()?
 }
 
-/// Whether the top-level object has this key, whatever its value is. What is not an object has none.
+/// Returns whether the body is an object with this key, whatever its value.
 #[cfg(feature = "jwt")]
 pub(crate) fn has_key(body: &[u8], key: &str) -> bool {
     let object =
@@ -72,7 +72,7 @@ pub(crate) fn has_key(body: &[u8], key: &str) -> bool {
     object.is_ok_and(|object| object.contains_key(key))
 }
 
-/// A string, borrowed unless it holds escapes.
+/// A string, borrowed unless it contains escapes.
 pub(crate) struct Text<'a>(pub(crate) Cow<'a, str>);
 
 impl<'de> serde::Deserialize<'de> for Text<'de> {
@@ -97,11 +97,11 @@ impl<'de> serde::Deserialize<'de> for Text<'de> {
     }
 }
 
-/// What is left of a pointer on the way to its value, and what reads the value.
+/// The rest of a pointer, and the seed that reads the value there.
 #[derive(Clone, Copy)]
 pub(crate) struct Below<'p, S>(pub(crate) &'p str, pub(crate) S);
 
-/// Reads a value as it is written.
+/// Reads a value as raw JSON.
 #[derive(Clone, Copy)]
 struct Raw;
 
@@ -114,7 +114,7 @@ impl<'de> DeserializeSeed<'de> for Raw {
 }
 
 impl<'p, S> Below<'p, S> {
-    /// The next reference token, and the way on.
+    /// Splits off the next reference token.
     fn step(self) -> (Cow<'p, str>, Self) {
         let rest = self.0.strip_prefix('/').unwrap_or(self.0);
         let end = rest.find('/').unwrap_or(rest.len());
@@ -178,7 +178,7 @@ impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Below<'_, S> {
         Ok(found)
     }
 
-    // Scalars: the pointer leads on, and there is nothing below.
+    // The pointer continues, but scalars contain nothing.
     fn visit_bool<E>(self, _: bool) -> Result<Self::Value, E> {
         Ok(None)
     }

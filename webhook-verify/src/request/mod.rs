@@ -1,4 +1,4 @@
-//! What of a request is read before it is verified.
+//! The parts of a request that are read before it is verified.
 
 mod form;
 mod head;
@@ -8,6 +8,6 @@ pub(crate) mod json;
 pub use self::head::{Headers, RequestHead};
 pub(crate) use self::{
     form::{is_form_type, single_value},
-    head::Repeated,
+    head::AmbiguousHeader,
     header_index::{Names, Picked},
 };

@@ -1,11 +1,11 @@
-//! What schemes are put together from.
+//! The building blocks of schemes.
 
 use std::time::Duration;
 
 use super::{List, Text};
 use crate::clock::Tolerance;
 
-/// How the proof is made. Those of other features are there, too, and refused when a verifier is built.
+/// How a request is authenticated. Building a verifier fails if the algorithm's feature is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -13,24 +13,24 @@ use crate::clock::Tolerance;
 pub enum Algorithm {
     /// HMAC with SHA-256 (RFC 2104, FIPS 180-4).
     HmacSha256,
-    /// HMAC with SHA-1: still sound as a MAC, and what some senders use.
+    /// HMAC with SHA-1, which some senders use. It is still secure as a MAC.
     HmacSha1,
     /// HMAC with SHA-512.
     HmacSha512,
-    /// SHA-256 over the secret and the signed content after it, as HubSpot had it before it took to HMAC. Whoever knows
-    /// one signature can lengthen the content; use it for such senders only.
+    /// SHA-256 over the secret followed by the signed content, which HubSpot used before HMAC.
+    /// Anyone with one signature can extend the content, so use it only for such senders.
     KeyedSha256,
-    /// The secret itself is sent: nothing is signed.
+    /// The secret itself is sent. Nothing is signed.
     Token,
-    /// User name and password (RFC 7617), `name:password` as the secret: nothing is signed.
+    /// User name and password (RFC 7617). The secret is `name:password`. Nothing is signed.
     Basic,
-    /// Ed25519 (RFC 8032), strictly. Feature `ed25519`.
+    /// Ed25519 (RFC 8032), verified strictly. Feature `ed25519`.
     Ed25519,
-    /// ECDSA on P-256 with SHA-256, the signature in DER. Feature `ecdsa`.
+    /// ECDSA on P-256 with SHA-256 and signatures in DER. Feature `ecdsa`.
     EcdsaP256,
     /// RSA PKCS#1 v1.5 with SHA-256 (RFC 8017). Feature `rsa`.
     RsaSha256,
-    /// RSA PKCS#1 v1.5 with SHA-1, which is broken for documents that an attacker may choose. Feature `rsa`.
+    /// RSA PKCS#1 v1.5 with SHA-1, broken for documents that an attacker can choose. Feature `rsa`.
     RsaSha1,
     /// A JSON Web Token (RFC 7519) with HMAC-SHA256. Feature `jwt`.
     JwtHs256,
@@ -39,7 +39,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// How long a MAC or the digest of a token is; 0 for signatures by public keys.
+    /// Returns the length of a MAC or of a token's digest, in bytes; 0 for public-key signatures.
     pub(crate) const fn tag_len(self) -> usize {
         match self {
             Self::HmacSha256 | Self::KeyedSha256 | Self::Token | Self::Basic | Self::JwtHs256 => 32,
@@ -49,7 +49,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether a signature by a public key may have so many bytes.
+    /// Returns whether a public-key signature may have `len` bytes.
     pub(crate) const fn takes(self, len: usize) -> bool {
         match self {
             Self::Ed25519 | Self::JwtEs256 => len == 64,
@@ -66,7 +66,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether the secret itself is sent.
+    /// Returns whether the secret itself is sent.
     pub(crate) const fn is_token(self) -> bool {
         matches!(self.family(), Family::Token)
     }
@@ -89,7 +89,7 @@ impl Algorithm {
         }
     }
 
-    /// Whether the secret is shared with the sender, so that it can sign as well as verify.
+    /// Returns whether the secret is shared with the sender, and so can sign as well as verify.
     #[must_use]
     pub const fn is_symmetric(self) -> bool {
         match self {
@@ -107,7 +107,7 @@ impl Algorithm {
     }
 }
 
-/// What an algorithm's proof consists of.
+/// The kind of proof that an algorithm uses.
 enum Family {
     Hmac,
     KeyedHash,
@@ -125,45 +125,45 @@ enum Family {
 pub enum KeyForm {
     /// The text's own bytes, prefixes such as `whsec_` included.
     Utf8,
-    /// Hexadecimal: of a secret's bytes, or of a raw public key.
+    /// Hexadecimal, for a secret's bytes or a raw public key.
     Hex,
-    /// Base64, padded or not: of a secret's bytes, or of a raw public key.
+    /// Base64 with or without padding, for a secret's bytes or a raw public key.
     Base64,
-    /// Base64 after an optional `whsec_`, as Standard Webhooks writes it.
+    /// Base64 after an optional `whsec_`, as in Standard Webhooks.
     Whsec,
-    /// The text with HTML entities decoded, as WordPress escapes a secret on its way out (`&amp;` is `&`).
+    /// The text with HTML entities decoded (`&amp;` is `&`): WordPress escapes secrets on output.
     HtmlText,
-    /// A raw public key in base64 after an optional `whpk_`, as Standard Webhooks writes it.
+    /// A raw public key in base64 after an optional `whpk_`, as in Standard Webhooks.
     Whpk,
     /// A public key as SubjectPublicKeyInfo (RFC 5280 §4.1): base64 of its DER form, or PEM.
     Spki,
-    /// An X.509 certificate (RFC 5280) in PEM. It is not held against an authority: that it is the sender's is up to
-    /// where it was taken from. Refused outside of its validity.
+    /// An X.509 certificate (RFC 5280) in PEM. It is not checked against an authority, so take it
+    /// only from a trusted source. Outside of its validity period, requests are refused.
     Certificate,
     /// A JSON Web Key (RFC 7517).
     Jwk,
 }
 
-/// Where the public key is that a request names.
+/// How a request names its public key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum KeySource {
-    /// A certificate at an address in the request, which must be `https` and on one of these hosts. A `*` stands for one
-    /// label, a region's name.
+    /// By the address of a certificate, which must be `https` and on one of these hosts. `*` stands
+    /// for one label, the name of a region.
     Url { place: Place, hosts: List<Text> },
-    /// A key with the id that the token's header names.
+    /// By the key ID in the token's header.
     KeyId,
 }
 
-/// Where the hex SHA-256 digest of the body is.
+/// The place of the body's SHA-256 digest in hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BodyDigest {
-    /// In a parameter of the signed URL.
+    /// A parameter of the signed URL.
     Query(Text),
-    /// In a claim of the token.
+    /// A claim of the token.
     Claim(Text),
 }
 
-/// How it is known that a sender signs as its preset has it.
+/// The evidence for a preset.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -171,17 +171,17 @@ pub(crate) enum BodyDigest {
 pub enum Evidence {
     /// A published example was recomputed.
     Vector,
-    /// The sender's own source or signer was read or run.
+    /// The sender's source code or signer was read or run.
     Source,
-    /// The sender's documentation says so.
+    /// The sender's documentation describes it.
     Documentation,
-    /// Somebody else says so.
+    /// A third party describes it.
     Secondary,
-    /// It is said to be so.
+    /// There are only unconfirmed reports.
     Hearsay,
 }
 
-/// Where a signature (or token) is, and how the text there is made up.
+/// The place of a signature or token, and the grammar of the text there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct SignatureSource {
     pub(crate) place: Place,
@@ -192,7 +192,7 @@ pub(crate) struct SignatureSource {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Place {
     Header(Text),
-    /// Every header whose name starts so.
+    /// Every header whose name starts with this text.
     HeaderPrefix(Text),
     /// A query parameter.
     Query(Text),
@@ -213,21 +213,21 @@ impl Place {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Grammar {
-    /// The signature alone, perhaps after a prefix.
+    /// Only the signature, possibly after a prefix.
     Plain(Prefix),
-    /// `key=value` pairs; the values of `keys` are signatures, and other keys are ignored.
+    /// `key=value` pairs. The values of `keys` are signatures, and other keys are ignored.
     Pairs { separator: char, keys: List<Text> },
-    /// Versioned signatures; those of `versions` count, and others are skipped.
+    /// Versioned signatures. Those of `versions` are verified, and others are skipped.
     List { separator: char, version_separator: char, versions: List<Text> },
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Prefix {
-    /// None; one that is sent all the same spoils the signature.
+    /// No prefix. If one is sent, the signature is malformed.
     Refused,
     Required(Text),
     Optional(Text),
-    /// The name of an HTTP authentication scheme, such as `Bearer`, and a blank.
+    /// The name of an HTTP authentication scheme, such as `Bearer`, and a space.
     Scheme(Text),
 }
 
@@ -235,21 +235,21 @@ pub(crate) enum Prefix {
 pub(crate) struct TimestampSource {
     pub(crate) place: TimestampPlace,
     pub(crate) unit: TimeUnit,
-    /// `None`: signed, but not judged.
+    /// `None` if the timestamp is signed but not checked.
     pub(crate) tolerance: Option<Tolerance>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum TimestampPlace {
     Header(Text),
-    /// A key of the signature header's pairs.
+    /// A key among the signature header's pairs.
     Pair(Text),
     Pointer(Text),
-    /// A claim of the JSON Web Token, in seconds.
+    /// A claim of the JSON Web Token.
     Claim(Text),
 }
 
-/// The unit of a timestamp. It is the scheme's; a number's size never decides it.
+/// The unit of a timestamp. The scheme defines it; it is never guessed from a number's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "lowercase"))]
@@ -261,69 +261,69 @@ pub enum TimeUnit {
     /// Milliseconds since the Unix epoch.
     #[cfg_attr(feature = "serde", serde(rename = "ms"))]
     Milliseconds,
-    /// A date and time as RFC 3339 writes it.
+    /// A date and time in the format of RFC 3339.
     Rfc3339,
-    /// A date and time as RFC 1123 and HTTP write it, in GMT.
+    /// A date and time in the format of RFC 1123 and HTTP, in GMT.
     Rfc1123,
 }
 
-/// Where a delivery's id or event type is.
+/// The place of a delivery ID or event type.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Field {
     Header(Text),
     Pointer(Text),
-    /// The first key of the body's object that holds an object or an array, as Mautic names its events.
+    /// The body's first key whose value is an object or an array, as Mautic names its events.
     FirstKey,
 }
 
-/// How a sender's bodies hold events.
+/// How a sender's bodies contain events.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Envelope {
-    /// One event. Its type and id are those of the delivery.
+    /// One event, with the delivery's type and ID.
     One,
     List(EventList),
-    /// An object whose keys are event types, each with a list of events or with one. What is under `timestamp` at the top is
-    /// the time of a test payload, and no event.
+    /// An object whose keys are event types, each with one event or a list of them. The top-level
+    /// `timestamp` is the time of a test payload, not an event.
     ByType,
 }
 
-/// A list of events. Pointers lead on from the event.
+/// A list of events. `event_type` and `id` are pointers from an event on.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EventList {
-    /// The form field that holds the JSON, where the body is a form.
+    /// The form field that contains the JSON, if the body is a form.
     pub(crate) form: Option<Text>,
-    /// A pointer to the list; empty for the body itself.
+    /// A pointer to the list, empty if the body is the list.
     pub(crate) at: Text,
-    /// What together says what happened, with dots between. Where there is none, the delivery's event type does.
+    /// The parts of an event's type, joined with dots. If empty, the delivery's type applies.
     pub(crate) event_type: List<Text>,
-    /// What together tells an event from all others; the first is its id. Where there is none, its bytes do.
+    /// The values that together identify an event, its ID first. If empty, its bytes identify it.
     pub(crate) id: List<Text>,
 }
 
-/// What a delivery is recognised by when it comes again. Only verified bytes may suppress a delivery.
+/// The source of a delivery's idempotency key. Unverified bytes never make a delivery a duplicate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
-    /// The delivery's id, which is under the signature. A verified body without one is recognised by its digest.
+    /// The signed delivery ID. If a verified body has none, the body's digest is used.
     SignedId,
-    /// The SHA-256 digest of the signed body. Two events with the very same bytes are one.
+    /// The SHA-256 digest of the signed body. Events with identical bytes are duplicates.
     BodyDigest,
-    /// The SHA-256 digest of what is signed, for schemes that sign a part of the body.
+    /// The SHA-256 digest of the signed content, for schemes that sign a part of the body.
     SignedContent,
-    /// Nothing: each delivery is a new one.
+    /// None: each delivery is a new one.
     None,
 }
 
-/// What is known of a sender apart from its signature.
+/// Facts about a sender that do not concern its signatures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Hints {
-    /// How long after the event its last automatic retry may come.
+    /// How long after the event the last automatic retry may arrive.
     pub retry_horizon: Option<Duration>,
     /// The largest body the sender is documented to send, in bytes.
     pub body_limit: Option<usize>,
-    /// How long the sender waits for an answer.
+    /// How long the sender waits for a response.
     pub time_budget: Option<Duration>,
 }

@@ -3,21 +3,22 @@ use std::borrow::Cow;
 use super::{List, Place, Text};
 use crate::encoding::Encoding;
 
-/// A request by which a sender finds out whether a receiver is there, before it sends events or between them.
+/// A verification handshake: a request that checks for a receiver, before events or between them.
 ///
-/// A [`Receiver`](crate::Receiver) answers it before the handler, with a fixed content type, and only where the scheme
-/// has it. What is echoed is short and holds nothing that a browser would take for markup. One with another token, or with
-/// the token twice, is refused like any other request.
+/// A [`Receiver`](crate::Receiver) responds to it before the handler runs, with a fixed content
+/// type, and only if the scheme has it. Echoed text is short and contains nothing that a browser
+/// could take for markup. A challenge with another token, or two, is refused like any other
+/// request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Challenge {
     name: Text,
-    /// Any, where there is none.
+    /// The method, or `None` for any.
     pub(crate) method: Option<Text>,
-    /// All of them must hold.
+    /// The conditions, all of which must be met.
     pub(crate) when: List<Condition>,
-    /// Where the value is that the answer is made of.
+    /// The place of the value from which the response is made.
     pub(crate) token: Option<Place>,
-    /// Whether it is signed like a delivery. One that is not is answered to anybody.
+    /// Whether it is signed like a delivery. If not, anyone gets a response.
     pub(crate) signed: bool,
     pub(crate) reply: Reply,
 }
@@ -33,7 +34,7 @@ pub(crate) enum Expected {
     Present,
     Absent,
     Value(Text),
-    /// What the receiver was given under this name.
+    /// The verifier's parameter of this name.
     Parameter(Text),
 }
 
@@ -42,31 +43,31 @@ pub(crate) enum Reply {
     Empty,
     /// The token as plain text.
     Text,
-    /// The token is the secret that deliveries will be signed with: it is handed to the user, and echoed in this header
-    /// if there is one.
+    /// The token is the secret that will sign deliveries. The receiver passes it to the user, and
+    /// echoes it in this header if there is one.
     Keep(Option<Text>),
-    /// An object with these members.
+    /// A JSON object with these members.
     Json(List<(Text, Value)>),
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Value {
     Token,
-    /// The token's MAC by the first live secret.
+    /// The token's MAC under the first live secret.
     Mac {
         prefix: Text,
         encoding: Encoding,
     },
-    /// JSON as it stands here.
+    /// Fixed JSON.
     Json(Text),
 }
 
 impl Challenge {
-    /// Slack's `url_verification`, signed: the value of `challenge` is sent back as JSON.
+    /// Slack's `url_verification`, signed. The response echoes `challenge` as JSON.
     pub const SLACK: Self =
         signed("slack", list![at("/type", "url_verification")], Some(pointer("/challenge")), ECHO);
 
-    /// Zoom's `endpoint.url_validation`, signed: `plainToken` is sent back with its HMAC.
+    /// Zoom's `endpoint.url_validation`, signed. The response contains `plainToken` and its HMAC.
     pub const ZOOM: Self = signed(
         "zoom",
         list![at("/event", "endpoint.url_validation")],
@@ -77,7 +78,7 @@ impl Challenge {
         ]),
     );
 
-    /// Meta's `hub.challenge`: answered where `hub.verify_token` is the parameter `verify_token` of the verifier.
+    /// Meta's `hub.challenge`, echoed if `hub.verify_token` is the parameter `verify_token`.
     pub const META: Self = unsigned(
         "meta",
         GET,
@@ -92,11 +93,11 @@ impl Challenge {
         Reply::Text,
     );
 
-    /// X's challenge-response check: the HMAC of `crc_token`.
+    /// X's challenge-response check. The response contains the HMAC of `crc_token`.
     ///
-    /// X signs bodies in the same way, so whoever asks gets a signature of what he asks for. Only tokens of up to 256
-    /// letters, digits and `-_.=+/` are answered, and none of those is the JSON of an event. A body that is nothing but
-    /// that is refused, however well it is signed.
+    /// X signs bodies in the same way, so anyone can get a token signed. Only tokens of up to 256
+    /// letters, digits and `-_.=+/` are signed, and no event's JSON consists of these alone. A body
+    /// that does is refused even if its signature matches.
     pub const X: Self = unsigned(
         "x",
         GET,
@@ -108,7 +109,7 @@ impl Challenge {
         )]),
     );
 
-    /// Twitch's `webhook_callback_verification`, signed: the value of `challenge` is sent back as text.
+    /// Twitch's `webhook_callback_verification`, signed. The response echoes `challenge` as text.
     pub const TWITCH: Self = signed(
         "twitch",
         list![Condition {
@@ -119,11 +120,11 @@ impl Challenge {
         Reply::Text,
     );
 
-    /// Dropbox's (and Nylas's) `challenge` in the query, sent back as text.
+    /// The `challenge` in Dropbox's and Nylas's query. The response echoes it as text.
     pub const DROPBOX: Self =
         unsigned("dropbox", GET, list![], Some(query("challenge")), Reply::Text);
 
-    /// Okta's `x-okta-verification-challenge`, sent back as JSON.
+    /// Okta's `x-okta-verification-challenge`. The response echoes it as JSON.
     pub const OKTA: Self = unsigned(
         "okta",
         GET,
@@ -132,15 +133,15 @@ impl Challenge {
         Reply::Json(list![(text("verification"), Value::Token)]),
     );
 
-    /// Microsoft Graph's `validationToken` in the query, sent back as text.
+    /// Microsoft Graph's `validationToken` in the query. The response echoes it as text.
     pub const MICROSOFT_GRAPH: Self =
         unsigned("microsoft-graph", POST, list![], Some(query("validationToken")), Reply::Text);
 
-    /// monday.com's `challenge` in an unsigned body, sent back as JSON.
+    /// monday.com's `challenge` in an unsigned body. The response echoes it as JSON.
     pub const MONDAY: Self = unsigned("monday", POST, list![], Some(pointer("/challenge")), ECHO);
 
-    /// The PING that Discord sends to an endpoint for interactions, signed. In its webhook events, `type` 1 is an event;
-    /// their PING, `type` 0, goes to the handler, which answers 204 as to any other.
+    /// Discord's signed PING to an endpoint for interactions. In its webhook events, `type` 1 is an
+    /// event, and the PING, `type` 0, goes to the handler, which responds with 204 as to any other.
     pub const DISCORD: Self = signed(
         "discord",
         list![
@@ -151,8 +152,8 @@ impl Challenge {
         Reply::Json(list![(text("type"), Value::Json(text("1")))]),
     );
 
-    /// Asana's handshake: the secret in `X-Hook-Secret` is
-    /// [handed over](crate::ReceiverBuilder::on_handshake) and sent back in the same header.
+    /// Asana's handshake. The secret in `X-Hook-Secret` is [passed to the
+    /// user](crate::ReceiverBuilder::on_handshake) and echoed in the same header.
     pub const ASANA: Self = unsigned(
         "asana",
         POST,
@@ -161,19 +162,19 @@ impl Challenge {
         Reply::Keep(Some(text("x-hook-secret"))),
     );
 
-    /// Notion's `verification_token` in an unsigned body: the secret, which is
-    /// [handed over](crate::ReceiverBuilder::on_handshake).
+    /// Notion's `verification_token` in an unsigned body: the secret, which is [passed to the
+    /// user](crate::ReceiverBuilder::on_handshake).
     pub const NOTION: Self =
         unsigned("notion", POST, list![], Some(pointer("/verification_token")), Reply::Keep(None));
 
-    /// A `HEAD` request, as Trello and Mailchimp Transactional send: 200.
+    /// A `HEAD` request, as from Trello and Mailchimp Transactional. The response is 200.
     pub const HEAD_PROBE: Self =
         unsigned("head-probe", Some(text("HEAD")), list![], None, Reply::Empty);
 
-    /// A `GET` request, as Mailchimp Marketing sends: 200.
+    /// A `GET` request, as from Mailchimp Marketing. The response is 200.
     pub const GET_PROBE: Self = unsigned("get-probe", GET, list![], None, Reply::Empty);
 
-    /// WooCommerce's unsigned form `webhook_id=…`, sent when a webhook is saved: 200.
+    /// WooCommerce's unsigned form `webhook_id=…`, sent on saving a webhook. The response is 200.
     pub const WOOCOMMERCE: Self = unsigned(
         "woocommerce",
         POST,
@@ -200,36 +201,36 @@ impl Challenge {
         Self::WOOCOMMERCE,
     ];
 
-    /// The challenge of this name, such as `slack` or `head-probe`.
+    /// Returns the challenge of this name, such as `slack` or `head-probe`.
     #[must_use]
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.iter().find(|challenge| challenge.name == name).cloned()
     }
 
-    /// The challenge's name.
+    /// Returns the challenge's name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether the body has to be read before it is clear that this is one.
+    /// Returns whether the body must be read to identify the challenge or its token.
     pub(crate) fn looks_into_body(&self) -> bool {
         let places = self.when.iter().map(|condition| &condition.place);
         places.chain(&self.token).any(Place::is_in_body)
     }
 
-    /// Whether the answer is made with a secret of the receiver.
+    /// Returns whether the response contains a MAC under a secret of the receiver.
     pub(crate) fn asks_for_mac(&self) -> bool {
-        matches!(&self.reply, Reply::Json(members) if members.iter().any(|(_, value)| matches!(value, Value::Mac { .. })))
+        let Reply::Json(members) = &self.reply else { return false };
+        members.iter().any(|(_, value)| matches!(value, Value::Mac { .. }))
     }
 
-    /// Whether the token is a secret to keep.
+    /// Returns whether the token is a secret to keep.
     pub(crate) fn is_handshake(&self) -> bool {
         matches!(self.reply, Reply::Keep(_))
     }
 
-    /// Whether `token` may be echoed, signed or kept, whichever this challenge does. Where it has none, nothing is wrong with
-    /// that.
+    /// Returns whether this challenge may echo, sign or keep `token`; always, if it has none.
     pub(crate) fn suits(&self, token: &str) -> bool {
         if self.token.is_none() {
             return true;
@@ -248,10 +249,10 @@ impl Challenge {
 
 /// The longest token that is echoed, in bytes.
 const MAX_TOKEN: usize = 1024;
-/// The longest that is signed or kept.
+/// The longest token that is signed or kept, in bytes.
 const MAX_WORD: usize = 256;
 
-/// Whether the pieces in a row are a token that may be signed for whoever asks, or kept.
+/// Returns whether the concatenated pieces are a token that may be kept, or signed for anyone.
 pub(crate) fn is_word(pieces: &[&[u8]]) -> bool {
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.=+/".contains(byte);
     let len = pieces.iter().map(|piece| piece.len()).sum();

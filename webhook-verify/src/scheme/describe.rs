@@ -1,35 +1,37 @@
-//! Schemes in words, as the builder takes them: for tables, logs and error messages.
+//! Descriptions of schemes in the builder's terms, for tables, logs and error messages.
 
 use std::fmt;
 
 use super::{Field, Grammar, Place, Prefix, Scheme, TimestampPlace};
 
 impl Scheme {
-    /// What is signed, as [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. Empty where
-    /// nothing is, or where a token signs itself.
+    /// Returns the signed content, as
+    /// [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. It is
+    /// empty for tokens and JSON Web Tokens.
     #[must_use]
     pub fn signed_content(&self) -> String {
         self.content.iter().map(ToString::to_string).collect()
     }
 
-    /// Where the signature or token is, and what stands before it, such as `header x-hub-signature-256: sha256=…`.
+    /// Returns the places of the signature or token with their prefixes, such as
+    /// `header x-hub-signature-256: sha256=…`.
     pub fn signature_places(&self) -> impl Iterator<Item = String> {
         self.signatures.iter().map(|source| format!("{}: {}", source.place, source.grammar))
     }
 
-    /// Where the delivery's id is, such as `header x-github-delivery`.
+    /// Returns the place of the delivery ID, such as `header x-github-delivery`.
     #[must_use]
     pub fn id_place(&self) -> Option<String> {
         self.id.as_ref().map(ToString::to_string)
     }
 
-    /// Where the event type is, such as `body /type`.
+    /// Returns the place of the event type, such as `body /type`.
     #[must_use]
     pub fn event_type_place(&self) -> Option<String> {
         self.event_type.as_ref().map(ToString::to_string)
     }
 
-    /// Where the timestamp is, such as `header webhook-timestamp`.
+    /// Returns the place of the timestamp, such as `header webhook-timestamp`.
     #[must_use]
     pub fn timestamp_place(&self) -> Option<String> {
         let source = self.timestamp.as_ref()?;

@@ -1,18 +1,18 @@
-//! What a sender's requests bring.
+//! The events in a sender's requests.
 
 use std::fmt;
 
 use super::{Envelope, EventList, Scheme, WholeBody};
 
 impl Scheme {
-    /// Whether one request may bring several events.
+    /// Returns whether one request may contain several events.
     #[must_use]
     pub fn sends_batches(&self) -> bool {
         self.envelope != Envelope::One
     }
 
-    /// Whether each event of a request is recognised by itself, and not the request: so it is where there may be several, and
-    /// all of their bytes are signed.
+    /// Returns whether each event of a request has its own idempotency key. That is so if a request
+    /// may contain several events and all of their bytes are signed.
     #[must_use]
     pub fn recognises_events(&self) -> bool {
         match &self.envelope {
@@ -33,14 +33,14 @@ impl Scheme {
         listed || self.event_type.is_some()
     }
 
-    /// What a request brings: `one event`, a list of them and where it is, such as `list at body /events`, or `one or more
-    /// by type`.
+    /// Describes how a request contains events: `one event`, a list and its place, such as
+    /// `list at body /events`, or `one or more by type`.
     #[must_use]
     pub fn brings(&self) -> String {
         self.envelope.to_string()
     }
 
-    /// Where the list of events is in a body of JSON, as a JSON pointer, if events come in one; empty where the body is the list.
+    /// Returns the pointer to the list of events in a JSON body, empty if the body is the list.
     #[must_use]
     pub fn event_list_pointer(&self) -> Option<&str> {
         match &self.envelope {
@@ -49,8 +49,8 @@ impl Scheme {
         }
     }
 
-    /// What together tells a listed event from all others, as JSON pointers from the event on; the first is its id. Where there
-    /// is none, an event is told by its type and bytes.
+    /// Returns the JSON pointers, from a listed event on, to the values that together identify it.
+    /// The first is its ID. If there are none, its type and bytes identify it.
     pub fn event_id_pointers(&self) -> impl Iterator<Item = &str> {
         let pointers = match &self.envelope {
             Envelope::List(list) => &*list.id,
@@ -59,19 +59,19 @@ impl Scheme {
         pointers.iter().map(|pointer| &**pointer)
     }
 
-    /// Where an event says when it happened, as a JSON pointer from the event on.
+    /// Returns the JSON pointer from an event to its time.
     #[must_use]
     pub fn event_time_pointer(&self) -> Option<&str> {
         self.event_time.as_ref().map(|(pointer, _)| &**pointer)
     }
 
-    /// Where an event's data is, as a JSON pointer from the event on. `None`: the event is its data.
+    /// Returns the JSON pointer from an event to its data, or `None` if the event is its data.
     #[must_use]
     pub fn event_data_pointer(&self) -> Option<&str> {
         self.event_data.as_deref()
     }
 
-    /// What test payloads have, and others have not, as a JSON pointer into the body.
+    /// Returns the JSON pointer to a field of the body that only test payloads have.
     #[must_use]
     pub fn test_pointer(&self) -> Option<&str> {
         self.test_field.as_deref()

@@ -1,7 +1,7 @@
-//! Senders' schemes as data.
+//! The schemes of senders, as data.
 #![deny(clippy::wildcard_enum_match_arm)]
 
-/// A list that is part of a row.
+/// A constant list in a row.
 macro_rules! list {
     ($($item:expr),* $(,)?) => {
         Cow::Borrowed(const { &[$($item),*] as &[_] })
@@ -36,19 +36,19 @@ pub(crate) type Text = Cow<'static, str>;
 static CONTENT_TYPE: Text = Cow::Borrowed("content-type");
 pub(crate) type List<T> = Cow<'static, [T]>;
 
-/// How one sender signs its webhooks, as data: a preset, or described with [`Scheme::builder`].
+/// How one sender signs its webhooks, as data: a preset, or built with [`Scheme::builder`].
 ///
-/// There is no code per sender. A scheme says where the signature is and how it is written, what is signed with which
-/// kind of key, where the timestamp, the delivery's id and the event type are, and from what a delivery's identity is
-/// made. A request is judged by the one scheme it is given to; there is no falling back from one to another.
+/// No sender needs code of its own. A scheme defines the place and encoding of the signature, the
+/// signed content, the kind of key, the places of the timestamp, delivery ID and event type, and
+/// the source of the idempotency key. A verifier has one scheme and never falls back on another.
 ///
 /// ```
 /// use webhook_verify::{Scheme, Verifier, scheme::{self, Encoding}};
 ///
-/// // a sender that everybody knows
+/// // a preset
 /// let github = Verifier::new(scheme::GITHUB, "a secret")?;
 ///
-/// // one that nobody has heard of
+/// // any other sender
 /// let acme = Scheme::builder("acme")
 ///     .signature_header("acme-signature")
 ///     .prefix("v1=")
@@ -64,9 +64,9 @@ pub(crate) type List<T> = Cow<'static, [T]>;
 #[derive(Clone, Debug)]
 pub struct Scheme {
     pub(crate) name: Text,
-    /// The sender's own name, for people.
+    /// The sender's display name.
     pub(crate) sender: Text,
-    /// The page that the row was made from.
+    /// The page that the row is based on.
     pub(crate) documentation: Text,
     pub(crate) evidence: List<Evidence>,
     pub(crate) algorithm: Algorithm,
@@ -75,17 +75,17 @@ pub struct Scheme {
     pub(crate) signatures: List<SignatureSource>,
     pub(crate) encoding: Encoding,
     pub(crate) content: List<Part>,
-    /// Where the body's SHA-256 digest is, for schemes that sign it instead of the body.
+    /// The place of the body's SHA-256 digest, for schemes that sign it instead of the body.
     pub(crate) body_digest: Option<BodyDigest>,
     pub(crate) timestamp: Option<TimestampSource>,
-    /// What the claim `iss` of a JSON Web Token must say.
+    /// The required value of a JSON Web Token's `iss` claim.
     pub(crate) issuer: Option<Text>,
     /// The claims that a JSON Web Token must have.
     pub(crate) required_claims: List<Text>,
     pub(crate) required_headers: List<(Text, Text)>,
-    /// Fields of the verified body that must have these values, such as a version.
+    /// Fields that the body must have with these values, such as a version.
     pub(crate) required_fields: List<(Text, Text)>,
-    /// What the body must not have, because the sender's signature would not cover it.
+    /// Fields that the body must not have, because the signature does not cover them.
     pub(crate) refused_fields: List<Text>,
     /// Fields of the verified body, and the parameter whose value each must have.
     pub(crate) parameter_fields: List<(Text, Text)>,
@@ -94,11 +94,11 @@ pub struct Scheme {
     /// An unsigned header that repeats the event type of the signed body.
     pub(crate) event_header: Option<Text>,
     pub(crate) envelope: Envelope,
-    /// Pointers from an event on: when it happened, and how that is written.
+    /// The pointer from an event to its time, and the time's unit.
     pub(crate) event_time: Option<(Text, TimeUnit)>,
-    /// What it happened to.
+    /// The pointer from an event to its data.
     pub(crate) event_data: Option<Text>,
-    /// What is in the body of a test payload, and of no other.
+    /// The pointer to a field of the body that only test payloads have.
     pub(crate) test_field: Option<Text>,
     pub(crate) identity: Identity,
     pub(crate) challenges: List<Challenge>,
@@ -106,7 +106,7 @@ pub struct Scheme {
 }
 
 impl Scheme {
-    /// The scheme that the presets and the builder start from: HMAC-SHA256 over the body, in hex.
+    /// The default of presets and the builder: HMAC-SHA256 over the body, in hex.
     pub(crate) const BASE: Self = Self {
         name: Cow::Borrowed(""),
         sender: Cow::Borrowed(""),
@@ -138,88 +138,88 @@ impl Scheme {
         hints: Hints { retry_horizon: None, body_limit: None, time_budget: None },
     };
 
-    /// The preset of this name, such as `mautic` or `host-uk-core-api`. `name.parse::<Scheme>()` returns
-    /// an error that suggests the nearest name.
+    /// Returns the preset of this name, such as `mautic` or `host-uk-core-api`.
+    /// `name.parse::<Scheme>()` returns an error that suggests the nearest name.
     ///
-    /// `shared-header` is not among them, because it needs the header's name: see [`Scheme::shared_header`].
+    /// `shared-header`, which needs a header name, is no preset: see [`Scheme::shared_header`].
     #[must_use]
     pub fn preset(name: &str) -> Option<Self> {
         all_presets().find(|scheme| scheme.name == name).cloned()
     }
 
-    /// All presets.
+    /// Returns all presets.
     pub fn presets() -> impl Iterator<Item = &'static Self> {
         all_presets()
     }
 
-    /// The names of all presets.
+    /// Returns the names of all presets.
     pub fn preset_names() -> impl Iterator<Item = &'static str> {
         Self::presets().map(|scheme| scheme.name.as_ref())
     }
 
-    /// The scheme of senders that sign nothing and send a fixed value in a header of the user's choice, as FluentCRM's
-    /// automation step "Outgoing Webhook" really does. Works for any method and body.
+    /// Returns a scheme for senders that sign nothing and send a fixed value in a header of the
+    /// user's choice, like FluentCRM's step "Outgoing Webhook". Accepts any method and body.
     ///
-    /// The value proves who sends, not what: whoever reads it can send anything. Nothing tells a retry from a second
-    /// event, so deliveries have no identity, unless
-    /// [`Idempotency::identity_from`](crate::Idempotency::identity_from) gives one.
+    /// The value authenticates the sender, not the content: anyone who reads it can send anything.
+    /// Retries look like new events, so deliveries have no idempotency key unless
+    /// [`Idempotency::identity_from`](crate::Idempotency::identity_from) provides one.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] when `header` is not a header name.
+    /// [`ConfigError::Option`] if `header` is not a header name.
     pub fn shared_header(header: impl Into<String>) -> Result<Self, ConfigError> {
         Self::builder("shared-header").algorithm(Algorithm::Token).signature_header(header).build()
     }
 
-    /// Describes a sender's scheme. It starts as HMAC-SHA256 over the raw body, in hex, keyed with the secret's text.
+    /// Starts a description: HMAC-SHA256 over the raw body, in hex, with the secret's text as key.
     pub fn builder(name: impl Into<String>) -> SchemeBuilder {
         SchemeBuilder::new(name.into())
     }
 
-    /// The scheme's name, for logs.
+    /// Returns the scheme's name, for logs.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// The algorithm; a request has no say in it.
+    /// Returns the algorithm. A request cannot change it.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
 
-    /// The same scheme with secrets in another form, such as OpenAI's without `whsec_`.
+    /// Returns the scheme with another key form, for example for OpenAI secrets without `whsec_`.
     #[must_use]
     pub fn with_key_form(self, key_form: KeyForm) -> Self {
         Self { key_form, ..self }
     }
 
-    /// How the secret's text becomes key bytes.
+    /// Returns how the secret's text becomes key bytes.
     #[must_use]
     pub fn key_form(&self) -> KeyForm {
         self.key_form
     }
 
-    /// How the signature is written.
+    /// Returns the encoding of the signature.
     #[must_use]
     pub fn encoding(&self) -> Encoding {
         self.encoding
     }
 
-    /// Whether the delivery's id is under the signature. One that is not is a label for logs and nothing else.
+    /// Returns whether the signature covers the delivery ID. An unsigned ID is only a log label.
     #[must_use]
     pub fn id_is_signed(&self) -> bool {
         let in_content = self.id.is_some() && self.signs_from(Origin::Id);
         in_content || self.id.as_ref().is_some_and(|field| self.covers(field))
     }
 
-    /// Whether the event type is under the signature. One that is not is the client's word.
+    /// Returns whether the signature covers the event type. A client can choose an unsigned one.
     #[must_use]
     pub fn event_type_is_signed(&self) -> bool {
         self.event_type.as_ref().is_some_and(|field| self.covers(field))
     }
 
-    /// Whether a field is under the signature.
+    /// Returns whether the signature covers a field.
     fn covers(&self, field: &Field) -> bool {
         let is_it = |part: &Part| match (part.facts().values, field) {
             (Values::Header(signed), Field::Header(name)) => signed == name,
@@ -228,7 +228,7 @@ impl Scheme {
             }
             _ => false,
         };
-        // What touches another part of the body could be cut off from it elsewhere.
+        // Without text between two parts, another split could have the same signature.
         let touches = self.content.windows(2).any(|pair| {
             pair.iter().any(is_it) && pair.iter().all(|part| part.facts().literal.is_none())
         });
@@ -249,49 +249,49 @@ impl Scheme {
         }
     }
 
-    /// What a delivery is recognised by, unless the user says otherwise.
+    /// Returns the default source of the idempotency key.
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
     }
 
-    /// The tolerance of the sender's own documents, `None` where no timestamp is signed.
+    /// Returns the scheme's tolerance, or `None` if it has no timestamp or does not check it.
     #[must_use]
     pub fn tolerance(&self) -> Option<Tolerance> {
         self.timestamp.as_ref().and_then(|timestamp| timestamp.tolerance)
     }
 
-    /// The sender's name, for people; that of the scheme where nothing else is known.
+    /// Returns the sender's display name, which defaults to the scheme's name.
     #[must_use]
     pub fn sender(&self) -> &str {
         if self.sender.is_empty() { &self.name } else { &self.sender }
     }
 
-    /// The address of the sender's page about its signatures. Empty where there is none.
+    /// Returns the URL of the sender's page about its signatures, or an empty string.
     #[must_use]
     pub fn documentation(&self) -> &str {
         &self.documentation
     }
 
-    /// How it is known that the sender signs this way.
+    /// Returns the evidence that the sender signs this way.
     #[must_use]
     pub fn evidence(&self) -> &[Evidence] {
         &self.evidence
     }
 
-    /// The requests by which the sender finds out whether a receiver is there.
+    /// Returns the sender's verification handshakes.
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
         &self.challenges
     }
 
-    /// What is known of the sender apart from its signature.
+    /// Returns facts about the sender that do not concern its signatures.
     #[must_use]
     pub fn hints(&self) -> Hints {
         self.hints
     }
 
-    /// The headers that the scheme looks at, in lower case.
+    /// Returns the names of the headers that the scheme needs, in lower case.
     pub(crate) fn header_names(&self) -> impl Iterator<Item = Text> {
         let mut names: Vec<&Text> = Vec::new();
         for source in &*self.signatures {
@@ -321,15 +321,15 @@ impl Scheme {
         names.into_iter().cloned().collect::<Vec<_>>().into_iter()
     }
 
-    /// The values that a receiver has to be given beside its secret, by name.
+    /// Returns the names of the parameters that a verifier needs in addition to its secret.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
         let in_content = self.content.iter().filter_map(|part| part.facts().parameter);
         let of_fields = self.parameter_fields.iter().map(|(_, name)| &**name);
         in_content.chain(of_fields)
     }
 
-    /// The bytes that tell `part` from what is signed before and after it. A value that holds one of them could be cut
-    /// off elsewhere under the same signature.
+    /// Returns the bytes that separate `part` from its neighbors in the signed content. If a value
+    /// contained one, another split could have the same signature.
     pub(crate) fn delimiters_of(&self, part: &Part) -> impl Iterator<Item = u8> {
         let pairs = self.content.windows(2);
         pairs.filter_map(move |pair| match pair {
@@ -341,8 +341,8 @@ impl Scheme {
         })
     }
 
-    /// Whether the body's own bytes are under the signature, as they are or by their digest. Where they are not, no more
-    /// is proven than what the sender signs instead: see the preset's documentation.
+    /// Returns whether the signature covers the bytes of the body, directly or by a digest. If not,
+    /// it proves only what the sender signs instead: see the preset's documentation.
     #[must_use]
     pub fn signs_body(&self) -> bool {
         self.body_digest.is_some() || self.signs_whole(WholeBody::Bytes)
@@ -361,7 +361,7 @@ impl Scheme {
         self.signs(|part| part.facts().whole_body == Some(form))
     }
 
-    /// Whether anything of the body is looked at before its signature is judged.
+    /// Returns whether the body must be read before the signature is verified.
     pub(crate) fn looks_before_it_judges(&self) -> bool {
         let in_body = |source: &SignatureSource| source.place.is_in_body();
         self.key_source.is_some()
@@ -370,18 +370,18 @@ impl Scheme {
             || self.signatures.iter().any(in_body)
     }
 
-    /// Whether a challenge has anybody's text signed with the secret that signs deliveries.
+    /// Returns whether an unsigned challenge gets text signed with the secret of deliveries.
     pub(crate) fn signs_for_anybody(&self) -> bool {
         let mut challenges = self.challenges.iter();
         challenges.any(|challenge| !challenge.signed && challenge.asks_for_mac())
     }
 
-    /// Whether a secret may come with a request.
+    /// Returns whether a request may contain the secret.
     pub(crate) fn has_handshake(&self) -> bool {
         self.challenges.iter().any(Challenge::is_handshake)
     }
 
-    /// Whether form fields of the body are looked into.
+    /// Returns whether form fields of the body are read.
     pub(crate) fn reads_forms(&self) -> bool {
         let mut places = self.signatures.iter().map(|source| &source.place);
         self.signs_whole(WholeBody::Form) || places.any(|place| matches!(place, Place::Form(_)))

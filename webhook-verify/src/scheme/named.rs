@@ -5,14 +5,13 @@ use std::str::FromStr;
 use super::Scheme;
 use crate::error::ConfigError;
 
-/// Longer names are mistakes of another kind, and comparing them costs time.
+/// Longer names are no typos, and comparing them costs time.
 const MAX_LEN: usize = 64;
 
 impl FromStr for Scheme {
     type Err = ConfigError;
 
-    /// Returns the preset of this name, such as `github`; otherwise an error that suggests the
-    /// nearest one.
+    /// Returns the preset of this name, such as `github`, or an error that suggests the nearest.
     ///
     /// ```
     /// use webhook_verify::Scheme;

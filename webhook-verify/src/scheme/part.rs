@@ -1,8 +1,7 @@
 //! The parts that signed content consists of.
 //!
-//! A new part needs a variant with its arms in this file, and the function that produces its bytes
-//! in `verify/signed.rs`. The rest of the crate asks [`Part::facts`] and lists no parts, so that it
-//! cannot overlook one.
+//! A new part needs a variant with its arms in this file, and an arm in `verify/signed.rs` that
+//! produces its bytes. Other code uses [`Part::facts`] and lists no parts, so none is overlooked.
 
 use std::{fmt, mem};
 
@@ -27,12 +26,11 @@ pub(crate) enum Part {
     SignedHeaders(Text),
     /// The scalar at a JSON pointer into the body. It must not contain the delimiters around it.
     Pointer(Text),
-    /// The scalar at a JSON pointer into the body. It may contain the delimiters around it, so only
-    /// one part of a content may be like that.
+    /// The scalar at a JSON pointer into the body. It may contain the delimiters around it, so a
+    /// content should have only one such part.
     FreePointer(Text),
     /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent
-    /// ones are left out. Only the first may contain a line break: in another, it could pass for
-    /// the next field.
+    /// ones are left out. Only the first may contain a line break, which could start another field.
     Fields(List<Text>),
     /// The body's form fields: each name and value, without duplicates, sorted.
     Form,
@@ -45,7 +43,7 @@ pub(crate) enum Part {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UrlForm {
     AsConfigured,
-    /// With its port and without, whichever the sender took.
+    /// With or without its port, as the sender signed it.
     EitherPort,
     /// With the escapes of some delimiters decoded, as HubSpot does.
     PartlyDecoded,
@@ -60,7 +58,7 @@ pub(crate) enum PathForm {
     EscapedTwice,
 }
 
-/// What the rest of the crate asks about a part.
+/// Facts about a part for other code.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct PartFacts<'p> {
     pub(crate) origin: Origin,
@@ -80,7 +78,7 @@ pub(crate) struct PartFacts<'p> {
     pub(crate) parameter: Option<&'p str>,
 }
 
-/// Where the bytes of a part come from.
+/// The origin of a part's bytes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Origin {
     /// The scheme or the verifier's settings.
@@ -93,19 +91,18 @@ pub(crate) enum Origin {
     Id,
 }
 
-/// How much the bytes of a part differ between requests.
+/// The degree to which a part's bytes differ between requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Varies {
     /// They are the same in every request, or nearly.
     Never,
     /// They differ between requests, but two deliveries may share them.
     WithRequest,
-    /// They tell deliveries apart.
+    /// They differ between deliveries.
     WithDelivery,
 }
 
-/// What must not touch a part, because the signed content could then be split elsewhere under the
-/// same signature.
+/// The parts that must not touch a part, because another split could have the same signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Ends {
     /// Anything may touch the part.
@@ -132,7 +129,7 @@ pub(crate) enum Values<'p> {
     Field(&'p Text),
     /// The scalar at a JSON pointer, which may contain the delimiters around it.
     FreeField(&'p Text),
-    /// The scalars at JSON pointers, each told from all others.
+    /// The scalars at JSON pointers, on lines of their own.
     Fields(&'p [Text]),
 }
 
@@ -203,7 +200,7 @@ impl<'p> PartFacts<'p> {
 }
 
 impl Part {
-    /// Returns what the rest of the crate asks about the part.
+    /// Returns facts about the part.
     #[inline]
     pub(crate) fn facts(&self) -> PartFacts<'_> {
         match self {

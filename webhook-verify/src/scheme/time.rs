@@ -8,12 +8,12 @@ use time::{
 use super::TimeUnit;
 
 impl TimeUnit {
-    /// Reads a time in this unit, as time since the Unix epoch.
+    /// Parses a time in this unit, and returns it as time since the Unix epoch.
     pub(crate) fn parse(self, text: &[u8]) -> Option<Duration> {
         let date = |format: &dyn Fn(&str) -> Option<OffsetDateTime>| {
             let text = std::str::from_utf8(text).ok()?;
             let nanos = format(text)?.unix_timestamp_nanos();
-            // Before 1970 is before every sender.
+            // No sender is older than 1970.
             u64::try_from(nanos).ok().map(Duration::from_nanos)
         };
         match self {
@@ -25,7 +25,7 @@ impl TimeUnit {
     }
 }
 
-/// Digits and nothing else, without leading zeros, within 64 bits.
+/// Parses a 64-bit number: digits only, without leading zeros.
 fn parse_unsigned(text: &[u8]) -> Option<u64> {
     if text.is_empty() || text.len() > 1 && text[0] == b'0' {
         return None;

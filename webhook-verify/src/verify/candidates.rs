@@ -15,41 +15,41 @@ use crate::{
     },
 };
 
-/// The most signatures that one request may carry.
+/// The largest number of signatures in a request.
 const MAX_CANDIDATES: usize = 16;
-/// The most signatures by public keys: some algorithms hash the content once for each.
+/// The largest number of public-key signatures: some algorithms hash the content once for each.
 const MAX_PUBLIC: usize = 4;
-/// The most bytes that its signature headers may have together.
+/// The largest total size of the signature headers, in bytes.
 const MAX_SIGNATURE_TEXT: usize = 8 * 1024;
 
-/// The signatures of a request, decoded, and what was wrong with the others.
+/// The decoded signatures of a request, and the state of the others.
 #[derive(Default)]
 pub(super) struct Candidates {
     tags: SmallVec<[Tag; 2]>,
-    seldom: Option<Box<Seldom>>,
+    rare: Option<Box<RareCandidates>>,
     count: usize,
     text_len: usize,
     present: bool,
     malformed: bool,
 }
 
-/// What few schemes have a use for.
+/// Facts that few schemes need.
 #[derive(Default)]
-struct Seldom {
-    /// Signatures by public keys, which have no fixed length.
+struct RareCandidates {
+    /// Public-key signatures, which have no fixed length.
     signatures: Vec<Vec<u8>>,
     #[cfg(feature = "jwt")]
     token: Option<Jwt>,
 }
 
 impl Candidates {
-    fn seldom(&mut self) -> &mut Seldom {
-        self.seldom.get_or_insert_default()
+    fn rare(&mut self) -> &mut RareCandidates {
+        self.rare.get_or_insert_default()
     }
 
     #[cfg(feature = "jwt")]
     fn token(&self) -> Option<&Jwt> {
-        self.seldom.as_ref()?.token.as_ref()
+        self.rare.as_ref()?.token.as_ref()
     }
 
     pub(super) fn collect<'a>(
@@ -67,7 +67,7 @@ impl Candidates {
                     lines += 1;
                     self.add_value(scheme, source, value, timestamp)?;
                 }
-                // Only a list may be spread over several lines (RFC 9110 §5.3).
+                // Only a list may span several lines (RFC 9110 §5.3).
                 if lines > 1 && !matches!(source.grammar, Grammar::List { .. }) {
                     return Err(VerifyError::AmbiguousHeader);
                 }
@@ -99,7 +99,7 @@ impl Candidates {
         }
     }
 
-    /// Takes apart the text of one source.
+    /// Parses the text of one source.
     pub(super) fn add_value<'a>(
         &mut self,
         scheme: &Scheme,
@@ -120,7 +120,7 @@ impl Candidates {
                 let signature = match prefix {
                     Prefix::Refused => Some(value),
                     Prefix::Required(prefix) => value.strip_prefix(prefix.as_bytes()),
-                    // The name of an authentication scheme, in either case (RFC 9110 §11.1).
+                    // The name of an authentication scheme, in any case (RFC 9110 §11.1).
                     Prefix::Scheme(name) => value
                         .split_at_checked(name.len())
                         .filter(|(start, _)| start.eq_ignore_ascii_case(name.as_bytes()))
@@ -157,7 +157,7 @@ impl Candidates {
                         Some((version, signature))
                             if versions.iter().any(|known| known.as_bytes() == version) =>
                         {
-                            // A proxy that folds two lines into one puts a comma behind the first.
+                            // A proxy that joins two lines puts a comma after the first.
                             let signature = signature.strip_suffix(b",").unwrap_or(signature);
                             self.add(scheme, Some(signature))?;
                         }
@@ -169,7 +169,7 @@ impl Candidates {
         }
     }
 
-    /// Takes one signature; `None` where the text is not one.
+    /// Adds one signature, which is malformed if it is `None`.
     fn add(&mut self, scheme: &Scheme, signature: Option<&[u8]>) -> Result<(), VerifyError> {
         let algorithm = scheme.algorithm;
         self.count += 1;
@@ -211,7 +211,7 @@ impl Candidates {
             | Algorithm::RsaSha1 => {
                 let signature = scheme.encoding.decode(text);
                 match signature.filter(|signature| algorithm.takes(signature.len())) {
-                    Some(signature) => self.seldom().signatures.push(signature),
+                    Some(signature) => self.rare().signatures.push(signature),
                     None => self.malformed = true,
                 }
                 Ok(())
@@ -225,7 +225,7 @@ impl Candidates {
         }
     }
 
-    /// Takes a token or a user's name and password. It has to be the same wherever it is.
+    /// Adds a token or credentials, which must be the same in all places.
     fn add_token(&mut self, tag: Tag) -> Result<(), VerifyError> {
         match self.tags.first() {
             None => self.tags.push(tag),
@@ -247,20 +247,20 @@ impl Candidates {
         }
         let token = Jwt::parse(text, algorithm)?;
         match scheme.algorithm.tag_len() {
-            0 => self.seldom().signatures.push(token.signature.clone()),
+            0 => self.rare().signatures.push(token.signature.clone()),
             len if len == token.signature.len() => self.tags.push(Tag::new(&token.signature)),
             _ => return Err(VerifyError::MalformedSignature),
         }
-        self.seldom().token = Some(token);
+        self.rare().token = Some(token);
         Ok(())
     }
 
-    /// Whether any of them holds for `key` over `pieces`. All are tried.
+    /// Returns whether any candidate matches `key` over `pieces`. Tries all of them.
     pub(super) fn hold(&self, key: &Key, pieces: &[&[u8]]) -> bool {
         match key.as_public() {
             None => self.match_tag(&key.tag(pieces)),
             Some(key) => {
-                let signatures = self.seldom.iter().flat_map(|seldom| &seldom.signatures);
+                let signatures = self.rare.iter().flat_map(|rare| &rare.signatures);
                 signatures.fold(false, |holds, signature| holds | key.verify(pieces, signature))
             }
         }
@@ -271,16 +271,15 @@ impl Candidates {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.tags.is_empty()
-            && self.seldom.as_ref().is_none_or(|seldom| seldom.signatures.is_empty())
+        self.tags.is_empty() && self.rare.as_ref().is_none_or(|rare| rare.signatures.is_empty())
     }
 
-    /// The digest of the token, where the scheme's requests bring one.
+    /// Returns the digest of the token, if there is one.
     pub(super) fn token_digest(&self) -> Option<[u8; 32]> {
         self.tags.first().map(Tag::token_digest)
     }
 
-    /// What is signed of a JSON Web Token. Other signatures do not hold it themselves.
+    /// Returns the signed content of a JSON Web Token. It is empty for other signatures.
     pub(super) fn signed_text(&self) -> &[u8] {
         #[cfg(feature = "jwt")]
         if let Some(token) = self.token() {
@@ -289,7 +288,7 @@ impl Candidates {
         &[]
     }
 
-    /// The id of the key that a JSON Web Token names.
+    /// Returns the ID of the key that a JSON Web Token names.
     pub(super) fn key_id(&self) -> Option<&str> {
         #[cfg(feature = "jwt")]
         if let Some(token) = self.token() {
@@ -298,7 +297,7 @@ impl Candidates {
         None
     }
 
-    /// Judges what a verified JSON Web Token says. Returns its time, where the scheme has one.
+    /// Checks the claims of a verified JSON Web Token. Returns its time, if the scheme has one.
     #[cfg(feature = "jwt")]
     pub(super) fn judge_claims(
         &self,
@@ -311,7 +310,7 @@ impl Candidates {
         }
     }
 
-    /// Whether there is a signature to judge at all.
+    /// Checks that there is a well-formed signature.
     pub(super) fn check(&self, scheme: &Scheme) -> Result<(), VerifyError> {
         match (self.is_empty(), self.malformed, self.present, scheme.algorithm.is_token()) {
             (false, ..) => Ok(()),
@@ -323,7 +322,7 @@ impl Candidates {
     }
 }
 
-/// Separators are ASCII: a scheme with others does not build.
+/// Separators are ASCII: schemes with others do not build.
 fn items(value: &[u8], separator: char) -> impl Iterator<Item = &[u8]> {
     let separator = separator as u8;
     value

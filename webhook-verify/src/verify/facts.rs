@@ -1,4 +1,4 @@
-//! One request being verified: what its head says, and how its body is judged by that.
+//! The verification of one request: reads its head, and then verifies its body.
 
 use std::{borrow::Cow, mem, sync::Arc, time::Duration};
 
@@ -14,60 +14,60 @@ use super::{
 use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     error::VerifyError,
-    key::{Key, Running},
+    key::{Key, MacState},
     request::{Picked, RequestHead, is_form_type, json},
     scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
 };
 
-/// What the head of a request says. Needs neither a key nor a byte of the body.
+/// The contents of a request's head. Reading it needs neither a key nor the body.
 ///
-/// Filled in place: moving it about would cost more than half of what it does.
+/// It is filled in place: moving it would take more than half of the total time.
 #[derive(Default)]
 pub(crate) struct HeadFacts {
     candidates: Candidates,
     signed: SignedHead,
-    /// The form fields of the body are looked into.
+    /// The body is a form whose fields are read.
     is_form: bool,
-    /// What has to be known of the body before it is judged is known.
+    /// The facts that are read from an unverified body are complete.
     body_seen: bool,
     id: Label,
-    /// The event type, or what an unsigned header says that it is.
+    /// The event type, or an unsigned header's claim of it.
     event_type: Label,
     timestamp: Option<Duration>,
-    seldom: Option<Box<Seldom>>,
+    rare: Option<Box<RareFacts>>,
 }
 
-/// What few schemes have a use for.
+/// Facts that few schemes need.
 #[derive(Default)]
-struct Seldom {
-    /// The other forms that the URL may have been signed in.
+struct RareFacts {
+    /// The signed head with the URL's other forms.
     signed_otherwise: Vec<SignedHead>,
-    /// What the signed URL says of the body.
+    /// The body's digest in the signed URL.
     body_digest: Option<String>,
-    /// Where the head says that the key is.
+    /// The key's address in the head.
     key_address: Option<String>,
 }
 
-impl Seldom {
+impl RareFacts {
     fn read(settings: &Settings, sources: &Sources<'_, '_, '_>) -> Result<Self, VerifyError> {
         let scheme = &*settings.scheme;
-        let mut seldom = Self::default();
+        let mut rare = Self::default();
         if let Some(KeySource::Url { place: Place::Header(name), .. }) = &scheme.key_source
             && let Some(address) = single(sources.picked, name)?
         {
             let address = std::str::from_utf8(address).map_err(|_| VerifyError::UnknownKeyHost)?;
-            seldom.key_address = Some(address.to_owned());
+            rare.key_address = Some(address.to_owned());
         }
         if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
-            seldom.body_digest = sources.head.single_query(name);
+            rare.body_digest = sources.head.single_query(name);
         }
-        seldom.signed_otherwise = SignedHead::in_other_forms(sources)?;
-        Ok(seldom)
+        rare.signed_otherwise = SignedHead::in_other_forms(sources)?;
+        Ok(rare)
     }
 }
 
 impl HeadFacts {
-    /// Judges everything that can be judged before a byte of the body is read.
+    /// Reads the head, and checks everything that needs neither a key nor the body.
     pub(crate) fn read<'a>(
         &mut self,
         settings: &Settings,
@@ -118,13 +118,13 @@ impl HeadFacts {
         }
         let sources = Sources { settings, head, picked, timestamp, id: self.id.as_bytes() };
         self.signed.read(&sources)?;
-        if settings.plan.seldom {
-            self.seldom = Some(Box::new(Seldom::read(settings, &sources)?));
+        if settings.plan.rare {
+            self.rare = Some(Box::new(RareFacts::read(settings, &sources)?));
         }
         Ok(())
     }
 
-    /// A token in the head is judged before the body is read.
+    /// Verifies a token in the head before the body is read.
     pub(crate) fn judge_head(&self, settings: &Settings, keys: &[Key]) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
         let is_token = scheme.algorithm.is_token() || scheme.algorithm.is_jwt();
@@ -136,17 +136,18 @@ impl HeadFacts {
         Ok(())
     }
 
-    /// MACs that have taken in what is signed before the body, for a body in pieces. None where it has to be whole.
-    pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[Running]> {
+    /// Returns MACs that have processed the signed part of the head, for a body in pieces. There
+    /// are none if the body must be complete.
+    pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[MacState]> {
         if !settings.plan.streams {
             return Box::default();
         }
-        let mut running: Box<[Running]> = keys.iter().filter_map(Key::begin).collect();
+        let mut running: Box<[MacState]> = keys.iter().filter_map(Key::begin).collect();
         running.iter_mut().for_each(|mac| mac.update(self.signed.before_body()));
         running
     }
 
-    /// Looks into the body for what is outside of the signature: the signature itself, versions, and where the key is.
+    /// Reads unsigned facts from the body: the signature itself, versions, and the key's place.
     pub(crate) fn look_into_body(
         &mut self,
         settings: &Settings,
@@ -171,7 +172,7 @@ impl HeadFacts {
         Ok(())
     }
 
-    /// Where the key is that the request names: an address on one of the scheme's hosts, or the id of a key.
+    /// Returns the key that the request names: an address on a host of the scheme, or a key ID.
     pub(crate) fn key_name(
         &self,
         settings: &Settings,
@@ -190,7 +191,7 @@ impl HeadFacts {
                     | Place::HeaderPrefix(_)
                     | Place::Query(_)
                     | Place::Form(_) => {
-                        self.seldom.as_ref().and_then(|seldom| seldom.key_address.clone())
+                        self.rare.as_ref().and_then(|rare| rare.key_address.clone())
                     }
                 };
                 match address {
@@ -203,17 +204,17 @@ impl HeadFacts {
         }
     }
 
-    /// The SHA-256 digest of the token, which is the same wherever it is.
+    /// Returns the SHA-256 digest of the token, which is the same in all places.
     pub(crate) fn token_digest(&self) -> Result<[u8; 32], VerifyError> {
         self.candidates.token_digest().ok_or(VerifyError::MissingToken)
     }
 
-    /// Judges the signatures. `running` has taken in the body, or is empty.
+    /// Verifies the signatures. `running` has processed the body, or is empty.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
         keys: &[Key],
-        running: Box<[Running]>,
+        running: Box<[MacState]>,
         body: Bytes,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
@@ -227,7 +228,7 @@ impl HeadFacts {
             let mut pieces = Pieces::new();
             self.signed.cut(scheme, &body, &made, &mut pieces);
             let matching = if !running.is_empty() {
-                // The first two pieces are what has run: the signed part of the head, and the body.
+                // `running` has processed the first two pieces: the head's start, and the body.
                 let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
                 first(tags.map(|tag| self.candidates.match_tag(&tag)))
             } else if scheme.algorithm.is_jwt() {
@@ -237,7 +238,7 @@ impl HeadFacts {
                 self.matching_key(scheme, keys, &body, &made, &mut pieces)
             };
             let index = matching.ok_or(mismatch(scheme))?;
-            // A challenge would have had it signed for whoever asks.
+            // An unsigned challenge would have signed such a text for anyone.
             if settings.plan.signs_for_anybody && is_word(&pieces) {
                 return Err(VerifyError::MalformedBody);
             }
@@ -250,7 +251,7 @@ impl HeadFacts {
                 return Err(VerifyError::ExpiredKey);
             }
         }
-        // From here on the body is the sender's own.
+        // From here on, the body is authentic.
         self.judge_body(settings, &body)?;
         Ok(Delivery {
             body,
@@ -267,8 +268,8 @@ impl HeadFacts {
         })
     }
 
-    /// The first live secret for which a candidate holds, over any form of the URL. Every secret is tried with every
-    /// candidate. `pieces` comes out as those of the form that holds.
+    /// Returns the index of the first live secret that matches a candidate, over any form of the
+    /// URL. Tries every secret with every candidate. Leaves the matching form's pieces in `pieces`.
     fn matching_key<'p>(
         &'p self,
         scheme: &Scheme,
@@ -280,7 +281,7 @@ impl HeadFacts {
         let matching =
             |pieces: &[&[u8]]| first(keys.iter().map(|key| self.candidates.hold(key, pieces)));
         let mut found = matching(pieces);
-        let others = self.seldom.iter().flat_map(|seldom| &seldom.signed_otherwise);
+        let others = self.rare.iter().flat_map(|rare| &rare.signed_otherwise);
         for other in others {
             if found.is_some() {
                 break;
@@ -292,7 +293,7 @@ impl HeadFacts {
         found
     }
 
-    /// Adds the signatures or tokens that are in the body.
+    /// Adds the signatures or tokens in the body.
     fn collect_candidates(&mut self, scheme: &Scheme, body: &[u8]) -> Result<(), VerifyError> {
         for source in scheme.signatures.iter() {
             match &source.place {
@@ -312,7 +313,7 @@ impl HeadFacts {
         self.candidates.check(scheme)
     }
 
-    /// Judges what a verified body, URL or token says of itself.
+    /// Checks the contents of a verified body, URL or token.
     fn judge_body(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
         if let Some(source) = &scheme.timestamp
@@ -323,9 +324,9 @@ impl HeadFacts {
         }
         if let Some(BodyDigest::Query(_)) = &scheme.body_digest
             && !self
-                .seldom
+                .rare
                 .as_ref()
-                .and_then(|seldom| seldom.body_digest.as_deref())
+                .and_then(|rare| rare.body_digest.as_deref())
                 .is_some_and(|text| is_digest_of(text, body))
         {
             return Err(VerifyError::SignatureMismatch);
@@ -342,7 +343,7 @@ impl HeadFacts {
         }
         if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)
             && !self.event_type.as_bytes().is_empty()
-            // A body that does not say what happened contradicts nothing.
+            // A body without an event type contradicts nothing.
             && let Ok(Some(event_type)) = json::scalar(body, pointer)
             && event_type.as_bytes() != self.event_type.as_bytes()
         {
@@ -352,7 +353,7 @@ impl HeadFacts {
     }
 }
 
-/// The first that holds; all are tried, so that the time does not tell which it is.
+/// Returns the index of the first match. Tries all, so that the time does not reveal which it is.
 fn first(matches: impl Iterator<Item = bool>) -> Option<usize> {
     let mut found = None;
     for (index, matches) in matches.enumerate() {
@@ -377,15 +378,14 @@ fn digest_of(pieces: &[&[u8]]) -> Box<[u8; 32]> {
     Box::new(digest.finalize().into())
 }
 
-/// Whether `text` is the SHA-256 digest of `body`, in hex. Both are known to whoever sent them: there is nothing to
-/// keep from him.
+/// Returns whether `text` is the hex SHA-256 digest of `body`. Neither is secret to the sender.
 pub(super) fn is_digest_of(text: &str, body: &[u8]) -> bool {
     let mut digest = [0; 32];
     let decoded = crate::encoding::Encoding::Hex.decode_exact(text.as_bytes(), &mut digest);
     decoded.is_some() && digest == *Sha256::digest(body)
 }
 
-/// The tag that a sender with `key` gives the request, for tests.
+/// Returns the tag that a sender with `key` gives the request, for tests.
 #[cfg(feature = "testing")]
 pub(crate) fn tag(
     settings: &Settings,
@@ -414,7 +414,7 @@ pub(crate) fn tag(
     Ok(key.tag(&pieces))
 }
 
-/// The delivery's id out of a header: what is signed must be there, and must not blur where the signed parts meet.
+/// Returns the delivery ID in a header. A signed one must be present and contain no delimiters.
 fn id<'a>(settings: &Settings, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8]>, VerifyError> {
     let Some(Field::Header(name)) = &settings.scheme.id else {
         return Ok(None);
@@ -432,8 +432,7 @@ fn id<'a>(settings: &Settings, picked: &Picked<'_, 'a>) -> Result<Option<&'a [u8
     Ok(Some(id))
 }
 
-/// What a header says of the event type. One that is held against the body must not be repeated: it would contradict
-/// itself.
+/// Returns the event type in a header. If it is compared with the body, it must not be repeated.
 fn event_type<'a>(
     scheme: &Scheme,
     picked: &Picked<'_, 'a>,
@@ -459,7 +458,7 @@ pub(super) fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, s
     json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
 }
 
-/// The content type is picked only for a scheme that has use for it.
+/// Returns whether the body is a form. The content type is collected only if the scheme needs it.
 fn is_form(picked: &Picked<'_, '_>) -> bool {
     matches!(picked.single("content-type"), Ok(Some(content_type)) if is_form_type(content_type))
 }

@@ -6,29 +6,29 @@ use super::{HeadFacts, Settings};
 use crate::{
     delivery::Delivery,
     error::VerifyError,
-    key::{Key, Running},
+    key::{Key, MacState},
     request::{Picked, RequestHead},
 };
 
-/// A request whose head was accepted and whose body is on its way: limit, buffer and hash, without any I/O.
+/// A request with an accepted head and an unfinished body: limit, buffer and hash, without any I/O.
 ///
-/// Made by [`Verifier::begin`](crate::Verifier::begin). Memory grows with what was received, never with what was
-/// declared.
+/// Created by [`Verifier::begin`](crate::Verifier::begin). Memory grows with the bytes received,
+/// not with the declared length.
 #[must_use]
 pub struct Incoming {
     settings: Arc<Settings>,
     facts: HeadFacts,
-    /// A tenant's secrets, where the verifier's own are not the ones.
+    /// A tenant's secrets, which replace the verifier's own.
     keys: Option<Arc<[Key]>>,
     limit: usize,
     body: Buffer,
 }
 
 enum Buffer {
-    /// One piece, passed on as it is and hashed at the end.
+    /// One piece, kept without a copy and hashed at the end.
     Whole(Bytes),
-    /// More pieces, joined, and hashed as they come: by `running`, which began with `keys`.
-    Joined { body: Vec<u8>, running: Box<[Running]>, keys: Arc<[Key]> },
+    /// Several pieces, joined, and hashed on arrival by `running`, which started with `keys`.
+    Joined { body: Vec<u8>, running: Box<[MacState]>, keys: Arc<[Key]> },
 }
 
 impl Buffer {
@@ -44,12 +44,12 @@ impl Buffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BodyTooLarge {
-    /// The most bytes that were allowed.
+    /// The largest allowed length, in bytes.
     pub limit: usize,
 }
 
 impl Incoming {
-    /// A request to be judged by the verifier's own secrets, unless it is given [others](Self::key).
+    /// Creates a request for the verifier's own secrets, unless it gets [others](Self::key).
     pub(crate) fn new(settings: &Arc<Settings>, limit: usize) -> Self {
         Self {
             settings: Arc::clone(settings),
@@ -69,26 +69,26 @@ impl Incoming {
         self.facts.read(&self.settings, head, picked)
     }
 
-    /// Gives a tenant's secrets.
+    /// Replaces the secrets with a tenant's.
     pub(crate) fn key(&mut self, keys: Arc<[Key]>) {
         self.keys = Some(keys);
     }
 
-    /// The secrets to judge by, as they are now.
+    /// Returns the secrets to verify with, as they are now.
     pub(crate) fn keys(&self) -> Arc<[Key]> {
         self.keys.as_ref().map_or_else(|| self.settings.keys(), Arc::clone)
     }
 
-    /// Judges what the secrets can judge before the body is read.
+    /// Verifies what the secrets can verify before the body is read.
     pub(crate) fn judge_head(&self) -> Result<(), VerifyError> {
         self.facts.judge_head(&self.settings, &self.keys())
     }
 
-    /// Takes the next piece of the body.
+    /// Adds the next piece of the body.
     ///
     /// # Errors
     ///
-    /// [`BodyTooLarge`] as soon as the pieces are longer than the limit together.
+    /// [`BodyTooLarge`] as soon as the pieces together exceed the limit.
     pub fn update(&mut self, chunk: Bytes) -> Result<(), BodyTooLarge> {
         if chunk.len() > self.limit - self.body.bytes().len() {
             return Err(BodyTooLarge { limit: self.limit });
@@ -115,35 +115,35 @@ impl Incoming {
         Ok(())
     }
 
-    /// The name of the key that the request is to be judged by, now that the body is complete.
+    /// Returns the name of the key that the complete request names.
     pub(crate) fn key_name(&mut self) -> Result<Option<String>, VerifyError> {
         let body = self.body.bytes();
         self.facts.look_into_body(&self.settings, body)?;
         self.facts.key_name(&self.settings, body)
     }
 
-    /// The SHA-256 digest of the token that the request brings, now that the body is complete.
+    /// Returns the SHA-256 digest of the complete request's token.
     pub(crate) fn token_digest(&mut self) -> Result<[u8; 32], VerifyError> {
         let body = self.body.bytes();
         self.facts.look_into_body(&self.settings, body)?;
         self.facts.token_digest()
     }
 
-    /// Judges the signature, now that the body is complete.
+    /// Verifies the signature over the complete body.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`]: why the request is not authentic.
+    /// [`VerifyError`] if the request is not authentic.
     pub fn finish(mut self) -> Result<Delivery, VerifyError> {
         self.judge()
     }
 
-    /// [`finish`](Self::finish) without moving it.
+    /// Does the same as [`finish`](Self::finish), without consuming it.
     pub(crate) fn judge(&mut self) -> Result<Delivery, VerifyError> {
         let now = self.keys();
         let (body, running) = match mem::replace(&mut self.body, Buffer::Whole(Bytes::new())) {
             Buffer::Whole(body) => (body, Box::default()),
-            // Secrets that were replaced since judge nothing any more.
+            // Secrets that were replaced in the meantime are no longer valid.
             Buffer::Joined { body, running, keys } => {
                 let are_live = Arc::ptr_eq(&keys, &now);
                 (body.into(), if are_live { running } else { Box::default() })

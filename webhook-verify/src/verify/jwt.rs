@@ -10,19 +10,19 @@ use crate::{
     scheme::{BodyDigest, TimestampPlace},
 };
 
-/// A token taken apart. Nothing in it is to be believed before its signature holds.
+/// A parsed token. Do not trust its contents before its signature is verified.
 pub(super) struct Jwt {
-    /// Header and claims as sent: what is signed.
+    /// The signed content: header and claims as sent.
     pub(super) signed: Vec<u8>,
     pub(super) signature: Vec<u8>,
-    /// The id of the key that it says it is signed with.
+    /// The ID of the key that the token names.
     pub(super) key_id: Option<String>,
     claims: Vec<u8>,
 }
 
 impl Jwt {
-    /// Takes a token apart. `algorithm` is the scheme's, as tokens name it: a token that names
-    /// another one is refused, `none` above all.
+    /// Parses a token. `algorithm` is the scheme's, under its JWT name. Tokens that name another
+    /// one, in particular `none`, are refused.
     pub(super) fn parse(text: &[u8], algorithm: &str) -> Result<Self, VerifyError> {
         let malformed = VerifyError::MalformedSignature;
         let parts: Vec<_> = text.splitn(4, |&byte| byte == b'.').collect();
@@ -35,7 +35,7 @@ impl Jwt {
             let value = json::scalar(&header, pointer).map_err(|_| malformed)?;
             Ok(value.map(|value| value.into_owned()))
         };
-        // Extensions that must be understood (RFC 7515 §4.1.11) are not.
+        // Extensions that must be understood (RFC 7515 §4.1.11) are not supported.
         if field("/alg")?.as_deref() != Some(algorithm) || json::has_key(&header, "crit") {
             return Err(VerifyError::UnsupportedVersion);
         }
@@ -47,7 +47,7 @@ impl Jwt {
         })
     }
 
-    /// Judges the claims of a token whose signature holds. Returns its time, where the scheme has one.
+    /// Checks the claims of a verified token. Returns its time, if the scheme has one.
     pub(super) fn judge_claims(
         &self,
         settings: &Settings,
@@ -72,7 +72,7 @@ impl Jwt {
             }
         }
         let now = settings.clock.now();
-        // Seconds, perhaps with a fraction (RFC 7519 §2), which does not matter here.
+        // The unit is seconds. A fraction (RFC 7519 §2) is ignored.
         let seconds = |text: &str| {
             let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
             let number = whole.parse::<u64>().ok();

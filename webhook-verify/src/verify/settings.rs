@@ -14,43 +14,43 @@ use crate::{
     scheme::{Scheme, TimeUnit, TimestampSource},
 };
 
-/// What a verifier was built with.
+/// The settings of a verifier.
 pub(crate) struct Settings {
     pub(crate) scheme: Arc<Scheme>,
     pub(crate) plan: Plan,
     pub(super) keys: RwLock<Arc<[Key]>>,
-    /// The headers that the scheme looks at.
+    /// The headers that the scheme needs.
     pub(crate) names: Names,
-    /// Those, and the ones that a receiver looks at.
+    /// The same, and the ones that a receiver needs.
     pub(crate) receiver_names: Names,
-    /// The outer `None`: the scheme's own. The inner: not judged.
+    /// The outer `None` is the scheme's own. The inner one turns the check off.
     pub(crate) tolerance: Option<Option<Tolerance>>,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) public_url: Option<String>,
-    /// How many events a delivery may bring.
+    /// The largest number of events in a delivery.
     pub(crate) max_events: usize,
-    /// Some of them are secrets.
+    /// Values in addition to the secrets. Some are secret as well.
     pub(super) parameters: Vec<(String, Zeroizing<String>)>,
 }
 
 impl Settings {
-    /// What was given under this name; the first, if it is more.
+    /// Returns the first parameter with this name.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters_of(name).next()
     }
 
-    /// All that was given under this name.
+    /// Returns all parameters with this name.
     pub(crate) fn parameters_of(&self, name: &str) -> impl Iterator<Item = &str> {
         let of_name = move |(known, _): &&(String, _)| known == name;
         self.parameters.iter().filter(of_name).map(|(_, value)| value.as_str())
     }
 
-    /// The fixed secrets, made ready.
+    /// Returns the live secrets, prepared.
     pub(crate) fn keys(&self) -> Arc<[Key]> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Reads a timestamp and holds it against the clock.
+    /// Parses a timestamp and compares it with the clock.
     pub(super) fn judge_timestamp(
         &self,
         source: &TimestampSource,
@@ -60,7 +60,7 @@ impl Settings {
         let Some(tolerance) = self.tolerance.unwrap_or(source.tolerance) else {
             return Ok(timestamp);
         };
-        // Judged in the timestamp's own unit, so that the edges of the window are where the sender has them.
+        // Compares in the timestamp's own unit, so that the window's limits are the sender's.
         let now = self.clock.now();
         let now = match source.unit {
             TimeUnit::Seconds | TimeUnit::Rfc1123 => Duration::from_secs(now.as_secs()),

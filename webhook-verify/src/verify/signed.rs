@@ -1,4 +1,4 @@
-//! What is signed, put together: the part of it that is in the head, and the part that is made of the body.
+//! Composes the signed content from the head and the body.
 
 use std::{borrow::Cow, collections::BTreeSet};
 
@@ -11,24 +11,24 @@ use crate::{
     scheme::{Field, Part, Scheme, Text, TimestampPlace, UrlForm},
 };
 
-/// The most form fields that are sorted to be signed.
+/// The largest number of form fields that are sorted.
 const MAX_FORM_FIELDS: usize = 4096;
-/// The most headers that a request may name as signed.
+/// The largest number of headers that a request may list as signed.
 const MAX_SIGNED_HEADERS: usize = 32;
 
-/// The signed content, cut where the body comes in.
+/// The signed content, in pieces.
 pub(super) type Pieces<'p> = SmallVec<[&'p [u8]; 8]>;
 
-/// What of the head is signed.
+/// The signed part of the head.
 #[derive(Default)]
 pub(super) struct SignedHead {
     bytes: SmallVec<[u8; 64]>,
-    /// How much of it comes before the first part that needs the body, and how long each piece after that is.
+    /// The length before the first part that needs the body, and that of each piece after it.
     before_body: usize,
     after_body: SmallVec<[usize; 2]>,
 }
 
-/// What the signed parts of a head are made of.
+/// The sources of the signed parts of a head.
 pub(super) struct Sources<'s, 'n, 'a> {
     pub(super) settings: &'s Settings,
     pub(super) head: &'s RequestHead<'a>,
@@ -42,7 +42,7 @@ impl Sources<'_, '_, '_> {
         self.settings.public_url.as_deref().unwrap_or_default()
     }
 
-    /// The configured URL with the request's query.
+    /// Returns the configured URL with the request's query.
     fn url(&self) -> Cow<'_, str> {
         let base = self.base_url();
         match self.head.query() {
@@ -57,7 +57,7 @@ fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
     parts.find_map(|part| part.facts().url)
 }
 
-/// What the bytes of a part are made of: of the head first, and of the body once it is complete.
+/// The source of a part's bytes: the head first, and the complete body later.
 enum Material<'m, 's, 'n, 'a> {
     Head { sources: &'m Sources<'s, 'n, 'a>, url: &'m str },
     Body { scheme: &'m Scheme, body: &'m [u8], is_form: bool },
@@ -100,8 +100,8 @@ impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
     }
 }
 
-/// The error for a part that [`bytes`] makes of the head and [`Part::facts`] of the body, or the
-/// other way round. Its requests are refused: nothing is signed as an empty text by mistake.
+/// The error for a part that [`bytes`] reads from the head and [`Part::facts`] from the body, or
+/// the reverse. The request is refused, so that an empty text never counts as signed by mistake.
 const ELSEWHERE: VerifyError = VerifyError::SignatureMismatch;
 
 /// Produces the bytes of one part.
@@ -149,7 +149,7 @@ fn bytes<'m>(
             text(value.ok_or(VerifyError::MissingId)?)
         }
         Part::Body => material.body()?.into(),
-        // An absent field is signed as an empty one.
+        // Senders sign an absent field as an empty one.
         Part::Pointer(pointer) => {
             let value = signed(material.body()?, pointer)?.unwrap_or_default();
             if contains_delimiter(scheme, part, value.as_bytes()) {
@@ -180,7 +180,7 @@ fn contains_delimiter(scheme: &Scheme, part: &Part, value: &[u8]) -> bool {
 }
 
 impl SignedHead {
-    /// Keeps the signed parts that are not in the body.
+    /// Reads the signed parts that are not in the body.
     pub(super) fn read(&mut self, sources: &Sources<'_, '_, '_>) -> Result<(), VerifyError> {
         match url_form(sources) {
             None => self.keep(sources, ""),
@@ -192,7 +192,7 @@ impl SignedHead {
         }
     }
 
-    /// The same for the other forms that the URL may have been signed in.
+    /// Does the same for the other forms in which the URL may be signed.
     pub(super) fn in_other_forms(sources: &Sources<'_, '_, '_>) -> Result<Vec<Self>, VerifyError> {
         if url_form(sources) != Some(UrlForm::EitherPort) {
             return Ok(Vec::new());
@@ -227,12 +227,12 @@ impl SignedHead {
         Ok(())
     }
 
-    /// What is signed before anything in the body.
+    /// Returns the signed content before any part in the body.
     pub(super) fn before_body(&self) -> &[u8] {
         &self.bytes[..self.before_body]
     }
 
-    /// Cuts the signed content into pieces. The first is that of the head before anything in the body.
+    /// Splits the signed content into pieces. The first is the head's before any part in the body.
     pub(super) fn cut<'p>(
         &'p self,
         scheme: &Scheme,
@@ -258,13 +258,13 @@ impl SignedHead {
     }
 }
 
-/// The headers that another one names, itself among them, as lines of one.
+/// Returns the headers that another one lists, including itself, as one line.
 fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>, VerifyError> {
     let list = single(sources.picked, header)?.ok_or(VerifyError::MissingSignature)?;
     let malformed = |_| VerifyError::MalformedSignature;
     let list = std::str::from_utf8(list).map_err(malformed)?;
     let names: Vec<_> = list.split(',').map(|name| name.trim().to_ascii_lowercase()).collect();
-    // Without its own name, the list could be another one; without the timestamp's, an old request a new one.
+    // The list must name itself and the timestamp, or an attacker could replace either.
     let timestamp = &sources.settings.scheme.timestamp;
     let timestamp = match timestamp.as_ref().map(|source| &source.place) {
         Some(TimestampPlace::Header(name)) => Some(&**name),
@@ -277,7 +277,7 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     }
     let mut text = Vec::new();
     for name in &names {
-        // Repeated ones would be signed as one or as none, and a handler takes another.
+        // A handler may read a repeated header differently than the sender signed it.
         let value = sources.head.header_or_empty(name);
         let value = value.map_err(|_| VerifyError::AmbiguousHeader)?;
         if !text.is_empty() {
@@ -290,7 +290,7 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     Ok(text)
 }
 
-/// Returns the signed parts that have to be made of the body, in order.
+/// Returns the signed parts that are derived from the body, in order.
 pub(super) fn made_of_body<'a>(
     scheme: &'a Scheme,
     body: &'a [u8],
@@ -304,7 +304,7 @@ pub(super) fn made_of_body<'a>(
         .collect()
 }
 
-/// A scalar that is signed. An object or an array there would be signed as nothing, and read as something.
+/// Returns a signed scalar. Refuses an object or array, which would be signed as an empty text.
 fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
     match read(body, pointer)? {
         None if !json::is_null_or_absent(body, pointer) => Err(VerifyError::MalformedBody),
@@ -312,7 +312,8 @@ fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, Ver
     }
 }
 
-/// One line break too many, and a field could pass for two; without the id, the first field could have swallowed it.
+/// Returns the fields as lines. With another line break, one field could pass for two; without the
+/// ID, the first field could contain it.
 fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
     let mut lines = String::new();
     for (index, pointer) in pointers.iter().enumerate() {
@@ -333,7 +334,7 @@ fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, 
     Ok(lines)
 }
 
-/// A body that is not a form has no fields, and would not be signed at all: it must be empty.
+/// Returns the sorted fields of a form. Any other body would not be signed, so it must be empty.
 fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
     if !is_form {
         return if body.is_empty() { Ok(String::new()) } else { Err(VerifyError::MalformedBody) };

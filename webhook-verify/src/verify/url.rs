@@ -1,4 +1,4 @@
-//! The forms in which senders sign the URL that they were given.
+//! The forms in which senders sign the URL they were given.
 
 use std::borrow::Cow;
 
@@ -32,13 +32,13 @@ pub(super) fn partly_decoded(url: &str) -> Cow<'_, str> {
     decoded
 }
 
-/// The same URL without its port, and with it: the scheme's default one, where there is none.
+/// Returns the URL without its port, and with it or the scheme's default. Omits `url` itself.
 pub(super) fn other_ports(url: &str) -> Vec<String> {
     let Some((scheme, rest)) = url.split_once("://") else {
         return Vec::new();
     };
     let (authority, path) = rest.split_at(rest.find(['/', '?', '#']).unwrap_or(rest.len()));
-    // The user's part may hold a colon, and so may an address of IPv6.
+    // User information may contain a colon, and so may an IPv6 address.
     let host_at = authority.rfind('@').map_or(0, |at| at + 1);
     let port_at = authority[host_at..]
         .rfind(':')
@@ -52,11 +52,12 @@ pub(super) fn other_ports(url: &str) -> Vec<String> {
     [with, without].into_iter().filter(|other| other != url).collect()
 }
 
-/// Whether `address` is that of a file, by `https`, at one of `hosts`, on the default port, and below the path that stands
-/// behind the host, if there is one. A query makes it no file: what it answers may be anybody's text.
+/// Returns whether `address` is that of a file, by `https`, at one of `hosts`, on the default port,
+/// and below the path after the host if there is one. Queries are refused, because the response to
+/// one may contain text of an attacker's choice.
 ///
-/// A `*` in a host stands for one label that is the name of a region, such as `eu-west-1`. (`sns.s3.amazonaws.com` and
-/// `sns.s3-us-west-2.amazonaws.com` are somebody's storage.)
+/// `*` in a host stands for one label that is the name of a region, such as `eu-west-1`. Others may
+/// be anyone's storage, such as `sns.s3.amazonaws.com` and `sns.s3-us-west-2.amazonaws.com`.
 pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
     let Some(rest) = address.strip_prefix("https://") else {
         return false;
@@ -64,7 +65,7 @@ pub(super) fn is_on(address: &str, hosts: &[Text]) -> bool {
     let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
     let host = host.strip_suffix(":443").unwrap_or(host);
     let is_file = !path.contains("/.") && !path.contains("//");
-    // Nothing that an HTTP client could take for something else: users, escapes, backslashes, blanks.
+    // Refuses what HTTP clients could interpret differently: users, escapes, backslashes, spaces.
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
     let visible = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
     let fits = |pattern: &Text| {

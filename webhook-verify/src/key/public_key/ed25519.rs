@@ -7,7 +7,7 @@ use crate::{
     scheme::KeyForm,
 };
 
-/// What stands before the 32 bytes of the key in a `SubjectPublicKeyInfo` (RFC 8410). DER has no other way to write it.
+/// The bytes before the key in a `SubjectPublicKeyInfo` (RFC 8410). They are fixed in DER.
 const SPKI_PREFIX: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
 pub(super) fn read(form: KeyForm, text: &[u8]) -> Result<PublicKey, ConfigError> {
@@ -32,7 +32,7 @@ pub(super) fn read(form: KeyForm, text: &[u8]) -> Result<PublicKey, ConfigError>
     let key = bytes
         .and_then(|bytes| VerifyingKey::try_from(&bytes[..]).ok())
         .ok_or(malformed(expected))?;
-    // Under such a key, signatures that anybody can make hold for any content.
+    // For a key of small order, anyone can forge signatures that match any content.
     if key.is_weak() {
         return Err(malformed("an Ed25519 public key of large order"));
     }
@@ -40,8 +40,8 @@ pub(super) fn read(form: KeyForm, text: &[u8]) -> Result<PublicKey, ConfigError>
 }
 
 impl Verify for VerifyingKey {
-    /// What `verify_strict` does, without the message in one piece: a scalar that is not reduced is refused, and so is
-    /// a point of small order. For the key, that is settled when it is read.
+    /// Does the same as `verify_strict`, for a message in pieces: refuses unreduced scalars and
+    /// points of small order. The key's order is checked when the key is read.
     fn verify(&self, pieces: &[&[u8]], signature: &[u8]) -> bool {
         let Ok(signature) = Signature::from_slice(signature) else {
             return false;
@@ -86,7 +86,7 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
     const PEM_SIGNATURE: &str = "0882201ad36b5b4161091443091c8910f2c59989a1ce136f899994d58e4d049d\
                                  db83c4847a32f7bede9782e03b023641d2d12ee46c98c771b3b4404a57c26e03";
 
-    /// All points of small order, and the other ways to write some of them.
+    /// All points of small order, some in several encodings.
     const SMALL_ORDER: [&str; 14] = [
         "0100000000000000000000000000000000000000000000000000000000000000",
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
@@ -112,7 +112,7 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
         VerifyingKey::try_from(key).unwrap()
     }
 
-    /// The library's own strict verdict.
+    /// Returns the result of the library's `verify_strict`.
     fn strict(key: &[u8], message: &[u8], signature: &[u8]) -> bool {
         Signature::from_slice(signature)
             .is_ok_and(|signature| dalek(key).verify_strict(message, &signature).is_ok())
@@ -158,7 +158,7 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
 
     #[test]
     fn a_point_of_small_order_is_refused() {
-        // The identity, and the scalar that fits it: the plain check lets that pass.
+        // The plain check accepts the identity with its matching scalar.
         let forged = hex("0100000000000000000000000000000000000000000000000000000000000000\
              b288417d644ad66f658a5fc59485d029ec63b99e69f592d3ca5eca1794282708");
         let plain = dalek(&hex(KEY));
@@ -219,7 +219,7 @@ MCowBQYDK2VwAyEAYfk7vdWKFg4VLrVLd5mtQxEMvoVoFyGPzBLOHkApa08=
             (KeyForm::Whpk, "whpk_whpk_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
             (KeyForm::Whpk, "whsec_A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
             (KeyForm::Spki, "A6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
-            // X25519, and a key that is cut off
+            // X25519, and a truncated key
             (KeyForm::Spki, "MCowBQYDK2VuAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJVMbg="),
             (KeyForm::Spki, "MCowBQYDK2VwAyEAA6EHv/POEL4dcN0Y50vAmWfk1jCbpQ1fHdyGZBJV"),
             (KeyForm::Spki, &PEM.replace("PUBLIC", "PRIVATE")),

@@ -1,4 +1,4 @@
-//! Public keys: made ready when they are set, asked at each request.
+//! Public keys, parsed once when they are set.
 
 #[cfg(feature = "ecdsa")]
 mod ecdsa;
@@ -13,15 +13,15 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{error::ConfigError, key::secret::MAX_LEN, scheme::KeyForm};
 
-/// A key that tells right signatures from wrong ones.
+/// A key that verifies signatures.
 #[derive(Clone)]
 pub(crate) struct PublicKey {
     key: Arc<dyn Verify>,
-    /// A certificate's.
+    /// The first and last moment of a certificate's validity.
     validity: Option<(Duration, Duration)>,
 }
 
-/// Who signs how. Each needs the feature of its name.
+/// A signature algorithm. Each needs its feature: `ed25519`, `ecdsa` or `rsa`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublicAlgorithm {
     /// Pure Ed25519 (RFC 8032).
@@ -30,23 +30,23 @@ pub(crate) enum PublicAlgorithm {
     EcdsaP256Sha256(EcdsaForm),
     /// PKCS#1 v1.5 with SHA-256 (RFC 8017 §8.2).
     RsaSha256,
-    /// PKCS#1 v1.5 with SHA-1, which some senders still use: whoever can have them sign two documents of his choice
-    /// could have made both look the same.
+    /// PKCS#1 v1.5 with SHA-1, which some senders still use. It is broken for documents that an
+    /// attacker can choose: two with the same digest can be constructed.
     RsaSha1,
 }
 
-/// How the two numbers of an ECDSA signature are written.
+/// The encoding of an ECDSA signature's two numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum EcdsaForm {
-    /// As an ASN.1 sequence, in strict DER.
+    /// An ASN.1 sequence in strict DER.
     Der,
-    /// One after the other, 32 bytes each, as in a JWT.
+    /// Two numbers of 32 bytes each, as in a JWT.
     Fixed,
 }
 
-/// What the algorithms have in common.
+/// The common interface of the algorithms.
 trait Verify: Send + Sync {
-    /// Whether `signature` is this key's over the pieces in a row.
+    /// Returns whether `signature` is valid for the concatenated pieces.
     fn verify(&self, pieces: &[&[u8]], signature: &[u8]) -> bool;
 }
 
@@ -81,13 +81,13 @@ impl PublicKey {
         }
     }
 
-    /// Whether `signature` is this key's over the pieces in a row.
+    /// Returns whether `signature` is valid for the concatenated pieces.
     pub(crate) fn verify(&self, pieces: &[&[u8]], signature: &[u8]) -> bool {
         self.key.verify(pieces, signature)
     }
 
-    /// From when until when a certificate holds, both included, in time since the Unix epoch. A bare key has no such
-    /// bounds.
+    /// Returns the first and last moment of a certificate's validity, both included, as time since
+    /// the Unix epoch. Returns `None` for a bare key.
     pub(crate) fn validity(&self) -> Option<(Duration, Duration)> {
         self.validity
     }
@@ -105,10 +105,10 @@ fn malformed(expected: &'static str) -> ConfigError {
     ConfigError::MalformedSecret { expected }
 }
 
-/// The algorithm's keys are not written in this form: the scheme's mistake, and not the key's.
+/// Returns the error for a form that the algorithm's keys do not have. The scheme is at fault.
 #[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
 fn unfit(form: KeyForm, algorithm: &str) -> ConfigError {
-    ConfigError::option("key_form", format!("{form:?} is not one of {algorithm}'s"))
+    ConfigError::option("key_form", format!("{form:?} is not a form of {algorithm} keys"))
 }
 
 #[cfg(not(all(feature = "ed25519", feature = "ecdsa", feature = "rsa")))]
@@ -177,7 +177,7 @@ mod tests {
     }
 }
 
-/// What the algorithms' tests have in common.
+/// Helpers for the algorithms' tests.
 #[cfg(all(test, any(feature = "ed25519", feature = "ecdsa", feature = "rsa")))]
 mod testing {
     use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -195,7 +195,7 @@ mod testing {
         STANDARD.decode(text).unwrap()
     }
 
-    /// Asks with the message in one piece and in several, which must not make a difference.
+    /// Verifies the message in one piece and in several, and asserts that the results are equal.
     pub(super) fn verify(key: &PublicKey, message: &[u8], signature: &[u8]) -> bool {
         let verdict = key.verify(&[message], signature);
         let (start, end) = message.split_at(message.len() / 2);
@@ -203,16 +203,16 @@ mod testing {
         verdict
     }
 
-    /// The right signature holds, and nothing near it does.
+    /// Asserts that the right signature matches, and that similar ones do not.
     pub(super) fn holds_alone(key: &PublicKey, signature: &[u8]) {
         assert!(verify(key, MESSAGE, signature));
         assert!(!verify(key, b"hello, worle", signature));
         assert!(!verify(key, &MESSAGE[1..], signature));
         assert!(!verify(key, b"", signature));
         for bit in 0..signature.len() * 8 {
-            let mut turned = signature.to_vec();
-            turned[bit / 8] ^= 1 << (bit % 8);
-            assert!(!key.verify(&[MESSAGE], &turned), "bit {bit}");
+            let mut flipped = signature.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(!key.verify(&[MESSAGE], &flipped), "bit {bit}");
         }
         for len in 0..signature.len() {
             assert!(!key.verify(&[MESSAGE], &signature[..len]), "{len} bytes");
@@ -223,7 +223,7 @@ mod testing {
         }
     }
 
-    /// Refuses `text`, as malformed and without a word of it.
+    /// Asserts that `text` is refused as malformed, without quoting it.
     pub(super) fn refused(algorithm: PublicAlgorithm, form: KeyForm, text: &[u8]) {
         match PublicKey::new(algorithm, form, text).map(|_| ()) {
             Err(error @ ConfigError::MalformedSecret { .. }) => {
@@ -237,13 +237,13 @@ mod testing {
         }
     }
 
-    /// Reads everything that `text` becomes when an end of it is cut off or one of its bits is turned. Nothing may
-    /// panic, and what is still a key must be able to judge.
+    /// Reads `text` cut off at each end and with each bit flipped. Nothing may panic, and every key
+    /// that is still accepted must be usable.
     pub(super) fn mangle(algorithm: PublicAlgorithm, form: KeyForm, text: &[u8], signature: &[u8]) {
         mangle_in(algorithm, form, text, signature, <[u8]>::to_vec);
     }
 
-    /// The same for DER, which is then written as the content of a PEM block.
+    /// Does the same with DER, written as a PEM block.
     pub(super) fn mangle_der(
         algorithm: PublicAlgorithm,
         form: KeyForm,
@@ -272,9 +272,9 @@ mod testing {
             attempt(&bytes[len..]);
         }
         for bit in 0..bytes.len() * 8 {
-            let mut turned = bytes.to_vec();
-            turned[bit / 8] ^= 1 << (bit % 8);
-            attempt(&turned);
+            let mut flipped = bytes.to_vec();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            attempt(&flipped);
         }
     }
 

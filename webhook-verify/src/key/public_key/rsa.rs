@@ -19,12 +19,12 @@ use x509_cert::{
 use super::{PublicKey, Verify, malformed, text, unfit};
 use crate::{error::ConfigError, scheme::KeyForm};
 
-/// Smaller keys can be broken, and larger ones are slow and nobody's.
+/// Smaller keys can be broken. Larger ones are slow, and no sender has them.
 const MODULUS_BITS: RangeInclusive<usize> = 2048..=8192;
 
 const MIN_EXPONENT: u64 = 65_537;
 
-/// `rsaEncryption`: a key that is not for PSS alone.
+/// `rsaEncryption`: a key that is not restricted to PSS.
 const RSA_ENCRYPTION: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.113549.1.1.1");
 
 pub(super) fn read<D>(form: KeyForm, text: &[u8]) -> Result<PublicKey, ConfigError>
@@ -77,7 +77,7 @@ fn certificate_or_key(text: &[u8]) -> Option<Read> {
     }
 }
 
-/// RFC 3279 §2.3.1 and RFC 8017 §A.1.1.
+/// Reads an RSA key (RFC 3279 §2.3.1, RFC 8017 §A.1.1).
 fn rsa_key(spki: &SubjectPublicKeyInfoOwned) -> Option<rsa::PublicKey> {
     let parameters = spki.algorithm.parameters.as_ref()?;
     if spki.algorithm.oid != RSA_ENCRYPTION || !parameters.is_null() {
@@ -123,7 +123,7 @@ mod tests {
         testing::{MESSAGE, base64, hex, holds_alone, mangle, mangle_der, pem, refused, verify},
     };
 
-    /// A certificate that signs itself, made by OpenSSL, as are the keys and the signatures.
+    /// A self-signed certificate. OpenSSL made it, and the keys and signatures below.
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----
 MIIDOjCCAiKgAwIBAgIIEjRWeJCrze8wDQYJKoZIhvcNAQELBQAwLDEQMA4GA1UE
 CgwHRXhhbXBsZTEYMBYGA1UEAwwPc25zLmV4YW1wbGUuY29tMB4XDTI2MTEyNDA4
@@ -201,13 +201,13 @@ VwIBAw==
 
     const ALGORITHM: &str = "06092a864886f70d0101010500";
 
-    /// A key with these numbers, as the content of DER integers.
+    /// Returns a key with these numbers, given as contents of DER integers.
     fn spki(modulus: &[u8], exponent: &[u8]) -> Vec<u8> {
         let numbers = [tlv(2, modulus), tlv(2, exponent)].concat();
         spki_of(ALGORITHM, &tlv(0x30, &numbers))
     }
 
-    /// Any key of an algorithm whose object identifier and parameters are given.
+    /// Returns a key whose algorithm is this object identifier with parameters, as DER in hex.
     fn spki_of(algorithm: &str, key: &[u8]) -> Vec<u8> {
         let algorithm = tlv(0x30, &hex(algorithm));
         let key = tlv(3, &[&[0], key].concat());
@@ -224,7 +224,7 @@ VwIBAw==
         [head, value.to_vec()].concat()
     }
 
-    /// An odd number of so many bits, the sign's zero before it where one is due.
+    /// Returns an odd number with this many bits, as the content of a DER integer.
     fn modulus(bits: usize) -> Vec<u8> {
         let mut number = vec![0xff; bits.div_ceil(8)];
         number[0] >>= (8 - bits % 8) % 8;
@@ -238,9 +238,9 @@ VwIBAw==
     struct Count {
         valid: usize,
         invalid: usize,
-        /// Signatures without the NULL that belongs into them, which are refused.
+        /// Signatures without the required NULL, which are refused.
         acceptable: usize,
-        /// Under keys that are refused because their exponent is 3.
+        /// Signatures under keys with the exponent 3, which are refused.
         cube: usize,
     }
 
@@ -344,7 +344,7 @@ VwIBAw==
             (KeyForm::Certificate, ""),
             (KeyForm::Certificate, SMALL),
             (KeyForm::Certificate, EC_CERTIFICATE),
-            // the first counts
+            // only the first block is read
             (KeyForm::Certificate, &format!("{EC_CERTIFICATE}{CERTIFICATE}")),
             (KeyForm::Certificate, &PUBLIC_KEY.replace("PUBLIC", "PRIVATE")),
             (KeyForm::Certificate, &PUBLIC_KEY.replace("PUBLIC KEY", "CERTIFICATE")),
@@ -359,7 +359,7 @@ VwIBAw==
         for bits in [2048, 2049, 3000, 4096, 8191, 8192] {
             let text = pem("PUBLIC KEY", &spki(&modulus(bits), &[1, 0, 1]));
             let key = key(KeyForm::Spki, text);
-            // too large a signature, and ones of another length
+            // signatures that are too large, or of another length
             for len in [0, 1, bits / 8, bits.div_ceil(8), bits.div_ceil(8) + 1, 5000] {
                 assert!(!key.verify(&[MESSAGE], &vec![0xff; len]));
                 assert!(!key.verify(&[MESSAGE], &vec![0; len]));
@@ -409,12 +409,12 @@ VwIBAw==
         let der = spki_of(ALGORITHM, &key);
         self::key(KeyForm::Spki, pem("PUBLIC KEY", &der));
         for der in [
-            // PSS alone, no parameters, other ones, more
+            // PSS only; no parameters, wrong ones, too many
             spki_of("06092a864886f70d01010a0500", &key),
             spki_of("06092a864886f70d010101", &key),
             spki_of("06092a864886f70d0101010400", &key),
             spki_of("06092a864886f70d01010105000500", &key),
-            // a third number, and a byte after the key and after all
+            // a third number; a byte after the key; a byte after everything
             spki_of(ALGORITHM, &tlv(0x30, &[&numbers[..], &tlv(2, &[1])].concat())),
             spki_of(ALGORITHM, &[&key[..], &[0]].concat()),
             [&der[..], &[0]].concat(),

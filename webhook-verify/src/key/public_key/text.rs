@@ -1,4 +1,4 @@
-//! From a key's text to its DER.
+//! Extracts the DER from a key's text.
 
 use zeroize::Zeroizing;
 
@@ -6,7 +6,7 @@ use crate::encoding::base64_to_vec;
 
 type Bytes = Zeroizing<Vec<u8>>;
 
-/// The label and the content of the first PEM block (RFC 7468); what is around it does not matter.
+/// Returns the label and content of the first PEM block (RFC 7468), whatever surrounds it.
 pub(super) fn pem(text: &[u8]) -> Option<(&str, Bytes)> {
     let text = std::str::from_utf8(text).ok()?;
     let (_, block) = text.split_once("-----BEGIN ")?;
@@ -16,7 +16,7 @@ pub(super) fn pem(text: &[u8]) -> Option<(&str, Bytes)> {
     Some((label, base64(content.as_bytes())?))
 }
 
-/// The DER of a `SubjectPublicKeyInfo`, from a PEM block or from its base64 alone.
+/// Returns the DER of a `SubjectPublicKeyInfo`, from a PEM block or from bare base64.
 pub(super) fn public_key(text: &[u8]) -> Option<Bytes> {
     match pem(text) {
         Some(("PUBLIC KEY", der)) => Some(der),
@@ -25,7 +25,7 @@ pub(super) fn public_key(text: &[u8]) -> Option<Bytes> {
     }
 }
 
-/// Base64 with line breaks, wherever they are.
+/// Decodes base64, ignoring white space.
 fn base64(text: &[u8]) -> Option<Bytes> {
     let mut text = Zeroizing::new(text.to_vec());
     text.retain(|byte| !byte.is_ascii_whitespace());

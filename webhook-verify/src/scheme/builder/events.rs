@@ -1,4 +1,4 @@
-//! How the sender's bodies hold events.
+//! How a sender's bodies contain events.
 
 use super::{
     super::{Envelope, EventList, List, Text, TimeUnit},
@@ -6,7 +6,7 @@ use super::{
 };
 use crate::error::ConfigError;
 
-/// What is said so far.
+/// The description so far.
 #[derive(Clone, Debug)]
 pub(super) struct Events {
     list: Option<EventList>,
@@ -41,7 +41,7 @@ impl Events {
         }
         match (self.list, self.by_type) {
             (Some(_), true) => {
-                Err(ConfigError::option("events_by_type", "the events are in a list already"))
+                Err(ConfigError::option("events_by_type", "the events are already in a list"))
             }
             (Some(list), false) => Ok(Envelope::List(EventList {
                 event_type: self.event_type.unwrap_or_default(),
@@ -54,7 +54,8 @@ impl Events {
     }
 }
 
-/// How a body holds [events](crate::Event). Default: it is one. Pointers lead on from the event.
+/// Describe how a body contains [events](crate::Event). By default, it is one event. Pointers start
+/// at the event.
 ///
 /// ```
 /// use webhook_verify::{Scheme, Verifier, scheme::TimeUnit};
@@ -69,7 +70,8 @@ impl Events {
 ///     .build()?;
 ///
 /// let body = r#"{"events":[{"id":"e1","kind":"thing.made","at":1795305600,"data":[1, 2]}]}"#;
-/// # let headers = [("acme-signature", "78e7e31cf05d376c67a866e4d5f1496925d2b01aaf43be8906f4df093e192303")];
+/// # let signature = "78e7e31cf05d376c67a866e4d5f1496925d2b01aaf43be8906f4df093e192303";
+/// # let headers = [("acme-signature", signature)];
 /// let delivery = Verifier::new(acme, "a secret")?.verify(&headers, body)?;
 /// let batch = delivery.batch()?;
 /// let event = &batch[0];
@@ -79,19 +81,19 @@ impl Events {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl SchemeBuilder {
-    /// A JSON pointer to the list that holds the events; empty where the body is the list.
+    /// Sets the JSON pointer to the list of events, empty if the body is the list.
     pub fn event_list(mut self, pointer: impl Into<String>) -> Self {
         self.events.list().at = owned(pointer);
         self
     }
 
-    /// The field of an `application/x-www-form-urlencoded` body that holds the JSON with the list, or that is the list.
+    /// Sets the field of an `application/x-www-form-urlencoded` body that contains the JSON.
     pub fn event_list_in_form(mut self, name: impl Into<String>) -> Self {
         self.events.list().form = Some(owned(name));
         self
     }
 
-    /// JSON pointers to what says of a listed event what happened: its type, or several parts of it, which are joined by
+    /// Sets the JSON pointers to a listed event's type, or to its parts, which are joined with
     /// dots, such as `payments` and `confirmed`. Default: the delivery's event type.
     pub fn listed_event_type<P: Into<String>>(
         mut self,
@@ -101,7 +103,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// JSON pointers to what together tells a listed event from all others. The first is its id. Default: all its bytes.
+    /// Sets the JSON pointers to a listed event's identity, its ID first. Default: all its bytes.
     pub fn listed_event_id<P: Into<String>>(
         mut self,
         pointers: impl IntoIterator<Item = P>,
@@ -110,26 +112,27 @@ impl SchemeBuilder {
         self
     }
 
-    /// The body is an object whose keys are event types, each with a list of events or with one, as Mautic sends them. What
-    /// is under `timestamp` is no event.
+    /// Declares the body an object whose keys are event types, each with one event or a list of
+    /// them, as from Mautic. The value under `timestamp` is not an event.
     pub fn events_by_type(mut self) -> Self {
         self.events.by_type = true;
         self
     }
 
-    /// A JSON pointer to when an event happened, and how that is written.
+    /// Sets the JSON pointer to an event's time, and the time's unit.
     pub fn event_time(mut self, pointer: impl Into<String>, unit: TimeUnit) -> Self {
         self.scheme.event_time = Some((owned(pointer), unit));
         self
     }
 
-    /// A JSON pointer to an event's data, where the sender has an envelope around it. Default: all of the event.
+    /// Sets the JSON pointer to an event's data, if it is only a part of the event. Default: all.
     pub fn event_data(mut self, pointer: impl Into<String>) -> Self {
         self.scheme.event_data = Some(owned(pointer));
         self
     }
 
-    /// A JSON pointer into the body to what test payloads have, and others have not: anything but `false` and `null`.
+    /// Sets the JSON pointer to a field of the body that only test payloads have, with a value
+    /// other than `false` and `null`.
     pub fn test_field(mut self, pointer: impl Into<String>) -> Self {
         self.scheme.test_field = Some(owned(pointer));
         self

@@ -1,35 +1,34 @@
-//! Where things are in a request, and in which form.
+//! Places in a request, and the form of what is there.
 
 use super::{
     super::{Field, Grammar, List, Place, Prefix, SignatureSource, Text, TimestampPlace},
     SchemeBuilder, owned,
 };
 
-/// The signature's places, and the form of what is there: the bare signature, unless a prefix, pairs or versions are
-/// named after the place. That goes for all places before it that have no form yet.
+/// Set the signature's places and their forms. The default form is the bare signature. A prefix,
+/// pairs or versions apply to all places before them that have no form yet.
 impl SchemeBuilder {
-    /// A header that holds the signature or token. More places may be added: each is looked into, and a token must be
-    /// the same wherever it is.
+    /// Adds a header with the signature or token. All places are read, and tokens must be equal.
     pub fn signature_header(self, name: impl Into<String>) -> Self {
         self.place(Place::Header(owned(name)))
     }
 
-    /// Every header whose name starts with `prefix` holds a signature.
+    /// Adds every header whose name starts with `prefix`, with a signature each.
     pub fn signature_header_prefix(self, prefix: impl Into<String>) -> Self {
         self.place(Place::HeaderPrefix(owned(prefix)))
     }
 
-    /// A query parameter that holds the signature or token. It ends up in access logs; prefer a header.
+    /// Adds a query parameter with the signature or token. Access logs contain it; prefer a header.
     pub fn signature_query(self, name: impl Into<String>) -> Self {
         self.place(Place::Query(owned(name)))
     }
 
-    /// A field of an `application/x-www-form-urlencoded` body that holds the signature or token.
+    /// Adds a field of an `application/x-www-form-urlencoded` body with the signature or token.
     pub fn signature_form(self, name: impl Into<String>) -> Self {
         self.place(Place::Form(owned(name)))
     }
 
-    /// A JSON pointer (RFC 6901) to the signature in the body.
+    /// Adds a JSON pointer (RFC 6901) to the signature in the body.
     pub fn signature_pointer(self, pointer: impl Into<String>) -> Self {
         self.place(Place::Pointer(owned(pointer)))
     }
@@ -41,26 +40,26 @@ impl SchemeBuilder {
         self
     }
 
-    /// Text that must stand before the signature, such as `sha256=`.
+    /// Requires a prefix before the signature, such as `sha256=`.
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         let prefix = Prefix::Required(owned(prefix));
         self.form("prefix", &Grammar::Plain(prefix))
     }
 
-    /// Text that may stand before the signature.
+    /// Allows a prefix before the signature.
     pub fn optional_prefix(self, prefix: impl Into<String>) -> Self {
         let prefix = Prefix::Optional(owned(prefix));
         self.form("optional_prefix", &Grammar::Plain(prefix))
     }
 
-    /// The name of an HTTP authentication scheme before the signature or token, such as `Bearer`: in either case, and with
-    /// a blank behind it.
+    /// Requires the name of an HTTP authentication scheme before the signature or token, such as
+    /// `Bearer`, in any case and followed by a space.
     pub fn authorization_scheme(self, name: impl Into<String>) -> Self {
         let prefix = Prefix::Scheme(owned(name));
         self.form("authorization_scheme", &Grammar::Plain(prefix))
     }
 
-    /// The header holds `key=value` pairs; the values of `keys` are signatures. Unknown keys are ignored.
+    /// Reads `key=value` pairs. The values of `keys` are signatures, and other keys are ignored.
     pub fn pairs<K: Into<String>>(
         self,
         separator: char,
@@ -70,7 +69,7 @@ impl SchemeBuilder {
         self.form("pairs", &Grammar::Pairs { separator, keys })
     }
 
-    /// The header holds versioned signatures, such as `v1,<base64> v1,<base64>`. Unknown versions are skipped.
+    /// Reads versioned signatures, such as `v1,<base64> v1,<base64>`. Unknown versions are skipped.
     pub fn version_list<K: Into<String>>(
         self,
         separator: char,
@@ -93,7 +92,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// The places so far stay as they are: the next form is not theirs.
+    /// Keeps the forms of the places so far: the next form is not theirs.
     #[cfg(feature = "serde")]
     pub(in super::super) fn end_of_place(mut self) -> Self {
         self.formed = self.scheme.signatures.len();
@@ -101,24 +100,24 @@ impl SchemeBuilder {
     }
 }
 
-/// The timestamp's place.
+/// Set the timestamp's place.
 impl SchemeBuilder {
-    /// The header that holds the signed timestamp.
+    /// Sets the header with the signed timestamp.
     pub fn timestamp_header(self, name: impl Into<String>) -> Self {
         self.timestamp(TimestampPlace::Header(owned(name)))
     }
 
-    /// The key of the timestamp among the signature header's pairs.
+    /// Sets the timestamp's key among the signature header's pairs.
     pub fn timestamp_pair(self, key: impl Into<String>) -> Self {
         self.timestamp(TimestampPlace::Pair(owned(key)))
     }
 
-    /// A JSON pointer to a timestamp in the signed body.
+    /// Sets the JSON pointer to a timestamp in the signed body.
     pub fn timestamp_pointer(self, pointer: impl Into<String>) -> Self {
         self.timestamp(TimestampPlace::Pointer(owned(pointer)))
     }
 
-    /// The claim of the JSON Web Token that holds its time, such as `iat`.
+    /// Sets the claim of the JSON Web Token with its time, such as `iat`.
     pub fn timestamp_claim(self, name: impl Into<String>) -> Self {
         self.timestamp(TimestampPlace::Claim(owned(name)))
     }
@@ -129,39 +128,39 @@ impl SchemeBuilder {
     }
 }
 
-/// The places of id and event type.
+/// Set the places of ID and event type.
 impl SchemeBuilder {
-    /// The header that holds the delivery's id: signed if `{id}` is in the signed content, else a label for logs.
+    /// Sets the header with the delivery ID. Unless it is signed, the ID is only a log label.
     pub fn id_header(mut self, name: impl Into<String>) -> Self {
         self.scheme.id = Some(Field::Header(owned(name)));
         self
     }
 
-    /// A JSON pointer to the delivery's id in the body.
+    /// Sets the JSON pointer to the delivery ID in the body.
     pub fn id_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.scheme.id = Some(Field::Pointer(owned(pointer)));
         self
     }
 
-    /// The header that names the event type.
+    /// Sets the header with the event type.
     pub fn event_type_header(mut self, name: impl Into<String>) -> Self {
         self.scheme.event_type = Some(Field::Header(owned(name)));
         self
     }
 
-    /// A JSON pointer to the event type in the body.
+    /// Sets the JSON pointer to the event type in the body.
     pub fn event_type_pointer(mut self, pointer: impl Into<String>) -> Self {
         self.scheme.event_type = Some(Field::Pointer(owned(pointer)));
         self
     }
 
-    /// The event type is the first key of the body's object that holds an object or an array.
+    /// Takes the body's first key whose value is an object or an array as the event type.
     pub fn event_type_first_key(mut self) -> Self {
         self.scheme.event_type = Some(Field::FirstKey);
         self
     }
 
-    /// An unsigned header that repeats the body's event type: a request in which the two differ is refused.
+    /// Sets an unsigned header that repeats the body's event type. A different one is refused.
     pub fn event_type_repeated_in(mut self, header: impl Into<String>) -> Self {
         self.scheme.event_header = Some(owned(header));
         self

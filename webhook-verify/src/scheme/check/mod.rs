@@ -1,4 +1,4 @@
-//! What a description must have to be a scheme.
+//! The rules that a description must follow to be a scheme.
 
 mod names;
 
@@ -13,10 +13,10 @@ use super::{
 };
 use crate::error::ConfigError;
 
-/// Whether the description breaks a rule; the option that does; and what is wrong with it.
+/// Whether the rule is broken, the option that breaks it, and the error.
 type Rule = (bool, &'static str, &'static str);
 
-/// Rules over several parts of a description: it must be able to work, and prove something.
+/// Checks rules over several options: a scheme must be able to work, and prove something.
 pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
     let mut rules = content(scheme)
         .into_iter()
@@ -41,43 +41,43 @@ fn content(scheme: &Scheme) -> [Rule; 9] {
         (
             scheme.signs_from(Origin::Timestamp) && scheme.timestamp.is_none(),
             option,
-            "uses a timestamp, and none is described",
+            "uses a timestamp, but none is described",
         ),
         (
             scheme.signs_from(Origin::Id) && scheme.id.is_none(),
             option,
-            "uses an id, and none is described",
+            "uses an id, but none is described",
         ),
         (
             !scheme.content.is_empty() && scheme.content.iter().all(never_varies),
             option,
-            "nothing of the request is signed, so one signature fits all",
+            "signs nothing of the request, so one signature fits all requests",
         ),
         (
             scheme.signs_whole(WholeBody::Form) && scheme.signs_whole(WholeBody::Bytes),
             option,
-            "a body is signed as it is or as a form",
+            "signs the body both as sent and as a form",
         ),
         (
             holds_signature
                 && (scheme.body_digest.is_some() || scheme.content.iter().any(of_whole_body)),
             option,
-            "the signature is in the body that it signs",
+            "signs the body that contains the signature",
         ),
         (
             scheme.content.windows(2).any(blurs),
             option,
-            "an id or a header touches the body: there must be text between",
+            "needs text between an id or a header and the body",
         ),
         (
             scheme.content.windows(2).any(blurs_lines),
             option,
-            "the signed headers need a line break before them and behind",
+            "needs line breaks before and after the signed headers",
         ),
         (
             matches!(scheme.body_digest, Some(BodyDigest::Query(_))) && !signs_query(scheme),
             "body_digest_query",
-            "the query is not signed, so it proves nothing",
+            "the query is not signed, so the digest proves nothing",
         ),
     ]
 }
@@ -85,8 +85,9 @@ fn content(scheme: &Scheme) -> [Rule; 9] {
 fn times(scheme: &Scheme) -> [Rule; 4] {
     let place = scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
     let is_signatures_key = |key: &str| {
-        scheme.signatures.iter().any(|source| {
-            matches!(&source.grammar, Grammar::Pairs { keys, .. } if keys.iter().any(|known| known == key))
+        scheme.signatures.iter().any(|source| match &source.grammar {
+            Grammar::Pairs { keys, .. } => keys.iter().any(|known| known == key),
+            Grammar::Plain(_) | Grammar::List { .. } => false,
         })
     };
     [
@@ -98,7 +99,7 @@ fn times(scheme: &Scheme) -> [Rule; 4] {
         (
             matches!(place, Some(TimestampPlace::Pair(key)) if is_signatures_key(key)),
             "timestamp_pair",
-            "is the key of the signature, too",
+            "is the signature's key as well",
         ),
         (
             matches!(place, Some(TimestampPlace::Claim(_))) && !scheme.algorithm.is_jwt(),
@@ -108,7 +109,7 @@ fn times(scheme: &Scheme) -> [Rule; 4] {
         (
             place.is_some_and(|place| !timestamp_is_signed(scheme, place)),
             "timestamp",
-            "not under the signature, so it proves nothing",
+            "is not signed, so it proves nothing",
         ),
     ]
 }
@@ -119,15 +120,19 @@ fn keys(scheme: &Scheme) -> [Rule; 4] {
         Some(KeySource::KeyId) | None => false,
     };
     let is_symmetric = scheme.algorithm.is_symmetric();
-    let secret = "the algorithm has a secret, which no request may name";
+    let secret = "requests cannot name the key of an algorithm with a shared secret";
     [
-        (!fits(scheme.algorithm, scheme.key_form), "key_form", "not one of the algorithm's"),
+        (
+            !fits(scheme.algorithm, scheme.key_form),
+            "key_form",
+            "is not a form of the algorithm's keys",
+        ),
         (from_address(true) && is_symmetric, "key_from_header", secret),
         (from_address(false) && is_symmetric, "key_from_pointer", secret),
         (
             scheme.key_source == Some(KeySource::KeyId) && scheme.algorithm != Algorithm::JwtEs256,
             "key_from_token_id",
-            "the algorithm is not that of JSON Web Tokens with public keys",
+            "the algorithm is not for JSON Web Tokens with public keys",
         ),
     ]
 }
@@ -148,7 +153,7 @@ fn tokens(scheme: &Scheme) -> [Rule; 4] {
         (
             is_jwt && elsewhere.is_some(),
             elsewhere.map_or("", place_option),
-            "a JSON Web Token is taken from a header",
+            "a JSON Web Token must be in a header",
         ),
     ]
 }
@@ -167,7 +172,7 @@ fn events(scheme: &Scheme) -> [Rule; 2] {
         (
             scheme.test_field.is_some() && list.is_some_and(|list| list.form.is_some()),
             "test_field",
-            "the body is a form, and has no such field",
+            "the body is a form, not JSON",
         ),
     ]
 }
@@ -194,7 +199,7 @@ fn rest(scheme: &Scheme) -> [Rule; 8] {
         (
             scheme.event_header.is_some() && !matches!(scheme.event_type, Some(Field::Pointer(_))),
             "event_type_repeated_in",
-            "there is no event type in the body to hold it against",
+            "needs an event type in the body to compare with",
         ),
         (
             scheme.identity == Identity::SignedId && !scheme.id_is_signed(),
@@ -214,20 +219,20 @@ fn rest(scheme: &Scheme) -> [Rule; 8] {
         (
             scheme.challenges.iter().any(Challenge::asks_for_mac) && !scheme.algorithm.is_hmac(),
             "challenge",
-            "is answered with an HMAC, and the algorithm is none",
+            "needs an HMAC for its response, but the algorithm is none",
         ),
     ]
 }
 
-const NO_JWT: &str = "the algorithm is not that of a JSON Web Token";
+const NO_JWT: &str = "the algorithm is not for JSON Web Tokens";
 
-/// The first that was there before.
+/// Returns the first item that equals an earlier one.
 fn repeated<'a, T: Eq + Hash>(mut items: impl Iterator<Item = &'a T>) -> Option<&'a T> {
     let mut seen = HashSet::new();
     items.find(|item| !seen.insert(*item))
 }
 
-/// The forms in which an algorithm's keys are written.
+/// Returns whether the algorithm's keys have this form.
 fn fits(algorithm: Algorithm, form: KeyForm) -> bool {
     match algorithm {
         Algorithm::Ed25519 => {
@@ -256,7 +261,7 @@ fn fits(algorithm: Algorithm, form: KeyForm) -> bool {
 fn blurs(pair: &[Part]) -> bool {
     let [before, after] = pair else { return false };
     match (before.facts().ends, after.facts().ends) {
-        // Lines have a rule of their own.
+        // Lines have their own rule, `blurs_lines`.
         (Ends::Clear | Ends::Lines, _) | (_, Ends::Clear | Ends::Lines) => false,
         (Ends::Value, Ends::Value | Ends::Field | Ends::Body)
         | (Ends::Field | Ends::Body, Ends::Value)
@@ -265,8 +270,7 @@ fn blurs(pair: &[Part]) -> bool {
     }
 }
 
-/// Returns whether lines could run into the part before or after them. No header contains a line
-/// break.
+/// Returns whether lines could run into an adjacent part. No header contains a line break.
 fn blurs_lines(pair: &[Part]) -> bool {
     let [before, after] = pair else { return false };
     let (before, after) = (before.facts(), after.facts());
@@ -279,7 +283,7 @@ fn blurs_lines(pair: &[Part]) -> bool {
     }
 }
 
-/// Tokens sign nothing, and a JSON Web Token signs itself.
+/// Returns whether the scheme signs content: tokens sign nothing, and JSON Web Tokens themselves.
 pub(super) fn signs_content(algorithm: Algorithm) -> bool {
     !algorithm.is_token() && !algorithm.is_jwt()
 }

@@ -1,11 +1,11 @@
-//! What each name in a description must be, and the form in which it is kept.
+//! Checks and normalizes the names in a description.
 
 use super::super::{
     BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
 };
 use crate::error::ConfigError;
 
-/// Checks every name, and puts those of headers and hosts into lower case.
+/// Checks every name, and converts those of headers and hosts to lower case.
 pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
     given("name", &scheme.name)?;
     for source in scheme.signatures.to_mut() {
@@ -109,7 +109,7 @@ fn events(scheme: &Scheme) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// The option that names such a place of a signature.
+/// Returns the option that adds such a place for a signature.
 pub(super) fn place_option(place: &Place) -> &'static str {
     match place {
         Place::Header(_) => "signature_header",
@@ -168,7 +168,7 @@ fn require(holds: bool, option: &'static str, reason: &str) -> Result<(), Config
     if holds { Ok(()) } else { Err(ConfigError::option(option, reason)) }
 }
 
-/// A token of RFC 9110 §5.6.2.
+/// Returns whether a name is a token (RFC 9110 §5.6.2).
 fn is_token(name: &str) -> bool {
     let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !name.is_empty() && name.len() <= 256 && name.bytes().all(fits)
@@ -179,13 +179,13 @@ fn lower(option: &'static str, name: &mut Text) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// A header name in lower case.
+/// Returns the header name in lower case.
 pub(in super::super) fn header_name(option: &'static str, name: &str) -> Result<Text, ConfigError> {
     require(is_token(name), option, "not a header name")?;
     Ok(name.to_ascii_lowercase().into())
 }
 
-/// A JSON pointer (RFC 6901) to something inside the document.
+/// Returns the JSON pointer (RFC 6901), if it is one and not to the whole document.
 pub(in super::super) fn pointer(option: &'static str, path: &str) -> Result<Text, ConfigError> {
     is_pointer(option, path)?;
     Ok(Text::Owned(path.into()))
@@ -196,8 +196,8 @@ pub(crate) fn is_pointer(option: &'static str, path: &str) -> Result<(), ConfigE
     require(path.starts_with('/'), option, reason)
 }
 
-/// The name of a host (RFC 1123 §2.1), in which `*` may stand for a label, but for none of the last two: whole
-/// registries are not one sender's.
+/// Checks the name of a host (RFC 1123 §2.1), in which `*` may stand for a label. It cannot stand
+/// for one of the last two, because a whole registry is never one sender's.
 fn is_host(option: &'static str, host: &str) -> Result<(), ConfigError> {
     let is_label = |label: &str| {
         let fits = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'-';
@@ -214,8 +214,8 @@ fn is_host(option: &'static str, host: &str) -> Result<(), ConfigError> {
             .iter()
             .all(|label| *label == "*" || is_label(label))
         && labels[last_two..].iter().all(|label| is_label(label))
-        // An address is not a name.
+        // IP addresses are refused.
         && !host.ends_with(|last: char| last.is_ascii_digit());
-    let reason = "not the name of a host, or a `*` where it stands for anybody's";
+    let reason = "not the name of a host, or a `*` in its last two labels";
     require(fits, option, reason)
 }

@@ -36,7 +36,7 @@ fn rsa() -> SchemeBuilder {
     of(Algorithm::RsaSha256).key_form(KeyForm::Certificate)
 }
 
-/// The option that a description is refused for, or nothing.
+/// Returns the option for which a description is refused, or nothing.
 fn refused(builder: SchemeBuilder) -> &'static str {
     match builder.build() {
         Ok(_) => "",
@@ -83,7 +83,7 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ("pairs", plain().pairs('=', ["v1"])),
         ("pairs", plain().pairs('☕', ["v1"])),
         ("version_list", plain().version_list(' ', ',', ["v,1"])),
-        // What is signed.
+        // Signed content.
         ("signed_content", signed("text")),
         ("signed_content", signed("{parameter:a}{url:without-query}{method}")),
         ("signed_content", signed("{parameter:}")),
@@ -266,7 +266,7 @@ fn hosts_are_names_or_patterns_that_are_one_senders() {
     assert_eq!(build(&[&long]), "key_from_header");
 }
 
-/// The rule is the one that keys are read by.
+/// The rule is the same as for reading keys.
 #[cfg(all(feature = "ed25519", feature = "ecdsa", feature = "rsa", feature = "jwt"))]
 #[test]
 fn an_algorithm_has_forms_of_keys() {

@@ -1,4 +1,4 @@
-//! Schemes out of configuration files: TOML, JSON, YAML, whatever serde reads. A row becomes a scheme through the builder.
+//! Deserializes schemes from configuration files with serde and the builder.
 
 mod parts;
 mod values;
@@ -73,7 +73,7 @@ struct Row {
     time_budget: Option<u64>,
 }
 
-/// What is wrong, by the file's own names.
+/// An error, under the file's name of the option.
 struct Mistake {
     key: &'static str,
     reason: String,
@@ -94,7 +94,7 @@ impl From<ConfigError> for Mistake {
     }
 }
 
-/// What the file calls an option of the builder.
+/// Returns the file's name for an option of the builder.
 fn key(option: &'static str) -> &'static str {
     match option {
         "key_form" => "key",
@@ -173,7 +173,7 @@ impl Row {
         for name in &self.challenges {
             let challenge = Challenge::named(name).ok_or_else(|| Mistake {
                 key: "challenges",
-                reason: format!("{name:?} is not known"),
+                reason: format!("{name:?} is unknown"),
             })?;
             builder = builder.challenge(challenge);
         }

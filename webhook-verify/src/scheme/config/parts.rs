@@ -1,4 +1,4 @@
-//! The tables within a row. Each is one way of several to say where something is.
+//! The tables within a row. Each offers several ways to say where something is.
 
 use serde::Deserialize;
 
@@ -106,7 +106,7 @@ impl Key {
         ];
         one_of("key-source", &ways)?;
         if self.token_id && !self.hosts.is_empty() {
-            return Err(Mistake { key: "key-source.hosts", reason: "an id is on no host".into() });
+            return Err(Mistake { key: "key-source.hosts", reason: "a key ID has no host".into() });
         }
         let hosts = &self.hosts;
         Ok(builder
@@ -242,7 +242,7 @@ impl Events {
     }
 }
 
-/// Of several ways to say the same thing, one must be taken.
+/// Checks that exactly one of several alternatives is given.
 fn one_of(key: &'static str, ways: &[(&str, bool)]) -> Result<(), Mistake> {
     at_most_one_of(key, ways)?;
     if ways.iter().any(|(_, given)| *given) {

@@ -6,7 +6,7 @@ use super::super::{
 };
 use crate::{clock::Tolerance, encoding::Encoding};
 
-/// The scheme as a file has it. What there is no way to write, the builder cannot describe.
+/// Returns the scheme as a file describes it. The builder can describe nothing that a file cannot.
 fn written(scheme: &Scheme) -> Value {
     let signs = signs_content(scheme.algorithm);
     let hosts_of = |key: &KeySource| match key {
@@ -49,10 +49,10 @@ fn written(scheme: &Scheme) -> Value {
         "parameter-fields": map(&scheme.parameter_fields),
         "required-claims": scheme.required_claims,
         "id": scheme.id.as_ref().map(|place| field(place, None)),
-        "event-type": scheme.event_type.as_ref().map(|place| field(place, scheme.event_header.as_ref())),
+        "event-type": scheme.event_type.as_ref().map(|it| field(it, scheme.event_header.as_ref())),
         "events": events(scheme),
         "identity": kebab(scheme.identity),
-        "challenges": scheme.challenges.iter().map(|challenge| challenge.name()).collect::<Vec<_>>(),
+        "challenges": scheme.challenges.iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry-horizon": scheme.hints.retry_horizon.map(seconds),
         "body-limit": scheme.hints.body_limit,
         "time-budget": scheme.hints.time_budget.map(seconds),
@@ -61,7 +61,7 @@ fn written(scheme: &Scheme) -> Value {
     row.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>().into()
 }
 
-/// `HmacSha256` as `hmac-sha256`.
+/// Turns `HmacSha256` into `hmac-sha256`.
 fn kebab(variant: impl std::fmt::Debug) -> String {
     let mut name = String::new();
     for char in format!("{variant:?}").chars() {
@@ -173,7 +173,7 @@ fn signature(source: &SignatureSource) -> Value {
 fn every_preset_can_be_written_down_and_read_again() {
     for preset in Scheme::presets() {
         let mut expected = preset.clone();
-        // A map has its own order.
+        // Maps are in an order of their own.
         expected.required_headers.to_mut().sort();
         let text = written(preset).to_string();
         let read: Scheme =

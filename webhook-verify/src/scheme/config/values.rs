@@ -1,4 +1,4 @@
-//! Values that may be written in more ways than one.
+//! Values with several notations.
 
 use std::{fmt, marker::PhantomData, time::Duration};
 
@@ -9,7 +9,7 @@ use serde::{
 
 use crate::clock::Tolerance;
 
-/// A list, or what would be alone in it.
+/// A list, or its only item.
 pub(super) struct OneOrMore<T>(pub(super) Vec<T>);
 
 impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
@@ -41,7 +41,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for OneOrMore<T> {
     }
 }
 
-/// JSON pointers, or one.
+/// A list of JSON pointers, or one.
 pub(super) struct Pointers(pub(super) Vec<String>);
 
 impl<'de> Deserialize<'de> for Pointers {
@@ -68,7 +68,7 @@ impl<'de> Deserialize<'de> for Pointers {
     }
 }
 
-/// Seconds, for both sides or for each of them; `false` where the timestamp is not judged.
+/// Seconds for both directions or for each, or `false` for no check.
 pub(super) struct Window(pub(super) Option<Tolerance>);
 
 impl<'de> Deserialize<'de> for Window {

@@ -14,7 +14,7 @@ use crate::encoding::Encoding::Base64;
 
 rows! { BODIES;
 
-    /// The delivery id and the event header are not signed.
+    /// The delivery ID and the event header are not signed.
     GITHUB = "github", "GitHub", "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", [Vector Source Documentation] {
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         id: header("x-github-delivery"),
@@ -30,8 +30,8 @@ rows! { BODIES;
         signatures: list![prefixed("x-hub-signature", "sha1=")],
     }
 
-    /// Facebook, Instagram, WhatsApp. What is signed has non-ASCII characters escaped, as sent. The challenge needs the
-    /// parameter `verify_token`.
+    /// Facebook, Instagram and WhatsApp. The body is signed as sent, with non-ASCII characters
+    /// escaped. The challenge needs the parameter `verify_token`.
     META = "meta", "Meta", "https://developers.facebook.com/docs/graph-api/webhooks/getting-started", [Hearsay] {
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         event_type: pointer("/object"),
@@ -40,7 +40,7 @@ rows! { BODIES;
         hints.retry_horizon: days(7),
     }
 
-    /// Cloud and Data Center. The header has GitHub's old name, and the digest is SHA-256.
+    /// Cloud and Data Center. The header has GitHub's old name, but the digest is SHA-256.
     BITBUCKET = "bitbucket", "Bitbucket", "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", [Vector Documentation] {
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-request-uuid"),
@@ -48,7 +48,7 @@ rows! { BODIES;
         hints.time_budget: seconds(10),
     }
 
-    /// Webhooks of administrators; those of Connect apps carry another token.
+    /// Webhooks of administrators. Those of Connect apps have another token.
     JIRA = "jira", "Jira", "https://developer.atlassian.com/server/jira/platform/webhooks/", [Vector Documentation] {
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-atlassian-webhook-identifier"),
@@ -56,7 +56,7 @@ rows! { BODIES;
         event_time: event_time("/timestamp", TimeUnit::Milliseconds),
     }
 
-    /// The secret is that of the app.
+    /// The secret is the app's.
     INTERCOM = "intercom", "Intercom", "https://developers.intercom.com/docs/webhooks/setting-up-webhooks", [Secondary] {
         algorithm: HmacSha1,
         signatures: list![prefixed("x-hub-signature", "sha1=")],
@@ -69,28 +69,29 @@ rows! { BODIES;
         hints.time_budget: seconds(5),
     }
 
-    /// The id and event headers are not signed.
+    /// The ID and event headers are not signed.
     GITEA = "gitea", "Gitea", "https://docs.gitea.com/usage/webhooks", [Vector] {
         signatures: list![plain("x-gitea-signature")],
         id: header("x-gitea-delivery"),
         event_type: header("x-gitea-event"),
     }
 
-    /// It sends Gitea's headers beside its own.
+    /// Forgejo sends Gitea's headers alongside its own.
     FORGEJO = "forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", [Vector] {
         signatures: list![plain("x-forgejo-signature")],
         id: header("x-forgejo-delivery"),
         event_type: header("x-forgejo-event"),
     }
 
-    /// The id and event headers are not signed.
+    /// The ID and event headers are not signed.
     GOGS = "gogs", "Gogs", "https://gogs.io/docs/features/webhook", [Vector] {
         signatures: list![plain("x-gogs-signature")],
         id: header("x-gogs-delivery"),
         event_type: header("x-gogs-event"),
     }
 
-    /// The secret is the client secret of the app. After a rotation the old one signs for about an hour.
+    /// The secret is the app's client secret. After a rotation, the old one signs for about an
+    /// hour.
     SHOPIFY = "shopify", "Shopify", "https://shopify.dev/docs/apps/build/webhooks/subscribe/https", [Vector Source] {
         signatures: list![plain("x-shopify-hmac-sha256")],
         encoding: Base64,
@@ -100,8 +101,8 @@ rows! { BODIES;
         hints.time_budget: seconds(5),
     }
 
-    /// The secret is used after WordPress has decoded its HTML entities. Saving a webhook sends an unsigned form, which
-    /// is answered.
+    /// The secret's HTML entities are decoded first, as WordPress does. When a webhook is saved,
+    /// WooCommerce sends an unsigned form, which gets a response.
     WOOCOMMERCE = "woocommerce", "WooCommerce", "https://developer.woocommerce.com/docs/webhooks/", [Source] {
         key_form: KeyForm::HtmlText,
         signatures: list![plain("x-wc-webhook-signature")],
@@ -111,7 +112,7 @@ rows! { BODIES;
         challenges: list![Challenge::WOOCOMMERCE],
     }
 
-    /// The secret is the channel's. One request may carry several events, so its first id does not stand for it.
+    /// The secret is the channel's. One request may contain several events, with an ID each.
     LINE = "line", "LINE", "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", [Vector Source] {
         signatures: list![plain("x-line-signature")],
         encoding: Base64,
@@ -121,7 +122,7 @@ rows! { BODIES;
         event_time: event_time("/timestamp", TimeUnit::Milliseconds),
     }
 
-    /// The timestamp that counts is the one in the signed body; the header's is not looked at.
+    /// The timestamp in the signed body is checked. The header's is ignored.
     LINEAR = "linear", "Linear", "https://linear.app/developers/webhooks", [Source] {
         signatures: list![plain("linear-signature")],
         timestamp: timestamp(TimestampPlace::Pointer(text("/webhookTimestamp")), TimeUnit::Milliseconds, 60),
@@ -133,7 +134,7 @@ rows! { BODIES;
         hints.time_budget: seconds(5),
     }
 
-    /// The secret is the verification token that an unsigned request brings when the subscription is made.
+    /// The secret is the token in the unsigned request that is sent when the subscription is made.
     NOTION = "notion", "Notion", "https://developers.notion.com/reference/webhooks", [Vector Source Documentation] {
         signatures: list![prefixed("x-notion-signature", "sha256=")],
         id: pointer("/id"),
@@ -144,7 +145,7 @@ rows! { BODIES;
         hints.retry_horizon: hours(24),
     }
 
-    /// The secret comes with the handshake, in `X-Hook-Secret`.
+    /// The secret is in the handshake's `X-Hook-Secret`.
     ASANA = "asana", "Asana", "https://developers.asana.com/docs/webhooks-guide", [Documentation] {
         signatures: list![plain("x-hook-signature")],
         envelope: events("/events", list![text("/resource/resource_type"), text("/action")], list![]),
@@ -154,7 +155,7 @@ rows! { BODIES;
         hints.time_budget: seconds(10),
     }
 
-    /// `sha256=` is followed by base64 here.
+    /// Base64 after `sha256=`.
     TYPEFORM = "typeform", "Typeform", "https://www.typeform.com/developers/webhooks/secure-your-webhooks/", [Secondary] {
         signatures: list![prefixed("typeform-signature", "sha256=")],
         encoding: Base64,
@@ -174,7 +175,7 @@ rows! { BODIES;
         event_data: data("/data"),
     }
 
-    /// The id header is not signed.
+    /// The ID header is not signed.
     RAZORPAY = "razorpay", "Razorpay", "https://razorpay.com/docs/webhooks/validate-test/", [Vector Source] {
         signatures: list![plain("x-razorpay-signature")],
         id: header("x-razorpay-event-id"),
@@ -195,14 +196,14 @@ rows! { BODIES;
         hints.retry_horizon: days(30),
     }
 
-    /// `sha256=` is followed by base64 here. The secret is the consumer secret, which answers the hourly challenge, too.
+    /// Base64 after `sha256=`. The consumer secret also signs the response to hourly challenges.
     X_TWITTER = "x-twitter", "X", "https://docs.x.com/x-api/webhooks/introduction", [Documentation] {
         signatures: list![prefixed("x-twitter-webhooks-signature", "sha256=")],
         encoding: Base64,
         challenges: list![Challenge::X],
     }
 
-    /// The secret is that of the app.
+    /// The secret is the app's.
     DROPBOX = "dropbox", "Dropbox", "https://www.dropbox.com/developers/reference/webhooks", [Vector] {
         signatures: list![plain("x-dropbox-signature")],
         challenges: list![Challenge::DROPBOX],
@@ -220,7 +221,7 @@ rows! { BODIES;
         hints.time_budget: seconds(100),
     }
 
-    /// The id and the event type are in the signed body.
+    /// The ID and the event type are in the signed body.
     COINBASE_COMMERCE = "coinbase-commerce", "Coinbase Commerce", "https://docs.cdp.coinbase.com/commerce/webhooks-security", [Vector Source] {
         signatures: list![plain("x-cc-webhook-signature")],
         id: pointer("/event/id"),
@@ -231,7 +232,7 @@ rows! { BODIES;
         hints.retry_horizon: days(3),
     }
 
-    /// Its timestamp header is not signed, so it is not looked at.
+    /// The timestamp header is not signed, and therefore ignored.
     SENTRY = "sentry", "Sentry", "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", [Documentation] {
         signatures: list![plain("sentry-hook-signature")],
         id: header("request-id"),
@@ -253,7 +254,7 @@ rows! { BODIES;
         hints.time_budget: seconds(30),
     }
 
-    /// The id and the event type are in the signed body.
+    /// The ID and the event type are in the signed body.
     HEROKU = "heroku", "Heroku", "https://devcenter.heroku.com/articles/app-webhooks", [Secondary] {
         signatures: list![plain("heroku-webhook-hmac-sha256")],
         encoding: Base64,
@@ -265,7 +266,7 @@ rows! { BODIES;
         hints.retry_horizon: hours(72),
     }
 
-    /// There is no delivery id.
+    /// Without a delivery ID.
     CALCOM = "calcom", "Cal.com", "https://cal.com/docs/developing/guides/automation/webhooks", [Secondary] {
         signatures: list![plain("x-cal-signature-256")],
         event_type: pointer("/triggerEvent"),
@@ -273,7 +274,7 @@ rows! { BODIES;
         event_data: data("/payload"),
     }
 
-    /// The key is base64. The request says that something has changed, and not what.
+    /// The key is base64. The request only says that something has changed.
     AIRTABLE = "airtable", "Airtable", "https://airtable.com/developers/web/api/webhooks-overview", [Secondary] {
         key_form: KeyForm::Base64,
         signatures: list![prefixed("x-airtable-content-mac", "hmac-sha256=")],
@@ -290,7 +291,7 @@ rows! { BODIES;
         identity: Identity::SignedId,
     }
 
-    /// One request carries many events, so its first id does not stand for it.
+    /// One request contains many events, so its first ID does not identify it.
     GOCARDLESS = "gocardless", "GoCardless", "https://developer.gocardless.com/getting-started/staying-up-to-date-with-webhooks", [Vector] {
         signatures: list![plain("webhook-signature")],
         id: pointer("/events/0/id"),
@@ -312,7 +313,7 @@ rows! { BODIES;
         hints.retry_horizon: hours(72),
     }
 
-    /// Before it sends events, it sends some with wrong signatures and expects 401 for them.
+    /// Before the first events, Xero sends some with wrong signatures and expects 401 for them.
     XERO = "xero", "Xero", "https://developer.xero.com/documentation/guides/webhooks/configuring-your-server/", [Hearsay] {
         signatures: list![plain("x-xero-signature")],
         encoding: Base64,
@@ -332,8 +333,8 @@ rows! { BODIES;
         event_type: pointer("/event"),
     }
 
-    /// The secret is that of the app key which `X-Pusher-Key` names. One request carries many events, which are left
-    /// together: only the request says when they happened, so that apart, one is like the next.
+    /// The secret is that of the app key in `X-Pusher-Key`. One request contains many events, which
+    /// are not split: only the request has a time, so single events would look alike.
     PUSHER = "pusher", "Pusher Channels", "https://pusher.com/docs/channels/server_api/webhooks/", [Hearsay] {
         signatures: list![plain("x-pusher-signature")],
     }
@@ -365,7 +366,7 @@ rows! { BODIES;
         challenges: list![Challenge::DROPBOX],
     }
 
-    /// Background agents. The id and event headers are not signed.
+    /// Background agents. The ID and event headers are not signed.
     CURSOR = "cursor", "Cursor", "https://docs.cursor.com/background-agent/api/webhooks", [Hearsay] {
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
         id: header("x-webhook-id"),
@@ -373,7 +374,7 @@ rows! { BODIES;
         event_time: event_time("/timestamp", TimeUnit::Rfc3339),
     }
 
-    /// `v1=` as often as there are secrets.
+    /// One `v1=` for each secret.
     PAGERDUTY = "pagerduty", "PagerDuty v3", "https://developer.pagerduty.com/docs/verifying-webhook-signatures", [Documentation] {
         signatures: list![pairs("x-pagerduty-signature", ',', list![text("v1")])],
         id: pointer("/event/id"),

@@ -17,8 +17,9 @@ use crate::encoding::Encoding::Base64;
 
 rows! { FIELDS;
 
-    /// Base64 over `{method}{url}{body}{timestamp}`, with some escapes of the URL decoded. The secret is the client
-    /// secret of the app. One request carries many events, as the subscriptions of apps send them.
+    /// Base64 over `{method}{url}{body}{timestamp}`, with some escapes in the URL decoded. The
+    /// secret is the app's client secret. One request contains many events, as from app
+    /// subscriptions.
     HUBSPOT_V3 = "hubspot-v3", "HubSpot v3", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         signatures: list![plain("x-hubspot-signature-v3")],
         encoding: Base64,
@@ -32,8 +33,8 @@ rows! { FIELDS;
         hints.time_budget: seconds(5),
     }
 
-    /// A digest with the secret before what is signed, and no HMAC, for the webhooks of workflows and cards. Prefer
-    /// [`HUBSPOT_V3`].
+    /// A digest of the secret and the signed content, not an HMAC, for webhooks of workflows and
+    /// cards. Prefer [`HUBSPOT_V3`].
     HUBSPOT_V2 = "hubspot-v2", "HubSpot v2", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         algorithm: KeyedSha256,
         signatures: list![plain("x-hubspot-signature")],
@@ -45,7 +46,7 @@ rows! { FIELDS;
         hints.time_budget: seconds(5),
     }
 
-    /// A digest with the secret before the body, and no HMAC. One request carries many events. Prefer [`HUBSPOT_V3`].
+    /// A digest of the secret and the body, not an HMAC, for many events. Prefer [`HUBSPOT_V3`].
     HUBSPOT_V1 = "hubspot-v1", "HubSpot v1", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] like HUBSPOT_V2 {
         content: list![Part::Body],
         required_headers: list![(text("x-hubspot-signature-version"), text("v1"))],
@@ -80,7 +81,7 @@ rows! { FIELDS;
         challenges: list![Challenge::HEAD_PROBE],
     }
 
-    /// Method, path, the headers that a header names, and the body, as lines. The timestamp's header must be among those.
+    /// Method, path, listed headers and body, as lines. The timestamp's header must be in the list.
     CONTENTFUL = "contentful", "Contentful", "https://www.contentful.com/developers/docs/webhooks/request-verification/", [Source Documentation] {
         signatures: list![plain("x-contentful-signature")],
         content: list![
@@ -97,7 +98,7 @@ rows! { FIELDS;
         hints.time_budget: seconds(30),
     }
 
-    /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields. Bodies of JSON are [`TWILIO_JSON`].
+    /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields. For JSON use [`TWILIO_JSON`].
     TWILIO = "twilio", "Twilio", "https://www.twilio.com/docs/usage/webhooks/webhooks-security", [Vector Source] {
         algorithm: HmacSha1,
         signatures: list![plain("x-twilio-signature")],
@@ -108,7 +109,7 @@ rows! { FIELDS;
         hints.time_budget: seconds(15),
     }
 
-    /// Bodies of JSON: HMAC-SHA1 in base64 over the URL, whose query has the body's digest.
+    /// JSON: HMAC-SHA1 in base64 over the URL, whose query contains the body's digest.
     TWILIO_JSON = "twilio-json", "Twilio, JSON", "https://www.twilio.com/docs/usage/webhooks/webhooks-security", [Vector Source] {
         algorithm: HmacSha1,
         signatures: list![plain("x-twilio-signature")],
@@ -136,7 +137,7 @@ rows! { FIELDS;
         challenges: list![Challenge::HEAD_PROBE],
     }
 
-    /// The URL without its query and a nonce are signed, and nothing of the body: it is not to be believed.
+    /// Only the URL without its query and a nonce are signed, so do not trust the content.
     PLIVO_V2 = "plivo-v2", "Plivo V2", "https://www.plivo.com/docs/voice/concepts/signature-validation", [Vector Source] {
         signatures: list![plain("x-plivo-signature-v2")],
         encoding: Base64,
@@ -144,9 +145,9 @@ rows! { FIELDS;
         identity: Identity::None,
     }
 
-    /// The signature is in the body and covers a timestamp and a token, and not the events: whoever captures one request
-    /// can send others with it, until it was seen. Timestamp and token are signed without anything between, so neither
-    /// alone tells a delivery.
+    /// The signature is in the body, and covers a timestamp and a token but not the events. Anyone
+    /// who captures a request can send other events with it, until it is seen. Nothing separates
+    /// timestamp and token in the signed content, so neither alone identifies a delivery.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![at(Place::Pointer(text("/signature/signature")), BARE)],
         content: list![Part::Timestamp, Part::Pointer(text("/signature/token"))],
@@ -158,8 +159,8 @@ rows! { FIELDS;
         hints.retry_horizon: hours(8),
     }
 
-    /// Payments: the signature is in the body and covers eight fields of the first item. The sender has one in each request,
-    /// and a request with more is refused. The key is hex.
+    /// Payments. The signature is in the body and covers eight fields of the first item. The sender
+    /// puts one item in each request, and requests with more are refused. The key is hex.
     ADYEN = "adyen", "Adyen", "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", [Vector Source] {
         key_form: KeyForm::Hex,
         signatures: list![at(
@@ -203,7 +204,7 @@ rows! { FIELDS;
     }
 }
 
-/// The first id alone is not said to be unique, and a retry counts its attempts in the event.
+/// HubSpot does not declare the first ID unique, and a retry counts its attempts in the event.
 const HUBSPOT_EVENTS: Envelope = events(
     "",
     list![text("/subscriptionType")],

@@ -25,10 +25,10 @@ rows! { FOUR_SYSTEMS;
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
     }
 
-    /// From 3.0 on. One request carries one or more events, keyed by type; there is no id and no timestamp.
+    /// From 3.0 on. One request contains one or more events by type, without an ID and a timestamp.
     ///
-    /// Mautic 4.0 to 5.x does not retry: an answer that is not 2xx loses the events, and many of them turn the webhook
-    /// off.
+    /// Mautic 4.0 to 5.x does not retry: a response other than 2xx loses the events, and many of
+    /// them disable the webhook.
     MAUTIC = "mautic", "Mautic", "https://devdocs.mautic.org/en/latest/webhooks/getting_started.html", [Source] {
         signatures: list![plain("webhook-signature")],
         encoding: Encoding::Base64,
@@ -39,10 +39,11 @@ rows! { FOUR_SYSTEMS;
         hints.time_budget: seconds(15),
     }
 
-    /// As the code of core-php and core-api signs: bare hex over `{timestamp}.{body}`.
+    /// The signature that core-php and core-api make: bare hex over `{timestamp}.{body}`.
     ///
-    /// The id and the event type that count are those in the signed body; the id header is another, unsigned value.
-    /// Their retries come up to 27 h after the event (the documents say 36 min), with a new timestamp and signature and the same body.
+    /// Use the ID and event type in the signed body; the ID header is another, unsigned value.
+    /// Retries may arrive up to 27 h after the event (36 min, according to the documentation), with
+    /// a new timestamp and signature but the same body.
     HOST_UK_CORE_API = "host-uk-core-api", "Host UK core-php", "https://github.com/host-uk/core-api", [Source] {
         signatures: list![plain("x-webhook-signature")],
         content: DOTTED,
@@ -57,10 +58,10 @@ rows! { FOUR_SYSTEMS;
         hints.time_budget: seconds(10),
     }
 
-    /// As core-php's webhook page documents it: `sha256=` and hex over the body alone.
+    /// The signature that core-php's webhook page documents: `sha256=` and hex over the body.
     ///
-    /// The code does not sign this way: for a real sender use [`HOST_UK_CORE_API`]. Nothing here limits replays in
-    /// time, so neither preset falls back on the other.
+    /// The code does not sign this way: for a real sender use [`HOST_UK_CORE_API`]. Replays are not
+    /// limited in time, so neither preset falls back on the other.
     HOST_UK_DOCUMENTED = "host-uk-documented", "Host UK core-php, as documented", "https://github.com/host-uk/core-php", [Documentation] {
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
         id: pointer("/id"),
@@ -74,17 +75,16 @@ rows! { FOUR_SYSTEMS;
         hints.time_budget: seconds(10),
     }
 
-    /// Of January 2026 and before: bare hex over the body, in `X-HostHub-Signature`.
+    /// Up to January 2026: bare hex over the body, in `X-HostHub-Signature`.
     HOST_UK_HOSTHUB_LEGACY = "host-uk-hosthub-legacy", "Host UK core-php, legacy", "https://github.com/host-uk/core-php", [Source] like HOST_UK_DOCUMENTED {
         signatures: list![plain("x-hosthub-signature")],
         event_header: Some(text("x-hosthub-event")),
         test_field: None,
     }
 
-    /// As its withdrawn REST page documented it: `sha256=` and hex over the body.
+    /// The signature that its withdrawn REST page documented: `sha256=` and hex over the body.
     ///
-    /// No released FluentCRM is known to send this. Its automation step sends a fixed header:
-    /// [`Scheme::shared_header`].
+    /// No released FluentCRM is known to send this: its step sends a [`Scheme::shared_header`].
     FLUENTCRM_DOCUMENTED = "fluentcrm-documented", "FluentCRM, as documented", "https://developers.fluentcrm.com/rest-api/", [Documentation] {
         signatures: list![prefixed("x-fluentcrm-signature", "sha256=")],
         id: header("x-fluentcrm-delivery"),
@@ -96,10 +96,10 @@ rows! { FOUR_SYSTEMS;
         hints.time_budget: seconds(30),
     }
 
-    /// Callers of its webhooks: a token in the header `token`, in the query (`token`, or `uuid` as of old) or in the form
-    /// field `token`. Tokens in two places must agree.
+    /// Callers of PIPEFORCE webhooks send a token in the header `token`, in the query (`token`,
+    /// formerly `uuid`) or in the form field `token`. Tokens in two places must be equal.
     ///
-    /// The token proves who calls, not what is sent, and a caller sends no id: deliveries have no identity.
+    /// It authenticates the caller only. Callers send no ID, so there is no idempotency key.
     PIPEFORCE_TOKEN = "pipeforce-token", "PIPEFORCE", "https://docs.pipeforce.org/docs/guides/messaging/webhooks", [Documentation] {
         algorithm: Algorithm::Token,
         signatures: list![

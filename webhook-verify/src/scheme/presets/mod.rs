@@ -1,6 +1,6 @@
-//! One row for each sender. A row that needs code shows that a block is missing.
+//! One row for each sender. If a row needs code, a building block is missing.
 
-/// A row: the fields named, the rest as in the row that it is like, or as in `Scheme::BASE`.
+/// A row: the named fields, and the others from the row after `like` or from `Scheme::BASE`.
 macro_rules! rows {
     ($rows:ident; $($(#[$doc:meta])* $ident:ident = $name:literal, $sender:literal, $page:literal, [$($evidence:ident)*] $(like $base:ident)? {
         $($($field:ident).+: $value:expr,)*
@@ -40,12 +40,12 @@ use super::{
 };
 use crate::clock::Tolerance;
 
-/// All of them, the four systems first.
+/// Returns all presets, the four systems first.
 pub(super) fn all_presets() -> impl Iterator<Item = &'static Scheme> {
     [FOUR_SYSTEMS, BODIES, TIMED, FIELDS, TOKENS, PUBLIC_KEYS].into_iter().flatten()
 }
 
-/// A constant cannot drop what it replaces. Nothing in a row owns anything, so nothing is lost.
+/// Sets a field. A constant cannot drop the old value, and nothing in a row owns memory.
 const fn set<T>(field: &mut T, value: T) {
     mem::forget(mem::replace(field, value));
 }
@@ -69,23 +69,23 @@ const fn text(text: &'static str) -> Text {
     Cow::Borrowed(text)
 }
 
-/// The signature alone.
+/// A signature without a prefix.
 const fn plain(header: &'static str) -> SignatureSource {
     at(Place::Header(text(header)), BARE)
 }
 
-/// The signature after a prefix.
+/// A signature after a prefix.
 const fn prefixed(header: &'static str, prefix: &'static str) -> SignatureSource {
     let prefix = Grammar::Plain(Prefix::Required(text(prefix)));
     at(Place::Header(text(header)), prefix)
 }
 
-/// Pairs of keys and values.
+/// Signatures in `key=value` pairs.
 const fn pairs(header: &'static str, separator: char, keys: List<Text>) -> SignatureSource {
     at(Place::Header(text(header)), Grammar::Pairs { separator, keys })
 }
 
-/// Signatures after their versions, with blanks between.
+/// Signatures after their versions, separated by spaces.
 const fn versions(header: &'static str, versions: List<Text>) -> SignatureSource {
     let grammar = Grammar::List { separator: ' ', version_separator: ',', versions };
     at(Place::Header(text(header)), grammar)
@@ -103,22 +103,22 @@ const fn pointer(pointer: &'static str) -> Option<Field> {
     Some(Field::Pointer(text(pointer)))
 }
 
-/// A list of events at a pointer, the pointers from each to its type, and those to what tells it from all others.
+/// A list of events at a pointer. From an event on, pointers lead to its type and to its identity.
 const fn events(at: &'static str, event_type: List<Text>, id: List<Text>) -> Envelope {
     Envelope::List(EventList { form: None, at: text(at), event_type, id })
 }
 
-/// When an event happened: a pointer from the event on.
+/// An event's time: a pointer from the event on.
 const fn event_time(pointer: &'static str, unit: TimeUnit) -> Option<(Text, TimeUnit)> {
     Some((text(pointer), unit))
 }
 
-/// What it happened to: a pointer from the event on.
+/// An event's data: a pointer from the event on.
 const fn data(pointer: &'static str) -> Option<Text> {
     Some(text(pointer))
 }
 
-/// A timestamp in a header, with a window of so many seconds on both sides.
+/// A timestamp in a header, with a tolerance of `window` seconds in each direction.
 const fn time_header(name: &'static str, unit: TimeUnit, window: u64) -> Option<TimestampSource> {
     timestamp(TimestampPlace::Header(text(name)), unit, window)
 }
@@ -128,7 +128,7 @@ const fn time_pair(key: &'static str, unit: TimeUnit, window: u64) -> Option<Tim
     timestamp(TimestampPlace::Pair(text(key)), unit, window)
 }
 
-/// The window where the sender states none, and a timestamp is signed and not judged.
+/// The window for a timestamp that is signed but not checked, as the sender states no tolerance.
 const NOT_JUDGED: u64 = 0;
 
 const fn timestamp(place: TimestampPlace, unit: TimeUnit, window: u64) -> Option<TimestampSource> {

@@ -34,7 +34,7 @@ rows! { PUBLIC_KEYS;
         hints.time_budget: seconds(15),
     }
 
-    /// Interactions and events. Discord sends wrong signatures to see them refused with 401.
+    /// Interactions and events. Discord also sends wrong signatures, and expects 401 for them.
     DISCORD = "discord", "Discord", "https://discord.com/developers/docs/interactions/overview", [Vector Source Documentation] {
         algorithm: Ed25519,
         key_form: KeyForm::Hex,
@@ -63,8 +63,8 @@ rows! { PUBLIC_KEYS;
         identity: Identity::SignedId,
     }
 
-    /// The event webhook. The line break at the body's end is signed, too. One request carries many events, and their ids
-    /// change from one try to the next.
+    /// The event webhook. The line break at the end of the body is signed as well. One request
+    /// contains many events, and their IDs change from one attempt to the next.
     SENDGRID = "sendgrid", "SendGrid", "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", [Vector Source] {
         algorithm: EcdsaP256,
         key_form: KeyForm::Spki,
@@ -79,8 +79,8 @@ rows! { PUBLIC_KEYS;
         hints.retry_horizon: hours(24),
     }
 
-    /// The body is signed by its CRC-32, which anybody can keep while changing the body: what arrives in a captured
-    /// request is not to be believed. Ask PayPal, or read the resource anew by its id. Needs the parameter `webhook_id`.
+    /// Only the CRC-32 of the body is signed. A changed body can have the same one, so do not trust
+    /// the content: ask PayPal, or read the resource by its ID. Needs the parameter `webhook_id`.
     PAYPAL = "paypal", "PayPal", "https://developer.paypal.com/api/rest/webhooks/rest/", [Documentation Secondary] {
         algorithm: RsaSha256,
         key_form: KeyForm::Certificate,
@@ -111,10 +111,10 @@ rows! { PUBLIC_KEYS;
         hints.retry_horizon: days(3),
     }
 
-    /// Needs the parameter `topic_arn`, once or more often: everybody's topics are signed with the same key.
+    /// Needs the parameter `topic_arn`, at least once: one key signs the topics of all users.
     ///
-    /// `SignatureVersion` 2, SHA-256. A topic signs so after its attribute `SignatureVersion` was set; others are
-    /// [`SNS_V1`]. A `SubscriptionConfirmation` goes to the handler, which fetches its `SubscribeURL`.
+    /// `SignatureVersion` 2, SHA-256, for topics with that attribute. Others are [`SNS_V1`]. The
+    /// handler gets each `SubscriptionConfirmation`, and fetches its `SubscribeURL`.
     SNS = "sns", "Amazon SNS", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] {
         algorithm: RsaSha256,
         key_form: KeyForm::Certificate,
@@ -132,7 +132,7 @@ rows! { PUBLIC_KEYS;
         hints.time_budget: seconds(15),
     }
 
-    /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`]. Needs the parameter `topic_arn`, too.
+    /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`]. Also needs the parameter `topic_arn`.
     SNS_V1 = "sns-v1", "Amazon SNS, SHA-1", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source] like SNS {
         algorithm: RsaSha1,
         required_fields: list![(text("/SignatureVersion"), text("1"))],
@@ -148,8 +148,8 @@ rows! { PUBLIC_KEYS;
         event_type: header("x-netlify-event"),
     }
 
-    /// Integration recipes. The token says nothing of the body, which is not to be believed. With a public URL, the token must
-    /// be for that URL.
+    /// Integration recipes. The token does not cover the body, so do not trust the content. If the
+    /// verifier has a public URL, the token must be for it.
     MONDAY = "monday", "monday.com", "https://developer.monday.com/apps/docs/integration-authorization", [Documentation] {
         algorithm: JwtHs256,
         signatures: list![plain("authorization")],
@@ -174,8 +174,8 @@ rows! { PUBLIC_KEYS;
         body_digest: Some(BodyDigest::Claim(text("payload_hash"))),
     }
 
-    /// A token by one of Plaid's keys, which is asked of Plaid by its id; its claim `request_body_sha256` is the body's
-    /// digest.
+    /// A token signed with one of Plaid's keys, which Plaid returns for its ID. The claim
+    /// `request_body_sha256` is the body's digest.
     PLAID = "plaid", "Plaid", "https://plaid.com/docs/api/webhooks/webhook-verification/", [Documentation] {
         algorithm: JwtEs256,
         key_form: KeyForm::Jwk,
@@ -200,7 +200,7 @@ const SNS_CERTIFICATE: Option<KeySource> = Some(KeySource::Url {
     ],
 });
 
-/// Those of a notification and of a confirmation. Neither has the other's.
+/// The fields of a notification and of a confirmation. Neither has all of them.
 const SNS_FIELDS: List<Part> = list![Part::Fields(list![
     text("/Message"),
     text("/MessageId"),

@@ -31,7 +31,7 @@ rows! { TIMED;
         hints.time_budget: seconds(15),
     }
 
-    /// Standard Webhooks with headers of its own.
+    /// Standard Webhooks with other header names.
     SVIX = "svix", "Svix", "https://docs.svix.com/receiving/verifying-payloads/how-manual", [Vector Source] {
         signatures: list![versions("svix-signature", list![text("v1")])],
         encoding: Base64,
@@ -80,7 +80,7 @@ rows! { TIMED;
         hints.time_budget: None,
     }
 
-    /// The signing token, which is Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
+    /// The signing token: Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
     GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] like STANDARD_WEBHOOKS {
         event_type: header("x-gitlab-event"),
         event_time: None,
@@ -102,7 +102,7 @@ rows! { TIMED;
         hints.retry_horizon: hours(72),
     }
 
-    /// There is no delivery id.
+    /// Without a delivery ID.
     CALENDLY = "calendly", "Calendly", "https://developer.calendly.com/api-docs/4c305798a61d3-webhook-signatures", [Documentation Secondary] {
         signatures: list![pairs("calendly-webhook-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -113,7 +113,7 @@ rows! { TIMED;
         hints.retry_horizon: hours(24),
     }
 
-    /// Base64url, and a timestamp that its own toolkit does not judge. The id header is not signed.
+    /// Base64url. Sanity's own toolkit does not check the timestamp. The ID header is not signed.
     SANITY = "sanity", "Sanity", "https://www.sanity.io/docs/compute-and-ai/webhook-best-practices", [Vector Source] {
         signatures: list![pairs("sanity-webhook-signature", ',', list![text("v1")])],
         encoding: Base64Url,
@@ -135,7 +135,7 @@ rows! { TIMED;
         identity: Identity::SignedId,
     }
 
-    /// Retries count their attempts in the body, so a body's digest does not recognise them.
+    /// Retries count their attempts in the body, so the body's digest does not identify duplicates.
     MUX = "mux", "Mux", "https://www.mux.com/docs/core/verify-webhook-signatures", [Vector] {
         signatures: list![pairs("mux-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -145,7 +145,7 @@ rows! { TIMED;
         event_data: data("/data"),
     }
 
-    /// Its timestamp may be 5 s old, and each retry has a new one.
+    /// The timestamp may be 5 s old. Each retry has a new one.
     PADDLE = "paddle", "Paddle Billing", "https://developer.paddle.com/webhooks/signature-verification", [Vector Source] {
         signatures: list![pairs("paddle-signature", ';', list![text("h1")])],
         content: list![Part::Timestamp, COLON, Part::Body],
@@ -159,7 +159,7 @@ rows! { TIMED;
         hints.time_budget: seconds(5),
     }
 
-    /// `v0` is its current version.
+    /// `v0` is the current version.
     ELEVENLABS = "elevenlabs", "ElevenLabs", "https://elevenlabs.io/docs/product-guides/administration/webhooks", [Vector] {
         signatures: list![pairs("elevenlabs-signature", ',', list![text("v0")])],
         content: DOTTED,
@@ -214,7 +214,7 @@ rows! { TIMED;
         hints.time_budget: seconds(3),
     }
 
-    /// The secret answers its challenge, too, which comes every 72 hours.
+    /// The secret also signs the response to the challenge, which Zoom sends every 72 hours.
     ZOOM = "zoom", "Zoom", "https://developers.zoom.us/docs/api/webhooks/", [Secondary] {
         signatures: list![prefixed("x-zm-signature", "v0=")],
         content: V0,
@@ -239,7 +239,7 @@ rows! { TIMED;
         hints.time_budget: seconds(4),
     }
 
-    /// Base64 over `{timestamp}{body}`; the id header is not signed.
+    /// Base64 over `{timestamp}{body}`. The ID header is not signed.
     ZENDESK = "zendesk", "Zendesk", "https://developer.zendesk.com/documentation/webhooks/verifying/", [Documentation] {
         signatures: list![plain("x-zendesk-webhook-signature")],
         encoding: Base64,
@@ -251,7 +251,7 @@ rows! { TIMED;
         hints.time_budget: seconds(12),
     }
 
-    /// `sha256=` and hex over `{id}{timestamp}{body}`. What kind of message it is, is in a header that is not signed.
+    /// `sha256=` and hex over `{id}{timestamp}{body}`. The message type's header is not signed.
     TWITCH = "twitch", "Twitch EventSub", "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/", [Documentation] {
         signatures: list![prefixed("twitch-eventsub-message-signature", "sha256=")],
         content: list![Part::Id, Part::Timestamp, Part::Body],
@@ -264,7 +264,7 @@ rows! { TIMED;
         hints.time_budget: seconds(3),
     }
 
-    /// Hex over `{body}{timestamp}`; the id header is not signed.
+    /// Hex over `{body}{timestamp}`. The ID header is not signed.
     KLAVIYO = "klaviyo", "Klaviyo", "https://developers.klaviyo.com/en/docs/working_with_system_webhooks", [Documentation Secondary] {
         signatures: list![plain("klaviyo-signature")],
         content: BODY_TIME,
@@ -275,7 +275,7 @@ rows! { TIMED;
         event_data: data("/payload"),
     }
 
-    /// Two signatures by two keys, of which either is enough. What is signed has non-ASCII characters escaped, as sent.
+    /// Two signatures by two keys; one must match. The body is signed as sent, non-ASCII escaped.
     BOX = "box", "Box", "https://developer.box.com/guides/webhooks/v2/signatures-v2/", [Vector Source] {
         signatures: list![plain("box-signature-primary"), plain("box-signature-secondary")],
         encoding: Base64,
@@ -292,7 +292,7 @@ rows! { TIMED;
         hints.time_budget: seconds(30),
     }
 
-    /// Hex over `{timestamp}:{body}`, in milliseconds.
+    /// Hex over `{timestamp}:{body}`, with a timestamp in milliseconds.
     WEBFLOW = "webflow", "Webflow", "https://developers.webflow.com/data/docs/working-with-webhooks", [Hearsay] {
         signatures: list![plain("x-webflow-signature")],
         content: list![Part::Timestamp, COLON, Part::Body],

@@ -1,6 +1,7 @@
 //! Senders that sign nothing, and send a secret with each request.
 //!
-//! It proves who sends, not what: whoever reads it can send anything. Nothing tells a retry from a second event.
+//! The secret authenticates the sender, not the content: anyone who reads it can send anything.
+//! Retries look like new events.
 
 use std::borrow::Cow;
 
@@ -61,7 +62,7 @@ rows! { TOKENS;
         identity: Identity::None,
     }
 
-    /// User name and password, put into the URL at the sender.
+    /// User name and password, as part of the URL that the sender is given.
     POSTMARK = "postmark", "Postmark", "https://postmarkapp.com/developer/webhooks/webhooks-overview", [Hearsay] {
         algorithm: Basic,
         signatures: list![BASIC],
@@ -84,8 +85,7 @@ rows! { TOKENS;
         hints.retry_horizon: hours(72),
     }
 
-    /// A secret in the query, as the parameter `secret` of the address that is given to Mailchimp. It ends up in access
-    /// logs.
+    /// The secret is the parameter `secret` of the URL given to Mailchimp. Access logs contain it.
     MAILCHIMP_MARKETING = "mailchimp-marketing", "Mailchimp Marketing", "https://mailchimp.com/developer/marketing/guides/sync-audience-data-webhooks/", [Hearsay] {
         algorithm: Token,
         signatures: list![at(Place::Query(text("secret")), BARE)],
@@ -94,7 +94,7 @@ rows! { TOKENS;
         challenges: list![Challenge::GET_PROBE],
     }
 
-    /// Change notifications: the `clientState` of the first of them.
+    /// Change notifications. The token is the `clientState` of the first one.
     MICROSOFT_GRAPH = "microsoft-graph", "Microsoft Graph", "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", [Hearsay] {
         algorithm: Token,
         signatures: list![at(Place::Pointer(text("/value/0/clientState")), BARE)],
