@@ -34,7 +34,7 @@ pub use self::{
     receive::{Handshake, Idempotency, Receiver, ReceiverBuilder, Rejection, Tenant},
     request::RequestHead,
     scheme::Scheme,
-    verify::{Verifier, VerifierBuilder},
+    verify::{PreparedKey, Verifier, VerifierBuilder},
 };
 
 pub mod adapter {

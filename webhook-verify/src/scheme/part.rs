@@ -27,7 +27,7 @@ pub(crate) enum Part {
     /// The scalar at a JSON pointer into the body. It must not contain the delimiters around it.
     Pointer(Text),
     /// The scalar at a JSON pointer into the body. It may contain the delimiters around it, so a
-    /// content should have only one such part.
+    /// content has at most one such part.
     FreePointer(Text),
     /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent
     /// ones are left out. Only the first may contain a line break, which could start another field.

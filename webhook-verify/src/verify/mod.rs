@@ -21,5 +21,5 @@ use self::{
 };
 pub use self::{
     incoming::{BodyTooLarge, Incoming},
-    verifier::{Verifier, VerifierBuilder},
+    verifier::{PreparedKey, Verifier, VerifierBuilder},
 };

@@ -103,19 +103,28 @@ impl Verifier {
         facts.judge(settings, keys, Box::default(), body)
     }
 
-    /// Does the same as [`verify`](Self::verify), with the given key instead of the live secrets.
+    /// Parses a key for [`verify_with`](Self::verify_with).
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] if the key does not fit the scheme. Inside, [`VerifyError`] as in `verify`.
+    /// [`ConfigError`] if the key does not fit the scheme.
+    pub fn prepare_key(&self, key: Secret) -> Result<PreparedKey, ConfigError> {
+        Ok(PreparedKey(self.prepare([key])?))
+    }
+
+    /// Does the same as [`verify`](Self::verify), with the given key instead of the live secrets. The
+    /// key must be [prepared](Self::prepare_key) by a verifier of the same scheme.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] as in `verify`.
     pub fn verify_with<'a>(
         &self,
-        key: &Secret,
+        key: &PreparedKey,
         head: impl Into<RequestHead<'a>>,
         body: impl Into<Bytes>,
-    ) -> Result<Result<Delivery, VerifyError>, ConfigError> {
-        let keys = self.prepare([key.clone()])?;
-        Ok(self.judge(&head.into(), body.into(), &keys))
+    ) -> Result<Delivery, VerifyError> {
+        self.judge(&head.into(), body.into(), &key.0)
     }
 
     /// Returns the name of the public key that a request names, if the sender has several: an
@@ -150,8 +159,8 @@ impl Verifier {
     /// #     "SigningCertURL":"{url}"}}"#).into_bytes();
     /// let name = verifier.key_name(&headers, &body)?.ok_or(VerifyError::UnknownKey)?;
     /// // from a cache, or fetched
-    /// let key = key_of(&name)?;
-    /// let delivery = verifier.verify_with(&key, &headers, body)?;
+    /// let key = verifier.prepare_key(key_of(&name)?)?;
+    /// let delivery = verifier.verify_with(&key, &headers, body);
     /// # assert_eq!(delivery.unwrap_err(), VerifyError::SignatureMismatch);
     /// # Ok(())
     /// # }
@@ -266,6 +275,16 @@ fn prepare(
     match keys.len() {
         1..=MAX_SECRETS => Ok(keys),
         given => Err(ConfigError::SecretCount { given, limit: MAX_SECRETS }),
+    }
+}
+
+/// A key that was parsed once, to verify many requests with [`Verifier::verify_with`].
+#[derive(Clone)]
+pub struct PreparedKey(Arc<[Key]>);
+
+impl fmt::Debug for PreparedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PreparedKey(..)")
     }
 }
 

@@ -134,7 +134,7 @@ impl SchemeBuilder {
     /// | `{header:NAME}` | a header's value |
     /// | `{signed-headers:NAME}` | the headers that this one lists, as `name:value;name:value` |
     /// | `{json:/POINTER}` | the scalar at a JSON pointer into the body; empty if there is none |
-    /// | `{free-json:/POINTER}` | the same, even with bytes of adjacent text; use it only once |
+    /// | `{free-json:/POINTER}` | the same, even with bytes of adjacent text; at most one |
     /// | `{fields:A,B}` | lines with name and value of these fields of the body, if present |
     /// | `{form}` | the fields of a form, sorted: each name and value |
     /// | `{crc32}` | the CRC-32 of the body, in decimal; it does not protect the body |

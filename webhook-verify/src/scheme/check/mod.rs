@@ -31,7 +31,7 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
     }
 }
 
-fn content(scheme: &Scheme) -> [Rule; 9] {
+fn content(scheme: &Scheme) -> [Rule; 10] {
     let option = "signed_content";
     let of_whole_body = |part: &Part| part.facts().whole_body.is_some();
     let never_varies = |part: &Part| part.facts().varies == Varies::Never;
@@ -68,6 +68,11 @@ fn content(scheme: &Scheme) -> [Rule; 9] {
             scheme.content.windows(2).any(blurs),
             option,
             "needs text between an id or a header and the body",
+        ),
+        (
+            scheme.content.iter().filter(|part| matches!(part, Part::FreePointer(_))).count() > 1,
+            option,
+            "has more than one `free-json`, so two of them could be split elsewhere",
         ),
         (
             scheme.content.windows(2).any(blurs_lines),
