@@ -16,15 +16,15 @@ const NOW: Duration = Duration::from_secs(1_795_305_600);
 /// Those that sign the body with a MAC, and look neither at the URL nor into the body.
 fn plain() -> impl Iterator<Item = &'static Scheme> {
     Scheme::presets().filter(|scheme| {
-        let content = scheme.signed_content();
-        let in_headers = |place: String| place.starts_with("header ");
+        let description = scheme.describe();
+        let content = description.signed_content;
         scheme.algorithm().is_symmetric()
             && content.contains("{body}")
             && !["{url", "{path", "{form", "{json", "{signed-headers"]
                 .iter()
                 .any(|part| content.contains(part))
-            && scheme.signature_places().all(in_headers)
-            && scheme.timestamp_place().is_none_or(|place| !place.starts_with("body"))
+            && description.signatures.iter().all(|place| place.starts_with("header "))
+            && description.timestamp.is_none_or(|place| !place.starts_with("body"))
     })
 }
 

@@ -232,7 +232,7 @@ beta:
 ",
     )
     .unwrap();
-    let places = |name: &str| schemes[name].signature_places().collect::<Vec<_>>();
+    let places = |name: &str| schemes[name].describe().signatures;
     assert_eq!(places("acme"), ["header acme-signature: v1=…, …"]);
     assert_eq!(places("beta"), ["header beta-signature: sha256=…", "header x-beta-signature: …"]);
 }

@@ -27,10 +27,10 @@ fn schemes() -> impl Iterator<Item = Scheme> {
 
 /// Whether anything that is judged is in a field of the body.
 fn reads_body(scheme: &Scheme) -> bool {
-    let in_body = |place: &str| place.starts_with("body ");
-    scheme.signature_places().any(|place| in_body(&place))
-        || scheme.timestamp_place().as_deref().is_some_and(in_body)
-        || ["{form}", "{json:"].iter().any(|part| scheme.signed_content().contains(part))
+    let description = scheme.describe();
+    let mut places = description.signatures.iter().chain(&description.timestamp);
+    places.any(|place| place.starts_with("body "))
+        || ["{form}", "{json:"].iter().any(|part| description.signed_content.contains(part))
 }
 
 /// Any secret, as the scheme's sender writes it.
@@ -185,7 +185,7 @@ proptest! {
                 changed[at].1 = flipped(&headers[at].1, bit);
                 let verdict = judge(&verifier(&scheme, &key), &changed, &signed.target, &body, &cuts);
                 let place = Some(format!("header {}", headers[at].0));
-                let is_label = scheme.id_place() == place && !scheme.id_is_signed();
+                let is_label = scheme.describe().id == place && !scheme.id_is_signed();
                 let same_but_for_case = changed[at].1.eq_ignore_ascii_case(&headers[at].1);
                 // Hexadecimal digits have two cases, and so has the name of an authentication scheme.
                 let is_signature = at + 1 == headers.len();
@@ -213,7 +213,7 @@ proptest! {
     ) {
         const TARGET: &str = "/hook?tenant=7&name=abc";
         for scheme in schemes() {
-            let content = scheme.signed_content();
+            let content = scheme.describe().signed_content;
             let signs_query = ["{url}", "{url:either", "{url:partly", "{path"].iter().any(|part| content.contains(part));
             let signer = Signer::new(scheme.clone(), written(&scheme, &key)).unwrap();
             let signer = signer.public_url(URL).at(NOW).target(TARGET).method("PUT");
@@ -259,7 +259,7 @@ proptest! {
         cuts in cuts(),
     ) {
         for scheme in symmetric().filter(reads_body) {
-            let is_form = scheme.signed_content().contains("{form}");
+            let is_form = scheme.describe().signed_content.contains("{form}");
             let body = if is_form { form(&texts) } else { adyen(&texts) };
             let signed = sign(&scheme, &key, &id, body.as_bytes());
             let verifier = verifier(&scheme, &key);

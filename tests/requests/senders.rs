@@ -54,7 +54,7 @@ fn algorithm(scheme: &Scheme) -> &'static str {
 }
 
 fn encoding(scheme: &Scheme) -> &'static str {
-    match (scheme.signed_content().is_empty(), scheme.encoding()) {
+    match (scheme.describe().signed_content.is_empty(), scheme.encoding()) {
         (true, _) => "",
         (_, Encoding::Hex) => ", hex",
         (_, Encoding::Base64) => ", base64",
@@ -112,36 +112,38 @@ fn table() -> String {
     table += "| sender | preset | known from | idempotency key | retries for | waits | brings | event type | id | challenge | sends up to | signature in | proof | timestamp |\n";
     table += "|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     let mut schemes: Vec<_> = Scheme::presets().collect();
-    schemes.sort_by_key(|scheme| scheme.sender().to_lowercase());
+    schemes.sort_by_key(|scheme| scheme.describe().sender.to_lowercase());
     for scheme in schemes {
-        let signed = match scheme.signed_content().as_str() {
+        let description = scheme.describe();
+        let signed = match description.signed_content.as_str() {
             "" => String::new(),
             content => format!(" of `{}`", content.replace('\n', "\\n").replace('|', "\\|")),
         };
-        let places: Vec<_> = scheme.signature_places().map(|place| format!("`{place}`")).collect();
-        let timestamp = scheme.timestamp_place().map_or(String::new(), |place| {
+        let places: Vec<_> =
+            description.signatures.iter().map(|place| format!("`{place}`")).collect();
+        let timestamp = description.timestamp.map_or(String::new(), |place| {
             let window = scheme.tolerance().map(|tolerance| tolerance.past());
             let window =
                 window.map_or("not judged".into(), |window| format!("within {}", time(window)));
             format!("`{place}`, {window}")
         });
-        let limit = scheme.hints().body_limit.map(|limit| format!("{} KiB", limit >> 10));
+        let limit = description.hints.body_limit.map(|limit| format!("{} KiB", limit >> 10));
         let limit = limit.unwrap_or_default();
-        let horizon = scheme.hints().retry_horizon.map(time).unwrap_or_default();
-        let waits = scheme.hints().time_budget.map(time).unwrap_or_default();
+        let horizon = description.hints.retry_horizon.map(time).unwrap_or_default();
+        let waits = description.hints.time_budget.map(time).unwrap_or_default();
         let challenges: Vec<_> = scheme.challenges().iter().map(|known| known.name()).collect();
-        let evidence: Vec<_> = scheme.evidence().iter().map(known_from).collect();
+        let evidence: Vec<_> = description.evidence.iter().map(known_from).collect();
         writeln!(
             table,
             "| [{}]({}) | `{}` | {} | {} | {horizon} | {waits} | {} | {} | {} | {} | {limit} | {} | {}{signed} | {timestamp} |",
-            scheme.sender(),
-            scheme.documentation(),
+            description.sender,
+            description.documentation,
             scheme.name(),
             evidence.join(", "),
             recognised_by(scheme),
-            scheme.brings(),
-            place(scheme.event_type_place(), scheme.event_type_is_signed()),
-            place(scheme.id_place(), scheme.id_is_signed()),
+            description.events,
+            place(description.event_type, scheme.event_type_is_signed()),
+            place(description.id, scheme.id_is_signed()),
             challenges.join(", "),
             format_args!("{}{}", places.join(", "), encoding(scheme)),
             algorithm(scheme),
@@ -171,10 +173,10 @@ fn every_row_says_where_it_is_from_and_has_a_name_of_its_own() {
     assert!(names.len() >= 100, "{}", names.len());
     for scheme in Scheme::presets() {
         let name = scheme.name();
-        assert!(scheme.documentation().starts_with("https://"), "{name}");
-        assert!(!scheme.evidence().is_empty(), "{name}");
-        assert!(!scheme.sender().is_empty(), "{name}");
-        assert!(scheme.signature_places().count() > 0, "{name}");
+        assert!(scheme.describe().documentation.starts_with("https://"), "{name}");
+        assert!(!scheme.describe().evidence.is_empty(), "{name}");
+        assert!(!scheme.describe().sender.is_empty(), "{name}");
+        assert!(!scheme.describe().signatures.is_empty(), "{name}");
         // A delivery is suppressed by what is signed, and by nothing else.
         match scheme.identity() {
             Identity::SignedId => assert!(scheme.id_is_signed(), "{name}"),

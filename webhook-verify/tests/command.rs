@@ -334,7 +334,7 @@ fn secret_of(scheme: &Scheme) -> &'static str {
 
 /// A body that the scheme can sign, and a careless shell would change.
 fn body_of(scheme: &Scheme) -> &'static str {
-    match scheme.signed_content().contains("{form}") {
+    match scheme.describe().signed_content.contains("{form}") {
         true => "From=%2B1555&Body=it%27s",
         false => "{\"text\":\"it's $HOME `x` \\\\ \\\"\"}",
     }

@@ -16,7 +16,7 @@ fn every_recorded_body_comes_apart_or_is_refused() {
             continue;
         }
         let delivery = vector.verifier().unwrap().verify(vector.head(), vector.body()).unwrap();
-        let brings = delivery.scheme().brings();
+        let brings = delivery.scheme().describe().events;
         seen.insert(delivery.scheme().name().to_owned());
         match events_of(&delivery) {
             Ok(events) if brings == "one event" => assert_is_the_delivery(&delivery, &events),

@@ -304,7 +304,7 @@ impl ReceiverBuilder {
             return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
         }
         self.filter.check(scheme)?;
-        let default_limit = scheme.hints().body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
+        let default_limit = scheme.hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
         let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
         Ok(Receiver {
             inner: Arc::new(Inner {

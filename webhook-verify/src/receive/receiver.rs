@@ -104,7 +104,7 @@ impl Receiver {
     /// Returns a receiver without idempotency, with the default limits.
     #[must_use]
     pub fn new(verifier: Verifier) -> Self {
-        let body_limit = verifier.scheme().hints().body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
+        let body_limit = verifier.scheme().hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
         Self {
             inner: Arc::new(Inner {
                 verifier,

@@ -2,45 +2,81 @@
 
 use std::fmt;
 
-use super::{Field, Grammar, Place, Prefix, Scheme, TimestampPlace};
+use super::{
+    Evidence, Field, Grammar, Hints, Place, Prefix, Scheme, SignatureSource, Text, TimestampPlace,
+};
+
+/// A scheme in the builder's terms: its places and content as text.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Description {
+    /// The sender's display name, which defaults to the scheme's name.
+    pub sender: String,
+    /// The URL of the sender's page about its signatures, or an empty string.
+    pub documentation: String,
+    /// The evidence that the sender signs this way.
+    pub evidence: Vec<Evidence>,
+    /// The places of the signature or token with their prefixes, such as
+    /// `header x-hub-signature-256: sha256=…`.
+    pub signatures: Vec<String>,
+    /// The signed content, as [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content)
+    /// takes it. It is empty for tokens and JSON Web Tokens.
+    pub signed_content: String,
+    /// The place of the timestamp, such as `header webhook-timestamp`.
+    pub timestamp: Option<String>,
+    /// The place of the delivery ID, such as `header x-github-delivery`.
+    pub id: Option<String>,
+    /// The place of the event type, such as `body /type`.
+    pub event_type: Option<String>,
+    /// How a request contains events: `one event`, a list and its place, such as
+    /// `list at body /events`, or `one or more by type`.
+    pub events: String,
+    /// The JSON pointer from an event to its time.
+    pub event_time: Option<String>,
+    /// The JSON pointer from an event to its data, or `None` if the event is its data.
+    pub event_data: Option<String>,
+    /// The JSON pointer to a field of the body that only test payloads have.
+    pub test_field: Option<String>,
+    /// Facts about the sender that do not concern its signatures.
+    pub hints: Hints,
+}
 
 impl Scheme {
-    /// Returns the signed content, as
-    /// [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. It is
-    /// empty for tokens and JSON Web Tokens.
+    /// Describes the scheme for tables and logs.
     #[must_use]
-    pub fn signed_content(&self) -> String {
+    pub fn describe(&self) -> Description {
+        let text = |text: &Text| text.clone().into_owned();
+        let place = |source: &SignatureSource| format!("{}: {}", source.place, source.grammar);
+        Description {
+            sender: text(if self.sender.is_empty() { &self.name } else { &self.sender }),
+            documentation: text(&self.documentation),
+            evidence: self.evidence.to_vec(),
+            signatures: self.signatures.iter().map(place).collect(),
+            signed_content: self.signed_content(),
+            timestamp: self.timestamp.as_ref().map(|source| source.place.to_string()),
+            id: self.id.as_ref().map(ToString::to_string),
+            event_type: self.event_type.as_ref().map(ToString::to_string),
+            events: self.envelope.to_string(),
+            event_time: self.event_time.as_ref().map(|(pointer, _)| text(pointer)),
+            event_data: self.event_data.as_ref().map(text),
+            test_field: self.test_field.as_ref().map(text),
+            hints: self.hints,
+        }
+    }
+
+    pub(crate) fn signed_content(&self) -> String {
         self.content.iter().map(ToString::to_string).collect()
     }
+}
 
-    /// Returns the places of the signature or token with their prefixes, such as
-    /// `header x-hub-signature-256: sha256=…`.
-    pub fn signature_places(&self) -> impl Iterator<Item = String> {
-        self.signatures.iter().map(|source| format!("{}: {}", source.place, source.grammar))
-    }
-
-    /// Returns the place of the delivery ID, such as `header x-github-delivery`.
-    #[must_use]
-    pub fn id_place(&self) -> Option<String> {
-        self.id.as_ref().map(ToString::to_string)
-    }
-
-    /// Returns the place of the event type, such as `body /type`.
-    #[must_use]
-    pub fn event_type_place(&self) -> Option<String> {
-        self.event_type.as_ref().map(ToString::to_string)
-    }
-
-    /// Returns the place of the timestamp, such as `header webhook-timestamp`.
-    #[must_use]
-    pub fn timestamp_place(&self) -> Option<String> {
-        let source = self.timestamp.as_ref()?;
-        Some(match &source.place {
-            TimestampPlace::Header(name) => format!("header {name}"),
-            TimestampPlace::Pair(key) => format!("{key}= beside the signature"),
-            TimestampPlace::Pointer(pointer) => format!("body {pointer}"),
-            TimestampPlace::Claim(name) => format!("claim {name}"),
-        })
+impl fmt::Display for TimestampPlace {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Header(name) => write!(f, "header {name}"),
+            Self::Pair(key) => write!(f, "{key}= next to the signature"),
+            Self::Pointer(pointer) => write!(f, "body {pointer}"),
+            Self::Claim(name) => write!(f, "claim {name}"),
+        }
     }
 }
 

@@ -33,13 +33,6 @@ impl Scheme {
         listed || self.event_type.is_some()
     }
 
-    /// Describes how a request contains events: `one event`, a list and its place, such as
-    /// `list at body /events`, or `one or more by type`.
-    #[must_use]
-    pub fn brings(&self) -> String {
-        self.envelope.to_string()
-    }
-
     /// Returns the pointer to the list of events in a JSON body, empty if the body is the list.
     #[must_use]
     pub fn event_list_pointer(&self) -> Option<&str> {
@@ -57,24 +50,6 @@ impl Scheme {
             Envelope::One | Envelope::ByType => &[],
         };
         pointers.iter().map(|pointer| &**pointer)
-    }
-
-    /// Returns the JSON pointer from an event to its time.
-    #[must_use]
-    pub fn event_time_pointer(&self) -> Option<&str> {
-        self.event_time.as_ref().map(|(pointer, _)| &**pointer)
-    }
-
-    /// Returns the JSON pointer from an event to its data, or `None` if the event is its data.
-    #[must_use]
-    pub fn event_data_pointer(&self) -> Option<&str> {
-        self.event_data.as_deref()
-    }
-
-    /// Returns the JSON pointer to a field of the body that only test payloads have.
-    #[must_use]
-    pub fn test_pointer(&self) -> Option<&str> {
-        self.test_field.as_deref()
     }
 }
 

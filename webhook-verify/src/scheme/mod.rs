@@ -23,7 +23,9 @@ mod time;
 
 use std::borrow::Cow;
 
-pub use self::{blocks::*, builder::SchemeBuilder, challenge::Challenge, presets::*};
+pub use self::{
+    blocks::*, builder::SchemeBuilder, challenge::Challenge, describe::Description, presets::*,
+};
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
     check::is_pointer,
@@ -261,34 +263,10 @@ impl Scheme {
         self.timestamp.as_ref().and_then(|timestamp| timestamp.tolerance)
     }
 
-    /// Returns the sender's display name, which defaults to the scheme's name.
-    #[must_use]
-    pub fn sender(&self) -> &str {
-        if self.sender.is_empty() { &self.name } else { &self.sender }
-    }
-
-    /// Returns the URL of the sender's page about its signatures, or an empty string.
-    #[must_use]
-    pub fn documentation(&self) -> &str {
-        &self.documentation
-    }
-
-    /// Returns the evidence that the sender signs this way.
-    #[must_use]
-    pub fn evidence(&self) -> &[Evidence] {
-        &self.evidence
-    }
-
     /// Returns the sender's verification handshakes.
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
         &self.challenges
-    }
-
-    /// Returns facts about the sender that do not concern its signatures.
-    #[must_use]
-    pub fn hints(&self) -> Hints {
-        self.hints
     }
 
     /// Returns the names of the headers that the scheme needs, in lower case.

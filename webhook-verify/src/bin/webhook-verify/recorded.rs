@@ -88,7 +88,7 @@ impl RecordedRequest {
             None => scheme,
         };
         let has_tolerance = scheme.tolerance().is_some();
-        let signs_url = scheme.signed_content().contains("{url");
+        let signs_url = scheme.describe().signed_content.contains("{url");
         let mut builder = Verifier::builder(scheme);
         for secret in &self.secrets {
             builder = builder.secret(secret);

@@ -30,13 +30,14 @@ impl Schemes {
         }
         let rows: Vec<[String; 6]> = Scheme::presets()
             .map(|scheme| {
+                let description = scheme.describe();
                 [
                     scheme.name().to_owned(),
-                    scheme.sender().to_owned(),
+                    description.sender.clone(),
                     format!("{:?}", scheme.algorithm()),
-                    places(scheme),
-                    scheme.brings(),
-                    signed_content(scheme),
+                    description.signatures.join(", "),
+                    description.events.clone(),
+                    one_line(&description.signed_content),
                 ]
             })
             .collect();
@@ -55,44 +56,40 @@ impl Schemes {
     }
 }
 
-fn places(scheme: &Scheme) -> String {
-    scheme.signature_places().collect::<Vec<_>>().join(", ")
-}
-
 /// Returns the signed content on one line, because some schemes sign line breaks.
-fn signed_content(scheme: &Scheme) -> String {
-    let content = scheme.signed_content();
+fn one_line(content: &str) -> String {
     if content.is_empty() { "-".to_owned() } else { content.replace('\n', "\\n") }
 }
 
 fn description(scheme: &Scheme) -> serde_json::Value {
-    let hints = scheme.hints();
+    let description = scheme.describe();
+    let hints = description.hints;
     let seconds = |time: Option<std::time::Duration>| time.map(|time| time.as_secs());
     let name_of = |value: &dyn std::fmt::Debug| format!("{value:?}");
     json!({
         "name": scheme.name(),
-        "sender": scheme.sender(),
-        "documentation": scheme.documentation(),
-        "evidence": scheme.evidence().iter().map(|known| name_of(known)).collect::<Vec<_>>(),
+        "sender": description.sender,
+        "documentation": description.documentation,
+        "evidence": description.evidence.iter().map(|known| name_of(known)).collect::<Vec<_>>(),
         "algorithm": name_of(&scheme.algorithm()),
         "key_form": name_of(&scheme.key_form()),
         "encoding": name_of(&scheme.encoding()),
-        "signature": scheme.signature_places().collect::<Vec<_>>(),
-        "signed_content": scheme.signed_content(),
+        "signature": description.signatures,
+        "signed_content": description.signed_content,
         "signs_body": scheme.signs_body(),
-        "timestamp": scheme.timestamp_place(),
+        "timestamp": description.timestamp,
         "tolerance": scheme.tolerance().map(|tolerance| json!({
             "past": tolerance.past().as_secs(),
             "future": tolerance.future().as_secs(),
         })),
-        "id": scheme.id_place(),
+        "id": description.id,
         "id_is_signed": scheme.id_is_signed(),
-        "event_type": scheme.event_type_place(),
+        "event_type": description.event_type,
         "event_type_is_signed": scheme.event_type_is_signed(),
-        "brings": scheme.brings(),
-        "event_time": scheme.event_time_pointer(),
-        "event_data": scheme.event_data_pointer(),
-        "test_field": scheme.test_pointer(),
+        "brings": description.events,
+        "event_time": description.event_time,
+        "event_data": description.event_data,
+        "test_field": description.test_field,
         "identity": name_of(&scheme.identity()),
         "challenges": scheme.challenges().iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry_horizon": seconds(hints.retry_horizon),

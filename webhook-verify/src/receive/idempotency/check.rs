@@ -100,8 +100,7 @@ impl Idempotency {
                 "shorter than the tolerance on both sides and the lease together",
             ));
         }
-        if !self.allow_short_ttl
-            && scheme.hints().retry_horizon.is_some_and(|horizon| ttl < horizon)
+        if !self.allow_short_ttl && scheme.hints.retry_horizon.is_some_and(|horizon| ttl < horizon)
         {
             return Err(ConfigError::option(
                 "ttl",

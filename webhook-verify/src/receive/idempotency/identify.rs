@@ -197,7 +197,7 @@ impl Idempotency {
     }
 
     pub(super) fn ttl_of(&self, identity: Identity, scheme: &Scheme) -> Duration {
-        let horizon = scheme.hints().retry_horizon.unwrap_or_default();
+        let horizon = scheme.hints.retry_horizon.unwrap_or_default();
         self.ttl.unwrap_or(match identity {
             // Some senders retry for a month.
             Identity::SignedId => WEEK.max(horizon + DAY),
