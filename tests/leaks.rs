@@ -2,10 +2,6 @@
 //! level; the reason of a refusal does. In a process of its own, because there is one log for each.
 #![allow(clippy::unwrap_used)]
 
-#[expect(dead_code, reason = "shared with the attacks")]
-#[path = "requests/attacks/support.rs"]
-mod support;
-
 use std::{
     collections::HashMap,
     fmt::Debug,
@@ -27,7 +23,7 @@ use webhook_verify::{
     testing::Signer,
 };
 
-use support::{NOW, Request, SECRET, base64, hex, mac, verifier, whsec};
+use integration_tests::attacks::{NOW, Request, SECRET, base64, hex, mac, verifier, whsec};
 
 /// There is one log, so those that refuse requests take turns.
 static LOG: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());

@@ -3,16 +3,12 @@
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
 
-#[expect(dead_code, reason = "shared with the attacks")]
-#[path = "requests/attacks/support.rs"]
-mod support;
-
 use std::{fs, mem, time::Duration};
 
 use integration_tests::{Connection, Framework};
 use webhook_verify::scheme;
 
-use support::{Request, Target, verifier};
+use integration_tests::attacks::{Request, Target, verifier};
 
 const MIB: usize = 1 << 20;
 const LIMIT: usize = MIB;

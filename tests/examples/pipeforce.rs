@@ -4,10 +4,6 @@ mod calls;
 mod commands;
 mod hub;
 mod multipart;
-mod rows;
-#[path = "../../examples/pipeforce/store.rs"]
-#[allow(dead_code, reason = "the example's own")]
-mod store;
 
 use std::process::Command;
 

@@ -55,6 +55,5 @@ mod http2;
 mod keys;
 mod limits;
 mod signatures;
-pub(crate) mod support;
 mod times;
 pub(crate) mod work;

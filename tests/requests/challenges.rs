@@ -9,4 +9,4 @@ mod signed;
 mod support;
 mod tenants;
 
-use super::attacks::support as attacks;
+use integration_tests::attacks;

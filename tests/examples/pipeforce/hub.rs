@@ -49,10 +49,13 @@ impl Hub {
 
     pub(crate) fn command(&self) -> Command {
         let mut command = program("pipeforce");
-        let db = self.folder.path().join("pipeforce.db");
-        command.args(["--db", &format!("sqlite://{}", db.display())]);
-        command.stderr(Stdio::piped());
+        command.args(["--db", &self.db()]).stderr(Stdio::piped());
         command
+    }
+
+    /// Returns the URL of its file.
+    pub(crate) fn db(&self) -> String {
+        format!("sqlite://{}", self.folder.path().join("pipeforce.db").display())
     }
 
     pub(crate) fn running(&self) -> &Running {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use integration_tests::Framework;
 use webhook_verify::{Scheme, VerifyError, scheme};
 
-use super::support::{Request, SECRET, Target, hex, on_both, verifier};
+use integration_tests::attacks::{Request, SECRET, Target, hex, on_both, verifier};
 
 const MISMATCH: VerifyError = VerifyError::SignatureMismatch;
 

@@ -3,7 +3,7 @@
 use integration_tests::Framework;
 use webhook_verify::{VerifyError, scheme};
 
-use super::support::{NOW, Request, Target, base64, hex, mac, on_both, verifier};
+use integration_tests::attacks::{NOW, Request, Target, base64, hex, mac, on_both, verifier};
 
 const MALFORMED: VerifyError = VerifyError::MalformedSignature;
 

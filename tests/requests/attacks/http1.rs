@@ -7,7 +7,7 @@ use tokio::{
 };
 use webhook_verify::{Scheme, Verifier, VerifyError, scheme};
 
-use super::support::{Request, SECRET, Target, hex, mac, on_both, verifier};
+use integration_tests::attacks::{Request, SECRET, Target, hex, mac, on_both, verifier};
 
 /// Everything that a server sends until it closes the connection.
 async fn all_answers(target: &Target, raw: &[u8]) -> String {

@@ -17,7 +17,9 @@ use webhook_verify::{
     Secret, Tenant, Verifier, VerifyError, scheme,
 };
 
-use super::support::{NOW, Request, SECRET, Target, hex, mac, mac_with, on_both, verifier};
+use integration_tests::attacks::{
+    NOW, Request, SECRET, Target, hex, mac, mac_with, on_both, verifier,
+};
 
 #[tokio::test]
 async fn a01_an_empty_secret_does_not_construct() {
@@ -250,7 +252,9 @@ async fn a10_the_right_one_of_many_signatures_counts_wherever_it_stands() {
             let list: Vec<String> = (0..16)
                 .map(|place| match place == at {
                     true => good.clone(),
-                    false => format!("v1,{}", super::support::base64(&[place as u8; 32])),
+                    false => {
+                        format!("v1,{}", integration_tests::attacks::base64(&[place as u8; 32]))
+                    }
                 })
                 .collect();
             let request = request.with("webhook-signature", list.join(" "));

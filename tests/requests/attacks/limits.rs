@@ -10,13 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, future::join_all, stream};
-use integration_tests::Framework;
+use integration_tests::{
+    Framework,
+    attacks::{NOW, Request, SECRET, Target, base64, hex, mac, on_both, verifier},
+};
 use webhook_verify::{Encoding, Receiver, RequestHead, Scheme, Verifier, VerifyError, scheme};
 
-use super::{
-    support::{NOW, Request, SECRET, Target, base64, hex, mac, on_both, verifier},
-    work::{HARD, costs_at_most, look_over},
-};
+use super::work::{HARD, costs_at_most, look_over};
 
 const MISMATCH: VerifyError = VerifyError::SignatureMismatch;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use integration_tests::verifier_of;
 use webhook_verify::{Algorithm, Scheme, VerifyError, scheme};
 
-use super::support::{NOW, Request, SECRET, base64, hex, mac, on_both, verifier};
+use integration_tests::attacks::{NOW, Request, SECRET, base64, hex, mac, on_both, verifier};
 
 const MALFORMED: VerifyError = VerifyError::MalformedSignature;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use integration_tests::Response;
 use webhook_verify::{Scheme, Verifier, VerifyError, scheme, scheme::TimeUnit};
 
-use super::support::{NOW, Request, SECRET, hex, mac, on_both, verifier};
+use integration_tests::attacks::{NOW, Request, SECRET, hex, mac, on_both, verifier};
 
 const MALFORMED: VerifyError = VerifyError::MalformedTimestamp;
 

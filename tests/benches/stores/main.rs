@@ -7,15 +7,10 @@
 //! The servers are started here, as in the tests, on the disk that the temporary folder is on.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says nothing")]
 
-#[path = "stores/memory.rs"]
 mod memory;
-#[path = "stores/postgres.rs"]
 mod postgres;
-#[path = "stores/redis.rs"]
 mod redis;
-#[path = "stores/rounds.rs"]
 mod rounds;
-#[path = "stores/sqlite.rs"]
 mod sqlite;
 
 use std::{env, process::ExitCode, sync::Arc, time::Duration, time::Instant};

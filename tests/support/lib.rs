@@ -1,13 +1,14 @@
-//! What the tests share: recorded requests, a server of either framework, and a client that sends raw bytes.
-#![cfg_attr(doctest, doc = include_str!("../README.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/custom-senders.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/events.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/fluentcrm.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/host-uk.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/mautic.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/pipeforce.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/secrets.md"))]
-#![cfg_attr(doctest, doc = include_str!("../webhook-verify/docs/stores.md"))]
+//! Helpers of the tests: recorded requests, stores, servers of both frameworks, and a client that
+//! sends raw bytes.
+#![cfg_attr(doctest, doc = include_str!("../../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/custom-senders.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/events.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/fluentcrm.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/host-uk.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/mautic.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/pipeforce.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/secrets.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/stores.md"))]
 #![allow(
     clippy::unwrap_used,
     clippy::unwrap_in_result,
@@ -17,39 +18,23 @@
     reason = "a helper that fails is a test that fails"
 )]
 
-#[path = "support/answers.rs"]
 mod answers;
-#[path = "support/claims.rs"]
+pub mod attacks;
 mod claims;
-#[path = "support/client.rs"]
 mod client;
-#[path = "support/folder.rs"]
 mod folder;
-#[path = "support/gate.rs"]
 mod gate;
-#[path = "support/logs.rs"]
 mod logs;
-#[path = "support/pauses.rs"]
 mod pauses;
-#[path = "support/places.rs"]
 mod places;
-#[path = "support/postgres.rs"]
 mod postgres;
-#[path = "support/process.rs"]
 mod process;
-#[path = "support/programs.rs"]
 mod programs;
-#[path = "support/proxy.rs"]
 mod proxy;
-#[path = "support/redis.rs"]
 mod redis;
-#[path = "support/secrets.rs"]
 mod secrets;
-#[path = "support/server.rs"]
 mod server;
-#[path = "support/vector.rs"]
 mod vector;
-#[path = "support/watched.rs"]
 mod watched;
 
 pub use self::{

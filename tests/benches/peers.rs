@@ -1,7 +1,6 @@
 //! Our core beside the crates that do the same, at what all of them can do. The cases that are no library of their own
 //! (the floor, ring) leave out the look-up of headers, which the libraries have to do, unless they say so.
 
-#[path = "../../benches/harness.rs"]
 mod harness;
 
 use std::{error::Error, hint::black_box, time::SystemTime};

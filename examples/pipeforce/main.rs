@@ -7,13 +7,9 @@
 //! A caller sends no id and signs no time, so nothing tells a retry from a second call: every call is handed on, and one
 //! that is sent twice is handed on twice. The token proves who calls, not what is sent; keep it to TLS.
 
-#[path = "pipeforce/api.rs"]
 mod api;
-#[path = "pipeforce/receive.rs"]
 mod receive;
-#[path = "pipeforce/store.rs"]
 mod store;
-#[path = "pipeforce/subscribers.rs"]
 mod subscribers;
 
 use std::{error::Error, net::SocketAddr, sync::Arc};
