@@ -14,12 +14,12 @@ use serde_json::Value;
 use tokio::{task::block_in_place, time::sleep};
 use webhook_verify::{scheme, testing::Signer};
 
-use crate::running::{RECEIVERS, Running, command_with_store};
+use crate::running::{self, RECEIVERS, Running};
 
 const FLAGS: [&str; 4] = ["--scheme", "mautic", "--secret", "test"];
 
 fn receiver(name: &str, store: &str, flags: &[&str]) -> Command {
-    let mut command = command_with_store(name, store);
+    let mut command = running::receiver(name, store);
     command.args(FLAGS).args(flags).stderr(Stdio::piped());
     command
 }

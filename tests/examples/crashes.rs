@@ -2,7 +2,7 @@
 
 mod history;
 mod kills;
-mod outbox;
+pub(crate) mod outbox;
 mod proxy;
 mod races;
 mod runs;

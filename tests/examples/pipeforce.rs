@@ -11,7 +11,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use integration_tests::{Folder, exchange, in_folder, raw_request};
 use serde_json::json;
 
-use crate::running::{Running, output, program};
+use crate::running::{Running, example, output};
 use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
 
 /// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart amidst.
@@ -172,7 +172,7 @@ fn a_mistake_in_the_flags_is_named() {
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         assert!(error.contains(named), "{flags:?}: {error}");
     }
-    let mut command = program("pipeforce");
+    let mut command = example("pipeforce");
     command.args(["--db", "sqlite:///no/such/folder/pipeforce.db"]);
     assert_eq!(output(command).status.code(), Some(2));
 }

@@ -1,4 +1,4 @@
-//! The example receivers as programs that tests start, freeze and kill.
+//! Programs that tests start, freeze and kill: the receiver of the tests, and the examples.
 
 use std::{
     fs,
@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{PATIENCE, in_folder};
+use integration_tests::{PATIENCE, Response, exchange, in_folder, raw_request};
 use serde_json::Value;
 
 /// Builds the programs. `cargo test` of the whole workspace does so by itself.
@@ -20,20 +20,20 @@ const BUILD: &str = match cfg!(debug_assertions) {
     false => "cargo build -p examples --examples --release",
 };
 
-pub(crate) const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
+/// The frameworks of the tests' receiver.
+pub(crate) const RECEIVERS: [&str; 2] = ["axum", "actix"];
 
-pub(crate) fn command(name: &str) -> Command {
-    command_with_store(name, "memory:")
-}
-
-pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
-    let mut command = program(name);
-    command.args(["--store", store]);
+/// Returns a receiver on a free port. It does not outlive this process.
+pub(crate) fn receiver(framework: &str, store: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_receiver"));
+    command.args(["--listen", "127.0.0.1:0", "--framework", framework, "--store", store]);
+    command.stderr(Stdio::null());
+    in_folder(&mut command);
     command
 }
 
-/// An example, that listens on a free port, and does not outlive this process.
-pub(crate) fn program(name: &str) -> Command {
+/// Returns an example. It does not outlive this process.
+pub(crate) fn example(name: &str) -> Command {
     // Next to the folder of this very program, where cargo builds examples.
     let mut path =
         PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
@@ -42,7 +42,7 @@ pub(crate) fn program(name: &str) -> Command {
     let is_built = path.is_file();
     assert!(is_built, "no {path:?}: run `{BUILD}` before this test");
     let mut command = Command::new(path);
-    command.args(["--listen", "127.0.0.1:0"]).stderr(Stdio::null());
+    command.stderr(Stdio::null());
     in_folder(&mut command);
     command
 }
@@ -81,17 +81,11 @@ pub(crate) struct Running {
     /// What it prints from then on. A thread reads it, so that the receiver never waits for a reader.
     printed: Receiver<String>,
     /// What has been taken from there.
-    handled: Vec<Value>,
+    handled: Vec<String>,
     log: Option<JoinHandle<String>>,
 }
 
 impl Running {
-    pub(crate) fn start(name: &str, args: &[String]) -> Self {
-        let mut command = command(name);
-        command.args(args);
-        Self::spawn(command).unwrap()
-    }
-
     /// Starts it, and waits until it listens; or says what it printed before it ended.
     ///
     /// # Panics
@@ -133,12 +127,12 @@ impl Running {
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let lines = lines.clone();
-                    let (_, log) = running.end_with_log();
+                    let (_, log) = running.kill();
                     return Err(format!("{command:?} ended: {lines:?} {log:?}"));
                 }
             };
             if let Some(url) = line.strip_prefix("listening on http://") {
-                running.addr = url.parse().unwrap();
+                running.addr = url.split('/').next().unwrap().parse().unwrap();
             }
             lines.push(line);
         }
@@ -168,7 +162,7 @@ impl Running {
         line.is_some_and(|line| last.iter().any(|last| line.starts_with(last)))
     }
 
-    /// Waits until it has printed so many JSON lines since it listens.
+    /// Waits until it has printed so many lines since it listens.
     ///
     /// # Panics
     ///
@@ -182,7 +176,7 @@ impl Running {
                 let handled = &self.handled;
                 panic!("no line number {count} of a receiver, but {handled:?}: {error}")
             });
-            self.handled.push(serde_json::from_str(&line).unwrap());
+            self.handled.push(line);
         }
     }
 
@@ -218,18 +212,35 @@ impl Running {
         states.all(|stat| stat.is_err() || stat.is_ok_and(|stat| stat.contains(") T ")))
     }
 
-    /// Kills the receiver with SIGKILL, and gives the JSON lines that it printed, every one.
+    /// Sends the delivery of the printed `curl` line, with a changed body.
+    pub(crate) async fn paste(&self, change: impl Fn(&str) -> String) -> Response {
+        // The URL, the headers and the body are in single quotes.
+        let parts: Vec<_> = self.lines.last().unwrap().split('\'').skip(1).step_by(2).collect();
+        let [url, headers @ .., body] = &parts[..] else { panic!("{parts:?}") };
+        let headers = headers.iter().map(|header| header.split_once(": ").unwrap());
+        let headers: Vec<_> = headers.map(|(name, value)| (name.into(), value.into())).collect();
+        let target = url.strip_prefix(&format!("http://{}", self.addr)).unwrap();
+        let request = raw_request("POST", target, &headers, change(body).as_bytes());
+        exchange(self.addr, &request).await
+    }
+
+    /// Kills the program, and returns the JSON lines that it printed.
     pub(crate) fn end(self) -> Vec<Value> {
         self.end_with_log().0
     }
 
-    /// As [`end`](Self::end), with what it logged, if its stderr was piped.
-    pub(crate) fn end_with_log(mut self) -> (Vec<Value>, String) {
+    /// Does what [`end`](Self::end) does, and returns the log as well, if stderr was piped.
+    pub(crate) fn end_with_log(self) -> (Vec<Value>, String) {
+        let (lines, log) = self.kill();
+        (lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect(), log)
+    }
+
+    /// Kills the program with SIGKILL, and returns the lines that it printed, and its log.
+    pub(crate) fn kill(mut self) -> (Vec<String>, String) {
         self.process.kill().unwrap();
         self.process.wait().unwrap();
         let mut handled = std::mem::take(&mut self.handled);
-        let rest = self.printed.iter();
-        handled.extend(rest.map(|line| serde_json::from_str::<Value>(&line).unwrap()));
+        handled.extend(self.printed.iter());
         let log = self.log.take().map(|log| log.join().unwrap());
         (handled, log.unwrap_or_default())
     }

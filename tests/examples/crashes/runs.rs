@@ -14,7 +14,7 @@ use super::{
     now,
     outbox::{FLAGS, Target},
 };
-use crate::running::{Running, command_with_store};
+use crate::running::{Running, receiver};
 
 /// A handler that ran.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Run {
 
 /// An example receiver's command.
 pub(crate) fn traced(name: &str, store: &str, lease: Duration, delay: &str) -> Command {
-    let mut command = command_with_store(name, store);
+    let mut command = receiver(name, store);
     command
         .args(FLAGS)
         .args(["--lease", &lease.as_secs().to_string()])
