@@ -1,8 +1,6 @@
 //! Responds at once and works later: the handler writes each event into a job queue (apalis, in a
-//! SQLite file), and a worker runs the jobs and retries those that fail. This is for senders that
-//! do not retry, such as FluentCRM: only the write into the queue can lose an event.
-//!
-//! Run `WEBHOOK_SECRET=test cargo run --example enqueue`, then paste the `curl` line that it prints.
+//! SQLite file), and a worker runs and retries the jobs. This is for senders that do not retry, such
+//! as FluentCRM. Run `WEBHOOK_SECRET=test cargo run --example enqueue`, then paste its `curl` line.
 
 use std::{env, fmt::Debug, str::FromStr as _, sync::Arc, task::Poll, time::Duration};
 
@@ -39,8 +37,7 @@ async fn main() -> Result<(), BoxDynError> {
     };
     tokio::spawn(work(jobs, Duration::from_secs(1), Arc::new(run)));
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    let sample = Signer::new(scheme::MAUTIC, &*secret)?.sample()?;
-    println!("{}", sample.curl("http://127.0.0.1:3000"));
+    println!("{}", Signer::new(scheme::MAUTIC, &*secret)?.sample()?.curl("http://127.0.0.1:3000"));
     Ok(axum::serve(listener, app).await?)
 }
 
@@ -85,8 +82,9 @@ pub(crate) async fn work(jobs: Jobs, first_wait: Duration, run: Run) {
 }
 
 fn worker(jobs: Jobs, first_wait: Duration, run: Run) -> BoxFuture<'static, impl Debug> {
-    let longest = Duration::from_secs(3600);
-    let waits = ExponentialBackoffMaker::new(first_wait, longest, 0.5, HasherRng::default());
+    let max = Duration::from_secs(3600);
+    let waits = ExponentialBackoffMaker::new(first_wait, max, 0.5, HasherRng::default());
+    let retry = RetryPolicy::retries(TRIES - 1).with_backoff(waits.expect("valid").make_backoff());
     // `poll_with_interval` of apalis 1.0 can miss a tick, and then sleeps for 30 s.
     let mut ticks = interval(Duration::from_millis(500));
     let ticks = stream::poll_fn(move |context| -> Poll<Option<()>> {
@@ -96,10 +94,7 @@ fn worker(jobs: Jobs, first_wait: Duration, run: Run) -> BoxFuture<'static, impl
     // Each worker needs a name that no other one had in the last minute.
     let worker = WorkerBuilder::new(format!("worker-{:x}", getrandom::u64().unwrap_or(0)))
         .backend(jobs.poll_with_stream(ticks))
-        .retry(
-            RetryPolicy::retries(TRIES - 1)
-                .with_backoff(waits.expect("under an hour").make_backoff()),
-        )
+        .retry(retry)
         .build(move |job| run(job).map(|done| done.unwrap_or_else(|panic| Err(panic.into()))));
     Box::pin(worker.run())
 }

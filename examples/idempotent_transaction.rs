@@ -49,11 +49,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let methods = post(on_payment).layer(WebhookLayer::new(receiver));
     let app = Router::new().route("/paystack", methods).with_state((pool, store));
     let listener = TcpListener::bind(address).await?;
-    let url = format!("http://{}/paystack", listener.local_addr()?);
-    println!("listening on {url}");
+    let origin = format!("http://{}", listener.local_addr()?);
+    println!("listening on {origin}");
     let body = r#"{"event":"charge.success","data":{"reference":"T1","amount":1999}}"#;
     let signer = Signer::new(scheme::PAYSTACK, &*secret)?.target("/paystack");
-    println!("{}", signer.sign(body)?.curl(&url));
+    println!("{}", signer.sign(body)?.curl(&origin));
     Ok(axum::serve(listener, app).await?)
 }
 

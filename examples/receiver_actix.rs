@@ -28,9 +28,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
         App::new().service(web::resource("/mautic").wrap(middleware).route(web::post().to(receive)))
     });
     let server = server.bind(address)?;
-    let url = format!("http://{}/mautic", server.addrs()[0]);
-    println!("listening on {url}");
-    println!("{}", Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?.curl(&url));
+    let origin = format!("http://{}", server.addrs()[0]);
+    println!("listening on {origin}");
+    let sample = Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?;
+    println!("{}", sample.curl(&origin));
     Ok(server.run().await?)
 }
 

@@ -27,9 +27,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let drain = layer.drain();
     let app = Router::new().route("/mautic", post(receive).layer(layer));
     let listener = TcpListener::bind(address).await?;
-    let url = format!("http://{}/mautic", listener.local_addr()?);
-    println!("listening on {url}");
-    println!("{}", Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?.curl(&url));
+    let origin = format!("http://{}", listener.local_addr()?);
+    println!("listening on {origin}");
+    let sample = Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?;
+    println!("{}", sample.curl(&origin));
 
     let shutdown = async { drop(signal::ctrl_c().await) };
     axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;

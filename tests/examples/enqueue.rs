@@ -6,8 +6,9 @@
 mod example;
 
 use std::{
+    ops::Deref,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -23,7 +24,7 @@ use tokio::{
 use tower::ServiceExt as _;
 use webhook_verify::{scheme, testing::Signer};
 
-use self::example::{Job, Jobs, TRIES, app, open, work};
+use self::example::{Jobs, Run, TRIES, app, open, work};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -86,6 +87,8 @@ const UNFINISHED: &str =
 
 /// A worker that counts how often jobs run. It stops when it is dropped.
 struct Counting {
+    /// Has a second owner while a worker lives.
+    run: Weak<<Run as Deref>::Target>,
     runs: Arc<AtomicUsize>,
     task: AbortHandle,
 }
@@ -95,12 +98,13 @@ impl Counting {
     fn start(queue: &Queue, act: fn(usize) -> Result<(), BoxDynError>) -> Self {
         let runs = Arc::new(AtomicUsize::new(0));
         let counted = Arc::clone(&runs);
-        let run = move |_: Job| {
+        let run: Run = Arc::new(move |_| {
             let run = counted.fetch_add(1, SeqCst) + 1;
             tokio::spawn(async move { act(run) })
-        };
-        let task = tokio::spawn(work(queue.jobs.clone(), 10 * MS, Arc::new(run)));
-        Self { runs, task: task.abort_handle() }
+        });
+        let weak = Arc::downgrade(&run);
+        let task = tokio::spawn(work(queue.jobs.clone(), 10 * MS, run));
+        Self { run: weak, runs, task: task.abort_handle() }
     }
 
     /// Returns how often jobs have run when none is left to run.
@@ -205,8 +209,13 @@ async fn what_cannot_be_enqueued_is_not_acknowledged() {
     queue.until("worker", workers, |workers| workers == 1).await;
     execute("ALTER TABLE Jobs RENAME TO elsewhere").await;
     assert_eq!(send(&app, 1).await, 503);
-    // The worker ends because it cannot read the queue, and another one starts.
-    queue.until("second worker", workers, |workers| workers > 1).await;
+    // The worker ends because it cannot read the queue. Another one starts a second later.
+    let ended = async {
+        while worker.run.strong_count() > 1 {
+            sleep(20 * MS).await;
+        }
+    };
+    soon("end of the worker", ended).await;
     execute("ALTER TABLE elsewhere RENAME TO Jobs").await;
     assert_eq!(send(&app, 1).await, 202);
     assert_eq!(worker.runs(&queue).await, 1);

@@ -132,7 +132,7 @@ impl Running {
                 }
             };
             if let Some(url) = line.strip_prefix("listening on http://") {
-                running.addr = url.split('/').next().unwrap().parse().unwrap();
+                running.addr = url.parse().unwrap();
             }
             lines.push(line);
         }
