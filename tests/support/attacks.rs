@@ -18,13 +18,18 @@ use webhook_verify::{
     VerifyError,
 };
 
-use crate::{App, Connection, Framework, Response, Server, Watched, each_framework, exchange};
+use crate::{App, Connection, Framework, Response, Server, Watched, exchange};
 
 /// The time on the receiver's clock.
 pub const NOW: u64 = 1_795_305_600;
 
 /// The secret of most schemes, whose bytes are the key.
 pub const SECRET: &str = "5b0f6f6c1f2a-the-receivers-secret";
+
+/// Returns [`NOW`] as text.
+pub fn now() -> String {
+    NOW.to_string()
+}
 
 /// Returns the secret in the form of Standard Webhooks.
 pub fn whsec() -> String {
@@ -345,11 +350,8 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Attacks a receiver on each framework.
-pub async fn on_both(verifier: Verifier, attack: impl AsyncFn(&Target)) {
-    let (verifier, attack) = (&verifier, &attack);
-    each_framework(|framework| async move {
-        attack(&Target::start(framework, verifier).await).await;
-    })
-    .await;
+/// Starts a receiver on each framework.
+pub async fn both(verifier: Verifier) -> [Target; 2] {
+    let [axum, actix] = [Framework::Axum, Framework::Actix];
+    [Target::start(axum, &verifier).await, Target::start(actix, &verifier).await]
 }

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, future::join_all, stream};
 use integration_tests::{
     Framework,
-    attacks::{NOW, Request, SECRET, Target, base64, hex, mac, on_both, verifier},
+    attacks::{NOW, Request, SECRET, Target, base64, both, hex, mac, verifier},
 };
 use webhook_verify::{Encoding, Receiver, RequestHead, Scheme, Verifier, VerifyError, scheme};
 
@@ -179,7 +179,7 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
         ("a malformed one", Request::standard("msg_1", "x", "{}")),
         ("one from the future", Request::standard("msg_1", "9999999999", "{}")),
     ];
-    on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
+    for target in &both(verifier(scheme::STANDARD_WEBHOOKS)).await {
         for (what, request) in &heads {
             let before = target.touched();
             let mut connection = target.connect().await;
@@ -196,9 +196,8 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
             let rejection = admission.expect("no wait").expect_err("a refusal");
             assert_eq!(rejection.status(), 401, "{what}");
         }
-    })
-    .await;
-    on_both(verifier(scheme::PIPEFORCE_TOKEN), async |target| {
+    }
+    for target in &both(verifier(scheme::PIPEFORCE_TOKEN)).await {
         for headers in [&[][..], &[("token", "another")]] {
             let mut connection = target.connect().await;
             let head = Request::new(headers, "").raw_head("Content-Length: 100000\r\n");
@@ -207,8 +206,7 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
             target.is_refusal("a token", &response, 401, "invalid webhook signature");
         }
         assert_eq!(target.touched(), (0, 0));
-    })
-    .await;
+    }
 }
 
 /// Judges the request in pieces, as a server does, and measures the work.
@@ -235,7 +233,7 @@ async fn a40_bodies_made_to_be_hard_work() {
     let wide = format!("{{{keys}\"id\":\"x\"}}");
     let same = format!("{{{}\"id\":1}}", "\"id\":1,".repeat(60_000));
     let signature = ("X-Webhook-Signature", format!("sha256={}", hex(&[7; 32])));
-    on_both(verifier(scheme::HOST_UK_DOCUMENTED), async |target| {
+    for target in &both(verifier(scheme::HOST_UK_DOCUMENTED)).await {
         for body in [&deep, &wide, &same] {
             let unsigned = Request::new(&[(signature.0, &signature.1)], body);
             is_little_work(&target.verifier, &unsigned);
@@ -243,8 +241,7 @@ async fn a40_bodies_made_to_be_hard_work() {
             is_little_work(&target.verifier, &Request::hex(body));
             target.accepts("signed", &Request::hex(body)).await;
         }
-    })
-    .await;
+    }
 
     // where the signature itself is in the body
     let in_body = Scheme::builder("in-body")
@@ -253,7 +250,7 @@ async fn a40_bodies_made_to_be_hard_work() {
         .encoding(Encoding::Hex)
         .build()
         .unwrap();
-    on_both(verifier(in_body), async |target| {
+    for target in &both(verifier(in_body)).await {
         let cases = [
             (&deep, VerifyError::MissingSignature),
             (&wide, VerifyError::MalformedSignature),
@@ -266,12 +263,11 @@ async fn a40_bodies_made_to_be_hard_work() {
         }
         let good = format!("{{\"sum\":7,\"id\":\"{}\"}}", hex(&mac(&[b"7"])));
         target.accepts("a pointer", &Request::new(&[], good)).await;
-    })
-    .await;
+    }
 
     let form: String = (0..50_000).map(|key| format!("k{key}=1&")).collect();
     let tokens = "token=x&".repeat(60_000);
-    on_both(verifier(scheme::PIPEFORCE_TOKEN), async |target| {
+    for target in &both(verifier(scheme::PIPEFORCE_TOKEN)).await {
         let typed = [("Content-Type", "application/x-www-form-urlencoded")];
         let cases =
             [(&form, VerifyError::MissingToken), (&tokens, VerifyError::MalformedSignature)];
@@ -283,8 +279,7 @@ async fn a40_bodies_made_to_be_hard_work() {
         let with_token = Request::new(&typed, format!("{form}token={SECRET}"));
         is_little_work(&target.verifier, &with_token);
         target.accepts("the token last", &with_token).await;
-    })
-    .await;
+    }
 }
 
 /// Sixteen bad signatures over a long body cost what one does: the body is hashed once for each secret.
