@@ -3,7 +3,6 @@
 mod history;
 mod kills;
 pub(crate) mod outbox;
-mod proxy;
 mod races;
 mod runs;
 mod stores;

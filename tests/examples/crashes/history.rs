@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{Kind, Place};
+use integration_tests::{Kind, Place, Proxy, Weather};
 use tokio::{
     runtime::Handle,
     sync::Mutex,
@@ -23,7 +23,6 @@ use tokio::{
 use super::{
     number_from,
     outbox::Outbox,
-    proxy::{Proxy, Weather},
     random, random_ms,
     runs::{
         LEASE_LOST, NOT_COMPLETED, Restarted, Run, by_event, check_acknowledged, check_settled,
@@ -50,7 +49,7 @@ impl Member {
         start: impl FnOnce(SocketAddr) -> Restarted + Send + 'static,
     ) -> Self {
         let proxy = Proxy::start(server).await;
-        let addr = proxy.addr;
+        let addr = proxy.addr();
         Self {
             receiver: spawn_blocking(move || start(addr)).await.unwrap(),
             proxy,
@@ -80,31 +79,37 @@ impl Member {
                     "frozen"
                 }
                 2 => {
-                    let slow = Weather::Slow(random_ms(20..250));
-                    self.endure(slow, random_ms(300..1000))
+                    let delay = random_ms(20..250);
+                    self.endure(Weather { delay, ..Weather::default() }, random_ms(300..1000));
+                    "slow"
                 }
-                3 => self.endure(Weather::Cut, random_ms(1..300)),
-                4 => self.endure(Weather::AnswersLost, random_ms(50..500)),
+                3 => {
+                    let cut = Weather { refuse: true, ..Weather::default() };
+                    self.proxy.weather(cut);
+                    self.proxy.sever();
+                    self.endure(cut, random_ms(1..300));
+                    "cut"
+                }
+                4 => {
+                    self.proxy.cut_replies(usize::MAX, 0);
+                    thread::sleep(random_ms(50..500));
+                    self.proxy.cut_replies(0, 0);
+                    "answers lost"
+                }
                 _ => {
                     expire();
-                    self.endure(Weather::BlackHole, random_ms(100..1500))
+                    self.endure(Weather { hold: true, ..Weather::default() }, random_ms(100..1500));
+                    "black hole"
                 }
             };
             *self.faults.entry(fault).or_default() += 1;
         }
     }
 
-    fn endure(&self, weather: Weather, time: Duration) -> &'static str {
-        self.proxy.set(weather);
+    fn endure(&self, weather: Weather, time: Duration) {
+        self.proxy.weather(weather);
         thread::sleep(time);
-        self.proxy.set(Weather::Fair);
-        match weather {
-            Weather::Fair => "fair",
-            Weather::Slow(_) => "slow",
-            Weather::BlackHole => "black hole",
-            Weather::Cut => "cut",
-            Weather::AnswersLost => "answers lost",
-        }
+        self.proxy.weather(Weather::default());
     }
 }
 
