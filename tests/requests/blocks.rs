@@ -122,10 +122,6 @@ fn secrets_that_are_none_do_not_construct() {
         scheme::{GENERIC_HEX, STANDARD_WEBHOOKS},
     };
 
-    for empty in ["", " ", "\t\r\n "] {
-        assert_eq!(Verifier::new(GENERIC_HEX, empty).unwrap_err(), ConfigError::EmptySecret);
-    }
-    assert_eq!(Verifier::new(STANDARD_WEBHOOKS, "whsec_").unwrap_err(), ConfigError::EmptySecret);
     assert!(matches!(
         Verifier::new(STANDARD_WEBHOOKS, "whsec_*"),
         Err(ConfigError::MalformedSecret { expected: "base64" })

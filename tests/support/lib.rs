@@ -53,7 +53,9 @@ pub use self::{
     proxy::{Proxy, Weather},
     redis::RedisServer,
     secrets::{PUBLIC_URL, secret_of, verifier_of},
-    server::{App, Framework, Handler, Server, Transport, answer, each_framework},
+    server::{
+        App, Framework, Handler, Server, Transport, answer, call_actix, call_axum, each_framework,
+    },
     vector::Vector,
     watched::{OUTAGE, Watched},
 };

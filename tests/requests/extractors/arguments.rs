@@ -3,7 +3,7 @@
 use actix_web::{App as ActixApp, HttpResponse, web};
 use axum::{Json, Router, response::IntoResponse, routing::post};
 use bytes::Bytes;
-use integration_tests::{Framework, Logs, Response};
+use integration_tests::{Framework, Logs, Response, call_actix, call_axum};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 use webhook_verify::{scheme, testing::SignedRequest};
@@ -131,25 +131,8 @@ fn actix_app(config: &mut web::ServiceConfig) {
 
 async fn ask(framework: Framework, path: &str, request: &SignedRequest) -> Response {
     match framework {
-        Framework::Axum => {
-            let response = axum_app().oneshot(to_axum(path, request)).await.unwrap();
-            let (parts, body) = response.into_parts();
-            Response {
-                status: parts.status.as_u16(),
-                headers: Vec::new(),
-                body: axum::body::to_bytes(body, 1 << 20).await.unwrap().into(),
-            }
-        }
-        Framework::Actix => {
-            let app = actix_web::test::init_service(ActixApp::new().configure(actix_app)).await;
-            let request = to_actix(path, request).to_request();
-            let response = actix_web::test::call_service(&app, request).await;
-            Response {
-                status: response.status().as_u16(),
-                headers: Vec::new(),
-                body: actix_web::test::read_body(response).await.into(),
-            }
-        }
+        Framework::Axum => call_axum(axum_app(), to_axum(path, request)).await,
+        Framework::Actix => call_actix(actix_app, to_actix(path, request)).await,
     }
 }
 
