@@ -1,5 +1,6 @@
-//! A41: no secret, no signature and no byte of a body gets into a log line, an error, a panic or a `Debug`, at any
-//! level; the reason of a refusal does. In a process of its own, because there is one log for each.
+//! A41: no secret, no signature and no byte of a body gets into a log line, an error, a panic or
+//! `Debug` output, at any level. The reason of a refusal does. This test is a process of its own,
+//! because each process has one log.
 #![allow(clippy::unwrap_used)]
 
 use std::{
@@ -258,7 +259,7 @@ struct Shape {
     name: String,
 }
 
-/// What goes wrong in a verified body is logged by its place.
+/// Errors in a verified body are logged by their place.
 #[test]
 fn a41_what_stands_in_json_is_not_in_an_error() {
     let logs = Logs::collect_all();

@@ -163,7 +163,7 @@ impl Pasted {
     }
 }
 
-/// What `curl` would send, as a real shell reads the line, with a change of the body.
+/// Sends the request that `curl` would send, as a real shell parses the line, with a changed body.
 fn paste(line: &str, change: impl Fn(&str) -> String) -> Pasted {
     let script = format!("curl() {{ for word; do printf '%s\\0' \"$word\"; done; }}\n{line}");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -554,7 +554,7 @@ fn rust_log_shows_the_log_apart_from_the_lines() {
     }
 }
 
-/// What a sender writes cannot move the cursor or start a line.
+/// Text from a sender cannot move the cursor or start a line.
 #[test]
 fn event_types_are_printed_without_control_characters() {
     let folder = Folder::new("quickstart");

@@ -1,5 +1,6 @@
-//! Paired timing: in every round each case runs once, so that whatever else the machine does falls on all of them alike.
-//! Judge by the ratios and the minima; a median from another day says nothing.
+//! Paired timing: in every round each case runs once, so that whatever else the machine does falls
+//! on all of them alike. Judge by the ratios and the minima; a median from another day says
+//! nothing.
 #![allow(dead_code, reason = "no benchmark needs all of it")]
 
 use std::{alloc::System, hint::black_box, time::Instant};
@@ -103,8 +104,8 @@ impl Case<'_> {
         Figures { rounds: Vec::new(), allocations: allocations as f64 / f64::from(COUNTED) }
     }
 
-    /// Nanoseconds an iteration, after one that is not timed and clears away what the case before has left in the
-    /// caches.
+    /// Nanoseconds an iteration, after one that is not timed and clears away what the case before
+    /// has left in the caches.
     fn time(&mut self, iterations: u32) -> f64 {
         (self.run)(1);
         let start = Instant::now();
@@ -127,7 +128,8 @@ pub(crate) fn blocks(len: usize) -> usize {
     (len + 9).div_ceil(64) + 1
 }
 
-/// Text whose plain digest takes as many compressions as an HMAC of `len` bytes: no HMAC can be faster.
+/// Text whose plain digest takes as many compressions as an HMAC of `len` bytes: no HMAC can be
+/// faster.
 pub(crate) fn floor_input(len: usize) -> Vec<u8> {
     text(64 * blocks(len) - 9)
 }

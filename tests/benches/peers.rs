@@ -1,5 +1,6 @@
-//! Our core beside the crates that do the same, at what all of them can do. The cases that are no library of their own
-//! (the floor, ring) leave out the look-up of headers, which the libraries have to do, unless they say so.
+//! Our core beside the crates that do the same, at what all of them can do. The cases that are no
+//! library of their own (the floor, ring) leave out the look-up of headers, which the libraries
+//! have to do, unless they say so.
 
 mod harness;
 
@@ -68,7 +69,7 @@ fn github(table: &mut Table<'_>, body: &Bytes) -> Outcome<()> {
     assert!(verify());
     table.case("ring, prepared, hex", each(verify));
 
-    // What a service would write by hand with ring.
+    // A service would write this by hand with ring.
     let (key_of_header, body_of_header) = (key.clone(), body.clone());
     let headers = signed_headers(scheme::GITHUB, body)?;
     let verify = move || {
@@ -141,7 +142,7 @@ fn floor(len: usize) -> impl FnMut(u32) {
     each(move || Sha256::digest(black_box(&input)))
 }
 
-/// What an HTTP sender puts around the headers that its scheme asks for.
+/// Returns the headers of a signed request, between those that HTTP senders add.
 fn signed_headers(scheme: Scheme, body: &Bytes) -> Outcome<HeaderMap> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let len = body.len().to_string();

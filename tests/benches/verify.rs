@@ -1,7 +1,8 @@
-//! What a verification costs beyond the hash that nobody can do without.
+//! Measures what a verification costs beyond the hash.
 //!
-//! The floor is the digest of as many SHA-256 blocks as the HMAC takes; each scheme has its own, because some sign a few
-//! bytes more than the body. The other cases take in the look-up of their headers among ten.
+//! The floor is the digest of as many SHA-256 blocks as the HMAC takes; each scheme has its own,
+//! because some sign a few bytes more than the body. The other cases take in the look-up of their
+//! headers among ten.
 
 mod harness;
 
@@ -50,7 +51,8 @@ fn sizes(len: usize) -> Outcome<()> {
         chunked(&mut table, &body)?;
     }
 
-    // What the scheme signs beside the body: `{id}.{timestamp}.`, `{timestamp}.`, `v0:{timestamp}:`.
+    // What the scheme signs beside the body: `{id}.{timestamp}.`, `{timestamp}.`,
+    // `v0:{timestamp}:`.
     for (scheme, more) in
         [(scheme::STANDARD_WEBHOOKS, ID.len() + 12), (scheme::STRIPE, 11), (scheme::SLACK, 14)]
     {
@@ -139,7 +141,7 @@ fn chunked(table: &mut Table<'_>, body: &Bytes) -> Outcome<()> {
     Ok(())
 }
 
-/// What an HTTP sender puts around the headers that its scheme asks for.
+/// Returns the headers of a signed request, between those that HTTP senders add.
 fn signed_headers(scheme: Scheme, body: &Bytes, secret: &str) -> Outcome<HeaderMap> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
     let len = body.len().to_string();

@@ -1,4 +1,5 @@
-//! The example `pipeforce` as a program, walked through as PIPEFORCE's documents do, and into what can go wrong on the way.
+//! The example `pipeforce` as a program, walked through as PIPEFORCE's documents do, and into what
+//! can go wrong on the way.
 
 mod calls;
 mod commands;
@@ -14,7 +15,8 @@ use serde_json::json;
 use crate::running::{Running, example, output};
 use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
 
-/// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart amidst.
+/// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart
+/// amidst.
 #[tokio::test]
 async fn the_documents_walk_through() {
     let mut hub = Hub::start(&[]);
@@ -136,7 +138,7 @@ fn the_script_walks_through() {
     assert_eq!(hub.kill().0.len(), 9);
 }
 
-/// What it prints at the start can be pasted: all commands are there, and the random token is that of the API.
+/// The commands that it prints at the start are complete, and the random token is that of the API.
 #[tokio::test]
 async fn what_it_prints_at_the_start_is_true() {
     let mut hub = Hub::start(&[]);

@@ -49,7 +49,7 @@ async fn a_payment_that_comes_64_times_at_once_is_booked_once() {
     let curl = running.lines.last().unwrap();
     assert!(curl.contains(SAMPLE), "{curl}");
 
-    // What cannot be booked is not acknowledged.
+    // A payment that cannot be booked is not acknowledged.
     let rename = "ALTER TABLE payment RENAME TO elsewhere";
     sqlx::query(rename).execute(&mut database).await.unwrap();
     assert_eq!(running.paste(str::to_owned).await.status, 503);

@@ -70,7 +70,8 @@ async fn every_recorded_request_of_the_four_systems() {
     }
 }
 
-/// How long each event of a body is: of Mautic's, what is in the lists at the top; of others, the body.
+/// How long each event of a body is: of Mautic's, what is in the lists at the top; of others, the
+/// body.
 fn lengths_of_events(vector: &Vector) -> Vec<usize> {
     let body = vector.body();
     if vector.scheme != "mautic" {
@@ -88,7 +89,8 @@ fn lengths_of_events(vector: &Vector) -> Vec<usize> {
     events.iter().map(|event| event.get().len()).collect()
 }
 
-/// What a valid request is answered. Some that were made up for senders of many events have bodies without any.
+/// Returns the status of a valid request. Some requests of senders of several events have a body
+/// without any.
 fn status_of(vector: &Vector) -> u16 {
     const WITHOUT: [&str; 11] = [
         "asana",

@@ -67,20 +67,20 @@ pub(crate) fn output(mut command: Command) -> Output {
     }
 }
 
-/// How often a receiver is started before it counts as broken: one that does not reach its store within a second ends, and
-/// on a machine that is busy with other things it may not.
+/// How often a receiver is started before it counts as broken: one that does not reach its store
+/// within a second ends, and on a machine that is busy with other things it may not.
 const STARTS: usize = 100;
 
-/// A receiver that runs.
+/// A running program.
 pub(crate) struct Running {
     process: Child,
-    /// What it printed before it listened, and what comes after that: the `curl` line, or that there is none, or that
-    /// messages follow.
+    /// The lines up to the announcement. The last one is the `curl` line, or says that there is
+    /// none, or that messages follow.
     pub(crate) lines: Vec<String>,
     pub(crate) addr: SocketAddr,
-    /// What it prints from then on. A thread reads it, so that the receiver never waits for a reader.
+    /// Later lines. A thread reads them, so that the program never waits for a reader.
     printed: Receiver<String>,
-    /// What has been taken from there.
+    /// The lines taken from `printed`.
     handled: Vec<String>,
     log: Option<JoinHandle<String>>,
 }
@@ -206,7 +206,8 @@ impl Running {
 
     fn stands_still(&self) -> bool {
         let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
-        // The state follows the thread's name, which is in parentheses. One without a state has ended.
+        // The state follows the thread's name, which is in parentheses. One without a state has
+        // ended.
         let mut states =
             threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
         states.all(|stat| stat.is_err() || stat.is_ok_and(|stat| stat.contains(") T ")))

@@ -58,12 +58,13 @@ pub(crate) struct Flags {
     /// The status that the handler returns
     #[arg(long, value_name = "CODE", default_value_t = 204, value_parser = value_parser!(u16).range(200..600))]
     pub(crate) status: u16,
-    /// Commit a row of the table effect with each claim, and take the delay before or within the transaction
+    /// Commit a row of the table effect with each claim, and take the delay before or within the
+    /// transaction
     #[arg(long, value_name = "DELAY")]
     pub(crate) effect: Option<Delay>,
 }
 
-/// What the flags set up.
+/// The receiver that the flags describe.
 pub(crate) struct Setup {
     pub(crate) flags: Flags,
     pub(crate) receiver: Receiver,

@@ -1,6 +1,7 @@
-//! Attacks on the signature and on HTTP, by number: against both adapters through real sockets, and against the plain
-//! function where a request needs no server. A refusal must have the exact status and text, its reason must be the
-//! expected one, and neither the handler nor the store may have heard of it.
+//! Attacks on the signature and on HTTP, by number: against both adapters through real sockets, and
+//! against the plain function where a request needs no server. A refusal must have the exact status
+//! and text, its reason must be the expected one, and neither the handler nor the store may have
+//! heard of it.
 //!
 //! | | attack | where |
 //! |---|---|---|

@@ -1,7 +1,8 @@
 //! Answers that others computed: RFC 4231, RFC 2202 and Project Wycheproof, through the verifier.
 //!
-//! Each row is judged as a whole request, so what is tested is the way from the header's text to the verdict and not
-//! only the algorithm. A row that must be accepted is also tried with each of its bits turned.
+//! Each row is judged as a whole request, so what is tested is the way from the header's text to
+//! the verdict and not only the algorithm. A row that must be accepted is also tried with each of
+//! its bits turned.
 
 use integration_tests::attacks::hex;
 use webhook_verify::{
@@ -191,7 +192,7 @@ fn keys_without_a_byte_are_refused() {
     }
 }
 
-/// What became of the tests of one set.
+/// The verdicts of one set.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     accepted: usize,

@@ -1,7 +1,7 @@
 //! What receivers of webhooks get wrong about their senders. Each trap has requests that show it.
 //!
-//! The requests are rows of `tests/vectors/senders.json`. One trap is missing: a published example of
-//! Svix circulates with a wrong letter in its ID, and is another sender's data.
+//! The requests are rows of `tests/vectors/senders.json`. One trap is missing: a published example
+//! of Svix circulates with a wrong letter in its ID, and is another sender's data.
 
 use std::time::Duration;
 

@@ -69,6 +69,7 @@ pub fn verifier(scheme: Scheme) -> Verifier {
 
 /// A request. The values of its headers may be any bytes.
 #[derive(Clone, Debug)]
+#[must_use]
 pub struct Request {
     /// The method.
     pub method: String,
@@ -206,6 +207,10 @@ impl Request {
     }
 
     /// Verifies the request without a framework.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] if the request is not authentic.
     pub fn judge(&self, verifier: &Verifier) -> Result<Delivery, VerifyError> {
         let head = RequestHead::new(&self.headers as &dyn Headers)
             .method(&self.method)

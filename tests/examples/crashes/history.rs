@@ -1,9 +1,10 @@
-//! D6: four receivers on one store, while they are killed and frozen, and cut off from it. What they and the store have
-//! written down is judged at the end. `FAULTS` sets how many faults each of them suffers.
+//! D6: four receivers on one store, while they are killed and frozen, and cut off from it. What
+//! they and the store have written down is judged at the end. `FAULTS` sets how many faults each of
+//! them suffers.
 //!
-//! Leases are longer than any of this takes. They expire because the store's records age, at random moments, so what
-//! holds does not depend on the speed of the machine: to the holder that is still at work, it is as if it had stood
-//! still for longer than its lease.
+//! Leases are longer than any of this takes. They expire because the store's records age, at random
+//! moments, so what holds does not depend on the speed of the machine: to the holder that is still
+//! at work, it is as if it had stood still for longer than its lease.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -43,7 +44,7 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// One that `start` starts with the address at which it finds `server`.
+    /// Starts a receiver that reaches `server` at the address that `start` gets.
     pub(crate) async fn start(
         server: SocketAddr,
         start: impl FnOnce(SocketAddr) -> Restarted + Send + 'static,
@@ -57,8 +58,8 @@ impl Member {
         }
     }
 
-    /// One fault after the other, of each kind in turn, in a thread of its own. Between two of them some more events are
-    /// acknowledged, however long that takes. `expire` lets all leases expire.
+    /// One fault after the other, of each kind in turn, in a thread of its own. Between two of them
+    /// some more events are acknowledged, however long that takes. `expire` lets all leases expire.
     fn suffer(&mut self, faults: u64, outbox: &Outbox, expire: &dyn Fn()) {
         let first = random(6);
         for number in first..first + faults {
@@ -71,7 +72,8 @@ impl Member {
                     "killed"
                 }
                 1 => {
-                    // Before it stands still: it may do so in a transaction that has a record locked.
+                    // Before it stands still: it may do so in a transaction that has a record
+                    // locked.
                     expire();
                     self.receiver.running().freeze();
                     thread::sleep(random_ms(200..2000));
@@ -113,17 +115,17 @@ impl Member {
     }
 }
 
-/// What has come of it.
+/// The result.
 pub(crate) struct History {
     pub(crate) outbox: Arc<Outbox>,
     /// In the order in which they began.
     pub(crate) events: BTreeMap<String, Vec<Run>>,
-    /// What the members logged.
+    /// The logs of all members.
     log: String,
 }
 
-/// Sends events to the members while they suffer, and until all events are acknowledged; then does `at_last`, while they all
-/// still run.
+/// Sends events to the members while they suffer, and until all events are acknowledged; then does
+/// `at_last`, while they all still run.
 pub(crate) async fn suffer(
     place: &Place,
     mut members: Vec<Member>,
@@ -184,8 +186,9 @@ pub(crate) async fn suffer(
     History { outbox, events, log }
 }
 
-/// Whoever was told that an event is done was told so after a handler had done it, and no handler failed.
-/// What the receivers ran is what the store has granted: attempts rise by one, each when nobody else's lease was live.
+/// Checks that every acknowledged event was done before its acknowledgment, and that no handler
+/// failed. The runs are exactly those that the store granted: attempts rise by one, and no attempt
+/// begins under a live lease of another.
 fn check(history: &History, grants: &[Grant]) {
     assert_eq!(history.outbox.failed.load(Ordering::Relaxed), 0);
     let acknowledged = history.outbox.acknowledged.lock().unwrap();

@@ -27,8 +27,8 @@ use crate::running::{RECEIVERS, Running, receiver};
 const LEASE: Duration = Duration::from_secs(60);
 const SENDERS: usize = 6;
 
-/// B4: what a receiver has acknowledged before it is killed is done, and is not done again; what it had begun is run again
-/// after the lease. `CYCLES` sets how often.
+/// B4: what a receiver has acknowledged before it is killed is done, and is not done again; what it
+/// had begun is run again after the lease. `CYCLES` sets how often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_time() {
     let cycles = number_from("CYCLES", 6);

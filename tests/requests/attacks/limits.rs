@@ -92,7 +92,8 @@ async fn a29_a_body_without_a_length_is_cut_off_at_the_limit() {
     }
 }
 
-/// Slow headers are the server's affair: neither adapter sees a request before its head is complete.
+/// Slow headers are the server's affair: neither adapter sees a request before its head is
+/// complete.
 #[tokio::test]
 async fn a30_slow_bodies_are_cut_off() {
     for framework in [Framework::Axum, Framework::Actix] {
@@ -225,7 +226,8 @@ fn is_little_work(verifier: &Verifier, request: &Request) {
     costs_at_most(HARD, &what, || look_over(&body), judge);
 }
 
-/// Before the MAC holds, only what a scheme must read is read, and in time proportional to its length.
+/// Before the MAC holds, only what a scheme must read is read, and in time proportional to its
+/// length.
 #[tokio::test]
 async fn a40_bodies_made_to_be_hard_work() {
     let deep = format!("{{\"id\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
@@ -282,7 +284,8 @@ async fn a40_bodies_made_to_be_hard_work() {
     }
 }
 
-/// Sixteen bad signatures over a long body cost what one does: the body is hashed once for each secret.
+/// Sixteen bad signatures over a long body cost what one does: the body is hashed once for each
+/// secret.
 #[test]
 fn a11_many_bad_signatures_cost_no_more_hashing_than_one() {
     let verifier = verifier(scheme::STANDARD_WEBHOOKS);

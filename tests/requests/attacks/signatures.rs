@@ -19,7 +19,7 @@ async fn a02_a_request_without_a_signature_is_refused() {
     for scheme in schemes.chain([Scheme::shared_header("x-token").unwrap()]) {
         let reason = match (scheme.algorithm(), scheme.name()) {
             (Algorithm::Token | Algorithm::Basic, _) => VerifyError::MissingToken,
-            // What tells their version from others is not there, either.
+            // The part that identifies their version is missing as well.
             (_, "box" | "hubspot-v1" | "hubspot-v2") => VerifyError::UnsupportedVersion,
             _ => VerifyError::MissingSignature,
         };

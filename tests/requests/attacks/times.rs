@@ -79,7 +79,7 @@ async fn a20_timestamps_that_are_no_plain_numbers() {
         target.refuses("empty", &empty, VerifyError::MissingTimestamp).await;
         let absent = empty.without("x-slack-request-timestamp");
         target.refuses("absent", &absent, VerifyError::MissingTimestamp).await;
-        // What HTTP does not allow in a header, the plain function is told all the same.
+        // The verifier also gets values that HTTP does not allow in a header.
         for form in [" 1795305600", "1795305600 ", "1795305600\n", "1795305600\0"] {
             let verdict = Request::slack(form, "{}").judge(&target.verifier);
             assert_eq!(verdict.map(drop), Err(MALFORMED), "{form:?}");
@@ -181,8 +181,9 @@ async fn a22_the_edges_of_the_window() {
     }
 }
 
-/// Nothing in the answer tells which check failed; the reason does, and that is for logs. (`Connection: close`, by which
-/// actix-web says that it left a body unread, tells no more than a client sees anyhow that holds its body back.)
+/// Nothing in the answer tells which check failed; the reason does, and that is for logs.
+/// (`Connection: close`, by which actix-web says that it left a body unread, tells no more than a
+/// client sees anyhow that holds its body back.)
 #[tokio::test]
 async fn a23_all_refusals_look_the_same() {
     let told = |response: Response| {
@@ -260,8 +261,8 @@ async fn a24_an_id_behind_the_body_does_not_run_into_it() {
     }
 }
 
-/// Without a delimiter, timestamps are still told from what stands beside them: by their size, and by the refusal of
-/// leading zeros.
+/// Without a delimiter, timestamps are still told from what stands beside them: by their size, and
+/// by the refusal of leading zeros.
 #[tokio::test]
 async fn a24_timestamps_without_a_delimiter() {
     let scheme = Scheme::builder("undelimited")

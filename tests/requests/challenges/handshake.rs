@@ -68,7 +68,7 @@ async fn the_callback_gets_the_secret_and_decides() {
             let raw = request.raw();
             target.answers("refused", &raw, 503, "temporarily unavailable").await;
             assert_eq!(taken.lock().unwrap().pop().unwrap().1, "/hook");
-            // What cannot be a secret is not handed over.
+            // A malformed secret does not reach the callback.
             for token in ["a b", "<a>", "a:b", &"a".repeat(257)] {
                 let request = match challenge.name() {
                     "asana" => request.with("x-hook-secret", token),

@@ -106,7 +106,7 @@ async fn nothing_is_signed_for_strangers_that_could_be_a_body() {
         ] {
             refuses(target, token, &get(&format!("/?crc_token={token}"))).await;
         }
-        // What it does sign is no delivery.
+        // The tokens that it signs are no deliveries.
         for word in ["1", "true", "abc=def", &"a".repeat(256)] {
             let mac = format!("sha256={}", base64(&mac(&[word.as_bytes()])));
             let expected = format!(r#"{{"response_token":"{mac}"}}"#);

@@ -32,7 +32,7 @@ pub(crate) fn signed(body: &str) -> Request {
     post(body).and("acme-signature", signature)
 }
 
-/// What a challenge is to be answered: content type and body, or a header.
+/// The expected response to a challenge: content type and body, or a header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expected<'e> {
     Empty,
@@ -85,7 +85,7 @@ pub(crate) async fn answers(target: &Target, request: &Request, expected: Expect
 pub(crate) async fn refuses(target: &Target, what: &str, request: &Request) {
     let before = target.touched();
     let response = send(target, request).await;
-    // What axum sends to HEAD is cut by axum.
+    // axum removes the body of a response to HEAD.
     let text = match request.method.as_str() {
         "HEAD" => response.text(),
         _ => "invalid webhook signature",

@@ -1,11 +1,12 @@
-//! What each preset makes of bodies as its sender writes them.
+//! Each preset splits the bodies of its sender into events.
 
 use serde_json::Value;
 use webhook_verify::{Event, Scheme, event::EventsError, scheme};
 
 use super::{delivery, events_of, slices_of, texts};
 
-/// What is known of an event, as text: type, id, seconds, and its data; `*` where that is the whole event.
+/// The facts about an event, as text: type, ID, seconds, and its data; `*` if that is the whole
+/// event.
 type Row = [&'static str; 4];
 
 fn rows(events: &[Event]) -> Vec<[String; 4]> {
@@ -98,7 +99,7 @@ fn lists_come_apart_into_their_events() {
     assert_eq!(types, ["created", "updated"]);
 }
 
-/// What nobody says, no event has.
+/// A scheme without fields for them gives events no type, ID or time.
 #[test]
 fn a_list_alone() {
     let plain = || Scheme::builder("plain").signature_header("x-sig");

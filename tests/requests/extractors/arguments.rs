@@ -25,7 +25,8 @@ struct Item {
 
 const ORDER: &str = r#"{"id":7,"items":[{"name":"tea"},{"name":"milk"}]}"#;
 
-/// Each path has a handler with other arguments. Behind `/layer`, a receiver is in front; `/bare` has none.
+/// Each path has a handler with other arguments. Behind `/layer`, a receiver is in front; `/bare`
+/// has none.
 fn axum_app() -> Router {
     use webhook_verify_axum::{Verified, VerifiedJson};
     let routes = || {
@@ -200,7 +201,8 @@ async fn content_types_that_are_json() {
     }
 }
 
-/// What is not JSON is 400, what is JSON of another shape 422; the text is fixed, and the log has the place.
+/// A body that is not JSON gets 400, and JSON of another shape 422. The text is fixed, and the log
+/// has the place.
 #[actix_web::test]
 async fn bodies_that_do_not_fit() {
     let logs = Logs::collect();
@@ -240,7 +242,8 @@ async fn bodies_that_do_not_fit() {
     }
 }
 
-/// Without the layer nothing was verified: the handler does not run, and the log says what is missing.
+/// Without the layer nothing was verified: the handler does not run, and the log says what is
+/// missing.
 #[actix_web::test]
 async fn without_the_layer() {
     let logs = Logs::collect();
@@ -271,7 +274,8 @@ async fn without_the_layer() {
     }
 }
 
-/// An argument that cannot be made is a failure of the delivery: its claim is given back, and the answer stays.
+/// An argument that cannot be made is a failure of the delivery: its claim is given back, and the
+/// answer stays.
 #[actix_web::test]
 async fn an_argument_that_does_not_fit_releases_the_claim() {
     let request = with_type(signed("{}"), "application/json");

@@ -1,4 +1,5 @@
-//! Handlers that take events: [`Events`] and [`Event`] of both adapters, and what is said when they cannot be made.
+//! Handlers that take events: [`Events`] and [`Event`] of both adapters, and what is said when they
+//! cannot be made.
 
 use actix_web::{HttpResponse, web};
 use axum::{Router, routing::post};

@@ -16,7 +16,7 @@ use webhook_verify::{
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-/// What a handler was given.
+/// The delivery that a handler got.
 #[derive(Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) is_test: bool,
@@ -156,7 +156,8 @@ impl Rig {
         call_actix(configure, builder.set_payload(request.body.clone())).await
     }
 
-    /// Sends what is authentic, and sends it again: each of its events is handled once, where anything tells them.
+    /// Sends what is authentic, and sends it again: each of its events is handled once, where
+    /// anything tells them.
     pub(super) async fn assert_brings(
         &self,
         framework: Framework,
