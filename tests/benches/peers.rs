@@ -8,9 +8,9 @@ use std::{error::Error, hint::black_box, time::SystemTime};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use harness::{Table, each, floor_input, iterations_for, text};
+use harness::{Table, each, floor_input, headers, iterations_for, text};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use ours::{Scheme, Verifier, scheme, testing::Signer};
 use rival::{Provider, Secret, VerifyOptions};
 use sha2::{Digest as _, Sha256};
@@ -142,34 +142,8 @@ fn floor(len: usize) -> impl FnMut(u32) {
     each(move || Sha256::digest(black_box(&input)))
 }
 
-/// Returns the headers of a signed request, between those that HTTP senders add.
 fn signed_headers(scheme: Scheme, body: &Bytes) -> Outcome<HeaderMap> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?;
-    let len = body.len().to_string();
-    let signed = Signer::new(scheme, SECRET)?
-        .id(ID)
-        .at(now)
-        .sign(body.clone())?;
-    let around = [
-        ("host", "hooks.example.com"),
-        ("user-agent", "GitHub-Hookshot/044aadd"),
-        ("accept", "*/*"),
-        ("accept-encoding", "gzip"),
-        ("content-type", "application/json"),
-        ("content-length", &len),
-        ("x-request-id", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
-        ("x-github-event", "push"),
-    ];
-    let own = signed
-        .headers
-        .iter()
-        .map(|(name, value)| (&**name, &**value));
-    around
-        .into_iter()
-        .chain(own)
-        .map(|(name, value)| {
-            let name = HeaderName::from_bytes(name.as_bytes())?;
-            Ok((name, HeaderValue::from_str(value)?))
-        })
-        .collect()
+    let signed = Signer::new(scheme, SECRET)?.id(ID).at(now).sign(body.clone())?;
+    Ok(headers(&signed.headers, Some("push"), body.len()))
 }

@@ -9,10 +9,10 @@ mod multipart;
 use std::process::Command;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use integration_tests::{Folder, exchange, in_folder, raw_request};
+use integration_tests::{Folder, exchange, in_folder, output, raw_request};
 use serde_json::json;
 
-use crate::running::{Running, example, output};
+use crate::running::{Running, example};
 use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
 
 /// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart

@@ -3,11 +3,11 @@
 use std::{process::Stdio, time::Duration};
 
 use futures_util::future::join_all;
-use integration_tests::{Folder, is_replay, soon};
+use integration_tests::{Folder, is_replay, output, soon};
 use sqlx::{Connection as _, SqliteConnection};
 use tokio::time::sleep;
 
-use crate::running::{Running, example, output};
+use crate::running::{Running, example};
 
 const SAMPLE: &str = r#"{"event":"charge.success","data":{"reference":"T1","amount":1999}}"#;
 

@@ -3,11 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use integration_tests::{Response, Vector, exchange, raw_request};
+use integration_tests::{Response, Vector, exchange, output, raw_request};
 use serde_json::value::RawValue;
 use webhook_verify::{Scheme, scheme::Identity};
 
-use crate::running::{RECEIVERS, Running, output, receiver};
+use crate::running::{RECEIVERS, Running, receiver};
 
 fn start(framework: &str, args: &[String]) -> Running {
     let mut command = receiver(framework, "memory:");

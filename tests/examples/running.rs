@@ -2,16 +2,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread::{self, JoinHandle},
+    process::{Command, Stdio},
+    sync::mpsc::RecvTimeoutError,
+    thread,
     time::{Duration, Instant},
 };
 
-use integration_tests::{PATIENCE, Response, exchange, in_folder, raw_request};
+use integration_tests::{PATIENCE, Program, Response, exchange, in_folder, raw_request};
 use serde_json::Value;
 
 /// Builds the programs. `cargo test` of the whole workspace does so by itself.
@@ -47,42 +46,19 @@ pub(crate) fn example(name: &str) -> Command {
     command
 }
 
-/// Runs a program that ends by itself.
-///
-/// # Panics
-///
-/// If it does not end.
-pub(crate) fn output(mut command: Command) -> Output {
-    let process = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let process = process.spawn().unwrap();
-    let id = process.id();
-    let (sender, ended) = mpsc::channel();
-    thread::spawn(move || sender.send(process.wait_with_output()));
-    match ended.recv_timeout(PATIENCE) {
-        Ok(output) => output.unwrap(),
-        Err(_) => {
-            send_signal(id, "-KILL");
-            panic!("no end of {command:?} within {} s", PATIENCE.as_secs());
-        }
-    }
-}
-
 /// How often a receiver is started before it counts as broken: one that does not reach its store
 /// within a second ends, and on a machine that is busy with other things it may not.
 const STARTS: usize = 100;
 
 /// A running program.
 pub(crate) struct Running {
-    process: Child,
+    program: Program,
     /// The lines up to the announcement. The last one is the `curl` line, or says that there is
     /// none, or that messages follow.
     pub(crate) lines: Vec<String>,
     pub(crate) addr: SocketAddr,
-    /// Later lines. A thread reads them, so that the program never waits for a reader.
-    printed: Receiver<String>,
-    /// The lines taken from `printed`.
+    /// The lines after the announcement, as far as they were awaited.
     handled: Vec<String>,
-    log: Option<JoinHandle<String>>,
 }
 
 impl Running {
@@ -92,34 +68,16 @@ impl Running {
     ///
     /// If it does neither.
     pub(crate) fn spawn(mut command: Command) -> Result<Self, String> {
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        let log = process.stderr.take().map(|mut stderr| {
-            thread::spawn(move || {
-                let mut log = Vec::new();
-                stderr.read_to_end(&mut log).unwrap();
-                String::from_utf8_lossy(&log).into_owned()
-            })
-        });
-        let (sender, printed) = mpsc::channel();
-        // A line is one write, so what was printed before a kill is in the pipe, and whole.
-        thread::spawn(move || {
-            let mut lines = stdout.lines().map(Result::unwrap);
-            lines.try_for_each(|line| sender.send(line))
-        });
         let mut running = Self {
-            process,
+            program: Program::spawn(&mut command),
             lines: Vec::new(),
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            printed,
             handled: Vec::new(),
-            log,
         };
         let deadline = Instant::now() + PATIENCE;
         while running.addr.port() == 0 || !running.has_announced() {
             let lines = &mut running.lines;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = match running.printed.recv_timeout(left) {
+            let line = match running.program.line(deadline) {
                 Ok(line) => line.trim_end().to_owned(),
                 Err(RecvTimeoutError::Timeout) => {
                     let limit = PATIENCE.as_secs();
@@ -170,9 +128,7 @@ impl Running {
     pub(crate) fn until_printed(&mut self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.handled.len() < count {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.printed.recv_timeout(left);
-            let line = line.unwrap_or_else(|error| {
+            let line = self.program.line(deadline).unwrap_or_else(|error| {
                 let handled = &self.handled;
                 panic!("no line number {count} of a receiver, but {handled:?}: {error}")
             });
@@ -182,12 +138,12 @@ impl Running {
 
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+        self.program.id()
     }
 
     /// Sends it a signal such as `-CONT`.
     pub(crate) fn signal(&self, signal: &str) {
-        send_signal(self.process.id(), signal);
+        send_signal(self.program.id(), signal);
     }
 
     /// Stops it, and waits until each of its threads stands still.
@@ -205,7 +161,7 @@ impl Running {
     }
 
     fn stands_still(&self) -> bool {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
+        let threads = fs::read_dir(format!("/proc/{}/task", self.program.id())).unwrap();
         // The state follows the thread's name, which is in parentheses. One without a state has
         // ended.
         let mut states =
@@ -238,24 +194,12 @@ impl Running {
 
     /// Kills the program with SIGKILL, and returns the lines that it printed, and its log.
     pub(crate) fn kill(mut self) -> (Vec<String>, String) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        let mut handled = std::mem::take(&mut self.handled);
-        handled.extend(self.printed.iter());
-        let log = self.log.take().map(|log| log.join().unwrap());
-        (handled, log.unwrap_or_default())
+        let (rest, log) = self.program.kill();
+        (self.handled.into_iter().chain(rest).collect(), log)
     }
 }
 
 fn send_signal(process: u32, signal: &str) {
     let sent = Command::new("kill").args([signal, &process.to_string()]).status();
     assert!(sent.unwrap().success(), "kill {signal}");
-}
-
-/// A test that fails leaves no receiver behind.
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

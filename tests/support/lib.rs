@@ -29,6 +29,7 @@ mod pauses;
 mod places;
 mod postgres;
 mod process;
+mod program;
 mod programs;
 mod proxy;
 mod redis;
@@ -50,6 +51,7 @@ pub use self::{
         require_servers, unique,
     },
     postgres::PostgresServer,
+    program::{Program, output},
     proxy::{Proxy, Weather},
     redis::RedisServer,
     secrets::{PUBLIC_URL, secret_of, verifier_of},
