@@ -1,4 +1,5 @@
-//! Nothing is allocated for a delivery that is authentic. In a process of its own, whose allocations are counted.
+//! Nothing is allocated for a delivery that is authentic. In a process of its own, whose
+//! allocations are counted.
 #![allow(clippy::unwrap_used)]
 
 use std::{alloc::System, hint::black_box, time::Duration};
@@ -13,7 +14,7 @@ static ALLOCATOR: Allocator<System> = Allocator::system();
 
 const NOW: Duration = Duration::from_secs(1_795_305_600);
 
-/// Those that sign the body with a MAC, and look neither at the URL nor into the body.
+/// The schemes that sign the body with a MAC, and use neither the URL nor fields of the body.
 fn plain() -> impl Iterator<Item = &'static Scheme> {
     Scheme::presets().filter(|scheme| {
         let description = scheme.describe();

@@ -1,10 +1,7 @@
-//! A41: no secret, no signature and no byte of a body gets into a log line, an error, a panic or a `Debug`, at any
-//! level; the reason of a refusal does. In a process of its own, because there is one log for each.
+//! A41: no secret, no signature and no byte of a body gets into a log line, an error, a panic or
+//! `Debug` output, at any level. The reason of a refusal does. This test is a process of its own,
+//! because each process has one log.
 #![allow(clippy::unwrap_used)]
-
-#[expect(dead_code, reason = "shared with the attacks")]
-#[path = "requests/attacks/support.rs"]
-mod support;
 
 use std::{
     collections::HashMap,
@@ -28,7 +25,7 @@ use webhook_verify::{
     testing::Signer,
 };
 
-use support::{NOW, Request, SECRET, base64, hex, mac, verifier, whsec};
+use integration_tests::attacks::{NOW, Request, SECRET, base64, hex, mac, verifier, whsec};
 
 /// There is one log, so those that refuse requests take turns.
 static LOG: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
@@ -263,7 +260,7 @@ struct Shape {
     name: String,
 }
 
-/// What goes wrong in a verified body is logged by its place.
+/// Errors in a verified body are logged by their place.
 #[test]
 fn a41_what_stands_in_json_is_not_in_an_error() {
     let logs = Logs::collect_all();

@@ -1,24 +1,20 @@
-//! What is held in memory is what was sent, and not what was declared. In a process of its own, whose memory is
-//! measured.
+//! A receiver holds the bytes that were sent, not those that were declared. This test is a process
+//! of its own, whose memory it measures.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used)]
-
-#[expect(dead_code, reason = "shared with the attacks")]
-#[path = "requests/attacks/support.rs"]
-mod support;
 
 use std::{fs, mem, time::Duration};
 
 use integration_tests::{Connection, Framework};
 use webhook_verify::scheme;
 
-use support::{Request, Target, verifier};
+use integration_tests::attacks::{Request, Target, verifier};
 
 const MIB: usize = 1 << 20;
 const LIMIT: usize = MIB;
 
-/// Memory in use, and memory that could be written to, whether or not it was: an allocation that nothing was written
-/// into yet shows in the second only.
+/// Memory in use, and memory that could be written to, whether or not it was: an allocation that
+/// nothing was written into yet shows in the second only.
 fn memory() -> (usize, usize) {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let of = |field: &str| {
@@ -58,8 +54,8 @@ async fn a30_slow_connections_hold_what_they_sent_and_not_what_they_declared() {
             connection.send(&opening).await;
             slow.push(connection);
         }
-        // Requests are answered in between. When some have been and the memory in use does not grow any
-        // more, the slow ones are under way.
+        // Requests are answered in between. When some have been and the memory in use does not grow
+        // any more, the slow ones are under way.
         let mut after = memory();
         for round in 0.. {
             for _ in 0..20 {

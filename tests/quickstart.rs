@@ -3,18 +3,15 @@
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _, Write as _},
+    io::{Read as _, Write as _},
     net::{TcpListener, TcpStream},
     path::Path,
-    process::{self, Child, Command, Output, Stdio},
-    sync::{
-        atomic::{AtomicU16, Ordering::Relaxed},
-        mpsc::{Receiver, channel},
-    },
-    thread::{self, JoinHandle},
+    process::{self, Command, Output, Stdio},
+    sync::atomic::{AtomicU16, Ordering::Relaxed},
+    time::Instant,
 };
 
-use integration_tests::{Folder, PATIENCE};
+use integration_tests::{Folder, PATIENCE, Program, output};
 use serde_json::Value;
 use sqlx::{Connection as _, SqliteConnection};
 use webhook_verify::{scheme, testing::Signer};
@@ -44,9 +41,7 @@ fn prepare(command: &mut Command, folder: &Folder) {
 
 /// The program while it runs.
 struct Running {
-    process: Child,
-    printed: Receiver<String>,
-    log: Option<JoinHandle<String>>,
+    program: Program,
     /// The lines to paste.
     curl: String,
     restart: String,
@@ -67,21 +62,8 @@ impl Running {
     }
 
     fn spawn(mut command: Command) -> Self {
-        let mut process = command.spawn().unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        let mut stderr = process.stderr.take().unwrap();
-        let (sender, printed) = channel();
-        thread::spawn(move || {
-            let mut lines = stdout.lines().map(Result::unwrap);
-            lines.try_for_each(|line| sender.send(line))
-        });
-        let log = thread::spawn(move || {
-            let mut log = String::new();
-            stderr.read_to_string(&mut log).unwrap();
-            log
-        });
-        let mut running =
-            Self { process, printed, log: Some(log), curl: String::new(), restart: String::new() };
+        let program = Program::spawn(&mut command);
+        let mut running = Self { program, curl: String::new(), restart: String::new() };
         let first = running.line();
         if let Ok(start) = serde_json::from_str::<Value>(&first) {
             running.curl = start["curl"].as_str().unwrap().to_owned();
@@ -96,9 +78,8 @@ impl Running {
     }
 
     fn line(&mut self) -> String {
-        self.printed.recv_timeout(PATIENCE).unwrap_or_else(|error| {
-            let _ = self.process.kill();
-            let log = self.log.take().map(|log| log.join().unwrap());
+        self.program.line(Instant::now() + PATIENCE).unwrap_or_else(|error| {
+            let (_, log) = self.program.kill();
             panic!("no line of quickstart ({error}): {log:?}")
         })
     }
@@ -120,18 +101,9 @@ impl Running {
         (rest.to_owned(), time.to_owned())
     }
 
-    /// Kills the program, and gives what it wrote to stderr.
+    /// Kills the program, and returns its log.
     fn end(mut self) -> String {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-        self.log.take().unwrap().join().unwrap()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        self.program.kill().1
     }
 }
 
@@ -163,7 +135,7 @@ impl Pasted {
     }
 }
 
-/// What `curl` would send, as a real shell reads the line, with a change of the body.
+/// Sends the request that `curl` would send, as a real shell parses the line, with a changed body.
 fn paste(line: &str, change: impl Fn(&str) -> String) -> Pasted {
     let script = format!("curl() {{ for word; do printf '%s\\0' \"$word\"; done; }}\n{line}");
     let output = Command::new("sh").args(["-c", &script]).output().unwrap();
@@ -303,11 +275,9 @@ fn a_line_that_expires_says_when() {
     for (scheme, expires) in [("github", false), ("stripe", true)] {
         let folder = Folder::new("quickstart");
         let mut command = quickstart(&folder, &["--scheme", scheme, "--listen", "127.0.0.1:0"]);
-        let mut process = command.spawn().unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        let heading = stdout.lines().map(Result::unwrap).nth(2).unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
+        let program = Program::spawn(&mut command);
+        let mut lines = (0..3).map(|_| program.line(Instant::now() + PATIENCE).unwrap());
+        let heading = lines.nth(2).unwrap();
         match expires {
             true => assert!(heading.ends_with(" UTC, twice:"), "{heading}"),
             false => assert_eq!(heading, "Paste this into another terminal, twice:"),
@@ -362,21 +332,6 @@ async fn a_store_that_fails_has_a_line() {
     assert_eq!(running.end(), "");
 }
 
-/// Runs the program, which has to end by itself.
-fn ends(mut command: Command) -> Output {
-    let process = command.spawn().unwrap();
-    let id = process.id();
-    let (sender, ended) = channel();
-    thread::spawn(move || sender.send(process.wait_with_output()));
-    ended.recv_timeout(PATIENCE).map_or_else(
-        |_| {
-            let _ = Command::new("kill").args(["-KILL", &id.to_string()]).status();
-            panic!("no end of {command:?} within {} s", PATIENCE.as_secs())
-        },
-        Result::unwrap,
-    )
-}
-
 #[test]
 fn a_mistake_is_one_line() {
     let folder = Folder::new("quickstart");
@@ -416,11 +371,11 @@ fn a_mistake_is_one_line() {
         if args[0] != "--listen" {
             args.extend(["--listen", "127.0.0.1:0"]);
         }
-        assert_one_line(&ends(quickstart(&folder, &args)), expected);
+        assert_one_line(&output(quickstart(&folder, &args)), expected);
     }
     let mut command = quickstart(&folder, &["--listen", "127.0.0.1:0"]);
     command.env("RUST_LOG", "webhook_verify=loud");
-    assert_one_line(&ends(command), "RUST_LOG: error parsing level filter");
+    assert_one_line(&output(command), "RUST_LOG: error parsing level filter");
 }
 
 fn assert_one_line(output: &Output, expected: &str) {
@@ -438,11 +393,11 @@ fn assert_one_line(output: &Output, expected: &str) {
 #[test]
 fn an_option_that_does_not_exist_is_named() {
     let folder = Folder::new("quickstart");
-    let output = ends(quickstart(&folder, &["--shceme", "stripe"]));
-    let error = String::from_utf8(output.stderr).unwrap();
-    assert_eq!(output.status.code(), Some(2), "{error}");
+    let failed = output(quickstart(&folder, &["--shceme", "stripe"]));
+    let error = String::from_utf8(failed.stderr).unwrap();
+    assert_eq!(failed.status.code(), Some(2), "{error}");
     assert!(error.contains("'--shceme'"), "{error}");
-    let help = ends(quickstart(&folder, &["--help"]));
+    let help = output(quickstart(&folder, &["--help"]));
     let help_text = String::from_utf8(help.stdout).unwrap();
     assert_eq!(help.status.code(), Some(0));
     for option in ["--scheme", "--secret", "--listen", "--db", "--json", "RUST_LOG"] {
@@ -496,11 +451,7 @@ fn a_terminal_gets_color_unless_it_refuses() {
         command.args(["-q", "-e", "-c", &line, "/dev/null"]);
         prepare(&mut command, &folder);
         command.envs(variables.iter().copied());
-        let mut process = command.spawn().unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        let first = stdout.lines().map(Result::unwrap).next().unwrap();
-        process.kill().unwrap();
-        process.wait().unwrap();
+        let first = Program::spawn(&mut command).line(Instant::now() + PATIENCE).unwrap();
         let is_colored = first.contains("\x1b[32m✔\x1b[0m listening on");
         assert_eq!(is_colored, has_color, "{variables:?}: {first:?}");
         assert_eq!(first.contains('\x1b'), has_color, "{first:?}");
@@ -554,7 +505,7 @@ fn rust_log_shows_the_log_apart_from_the_lines() {
     }
 }
 
-/// What a sender writes cannot move the cursor or start a line.
+/// Text from a sender cannot move the cursor or start a line.
 #[test]
 fn event_types_are_printed_without_control_characters() {
     let folder = Folder::new("quickstart");

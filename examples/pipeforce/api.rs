@@ -30,7 +30,8 @@ const MAX_KEY: usize = 255;
 
 type Refusal = (StatusCode, &'static str);
 
-/// The admin token is judged as a sender's is: by the layer, in constant time, before a byte of the body is read.
+/// The admin token is judged as a sender's is: by the layer, in constant time, before a byte of the
+/// body is read.
 pub(crate) fn routes(hub: &Arc<Hub>, admin_token: &str) -> Result<Router, ConfigError> {
     let bearer = Scheme::builder("admin")
         .algorithm(Algorithm::Token)
@@ -50,7 +51,7 @@ pub(crate) fn routes(hub: &Arc<Hub>, admin_token: &str) -> Result<Router, Config
             },
         );
     Ok(Router::new()
-        // What changes something is not for GET, which browsers and proxies repeat and fetch ahead.
+        // Only POST changes something, because browsers and proxies repeat GET and prefetch it.
         .route("/api/v3/command/webhook.put", post(put))
         .route("/api/v3/command/webhook.delete", post(delete))
         .route("/api/v3/command/webhook.get", get(list).post(list))
@@ -75,7 +76,7 @@ async fn put(
         Some(uuid) => Some(find(&hub, uuid).await?),
         None => None,
     };
-    // What is not given stays as it is.
+    // Fields that are absent keep their values.
     let payload_type = match (given.payload_type.as_deref(), &existing) {
         (Some(name), _) => {
             PayloadType::named(name).ok_or(unprocessable("payloadType: base64, raw or ignore"))?
@@ -163,8 +164,8 @@ fn shown(json: &Value) -> Response {
     ([(header::CACHE_CONTROL, "no-store")], Json(json)).into_response()
 }
 
-/// The parameters of a command: of the query, and of a form or JSON in the body. Those that are not known are ignored, such
-/// as `id`, which all commands of PIPEFORCE have.
+/// The parameters of a command: of the query, and of a form or JSON in the body. Those that are not
+/// known are ignored, such as `id`, which all commands of PIPEFORCE have.
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Parameters {

@@ -22,8 +22,8 @@ use crate::{Hub, store::Webhook};
 /// Why a call with a good token is not handed on.
 type Refusal = (StatusCode, &'static str);
 
-/// Both paths: the documents have the second one in the `webhookUrl` that `webhook.put` answers, and the first one
-/// everywhere else.
+/// Both paths: the documents have the second one in the `webhookUrl` that `webhook.put` answers,
+/// and the first one everywhere else.
 pub(crate) fn routes(hub: &Arc<Hub>) -> Result<Router, ConfigError> {
     let store = hub.store.clone();
     let look_up = move |digest: [u8; 32]| {

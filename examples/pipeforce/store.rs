@@ -9,9 +9,9 @@ use sqlx::{
 };
 use webhook_verify::payloads::pipeforce::PayloadType;
 
-/// Calls look for the digest of their token. The token itself is there because `webhook.get` lists it, so whoever reads
-/// the file can call: keep it like a file with passwords in it. Ids are never used again, so that a call under way does not
-/// turn out to be that of another webhook.
+/// Calls look for the digest of their token. The token itself is there because `webhook.get` lists
+/// it, so whoever reads the file can call: keep it like a file with passwords in it. Ids are never
+/// used again, so that a call under way does not turn out to be that of another webhook.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS webhook (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     digest BLOB NOT NULL UNIQUE,
@@ -34,7 +34,7 @@ pub(crate) struct Webhook {
     pub(crate) created: i64,
 }
 
-/// What of a webhook can be chosen.
+/// The settings of a webhook.
 pub(crate) struct Settings<'s> {
     pub(crate) event_key: &'s str,
     pub(crate) payload_type: PayloadType,

@@ -1,4 +1,4 @@
-//! Who gets the messages. Here each subscriber is a line on stdout; in a service, a queue or a task.
+//! The subscribers of messages. Here each is a line on stdout; in a service, a queue or a task.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde_json::{Value, json};

@@ -1,5 +1,6 @@
-//! What it costs to take a body apart into events, beside serde_json reading its outermost level, which is the least that
-//! anybody does to find them. The bound is 1.3 times that; the events are slices of the body, so no byte of them is copied.
+//! Measures what it costs to split a body into events, compared to serde_json reading the outermost
+//! level of the body, which any splitter has to do. The bound is 1.3 times that. The events are
+//! slices of the body, so no byte is copied.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says nothing")]
 
 mod harness;

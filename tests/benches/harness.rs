@@ -1,10 +1,12 @@
-//! Paired timing: in every round each case runs once, so that whatever else the machine does falls on all of them alike.
-//! Judge by the ratios and the minima; a median from another day says nothing.
+//! Paired timing: in every round each case runs once, so that whatever else the machine does falls
+//! on all of them alike. Judge by the ratios and the minima; a median from another day says
+//! nothing.
 #![allow(dead_code, reason = "no benchmark needs all of it")]
 
 use std::{alloc::System, hint::black_box, time::Instant};
 
 use alloc_tracker::{Allocator, Session};
+use http::{HeaderMap, HeaderName, HeaderValue};
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator::system();
@@ -103,8 +105,8 @@ impl Case<'_> {
         Figures { rounds: Vec::new(), allocations: allocations as f64 / f64::from(COUNTED) }
     }
 
-    /// Nanoseconds an iteration, after one that is not timed and clears away what the case before has left in the
-    /// caches.
+    /// Nanoseconds an iteration, after one that is not timed and clears away what the case before
+    /// has left in the caches.
     fn time(&mut self, iterations: u32) -> f64 {
         (self.run)(1);
         let start = Instant::now();
@@ -127,7 +129,8 @@ pub(crate) fn blocks(len: usize) -> usize {
     (len + 9).div_ceil(64) + 1
 }
 
-/// Text whose plain digest takes as many compressions as an HMAC of `len` bytes: no HMAC can be faster.
+/// Text whose plain digest takes as many compressions as an HMAC of `len` bytes: no HMAC can be
+/// faster.
 pub(crate) fn floor_input(len: usize) -> Vec<u8> {
     text(64 * blocks(len) - 9)
 }
@@ -135,6 +138,28 @@ pub(crate) fn floor_input(len: usize) -> Vec<u8> {
 /// So many bytes of text.
 pub(crate) fn text(len: usize) -> Vec<u8> {
     b"{\"id\":4711,\"name\":\"some text\"},\n".iter().copied().cycle().take(len).collect()
+}
+
+/// Returns the headers of a signed request, after those that HTTP senders add.
+pub(crate) fn headers(signed: &[(String, String)], event: Option<&str>, len: usize) -> HeaderMap {
+    let len = len.to_string();
+    let around = [
+        ("host", "hooks.example.com"),
+        ("user-agent", "GitHub-Hookshot/044aadd"),
+        ("accept", "*/*"),
+        ("accept-encoding", "gzip"),
+        ("content-type", "application/json"),
+        ("content-length", &len),
+        ("x-request-id", "72d3162e-cc78-11e3-81ab-4c9367dc0958"),
+    ];
+    let signed = signed.iter().map(|(name, value)| (&**name, &**value));
+    let event = event.map(|event| ("x-github-event", event));
+    let all = around.into_iter().chain(signed).chain(event);
+    all.map(|(name, value)| {
+        let name = HeaderName::from_bytes(name.as_bytes()).expect("a name");
+        (name, HeaderValue::from_str(value).expect("text"))
+    })
+    .collect()
 }
 
 /// Iterations for a round of about a third of a millisecond, at 40 ns a compression.

@@ -1,5 +1,6 @@
-//! What receiving a webhook costs beside an endpoint that believes everything: in process, on one thread, one request
-//! after another. Every case makes its request anew, and the first row of each table is nothing but that.
+//! Measures what the layer and the middleware cost compared to an endpoint without them: in
+//! process, on one thread, one request after another. Every case builds its requests, and the first
+//! row of each table does only that.
 
 mod harness;
 
@@ -91,7 +92,7 @@ fn prepared() -> Outcome<Hmac<Sha256>> {
     Ok(Hmac::new_from_slice(SECRET.as_bytes())?)
 }
 
-/// What a careful hand-written middleware does.
+/// Does what a careful hand-written middleware does.
 fn verify_by_hand(prepared: &Hmac<Sha256>, signature: Option<&str>, body: &[u8]) -> bool {
     let Some(digits) = signature.and_then(|signature| signature.strip_prefix(PREFIX)) else {
         return false;
@@ -143,7 +144,7 @@ mod in_axum {
         table.case("layer, Verified", run(&runtime, verified, &deliveries));
         table.run();
 
-        // One for each request, so that every claim is a new one.
+        // Each request has a delivery of its own, so every claim is new.
         let count = Table::iterations_of_a_case(ROUNDS, iterations);
         let deliveries = Deliveries::new(scheme::STANDARD_WEBHOOKS, len, count)?;
         let mut table = Table::new(title("Standard Webhooks"), ROUNDS, iterations);
@@ -265,7 +266,7 @@ mod in_actix {
         table.case("middleware, Verified", run(&system, app, TestRequest::to_request, &deliveries));
         table.run();
 
-        // One for each request, so that every claim is a new one.
+        // Each request has a delivery of its own, so every claim is new.
         let count = Table::iterations_of_a_case(ROUNDS, iterations);
         let deliveries = Deliveries::new(scheme::STANDARD_WEBHOOKS, len, count)?;
         let mut table = Table::new(title("Standard Webhooks"), ROUNDS, iterations);

@@ -1,4 +1,5 @@
-//! The example receivers and batches: one line for each event, also when one is killed in the middle of ten.
+//! The example receivers and batches: one line for each event, also when one is killed in the
+//! middle of ten.
 
 use std::{
     net::SocketAddr,
@@ -14,12 +15,12 @@ use serde_json::Value;
 use tokio::{task::block_in_place, time::sleep};
 use webhook_verify::{scheme, testing::Signer};
 
-use crate::running::{RECEIVERS, Running, command_with_store};
+use crate::running::{self, RECEIVERS, Running};
 
 const FLAGS: [&str; 4] = ["--scheme", "mautic", "--secret", "test"];
 
 fn receiver(name: &str, store: &str, flags: &[&str]) -> Command {
-    let mut command = command_with_store(name, store);
+    let mut command = running::receiver(name, store);
     command.args(FLAGS).args(flags).stderr(Stdio::piped());
     command
 }
@@ -108,12 +109,13 @@ async fn a_status_that_fails() {
     }
 }
 
-/// Killed while it is at some event of ten, with the next process on the same file: the rest is printed, and of what was
-/// printed before, the event in hand at most.
+/// Killed while it is at some event of ten, with the next process on the same file: the rest is
+/// printed, and of what was printed before, the event in hand at most.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_part_way() {
     for name in RECEIVERS {
-        // On a busy machine a kill may come late. Then the handler has twice as much to do next time.
+        // On a busy machine a kill may come late. Then the handler has twice as much to do next
+        // time.
         let mut delays = (0..8).map(|tries| 50 << tries);
         loop {
             let delay: u64 = delays.next().expect("a kill in the middle of ten events");
@@ -124,7 +126,8 @@ async fn killed_part_way() {
     }
 }
 
-/// False if nothing was proved: all was printed before the kill, or the store was too slow to take note of an event.
+/// False if nothing was proved: all was printed before the kill, or the store was too slow to take
+/// note of an event.
 async fn is_killed_part_way(name: &str, delay: &str) -> bool {
     let place = Place::new(Kind::Sqlite);
     let flags = ["--delay", delay];
@@ -163,7 +166,7 @@ async fn is_killed_part_way(name: &str, delay: &str) -> bool {
     true
 }
 
-/// What Mautic sends to try a webhook out, whose events are not in lists, in part.
+/// Mautic's test payloads. Some of their events are not in lists.
 #[tokio::test]
 async fn test_payloads() {
     for name in RECEIVERS {

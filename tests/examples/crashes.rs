@@ -2,8 +2,7 @@
 
 mod history;
 mod kills;
-mod outbox;
-mod proxy;
+pub(crate) mod outbox;
 mod races;
 mod runs;
 mod stores;

@@ -1,11 +1,12 @@
-//! The examples as programs: what they promise, while they race, are killed, frozen and cut off.
-//!
-//! The programs are those that cargo has built.
+//! Tests with programs: the examples, and the receiver of the tests while several of them race, are
+//! killed, frozen and cut off from their store. Cargo has built the programs before.
 #![allow(clippy::unwrap_used, clippy::unwrap_in_result)]
 
 mod batches;
 mod crashes;
-mod effects;
+mod enqueue;
+mod payments;
 mod pipeforce;
+mod programs;
 mod receivers;
 mod running;

@@ -1,24 +1,22 @@
-//! The example `pipeforce` as a program, walked through as PIPEFORCE's documents do, and into what can go wrong on the way.
+//! The example `pipeforce` as a program, walked through as PIPEFORCE's documents do, and into what
+//! can go wrong on the way.
 
 mod calls;
 mod commands;
 mod hub;
 mod multipart;
-mod rows;
-#[path = "../../examples/pipeforce/store.rs"]
-#[allow(dead_code, reason = "the example's own")]
-mod store;
 
 use std::process::Command;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use integration_tests::{Folder, exchange, in_folder, raw_request};
+use integration_tests::{Folder, exchange, in_folder, output, raw_request};
 use serde_json::json;
 
-use crate::running::{Running, output, program};
+use crate::running::{Running, example};
 use hub::{ADMIN, DOCUMENTED, FORM, Headers, Hub, RECEIVE, json_of, origin};
 
-/// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart amidst.
+/// Create, trigger by GET, POST, header, form and multipart, list, change, delete; and a restart
+/// amidst.
 #[tokio::test]
 async fn the_documents_walk_through() {
     let mut hub = Hub::start(&[]);
@@ -140,7 +138,7 @@ fn the_script_walks_through() {
     assert_eq!(hub.kill().0.len(), 9);
 }
 
-/// What it prints at the start can be pasted: all commands are there, and the random token is that of the API.
+/// The commands that it prints at the start are complete, and the random token is that of the API.
 #[tokio::test]
 async fn what_it_prints_at_the_start_is_true() {
     let mut hub = Hub::start(&[]);
@@ -176,7 +174,7 @@ fn a_mistake_in_the_flags_is_named() {
         assert_eq!(output.status.code(), Some(2), "{flags:?}");
         assert!(error.contains(named), "{flags:?}: {error}");
     }
-    let mut command = program("pipeforce");
+    let mut command = example("pipeforce");
     command.args(["--db", "sqlite:///no/such/folder/pipeforce.db"]);
     assert_eq!(output(command).status.code(), Some(2));
 }

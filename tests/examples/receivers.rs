@@ -1,22 +1,19 @@
-//! The two example receivers as programs: every recorded request of the four systems, and the `curl` line they print.
-
-// Their own tests, which call their `app()`.
-#[path = "../../examples/receiver_actix.rs"]
-#[allow(dead_code, reason = "nobody calls its main")]
-mod receiver_actix;
-#[path = "../../examples/receiver_axum.rs"]
-#[allow(dead_code, reason = "nobody calls its main")]
-mod receiver_axum;
-#[path = "../../examples/verify.rs"]
-mod verify;
+//! The receiver of the tests on each framework: every recorded request, and the sample of every
+//! preset.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use integration_tests::{Response, Vector, exchange, raw_request};
+use integration_tests::{Response, Vector, exchange, output, raw_request};
 use serde_json::value::RawValue;
 use webhook_verify::{Scheme, scheme::Identity};
 
-use crate::running::{RECEIVERS, Running, command, command_with_store, output};
+use crate::running::{RECEIVERS, Running, receiver};
+
+fn start(framework: &str, args: &[String]) -> Running {
+    let mut command = receiver(framework, "memory:");
+    command.args(args);
+    Running::spawn(command).unwrap()
+}
 
 fn flags(vector: &Vector) -> Vec<String> {
     let mut flags =
@@ -47,13 +44,13 @@ async fn every_recorded_request_of_the_four_systems() {
         for vector in &vectors {
             let row = format!("{name} {} {}", vector.scheme, vector.name);
             if vector.expect == "invalid_secret" {
-                let mut command = command(name);
+                let mut command = receiver(name, "memory:");
                 command.args(flags(vector));
                 let output = output(command);
                 assert_eq!(output.status.code(), Some(2), "{row}");
                 continue;
             }
-            let running = Running::start(name, &flags(vector));
+            let running = start(name, &flags(vector));
             let response = send(vector, &running).await;
             let handled = running.end();
             let expected = match vector.expect.as_str() {
@@ -73,7 +70,8 @@ async fn every_recorded_request_of_the_four_systems() {
     }
 }
 
-/// How long each event of a body is: of Mautic's, what is in the lists at the top; of others, the body.
+/// How long each event of a body is: of Mautic's, what is in the lists at the top; of others, the
+/// body.
 fn lengths_of_events(vector: &Vector) -> Vec<usize> {
     let body = vector.body();
     if vector.scheme != "mautic" {
@@ -91,7 +89,8 @@ fn lengths_of_events(vector: &Vector) -> Vec<usize> {
     events.iter().map(|event| event.get().len()).collect()
 }
 
-/// What a valid request is answered. Some that were made up for senders of many events have bodies without any.
+/// Returns the status of a valid request. Some requests of senders of several events have a body
+/// without any.
 fn status_of(vector: &Vector) -> u16 {
     const WITHOUT: [&str; 11] = [
         "asana",
@@ -121,12 +120,12 @@ fn status_of(vector: &Vector) -> u16 {
 /// Every preset, by its vectors: rows with the same settings share a receiver.
 #[tokio::test]
 async fn every_preset_is_served_on_axum() {
-    every_preset_is_served("receiver_axum").await;
+    every_preset_is_served("axum").await;
 }
 
 #[tokio::test]
 async fn every_preset_is_served_on_actix() {
-    every_preset_is_served("receiver_actix").await;
+    every_preset_is_served("actix").await;
 }
 
 async fn every_preset_is_served(name: &str) {
@@ -146,7 +145,7 @@ async fn every_preset_is_served(name: &str) {
     let names: BTreeSet<_> = settings.values().flatten().map(|row| &row.scheme).collect();
     assert_eq!(names.len(), Scheme::presets().count());
     for (args, vectors) in &settings {
-        let running = Running::start(name, args);
+        let running = start(name, args);
         for vector in vectors {
             let row = format!("{name} {} {}", vector.scheme, vector.name);
             let response = send(vector, &running).await;
@@ -170,29 +169,12 @@ fn a_store_that_cannot_be_opened_is_named() {
             ("postgres://127.0.0.1:1/hooks", "--store: "),
             ("redis://127.0.0.1:1", "--store: "),
         ] {
-            let output = output(command_with_store(name, store));
+            let output = output(receiver(name, store));
             let error = String::from_utf8(output.stderr).unwrap();
             assert_eq!(output.status.code(), Some(2), "{store}");
             assert!(error.contains(named), "{store}: {error}");
         }
     }
-}
-
-/// What stands between single quotes in the `curl` line: the URL, headers, and the body at the end.
-fn quoted(line: &str) -> Vec<&str> {
-    line.split('\'').skip(1).step_by(2).collect()
-}
-
-async fn paste(running: &Running, change: impl Fn(&str) -> String) -> Response {
-    let parts = quoted(running.lines.last().unwrap());
-    let (url, body) = (parts[0], change(parts.last().unwrap()));
-    let headers: Vec<_> = parts[1..parts.len() - 1]
-        .iter()
-        .map(|header| header.split_once(": ").unwrap())
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    let target = url.strip_prefix(&format!("http://{}", running.addr)).unwrap();
-    exchange(running.addr, &raw_request("POST", target, &headers, body.as_bytes())).await
 }
 
 #[tokio::test]
@@ -210,16 +192,16 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
                 args.extend(["--header", "X-Hook-Token"]);
             }
             let args: Vec<_> = args.into_iter().map(ToOwned::to_owned).collect();
-            let running = Running::start(name, &args);
+            let running = start(name, &args);
             assert!(running.lines[0].starts_with("secret "), "{:?}", running.lines);
             let recognised = scheme.identity() != Identity::None;
-            let first = paste(&running, str::to_owned).await;
+            let first = running.paste(str::to_owned).await;
             assert_eq!(
                 (first.status, first.header("idempotent-replayed")),
                 (204, None),
                 "{args:?}"
             );
-            let again = paste(&running, str::to_owned).await;
+            let again = running.paste(str::to_owned).await;
             let replayed = recognised.then_some("true");
             assert_eq!(
                 (again.status, again.header("idempotent-replayed")),
@@ -228,18 +210,19 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
             );
             // A sender that signs a part of the body leaves the rest to be changed by anybody.
             let signed = scheme.signs_body() || ["twilio", "mandrill"].contains(&scheme_name);
-            let changed = paste(&running, |body| {
-                let changes = [
-                    ("example", "Example"),
-                    ("lead_post_delete", "Lead_post_delete"),
-                    ("app_mention", "app_Mention"),
-                    ("contact.created", "contact.Created"),
-                ];
-                let change = changes.iter().find(|(old, _)| body.contains(old));
-                let (old, new) = change.unwrap();
-                body.replacen(old, new, 1)
-            })
-            .await;
+            let changed = running
+                .paste(|body| {
+                    let changes = [
+                        ("example", "Example"),
+                        ("lead_post_delete", "Lead_post_delete"),
+                        ("app_mention", "app_Mention"),
+                        ("contact.created", "contact.Created"),
+                    ];
+                    let change = changes.iter().find(|(old, _)| body.contains(old));
+                    let (old, new) = change.unwrap();
+                    body.replacen(old, new, 1)
+                })
+                .await;
             assert_eq!(changed.status, if signed { 401 } else { 204 }, "{args:?}");
             assert_eq!(running.end().len(), if recognised { 1 } else { 3 }, "{args:?}");
         }
@@ -260,7 +243,7 @@ fn a_mistake_in_the_flags_is_named() {
             (vec!["--status", "99"], "99 is not in 200..600"),
             (vec!["--lease", "0"], "lease: not between"),
         ] {
-            let mut command = command(name);
+            let mut command = receiver(name, "memory:");
             command.args(&args);
             let output = output(command);
             let error = String::from_utf8(output.stderr).unwrap();

@@ -1,17 +1,16 @@
-//! The example receivers as programs that tests start, freeze and kill.
+//! Programs that tests start, freeze and kill: the receiver of the tests, and the examples.
 
 use std::{
     fs,
-    io::{BufRead as _, BufReader, Read as _},
     net::SocketAddr,
     path::PathBuf,
-    process::{Child, Command, Output, Stdio},
-    sync::mpsc::{self, Receiver, RecvTimeoutError},
-    thread::{self, JoinHandle},
+    process::{Command, Stdio},
+    sync::mpsc::RecvTimeoutError,
+    thread,
     time::{Duration, Instant},
 };
 
-use integration_tests::{PATIENCE, in_folder};
+use integration_tests::{PATIENCE, Program, Response, exchange, in_folder, raw_request};
 use serde_json::Value;
 
 /// Builds the programs. `cargo test` of the whole workspace does so by itself.
@@ -20,20 +19,20 @@ const BUILD: &str = match cfg!(debug_assertions) {
     false => "cargo build -p examples --examples --release",
 };
 
-pub(crate) const RECEIVERS: [&str; 2] = ["receiver_axum", "receiver_actix"];
+/// The frameworks of the tests' receiver.
+pub(crate) const RECEIVERS: [&str; 2] = ["axum", "actix"];
 
-pub(crate) fn command(name: &str) -> Command {
-    command_with_store(name, "memory:")
-}
-
-pub(crate) fn command_with_store(name: &str, store: &str) -> Command {
-    let mut command = program(name);
-    command.args(["--store", store]);
+/// Returns a receiver on a free port. It does not outlive this process.
+pub(crate) fn receiver(framework: &str, store: &str) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_receiver"));
+    command.args(["--listen", "127.0.0.1:0", "--framework", framework, "--store", store]);
+    command.stderr(Stdio::null());
+    in_folder(&mut command);
     command
 }
 
-/// An example, that listens on a free port, and does not outlive this process.
-pub(crate) fn program(name: &str) -> Command {
+/// Returns an example. It does not outlive this process.
+pub(crate) fn example(name: &str) -> Command {
     // Next to the folder of this very program, where cargo builds examples.
     let mut path =
         PathBuf::from(std::env::current_exe().unwrap().parent().unwrap().parent().unwrap());
@@ -42,90 +41,43 @@ pub(crate) fn program(name: &str) -> Command {
     let is_built = path.is_file();
     assert!(is_built, "no {path:?}: run `{BUILD}` before this test");
     let mut command = Command::new(path);
-    command.args(["--listen", "127.0.0.1:0"]).stderr(Stdio::null());
+    command.stderr(Stdio::null());
     in_folder(&mut command);
     command
 }
 
-/// Runs a program that ends by itself.
-///
-/// # Panics
-///
-/// If it does not end.
-pub(crate) fn output(mut command: Command) -> Output {
-    let process = command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    let process = process.spawn().unwrap();
-    let id = process.id();
-    let (sender, ended) = mpsc::channel();
-    thread::spawn(move || sender.send(process.wait_with_output()));
-    match ended.recv_timeout(PATIENCE) {
-        Ok(output) => output.unwrap(),
-        Err(_) => {
-            send_signal(id, "-KILL");
-            panic!("no end of {command:?} within {} s", PATIENCE.as_secs());
-        }
-    }
-}
-
-/// How often a receiver is started before it counts as broken: one that does not reach its store within a second ends, and
-/// on a machine that is busy with other things it may not.
+/// How often a receiver is started before it counts as broken: one that does not reach its store
+/// within a second ends, and on a machine that is busy with other things it may not.
 const STARTS: usize = 100;
 
-/// A receiver that runs.
+/// A running program.
 pub(crate) struct Running {
-    process: Child,
-    /// What it printed before it listened, and what comes after that: the `curl` line, or that there is none, or that
-    /// messages follow.
+    program: Program,
+    /// The lines up to the announcement. The last one is the `curl` line, or says that there is
+    /// none, or that messages follow.
     pub(crate) lines: Vec<String>,
     pub(crate) addr: SocketAddr,
-    /// What it prints from then on. A thread reads it, so that the receiver never waits for a reader.
-    printed: Receiver<String>,
-    /// What has been taken from there.
-    handled: Vec<Value>,
-    log: Option<JoinHandle<String>>,
+    /// The lines after the announcement, as far as they were awaited.
+    handled: Vec<String>,
 }
 
 impl Running {
-    pub(crate) fn start(name: &str, args: &[String]) -> Self {
-        let mut command = command(name);
-        command.args(args);
-        Self::spawn(command).unwrap()
-    }
-
     /// Starts it, and waits until it listens; or says what it printed before it ended.
     ///
     /// # Panics
     ///
     /// If it does neither.
     pub(crate) fn spawn(mut command: Command) -> Result<Self, String> {
-        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
-        let stdout = BufReader::new(process.stdout.take().unwrap());
-        let log = process.stderr.take().map(|mut stderr| {
-            thread::spawn(move || {
-                let mut log = Vec::new();
-                stderr.read_to_end(&mut log).unwrap();
-                String::from_utf8_lossy(&log).into_owned()
-            })
-        });
-        let (sender, printed) = mpsc::channel();
-        // A line is one write, so what was printed before a kill is in the pipe, and whole.
-        thread::spawn(move || {
-            let mut lines = stdout.lines().map(Result::unwrap);
-            lines.try_for_each(|line| sender.send(line))
-        });
         let mut running = Self {
-            process,
+            program: Program::spawn(&mut command),
             lines: Vec::new(),
             addr: SocketAddr::from(([127, 0, 0, 1], 0)),
-            printed,
             handled: Vec::new(),
-            log,
         };
         let deadline = Instant::now() + PATIENCE;
         while running.addr.port() == 0 || !running.has_announced() {
             let lines = &mut running.lines;
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = match running.printed.recv_timeout(left) {
+            let line = match running.program.line(deadline) {
                 Ok(line) => line.trim_end().to_owned(),
                 Err(RecvTimeoutError::Timeout) => {
                     let limit = PATIENCE.as_secs();
@@ -133,7 +85,7 @@ impl Running {
                 }
                 Err(RecvTimeoutError::Disconnected) => {
                     let lines = lines.clone();
-                    let (_, log) = running.end_with_log();
+                    let (_, log) = running.kill();
                     return Err(format!("{command:?} ended: {lines:?} {log:?}"));
                 }
             };
@@ -168,7 +120,7 @@ impl Running {
         line.is_some_and(|line| last.iter().any(|last| line.starts_with(last)))
     }
 
-    /// Waits until it has printed so many JSON lines since it listens.
+    /// Waits until it has printed so many lines since it listens.
     ///
     /// # Panics
     ///
@@ -176,24 +128,22 @@ impl Running {
     pub(crate) fn until_printed(&mut self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         while self.handled.len() < count {
-            let left = deadline.saturating_duration_since(Instant::now());
-            let line = self.printed.recv_timeout(left);
-            let line = line.unwrap_or_else(|error| {
+            let line = self.program.line(deadline).unwrap_or_else(|error| {
                 let handled = &self.handled;
                 panic!("no line number {count} of a receiver, but {handled:?}: {error}")
             });
-            self.handled.push(serde_json::from_str(&line).unwrap());
+            self.handled.push(line);
         }
     }
 
     /// Its process.
     pub(crate) fn id(&self) -> u32 {
-        self.process.id()
+        self.program.id()
     }
 
     /// Sends it a signal such as `-CONT`.
     pub(crate) fn signal(&self, signal: &str) {
-        send_signal(self.process.id(), signal);
+        send_signal(self.program.id(), signal);
     }
 
     /// Stops it, and waits until each of its threads stands still.
@@ -211,39 +161,45 @@ impl Running {
     }
 
     fn stands_still(&self) -> bool {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.process.id())).unwrap();
-        // The state follows the thread's name, which is in parentheses. One without a state has ended.
+        let threads = fs::read_dir(format!("/proc/{}/task", self.program.id())).unwrap();
+        // The state follows the thread's name, which is in parentheses. One without a state has
+        // ended.
         let mut states =
             threads.map(|thread| fs::read_to_string(thread.unwrap().path().join("stat")));
         states.all(|stat| stat.is_err() || stat.is_ok_and(|stat| stat.contains(") T ")))
     }
 
-    /// Kills the receiver with SIGKILL, and gives the JSON lines that it printed, every one.
+    /// Sends the delivery of the printed `curl` line, with a changed body.
+    pub(crate) async fn paste(&self, change: impl Fn(&str) -> String) -> Response {
+        // The URL, the headers and the body are in single quotes.
+        let parts: Vec<_> = self.lines.last().unwrap().split('\'').skip(1).step_by(2).collect();
+        let [url, headers @ .., body] = &parts[..] else { panic!("{parts:?}") };
+        let headers = headers.iter().map(|header| header.split_once(": ").unwrap());
+        let headers: Vec<_> = headers.map(|(name, value)| (name.into(), value.into())).collect();
+        let target = url.strip_prefix(&format!("http://{}", self.addr)).unwrap();
+        let request = raw_request("POST", target, &headers, change(body).as_bytes());
+        exchange(self.addr, &request).await
+    }
+
+    /// Kills the program, and returns the JSON lines that it printed.
     pub(crate) fn end(self) -> Vec<Value> {
         self.end_with_log().0
     }
 
-    /// As [`end`](Self::end), with what it logged, if its stderr was piped.
-    pub(crate) fn end_with_log(mut self) -> (Vec<Value>, String) {
-        self.process.kill().unwrap();
-        self.process.wait().unwrap();
-        let mut handled = std::mem::take(&mut self.handled);
-        let rest = self.printed.iter();
-        handled.extend(rest.map(|line| serde_json::from_str::<Value>(&line).unwrap()));
-        let log = self.log.take().map(|log| log.join().unwrap());
-        (handled, log.unwrap_or_default())
+    /// Does what [`end`](Self::end) does, and returns the log as well, if stderr was piped.
+    pub(crate) fn end_with_log(self) -> (Vec<Value>, String) {
+        let (lines, log) = self.kill();
+        (lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect(), log)
+    }
+
+    /// Kills the program with SIGKILL, and returns the lines that it printed, and its log.
+    pub(crate) fn kill(mut self) -> (Vec<String>, String) {
+        let (rest, log) = self.program.kill();
+        (self.handled.into_iter().chain(rest).collect(), log)
     }
 }
 
 fn send_signal(process: u32, signal: &str) {
     let sent = Command::new("kill").args([signal, &process.to_string()]).status();
     assert!(sent.unwrap().success(), "kill {signal}");
-}
-
-/// A test that fails leaves no receiver behind.
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
 }

@@ -1,6 +1,7 @@
-//! Attacks on the signature and on HTTP, by number: against both adapters through real sockets, and against the plain
-//! function where a request needs no server. A refusal must have the exact status and text, its reason must be the
-//! expected one, and neither the handler nor the store may have heard of it.
+//! Attacks on the signature and on HTTP, by number: against both adapters through real sockets, and
+//! against the plain function where a request needs no server. A refusal must have the exact status
+//! and text, its reason must be the expected one, and neither the handler nor the store may have
+//! heard of it.
 //!
 //! | | attack | where |
 //! |---|---|---|
@@ -11,7 +12,7 @@
 //! | A5 | signatures with bytes to spare | `signatures` |
 //! | A6 | truncated tags, right in themselves | `keys` |
 //! | A7 | algorithm or version chosen by the sender | `signatures` |
-//! | A8 | a result that is ignored, a proof that is forged | `keys`; `Delivery` has a test that must not compile |
+//! | A8 | a result that is ignored, a proof that is forged | `keys`; extractors without their layer in `extractors`; `Delivery` has a test that must not compile |
 //! | A9 | timing | `keys`, by structure; no statistics, which need a quiet machine and millions of samples |
 //! | A10 | the right one of many signatures | `keys` |
 //! | A11 | too many signatures, too long headers | `signatures`, and their cost in `limits` |
@@ -55,6 +56,5 @@ mod http2;
 mod keys;
 mod limits;
 mod signatures;
-pub(crate) mod support;
 mod times;
 pub(crate) mod work;

@@ -1,4 +1,5 @@
-//! The challenges of all senders, through both adapters in process, and what strangers make of them.
+//! The challenges of all senders, through both adapters in process, and what strangers make of
+//! them.
 
 mod answered;
 mod body;
@@ -9,4 +10,4 @@ mod signed;
 mod support;
 mod tenants;
 
-use super::attacks::support as attacks;
+use integration_tests::attacks;

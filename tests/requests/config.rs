@@ -7,12 +7,11 @@ use std::time::Duration;
 use integration_tests::Vector;
 use serde::{Deserialize, de::DeserializeOwned};
 use webhook_verify::{
-    Scheme, Verifier,
-    clock::Tolerance,
-    scheme::{Algorithm, Challenge, Evidence, Identity, KeyForm, TimeUnit},
+    Algorithm, KeyForm, Scheme, Tolerance,
+    scheme::{Challenge, Evidence, Identity, TimeUnit},
 };
 
-use super::blocks::senders;
+use super::blocks::{judge, senders};
 
 const SENDERS: &str = include_str!("config/senders.toml");
 
@@ -45,19 +44,7 @@ fn every_row_is_judged_as_with_the_builder() {
         assert_eq!(rows.len(), 65);
         for vector in &rows {
             let scheme = schemes.iter().find(|scheme| scheme.name() == vector.scheme);
-            let now = Duration::from_secs(vector.now);
-            let verifier = Verifier::builder(scheme.unwrap().clone())
-                .secret(&vector.secret)
-                .public_url("https://hooks.example.test/in")
-                .clock(move || now)
-                .build();
-            let got = match verifier {
-                Err(_) => "invalid_secret",
-                Ok(verifier) => match verifier.verify(vector.head(), vector.body()) {
-                    Ok(_) => "valid",
-                    Err(error) => error.reason(),
-                },
-            };
+            let got = judge(scheme.unwrap().clone(), vector);
             assert_eq!(got, vector.expect, "{format} {} {}", vector.scheme, vector.name);
         }
     }
@@ -232,7 +219,7 @@ beta:
 ",
     )
     .unwrap();
-    let places = |name: &str| schemes[name].describe().signatures;
+    let places = |name: &str| schemes[name].signature_places().collect::<Vec<_>>();
     assert_eq!(places("acme"), ["header acme-signature: v1=…, …"]);
     assert_eq!(places("beta"), ["header beta-signature: sha256=…", "header x-beta-signature: …"]);
 }

@@ -1,4 +1,5 @@
-//! The events of a delivery: bodies come apart into what their senders put into them, and into nothing else.
+//! The events of a delivery: bodies come apart into what their senders put into them, and into
+//! nothing else.
 
 mod bad_bodies;
 mod four_systems;
@@ -17,7 +18,7 @@ use webhook_verify::{
 const NOW: Duration = Duration::from_secs(1_795_305_600);
 const URL: &str = "https://hooks.example.test/hook";
 
-/// What the sender signed, as the receiver has it.
+/// Returns the delivery of a signed body.
 fn delivery(scheme: &Scheme, body: impl Into<Vec<u8>>) -> Delivery {
     delivery_with(scheme, body, |builder| builder)
 }
@@ -48,7 +49,8 @@ fn events_of(delivery: &Delivery) -> Result<Vec<Event>, EventsError> {
     delivery.batch().map(|batch| batch.to_vec())
 }
 
-/// The bytes of all events, which must be parts of the body's memory, one after the other, with data within.
+/// The bytes of all events, which must be parts of the body's memory, one after the other, with
+/// data within.
 fn slices_of(delivery: &Delivery, events: &[Event]) -> Vec<String> {
     let body = delivery.body().as_ptr_range();
     let mut end = body.start;

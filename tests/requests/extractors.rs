@@ -1,5 +1,5 @@
-//! What handlers are given and what is said when they cannot be: the extractors of both adapters, refusals that are
-//! rendered anew, and the axum layer wherever tower lets it be put.
+//! The extractors of both adapters and their errors, custom responses to refusals, and the places
+//! where tower accepts the axum layer.
 
 mod arguments;
 mod events;

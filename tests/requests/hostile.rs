@@ -1,5 +1,5 @@
-//! Bodies, URLs and tokens that are made to cost time or memory, or to be taken for something else: for every preset that
-//! looks into them before its signature holds.
+//! Bodies, URLs and tokens that are made to cost time or memory, or to be taken for something else:
+//! for every preset that looks into them before its signature holds.
 
 use std::{hint::black_box, time::Duration};
 
@@ -43,7 +43,7 @@ fn judge(scheme: &Scheme, signed: &str, body: Vec<u8>) -> Result<(), VerifyError
         let head = RequestHead::new(&signed.headers).target(&signed.target);
         verifier.verify(head, body.clone()).map(drop)
     };
-    // What does not depend on the body's length counts as well.
+    // Work that does not depend on the body's length counts as well.
     let easy = || {
         look_over(&body);
         let _ = black_box(judge(&signed.body));

@@ -1,8 +1,10 @@
 //! Answers that others computed: RFC 4231, RFC 2202 and Project Wycheproof, through the verifier.
 //!
-//! Each row is judged as a whole request, so what is tested is the way from the header's text to the verdict and not
-//! only the algorithm. A row that must be accepted is also tried with each of its bits turned.
+//! Each row is judged as a whole request, so what is tested is the way from the header's text to
+//! the verdict and not only the algorithm. A row that must be accepted is also tried with each of
+//! its bits turned.
 
+use integration_tests::attacks::hex;
 use webhook_verify::{
     ConfigError, Scheme, Verifier, VerifyError,
     scheme::{self, Algorithm, Encoding, KeyForm},
@@ -21,10 +23,6 @@ struct Row {
 
 fn row(key: impl Into<Vec<u8>>, message: impl Into<Vec<u8>>, tag: &'static str) -> Row {
     Row { key: key.into(), message: message.into(), tag }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// A sender whose keys are binary: shown in hex.
@@ -193,14 +191,9 @@ fn keys_without_a_byte_are_refused() {
         let refused = Verifier::new(scheme, "").unwrap_err();
         assert_eq!(refused, ConfigError::EmptySecret, "{form:?}");
     }
-    assert_eq!(
-        Verifier::new(scheme::STANDARD_WEBHOOKS, "whsec_").unwrap_err(),
-        ConfigError::EmptySecret,
-        "a prefix is no key"
-    );
 }
 
-/// What became of the tests of one set.
+/// The verdicts of one set.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Count {
     accepted: usize,

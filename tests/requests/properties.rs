@@ -1,4 +1,4 @@
-//! What holds for every scheme, key and body: what a sender signed verifies, and nothing else does.
+//! Properties of every scheme, key and body: a signed request verifies, and no other request does.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ fn symmetric() -> impl Iterator<Item = Scheme> {
     presets.cloned().chain([shared])
 }
 
-/// Those whose bodies may be any bytes.
+/// The schemes whose bodies may be any bytes.
 fn schemes() -> impl Iterator<Item = Scheme> {
     symmetric().filter(|scheme| !reads_body(scheme))
 }
@@ -55,8 +55,8 @@ fn body() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![1 => Just(Vec::new()), 30 => filled()]
 }
 
-/// Two bytes that are in no challenge come first: X signs the words of challenges for anybody, so such a word is no body
-/// of its, with one bit changed neither.
+/// Two bytes that are in no challenge come first: X signs the words of challenges for anybody, so
+/// such a word is no body of its, with one bit changed neither.
 fn filled() -> impl Strategy<Value = Vec<u8>> {
     prop::collection::vec(any::<u8>(), 0..600).prop_map(|body| [&[0, 0], &body[..]].concat())
 }
@@ -87,7 +87,8 @@ fn bytes_of(signed: &SignedRequest) -> Headers {
     pairs.map(|(name, value)| (name.clone(), value.as_bytes().to_vec())).collect()
 }
 
-/// Whether the request is authentic, by the plain function; and, in pieces cut at `cuts`, the same again.
+/// Whether the request is authentic, by the plain function; and, in pieces cut at `cuts`, the same
+/// again.
 fn judge(
     verifier: &Verifier,
     headers: &Headers,
@@ -187,7 +188,8 @@ proptest! {
                 let place = Some(format!("header {}", headers[at].0));
                 let is_label = scheme.describe().id == place && !scheme.id_is_signed();
                 let same_but_for_case = changed[at].1.eq_ignore_ascii_case(&headers[at].1);
-                // Hexadecimal digits have two cases, and so has the name of an authentication scheme.
+                // Hexadecimal digits have two cases, and so has the name of an authentication
+                // scheme.
                 let is_signature = at + 1 == headers.len();
                 let same_digits = is_signature
                     && scheme.encoding() == Encoding::Hex

@@ -1,4 +1,5 @@
-//! Every recorded request through the plain verify function, whole and in pieces, with the exact reason.
+//! Every recorded request through the plain verify function, whole and in pieces, with the exact
+//! reason.
 
 use bytes::Bytes;
 use integration_tests::Vector;

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Requests signed by the senders' own SDKs, sent to the example receiver. With names: only those schemes.
+# Sends requests signed by the senders' own SDKs to the receiver of the tests. To run only some
+# schemes, name them.
 # RECEIVER=path takes a receiver that is already built.
 set -euo pipefail
 
@@ -10,13 +11,13 @@ trap 'rm -rf "$temp"' EXIT
 
 python3 -m venv "$temp/venv"
 "$temp/venv/bin/pip" install -q --disable-pip-version-check -r "$here/requirements.txt"
-# Node looks for packages beside the script.
+# Node looks for packages next to the script.
 cp "$here/package.json" "$here/sign.mjs" "$temp"
 npm install --prefix "$temp" --no-package-lock --ignore-scripts --no-audit --no-fund --loglevel=error >&2
 
 if [[ -z ${RECEIVER:-} ]]; then
-    (cd "$root" && cargo build -q --locked --example receiver_axum)
-    RECEIVER=${CARGO_TARGET_DIR:-$root/target}/debug/examples/receiver_axum
+    (cd "$root" && cargo build -q --locked -p integration-tests --bin receiver)
+    RECEIVER=${CARGO_TARGET_DIR:-$root/target}/debug/receiver
 fi
 
 { "$temp/venv/bin/python" "$here/sign.py" && node "$temp/sign.mjs"; } |

@@ -37,6 +37,8 @@ pub struct Weather {
     pub reset: u64,
     /// Accepts connections, and passes no data. A connection that lost data stays dead.
     pub black_hole: bool,
+    /// Holds all data back. It arrives when the weather changes, as with TCP.
+    pub hold: bool,
     /// Resets connections as soon as they are accepted.
     pub refuse: bool,
 }
@@ -90,8 +92,12 @@ impl Proxy {
         });
         let of_task = Arc::clone(&shared);
         let task = tokio::spawn(async move {
-            while let Ok((client, _)) = listener.accept().await {
-                tokio::spawn(connection(client, Arc::clone(&of_task)));
+            loop {
+                match listener.accept().await {
+                    Ok((client, _)) => drop(tokio::spawn(connection(client, of_task.clone()))),
+                    // The client has gone, for example.
+                    Err(_) => sleep(Duration::from_millis(10)).await,
+                }
             }
         });
         Self { addr, shared, task }
@@ -228,6 +234,9 @@ async fn pump(
                 to.write_all(&piece[..passed]).await?;
             }
             return reset();
+        }
+        while shared.weather().hold {
+            sleep(Duration::from_millis(5)).await;
         }
         let weather = shared.weather();
         if weather.black_hole {

@@ -15,6 +15,7 @@ use std::{
 use actix_web::{
     App as ActixApp, HttpResponse, HttpServer,
     dev::{HttpServiceFactory, ServerHandle},
+    test::TestRequest,
     web,
 };
 use axum::{Router, body::Body, response::IntoResponse as _, routing};
@@ -165,56 +166,58 @@ impl App {
                 for (name, value) in headers {
                     request = request.header(name, value);
                 }
-                let request = request.body(Body::from(body.to_vec())).unwrap();
-                let response = self.axum().0.oneshot(request).await.unwrap();
-                let (parts, body) = response.into_parts();
-                Response {
-                    status: parts.status.as_u16(),
-                    headers: pairs(
-                        parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())),
-                    ),
-                    body: axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec(),
-                }
+                call_axum(self.axum().0, request.body(Body::from(body.to_vec())).unwrap()).await
             }
             (Transport::InProcess, Framework::Actix) => {
                 let (app, method, target) = (self.clone(), method.to_owned(), target.to_owned());
                 let (headers, body) = (headers.to_vec(), body.to_vec());
-                // actix's services stay on their thread.
+                // actix's services and requests stay on their thread.
                 let call = move || {
-                    actix_web::rt::System::new().block_on(async move {
-                        let service =
-                            actix_web::test::init_service(ActixApp::new().service(app.actix()))
-                                .await;
-                        let method =
-                            actix_web::http::Method::from_bytes(method.as_bytes()).unwrap();
-                        let mut request =
-                            actix_web::test::TestRequest::with_uri(&target).method(method);
-                        for (name, value) in &headers {
-                            request = request.append_header((name.as_str(), value.as_str()));
-                        }
-                        let request = request.set_payload(body).to_request();
-                        let response =
-                            match actix_web::test::try_call_service(&service, request).await {
-                                Ok(response) => response.map_into_boxed_body().into_parts().1,
-                                Err(error) => error.error_response(),
-                            };
-                        let status = response.status().as_u16();
-                        let headers = pairs(
-                            response
-                                .headers()
-                                .iter()
-                                .map(|(name, value)| (name.as_str(), value.as_bytes())),
-                        );
-                        let body = actix_web::body::to_bytes(response.into_body())
-                            .await
-                            .unwrap_or_default();
-                        Response { status, headers, body: body.to_vec() }
-                    })
+                    let method = actix_web::http::Method::from_bytes(method.as_bytes()).unwrap();
+                    let mut request = TestRequest::with_uri(&target).method(method);
+                    for (name, value) in &headers {
+                        request = request.append_header((name.as_str(), value.as_str()));
+                    }
+                    let configure = |config: &mut web::ServiceConfig| {
+                        config.service(app.actix());
+                    };
+                    let request = request.set_payload(body);
+                    actix_web::rt::System::new().block_on(call_actix(configure, request))
                 };
                 tokio::task::spawn_blocking(call).await.unwrap()
             }
         }
     }
+}
+
+/// Sends a request to a router, in process.
+pub async fn call_axum(router: Router, request: http::Request<Body>) -> Response {
+    let (parts, body) = router.oneshot(request).await.unwrap().into_parts();
+    let headers = parts.headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+    Response {
+        status: parts.status.as_u16(),
+        headers: pairs(headers),
+        body: axum::body::to_bytes(body, usize::MAX).await.unwrap().to_vec(),
+    }
+}
+
+/// Sends a request to an actix application with these services, in process.
+pub async fn call_actix(
+    configure: impl FnOnce(&mut web::ServiceConfig),
+    request: TestRequest,
+) -> Response {
+    let app = actix_web::test::init_service(ActixApp::new().configure(configure)).await;
+    let response = actix_web::test::try_call_service(&app, request.to_request()).await;
+    // A server renders an error of the outermost service like this.
+    let response = match response {
+        Ok(response) => response.map_into_boxed_body().into_parts().1,
+        Err(error) => error.error_response(),
+    };
+    let headers = response.headers().iter();
+    let headers = pairs(headers.map(|(name, value)| (name.as_str(), value.as_bytes())));
+    let status = response.status().as_u16();
+    let body = actix_web::body::to_bytes(response.into_body()).await.unwrap_or_default();
+    Response { status, headers, body: body.to_vec() }
 }
 
 fn pairs<'a>(headers: impl Iterator<Item = (&'a str, &'a [u8])>) -> Vec<(String, String)> {

@@ -28,6 +28,7 @@ const BAD: Weather = Weather {
     stall: Duration::from_millis(500),
     reset: 30,
     black_hole: false,
+    hold: false,
     refuse: false,
 };
 

@@ -1,4 +1,5 @@
-//! `PostgresStore` beside the driver that it uses, running the same statement, and with few and many rows.
+//! `PostgresStore` beside the driver that it uses, running the same statement, and with few and
+//! many rows.
 
 use std::sync::Arc;
 
@@ -16,10 +17,11 @@ use super::{
 };
 
 const CLAIM: &str = include_str!("../../../webhook-verify/src/claim/postgres/claim.sql");
-/// What the store puts into it for a single claim.
+/// The part that the store inserts for a single claim.
 const ASKED: &str = "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint,
     $4::bigint AS lease, $5::bigint AS ttl, $6::boolean AS hold";
-/// The shortest statement that claims as safely. It writes for duplicates, too, and waits for locks without end.
+/// The shortest statement that claims as safely. It writes for duplicates, too, and waits for locks
+/// without end.
 const UPSERT: &str = "INSERT INTO upsert AS c (key, state, attempt, owner, fingerprint, lease_until, expires_at)
   VALUES ($1, 1, 1, $2, $3,
     clock_timestamp() + $4 * interval '1 ms', clock_timestamp() + $5 * interval '1 ms')
@@ -94,8 +96,8 @@ async fn assert_prepared(pool: &PgPool, sql: &SqlStr) {
     assert!(!known.await.unwrap().is_empty(), "the store runs another statement");
 }
 
-/// There is a checkpoint before, after which each page is written whole at its first change: of the big table's index that
-/// goes for nearly every claim of all rounds.
+/// There is a checkpoint before, after which each page is written whole at its first change: of the
+/// big table's index that goes for nearly every claim of all rounds.
 pub(crate) fn rows() -> bool {
     let mut reached = true;
     for (title, clients, count) in

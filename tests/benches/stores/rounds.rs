@@ -1,6 +1,6 @@
 //! Cases that take turns.
 
-/// What a ratio has to be.
+/// The bound of a ratio.
 #[derive(Clone, Copy)]
 pub(crate) enum Bound {
     AtLeast(f64),
@@ -34,8 +34,8 @@ impl<'a> Rounds<'a> {
         self
     }
 
-    /// Measures each case once a round, after a round that does not count, and prints all figures. Each round begins with
-    /// another case.
+    /// Measures each case once a round, after a round that does not count, and prints all figures.
+    /// Each round begins with another case.
     pub(crate) fn run(mut self, rounds: usize) -> Measured {
         for case in &mut self.cases {
             (case.measure)();
@@ -69,8 +69,9 @@ pub(crate) struct Measured {
 }
 
 impl Measured {
-    /// Holds one case against another, and says whether the ratio is within the bound: the median of the rounds' ratios.
-    /// Also printed are the medians of the figures, and the ratio of the best rounds, which others disturb least.
+    /// Holds one case against another, and says whether the ratio is within the bound: the median
+    /// of the rounds' ratios. Also printed are the medians of the figures, and the ratio of the
+    /// best rounds, which others disturb least.
     pub(crate) fn hold(&self, case: usize, against: usize, bound: Bound) -> bool {
         let ((name, figures), (other, others)) = (&self.cases[case], &self.cases[against]);
         let pairs = figures.iter().zip(others);

@@ -1,4 +1,5 @@
-//! `SqliteStore` beside the driver that it uses, running the same statement, and with few and many rows.
+//! `SqliteStore` beside the driver that it uses, running the same statement, and with few and many
+//! rows.
 
 use std::{
     fs,
@@ -64,7 +65,8 @@ pub(crate) fn rows() -> bool {
     reached
 }
 
-/// A folder on the disk that programs are built on: a temporary one may be in memory, where nothing waits for a disk.
+/// A folder on the disk that programs are built on: a temporary one may be in memory, where nothing
+/// waits for a disk.
 struct Folder(PathBuf);
 
 impl Folder {

@@ -1,9 +1,10 @@
-//! D6: four receivers on one store, while they are killed and frozen, and cut off from it. What they and the store have
-//! written down is judged at the end. `FAULTS` sets how many faults each of them suffers.
+//! D6: four receivers on one store, while they are killed and frozen, and cut off from it. What
+//! they and the store have written down is judged at the end. `FAULTS` sets how many faults each of
+//! them suffers.
 //!
-//! Leases are longer than any of this takes. They expire because the store's records age, at random moments, so what
-//! holds does not depend on the speed of the machine: to the holder that is still at work, it is as if it had stood
-//! still for longer than its lease.
+//! Leases are longer than any of this takes. They expire because the store's records age, at random
+//! moments, so what holds does not depend on the speed of the machine: to the holder that is still
+//! at work, it is as if it had stood still for longer than its lease.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -13,7 +14,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{Kind, Place};
+use integration_tests::{Kind, Place, Proxy, Weather};
 use tokio::{
     runtime::Handle,
     sync::Mutex,
@@ -23,7 +24,6 @@ use tokio::{
 use super::{
     number_from,
     outbox::Outbox,
-    proxy::{Proxy, Weather},
     random, random_ms,
     runs::{
         LEASE_LOST, NOT_COMPLETED, Restarted, Run, by_event, check_acknowledged, check_settled,
@@ -44,13 +44,13 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// One that `start` starts with the address at which it finds `server`.
+    /// Starts a receiver that reaches `server` at the address that `start` gets.
     pub(crate) async fn start(
         server: SocketAddr,
         start: impl FnOnce(SocketAddr) -> Restarted + Send + 'static,
     ) -> Self {
         let proxy = Proxy::start(server).await;
-        let addr = proxy.addr;
+        let addr = proxy.addr();
         Self {
             receiver: spawn_blocking(move || start(addr)).await.unwrap(),
             proxy,
@@ -58,8 +58,8 @@ impl Member {
         }
     }
 
-    /// One fault after the other, of each kind in turn, in a thread of its own. Between two of them some more events are
-    /// acknowledged, however long that takes. `expire` lets all leases expire.
+    /// One fault after the other, of each kind in turn, in a thread of its own. Between two of them
+    /// some more events are acknowledged, however long that takes. `expire` lets all leases expire.
     fn suffer(&mut self, faults: u64, outbox: &Outbox, expire: &dyn Fn()) {
         let first = random(6);
         for number in first..first + faults {
@@ -72,7 +72,8 @@ impl Member {
                     "killed"
                 }
                 1 => {
-                    // Before it stands still: it may do so in a transaction that has a record locked.
+                    // Before it stands still: it may do so in a transaction that has a record
+                    // locked.
                     expire();
                     self.receiver.running().freeze();
                     thread::sleep(random_ms(200..2000));
@@ -80,45 +81,51 @@ impl Member {
                     "frozen"
                 }
                 2 => {
-                    let slow = Weather::Slow(random_ms(20..250));
-                    self.endure(slow, random_ms(300..1000))
+                    let delay = random_ms(20..250);
+                    self.endure(Weather { delay, ..Weather::default() }, random_ms(300..1000));
+                    "slow"
                 }
-                3 => self.endure(Weather::Cut, random_ms(1..300)),
-                4 => self.endure(Weather::AnswersLost, random_ms(50..500)),
+                3 => {
+                    let cut = Weather { refuse: true, ..Weather::default() };
+                    self.proxy.weather(cut);
+                    self.proxy.sever();
+                    self.endure(cut, random_ms(1..300));
+                    "cut"
+                }
+                4 => {
+                    self.proxy.cut_replies(usize::MAX, 0);
+                    thread::sleep(random_ms(50..500));
+                    self.proxy.cut_replies(0, 0);
+                    "answers lost"
+                }
                 _ => {
                     expire();
-                    self.endure(Weather::BlackHole, random_ms(100..1500))
+                    self.endure(Weather { hold: true, ..Weather::default() }, random_ms(100..1500));
+                    "black hole"
                 }
             };
             *self.faults.entry(fault).or_default() += 1;
         }
     }
 
-    fn endure(&self, weather: Weather, time: Duration) -> &'static str {
-        self.proxy.set(weather);
+    fn endure(&self, weather: Weather, time: Duration) {
+        self.proxy.weather(weather);
         thread::sleep(time);
-        self.proxy.set(Weather::Fair);
-        match weather {
-            Weather::Fair => "fair",
-            Weather::Slow(_) => "slow",
-            Weather::BlackHole => "black hole",
-            Weather::Cut => "cut",
-            Weather::AnswersLost => "answers lost",
-        }
+        self.proxy.weather(Weather::default());
     }
 }
 
-/// What has come of it.
+/// The result.
 pub(crate) struct History {
     pub(crate) outbox: Arc<Outbox>,
     /// In the order in which they began.
     pub(crate) events: BTreeMap<String, Vec<Run>>,
-    /// What the members logged.
+    /// The logs of all members.
     log: String,
 }
 
-/// Sends events to the members while they suffer, and until all events are acknowledged; then does `at_last`, while they all
-/// still run.
+/// Sends events to the members while they suffer, and until all events are acknowledged; then does
+/// `at_last`, while they all still run.
 pub(crate) async fn suffer(
     place: &Place,
     mut members: Vec<Member>,
@@ -179,8 +186,9 @@ pub(crate) async fn suffer(
     History { outbox, events, log }
 }
 
-/// Whoever was told that an event is done was told so after a handler had done it, and no handler failed.
-/// What the receivers ran is what the store has granted: attempts rise by one, each when nobody else's lease was live.
+/// Checks that every acknowledged event was done before its acknowledgment, and that no handler
+/// failed. The runs are exactly those that the store granted: attempts rise by one, and no attempt
+/// begins under a live lease of another.
 fn check(history: &History, grants: &[Grant]) {
     assert_eq!(history.outbox.failed.load(Ordering::Relaxed), 0);
     let acknowledged = history.outbox.acknowledged.lock().unwrap();

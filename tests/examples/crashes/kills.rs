@@ -21,14 +21,14 @@ use super::{
         LEASE_LOST, NOT_COMPLETED, Restarted, by_event, check_acknowledged, check_settled, traced,
     },
 };
-use crate::running::{RECEIVERS, Running, command};
+use crate::running::{RECEIVERS, Running, receiver};
 
 /// Longer than a receiver lives here. It expires when its holder is dead, because the records age.
 const LEASE: Duration = Duration::from_secs(60);
 const SENDERS: usize = 6;
 
-/// B4: what a receiver has acknowledged before it is killed is done, and is not done again; what it had begun is run again
-/// after the lease. `CYCLES` sets how often.
+/// B4: what a receiver has acknowledged before it is killed is done, and is not done again; what it
+/// had begun is run again after the lease. `CYCLES` sets how often.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_time() {
     let cycles = number_from("CYCLES", 6);
@@ -95,7 +95,7 @@ const TO_BE_KILLED: &str = "WEBHOOK_VERIFY_TEST_TO_BE_KILLED";
 #[test]
 fn no_receiver_outlives_a_killed_test_process() {
     if env::var_os(TO_BE_KILLED).is_some() {
-        let receivers = RECEIVERS.map(|name| Running::spawn(command(name)).unwrap());
+        let receivers = RECEIVERS.map(|name| Running::spawn(receiver(name, "memory:")).unwrap());
         receivers[0].freeze();
         println!("\nreceivers {} {}", receivers[0].id(), receivers[1].id());
         thread::sleep(PATIENCE);

@@ -24,8 +24,9 @@ use super::{SECRET, now, random, random_ms};
 /// The receivers' flags for what is sent from here.
 pub(crate) const FLAGS: [&str; 4] = ["--scheme", "standard-webhooks", "--secret", SECRET];
 
-/// How long a sender waits for its first answer, in ms. Some come again while the receiver that they gave up still stands
-/// still. They wait for longer each time, so that at last an answer comes in time, however slow the machine is.
+/// How long a sender waits for its first answer, in ms. Some come again while the receiver that
+/// they gave up still stands still. They wait for longer each time, so that at last an answer comes
+/// in time, however slow the machine is.
 const FIRST_WAIT: Range<u64> = 300..2500;
 
 /// Where a receiver listens at present.
@@ -151,7 +152,8 @@ impl Outbox {
         unreachable!("it is tried until it is acknowledged")
     }
 
-    /// Sends all events once more. Each is known to be done; those that were handled again are returned.
+    /// Sends all events once more. Each is known to be done; those that were handled again are
+    /// returned.
     pub(crate) async fn expect_replays(&self) -> Vec<String> {
         let mut ids: Vec<_> = self.sent.lock().unwrap().iter().cloned().collect();
         let mut replayed = HashSet::new();

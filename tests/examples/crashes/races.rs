@@ -6,13 +6,13 @@ use integration_tests::{Kind, Place, Response, SHARED, STORES, exchange, soon};
 use tokio::time::sleep;
 
 use super::{outbox::request, runs::NOT_COMPLETED};
-use crate::running::{RECEIVERS, Running, command_with_store};
+use crate::running::{RECEIVERS, Running, receiver};
 
 const COPIES: usize = 64;
 
 fn start(name: &str, place: &Place) -> Running {
     Running::spawn_again(|| {
-        let mut command = command_with_store(name, &place.url);
+        let mut command = receiver(name, &place.url);
         command.args(super::outbox::FLAGS).args(["--delay", "400"]);
         command.stderr(Stdio::piped());
         command

@@ -1,4 +1,4 @@
-//! What receivers printed with `--trace`, read as runs of their handlers.
+//! Reads the receivers' output with `--trace` as runs of their handlers.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -14,7 +14,7 @@ use super::{
     now,
     outbox::{FLAGS, Target},
 };
-use crate::running::{Running, command_with_store};
+use crate::running::{Running, receiver};
 
 /// A handler that ran.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ pub(crate) struct Run {
 
 /// An example receiver's command.
 pub(crate) fn traced(name: &str, store: &str, lease: Duration, delay: &str) -> Command {
-    let mut command = command_with_store(name, store);
+    let mut command = receiver(name, store);
     command
         .args(FLAGS)
         .args(["--lease", &lease.as_secs().to_string()])
@@ -46,7 +46,7 @@ pub(crate) struct Restarted {
     pub(crate) target: Target,
     running: Option<Running>,
     pub(crate) runs: Vec<Run>,
-    /// What its processes logged.
+    /// The logs of its processes.
     pub(crate) log: String,
 }
 
@@ -138,7 +138,7 @@ pub(crate) fn by_event(runs: Vec<Run>) -> BTreeMap<String, Vec<Run>> {
     events
 }
 
-/// Whoever was told that an event is done was told so after a handler had done it.
+/// Checks that every acknowledged event was done before its acknowledgment.
 pub(crate) fn check_acknowledged(
     acknowledged: &BTreeMap<String, u64>,
     events: &BTreeMap<String, Vec<Run>>,
@@ -155,7 +155,8 @@ pub(crate) const NOT_COMPLETED: &str = r#"call="complete""#;
 /// How the log says that another has taken over.
 pub(crate) const LEASE_LOST: &str = r#"event="lease_lost""#;
 
-/// An event that was acknowledged is taken over and run again only if the holder logged that it could not settle its claim.
+/// An event that was acknowledged is taken over and run again only if the holder logged that it
+/// could not settle its claim.
 pub(crate) fn check_settled(
     acknowledged: &BTreeMap<String, u64>,
     events: &BTreeMap<String, Vec<Run>>,

@@ -23,8 +23,8 @@ pub(crate) struct Grant {
     pub(crate) rightful: bool,
 }
 
-/// Every grant is written down by the database itself, in the transaction that makes it, so that what is checked does not
-/// depend on the clocks, the answers or the life of those who asked.
+/// Every grant is written down by the database itself, in the transaction that makes it, so that
+/// what is checked does not depend on the clocks, the answers or the life of those who asked.
 const WRITE_DOWN: &str = "
 CREATE TABLE granted (
   number bigserial, key bytea, attempt bigint, state smallint, lease_until timestamptz,
@@ -50,7 +50,7 @@ pub(crate) async fn watch(place: &Place) {
     execute(place, WRITE_DOWN).await;
 }
 
-/// What the database has granted, in its order.
+/// Returns the grants of the database, in order.
 pub(crate) async fn granted(place: &Place) -> Vec<Grant> {
     let mut connection = PgConnection::connect(&place.url).await.unwrap();
     let rows: Vec<(String, i64, bool)> = sqlx::query_as(
@@ -91,8 +91,8 @@ impl Monitor {
         }))
     }
 
-    /// What the server has granted, in its order: what its scripts have written to the claims, read again. Records that
-    /// age are written by a script as well.
+    /// Returns the grants of the server, in order, from what its scripts wrote to the claims. A
+    /// script also writes when records age.
     pub(crate) fn granted(self, server: &RedisServer) -> Vec<Grant> {
         server.command(&format!("ECHO {END}"));
         let mut grants = Vec::new();

@@ -39,7 +39,8 @@ async fn calls_without_a_good_token_are_refused_alike() {
     assert_eq!(hub.kill().0.len(), 0);
 }
 
-/// Where unknown tokens are hidden, no answer tells whether there is such a webhook, and nothing is handed on.
+/// Where unknown tokens are hidden, no answer tells whether there is such a webhook, and nothing is
+/// handed on.
 #[tokio::test]
 async fn unknown_tokens_can_be_hidden() {
     let mut hub = Hub::start(&["--hide-unknown", "--max-payload-length", "1000"]);
@@ -74,7 +75,7 @@ async fn unknown_tokens_can_be_hidden() {
         }
         handed_on += usize::from(body == b"{}");
     }
-    // What is no token at all is told so.
+    // A request without a token is refused openly.
     assert_eq!(hub.send("GET", RECEIVE, &[], "").await.status, 401);
     let (messages, log) = hub.kill();
     assert_eq!(messages.len(), handed_on);

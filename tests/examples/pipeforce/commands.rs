@@ -1,6 +1,7 @@
 //! The API: whom it obeys, and how its parameters may be written.
 
 use serde_json::json;
+use sqlx::{Connection as _, SqliteConnection};
 
 use super::hub::{ADMIN, FORM, Headers, Hub, json_of};
 
@@ -121,7 +122,7 @@ async fn parameters_that_cannot_be_right_are_refused() {
     assert_eq!(hub.command_with("delete", "").await.status, 422);
     let large = format!("eventKey=a&a={}", "a".repeat(16 * 1024));
     assert_eq!(hub.command_with("put", &large).await.status, 413);
-    // What browsers fetch by themselves changes nothing.
+    // GET, which browsers send by themselves, changes nothing.
     let delete = format!("/api/v3/command/webhook.delete?uuid={token}");
     for target in [&*delete, &format!("{PUT}?eventKey=b&uuid={token}")] {
         assert_eq!(hub.send("GET", target, &[admin], "").await.status, 405, "{target}");
@@ -129,4 +130,28 @@ async fn parameters_that_cannot_be_right_are_refused() {
     let all = json_of(&hub.command_with("get", "").await);
     assert_eq!((all.as_array().unwrap().len(), &all[0]["eventKey"]), (1, &json!("a")));
     hub.kill();
+}
+
+/// A call in progress keeps the ID of its webhook after the webhook is deleted, so no other webhook
+/// may get that ID.
+#[tokio::test]
+async fn ids_of_deleted_webhooks_are_not_used_again() {
+    let mut hub = Hub::start(&[]);
+    let mut connection = SqliteConnection::connect(&hub.db()).await.unwrap();
+    let mut ids = async || -> Vec<i64> {
+        sqlx::query_scalar("SELECT id FROM webhook").fetch_all(&mut connection).await.unwrap()
+    };
+    let token = hub.put("eventKey=a").await;
+    let one = ids().await;
+    assert_eq!(hub.command_with("delete", &format!("uuid={token}")).await.status, 204);
+    assert_eq!(ids().await, [0; 0]);
+    hub.put("eventKey=a").await;
+    let two = ids().await;
+    assert_eq!((one.len(), two.len()), (1, 1));
+    assert_ne!(one, two);
+
+    let again = "INSERT INTO webhook SELECT id + 1, digest, uuid, event_key, payload_type,
+        max_payload_length, created FROM webhook";
+    let error = sqlx::query(again).execute(&mut connection).await.unwrap_err();
+    assert!(error.as_database_error().unwrap().is_unique_violation(), "{error}");
 }

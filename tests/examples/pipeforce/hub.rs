@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use integration_tests::{Folder, Response, exchange, raw_request};
 use serde_json::Value;
 
-use crate::running::{Running, program};
+use crate::running::{Running, example};
 
 pub(crate) const ADMIN: &str = "5b0f6f6c-the-admin-token";
 pub(crate) const RECEIVE: &str = "/api/v3/command/webhook.receive";
@@ -48,11 +48,15 @@ impl Hub {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = program("pipeforce");
-        let db = self.folder.path().join("pipeforce.db");
-        command.args(["--db", &format!("sqlite://{}", db.display())]);
-        command.stderr(Stdio::piped());
+        let mut command = example("pipeforce");
+        command.args(["--listen", "127.0.0.1:0"]);
+        command.args(["--db", &self.db()]).stderr(Stdio::piped());
         command
+    }
+
+    /// Returns the URL of its file.
+    pub(crate) fn db(&self) -> String {
+        format!("sqlite://{}", self.folder.path().join("pipeforce.db").display())
     }
 
     pub(crate) fn running(&self) -> &Running {

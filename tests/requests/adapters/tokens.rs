@@ -84,7 +84,7 @@ async fn the_handler_is_told_whose_the_token_is() {
         };
         assert_eq!(send("token-b").await.status, 204);
         assert_eq!(send("token-a").await.status, 204);
-        // One that exists nowhere, one that is nearly there, and none: a client sees no difference.
+        // An unknown token, a similar token, and no token: a client sees no difference.
         let unknown = send("token-c").await;
         let missing = send("").await;
         assert_eq!((unknown.status, unknown.text()), (401, missing.text()));
@@ -95,8 +95,8 @@ async fn the_handler_is_told_whose_the_token_is() {
     }
 }
 
-/// How soon an answer comes tells nothing: a token that exists and one that does not are both answered when the body is
-/// in, and not before.
+/// How soon an answer comes tells nothing: a token that exists and one that does not are both
+/// answered when the body is in, and not before.
 #[tokio::test]
 async fn an_unknown_token_is_not_answered_before_its_body_is_in() {
     for framework in [Framework::Axum, Framework::Actix] {

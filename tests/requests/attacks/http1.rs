@@ -1,4 +1,4 @@
-//! What is left of HTTP/1.1 and of the URL.
+//! The other attacks on HTTP/1.1, and those on the URL.
 
 use integration_tests::{Framework, Response, soon};
 use tokio::{
@@ -7,7 +7,7 @@ use tokio::{
 };
 use webhook_verify::{Scheme, Verifier, VerifyError, scheme};
 
-use super::support::{Request, SECRET, Target, hex, mac, on_both, verifier};
+use integration_tests::attacks::{Request, SECRET, Target, both, hex, mac, verifier};
 
 /// Everything that a server sends until it closes the connection.
 async fn all_answers(target: &Target, raw: &[u8]) -> String {
@@ -23,11 +23,12 @@ fn statuses(answers: &str) -> Vec<&str> {
     answers.split("HTTP/1.1 ").skip(1).map(|answer| &answer[..3]).collect()
 }
 
-/// axum asks for the body when the receiver does, so a refusal by the head comes without a `100`. actix-web sends the
-/// `100` by itself, before any middleware runs: there the client may send its body in vain, and nobody reads it.
+/// axum asks for the body when the receiver does, so a refusal by the head comes without a `100`.
+/// actix-web sends the `100` by itself, before any middleware runs: there the client may send its
+/// body in vain, and nobody reads it.
 #[tokio::test]
 async fn a32_expect_100_continue() {
-    on_both(verifier(scheme::GENERIC_HEX), async |target| {
+    for target in &both(verifier(scheme::GENERIC_HEX)).await {
         let good = Request::hex("{}").and("Expect", "100-continue");
         let bad = good.without("X-Webhook-Signature").and("Connection", "close");
         let answers = all_answers(target, &bad.raw_head("Content-Length: 2\r\n")).await;
@@ -49,17 +50,16 @@ async fn a32_expect_100_continue() {
         stream.read_exact(&mut answer).await.unwrap();
         assert_eq!(&answer, b"HTTP/1.1 204");
         assert_eq!(target.touched(), (1, 2));
-    })
-    .await;
+    }
 }
 
-/// One message, one delivery: whatever a server makes of a length that is given twice, nothing but signed bytes reaches
-/// a handler, and what hides behind them is not taken for a second request.
+/// One message, one delivery: whatever a server makes of a length that is given twice, nothing but
+/// signed bytes reaches a handler, and what hides behind them is not taken for a second request.
 #[tokio::test]
 async fn a35_conflicting_lengths() {
     let hidden = String::from_utf8(Request::hex("hidden").target("/hidden").raw()).unwrap();
     let body = format!("0\r\n\r\n{hidden}");
-    on_both(verifier(scheme::GENERIC_HEX), async |target| {
+    for target in &both(verifier(scheme::GENERIC_HEX)).await {
         let both = format!("Content-Length: {}\r\nTransfer-Encoding: chunked\r\n", body.len());
         let swapped = format!("Transfer-Encoding: chunked\r\nContent-Length: {}\r\n", body.len());
         for framing in [&both, &swapped] {
@@ -104,29 +104,28 @@ async fn a35_conflicting_lengths() {
         let bad = raw.replace("sha256=", "sha256=0");
         let answers = all_answers(target, bad.as_bytes()).await;
         assert!(!answers.contains(" 204"), "{answers}");
-    })
-    .await;
+    }
 }
 
-/// Without a smuggled message of a valid signature, a queue of requests on one connection is each for itself.
+/// Without a smuggled message of a valid signature, a queue of requests on one connection is each
+/// for itself.
 #[tokio::test]
 async fn a35_pipelined_requests_are_judged_each_for_itself() {
-    on_both(verifier(scheme::GENERIC_HEX), async |target| {
+    for target in &both(verifier(scheme::GENERIC_HEX)).await {
         let (good, bad) = (Request::hex("{}"), Request::hex("{}").body("[]"));
         let last = bad.and("Connection", "close");
         let queue = [good.raw(), bad.raw(), good.raw(), last.raw()].concat();
         let answers = all_answers(target, &queue).await;
         assert_eq!(statuses(&answers), ["204", "401", "204", "401"]);
         assert_eq!(target.touched(), (2, 4));
-    })
-    .await;
+    }
 }
 
-/// Routes here take GET and POST. axum answers other methods before a route's layer; in actix-web, what is wrapped is
-/// the resource, and it answers them itself, so they are judged first.
+/// Routes here take GET and POST. axum answers other methods before a route's layer; in actix-web,
+/// what is wrapped is the resource, and it answers them itself, so they are judged first.
 #[tokio::test]
 async fn a38_other_methods() {
-    on_both(verifier(scheme::GENERIC_HEX), async |target| {
+    for target in &both(verifier(scheme::GENERIC_HEX)).await {
         let good = Request::hex("{}");
         let unsigned = good.without("X-Webhook-Signature");
         for method in ["PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
@@ -149,7 +148,8 @@ async fn a38_other_methods() {
             assert_eq!((response.status, target.app.runs()), (405, 0), "{method}");
         }
 
-        // Methods that have a handler are judged alike, and a header does not change which one it is.
+        // Methods that have a handler are judged alike, and a header does not change which one it
+        // is.
         let head = |request: &Request| request.method("HEAD").raw_head("Content-Length: 0\r\n");
         let last = Request::new(&[("Connection", "close")], "");
         let answers = all_answers(target, &head(&last)).await;
@@ -166,8 +166,7 @@ async fn a38_other_methods() {
         let overridden = good.and("X-HTTP-Method-Override", "PUT");
         target.accepts("POST it stays", &overridden).await;
         target.accepts("GET with a body", &good.method("GET")).await;
-    })
-    .await;
+    }
 }
 
 /// `x-signature: <hex>` over `{url}|{body}`, for a receiver whose sender was given this URL.
@@ -193,7 +192,7 @@ fn signed_for(url: &str) -> Request {
 #[tokio::test]
 async fn a39_the_url_is_the_configured_one_and_the_query_is_taken_as_sent() {
     const URL: &str = "https://receiver.example.test/hook";
-    on_both(url_signed(), async |target| {
+    for target in &both(url_signed()).await {
         let sent = signed_for(&format!("{URL}?a=1&b=%2F&b=x+y"));
         target.accepts("as sent", &sent).await;
         for changed in [
@@ -229,8 +228,7 @@ async fn a39_the_url_is_the_configured_one_and_the_query_is_taken_as_sent() {
         target.refuses("signed for another host", &evil, VerifyError::SignatureMismatch).await;
         let absolute = sent.target("http://evil.example/hook?a=1&b=%2F&b=x+y");
         target.accepts("a target in absolute form", &absolute).await;
-    })
-    .await;
+    }
 
     // and so the same delivery has the same key, whatever came along with it
     for framework in [Framework::Axum, Framework::Actix] {
@@ -253,7 +251,7 @@ async fn a39_signed_methods_and_paths() {
         .signed_content("{method} {path}|{body}")
         .build()
         .unwrap();
-    on_both(verifier(scheme), async |target| {
+    for target in &both(verifier(scheme)).await {
         let signature = hex(&mac(&[b"POST /hook/a%2Fb?x=1|{}"]));
         let sent = Request::new(&[("x-signature", &signature)], "{}").target("/hook/a%2Fb?x=1");
         target.accepts("as sent", &sent).await;
@@ -268,6 +266,5 @@ async fn a39_signed_methods_and_paths() {
             target.refuses(changed, &sent.target(changed), VerifyError::SignatureMismatch).await;
         }
         target.refuses("GET", &sent.method("GET"), VerifyError::SignatureMismatch).await;
-    })
-    .await;
+    }
 }

@@ -1,5 +1,5 @@
-//! HTTP/2 in clear text with prior knowledge, as `axum::serve` speaks it. actix-web has it behind a feature that is off
-//! here: its server takes the preface for a bad request.
+//! HTTP/2 in clear text with prior knowledge, as `axum::serve` speaks it. actix-web has it behind a
+//! feature that is off here: its server takes the preface for a bad request.
 
 use std::io;
 
@@ -11,7 +11,7 @@ use tokio::{
 };
 use webhook_verify::scheme;
 
-use super::support::{Request, Target, verifier};
+use integration_tests::attacks::{Request, Target, verifier};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const DATA: u8 = 0;

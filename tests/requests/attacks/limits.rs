@@ -10,16 +10,13 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, Stream, future::join_all, stream};
-use integration_tests::Framework;
-use webhook_verify::{
-    Receiver, RequestHead, Scheme, Verifier, VerifyError,
-    scheme::{self, Encoding},
+use integration_tests::{
+    Framework,
+    attacks::{NOW, Request, SECRET, Target, base64, both, hex, mac, verifier},
 };
+use webhook_verify::{Encoding, Receiver, RequestHead, Scheme, Verifier, VerifyError, scheme};
 
-use super::{
-    support::{NOW, Request, SECRET, Target, base64, hex, mac, on_both, verifier},
-    work::{HARD, costs_at_most, look_over},
-};
+use super::work::{HARD, costs_at_most, look_over};
 
 const MISMATCH: VerifyError = VerifyError::SignatureMismatch;
 
@@ -95,7 +92,8 @@ async fn a29_a_body_without_a_length_is_cut_off_at_the_limit() {
     }
 }
 
-/// Slow headers are the server's affair: neither adapter sees a request before its head is complete.
+/// Slow headers are the server's affair: neither adapter sees a request before its head is
+/// complete.
 #[tokio::test]
 async fn a30_slow_bodies_are_cut_off() {
     for framework in [Framework::Axum, Framework::Actix] {
@@ -182,7 +180,7 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
         ("a malformed one", Request::standard("msg_1", "x", "{}")),
         ("one from the future", Request::standard("msg_1", "9999999999", "{}")),
     ];
-    on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
+    for target in &both(verifier(scheme::STANDARD_WEBHOOKS)).await {
         for (what, request) in &heads {
             let before = target.touched();
             let mut connection = target.connect().await;
@@ -192,15 +190,15 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
             assert_eq!(target.touched(), before);
 
             let receiver = Receiver::new(target.verifier.clone());
-            let receiver = receiver.or_timer(|_| std::future::pending());
-            let admission =
-                receiver.admit(&RequestHead::from(&request.headers), Untouchable).now_or_never();
+            let sleep = |_| std::future::pending();
+            let admission = receiver
+                .admit(&RequestHead::from(&request.headers), Untouchable, sleep)
+                .now_or_never();
             let rejection = admission.expect("no wait").expect_err("a refusal");
             assert_eq!(rejection.status(), 401, "{what}");
         }
-    })
-    .await;
-    on_both(verifier(scheme::PIPEFORCE_TOKEN), async |target| {
+    }
+    for target in &both(verifier(scheme::PIPEFORCE_TOKEN)).await {
         for headers in [&[][..], &[("token", "another")]] {
             let mut connection = target.connect().await;
             let head = Request::new(headers, "").raw_head("Content-Length: 100000\r\n");
@@ -209,26 +207,27 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
             target.is_refusal("a token", &response, 401, "invalid webhook signature");
         }
         assert_eq!(target.touched(), (0, 0));
-    })
-    .await;
+    }
 }
 
 /// Judges the request in pieces, as a server does, and measures the work.
 fn is_little_work(verifier: &Verifier, request: &Request) {
-    let receiver = Receiver::new(verifier.clone()).or_timer(|_| std::future::pending());
+    let receiver = Receiver::new(verifier.clone());
     let body = Bytes::from(request.body.clone());
     let judge = || {
         let pieces = body.chunks(16 * 1024).map(|piece| body.slice_ref(piece));
         let pieces = stream::iter(pieces.map(Ok::<_, Infallible>));
         let head = RequestHead::from(&request.headers);
-        let admission = receiver.admit(&head, pieces).now_or_never();
+        let endless = |_| std::future::pending();
+        let admission = receiver.admit(&head, pieces, endless).now_or_never();
         drop(black_box(admission.expect("nothing waits")));
     };
     let what = format!("{} with a body of {} bytes", verifier.scheme().name(), body.len());
     costs_at_most(HARD, &what, || look_over(&body), judge);
 }
 
-/// Before the MAC holds, only what a scheme must read is read, and in time proportional to its length.
+/// Before the MAC holds, only what a scheme must read is read, and in time proportional to its
+/// length.
 #[tokio::test]
 async fn a40_bodies_made_to_be_hard_work() {
     let deep = format!("{{\"id\":{}{}}}", "[".repeat(100_000), "]".repeat(100_000));
@@ -236,7 +235,7 @@ async fn a40_bodies_made_to_be_hard_work() {
     let wide = format!("{{{keys}\"id\":\"x\"}}");
     let same = format!("{{{}\"id\":1}}", "\"id\":1,".repeat(60_000));
     let signature = ("X-Webhook-Signature", format!("sha256={}", hex(&[7; 32])));
-    on_both(verifier(scheme::HOST_UK_DOCUMENTED), async |target| {
+    for target in &both(verifier(scheme::HOST_UK_DOCUMENTED)).await {
         for body in [&deep, &wide, &same] {
             let unsigned = Request::new(&[(signature.0, &signature.1)], body);
             is_little_work(&target.verifier, &unsigned);
@@ -244,8 +243,7 @@ async fn a40_bodies_made_to_be_hard_work() {
             is_little_work(&target.verifier, &Request::hex(body));
             target.accepts("signed", &Request::hex(body)).await;
         }
-    })
-    .await;
+    }
 
     // where the signature itself is in the body
     let in_body = Scheme::builder("in-body")
@@ -254,7 +252,7 @@ async fn a40_bodies_made_to_be_hard_work() {
         .encoding(Encoding::Hex)
         .build()
         .unwrap();
-    on_both(verifier(in_body), async |target| {
+    for target in &both(verifier(in_body)).await {
         let cases = [
             (&deep, VerifyError::MissingSignature),
             (&wide, VerifyError::MalformedSignature),
@@ -267,12 +265,11 @@ async fn a40_bodies_made_to_be_hard_work() {
         }
         let good = format!("{{\"sum\":7,\"id\":\"{}\"}}", hex(&mac(&[b"7"])));
         target.accepts("a pointer", &Request::new(&[], good)).await;
-    })
-    .await;
+    }
 
     let form: String = (0..50_000).map(|key| format!("k{key}=1&")).collect();
     let tokens = "token=x&".repeat(60_000);
-    on_both(verifier(scheme::PIPEFORCE_TOKEN), async |target| {
+    for target in &both(verifier(scheme::PIPEFORCE_TOKEN)).await {
         let typed = [("Content-Type", "application/x-www-form-urlencoded")];
         let cases =
             [(&form, VerifyError::MissingToken), (&tokens, VerifyError::MalformedSignature)];
@@ -284,11 +281,11 @@ async fn a40_bodies_made_to_be_hard_work() {
         let with_token = Request::new(&typed, format!("{form}token={SECRET}"));
         is_little_work(&target.verifier, &with_token);
         target.accepts("the token last", &with_token).await;
-    })
-    .await;
+    }
 }
 
-/// Sixteen bad signatures over a long body cost what one does: the body is hashed once for each secret.
+/// Sixteen bad signatures over a long body cost what one does: the body is hashed once for each
+/// secret.
 #[test]
 fn a11_many_bad_signatures_cost_no_more_hashing_than_one() {
     let verifier = verifier(scheme::STANDARD_WEBHOOKS);

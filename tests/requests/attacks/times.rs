@@ -8,7 +8,7 @@ use webhook_verify::{
     scheme::{self, TimeUnit},
 };
 
-use super::support::{NOW, Request, SECRET, hex, mac, on_both, verifier};
+use integration_tests::attacks::{NOW, Request, SECRET, both, hex, mac, now, verifier};
 
 const MALFORMED: VerifyError = VerifyError::MalformedTimestamp;
 
@@ -66,7 +66,7 @@ async fn a20_timestamps_that_are_no_plain_numbers() {
         "1795305600s",
         "{}",
     ];
-    on_both(verifier(scheme::SLACK), async |target| {
+    for target in &both(verifier(scheme::SLACK)).await {
         for form in forms {
             target.refuses(form, &Request::slack(form, "{}"), MALFORMED).await;
         }
@@ -82,20 +82,18 @@ async fn a20_timestamps_that_are_no_plain_numbers() {
         target.refuses("empty", &empty, VerifyError::MissingTimestamp).await;
         let absent = empty.without("x-slack-request-timestamp");
         target.refuses("absent", &absent, VerifyError::MissingTimestamp).await;
-        // What HTTP does not allow in a header, the plain function is told all the same.
+        // The verifier also gets values that HTTP does not allow in a header.
         for form in [" 1795305600", "1795305600 ", "1795305600\n", "1795305600\0"] {
             let verdict = Request::slack(form, "{}").judge(&target.verifier);
             assert_eq!(verdict.map(drop), Err(MALFORMED), "{form:?}");
         }
-    })
-    .await;
-    on_both(verifier(scheme::STRIPE), async |target| {
+    }
+    for target in &both(verifier(scheme::STRIPE)).await {
         for form in forms.iter().filter(|form| !form.contains(',')) {
             target.refuses(form, &Request::stripe(form, "{}"), MALFORMED).await;
         }
         target.refuses("empty", &Request::stripe("", "{}"), VerifyError::MissingTimestamp).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
@@ -130,24 +128,22 @@ async fn a20_no_clock_and_no_timestamp_overflows() {
 #[tokio::test]
 async fn a21_the_unit_is_the_schemes() {
     let millis = (NOW * 1000).to_string();
-    on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
+    for target in &both(verifier(scheme::STANDARD_WEBHOOKS)).await {
         let request = Request::standard("msg_1", &millis, "{}");
         target.refuses("milliseconds", &request, in_future(NOW * 999)).await;
-    })
-    .await;
-    on_both(milliseconds(), async |target| {
+    }
+    for target in &both(milliseconds()).await {
         target.accepts("milliseconds", &in_milliseconds(&millis)).await;
         let request = in_milliseconds(&NOW.to_string());
         let reason = too_old(NOW - NOW.div_ceil(1000));
         target.refuses("seconds", &request, reason).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn a22_the_edges_of_the_window() {
     let at = |timestamp: u64| Request::slack(&timestamp.to_string(), "{}");
-    on_both(verifier(scheme::SLACK), async |target| {
+    for target in &both(verifier(scheme::SLACK)).await {
         for inside in [NOW - 300, NOW - 1, NOW, NOW + 1, NOW + 300] {
             target.accepts("inside", &at(inside)).await;
         }
@@ -162,23 +158,21 @@ async fn a22_the_edges_of_the_window() {
         }
         let lowest = Request::slack(&i64::MIN.to_string(), "{}");
         target.refuses("i64::MIN", &lowest, MALFORMED).await;
-    })
-    .await;
+    }
     // A clock that shows fractions moves no edge of a window in seconds.
     let late_in_the_second = Verifier::builder(scheme::SLACK)
         .secret(SECRET)
         .clock(|| Duration::new(NOW, 999_999_999))
         .build()
         .unwrap();
-    on_both(late_in_the_second, async |target| {
+    for target in &both(late_in_the_second).await {
         for inside in [NOW - 300, NOW + 300] {
             target.accepts("inside", &at(inside)).await;
         }
         target.refuses("old", &at(NOW - 301), too_old(301)).await;
         target.refuses("future", &at(NOW + 301), in_future(301)).await;
-    })
-    .await;
-    on_both(milliseconds(), async |target| {
+    }
+    for target in &both(milliseconds()).await {
         let (first, last) = ((NOW - 300) * 1000, (NOW + 300) * 1000);
         for inside in [first, last] {
             target.accepts("inside", &in_milliseconds(&inside.to_string())).await;
@@ -187,12 +181,12 @@ async fn a22_the_edges_of_the_window() {
         target.refuses("old", &old, too_old(300)).await;
         let future = in_milliseconds(&(last + 1).to_string());
         target.refuses("future", &future, in_future(300)).await;
-    })
-    .await;
+    }
 }
 
-/// Nothing in the answer tells which check failed; the reason does, and that is for logs. (`Connection: close`, by which
-/// actix-web says that it left a body unread, tells no more than a client sees anyhow that holds its body back.)
+/// Nothing in the answer tells which check failed; the reason does, and that is for logs.
+/// (`Connection: close`, by which actix-web says that it left a body unread, tells no more than a
+/// client sees anyhow that holds its body back.)
 #[tokio::test]
 async fn a23_all_refusals_look_the_same() {
     let told = |response: Response| {
@@ -200,7 +194,7 @@ async fn a23_all_refusals_look_the_same() {
         headers.retain(|(name, _)| name != "date" && name != "connection");
         (response.status, headers, response.body)
     };
-    on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
+    for target in &both(verifier(scheme::STANDARD_WEBHOOKS)).await {
         let fresh = Request::standard("msg_1", &NOW.to_string(), "{}");
         let stale = Request::standard("msg_1", &(NOW - 301).to_string(), "{}");
         let wrong = |request: &Request| request.body("{ }");
@@ -223,14 +217,13 @@ async fn a23_all_refusals_look_the_same() {
             let first = first.get_or_insert_with(|| told.clone());
             assert_eq!(told, *first, "{}", reason.reason());
         }
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn a24_signed_parts_do_not_run_into_each_other() {
     let now = NOW.to_string();
-    on_both(verifier(scheme::STANDARD_WEBHOOKS), async |target| {
+    for target in &both(verifier(scheme::STANDARD_WEBHOOKS)).await {
         // one content, split in other places
         let sent = Request::standard("msg_1", &now, format!("{NOW}.x"));
         target.accepts("as sent", &sent).await;
@@ -242,16 +235,14 @@ async fn a24_signed_parts_do_not_run_into_each_other() {
         target.refuses("a delimiter in the id", &shifted, VerifyError::MalformedId).await;
         let dotted = Request::standard("msg.1", &now, "{}");
         target.refuses("signed with a dot", &dotted, VerifyError::MalformedId).await;
-    })
-    .await;
-    on_both(verifier(scheme::STRIPE), async |target| {
+    }
+    for target in &both(verifier(scheme::STRIPE)).await {
         let sent = Request::stripe(&now, "5.{}");
         target.accepts("as sent", &sent).await;
         let shifted = sent.get("stripe-signature").replace(",v1", ".5,v1");
         let shifted = sent.with("stripe-signature", shifted).body("{}");
         target.refuses("into the timestamp", &shifted, MALFORMED).await;
-    })
-    .await;
+    }
 }
 
 /// Where the id comes last, it is the delimiter before it that it must not hold.
@@ -263,19 +254,18 @@ async fn a24_an_id_behind_the_body_does_not_run_into_it() {
         .signed_content("{body}.{id}")
         .build()
         .unwrap();
-    on_both(verifier(scheme), async |target| {
+    for target in &both(verifier(scheme)).await {
         let signature = hex(&mac(&[b"{\"sum\":1.50}.evt_1"]));
         let headers = [("x-id", "evt_1"), ("x-signature", &signature)];
         let sent = Request::new(&headers, "{\"sum\":1.50}");
         target.accepts("as sent", &sent).await;
         let shifted = sent.with("x-id", "50}.evt_1").body("{\"sum\":1");
         target.refuses("into the id", &shifted, VerifyError::MalformedId).await;
-    })
-    .await;
+    }
 }
 
-/// Without a delimiter, timestamps are still told from what stands beside them: by their size, and by the refusal of
-/// leading zeros.
+/// Without a delimiter, timestamps are still told from what stands beside them: by their size, and
+/// by the refusal of leading zeros.
 #[tokio::test]
 async fn a24_timestamps_without_a_delimiter() {
     let scheme = Scheme::builder("undelimited")
@@ -284,13 +274,13 @@ async fn a24_timestamps_without_a_delimiter() {
         .signed_content("{timestamp}{body}")
         .build()
         .unwrap();
-    on_both(verifier(scheme), async |target| {
-        let signature = hex(&mac(&[now_text().as_bytes(), b"007"]));
-        let headers = [("x-timestamp", &*now_text()), ("x-signature", &signature)];
+    for target in &both(verifier(scheme)).await {
+        let signature = hex(&mac(&[now().as_bytes(), b"007"]));
+        let headers = [("x-timestamp", &*now()), ("x-signature", &signature)];
         let sent = Request::new(&headers, "007");
         target.accepts("as sent", &sent).await;
         let all = format!("{NOW}007");
-        for at in (1..all.len()).filter(|at| *at != now_text().len()) {
+        for at in (1..all.len()).filter(|at| *at != now().len()) {
             let shifted = sent.with("x-timestamp", &all[..at]).body(&all[at..]);
             let reason = shifted.judge(&target.verifier).unwrap_err();
             assert!(
@@ -302,10 +292,5 @@ async fn a24_timestamps_without_a_delimiter() {
             );
             target.refuses("shifted", &shifted, reason).await;
         }
-    })
-    .await;
-}
-
-fn now_text() -> String {
-    NOW.to_string()
+    }
 }

@@ -12,8 +12,8 @@ use sha2::{Digest as _, Sha256};
 /// How often work is measured before it counts as too much.
 const ROUNDS: usize = 20;
 
-/// How many times what [`look_over`] costs it may cost to judge a body. Work that grows with the square
-/// of a body's length is far beyond that where the body has tens of thousands of members.
+/// How many times what [`look_over`] costs it may cost to judge a body. Work that grows with the
+/// square of a body's length is far beyond that where the body has tens of thousands of members.
 pub(crate) const HARD: u32 = 30;
 
 /// Hashes a body and looks at each byte of it: work in proportion to its length.

@@ -4,7 +4,7 @@ use integration_tests::Logs;
 use webhook_verify::{Handshake, scheme::Challenge};
 
 use super::{
-    attacks::{Request, Target, base64, hex, mac},
+    attacks::{Request, base64, hex, mac},
     support::{Expected, answers, ask, builder, delivers, each, get, post, refuses, signed, with},
 };
 
@@ -88,14 +88,13 @@ async fn every_challenge_is_answered_before_handler_and_store() {
             true => receiver.on_handshake(|_: Handshake| async { Ok(()) }),
             false => receiver,
         };
-        each(verifier, accepting, async |target: &Target| {
+        for target in &each(verifier, accepting).await {
             answers(target, &request, expected).await;
             // and a delivery is one as ever
             let event = signed(r#"{"type":"event","event":{"type":"order"}}"#);
             delivers(target, challenge.name(), &event).await;
             refuses(target, challenge.name(), &post(r#"{"type":"event"}"#)).await;
-        })
-        .await;
+        }
         let line = format!(r#"challenge answered scheme="acme" challenge="{}""#, challenge.name());
         assert!(logs.text().contains(&line), "{line}");
     }
@@ -120,9 +119,8 @@ async fn a_scheme_without_the_challenge_has_nothing_to_answer() {
         if request.headers.iter().any(|(name, _)| name == "acme-signature") {
             continue;
         }
-        with(Challenge::SLACK, async |target: &Target| {
+        for target in &with(Challenge::SLACK).await {
             refuses(target, challenge.name(), &request).await;
-        })
-        .await;
+        }
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use webhook_verify::scheme::Challenge;
 
 use super::{
-    attacks::{Target, on_both},
+    attacks::both,
     support::{Expected, answers, ask, builder, delivers, each, get, post, refuses, signed, with},
 };
 
@@ -14,7 +14,7 @@ const TEXT: &str = "invalid webhook signature";
 #[tokio::test]
 async fn a_token_with_markup_or_of_any_length_is_not_echoed() {
     let long = format!(r#"{{"challenge":"{}"}}"#, "a".repeat(1025));
-    with(Challenge::MONDAY, async |target: &Target| {
+    for target in &with(Challenge::MONDAY).await {
         for body in [
             "",
             "{}",
@@ -44,13 +44,12 @@ async fn a_token_with_markup_or_of_any_length_is_not_echoed() {
         answers(target, &escaped, Expected::Json("{\"challenge\":\"\u{fc}/a\"}")).await;
         refuses(target, "GET", &post(r#"{"challenge":"a"}"#).method("GET")).await;
         refuses(target, "GET", &get("/hook?challenge=a")).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn a_request_with_a_signature_is_judged_by_it() {
-    with(Challenge::MONDAY, async |target: &Target| {
+    for target in &with(Challenge::MONDAY).await {
         let body = r#"{"challenge":"a"}"#;
         for signature in ["00", "x", &"0".repeat(64)] {
             let request = post(body).and("acme-signature", signature);
@@ -59,15 +58,14 @@ async fn a_request_with_a_signature_is_judged_by_it() {
         let twice = signed(body);
         refuses(target, "twice", &twice.and("acme-signature", twice.get("acme-signature"))).await;
         delivers(target, "signed", &signed(body)).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn a_long_body_is_no_challenge_and_is_not_read() {
     let body = |len: usize| format!(r#"{{"challenge":"a","b":"{}"}}"#, "b".repeat(len - 24));
     let verifier = builder(Challenge::MONDAY).build().unwrap();
-    on_both(verifier, async |target: &Target| {
+    for target in &both(verifier).await {
         let request = post(&body(4096));
         assert_eq!(request.body.len(), 4096);
         answers(target, &request, Expected::Json(r#"{"challenge":"a"}"#)).await;
@@ -92,13 +90,12 @@ async fn a_long_body_is_no_challenge_and_is_not_read() {
         let response = target.send(&chunked).await;
         assert_eq!((response.status, response.text()), (200, r#"{"challenge":"a"}"#));
         assert_eq!(target.touched(), (0, 0));
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn depth_is_no_danger() {
-    with(Challenge::MONDAY, async |target: &Target| {
+    for target in &with(Challenge::MONDAY).await {
         for depth in [2_000, 10_000] {
             for (open, close) in [("[", "]"), ("{\"challenge\":", "}")] {
                 let (open, close) = (open.repeat(depth), close.repeat(depth));
@@ -108,44 +105,35 @@ async fn depth_is_no_danger() {
         }
         let deep = format!(r#"{{"b":{}{},"challenge":"a"}}"#, "[".repeat(2_000), "]".repeat(2_000));
         answers(target, &post(&deep), Expected::Json(r#"{"challenge":"a"}"#)).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn a_slow_body_is_cut_as_any_other() {
     let limit = Duration::from_millis(200);
-    each(
-        || builder(Challenge::MONDAY),
-        |receiver| receiver.body_timeout(limit),
-        async |target: &Target| {
-            let slow = post("").raw_head("Content-Length: 17\r\n");
-            target.answers("slow", &slow, 408, "body took too long").await;
-        },
-    )
-    .await;
+    for target in
+        &each(|| builder(Challenge::MONDAY), |receiver| receiver.body_timeout(limit)).await
+    {
+        let slow = post("").raw_head("Content-Length: 17\r\n");
+        target.answers("slow", &slow, 408, "body took too long").await;
+    }
 }
 
 #[tokio::test]
 async fn the_receivers_own_limit_holds_too() {
-    each(
-        || builder(Challenge::MONDAY),
-        |receiver| receiver.body_limit(16),
-        async |target: &Target| {
-            let mut chunked = post("").raw_head("Transfer-Encoding: chunked\r\n");
-            chunked.extend_from_slice(b"11\r\n{\"challenge\":\"a\"}\r\n0\r\n\r\n");
-            target.answers("chunked", &chunked, 401, TEXT).await;
-            let declared = post(r#"{"challenge":"a"}"#).raw();
-            target.answers("declared", &declared, 413, "body too large").await;
-        },
-    )
-    .await;
+    for target in &each(|| builder(Challenge::MONDAY), |receiver| receiver.body_limit(16)).await {
+        let mut chunked = post("").raw_head("Transfer-Encoding: chunked\r\n");
+        chunked.extend_from_slice(b"11\r\n{\"challenge\":\"a\"}\r\n0\r\n\r\n");
+        target.answers("chunked", &chunked, 401, TEXT).await;
+        let declared = post(r#"{"challenge":"a"}"#).raw();
+        target.answers("declared", &declared, 413, "body too large").await;
+    }
 }
 
 #[tokio::test]
 async fn a_form_is_one_by_its_content_type() {
     let form = "application/x-www-form-urlencoded; charset=utf-8";
-    with(Challenge::WOOCOMMERCE, async |target: &Target| {
+    for target in &with(Challenge::WOOCOMMERCE).await {
         let ask = |content_type: &str, body: &str| {
             ask("POST", "/hook", &[("content-type", content_type)], body)
         };
@@ -155,6 +143,5 @@ async fn a_form_is_one_by_its_content_type() {
         for body in ["", "webhook_id", "webhook_id=", "webhook_id=1&webhook_id=1", "id=1"] {
             refuses(target, body, &ask(form, body)).await;
         }
-    })
-    .await;
+    }
 }

@@ -6,7 +6,7 @@ use integration_tests::{App, Framework, answer};
 use webhook_verify::{ConfigError, Handshake, Receiver, Verifier, scheme::Challenge};
 
 use super::{
-    attacks::{Request, Target, hex, mac_with},
+    attacks::{Request, hex, mac_with},
     support::{
         Expected, answers, builder, delivers, each, get, post, refuses, scheme, signed, with,
     },
@@ -22,15 +22,13 @@ fn notion() -> Request {
 
 #[tokio::test]
 async fn without_a_callback_they_are_refused() {
-    with(Challenge::ASANA, async |target: &Target| {
+    for target in &with(Challenge::ASANA).await {
         refuses(target, "asana", &asana()).await;
         delivers(target, "signed", &signed("{}").and("x-hook-secret", "b537207f20cb")).await;
-    })
-    .await;
-    with(Challenge::NOTION, async |target: &Target| {
+    }
+    for target in &with(Challenge::NOTION).await {
         refuses(target, "notion", &notion()).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
@@ -63,30 +61,25 @@ async fn the_callback_gets_the_secret_and_decides() {
                 }
             })
         };
-        each(
-            || builder(challenge.clone()),
-            keep,
-            async |target: &Target| {
-                answers(target, &request.target("/hook?set-up=pending"), answered).await;
-                let seen = (secret.to_owned(), "/hook?set-up=pending".to_owned());
-                assert_eq!(taken.lock().unwrap().pop(), Some(seen));
-                let raw = request.raw();
-                target.answers("refused", &raw, 503, "temporarily unavailable").await;
-                assert_eq!(taken.lock().unwrap().pop().unwrap().1, "/hook");
-                // What cannot be a secret is not handed over.
-                for token in ["a b", "<a>", "a:b", &"a".repeat(257)] {
-                    let request = match challenge.name() {
-                        "asana" => request.with("x-hook-secret", token),
-                        _ => post(&format!(r#"{{"verification_token":"{token}"}}"#)),
-                    };
-                    refuses(target, token, &request).await;
-                }
-                refuses(target, "method", &request.method("GET")).await;
-                refuses(target, "nothing", &get("/hook")).await;
-                assert!(taken.lock().unwrap().is_empty());
-            },
-        )
-        .await;
+        for target in &each(|| builder(challenge.clone()), keep).await {
+            answers(target, &request.target("/hook?set-up=pending"), answered).await;
+            let seen = (secret.to_owned(), "/hook?set-up=pending".to_owned());
+            assert_eq!(taken.lock().unwrap().pop(), Some(seen));
+            let raw = request.raw();
+            target.answers("refused", &raw, 503, "temporarily unavailable").await;
+            assert_eq!(taken.lock().unwrap().pop().unwrap().1, "/hook");
+            // A malformed secret does not reach the callback.
+            for token in ["a b", "<a>", "a:b", &"a".repeat(257)] {
+                let request = match challenge.name() {
+                    "asana" => request.with("x-hook-secret", token),
+                    _ => post(&format!(r#"{{"verification_token":"{token}"}}"#)),
+                };
+                refuses(target, token, &request).await;
+            }
+            refuses(target, "method", &request.method("GET")).await;
+            refuses(target, "nothing", &get("/hook")).await;
+            assert!(taken.lock().unwrap().is_empty());
+        }
     }
 }
 

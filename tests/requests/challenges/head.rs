@@ -3,14 +3,14 @@
 use webhook_verify::scheme::Challenge;
 
 use super::{
-    attacks::{Target, base64, mac},
+    attacks::{base64, mac},
     support::{Expected, answers, ask, builder, delivers, each, get, post, refuses, signed, with},
 };
 
 #[tokio::test]
 async fn a_token_with_markup_or_of_any_length_is_not_echoed() {
     let long = "a".repeat(1025);
-    with(Challenge::DROPBOX, async |target: &Target| {
+    for target in &with(Challenge::DROPBOX).await {
         for token in [
             "%3Cscript%3Ealert(1)%3C/script%3E",
             "a%3Cb",
@@ -33,29 +33,26 @@ async fn a_token_with_markup_or_of_any_length_is_not_echoed() {
         let longest = "a".repeat(1024);
         let request = get(&format!("/hook?challenge={longest}"));
         answers(target, &request, Expected::Text(&longest)).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn another_method_or_place_is_another_request() {
-    with(Challenge::DROPBOX, async |target: &Target| {
+    for target in &with(Challenge::DROPBOX).await {
         let posted = ask("POST", "/hook?challenge=a", &[], "");
         refuses(target, "POST", &posted).await;
         refuses(target, "body", &post("challenge=a")).await;
         refuses(target, "name", &get("/hook?Challenge=a")).await;
         refuses(target, "header", &get("/hook").and("challenge", "a")).await;
         refuses(target, "fragment", &get("/challenge=a")).await;
-    })
-    .await;
-    with(Challenge::OKTA, async |target: &Target| {
+    }
+    for target in &with(Challenge::OKTA).await {
         let name = "x-okta-verification-challenge";
         refuses(target, "twice", &get("/").and(name, "a").and(name, "a")).await;
         refuses(target, "markup", &get("/").and(name, "<a>")).await;
         refuses(target, "quote", &get("/").and(name, "a\",\"b\":\"c")).await;
         refuses(target, "POST", &post("").and(name, "a")).await;
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
@@ -64,48 +61,38 @@ async fn the_parameter_must_be_the_configured_one() {
         get(&format!("/?hub.mode={mode}&hub.verify_token={token}&hub.challenge=1"))
     };
     let verifier = || builder(Challenge::META).parameter("verify_token", "mine");
-    each(
-        verifier,
-        |r| r,
-        async |target: &Target| {
-            answers(target, &url("subscribe", "mine"), Expected::Text("1")).await;
-            for (mode, token) in [
-                ("subscribe", "yours"),
-                ("subscribe", "min"),
-                ("subscribe", "mine1"),
-                ("subscribe", "MINE"),
-                ("subscribe", ""),
-                ("unsubscribe", "mine"),
-                ("subscribe", "mine&hub.verify_token=mine"),
-                ("subscribe", "yours&hub.verify_token=mine"),
-                ("subscribe&hub.mode=subscribe", "mine"),
-                ("subscribe", "mine&hub.challenge=2"),
-            ] {
-                refuses(target, token, &url(mode, token)).await;
-            }
-        },
-    )
-    .await;
+    for target in &each(verifier, |r| r).await {
+        answers(target, &url("subscribe", "mine"), Expected::Text("1")).await;
+        for (mode, token) in [
+            ("subscribe", "yours"),
+            ("subscribe", "min"),
+            ("subscribe", "mine1"),
+            ("subscribe", "MINE"),
+            ("subscribe", ""),
+            ("unsubscribe", "mine"),
+            ("subscribe", "mine&hub.verify_token=mine"),
+            ("subscribe", "yours&hub.verify_token=mine"),
+            ("subscribe&hub.mode=subscribe", "mine"),
+            ("subscribe", "mine&hub.challenge=2"),
+        ] {
+            refuses(target, token, &url(mode, token)).await;
+        }
+    }
     // Not configured: never answered, and deliveries are received all the same.
     let empty = || builder(Challenge::META).parameter("verify_token", "");
     for verifier in [&|| builder(Challenge::META), &empty as &dyn Fn() -> _] {
-        each(
-            verifier,
-            |r| r,
-            async |target: &Target| {
-                refuses(target, "no parameter", &url("subscribe", "mine")).await;
-                refuses(target, "no parameter", &url("subscribe", "")).await;
-                delivers(target, "a delivery", &signed("{}")).await;
-            },
-        )
-        .await;
+        for target in &each(verifier, |r| r).await {
+            refuses(target, "no parameter", &url("subscribe", "mine")).await;
+            refuses(target, "no parameter", &url("subscribe", "")).await;
+            delivers(target, "a delivery", &signed("{}")).await;
+        }
     }
 }
 
 #[tokio::test]
 async fn nothing_is_signed_for_strangers_that_could_be_a_body() {
     let long = "a".repeat(257);
-    with(Challenge::X, async |target: &Target| {
+    for target in &with(Challenge::X).await {
         for token in [
             "%7B%22a%22%3A1%7D",
             "%5B1%5D",
@@ -119,7 +106,7 @@ async fn nothing_is_signed_for_strangers_that_could_be_a_body() {
         ] {
             refuses(target, token, &get(&format!("/?crc_token={token}"))).await;
         }
-        // What it does sign is no delivery.
+        // The tokens that it signs are no deliveries.
         for word in ["1", "true", "abc=def", &"a".repeat(256)] {
             let mac = format!("sha256={}", base64(&mac(&[word.as_bytes()])));
             let expected = format!(r#"{{"response_token":"{mac}"}}"#);
@@ -131,21 +118,19 @@ async fn nothing_is_signed_for_strangers_that_could_be_a_body() {
         for body in ["", r#"{"a":1}"#, "1 ", "[1]", &"1".repeat(257)] {
             delivers(target, body, &signed(body)).await;
         }
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn the_body_behind_such_a_head_is_not_read() {
-    with(Challenge::MICROSOFT_GRAPH, async |target: &Target| {
+    for target in &with(Challenge::MICROSOFT_GRAPH).await {
         for framing in ["Content-Length: 99999999\r\n", "Transfer-Encoding: chunked\r\n"] {
             let request = ask("POST", "/?validationToken=abc", &[], "");
             let response = target.send(&request.raw_head(framing)).await;
             assert_eq!((response.status, response.text()), (200, "abc"), "{framing}");
         }
         assert_eq!(target.touched(), (0, 0));
-    })
-    .await;
+    }
 }
 
 #[tokio::test]

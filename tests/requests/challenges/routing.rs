@@ -1,8 +1,9 @@
-//! A route for POST alone, as the documentation has it: challenges of other methods are answered all the same.
+//! A route for POST alone, as the documentation has it: challenges of other methods are answered
+//! all the same.
 
-use actix_web::{App as ActixApp, HttpResponse, web};
+use actix_web::{HttpResponse, test::TestRequest, web};
 use axum::{Router, body::Body, http::Request, routing::post};
-use tower::ServiceExt as _;
+use integration_tests::{call_actix, call_axum};
 use webhook_verify::{Receiver, scheme::Challenge};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
@@ -25,7 +26,8 @@ fn cases() -> [(Receiver, &'static str, &'static str, u16, &'static str); 9] {
     ]
 }
 
-/// One layer for each route, as the documentation has it: it sees every method, also those that the route does not have.
+/// One layer for each route, as the documentation has it: it sees every method, also those that the
+/// route does not have.
 #[tokio::test]
 async fn on_axum() {
     for (receiver, method, target, status, text) in cases() {
@@ -66,12 +68,11 @@ async fn on_an_axum_method_router() {
 }
 
 async fn assert_response(app: Router, method: &str, target: &str, status: u16, text: Option<&str>) {
-    let request = Request::builder().method(method).uri(target);
-    let response = app.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-    assert_eq!(response.status(), status, "{method} {target}");
-    let body = axum::body::to_bytes(response.into_body(), 1024).await.unwrap();
+    let request = Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
+    let response = call_axum(app, request).await;
+    assert_eq!(response.status, status, "{method} {target}");
     if let Some(text) = text {
-        assert_eq!(body, text, "{method} {target}");
+        assert_eq!(response.text(), text, "{method} {target}");
     }
 }
 
@@ -81,13 +82,11 @@ async fn on_actix() {
         let resource = web::resource("/hook")
             .wrap(WebhookMiddleware::new(receiver))
             .route(web::post().to(async || HttpResponse::Ok().body("handled")));
-        let service = actix_web::test::init_service(ActixApp::new().service(resource)).await;
-        let request = actix_web::test::TestRequest::with_uri(target)
-            .method(method.parse().unwrap())
-            .to_request();
-        let response = actix_web::test::call_service(&service, request).await;
-        assert_eq!(response.status().as_u16(), status, "{method} {target}");
-        let body = actix_web::test::read_body(response).await;
-        assert_eq!(body, text, "{method} {target}");
+        let configure = |config: &mut web::ServiceConfig| {
+            config.service(resource);
+        };
+        let request = TestRequest::with_uri(target).method(method.parse().unwrap());
+        let response = call_actix(configure, request).await;
+        assert_eq!((response.status, response.text()), (status, text), "{method} {target}");
     }
 }

@@ -2,10 +2,7 @@
 
 use webhook_verify::scheme::Challenge;
 
-use super::{
-    attacks::Target,
-    support::{delivers, get, post, refuses, signed, with},
-};
+use super::support::{delivers, get, post, refuses, signed, with};
 
 const SLACK: &str = r#"{"type":"url_verification","challenge":"a"}"#;
 
@@ -19,7 +16,7 @@ async fn without_a_signature_that_holds_they_are_refused() {
         (Challenge::TWITCH, r#"{"challenge":"a"}"#),
         (Challenge::DISCORD, r#"{"type":1}"#),
     ] {
-        with(challenge.clone(), async |target: &Target| {
+        for target in &with(challenge.clone()).await {
             let request = post(body).and(twitch.0, twitch.1);
             refuses(target, "unsigned", &request).await;
             for signature in ["", "00", &"0".repeat(64), signed("{}").get("acme-signature")] {
@@ -27,14 +24,13 @@ async fn without_a_signature_that_holds_they_are_refused() {
                 refuses(target, challenge.name(), &request).await;
             }
             refuses(target, "GET", &get("/hook?challenge=a")).await;
-        })
-        .await;
+        }
     }
 }
 
 #[tokio::test]
 async fn one_whose_token_cannot_be_answered_goes_nowhere() {
-    with(Challenge::SLACK, async |target: &Target| {
+    for target in &with(Challenge::SLACK).await {
         for body in [
             r#"{"type":"url_verification"}"#,
             r#"{"type":"url_verification","challenge":""}"#,
@@ -45,22 +41,20 @@ async fn one_whose_token_cannot_be_answered_goes_nowhere() {
         }
         let long = format!(r#"{{"type":"url_verification","challenge":"{}"}}"#, "a".repeat(2048));
         refuses(target, "long", &signed(&long)).await;
-    })
-    .await;
-    with(Challenge::ZOOM, async |target: &Target| {
+    }
+    for target in &with(Challenge::ZOOM).await {
         for token in ["v0:1:{}", "a b", "{\\\"a\\\":1}", &"a".repeat(257)] {
             let body = format!(
                 r#"{{"event":"endpoint.url_validation","payload":{{"plainToken":"{token}"}}}}"#
             );
             refuses(target, token, &signed(&body)).await;
         }
-    })
-    .await;
+    }
 }
 
 #[tokio::test]
 async fn what_is_alike_is_a_delivery() {
-    with(Challenge::SLACK, async |target: &Target| {
+    for target in &with(Challenge::SLACK).await {
         for body in [
             r#"{"type":"event_callback","challenge":"a"}"#,
             r#"{"event":{"type":"url_verification","challenge":"a"}}"#,
@@ -69,9 +63,8 @@ async fn what_is_alike_is_a_delivery() {
         ] {
             delivers(target, body, &signed(body)).await;
         }
-    })
-    .await;
-    with(Challenge::DISCORD, async |target: &Target| {
+    }
+    for target in &with(Challenge::DISCORD).await {
         // An interaction, an event, and the PING of events, which wants 204.
         for body in [
             r#"{"id":"1","type":2,"data":{}}"#,
@@ -80,13 +73,11 @@ async fn what_is_alike_is_a_delivery() {
         ] {
             delivers(target, body, &signed(body)).await;
         }
-    })
-    .await;
-    with(Challenge::TWITCH, async |target: &Target| {
+    }
+    for target in &with(Challenge::TWITCH).await {
         let name = "twitch-eventsub-message-type";
         let request = signed(r#"{"challenge":"a"}"#);
         delivers(target, "no type", &request).await;
         delivers(target, "another", &request.and(name, "notification")).await;
-    })
-    .await;
+    }
 }

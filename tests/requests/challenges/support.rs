@@ -32,7 +32,7 @@ pub(crate) fn signed(body: &str) -> Request {
     post(body).and("acme-signature", signature)
 }
 
-/// What a challenge is to be answered: content type and body, or a header.
+/// The expected response to a challenge: content type and body, or a header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Expected<'e> {
     Empty,
@@ -85,7 +85,7 @@ pub(crate) async fn answers(target: &Target, request: &Request, expected: Expect
 pub(crate) async fn refuses(target: &Target, what: &str, request: &Request) {
     let before = target.touched();
     let response = send(target, request).await;
-    // What axum sends to HEAD is cut by axum.
+    // axum removes the body of a response to HEAD.
     let text = match request.method.as_str() {
         "HEAD" => response.text(),
         _ => "invalid webhook signature",
@@ -102,19 +102,19 @@ pub(crate) async fn delivers(target: &Target, what: &str, request: &Request) {
     assert_eq!(target.touched().0, runs + 1, "{what}");
 }
 
-/// Runs a test on each framework.
+/// Starts a receiver on each framework.
 pub(crate) async fn each(
     verifier: impl Fn() -> VerifierBuilder,
     settings: impl Fn(ReceiverBuilder) -> ReceiverBuilder,
-    test: impl AsyncFn(&Target),
-) {
-    for framework in [Framework::Axum, Framework::Actix] {
+) -> [Target; 2] {
+    let start = async |framework| {
         let verifier = verifier().build().unwrap();
-        test(&Target::start_with(framework, &verifier, &settings).await).await;
-    }
+        Target::start_with(framework, &verifier, &settings).await
+    };
+    [start(Framework::Axum).await, start(Framework::Actix).await]
 }
 
-/// The same with nothing but a challenge.
-pub(crate) async fn with(challenge: Challenge, test: impl AsyncFn(&Target)) {
-    each(|| builder(challenge.clone()), |receiver| receiver, test).await;
+/// Starts a receiver on each framework whose scheme has this challenge.
+pub(crate) async fn with(challenge: Challenge) -> [Target; 2] {
+    each(|| builder(challenge.clone()), |receiver| receiver).await
 }

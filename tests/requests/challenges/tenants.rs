@@ -51,7 +51,7 @@ async fn a_mac_is_made_with_the_tenants_first_secret() {
             assert_eq!(get(&app, framework, target).await.status, status, "{target}");
         }
         assert_eq!(asked.load(Ordering::SeqCst), 3);
-        // What is refused is not worth a look-up.
+        // A refused challenge costs no look-up.
         assert_eq!(get(&app, framework, "/acme?crc_token=%7B%7D").await.status, 401);
         assert_eq!(asked.load(Ordering::SeqCst), 3);
         assert_eq!(app.runs(), 0);

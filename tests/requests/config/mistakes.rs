@@ -30,7 +30,7 @@ fn assert_said(lines: &str, message: &str) {
     }
 }
 
-/// What the builder refuses, by the name that it has in the file.
+/// The error of the builder has the name that the option has in the file.
 #[test]
 fn a_mistake_names_its_field() {
     let rows = [
@@ -112,7 +112,7 @@ fn a_mistake_names_its_field() {
     assert_named("name = ''\nsignature = { header = 'a' }", "name: empty");
 }
 
-/// What serde refuses: unknown fields, wrong types, unknown words, absent fields.
+/// Serde's errors: unknown fields, wrong types, unknown words, absent fields.
 #[test]
 fn what_is_not_of_the_format_is_named() {
     let rows = [
@@ -241,7 +241,8 @@ fn monstrous_files_are_refused() {
     }
 }
 
-/// Parsers come across anything. Every prefix of a good file, and every byte of it changed, is a scheme or an error.
+/// Parsers come across anything. Every prefix of a good file, and every byte of it changed, is a
+/// scheme or an error.
 #[test]
 fn broken_files_do_no_harm() {
     let text = include_str!("senders.toml");

@@ -190,7 +190,7 @@ fn there_may_be_so_many_and_no_more() {
         let delivery = delivery_with(&scheme, body, |builder| builder.max_events(0));
         assert_eq!(events_of(&delivery).unwrap().len(), 0);
     }
-    // What comes after the last that may be is not looked at.
+    // Events beyond the limit are not parsed.
     let delivery =
         delivery_with(&listed(), r#"{"events":[1,2,{]"#, |builder| builder.max_events(1));
     assert_eq!(events_of(&delivery).unwrap_err(), TooMany { most: 1 });

@@ -1,5 +1,5 @@
-//! Every recorded request of the four systems and every example of their documents, through both adapters, to a handler that
-//! takes events one by one.
+//! Every recorded request of the four systems and every example of their documents, through both
+//! adapters, to a handler that takes events one by one.
 
 mod reading;
 mod rig;

@@ -1,4 +1,5 @@
-//! Payloads of the events of Mautic, Host UK and FluentCRM: of recorded and documented ones, and of any other.
+//! Payloads of the events of Mautic, Host UK and FluentCRM: of recorded and documented ones, and of
+//! any other.
 
 mod any;
 mod documents;
@@ -18,7 +19,7 @@ use webhook_verify::{
 
 use super::delivery;
 
-/// What the three enums have in common.
+/// The common methods of the three enums.
 trait Payload: FromEvent + Serialize + Debug {
     const SCHEME: Scheme;
     const EVENT_TYPES: &[&str];
@@ -26,7 +27,7 @@ trait Payload: FromEvent + Serialize + Debug {
     fn from_parts(event_type: Option<&str>, data: Value) -> Self;
     fn is_other(&self) -> bool;
     fn event_type(&self) -> Option<&str>;
-    /// What is before, between and behind an event's type and data in a body.
+    /// The parts of a body before, between and after an event's type and data.
     const ENVELOPE: [&str; 3];
 }
 

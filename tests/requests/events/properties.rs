@@ -1,4 +1,5 @@
-//! Whatever is signed: no body makes it panic, and no event is lost, invented, or changed by a byte.
+//! Whatever is signed: no body makes it panic, and no event is lost, invented, or changed by a
+//! byte.
 
 use std::{collections::HashSet, fmt};
 
@@ -23,7 +24,7 @@ fn list_at(pointer: &str) -> Scheme {
     builder.build().unwrap()
 }
 
-/// What `events` makes of a body: types, where they are outside of the events, and bytes.
+/// The events of a body: types, where they are outside of the events, and bytes.
 fn came_apart(scheme: &Scheme, body: &[u8]) -> Result<Vec<(String, String)>, EventsError> {
     let delivery = delivery(scheme, body);
     let events = events_of(&delivery)?;

@@ -40,7 +40,7 @@ fn assert_is_the_delivery(delivery: &Delivery, events: &[Event]) {
     let _ = (event.time(), event.claim(), delivery.is_test());
 }
 
-/// What the recorded requests of batches say that is in them.
+/// The recorded requests of batches, with their expected events.
 #[test]
 fn recorded_batches_have_their_events() {
     let recorded: Vec<Value> =

@@ -3,7 +3,7 @@
 use actix_web::{App as ActixApp, HttpResponse, web};
 use axum::{Json, Router, response::IntoResponse, routing::post};
 use bytes::Bytes;
-use integration_tests::{Framework, Logs, Response};
+use integration_tests::{Framework, Logs, Response, call_actix, call_axum};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 use webhook_verify::{scheme, testing::SignedRequest};
@@ -25,7 +25,8 @@ struct Item {
 
 const ORDER: &str = r#"{"id":7,"items":[{"name":"tea"},{"name":"milk"}]}"#;
 
-/// Each path has a handler with other arguments. Behind `/layer`, a receiver is in front; `/bare` has none.
+/// Each path has a handler with other arguments. Behind `/layer`, a receiver is in front; `/bare`
+/// has none.
 fn axum_app() -> Router {
     use webhook_verify_axum::{Verified, VerifiedJson};
     let routes = || {
@@ -131,25 +132,8 @@ fn actix_app(config: &mut web::ServiceConfig) {
 
 async fn ask(framework: Framework, path: &str, request: &SignedRequest) -> Response {
     match framework {
-        Framework::Axum => {
-            let response = axum_app().oneshot(to_axum(path, request)).await.unwrap();
-            let (parts, body) = response.into_parts();
-            Response {
-                status: parts.status.as_u16(),
-                headers: Vec::new(),
-                body: axum::body::to_bytes(body, 1 << 20).await.unwrap().into(),
-            }
-        }
-        Framework::Actix => {
-            let app = actix_web::test::init_service(ActixApp::new().configure(actix_app)).await;
-            let request = to_actix(path, request).to_request();
-            let response = actix_web::test::call_service(&app, request).await;
-            Response {
-                status: response.status().as_u16(),
-                headers: Vec::new(),
-                body: actix_web::test::read_body(response).await.into(),
-            }
-        }
+        Framework::Axum => call_axum(axum_app(), to_axum(path, request)).await,
+        Framework::Actix => call_actix(actix_app, to_actix(path, request)).await,
     }
 }
 
@@ -217,7 +201,8 @@ async fn content_types_that_are_json() {
     }
 }
 
-/// What is not JSON is 400, what is JSON of another shape 422; the text is fixed, and the log has the place.
+/// A body that is not JSON gets 400, and JSON of another shape 422. The text is fixed, and the log
+/// has the place.
 #[actix_web::test]
 async fn bodies_that_do_not_fit() {
     let logs = Logs::collect();
@@ -257,7 +242,8 @@ async fn bodies_that_do_not_fit() {
     }
 }
 
-/// Without the layer nothing was verified: the handler does not run, and the log says what is missing.
+/// Without the layer nothing was verified: the handler does not run, and the log says what is
+/// missing.
 #[actix_web::test]
 async fn without_the_layer() {
     let logs = Logs::collect();
@@ -288,7 +274,8 @@ async fn without_the_layer() {
     }
 }
 
-/// An argument that cannot be made is a failure of the delivery: its claim is given back, and the answer stays.
+/// An argument that cannot be made is a failure of the delivery: its claim is given back, and the
+/// answer stays.
 #[actix_web::test]
 async fn an_argument_that_does_not_fit_releases_the_claim() {
     let request = with_type(signed("{}"), "application/json");

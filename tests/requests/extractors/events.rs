@@ -1,11 +1,11 @@
-//! Handlers that take events: [`Events`] and [`Event`] of both adapters, and what is said when they cannot be made.
+//! Handlers that take events: [`Events`] and [`Event`] of both adapters, and what is said when they
+//! cannot be made.
 
-use actix_web::{App as ActixApp, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use axum::{Router, routing::post};
 use http::StatusCode;
-use integration_tests::Framework;
+use integration_tests::{Framework, Response, call_actix, call_axum};
 use serde::Deserialize;
-use tower::ServiceExt as _;
 use webhook_verify::{
     Event as CoreEvent, ExtractError, Scheme, scheme,
     testing::{SignedRequest, Signer},
@@ -40,7 +40,7 @@ async fn ask(
     takes: Takes,
     request: &SignedRequest,
     scheme: Scheme,
-) -> (u16, String) {
+) -> Response {
     match framework {
         Framework::Axum => {
             use webhook_verify_axum::{EventData, ExtractRejection, Verified};
@@ -59,10 +59,7 @@ async fn ask(
             };
             let layer = WebhookLayer::new(deduplicating(scheme));
             let app = Router::new().route("/", routed).layer(layer);
-            let response = app.oneshot(to_axum("/", request)).await.unwrap();
-            let status = response.status().as_u16();
-            let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
-            (status, String::from_utf8(body.unwrap().into()).unwrap())
+            call_axum(app, to_axum("/", request)).await
         }
         Framework::Actix => {
             use webhook_verify_actix::{EventData, ExtractRejection, Verified};
@@ -79,18 +76,12 @@ async fn ask(
                 Takes::Events => web::post().to(events),
                 Takes::Event => web::post().to(event),
             };
-            let app = ActixApp::new()
-                .wrap(WebhookMiddleware::new(deduplicating(scheme)))
-                .route("/", routed);
-            let app = actix_web::test::init_service(app).await;
-            let request = to_actix("/", request).to_request();
-            let response = match actix_web::test::try_call_service(&app, request).await {
-                Ok(response) => response.map_into_boxed_body().into_parts().1,
-                Err(error) => error.error_response(),
+            let middleware = WebhookMiddleware::new(deduplicating(scheme));
+            let resource = web::resource("/").wrap(middleware).route(routed);
+            let configure = |config: &mut web::ServiceConfig| {
+                config.service(resource);
             };
-            let status = response.status().as_u16();
-            let body = actix_web::body::to_bytes(response.into_body()).await;
-            (status, String::from_utf8(body.unwrap().into()).unwrap())
+            call_actix(configure, to_actix("/", request)).await
         }
     }
 }
@@ -155,7 +146,8 @@ async fn what_a_handler_gets_and_what_is_said_when_it_cannot() {
             let request = signed(scheme.clone(), body);
             let answer = ask(framework, takes, &request, scheme).await;
             let start = &body[..body.len().min(60)];
-            assert_eq!(answer, (status, text.to_owned()), "{framework:?} {takes:?} {start}");
+            let expected = (status, text);
+            assert_eq!((answer.status, answer.text()), expected, "{framework:?} {takes:?} {start}");
         }
     }
 }
@@ -167,22 +159,18 @@ async fn without_the_layer_nothing_is_given_out() {
     let events = async |_: webhook_verify_axum::Verified<webhook_verify::Events>| StatusCode::OK;
     let event = async |_: webhook_verify_axum::EventData<Thing>| StatusCode::OK;
     for routed in [post(events), post(event)] {
-        let app: Router = Router::new().route("/", routed);
-        let response = app.oneshot(to_axum("/", &request)).await.unwrap();
-        assert_eq!(response.status(), 500);
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
-        assert!(body.unwrap().is_empty());
+        let response = call_axum(Router::new().route("/", routed), to_axum("/", &request)).await;
+        assert_eq!((response.status, response.text()), (500, ""));
     }
     let events = async |_: webhook_verify_actix::Verified<webhook_verify::Events>| {
         HttpResponse::Ok().finish()
     };
     let event = async |_: webhook_verify_actix::EventData<Thing>| HttpResponse::Ok().finish();
     for routed in [web::post().to(events), web::post().to(event)] {
-        let app = actix_web::test::init_service(ActixApp::new().route("/", routed)).await;
-        let request = to_actix("/", &request).to_request();
-        let response = actix_web::test::call_service(&app, request).await;
-        assert_eq!(response.status(), 500);
-        let body = actix_web::body::to_bytes(response.into_body()).await;
-        assert!(body.unwrap().is_empty());
+        let configure = |config: &mut web::ServiceConfig| {
+            config.route("/", routed);
+        };
+        let response = call_actix(configure, to_actix("/", &request)).await;
+        assert_eq!((response.status, response.text()), (500, ""));
     }
 }

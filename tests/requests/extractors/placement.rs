@@ -38,7 +38,7 @@ async fn status(app: &Router, target: &str, request: &SignedRequest) -> u16 {
     response.unwrap().status().as_u16()
 }
 
-/// In front of the routes, unknown paths are nobody's; in front of the router, they are read and verified like any.
+/// A layer on the routes does not see unknown paths. A layer on the router reads and verifies them.
 #[tokio::test]
 async fn on_a_router_and_on_its_routes() {
     let layer = || WebhookLayer::new(receiver());
@@ -51,7 +51,8 @@ async fn on_a_router_and_on_its_routes() {
         assert_eq!(status(&app, "/other", &signed("{}")).await, 404);
         assert_eq!(status(&app, "/other", &unsigned("{}")).await, unknown_unsigned);
     }
-    // A delivery to a path that does not exist is not completed: the path may come with the next deployment.
+    // A delivery to a path that does not exist is not completed: the path may come with the next
+    // deployment.
     let app = routes().layer(WebhookLayer::new(deduplicating(scheme::GITHUB)));
     assert_eq!(status(&app, "/other", &signed("{}")).await, 404);
     assert_eq!(status(&app, "/hook", &signed("{}")).await, 200);
@@ -97,7 +98,7 @@ async fn an_error_passes_through_and_releases_the_claim() {
     }
     assert_eq!(runs.load(SeqCst), 3);
 
-    // What is refused is a response and not an error.
+    // A refusal is a response, not an error.
     let response = service.oneshot(of_text(&unsigned("{}"), "{}")).await;
     let response = response.unwrap();
     assert_eq!(response.status(), 401);
@@ -201,7 +202,8 @@ async fn the_service_that_is_ready_is_the_one_that_is_called() {
     }
 }
 
-/// That a service is not ready, or never will be, is its own affair: the layer says what the service says.
+/// That a service is not ready, or never will be, is its own affair: the layer says what the
+/// service says.
 #[tokio::test]
 async fn readiness_is_the_services_own() {
     let mut service = WebhookLayer::new(receiver()).layer(Picky::default());
@@ -235,7 +237,8 @@ async fn a_panic_in_call_is_a_500() {
 /// [`Logs::collect`] keeps lines of the library, whose targets begin like this one.
 const LOG: &str = "webhook_verify_test";
 
-/// A handler with a claim runs in a task of its own; what it logs is in the request's span all the same.
+/// A handler with a claim runs in a task of its own; what it logs is in the request's span all the
+/// same.
 #[tokio::test]
 async fn the_span_is_carried_along() {
     let logs = Logs::collect();

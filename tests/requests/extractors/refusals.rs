@@ -24,10 +24,11 @@ use super::{deduplicating, signed, to_actix, to_axum};
 /// Status, body, a header of the renderer's own, and the reason.
 type Answer = (u16, String, Option<String>, Option<Rejection>);
 
-/// What was rendered: the status that would be sent, and how the reason is displayed.
+/// The rendered responses: their status, and the displayed reason.
 type Rendered = Arc<Mutex<Vec<(u16, String)>>>;
 
-/// Sends requests, one after the other, to one app whose handler panics at `panic`, fails at `fail`, else answers 200.
+/// Sends requests, one after the other, to one app whose handler panics at `panic`, fails at
+/// `fail`, else answers 200.
 async fn ask_axum(requests: &[SignedRequest], rendered: Option<Rendered>) -> Vec<Answer> {
     let mut layer = WebhookLayer::new(deduplicating(scheme::GITHUB));
     if let Some(rendered) = rendered {
@@ -158,7 +159,8 @@ async fn the_reason_is_in_the_extensions() {
     }
 }
 
-/// The closure renders every refusal and nothing else: neither a handler's own failure nor a replay.
+/// The closure renders every refusal and nothing else: neither a handler's own failure nor a
+/// replay.
 #[actix_web::test]
 async fn refusals_are_rendered_by_the_closure() {
     for framework in [Framework::Axum, Framework::Actix] {
@@ -187,7 +189,8 @@ async fn refusals_are_rendered_by_the_closure() {
     }
 }
 
-/// A closure may render a panic as it likes, and that decides nothing: the handler failed, so the claim is given back.
+/// A closure may render a panic as it likes, and that decides nothing: the handler failed, so the
+/// claim is given back.
 #[tokio::test]
 async fn a_rendered_panic_is_still_a_failure_on_axum() {
     for rendered in [StatusCode::BAD_GATEWAY, StatusCode::OK] {

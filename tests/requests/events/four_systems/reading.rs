@@ -1,10 +1,10 @@
-//! What is in a body, read by other means than the crate's.
+//! Reads bodies without the crate's code.
 
 use serde_json::Value;
 
 use super::rig::{Data, Seen, Told};
 
-/// What a request brings, by what its sender is known to write.
+/// Returns the expected events of a request, by its sender's format.
 pub(super) fn read(scheme: &str, headers: &[(String, String)], body: &[u8]) -> Seen {
     let json = || -> Value { serde_json::from_slice(body).unwrap() };
     let header = |wanted: &str| {

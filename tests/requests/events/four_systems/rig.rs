@@ -5,19 +5,18 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use actix_web::{App as ActixApp, HttpResponse, web};
+use actix_web::{HttpResponse, web};
 use axum::{Router, body::Body, routing};
 use http::StatusCode;
-use integration_tests::Framework;
+use integration_tests::{Framework, Response, call_actix, call_axum, is_replay};
 use serde_json::Value;
-use tower::ServiceExt as _;
 use webhook_verify::{
     Delivery, Event, Idempotency, MemoryStore, Receiver, Verifier, scheme::Identity,
 };
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-/// What a handler was given.
+/// The delivery that a handler got.
 #[derive(Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) is_test: bool,
@@ -94,29 +93,28 @@ impl Rig {
         framework: Framework,
         request: &Request,
     ) -> (u16, bool, String) {
-        match framework {
+        let response = match framework {
             Framework::Axum => self.send_to_axum(request).await,
             Framework::Actix => self.send_to_actix(request).await,
-        }
+        };
+        (response.status, is_replay(&response), response.text().to_owned())
     }
 
-    async fn send_to_axum(&self, request: &Request) -> (u16, bool, String) {
-        use webhook_verify_axum::Verified;
+    async fn send_to_axum(&self, request: &Request) -> Response {
+        use webhook_verify_axum::{Events, Verified};
         let seen = Arc::clone(&self.seen);
-        let handler =
-            move |Verified(delivery): Verified,
-                  Verified(events): Verified<webhook_verify::Events>| {
-                let seen = Arc::clone(&seen);
-                async move {
-                    let mut told = Vec::new();
-                    for event in &events {
-                        told.push(Told::from(event));
-                        event.done().await;
-                    }
-                    note(&seen, &delivery, told);
-                    StatusCode::NO_CONTENT
+        let handler = move |Verified(delivery): Verified, events: Events| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let mut told = Vec::new();
+                for event in &events {
+                    told.push(Told::from(event));
+                    events.done(event).await;
                 }
-            };
+                note(&seen, &delivery, told);
+                StatusCode::NO_CONTENT
+            }
+        };
         let methods = routing::get(handler.clone())
             .post(handler)
             .route_layer(WebhookLayer::new(self.receiver.clone()));
@@ -125,55 +123,41 @@ impl Rig {
         for (name, value) in &request.headers {
             builder = builder.header(name, value);
         }
-        let request = builder.body(Body::from(request.body.clone())).unwrap();
-        let response = app.oneshot(request).await.unwrap();
-        let status = response.status().as_u16();
-        let is_replay = response.headers().contains_key("idempotent-replayed");
-        let body = axum::body::to_bytes(response.into_body(), 1 << 20).await;
-        (status, is_replay, String::from_utf8(body.unwrap().into()).unwrap())
+        call_axum(app, builder.body(Body::from(request.body.clone())).unwrap()).await
     }
 
-    async fn send_to_actix(&self, request: &Request) -> (u16, bool, String) {
-        use webhook_verify_actix::Verified;
+    async fn send_to_actix(&self, request: &Request) -> Response {
+        use webhook_verify_actix::{Events, Verified};
         let seen = Arc::clone(&self.seen);
-        let handler =
-            move |Verified(delivery): Verified,
-                  Verified(events): Verified<webhook_verify::Events>| {
-                let seen = Arc::clone(&seen);
-                async move {
-                    let mut told = Vec::new();
-                    for event in &events {
-                        told.push(Told::from(event));
-                        event.done().await;
-                    }
-                    note(&seen, &delivery, told);
-                    HttpResponse::NoContent().finish()
+        let handler = move |Verified(delivery): Verified, events: Events| {
+            let seen = Arc::clone(&seen);
+            async move {
+                let mut told = Vec::new();
+                for event in &events {
+                    told.push(Told::from(event));
+                    events.done(event).await;
                 }
-            };
-        let app = ActixApp::new().service(
-            web::resource("/{path:.*}")
-                .wrap(WebhookMiddleware::new(self.receiver.clone()))
-                .route(web::get().to(handler.clone()))
-                .route(web::post().to(handler)),
-        );
-        let app = actix_web::test::init_service(app).await;
+                note(&seen, &delivery, told);
+                HttpResponse::NoContent().finish()
+            }
+        };
+        let resource = web::resource("/{path:.*}")
+            .wrap(WebhookMiddleware::new(self.receiver.clone()))
+            .route(web::get().to(handler.clone()))
+            .route(web::post().to(handler));
+        let configure = |config: &mut web::ServiceConfig| {
+            config.service(resource);
+        };
         let method = actix_web::http::Method::from_bytes(request.method.as_bytes()).unwrap();
         let mut builder = actix_web::test::TestRequest::with_uri(&request.target).method(method);
         for (name, value) in &request.headers {
             builder = builder.append_header((name.as_str(), value.as_str()));
         }
-        let request = builder.set_payload(request.body.clone()).to_request();
-        let response = match actix_web::test::try_call_service(&app, request).await {
-            Ok(response) => response.map_into_boxed_body().into_parts().1,
-            Err(error) => error.error_response(),
-        };
-        let status = response.status().as_u16();
-        let is_replay = response.headers().contains_key("idempotent-replayed");
-        let body = actix_web::body::to_bytes(response.into_body()).await;
-        (status, is_replay, String::from_utf8(body.unwrap().into()).unwrap())
+        call_actix(configure, builder.set_payload(request.body.clone())).await
     }
 
-    /// Sends what is authentic, and sends it again: each of its events is handled once, where anything tells them.
+    /// Sends what is authentic, and sends it again: each of its events is handled once, where
+    /// anything tells them.
     pub(super) async fn assert_brings(
         &self,
         framework: Framework,

@@ -135,7 +135,7 @@ fn holds<P: Payload>(event_type: &str, data: &Value) {
         false if sent.is_null() => assert_eq!(&back, &json!({})),
         false => assert!(came_back(&sent, &back), "sent {sent} back {back}"),
     }
-    // What was written is read as the same.
+    // The serialized payload parses to the same payload.
     let again = P::from_parts(Some(event_type), back.clone());
     assert_eq!(serde_json::to_value(&again).unwrap(), back);
 }

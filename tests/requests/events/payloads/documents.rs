@@ -1,4 +1,4 @@
-//! What the vendors' documents say.
+//! The examples of the vendors' documents.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};

@@ -109,7 +109,8 @@ fn fields_are_found_in_any_group() {
     }
 }
 
-/// Integers are exact up to 64 bits; beyond, they are what `serde_json` makes of them, and what was sent is in the event.
+/// Integers are exact up to 64 bits; beyond, they are what `serde_json` makes of them, and what was
+/// sent is in the event.
 #[test]
 fn big_numbers_are_not_mistaken() {
     let max = u64::MAX;

@@ -96,7 +96,7 @@ fn a_contact_is_read() {
     assert_eq!(contact.field("social"), None);
     assert_eq!(contact.tags.as_ref().unwrap()[0].tag.as_deref(), Some("müsli/bar"));
     assert!(contact.ip_addresses.as_ref().unwrap().is_empty());
-    // What there is no value for is not lost.
+    // Fields without a value are kept.
     assert_eq!(contact.owner, None);
     let nulls: Vec<_> = contact.more.iter().collect();
     let null = Value::Null;

@@ -1,4 +1,4 @@
-//! A receiver under attack, and requests that no honest sender makes.
+//! A receiver under attack, and requests that only an attacker sends.
 
 use std::{
     fmt,
@@ -12,45 +12,54 @@ use std::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use integration_tests::{App, Connection, Framework, Response, Server, Watched, exchange};
 use sha2::Sha256;
 use webhook_verify::{
     Delivery, Idempotency, Receiver, ReceiverBuilder, RequestHead, Scheme, Verifier, VerifyError,
     adapter::Headers,
 };
 
-/// What the receiver's clock shows.
-pub(crate) const NOW: u64 = 1_795_305_600;
+use crate::{App, Connection, Framework, Response, Server, Watched, exchange};
 
-/// A secret that is used as it is.
-pub(crate) const SECRET: &str = "5b0f6f6c1f2a-the-receivers-secret";
+/// The time on the receiver's clock.
+pub const NOW: u64 = 1_795_305_600;
 
-/// The same, as Standard Webhooks writes it.
-pub(crate) fn whsec() -> String {
+/// The secret of most schemes, whose bytes are the key.
+pub const SECRET: &str = "5b0f6f6c1f2a-the-receivers-secret";
+
+/// Returns [`NOW`] as text.
+pub fn now() -> String {
+    NOW.to_string()
+}
+
+/// Returns the secret in the form of Standard Webhooks.
+pub fn whsec() -> String {
     format!("whsec_{}", base64(SECRET.as_bytes()))
 }
 
-/// HMAC-SHA256 by the library, not by the code under test.
-pub(crate) fn mac(parts: &[&[u8]]) -> [u8; 32] {
+/// Returns the HMAC-SHA256 from the `hmac` crate, with [`SECRET`].
+pub fn mac(parts: &[&[u8]]) -> [u8; 32] {
     mac_with(SECRET.as_bytes(), parts)
 }
 
-pub(crate) fn mac_with(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+/// Returns the HMAC-SHA256 from the `hmac` crate.
+pub fn mac_with(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
     let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
     parts.iter().for_each(|part| mac.update(part));
     mac.finalize().into_bytes().into()
 }
 
-pub(crate) fn hex(bytes: &[u8]) -> String {
+/// Encodes bytes.
+pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-pub(crate) fn base64(bytes: &[u8]) -> String {
+/// Encodes bytes.
+pub fn base64(bytes: &[u8]) -> String {
     STANDARD.encode(bytes)
 }
 
-/// A verifier whose clock stands still.
-pub(crate) fn verifier(scheme: Scheme) -> Verifier {
+/// Returns a verifier whose clock shows [`NOW`].
+pub fn verifier(scheme: Scheme) -> Verifier {
     let secret = match scheme.name() {
         "standard-webhooks" => whsec(),
         _ => SECRET.to_owned(),
@@ -58,17 +67,23 @@ pub(crate) fn verifier(scheme: Scheme) -> Verifier {
     Verifier::builder(scheme).secret(secret).clock(|| Duration::from_secs(NOW)).build().unwrap()
 }
 
-/// A request, whose header values need not be text.
-#[derive(Clone)]
-pub(crate) struct Request {
-    pub(crate) method: String,
-    pub(crate) target: String,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    pub(crate) body: Vec<u8>,
+/// A request. The values of its headers may be any bytes.
+#[derive(Clone, Debug)]
+#[must_use]
+pub struct Request {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// Names and values, in order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// The body.
+    pub body: Vec<u8>,
 }
 
 impl Request {
-    pub(crate) fn new(headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
+    /// Returns a POST to `/hook`.
+    pub fn new(headers: &[(&str, &str)], body: impl AsRef<[u8]>) -> Self {
         Self {
             method: "POST".to_owned(),
             target: "/hook".to_owned(),
@@ -80,20 +95,20 @@ impl Request {
         }
     }
 
-    /// `X-Webhook-Signature: sha256=<hex>` over the body.
-    pub(crate) fn hex(body: impl AsRef<[u8]>) -> Self {
+    /// Signs the body in `X-Webhook-Signature: sha256=<hex>`.
+    pub fn hex(body: impl AsRef<[u8]>) -> Self {
         let signature = format!("sha256={}", hex(&mac(&[body.as_ref()])));
         Self::new(&[("X-Webhook-Signature", &signature)], body)
     }
 
-    /// `Webhook-Signature: <base64>` over the body.
-    pub(crate) fn base64(body: impl AsRef<[u8]>) -> Self {
+    /// Signs the body in `Webhook-Signature: <base64>`.
+    pub fn base64(body: impl AsRef<[u8]>) -> Self {
         let signature = base64(&mac(&[body.as_ref()]));
         Self::new(&[("Webhook-Signature", &signature)], body)
     }
 
-    /// Standard Webhooks, signed for whatever texts these are.
-    pub(crate) fn standard(id: &str, timestamp: &str, body: impl AsRef<[u8]>) -> Self {
+    /// Signs for Standard Webhooks. The ID and the timestamp may be any text.
+    pub fn standard(id: &str, timestamp: &str, body: impl AsRef<[u8]>) -> Self {
         let content = [id.as_bytes(), b".", timestamp.as_bytes(), b".", body.as_ref()];
         let signature = format!("v1,{}", base64(&mac(&content)));
         Self::new(
@@ -106,8 +121,8 @@ impl Request {
         )
     }
 
-    /// Slack, signed for whatever timestamp this is.
-    pub(crate) fn slack(timestamp: &str, body: impl AsRef<[u8]>) -> Self {
+    /// Signs for Slack. The timestamp may be any text.
+    pub fn slack(timestamp: &str, body: impl AsRef<[u8]>) -> Self {
         let content = [b"v0:", timestamp.as_bytes(), b":", body.as_ref()];
         let signature = format!("v0={}", hex(&mac(&content)));
         Self::new(
@@ -116,15 +131,15 @@ impl Request {
         )
     }
 
-    /// Stripe, signed for whatever timestamp this is.
-    pub(crate) fn stripe(timestamp: &str, body: impl AsRef<[u8]>) -> Self {
+    /// Signs for Stripe. The timestamp may be any text.
+    pub fn stripe(timestamp: &str, body: impl AsRef<[u8]>) -> Self {
         let signature = hex(&mac(&[timestamp.as_bytes(), b".", body.as_ref()]));
         let header = format!("t={timestamp},v1={signature}");
         Self::new(&[("stripe-signature", &header)], body)
     }
 
-    /// The value of a header, as text.
-    pub(crate) fn get(&self, name: &str) -> &str {
+    /// Returns the value of a header.
+    pub fn get(&self, name: &str) -> &str {
         let (_, value) = self
             .headers
             .iter()
@@ -133,45 +148,49 @@ impl Request {
         std::str::from_utf8(value).unwrap()
     }
 
-    /// With this header, in the place of any that was there.
-    pub(crate) fn with(&self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    /// Replaces a header.
+    pub fn with(&self, name: &str, value: impl AsRef<[u8]>) -> Self {
         self.without(name).and(name, value)
     }
 
-    /// With this header line, after those that are there.
-    pub(crate) fn and(&self, name: &str, value: impl AsRef<[u8]>) -> Self {
+    /// Adds a header at the end.
+    pub fn and(&self, name: &str, value: impl AsRef<[u8]>) -> Self {
         let mut request = self.clone();
         request.headers.push((name.to_owned(), value.as_ref().to_vec()));
         request
     }
 
-    pub(crate) fn without(&self, name: &str) -> Self {
+    /// Removes a header.
+    pub fn without(&self, name: &str) -> Self {
         let mut request = self.clone();
         request.headers.retain(|(n, _)| !n.eq_ignore_ascii_case(name));
         request
     }
 
-    pub(crate) fn body(&self, body: impl AsRef<[u8]>) -> Self {
+    /// Replaces the body, but not the signature.
+    pub fn body(&self, body: impl AsRef<[u8]>) -> Self {
         Self { body: body.as_ref().to_vec(), ..self.clone() }
     }
 
-    pub(crate) fn method(&self, method: &str) -> Self {
+    /// Replaces the method.
+    pub fn method(&self, method: &str) -> Self {
         Self { method: method.to_owned(), ..self.clone() }
     }
 
-    pub(crate) fn target(&self, target: &str) -> Self {
+    /// Replaces path and query.
+    pub fn target(&self, target: &str) -> Self {
         Self { target: target.to_owned(), ..self.clone() }
     }
 
-    /// As HTTP/1.1, with a `Content-Length`.
-    pub(crate) fn raw(&self) -> Vec<u8> {
+    /// Returns the bytes of HTTP/1.1, with a `Content-Length`.
+    pub fn raw(&self) -> Vec<u8> {
         let mut raw = self.raw_head(&format!("Content-Length: {}\r\n", self.body.len()));
         raw.extend_from_slice(&self.body);
         raw
     }
 
-    /// The head as HTTP/1.1, with `framing` as its last header lines.
-    pub(crate) fn raw_head(&self, framing: &str) -> Vec<u8> {
+    /// Returns the head of HTTP/1.1, with `framing` as its last header lines.
+    pub fn raw_head(&self, framing: &str) -> Vec<u8> {
         let mut raw = format!("{} {} HTTP/1.1\r\n", self.method, self.target).into_bytes();
         if !self.headers.iter().any(|(name, _)| name == "Host") {
             raw.extend_from_slice(b"Host: receiver.example.test\r\n");
@@ -187,8 +206,12 @@ impl Request {
         raw
     }
 
-    /// What the plain function says.
-    pub(crate) fn judge(&self, verifier: &Verifier) -> Result<Delivery, VerifyError> {
+    /// Verifies the request without a framework.
+    ///
+    /// # Errors
+    ///
+    /// [`VerifyError`] if the request is not authentic.
+    pub fn judge(&self, verifier: &Verifier) -> Result<Delivery, VerifyError> {
         let head = RequestHead::new(&self.headers as &dyn Headers)
             .method(&self.method)
             .target(&self.target);
@@ -196,23 +219,29 @@ impl Request {
     }
 }
 
-/// A receiver behind a socket, with a store that counts and a handler that answers 204.
-pub(crate) struct Target {
-    pub(crate) framework: Framework,
-    pub(crate) verifier: Verifier,
-    pub(crate) app: App,
-    pub(crate) store: Arc<Watched>,
-    pub(crate) server: Server,
+/// A receiver behind a socket, whose store counts its calls and whose handler returns 204.
+pub struct Target {
+    /// The receiver's framework.
+    pub framework: Framework,
+    /// The receiver's verifier.
+    pub verifier: Verifier,
+    /// The receiver.
+    pub app: App,
+    /// The receiver's store.
+    pub store: Arc<Watched>,
+    /// The server.
+    pub server: Server,
     bodies: Arc<Mutex<Vec<Bytes>>>,
 }
 
 impl Target {
-    /// Every verified request is a delivery of its own: a good one runs the handler however often it comes.
-    pub(crate) async fn start(framework: Framework, verifier: &Verifier) -> Self {
+    /// Starts a receiver to which no request is a duplicate: each authentic one runs the handler.
+    pub async fn start(framework: Framework, verifier: &Verifier) -> Self {
         Self::start_with(framework, verifier, |receiver| receiver).await
     }
 
-    pub(crate) async fn start_with(
+    /// Does what [`start`](Self::start) does, with more settings.
+    pub async fn start_with(
         framework: Framework,
         verifier: &Verifier,
         settings: impl FnOnce(ReceiverBuilder) -> ReceiverBuilder,
@@ -226,8 +255,8 @@ impl Target {
         .await
     }
 
-    /// Deliveries are recognised by what the scheme says.
-    pub(crate) async fn deduplicating(framework: Framework, verifier: &Verifier) -> Self {
+    /// Starts a receiver whose idempotency key is that of the scheme.
+    pub async fn deduplicating(framework: Framework, verifier: &Verifier) -> Self {
         Self::assemble(framework, verifier, |r| r, |idempotency| idempotency).await
     }
 
@@ -253,36 +282,39 @@ impl Target {
         Self { framework, verifier: verifier.clone(), app, store, server, bodies }
     }
 
-    pub(crate) async fn connect(&self) -> Connection {
+    /// Connects to the server.
+    pub async fn connect(&self) -> Connection {
         Connection::open(self.server.addr).await
     }
 
-    pub(crate) async fn send(&self, raw: &[u8]) -> Response {
+    /// Sends bytes on a new connection.
+    pub async fn send(&self, raw: &[u8]) -> Response {
         exchange(self.server.addr, raw).await
     }
 
-    /// The request is refused by the plain function for this very reason, and by the adapter with the one answer that
-    /// all such requests get; neither handler nor store hears of it.
-    pub(crate) async fn refuses(&self, what: &str, request: &Request, reason: VerifyError) {
+    /// Checks that the verifier refuses a request for this reason, and that the adapter responds
+    /// without a call of the handler or the store. The response does not tell the reason.
+    pub async fn refuses(&self, what: &str, request: &Request, reason: VerifyError) {
         let verdict = request.judge(&self.verifier);
         assert_eq!(verdict.map(|_| "verified"), Err(reason), "{what}");
         self.refuses_raw(what, &request.raw()).await;
     }
 
-    /// The same, for bytes that only a server can read.
-    pub(crate) async fn refuses_raw(&self, what: &str, raw: &[u8]) {
+    /// Does what [`refuses`](Self::refuses) does with bytes that only a server can parse.
+    pub async fn refuses_raw(&self, what: &str, raw: &[u8]) {
         self.answers(what, raw, 401, "invalid webhook signature").await;
     }
 
-    /// The server answers this, and neither handler nor store hears of it.
-    pub(crate) async fn answers(&self, what: &str, raw: &[u8], status: u16, text: &str) {
+    /// Checks the response, and that neither the handler nor the store was called.
+    pub async fn answers(&self, what: &str, raw: &[u8], status: u16, text: &str) {
         let before = self.touched();
         let response = self.send(raw).await;
         self.is_refusal(what, &response, status, text);
         assert_eq!(self.touched(), before, "{what} on {:?}", self.framework);
     }
 
-    pub(crate) fn is_refusal(&self, what: &str, response: &Response, status: u16, text: &str) {
+    /// Checks the response to a refused request.
+    pub fn is_refusal(&self, what: &str, response: &Response, status: u16, text: &str) {
         assert_eq!(
             (response.status, response.text()),
             (status, text),
@@ -293,14 +325,15 @@ impl Target {
         assert_eq!(response.header("www-authenticate"), challenge, "{what}");
     }
 
-    /// The request is authentic, and its handler is given the body as it was sent.
-    pub(crate) async fn accepts(&self, what: &str, request: &Request) {
+    /// Checks that the request is verified, and that its handler gets the body that was sent.
+    pub async fn accepts(&self, what: &str, request: &Request) {
         let delivery = request.judge(&self.verifier).expect(what);
         assert_eq!(*delivery.body(), request.body, "{what}");
         self.accepts_raw(what, &request.raw(), &request.body).await;
     }
 
-    pub(crate) async fn accepts_raw(&self, what: &str, raw: &[u8], body: &[u8]) {
+    /// Does what [`accepts`](Self::accepts) does with bytes that only a server can parse.
+    pub async fn accepts_raw(&self, what: &str, raw: &[u8], body: &[u8]) {
         let (runs, calls) = self.touched();
         let response = self.send(raw).await;
         assert_eq!((response.status, response.text()), (204, ""), "{what} on {:?}", self.framework);
@@ -310,8 +343,8 @@ impl Target {
         assert!(seen == body, "{what}: the handler saw another body");
     }
 
-    /// How often the handler ran, and how often the store was called.
-    pub(crate) fn touched(&self) -> (usize, usize) {
+    /// Returns how often the handler and the store were called.
+    pub fn touched(&self) -> (usize, usize) {
         (self.app.runs(), self.store.calls())
     }
 }
@@ -322,9 +355,8 @@ impl fmt::Debug for Target {
     }
 }
 
-/// Attacks a receiver on each framework.
-pub(crate) async fn on_both(verifier: Verifier, attack: impl AsyncFn(&Target)) {
-    for framework in [Framework::Axum, Framework::Actix] {
-        attack(&Target::start(framework, &verifier).await).await;
-    }
+/// Starts a receiver on each framework.
+pub async fn both(verifier: Verifier) -> [Target; 2] {
+    let [axum, actix] = [Framework::Axum, Framework::Actix];
+    [Target::start(axum, &verifier).await, Target::start(actix, &verifier).await]
 }

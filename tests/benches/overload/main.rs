@@ -14,9 +14,7 @@
 //! `cargo bench -p integration-tests --bench overload -- postgres`.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says nothing")]
 
-#[path = "overload/load.rs"]
 mod load;
-#[path = "overload/site.rs"]
 mod site;
 
 use std::{env, process::ExitCode, time::Duration};

@@ -1,19 +1,17 @@
-//! An endpoint like PIPEFORCE's: webhooks with an event key and a token, made, listed, changed and deleted through a small
-//! API, kept in a SQLite file. What is called is handed on to the subscribers of its event key.
+//! An endpoint like PIPEFORCE's: webhooks with an event key and a token, made, listed, changed and
+//! deleted through a small API, kept in a SQLite file. What is called is handed on to the
+//! subscribers of its event key.
 //!
-//! Run with `cargo run --example pipeforce`, and paste what it prints, line by line; `examples/pipeforce/walk.sh` does that
-//! by itself. `-- --help` lists the flags.
+//! Run with `cargo run --example pipeforce`, and paste what it prints, line by line;
+//! `examples/pipeforce/walk.sh` does that by itself. `-- --help` lists the flags.
 //!
-//! A caller sends no id and signs no time, so nothing tells a retry from a second call: every call is handed on, and one
-//! that is sent twice is handed on twice. The token proves who calls, not what is sent; keep it to TLS.
+//! A caller sends no id and signs no time, so nothing tells a retry from a second call: every call
+//! is handed on, and one that is sent twice is handed on twice. The token proves who calls, not
+//! what is sent; keep it to TLS.
 
-#[path = "pipeforce/api.rs"]
 mod api;
-#[path = "pipeforce/receive.rs"]
 mod receive;
-#[path = "pipeforce/store.rs"]
 mod store;
-#[path = "pipeforce/subscribers.rs"]
 mod subscribers;
 
 use std::{error::Error, net::SocketAddr, sync::Arc};
@@ -24,7 +22,8 @@ use webhook_verify::payloads::pipeforce::random_uuid;
 
 use self::{store::Store, subscribers::Subscribers};
 
-/// Takes calls of webhooks as PIPEFORCE's `webhook.receive` does, and prints a message for each as one JSON line.
+/// Takes calls of webhooks as PIPEFORCE's `webhook.receive` does, and prints a message for each as
+/// one JSON line.
 #[derive(Debug, Parser)]
 struct Flags {
     /// Where to listen; port 0 takes a free one
@@ -33,7 +32,7 @@ struct Flags {
     /// The SQLite file with the webhooks
     #[arg(long, value_name = "URL", default_value = "sqlite://pipeforce.db")]
     db: String,
-    /// What the API asks for, as a bearer token; without it, a random one is made and printed
+    /// The bearer token of the API; by default, a random one is printed
     #[arg(long, value_name = "TEXT")]
     admin_token: Option<String>,
     /// The address by which callers reach this server. Default: where it listens
@@ -42,20 +41,21 @@ struct Flags {
     /// The longest body of a call, in bytes: at most 4194304
     #[arg(long, value_name = "BYTES", default_value_t = 512_000, value_parser = clap::value_parser!(u32).range(1..=4_194_304))]
     max_payload_length: u32,
-    /// Answer calls with unknown tokens like others, so that no answer says which exist (how long it takes still may). What is
-    /// wrong with a call is then in the log alone
+    /// Answer calls with unknown tokens like others, so that no answer says which exist (how long
+    /// it takes still may). What is wrong with a call is then in the log alone
     #[arg(long, conflicts_with = "older")]
     hide_unknown: bool,
-    /// Messages and answers in the form before version 9.0. Those answers have the end of the token in them, which nobody
-    /// knows of one that does not exist
+    /// Messages and responses in the form before version 9.0. Those responses contain the end of
+    /// the token, which shows that the token exists
     #[arg(long)]
     older: bool,
-    /// Print the messages whose event key matches, such as sales.* or sales.#; may be given more than once
+    /// Print the messages whose event key matches, such as sales.* or sales.#; may be given more
+    /// than once
     #[arg(long, value_name = "PATTERN", default_value = "#")]
     subscribe: Vec<String>,
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 struct Hub {
     store: Store,
     subscribers: Subscribers,
@@ -93,7 +93,7 @@ async fn serve(flags: Flags) -> Result<(), Box<dyn Error>> {
         older: flags.older,
     });
     let app = Router::new().merge(receive::routes(&hub)?).merge(api::routes(&hub, &admin_token)?);
-    // One that was given is known.
+    // A given token is known, so only a random one is printed.
     let shown = flags.admin_token.is_none().then_some(&*admin_token);
     announce(addr, &flags.db, shown);
     Ok(axum::serve(listener, app).await?)

@@ -1,21 +1,18 @@
-//! What the claim stores cost beside the drivers that they are made of, and what a full table costs beside a small one.
+//! Measures what the claim stores cost compared to their drivers, and a full table compared to a
+//! small one.
 //!
-//! The cases of a comparison take turns, so that whatever else the machine does falls on all of them alike: judge by the
-//! ratios. Each ratio has a bound, and the exit code tells whether all of them were reached. What is measured can be named:
-//! `cargo bench -p integration-tests --bench stores -- postgres sqlite`.
+//! The cases of a comparison take turns, so that whatever else the machine does falls on all of
+//! them alike: judge by the ratios. Each ratio has a bound, and the exit code tells whether all of
+//! them were reached. What is measured can be named: `cargo bench -p integration-tests --bench
+//! stores -- postgres sqlite`.
 //!
 //! The servers are started here, as in the tests, on the disk that the temporary folder is on.
 #![allow(clippy::unwrap_used, reason = "a benchmark that fails says nothing")]
 
-#[path = "stores/memory.rs"]
 mod memory;
-#[path = "stores/postgres.rs"]
 mod postgres;
-#[path = "stores/redis.rs"]
 mod redis;
-#[path = "stores/rounds.rs"]
 mod rounds;
-#[path = "stores/sqlite.rs"]
 mod sqlite;
 
 use std::{env, process::ExitCode, sync::Arc, time::Duration, time::Instant};
@@ -57,7 +54,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whatever claims keys that nobody has claimed before.
+/// Claims new keys.
 trait Claims: Send + Sync + 'static {
     /// Claims a new key, and panics unless it is granted.
     fn claim(&self, request: &ClaimRequest) -> impl Future<Output = ()> + Send;
@@ -98,7 +95,8 @@ fn rate<C: Claims>(
     })
 }
 
-/// Microseconds that each of `count` claims takes of a store that holds as much afterwards as before.
+/// Microseconds that each of `count` claims takes of a store that holds as much afterwards as
+/// before.
 fn cost<S: ClaimStore>(
     runtime: &Runtime,
     store: &Arc<Store<S>>,
