@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteJournalMode::Wal, SqliteSynchronous::Full};
 use tokio::{net::TcpListener, task::JoinHandle, time::interval};
 use webhook_verify::{Idempotency, MemoryStore, Receiver, Verifier, scheme, testing::Signer};
-use webhook_verify_axum::{Events, WebhookLayer};
+use webhook_verify_axum::{Events, Verified, WebhookLayer};
 
 /// The maximum attempts. A job that fails as often stays in the table `Jobs`, with its last error.
 pub(crate) const TRIES: usize = 8;
@@ -50,7 +50,10 @@ pub(crate) fn app(jobs: Jobs, secret: &str) -> Result<Router, BoxDynError> {
     Ok(Router::new().route("/", post(enqueue).layer(WebhookLayer::new(receiver))).with_state(jobs))
 }
 
-async fn enqueue(State(mut jobs): State<Jobs>, events: Events) -> Result<StatusCode, StatusCode> {
+async fn enqueue(
+    State(mut jobs): State<Jobs>,
+    Verified(events): Verified<Events>,
+) -> Result<StatusCode, StatusCode> {
     for event in &events {
         let text = String::from_utf8(event.raw().to_vec());
         let job = Job(text.map_err(|_| StatusCode::UNSUPPORTED_MEDIA_TYPE)?);
@@ -60,7 +63,7 @@ async fn enqueue(State(mut jobs): State<Jobs>, events: Events) -> Result<StatusC
             eprintln!("not enqueued: {error}");
             StatusCode::SERVICE_UNAVAILABLE // The claim is released, so a retry runs.
         })?;
-        events.done(event).await;
+        event.done().await;
     }
     Ok(StatusCode::ACCEPTED)
 }

@@ -7,7 +7,7 @@ use std::{env, error::Error};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
-use webhook_verify_actix::{Events, WebhookMiddleware};
+use webhook_verify_actix::{Events, Verified, WebhookMiddleware};
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -36,12 +36,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Handles the events of a verified delivery that are not done yet.
-async fn receive(events: Events) -> HttpResponse {
+async fn receive(Verified(events): Verified<Events>) -> HttpResponse {
     for event in &events {
         let event_type = event.event_type().unwrap_or_default();
         println!("{event_type}: {} bytes", event.raw().len());
         // A retry after a crash resumes with the next event.
-        events.done(event).await;
+        event.done().await;
     }
     HttpResponse::NoContent().finish()
 }

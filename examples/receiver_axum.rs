@@ -8,7 +8,7 @@ use std::{env, error::Error};
 use axum::{Router, http::StatusCode, routing::post};
 use tokio::{net::TcpListener, signal};
 use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
-use webhook_verify_axum::{Events, WebhookLayer};
+use webhook_verify_axum::{Events, Verified, WebhookLayer};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -40,12 +40,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 /// Handles the events of a verified delivery that are not done yet.
-async fn receive(events: Events) -> StatusCode {
+async fn receive(Verified(events): Verified<Events>) -> StatusCode {
     for event in &events {
         let event_type = event.event_type().unwrap_or_default();
         println!("{event_type}: {} bytes", event.raw().len());
         // A retry after a crash resumes with the next event.
-        events.done(event).await;
+        event.done().await;
     }
     StatusCode::NO_CONTENT
 }

@@ -5,8 +5,8 @@ use std::{error::Error, iter::chain, net::SocketAddr, time::Duration};
 use clap::{Parser, value_parser};
 use integration_tests::Framework;
 use webhook_verify::{
-    Idempotency, MemoryStore, PostgresStore, Receiver, RedisStore, Scheme, SqliteStore, StoreError,
-    Verifier, scheme::Identity, testing::random_secret,
+    Idempotency, MemoryStore, PostgresStore, Receiver, RedisStore, Scheme, SqliteStore, Verifier,
+    idempotency::StoreError, scheme::Identity, testing::random_secret,
 };
 
 use crate::effect::Delay;

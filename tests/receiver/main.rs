@@ -14,7 +14,7 @@ use axum::{Router, http::StatusCode, routing};
 use integration_tests::{App, Framework};
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, runtime::Runtime, time::sleep};
-use webhook_verify::{Delivery, Event, testing::Signer};
+use webhook_verify::{Delivery, Event, Events, testing::Signer};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
@@ -43,7 +43,9 @@ async fn axum(flags: Flags) -> Outcome<()> {
     announce(&setup, listener.local_addr()?);
     let flags = setup.flags;
     let receive = move |webhook_verify_axum::Verified(delivery): webhook_verify_axum::Verified,
-                        events: webhook_verify_axum::Events| async move {
+                        webhook_verify_axum::Verified(events): webhook_verify_axum::Verified<
+        Events,
+    >| async move {
         note_test(&delivery);
         let mut status = flags.status;
         for event in &events {
@@ -51,7 +53,7 @@ async fn axum(flags: Flags) -> Outcome<()> {
             if status >= 300 {
                 break;
             }
-            events.done(event).await;
+            event.done().await;
         }
         StatusCode::from_u16(status).unwrap_or_default()
     };
@@ -68,7 +70,9 @@ async fn actix(flags: Flags) -> Outcome<()> {
         let flags = flags.clone();
         let receive =
             move |webhook_verify_actix::Verified(delivery): webhook_verify_actix::Verified,
-                  events: webhook_verify_actix::Events| {
+                  webhook_verify_actix::Verified(events): webhook_verify_actix::Verified<
+                Events,
+            >| {
                 let flags = flags.clone();
                 async move {
                     note_test(&delivery);
@@ -78,7 +82,7 @@ async fn actix(flags: Flags) -> Outcome<()> {
                         if status >= 300 {
                             break;
                         }
-                        events.done(event).await;
+                        event.done().await;
                     }
                     HttpResponse::new(status.try_into().unwrap_or_default())
                 }
@@ -128,7 +132,7 @@ impl Flags {
             "id": event.id(),
             "time": event.time().map(|time| time.as_secs()),
             "key": claim.map(|claim| claim.key().to_string()),
-            "attempt": claim.map(webhook_verify::Claim::fence),
+            "attempt": claim.map(webhook_verify::idempotency::Claim::fencing_token),
             "length": event.raw().len(),
         });
         if delivery.is_test() {

@@ -7,8 +7,9 @@ use std::time::Duration;
 use integration_tests::Vector;
 use serde::{Deserialize, de::DeserializeOwned};
 use webhook_verify::{
-    Algorithm, KeyForm, Scheme, Tolerance,
-    scheme::{Challenge, Evidence, Identity, TimeUnit},
+    Scheme,
+    clock::Tolerance,
+    scheme::{Algorithm, Challenge, Evidence, Identity, KeyForm, TimeUnit},
 };
 
 use super::blocks::{judge, senders};
@@ -219,7 +220,7 @@ beta:
 ",
     )
     .unwrap();
-    let places = |name: &str| schemes[name].signature_places().collect::<Vec<_>>();
+    let places = |name: &str| schemes[name].describe().signatures;
     assert_eq!(places("acme"), ["header acme-signature: v1=…, …"]);
     assert_eq!(places("beta"), ["header beta-signature: sha256=…", "header x-beta-signature: …"]);
 }

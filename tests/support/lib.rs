@@ -40,7 +40,7 @@ mod watched;
 
 pub use self::{
     answers::{assert_in_flight, assert_replay, is_replay},
-    claims::{Calls, again, fresh, is_shut_out, race, won},
+    claims::{Calls, again, finish, fresh, is_shut_out, its_status, race, won},
     client::{Connection, Response, exchange, raw_request, try_exchange},
     folder::{Folder, in_folder},
     gate::{Gate, HandClock, PATIENCE, size, soon},

@@ -14,7 +14,10 @@ use integration_tests::{
     Framework,
     attacks::{NOW, Request, SECRET, Target, base64, both, hex, mac, verifier},
 };
-use webhook_verify::{Encoding, Receiver, RequestHead, Scheme, Verifier, VerifyError, scheme};
+use webhook_verify::{
+    Receiver, RequestHead, Scheme, Verifier, VerifyError,
+    scheme::{self, Encoding},
+};
 
 use super::work::{HARD, costs_at_most, look_over};
 
@@ -190,10 +193,9 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
             assert_eq!(target.touched(), before);
 
             let receiver = Receiver::new(target.verifier.clone());
-            let sleep = |_| std::future::pending();
-            let admission = receiver
-                .admit(&RequestHead::from(&request.headers), Untouchable, sleep)
-                .now_or_never();
+            let receiver = receiver.or_timer(|_| std::future::pending());
+            let admission =
+                receiver.admit(&RequestHead::from(&request.headers), Untouchable).now_or_never();
             let rejection = admission.expect("no wait").expect_err("a refusal");
             assert_eq!(rejection.status(), 401, "{what}");
         }
@@ -212,14 +214,13 @@ async fn a31_headers_are_judged_before_a_byte_of_the_body() {
 
 /// Judges the request in pieces, as a server does, and measures the work.
 fn is_little_work(verifier: &Verifier, request: &Request) {
-    let receiver = Receiver::new(verifier.clone());
+    let receiver = Receiver::new(verifier.clone()).or_timer(|_| std::future::pending());
     let body = Bytes::from(request.body.clone());
     let judge = || {
         let pieces = body.chunks(16 * 1024).map(|piece| body.slice_ref(piece));
         let pieces = stream::iter(pieces.map(Ok::<_, Infallible>));
         let head = RequestHead::from(&request.headers);
-        let endless = |_| std::future::pending();
-        let admission = receiver.admit(&head, pieces, endless).now_or_never();
+        let admission = receiver.admit(&head, pieces).now_or_never();
         drop(black_box(admission.expect("nothing waits")));
     };
     let what = format!("{} with a body of {} bytes", verifier.scheme().name(), body.len());

@@ -103,13 +103,13 @@ impl Rig {
     async fn send_to_axum(&self, request: &Request) -> Response {
         use webhook_verify_axum::{Events, Verified};
         let seen = Arc::clone(&self.seen);
-        let handler = move |Verified(delivery): Verified, events: Events| {
+        let handler = move |Verified(delivery): Verified, Verified(events): Verified<Events>| {
             let seen = Arc::clone(&seen);
             async move {
                 let mut told = Vec::new();
                 for event in &events {
                     told.push(Told::from(event));
-                    events.done(event).await;
+                    event.done().await;
                 }
                 note(&seen, &delivery, told);
                 StatusCode::NO_CONTENT
@@ -129,13 +129,13 @@ impl Rig {
     async fn send_to_actix(&self, request: &Request) -> Response {
         use webhook_verify_actix::{Events, Verified};
         let seen = Arc::clone(&self.seen);
-        let handler = move |Verified(delivery): Verified, events: Events| {
+        let handler = move |Verified(delivery): Verified, Verified(events): Verified<Events>| {
             let seen = Arc::clone(&seen);
             async move {
                 let mut told = Vec::new();
                 for event in &events {
                     told.push(Told::from(event));
-                    events.done(event).await;
+                    event.done().await;
                 }
                 note(&seen, &delivery, told);
                 HttpResponse::NoContent().finish()
