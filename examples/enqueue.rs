@@ -1,7 +1,6 @@
 //! Responds at once and works later: the handler writes each event into a job queue (apalis, in a
-//! SQLite file), and a worker runs and retries the jobs. This is for senders that do not retry,
-//! such as FluentCRM. Run `WEBHOOK_SECRET=test cargo run --example enqueue`, then paste its `curl`
-//! line.
+//! SQLite file), and a worker runs and retries the jobs. For senders that do not retry, such as
+//! FluentCRM. Run `WEBHOOK_SECRET=test cargo run --example enqueue`, then paste its `curl` line.
 
 use std::{env, fmt::Debug, str::FromStr as _, sync::Arc, task::Poll, time::Duration};
 
