@@ -76,8 +76,8 @@ impl WebhookLayer {
         }
     }
 
-    /// Replaces the responses to refused requests. `render` gets the reason and the default response,
-    /// and returns the response to send.
+    /// Replaces the responses to refused requests. `render` gets the reason and the default
+    /// response, and returns the response to send.
     ///
     /// Send the same text for every reason that has the same status: a client must not learn which
     /// check failed.
@@ -93,7 +93,7 @@ impl WebhookLayer {
         }
     }
 
-    /// Returns what a shutdown waits for: handlers that still run after their client disconnected.
+    /// Returns a handle with which a shutdown waits for handlers that outlive their connections.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.shared.tasks.clone())
@@ -135,7 +135,7 @@ impl fmt::Debug for WebhookLayer {
 pub struct Drain(TaskTracker);
 
 impl Drain {
-    /// Resolves when none of these handlers is running.
+    /// Resolves when no such handler is running.
     pub async fn wait(&self) {
         self.0.close();
         self.0.wait().await;
