@@ -153,7 +153,7 @@ where
 }
 
 impl WebhookMiddleware {
-    /// Handles the delivery in its own task, because a reset connection drops the request's future.
+    /// Handles the delivery in its own task, because a disconnect drops the request's future.
     fn handle_to_the_end<S, B>(
         self: Rc<Self>,
         received: Received,
@@ -244,9 +244,8 @@ impl<S> fmt::Debug for WebhookService<S> {
 
 /// Waits for handlers that outlive their connections.
 ///
-/// A handler with a claim runs to its end even if its connection is reset, but not beyond the end
-/// of its worker. A server that stops waits for connections only. So pause it, wait, and then stop
-/// it:
+/// A handler with a claim runs to its end even if its connection is reset, unless its worker ends
+/// first. A stopping server waits for connections only. So pause it, wait, and then stop it:
 ///
 /// ```no_run
 /// # async fn shut_down(server: actix_web::dev::ServerHandle, drain: webhook_verify_actix::Drain) {

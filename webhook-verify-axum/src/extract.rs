@@ -13,9 +13,8 @@ use crate::rejection::respond;
 /// Extracts the verified delivery, or its [`Events`](webhook_verify::Events), its
 /// [`Batch`](webhook_verify::Batch) or its only [`Event`](webhook_verify::Event).
 ///
-/// Its order among a handler's arguments does not matter, and `Bytes`, `String` and `Json` may
-/// stand next to it: they get the verified body. A body that cannot be split into events gets 400,
-/// 413 or
+/// It may be any of a handler's arguments. `Bytes`, `String` and `Json` may stand next to it: they
+/// get the verified body. A body that cannot be split into events gets 400, 413 or
 /// 422. `Verified<Event>` gets 500 for a sender that may put several events into one request.
 ///
 /// ```

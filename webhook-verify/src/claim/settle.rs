@@ -129,7 +129,7 @@ async fn settle(claims: &[Claim], success: Option<u16>) {
         pause = (pause * 4).min(LONGEST_PAUSE);
     }
     let Some(status) = success else { return };
-    // The store has not recorded them. The cache still prevents a second run in this process.
+    // The store has not recorded them. A cache still prevents a second run in this process.
     for claim in claims {
         let fingerprint = claim.request().fingerprint;
         let known = Known { status, fingerprint };

@@ -40,8 +40,8 @@ pub(crate) use self::{event::MAX_EVENTS, events::COMPLETED, filter::Filter};
 /// The maximum length of an ID, in bytes.
 pub(crate) const MAX_ID_LEN: usize = 1024;
 
-/// A verified request: its signature matches exactly these bytes or, with a token scheme, its token
-/// is a live one. No further check is needed.
+/// A verified request: its signature matches or, with a token scheme, it contains a live token. The
+/// signature covers the body only if the [scheme signs it](Scheme::signs_body).
 ///
 /// Only a [`Verifier`](crate::Verifier) creates deliveries:
 ///
@@ -98,8 +98,7 @@ impl Delivery {
         &self.body
     }
 
-    /// Returns the sender's ID of this delivery, or of its event, if the scheme defines where it
-    /// is.
+    /// Returns the sender's ID of this delivery, or of its event, if the scheme defines one.
     ///
     /// An ID that is not [signed](Scheme::id_is_signed) is only a label for logs. If the ID is in
     /// the body, each call parses the body.
@@ -131,8 +130,8 @@ impl Delivery {
     }
 
     /// Returns the index of the live secret that verified the delivery, counted from 0 in the order
-    /// in which they were given. Late in a rotation, another value than 0 shows that the sender
-    /// still uses an old secret.
+    /// in which they were given. Late in a rotation, an index above 0 shows a sender that still
+    /// uses an old secret.
     #[must_use]
     pub fn secret_index(&self) -> usize {
         self.secret_index

@@ -237,8 +237,7 @@ impl ReceiverBuilder {
     }
 
     /// Passes only events that have this value at a JSON pointer (RFC 6901), relative to the event:
-    /// the content of a string, or a number or boolean as it is written. Several conditions must
-    /// all hold.
+    /// the content of a string, or a number or boolean as written. All conditions must hold.
     pub fn only_where(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
         self.filter.add_field(pointer.into(), value.into());
         self

@@ -1,5 +1,6 @@
-use std::{error, fmt, pin::Pin};
+use std::{fmt, pin::Pin};
 
+use super::tenant::BoxError;
 use crate::key::Secret;
 
 /// A secret from an unsigned handshake, with which the sender will sign its deliveries.
@@ -41,5 +42,4 @@ impl fmt::Debug for Handshake {
 /// Accepts or refuses a handshake's secret.
 pub(super) type OnHandshake = dyn Fn(Handshake) -> HandshakeFuture + Send + Sync;
 
-type HandshakeFuture =
-    Pin<Box<dyn Future<Output = Result<(), Box<dyn error::Error + Send + Sync>>> + Send>>;
+type HandshakeFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;

@@ -197,10 +197,8 @@ impl Receiver {
         }
     }
 
-    /// [Receives](Self::receive) a request and [admits](Received::admit) it, for callers that drop no
-    /// futures.
-    ///
-    /// [`Admission::Admitted`] goes to the handler through
+    /// [Receives](Self::receive) and [admits](Received::admit) a request, for callers that drop no
+    /// futures. [`Admission::Admitted`] goes to the handler through
     /// [`Admitted::handle`](crate::adapter::Admitted::handle).
     ///
     /// # Errors

@@ -29,7 +29,7 @@ pub enum Rejection {
     InFlight {
         /// The status of the response, 503 by default.
         status: u16,
-        /// When to retry: as soon as the lease may have expired, between 1 and 60 s.
+        /// When to retry: after the rest of the lease, but at least 1 s and at most 60 s.
         retry_after: Duration,
     },
     /// The delivery is a duplicate of a completed one, with another body:

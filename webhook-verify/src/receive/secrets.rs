@@ -114,8 +114,7 @@ impl Receiver {
         callback: impl Future<Output = Result<T, BoxError>>,
     ) -> Result<T, Rejection> {
         let result = self.timer().within(LIMIT, callback).await;
-        let result =
-            result.unwrap_or_else(|| Err(format!("no result within {} s", LIMIT.as_secs()).into()));
+        let result = result.unwrap_or_else(|| Err("no result within 5 s".into()));
         result.map_err(|error| Rejection::Secrets(Arc::from(error)))
     }
 }

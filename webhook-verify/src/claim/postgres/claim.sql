@@ -1,7 +1,7 @@
--- Busy and completed keys are only read, so that they cause no write. All other keys are inserted.
--- On a conflict, the insert waits for the lock on the row, and then checks the row again, by the
--- current time. That check does not read the table of requests, which would be a scan of all of it
--- for each row: the lease and the policy for expired leases are the same for all keys.
+-- Busy and completed keys are only read, and cause no write. All others are inserted. On a
+-- conflict, the insert waits for the row's lock, and checks the row again by the time after the
+-- wait. This check does not read `asked`, which would be a scan for each row. So the lease and the
+-- policy for expired leases are parameters, which are the same for all keys.
 WITH asked AS MATERIALIZED (
   {asked}
 ), known AS MATERIALIZED (
@@ -25,7 +25,8 @@ WITH asked AS MATERIALIZED (
     AND set_config('lock_timeout', $7, true) IS NOT NULL
   -- All batches lock in the same order, which prevents deadlocks.
   ORDER BY a.key
-  ON CONFLICT (key) DO UPDATE SET (state, attempt, owner, fingerprint, lease_until, expires_at, status) = (
+  ON CONFLICT (key)
+  DO UPDATE SET (state, attempt, owner, fingerprint, lease_until, expires_at, status) = (
     SELECT
       CASE WHEN w.win THEN 1 ELSE c.state END,
       CASE WHEN w.win THEN c.attempt + 1 ELSE c.attempt END,
@@ -34,7 +35,8 @@ WITH asked AS MATERIALIZED (
       CASE WHEN w.win THEN w.lease_until ELSE c.lease_until END,
       -- The lifetime begins when the lease does, which is later than the insert began.
       CASE
-        WHEN w.win THEN greatest(c.expires_at, excluded.expires_at + (w.lease_until - excluded.lease_until))
+        WHEN w.win
+        THEN greatest(c.expires_at, excluded.expires_at + (w.lease_until - excluded.lease_until))
         ELSE c.expires_at
       END,
       CASE WHEN w.win THEN NULL ELSE c.status END

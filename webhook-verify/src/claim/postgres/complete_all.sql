@@ -1,6 +1,6 @@
 -- Claims that their owner has already completed are only read. All others are locked in the order
--- of `claim.sql` before the first is changed. The update checks the state again, because a claim may
--- have been completed in the meantime.
+-- of `claim.sql` before the first is changed. The update checks the state again, because a claim
+-- may have been completed in the meantime.
 -- The planner expects a selected array to be short, so it uses the index even in a large table.
 WITH known AS MATERIALIZED (
   SELECT c.key, c.owner, c.state

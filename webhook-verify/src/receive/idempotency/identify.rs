@@ -27,8 +27,7 @@ enum Kind {
 }
 
 impl Idempotency {
-    /// Returns the claim request for a delivery. `None` if it has no idempotency key, and so runs
-    /// without a claim.
+    /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
             IdentitySource::Scheme => delivery.scheme.identity,
@@ -94,8 +93,9 @@ impl Idempotency {
     /// Returns the claim requests for events of `delivery`, all by one owner. If an ID occurs
     /// twice, so does its key.
     ///
-    /// The key of an event without an ID is made of its type and bytes, so it stays the same if the
-    /// sender regroups the events. If a delivery contains identical events, each has its own key.
+    /// An event without an ID gets a key of its type and bytes and, if there is one, of the signed
+    /// ID of the delivery. The other events do not matter, so that the sender may regroup them.
+    /// Identical events of one delivery get different keys.
     pub(crate) fn requests(
         &self,
         delivery: &Delivery,
@@ -103,13 +103,12 @@ impl Idempotency {
     ) -> Result<Vec<ClaimRequest>, StoreError> {
         let owner = Owner::random()?;
         let scheme = &delivery.scheme;
-        // If only the delivery has an ID, that distinguishes identical events of other deliveries.
+        // A signed ID of the delivery distinguishes its events from identical ones elsewhere.
         let of_delivery = match scheme.identity {
             Identity::SignedId => delivery.signed_id(),
             _ => None,
         };
-        // Without a signed timestamp, a captured request stays valid, so its record has to live
-        // longer.
+        // Without a signed timestamp, a captured request stays valid, so its record lives longer.
         let by_id = match scheme.timestamp {
             Some(_) => Identity::SignedId,
             None => Identity::BodyDigest,

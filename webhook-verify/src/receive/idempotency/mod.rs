@@ -123,18 +123,14 @@ impl Idempotency {
     }
 
     /// Sets the namespace, which separates deployments that share a store. The default is empty.
-    ///
-    /// Tenants of one receiver have namespaces of their own: see
-    /// [`ReceiverBuilder::tenants`](crate::ReceiverBuilder::tenants).
+    /// [Tenants](crate::Tenant::new) of one receiver have their own namespaces.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// Sets the source of the idempotency key, in place of the scheme's. Each delivery is then
-    /// claimed as a whole.
-    ///
-    /// With `Identity::None`, nothing is claimed, and every request reaches the handler. A scheme
+    /// Replaces the scheme's idempotency key. Each delivery is then claimed as a whole. With
+    /// `Identity::None`, nothing is claimed, and every request reaches the handler. A scheme
     /// without an idempotency key (tokens) requires this or [`identity_from`](Self::identity_from).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = IdentitySource::Fixed(identity);
@@ -145,8 +141,7 @@ impl Idempotency {
     /// runs without a claim if `identify` returns `None`.
     ///
     /// Use only the body, and only if the scheme signs it. If the key comes from an unsigned
-    /// header, an attacker who captures one request can suppress another or run the captured one
-    /// again.
+    /// header, an attacker who captures a request can suppress another one, or replay it.
     pub fn identity_from(
         mut self,
         identify: impl Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync + 'static,
@@ -155,12 +150,12 @@ impl Idempotency {
         self
     }
 
-    /// Sets how long a completed delivery is remembered. The default is 7 days with a signed or
-    /// custom ID, or a day more than the sender is known to retry; and 90 days with a digest, or
-    /// for events with an ID but without a signed timestamp.
+    /// Sets how long a completed delivery is remembered. With a signed or custom ID, the default is
+    /// 7 days, or a day more than the sender is known to retry. With a digest, and for the events
+    /// of schemes without a timestamp, it is 90 days.
     ///
-    /// A later retry runs again. So does a captured request, if its scheme has no timestamp. In
-    /// that case the record should live as long as the secret.
+    /// A later retry runs again. So does a captured request without a timestamp, so its record
+    /// should live as long as the secret.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -183,12 +178,10 @@ impl Idempotency {
         self
     }
 
-    /// Sets the time limit of each call of the store. The default is 1 s. The limit is never more
-    /// than a fifth of the lease.
-    ///
-    /// If the store does not respond to a claim, the receiver claims once more, within half of the
-    /// limit. If that fails too, it releases the claim, also within half, and the sender gets 503:
-    /// after two limits at most.
+    /// Sets the time limit of each call of the store. The default is 1 s, and the limit never
+    /// exceeds a fifth of the lease. If a claim gets no response, the receiver claims once more,
+    /// within half of the limit. If that fails too, it releases the claim, also within half, and
+    /// the sender gets 503: after two limits at most.
     pub fn claim_timeout(mut self, timeout: Duration) -> Self {
         self.keeper_mut().claim_timeout = timeout;
         self
@@ -203,7 +196,7 @@ impl Idempotency {
     }
 
     /// Sets the status for a delivery in progress elsewhere. The default is 503, after which every
-    /// sender retries. Many senders never retry after 409 or another 4xx.
+    /// sender retries. After 409 or another 4xx, many never do.
     pub fn in_flight_status(mut self, status: u16) -> Self {
         self.keeper_mut().in_flight_status = status;
         self
@@ -215,8 +208,7 @@ impl Idempotency {
         self
     }
 
-    /// Sets the pause between renewals of a lease. The default is a third of the lease, and the
-    /// maximum half of it.
+    /// Sets the pause between renewals: by default a third of the lease, at most half of it.
     pub fn renew_every(mut self, pause: Duration) -> Self {
         self.keeper_mut().renew_every = Some(pause);
         self
@@ -231,11 +223,9 @@ impl Idempotency {
         self
     }
 
-    /// Sets the maximum attempts to record the handler's outcome. The default is 3, and the maximum
-    /// 10. There is no attempt after the length of a lease.
-    ///
-    /// The sender gets the handler's response even if no attempt succeeds. If it then retries after
-    /// the lease has expired, the delivery runs again.
+    /// Sets the maximum attempts to record the handler's outcome. The default is 3, the maximum 10,
+    /// and all begin within the length of a lease. The sender gets the handler's response in any
+    /// case. If all attempts fail, a retry after the lease has expired runs again.
     pub fn complete_tries(mut self, tries: u32) -> Self {
         self.keeper_mut().complete_tries = tries;
         self
@@ -263,8 +253,7 @@ impl Idempotency {
         self
     }
 
-    /// Sets the policy for a duplicate with another body. By default it is a duplicate, and
-    /// reported.
+    /// Sets the policy for a duplicate with another body. By default it is only reported.
     pub fn on_mismatch(mut self, policy: OnMismatch) -> Self {
         self.on_mismatch = policy;
         self
@@ -276,12 +265,12 @@ impl Idempotency {
         self
     }
 
-    /// Sets how many completed deliveries are cached in this process, and for how long. Duplicates
-    /// of these need no call of the store. The default is 10,000 for a minute, or none if the store
-    /// is in this process itself. 0 turns the cache off.
+    /// Sets how many completed deliveries are cached in this process, and for how long. Their
+    /// duplicates need no call of the store. The default is 10,000 for a minute, or none if the
+    /// store itself is in this process. 0 turns the cache off.
     ///
-    /// If another process [forgets](crate::Receiver::forget) a delivery, it stays a duplicate in
-    /// this process until its entry expires.
+    /// If another process [forgets](crate::Receiver::forget) a delivery, it stays a duplicate here
+    /// until its entry expires.
     pub fn completed_cache(mut self, entries: usize, time: Duration) -> Self {
         self.cache = (entries, time);
         self
