@@ -29,7 +29,9 @@ use crate::rejection::respond;
 ///     id: u64,
 /// }
 ///
-/// async fn on_events(Verified(events): Verified<Events>) -> Result<HttpResponse, ExtractRejection> {
+/// async fn on_events(
+///     Verified(events): Verified<Events>,
+/// ) -> Result<HttpResponse, ExtractRejection> {
 ///     for event in &events {
 ///         if event.matches("mautic.lead_post_delete") {
 ///             forget(event.data()?).await;

@@ -33,7 +33,7 @@ use crate::{head::ActixHeaders, rejection::respond};
 /// # use webhook_verify_actix::{ConfigError, Receiver, Verifier, scheme};
 /// # async fn on_github() -> HttpResponse { HttpResponse::NoContent().finish() }
 /// # async fn on_stripe() -> HttpResponse { HttpResponse::NoContent().finish() }
-/// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));
+/// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
 /// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
 ///
 /// let app = App::new()
@@ -167,7 +167,8 @@ impl WebhookMiddleware {
         let middleware = Rc::clone(&self);
         let handling = async move { middleware.handle(received, request, inner).await };
         let task = self.tasks.spawn_local(handling);
-        async move { task.await.unwrap_or_else(|_| Err(self.refuse_late(Rejection::HandlerPanicked))) }
+        let panicked = move |_| Err(self.refuse_late(Rejection::HandlerPanicked));
+        async move { task.await.unwrap_or_else(panicked) }
     }
 
     async fn handle<S, B>(

@@ -19,7 +19,7 @@ use crate::WebhookService;
 /// # use webhook_verify_axum::{ConfigError, Receiver, Verifier, scheme};
 /// # async fn on_github() {}
 /// # async fn on_stripe() {}
-/// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));
+/// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
 /// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
 ///
 /// let app: Router = Router::new()
@@ -122,7 +122,8 @@ impl fmt::Debug for WebhookLayer {
 /// shutdown waits for connections, and so not for all of these handlers:
 ///
 /// ```no_run
-/// # async fn serve(app: axum::Router, layer: webhook_verify_axum::WebhookLayer) -> std::io::Result<()> {
+/// # use webhook_verify_axum::WebhookLayer;
+/// # async fn serve(app: axum::Router, layer: WebhookLayer) -> std::io::Result<()> {
 /// let drain = layer.drain();
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 /// # let shutdown = std::future::pending::<()>();

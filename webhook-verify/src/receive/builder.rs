@@ -142,7 +142,8 @@ impl ReceiverBuilder {
     /// use webhook_verify::{Receiver, Secret, Verifier, scheme};
     ///
     /// # const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
-    /// let verifier = Verifier::builder(scheme::PAYPAL).parameter("webhook_id", "8PT597110X687430LKGECATA");
+    /// let verifier = Verifier::builder(scheme::PAYPAL)
+    ///     .parameter("webhook_id", "8PT597110X687430LKGECATA");
     /// let receiver = Receiver::builder(verifier)
     ///     .key_lookup(|name: &str| {
     ///         let key = match name {

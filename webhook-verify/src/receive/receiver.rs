@@ -70,7 +70,8 @@ pub(super) const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// let delivered = r#"{"mautic.lead_post_delete":[{"id":52}]}"#;
 ///
 /// // The first time the handler runs, and its status settles the claim.
-/// let Admission::Admitted(admitted) = receiver.admit(&head, body(delivered)).await? else { panic!() };
+/// let first = receiver.admit(&head, body(delivered)).await?;
+/// let Admission::Admitted(admitted) = first else { panic!() };
 /// let status = admitted.handle(async { 200 }, |status| Some(*status)).await?;
 /// assert_eq!(status, 200);
 ///

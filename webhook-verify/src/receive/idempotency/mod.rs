@@ -54,7 +54,7 @@ pub enum Replay {
     /// The handler's status, or 204 in place of 205, 206 and any status other than 2xx.
     #[default]
     Status,
-    /// 204.
+    /// Always 204.
     NoContent,
 }
 
