@@ -29,9 +29,7 @@ use crate::rejection::respond;
 ///     id: u64,
 /// }
 ///
-/// async fn on_events(
-///     Verified(events): Verified<Events>,
-/// ) -> Result<HttpResponse, ExtractRejection> {
+/// async fn handle(Verified(events): Verified<Events>) -> Result<HttpResponse, ExtractRejection> {
 ///     for event in &events {
 ///         if event.matches("mautic.lead_post_delete") {
 ///             forget(event.data()?).await;
@@ -40,7 +38,7 @@ use crate::rejection::respond;
 ///     }
 ///     Ok(HttpResponse::NoContent().finish())
 /// }
-/// # let _ = web::post().to(on_events);
+/// # let _ = web::post().to(handle);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Verified<T = Delivery>(pub T);

@@ -24,8 +24,7 @@ impl Handshake {
         &self.target
     }
 
-    /// Returns the secret's text, to store it or to show it to a user who has to enter it at the
-    /// sender. Do not log it.
+    /// Returns the secret's text, to store it or to show it for the sender's set-up. Do not log it.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         std::str::from_utf8(self.secret.expose()).unwrap_or_default()
