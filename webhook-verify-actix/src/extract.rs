@@ -16,8 +16,8 @@ use crate::rejection::respond;
 /// Extracts the verified delivery, or its [`Events`](webhook_verify::Events), its
 /// [`Batch`](webhook_verify::Batch) or its only [`Event`](webhook_verify::Event).
 ///
-/// `web::Bytes`, `String` and `web::Json` may stand next to it among a handler's arguments: they get
-/// the verified body. A body that cannot be split into events gets 400, 413 or
+/// `web::Bytes`, `String` and `web::Json` may stand next to it among a handler's arguments: they
+/// get the verified body. A body that cannot be split into events gets 400, 413 or
 /// 422. `Verified<Event>` gets 500 for a sender that may put several events into one request.
 ///
 /// ```
@@ -29,7 +29,7 @@ use crate::rejection::respond;
 ///     id: u64,
 /// }
 ///
-/// async fn on_events(Verified(events): Verified<Events>) -> Result<HttpResponse, ExtractRejection> {
+/// async fn handle(Verified(events): Verified<Events>) -> Result<HttpResponse, ExtractRejection> {
 ///     for event in &events {
 ///         if event.matches("mautic.lead_post_delete") {
 ///             forget(event.data()?).await;
@@ -38,7 +38,7 @@ use crate::rejection::respond;
 ///     }
 ///     Ok(HttpResponse::NoContent().finish())
 /// }
-/// # let _ = web::post().to(on_events);
+/// # let _ = web::post().to(handle);
 /// ```
 #[derive(Clone, Copy, Debug)]
 pub struct Verified<T = Delivery>(pub T);
@@ -46,8 +46,8 @@ pub struct Verified<T = Delivery>(pub T);
 /// Extracts the verified body as JSON.
 ///
 /// A request whose content type is not JSON gets 415, a body that is not JSON 400, JSON of another
-/// shape 422. A handler that accepts any content type uses [`Verified`] and [`Delivery::json`]. If the
-/// sender may put several events into one request, take
+/// shape 422. A handler that accepts any content type uses [`Verified`] and [`Delivery::json`]. If
+/// the sender may put several events into one request, take
 /// [`Verified<Events>`](webhook_verify::Events): the body also contains the completed ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifiedJson<T>(pub T);

@@ -33,7 +33,7 @@ use crate::{head::ActixHeaders, rejection::respond};
 /// # use webhook_verify_actix::{ConfigError, Receiver, Verifier, scheme};
 /// # async fn on_github() -> HttpResponse { HttpResponse::NoContent().finish() }
 /// # async fn on_stripe() -> HttpResponse { HttpResponse::NoContent().finish() }
-/// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));
+/// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
 /// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
 ///
 /// let app = App::new()
@@ -77,8 +77,8 @@ impl WebhookMiddleware {
         Self { receiver: receiver.or_timer(sleep), tasks: TaskTracker::new(), render: None }
     }
 
-    /// Replaces the responses to refused requests. `render` gets the reason and the default response,
-    /// and returns the response to send.
+    /// Replaces the responses to refused requests. `render` gets the reason and the default
+    /// response, and returns the response to send.
     ///
     /// Send the same text for every reason that has the same status: a client must not learn which
     /// check failed.
@@ -89,7 +89,7 @@ impl WebhookMiddleware {
         Self { render: Some(Arc::new(render)), ..self }
     }
 
-    /// Returns what a shutdown waits for: handlers that still run after their client disconnected.
+    /// Returns a handle with which a shutdown waits for handlers that outlive their connections.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.tasks.clone())
@@ -153,7 +153,7 @@ where
 }
 
 impl WebhookMiddleware {
-    /// Handles the delivery in its own task, because a reset connection drops the request's future.
+    /// Handles the delivery in its own task, because a disconnect drops the request's future.
     fn handle_to_the_end<S, B>(
         self: Rc<Self>,
         received: Received,
@@ -167,7 +167,8 @@ impl WebhookMiddleware {
         let middleware = Rc::clone(&self);
         let handling = async move { middleware.handle(received, request, inner).await };
         let task = self.tasks.spawn_local(handling);
-        async move { task.await.unwrap_or_else(|_| Err(self.refuse_late(Rejection::HandlerPanicked))) }
+        let panicked = move |_| Err(self.refuse_late(Rejection::HandlerPanicked));
+        async move { task.await.unwrap_or_else(panicked) }
     }
 
     async fn handle<S, B>(
@@ -220,8 +221,8 @@ impl WebhookMiddleware {
         request.into_response(self.refuse(rejection)).map_into_right_body()
     }
 
-    /// Returns a response after the handler consumed the request, as an error that renders itself. (A
-    /// clone of the request that is kept makes actix's router panic.)
+    /// Returns a response after the handler consumed the request, as an error that renders itself.
+    /// (A clone of the request that is kept makes actix's router panic.)
     fn refuse_late(&self, rejection: Rejection) -> Error {
         let text = rejection.public_message();
         InternalError::from_response(text, self.refuse(rejection)).into()
@@ -244,8 +245,8 @@ impl<S> fmt::Debug for WebhookService<S> {
 
 /// Waits for handlers that outlive their connections.
 ///
-/// A handler with a claim runs to its end even if its connection is reset, but not beyond the end of
-/// its worker. A server that stops waits for connections only. So pause it, wait, and then stop it:
+/// A handler with a claim runs to its end even if its connection is reset, unless its worker ends
+/// first. A stopping server waits for connections only. So pause it, wait, and then stop it:
 ///
 /// ```no_run
 /// # async fn shut_down(server: actix_web::dev::ServerHandle, drain: webhook_verify_actix::Drain) {
@@ -258,7 +259,7 @@ impl<S> fmt::Debug for WebhookService<S> {
 pub struct Drain(TaskTracker);
 
 impl Drain {
-    /// Resolves when none of these handlers is running.
+    /// Resolves when no such handler is running.
     pub async fn wait(&self) {
         self.0.close();
         self.0.wait().await;

@@ -13,8 +13,8 @@ use crate::rejection::respond;
 /// Extracts the verified delivery, or its [`Events`](webhook_verify::Events), its
 /// [`Batch`](webhook_verify::Batch) or its only [`Event`](webhook_verify::Event).
 ///
-/// Its order among a handler's arguments does not matter, and `Bytes`, `String` and `Json` may stand
-/// next to it: they get the verified body. A body that cannot be split into events gets 400, 413 or
+/// It may be any of a handler's arguments. `Bytes`, `String` and `Json` may stand next to it: they
+/// get the verified body. A body that cannot be split into events gets 400, 413 or
 /// 422. `Verified<Event>` gets 500 for a sender that may put several events into one request.
 ///
 /// ```
@@ -43,8 +43,8 @@ pub struct Verified<T = Delivery>(pub T);
 /// Extracts the verified body as JSON.
 ///
 /// A request whose content type is not JSON gets 415, a body that is not JSON 400, JSON of another
-/// shape 422. A handler that accepts any content type uses [`Verified`] and [`Delivery::json`]. If the
-/// sender may put several events into one request, take
+/// shape 422. A handler that accepts any content type uses [`Verified`] and [`Delivery::json`]. If
+/// the sender may put several events into one request, take
 /// [`Verified<Events>`](webhook_verify::Events): the body also contains the completed ones.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct VerifiedJson<T>(pub T);

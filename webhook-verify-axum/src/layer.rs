@@ -19,7 +19,7 @@ use crate::WebhookService;
 /// # use webhook_verify_axum::{ConfigError, Receiver, Verifier, scheme};
 /// # async fn on_github() {}
 /// # async fn on_stripe() {}
-/// # let receiver = |scheme| Ok::<_, ConfigError>(Receiver::new(Verifier::new(scheme, "a secret")?));
+/// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
 /// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
 ///
 /// let app: Router = Router::new()
@@ -76,8 +76,8 @@ impl WebhookLayer {
         }
     }
 
-    /// Replaces the responses to refused requests. `render` gets the reason and the default response,
-    /// and returns the response to send.
+    /// Replaces the responses to refused requests. `render` gets the reason and the default
+    /// response, and returns the response to send.
     ///
     /// Send the same text for every reason that has the same status: a client must not learn which
     /// check failed.
@@ -93,7 +93,7 @@ impl WebhookLayer {
         }
     }
 
-    /// Returns what a shutdown waits for: handlers that still run after their client disconnected.
+    /// Returns a handle with which a shutdown waits for handlers that outlive their connections.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.shared.tasks.clone())
@@ -122,7 +122,8 @@ impl fmt::Debug for WebhookLayer {
 /// shutdown waits for connections, and so not for all of these handlers:
 ///
 /// ```no_run
-/// # async fn serve(app: axum::Router, layer: webhook_verify_axum::WebhookLayer) -> std::io::Result<()> {
+/// # use webhook_verify_axum::WebhookLayer;
+/// # async fn serve(app: axum::Router, layer: WebhookLayer) -> std::io::Result<()> {
 /// let drain = layer.drain();
 /// let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
 /// # let shutdown = std::future::pending::<()>();
@@ -135,7 +136,7 @@ impl fmt::Debug for WebhookLayer {
 pub struct Drain(TaskTracker);
 
 impl Drain {
-    /// Resolves when none of these handlers is running.
+    /// Resolves when no such handler is running.
     pub async fn wait(&self) {
         self.0.close();
         self.0.wait().await;

@@ -76,7 +76,7 @@ where
 }
 
 impl Shared {
-    /// Handles the delivery in its own task, because a disconnecting client drops the request's future.
+    /// Handles the delivery in its own task, because a disconnect drops the request's future.
     fn handle_to_the_end<S>(
         self: Arc<Self>,
         received: Received,

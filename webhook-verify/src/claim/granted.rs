@@ -10,25 +10,25 @@ use crate::timer::Timer;
 
 /// The claim under which a handler runs, of a delivery or of one of its events.
 #[derive(Clone)]
-pub struct Claim(Arc<Granted>);
+pub struct Claim(Arc<Inner>);
 
-struct Granted {
+struct Inner {
     keeper: Arc<Keeper>,
     timer: Timer,
-    /// Hidden from handlers, which could settle with its owner what the receiver settles.
+    /// Hidden from handlers, because its owner allows them to settle the claim.
     request: ClaimRequest,
     attempt: u64,
-    /// When the claim was requested. The lease runs since then or later.
-    asked: Instant,
-    /// When the cache did not contain it.
+    /// The time of the request. The lease began then or later.
+    requested_at: Instant,
+    /// The cache's era when it did not contain the key.
     era: Era,
     alone: bool,
     lost: LostSignal,
     state: Mutex<State>,
 }
 
-/// How far the handling of a claim is. While `committing`, a transaction of the handler may be about
-/// to complete the claim.
+/// The progress of a claim. While `committing`, a transaction of the handler may be about to
+/// complete the claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
     /// The handler runs. If `by_event`, it marks its events done one by one.
@@ -38,6 +38,10 @@ pub(crate) enum State {
     /// It is being settled. Its lease is not renewed meanwhile.
     Settling { committing: bool },
     /// The handler's transaction completed it with this status.
+    #[cfg_attr(
+        not(any(feature = "postgres", feature = "sqlite")),
+        expect(dead_code, reason = "only the SQL stores have transactions")
+    )]
     Committed { status: u16 },
     /// Completed, because the handler marked the event done.
     Settled,
@@ -54,17 +58,17 @@ impl Claim {
         timer: Timer,
         request: ClaimRequest,
         attempt: u64,
-        asked: Instant,
+        requested_at: Instant,
         era: Era,
         alone: bool,
     ) -> Self {
         let state = State::Running { by_event: false, committing: false };
-        Self(Arc::new(Granted {
+        Self(Arc::new(Inner {
             keeper,
             timer,
             request,
             attempt,
-            asked,
+            requested_at,
             era,
             alone,
             lost: LostSignal::default(),
@@ -80,8 +84,8 @@ impl Claim {
         &self.0.timer
     }
 
-    pub(super) fn asked(&self) -> Instant {
-        self.0.asked
+    pub(super) fn requested_at(&self) -> Instant {
+        self.0.requested_at
     }
 
     pub(super) fn era(&self) -> Era {
@@ -189,7 +193,7 @@ impl Claim {
     }
 
     /// Returns whether the event is left for the handler: it is not done, and no other owner has
-    /// it. An event that was answered for with the batch is still the handler's to do.
+    /// it. An event that was completed with its batch is still left for the handler.
     pub(crate) fn is_left(&self) -> bool {
         match self.state() {
             State::Running { .. } => !self.is_lost(),
@@ -234,10 +238,10 @@ impl Claim {
     /// Resolves when the lease is lost while the handler runs: another holder has taken over, the
     /// store has not renewed the lease for its whole length, or the handler has exceeded its
     /// [time](crate::Idempotency::max_handler_time). The handler should then stop, because its work
-    /// may be done a second time. It also resolves when the handler has ended, so that no task waits
-    /// forever.
+    /// may be done a second time. It also resolves when the handler has ended, so that no task
+    /// waits forever.
     ///
-    /// A process that was paused learns of the loss only when it runs again.
+    /// In a paused process, the future resolves only when the process runs again.
     ///
     /// ```
     /// # use webhook_verify::idempotency::Claim;

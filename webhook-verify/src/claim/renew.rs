@@ -13,7 +13,7 @@ pub(crate) async fn renew(claims: &[Claim]) {
     let mut held: Vec<_> = claims.iter().collect();
     // The upper bounds of how long ago the handler began, and the leases were granted or renewed. A
     // slow claim, or a handler that ran before it first waited, has used up some of the lease.
-    let used = first.asked().elapsed();
+    let used = first.requested_at().elapsed();
     let (mut elapsed, mut age) = (used, used);
     let mut pause = keeper.renewal().saturating_sub(used);
     while elapsed < keeper.max_handler_time {
@@ -43,7 +43,7 @@ pub(crate) async fn renew(claims: &[Claim]) {
                     return;
                 }
             }
-            // The leases continue to run out, so the next attempt comes sooner.
+            // The leases still expire, so the next attempt is made sooner.
             Err(error) => {
                 let (call, error) = ("extend", &error);
                 running[0].report(ClaimEventKind::StoreFailed { call, error });
@@ -73,7 +73,7 @@ async fn extend(held: &[&Claim]) -> Result<Vec<Settled>, StoreError> {
 /// Notifies the handlers of claims that another owner has taken over.
 async fn lose(superseded: &[&Claim]) {
     if let Some(claim) = superseded.iter().find(|claim| claim.is_committing()) {
-        // The handler's own commit may have completed the claim, and its result is on the way.
+        // The handler's commit may have completed the claim, but not have returned yet.
         claim.timer().sleep(settle::PAUSE).await;
     }
     for claim in superseded {

@@ -40,9 +40,9 @@ impl Claim {
 
 /// Claims that are being settled. If the settling future is dropped, they count as done, and their
 /// leases are renewed until they are settled again.
-struct Settling<'c>(&'c [Claim]);
+struct SettlementGuard<'c>(&'c [Claim]);
 
-impl<'c> Settling<'c> {
+impl<'c> SettlementGuard<'c> {
     fn begin(claims: &'c [Claim]) -> Self {
         claims.iter().for_each(Claim::set_settling);
         Self(claims)
@@ -53,7 +53,7 @@ impl<'c> Settling<'c> {
     }
 }
 
-impl Drop for Settling<'_> {
+impl Drop for SettlementGuard<'_> {
     fn drop(&mut self) {
         self.0.iter().for_each(Claim::give_up_settling);
     }
@@ -61,7 +61,7 @@ impl Drop for Settling<'_> {
 
 /// Completes claims of one delivery with the status of a success, and sets them to `end`.
 pub(crate) async fn complete(claims: &[Claim], status: u16, end: State) {
-    let settling = Settling::begin(claims);
+    let settling = SettlementGuard::begin(claims);
     let mut rest = claims;
     while let Some(first) = rest.first() {
         // The handler's own transaction has completed this claim.
@@ -70,7 +70,7 @@ pub(crate) async fn complete(claims: &[Claim], status: u16, end: State) {
             rest = &rest[1..];
             continue;
         }
-        // As a rule all have the same lifetime.
+        // Usually all have the same lifetime.
         let ttl = first.request().ttl;
         let is_like_it = |it: &&Claim| it.committed().is_none() && it.request().ttl == ttl;
         let same = rest.iter().take_while(is_like_it);
@@ -116,15 +116,12 @@ async fn settle(claims: &[Claim], success: Option<u16>) {
                 return;
             }
             Err(error) => {
-                let call = match success {
-                    Some(_) => "complete",
-                    None => "release",
-                };
+                let call = if success.is_some() { "complete" } else { "release" };
                 let error = &error;
                 claims[0].report(ClaimEventKind::StoreFailed { call, error });
             }
         }
-        // After the lease another owner may have the claim, and the response has waited long enough.
+        // After the lease another owner may have the claim, and the sender has waited long enough.
         if tries_left == 0 || begun.elapsed() + pause >= keeper.lease {
             break;
         }
@@ -132,7 +129,7 @@ async fn settle(claims: &[Claim], success: Option<u16>) {
         pause = (pause * 4).min(LONGEST_PAUSE);
     }
     let Some(status) = success else { return };
-    // The store has not recorded them. At least this process does not run them again.
+    // The store has not recorded them. A cache still prevents a second run in this process.
     for claim in claims {
         let fingerprint = claim.request().fingerprint;
         let known = Known { status, fingerprint };
@@ -157,5 +154,5 @@ pub(crate) fn of_all<T>(results: Vec<T>, len: usize) -> Result<Vec<T>, StoreErro
     if results.len() == len {
         return Ok(results);
     }
-    Err(StoreError::new("the store returned fewer or more results than it was given claims"))
+    Err(StoreError::new("the store returned fewer or more results than there were claims"))
 }

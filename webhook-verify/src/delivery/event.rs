@@ -32,7 +32,8 @@ pub struct Event {
 }
 
 impl Delivery {
-    /// Returns whether this is the sender's test payload, if the scheme defines how to recognize it.
+    /// Returns whether this is the sender's test payload, if the scheme defines how to recognize
+    /// it.
     #[must_use]
     pub fn is_test(&self) -> bool {
         let pointer = self.scheme.test_field.as_deref();
@@ -67,11 +68,9 @@ impl Delivery {
             Envelope::List(list) => {
                 let body = split::json_of(&self.body, list)?;
                 let elements = split::list(&body, &list.at, most)?;
-                let event_type = match list.event_type.is_empty() {
-                    false => None,
-                    // The delivery's type is that of all its events.
-                    true => self.event_type().map(Arc::from),
-                };
+                // Without a type of their own, events have the delivery's type.
+                let has_type = !list.event_type.is_empty();
+                let event_type = if has_type { None } else { self.event_type().map(Arc::from) };
                 let elements = elements.into_iter();
                 elements.map(|raw| event(raw, event_type.clone(), None)).collect()
             }
@@ -152,8 +151,8 @@ impl Event {
         }
     }
 
-    /// Parses the event's [data](Self::data_bytes) from JSON, as any type that serde deserializes or
-    /// that implements [`FromEvent`].
+    /// Parses the event's [data](Self::data_bytes) from JSON, as any type that serde deserializes
+    /// or that implements [`FromEvent`].
     ///
     /// # Errors
     ///
@@ -162,8 +161,8 @@ impl Event {
         T::from_event(self)
     }
 
-    /// Returns whether the event type [matches](super::matches()) a pattern, such as `contact.*`. An
-    /// event without a type matches only `*`.
+    /// Returns whether the event type [matches](super::matches()) a pattern, such as `contact.*`.
+    /// An event without a type matches only `*`.
     #[must_use]
     pub fn matches(&self, pattern: &str) -> bool {
         matches_known(pattern, self.event_type().as_deref())
@@ -187,8 +186,8 @@ impl Event {
         self.event_type().filter(|_| in_body)
     }
 
-    /// Returns the sender's ID of the event as an unambiguous key, if the scheme defines one and the
-    /// event has it.
+    /// Returns the sender's ID of the event as an unambiguous key, if the scheme defines one and
+    /// the event has it.
     pub(crate) fn identity(&self) -> Option<Vec<u8>> {
         let Envelope::List(list) = &self.scheme.envelope else {
             return None;
@@ -253,7 +252,7 @@ mod tests {
 
     struct ByType(bool);
 
-    /// A type of the user's own that considers more than the data.
+    /// A custom type that uses more than the data.
     impl FromEvent for ByType {
         fn from_event(event: &Event) -> Result<Self, ExtractError> {
             Ok(Self(event.matches("a.*")))

@@ -37,13 +37,13 @@ pub use self::{
 };
 pub(crate) use self::{event::MAX_EVENTS, events::COMPLETED, filter::Filter};
 
-/// The longest id that is accepted, in bytes.
+/// The maximum length of an ID, in bytes.
 pub(crate) const MAX_ID_LEN: usize = 1024;
 
-/// A verified request body. It exists only where a signature held over these very bytes (or, for a token scheme, where
-/// they came with a live token), so whoever has one need not check anything again.
+/// A verified request: its signature matches or, with a token scheme, it contains a live token. The
+/// signature covers the body only if the [scheme signs it](Scheme::signs_body).
 ///
-/// There is no other way to make one than [`Verifier`](crate::Verifier):
+/// Only a [`Verifier`](crate::Verifier) creates deliveries:
 ///
 /// ```compile_fail
 /// let forged = webhook_verify::Delivery { body: "{}".into() };
@@ -53,27 +53,27 @@ pub(crate) const MAX_ID_LEN: usize = 1024;
 pub struct Delivery {
     pub(crate) body: Bytes,
     pub(crate) scheme: Arc<Scheme>,
-    /// Out of headers; empty where the scheme has them elsewhere.
+    /// From a header. Empty if the scheme has the ID elsewhere.
     pub(crate) id: Label,
     pub(crate) event_type: Label,
     pub(crate) timestamp: Option<Duration>,
     pub(crate) secret_index: usize,
-    /// Where it is what the delivery is recognised by.
+    /// The digest of the signed content, if that is the idempotency key.
     pub(crate) content_digest: Option<Box<[u8; 32]>>,
-    /// How many events there may be.
+    /// The maximum number of events.
     pub(crate) max_events: usize,
-    /// Those that are left to do, where each has a claim of its own or some were filtered out.
+    /// The events that are left to do, if each has its own claim or some were filtered out.
     pub(crate) events: Option<Arc<[Event]>>,
     pub(crate) claim: Option<Claim>,
     pub(crate) namespace: Option<Arc<str>>,
 }
 
-/// A header's value. Most fit without an allocation.
+/// A header's value. Most values need no allocation.
 #[derive(Clone, Default)]
 pub(crate) struct Label(SmallVec<[u8; 40]>);
 
 impl Label {
-    /// Stays empty where there is no value, or one that is too long to be a label.
+    /// Sets the value. An absent or too long one is ignored.
     pub(crate) fn set(&mut self, value: Option<&[u8]>) {
         if let Some(value) = value.filter(|value| value.len() <= MAX_ID_LEN) {
             self.0 = SmallVec::from_slice(value);
@@ -84,32 +84,32 @@ impl Label {
         &self.0
     }
 
-    /// The text, where it is one and not empty.
+    /// Returns the text, if it is UTF-8 and not empty.
     pub(crate) fn text(&self) -> Option<&str> {
         std::str::from_utf8(&self.0).ok().filter(|text| !text.is_empty())
     }
 }
 
 impl Delivery {
-    /// The body as it came off the wire. Of a sender who puts several events into one request it holds them all, also those
-    /// that are done or that were filtered out: what is left to do is in [`events`](Self::events).
+    /// Returns the body as received. It contains all events, even those that are completed or were
+    /// filtered out: [`events`](Self::events) returns those that are left to do.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
     }
 
-    /// The sender's id of this delivery (or of its event), if the scheme knows where it is.
+    /// Returns the sender's ID of this delivery, or of its event, if the scheme defines one.
     ///
-    /// Whether it is signed is the scheme's affair ([`Scheme::id_is_signed`]); an unsigned one is a label for logs.
-    /// Where it is in the body, the body is read for it at each call.
+    /// An ID that is not [signed](Scheme::id_is_signed) is only a label for logs. If the ID is in
+    /// the body, each call parses the body.
     #[must_use]
     pub fn id(&self) -> Option<Cow<'_, str>> {
         self.field(self.scheme.id.as_ref(), &self.id).filter(|id| id.len() <= MAX_ID_LEN)
     }
 
-    /// What happened, in the sender's words, if the scheme knows where it is said.
+    /// Returns the sender's name for what happened, if the scheme defines where it is.
     ///
-    /// Out of the signed body where the sender has it there; an event header is not signed.
+    /// An event type from a header is not signed: see [`Scheme::event_type_is_signed`].
     #[must_use]
     pub fn event_type(&self) -> Option<Cow<'_, str>> {
         self.field(self.scheme.event_type.as_ref(), &self.event_type)
@@ -123,33 +123,35 @@ impl Delivery {
         }
     }
 
-    /// The signed timestamp, as time since the Unix epoch, where the scheme has one.
+    /// Returns the signed timestamp, as time since the Unix epoch, if the scheme has one.
     #[must_use]
     pub fn timestamp(&self) -> Option<Duration> {
         self.timestamp
     }
 
-    /// Which of the live secrets the signature holds for, counted from 0 in the order they were given. Anything but 0
-    /// late in a rotation shows a sender that still uses an old secret.
+    /// Returns the index of the live secret that verified the delivery, counted from 0 in the order
+    /// in which they were given. Late in a rotation, an index above 0 shows a sender that still
+    /// uses an old secret.
     #[must_use]
     pub fn secret_index(&self) -> usize {
         self.secret_index
     }
 
-    /// The scheme that the delivery was verified by.
+    /// Returns the scheme that verified the delivery.
     #[must_use]
     pub fn scheme(&self) -> &Scheme {
         &self.scheme
     }
 
-    /// The claim under which the handler runs, where deliveries are deduplicated and this one has an identity. `None` where
-    /// each of its [events](Self::events) has [one of its own](crate::Event::claim).
+    /// Returns the claim under which the handler runs, if the receiver has idempotency and the
+    /// delivery an idempotency key. `None` if each of its [events](Self::events) has
+    /// [its own claim](crate::Event::claim).
     #[must_use]
     pub fn claim(&self) -> Option<&Claim> {
         self.claim.as_ref()
     }
 
-    /// The namespace of the tenant that the delivery is for, where the receiver has tenants.
+    /// Returns the namespace of the delivery's tenant, if the receiver has tenants.
     #[must_use]
     pub fn namespace(&self) -> Option<&str> {
         self.namespace.as_deref()
@@ -159,7 +161,7 @@ impl Delivery {
         Sha256::digest(&self.body).into()
     }
 
-    /// The id, where it is under the signature.
+    /// Returns the ID, if it is signed and not empty.
     #[must_use]
     pub fn signed_id(&self) -> Option<Cow<'_, str>> {
         self.id().filter(|id| self.scheme.id_is_signed() && !id.is_empty())
@@ -187,7 +189,7 @@ impl Claimed for Event {
 }
 
 impl fmt::Debug for Delivery {
-    /// Without the body.
+    /// Omits the body.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Delivery")
             .field("scheme", &self.scheme.name())

@@ -35,12 +35,12 @@ pub enum Admission {
 #[must_use = "a claim that is not settled blocks retries until its lease expires"]
 pub struct Admitted {
     pub(super) delivery: Box<Delivery>,
-    pub(super) held: Option<Held>,
+    pub(super) held: Option<ClaimSet>,
 }
 
-/// The claims that a handler runs under: of its delivery, or of each event that is left to do.
+/// The claims of a delivery, or of each of its events that are left to do.
 #[derive(Debug)]
-pub(super) struct Held {
+pub(super) struct ClaimSet {
     pub(super) claims: SmallVec<[Claim; 1]>,
     /// Whether the delivery has a single event. Its handler need not mark it done.
     pub(super) is_single: bool,
@@ -49,7 +49,7 @@ pub(super) struct Held {
 }
 
 /// After the handler, nothing is left to lose. Ends all waits for a lost lease.
-impl Drop for Held {
+impl Drop for ClaimSet {
     fn drop(&mut self) {
         self.claims.iter().for_each(Claim::set_lost);
     }
@@ -66,8 +66,8 @@ impl Admitted {
     ///
     /// A status for which the claim is complete, 2xx by default, completes the claims. Any other
     /// status releases them, and so does `None`, a failure without a response. If the handler took
-    /// [`Events`](crate::event::Events), the events that it marked done are completed and the others
-    /// are released.
+    /// [`Events`](crate::event::Events), the events that it marked done are completed and the
+    /// others are released.
     ///
     /// The handler's output stands even if the store then fails. The store is called up to three
     /// times, and the failure is logged. ([`Idempotency::complete_on`] and
@@ -106,7 +106,7 @@ impl Admitted {
                 Ok(Poll::Pending) => return,
                 Ok(Poll::Ready(())) => {}
                 Err(_) => {
-                    tracing::error!(target: "webhook_verify", "store panicked: the lease is not renewed any more");
+                    tracing::error!(target: "webhook_verify", "store panicked: the lease is no longer renewed");
                 }
             }
             renewal = None;
@@ -136,7 +136,7 @@ impl Admitted {
     }
 }
 
-impl Held {
+impl ClaimSet {
     async fn settle(mut self, status: Option<u16>) -> Result<(), Rejection> {
         let refusal = self.refusal.take();
         let acknowledges = status.is_some_and(|status| (200..300).contains(&status));
@@ -185,7 +185,7 @@ impl Held {
     fn is_by_event(&self, claim: &Claim) -> bool {
         match claim.state() {
             State::Running { committing: true, .. } => true,
-            // An event whose lease was lost is skipped, so the handler's success says nothing of it.
+            // The handler skips an event whose lease was lost, so its success does not cover it.
             State::Running { by_event, .. } => by_event && (!self.is_single || claim.is_lost()),
             State::Committed { .. } => true,
             _ => claim.is_committing(),

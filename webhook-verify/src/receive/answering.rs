@@ -1,4 +1,4 @@
-//! Answers challenges.
+//! Responds to challenges.
 
 use std::{error, sync::Arc};
 
@@ -7,11 +7,11 @@ use futures_core::Stream;
 
 use super::{
     Handshake, Received, Receiver, Rejection, Tenant,
-    challenge::{Asked, MAX_UNSIGNED_BODY},
+    challenge::{ChallengeRequest, MAX_UNSIGNED_BODY},
     received::Outcome,
     receiver::read,
     secrets::Source,
-    tenant::Resolving,
+    tenant::LookupFuture,
 };
 use crate::{
     error::VerifyError,
@@ -21,7 +21,7 @@ use crate::{
 };
 
 impl Receiver {
-    /// Returns whether the receiver can answer this challenge.
+    /// Returns whether the receiver can respond to this challenge.
     pub(super) fn answers(&self, challenge: &Challenge) -> bool {
         let named = matches!(self.inner.source, Source::Named(_));
         let signs = self.verifier().scheme().algorithm.is_hmac() && !named;
@@ -29,7 +29,7 @@ impl Receiver {
             && (self.inner.on_handshake.is_some() || !challenge.is_handshake())
     }
 
-    /// Reads the body of an unsigned request. `None` if it is too long for a challenge.
+    /// Reads the body of an unsigned request. Returns `None` if it is too long for a challenge.
     pub(super) async fn start_of<B, E>(&self, body: B) -> Result<Option<Vec<u8>>, Rejection>
     where
         B: Stream<Item = Result<Bytes, E>>,
@@ -53,8 +53,8 @@ impl Receiver {
 
     pub(super) async fn answer(
         &self,
-        asked: Asked,
-        tenant: Option<Resolving<Tenant>>,
+        request: ChallengeRequest,
+        tenant: Option<LookupFuture<Tenant>>,
     ) -> Result<Received, Rejection> {
         let keys = match tenant {
             Some(resolving) => {
@@ -63,25 +63,25 @@ impl Receiver {
             }
             None => self.verifier().settings().keys(),
         };
-        self.answer_with(asked, &keys).await
+        self.answer_with(request, &keys).await
     }
 
-    /// Answers a challenge, after the callback has accepted the secret of a handshake.
+    /// Responds to a challenge. The callback has to accept the secret of a handshake first.
     pub(super) async fn answer_with(
         &self,
-        asked: Asked,
+        request: ChallengeRequest,
         keys: &[Key],
     ) -> Result<Received, Rejection> {
         let scheme = self.verifier().scheme();
-        let challenge = asked.of(scheme);
-        let answer = asked.answer(scheme, keys.first());
+        let challenge = request.of(scheme);
+        let answer = request.answer(scheme, keys.first());
         let answer = answer.ok_or(VerifyError::MissingSignature)?;
         if challenge.is_handshake() {
             let take = self.inner.on_handshake.as_ref();
             let take = take.ok_or(VerifyError::MissingSignature)?;
-            let secret = Secret::new(asked.token.as_bytes());
+            let secret = Secret::new(request.token.as_bytes());
             let secret = secret.map_err(|error| Rejection::Secrets(Arc::new(error)))?;
-            self.in_time(take(Handshake::new(secret, asked.target))).await?;
+            self.in_time(take(Handshake::new(secret, request.target))).await?;
         }
         tracing::info!(target: "webhook_verify", scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
         Ok(Received {

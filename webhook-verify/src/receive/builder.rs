@@ -62,8 +62,8 @@ impl ReceiverBuilder {
         }
     }
 
-    /// Sets the maximum length of a body, in bytes. The default is what the sender is known to send,
-    /// otherwise 1 MiB.
+    /// Sets the maximum length of a body, in bytes. The default is what the sender is known to
+    /// send, otherwise 1 MiB.
     pub fn body_limit(mut self, bytes: usize) -> Self {
         self.body_limit = Some(bytes);
         self
@@ -81,8 +81,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Sets the source of delays for time limits, such as `tokio::time::sleep`. The adapters for axum
-    /// and actix-web use tokio's unless you set another.
+    /// Sets the source of delays for time limits, such as `tokio::time::sleep`. The adapters for
+    /// axum and actix-web use tokio's unless you set another.
     pub fn timer<S>(mut self, sleep: impl Fn(Duration) -> S + Send + Sync + 'static) -> Self
     where
         S: Future<Output = ()> + Send + 'static,
@@ -93,10 +93,10 @@ impl ReceiverBuilder {
 
     /// Verifies each request with the secrets of its tenant. The verifier has none.
     ///
-    /// `resolve` finds the tenant by the request's head, such as the path or a header, before the body
-    /// is read. `Ok(None)` is an unknown tenant, which gets 401. An error, or no result within 5 s,
-    /// gets 503. An unknown tenant is refused earlier than a known one, so a client can tell which
-    /// names exist.
+    /// `resolve` finds the tenant by the request's head, such as the path or a header, before the
+    /// body is read. `Ok(None)` is an unknown tenant, which gets 401. An error, or no result within
+    /// 5 s, gets 503. An unknown tenant is refused earlier than a known one, so a client can tell
+    /// which names exist.
     ///
     /// ```
     /// use webhook_verify::{Receiver, RequestHead, Secret, Tenant, Verifier, scheme};
@@ -130,9 +130,9 @@ impl ReceiverBuilder {
 
     /// Verifies each request with the public key that it names. The verifier has no secrets.
     ///
-    /// `look_up` gets the name: the address of a certificate (PayPal, Amazon SNS), always `https` and
-    /// on one of the sender's own hosts, or the ID of a key (Plaid). `Ok(None)` is an unknown key,
-    /// which gets 401. An error, a text that is not a key, or no result within 5 s gets 503.
+    /// `look_up` gets the name: the address of a certificate (PayPal, Amazon SNS), always `https`
+    /// and on one of the sender's own hosts, or the ID of a key (Plaid). `Ok(None)` is an unknown
+    /// key, which gets 401. An error, a text that is not a key, or no result within 5 s gets 503.
     ///
     /// This crate opens no connections, so `look_up` fetches and caches the keys. It is called for
     /// each request with a signature, before that is verified, so the client chooses the name: any
@@ -142,7 +142,8 @@ impl ReceiverBuilder {
     /// use webhook_verify::{Receiver, Secret, Verifier, scheme};
     ///
     /// # const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----";
-    /// let verifier = Verifier::builder(scheme::PAYPAL).parameter("webhook_id", "8PT597110X687430LKGECATA");
+    /// let verifier = Verifier::builder(scheme::PAYPAL)
+    ///     .parameter("webhook_id", "8PT597110X687430LKGECATA");
     /// let receiver = Receiver::builder(verifier)
     ///     .key_lookup(|name: &str| {
     ///         let key = match name {
@@ -167,8 +168,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Verifies each request with the secret of the tenant that its token belongs to. The verifier has
-    /// no secrets.
+    /// Verifies each request with the secret of the tenant that its token belongs to. The verifier
+    /// has no secrets.
     ///
     /// `look_up` gets the SHA-256 digest of the request's token (with Basic authentication, of
     /// `name:password`), never the token itself. Look the digest up in an indexed column: the time
@@ -176,10 +177,10 @@ impl ReceiverBuilder {
     /// token as its secret, which is compared in constant time. The handler gets its namespace from
     /// [`Delivery::namespace`](crate::Delivery::namespace).
     ///
-    /// `Ok(None)` is an unknown token, which gets the same 401 as a wrong one. An error, or no result
-    /// within 5 s, gets 503. A request may contain its token in several places, which must agree, some
-    /// in the body. So the lookup follows the body, and the time of a refusal does not reveal which
-    /// tokens exist. It is called for each request with a token.
+    /// `Ok(None)` is an unknown token, which gets the same 401 as a wrong one. An error, or no
+    /// result within 5 s, gets 503. A request may contain its token in several places, which must
+    /// agree, some in the body. So the lookup follows the body, and the time of a refusal does not
+    /// reveal which tokens exist. It is called for each request with a token.
     ///
     /// ```
     /// use sha2::{Digest, Sha256};
@@ -236,8 +237,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Passes only events that have this value at a JSON pointer (RFC 6901), relative to the event: the
-    /// content of a string, or a number or boolean as it is written. Several conditions must all hold.
+    /// Passes only events that have this value at a JSON pointer (RFC 6901), relative to the event:
+    /// the content of a string, or a number or boolean as written. All conditions must hold.
     pub fn only_where(mut self, pointer: impl Into<String>, value: impl Into<String>) -> Self {
         self.filter.add_field(pointer.into(), value.into());
         self
@@ -246,10 +247,10 @@ impl ReceiverBuilder {
     /// Accepts the secrets that senders such as Asana and Notion send in a handshake before their
     /// deliveries. Without this, handshakes are refused.
     ///
-    /// **Anyone can send such a request**, with a secret of their own. So accept a secret only while a
-    /// set-up that you began is pending, and no more than it needs. After `Ok` the sender gets the
-    /// response that it expects. An error, or no result within 5 s, gets 503. The future is dropped if
-    /// the client disconnects.
+    /// **Anyone can send such a request**, with a secret of their own. So accept a secret only
+    /// while a set-up that you began is pending, and no more than it needs. After `Ok` the sender
+    /// gets the response that it expects. An error, or no result within 5 s, gets 503. The future
+    /// is dropped if the client disconnects.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};

@@ -1,4 +1,4 @@
-//! Which challenge of its scheme a request is, and what it is answered.
+//! Recognizes challenges, and makes the responses to them.
 
 use std::borrow::Cow;
 
@@ -13,115 +13,111 @@ use crate::{
     verify::Settings,
 };
 
-/// The most of an unsigned body that is looked into, in bytes.
+/// The maximum length of an unsigned body that is searched for a challenge, in bytes.
 pub(super) const MAX_UNSIGNED_BODY: usize = 4096;
 
-/// A challenge that a request is.
-pub(super) struct Asked {
+/// A request that is a challenge.
+pub(super) struct ChallengeRequest {
     index: usize,
-    /// Empty where the answer needs none.
+    /// Empty if the response needs none.
     pub(super) token: Zeroizing<String>,
-    /// Where a handshake was sent.
+    /// The path and query of a handshake, otherwise empty.
     pub(super) target: String,
     is_head: bool,
 }
 
-/// A challenge that a request may be, as far as its head goes.
-struct Open {
-    asked: Asked,
+/// A challenge whose conditions on the head are met.
+struct Candidate {
+    request: ChallengeRequest,
     token_missing: bool,
 }
 
-/// What a request is by its head.
-pub(super) enum Looked {
+/// The result of comparing a request's head with the scheme's challenges.
+pub(super) enum HeadMatch {
     /// No challenge.
-    Other,
-    /// A challenge, whatever its body is.
-    Now(Asked),
-    Open(Box<Challenges>),
+    None,
+    /// A challenge, with any body.
+    Challenge(ChallengeRequest),
+    Candidates(Box<Challenges>),
 }
 
-/// The challenges that a request may be: it depends on its body, and on a signature for some.
+/// The challenges that a request may be, depending on its body and, for some, on its signature.
 pub(super) struct Challenges {
-    open: Vec<Open>,
+    candidates: Vec<Candidate>,
     is_form: bool,
 }
 
 impl Challenges {
-    /// Looks for challenges of the scheme, among those that are to be answered at all.
-    pub(super) fn look(
+    /// Compares the head with those of the scheme's challenges to which the receiver `responds`.
+    pub(super) fn find(
         settings: &Settings,
         head: &RequestHead<'_>,
-        answered: impl Fn(&Challenge) -> bool,
-    ) -> Looked {
-        let mut open = Vec::new();
+        responds: impl Fn(&Challenge) -> bool,
+    ) -> HeadMatch {
+        let mut candidates = Vec::new();
         for (index, challenge) in settings.scheme.challenges.iter().enumerate() {
-            if !answered(challenge) {
+            if !responds(challenge) {
                 continue;
             }
-            let Some(found) = Open::new(index, challenge, settings, head) else {
+            let Some(found) = Candidate::new(index, challenge, settings, head) else {
                 continue;
             };
             if challenge.signed || challenge.looks_into_body() {
-                open.push(found);
-            } else if !found.token_missing && challenge.suits(&found.asked.token) {
-                return Looked::Now(found.asked);
+                candidates.push(found);
+            } else if !found.token_missing && challenge.suits(&found.request.token) {
+                return HeadMatch::Challenge(found.request);
             }
         }
-        if open.is_empty() {
-            return Looked::Other;
+        if candidates.is_empty() {
+            return HeadMatch::None;
         }
-        Looked::Open(Box::new(Self {
-            open,
+        HeadMatch::Candidates(Box::new(Self {
+            candidates,
             is_form: head
                 .header("content-type")
                 .is_some_and(|value| is_form_type(value.as_bytes())),
         }))
     }
 
-    /// The one that a request without a signature is by its body.
-    pub(super) fn unsigned(self, settings: &Settings, body: &[u8]) -> Option<Asked> {
-        let mut asked = self.judge(settings, body, false);
-        asked.find_map(Result::ok)
+    /// Returns the challenge that a request without a signature is, by its body.
+    pub(super) fn unsigned(self, settings: &Settings, body: &[u8]) -> Option<ChallengeRequest> {
+        self.matches(settings, body, false).find_map(Result::ok)
     }
 
-    /// The one that a verified request is.
-    ///
-    /// # Errors
-    ///
-    /// It is one, and without a token that can be answered.
+    /// Returns the challenge that a verified request is, or an error if a challenge has no valid
+    /// token.
     pub(super) fn signed(
         self,
         settings: &Settings,
         body: &[u8],
-    ) -> Result<Option<Asked>, VerifyError> {
-        self.judge(settings, body, true).next().transpose()
+    ) -> Result<Option<ChallengeRequest>, VerifyError> {
+        self.matches(settings, body, true).next().transpose()
     }
 
-    /// Whether one of these could be made without a signature, by a body.
+    /// Returns whether one of these needs no signature.
     pub(super) fn any_unsigned(&self, scheme: &Scheme) -> bool {
-        self.open.iter().any(|open| !open.asked.of(scheme).signed)
+        self.candidates.iter().any(|candidate| !candidate.request.of(scheme).signed)
     }
 
-    /// Whether the answer to one of these could take a secret of the receiver.
+    /// Returns whether the response to an unsigned one of these may need a secret of the receiver.
     pub(super) fn any_for_mac(&self, scheme: &Scheme) -> bool {
-        let mut challenges = self.open.iter().map(|open| open.asked.of(scheme));
+        let mut challenges = self.candidates.iter().map(|candidate| candidate.request.of(scheme));
         challenges.any(|challenge| !challenge.signed && challenge.asks_for_mac())
     }
 
-    fn judge(
+    fn matches(
         self,
         settings: &Settings,
         body: &[u8],
         signed: bool,
-    ) -> impl Iterator<Item = Result<Asked, VerifyError>> {
+    ) -> impl Iterator<Item = Result<ChallengeRequest, VerifyError>> {
         let of_body = move |place: &Place| match place {
             Place::Form(name) if self.is_form => single_value(body, name).map(Cow::Owned),
             Place::Pointer(pointer) => json::scalar(body, pointer).ok().flatten(),
             _ => None,
         };
-        self.open.into_iter().filter_map(move |mut open| {
-            let challenge = open.asked.of(&settings.scheme);
+        self.candidates.into_iter().filter_map(move |mut candidate| {
+            let challenge = candidate.request.of(&settings.scheme);
             let mut in_body = challenge.when.iter().filter(|when| when.place.is_in_body());
             if challenge.signed != signed
                 || !in_body.all(|when| holds(when, settings, of_body(&when.place)))
@@ -130,19 +126,20 @@ impl Challenges {
             }
             if let Some(place) = challenge.token.as_ref().filter(|place| place.is_in_body()) {
                 let token = of_body(place);
-                open.token_missing = token.is_none();
-                open.asked.token = token.unwrap_or_default().into_owned().into();
+                candidate.token_missing = token.is_none();
+                candidate.request.token = token.unwrap_or_default().into_owned().into();
             }
-            Some(match open.token_missing || !challenge.suits(&open.asked.token) {
-                true => Err(VerifyError::MalformedBody),
-                false => Ok(open.asked),
+            Some(if candidate.token_missing || !challenge.suits(&candidate.request.token) {
+                Err(VerifyError::MalformedBody)
+            } else {
+                Ok(candidate.request)
             })
         })
     }
 }
 
-impl Open {
-    /// `None` where the head says that it is another request.
+impl Candidate {
+    /// Returns `None` if the head does not meet the challenge's conditions.
     fn new(
         index: usize,
         challenge: &Challenge,
@@ -163,13 +160,11 @@ impl Open {
             return None;
         }
         let token = challenge.token.as_ref().and_then(of_head);
-        let target = match challenge.is_handshake() {
-            true => head.path_and_query().to_owned(),
-            false => String::new(),
-        };
+        let is_handshake = challenge.is_handshake();
+        let target = if is_handshake { head.path_and_query().to_owned() } else { String::new() };
         Some(Self {
             token_missing: challenge.token.is_some() && token.is_none(),
-            asked: Asked {
+            request: ChallengeRequest {
                 index,
                 token: token.unwrap_or_default().into_owned().into(),
                 target,
@@ -179,12 +174,12 @@ impl Open {
     }
 }
 
-impl Asked {
+impl ChallengeRequest {
     pub(super) fn of<'s>(&self, scheme: &'s Scheme) -> &'s Challenge {
         &scheme.challenges[self.index]
     }
 
-    /// The answer. `None` where it takes a secret to sign with, and `key` is none.
+    /// Returns the response, or `None` if it needs a MAC and `key` cannot make one.
     pub(super) fn answer(&self, scheme: &Scheme, key: Option<&Key>) -> Option<Answer> {
         let (answer, token) = (Answer::to_challenge(), self.token.as_str());
         let answer = match &self.of(scheme).reply {
@@ -212,10 +207,7 @@ impl Asked {
                 answer.with_body("application/json", json)
             }
         };
-        Some(match self.is_head {
-            true => answer.without_body(),
-            false => answer,
-        })
+        Some(if self.is_head { answer.without_body() } else { answer })
     }
 }
 
@@ -224,7 +216,7 @@ fn holds(when: &Condition, settings: &Settings, value: Option<Cow<'_, str>>) -> 
         Expected::Present => value.is_some(),
         Expected::Absent => value.is_none(),
         Expected::Value(expected) => value.is_some_and(|value| value == *expected),
-        // A receiver that was not given it takes nothing for it.
+        // Without the parameter, no value matches.
         Expected::Parameter(name) => match (settings.parameter(name), value) {
             (Some(expected), Some(value)) if !expected.is_empty() => {
                 let expected = Tag::of_token(expected.as_bytes());

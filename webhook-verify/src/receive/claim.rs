@@ -9,7 +9,7 @@ use smallvec::smallvec;
 
 use super::{
     Admission, Admitted, Idempotency, OnMismatch, OnStoreFailure, Rejection, Replay,
-    admitted::Held, claim_events::claim_events,
+    admitted::ClaimSet, claim_events::claim_events,
 };
 use crate::{
     answer::Answer,
@@ -52,7 +52,7 @@ async fn claim_delivery(
         Lookup::Unknown(era) => era,
     };
     let requests = std::slice::from_ref(&request);
-    let (outcomes, asked) = match ask(&idempotency, requests, &timer).await {
+    let (outcomes, requested_at) = match claim_keys(&idempotency, requests, &timer).await {
         Ok(answer) => answer,
         Err(error) => {
             return match idempotency.on_store_failure {
@@ -72,12 +72,12 @@ async fn claim_delivery(
                 timer,
                 request,
                 attempt,
-                asked,
+                requested_at,
                 era,
                 true,
             );
             delivery.claim = Some(claim.clone());
-            let held = Held { claims: smallvec![claim], is_single: true, refusal: None };
+            let held = ClaimSet { claims: smallvec![claim], is_single: true, refusal: None };
             Ok(admitted(delivery, Some(held)))
         }
         ClaimOutcome::Busy { lease_left } => {
@@ -132,41 +132,41 @@ pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {
     Rejection::InFlight { status, retry_after: Duration::from_secs(seconds) }
 }
 
-pub(super) fn admitted(delivery: Box<Delivery>, held: Option<Held>) -> Admission {
+pub(super) fn admitted(delivery: Box<Delivery>, held: Option<ClaimSet>) -> Admission {
     Admission::Admitted(Admitted { delivery, held })
 }
 
-/// Claims the keys, waiting up to `in_flight_wait` if none is granted and one is busy. Returns the
-/// outcomes and the time of the request.
-pub(super) async fn ask(
+/// Claims the keys, and waits up to `in_flight_wait` if none is granted and one is busy. Returns
+/// the outcomes and the time of the request.
+pub(super) async fn claim_keys(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
     timer: &Timer,
 ) -> Result<(Vec<ClaimOutcome>, Instant), StoreError> {
     let mut wait = idempotency.in_flight_wait;
     loop {
-        let asked = Instant::now();
-        let outcomes = ask_once(idempotency, requests, timer).await?;
+        let requested_at = Instant::now();
+        let outcomes = claim_once(idempotency, requests, timer).await?;
         let won = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
         let busy = |outcome: &ClaimOutcome| matches!(outcome, ClaimOutcome::Busy { .. });
         if wait.is_zero() || outcomes.iter().any(won) || !outcomes.iter().any(busy) {
-            return Ok((outcomes, asked));
+            return Ok((outcomes, requested_at));
         }
         let pause = IN_FLIGHT_PAUSE.min(wait);
         timer.sleep(pause).await;
         // The time that the store took counts as well.
-        wait = wait.saturating_sub(asked.elapsed().max(pause));
+        wait = wait.saturating_sub(requested_at.elapsed().max(pause));
     }
 }
 
 /// Claims the keys within the call limit.
 ///
-/// A store that failed or did not respond may have granted the claim all the same. So the same
-/// owner claims once more, and is then granted it again. If that fails as well, the claim is
-/// released. If the store never responds, the sender waits for two limits in total.
+/// A store that failed or did not respond may have granted the claim nevertheless. So the same
+/// owner claims once more, which the store grants again. If that also fails, the claim is released.
+/// If the store never responds, the sender waits for two limits in total.
 ///
 /// An overloaded store has granted nothing, and is not called again.
-async fn ask_once(
+async fn claim_once(
     idempotency: &Idempotency,
     requests: &[ClaimRequest],
     timer: &Timer,

@@ -10,8 +10,8 @@ use smallvec::SmallVec;
 
 use super::{
     Admission, Idempotency, OnMismatch, OnStoreFailure, Rejection,
-    admitted::Held,
-    claim::{admitted, ask, duplicate, in_flight, log_unclaimed, replay},
+    admitted::ClaimSet,
+    claim::{admitted, claim_keys, duplicate, in_flight, log_unclaimed, replay},
 };
 use crate::{
     claim::{Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Era, Fingerprint, Known, Lookup},
@@ -21,7 +21,7 @@ use crate::{
 
 /// The events that the handler does not get.
 #[derive(Default)]
-struct Excluded {
+struct Exclusions {
     /// The status of all completed events, or 204 if they differ.
     completed: Option<u16>,
     /// The longest lease of the events in progress elsewhere.
@@ -29,7 +29,7 @@ struct Excluded {
     mismatch: Option<Rejection>,
 }
 
-impl Excluded {
+impl Exclusions {
     fn completed(&mut self, idempotency: &Idempotency, request: &ClaimRequest, known: Known) {
         match duplicate(idempotency, request, known) {
             Ok(()) => {
@@ -65,7 +65,7 @@ pub(super) async fn claim_events(
     idempotency: Arc<Idempotency>,
     timer: Timer,
 ) -> Result<Admission, Rejection> {
-    let mut excluded = Excluded::default();
+    let mut excluded = Exclusions::default();
     // The events that the cache does not contain, and their requests.
     let mut open: Vec<(Event, Era)> = Vec::with_capacity(events.len());
     let mut requests = Vec::with_capacity(events.len());
@@ -87,20 +87,20 @@ pub(super) async fn claim_events(
     let is_single = events.len() == 1;
     let (mut won, mut claims) = (Vec::new(), Vec::new());
     if !requests.is_empty() {
-        let (outcomes, asked) = match ask(&idempotency, &requests, &timer).await {
+        let (outcomes, requested_at) = match claim_keys(&idempotency, &requests, &timer).await {
             Ok(answer) => answer,
             Err(error) if idempotency.on_store_failure == OnStoreFailure::Process => {
                 log_unclaimed(&error);
                 delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
                 let (claims, refusal) = (SmallVec::new(), excluded.refusal(&idempotency));
-                return Ok(admitted(delivery, Some(Held { claims, is_single, refusal })));
+                return Ok(admitted(delivery, Some(ClaimSet { claims, is_single, refusal })));
             }
             Err(error) => return Err(error.into()),
         };
         let is_won = |outcome: &&ClaimOutcome| matches!(outcome, ClaimOutcome::Won { .. });
         let alone = outcomes.iter().filter(is_won).count() == 1;
-        let asked_for = open.into_iter().zip(requests).zip(outcomes);
-        for (((mut event, era), request), outcome) in asked_for {
+        let requests = open.into_iter().zip(requests).zip(outcomes);
+        for (((mut event, era), request), outcome) in requests {
             match outcome {
                 ClaimOutcome::Won { attempt } => {
                     idempotency.keeper.report(request.key, ClaimEventKind::Claimed { attempt });
@@ -109,7 +109,7 @@ pub(super) async fn claim_events(
                         timer.clone(),
                         request,
                         attempt,
-                        asked,
+                        requested_at,
                         era,
                         alone,
                     );
@@ -136,7 +136,7 @@ pub(super) async fn claim_events(
         (_, refusal, _) => {
             delivery.events = Some(won.into());
             let claims = claims.into();
-            Ok(admitted(delivery, Some(Held { claims, is_single, refusal })))
+            Ok(admitted(delivery, Some(ClaimSet { claims, is_single, refusal })))
         }
     }
 }

@@ -1,10 +1,11 @@
-use std::{error, fmt, pin::Pin};
+use std::{fmt, pin::Pin};
 
+use super::tenant::BoxError;
 use crate::key::Secret;
 
-/// A secret that came in an unsigned request, for deliveries to be signed with.
+/// A secret from an unsigned handshake, with which the sender will sign its deliveries.
 ///
-/// Anybody can send one: take it only while a set-up is pending that you began.
+/// Anybody can send one, so accept it only while a set-up that you began is pending.
 #[non_exhaustive]
 pub struct Handshake {
     /// The secret.
@@ -17,13 +18,13 @@ impl Handshake {
         Self { secret, target }
     }
 
-    /// Path and query of the request, by which a set-up can be told from others.
+    /// Returns the path and query of the request, to distinguish set-ups.
     #[must_use]
     pub fn target(&self) -> &str {
         &self.target
     }
 
-    /// The secret's text, to be stored, or shown to the user who has to enter it at the sender's. Keep it out of logs.
+    /// Returns the secret's text, to store it or to show it for the sender's set-up. Do not log it.
     #[must_use]
     pub fn expose_secret(&self) -> &str {
         std::str::from_utf8(self.secret.expose()).unwrap_or_default()
@@ -31,13 +32,13 @@ impl Handshake {
 }
 
 impl fmt::Debug for Handshake {
-    /// Without the target, whose query may hold a token.
+    /// Omits the target, whose query may contain a token.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Handshake").field("secret", &self.secret).finish_non_exhaustive()
     }
 }
 
-/// Takes a secret.
-pub(super) type OnHandshake = dyn Fn(Handshake) -> Taking + Send + Sync;
+/// Accepts or refuses a handshake's secret.
+pub(super) type OnHandshake = dyn Fn(Handshake) -> HandshakeFuture + Send + Sync;
 
-type Taking = Pin<Box<dyn Future<Output = Result<(), Box<dyn error::Error + Send + Sync>>> + Send>>;
+type HandshakeFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;

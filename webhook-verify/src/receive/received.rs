@@ -45,9 +45,9 @@ impl Received {
         self.idempotency.as_ref().is_some_and(|idempotency| idempotency.run_to_completion)
     }
 
-    /// Claims the delivery, or each of its events, if it has an idempotency key. Returns the response
-    /// if no handler has to run: to a verification handshake, a duplicate, or a delivery that was
-    /// [filtered out](crate::ReceiverBuilder::only).
+    /// Claims the delivery, or each of its events, if it has an idempotency key. Returns the
+    /// response if no handler has to run: to a verification handshake, a duplicate, or a delivery
+    /// that was [filtered out](crate::ReceiverBuilder::only).
     ///
     /// # Errors
     ///

@@ -13,11 +13,11 @@ use super::{
     Idempotency, Rejection, Tenant,
     admitted::Admission,
     builder::{ReceiverBuilder, Unbuilt},
-    challenge::{Asked, Challenges, Looked, MAX_UNSIGNED_BODY},
+    challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
     received::{Outcome, Received},
     secrets::Source,
-    tenant::Resolving,
+    tenant::LookupFuture,
 };
 use crate::{
     claim::{ClaimKey, StoreError},
@@ -35,8 +35,8 @@ pub(super) const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads, verifies and claims requests, and settles the claims by the handler's status.
 ///
-/// The adapters for axum and actix-web drive a receiver. So can anything else that has a request head
-/// and a stream of bytes:
+/// The adapters for axum and actix-web drive a receiver. So can anything else that has a request
+/// head and a stream of bytes:
 ///
 /// ```
 /// # use std::{convert::Infallible, future::pending, pin::Pin, task::{Context, Poll}};
@@ -70,7 +70,8 @@ pub(super) const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 /// let delivered = r#"{"mautic.lead_post_delete":[{"id":52}]}"#;
 ///
 /// // The first time the handler runs, and its status settles the claim.
-/// let Admission::Admitted(admitted) = receiver.admit(&head, body(delivered)).await? else { panic!() };
+/// let first = receiver.admit(&head, body(delivered)).await?;
+/// let Admission::Admitted(admitted) = first else { panic!() };
 /// let status = admitted.handle(async { 200 }, |status| Some(*status)).await?;
 /// assert_eq!(status, 200);
 ///
@@ -120,8 +121,8 @@ impl Receiver {
     }
 
     /// Returns a builder of a receiver with a [`Verifier`], or with the verifier that a
-    /// [`VerifierBuilder`](crate::VerifierBuilder) builds. Pass a verifier builder without secrets if
-    /// they come from a lookup.
+    /// [`VerifierBuilder`](crate::VerifierBuilder) builds. Pass a verifier builder without secrets
+    /// if they come from a lookup.
     pub fn builder(verifier: impl Into<Unbuilt>) -> ReceiverBuilder {
         ReceiverBuilder::new(verifier.into())
     }
@@ -164,8 +165,8 @@ impl Receiver {
         }
     }
 
-    /// Receives a request. Checks its head at once. The returned future reads and verifies the body,
-    /// and answers the scheme's [challenges](crate::scheme::Challenge).
+    /// Receives a request. Checks its head at once. The returned future reads and verifies the
+    /// body, and answers the scheme's [challenges](crate::scheme::Challenge).
     ///
     /// The future borrows nothing, and is `Send` if `body` is. It may be dropped at any moment.
     ///
@@ -197,10 +198,8 @@ impl Receiver {
         }
     }
 
-    /// [Receives](Self::receive) a request and [admits](Received::admit) it, for callers that drop no
-    /// futures.
-    ///
-    /// [`Admission::Admitted`] goes to the handler through
+    /// [Receives](Self::receive) and [admits](Received::admit) a request, for callers that drop no
+    /// futures. [`Admission::Admitted`] goes to the handler through
     /// [`Admitted::handle`](crate::adapter::Admitted::handle).
     ///
     /// # Errors
@@ -233,15 +232,15 @@ impl Receiver {
         let mut incoming = match kind {
             Kind::Delivery(incoming) => incoming,
             // Boxed, so that the future of a delivery stays small.
-            Kind::Challenge(asked) => return Box::pin(self.answer(*asked, tenant)).await,
+            Kind::Challenge(request) => return Box::pin(self.answer(*request, tenant)).await,
             Kind::Unsigned(refusal) => {
                 let beginning = Box::pin(self.start_of(body)).await?;
-                let asked = match (beginning, challenges) {
+                let request = match (beginning, challenges) {
                     (Some(body), Some(challenges)) => challenges.unsigned(settings, &body),
                     _ => None,
                 };
-                let asked = asked.ok_or(refusal)?;
-                return Box::pin(self.answer(asked, tenant)).await;
+                let request = request.ok_or(refusal)?;
+                return Box::pin(self.answer(request, tenant)).await;
             }
         };
         let mut namespace = None;
@@ -260,10 +259,10 @@ impl Receiver {
         }
         let mut delivery = Box::new(incoming.judge()?);
         if let Some(challenges) = challenges
-            && let Some(asked) = challenges.signed(settings, &delivery.body)?
+            && let Some(request) = challenges.signed(settings, &delivery.body)?
         {
             let keys = incoming.keys();
-            return Box::pin(self.answer_with(asked, &keys)).await;
+            return Box::pin(self.answer_with(request, &keys)).await;
         }
         delivery.namespace = namespace;
         Ok(Received {
@@ -278,17 +277,19 @@ impl Receiver {
     fn begin(&self, head: &RequestHead<'_>) -> Result<Start, Rejection> {
         let (verifier, limit) = (&self.inner.verifier, self.inner.body_limit);
         let (settings, scheme) = (verifier.settings(), verifier.scheme());
-        let challenges = match Challenges::look(settings, head, |asked| self.answers(asked)) {
-            Looked::Now(asked) => {
-                let tenant = asked.of(scheme).asks_for_mac().then(|| self.resolve(head)).flatten();
+        let challenges = match Challenges::find(settings, head, |challenge| self.answers(challenge))
+        {
+            HeadMatch::Challenge(request) => {
+                let tenant =
+                    request.of(scheme).asks_for_mac().then(|| self.resolve(head)).flatten();
                 return Ok(Start {
-                    kind: Kind::Challenge(Box::new(asked)),
+                    kind: Kind::Challenge(Box::new(request)),
                     tenant,
                     challenges: None,
                 });
             }
-            Looked::Open(challenges) => Some(challenges),
-            Looked::Other => None,
+            HeadMatch::Candidates(challenges) => Some(challenges),
+            HeadMatch::None => None,
         };
         let picked = Picked::new(head, &settings.receiver_names);
         if declares_more(&picked, limit) {
@@ -300,22 +301,18 @@ impl Receiver {
         }
         // Boxed, because it moves through several futures on the way to the body.
         let mut incoming = Box::new(Incoming::new(settings, limit));
-        let (kind, asks_for_secrets) = match (incoming.read_head(head, &picked), &challenges) {
+        let (kind, needs_secrets) = match (incoming.read_head(head, &picked), &challenges) {
             (Ok(()), _) => (Kind::Delivery(incoming), true),
             (
                 Err(error @ (VerifyError::MissingSignature | VerifyError::MissingToken)),
                 Some(challenges),
             ) if challenges.any_unsigned(scheme) && !declares_more(&picked, MAX_UNSIGNED_BODY) => {
-                let asks_for_secrets = challenges.any_for_mac(scheme);
-                (Kind::Unsigned(error.into()), asks_for_secrets)
+                let needs_secrets = challenges.any_for_mac(scheme);
+                (Kind::Unsigned(error.into()), needs_secrets)
             }
             (Err(error), _) => return Err(error.into()),
         };
-        Ok(Start {
-            kind,
-            tenant: asks_for_secrets.then(|| self.resolve(head)).flatten(),
-            challenges,
-        })
+        Ok(Start { kind, tenant: needs_secrets.then(|| self.resolve(head)).flatten(), challenges })
     }
 }
 
@@ -323,7 +320,7 @@ impl Receiver {
 struct Start {
     kind: Kind,
     /// The lookup of its tenant, if it needs one.
-    tenant: Option<Resolving<Tenant>>,
+    tenant: Option<LookupFuture<Tenant>>,
     /// The challenges that it may be, depending on its body.
     challenges: Option<Box<Challenges>>,
 }
@@ -331,7 +328,7 @@ struct Start {
 enum Kind {
     Delivery(Box<Incoming>),
     /// A challenge, with any body.
-    Challenge(Box<Asked>),
+    Challenge(Box<ChallengeRequest>),
     /// A request without a signature, refused unless its body makes it a challenge.
     Unsigned(Rejection),
 }

@@ -8,7 +8,7 @@ use crate::{
     verify::BodyTooLarge,
 };
 
-/// Why a request did not reach its handler, and what its client is told.
+/// The reason why a request did not reach its handler, or why its response was replaced.
 ///
 /// `Display` and `source` are for logs; the alternate form `{:#}` includes the source. The client
 /// gets [`status`](Self::status) and a fixed text, [`public_message`](Self::public_message).
@@ -17,34 +17,35 @@ use crate::{
 pub enum Rejection {
     /// The request is not authentic.
     NotAuthentic(VerifyError),
-    /// The body is, or is declared to be, over the limit.
+    /// The body is longer than the limit, or is declared to be.
     BodyTooLarge(BodyTooLarge),
-    /// The body is compressed, so the bytes that were signed are not the content.
+    /// The body is compressed, and the scheme signs the body.
     ContentEncoding,
     /// The body could not be read to its end.
     BodyRead(Arc<dyn error::Error + Send + Sync>),
-    /// The body took longer than it may.
+    /// The body took longer than [`body_timeout`](crate::ReceiverBuilder::body_timeout).
     BodyTimeout,
-    /// The delivery is being handled already.
+    /// The delivery, or some of its events, are in progress elsewhere.
     InFlight {
-        /// The status that was chosen for this.
+        /// The status of the response, 503 by default.
         status: u16,
-        /// When to try again.
+        /// When to retry: after the rest of the lease, but at least 1 s and at most 60 s.
         retry_after: Duration,
     },
     /// The delivery is a duplicate of a completed one, with another body:
     /// [`OnMismatch::Reject`](crate::idempotency::OnMismatch::Reject).
     Mismatch,
-    /// The tenant's secrets, or the key that the request names, could not be looked up or are not ones; or the secret of
-    /// a handshake was not taken.
+    /// The lookup of a tenant or a key failed or returned invalid secrets, or the secret of a
+    /// handshake was not accepted.
     Secrets(Arc<dyn error::Error + Send + Sync>),
-    /// The claim store could not answer.
+    /// The claim store failed or did not respond.
     Store(StoreError),
     /// The handler panicked.
     HandlerPanicked,
-    /// The events that are to be [filtered](crate::ReceiverBuilder::only) cannot be told apart.
+    /// The body cannot be split into the events that are to be
+    /// [filtered](crate::ReceiverBuilder::only).
     Events(EventsError),
-    /// The handler succeeded, and left some of the delivery's events undone.
+    /// The handler succeeded, but did not mark every event done.
     EventsLeft,
 }
 
@@ -67,7 +68,7 @@ impl Rejection {
                     .retry_after(*retry_after)
             }
             Self::Mismatch => unavailable(Level::Info, 30),
-            // A queue of calls is soon shorter. Other failures last longer.
+            // A queue of calls soon gets shorter. Other failures last longer.
             Self::Store(error) if error.is_overloaded() => unavailable(Level::Warn, 5),
             Self::Secrets(_) | Self::Store(_) => unavailable(Level::Error, 30),
             Self::HandlerPanicked | Self::EventsLeft => ErrorFacts::new(Level::Error, 500, ""),
@@ -87,7 +88,7 @@ impl Rejection {
         self.facts().public_message
     }
 
-    /// Returns when the client should try again, if it should.
+    /// Returns when the client should retry, if it should.
     #[must_use]
     pub fn retry_after(&self) -> Option<Duration> {
         self.facts().retry_after
@@ -108,7 +109,7 @@ impl Rejection {
     pub fn answer(&self) -> Answer {
         let answer = self.facts().answer();
         if let Self::NotAuthentic(_) = self {
-            // RFC 9110 §15.5.2 wants a challenge with every 401.
+            // RFC 9110 §15.5.2 requires a challenge with every 401.
             return answer.with_header("www-authenticate".into(), "Webhook".into());
         }
         answer
@@ -124,21 +125,18 @@ impl fmt::Display for Rejection {
             Self::BodyRead(_) => f.write_str("body could not be read"),
             Self::BodyTimeout => f.write_str("body took too long"),
             Self::InFlight { retry_after, .. } => {
-                write!(
-                    f,
-                    "delivery is being handled, its lease holds for {} s",
-                    retry_after.as_secs()
-                )
+                let seconds = retry_after.as_secs();
+                write!(f, "delivery is in progress elsewhere, retry after {seconds} s")
             }
             Self::Mismatch => f.write_str("delivery was completed with another body"),
-            Self::Secrets(_) => f.write_str("secrets could not be looked up or kept"),
+            Self::Secrets(_) => f.write_str("lookup of secrets, or handshake, failed"),
             Self::Store(error) => error.fmt(f),
             Self::HandlerPanicked => f.write_str("handler panicked"),
             Self::Events(error) => error.fmt(f),
-            Self::EventsLeft => f.write_str("handler left events undone and answered success"),
+            Self::EventsLeft => f.write_str("handler succeeded without marking every event done"),
         }?;
         match self {
-            // Its alternate form includes the source already.
+            // Its own alternate form includes the source.
             Self::Store(_) => Ok(()),
             _ => fmt_source(self, f),
         }

@@ -1,10 +1,10 @@
-//! Where the secrets for a request come from.
+//! The sources of the secrets for a request.
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{
     Receiver, Rejection, Tenant,
-    tenant::{BoxError, LookUp, Resolve, Resolving, TokenLookUp},
+    tenant::{BoxError, KeyLookup, LookupFuture, TenantLookup, TokenLookup},
 };
 use crate::{
     error::{ConfigError, VerifyError},
@@ -16,16 +16,16 @@ use crate::{
 /// The time limit of lookups and of accepting a handshake's secret.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// Where the secrets come from.
+/// The source of a receiver's secrets.
 pub(super) enum Source {
     /// The verifier has them.
     Verifier,
     /// A lookup of the tenant by the request's head.
-    Tenants(Box<Resolve>),
+    Tenants(Box<TenantLookup>),
     /// A lookup of the key that the request names.
-    Named(Box<LookUp>),
+    Named(Box<KeyLookup>),
     /// A lookup of the tenant by the digest of the token.
-    Tokens(Box<TokenLookUp>),
+    Tokens(Box<TokenLookup>),
 }
 
 impl Source {
@@ -39,7 +39,7 @@ impl Source {
         }
     }
 
-    /// Checks that a lookup fits the verifier, which must have no secrets then.
+    /// Checks that the scheme supports the lookup, and that the verifier has no secrets with one.
     pub(super) fn check(&self, verifier: &Verifier) -> Result<(), ConfigError> {
         let scheme = verifier.scheme();
         let mismatch = match self {
@@ -61,7 +61,7 @@ impl Source {
 
 impl Receiver {
     /// Starts the lookup of the tenant, if there is one by the request's head.
-    pub(super) fn resolve(&self, head: &RequestHead<'_>) -> Option<Resolving<Tenant>> {
+    pub(super) fn resolve(&self, head: &RequestHead<'_>) -> Option<LookupFuture<Tenant>> {
         match &self.inner.source {
             Source::Tenants(resolve) => Some(resolve(head)),
             Source::Verifier | Source::Named(_) | Source::Tokens(_) => None,
@@ -71,7 +71,7 @@ impl Receiver {
     /// Returns the keys and the namespace of a tenant, or `unknown` if there is no such tenant.
     pub(super) async fn keys_of(
         &self,
-        resolving: Resolving<Tenant>,
+        resolving: LookupFuture<Tenant>,
         unknown: VerifyError,
     ) -> Result<(Arc<[Key]>, Arc<str>), Rejection> {
         let tenant = self.in_time(resolving).await?;
@@ -79,8 +79,8 @@ impl Receiver {
         Ok((self.ready(tenant.secrets)?, tenant.namespace.into()))
     }
 
-    /// Looks up the key that the request names, or the tenant of its token, once the body is complete.
-    /// Returns the tenant's namespace.
+    /// Looks up the key that the request names, or the tenant of its token, once the body is
+    /// complete. Returns the tenant's namespace.
     pub(super) async fn look_up(
         &self,
         incoming: &mut Incoming,
@@ -114,7 +114,7 @@ impl Receiver {
         callback: impl Future<Output = Result<T, BoxError>>,
     ) -> Result<T, Rejection> {
         let result = self.timer().within(LIMIT, callback).await;
-        let result = result.unwrap_or_else(|| Err("no answer in time".into()));
+        let result = result.unwrap_or_else(|| Err("no result within 5 s".into()));
         result.map_err(|error| Rejection::Secrets(Arc::from(error)))
     }
 }

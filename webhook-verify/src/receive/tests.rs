@@ -1,4 +1,4 @@
-//! What a receiver answers by itself. The challenges of all senders are tested through the adapters.
+//! Tests of receivers. The adapters' tests cover the challenges of all senders.
 
 #[cfg(any(feature = "rsa", all(feature = "jwt", feature = "ecdsa")))]
 mod look_up;
@@ -21,7 +21,7 @@ use crate::{
     verify::{Verifier, VerifierBuilder},
 };
 
-/// A body in pieces.
+/// A body in several chunks.
 struct Body(Vec<Bytes>);
 
 impl Stream for Body {
@@ -37,7 +37,7 @@ fn body(text: &str) -> Body {
     Body([start, end].map(|piece| Bytes::copy_from_slice(piece.as_bytes())).into())
 }
 
-/// A request whose every wait is over at once: what is not ready has run out of time.
+/// Admits a request. Every delay ends at once, so a future that is not ready times out.
 fn admit(receiver: &Receiver, head: &RequestHead<'_>, text: &str) -> Result<Admission, Rejection> {
     let receiver = receiver.clone().or_timer(|_| ready(()));
     let mut admission = pin!(receiver.admit(head, body(text)));

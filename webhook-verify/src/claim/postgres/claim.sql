@@ -1,6 +1,7 @@
--- What is known to be busy or completed is read, and nothing is written for it. All else is claimed by an insert, whose
--- conflict is judged anew, after it has waited for whoever holds the row, by the clock of then. It has no look at what is
--- asked, which would be one at all of it for each row: the lease and the rule for lapsed claims are one for all keys.
+-- Busy and completed keys are only read, and cause no write. All others are inserted. On a
+-- conflict, the insert waits for the row's lock, and checks the row again by the time after the
+-- wait. This check does not read `asked`, which would be a scan for each row. So the lease and the
+-- policy for expired leases are parameters, which are the same for all keys.
 WITH asked AS MATERIALIZED (
   {asked}
 ), known AS MATERIALIZED (
@@ -22,18 +23,20 @@ WITH asked AS MATERIALIZED (
   FROM asked a
   WHERE NOT EXISTS (SELECT FROM known k WHERE k.key = a.key)
     AND set_config('lock_timeout', $7, true) IS NOT NULL
-  -- All batches lock in the same order, so that none waits for one that waits for it.
+  -- All batches lock in the same order, which prevents deadlocks.
   ORDER BY a.key
-  ON CONFLICT (key) DO UPDATE SET (state, attempt, owner, fingerprint, lease_until, expires_at, status) = (
+  ON CONFLICT (key)
+  DO UPDATE SET (state, attempt, owner, fingerprint, lease_until, expires_at, status) = (
     SELECT
       CASE WHEN w.win THEN 1 ELSE c.state END,
       CASE WHEN w.win THEN c.attempt + 1 ELSE c.attempt END,
       CASE WHEN w.win THEN excluded.owner ELSE c.owner END,
       CASE WHEN w.win THEN excluded.fingerprint ELSE c.fingerprint END,
       CASE WHEN w.win THEN w.lease_until ELSE c.lease_until END,
-      -- The life begins later than the insert's by as much as the lease does.
+      -- The lifetime begins when the lease does, which is later than the insert began.
       CASE
-        WHEN w.win THEN greatest(c.expires_at, excluded.expires_at + (w.lease_until - excluded.lease_until))
+        WHEN w.win
+        THEN greatest(c.expires_at, excluded.expires_at + (w.lease_until - excluded.lease_until))
         ELSE c.expires_at
       END,
       CASE WHEN w.win THEN NULL ELSE c.status END
@@ -41,7 +44,7 @@ WITH asked AS MATERIALIZED (
       SELECT n.t + $4::bigint * interval '1 ms' AS lease_until,
         c.expires_at <= n.t
           OR (c.state = 1 AND CASE c.lease_until
-            -- Released: for others, as a call of the owner's that comes now has been given up.
+            -- Released. A late call of the former owner must not claim it again.
             WHEN 'epoch' THEN c.owner <> excluded.owner
             ELSE NOT $5::boolean AND c.lease_until <= n.t
           END) AS win

@@ -1,5 +1,5 @@
--- A claim that its owner has completed is read, and nothing is written for it. The update knows it, too: it may become so
--- while it waits.
+-- If the owner has already completed the claim, nothing is written. The update checks the state
+-- again, because it may change while the update waits for a lock.
 WITH done AS MATERIALIZED (
   SELECT key FROM {table} WHERE key = $1 AND owner = $2 AND state = 2
 ), completed AS (

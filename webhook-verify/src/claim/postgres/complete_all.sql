@@ -1,6 +1,7 @@
--- What its owner has completed is read, and nothing is written for it. All else is locked in the order of `claim.sql`
--- before the first is changed, whatever its state is by then: it may have been completed meanwhile, which the update knows.
--- To the planner, what is selected is an array of a few: it looks each key up, however large the table is.
+-- Claims that their owner has already completed are only read. All others are locked in the order
+-- of `claim.sql` before the first is changed. The update checks the state again, because a claim
+-- may have been completed in the meantime.
+-- The planner expects a selected array to be short, so it uses the index even in a large table.
 WITH known AS MATERIALIZED (
   SELECT c.key, c.owner, c.state
   FROM unnest((SELECT $1::bytea[]), (SELECT $2::bytea[])) AS a (key, owner)

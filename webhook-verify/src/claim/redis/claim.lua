@@ -1,4 +1,4 @@
--- ARGV: owner, fingerprint, lease in ms, life in ms, 'hold' or 'take'
+-- ARGV: owner, fingerprint, lease in ms, lifetime in ms, 'hold' or 'take'
 -- { 1, attempt } won; { 2, status, fingerprint } completed; { 3, ms left } busy
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
@@ -14,7 +14,7 @@ if r[1] == '1' then
     end
     return { 3, lease_until - now }
   end
-  -- 0 is released: for others, as a call of the owner's that comes now has been given up.
+  -- Released (0): a late call of the former owner must not claim it again.
   if lease_until == 0 and r[3] == ARGV[1] or lease_until ~= 0 and ARGV[5] == 'hold' then
     return { 3, 0 }
   end

@@ -1,4 +1,4 @@
--- ARGV: owner, status, life in ms
+-- ARGV: owner, status, lifetime in ms
 -- 1 done, 0 superseded
 local r = redis.call('HMGET', KEYS[1], 'o', 's')
 if r[1] ~= ARGV[1] then

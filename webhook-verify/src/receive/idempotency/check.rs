@@ -4,7 +4,7 @@ use super::{CUSTOM, HOUR, Idempotency, IdentitySource, MINUTE};
 use crate::{error::ConfigError, scheme::Identity, verify::Verifier};
 
 impl Idempotency {
-    /// The settings as a receiver uses them, if they go together.
+    /// Checks that the settings are consistent, and sets up the cache.
     pub(crate) fn build(mut self, verifier: &Verifier) -> Result<Self, ConfigError> {
         self.check(verifier)?;
         let (entries, keep) = self.cache;
@@ -50,7 +50,7 @@ impl Idempotency {
             IdentitySource::Scheme if scheme.identity() == Identity::None => {
                 return Err(ConfigError::option(
                     "identity",
-                    "nothing tells the scheme's retries: use identity_from, or Identity::None",
+                    "the scheme defines no idempotency key: use identity_from, or Identity::None",
                 ));
             }
             IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {
@@ -61,13 +61,13 @@ impl Idempotency {
             {
                 return Err(ConfigError::option(
                     "identity",
-                    "the scheme does not recognise deliveries by what is signed",
+                    "the scheme does not use the signed content as the idempotency key",
                 ));
             }
             IdentitySource::Fixed(Identity::BodyDigest) if !verifier.signs_body() => {
                 return Err(ConfigError::option(
                     "identity",
-                    "the scheme does not sign the body; use identity_from if its token is proof enough",
+                    "the scheme does not sign the body: use identity_from if a token is enough",
                 ));
             }
             _ => {}
@@ -89,15 +89,12 @@ impl Idempotency {
         }
         let (entries, keep) = self.cache;
         if entries > 0 && (keep.is_zero() || keep > ttl) {
-            return Err(ConfigError::option(
-                "completed_cache",
-                "no time, or a longer one than ttl",
-            ));
+            return Err(ConfigError::option("completed_cache", "zero, or longer than ttl"));
         }
         if !self.allow_short_ttl && ttl < window.saturating_add(keeper.lease) {
             return Err(ConfigError::option(
                 "ttl",
-                "shorter than the tolerance on both sides and the lease together",
+                "shorter than the past and future tolerance plus the lease",
             ));
         }
         if !self.allow_short_ttl && scheme.hints.retry_horizon.is_some_and(|horizon| ttl < horizon)

@@ -9,25 +9,25 @@ use crate::{
     scheme::{Field, Identity, Scheme},
 };
 
-/// The source of an identity's bytes. Identities from different sources never share a key.
+/// The source of an idempotency key. Different sources never produce the same key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// An id header under the signature.
+    /// A signed ID in a header.
     SignedId = 1,
-    /// An id in the signed body.
+    /// An ID in the signed body.
     BodyId = 2,
-    /// The signed content, if it is a part of the body.
+    /// The digest of the signed content, if that is a part of the body.
     SignedContent = 3,
     BodyDigest = 4,
     Custom = 5,
     /// The ID of one event of a delivery.
     EventId = 6,
-    /// Type and digest of an event.
+    /// The type and the digest of an event.
     EventDigest = 7,
 }
 
 impl Idempotency {
-    /// What to ask of the store for `delivery`. `None`: it has no identity and runs without a claim.
+    /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
             IdentitySource::Scheme => delivery.scheme.identity,
@@ -39,7 +39,7 @@ impl Idempotency {
                 let key = self.key(delivery, Kind::Custom, &bytes);
                 let fingerprint = self.fingerprint(&delivery.body);
                 let owner = Owner::random()?;
-                return Ok(Some(self.ask(delivery, key, owner, fingerprint, CUSTOM)));
+                return Ok(Some(self.claim_request(delivery, key, owner, fingerprint, CUSTOM)));
             }
         };
         let (key, fingerprint, identity) = match identity {
@@ -70,19 +70,19 @@ impl Idempotency {
                         target: "webhook_verify",
                         scheme = delivery.scheme.name(),
                         endpoint = &*self.keeper.endpoint,
-                        "verified body has no id: it is recognised by its digest"
+                        "verified body has no id: its digest is the idempotency key"
                     );
                     self.by_digest(delivery, Kind::BodyDigest)
                 }
             },
         };
         let owner = Owner::random()?;
-        Ok(Some(self.ask(delivery, key, owner, fingerprint, identity)))
+        Ok(Some(self.claim_request(delivery, key, owner, fingerprint, identity)))
     }
 
-    /// The events that are to be claimed each by itself: those of a sender who puts several into one request, if all of
-    /// their bytes are signed. `None`: the delivery is claimed as a whole. So is one that has no events or cannot be taken
-    /// apart, as it may still mean something to its handler.
+    /// Returns the events to claim one by one, if the sender may put several into one request and
+    /// all of their bytes are signed. `None` if the delivery is claimed as a whole: also if it has
+    /// no events or cannot be split, because its handler may still use it.
     pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Batch> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme);
         let each = by_scheme && delivery.scheme.recognises_events();
@@ -90,10 +90,12 @@ impl Idempotency {
         (!events.is_empty()).then_some(events)
     }
 
-    /// What to ask of the store for events of `delivery`, by one owner. A key is there twice where an id is.
+    /// Returns the claim requests for events of `delivery`, all by one owner. If an ID occurs
+    /// twice, so does its key.
     ///
-    /// An event without an id is recognised by its type and bytes, so that it is the same one in whatever company it comes
-    /// again. Of those that are the very same within one delivery, each counts.
+    /// An event without an ID gets a key of its type and bytes and, if there is one, of the signed
+    /// ID of the delivery. The other events do not matter, so that the sender may regroup them.
+    /// Identical events of one delivery get different keys.
     pub(crate) fn requests(
         &self,
         delivery: &Delivery,
@@ -101,12 +103,12 @@ impl Idempotency {
     ) -> Result<Vec<ClaimRequest>, StoreError> {
         let owner = Owner::random()?;
         let scheme = &delivery.scheme;
-        // Where the sender gives an id to the delivery alone, it tells events of the same bytes in others apart.
+        // A signed ID of the delivery distinguishes its events from identical ones elsewhere.
         let of_delivery = match scheme.identity {
             Identity::SignedId => delivery.signed_id(),
             _ => None,
         };
-        // Without a time that is signed, a captured request is good for as long as its record lives.
+        // Without a signed timestamp, a captured request stays valid, so its record lives longer.
         let by_id = match scheme.timestamp {
             Some(_) => Identity::SignedId,
             None => Identity::BodyDigest,
@@ -143,7 +145,7 @@ impl Idempotency {
                 }
                 (_, by_id) => by_id,
             };
-            requests.push(self.ask(delivery, key, owner, fingerprint, identity));
+            requests.push(self.claim_request(delivery, key, owner, fingerprint, identity));
         }
         if without_id > 0 && scheme.event_id_pointers().next().is_some() {
             tracing::warn!(
@@ -151,20 +153,20 @@ impl Idempotency {
                 scheme = scheme.name(),
                 endpoint = &*self.keeper.endpoint,
                 events = without_id,
-                "verified events have no id: they are recognised by their bytes"
+                "verified events have no id: their digests are the idempotency keys"
             );
         }
         Ok(requests)
     }
 
-    /// One digest is both what recognises the body and what tells it from others.
+    /// Returns the body's digest as both the idempotency key and the fingerprint.
     fn by_digest(&self, delivery: &Delivery, kind: Kind) -> (ClaimKey, Fingerprint, Identity) {
         let digest = delivery.body_digest();
         let key = self.key(delivery, kind, &digest);
         (key, Fingerprint(digest), Identity::BodyDigest)
     }
 
-    /// The body is only hashed for it where somebody wants to know.
+    /// Returns the body's fingerprint. The body is hashed only if the policy compares fingerprints.
     fn fingerprint(&self, body: &[u8]) -> Fingerprint {
         match self.on_mismatch {
             OnMismatch::Ignore => Fingerprint::UNKNOWN,
@@ -177,7 +179,7 @@ impl Idempotency {
         ClaimKey::new([&self.namespace, tenant, &self.keeper.endpoint], kind as u8, identity)
     }
 
-    fn ask(
+    fn claim_request(
         &self,
         delivery: &Delivery,
         key: ClaimKey,

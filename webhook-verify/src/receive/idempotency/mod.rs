@@ -15,10 +15,10 @@ const DAY: Duration = Duration::from_secs(24 * 3600);
 const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 const QUARTER: Duration = Duration::from_secs(90 * 24 * 3600);
 
-/// A custom identity lives as long as that of a signed id.
+/// Custom idempotency keys have the same default lifetime as signed IDs.
 const CUSTOM: Identity = Identity::SignedId;
 
-/// How deliveries are deduplicated: the store, and what is asked of it.
+/// Settings for detecting duplicates: the store, the idempotency key, leases and policies.
 ///
 /// ```
 /// use std::time::Duration;
@@ -47,40 +47,40 @@ pub struct Idempotency {
     cache: (usize, Duration),
 }
 
-/// What a duplicate of a completed delivery is answered. It has no body in any case.
+/// The response to a duplicate of a completed delivery. Its body is always empty.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Replay {
-    /// The status that the handler answered.
+    /// The handler's status, or 204 in place of 205, 206 and any status other than 2xx.
     #[default]
     Status,
-    /// 204, whatever the handler answered.
+    /// Always 204.
     NoContent,
 }
 
-/// What becomes of a duplicate of a completed delivery that has another body under the same id.
+/// The policy for a duplicate of a completed delivery that has another body under the same ID.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnMismatch {
-    /// It is a duplicate like any other, and reported: many senders render their retries anew.
+    /// Treat it like any other duplicate, and report it. Many senders render each retry again.
     #[default]
     Report,
-    /// It is refused with 503, and reported.
+    /// Respond with 503, and report it.
     Reject,
-    /// It is a duplicate like any other. The body of a delivery with a signed id is then not hashed for it.
+    /// Treat it like any other duplicate. A body with a signed ID is then not hashed.
     Ignore,
 }
 
-/// What becomes of a verified delivery when the store cannot answer.
+/// The policy for store failures.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnStoreFailure {
-    /// It is refused with 503, and its sender tries again: nothing is lost, and nothing runs twice.
+    /// Respond with 503, so that the sender retries. Nothing is lost, and nothing runs twice.
     #[default]
     Reject,
-    /// It runs without a claim ([`Delivery::claim`] is `None`), so it may run twice, even at the
-    /// same time. This also applies if an overloaded store refuses the claim. Use it for senders
-    /// that do not retry.
+    /// Run the handler without a claim ([`Delivery::claim`] is `None`). The delivery may then run
+    /// twice, even at the same time. This also applies if an overloaded store refuses the claim.
+    /// Use it for senders that do not retry.
     Process,
 }
 
@@ -94,16 +94,14 @@ enum IdentitySource {
 type Identify = dyn Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync;
 
 impl Idempotency {
-    /// Claims in `store`, for the receiver named `endpoint`.
+    /// Returns the default settings, with claims in `store` for the receiver named `endpoint`.
     ///
-    /// The name keeps receivers that share a store apart: two senders, or two applications of one sender, may well use
-    /// the same id. It is part of the key, so renaming it forgets what was completed.
+    /// The name separates receivers that share a store, since two senders, or two applications of
+    /// one sender, may use the same IDs. It is part of every idempotency key: if you change it,
+    /// retries of earlier deliveries run again.
     pub fn new(store: impl ClaimStore, endpoint: impl Into<String>) -> Self {
-        // A store in this process is as near as a cache would be.
-        let cached = match store.is_in_process() {
-            true => 0,
-            false => 10_000,
-        };
+        // A store in this process is as fast as a cache.
+        let cached = if store.is_in_process() { 0 } else { 10_000 };
         Self {
             keeper: Arc::new(Keeper::new(store, endpoint.into().into())),
             namespace: String::new(),
@@ -124,24 +122,26 @@ impl Idempotency {
         Arc::make_mut(&mut self.keeper)
     }
 
-    /// Keeps deployments apart that share a store. Default: empty. Tenants of one receiver are kept apart by their own:
-    /// see [`ReceiverBuilder::tenants`](crate::ReceiverBuilder::tenants).
+    /// Sets the namespace, which separates deployments that share a store. The default is empty.
+    /// [Tenants](crate::Tenant::new) of one receiver have their own namespaces.
     pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
         self.namespace = namespace.into();
         self
     }
 
-    /// What a delivery is recognised by, instead of what the scheme says. For a scheme that says nothing (tokens),
-    /// `Identity::None` states that every request is a delivery of its own.
+    /// Replaces the scheme's idempotency key. Each delivery is then claimed as a whole. With
+    /// `Identity::None`, nothing is claimed, and every request reaches the handler. A scheme
+    /// without an idempotency key (tokens) requires this or [`identity_from`](Self::identity_from).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = IdentitySource::Fixed(identity);
         self
     }
 
-    /// Recognises a delivery by what `identify` makes of it; `None` runs it without a claim.
+    /// Computes the idempotency key with `identify`. Each delivery is then claimed as a whole, and
+    /// runs without a claim if `identify` returns `None`.
     ///
-    /// Use the body of a scheme that signs it and nothing else: with an identity from an unsigned header, whoever
-    /// captures one request can suppress another, or run the captured one again.
+    /// Use only the body, and only if the scheme signs it. If the key comes from an unsigned
+    /// header, an attacker who captures a request can suppress another one, or replay it.
     pub fn identity_from(
         mut self,
         identify: impl Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync + 'static,
@@ -150,126 +150,134 @@ impl Idempotency {
         self
     }
 
-    /// How long a completed delivery is remembered. Default: 7 days where a signed id recognises it (and
-    /// longer than its sender is known to retry), 90 days where a digest does.
+    /// Sets how long a completed delivery is remembered. With a signed or custom ID, the default is
+    /// 7 days, or a day more than the sender is known to retry. With a digest, and for the events
+    /// of schemes without a timestamp, it is 90 days.
     ///
-    /// A retry that comes later runs again. So does a captured request, if its scheme has no timestamp: there the
-    /// record should live as long as the secret.
+    /// A later retry runs again. So does a captured request without a timestamp, so its record
+    /// should live as long as the secret.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
     }
 
-    /// Accepts a [`ttl`](Self::ttl) that is shorter than the sender's retries or the tolerance of its timestamps.
+    /// Accepts a [`ttl`](Self::ttl) that is shorter than the time over which the sender retries, or
+    /// than the tolerance of its timestamps.
     pub fn allow_short_ttl(mut self) -> Self {
         self.allow_short_ttl = true;
         self
     }
 
-    /// How long a claim outlives its holder. Default: 60 s, renewed every third of it while the handler runs.
+    /// Sets how long a claim lives without renewal. The default is 60 s.
     ///
-    /// A holder that is stopped for longer (a paused machine, a handler that blocks its task) may wake up beside its successor: the
-    /// handler then runs twice at once, and only the successor's outcome is recorded. See [`Claim::fencing_token`](crate::idempotency::Claim::fencing_token).
+    /// If a handler stalls for longer (a paused machine, a blocked task), another handler takes
+    /// over. When the first one wakes up, both run at once, and only the second one's outcome is
+    /// recorded. See [`Claim::fencing_token`](crate::idempotency::Claim::fencing_token).
     pub fn lease(mut self, lease: Duration) -> Self {
         self.keeper_mut().lease = lease;
         self
     }
 
-    /// How long the store may take for each call, and never more than a fifth of the lease. Default: 1 s. A claim that gets
-    /// no answer is asked for once more, within half of that, and then given back, within half of it, and refused with 503:
-    /// after 2 s at most.
+    /// Sets the time limit of each call of the store. The default is 1 s, and the limit never
+    /// exceeds a fifth of the lease. If a claim gets no response, the receiver claims once more,
+    /// within half of the limit. If that fails too, it releases the claim, also within half, and
+    /// the sender gets 503: after two limits at most.
     pub fn claim_timeout(mut self, timeout: Duration) -> Self {
         self.keeper_mut().claim_timeout = timeout;
         self
     }
 
-    /// For how long a handler's lease is renewed, for all events of its delivery together. Default: 15 min. A handler that
-    /// takes longer goes on without it, and a
-    /// retry may run beside it.
+    /// Sets how long the leases of one handler are renewed, for all events of its delivery
+    /// together. The default is 15 min. A handler that takes longer continues without a lease, so a
+    /// retry may run at the same time.
     pub fn max_handler_time(mut self, time: Duration) -> Self {
         self.keeper_mut().max_handler_time = time;
         self
     }
 
-    /// The status for a delivery that is in flight elsewhere. Default: 503, which every sender retries; many drop an
-    /// event for good on 409 or any other 4xx.
+    /// Sets the status for a delivery in progress elsewhere. The default is 503, after which every
+    /// sender retries. After 409 or another 4xx, many never do.
     pub fn in_flight_status(mut self, status: u16) -> Self {
         self.keeper_mut().in_flight_status = status;
         self
     }
 
-    /// What becomes of a claim whose holder has died or stands still. Default: the next delivery takes it over.
+    /// Sets the policy for expired leases. By default the next delivery takes over.
     pub fn on_lease_expiry(mut self, on_lease_expiry: OnLeaseExpiry) -> Self {
         self.on_lease_expiry = on_lease_expiry;
         self
     }
 
-    /// How often a handler's lease is renewed. Default: every third of it. At most half of it.
+    /// Sets the pause between renewals: by default a third of the lease, at most half of it.
     pub fn renew_every(mut self, pause: Duration) -> Self {
         self.keeper_mut().renew_every = Some(pause);
         self
     }
 
-    /// Whether a handler runs on when its client goes away. Default: it does, and the retry is answered from what it came
-    /// to. With `false` it is dropped with its connection (where the framework does so), having done half of its work, and
-    /// its claim holds retries up until the lease lapses.
+    /// Sets whether the handler keeps running after its client disconnects. By default it does, and
+    /// the retry gets the stored status. With `false`, the handler is dropped with its connection
+    /// (if the framework does so). Its work is then half done, and its claim blocks retries until
+    /// the lease expires.
     pub fn run_to_completion(mut self, run: bool) -> Self {
         self.run_to_completion = run;
         self
     }
 
-    /// How often the store is asked to record what a handler came to, if it fails. Default: 3 times, at most 10, and none after the lease. The answer is
-    /// the handler's in any case; a success that could not be recorded runs again when its lease has lapsed and its sender
-    /// tries again.
+    /// Sets the maximum attempts to record the handler's outcome. The default is 3, the maximum 10,
+    /// and all begin within the length of a lease. The sender gets the handler's response in any
+    /// case. If all attempts fail, a retry after the lease has expired runs again.
     pub fn complete_tries(mut self, tries: u32) -> Self {
         self.keeper_mut().complete_tries = tries;
         self
     }
 
-    /// Which of the handler's statuses complete a delivery. Default: 2xx. Any other releases it, as senders try again
-    /// after it. Duplicates of what was completed with another status than 2xx are answered 204, so that the sender stops.
+    /// Sets which statuses of the handler complete a delivery. The default is 2xx. Any other status
+    /// releases it, because senders retry after one. A duplicate of a delivery that was completed
+    /// with another status than 2xx gets 204, so that the sender stops.
     pub fn complete_on(mut self, completes: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
         self.keeper_mut().complete_on = Some(Arc::new(completes));
         self
     }
 
-    /// How long a delivery that is in flight elsewhere waits for that to end before it is refused. Default: not at all; at
-    /// most 30 s. It keeps its connection for so long, and asks the store every 100 ms.
+    /// Sets how long a delivery in progress elsewhere waits for the other handler before it is
+    /// refused. The default is 0, and the maximum 30 s. The request keeps its connection meanwhile,
+    /// and calls the store every 100 ms.
     pub fn in_flight_wait(mut self, time: Duration) -> Self {
         self.in_flight_wait = time;
         self
     }
 
-    /// What a duplicate is answered. Default: the handler's status.
+    /// Sets the response to a duplicate. The default is the handler's status.
     pub fn replay(mut self, replay: Replay) -> Self {
         self.replay = replay;
         self
     }
 
-    /// What becomes of a duplicate with another body. Default: it is a duplicate, and reported.
+    /// Sets the policy for a duplicate with another body. By default it is only reported.
     pub fn on_mismatch(mut self, policy: OnMismatch) -> Self {
         self.on_mismatch = policy;
         self
     }
 
-    /// What becomes of a delivery when the store cannot answer. Default: it is refused with 503.
+    /// Sets the policy for store failures. By default the sender gets 503.
     pub fn on_store_failure(mut self, policy: OnStoreFailure) -> Self {
         self.on_store_failure = policy;
         self
     }
 
-    /// How many completed deliveries are remembered in this process, and for how long, so that a storm of duplicates costs
-    /// no call of the store. Default: 10,000, for a minute; none with a store that is in this process itself, and none with 0.
+    /// Sets how many completed deliveries are cached in this process, and for how long. Their
+    /// duplicates need no call of the store. The default is 10,000 for a minute, or none if the
+    /// store itself is in this process. 0 turns the cache off.
     ///
-    /// A delivery that is [forgotten](crate::Receiver::forget) by another process is answered as a duplicate by this one for
-    /// so long.
+    /// If another process [forgets](crate::Receiver::forget) a delivery, it stays a duplicate here
+    /// until its entry expires.
     pub fn completed_cache(mut self, entries: usize, time: Duration) -> Self {
         self.cache = (entries, time);
         self
     }
 
-    /// Calls `on_event` for everything that happens to claims, to count or to alert. It should return at once: deliveries wait
-    /// for it.
+    /// Calls `on_event` for every event about claims, for metrics and alerts. It should return at
+    /// once, because deliveries wait for it.
     pub fn on_event(mut self, on_event: impl Fn(&ClaimEvent<'_>) + Send + Sync + 'static) -> Self {
         self.keeper_mut().on_event = Some(Arc::new(on_event));
         self

@@ -1,4 +1,4 @@
-//! Keys that are looked up by their names.
+//! Lookups of keys by their names.
 
 use std::{
     future::pending,
@@ -28,19 +28,19 @@ fn is_refused(admission: &Result<Admission, Rejection>, reason: VerifyError) {
     }
 }
 
-/// What comes of asking.
+/// The result of a lookup.
 #[derive(Clone, Copy)]
-enum Found {
+enum Reply {
     Key(&'static str),
     Nothing,
     Error,
     Silence,
 }
 
-/// A receiver that notes what it asks for.
-fn receiver(scheme: Scheme, found: Found) -> (Receiver, Arc<Mutex<Vec<String>>>) {
-    let asked = Arc::<Mutex<Vec<String>>>::default();
-    let names = Arc::clone(&asked);
+/// Returns a receiver, and the names that it looks up.
+fn receiver(scheme: Scheme, found: Reply) -> (Receiver, Arc<Mutex<Vec<String>>>) {
+    let calls = Arc::<Mutex<Vec<String>>>::default();
+    let names = Arc::clone(&calls);
     let verifier = Verifier::builder(scheme)
         .parameter("webhook_id", "wh1")
         .parameter("topic_arn", "arn")
@@ -49,14 +49,14 @@ fn receiver(scheme: Scheme, found: Found) -> (Receiver, Arc<Mutex<Vec<String>>>)
         names.lock().unwrap().push(name.to_owned());
         async move {
             match found {
-                Found::Key(text) => Ok(Some(Secret::new(text)?)),
-                Found::Nothing => Ok(None),
-                Found::Error => Err("no connection".into()),
-                Found::Silence => pending().await,
+                Reply::Key(text) => Ok(Some(Secret::new(text)?)),
+                Reply::Nothing => Ok(None),
+                Reply::Error => Err("no connection".into()),
+                Reply::Silence => pending().await,
             }
         }
     };
-    (Receiver::builder(verifier).key_lookup(look_up).build().unwrap(), asked)
+    (Receiver::builder(verifier).key_lookup(look_up).build().unwrap(), calls)
 }
 
 #[cfg(feature = "rsa")]
@@ -112,19 +112,19 @@ j7DN3OU=\n\
     }
 
     #[test]
-    fn the_key_is_asked_for_by_its_name() {
-        let (receiver, asked) = receiver(scheme::PAYPAL, Found::Key(CERTIFICATE));
+    fn the_key_is_calls_for_by_its_name() {
+        let (receiver, calls) = receiver(scheme::PAYPAL, Reply::Key(CERTIFICATE));
         let headers = paypal(ADDRESS, PAYPAL);
         assert!(is_admitted(&admit(&receiver, &RequestHead::new(&headers), BODY)));
-        assert_eq!(*asked.lock().unwrap(), [ADDRESS]);
+        assert_eq!(*calls.lock().unwrap(), [ADDRESS]);
         let forged = admit(&receiver, &RequestHead::new(&headers), "{}");
         is_refused(&forged, VerifyError::SignatureMismatch);
     }
 
     #[test]
-    fn nothing_is_asked_for_a_request_that_cannot_be_right() {
+    fn nothing_is_calls_for_a_request_that_cannot_be_right() {
         let long = format!("{ADDRESS}{}", "1".repeat(1024));
-        let (receiver, asked) = receiver(scheme::PAYPAL, Found::Key(CERTIFICATE));
+        let (receiver, calls) = receiver(scheme::PAYPAL, Reply::Key(CERTIFICATE));
         for (address, signature, reason) in [
             (ADDRESS, "", VerifyError::MissingSignature),
             (ADDRESS, "*", VerifyError::MalformedSignature),
@@ -140,20 +140,20 @@ j7DN3OU=\n\
         let headers: [(&str, &str); 0] = [];
         let unsigned = admit(&receiver, &RequestHead::new(&headers), BODY);
         is_refused(&unsigned, VerifyError::MissingSignature);
-        assert!(asked.lock().unwrap().is_empty());
+        assert!(calls.lock().unwrap().is_empty());
     }
 
     #[test]
     fn what_is_not_found_is_refused_and_what_fails_is_not() {
         let headers = paypal(ADDRESS, PAYPAL);
         let admit = |found| {
-            let (receiver, asked) = receiver(scheme::PAYPAL, found);
+            let (receiver, calls) = receiver(scheme::PAYPAL, found);
             let admission = admit(&receiver, &RequestHead::new(&headers), BODY);
-            assert_eq!(asked.lock().unwrap().len(), 1);
+            assert_eq!(calls.lock().unwrap().len(), 1);
             admission
         };
-        is_refused(&admit(Found::Nothing), VerifyError::UnknownKey);
-        for found in [Found::Error, Found::Silence, Found::Key("no certificate"), Found::Key(" ")] {
+        is_refused(&admit(Reply::Nothing), VerifyError::UnknownKey);
+        for found in [Reply::Error, Reply::Silence, Reply::Key("no certificate"), Reply::Key(" ")] {
             is_unavailable(&admit(found));
         }
     }
@@ -161,7 +161,7 @@ j7DN3OU=\n\
     #[test]
     fn the_name_and_the_signature_may_be_in_the_body() {
         let address = "https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-1.pem";
-        let (receiver, asked) = receiver(scheme::SNS, Found::Key(CERTIFICATE));
+        let (receiver, calls) = receiver(scheme::SNS, Reply::Key(CERTIFICATE));
         let headers = [("content-type", "text/plain")];
         let head = RequestHead::new(&headers);
         let storage = "https://sns.s3.amazonaws.com/1.pem";
@@ -176,9 +176,9 @@ j7DN3OU=\n\
         ] {
             is_refused(&admit(&receiver, &head, &body), reason);
         }
-        assert!(asked.lock().unwrap().is_empty());
+        assert!(calls.lock().unwrap().is_empty());
         assert!(is_admitted(&admit(&receiver, &head, &sns(address, SNS))));
-        assert_eq!(*asked.lock().unwrap(), [address]);
+        assert_eq!(*calls.lock().unwrap(), [address]);
         let forged = sns(address, SNS).replace("hello", "hallo");
         is_refused(&admit(&receiver, &head, &forged), VerifyError::SignatureMismatch);
 
@@ -199,9 +199,9 @@ j7DN3OU=\n\
         assert_eq!(name, Err(VerifyError::UnknownKeyHost));
     }
 
-    /// A scheme of one's own, that has its signature over the body.
+    /// A custom scheme that signs the body.
     #[test]
-    fn a_body_in_pieces_is_whole_when_the_key_is_asked_for() {
+    fn a_body_in_pieces_is_whole_when_the_key_is_calls_for() {
         let scheme = Scheme {
             signatures: scheme::PAYPAL.signatures,
             key_source: Some(KeySource::Url {
@@ -214,12 +214,12 @@ j7DN3OU=\n\
             identity: Identity::BodyDigest,
             ..scheme::PAYPAL
         };
-        let (receiver, asked) = receiver(scheme, Found::Nothing);
+        let (receiver, calls) = receiver(scheme, Reply::Nothing);
         let headers = paypal("", PAYPAL);
         let text = r#"{"key":"https://keys.example.com/1"}"#;
         let refused = admit(&receiver, &RequestHead::new(&headers), text);
         is_refused(&refused, VerifyError::UnknownKey);
-        assert_eq!(*asked.lock().unwrap(), ["https://keys.example.com/1"]);
+        assert_eq!(*calls.lock().unwrap(), ["https://keys.example.com/1"]);
     }
 }
 
@@ -231,7 +231,7 @@ mod tokens {
     use super::*;
     use crate::encoding::Encoding::{Base64Url, Hex};
 
-    /// A token for `body`, signed with a key that is named so, and its public half.
+    /// Returns a signed token for `body` with this key ID, and the public key.
     fn token(key_id: &str, body: &str) -> (String, String) {
         let key = SigningKey::from_slice(&[7; 32]).unwrap();
         let point = key.verifying_key().to_sec1_point(false);
@@ -248,17 +248,17 @@ mod tokens {
     }
 
     #[test]
-    fn the_key_of_a_token_is_asked_for_by_its_id() {
+    fn the_key_of_a_token_is_calls_for_by_its_id() {
         let (good, jwk) = token(r#","kid":"k1""#, "{}");
-        let (receiver, asked) = receiver(scheme::PLAID, Found::Key(jwk.leak()));
+        let (receiver, calls) = receiver(scheme::PLAID, Reply::Key(jwk.leak()));
         let admit = |token: &str, body| {
             let headers = [("Plaid-Verification", token)];
             admit(&receiver, &RequestHead::new(&headers), body)
         };
         assert!(is_admitted(&admit(&good, "{}")));
-        assert_eq!(*asked.lock().unwrap(), ["k1"]);
+        assert_eq!(*calls.lock().unwrap(), ["k1"]);
         is_refused(&admit(&good, "[]"), VerifyError::SignatureMismatch);
-        asked.lock().unwrap().clear();
+        calls.lock().unwrap().clear();
 
         let (unnamed, _) = token("", "{}");
         is_refused(&admit(&unnamed, "{}"), VerifyError::UnknownKey);
@@ -266,7 +266,7 @@ mod tokens {
         is_refused(&admit(&long, "{}"), VerifyError::UnknownKey);
         is_refused(&admit("", "{}"), VerifyError::MissingSignature);
         is_refused(&admit("a.b", "{}"), VerifyError::MalformedSignature);
-        assert!(asked.lock().unwrap().is_empty());
+        assert!(calls.lock().unwrap().is_empty());
     }
 
     #[test]
@@ -277,8 +277,8 @@ mod tokens {
             let headers = [("Plaid-Verification", token.as_str())];
             admit(&receiver, &RequestHead::new(&headers), "{}")
         };
-        is_refused(&admit(Found::Nothing), VerifyError::UnknownKey);
-        for found in [Found::Error, Found::Silence, Found::Key("{}")] {
+        is_refused(&admit(Reply::Nothing), VerifyError::UnknownKey);
+        for found in [Reply::Error, Reply::Silence, Reply::Key("{}")] {
             is_unavailable(&admit(found));
         }
     }

@@ -1,4 +1,4 @@
-//! Tokens that are looked up by their digests.
+//! Lookups of tokens by their digests.
 
 use std::{
     future::{pending, ready},
@@ -21,41 +21,41 @@ const TOKEN: &str = "a29a4f16-989d-48c8-ab54-7b6150733ba1";
 const OTHER: &str = "ba4825b6-6718-42f3-a400-ce08a16936bd";
 const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
 
-/// What comes of asking.
+/// The result of a lookup.
 #[derive(Clone, Copy)]
-enum Found {
+enum Reply {
     Tokens(&'static [&'static str]),
     Nothing,
     Error,
     Silence,
 }
 
-type Asked = Arc<Mutex<Vec<[u8; 32]>>>;
+type Digests = Arc<Mutex<Vec<[u8; 32]>>>;
 
-/// A receiver that notes what it asks for.
-fn receiver(scheme: Scheme, found: Found) -> (Receiver, Asked) {
-    let asked = Asked::default();
-    let digests = Arc::clone(&asked);
+/// Returns a receiver, and the digests that it looks up.
+fn receiver(scheme: Scheme, found: Reply) -> (Receiver, Digests) {
+    let calls = Digests::default();
+    let digests = Arc::clone(&calls);
     let look_up = move |digest: [u8; 32]| {
         digests.lock().unwrap().push(digest);
         async move {
             match found {
-                Found::Tokens(tokens) => {
+                Reply::Tokens(tokens) => {
                     let secrets: Result<Vec<_>, _> =
                         tokens.iter().map(|token| Secret::new(*token)).collect();
                     Ok(Some(Tenant::new("lead.created", secrets?)))
                 }
-                Found::Nothing => Ok(None),
-                Found::Error => Err("no connection".into()),
-                Found::Silence => pending().await,
+                Reply::Nothing => Ok(None),
+                Reply::Error => Err("no connection".into()),
+                Reply::Silence => pending().await,
             }
         }
     };
     let receiver = Receiver::builder(Verifier::builder(scheme)).token_lookup(look_up);
-    (receiver.build().unwrap(), asked)
+    (receiver.build().unwrap(), calls)
 }
 
-/// A request in its parts: headers, target, body.
+/// The headers, target and body of a request.
 type Request<'r> = (Vec<(&'r str, &'r str)>, &'r str, &'r str);
 
 fn send(
@@ -78,7 +78,7 @@ fn digest(text: &str) -> [u8; 32] {
 }
 
 #[test]
-fn a_token_is_looked_up_once_wherever_it_is() {
+fn a_token_is_calls_once_wherever_it_is() {
     let (query, uuid) = (format!("/?token={TOKEN}"), format!("/?uuid={TOKEN}"));
     let form = format!("a=b&token={TOKEN}");
     let percent = format!("token=%61{}", &TOKEN[1..]);
@@ -92,19 +92,19 @@ fn a_token_is_looked_up_once_wherever_it_is() {
         (vec![("token", TOKEN)], "/", "a body in two pieces"),
     ];
     for request in requests {
-        let (receiver, asked) = receiver(scheme::PIPEFORCE_TOKEN, Found::Tokens(&[OTHER, TOKEN]));
+        let (receiver, calls) = receiver(scheme::PIPEFORCE_TOKEN, Reply::Tokens(&[OTHER, TOKEN]));
         let Ok(Admission::Admitted(admitted)) = send(&receiver, &request) else {
             panic!("{request:?}");
         };
         assert_eq!(admitted.delivery().namespace(), Some("lead.created"));
         assert_eq!(admitted.delivery().secret_index(), 1);
         assert_eq!(admitted.delivery().body(), request.2);
-        assert_eq!(*asked.lock().unwrap(), [digest(TOKEN)], "{request:?}");
+        assert_eq!(*calls.lock().unwrap(), [digest(TOKEN)], "{request:?}");
     }
 }
 
 #[test]
-fn nothing_is_asked_for_a_request_that_cannot_be_right() {
+fn nothing_is_calls_for_a_request_that_cannot_be_right() {
     let query = format!("/?token={OTHER}");
     let form = format!("token={OTHER}");
     let twice = format!("/?token={TOKEN}&uuid={OTHER}");
@@ -120,38 +120,38 @@ fn nothing_is_asked_for_a_request_that_cannot_be_right() {
         ((vec![FORM], "/", &form_twice), VerifyError::AmbiguousToken),
         ((vec![("token", TOKEN), ("Token", TOKEN)], "/", ""), VerifyError::AmbiguousHeader),
     ];
-    let (receiver, asked) = receiver(scheme::PIPEFORCE_TOKEN, Found::Tokens(&[TOKEN, OTHER]));
+    let (receiver, calls) = receiver(scheme::PIPEFORCE_TOKEN, Reply::Tokens(&[TOKEN, OTHER]));
     for (request, reason) in requests {
         is_refused(&send(&receiver, &request), reason);
     }
-    assert!(asked.lock().unwrap().is_empty());
+    assert!(calls.lock().unwrap().is_empty());
 }
 
 #[test]
 fn a_token_that_does_not_exist_is_refused_like_one_that_is_wrong() {
     let request: Request<'_> = (vec![("token", TOKEN)], "/", "{}");
     let refused = |found| {
-        let (receiver, asked) = receiver(scheme::PIPEFORCE_TOKEN, found);
+        let (receiver, calls) = receiver(scheme::PIPEFORCE_TOKEN, found);
         let admission = send(&receiver, &request);
-        assert_eq!(asked.lock().unwrap().len(), 1);
+        assert_eq!(calls.lock().unwrap().len(), 1);
         is_refused(&admission, VerifyError::TokenMismatch);
         let answer = admission.unwrap_err().answer();
         let headers: Vec<_> = answer.headers().map(|(n, v)| format!("{n}: {v}")).collect();
         (answer.status(), headers, answer.body().to_owned())
     };
-    let unknown = refused(Found::Nothing);
-    assert_eq!(unknown, refused(Found::Tokens(&[OTHER])));
+    let unknown = refused(Reply::Nothing);
+    assert_eq!(unknown, refused(Reply::Tokens(&[OTHER])));
     assert_eq!(unknown.0, 401);
 }
 
 #[test]
 fn a_look_up_that_fails_is_not_the_callers_fault() {
     for found in [
-        Found::Error,
-        Found::Silence,
-        Found::Tokens(&[]),
-        Found::Tokens(&[" "]),
-        Found::Tokens(&[TOKEN; 9]),
+        Reply::Error,
+        Reply::Silence,
+        Reply::Tokens(&[]),
+        Reply::Tokens(&[" "]),
+        Reply::Tokens(&[TOKEN; 9]),
     ] {
         let (receiver, _) = receiver(scheme::PIPEFORCE_TOKEN, found);
         is_unavailable(&send(&receiver, &(vec![("token", TOKEN)], "/", "{}")));
@@ -159,14 +159,14 @@ fn a_look_up_that_fails_is_not_the_callers_fault() {
 }
 
 #[test]
-fn name_and_password_are_looked_up_together() {
-    let (receiver, asked) = receiver(scheme::POSTMARK, Found::Tokens(&["me:secret"]));
+fn name_and_password_are_calls_together() {
+    let (receiver, calls) = receiver(scheme::POSTMARK, Reply::Tokens(&["me:secret"]));
     let admission = send(&receiver, &(vec![("authorization", "Basic bWU6c2VjcmV0")], "/", "{}"));
     assert!(matches!(admission, Ok(Admission::Admitted(_))), "{admission:?}");
-    assert_eq!(*asked.lock().unwrap(), [digest("me:secret")]);
+    assert_eq!(*calls.lock().unwrap(), [digest("me:secret")]);
     let malformed = send(&receiver, &(vec![("authorization", "Basic *")], "/", "{}"));
     is_refused(&malformed, VerifyError::MalformedSignature);
-    assert_eq!(asked.lock().unwrap().len(), 1);
+    assert_eq!(calls.lock().unwrap().len(), 1);
 }
 
 #[test]
