@@ -23,7 +23,7 @@ use webhook_verify::{
     MemoryStore,
     idempotency::{
         ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled,
-        StoreError,
+        Step, StoreError,
     },
 };
 
@@ -85,8 +85,12 @@ fn holder(n: usize) -> Holder {
     request_for(0, n).holder()
 }
 
+fn claim_of(store: &impl ClaimStore, request: ClaimRequest) -> Outcome {
+    Ok(now(store.claim(&[request]))?[0])
+}
+
 fn claim<S: ClaimStore, const N: usize>(store: &S) -> Outcome {
-    now(store.claim(&request_for(0, N)))
+    claim_of(store, request_for(0, N))
 }
 
 /// What the calls of a holder, and of whoever looks after the store, came to.
@@ -123,16 +127,20 @@ fn claims<S: ClaimStore, const N: usize>(store: &S) -> Done {
     Done::Claimed(claim::<S, N>(store))
 }
 
+fn settle(store: &impl ClaimStore, n: usize, step: Step) -> Done {
+    Done::Settled(now(store.settle(&[holder(n)], step)).unwrap()[0])
+}
+
 fn completes<S: ClaimStore, const N: usize>(store: &S) -> Done {
-    Done::Settled(now(store.complete(&holder(N), STATUS, TTL)).unwrap())
+    settle(store, N, Step::Complete { status: STATUS, ttl: TTL })
 }
 
 fn releases<S: ClaimStore, const N: usize>(store: &S) -> Done {
-    Done::Settled(now(store.release(&holder(N))).unwrap())
+    settle(store, N, Step::Release)
 }
 
 fn extends<S: ClaimStore, const N: usize>(store: &S) -> Done {
-    Done::Settled(now(store.extend(&holder(N), LEASE)).unwrap())
+    settle(store, N, Step::Extend { lease: LEASE })
 }
 
 fn purges<S: ClaimStore>(store: &S) -> Done {
@@ -302,8 +310,8 @@ fn a_full_store_takes_one_of_two() {
     every_order(
         || at(Duration::ZERO, MemoryStore::with_capacity(1)),
         [
-            |store: &MemoryStore| now(store.claim(&request_for(1, 1))),
-            |store: &MemoryStore| now(store.claim(&request_for(2, 2))),
+            |store: &MemoryStore| claim_of(store, request_for(1, 1)),
+            |store: &MemoryStore| claim_of(store, request_for(2, 2)),
         ],
         |store, outcomes| {
             let won = |outcome: &&Outcome| matches!(outcome, Ok(ClaimOutcome::Won { attempt: 1 }));

@@ -1,11 +1,15 @@
 use std::{
     fmt,
-    sync::{Arc, MutexGuard, PoisonError},
+    sync::{Arc, PoisonError},
     task::{Context, Poll},
     time::Instant,
 };
 
-use super::{ClaimKey, ClaimRequest, Era, Holder, Keeper, Lost, lost::LostSignal, sync::Mutex};
+use super::{
+    ClaimKey, ClaimRequest, Era, Holder, Keeper, Lost,
+    lost::LostSignal,
+    sync::{Mutex, MutexGuard},
+};
 use crate::timer::Timer;
 
 /// The claim under which a handler runs, of a delivery or of one of its events.
@@ -160,7 +164,7 @@ impl Claim {
 
     /// Notes that the handler's transaction may be about to complete the claim.
     #[cfg(any(feature = "postgres", feature = "sqlite"))]
-    pub(super) fn set_open(&self) {
+    pub(super) fn set_committing(&self) {
         match &mut *self.lock() {
             State::Running { committing, .. }
             | State::Done { committing }

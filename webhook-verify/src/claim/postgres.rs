@@ -310,7 +310,7 @@ impl PostgresStore {
         add(&mut arguments, i32::from(sql::success(status)?))?;
         add(&mut arguments, millis(claim.request().ttl))?;
         add(&mut arguments, limit(*lock_timeout))?;
-        claim.set_open();
+        claim.set_committing();
         let completed = sqlx::query_with(statements.complete_in.clone(), arguments)
             .fetch_optional(&mut *transaction)
             .await

@@ -243,7 +243,7 @@ impl SqliteStore {
         let status = sql::success(status)?;
         let Settings { statements, clock } = &*self.shared.settings;
         let until = clock.now().saturating_add(claim.request().ttl);
-        claim.set_open();
+        claim.set_committing();
         let completion = statements.complete(transaction, &claim.holder(), status, until).await?;
         match completion {
             Completion::Now => Ok(()),
