@@ -7,8 +7,8 @@ use futures_core::Stream;
 
 use super::{
     Handshake, Received, Receiver, Rejection, Tenant,
+    admitted::Outcome,
     challenge::{ChallengeRequest, MAX_UNSIGNED_BODY},
-    received::Outcome,
     receiver::read,
     secrets::Source,
     tenant::LookupFuture,

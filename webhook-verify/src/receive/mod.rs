@@ -8,7 +8,6 @@ mod claim;
 mod claim_events;
 mod handshake;
 mod idempotency;
-mod received;
 mod receiver;
 mod rejection;
 mod secrets;
@@ -17,11 +16,10 @@ mod tenant;
 mod tests;
 
 pub use self::{
-    admitted::{Admission, Admitted},
+    admitted::{Admission, Admitted, Received},
     builder::ReceiverBuilder,
     handshake::Handshake,
     idempotency::{Idempotency, OnMismatch, OnStoreFailure, Replay},
-    received::Received,
     receiver::Receiver,
     rejection::Rejection,
     tenant::Tenant,

@@ -11,11 +11,10 @@ use futures_core::Stream;
 
 use super::{
     Idempotency, Rejection, Tenant,
-    admitted::Admission,
+    admitted::{Admission, Outcome, Received},
     builder::{ReceiverBuilder, Unbuilt},
     challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
-    received::{Outcome, Received},
     secrets::Source,
     tenant::LookupFuture,
 };

@@ -2,12 +2,10 @@
 
 mod form;
 mod head;
-mod header_index;
 pub(crate) mod json;
 
 pub use self::head::{Headers, RequestHead};
 pub(crate) use self::{
     form::{is_form_type, single_value},
-    head::AmbiguousHeader,
-    header_index::{Names, Picked},
+    head::{Names, Picked},
 };

@@ -6,7 +6,6 @@ mod facts;
 mod incoming;
 #[cfg(feature = "jwt")]
 mod jwt;
-mod plan;
 mod settings;
 mod signed;
 mod url;
@@ -17,7 +16,7 @@ pub(crate) use self::facts::tag;
 pub(crate) use self::settings::Settings;
 use self::{
     facts::{HeadFacts, read, single},
-    plan::Plan,
+    settings::Plan,
 };
 pub use self::{
     incoming::{BodyTooLarge, Incoming},

@@ -1,4 +1,4 @@
-//! RecordedRequest requests and their verdicts.
+//! Recorded requests and their verdicts.
 
 use std::time::Duration;
 

@@ -31,10 +31,11 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
     }
 }
 
-fn content(scheme: &Scheme) -> [Rule; 10] {
+fn content(scheme: &Scheme) -> [Rule; 11] {
     let option = "signed_content";
     let of_whole_body = |part: &Part| part.facts().whole_body.is_some();
     let never_varies = |part: &Part| part.facts().varies == Varies::Never;
+    let is_free = |part: &Part| matches!(part.facts().values, Values::FreeField(_));
     let holds_signature = scheme.signatures.iter().any(|source| source.place.is_in_body());
     [
         (scheme.content.is_empty() && signs_content(scheme.algorithm), option, "empty"),
@@ -70,9 +71,14 @@ fn content(scheme: &Scheme) -> [Rule; 10] {
             "needs text between an id or a header and the body",
         ),
         (
-            scheme.content.iter().filter(|part| matches!(part, Part::FreePointer(_))).count() > 1,
+            scheme.content.iter().filter(|part| is_free(part)).count() > 1,
             option,
             "has more than one `free-json`, so two of them could be split elsewhere",
+        ),
+        (
+            scheme.content.iter().filter(|part| part.facts().url.is_some()).count() > 1,
+            option,
+            "has more than one form of the URL",
         ),
         (
             scheme.content.windows(2).any(blurs_lines),

@@ -102,6 +102,7 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ("signed_content", signed("{id}{body}").id_header("a")),
         ("signed_content", signed("{json:/a}{free-json:/b}")),
         ("signed_content", signed("{free-json:/a}:{free-json:/b}")),
+        ("signed_content", signed("{url:without-query}|{url}")),
         ("signed_content", signed("{signed-headers:a}{body}")),
         ("signed_content", signed("{signed-headers:a}.{body}")),
         ("signed_content", signed("{method}{signed-headers:a}\n{body}")),
