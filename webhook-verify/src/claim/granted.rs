@@ -39,8 +39,9 @@ pub(crate) enum State {
     Running { by_event: bool, committing: bool },
     /// The handler marked the event done, and no settling is in progress.
     Done { committing: bool },
-    /// It is being settled. Its lease is not renewed meanwhile.
-    Settling { committing: bool },
+    /// It is being settled, because the handler marked the event `done` or has responded. Its lease
+    /// is not renewed meanwhile.
+    Settling { done: bool, committing: bool },
     /// The handler's transaction completed it with this status.
     #[cfg_attr(
         not(any(feature = "postgres", feature = "sqlite")),
@@ -145,21 +146,24 @@ impl Claim {
     pub(super) fn set_settling(&self) {
         let state = &mut *self.lock();
         if !matches!(state, State::Committed { .. }) {
-            *state = State::Settling { committing: state.is_committing() };
+            let done = matches!(state, State::Done { .. });
+            *state = State::Settling { done, committing: state.is_committing() };
         }
     }
 
     /// Notes that the settling was dropped before its end.
     pub(super) fn give_up_settling(&self) {
         let state = &mut *self.lock();
-        if let State::Settling { committing } = *state {
+        if let State::Settling { committing, .. } = *state {
             *state = State::Done { committing };
         }
     }
 
     pub(super) fn set_released(&self) {
         let state = &mut *self.lock();
-        *state = State::Released { committing: state.is_committing() };
+        if !matches!(state, State::Committed { .. }) {
+            *state = State::Released { committing: state.is_committing() };
+        }
     }
 
     /// Notes that the handler's transaction may be about to complete the claim.
@@ -168,7 +172,7 @@ impl Claim {
         match &mut *self.lock() {
             State::Running { committing, .. }
             | State::Done { committing }
-            | State::Settling { committing }
+            | State::Settling { committing, .. }
             | State::Released { committing } => *committing = true,
             State::Committed { .. } | State::Settled | State::Answered => {}
         }
@@ -197,12 +201,16 @@ impl Claim {
     }
 
     /// Returns whether the event is left for the handler: it is not done, and no other owner has
-    /// it. An event that was completed with its batch is still left for the handler.
+    /// it. An event that is completed by the handler's status is still left for a background task.
     pub(crate) fn is_left(&self) -> bool {
         match self.state() {
             State::Running { .. } => !self.is_lost(),
+            State::Settling { done, .. } => !done,
             State::Answered => true,
-            _ => false,
+            State::Done { .. }
+            | State::Committed { .. }
+            | State::Settled
+            | State::Released { .. } => false,
         }
     }
 
@@ -213,7 +221,7 @@ impl Claim {
 
     /// Returns whether the lease never has to be renewed again.
     pub(super) fn is_over(&self) -> bool {
-        !self.is_running() && !matches!(self.state(), State::Settling { .. })
+        !matches!(self.state(), State::Running { .. } | State::Done { .. } | State::Settling { .. })
     }
 
     /// Notifies the handler that its lease is lost, or that the handler has ended.
@@ -280,9 +288,53 @@ impl State {
         match self {
             Self::Running { committing, .. }
             | Self::Done { committing }
-            | Self::Settling { committing }
+            | Self::Settling { committing, .. }
             | Self::Released { committing } => committing,
             Self::Committed { .. } | Self::Settled | Self::Answered => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::claim::{Fingerprint, MemoryStore, Owner};
+
+    /// Each state says whether the lease is renewed now, may be renewed later, and whether the
+    /// event is left for a handler that iterates.
+    #[test]
+    fn what_each_state_means() {
+        let keeper = Arc::new(Keeper::new(MemoryStore::new(), "tests".into()));
+        let timer = Timer::new(|_| std::future::pending());
+        let hour = Duration::from_secs(3600);
+        let owner = Owner::random().unwrap();
+        let request =
+            ClaimRequest::new(ClaimKey::from([1; 32]), owner, Fingerprint([0; 32]), hour, hour);
+        let now = Instant::now();
+        let claim = Claim::granted(keeper, timer, request, 1, now, Era::default(), false);
+        for committing in [false, true] {
+            for (state, is_running, is_over, is_left) in [
+                (State::Running { by_event: false, committing }, true, false, true),
+                (State::Running { by_event: true, committing }, true, false, true),
+                (State::Done { committing }, true, false, false),
+                (State::Settling { done: true, committing }, false, false, false),
+                (State::Settling { done: false, committing }, false, false, true),
+                (State::Committed { status: 200 }, false, true, false),
+                (State::Settled, false, true, false),
+                (State::Answered, false, true, true),
+                (State::Released { committing }, false, true, false),
+            ] {
+                claim.set_state(state);
+                let means = (claim.is_running(), claim.is_over(), claim.is_left());
+                assert_eq!(means, (is_running, is_over, is_left), "{state:?}");
+                // A committed claim stays so, whatever is settled next.
+                claim.set_settling();
+                claim.set_released();
+                let is_committed = matches!(state, State::Committed { .. });
+                assert_eq!(claim.committed().is_some(), is_committed, "{state:?}");
+            }
         }
     }
 }

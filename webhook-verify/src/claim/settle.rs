@@ -73,8 +73,9 @@ pub(crate) async fn complete(claims: &[Claim], status: u16, end: State) {
         // Usually all have the same lifetime.
         let ttl = first.request().ttl;
         let is_like_it = |it: &&Claim| it.committed().is_none() && it.request().ttl == ttl;
-        let same = rest.iter().take_while(is_like_it);
-        let (same, others) = rest.split_at(same.count());
+        // The first counts in any case, although its transaction may be committed at any moment.
+        let same = 1 + rest[1..].iter().take_while(is_like_it).count();
+        let (same, others) = rest.split_at(same);
         settle(same, Some(status)).await;
         rest = others;
     }
@@ -103,14 +104,21 @@ async fn settle(claims: &[Claim], success: Option<u16>) {
                     claim.report(match (settled, success) {
                         (Settled::Applied, Some(status)) => ClaimEventKind::Completed { status },
                         (Settled::Applied, None) => ClaimEventKind::Released,
-                        // The handler's transaction was committed without the store's `commit`.
-                        (Settled::Superseded, None)
-                            if claim.is_committing() && !claim.is_lost() =>
-                        {
-                            claim.set_state(State::Settled);
-                            continue;
-                        }
-                        (Settled::Superseded, _) => ClaimEventKind::LeaseLost,
+                        (Settled::Superseded, _) => match claim.committed() {
+                            Some(status) => {
+                                claim.set_state(State::Settled);
+                                ClaimEventKind::Completed { status }
+                            }
+                            // The transaction was committed without the store's `commit`.
+                            None if success.is_none()
+                                && claim.is_committing()
+                                && !claim.is_lost() =>
+                            {
+                                claim.set_state(State::Settled);
+                                continue;
+                            }
+                            None => ClaimEventKind::LeaseLost,
+                        },
                     });
                 }
                 return;

@@ -11,8 +11,9 @@ pub(crate) const COMPLETED: u16 = 204;
 ///
 /// The handler marks each event [done](Event::done), and ends with an error if one fails. If it then
 /// responds with 2xx although events are not done, the response becomes 500 and the sender retries,
-/// so a forgotten event is not lost. A delivery with a single event needs no mark: a 2xx completes
-/// it. Events without a [claim](Event::claim) need none either: the response stands.
+/// so a forgotten event is not lost. A delivery that contains a single event needs no mark: a 2xx
+/// completes it while its lease is held. (One event that is left of several needs its mark.) Events
+/// without a [claim](Event::claim) need none either: the response stands.
 ///
 /// A handler that succeeds or fails as a whole takes a [`Batch`]. So does one that hands the events
 /// to a background task and responds before they are done: finishing them is then its
@@ -57,7 +58,7 @@ pub struct Batch(Arc<[Event]>);
 impl Delivery {
     /// Returns the delivery's events, for a handler that marks each of them
     /// [done](Event::done). From now on the handler's status does not decide about the events that
-    /// it did not mark: see [`Events`].
+    /// it did not mark, unless the delivery contains a single event: see [`Events`].
     ///
     /// Behind a [receiver](crate::Receiver) with idempotency, these are the events that are left to
     /// do: not those that are completed, in progress elsewhere or

@@ -136,8 +136,8 @@ impl Admitted {
     ///
     /// A status for which the claim is complete, 2xx by default, completes the claims. Any other
     /// status releases them, and so does `None`, a failure without a response. If the handler took
-    /// [`Events`](crate::event::Events), the events that it marked done are completed and the
-    /// others are released.
+    /// [`Events`](crate::event::Events) of a delivery with several, the events that it marked done
+    /// are completed and the others are released.
     ///
     /// The handler's output stands even if the store then fails. The store is called up to three
     /// times, and the failure is logged. ([`Idempotency::complete_on`] and

@@ -283,7 +283,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Checks the settings as a whole.
+    /// Checks the settings as a whole. Only a missing [timer](Self::timer) shows at the first request:
+    /// adapters set theirs later.
     ///
     /// # Errors
     ///
@@ -293,8 +294,15 @@ impl ReceiverBuilder {
         let source = self.source()?;
         let verifier = match self.verifier {
             Unbuilt::Verifier(verifier) => *verifier,
-            Unbuilt::Builder(builder) if matches!(source, Source::Verifier) => builder.build()?,
-            Unbuilt::Builder(builder) => builder.build_keyless()?,
+            Unbuilt::Builder(builder) => match source {
+                Source::Verifier if self.on_handshake.is_some() && !builder.has_secrets() => {
+                    builder.build_without_secrets()?
+                }
+                Source::Verifier => builder.build()?,
+                Source::Tenants(_) | Source::Named(_) | Source::Tokens(_) => {
+                    builder.build_keyless()?
+                }
+            },
         };
         source.check(&verifier)?;
         if self.body_timeout.is_zero() {

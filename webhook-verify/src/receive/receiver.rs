@@ -101,7 +101,8 @@ pub(super) struct Inner {
 }
 
 impl Receiver {
-    /// Returns a receiver without idempotency, with the default limits.
+    /// Returns a receiver without idempotency, with the default limits. Without an adapter it also
+    /// needs [a timer](Self::or_timer).
     #[must_use]
     pub fn new(verifier: Verifier) -> Self {
         let body_limit = verifier.scheme().hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
@@ -134,7 +135,7 @@ impl Receiver {
         &self.inner.verifier
     }
 
-    /// Sets the [timer](ReceiverBuilder::timer) of a receiver that has none, for adapters.
+    /// Sets the [timer](ReceiverBuilder::timer) of a receiver that has none, as adapters do.
     #[must_use]
     pub fn or_timer<S>(self, sleep: impl Fn(Duration) -> S + Send + Sync + 'static) -> Self
     where

@@ -14,8 +14,13 @@ use std::{
 use bytes::Bytes;
 use futures_core::Stream;
 
-use super::{Admission, Handshake, Receiver, Rejection};
+use super::{Admission, Handshake, Idempotency, Receiver, Rejection};
 use crate::{
+    claim::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, MemoryStore, Settled, Step,
+        StoreError,
+    },
+    error::ConfigError,
     request::RequestHead,
     scheme::{Challenge, Scheme},
     verify::{Verifier, VerifierBuilder},
@@ -132,4 +137,53 @@ fn a_built_verifier_with_secrets_takes_no_lookup() {
     let verifier = Verifier::new(crate::scheme::GITHUB, "a secret").unwrap();
     let error = Receiver::builder(verifier).tenants(|_| ready(Ok(None))).build().unwrap_err();
     assert_eq!(error.to_string(), "secret: 1 given, at most 0 may be live");
+}
+
+#[test]
+fn a_builder_without_secrets_is_enough_for_handshakes() {
+    let verifier = Verifier::builder(crate::scheme::ASANA);
+    let builder = Receiver::builder(verifier).on_handshake(|_| ready(Ok(())));
+    assert!(builder.build().is_ok());
+    let error = Receiver::builder(Verifier::builder(crate::scheme::ASANA)).build().unwrap_err();
+    assert!(matches!(error, ConfigError::SecretCount { given: 0, .. }), "{error}");
+}
+
+/// A store that never settles.
+struct Silent(MemoryStore);
+
+impl ClaimStore for Silent {
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        self.0.claim(requests).await
+    }
+
+    async fn settle(&self, _: &[Holder], _: Step) -> Result<Vec<Settled>, StoreError> {
+        pending().await
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        self.0.forget(key).await
+    }
+
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        self.0.purge(max).await
+    }
+}
+
+/// A handler that responds before a background task has begun: the task still gets the event while
+/// the store is slow to complete it.
+#[tokio::test]
+async fn an_event_that_is_completed_by_the_status_is_left_for_a_task() {
+    let verifier = Verifier::new(crate::scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467");
+    let idempotency = Idempotency::new(Silent(MemoryStore::new()), "tests");
+    let receiver = Receiver::builder(verifier.unwrap()).idempotency(idempotency);
+    let receiver = receiver.timer(|_| pending()).build().unwrap();
+    let headers = [("Webhook-Signature", "ZnxUeUp8lqti4gO4VWPwaZ+Jll2tJkUYTW9Cp5kIs64=")];
+    let request = body(r#"{"mautic.lead_post_delete":[{"id":52}]}"#);
+    let admission = receiver.admit(&RequestHead::from(&headers), request).await.unwrap();
+    let Admission::Admitted(admitted) = admission else { panic!("{admission:?}") };
+    let events = admitted.delivery().events().unwrap();
+    let mut handling = pin!(admitted.handle(ready(202), |status| Some(*status)));
+    let polled = handling.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    assert!(polled.is_pending(), "the store is silent");
+    assert_eq!(events.iter().count(), 1);
 }

@@ -377,6 +377,10 @@ impl VerifierBuilder {
         self.build_keyless()
     }
 
+    pub(crate) fn has_secrets(&self) -> bool {
+        !self.secrets.is_empty()
+    }
+
     /// Returns a verifier without secrets of its own, for tenants' secrets.
     pub(crate) fn build_keyless(self) -> Result<Verifier, ConfigError> {
         match self.secrets.len() {
