@@ -3,7 +3,6 @@
 mod adapters;
 mod answers;
 mod beyond;
-mod commit;
 mod cost;
 mod cuts;
 mod dropped;
@@ -16,6 +15,4 @@ mod overlap;
 mod plain;
 mod random;
 mod resume;
-mod rig;
-mod sender;
 mod whole;

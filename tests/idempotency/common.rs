@@ -11,7 +11,7 @@ pub(crate) use integration_tests::{
 use integration_tests::{Response, exchange, raw_request};
 use webhook_verify::{
     Idempotency, Receiver, Rejection, RequestHead, Scheme, Verifier,
-    adapter::Admission,
+    adapter::{Admission, Admitted},
     idempotency::ClaimStore,
     testing::{SignedRequest, Signer},
 };
@@ -81,7 +81,36 @@ pub(crate) async fn admit<S: Future<Output = ()> + Send + 'static>(
     receiver.clone().or_timer(timer).admit(&head, body).await
 }
 
-/// A timer for tests in which nothing is to wait.
+/// Admits a request that runs.
+pub(crate) async fn admitted<S: Future<Output = ()> + Send + 'static>(
+    receiver: &Receiver,
+    request: &SignedRequest,
+    timer: impl Fn(Duration) -> S + Send + Sync + 'static,
+) -> Admitted {
+    match admit(receiver, request, timer).await.unwrap() {
+        Admission::Admitted(admitted) => admitted,
+        Admission::Answer(answer) => panic!("{answer:?}"),
+    }
+}
+
+/// Returns the status of a request that is a duplicate.
+pub(crate) async fn replayed<S: Future<Output = ()> + Send + 'static>(
+    receiver: &Receiver,
+    request: &SignedRequest,
+    timer: impl Fn(Duration) -> S + Send + Sync + 'static,
+) -> u16 {
+    match admit(receiver, request, timer).await.unwrap() {
+        Admission::Answer(answer) => answer.status(),
+        Admission::Admitted(_) => panic!("it runs again"),
+    }
+}
+
+/// A timer whose pauses end at once.
+pub(crate) fn at_once(_: Duration) -> std::future::Ready<()> {
+    std::future::ready(())
+}
+
+/// A timer whose pauses never end.
 pub(crate) fn never(_: Duration) -> std::future::Pending<()> {
     std::future::pending()
 }

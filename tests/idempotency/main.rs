@@ -6,6 +6,7 @@
 
 mod batches;
 mod cache;
+mod commit;
 mod common;
 mod config;
 mod disconnect;
@@ -17,4 +18,6 @@ mod ids;
 mod knobs;
 mod renewal;
 mod retries;
+mod rig;
+mod sender;
 mod state;

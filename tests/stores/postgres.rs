@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::{Calls as _, PATIENCE, PostgresServer, size};
+use integration_tests::{PATIENCE, PostgresServer, size};
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -21,7 +21,7 @@ use webhook_verify::{
     testing::conformance::Suite,
 };
 
-use super::sql::{races, *};
+use crate::{common::*, races};
 
 /// A pool of a test's own, as a pool must not outlive its runtime. It waits for a connection for longer
 /// than any machine takes.
@@ -107,13 +107,6 @@ async fn conformance_on_serializable_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_winner_for_each_attempt() {
-    let (store, name) = patient_store(pool(PostgresServer::shared(), 64).await).await;
-    let age = async |by| age(&name, by).await;
-    races::one_winner_for_each_attempt(&vec![store; 64], age, size(5, 15)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_winner_on_stricter_connections() {
     for isolation in ["serializable", "repeatable read"] {
         let options = [("default_transaction_isolation", isolation)];
@@ -123,48 +116,8 @@ async fn one_winner_on_stricter_connections() {
         assert_eq!(shown, isolation);
         let (store, name) = patient_store(pool).await;
         let age = async |by| age(&name, by).await;
-        races::one_winner_for_each_attempt(&vec![store; 32], age, 3).await;
+        races::one_winner(&vec![store; 32], age, 0..3).await;
     }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn leases_that_lapse_during_the_race() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::leases_that_lapse_during_the_race(&vec![store; 16], age, size(20, 60)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_late_complete_against_takeovers() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::a_late_complete_against_takeovers(&vec![store; 8], age).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn batches_from_two_sides() {
-    let (store, _) = shared_store().await;
-    races::batches_from_two_sides(&store, &store.clone()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn settling_from_two_sides() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::settling_from_two_sides(&store, &store.clone(), age).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn completing_from_two_sides() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::completing_from_two_sides(&store, &store.clone(), age).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn purge_under_load() {
-    let (store, name) = shared_store().await;
-    races::purge_under_load(&store, async |by| age(&name, by).await, 4500).await;
 }
 
 /// A duplicate, and a delivery in flight, leave the record's row as it is; so does completing again.

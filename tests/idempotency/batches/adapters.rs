@@ -20,8 +20,8 @@ use webhook_verify::{Receiver, scheme, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-use super::sender::{Begun, Fault, batch, events, mautic};
 use crate::common::{Gate, Watched, assert_in_flight, assert_replay, post, raw, receiver, soon};
+use crate::sender::{Begun, Fault, batch, events, mautic};
 
 /// Handles one request by a handler that takes `Events`, in process.
 async fn handled(

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use integration_tests::{App, Handler, answer, each_framework};
 use webhook_verify::{idempotency::Replay, scheme};
 
-use super::sender::{Begun, Fault, batch, events, failing, with};
 use crate::common::{Watched, assert_replay, is_replay, post, receiver};
+use crate::sender::{Begun, Fault, batch, events, failing, with};
 
 /// A batch of one event is answered as its handler answered, and one of several, which were completed before it did, 204.
 #[tokio::test]

@@ -7,12 +7,12 @@ use integration_tests::{App, Handler, Pauses, each_framework};
 use tokio::sync::mpsc;
 use webhook_verify::{Batch, Rejection, adapter::Admission, scheme};
 
-use super::{
-    rig::{Rig, end, poll},
-    sender::{Begun, batch, events},
-};
 use crate::common::{
     Watched, admit, assert_replay, finish, its_status, never, post, receiver, seconds, signed,
+};
+use crate::{
+    rig::{Rig, end, poll},
+    sender::{Begun, batch, events},
 };
 
 /// A handler that gives its events to a task and answers success has promised that they are done; the task gets every one.

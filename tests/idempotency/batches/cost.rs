@@ -5,8 +5,8 @@ use std::{iter, sync::Arc};
 use integration_tests::{App, each_framework};
 use webhook_verify::{Idempotency, Receiver, Verifier, scheme};
 
-use super::sender::{Begun, Fault, batch, events, failing};
 use crate::common::{SECRET, Watched, assert_replay, post, receiver, receiver_with, seconds};
+use crate::sender::{Begun, Fault, batch, events, failing};
 
 /// The store's calls for a batch of which so many are claimed, completed and given back.
 fn calls(claimed: usize, completed: usize, released: usize) -> Vec<String> {

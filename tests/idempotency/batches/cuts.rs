@@ -16,8 +16,8 @@ use webhook_verify::{
     scheme,
 };
 
-use super::sender::{LONG, batch, patient};
 use crate::common::{admit, post, receiver_with, soon};
+use crate::sender::{LONG, batch, patient};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);

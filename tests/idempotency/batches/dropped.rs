@@ -6,11 +6,11 @@ use futures_util::FutureExt as _;
 use integration_tests::Pauses;
 use webhook_verify::adapter::Admission;
 
-use super::{
+use crate::common::{admit, finish, its_status, never};
+use crate::{
     rig::{Rig, end, poll},
     sender::{self, batch},
 };
-use crate::common::{admit, finish, its_status, never};
 
 /// A call that is dropped before the store has answered is made again, or was the last: the event is done in any case, and
 /// no other is.

@@ -15,10 +15,10 @@ use webhook_verify::{
     testing::SignedRequest,
 };
 
-use super::sender::{Begun, Fault, batch, events, failing};
 use crate::common::{
     HandClock, Watched, admit, assert_replay, post, receiver, receiver_with, seconds,
 };
+use crate::sender::{Begun, Fault, batch, events, failing};
 
 /// Time flies: whatever is waited for with this timer is over at once.
 fn at_once(_: Duration) -> std::future::Ready<()> {

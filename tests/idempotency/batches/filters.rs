@@ -8,8 +8,8 @@ use webhook_verify::{
     scheme::{self, Identity},
 };
 
-use super::sender::{Begun, Fault, body, events, failing, mautic};
 use crate::common::{SECRET, Watched, assert_replay, is_replay, post, signed};
+use crate::sender::{Begun, Fault, body, events, failing, mautic};
 
 fn filtering(
     scheme: Scheme,

@@ -10,8 +10,8 @@ use webhook_verify::{
     testing::SignedRequest,
 };
 
-use super::sender::{Begun, Fault, batch, failing, one_by_one};
 use crate::common::{Watched, assert_replay, is_replay, post, receiver_with, seconds, signed};
+use crate::sender::{Begun, Fault, batch, failing, one_by_one};
 
 /// One request with these events, each an id and a text.
 fn line(events: &[(&str, &str)]) -> SignedRequest {

@@ -7,11 +7,11 @@ use integration_tests::Pauses;
 use tokio::sync::mpsc;
 use webhook_verify::{Rejection, adapter::Admission};
 
-use super::{
+use crate::common::{admit, finish, its_status, never, seconds};
+use crate::{
     rig::{Rig, end, poll},
     sender::{batch, events},
 };
-use crate::common::{admit, finish, its_status, never, seconds};
 
 /// One call renews all that are left, and it is not long until the last is renewed alone.
 #[tokio::test]

@@ -5,11 +5,11 @@ use std::sync::Arc;
 use integration_tests::{App, Connection, Framework, Handler, Server, each_framework};
 use webhook_verify::{Idempotency, MemoryStore, Receiver, scheme};
 
-use super::sender::{Begun, Fault, batch, events, one_by_one, with};
 use crate::common::{
     Gate, HandClock, Watched, assert_in_flight, assert_replay, post, raw, receiver, receiver_with,
     seconds,
 };
+use crate::sender::{Begun, Fault, batch, events, one_by_one, with};
 
 /// A server whose handlers wait at the gate with each event of this number.
 async fn gated(

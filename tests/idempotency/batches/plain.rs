@@ -11,8 +11,8 @@ use webhook_verify::{
     scheme,
 };
 
-use super::sender::{Begun, Fault, batch, events, failing};
 use crate::common::{Watched, post, receiver};
+use crate::sender::{Begun, Fault, batch, events, failing};
 
 /// A store as somebody might write it, with nothing for many claims at once.
 struct Plain(Arc<Watched>);

@@ -15,8 +15,8 @@ use webhook_verify::{
     Event, Idempotency, MemoryStore, Receiver, adapter::Admission, idempotency::ClaimStore, scheme,
 };
 
-use super::sender::{body, mautic};
 use crate::common::{HandClock, Watched, admit, receiver_with, seconds};
+use crate::sender::{body, mautic};
 
 const EVENTS: usize = 12;
 const LEASE: Duration = Duration::from_secs(600);

@@ -8,10 +8,10 @@ use webhook_verify::{
     idempotency::ClaimStore, scheme,
 };
 
-use super::sender::{Begun, Fault, TYPE, batch, body, events, failing, mautic, one_by_one};
 use crate::common::{
     SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with, signer,
 };
+use crate::sender::{Begun, Fault, TYPE, batch, body, events, failing, mautic, one_by_one};
 
 /// A handler that fails at event `number` of ten, and how it fails.
 async fn cut(framework: Framework, handler: impl Fn(&Begun, &Fault) -> Handler) {

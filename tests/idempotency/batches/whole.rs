@@ -11,8 +11,8 @@ use webhook_verify::{
     scheme::{self, Identity},
 };
 
-use super::sender::{Begun, Fault, batch, events, failing, mautic};
 use crate::common::{SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with};
+use crate::sender::{Begun, Fault, batch, events, failing, mautic};
 
 /// What has no events, or cannot be taken apart, may still mean something to its handler, which sees it once.
 #[tokio::test]

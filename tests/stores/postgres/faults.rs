@@ -1,6 +1,5 @@
 //! Servers that are down, die, freeze, refuse to write, and connections that end.
 
-use integration_tests::Calls as _;
 use std::{
     pin::pin,
     sync::{

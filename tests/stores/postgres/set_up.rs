@@ -1,6 +1,5 @@
 //! Tables: their names, and who creates them.
 
-use integration_tests::Calls as _;
 use tokio::task::JoinSet;
 
 use super::*;

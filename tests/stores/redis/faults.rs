@@ -1,6 +1,6 @@
 //! Servers that forget their scripts, die, freeze, fill up and change their role.
 
-use integration_tests::{Calls as _, finish};
+use integration_tests::finish;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU16, Ordering::SeqCst},

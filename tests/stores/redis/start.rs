@@ -1,6 +1,6 @@
 //! What is found out when a store is connected.
 
-use integration_tests::{Calls as _, Logs};
+use integration_tests::Logs;
 
 use super::*;
 

@@ -1,6 +1,5 @@
 //! Files that are locked, full, read-only, broken or gone.
 
-use integration_tests::Calls as _;
 use sqlx::Connection as _;
 use webhook_verify::idempotency::Settled;
 

@@ -1,6 +1,5 @@
 //! Several processes on one file, and one that is killed.
 
-use integration_tests::Calls as _;
 use std::{
     collections::HashMap,
     env,

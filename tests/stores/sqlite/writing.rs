@@ -1,6 +1,5 @@
 //! The one thread that writes for all.
 
-use integration_tests::Calls as _;
 use std::pin::pin;
 
 use futures_util::{

@@ -15,8 +15,8 @@ use webhook_verify::{
     scheme,
 };
 
-use super::sender::{Begun, batch};
 use crate::common::{HandClock, Watched, admit, never, receiver_with, seconds};
+use crate::sender::{Begun, batch};
 
 /// The three events of a batch, whose leases are 60 s.
 pub(crate) struct Rig {
