@@ -5,7 +5,6 @@ use std::sync::{
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use integration_tests::{App, Framework, answer, each_framework, finish};
 use tokio::sync::Notify;
 use webhook_verify::{
     Idempotency, MemoryStore,
@@ -16,9 +15,7 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::common::{
-    HandClock, Watched, admit, assert_replay, never, post, receiver_with, seconds, signed,
-};
+use crate::common::*;
 
 /// A storm of duplicates costs the store nothing but the first of them, once the delivery is completed.
 #[tokio::test]
@@ -27,15 +24,15 @@ async fn b15_a_replay_storm_makes_no_store_calls() {
         let store = Watched::new();
         let idempotency = Idempotency::new(Arc::clone(&store), "tests");
         let idempotency = idempotency.completed_cache(10_000, seconds(60));
-        let app = App::new(receiver_with(scheme::MAUTIC, idempotency), answer(201));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver_with(scheme::MAUTIC, idempotency), answer(201)).await;
         let request = signed(scheme::MAUTIC, "{}");
-        assert_eq!(post(server.addr, &request).await.status, 201);
+        assert_eq!(site.post(&request).await.status, 201);
         for _ in 0..1000 {
-            assert_replay(&post(server.addr, &request).await, 201);
+            assert_replay(&site.post(&request).await, 201);
         }
         // A claim, its completion, and the claim of the first duplicate.
-        assert_eq!((store.calls(), app.runs()), (3, 1));
+        assert_eq!((store.calls(), site.runs()), (3, 1));
     })
     .await;
 }
@@ -50,9 +47,7 @@ async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
         receiver_with(scheme::MAUTIC, idempotency.completed_cache(10, seconds(60)))
     };
     let (one, other) = (process(), process());
-    let Admission::Admitted(admitted) = admit(&one, &request, never).await.unwrap() else {
-        panic!("the first")
-    };
+    let admitted = admitted(&one, &request, never).await;
     finish(admitted, 200).await.unwrap();
     for _ in 0..100 {
         let replayed = admit(&other, &request, never).await.unwrap();
@@ -88,13 +83,13 @@ async fn a_success_that_is_not_recorded_is_remembered_here() {
     store.fail_completes.store(3, SeqCst);
     let idempotency = Idempotency::new(Arc::clone(&store), "tests");
     let idempotency = idempotency.completed_cache(10, seconds(60));
-    let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(201));
-    let server = app.serve(Framework::Axum).await;
+    let site =
+        Site::on(Framework::Axum, receiver_with(scheme::GITHUB, idempotency), answer(201)).await;
     let request = signed(scheme::GITHUB, "{}");
-    assert_eq!(post(server.addr, &request).await.status, 201);
+    assert_eq!(site.post(&request).await.status, 201);
     clock.advance(seconds(61));
-    assert_replay(&post(server.addr, &request).await, 201);
-    assert_eq!(app.runs(), 1);
+    assert_replay(&site.post(&request).await, 201);
+    assert_eq!(site.runs(), 1);
 }
 
 /// A duplicate that is asked about while the delivery is being forgotten does not bring it back.
@@ -104,9 +99,7 @@ async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
     let idempotency = Idempotency::new(Arc::clone(&store), "tests");
     let receiver = receiver_with(scheme::MAUTIC, idempotency);
     let request = signed(scheme::MAUTIC, "{}");
-    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
-        panic!("the first")
-    };
+    let admitted = admitted(&receiver, &request, never).await;
     let key = admitted.delivery().claim().unwrap().key();
     finish(admitted, 200).await.unwrap();
 

@@ -15,28 +15,19 @@ use futures_util::{
     poll,
 };
 use integration_tests::{
-    AnyStore, App, Calls as _, Framework, Handler, Kind, PATIENCE, Pauses, Place, Watched,
-    each_place, each_store, fresh, unique, won,
+    AnyStore, Calls as _, Kind, PATIENCE, Place, each_place, each_store, fresh, unique, won,
 };
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::{sync::oneshot, task::yield_now, time::sleep};
 use webhook_verify::{
     Event, Idempotency, PostgresStore, Receiver, Rejection, SqliteStore, Verifier,
     adapter::{Admission, Admitted},
-    idempotency::{
-        ClaimOutcome, ClaimRequest, Claimed, CommitError, Settled, StoreError,
-    },
+    idempotency::{ClaimOutcome, ClaimRequest, Claimed, CommitError, Settled, StoreError},
     scheme,
     testing::SignedRequest,
 };
 
-use crate::{
-    common::{
-        SECRET, admit, admitted, assert_replay, finish, its_status, post, receiver_with, replayed,
-        seconds, signer, soon,
-    },
-    sender::{Begun, Fault, LONG, batch, events, patient},
-};
+use crate::{common::*, sender::*};
 
 const STORES: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
 

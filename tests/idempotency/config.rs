@@ -10,7 +10,7 @@ use webhook_verify::{
     scheme::{self, Identity},
 };
 
-use crate::common::{SECRET, admit, days, finish, never, seconds, signed};
+use crate::common::*;
 
 fn of(scheme: &Scheme) -> Verifier {
     verifier_of(scheme).build().unwrap()

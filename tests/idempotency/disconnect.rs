@@ -14,7 +14,6 @@ use std::{
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle};
 use axum::middleware::{Next, from_fn};
 use futures_util::poll;
-use integration_tests::{App, Connection, Framework, Handler, exchange};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -24,9 +23,7 @@ use tokio::{
 use webhook_verify::{MemoryStore, scheme};
 use webhook_verify_axum::Drain;
 
-use crate::common::{
-    Gate, Watched, assert_in_flight, assert_replay, post, raw, receiver, signed, soon,
-};
+use crate::common::*;
 
 /// An application whose handlers wait at a gate, but for deliveries that say `now`.
 fn gated(store: &Arc<Watched>, gate: &Arc<Gate>) -> App {
@@ -205,7 +202,7 @@ async fn b08_a_client_that_resets_undoes_nothing_on_actix() {
 #[tokio::test]
 async fn without_claims_axum_drops_the_handler_as_ever() {
     let gate = Gate::new();
-    let verifier = webhook_verify::Verifier::new(scheme::GITHUB, crate::common::SECRET).unwrap();
+    let verifier = webhook_verify::Verifier::new(scheme::GITHUB, SECRET).unwrap();
     let app = App::new(webhook_verify::Receiver::new(verifier), gate.handler(|_| 200));
     let server = serve_axum(&app).await;
     let mut stream = TcpStream::connect(server.addr).await.unwrap();

@@ -8,36 +8,36 @@ use std::{
     },
 };
 
-use integration_tests::{App, Connection, Handler, answer, each_framework};
 use webhook_verify::{MemoryStore, idempotency::ClaimKey, scheme};
 
-use crate::common::{
-    Gate, HandClock, Watched, assert_in_flight, assert_replay, is_replay, post, raw, receiver,
-    seconds, signed, soon,
-};
+use crate::common::*;
 
 /// 64 at once, while the first is held in the handler: it alone runs, and each of the others is told to come back.
 #[tokio::test]
 async fn b01_of_64_at_once_one_runs_and_the_others_are_sent_away() {
     each_framework(|framework| async move {
         let gate = Gate::new();
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), gate.handler(|_| 200));
-        let server = app.serve(framework).await;
+        let site = Site::on(
+            framework,
+            receiver(scheme::GITHUB, MemoryStore::new()),
+            gate.handler(|_| 200),
+        )
+        .await;
         let request = signed(scheme::GITHUB, "{}");
         let (sender, mut answers) = tokio::sync::mpsc::unbounded_channel();
         for _ in 0..64 {
-            let (addr, request, sender) = (server.addr, request.clone(), sender.clone());
+            let (addr, request, sender) = (site.addr(), request.clone(), sender.clone());
             tokio::spawn(async move { sender.send(post(addr, &request).await).unwrap() });
         }
         for _ in 0..63 {
             assert_in_flight(&soon("response to a duplicate", answers.recv()).await.unwrap());
         }
-        assert_eq!((app.runs(), gate.done()), (1, 0));
+        assert_eq!((site.runs(), gate.done()), (1, 0));
         gate.open(64);
         let first = soon("response to the first", answers.recv()).await.unwrap();
-        assert_eq!((first.status, is_replay(&first)), (200, false));
-        assert_replay(&post(server.addr, &request).await, 200);
-        assert_eq!(app.runs(), 1);
+        assert_fresh(&first, 200);
+        assert_replay(&site.post(&request).await, 200);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
@@ -61,13 +61,12 @@ async fn b01_each_attempt_has_exactly_one_winner() {
                 })
             })
         };
-        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
-        let server = app.serve(framework).await;
+        let site = Site::on(framework, receiver(scheme::MAUTIC, MemoryStore::new()), handler).await;
         let request = signed(scheme::MAUTIC, "{}");
         for round in 1..=5_u64 {
             let posts: Vec<_> = (0..64)
                 .map(|_| {
-                    let (addr, request) = (server.addr, request.clone());
+                    let (addr, request) = (site.addr(), request.clone());
                     tokio::spawn(async move { post(addr, &request).await })
                 })
                 .collect();
@@ -104,12 +103,12 @@ async fn b01_each_attempt_has_exactly_one_winner() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b01_a_race_without_a_gate() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::SLACK, MemoryStore::new()), answer(204));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::SLACK, MemoryStore::new()), answer(204)).await;
         for round in 1..=10_usize {
             let body = format!(r#"{{"event_id":"Ev{round}"}}"#);
             let request = signed(scheme::SLACK, body);
-            let posts = (0..64).map(|_| post(server.addr, &request));
+            let posts = (0..64).map(|_| site.post(&request));
             let mut fresh = 0;
             for response in
                 soon("response to every duplicate", futures_util::future::join_all(posts)).await
@@ -120,7 +119,7 @@ async fn b01_a_race_without_a_gate() {
                     _ => assert_in_flight(&response),
                 }
             }
-            assert_eq!((fresh, app.runs()), (1, round));
+            assert_eq!((fresh, site.runs()), (1, round));
         }
     })
     .await;
@@ -131,24 +130,23 @@ async fn b01_a_race_without_a_gate() {
 async fn b03_duplicate_during_a_failing_handler() {
     each_framework(|framework| async move {
         let gate = Gate::new();
-        let app = App::new(
+        let site = Site::on(
+            framework,
             receiver(scheme::GITHUB, MemoryStore::new()),
             gate.handler(|run| if run == 1 { 500 } else { 200 }),
-        );
-        let server = app.serve(framework).await;
+        )
+        .await;
         let request = signed(scheme::GITHUB, "{}");
-        let mut first = Connection::open(server.addr).await;
-        first.send(&raw(&request)).await;
+        let mut first = site.send(&request).await;
         gate.entered().await;
-        assert_in_flight(&post(server.addr, &request).await);
+        assert_in_flight(&site.post(&request).await);
         gate.open(1);
         assert_eq!(first.response().await.unwrap().status, 500);
 
         gate.open(1);
-        let retry = post(server.addr, &request).await;
-        assert_eq!((retry.status, is_replay(&retry)), (200, false));
-        assert_replay(&post(server.addr, &request).await, 200);
-        assert_eq!(app.runs(), 2);
+        assert_fresh(&site.post(&request).await, 200);
+        assert_replay(&site.post(&request).await, 200);
+        assert_eq!(site.runs(), 2);
     })
     .await;
 }
@@ -161,28 +159,29 @@ async fn b04_a_vanished_holder_blocks_until_its_lease_lapses() {
         let store = Arc::new(MemoryStore::new().clock(clock.clone()));
         let request = signed(scheme::GITHUB, "{}");
         let receiver = receiver(scheme::GITHUB, store);
-        let admitted = crate::common::admit(&receiver, &request, crate::common::never).await;
+        let admitted = admit(&receiver, &request, never).await;
         drop(admitted.unwrap()); // as by a crash: neither completed nor released
 
         let fences = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&fences);
-        let app = App::new(
+        let site = Site::on(
+            framework,
             receiver,
             Arc::new(move |delivery| {
                 seen.lock().unwrap().push(delivery.claim().unwrap().fencing_token());
                 Box::pin(async { 200 })
             }),
-        );
-        let server = app.serve(framework).await;
-        let early = post(server.addr, &request).await;
+        )
+        .await;
+        let early = site.post(&request).await;
         assert_in_flight(&early);
         assert_eq!(early.header("retry-after"), Some("60"));
         clock.advance(seconds(59));
-        let late = post(server.addr, &request).await;
+        let late = site.post(&request).await;
         assert_in_flight(&late);
         assert_eq!(late.header("retry-after"), Some("1"));
         clock.advance(seconds(1));
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         assert_eq!(*fences.lock().unwrap(), [2]);
     })
     .await;
@@ -195,29 +194,28 @@ async fn b05_a_superseded_holder_changes_nothing() {
         let clock = HandClock::new();
         let store = Watched::over(MemoryStore::new().clock(clock.clone()));
         let gate = Gate::new();
-        let app = App::new(
+        let site = Site::on(
+            framework,
             receiver(scheme::GITHUB, Arc::clone(&store)),
             gate.handler(|run| if run == 1 { 202 } else { 201 }),
-        );
-        let server = app.serve(framework).await;
+        )
+        .await;
         let request = signed(scheme::GITHUB, "{}");
-        let mut zombie = Connection::open(server.addr).await;
-        zombie.send(&raw(&request)).await;
+        let mut zombie = site.send(&request).await;
         gate.entered().await;
         clock.advance(seconds(60));
-        let mut successor = Connection::open(server.addr).await;
-        successor.send(&raw(&request)).await;
+        let mut successor = site.send(&request).await;
         gate.entered().await;
 
         // The gate lets them go in the order in which they came: the first is the one that was superseded.
         gate.open(1);
         assert_eq!(zombie.response().await.unwrap().status, 202);
         store.until_completes(1).await;
-        assert_in_flight(&post(server.addr, &request).await);
+        assert_in_flight(&site.post(&request).await);
         gate.open(1);
         assert_eq!(successor.response().await.unwrap().status, 201);
-        assert_replay(&post(server.addr, &request).await, 201);
-        assert_eq!(app.runs(), 2);
+        assert_replay(&site.post(&request).await, 201);
+        assert_eq!(site.runs(), 2);
     })
     .await;
 }
@@ -228,7 +226,8 @@ async fn b07_a_panic_is_a_500_and_the_retry_runs() {
     each_framework(|framework| async move {
         let store = Watched::new();
         let runs = AtomicUsize::new(0);
-        let app = App::new(
+        let site = Site::on(
+            framework,
             receiver(scheme::GITHUB, Arc::clone(&store)),
             Arc::new(move |_| {
                 let first = runs.fetch_add(1, SeqCst) == 0;
@@ -237,17 +236,16 @@ async fn b07_a_panic_is_a_500_and_the_retry_runs() {
                     200
                 })
             }),
-        );
-        let server = app.serve(framework).await;
+        )
+        .await;
         let request = signed(scheme::GITHUB, "{}");
-        let response = post(server.addr, &request).await;
+        let response = site.post(&request).await;
         assert_eq!((response.status, response.text()), (500, ""));
         assert_eq!((store.releases.load(SeqCst), store.completes()), (1, 0));
 
-        let retry = post(server.addr, &request).await;
-        assert_eq!((retry.status, is_replay(&retry)), (200, false));
-        assert_replay(&post(server.addr, &request).await, 200);
-        assert_eq!(app.runs(), 2);
+        assert_fresh(&site.post(&request).await, 200);
+        assert_replay(&site.post(&request).await, 200);
+        assert_eq!(site.runs(), 2);
     })
     .await;
 }
@@ -257,15 +255,14 @@ async fn b07_a_panic_is_a_500_and_the_retry_runs() {
 async fn b09_a_lost_answer_is_replayed() {
     each_framework(|framework| async move {
         let store = Watched::new();
-        let app = App::new(receiver(scheme::STRIPE, Arc::clone(&store)), answer(201));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::STRIPE, Arc::clone(&store)), answer(201)).await;
         let request = signed(scheme::STRIPE, r#"{"id":"evt_1"}"#);
-        let mut connection = Connection::open(server.addr).await;
-        connection.send(&raw(&request)).await;
+        let connection = site.send(&request).await;
         store.until_completes(1).await;
         drop(connection); // the answer is never read
-        assert_replay(&post(server.addr, &request).await, 201);
-        assert_eq!(app.runs(), 1);
+        assert_replay(&site.post(&request).await, 201);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
@@ -274,10 +271,14 @@ async fn b09_a_lost_answer_is_replayed() {
 #[tokio::test]
 async fn b15_a_thousand_replays_are_one_run() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site = Site::on(
+            framework,
+            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
+            answer(200),
+        )
+        .await;
         let raw = raw(&signed(scheme::STANDARD_WEBHOOKS, "{}"));
-        let mut connection = Connection::open(server.addr).await;
+        let mut connection = Connection::open(site.addr()).await;
         let mut replays = 0;
         for _ in 0..1000 {
             connection.send(&raw).await;
@@ -285,55 +286,7 @@ async fn b15_a_thousand_replays_are_one_run() {
             assert_eq!(response.status, 200);
             replays += usize::from(is_replay(&response));
         }
-        assert_eq!((app.runs(), replays), (1, 999));
-    })
-    .await;
-}
-
-/// What a sender takes for a failure is one: a retry after a repaired deployment has to run.
-#[tokio::test]
-async fn b25_redirects_and_client_errors_release() {
-    each_framework(|framework| async move {
-        for status in [302, 304, 400, 404, 410, 422, 429, 500, 503] {
-            let store = Watched::new();
-            let runs = AtomicUsize::new(0);
-            let app = App::new(
-                receiver(scheme::GITHUB, Arc::clone(&store)),
-                Arc::new(move |_| {
-                    let first = runs.fetch_add(1, SeqCst) == 0;
-                    Box::pin(async move { if first { status } else { 200 } })
-                }),
-            );
-            let server = app.serve(framework).await;
-            let request = signed(scheme::GITHUB, "{}");
-            let failed = post(server.addr, &request).await;
-            assert_eq!((failed.status, is_replay(&failed)), (status, false));
-            assert_eq!((store.releases.load(SeqCst), store.completes()), (1, 0));
-            let retry = post(server.addr, &request).await;
-            assert_eq!((retry.status, is_replay(&retry)), (200, false), "{status}");
-            assert_replay(&post(server.addr, &request).await, 200);
-        }
-    })
-    .await;
-}
-
-/// A duplicate is told the stored status, where an empty answer keeps what that status promises.
-#[tokio::test]
-async fn duplicates_get_the_stored_status() {
-    each_framework(|framework| async move {
-        for (status, replayed) in
-            [(200, 200), (201, 201), (202, 202), (204, 204), (205, 204), (206, 204), (299, 299)]
-        {
-            let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(status));
-            let server = app.serve(framework).await;
-            let request = signed(scheme::GITHUB, "{}");
-            let first = post(server.addr, &request).await;
-            assert_eq!((first.status, is_replay(&first)), (status, false));
-            for _ in 0..2 {
-                assert_replay(&post(server.addr, &request).await, replayed);
-            }
-            assert_eq!(app.runs(), 1);
-        }
+        assert_eq!((site.runs(), replays), (1, 999));
     })
     .await;
 }

@@ -6,7 +6,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use integration_tests::{App, Handler, Logs, answer, each_framework, finish};
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
     adapter::Admission,
@@ -14,32 +13,33 @@ use webhook_verify::{
     testing::SignedRequest,
 };
 
-use crate::common::{
-    SECRET, admit, assert_replay, is_replay, never, post, receiver, receiver_with, signed, signer,
-    with_header,
-};
+use crate::common::*;
 
 /// A signed id that is missing makes the request unverifiable; an unsigned one makes no difference.
 #[tokio::test]
 async fn b10_a_stripped_id() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), answer(200)).await;
         let request = signer(scheme::GITHUB).id("guid-1").sign("{}").unwrap();
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         let stripped = with_header(&request, "x-github-delivery", None);
-        assert_replay(&post(server.addr, &stripped).await, 200);
-        assert_eq!(app.runs(), 1);
+        assert_replay(&site.post(&stripped).await, 200);
+        assert_eq!(site.runs(), 1);
 
-        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site = Site::on(
+            framework,
+            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
+            answer(200),
+        )
+        .await;
         let request = signed(scheme::STANDARD_WEBHOOKS, "{}");
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         for id in [None, Some("evt_2")] {
             let changed = with_header(&request, "webhook-id", id);
-            assert_eq!(post(server.addr, &changed).await.status, 401, "{id:?}");
+            assert_eq!(site.post(&changed).await.status, 401, "{id:?}");
         }
-        assert_eq!(app.runs(), 1);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
@@ -47,15 +47,15 @@ async fn b10_a_stripped_id() {
 #[tokio::test]
 async fn b11_a_changed_unsigned_id_is_the_same_delivery() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(202));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), answer(202)).await;
         let request = signer(scheme::GITHUB).id("guid-1").sign("{}").unwrap();
-        assert_eq!(post(server.addr, &request).await.status, 202);
+        assert_eq!(site.post(&request).await.status, 202);
         for id in ["guid-2", "GUID-1", "guid-1 ", ""] {
             let changed = with_header(&request, "x-github-delivery", Some(id));
-            assert_replay(&post(server.addr, &changed).await, 202);
+            assert_replay(&site.post(&changed).await, 202);
         }
-        assert_eq!(app.runs(), 1);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
@@ -70,14 +70,12 @@ async fn b12_a_poisoned_id_suppresses_nothing() {
             seen.lock().unwrap().push(delivery.body().clone());
             Box::pin(async { 200 })
         });
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), handler);
-        let server = app.serve(framework).await;
+        let site = Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), handler).await;
         let captured = signer(scheme::GITHUB).id("guid-a").sign("a").unwrap();
         let poisoned = with_header(&captured, "x-github-delivery", Some("guid-b"));
-        assert_eq!(post(server.addr, &poisoned).await.status, 200);
+        assert_eq!(site.post(&poisoned).await.status, 200);
         let genuine = signer(scheme::GITHUB).id("guid-b").sign("b").unwrap();
-        let response = post(server.addr, &genuine).await;
-        assert_eq!((response.status, is_replay(&response)), (200, false));
+        assert_fresh(&site.post(&genuine).await, 200);
         assert_eq!(*bodies.lock().unwrap(), [Bytes::from("a"), Bytes::from("b")]);
     })
     .await;
@@ -87,32 +85,32 @@ async fn b12_a_poisoned_id_suppresses_nothing() {
 #[tokio::test]
 async fn b13_a_signature_in_another_spelling() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::MAUTIC, MemoryStore::new()), answer(200)).await;
         let request = (0..)
             .map(|number| signed(scheme::MAUTIC, format!("{{{number}}}")))
             .find(|request| request.headers[0].1.contains(['+', '/']))
             .unwrap();
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         let signature = &request.headers[0].1;
         let url_safe = signature.replace('+', "-").replace('/', "_");
         for other in
             [url_safe.as_str(), url_safe.trim_end_matches('='), signature.trim_end_matches('=')]
         {
             let other = with_header(&request, "webhook-signature", Some(other));
-            assert_eq!(post(server.addr, &other).await.status, 401);
+            assert_eq!(site.post(&other).await.status, 401);
         }
 
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), answer(200)).await;
         let request = signed(scheme::GITHUB, "{}");
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         let (_, value) =
             request.headers.iter().find(|(name, _)| name == "x-hub-signature-256").unwrap();
         let upper = format!("sha256={}", value.trim_start_matches("sha256=").to_uppercase());
         let upper = with_header(&request, "x-hub-signature-256", Some(&upper));
-        assert_replay(&post(server.addr, &upper).await, 200);
-        assert_eq!(app.runs(), 1);
+        assert_replay(&site.post(&upper).await, 200);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
@@ -188,13 +186,13 @@ async fn b20_tenants_and_endpoints_are_independent() {
             ("tenant 2", "stripe"),
         ] {
             let idempotency = Idempotency::new(Arc::clone(&store), endpoint).namespace(namespace);
-            let app = App::new(receiver_with(scheme::STRIPE, idempotency), answer(200));
-            let server = app.serve(framework).await;
-            let first = post(server.addr, &request).await;
+            let site =
+                Site::on(framework, receiver_with(scheme::STRIPE, idempotency), answer(200)).await;
+            let first = site.post(&request).await;
             let name = format!("{namespace:?} {endpoint:?}");
-            assert_eq!((first.status, is_replay(&first)), (200, false), "{name}");
-            assert_replay(&post(server.addr, &request).await, 200);
-            assert_eq!(app.runs(), 1, "{name}");
+            assert_fresh(&first, 200);
+            assert_replay(&site.post(&request).await, 200);
+            assert_eq!(site.runs(), 1, "{name}");
         }
         assert_eq!(store.len(), 9);
     })
@@ -215,16 +213,15 @@ async fn b20_tenants_of_one_receiver_are_independent() {
             .idempotency(Idempotency::new(Arc::clone(&store), "stripe").namespace("a"))
             .build()
             .unwrap();
-        let app = App::new(receiver, answer(200));
-        let server = app.serve(framework).await;
+        let site = Site::on(framework, receiver, answer(200)).await;
         let names = ["acme", "acme2", "a", "stripe", "astripe"];
         for (runs, name) in (1..).zip(names) {
             let sender = signer(scheme::STRIPE).target(format!("/hooks/{name}"));
             let request = sender.sign(r#"{"id":"evt_1"}"#).unwrap();
-            let first = post(server.addr, &request).await;
-            assert_eq!((first.status, is_replay(&first)), (200, false), "{name}");
-            assert_replay(&post(server.addr, &request).await, 200);
-            assert_eq!((app.runs(), store.len()), (runs, runs), "{name}");
+            let first = site.post(&request).await;
+            assert_fresh(&first, 200);
+            assert_replay(&site.post(&request).await, 200);
+            assert_eq!((site.runs(), store.len()), (runs, runs), "{name}");
         }
     })
     .await;
@@ -272,20 +269,20 @@ async fn schemes_without_identity_run_every_time() {
             let receiver = receiver_with(scheme.clone(), idempotency);
             let claims = Arc::new(Mutex::new(Vec::new()));
             let seen = Arc::clone(&claims);
-            let app = App::new(
+            let site = Site::on(
+                framework,
                 receiver,
                 Arc::new(move |delivery| {
                     seen.lock().unwrap().push(delivery.claim().is_some());
                     Box::pin(async { 200 })
                 }),
-            );
-            let server = app.serve(framework).await;
+            )
+            .await;
             let request = signed(scheme, "{}");
             for _ in 0..3 {
-                let response = post(server.addr, &request).await;
-                assert_eq!((response.status, is_replay(&response)), (200, false));
+                assert_fresh(&site.post(&request).await, 200);
             }
-            assert_eq!((app.runs(), store.len()), (3, 0));
+            assert_eq!((site.runs(), store.len()), (3, 0));
             assert_eq!(*claims.lock().unwrap(), [false; 3]);
         }
     })
@@ -308,8 +305,9 @@ async fn a_body_without_its_id_is_recognised_by_its_digest() {
             ] {
                 let endpoint = format!("no id {name} {framework:?}");
                 let idempotency = Idempotency::new(MemoryStore::new(), &endpoint);
-                let app = App::new(receiver_with(scheme::STRIPE, idempotency), answer(200));
-                let server = app.serve(framework).await;
+                let site =
+                    Site::on(framework, receiver_with(scheme::STRIPE, idempotency), answer(200))
+                        .await;
                 let warned = || {
                     let logs = logs.text();
                     logs.lines()
@@ -318,15 +316,15 @@ async fn a_body_without_its_id_is_recognised_by_its_digest() {
                         .count()
                 };
                 let request = signed(scheme::STRIPE, r#"{"id":"evt_1"}"#);
-                assert_eq!(post(server.addr, &request).await.status, 200);
+                assert_eq!(site.post(&request).await.status, 200);
                 assert_eq!(warned(), 0, "{name}");
                 for body in [without, other] {
                     let request = signed(scheme::STRIPE, body);
-                    let first = post(server.addr, &request).await;
-                    assert_eq!((first.status, is_replay(&first)), (200, false), "{name}");
-                    assert_replay(&post(server.addr, &request).await, 200);
+                    let first = site.post(&request).await;
+                    assert_fresh(&first, 200);
+                    assert_replay(&site.post(&request).await, 200);
                 }
-                assert_eq!((app.runs(), warned()), (3, 4), "{name}");
+                assert_eq!((site.runs(), warned()), (3, 4), "{name}");
             }
         }
     })
@@ -341,8 +339,8 @@ async fn a_custom_identity() {
             let value: serde_json::Value = delivery.json().ok()?;
             Some(value["order"].as_str()?.as_bytes().to_vec())
         });
-        let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver_with(scheme::GITHUB, idempotency), answer(200)).await;
         for (body, replay) in [
             (r#"{"order":"7","attempt":1}"#, false),
             (r#"{"order":"7","attempt":2}"#, true),
@@ -352,10 +350,10 @@ async fn a_custom_identity() {
             (r#"{"order":"","attempt":1}"#, false),
             (r#"{"order":"","attempt":2}"#, true),
         ] {
-            let response = post(server.addr, &signed(scheme::GITHUB, body)).await;
+            let response = site.post(&signed(scheme::GITHUB, body)).await;
             assert_eq!((response.status, is_replay(&response)), (200, replay), "{body}");
         }
-        assert_eq!(app.runs(), 5);
+        assert_eq!(site.runs(), 5);
     })
     .await;
 }

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
-use integration_tests::{App, answer, each_framework, exchange};
 use sha2::Sha256;
 use webhook_verify::{
     MemoryStore,
@@ -12,7 +11,7 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::common::{SECRET, is_replay, post, receiver, signed};
+use crate::common::*;
 
 /// A request with a valid signature, whatever its id is made of.
 fn standard_webhook(id: &[u8]) -> Vec<u8> {
@@ -32,21 +31,29 @@ fn standard_webhook(id: &[u8]) -> Vec<u8> {
 #[tokio::test]
 async fn ids_that_are_too_long_or_no_text() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site = Site::on(
+            framework,
+            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
+            answer(200),
+        )
+        .await;
         for (id, status) in [
             ("a".repeat(1024).into_bytes(), 200),
             ("a".repeat(1025).into_bytes(), 401),
             (b"\xff".to_vec(), 401),
         ] {
             let raw = standard_webhook(&id);
-            assert_eq!(exchange(server.addr, &raw).await.status, status, "{}", id.len());
+            assert_eq!(exchange(site.addr(), &raw).await.status, status, "{}", id.len());
         }
-        assert_eq!(app.runs(), 1);
+        assert_eq!(site.runs(), 1);
 
         let store = Arc::new(MemoryStore::new());
-        let app = App::new(receiver(scheme::HOST_UK_DOCUMENTED, Arc::clone(&store)), answer(200));
-        let server = app.serve(framework).await;
+        let site = Site::on(
+            framework,
+            receiver(scheme::HOST_UK_DOCUMENTED, Arc::clone(&store)),
+            answer(200),
+        )
+        .await;
         let long = "a".repeat(1025);
         let mut runs = 0;
         // The id, and whether another body with the same one is the same delivery.
@@ -61,7 +68,7 @@ async fn ids_that_are_too_long_or_no_text() {
             for (number, body) in [1, 1, 2].into_iter().enumerate() {
                 let body = format!(r#"{{"id":"{id}","type":"x","data":{body}}}"#);
                 let request = signed(scheme::HOST_UK_DOCUMENTED, body);
-                let response = post(server.addr, &request).await;
+                let response = site.post(&request).await;
                 let runs_now = number == 0 || number == 2 && !is_recognised;
                 runs += usize::from(runs_now);
                 assert_eq!((response.status, is_replay(&response)), (200, !runs_now));
@@ -69,10 +76,10 @@ async fn ids_that_are_too_long_or_no_text() {
         }
         let broken = signed(scheme::HOST_UK_DOCUMENTED, b"{\"id\":\"\xff\"}".to_vec());
         for replayed in [false, true] {
-            let response = post(server.addr, &broken).await;
+            let response = site.post(&broken).await;
             assert_eq!((response.status, is_replay(&response)), (200, replayed));
         }
-        assert_eq!(app.runs(), runs + 1);
+        assert_eq!(site.runs(), runs + 1);
         assert_eq!(store.len(), runs + 1);
     })
     .await;

@@ -1,25 +1,29 @@
-//! A batch whose leases are renewed by a timer and a clock that the test moves on.
+//! A delivery whose leases are renewed by a timer and a clock that the test moves.
 
 use std::{
+    ops::RangeInclusive,
     pin::Pin,
     sync::{Arc, Mutex},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt as _;
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::mpsc;
 use webhook_verify::{
-    Delivery, Idempotency, MemoryStore, Receiver, Rejection,
+    Delivery, Idempotency, MemoryStore, Receiver, Rejection, Scheme,
     adapter::{Admission, Admitted},
     idempotency::ClaimEvent,
     scheme,
+    testing::SignedRequest,
 };
 
-use crate::common::{HandClock, Watched, admit, never, receiver_with, seconds};
-use crate::sender::{Begun, batch};
+use crate::{common::*, sender::*};
 
-/// The three events of a batch, whose leases are 60 s.
+/// A handler that runs, and the renewal of its leases.
+pub(crate) type Running<'a> = Pin<Box<dyn Future<Output = Result<u16, Rejection>> + 'a>>;
+
 pub(crate) struct Rig {
+    asked: Instant,
     pub(crate) clock: HandClock,
     pub(crate) store: Arc<Watched>,
     pub(crate) receiver: Receiver,
@@ -28,38 +32,45 @@ pub(crate) struct Rig {
 }
 
 impl Rig {
+    /// Batches whose leases are 60 s.
     pub(crate) fn new() -> Self {
+        Self::with(scheme::MAUTIC, seconds(60), seconds(600))
+    }
+
+    fn with(scheme: Scheme, lease: Duration, max_handler_time: Duration) -> Self {
         let clock = HandClock::new();
         let store = Watched::over(MemoryStore::new().clock(clock.clone()));
         let told = Arc::new(Mutex::new(Vec::new()));
         let telling = Arc::clone(&told);
-        let idempotency =
-            Idempotency::new(Arc::clone(&store), "tests").max_handler_time(seconds(600)).on_event(
-                move |event: &ClaimEvent<'_>| telling.lock().unwrap().push(event.kind.name()),
-            );
-        Self {
-            receiver: receiver_with(scheme::MAUTIC, idempotency),
-            begun: Begun::default(),
-            clock,
-            store,
-            told,
-        }
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests")
+            .lease(lease)
+            .max_handler_time(max_handler_time)
+            .on_event(move |event: &ClaimEvent<'_>| {
+                telling.lock().unwrap().push(event.kind.name());
+            });
+        let receiver = receiver_with(scheme, idempotency);
+        Self { asked: Instant::now(), receiver, begun: Begun::default(), clock, store, told }
+    }
+
+    /// Claims a delivery with a single event.
+    pub(crate) async fn single(lease: Duration, most: Duration) -> (Self, Pauses, Admitted) {
+        let rig = Self::with(scheme::GITHUB, lease, most);
+        let (pauses, timer) = Pauses::new();
+        let admitted = admitted(&rig.receiver, &one(), timer).await;
+        (rig, pauses, admitted)
+    }
+
+    /// Claims a batch.
+    pub(crate) async fn batch(numbers: RangeInclusive<usize>) -> (Self, Pauses, Admitted) {
+        let rig = Self::new();
+        let (pauses, timer) = Pauses::new();
+        let admitted = admitted(&rig.receiver, &batch(numbers), timer).await;
+        rig.store.take_log();
+        (rig, pauses, admitted)
     }
 
     pub(crate) async fn admitted(&self, numbers: impl IntoIterator<Item = usize>) -> Admitted {
-        self.admitted_with(numbers, never).await
-    }
-
-    /// A delivery whose claims use this timer.
-    pub(crate) async fn admitted_with<S: Future<Output = ()> + Send + 'static>(
-        &self,
-        numbers: impl IntoIterator<Item = usize>,
-        timer: impl Fn(Duration) -> S + Send + Sync + 'static,
-    ) -> Admitted {
-        match admit(&self.receiver, &batch(numbers), timer).await.unwrap() {
-            Admission::Admitted(admitted) => admitted,
-            Admission::Answer(answer) => panic!("{answer:?}"),
-        }
+        admitted(&self.receiver, &batch(numbers), never).await
     }
 
     pub(crate) async fn is_in_flight(&self, number: usize) -> bool {
@@ -67,40 +78,77 @@ impl Rig {
         matches!(admission, Err(Rejection::InFlight { .. }))
     }
 
-    /// Whether the event is another's to have.
+    /// Returns whether the event can be claimed.
     pub(crate) async fn is_free(&self, number: usize) -> bool {
         let admission = admit(&self.receiver, &batch([number]), never).await;
         matches!(admission, Ok(Admission::Admitted(_)))
     }
 
-    /// What was told, each once in a row.
+    /// Returns the reports since the last call, without repetitions in a row.
     pub(crate) fn take_told(&self) -> Vec<&'static str> {
         let mut told = std::mem::take(&mut *self.told.lock().unwrap());
         told.dedup();
         told
     }
 
-    /// Takes the events one by one, each as long as the test wants.
-    pub(crate) async fn step_by_step(
+    /// Checks a pause. The first is shorter by the time that the claim took, which may be any time
+    /// on a machine that stood still.
+    pub(crate) fn assert_first_pause(&self, pause: Duration, expected: Duration) {
+        let taken = self.asked.elapsed();
+        assert!(pause <= expected, "{pause:?} is longer than {expected:?}");
+        let shorter = expected - pause;
+        assert!(shorter <= taken, "{pause:?} is shorter than {expected:?} by more than {taken:?}");
+    }
+
+    /// Starts a handler that takes the events one by one, each for as long as the test wants.
+    pub(crate) fn step_by_step(
         &self,
-        delivery: Delivery,
-        mut steps: mpsc::UnboundedReceiver<()>,
-    ) -> u16 {
-        let events = delivery.events().unwrap();
-        for event in &events {
-            self.begun.note(event);
-            steps.recv().await.unwrap();
-            event.done().await;
-        }
-        204
+        admitted: Admitted,
+    ) -> (mpsc::UnboundedSender<()>, Running<'_>) {
+        let (step, mut steps) = mpsc::unbounded_channel();
+        let running = run(admitted, |delivery| async move {
+            for event in &delivery.events().unwrap() {
+                self.begun.note(event);
+                steps.recv().await.unwrap();
+                event.done().await;
+            }
+            204
+        });
+        (step, running)
     }
 }
 
-/// Goes on until it has to wait.
-pub(crate) fn poll<T>(running: &mut Pin<Box<impl Future<Output = T>>>) -> Option<T> {
+/// The request of [`Rig::single`].
+pub(crate) fn one() -> SignedRequest {
+    signed(scheme::GITHUB, "{}")
+}
+
+/// Starts a handler that waits for something.
+pub(crate) fn run<'a, F: Future<Output = u16> + 'a>(
+    admitted: Admitted,
+    handler: impl FnOnce(Delivery) -> F,
+) -> Running<'a> {
+    let delivery = admitted.delivery().clone();
+    let mut running: Running<'a> = Box::pin(admitted.handle(handler(delivery), its_status));
+    waits(&mut running);
+    running
+}
+
+/// Polls the handler until it has to wait.
+pub(crate) fn poll(running: &mut Running<'_>) -> Option<Result<u16, Rejection>> {
     running.as_mut().now_or_never()
 }
 
-pub(crate) fn end((_, end): (Duration, oneshot::Sender<()>)) {
+/// Polls a handler that still has to wait after that.
+pub(crate) fn waits(running: &mut Running<'_>) {
+    let ended = poll(running);
+    assert!(ended.is_none(), "{ended:?}");
+}
+
+/// Ends the latest pause of a handler that goes on to wait. Returns the length of the pause.
+pub(crate) fn pass(pauses: &mut Pauses, running: &mut Running<'_>) -> Duration {
+    let (pause, end) = pauses.begun().expect("a pause");
     end.send(()).unwrap();
+    waits(running);
+    pause
 }

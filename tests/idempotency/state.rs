@@ -18,7 +18,7 @@ use webhook_verify::{
     },
 };
 
-use crate::common::{HandClock, seconds};
+use crate::common::*;
 
 const MS: Duration = Duration::from_millis(1);
 

@@ -2,31 +2,26 @@
 
 use std::sync::Arc;
 
-use integration_tests::{App, Framework, Handler, each_framework};
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, RequestHead, Secret, Tenant, Verifier,
     idempotency::ClaimStore, scheme,
 };
 
-use crate::common::{
-    SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with, signer,
-};
-use crate::sender::{Begun, Fault, TYPE, batch, body, events, failing, mautic, one_by_one};
+use crate::{common::*, sender::*};
 
 /// A handler that fails at event `number` of ten, and how it fails.
 async fn cut(framework: Framework, handler: impl Fn(&Begun, &Fault) -> Handler) {
     for number in 1..=10 {
         let (begun, fault) = (Begun::default(), Fault::at(number));
         let handler = handler(&begun, &fault);
-        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
-        let server = app.serve(framework).await;
-        assert_eq!(post(server.addr, &batch(1..=10)).await.status, 500);
+        let site = Site::on(framework, receiver(scheme::MAUTIC, MemoryStore::new()), handler).await;
+        assert_eq!(site.post(&batch(1..=10)).await.status, 500);
         assert_eq!(begun.take(), events(1..=number), "{number}");
         fault.set(0);
-        let retry = post(server.addr, &batch(1..=10)).await;
-        assert_eq!((retry.status, is_replay(&retry)), (200, false), "{number}");
+        let retry = site.post(&batch(1..=10)).await;
+        assert_fresh(&retry, 200);
         assert_eq!(begun.take(), events(number..=10), "{number}");
-        assert!(is_replay(&post(server.addr, &batch(1..=10)).await));
+        assert!(is_replay(&site.post(&batch(1..=10)).await));
         assert_eq!(begun.take(), [""; 0], "{number}");
     }
 }
@@ -81,32 +76,28 @@ async fn regrouped_reversed_and_written_with_other_blanks() {
     each_framework(|framework| async move {
         let (begun, fault) = (Begun::default(), Fault::at(7));
         let handler = failing(&begun, &fault);
-        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
-        let server = app.serve(framework).await;
-        assert_eq!(post(server.addr, &batch(1..=10)).await.status, 500);
+        let site = Site::on(framework, receiver(scheme::MAUTIC, MemoryStore::new()), handler).await;
+        assert_eq!(site.post(&batch(1..=10)).await.status, 500);
         fault.set(0);
         begun.take();
         // With others, in reverse order.
-        assert_eq!(post(server.addr, &batch([12, 10, 9, 2, 1])).await.status, 200);
+        assert_eq!(site.post(&batch([12, 10, 9, 2, 1])).await.status, 200);
         assert_eq!(begun.take(), events([12, 10, 9]));
         // Between other lists, and with blanks.
         let other = body(&[("mautic.page_on_hit", &events([7])), (TYPE, &events([8]))]);
         let spaced = other.replace('[', " [\n ").replace(']', "\t] ").replace(':', " : ");
         assert!(spaced.contains(r#"{"id" : 8}"#), "the event's own bytes are others now");
         let spaced = spaced.replace(r#"{"id" : "#, r#"{"id":"#);
-        assert_eq!(post(server.addr, &mautic(spaced)).await.status, 200);
+        assert_eq!(site.post(&mautic(spaced)).await.status, 200);
         assert_eq!(begun.take(), events([7, 8]), "7 of another type, and 8");
-        assert_eq!(post(server.addr, &batch((1..=10).rev())).await.status, 200);
+        assert_eq!(site.post(&batch((1..=10).rev())).await.status, 200);
         assert_eq!(begun.take(), events([7]));
         for number in 1..=10 {
-            assert_replay(
-                &post(server.addr, &batch([number])).await,
-                if number == 7 { 200 } else { 204 },
-            );
+            assert_replay(&site.post(&batch([number])).await, if number == 7 { 200 } else { 204 });
         }
         // An event's own bytes are what it is known by.
         let respelt = mautic(format!(r#"{{"{TYPE}":[{{"id": 1}}]}}"#));
-        assert!(!is_replay(&post(server.addr, &respelt).await));
+        assert!(!is_replay(&site.post(&respelt).await));
         assert_eq!(begun.take(), [r#"{"id": 1}"#]);
     })
     .await;
@@ -118,16 +109,15 @@ async fn identical_elements_count_each() {
     each_framework(|framework| async move {
         let (begun, fault) = (Begun::default(), Fault::at(2));
         let handler = failing(&begun, &fault);
-        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
-        let server = app.serve(framework).await;
+        let site = Site::on(framework, receiver(scheme::MAUTIC, MemoryStore::new()), handler).await;
         let request = batch([1, 1, 2, 1]);
-        assert_eq!(post(server.addr, &request).await.status, 500);
+        assert_eq!(site.post(&request).await.status, 500);
         assert_eq!(begun.take(), events([1, 1, 2]));
         fault.set(0);
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         assert_eq!(begun.take(), events([2, 1]));
-        assert_replay(&post(server.addr, &request).await, 204);
-        assert_replay(&post(server.addr, &batch([1, 2, 1, 1])).await, 204);
+        assert_replay(&site.post(&request).await, 204);
+        assert_replay(&site.post(&batch([1, 2, 1, 1])).await, 204);
         assert_eq!(begun.take(), [""; 0]);
     })
     .await;
@@ -139,22 +129,21 @@ async fn the_type_is_part_of_an_event() {
     each_framework(|framework| async move {
         let begun = Begun::default();
         let handler = failing(&begun, &Fault::default());
-        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), handler);
-        let server = app.serve(framework).await;
+        let site = Site::on(framework, receiver(scheme::MAUTIC, MemoryStore::new()), handler).await;
         let same = events([1]);
         let two = mautic(body(&[("a", &same), ("ab", &same)]));
-        assert_eq!(post(server.addr, &two).await.status, 200);
+        assert_eq!(site.post(&two).await.status, 200);
         assert_eq!(begun.take(), events([1, 1]));
         let parts = [("a", "[\"b\",1]"), ("b", "1"), ("a\\u0062", "1"), ("a", "1")];
         for (name, element) in parts {
             let one = mautic(format!(r#"{{"{name}":[{element}]}}"#));
-            assert!(!is_replay(&post(server.addr, &one).await), "{name} {element}");
+            assert!(!is_replay(&site.post(&one).await), "{name} {element}");
         }
         // A name is what it says, however it is spelt; and outside of a list, an event is the same one.
         for (again, status) in
             [(r#"{"ab":[1]}"#, 200), (r#"{"ab":1}"#, 200), (r#"{"a":{"id":1}}"#, 204)]
         {
-            assert_replay(&post(server.addr, &mautic(again)).await, status);
+            assert_replay(&site.post(&mautic(again)).await, status);
         }
     })
     .await;
@@ -167,12 +156,11 @@ async fn endpoints_namespaces_and_tenants_are_apart() {
         let store = Arc::new(MemoryStore::new());
         let begun = Begun::default();
         let run = async |receiver: Receiver, target: &str| {
-            let app = App::new(receiver, failing(&begun, &Fault::default()));
-            let server = app.serve(framework).await;
+            let site = Site::on(framework, receiver, failing(&begun, &Fault::default())).await;
             let sender = signer(scheme::MAUTIC).target(target);
             let request = sender.sign(body(&[(TYPE, &events([1, 2]))])).unwrap();
-            let first = post(server.addr, &request).await;
-            assert_replay(&post(server.addr, &request).await, 204);
+            let first = site.post(&request).await;
+            assert_replay(&site.post(&request).await, 204);
             (first.status, begun.take())
         };
         let both = (200, events([1, 2]));
@@ -204,9 +192,9 @@ async fn after_a_restart() {
     let send = async |framework, request| {
         let store: Arc<Watched> = Arc::clone(&store);
         assert!(store.is_in_process());
-        let app = App::new(receiver(scheme::MAUTIC, store), failing(&begun, &fault));
-        let server = app.serve(framework).await;
-        post(server.addr, &request).await.status
+        let site =
+            Site::on(framework, receiver(scheme::MAUTIC, store), failing(&begun, &fault)).await;
+        site.post(&request).await.status
     };
     assert_eq!(send(Framework::Axum, batch(1..=10)).await, 500);
     assert_eq!(begun.take(), events(1..=7));

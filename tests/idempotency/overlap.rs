@@ -2,39 +2,30 @@
 
 use std::sync::Arc;
 
-use integration_tests::{App, Connection, Framework, Handler, Server, each_framework};
 use webhook_verify::{Idempotency, MemoryStore, Receiver, scheme};
 
-use crate::common::{
-    Gate, HandClock, Watched, assert_in_flight, assert_replay, post, raw, receiver, receiver_with,
-    seconds,
-};
-use crate::sender::{Begun, Fault, batch, events, one_by_one, with};
+use crate::{common::*, sender::*};
 
-/// A server whose handlers wait at the gate with each event of this number.
+/// Serves handlers that wait at the gate with each event of this number.
 async fn gated(
     framework: Framework,
     gate: &Arc<Gate>,
     begun: &Begun,
     fault: &Fault,
     receiver: Receiver,
-) -> Server {
-    let (gate, begun, fault) = (Arc::clone(gate), begun.clone(), fault.clone());
-    let handler: Handler = Arc::new(move |delivery| {
-        let (gate, begun, fault) = (Arc::clone(&gate), begun.clone(), fault.clone());
-        Box::pin(async move {
-            let events = delivery.events().unwrap();
-            for event in &events {
-                begun.note(event);
-                if fault.hits(event) {
-                    gate.wait().await;
-                }
-                event.done().await;
+) -> Site {
+    let with = (Arc::clone(gate), begun.clone(), fault.clone());
+    let waiting = handler(with, |(gate, begun, fault), delivery| async move {
+        for event in &delivery.events().unwrap() {
+            begun.note(event);
+            if fault.hits(event) {
+                gate.wait().await;
             }
-            200
-        })
+            event.done().await;
+        }
+        200
     });
-    App::new(receiver, handler).serve(framework).await
+    Site::on(framework, receiver, waiting).await
 }
 
 /// Two requests that share events: each event is in one pair of hands, and who got but a part comes again.
@@ -44,29 +35,28 @@ async fn batches_that_overlap() {
         let (gate, begun, fault) = (Gate::new(), Begun::default(), Fault::at(2));
         let store = Watched::over(MemoryStore::new());
         let receiver = receiver(scheme::MAUTIC, Arc::clone(&store));
-        let server = gated(framework, &gate, &begun, &fault, receiver).await;
-        let mut first = Connection::open(server.addr).await;
-        first.send(&raw(&batch(1..=5))).await;
+        let site = gated(framework, &gate, &begun, &fault, receiver).await;
+        let mut first = site.send(&batch(1..=5)).await;
         gate.entered().await;
         assert_eq!(begun.take(), events([1, 2]));
         store.take_log();
 
         // Its own events run to their end. The rest is why it has to come again.
-        assert_in_flight(&post(server.addr, &batch([7, 5, 4, 6, 1])).await);
+        assert_in_flight(&site.post(&batch([7, 5, 4, 6, 1])).await);
         assert_eq!(begun.take(), events([7, 6]));
         assert_eq!(store.take_log(), ["claim_all 5", "complete", "complete"]);
         // Nothing of this one is to be had: no handler runs.
-        assert_in_flight(&post(server.addr, &batch([5, 2, 6])).await);
-        assert_in_flight(&post(server.addr, &batch([4])).await);
+        assert_in_flight(&site.post(&batch([5, 2, 6])).await);
+        assert_in_flight(&site.post(&batch([4])).await);
         assert_eq!(begun.take(), [""; 0]);
         assert_eq!(store.take_log(), ["claim_all 3", "claim"]);
         // What was done before is.
-        assert_replay(&post(server.addr, &batch([7, 1, 6])).await, 204);
+        assert_replay(&site.post(&batch([7, 1, 6])).await, 204);
 
         gate.open(1);
         assert_eq!(first.response().await.unwrap().status, 200);
         assert_eq!(begun.take(), events(3..=5));
-        assert_replay(&post(server.addr, &batch([7, 5, 4, 6, 1])).await, 204);
+        assert_replay(&site.post(&batch([7, 5, 4, 6, 1])).await, 204);
         assert_eq!(begun.take(), [""; 0]);
     })
     .await;
@@ -96,19 +86,17 @@ async fn a_part_that_fails_while_another_is_in_flight() {
                 202
             })
         });
-        let app = App::new(with(|it| it), handler);
-        let server = app.serve(framework).await;
-        let mut first = Connection::open(server.addr).await;
-        first.send(&raw(&batch([1, 2]))).await;
+        let site = Site::on(framework, with(|it| it), handler).await;
+        let mut first = site.send(&batch([1, 2])).await;
         gate.entered().await;
-        assert_eq!(post(server.addr, &batch([2, 9])).await.status, 422);
+        assert_eq!(site.post(&batch([2, 9])).await.status, 422);
         status.set(0);
         // Settled by the handler's status, as the only one; and yet 2 is not done.
-        assert_in_flight(&post(server.addr, &batch([2, 9])).await);
-        assert_replay(&post(server.addr, &batch([9])).await, 202);
+        assert_in_flight(&site.post(&batch([2, 9])).await);
+        assert_replay(&site.post(&batch([9])).await, 202);
         gate.open(1);
         assert_eq!(first.response().await.unwrap().status, 202);
-        assert_replay(&post(server.addr, &batch([2, 9])).await, 204);
+        assert_replay(&site.post(&batch([2, 9])).await, 204);
         assert_eq!(begun.take(), events([1, 9, 9, 2]));
     })
     .await;
@@ -120,14 +108,12 @@ async fn a_batch_that_waits_for_another() {
     each_framework(|framework| async move {
         let (gate, begun, fault) = (Gate::new(), Begun::default(), Fault::at(1));
         let receiver = with(|it| it.in_flight_wait(seconds(20)));
-        let server = gated(framework, &gate, &begun, &fault, receiver).await;
-        let mut first = Connection::open(server.addr).await;
-        first.send(&raw(&batch(1..=3))).await;
+        let site = gated(framework, &gate, &begun, &fault, receiver).await;
+        let mut first = site.send(&batch(1..=3)).await;
         gate.entered().await;
         // One that has something to do does not wait before it does it.
-        assert_in_flight(&post(server.addr, &batch([3, 4])).await);
-        let mut second = Connection::open(server.addr).await;
-        second.send(&raw(&batch([3, 2, 4]))).await;
+        assert_in_flight(&site.post(&batch([3, 4])).await);
+        let mut second = site.send(&batch([3, 2, 4])).await;
         assert!(!second.anything_within(seconds(0)).await);
         gate.open(1);
         assert_eq!(first.response().await.unwrap().status, 200);
@@ -154,19 +140,17 @@ async fn who_comes_too_early_is_told_when_to_come() {
                 200
             })
         });
-        let server = App::new(receiver.clone(), handler).serve(framework).await;
+        let site = Site::on(framework, receiver.clone(), handler).await;
         let mut open = Vec::new();
         for numbers in [[1, 2], [3, 4]] {
-            let mut connection = Connection::open(server.addr).await;
-            connection.send(&raw(&batch(numbers))).await;
+            let connection = site.send(&batch(numbers)).await;
             gate.entered().await;
             open.push(connection);
             clock.advance(seconds(15));
         }
         for numbers in [vec![1, 3], vec![3, 1], vec![5, 3, 1], vec![5, 1, 3]] {
-            let app = App::new(receiver.clone(), one_by_one(&begun, |_| 204));
-            let server = app.serve(framework).await;
-            let response = post(server.addr, &batch(numbers)).await;
+            let site = Site::on(framework, receiver.clone(), one_by_one(&begun, |_| 204)).await;
+            let response = site.post(&batch(numbers)).await;
             assert_eq!((response.status, response.header("retry-after")), (409, Some("45")));
         }
         assert_eq!(begun.take(), events([5]));

@@ -2,7 +2,7 @@
 
 use webhook_verify::{Idempotency, MemoryStore, Receiver, Scheme, adapter::Admission, scheme};
 
-use crate::common::{HandClock, admit, days, finish, never, receiver_with, signed, signer};
+use crate::common::*;
 
 fn receiver(scheme: Scheme) -> Receiver {
     receiver_with(scheme, Idempotency::new(MemoryStore::new(), "tests"))

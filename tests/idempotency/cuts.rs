@@ -8,7 +8,7 @@ use std::{
 };
 
 use futures_util::future::{join, join_all, select};
-use integration_tests::{App, Framework, Handler, Kind, Place, each_place, unique};
+use integration_tests::{Kind, Place, each_place, unique};
 use tokio::{sync::oneshot, time::sleep};
 use webhook_verify::{
     Event, Idempotency, Receiver,
@@ -16,8 +16,7 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::common::{admit, post, receiver_with, soon};
-use crate::sender::{LONG, batch, patient};
+use crate::{common::*, sender::*};
 
 /// Between two tries.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -9,14 +9,13 @@ use std::{
 };
 
 use futures_util::future::{Either, join_all, select};
-use integration_tests::{AnyStore, Kind, Place, its_status};
+use integration_tests::{AnyStore, Kind, Place};
 use tokio::{sync::Notify, task::yield_now, time::sleep};
 use webhook_verify::{
     Event, Idempotency, MemoryStore, Receiver, adapter::Admission, idempotency::ClaimStore, scheme,
 };
 
-use crate::common::{HandClock, Watched, admit, receiver_with, seconds};
-use crate::sender::{body, mautic};
+use crate::{common::*, sender::*};
 
 const EVENTS: usize = 12;
 const LEASE: Duration = Duration::from_secs(600);

@@ -9,7 +9,6 @@ use axum::{
     middleware::{Next, from_fn},
     routing,
 };
-use integration_tests::{App, Framework, Handler, each_framework};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
@@ -20,8 +19,7 @@ use webhook_verify::{Receiver, scheme, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-use crate::common::{Gate, Watched, assert_in_flight, assert_replay, post, raw, receiver, soon};
-use crate::sender::{Begun, Fault, batch, events, mautic};
+use crate::{common::*, sender::*};
 
 /// Handles one request by a handler that takes `Events`, in process.
 async fn handled(

@@ -2,7 +2,6 @@
 
 use std::sync::{Arc, Mutex, atomic::Ordering::SeqCst};
 
-use integration_tests::{App, Framework, each_framework};
 use webhook_verify::{
     Idempotency, MemoryStore,
     idempotency::{ClaimEvent, OnMismatch, OnStoreFailure},
@@ -10,8 +9,7 @@ use webhook_verify::{
     testing::SignedRequest,
 };
 
-use crate::common::{Watched, assert_replay, is_replay, post, receiver_with, seconds, signed};
-use crate::sender::{Begun, Fault, batch, failing, one_by_one};
+use crate::{common::*, sender::*};
 
 /// One request with these events, each an id and a text.
 fn line(events: &[(&str, &str)]) -> SignedRequest {
@@ -34,19 +32,19 @@ async fn an_id_is_what_an_event_is_known_by() {
             _ => 204,
         });
         let receiver = receiver_with(scheme::LINE, idempotency);
-        let server = App::new(receiver, handler).serve(framework).await;
+        let site = Site::on(framework, receiver, handler).await;
         let first = line(&[("a", "1"), ("b", "1"), ("c", "1")]);
-        assert_eq!(post(server.addr, &first).await.status, 500);
+        assert_eq!(site.post(&first).await.status, 500);
         begun.take();
         // Rendered anew, with what its sender changes when it sends again.
         let again = line(&[("d", "1"), ("b", "2"), ("a", "2")]);
-        assert_eq!(post(server.addr, &again).await.status, 200);
+        assert_eq!(site.post(&again).await.status, 200);
         assert_eq!(begun.take(), [message("d", "1")]);
-        assert_replay(&post(server.addr, &line(&[("b", "3"), ("a", "3")])).await, 204);
+        assert_replay(&site.post(&line(&[("b", "3"), ("a", "3")])).await, 204);
         // Other ids with the same text are other events, also if two of them read like one.
         for ids in [["1", "23"], ["12", "3"], ["123", ""]] {
             let other = line(&ids.map(|id| (id, "1")));
-            assert!(!is_replay(&post(server.addr, &other).await));
+            assert!(!is_replay(&site.post(&other).await));
         }
         assert_eq!(begun.take().len(), 6);
     })
@@ -60,16 +58,16 @@ async fn an_id_that_is_not_there() {
         let begun = Begun::default();
         let idempotency = Idempotency::new(MemoryStore::new(), "tests");
         let receiver = receiver_with(scheme::LINE, idempotency);
-        let server = App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
+        let site = Site::on(framework, receiver, failing(&begun, &Fault::default())).await;
         let of = |events: &str| signed(scheme::LINE, format!(r#"{{"events":[{events}]}}"#));
         for id in ["null", "{}", "[1]"] {
             let request = of(&format!(r#"{{"webhookEventId":{id}}},{{"a":{id}}}"#));
-            assert_eq!(post(server.addr, &request).await.status, 200);
-            assert_replay(&post(server.addr, &request).await, 204);
+            assert_eq!(site.post(&request).await.status, 200);
+            assert_replay(&site.post(&request).await, 204);
             assert_eq!(begun.take().len(), 2);
         }
         // LINE asks with this whether anybody is there.
-        assert_eq!(post(server.addr, &of("")).await.status, 200);
+        assert_eq!(site.post(&of("")).await.status, 200);
     })
     .await;
 }
@@ -81,16 +79,13 @@ async fn an_id_that_is_there_twice() {
         let (store, begun) = (Watched::new(), Begun::default());
         let idempotency = Idempotency::new(Arc::clone(&store), "tests");
         let receiver = receiver_with(scheme::LINE, idempotency);
-        let server = App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
+        let site = Site::on(framework, receiver, failing(&begun, &Fault::default())).await;
         let twice = line(&[("a", "1"), ("b", "1"), ("a", "1"), ("a", "2")]);
-        assert_eq!(post(server.addr, &twice).await.status, 200);
+        assert_eq!(site.post(&twice).await.status, 200);
         assert_eq!(begun.take(), [message("a", "1"), message("b", "1")]);
         assert_eq!(store.take_log(), ["claim_all 2", "complete", "complete"]);
-        assert_replay(&post(server.addr, &twice).await, 204);
-        assert_eq!(
-            post(server.addr, &line(&[("a", "1"), ("a", "1"), ("c", "1")])).await.status,
-            200
-        );
+        assert_replay(&site.post(&twice).await, 204);
+        assert_eq!(site.post(&line(&[("a", "1"), ("a", "1"), ("c", "1")])).await.status, 200);
         assert_eq!(begun.take(), [message("c", "1")]);
     })
     .await;
@@ -120,17 +115,16 @@ async fn another_body_under_a_known_id() {
             let (told, begun) = (Told::default(), Begun::default());
             let idempotency = Idempotency::new(MemoryStore::new(), "tests").on_mismatch(policy);
             let receiver = receiver_with(scheme::LINE, told.by(idempotency));
-            let server =
-                App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
+            let site = Site::on(framework, receiver, failing(&begun, &Fault::default())).await;
             let first = line(&[("a", "1"), ("b", "1")]);
-            assert_eq!(post(server.addr, &first).await.status, 200);
-            assert_replay(&post(server.addr, &line(&[("b", "1"), ("a", "1")])).await, 204);
+            assert_eq!(site.post(&first).await.status, 200);
+            assert_replay(&site.post(&line(&[("b", "1"), ("a", "1")])).await, 204);
             begun.take();
             told.take();
             // With an event that is new: that one runs in any case.
-            let mixed = post(server.addr, &line(&[("a", "2"), ("c", "1"), ("b", "1")])).await;
+            let mixed = site.post(&line(&[("a", "2"), ("c", "1"), ("b", "1")])).await;
             assert_eq!(begun.take(), [message("c", "1")]);
-            let alone = post(server.addr, &line(&[("b", "1"), ("a", "2")])).await;
+            let alone = site.post(&line(&[("b", "1"), ("a", "2")])).await;
             assert_eq!(begun.take(), [""; 0]);
             let (claimed, completed) = ("claimed", "completed");
             let (duplicate, mismatch) = ("duplicate", "mismatch");
@@ -177,10 +171,9 @@ async fn another_body_in_the_same_request() {
             let (told, begun) = (Told::default(), Begun::default());
             let idempotency = Idempotency::new(MemoryStore::new(), "tests").on_mismatch(policy);
             let receiver = receiver_with(scheme::LINE, told.by(idempotency));
-            let server =
-                App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
+            let site = Site::on(framework, receiver, failing(&begun, &Fault::default())).await;
             let both = line(&[("a", "1"), ("a", "1"), ("a", "2")]);
-            assert_eq!(post(server.addr, &both).await.status, status, "{policy:?}");
+            assert_eq!(site.post(&both).await.status, status, "{policy:?}");
             assert_eq!(begun.take(), [message("a", "1")]);
             assert_eq!(told.take(), [told_of, &["claimed", "completed"]].concat());
         }
@@ -194,16 +187,16 @@ async fn what_is_told_of_a_batch() {
     let (told, begun, fault) = (Told::default(), Begun::default(), Fault::at(3));
     let idempotency = told.by(Idempotency::new(MemoryStore::new(), "tests"));
     let receiver = receiver_with(scheme::MAUTIC, idempotency);
-    let server = App::new(receiver, failing(&begun, &fault)).serve(Framework::Axum).await;
-    assert_eq!(post(server.addr, &batch(1..=4)).await.status, 500);
+    let site = Site::on(Framework::Axum, receiver, failing(&begun, &fault)).await;
+    assert_eq!(site.post(&batch(1..=4)).await.status, 500);
     let claimed = ["claimed"; 4];
     assert_eq!(told.take(), [&claimed[..], &["completed"; 2], &["released"; 2]].concat());
     fault.set(0);
-    assert_eq!(post(server.addr, &batch(1..=4)).await.status, 200);
+    assert_eq!(site.post(&batch(1..=4)).await.status, 200);
     let mut expected = told.take();
     expected.sort();
     assert_eq!(expected, [&["claimed"; 2][..], &["completed"; 2], &["duplicate"; 2]].concat());
-    assert_replay(&post(server.addr, &batch(1..=4)).await, 204);
+    assert_replay(&site.post(&batch(1..=4)).await, 204);
     assert_eq!(told.take(), ["duplicate"; 4]);
 }
 
@@ -218,16 +211,16 @@ async fn another_body_while_the_store_fails() {
             .on_mismatch(OnMismatch::Reject)
             .on_store_failure(OnStoreFailure::Process);
         let receiver = receiver_with(scheme::LINE, idempotency);
-        let server = App::new(receiver, failing(&begun, &Fault::default())).serve(framework).await;
+        let site = Site::on(framework, receiver, failing(&begun, &Fault::default())).await;
         let [first, known] = [line(&[("a", "1"), ("b", "1")]), line(&[("a", "1"), ("c", "1")])];
-        assert_eq!(post(server.addr, &first).await.status, 200);
+        assert_eq!(site.post(&first).await.status, 200);
         // Known here from its answer.
-        assert_replay(&post(server.addr, &line(&[("a", "1")])).await, 204);
+        assert_replay(&site.post(&line(&[("a", "1")])).await, 204);
         begun.take();
         store.fail_claims.store(4, SeqCst);
-        let other = post(server.addr, &line(&[("a", "2"), ("c", "1")])).await;
+        let other = site.post(&line(&[("a", "2"), ("c", "1")])).await;
         assert_eq!(other.status, 503);
-        assert_eq!(post(server.addr, &known).await.status, 200);
+        assert_eq!(site.post(&known).await.status, 200);
         assert_eq!(begun.take(), [message("c", "1"), message("c", "1")]);
     })
     .await;

@@ -5,14 +5,12 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
-use integration_tests::{App, Handler, each_framework};
 use webhook_verify::{
     Delivery, Idempotency, Receiver, Verifier,
     scheme::{self, Identity},
 };
 
-use crate::common::{SECRET, Watched, assert_replay, is_replay, post, receiver, receiver_with};
-use crate::sender::{Begun, Fault, batch, events, failing, mautic};
+use crate::{common::*, sender::*};
 
 /// What has no events, or cannot be taken apart, may still mean something to its handler, which sees it once.
 #[tokio::test]
@@ -34,7 +32,7 @@ async fn bodies_without_events() {
             .idempotency(Idempotency::new(Arc::clone(&store), "tests"))
             .build()
             .unwrap();
-        let server = App::new(receiver, handler).serve(framework).await;
+        let site = Site::on(framework, receiver, handler).await;
         for body in [
             "{}",
             "{} ",
@@ -50,11 +48,11 @@ async fn bodies_without_events() {
         ] {
             fails.store(1, SeqCst);
             let request = mautic(body);
-            assert_eq!(post(server.addr, &request).await.status, 500, "{body}");
+            assert_eq!(site.post(&request).await.status, 500, "{body}");
             assert_eq!(store.take_log(), ["claim", "release"], "{body}");
-            assert_eq!(post(server.addr, &request).await.status, 202, "{body}");
+            assert_eq!(site.post(&request).await.status, 202, "{body}");
             assert_eq!(store.take_log(), ["claim", "complete"], "{body}");
-            assert_replay(&post(server.addr, &request).await, 202);
+            assert_replay(&site.post(&request).await, 202);
             assert_eq!(store.take_log(), ["claim"], "{body}");
         }
     })
@@ -88,15 +86,15 @@ async fn an_identity_of_ones_own() {
                     200
                 })
             });
-            let server = App::new(receiver, handler).serve(framework).await;
-            assert_eq!(post(server.addr, &batch(1..=3)).await.status, 500);
+            let site = Site::on(framework, receiver, handler).await;
+            assert_eq!(site.post(&batch(1..=3)).await.status, 500);
             assert_eq!(store.take_log(), ["claim", "release"]);
             fault.set(0);
-            assert_eq!(post(server.addr, &batch(1..=3)).await.status, 200);
+            assert_eq!(site.post(&batch(1..=3)).await.status, 200);
             assert_eq!(store.take_log(), ["claim", "complete"]);
             assert_eq!(begun.take(), events([1, 2, 1, 2, 3]));
-            assert_replay(&post(server.addr, &batch(1..=3)).await, 200);
-            assert!(!is_replay(&post(server.addr, &batch([3, 2, 1])).await));
+            assert_replay(&site.post(&batch(1..=3)).await, 200);
+            assert!(!is_replay(&site.post(&batch([3, 2, 1])).await));
         }
     })
     .await;
@@ -110,9 +108,9 @@ async fn no_identity_at_all() {
         let idempotency = Idempotency::new(Arc::clone(&store), "tests");
         let receiver = receiver_with(scheme::MAUTIC, idempotency.identity(Identity::None));
         let handler = failing(&begun, &Fault::default());
-        let server = App::new(receiver, handler).serve(framework).await;
+        let site = Site::on(framework, receiver, handler).await;
         for _ in 0..2 {
-            assert_eq!(post(server.addr, &batch(1..=2)).await.status, 200);
+            assert_eq!(site.post(&batch(1..=2)).await.status, 200);
             assert_eq!(begun.take(), events(1..=2));
         }
         assert_eq!(store.calls(), 0);
@@ -137,11 +135,10 @@ async fn whose_the_claims_are() {
                 if fences == [1] { 500 } else { u16::try_from(200 + fences[0]).unwrap() }
             })
         });
-        let app = App::new(receiver(scheme::MAUTIC, Watched::new()), handler);
-        let server = app.serve(framework).await;
-        assert_eq!(post(server.addr, &batch([1])).await.status, 500);
+        let site = Site::on(framework, receiver(scheme::MAUTIC, Watched::new()), handler).await;
+        assert_eq!(site.post(&batch([1])).await.status, 500);
         // The first event is tried for the second time.
-        assert_eq!(post(server.addr, &batch([1, 2, 3])).await.status, 202);
+        assert_eq!(site.post(&batch([1, 2, 3])).await.status, 202);
     })
     .await;
 }
