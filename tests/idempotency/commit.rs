@@ -5,7 +5,7 @@ use std::{
     future::pending,
     pin::pin,
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
 };
@@ -525,11 +525,9 @@ async fn a_commit_is_no_lost_lease() {
         for status in [200, 500] {
             let (mut pauses, timer) = Pauses::new();
             let store = Watched::over(place.open().await);
-            let told = Arc::new(Mutex::new(Vec::new()));
-            let telling = Arc::clone(&told);
-            let idempotency = patient(Idempotency::new(Arc::clone(&store), "tests"))
-                .on_event(move |event| telling.lock().unwrap().push(event.kind.name()));
-            let receiver = receiver_with(scheme::STANDARD_WEBHOOKS, idempotency);
+            let told = Told::default();
+            let idempotency = patient(Idempotency::new(Arc::clone(&store), "tests"));
+            let receiver = receiver_with(scheme::STANDARD_WEBHOOKS, told.by(idempotency));
             let request = signed(&format!("returns {status}"));
             let a = admitted(&receiver, &request, timer).await;
             let delivery = a.delivery().clone();
@@ -554,7 +552,7 @@ async fn a_commit_is_no_lost_lease() {
             };
             assert_eq!(a.handle(handler, its_status).await.unwrap(), status);
             assert_eq!(store.extends.load(SeqCst), 0);
-            assert_eq!(*told.lock().unwrap(), ["claimed", "completed"]);
+            assert_eq!(told.take(), ["claimed", "completed"]);
             assert_eq!(replayed(&receiver, &request, sleep).await, 202);
         }
     })

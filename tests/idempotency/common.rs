@@ -1,9 +1,10 @@
 //! Signed requests, receivers, applications, and requests without a framework.
 
 use std::{
+    mem,
     net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -183,4 +184,19 @@ pub(crate) fn in_turn(statuses: impl IntoIterator<Item = u16>) -> Handler {
         let status = statuses[run];
         Box::pin(async move { status })
     })
+}
+
+/// The names of the reports about claims, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Told(Arc<Mutex<Vec<&'static str>>>);
+
+impl Told {
+    pub(crate) fn by(&self, idempotency: Idempotency) -> Idempotency {
+        let told = self.clone();
+        idempotency.on_event(move |event| told.0.lock().unwrap().push(event.kind.name()))
+    }
+
+    pub(crate) fn take(&self) -> Vec<&'static str> {
+        mem::take(&mut *self.0.lock().unwrap())
+    }
 }

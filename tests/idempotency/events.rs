@@ -10,30 +10,10 @@ use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use webhook_verify::{
-    Idempotency, MemoryStore,
-    adapter::Admission,
-    idempotency::{ClaimEvent, OnMismatch},
-    scheme,
+    Idempotency, MemoryStore, adapter::Admission, idempotency::OnMismatch, scheme,
 };
 
 use crate::common::*;
-
-/// The names of what happened, in order.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl Told {
-    fn by(&self, idempotency: Idempotency) -> Idempotency {
-        let told = self.clone();
-        idempotency.on_event(move |event: &ClaimEvent<'_>| {
-            told.0.lock().unwrap().push(event.kind.name().to_owned());
-        })
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
 
 #[tokio::test]
 async fn every_outcome_is_told() {

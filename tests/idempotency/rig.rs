@@ -3,7 +3,7 @@
 use std::{
     ops::RangeInclusive,
     pin::Pin,
-    sync::{Arc, Mutex},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -12,7 +12,6 @@ use tokio::sync::mpsc;
 use webhook_verify::{
     Delivery, Idempotency, MemoryStore, Receiver, Rejection, Scheme,
     adapter::{Admission, Admitted},
-    idempotency::ClaimEvent,
     scheme,
     testing::SignedRequest,
 };
@@ -27,7 +26,7 @@ pub(crate) struct Rig {
     pub(crate) clock: HandClock,
     pub(crate) store: Arc<Watched>,
     pub(crate) receiver: Receiver,
-    told: Arc<Mutex<Vec<&'static str>>>,
+    told: Told,
     pub(crate) begun: Begun,
 }
 
@@ -40,15 +39,11 @@ impl Rig {
     fn with(scheme: Scheme, lease: Duration, max_handler_time: Duration) -> Self {
         let clock = HandClock::new();
         let store = Watched::over(MemoryStore::new().clock(clock.clone()));
-        let told = Arc::new(Mutex::new(Vec::new()));
-        let telling = Arc::clone(&told);
+        let told = Told::default();
         let idempotency = Idempotency::new(Arc::clone(&store), "tests")
             .lease(lease)
-            .max_handler_time(max_handler_time)
-            .on_event(move |event: &ClaimEvent<'_>| {
-                telling.lock().unwrap().push(event.kind.name());
-            });
-        let receiver = receiver_with(scheme, idempotency);
+            .max_handler_time(max_handler_time);
+        let receiver = receiver_with(scheme, told.by(idempotency));
         Self { asked: Instant::now(), receiver, begun: Begun::default(), clock, store, told }
     }
 
@@ -86,7 +81,7 @@ impl Rig {
 
     /// Returns the reports since the last call, without repetitions in a row.
     pub(crate) fn take_told(&self) -> Vec<&'static str> {
-        let mut told = std::mem::take(&mut *self.told.lock().unwrap());
+        let mut told = self.told.take();
         told.dedup();
         told
     }

@@ -105,35 +105,6 @@ fn b05_a_holder_that_lapsed_is_superseded_by_its_successor() {
     assert_eq!(bench.claim(&again(&a)), completed(201, 1));
 }
 
-/// A lapses, B takes over and releases, C claims, A wakes up: the attempt counts on, so A is not taken for C.
-#[test]
-fn b06_a_release_does_not_let_an_old_holder_back_in() {
-    let bench = bench(8);
-    let a = request(0, 1);
-    let (b, c) = (again(&a), again(&a));
-    assert_eq!(bench.claim(&a), won(1));
-    bench.clock.advance(seconds(60));
-    assert_eq!(bench.claim(&b), won(2));
-    assert_eq!(bench.release(&b.holder()), Settled::Applied);
-    for settled in
-        [bench.complete(&a.holder(), 202), bench.extend(&a.holder()), bench.release(&a.holder())]
-    {
-        assert_eq!(settled, Settled::Superseded);
-    }
-    assert_eq!(bench.claim(&c), won(3));
-    for settled in [
-        bench.complete(&a.holder(), 202),
-        bench.release(&a.holder()),
-        bench.complete(&b.holder(), 203),
-        bench.release(&b.holder()),
-    ] {
-        assert_eq!(settled, Settled::Superseded);
-    }
-    assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
-    assert_eq!(bench.complete(&c.holder(), 200), Settled::Applied);
-    assert_eq!(bench.claim(&a), completed(200, 1));
-}
-
 /// The edges of the lease and of the record's life.
 #[test]
 fn b21_edges_of_lease_and_life() {
@@ -217,23 +188,6 @@ fn b21_expiry_and_clearing_race_with_claims() {
     }
 }
 
-/// Late, but nobody took over: the handler's success counts.
-#[test]
-fn b22_a_late_complete_counts_if_nobody_took_over() {
-    let bench = bench(8);
-    let a = request(0, 1);
-    assert_eq!(bench.claim(&a), won(1));
-    bench.clock.advance(seconds(60) + MS);
-    assert_eq!(bench.complete(&a.holder(), 201), Settled::Applied);
-    assert_eq!(bench.claim(&again(&a)), completed(201, 1));
-
-    let a = request(0, 2);
-    assert_eq!(bench.claim(&a), won(1));
-    bench.clock.advance(seconds(60) + MS);
-    assert_eq!(bench.extend(&a.holder()), Settled::Applied);
-    assert_eq!(bench.claim(&again(&a)), busy(seconds(60)));
-}
-
 /// A claim whose answer was lost is claimed again by the same owner.
 #[test]
 fn b23_the_same_owner_is_granted_its_claim_again() {
@@ -248,33 +202,6 @@ fn b23_the_same_owner_is_granted_its_claim_again() {
     assert_eq!(bench.claim(&a), won(2));
     assert_eq!(bench.complete(&a.holder(), 200), Settled::Applied);
     assert_eq!(bench.claim(&a), completed(200, 1));
-}
-
-/// Every call may be made twice: the second changes nothing.
-#[test]
-fn b24_calls_that_are_repeated() {
-    let bench = bench(8);
-    let a = request(0, 1);
-    bench.claim(&a);
-    assert_eq!(bench.release(&a.holder()), Settled::Applied);
-    assert_eq!(bench.release(&a.holder()), Settled::Applied);
-    assert_eq!(bench.extend(&a.holder()), Settled::Superseded);
-    let b = again(&a);
-    assert_eq!(bench.claim(&b), won(2));
-    assert_eq!(bench.complete(&b.holder(), 200), Settled::Applied);
-    assert_eq!(bench.complete(&b.holder(), 200), Settled::Applied);
-    // What is completed stays so.
-    assert_eq!(bench.release(&b.holder()), Settled::Superseded);
-    assert_eq!(bench.extend(&b.holder()), Settled::Superseded);
-    assert_eq!(bench.claim(&again(&a)), completed(200, 1));
-    // Of a key that nobody ever claimed, nobody is the holder.
-    let stranger = request(0, 9).holder();
-    for settled in
-        [bench.extend(&stranger), bench.release(&stranger), bench.complete(&stranger, 200)]
-    {
-        assert_eq!(settled, Settled::Superseded);
-    }
-    assert_eq!(bench.store.len(), 1);
 }
 
 /// The fingerprint is that of the body that ran last.

@@ -10,7 +10,7 @@ use std::{
 };
 
 use integration_tests::{
-    AnyStore, Calls as _, HandClock, Kind, Place, STORES, again, fresh, soon, won,
+    AnyStore, Calls as _, HandClock, Kind, Place, STORES, again, fresh, is_shut_out, soon, won,
 };
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
@@ -35,17 +35,6 @@ async fn is_completed(store: &impl ClaimStore, request: &ClaimRequest, by: u16) 
     );
 }
 
-async fn is_shut_out(store: &impl ClaimStore, request: &ClaimRequest) {
-    let holder = request.holder();
-    for settled in [
-        store.extend(&holder, HOUR).await,
-        store.release(&holder).await,
-        store.complete(&holder, 299, HOUR).await,
-    ] {
-        assert_eq!(settled.unwrap(), Settled::Superseded);
-    }
-}
-
 /// Each store once; there is no framework in front of it.
 async fn each_store(test: impl AsyncFn(&Place, AnyStore)) {
     integration_tests::each_store(&STORES, async |place| test(place, place.open().await).await)
@@ -63,6 +52,7 @@ async fn b06_old_holders_after_a_release() {
         assert_eq!(store.claim_one(&b).await.unwrap(), won(2));
         let released = store.release(&b.holder()).await.unwrap();
         assert_eq!(released, Settled::Applied);
+        is_shut_out(&store, &a).await;
         assert_eq!(store.claim_one(&c).await.unwrap(), won(3));
         is_shut_out(&store, &a).await;
         is_shut_out(&store, &b).await;
@@ -85,6 +75,13 @@ async fn b22_a_late_complete() {
         let completed = store.complete(&a.holder(), 201, HOUR).await.unwrap();
         assert_eq!(completed, Settled::Applied);
         is_completed(&store, &a, 201).await;
+
+        let b = fresh(HOUR, 24 * HOUR);
+        assert_eq!(store.claim_one(&b).await.unwrap(), won(1));
+        place.age(HOUR).await;
+        let extended = store.extend(&b.holder(), HOUR).await.unwrap();
+        assert_eq!(extended, Settled::Applied);
+        is_busy(&store, &b).await;
     })
     .await;
 }
@@ -104,10 +101,17 @@ async fn b24_calls_that_are_repeated() {
             let released = store.release(&b.holder()).await.unwrap();
             assert_eq!(released, Settled::Applied);
         }
+        // A completed claim stays completed, and a released one is not renewed.
         assert_eq!(store.release(&a.holder()).await.unwrap(), Settled::Superseded);
+        for holder in [a.holder(), b.holder()] {
+            let extended = store.extend(&holder, HOUR).await.unwrap();
+            assert_eq!(extended, Settled::Superseded);
+        }
         is_completed(&store, &a, 201).await;
         assert_eq!(store.claim_one(&again(&b)).await.unwrap(), won(2));
         is_shut_out(&store, &b).await;
+        // A key that was never claimed has no holder.
+        is_shut_out(&store, &fresh(HOUR, HOUR)).await;
     })
     .await;
 }
