@@ -1,4 +1,4 @@
-//! What is known of completed deliveries without asking the store.
+//! The cache of completed deliveries, which spares calls of the store.
 
 use std::sync::{
     Arc,
@@ -17,7 +17,7 @@ use webhook_verify::{
 
 use crate::common::*;
 
-/// A storm of duplicates costs the store nothing but the first of them, once the delivery is completed.
+/// Once a delivery is completed, only its first duplicate costs a call of the store.
 #[tokio::test]
 async fn b15_a_replay_storm_makes_no_store_calls() {
     each_framework(|framework| async move {
@@ -31,13 +31,13 @@ async fn b15_a_replay_storm_makes_no_store_calls() {
         for _ in 0..1000 {
             assert_replay(&site.post(&request).await, 201);
         }
-        // A claim, its completion, and the claim of the first duplicate.
+        // The claim, its completion, and the claim of the first duplicate.
         assert_eq!((store.calls(), site.runs()), (3, 1));
     })
     .await;
 }
 
-/// What another process has completed is asked for once.
+/// A receiver asks once about a delivery that another process has completed.
 #[tokio::test]
 async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
     let store = Watched::new();
@@ -55,7 +55,7 @@ async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
     }
     assert_eq!(store.claims.load(SeqCst), 2);
 
-    // and what is forgotten is forgotten here, too
+    // `forget` deletes the delivery from this cache, too.
     let Admission::Admitted(_) = ({
         let key = claim_key(&request).await;
         assert!(other.forget(&key).await.unwrap());
@@ -65,7 +65,7 @@ async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
     };
 }
 
-/// The key that these tests' receivers give a request.
+/// Returns the key that the receivers of these tests give a request.
 async fn claim_key(request: &webhook_verify::testing::SignedRequest) -> ClaimKey {
     let idempotency = Idempotency::new(MemoryStore::new(), "tests");
     let receiver = receiver_with(scheme::MAUTIC, idempotency);
@@ -75,7 +75,7 @@ async fn claim_key(request: &webhook_verify::testing::SignedRequest) -> ClaimKey
     }
 }
 
-/// A success that the store could not record does not run again in the process that knows of it.
+/// If the store could not record a success, the delivery does not run again in this process.
 #[tokio::test]
 async fn a_success_that_is_not_recorded_is_remembered_here() {
     let clock = HandClock::new();
@@ -92,7 +92,7 @@ async fn a_success_that_is_not_recorded_is_remembered_here() {
     assert_eq!(site.runs(), 1);
 }
 
-/// A duplicate that is asked about while the delivery is being forgotten does not bring it back.
+/// A duplicate that arrives during `forget` does not bring the delivery back into the cache.
 #[tokio::test]
 async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
     let store = Arc::new(Late::default());
@@ -117,7 +117,7 @@ async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
     assert!(matches!(next, Ok(Admission::Admitted(_))), "{next:?}");
 }
 
-/// Answers claims late, if it is told to.
+/// A store that delays the outcomes of claims on demand.
 #[derive(Default)]
 struct Late {
     inner: MemoryStore,

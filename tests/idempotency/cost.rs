@@ -6,7 +6,7 @@ use webhook_verify::{Idempotency, Receiver, Verifier, scheme};
 
 use crate::{common::*, sender::*};
 
-/// The store's calls for a batch of which so many are claimed, completed and given back.
+/// Returns the calls of the store for a batch with so many events claimed, completed and released.
 fn calls(claimed: usize, completed: usize, released: usize) -> Vec<String> {
     let several = |call: &str, count| match count {
         0 => None,
@@ -30,7 +30,7 @@ async fn one_call_for_all_claims_and_one_for_each_event() {
             assert_eq!(site.post(&request).await.status, 200);
             assert_eq!(begun.take(), events(1..=count));
             assert_eq!(store.take_log(), calls(count, count, 0));
-            // A duplicate: one call.
+            // A duplicate costs one call.
             let status = if count == 1 { 200 } else { 204 };
             assert_replay(&site.post(&request).await, status);
             assert_eq!(store.take_log(), calls(count, 0, 0));
@@ -61,7 +61,7 @@ fn cached(store: &Arc<Watched>) -> Receiver {
     receiver_with(scheme::MAUTIC, idempotency.completed_cache(10_000, seconds(60)))
 }
 
-/// What is known here to be completed is not asked about.
+/// Events in the cache cost no call.
 #[tokio::test]
 async fn what_is_cached_costs_no_call() {
     each_framework(|framework| async move {
@@ -75,7 +75,7 @@ async fn what_is_cached_costs_no_call() {
         }
         assert_eq!(store.take_log(), calls(0, 0, 0));
         begun.take();
-        // Of a batch with others in it, the others alone are asked about.
+        // Of a batch with other events, only those are claimed.
         assert_eq!(site.post(&batch(8..=12)).await.status, 200);
         assert_eq!(store.take_log(), calls(2, 2, 0));
         assert_eq!(site.post(&batch([3, 13, 4])).await.status, 200);
@@ -85,7 +85,7 @@ async fn what_is_cached_costs_no_call() {
     .await;
 }
 
-/// Without deduplication, nothing is asked of anybody, and the handler sees all of them each time.
+/// Without deduplication, the handler gets all events each time.
 #[tokio::test]
 async fn without_a_store_each_runs_each_time() {
     each_framework(|framework| async move {

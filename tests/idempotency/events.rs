@@ -1,4 +1,4 @@
-//! What happens to claims is told: to the user's own, to the log and to the counters, under the same names.
+//! Reports about claims: to the callback, the log and the counters, under the same names.
 
 use std::{
     collections::BTreeMap,
@@ -52,7 +52,7 @@ async fn every_outcome_is_told() {
         assert_replay(&site.post(&other).await, 200);
         assert_eq!(told.take(), ["duplicate", "duplicate", "mismatch"]);
 
-        // A request that is not authentic is nothing to the store, nor to those who count what it does.
+        // A request that is not authentic causes no report.
         let mut forged = request.clone();
         forged.body = "[]".into();
         assert_eq!(site.post(&forged).await.status, 401);
@@ -88,7 +88,7 @@ async fn a_refused_mismatch_and_a_lost_lease_are_told() {
     assert_eq!(told.take(), ["completed", "mismatch"]);
 }
 
-/// The fields that people filter by: `event`, `endpoint`, `key`.
+/// The log has the fields `event`, `endpoint` and `key`, to filter by.
 #[tokio::test]
 async fn events_are_in_the_log() {
     let logs = Logs::collect();
@@ -106,7 +106,7 @@ async fn events_are_in_the_log() {
     }
 }
 
-/// Counts by the labels.
+/// Counters by name and labels.
 #[derive(Clone, Default)]
 struct Counts(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -147,7 +147,7 @@ impl Recorder for Counts {
 fn events_are_counted() {
     let counts = Counts::default();
     metrics::with_local_recorder(&counts, || {
-        // Everything is done on this thread, whose recorder it is.
+        // The recorder belongs to this thread, so everything runs on it.
         let counted = async {
             let idempotency = Idempotency::new(MemoryStore::new(), "counted");
             let receiver = receiver_with(scheme::GITHUB, idempotency);

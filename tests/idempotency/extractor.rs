@@ -11,7 +11,7 @@ use webhook_verify_axum::WebhookLayer;
 
 use crate::{common::*, sender::*};
 
-/// Handles one request by a handler that takes `Events`, in process.
+/// Handles one request in process, by a handler that takes `Events`.
 async fn handled(
     framework: Framework,
     receiver: Receiver,

@@ -1,4 +1,4 @@
-//! Filters leave events out before they are claimed, and acknowledge what is nothing but those.
+//! Filters drop events before they are claimed, and acknowledge requests without other events.
 
 use std::sync::Arc;
 
@@ -45,7 +45,7 @@ async fn what_is_filtered_out_is_not_claimed() {
         assert_replay(&site.post(&request).await, 204);
         store.take_log();
 
-        // Nothing is left of it: 204, and nobody is asked.
+        // No event is left: 204, without a call of the store.
         let request = mautic(saved_and_hit(&[], &[2, 4]));
         for _ in 0..2 {
             let response = site.post(&request).await;
@@ -55,7 +55,7 @@ async fn what_is_filtered_out_is_not_claimed() {
         assert_eq!(site.post(&mautic("{}")).await.status, 204);
         assert_eq!((store.take_log(), begun.take()), (vec![], vec![]));
 
-        // Another receiver of the same claims, that wants them: they were left alone.
+        // Another receiver with the same claims wants these events. They were not claimed.
         let only = |it: ReceiverBuilder| it.only(["mautic.page_on_hit", "other"]);
         let receiver = filtering(scheme::MAUTIC, Some(&store), only).unwrap();
         let site = Site::on(framework, receiver, failing(&begun, &fault)).await;
@@ -65,7 +65,7 @@ async fn what_is_filtered_out_is_not_claimed() {
     .await;
 }
 
-/// Patterns are alternatives; fields must all hold, each with its very value.
+/// One of the patterns must match, and all fields must have their values.
 #[tokio::test]
 async fn by_type_and_by_fields() {
     let elements = [
@@ -98,7 +98,8 @@ async fn by_type_and_by_fields() {
     }
 }
 
-/// What cannot be told apart cannot be filtered. Its sender is told, and nothing is claimed.
+/// A body that cannot be split cannot be filtered. The sender gets an error, and nothing is
+/// claimed.
 #[tokio::test]
 async fn bodies_that_cannot_be_taken_apart() {
     each_framework(|framework| async move {
@@ -130,7 +131,7 @@ async fn bodies_that_cannot_be_taken_apart() {
     .await;
 }
 
-/// Without deduplication it is the same, but for the claims; and so it is where the delivery is claimed as a whole.
+/// Filters work without deduplication, and if the delivery is claimed as a whole.
 #[tokio::test]
 async fn without_claims_of_their_own() {
     each_framework(|framework| async move {
@@ -159,7 +160,7 @@ async fn without_claims_of_their_own() {
     .await;
 }
 
-/// A sender of one event at a time is filtered alike.
+/// Single events are filtered, too.
 #[tokio::test]
 async fn single_events() {
     each_framework(|framework| async move {
@@ -203,7 +204,7 @@ fn mistakes_are_named() {
     }
 }
 
-/// What cannot be read may be what the filter would let through: to acknowledge it would lose it.
+/// An unreadable body might pass the filter. If it were acknowledged, it would be lost.
 #[tokio::test]
 async fn what_cannot_be_read_is_not_acknowledged() {
     each_framework(|framework| async move {
@@ -235,7 +236,7 @@ async fn what_cannot_be_read_is_not_acknowledged() {
     .await;
 }
 
-/// Nothing would match, and everything be acknowledged.
+/// A filter on types is an error for a scheme without types: it would drop every event.
 #[test]
 fn types_of_senders_who_have_none() {
     let token = Scheme::shared_header("x-token").unwrap();

@@ -1,4 +1,5 @@
-//! Batches that share events: each event is in one pair of hands, and whoever got but a part of its own comes again.
+//! Requests that share events: each event has one handler, and a request that did not get all of
+//! its events gets 503.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use webhook_verify::{Idempotency, MemoryStore, Receiver, scheme};
 
 use crate::{common::*, sender::*};
 
-/// Serves handlers that wait at the gate with each event of this number.
+/// Serves handlers that wait at the gate in the event with this number.
 async fn gated(
     framework: Framework,
     gate: &Arc<Gate>,
@@ -28,7 +29,7 @@ async fn gated(
     Site::on(framework, receiver, waiting).await
 }
 
-/// Two requests that share events: each event is in one pair of hands, and who got but a part comes again.
+/// Of two requests at once, the second gets the events that are free, and 503.
 #[tokio::test]
 async fn batches_that_overlap() {
     each_framework(|framework| async move {
@@ -41,16 +42,16 @@ async fn batches_that_overlap() {
         assert_eq!(begun.take(), events([1, 2]));
         store.take_log();
 
-        // Its own events run to their end. The rest is why it has to come again.
+        // Its own events run. The sender retries for the rest.
         assert_in_flight(&site.post(&batch([7, 5, 4, 6, 1])).await);
         assert_eq!(begun.take(), events([7, 6]));
         assert_eq!(store.take_log(), ["claim_all 5", "complete", "complete"]);
-        // Nothing of this one is to be had: no handler runs.
+        // No event of this request is free, so no handler runs.
         assert_in_flight(&site.post(&batch([5, 2, 6])).await);
         assert_in_flight(&site.post(&batch([4])).await);
         assert_eq!(begun.take(), [""; 0]);
         assert_eq!(store.take_log(), ["claim_all 3", "claim"]);
-        // What was done before is.
+        // Events that were done before are duplicates.
         assert_replay(&site.post(&batch([7, 1, 6])).await, 204);
 
         gate.open(1);
@@ -62,7 +63,8 @@ async fn batches_that_overlap() {
     .await;
 }
 
-/// The same with one event to be had and a handler that fails at it: its answer is the handler's, and the event is free.
+/// One event is free and its handler fails: the response is that of the handler, and the event is
+/// free again.
 #[tokio::test]
 async fn a_part_that_fails_while_another_is_in_flight() {
     each_framework(|framework| async move {
@@ -91,7 +93,7 @@ async fn a_part_that_fails_while_another_is_in_flight() {
         gate.entered().await;
         assert_eq!(site.post(&batch([2, 9])).await.status, 422);
         status.set(0);
-        // Settled by the handler's status, as the only one; and yet 2 is not done.
+        // The status of the handler completes event 9. Event 2 is not done.
         assert_in_flight(&site.post(&batch([2, 9])).await);
         assert_replay(&site.post(&batch([9])).await, 202);
         gate.open(1);
@@ -102,7 +104,8 @@ async fn a_part_that_fails_while_another_is_in_flight() {
     .await;
 }
 
-/// A batch of which nothing is to be had waits, if it is to, until something is, or all of it is done.
+/// With `in_flight_wait`, a batch without a free event waits until an event is free or all are
+/// done.
 #[tokio::test]
 async fn a_batch_that_waits_for_another() {
     each_framework(|framework| async move {
@@ -111,7 +114,7 @@ async fn a_batch_that_waits_for_another() {
         let site = gated(framework, &gate, &begun, &fault, receiver).await;
         let mut first = site.send(&batch(1..=3)).await;
         gate.entered().await;
-        // One that has something to do does not wait before it does it.
+        // A request with a free event does not wait.
         assert_in_flight(&site.post(&batch([3, 4])).await);
         let mut second = site.send(&batch([3, 2, 4])).await;
         assert!(!second.anything_within(seconds(0)).await);
@@ -123,7 +126,7 @@ async fn a_batch_that_waits_for_another() {
     .await;
 }
 
-/// How long to stay away is what the longest of the leases has left, and the status is the one that was chosen.
+/// `Retry-After` is what the longest lease has left, and the status is the configured one.
 #[tokio::test]
 async fn who_comes_too_early_is_told_when_to_come() {
     each_framework(|framework| async move {

@@ -6,7 +6,7 @@ use webhook_verify::{MemoryStore, idempotency::ClaimStore, scheme};
 
 use crate::{common::*, sender::*};
 
-/// A handler that fails at event `number` of ten, and how it fails.
+/// Runs a handler that fails at event `number` of ten, in the given way.
 async fn cut(framework: Framework, handler: impl Fn(&Begun, &Fault) -> Handler) {
     for number in 1..=10 {
         let (begun, fault) = (Begun::default(), Fault::at(number));

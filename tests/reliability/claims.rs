@@ -35,13 +35,14 @@ async fn is_completed(store: &impl ClaimStore, request: &ClaimRequest, by: u16) 
     );
 }
 
-/// Each store once; there is no framework in front of it.
+/// Runs a test on each store, without a framework.
 async fn each_store(test: impl AsyncFn(&Place, AnyStore)) {
     integration_tests::each_store(&STORES, async |place| test(place, place.open().await).await)
         .await;
 }
 
-/// B6: A lapses, B takes over and releases, C claims. Neither A nor B changes what is C's.
+/// B6: the lease of A expires, B takes over and releases, C claims. Neither A nor B changes the
+/// claim of C.
 #[tokio::test]
 async fn b06_old_holders_after_a_release() {
     each_store(async |place, store| {
@@ -65,7 +66,7 @@ async fn b06_old_holders_after_a_release() {
     .await;
 }
 
-/// B22: a lease has lapsed and nobody took over: the late completion counts.
+/// B22: a lease has expired and nobody took over: a late completion or renewal counts.
 #[tokio::test]
 async fn b22_a_late_complete() {
     each_store(async |place, store| {
@@ -86,7 +87,7 @@ async fn b22_a_late_complete() {
     .await;
 }
 
-/// B24: each call twice: the second changes nothing.
+/// B24: a repeated call changes nothing.
 #[tokio::test]
 async fn b24_calls_that_are_repeated() {
     each_store(async |_, store| {
@@ -116,7 +117,7 @@ async fn b24_calls_that_are_repeated() {
     .await;
 }
 
-/// A claim that was granted, between these two moments.
+/// A grant of a claim, between these two moments.
 #[derive(Clone, Copy, Debug)]
 struct Grant {
     attempt: u64,
@@ -124,8 +125,8 @@ struct Grant {
     told: Instant,
 }
 
-/// B21: claims at the very edge of leases and lives, while what has expired is purged. Whoever wins a key wins it a whole
-/// lease after who won it before, as seen from outside: from before the one was granted until after the other was.
+/// B21: claims at the edge of leases and lives, during purges. Two grants of a key are at least a
+/// lease apart, from before the first claim was sent until after the second outcome arrived.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b21_never_two_owners_at_the_edge() {
     const LEASE: Duration = Duration::from_millis(20);
@@ -151,7 +152,7 @@ async fn b21_never_two_owners_at_the_edge() {
                     }
                 });
             }
-            // Those that Redis clears away by itself are not counted.
+            // Redis deletes expired records itself, and does not count them.
             let purges = ttl == LEASE && place.kind != Kind::Redis;
             let contested = || {
                 let grants = grants.lock().unwrap();
@@ -171,7 +172,7 @@ async fn b21_never_two_owners_at_the_edge() {
             for grants in grants.into_values() {
                 for (number, one) in grants.iter().enumerate() {
                     for other in &grants[..number] {
-                        // Whichever was granted first; and stores count in whole milliseconds.
+                        // Either may have been granted first, and stores count whole milliseconds.
                         let apart = one.told.max(other.told) - one.sent.min(other.sent);
                         assert!(apart >= LEASE - MS, "{:?}: {one:?}, {other:?}", place.kind);
                         let expires = ttl == LEASE;
@@ -184,8 +185,8 @@ async fn b21_never_two_owners_at_the_edge() {
     .await;
 }
 
-/// C8: the clock that counts jumps an hour back or ahead. A lease ends late or early; the old holder is shut out, the fence
-/// rises, and what is completed stays so.
+/// C8: the store's clock jumps an hour back or ahead. A lease ends late or early, the old holder's
+/// calls change nothing, the fencing token rises, and what is completed stays so.
 #[tokio::test]
 async fn c08_a_clock_that_jumps() {
     each_store(async |place, store| {
@@ -225,8 +226,8 @@ async fn c08_a_clock_that_jumps() {
     .await;
 }
 
-/// Sets the store's clock by an hour. A server's clock is the machine's, so there it is what was written that is shifted,
-/// which is the same to whoever compares the two.
+/// Sets the store's clock by an hour. A server uses the clock of the machine, so there the records
+/// are shifted instead.
 async fn jump(place: &Place, clock: &HandClock, ahead: bool) {
     match (place.kind, ahead) {
         (Kind::Memory | Kind::Sqlite, true) => clock.advance(HOUR),
@@ -236,8 +237,8 @@ async fn jump(place: &Place, clock: &HandClock, ahead: bool) {
     }
 }
 
-/// What the tests of leases rest on: a place that ages lets leases and records expire, in every
-/// store that is open there, and a released lease stays released.
+/// A place that ages lets leases and records expire in every store that is open there, and a
+/// released lease stays released. The tests of leases depend on it.
 #[tokio::test]
 async fn places_age() {
     each_store(async |place, store| {
@@ -262,7 +263,7 @@ async fn places_age() {
             panic!("{left:?}");
         };
         assert!(lease_left > HOUR / 4 && lease_left <= HOUR / 2, "{left:?}");
-        // Whose lease is released has nothing to renew, and the owner is not granted it again.
+        // A released lease cannot be renewed, and its owner is not granted it again.
         let late = store.claim_one(&released).await.unwrap();
         assert!(matches!(late, ClaimOutcome::Busy { .. }), "{late:?}");
         let extended = store.extend(&released.holder(), HOUR).await.unwrap();
@@ -283,7 +284,7 @@ async fn places_age() {
         };
         assert!(lease_left > HOUR, "{left:?}");
 
-        // A day on, all of them have expired.
+        // A day later, all of them have expired.
         place.age(26 * HOUR).await;
         for claim in [&held, &done] {
             let outcome = store.claim_one(&again(claim)).await.unwrap();

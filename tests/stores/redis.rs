@@ -18,7 +18,7 @@ use webhook_verify::{
 
 use crate::common::*;
 
-/// A store that waits for an answer for longer than any machine takes.
+/// Returns a store that waits for longer than any machine takes.
 async fn connect(server: &RedisServer) -> RedisStore {
     let connect = RedisStore::connect(server.url()).timeout(PATIENCE / 2);
     connect.await.unwrap()
@@ -42,7 +42,7 @@ async fn conformance() {
     }
 }
 
-/// One key for a claim, under the prefix, that goes by itself, and the scripts take one round trip.
+/// A claim is one key with the prefix, which expires by itself. A call takes one round trip.
 #[tokio::test]
 async fn what_is_in_the_server() {
     let server = RedisServer::start();
@@ -96,7 +96,7 @@ async fn prefixes_do_not_meet() {
     assert!(is_completed(one.claim_one(&again(&a)).await.unwrap()));
 }
 
-/// A key that something else has written is an error, and stays as it is.
+/// A key that another program has written is an error, and stays unchanged.
 #[tokio::test]
 async fn foreign_keys_are_an_error() {
     let server = RedisServer::start();
@@ -114,7 +114,7 @@ async fn foreign_keys_are_an_error() {
         server.command(&format!("HSET {name} {fields}"));
         fails(store.claim_one(&claim)).await;
     }
-    // A field that is of no use to it is none of its business.
+    // Unknown fields are ignored.
     server.command(&format!("DEL {name}"));
     server.command(&format!("HSET {name} other 1"));
     assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));

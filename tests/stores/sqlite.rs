@@ -143,7 +143,7 @@ async fn opened_and_migrated_from_everywhere_at_once() {
     }
 }
 
-/// A store on the file of a pool, by what the pool knows of it.
+/// A store on the file of a pool, opened with the options of the pool.
 #[tokio::test]
 async fn on_the_file_of_a_pool() {
     let folder = Folder::new();

@@ -54,7 +54,7 @@ async fn names() {
     }
 }
 
-/// A table of somebody else's is refused at the start, and stays as it is.
+/// A table with other columns is an error at the start, and stays unchanged.
 #[tokio::test]
 async fn a_table_of_another_shape() {
     let pool = pool(PostgresServer::shared(), 2).await;
@@ -66,7 +66,7 @@ async fn a_table_of_another_shape() {
     fails(store.claim_one(&request(1))).await;
 }
 
-/// A user who may not create tables uses one that is there.
+/// A user without the right to create tables uses an existing one.
 #[tokio::test]
 async fn without_the_right_to_create() {
     let admin = pool(PostgresServer::shared(), 2).await;

@@ -1,4 +1,4 @@
-//! Claims of rows that a transaction of somebody else has locked.
+//! Claims of rows that another transaction has locked.
 
 use std::time::Instant;
 
