@@ -180,24 +180,21 @@ fn is_superseded(paid: &Result<(), CommitError>) {
 
 /// Returns a handler that pays for each event, and fails at one.
 fn paying(ledger: &Ledger, begun: &Begun, fault: &Fault) -> Handler {
-    let (ledger, begun, fault) = (ledger.clone(), begun.clone(), fault.clone());
-    Arc::new(move |delivery| {
-        let (ledger, begun, fault) = (ledger.clone(), begun.clone(), fault.clone());
-        Box::pin(async move {
-            let events = delivery.events().unwrap();
-            for event in &events {
-                begun.note(event);
-                // The events are claimed, and the delivery is not.
-                let whole = ledger.pay(&text(event), &delivery, 200).await;
-                assert!(matches!(whole, Err(CommitError::NotClaimed)), "{whole:?}");
-                if fault.hits(event) {
-                    return 500;
-                }
-                ledger.pay(&text(event), event, 201).await.unwrap();
-                event.done().await;
+    let with = (ledger.clone(), begun.clone(), fault.clone());
+    handler(with, |(ledger, begun, fault), delivery| async move {
+        let events = delivery.events().unwrap();
+        for event in &events {
+            begun.note(event);
+            // The events are claimed, and the delivery is not.
+            let whole = ledger.pay(&text(event), &delivery, 200).await;
+            assert!(matches!(whole, Err(CommitError::NotClaimed)), "{whole:?}");
+            if fault.hits(event) {
+                return 500;
             }
-            200
-        })
+            ledger.pay(&text(event), event, 201).await.unwrap();
+            event.done().await;
+        }
+        200
     })
 }
 
@@ -233,15 +230,11 @@ async fn what_is_committed_is_done() {
     each_place(&STORES, async |place: &Place, framework: Framework| {
         let ledger = Ledger::new(place).await;
         let (store, receiver) = ledger.watched(place).await;
-        let paying = ledger.clone();
-        let handler: Handler = Arc::new(move |delivery| {
-            let ledger = paying.clone();
-            Box::pin(async move {
-                let events = delivery.events().unwrap();
-                let event = events.iter().next().unwrap();
-                ledger.pay(&text(event), event, 202).await.unwrap();
-                if events.len() == 1 { 200 } else { 500 }
-            })
+        let handler = handler(ledger.clone(), |ledger, delivery| async move {
+            let events = delivery.events().unwrap();
+            let event = events.iter().next().unwrap();
+            ledger.pay(&text(event), event, 202).await.unwrap();
+            if events.len() == 1 { 200 } else { 500 }
         });
         let server = App::new(receiver, handler).serve(framework).await;
         for left in (1..=3).rev() {

@@ -111,18 +111,13 @@ async fn die(receiver: &Receiver, cut: Cut, effects: &Effects) {
 }
 
 fn to_the_end(effects: &Effects) -> Handler {
-    let effects = effects.clone();
-    Arc::new(move |delivery| {
-        let effects = effects.clone();
-        Box::pin(async move {
-            let events = delivery.events().unwrap();
-            for event in &events {
-                effects.begin(event);
-                effects.end(event);
-                event.done().await;
-            }
-            204
-        })
+    handler(effects.clone(), |effects, delivery| async move {
+        for event in &delivery.events().unwrap() {
+            effects.begin(event);
+            effects.end(event);
+            event.done().await;
+        }
+        204
     })
 }
 

@@ -69,24 +69,19 @@ async fn batches_that_overlap() {
 async fn a_part_that_fails_while_another_is_in_flight() {
     each_framework(|framework| async move {
         let (gate, begun, status) = (Gate::new(), Begun::default(), Fault::at(9));
-        let (waiting, failing) = (Arc::clone(&gate), status.clone());
-        let noting = begun.clone();
-        let handler: Handler = Arc::new(move |delivery| {
-            let (gate, begun, fault) = (Arc::clone(&waiting), noting.clone(), failing.clone());
-            Box::pin(async move {
-                let events = delivery.events().unwrap();
-                for event in &events {
-                    begun.note(event);
-                    if fault.hits(event) {
-                        return 422;
-                    }
-                    if Fault::at(1).hits(event) {
-                        gate.wait().await;
-                    }
-                    event.done().await;
+        let with_all = (Arc::clone(&gate), begun.clone(), status.clone());
+        let handler = handler(with_all, |(gate, begun, fault), delivery| async move {
+            for event in &delivery.events().unwrap() {
+                begun.note(event);
+                if fault.hits(event) {
+                    return 422;
                 }
-                202
-            })
+                if Fault::at(1).hits(event) {
+                    gate.wait().await;
+                }
+                event.done().await;
+            }
+            202
         });
         let site = Site::on(framework, with(|it| it), handler).await;
         let mut first = site.send(&batch([1, 2])).await;
@@ -135,15 +130,7 @@ async fn who_comes_too_early_is_told_when_to_come() {
         let store = MemoryStore::new().clock(clock.clone());
         let receiver =
             receiver_with(scheme::MAUTIC, Idempotency::new(store, "tests").in_flight_status(409));
-        let waiting = Arc::clone(&gate);
-        let handler: Handler = Arc::new(move |_| {
-            let gate = Arc::clone(&waiting);
-            Box::pin(async move {
-                gate.wait().await;
-                200
-            })
-        });
-        let site = Site::on(framework, receiver.clone(), handler).await;
+        let site = Site::on(framework, receiver.clone(), gate.handler(|_| 200)).await;
         let mut open = Vec::new();
         for numbers in [[1, 2], [3, 4]] {
             let connection = site.send(&batch(numbers)).await;

@@ -47,20 +47,16 @@ async fn a_handler_that_panics_leaves_what_it_did() {
 async fn a_handler_that_swallows_its_error_is_answered_for() {
     each_framework(|framework| {
         cut(framework, |begun, fault| {
-            let (begun, fault) = (begun.clone(), fault.clone());
-            Arc::new(move |delivery| {
-                let (begun, fault) = (begun.clone(), fault.clone());
-                Box::pin(async move {
-                    let events = delivery.events().unwrap();
-                    for event in &events {
-                        begun.note(event);
-                        if fault.hits(event) {
-                            break;
-                        }
-                        event.done().await;
+            let with = (begun.clone(), fault.clone());
+            handler(with, |(begun, fault), delivery| async move {
+                for event in &delivery.events().unwrap() {
+                    begun.note(event);
+                    if fault.hits(event) {
+                        break;
                     }
-                    200
-                })
+                    event.done().await;
+                }
+                200
             })
         })
     })

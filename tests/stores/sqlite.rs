@@ -7,10 +7,6 @@ mod writing;
 use std::{
     fs,
     path::{Path, PathBuf},
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::SeqCst},
-    },
     time::Duration,
 };
 
@@ -121,26 +117,6 @@ async fn names() {
     let store = folder.store().await.table("theirs").unwrap();
     let refused = fails(store.migrate()).await;
     assert!(refused.contains("column"), "{refused}");
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn opened_and_migrated_from_everywhere_at_once() {
-    for _ in 0..5 {
-        let folder = Folder::new();
-        let mut tasks = JoinSet::new();
-        for number in 0..16 {
-            let url = folder.url();
-            tasks.spawn(async move {
-                let store = answered(|| SqliteStore::connect(&url)).await;
-                answered(|| store.migrate()).await;
-                let claim = request(number);
-                assert_eq!(answered(|| store.claim_one(&claim)).await, won(1));
-            });
-        }
-        while let Some(task) = tasks.join_next().await {
-            task.unwrap();
-        }
-    }
 }
 
 /// A store on the file of a pool, opened with the options of the pool.

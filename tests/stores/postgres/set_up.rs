@@ -1,7 +1,5 @@
 //! Tables: their names, and who creates them.
 
-use tokio::task::JoinSet;
-
 use super::*;
 
 #[tokio::test]
@@ -11,23 +9,6 @@ async fn migrate_twice_and_keep_what_is_there() {
     assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     store.migrate().await.unwrap();
     assert!(is_busy(store.claim_one(&again(&claim)).await.unwrap()));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn migrate_from_everywhere_at_once() {
-    let pool = pool(PostgresServer::shared(), 16).await;
-    for _ in 0..5 {
-        let store = PostgresStore::new(pool.clone()).table(&new_name()).unwrap();
-        let mut tasks = JoinSet::new();
-        for _ in 0..16 {
-            let store = store.clone();
-            tasks.spawn(async move { store.migrate().await });
-        }
-        while let Some(task) = tasks.join_next().await {
-            task.unwrap().unwrap();
-        }
-        assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
-    }
 }
 
 #[tokio::test]

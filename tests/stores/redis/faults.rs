@@ -1,19 +1,13 @@
 //! Servers that lose their scripts, end, freeze, fill up and change their role.
 
-use integration_tests::finish;
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU16, Ordering::SeqCst},
 };
 
-use futures_util::stream;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
-};
-
-use webhook_verify::{
-    Idempotency, Receiver, RequestHead, Verifier, adapter::Admission, scheme, testing::Signer,
 };
 
 use super::*;
@@ -284,48 +278,4 @@ async fn a_full_server() {
     assert_eq!(store.claim_one(&request(3)).await.unwrap(), won(1));
     let completed = store.complete(&held.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
-}
-
-/// A receiver on the store: a delivery runs, is a duplicate, gets 503 while the server is down, and
-/// is a duplicate again.
-#[tokio::test]
-async fn a_receiver_and_its_server() {
-    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let mut server = RedisServer::start();
-    let receiver = Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
-        .idempotency(Idempotency::new(connect(&server).await, "tests").claim_timeout(10_000 * MS))
-        .build()
-        .unwrap();
-    let signer = Signer::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
-    let admit = async |id: &str| {
-        let signed = signer.clone().id(id).sign("{}").unwrap();
-        let body = stream::iter([Ok::<_, std::io::Error>(signed.body)]);
-        let head = RequestHead::new(&signed.headers);
-        receiver.clone().or_timer(sleep).admit(&head, body).await
-    };
-
-    let Ok(Admission::Admitted(first)) = admit("msg_1").await else {
-        panic!("the first is admitted");
-    };
-    assert_eq!(admit("msg_1").await.unwrap_err().status(), 503);
-    finish(first, 201).await.unwrap();
-    for stopped in [false, true] {
-        if stopped {
-            server.stop();
-            // A delivery in the cache needs no store.
-            let Ok(Admission::Answer(known)) = admit("msg_1").await else {
-                panic!("a duplicate is answered");
-            };
-            assert_eq!(known.status(), 201);
-            assert_eq!(admit("msg_2").await.unwrap_err().status(), 503);
-            server.restart();
-        }
-        let Ok(Admission::Answer(answer)) = admit("msg_1").await else {
-            panic!("a duplicate is answered");
-        };
-        assert_eq!(answer.status(), 201);
-    }
-    let Ok(Admission::Admitted(_)) = admit("msg_2").await else {
-        panic!("what was refused is admitted when it comes again");
-    };
 }

@@ -128,24 +128,3 @@ async fn a_table_that_is_dropped() {
     store.migrate().await.unwrap();
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }
-
-/// C8: the wall clock jumps. A lease may end early or late, and the fencing token shows it.
-#[tokio::test]
-async fn a_clock_that_jumps() {
-    let folder = Folder::new();
-    let now = Arc::new(AtomicU64::new(1_800_000_000_000));
-    let clock = Arc::clone(&now);
-    let store = folder.store().await.clock(move || Duration::from_millis(clock.load(SeqCst)));
-    let (first, hour) = (request(1), HOUR.as_millis() as u64);
-    assert_eq!(store.claim_one(&first).await.unwrap(), won(1));
-    now.fetch_sub(hour, SeqCst);
-    assert!(is_busy(store.claim_one(&again(&first)).await.unwrap()));
-    now.fetch_add(2 * hour, SeqCst);
-    let second = again(&first);
-    assert_eq!(store.claim_one(&second).await.unwrap(), won(2));
-    integration_tests::is_shut_out(&store, &first).await;
-    now.store(0, SeqCst);
-    assert!(is_busy(store.claim_one(&again(&first)).await.unwrap()));
-    assert_eq!(store.complete(&second.holder(), 200, HOUR).await.unwrap(), Settled::Applied);
-    assert!(is_completed(store.claim_one(&again(&first)).await.unwrap()));
-}
