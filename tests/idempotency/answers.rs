@@ -16,6 +16,7 @@ async fn b25_redirects_and_client_errors_release() {
         for count in [1, 5] {
             for status in [302, 304, 400, 404, 410, 422, 429, 500, 503] {
                 let case = format!("{count} events, {status}");
+                eprintln!("{case}");
                 let (scheme, request) = sent(count);
                 let store = Watched::new();
                 let receiver = receiver(scheme, Arc::clone(&store));
@@ -44,6 +45,7 @@ async fn duplicates_get_the_stored_status() {
             {
                 for (replay, replayed) in [(Replay::Status, replayed), (Replay::NoContent, 204)] {
                     let case = format!("{count} events, {status}, {replay:?}");
+                    eprintln!("{case}");
                     let (scheme, request) = sent(count);
                     let store = Watched::new();
                     let idempotency = Idempotency::new(Arc::clone(&store), "tests").replay(replay);
@@ -72,6 +74,7 @@ async fn duplicates_get_the_stored_status() {
 async fn duplicates_of_events_that_were_marked_done() {
     each_framework(|framework| async move {
         for (status, single) in [(200, 200), (202, 202), (204, 204), (500, 204)] {
+            eprintln!("{status}");
             let handler = does_all(&Begun::default(), status);
             let site = Site::on(framework, with(|it| it), Arc::clone(&handler)).await;
             for (request, replayed) in [(batch([1]), single), (batch(2..=4), 204)] {
@@ -183,7 +186,7 @@ async fn events_that_are_asked_for_twice() {
 /// A handler that takes several events and returns success without marking them done gets 500. A
 /// single event needs no mark.
 #[tokio::test]
-async fn events_that_are_not_said_to_be_done() {
+async fn events_that_are_not_marked_done() {
     each_framework(|framework| async move {
         for (count, status, runs) in [(3, 500, 2), (1, 204, 1)] {
             let begun = Begun::default();

@@ -80,7 +80,7 @@ async fn a_success_that_is_not_recorded_is_remembered_here() {
 
 /// A duplicate that arrives during `forget` does not bring the delivery back into the cache.
 #[tokio::test]
-async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
+async fn a_duplicate_during_forget_does_not_bring_it_back() {
     let store = Arc::new(Late::default());
     let idempotency = Idempotency::new(Arc::clone(&store), "tests");
     let receiver = receiver_with(scheme::MAUTIC, idempotency);

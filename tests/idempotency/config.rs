@@ -209,7 +209,8 @@ async fn ttl_without_end() {
     }
 }
 
-/// Every preset works with the defaults. A preset whose deliveries have no identity needs a setting.
+/// Every preset works with the defaults. A preset whose deliveries have no identity needs a
+/// setting.
 #[test]
 fn defaults() {
     for name in Scheme::preset_names() {

@@ -1,4 +1,4 @@
-//! What a batch costs: one call for all its claims, and one for each event that is completed.
+//! The cost of a batch: one call for all its claims, and one for each event that is completed.
 
 use std::{iter, sync::Arc};
 

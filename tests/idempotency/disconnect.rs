@@ -209,7 +209,7 @@ async fn b08_a_client_that_goes_away_undoes_nothing_on_actix() {
 
 /// Without claims, axum drops a handler with its connection.
 #[tokio::test]
-async fn without_claims_axum_drops_the_handler_as_ever() {
+async fn without_claims_axum_drops_the_handler() {
     let gate = Gate::new();
     let verifier = Verifier::new(scheme::GITHUB, SECRET).unwrap();
     let app = App::new(Receiver::new(verifier), gate.handler(|_| 200));
@@ -223,8 +223,8 @@ async fn without_claims_axum_drops_the_handler_as_ever() {
     assert_eq!(gate.done(), 0);
 }
 
-/// Ten deliveries are in progress, half of their clients have disconnected, and the server is told to
-/// stop. All ten are completed.
+/// Ten deliveries are in progress, half of their clients have disconnected, and the server is told
+/// to stop. All ten are completed.
 #[tokio::test]
 async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
     for framework in [Framework::Axum, Framework::Actix] {

@@ -37,7 +37,7 @@ async fn serve(
 }
 
 #[tokio::test]
-async fn an_id_is_what_an_event_is_known_by() {
+async fn an_id_is_the_identity_of_an_event() {
     each_framework(|framework| async move {
         let (store, begun) = (Watched::new(), Begun::default());
         let idempotency = Idempotency::new(Arc::clone(&store), "tests");
@@ -177,8 +177,8 @@ async fn what_is_told_of_a_batch() {
     assert_eq!(told.take(), ["duplicate"; 4]);
 }
 
-/// With this policy, events run without claims if the store fails. A request with another body under
-/// an id in the cache is still rejected.
+/// With this policy, events run without claims if the store fails. A request with another body
+/// under an id in the cache is still rejected.
 #[tokio::test]
 async fn another_body_while_the_store_fails() {
     each_framework(|framework| async move {

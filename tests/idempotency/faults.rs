@@ -174,6 +174,7 @@ async fn a_complete_that_fails_leaves_the_handlers_answer() {
     each_framework(|framework| async move {
         for (count, failures) in [1, 3].into_iter().flat_map(|n| [0, 1, 2, 3, 9].map(|f| (n, f))) {
             let case = format!("{count} events, {failures} failures");
+            eprintln!("{case}");
             let (scheme, request) = sent(count);
             let clock = HandClock::new();
             let store = Watched::over(MemoryStore::new().clock(clock.clone()));

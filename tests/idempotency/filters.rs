@@ -101,7 +101,7 @@ async fn by_type_and_by_fields() {
 /// A body that cannot be split cannot be filtered. The sender gets an error, and nothing is
 /// claimed.
 #[tokio::test]
-async fn bodies_that_cannot_be_taken_apart() {
+async fn bodies_that_cannot_be_split() {
     each_framework(|framework| async move {
         for store in [None, Some(Watched::new())] {
             let begun = Begun::default();
@@ -206,7 +206,7 @@ fn mistakes_are_named() {
 
 /// An unreadable body might pass the filter. If it were acknowledged, it would be lost.
 #[tokio::test]
-async fn what_cannot_be_read_is_not_acknowledged() {
+async fn unreadable_bodies_are_not_acknowledged() {
     each_framework(|framework| async move {
         let by_type = |it: ReceiverBuilder| it.only(["b"]);
         let by_field = |it: ReceiverBuilder| it.only_where("/data/status", "published");
@@ -238,7 +238,7 @@ async fn what_cannot_be_read_is_not_acknowledged() {
 
 /// A filter on types is an error for a scheme without types: it would drop every event.
 #[test]
-fn types_of_senders_who_have_none() {
+fn a_filter_on_types_needs_types() {
     let token = Scheme::shared_header("x-token").unwrap();
     let only = |pattern: &'static str| move |it: ReceiverBuilder| it.only([pattern]);
     let refused = filtering(token.clone(), None, only("a.*")).unwrap_err();

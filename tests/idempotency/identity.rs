@@ -64,7 +64,8 @@ async fn b11_a_changed_unsigned_id_is_the_same_delivery() {
     .await;
 }
 
-/// An attacker sends a captured body under the id of a future event. That event must run all the same.
+/// An attacker sends a captured body under the id of a future event. That event must run all the
+/// same.
 #[tokio::test]
 async fn b12_a_poisoned_id_suppresses_nothing() {
     each_framework(|framework| async move {
@@ -119,8 +120,8 @@ async fn b13_a_signature_in_another_spelling() {
     .await;
 }
 
-/// Returns the presets whose deliveries have an identity, each with a body that has the fields of its
-/// scheme.
+/// Returns the presets whose deliveries have an identity, each with a body that has the fields of
+/// its scheme.
 pub(crate) fn identified() -> [(Scheme, &'static str); 11] {
     [
         (scheme::GENERIC_BASE64, "{}"),
@@ -230,8 +231,8 @@ async fn b20_tenants_and_endpoints_are_independent() {
     .await;
 }
 
-/// An id and a digest of the same bytes are different identities, and so are two ids of which one is
-/// in a header.
+/// An id and a digest of the same bytes are different identities, and so are two ids of which one
+/// is in a header.
 #[tokio::test]
 async fn b20_kinds_of_identity_do_not_meet() {
     let store = Arc::new(MemoryStore::new());
@@ -401,8 +402,8 @@ fn standard_webhook(id: &[u8]) -> Vec<u8> {
     [head.as_bytes(), id, b"\r\n\r\n{}"].concat()
 }
 
-/// An id that is too long or no text is rejected if it is signed in a header. In a body, it counts as
-/// missing, and the body's digest is the identity.
+/// An id that is too long or no text is rejected if it is signed in a header. In a body, it counts
+/// as missing, and the body's digest is the identity.
 #[tokio::test]
 async fn ids_that_are_too_long_or_no_text() {
     each_framework(|framework| async move {

@@ -78,8 +78,8 @@ async fn in_flight_wait_ends() {
     let begun = Instant::now();
     let refused = admit(&receiver, &request, at_once).await.unwrap_err();
     assert!(matches!(refused, Rejection::InFlight { .. }), "{refused:?}");
-    // One claim of the first, and of this request one at once and one after each 100 ms. A claim that
-    // takes that long uses up some of them.
+    // One claim of the first, and of this request one at once and one after each 100 ms. A claim
+    // that takes that long uses up some of them.
     let used_up = (begun.elapsed().as_millis() / 100) as usize;
     let claims = store.claims.load(SeqCst);
     assert!((1 + 11 - used_up.min(9)..=1 + 11).contains(&claims), "{claims} in {used_up}");

@@ -13,7 +13,8 @@ use webhook_verify::Rejection;
 
 use crate::{common::*, rig::*, sender::*};
 
-/// The lease is renewed after every third of its time, so it does not expire while the handler runs.
+/// The lease is renewed after every third of its time, so it does not expire while the handler
+/// runs.
 #[tokio::test]
 async fn a_lease_is_renewed_while_the_handler_runs() {
     let (rig, mut pauses, admitted) = Rig::single(seconds(60), seconds(900)).await;
@@ -282,7 +283,7 @@ async fn an_event_that_is_lost_before_it_begins() {
 
 /// The handler of an event in progress is notified that the event is lost, and keeps the others.
 #[tokio::test]
-async fn the_event_in_hand_is_lost() {
+async fn the_event_in_progress_is_lost() {
     let (rig, mut pauses, admitted) = Rig::batch(1..=3).await;
     let mut running = run(admitted, |delivery| async move {
         let events = delivery.events().unwrap();
@@ -333,8 +334,8 @@ async fn all_are_lost_before_the_first() {
     }
 }
 
-/// A call that marks an event done is dropped before the store has responded. Whether it is repeated
-/// or was the last, that event is done, and no other is.
+/// A call that marks an event done is dropped before the store has responded. Whether it is
+/// repeated or was the last, that event is done, and no other is.
 #[tokio::test]
 async fn a_call_that_is_dropped() {
     for (says_again, status) in [(true, 204), (false, 204), (false, 500)] {
@@ -442,7 +443,7 @@ async fn what_was_given_up_in_a_renewal_is_renewed_by_the_next() {
 
 /// After a handler has failed, a task gets no more of its events: the retry has them.
 #[tokio::test]
-async fn events_that_were_given_back() {
+async fn a_failed_handler_leaves_its_task_no_events() {
     let rig = Rig::new();
     let admitted = rig.admitted(1..=2).await;
     let kept = admitted.delivery().events().unwrap();

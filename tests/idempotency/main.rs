@@ -2,8 +2,8 @@
 //! on both adapters through real sockets.
 //!
 //! A test whose name begins with `b` and a number belongs to a row of the tables in
-//! `docs/reliability.md`. The tests here use the memory store, with a clock that the test moves. The
-//! target `reliability` has the tests on every store and with several processes.
+//! `docs/reliability.md`. The tests here use the memory store, with a clock that the test moves.
+//! The target `reliability` has the tests on every store and with several processes.
 #![allow(clippy::unwrap_used)]
 
 mod answers;

@@ -123,7 +123,7 @@ async fn a_batch_that_waits_for_another() {
 
 /// `Retry-After` is what the longest lease has left, and the status is the configured one.
 #[tokio::test]
-async fn who_comes_too_early_is_told_when_to_come() {
+async fn retry_after_is_that_of_the_longest_lease() {
     each_framework(|framework| async move {
         let (gate, begun) = (Gate::new(), Begun::default());
         let clock = HandClock::new();

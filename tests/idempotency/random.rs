@@ -41,7 +41,7 @@ impl Dice {
     }
 }
 
-/// What a handler does at its `n`th event, counted from 0.
+/// The action of a handler at its `n`th event, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Success,

@@ -44,7 +44,7 @@ async fn a_handler_that_panics_leaves_what_it_did() {
 
 /// If a handler returns 2xx without marking every event done, the sender gets 500 and retries.
 #[tokio::test]
-async fn a_handler_that_swallows_its_error_is_answered_for() {
+async fn a_handler_that_swallows_its_error_gets_500() {
     each_framework(|framework| {
         cut(framework, |begun, fault| {
             let with = (begun.clone(), fault.clone());

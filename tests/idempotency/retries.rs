@@ -1,5 +1,7 @@
 //! Retries and replays that come late or are signed again.
 
+use std::sync::{Arc, Mutex};
+
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Scheme, Secret, Verifier, clock::Clock as _, scheme,
     testing::Signer,
@@ -14,7 +16,8 @@ fn timed(scheme: Scheme, clock: &HandClock) -> Receiver {
     Receiver::builder(verifier).idempotency(Idempotency::new(store, "tests")).build().unwrap()
 }
 
-/// With a symmetric tolerance, a request with a timestamp in the future stays valid for twice as long.
+/// With a symmetric tolerance, a request with a timestamp in the future stays valid for twice as
+/// long.
 #[tokio::test]
 async fn b16_a_request_from_the_future_is_replayed_late() {
     each_framework(|framework| async move {
@@ -34,8 +37,8 @@ async fn b16_a_request_from_the_future_is_replayed_late() {
     .await;
 }
 
-/// After the record has expired, the timestamp prevents a replay. Without a timestamp, the replay runs
-/// until the secret is rotated.
+/// After the record has expired, the timestamp prevents a replay. Without a timestamp, the replay
+/// runs until the secret is rotated.
 #[tokio::test]
 async fn b17_a_replay_after_the_record_is_gone() {
     each_framework(|framework| async move {
@@ -70,7 +73,7 @@ async fn b17_a_replay_after_the_record_is_gone() {
 
 /// A retry that is signed again, with a new timestamp or a rotated secret, is the same delivery.
 #[tokio::test]
-async fn b19_a_retry_that_is_signed_anew() {
+async fn b19_a_retry_that_is_signed_again() {
     const NEXT: &str = "whsec_YW5vdGhlciBzZWNyZXQgb2YgMzIgYnl0ZXMgLi4u";
     each_framework(|framework| async move {
         for (scheme, body) in identified() {
@@ -104,6 +107,32 @@ async fn b19_a_retry_that_is_signed_anew() {
             }
             assert_eq!(site.runs(), 1, "{}", scheme.name());
         }
+    })
+    .await;
+}
+
+/// After a failure, a retry with another body under the same id runs, with its own body.
+#[tokio::test]
+async fn b18_another_body_under_the_same_id_after_failure() {
+    each_framework(|framework| async move {
+        let seen = Arc::new(Mutex::new(Vec::new()));
+        let failing_once = handler(Arc::clone(&seen), |seen, delivery| async move {
+            let mut seen = seen.lock().unwrap();
+            seen.push((delivery.claim().unwrap().key(), delivery.body().clone()));
+            if seen.len() == 1 { 500 } else { 200 }
+        });
+        let receiver = receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new());
+        let site = Site::on(framework, receiver, failing_once).await;
+        let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
+        let [first, second] = ["{}", "[]"].map(|body| sender.sign(body).unwrap());
+        assert_eq!(site.post(&first).await.status, 500);
+        assert_fresh(&site.post(&second).await, 200);
+        {
+            let seen = seen.lock().unwrap();
+            assert_eq!(seen[0].0, seen[1].0);
+            assert_eq!(seen[1].1, "[]");
+        }
+        assert_replay(&site.post(&first).await, 200);
     })
     .await;
 }

@@ -34,8 +34,8 @@ pub(crate) fn batch(numbers: impl IntoIterator<Item = usize>) -> SignedRequest {
     mautic(body(&[(TYPE, &events(numbers))]))
 }
 
-/// Returns a request with the events from 1 to `count`, and its scheme: for one event, a scheme whose
-/// deliveries are single events.
+/// Returns a request with the events from 1 to `count`, and its scheme: for one event, a scheme
+/// whose deliveries are single events.
 pub(crate) fn sent(count: usize) -> (Scheme, SignedRequest) {
     match count {
         1 => (scheme::GITHUB, signed(scheme::GITHUB, events([1]).remove(0))),

@@ -83,7 +83,7 @@ fn completed(status: u16, number: u8) -> ClaimOutcome {
 
 /// The lease of A expires, B takes over and completes, and A continues.
 #[test]
-fn b05_a_holder_that_lapsed_is_superseded_by_its_successor() {
+fn b05_a_holder_whose_lease_expired_is_superseded() {
     let bench = bench(8);
     let a = request(0, 1);
     let b = again(&a);
@@ -131,7 +131,7 @@ fn b21_edges_of_lease_and_life() {
 
 /// An expired record counts as absent, also while older ones still have to be deleted.
 #[test]
-fn b21_what_has_expired_counts_before_it_is_cleared_away() {
+fn b21_an_expired_record_counts_as_absent_before_it_is_deleted() {
     let bench = bench(100);
     for number in 100..120 {
         let mut other = request(0, number);
@@ -151,7 +151,7 @@ fn b21_what_has_expired_counts_before_it_is_cleared_away() {
 
 /// Records are deleted during claims: there is one winner, in any order.
 #[test]
-fn b21_expiry_and_clearing_race_with_claims() {
+fn b21_expiry_and_deletion_race_with_claims() {
     const THREADS: usize = 8;
     const ROUNDS: usize = 300;
     let bench = bench(1000);

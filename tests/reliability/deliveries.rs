@@ -207,8 +207,8 @@ async fn b17_a_replay_after_the_record_has_expired() {
     .await;
 }
 
-/// B18: a retry with another body under the same signed id is a duplicate after a success, and is reported; after a
-/// failure it runs.
+/// B18: a retry with another body under the same signed id is a duplicate after a success, and is
+/// reported; after a failure it runs.
 #[tokio::test]
 async fn b18_another_body_under_the_same_id() {
     let logs = Logs::collect();

@@ -338,8 +338,8 @@ async fn callers_who_give_up() {
     open.rollback().await.unwrap();
 }
 
-/// A table is locked, for example while an index is created. However many callers give up, the store
-/// does not use up the server's connections.
+/// A table is locked, for example while an index is created. However many callers give up, the
+/// store does not use up the server's connections.
 #[tokio::test]
 async fn a_table_that_is_locked_does_not_use_up_the_server() {
     let admin = pool(PostgresServer::shared(), 2).await;

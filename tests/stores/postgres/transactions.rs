@@ -4,8 +4,8 @@ use std::time::Instant;
 
 use super::*;
 
-/// A lease expires while its handler's transaction is open. Claims wait up to `lock_timeout`, and are
-/// told that the delivery is in progress. The limit ends with their statement.
+/// A lease expires while its handler's transaction is open. Claims wait up to `lock_timeout`, and
+/// are told that the delivery is in progress. The limit ends with their statement.
 #[tokio::test]
 async fn an_expired_lease_in_an_open_transaction_is_in_flight() {
     let pool = pool(PostgresServer::shared(), 3).await;
