@@ -1,11 +1,10 @@
-//! What is known of completed deliveries without asking the store.
+//! The cache of completed deliveries, which spares calls of the store.
 
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering::SeqCst},
 };
 
-use integration_tests::{App, Framework, answer, each_framework, finish};
 use tokio::sync::Notify;
 use webhook_verify::{
     Idempotency, MemoryStore,
@@ -16,31 +15,29 @@ use webhook_verify::{
     scheme,
 };
 
-use crate::common::{
-    HandClock, Watched, admit, assert_replay, never, post, receiver_with, seconds, signed,
-};
+use crate::common::*;
 
-/// A storm of duplicates costs the store nothing but the first of them, once the delivery is completed.
+/// Once a delivery is completed, only its first duplicate costs a call of the store.
 #[tokio::test]
 async fn b15_a_replay_storm_makes_no_store_calls() {
     each_framework(|framework| async move {
         let store = Watched::new();
         let idempotency = Idempotency::new(Arc::clone(&store), "tests");
         let idempotency = idempotency.completed_cache(10_000, seconds(60));
-        let app = App::new(receiver_with(scheme::MAUTIC, idempotency), answer(201));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver_with(scheme::MAUTIC, idempotency), answer(201)).await;
         let request = signed(scheme::MAUTIC, "{}");
-        assert_eq!(post(server.addr, &request).await.status, 201);
+        assert_eq!(site.post(&request).await.status, 201);
         for _ in 0..1000 {
-            assert_replay(&post(server.addr, &request).await, 201);
+            assert_replay(&site.post(&request).await, 201);
         }
-        // A claim, its completion, and the claim of the first duplicate.
-        assert_eq!((store.calls(), app.runs()), (3, 1));
+        // The claim, its completion, and the claim of the first duplicate.
+        assert_eq!((store.calls(), site.runs()), (3, 1));
     })
     .await;
 }
 
-/// What another process has completed is asked for once.
+/// A receiver asks once about a delivery that another process has completed.
 #[tokio::test]
 async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
     let store = Watched::new();
@@ -50,37 +47,21 @@ async fn a_duplicate_of_another_processs_delivery_is_asked_for_once() {
         receiver_with(scheme::MAUTIC, idempotency.completed_cache(10, seconds(60)))
     };
     let (one, other) = (process(), process());
-    let Admission::Admitted(admitted) = admit(&one, &request, never).await.unwrap() else {
-        panic!("the first")
-    };
+    let admitted = admitted(&one, &request, never).await;
+    let key = admitted.delivery().claim().unwrap().key();
     finish(admitted, 200).await.unwrap();
     for _ in 0..100 {
-        let replayed = admit(&other, &request, never).await.unwrap();
-        assert!(matches!(replayed, Admission::Answer(_)));
+        replayed(&other, &request, never).await;
     }
     assert_eq!(store.claims.load(SeqCst), 2);
 
-    // and what is forgotten is forgotten here, too
-    let Admission::Admitted(_) = ({
-        let key = claim_key(&request).await;
-        assert!(other.forget(&key).await.unwrap());
-        admit(&other, &request, never).await.unwrap()
-    }) else {
-        panic!("it runs again")
-    };
+    // `forget` deletes the delivery from this cache, too.
+    assert!(other.forget(&key).await.unwrap());
+    let next = admit(&other, &request, never).await;
+    assert!(matches!(next, Ok(Admission::Admitted(_))), "{next:?}");
 }
 
-/// The key that these tests' receivers give a request.
-async fn claim_key(request: &webhook_verify::testing::SignedRequest) -> ClaimKey {
-    let idempotency = Idempotency::new(MemoryStore::new(), "tests");
-    let receiver = receiver_with(scheme::MAUTIC, idempotency);
-    match admit(&receiver, request, never).await {
-        Ok(Admission::Admitted(admitted)) => admitted.delivery().claim().unwrap().key(),
-        other => panic!("{other:?}"),
-    }
-}
-
-/// A success that the store could not record does not run again in the process that knows of it.
+/// If the store could not record a success, the delivery does not run again in this process.
 #[tokio::test]
 async fn a_success_that_is_not_recorded_is_remembered_here() {
     let clock = HandClock::new();
@@ -88,25 +69,23 @@ async fn a_success_that_is_not_recorded_is_remembered_here() {
     store.fail_completes.store(3, SeqCst);
     let idempotency = Idempotency::new(Arc::clone(&store), "tests");
     let idempotency = idempotency.completed_cache(10, seconds(60));
-    let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(201));
-    let server = app.serve(Framework::Axum).await;
+    let site =
+        Site::on(Framework::Axum, receiver_with(scheme::GITHUB, idempotency), answer(201)).await;
     let request = signed(scheme::GITHUB, "{}");
-    assert_eq!(post(server.addr, &request).await.status, 201);
+    assert_eq!(site.post(&request).await.status, 201);
     clock.advance(seconds(61));
-    assert_replay(&post(server.addr, &request).await, 201);
-    assert_eq!(app.runs(), 1);
+    assert_replay(&site.post(&request).await, 201);
+    assert_eq!(site.runs(), 1);
 }
 
-/// A duplicate that is asked about while the delivery is being forgotten does not bring it back.
+/// A duplicate that arrives during `forget` does not bring the delivery back into the cache.
 #[tokio::test]
-async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
+async fn a_duplicate_during_forget_does_not_bring_it_back() {
     let store = Arc::new(Late::default());
     let idempotency = Idempotency::new(Arc::clone(&store), "tests");
     let receiver = receiver_with(scheme::MAUTIC, idempotency);
     let request = signed(scheme::MAUTIC, "{}");
-    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
-        panic!("the first")
-    };
+    let admitted = admitted(&receiver, &request, never).await;
     let key = admitted.delivery().claim().unwrap().key();
     finish(admitted, 200).await.unwrap();
 
@@ -124,7 +103,7 @@ async fn what_is_forgotten_stays_so_whoever_asks_meanwhile() {
     assert!(matches!(next, Ok(Admission::Admitted(_))), "{next:?}");
 }
 
-/// Answers claims late, if it is told to.
+/// A store that delays the outcomes of claims on demand.
 #[derive(Default)]
 struct Late {
     inner: MemoryStore,

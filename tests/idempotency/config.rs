@@ -1,16 +1,15 @@
-//! Mistakes in the set-up are found when a receiver is built, and the error names the option.
+//! Wrong settings are errors when a receiver is built, and the error names the option.
 
 use std::time::Duration;
 
 use integration_tests::verifier_of;
 use webhook_verify::{
     ConfigError, Idempotency, MemoryStore, Receiver, Scheme, Verifier,
-    adapter::Admission,
     clock::Tolerance,
     scheme::{self, Identity},
 };
 
-use crate::common::{SECRET, admit, days, finish, never, seconds, signed};
+use crate::common::*;
 
 fn of(scheme: &Scheme) -> Verifier {
     verifier_of(scheme).build().unwrap()
@@ -26,7 +25,7 @@ fn build(
         .build()
 }
 
-/// The option that the error names; `ok` if there is no error.
+/// Returns the option that the error names, or `ok` if there is no error.
 fn option<T>(result: Result<T, ConfigError>) -> &'static str {
     match result {
         Ok(_) => "ok",
@@ -46,97 +45,57 @@ fn endpoint() {
     assert_eq!(error.to_string(), "endpoint: empty");
 }
 
-#[test]
-fn lease() {
-    for (lease, expected) in [
-        (Duration::ZERO, "lease"),
-        (Duration::from_millis(999), "lease"),
-        (seconds(1), "ok"),
-        (days(1), "ok"),
-        (days(1) + Duration::from_millis(1), "lease"),
-        (Duration::MAX, "lease"),
-    ] {
-        let built = build(scheme::GITHUB, |idempotency| {
-            idempotency.lease(lease).max_handler_time(Duration::MAX)
-        });
-        assert_eq!(option(built), expected, "{lease:?}");
-    }
+/// Returns settings, each with the option that its error names and with its text.
+macro_rules! settings {
+    ($($option:literal: $($setting:ident($($value:expr),*)).+;)*) => {
+        [$((
+            $option,
+            stringify!($($setting($($value),*)).+),
+            (|it| it$(.$setting($($value),*))+) as fn(Idempotency) -> Idempotency,
+        )),*]
+    };
 }
 
 #[test]
-fn max_handler_time() {
-    for (time, expected) in [
-        (Duration::ZERO, "max_handler_time"),
-        (seconds(59), "max_handler_time"),
-        (seconds(60), "ok"),
-    ] {
-        let built = build(scheme::GITHUB, |idempotency| idempotency.max_handler_time(time));
-        assert_eq!(option(built), expected, "{time:?}");
-    }
-}
-
-#[test]
-fn renew_every() {
-    for (lease, pause, expected) in [
-        (60, Duration::ZERO, "renew_every"),
-        (60, seconds(1), "ok"),
-        (60, seconds(30), "ok"),
-        (60, seconds(31), "renew_every"),
-        (10, seconds(6), "renew_every"),
-    ] {
-        let built = build(scheme::GITHUB, |idempotency| {
-            idempotency.lease(seconds(lease)).renew_every(pause)
-        });
-        assert_eq!(option(built), expected, "{lease} {pause:?}");
-    }
-}
-
-#[test]
-fn complete_tries() {
-    for (tries, expected) in [(0, "complete_tries"), (1, "ok"), (10, "ok"), (11, "complete_tries")]
-    {
-        let built = build(scheme::GITHUB, |idempotency| idempotency.complete_tries(tries));
-        assert_eq!(option(built), expected, "{tries}");
-    }
-}
-
-#[test]
-fn in_flight_wait() {
-    for (wait, expected) in [(0, "ok"), (30, "ok"), (31, "in_flight_wait")] {
-        let built = build(scheme::GITHUB, |idempotency| idempotency.in_flight_wait(seconds(wait)));
-        assert_eq!(option(built), expected, "{wait}");
-    }
-}
-
-#[test]
-fn completed_cache() {
-    for (entries, time, expected) in [
-        (0, Duration::ZERO, "ok"),
-        (1, Duration::ZERO, "completed_cache"),
-        (1, seconds(1), "ok"),
-        (1_000_000, days(90), "ok"),
-        (1, days(90) + seconds(1), "completed_cache"),
-    ] {
-        let built = build(scheme::GITHUB, |idempotency| idempotency.completed_cache(entries, time));
-        assert_eq!(option(built), expected, "{entries} {time:?}");
-    }
-}
-
-#[test]
-fn in_flight_status() {
-    for (status, expected) in [
-        (0, "in_flight_status"),
-        (200, "in_flight_status"),
-        (302, "in_flight_status"),
-        (399, "in_flight_status"),
-        (400, "ok"),
-        (409, "ok"),
-        (599, "ok"),
-        (600, "in_flight_status"),
-        (u16::MAX, "in_flight_status"),
-    ] {
-        let built = build(scheme::GITHUB, |idempotency| idempotency.in_flight_status(status));
-        assert_eq!(option(built), expected, "{status}");
+fn limits_of_settings() {
+    for (expected, text, set) in settings! {
+        "lease": lease(Duration::ZERO).max_handler_time(Duration::MAX);
+        "lease": lease(Duration::from_millis(999)).max_handler_time(Duration::MAX);
+        "ok": lease(seconds(1)).max_handler_time(Duration::MAX);
+        "ok": lease(days(1)).max_handler_time(Duration::MAX);
+        "lease": lease(days(1) + Duration::from_millis(1)).max_handler_time(Duration::MAX);
+        "lease": lease(Duration::MAX).max_handler_time(Duration::MAX);
+        "max_handler_time": max_handler_time(Duration::ZERO);
+        "max_handler_time": max_handler_time(seconds(59));
+        "ok": max_handler_time(seconds(60));
+        "renew_every": lease(seconds(60)).renew_every(Duration::ZERO);
+        "ok": lease(seconds(60)).renew_every(seconds(1));
+        "ok": lease(seconds(60)).renew_every(seconds(30));
+        "renew_every": lease(seconds(60)).renew_every(seconds(31));
+        "renew_every": lease(seconds(10)).renew_every(seconds(6));
+        "complete_tries": complete_tries(0);
+        "ok": complete_tries(1);
+        "ok": complete_tries(10);
+        "complete_tries": complete_tries(11);
+        "ok": in_flight_wait(Duration::ZERO);
+        "ok": in_flight_wait(seconds(30));
+        "in_flight_wait": in_flight_wait(seconds(31));
+        "ok": completed_cache(0, Duration::ZERO);
+        "completed_cache": completed_cache(1, Duration::ZERO);
+        "ok": completed_cache(1, seconds(1));
+        "ok": completed_cache(1_000_000, days(90));
+        "completed_cache": completed_cache(1, days(90) + seconds(1));
+        "in_flight_status": in_flight_status(0);
+        "in_flight_status": in_flight_status(200);
+        "in_flight_status": in_flight_status(302);
+        "in_flight_status": in_flight_status(399);
+        "ok": in_flight_status(400);
+        "ok": in_flight_status(409);
+        "ok": in_flight_status(599);
+        "in_flight_status": in_flight_status(600);
+        "in_flight_status": in_flight_status(u16::MAX);
+    } {
+        assert_eq!(option(build(scheme::GITHUB, set)), expected, "{text}");
     }
 }
 
@@ -161,14 +120,14 @@ fn identity() {
         let built = build(scheme, |idempotency| idempotency.identity(identity));
         assert_eq!(option(built), expected, "{name}");
     }
-    // The user's own word for it is taken.
+    // A custom identity is accepted.
     let built = build(scheme::PIPEFORCE_TOKEN, |idempotency| {
         idempotency.identity_from(|delivery| Some(delivery.body().to_vec()))
     });
     assert_eq!(option(built), "ok");
 }
 
-/// A record must outlive every moment at which its request would still be accepted.
+/// A record must live for as long as its request could still be accepted.
 #[test]
 fn ttl_against_the_tolerance() {
     let scheme = Scheme::builder("acme")
@@ -192,7 +151,7 @@ fn ttl_against_the_tolerance() {
         });
         assert_eq!(option(built), expected, "{ttl:?}");
     }
-    // The verifier's own tolerance counts, and not the scheme's.
+    // The tolerance of the verifier counts, not that of the scheme.
     let verifier = Verifier::builder(scheme)
         .secret(SECRET)
         .tolerance(Tolerance::symmetric(days(4)))
@@ -203,7 +162,7 @@ fn ttl_against_the_tolerance() {
         let built = Receiver::builder(verifier.clone()).idempotency(idempotency).build();
         assert_eq!(option(built), expected, "{ttl:?}");
     }
-    // So it does against the default, which is seven days.
+    // It also counts against the default, which is seven days.
     let built = Receiver::builder(verifier)
         .idempotency(Idempotency::new(MemoryStore::new(), "tests").identity_from(|_| None))
         .build();
@@ -232,7 +191,7 @@ fn ttl_against_the_senders_retries() {
     }
 }
 
-/// "For ever" is either refused at once, or works: it must not be found out at the first delivery.
+/// A `ttl` without end is either an error when the receiver is built, or works.
 #[tokio::test]
 async fn ttl_without_end() {
     let ten_years = build(scheme::MAUTIC, |idempotency| idempotency.ttl(days(3650)));
@@ -242,19 +201,16 @@ async fn ttl_without_end() {
             Err(error) => assert_eq!(option::<()>(Err(error)), "ttl"),
             Ok(receiver) => {
                 let request = signed(scheme::MAUTIC, "{}");
-                let admission = admit(&receiver, &request, never).await.unwrap();
-                let Admission::Admitted(admitted) = admission else {
-                    panic!("the first of its kind");
-                };
+                let admitted = admitted(&receiver, &request, never).await;
                 finish(admitted, 200).await.unwrap();
-                let replay = admit(&receiver, &request, never).await.unwrap();
-                assert!(matches!(replay, Admission::Answer(_)), "{ttl:?}");
+                assert_eq!(replayed(&receiver, &request, never).await, 200, "{ttl:?}");
             }
         }
     }
 }
 
-/// Every preset works with the defaults, but for those of which no delivery has an identity: that has to be said.
+/// Every preset works with the defaults. A preset whose deliveries have no identity needs a
+/// setting.
 #[test]
 fn defaults() {
     for name in Scheme::preset_names() {

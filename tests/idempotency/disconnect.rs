@@ -1,8 +1,8 @@
-//! A client that goes away, and a server that is told to.
+//! Clients that disconnect, and servers that are told to stop.
 //!
-//! Nothing here waits for time to pass. On axum, a guard around the whole application tells when the connection's future
-//! was dropped. On actix, one worker serves all connections, so an answer on a later connection shows that it has seen
-//! how an earlier one ended.
+//! No test waits for time to pass. On axum, a guard around the whole application shows when the
+//! connection's future was dropped. On actix, one worker serves all connections, so a response on a
+//! later connection shows that the worker has seen how an earlier one ended.
 
 use std::{
     net::SocketAddr,
@@ -14,36 +14,36 @@ use std::{
 use actix_web::{App as ActixApp, HttpServer, dev::ServerHandle};
 use axum::middleware::{Next, from_fn};
 use futures_util::poll;
-use integration_tests::{App, Connection, Framework, Handler, exchange};
 use tokio::{
     io::AsyncWriteExt as _,
     net::{TcpListener, TcpStream},
     sync::{Semaphore, oneshot},
     task::JoinHandle,
 };
-use webhook_verify::{MemoryStore, scheme};
+use webhook_verify::{MemoryStore, Receiver, Scheme, Verifier, scheme};
 use webhook_verify_axum::Drain;
 
-use crate::common::{
-    Gate, Watched, assert_in_flight, assert_replay, post, raw, receiver, signed, soon,
-};
+use crate::{common::*, sender::*};
 
-/// An application whose handlers wait at a gate, but for deliveries that say `now`.
-fn gated(store: &Arc<Watched>, gate: &Arc<Gate>) -> App {
-    let gate = Arc::clone(gate);
-    let handler: Handler = Arc::new(move |delivery| {
-        let (gate, now) = (Arc::clone(&gate), delivery.body().starts_with(br#"{"now"#));
-        Box::pin(async move {
+/// Returns an application whose handlers wait at a gate with each event, except for bodies that
+/// begin with `{"now`.
+fn gated(scheme: Scheme, store: &Arc<Watched>, gate: &Arc<Gate>, begun: &Begun) -> App {
+    let with = (Arc::clone(gate), begun.clone());
+    let waiting = handler(with, |(gate, begun), delivery| async move {
+        let now = delivery.body().starts_with(br#"{"now"#);
+        for event in &delivery.events().unwrap() {
             if !now {
+                begun.note(event);
                 gate.wait().await;
             }
-            200
-        })
+            event.done().await;
+        }
+        200
     });
-    App::new(receiver(scheme::GITHUB, Arc::clone(store)), handler)
+    App::new(receiver(scheme, Arc::clone(store)), waiting)
 }
 
-/// An axum server that can be told to stop, and tells how many of its connections' futures have ended.
+/// An axum server that can be stopped, and counts the futures of connections that have ended.
 struct AxumServer {
     addr: SocketAddr,
     drain: Drain,
@@ -100,20 +100,20 @@ fn serve_actix(app: &App) -> (SocketAddr, ServerHandle) {
     receiver.recv().unwrap()
 }
 
-/// How a client goes away.
+/// How a client disconnects.
 #[derive(Clone, Copy, Debug)]
 enum Ending {
-    /// Both directions are closed: the process is gone.
+    /// Closes both directions, as a process that ends does.
     Close,
-    /// The sending side is closed: some clients do so when they have sent everything.
+    /// Closes the sending side, as some clients do when they have sent everything.
     HalfClose,
-    /// A reset: a client that gave up, or a load balancer.
+    /// Resets the connection, as a client that gives up or a load balancer does.
     Reset,
 }
 
 const ENDINGS: [Ending; 3] = [Ending::Close, Ending::HalfClose, Ending::Reset];
 
-/// Ends a connection; what must stay open is given back.
+/// Ends a connection. Returns what must stay open.
 async fn end(mut stream: TcpStream, how: Ending) -> Option<TcpStream> {
     match how {
         Ending::Close => None,
@@ -128,85 +128,91 @@ async fn end(mut stream: TcpStream, how: Ending) -> Option<TcpStream> {
     }
 }
 
+/// Sends a request, waits until the first of its events is in progress, or the second of several,
+/// and disconnects. Returns how many events are done, and what must stay open.
+async fn begin(
+    addr: SocketAddr,
+    gate: &Gate,
+    (count, how): (usize, Ending),
+) -> (usize, Option<TcpStream>) {
+    let mut stream = TcpStream::connect(addr).await.unwrap();
+    stream.write_all(&raw(&sent(count).1)).await.unwrap();
+    gate.entered().await;
+    let done = count.min(2) - 1;
+    if done > 0 {
+        gate.open(done);
+        gate.entered().await;
+    }
+    (done, end(stream, how).await)
+}
+
+/// Each way in which a client disconnects, with a single event and with a batch.
+fn endings() -> impl Iterator<Item = (usize, Ending)> {
+    ENDINGS.into_iter().flat_map(|how| [(1, how), (5, how)])
+}
+
 #[tokio::test]
 async fn b08_a_client_that_goes_away_undoes_nothing_on_axum() {
-    for how in ENDINGS {
-        eprintln!("{how:?}");
-        let (store, gate) = (Watched::new(), Gate::new());
-        let app = gated(&store, &gate);
+    for (count, how) in endings() {
+        eprintln!("{count} events, {how:?}");
+        let (scheme, request) = sent(count);
+        let (store, gate, begun) = (Watched::new(), Gate::new(), Begun::default());
+        let app = gated(scheme, &store, &gate, &begun);
         let server = serve_axum(&app).await;
-        let request = signed(scheme::GITHUB, "{}");
-        let mut stream = TcpStream::connect(server.addr).await.unwrap();
-        stream.write_all(&raw(&request)).await.unwrap();
-        gate.entered().await;
-        let _open = end(stream, how).await;
-        // The premise: the future that serves the connection is dropped in the middle of the handler.
+        let (done, _open) = begin(server.addr, &gate, (count, how)).await;
+        // The premise: the future that serves the connection is dropped while the handler runs.
         soon("end of the connection", server.ended.acquire()).await.unwrap().forget();
-        assert_eq!((gate.done(), store.completes()), (0, 0));
+        assert_eq!((gate.done(), store.completes()), (done, done));
 
         {
             let mut drained = pin!(server.drain.wait());
             assert!(poll!(&mut drained).is_pending(), "a handler still runs");
             assert_in_flight(&post(server.addr, &request).await);
             assert!(poll!(&mut drained).is_pending(), "a handler still runs");
-            gate.open(1);
+            gate.open(count - done);
             soon("end of the drain", drained).await;
         }
-        // No wait: what the drain waited for includes the store.
-        assert_eq!((gate.done(), store.completes()), (1, 1));
-        assert_eq!(store.releases.load(SeqCst), 0);
-        assert_replay(&post(server.addr, &request).await, 200);
+        // The drain waits for the store, too.
+        assert_eq!((gate.done(), store.completes()), (count, count));
+        assert_eq!((begun.take(), store.releases.load(SeqCst)), (events(1..=count), 0));
+        assert_replay(&post(server.addr, &request).await, if count == 1 { 200 } else { 204 });
         assert_eq!(app.runs(), 1);
         soon("end of the drain", server.drain.wait()).await;
     }
 }
 
-async fn b08_on_actix(how: Ending) {
-    let (store, gate) = (Watched::new(), Gate::new());
-    let app = gated(&store, &gate);
-    let (addr, handle) = serve_actix(&app);
-    let request = signed(scheme::GITHUB, "{}");
-    let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(&raw(&request)).await.unwrap();
-    gate.entered().await;
-    let _open = end(stream, how).await;
-    // The worker has seen the end when it answers what came after it.
-    for number in 0..3 {
-        let other = signed(scheme::GITHUB, format!(r#"{{"now":{number}}}"#));
-        assert_eq!(post(addr, &other).await.status, 200);
+#[tokio::test]
+async fn b08_a_client_that_goes_away_undoes_nothing_on_actix() {
+    for (count, how) in endings() {
+        eprintln!("{count} events, {how:?}");
+        let (scheme, request) = sent(count);
+        let (store, gate, begun) = (Watched::new(), Gate::new(), Begun::default());
+        let app = gated(scheme.clone(), &store, &gate, &begun);
+        let (addr, handle) = serve_actix(&app);
+        let (done, _open) = begin(addr, &gate, (count, how)).await;
+        // The worker has seen the end when it responds to later requests.
+        for number in 0..3 {
+            let other = signed(scheme.clone(), format!(r#"{{"now":[{number}]}}"#));
+            assert_eq!(post(addr, &other).await.status, 200);
+        }
+        assert_eq!((gate.done(), store.completes()), (done, 3 + done));
+        assert_in_flight(&post(addr, &request).await);
+        gate.open(count - done);
+        gate.until_done(count).await;
+        store.until_completes(3 + count).await;
+        assert_eq!((begun.take(), store.releases.load(SeqCst)), (events(1..=count), 0));
+        assert_replay(&post(addr, &request).await, if count == 1 { 200 } else { 204 });
+        assert_eq!(app.runs(), 4);
+        handle.stop(false).await;
     }
-    assert_eq!((gate.done(), store.completes()), (0, 3));
-    assert_in_flight(&post(addr, &request).await);
-    gate.open(1);
-    gate.until_done(1).await;
-    store.until_completes(4).await;
-    assert_eq!(store.releases.load(SeqCst), 0);
-    assert_replay(&post(addr, &request).await, 200);
-    assert_eq!(app.runs(), 4);
-    handle.stop(false).await;
 }
 
+/// Without claims, axum drops a handler with its connection.
 #[tokio::test]
-async fn b08_a_client_that_closes_undoes_nothing_on_actix() {
-    b08_on_actix(Ending::Close).await;
-}
-
-#[tokio::test]
-async fn b08_a_client_that_half_closes_undoes_nothing_on_actix() {
-    b08_on_actix(Ending::HalfClose).await;
-}
-
-#[tokio::test]
-async fn b08_a_client_that_resets_undoes_nothing_on_actix() {
-    b08_on_actix(Ending::Reset).await;
-}
-
-/// Without claims, a handler is dropped with its connection, as axum always does: nothing remembers that it had begun.
-#[tokio::test]
-async fn without_claims_axum_drops_the_handler_as_ever() {
+async fn without_claims_axum_drops_the_handler() {
     let gate = Gate::new();
-    let verifier = webhook_verify::Verifier::new(scheme::GITHUB, crate::common::SECRET).unwrap();
-    let app = App::new(webhook_verify::Receiver::new(verifier), gate.handler(|_| 200));
+    let verifier = Verifier::new(scheme::GITHUB, SECRET).unwrap();
+    let app = App::new(Receiver::new(verifier), gate.handler(|_| 200));
     let server = serve_axum(&app).await;
     let mut stream = TcpStream::connect(server.addr).await.unwrap();
     stream.write_all(&raw(&signed(scheme::GITHUB, "{}"))).await.unwrap();
@@ -217,13 +223,14 @@ async fn without_claims_axum_drops_the_handler_as_ever() {
     assert_eq!(gate.done(), 0);
 }
 
-/// Ten in flight, half of their clients gone, and the server is told to stop: all ten are completed.
+/// Ten deliveries are in progress, half of their clients have disconnected, and the server is told
+/// to stop. All ten are completed.
 #[tokio::test]
 async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
     for framework in [Framework::Axum, Framework::Actix] {
         eprintln!("on {framework:?}");
         let (store, gate) = (Watched::new(), Gate::new());
-        let app = gated(&store, &gate);
+        let app = gated(scheme::GITHUB, &store, &gate, &Begun::default());
         let requests: Vec<_> =
             (0..10).map(|number| signed(scheme::GITHUB, format!(r#"{{"n":{number}}}"#))).collect();
         let (mut axum, mut actix) = (None, None);
@@ -256,7 +263,7 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
         }
         if let Some((_, handle)) = actix {
             let stopped = tokio::spawn(handle.stop(true));
-            // The port is closed first, so that a connection that is refused shows that the server is stopping.
+            // The port is closed first, so a refused connection shows that the server is stopping.
             soon("closed port", async { while TcpStream::connect(addr).await.is_ok() {} }).await;
             assert!(!stopped.is_finished());
             gate.open(10);
@@ -266,9 +273,9 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
             soon("end of the server", stopped).await.unwrap();
         }
         assert_eq!((gate.done(), store.completes()), (10, 10));
-        assert!(TcpStream::connect(addr).await.is_err(), "nothing new is taken in");
+        assert!(TcpStream::connect(addr).await.is_err(), "no new connection is accepted");
 
-        // The next process would know all ten. (Here: the next server on the same store.)
+        // The next process knows all ten. Here it is the next server on the same store.
         let next = app.serve(framework).await;
         for request in &requests {
             assert_replay(&exchange(next.addr, &raw(request)).await, 200);
@@ -277,20 +284,20 @@ async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
     }
 }
 
-/// The store must not be forgotten when it is only the answer that is lost: full close right behind the request.
+/// The client closes the connection right after its request: the delivery is recorded all the same.
 #[tokio::test]
 async fn b08_a_client_that_does_not_wait_at_all() {
     for framework in [Framework::Axum, Framework::Actix] {
         let store = Watched::over(MemoryStore::new());
-        let app = gated(&store, &Gate::new());
+        let app = gated(scheme::GITHUB, &store, &Gate::new(), &Begun::default());
         let server = app.serve(framework).await;
         let request = signed(scheme::GITHUB, r#"{"now":true}"#);
         let mut stream = TcpStream::connect(server.addr).await.unwrap();
         stream.write_all(&raw(&request)).await.unwrap();
         drop(stream);
-        // Whether it ran before the end was seen is the framework's affair; that it runs exactly once is ours.
+        // The framework may see the end before or after the handler starts. The delivery runs once.
         soon("final response to a retry", async {
-            // The first is not answered to anybody, but it may still be under way.
+            // Nobody gets the first response, but the first request may still be in progress.
             loop {
                 let retry = post(server.addr, &request).await;
                 if retry.status == 200 {

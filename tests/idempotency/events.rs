@@ -1,4 +1,4 @@
-//! What happens to claims is told: to the user's own, to the log and to the counters, under the same names.
+//! Reports about claims: to the callback, the log and the counters, under the same names.
 
 use std::{
     collections::BTreeMap,
@@ -6,38 +6,14 @@ use std::{
 };
 
 use futures_util::FutureExt as _;
-use integration_tests::{App, Connection, Logs, each_framework, finish};
 use metrics::{
     Counter, CounterFn, Gauge, Histogram, Key, KeyName, Metadata, Recorder, SharedString, Unit,
 };
 use webhook_verify::{
-    Idempotency, MemoryStore,
-    adapter::Admission,
-    idempotency::{ClaimEvent, OnMismatch},
-    scheme,
+    Idempotency, MemoryStore, adapter::Admission, idempotency::OnMismatch, scheme,
 };
 
-use crate::common::{
-    Gate, HandClock, Watched, admit, assert_in_flight, assert_replay, never, post, raw,
-    receiver_with, seconds, signed, signer,
-};
-
-/// The names of what happened, in order.
-#[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<String>>>);
-
-impl Told {
-    fn by(&self, idempotency: Idempotency) -> Idempotency {
-        let told = self.clone();
-        idempotency.on_event(move |event: &ClaimEvent<'_>| {
-            told.0.lock().unwrap().push(event.kind.name().to_owned());
-        })
-    }
-
-    fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.0.lock().unwrap())
-    }
-}
+use crate::common::*;
 
 #[tokio::test]
 async fn every_outcome_is_told() {
@@ -47,22 +23,22 @@ async fn every_outcome_is_told() {
         let idempotency = Idempotency::new(Arc::clone(&store), format!("told {framework:?}"))
             .on_mismatch(OnMismatch::Report);
         let gate = Gate::new();
-        let app = App::new(
+        let site = Site::on(
+            framework,
             receiver_with(scheme::STANDARD_WEBHOOKS, told.by(idempotency)),
             gate.handler(|run| if run == 1 { 500 } else { 200 }),
-        );
-        let server = app.serve(framework).await;
+        )
+        .await;
         let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
         let [request, other] = ["{}", "[]"].map(|body| sender.sign(body).unwrap());
 
         store.fail_claims.store(2, SeqCst);
-        assert_eq!(post(server.addr, &request).await.status, 503);
+        assert_eq!(site.post(&request).await.status, 503);
         assert_eq!(told.take(), ["store_failed", "store_failed"]);
 
-        let mut first = Connection::open(server.addr).await;
-        first.send(&raw(&request)).await;
+        let mut first = site.send(&request).await;
         gate.entered().await;
-        assert_in_flight(&post(server.addr, &request).await);
+        assert_in_flight(&site.post(&request).await);
         assert_eq!(told.take(), ["claimed", "in_flight"]);
         gate.open(1);
         assert_eq!(first.response().await.unwrap().status, 500);
@@ -70,16 +46,16 @@ async fn every_outcome_is_told() {
 
         gate.open(1);
         store.fail_completes.store(1, SeqCst);
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         assert_eq!(told.take(), ["claimed", "store_failed", "completed"]);
-        assert_replay(&post(server.addr, &request).await, 200);
-        assert_replay(&post(server.addr, &other).await, 200);
+        assert_replay(&site.post(&request).await, 200);
+        assert_replay(&site.post(&other).await, 200);
         assert_eq!(told.take(), ["duplicate", "duplicate", "mismatch"]);
 
-        // A request that is not authentic is nothing to the store, nor to those who count what it does.
+        // A request that is not authentic causes no report.
         let mut forged = request.clone();
         forged.body = "[]".into();
-        assert_eq!(post(server.addr, &forged).await.status, 401);
+        assert_eq!(site.post(&forged).await.status, 401);
         assert_eq!(told.take(), [""; 0]);
     })
     .await;
@@ -112,16 +88,14 @@ async fn a_refused_mismatch_and_a_lost_lease_are_told() {
     assert_eq!(told.take(), ["completed", "mismatch"]);
 }
 
-/// The fields that people filter by: `event`, `endpoint`, `key`.
+/// The log has the fields `event`, `endpoint` and `key`, to filter by.
 #[tokio::test]
 async fn events_are_in_the_log() {
     let logs = Logs::collect();
     let idempotency = Idempotency::new(MemoryStore::new(), "logged");
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
-    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
-        panic!("the first")
-    };
+    let admitted = admitted(&receiver, &request, never).await;
     let key = admitted.delivery().claim().unwrap().key();
     finish(admitted, 204).await.unwrap();
     let _ = admit(&receiver, &request, never).await.unwrap();
@@ -132,7 +106,7 @@ async fn events_are_in_the_log() {
     }
 }
 
-/// Counts by the labels.
+/// Counters by name and labels.
 #[derive(Clone, Default)]
 struct Counts(Arc<Mutex<BTreeMap<String, u64>>>);
 
@@ -173,7 +147,7 @@ impl Recorder for Counts {
 fn events_are_counted() {
     let counts = Counts::default();
     metrics::with_local_recorder(&counts, || {
-        // Everything is done on this thread, whose recorder it is.
+        // The recorder belongs to this thread, so everything runs on it.
         let counted = async {
             let idempotency = Idempotency::new(MemoryStore::new(), "counted");
             let receiver = receiver_with(scheme::GITHUB, idempotency);

@@ -1,255 +1,427 @@
-//! A store that fails or is full, and requests that must not reach a store at all.
+//! A store that fails, does not respond or is full, and requests that must not reach a store.
 
 use std::{
-    future::pending,
     io,
-    sync::{Arc, atomic::Ordering::SeqCst},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     time::Duration,
 };
 
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use integration_tests::{App, Connection, Logs, answer, each_framework};
+use integration_tests::Calls as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Rejection, RequestHead,
-    adapter::Admission,
+    adapter::{Admission, Admitted},
     idempotency::{
-        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, OnStoreFailure, Settled, Step,
+        StoreError,
     },
     scheme,
+    testing::SignedRequest,
 };
 
-use crate::common::{
-    Gate, HandClock, OUTAGE, Watched, admit, assert_in_flight, assert_replay, days, is_replay,
-    never, post, raw, receiver, receiver_with, seconds, signed, with_header,
-};
+use crate::{common::*, sender::*};
 
-/// What is not authentic does not reach the store: not once in a hundred thousand times.
+/// Admits a request without waiting: a call that does not return times out at once.
+async fn asked(receiver: &Receiver, request: &SignedRequest) -> Result<Admission, Rejection> {
+    let admission = admit(receiver, request, at_once).now_or_never();
+    admission.expect("a call that does not return times out")
+}
+
+/// As [`asked`], for a request that runs.
+async fn granted(receiver: &Receiver, request: &SignedRequest) -> Admitted {
+    match asked(receiver, request).await.unwrap() {
+        Admission::Admitted(admitted) => admitted,
+        Admission::Answer(answer) => panic!("{answer:?}"),
+    }
+}
+
+/// Does up to `max` events and fails at the next. Returns the fencing tokens of the events, and
+/// the status of the response.
+async fn handle(admitted: Admitted, max: usize) -> (Vec<u64>, u16) {
+    let events = admitted.delivery().events().unwrap();
+    let mut fences = Vec::new();
+    let mut status = 200;
+    for event in &events {
+        if fences.len() == max {
+            status = 500;
+            break;
+        }
+        fences.push(event.claim().unwrap().fencing_token());
+        event.done().await;
+    }
+    let settled = finish(admitted, status).await;
+    (fences, settled.map_or_else(|it| it.status(), |()| status))
+}
+
+/// A request that is not authentic does not reach the store.
 #[tokio::test]
 async fn b28_a_flood_of_bad_signatures_makes_no_store_calls() {
     let store = Watched::new();
-    let receiver = receiver(scheme::GITHUB, Arc::clone(&store));
     let good = signed(scheme::GITHUB, "{}");
+    let forged = |number: u32| {
+        with_header(&good, "x-hub-signature-256", Some(&format!("sha256={number:064x}")))
+    };
+    let direct = receiver(scheme::GITHUB, Arc::clone(&store));
     // Other tests in this process search the log.
     let unlogged = tracing_subscriber::registry().set_default();
     for number in 0..100_000 {
-        let forged =
-            with_header(&good, "x-hub-signature-256", Some(&format!("sha256={number:064x}")));
-        let refused = admit(&receiver, &forged, never).await.unwrap_err();
+        let refused = admit(&direct, &forged(number), never).await.unwrap_err();
         assert_eq!(refused.status(), 401);
     }
     drop(unlogged);
     assert_eq!(store.calls(), 0);
 
-    let on_both = Arc::clone(&store);
     each_framework(|framework| {
-        let (store, good) = (Arc::clone(&on_both), good.clone());
+        let (store, forged) = (&store, &forged);
         async move {
-            let app =
-                App::new(crate::common::receiver(scheme::GITHUB, Arc::clone(&store)), answer(200));
-            let server = app.serve(framework).await;
-            let mut connection = Connection::open(server.addr).await;
+            let receiver = receiver(scheme::GITHUB, Arc::clone(store));
+            let site = Site::on(framework, receiver, answer(200)).await;
+            let mut connection = Connection::open(site.addr()).await;
             for number in 0..500 {
-                let forged = with_header(
-                    &good,
-                    "x-hub-signature-256",
-                    Some(&format!("sha256={number:064x}")),
-                );
-                connection.send(&raw(&forged)).await;
+                connection.send(&raw(&forged(number))).await;
                 let response = connection.response().await.unwrap();
                 assert_eq!((response.status, response.text()), (401, "invalid webhook signature"));
             }
-            assert_eq!((store.calls(), app.runs()), (0, 0));
+            assert_eq!((store.calls(), site.runs()), (0, 0));
         }
     })
     .await;
-    // The store is the one that is asked when a signature holds.
-    let admitted = admit(&receiver, &good, never).await.unwrap();
-    assert!(matches!(admitted, Admission::Admitted(_)));
+    // A valid signature does reach this store.
+    let _claimed = admitted(&direct, &good, never).await;
     assert_eq!(store.calls(), 1);
 }
 
-/// A store that cannot answer: come again later. The handler does not run, and the client learns nothing of the reason.
+/// If the store fails, the sender gets 503 and retries. The handler does not run, and the response
+/// does not reveal the cause.
 #[tokio::test]
 async fn a_store_that_fails_is_a_503_and_no_run() {
     let logs = Logs::collect();
     each_framework(|framework| {
         let logs = logs.clone();
         async move {
-            let store = Watched::new();
-            // Each claim is asked for twice.
-            store.fail_claims.store(4, SeqCst);
-            let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(200));
-            let server = app.serve(framework).await;
-            let request = signed(scheme::GITHUB, "{}");
-            for _ in 0..2 {
-                let response = post(server.addr, &request).await;
-                assert_eq!((response.status, response.text()), (503, "temporarily unavailable"));
-                assert_eq!(response.header("retry-after"), Some("30"));
-                let told = format!("{response:?}");
-                assert!(!told.contains("claims-db") && !is_replay(&response));
+            for count in [1, 3] {
+                let (scheme, request) = sent(count);
+                let (store, begun) = (Watched::new(), Begun::default());
+                // Each claim is made twice.
+                store.fail_claims.store(4, SeqCst);
+                let receiver = receiver(scheme, Arc::clone(&store));
+                let site = Site::on(framework, receiver, failing(&begun, &Fault::default())).await;
+                for _ in 0..2 {
+                    let response = site.post(&request).await;
+                    assert_eq!(
+                        (response.status, response.text()),
+                        (503, "temporarily unavailable")
+                    );
+                    assert_eq!(response.header("retry-after"), Some("30"));
+                    assert!(!format!("{response:?}").contains("claims-db"));
+                    assert!(!is_replay(&response));
+                }
+                assert_eq!((site.runs(), store.claims.load(SeqCst)), (0, 4));
+                let logs = logs.text();
+                assert!(logs.lines().any(|line| line.contains("ERROR") && line.contains(OUTAGE)));
+                assert_fresh(&site.post(&request).await, 200);
+                assert_eq!((site.runs(), begun.take()), (1, events(1..=count)));
             }
-            assert_eq!((app.runs(), store.claims.load(SeqCst)), (0, 4));
-            assert!(
-                logs.text().lines().any(|line| line.contains("ERROR") && line.contains(OUTAGE))
-            );
-            let response = post(server.addr, &request).await;
-            assert_eq!((response.status, app.runs()), (200, 1));
         }
     })
     .await;
 }
 
-/// A store that never answers a claim.
-struct Frozen;
-
-impl ClaimStore for Frozen {
-    async fn claim(&self, _: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        pending().await
-    }
-
-    async fn settle(&self, _: &[Holder], _: Step) -> Result<Vec<Settled>, StoreError> {
-        pending().await
-    }
-
-    async fn purge(&self, _: usize) -> Result<usize, StoreError> {
-        pending().await
-    }
-
-    async fn forget(&self, _: &ClaimKey) -> Result<bool, StoreError> {
-        pending().await
-    }
-}
-
-/// A store that does not answer in time is one that cannot answer.
+/// After the first failure, the same owner claims again, and gets the claim even if it was granted
+/// before: the fencing token shows it. After the second, the claims are released in one call, so
+/// that the retry need not wait for a lease.
 #[tokio::test]
-async fn a_store_that_hangs_is_a_503() {
-    let receiver = receiver(scheme::GITHUB, Frozen);
-    let request = signed(scheme::GITHUB, "{}");
-    // Time flies: whatever is waited for with this timer is over at once.
-    let at_once = |_: Duration| std::future::ready(());
-    let refused = admit(&receiver, &request, at_once).now_or_never();
-    let refused = refused.expect("a claim is given up in time").unwrap_err();
-    assert!(matches!(refused, Rejection::Store(_)), "{refused:?}");
+async fn b23_claims_that_fail_or_whose_answer_is_lost() {
+    type Knob = fn(&Watched) -> &AtomicUsize;
+    let faults: [(&str, Knob, u64); 3] = [
+        ("fail", |store| &store.fail_claims, 1),
+        ("take effect and fail", |store| &store.lose_claims, 2),
+        ("take effect and do not return", |store| &store.silent, 2),
+    ];
+    for count in [1, 3] {
+        for (fault, knob, next) in faults {
+            for failures in [1, 2] {
+                let case = format!("{failures} calls for {count} claims {fault}");
+                let (scheme, request) = sent(count);
+                let store = Watched::new();
+                knob(&store).store(failures, SeqCst);
+                let receiver = receiver(scheme, Arc::clone(&store));
+                let mut calls = vec![call("claim", count); 2];
+                if failures == 2 {
+                    let refused = asked(&receiver, &request).await.unwrap_err();
+                    assert!(matches!(refused, Rejection::Store(_)), "{case}: {refused:?}");
+                    assert_eq!(refused.status(), 503, "{case}");
+                    calls.extend([call("release", count), call("claim", count)]);
+                }
+                let granted = granted(&receiver, &request).await;
+                let fence = if failures == 2 { next } else { 1 };
+                assert_eq!(handle(granted, 9).await, (vec![fence; count], 200), "{case}");
+                calls.extend(vec!["complete".to_owned(); count]);
+                assert_eq!(store.take_log(), calls, "{case}");
+            }
+        }
+    }
 }
 
-/// The handler has succeeded: no failure of the store after that may make the sender send again.
+/// The handler has succeeded. If the store then fails, the response stays, so that the sender does
+/// not retry.
 #[tokio::test]
 async fn a_complete_that_fails_leaves_the_handlers_answer() {
     each_framework(|framework| async move {
-        for (failures, tries) in [(0, 1), (1, 2), (2, 3), (3, 3), (9, 3)] {
+        for (count, failures) in [1, 3].into_iter().flat_map(|n| [0, 1, 2, 3, 9].map(|f| (n, f))) {
+            let case = format!("{count} events, {failures} failures");
+            eprintln!("{case}");
+            let (scheme, request) = sent(count);
             let clock = HandClock::new();
             let store = Watched::over(MemoryStore::new().clock(clock.clone()));
             store.fail_completes.store(failures, SeqCst);
-            let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(201));
-            let server = app.serve(framework).await;
-            let request = signed(scheme::GITHUB, "{}");
-            let response = post(server.addr, &request).await;
-            assert_eq!((response.status, is_replay(&response)), (201, false));
-            assert_eq!(store.completes(), tries, "{failures} failures");
-            assert_eq!(store.releases.load(SeqCst), 0);
-            let retry = post(server.addr, &request).await;
+            let receiver = receiver(scheme, Arc::clone(&store));
+            let site = Site::on(framework, receiver, answer(201)).await;
+            assert_fresh(&site.post(&request).await, 201);
+            assert_eq!(store.completes(), 3.min(failures + 1), "{case}");
+            assert_eq!(store.releases.load(SeqCst), 0, "{case}");
+            let retry = site.post(&request).await;
             if failures < 3 {
                 assert_replay(&retry, 201);
             } else {
-                // Not recorded, so it blocks until the lease lapses, and then runs again: at least once.
+                // It is not recorded, so it blocks until the lease expires, and then runs again.
                 assert_in_flight(&retry);
                 store.fail_completes.store(0, SeqCst);
                 clock.advance(seconds(60));
-                assert_eq!(post(server.addr, &request).await.status, 201);
-                assert_eq!(app.runs(), 2);
+                assert_eq!(site.post(&request).await.status, 201, "{case}");
+                assert_eq!(site.runs(), 2, "{case}");
             }
         }
     })
     .await;
 }
 
-/// A handler that failed keeps its answer, too, when its claim cannot be given back.
+/// The claims of a delivery whose handler takes it as a whole are completed in one call, which is
+/// made up to three times. A cache knows of a success that the store could not record.
 #[tokio::test]
-async fn a_release_that_fails_leaves_the_handlers_answer() {
+async fn completions_of_a_whole_that_fail() {
+    for count in [1, 3] {
+        for fault in ["fail", "take effect and do not return"] {
+            for failures in 0..=3 {
+                let case = format!("{failures} completions of {count} events {fault}");
+                let (scheme, request) = sent(count);
+                let store = Watched::new();
+                let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+                let cached = idempotency.completed_cache(100, seconds(60));
+                let here = receiver_with(scheme.clone(), cached);
+                let whole = granted(&here, &request).await;
+                store.take_log();
+                let knob = match fault {
+                    "fail" => &store.fail_completes,
+                    _ => &store.silent,
+                };
+                knob.store(failures, SeqCst);
+                finish(whole, 201).await.unwrap();
+                let tries = 3.min(failures + 1);
+                assert_eq!(store.take_log(), vec![call("complete", count); tries], "{case}");
+                let replay = asked(&here, &request).await;
+                assert!(
+                    matches!(replay, Ok(Admission::Answer(it)) if it.status() == 201),
+                    "{case}"
+                );
+                let elsewhere = receiver(scheme, Arc::clone(&store));
+                let there = asked(&elsewhere, &request).await;
+                if fault == "fail" && failures == 3 {
+                    assert!(matches!(there, Err(Rejection::InFlight { .. })), "{case}");
+                } else {
+                    let recorded = matches!(there, Ok(Admission::Answer(it)) if it.status() == 201);
+                    assert!(recorded, "{case}");
+                }
+            }
+        }
+    }
+}
+
+/// A process that did an event but could not record it does not repeat it. Another process does,
+/// once the lease has expired.
+#[tokio::test]
+async fn completions_that_fail() {
+    for (failures, tries) in [(1, 2), (2, 3), (3, 3)] {
+        let clock = HandClock::new();
+        let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+        let here = receiver_with(scheme::MAUTIC, idempotency.completed_cache(100, seconds(60)));
+        store.fail_completes.store(failures, SeqCst);
+        // The completion of the first event fails, the second is completed, and the third fails.
+        let cut = handle(granted(&here, &batch(1..=3)).await, 2).await;
+        assert_eq!(cut, (vec![1, 1], 500));
+        assert_eq!(store.completes(), tries + 1, "{failures} failures");
+        store.take_log();
+        let left = granted(&here, &batch(1..=3)).await;
+        assert_eq!(handle(left, 9).await, (vec![2], 200));
+        assert_eq!(store.take_log()[0], if failures < 3 { "claim_all 3" } else { "claim_all 2" });
+
+        let elsewhere = receiver(scheme::MAUTIC, Arc::clone(&store));
+        let there = asked(&elsewhere, &batch(1..=3)).await;
+        if failures < 3 {
+            assert!(matches!(there, Ok(Admission::Answer(answer)) if answer.status() == 204));
+            continue;
+        }
+        assert!(matches!(there, Err(Rejection::InFlight { .. })));
+        clock.advance(seconds(60));
+        let there = granted(&elsewhere, &batch(1..=3)).await;
+        assert_eq!(handle(there, 9).await, (vec![2], 200));
+    }
+}
+
+/// A handler that failed keeps its status, too, if its claim cannot be released. Claims that could
+/// not be released block the retry until their lease expires.
+#[tokio::test]
+async fn releases_that_fail() {
     each_framework(|framework| async move {
         for failures in [1, 2, 3] {
             let store = Watched::new();
             store.fail_releases.store(failures, SeqCst);
-            let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(422));
-            let server = app.serve(framework).await;
+            let receiver = receiver(scheme::GITHUB, Arc::clone(&store));
+            let site = Site::on(framework, receiver, answer(422)).await;
             let request = signed(scheme::GITHUB, "{}");
-            assert_eq!(post(server.addr, &request).await.status, 422);
+            assert_eq!(site.post(&request).await.status, 422);
             assert_eq!(store.completes(), 0);
-            let retry = post(server.addr, &request).await;
+            let retry = site.post(&request).await;
             if failures < 3 {
-                assert_eq!((retry.status, app.runs()), (422, 2));
+                assert_eq!((retry.status, site.runs()), (422, 2));
             } else {
                 assert_in_flight(&retry);
             }
         }
     })
     .await;
+    for count in [1, 3] {
+        for fault in ["fail", "take effect and do not return"] {
+            for failures in 1..=3 {
+                let case = format!("{failures} releases of {count} events {fault}");
+                let (scheme, request) = sent(count);
+                let clock = HandClock::new();
+                let store = Watched::over(MemoryStore::new().clock(clock.clone()));
+                let receiver = receiver(scheme, Arc::clone(&store));
+                let cut = granted(&receiver, &request).await;
+                // A call that took effect and did not return changes nothing when it is repeated.
+                let knob = if fault == "fail" { &store.fail_releases } else { &store.silent };
+                knob.store(failures, SeqCst);
+                assert_eq!(handle(cut, 0).await, (vec![], 500), "{case}");
+                let calls = store.take_log();
+                assert_eq!(calls[0], call("claim", count), "{case}");
+                let tries = 3.min(failures + 1);
+                assert_eq!(calls[1..], vec![call("release", count); tries], "{case}");
+                if failures == 3 && fault == "fail" {
+                    let refused = asked(&receiver, &request).await;
+                    assert!(matches!(refused, Err(Rejection::InFlight { .. })), "{case}");
+                    clock.advance(seconds(60));
+                }
+                let retry = granted(&receiver, &request).await;
+                assert_eq!(handle(retry, 9).await, (vec![2; count], 200), "{case}");
+            }
+        }
+    }
 }
 
-/// A memory store that is full of deliveries in progress refuses what is new with 503, and goes on to answer what it
-/// knows.
+/// For senders that do not retry: with this policy, a delivery runs without a claim if the store
+/// fails.
+#[tokio::test]
+async fn on_store_failure() {
+    each_framework(|framework| async move {
+        for (policy, status, runs) in
+            [(OnStoreFailure::Reject, 503, 0), (OnStoreFailure::Process, 200, 1)]
+        {
+            let store = Watched::new();
+            let idempotency =
+                Idempotency::new(Arc::clone(&store), "tests").on_store_failure(policy);
+            store.fail_claims.store(2, SeqCst);
+            let claimed = Arc::new(AtomicUsize::new(0));
+            let counting = handler(Arc::clone(&claimed), |claimed, delivery| async move {
+                claimed.fetch_add(usize::from(delivery.claim().is_some()), SeqCst);
+                200
+            });
+            let receiver = receiver_with(scheme::GITHUB, idempotency);
+            let site = Site::on(framework, receiver, counting).await;
+            let request = signed(scheme::GITHUB, "{}");
+            assert_eq!(site.post(&request).await.status, status);
+            assert_eq!((site.runs(), claimed.load(SeqCst)), (runs, 0), "{policy:?}");
+            // Once the store works again, the delivery is claimed.
+            assert_fresh(&site.post(&request).await, 200);
+            assert_replay(&site.post(&request).await, 200);
+            assert_eq!((site.runs(), claimed.load(SeqCst)), (runs + 1, 1), "{policy:?}");
+            // A request that is not authentic is rejected in any case.
+            let mut forged = request.clone();
+            forged.body = "[]".into();
+            store.fail_claims.store(2, SeqCst);
+            assert_eq!(site.post(&forged).await.status, 401);
+        }
+    })
+    .await;
+}
+
+/// The events of a batch run without claims, except those that the cache knows to be done.
+#[tokio::test]
+async fn a_batch_without_a_store() {
+    each_framework(|framework| async move {
+        let (store, begun, fault) = (Watched::new(), Begun::default(), Fault::default());
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests")
+            .on_store_failure(OnStoreFailure::Process)
+            .completed_cache(100, seconds(60));
+        let receiver = receiver_with(scheme::MAUTIC, idempotency);
+        let site = Site::on(framework, receiver, failing(&begun, &fault)).await;
+        assert_eq!(site.post(&batch([1, 2])).await.status, 200);
+        assert_replay(&site.post(&batch([2, 1])).await, 204);
+        begun.take();
+        for (fault_at, status, run) in [(0, 200, events([3, 4])), (3, 500, events([3]))] {
+            store.fail_claims.store(2, SeqCst);
+            store.take_log();
+            fault.set(fault_at);
+            assert_eq!(site.post(&batch(1..=4)).await.status, status);
+            assert_eq!(begun.take(), run);
+            assert_eq!(store.take_log(), ["claim_all 2", "claim_all 2", "release_all 2"]);
+        }
+    })
+    .await;
+}
+
+/// A memory store that is full of deliveries in progress rejects new ones with 503. The deliveries
+/// that it knows go on.
 #[tokio::test]
 async fn a_full_memory_store_is_a_503() {
     each_framework(|framework| async move {
         let clock = HandClock::new();
         let store = MemoryStore::with_capacity(2).clock(clock.clone());
         let gate = Gate::new();
-        let app = App::new(receiver(scheme::MAUTIC, store), gate.handler(|_| 200));
-        let server = app.serve(framework).await;
+        let receiver = receiver(scheme::MAUTIC, store);
+        let site = Site::on(framework, receiver, gate.handler(|_| 200)).await;
         let [live, also_live, new] = ["1", "2", "3"].map(|body| signed(scheme::MAUTIC, body));
         let mut connections = Vec::new();
         for request in [&live, &also_live] {
-            let mut connection = Connection::open(server.addr).await;
-            connection.send(&raw(request)).await;
+            connections.push(site.send(request).await);
             gate.entered().await;
-            connections.push(connection);
         }
 
-        let refused = post(server.addr, &new).await;
+        let refused = site.post(&new).await;
         assert_eq!((refused.status, refused.text()), (503, "temporarily unavailable"));
         assert_eq!(refused.header("retry-after"), Some("30"));
-        assert_in_flight(&post(server.addr, &live).await);
+        assert_in_flight(&site.post(&live).await);
         gate.open(2);
         for mut connection in connections {
             assert_eq!(connection.response().await.unwrap().status, 200);
         }
-        assert_replay(&post(server.addr, &live).await, 200);
-        assert_replay(&post(server.addr, &also_live).await, 200);
-        assert_eq!(app.runs(), 2);
+        assert_replay(&site.post(&live).await, 200);
+        assert_replay(&site.post(&also_live).await, 200);
+        assert_eq!(site.runs(), 2);
 
         clock.advance(days(90));
         gate.open(1);
-        assert_eq!(post(server.addr, &new).await.status, 200);
+        assert_eq!(site.post(&new).await.status, 200);
     })
     .await;
 }
 
-#[tokio::test]
-async fn in_flight_status_is_a_knob() {
-    each_framework(|framework| async move {
-        for status in [409, 425, 429, 500] {
-            let gate = Gate::new();
-            let idempotency =
-                Idempotency::new(MemoryStore::new(), "tests").in_flight_status(status);
-            let app = App::new(receiver_with(scheme::GITHUB, idempotency), gate.handler(|_| 200));
-            let server = app.serve(framework).await;
-            let request = signed(scheme::GITHUB, "{}");
-            let mut first = Connection::open(server.addr).await;
-            first.send(&raw(&request)).await;
-            gate.entered().await;
-            let response = post(server.addr, &request).await;
-            assert_eq!((response.status, response.text()), (status, "delivery is being processed"));
-            let after: u64 = response.header("retry-after").unwrap().parse().unwrap();
-            assert!((1..=60).contains(&after));
-            gate.open(1);
-            assert_eq!(first.response().await.unwrap().status, 200);
-        }
-    })
-    .await;
-}
-
-/// A lease may last for hours; nobody is asked to wait for longer than a minute.
+/// `Retry-After` is what the lease has left, but at most a minute.
 #[tokio::test]
 async fn retry_after_is_clamped() {
     for (lease, after) in [(seconds(1), 1), (seconds(45), 45), (seconds(7200), 60)] {
@@ -259,16 +431,16 @@ async fn retry_after_is_clamped() {
             Idempotency::new(store, "tests").lease(lease).max_handler_time(seconds(7200));
         let receiver = receiver_with(scheme::GITHUB, idempotency);
         let request = signed(scheme::GITHUB, "{}");
-        let _first = admit(&receiver, &request, never).await.unwrap();
-        let refused = admit(&receiver, &request, never).await.unwrap_err();
-        assert_eq!(refused.retry_after(), Some(seconds(after)));
-        clock.advance(lease - Duration::from_millis(1));
-        let refused = admit(&receiver, &request, never).await.unwrap_err();
-        assert_eq!(refused.retry_after(), Some(seconds(1)));
+        let _first = admitted(&receiver, &request, never).await;
+        for (later, after) in [(Duration::ZERO, after), (lease - Duration::from_millis(1), 1)] {
+            clock.advance(later);
+            let refused = admit(&receiver, &request, never).await.unwrap_err();
+            assert_eq!(refused.retry_after(), Some(seconds(after)), "{lease:?} {later:?}");
+        }
     }
 }
 
-/// Only a body that has come whole is claimed: not one that breaks off, nor one that never ends.
+/// Only a complete body is claimed: not one that breaks off, nor one that never ends.
 #[tokio::test]
 async fn a_body_that_breaks_off_is_not_claimed() {
     let store = Watched::new();
@@ -283,56 +455,99 @@ async fn a_body_that_breaks_off_is_not_claimed() {
     assert_eq!((refused.status(), store.calls()), (400, 0));
     let start = stream::iter([Ok::<_, io::Error>(request.body.slice(..1))]);
     let late = start.chain(stream::pending());
-    let receiver = receiver.or_timer(|_| std::future::ready(()));
-    let refused = receiver.admit(&head, late).await.unwrap_err();
+    let refused = receiver.or_timer(at_once).admit(&head, late).await.unwrap_err();
     assert_eq!((refused.status(), store.calls()), (408, 0));
 }
 
-/// A store that grants a claim and fails all the same is asked again by the same owner; what it may hold in the end is given
-/// back, so that the retry runs at once.
-#[tokio::test]
-async fn b23_a_claim_whose_answer_is_lost() {
-    let fence = async |receiver: &Receiver, request| match admit(receiver, request, never).await {
-        Ok(Admission::Admitted(admitted)) => admitted.delivery().claim().unwrap().fencing_token(),
-        other => panic!("{other:?}"),
-    };
-    let request = signed(scheme::GITHUB, "{}");
-
-    // asked again by the same owner, who has it already
-    let store = Watched::new();
-    store.lose_claims.store(1, SeqCst);
-    assert_eq!(fence(&receiver(scheme::GITHUB, store), &request).await, 1);
-
-    // two answers lost: it is given back
-    let store = Watched::new();
-    store.lose_claims.store(2, SeqCst);
-    let receiver = receiver(scheme::GITHUB, store);
-    let refused = admit(&receiver, &request, never).await.unwrap_err();
-    assert_eq!(refused.status(), 503);
-    assert_eq!(fence(&receiver, &request).await, 2);
-}
-
-/// A store that is overloaded refuses a claim at once, and so does the receiver: it neither asks again
-/// nor releases what was not granted.
+/// If the store is overloaded, the receiver neither claims again nor releases anything.
 #[tokio::test]
 async fn an_overloaded_store_is_left_alone() {
     each_framework(|framework| async move {
         let store = Watched::new();
-        let app = App::new(receiver(scheme::GITHUB, Arc::clone(&store)), answer(200));
-        let server = app.serve(framework).await;
+        let receiver = receiver(scheme::GITHUB, Arc::clone(&store));
+        let site = Site::on(framework, receiver, answer(200)).await;
         let request = signed(scheme::GITHUB, "{}");
         store.overload_claims.store(1, SeqCst);
-        let refused = post(server.addr, &request).await;
-        assert_eq!(refused.status, 503);
-        assert_eq!(refused.text(), "temporarily unavailable");
+        let refused = site.post(&request).await;
+        assert_eq!((refused.status, refused.text()), (503, "temporarily unavailable"));
         assert_eq!(refused.header("retry-after"), Some("5"));
-        assert_eq!(store.claims.load(SeqCst), 1);
-        assert_eq!(store.releases.load(SeqCst), 0);
-        assert_eq!(app.runs(), 0);
+        assert_eq!((store.claims.load(SeqCst), store.releases.load(SeqCst)), (1, 0));
+        assert_eq!(site.runs(), 0);
+        assert_fresh(&site.post(&request).await, 200);
+        assert_eq!(site.runs(), 1);
+    })
+    .await;
+}
 
-        let retry = post(server.addr, &request).await;
-        assert_eq!((retry.status, is_replay(&retry)), (200, false));
-        assert_eq!(app.runs(), 1);
+/// A store that serves several claims one after the other, or drops the last outcome.
+struct Odd {
+    inner: Arc<Watched>,
+    is_short: bool,
+}
+
+impl ClaimStore for Odd {
+    async fn claim(&self, requests: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        let mut outcomes = Vec::new();
+        for request in requests {
+            outcomes.push(self.inner.claim_one(request).await?);
+        }
+        if self.is_short {
+            outcomes.pop();
+        }
+        Ok(outcomes)
+    }
+
+    async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
+        let mut settled = Vec::new();
+        for holder in holders {
+            settled.extend(self.inner.settle(&[*holder], step).await?);
+        }
+        Ok(settled)
+    }
+
+    async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        self.inner.purge(max).await
+    }
+
+    async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
+        self.inner.forget(key).await
+    }
+}
+
+/// Claims that were granted before another one failed are released with the others.
+#[tokio::test]
+async fn a_store_that_grants_some_and_fails() {
+    each_framework(|framework| async move {
+        let (store, begun) = (Watched::new(), Begun::default());
+        let odd = Odd { inner: Arc::clone(&store), is_short: false };
+        let handler = failing(&begun, &Fault::at(3));
+        let site = Site::on(framework, receiver(scheme::MAUTIC, odd), handler).await;
+        assert_eq!(site.post(&batch(1..=2)).await.status, 200);
+        assert_eq!(site.post(&batch(1..=4)).await.status, 500);
+        assert_eq!(begun.take(), events(1..=3));
+        // The third is granted and its answer lost, so the fourth is not claimed: once, and twice.
+        store.lose_claims.store(1, SeqCst);
+        assert_eq!(site.post(&batch(3..=4)).await.status, 500);
+        store.lose_claims.store(2, SeqCst);
+        assert_eq!(site.post(&batch(3..=4)).await.status, 503);
+        assert_eq!(begun.take(), events([3]));
+        assert_eq!(site.post(&batch(3..=4)).await.status, 500);
+        assert_eq!(begun.take(), events([3]));
+    })
+    .await;
+}
+
+/// Too few outcomes are a failure of the store: no event is dropped.
+#[tokio::test]
+async fn a_store_that_answers_for_some() {
+    each_framework(|framework| async move {
+        let begun = Begun::default();
+        let odd = Odd { inner: Watched::new(), is_short: true };
+        let handler = failing(&begun, &Fault::default());
+        let site = Site::on(framework, receiver(scheme::MAUTIC, odd), handler).await;
+        let response = site.post(&batch(1..=3)).await;
+        assert_eq!((response.status, response.text()), (503, "temporarily unavailable"));
+        assert_eq!(begun.take(), [""; 0]);
     })
     .await;
 }

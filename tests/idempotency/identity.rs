@@ -1,45 +1,49 @@
-//! What a delivery is recognised by: verified bytes, and never what anybody may write on the envelope.
+//! The identity of a delivery: verified bytes, and nothing that is not signed.
 
 use std::{
     collections::HashSet,
     sync::{Arc, Mutex},
 };
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use integration_tests::{App, Handler, Logs, answer, each_framework, finish};
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use sha2::Sha256;
 use webhook_verify::{
-    Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
+    Delivery, Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
     adapter::Admission,
+    clock::{Clock as _, SystemClock},
     scheme::{self, Identity},
     testing::SignedRequest,
 };
 
-use crate::common::{
-    SECRET, admit, assert_replay, is_replay, never, post, receiver, receiver_with, signed, signer,
-    with_header,
-};
+use crate::{common::*, sender::*};
 
-/// A signed id that is missing makes the request unverifiable; an unsigned one makes no difference.
+/// Without its signed id, a request cannot be verified. An unsigned id makes no difference.
 #[tokio::test]
 async fn b10_a_stripped_id() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), answer(200)).await;
         let request = signer(scheme::GITHUB).id("guid-1").sign("{}").unwrap();
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         let stripped = with_header(&request, "x-github-delivery", None);
-        assert_replay(&post(server.addr, &stripped).await, 200);
-        assert_eq!(app.runs(), 1);
+        assert_replay(&site.post(&stripped).await, 200);
+        assert_eq!(site.runs(), 1);
 
-        let app = App::new(receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site = Site::on(
+            framework,
+            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
+            answer(200),
+        )
+        .await;
         let request = signed(scheme::STANDARD_WEBHOOKS, "{}");
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         for id in [None, Some("evt_2")] {
             let changed = with_header(&request, "webhook-id", id);
-            assert_eq!(post(server.addr, &changed).await.status, 401, "{id:?}");
+            assert_eq!(site.post(&changed).await.status, 401, "{id:?}");
         }
-        assert_eq!(app.runs(), 1);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
@@ -47,20 +51,21 @@ async fn b10_a_stripped_id() {
 #[tokio::test]
 async fn b11_a_changed_unsigned_id_is_the_same_delivery() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(202));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), answer(202)).await;
         let request = signer(scheme::GITHUB).id("guid-1").sign("{}").unwrap();
-        assert_eq!(post(server.addr, &request).await.status, 202);
+        assert_eq!(site.post(&request).await.status, 202);
         for id in ["guid-2", "GUID-1", "guid-1 ", ""] {
             let changed = with_header(&request, "x-github-delivery", Some(id));
-            assert_replay(&post(server.addr, &changed).await, 202);
+            assert_replay(&site.post(&changed).await, 202);
         }
-        assert_eq!(app.runs(), 1);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
 
-/// A captured body is sent under the id of an event that is still to come. That event must run all the same.
+/// An attacker sends a captured body under the id of a future event. That event must run all the
+/// same.
 #[tokio::test]
 async fn b12_a_poisoned_id_suppresses_nothing() {
     each_framework(|framework| async move {
@@ -70,54 +75,53 @@ async fn b12_a_poisoned_id_suppresses_nothing() {
             seen.lock().unwrap().push(delivery.body().clone());
             Box::pin(async { 200 })
         });
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), handler);
-        let server = app.serve(framework).await;
+        let site = Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), handler).await;
         let captured = signer(scheme::GITHUB).id("guid-a").sign("a").unwrap();
         let poisoned = with_header(&captured, "x-github-delivery", Some("guid-b"));
-        assert_eq!(post(server.addr, &poisoned).await.status, 200);
+        assert_eq!(site.post(&poisoned).await.status, 200);
         let genuine = signer(scheme::GITHUB).id("guid-b").sign("b").unwrap();
-        let response = post(server.addr, &genuine).await;
-        assert_eq!((response.status, is_replay(&response)), (200, false));
+        assert_fresh(&site.post(&genuine).await, 200);
         assert_eq!(*bodies.lock().unwrap(), [Bytes::from("a"), Bytes::from("b")]);
     })
     .await;
 }
 
-/// Another spelling of the same signature is either no signature or the same delivery.
+/// Another spelling of a signature is either invalid or the same delivery.
 #[tokio::test]
 async fn b13_a_signature_in_another_spelling() {
     each_framework(|framework| async move {
-        let app = App::new(receiver(scheme::MAUTIC, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::MAUTIC, MemoryStore::new()), answer(200)).await;
         let request = (0..)
             .map(|number| signed(scheme::MAUTIC, format!("{{{number}}}")))
             .find(|request| request.headers[0].1.contains(['+', '/']))
             .unwrap();
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         let signature = &request.headers[0].1;
         let url_safe = signature.replace('+', "-").replace('/', "_");
         for other in
             [url_safe.as_str(), url_safe.trim_end_matches('='), signature.trim_end_matches('=')]
         {
             let other = with_header(&request, "webhook-signature", Some(other));
-            assert_eq!(post(server.addr, &other).await.status, 401);
+            assert_eq!(site.post(&other).await.status, 401);
         }
 
-        let app = App::new(receiver(scheme::GITHUB, MemoryStore::new()), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver(scheme::GITHUB, MemoryStore::new()), answer(200)).await;
         let request = signed(scheme::GITHUB, "{}");
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         let (_, value) =
             request.headers.iter().find(|(name, _)| name == "x-hub-signature-256").unwrap();
         let upper = format!("sha256={}", value.trim_start_matches("sha256=").to_uppercase());
         let upper = with_header(&request, "x-hub-signature-256", Some(&upper));
-        assert_replay(&post(server.addr, &upper).await, 200);
-        assert_eq!(app.runs(), 1);
+        assert_replay(&site.post(&upper).await, 200);
+        assert_eq!(site.runs(), 1);
     })
     .await;
 }
 
-/// The presets whose deliveries have an identity, each with a body that has what its scheme looks for.
+/// Returns the presets whose deliveries have an identity, each with a body that has the fields of
+/// its scheme.
 pub(crate) fn identified() -> [(Scheme, &'static str); 11] {
     [
         (scheme::GENERIC_BASE64, "{}"),
@@ -135,16 +139,12 @@ pub(crate) fn identified() -> [(Scheme, &'static str); 11] {
 }
 
 async fn key_of(receiver: &Receiver, request: &SignedRequest) -> String {
-    match admit(receiver, request, never).await.unwrap() {
-        Admission::Admitted(admitted) => {
-            let batch = admitted.delivery().batch().unwrap();
-            batch[0].claim().unwrap().key().to_string()
-        }
-        Admission::Answer(answer) => panic!("{answer:?}"),
-    }
+    let batch = admitted(receiver, request, never).await.delivery().batch().unwrap();
+    batch[0].claim().unwrap().key().to_string()
 }
 
-/// The key is a function of the verified request: of nothing random, of no order, of no header that is not signed.
+/// The key depends on the verified parts of the request only: on no random number, no order of
+/// headers, and no unsigned header.
 #[tokio::test]
 async fn b14_the_same_request_has_the_same_key() {
     for (scheme, body) in identified() {
@@ -170,67 +170,69 @@ async fn b14_the_same_request_has_the_same_key() {
     }
 }
 
-/// One store for all: tenants and endpoints stay apart, also where their names run together.
+/// Receivers and tenants that share a store are independent, also where their names run together,
+/// and if they have the same secret.
 #[tokio::test]
 async fn b20_tenants_and_endpoints_are_independent() {
     each_framework(|framework| async move {
-        let store = Arc::new(MemoryStore::new());
-        let request = signed(scheme::STRIPE, r#"{"id":"evt_1"}"#);
-        for (namespace, endpoint) in [
-            ("", "ab"),
-            ("a", "b"),
-            ("ab", "c"),
-            ("a", "bc"),
-            ("", "abc"),
-            ("a\0", "b"),
-            ("a", "\0b"),
-            ("tenant 1", "stripe"),
-            ("tenant 2", "stripe"),
+        for (scheme, body, count) in [
+            (scheme::STRIPE, r#"{"id":"evt_1"}"#.to_owned(), 1),
+            (scheme::MAUTIC, body(&[(TYPE, &events([1, 2]))]), 2),
         ] {
-            let idempotency = Idempotency::new(Arc::clone(&store), endpoint).namespace(namespace);
-            let app = App::new(receiver_with(scheme::STRIPE, idempotency), answer(200));
-            let server = app.serve(framework).await;
-            let first = post(server.addr, &request).await;
-            let name = format!("{namespace:?} {endpoint:?}");
-            assert_eq!((first.status, is_replay(&first)), (200, false), "{name}");
-            assert_replay(&post(server.addr, &request).await, 200);
-            assert_eq!(app.runs(), 1, "{name}");
+            let store = Arc::new(MemoryStore::new());
+            let runs = async |receiver: Receiver, target: &str, name: String| {
+                let begun = Begun::default();
+                let handler = failing(&begun, &Fault::default());
+                let site = Site::on(framework, receiver, handler).await;
+                let sender = signer(scheme.clone()).target(target);
+                let request = sender.sign(body.clone()).unwrap();
+                assert_fresh(&site.post(&request).await, 200);
+                let duplicate = site.post(&request).await;
+                assert_replay(&duplicate, if count == 1 { 200 } else { 204 });
+                assert_eq!((site.runs(), begun.len()), (1, count), "{count} events, {name}");
+            };
+            let names = [
+                ("", "ab"),
+                ("", "b"),
+                ("a", "b"),
+                ("ab", "a"),
+                ("ab", "c"),
+                ("a", "bc"),
+                ("", "abc"),
+                ("a\0", "b"),
+                ("a", "\0b"),
+                ("tenant 1", "stripe"),
+                ("tenant 2", "stripe"),
+            ];
+            for (namespace, endpoint) in names {
+                let idempotency =
+                    Idempotency::new(Arc::clone(&store), endpoint).namespace(namespace);
+                let name = format!("{namespace:?} {endpoint:?}");
+                runs(receiver_with(scheme.clone(), idempotency), "/", name).await;
+            }
+            let tenants = ["acme", "acme2", "a", "b", "stripe", "astripe"];
+            for (endpoint, namespace) in [("stripe", "a"), ("a", "")] {
+                let verifier = Verifier::builder(scheme.clone());
+                let receiver = Receiver::builder(verifier).tenants(|head: &RequestHead<'_>| {
+                    let name = head.path().trim_start_matches("/hooks/").to_owned();
+                    async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
+                });
+                let idempotency =
+                    Idempotency::new(Arc::clone(&store), endpoint).namespace(namespace);
+                let receiver = receiver.idempotency(idempotency).build().unwrap();
+                for tenant in tenants {
+                    let name = format!("tenant {tenant} of {namespace:?} {endpoint:?}");
+                    runs(receiver.clone(), &format!("/hooks/{tenant}"), name).await;
+                }
+            }
+            assert_eq!(store.len(), count * (names.len() + 2 * tenants.len()));
         }
-        assert_eq!(store.len(), 9);
     })
     .await;
 }
 
-/// Tenants of one receiver: one store, one endpoint, one secret even, and the same id from the same sender.
-#[tokio::test]
-async fn b20_tenants_of_one_receiver_are_independent() {
-    each_framework(|framework| async move {
-        let store = Arc::new(MemoryStore::new());
-        let verifier = Verifier::builder(scheme::STRIPE);
-        let receiver = Receiver::builder(verifier).tenants(|head: &RequestHead<'_>| {
-            let name = head.path().trim_start_matches("/hooks/").to_owned();
-            async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
-        });
-        let receiver = receiver
-            .idempotency(Idempotency::new(Arc::clone(&store), "stripe").namespace("a"))
-            .build()
-            .unwrap();
-        let app = App::new(receiver, answer(200));
-        let server = app.serve(framework).await;
-        let names = ["acme", "acme2", "a", "stripe", "astripe"];
-        for (runs, name) in (1..).zip(names) {
-            let sender = signer(scheme::STRIPE).target(format!("/hooks/{name}"));
-            let request = sender.sign(r#"{"id":"evt_1"}"#).unwrap();
-            let first = post(server.addr, &request).await;
-            assert_eq!((first.status, is_replay(&first)), (200, false), "{name}");
-            assert_replay(&post(server.addr, &request).await, 200);
-            assert_eq!((app.runs(), store.len()), (runs, runs), "{name}");
-        }
-    })
-    .await;
-}
-
-/// An id and a digest that are the same bytes are not the same identity; nor are two ids of which one is in a header.
+/// An id and a digest of the same bytes are different identities, and so are two ids of which one
+/// is in a header.
 #[tokio::test]
 async fn b20_kinds_of_identity_do_not_meet() {
     let store = Arc::new(MemoryStore::new());
@@ -260,7 +262,7 @@ async fn b20_kinds_of_identity_do_not_meet() {
     assert_eq!((keys.len(), store.len()), (4, 4));
 }
 
-/// Where nothing tells a retry from a second event, every request runs, and nothing is stored.
+/// If nothing distinguishes a retry from a new event, every request runs, and nothing is stored.
 #[tokio::test]
 async fn schemes_without_identity_run_every_time() {
     each_framework(|framework| async move {
@@ -272,27 +274,27 @@ async fn schemes_without_identity_run_every_time() {
             let receiver = receiver_with(scheme.clone(), idempotency);
             let claims = Arc::new(Mutex::new(Vec::new()));
             let seen = Arc::clone(&claims);
-            let app = App::new(
+            let site = Site::on(
+                framework,
                 receiver,
                 Arc::new(move |delivery| {
                     seen.lock().unwrap().push(delivery.claim().is_some());
                     Box::pin(async { 200 })
                 }),
-            );
-            let server = app.serve(framework).await;
+            )
+            .await;
             let request = signed(scheme, "{}");
             for _ in 0..3 {
-                let response = post(server.addr, &request).await;
-                assert_eq!((response.status, is_replay(&response)), (200, false));
+                assert_fresh(&site.post(&request).await, 200);
             }
-            assert_eq!((app.runs(), store.len()), (3, 0));
+            assert_eq!((site.runs(), store.len()), (3, 0));
             assert_eq!(*claims.lock().unwrap(), [false; 3]);
         }
     })
     .await;
 }
 
-/// A verified body in which the id is missing is recognised by its digest, and the log says so.
+/// If the id is missing in a verified body, the digest is the identity, and the log says so.
 #[tokio::test]
 async fn a_body_without_its_id_is_recognised_by_its_digest() {
     let logs = Logs::collect();
@@ -308,8 +310,9 @@ async fn a_body_without_its_id_is_recognised_by_its_digest() {
             ] {
                 let endpoint = format!("no id {name} {framework:?}");
                 let idempotency = Idempotency::new(MemoryStore::new(), &endpoint);
-                let app = App::new(receiver_with(scheme::STRIPE, idempotency), answer(200));
-                let server = app.serve(framework).await;
+                let site =
+                    Site::on(framework, receiver_with(scheme::STRIPE, idempotency), answer(200))
+                        .await;
                 let warned = || {
                     let logs = logs.text();
                     logs.lines()
@@ -318,22 +321,22 @@ async fn a_body_without_its_id_is_recognised_by_its_digest() {
                         .count()
                 };
                 let request = signed(scheme::STRIPE, r#"{"id":"evt_1"}"#);
-                assert_eq!(post(server.addr, &request).await.status, 200);
+                assert_eq!(site.post(&request).await.status, 200);
                 assert_eq!(warned(), 0, "{name}");
                 for body in [without, other] {
                     let request = signed(scheme::STRIPE, body);
-                    let first = post(server.addr, &request).await;
-                    assert_eq!((first.status, is_replay(&first)), (200, false), "{name}");
-                    assert_replay(&post(server.addr, &request).await, 200);
+                    let first = site.post(&request).await;
+                    assert_fresh(&first, 200);
+                    assert_replay(&site.post(&request).await, 200);
                 }
-                assert_eq!((app.runs(), warned()), (3, 4), "{name}");
+                assert_eq!((site.runs(), warned()), (3, 4), "{name}");
             }
         }
     })
     .await;
 }
 
-/// An identity of the user's own; without one, a delivery runs every time.
+/// With a custom identity, a delivery without one runs every time.
 #[tokio::test]
 async fn a_custom_identity() {
     each_framework(|framework| async move {
@@ -341,8 +344,8 @@ async fn a_custom_identity() {
             let value: serde_json::Value = delivery.json().ok()?;
             Some(value["order"].as_str()?.as_bytes().to_vec())
         });
-        let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(200));
-        let server = app.serve(framework).await;
+        let site =
+            Site::on(framework, receiver_with(scheme::GITHUB, idempotency), answer(200)).await;
         for (body, replay) in [
             (r#"{"order":"7","attempt":1}"#, false),
             (r#"{"order":"7","attempt":2}"#, true),
@@ -352,15 +355,15 @@ async fn a_custom_identity() {
             (r#"{"order":"","attempt":1}"#, false),
             (r#"{"order":"","attempt":2}"#, true),
         ] {
-            let response = post(server.addr, &signed(scheme::GITHUB, body)).await;
+            let response = site.post(&signed(scheme::GITHUB, body)).await;
             assert_eq!((response.status, is_replay(&response)), (200, replay), "{body}");
         }
-        assert_eq!(app.runs(), 5);
+        assert_eq!(site.runs(), 5);
     })
     .await;
 }
 
-/// A scheme that signs the body may be told to go by its digest; two ids with one body are then one delivery.
+/// With `BodyDigest`, two ids with the same body are one delivery.
 #[tokio::test]
 async fn an_identity_by_name() {
     let idempotency = || Idempotency::new(MemoryStore::new(), "tests");
@@ -384,4 +387,195 @@ async fn an_identity_by_name() {
             assert_eq!(replayed, replay, "{id}");
         }
     }
+}
+
+/// Returns a request with this id and a valid signature.
+fn standard_webhook(id: &[u8]) -> Vec<u8> {
+    let key = STANDARD.decode(SECRET.strip_prefix("whsec_").unwrap());
+    let now = SystemClock.now().as_secs().to_string();
+    let signed = [id, b".", now.as_bytes(), b".{}"].concat();
+    let mac = Hmac::<Sha256>::new_from_slice(&key.unwrap()).unwrap();
+    let signature = STANDARD.encode(mac.chain_update(signed).finalize().into_bytes());
+    let head = format!(
+        "POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 2\r\nconnection: close\r\nwebhook-timestamp: {now}\r\nwebhook-signature: v1,{signature}\r\nwebhook-id: "
+    );
+    [head.as_bytes(), id, b"\r\n\r\n{}"].concat()
+}
+
+/// An id that is too long or no text is rejected if it is signed in a header. In a body, it counts
+/// as missing, and the body's digest is the identity.
+#[tokio::test]
+async fn ids_that_are_too_long_or_no_text() {
+    each_framework(|framework| async move {
+        let site = Site::on(
+            framework,
+            receiver(scheme::STANDARD_WEBHOOKS, MemoryStore::new()),
+            answer(200),
+        )
+        .await;
+        for (id, status) in [
+            ("a".repeat(1024).into_bytes(), 200),
+            ("a".repeat(1025).into_bytes(), 401),
+            (b"\xff".to_vec(), 401),
+        ] {
+            let raw = standard_webhook(&id);
+            assert_eq!(exchange(site.addr(), &raw).await.status, status, "{}", id.len());
+        }
+        assert_eq!(site.runs(), 1);
+
+        let store = Arc::new(MemoryStore::new());
+        let site = Site::on(
+            framework,
+            receiver(scheme::HOST_UK_DOCUMENTED, Arc::clone(&store)),
+            answer(200),
+        )
+        .await;
+        let long = "a".repeat(1025);
+        let mut runs = 0;
+        // The id, and whether another body with the same one is the same delivery.
+        for (id, is_recognised) in [
+            ("a".repeat(1024).as_str(), true),
+            (&long, false),
+            (r"\u0000", true),
+            (r"\u0000' OR 1=1 --", true),
+            (r"\ud800", false),
+            ("\u{fffd}\u{202e}", true),
+        ] {
+            for (number, body) in [1, 1, 2].into_iter().enumerate() {
+                let body = format!(r#"{{"id":"{id}","type":"x","data":{body}}}"#);
+                let request = signed(scheme::HOST_UK_DOCUMENTED, body);
+                let response = site.post(&request).await;
+                let runs_now = number == 0 || number == 2 && !is_recognised;
+                runs += usize::from(runs_now);
+                assert_eq!((response.status, is_replay(&response)), (200, !runs_now));
+            }
+        }
+        let broken = signed(scheme::HOST_UK_DOCUMENTED, b"{\"id\":\"\xff\"}".to_vec());
+        for replayed in [false, true] {
+            let response = site.post(&broken).await;
+            assert_eq!((response.status, is_replay(&response)), (200, replayed));
+        }
+        assert_eq!(site.runs(), runs + 1);
+        assert_eq!(store.len(), runs + 1);
+    })
+    .await;
+}
+
+/// A body without events, or one that cannot be split, is one delivery to its handler.
+#[tokio::test]
+async fn bodies_without_events() {
+    each_framework(|framework| async move {
+        let store = Watched::new();
+        let handler = handler((), |(), delivery| async move {
+            let claim = delivery.claim().expect("a claim of the delivery");
+            if claim.fencing_token() == 1 { 500 } else { 202 }
+        });
+        let verifier = Verifier::builder(scheme::MAUTIC).secret(SECRET).max_events(2);
+        let receiver = Receiver::builder(verifier.build().unwrap())
+            .idempotency(Idempotency::new(Arc::clone(&store), "tests"))
+            .build()
+            .unwrap();
+        let site = Site::on(framework, receiver, handler).await;
+        for body in [
+            "{}",
+            "{} ",
+            r#"{"a":[],"b":[]}"#,
+            r#"{"timestamp":"2026-11-24T00:00:00+00:00"}"#,
+            "",
+            "a=b",
+            "[1]",
+            r#"{"a":[1"#,
+            r#"{"a":[1],"a":[1]}"#,
+            r#"{"a":[1,2,3]}"#,
+            r#"{"a":[1],"timestamp":[1]}"#,
+        ] {
+            let request = mautic(body);
+            assert_eq!(site.post(&request).await.status, 500, "{body}");
+            assert_eq!(store.take_log(), ["claim", "release"], "{body}");
+            assert_eq!(site.post(&request).await.status, 202, "{body}");
+            assert_eq!(store.take_log(), ["claim", "complete"], "{body}");
+            assert_replay(&site.post(&request).await, 202);
+            assert_eq!(store.take_log(), ["claim"], "{body}");
+        }
+    })
+    .await;
+}
+
+/// With a custom identity, the delivery has a claim, and its events have none.
+#[tokio::test]
+async fn an_identity_of_ones_own() {
+    let by_digest = |it: Idempotency| it.identity(Identity::BodyDigest);
+    let by_body = |it: Idempotency| it.identity_from(|it: &Delivery| Some(it.body().to_vec()));
+    each_framework(|framework| async move {
+        for choose in [by_digest as fn(Idempotency) -> Idempotency, by_body] {
+            let (store, begun, fault) = (Watched::new(), Begun::default(), Fault::at(2));
+            let idempotency = choose(Idempotency::new(Arc::clone(&store), "tests"));
+            let receiver = receiver_with(scheme::MAUTIC, idempotency);
+            let with = (begun.clone(), fault.clone());
+            let handler = handler(with, |(begun, fault), delivery| async move {
+                assert!(delivery.claim().is_some());
+                let events = delivery.events().unwrap();
+                for event in &events {
+                    assert!(event.claim().is_none());
+                    begun.note(event);
+                    if fault.hits(event) {
+                        return 500;
+                    }
+                    event.done().await;
+                }
+                200
+            });
+            let site = Site::on(framework, receiver, handler).await;
+            assert_eq!(site.post(&batch(1..=3)).await.status, 500);
+            assert_eq!(store.take_log(), ["claim", "release"]);
+            fault.set(0);
+            assert_eq!(site.post(&batch(1..=3)).await.status, 200);
+            assert_eq!(store.take_log(), ["claim", "complete"]);
+            assert_eq!(begun.take(), events([1, 2, 1, 2, 3]));
+            assert_replay(&site.post(&batch(1..=3)).await, 200);
+            assert!(!is_replay(&site.post(&batch([3, 2, 1])).await));
+        }
+    })
+    .await;
+}
+
+/// Without an identity, each request of a batch runs.
+#[tokio::test]
+async fn no_identity_at_all() {
+    each_framework(|framework| async move {
+        let (store, begun) = (Watched::new(), Begun::default());
+        let idempotency = Idempotency::new(Arc::clone(&store), "tests");
+        let receiver = receiver_with(scheme::MAUTIC, idempotency.identity(Identity::None));
+        let handler = failing(&begun, &Fault::default());
+        let site = Site::on(framework, receiver, handler).await;
+        for _ in 0..2 {
+            assert_eq!(site.post(&batch(1..=2)).await.status, 200);
+            assert_eq!(begun.take(), events(1..=2));
+        }
+        assert_eq!(store.calls(), 0);
+    })
+    .await;
+}
+
+/// In a batch, each event has a claim with its own key and fencing token. The delivery has none.
+#[tokio::test]
+async fn whose_the_claims_are() {
+    each_framework(|framework| async move {
+        let handler = handler((), |(), delivery| async move {
+            assert!(delivery.claim().is_none());
+            let events = delivery.batch().unwrap();
+            let claims: Vec<_> = events.iter().map(|it| it.claim().unwrap()).collect();
+            for (index, claim) in claims.iter().enumerate() {
+                let first = claims.iter().position(|it| it.key() == claim.key());
+                assert_eq!(first, Some(index));
+            }
+            let fences: Vec<_> = claims.iter().map(|claim| claim.fencing_token()).collect();
+            if fences == [1] { 500 } else { u16::try_from(200 + fences[0]).unwrap() }
+        });
+        let site = Site::on(framework, receiver(scheme::MAUTIC, Watched::new()), handler).await;
+        assert_eq!(site.post(&batch([1])).await.status, 500);
+        // The first event is tried for the second time.
+        assert_eq!(site.post(&batch([1, 2, 3])).await.status, 202);
+    })
+    .await;
 }

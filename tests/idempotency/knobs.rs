@@ -1,52 +1,19 @@
-//! What can be set otherwise: each knob's default and its other values, on both adapters where an answer depends on it.
+//! Settings: each default and its other values, on both adapters where a response depends on it.
 
 use std::{
     sync::{Arc, Mutex, atomic::Ordering::SeqCst},
     time::{Duration, Instant},
 };
 
-use integration_tests::{App, Connection, Framework, Handler, answer, each_framework, finish};
 use tokio::sync::Notify;
-use webhook_verify::{
-    Idempotency, MemoryStore, Rejection,
-    adapter::Admission,
-    idempotency::{
-        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, OnMismatch, OnStoreFailure,
-        Replay, Settled, Step, StoreError,
-    },
-    scheme,
-};
+use webhook_verify::{Idempotency, MemoryStore, Rejection, idempotency::OnMismatch, scheme};
 
-use crate::common::{
-    Gate, HandClock, Watched, admit, assert_in_flight, assert_replay, is_replay, never, post, raw,
-    receiver_with, seconds, signed, signer, soon,
-};
+use crate::common::*;
 
 fn watched(set: impl FnOnce(Idempotency) -> Idempotency) -> (Arc<Watched>, Idempotency) {
     let store = Watched::new();
     let idempotency = set(Idempotency::new(Arc::clone(&store), "tests"));
     (store, idempotency)
-}
-
-#[tokio::test]
-async fn complete_on() {
-    each_framework(|framework| async move {
-        for (status, completes, then) in
-            [(200, false, 200), (202, true, 202), (410, true, 204), (500, false, 500)]
-        {
-            let (store, idempotency) =
-                watched(|it| it.complete_on(|status| [202, 410].contains(&status)));
-            let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(status));
-            let server = app.serve(framework).await;
-            let request = signed(scheme::GITHUB, "{}");
-            assert_eq!(post(server.addr, &request).await.status, status);
-            let again = post(server.addr, &request).await;
-            assert_eq!((again.status, is_replay(&again)), (then, completes));
-            assert_eq!(app.runs(), if completes { 1 } else { 2 });
-            assert_eq!(store.completes() == 1, completes);
-        }
-    })
-    .await;
 }
 
 #[tokio::test]
@@ -58,39 +25,31 @@ async fn complete_tries() {
         let request = signed(scheme::GITHUB, "{}");
         let pauses = Arc::new(Mutex::new(Vec::new()));
         let seen = Arc::clone(&pauses);
-        let at_once = move |pause: Duration| {
+        let noting = move |pause: Duration| {
             seen.lock().unwrap().push(pause.as_millis());
             std::future::ready(())
         };
-        let Admission::Admitted(admitted) = admit(&receiver, &request, at_once).await.unwrap()
-        else {
-            panic!("the first")
-        };
-        finish(admitted, 200).await.unwrap();
+        finish(admitted(&receiver, &request, noting).await, 200).await.unwrap();
         assert_eq!(store.completes(), tries as usize);
         let expected = &[100, 400, 1600, 1600][..tries as usize - 1];
         assert_eq!(*pauses.lock().unwrap(), expected);
     }
 }
 
-/// A delivery that is in flight elsewhere waits for its end, and gets the answer.
+/// A duplicate of a delivery in progress waits for its end, and gets its status.
 #[tokio::test]
 async fn in_flight_wait() {
     each_framework(|framework| async move {
         for (status, expected_runs) in [(200, 1), (500, 2)] {
             let (store, idempotency) = watched(|it| it.in_flight_wait(seconds(30)));
             let gate = Gate::new();
-            let app = App::new(
-                receiver_with(scheme::GITHUB, idempotency),
-                gate.handler(move |run| if run == 1 { status } else { 201 }),
-            );
-            let server = app.serve(framework).await;
+            let handler = gate.handler(move |run| if run == 1 { status } else { 201 });
+            let receiver = receiver_with(scheme::GITHUB, idempotency);
+            let site = Site::on(framework, receiver, handler).await;
             let request = signed(scheme::GITHUB, "{}");
-            let mut first = Connection::open(server.addr).await;
-            first.send(&raw(&request)).await;
+            let mut first = site.send(&request).await;
             gate.entered().await;
-            let mut twin = Connection::open(server.addr).await;
-            twin.send(&raw(&request)).await;
+            let mut twin = site.send(&request).await;
             soon("third claim", async {
                 while store.claims.load(SeqCst) < 3 {
                     tokio::time::sleep(Duration::from_millis(5)).await;
@@ -102,9 +61,9 @@ async fn in_flight_wait() {
             let answer = twin.response().await.unwrap();
             match expected_runs {
                 1 => assert_replay(&answer, 200),
-                _ => assert_eq!((answer.status, is_replay(&answer)), (201, false)),
+                _ => assert_fresh(&answer, 201),
             }
-            assert_eq!(app.runs(), expected_runs);
+            assert_eq!(site.runs(), expected_runs);
         }
     })
     .await;
@@ -115,28 +74,34 @@ async fn in_flight_wait_ends() {
     let (store, idempotency) = watched(|it| it.in_flight_wait(seconds(1)));
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
-    let _first = admit(&receiver, &request, never).await.unwrap();
-    let at_once = |_: Duration| std::future::ready(());
+    let _first = admitted(&receiver, &request, never).await;
     let begun = Instant::now();
     let refused = admit(&receiver, &request, at_once).await.unwrap_err();
     assert!(matches!(refused, Rejection::InFlight { .. }), "{refused:?}");
-    // The first's claim, and this one's at once and after each 100 ms, of which a claim that takes
-    // as long uses up some.
+    // One claim of the first, and of this request one at once and one after each 100 ms. A claim
+    // that takes that long uses up some of them.
     let used_up = (begun.elapsed().as_millis() / 100) as usize;
     let claims = store.claims.load(SeqCst);
     assert!((1 + 11 - used_up.min(9)..=1 + 11).contains(&claims), "{claims} in {used_up}");
 }
 
 #[tokio::test]
-async fn replay() {
+async fn in_flight_status() {
     each_framework(|framework| async move {
-        for (replay, status) in [(Replay::Status, 202), (Replay::NoContent, 204)] {
-            let (_, idempotency) = watched(|it| it.replay(replay));
-            let app = App::new(receiver_with(scheme::GITHUB, idempotency), answer(202));
-            let server = app.serve(framework).await;
+        for status in [409, 425, 429, 500] {
+            let gate = Gate::new();
+            let (_, idempotency) = watched(|it| it.in_flight_status(status));
+            let receiver = receiver_with(scheme::GITHUB, idempotency);
+            let site = Site::on(framework, receiver, gate.handler(|_| 200)).await;
             let request = signed(scheme::GITHUB, "{}");
-            assert_eq!(post(server.addr, &request).await.status, 202);
-            assert_replay(&post(server.addr, &request).await, status);
+            let mut first = site.send(&request).await;
+            gate.entered().await;
+            let response = site.post(&request).await;
+            assert_eq!((response.status, response.text()), (status, "delivery is being processed"));
+            let after: u64 = response.header("retry-after").unwrap().parse().unwrap();
+            assert!((1..=60).contains(&after));
+            gate.open(1);
+            assert_eq!(first.response().await.unwrap().status, 200);
         }
     })
     .await;
@@ -149,63 +114,28 @@ async fn on_mismatch() {
             [(OnMismatch::Report, false), (OnMismatch::Reject, true), (OnMismatch::Ignore, false)]
         {
             let (_, idempotency) = watched(|it| it.on_mismatch(policy));
-            let app = App::new(receiver_with(scheme::STANDARD_WEBHOOKS, idempotency), answer(200));
-            let server = app.serve(framework).await;
+            let receiver = receiver_with(scheme::STANDARD_WEBHOOKS, idempotency);
+            let site = Site::on(framework, receiver, answer(200)).await;
             let sender = signer(scheme::STANDARD_WEBHOOKS).id("msg_1");
             let [first, other] = ["{}", "[]"].map(|body| sender.sign(body).unwrap());
-            assert_eq!(post(server.addr, &first).await.status, 200);
-            let answer = post(server.addr, &other).await;
+            assert_eq!(site.post(&first).await.status, 200);
+            let answer = site.post(&other).await;
             if refused {
                 assert_eq!((answer.status, answer.text()), (503, "temporarily unavailable"));
                 assert_eq!(answer.header("retry-after"), Some("30"));
             } else {
                 assert_replay(&answer, 200);
             }
-            // The same body is a duplicate in any case.
-            assert_replay(&post(server.addr, &first).await, 200);
-            assert_eq!(app.runs(), 1);
+            // A request with the first body is a duplicate in any case.
+            assert_replay(&site.post(&first).await, 200);
+            assert_eq!(site.runs(), 1);
         }
     })
     .await;
 }
 
-#[tokio::test]
-async fn on_store_failure() {
-    each_framework(|framework| async move {
-        for (policy, status, runs) in
-            [(OnStoreFailure::Reject, 503, 0), (OnStoreFailure::Process, 200, 1)]
-        {
-            let (store, idempotency) = watched(|it| it.on_store_failure(policy));
-            store.fail_claims.store(2, SeqCst);
-            let claimed = Arc::new(Mutex::new(Vec::new()));
-            let seen = Arc::clone(&claimed);
-            let app = App::new(
-                receiver_with(scheme::GITHUB, idempotency),
-                Arc::new(move |delivery| {
-                    seen.lock().unwrap().push(delivery.claim().is_some());
-                    Box::pin(async { 200 })
-                }),
-            );
-            let server = app.serve(framework).await;
-            let request = signed(scheme::GITHUB, "{}");
-            assert_eq!(post(server.addr, &request).await.status, status);
-            assert_eq!(app.runs(), runs);
-            // With the store back, it is claimed as ever.
-            assert_eq!(post(server.addr, &request).await.status, 200);
-            assert_eq!(claimed.lock().unwrap().last(), Some(&true));
-            assert_replay(&post(server.addr, &request).await, 200);
-            assert_eq!(claimed.lock().unwrap().len(), runs + 1);
-            // What is not authentic does not get anywhere for it.
-            let mut forged = request.clone();
-            forged.body = "[]".into();
-            store.fail_claims.store(2, SeqCst);
-            assert_eq!(post(server.addr, &forged).await.status, 401);
-        }
-    })
-    .await;
-}
-
-/// By default the receiver has to be driven to its end; who opts out may drop it.
+/// By default the adapter has to drive the receiver to its end. With this setting off, it may drop
+/// the receiver.
 #[tokio::test]
 async fn run_to_completion() {
     for run in [true, false] {
@@ -240,25 +170,25 @@ async fn a_handler_that_may_be_dropped_is() {
             200
         })
     });
-    let app = App::new(receiver_with(scheme::GITHUB, idempotency), handler);
-    let server = app.serve(Framework::Axum).await;
+    let receiver = receiver_with(scheme::GITHUB, idempotency);
+    let site = Site::on(Framework::Axum, receiver, handler).await;
     let request = signed(scheme::GITHUB, "{}");
-    let mut first = Connection::open(server.addr).await;
-    first.send(&raw(&request)).await;
+    let first = site.send(&request).await;
     soon("beginning of the handler", began.notified()).await;
     drop(first);
     assert_eq!(soon("end of the dropped handler", dropped.recv()).await, None);
-    // Its claim is as good as held by somebody who died.
-    assert_in_flight(&post(server.addr, &request).await);
+    // Its claim is held, as after a crash.
+    assert_in_flight(&site.post(&request).await);
     clock.advance(seconds(60));
-    let retried = post(server.addr, &request).await;
-    assert_eq!((retried.status, is_replay(&retried)), (200, false));
+    assert_fresh(&site.post(&request).await, 200);
 }
 
-/// A store that stays silent keeps a sender waiting for two limits at most: two tries, and giving the claim back.
+/// A store that never responds keeps a sender waiting for two time limits: two attempts, and the
+/// release of the claim.
 #[tokio::test(start_paused = true)]
 async fn a_silent_store_is_given_up_in_time() {
-    let idempotency = Idempotency::new(Silent, "tests");
+    let (store, idempotency) = watched(|it| it);
+    store.silent.store(usize::MAX, SeqCst);
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
     let begun = tokio::time::Instant::now();
@@ -267,32 +197,25 @@ async fn a_silent_store_is_given_up_in_time() {
     assert_eq!(begun.elapsed().as_millis(), 2000);
 }
 
-/// What the user's own does wrong is none of the delivery's business.
+/// A panic of the user's callback does not affect the delivery.
 #[tokio::test]
 async fn on_event_that_panics() {
     let idempotency =
         Idempotency::new(MemoryStore::new(), "tests").on_event(|_| panic!("on purpose"));
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
-    let Admission::Admitted(admitted) = admit(&receiver, &request, never).await.unwrap() else {
-        panic!("the first")
-    };
-    finish(admitted, 201).await.unwrap();
-    let again = admit(&receiver, &request, never).await.unwrap();
-    assert!(matches!(again, Admission::Answer(answer) if answer.status() == 201));
+    finish(admitted(&receiver, &request, never).await, 201).await.unwrap();
+    assert_eq!(replayed(&receiver, &request, never).await, 201);
 }
 
-/// Nothing is tried any more when the lease is over.
+/// Nothing is repeated after the end of the lease.
 #[tokio::test]
 async fn complete_tries_end_with_the_lease() {
     let (store, idempotency) = watched(|it| it.complete_tries(10).lease(seconds(1)));
     store.fail_completes.store(100, SeqCst);
     let receiver = receiver_with(scheme::GITHUB, idempotency);
     let request = signed(scheme::GITHUB, "{}");
-    let at_once = |_| std::future::ready(());
-    let Admission::Admitted(admitted) = admit(&receiver, &request, at_once).await.unwrap() else {
-        panic!("the first")
-    };
+    let admitted = admitted(&receiver, &request, at_once).await;
     let begun = Instant::now();
     finish(admitted, 200).await.unwrap();
     // At 0, after 100 ms, and after 400 ms more; the next pause is longer than the lease. There are
@@ -302,26 +225,5 @@ async fn complete_tries_end_with_the_lease() {
         3 => {}
         1 | 2 => assert!(took >= seconds(1) * 6 / 10, "{completes} in {took:?}"),
         _ => panic!("{completes} tries within a second"),
-    }
-}
-
-/// Answers no claim.
-struct Silent;
-
-impl ClaimStore for Silent {
-    async fn claim(&self, _: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
-        std::future::pending().await
-    }
-
-    async fn settle(&self, _: &[Holder], _: Step) -> Result<Vec<Settled>, StoreError> {
-        std::future::pending().await
-    }
-
-    async fn purge(&self, _: usize) -> Result<usize, StoreError> {
-        std::future::pending().await
-    }
-
-    async fn forget(&self, _: &ClaimKey) -> Result<bool, StoreError> {
-        std::future::pending().await
     }
 }

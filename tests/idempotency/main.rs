@@ -1,20 +1,32 @@
-//! Each delivery runs once: the claims, their leases and the answers, on both adapters through real sockets.
+//! Each delivery runs once, and each event of a batch: the claims, their leases and the responses,
+//! on both adapters through real sockets.
 //!
-//! Tests whose names begin with `b` and a number are rows of the tables in `docs/reliability.md`. Here they are on the memory
-//! store, with a clock that is moved by hand; on every store, and with several processes, they are in the test `reliability`.
+//! A test whose name begins with `b` and a number belongs to a row of the tables in
+//! `docs/reliability.md`. The tests here use the memory store, with a clock that the test moves.
+//! The target `reliability` has the tests on every store and with several processes.
 #![allow(clippy::unwrap_used)]
 
-mod batches;
+mod answers;
 mod cache;
+mod commit;
 mod common;
 mod config;
+mod cost;
+mod cuts;
 mod disconnect;
+mod event_ids;
 mod events;
+mod extractor;
 mod faults;
+mod filters;
 mod flow;
 mod identity;
-mod ids;
 mod knobs;
-mod renewal;
+mod leases;
+mod overlap;
+mod random;
+mod resume;
 mod retries;
+mod rig;
+mod sender;
 mod state;

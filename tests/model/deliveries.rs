@@ -1,4 +1,4 @@
-//! Three senders deliver one event, and everything goes wrong that may.
+//! Three senders deliver one event, with all faults that may occur.
 
 use stateright::{Model, Property};
 use webhook_verify::idempotency::OnLeaseExpiry;
@@ -6,9 +6,9 @@ use webhook_verify::idempotency::OnLeaseExpiry;
 use super::store::{self, Call, LEASE, Phase, Reply, Row};
 
 const SENDERS: usize = 3;
-/// How often a claim is settled before its holder gives up: `Claim::settle`.
+/// The attempts to settle a claim before its holder gives up: `Claim::settle`.
 const SETTLE_TRIES: u8 = 3;
-/// Calls that may be under way at once although nobody waits for them any more.
+/// The calls that may be under way at once after their callers have given up.
 const LATE: usize = 2;
 
 pub(crate) const ONE_LEASE: &str = "G2: a claim is granted only once no other's lease runs";
@@ -23,7 +23,7 @@ pub(crate) const HELD: &str =
 pub(crate) const AFTER_SUCCESS: &str = "G1: a 2xx comes after a handler succeeded";
 pub(crate) const NOBODY_STUCK: &str =
     "G1: while a sender is without its 2xx, something goes on by itself";
-/// These have to come up: a model in which they cannot shows nothing.
+/// These states must be reachable. A model without them shows nothing.
 const ZOMBIE_AND_SUCCESSOR: &str = "a zombie meets its successor";
 const ZOMBIE_SETTLES: &str = "a zombie settles while its successor's lease runs";
 const ALL_ANSWERED: &str = "every sender has its 2xx";
@@ -31,28 +31,28 @@ const LATE_WIN: &str = "a claim is won by a call that nobody waits for";
 
 const TRANSITIONS: [&str; 6] = [ONE_LEASE, FENCED, ATTEMPTS_RISE, SETTLED, ONCE, HELD];
 
-/// What is modelled.
+/// The parameters of the model.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Deliveries {
     pub(crate) lapsed: OnLeaseExpiry,
-    /// How many things go wrong in one run.
+    /// The number of faults in one run.
     pub(crate) faults: u8,
     /// Whether calls that were given up may take effect later.
     pub(crate) late: bool,
-    /// Whether holders die, or stand still for longer than their lease.
+    /// Whether holders die, or freeze for longer than their lease.
     pub(crate) lapses: bool,
-    /// Whether the record's life is over before the sender's patience.
+    /// Whether the record may expire before the senders give up.
     pub(crate) expires: bool,
     pub(crate) flaw: Option<Flaw>,
 }
 
-/// What the store or the receiver would do wrong, to see that it is found.
+/// A flaw of the store or the receiver, to check that it is found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Flaw {
     TakesOverEarly,
     CompletesForAnybody,
     ReleasesForAnybody,
-    /// Settles by the fencing number alone, which starts again once the record has expired.
+    /// Settles by the fencing token alone, which starts again once the record has expired.
     ComparesAttempts,
     /// Forgets the attempt with the record.
     ReleaseDeletes,
@@ -76,18 +76,18 @@ pub(crate) struct State {
     seen: Seen,
 }
 
-/// A sender, and what the receiver does for it.
+/// A sender, and the state of the receiver for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 enum Sender {
     /// About to deliver, for the first time or again.
     Ready,
-    /// Told that the event is in flight elsewhere; back once anything has changed.
+    /// Was rejected because the event is in progress elsewhere. Retries once anything has changed.
     SentAway,
-    /// The first claim got no answer.
+    /// The first claim had no reply.
     AskingAgain {
         owner: u8,
     },
-    /// Neither did the second, or the store failed.
+    /// Neither had the second, or the store failed.
     GivingBack {
         owner: u8,
     },
@@ -95,7 +95,8 @@ enum Sender {
         owner: u8,
         attempt: u8,
         renewed: bool,
-        /// It completed its claim itself, as `PostgresStore::commit` does, and has yet to answer.
+        /// It completed its claim itself, as `PostgresStore::commit` does, and has not returned
+        /// yet.
         committed: bool,
         overdue: bool,
     },
@@ -109,12 +110,12 @@ enum Sender {
     Answered,
 }
 
-/// What has happened: known to the properties, not to the system.
+/// The history, which the properties use and the system does not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 struct Seen {
-    /// The last grant in this record's life, and how long its lease runs.
+    /// The last grant in the life of this record, and how long its lease runs.
     granted: Option<(u8, u8)>,
-    /// The highest attempt in this record's life.
+    /// The highest attempt in the life of this record.
     attempt: u8,
     /// Whether the last grant's holder has neither completed nor released it.
     unsettled: bool,
@@ -126,14 +127,14 @@ struct Seen {
 pub(crate) enum Action {
     Claim(usize, Fate),
     Extend(usize, Fate),
-    /// The handler completes its claim with its effects, and goes on.
+    /// The handler completes its claim with its effects, and continues.
     Commit(usize),
     Succeed(usize),
     Fail(usize),
     Settle(usize, Fate),
     GiveBack(usize, Fate),
     Crash(usize),
-    /// The 2xx is lost on its way, or somebody has the event sent again.
+    /// The 2xx is lost, or somebody sends the event again.
     Redeliver(usize),
     Arrive(usize),
     Tick,
@@ -141,15 +142,15 @@ pub(crate) enum Action {
     Forget,
 }
 
-/// What becomes of a call.
+/// The fate of a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
     Answered,
-    /// It takes effect, and its caller waits in vain.
+    /// It takes effect, and the caller gets no reply.
     ReplyLost,
-    /// Its caller waits in vain, and it takes effect later, or never.
+    /// The caller gets no reply, and it takes effect later or never.
     Late,
-    /// It takes effect, and its caller is told that the store failed.
+    /// It takes effect, and the caller gets an error.
     Error,
 }
 
@@ -168,7 +169,7 @@ impl Sender {
         self.owner().is_some_and(|owner| *owner == of)
     }
 
-    /// Its lease is no longer its own.
+    /// Notes that its lease is no longer its own.
     fn outlive(&mut self) {
         if let Self::Running { overdue, .. } = self {
             *overdue = true;
@@ -177,12 +178,13 @@ impl Sender {
 }
 
 impl State {
-    /// Whether `owner` acts, and so keeps its lease from lapsing.
+    /// Returns whether `owner` acts, which keeps its lease from expiring.
     fn acts(&self, owner: u8) -> bool {
         self.senders.iter().any(|sender| sender.acts_for(owner))
     }
 
-    /// Whether somebody who acts is about to lose the lease, or the record that it has completed.
+    /// Returns whether somebody who acts is about to lose the lease, or the record that it has
+    /// completed.
     fn would_lapse(&self) -> bool {
         self.row.is_some_and(|row| {
             let last = match row.phase {
@@ -198,7 +200,7 @@ impl State {
     }
 
     fn new_owner(&self) -> u8 {
-        // States number the owners from 0 on: see `canonical`.
+        // States number the owners from 0: see `canonical`.
         let mut free = 0;
         self.clone().each_owner(|owner| free = free.max(*owner + 1));
         free
@@ -217,8 +219,9 @@ impl State {
         }
     }
 
-    /// The same state, with senders that are alike in order and owners numbered as they come up. Senders and owners
-    /// are interchangeable; an owner that nobody speaks of any more never comes again, being random.
+    /// Returns the same state, with equal senders sorted and owners numbered in the order of their
+    /// appearance. Senders and owners are interchangeable. An owner is random, so one that no state
+    /// mentions never appears again.
     fn canonical(mut self) -> Self {
         let (row, granted) = (self.row, self.seen.granted);
         self.senders.sort_by_key(|sender| {
@@ -267,7 +270,7 @@ impl Deliveries {
         self.flaw == Some(flaw)
     }
 
-    /// What the store makes of the call, and what the properties make of that.
+    /// Makes a call, and checks the properties of the transition.
     fn call(&self, state: &mut State, call: Call, owner: u8, attempt: Option<u8>) -> Reply {
         let before = state.row;
         let (after, reply) = self.store(before, call, owner, attempt);
@@ -372,7 +375,7 @@ impl Deliveries {
         (after, reply)
     }
 
-    /// Makes the call, or has it under way. The reply, if the caller gets one.
+    /// Makes the call, or puts it under way. Returns the reply, if the caller gets one.
     fn send(
         &self,
         state: &mut State,
@@ -388,7 +391,7 @@ impl Deliveries {
                 None
             }
             Fate::Late => {
-                // There is one that is free: see `actions`.
+                // A slot is free: see `actions`.
                 *state.late.iter_mut().find(|late| late.is_none())? = Some((call, owner));
                 None
             }
@@ -427,13 +430,13 @@ impl Deliveries {
             (None, _) if tries + 1 < SETTLE_TRIES => {
                 Sender::Settling { owner, attempt, success, tries: tries + 1 }
             }
-            // The answer is the handler's, whatever became of the claim.
+            // The response is that of the handler, whatever happens to the claim.
             (_, true) => Sender::Answered,
             (_, false) => Sender::Ready,
         };
     }
 
-    /// What goes on by itself, as long as anything does: nothing has to fail for it, and nobody has to see to it.
+    /// Returns whether anything continues by itself, without a fault or an intervention.
     fn goes_on(&self, state: &State) -> bool {
         let mut actions = Vec::new();
         self.actions(&State { faults: 0, ..state.clone() }, &mut actions);
@@ -470,9 +473,9 @@ impl Model for Deliveries {
             };
             match sender {
                 Sender::Ready => call(Action::Claim, &[Fate::ReplyLost, Fate::Late, Fate::Error]),
-                // An error is as good as silence to whoever asks for the last time.
+                // For the last attempt, an error is the same as no reply.
                 Sender::AskingAgain { .. } => call(Action::Claim, &[Fate::ReplyLost, Fate::Late]),
-                // Nobody looks at the answer.
+                // The reply is ignored.
                 Sender::GivingBack { .. } => call(Action::GiveBack, &[Fate::Late]),
                 Sender::Running { renewed, committed, .. } => {
                     if !renewed {

@@ -1,8 +1,10 @@
-//! The claims of one event, checked in every state that three senders, a store and all that goes wrong can bring about.
+//! Checks the claims of one event in every state that three senders, a store and any faults can
+//! reach.
 //!
-//! The record's transitions are those of `MemoryStore`, from the same source file; the receiver's steps are those of
-//! `Received::admit`, `Admitted::run` and `Admitted::settle`, one call of the store at a time. Every property is shown to
-//! fail where the store or the receiver does the thing it is there to forbid.
+//! The transitions of the record are those of `MemoryStore`, from the same source file. The steps
+//! of the receiver are those of `Received::admit`, `Admitted::run` and `Admitted::settle`, one call
+//! of the store at a time. For every property, a flaw in the store or the receiver shows that it
+//! can fail.
 #![allow(clippy::unwrap_used)]
 
 mod deliveries;
@@ -20,7 +22,7 @@ use self::deliveries::{
     ONE_LEASE, SETTLED,
 };
 
-/// Up to two faults of any kind in one run; the record expires.
+/// Up to two faults of any kind in one run, and the record expires.
 const TAKE_OVER: Deliveries = Deliveries {
     lapsed: OnLeaseExpiry::TakeOver,
     faults: 2,
@@ -30,14 +32,14 @@ const TAKE_OVER: Deliveries = Deliveries {
     flaw: None,
 };
 
-/// OnLeaseExpiry claims are held, for longer than senders try.
+/// Claims with an expired lease are held, for longer than senders retry.
 const HOLD: Deliveries = Deliveries { lapsed: OnLeaseExpiry::Hold, expires: false, ..TAKE_OVER };
 
-/// OnLeaseExpiry claims are held, and none lapses: no holder dies or stands still, and no call comes late.
+/// Claims are held, and no lease expires: no holder dies or freezes, and no call comes late.
 const HOLD_WITHOUT_LAPSES: Deliveries =
     Deliveries { faults: 5, late: false, lapses: false, ..HOLD };
 
-/// Checks all properties in all states. How many those are.
+/// Checks all properties in all states. Returns the number of states.
 fn holds(model: Deliveries) -> usize {
     let start = Instant::now();
     let checker = model.checker().threads(2).spawn_bfs().join();
@@ -53,7 +55,7 @@ fn with_faults(model: Deliveries) -> Deliveries {
     Deliveries { faults, ..model }
 }
 
-/// The property is found broken.
+/// Checks that the property is found broken.
 fn breaks(model: Deliveries, property: &'static str) {
     let only = HasDiscoveries::AnyOf([property].into());
     let checker = model.checker().threads(2).finish_when(only).spawn_bfs().join();
@@ -71,7 +73,7 @@ fn taken_over() {
     assert!(holds(with_faults(TAKE_OVER)) > size(25_000, 150_000));
 }
 
-/// Nobody is left waiting for the record's end.
+/// No sender waits for the end of the record.
 #[test]
 fn taken_over_within_its_life() {
     let model = Deliveries { expires: false, ..TAKE_OVER };
@@ -89,16 +91,16 @@ fn held_without_lapses() {
     assert!(holds(HOLD_WITHOUT_LAPSES) > 4_000);
 }
 
-/// With [`NOBODY_STUCK`] this makes "every sender gets its 2xx" hold on every path: each comes to an end, and it ends only
-/// where nothing goes on by itself.
+/// With [`NOBODY_STUCK`], this makes "every sender gets its 2xx" hold on every path: each path
+/// ends, and only where nothing continues by itself.
 #[test]
 fn every_path_ends() {
     for model in [with_faults(TAKE_OVER), HOLD_WITHOUT_LAPSES] {
         let mut states = HashMap::new();
         let mut pending: Vec<_> = model.init_states();
         let mut edges = Vec::new();
-        // Depth is no measure of a path's length: a state may be reached by several. So they are sorted out: whatever
-        // has no way in any more goes, and a circle would stay.
+        // Several paths may reach a state, so depth does not show a circle. Sort the states
+        // topologically: remove states without a way in, and a circle remains.
         let mut ways_in = Vec::new();
         for state in &pending {
             states.insert(state.clone(), ways_in.len());
@@ -160,8 +162,9 @@ fn every_property_can_fail() {
     }
 }
 
-/// The price of `OnLeaseExpiry::Hold`, stated so that a change of it is noticed: an event whose holder died stays where it is
-/// until it expires or somebody forgets it, and so does one whose claim came after it was given back.
+/// The cost of `OnLeaseExpiry::Hold`, stated so that a change is noticed: an event whose holder
+/// died stays until it expires or somebody calls `forget`, and so does one whose claim was granted
+/// after its release.
 #[test]
 fn what_is_held_may_be_stuck() {
     let dies = Deliveries { late: false, faults: 1, ..HOLD };

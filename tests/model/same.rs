@@ -1,5 +1,5 @@
-//! That the model's store is the store: `MemoryStore` answers as the record does, whatever it is asked for in whatever
-//! order.
+//! Checks that the store of the model is the store: `MemoryStore` responds as the record does, for
+//! all calls in any order.
 
 use std::{
     future::Future,
@@ -20,7 +20,7 @@ use webhook_verify::{
 
 use super::store::{Call, Reply, Row, STATUS, apply, request};
 
-/// How many calls in a row.
+/// The number of calls in a sequence.
 const DEPTH: u32 = 5;
 
 #[derive(Clone, Copy, Debug)]
@@ -88,7 +88,8 @@ fn compare(steps: &[Step]) {
                 assert_eq!(forgotten, row.take().is_some(), "{steps:?}");
             }
             Step::Call(call, owner, lapsed) => {
-                // The model has the record cleared away at any time after its life; the store, at the next claim.
+                // The model may delete the record at any time after its life. The store does so at
+                // the next claim.
                 if call == Call::Claim {
                     row.take_if(|row| row.life == 0);
                 }

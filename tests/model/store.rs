@@ -1,4 +1,4 @@
-//! The store of the model: the very record that `MemoryStore` keeps, compiled from the same file.
+//! The store of the model: the record of `MemoryStore`, compiled from the same file.
 
 use std::{array, sync::LazyLock, time::Duration};
 
@@ -18,20 +18,21 @@ pub(crate) const LEASE: u8 = 2;
 pub(crate) const TTL: u8 = 3;
 pub(crate) const STATUS: u16 = 204;
 
-/// The clock stands still, and a record's times draw nearer: so states that differ only in the time are one.
+/// The clock stands still, and the times of a record draw nearer, so that states that differ only
+/// in time are one.
 const NOW: Duration = Duration::from_secs(1000);
 
-/// More than a state ever speaks of.
+/// More owners than any state contains.
 pub(crate) static OWNERS: LazyLock<[Owner; 10]> =
     LazyLock::new(|| array::from_fn(|_| Owner::random().unwrap()));
 
-/// A record as the model's states hold it.
+/// A record in the states of the model.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
     pub(crate) phase: Phase,
     pub(crate) attempt: u8,
     pub(crate) owner: u8,
-    /// Until it expires.
+    /// The time until it expires.
     pub(crate) life: u8,
 }
 
@@ -60,7 +61,7 @@ pub(crate) enum Reply {
 }
 
 impl Row {
-    /// A tick later. What is over stays so.
+    /// Returns the row a tick later. Times that are over stay at zero.
     pub(crate) fn tick(self, expires: bool) -> Self {
         let phase = match self.phase {
             Phase::InProgress { lease_left } => {
@@ -90,7 +91,7 @@ impl Row {
             owner: OWNERS[usize::from(self.owner)],
             fingerprint: Fingerprint([0; 32]),
             expires_at: NOW + TICK * self.life.into(),
-            // Which matters to a full memory store only.
+            // Only a full memory store uses this.
             on_lease_expiry: OnLeaseExpiry::TakeOver,
         }
     }
@@ -125,7 +126,7 @@ pub(crate) fn request(owner: u8, lapsed: OnLeaseExpiry) -> ClaimRequest {
     .on_lease_expiry(lapsed)
 }
 
-/// What the store makes of a call by `owner`.
+/// Returns the record and the reply after a call by `owner`.
 pub(crate) fn apply(
     row: Option<Row>,
     call: Call,

@@ -1,4 +1,5 @@
-//! A receiver in a process of its own: this program again, told what to do by its environment and its standard input.
+//! A receiver in another process: this program again, controlled by its environment and its
+//! standard input.
 
 use std::{
     collections::HashMap,
@@ -21,23 +22,23 @@ use tokio::{
 use crate::rig::{idempotency, receiver, with_lease};
 
 const VARIABLE: &str = "WEBHOOK_VERIFY_TEST_RECEIVER";
-/// What the lines of a receiver begin with, to tell them from those of the test harness.
+/// The start of the lines of a receiver, which distinguishes them from those of the test harness.
 const SIGN: &str = "@@ ";
 
-/// What a receiver is to do.
+/// The configuration of a receiver.
 #[derive(Clone, Debug)]
 pub(crate) struct Task {
     pub(crate) url: String,
     pub(crate) framework: Framework,
     pub(crate) namespace: String,
     pub(crate) lease: Duration,
-    /// What its handler answers. 0: it aborts the process.
+    /// The status of its handler. 0: the handler aborts the process.
     pub(crate) status: u16,
     /// A limit on the size of its files, in blocks of 512 bytes.
     pub(crate) file_limit: Option<u32>,
 }
 
-/// A receiver that runs. It is killed when dropped.
+/// A running receiver. It is killed when dropped.
 pub(crate) struct Process {
     pub(crate) addr: SocketAddr,
     child: Child,
@@ -51,7 +52,7 @@ impl Process {
         let mut command = match task.file_limit {
             None => Command::new(program),
             Some(blocks) => {
-                // A write beyond the limit is an error then, and not the end of the process.
+                // A write beyond the limit is an error then, and does not end the process.
                 let script = format!(r#"trap "" XFSZ; ulimit -f {blocks}; exec "$0" "$@""#);
                 let mut command = Command::new("sh");
                 command.arg("-c").arg(script).arg(program);
@@ -89,7 +90,7 @@ impl Process {
         process
     }
 
-    /// Waits for a line that begins with this word, and gives the rest of the first one.
+    /// Waits for a line that begins with this word. Returns the rest of the first one.
     pub(crate) async fn until(&mut self, word: &str) -> String {
         let has = |lines: &Vec<String>| lines.iter().any(|line| line.starts_with(word));
         let what = format!("line \"{word}\" of the receiver");
@@ -97,7 +98,7 @@ impl Process {
         self.read(word).remove(0)
     }
 
-    /// What follows this word, in all lines that it has written by now and that begin with it.
+    /// Returns what follows this word in all lines so far that begin with it.
     pub(crate) async fn all(&mut self, word: &str) -> Vec<String> {
         let before = self.read("hears").len();
         self.open(0);
@@ -113,7 +114,7 @@ impl Process {
         rest.map(|rest| rest.trim().to_owned()).collect()
     }
 
-    /// Lets so many handlers go, of those that have come or are still to come.
+    /// Releases so many handlers, present or future.
     pub(crate) fn open(&mut self, count: usize) {
         writeln!(self.input, "{count}").unwrap();
     }
@@ -165,7 +166,7 @@ fn run() {
             opens.add_permits(line.parse().unwrap());
             tell("hears");
         }
-        // Whoever started it is gone.
+        // The parent process has ended.
         std::process::exit(1);
     });
     let handler = handler(permits, status.parse().unwrap());
@@ -183,7 +184,7 @@ fn run() {
     tell("ends");
 }
 
-/// Says that it runs, waits to be let go, and says that it is done.
+/// Returns a handler that reports its start, waits to be released, and reports its end.
 fn handler(permits: Arc<Semaphore>, status: u16) -> Handler {
     Arc::new(move |delivery| {
         let (id, fence) =
@@ -215,7 +216,7 @@ async fn serve_axum(app: &App) {
     drain.wait().await;
 }
 
-/// actix-web ends gracefully by itself when it is told to terminate.
+/// actix-web shuts down gracefully by itself on SIGTERM.
 async fn serve_actix(app: &App) {
     let mut terminated = signal(SignalKind::terminate()).unwrap();
     actix_web::rt::spawn(async move {
@@ -231,7 +232,7 @@ async fn serve_actix(app: &App) {
     server.run().await.unwrap();
 }
 
-/// How often each event was run, by all of these processes together.
+/// Returns how often each event ran in all these processes together.
 pub(crate) async fn runs(processes: &mut [Process]) -> HashMap<String, usize> {
     let mut runs = HashMap::new();
     for process in processes {

@@ -10,7 +10,7 @@ use std::{
 };
 
 use integration_tests::{
-    AnyStore, Calls as _, HandClock, Kind, Place, STORES, again, fresh, soon, won,
+    AnyStore, Calls as _, HandClock, Kind, Place, STORES, again, fresh, is_shut_out, soon, won,
 };
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
@@ -35,24 +35,14 @@ async fn is_completed(store: &impl ClaimStore, request: &ClaimRequest, by: u16) 
     );
 }
 
-async fn is_shut_out(store: &impl ClaimStore, request: &ClaimRequest) {
-    let holder = request.holder();
-    for settled in [
-        store.extend(&holder, HOUR).await,
-        store.release(&holder).await,
-        store.complete(&holder, 299, HOUR).await,
-    ] {
-        assert_eq!(settled.unwrap(), Settled::Superseded);
-    }
-}
-
-/// Each store once; there is no framework in front of it.
+/// Runs a test on each store, without a framework.
 async fn each_store(test: impl AsyncFn(&Place, AnyStore)) {
     integration_tests::each_store(&STORES, async |place| test(place, place.open().await).await)
         .await;
 }
 
-/// B6: A lapses, B takes over and releases, C claims. Neither A nor B changes what is C's.
+/// B6: the lease of A expires, B takes over and releases, C claims. Neither A nor B changes the
+/// claim of C.
 #[tokio::test]
 async fn b06_old_holders_after_a_release() {
     each_store(async |place, store| {
@@ -63,6 +53,7 @@ async fn b06_old_holders_after_a_release() {
         assert_eq!(store.claim_one(&b).await.unwrap(), won(2));
         let released = store.release(&b.holder()).await.unwrap();
         assert_eq!(released, Settled::Applied);
+        is_shut_out(&store, &a).await;
         assert_eq!(store.claim_one(&c).await.unwrap(), won(3));
         is_shut_out(&store, &a).await;
         is_shut_out(&store, &b).await;
@@ -75,7 +66,7 @@ async fn b06_old_holders_after_a_release() {
     .await;
 }
 
-/// B22: a lease has lapsed and nobody took over: the late completion counts.
+/// B22: a lease has expired and nobody took over: a late completion or renewal counts.
 #[tokio::test]
 async fn b22_a_late_complete() {
     each_store(async |place, store| {
@@ -85,11 +76,18 @@ async fn b22_a_late_complete() {
         let completed = store.complete(&a.holder(), 201, HOUR).await.unwrap();
         assert_eq!(completed, Settled::Applied);
         is_completed(&store, &a, 201).await;
+
+        let b = fresh(HOUR, 24 * HOUR);
+        assert_eq!(store.claim_one(&b).await.unwrap(), won(1));
+        place.age(HOUR).await;
+        let extended = store.extend(&b.holder(), HOUR).await.unwrap();
+        assert_eq!(extended, Settled::Applied);
+        is_busy(&store, &b).await;
     })
     .await;
 }
 
-/// B24: each call twice: the second changes nothing.
+/// B24: a repeated call changes nothing.
 #[tokio::test]
 async fn b24_calls_that_are_repeated() {
     each_store(async |_, store| {
@@ -104,15 +102,22 @@ async fn b24_calls_that_are_repeated() {
             let released = store.release(&b.holder()).await.unwrap();
             assert_eq!(released, Settled::Applied);
         }
+        // A completed claim stays completed, and a released one is not renewed.
         assert_eq!(store.release(&a.holder()).await.unwrap(), Settled::Superseded);
+        for holder in [a.holder(), b.holder()] {
+            let extended = store.extend(&holder, HOUR).await.unwrap();
+            assert_eq!(extended, Settled::Superseded);
+        }
         is_completed(&store, &a, 201).await;
         assert_eq!(store.claim_one(&again(&b)).await.unwrap(), won(2));
         is_shut_out(&store, &b).await;
+        // A key that was never claimed has no holder.
+        is_shut_out(&store, &fresh(HOUR, HOUR)).await;
     })
     .await;
 }
 
-/// A claim that was granted, between these two moments.
+/// A grant of a claim, between these two moments.
 #[derive(Clone, Copy, Debug)]
 struct Grant {
     attempt: u64,
@@ -120,8 +125,8 @@ struct Grant {
     told: Instant,
 }
 
-/// B21: claims at the very edge of leases and lives, while what has expired is purged. Whoever wins a key wins it a whole
-/// lease after who won it before, as seen from outside: from before the one was granted until after the other was.
+/// B21: claims at the edge of leases and lives, during purges. Two grants of a key are at least a
+/// lease apart, from before the first claim was sent until after the second outcome arrived.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b21_never_two_owners_at_the_edge() {
     const LEASE: Duration = Duration::from_millis(20);
@@ -147,7 +152,7 @@ async fn b21_never_two_owners_at_the_edge() {
                     }
                 });
             }
-            // Those that Redis clears away by itself are not counted.
+            // Redis deletes expired records itself, and does not count them.
             let purges = ttl == LEASE && place.kind != Kind::Redis;
             let contested = || {
                 let grants = grants.lock().unwrap();
@@ -167,7 +172,7 @@ async fn b21_never_two_owners_at_the_edge() {
             for grants in grants.into_values() {
                 for (number, one) in grants.iter().enumerate() {
                     for other in &grants[..number] {
-                        // Whichever was granted first; and stores count in whole milliseconds.
+                        // Either may have been granted first, and stores count whole milliseconds.
                         let apart = one.told.max(other.told) - one.sent.min(other.sent);
                         assert!(apart >= LEASE - MS, "{:?}: {one:?}, {other:?}", place.kind);
                         let expires = ttl == LEASE;
@@ -180,8 +185,8 @@ async fn b21_never_two_owners_at_the_edge() {
     .await;
 }
 
-/// C8: the clock that counts jumps an hour back or ahead. A lease ends late or early; the old holder is shut out, the fence
-/// rises, and what is completed stays so.
+/// C8: the store's clock jumps an hour back or ahead. A lease ends late or early, the old holder's
+/// calls change nothing, the fencing token rises, and what is completed stays so.
 #[tokio::test]
 async fn c08_a_clock_that_jumps() {
     each_store(async |place, store| {
@@ -221,8 +226,8 @@ async fn c08_a_clock_that_jumps() {
     .await;
 }
 
-/// Sets the store's clock by an hour. A server's clock is the machine's, so there it is what was written that is shifted,
-/// which is the same to whoever compares the two.
+/// Sets the store's clock by an hour. A server uses the clock of the machine, so there the records
+/// are shifted instead.
 async fn jump(place: &Place, clock: &HandClock, ahead: bool) {
     match (place.kind, ahead) {
         (Kind::Memory | Kind::Sqlite, true) => clock.advance(HOUR),
@@ -232,8 +237,8 @@ async fn jump(place: &Place, clock: &HandClock, ahead: bool) {
     }
 }
 
-/// What the tests of leases rest on: a place that ages lets leases and records expire, in every
-/// store that is open there, and a released lease stays released.
+/// A place that ages lets leases and records expire in every store that is open there, and a
+/// released lease stays released. The tests of leases depend on it.
 #[tokio::test]
 async fn places_age() {
     each_store(async |place, store| {
@@ -258,7 +263,7 @@ async fn places_age() {
             panic!("{left:?}");
         };
         assert!(lease_left > HOUR / 4 && lease_left <= HOUR / 2, "{left:?}");
-        // Whose lease is released has nothing to renew, and the owner is not granted it again.
+        // A released lease cannot be renewed, and its owner is not granted it again.
         let late = store.claim_one(&released).await.unwrap();
         assert!(matches!(late, ClaimOutcome::Busy { .. }), "{late:?}");
         let extended = store.extend(&released.holder(), HOUR).await.unwrap();
@@ -279,7 +284,7 @@ async fn places_age() {
         };
         assert!(lease_left > HOUR, "{left:?}");
 
-        // A day on, all of them have expired.
+        // A day later, all of them have expired.
         place.age(26 * HOUR).await;
         for claim in [&held, &done] {
             let outcome = store.claim_one(&again(claim)).await.unwrap();

@@ -1,4 +1,4 @@
-//! The tests clean up after themselves: what a test process has started ends with it, however it ends.
+//! The tests clean up after themselves: everything that a test process has started ends with it.
 
 use std::{
     env, fs,
@@ -12,7 +12,7 @@ use integration_tests::{Kind, PATIENCE, Place, PostgresServer, RedisServer, requ
 
 const VARIABLE: &str = "WEBHOOK_VERIFY_TEST_TO_BE_KILLED";
 
-/// This program again, told by its environment to start servers and to wait.
+/// Starts this program again, to start servers and wait.
 fn start() -> Child {
     Command::new(env::current_exe().unwrap())
         .args(["--exact", "clean::nothing_outlives_a_killed_test_process", "--nocapture"])
@@ -24,14 +24,14 @@ fn start() -> Child {
         .unwrap()
 }
 
-/// Waits until a child says that all of its servers run.
+/// Waits until a child reports that all of its servers run.
 fn until_ready(child: &mut Child) {
     let lines = BufReader::new(child.stdout.take().unwrap()).lines();
     let ready = lines.map_while(Result::ok).any(|line| line.contains("all servers run"));
     assert!(ready, "the child ended before its servers ran");
 }
 
-/// The folder of a test process, and the processes that run in it or that name it.
+/// Returns the folders of a test process, and the processes that run in them or name them.
 fn left_by(id: u32) -> Vec<String> {
     let name = format!("webhook-verify-{id}-");
     let folders = fs::read_dir(env::temp_dir()).unwrap().flatten();
@@ -64,15 +64,15 @@ fn kill(mut child: Child) {
     }
 }
 
-/// A test process that is killed at any moment, also while its servers start, leaves no process and no
-/// folder behind.
+/// A test process that is killed at any moment, also while its servers start, leaves no process and
+/// no folder behind.
 #[test]
 fn nothing_outlives_a_killed_test_process() {
     if env::var_os(VARIABLE).is_some() {
         let redis = thread::spawn(RedisServer::start);
         let _servers = (PostgresServer::start(), Place::new(Kind::Sqlite), redis.join());
         println!("all servers run");
-        // Until it is killed, or whoever started it is.
+        // Until it or its parent is killed.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         return;
     }
@@ -90,7 +90,7 @@ fn nothing_outlives_a_killed_test_process() {
     let killed = (0..10_u32).map(|tenth| {
         thread::spawn(move || {
             let child = start();
-            // Anywhere in this tenth: which step it hits is up to the machine.
+            // At a random time in this tenth.
             let random = f64::from(child.id() % 100) / 100.0;
             thread::sleep(whole.mul_f64((f64::from(tenth) + random) / 10.0));
             kill(child);

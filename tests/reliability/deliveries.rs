@@ -1,4 +1,4 @@
-//! One delivery that comes more than once, on every store behind every framework.
+//! One delivery that arrives more than once, on every store behind the frameworks.
 
 use std::sync::{
     Arc,
@@ -18,7 +18,8 @@ use webhook_verify::{
 
 use crate::rig::{History, LEASE, MS, Rig, SECRET, deliver, event, post, raw, receiver, signed};
 
-/// B1: of 64 that come at once, one runs, however often it fails; the others are sent away, or are told that it is done.
+/// B1: of 64 requests at once, one runs, however often it fails. The others get 503, or the stored
+/// status.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn b01_64_at_once() {
     each_place(&STORES, async |place, framework| {
@@ -42,7 +43,7 @@ async fn b01_64_at_once() {
                 })
                 .collect();
             gate.entered().await;
-            // Only when every other one has been sent away is the winner let go.
+            // The winner waits until all others are rejected.
             while posts.len() > 1 {
                 let (response, _, rest) =
                     soon("response to a duplicate", futures_util::future::select_all(posts)).await;
@@ -61,7 +62,7 @@ async fn b01_64_at_once() {
     .await;
 }
 
-/// B3: a duplicate of a delivery whose handler is about to fail must not be told that all is well.
+/// B3: a duplicate that arrives before the handler fails gets no 2xx.
 #[tokio::test]
 async fn b03_a_duplicate_while_the_handler_fails() {
     each_place(&STORES, async |place, framework| {
@@ -106,7 +107,8 @@ async fn b07_a_handler_that_panics() {
     .await;
 }
 
-/// B8: the client is gone while the handler runs; it runs to its end, and is recorded.
+/// B8: the client disconnects while the handler runs. The handler runs to its end, and the delivery
+/// is recorded.
 #[tokio::test]
 async fn b08_a_client_that_goes_away() {
     each_place(&STORES, async |place, framework| {
@@ -134,7 +136,7 @@ async fn b08_a_client_that_goes_away() {
     .await;
 }
 
-/// B9: the answer is lost on its way, all of it or a part; the sender's retry gets the replay.
+/// B9: the response is lost, all of it or a part. The retry gets the stored status.
 #[tokio::test]
 async fn b09_an_answer_that_is_lost() {
     each_place(&STORES, async |place, framework| {
@@ -169,7 +171,7 @@ async fn b15_many_replays() {
             connection.send(&event).await;
             let mut response = connection.response().await.unwrap();
             if response.status == 503 {
-                // The machine is too busy for the store to answer in time.
+                // The machine is too busy for the store to respond in time.
                 response = deliver(server.addr, &event).await.1;
             }
             assert_eq!((response.status, is_replay(&response)), (200, number > 0));
@@ -179,8 +181,8 @@ async fn b15_many_replays() {
     .await;
 }
 
-/// B17: what is remembered is a duplicate, and what is forgotten runs again: where there is a timestamp, only if it is
-/// signed anew.
+/// B17: a delivery is a duplicate while its record lives, and runs again afterwards; with a
+/// timestamp, only if it is signed again.
 #[tokio::test]
 async fn b17_a_replay_after_the_record_has_expired() {
     each_place(&STORES, async |place, framework| {
@@ -205,8 +207,8 @@ async fn b17_a_replay_after_the_record_has_expired() {
     .await;
 }
 
-/// B18: a retry with another body under the same signed id is a duplicate after a success, and is reported; after a
-/// failure it runs.
+/// B18: a retry with another body under the same signed id is a duplicate after a success, and is
+/// reported; after a failure it runs.
 #[tokio::test]
 async fn b18_another_body_under_the_same_id() {
     let logs = Logs::collect();
@@ -236,7 +238,7 @@ async fn b18_another_body_under_the_same_id() {
     .await;
 }
 
-/// B25: what a sender takes for a failure is one, and its retry runs.
+/// B25: a redirect or a client error is a failure, and the retry runs.
 #[tokio::test]
 async fn b25_redirects_and_client_errors_are_failures() {
     each_place(&STORES, async |place, framework| {
@@ -258,7 +260,8 @@ async fn b25_redirects_and_client_errors_are_failures() {
     .await;
 }
 
-/// B27: a lapsed claim is held, and its delivery sent away, until somebody decides.
+/// B27: a claim with an expired lease is held, and its delivery gets 503, until somebody calls
+/// `forget`.
 #[tokio::test]
 async fn b27_a_lapsed_claim_is_held_until_it_is_forgotten() {
     each_place(&STORES, async |place, framework| {

@@ -1,4 +1,4 @@
-//! Keys of claims, whatever names and ids are made of.
+//! Keys of claims, for any names and ids.
 
 use futures_util::{FutureExt as _, stream};
 use integration_tests::size;
@@ -13,12 +13,12 @@ use crate::rig::SECRET;
 /// The namespace, the endpoint's name and the sender's id.
 type Parts = [String; 3];
 
-/// Two that are easily taken for each other: of few letters, and cut out of one text at any two places.
+/// Returns two triples that are similar: of few letters, and cut out of one text at random places.
 fn parts() -> impl Strategy<Value = [Parts; 2]> {
     let cuts = any::<[[prop::sample::Index; 2]; 2]>();
     ("[ab\0:/]{4,8}", cuts).prop_map(|(text, cuts)| {
         cuts.map(|cuts| {
-            // An endpoint and an id have to be there.
+            // An endpoint and an id must not be empty.
             let endpoint = cuts[0].index(text.len() - 1);
             let id = endpoint + 1 + cuts[1].index(text.len() - endpoint - 1);
             [&text[..endpoint], &text[endpoint..id], &text[id..]].map(str::to_owned)
@@ -26,7 +26,7 @@ fn parts() -> impl Strategy<Value = [Parts; 2]> {
     })
 }
 
-/// The key under which a receiver of this name claims this id.
+/// Returns the key under which a receiver of this name claims this id.
 fn key([namespace, endpoint, id]: &Parts) -> ClaimKey {
     let idempotency = Idempotency::new(MemoryStore::new(), endpoint.as_str());
     let receiver = Receiver::builder(Verifier::new(scheme::STRIPE, SECRET).unwrap())
@@ -39,7 +39,7 @@ fn key([namespace, endpoint, id]: &Parts) -> ClaimKey {
     let head = RequestHead::new(&signed.headers);
     let body = stream::iter([Ok::<_, std::io::Error>(signed.body.clone())]);
     let admitting = receiver.admit(&head, body);
-    // Memory answers at once.
+    // The memory store responds at once.
     match admitting.now_or_never().unwrap().unwrap() {
         Admission::Admitted(admitted) => admitted.delivery().claim().unwrap().key(),
         Admission::Answer(answer) => panic!("{answer:?}"),
@@ -49,7 +49,7 @@ fn key([namespace, endpoint, id]: &Parts) -> ClaimKey {
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(size(500, 2000)) })]
 
-    /// B14, B20: the key is a function of the three, and no two of them have the same.
+    /// B14, B20: the key is a function of the three, and injective.
     #[test]
     fn b20_keys_are_injective([one, other] in parts()) {
         prop_assert_eq!(key(&one), key(&one));

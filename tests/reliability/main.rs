@@ -1,7 +1,7 @@
-//! What can go wrong with deliveries and stores, row by row: `docs/reliability.md` says which test stands for which row.
+//! Failures of deliveries and stores. `docs/reliability.md` names the tests for each row.
 //!
-//! Here is what needs every store, the network, or several processes; what concerns one store alone is in the test
-//! `stores`, and what concerns none in `idempotency`.
+//! This target has the tests that need every store, the network or several processes. Tests of one
+//! store are in `stores`, and the others in `idempotency`.
 #![allow(clippy::unwrap_used)]
 
 mod child;

@@ -1,4 +1,5 @@
-//! The network between a receiver and its store's server: answers are cut off, calls fail, and the weather is bad.
+//! The network between a receiver and the server of its store: replies are cut off, calls fail, and
+//! the weather is bad.
 
 use std::sync::{Arc, atomic::Ordering::SeqCst};
 
@@ -15,14 +16,14 @@ use webhook_verify::{
 
 use crate::rig::{BRIEF, History, LEASE, MS, Rig, deliver, event, post, receiver, with_lease};
 
-/// A proxy in front of the place's server, and a receiver behind it that has warmed up.
+/// Returns a proxy in front of the server, and a receiver that uses it.
 async fn behind_a_proxy(place: &Place) -> (Proxy, Rig) {
     let proxy = Proxy::start(place.server.unwrap()).await;
     let store = AnyStore::open(&place.url_via(proxy.addr())).await.unwrap();
     (proxy, Rig::on(store))
 }
 
-/// The key of an event: what a receiver of the same name on another store makes of it.
+/// Returns the key of an event, by a receiver of the same name on another store.
 async fn key_of(rig: &Rig, framework: Framework, event: &[u8]) -> ClaimKey {
     let memory = AnyStore::open("memory:").await.unwrap();
     let namesake = Rig { namespace: rig.namespace.clone(), ..Rig::on(memory) };
@@ -33,8 +34,8 @@ async fn key_of(rig: &Rig, framework: Framework, event: &[u8]) -> ClaimKey {
     history.runs()[0].key
 }
 
-/// B23: the claim is granted, and its answer is lost. The same owner asks again and is granted it again, so that the
-/// delivery runs at once.
+/// B23: the claim is granted, and its reply is lost. The same owner claims again and is granted it
+/// again, so the delivery runs at once.
 async fn an_answer_is_lost(cuts: usize) {
     each_place(&REMOTE, async |place, framework| {
         let (proxy, rig) = behind_a_proxy(place).await;
@@ -59,13 +60,13 @@ async fn b23_a_claim_whose_answer_is_lost() {
     an_answer_is_lost(1).await;
 }
 
-/// The store has tried twice and gives up; the receiver asks it again.
+/// The store has tried twice and gives up. The receiver asks it again.
 #[tokio::test]
 async fn b23_a_claim_whose_answer_is_lost_again() {
     an_answer_is_lost(2).await;
 }
 
-/// However often answers are lost: the delivery is run once, and its sender is told so in the end.
+/// However often replies are lost: the delivery runs once, and the sender gets its 2xx in the end.
 #[tokio::test]
 async fn b23_answers_are_lost_again_and_again() {
     each_place(&REMOTE, async |place, framework| {
@@ -83,7 +84,7 @@ async fn b23_answers_are_lost_again_and_again() {
                     if response.status == 200 {
                         return;
                     }
-                    // A claim that was granted, and that nobody could give back: no handler runs.
+                    // A claim that was granted and could not be released: no handler runs.
                     assert_in_flight(&response);
                     assert!(history.runs().is_empty());
                     place.age(LEASE).await;
@@ -91,7 +92,7 @@ async fn b23_answers_are_lost_again_and_again() {
             };
             soon("200 response to a delivery", delivering).await;
             proxy.cut_replies(0, 0);
-            // What was asked has been done, also if nobody was told; and another process knows.
+            // The call was executed, also without a reply. Another process sees it.
             let other = rig.app(history.handler(|_| async { 500 }));
             let other = other.serve(framework).await;
             assert_replay(&deliver(other.addr, &event).await.1, 200);
@@ -101,7 +102,8 @@ async fn b23_answers_are_lost_again_and_again() {
     .await;
 }
 
-/// C4: completions that fail, of any store. The answer is the handler's, and the log tells of each failure.
+/// C4: completions fail, in any store. The response is that of the handler, and the log has each
+/// failure.
 #[tokio::test]
 async fn c04_completions_that_fail() {
     let logs = Logs::collect();
@@ -126,7 +128,7 @@ async fn c04_completions_that_fail() {
     .await;
 }
 
-/// C4: the same where it is the network that fails them, before they come to the server or after.
+/// C4: the network fails completions, before or after they arrive at the server.
 #[tokio::test]
 async fn c04_completions_that_the_network_loses() {
     let logs = Logs::collect();
@@ -165,7 +167,7 @@ async fn c04_completions_that_the_network_loses() {
                 if cuts == 1000 {
                     assert_eq!(unsettled(&logs, key), 3);
                 }
-                // Without its answer, a completion was done all the same.
+                // Without its reply, the completion was executed all the same.
                 let recorded = cuts < 1000 || !before;
                 let here = (addr, framework);
                 is_recorded_or_runs_again(place, &rig, here, &event, &history, recorded).await;
@@ -175,14 +177,14 @@ async fn c04_completions_that_the_network_loses() {
     .await;
 }
 
-/// How many times the log says that a claim was not settled.
+/// Returns how often the log has that a claim was not settled.
 fn unsettled(logs: &Logs, key: ClaimKey) -> usize {
     let (logs, key) = (logs.text(), key.to_string());
     let lines = logs.lines().filter(|line| line.contains(&key));
     lines.filter(|line| line.contains("ERROR") && line.contains(r#"call="complete""#)).count()
 }
 
-/// What happens to a retry here, and to one that another process gets on the same store.
+/// Sends a retry here, and to another process on the same store.
 async fn is_recorded_or_runs_again(
     place: &Place,
     rig: &Rig,
@@ -199,8 +201,8 @@ async fn is_recorded_or_runs_again(
         assert_eq!(history.fences(), [1]);
         return;
     }
-    // Not recorded, so it blocks until the lease lapses, and then runs again: at least once. Only this process knows more,
-    // if its store is not in memory itself.
+    // It is not recorded, so it blocks until the lease expires, and then runs again. Only the cache
+    // of this process knows more, unless the store is in memory itself.
     assert_in_flight(&post(there.addr, event).await);
     let retry = post(here, event).await;
     match rig.store.is_in_process() {
@@ -212,7 +214,8 @@ async fn is_recorded_or_runs_again(
     assert_eq!(history.fences(), [1, 2]);
 }
 
-/// C3: latency, jitter, loss and resets, with several senders for each event, who send until it is answered 2xx.
+/// C3: latency, jitter, loss and resets, with several senders for each event, who retry until the
+/// response is 2xx.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c03_bad_weather() {
     const EVENTS: usize = 30;
@@ -221,10 +224,10 @@ async fn c03_bad_weather() {
         let history = History::default();
         let handler = history.handler(|fence| async move {
             sleep(10 * MS).await;
-            // A third of the first attempts fail by themselves.
+            // A third of the first attempts fail.
             if fence == 1 && rand(3) == 0 { 500 } else { 200 }
         });
-        // A completion that the weather has lost is known here only, for as long as this takes.
+        // For as long as this takes, only the cache knows a completion that the weather has lost.
         let idempotency = with_lease(rig.idempotency(), BRIEF);
         let idempotency = idempotency.completed_cache(EVENTS * 10, 60 * LEASE);
         let app = App::new(receiver(idempotency), handler);
@@ -251,14 +254,14 @@ async fn c03_bad_weather() {
     .await;
 }
 
-/// C3: nothing comes through any more, and no connection ends. Deliveries are sent away in time; then all is well again.
+/// C3: no data passes, and no connection ends. Deliveries get 503 in time. Then all works again.
 #[tokio::test]
 async fn c03_a_black_hole() {
     each_place(&REMOTE, async |place, framework| {
         let proxy = Proxy::start(place.server.unwrap()).await;
         let url = place.url_via(proxy.addr());
         let store = match place.kind {
-            // It gives a silent connection up after five times as long as a call may take.
+            // The store gives a silent connection up after five times the limit of a call.
             Kind::Redis => {
                 AnyStore::Redis(RedisStore::connect(url).timeout(500 * MS).await.unwrap())
             }
@@ -282,7 +285,7 @@ async fn c03_a_black_hole() {
     .await;
 }
 
-/// A number below `sides`.
+/// Returns a number below `sides`.
 fn rand(sides: u32) -> u32 {
     use std::hash::{BuildHasher as _, Hasher as _, RandomState};
     let random = RandomState::new().build_hasher().finish();

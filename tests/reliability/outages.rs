@@ -20,14 +20,14 @@ use webhook_verify::{PostgresStore, RedisStore};
 
 use crate::rig::{History, LEASE, MS, Rig, deliver, event, receiver, with_lease};
 
-/// A server of a test's own.
+/// A server for one test.
 enum Own {
     Postgres(PostgresServer),
     Redis(RedisServer),
 }
 
 impl Own {
-    /// One of each kind.
+    /// Starts one of each kind.
     async fn both() -> [Self; 2] {
         let postgres = PostgresServer::until_started().await;
         [Self::Postgres(postgres), Self::Redis(RedisServer::start())]
@@ -84,7 +84,7 @@ impl Own {
     }
 }
 
-/// Runs a test on both, side by side.
+/// Runs a test on both, at the same time.
 async fn each_server<F: Future<Output = ()> + Send + 'static>(test: impl Fn(Own) -> F) {
     let [one, two] = Own::both().await.map(|server| tokio::spawn(test(server)));
     for run in [one, two] {
@@ -99,28 +99,30 @@ fn is_unavailable(response: &Response) {
     assert!(matches!(after, Some("30" | "5")), "{after:?}");
 }
 
-/// More of them at once than a pool has connections: all are sent away.
+/// Sends more requests at once than a pool has connections. All get 503.
 async fn all_are_sent_away(addr: SocketAddr, events: &[Vec<u8>]) {
     let answers = join_all(events.iter().map(|event| exchange(addr, event))).await;
     answers.iter().for_each(is_unavailable);
 }
 
-/// C1: down at the start and at run, and back each time; nobody has to start the receiver again.
+/// C1: the server is down at the start and later, and back each time. The receiver need not be
+/// restarted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c01_a_server_that_is_down() {
     each_server(|mut server| async move {
-        // The table is there before the first receiver is.
+        // The table exists before the first receiver.
         drop(AnyStore::open(&server.url()).await.unwrap());
         for framework in [Framework::Axum, Framework::Actix] {
             server.stop();
             let rig = Rig::on(server.lazy().await);
             let history = History::default();
             let handler = history.handler(|_| async { 200 });
-            // With a cache, duplicates of what this process has completed would go on being answered.
+            // With a cache, duplicates of deliveries that this process has completed would get
+            // their status.
             let uncached = || rig.idempotency().completed_cache(0, MS);
             let app = App::new(receiver(uncached()), handler.clone());
             let http = app.serve(framework).await;
-            // The same on the same store, for the time in which it has nothing to wait for.
+            // The same on the same store, for requests that have nothing to wait for.
             let brief = App::new(receiver(uncached().claim_timeout(400 * MS)), handler);
             let brief = brief.serve(framework).await;
             let of = |name: &str| -> Vec<_> {
@@ -133,7 +135,7 @@ async fn c01_a_server_that_is_down() {
             assert_eq!(history.runs().len(), early.len());
 
             server.stop();
-            // Those that are done are sent away as well: nothing is known of them just now.
+            // Completed deliveries get 503 as well, because the store cannot be asked.
             all_are_sent_away(brief.addr, &early).await;
             all_are_sent_away(brief.addr, &late).await;
             assert_eq!(history.runs().len(), early.len());
@@ -150,11 +152,11 @@ async fn c01_a_server_that_is_down() {
     .await;
 }
 
-/// The lease of a receiver that only sends deliveries away, as soon as their calls have had a fifth of
-/// it.
+/// The lease of a receiver that only returns 503, after its calls have had a fifth of it.
 const SHORT: Duration = Duration::from_secs(2);
 
-/// C2: frozen. Deliveries are sent away in time, and a claim that is granted once the server goes on starts no handler.
+/// C2: the server is frozen. Deliveries get 503 in time, and a claim that is granted afterwards
+/// starts no handler.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c02_a_server_that_is_frozen() {
     each_server(|server| async move {
@@ -164,7 +166,7 @@ async fn c02_a_server_that_is_frozen() {
             let handler = history.handler(|_| async { 200 });
             let app = App::new(receiver(rig.idempotency()), handler.clone());
             let http = app.serve(framework).await;
-            // The same on the same store, for the time in which it has nothing to wait for.
+            // The same on the same store, for requests that have nothing to wait for.
             let idempotency = with_lease(rig.idempotency(), SHORT);
             let brief = App::new(receiver(idempotency), handler);
             let brief = brief.serve(framework).await;
@@ -184,7 +186,8 @@ async fn c02_a_server_that_is_frozen() {
     .await;
 }
 
-/// C5, C6: a fail-over to a server that has not got the last records. Their deliveries run again, at their first attempt.
+/// C5, C6: a fail-over to a server without the last records. Their deliveries run again, as a first
+/// attempt.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c05_a_fail_over_that_loses_a_record() {
     for (old, new) in Own::both().await.into_iter().zip(Own::both().await) {
@@ -203,7 +206,7 @@ async fn c05_a_fail_over_that_loses_a_record() {
                 assert_replay(&exchange(http.addr, event).await, 200);
             }
             proxy.lead_to(address(&new.url()));
-            // Another process; this one goes on answering what it knows to be completed.
+            // Another process. This one still knows which deliveries are completed.
             let other = rig.app(history.handler(|_| async { 200 }));
             let other = other.serve(framework).await;
             for (number, event) in events.iter().enumerate() {
@@ -218,8 +221,9 @@ async fn c05_a_fail_over_that_loses_a_record() {
     }
 }
 
-/// C10: one connection for 200 deliveries whose leases have to be renewed. Claims that wait for too long
-/// are sent away, claims and renewals do not wait for each other, and all are done in the end.
+/// C10: one connection for 200 deliveries whose leases have to be renewed. Claims that wait for too
+/// long get 503, claims and renewals do not block each other, and all deliveries are done in the
+/// end.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn c10_one_connection_for_200_deliveries() {
     let url = PostgresServer::shared().url();
@@ -236,7 +240,7 @@ async fn one_connection(url: &str, framework: Framework) {
     let rig = Rig::on(AnyStore::Postgres(PostgresStore::new(pool)));
     let (history, begun) = (History::default(), Arc::new(AtomicUsize::new(0)));
     let store = Arc::clone(&rig.store);
-    // Each handler waits for a renewal more, so in the end there were 200.
+    // Each handler waits for one more renewal, so in the end there were 200.
     let handler = history.handler(move |_| {
         let (store, renewals) = (Arc::clone(&store), begun.fetch_add(1, SeqCst) + 1);
         async move {

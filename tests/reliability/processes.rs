@@ -1,4 +1,5 @@
-//! Receivers in processes of their own, on one store: raced, killed, frozen, told to stop, and with a full disk.
+//! Receivers in several processes, on one store: raced, killed, frozen, told to stop, and with a
+//! full disk.
 
 use futures_util::future::join_all;
 use integration_tests::{
@@ -30,14 +31,14 @@ async fn begin(process: &mut Process, event: &[u8]) -> Connection {
     connection
 }
 
-/// B2: one delivery comes to four processes at once, 16 times to each.
+/// B2: one delivery arrives at four processes at once, 16 times at each.
 #[tokio::test]
 async fn b02_a_race_across_processes() {
     each_place(&SHARED, async |place, framework| {
         let task = task(place, framework, 201);
         let mut processes = join_all((0..4).map(|_| Process::start(&task))).await;
         let addrs: Vec<_> = processes.iter().map(|process| process.addr).collect();
-        // Handlers wait, so that all that come find the claim held.
+        // The handlers wait, so that all others find the claim held.
         let event_1 = event("evt_1");
         let mut posts: Vec<_> = (0..64)
             .map(|number| {
@@ -57,7 +58,7 @@ async fn b02_a_race_across_processes() {
         for addr in &addrs {
             assert_replay(&post(*addr, &event_1).await, 201);
         }
-        // And with nothing held back.
+        // Now with nothing held back.
         let events: Vec<_> = (2..22).map(|number| event(&format!("evt_{number}"))).collect();
         let posts = events.iter().flat_map(|event| addrs.iter().map(|addr| deliver(*addr, event)));
         join_all(posts).await;
@@ -68,30 +69,55 @@ async fn b02_a_race_across_processes() {
     .await;
 }
 
-/// B4: a process is killed in the middle of a handler. Until its lease lapses the delivery is sent away; then it runs.
+/// Starts a process that ends while its handler runs, and one that gets the retry: it is rejected
+/// until the lease expires, and then runs.
+async fn ends_in_a_handler(
+    place: &Place,
+    task: Task,
+    end: impl AsyncFnOnce(&mut Process, Connection),
+) {
+    let mut first = Process::start(&task).await;
+    let mut second = Process::start(&Task { status: 201, ..task }).await;
+    let event = event("evt_1");
+    let connection = begin(&mut first, &event).await;
+    end(&mut first, connection).await;
+    assert!(!first.ended().await.success());
+    assert_in_flight(&post(second.addr, &event).await);
+    place.age(LEASE).await;
+    second.open(1);
+    let (_, answer) = deliver(second.addr, &event).await;
+    assert_eq!((answer.status, is_replay(&answer)), (201, false));
+    assert_eq!(second.all("runs").await, ["evt_1 2"]);
+    assert_replay(&post(second.addr, &event).await, 201);
+}
+
+/// B4: a process is killed while its handler runs.
 #[tokio::test]
 async fn b04_a_process_that_is_killed() {
     each_place(&SHARED, async |place, framework| {
-        let task = task(place, framework, 201);
-        let mut first = Process::start(&task).await;
-        let mut second = Process::start(&task).await;
-        let event = event("evt_1");
-        let _unanswered = begin(&mut first, &event).await;
-        first.signal("-KILL");
-        assert!(!first.ended().await.success());
-        assert_in_flight(&post(second.addr, &event).await);
-        place.age(LEASE).await;
-        second.open(1);
-        let (_, answer) = deliver(second.addr, &event).await;
-        assert!(!is_replay(&answer), "{answer:?}");
-        assert_eq!(second.all("runs").await, ["evt_1 2"]);
-        assert_replay(&post(second.addr, &event).await, 201);
+        ends_in_a_handler(place, task(place, framework, 201), async |first, _unanswered| {
+            first.signal("-KILL");
+        })
+        .await;
     })
     .await;
 }
 
-/// B5: a process stands still for longer than its lease, and wakes up after its successor is done. What it then says
-/// changes nothing.
+/// B7: a handler aborts its process, as a panic does with `panic = "abort"`.
+#[tokio::test]
+async fn b07_a_handler_that_aborts() {
+    each_place(&SHARED, async |place, framework| {
+        ends_in_a_handler(place, task(place, framework, 0), async |first, mut connection| {
+            first.open(1);
+            assert_eq!(connection.response().await, None);
+        })
+        .await;
+    })
+    .await;
+}
+
+/// B5: a process is frozen for longer than its lease, and continues after its successor is done.
+/// Its completion changes nothing.
 #[tokio::test]
 async fn b05_a_process_that_is_frozen() {
     each_place(&SHARED, async |place, framework| {
@@ -111,7 +137,7 @@ async fn b05_a_process_that_is_frozen() {
         zombie.signal("-CONT");
         zombie.open(1);
         assert_eq!(zombie.until("done").await, "evt_1 1");
-        // It is answered once its claim was to be settled.
+        // The response comes after the attempt to settle the claim.
         assert_eq!(connection.response().await.unwrap().status, 202);
         for addr in [zombie.addr, successor.addr] {
             assert_replay(&post(addr, &event).await, 201);
@@ -120,29 +146,8 @@ async fn b05_a_process_that_is_frozen() {
     .await;
 }
 
-/// B7: a handler takes its process down with it, as a panic does with `panic = "abort"`.
-#[tokio::test]
-async fn b07_a_handler_that_aborts() {
-    each_place(&SHARED, async |place, framework| {
-        let task = task(place, framework, 0);
-        let mut first = Process::start(&task).await;
-        let second = Task { status: 200, ..task };
-        let mut second = Process::start(&second).await;
-        let event = event("evt_1");
-        let mut connection = begin(&mut first, &event).await;
-        first.open(1);
-        assert_eq!(connection.response().await, None);
-        assert!(!first.ended().await.success());
-        assert_in_flight(&post(second.addr, &event).await);
-        place.age(LEASE).await;
-        second.open(1);
-        assert_eq!(deliver(second.addr, &event).await.1.status, 200);
-        assert_eq!(second.all("runs").await, ["evt_1 2"]);
-    })
-    .await;
-}
-
-/// B26: told to terminate with ten in flight, a process finishes all of them, and takes in nothing new.
+/// B26: a process that is told to terminate with ten deliveries in progress finishes all of them,
+/// and accepts no new ones.
 #[tokio::test]
 async fn b26_a_process_that_is_told_to_stop() {
     each_place(&SHARED, async |place, framework| {
@@ -176,8 +181,8 @@ async fn b26_a_process_that_is_told_to_stop() {
     .await;
 }
 
-/// C7: the operating system writes no more of the file. What cannot be recorded is sent away and does not run; what was
-/// recorded is known, also to the next process.
+/// C7: the operating system refuses to extend the file. What cannot be recorded gets 503 and does
+/// not run. What was recorded is known, also to the next process.
 #[tokio::test]
 async fn c07_a_file_that_cannot_grow() {
     each_place(&[Kind::Sqlite], async |place, framework| {
@@ -214,7 +219,7 @@ async fn c07_a_file_that_cannot_grow() {
         for event in &done {
             replays += usize::from(is_replay(&post(next.addr, event).await));
         }
-        // One may have been answered although the file was full just when it was to be completed.
+        // One response may be lost, if the file was full just when it was to be completed.
         assert!(replays + 1 >= done.len(), "{replays} of {}", done.len());
         for event in refused.iter().rev().take(10) {
             let response = post(next.addr, event).await;

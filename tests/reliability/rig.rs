@@ -20,14 +20,13 @@ use webhook_verify::{
 
 pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) const MS: Duration = Duration::from_millis(1);
-/// The lease where a test does not say otherwise: longer than any machine takes. Tests let it expire
-/// by [`Place::age`].
+/// The default lease: longer than any machine takes. Tests let it expire by [`Place::age`].
 pub(crate) const LEASE: Duration = Duration::from_secs(60);
-/// A lease for tests that wait until it expires. A call of the store has a fifth of it: 1 s, as it
-/// has by default.
+/// A lease for tests that wait until it expires. A call of the store may take a fifth of it, 1 s,
+/// as by default.
 pub(crate) const BRIEF: Duration = Duration::from_secs(5);
 
-/// A store, the framework in front of it, and a name in the store that nobody else uses.
+/// A store, and a namespace that no other test uses.
 pub(crate) struct Rig {
     pub(crate) store: Arc<Watched<AnyStore>>,
     pub(crate) namespace: String,
@@ -50,7 +49,7 @@ impl Rig {
         App::new(receiver(self.idempotency()), handler)
     }
 
-    /// [`with_lease`].
+    /// As [`app`](Self::app), with another lease.
     pub(crate) fn app_with_lease(&self, lease: Duration, handler: Handler) -> App {
         App::new(receiver(with_lease(self.idempotency(), lease)), handler)
     }
@@ -63,7 +62,7 @@ pub(crate) fn idempotency(
     with_lease(Idempotency::new(store, "tests").namespace(namespace), LEASE)
 }
 
-/// Another lease. A call of the store then has a fifth of it, and 10 s at most.
+/// Sets another lease. A call of the store may take a fifth of it, and 10 s at most.
 pub(crate) fn with_lease(idempotency: Idempotency, lease: Duration) -> Idempotency {
     idempotency.claim_timeout(lease.min(Duration::from_secs(10))).lease(lease)
 }
@@ -75,7 +74,7 @@ pub(crate) fn receiver(idempotency: Idempotency) -> Receiver {
         .unwrap()
 }
 
-/// A delivery of the event with this id.
+/// Returns a delivery of the event with this id.
 pub(crate) fn signed(id: &str, body: &str) -> SignedRequest {
     let signer = Signer::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
     signer.id(id).sign(body.to_owned()).unwrap()
@@ -85,21 +84,22 @@ pub(crate) fn raw(request: &SignedRequest) -> Vec<u8> {
     raw_request(&request.method, &request.target, &request.headers, &request.body)
 }
 
-/// The bytes of a delivery of the event with this id.
+/// Returns the bytes of a delivery of the event with this id.
 pub(crate) fn event(id: &str) -> Vec<u8> {
     raw(&signed(id, "{}"))
 }
 
-/// Sends a delivery, once. `None` when the connection ends without an answer, which may be a connection refused.
+/// Sends a delivery once. Returns `None` if the connection is refused, or ends without a response.
 pub(crate) async fn try_post(addr: SocketAddr, raw: &[u8]) -> Option<Response> {
-    // A server that is not there: the client's own connection would panic.
+    // [`Connection`] would panic without a server.
     drop(tokio::net::TcpStream::connect(addr).await.ok()?);
     let mut connection = Connection::open(addr).await;
     connection.send(raw).await;
     connection.response().await
 }
 
-/// Sends a delivery, and again for as long as the store does not answer in time, which on a busy machine happens.
+/// Sends a delivery, and repeats it while the store does not respond in time, which happens on a
+/// busy machine.
 pub(crate) async fn post(addr: SocketAddr, raw: &[u8]) -> Response {
     let posting = async {
         loop {
@@ -113,7 +113,8 @@ pub(crate) async fn post(addr: SocketAddr, raw: &[u8]) -> Response {
     soon("response from a store that is available", posting).await
 }
 
-/// Sends a delivery as senders do: again and again until it is answered 2xx. The number of tries, and the answer.
+/// Sends a delivery until the response is 2xx, as senders do. Returns the number of attempts, and
+/// the response.
 pub(crate) async fn deliver(addr: SocketAddr, raw: &[u8]) -> (usize, Response) {
     let tries = async {
         for number in 1.. {
@@ -138,12 +139,12 @@ pub(crate) struct Run {
     pub(crate) ended: Option<Instant>,
 }
 
-/// What handlers did, in the order in which they began.
+/// The runs of handlers, in the order of their start.
 #[derive(Clone, Default)]
 pub(crate) struct History(Arc<Mutex<Vec<Run>>>);
 
 impl History {
-    /// A handler that is written down; what it answers is up to `status`, which is told the fence.
+    /// Returns a handler that is recorded. `status` gets the fencing token and returns the status.
     pub(crate) fn handler<F: Future<Output = u16> + Send + 'static>(
         &self,
         status: impl Fn(u64) -> F + Send + Sync + 'static,
@@ -179,8 +180,8 @@ impl History {
         self.runs().iter().map(|run| run.fence).collect()
     }
 
-    /// Each event ran, no attempt was granted twice, attempts rise, and no handler began beside another of the same event
-    /// unless that one's lease may have lapsed.
+    /// Checks that each event ran, that attempts rise, and that no handler started during another
+    /// run of the same event, unless the lease of that run may have expired.
     pub(crate) fn check(&self, events: usize, lease: Duration) {
         let mut by_key = std::collections::BTreeMap::<_, Vec<Run>>::new();
         for run in self.runs() {

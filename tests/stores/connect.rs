@@ -1,4 +1,4 @@
-//! Stores from `connect` alone: the table is there, and expired records are deleted.
+//! Stores from `connect` alone: it creates the table, and deletes expired records.
 
 use std::{
     pin::pin,
@@ -7,16 +7,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use integration_tests::{Calls as _, Folder, PostgresServer, again, age, fresh, unique, won};
+use integration_tests::{AnyStore, Folder, PostgresServer, age, fresh, unique};
 use sqlx::{AssertSqlSafe, Connection as _, PgConnection, SqliteConnection};
 use tokio::task::JoinSet;
 use webhook_verify::{
     PostgresStore, SqliteStore,
-    idempotency::{ClaimOutcome, ClaimStore},
+    idempotency::{ClaimStore, StoreError},
 };
 
-const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::common::*;
+
 /// Longer than the longest pause between two purges.
 const TWO_MINUTES: Duration = Duration::from_secs(120);
 
@@ -24,7 +24,7 @@ fn file_url(folder: &Folder) -> String {
     format!("sqlite://{}/claims.db", folder.path().display())
 }
 
-/// The URL of an empty schema on the shared server.
+/// Returns the URL of an empty schema on the shared server.
 async fn empty_schema() -> String {
     let name = unique("connect").replace('-', "_");
     let url = PostgresServer::shared().url();
@@ -34,7 +34,7 @@ async fn empty_schema() -> String {
     format!("{url}?options[search_path]={name}")
 }
 
-/// A table's number of records, over a connection of its own. None without such a table.
+/// Returns the number of records in a table, or nothing without such a table.
 async fn count(url: &str, table: &str) -> Option<i64> {
     let sql = AssertSqlSafe(format!("SELECT count(*) FROM {table}"));
     if url.starts_with("sqlite") {
@@ -71,30 +71,34 @@ async fn purges(store: &impl ClaimStore, url: &str, table: &str) {
             left => assert!(Instant::now() < deadline, "no purge of {left:?} records"),
         }
     }
-    let busy = store.claim_one(&again(&lasting)).await.unwrap();
-    assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
+    assert!(is_busy(store.claim_one(&again(&lasting)).await.unwrap()));
+}
+
+/// Connects to a file or to a server, with the default table or another one.
+async fn connect(url: &str, table: Option<&str>) -> Result<AnyStore, StoreError> {
+    Ok(match (url.starts_with("sqlite"), table) {
+        (true, None) => AnyStore::Sqlite(SqliteStore::connect(url).await?),
+        (true, Some(table)) => AnyStore::Sqlite(SqliteStore::connect_with_table(url, table).await?),
+        (false, None) => AnyStore::Postgres(PostgresStore::connect(url).await?),
+        (false, Some(table)) => {
+            AnyStore::Postgres(PostgresStore::connect_with_table(url, table).await?)
+        }
+    })
 }
 
 #[tokio::test]
-async fn connect_is_enough_for_sqlite() {
+async fn connect_is_enough() {
     let _stopped = stop_time();
     let folder = Folder::new("connect");
-    let store = SqliteStore::connect(&file_url(&folder)).await.unwrap();
-    purges(&store, &file_url(&folder), "webhook_claim").await;
-    // Another connection finds the records of the first.
-    let claim = fresh(HOUR, HOUR);
-    assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
-    let other = SqliteStore::connect(&file_url(&folder)).await.unwrap();
-    let busy = other.claim_one(&again(&claim)).await.unwrap();
-    assert!(matches!(busy, ClaimOutcome::Busy { .. }), "{busy:?}");
-}
-
-#[tokio::test]
-async fn connect_is_enough_for_postgres() {
-    let _stopped = stop_time();
-    let url = empty_schema().await;
-    let store = PostgresStore::connect(&url).await.unwrap();
-    purges(&store, &url, "webhook_claim").await;
+    for url in [file_url(&folder), empty_schema().await] {
+        let store = connect(&url, None).await.unwrap();
+        purges(&store, &url, "webhook_claim").await;
+        // Another connection finds the records of the first.
+        let claim = fresh(HOUR, HOUR);
+        assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
+        let other = connect(&url, None).await.unwrap();
+        assert!(is_busy(other.claim_one(&again(&claim)).await.unwrap()), "{url}");
+    }
 }
 
 /// With another table, `webhook_claim` is not created.
@@ -102,28 +106,16 @@ async fn connect_is_enough_for_postgres() {
 async fn connect_with_another_table() {
     let _stopped = stop_time();
     let folder = Folder::new("connect");
-    let url = file_url(&folder);
-    let store = SqliteStore::connect_with_table(&url, "other").await.unwrap();
-    purges(&store, &url, "other").await;
-    assert_eq!(count(&url, "webhook_claim").await, None);
-
-    let url = empty_schema().await;
-    let store = PostgresStore::connect_with_table(&url, "other").await.unwrap();
-    purges(&store, &url, "other").await;
-    assert_eq!(count(&url, "webhook_claim").await, None);
-
-    let refused = [
-        SqliteStore::connect_with_table(&file_url(&folder), "sqlite_x").await.err(),
-        PostgresStore::connect_with_table(&url, "a b").await.err(),
-    ];
-    for error in refused {
-        let error = error.unwrap();
-        let cause = std::error::Error::source(&error).unwrap().to_string();
-        assert!(cause.starts_with("table: "), "{cause}");
+    for (url, wrong) in [(file_url(&folder), "sqlite_x"), (empty_schema().await, "a b")] {
+        let store = connect(&url, Some("other")).await.unwrap();
+        purges(&store, &url, "other").await;
+        assert_eq!(count(&url, "webhook_claim").await, None);
+        let cause = fails(connect(&url, Some(wrong))).await;
+        assert!(cause.starts_with("table: "), "{wrong}: {cause}");
     }
 }
 
-/// Stores that are made of a connected one purge as well, when the connected one is gone.
+/// Stores that are derived from a connected one purge as well, after the connected one is dropped.
 #[tokio::test]
 async fn derived_stores_go_on_purging() {
     let _stopped = stop_time();
@@ -144,26 +136,25 @@ async fn derived_stores_go_on_purging() {
     purges(&store, &url, "other").await;
 }
 
+/// Many stores connect at once and create the table: of their claims of one key, one is granted.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn many_connect_at_once() {
-    let folder = Folder::new("connect");
-    for url in [file_url(&folder), empty_schema().await] {
-        let mut tasks = JoinSet::new();
-        let claim = fresh(HOUR, HOUR);
-        for _ in 0..8 {
-            let (url, claim) = (url.clone(), again(&claim));
-            tasks.spawn(async move {
-                if url.starts_with("sqlite") {
-                    let store = SqliteStore::connect(&url).await.unwrap();
-                    return store.claim_one(&claim).await.unwrap();
-                }
-                let store = PostgresStore::connect(&url).await.unwrap();
-                store.claim_one(&claim).await.unwrap()
-            });
+    for _ in 0..5 {
+        let folder = Folder::new("connect");
+        for url in [file_url(&folder), empty_schema().await] {
+            let mut tasks = JoinSet::new();
+            let claim = fresh(HOUR, HOUR);
+            for _ in 0..16 {
+                let (url, claim) = (url.clone(), again(&claim));
+                tasks.spawn(async move {
+                    let store = answered(|| connect(&url, None)).await;
+                    answered(|| store.claim_one(&claim)).await
+                });
+            }
+            let outcomes = tasks.join_all().await;
+            let winners = outcomes.iter().filter(|outcome| **outcome == won(1));
+            assert_eq!(winners.count(), 1, "{url}: {outcomes:?}");
         }
-        let outcomes = tasks.join_all().await;
-        let winners = outcomes.iter().filter(|outcome| **outcome == won(1));
-        assert_eq!(winners.count(), 1, "{outcomes:?}");
     }
 }
 
@@ -172,20 +163,18 @@ async fn many_connect_at_once() {
 async fn a_table_of_another_shape() {
     let folder = Folder::new("connect");
     let create = "CREATE TABLE webhook_claim (key text)";
-    let options = format!("{}?mode=rwc", file_url(&folder));
-    let mut connection = SqliteConnection::connect(&options).await.unwrap();
+    let (file, server) = (file_url(&folder), empty_schema().await);
+    let mut connection = SqliteConnection::connect(&format!("{file}?mode=rwc")).await.unwrap();
     sqlx::query(create).execute(&mut connection).await.unwrap();
-    let error = SqliteStore::connect(&file_url(&folder)).await.unwrap_err();
-    assert!(format!("{error:?}").contains("column"), "{error:?}");
-
-    let url = empty_schema().await;
-    let mut connection = PgConnection::connect(&url).await.unwrap();
+    let mut connection = PgConnection::connect(&server).await.unwrap();
     sqlx::query(create).execute(&mut connection).await.unwrap();
-    let error = PostgresStore::connect(&url).await.unwrap_err();
-    assert!(format!("{error:?}").contains("column"), "{error:?}");
+    for url in [file, server] {
+        let cause = fails(connect(&url, None)).await;
+        assert!(cause.contains("column"), "{url}: {cause}");
+    }
 }
 
-/// Where there is no tokio runtime to purge on, `connect` is an error and not a panic.
+/// Without a tokio runtime to purge on, `connect` is an error and not a panic.
 #[test]
 fn outside_of_a_runtime() {
     let mut context = Context::from_waker(Waker::noop());

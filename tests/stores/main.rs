@@ -1,14 +1,15 @@
-//! The stores that hold claims: each passes the cases of `testing::conformance`, and those on servers are raced, stopped,
-//! frozen and misconfigured.
+//! Claims in each store: the cases of `testing::conformance`, races, and servers that are stopped,
+//! frozen or misconfigured.
 //!
-//! The servers are started by the tests. A server program that is not installed is a failure, never a test left out.
+//! The tests start the servers. A server program that is not installed is a failure, and no test is
+//! skipped.
 #![allow(clippy::unwrap_used)]
 
-mod calls;
+mod common;
 mod connect;
 mod memory;
 mod overload;
 mod postgres;
+mod races;
 mod redis;
-mod sql;
 mod sqlite;

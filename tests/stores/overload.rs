@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt as _, future::join_all};
-use integration_tests::{Calls as _, Kind, Place, PostgresServer, fresh, soon, unique, won};
+use integration_tests::{Kind, Place, PostgresServer, fresh, unique};
 use sqlx::{AssertSqlSafe, Connection as _, SqliteConnection, postgres::PgPoolOptions};
 use tokio::{task::JoinSet, time::sleep};
 use webhook_verify::{
@@ -12,7 +12,8 @@ use webhook_verify::{
     idempotency::{ClaimRequest, ClaimStore, StoreError},
 };
 
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::common::*;
+
 /// How long a claim may take.
 const LIMIT: Duration = Duration::from_secs(1);
 /// How many claims are made at once.

@@ -1,4 +1,4 @@
-//! Claims in a PostgreSQL server: one that these tests share, and one of their own for those that stop it.
+//! Claims in a PostgreSQL server: a shared one, or one of their own for tests that stop it.
 
 mod faults;
 mod set_up;
@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::{Calls as _, PATIENCE, PostgresServer, size};
+use integration_tests::{PATIENCE, PostgresServer, size};
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -21,10 +21,10 @@ use webhook_verify::{
     testing::conformance::Suite,
 };
 
-use super::sql::{races, *};
+use crate::{common::*, races};
 
-/// A pool of a test's own, as a pool must not outlive its runtime. It waits for a connection for longer
-/// than any machine takes.
+/// Returns a pool for one test, because a pool must not outlive its runtime. It waits for a
+/// connection for longer than any machine takes.
 async fn pool(server: &PostgresServer, most: u32) -> PgPool {
     pool_with(server, most, &[]).await
 }
@@ -44,7 +44,7 @@ fn new_name() -> String {
     format!("claims_{}", COUNT.fetch_add(1, Relaxed))
 }
 
-/// A store with a table of its own, and the table's name.
+/// Returns a store with its own table, and the name of the table.
 async fn store(pool: PgPool) -> (PostgresStore, String) {
     let name = new_name();
     let store = PostgresStore::new(pool).table(&name).unwrap();
@@ -52,7 +52,7 @@ async fn store(pool: PgPool) -> (PostgresStore, String) {
     (store, name)
 }
 
-/// As [`store`], waiting for a locked record for longer than any machine takes.
+/// As [`store`], but waits for a locked record for longer than any machine takes.
 async fn patient_store(pool: PgPool) -> (PostgresStore, String) {
     let (store, name) = store(pool).await;
     (store.lock_timeout(PATIENCE), name)
@@ -68,7 +68,7 @@ async fn age(table: &str, by: Duration) {
     integration_tests::age(&PostgresServer::shared().url(), table, ms).await;
 }
 
-/// Waits until so many statements on a table wait for a lock.
+/// Waits until this many statements on a table wait for a lock.
 async fn until_waiting(pool: &PgPool, table: &str, count: i64) {
     let waiting = async {
         loop {
@@ -107,13 +107,6 @@ async fn conformance_on_serializable_connections() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn one_winner_for_each_attempt() {
-    let (store, name) = patient_store(pool(PostgresServer::shared(), 64).await).await;
-    let age = async |by| age(&name, by).await;
-    races::one_winner_for_each_attempt(&vec![store; 64], age, size(5, 15)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn one_winner_on_stricter_connections() {
     for isolation in ["serializable", "repeatable read"] {
         let options = [("default_transaction_isolation", isolation)];
@@ -123,51 +116,12 @@ async fn one_winner_on_stricter_connections() {
         assert_eq!(shown, isolation);
         let (store, name) = patient_store(pool).await;
         let age = async |by| age(&name, by).await;
-        races::one_winner_for_each_attempt(&vec![store; 32], age, 3).await;
+        races::one_winner(&vec![store; 32], age, 0..3).await;
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn leases_that_lapse_during_the_race() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::leases_that_lapse_during_the_race(&vec![store; 16], age, size(20, 60)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_late_complete_against_takeovers() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::a_late_complete_against_takeovers(&vec![store; 8], age).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn batches_from_two_sides() {
-    let (store, _) = shared_store().await;
-    races::batches_from_two_sides(&store, &store.clone()).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn settling_from_two_sides() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::settling_from_two_sides(&store, &store.clone(), age).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn completing_from_two_sides() {
-    let (store, name) = shared_store().await;
-    let age = async |by| age(&name, by).await;
-    races::completing_from_two_sides(&store, &store.clone(), age).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn purge_under_load() {
-    let (store, name) = shared_store().await;
-    races::purge_under_load(&store, async |by| age(&name, by).await, 4500).await;
-}
-
-/// A duplicate, and a delivery in flight, leave the record's row as it is; so does completing again.
+/// Duplicates, and claims of deliveries in progress, do not change the row. Neither does a second
+/// completion.
 #[tokio::test]
 async fn duplicates_write_nothing() {
     let pool = pool(PostgresServer::shared(), 2).await;
@@ -197,7 +151,7 @@ async fn duplicates_write_nothing() {
     assert_eq!(rows().await, before);
 }
 
-/// Many keys in one call and one transaction, and the same key claimed twice in one is refused as a whole.
+/// One call is one transaction. A call with the same key twice is an error.
 #[tokio::test]
 async fn large_batches() {
     let pool = pool(PostgresServer::shared(), 2).await;
@@ -228,16 +182,16 @@ async fn large_batches() {
     assert_eq!(store.claim_one(&request(5000)).await.unwrap(), won(1));
 }
 
-/// What a key costs does not depend on how many come with it: ten thousand in one call cost the server
-/// about as much of its processor's time as in eight calls. They are absent, released, lapsed, expired,
-/// completed and expired since, and once more while they are held.
+/// The cost of a key does not depend on the number of keys in a call: ten thousand in one call cost
+/// the server about as much processor time as in eight calls. The keys are absent, released, with
+/// an expired lease, expired, completed and expired, and held.
 #[tokio::test]
 async fn many_keys_cost_as_much_as_in_eight_calls() {
     let keys: usize = size(4_000, 10_000);
     let one = pool(PostgresServer::shared(), 1).await;
     let (store, name) = store(one.clone()).await;
     let backend: i32 = sqlx::query_scalar("SELECT pg_backend_pid()").fetch_one(&one).await.unwrap();
-    // In nanoseconds. The time in which others have the processor does not count.
+    // In nanoseconds. The time of other processes does not count.
     let cost = || -> u64 {
         let spent = std::fs::read_to_string(format!("/proc/{backend}/schedstat")).unwrap();
         spent.split(' ').next().unwrap().parse().unwrap()
@@ -271,7 +225,7 @@ async fn many_keys_cost_as_much_as_in_eight_calls() {
     let [eight, one] = costs;
     eprintln!("in eight calls {eight:?} ns, in one {one:?} ns");
     for (eight, one) in eight.into_iter().zip(one) {
-        // If each key were compared to each, it would be eight times as much.
+        // If each key were compared with each, it would be eight times as much.
         assert!(one < 3 * eight + 50_000_000, "{one} ns, and {eight} ns in eight calls");
     }
 }
@@ -285,7 +239,7 @@ async fn purge_every() {
         let sql = format!("SELECT count(*) FROM {name}");
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&pool).await.unwrap()
     };
-    // Lets the purge's pause pass, and gives it the time of some statements.
+    // Lets the pause of the purge end, and then waits for some statements.
     let pass = async || {
         tokio::time::pause();
         tokio::time::advance(2000 * MS).await;

@@ -1,24 +1,24 @@
 //! Claims in a Redis server that each test starts for itself.
 
 mod faults;
-mod races;
 mod start;
 
 use std::time::Duration;
 
-use super::calls::{answered, fails};
-use integration_tests::{Calls as _, PATIENCE, RedisServer, again, soon, won};
-use tokio::time::{sleep, timeout};
+use integration_tests::{PATIENCE, RedisServer};
+use tokio::{
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 use webhook_verify::{
     RedisStore,
-    idempotency::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Owner, Settled},
+    idempotency::{ClaimOutcome, ClaimRequest, ClaimStore, Settled},
     testing::conformance::Suite,
 };
 
-const MS: Duration = Duration::from_millis(1);
-const HOUR: Duration = Duration::from_secs(3600);
+use crate::common::*;
 
-/// A store that waits for an answer for longer than any machine takes.
+/// Returns a store that waits for longer than any machine takes.
 async fn connect(server: &RedisServer) -> RedisStore {
     let connect = RedisStore::connect(server.url()).timeout(PATIENCE / 2);
     connect.await.unwrap()
@@ -29,62 +29,20 @@ fn age(server: &RedisServer, by: Duration) {
     server.age(by.as_millis() as i64);
 }
 
-/// A claim for ten minutes.
-fn request(number: u16) -> ClaimRequest {
-    let mut key = [0; 32];
-    key[..2].copy_from_slice(&number.to_be_bytes());
-    ClaimRequest::new(
-        ClaimKey::from(key),
-        Owner::random().unwrap(),
-        Fingerprint([number as u8; 32]),
-        Duration::from_secs(600),
-        HOUR,
-    )
-}
-
-fn is_busy(outcome: ClaimOutcome) -> bool {
-    matches!(outcome, ClaimOutcome::Busy { .. })
-}
-
-fn is_completed(outcome: ClaimOutcome) -> bool {
-    matches!(outcome, ClaimOutcome::Completed { .. })
-}
-
-/// Claims fresh keys until one is granted: a store comes back by itself.
-async fn comes_back(store: &RedisStore) {
-    let claims = async {
-        for number in 60_000.. {
-            match store.claim_one(&request(number)).await {
-                Ok(outcome) => return assert_eq!(outcome, won(1)),
-                Err(_) => sleep(20 * MS).await,
-            }
-        }
-    };
-    soon("store that comes back", claims).await;
-}
-
+/// The newer protocol, RESP3, has other types for some replies.
 #[tokio::test]
 async fn conformance() {
-    let server = RedisServer::start();
-    let store = connect(&server).await;
-    let suite = Suite::new(&store).tick(Duration::from_secs(60));
-    let suite = suite.clears_by_itself();
-    suite.run(async |by| age(&server, by)).await.unwrap();
+    for protocol in ["", "?protocol=resp3"] {
+        eprintln!("by {protocol:?}");
+        let server = RedisServer::start();
+        let url = format!("{}{protocol}", server.url());
+        let store = RedisStore::connect(url).timeout(PATIENCE / 2).await.unwrap();
+        let suite = Suite::new(&store).tick(Duration::from_secs(60)).clears_by_itself();
+        suite.run(async |by| age(&server, by)).await.unwrap();
+    }
 }
 
-/// A connection by the newer protocol gives other types for some answers.
-#[tokio::test]
-async fn conformance_by_resp3() {
-    let server = RedisServer::start();
-    let url = format!("{}?protocol=resp3", server.url());
-    let store = RedisStore::connect(url).timeout(PATIENCE / 2);
-    let store = store.await.unwrap();
-    let suite = Suite::new(&store).tick(Duration::from_secs(60));
-    let suite = suite.clears_by_itself();
-    suite.run(async |by| age(&server, by)).await.unwrap();
-}
-
-/// One key for a claim, under the prefix, that goes by itself, and the scripts take one round trip.
+/// A claim is one key with the prefix, which expires by itself. A call takes one round trip.
 #[tokio::test]
 async fn what_is_in_the_server() {
     let server = RedisServer::start();
@@ -92,7 +50,7 @@ async fn what_is_in_the_server() {
     let claim = request(1);
     assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     let keys = server.command("KEYS *");
-    assert!(keys.starts_with("*1\r\n$35\r\nwv:\0\u{1}\0"), "{keys:?}");
+    assert!(keys.starts_with("*1\r\n$35\r\nwv:\0\0\0\u{1}\u{7}"), "{keys:?}");
     assert!(server.command("DBSIZE").starts_with(":1"));
     age(&server, claim.ttl);
     assert!(server.command("KEYS *").starts_with("*0"));
@@ -107,22 +65,18 @@ async fn what_is_in_the_server() {
     let own = calls(&server) - own;
     let requests: Vec<_> = (100..200).map(request).collect();
     let holders: Vec<_> = requests.iter().map(ClaimRequest::holder).collect();
-    let before = calls(&server);
-    store.claim(&requests).await.unwrap();
-    let reads = calls(&server) - before - own;
-    assert!((1..=2).contains(&reads), "{reads} reads for 100 claims");
-    let before = calls(&server);
-    store.extend_all(&holders, HOUR).await.unwrap();
-    let reads = calls(&server) - before - own;
-    assert!((1..=2).contains(&reads), "{reads} reads for 100 renewals");
-    let before = calls(&server);
-    store.complete_all(&holders[..50], 200, HOUR).await.unwrap();
-    let reads = calls(&server) - before - own;
-    assert!((1..=2).contains(&reads), "{reads} reads for 50 completions");
-    let before = calls(&server);
-    store.release_all(&holders).await.unwrap();
-    let reads = calls(&server) - before - own;
-    assert!((1..=2).contains(&reads), "{reads} reads for 100 releases");
+    for call in ["100 claims", "100 renewals", "50 completions", "100 releases"] {
+        let before = calls(&server);
+        let settled = match call {
+            "100 claims" => store.claim(&requests).await.map(|_| ()),
+            "100 renewals" => store.extend_all(&holders, HOUR).await.map(|_| ()),
+            "50 completions" => store.complete_all(&holders[..50], 200, HOUR).await.map(|_| ()),
+            _ => store.release_all(&holders).await.map(|_| ()),
+        };
+        settled.unwrap();
+        let reads = calls(&server) - before - own;
+        assert!((1..=2).contains(&reads), "{reads} reads for {call}");
+    }
 }
 
 #[tokio::test]
@@ -142,7 +96,7 @@ async fn prefixes_do_not_meet() {
     assert!(is_completed(one.claim_one(&again(&a)).await.unwrap()));
 }
 
-/// A key that something else has written is an error, and stays as it is.
+/// A key that another program has written is an error, and stays unchanged.
 #[tokio::test]
 async fn foreign_keys_are_an_error() {
     let server = RedisServer::start();
@@ -160,8 +114,33 @@ async fn foreign_keys_are_an_error() {
         server.command(&format!("HSET {name} {fields}"));
         fails(store.claim_one(&claim)).await;
     }
-    // A field that is of no use to it is none of its business.
+    // Unknown fields are ignored.
     server.command(&format!("DEL {name}"));
     server.command(&format!("HSET {name} other 1"));
     assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
+}
+
+/// Many calls share one connection, and each gets its own reply.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn one_connection_for_many_tasks() {
+    let server = RedisServer::start();
+    let store = connect(&server).await;
+    let mut tasks = JoinSet::new();
+    for number in 0..2000 {
+        let store = store.clone();
+        tasks.spawn(async move {
+            let claim = request(number);
+            assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
+            let status = 200 + number as u16 % 100;
+            let settled = store.complete(&claim.holder(), status, HOUR).await;
+            assert_eq!(settled.unwrap(), Settled::Applied);
+            let expected = ClaimOutcome::Completed { status, fingerprint: claim.fingerprint };
+            let outcome = store.claim_one(&again(&claim)).await;
+            assert_eq!(outcome.unwrap(), expected);
+        });
+    }
+    tasks.join_all().await;
+    let clients = server.command("CLIENT LIST");
+    let own = clients.lines().filter(|line| line.contains("cmd=evalsha"));
+    assert_eq!(own.count(), 1, "{clients}");
 }

@@ -1,6 +1,5 @@
 //! Servers that are down, die, freeze, refuse to write, and connections that end.
 
-use integration_tests::Calls as _;
 use std::{
     pin::pin,
     sync::{
@@ -22,7 +21,7 @@ async fn own_server() -> (PostgresServer, PostgresStore) {
     (server, store)
 }
 
-/// Opens several connections, so that there are some to have ended.
+/// Opens several connections, which then can end.
 async fn warm_up(store: &PostgresStore) {
     let claims: Vec<_> = (5_000..5_008).map(request).collect();
     let calls = claims.iter().map(|claim| store.claim_one(claim));
@@ -30,7 +29,7 @@ async fn warm_up(store: &PostgresStore) {
     assert!(opened.iter().any(Result::is_ok), "{opened:?}");
 }
 
-/// C1: down at the start, down while running, and back with all that it knew.
+/// C1: the server is down at the start and while the store runs, and comes back with all records.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_is_stopped_and_started_again() {
     let (mut server, store) = own_server().await;
@@ -70,11 +69,11 @@ async fn a_server_that_is_stopped_and_started_again() {
     assert_eq!(completed, Settled::Applied);
 }
 
-/// C9: what was acknowledged before the server was killed is there afterwards.
+/// C9: everything that was acknowledged before the server was killed is there afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn nothing_acknowledged_is_missing_after_a_crash() {
     let (mut server, _) = own_server().await;
-    // One that does not wait for long for a server that is down.
+    // This store does not wait for long for a server that is down.
     let store = PostgresStore::connect(&server.url()).await.unwrap();
     let acknowledged = Arc::new(Mutex::new(Vec::new()));
     let killed = Arc::new(AtomicBool::new(false));
@@ -210,7 +209,7 @@ async fn a_transaction_that_is_given_up() {
     }
 }
 
-/// C6: connections that an administrator ends are replaced, and no call notices.
+/// C6: connections that an administrator terminates are replaced, and no call fails.
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_terminated() {
     let (server, store) = own_server().await;
@@ -226,7 +225,7 @@ async fn connections_that_are_terminated() {
     }
 }
 
-/// C6: a server that does not write, for as long as it does not.
+/// C6: while the server is read-only, claims fail.
 #[tokio::test]
 async fn a_server_that_is_read_only() {
     let (server, _) = own_server().await;
@@ -269,7 +268,7 @@ impl MigrateMissing for PostgresStore {
     }
 }
 
-/// A table that goes and comes again while the store is in use.
+/// The table is dropped and created again while the store is in use.
 #[tokio::test]
 async fn a_table_that_is_dropped() {
     let pool = pool(PostgresServer::shared(), 4).await;
@@ -328,7 +327,7 @@ async fn callers_who_give_up() {
         for _ in 0..callers {
             let another = again(&claim).within(200 * MS);
             let waiting = timeout(20 * MS, store.claim_one(&another)).await;
-            // On a machine that stood still meanwhile it was told that it is busy.
+            // On a slow machine, the claim may get `Busy` before the timeout.
             assert!(!matches!(waiting, Ok(Ok(ClaimOutcome::Won { .. }))));
         }
     };
@@ -339,8 +338,8 @@ async fn callers_who_give_up() {
     open.rollback().await.unwrap();
 }
 
-/// A table is locked, for example while an index is created. However many callers give up, the store
-/// does not use up the server's connections.
+/// A table is locked, for example while an index is created. However many callers give up, the
+/// store does not use up the server's connections.
 #[tokio::test]
 async fn a_table_that_is_locked_does_not_use_up_the_server() {
     let admin = pool(PostgresServer::shared(), 2).await;
@@ -378,14 +377,14 @@ async fn a_table_that_is_locked_does_not_use_up_the_server() {
         }
         assert!(peak > 0 && peak <= 2 * pool_size + 1, "{peak} connections");
         open.rollback().await.unwrap();
-        // And it goes on as soon as it can.
+        // Claims succeed as soon as the lock is released.
         let claim = request(99_999);
         let claimed = answered(|| store.claim_one(&claim)).await;
         assert_eq!(claimed, won(1));
     }
 }
 
-/// An error of one statement leaves nothing behind for the next.
+/// An error of one statement does not affect the next.
 #[tokio::test]
 async fn statements_that_take_too_long() {
     let admin = pool(PostgresServer::shared(), 1).await;
@@ -406,7 +405,7 @@ async fn statements_that_take_too_long() {
     assert_eq!(answered(|| store.claim_one(&claim)).await, won(1));
 }
 
-/// What is told of an error holds neither the address with its password nor a key.
+/// Error messages and `Debug` output contain no password.
 #[tokio::test]
 async fn errors_and_debug_are_silent() {
     let url = "postgres://me:hunter2@127.0.0.1:1/none";

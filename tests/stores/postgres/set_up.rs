@@ -1,8 +1,5 @@
 //! Tables: their names, and who creates them.
 
-use integration_tests::Calls as _;
-use tokio::task::JoinSet;
-
 use super::*;
 
 #[tokio::test]
@@ -12,23 +9,6 @@ async fn migrate_twice_and_keep_what_is_there() {
     assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
     store.migrate().await.unwrap();
     assert!(is_busy(store.claim_one(&again(&claim)).await.unwrap()));
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn migrate_from_everywhere_at_once() {
-    let pool = pool(PostgresServer::shared(), 16).await;
-    for _ in 0..5 {
-        let store = PostgresStore::new(pool.clone()).table(&new_name()).unwrap();
-        let mut tasks = JoinSet::new();
-        for _ in 0..16 {
-            let store = store.clone();
-            tasks.spawn(async move { store.migrate().await });
-        }
-        while let Some(task) = tasks.join_next().await {
-            task.unwrap().unwrap();
-        }
-        assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
-    }
 }
 
 #[tokio::test]
@@ -55,7 +35,7 @@ async fn names() {
     }
 }
 
-/// A table of somebody else's is refused at the start, and stays as it is.
+/// A table with other columns is an error at the start, and stays unchanged.
 #[tokio::test]
 async fn a_table_of_another_shape() {
     let pool = pool(PostgresServer::shared(), 2).await;
@@ -67,7 +47,7 @@ async fn a_table_of_another_shape() {
     fails(store.claim_one(&request(1))).await;
 }
 
-/// A user who may not create tables uses one that is there.
+/// A user without the right to create tables uses an existing one.
 #[tokio::test]
 async fn without_the_right_to_create() {
     let admin = pool(PostgresServer::shared(), 2).await;

@@ -1,126 +1,13 @@
-use integration_tests::Calls as _;
+//! Claims of rows that another transaction has locked.
+
 use std::time::Instant;
 
-use sqlx::{AssertSqlSafe, PgPool, Postgres, Transaction};
-use webhook_verify::{Delivery, idempotency::CommitError};
-
 use super::*;
-use crate::sql::transactions::{self as cases, Ledger};
 
-#[derive(Clone)]
-struct Payments {
-    store: PostgresStore,
-    pool: PgPool,
-    table: String,
-    /// The store's table.
-    claims: String,
-}
-
-impl Ledger for Payments {
-    type Store = PostgresStore;
-    type Open = Transaction<'static, Postgres>;
-
-    fn store(&self) -> &PostgresStore {
-        &self.store
-    }
-
-    async fn begin(&self) -> Self::Open {
-        let mut open = self.pool.begin().await.unwrap();
-        let sql = AssertSqlSafe(format!("INSERT INTO {} DEFAULT VALUES", self.table));
-        sqlx::query(sql).execute(&mut *open).await.unwrap();
-        open
-    }
-
-    async fn complete_in(
-        &self,
-        open: &mut Self::Open,
-        delivery: &Delivery,
-        status: u16,
-    ) -> Result<(), CommitError> {
-        self.store.complete_in(open, delivery, status).await
-    }
-
-    async fn end(&self, open: Self::Open) {
-        open.commit().await.unwrap();
-    }
-
-    async fn commit(
-        &self,
-        open: Self::Open,
-        delivery: &Delivery,
-        status: u16,
-    ) -> Result<(), CommitError> {
-        self.store.commit(open, delivery, status).await
-    }
-
-    async fn effects(&self) -> i64 {
-        let sql = AssertSqlSafe(format!("SELECT count(*) FROM {}", self.table));
-        sqlx::query_scalar(sql).fetch_one(&self.pool).await.unwrap()
-    }
-
-    async fn age(&self, by: Duration) {
-        age(&self.claims, by).await;
-    }
-
-    async fn until_one_waits(&self) {
-        until_waiting(&self.pool, &self.claims, 1).await;
-    }
-}
-
-async fn payments() -> Payments {
-    let pool = pool(PostgresServer::shared(), 16).await;
-    let (store, claims) = store(pool.clone()).await;
-    let table = format!("payments_of_{}", new_name());
-    execute(&pool, format!("CREATE TABLE {table} (id bigserial PRIMARY KEY)")).await;
-    Payments { store, pool, table, claims }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn many_at_once() {
-    cases::many_at_once(&payments().await).await;
-}
-
+/// A lease expires while its handler's transaction is open. Claims wait up to `lock_timeout`, and
+/// are told that the delivery is in progress. The limit ends with their statement.
 #[tokio::test]
-async fn who_was_superseded_rolls_back() {
-    cases::who_was_superseded_rolls_back(&payments().await).await;
-}
-
-#[tokio::test]
-async fn who_waits_is_told() {
-    let mut payments = payments().await;
-    payments.store = payments.store.lock_timeout(PATIENCE);
-    cases::who_waits_is_told(&payments).await;
-}
-
-#[tokio::test]
-async fn the_receiver_settles_after_it() {
-    cases::the_receiver_settles_after_it(&payments().await).await;
-}
-
-#[tokio::test]
-async fn a_commit_is_no_lost_lease() {
-    cases::a_commit_is_no_lost_lease(&payments().await).await;
-}
-
-#[tokio::test]
-async fn twice_is_told() {
-    cases::twice_is_told(&payments().await).await;
-}
-
-#[tokio::test]
-async fn what_cannot_be_committed() {
-    cases::what_cannot_be_committed(&payments().await).await;
-}
-
-#[tokio::test]
-async fn an_open_transaction_holds_nobody_up() {
-    cases::an_open_transaction_holds_nobody_up(&payments().await, true).await;
-}
-
-/// A lease that lapses while its handler's transaction is open: claims wait for no longer than they may, are told that it
-/// is in flight, and the limit is gone with their statement.
-#[tokio::test]
-async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
+async fn an_expired_lease_in_an_open_transaction_is_in_flight() {
     let pool = pool(PostgresServer::shared(), 3).await;
     let (store, name) = store(pool.clone()).await;
     let store = store.lock_timeout(100 * MS);
@@ -151,7 +38,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     ] {
         assert!(call.contains("lock timeout"), "{call}");
     }
-    // Neither purge waits, nor who claims something else.
+    // Neither a purge nor a claim of another key waits.
     assert_eq!(store.purge(usize::MAX).await.unwrap(), 0);
     assert_eq!(store.claim_one(&request(2)).await.unwrap(), won(1));
     open.rollback().await.unwrap();
@@ -162,7 +49,7 @@ async fn a_lapsed_claim_in_an_open_transaction_is_in_flight() {
     assert_eq!(store.claim_one(&again(&claim)).await.unwrap(), won(2));
 }
 
-/// A claim that waits for a transaction is granted after it, and holds and lives from then on.
+/// A claim that waits for a transaction is granted after it. Its lease and its life begin then.
 #[tokio::test]
 async fn a_lease_runs_from_when_it_is_granted() {
     let pool = pool(PostgresServer::shared(), 4).await;

@@ -1,24 +1,18 @@
-//! Servers that forget their scripts, die, freeze, fill up and change their role.
+//! Servers that lose their scripts, end, freeze, fill up and change their role.
 
-use integration_tests::{Calls as _, finish};
 use std::sync::{
     Arc, Mutex,
     atomic::{AtomicU16, Ordering::SeqCst},
 };
 
-use futures_util::stream;
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
 };
 
-use webhook_verify::{
-    Idempotency, Receiver, RequestHead, Verifier, adapter::Admission, scheme, testing::Signer,
-};
-
 use super::*;
 
-/// C5: scripts that are gone between any two calls are sent again.
+/// C5: the store sends its scripts again if the server has lost them.
 #[tokio::test]
 async fn scripts_are_flushed_between_calls() {
     let server = RedisServer::start();
@@ -53,7 +47,8 @@ async fn scripts_are_flushed_between_calls() {
     assert_eq!(settled, [Settled::Applied; 6]);
 }
 
-/// While claims go on, scripts are flushed over and over: no call fails by it, and no claim is granted twice.
+/// Scripts are flushed all the time during claims: no call fails because of it, and no claim is
+/// granted twice.
 #[tokio::test(flavor = "multi_thread")]
 async fn scripts_are_flushed_all_the_time() {
     let server = RedisServer::start();
@@ -62,7 +57,7 @@ async fn scripts_are_flushed_all_the_time() {
         for round in 0..50 {
             let requests: Vec<_> = (0..20).map(|number| request(round * 20 + number)).collect();
             let outcomes = store.claim(&requests).await;
-            // Flushed twice within one call: then it is an error, and asked for again, as a receiver does.
+            // A call fails if the scripts are flushed twice during it. The receiver claims again.
             let outcomes = match outcomes {
                 Ok(outcomes) => outcomes,
                 Err(_) => answered(|| store.claim(&requests)).await,
@@ -77,7 +72,7 @@ async fn scripts_are_flushed_all_the_time() {
     claims.await.unwrap();
 }
 
-/// C1: while the server is down, calls are errors, in time; then it is there again with all that it knew.
+/// C1: while the server is down, calls fail in time. After a restart, it has all records.
 #[tokio::test]
 async fn a_server_that_is_killed_and_started_again() {
     let mut server = RedisServer::start();
@@ -88,7 +83,7 @@ async fn a_server_that_is_killed_and_started_again() {
     let completed = store.complete(&done.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
 
-    // Down for so short a time that no call comes meanwhile: none notices.
+    // The server restarts between two calls, so no call notices.
     server.restart();
     assert!(is_busy(store.claim_one(&again(&held)).await.unwrap()));
 
@@ -107,7 +102,7 @@ async fn a_server_that_is_killed_and_started_again() {
     assert_eq!(extended, Settled::Applied);
 }
 
-/// The same many times, with calls under way: what was acknowledged is still there.
+/// The server is killed several times during calls: what was acknowledged is still there.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_acknowledged_is_lost_by_a_kill() {
     let mut server = RedisServer::start();
@@ -144,7 +139,8 @@ async fn nothing_acknowledged_is_lost_by_a_kill() {
     }
 }
 
-/// C2: a server that is frozen is an error within the limit. When it goes on, so does the store.
+/// C2: calls to a frozen server fail within the time limit. The store works again when the server
+/// does.
 #[tokio::test]
 async fn a_server_that_is_frozen() {
     let server = RedisServer::start();
@@ -158,7 +154,7 @@ async fn a_server_that_is_frozen() {
     fails(store.complete(&held.holder(), 200, HOUR)).await;
     server.resume();
     comes_back(&store).await;
-    // What it was asked meanwhile may have come to pass.
+    // The server may have executed the calls of that time.
     let holder = held.holder();
     let settled = answered(|| store.complete(&holder, 200, HOUR)).await;
     assert_eq!(settled, Settled::Applied);
@@ -166,7 +162,7 @@ async fn a_server_that_is_frozen() {
     assert!(is_completed(answered(|| store.claim_one(&duplicate)).await));
 }
 
-/// A caller that gives up, as receivers do, leaves the store as good as new.
+/// Callers that give up do not harm the store.
 #[tokio::test]
 async fn callers_that_give_up() {
     let server = RedisServer::start();
@@ -179,7 +175,7 @@ async fn callers_that_give_up() {
     }
     server.resume();
     comes_back(&store).await;
-    // The order of calls is kept on a connection: a release that follows a late claim undoes it.
+    // A connection keeps the order of calls: the release after a late claim undoes the claim.
     server.pause();
     let claim = request(1000);
     assert!(timeout(10 * MS, store.claim_one(&claim)).await.is_err());
@@ -189,7 +185,7 @@ async fn callers_that_give_up() {
     assert!(matches!(outcome, ClaimOutcome::Won { .. }), "{outcome:?}");
 }
 
-/// An address that leads elsewhere from one moment to the next, while connections stay where they are.
+/// Returns an address that leads to the current target. Existing connections stay where they are.
 async fn moving_address(target: &Arc<AtomicU16>) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("redis://{}/", listener.local_addr().unwrap());
@@ -207,7 +203,7 @@ async fn moving_address(target: &Arc<AtomicU16>) -> String {
     url
 }
 
-/// A machine that is gone without its connections ending: the store lets go of them, and finds the next.
+/// A machine is gone, and its connections do not end: the store gives them up and reconnects.
 #[tokio::test]
 async fn a_connection_that_stays_silent_is_given_up() {
     let (gone, next) = (RedisServer::start(), RedisServer::start());
@@ -223,7 +219,7 @@ async fn a_connection_that_stays_silent_is_given_up() {
     assert!(!next.command("DBSIZE").starts_with(":0"));
 }
 
-/// A primary that was made a replica keeps its connections, too, and answers READONLY.
+/// A primary that becomes a replica keeps its connections, and responds with READONLY.
 #[tokio::test]
 async fn a_primary_that_becomes_a_replica() {
     let (old, new) = (RedisServer::start(), RedisServer::start());
@@ -242,7 +238,7 @@ async fn a_primary_that_becomes_a_replica() {
                 if error.contains("READONLY") || error.contains("read only") {
                     return;
                 }
-                // A busy machine.
+                // The machine is busy.
                 assert_eq!(error, "redis: no answer within 300 ms");
             }
         };
@@ -253,13 +249,13 @@ async fn a_primary_that_becomes_a_replica() {
     comes_back(&store).await;
     assert!(!new.command("DBSIZE").starts_with(":0"));
 
-    // And back, on the spot.
+    // The old server becomes the primary again.
     target.store(old.port(), SeqCst);
     old.command("REPLICAOF NO ONE");
     comes_back(&store).await;
 }
 
-/// C5: a full server that does not evict refuses claims and completions, and keeps what it has.
+/// C5: a full server that does not evict rejects claims and completions, and keeps its records.
 #[tokio::test]
 async fn a_full_server() {
     let server = RedisServer::start();
@@ -274,7 +270,7 @@ async fn a_full_server() {
     let error = fails(store.claim_one(&request(3))).await;
     assert!(error.contains("OOM") || error.contains("maxmemory"), "{error}");
     fails(store.complete(&held.holder(), 200, HOUR)).await;
-    // What needs no memory is answered.
+    // Calls that need no memory succeed.
     assert!(is_completed(store.claim_one(&again(&done)).await.unwrap()));
     assert!(is_busy(store.claim_one(&again(&held)).await.unwrap()));
 
@@ -282,47 +278,4 @@ async fn a_full_server() {
     assert_eq!(store.claim_one(&request(3)).await.unwrap(), won(1));
     let completed = store.complete(&held.holder(), 200, HOUR).await.unwrap();
     assert_eq!(completed, Settled::Applied);
-}
-
-/// The whole flow: run, answered as a duplicate, 503 while the server is down, and again a duplicate after that.
-#[tokio::test]
-async fn a_receiver_and_its_server() {
-    const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-    let mut server = RedisServer::start();
-    let receiver = Receiver::builder(Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap())
-        .idempotency(Idempotency::new(connect(&server).await, "tests").claim_timeout(10_000 * MS))
-        .build()
-        .unwrap();
-    let signer = Signer::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
-    let admit = async |id: &str| {
-        let signed = signer.clone().id(id).sign("{}").unwrap();
-        let body = stream::iter([Ok::<_, std::io::Error>(signed.body)]);
-        let head = RequestHead::new(&signed.headers);
-        receiver.clone().or_timer(sleep).admit(&head, body).await
-    };
-
-    let Ok(Admission::Admitted(first)) = admit("msg_1").await else {
-        panic!("the first is admitted");
-    };
-    assert_eq!(admit("msg_1").await.unwrap_err().status(), 503);
-    finish(first, 201).await.unwrap();
-    for stopped in [false, true] {
-        if stopped {
-            server.stop();
-            // What is known to be completed needs no store.
-            let Ok(Admission::Answer(known)) = admit("msg_1").await else {
-                panic!("a duplicate is answered");
-            };
-            assert_eq!(known.status(), 201);
-            assert_eq!(admit("msg_2").await.unwrap_err().status(), 503);
-            server.restart();
-        }
-        let Ok(Admission::Answer(answer)) = admit("msg_1").await else {
-            panic!("a duplicate is answered");
-        };
-        assert_eq!(answer.status(), 201);
-    }
-    let Ok(Admission::Admitted(_)) = admit("msg_2").await else {
-        panic!("what was refused is admitted when it comes again");
-    };
 }

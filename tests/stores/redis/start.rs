@@ -1,6 +1,6 @@
-//! What is found out when a store is connected.
+//! Errors and settings at the time when a store connects.
 
-use integration_tests::{Calls as _, Logs};
+use integration_tests::Logs;
 
 use super::*;
 
@@ -28,7 +28,7 @@ async fn an_evicting_server_is_refused() {
     }
 }
 
-/// Managed servers forbid `CONFIG`; that is no reason to refuse them, and `INFO` tells as much.
+/// Managed servers forbid `CONFIG`. The store asks `INFO` instead.
 #[tokio::test]
 async fn a_server_that_does_not_tell() {
     let logs = Logs::collect();
@@ -53,7 +53,7 @@ async fn a_server_that_does_not_tell() {
     assert!(error.contains("allkeys-lfu"), "{error}");
 }
 
-/// C1: the server is not there at the start.
+/// C1: the server is down at the start.
 #[tokio::test]
 async fn a_server_that_comes_later() {
     let mut server = RedisServer::stopped(&[]);
@@ -67,7 +67,7 @@ async fn a_server_that_comes_later() {
     comes_back(&store).await;
 }
 
-/// A frozen server takes connections and says nothing.
+/// A frozen server accepts connections and does not respond.
 #[tokio::test]
 async fn a_server_that_is_frozen_at_the_start() {
     let server = RedisServer::start();
@@ -80,7 +80,7 @@ async fn a_server_that_is_frozen_at_the_start() {
     comes_back(&store).await;
 }
 
-/// A login that is refused is an error, and the store comes back when it is accepted.
+/// A rejected login is an error. The store comes back once it is accepted.
 #[tokio::test]
 async fn a_password_that_is_wrong_for_a_while() {
     let server = RedisServer::start();
@@ -95,7 +95,7 @@ async fn a_password_that_is_wrong_for_a_while() {
     comes_back(&store).await;
 }
 
-/// A server that asks for a password and gets none is refused at the start, and not at the first delivery.
+/// A missing password is an error when the store connects, not at the first delivery.
 #[tokio::test]
 async fn a_password_that_is_missing() {
     let server = RedisServer::start_with(&["--requirepass", "sesame"]);

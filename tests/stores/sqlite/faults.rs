@@ -1,12 +1,11 @@
 //! Files that are locked, full, read-only, broken or gone.
 
-use integration_tests::Calls as _;
 use sqlx::Connection as _;
 use webhook_verify::idempotency::Settled;
 
 use super::*;
 
-/// C7: locked by another for longer than a claim may take.
+/// C7: another process locks the file for longer than a claim may take.
 #[tokio::test]
 async fn a_file_that_is_locked() {
     let folder = Folder::new();
@@ -25,7 +24,8 @@ async fn a_file_that_is_locked() {
     }
 }
 
-/// C7: a file that may not grow. What is known is still known, and once there is room it goes on.
+/// C7: the file may not grow. Existing records stay available, and claims succeed once there is
+/// room.
 #[tokio::test]
 async fn a_disk_that_is_full() {
     let folder = Folder::new();
@@ -57,7 +57,7 @@ async fn a_disk_that_is_full() {
     comes_back(&store).await;
 }
 
-/// A file that cannot be written is refused at the start or at the claim, with what is wrong.
+/// A file that cannot be written is an error at the start or at the claim.
 #[tokio::test]
 async fn a_file_that_is_read_only() {
     let folder = Folder::new();
@@ -85,8 +85,8 @@ async fn what_cannot_be_opened() {
     fails(SqliteStore::open(missing)).await;
 }
 
-/// C7: a file that is overwritten while it is in use is an error, or still read from what is cached, and never a panic; and
-/// with the file put back the store goes on.
+/// C7: if the file is overwritten while in use, calls fail or are served from the cache, and never
+/// panic. Once the file is restored, the store works again.
 #[tokio::test]
 async fn a_file_that_is_corrupt() {
     let folder = Folder::new();
@@ -112,7 +112,7 @@ async fn a_file_that_is_corrupt() {
     assert!(is_busy(store.claim_one(&again(&known[7])).await.unwrap()));
 }
 
-/// A table that goes and comes again while the store is in use.
+/// The table is dropped and created again while the store is in use.
 #[tokio::test]
 async fn a_table_that_is_dropped() {
     let folder = Folder::new();
@@ -127,25 +127,4 @@ async fn a_table_that_is_dropped() {
     fails(store.purge(10)).await;
     store.migrate().await.unwrap();
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
-}
-
-/// C8: a wall clock that is set forth and back. A lease may end early or late, and the fencing number tells.
-#[tokio::test]
-async fn a_clock_that_jumps() {
-    let folder = Folder::new();
-    let now = Arc::new(AtomicU64::new(1_800_000_000_000));
-    let clock = Arc::clone(&now);
-    let store = folder.store().await.clock(move || Duration::from_millis(clock.load(SeqCst)));
-    let (first, hour) = (request(1), HOUR.as_millis() as u64);
-    assert_eq!(store.claim_one(&first).await.unwrap(), won(1));
-    now.fetch_sub(hour, SeqCst);
-    assert!(is_busy(store.claim_one(&again(&first)).await.unwrap()));
-    now.fetch_add(2 * hour, SeqCst);
-    let second = again(&first);
-    assert_eq!(store.claim_one(&second).await.unwrap(), won(2));
-    integration_tests::is_shut_out(&store, &first).await;
-    now.store(0, SeqCst);
-    assert!(is_busy(store.claim_one(&again(&first)).await.unwrap()));
-    assert_eq!(store.complete(&second.holder(), 200, HOUR).await.unwrap(), Settled::Applied);
-    assert!(is_completed(store.claim_one(&again(&first)).await.unwrap()));
 }

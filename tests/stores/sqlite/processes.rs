@@ -1,6 +1,5 @@
 //! Several processes on one file, and one that is killed.
 
-use integration_tests::Calls as _;
 use std::{
     collections::HashMap,
     env,
@@ -13,7 +12,7 @@ use super::*;
 const FILE: &str = "WEBHOOK_VERIFY_TEST_FILE";
 const KEYS: u32 = 300;
 
-/// This program again, running [`child`].
+/// Starts this program again, to run [`child`].
 fn start(folder: &Folder) -> Child {
     let mut command = Command::new(env::current_exe().unwrap());
     integration_tests::in_folder(&mut command)
@@ -25,7 +24,7 @@ fn start(folder: &Folder) -> Child {
         .unwrap()
 }
 
-/// The numbers of the keys that a process has won, once it has ended well.
+/// Returns the numbers of the keys that a process has won, after it has ended without an error.
 fn wins(child: Child) -> Vec<u32> {
     let output = child.wait_with_output().unwrap();
     assert!(output.status.success(), "{}", output.status);
@@ -48,7 +47,7 @@ async fn child() {
         tasks.spawn(async move {
             for number in 0..KEYS {
                 let number = (number + task * 37) % KEYS;
-                // Locked by the others for too long: asked for again, as a sender does.
+                // The others may lock the file for too long. Claim again, as a sender does.
                 let claim = request(number);
                 let outcome = loop {
                     match store.claim_one(&claim).await {
@@ -79,7 +78,8 @@ fn one_winner_among_processes() {
     assert!(winners.values().all(|count| *count == 1), "{winners:?}");
 }
 
-/// C9: what a process was told before it was killed is there afterwards, and the file is whole.
+/// C9: everything that was acknowledged before a process was killed is there afterwards, and the
+/// file is intact.
 #[tokio::test]
 async fn nothing_acknowledged_is_missing_after_a_crash() {
     for after in [1, 40, 150] {

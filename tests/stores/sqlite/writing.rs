@@ -1,6 +1,5 @@
-//! The one thread that writes for all.
+//! The thread that writes for all callers.
 
-use integration_tests::Calls as _;
 use std::pin::pin;
 
 use futures_util::{
@@ -11,7 +10,7 @@ use webhook_verify::idempotency::{ClaimRequest, Settled};
 
 use super::*;
 
-/// What comes while the file is locked is committed together once it is not.
+/// Calls that arrive while the file is locked are committed together afterwards.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_are_committed_together() {
     const PAGE: u64 = 4096;
@@ -32,7 +31,7 @@ async fn calls_are_committed_together() {
         loop {
             let requests: Vec<_> = (0..64).map(request).collect();
             let outcomes = claims(&requests).await;
-            // On a machine that stood still they have waited for as long as they may, and none is granted.
+            // On a slow machine all of them may time out, and none is granted.
             if outcomes.iter().all(Result::is_ok) {
                 return outcomes;
             }
@@ -42,11 +41,12 @@ async fn calls_are_committed_together() {
     for outcome in soon("answer to all claims at once", waiting).await {
         assert_eq!(outcome.unwrap(), won(1));
     }
-    // Each commit writes the pages it has changed, two at least: 64 commits of one claim each would be 128.
+    // Each commit writes the changed pages, at least two: 64 commits of one claim each would write
+    // 128.
     let frames = folder.wal_len() / (PAGE + 24);
     assert!((2..40).contains(&frames), "{frames} pages were written");
 
-    // And a duplicate writes none.
+    // A duplicate writes no page.
     let before = folder.wal_len();
     for number in 0..64 {
         assert!(is_busy(store.claim_one(&request(number)).await.unwrap()));
@@ -54,7 +54,7 @@ async fn calls_are_committed_together() {
     assert_eq!(folder.wal_len(), before);
 }
 
-/// So is what one call asks of many keys.
+/// The keys of one call are committed together, too.
 #[tokio::test]
 async fn many_keys_are_committed_together() {
     const PAGE: u64 = 4096;
@@ -77,13 +77,13 @@ async fn many_keys_are_committed_together() {
     for written in [claimed - before, renewed - claimed, given_back - renewed, done - given_back] {
         assert!((1..40).contains(&written), "{written} pages were written");
     }
-    // And completing again writes none.
+    // A second completion writes no page.
     let completed = store.complete_all(&holders, 201, HOUR).await.unwrap();
     assert_eq!(completed, [Settled::Applied; 64]);
     assert_eq!(frames(), done);
 }
 
-/// One call that fails takes no other down, whether it ends the transaction that they share or not.
+/// A call that fails does not affect the others, whether it ends their shared transaction or not.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_fails_and_the_others_do_not() {
     for how in ["ABORT", "ROLLBACK", "FAIL"] {
@@ -109,7 +109,7 @@ async fn one_fails_and_the_others_do_not() {
         };
         let waiting = async {
             loop {
-                // On a machine that stood still they have waited for as long as they may.
+                // On a slow machine they may time out.
                 let (claimed, released) = tries().await;
                 if let Ok(released) = released {
                     return (claimed, released);
@@ -132,7 +132,7 @@ async fn one_fails_and_the_others_do_not() {
     }
 }
 
-/// Callers who are gone by the time that it is their turn leave no lease behind.
+/// If the callers have given up before their turn, no lease is left behind.
 #[tokio::test]
 async fn claims_that_nobody_waits_for_are_not_made() {
     let folder = Folder::new();
@@ -141,7 +141,7 @@ async fn claims_that_nobody_waits_for_are_not_made() {
     execute(&mut other, "BEGIN IMMEDIATE").await;
     let claims: Vec<_> = (0..3000).map(request).collect();
     {
-        // More than the queue takes; and all of them are given up.
+        // These are more calls than the queue takes. All of them are given up.
         let mut calls = pin!(join_all(claims.iter().map(|claim| store.claim_one(claim))));
         assert!(poll!(&mut calls).is_pending());
     }
@@ -151,7 +151,8 @@ async fn claims_that_nobody_waits_for_are_not_made() {
     assert!(outcomes.iter().all(|outcome| *outcome == won(1)));
 }
 
-/// The thread ends with the last clone, and closes the file; the background purge does not keep it.
+/// The thread ends with the last clone, and closes the file. The background purge does not keep it
+/// open.
 #[tokio::test]
 async fn the_file_is_closed_with_the_store() {
     let folder = Folder::new();
@@ -163,7 +164,7 @@ async fn the_file_is_closed_with_the_store() {
     drop(store);
     clone.migrate().await.unwrap();
     assert!(folder.wal_len() > 0);
-    // A call that its caller has dropped is done before that, if it settles something.
+    // A dropped call that settles a claim is executed before that.
     let store = folder.store().await;
     let holder = claim.holder();
     let mut release = Box::pin(store.release(&holder));
@@ -180,7 +181,7 @@ async fn the_file_is_closed_with_the_store() {
     assert_eq!(store.claim_one(&again(&claim)).await.unwrap(), won(2));
 }
 
-/// A store that was made on one runtime serves another, also once the first has ended.
+/// A store that was created on one runtime works on another, also after the first has ended.
 #[test]
 fn runtimes_come_and_go() {
     let folder = Folder::new();

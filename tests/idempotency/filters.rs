@@ -1,15 +1,13 @@
-//! Filters leave events out before they are claimed, and acknowledge what is nothing but those.
+//! Filters drop events before they are claimed, and acknowledge requests without other events.
 
 use std::sync::Arc;
 
-use integration_tests::{App, Framework, each_framework};
 use webhook_verify::{
     ConfigError, Idempotency, Receiver, ReceiverBuilder, Scheme, Verifier,
     scheme::{self, Identity},
 };
 
-use super::sender::{Begun, Fault, body, events, failing, mautic};
-use crate::common::{SECRET, Watched, assert_replay, is_replay, post, signed};
+use crate::{common::*, sender::*};
 
 fn filtering(
     scheme: Scheme,
@@ -35,39 +33,39 @@ async fn what_is_filtered_out_is_not_claimed() {
         let (store, begun, fault) = (Watched::new(), Begun::default(), Fault::at(3));
         let only = |it: ReceiverBuilder| it.only(["mautic.lead_*"]);
         let receiver = filtering(scheme::MAUTIC, Some(&store), only).unwrap();
-        let server = App::new(receiver, failing(&begun, &fault)).serve(framework).await;
+        let site = Site::on(framework, receiver, failing(&begun, &fault)).await;
         let request = mautic(saved_and_hit(&[1, 3], &[2, 4]));
-        assert_eq!(post(server.addr, &request).await.status, 500);
+        assert_eq!(site.post(&request).await.status, 500);
         assert_eq!(begun.take(), events([1, 3]));
         assert_eq!(store.take_log(), ["claim_all 2", "complete", "release"]);
         fault.set(0);
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        assert_eq!(site.post(&request).await.status, 200);
         assert_eq!(begun.take(), events([3]));
         assert_eq!(store.take_log(), ["claim_all 2", "complete"]);
-        assert_replay(&post(server.addr, &request).await, 204);
+        assert_replay(&site.post(&request).await, 204);
         store.take_log();
 
-        // Nothing is left of it: 204, and nobody is asked.
+        // No event is left: 204, without a call of the store.
         let request = mautic(saved_and_hit(&[], &[2, 4]));
         for _ in 0..2 {
-            let response = post(server.addr, &request).await;
+            let response = site.post(&request).await;
             assert_eq!((response.status, response.text()), (204, ""));
             assert!(!is_replay(&response));
         }
-        assert_eq!(post(server.addr, &mautic("{}")).await.status, 204);
+        assert_eq!(site.post(&mautic("{}")).await.status, 204);
         assert_eq!((store.take_log(), begun.take()), (vec![], vec![]));
 
-        // Another receiver of the same claims, that wants them: they were left alone.
+        // Another receiver with the same claims wants these events. They were not claimed.
         let only = |it: ReceiverBuilder| it.only(["mautic.page_on_hit", "other"]);
         let receiver = filtering(scheme::MAUTIC, Some(&store), only).unwrap();
-        let server = App::new(receiver, failing(&begun, &fault)).serve(framework).await;
-        assert_eq!(post(server.addr, &request).await.status, 200);
+        let site = Site::on(framework, receiver, failing(&begun, &fault)).await;
+        assert_eq!(site.post(&request).await.status, 200);
         assert_eq!(begun.take(), events([2, 4]));
     })
     .await;
 }
 
-/// Patterns are alternatives; fields must all hold, each with its very value.
+/// One of the patterns must match, and all fields must have their values.
 #[tokio::test]
 async fn by_type_and_by_fields() {
     let elements = [
@@ -92,24 +90,25 @@ async fn by_type_and_by_fields() {
         let (store, begun) = (Watched::new(), Begun::default());
         let receiver = filtering(scheme::MAUTIC, Some(&store), filter).unwrap();
         let handler = failing(&begun, &Fault::default());
-        let server = App::new(receiver, handler).serve(Framework::Axum).await;
+        let site = Site::on(Framework::Axum, receiver, handler).await;
         let status = if expected.is_empty() { 204 } else { 200 };
-        assert_eq!(post(server.addr, &request).await.status, status, "{index}");
+        assert_eq!(site.post(&request).await.status, status, "{index}");
         let expected: Vec<_> = expected.iter().map(|at| elements[*at].clone()).collect();
         assert_eq!(begun.take(), expected, "{index}");
     }
 }
 
-/// What cannot be told apart cannot be filtered. Its sender is told, and nothing is claimed.
+/// A body that cannot be split cannot be filtered. The sender gets an error, and nothing is
+/// claimed.
 #[tokio::test]
-async fn bodies_that_cannot_be_taken_apart() {
+async fn bodies_that_cannot_be_split() {
     each_framework(|framework| async move {
         for store in [None, Some(Watched::new())] {
             let begun = Begun::default();
             let all = |it: ReceiverBuilder| it.only(["*"]);
             let receiver = filtering(scheme::MAUTIC, store.as_ref(), all).unwrap();
             let handler = failing(&begun, &Fault::default());
-            let server = App::new(receiver, handler).serve(framework).await;
+            let site = Site::on(framework, receiver, handler).await;
             for (body, status, text) in [
                 ("", 400, "body is not JSON"),
                 ("{", 400, "body is not JSON"),
@@ -118,11 +117,11 @@ async fn bodies_that_cannot_be_taken_apart() {
                 ("[]", 422, "JSON is not of the expected shape"),
                 (r#"{"t":[1],"t":[2]}"#, 422, "JSON is not of the expected shape"),
             ] {
-                let response = post(server.addr, &mautic(body)).await;
+                let response = site.post(&mautic(body)).await;
                 assert_eq!((response.status, response.text()), (status, text), "{body}");
             }
             let most = mautic(r#"{"t":[1,2],"u":[3,4]}"#);
-            assert_eq!(post(server.addr, &most).await.status, 200);
+            assert_eq!(site.post(&most).await.status, 200);
             assert_eq!(begun.take(), ["1", "2", "3", "4"]);
             if let Some(store) = store {
                 assert_eq!(store.take_log()[0], "claim_all 4");
@@ -132,7 +131,7 @@ async fn bodies_that_cannot_be_taken_apart() {
     .await;
 }
 
-/// Without deduplication it is the same, but for the claims; and so it is where the delivery is claimed as a whole.
+/// Filters work without deduplication, and if the delivery is claimed as a whole.
 #[tokio::test]
 async fn without_claims_of_their_own() {
     each_framework(|framework| async move {
@@ -149,19 +148,19 @@ async fn without_claims_of_their_own() {
             (filtering(scheme::MAUTIC, None, whole), vec![]),
         ] {
             let handler = failing(&begun, &Fault::default());
-            let server = App::new(receiver.unwrap(), handler).serve(framework).await;
-            assert_eq!(post(server.addr, &request).await.status, 200);
+            let site = Site::on(framework, receiver.unwrap(), handler).await;
+            assert_eq!(site.post(&request).await.status, 200);
             assert_eq!(begun.take(), events([2, 3]));
-            assert_eq!(post(server.addr, &request).await.status, 200);
+            assert_eq!(site.post(&request).await.status, 200);
             assert_eq!(begun.take(), again);
-            assert_eq!(post(server.addr, &other).await.status, 204);
+            assert_eq!(site.post(&other).await.status, 204);
             assert_eq!(begun.take(), [""; 0]);
         }
     })
     .await;
 }
 
-/// A sender of one event at a time is filtered alike.
+/// Single events are filtered, too.
 #[tokio::test]
 async fn single_events() {
     each_framework(|framework| async move {
@@ -170,14 +169,14 @@ async fn single_events() {
         let scheme = scheme::HOST_UK_DOCUMENTED;
         let receiver = filtering(scheme.clone(), Some(&store), only).unwrap();
         let handler = failing(&begun, &Fault::default());
-        let server = App::new(receiver, handler).serve(framework).await;
+        let site = Site::on(framework, receiver, handler).await;
         for (event, status, runs) in [
             (r#"{"id":"1","type":"contact.created","data":{"a":true}}"#, 200, 1),
             (r#"{"id":"2","type":"contact.created","data":{"a":false}}"#, 204, 0),
             (r#"{"id":"3","type":"contacts","data":{"a":true}}"#, 204, 0),
             (r#"{"id":"4","data":{"a":true}}"#, 204, 0),
         ] {
-            let response = post(server.addr, &signed(scheme.clone(), event)).await;
+            let response = site.post(&signed(scheme.clone(), event)).await;
             assert_eq!((response.status, begun.take().len()), (status, runs), "{event}");
         }
         assert_eq!(store.take_log(), ["claim", "complete"]);
@@ -205,9 +204,9 @@ fn mistakes_are_named() {
     }
 }
 
-/// What cannot be read may be what the filter would let through: to acknowledge it would lose it.
+/// An unreadable body might pass the filter. If it were acknowledged, it would be lost.
 #[tokio::test]
-async fn what_cannot_be_read_is_not_acknowledged() {
+async fn unreadable_bodies_are_not_acknowledged() {
     each_framework(|framework| async move {
         let by_type = |it: ReceiverBuilder| it.only(["b"]);
         let by_field = |it: ReceiverBuilder| it.only_where("/data/status", "published");
@@ -227,8 +226,8 @@ async fn what_cannot_be_read_is_not_acknowledged() {
                 filtering(scheme.clone(), Some(&Watched::new()), by_type).unwrap(),
                 filtering(scheme.clone(), None, by_field).unwrap(),
             ] {
-                let server = App::new(receiver, Arc::clone(&handler)).serve(framework).await;
-                let response = post(server.addr, &signed(scheme.clone(), body)).await;
+                let site = Site::on(framework, receiver, Arc::clone(&handler)).await;
+                let response = site.post(&signed(scheme.clone(), body)).await;
                 assert_eq!(response.status, expected, "{body}");
             }
             assert!(begun.take().is_empty(), "{body}");
@@ -237,9 +236,9 @@ async fn what_cannot_be_read_is_not_acknowledged() {
     .await;
 }
 
-/// Nothing would match, and everything be acknowledged.
+/// A filter on types is an error for a scheme without types: it would drop every event.
 #[test]
-fn types_of_senders_who_have_none() {
+fn a_filter_on_types_needs_types() {
     let token = Scheme::shared_header("x-token").unwrap();
     let only = |pattern: &'static str| move |it: ReceiverBuilder| it.only([pattern]);
     let refused = filtering(token.clone(), None, only("a.*")).unwrap_err();

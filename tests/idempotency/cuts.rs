@@ -1,4 +1,5 @@
-//! Batches cut at every position by a crash: the next process runs the rest, however its sender puts that together.
+//! A crash at every position of a batch: the next process runs the rest, even if the sender
+//! regroups the events.
 
 use std::{
     collections::HashMap,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use futures_util::future::{join, join_all, select};
-use integration_tests::{App, Framework, Handler, Kind, Place, each_place, unique};
+use integration_tests::{Kind, Place, each_place, unique};
 use tokio::{sync::oneshot, time::sleep};
 use webhook_verify::{
     Event, Idempotency, Receiver,
@@ -16,13 +17,12 @@ use webhook_verify::{
     scheme,
 };
 
-use super::sender::{LONG, batch, patient};
-use crate::common::{admit, post, receiver_with, soon};
+use crate::{common::*, sender::*};
 
-/// Between two tries.
+/// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// How often each event was begun, and had its effect.
+/// How often each event was started, and had its effect.
 #[derive(Clone, Default)]
 struct Effects(Arc<Mutex<HashMap<usize, (usize, usize)>>>);
 
@@ -46,7 +46,8 @@ fn number(event: &Event) -> usize {
     data["id"]
 }
 
-/// Where a process dies: after so many events, and before or after the effect of the one in hand.
+/// The moment of a crash: after so many events, and before or after the effect of the event in
+/// progress.
 #[derive(Clone, Copy, Debug)]
 struct Cut {
     after: usize,
@@ -60,13 +61,13 @@ impl Cut {
         before.chain((0..10).map(cut(true))).collect()
     }
 
-    /// The number of this cut's event `n`: each has events of its own.
+    /// Returns the number of event `n` of this cut. Each cut has events of its own.
     fn event(self, n: usize) -> usize {
         10_000 * usize::from(self.has_effect) + 100 * self.after + n
     }
 }
 
-/// A delivery's claims. A store may refuse them while it is busy.
+/// Claims a batch. A busy store may refuse at first.
 async fn admitted(receiver: &Receiver, cut: Cut) -> Admitted {
     let request = batch((1..=10).map(|n| cut.event(n)));
     let admitted = async {
@@ -82,7 +83,7 @@ async fn admitted(receiver: &Receiver, cut: Cut) -> Admitted {
     soon("claim of a batch", admitted).await
 }
 
-/// Begins a batch, and dies in the middle of it.
+/// Starts a batch, and stops in the middle of it, as a crash does.
 async fn die(receiver: &Receiver, cut: Cut, effects: &Effects) {
     let admitted = admitted(receiver, cut).await;
     let (dying, death) = oneshot::channel();
@@ -110,22 +111,17 @@ async fn die(receiver: &Receiver, cut: Cut, effects: &Effects) {
 }
 
 fn to_the_end(effects: &Effects) -> Handler {
-    let effects = effects.clone();
-    Arc::new(move |delivery| {
-        let effects = effects.clone();
-        Box::pin(async move {
-            let events = delivery.events().unwrap();
-            for event in &events {
-                effects.begin(event);
-                effects.end(event);
-                event.done().await;
-            }
-            204
-        })
+    handler(effects.clone(), |effects, delivery| async move {
+        for event in &delivery.events().unwrap() {
+            effects.begin(event);
+            effects.end(event);
+            event.done().await;
+        }
+        204
     })
 }
 
-/// Sends some of the events as senders do, again and again until it is answered 2xx.
+/// Sends some of the events until the response is 2xx, as senders do.
 async fn deliver(addr: std::net::SocketAddr, cut: Cut, numbers: &[usize]) {
     let request = batch(numbers.iter().map(|n| cut.event(*n)));
     let delivering = async {
@@ -151,7 +147,7 @@ async fn cut_everywhere(place: &Place, framework: Framework) {
     join_all(deaths.map(|cut| die(&dying, cut, &effects))).await;
     drop(dying);
     place.age(LONG).await;
-    // The next process has a connection of its own.
+    // The next process has its own connection.
     let app = App::new(receiver().await, to_the_end(&effects));
     let server = app.serve(framework).await;
     join_all(Cut::all().into_iter().map(|cut| {
@@ -167,7 +163,7 @@ async fn cut_everywhere(place: &Place, framework: Framework) {
             let expected = match (in_hand, cut.has_effect) {
                 (false, _) => (1, 1),
                 (true, false) => (2, 1),
-                // The very one whose effect the store could not know of.
+                // The store cannot know of this effect.
                 (true, true) => (2, 2),
             };
             assert_eq!(effects.of(cut.event(n)), expected, "{cut:?}, event {n}");

@@ -1,5 +1,5 @@
-//! Batches put together at random out of a pool of events, whose handlers fail, panic, swallow errors and die at random, with
-//! several at once: in the end each event had its effect once.
+//! Random batches from a pool of events, several at once, whose handlers fail, panic, swallow
+//! errors and crash at random. In the end each event has had its effect once.
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -9,18 +9,17 @@ use std::{
 };
 
 use futures_util::future::{Either, join_all, select};
-use integration_tests::{AnyStore, Kind, Place, its_status};
+use integration_tests::{AnyStore, Kind, Place};
 use tokio::{sync::Notify, task::yield_now, time::sleep};
 use webhook_verify::{
     Event, Idempotency, MemoryStore, Receiver, adapter::Admission, idempotency::ClaimStore, scheme,
 };
 
-use super::sender::{body, mautic};
-use crate::common::{HandClock, Watched, admit, receiver_with, seconds};
+use crate::{common::*, sender::*};
 
 const EVENTS: usize = 12;
 const LEASE: Duration = Duration::from_secs(600);
-/// After so many rounds nothing goes wrong any more.
+/// After this many rounds, nothing fails.
 const BAD_ROUNDS: usize = 12;
 
 /// SplitMix64.
@@ -42,19 +41,19 @@ impl Dice {
     }
 }
 
-/// What a handler does at its `n`th event, counted from 0.
+/// The action of a handler at its `n`th event, counted from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     Success,
     Fails(usize),
     Panics(usize),
-    /// Answers success although it did not get any further.
+    /// Returns success without doing the rest.
     Swallows(usize),
-    /// Its process is gone, before the event's effect.
+    /// The process crashes before the effect of the event.
     Dies(usize),
-    /// Its process is gone while the event is being recorded.
+    /// The process crashes while the event is being recorded.
     DiesAfter(usize),
-    /// Does not take its events one by one.
+    /// Takes the batch as a whole.
     TakesTheWhole,
 }
 
@@ -73,18 +72,18 @@ impl Fate {
     }
 }
 
-/// What became of events, and who is at them.
+/// The effects of events, and the events in progress.
 #[derive(Default)]
 struct Seen {
     effects: HashMap<usize, usize>,
-    /// How often an event may have had its effect without anybody knowing.
+    /// How often an event may have had an effect that was not recorded.
     unknown: HashMap<usize, usize>,
     at_work: HashSet<usize>,
-    /// Events that two were at. (A panic would be a handler's like any other.)
+    /// Events that two handlers had at once. A panic here would count as one of a handler.
     at_once: Vec<usize>,
 }
 
-/// Somebody is at an event, until this is dropped.
+/// An event is in progress until this is dropped.
 struct AtWork<'s>(&'s Mutex<Seen>, usize);
 
 impl<'s> AtWork<'s> {
@@ -111,7 +110,7 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// Pauses between tries take no time; limits of calls do.
+/// A timer whose short pauses take no time. Time limits of calls do.
 async fn impatient(pause: Duration) {
     match pause < seconds(2) {
         true => yield_now().await,
@@ -160,7 +159,7 @@ async fn handle(
     200
 }
 
-/// Sends one request, once. The answer, unless the receiver died.
+/// Sends one request. Returns the status, unless the receiver crashed.
 async fn send(
     receiver: &Receiver,
     numbers: &[usize],
@@ -189,7 +188,7 @@ async fn send(
     }
 }
 
-/// A body in which events of three types are in the lists of their types.
+/// Returns a body with events of three types, each in the list of its type.
 fn written(numbers: &[usize]) -> String {
     let mut types: BTreeMap<usize, Vec<String>> = BTreeMap::new();
     for number in numbers {
@@ -201,7 +200,7 @@ fn written(numbers: &[usize]) -> String {
     body(&lists)
 }
 
-/// Sends all events until each is in a request that was answered 2xx.
+/// Sends events until each was in a request with a 2xx response.
 async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S>>) {
     let mut dice = Dice(seed);
     let seen = Mutex::new(Seen::default());
@@ -211,7 +210,7 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
     let mut left: HashSet<usize> = (0..EVENTS).collect();
     for round in 0.. {
         assert!(round < 3 * BAD_ROUNDS, "seed {seed}: {left:?} are never done");
-        // What is left, in any company: some of it in two requests, and some that is done.
+        // The events that are left, some in two requests, and some that are done.
         let mut numbers: Vec<_> = left.iter().copied().collect();
         numbers.sort_unstable();
         numbers.extend((0..dice.roll(4)).map(|_| dice.roll(EVENTS)));
@@ -246,7 +245,7 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
                 continue;
             }
             let told = format!("seed {seed}, round {round}, {request:?}, {fate:?}, {answer:?}");
-            // All of it is completed, and known to be.
+            // All of its events are completed.
             let again = admit(&receiver, &mautic(written(request)), impatient).await;
             assert!(matches!(again, Ok(Admission::Answer(_))), "{told}: {again:?}");
             for number in request {
@@ -257,7 +256,7 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
         if left.is_empty() {
             break;
         }
-        // Whoever died is found out.
+        // The leases of crashed handlers expire.
         if answers.contains(&None) || dice.roll(3) == 0 {
             clock.advance(LEASE);
         }
@@ -274,7 +273,7 @@ async fn play<S: ClaimStore>(seed: u64, clock: &HandClock, store: &Arc<Watched<S
     }
 }
 
-/// The same each time, and one that is new.
+/// Returns the same seeds each time, and a new one.
 fn seeds(count: u64) -> impl Iterator<Item = u64> {
     let new = RandomState::new().hash_one(count);
     eprintln!("seed {new} beside those below {count}");

@@ -1,29 +1,17 @@
-//! The adapters' own extractor, and clients that go away in the middle of a batch.
+//! The adapters' own extractor of events.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::sync::Arc;
 
 use actix_web::{App as ActixApp, HttpResponse, web};
-use axum::{
-    Router,
-    body::Body,
-    middleware::{Next, from_fn},
-    routing,
-};
-use integration_tests::{App, Framework, Handler, each_framework};
-use tokio::{
-    io::AsyncWriteExt as _,
-    net::{TcpListener, TcpStream},
-    sync::Semaphore,
-};
+use axum::{Router, body::Body, routing};
 use tower::ServiceExt as _;
 use webhook_verify::{Receiver, scheme, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-use super::sender::{Begun, Fault, batch, events, mautic};
-use crate::common::{Gate, Watched, assert_in_flight, assert_replay, post, raw, receiver, soon};
+use crate::{common::*, sender::*};
 
-/// Handles one request by a handler that takes `Events`, in process.
+/// Handles one request in process, by a handler that takes `Events`.
 async fn handled(
     framework: Framework,
     receiver: Receiver,
@@ -92,7 +80,7 @@ async fn handled(
 }
 
 #[tokio::test]
-async fn the_extractor_goes_on_where_it_was() {
+async fn the_extractor_resumes() {
     each_framework(|framework| async move {
         let (store, begun, fault) = (Watched::new(), Begun::default(), Fault::at(3));
         let receiver = receiver(scheme::MAUTIC, Arc::clone(&store));
@@ -105,7 +93,7 @@ async fn the_extractor_goes_on_where_it_was() {
         assert_eq!(send(batch((1..=4).rev())).await, 202);
         assert_eq!(begun.take(), events([4, 3]));
         assert_eq!(send(batch(1..=4)).await, 204);
-        // A body that it cannot take apart: the delivery is given back, and not completed.
+        // A body that cannot be split is an error: the delivery is released.
         store.take_log();
         for (body, status) in [("", 400), ("[]", 422), (r#"{"a":[1],"a":[1]}"#, 422)] {
             for _ in 0..2 {
@@ -116,90 +104,4 @@ async fn the_extractor_goes_on_where_it_was() {
         assert_eq!(begun.take(), [""; 0]);
     })
     .await;
-}
-
-/// A handler that waits at a gate with each event.
-fn gated(gate: &Arc<Gate>, begun: &Begun) -> Handler {
-    let (gate, begun) = (Arc::clone(gate), begun.clone());
-    Arc::new(move |delivery| {
-        let (gate, begun) = (Arc::clone(&gate), begun.clone());
-        Box::pin(async move {
-            let events = delivery.events().unwrap();
-            for event in &events {
-                begun.note(event);
-                gate.wait().await;
-                event.done().await;
-            }
-            202
-        })
-    })
-}
-
-struct OnDrop(Arc<Semaphore>);
-
-impl Drop for OnDrop {
-    fn drop(&mut self) {
-        self.0.add_permits(1);
-    }
-}
-
-/// Sends a batch of five, and goes away while its second event is in hand: the others follow all the same, and the retry has
-/// nothing left to do.
-async fn gone_at_the_second(addr: SocketAddr, gate: &Gate, noticed: impl AsyncFnOnce()) {
-    let mut stream = TcpStream::connect(addr).await.unwrap();
-    stream.write_all(&raw(&batch(1..=5))).await.unwrap();
-    gate.entered().await;
-    gate.open(1);
-    gate.entered().await;
-    // A reset, so that nobody can take it for a client that has but sent everything.
-    stream.set_zero_linger().unwrap();
-    drop(stream);
-    noticed().await;
-    assert_in_flight(&post(addr, &batch([5, 1])).await);
-    gate.open(4);
-    gate.until_done(5).await;
-}
-
-#[tokio::test]
-async fn a_client_that_goes_away_on_axum() {
-    let (store, gate, begun) = (Watched::new(), Gate::new(), Begun::default());
-    let receiver = receiver(scheme::MAUTIC, Arc::clone(&store));
-    let (router, drain) = App::new(receiver, gated(&gate, &begun)).axum();
-    let ended = Arc::new(Semaphore::new(0));
-    let guards = Arc::clone(&ended);
-    let router = router.layer(from_fn(move |request, next: Next| {
-        let guard = OnDrop(Arc::clone(&guards));
-        async move {
-            let _guard = guard;
-            next.run(request).await
-        }
-    }));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let addr = listener.local_addr().unwrap();
-    let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
-    // The premise: the future that serves the connection is dropped in the middle of the batch.
-    let noticed = async || soon("end of the connection", ended.acquire()).await.unwrap().forget();
-    gone_at_the_second(addr, &gate, noticed).await;
-    soon("end of the drain", drain.wait()).await;
-    assert_eq!((begun.take(), store.completes()), (events(1..=5), 5));
-    assert_replay(&post(addr, &batch(1..=5)).await, 204);
-    server.abort();
-}
-
-#[tokio::test]
-async fn a_client_that_goes_away_on_actix() {
-    let (store, gate, begun) = (Watched::new(), Gate::new(), Begun::default());
-    let receiver = receiver(scheme::MAUTIC, Arc::clone(&store));
-    let app = App::new(receiver, gated(&gate, &begun));
-    let server = app.serve(Framework::Actix).await;
-    // Both workers serve connections after it.
-    let noticed = async || {
-        for _ in 0..4 {
-            assert_in_flight(&post(server.addr, &batch([3])).await);
-        }
-    };
-    gone_at_the_second(server.addr, &gate, noticed).await;
-    store.until_completes(5).await;
-    assert_eq!(begun.take(), events(1..=5));
-    assert_replay(&post(server.addr, &batch(1..=5)).await, 204);
 }
