@@ -9,11 +9,9 @@ use axum::{Router, http::StatusCode, middleware::map_response, response::Respons
 use clap::Parser;
 use serde_json::{Value, json};
 use tracing_subscriber::{filter::Targets, fmt, prelude::*, registry};
-use webhook_verify::idempotency::{ClaimEvent, ClaimEventKind};
+use webhook_verify::idempotency::{ClaimEvent, ClaimEventKind, ClaimKey};
 use webhook_verify::testing::{Signer, random_secret, shell_quote};
-use webhook_verify::{
-    Idempotency, Receiver, Rejection, Scheme, SqliteStore, Verifier, idempotency::ClaimKey,
-};
+use webhook_verify::{Idempotency, Receiver, Rejection, Scheme, SqliteStore, Verifier};
 use webhook_verify_axum::{Verified, WebhookLayer};
 
 static OPTIONS: LazyLock<Options> = LazyLock::new(Options::parse);
