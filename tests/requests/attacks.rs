@@ -47,7 +47,7 @@
 //! | A40 | bodies made to be hard work | `limits` |
 //! | A41 | secrets in logs, errors, panics and `Debug` | the test `leaks`; that secrets are wiped on drop cannot be seen without `unsafe` |
 //! | A42 | rotation, two senders | `keys` |
-//! | A43 | weak keys and signatures of asymmetric schemes | not here: there is no asymmetric scheme |
+//! | A43 | weak keys and signatures of asymmetric schemes | the unit tests of `key/public_key` |
 
 mod bodies;
 mod encodings;
