@@ -91,10 +91,7 @@ async fn receive(
             }
         }
     }
-    match hub.older {
-        true => Json(OlderAnswer::new(&ids)).into_response(),
-        false => answer(&ids),
-    }
+    if hub.older { Json(OlderAnswer::new(&ids)).into_response() } else { answer(&ids) }
 }
 
 async fn webhook(hub: &Hub, delivery: &Delivery) -> Result<Option<Webhook>, sqlx::Error> {
@@ -122,9 +119,10 @@ fn hand_on(
     let call = Call::new(delivery, &*webhook.event_key, ids.clone())
         .content_type(content_type)
         .payload_type(webhook.payload_type);
-    let message = match hub.older {
-        true => call.older_message().map(serde_json::to_value),
-        false => call.message().map(serde_json::to_value),
+    let message = if hub.older {
+        call.older_message().map(serde_json::to_value)
+    } else {
+        call.message().map(serde_json::to_value)
     };
     let message = message
         .map_err(|_| (StatusCode::UNPROCESSABLE_ENTITY, "payload is not text"))?

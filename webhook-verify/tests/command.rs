@@ -84,7 +84,7 @@ fn recorded_requests_are_judged_in_order_with_the_exact_reason() {
     }
 }
 
-/// Published examples of the senders, where they lie beside the project: they are other people's, and not a part of it.
+/// Published examples of the senders, if they are next to the project, which does not contain them.
 #[test]
 fn public_examples_are_judged_by_their_kind() {
     let path =
@@ -98,7 +98,8 @@ fn public_examples_are_judged_by_their_kind() {
     assert_eq!(lines(&output).len(), 170);
 }
 
-/// An interpreter of the schemes in another language, where it lies beside the project: it judges our vectors, too.
+/// An interpreter of the schemes in another language, if it is next to the project. It judges the
+/// vectors as well.
 #[test]
 fn another_interpreter_agrees() {
     const JUDGE: &str = "import json, sys
@@ -110,7 +111,8 @@ for row in json.load(open(sys.argv[2])):
     if judged and 'extra_secrets' not in row:
         print(json.dumps([row['provider'], row['name'], row['expect'], verify(row)]))
 ";
-    // What it does not know, or takes another way: what is refused here for good reason, a second header, an entity, a query.
+    // What the interpreter does not support, or treats differently: requests that are refused here
+    // for good reason, a second header, an entity, a query.
     const KNOWN: [(&str, &str); 12] = [
         ("generic-base64", "right"),
         ("generic-base64", "names of headers in another case"),

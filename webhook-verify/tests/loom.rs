@@ -1,9 +1,12 @@
-//! What threads do to one structure at once, in every order that they may come in.
+//! What threads do to one structure at once, in every order.
 //!
-//! `RUSTFLAGS="--cfg loom" cargo test -p webhook-verify --test loom --release --target-dir target/loom`
+//! ```sh
+//! RUSTFLAGS="--cfg loom" \
+//!     cargo test -p webhook-verify --test loom --release --target-dir target/loom
+//! ```
 //!
-//! A structure is testable here if it takes its locks and atomics from the crate's `sync`: give [`every_order`] a way to
-//! build it, what each thread does with it, and what has to hold once they are done.
+//! A structure can be tested here if its locks and atomics are those of the crate's `sync`. Give
+//! [`every_order`] a function that builds it, what each thread does, and what must hold afterwards.
 #![cfg(loom)]
 #![allow(clippy::unwrap_used, missing_docs)]
 
@@ -33,8 +36,8 @@ const STATUS: u16 = 204;
 
 type Outcome = Result<ClaimOutcome, StoreError>;
 
-/// Runs `threads` on what `build` makes, in every order, and `check`s what each of them came to. Returns how many
-/// orders that were: there is no race in one.
+/// Runs `threads` on what `build` returns, in every order, and `check`s their results. Returns the
+/// number of orders. With a single one there is no race.
 fn every_order<S, T, const N: usize>(
     build: impl Fn() -> S + Send + Sync + 'static,
     threads: [fn(&S) -> T; N],

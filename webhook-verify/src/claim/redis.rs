@@ -64,7 +64,8 @@ use super::{
 ///   claims and completions. So can a crash, depending on how the server persists (`appendonly
 ///   yes`, `appendfsync everysec` or `always`). Deliveries whose records are lost run again.
 /// * **Its clock decides.** After a fail-over to a machine whose clock is ahead, leases expire
-///   early. The fencing token, [`Claim::fencing_token`], distinguishes the older holder from the newer.
+///   early. The fencing token, [`Claim::fencing_token`], distinguishes the older holder from the
+///   newer.
 /// * Redis deletes expired records by itself, so [`purge`](ClaimStore::purge) does nothing.
 ///
 /// No type of the driver is part of this API. For a URL that begins with `rediss://`, enable the

@@ -69,12 +69,13 @@ use crate::error::fmt_source;
 ///                     return ClaimOutcome::Completed { status, fingerprint: row.fingerprint };
 ///                 }
 ///                 let is_owner = row.owner == request.owner;
+///                 let is_held = request.on_lease_expiry == OnLeaseExpiry::Hold;
 ///                 match row.lease_until {
 ///                     // The receiver repeats a claim whose result it did not get.
 ///                     Some(until) if until > now && is_owner => {
 ///                         return ClaimOutcome::Won { attempt: row.attempt };
 ///                     }
-///                     Some(until) if until > now || request.on_lease_expiry == OnLeaseExpiry::Hold => {
+///                     Some(until) if until > now || is_held => {
 ///                         return ClaimOutcome::Busy { lease_left: until.saturating_sub(now) };
 ///                     }
 ///                     // A claim that arrives after its own release was given up before.
@@ -162,8 +163,8 @@ use crate::error::fmt_source;
 /// # }
 /// ```
 pub trait ClaimStore: Send + Sync + 'static {
-    /// Claims each key if it is absent, expired or released, or if its lease has [expired](OnLeaseExpiry),
-    /// and increments the record's attempt. The record then holds the request's owner and
+    /// Claims each key if it is absent, expired or released, or if its lease has
+    /// [expired](OnLeaseExpiry), and increments the record's attempt. The record then holds the request's owner and
     /// fingerprint. It expires after the request's `ttl`, or later if the replaced record did.
     ///
     /// The owner that already holds a live lease is granted it again, with the same attempt, and
@@ -426,9 +427,10 @@ impl StoreError {
 
     /// Turns the error of one call into that of a series of which earlier calls took effect.
     pub(crate) fn in_part(self) -> Self {
-        match self.is_overloaded() {
-            true => Self::new("overloaded: only some of the claims were made"),
-            false => self,
+        if self.is_overloaded() {
+            Self::new("overloaded: only some of the claims were made")
+        } else {
+            self
         }
     }
 
