@@ -1,4 +1,4 @@
-//! Failures of deliveries and stores. `docs/reliability.md` names the tests for each row.
+//! Failures of deliveries and stores. `docs/reliability.md` lists the faults.
 //!
 //! This target has the tests that need every store, the network or several processes. Tests of one
 //! store are in `stores`, and the others in `idempotency`.
