@@ -1,13 +1,12 @@
-//! An endpoint like PIPEFORCE's: webhooks with an event key and a token, made, listed, changed and
-//! deleted through a small API, kept in a SQLite file. What is called is handed on to the
-//! subscribers of its event key.
+//! An endpoint like PIPEFORCE's. A small API creates, lists, changes and deletes webhooks, each with
+//! an event key and a token, in a SQLite file. Calls are passed on to the subscribers of their event
+//! key.
 //!
-//! Run with `cargo run --example pipeforce`, and paste what it prints, line by line;
-//! `examples/pipeforce/walk.sh` does that by itself. `-- --help` lists the flags.
+//! Run `cargo run --example pipeforce`, and paste what it prints, line by line.
+//! `examples/pipeforce/walk.sh` does the same. `-- --help` lists the flags.
 //!
-//! A caller sends no id and signs no time, so nothing tells a retry from a second call: every call
-//! is handed on, and one that is sent twice is handed on twice. The token proves who calls, not
-//! what is sent; keep it to TLS.
+//! A caller sends no ID and signs no time, so a retry cannot be distinguished from a second call:
+//! both are passed on. The token proves who calls, not what is sent, so use TLS.
 
 mod api;
 mod receive;
