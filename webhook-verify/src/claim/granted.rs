@@ -44,7 +44,7 @@ pub(crate) enum State {
     Settling { done: bool, committing: bool },
     /// The handler's transaction completed it with this status.
     #[cfg_attr(
-        not(any(feature = "postgres", feature = "sqlite")),
+        not(any(feature = "postgres", feature = "sqlite", test)),
         expect(dead_code, reason = "only the SQL stores have transactions")
     )]
     Committed { status: u16 },
