@@ -56,6 +56,39 @@ macro_rules! log_at {
 }
 pub(crate) use log_at;
 
+/// Adds the accessors of an error that becomes a response, from its `facts`.
+macro_rules! response_accessors {
+    ($error:ty) => {
+        impl $error {
+            /// Returns the status of the response.
+            #[must_use]
+            pub fn status(&self) -> u16 {
+                self.facts().status
+            }
+
+            /// Returns the text of the response.
+            #[must_use]
+            pub fn public_message(&self) -> &'static str {
+                self.facts().public_message
+            }
+        }
+    };
+    ($error:ty, answer) => {
+        $crate::answer::response_accessors!($error);
+
+        impl $error {
+            /// Logs the error and returns the whole response.
+            #[must_use]
+            pub fn answer(&self) -> $crate::answer::Answer {
+                let facts = self.facts();
+                $crate::answer::log_at!(facts.level, "{self}");
+                facts.answer()
+            }
+        }
+    };
+}
+pub(crate) use response_accessors;
+
 /// A complete response made by the receiver rather than by a handler, free of framework types.
 #[derive(Clone)]
 pub struct Answer {

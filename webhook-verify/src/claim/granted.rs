@@ -284,7 +284,7 @@ impl fmt::Debug for Claim {
 }
 
 impl State {
-    fn is_committing(self) -> bool {
+    pub(crate) fn is_committing(self) -> bool {
         match self {
             Self::Running { committing, .. }
             | Self::Done { committing }

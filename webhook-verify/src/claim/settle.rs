@@ -104,20 +104,17 @@ async fn settle(claims: &[Claim], success: Option<u16>) {
                     claim.report(match (settled, success) {
                         (Settled::Applied, Some(status)) => ClaimEventKind::Completed { status },
                         (Settled::Applied, None) => ClaimEventKind::Released,
-                        (Settled::Superseded, _) => match claim.committed() {
-                            Some(status) => {
+                        (Settled::Superseded, _) => match claim.state() {
+                            State::Committed { status } => {
                                 claim.set_state(State::Settled);
                                 ClaimEventKind::Completed { status }
                             }
                             // The transaction was committed without the store's `commit`.
-                            None if success.is_none()
-                                && claim.is_committing()
-                                && !claim.is_lost() =>
-                            {
+                            State::Released { committing: true } if !claim.is_lost() => {
                                 claim.set_state(State::Settled);
                                 continue;
                             }
-                            None => ClaimEventKind::LeaseLost,
+                            _ => ClaimEventKind::LeaseLost,
                         },
                     });
                 }

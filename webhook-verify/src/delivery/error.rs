@@ -1,6 +1,6 @@
 use std::{error, fmt};
 
-use crate::answer::{ErrorFacts, Level};
+use crate::answer::{ErrorFacts, Level, response_accessors};
 
 /// A body could not be split into events.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,39 +17,6 @@ pub enum EventsError {
         most: usize,
     },
 }
-
-/// Adds the accessors of an error that becomes a response, from its `facts`.
-macro_rules! response_accessors {
-    ($error:ty) => {
-        impl $error {
-            /// Returns the status of the response.
-            #[must_use]
-            pub fn status(&self) -> u16 {
-                self.facts().status
-            }
-
-            /// Returns the text of the response.
-            #[must_use]
-            pub fn public_message(&self) -> &'static str {
-                self.facts().public_message
-            }
-        }
-    };
-    ($error:ty, answer) => {
-        $crate::delivery::error::response_accessors!($error);
-
-        impl $error {
-            /// Logs the error and returns the whole response.
-            #[must_use]
-            pub fn answer(&self) -> $crate::answer::Answer {
-                let facts = self.facts();
-                $crate::answer::log_at!(facts.level, "{self}");
-                facts.answer()
-            }
-        }
-    };
-}
-pub(super) use response_accessors;
 
 impl EventsError {
     pub(crate) fn facts(&self) -> ErrorFacts {

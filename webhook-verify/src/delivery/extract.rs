@@ -3,8 +3,8 @@ use std::{error, fmt};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use super::{Delivery, Event, EventsError, error::response_accessors};
-use crate::answer::{ErrorFacts, Level};
+use super::{Delivery, Event, EventsError};
+use crate::answer::{ErrorFacts, Level, response_accessors};
 
 /// A handler's argument could not be extracted from a delivery. The adapters' extractors return it.
 ///

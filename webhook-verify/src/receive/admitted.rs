@@ -258,7 +258,7 @@ impl ClaimSet {
             // The handler skips an event whose lease was lost, so its success does not cover it.
             State::Running { by_event, .. } => by_event && (!self.is_single || claim.is_lost()),
             State::Committed { .. } => true,
-            _ => claim.is_committing(),
+            state => state.is_committing(),
         }
     }
 }

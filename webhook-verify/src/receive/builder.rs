@@ -1,10 +1,8 @@
-use std::{error, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Handshake, Idempotency, Receiver, Tenant,
-    handshake::OnHandshake,
-    receiver::{DEFAULT_BODY_LIMIT, DEFAULT_BODY_TIMEOUT, Inner},
-    secrets::Source,
+    Handshake, Idempotency, Receiver, Tenant, handshake::OnHandshake, receiver::Inner,
+    secrets::Source, tenant::BoxError,
 };
 use crate::{
     delivery::Filter,
@@ -20,7 +18,7 @@ use crate::{
 pub struct ReceiverBuilder {
     verifier: Unbuilt,
     body_limit: Option<usize>,
-    body_timeout: Duration,
+    body_timeout: Option<Duration>,
     idempotency: Option<Idempotency>,
     sources: Vec<Source>,
     on_handshake: Option<Box<OnHandshake>>,
@@ -53,7 +51,7 @@ impl ReceiverBuilder {
         Self {
             verifier,
             body_limit: None,
-            body_timeout: DEFAULT_BODY_TIMEOUT,
+            body_timeout: None,
             idempotency: None,
             sources: Vec::new(),
             on_handshake: None,
@@ -71,7 +69,7 @@ impl ReceiverBuilder {
 
     /// Sets how long a body may take from its first wait to its end. The default is 10 s.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
-        self.body_timeout = timeout;
+        self.body_timeout = Some(timeout);
         self
     }
 
@@ -120,9 +118,7 @@ impl ReceiverBuilder {
         resolve: impl Fn(&RequestHead<'_>) -> F + Send + Sync + 'static,
     ) -> Self
     where
-        F: Future<Output = Result<Option<Tenant>, Box<dyn error::Error + Send + Sync>>>
-            + Send
-            + 'static,
+        F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
         self.sources.push(Source::Tenants(Box::new(move |head| Box::pin(resolve(head)))));
         self
@@ -160,9 +156,7 @@ impl ReceiverBuilder {
     /// ```
     pub fn key_lookup<F>(mut self, look_up: impl Fn(&str) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<Option<Secret>, Box<dyn error::Error + Send + Sync>>>
-            + Send
-            + 'static,
+        F: Future<Output = Result<Option<Secret>, BoxError>> + Send + 'static,
     {
         self.sources.push(Source::Named(Box::new(move |name| Box::pin(look_up(name)))));
         self
@@ -208,9 +202,7 @@ impl ReceiverBuilder {
         look_up: impl Fn([u8; 32]) -> F + Send + Sync + 'static,
     ) -> Self
     where
-        F: Future<Output = Result<Option<Tenant>, Box<dyn error::Error + Send + Sync>>>
-            + Send
-            + 'static,
+        F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
         self.sources.push(Source::Tokens(Box::new(move |digest| Box::pin(look_up(digest)))));
         self
@@ -277,14 +269,14 @@ impl ReceiverBuilder {
     /// ```
     pub fn on_handshake<F>(mut self, take: impl Fn(Handshake) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<(), Box<dyn error::Error + Send + Sync>>> + Send + 'static,
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         self.on_handshake = Some(Box::new(move |handshake| Box::pin(take(handshake))));
         self
     }
 
-    /// Checks the settings as a whole. Only a missing [timer](Self::timer) shows at the first request:
-    /// adapters set theirs later.
+    /// Checks the settings as a whole. Only a missing [timer](Self::timer) shows at the first
+    /// request: adapters set theirs later.
     ///
     /// # Errors
     ///
@@ -305,7 +297,7 @@ impl ReceiverBuilder {
             },
         };
         source.check(&verifier)?;
-        if self.body_timeout.is_zero() {
+        if self.body_timeout.is_some_and(|timeout| timeout.is_zero()) {
             return Err(ConfigError::option("body_timeout", "zero"));
         }
         let scheme = verifier.scheme();
@@ -313,17 +305,17 @@ impl ReceiverBuilder {
             return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
         }
         self.filter.check(scheme)?;
-        let default_limit = scheme.hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
         let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
+        let inner = Inner::new(verifier);
         Ok(Receiver {
             inner: Arc::new(Inner {
-                body_limit: self.body_limit.unwrap_or(default_limit),
-                body_timeout: self.body_timeout,
+                body_limit: self.body_limit.unwrap_or(inner.body_limit),
+                body_timeout: self.body_timeout.unwrap_or(inner.body_timeout),
                 idempotency: idempotency.map(Arc::new),
                 source,
                 on_handshake: self.on_handshake,
                 filter: (!self.filter.is_empty()).then(|| Arc::new(self.filter)),
-                verifier,
+                ..inner
             }),
             timer: self.timer,
         })

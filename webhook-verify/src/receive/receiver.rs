@@ -28,9 +28,9 @@ use crate::{
 };
 
 /// The body limit in bytes if neither the user nor the scheme sets one.
-pub(super) const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 
-pub(super) const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
+const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Reads, verifies and claims requests, and settles the claims by the handler's status.
 ///
@@ -100,24 +100,28 @@ pub(super) struct Inner {
     pub(super) filter: Option<Arc<Filter>>,
 }
 
+impl Inner {
+    /// Returns the state of a receiver with the default settings.
+    pub(super) fn new(verifier: Verifier) -> Self {
+        let body_limit = verifier.scheme().hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
+        Self {
+            verifier,
+            body_limit,
+            body_timeout: DEFAULT_BODY_TIMEOUT,
+            idempotency: None,
+            source: Source::Verifier,
+            on_handshake: None,
+            filter: None,
+        }
+    }
+}
+
 impl Receiver {
     /// Returns a receiver without idempotency, with the default limits. Without an adapter it also
     /// needs [a timer](Self::or_timer).
     #[must_use]
     pub fn new(verifier: Verifier) -> Self {
-        let body_limit = verifier.scheme().hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
-        Self {
-            inner: Arc::new(Inner {
-                verifier,
-                body_limit,
-                body_timeout: DEFAULT_BODY_TIMEOUT,
-                idempotency: None,
-                source: Source::Verifier,
-                on_handshake: None,
-                filter: None,
-            }),
-            timer: None,
-        }
+        Self { inner: Arc::new(Inner::new(verifier)), timer: None }
     }
 
     /// Returns a builder of a receiver with a [`Verifier`], or with the verifier that a

@@ -1,7 +1,7 @@
 use std::{error, fmt, sync::Arc, time::Duration};
 
 use crate::{
-    answer::{Answer, ErrorFacts, Level, log_at},
+    answer::{Answer, ErrorFacts, Level, log_at, response_accessors},
     claim::StoreError,
     delivery::EventsError,
     error::{VerifyError, fmt_source},
@@ -49,6 +49,8 @@ pub enum Rejection {
     EventsLeft,
 }
 
+response_accessors!(Rejection);
+
 impl Rejection {
     fn facts(&self) -> ErrorFacts {
         let unavailable = |level, seconds| {
@@ -74,18 +76,6 @@ impl Rejection {
             Self::HandlerPanicked | Self::EventsLeft => ErrorFacts::new(Level::Error, 500, ""),
             Self::Events(error) => ErrorFacts { level: Level::Info, ..error.facts() },
         }
-    }
-
-    /// Returns the status of the response.
-    #[must_use]
-    pub fn status(&self) -> u16 {
-        self.facts().status
-    }
-
-    /// Returns the text of the response.
-    #[must_use]
-    pub fn public_message(&self) -> &'static str {
-        self.facts().public_message
     }
 
     /// Returns when the client should retry, if it should.

@@ -51,18 +51,27 @@ impl Algorithm {
 
     /// Returns whether a public-key signature may have `len` bytes.
     pub(crate) const fn takes(self, len: usize) -> bool {
+        match self.signature_len() {
+            Some((min, max)) => min <= len && len <= max,
+            None => false,
+        }
+    }
+
+    /// Returns the shortest and the longest public-key signature, in bytes, or `None` for a shared
+    /// secret.
+    const fn signature_len(self) -> Option<(usize, usize)> {
         match self {
-            Self::Ed25519 | Self::JwtEs256 => len == 64,
+            Self::Ed25519 | Self::JwtEs256 => Some((64, 64)),
             // Two numbers of up to 33 bytes, in DER.
-            Self::EcdsaP256 => len >= 8 && len <= 72,
-            Self::RsaSha256 | Self::RsaSha1 => len >= 256 && len <= 1024,
+            Self::EcdsaP256 => Some((8, 72)),
+            Self::RsaSha256 | Self::RsaSha1 => Some((256, 1024)),
             Self::HmacSha256
             | Self::HmacSha1
             | Self::HmacSha512
             | Self::KeyedSha256
             | Self::Token
             | Self::Basic
-            | Self::JwtHs256 => false,
+            | Self::JwtHs256 => None,
         }
     }
 
@@ -92,18 +101,7 @@ impl Algorithm {
     /// Returns whether the secret is shared with the sender, and so can sign as well as verify.
     #[must_use]
     pub const fn is_symmetric(self) -> bool {
-        match self {
-            Self::HmacSha256
-            | Self::HmacSha1
-            | Self::HmacSha512
-            | Self::KeyedSha256
-            | Self::Token
-            | Self::Basic
-            | Self::JwtHs256 => true,
-            Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256 => {
-                false
-            }
-        }
+        self.signature_len().is_none()
     }
 }
 

@@ -141,17 +141,11 @@ impl PostgresStore {
         let lock_timeout = limit(self.shared.lock_timeout);
         let mut arguments = holder(by)?;
         let sql = match step {
-            Step::Complete { status, ttl } => {
-                add(&mut arguments, i32::from(status))?;
-                add(&mut arguments, millis(ttl))?;
-                &statements.complete
-            }
+            Step::Complete { .. } => &statements.complete,
             Step::Release => &statements.release,
-            Step::Extend { lease } => {
-                add(&mut arguments, millis(lease))?;
-                &statements.extend
-            }
+            Step::Extend { .. } => &statements.extend,
         };
+        add_step(&mut arguments, step)?;
         add(&mut arguments, lock_timeout)?;
         let rows = self.settled(sql, arguments, by.limit).await?;
         Ok(if rows.is_empty() { Settled::Superseded } else { Settled::Applied })
@@ -170,17 +164,11 @@ impl PostgresStore {
         add(&mut arguments, owners)?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
         let sql = match step {
-            Step::Complete { status, ttl } => {
-                add(&mut arguments, i32::from(status))?;
-                add(&mut arguments, millis(ttl))?;
-                &statements.complete_all
-            }
+            Step::Complete { .. } => &statements.complete_all,
             Step::Release => &statements.release_all,
-            Step::Extend { lease } => {
-                add(&mut arguments, millis(lease))?;
-                &statements.extend_all
-            }
+            Step::Extend { .. } => &statements.extend_all,
         };
+        add_step(&mut arguments, step)?;
         let mut applied = HashSet::new();
         let limit = shortest(holders.iter().map(|holder| holder.limit));
         for row in self.settled(sql, arguments, limit).await? {
@@ -224,6 +212,18 @@ pub(super) fn add<'a, T: Encode<'a, Postgres> + Type<Postgres>>(
     value: T,
 ) -> Result<(), StoreError> {
     arguments.add(value).map_err(StoreError::new)
+}
+
+/// Adds the values of a step.
+fn add_step(arguments: &mut PgArguments, step: Step) -> Result<(), StoreError> {
+    match step {
+        Step::Complete { status, ttl } => {
+            add(arguments, i32::from(status))?;
+            add(arguments, millis(ttl))
+        }
+        Step::Release => Ok(()),
+        Step::Extend { lease } => add(arguments, millis(lease)),
+    }
 }
 
 fn key_of(bytes: &[u8]) -> Result<ClaimKey, StoreError> {

@@ -1,9 +1,6 @@
 use std::{error, fmt};
 
-use crate::{
-    answer::{ErrorFacts, Level},
-    delivery::error::response_accessors,
-};
+use crate::answer::{ErrorFacts, Level, response_accessors};
 
 /// The parts of a body could not be read. The error contains no part of the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
