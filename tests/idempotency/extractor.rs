@@ -2,14 +2,27 @@
 
 use std::sync::Arc;
 
-use actix_web::{App as ActixApp, HttpResponse, web};
-use axum::{Router, body::Body, routing};
-use tower::ServiceExt as _;
-use webhook_verify::{Receiver, scheme, testing::SignedRequest};
+use actix_web::{HttpResponse, web};
+use axum::{Router, routing};
+use http::StatusCode;
+use integration_tests::{call_actix, call_axum, to_actix, to_axum};
+use webhook_verify::{Events, Receiver, scheme, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
 use crate::{common::*, sender::*};
+
+/// Handles the events, up to the one with the fault.
+async fn work(events: &Events, begun: &Begun, fault: &Fault) -> StatusCode {
+    for event in events {
+        begun.note(event);
+        if fault.hits(event) {
+            return StatusCode::BAD_GATEWAY;
+        }
+        event.done().await;
+    }
+    StatusCode::ACCEPTED
+}
 
 /// Handles one request in process, by a handler that takes `Events`.
 async fn handled(
@@ -22,57 +35,30 @@ async fn handled(
     let (begun, fault) = (begun.clone(), fault.clone());
     match framework {
         Framework::Axum => {
+            use webhook_verify_axum::Verified;
             let handler =
-                move |webhook_verify_axum::Verified(events): webhook_verify_axum::Verified<
-                    webhook_verify::Events,
-                >| async move {
-                    for event in &events {
-                        begun.note(event);
-                        if fault.hits(event) {
-                            return http::StatusCode::BAD_GATEWAY;
-                        }
-                        event.done().await;
-                    }
-                    http::StatusCode::ACCEPTED
-                };
+                async move |Verified(events): Verified<Events>| work(&events, &begun, &fault).await;
             let layer = WebhookLayer::new(receiver);
             let app = Router::new().route("/", routing::post(handler).route_layer(layer));
-            let mut to_send = http::Request::post("/");
-            for (name, value) in &request.headers {
-                to_send = to_send.header(name, value);
-            }
-            let to_send = to_send.body(Body::from(request.body.clone())).unwrap();
-            app.oneshot(to_send).await.unwrap().status().as_u16()
+            call_axum(app, to_axum("/", request)).await.status
         }
         Framework::Actix => {
+            use webhook_verify_actix::Verified;
+            let handler = move |Verified(events): Verified<Events>| {
+                let (begun, fault) = (begun.clone(), fault.clone());
+                async move {
+                    let status = work(&events, &begun, &fault).await.as_u16();
+                    HttpResponse::new(status.try_into().unwrap())
+                }
+            };
             let request = request.clone();
             let call = move || {
-                actix_web::rt::System::new().block_on(async move {
-                    let handler = move |webhook_verify_actix::Verified(events): webhook_verify_actix::Verified<webhook_verify::Events>| {
-                        let (begun, fault) = (begun.clone(), fault.clone());
-                        async move {
-                            for event in &events {
-                                begun.note(event);
-                                if fault.hits(event) {
-                                    return HttpResponse::BadGateway().finish();
-                                }
-                                event.done().await;
-                            }
-                            HttpResponse::Accepted().finish()
-                        }
-                    };
-                    let resource = web::resource("/")
-                        .wrap(WebhookMiddleware::new(receiver))
-                        .route(web::post().to(handler));
-                    let service =
-                        actix_web::test::init_service(ActixApp::new().service(resource)).await;
-                    let mut to_send = actix_web::test::TestRequest::post().uri("/");
-                    for (name, value) in &request.headers {
-                        to_send = to_send.append_header((name.as_str(), value.as_str()));
-                    }
-                    let to_send = to_send.set_payload(request.body.clone()).to_request();
-                    actix_web::test::call_service(&service, to_send).await.status().as_u16()
-                })
+                let configure = |config: &mut web::ServiceConfig| {
+                    let resource = web::resource("/").wrap(WebhookMiddleware::new(receiver));
+                    config.service(resource.route(web::post().to(handler)));
+                };
+                let call = call_actix(configure, to_actix("/", &request));
+                actix_web::rt::System::new().block_on(call).status
             };
             tokio::task::spawn_blocking(call).await.unwrap()
         }

@@ -38,23 +38,14 @@ fn main() {
 }
 
 async fn axum(flags: Flags) -> Outcome<()> {
+    use webhook_verify_axum::Verified;
+
     let setup = flags.set_up().await?;
     let listener = TcpListener::bind(setup.flags.listen).await?;
     announce(&setup, listener.local_addr()?);
     let flags = setup.flags;
-    let receive = move |webhook_verify_axum::Verified(delivery): webhook_verify_axum::Verified,
-                        webhook_verify_axum::Verified(events): webhook_verify_axum::Verified<
-        Events,
-    >| async move {
-        note_test(&delivery);
-        let mut status = flags.status;
-        for event in &events {
-            status = flags.handle(&delivery, event).await;
-            if status >= 300 {
-                break;
-            }
-            event.done().await;
-        }
+    let receive = move |Verified(delivery): Verified, Verified(events): Verified<Events>| async move {
+        let status = handle(&flags, &delivery, &events).await;
         StatusCode::from_u16(status).unwrap_or_default()
     };
     let receive = routing::get(receive.clone()).post(receive);
@@ -64,29 +55,19 @@ async fn axum(flags: Flags) -> Outcome<()> {
 }
 
 async fn actix(flags: Flags) -> Outcome<()> {
+    use webhook_verify_actix::Verified;
+
     let setup = flags.set_up().await?;
     let (receiver, flags) = (setup.receiver.clone(), setup.flags.clone());
     let server = HttpServer::new(move || {
         let flags = flags.clone();
-        let receive =
-            move |webhook_verify_actix::Verified(delivery): webhook_verify_actix::Verified,
-                  webhook_verify_actix::Verified(events): webhook_verify_actix::Verified<
-                Events,
-            >| {
-                let flags = flags.clone();
-                async move {
-                    note_test(&delivery);
-                    let mut status = flags.status;
-                    for event in &events {
-                        status = flags.handle(&delivery, event).await;
-                        if status >= 300 {
-                            break;
-                        }
-                        event.done().await;
-                    }
-                    HttpResponse::new(status.try_into().unwrap_or_default())
-                }
-            };
+        let receive = move |Verified(delivery): Verified, Verified(events): Verified<Events>| {
+            let flags = flags.clone();
+            async move {
+                let status = handle(&flags, &delivery, &events).await;
+                HttpResponse::new(status.try_into().unwrap_or_default())
+            }
+        };
         let resource = web::resource("/{path:.*}").wrap(WebhookMiddleware::new(receiver.clone()));
         let resource = resource.route(web::get().to(receive.clone()));
         ActixApp::new().service(resource.route(web::post().to(receive)))
@@ -94,6 +75,20 @@ async fn actix(flags: Flags) -> Outcome<()> {
     let server = server.bind(setup.flags.listen)?;
     announce(&setup, server.addrs()[0]);
     Ok(server.run().await?)
+}
+
+/// Handles the events of a delivery, each as the flags say, up to the first that fails.
+async fn handle(flags: &Flags, delivery: &Delivery, events: &Events) -> u16 {
+    note_test(delivery);
+    let mut status = flags.status;
+    for event in events {
+        status = flags.handle(delivery, event).await;
+        if status >= 300 {
+            break;
+        }
+        event.done().await;
+    }
+    status
 }
 
 /// Serves a handler that commits an effect with each claim.

@@ -57,6 +57,7 @@ pub use self::{
     secrets::{PUBLIC_URL, secret_of, verifier_of},
     server::{
         App, Framework, Handler, Server, Transport, answer, call_actix, call_axum, each_framework,
+        to_actix, to_axum,
     },
     vector::Vector,
     watched::{OUTAGE, Watched},

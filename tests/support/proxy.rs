@@ -22,7 +22,7 @@ use tokio::{
     time::sleep,
 };
 
-/// What the proxy does with pieces of data from now on. By default it passes them at once.
+/// How the proxy treats data from now on. By default it forwards it at once.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Weather {
     /// How long each piece takes.

@@ -22,7 +22,7 @@ use axum::{Router, body::Body, response::IntoResponse as _, routing};
 use http::StatusCode;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
-use webhook_verify::{Delivery, Receiver};
+use webhook_verify::{Delivery, Receiver, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
@@ -188,6 +188,25 @@ impl App {
             }
         }
     }
+}
+
+/// Returns the request for axum, with its body in two pieces.
+pub fn to_axum(target: &str, request: &SignedRequest) -> http::Request<Body> {
+    let mut builder = http::Request::post(target);
+    for (name, value) in &request.headers {
+        builder = builder.header(name, value);
+    }
+    let (start, end) = request.body.split_at(request.body.len() / 2);
+    let pieces = [start.to_vec(), end.to_vec()].map(Ok::<_, std::convert::Infallible>);
+    builder.body(Body::from_stream(futures_util::stream::iter(pieces))).unwrap()
+}
+
+/// Returns the request for actix-web.
+pub fn to_actix(target: &str, request: &SignedRequest) -> TestRequest {
+    request.headers.iter().fold(
+        TestRequest::post().uri(target).set_payload(request.body.clone()),
+        |builder, (name, value)| builder.append_header((name.as_str(), value.as_str())),
+    )
 }
 
 /// Sends a request to a router, in process.

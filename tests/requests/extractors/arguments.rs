@@ -3,14 +3,14 @@
 use actix_web::{App as ActixApp, HttpResponse, web};
 use axum::{Json, Router, response::IntoResponse, routing::post};
 use bytes::Bytes;
-use integration_tests::{Framework, Logs, Response, call_actix, call_axum};
+use integration_tests::{Framework, Logs, Response, call_actix, call_axum, to_actix, to_axum};
 use serde::{Deserialize, Serialize};
 use tower::ServiceExt as _;
 use webhook_verify::{scheme, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-use super::{deduplicating, receiver, signed, to_actix, to_axum};
+use super::{deduplicating, receiver, signed};
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
 struct Order {

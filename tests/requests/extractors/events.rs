@@ -4,7 +4,7 @@
 use actix_web::{HttpResponse, web};
 use axum::{Router, routing::post};
 use http::StatusCode;
-use integration_tests::{Framework, Response, call_actix, call_axum};
+use integration_tests::{Framework, Response, call_actix, call_axum, to_actix, to_axum};
 use serde::Deserialize;
 use webhook_verify::{
     Event as CoreEvent, ExtractError, Scheme, scheme,
@@ -13,7 +13,7 @@ use webhook_verify::{
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-use super::{SECRET, deduplicating, to_actix, to_axum};
+use super::{SECRET, deduplicating};
 
 /// Data that serde reads.
 #[derive(Deserialize)]
@@ -28,7 +28,7 @@ enum Takes {
     Event,
 }
 
-/// How an event is told of in the answer.
+/// The line of the response for an event.
 fn line(event: &CoreEvent) -> Result<String, ExtractError> {
     let Thing { id } = event.data()?;
     let event_type = event.event_type().unwrap_or_default();

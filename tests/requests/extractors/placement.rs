@@ -25,7 +25,8 @@ use tracing::Instrument as _;
 use webhook_verify::{Delivery, scheme, testing::SignedRequest};
 use webhook_verify_axum::WebhookLayer;
 
-use super::{deduplicating, receiver, signed, to_axum};
+use super::{deduplicating, receiver, signed};
+use integration_tests::to_axum;
 
 fn unsigned(body: &'static str) -> SignedRequest {
     let mut request = signed(body);

@@ -19,7 +19,8 @@ use webhook_verify::{Rejection, VerifyError, scheme, testing::SignedRequest};
 use webhook_verify_actix::WebhookMiddleware;
 use webhook_verify_axum::WebhookLayer;
 
-use super::{deduplicating, signed, to_actix, to_axum};
+use super::{deduplicating, signed};
+use integration_tests::{to_actix, to_axum};
 
 /// Status, body, a header of the renderer's own, and the reason.
 type Answer = (u16, String, Option<String>, Option<Rejection>);
