@@ -184,7 +184,7 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
     let default_hook = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |info| {
         let text = info.to_string();
-        // The handlers' and our own: a test that fails beside this one is another matter.
+        // The panics of handlers and of these crates, not those of other tests.
         match text.contains("the handler's own words") || text.contains("webhook-verify") {
             true => collected.lock().unwrap().push_str(&text),
             false => default_hook(info),

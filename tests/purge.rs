@@ -20,8 +20,8 @@ const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 
 /// C11: claims go on while expired records are purged, a million of them in a thorough run. A purge
-/// works in small steps and can be stopped between any two. For every ten of its steps, at least one
-/// claim is granted.
+/// works in small steps and can be stopped between any two. For every ten of its steps, at least
+/// one claim is granted.
 #[tokio::test]
 async fn c11_expired_records() {
     each_store(&[Kind::Sqlite, Kind::Postgres, Kind::Memory], async |place| {

@@ -1,4 +1,4 @@
-//! `webhook.put`, `webhook.get` and `webhook.delete`, for whoever has the admin token.
+//! `webhook.put`, `webhook.get` and `webhook.delete`, for clients with the admin token.
 
 use std::sync::Arc;
 

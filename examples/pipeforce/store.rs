@@ -9,9 +9,9 @@ use sqlx::{
 };
 use webhook_verify::payloads::pipeforce::PayloadType;
 
-/// Calls look for the digest of their token. The token itself is there because `webhook.get` lists
-/// it, so whoever reads the file can call: keep it like a file with passwords in it. Ids are never
-/// used again, so that a call under way does not turn out to be that of another webhook.
+/// A call is matched by the digest of its token. The file also contains the tokens, because
+/// `webhook.get` lists them, so protect it like a file of passwords. IDs are never reused, so a call
+/// in progress cannot count for another webhook.
 const TABLE: &str = "CREATE TABLE IF NOT EXISTS webhook (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     digest BLOB NOT NULL UNIQUE,

@@ -11,7 +11,7 @@ impl Subscribers {
         Self(patterns)
     }
 
-    /// Hands a message on to whoever listens to its event key.
+    /// Sends a message to the subscribers of its event key.
     pub(crate) fn publish(&self, event_key: &str, message: &Value, files: &[Part]) {
         let files: Vec<_> = files.iter().map(file).collect();
         for pattern in self.0.iter().filter(|pattern| matches_topic(pattern, event_key)) {

@@ -1,6 +1,5 @@
-//! Our core beside the crates that do the same, at what all of them can do. The cases that are no
-//! library of their own (the floor, ring) leave out the look-up of headers, which the libraries
-//! have to do, unless they say so.
+//! The core next to the crates that do the same, on requests that all of them support. The cases
+//! that are not libraries (the floor, ring) skip the lookup of headers, unless they say otherwise.
 
 mod harness;
 

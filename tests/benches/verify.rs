@@ -51,8 +51,7 @@ fn sizes(len: usize) -> Outcome<()> {
         chunked(&mut table, &body)?;
     }
 
-    // What the scheme signs beside the body: `{id}.{timestamp}.`, `{timestamp}.`,
-    // `v0:{timestamp}:`.
+    // The signed content before the body: `{id}.{timestamp}.`, `{timestamp}.`, `v0:{timestamp}:`.
     for (scheme, more) in
         [(scheme::STANDARD_WEBHOOKS, ID.len() + 12), (scheme::STRIPE, 11), (scheme::SLACK, 14)]
     {

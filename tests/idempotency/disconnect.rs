@@ -223,8 +223,8 @@ async fn without_claims_axum_drops_the_handler() {
     assert_eq!(gate.done(), 0);
 }
 
-/// Ten deliveries are in progress, half of their clients have disconnected, and the server is told
-/// to stop. All ten are completed.
+/// A graceful shutdown with ten deliveries in progress, of which half have lost their clients,
+/// completes all ten.
 #[tokio::test]
 async fn b26_a_graceful_shutdown_completes_what_is_in_flight() {
     for framework in [Framework::Axum, Framework::Actix] {

@@ -146,8 +146,7 @@ async fn b05_a_process_that_is_frozen() {
     .await;
 }
 
-/// B26: a process that is told to terminate with ten deliveries in progress finishes all of them,
-/// and accepts no new ones.
+/// B26: after SIGTERM, a process finishes the ten deliveries in progress and accepts no new ones.
 #[tokio::test]
 async fn b26_a_process_that_is_told_to_stop() {
     each_place(&SHARED, async |place, framework| {

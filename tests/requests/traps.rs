@@ -1,7 +1,8 @@
-//! What receivers of webhooks get wrong about their senders. Each trap has requests that show it.
+//! Common mistakes of receivers about their senders. Each has requests that show it, as rows of
+//! `tests/vectors/senders.json`.
 //!
-//! The requests are rows of `tests/vectors/senders.json`. One trap is missing: a published example
-//! of Svix circulates with a wrong letter in its ID, and is another sender's data.
+//! One is missing: a published example of Svix circulates with a wrong letter in its ID. It belongs
+//! to Svix, so it is not copied here.
 
 use std::time::Duration;
 

@@ -71,7 +71,7 @@ async fn a_lease_ends_by_the_real_clock() {
 /// Defines the faults, and the case that finds each.
 macro_rules! faults {
     ($($fault:ident: $case:literal,)*) => {
-        /// What a store may do wrong.
+        /// A fault of a store.
         #[derive(Clone, Copy, Debug, PartialEq)]
         enum Fault { $($fault,)* PurgesNothing }
 

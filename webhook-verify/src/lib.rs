@@ -38,7 +38,7 @@ pub use self::{
 };
 
 pub mod adapter {
-    //! What connects a [`Receiver`](crate::Receiver) to a framework.
+    //! The types that connect a [`Receiver`](crate::Receiver) to a framework.
     //!
     //! An adapter translates a request into a [`RequestHead`](crate::RequestHead) and a stream of
     //! bytes, and responses back. [`Receiver::receive`](crate::Receiver::receive) verifies,

@@ -111,8 +111,8 @@ for row in json.load(open(sys.argv[2])):
     if judged and 'extra_secrets' not in row:
         print(json.dumps([row['provider'], row['name'], row['expect'], verify(row)]))
 ";
-    // What the interpreter does not support, or treats differently: requests that are refused here
-    // for good reason, a second header, an entity, a query.
+    // The interpreter does not support these, or treats them differently: requests that are refused
+    // here for good reason, a second header, an entity, a query.
     const KNOWN: [(&str, &str); 12] = [
         ("generic-base64", "right"),
         ("generic-base64", "names of headers in another case"),
@@ -342,7 +342,7 @@ fn body_of(scheme: &Scheme) -> &'static str {
     }
 }
 
-/// What a scheme's sender would send is what a receiver takes.
+/// A receiver accepts the requests that the command signs.
 #[test]
 fn what_is_signed_is_valid_for_every_scheme_with_a_shared_secret() {
     const URL: &str = "https://hooks.example.test:8443/hook?tenant=7&name=a%20b";
@@ -481,7 +481,7 @@ struct Executed {
     body: Vec<u8>,
 }
 
-/// What `curl` would have been given by a real shell.
+/// The arguments that a shell passes to `curl`.
 fn executed(line: &str) -> Executed {
     // Each argument ends in a NUL; a body on standard input comes last.
     let script = format!(

@@ -1,4 +1,4 @@
-//! What threads do to one structure at once, in every order.
+//! Concurrent calls on one structure, in every order.
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg loom" \
@@ -64,7 +64,7 @@ where
     orders
 }
 
-/// What a call that never waits comes to.
+/// The output of a call that never waits.
 fn now<F: Future>(call: F) -> F::Output {
     match pin!(call).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,
@@ -96,7 +96,7 @@ fn claim<S: ClaimStore, const N: usize>(store: &S) -> Outcome {
     claim_of(store, request_for(0, N))
 }
 
-/// What the calls of a holder, and of whoever looks after the store, came to.
+/// The results of a holder's calls, and of the store's maintenance.
 #[derive(Debug)]
 enum Done {
     Claimed(Outcome),

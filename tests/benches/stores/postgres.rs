@@ -1,4 +1,4 @@
-//! `PostgresStore` beside the driver that it uses, running the same statement, and with few and
+//! `PostgresStore` next to the driver that it uses, running the same statement, and with few and
 //! many rows.
 
 use std::sync::Arc;

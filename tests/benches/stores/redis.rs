@@ -1,4 +1,4 @@
-//! `RedisStore` beside the driver that it uses, calling the same script.
+//! `RedisStore` next to the driver that it uses, calling the same script.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `SqliteStore` beside the driver that it uses, running the same statement, and with few and many
+//! `SqliteStore` next to the driver that it uses, running the same statement, and with few and many
 //! rows.
 
 use std::{

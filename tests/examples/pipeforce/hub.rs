@@ -122,7 +122,7 @@ pub(crate) fn json_of(response: &Response) -> Value {
     serde_json::from_slice(&response.body).unwrap()
 }
 
-/// A message as text, and what is base64 in it beside.
+/// A message as text, and its decoded base64.
 fn decoded(message: &Value) -> String {
     let origin = [&message["message"]["payload"]["origin"], &message["message"]["origin"]];
     let origin = origin.iter().find_map(|origin| STANDARD.decode(origin.as_str()?).ok());

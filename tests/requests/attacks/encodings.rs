@@ -114,7 +114,7 @@ async fn a17_base64_has_one_form() {
             };
             target.refuses(form, &request, reason).await;
         }
-        // Line breaks cannot be in a header. The plain function is told whatever there is.
+        // Line breaks cannot be in a header. The plain function accepts any bytes.
         for form in [format!("{good}\n"), format!("{}\r\n{}", &good[..20], &good[20..])] {
             let request = Request::base64(&body).with("Webhook-Signature", form);
             assert_eq!(request.judge(&target.verifier).map(drop), Err(MALFORMED));

@@ -264,8 +264,8 @@ async fn a24_an_id_behind_the_body_does_not_run_into_it() {
     }
 }
 
-/// Without a delimiter, timestamps are still told from what stands beside them: by their size, and
-/// by the refusal of leading zeros.
+/// Without a delimiter, a timestamp is still distinguished from adjacent text, by its size and
+/// because leading zeros are refused.
 #[tokio::test]
 async fn a24_timestamps_without_a_delimiter() {
     let scheme = Scheme::builder("undelimited")

@@ -164,8 +164,9 @@ use crate::error::fmt_source;
 /// ```
 pub trait ClaimStore: Send + Sync + 'static {
     /// Claims each key if it is absent, expired or released, or if its lease has
-    /// [expired](OnLeaseExpiry), and increments the record's attempt. The record then holds the request's owner and
-    /// fingerprint. It expires after the request's `ttl`, or later if the replaced record did.
+    /// [expired](OnLeaseExpiry), and increments the record's attempt. The record then holds the
+    /// request's owner and fingerprint. It expires after the request's `ttl`, or later if the
+    /// replaced record did.
     ///
     /// The owner that already holds a live lease is granted it again, with the same attempt, and
     /// its lease is not renewed. The owner that released it is not granted it: the receiver gave
@@ -184,7 +185,7 @@ pub trait ClaimStore: Send + Sync + 'static {
         step: Step,
     ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send;
 
-    /// Deletes the record of a key, whoever holds it, and returns whether there was one. The next
+    /// Deletes the record of a key, even if it is held, and returns whether there was one. The next
     /// delivery with this key runs as if it were the first.
     fn forget(&self, key: &ClaimKey) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
@@ -199,7 +200,7 @@ pub trait ClaimStore: Send + Sync + 'static {
     }
 }
 
-/// What a holder does with its claim.
+/// A step that a holder takes with its claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a store has to handle every step")]
 pub enum Step {

@@ -9,11 +9,11 @@ pub(crate) const COMPLETED: u16 = 204;
 /// The events of a delivery that are left to do, in the sender's order, for a handler that works
 /// event by event.
 ///
-/// The handler marks each event [done](Event::done), and ends with an error if one fails. If it then
-/// responds with 2xx although events are not done, the response becomes 500 and the sender retries,
-/// so a forgotten event is not lost. A delivery that contains a single event needs no mark: a 2xx
-/// completes it while its lease is held. (One event that is left of several needs its mark.) Events
-/// without a [claim](Event::claim) need none either: the response stands.
+/// The handler marks each event [done](Event::done), and ends with an error if one fails. If it
+/// then responds with 2xx although events are not done, the response becomes 500 and the sender
+/// retries, so a forgotten event is not lost. A delivery that contains a single event needs no
+/// mark: a 2xx completes it while its lease is held. (One event that is left of several needs its
+/// mark.) Events without a [claim](Event::claim) need none either: the response stands.
 ///
 /// A handler that succeeds or fails as a whole takes a [`Batch`]. So does one that hands the events
 /// to a background task and responds before they are done: finishing them is then its
@@ -66,7 +66,7 @@ impl Delivery {
     ///
     /// # Errors
     ///
-    /// Those of [`batch`](Self::batch).
+    /// The errors of [`batch`](Self::batch).
     pub fn events(&self) -> Result<Events, EventsError> {
         let batch = self.batch()?;
         batch.iter().filter_map(Event::claim).for_each(Claim::set_by_event);
@@ -100,7 +100,8 @@ impl Delivery {
     }
 }
 
-/// What a handler can take out of a verified delivery: the whole [`Delivery`], its [`Events`], its
+/// A part of a verified delivery that a handler can take: the whole [`Delivery`], its [`Events`],
+/// its
 /// [`Batch`] or its only [`Event`].
 pub trait FromDelivery: Sized {
     /// Takes it out of the delivery.
@@ -202,10 +203,10 @@ impl<'a> IntoIterator for &'a Batch {
 impl Event {
     /// Marks the event done, whatever happens to those after it.
     ///
-    /// If each event of the delivery has a [claim](Self::claim), this completes the event's claim in
-    /// the store. If the handler fails later, or its process dies, a retry resumes with the events
-    /// that were not done, even if the sender regroups them. The claims of events that are not done
-    /// when the handler ends are released.
+    /// If each event of the delivery has a [claim](Self::claim), this completes the event's claim
+    /// in the store. If the handler fails later, or its process dies, a retry resumes with the
+    /// events that were not done, even if the sender regroups them. The claims of events that are
+    /// not done when the handler ends are released.
     ///
     /// The store is called when the handler ends in three cases: the event is the only one that is
     /// left of its delivery (its claim then stores the handler's status, for duplicates), an open
@@ -213,7 +214,8 @@ impl Event {
     /// this does nothing.
     pub async fn done(&self) {
         let Some(claim) = &self.claim else { return };
-        // An open transaction blocks the store's own call, and completes the claim if it is committed.
+        // An open transaction blocks the store's own call, and completes the claim if it is
+        // committed.
         if claim.set_done() && !claim.is_alone() {
             claim.complete(COMPLETED).await;
         }

@@ -19,8 +19,9 @@ pub struct Description {
     /// The places of the signature or token with their prefixes, such as
     /// `header x-hub-signature-256: sha256=…`.
     pub signatures: Vec<String>,
-    /// The signed content, as [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content)
-    /// takes it. It is empty for tokens and JSON Web Tokens.
+    /// The signed content, as
+    /// [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. It is
+    /// empty for tokens and JSON Web Tokens.
     pub signed_content: String,
     /// The place of the timestamp, such as `header webhook-timestamp`.
     pub timestamp: Option<String>,

@@ -112,8 +112,8 @@ impl Verifier {
         Ok(PreparedKey(self.prepare([key])?))
     }
 
-    /// Does the same as [`verify`](Self::verify), with the given key instead of the live secrets. The
-    /// key must be [prepared](Self::prepare_key) by a verifier of the same scheme.
+    /// Does the same as [`verify`](Self::verify), with the given key instead of the live secrets.
+    /// The key must be [prepared](Self::prepare_key) by a verifier of the same scheme.
     ///
     /// # Errors
     ///
