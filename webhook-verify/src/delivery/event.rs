@@ -5,7 +5,7 @@ use serde::de::DeserializeOwned;
 
 use super::{
     Delivery, EventsError, ExtractError, MAX_ID_LEN, extract::from_json, pattern::matches_known,
-    split,
+    split, values_at,
 };
 use crate::{
     claim::Claim,
@@ -192,16 +192,7 @@ impl Event {
         let Envelope::List(list) = &self.scheme.envelope else {
             return None;
         };
-        if list.id.is_empty() {
-            return None;
-        }
-        let mut parts = Vec::new();
-        for pointer in &*list.id {
-            let part = self.text(pointer).filter(|part| !part.is_empty())?;
-            parts.extend((part.len() as u64).to_be_bytes());
-            parts.extend(part.as_bytes());
-        }
-        Some(parts)
+        values_at(&self.raw, &list.id)
     }
 
     /// Returns the value of a field in the body. Those in headers were read before.

@@ -22,7 +22,7 @@ use crate::claim::{Claimed, sql::Sealed};
 use crate::{
     claim::Claim,
     request::json,
-    scheme::{Field, Scheme},
+    scheme::{Field, Scheme, Text},
 };
 
 #[cfg(feature = "payloads")]
@@ -58,8 +58,10 @@ pub struct Delivery {
     pub(crate) event_type: Label,
     pub(crate) timestamp: Option<Duration>,
     pub(crate) secret_index: usize,
-    /// The digest of the signed content, if that is the idempotency key.
+    /// The digest of the signed content, if the idempotency key may be made of it.
     pub(crate) content_digest: Option<Box<[u8; 32]>>,
+    /// The digest of the headers with ID and event type, if they are not ordinary labels.
+    pub(crate) odd_labels: Option<Box<[u8; 32]>>,
     /// The maximum number of events.
     pub(crate) max_events: usize,
     /// The events that are left to do, if each has its own claim or some were filtered out.
@@ -157,6 +159,27 @@ impl Delivery {
         self.namespace.as_deref()
     }
 
+    /// Returns the delivery ID and the event type in unsigned headers, for an idempotency key.
+    pub(crate) fn labels(&self) -> Vec<u8> {
+        let mut labels = Vec::new();
+        for (field, label) in
+            [(&self.scheme.id, &self.id), (&self.scheme.event_type, &self.event_type)]
+        {
+            if let Some(Field::Header(_)) = field {
+                labels.extend((label.as_bytes().len() as u64).to_be_bytes());
+                labels.extend(label.as_bytes());
+            }
+        }
+        labels.extend(self.odd_labels.iter().flat_map(|digest| **digest));
+        labels
+    }
+
+    /// Returns the values of the scheme's identity fields as an unambiguous key, if the body has all
+    /// of them.
+    pub(crate) fn identity_fields(&self) -> Option<Vec<u8>> {
+        values_at(&self.body, &self.scheme.identity_fields)
+    }
+
     pub(crate) fn body_digest(&self) -> [u8; 32] {
         Sha256::digest(&self.body).into()
     }
@@ -166,6 +189,21 @@ impl Delivery {
     pub fn signed_id(&self) -> Option<Cow<'_, str>> {
         self.id().filter(|id| self.scheme.id_is_signed() && !id.is_empty())
     }
+}
+
+/// Returns the values at these pointers, each after its length, or `None` if there are no pointers
+/// or a value is absent or empty.
+fn values_at(json: &[u8], pointers: &[Text]) -> Option<Vec<u8>> {
+    if pointers.is_empty() {
+        return None;
+    }
+    let mut values = Vec::new();
+    for pointer in pointers {
+        let value = json::scalar(json, pointer).ok()?.filter(|value| !value.is_empty())?;
+        values.extend((value.len() as u64).to_be_bytes());
+        values.extend(value.as_bytes());
+    }
+    Some(values)
 }
 
 #[cfg(any(feature = "postgres", feature = "sqlite"))]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
 use sha1::Sha1;
-use sha2::{Digest as _, Sha256, Sha512};
+use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroizing;
 
 use self::public_key::{EcdsaForm, PublicAlgorithm, PublicKey};
@@ -19,7 +19,7 @@ pub(crate) use self::tag::Tag;
 use crate::{
     encoding::{Encoding, base64_to_vec, hex_to_vec},
     error::ConfigError,
-    scheme::{Algorithm, KeyForm},
+    scheme::{Algorithm, Hash, KeyForm, Scheme},
 };
 
 /// A secret, prepared once when it is set rather than for each request.
@@ -28,8 +28,8 @@ pub(crate) enum Key {
     Sha256(Hmac<Sha256>),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
-    /// A SHA-256 state that starts with the secret.
-    Keyed(Sha256),
+    /// The secret of a keyed digest.
+    Digest(DigestKey),
     /// The digest of a token.
     Token(Zeroizing<[u8; 32]>),
     Public(PublicKey),
@@ -41,15 +41,32 @@ pub(crate) enum MacState {
     Sha256(Hmac<Sha256>),
     Sha1(Hmac<Sha1>),
     Sha512(Hmac<Sha512>),
-    Keyed(Sha256),
+}
+
+/// The secret of a digest over the secret and the signed content.
+#[derive(Clone)]
+pub(crate) struct DigestKey {
+    hash: Hash,
+    secret: Zeroizing<Vec<u8>>,
+    /// The index of the piece of signed content before which the secret stands.
+    piece: usize,
+}
+
+impl DigestKey {
+    fn tag(&self, pieces: &[&[u8]]) -> Tag {
+        let (before, after) = pieces.split_at(self.piece.min(pieces.len()));
+        let all = before.iter().copied().chain([&**self.secret]).chain(after.iter().copied());
+        match self.hash {
+            Hash::Sha1 => digest::<Sha1>(all),
+            Hash::Sha256 => digest::<Sha256>(all),
+            Hash::Sha512 => digest::<Sha512>(all),
+        }
+    }
 }
 
 impl Key {
-    pub(crate) fn new(
-        algorithm: Algorithm,
-        form: KeyForm,
-        secret: &Secret,
-    ) -> Result<Self, ConfigError> {
+    pub(crate) fn new(scheme: &Scheme, secret: &Secret) -> Result<Self, ConfigError> {
+        let (algorithm, form) = (scheme.algorithm, scheme.key_form);
         if algorithm.is_jwt() && !cfg!(feature = "jwt") {
             return Err(ConfigError::option(
                 "algorithm",
@@ -58,12 +75,18 @@ impl Key {
         }
         let text = secret.expose();
         let shared = || shared(form, text);
+        let keyed_digest = |hash| {
+            let (secret, piece) = (shared()?, scheme.secret_piece());
+            Ok(Self::Digest(DigestKey { hash, secret, piece }))
+        };
         let public = |algorithm| PublicKey::new(algorithm, form, text).map(Self::Public);
         match algorithm {
             Algorithm::HmacSha256 | Algorithm::JwtHs256 => keyed(&shared()?).map(Self::Sha256),
             Algorithm::HmacSha1 => keyed(&shared()?).map(Self::Sha1),
             Algorithm::HmacSha512 => keyed(&shared()?).map(Self::Sha512),
-            Algorithm::KeyedSha256 => Ok(Self::Keyed(Sha256::new_with_prefix(&*shared()?))),
+            Algorithm::KeyedSha1 => keyed_digest(Hash::Sha1),
+            Algorithm::KeyedSha256 => keyed_digest(Hash::Sha256),
+            Algorithm::KeyedSha512 => keyed_digest(Hash::Sha512),
             Algorithm::Token => Ok(Self::token(&shared()?)),
             Algorithm::Basic => {
                 let credentials = shared()?;
@@ -91,7 +114,7 @@ impl Key {
             Self::Sha256(_) => 32,
             Self::Sha1(_) => 20,
             Self::Sha512(_) => 64,
-            Self::Keyed(_) | Self::Token(_) | Self::Public(_) => return None,
+            Self::Digest(_) | Self::Token(_) | Self::Public(_) => return None,
         };
         Some(encoding.encode(self.tag(&[message]).as_bytes(len)))
     }
@@ -100,9 +123,11 @@ impl Key {
     pub(crate) fn as_public(&self) -> Option<&PublicKey> {
         match self {
             Self::Public(key) => Some(key),
-            Self::Sha256(_) | Self::Sha1(_) | Self::Sha512(_) | Self::Keyed(_) | Self::Token(_) => {
-                None
-            }
+            Self::Sha256(_)
+            | Self::Sha1(_)
+            | Self::Sha512(_)
+            | Self::Digest(_)
+            | Self::Token(_) => None,
         }
     }
 
@@ -111,15 +136,13 @@ impl Key {
         self.as_public()?.validity()
     }
 
-    /// Starts a MAC over a body in pieces. Tokens sign nothing, and public keys need the whole
-    /// body.
+    /// Starts a MAC over a body in pieces. Tokens sign nothing, and the others need the whole body.
     pub(crate) fn begin(&self) -> Option<MacState> {
         match self {
             Self::Sha256(key) => Some(MacState::Sha256(key.clone())),
             Self::Sha1(key) => Some(MacState::Sha1(key.clone())),
             Self::Sha512(key) => Some(MacState::Sha512(key.clone())),
-            Self::Keyed(key) => Some(MacState::Keyed(key.clone())),
-            Self::Token(_) | Self::Public(_) => None,
+            Self::Digest(_) | Self::Token(_) | Self::Public(_) => None,
         }
     }
 
@@ -129,7 +152,7 @@ impl Key {
             Self::Sha256(key) => finish(key.clone(), pieces),
             Self::Sha1(key) => finish(key.clone(), pieces),
             Self::Sha512(key) => finish(key.clone(), pieces),
-            Self::Keyed(key) => digest(key.clone(), pieces),
+            Self::Digest(key) => key.tag(pieces),
             Self::Token(digest) => Tag::new(&**digest),
             Self::Public(_) => Tag::unmatchable(),
         }
@@ -142,7 +165,6 @@ impl MacState {
             Self::Sha256(mac) => mac.update(piece),
             Self::Sha1(mac) => mac.update(piece),
             Self::Sha512(mac) => mac.update(piece),
-            Self::Keyed(digest) => digest.update(piece),
         }
     }
 
@@ -153,7 +175,6 @@ impl MacState {
             Self::Sha256(mac) => finish(mac, &[]),
             Self::Sha1(mac) => finish(mac, &[]),
             Self::Sha512(mac) => finish(mac, &[]),
-            Self::Keyed(running) => digest(running, &[]),
         }
     }
 }
@@ -165,10 +186,9 @@ fn finish(mut mac: impl hmac::Mac, pieces: &[&[u8]]) -> Tag {
     Tag::new(&mac.finalize().into_bytes())
 }
 
-fn digest(mut digest: Sha256, pieces: &[&[u8]]) -> Tag {
-    for piece in pieces {
-        digest.update(piece);
-    }
+fn digest<'p, D: Digest>(pieces: impl Iterator<Item = &'p [u8]>) -> Tag {
+    let mut digest = D::new();
+    pieces.for_each(|piece| digest.update(piece));
     Tag::new(&digest.finalize())
 }
 
@@ -182,6 +202,7 @@ fn shared(form: KeyForm, text: &[u8]) -> Result<Zeroizing<Vec<u8>>, ConfigError>
     let decoded = match form {
         KeyForm::Utf8 => Zeroizing::new(text.to_vec()),
         KeyForm::HtmlText => unescaped(text),
+        KeyForm::Sha1 => Zeroizing::new(Sha1::digest(text).to_vec()),
         KeyForm::Hex => hex_to_vec(text).ok_or(malformed("hex"))?,
         KeyForm::Base64 => base64(text)?,
         KeyForm::Whsec => base64(text.strip_prefix(b"whsec_").unwrap_or(text))?,

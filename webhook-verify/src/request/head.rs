@@ -126,6 +126,11 @@ impl<'a> RequestHead<'a> {
         after_scheme.find(['/', '?']).map_or("/", |at| &after_scheme[at..])
     }
 
+    /// Returns whether the target has neither white space nor control characters, as over HTTP.
+    pub(crate) fn has_visible_target(&self) -> bool {
+        self.target.bytes().all(|byte| byte > b' ' && byte != 0x7f)
+    }
+
     /// Returns the query, if there is one.
     pub(crate) fn query(&self) -> Option<&'a str> {
         self.target.split_once('?').map(|(_, query)| query)
@@ -194,17 +199,31 @@ fn target(uri: &http::Uri) -> &str {
 }
 
 /// The names of the headers to collect, in lower case.
-pub(crate) struct Names(Box<[Text]>);
+pub(crate) struct Names {
+    names: Box<[Text]>,
+    /// Second names: the one in `names`, and the other.
+    aliases: Box<[(Text, Text)]>,
+}
 
 impl Names {
-    pub(crate) fn new(names: impl IntoIterator<Item = Text>) -> Self {
-        Self(names.into_iter().collect())
+    pub(crate) fn new(
+        names: impl IntoIterator<Item = Text>,
+        aliases: impl IntoIterator<Item = (Text, Text)>,
+    ) -> Self {
+        Self { names: names.into_iter().collect(), aliases: aliases.into_iter().collect() }
     }
 
     #[inline]
     fn find(&self, name: &str) -> Option<&str> {
-        let mut names = self.0.iter().map(|known| &**known);
+        let mut names = self.names.iter().map(|known| &**known);
         names.find(|known| known.eq_ignore_ascii_case(name))
+    }
+
+    /// Returns the header that this is another name of.
+    fn find_by_alias(&self, name: &str) -> Option<&str> {
+        let mut aliases = self.aliases.iter();
+        let found = aliases.find(|(_, alias)| alias.eq_ignore_ascii_case(name));
+        found.map(|(known, _)| &**known)
     }
 }
 
@@ -221,7 +240,25 @@ impl<'n, 'a> Picked<'n, 'a> {
                 picked.0.push((known, value));
             }
         });
+        if !names.aliases.is_empty() {
+            picked.add_aliases(head, names);
+        }
         picked
+    }
+
+    /// Adds the headers under their second names. One with the values that were found under the
+    /// first name adds nothing, and one with others makes the header a repeated one.
+    fn add_aliases(&mut self, head: &RequestHead<'a>, names: &'n Names) {
+        let mut others: SmallVec<[(&'n str, &'a [u8]); 8]> = SmallVec::new();
+        head.headers().visit(&mut |name, value| {
+            if let Some(known) = names.find_by_alias(name) {
+                others.push((known, value));
+            }
+        });
+        let others = Self(others);
+        let differs = |name: &str| !self.all(name).eq(others.all(name));
+        let added: Vec<_> = others.0.iter().copied().filter(|(name, _)| differs(name)).collect();
+        self.0.extend(added);
     }
 
     /// Returns every value of the header `name`, in order.
@@ -263,7 +300,7 @@ mod tests {
     #[test]
     fn a_picked_header_is_absent_empty_single_or_repeated() {
         let headers = [("A", "1"), ("b", ""), ("C", "1"), ("c", "1"), ("e", "1")];
-        let names = Names::new(["a", "b", "c", "d"].map(Into::into));
+        let names = Names::new(["a", "b", "c", "d"].map(Into::into), []);
         let picked = Picked::new(&RequestHead::from(&headers), &names);
         assert!(matches!(picked.single("a"), Ok(Some(b"1"))));
         assert!(matches!(picked.single("b"), Ok(None)));

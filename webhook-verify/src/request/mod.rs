@@ -6,6 +6,6 @@ pub(crate) mod json;
 
 pub use self::head::{Headers, RequestHead};
 pub(crate) use self::{
-    form::{is_form_type, single_value},
+    form::{is_form_type, only_value, single_value},
     head::{Names, Picked},
 };

@@ -17,9 +17,14 @@ pub enum Algorithm {
     HmacSha1,
     /// HMAC with SHA-512.
     HmacSha512,
-    /// SHA-256 over the secret followed by the signed content, which HubSpot used before HMAC.
-    /// Anyone with one signature can extend the content, so use it only for such senders.
+    /// SHA-256 over the secret followed by the signed content, which HubSpot used before HMAC, or
+    /// over signed content that contains `{secret}`. Anyone with one signature can extend content
+    /// that follows the secret, so use it only for such senders.
     KeyedSha256,
+    /// The same with SHA-1, as Cloudinary does.
+    KeyedSha1,
+    /// The same with SHA-512.
+    KeyedSha512,
     /// The secret itself is sent. Nothing is signed.
     Token,
     /// User name and password (RFC 7617). The secret is `name:password`. Nothing is signed.
@@ -43,8 +48,8 @@ impl Algorithm {
     pub(crate) const fn tag_len(self) -> usize {
         match self {
             Self::HmacSha256 | Self::KeyedSha256 | Self::Token | Self::Basic | Self::JwtHs256 => 32,
-            Self::HmacSha1 => 20,
-            Self::HmacSha512 => 64,
+            Self::HmacSha1 | Self::KeyedSha1 => 20,
+            Self::HmacSha512 | Self::KeyedSha512 => 64,
             Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 | Self::JwtEs256 => 0,
         }
     }
@@ -69,6 +74,8 @@ impl Algorithm {
             | Self::HmacSha1
             | Self::HmacSha512
             | Self::KeyedSha256
+            | Self::KeyedSha1
+            | Self::KeyedSha512
             | Self::Token
             | Self::Basic
             | Self::JwtHs256 => None,
@@ -84,6 +91,10 @@ impl Algorithm {
         matches!(self.family(), Family::Hmac)
     }
 
+    pub(crate) const fn is_keyed_hash(self) -> bool {
+        matches!(self.family(), Family::KeyedHash)
+    }
+
     pub(crate) const fn is_jwt(self) -> bool {
         matches!(self.family(), Family::Jwt)
     }
@@ -91,7 +102,7 @@ impl Algorithm {
     const fn family(self) -> Family {
         match self {
             Self::HmacSha256 | Self::HmacSha1 | Self::HmacSha512 => Family::Hmac,
-            Self::KeyedSha256 => Family::KeyedHash,
+            Self::KeyedSha256 | Self::KeyedSha1 | Self::KeyedSha512 => Family::KeyedHash,
             Self::Token | Self::Basic => Family::Token,
             Self::Ed25519 | Self::EcdsaP256 | Self::RsaSha256 | Self::RsaSha1 => Family::PublicKey,
             Self::JwtHs256 | Self::JwtEs256 => Family::Jwt,
@@ -123,6 +134,8 @@ enum Family {
 pub enum KeyForm {
     /// The text's own bytes, prefixes such as `whsec_` included.
     Utf8,
+    /// The SHA-1 digest of the text, as Braintree uses it.
+    Sha1,
     /// Hexadecimal, for a secret's bytes or a raw public key.
     Hex,
     /// Base64 with or without padding, for a secret's bytes or a raw public key.
@@ -173,10 +186,78 @@ pub enum Evidence {
     Source,
     /// The sender's documentation describes it.
     Documentation,
-    /// A third party describes it.
-    Secondary,
-    /// There are only unconfirmed reports.
-    Hearsay,
+    /// Only third parties describe it. A receiver logs a warning when it is built.
+    Unproven,
+}
+
+/// What is known about the sender of a preset besides its signatures, with its sources.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Notes {
+    /// Where the sender shows the secret.
+    pub secret_at: &'static str,
+    /// When the sender retries.
+    pub schedule: &'static str,
+    /// The parts of a request that a retry repeats, if that is known.
+    pub keeps: &'static [Sent],
+    /// The parts of a request that a retry changes, if that is known.
+    pub changes: &'static [Sent],
+    /// Whether two events can have identical bodies.
+    pub same_bytes: SameBytes,
+    /// Why two events can, or cannot, have identical bodies.
+    pub same_bytes_why: &'static str,
+    /// The retries that the time window refuses, and why.
+    pub lost: &'static str,
+    /// The source of what is known about retries.
+    pub source: &'static str,
+    /// The date of the last check of the preset, such as `2026-11-28`.
+    pub checked: &'static str,
+    /// How to check the preset again: a package and function, or a page and example.
+    pub recheck: &'static str,
+}
+
+impl Notes {
+    /// Nothing is known.
+    pub(crate) const NONE: Self = Self {
+        secret_at: "",
+        schedule: "",
+        keeps: &[],
+        changes: &[],
+        same_bytes: SameBytes::Unknown,
+        same_bytes_why: "",
+        lost: "",
+        source: "",
+        checked: "",
+        recheck: "",
+    };
+}
+
+/// A part of a request that a retry repeats or changes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Sent {
+    /// The body.
+    Body,
+    /// The delivery ID.
+    Id,
+    /// The event type.
+    EventType,
+    /// The timestamp.
+    Timestamp,
+    /// The signature.
+    Signature,
+}
+
+/// Whether two events of a sender can have identical bodies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SameBytes {
+    /// They cannot: the body has an ID or the time of its event.
+    Never,
+    /// They can, so the body does not identify an event.
+    Possible,
+    /// It is not known.
+    Unknown,
 }
 
 /// The place of a signature or token, and the grammar of the text there.
@@ -184,6 +265,9 @@ pub enum Evidence {
 pub(crate) struct SignatureSource {
     pub(crate) place: Place,
     pub(crate) grammar: Grammar,
+    /// The separator of several signatures, which may also be in several header lines. Without it, a
+    /// repeated header is refused.
+    pub(crate) several: Option<char>,
 }
 
 /// A place in a request. Header names are in lower case.
@@ -213,10 +297,26 @@ impl Place {
 pub(crate) enum Grammar {
     /// Only the signature, possibly after a prefix.
     Plain(Prefix),
-    /// `key=value` pairs. The values of `keys` are signatures, and other keys are ignored.
-    Pairs { separator: char, keys: List<Text> },
-    /// Versioned signatures. Those of `versions` are verified, and others are skipped.
+    /// `key=value` pairs. The values of `keys` are signatures, and other keys are ignored. There may
+    /// be several groups of pairs, all with the same timestamp.
+    Pairs { separator: char, groups: Option<char>, keys: List<Text> },
+    /// Versioned signatures. Those of `versions` are verified, or all if there are none. Others are
+    /// skipped.
     List { separator: char, version_separator: char, versions: List<Text> },
+    /// The timestamp, a separator, and the signature.
+    AfterTimestamp { separator: char },
+}
+
+impl Grammar {
+    /// Returns whether a signature may have this version.
+    pub(crate) fn has(&self, version: &str) -> bool {
+        match self {
+            Self::Pairs { keys: names, .. } | Self::List { versions: names, .. } => {
+                names.iter().any(|name| name == version)
+            }
+            Self::Plain(_) | Self::AfterTimestamp { .. } => false,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -242,7 +342,11 @@ pub(crate) enum TimestampPlace {
     Header(Text),
     /// A key among the signature header's pairs.
     Pair(Text),
+    /// In front of the signature, in its header.
+    Before,
     Pointer(Text),
+    /// A field of a form.
+    Form(Text),
     /// A claim of the JSON Web Token.
     Claim(Text),
 }
@@ -298,17 +402,31 @@ pub(crate) struct EventList {
     pub(crate) id: List<Text>,
 }
 
-/// The source of a delivery's idempotency key. Unverified bytes never make a delivery a duplicate.
+/// The source of a delivery's idempotency key.
+///
+/// A key always contains verified bytes. Header values that are not signed only add to it, so they
+/// can make a duplicate run again, but never make a delivery a duplicate of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
-    /// The signed delivery ID. If a verified body has none, the body's digest is used.
+    /// The signed delivery ID. If a verified body has none, [`Digest`](Self::Digest) is used.
     SignedId,
-    /// The SHA-256 digest of the signed body. Events with identical bytes are duplicates.
+    /// Fields of the signed body that together identify an event and stay the same in retries, for
+    /// senders whose retries change the rest of the body. If one is absent, [`Digest`](Self::Digest)
+    /// is used.
+    Fields,
+    /// The SHA-256 digest of the signed body, with the delivery ID and the event type if the sender
+    /// puts them into headers. If the scheme signs only a part of the body, the digest is that of
+    /// the signed content.
+    ///
+    /// A captured request without a signed timestamp can run again under an invented ID.
+    Digest,
+    /// The SHA-256 digest of the signed body alone: two events with identical bytes are one, so the
+    /// second is lost.
     BodyDigest,
-    /// The SHA-256 digest of the signed content, for schemes that sign a part of the body.
+    /// The SHA-256 digest of the signed content alone, for schemes that sign a part of the body.
     SignedContent,
     /// None: each delivery is a new one.
     None,

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use super::{
-    Evidence, Field, Grammar, Hints, Place, Prefix, Scheme, SignatureSource, Text, TimestampPlace,
+    Evidence, Field, Grammar, Hints, Notes, Place, Prefix, Scheme, SignatureSource, Text,
+    TimestampPlace,
 };
 
 /// A scheme in the builder's terms: its places and content as text.
@@ -40,6 +41,8 @@ pub struct Description {
     pub test_field: Option<String>,
     /// Facts about the sender that do not concern its signatures.
     pub hints: Hints,
+    /// What is known about a preset's sender, with its sources.
+    pub notes: Notes,
 }
 
 impl Scheme {
@@ -62,6 +65,7 @@ impl Scheme {
             event_data: self.event_data.as_ref().map(text),
             test_field: self.test_field.as_ref().map(text),
             hints: self.hints,
+            notes: self.notes,
         }
     }
 
@@ -75,6 +79,8 @@ impl fmt::Display for TimestampPlace {
         match self {
             Self::Header(name) => write!(f, "header {name}"),
             Self::Pair(key) => write!(f, "{key}= next to the signature"),
+            Self::Before => f.write_str("before the signature"),
+            Self::Form(name) => write!(f, "form {name}"),
             Self::Pointer(pointer) => write!(f, "body {pointer}"),
             Self::Claim(name) => write!(f, "claim {name}"),
         }
@@ -100,9 +106,13 @@ impl fmt::Display for Grammar {
             Self::Plain(Prefix::Required(prefix)) => write!(f, "{prefix}…"),
             Self::Plain(Prefix::Optional(prefix)) => write!(f, "[{prefix}]…"),
             Self::Plain(Prefix::Scheme(name)) => write!(f, "{name} …"),
-            Self::Pairs { separator, keys } => {
+            Self::AfterTimestamp { separator } => write!(f, "<timestamp>{separator}…"),
+            Self::Pairs { separator, keys, .. } => {
                 let pairs: Vec<_> = keys.iter().map(|key| format!("{key}=…")).collect();
                 write!(f, "{}{separator} …", pairs.join(&separator.to_string()))
+            }
+            Self::List { separator, version_separator, versions } if versions.is_empty() => {
+                write!(f, "<version>{version_separator}…{separator}…")
             }
             Self::List { separator, version_separator, versions } => {
                 let items: Vec<_> = versions

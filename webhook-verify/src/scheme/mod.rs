@@ -29,7 +29,7 @@ pub use self::{
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
     check::is_pointer,
-    part::{Ends, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
+    part::{Free, Hash, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
 };
 pub use crate::encoding::Encoding;
 use crate::{clock::Tolerance, error::ConfigError};
@@ -77,6 +77,8 @@ pub struct Scheme {
     pub(crate) signatures: List<SignatureSource>,
     pub(crate) encoding: Encoding,
     pub(crate) content: List<Part>,
+    /// The content of signatures with other versions than the first.
+    pub(crate) version_contents: List<(Text, List<Part>)>,
     /// The place of the body's SHA-256 digest, for schemes that sign it instead of the body.
     pub(crate) body_digest: Option<BodyDigest>,
     pub(crate) timestamp: Option<TimestampSource>,
@@ -103,8 +105,13 @@ pub struct Scheme {
     /// The pointer to a field of the body that only test payloads have.
     pub(crate) test_field: Option<Text>,
     pub(crate) identity: Identity,
+    /// The fields of [`Identity::Fields`], as JSON pointers.
+    pub(crate) identity_fields: List<Text>,
+    /// Second names of headers: the name in this scheme, and the other one.
+    pub(crate) header_aliases: List<(Text, Text)>,
     pub(crate) challenges: List<Challenge>,
     pub(crate) hints: Hints,
+    pub(crate) notes: Notes,
 }
 
 impl Scheme {
@@ -120,6 +127,7 @@ impl Scheme {
         signatures: Cow::Borrowed(&[]),
         encoding: Encoding::Hex,
         content: Cow::Borrowed(&[Part::Body]),
+        version_contents: Cow::Borrowed(&[]),
         body_digest: None,
         timestamp: None,
         issuer: None,
@@ -135,9 +143,12 @@ impl Scheme {
         event_time: None,
         event_data: None,
         test_field: None,
-        identity: Identity::BodyDigest,
+        identity: Identity::None,
+        identity_fields: Cow::Borrowed(&[]),
+        header_aliases: Cow::Borrowed(&[]),
         challenges: Cow::Borrowed(&[]),
         hints: Hints { retry_horizon: None, body_limit: None, time_budget: None },
+        notes: Notes::NONE,
     };
 
     /// Returns the preset of this name, such as `mautic` or `host-uk-core-api`.
@@ -222,18 +233,12 @@ impl Scheme {
     }
 
     /// Returns whether the signature covers a field.
-    fn covers(&self, field: &Field) -> bool {
+    pub(crate) fn covers(&self, field: &Field) -> bool {
         let is_it = |part: &Part| match (part.facts().values, field) {
             (Values::Header(signed), Field::Header(name)) => signed == name,
-            (Values::Field(signed) | Values::FreeField(signed), Field::Pointer(pointer)) => {
-                signed == pointer
-            }
+            (Values::Field(signed), Field::Pointer(pointer)) => signed == pointer,
             _ => false,
         };
-        // Without text between two parts, another split could have the same signature.
-        let touches = self.content.windows(2).any(|pair| {
-            pair.iter().any(is_it) && pair.iter().all(|part| part.facts().literal.is_none())
-        });
         match field {
             Field::Header(_) => self.signs(is_it),
             Field::FirstKey => self.signs_body(),
@@ -244,9 +249,9 @@ impl Scheme {
                     | Values::Header(_)
                     | Values::ListedHeaders(_)
                     | Values::Field(_)
-                    | Values::FreeField(_) => false,
+                    | Values::FormField(_) => false,
                 };
-                self.signs_body() || self.signs(in_fields) || self.signs(is_it) && !touches
+                self.signs_body() || self.signs(in_fields) || self.signs(is_it)
             }
         }
     }
@@ -255,6 +260,18 @@ impl Scheme {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.identity
+    }
+
+    /// Returns whether the idempotency key may be the digest of signed content other than the body.
+    pub(crate) fn identity_reads_content(&self) -> bool {
+        self.identity == Identity::SignedContent
+            || self.identity == Identity::Digest && !self.signs_body()
+    }
+
+    /// Returns whether the key of [`Identity::Digest`] contains headers that are not signed.
+    pub(crate) fn has_label_headers(&self) -> bool {
+        let in_header = |field: &Option<Field>| matches!(field, Some(Field::Header(_)));
+        in_header(&self.id) || in_header(&self.event_type)
     }
 
     /// Returns the scheme's tolerance, or `None` if it has no timestamp or does not check it.
@@ -279,15 +296,22 @@ impl Scheme {
                 Place::HeaderPrefix(_) | Place::Query(_) | Place::Pointer(_) => {}
             }
         }
-        names.extend(self.content.iter().flat_map(|part| part.facts().headers()));
+        names.extend(self.parts().flat_map(|part| part.facts().headers()));
         for field in [&self.id, &self.event_type] {
             if let Some(Field::Header(name)) = field {
                 names.push(name);
             }
         }
-        if let Some(TimestampPlace::Header(name)) = self.timestamp.as_ref().map(|time| &time.place)
-        {
-            names.push(name);
+        match self.timestamp.as_ref().map(|time| &time.place) {
+            Some(TimestampPlace::Header(name)) => names.push(name),
+            Some(TimestampPlace::Form(_)) => names.push(&CONTENT_TYPE),
+            Some(
+                TimestampPlace::Pair(_)
+                | TimestampPlace::Before
+                | TimestampPlace::Pointer(_)
+                | TimestampPlace::Claim(_),
+            )
+            | None => {}
         }
         if let Some(KeySource::Url { place: Place::Header(name), .. }) = &self.key_source {
             names.push(name);
@@ -301,33 +325,83 @@ impl Scheme {
 
     /// Returns the names of the parameters that a verifier needs in addition to its secret.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
-        let in_content = self.content.iter().filter_map(|part| part.facts().parameter);
+        let in_content = self.parts().filter_map(|part| part.facts().parameter);
         let of_fields = self.parameter_fields.iter().map(|(_, name)| &**name);
         in_content.chain(of_fields)
     }
 
-    /// Returns the bytes that separate `part` from its neighbors in the signed content. If a value
-    /// contained one, another split could have the same signature.
-    pub(crate) fn delimiters_of(&self, part: &Part) -> impl Iterator<Item = u8> {
-        let pairs = self.content.windows(2);
-        pairs.filter_map(move |pair| match pair {
-            [this, next] if this == part && next.facts().literal.is_some() => {
-                next.facts().literal?.bytes().next()
-            }
-            [previous, this] if this == part => previous.facts().literal?.bytes().next_back(),
-            _ => None,
-        })
+    /// Returns the bytes that the value of each part of a content must not contain. Otherwise,
+    /// another split could have the same signature.
+    pub(crate) fn delimiters(&self, content: &[Part]) -> Vec<Box<[u8]>> {
+        check::all_delimiters(self, content)
+    }
+
+    /// Returns the index of the content of a version, if it has its own.
+    pub(crate) fn content_of_version(&self, version: &str) -> Option<usize> {
+        self.version_contents.iter().position(|(known, _)| known == version)
+    }
+
+    /// Returns whether a part is composed together with the body: it comes from the body, or it is
+    /// the secret, which the key adds.
+    #[inline]
+    pub(crate) fn comes_late(&self, part: &Part) -> bool {
+        matches!(part, Part::Secret) || self.reads_from_body(part)
+    }
+
+    /// Returns the index of the piece of signed content before which the secret stands.
+    pub(crate) fn secret_piece(&self) -> usize {
+        let mut late = self.content.iter().skip_while(|part| !self.comes_late(part));
+        late.position(|part| matches!(part, Part::Secret)).map_or(0, |index| index + 1)
+    }
+
+    /// Returns the length of a timestamp that touches other parts, in bytes: that of the years from
+    /// 2001 to 2286.
+    pub(crate) fn timestamp_len(&self) -> Option<usize> {
+        let len = match self.timestamp.as_ref()?.unit {
+            TimeUnit::Seconds => 10,
+            TimeUnit::Milliseconds => 13,
+            // These end where their form says.
+            TimeUnit::Rfc3339 | TimeUnit::Rfc1123 => return None,
+        };
+        let limits =
+            |part: Option<&Part>, is_after: bool| match part.map(|part| part.facts().literal) {
+                None => true,
+                Some(None) => false,
+                Some(Some(text)) => {
+                    let bytes = text.as_bytes();
+                    let touching = if is_after { bytes.first() } else { bytes.last() };
+                    touching.is_some_and(|byte| !byte.is_ascii_digit())
+                }
+            };
+        let contents = [&*self.content].into_iter();
+        let contents = contents.chain(self.version_contents.iter().map(|(_, content)| &**content));
+        let touches = |content: &[Part]| {
+            content.iter().enumerate().any(|(at, part)| {
+                matches!(part, Part::Timestamp)
+                    && !(limits(content.get(at + 1), true)
+                        && limits(at.checked_sub(1).and_then(|at| content.get(at)), false))
+            })
+        };
+        contents.into_iter().any(touches).then_some(len)
     }
 
     /// Returns whether the signature covers the bytes of the body, directly or by a digest. If not,
     /// it proves only what the sender signs instead: see the preset's documentation.
     #[must_use]
     pub fn signs_body(&self) -> bool {
-        self.body_digest.is_some() || self.signs_whole(WholeBody::Bytes)
+        self.body_digest.is_some()
+            || self.signs_whole(WholeBody::Bytes)
+            || self.signs_whole(WholeBody::Digest)
+    }
+
+    /// Returns the parts of the signed content, in all versions.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = &Part> {
+        let of_versions = self.version_contents.iter().flat_map(|(_, content)| &**content);
+        self.content.iter().chain(of_versions)
     }
 
     fn signs(&self, is_it: impl Fn(&Part) -> bool) -> bool {
-        self.content.iter().any(is_it)
+        self.parts().any(is_it)
     }
 
     fn signs_from(&self, origin: Origin) -> bool {
@@ -362,7 +436,18 @@ impl Scheme {
     /// Returns whether form fields of the body are read.
     pub(crate) fn reads_forms(&self) -> bool {
         let mut places = self.signatures.iter().map(|source| &source.place);
-        self.signs_whole(WholeBody::Form) || places.any(|place| matches!(place, Place::Form(_)))
+        self.signs_whole(WholeBody::Form)
+            || self.signs(|part| matches!(part.facts().values, Values::FormField(_)))
+            || places.any(|place| matches!(place, Place::Form(_)))
+            || matches!(
+                self.timestamp,
+                Some(TimestampSource { place: TimestampPlace::Form(_), .. })
+            )
+    }
+
+    /// Returns whether the target of a request is signed, or a part of it.
+    pub(crate) fn signs_target(&self) -> bool {
+        self.signs(|part| part.facts().has_query || matches!(part, Part::Query(_)))
     }
 
     pub(crate) fn needs_public_url(&self) -> bool {
@@ -376,9 +461,12 @@ impl Scheme {
             Origin::Constant | Origin::Head => false,
             Origin::Body => true,
             Origin::Timestamp => match self.timestamp.as_ref().map(|source| &source.place) {
-                Some(TimestampPlace::Pointer(_)) => true,
+                Some(TimestampPlace::Pointer(_) | TimestampPlace::Form(_)) => true,
                 Some(
-                    TimestampPlace::Header(_) | TimestampPlace::Pair(_) | TimestampPlace::Claim(_),
+                    TimestampPlace::Header(_)
+                    | TimestampPlace::Pair(_)
+                    | TimestampPlace::Before
+                    | TimestampPlace::Claim(_),
                 )
                 | None => false,
             },

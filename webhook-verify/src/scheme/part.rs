@@ -13,6 +13,11 @@ use crate::error::ConfigError;
 pub(crate) enum Part {
     Literal(Text),
     Body,
+    /// The body, which must be empty or a JSON object or array without white space around it, so
+    /// that it has a certain start and end next to other text.
+    JsonBody,
+    /// A digest of the body, in hex.
+    BodyDigest(Hash),
     /// The timestamp's text as sent.
     Timestamp,
     Id,
@@ -21,14 +26,22 @@ pub(crate) enum Part {
     Method,
     /// Path and query.
     Path(PathForm),
+    /// The decoded value of a query parameter.
+    Query(Text),
+    /// The query's parameters except the signature: each as `name=value`, sorted.
+    SortedQuery,
     Header(Text),
     /// The headers that this header lists, separated by commas: `name:value;name:value`.
     SignedHeaders(Text),
-    /// The scalar at a JSON pointer into the body. It must not contain the delimiters around it.
-    Pointer(Text),
-    /// The scalar at a JSON pointer into the body. It may contain the delimiters around it, so a
-    /// content has at most one such part.
-    FreePointer(Text),
+    /// The value of a key next to the signature, among its header's pairs.
+    Pair(Text),
+    /// The values of the headers whose names a pair lists, separated by spaces. They are joined with
+    /// dots.
+    HeaderValues(Text),
+    /// The scalar at a JSON pointer into the body.
+    Pointer(Text, Free),
+    /// The decoded value of a field of a form.
+    FormField(Text),
     /// The scalars at JSON pointers with one step each, as lines: the name, and the value. Absent
     /// ones are left out. Only the first may contain a line break, which could start another field.
     Fields(List<Text>),
@@ -38,6 +51,31 @@ pub(crate) enum Part {
     Crc32,
     /// A value that the sender shows on its settings page.
     Parameter(Text),
+    /// The secret, for digests that do not begin with it.
+    Secret,
+    /// Text, a value, and text, which are left out together if the value is empty.
+    Group(List<Self>),
+}
+
+/// Whether the value of a field may contain the delimiters around it. Only one part of a content may.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Free {
+    Never,
+    Always,
+    /// Depending on another field of the content.
+    If {
+        pointer: Text,
+        value: Text,
+        is_equal: bool,
+    },
+}
+
+/// A digest of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hash {
+    Sha1,
+    Sha256,
+    Sha512,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,7 +101,6 @@ pub(crate) enum PathForm {
 pub(crate) struct PartFacts<'p> {
     pub(crate) origin: Origin,
     pub(crate) varies: Varies,
-    pub(crate) ends: Ends,
     /// The values of the request that the part contains.
     pub(crate) values: Values<'p>,
     /// How the part contains the whole body.
@@ -102,21 +139,6 @@ pub(crate) enum Varies {
     WithDelivery,
 }
 
-/// The parts that must not touch a part, because another split could have the same signature.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ends {
-    /// Anything may touch the part.
-    Clear,
-    /// The value of a header: no other value and nothing of the body may touch it.
-    Value,
-    /// A field of the body: no value and no other field may touch it.
-    Field,
-    /// All of the body, or something made of it: no value may touch it.
-    Body,
-    /// Lines of text: there must be a line break before them and after them.
-    Lines,
-}
-
 /// The values of a request that a part contains.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Values<'p> {
@@ -127,8 +149,8 @@ pub(crate) enum Values<'p> {
     ListedHeaders(&'p Text),
     /// The scalar at a JSON pointer.
     Field(&'p Text),
-    /// The scalar at a JSON pointer, which may contain the delimiters around it.
-    FreeField(&'p Text),
+    /// The field of a form.
+    FormField(&'p Text),
     /// The scalars at JSON pointers, on lines of their own.
     Fields(&'p [Text]),
 }
@@ -138,6 +160,8 @@ pub(crate) enum Values<'p> {
 pub(crate) enum WholeBody {
     /// As sent.
     Bytes,
+    /// As a digest that no other body has.
+    Digest,
     /// As the fields of a form.
     Form,
     /// As a checksum.
@@ -145,11 +169,10 @@ pub(crate) enum WholeBody {
 }
 
 impl<'p> PartFacts<'p> {
-    const fn new(origin: Origin, varies: Varies, ends: Ends) -> Self {
+    const fn new(origin: Origin, varies: Varies) -> Self {
         Self {
             origin,
             varies,
-            ends,
             values: Values::Unnamed,
             whole_body: None,
             url: None,
@@ -160,7 +183,7 @@ impl<'p> PartFacts<'p> {
     }
 
     fn constant() -> Self {
-        Self::new(Origin::Constant, Varies::Never, Ends::Clear)
+        Self::new(Origin::Constant, Varies::Never)
     }
 
     fn url(form: UrlForm) -> Self {
@@ -170,31 +193,30 @@ impl<'p> PartFacts<'p> {
                 (Varies::WithRequest, true)
             }
         };
-        Self { url: Some(form), has_query, ..Self::new(Origin::Head, varies, Ends::Clear) }
+        Self { url: Some(form), has_query, ..Self::new(Origin::Head, varies) }
     }
 
-    fn header(ends: Ends, values: Values<'p>) -> Self {
-        Self { values, ..Self::new(Origin::Head, Varies::WithDelivery, ends) }
+    fn head(values: Values<'p>) -> Self {
+        Self { values, ..Self::new(Origin::Head, Varies::WithDelivery) }
     }
 
-    fn fields(ends: Ends, values: Values<'p>) -> Self {
-        Self { values, ..Self::new(Origin::Body, Varies::WithDelivery, ends) }
+    fn fields(values: Values<'p>) -> Self {
+        Self { values, ..Self::new(Origin::Body, Varies::WithDelivery) }
     }
 
     fn whole_body(form: WholeBody) -> Self {
-        Self { whole_body: Some(form), ..Self::new(Origin::Body, Varies::WithDelivery, Ends::Body) }
+        Self { whole_body: Some(form), ..Self::new(Origin::Body, Varies::WithDelivery) }
     }
 
     /// Returns the headers that must be read to produce the part.
     pub(crate) fn headers(self) -> impl Iterator<Item = &'p Text> {
         let by_name = match self.values {
             Values::Header(name) | Values::ListedHeaders(name) => Some(name),
-            Values::Unnamed | Values::Field(_) | Values::FreeField(_) | Values::Fields(_) => None,
+            Values::Unnamed | Values::Field(_) | Values::FormField(_) | Values::Fields(_) => None,
         };
-        let content_type = match self.whole_body {
-            Some(WholeBody::Form) => Some(&CONTENT_TYPE),
-            Some(WholeBody::Bytes | WholeBody::Checksum) | None => None,
-        };
+        let reads_form =
+            self.whole_body == Some(WholeBody::Form) || matches!(self.values, Values::FormField(_));
+        let content_type = reads_form.then_some(&CONTENT_TYPE);
         by_name.into_iter().chain(content_type)
     }
 }
@@ -206,39 +228,52 @@ impl Part {
         match self {
             Self::Literal(text) => PartFacts { literal: Some(text), ..PartFacts::constant() },
             Self::Parameter(name) => PartFacts { parameter: Some(name), ..PartFacts::constant() },
-            Self::Timestamp => PartFacts::new(Origin::Timestamp, Varies::WithRequest, Ends::Clear),
-            Self::Id => PartFacts::new(Origin::Id, Varies::WithDelivery, Ends::Value),
-            Self::Method => PartFacts::new(Origin::Head, Varies::Never, Ends::Clear),
+            Self::Secret => PartFacts::constant(),
+            Self::Timestamp => PartFacts::new(Origin::Timestamp, Varies::WithRequest),
+            Self::Id => PartFacts::new(Origin::Id, Varies::WithDelivery),
+            Self::Method => PartFacts::new(Origin::Head, Varies::Never),
             Self::Url(form) => PartFacts::url(*form),
-            Self::Path(PathForm::AsSent | PathForm::EscapedTwice) => PartFacts {
-                has_query: true,
-                ..PartFacts::new(Origin::Head, Varies::WithRequest, Ends::Clear)
-            },
-            Self::Header(name) => PartFacts::header(Ends::Value, Values::Header(name)),
-            Self::SignedHeaders(name) => {
-                PartFacts::header(Ends::Lines, Values::ListedHeaders(name))
+            Self::Path(PathForm::AsSent | PathForm::EscapedTwice) | Self::SortedQuery => {
+                let facts = PartFacts::new(Origin::Head, Varies::WithRequest);
+                PartFacts { has_query: true, ..facts }
             }
-            Self::Pointer(pointer) => PartFacts::fields(Ends::Field, Values::Field(pointer)),
-            Self::FreePointer(pointer) => {
-                PartFacts::fields(Ends::Field, Values::FreeField(pointer))
-            }
-            Self::Fields(pointers) => PartFacts::fields(Ends::Body, Values::Fields(pointers)),
-            Self::Body => PartFacts::whole_body(WholeBody::Bytes),
+            Self::Query(_) => PartFacts::new(Origin::Head, Varies::WithDelivery),
+            Self::Header(name) => PartFacts::head(Values::Header(name)),
+            Self::SignedHeaders(name) => PartFacts::head(Values::ListedHeaders(name)),
+            Self::Pair(_) | Self::HeaderValues(_) => PartFacts::head(Values::Unnamed),
+            Self::Pointer(pointer, _) => PartFacts::fields(Values::Field(pointer)),
+            Self::FormField(name) => PartFacts::fields(Values::FormField(name)),
+            Self::Fields(pointers) => PartFacts::fields(Values::Fields(pointers)),
+            Self::Body | Self::JsonBody => PartFacts::whole_body(WholeBody::Bytes),
+            Self::BodyDigest(_) => PartFacts::whole_body(WholeBody::Digest),
             Self::Form => PartFacts::whole_body(WholeBody::Form),
             Self::Crc32 => PartFacts::whole_body(WholeBody::Checksum),
+            Self::Group(parts) => {
+                let mut values = parts.iter().filter(|part| !part.is_constant());
+                values.next().map_or(PartFacts::constant(), Self::facts)
+            }
         }
     }
 
     /// Returns whether the part is the body as sent.
     #[inline]
     pub(crate) fn is_body(&self) -> bool {
-        self.facts().whole_body == Some(WholeBody::Bytes)
+        matches!(self, Self::Body | Self::JsonBody)
+    }
+
+    /// Returns whether the part is the same in all requests to a verifier.
+    pub(crate) fn is_constant(&self) -> bool {
+        matches!(self, Self::Literal(_) | Self::Parameter(_) | Self::Secret)
     }
 
     /// Parses the name that stands between braces, such as `timestamp` or `header:x-id`.
     fn parse(name: &str) -> Result<Self, ConfigError> {
         Ok(match name {
             "body" => Self::Body,
+            "body:json" => Self::JsonBody,
+            "body:sha1" => Self::BodyDigest(Hash::Sha1),
+            "body:sha256" => Self::BodyDigest(Hash::Sha256),
+            "body:sha512" => Self::BodyDigest(Hash::Sha512),
             "timestamp" => Self::Timestamp,
             "id" => Self::Id,
             "url" => Self::Url(UrlForm::AsConfigured),
@@ -248,15 +283,27 @@ impl Part {
             "method" => Self::Method,
             "path" => Self::Path(PathForm::AsSent),
             "path:escaped-twice" => Self::Path(PathForm::EscapedTwice),
+            "sorted-query" => Self::SortedQuery,
             "form" => Self::Form,
             "crc32" => Self::Crc32,
+            "secret" => Self::Secret,
             _ => match name.split_once(':') {
                 Some(("header", header)) => Self::Header(check::header_name(OPTION, header)?),
                 Some(("signed-headers", header)) => {
                     Self::SignedHeaders(check::header_name(OPTION, header)?)
                 }
-                Some(("json", pointer)) => Self::Pointer(check::pointer(OPTION, pointer)?),
-                Some(("free-json", pointer)) => Self::FreePointer(check::pointer(OPTION, pointer)?),
+                Some(("json", pointer)) => {
+                    Self::Pointer(check::pointer(OPTION, pointer)?, Free::Never)
+                }
+                Some(("free-json", pointer)) => free_pointer(pointer)?,
+                Some(("query", name)) if !name.is_empty() => Self::Query(Text::Owned(name.into())),
+                Some(("form", name)) if !name.is_empty() => {
+                    Self::FormField(Text::Owned(name.into()))
+                }
+                Some(("pair", key)) if !key.is_empty() => Self::Pair(Text::Owned(key.into())),
+                Some(("header-values", key)) if !key.is_empty() => {
+                    Self::HeaderValues(Text::Owned(key.into()))
+                }
                 Some(("fields", names)) => {
                     Self::Fields(names.split(',').map(field).collect::<Result<_, _>>()?)
                 }
@@ -274,6 +321,10 @@ impl fmt::Display for Part {
         match self {
             Self::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
             Self::Body => f.write_str("{body}"),
+            Self::JsonBody => f.write_str("{body:json}"),
+            Self::BodyDigest(Hash::Sha1) => f.write_str("{body:sha1}"),
+            Self::BodyDigest(Hash::Sha256) => f.write_str("{body:sha256}"),
+            Self::BodyDigest(Hash::Sha512) => f.write_str("{body:sha512}"),
             Self::Timestamp => f.write_str("{timestamp}"),
             Self::Id => f.write_str("{id}"),
             Self::Url(UrlForm::AsConfigured) => f.write_str("{url}"),
@@ -285,8 +336,23 @@ impl fmt::Display for Part {
             Self::Path(PathForm::EscapedTwice) => f.write_str("{path:escaped-twice}"),
             Self::Header(name) => write!(f, "{{header:{name}}}"),
             Self::SignedHeaders(name) => write!(f, "{{signed-headers:{name}}}"),
-            Self::Pointer(pointer) => write!(f, "{{json:{pointer}}}"),
-            Self::FreePointer(pointer) => write!(f, "{{free-json:{pointer}}}"),
+            Self::Query(name) => write!(f, "{{query:{name}}}"),
+            Self::SortedQuery => f.write_str("{sorted-query}"),
+            Self::Pair(key) => write!(f, "{{pair:{key}}}"),
+            Self::HeaderValues(key) => write!(f, "{{header-values:{key}}}"),
+            Self::Pointer(pointer, Free::Never) => write!(f, "{{json:{pointer}}}"),
+            Self::Pointer(pointer, Free::Always) => write!(f, "{{free-json:{pointer}}}"),
+            Self::Pointer(pointer, Free::If { pointer: other, value, is_equal }) => {
+                let relation = if *is_equal { "=" } else { "!=" };
+                write!(f, "{{free-json:{pointer} if {other}{relation}{value}}}")
+            }
+            Self::FormField(name) => write!(f, "{{form:{name}}}"),
+            Self::Secret => f.write_str("{secret}"),
+            Self::Group(parts) => {
+                f.write_str("[[")?;
+                parts.iter().try_for_each(|part| part.fmt(f))?;
+                f.write_str("]]")
+            }
             Self::Fields(pointers) => {
                 let names: Vec<_> = pointers.iter().map(|name| &name[1..]).collect();
                 write!(f, "{{fields:{}}}", names.join(","))
@@ -301,8 +367,31 @@ impl fmt::Display for Part {
 /// The option that all errors here are about.
 const OPTION: &str = "signed_content";
 
-/// Parses a template such as `v0:{timestamp}:{body}`, in which a doubled brace is a brace.
+/// Parses a template such as `v0:{timestamp}:{body}`, in which a doubled brace is a brace, and what
+/// is between `[[` and `]]` is left out if its value is empty.
 pub(super) fn parse(template: &str) -> Result<Vec<Part>, ConfigError> {
+    let mut parts = Vec::new();
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once("[[") {
+        let (group, after) = after.split_once("]]").ok_or_else(|| bad("a `[[` is not closed"))?;
+        parts.extend(parse_parts(before)?);
+        let group = parse_parts(group)?;
+        let is_group =
+            matches!(&*group, [Part::Literal(_), value, Part::Literal(_)] if !value.is_constant());
+        if !is_group {
+            return Err(bad("a `[[…]]` needs text, one value, and text"));
+        }
+        parts.push(Part::Group(group.into()));
+        rest = after;
+    }
+    if rest.contains("]]") {
+        return Err(bad("a `]]` was not opened"));
+    }
+    parts.extend(parse_parts(rest)?);
+    Ok(parts)
+}
+
+fn parse_parts(template: &str) -> Result<Vec<Part>, ConfigError> {
     let mut parts = Vec::new();
     let mut text = String::new();
     let mut rest = template;
@@ -325,6 +414,25 @@ pub(super) fn parse(template: &str) -> Result<Vec<Part>, ConfigError> {
     text.push_str(rest);
     literal(&mut parts, text);
     Ok(parts)
+}
+
+/// Parses `/POINTER`, `/POINTER if /OTHER=VALUE` or `/POINTER if /OTHER!=VALUE`.
+fn free_pointer(text: &str) -> Result<Part, ConfigError> {
+    let Some((pointer, condition)) = text.split_once(" if ") else {
+        return Ok(Part::Pointer(check::pointer(OPTION, text)?, Free::Always));
+    };
+    let (other, value) =
+        condition.split_once('=').ok_or_else(|| bad("an ` if ` has no `=` or `!=`"))?;
+    let (other, is_equal) = match other.strip_suffix('!') {
+        Some(other) => (other, false),
+        None => (other, true),
+    };
+    let free = Free::If {
+        pointer: check::pointer(OPTION, other)?,
+        value: Text::Owned(value.into()),
+        is_equal,
+    };
+    Ok(Part::Pointer(check::pointer(OPTION, pointer)?, free))
 }
 
 fn literal(parts: &mut Vec<Part>, text: String) {
@@ -362,6 +470,9 @@ mod tests {
             "{path}{path:escaped-twice}",
             "{header:a}{signed-headers:b}{parameter:c}",
             "{json:/a}{free-json:/b}{fields:c,d}{form}{crc32}",
+            "{free-json:/a if /b=c}{free-json:/a if /b!=c}{form:a}{query:b}{sorted-query}",
+            "{body:json}{body:sha1}{body:sha256}{body:sha512}{pair:h}{header-values:h}{secret}",
+            "[[id:{query:data.id};]][[request-id:{header:x-request-id};]]ts:{timestamp};",
         ] {
             let parts = parse(template).unwrap();
             assert_eq!(parts.iter().map(ToString::to_string).collect::<String>(), template);

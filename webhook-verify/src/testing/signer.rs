@@ -76,7 +76,7 @@ impl Signer {
         secret: impl TryInto<Secret, Error: Into<ConfigError>>,
     ) -> Result<Self, ConfigError> {
         let secret = secret.try_into().map_err(Into::into)?;
-        Key::new(scheme.algorithm, scheme.key_form, &secret)?;
+        Key::new(&scheme, &secret)?;
         Ok(Self {
             scheme,
             secret,
@@ -165,11 +165,7 @@ impl Signer {
             Place::HeaderPrefix(prefix) => request.header(&format!("{prefix}1"), text),
             Place::Query(name) => request.add_query(name, &text),
             Place::Pointer(pointer) => request.put(pointer, text.into())?,
-            Place::Form(name) => {
-                let old = String::from_utf8_lossy(&request.body).into_owned();
-                let mut form = form_urlencoded::Serializer::new(old);
-                request.body = form.append_pair(name, &text).finish().into();
-            }
+            Place::Form(name) => request.add_form(name, &text),
         }
         Ok(request)
     }
@@ -216,7 +212,8 @@ impl Signer {
                     let number = text.parse::<u64>().map(Value::from);
                     request.put_if_absent(pointer, number.unwrap_or(text.into()))?;
                 }
-                TimestampPlace::Pair(_) | TimestampPlace::Claim(_) => {}
+                TimestampPlace::Form(name) => request.add_form(name, &text),
+                TimestampPlace::Pair(_) | TimestampPlace::Before | TimestampPlace::Claim(_) => {}
             }
         }
         for part in &*scheme.content {
@@ -230,7 +227,7 @@ impl Signer {
                 Values::Header(_)
                 | Values::Unnamed
                 | Values::Field(_)
-                | Values::FreeField(_)
+                | Values::FormField(_)
                 | Values::Fields(_) => {}
             }
         }
@@ -266,7 +263,7 @@ impl Signer {
             String::from_utf8(self.secret.expose().to_vec())
                 .map_err(|_| ConfigError::MalformedSecret { expected: "text" })
         };
-        let key = Key::new(scheme.algorithm, scheme.key_form, &self.secret)?;
+        let key = Key::new(scheme, &self.secret)?;
         match scheme.algorithm {
             Algorithm::Token => text(),
             Algorithm::Basic => Ok(Encoding::Base64.encode(text()?.as_bytes())),
@@ -287,9 +284,11 @@ impl Signer {
                     .method(&request.method)
                     .target(&request.target);
                 let timestamp = match &scheme.timestamp {
-                    Some(TimestampSource { place: TimestampPlace::Pair(_), unit, .. }) => {
-                        Some(self.time_in(*unit)?)
-                    }
+                    Some(TimestampSource {
+                        place: TimestampPlace::Pair(_) | TimestampPlace::Before,
+                        unit,
+                        ..
+                    }) => Some(self.time_in(*unit)?),
                     _ => None,
                 };
                 let tag = verify::tag(
@@ -337,7 +336,12 @@ impl Signer {
             Grammar::Plain(Prefix::Required(prefix)) => format!("{prefix}{signature}"),
             Grammar::Plain(Prefix::Scheme(name)) => format!("{name} {signature}"),
             Grammar::Plain(Prefix::Refused | Prefix::Optional(_)) => signature,
-            Grammar::Pairs { separator, keys } => {
+            Grammar::AfterTimestamp { separator } => {
+                let unit = self.scheme.timestamp.as_ref().map(|source| source.unit);
+                let time = unit.and_then(|unit| self.time_in(unit).ok()).unwrap_or_default();
+                format!("{time}{separator}{signature}")
+            }
+            Grammar::Pairs { separator, keys, .. } => {
                 let pair = format!("{}={signature}", keys[0]);
                 match &self.scheme.timestamp {
                     Some(TimestampSource { place: TimestampPlace::Pair(key), unit, .. }) => {
@@ -348,7 +352,8 @@ impl Signer {
                 }
             }
             Grammar::List { version_separator, versions, .. } => {
-                format!("{}{version_separator}{signature}", versions[0])
+                let version = versions.first().map_or("1", |version| version);
+                format!("{version}{version_separator}{signature}")
             }
         }
     }
@@ -368,6 +373,12 @@ impl SignedRequest {
             form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
         self.target.push(if self.target.contains('?') { '&' } else { '?' });
         self.target.push_str(&pair);
+    }
+
+    fn add_form(&mut self, name: &str, value: &str) {
+        let old = String::from_utf8_lossy(&self.body).into_owned();
+        let mut form = form_urlencoded::Serializer::new(old);
+        self.body = form.append_pair(name, value).finish().into();
     }
 
     fn put_if_absent(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {

@@ -38,6 +38,8 @@ pub(super) struct Candidates {
 struct RareCandidates {
     /// Public-key signatures, which have no fixed length.
     signatures: Vec<Vec<u8>>,
+    /// The tags of signatures whose version has its own content, by its index.
+    tags_of_version: Vec<(usize, Tag)>,
     #[cfg(feature = "jwt")]
     token: Option<Jwt>,
 }
@@ -68,7 +70,9 @@ impl Candidates {
                     self.add_value(scheme, source, value, timestamp)?;
                 }
                 // Only a list may span several lines (RFC 9110 §5.3).
-                if lines > 1 && !matches!(source.grammar, Grammar::List { .. }) {
+                let is_list =
+                    source.several.is_some() || matches!(source.grammar, Grammar::List { .. });
+                if lines > 1 && !is_list {
                     return Err(VerifyError::AmbiguousHeader);
                 }
                 Ok(())
@@ -116,37 +120,36 @@ impl Candidates {
             return Err(VerifyError::MalformedSignature);
         }
         match &source.grammar {
-            Grammar::Plain(prefix) => {
-                let signature = match prefix {
-                    Prefix::Refused => Some(value),
-                    Prefix::Required(prefix) => value.strip_prefix(prefix.as_bytes()),
-                    // The name of an authentication scheme, in any case (RFC 9110 §11.1).
-                    Prefix::Scheme(name) => value
-                        .split_at_checked(name.len())
-                        .filter(|(start, _)| start.eq_ignore_ascii_case(name.as_bytes()))
-                        .and_then(|(_, rest)| rest.strip_prefix(b" "))
-                        .map(<[u8]>::trim_ascii_start),
-                    Prefix::Optional(prefix) => {
-                        Some(value.strip_prefix(prefix.as_bytes()).unwrap_or(value))
-                    }
-                };
-                self.add(scheme, signature)
+            Grammar::Plain(prefix) if source.several.is_some() => {
+                for item in items(value, source.several.unwrap_or(',')) {
+                    self.add(scheme, without_prefix(item, prefix), None)?;
+                }
+                Ok(())
             }
-            Grammar::Pairs { separator, keys } => {
+            Grammar::Plain(prefix) => self.add(scheme, without_prefix(value, prefix), None),
+            Grammar::AfterTimestamp { separator } => {
+                let (time, signature) = split(value, *separator).unzip();
+                *timestamp = time.filter(|time| !time.is_empty());
+                self.add(scheme, signature, None)
+            }
+            Grammar::Pairs { separator, groups, keys } => {
                 let timestamp_key = match &scheme.timestamp {
                     Some(TimestampSource { place: TimestampPlace::Pair(key), .. }) => {
                         key.as_bytes()
                     }
                     _ => b"",
                 };
-                for (key, value) in items(value, *separator).filter_map(|item| split(item, '=')) {
+                let pairs = items(value, groups.unwrap_or(*separator));
+                let pairs = pairs.flat_map(|group| items(group, *separator));
+                for (key, value) in pairs.filter_map(|item| split(item, '=')) {
                     if key == timestamp_key {
-                        if timestamp.is_some() {
+                        if timestamp.is_some_and(|first| groups.is_none() || first != value) {
                             return Err(VerifyError::AmbiguousHeader);
                         }
                         *timestamp = Some(value).filter(|value| !value.is_empty());
-                    } else if keys.iter().any(|known| known.as_bytes() == key) {
-                        self.add(scheme, Some(value))?;
+                    } else if let Some(version) = keys.iter().find(|known| known.as_bytes() == key)
+                    {
+                        self.add(scheme, Some(value), Some(version))?;
                     }
                 }
                 Ok(())
@@ -155,11 +158,12 @@ impl Candidates {
                 for item in items(value, *separator) {
                     match split(item, *version_separator) {
                         Some((version, signature))
-                            if versions.iter().any(|known| known.as_bytes() == version) =>
+                            if versions.is_empty()
+                                || versions.iter().any(|known| known.as_bytes() == version) =>
                         {
                             // A proxy that joins two lines puts a comma after the first.
                             let signature = signature.strip_suffix(b",").unwrap_or(signature);
-                            self.add(scheme, Some(signature))?;
+                            self.add(scheme, Some(signature), std::str::from_utf8(version).ok())?;
                         }
                         _ => {}
                     }
@@ -170,7 +174,12 @@ impl Candidates {
     }
 
     /// Adds one signature, which is malformed if it is `None`.
-    fn add(&mut self, scheme: &Scheme, signature: Option<&[u8]>) -> Result<(), VerifyError> {
+    fn add(
+        &mut self,
+        scheme: &Scheme,
+        signature: Option<&[u8]>,
+        version: Option<&str>,
+    ) -> Result<(), VerifyError> {
         let algorithm = scheme.algorithm;
         self.count += 1;
         let most = match algorithm.tag_len() {
@@ -188,12 +197,19 @@ impl Candidates {
             Algorithm::HmacSha256
             | Algorithm::HmacSha1
             | Algorithm::HmacSha512
-            | Algorithm::KeyedSha256 => {
+            | Algorithm::KeyedSha1
+            | Algorithm::KeyedSha256
+            | Algorithm::KeyedSha512 => {
                 self.tags.push(Tag::empty());
                 let tag = self.tags.last_mut();
                 if tag.and_then(|tag| tag.decode(algorithm, scheme.encoding, text)).is_none() {
                     self.tags.pop();
                     self.malformed = true;
+                } else if let Some(version) = version
+                    && let Some(index) = scheme.content_of_version(version)
+                    && let Some(tag) = self.tags.pop()
+                {
+                    self.rare().tags_of_version.push((index, tag));
                 }
                 Ok(())
             }
@@ -270,8 +286,30 @@ impl Candidates {
         tag.matches_any(&self.tags)
     }
 
+    /// Returns whether any signature of the version with this content matches `key` over `pieces`.
+    pub(super) fn hold_version(&self, index: usize, key: &Key, pieces: &[&[u8]]) -> bool {
+        let tags = self.rare.iter().flat_map(|rare| &rare.tags_of_version);
+        let of_version = tags.filter(|(version, _)| *version == index);
+        let tag = key.tag(pieces);
+        of_version
+            .fold(false, |holds, (_, found)| holds | tag.matches_any(std::slice::from_ref(found)))
+    }
+
+    /// Returns the versions with their own content that the request has signatures of.
+    pub(super) fn versions(&self) -> Vec<usize> {
+        let tags = self.rare.iter().flat_map(|rare| &rare.tags_of_version);
+        let mut versions: Vec<_> = tags.map(|(version, _)| *version).collect();
+        versions.sort_unstable();
+        versions.dedup();
+        versions
+    }
+
     pub(super) fn is_empty(&self) -> bool {
-        self.tags.is_empty() && self.rare.as_ref().is_none_or(|rare| rare.signatures.is_empty())
+        self.tags.is_empty()
+            && self
+                .rare
+                .as_ref()
+                .is_none_or(|rare| rare.signatures.is_empty() && rare.tags_of_version.is_empty())
     }
 
     /// Returns the digest of the token, if there is one.
@@ -320,6 +358,44 @@ impl Candidates {
             (true, false, false, _) => Err(VerifyError::MissingSignature),
         }
     }
+}
+
+/// Returns the signature after its prefix.
+fn without_prefix<'a>(value: &'a [u8], prefix: &Prefix) -> Option<&'a [u8]> {
+    match prefix {
+        Prefix::Refused => Some(value),
+        Prefix::Required(prefix) => value.strip_prefix(prefix.as_bytes()),
+        // The name of an authentication scheme, in any case (RFC 9110 §11.1).
+        Prefix::Scheme(name) => value
+            .split_at_checked(name.len())
+            .filter(|(start, _)| start.eq_ignore_ascii_case(name.as_bytes()))
+            .and_then(|(_, rest)| rest.strip_prefix(b" "))
+            .map(<[u8]>::trim_ascii_start),
+        Prefix::Optional(prefix) => Some(value.strip_prefix(prefix.as_bytes()).unwrap_or(value)),
+    }
+}
+
+/// Returns the value of a key among the pairs of the signature headers.
+pub(super) fn pair<'a>(
+    scheme: &Scheme,
+    picked: &Picked<'_, 'a>,
+    key: &str,
+) -> Result<Option<&'a [u8]>, VerifyError> {
+    let mut found = None;
+    for source in &*scheme.signatures {
+        let (Place::Header(name), Grammar::Pairs { separator, .. }) =
+            (&source.place, &source.grammar)
+        else {
+            continue;
+        };
+        let pairs = picked.all(name).flat_map(|value| items(value, *separator));
+        for (known, value) in pairs.filter_map(|item| split(item, '=')) {
+            if known == key.as_bytes() && found.replace(value).is_some() {
+                return Err(VerifyError::AmbiguousHeader);
+            }
+        }
+    }
+    Ok(found)
 }
 
 /// Separators are ASCII: schemes with others do not build.

@@ -8,15 +8,15 @@ use sha2::{Digest as _, Sha256};
 use super::{
     candidates::Candidates,
     settings::Settings,
-    signed::{Pieces, SignedHead, Sources, made_of_body},
+    signed::{self, Pieces, SignedHead, Sources, json_body, made_of_body},
     url,
 };
 use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     error::VerifyError,
     key::{Key, MacState},
-    request::{Picked, RequestHead, is_form_type, json},
-    scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
+    request::{Picked, RequestHead, is_form_type, json, only_value},
+    scheme::{BodyDigest, Field, KeySource, Place, Scheme, Text, TimestampPlace, is_word},
 };
 
 /// The contents of a request's head. Reading it needs neither a key nor the body.
@@ -28,11 +28,16 @@ pub(crate) struct HeadFacts {
     signed: SignedHead,
     /// The body is a form whose fields are read.
     is_form: bool,
+    has_query: bool,
+    /// The query, if the idempotency key may be made of it.
+    query: Option<String>,
     /// The facts that are read from an unverified body are complete.
     body_seen: bool,
     id: Label,
     /// The event type, or an unsigned header's claim of it.
     event_type: Label,
+    /// The digest of the unsigned ID and event type, if one is repeated or too long for a label.
+    odd_labels: Option<Box<[u8; 32]>>,
     timestamp: Option<Duration>,
     rare: Option<Box<RareFacts>>,
 }
@@ -42,6 +47,8 @@ pub(crate) struct HeadFacts {
 struct RareFacts {
     /// The signed head with the URL's other forms.
     signed_otherwise: Vec<SignedHead>,
+    /// The signed head of the versions that have their own content.
+    versions: Vec<(usize, SignedHead)>,
     /// The body's digest in the signed URL.
     body_digest: Option<String>,
     /// The key's address in the head.
@@ -49,9 +56,12 @@ struct RareFacts {
 }
 
 impl RareFacts {
-    fn read(settings: &Settings, sources: &Sources<'_, '_, '_>) -> Result<Self, VerifyError> {
-        let scheme = &*settings.scheme;
+    fn read(sources: &Sources<'_, '_, '_>, versions: &[usize]) -> Result<Self, VerifyError> {
+        let scheme = &*sources.settings.scheme;
         let mut rare = Self::default();
+        for version in versions {
+            rare.versions.push((*version, SignedHead::of_version(sources, *version)?));
+        }
         if let Some(KeySource::Url { place: Place::Header(name), .. }) = &scheme.key_source
             && let Some(address) = single(sources.picked, name)?
         {
@@ -98,14 +108,21 @@ impl HeadFacts {
             Some(source) => {
                 let text = match &source.place {
                     TimestampPlace::Header(name) => single(picked, name)?,
-                    TimestampPlace::Pair(_) => pair_timestamp,
-                    TimestampPlace::Pointer(_) | TimestampPlace::Claim(_) => None,
+                    TimestampPlace::Pair(_) | TimestampPlace::Before => pair_timestamp,
+                    TimestampPlace::Pointer(_)
+                    | TimestampPlace::Form(_)
+                    | TimestampPlace::Claim(_) => None,
                 };
                 match (text, &source.place) {
                     (Some(text), _) => {
                         self.timestamp = Some(settings.judge_timestamp(source, text)?);
                     }
-                    (None, TimestampPlace::Pointer(_) | TimestampPlace::Claim(_)) => {}
+                    (
+                        None,
+                        TimestampPlace::Pointer(_)
+                        | TimestampPlace::Form(_)
+                        | TimestampPlace::Claim(_),
+                    ) => {}
                     (None, _) => return Err(VerifyError::MissingTimestamp),
                 }
                 text
@@ -113,13 +130,21 @@ impl HeadFacts {
         };
         self.id.set(id(settings, picked)?);
         self.event_type.set(event_type(scheme, picked)?);
+        if settings.plan.has_label_headers {
+            self.odd_labels = odd_labels(scheme, picked);
+        }
         if settings.plan.body_alone {
             return Ok(());
+        }
+        self.has_query = head.query().is_some();
+        if settings.plan.identity_reads_content {
+            self.query = head.query().map(ToOwned::to_owned);
         }
         let sources = Sources { settings, head, picked, timestamp, id: self.id.as_bytes() };
         self.signed.read(&sources)?;
         if settings.plan.rare {
-            self.rare = Some(Box::new(RareFacts::read(settings, &sources)?));
+            let versions = self.candidates.versions();
+            self.rare = Some(Box::new(RareFacts::read(&sources, &versions)?));
         }
         Ok(())
     }
@@ -220,13 +245,14 @@ impl HeadFacts {
         let scheme = &*settings.scheme;
         self.look_into_body(settings, &body)?;
         let (secret_index, content_digest) = {
+            let content = settings.content();
             let made = if settings.plan.made_of_body {
-                made_of_body(scheme, &body, self.is_form)?
+                made_of_body(scheme, content, &body, self.is_form)?
             } else {
                 Vec::new()
             };
             let mut pieces = Pieces::new();
-            self.signed.cut(scheme, &body, &made, &mut pieces);
+            self.signed.cut(scheme, content.0, &body, &made, &mut pieces);
             let matching = if !running.is_empty() {
                 // `running` has processed the first two pieces: the head's start, and the body.
                 let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
@@ -237,12 +263,24 @@ impl HeadFacts {
             } else {
                 self.matching_key(scheme, keys, &body, &made, &mut pieces)
             };
-            let index = matching.ok_or(mismatch(scheme))?;
+            let index = match matching {
+                Some(index) => {
+                    if settings.plan.signs_json_body {
+                        json_body(content.0, scheme, &pieces, &body, self.has_query)?;
+                    }
+                    index
+                }
+                None => self.matching_version(settings, keys, &body)?,
+            };
             // An unsigned challenge would have signed such a text for anyone.
             if settings.plan.signs_for_anybody && is_word(&pieces) {
                 return Err(VerifyError::MalformedBody);
             }
-            let digest = (scheme.identity == Identity::SignedContent).then(|| digest_of(&pieces));
+            let digest = settings.plan.identity_reads_content.then(|| {
+                let query = self.query.as_deref().unwrap_or_default();
+                let pairs = signed::pairs(scheme, query, &body).unwrap_or_default();
+                digest_of(pieces.iter().copied().chain([pairs.as_bytes()]))
+            });
             (index, digest)
         };
         if let Some((from, until)) = keys.get(secret_index).and_then(Key::validity) {
@@ -261,6 +299,7 @@ impl HeadFacts {
             timestamp: self.timestamp,
             secret_index,
             content_digest,
+            odd_labels: self.odd_labels.take(),
             max_events: settings.max_events,
             events: None,
             claim: None,
@@ -287,10 +326,32 @@ impl HeadFacts {
                 break;
             }
             pieces.clear();
-            other.cut(scheme, body, made, pieces);
+            other.cut(scheme, &scheme.content, body, made, pieces);
             found = matching(pieces);
         }
         found
+    }
+
+    /// Does the same for the versions that have their own content.
+    fn matching_version(
+        &self,
+        settings: &Settings,
+        keys: &[Key],
+        body: &Bytes,
+    ) -> Result<usize, VerifyError> {
+        let scheme = &*settings.scheme;
+        for (version, head) in self.rare.iter().flat_map(|rare| &rare.versions) {
+            let content = settings.version(*version);
+            let made = made_of_body(scheme, content, body, self.is_form)?;
+            let mut pieces = Pieces::new();
+            head.cut(scheme, content.0, body, &made, &mut pieces);
+            let hold = |key: &Key| self.candidates.hold_version(*version, key, &pieces);
+            if let Some(index) = first(keys.iter().map(hold)) {
+                json_body(content.0, scheme, &pieces, body, self.has_query)?;
+                return Ok(index);
+            }
+        }
+        Err(mismatch(scheme))
     }
 
     /// Adds the signatures or tokens in the body.
@@ -316,11 +377,22 @@ impl HeadFacts {
     /// Checks the contents of a verified body, URL or token.
     fn judge_body(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
-        if let Some(source) = &scheme.timestamp
-            && let TimestampPlace::Pointer(pointer) = &source.place
-        {
-            let text = read(body, pointer)?.ok_or(VerifyError::MissingTimestamp)?;
-            self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
+        if let Some(source) = &scheme.timestamp {
+            let text = match &source.place {
+                TimestampPlace::Pointer(pointer) => read(body, pointer)?,
+                TimestampPlace::Form(name) => {
+                    let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
+                    Some(value.into())
+                }
+                TimestampPlace::Header(_)
+                | TimestampPlace::Pair(_)
+                | TimestampPlace::Before
+                | TimestampPlace::Claim(_) => Some(Cow::Borrowed("")),
+            };
+            let text = text.ok_or(VerifyError::MissingTimestamp)?;
+            if !text.is_empty() {
+                self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
+            }
         }
         if let Some(BodyDigest::Query(_)) = &scheme.body_digest
             && !self
@@ -372,10 +444,40 @@ fn mismatch(scheme: &Scheme) -> VerifyError {
     }
 }
 
-fn digest_of(pieces: &[&[u8]]) -> Box<[u8; 32]> {
+/// Returns the digest of the signed content. Each piece follows its length, so that contents with
+/// the same bytes and other pieces have other digests.
+fn digest_of<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Box<[u8; 32]> {
     let mut digest = Sha256::new();
-    pieces.iter().for_each(|piece| digest.update(piece));
+    for piece in pieces {
+        digest.update((piece.len() as u64).to_be_bytes());
+        digest.update(piece);
+    }
     Box::new(digest.finalize().into())
+}
+
+/// Returns a digest of all values of the headers with the delivery ID and the event type, if one
+/// does not fit into a label. Without it, deliveries that differ only there would look the same.
+fn odd_labels(scheme: &Scheme, picked: &Picked<'_, '_>) -> Option<Box<[u8; 32]>> {
+    let names = [&scheme.id, &scheme.event_type].into_iter().filter_map(|field| match field {
+        Some(Field::Header(name)) => Some(name),
+        Some(Field::Pointer(_) | Field::FirstKey) | None => None,
+    });
+    let is_odd = |name: &Text| match picked.single(name) {
+        Ok(value) => value.is_some_and(|value| value.len() > MAX_ID_LEN),
+        Err(_) => true,
+    };
+    if !names.clone().any(is_odd) {
+        return None;
+    }
+    let mut digest = Sha256::new();
+    for name in names {
+        digest.update(picked.all(name).count().to_be_bytes());
+        for value in picked.all(name) {
+            digest.update((value.len() as u64).to_be_bytes());
+            digest.update(value);
+        }
+    }
+    Some(Box::new(digest.finalize().into()))
 }
 
 /// Returns whether `text` is the hex SHA-256 digest of `body`. Neither is secret to the sender.
@@ -408,9 +510,9 @@ pub(crate) fn tag(
         timestamp,
         id: id(settings, &picked)?.unwrap_or_default(),
     })?;
-    let made = made_of_body(scheme, body, is_form(&picked))?;
+    let made = made_of_body(scheme, settings.content(), body, is_form(&picked))?;
     let mut pieces = Pieces::new();
-    signed.cut(scheme, body, &made, &mut pieces);
+    signed.cut(scheme, &scheme.content, body, &made, &mut pieces);
     Ok(key.tag(&pieces))
 }
 

@@ -98,6 +98,8 @@ impl Jwt {
                 }
                 TimestampPlace::Header(_)
                 | TimestampPlace::Pair(_)
+                | TimestampPlace::Before
+                | TimestampPlace::Form(_)
                 | TimestampPlace::Pointer(_) => None,
             },
             None => None,

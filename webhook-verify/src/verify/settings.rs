@@ -5,6 +5,7 @@ use std::{
 
 use zeroize::Zeroizing;
 
+use super::signed::Content;
 use crate::{
     clock::{Clock, Tolerance},
     error::VerifyError,
@@ -33,6 +34,16 @@ pub(crate) struct Settings {
 }
 
 impl Settings {
+    /// Returns the signed content.
+    pub(super) fn content(&self) -> Content<'_> {
+        (&self.scheme.content, &self.plan.delimiters)
+    }
+
+    /// Returns the signed content of a version that has its own.
+    pub(super) fn version(&self, index: usize) -> Content<'_> {
+        (&self.scheme.version_contents[index].1, &self.plan.version_delimiters[index])
+    }
+
     /// Returns the first parameter with this name.
     pub(crate) fn parameter(&self, name: &str) -> Option<&str> {
         self.parameters_of(name).next()
@@ -55,6 +66,9 @@ impl Settings {
         source: &TimestampSource,
         text: &[u8],
     ) -> Result<Duration, VerifyError> {
+        if self.plan.timestamp_len.is_some_and(|len| len != text.len()) {
+            return Err(VerifyError::MalformedTimestamp);
+        }
         let timestamp = source.unit.parse(text).ok_or(VerifyError::MalformedTimestamp)?;
         let Some(tolerance) = self.tolerance.unwrap_or(source.tolerance) else {
             return Ok(timestamp);
@@ -79,6 +93,9 @@ impl Settings {
     }
 }
 
+/// The bytes that the value of each part of a content must not contain.
+type Delimiters = Box<[Box<[u8]>]>;
+
 /// Facts about a scheme computed once, so that requests skip work they do not need.
 pub(crate) struct Plan {
     /// Only the bytes of the body are signed.
@@ -91,26 +108,54 @@ pub(crate) struct Plan {
     pub(super) rare: bool,
     pub(super) reads_forms: bool,
     pub(super) id_is_signed: bool,
+    pub(super) identity_reads_content: bool,
+    pub(super) has_label_headers: bool,
     /// The bytes that a signed ID must not contain.
     pub(super) id_delimiters: Box<[u8]>,
+    pub(super) delimiters: Delimiters,
+    pub(super) version_delimiters: Box<[Delimiters]>,
+    /// The length of a timestamp that touches other parts.
+    pub(super) timestamp_len: Option<usize>,
+    pub(super) signs_json_body: bool,
+    pub(super) signs_target: bool,
 }
 
 impl Plan {
     pub(crate) fn new(scheme: &Scheme) -> Self {
         let content = scheme.content.iter();
         let url_forms = content.clone().any(|part| part.facts().url == Some(UrlForm::EitherPort));
-        let rare = url_forms || scheme.key_source.is_some() || scheme.body_digest.is_some();
-        let ids = content.clone().filter(|part| part.facts().origin == Origin::Id);
-        let mut in_body = content.filter(|part| scheme.reads_from_body(part));
+        let has_versions = !scheme.version_contents.is_empty();
+        let rare = url_forms
+            || has_versions
+            || scheme.key_source.is_some()
+            || scheme.body_digest.is_some();
+        let delimiters: Delimiters = scheme.delimiters(&scheme.content).into();
+        let of_versions = scheme.version_contents.iter();
+        let version_delimiters: Box<[Delimiters]> =
+            of_versions.map(|(_, content)| scheme.delimiters(content).into()).collect();
+        let is_id = |part: &Part| part.facts().origin == Origin::Id;
+        let all_parts =
+            scheme.parts().zip(delimiters.iter().chain(version_delimiters.iter().flatten()));
+        let of_ids =
+            all_parts.filter(|(part, _)| is_id(part)).flat_map(|(_, delimiters)| &**delimiters);
+        let id_delimiters = of_ids.copied().collect();
+        let mut late = content.filter(|part| scheme.comes_late(part));
         Self {
             body_alone: scheme.content.len() == 1
                 && scheme.content.iter().all(Part::is_body)
                 && !rare,
-            streams: in_body.clone().next().is_some_and(Part::is_body) && !url_forms,
-            made_of_body: in_body.any(|part| !part.is_body()),
+            streams: late.clone().next().is_some_and(Part::is_body) && !url_forms && !has_versions,
+            made_of_body: late.any(|part| !part.is_body()),
             reads_forms: scheme.reads_forms(),
             id_is_signed: scheme.id_is_signed(),
-            id_delimiters: ids.flat_map(|part| scheme.delimiters_of(part)).collect(),
+            identity_reads_content: scheme.identity_reads_content(),
+            has_label_headers: scheme.has_label_headers(),
+            id_delimiters,
+            delimiters,
+            version_delimiters,
+            timestamp_len: scheme.timestamp_len(),
+            signs_target: scheme.signs_target(),
+            signs_json_body: scheme.parts().any(|part| matches!(part, Part::JsonBody)),
             looks_before_it_judges: scheme.looks_before_it_judges(),
             signs_for_anybody: scheme.signs_for_anybody(),
             rare,

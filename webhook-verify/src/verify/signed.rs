@@ -1,14 +1,20 @@
 //! Composes the signed content from the head and the body.
 
-use std::{borrow::Cow, collections::BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
+use sha1::{Digest as _, Sha1};
+use sha2::{Sha256, Sha512};
 use smallvec::SmallVec;
 
-use super::{Settings, read, single, url};
+use super::{Settings, candidates::pair, read, single, url};
 use crate::{
+    encoding::Encoding,
     error::VerifyError,
-    request::{Picked, RequestHead, json},
-    scheme::{Field, Part, Scheme, Text, TimestampPlace, UrlForm},
+    request::{Picked, RequestHead, json, only_value},
+    scheme::{Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm},
 };
 
 /// The largest number of form fields that are sorted.
@@ -18,6 +24,9 @@ const MAX_SIGNED_HEADERS: usize = 32;
 
 /// The signed content, in pieces.
 pub(super) type Pieces<'p> = SmallVec<[&'p [u8]; 8]>;
+
+/// The parts of a content, and the bytes that their values must not contain.
+pub(super) type Content<'s> = (&'s [Part], &'s [Box<[u8]>]);
 
 /// The signed part of the head.
 #[derive(Default)]
@@ -104,9 +113,10 @@ impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
 /// the reverse. The request is refused, so that an empty text never counts as signed by mistake.
 const ELSEWHERE: VerifyError = VerifyError::SignatureMismatch;
 
-/// Produces the bytes of one part.
+/// Produces the bytes of one part, whose value must not contain `delimiters`.
 fn bytes<'m>(
     part: &'m Part,
+    delimiters: &[u8],
     material: &Material<'m, '_, '_, '_>,
 ) -> Result<Cow<'m, [u8]>, VerifyError> {
     let scheme = material.scheme();
@@ -116,27 +126,57 @@ fn bytes<'m>(
             let value = material.sources()?.settings.parameter(name);
             value.unwrap_or_default().as_bytes().into()
         }
-        Part::Method => material.sources()?.head.method_text().as_bytes().into(),
+        Part::Method => {
+            let method = material.sources()?.head.method_text();
+            if !method.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+                return Err(VerifyError::MalformedSignature);
+            }
+            method.as_bytes().into()
+        }
         Part::Path(form) => {
             let path = material.sources()?.head.path_and_query();
             text(url::path(path, *form))
         }
+        Part::Query(name) => {
+            let query = material.sources()?.head.query().unwrap_or_default();
+            let value = only_value(query.as_bytes(), name);
+            let value = value.map_err(|_| VerifyError::AmbiguousHeader)?.into_bytes();
+            without(delimiters, value.into(), VerifyError::MalformedSignature)?
+        }
+        Part::SortedQuery => text(sorted_query(material.sources()?)?.into()),
         Part::Url(_) => material.url()?.as_bytes().into(),
         Part::Header(name) => {
             let value = single(material.sources()?.picked, name)?.unwrap_or_default();
-            if contains_delimiter(scheme, part, value) {
+            without(delimiters, value.into(), VerifyError::MalformedSignature)?
+        }
+        Part::Pair(key) => {
+            let sources = material.sources()?;
+            let value = pair(scheme, sources.picked, key)?.unwrap_or_default();
+            let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b" -_".contains(byte);
+            if value.is_empty() || !value.iter().all(is_name) {
                 return Err(VerifyError::MalformedSignature);
             }
             value.into()
         }
+        Part::HeaderValues(key) => header_values(material.sources()?, key)?.into(),
         Part::SignedHeaders(name) => signed_headers(material.sources()?, name)?.into(),
         Part::Timestamp => match scheme.timestamp.as_ref().map(|source| &source.place) {
             Some(TimestampPlace::Pointer(pointer)) => {
                 let value = read(material.body()?, pointer)?;
                 text(value.ok_or(VerifyError::MissingTimestamp)?)
             }
+            Some(TimestampPlace::Form(name)) => {
+                let value = form_field(material, name)?;
+                if value.is_empty() {
+                    return Err(VerifyError::MissingTimestamp);
+                }
+                text(value.into())
+            }
             Some(
-                TimestampPlace::Header(_) | TimestampPlace::Pair(_) | TimestampPlace::Claim(_),
+                TimestampPlace::Header(_)
+                | TimestampPlace::Pair(_)
+                | TimestampPlace::Before
+                | TimestampPlace::Claim(_),
             )
             | None => material.sources()?.timestamp.unwrap_or_default().into(),
         },
@@ -148,16 +188,36 @@ fn bytes<'m>(
             };
             text(value.ok_or(VerifyError::MissingId)?)
         }
-        Part::Body => material.body()?.into(),
-        // Senders sign an absent field as an empty one.
-        Part::Pointer(pointer) => {
-            let value = signed(material.body()?, pointer)?.unwrap_or_default();
-            if contains_delimiter(scheme, part, value.as_bytes()) {
-                return Err(VerifyError::MalformedBody);
-            }
-            text(value)
+        Part::Body | Part::JsonBody => material.body()?.into(),
+        // The key adds the secret.
+        Part::Secret => Cow::Borrowed(&[]),
+        Part::BodyDigest(hash) => {
+            let body = material.body()?;
+            let digest = match hash {
+                Hash::Sha1 => Encoding::Hex.encode(&Sha1::digest(body)),
+                Hash::Sha256 => Encoding::Hex.encode(&Sha256::digest(body)),
+                Hash::Sha512 => Encoding::Hex.encode(&Sha512::digest(body)),
+            };
+            text(digest.into())
         }
-        Part::FreePointer(pointer) => text(signed(material.body()?, pointer)?.unwrap_or_default()),
+        // Senders sign an absent field as an empty one.
+        Part::Pointer(pointer, free) => {
+            let body = material.body()?;
+            let value = text(signed(body, pointer)?.unwrap_or_default());
+            let is_free = match free {
+                Free::Never => false,
+                Free::Always => true,
+                Free::If { pointer, value, is_equal } => {
+                    (read(body, pointer)?.as_deref() == Some(value)) == *is_equal
+                }
+            };
+            if is_free { value } else { without(delimiters, value, VerifyError::MalformedBody)? }
+        }
+        Part::FormField(name) => {
+            let value = text(form_field(material, name)?.into());
+            without(delimiters, value, VerifyError::MalformedBody)?
+        }
+        Part::Group(parts) => group(parts, material)?,
         Part::Fields(pointers) => {
             let lines = fields(material.body()?, pointers, scheme.id.as_ref())?;
             text(lines.into())
@@ -174,22 +234,103 @@ fn text(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     }
 }
 
-fn contains_delimiter(scheme: &Scheme, part: &Part, value: &[u8]) -> bool {
-    let mut delimiters = scheme.delimiters_of(part);
-    delimiters.any(|delimiter| value.contains(&delimiter))
+/// Returns the value, or `error` if it contains one of `delimiters`: then another split could have
+/// the same signature.
+fn without<'v>(
+    delimiters: &[u8],
+    value: Cow<'v, [u8]>,
+    error: VerifyError,
+) -> Result<Cow<'v, [u8]>, VerifyError> {
+    if delimiters.iter().any(|delimiter| value.contains(delimiter)) {
+        return Err(error);
+    }
+    Ok(value)
+}
+
+/// Returns the text of a group, which is empty if its value is.
+fn group<'m>(
+    parts: &'m [Part],
+    material: &Material<'m, '_, '_, '_>,
+) -> Result<Cow<'m, [u8]>, VerifyError> {
+    let [Part::Literal(before), part, Part::Literal(after)] = parts else { return Err(ELSEWHERE) };
+    let delimiters = [before.as_bytes().last(), after.as_bytes().first()];
+    let delimiters: SmallVec<[u8; 2]> = delimiters.into_iter().flatten().copied().collect();
+    let value = bytes(part, &delimiters, material)?;
+    if value.is_empty() {
+        return Ok(value);
+    }
+    Ok([before.as_bytes(), &value, after.as_bytes()].concat().into())
+}
+
+/// Returns the value of a form field. Any other body has no fields.
+fn form_field(material: &Material<'_, '_, '_, '_>, name: &str) -> Result<String, VerifyError> {
+    let body = material.body()?;
+    if !material.is_form() {
+        return Err(VerifyError::MalformedBody);
+    }
+    only_value(body, name).map_err(|_| VerifyError::MalformedBody)
+}
+
+/// Returns the query's parameters except the signature, sorted and joined.
+fn sorted_query(sources: &Sources<'_, '_, '_>) -> Result<String, VerifyError> {
+    let query = sources.head.query().unwrap_or_default();
+    let is_signature = |name: &str| {
+        let mut places = sources.settings.scheme.signatures.iter().map(|source| &source.place);
+        places.any(|place| matches!(place, Place::Query(known) if known == name))
+    };
+    let mut sorted = BTreeMap::<_, Vec<_>>::new();
+    let pairs = form_urlencoded::parse(query.as_bytes());
+    for (count, (name, value)) in pairs.filter(|(name, _)| !is_signature(name)).enumerate() {
+        if count == MAX_FORM_FIELDS {
+            return Err(VerifyError::MalformedSignature);
+        }
+        sorted.entry(name).or_default().push(value);
+    }
+    Ok(sorted.iter().map(|(name, values)| format!("{name}={}", values.join(","))).collect())
+}
+
+/// Returns the values of the headers that a pair lists, joined with dots.
+fn header_values(sources: &Sources<'_, '_, '_>, key: &str) -> Result<Vec<u8>, VerifyError> {
+    let list = pair(&sources.settings.scheme, sources.picked, key)?.unwrap_or_default();
+    let names: Vec<_> = list.split(|byte| *byte == b' ').collect();
+    if names.len() > MAX_SIGNED_HEADERS {
+        return Err(VerifyError::MalformedSignature);
+    }
+    let value = |name: &&[u8]| {
+        let name = std::str::from_utf8(name).map_err(|_| VerifyError::MalformedSignature)?;
+        sources.head.header_or_empty(name).map_err(|_| VerifyError::AmbiguousHeader)
+    };
+    let values = names.iter().map(value).collect::<Result<Vec<_>, _>>()?;
+    Ok(values.join(".").into_bytes())
 }
 
 impl SignedHead {
     /// Reads the signed parts that are not in the body.
     pub(super) fn read(&mut self, sources: &Sources<'_, '_, '_>) -> Result<(), VerifyError> {
-        match url_form(sources) {
-            None => self.keep(sources, ""),
-            Some(UrlForm::WithoutQuery) => self.keep(sources, sources.base_url()),
-            Some(UrlForm::PartlyDecoded) => {
-                self.keep(sources, &url::partly_decoded(&sources.url()))
-            }
-            Some(UrlForm::AsConfigured | UrlForm::EitherPort) => self.keep(sources, &sources.url()),
+        let content = sources.settings.content();
+        if sources.settings.plan.signs_target && !sources.head.has_visible_target() {
+            return Err(VerifyError::MalformedSignature);
         }
+        match url_form(sources) {
+            None => self.keep(sources, content, ""),
+            Some(UrlForm::WithoutQuery) => self.keep(sources, content, sources.base_url()),
+            Some(UrlForm::PartlyDecoded) => {
+                self.keep(sources, content, &url::partly_decoded(&sources.url()))
+            }
+            Some(UrlForm::AsConfigured | UrlForm::EitherPort) => {
+                self.keep(sources, content, &sources.url())
+            }
+        }
+    }
+
+    /// Does the same for a version that has its own content.
+    pub(super) fn of_version(
+        sources: &Sources<'_, '_, '_>,
+        index: usize,
+    ) -> Result<Self, VerifyError> {
+        let mut head = Self::default();
+        head.keep(sources, sources.settings.version(index), &sources.url())?;
+        Ok(head)
     }
 
     /// Does the same for the other forms in which the URL may be signed.
@@ -201,22 +342,27 @@ impl SignedHead {
             .into_iter()
             .map(|url| {
                 let mut other = Self::default();
-                other.keep(sources, &url)?;
+                other.keep(sources, sources.settings.content(), &url)?;
                 Ok(other)
             })
             .collect()
     }
 
-    fn keep(&mut self, sources: &Sources<'_, '_, '_>, url: &str) -> Result<(), VerifyError> {
+    fn keep(
+        &mut self,
+        sources: &Sources<'_, '_, '_>,
+        (content, delimiters): Content<'_>,
+        url: &str,
+    ) -> Result<(), VerifyError> {
         let material = Material::Head { sources, url };
         let scheme = &*sources.settings.scheme;
         let mut body_reached = false;
-        for part in &*scheme.content {
-            if scheme.reads_from_body(part) {
+        for (part, delimiters) in content.iter().zip(delimiters) {
+            if scheme.comes_late(part) {
                 body_reached = true;
                 continue;
             }
-            let piece = bytes(part, &material)?;
+            let piece = bytes(part, delimiters, &material)?;
             self.bytes.extend_from_slice(&piece);
             if body_reached {
                 self.after_body.push(piece.len());
@@ -236,6 +382,7 @@ impl SignedHead {
     pub(super) fn cut<'p>(
         &'p self,
         scheme: &Scheme,
+        content: &[Part],
         body: &'p [u8],
         made: &'p [Cow<'_, [u8]>],
         pieces: &mut Pieces<'p>,
@@ -243,11 +390,11 @@ impl SignedHead {
         let (head, mut tail) = self.bytes.split_at(self.before_body);
         pieces.push(head);
         let (mut lens, mut made) = (self.after_body.iter(), made.iter());
-        let in_body = |part: &&Part| scheme.reads_from_body(part);
-        for part in scheme.content.iter().skip_while(|part| !in_body(part)) {
+        let is_late = |part: &&Part| scheme.comes_late(part);
+        for part in content.iter().skip_while(|part| !is_late(part)) {
             pieces.push(if part.is_body() {
                 body
-            } else if in_body(&part) {
+            } else if is_late(&part) {
                 made.next().map_or(&[], |bytes| &**bytes)
             } else {
                 let (piece, rest) = tail.split_at(lens.next().copied().unwrap_or_default());
@@ -268,7 +415,13 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     let timestamp = &sources.settings.scheme.timestamp;
     let timestamp = match timestamp.as_ref().map(|source| &source.place) {
         Some(TimestampPlace::Header(name)) => Some(&**name),
-        Some(TimestampPlace::Pair(_) | TimestampPlace::Pointer(_) | TimestampPlace::Claim(_))
+        Some(
+            TimestampPlace::Pair(_)
+            | TimestampPlace::Before
+            | TimestampPlace::Pointer(_)
+            | TimestampPlace::Form(_)
+            | TimestampPlace::Claim(_),
+        )
         | None => None,
     };
     let has = |name: &str| names.iter().any(|signed| signed == name);
@@ -280,6 +433,9 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
         // A handler may read a repeated header differently than the sender signed it.
         let value = sources.head.header_or_empty(name);
         let value = value.map_err(|_| VerifyError::AmbiguousHeader)?;
+        if value.contains('\n') {
+            return Err(VerifyError::MalformedSignature);
+        }
         if !text.is_empty() {
             text.push(b';');
         }
@@ -293,15 +449,57 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
 /// Returns the signed parts that are derived from the body, in order.
 pub(super) fn made_of_body<'a>(
     scheme: &'a Scheme,
+    (content, delimiters): Content<'a>,
     body: &'a [u8],
     is_form: bool,
 ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
     let material = Material::Body { scheme, body, is_form };
-    let parts = scheme.content.iter();
+    let parts = content.iter().zip(delimiters);
     parts
-        .filter(|part| scheme.reads_from_body(part) && !part.is_body())
-        .map(|part| bytes(part, &material))
+        .filter(|(part, _)| scheme.comes_late(part) && !part.is_body())
+        .map(|(part, delimiters)| bytes(part, delimiters, &material))
         .collect()
+}
+
+/// Checks that a body next to other signed text starts and ends where it seems to. A JSON object or
+/// array has no end, and no start, that is one as well, so the text has no other split.
+pub(super) fn json_body(
+    content: &[Part],
+    scheme: &Scheme,
+    pieces: &[&[u8]],
+    body: &[u8],
+    has_query: bool,
+) -> Result<(), VerifyError> {
+    let mut late = content.iter().skip_while(|part| !scheme.comes_late(part));
+    let Some(at) = late.position(|part| matches!(part, Part::JsonBody)) else { return Ok(()) };
+    // The first piece is that of the head.
+    let before = pieces.get(at).and_then(|piece| piece.last());
+    let is_apart = match body.first() {
+        None => !matches!(before, Some(b'}' | b']')),
+        // After the public URL, only a query could contain the start of a body.
+        Some(b'{' | b'[') if !has_query && follows_url(content) => true,
+        Some(b'{' | b'[') => json::is_json(body),
+        Some(_) => false,
+    };
+    if is_apart { Ok(()) } else { Err(VerifyError::MalformedBody) }
+}
+
+fn follows_url(content: &[Part]) -> bool {
+    let url_and_body = |pair: &[Part]| matches!(pair, [Part::Url(_), Part::JsonBody]);
+    content.windows(2).any(url_and_body)
+}
+
+/// Returns the sorted pairs of a form or query, as one unambiguous text. The signed text has none.
+pub(super) fn pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String> {
+    let signs = |part: &Part| scheme.content.contains(part);
+    let mut pairs: Vec<_> = match (signs(&Part::Form), signs(&Part::SortedQuery)) {
+        (true, _) => form_urlencoded::parse(body).collect(),
+        (_, true) => form_urlencoded::parse(query.as_bytes()).collect(),
+        (false, false) => return None,
+    };
+    pairs.sort_unstable();
+    pairs.dedup();
+    Some(form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish())
 }
 
 /// Returns a signed scalar. Refuses an object or array, which would be signed as an empty text.
@@ -341,6 +539,10 @@ fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
     }
     let mut sorted = BTreeSet::new();
     for pair in form_urlencoded::parse(body) {
+        // No sender of forms has a field without a name.
+        if pair.0.is_empty() {
+            return Err(VerifyError::MalformedBody);
+        }
         sorted.insert(pair);
         if sorted.len() > MAX_FORM_FIELDS {
             return Err(VerifyError::MalformedBody);

@@ -270,7 +270,7 @@ fn prepare(
 ) -> Result<Arc<[Key]>, ConfigError> {
     let keys = secrets
         .into_iter()
-        .map(|secret| Key::new(scheme.algorithm, scheme.key_form, &secret))
+        .map(|secret| Key::new(scheme, &secret))
         .collect::<Result<Arc<[_]>, _>>()?;
     match keys.len() {
         1..=MAX_SECRETS => Ok(keys),
@@ -420,13 +420,15 @@ impl VerifierBuilder {
             }
             _ => {}
         }
+        let aliases = || self.scheme.header_aliases.iter().cloned();
         Ok(Verifier {
             settings: Arc::new(Settings {
-                names: Names::new(self.scheme.header_names()),
+                names: Names::new(self.scheme.header_names(), aliases()),
                 receiver_names: Names::new(
                     self.scheme
                         .header_names()
                         .chain(["content-length", "content-encoding"].map(Into::into)),
+                    aliases(),
                 ),
                 plan: Plan::new(&self.scheme),
                 scheme: Arc::new(self.scheme),

@@ -29,6 +29,7 @@ pub(super) fn read(
         ),
         KeyForm::Jwk => (jwk(text), "a JWK of a public key on P-256"),
         KeyForm::Utf8
+        | KeyForm::Sha1
         | KeyForm::Hex
         | KeyForm::Base64
         | KeyForm::Whsec

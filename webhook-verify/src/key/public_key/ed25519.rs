@@ -24,6 +24,7 @@ pub(super) fn read(form: KeyForm, text: &[u8]) -> Result<PublicKey, ConfigError>
             "an Ed25519 SubjectPublicKeyInfo in base64 or PEM",
         ),
         KeyForm::Utf8
+        | KeyForm::Sha1
         | KeyForm::Whsec
         | KeyForm::HtmlText
         | KeyForm::Certificate

@@ -40,6 +40,7 @@ where
             "a PEM certificate or public key with an RSA key of 2048 to 8192 bits",
         ),
         KeyForm::Utf8
+        | KeyForm::Sha1
         | KeyForm::Hex
         | KeyForm::Base64
         | KeyForm::Whsec

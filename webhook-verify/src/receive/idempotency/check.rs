@@ -7,6 +7,17 @@ impl Idempotency {
     /// Checks that the settings are consistent, and sets up the cache.
     pub(crate) fn build(mut self, verifier: &Verifier) -> Result<Self, ConfigError> {
         self.check(verifier)?;
+        if matches!(self.identity, IdentitySource::Scheme)
+            && verifier.scheme().identity() == Identity::None
+        {
+            tracing::warn!(
+                target: "webhook_verify",
+                scheme = verifier.scheme().name(),
+                endpoint = &*self.keeper.endpoint,
+                "the scheme defines no idempotency key, so duplicates run again: set `identity` or \
+                 `identity_from`, or `Identity::None` if that is what you want"
+            );
+        }
         let (entries, keep) = self.cache;
         if entries > 0 {
             self.keeper_mut().set_cache(entries, keep);
@@ -47,18 +58,27 @@ impl Idempotency {
             ));
         }
         match self.identity {
-            IdentitySource::Scheme if scheme.identity() == Identity::None => {
+            IdentitySource::Events(_) if !scheme.recognises_events() => {
+                return Err(ConfigError::option(
+                    "event_identity_from",
+                    "the scheme's requests do not contain several signed events",
+                ));
+            }
+            IdentitySource::Fixed(Identity::Fields) if scheme.identity_fields.is_empty() => {
+                return Err(ConfigError::option("identity", "the scheme defines no such fields"));
+            }
+            IdentitySource::Fixed(Identity::Digest)
+                if !verifier.signs_body() && !scheme.identity_reads_content() =>
+            {
                 return Err(ConfigError::option(
                     "identity",
-                    "the scheme defines no idempotency key: use identity_from, or Identity::None",
+                    "the scheme signs no content: use identity_from if a token is enough",
                 ));
             }
             IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {
                 return Err(ConfigError::option("identity", "the scheme's id is not signed"));
             }
-            IdentitySource::Fixed(Identity::SignedContent)
-                if scheme.identity() != Identity::SignedContent =>
-            {
+            IdentitySource::Fixed(Identity::SignedContent) if !scheme.identity_reads_content() => {
                 return Err(ConfigError::option(
                     "identity",
                     "the scheme does not use the signed content as the idempotency key",
@@ -76,7 +96,7 @@ impl Idempotency {
             tolerance.past().saturating_add(tolerance.future())
         });
         let identity = match self.identity {
-            IdentitySource::Scheme => scheme.identity(),
+            IdentitySource::Scheme | IdentitySource::Events(_) => scheme.identity(),
             IdentitySource::Fixed(identity) => identity,
             IdentitySource::Custom(_) => CUSTOM,
         };

@@ -24,13 +24,19 @@ enum Kind {
     EventId = 6,
     /// The type and the digest of an event.
     EventDigest = 7,
+    /// The digest of the body or the signed content, and the labels in headers.
+    Digest = 8,
+    /// Fields of the body.
+    Fields = 9,
+    /// A custom key of one event of a delivery.
+    CustomEvent = 10,
 }
 
 impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
-            IdentitySource::Scheme => delivery.scheme.identity,
+            IdentitySource::Scheme | IdentitySource::Events(_) => delivery.scheme.identity,
             IdentitySource::Fixed(identity) => *identity,
             IdentitySource::Custom(identify) => {
                 let Some(bytes) = identify(delivery) else {
@@ -44,14 +50,27 @@ impl Idempotency {
         };
         let (key, fingerprint, identity) = match identity {
             Identity::None => return Ok(None),
-            Identity::BodyDigest => self.by_digest(delivery, Kind::BodyDigest),
+            Identity::Digest => self.by_digest(delivery),
+            Identity::BodyDigest => {
+                let digest = delivery.body_digest();
+                let key = self.key(delivery, Kind::BodyDigest, &digest);
+                (key, Fingerprint(digest), identity)
+            }
             Identity::SignedContent => match delivery.content_digest.as_deref() {
                 Some(content) => (
                     self.key(delivery, Kind::SignedContent, content),
                     self.fingerprint(&delivery.body),
                     identity,
                 ),
-                None => self.by_digest(delivery, Kind::SignedContent),
+                None => self.by_digest(delivery),
+            },
+            Identity::Fields => match delivery.identity_fields() {
+                Some(fields) => (
+                    self.key(delivery, Kind::Fields, &fields),
+                    self.fingerprint(&delivery.body),
+                    identity,
+                ),
+                None => self.without_id(delivery, "verified body lacks a field of its key"),
             },
             Identity::SignedId => match delivery.signed_id() {
                 Some(id) => {
@@ -65,15 +84,7 @@ impl Idempotency {
                         identity,
                     )
                 }
-                None => {
-                    tracing::warn!(
-                        target: "webhook_verify",
-                        scheme = delivery.scheme.name(),
-                        endpoint = &*self.keeper.endpoint,
-                        "verified body has no id: its digest is the idempotency key"
-                    );
-                    self.by_digest(delivery, Kind::BodyDigest)
-                }
+                None => self.without_id(delivery, "verified body has no id"),
             },
         };
         let owner = Owner::random()?;
@@ -84,7 +95,7 @@ impl Idempotency {
     /// all of their bytes are signed. `None` if the delivery is claimed as a whole: also if it has
     /// no events or cannot be split, because its handler may still use it.
     pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Batch> {
-        let by_scheme = matches!(self.identity, IdentitySource::Scheme);
+        let by_scheme = matches!(self.identity, IdentitySource::Scheme | IdentitySource::Events(_));
         let each = by_scheme && delivery.scheme.recognises_events();
         let events = each.then(|| delivery.batch().ok())??;
         (!events.is_empty()).then_some(events)
@@ -93,9 +104,9 @@ impl Idempotency {
     /// Returns the claim requests for events of `delivery`, all by one owner. If an ID occurs
     /// twice, so does its key.
     ///
-    /// An event without an ID gets a key of its type and bytes and, if there is one, of the signed
-    /// ID of the delivery. The other events do not matter, so that the sender may regroup them.
-    /// Identical events of one delivery get different keys.
+    /// An event without an ID gets a key of its type and bytes and of the ID of the delivery, if it
+    /// has one. The other events do not matter, so that the sender may regroup them. Identical
+    /// events of one delivery get different keys.
     pub(crate) fn requests(
         &self,
         delivery: &Delivery,
@@ -103,10 +114,13 @@ impl Idempotency {
     ) -> Result<Vec<ClaimRequest>, StoreError> {
         let owner = Owner::random()?;
         let scheme = &delivery.scheme;
-        // A signed ID of the delivery distinguishes its events from identical ones elsewhere.
+        // The ID of the delivery distinguishes its events from identical ones elsewhere.
         let of_delivery = match scheme.identity {
-            Identity::SignedId => delivery.signed_id(),
-            _ => None,
+            Identity::SignedId => {
+                delivery.signed_id().map(|id| id.as_bytes().to_vec()).unwrap_or_default()
+            }
+            Identity::Digest if scheme.has_label_headers() => delivery.labels(),
+            _ => Vec::new(),
         };
         // Without a signed timestamp, a captured request stays valid, so its record lives longer.
         let by_id = match scheme.timestamp {
@@ -117,19 +131,23 @@ impl Idempotency {
         let mut requests = Vec::with_capacity(events.len());
         let mut without_id = 0;
         for event in events {
-            let (kind, parts, fingerprint, identity) = match event.identity() {
-                Some(id) => {
-                    let fingerprint = self.fingerprint(event.raw());
-                    (Kind::EventId, id, fingerprint, by_id)
-                }
+            let custom = match &self.identity {
+                IdentitySource::Events(identify) => identify(event),
+                _ => None,
+            };
+            let id = match custom {
+                Some(id) => Some((Kind::CustomEvent, id)),
+                None => event.identity().map(|id| (Kind::EventId, id)),
+            };
+            let (kind, parts, fingerprint, identity) = match id {
+                Some((kind, id)) => (kind, id, self.fingerprint(event.raw()), by_id),
                 None => {
                     without_id += 1;
                     let digest = Sha256::digest(event.raw());
                     let event_type = event.signed_type().unwrap_or_default();
                     let event_type = Sha256::digest(event_type.as_bytes());
                     let fingerprint = Fingerprint(digest.into());
-                    let of_delivery = of_delivery.as_deref().unwrap_or_default();
-                    let parts = [&event_type[..], &digest, of_delivery.as_bytes()].concat();
+                    let parts = [&event_type[..], &digest, &of_delivery].concat();
                     (Kind::EventDigest, parts, fingerprint, Identity::BodyDigest)
                 }
             };
@@ -159,11 +177,28 @@ impl Idempotency {
         Ok(requests)
     }
 
-    /// Returns the body's digest as both the idempotency key and the fingerprint.
-    fn by_digest(&self, delivery: &Delivery, kind: Kind) -> (ClaimKey, Fingerprint, Identity) {
-        let digest = delivery.body_digest();
-        let key = self.key(delivery, kind, &digest);
-        (key, Fingerprint(digest), Identity::BodyDigest)
+    /// Returns the key of [`Identity::Digest`].
+    fn by_digest(&self, delivery: &Delivery) -> (ClaimKey, Fingerprint, Identity) {
+        let (digest, fingerprint) = match delivery.content_digest.as_deref() {
+            Some(content) => (*content, self.fingerprint(&delivery.body)),
+            None => {
+                let digest = delivery.body_digest();
+                (digest, Fingerprint(digest))
+            }
+        };
+        let identity = [&digest[..], &delivery.labels()].concat();
+        (self.key(delivery, Kind::Digest, &identity), fingerprint, Identity::Digest)
+    }
+
+    /// Returns the key of a delivery that lacks what the scheme's key is made of.
+    fn without_id(&self, delivery: &Delivery, problem: &str) -> (ClaimKey, Fingerprint, Identity) {
+        tracing::warn!(
+            target: "webhook_verify",
+            scheme = delivery.scheme.name(),
+            endpoint = &*self.keeper.endpoint,
+            "{problem}: its digest is the idempotency key"
+        );
+        self.by_digest(delivery)
     }
 
     /// Returns the body's fingerprint. The body is hashed only if the policy compares fingerprints.
@@ -202,8 +237,10 @@ impl Idempotency {
         let horizon = scheme.hints.retry_horizon.unwrap_or_default();
         self.ttl.unwrap_or(match identity {
             // Some senders retry for a month.
-            Identity::SignedId => WEEK.max(horizon + DAY),
-            Identity::BodyDigest | Identity::SignedContent | Identity::None => QUARTER,
+            Identity::SignedId | Identity::Fields => WEEK.max(horizon + DAY),
+            Identity::Digest | Identity::BodyDigest | Identity::SignedContent | Identity::None => {
+                QUARTER
+            }
         })
     }
 }

@@ -5,7 +5,7 @@ mod identify;
 
 use crate::{
     claim::{ClaimEvent, ClaimStore, Keeper, OnLeaseExpiry},
-    delivery::Delivery,
+    delivery::{Delivery, Event},
     scheme::Identity,
 };
 
@@ -89,9 +89,12 @@ enum IdentitySource {
     Scheme,
     Fixed(Identity),
     Custom(Arc<Identify>),
+    /// The scheme's, with custom keys for single events.
+    Events(Arc<IdentifyEvent>),
 }
 
 type Identify = dyn Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync;
+type IdentifyEvent = dyn Fn(&Event) -> Option<Vec<u8>> + Send + Sync;
 
 impl Idempotency {
     /// Returns the default settings, with claims in `store` for the receiver named `endpoint`.
@@ -130,8 +133,11 @@ impl Idempotency {
     }
 
     /// Replaces the scheme's idempotency key. Each delivery is then claimed as a whole. With
-    /// `Identity::None`, nothing is claimed, and every request reaches the handler. A scheme
-    /// without an idempotency key (tokens) requires this or [`identity_from`](Self::identity_from).
+    /// `Identity::None`, nothing is claimed, and every request reaches the handler.
+    ///
+    /// Some schemes define no key, because nothing distinguishes a retry from a new event. Then
+    /// nothing is claimed either, and `build` logs that once, unless this or
+    /// [`identity_from`](Self::identity_from) sets a key.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = IdentitySource::Fixed(identity);
         self
@@ -147,6 +153,30 @@ impl Idempotency {
         identify: impl Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
         self.identity = IdentitySource::Custom(Arc::new(identify));
+        self
+    }
+
+    /// Computes the idempotency key of each event with `identify`, for senders that put several
+    /// events into one request. Each event keeps its own claim. Where `identify` returns `None`, the
+    /// scheme's key applies.
+    ///
+    /// Use it for a sender whose event IDs change in retries: return the values that stay.
+    ///
+    /// ```
+    /// use serde_json::Value;
+    /// use webhook_verify::{Idempotency, MemoryStore};
+    ///
+    /// let idempotency = Idempotency::new(MemoryStore::new(), "sendgrid").event_identity_from(|event| {
+    ///     let event: Value = event.data().ok()?;
+    ///     let key = ["sg_message_id", "event", "timestamp"].map(|name| &event[name]);
+    ///     serde_json::to_vec(&key).ok()
+    /// });
+    /// ```
+    pub fn event_identity_from(
+        mut self,
+        identify: impl Fn(&Event) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        self.identity = IdentitySource::Events(Arc::new(identify));
         self
     }
 

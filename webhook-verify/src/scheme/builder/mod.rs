@@ -5,8 +5,8 @@ use std::{borrow::Cow, time::Duration};
 
 use self::events::Events;
 use super::{
-    Algorithm, BodyDigest, Challenge, Evidence, Identity, KeyForm, KeySource, Place, Scheme, Text,
-    TimeUnit, TimestampPlace, TimestampSource, check, part,
+    Algorithm, BodyDigest, Challenge, Evidence, Field, Identity, KeyForm, KeySource, Place, Scheme,
+    Text, TimeUnit, TimestampPlace, TimestampSource, check, part,
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -22,6 +22,7 @@ pub struct SchemeBuilder {
     stray_form: Option<&'static str>,
     encoding: Option<Encoding>,
     content: Option<String>,
+    version_contents: Vec<(String, String)>,
     timestamp: Option<TimestampPlace>,
     unit: Option<TimeUnit>,
     tolerance: Option<Option<Tolerance>>,
@@ -37,6 +38,7 @@ impl SchemeBuilder {
             stray_form: None,
             encoding: None,
             content: None,
+            version_contents: Vec::new(),
             timestamp: None,
             unit: None,
             tolerance: None,
@@ -123,29 +125,53 @@ impl SchemeBuilder {
     /// | placeholder | signed content |
     /// |---|---|
     /// | `{body}` | the body as sent |
+    /// | `{body:json}` | the same; refused unless it is empty or a JSON object or array |
+    /// | `{body:sha1}`, `{body:sha256}`, `{body:sha512}` | a digest of the body, in hex |
     /// | `{timestamp}` | the timestamp's text as sent |
     /// | `{id}` | the delivery ID |
     /// | `{method}` | the method |
     /// | `{path}`, `{path:escaped-twice}` | path and query as sent, or escaped as Contentful does |
+    /// | `{query:NAME}` | the decoded value of a query parameter |
+    /// | `{sorted-query}` | all parameters but the signature, sorted: each as `name=value` |
     /// | `{url}` | the verifier's public URL with the request's query |
     /// | `{url:either-port}` | the same with or without its port, as the sender signed it |
     /// | `{url:partly-decoded}` | the same with some delimiters unescaped, as HubSpot does |
     /// | `{url:without-query}` | the public URL alone |
     /// | `{header:NAME}` | a header's value |
     /// | `{signed-headers:NAME}` | the headers that this one lists, as `name:value;name:value` |
+    /// | `{pair:KEY}` | the value of a key among the signature header's pairs |
+    /// | `{header-values:KEY}` | the values of the headers that such a pair lists, joined with dots |
     /// | `{json:/POINTER}` | the scalar at a JSON pointer into the body; empty if there is none |
     /// | `{free-json:/POINTER}` | the same, even with bytes of adjacent text; at most one |
+    /// | `{free-json:/POINTER if /OTHER=VALUE}` | free only if another field has (`!=`: has not) a value |
+    /// | `{form:NAME}` | the decoded value of a field of a form |
     /// | `{fields:A,B}` | lines with name and value of these fields of the body, if present |
     /// | `{form}` | the fields of a form, sorted: each name and value |
     /// | `{crc32}` | the CRC-32 of the body, in decimal; it does not protect the body |
     /// | `{parameter:NAME}` | the verifier's [parameter](crate::VerifierBuilder::parameter) |
+    /// | `{secret}` | the secret's place in a keyed digest; by default it is first |
+    /// | `[[text{…}text]]` | text and a value, left out together if the value is empty |
     /// | `{{`, `}}` | a brace |
     ///
-    /// There must be text between an ID or a header and the body. If the value of an ID, a header
-    /// or a `{json}` contains an adjacent byte of text, another split could have the same
-    /// signature, so the request is refused.
+    /// A signed text must have one meaning: a template whose parts could be split elsewhere does not
+    /// build. Put text between an ID, a header or a field and what follows, or use `{body:json}`. A
+    /// request whose ID, header, parameter or field contains the text next to it is refused.
     pub fn signed_content(mut self, template: impl Into<String>) -> Self {
         self.content = Some(template.into());
+        self
+    }
+
+    /// Sets the signed content of signatures with this version, for senders that use several at a
+    /// time. The first one that is set is that of all versions without their own.
+    pub fn signed_content_of(
+        mut self,
+        version: impl Into<String>,
+        template: impl Into<String>,
+    ) -> Self {
+        match self.content {
+            None => self.content = Some(template.into()),
+            Some(_) => self.version_contents.push((version.into(), template.into())),
+        }
         self
     }
 
@@ -218,10 +244,29 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the source of the idempotency key. Default: the ID if it is signed, else the body's
-    /// digest if the body is signed, else none.
+    /// Sets the source of the idempotency key. Default: the ID if it is signed; the body's digest and
+    /// the ID if the body is signed and a header has an ID; otherwise none, because two events may
+    /// have identical bytes.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
+        self
+    }
+
+    /// Sets the fields of the signed body that together identify an event and stay the same in
+    /// retries, as JSON pointers. They are the idempotency key.
+    pub fn identity_fields<P: Into<String>>(
+        mut self,
+        pointers: impl IntoIterator<Item = P>,
+    ) -> Self {
+        self.scheme.identity_fields = pointers.into_iter().map(owned).collect();
+        self
+    }
+
+    /// Adds a second name of a header, for senders that are about to rename their headers. A request
+    /// may have either, or both with the same value.
+    pub fn header_alias(mut self, header: impl Into<String>, alias: impl Into<String>) -> Self {
+        let aliases = self.scheme.header_aliases.to_mut();
+        aliases.push((owned(header), owned(alias)));
         self
     }
 
@@ -276,6 +321,16 @@ impl SchemeBuilder {
                 return Err(ConfigError::option("signed_content", "tokens have no signed content"));
             }
         };
+        if !self.version_contents.is_empty() && !scheme.algorithm.is_hmac() {
+            return Err(ConfigError::option(
+                "signed_content",
+                "only HMAC has a content for each version",
+            ));
+        }
+        for (version, template) in self.version_contents {
+            let content = part::parse(&template)?.into();
+            scheme.version_contents.to_mut().push((owned(version), content));
+        }
         scheme.encoding = match (self.encoding, signs_content) {
             (Some(_), false) => {
                 return Err(ConfigError::option("encoding", "tokens have no encoding"));
@@ -297,8 +352,11 @@ impl SchemeBuilder {
         check::names(&mut scheme)?;
         scheme.identity = match self.identity {
             Some(identity) => identity,
+            None if !scheme.identity_fields.is_empty() => Identity::Fields,
             None if scheme.id_is_signed() => Identity::SignedId,
-            None if scheme.signs_body() => Identity::BodyDigest,
+            None if scheme.signs_body() && matches!(scheme.id, Some(Field::Header(_))) => {
+                Identity::Digest
+            }
             None => Identity::None,
         };
         check::whole(&scheme)?;

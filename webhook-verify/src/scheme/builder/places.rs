@@ -36,7 +36,7 @@ impl SchemeBuilder {
     fn place(mut self, place: Place) -> Self {
         let grammar = Grammar::Plain(Prefix::Refused);
         let places = self.scheme.signatures.to_mut();
-        places.push(SignatureSource { place, grammar });
+        places.push(SignatureSource { place, grammar, several: None });
         self
     }
 
@@ -66,7 +66,35 @@ impl SchemeBuilder {
         keys: impl IntoIterator<Item = K>,
     ) -> Self {
         let keys = all(keys);
-        self.form("pairs", &Grammar::Pairs { separator, keys })
+        self.form("pairs", &Grammar::Pairs { separator, groups: None, keys })
+    }
+
+    /// Reads several groups of the [pairs](Self::pairs) before it, such as `t=1,v1=… t=1,v1=…`. All
+    /// groups must have the same timestamp.
+    pub fn pair_groups(mut self, separator: char) -> Self {
+        for source in self.scheme.signatures.to_mut() {
+            if let Grammar::Pairs { groups, .. } = &mut source.grammar {
+                *groups = Some(separator);
+            }
+        }
+        self
+    }
+
+    /// Reads several signatures, with this separator or in several header lines, at the last place.
+    pub fn several(mut self, separator: char) -> Self {
+        match self.scheme.signatures.to_mut().last_mut() {
+            Some(source) => source.several = Some(separator),
+            None => {
+                self.stray_form.get_or_insert("several");
+            }
+        }
+        self
+    }
+
+    /// Reads the timestamp, this separator and the signature, such as `1795305600.<hex>`.
+    pub fn after_timestamp(self, separator: char) -> Self {
+        let builder = self.form("after_timestamp", &Grammar::AfterTimestamp { separator });
+        builder.timestamp(TimestampPlace::Before)
     }
 
     /// Reads versioned signatures, such as `v1,<base64> v1,<base64>`. Unknown versions are skipped.
@@ -115,6 +143,11 @@ impl SchemeBuilder {
     /// Sets the JSON pointer to a timestamp in the signed body.
     pub fn timestamp_pointer(self, pointer: impl Into<String>) -> Self {
         self.timestamp(TimestampPlace::Pointer(owned(pointer)))
+    }
+
+    /// Sets the field of an `application/x-www-form-urlencoded` body with the signed timestamp.
+    pub fn timestamp_form(self, name: impl Into<String>) -> Self {
+        self.timestamp(TimestampPlace::Form(owned(name)))
     }
 
     /// Sets the claim of the JSON Web Token with its time, such as `iat`.

@@ -1,14 +1,16 @@
 //! The rules that a description must follow to be a scheme.
 
+mod ambiguity;
 mod names;
 
 use std::{collections::HashSet, hash::Hash};
 
+pub(super) use self::ambiguity::all_delimiters;
 pub(crate) use self::names::is_pointer;
 use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
 use super::{
-    Algorithm, BodyDigest, Challenge, Ends, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
+    Algorithm, BodyDigest, Challenge, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
     Origin, Part, Place, Scheme, TimestampPlace, Values, Varies, WholeBody,
 };
 use crate::error::ConfigError;
@@ -25,17 +27,16 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
         .chain(tokens(scheme))
         .chain(events(scheme))
         .chain(rest(scheme));
-    match rules.find(|(broken, ..)| *broken) {
-        Some((_, option, reason)) => Err(ConfigError::option(option, reason)),
-        None => Ok(()),
+    if let Some((_, option, reason)) = rules.find(|(broken, ..)| *broken) {
+        return Err(ConfigError::option(option, reason));
     }
+    ambiguity::check(scheme).map_err(|reason| ConfigError::option("signed_content", reason))
 }
 
-fn content(scheme: &Scheme) -> [Rule; 11] {
+fn content(scheme: &Scheme) -> [Rule; 12] {
     let option = "signed_content";
     let of_whole_body = |part: &Part| part.facts().whole_body.is_some();
     let never_varies = |part: &Part| part.facts().varies == Varies::Never;
-    let is_free = |part: &Part| matches!(part.facts().values, Values::FreeField(_));
     let holds_signature = scheme.signatures.iter().any(|source| source.place.is_in_body());
     [
         (scheme.content.is_empty() && signs_content(scheme.algorithm), option, "empty"),
@@ -66,24 +67,33 @@ fn content(scheme: &Scheme) -> [Rule; 11] {
             "signs the body that contains the signature",
         ),
         (
-            scheme.content.windows(2).any(blurs),
-            option,
-            "needs text between an id or a header and the body",
-        ),
-        (
-            scheme.content.iter().filter(|part| is_free(part)).count() > 1,
-            option,
-            "has more than one `free-json`, so two of them could be split elsewhere",
-        ),
-        (
             scheme.content.iter().filter(|part| part.facts().url.is_some()).count() > 1,
             option,
             "has more than one form of the URL",
         ),
         (
-            scheme.content.windows(2).any(blurs_lines),
+            scheme.signs(|part| matches!(part, Part::Secret)) && !scheme.algorithm.is_keyed_hash(),
             option,
-            "needs line breaks before and after the signed headers",
+            "contains the secret, but the algorithm is not a digest of it",
+        ),
+        (
+            scheme.content.iter().filter(|part| matches!(part, Part::Secret)).count() > 1,
+            option,
+            "contains the secret twice",
+        ),
+        (
+            scheme.signs(|part| matches!(part, Part::Pair(_) | Part::HeaderValues(_)))
+                && !pairs_in_header(scheme),
+            option,
+            "uses a pair, but the signature is not among the pairs of a header",
+        ),
+        (
+            scheme
+                .version_contents
+                .iter()
+                .any(|(version, _)| !scheme.signatures.iter().any(|it| it.grammar.has(version))),
+            option,
+            "is that of a version which no signature has",
         ),
         (
             matches!(scheme.body_digest, Some(BodyDigest::Query(_))) && !signs_query(scheme),
@@ -93,12 +103,12 @@ fn content(scheme: &Scheme) -> [Rule; 11] {
     ]
 }
 
-fn times(scheme: &Scheme) -> [Rule; 4] {
+fn times(scheme: &Scheme) -> [Rule; 5] {
     let place = scheme.timestamp.as_ref().map(|timestamp| &timestamp.place);
     let is_signatures_key = |key: &str| {
         scheme.signatures.iter().any(|source| match &source.grammar {
             Grammar::Pairs { keys, .. } => keys.iter().any(|known| known == key),
-            Grammar::Plain(_) | Grammar::List { .. } => false,
+            Grammar::Plain(_) | Grammar::List { .. } | Grammar::AfterTimestamp { .. } => false,
         })
     };
     [
@@ -111,6 +121,15 @@ fn times(scheme: &Scheme) -> [Rule; 4] {
             matches!(place, Some(TimestampPlace::Pair(key)) if is_signatures_key(key)),
             "timestamp_pair",
             "is the signature's key as well",
+        ),
+        (
+            matches!(place, Some(TimestampPlace::Before))
+                != scheme
+                    .signatures
+                    .iter()
+                    .any(|source| matches!(source.grammar, Grammar::AfterTimestamp { .. })),
+            "after_timestamp",
+            "needs a timestamp before the signature, and such a timestamp needs this form",
         ),
         (
             matches!(place, Some(TimestampPlace::Claim(_))) && !scheme.algorithm.is_jwt(),
@@ -188,7 +207,7 @@ fn events(scheme: &Scheme) -> [Rule; 2] {
     ]
 }
 
-fn rest(scheme: &Scheme) -> [Rule; 8] {
+fn rest(scheme: &Scheme) -> [Rule; 11] {
     let places = scheme.signatures.iter().map(|source| &source.place);
     let twice = repeated(places);
     let tells_apart = scheme
@@ -228,6 +247,24 @@ fn rest(scheme: &Scheme) -> [Rule; 8] {
             "the signed content is the whole body, or the same for different deliveries",
         ),
         (
+            scheme.identity == Identity::Digest && !scheme.signs_body() && !tells_apart,
+            "identity",
+            "the signed content is the same for different deliveries",
+        ),
+        (
+            (scheme.identity == Identity::Fields) == scheme.identity_fields.is_empty(),
+            "identity_fields",
+            "are the key if there are any, and must be there if they are the key",
+        ),
+        (
+            scheme
+                .identity_fields
+                .iter()
+                .any(|pointer| !scheme.covers(&Field::Pointer(pointer.clone()))),
+            "identity_fields",
+            "one is not signed",
+        ),
+        (
             scheme.challenges.iter().any(Challenge::asks_for_mac) && !scheme.algorithm.is_hmac(),
             "challenge",
             "needs an HMAC for its response, but the algorithm is none",
@@ -258,39 +295,20 @@ fn fits(algorithm: Algorithm, form: KeyForm) -> bool {
         Algorithm::HmacSha256
         | Algorithm::HmacSha1
         | Algorithm::HmacSha512
+        | Algorithm::KeyedSha1
         | Algorithm::KeyedSha256
+        | Algorithm::KeyedSha512
         | Algorithm::Token
         | Algorithm::Basic
         | Algorithm::JwtHs256 => matches!(
             form,
-            KeyForm::Utf8 | KeyForm::HtmlText | KeyForm::Hex | KeyForm::Base64 | KeyForm::Whsec
+            KeyForm::Utf8
+                | KeyForm::HtmlText
+                | KeyForm::Sha1
+                | KeyForm::Hex
+                | KeyForm::Base64
+                | KeyForm::Whsec
         ),
-    }
-}
-
-/// Returns whether two signed parts touch that could then be split elsewhere.
-fn blurs(pair: &[Part]) -> bool {
-    let [before, after] = pair else { return false };
-    match (before.facts().ends, after.facts().ends) {
-        // Lines have their own rule, `blurs_lines`.
-        (Ends::Clear | Ends::Lines, _) | (_, Ends::Clear | Ends::Lines) => false,
-        (Ends::Value, Ends::Value | Ends::Field | Ends::Body)
-        | (Ends::Field | Ends::Body, Ends::Value)
-        | (Ends::Field, Ends::Field) => true,
-        (Ends::Field | Ends::Body, Ends::Body) | (Ends::Body, Ends::Field) => false,
-    }
-}
-
-/// Returns whether lines could run into an adjacent part. No header contains a line break.
-fn blurs_lines(pair: &[Part]) -> bool {
-    let [before, after] = pair else { return false };
-    let (before, after) = (before.facts(), after.facts());
-    if before.ends == Ends::Lines {
-        !after.literal.is_some_and(|text| text.starts_with('\n'))
-    } else if after.ends == Ends::Lines {
-        !before.literal.is_some_and(|text| text.ends_with('\n'))
-    } else {
-        false
     }
 }
 
@@ -309,13 +327,17 @@ fn timestamp_is_signed(scheme: &Scheme, place: &TimestampPlace) -> bool {
         (Values::ListedHeaders(_), TimestampPlace::Header(_)) => true,
         (Values::Header(signed), TimestampPlace::Header(name)) => signed == name,
         (Values::Field(signed), TimestampPlace::Pointer(pointer)) => signed == pointer,
+        (Values::FormField(signed), TimestampPlace::Form(name)) => signed == name,
         (Values::Fields(signed), TimestampPlace::Pointer(pointer)) => signed.contains(pointer),
         _ => false,
     };
     let in_body_or_token = match place {
         TimestampPlace::Claim(_) => true,
         TimestampPlace::Pointer(_) => scheme.signs_body(),
-        TimestampPlace::Header(_) | TimestampPlace::Pair(_) => false,
+        TimestampPlace::Header(_)
+        | TimestampPlace::Pair(_)
+        | TimestampPlace::Before
+        | TimestampPlace::Form(_) => false,
     };
     in_body_or_token || scheme.signs_from(Origin::Timestamp) || scheme.signs(is_it)
 }

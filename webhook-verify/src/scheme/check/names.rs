@@ -16,15 +16,19 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
             Place::Pointer(path) => is_pointer(option, path)?,
         }
         grammar(&source.grammar)?;
+        let is_plain = matches!(source.grammar, Grammar::Plain(_));
+        let several = source.several.is_none_or(|separator| is_plain && separator.is_ascii());
+        require(several, "several", "needs an ASCII separator, and no pairs or versions")?;
     }
     match scheme.timestamp.as_mut().map(|source| &mut source.place) {
         Some(TimestampPlace::Header(name)) => lower("timestamp_header", name)?,
         Some(TimestampPlace::Pointer(path)) => is_pointer("timestamp_pointer", path)?,
         Some(TimestampPlace::Claim(name)) => given("timestamp_claim", name)?,
+        Some(TimestampPlace::Form(name)) => given("timestamp_form", name)?,
         Some(TimestampPlace::Pair(key)) if key.is_empty() || key.contains(['=', ' ']) => {
             return Err(ConfigError::option("timestamp_pair", "empty, or holds a separator"));
         }
-        Some(TimestampPlace::Pair(_)) | None => {}
+        Some(TimestampPlace::Pair(_) | TimestampPlace::Before) | None => {}
     }
     match &mut scheme.key_source {
         Some(KeySource::Url { place, hosts }) => {
@@ -73,6 +77,13 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
     }
     for path in &*scheme.refused_fields {
         is_pointer("refuse_field", path)?;
+    }
+    for path in &*scheme.identity_fields {
+        is_pointer("identity_fields", path)?;
+    }
+    for (name, alias) in scheme.header_aliases.to_mut() {
+        lower("header_alias", name)?;
+        lower("header_alias", alias)?;
     }
     field("id", &mut scheme.id)?;
     field("event_type", &mut scheme.event_type)?;
@@ -141,12 +152,22 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
             let reason = "not the name of an authentication scheme";
             return require(is_token(name), "authorization_scheme", reason);
         }
-        Grammar::Pairs { separator, keys } => ("pairs", keys, [*separator, '=']),
+        Grammar::Pairs { separator, groups, keys } => {
+            let fits = groups.is_none_or(|groups| groups.is_ascii() && groups != *separator);
+            require(fits, "pairs", "the separator of groups is not ASCII, or that of pairs")?;
+            ("pairs", keys, [*separator, '='])
+        }
         Grammar::List { separator, version_separator, versions } => {
             ("version_list", versions, [*separator, *version_separator])
         }
+        Grammar::AfterTimestamp { separator } => {
+            let fits = separator.is_ascii_punctuation();
+            return require(fits, "after_timestamp", "the separator is not ASCII punctuation");
+        }
     };
-    visible(option, names)?;
+    if !matches!(grammar, Grammar::List { versions, .. } if versions.is_empty()) {
+        visible(option, names)?;
+    }
     let usable = separators[0] != separators[1]
         && separators.iter().all(char::is_ascii)
         && !names.iter().any(|name| name.contains(separators));

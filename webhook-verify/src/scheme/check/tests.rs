@@ -100,6 +100,17 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ("signed_content", signed("{header:a}{fields:b}")),
         ("signed_content", signed("{crc32}{header:a}")),
         ("signed_content", signed("{id}{body}").id_header("a")),
+        ("signed_content", signed("{id}{timestamp}{body}").id_header("a").timestamp_header("b")),
+        ("signed_content", signed("{url}{body}")),
+        ("signed_content", signed("{body}{url}")),
+        ("signed_content", signed("{free-json:/a if /c=x}:{free-json:/b if /c=x}:{json:/c}")),
+        ("signed_content", signed("{free-json:/a if /c=x}:{json:/c}:{free-json:/b if /c!=x}")),
+        ("signed_content", signed("{free-json:/a if /c=x}:{json:/b}")),
+        ("signed_content", signed("{secret}{body}")),
+        ("signed_content", signed("{pair:h}.{body}")),
+        ("signed_content", signed("[[a{query:b}]]{body}")),
+        ("signed_content", signed("[[{query:b}]].{body}")),
+        ("signed_content", signed("[[a{query:b}")),
         ("signed_content", signed("{json:/a}{free-json:/b}")),
         ("signed_content", signed("{free-json:/a}:{free-json:/b}")),
         ("signed_content", signed("{url:without-query}|{url}")),
@@ -130,7 +141,6 @@ fn what_cannot_work_or_proves_nothing_does_not_build() {
         ("timestamp", jwt().timestamp_pointer("/time")),
         ("timestamp", of(Algorithm::Token).timestamp_header("x-time")),
         ("timestamp", signed("{method}\n{signed-headers:a}\n{json:/b}").timestamp_pointer("/time")),
-        ("timestamp", signed("{free-json:/time}").timestamp_pointer("/time")),
         // Keys.
         ("key_form", of(Algorithm::Ed25519)),
         ("key_form", plain().key_form(KeyForm::Spki)),
@@ -186,8 +196,15 @@ fn what_senders_do_builds() {
             .test_field("/test"),
         plain().events_by_type().event_type_first_key(),
         plain().events_by_type().event_type_header("x-type"),
-        time("{id}{timestamp}{body}").id_header("x-id"),
-        time("{method}{url:partly-decoded}{body}{timestamp}"),
+        time("{id}{timestamp}{body}").id_header("x-id").timestamp_unit(TimeUnit::Rfc3339),
+        time("{method}{url:partly-decoded}{body:json}{timestamp}"),
+        time("{timestamp}{header:x-nonce}{secret}{body:json}").algorithm(Algorithm::KeyedSha256),
+        time("{body}{timestamp}{secret}").algorithm(Algorithm::KeyedSha1),
+        time("{body}.{header:x-nonce}.{timestamp}"),
+        time("[[id:{query:id};]][[request-id:{header:x-id};]]ts:{timestamp};"),
+        signed("{free-json:/a if /c=x}:{free-json:/b if /c!=x}:{json:/c}"),
+        signed("{sorted-query}"),
+        signed("{header:x-id} {body}"),
         time("{method}\n{path:escaped-twice}\n{signed-headers:x-signed}\n{body}"),
         signed("{url:without-query}{header:x-nonce}"),
         signed("{url:either-port}{form}").identity(Identity::SignedContent),
@@ -276,11 +293,13 @@ fn hosts_are_names_or_patterns_that_are_one_senders() {
 fn an_algorithm_has_forms_of_keys() {
     use crate::key::{Key, Secret};
 
-    const ALGORITHMS: [Algorithm; 12] = [
+    const ALGORITHMS: [Algorithm; 14] = [
         Algorithm::HmacSha256,
         Algorithm::HmacSha1,
         Algorithm::HmacSha512,
+        Algorithm::KeyedSha1,
         Algorithm::KeyedSha256,
+        Algorithm::KeyedSha512,
         Algorithm::Token,
         Algorithm::Basic,
         Algorithm::Ed25519,
@@ -290,8 +309,9 @@ fn an_algorithm_has_forms_of_keys() {
         Algorithm::JwtHs256,
         Algorithm::JwtEs256,
     ];
-    const FORMS: [KeyForm; 9] = [
+    const FORMS: [KeyForm; 10] = [
         KeyForm::Utf8,
+        KeyForm::Sha1,
         KeyForm::Hex,
         KeyForm::Base64,
         KeyForm::Whsec,
@@ -305,7 +325,7 @@ fn an_algorithm_has_forms_of_keys() {
     for (algorithm, form) in ALGORITHMS.iter().flat_map(|a| FORMS.map(|form| (*a, form))) {
         let secret = Secret::new("no key").unwrap();
         let unfit = matches!(
-            Key::new(algorithm, form, &secret),
+            Key::new(&Scheme { algorithm, key_form: form, ..Scheme::BASE }, &secret),
             Err(ConfigError::Option { option: "key_form", .. })
         );
         let refused = refused(of(algorithm).key_form(form)) == "key_form";

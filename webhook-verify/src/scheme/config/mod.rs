@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de::Error as _};
 
 use self::{
     parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp},
-    values::OneOrMore,
+    values::{Contents, OneOrMore},
 };
 use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
 use crate::{encoding::Encoding, error::ConfigError};
@@ -48,7 +48,7 @@ struct Row {
     key_source: Option<Key>,
     signature: OneOrMore<Signature>,
     encoding: Option<Encoding>,
-    signed_content: Option<String>,
+    signed_content: Option<Contents>,
     body_digest: Option<Digest>,
     timestamp: Option<Timestamp>,
     issuer: Option<String>,
@@ -66,6 +66,9 @@ struct Row {
     event_type: Option<EventType>,
     events: Option<Events>,
     identity: Option<Identity>,
+    identity_fields: Option<Vec<String>>,
+    #[serde(default)]
+    header_aliases: BTreeMap<String, String>,
     #[serde(default)]
     challenges: Vec<String>,
     retry_horizon: Option<u64>,
@@ -116,7 +119,10 @@ fn key(option: &'static str) -> &'static str {
         "timestamp_header" => "timestamp.header",
         "timestamp_pair" => "timestamp.pair",
         "timestamp_pointer" => "timestamp.pointer",
+        "timestamp_form" => "timestamp.form",
         "timestamp_claim" => "timestamp.claim",
+        "after_timestamp" => "signature.after-timestamp",
+        "several" => "signature.several",
         "require_header" => "required-headers",
         "require_field" => "required-fields",
         "refuse_field" => "refused-fields",
@@ -132,6 +138,8 @@ fn key(option: &'static str) -> &'static str {
         "event_time" => "events.time",
         "event_data" => "events.data",
         "test_field" => "events.test",
+        "identity_fields" => "identity-fields",
+        "header_alias" => "header-aliases",
         "challenge" => "challenges",
         other => other,
     }
@@ -146,9 +154,10 @@ impl Row {
             .given(self.algorithm, SchemeBuilder::algorithm)
             .given(self.key, SchemeBuilder::key_form)
             .given(self.encoding, SchemeBuilder::encoding)
-            .given(self.signed_content, SchemeBuilder::signed_content)
+            .given(self.signed_content, |builder, contents| contents.add(builder))
             .given(self.issuer, SchemeBuilder::issuer)
             .given(self.identity, SchemeBuilder::identity)
+            .given(self.identity_fields, SchemeBuilder::identity_fields)
             .given(self.retry_horizon.map(Duration::from_secs), SchemeBuilder::retry_horizon)
             .given(self.body_limit, SchemeBuilder::body_limit)
             .given(self.time_budget.map(Duration::from_secs), SchemeBuilder::time_budget);
@@ -163,6 +172,9 @@ impl Row {
         }
         for (pointer, parameter) in self.parameter_fields {
             builder = builder.parameter_field(pointer, parameter);
+        }
+        for (name, alias) in self.header_aliases {
+            builder = builder.header_alias(name, alias);
         }
         for name in self.required_claims {
             builder = builder.require_claim(name);

@@ -25,12 +25,15 @@ pub(super) struct Signature {
     authorization_scheme: Option<String>,
     pairs: Option<Pairs>,
     versions: Option<Versions>,
+    after_timestamp: Option<char>,
+    several: Option<char>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, expecting = "a separator and keys")]
 struct Pairs {
     separator: char,
+    groups: Option<char>,
     keys: Vec<String>,
 }
 
@@ -61,6 +64,7 @@ impl Signature {
             ("authorization-scheme", self.authorization_scheme.is_some()),
             ("pairs", self.pairs.is_some()),
             ("versions", self.versions.is_some()),
+            ("after-timestamp", self.after_timestamp.is_some()),
         ];
         one_of("signature", &places)?;
         at_most_one_of("signature", &forms)?;
@@ -73,7 +77,12 @@ impl Signature {
             .given(self.prefix, SchemeBuilder::prefix)
             .given(self.optional_prefix, SchemeBuilder::optional_prefix)
             .given(self.authorization_scheme, SchemeBuilder::authorization_scheme)
-            .given(self.pairs, |builder, Pairs { separator, keys }| builder.pairs(separator, keys))
+            .given(self.pairs, |builder, Pairs { separator, groups, keys }| {
+                let builder = builder.pairs(separator, keys);
+                builder.given(groups, SchemeBuilder::pair_groups)
+            })
+            .given(self.after_timestamp, SchemeBuilder::after_timestamp)
+            .given(self.several, SchemeBuilder::several)
             .given(self.versions, |builder, versions| {
                 let Versions { separator, version_separator, names } = versions;
                 builder.version_list(separator, version_separator, names)
@@ -134,12 +143,15 @@ impl Digest {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "where the timestamp is")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "where the timestamp is")]
 pub(super) struct Timestamp {
     header: Option<String>,
     pair: Option<String>,
     pointer: Option<String>,
+    form: Option<String>,
     claim: Option<String>,
+    #[serde(default)]
+    before_signature: bool,
     unit: Option<TimeUnit>,
     tolerance: Option<Window>,
 }
@@ -150,13 +162,16 @@ impl Timestamp {
             ("header", self.header.is_some()),
             ("pair", self.pair.is_some()),
             ("pointer", self.pointer.is_some()),
+            ("form", self.form.is_some()),
             ("claim", self.claim.is_some()),
+            ("before-signature", self.before_signature),
         ];
         one_of("timestamp", &ways)?;
         Ok(builder
             .given(self.header, SchemeBuilder::timestamp_header)
             .given(self.pair, SchemeBuilder::timestamp_pair)
             .given(self.pointer, SchemeBuilder::timestamp_pointer)
+            .given(self.form, SchemeBuilder::timestamp_form)
             .given(self.claim, SchemeBuilder::timestamp_claim)
             .given(self.unit, SchemeBuilder::timestamp_unit)
             .given(self.tolerance, |builder, Window(tolerance)| builder.tolerance(tolerance)))

@@ -1,8 +1,8 @@
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, SignatureSource, Text,
-    TimeUnit, TimestampPlace, check::signs_content,
+    BodyDigest, Envelope, Field, Grammar, KeySource, Notes, Part, Place, Prefix, Scheme,
+    SignatureSource, Text, TimeUnit, TimestampPlace, check::signs_content,
 };
 use crate::{clock::Tolerance, encoding::Encoding};
 
@@ -31,14 +31,16 @@ fn written(scheme: &Scheme) -> Value {
         "key-source": scheme.key_source.as_ref().map(hosts_of),
         "signature": scheme.signatures.iter().map(signature).collect::<Vec<_>>(),
         "encoding": signs.then(|| encoding(scheme.encoding)),
-        "signed-content": signs.then(|| scheme.signed_content()),
+        "signed-content": signs.then(|| contents(scheme)),
         "body-digest": scheme.body_digest.as_ref().map(digest),
         "timestamp": scheme.timestamp.as_ref().map(|source| {
             let (kind, name) = match &source.place {
-                TimestampPlace::Header(name) => ("header", name),
-                TimestampPlace::Pair(name) => ("pair", name),
-                TimestampPlace::Pointer(name) => ("pointer", name),
-                TimestampPlace::Claim(name) => ("claim", name),
+                TimestampPlace::Header(name) => ("header", json!(name)),
+                TimestampPlace::Pair(name) => ("pair", json!(name)),
+                TimestampPlace::Pointer(name) => ("pointer", json!(name)),
+                TimestampPlace::Form(name) => ("form", json!(name)),
+                TimestampPlace::Claim(name) => ("claim", json!(name)),
+                TimestampPlace::Before => ("before-signature", json!(true)),
             };
             json!({kind: name, "unit": unit(source.unit), "tolerance": tolerance(source.tolerance)})
         }),
@@ -52,6 +54,8 @@ fn written(scheme: &Scheme) -> Value {
         "event-type": scheme.event_type.as_ref().map(|it| field(it, scheme.event_header.as_ref())),
         "events": events(scheme),
         "identity": kebab(scheme.identity),
+        "identity-fields": scheme.identity_fields,
+        "header-aliases": map(&scheme.header_aliases),
         "challenges": scheme.challenges.iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry-horizon": scheme.hints.retry_horizon.map(seconds),
         "body-limit": scheme.hints.body_limit,
@@ -59,6 +63,22 @@ fn written(scheme: &Scheme) -> Value {
     });
     let Value::Object(row) = row else { unreachable!() };
     row.into_iter().filter(|(_, value)| !value.is_null()).collect::<Map<_, _>>().into()
+}
+
+fn contents(scheme: &Scheme) -> Value {
+    if scheme.version_contents.is_empty() {
+        return json!(scheme.signed_content());
+    }
+    let content = |parts: &[Part]| parts.iter().map(ToString::to_string).collect::<String>();
+    let Grammar::Pairs { keys, .. } = &scheme.signatures[0].grammar else {
+        panic!("{} has no versions", scheme.name)
+    };
+    let first = keys[0].to_string();
+    let mut contents = Map::from_iter([(first, json!(scheme.signed_content()))]);
+    for (version, parts) in &*scheme.version_contents {
+        contents.insert(version.to_string(), json!(content(parts)));
+    }
+    contents.into()
 }
 
 /// Turns `HmacSha256` into `hmac-sha256`.
@@ -149,15 +169,16 @@ fn place_of(place: &Place) -> (&'static str, &Text) {
 
 fn signature(source: &SignatureSource) -> Value {
     let (kind, name) = place_of(&source.place);
-    let mut place = json!({kind: name});
+    let mut place = json!({kind: name, "several": source.several});
     match &source.grammar {
         Grammar::Plain(Prefix::Refused) => {}
         Grammar::Plain(Prefix::Required(prefix)) => place["prefix"] = json!(prefix),
         Grammar::Plain(Prefix::Optional(prefix)) => place["optional-prefix"] = json!(prefix),
         Grammar::Plain(Prefix::Scheme(name)) => place["authorization-scheme"] = json!(name),
-        Grammar::Pairs { separator, keys } => {
-            place["pairs"] = json!({"separator": separator, "keys": keys});
+        Grammar::Pairs { separator, groups, keys } => {
+            place["pairs"] = json!({"separator": separator, "groups": groups, "keys": keys});
         }
+        Grammar::AfterTimestamp { separator } => place["after-timestamp"] = json!(separator),
         Grammar::List { separator, version_separator, versions } => {
             place["versions"] = json!({
                 "separator": separator,
@@ -172,7 +193,7 @@ fn signature(source: &SignatureSource) -> Value {
 #[test]
 fn every_preset_can_be_written_down_and_read_again() {
     for preset in Scheme::presets() {
-        let mut expected = preset.clone();
+        let mut expected = Scheme { notes: Notes::NONE, ..preset.clone() };
         // Maps are in an order of their own.
         expected.required_headers.to_mut().sort();
         let text = written(preset).to_string();

@@ -7,6 +7,7 @@ use serde::{
     de::{self, Error as _, MapAccess, SeqAccess, value},
 };
 
+use super::super::SchemeBuilder;
 use crate::clock::Tolerance;
 
 /// A list, or its only item.
@@ -61,6 +62,53 @@ impl<'de> Deserialize<'de> for Pointers {
 
             fn visit_seq<A: SeqAccess<'de>>(self, seq: A) -> Result<Pointers, A::Error> {
                 Vec::deserialize(value::SeqAccessDeserializer::new(seq)).map(Pointers)
+            }
+        }
+
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// A template, or one for each version of signatures.
+pub(super) enum Contents {
+    One(String),
+    OfVersions(Vec<(String, String)>),
+}
+
+impl Contents {
+    pub(super) fn add(self, builder: SchemeBuilder) -> SchemeBuilder {
+        match self {
+            Self::One(template) => builder.signed_content(template),
+            Self::OfVersions(contents) => {
+                contents.into_iter().fold(builder, |builder, (version, template)| {
+                    builder.signed_content_of(version, template)
+                })
+            }
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Contents {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+
+        impl<'de> de::Visitor<'de> for Visitor {
+            type Value = Contents;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a template, or a table of templates by version")
+            }
+
+            fn visit_str<E>(self, template: &str) -> Result<Contents, E> {
+                Ok(Contents::One(template.into()))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Contents, A::Error> {
+                let mut contents = Vec::new();
+                while let Some(content) = map.next_entry()? {
+                    contents.push(content);
+                }
+                Ok(Contents::OfVersions(contents))
             }
         }
 

@@ -19,6 +19,7 @@ rows! { BODIES;
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         id: header("x-github-delivery"),
         event_type: header("x-github-event"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(72),
         hints.body_limit: Some(25 << 20),
         hints.time_budget: seconds(10),
@@ -32,10 +33,11 @@ rows! { BODIES;
 
     /// Facebook, Instagram and WhatsApp. The body is signed as sent, with non-ASCII characters
     /// escaped. The challenge needs the parameter `verify_token`.
-    META = "meta", "Meta", "https://developers.facebook.com/docs/graph-api/webhooks/getting-started", [Hearsay] {
+    META = "meta", "Meta", "https://developers.facebook.com/docs/graph-api/webhooks/getting-started", [Unproven] {
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         event_type: pointer("/object"),
         envelope: events("/entry", list![], list![]),
+        identity: Identity::Digest,
         challenges: list![Challenge::META],
         hints.retry_horizon: days(7),
     }
@@ -45,6 +47,7 @@ rows! { BODIES;
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-request-uuid"),
         event_type: header("x-event-key"),
+        identity: Identity::Digest,
         hints.time_budget: seconds(10),
     }
 
@@ -54,10 +57,11 @@ rows! { BODIES;
         id: header("x-atlassian-webhook-identifier"),
         event_type: pointer("/webhookEvent"),
         event_time: event_time("/timestamp", TimeUnit::Milliseconds),
+        identity: Identity::Digest,
     }
 
     /// The secret is the app's.
-    INTERCOM = "intercom", "Intercom", "https://developers.intercom.com/docs/webhooks/setting-up-webhooks", [Secondary] {
+    INTERCOM = "intercom", "Intercom", "https://developers.intercom.com/docs/webhooks/setting-up-webhooks", [Unproven] {
         algorithm: HmacSha1,
         signatures: list![prefixed("x-hub-signature", "sha1=")],
         id: pointer("/id"),
@@ -74,6 +78,7 @@ rows! { BODIES;
         signatures: list![plain("x-gitea-signature")],
         id: header("x-gitea-delivery"),
         event_type: header("x-gitea-event"),
+        identity: Identity::Digest,
     }
 
     /// Forgejo sends Gitea's headers alongside its own.
@@ -81,6 +86,7 @@ rows! { BODIES;
         signatures: list![plain("x-forgejo-signature")],
         id: header("x-forgejo-delivery"),
         event_type: header("x-forgejo-event"),
+        identity: Identity::Digest,
     }
 
     /// The ID and event headers are not signed.
@@ -88,6 +94,7 @@ rows! { BODIES;
         signatures: list![plain("x-gogs-signature")],
         id: header("x-gogs-delivery"),
         event_type: header("x-gogs-event"),
+        identity: Identity::Digest,
     }
 
     /// The secret is the app's client secret. After a rotation, the old one signs for about an
@@ -97,6 +104,7 @@ rows! { BODIES;
         encoding: Base64,
         id: header("x-shopify-webhook-id"),
         event_type: header("x-shopify-topic"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(4),
         hints.time_budget: seconds(5),
     }
@@ -109,6 +117,7 @@ rows! { BODIES;
         encoding: Base64,
         id: header("x-wc-webhook-delivery-id"),
         event_type: header("x-wc-webhook-topic"),
+        identity: Identity::Digest,
         challenges: list![Challenge::WOOCOMMERCE],
     }
 
@@ -120,6 +129,7 @@ rows! { BODIES;
         event_type: pointer("/events/0/type"),
         envelope: events("/events", list![text("/type")], list![text("/webhookEventId")]),
         event_time: event_time("/timestamp", TimeUnit::Milliseconds),
+        identity: Identity::Digest,
     }
 
     /// The timestamp in the signed body is checked. The header's is ignored.
@@ -130,6 +140,7 @@ rows! { BODIES;
         event_type: header("linear-event"),
         event_time: event_time("/createdAt", TimeUnit::Rfc3339),
         event_data: data("/data"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(8),
         hints.time_budget: seconds(5),
     }
@@ -150,13 +161,14 @@ rows! { BODIES;
         signatures: list![plain("x-hook-signature")],
         envelope: events("/events", list![text("/resource/resource_type"), text("/action")], list![]),
         event_time: event_time("/created_at", TimeUnit::Rfc3339),
+        identity: Identity::Digest,
         challenges: list![Challenge::ASANA],
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(10),
     }
 
     /// Base64 after `sha256=`.
-    TYPEFORM = "typeform", "Typeform", "https://www.typeform.com/developers/webhooks/secure-your-webhooks/", [Secondary] {
+    TYPEFORM = "typeform", "Typeform", "https://www.typeform.com/developers/webhooks/secure-your-webhooks/", [Unproven] {
         signatures: list![prefixed("typeform-signature", "sha256=")],
         encoding: Base64,
         id: pointer("/event_id"),
@@ -169,10 +181,11 @@ rows! { BODIES;
     }
 
     /// The event header is not signed.
-    LEMONSQUEEZY = "lemonsqueezy", "Lemon Squeezy", "https://docs.lemonsqueezy.com/help/webhooks/signing-requests", [Hearsay] {
+    LEMONSQUEEZY = "lemonsqueezy", "Lemon Squeezy", "https://docs.lemonsqueezy.com/help/webhooks/signing-requests", [Unproven] {
         signatures: list![plain("x-signature")],
         event_type: header("x-event-name"),
         event_data: data("/data"),
+        identity: Identity::Digest,
     }
 
     /// The ID header is not signed.
@@ -182,6 +195,7 @@ rows! { BODIES;
         event_type: pointer("/event"),
         event_time: event_time("/created_at", TimeUnit::Seconds),
         event_data: data("/payload"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
     }
@@ -193,6 +207,7 @@ rows! { BODIES;
         encoding: Base64,
         event_type: pointer("/type"),
         event_data: data("/data"),
+        identity: Identity::Digest,
         hints.retry_horizon: days(30),
     }
 
@@ -200,6 +215,7 @@ rows! { BODIES;
     X_TWITTER = "x-twitter", "X", "https://docs.x.com/x-api/webhooks/introduction", [Documentation] {
         signatures: list![prefixed("x-twitter-webhooks-signature", "sha256=")],
         encoding: Base64,
+        identity: Identity::Digest,
         challenges: list![Challenge::X],
     }
 
@@ -217,6 +233,7 @@ rows! { BODIES;
         event_type: pointer("/event"),
         event_time: event_time("/generatedDateTime", TimeUnit::Rfc3339),
         event_data: data("/data"),
+        identity: Identity::Digest,
         hints.retry_horizon: days(15),
         hints.time_budget: seconds(100),
     }
@@ -238,11 +255,12 @@ rows! { BODIES;
         id: header("request-id"),
         event_type: header("sentry-hook-resource"),
         event_data: data("/data"),
+        identity: Identity::Digest,
         hints.time_budget: seconds(1),
     }
 
     /// HMAC-SHA1.
-    VERCEL = "vercel", "Vercel", "https://vercel.com/docs/webhooks/webhooks-api", [Secondary] {
+    VERCEL = "vercel", "Vercel", "https://vercel.com/docs/webhooks/webhooks-api", [Unproven] {
         algorithm: HmacSha1,
         signatures: list![plain("x-vercel-signature")],
         id: pointer("/id"),
@@ -255,7 +273,7 @@ rows! { BODIES;
     }
 
     /// The ID and the event type are in the signed body.
-    HEROKU = "heroku", "Heroku", "https://devcenter.heroku.com/articles/app-webhooks", [Secondary] {
+    HEROKU = "heroku", "Heroku", "https://devcenter.heroku.com/articles/app-webhooks", [Unproven] {
         signatures: list![plain("heroku-webhook-hmac-sha256")],
         encoding: Base64,
         id: pointer("/webhook_metadata/event/id"),
@@ -267,18 +285,20 @@ rows! { BODIES;
     }
 
     /// Without a delivery ID.
-    CALCOM = "calcom", "Cal.com", "https://cal.com/docs/developing/guides/automation/webhooks", [Secondary] {
+    CALCOM = "calcom", "Cal.com", "https://cal.com/docs/developing/guides/automation/webhooks", [Unproven] {
         signatures: list![plain("x-cal-signature-256")],
         event_type: pointer("/triggerEvent"),
         event_time: event_time("/createdAt", TimeUnit::Rfc3339),
         event_data: data("/payload"),
+        identity: Identity::Digest,
     }
 
     /// The key is base64. The request only says that something has changed.
-    AIRTABLE = "airtable", "Airtable", "https://airtable.com/developers/web/api/webhooks-overview", [Secondary] {
+    AIRTABLE = "airtable", "Airtable", "https://airtable.com/developers/web/api/webhooks-overview", [Unproven] {
         key_form: KeyForm::Base64,
         signatures: list![prefixed("x-airtable-content-mac", "hmac-sha256=")],
         event_time: event_time("/timestamp", TimeUnit::Rfc3339),
+        identity: Identity::Digest,
     }
 
     /// HMAC-SHA1.
@@ -297,81 +317,93 @@ rows! { BODIES;
         id: pointer("/events/0/id"),
         envelope: events("/events", list![text("/resource_type"), text("/action")], list![text("/id")]),
         event_time: event_time("/created_at", TimeUnit::Rfc3339),
+        identity: Identity::Digest,
     }
 
     /// Hex over the body.
     COINIFY = "coinify", "Coinify", "https://docs.coinify.com/", [Vector] {
         signatures: list![plain("x-coinify-webhook-signature")],
+        identity: Identity::Digest,
     }
 
     /// HMAC-SHA512.
-    PAYSTACK = "paystack", "Paystack", "https://paystack.com/docs/payments/webhooks/", [Hearsay] {
+    PAYSTACK = "paystack", "Paystack", "https://paystack.com/docs/payments/webhooks/", [Unproven] {
         algorithm: HmacSha512,
         signatures: list![plain("x-paystack-signature")],
         event_type: pointer("/event"),
         event_data: data("/data"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(72),
     }
 
     /// Before the first events, Xero sends some with wrong signatures and expects 401 for them.
-    XERO = "xero", "Xero", "https://developer.xero.com/documentation/guides/webhooks/configuring-your-server/", [Hearsay] {
+    XERO = "xero", "Xero", "https://developer.xero.com/documentation/guides/webhooks/configuring-your-server/", [Unproven] {
         signatures: list![plain("x-xero-signature")],
         encoding: Base64,
         envelope: events("/events", list![text("/eventCategory"), text("/eventType")], list![]),
+        identity: Identity::Digest,
         hints.time_budget: seconds(5),
     }
 
     /// The secret is the verifier token.
-    INTUIT = "intuit", "Intuit QuickBooks", "https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks", [Hearsay] {
+    INTUIT = "intuit", "Intuit QuickBooks", "https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks", [Unproven] {
         signatures: list![plain("intuit-signature")],
         encoding: Base64,
+        identity: Identity::Digest,
     }
 
     /// Hex over the body.
-    CLICKUP = "clickup", "ClickUp", "https://developer.clickup.com/docs/webhooksignature", [Hearsay] {
+    CLICKUP = "clickup", "ClickUp", "https://developer.clickup.com/docs/webhooksignature", [Unproven] {
         signatures: list![plain("x-signature")],
         event_type: pointer("/event"),
+        identity: Identity::Digest,
     }
 
     /// The secret is that of the app key in `X-Pusher-Key`. One request contains many events, which
     /// are not split: only the request has a time, so single events would look alike.
-    PUSHER = "pusher", "Pusher Channels", "https://pusher.com/docs/channels/server_api/webhooks/", [Hearsay] {
+    PUSHER = "pusher", "Pusher Channels", "https://pusher.com/docs/channels/server_api/webhooks/", [Unproven] {
         signatures: list![plain("x-pusher-signature")],
+        identity: Identity::Digest,
     }
 
     /// The next-generation webhooks.
-    MOLLIE = "mollie", "Mollie", "https://docs.mollie.com/reference/webhooks-new", [Hearsay] {
+    MOLLIE = "mollie", "Mollie", "https://docs.mollie.com/reference/webhooks-new", [Unproven] {
         signatures: list![prefixed("x-mollie-signature", "sha256=")],
+        identity: Identity::Digest,
     }
 
     /// HMAC-SHA1 in base64.
-    HELPSCOUT = "helpscout", "Help Scout", "https://developer.helpscout.com/webhooks/", [Hearsay] {
+    HELPSCOUT = "helpscout", "Help Scout", "https://developer.helpscout.com/webhooks/", [Unproven] {
         algorithm: HmacSha1,
         signatures: list![plain("x-helpscout-signature")],
         encoding: Base64,
         event_type: header("x-helpscout-event"),
+        identity: Identity::Digest,
     }
 
     /// HMAC-SHA512.
-    TERRAFORM = "terraform", "HCP Terraform", "https://developer.hashicorp.com/terraform/cloud-docs/api-docs/notification-configurations", [Hearsay] {
+    TERRAFORM = "terraform", "HCP Terraform", "https://developer.hashicorp.com/terraform/cloud-docs/api-docs/notification-configurations", [Unproven] {
         algorithm: HmacSha512,
         signatures: list![plain("x-tfe-notification-signature")],
+        identity: Identity::Digest,
     }
 
     /// Hex over the body.
-    NYLAS = "nylas", "Nylas", "https://developer.nylas.com/docs/v3/notifications/", [Hearsay] {
+    NYLAS = "nylas", "Nylas", "https://developer.nylas.com/docs/v3/notifications/", [Unproven] {
         signatures: list![plain("x-nylas-signature")],
         event_time: event_time("/time", TimeUnit::Seconds),
         event_data: data("/data/object"),
+        identity: Identity::Digest,
         challenges: list![Challenge::DROPBOX],
     }
 
     /// Background agents. The ID and event headers are not signed.
-    CURSOR = "cursor", "Cursor", "https://docs.cursor.com/background-agent/api/webhooks", [Hearsay] {
+    CURSOR = "cursor", "Cursor", "https://docs.cursor.com/background-agent/api/webhooks", [Unproven] {
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
         id: header("x-webhook-id"),
         event_type: header("x-webhook-event"),
         event_time: event_time("/timestamp", TimeUnit::Rfc3339),
+        identity: Identity::Digest,
     }
 
     /// One `v1=` for each secret.

@@ -5,8 +5,8 @@ use std::borrow::Cow;
 use super::{
     super::{
         Algorithm::{HmacSha1, KeyedSha256},
-        BodyDigest, Challenge, Envelope, EventList, Evidence, Identity, KeyForm, Part, PathForm,
-        Place, Scheme,
+        BodyDigest, Challenge, Envelope, EventList, Evidence, Free, Identity, KeyForm, Part,
+        PathForm, Place, Scheme,
         TimeUnit::{Milliseconds, Rfc3339, Seconds},
         TimestampPlace, UrlForm,
     },
@@ -23,12 +23,18 @@ rows! { FIELDS;
     HUBSPOT_V3 = "hubspot-v3", "HubSpot v3", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         signatures: list![plain("x-hubspot-signature-v3")],
         encoding: Base64,
-        content: list![Part::Method, Part::Url(UrlForm::PartlyDecoded), Part::Body, Part::Timestamp],
+        content: list![
+            Part::Method,
+            Part::Url(UrlForm::PartlyDecoded),
+            Part::JsonBody,
+            Part::Timestamp,
+        ],
         timestamp: time_header("x-hubspot-request-timestamp", Milliseconds, 300),
         id: pointer("/0/eventId"),
         event_type: pointer("/0/subscriptionType"),
         envelope: HUBSPOT_EVENTS,
         event_time: event_time("/occurredAt", Milliseconds),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
     }
@@ -38,10 +44,11 @@ rows! { FIELDS;
     HUBSPOT_V2 = "hubspot-v2", "HubSpot v2", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         algorithm: KeyedSha256,
         signatures: list![plain("x-hubspot-signature")],
-        content: list![Part::Method, Part::Url(UrlForm::AsConfigured), Part::Body],
+        content: list![Part::Method, Part::Url(UrlForm::AsConfigured), Part::JsonBody],
         required_headers: list![(text("x-hubspot-signature-version"), text("v2"))],
         id: pointer("/0/eventId"),
         event_type: pointer("/0/subscriptionType"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
     }
@@ -58,7 +65,7 @@ rows! { FIELDS;
     SQUARE = "square", "Square", "https://developer.squareup.com/docs/webhooks/step3validate", [Vector Source] {
         signatures: list![plain("x-square-hmacsha256-signature")],
         encoding: Base64,
-        content: list![Part::Url(UrlForm::AsConfigured), Part::Body],
+        content: list![Part::Url(UrlForm::AsConfigured), Part::JsonBody],
         id: pointer("/event_id"),
         event_type: pointer("/type"),
         event_time: event_time("/created_at", Rfc3339),
@@ -69,11 +76,11 @@ rows! { FIELDS;
     }
 
     /// HMAC-SHA1 in base64 over `{body}{url}`.
-    TRELLO = "trello", "Trello", "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/", [Documentation Secondary] {
+    TRELLO = "trello", "Trello", "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("x-trello-webhook")],
         encoding: Base64,
-        content: list![Part::Body, Part::Url(UrlForm::AsConfigured)],
+        content: list![Part::JsonBody, Part::Url(UrlForm::AsConfigured)],
         id: pointer("/action/id"),
         event_type: pointer("/action/type"),
         event_time: event_time("/action/date", Rfc3339),
@@ -95,6 +102,7 @@ rows! { FIELDS;
         ],
         timestamp: time_header("x-contentful-timestamp", Milliseconds, 30),
         event_type: header("x-contentful-topic"),
+        identity: Identity::Digest,
         hints.time_budget: seconds(30),
     }
 
@@ -117,11 +125,12 @@ rows! { FIELDS;
         content: list![Part::Url(UrlForm::EitherPort)],
         body_digest: Some(BodyDigest::Query(text("bodySHA256"))),
         id: header("i-twilio-idempotency-token"),
+        identity: Identity::Digest,
         hints.time_budget: seconds(15),
     }
 
     /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields.
-    MANDRILL = "mandrill", "Mailchimp Transactional (Mandrill)", "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", [Secondary] {
+    MANDRILL = "mandrill", "Mailchimp Transactional (Mandrill)", "https://mailchimp.com/developer/transactional/guides/track-respond-activity-webhooks/", [Unproven] {
         algorithm: HmacSha1,
         signatures: list![plain("x-mandrill-signature")],
         encoding: Base64,
@@ -150,7 +159,7 @@ rows! { FIELDS;
     /// timestamp and token in the signed content, so neither alone identifies a delivery.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![at(Place::Pointer(text("/signature/signature")), BARE)],
-        content: list![Part::Timestamp, Part::Pointer(text("/signature/token"))],
+        content: list![Part::Timestamp, item("/signature/token")],
         timestamp: timestamp(TimestampPlace::Pointer(text("/signature/timestamp")), Seconds, NOT_JUDGED),
         id: pointer("/signature/token"),
         event_type: pointer("/event-data/event"),
@@ -169,13 +178,19 @@ rows! { FIELDS;
         )],
         encoding: Base64,
         content: list![
-            item("/notificationItems/0/NotificationRequestItem/pspReference"),
+            Part::Pointer(
+                text("/notificationItems/0/NotificationRequestItem/pspReference"),
+                ADYEN_REPORT,
+            ),
             COLON,
             item("/notificationItems/0/NotificationRequestItem/originalReference"),
             COLON,
             item("/notificationItems/0/NotificationRequestItem/merchantAccountCode"),
             COLON,
-            Part::FreePointer(text("/notificationItems/0/NotificationRequestItem/merchantReference")),
+            Part::Pointer(
+                text("/notificationItems/0/NotificationRequestItem/merchantReference"),
+                ADYEN_OTHER,
+            ),
             COLON,
             item("/notificationItems/0/NotificationRequestItem/amount/value"),
             COLON,
@@ -212,5 +227,17 @@ const HUBSPOT_EVENTS: Envelope = events(
 );
 
 const fn item(pointer: &'static str) -> Part {
-    Part::Pointer(text(pointer))
+    Part::Pointer(text(pointer), Free::Never)
+}
+
+/// The reference of a report is the name of a file, which may contain colons.
+const ADYEN_REPORT: Free = adyen_if_report(true);
+const ADYEN_OTHER: Free = adyen_if_report(false);
+
+const fn adyen_if_report(is_equal: bool) -> Free {
+    Free::If {
+        pointer: text("/notificationItems/0/NotificationRequestItem/eventCode"),
+        value: text("REPORT_AVAILABLE"),
+        is_equal,
+    }
 }

@@ -36,6 +36,7 @@ rows! { FOUR_SYSTEMS;
         envelope: Envelope::ByType,
         event_time: event_time("/timestamp", Rfc3339),
         test_field: Some(text("/timestamp")),
+        identity: Identity::Digest,
         hints.time_budget: seconds(15),
     }
 
@@ -92,6 +93,7 @@ rows! { FOUR_SYSTEMS;
         event_header: Some(text("x-fluentcrm-event")),
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(27),
         hints.time_budget: seconds(30),
     }

@@ -82,7 +82,7 @@ const fn prefixed(header: &'static str, prefix: &'static str) -> SignatureSource
 
 /// Signatures in `key=value` pairs.
 const fn pairs(header: &'static str, separator: char, keys: List<Text>) -> SignatureSource {
-    at(Place::Header(text(header)), Grammar::Pairs { separator, keys })
+    at(Place::Header(text(header)), Grammar::Pairs { separator, groups: None, keys })
 }
 
 /// Signatures after their versions, separated by spaces.
@@ -92,7 +92,7 @@ const fn versions(header: &'static str, versions: List<Text>) -> SignatureSource
 }
 
 const fn at(place: Place, grammar: Grammar) -> SignatureSource {
-    SignatureSource { place, grammar }
+    SignatureSource { place, grammar, several: None }
 }
 
 const fn header(name: &'static str) -> Option<Field> {

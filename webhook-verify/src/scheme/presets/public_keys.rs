@@ -49,7 +49,7 @@ rows! { PUBLIC_KEYS;
     }
 
     /// `{timestamp}|{body}`.
-    TELNYX = "telnyx", "Telnyx", "https://developers.telnyx.com/development/api-fundamentals/webhooks/receiving-webhooks", [Hearsay] {
+    TELNYX = "telnyx", "Telnyx", "https://developers.telnyx.com/development/api-fundamentals/webhooks/receiving-webhooks", [Unproven] {
         algorithm: Ed25519,
         key_form: KeyForm::Base64,
         signatures: list![plain("telnyx-signature-ed25519")],
@@ -76,12 +76,13 @@ rows! { PUBLIC_KEYS;
         event_type: pointer("/0/event"),
         envelope: events("", list![text("/event")], list![text("/sg_event_id")]),
         event_time: event_time("/timestamp", Seconds),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(24),
     }
 
     /// Only the CRC-32 of the body is signed. A changed body can have the same one, so do not trust
     /// the content: ask PayPal, or read the resource by its ID. Needs the parameter `webhook_id`.
-    PAYPAL = "paypal", "PayPal", "https://developer.paypal.com/api/rest/webhooks/rest/", [Documentation Secondary] {
+    PAYPAL = "paypal", "PayPal", "https://developer.paypal.com/api/rest/webhooks/rest/", [Documentation] {
         algorithm: RsaSha256,
         key_form: KeyForm::Certificate,
         key_source: Some(KeySource::Url {
@@ -139,13 +140,14 @@ rows! { PUBLIC_KEYS;
     }
 
     /// A token whose claim `sha256` is the body's digest.
-    NETLIFY = "netlify", "Netlify", "https://docs.netlify.com/deploy/deploy-notifications/", [Secondary] {
+    NETLIFY = "netlify", "Netlify", "https://docs.netlify.com/deploy/deploy-notifications/", [Unproven] {
         algorithm: JwtHs256,
         signatures: list![plain("x-webhook-signature")],
         content: list![],
         body_digest: Some(BodyDigest::Claim(text("sha256"))),
         issuer: Some(text("netlify")),
         event_type: header("x-netlify-event"),
+        identity: Identity::Digest,
     }
 
     /// Integration recipes. The token does not cover the body, so do not trust the content. If the
@@ -164,7 +166,7 @@ rows! { PUBLIC_KEYS;
     }
 
     /// A token whose claim `payload_hash` is the body's digest.
-    VONAGE = "vonage", "Vonage", "https://developer.vonage.com/en/getting-started/concepts/webhooks", [Hearsay] {
+    VONAGE = "vonage", "Vonage", "https://developer.vonage.com/en/getting-started/concepts/webhooks", [Unproven] {
         algorithm: JwtHs256,
         signatures: list![at(
             Place::Header(text("authorization")),
@@ -172,6 +174,7 @@ rows! { PUBLIC_KEYS;
         )],
         content: list![],
         body_digest: Some(BodyDigest::Claim(text("payload_hash"))),
+        identity: Identity::Digest,
     }
 
     /// A token signed with one of Plaid's keys, which Plaid returns for its ID. The claim
@@ -185,6 +188,7 @@ rows! { PUBLIC_KEYS;
         body_digest: Some(BodyDigest::Claim(text("request_body_sha256"))),
         timestamp: timestamp(TimestampPlace::Claim(text("iat")), Seconds, 300),
         event_type: pointer("/webhook_type"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(10),
     }

@@ -103,13 +103,14 @@ rows! { TIMED;
     }
 
     /// Without a delivery ID.
-    CALENDLY = "calendly", "Calendly", "https://developer.calendly.com/api-docs/4c305798a61d3-webhook-signatures", [Documentation Secondary] {
+    CALENDLY = "calendly", "Calendly", "https://developer.calendly.com/api-docs/4c305798a61d3-webhook-signatures", [Documentation] {
         signatures: list![pairs("calendly-webhook-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 180),
         event_type: pointer("/event"),
         event_time: event_time("/created_at", Rfc3339),
         event_data: data("/payload"),
+        identity: Identity::Digest,
         hints.retry_horizon: hours(24),
     }
 
@@ -120,6 +121,7 @@ rows! { TIMED;
         content: DOTTED,
         timestamp: time_pair("t", Milliseconds, NOT_JUDGED),
         id: header("idempotency-key"),
+        identity: Identity::Digest,
         hints.retry_horizon: minutes(30),
     }
 
@@ -135,14 +137,16 @@ rows! { TIMED;
         identity: Identity::SignedId,
     }
 
-    /// Retries count their attempts in the body, so the body's digest does not identify duplicates.
+    /// Retries count their attempts in the body, but keep the event's ID.
     MUX = "mux", "Mux", "https://www.mux.com/docs/core/verify-webhook-signatures", [Vector] {
         signatures: list![pairs("mux-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
+        id: pointer("/id"),
         event_type: pointer("/type"),
         event_time: event_time("/created_at", Rfc3339),
         event_data: data("/data"),
+        identity: Identity::SignedId,
     }
 
     /// The timestamp may be 5 s old. Each retry has a new one.
@@ -167,36 +171,41 @@ rows! { TIMED;
         event_type: pointer("/type"),
         event_time: event_time("/event_timestamp", Seconds),
         event_data: data("/data"),
+        identity: Identity::Digest,
     }
 
     /// `t=…,s=…`.
-    TIKTOK = "tiktok", "TikTok", "https://developers.tiktok.com/doc/webhooks-verification", [Hearsay] {
+    TIKTOK = "tiktok", "TikTok", "https://developers.tiktok.com/doc/webhooks-verification", [Unproven] {
         signatures: list![pairs("tiktok-signature", ',', list![text("s")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
         event_type: pointer("/event"),
         event_time: event_time("/create_time", Seconds),
+        identity: Identity::Digest,
     }
 
     /// `time=…,sig1=…`.
-    CLOUDFLARE_STREAM = "cloudflare-stream", "Cloudflare Stream", "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", [Hearsay] {
+    CLOUDFLARE_STREAM = "cloudflare-stream", "Cloudflare Stream", "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", [Unproven] {
         signatures: list![pairs("webhook-signature", ',', list![text("sig1")])],
         content: DOTTED,
         timestamp: time_pair("time", Seconds, 300),
+        identity: Identity::Digest,
     }
 
     /// Version 0, which signs no headers.
-    COINBASE_CDP = "coinbase-cdp", "Coinbase CDP", "https://docs.cdp.coinbase.com/webhooks/verify-signatures", [Secondary] {
+    COINBASE_CDP = "coinbase-cdp", "Coinbase CDP", "https://docs.cdp.coinbase.com/webhooks/verify-signatures", [Unproven] {
         signatures: list![pairs("x-hook0-signature", ',', list![text("v0")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
+        identity: Identity::Digest,
     }
 
     /// `sha256=…, t=…` over `{body}{timestamp}`.
-    GHOST = "ghost", "Ghost", "https://docs.ghost.org/webhooks", [Hearsay] {
+    GHOST = "ghost", "Ghost", "https://docs.ghost.org/webhooks", [Unproven] {
         signatures: list![pairs("x-ghost-signature", ',', list![text("sha256")])],
         content: BODY_TIME,
         timestamp: time_pair("t", Milliseconds, 300),
+        identity: Identity::Digest,
     }
 
     /// `v0=` and hex over `v0:{timestamp}:{body}`.
@@ -215,19 +224,20 @@ rows! { TIMED;
     }
 
     /// The secret also signs the response to the challenge, which Zoom sends every 72 hours.
-    ZOOM = "zoom", "Zoom", "https://developers.zoom.us/docs/api/webhooks/", [Secondary] {
+    ZOOM = "zoom", "Zoom", "https://developers.zoom.us/docs/api/webhooks/", [Unproven] {
         signatures: list![prefixed("x-zm-signature", "v0=")],
         content: V0,
         timestamp: time_header("x-zm-request-timestamp", Seconds, 300),
         event_type: pointer("/event"),
         event_time: event_time("/event_ts", Milliseconds),
         event_data: data("/payload"),
+        identity: Identity::Digest,
         challenges: list![Challenge::ZOOM],
         hints.time_budget: seconds(3),
     }
 
     /// Bare hex over `v0:{timestamp}:{body}`.
-    CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/journeys/webhooks/", [Secondary] {
+    CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/journeys/webhooks/", [Unproven] {
         signatures: list![plain("x-cio-signature")],
         content: V0,
         timestamp: time_header("x-cio-timestamp", Seconds, 300),
@@ -248,6 +258,7 @@ rows! { TIMED;
         id: header("x-zendesk-webhook-invocation-id"),
         event_type: pointer("/type"),
         event_time: event_time("/time", Rfc3339),
+        identity: Identity::Digest,
         hints.time_budget: seconds(12),
     }
 
@@ -265,7 +276,7 @@ rows! { TIMED;
     }
 
     /// Hex over `{body}{timestamp}`. The ID header is not signed.
-    KLAVIYO = "klaviyo", "Klaviyo", "https://developers.klaviyo.com/en/docs/working_with_system_webhooks", [Documentation Secondary] {
+    KLAVIYO = "klaviyo", "Klaviyo", "https://developers.klaviyo.com/en/docs/working_with_system_webhooks", [Documentation] {
         signatures: list![plain("klaviyo-signature")],
         content: BODY_TIME,
         timestamp: time_header("klaviyo-timestamp", Rfc1123, 300),
@@ -273,6 +284,7 @@ rows! { TIMED;
         event_type: pointer("/data/0/topic"),
         envelope: events("/data", list![text("/topic")], list![]),
         event_data: data("/payload"),
+        identity: Identity::Digest,
     }
 
     /// Two signatures by two keys; one must match. The body is signed as sent, non-ASCII escaped.
@@ -289,15 +301,17 @@ rows! { TIMED;
         event_type: pointer("/trigger"),
         event_time: event_time("/created_at", Rfc3339),
         event_data: data("/source"),
+        identity: Identity::Digest,
         hints.time_budget: seconds(30),
     }
 
     /// Hex over `{timestamp}:{body}`, with a timestamp in milliseconds.
-    WEBFLOW = "webflow", "Webflow", "https://developers.webflow.com/data/docs/working-with-webhooks", [Hearsay] {
+    WEBFLOW = "webflow", "Webflow", "https://developers.webflow.com/data/docs/working-with-webhooks", [Unproven] {
         signatures: list![plain("x-webflow-signature")],
         content: list![Part::Timestamp, COLON, Part::Body],
         timestamp: time_header("x-webflow-timestamp", Milliseconds, 300),
         event_type: pointer("/triggerType"),
         event_data: data("/payload"),
+        identity: Identity::Digest,
     }
 }

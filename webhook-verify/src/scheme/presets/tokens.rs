@@ -54,7 +54,7 @@ rows! { TOKENS;
     }
 
     /// Bot API.
-    TELEGRAM = "telegram", "Telegram", "https://core.telegram.org/bots/api#setwebhook", [Hearsay] {
+    TELEGRAM = "telegram", "Telegram", "https://core.telegram.org/bots/api#setwebhook", [Unproven] {
         algorithm: Token,
         signatures: list![plain("x-telegram-bot-api-secret-token")],
         content: list![],
@@ -63,7 +63,7 @@ rows! { TOKENS;
     }
 
     /// User name and password, as part of the URL that the sender is given.
-    POSTMARK = "postmark", "Postmark", "https://postmarkapp.com/developer/webhooks/webhooks-overview", [Hearsay] {
+    POSTMARK = "postmark", "Postmark", "https://postmarkapp.com/developer/webhooks/webhooks-overview", [Unproven] {
         algorithm: Basic,
         signatures: list![BASIC],
         content: list![],
@@ -73,7 +73,7 @@ rows! { TOKENS;
     }
 
     /// User name and password.
-    CHARGEBEE = "chargebee", "Chargebee", "https://www.chargebee.com/docs/2.0/webhook_settings.html", [Hearsay] {
+    CHARGEBEE = "chargebee", "Chargebee", "https://www.chargebee.com/docs/2.0/webhook_settings.html", [Unproven] {
         algorithm: Basic,
         signatures: list![BASIC],
         content: list![],
@@ -86,7 +86,7 @@ rows! { TOKENS;
     }
 
     /// The secret is the parameter `secret` of the URL given to Mailchimp. Access logs contain it.
-    MAILCHIMP_MARKETING = "mailchimp-marketing", "Mailchimp Marketing", "https://mailchimp.com/developer/marketing/guides/sync-audience-data-webhooks/", [Hearsay] {
+    MAILCHIMP_MARKETING = "mailchimp-marketing", "Mailchimp Marketing", "https://mailchimp.com/developer/marketing/guides/sync-audience-data-webhooks/", [Unproven] {
         algorithm: Token,
         signatures: list![at(Place::Query(text("secret")), BARE)],
         content: list![],
@@ -95,7 +95,7 @@ rows! { TOKENS;
     }
 
     /// Change notifications. The token is the `clientState` of the first one.
-    MICROSOFT_GRAPH = "microsoft-graph", "Microsoft Graph", "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", [Hearsay] {
+    MICROSOFT_GRAPH = "microsoft-graph", "Microsoft Graph", "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", [Unproven] {
         algorithm: Token,
         signatures: list![at(Place::Pointer(text("/value/0/clientState")), BARE)],
         content: list![],

@@ -1,0 +1,414 @@
+//! Proves that a signed text has one meaning: no two lists of values give the same text.
+//!
+//! The proof reads a text from both ends. From the left, each part must end where the reader knows:
+//! the part is constant, or no text of the part begins another, or it contains no byte that may
+//! follow it. From the right, the same holds for starts. One part may be left in the middle, and its
+//! text is what remains. Any two parts whose limits nobody knows are refused.
+
+use super::super::{Free, Part, PathForm, Scheme, Text, TimeUnit, UrlForm};
+
+/// A set of bytes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Bytes([u128; 2]);
+
+impl Bytes {
+    const NONE: Self = Self([0; 2]);
+    const ALL: Self = Self([u128::MAX; 2]);
+
+    fn of(is_in: impl Fn(u8) -> bool) -> Self {
+        let mut bytes = Self::NONE;
+        for byte in (0..=u8::MAX).filter(|byte| is_in(*byte)) {
+            bytes.0[usize::from(byte >> 7)] |= 1 << (byte & 127);
+        }
+        bytes
+    }
+
+    fn from(text: &[u8]) -> Self {
+        Self::of(|byte| text.contains(&byte))
+    }
+
+    fn with(self, other: Self) -> Self {
+        Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
+    }
+
+    fn meets(self, other: Self) -> bool {
+        self.0[0] & other.0[0] != 0 || self.0[1] & other.0[1] != 0
+    }
+
+    fn contains(self, byte: u8) -> bool {
+        self.0[usize::from(byte >> 7)] & (1 << (byte & 127)) != 0
+    }
+
+    fn iter(self) -> impl Iterator<Item = u8> {
+        (0..=u8::MAX).filter(move |byte| self.contains(*byte))
+    }
+}
+
+/// The texts that a part, or a piece of one, may have.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// The same in all requests to a verifier.
+    is_constant: bool,
+    may_be_empty: bool,
+    /// No text is the beginning, or the end, of another one.
+    ends_itself: bool,
+    starts_itself: bool,
+    all: Bytes,
+    first: Bytes,
+    last: Bytes,
+    /// A byte at a fixed distance from the start.
+    mark: Option<u8>,
+    /// Verification refuses a text that contains a byte with which an adjacent part begins or ends.
+    is_kept_apart: bool,
+}
+
+impl Shape {
+    /// Any text of these bytes.
+    const fn text(all: Bytes) -> Self {
+        Self {
+            is_constant: false,
+            may_be_empty: true,
+            ends_itself: false,
+            starts_itself: false,
+            all,
+            first: all,
+            last: all,
+            mark: None,
+            is_kept_apart: false,
+        }
+    }
+
+    /// A value of which verification refuses the bytes next to it.
+    const fn value() -> Self {
+        Self { is_kept_apart: true, ..Self::text(Bytes::ALL) }
+    }
+
+    fn constant(text: &[u8]) -> Self {
+        Self {
+            is_constant: true,
+            may_be_empty: text.is_empty(),
+            first: Bytes::from(&text[..text.len().min(1)]),
+            last: Bytes::from(&text[text.len().saturating_sub(1)..]),
+            ..Self::text(Bytes::from(text))
+        }
+    }
+
+    /// A text of one length.
+    fn fixed(all: Bytes) -> Self {
+        Self { may_be_empty: false, ends_itself: true, starts_itself: true, ..Self::text(all) }
+    }
+}
+
+/// A piece of the content: a part, or a piece of one.
+struct Piece<'p> {
+    part: &'p Part,
+    shape: Shape,
+}
+
+fn digits() -> Bytes {
+    Bytes::of(|byte| byte.is_ascii_digit())
+}
+
+/// The bytes of a target: no white space and no control characters (RFC 9110 §4.1).
+fn visible() -> Bytes {
+    Bytes::of(|byte| byte > b' ' && byte != 0x7f)
+}
+
+fn time(unit: Option<TimeUnit>) -> Shape {
+    match unit {
+        // Verification requires the length of a time between 2001 and 2286 where parts touch.
+        Some(TimeUnit::Seconds | TimeUnit::Milliseconds) | None => Shape::fixed(digits()),
+        Some(TimeUnit::Rfc3339) => Shape {
+            first: digits(),
+            mark: Some(b':'),
+            ..Shape::fixed(Bytes::of(|byte| byte.is_ascii_digit() || b"-+:.TtZz ".contains(&byte)))
+        },
+        Some(TimeUnit::Rfc1123) => {
+            let letters =
+                Bytes::of(|byte| byte.is_ascii_alphanumeric() || b" ,:+-".contains(&byte));
+            Shape { mark: Some(b','), ..Shape::fixed(letters) }
+        }
+    }
+}
+
+/// Returns the pieces of a content, in one case of its conditions.
+fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece<'p>> {
+    let mut pieces = Vec::new();
+    for part in content {
+        let mut push = |shape| pieces.push(Piece { part, shape });
+        match part {
+            Part::Literal(text) => push(Shape::constant(text.as_bytes())),
+            // Nobody but the user and the sender chooses these.
+            Part::Parameter(_) | Part::Secret => {
+                push(Shape { is_constant: true, ..Shape::text(Bytes::ALL) });
+            }
+            Part::Timestamp => push(time(scheme.timestamp.as_ref().map(|source| source.unit))),
+            Part::Method => push(Shape {
+                may_be_empty: false,
+                ..Shape::text(Bytes::of(|byte| {
+                    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+                }))
+            }),
+            Part::Url(form) => {
+                push(Shape {
+                    may_be_empty: false,
+                    is_constant: true,
+                    mark: Some(b':'),
+                    first: Bytes::from(b"hw"),
+                    ..Shape::text(visible())
+                });
+                match form {
+                    UrlForm::WithoutQuery => {}
+                    UrlForm::AsConfigured | UrlForm::EitherPort | UrlForm::PartlyDecoded => {
+                        push(Shape { first: Bytes::from(b"?"), ..Shape::text(visible()) });
+                    }
+                }
+            }
+            Part::Path(PathForm::AsSent | PathForm::EscapedTwice) => push(Shape {
+                may_be_empty: false,
+                first: Bytes::from(b"/"),
+                ..Shape::text(visible())
+            }),
+            Part::SortedQuery | Part::Form | Part::Body | Part::Fields(_) => {
+                push(Shape::text(Bytes::ALL));
+            }
+            // No end of a JSON object or array is one as well.
+            Part::JsonBody => push(Shape {
+                starts_itself: true,
+                first: Bytes::from(b"{["),
+                last: Bytes::from(b"}]"),
+                ..Shape::text(Bytes::ALL)
+            }),
+            Part::BodyDigest(_) => push(Shape::fixed(Bytes::of(|byte| {
+                byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
+            }))),
+            Part::Crc32 => push(Shape { may_be_empty: false, ..Shape::text(digits()) }),
+            // Verification refuses line breaks.
+            Part::SignedHeaders(_) => push(Shape::text(Bytes::of(|byte| byte != b'\n'))),
+            Part::HeaderValues(_) => push(Shape::text(Bytes::ALL)),
+            Part::Id => push(Shape { may_be_empty: false, ..Shape::value() }),
+            Part::Header(_) | Part::Query(_) | Part::FormField(_) => push(Shape::value()),
+            // Verification requires these bytes.
+            Part::Pair(_) => push(Shape {
+                may_be_empty: false,
+                ..Shape::text(Bytes::of(|byte| {
+                    byte.is_ascii_alphanumeric() || b" -_".contains(&byte)
+                }))
+            }),
+            Part::Pointer(_, free) => push(match free {
+                Free::Never => Shape::value(),
+                Free::Always => Shape::text(Bytes::ALL),
+                Free::If { is_equal: wanted, .. } if *wanted == is_equal => Shape::text(Bytes::ALL),
+                Free::If { .. } => Shape::value(),
+            }),
+            Part::Group(parts) => {
+                let text = |part: Option<&Part>| match part {
+                    Some(Part::Literal(text)) => Shape::constant(text.as_bytes()),
+                    _ => Shape::text(Bytes::ALL),
+                };
+                push(Shape {
+                    first: text(parts.first()).first,
+                    last: text(parts.last()).last,
+                    ..Shape::value()
+                });
+            }
+        }
+    }
+    pieces
+}
+
+/// Returns the bytes with which the text after a piece may begin, or `None` if it may be empty.
+fn first_after(pieces: &[Piece<'_>]) -> Option<Bytes> {
+    let mut first = Bytes::NONE;
+    for Piece { shape, .. } in pieces {
+        first = first.with(shape.first);
+        if !shape.may_be_empty {
+            return Some(first);
+        }
+    }
+    None
+}
+
+/// Returns the bytes with which the text before a piece may end, or `None` if it may be empty.
+fn last_before(pieces: &[Piece<'_>]) -> Option<Bytes> {
+    let mut last = Bytes::NONE;
+    for Piece { shape, .. } in pieces.iter().rev() {
+        last = last.with(shape.last);
+        if !shape.may_be_empty {
+            return Some(last);
+        }
+    }
+    None
+}
+
+/// The most bytes that verification keeps out of a value.
+const MOST_DELIMITERS: usize = 8;
+
+/// Returns the bytes that a value must not contain, so that its limits are certain: those with which
+/// its neighbors begin and end.
+fn delimiters(pieces: &[Piece<'_>], index: usize) -> Bytes {
+    let few = |bytes: Bytes| {
+        if bytes.iter().count() <= MOST_DELIMITERS { bytes } else { Bytes::NONE }
+    };
+    let after = match pieces.get(index + 1).and_then(|piece| piece.shape.mark) {
+        Some(mark) => Bytes::from(&[mark]),
+        None => few(first_after(&pieces[index + 1..]).unwrap_or(Bytes::NONE)),
+    };
+    let before = match &pieces[..index] {
+        [.., Piece { part: Part::Literal(text), .. }] => {
+            Bytes::from(&text.as_bytes()[text.len() - 1..])
+        }
+        _ => Bytes::NONE,
+    };
+    after.with(before)
+}
+
+/// Returns the bytes that a piece may contain, once verification has refused the others.
+fn allowed(pieces: &[Piece<'_>], index: usize) -> Bytes {
+    let shape = pieces[index].shape;
+    if !shape.is_kept_apart {
+        return shape.all;
+    }
+    let kept_out = delimiters(pieces, index);
+    Bytes::of(|byte| shape.all.contains(byte) && !kept_out.contains(byte))
+}
+
+/// Returns whether a reader who knows the start of a piece knows its end.
+fn ends_clearly(pieces: &[Piece<'_>], index: usize) -> bool {
+    let shape = pieces[index].shape;
+    if let Part::Group(_) = pieces[index].part {
+        // Its own text says whether it is there, and where its value ends.
+        return first_after(&pieces[index + 1..]).is_some_and(|next| !shape.first.meets(next));
+    }
+    if shape.is_constant || shape.ends_itself {
+        return true;
+    }
+    if let Part::JsonBody = pieces[index].part {
+        // No start of a JSON object or array is one as well. White space may follow it.
+        let blurs = Bytes::from(b"{[ \t\r\n");
+        return first_after(&pieces[index + 1..]).is_some_and(|next| !next.meets(blurs));
+    }
+    let allowed = allowed(pieces, index);
+    let marked = pieces.get(index + 1).and_then(|next| next.shape.mark);
+    marked.is_some_and(|mark| !allowed.contains(mark))
+        || first_after(&pieces[index + 1..]).is_some_and(|next| !allowed.meets(next))
+}
+
+/// Returns whether a reader who knows the end of a piece knows its start.
+fn starts_clearly(pieces: &[Piece<'_>], index: usize) -> bool {
+    let shape = pieces[index].shape;
+    if let Part::Group(_) = pieces[index].part {
+        return last_before(&pieces[..index]).is_some_and(|previous| !shape.last.meets(previous));
+    }
+    let allowed = allowed(pieces, index);
+    shape.is_constant
+        || shape.starts_itself
+        || last_before(&pieces[..index]).is_some_and(|previous| !allowed.meets(previous))
+}
+
+/// Returns the two parts that touch without a certain limit, or `None` if every text has one meaning.
+fn blurred<'p>(pieces: &[Piece<'p>]) -> Option<[&'p Part; 2]> {
+    let from_left = (0..pieces.len()).take_while(|&index| ends_clearly(pieces, index)).count();
+    let from_right =
+        (0..pieces.len()).rev().take_while(|&index| starts_clearly(pieces, index)).count();
+    // One piece may remain: its text is what is left.
+    if from_left + from_right + 1 >= pieces.len() {
+        return None;
+    }
+    let (first, last) = (from_left, pieces.len() - 1 - from_right);
+    // Twilio, Plivo and Mandrill sign the query and a form without any text between them.
+    let is_query = |piece: &Piece<'_>| matches!(piece.part, Part::Url(_));
+    let is_form = |piece: &Piece<'_>| matches!(piece.part, Part::Form);
+    if last == first + 1 && is_query(&pieces[first]) && is_form(&pieces[last]) {
+        return None;
+    }
+    Some([pieces[first].part, pieces[last].part])
+}
+
+/// Checks that every signed text has one meaning.
+pub(super) fn check(scheme: &Scheme) -> Result<(), String> {
+    one_meaning(scheme, &scheme.content)?;
+    for (version, content) in &*scheme.version_contents {
+        one_meaning(scheme, content)?;
+        let others = scheme.version_contents.iter().take_while(|(other, _)| other != version);
+        let others = others.map(|(_, content)| &**content).chain([&*scheme.content]);
+        for other in others {
+            apart(scheme, content, other)?;
+        }
+    }
+    Ok(())
+}
+
+/// Checks that no text is signed in two versions with a different meaning.
+fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
+    let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
+    let firsts = [one, other].map(|content| {
+        let pieces = pieces(scheme, content, true);
+        let rest = pieces
+            .iter()
+            .skip_while(|piece| content[..same].iter().any(|part| std::ptr::eq(part, piece.part)));
+        let rest: Vec<_> = rest.map(|piece| piece.shape).collect();
+        let mut first = Bytes::NONE;
+        for shape in &rest {
+            first = first.with(shape.first);
+            if !shape.may_be_empty {
+                break;
+            }
+        }
+        (first, rest.iter().all(|shape| shape.may_be_empty))
+    });
+    let [(one_first, one_empty), (other_first, other_empty)] = firsts;
+    if one_first.meets(other_first) || one_empty && other_empty {
+        return Err(
+            "two versions could sign the same text with another meaning: begin the rest of \
+                    one with `{body:json}`"
+                .into(),
+        );
+    }
+    Ok(())
+}
+
+fn one_meaning(scheme: &Scheme, content: &[Part]) -> Result<(), String> {
+    conditions(content)?;
+    for is_equal in [true, false] {
+        let pieces = pieces(scheme, content, is_equal);
+        if let Some([one, other]) = blurred(&pieces) {
+            return Err(format!(
+                "`{one}` and `{other}` could be split elsewhere: put text between them that \
+                 neither can contain, or use `{{body:json}}` or `{{json:…}}`"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Checks that all conditions are about one field, which is read from the same side in both cases.
+fn conditions(content: &[Part]) -> Result<(), String> {
+    let mut free = content.iter().enumerate().filter_map(|(index, part)| {
+        let Part::Pointer(_, Free::If { pointer, value, .. }) = part else { return None };
+        Some((index, pointer, value))
+    });
+    let Some((first, pointer, value)) = free.next() else { return Ok(()) };
+    let field = |part: &Part| matches!(part, Part::Pointer(known, Free::Never) if known == pointer);
+    let Some(at) = content.iter().position(field) else {
+        return Err(format!("`{pointer}` decides about a field, but is not signed"));
+    };
+    let agrees = |(index, other, wanted): (usize, &Text, &Text)| {
+        other == pointer && wanted == value && (index < at) == (first < at)
+    };
+    if free.all(agrees) {
+        return Ok(());
+    }
+    Err(format!("the fields that depend on `{pointer}` must all be before it, or all after it"))
+}
+
+/// Returns the bytes that the value of each part of a content must not contain.
+pub(in super::super) fn all_delimiters(scheme: &Scheme, content: &[Part]) -> Vec<Box<[u8]>> {
+    // Conditions do not change what is next to a part.
+    let pieces = pieces(scheme, content, true);
+    let of_part = |part: &Part| {
+        let index = pieces.iter().position(|piece| std::ptr::eq(piece.part, part));
+        index.map_or(Bytes::NONE, |index| delimiters(&pieces, index)).iter().collect()
+    };
+    content.iter().map(of_part).collect()
+}
