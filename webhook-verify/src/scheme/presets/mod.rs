@@ -154,3 +154,6 @@ const fn hours(hours: u64) -> Option<Duration> {
 const fn days(days: u64) -> Option<Duration> {
     hours(days * 24)
 }
+
+#[cfg(test)]
+mod tests;
