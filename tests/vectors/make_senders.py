@@ -138,7 +138,8 @@ def usual(sender):
         row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
         row(case, headers, "a line break more", "signature_mismatch", body=case.body + b"\n")
         case, headers = signed(sender, body=b"\xff\x00\r\n \xc3")
-        row(case, headers, "a body that is not text")
+        # Trello's URL follows the body, so only JSON has a certain end.
+        row(case, headers, "a body that is not text", "malformed_body" if sender.name == "trello" else "valid")
         case, headers = signed(sender, body=b"")
         row(case, headers, "an empty body")
     case, headers = signed(sender, key=sender.other)

@@ -44,6 +44,26 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Returns the algorithm's name for tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::HmacSha256 => "HMAC-SHA256",
+            Self::HmacSha1 => "HMAC-SHA1",
+            Self::HmacSha512 => "HMAC-SHA512",
+            Self::KeyedSha256 => "SHA-256 over secret and content",
+            Self::KeyedSha1 => "SHA-1 over secret and content",
+            Self::KeyedSha512 => "SHA-512 over secret and content",
+            Self::Token => "the secret itself",
+            Self::Basic => "user name and password",
+            Self::Ed25519 => "Ed25519",
+            Self::EcdsaP256 => "ECDSA P-256",
+            Self::RsaSha256 => "RSA with SHA-256",
+            Self::RsaSha1 => "RSA with SHA-1",
+            Self::JwtHs256 => "JWT, HS256",
+            Self::JwtEs256 => "JWT, ES256",
+        }
+    }
+
     /// Returns the length of a MAC or of a token's digest, in bytes; 0 for public-key signatures.
     pub(crate) const fn tag_len(self) -> usize {
         match self {
@@ -194,6 +214,8 @@ pub enum Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notes {
+    /// What users of the preset should know.
+    pub about: &'static str,
     /// Where the sender shows the secret.
     pub secret_at: &'static str,
     /// When the sender retries.
@@ -219,6 +241,7 @@ pub struct Notes {
 impl Notes {
     /// Nothing is known.
     pub(crate) const NONE: Self = Self {
+        about: "",
         secret_at: "",
         schedule: "",
         keeps: &[],

@@ -17,6 +17,7 @@ mod config;
 mod describe;
 mod events;
 mod named;
+mod page;
 mod part;
 mod presets;
 mod time;

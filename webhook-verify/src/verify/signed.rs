@@ -135,7 +135,7 @@ fn bytes<'m>(
         }
         Part::Path(form) => {
             let path = material.sources()?.head.path_and_query();
-            text(url::path(path, *form))
+            without(delimiters, text(url::path(path, *form)), VerifyError::MalformedSignature)?
         }
         Part::Query(name) => {
             let query = material.sources()?.head.query().unwrap_or_default();
@@ -144,7 +144,10 @@ fn bytes<'m>(
             without(delimiters, value.into(), VerifyError::MalformedSignature)?
         }
         Part::SortedQuery => text(sorted_query(material.sources()?)?.into()),
-        Part::Url(_) => material.url()?.as_bytes().into(),
+        Part::Url(_) => {
+            let url = material.url()?.as_bytes().into();
+            without(delimiters, url, VerifyError::MalformedSignature)?
+        }
         Part::Header(name) => {
             let value = single(material.sources()?.picked, name)?.unwrap_or_default();
             without(delimiters, value.into(), VerifyError::MalformedSignature)?
@@ -477,7 +480,7 @@ pub(super) fn json_body(
     let is_apart = match body.first() {
         None => !matches!(before, Some(b'}' | b']')),
         // After the public URL, only a query could contain the start of a body.
-        Some(b'{' | b'[') if !has_query && follows_url(content) => true,
+        Some(first) if !has_query && follows_url(content) => *first != b'?',
         Some(b'{' | b'[') => json::is_json(body),
         Some(_) => false,
     };
