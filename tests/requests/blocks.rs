@@ -119,7 +119,7 @@ fn secrets_that_are_none_do_not_construct() {
 
     assert!(matches!(
         Verifier::new(STANDARD_WEBHOOKS, "whsec_*"),
-        Err(ConfigError::MalformedSecret { expected: "base64" })
+        Err(ConfigError::MalformedSecret { expected: "base64", .. })
     ));
     assert!(matches!(
         Verifier::new(GENERIC_HEX, "x".repeat(65_537)),

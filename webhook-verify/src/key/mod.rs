@@ -3,6 +3,7 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 pub(crate) mod public_key;
+mod misread;
 mod secret;
 mod tag;
 
@@ -19,7 +20,7 @@ pub(crate) use self::tag::Tag;
 use crate::{
     encoding::{Encoding, base64_to_vec, hex_to_vec},
     error::ConfigError,
-    scheme::{Algorithm, KeyForm},
+    scheme::{Algorithm, KeyForm, Scheme},
 };
 
 /// A secret, prepared once when it is set rather than for each request.
@@ -45,18 +46,30 @@ pub(crate) enum MacState {
 }
 
 impl Key {
-    pub(crate) fn new(
-        algorithm: Algorithm,
-        form: KeyForm,
-        secret: &Secret,
-    ) -> Result<Self, ConfigError> {
+    /// Prepares a secret for a scheme.
+    pub(crate) fn new(scheme: &Scheme, secret: &Secret) -> Result<Self, ConfigError> {
+        let (form, text) = (scheme.key_form, secret.expose());
+        if !secret.is_exact() {
+            if misread::is_api_key(text) && !scheme.api_key {
+                return Err(ConfigError::SuspectSecret {
+                    reason: "is an API key, not a secret for webhooks",
+                });
+            }
+            let is_base64 = matches!(form, KeyForm::Base64 | KeyForm::Whsec);
+            if is_base64 && misread::is_hex(text.strip_prefix(b"whsec_").unwrap_or(text)) {
+                return Err(with_hint(malformed("base64"), form, text));
+            }
+        }
+        Self::parse(scheme.algorithm, form, text).map_err(|error| with_hint(error, form, text))
+    }
+
+    fn parse(algorithm: Algorithm, form: KeyForm, text: &[u8]) -> Result<Self, ConfigError> {
         if algorithm.is_jwt() && !cfg!(feature = "jwt") {
             return Err(ConfigError::option(
                 "algorithm",
                 "needs the feature `jwt` of webhook-verify",
             ));
         }
-        let text = secret.expose();
         let shared = || shared(form, text);
         let public = |algorithm| PublicKey::new(algorithm, form, text).map(Self::Public);
         match algorithm {
@@ -173,7 +186,17 @@ fn digest(mut digest: Sha256, pieces: &[&[u8]]) -> Tag {
 }
 
 fn malformed(expected: &'static str) -> ConfigError {
-    ConfigError::MalformedSecret { expected }
+    ConfigError::MalformedSecret { expected, hint: None }
+}
+
+/// Adds to the error what the text looks like.
+fn with_hint(error: ConfigError, form: KeyForm, text: &[u8]) -> ConfigError {
+    match error {
+        ConfigError::MalformedSecret { expected, hint: None } => {
+            ConfigError::MalformedSecret { expected, hint: misread::looks_like(form, text) }
+        }
+        error => error,
+    }
 }
 
 /// Decodes a shared secret. It must not be empty.

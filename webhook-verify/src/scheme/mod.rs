@@ -73,6 +73,8 @@ pub struct Scheme {
     pub(crate) evidence: List<Evidence>,
     pub(crate) algorithm: Algorithm,
     pub(crate) key_form: KeyForm,
+    /// The sender signs with its API key, so a secret may look like one.
+    pub(crate) api_key: bool,
     pub(crate) key_source: Option<KeySource>,
     pub(crate) signatures: List<SignatureSource>,
     pub(crate) encoding: Encoding,
@@ -116,6 +118,7 @@ impl Scheme {
         evidence: Cow::Borrowed(&[]),
         algorithm: Algorithm::HmacSha256,
         key_form: KeyForm::Utf8,
+        api_key: false,
         key_source: None,
         signatures: Cow::Borrowed(&[]),
         encoding: Encoding::Hex,

@@ -76,7 +76,7 @@ impl Signer {
         secret: impl TryInto<Secret, Error: Into<ConfigError>>,
     ) -> Result<Self, ConfigError> {
         let secret = secret.try_into().map_err(Into::into)?;
-        Key::new(scheme.algorithm, scheme.key_form, &secret)?;
+        Key::new(&scheme, &secret)?;
         Ok(Self {
             scheme,
             secret,
@@ -264,9 +264,9 @@ impl Signer {
         let scheme = &self.scheme;
         let text = || {
             String::from_utf8(self.secret.expose().to_vec())
-                .map_err(|_| ConfigError::MalformedSecret { expected: "text" })
+                .map_err(|_| ConfigError::MalformedSecret { expected: "text", hint: None })
         };
-        let key = Key::new(scheme.algorithm, scheme.key_form, &self.secret)?;
+        let key = Key::new(scheme, &self.secret)?;
         match scheme.algorithm {
             Algorithm::Token => text(),
             Algorithm::Basic => Ok(Encoding::Base64.encode(text()?.as_bytes())),

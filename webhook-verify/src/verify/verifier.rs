@@ -270,7 +270,7 @@ fn prepare(
 ) -> Result<Arc<[Key]>, ConfigError> {
     let keys = secrets
         .into_iter()
-        .map(|secret| Key::new(scheme.algorithm, scheme.key_form, &secret))
+        .map(|secret| Key::new(scheme, &secret))
         .collect::<Result<Arc<[_]>, _>>()?;
     match keys.len() {
         1..=MAX_SECRETS => Ok(keys),

@@ -75,6 +75,13 @@ impl SchemeBuilder {
         self
     }
 
+    /// Declares that the sender signs with its API key. Otherwise a verifier refuses secrets that
+    /// begin with `sk_`, `pk_` or `rk_`, because they belong elsewhere.
+    pub fn api_key(mut self) -> Self {
+        self.scheme.api_key = true;
+        self
+    }
+
     /// Sets the header with the address of the public key's certificate. It must be `https`, on one
     /// of `hosts`, and below the path after the host, if any. `*` stands for one label, the name of
     /// a region, as in `sns.*.amazonaws.com/SimpleNotificationService-`. A query is refused.

@@ -305,7 +305,7 @@ fn an_algorithm_has_forms_of_keys() {
     for (algorithm, form) in ALGORITHMS.iter().flat_map(|a| FORMS.map(|form| (*a, form))) {
         let secret = Secret::new("no key").unwrap();
         let unfit = matches!(
-            Key::new(algorithm, form, &secret),
+            Key::new(&Scheme { algorithm, key_form: form, ..Scheme::BASE }, &secret),
             Err(ConfigError::Option { option: "key_form", .. })
         );
         let refused = refused(of(algorithm).key_form(form)) == "key_form";

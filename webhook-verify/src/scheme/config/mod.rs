@@ -45,6 +45,8 @@ struct Row {
     evidence: Vec<Evidence>,
     algorithm: Option<Algorithm>,
     key: Option<KeyForm>,
+    #[serde(default)]
+    api_key: bool,
     key_source: Option<Key>,
     signature: OneOrMore<Signature>,
     encoding: Option<Encoding>,
@@ -86,6 +88,7 @@ impl From<ConfigError> for Mistake {
             ConfigError::EmptySecret
             | ConfigError::SecretTooLong { .. }
             | ConfigError::MalformedSecret { .. }
+            | ConfigError::SuspectSecret { .. }
             | ConfigError::SecretCount { .. }
             | ConfigError::UnknownScheme { .. } => {
                 Self { key: "scheme", reason: error.to_string() }
@@ -145,6 +148,7 @@ impl Row {
             .evidence(self.evidence)
             .given(self.algorithm, SchemeBuilder::algorithm)
             .given(self.key, SchemeBuilder::key_form)
+            .given(self.api_key.then_some(()), |builder, ()| builder.api_key())
             .given(self.encoding, SchemeBuilder::encoding)
             .given(self.signed_content, SchemeBuilder::signed_content)
             .given(self.issuer, SchemeBuilder::issuer)

@@ -28,6 +28,7 @@ fn written(scheme: &Scheme) -> Value {
         "evidence": scheme.evidence.iter().map(kebab).collect::<Vec<_>>(),
         "algorithm": kebab(scheme.algorithm),
         "key": kebab(scheme.key_form),
+        "api-key": scheme.api_key.then_some(true),
         "key-source": scheme.key_source.as_ref().map(hosts_of),
         "signature": scheme.signatures.iter().map(signature).collect::<Vec<_>>(),
         "encoding": signs.then(|| encoding(scheme.encoding)),
