@@ -2,8 +2,8 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
-pub(crate) mod public_key;
 mod misread;
+pub(crate) mod public_key;
 mod secret;
 mod tag;
 
@@ -190,13 +190,11 @@ fn malformed(expected: &'static str) -> ConfigError {
 }
 
 /// Adds to the error what the text looks like.
-fn with_hint(error: ConfigError, form: KeyForm, text: &[u8]) -> ConfigError {
-    match error {
-        ConfigError::MalformedSecret { expected, hint: None } => {
-            ConfigError::MalformedSecret { expected, hint: misread::looks_like(form, text) }
-        }
-        error => error,
+fn with_hint(mut error: ConfigError, form: KeyForm, text: &[u8]) -> ConfigError {
+    if let ConfigError::MalformedSecret { hint, .. } = &mut error {
+        *hint = misread::looks_like(form, text);
     }
+    error
 }
 
 /// Decodes a shared secret. It must not be empty.

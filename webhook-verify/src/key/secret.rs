@@ -106,8 +106,8 @@ impl Secret {
         let path = path.as_ref();
         // A buffer that does not grow leaves no copies behind.
         let mut bytes = Zeroizing::new(Vec::with_capacity(MAX_LEN + 4));
-        let read = File::open(path)
-            .and_then(|file| file.take(MAX_LEN as u64 + 3).read_to_end(&mut bytes));
+        let read =
+            File::open(path).and_then(|file| file.take(MAX_LEN as u64 + 3).read_to_end(&mut bytes));
         if let Err(error) = read {
             let reason = format!("cannot read {}: {error}", path.display());
             return Err(ConfigError::option("secret", reason));

@@ -81,6 +81,8 @@ pub struct Scheme {
     pub(crate) content: List<Part>,
     /// The place of the body's SHA-256 digest, for schemes that sign it instead of the body.
     pub(crate) body_digest: Option<BodyDigest>,
+    /// The claim of a JSON Web Token with the digest of the URL.
+    pub(crate) url_digest: Option<UrlDigest>,
     pub(crate) timestamp: Option<TimestampSource>,
     /// The required value of a JSON Web Token's `iss` claim.
     pub(crate) issuer: Option<Text>,
@@ -124,6 +126,7 @@ impl Scheme {
         encoding: Encoding::Hex,
         content: Cow::Borrowed(&[Part::Body]),
         body_digest: None,
+        url_digest: None,
         timestamp: None,
         issuer: None,
         required_claims: Cow::Borrowed(&[]),
@@ -369,7 +372,9 @@ impl Scheme {
     }
 
     pub(crate) fn needs_public_url(&self) -> bool {
-        self.signs(|part| part.facts().url.is_some())
+        let in_token = self.url_digest.as_ref();
+        in_token.is_some_and(|digest| digest.form == UrlDigestForm::Url)
+            || self.signs(|part| part.facts().url.is_some())
     }
 
     /// Returns whether the bytes of the part come from the body.

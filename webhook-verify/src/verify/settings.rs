@@ -24,6 +24,9 @@ pub(crate) struct Settings {
     pub(crate) receiver_names: Names,
     /// The outer `None` is the scheme's own. The inner one turns the check off.
     pub(crate) tolerance: Option<Option<Tolerance>>,
+    /// The accepted distance of a token's times from the clock.
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code))]
+    pub(crate) leeway: Duration,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) public_url: Option<String>,
     /// The largest number of events in a delivery.
@@ -99,7 +102,10 @@ impl Plan {
     pub(crate) fn new(scheme: &Scheme) -> Self {
         let content = scheme.content.iter();
         let url_forms = content.clone().any(|part| part.facts().url == Some(UrlForm::EitherPort));
-        let rare = url_forms || scheme.key_source.is_some() || scheme.body_digest.is_some();
+        let rare = url_forms
+            || scheme.key_source.is_some()
+            || scheme.body_digest.is_some()
+            || scheme.url_digest.is_some();
         let ids = content.clone().filter(|part| part.facts().origin == Origin::Id);
         let mut in_body = content.filter(|part| scheme.reads_from_body(part));
         Self {

@@ -105,6 +105,12 @@ fn is_region(label: &str) -> bool {
         && all(number, u8::is_ascii_digit)
 }
 
+/// Returns the path of a URL without a query.
+pub(super) fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
 pub(super) fn path(path_and_query: &str, form: PathForm) -> Cow<'_, str> {
     match form {
         PathForm::AsSent => path_and_query.into(),

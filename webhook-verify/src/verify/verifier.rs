@@ -1,6 +1,7 @@
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +17,8 @@ use crate::{
     scheme::Scheme,
 };
 
+/// The default leeway for the times of JSON Web Tokens, as in the senders' own libraries.
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(10);
 /// The largest number of live secrets.
 const MAX_SECRETS: usize = 8;
 
@@ -61,6 +64,7 @@ impl Verifier {
             secrets: Vec::new(),
             error: None,
             tolerance: None,
+            leeway: None,
             clock: Box::new(SystemClock),
             public_url: None,
             max_events: MAX_EVENTS,
@@ -295,6 +299,7 @@ pub struct VerifierBuilder {
     secrets: Vec<Secret>,
     error: Option<ConfigError>,
     tolerance: Option<Option<Tolerance>>,
+    leeway: Option<Duration>,
     clock: Box<dyn Clock>,
     public_url: Option<String>,
     max_events: usize,
@@ -315,6 +320,14 @@ impl VerifierBuilder {
     /// the check off: a captured request then stays valid until the secret changes.
     pub fn tolerance(mut self, tolerance: impl Into<Option<Tolerance>>) -> Self {
         self.tolerance = Some(tolerance.into());
+        self
+    }
+
+    /// Sets how far a JSON Web Token's times may be off: how long after `exp` and before `nbf` and
+    /// `iat` it is still accepted. Default: 10 s. If the scheme's timestamp is a claim, only the
+    /// [tolerance](Self::tolerance) applies to that claim.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = Some(leeway);
         self
     }
 
@@ -409,6 +422,9 @@ impl VerifierBuilder {
             _ if self.tolerance.is_some() && self.scheme.timestamp.is_none() => {
                 return Err(ConfigError::option("tolerance", "the scheme has no timestamp"));
             }
+            _ if self.leeway.is_some() && !self.scheme.algorithm.is_jwt() => {
+                return Err(ConfigError::option("leeway", "the scheme has no JSON Web Token"));
+            }
             Some(url)
                 if !(url.starts_with("https://") || url.starts_with("http://"))
                     || url.contains(['?', '#', ' ']) =>
@@ -432,6 +448,7 @@ impl VerifierBuilder {
                 scheme: Arc::new(self.scheme),
                 keys: RwLock::new(keys),
                 tolerance: self.tolerance,
+                leeway: self.leeway.unwrap_or(DEFAULT_LEEWAY),
                 clock: self.clock,
                 public_url: self.public_url,
                 max_events: self.max_events,

@@ -1,7 +1,7 @@
 //! Checks and normalizes the names in a description.
 
 use super::super::{
-    BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
+    DigestPlace, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
 };
 use crate::error::ConfigError;
 
@@ -50,10 +50,13 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
         }
         Some(KeySource::KeyId) | None => {}
     }
-    match &scheme.body_digest {
-        Some(BodyDigest::Query(name)) => given("body_digest_query", name)?,
-        Some(BodyDigest::Claim(name)) => given("body_digest_claim", name)?,
+    match scheme.body_digest.as_ref().map(|digest| &digest.place) {
+        Some(DigestPlace::Query(name)) => given("body_digest_query", name)?,
+        Some(DigestPlace::Claim(name)) => given("body_digest_claim", name)?,
         None => {}
+    }
+    if let Some(digest) = &scheme.url_digest {
+        given("url_digest_claim", &digest.claim)?;
     }
     if let Some(issuer) = &scheme.issuer {
         given("issuer", issuer)?;

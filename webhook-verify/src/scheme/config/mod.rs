@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use self::{
-    parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp},
+    parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp, UrlDigest},
     values::OneOrMore,
 };
 use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
@@ -52,6 +52,7 @@ struct Row {
     encoding: Option<Encoding>,
     signed_content: Option<String>,
     body_digest: Option<Digest>,
+    url_digest: Option<UrlDigest>,
     timestamp: Option<Timestamp>,
     issuer: Option<String>,
     #[serde(default)]
@@ -116,6 +117,10 @@ fn key(option: &'static str) -> &'static str {
         "signed_content" => "signed-content",
         "body_digest_query" => "body-digest.query",
         "body_digest_claim" => "body-digest.claim",
+        "body_digest_encoding" => "body-digest.encoding",
+        "body_digest_or_query" => "body-digest.or-query",
+        "body_digest_optional" => "body-digest.optional",
+        "url_digest_claim" => "url-digest.claim",
         "timestamp_header" => "timestamp.header",
         "timestamp_pair" => "timestamp.pair",
         "timestamp_pointer" => "timestamp.pointer",
@@ -184,6 +189,7 @@ impl Row {
         builder = builder
             .tried(self.key_source, Key::add)?
             .tried(self.body_digest, Digest::add)?
+            .given(self.url_digest, |builder, digest| digest.add(builder))
             .tried(self.timestamp, Timestamp::add)?
             .tried(self.id, Id::add)?
             .tried(self.event_type, EventType::add)?
