@@ -19,12 +19,14 @@ mod events;
 mod named;
 mod part;
 mod presets;
+mod proof;
 mod time;
 
 use std::borrow::Cow;
 
 pub use self::{
     blocks::*, builder::SchemeBuilder, challenge::Challenge, describe::Description, presets::*,
+    proof::Proof,
 };
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
