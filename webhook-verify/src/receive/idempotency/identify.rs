@@ -26,6 +26,12 @@ enum Kind {
     EventDigest = 7,
 }
 
+/// Returns whether a sender of batches sent a request without a body. Nothing tells two of them
+/// apart.
+fn is_empty_batch(delivery: &Delivery) -> bool {
+    delivery.scheme.sends_batches() && delivery.body.is_empty()
+}
+
 impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
@@ -44,6 +50,8 @@ impl Idempotency {
         };
         let (key, fingerprint, identity) = match identity {
             Identity::None => return Ok(None),
+            // The digest of nothing is the same for every request.
+            Identity::BodyDigest if is_empty_batch(delivery) => return Ok(None),
             Identity::BodyDigest => self.by_digest(delivery, Kind::BodyDigest),
             Identity::SignedContent => match delivery.content_digest.as_deref() {
                 Some(content) => (
@@ -85,7 +93,7 @@ impl Idempotency {
     /// no events or cannot be split, because its handler may still use it.
     pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Batch> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme);
-        let each = by_scheme && delivery.scheme.recognises_events();
+        let each = by_scheme && delivery.scheme.recognises_events() && !is_empty_batch(delivery);
         let events = each.then(|| delivery.batch().ok())??;
         (!events.is_empty()).then_some(events)
     }
