@@ -136,7 +136,7 @@ impl SchemeBuilder {
     /// | `{timestamp}` | the timestamp's text as sent |
     /// | `{id}` | the delivery ID |
     /// | `{method}` | the method |
-    /// | `{path}`, `{path:escaped-twice}` | path and query as sent, or escaped as Contentful does |
+    /// | `{path}`, `{path:escaped-twice}` | path and query as sent, or escaped as Contentful does; with a public URL, its path |
     /// | `{url}` | the verifier's public URL with the request's query |
     /// | `{url:either-port}` | the same with or without its port, as the sender signed it |
     /// | `{url:partly-decoded}` | the same with some delimiters unescaped, as HubSpot does |
