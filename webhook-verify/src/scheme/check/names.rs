@@ -134,12 +134,8 @@ fn field(option: &'static str, field: &mut Option<Field>) -> Result<(), ConfigEr
 fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
     let (option, names, separators): (_, &[Text], [char; 2]) = match grammar {
         Grammar::Plain(Prefix::Refused) => return Ok(()),
-        Grammar::Plain(Prefix::Required(prefix)) => {
-            return visible("prefix", std::slice::from_ref(prefix));
-        }
-        Grammar::Plain(Prefix::Optional(prefix)) => {
-            return visible("optional_prefix", std::slice::from_ref(prefix));
-        }
+        Grammar::Plain(Prefix::Required(prefix)) => return is_prefix("prefix", prefix),
+        Grammar::Plain(Prefix::Optional(prefix)) => return is_prefix("optional_prefix", prefix),
         Grammar::Plain(Prefix::Scheme(name)) => {
             let reason = "not the name of an authentication scheme";
             return require(is_token(name), "authorization_scheme", reason);
@@ -155,6 +151,14 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
         && !names.iter().any(|name| name.contains(separators));
     let reason = "separators must differ, be ASCII, and be in no name";
     require(usable, option, reason)
+}
+
+/// Checks a prefix, which may end in a space, as Greenhouse's `sha256 `. HTTP removes spaces before
+/// a header's value.
+fn is_prefix(option: &'static str, prefix: &str) -> Result<(), ConfigError> {
+    let text = prefix.strip_suffix(' ').unwrap_or(prefix);
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    require(fits, option, "empty, or not visible ASCII before an optional space")
 }
 
 fn visible(option: &'static str, names: &[Text]) -> Result<(), ConfigError> {
