@@ -17,6 +17,8 @@ use crate::{
     scheme::Scheme,
 };
 
+/// The beginnings of a public URL. Twilio's media streams are WebSockets.
+const URL_SCHEMES: [&str; 4] = ["https://", "http://", "wss://", "ws://"];
 /// The default leeway for the times of JSON Web Tokens, as in the senders' own libraries.
 const DEFAULT_LEEWAY: Duration = Duration::from_secs(10);
 /// The largest number of live secrets.
@@ -256,6 +258,16 @@ impl Verifier {
         self.settings.tolerance.unwrap_or_else(|| self.scheme().tolerance())
     }
 
+    /// Returns a challenge of the scheme that nobody can meet, because the parameter that it needs
+    /// is absent or empty.
+    pub(crate) fn missing_parameter(&self) -> Option<(&str, &str)> {
+        self.scheme().challenges().iter().find_map(|challenge| {
+            let name = challenge.parameter()?;
+            let is_given = self.settings.parameter(name).is_some_and(|value| !value.is_empty());
+            (!is_given).then_some((challenge.name(), name))
+        })
+    }
+
     /// Returns whether the signature covers the body, which must then reach the verifier as sent.
     pub(crate) fn signs_body(&self) -> bool {
         self.scheme().signs_body()
@@ -337,8 +349,9 @@ impl VerifierBuilder {
         self
     }
 
-    /// Sets the URL that the sender was given, without its query, for schemes that sign it. The
-    /// request's query is added.
+    /// Sets the URL that the sender was given, without its query, for schemes that sign it or its
+    /// path. The request's query is added. For schemes that sign the path, it is only needed behind
+    /// a gateway that changes the path: the path of this URL then counts, not the request's.
     ///
     /// It is never taken from `Host` or `X-Forwarded-*`, because the client chooses those.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
@@ -353,8 +366,9 @@ impl VerifierBuilder {
         self
     }
 
-    /// Adds a value that the scheme needs in addition to the secret, such as PayPal's `webhook_id`,
-    /// Meta's `verify_token` or SNS's `topic_arn`. There may be several under one name.
+    /// Adds a value that the scheme needs in addition to the secret, such as PayPal's `webhook_id`
+    /// or SNS's `topic_arn`. There may be several under one name. A [receiver](crate::Receiver)
+    /// also needs those of the scheme's handshakes, such as Meta's `verify_token`.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), Zeroizing::new(value.into())));
         self
@@ -426,12 +440,12 @@ impl VerifierBuilder {
                 return Err(ConfigError::option("leeway", "the scheme has no JSON Web Token"));
             }
             Some(url)
-                if !(url.starts_with("https://") || url.starts_with("http://"))
+                if !URL_SCHEMES.iter().any(|scheme| url.starts_with(scheme))
                     || url.contains(['?', '#', ' ']) =>
             {
                 return Err(ConfigError::option(
                     "public_url",
-                    "not an http(s) URL without a query",
+                    "not a URL with `https`, `http`, `wss` or `ws`, without a query",
                 ));
             }
             _ => {}
