@@ -24,6 +24,7 @@ pub struct ReceiverBuilder {
     sources: Vec<Source>,
     on_handshake: Option<Box<OnHandshake>>,
     required: Option<Proof>,
+    challenges: bool,
     filter: Filter,
     timer: Option<Timer>,
 }
@@ -58,6 +59,7 @@ impl ReceiverBuilder {
             sources: Vec::new(),
             on_handshake: None,
             required: None,
+            challenges: true,
             filter: Filter::default(),
             timer: None,
         }
@@ -259,6 +261,14 @@ impl ReceiverBuilder {
         self
     }
 
+    /// Turns responses to [verification handshakes](crate::scheme::Challenge) off, for example if
+    /// another route answers them. They are then refused like any other request that is no
+    /// delivery.
+    pub fn without_challenges(mut self) -> Self {
+        self.challenges = false;
+        self
+    }
+
     /// Accepts the secrets that senders such as Asana and Notion send in a handshake before their
     /// deliveries. Without this, handshakes are refused.
     ///
@@ -327,6 +337,15 @@ impl ReceiverBuilder {
         if self.on_handshake.is_some() && !scheme.has_handshake() {
             return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
         }
+        if self.challenges
+            && let Some((challenge, parameter)) = verifier.missing_parameter()
+        {
+            let reason = format!(
+                "the handshake `{challenge}` needs `{parameter}`: give it to the verifier, or turn \
+                 handshakes off with `without_challenges`"
+            );
+            return Err(ConfigError::option("parameter", reason));
+        }
         let proof = scheme.proof();
         if self.required.is_some_and(|required| !proof.satisfies(required)) {
             let reason = format!("the signature of `{}` covers {proof}", scheme.name());
@@ -342,6 +361,7 @@ impl ReceiverBuilder {
                 idempotency: idempotency.map(Arc::new),
                 source,
                 on_handshake: self.on_handshake,
+                challenges: self.challenges,
                 filter: (!self.filter.is_empty()).then(|| Arc::new(self.filter)),
                 ..inner
             }),
