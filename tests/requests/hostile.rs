@@ -269,7 +269,7 @@ fn more_signatures_than_any_sender_has_are_refused_unread() {
 fn headers_that_contentful_does_not_name_are_not_signed() {
     let contentful = Scheme::preset("contentful").unwrap();
     let signer = Signer::new(contentful.clone(), secret(&contentful)).unwrap();
-    let signed = signer.at(NOW).sign("{}").unwrap();
+    let signed = signer.at(NOW).public_url(URL).sign("{}").unwrap();
     let verifier = verifier(&contentful);
     assert!(verifier.verify(&signed.headers, "{}").is_ok());
     // Without the timestamp among them, an old request would be as good as a new one.
