@@ -153,7 +153,8 @@ mod tests {
 
     #[test]
     fn a_digest_has_any_encoding_unless_it_must_have_one() {
-        let digest: [u8; 32] = std::array::from_fn(|n| 250_u8.wrapping_add((n as u8).wrapping_mul(37)));
+        let digest: [u8; 32] =
+            std::array::from_fn(|n| 250_u8.wrapping_add((n as u8).wrapping_mul(37)));
         let hex = Hex.encode(&digest);
         let [base64, base64url] = [Base64, Base64Url].map(|encoding| encoding.encode(&digest));
         assert!(base64.contains(['+', '/']) && base64.ends_with('='));

@@ -304,7 +304,8 @@ impl Signer {
         for (name, value) in &self.parameters {
             builder = builder.parameter(name, value);
         }
-        if !self.public_url.is_empty() {
+        // A scheme that signs only the path does not need the whole URL.
+        if self.scheme.needs_public_url() || self.public_url.contains("://") {
             builder = builder.public_url(&self.public_url);
         }
         builder.build()

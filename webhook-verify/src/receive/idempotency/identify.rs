@@ -26,16 +26,22 @@ enum Kind {
     EventDigest = 7,
 }
 
-/// Returns whether a sender of batches sent a request without a body. Nothing tells two of them
-/// apart.
-fn is_empty_batch(delivery: &Delivery) -> bool {
-    delivery.scheme.sends_batches() && delivery.body.is_empty()
+/// Returns whether a sender of lists sent a request without a body. Nothing tells two of them apart.
+fn is_without_list(delivery: &Delivery) -> bool {
+    delivery.body.is_empty() && delivery.scheme.event_list_pointer().is_some()
 }
 
 impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
+            // The digest of nothing is the same for every request.
+            IdentitySource::Scheme
+                if is_without_list(delivery)
+                    && delivery.scheme.identity == Identity::BodyDigest =>
+            {
+                return Ok(None);
+            }
             IdentitySource::Scheme => delivery.scheme.identity,
             IdentitySource::Fixed(identity) => *identity,
             IdentitySource::Custom(identify) => {
@@ -50,8 +56,6 @@ impl Idempotency {
         };
         let (key, fingerprint, identity) = match identity {
             Identity::None => return Ok(None),
-            // The digest of nothing is the same for every request.
-            Identity::BodyDigest if is_empty_batch(delivery) => return Ok(None),
             Identity::BodyDigest => self.by_digest(delivery, Kind::BodyDigest),
             Identity::SignedContent => match delivery.content_digest.as_deref() {
                 Some(content) => (
@@ -93,7 +97,7 @@ impl Idempotency {
     /// no events or cannot be split, because its handler may still use it.
     pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Batch> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme);
-        let each = by_scheme && delivery.scheme.recognises_events() && !is_empty_batch(delivery);
+        let each = by_scheme && delivery.scheme.recognises_events() && !is_without_list(delivery);
         let events = each.then(|| delivery.batch().ok())??;
         (!events.is_empty()).then_some(events)
     }
