@@ -251,7 +251,8 @@ fn verifier() {
         assert_eq!(refused.unwrap_err(), expected);
     }
     let malformed = Verifier::new(scheme::STANDARD_WEBHOOKS, "whsec_not base64!").unwrap_err();
-    assert_eq!(malformed, ConfigError::MalformedSecret { expected: "base64" });
+    let hint = Some("it contains white space");
+    assert_eq!(malformed, ConfigError::MalformedSecret { expected: "base64", hint });
     assert!(!malformed.to_string().contains("not base64!"));
 
     let signs_url = || {

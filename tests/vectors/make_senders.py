@@ -923,8 +923,8 @@ def jwt_rows():
         token_row("trap: another algorithm is named", "unsupported_version", alg="HS512", mac="sha512")
         token_row("a signature that is cut short", "malformed_signature", cut=lambda t: t[:-4])
         token_row("two parts only", "malformed_signature", cut=lambda t: t.rsplit(".", 1)[0])
-        token_row("one that has expired", "token_expired", claims={**claims, "exp": NOW - 1})
-        token_row("one that is not valid yet", "timestamp_in_future", claims={**claims, "nbf": NOW + 10})
+        token_row("one that has expired", "token_expired", claims={**claims, "exp": NOW - 10})
+        token_row("one that is not valid yet", "timestamp_in_future", claims={**claims, "nbf": NOW + 11})
         row(Case(sender), [], "no token", "missing_signature")
         if has_digest:
             token_row("one bit of the body", "signature_mismatch", body=one_bit(body))

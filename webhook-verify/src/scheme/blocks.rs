@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{List, Text};
-use crate::clock::Tolerance;
+use crate::{clock::Tolerance, encoding::Encoding};
 
 /// How a request is authenticated. Building a verifier fails if the algorithm's feature is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -185,13 +185,59 @@ pub(crate) enum KeySource {
     KeyId,
 }
 
-/// The place of the body's SHA-256 digest in hex.
+/// The body's SHA-256 digest in signed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum BodyDigest {
+pub(crate) struct BodyDigest {
+    pub(crate) place: DigestPlace,
+    /// `None` for any: they can be told apart.
+    pub(crate) encoding: Option<Encoding>,
+    /// Without a body, it is the digest of the query, as a JSON object.
+    pub(crate) or_query: bool,
+    /// It may be absent if there is nothing to digest.
+    pub(crate) optional: bool,
+}
+
+/// The place of the body's digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DigestPlace {
     /// A parameter of the signed URL.
     Query(Text),
     /// A claim of the token.
     Claim(Text),
+}
+
+impl BodyDigest {
+    pub(crate) const fn query(name: Text) -> Self {
+        Self::at(DigestPlace::Query(name), false)
+    }
+
+    pub(crate) const fn claim(name: Text) -> Self {
+        Self::at(DigestPlace::Claim(name), false)
+    }
+
+    pub(crate) const fn claim_or_query(name: Text) -> Self {
+        Self::at(DigestPlace::Claim(name), true)
+    }
+
+    const fn at(place: DigestPlace, or_query: bool) -> Self {
+        Self { place, encoding: None, or_query, optional: false }
+    }
+}
+
+/// The SHA-256 digest of the URL in a claim of the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UrlDigest {
+    pub(crate) claim: Text,
+    pub(crate) form: UrlDigestForm,
+}
+
+/// The text whose digest it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UrlDigestForm {
+    /// The public URL with the request's query.
+    Url,
+    /// Method, path and sorted query, as Atlassian signs them.
+    CanonicalRequest,
 }
 
 /// The evidence for a preset.

@@ -326,9 +326,10 @@ rows! { BODIES;
         identity: Identity::Digest,
     }
 
-    /// HMAC-SHA512.
+    /// HMAC-SHA512. The secret is the API key, `sk_…`.
     PAYSTACK = "paystack", "Paystack", "https://paystack.com/docs/payments/webhooks/", [Unproven] {
         algorithm: HmacSha512,
+        api_key: true,
         signatures: list![plain("x-paystack-signature")],
         event_type: pointer("/event"),
         event_data: data("/data"),
