@@ -8,6 +8,7 @@ mod challenges;
 mod config;
 mod events;
 mod extractors;
+mod field;
 mod hostile;
 mod json_web_tokens;
 mod known_answers;

@@ -376,6 +376,7 @@ impl SchemeBuilder {
         scheme.content = match (&self.content, signs_content) {
             (None, true) => Scheme::BASE.content,
             (None, false) => Cow::Borrowed(&[]),
+            (Some(template), false) if template.is_empty() => Cow::Borrowed(&[]),
             (Some(template), true) => part::parse(template)?.into(),
             (Some(_), false) => {
                 return Err(ConfigError::option("signed_content", "tokens have no signed content"));
