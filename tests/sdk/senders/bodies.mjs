@@ -156,6 +156,78 @@ function kontent({ signatureHelper }) {
   });
 }
 
+// Senders whose package takes the body, the header's value and the secret, in this order.
+const checked = (name, prefix, encoding, body, accepts) =>
+  hashed(name, prefix + hmac(encoding, body), body, (body, signature) => accepts(body, signature, SECRET));
+
+const twitter = ({ default: { validateSignature } }) =>
+  checked(
+    "x-twitter-webhooks-signature",
+    "sha256=",
+    "base64",
+    '{"for_user_id":"2244994945","tweet_create_events":[{"id_str":"1","text":"EUR grüße"}]}',
+    (body, signature, secret) =>
+      validateSignature({ "x-twitter-webhooks-signature": signature }, { consumer_secret: secret }, body),
+  );
+
+const mailersend = ({ default: { MailerSendUtils } }) =>
+  checked(
+    "Signature",
+    "",
+    "hex",
+    '{"type":"activity.sent","created_at":"2026-11-28T09:00:00.000000Z","data":{"id":"62f114f8","note":"EUR grüße"}}',
+    (body, signature, secret) => MailerSendUtils.verifyWebHook(Buffer.from(body), signature, secret),
+  );
+
+const mailtrap = ({ verifyWebhookSignature }) =>
+  checked(
+    "Mailtrap-Signature",
+    "",
+    "hex",
+    '{"events":[{"event":"delivery","event_id":"bede7236","email":"EUR@example.com","note":"grüße"}]}',
+    verifyWebhookSignature,
+  );
+
+const fingerprint = ({ isValidWebhookSignature }) =>
+  checked(
+    "FPJS-Event-Signature",
+    "v1=",
+    "hex",
+    '{"requestId":"1708102555327","visitorId":"v1","tag":{"note":"EUR grüße"}}',
+    (body, header, secret) => isValidWebhookSignature({ header, data: Buffer.from(body), secret }),
+  );
+
+const cronofy = ({ default: Cronofy }) =>
+  checked(
+    "Cronofy-HMAC-SHA256",
+    "",
+    "base64",
+    '{"notification":{"type":"change","changes_since":"2026-11-28T09:00:00Z"},"channel":{"channel_id":"chn_EUR_grüße"}}',
+    (body, hmac, secret) =>
+      new Cronofy({ client_id: "none", client_secret: secret }).hmacValid({ hmac, body }),
+  );
+
+const todoist = ({ verifyWebhookSignature }) =>
+  checked(
+    "X-Todoist-Hmac-SHA256",
+    "",
+    "base64",
+    '{"event_name":"item:added","user_id":"2671355","event_data":{"id":"2995104339","content":"EUR grüße"}}',
+    (rawBody, signature, clientSecret) => verifyWebhookSignature({ rawBody, signature, clientSecret }),
+  );
+
+// The secret is a UUID.
+function nango({ Nango }) {
+  const secret = "11111111-1111-4111-8111-111111111111";
+  const body =
+    '{"from":"nango","type":"sync","connectionId":"c1","providerConfigKey":"EUR-grüße","success":true}';
+  const client = new Nango({ secretKey: secret });
+  return post({ "X-Nango-Hmac-Sha256": hmac("hex", body, secret) }, body, {
+    secret,
+    accepts: ({ body, headers }) => client.verifyIncomingWebhookRequest(body, headers),
+  });
+}
+
 export default [
   ["github", "@octokit/webhooks-methods", SIGNED, github],
   ["shopify", "@shopify/shopify-api", SIGNED, shopify],
@@ -170,4 +242,11 @@ export default [
   ["modern-treasury", "modern-treasury", SIGNED, modernTreasury],
   ["easypost", "@easypost/api", ACCEPTED, easypost],
   ["kontent-ai", "@kontent-ai/webhook-helper", SIGNED, kontent],
+  ["x-twitter", "twitter-autohook", ACCEPTED, twitter],
+  ["mailersend", "mailersend/lib/services/mailersend.utils.js", ACCEPTED, mailersend],
+  ["mailtrap", "mailtrap", ACCEPTED, mailtrap],
+  ["fingerprint", "@fingerprint/node-sdk", ACCEPTED, fingerprint],
+  ["cronofy", "cronofy", ACCEPTED, cronofy],
+  ["todoist", "@doist/todoist-sdk", ACCEPTED, todoist],
+  ["nango", "@nangohq/node", ACCEPTED, nango],
 ];

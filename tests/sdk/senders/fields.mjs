@@ -16,6 +16,14 @@ import {
 } from "../request.mjs";
 
 const FORM = "application/x-www-form-urlencoded; charset=UTF-8";
+const MULTIPART = "multipart/form-data; boundary=boundary";
+
+const multipart = (fields) =>
+  Object.entries(fields)
+    .map(
+      ([name, value]) => `--boundary\r\nContent-Disposition: form-data; name="${name}"\r\n\r\n${value}\r\n`,
+    )
+    .join("") + "--boundary--\r\n";
 
 const hubspot =
   (version) =>
@@ -120,7 +128,7 @@ async function braintree({ default: braintree }) {
 
 // The JSON is a field of a form. Only the time and the type are signed.
 function dropboxSign({ EventCallbackHelper, EventCallbackRequest }) {
-  const [time, type, boundary] = [String(SECONDS), "signature_request_sent", "boundary"];
+  const [time, type] = [String(SECONDS), "signature_request_sent"];
   const event = {
     event_time: time,
     event_type: type,
@@ -128,12 +136,33 @@ function dropboxSign({ EventCallbackHelper, EventCallbackRequest }) {
     event_metadata: {},
   };
   const json = JSON.stringify({ event });
-  const form = (json) =>
-    `--${boundary}\r\nContent-Disposition: form-data; name="json"\r\n\r\n${json}\r\n--${boundary}--\r\n`;
-  return post({ "Content-Type": `multipart/form-data; boundary=${boundary}` }, form(json), {
+  return post({ "Content-Type": MULTIPART }, multipart({ json }), {
     accepts: ({ body }) =>
       EventCallbackHelper.isValid(SECRET, EventCallbackRequest.init(JSON.parse(body.match(/\{.*\}/)[0]))),
-    changed: (request) => ({ ...request, body: form(json.replace(type, "signature_request_seen")) }),
+    changed: (request) => ({ ...request, body: request.body.replace(type, "signature_request_seen") }),
+  });
+}
+
+// A form of two fields: the JSON, and its signature.
+function transloadit({ verifyWebhookSignature }) {
+  const json = '{"ok":"ASSEMBLY_COMPLETED","assembly_id":"a1","fields":{"note":"EUR grüße"}}';
+  const signature = "sha384:" + hmac("hex", json, SECRET, "sha384");
+  return post({ "Content-Type": MULTIPART }, multipart({ transloadit: json, signature }), {
+    accepts: ({ body }) =>
+      verifyWebhookSignature({
+        rawBody: body.match(/\{.*\}/)[0],
+        signatureHeader: signature,
+        authSecret: SECRET,
+      }),
+  });
+}
+
+// Only the charge's ID is signed.
+async function opennode({ OpenNodeClient }) {
+  const charge = { id: "EUR-1", status: "paid", hashed_order: hmac("hex", "EUR-1") };
+  const client = new OpenNodeClient(SECRET, "dev");
+  return post({ "Content-Type": FORM }, new URLSearchParams(charge).toString(), {
+    accepts: ({ body }) => client.verifySignature(Object.fromEntries(new URLSearchParams(body))),
   });
 }
 
@@ -196,6 +225,8 @@ export default [
   ["plivo-v3", "plivo", ACCEPTED, plivo],
   ["braintree", "braintree", SIGNED, braintree],
   ["dropbox-sign", "@dropbox/sign", ACCEPTED, dropboxSign],
+  ["transloadit", "@transloadit/utils", ACCEPTED, transloadit],
+  ["opennode", "opennode", ACCEPTED, opennode],
   ["mercado-pago", "mercadopago", ACCEPTED, mercadoPago],
   ["sinch-voice", "@sinch/sdk-core", SIGNED, sinchVoice],
 ];

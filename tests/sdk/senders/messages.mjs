@@ -124,6 +124,17 @@ const finch = ({ default: Finch }) => {
   });
 };
 
+// The whole text is the key.
+const imagekit = ({ default: ImageKit }) => {
+  const { webhooks } = new ImageKit({ privateKey: "none" });
+  return post(headers(EVENT, "webhook", WHSEC), EVENT, {
+    secret: WHSEC,
+    accepts: ({ body, headers }) => webhooks.unwrap(body, { headers, key: WHSEC }),
+  });
+};
+
+const fathom = ({ Fathom }) => message(({ body, headers }) => Fathom.verifyWebhook(WHSEC, headers, body));
+
 // Supabase shows the secret as `v1,whsec_…`, and its documentation verifies with this package.
 const supabase = ({ Webhook }) => ({
   ...message(
@@ -153,6 +164,8 @@ export default [
   ["surge", "@surgeapi/node", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],
   ["linq", "@linqapp/sdk", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],
   ["privy", "@privy-io/node", ACCEPTED, privy],
+  ["imagekit-standard", "@imagekit/nodejs", ACCEPTED, imagekit],
+  ["fathom", "fathom-typescript", ACCEPTED, fathom],
   ["finch", "@tryfinch/finch-api", ACCEPTED, finch],
   ["supabase-auth", "standardwebhooks", THIRD_PARTY, supabase],
 ];

@@ -244,6 +244,78 @@ function metronome({ default: Metronome }) {
   return post(headers, body, { accepts: ({ body, headers }) => webhooks.unwrap(body, headers, SECRET) });
 }
 
+// The signature of the other mode, live or test, is empty.
+function paymongo({ default: Webhook }) {
+  const body =
+    '{"data":{"id":"evt_41wa","type":"event","attributes":{"type":"source.chargeable","livemode":false,' +
+    '"data":{"id":"src_wZ8p","attributes":{"currency":"EUR","note":"grüße"}}}}}';
+  const header = `t=${SECONDS},te=${hmac("hex", `${SECONDS}.${body}`)},li=`;
+  return post({ "Paymongo-Signature": header }, body, {
+    accepts: ({ body, headers }) =>
+      new Webhook({}).constructEvent({
+        payload: body,
+        signatureHeader: headers["Paymongo-Signature"],
+        webhookSecretKey: SECRET,
+      }),
+  });
+}
+
+// The whole text of the secret is the key.
+function imagekit({ default: ImageKit }) {
+  const body = '{"id":"58e6d24d","type":"video.transformation.accepted","data":{"note":"EUR grüße"}}';
+  const client = new ImageKit({ publicKey: "none", privateKey: "none", urlEndpoint: HOST });
+  const header = `t=${NOW},v1=${hmac("hex", `${NOW}.${body}`, WHSEC)}`;
+  return post({ "x-ik-signature": header }, body, {
+    secret: WHSEC,
+    accepts: ({ body, headers }) => client.verifyWebhookEvent(body, headers["x-ik-signature"], WHSEC),
+  });
+}
+
+function hygraph({ generateWebhookSignature, verifyWebhookSignature }) {
+  const body = '{"operation":"publish","data":{"__typename":"Post","id":"p1","title":"EUR grüße"}}';
+  const header = generateWebhookSignature({ rawPayload: body, secret: SECRET });
+  return post({ "gcms-signature": header }, body, {
+    accepts: ({ body, headers }) =>
+      verifyWebhookSignature({ rawPayload: body, signature: headers["gcms-signature"], secret: SECRET }),
+  });
+}
+
+// `verifyHook` does the same, but only while the package's own server runs.
+function crisp({ Crisp }) {
+  const body =
+    '{"website_id":"42286ab3","event":"message:send","data":{"content":"EUR grüße","fingerprint":1}}';
+  const headers = {
+    "X-Crisp-Request-Timestamp": String(NOW),
+    "X-Crisp-Signature": hmac("hex", `[${NOW};${body}]`),
+  };
+  return post(headers, body, {
+    accepts: ({ body, headers }) =>
+      new Crisp().verifyWidget(SECRET, JSON.parse(body), NOW, headers["X-Crisp-Signature"]),
+  });
+}
+
+function readme({ default: { verifyWebhook } }) {
+  const body = '{"email":"EUR@example.com"}';
+  const header = `t=${NOW},v0=${hmac("hex", `${NOW}.${body}`)}`;
+  return post({ "readme-signature": header }, body, {
+    accepts: ({ body, headers }) => verifyWebhook(JSON.parse(body), headers["readme-signature"], SECRET),
+  });
+}
+
+function spree({ verifyWebhookSignature }) {
+  const body =
+    '{"id":"550e8400","name":"order.completed","data":{"id":"or_1","currency":"EUR","note":"grüße"}}';
+  const headers = {
+    "X-Spree-Webhook-Timestamp": String(SECONDS),
+    "X-Spree-Webhook-Signature": hmac("hex", `${SECONDS}.${body}`),
+    "X-Spree-Webhook-Event": "order.completed",
+  };
+  return post(headers, body, {
+    accepts: ({ body, headers }) =>
+      verifyWebhookSignature(body, headers["X-Spree-Webhook-Signature"], String(SECONDS), SECRET),
+  });
+}
+
 export default [
   ["stripe", "stripe", SIGNED, stripe],
   ["sanity", "@sanity/webhook", SIGNED, sanity],
@@ -261,4 +333,10 @@ export default [
   ["sinch", "@sinch/sdk-core", SIGNED, sinch],
   ["orb", "orb-billing", ACCEPTED, orb],
   ["metronome", "@metronome/sdk", ACCEPTED, metronome],
+  ["paymongo", "paymongo-node/src/services/Webhook.js", ACCEPTED, paymongo],
+  ["imagekit", "imagekit", ACCEPTED, imagekit],
+  ["hygraph", "@hygraph/utils", SIGNED, hygraph],
+  ["crisp", "crisp-api", ACCEPTED, crisp],
+  ["readme", "readmeio", ACCEPTED, readme],
+  ["spree", "@spree/sdk/webhooks", ACCEPTED, spree],
 ];
