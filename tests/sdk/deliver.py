@@ -60,7 +60,7 @@ def send(address, request):
 
 
 def failure(program, row):
-    """Says what is wrong, or returns None."""
+    """Returns the reason of a failure, or None."""
     if "error" in row:
         return f"SDK: {row['error']}"
     try:

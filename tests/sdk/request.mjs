@@ -1,4 +1,4 @@
-// What the senders' files share: the secret, the time, and how a request is built.
+// The secret, the time, and helpers that build requests, for the senders' files.
 
 import crypto from "node:crypto";
 
@@ -30,7 +30,7 @@ export function token(claims, key = SECRET) {
 
 // A POST request. `more` can override what is here, and may have
 //
-// * `accepts(request)`: what the package says of a request. False or an exception is a refusal.
+// * `accepts(request)`: the package's verdict. False or an exception is a refusal.
 // * `changed(request)`: the same request with one byte changed, if not in the body's `EUR`.
 // * `parameters`, `public_url`: what the receiver needs in addition.
 export const post = (headers, body, more = {}) => ({

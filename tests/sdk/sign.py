@@ -36,7 +36,7 @@ class Request:
 
     headers: dict
     body: str
-    # What the package says of a request. False or an exception is a refusal.
+    # The package's verdict. False or an exception is a refusal.
     accepts: Callable
     path: str = "/hook"
     secret: str = SECRET

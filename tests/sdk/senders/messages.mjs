@@ -105,8 +105,8 @@ const privy = ({ PrivyClient }) => {
   );
 };
 
-// The package takes two keys of a secret: what is base64 in it, which the API calls the standard
-// form, and the bytes of the whole text, as for secrets made before September 2026.
+// The package tries two keys: the decoded base64 of the secret, and the bytes of the whole secret.
+// The second is for secrets made before September 2026.
 const polar = ({ webhooks }) =>
   message(
     ({ body, headers }) => webhooks.validateEvent(body, headers, WHSEC),

@@ -150,7 +150,7 @@ async function withHttps(text, run) {
   }
 }
 
-// The package verifies the token. To compare the digest in it is left to its user.
+// The package verifies the token. The caller compares the digest in it.
 function vonage({ verifySignature }) {
   const body =
     '{"message_uuid":"aaaaaaaa-bbbb","timestamp":"2026-11-28T09:00:00Z","status":"delivered","note":"EUR grüße"}';
