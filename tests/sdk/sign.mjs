@@ -36,17 +36,14 @@ const wire = ({ method, path, headers, body }) => ({
   body_base64: Buffer.from(body).toString("base64"),
 });
 
-async function row(module, kind, sign) {
+async function row(module, sign) {
   const request = await sign(await import(module));
   const now = Math.floor(Date.now() / 1000);
   const changed = request.changed(request);
-  if (!request.accepts && kind !== "signed") throw new Error("nothing asks the package");
-  if (request.accepts) {
-    if (!(await accepted(request))) {
-      throw new Error("the package refuses the request", { cause: request.refusal });
-    }
-    if (await accepted(changed)) throw new Error("the package accepts the changed request");
+  if (!(await accepted(request))) {
+    throw new Error("the package refuses the request", { cause: request.refusal });
   }
+  if (await accepted(changed)) throw new Error("the package accepts the changed request");
   const { secret, public_url, parameters = {} } = request;
   return { secret, public_url, parameters, now, signed: wire(request), changed: wire(changed) };
 }
@@ -59,7 +56,7 @@ for (const [scheme, module, kind, sign] of [bodies, fields, messages, publicKeys
   const name = packageOf(module);
   const facts = { scheme, sdk: `${name}@${dependencies[name]}`, kind };
   try {
-    print({ ...facts, ...(await Promise.race([row(module, kind, sign), late()])) });
+    print({ ...facts, ...(await Promise.race([row(module, sign), late()])) });
   } catch (error) {
     console.error(scheme, error);
     print({ ...facts, error: String(error.cause ?? error).split("\n")[0] });

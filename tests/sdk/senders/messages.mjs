@@ -105,13 +105,18 @@ const privy = ({ PrivyClient }) => {
   );
 };
 
-// The package tries two keys: the decoded base64 of the secret, and the bytes of the whole secret.
-// The second is for secrets made before September 2026.
-const polar = ({ webhooks }) =>
-  message(
-    ({ body, headers }) => webhooks.validateEvent(body, headers, WHSEC),
-    '{"type":"order.created","timestamp":"2026-11-28T09:00:00Z","data":{"id":"1dbfc517","note":"EUR grüße"}}',
-  );
+// The package tries two keys: the decoded base64 of the secret, and, as for secrets made before
+// September 2026, the bytes of the whole secret.
+const polar =
+  (key) =>
+  ({ webhooks }) => {
+    const body =
+      '{"type":"order.created","timestamp":"2026-11-28T09:00:00Z","data":{"id":"1dbfc517","note":"EUR grüße"}}';
+    return post(headers(body, "webhook", key), body, {
+      secret: WHSEC,
+      accepts: ({ body, headers }) => webhooks.validateEvent(body, headers, WHSEC),
+    });
+  };
 
 // The secret has no prefix, and the headers have other names.
 const finch = ({ default: Finch }) => {
@@ -135,14 +140,13 @@ const imagekit = ({ default: ImageKit }) => {
 
 const fathom = ({ Fathom }) => message(({ body, headers }) => Fathom.verifyWebhook(WHSEC, headers, body));
 
-// Supabase shows the secret as `v1,whsec_…`, and its documentation verifies with this package.
-const supabase = ({ Webhook }) => ({
-  ...message(
+// Supabase shows the secret as `v1,whsec_…`; the preset takes it without `v1,`. The package is the
+// one of Supabase's documentation.
+const supabase = ({ Webhook }) =>
+  message(
     ({ body, headers }) => new Webhook(BASE64).verify(body, headers),
     '{"metadata":{"uuid":"8b1f","name":"before-user-created"},"user":{"id":"ff7fc9ae","note":"EUR grüße"}}',
-  ),
-  secret: `v1,${WHSEC}`,
-});
+  );
 
 export default [
   ["standard-webhooks", "standardwebhooks", SIGNED, ({ Webhook }) => signed(new Webhook(WHSEC), "webhook")],
@@ -159,7 +163,8 @@ export default [
     ({ default: Client }) => unwrapped(new Client({ bearerToken: "none" })),
   ],
   ["liveblocks", "@liveblocks/node", ACCEPTED, liveblocks],
-  ["polar", "@polar-sh/sdk/2026-10", ACCEPTED, polar],
+  ["polar", "@polar-sh/sdk/2026-10", ACCEPTED, polar(SECRET)],
+  ["polar-legacy", "@polar-sh/sdk/2026-10", ACCEPTED, polar(WHSEC)],
   ["whop", "@whop/sdk", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],
   ["surge", "@surgeapi/node", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],
   ["linq", "@linqapp/sdk", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],

@@ -329,6 +329,7 @@ export default [
   ["retell", "retell-sdk", SIGNED, retell],
   ["cashfree", "cashfree-pg", ACCEPTED, cashfree],
   ["cloudinary", "cloudinary", ACCEPTED, cloudinary("sha1")],
+  ["cloudinary-sha256", "cloudinary", ACCEPTED, cloudinary("sha256")],
   ["inngest", "inngest", ACCEPTED, inngest],
   ["sinch", "@sinch/sdk-core", SIGNED, sinch],
   ["orb", "orb-billing", ACCEPTED, orb],
