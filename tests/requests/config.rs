@@ -60,7 +60,7 @@ fn everything_else_is_what_the_builder_makes() {
             name = "stated"
             sender = "Stated Inc."
             documentation = "https://stated.example/webhooks"
-            evidence = ["vector", "source", "documentation", "secondary", "hearsay"]
+            evidence = ["vector", "source", "documentation", "unproven"]
             algorithm = "rsa-sha256"
             key = "certificate"
             key-source = { header = "X-Cert", hosts = ["a.test", "*.b.test"] }
@@ -91,8 +91,7 @@ fn everything_else_is_what_the_builder_makes() {
                     Evidence::Vector,
                     Evidence::Source,
                     Evidence::Documentation,
-                    Evidence::Secondary,
-                    Evidence::Hearsay,
+                    Evidence::Unproven,
                 ])
                 .algorithm(Algorithm::RsaSha256)
                 .key_form(KeyForm::Certificate)

@@ -15,7 +15,7 @@ use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 use webhook_verify::{
     Delivery, Idempotency, Receiver, ReceiverBuilder, RequestHead, Scheme, Verifier, VerifyError,
-    adapter::Headers,
+    adapter::Headers, scheme::Identity,
 };
 
 use crate::{App, Connection, Framework, Response, Server, Watched, exchange};
@@ -255,9 +255,14 @@ impl Target {
         .await
     }
 
-    /// Starts a receiver whose idempotency key is that of the scheme.
+    /// Starts a receiver whose idempotency key is that of the scheme, or the digest if it has none.
     pub async fn deduplicating(framework: Framework, verifier: &Verifier) -> Self {
-        Self::assemble(framework, verifier, |r| r, |idempotency| idempotency).await
+        let identity = verifier.scheme().identity();
+        let choose = |idempotency: Idempotency| match identity {
+            Identity::None => idempotency.identity(Identity::Digest),
+            _ => idempotency,
+        };
+        Self::assemble(framework, verifier, |r| r, choose).await
     }
 
     async fn assemble(

@@ -14,7 +14,7 @@ use webhook_verify::{
     ConfigError, Delivery, Idempotency, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
     VerifyError,
     idempotency::Claim,
-    scheme::{self, Algorithm, KeyForm},
+    scheme::{self, Algorithm, Identity, KeyForm},
 };
 
 use integration_tests::attacks::{
@@ -91,6 +91,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
             },
         );
         let idempotency = Idempotency::new(Arc::clone(&store), "tenants");
+        let idempotency = idempotency.identity(Identity::Digest);
         let receiver = receiver.idempotency(idempotency).build().unwrap();
         let app = App::new(receiver, answer(204));
         let server = app.serve(framework).await;

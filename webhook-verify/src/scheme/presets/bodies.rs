@@ -173,8 +173,8 @@ rows! { BODIES;
         event_type: header("x-shopify-topic"),
         header_aliases: list![
             (text("x-shopify-hmac-sha256"), text("shopify-hmac-sha256")),
-            (text("x-shopify-webhook-id"), text("shopify-webhook-id")),
             (text("x-shopify-topic"), text("shopify-topic")),
+            (text("x-shopify-webhook-id"), text("shopify-webhook-id")),
         ],
         identity: Identity::Digest,
         hints.retry_horizon: hours(4),
