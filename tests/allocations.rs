@@ -7,7 +7,7 @@ use std::{alloc::System, hint::black_box, time::Duration};
 use alloc_tracker::{Allocator, Session};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
-use webhook_verify::{Scheme, Verifier, scheme::Identity, testing::Signer};
+use webhook_verify::{Scheme, Verifier, testing::Signer};
 
 #[global_allocator]
 static ALLOCATOR: Allocator<System> = Allocator::system();
@@ -21,7 +21,7 @@ fn plain() -> impl Iterator<Item = &'static Scheme> {
         let content = description.signed_content;
         scheme.algorithm().is_symmetric()
             && content.contains("{body}")
-            && !["{url", "{path", "{form", "{json", "{signed-headers"]
+            && !["{url", "{path", "{form", "{json", "{signed-headers", "{body:", "{secret"]
                 .iter()
                 .any(|part| content.contains(part))
             && description.signatures.iter().all(|place| place.starts_with("header "))
@@ -66,6 +66,5 @@ fn a_delivery_is_verified_without_an_allocation() {
             drop(black_box(delivery));
         });
         assert_eq!(count, 0, "{}", scheme.name());
-        assert_ne!(scheme.identity(), Identity::None, "{}", scheme.name());
     }
 }

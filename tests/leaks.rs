@@ -208,6 +208,7 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
     // verified requests, and what may go wrong with those
     let deduplicating = |verifier: &Verifier| {
         let idempotency = Idempotency::new(MemoryStore::new(), "leaks");
+        let idempotency = idempotency.identity(Identity::BodyDigest);
         Receiver::builder(verifier.clone()).idempotency(idempotency).build().unwrap()
     };
     for scheme in [scheme::GENERIC_HEX, scheme::STANDARD_WEBHOOKS] {
@@ -222,7 +223,7 @@ async fn a41_nothing_secret_is_logged_and_the_reason_is() {
         let panicking: integration_tests::Handler =
             Arc::new(|_| Box::pin(async { panic!("the handler's own words") }));
         assert_eq!(send(deduplicating(&verifier), panicking, &request).await, 500);
-        let broken = Idempotency::new(Broken, "leaks");
+        let broken = Idempotency::new(Broken, "leaks").identity(Identity::BodyDigest);
         let receiver = Receiver::builder(verifier).idempotency(broken).build().unwrap();
         assert_eq!(send(receiver, answer(200), &request).await, 503);
     }

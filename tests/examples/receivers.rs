@@ -239,7 +239,7 @@ fn a_mistake_in_the_flags_is_named() {
             (vec!["--scheme", "shared-header"], "needs --header"),
             (vec!["--scheme", "shared-header", "--header", "a b"], "not a header name"),
             (vec!["--header", "X-Token"], "--header: only the shared-header"),
-            (vec!["--public-url", "hooks"], "public_url: not an http"),
+            (vec!["--public-url", "hooks"], "public_url: not a URL"),
             (vec!["--status", "99"], "99 is not in 200..600"),
             (vec!["--lease", "0"], "lease: not between"),
         ] {

@@ -209,18 +209,20 @@ async fn ttl_without_end() {
     }
 }
 
-/// Every preset works with the defaults. A preset whose deliveries have no identity needs a
-/// setting.
+/// Every preset works with the defaults. One whose deliveries have no identity claims nothing, and
+/// says so once.
 #[test]
 fn defaults() {
     for name in Scheme::preset_names() {
         let scheme = Scheme::preset(name).unwrap();
-        let expected = match scheme.identity() {
-            Identity::None => "identity",
-            _ => "ok",
-        };
-        let built = build(scheme.clone(), |idempotency| idempotency);
-        assert_eq!(option(built), expected, "{name}");
+        let logs = Logs::collect();
+        let endpoint = format!("defaults of {name}");
+        let built = Receiver::builder(of(&scheme))
+            .idempotency(Idempotency::new(MemoryStore::new(), &endpoint))
+            .build();
+        assert_eq!(option(built), "ok", "{name}");
+        let said = logs.text().matches(&*endpoint).count();
+        assert_eq!(said, usize::from(scheme.identity() == Identity::None), "{name}");
         let stated = build(scheme, |idempotency| idempotency.identity(Identity::None));
         assert_eq!(option(stated), "ok", "{name}");
     }
@@ -249,13 +251,14 @@ fn verifier() {
         assert_eq!(refused.unwrap_err(), expected);
     }
     let malformed = Verifier::new(scheme::STANDARD_WEBHOOKS, "whsec_not base64!").unwrap_err();
-    assert_eq!(malformed, ConfigError::MalformedSecret { expected: "base64" });
+    let hint = Some("it contains white space");
+    assert_eq!(malformed, ConfigError::MalformedSecret { expected: "base64", hint });
     assert!(!malformed.to_string().contains("not base64!"));
 
     let signs_url = || {
         Scheme::builder("acme")
             .signature_header("x-signature")
-            .signed_content("{url}{body}")
+            .signed_content("{url}{body:json}")
             .build()
             .unwrap()
     };

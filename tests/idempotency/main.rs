@@ -23,6 +23,7 @@ mod flow;
 mod identity;
 mod knobs;
 mod leases;
+mod no_batch;
 mod overlap;
 mod random;
 mod resume;

@@ -6,7 +6,9 @@ use clap::{Parser, value_parser};
 use integration_tests::Framework;
 use webhook_verify::{
     Idempotency, MemoryStore, PostgresStore, Receiver, RedisStore, Scheme, SqliteStore, Verifier,
-    idempotency::StoreError, scheme::Identity, testing::random_secret,
+    idempotency::StoreError,
+    scheme::{Challenge, Identity},
+    testing::random_secret,
 };
 
 use crate::effect::Delay;
@@ -122,7 +124,13 @@ impl Flags {
             Identity::None => idempotency.identity(Identity::None),
             _ => idempotency,
         };
+        let is_given = |name: &str| self.parameter.iter().any(|(given, _)| given == name);
+        let needed = |challenge: &Challenge| challenge.parameter().is_none_or(is_given);
+        let has_all = verifier.scheme().challenges().iter().all(needed);
         let mut receiver = Receiver::builder(verifier).idempotency(idempotency);
+        if !has_all {
+            receiver = receiver.without_challenges();
+        }
         if let Some(limit) = self.max_body {
             receiver = receiver.body_limit(limit);
         }

@@ -99,10 +99,16 @@ fn a_scheme_that_signs_the_url_needs_one() {
         }
         builder.build().map(drop)
     };
-    assert_eq!(build(Some("https://a.example.test/b")), Ok(()));
-    for wrong in
-        [None, Some("a.example.test"), Some("https://a.example.test/?q"), Some("https://a/#b")]
-    {
+    for scheme in ["https", "http", "wss", "ws"] {
+        assert_eq!(build(Some(&format!("{scheme}://a.example.test/b"))), Ok(()));
+    }
+    for wrong in [
+        None,
+        Some("a.example.test"),
+        Some("ftp://a.example.test/"),
+        Some("https://a.example.test/?q"),
+        Some("https://a/#b"),
+    ] {
         assert!(
             matches!(build(wrong), Err(ConfigError::Option { option: "public_url", .. })),
             "{wrong:?}"
@@ -119,7 +125,7 @@ fn secrets_that_are_none_do_not_construct() {
 
     assert!(matches!(
         Verifier::new(STANDARD_WEBHOOKS, "whsec_*"),
-        Err(ConfigError::MalformedSecret { expected: "base64" })
+        Err(ConfigError::MalformedSecret { expected: "base64", .. })
     ));
     assert!(matches!(
         Verifier::new(GENERIC_HEX, "x".repeat(65_537)),
@@ -160,5 +166,82 @@ fn a_replaced_secret_judges_no_body_under_way() {
             let judged = incoming.finish().map(|delivery| delivery.secret_index());
             assert_eq!(judged, expected, "{pieces:?} {replaced:?}");
         }
+    }
+}
+
+/// Twilio signs the address of a media stream, a WebSocket, with or without its port.
+#[test]
+fn the_public_url_may_be_that_of_a_web_socket() {
+    use webhook_verify::{RequestHead, scheme::TWILIO, testing::Signer};
+
+    for (given, signed_as) in [
+        ("wss://h.example/stream", "wss://h.example/stream"),
+        ("wss://h.example/stream", "wss://h.example:443/stream"),
+        ("wss://h.example:443/stream", "wss://h.example/stream"),
+        ("ws://h.example/stream", "ws://h.example:80/stream"),
+    ] {
+        let signer = Signer::new(TWILIO, "a secret").unwrap().method("GET").public_url(signed_as);
+        let signed = signer.target("/stream").sign("").unwrap();
+        let head = RequestHead::new(&signed.headers).method("GET").target("/stream");
+        let judge = |url: &str| {
+            let verifier = Verifier::builder(TWILIO).secret("a secret").public_url(url);
+            verifier.build().unwrap().verify(head, "").map(drop)
+        };
+        // Without a body, Twilio sends no content type.
+        assert_eq!(judge(given), Ok(()), "{given} {signed_as}");
+        assert!(judge("https://h.example/stream").is_err());
+    }
+}
+
+/// Greenhouse's prefix ends in a space. No header's value does.
+#[test]
+fn a_prefix_may_end_in_a_space() {
+    let body = "{}";
+    let mac = "77325902caca812dc259733aacd046b73817372c777b8d95b402647474516e13";
+    let describe = || Scheme::builder("greenhouse").signature_header("signature");
+    for (scheme, bare) in
+        [(describe().prefix("sha256 "), false), (describe().optional_prefix("sha256 "), true)]
+    {
+        let verifier = Verifier::new(scheme.build().unwrap(), "secret").unwrap();
+        let judge = |value: &str| verifier.verify(&[("signature", value)], body).is_ok();
+        assert!(judge(&format!("sha256 {mac}")));
+        assert_eq!(judge(mac), bare);
+        for other in ["sha256", "sha256 ", "sha256  {}", "sha256={}", "sha256\t{}", "SHA256 {}"] {
+            assert!(!judge(&other.replace("{}", mac)), "{other}");
+        }
+    }
+    for refused in ["", " ", "  ", "sha256  ", " sha256", "sha 256", "sha256\t"] {
+        let option = match describe().prefix(refused).build() {
+            Err(ConfigError::Option { option, .. }) => option,
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(option, "prefix", "{refused:?}");
+    }
+}
+
+/// A gateway removes a part of the path: the sender signed the path of the public URL.
+#[test]
+fn a_signed_path_is_that_of_the_public_url() {
+    use webhook_verify::{RequestHead, scheme::CONTENTFUL, testing::Signer};
+
+    let now = Duration::from_secs(1_795_305_600);
+    let own = Scheme::builder("acme").signature_header("s").signed_content("{path}\n{body}");
+    for scheme in [CONTENTFUL, own.build().unwrap()] {
+        let signer = Signer::new(scheme.clone(), "a secret").unwrap().at(now);
+        let signed = signer.target("/public/hooks/1?a=b%20c").sign("{}").unwrap();
+        let judge = |url: Option<&str>, target: &str| {
+            let verifier = Verifier::builder(scheme.clone()).secret("a secret").clock(move || now);
+            let verifier = url.into_iter().fold(verifier, |verifier, url| verifier.public_url(url));
+            let head = RequestHead::new(&signed.headers).target(target);
+            verifier.build().unwrap().verify(head, "{}").is_ok()
+        };
+        let url = Some("https://h.example/public/hooks/1");
+        assert!(judge(url, "/hooks/1?a=b%20c"));
+        assert!(judge(url, "/?a=b%20c"));
+        assert!(judge(None, "/public/hooks/1?a=b%20c"));
+        assert!(!judge(None, "/hooks/1?a=b%20c"));
+        assert!(!judge(url, "/public/hooks/1?a=b"), "the query is the request's");
+        assert!(!judge(Some("https://h.example/hooks/1"), "/public/hooks/1?a=b%20c"));
+        assert!(!judge(Some("https://h.example"), "/public/hooks/1?a=b%20c"));
     }
 }

@@ -9,6 +9,7 @@ mod config;
 mod events;
 mod extractors;
 mod hostile;
+mod json_web_tokens;
 mod known_answers;
 mod properties;
 mod senders;

@@ -255,14 +255,10 @@ impl Target {
         .await
     }
 
-    /// Starts a receiver whose idempotency key is that of the scheme, or the digest if it has none.
+    /// Starts a receiver whose idempotency key is the body's digest.
     pub async fn deduplicating(framework: Framework, verifier: &Verifier) -> Self {
-        let identity = verifier.scheme().identity();
-        let choose = |idempotency: Idempotency| match identity {
-            Identity::None => idempotency.identity(Identity::Digest),
-            _ => idempotency,
-        };
-        Self::assemble(framework, verifier, |r| r, choose).await
+        let by_body = |idempotency: Idempotency| idempotency.identity(Identity::BodyDigest);
+        Self::assemble(framework, verifier, |r| r, by_body).await
     }
 
     async fn assemble(

@@ -114,6 +114,13 @@ impl Vector {
             None => Scheme::preset(&self.scheme).unwrap(),
         };
         let now = Duration::from_secs(self.now);
+        // Rows are about deliveries, and a receiver also needs the parameters of handshakes.
+        let of_handshakes: Vec<_> = scheme
+            .challenges()
+            .iter()
+            .filter_map(|challenge| challenge.parameter().map(ToOwned::to_owned))
+            .filter(|name| !self.parameters.iter().any(|(given, _)| given == name))
+            .collect();
         let builder = Verifier::builder(scheme)
             .secret(&self.secret)
             .public_url(self.public_url())
@@ -122,6 +129,9 @@ impl Vector {
             .parameters
             .iter()
             .fold(builder, |builder, (name, value)| builder.parameter(name, value));
+        let builder = of_handshakes
+            .into_iter()
+            .fold(builder, |builder, name| builder.parameter(name, "a handshake's token"));
         self.extra_secrets.iter().fold(builder, |builder, secret| builder.secret(secret)).build()
     }
 }

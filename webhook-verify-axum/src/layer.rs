@@ -39,8 +39,9 @@ use crate::WebhookService;
 ///   `post(handler).route_layer(layer)`, axum responds to `GET` and `HEAD` challenges with 405.
 ///
 /// A layer that decompresses or rewrites bodies belongs inside of this one: the signature covers
-/// the bytes as sent. If a scheme signs the path, or the path selects a tenant, this layer belongs
-/// outside of `Router::nest`, which shortens paths.
+/// the bytes as sent. Within `Router::nest`, which shortens paths, this layer still sees the whole
+/// path. Behind a gateway that shortens paths, set
+/// [`public_url`](webhook_verify::VerifierBuilder::public_url) if the scheme signs the path.
 ///
 /// This layer also wraps any other tower service of `http` requests whose body is axum's.
 ///

@@ -5,6 +5,7 @@ use std::{
     task::{Context, Poll},
 };
 
+use axum::extract::OriginalUri;
 use axum_core::{
     BoxError,
     body::Body,
@@ -54,7 +55,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let body = Body::new(body).into_data_stream();
-        let receiving = self.shared.receiver.receive(&RequestHead::from(&parts), body);
+        let receiving = self.shared.receiver.receive(&head_of(&parts), body);
         // Boxed, like the handler below, because a future's contents are moved with it.
         let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);
@@ -72,6 +73,15 @@ where
                 shared.handle(received, parts, inner).await
             }
         })
+    }
+}
+
+/// Returns the head with the target as the client sent it. `Router::nest` shortens the path.
+fn head_of(parts: &Parts) -> RequestHead<'_> {
+    let head = RequestHead::from(parts);
+    match parts.extensions.get::<OriginalUri>().and_then(|uri| uri.0.path_and_query()) {
+        Some(target) => head.target(target.as_str()),
+        None => head,
     }
 }
 

@@ -61,6 +61,22 @@ fn decode_base64(engine: &GeneralPurpose, text: &[u8], out: &mut [u8]) -> Option
     (len == out.len()).then(|| out.copy_from_slice(&decoded[..len]))
 }
 
+/// Decodes a SHA-256 digest: hex in either case, base64 or base64url, each with or without padding.
+/// Without an encoding, accepts any: a digest is no secret, and all texts of one prove the same.
+pub(crate) fn decode_digest(text: &[u8], encoding: Option<Encoding>) -> Option<[u8; 32]> {
+    let mut digest = [0; 32];
+    let may_be = |candidate| encoding.is_none_or(|encoding| encoding == candidate);
+    let unpadded = text.strip_suffix(b"=").unwrap_or(text);
+    let mut is_base64 = |candidate, engine| {
+        may_be(candidate) && decode_base64(engine, unpadded, &mut digest).is_some()
+    };
+    let decoded = unpadded.len() == 43
+        && (is_base64(Encoding::Base64, &STANDARD_NO_PAD)
+            || is_base64(Encoding::Base64Url, &URL_SAFE_NO_PAD))
+        || may_be(Encoding::Hex) && Encoding::Hex.decode_exact(text, &mut digest).is_some();
+    decoded.then_some(digest)
+}
+
 /// Decodes hex of any length, for keys.
 pub(crate) fn hex_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut out = Zeroizing::new(vec![0; text.len() / 2]);
@@ -85,7 +101,10 @@ pub(crate) fn base64_to_vec(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
 
 #[cfg(test)]
 mod tests {
-    use super::Encoding::{Base64, Base64Url, Hex};
+    use super::{
+        Encoding::{Base64, Base64Url, Hex},
+        decode_digest,
+    };
 
     fn decode(encoding: super::Encoding, text: &str) -> Option<[u8; 4]> {
         let mut out = [0; 4];
@@ -129,6 +148,32 @@ mod tests {
         // no padding, other alphabet, trailing bits set, white space, too short, too long
         for bad in ["AP/+qQ", "AP_-qQ==", "AP/+qR==", "AP/+qQ=\n", " AP/+qQ=", "AP/+", "AP/+qQAA"] {
             assert_eq!(decode(Base64, bad), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_digest_has_any_encoding_unless_it_must_have_one() {
+        let digest: [u8; 32] =
+            std::array::from_fn(|n| 250_u8.wrapping_add((n as u8).wrapping_mul(37)));
+        let hex = Hex.encode(&digest);
+        let [base64, base64url] = [Base64, Base64Url].map(|encoding| encoding.encode(&digest));
+        assert!(base64.contains(['+', '/']) && base64.ends_with('='));
+        for (text, encoding) in [
+            (hex.clone(), Hex),
+            (hex.to_uppercase(), Hex),
+            (base64.clone(), Base64),
+            (base64.trim_end_matches('=').to_owned(), Base64),
+            (base64url.clone(), Base64Url),
+            (format!("{base64url}="), Base64Url),
+        ] {
+            for wanted in [None, Some(Hex), Some(Base64), Some(Base64Url)] {
+                let decoded = decode_digest(text.as_bytes(), wanted);
+                let expected = wanted.is_none_or(|wanted| wanted == encoding).then_some(digest);
+                assert_eq!(decoded, expected, "{text} {wanted:?}");
+            }
+        }
+        for bad in ["", &hex[1..], &format!("{hex}="), &base64[1..], &format!("{base64}=")] {
+            assert_eq!(decode_digest(bad.as_bytes(), None), None, "{bad}");
         }
     }
 

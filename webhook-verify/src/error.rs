@@ -16,6 +16,14 @@ pub enum ConfigError {
     MalformedSecret {
         /// The expected form, such as `base64`.
         expected: &'static str,
+        /// What it looks like instead, such as "it looks like hex", if that can be told.
+        hint: Option<&'static str>,
+    },
+    /// A secret contains something that is probably not part of it, or is probably another key.
+    /// [`Secret::exact`](crate::Secret::exact) accepts it.
+    SuspectSecret {
+        /// What is suspect, such as "ends with a line break".
+        reason: &'static str,
     },
     /// No secret was given, or more than may be live at once.
     SecretCount {
@@ -51,7 +59,13 @@ impl fmt::Display for ConfigError {
         match self {
             Self::EmptySecret => f.write_str("secret: empty or blank"),
             Self::SecretTooLong { limit } => write!(f, "secret: longer than {limit} bytes"),
-            Self::MalformedSecret { expected } => write!(f, "secret: not {expected}"),
+            Self::MalformedSecret { expected, hint } => {
+                write!(f, "secret: not {expected}")?;
+                hint.map_or(Ok(()), |hint| write!(f, ": {hint}"))
+            }
+            Self::SuspectSecret { reason } => {
+                write!(f, "secret: {reason} (if that is right, use `Secret::exact`)")
+            }
             Self::SecretCount { given: 0, .. } => f.write_str("secret: none given"),
             Self::SecretCount { given, limit } => {
                 write!(f, "secret: {given} given, at most {limit} may be live")

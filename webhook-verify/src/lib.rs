@@ -33,7 +33,7 @@ pub use self::{
     key::Secret,
     receive::{Handshake, Idempotency, Receiver, ReceiverBuilder, Rejection, Tenant},
     request::RequestHead,
-    scheme::Scheme,
+    scheme::{Proof, Scheme},
     verify::{PreparedKey, Verifier, VerifierBuilder},
 };
 

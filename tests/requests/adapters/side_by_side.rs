@@ -14,7 +14,8 @@ use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use axum::{Router, http::StatusCode, routing::post};
 use integration_tests::{Framework, Response, each_framework, exchange, raw_request};
 use webhook_verify::{
-    Idempotency, MemoryStore, Receiver, Scheme, Verifier, scheme,
+    Idempotency, MemoryStore, Receiver, Scheme, Verifier,
+    scheme::{self, Identity},
     testing::{SignedRequest, Signer},
 };
 use webhook_verify_actix::WebhookMiddleware;
@@ -44,7 +45,10 @@ impl Sender {
         let store = Arc::new(MemoryStore::new());
         let senders = senders().map(|(path, scheme, secret, status)| {
             let verifier = Verifier::new(scheme.clone(), secret).unwrap();
-            let idempotency = Idempotency::new(Arc::clone(&store), path);
+            let mut idempotency = Idempotency::new(Arc::clone(&store), path);
+            if scheme.identity() == Identity::None {
+                idempotency = idempotency.identity(Identity::BodyDigest);
+            }
             let receiver = Receiver::builder(verifier).idempotency(idempotency);
             Self {
                 path,

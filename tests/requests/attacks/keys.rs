@@ -91,7 +91,7 @@ async fn a03_a_tenant_without_a_secret_is_refused() {
             },
         );
         let idempotency = Idempotency::new(Arc::clone(&store), "tenants");
-        let idempotency = idempotency.identity(Identity::Digest);
+        let idempotency = idempotency.identity(Identity::BodyDigest);
         let receiver = receiver.idempotency(idempotency).build().unwrap();
         let app = App::new(receiver, answer(204));
         let server = app.serve(framework).await;

@@ -264,8 +264,7 @@ async fn a24_an_id_behind_the_body_does_not_run_into_it() {
     }
 }
 
-/// Without a delimiter, a timestamp is still distinguished from adjacent text, by its size and
-/// because leading zeros are refused.
+/// Without a delimiter, a timestamp is still distinguished from adjacent text, by its length.
 #[tokio::test]
 async fn a24_timestamps_without_a_delimiter() {
     let scheme = Scheme::builder("undelimited")
@@ -283,13 +282,7 @@ async fn a24_timestamps_without_a_delimiter() {
         for at in (1..all.len()).filter(|at| *at != now().len()) {
             let shifted = sent.with("x-timestamp", &all[..at]).body(&all[at..]);
             let reason = shifted.judge(&target.verifier).unwrap_err();
-            assert!(
-                matches!(
-                    reason,
-                    VerifyError::TimestampTooOld { .. } | VerifyError::TimestampInFuture { .. }
-                ),
-                "{at}: {reason:?}"
-            );
+            assert_eq!(reason, VerifyError::MalformedTimestamp, "{at}");
             target.refuses("shifted", &shifted, reason).await;
         }
     }

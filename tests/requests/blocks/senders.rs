@@ -18,7 +18,7 @@ pub(crate) fn scheme(name: &str) -> Scheme {
         "method-url" => in_ms(plain())
             .timestamp_header("X-Time")
             .encoding(Encoding::Base64)
-            .signed_content("{method}{url}{body}{timestamp}"),
+            .signed_content("{method}{url}{body:json}{timestamp}"),
         "path-header" => plain().signed_content("{method}\n{path}\n{header:X-Tenant}\n{body}"),
         "in-body" => Scheme::builder(name)
             .signature_pointer("/signature/signature")
@@ -39,7 +39,7 @@ pub(crate) fn scheme(name: &str) -> Scheme {
         "sha1" => plain()
             .algorithm(Algorithm::HmacSha1)
             .encoding(Encoding::Base64)
-            .signed_content("{body}{url}"),
+            .signed_content("{body:json}{url}"),
         "sha512" => plain().algorithm(Algorithm::HmacSha512),
         "hex-key" => plain().key_form(KeyForm::Hex),
         "base64-key" => plain().key_form(KeyForm::Base64).optional_prefix("hmac="),

@@ -74,6 +74,11 @@ fn all() -> Vec<(Challenge, Request, Expected<'static>)> {
         (Challenge::HEAD_PROBE, ask("HEAD", "/hook", &[], ""), Expected::Empty),
         (Challenge::GET_PROBE, get("/hook?a=b"), Expected::Empty),
         (Challenge::WOOCOMMERCE, ask("POST", "/hook", &[FORM], "webhook_id=17"), Expected::Empty),
+        (
+            Challenge::SLACK_SSL_CHECK,
+            ask("POST", "/hook", &[FORM], "ssl_check=1&token=x"),
+            Expected::Empty,
+        ),
     ]
 }
 

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use webhook_verify::scheme::Challenge;
+use webhook_verify::{
+    Verifier,
+    scheme::{self, Challenge},
+};
 
 use super::{
-    attacks::both,
+    attacks::{SECRET, both},
     support::{Expected, answers, ask, builder, delivers, each, get, post, refuses, signed, with},
 };
 
@@ -127,6 +130,44 @@ async fn the_receivers_own_limit_holds_too() {
         target.answers("chunked", &chunked, 401, TEXT).await;
         let declared = post(r#"{"challenge":"a"}"#).raw();
         target.answers("declared", &declared, 413, "body too large").await;
+    }
+}
+
+/// Slack, as its preset is: nothing else that is unsigned is answered.
+#[tokio::test]
+async fn only_an_ssl_check_of_slack_is_answered_without_a_signature() {
+    let form = "application/x-www-form-urlencoded";
+    let verifier = || Verifier::builder(scheme::SLACK).secret(SECRET);
+    for target in &each(verifier, |receiver| receiver).await {
+        let ask = |content_type: &str, body: &str| {
+            ask("POST", "/hook", &[("content-type", content_type)], body)
+        };
+        for body in ["ssl_check=1", "token=x&ssl_check=1", "ssl%5Fcheck=%31"] {
+            answers(target, &ask(form, body), Expected::Empty).await;
+        }
+        for body in [
+            "",
+            "ssl_check",
+            "ssl_check=",
+            "ssl_check=0",
+            "ssl_check=01",
+            "ssl_check=1+",
+            "ssl_check=true",
+            "ssl_check=1&ssl_check=1",
+            "ssl_check=1&ssl_check=0",
+            "SSL_CHECK=1",
+            "command=%2Fpay&text=1",
+        ] {
+            refuses(target, body, &ask(form, body)).await;
+        }
+        refuses(target, "JSON", &ask("application/json", r#"{"ssl_check":1}"#)).await;
+        refuses(target, "no form", &ask("text/plain", "ssl_check=1")).await;
+        refuses(target, "no type", &post("ssl_check=1")).await;
+        let check = ask(form, "ssl_check=1");
+        refuses(target, "GET", &check.method("GET")).await;
+        refuses(target, "a query", &get("/hook?ssl_check=1")).await;
+        let signed = check.and("x-slack-signature", format!("v0={}", "0".repeat(64)));
+        refuses(target, "a bad signature", &signed).await;
     }
 }
 

@@ -1,6 +1,6 @@
 //! Challenges that a head makes, by strangers.
 
-use webhook_verify::scheme::Challenge;
+use webhook_verify::{Receiver, ReceiverBuilder, VerifierBuilder, scheme::Challenge};
 
 use super::{
     attacks::{base64, mac},
@@ -78,10 +78,16 @@ async fn the_parameter_must_be_the_configured_one() {
             refuses(target, token, &url(mode, token)).await;
         }
     }
-    // Not configured: never answered, and deliveries are received all the same.
+    // Not configured: no receiver, unless it answers no handshakes. Deliveries are received then.
     let empty = || builder(Challenge::META).parameter("verify_token", "");
-    for verifier in [&|| builder(Challenge::META), &empty as &dyn Fn() -> _] {
-        for target in &each(verifier, |r| r).await {
+    for verifier in [&|| builder(Challenge::META), &empty as &dyn Fn() -> VerifierBuilder] {
+        let built = Receiver::builder(verifier().build().unwrap()).build();
+        let error = built.unwrap_err().to_string();
+        assert!(
+            error.starts_with("parameter: the handshake `meta` needs `verify_token`"),
+            "{error}"
+        );
+        for target in &each(verifier, ReceiverBuilder::without_challenges).await {
             refuses(target, "no parameter", &url("subscribe", "mine")).await;
             refuses(target, "no parameter", &url("subscribe", "")).await;
             delivers(target, "a delivery", &signed("{}")).await;

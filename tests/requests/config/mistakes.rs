@@ -101,7 +101,7 @@ fn a_mistake_names_its_field() {
         ("{ header = 'a', authorization-scheme = 'a b' }", ".authorization-scheme"),
         ("{ header = 'a', pairs = { separator = '=', keys = ['a'] } }", ".pairs"),
         (
-            "{ header = 'a', versions = { separator = ' ', version-separator = ',', names = [] } }",
+            "{ header = 'a', versions = { separator = ' ', version-separator = ',', names = [''] } }",
             ".versions",
         ),
     ];

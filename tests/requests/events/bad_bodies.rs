@@ -32,7 +32,7 @@ fn a_refusal_says_what_is_wrong() {
 #[test]
 fn what_is_not_json_is_400() {
     for (body, in_list) in [
-        (&b""[..], &b""[..]),
+        (&b""[..], &b" "[..]),
         (b" \n", b"\t"),
         (b"{", b"{\"events\":["),
         (b"{\"a\":[1]", b"{\"events\":[1]"),
@@ -84,19 +84,20 @@ fn another_shape_is_422() {
     }
     for body in [
         "[]",
-        "{}",
         "1",
+        r#""{}""#,
         r#"{"events":{}}"#,
         r#"{"events":null}"#,
         r#"{"events":"[]"}"#,
-        r#"{"Events":[]}"#,
-        r#"{"a":{"events":[]}}"#,
         r#"{"events":[1],"events":[2]}"#,
         r#"{"events":[1],"event\u0073":[2]}"#,
     ] {
         assert_eq!(refusal(&listed(), body), Shape, "{body}");
     }
-    assert_eq!(refusal(&scheme::HUBSPOT_V3, "{}"), Shape);
+    for body in ["1", "null", r#""{}""#] {
+        assert_eq!(refusal(&scheme::HUBSPOT_V3, body), Shape, "{body}");
+    }
+    assert_eq!(refusal(&scheme::HUBSPOT_V3, r#"{"a":1"#), Syntax);
 }
 
 /// Half of a pair is no character. In a name it is refused; in an event it is the event's.

@@ -95,19 +95,34 @@ fn read_by_type(body: &str) -> Read<'_> {
     Some(events)
 }
 
+/// No body, and an object without the list, are one event.
 fn read_list<'a>(body: &'a str, pointer: &str) -> Read<'a> {
+    let alone = Some(vec![(String::new(), body)]);
+    if body.is_empty() {
+        return alone;
+    }
     let mut value: &RawValue = serde_json::from_str(body).ok()?;
+    let alone = alone.filter(|_| value.get().starts_with('{'));
+    if pointer.is_empty() && alone.is_some() {
+        return alone;
+    }
     for token in pointer.split('/').skip(1) {
         let token = token.replace("~1", "/").replace("~0", "~");
-        if let Ok(Members(members)) = serde_json::from_str(value.get()) {
+        if value.get().starts_with('{') {
+            let Members(members) = serde_json::from_str(value.get()).ok()?;
             let mut found = members.into_iter().filter(|(name, _)| *name == token);
-            value = found.next()?.1;
+            let first = found.next();
             if found.next().is_some() {
                 return None;
             }
+            let Some((_, below)) = first else { return alone };
+            value = below;
         } else {
-            let list: Vec<&RawValue> = serde_json::from_str(value.get()).ok()?;
-            value = list.get(token.parse::<usize>().ok()?)?;
+            let list: Vec<&RawValue> = serde_json::from_str(value.get()).unwrap_or_default();
+            let Some(below) = token.parse().ok().and_then(|at: usize| list.get(at)) else {
+                return alone;
+            };
+            value = below;
         }
     }
     let elements = elements(value.get())?.into_iter();

@@ -9,6 +9,7 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Context, Poll},
+    time::Duration,
 };
 
 use axum::{
@@ -22,7 +23,10 @@ use http::{Request, StatusCode};
 use integration_tests::Logs;
 use tower::{Layer as _, Service, ServiceExt, service_fn};
 use tracing::Instrument as _;
-use webhook_verify::{Delivery, scheme, testing::SignedRequest};
+use webhook_verify::{
+    Delivery, Receiver, RequestHead, Secret, Tenant, Verifier, scheme,
+    testing::{SignedRequest, Signer},
+};
 use webhook_verify_axum::WebhookLayer;
 
 use super::{deduplicating, receiver, signed};
@@ -57,6 +61,39 @@ async fn on_a_router_and_on_its_routes() {
     let app = routes().layer(WebhookLayer::new(deduplicating(scheme::GITHUB)));
     assert_eq!(status(&app, "/other", &signed("{}")).await, 404);
     assert_eq!(status(&app, "/hook", &signed("{}")).await, 200);
+}
+
+/// `Router::nest` shortens the path. The sender signed the whole one, and tenants are found by it.
+#[tokio::test]
+async fn within_a_nested_router_the_whole_path_counts() {
+    let now = Duration::from_secs(1_795_305_600);
+    let secret = "c".repeat(64);
+    let signer = Signer::new(scheme::CONTENTFUL, &secret).unwrap().at(now);
+    let nested = |receiver: Receiver| {
+        let hook = post(async || "done").layer(WebhookLayer::new(receiver));
+        let inner = Router::new().route("/contentful", hook);
+        Router::new().nest("/hooks", Router::new().nest("/all", inner))
+    };
+    let verifier = || Verifier::builder(scheme::CONTENTFUL).clock(move || now);
+    let tenants = Receiver::builder(verifier()).tenants(move |head: &RequestHead<'_>| {
+        let secret = Secret::new(secret.as_str());
+        let is_known = head.path() == "/hooks/all/contentful";
+        async move { Ok(if is_known { Some(Tenant::new("a", [secret?])) } else { None }) }
+    });
+    let tenants = nested(tenants.build().unwrap());
+    let one = verifier().secret("c".repeat(64)).build().unwrap();
+    for app in [nested(Receiver::new(one)), tenants] {
+        for (signed_as, expected) in [
+            ("/hooks/all/contentful?a=%2F", 200),
+            ("/all/contentful?a=%2F", 401),
+            ("/contentful?a=%2F", 401),
+            ("/hooks/all/contentful", 401),
+        ] {
+            let request = signer.clone().target(signed_as).sign("{}").unwrap();
+            let got = status(&app, "/hooks/all/contentful?a=%2F", &request).await;
+            assert_eq!(got, expected, "{signed_as}");
+        }
+    }
 }
 
 /// The error of a service that has one.

@@ -51,23 +51,25 @@ impl Delivery {
             id,
             claim: None,
         };
+        let whole = || {
+            // Fields of the body are read on demand.
+            let of_header = |field: &Option<Field>, text: Option<&str>| match field {
+                Some(Field::Header(_)) => text.map(Arc::from),
+                _ => None,
+            };
+            let event_type = of_header(&self.scheme.event_type, self.event_type.text());
+            let id = of_header(&self.scheme.id, self.id.text());
+            let mut event = event(self.body.clone(), event_type, id);
+            event.claim.clone_from(&self.claim);
+            vec![event]
+        };
         let most = self.max_events;
         Ok(match &self.scheme.envelope {
-            Envelope::One => {
-                // Fields of the body are read on demand.
-                let of_header = |field: &Option<Field>, text: Option<&str>| match field {
-                    Some(Field::Header(_)) => text.map(Arc::from),
-                    _ => None,
-                };
-                let event_type = of_header(&self.scheme.event_type, self.event_type.text());
-                let id = of_header(&self.scheme.id, self.id.text());
-                let mut event = event(self.body.clone(), event_type, id);
-                event.claim.clone_from(&self.claim);
-                vec![event]
-            }
+            Envelope::One => whole(),
             Envelope::List(list) => {
-                let body = split::json_of(&self.body, list)?;
-                let elements = split::list(&body, &list.at, most)?;
+                let Some(elements) = split::batch(&self.body, list, most)? else {
+                    return Ok(whole());
+                };
                 // Without a type of their own, events have the delivery's type.
                 let has_type = !list.event_type.is_empty();
                 let event_type = if has_type { None } else { self.event_type().map(Arc::from) };
@@ -95,6 +97,9 @@ impl Event {
     pub(super) fn read_type(&self) -> Result<Option<Cow<'_, str>>, Unreadable> {
         if let Some(known) = &self.event_type {
             return Ok(Some(Cow::Borrowed(known)));
+        }
+        if self.raw.is_empty() {
+            return Ok(None);
         }
         match &self.scheme.envelope {
             Envelope::One => self.field(self.scheme.event_type.as_ref()),

@@ -76,6 +76,10 @@ impl Delivery {
     /// Returns the same events as [`events`](Self::events), for a handler that succeeds or fails as
     /// a whole.
     ///
+    /// Some senders of lists also send other requests, such as HubSpot's workflows: a body that is
+    /// an object without the list, or no body at all. Such a request is one event, whose bytes are
+    /// the body.
+    ///
     /// ```
     /// # use webhook_verify::{Verifier, scheme};
     /// # let verifier = Verifier::new(scheme::MAUTIC, "58ae6ad08e40a88c23e3a8ee11ee3467")?;

@@ -88,15 +88,19 @@ impl From<EventsError> for ExtractError {
 }
 
 impl Delivery {
-    /// Returns the delivery's event, if the sender puts one event into each request.
+    /// Returns the delivery's event, if the sender puts one event into each request, or if this
+    /// request is [no batch](Self::batch).
     ///
     /// # Errors
     ///
-    /// [`ExtractError::NotOneEvent`] if the sender may put several events into one request, even if
-    /// this request has only one. [`ExtractError::Events`] if the body cannot be split into events.
+    /// [`ExtractError::NotOneEvent`] if the body is a list of events, even if the list has only
+    /// one. [`ExtractError::Events`] if the body cannot be split into events.
     pub fn event(&self) -> Result<Event, ExtractError> {
         match &*self.batch()? {
-            [event] if !self.scheme.sends_batches() => Ok(event.clone()),
+            // An event of a list is shorter than the body.
+            [event] if !self.scheme.sends_batches() || event.raw() == self.body() => {
+                Ok(event.clone())
+            }
             _ => Err(ExtractError::NotOneEvent),
         }
     }

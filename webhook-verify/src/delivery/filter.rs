@@ -74,6 +74,9 @@ impl Filter {
             }
         }
         for (pointer, value) in &self.fields {
+            if event.raw().is_empty() {
+                return Ok(false);
+            }
             let found = json::scalar(event.raw(), pointer);
             if found.map_err(|_| unreadable(event))?.as_deref() != Some(value) {
                 return Ok(false);

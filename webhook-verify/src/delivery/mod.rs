@@ -22,7 +22,7 @@ use crate::claim::{Claimed, sql::Sealed};
 use crate::{
     claim::Claim,
     request::json,
-    scheme::{Field, Scheme, Text},
+    scheme::{Field, Proof, Scheme, Text},
 };
 
 #[cfg(feature = "payloads")]
@@ -143,6 +143,12 @@ impl Delivery {
     #[must_use]
     pub fn scheme(&self) -> &Scheme {
         &self.scheme
+    }
+
+    /// Returns the part of the request that the signature covers. Do not trust the rest.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        self.scheme.proof()
     }
 
     /// Returns the claim under which the handler runs, if the receiver has idempotency and the

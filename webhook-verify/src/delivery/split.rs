@@ -12,8 +12,33 @@ use crate::{
     scheme::EventList,
 };
 
+/// Returns the elements of a body's list, or `None` if the body is no batch: empty, or an object
+/// without the list. Senders of batches also call for other reasons, such as HubSpot's workflows.
+pub(super) fn batch(
+    body: &Bytes,
+    list: &EventList,
+    most: usize,
+) -> Result<Option<Vec<Bytes>>, EventsError> {
+    if body.is_empty() {
+        return Ok(None);
+    }
+    let json = json_of(body, list)?;
+    if list.at.is_empty() {
+        let is_object = list.form.is_none() && json.trim_ascii_start().starts_with(b"{");
+        return match is_object {
+            true if json::is_json(&json) => Ok(None),
+            true => Err(EventsError::Syntax),
+            false => self::list(&json, &list.at, most),
+        };
+    }
+    match self::list(&json, &list.at, most)? {
+        None if !json.trim_ascii_start().starts_with(b"{") => Err(EventsError::Shape),
+        elements => Ok(elements),
+    }
+}
+
 /// Returns the JSON that contains the list: the body, or a decoded form field of it.
-pub(super) fn json_of(body: &Bytes, list: &EventList) -> Result<Bytes, EventsError> {
+fn json_of(body: &Bytes, list: &EventList) -> Result<Bytes, EventsError> {
     let Some(name) = &list.form else {
         return Ok(body.clone());
     };
@@ -24,17 +49,16 @@ pub(super) fn json_of(body: &Bytes, list: &EventList) -> Result<Bytes, EventsErr
     }
 }
 
-/// Returns the elements of the list at `pointer`.
-pub(super) fn list(body: &Bytes, pointer: &str, most: usize) -> Result<Vec<Bytes>, EventsError> {
+/// Returns the elements of the list at `pointer`, or `None` if nothing is there.
+fn list(body: &Bytes, pointer: &str, most: usize) -> Result<Option<Vec<Bytes>>, EventsError> {
     let full = Cell::new(false);
     let elements = Elements { most, full: &full };
     let mut json = serde_json::Deserializer::from_slice(body);
     let found = json::Below(pointer, elements).deserialize(&mut json);
     let found = found.and_then(|found| json.end().map(|()| found));
     let elements = found.map_err(|error| failure(&error, most, full.get()))?;
-    let elements = elements.ok_or(EventsError::Shape)?;
     let slice = |raw: &RawValue| body.slice_ref(raw.get().as_bytes());
-    Ok(elements.into_iter().map(slice).collect())
+    Ok(elements.map(|elements| elements.into_iter().map(slice).collect()))
 }
 
 /// Returns the events of an object that contains a list of events for each event type.
@@ -149,5 +173,82 @@ impl Types<'_> {
         let mut rest = self.body[end..].iter();
         let is_between = |byte: &&u8| matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | b':');
         rest.find(|byte| !is_between(byte)).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{
+        Delivery, ExtractError, Scheme, Verifier,
+        delivery::EventsError,
+        scheme::{self, Envelope},
+    };
+
+    /// Returns a verified delivery whose body contains events as those of `scheme` do.
+    fn delivery(scheme: &Scheme, body: &str) -> Delivery {
+        let scheme = Scheme {
+            envelope: scheme.envelope.clone(),
+            event_type: scheme.event_type.clone(),
+            event_time: scheme.event_time.clone(),
+            event_data: scheme.event_data.clone(),
+            ..scheme::GITLAB
+        };
+        let verifier = Verifier::new(scheme, "a secret").unwrap();
+        verifier.verify(&[("x-gitlab-token", "a secret")], body.to_owned()).unwrap()
+    }
+
+    /// HubSpot's workflows and cards, and test requests of others.
+    #[test]
+    fn a_request_that_is_no_batch_is_one_event_of_every_sender_of_lists() {
+        let mut lists = 0;
+        for scheme in Scheme::presets() {
+            let Envelope::List(list) = &scheme.envelope else { continue };
+            lists += 1;
+            let bodies: &[&str] = match &list.form {
+                Some(_) => &[""],
+                None => &["", "{}", r#" {"objectId":1,"other":[]}"#],
+            };
+            for body in bodies {
+                let delivery = delivery(scheme, body);
+                let name = scheme.name();
+                let batch = delivery.batch().unwrap();
+                assert_eq!(batch.len(), 1, "{name} {body}");
+                assert_eq!(batch[0].raw(), body, "{name}");
+                assert_eq!(batch[0].data_bytes(), body, "{name}");
+                assert_eq!((batch[0].event_type(), batch[0].time()), (None, None), "{name}");
+                assert_eq!(delivery.events().unwrap().len(), 1, "{name}");
+                assert_eq!(delivery.event().unwrap().raw(), body, "{name}");
+            }
+            // A list of one is a list.
+            let nested = list.at.rsplit('/').filter(|key| !key.is_empty());
+            let one = nested
+                .fold(r#"[{"a":1}]"#.to_owned(), |below, key| format!(r#"{{"{key}":{below}}}"#));
+            let one = match &list.form {
+                Some(name) => format!("{name}={one}"),
+                None => one,
+            };
+            let delivery = delivery(scheme, &one);
+            assert_eq!(delivery.batch().unwrap()[0].raw(), r#"{"a":1}"#);
+            assert_eq!(delivery.event().unwrap_err(), ExtractError::NotOneEvent);
+        }
+        assert!(lists >= 13, "{lists}");
+    }
+
+    #[test]
+    fn what_is_neither_a_batch_nor_an_object_is_an_error() {
+        for (scheme, at_root) in [(scheme::HUBSPOT_V3, true), (scheme::LINE, false)] {
+            for body in ["1", "null", r#""{}""#] {
+                assert_eq!(delivery(&scheme, body).batch().unwrap_err(), EventsError::Shape);
+            }
+            for body in [" ", "{", r#"{"a":1"#, r#"{"a":1}x"#, "[1", "from=a&to=b"] {
+                assert_eq!(delivery(&scheme, body).batch().unwrap_err(), EventsError::Syntax);
+            }
+            let list = delivery(&scheme, "[1]").batch().map(|batch| batch.len());
+            assert_eq!(list, if at_root { Ok(1) } else { Err(EventsError::Shape) });
+        }
+        for body in [r#"{"events":{}}"#, r#"{"events":null}"#, r#"{"events":[],"events":[]}"#] {
+            let error = delivery(&scheme::LINE, body).batch().unwrap_err();
+            assert_eq!(error, EventsError::Shape, "{body}");
+        }
     }
 }

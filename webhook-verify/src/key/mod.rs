@@ -2,6 +2,7 @@
 
 #![deny(clippy::wildcard_enum_match_arm)]
 
+mod misread;
 pub(crate) mod public_key;
 mod secret;
 mod tag;
@@ -65,7 +66,24 @@ impl DigestKey {
 }
 
 impl Key {
+    /// Prepares a secret for a scheme.
     pub(crate) fn new(scheme: &Scheme, secret: &Secret) -> Result<Self, ConfigError> {
+        let (form, text) = (scheme.key_form, secret.expose());
+        if !secret.is_exact() {
+            if misread::is_api_key(text) && !scheme.api_key {
+                return Err(ConfigError::SuspectSecret {
+                    reason: "is an API key, not a secret for webhooks",
+                });
+            }
+            let is_base64 = matches!(form, KeyForm::Base64 | KeyForm::Whsec);
+            if is_base64 && misread::is_hex(text.strip_prefix(b"whsec_").unwrap_or(text)) {
+                return Err(with_hint(malformed("base64"), form, text));
+            }
+        }
+        Self::parse(scheme, text).map_err(|error| with_hint(error, form, text))
+    }
+
+    fn parse(scheme: &Scheme, text: &[u8]) -> Result<Self, ConfigError> {
         let (algorithm, form) = (scheme.algorithm, scheme.key_form);
         if algorithm.is_jwt() && !cfg!(feature = "jwt") {
             return Err(ConfigError::option(
@@ -73,7 +91,6 @@ impl Key {
                 "needs the feature `jwt` of webhook-verify",
             ));
         }
-        let text = secret.expose();
         let shared = || shared(form, text);
         let keyed_digest = |hash| {
             let (secret, piece) = (shared()?, scheme.secret_piece());
@@ -193,7 +210,15 @@ fn digest<'p, D: Digest>(pieces: impl Iterator<Item = &'p [u8]>) -> Tag {
 }
 
 fn malformed(expected: &'static str) -> ConfigError {
-    ConfigError::MalformedSecret { expected }
+    ConfigError::MalformedSecret { expected, hint: None }
+}
+
+/// Adds to the error what the text looks like.
+fn with_hint(mut error: ConfigError, form: KeyForm, text: &[u8]) -> ConfigError {
+    if let ConfigError::MalformedSecret { hint, .. } = &mut error {
+        *hint = misread::looks_like(form, text);
+    }
+    error
 }
 
 /// Decodes a shared secret. It must not be empty.

@@ -25,7 +25,8 @@ impl Receiver {
     pub(super) fn answers(&self, challenge: &Challenge) -> bool {
         let named = matches!(self.inner.source, Source::Named(_));
         let signs = self.verifier().scheme().algorithm.is_hmac() && !named;
-        (signs || !challenge.asks_for_mac())
+        self.inner.challenges
+            && (signs || !challenge.asks_for_mac())
             && (self.inner.on_handshake.is_some() || !challenge.is_handshake())
     }
 

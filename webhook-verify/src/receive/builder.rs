@@ -9,6 +9,7 @@ use crate::{
     error::ConfigError,
     key::Secret,
     request::RequestHead,
+    scheme::Proof,
     timer::Timer,
     verify::{Verifier, VerifierBuilder},
 };
@@ -22,6 +23,8 @@ pub struct ReceiverBuilder {
     idempotency: Option<Idempotency>,
     sources: Vec<Source>,
     on_handshake: Option<Box<OnHandshake>>,
+    required: Option<Proof>,
+    challenges: bool,
     filter: Filter,
     timer: Option<Timer>,
 }
@@ -55,6 +58,8 @@ impl ReceiverBuilder {
             idempotency: None,
             sources: Vec::new(),
             on_handshake: None,
+            required: None,
+            challenges: true,
             filter: Filter::default(),
             timer: None,
         }
@@ -70,6 +75,26 @@ impl ReceiverBuilder {
     /// Sets how long a body may take from its first wait to its end. The default is 10 s.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.body_timeout = Some(timeout);
+        self
+    }
+
+    /// Refuses to build if the scheme's signature covers less than this. Require
+    /// [`Proof::Body`] if the handler does more with the content than look something up, such as
+    /// pass it to a language model or book a payment.
+    ///
+    /// ```
+    /// use webhook_verify::{ConfigError, Proof, Receiver, Verifier, scheme};
+    ///
+    /// let build = |scheme| {
+    ///     let verifier = Verifier::new(scheme, "a secret")?;
+    ///     Receiver::builder(verifier).require(Proof::Body).build()
+    /// };
+    /// assert!(build(scheme::GITHUB).is_ok());
+    /// assert!(matches!(build(scheme::MAILGUN), Err(ConfigError::Option { option: "require", .. })));
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    pub fn require(mut self, proof: Proof) -> Self {
+        self.required = Some(proof);
         self
     }
 
@@ -236,6 +261,14 @@ impl ReceiverBuilder {
         self
     }
 
+    /// Turns responses to [verification handshakes](crate::scheme::Challenge) off, for example if
+    /// another route answers them. They are then refused like any other request that is no
+    /// delivery.
+    pub fn without_challenges(mut self) -> Self {
+        self.challenges = false;
+        self
+    }
+
     /// Accepts the secrets that senders such as Asana and Notion send in a handshake before their
     /// deliveries. Without this, handshakes are refused.
     ///
@@ -304,6 +337,20 @@ impl ReceiverBuilder {
         if self.on_handshake.is_some() && !scheme.has_handshake() {
             return Err(ConfigError::option("on_handshake", "the scheme has no handshake"));
         }
+        if self.challenges
+            && let Some((challenge, parameter)) = verifier.missing_parameter()
+        {
+            let reason = format!(
+                "the handshake `{challenge}` needs `{parameter}`: give it to the verifier, or turn \
+                 handshakes off with `without_challenges`"
+            );
+            return Err(ConfigError::option("parameter", reason));
+        }
+        let proof = scheme.proof();
+        if self.required.is_some_and(|required| !proof.satisfies(required)) {
+            let reason = format!("the signature of `{}` covers {proof}", scheme.name());
+            return Err(ConfigError::option("require", reason));
+        }
         self.filter.check(scheme)?;
         let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
         let inner = Inner::new(verifier);
@@ -314,6 +361,7 @@ impl ReceiverBuilder {
                 idempotency: idempotency.map(Arc::new),
                 source,
                 on_handshake: self.on_handshake,
+                challenges: self.challenges,
                 filter: (!self.filter.is_empty()).then(|| Arc::new(self.filter)),
                 ..inner
             }),

@@ -54,9 +54,12 @@ impl Challenges {
         head: &RequestHead<'_>,
         responds: impl Fn(&Challenge) -> bool,
     ) -> HeadMatch {
+        let content_type = head.header("content-type");
+        let is_form = content_type.is_some_and(|value| is_form_type(value.as_bytes()));
         let mut candidates = Vec::new();
         for (index, challenge) in settings.scheme.challenges.iter().enumerate() {
-            if !responds(challenge) {
+            // The body of another type is not read for a form.
+            if !responds(challenge) || challenge.looks_into_form() && !is_form {
                 continue;
             }
             let Some(found) = Candidate::new(index, challenge, settings, head) else {
@@ -71,12 +74,7 @@ impl Challenges {
         if candidates.is_empty() {
             return HeadMatch::None;
         }
-        HeadMatch::Candidates(Box::new(Self {
-            candidates,
-            is_form: head
-                .header("content-type")
-                .is_some_and(|value| is_form_type(value.as_bytes())),
-        }))
+        HeadMatch::Candidates(Box::new(Self { candidates, is_form }))
     }
 
     /// Returns the challenge that a request without a signature is, by its body.

@@ -97,6 +97,8 @@ pub(super) struct Inner {
     pub(super) idempotency: Option<Arc<Idempotency>>,
     pub(super) source: Source,
     pub(super) on_handshake: Option<Box<OnHandshake>>,
+    /// Whether it responds to verification handshakes.
+    pub(super) challenges: bool,
     pub(super) filter: Option<Arc<Filter>>,
 }
 
@@ -111,6 +113,7 @@ impl Inner {
             idempotency: None,
             source: Source::Verifier,
             on_handshake: None,
+            challenges: true,
             filter: None,
         }
     }
@@ -119,8 +122,20 @@ impl Inner {
 impl Receiver {
     /// Returns a receiver without idempotency, with the default limits. Without an adapter it also
     /// needs [a timer](Self::or_timer).
+    ///
+    /// If a handshake of the scheme needs a parameter that the verifier does not have, such as
+    /// Meta's `verify_token`, this logs a warning, and [`builder`](Self::builder) returns an error.
     #[must_use]
     pub fn new(verifier: Verifier) -> Self {
+        if let Some((challenge, parameter)) = verifier.missing_parameter() {
+            tracing::warn!(
+                target: "webhook_verify",
+                scheme = verifier.scheme().name(),
+                challenge,
+                parameter,
+                "handshakes are refused: the verifier lacks a parameter that they need"
+            );
+        }
         Self { inner: Arc::new(Inner::new(verifier)), timer: None }
     }
 

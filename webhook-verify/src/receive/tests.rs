@@ -22,7 +22,7 @@ use crate::{
     },
     error::ConfigError,
     request::RequestHead,
-    scheme::{Challenge, Scheme},
+    scheme::{Challenge, KeyForm, Place, Proof, Scheme, SignatureSource},
     verify::{Verifier, VerifierBuilder},
 };
 
@@ -57,6 +57,105 @@ fn is_unavailable(admission: &Result<Admission, Rejection>) {
     match admission {
         Err(rejection @ Rejection::Secrets(_)) => assert_eq!(rejection.status(), 503),
         other => panic!("{other:?}"),
+    }
+}
+
+/// A body that must not be read.
+struct Unread;
+
+impl Stream for Unread {
+    type Item = Result<Bytes, Infallible>;
+
+    fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        panic!("the body is read");
+    }
+}
+
+/// Anyone could make the receiver wait for a body, for 10 s. Only the body of a request that may be
+/// an unsigned challenge is read: not if all challenges are signed, as those of Zoom and Twitch, and
+/// only a form of Slack.
+#[test]
+fn the_body_of_an_unsigned_request_is_not_read_unless_it_may_be_a_challenge() {
+    let mut in_json = Vec::new();
+    let in_json_body = |source: &SignatureSource| matches!(source.place, Place::Pointer(_));
+    for scheme in Scheme::presets() {
+        if !scheme.algorithm().is_symmetric() || scheme.signatures.iter().any(in_json_body) {
+            continue;
+        }
+        let verifier =
+            Verifier::builder(scheme.clone()).public_url("https://example.com/").build_keyless();
+        let verifier = verifier.unwrap();
+        let receiver = Receiver::new(verifier).or_timer(|_| ready(()));
+        let challenges = scheme.challenges().iter();
+        let unsigned = challenges.filter(|challenge| !challenge.signed);
+        let is_any = unsigned.clone().any(|challenge| {
+            receiver.answers(challenge)
+                && challenge.looks_into_body()
+                && !challenge.looks_into_form()
+        });
+        if is_any {
+            in_json.push(scheme.name());
+            continue;
+        }
+        let headers = [
+            ("content-type", "application/json"),
+            ("twitch-eventsub-message-type", "webhook_callback_verification"),
+        ];
+        let head = RequestHead::new(&headers).target("/hook");
+        let mut admission = pin!(receiver.admit(&head, Unread));
+        match admission.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Err(rejection)) => {
+                assert_eq!(rejection.status(), 401, "{}", scheme.name());
+            }
+            other => panic!("{}: {other:?}", scheme.name()),
+        }
+    }
+    assert_eq!(in_json, ["monday"]);
+}
+
+#[test]
+fn a_receiver_requires_a_proof() {
+    let build = |scheme: &Scheme, proof| {
+        let verifier = Verifier::builder(scheme.clone())
+            .secret("user:c2VjcmV0")
+            .public_url("https://example.com/")
+            .parameter("verify_token", "a token")
+            .build()
+            .unwrap();
+        Receiver::builder(verifier).require(proof).build().map(|_| ())
+    };
+    let all = [Proof::Body, Proof::BodyDigest, Proof::Fields, Proof::Url, Proof::TokenOnly];
+    let takes_this_secret = |scheme: &&Scheme| {
+        scheme.algorithm().is_symmetric() && matches!(scheme.key_form(), KeyForm::Utf8)
+    };
+    for scheme in Scheme::presets().filter(takes_this_secret) {
+        for proof in all {
+            let built = build(scheme, proof);
+            assert_eq!(built.is_ok(), scheme.proof().satisfies(proof), "{}", scheme.name());
+        }
+    }
+    let error = build(&crate::scheme::TWILIO, Proof::Body).unwrap_err();
+    let expected = "require: the signature of `twilio` covers only some values of the body";
+    assert_eq!(error.to_string(), expected);
+}
+
+#[test]
+fn a_handshake_needs_its_parameter() {
+    for challenge in Scheme::presets().flat_map(|scheme| scheme.challenges()) {
+        let scheme = Scheme { challenges: vec![challenge.clone()].into(), ..crate::scheme::GITHUB };
+        let verifier = || Verifier::builder(scheme.clone()).secret("a secret");
+        let build = |verifier: VerifierBuilder| Receiver::builder(verifier.build().unwrap());
+        let Some(name) = challenge.parameter() else {
+            assert!(build(verifier()).build().is_ok());
+            continue;
+        };
+        assert_eq!((challenge.name(), name), ("meta", "verify_token"));
+        for verifier in [verifier(), verifier().parameter(name, "")] {
+            let error = build(verifier).build().unwrap_err().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+        assert!(build(verifier().parameter(name, "a token")).build().is_ok());
+        assert!(build(verifier()).without_challenges().build().is_ok());
     }
 }
 

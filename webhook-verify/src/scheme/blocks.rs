@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::{List, Text};
-use crate::clock::Tolerance;
+use crate::{clock::Tolerance, encoding::Encoding};
 
 /// How a request is authenticated. Building a verifier fails if the algorithm's feature is off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,6 +44,26 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
+    /// Returns the algorithm's name for tables.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::HmacSha256 => "HMAC-SHA256",
+            Self::HmacSha1 => "HMAC-SHA1",
+            Self::HmacSha512 => "HMAC-SHA512",
+            Self::KeyedSha256 => "SHA-256 over secret and content",
+            Self::KeyedSha1 => "SHA-1 over secret and content",
+            Self::KeyedSha512 => "SHA-512 over secret and content",
+            Self::Token => "the secret itself",
+            Self::Basic => "user name and password",
+            Self::Ed25519 => "Ed25519",
+            Self::EcdsaP256 => "ECDSA P-256",
+            Self::RsaSha256 => "RSA with SHA-256",
+            Self::RsaSha1 => "RSA with SHA-1",
+            Self::JwtHs256 => "JWT, HS256",
+            Self::JwtEs256 => "JWT, ES256",
+        }
+    }
+
     /// Returns the length of a MAC or of a token's digest, in bytes; 0 for public-key signatures.
     pub(crate) const fn tag_len(self) -> usize {
         match self {
@@ -165,13 +185,59 @@ pub(crate) enum KeySource {
     KeyId,
 }
 
-/// The place of the body's SHA-256 digest in hex.
+/// The body's SHA-256 digest in signed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum BodyDigest {
+pub(crate) struct BodyDigest {
+    pub(crate) place: DigestPlace,
+    /// `None` for any: they can be told apart.
+    pub(crate) encoding: Option<Encoding>,
+    /// Without a body, it is the digest of the query, as a JSON object.
+    pub(crate) or_query: bool,
+    /// It may be absent if there is nothing to digest.
+    pub(crate) optional: bool,
+}
+
+/// The place of the body's digest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum DigestPlace {
     /// A parameter of the signed URL.
     Query(Text),
     /// A claim of the token.
     Claim(Text),
+}
+
+impl BodyDigest {
+    pub(crate) const fn query(name: Text) -> Self {
+        Self::at(DigestPlace::Query(name), false)
+    }
+
+    pub(crate) const fn claim(name: Text) -> Self {
+        Self::at(DigestPlace::Claim(name), false)
+    }
+
+    pub(crate) const fn claim_or_query(name: Text) -> Self {
+        Self::at(DigestPlace::Claim(name), true)
+    }
+
+    const fn at(place: DigestPlace, or_query: bool) -> Self {
+        Self { place, encoding: None, or_query, optional: false }
+    }
+}
+
+/// The SHA-256 digest of the URL in a claim of the token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct UrlDigest {
+    pub(crate) claim: Text,
+    pub(crate) form: UrlDigestForm,
+}
+
+/// The text whose digest it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum UrlDigestForm {
+    /// The public URL with the request's query.
+    Url,
+    /// Method, path and sorted query, as Atlassian signs them.
+    CanonicalRequest,
 }
 
 /// The evidence for a preset.
@@ -194,6 +260,8 @@ pub enum Evidence {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notes {
+    /// What users of the preset should know.
+    pub about: &'static str,
     /// Where the sender shows the secret.
     pub secret_at: &'static str,
     /// When the sender retries.
@@ -219,6 +287,7 @@ pub struct Notes {
 impl Notes {
     /// Nothing is known.
     pub(crate) const NONE: Self = Self {
+        about: "",
         secret_at: "",
         schedule: "",
         keeps: &[],

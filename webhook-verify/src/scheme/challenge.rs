@@ -67,6 +67,19 @@ impl Challenge {
     pub const SLACK: Self =
         signed("slack", list![at("/type", "url_verification")], Some(pointer("/challenge")), ECHO);
 
+    /// Slack's unsigned form `ssl_check=1`, which checks the server's certificate. The response is
+    /// 200.
+    pub const SLACK_SSL_CHECK: Self = unsigned(
+        "slack-ssl-check",
+        POST,
+        list![Condition {
+            place: Place::Form(text("ssl_check")),
+            expected: Expected::Value(text("1")),
+        }],
+        None,
+        Reply::Empty,
+    );
+
     /// Zoom's `endpoint.url_validation`, signed. The response contains `plainToken` and its HMAC.
     pub const ZOOM: Self = signed(
         "zoom",
@@ -185,6 +198,7 @@ impl Challenge {
 
     const ALL: &[Self] = &[
         Self::SLACK,
+        Self::SLACK_SSL_CHECK,
         Self::ZOOM,
         Self::META,
         Self::X,
@@ -217,6 +231,22 @@ impl Challenge {
     pub(crate) fn looks_into_body(&self) -> bool {
         let places = self.when.iter().map(|condition| &condition.place);
         places.chain(&self.token).any(Place::is_in_body)
+    }
+
+    /// Returns whether the body must be a form to identify the challenge or its token.
+    pub(crate) fn looks_into_form(&self) -> bool {
+        let mut places = self.when.iter().map(|condition| &condition.place).chain(&self.token);
+        places.any(|place| matches!(place, Place::Form(_)))
+    }
+
+    /// Returns the verifier's [parameter](crate::VerifierBuilder::parameter) that the challenge
+    /// needs, such as Meta's `verify_token`.
+    #[must_use]
+    pub fn parameter(&self) -> Option<&str> {
+        self.when.iter().find_map(|condition| match &condition.expected {
+            Expected::Parameter(name) => Some(&**name),
+            Expected::Present | Expected::Absent | Expected::Value(_) => None,
+        })
     }
 
     /// Returns whether the response contains a MAC under a secret of the receiver.

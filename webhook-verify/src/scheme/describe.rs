@@ -3,14 +3,17 @@
 use std::fmt;
 
 use super::{
-    Evidence, Field, Grammar, Hints, Notes, Place, Prefix, Scheme, SignatureSource, Text,
+    Evidence, Field, Grammar, Hints, Identity, Notes, Place, Prefix, Scheme, SignatureSource, Text,
     TimestampPlace,
 };
+use crate::{clock::Tolerance, encoding::Encoding};
 
 /// A scheme in the builder's terms: its places and content as text.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Description {
+    /// The scheme's name.
+    pub name: String,
     /// The sender's display name, which defaults to the scheme's name.
     pub sender: String,
     /// The URL of the sender's page about its signatures, or an empty string.
@@ -20,16 +23,24 @@ pub struct Description {
     /// The places of the signature or token with their prefixes, such as
     /// `header x-hub-signature-256: sha256=…`.
     pub signatures: Vec<String>,
+    /// The algorithm and the encoding of its signatures, such as `HMAC-SHA256, hex`.
+    pub algorithm: String,
     /// The signed content, as
     /// [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. It is
     /// empty for tokens and JSON Web Tokens.
     pub signed_content: String,
     /// The place of the timestamp, such as `header webhook-timestamp`.
     pub timestamp: Option<String>,
+    /// The window around the clock in which timestamps must be, or `None` if they are not checked.
+    pub tolerance: Option<Tolerance>,
     /// The place of the delivery ID, such as `header x-github-delivery`.
     pub id: Option<String>,
     /// The place of the event type, such as `body /type`.
     pub event_type: Option<String>,
+    /// What the idempotency key is made of.
+    pub idempotency_key: String,
+    /// The names of the verification handshakes.
+    pub handshakes: Vec<String>,
     /// How a request contains events: `one event`, a list and its place, such as
     /// `list at body /events`, or `one or more by type`.
     pub events: String,
@@ -52,11 +63,16 @@ impl Scheme {
         let text = |text: &Text| text.clone().into_owned();
         let place = |source: &SignatureSource| format!("{}: {}", source.place, source.grammar);
         Description {
+            name: text(&self.name),
             sender: text(if self.sender.is_empty() { &self.name } else { &self.sender }),
             documentation: text(&self.documentation),
             evidence: self.evidence.to_vec(),
             signatures: self.signatures.iter().map(place).collect(),
+            algorithm: self.algorithm_and_encoding(),
             signed_content: self.signed_content(),
+            tolerance: self.tolerance(),
+            idempotency_key: self.idempotency_key(),
+            handshakes: self.challenges.iter().map(|known| known.name().to_owned()).collect(),
             timestamp: self.timestamp.as_ref().map(|source| source.place.to_string()),
             id: self.id.as_ref().map(ToString::to_string),
             event_type: self.event_type.as_ref().map(ToString::to_string),
@@ -71,6 +87,48 @@ impl Scheme {
 
     pub(crate) fn signed_content(&self) -> String {
         self.content.iter().map(ToString::to_string).collect()
+    }
+
+    fn algorithm_and_encoding(&self) -> String {
+        let algorithm = self.algorithm.name();
+        match (self.content.is_empty(), self.encoding) {
+            (true, _) => algorithm.to_owned(),
+            (false, Encoding::Hex) => format!("{algorithm}, hex"),
+            (false, Encoding::Base64) => format!("{algorithm}, base64"),
+            (false, Encoding::Base64Url) => format!("{algorithm}, base64url"),
+        }
+    }
+
+    fn idempotency_key(&self) -> String {
+        if self.recognises_events() {
+            let ids: Vec<_> =
+                self.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
+            return match ids.is_empty() {
+                true => "type and bytes of each event".into(),
+                false => format!("{} of each event", ids.join(", ")),
+            };
+        }
+        let labels = || {
+            let of = |field: &Option<Field>, name| match field {
+                Some(Field::Header(_)) => Some(name),
+                Some(Field::Pointer(_) | Field::FirstKey) | None => None,
+            };
+            let labels = [of(&self.id, "delivery ID"), of(&self.event_type, "event type")];
+            labels.into_iter().flatten().map(|name| format!(", {name}")).collect::<String>()
+        };
+        match self.identity {
+            Identity::SignedId => "signed ID".into(),
+            Identity::Fields => {
+                let fields: Vec<_> =
+                    self.identity_fields.iter().map(|pointer| format!("`{pointer}`")).collect();
+                fields.join(", ")
+            }
+            Identity::Digest if self.signs_body() => format!("digest of the body{}", labels()),
+            Identity::Digest => format!("digest of the signed content{}", labels()),
+            Identity::BodyDigest => "digest of the body alone".into(),
+            Identity::SignedContent => "digest of the signed content alone".into(),
+            Identity::None => "none, unless you set one".into(),
+        }
     }
 }
 

@@ -17,14 +17,17 @@ mod config;
 mod describe;
 mod events;
 mod named;
+mod page;
 mod part;
 mod presets;
+mod proof;
 mod time;
 
 use std::borrow::Cow;
 
 pub use self::{
     blocks::*, builder::SchemeBuilder, challenge::Challenge, describe::Description, presets::*,
+    proof::Proof,
 };
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
@@ -73,6 +76,8 @@ pub struct Scheme {
     pub(crate) evidence: List<Evidence>,
     pub(crate) algorithm: Algorithm,
     pub(crate) key_form: KeyForm,
+    /// The sender signs with its API key, so a secret may look like one.
+    pub(crate) api_key: bool,
     pub(crate) key_source: Option<KeySource>,
     pub(crate) signatures: List<SignatureSource>,
     pub(crate) encoding: Encoding,
@@ -81,6 +86,8 @@ pub struct Scheme {
     pub(crate) version_contents: List<(Text, List<Part>)>,
     /// The place of the body's SHA-256 digest, for schemes that sign it instead of the body.
     pub(crate) body_digest: Option<BodyDigest>,
+    /// The claim of a JSON Web Token with the digest of the URL.
+    pub(crate) url_digest: Option<UrlDigest>,
     pub(crate) timestamp: Option<TimestampSource>,
     /// The required value of a JSON Web Token's `iss` claim.
     pub(crate) issuer: Option<Text>,
@@ -123,12 +130,14 @@ impl Scheme {
         evidence: Cow::Borrowed(&[]),
         algorithm: Algorithm::HmacSha256,
         key_form: KeyForm::Utf8,
+        api_key: false,
         key_source: None,
         signatures: Cow::Borrowed(&[]),
         encoding: Encoding::Hex,
         content: Cow::Borrowed(&[Part::Body]),
         version_contents: Cow::Borrowed(&[]),
         body_digest: None,
+        url_digest: None,
         timestamp: None,
         issuer: None,
         required_claims: Cow::Borrowed(&[]),
@@ -451,7 +460,9 @@ impl Scheme {
     }
 
     pub(crate) fn needs_public_url(&self) -> bool {
-        self.signs(|part| part.facts().url.is_some())
+        let in_token = self.url_digest.as_ref();
+        in_token.is_some_and(|digest| digest.form == UrlDigestForm::Url)
+            || self.signs(|part| part.facts().url.is_some())
     }
 
     /// Returns whether the bytes of the part come from the body.

@@ -15,8 +15,8 @@ use crate::{
     key::{Key, Secret},
     request::{RequestHead, json},
     scheme::{
-        Algorithm, BodyDigest, Field, Grammar, Place, Prefix, Scheme, SignatureSource, Text,
-        TimeUnit, TimestampPlace, TimestampSource, Values, WholeBody,
+        Algorithm, BodyDigest, DigestPlace, Field, Grammar, Place, Prefix, Scheme, SignatureSource,
+        Text, TimeUnit, TimestampPlace, TimestampSource, Values, WholeBody,
     },
     verify::{self, Verifier},
 };
@@ -184,8 +184,11 @@ impl Signer {
         {
             request.header("content-type", "application/x-www-form-urlencoded".into());
         }
-        if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
-            let digest = Encoding::Hex.encode(&Sha256::digest(&request.body));
+        if let Some(BodyDigest { place: DigestPlace::Query(name), encoding, .. }) =
+            &scheme.body_digest
+        {
+            let encoding = encoding.unwrap_or(Encoding::Hex);
+            let digest = encoding.encode(&Sha256::digest(&request.body));
             request.add_query(name, &digest);
         }
         let signs = |pointer: &Text| {
@@ -261,28 +264,16 @@ impl Signer {
         let scheme = &self.scheme;
         let text = || {
             String::from_utf8(self.secret.expose().to_vec())
-                .map_err(|_| ConfigError::MalformedSecret { expected: "text" })
+                .map_err(|_| ConfigError::MalformedSecret { expected: "text", hint: None })
         };
         let key = Key::new(scheme, &self.secret)?;
         match scheme.algorithm {
             Algorithm::Token => text(),
             Algorithm::Basic => Ok(Encoding::Base64.encode(text()?.as_bytes())),
-            Algorithm::JwtHs256 => self.token(&key, &request.body),
+            Algorithm::JwtHs256 => self.token(&key, request),
             algorithm if algorithm.is_symmetric() => {
-                let now = self.now();
-                let mut builder = Verifier::builder(scheme.clone())
-                    .secret(self.secret.clone())
-                    .clock(move || now);
-                for (name, value) in &self.parameters {
-                    builder = builder.parameter(name, value);
-                }
-                if scheme.needs_public_url() {
-                    builder = builder.public_url(&self.public_url);
-                }
-                let verifier = builder.build()?;
-                let head = RequestHead::new(&request.headers)
-                    .method(&request.method)
-                    .target(&request.target);
+                let verifier = self.verifier()?;
+                let head = request.head();
                 let timestamp = match &scheme.timestamp {
                     Some(TimestampSource {
                         place: TimestampPlace::Pair(_) | TimestampPlace::Before,
@@ -305,8 +296,22 @@ impl Signer {
         }
     }
 
+    fn verifier(&self) -> Result<Verifier, ConfigError> {
+        let now = self.now();
+        let mut builder =
+            Verifier::builder(self.scheme.clone()).secret(self.secret.clone()).clock(move || now);
+        for (name, value) in &self.parameters {
+            builder = builder.parameter(name, value);
+        }
+        // A scheme that signs only the path does not need the whole URL.
+        if self.scheme.needs_public_url() || self.public_url.contains("://") {
+            builder = builder.public_url(&self.public_url);
+        }
+        builder.build()
+    }
+
     /// Returns a JSON Web Token with the claims that the scheme checks.
-    fn token(&self, key: &Key, body: &[u8]) -> Result<String, ConfigError> {
+    fn token(&self, key: &Key, request: &SignedRequest) -> Result<String, ConfigError> {
         let scheme = &self.scheme;
         let now = self.now().as_secs();
         let mut claims = serde_json::Map::new();
@@ -318,9 +323,22 @@ impl Signer {
         if scheme.required_claims.iter().any(|name| name == "aud") {
             claims.insert("aud".into(), self.public_url.clone().into());
         }
-        if let Some(BodyDigest::Claim(name)) = &scheme.body_digest {
-            let digest = Encoding::Hex.encode(&Sha256::digest(body));
-            claims.insert(name.to_string(), digest.into());
+        let verifier = self.verifier()?;
+        let head = verify::head_digests(verifier.settings(), &request.head());
+        if let Some(digest) = &scheme.body_digest
+            && let DigestPlace::Claim(name) = &digest.place
+        {
+            let content = match &head.query_json {
+                Some(query) if request.body.is_empty() => query.as_bytes(),
+                _ => &request.body,
+            };
+            if !digest.optional || !content.is_empty() {
+                let encoding = digest.encoding.unwrap_or(Encoding::Hex);
+                claims.insert(name.to_string(), encoding.encode(&Sha256::digest(content)).into());
+            }
+        }
+        if let (Some(digest), Some(url)) = (&scheme.url_digest, head.url) {
+            claims.insert(digest.claim.to_string(), Encoding::Hex.encode(&url).into());
         }
         let encode = |json: &str| Encoding::Base64Url.encode(json.as_bytes());
         let header = encode(r#"{"alg":"HS256","typ":"JWT"}"#);
@@ -360,6 +378,10 @@ impl Signer {
 }
 
 impl SignedRequest {
+    fn head(&self) -> RequestHead<'_> {
+        RequestHead::new(&self.headers).method(&self.method).target(&self.target)
+    }
+
     fn header(&mut self, name: &str, value: String) {
         self.headers.push((name.to_owned(), value));
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use smallvec::SmallVec;
 
 #[cfg(feature = "jwt")]
-use super::{Settings, jwt::Jwt};
+use super::{Settings, digests::HeadDigests, jwt::Jwt};
 use crate::{
     encoding::Encoding,
     error::VerifyError,
@@ -340,10 +340,11 @@ impl Candidates {
     pub(super) fn judge_claims(
         &self,
         settings: &Settings,
+        head: &HeadDigests,
         body: &[u8],
     ) -> Result<Option<Duration>, VerifyError> {
         match self.token() {
-            Some(token) => token.judge_claims(settings, body),
+            Some(token) => token.judge_claims(settings, head, body),
             None => Ok(None),
         }
     }

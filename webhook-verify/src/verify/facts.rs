@@ -5,6 +5,8 @@ use std::{borrow::Cow, mem, sync::Arc, time::Duration};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 
+#[cfg(any(feature = "jwt", feature = "testing"))]
+use super::digests::HeadDigests;
 use super::{
     candidates::Candidates,
     settings::Settings,
@@ -13,10 +15,13 @@ use super::{
 };
 use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
+    encoding::{Encoding, decode_digest},
     error::VerifyError,
     key::{Key, MacState},
     request::{Picked, RequestHead, is_form_type, json, only_value},
-    scheme::{BodyDigest, Field, KeySource, Place, Scheme, Text, TimestampPlace, is_word},
+    scheme::{
+        BodyDigest, DigestPlace, Field, KeySource, Place, Scheme, Text, TimestampPlace, is_word,
+    },
 };
 
 /// The contents of a request's head. Reading it needs neither a key nor the body.
@@ -53,6 +58,8 @@ struct RareFacts {
     body_digest: Option<String>,
     /// The key's address in the head.
     key_address: Option<String>,
+    #[cfg(feature = "jwt")]
+    head_digests: HeadDigests,
 }
 
 impl RareFacts {
@@ -68,10 +75,14 @@ impl RareFacts {
             let address = std::str::from_utf8(address).map_err(|_| VerifyError::UnknownKeyHost)?;
             rare.key_address = Some(address.to_owned());
         }
-        if let Some(BodyDigest::Query(name)) = &scheme.body_digest {
+        if let Some(BodyDigest { place: DigestPlace::Query(name), .. }) = &scheme.body_digest {
             rare.body_digest = sources.head.single_query(name);
         }
         rare.signed_otherwise = SignedHead::in_other_forms(sources)?;
+        #[cfg(feature = "jwt")]
+        {
+            rare.head_digests = HeadDigests::read(sources);
+        }
         Ok(rare)
     }
 }
@@ -394,12 +405,12 @@ impl HeadFacts {
                 self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
             }
         }
-        if let Some(BodyDigest::Query(_)) = &scheme.body_digest
+        if let Some(BodyDigest { place: DigestPlace::Query(_), encoding, .. }) = &scheme.body_digest
             && !self
                 .rare
                 .as_ref()
                 .and_then(|rare| rare.body_digest.as_deref())
-                .is_some_and(|text| is_digest_of(text, body))
+                .is_some_and(|text| is_digest_of(text, *encoding, body))
         {
             return Err(VerifyError::SignatureMismatch);
         }
@@ -410,8 +421,12 @@ impl HeadFacts {
             }
         }
         #[cfg(feature = "jwt")]
-        if let Some(time) = self.candidates.judge_claims(settings, body)? {
-            self.timestamp = Some(time);
+        {
+            let none = HeadDigests::default();
+            let head = self.rare.as_ref().map_or(&none, |rare| &rare.head_digests);
+            if let Some(time) = self.candidates.judge_claims(settings, head, body)? {
+                self.timestamp = Some(time);
+            }
         }
         if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)
             && !self.event_type.as_bytes().is_empty()
@@ -480,11 +495,18 @@ fn odd_labels(scheme: &Scheme, picked: &Picked<'_, '_>) -> Option<Box<[u8; 32]>>
     Some(Box::new(digest.finalize().into()))
 }
 
-/// Returns whether `text` is the hex SHA-256 digest of `body`. Neither is secret to the sender.
-pub(super) fn is_digest_of(text: &str, body: &[u8]) -> bool {
-    let mut digest = [0; 32];
-    let decoded = crate::encoding::Encoding::Hex.decode_exact(text.as_bytes(), &mut digest);
-    decoded.is_some() && digest == *Sha256::digest(body)
+/// Returns whether `text` is the SHA-256 digest of `content`. Neither is secret to the sender.
+pub(super) fn is_digest_of(text: &str, encoding: Option<Encoding>, content: &[u8]) -> bool {
+    let digest = decode_digest(text.as_bytes(), encoding);
+    digest.is_some_and(|digest| digest == *Sha256::digest(content))
+}
+
+/// Returns the digests of the head that a sender puts into its token, for tests.
+#[cfg(feature = "testing")]
+pub(crate) fn head_digests(settings: &Settings, head: &RequestHead<'_>) -> HeadDigests {
+    let picked = Picked::new(head, &settings.names);
+    let sources = Sources { settings, head, picked: &picked, timestamp: None, id: &[] };
+    HeadDigests::read(&sources)
 }
 
 /// Returns the tag that a sender with `key` gives the request, for tests.

@@ -1,13 +1,13 @@
 //! JSON Web Tokens (RFC 7519) in the compact form of RFC 7515 §7.1.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
-use super::{Settings, facts::is_digest_of};
+use super::{Settings, digests::HeadDigests, facts::is_digest_of};
 use crate::{
-    encoding::base64url_to_vec,
+    encoding::{base64url_to_vec, decode_digest},
     error::VerifyError,
     request::json,
-    scheme::{BodyDigest, TimestampPlace},
+    scheme::{DigestPlace, Scheme, TimestampPlace},
 };
 
 /// A parsed token. Do not trust its contents before its signature is verified.
@@ -51,65 +51,128 @@ impl Jwt {
     pub(super) fn judge_claims(
         &self,
         settings: &Settings,
+        head: &HeadDigests,
         body: &[u8],
     ) -> Result<Option<Duration>, VerifyError> {
         let scheme = &*settings.scheme;
-        let claim = |name: &str| {
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
-            let claim = json::scalar(&self.claims, &pointer);
-            claim.map_err(|_| VerifyError::MalformedSignature)
-        };
         if let Some(issuer) = &scheme.issuer
-            && claim("iss")?.as_deref() != Some(issuer)
+            && self.claim("iss")?.as_deref() != Some(issuer)
         {
             return Err(VerifyError::WrongIssuer);
         }
         for name in &*scheme.required_claims {
-            let value = claim(name)?.ok_or(VerifyError::MalformedSignature)?;
-            let url = settings.public_url.as_deref().unwrap_or(&value);
-            if name == "aud" && value != url {
-                return Err(VerifyError::WrongIssuer);
+            if name == "aud" {
+                self.judge_audience(settings.public_url.as_deref())?;
+            } else {
+                self.claim(name)?.ok_or(VerifyError::MalformedSignature)?;
             }
         }
-        let now = settings.clock.now();
-        // The unit is seconds. A fraction (RFC 7519 §2) is ignored.
-        let seconds = |text: &str| {
-            let whole = text.split_once('.').map_or(text, |(whole, _)| whole);
-            let number = whole.parse::<u64>().ok();
-            number.map(Duration::from_secs).ok_or(VerifyError::MalformedTimestamp)
+        let time = self.judge_times(settings)?;
+        self.judge_digests(scheme, head, body)?;
+        Ok(time)
+    }
+
+    /// Returns the scalar in a claim.
+    fn claim(&self, name: &str) -> Result<Option<Cow<'_, str>>, VerifyError> {
+        let claim = json::scalar(&self.claims, &pointer_to(name));
+        claim.map_err(|_| VerifyError::MalformedSignature)
+    }
+
+    /// Checks that the token is for this URL. The audience is a text or a list of them (RFC 7519
+    /// §4.1.3).
+    fn judge_audience(&self, url: Option<&str>) -> Result<(), VerifyError> {
+        let malformed = VerifyError::MalformedSignature;
+        let audience = json::raw(&self.claims, &pointer_to("aud")).map_err(|_| malformed)?;
+        let audience = audience.ok_or(malformed)?;
+        let audience: Vec<Cow<'_, str>> = if audience.starts_with('[') {
+            serde_json::from_str(audience).map_err(|_| malformed)?
+        } else {
+            vec![self.claim("aud")?.ok_or(malformed)?]
         };
-        if let Some(expiry) = claim("exp")?
-            && now >= seconds(&expiry)?
+        match url {
+            Some(url) if !audience.iter().any(|known| known == url) => {
+                Err(VerifyError::WrongIssuer)
+            }
+            _ if audience.is_empty() => Err(malformed),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks the token's times. The unit is seconds. A fraction (RFC 7519 §2) is ignored.
+    fn judge_times(&self, settings: &Settings) -> Result<Option<Duration>, VerifyError> {
+        let now = settings.clock.now();
+        let leeway = settings.leeway;
+        let seconds = |name: &str| {
+            let parse = |text: Cow<'_, str>| {
+                let number = whole(&text).parse::<u64>().ok();
+                number.map(Duration::from_secs).ok_or(VerifyError::MalformedTimestamp)
+            };
+            self.claim(name)?.map(parse).transpose()
+        };
+        if let Some(expiry) = seconds("exp")?
+            && now >= expiry.saturating_add(leeway)
         {
             return Err(VerifyError::TokenExpired);
         }
-        if let Some(not_before) = claim("nbf")? {
-            let not_before = seconds(&not_before)?;
-            if now < not_before {
-                let seconds = (not_before - now).as_secs();
-                return Err(VerifyError::TimestampInFuture { seconds });
+        let in_time = |time: Option<Duration>| match time {
+            Some(time) if now.saturating_add(leeway) < time => {
+                let seconds = (time - now).as_secs();
+                Err(VerifyError::TimestampInFuture { seconds })
             }
-        }
-        let time = match &scheme.timestamp {
-            Some(source) => match &source.place {
-                TimestampPlace::Claim(name) => {
-                    let text = claim(name)?.ok_or(VerifyError::MissingTimestamp)?;
-                    Some(settings.judge_timestamp(source, text.as_bytes())?)
-                }
-                TimestampPlace::Header(_)
-                | TimestampPlace::Pair(_)
-                | TimestampPlace::Before
-                | TimestampPlace::Form(_)
-                | TimestampPlace::Pointer(_) => None,
-            },
-            None => None,
+            _ => Ok(()),
         };
-        if let Some(BodyDigest::Claim(name)) = &scheme.body_digest {
-            let text = claim(name)?.unwrap_or_default();
-            if !is_digest_of(&text, body) {
+        in_time(seconds("nbf")?)?;
+        let source = settings.scheme.timestamp.as_ref();
+        let place = source.map(|source| &source.place);
+        if !matches!(place, Some(TimestampPlace::Claim(name)) if name == "iat") {
+            in_time(seconds("iat")?)?;
+        }
+        match (source, place) {
+            (Some(source), Some(TimestampPlace::Claim(name))) => {
+                let text = self.claim(name)?.ok_or(VerifyError::MissingTimestamp)?;
+                settings.judge_timestamp(source, whole(&text).as_bytes()).map(Some)
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Checks the digests of the body and of the URL.
+    fn judge_digests(
+        &self,
+        scheme: &Scheme,
+        head: &HeadDigests,
+        body: &[u8],
+    ) -> Result<(), VerifyError> {
+        if let Some(digest) = &scheme.body_digest
+            && let DigestPlace::Claim(name) = &digest.place
+        {
+            let content = match &head.query_json {
+                Some(query) if body.is_empty() => query.as_bytes(),
+                _ => body,
+            };
+            let holds = match self.claim(name)? {
+                Some(text) => is_digest_of(&text, digest.encoding, content),
+                None => digest.optional && content.is_empty(),
+            };
+            if !holds {
                 return Err(VerifyError::SignatureMismatch);
             }
         }
-        Ok(time)
+        if let Some(digest) = &scheme.url_digest {
+            let text = self.claim(&digest.claim)?.unwrap_or_default();
+            let signed = decode_digest(text.as_bytes(), None);
+            if signed.is_none() || signed != head.url {
+                return Err(VerifyError::SignatureMismatch);
+            }
+        }
+        Ok(())
     }
+}
+
+fn pointer_to(claim: &str) -> String {
+    format!("/{}", claim.replace('~', "~0").replace('/', "~1"))
+}
+
+fn whole(number: &str) -> &str {
+    number.split_once('.').map_or(number, |(whole, _)| whole)
 }

@@ -2,6 +2,8 @@
 #![deny(clippy::wildcard_enum_match_arm)]
 
 mod candidates;
+#[cfg(any(feature = "jwt", feature = "testing"))]
+mod digests;
 mod facts;
 mod incoming;
 #[cfg(feature = "jwt")]
@@ -12,7 +14,7 @@ mod url;
 mod verifier;
 
 #[cfg(feature = "testing")]
-pub(crate) use self::facts::tag;
+pub(crate) use self::facts::{head_digests, tag};
 pub(crate) use self::settings::Settings;
 use self::{
     facts::{HeadFacts, read, single},

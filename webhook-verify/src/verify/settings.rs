@@ -25,6 +25,9 @@ pub(crate) struct Settings {
     pub(crate) receiver_names: Names,
     /// The outer `None` is the scheme's own. The inner one turns the check off.
     pub(crate) tolerance: Option<Option<Tolerance>>,
+    /// The accepted distance of a token's times from the clock.
+    #[cfg_attr(not(feature = "jwt"), expect(dead_code))]
+    pub(crate) leeway: Duration,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) public_url: Option<String>,
     /// The largest number of events in a delivery.
@@ -128,7 +131,8 @@ impl Plan {
         let rare = url_forms
             || has_versions
             || scheme.key_source.is_some()
-            || scheme.body_digest.is_some();
+            || scheme.body_digest.is_some()
+            || scheme.url_digest.is_some();
         let delimiters: Delimiters = scheme.delimiters(&scheme.content).into();
         let of_versions = scheme.version_contents.iter();
         let version_delimiters: Box<[Delimiters]> =

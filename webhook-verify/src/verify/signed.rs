@@ -51,8 +51,21 @@ impl Sources<'_, '_, '_> {
         self.settings.public_url.as_deref().unwrap_or_default()
     }
 
+    /// Returns the path that the sender was given, with the request's query: the configured URL's
+    /// path, because a gateway may remove a part of it.
+    pub(super) fn path_and_query(&self) -> Cow<'_, str> {
+        let Some(url) = &self.settings.public_url else {
+            return self.head.path_and_query().into();
+        };
+        let path = url::path_of(url);
+        match self.head.query() {
+            Some(query) => Cow::Owned(format!("{path}?{query}")),
+            None => Cow::Borrowed(path),
+        }
+    }
+
     /// Returns the configured URL with the request's query.
-    fn url(&self) -> Cow<'_, str> {
+    pub(super) fn url(&self) -> Cow<'_, str> {
         let base = self.base_url();
         match self.head.query() {
             Some(query) => Cow::Owned(format!("{base}?{query}")),
@@ -134,8 +147,11 @@ fn bytes<'m>(
             method.as_bytes().into()
         }
         Part::Path(form) => {
-            let path = material.sources()?.head.path_and_query();
-            text(url::path(path, *form))
+            let path = match material.sources()?.path_and_query() {
+                Cow::Borrowed(path) => text(url::path(path, *form)),
+                Cow::Owned(path) => text(url::path(&path, *form).into_owned().into()),
+            };
+            without(delimiters, path, VerifyError::MalformedSignature)?
         }
         Part::Query(name) => {
             let query = material.sources()?.head.query().unwrap_or_default();
@@ -144,7 +160,10 @@ fn bytes<'m>(
             without(delimiters, value.into(), VerifyError::MalformedSignature)?
         }
         Part::SortedQuery => text(sorted_query(material.sources()?)?.into()),
-        Part::Url(_) => material.url()?.as_bytes().into(),
+        Part::Url(_) => {
+            let url = material.url()?.as_bytes().into();
+            without(delimiters, url, VerifyError::MalformedSignature)?
+        }
         Part::Header(name) => {
             let value = single(material.sources()?.picked, name)?.unwrap_or_default();
             without(delimiters, value.into(), VerifyError::MalformedSignature)?
@@ -477,7 +496,7 @@ pub(super) fn json_body(
     let is_apart = match body.first() {
         None => !matches!(before, Some(b'}' | b']')),
         // After the public URL, only a query could contain the start of a body.
-        Some(b'{' | b'[') if !has_query && follows_url(content) => true,
+        Some(first) if !has_query && follows_url(content) => *first != b'?',
         Some(b'{' | b'[') => json::is_json(body),
         Some(_) => false,
     };

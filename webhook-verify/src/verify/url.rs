@@ -44,7 +44,7 @@ pub(super) fn other_ports(url: &str) -> Vec<String> {
         .rfind(':')
         .map(|at| host_at + at)
         .filter(|at| authority[at + 1..].bytes().all(|byte| byte.is_ascii_digit()));
-    let default = if scheme == "https" { "443" } else { "80" };
+    let default = if matches!(scheme, "https" | "wss") { "443" } else { "80" };
     let (host, port) =
         port_at.map_or((authority, default), |at| (&authority[..at], &authority[at + 1..]));
     let with = format!("{scheme}://{host}:{port}{path}");
@@ -105,6 +105,12 @@ fn is_region(label: &str) -> bool {
         && all(number, u8::is_ascii_digit)
 }
 
+/// Returns the path of a URL without a query.
+pub(super) fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
 pub(super) fn path(path_and_query: &str, form: PathForm) -> Cow<'_, str> {
     match form {
         PathForm::AsSent => path_and_query.into(),
@@ -160,6 +166,9 @@ mod tests {
             ("http://h", &["http://h:80"]),
             ("https://h:443/p", &["https://h/p"]),
             ("https://h:8443/p", &["https://h/p"]),
+            ("wss://h/p", &["wss://h:443/p"]),
+            ("wss://h:443/p", &["wss://h/p"]),
+            ("ws://h/p", &["ws://h:80/p"]),
             ("https://u:1@h/p", &["https://u:1@h:443/p"]),
             ("https://u:1@h:8443", &["https://u:1@h"]),
             ("http://[::1]/p", &["http://[::1]:80/p"]),

@@ -1,6 +1,7 @@
 use std::{
     fmt,
     sync::{Arc, PoisonError, RwLock},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -16,6 +17,10 @@ use crate::{
     scheme::Scheme,
 };
 
+/// The beginnings of a public URL. Twilio's media streams are WebSockets.
+const URL_SCHEMES: [&str; 4] = ["https://", "http://", "wss://", "ws://"];
+/// The default leeway for the times of JSON Web Tokens, as in the senders' own libraries.
+const DEFAULT_LEEWAY: Duration = Duration::from_secs(10);
 /// The largest number of live secrets.
 const MAX_SECRETS: usize = 8;
 
@@ -61,6 +66,7 @@ impl Verifier {
             secrets: Vec::new(),
             error: None,
             tolerance: None,
+            leeway: None,
             clock: Box::new(SystemClock),
             public_url: None,
             max_events: MAX_EVENTS,
@@ -252,6 +258,16 @@ impl Verifier {
         self.settings.tolerance.unwrap_or_else(|| self.scheme().tolerance())
     }
 
+    /// Returns a challenge of the scheme that nobody can meet, because the parameter that it needs
+    /// is absent or empty.
+    pub(crate) fn missing_parameter(&self) -> Option<(&str, &str)> {
+        self.scheme().challenges().iter().find_map(|challenge| {
+            let name = challenge.parameter()?;
+            let is_given = self.settings.parameter(name).is_some_and(|value| !value.is_empty());
+            (!is_given).then_some((challenge.name(), name))
+        })
+    }
+
     /// Returns whether the signature covers the body, which must then reach the verifier as sent.
     pub(crate) fn signs_body(&self) -> bool {
         self.scheme().signs_body()
@@ -295,6 +311,7 @@ pub struct VerifierBuilder {
     secrets: Vec<Secret>,
     error: Option<ConfigError>,
     tolerance: Option<Option<Tolerance>>,
+    leeway: Option<Duration>,
     clock: Box<dyn Clock>,
     public_url: Option<String>,
     max_events: usize,
@@ -318,14 +335,23 @@ impl VerifierBuilder {
         self
     }
 
+    /// Sets how far a JSON Web Token's times may be off: how long after `exp` and before `nbf` and
+    /// `iat` it is still accepted. Default: 10 s. If the scheme's timestamp is a claim, only the
+    /// [tolerance](Self::tolerance) applies to that claim.
+    pub fn leeway(mut self, leeway: Duration) -> Self {
+        self.leeway = Some(leeway);
+        self
+    }
+
     /// Sets the clock that timestamps are compared with. Default: the system's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Box::new(clock);
         self
     }
 
-    /// Sets the URL that the sender was given, without its query, for schemes that sign it. The
-    /// request's query is added.
+    /// Sets the URL that the sender was given, without its query, for schemes that sign it or its
+    /// path. The request's query is added. For schemes that sign the path, it is only needed behind
+    /// a gateway that changes the path: the path of this URL then counts, not the request's.
     ///
     /// It is never taken from `Host` or `X-Forwarded-*`, because the client chooses those.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
@@ -340,8 +366,9 @@ impl VerifierBuilder {
         self
     }
 
-    /// Adds a value that the scheme needs in addition to the secret, such as PayPal's `webhook_id`,
-    /// Meta's `verify_token` or SNS's `topic_arn`. There may be several under one name.
+    /// Adds a value that the scheme needs in addition to the secret, such as PayPal's `webhook_id`
+    /// or SNS's `topic_arn`. There may be several under one name. A [receiver](crate::Receiver)
+    /// also needs those of the scheme's handshakes, such as Meta's `verify_token`.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), Zeroizing::new(value.into())));
         self
@@ -409,13 +436,16 @@ impl VerifierBuilder {
             _ if self.tolerance.is_some() && self.scheme.timestamp.is_none() => {
                 return Err(ConfigError::option("tolerance", "the scheme has no timestamp"));
             }
+            _ if self.leeway.is_some() && !self.scheme.algorithm.is_jwt() => {
+                return Err(ConfigError::option("leeway", "the scheme has no JSON Web Token"));
+            }
             Some(url)
-                if !(url.starts_with("https://") || url.starts_with("http://"))
+                if !URL_SCHEMES.iter().any(|scheme| url.starts_with(scheme))
                     || url.contains(['?', '#', ' ']) =>
             {
                 return Err(ConfigError::option(
                     "public_url",
-                    "not an http(s) URL without a query",
+                    "not a URL with `https`, `http`, `wss` or `ws`, without a query",
                 ));
             }
             _ => {}
@@ -434,6 +464,7 @@ impl VerifierBuilder {
                 scheme: Arc::new(self.scheme),
                 keys: RwLock::new(keys),
                 tolerance: self.tolerance,
+                leeway: self.leeway.unwrap_or(DEFAULT_LEEWAY),
                 clock: self.clock,
                 public_url: self.public_url,
                 max_events: self.max_events,

@@ -9,12 +9,14 @@ use webhook_verify::Scheme;
 
 use crate::Failure;
 
-/// Lists all schemes, one row each
+/// Lists all schemes, one row each, or describes one
 ///
 /// The columns are: name, sender, algorithm, place of the signature or token, events of a request,
 /// and signed content (`-` if nothing is signed, or if a token signs itself).
 #[derive(Args)]
 pub(crate) struct Schemes {
+    /// The scheme to describe
+    name: Option<String>,
     /// Print a JSON array with all details
     #[arg(long)]
     json: bool,
@@ -23,6 +25,15 @@ pub(crate) struct Schemes {
 impl Schemes {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         let mut out = io::stdout().lock();
+        if let Some(name) = &self.name {
+            let scheme: Scheme = name.parse()?;
+            if self.json {
+                writeln!(out, "{:#}", description(&scheme))?;
+            } else {
+                write!(out, "{}", scheme.describe())?;
+            }
+            return Ok(ExitCode::SUCCESS);
+        }
         if self.json {
             let schemes: Vec<_> = Scheme::presets().map(description).collect();
             writeln!(out, "{:#}", json!(schemes))?;
@@ -91,6 +102,11 @@ fn description(scheme: &Scheme) -> serde_json::Value {
         "event_data": description.event_data,
         "test_field": description.test_field,
         "identity": name_of(&scheme.identity()),
+        "idempotency_key": description.idempotency_key,
+        "secret_at": description.notes.secret_at,
+        "retry_schedule": description.notes.schedule,
+        "checked": description.notes.checked,
+        "recheck": description.notes.recheck,
         "challenges": scheme.challenges().iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry_horizon": seconds(hints.retry_horizon),
         "time_budget": seconds(hints.time_budget),

@@ -1,5 +1,4 @@
 use std::{
-    fs,
     io::{self, Read as _, Write as _},
     path::PathBuf,
     process::ExitCode,
@@ -29,7 +28,7 @@ pub(crate) struct Sign {
     /// The secret, as the sender's settings page shows it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "secret_file")]
     secret: Option<String>,
-    /// A file that contains the secret; line breaks at its end are ignored
+    /// A file that contains the secret; one line break at its end is ignored
     #[arg(long, value_name = "FILE")]
     secret_file: Option<PathBuf>,
     /// The header of the shared-header scheme
@@ -112,16 +111,16 @@ impl Sign {
     }
 
     fn secret(&self) -> Result<Secret, Failure> {
-        let text = match (&self.secret, &self.secret_file) {
-            (Some(secret), _) => secret.clone(),
-            (None, Some(file)) => fs::read_to_string(file)
-                .map_err(|error| format!("{}: {error}", file.display()))?
-                .trim_end_matches(['\r', '\n'])
-                .to_owned(),
-            (None, None) => std::env::var("WEBHOOK_SECRET")
-                .map_err(|_| "no secret: give --secret, --secret-file or WEBHOOK_SECRET")?,
-        };
-        Ok(Secret::new(text)?)
+        Ok(match (&self.secret, &self.secret_file) {
+            (Some(secret), _) => Secret::new(secret.as_str())?,
+            (None, Some(file)) => Secret::from_file(file)?,
+            (None, None) => match std::env::var_os("WEBHOOK_SECRET") {
+                Some(_) => Secret::from_env("WEBHOOK_SECRET")?,
+                None => {
+                    return Err("no secret: give --secret, --secret-file or WEBHOOK_SECRET".into());
+                }
+            },
+        })
     }
 }
 

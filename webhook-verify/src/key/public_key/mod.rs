@@ -102,7 +102,7 @@ impl PublicKey {
 
 #[cfg(any(feature = "ed25519", feature = "ecdsa", feature = "rsa"))]
 fn malformed(expected: &'static str) -> ConfigError {
-    ConfigError::MalformedSecret { expected }
+    ConfigError::MalformedSecret { expected, hint: None }
 }
 
 /// Returns the error for a form that the algorithm's keys do not have. The scheme is at fault.
@@ -159,7 +159,7 @@ mod tests {
                 Err(ConfigError::Option { option, .. }) => {
                     assert_eq!((option, fits), ("key_form", false));
                 }
-                Err(ConfigError::MalformedSecret { expected }) => {
+                Err(ConfigError::MalformedSecret { expected, .. }) => {
                     assert!(fits && is_on(algorithm), "{expected}");
                 }
                 other => panic!("{algorithm:?} {form:?}: {other:?}"),

@@ -32,10 +32,21 @@ enum Kind {
     CustomEvent = 10,
 }
 
+/// Returns whether a sender of lists sent a request without a body. Nothing tells two of them apart.
+fn is_without_list(delivery: &Delivery) -> bool {
+    delivery.body.is_empty() && delivery.scheme.event_list_pointer().is_some()
+}
+
 impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
+            // The digest of nothing is the same for every request.
+            IdentitySource::Scheme | IdentitySource::Events(_)
+                if is_without_list(delivery) && delivery.scheme.identity == Identity::Digest =>
+            {
+                return Ok(None);
+            }
             IdentitySource::Scheme | IdentitySource::Events(_) => delivery.scheme.identity,
             IdentitySource::Fixed(identity) => *identity,
             IdentitySource::Custom(identify) => {
@@ -96,7 +107,7 @@ impl Idempotency {
     /// no events or cannot be split, because its handler may still use it.
     pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Batch> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme | IdentitySource::Events(_));
-        let each = by_scheme && delivery.scheme.recognises_events();
+        let each = by_scheme && delivery.scheme.recognises_events() && !is_without_list(delivery);
         let events = each.then(|| delivery.batch().ok())??;
         (!events.is_empty()).then_some(events)
     }

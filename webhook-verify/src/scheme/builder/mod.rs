@@ -6,7 +6,7 @@ use std::{borrow::Cow, time::Duration};
 use self::events::Events;
 use super::{
     Algorithm, BodyDigest, Challenge, Evidence, Field, Identity, KeyForm, KeySource, Place, Scheme,
-    Text, TimeUnit, TimestampPlace, TimestampSource, check, part,
+    Text, TimeUnit, TimestampPlace, TimestampSource, UrlDigest, UrlDigestForm, check, part,
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -27,6 +27,8 @@ pub struct SchemeBuilder {
     unit: Option<TimeUnit>,
     tolerance: Option<Option<Tolerance>>,
     identity: Option<Identity>,
+    /// The first setting of a digest that is not described.
+    stray_digest: Option<&'static str>,
     events: Events,
 }
 
@@ -43,6 +45,7 @@ impl SchemeBuilder {
             unit: None,
             tolerance: None,
             identity: None,
+            stray_digest: None,
             events: Events::NONE,
         }
     }
@@ -74,6 +77,13 @@ impl SchemeBuilder {
     /// Sets how a secret's text becomes key bytes. Default: as it is. A public key needs another.
     pub fn key_form(mut self, form: KeyForm) -> Self {
         self.scheme.key_form = form;
+        self
+    }
+
+    /// Declares that the sender signs with its API key. Otherwise a verifier refuses secrets that
+    /// begin with `sk_`, `pk_` or `rk_`, because they belong elsewhere.
+    pub fn api_key(mut self) -> Self {
+        self.scheme.api_key = true;
         self
     }
 
@@ -130,7 +140,7 @@ impl SchemeBuilder {
     /// | `{timestamp}` | the timestamp's text as sent |
     /// | `{id}` | the delivery ID |
     /// | `{method}` | the method |
-    /// | `{path}`, `{path:escaped-twice}` | path and query as sent, or escaped as Contentful does |
+    /// | `{path}`, `{path:escaped-twice}` | path and query as sent, or escaped as Contentful does; with a public URL, its path |
     /// | `{query:NAME}` | the decoded value of a query parameter |
     /// | `{sorted-query}` | all parameters but the signature, sorted: each as `name=value` |
     /// | `{url}` | the verifier's public URL with the request's query |
@@ -175,15 +185,61 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the parameter of the signed URL with the SHA-256 digest of an unsigned body, in hex.
+    /// Sets the parameter of the signed URL with the SHA-256 digest of an unsigned body.
     pub fn body_digest_query(mut self, name: impl Into<String>) -> Self {
-        self.scheme.body_digest = Some(BodyDigest::Query(owned(name)));
+        self.scheme.body_digest = Some(BodyDigest::query(owned(name)));
         self
     }
 
-    /// Sets the claim of the JSON Web Token with the SHA-256 digest of the body, in hex.
+    /// Sets the claim of the JSON Web Token with the SHA-256 digest of the body.
     pub fn body_digest_claim(mut self, name: impl Into<String>) -> Self {
-        self.scheme.body_digest = Some(BodyDigest::Claim(owned(name)));
+        self.scheme.body_digest = Some(BodyDigest::claim(owned(name)));
+        self
+    }
+
+    /// Sets the encoding of the body's digest: hex in either case, base64 or base64url, each with
+    /// or without padding. Follows the digest's place. Default: any of them.
+    pub fn body_digest_encoding(self, encoding: Encoding) -> Self {
+        self.digest("body_digest_encoding", |digest| digest.encoding = Some(encoding))
+    }
+
+    /// Declares that, without a body, the claim has the digest of the query: a JSON object of its
+    /// parameters in their order, without white space, as Vonage sends `GET` requests. Follows the
+    /// digest's claim.
+    pub fn body_digest_or_query(self) -> Self {
+        self.digest("body_digest_or_query", |digest| digest.or_query = true)
+    }
+
+    /// Declares that tokens of requests without a body have no digest of it, as from MessageBird.
+    /// Follows the digest's claim.
+    pub fn body_digest_optional(self) -> Self {
+        self.digest("body_digest_optional", |digest| digest.optional = true)
+    }
+
+    fn digest(mut self, option: &'static str, set: impl FnOnce(&mut BodyDigest)) -> Self {
+        match &mut self.scheme.body_digest {
+            Some(digest) => set(digest),
+            None => self.stray_digest = self.stray_digest.or(Some(option)),
+        }
+        self
+    }
+
+    /// Sets the claim of the JSON Web Token with the SHA-256 digest of the URL, as MessageBird
+    /// signs it: the verifier's public URL with the request's query.
+    pub fn url_digest_claim(self, name: impl Into<String>) -> Self {
+        self.url_digest(name, UrlDigestForm::Url)
+    }
+
+    /// Sets the claim of the JSON Web Token with the SHA-256 digest of Atlassian Connect's
+    /// canonical request (`qsh`): method, path, and the sorted query without `jwt`. The path is
+    /// that of the public URL, if the verifier has one. If the app's base URL has a path, set it as
+    /// the verifier's [parameter](crate::VerifierBuilder::parameter) `base_path`.
+    pub fn canonical_request_claim(self, name: impl Into<String>) -> Self {
+        self.url_digest(name, UrlDigestForm::CanonicalRequest)
+    }
+
+    fn url_digest(mut self, name: impl Into<String>, form: UrlDigestForm) -> Self {
+        self.scheme.url_digest = Some(UrlDigest { claim: owned(name), form });
         self
     }
 
@@ -219,7 +275,8 @@ impl SchemeBuilder {
         self
     }
 
-    /// Requires a claim in the JSON Web Token. `aud` must be the public URL, if one is given.
+    /// Requires a claim in the JSON Web Token. `aud`, a text or a list of them, must contain the
+    /// public URL, if one is given.
     pub fn require_claim(mut self, name: impl Into<String>) -> Self {
         self.scheme.required_claims.to_mut().push(owned(name));
         self
@@ -311,6 +368,9 @@ impl SchemeBuilder {
                 option,
                 "must follow a signature place without a form",
             ));
+        }
+        if let Some(option) = self.stray_digest {
+            return Err(ConfigError::option(option, "must follow the place of the body's digest"));
         }
         let signs_content = check::signs_content(scheme.algorithm);
         scheme.content = match (&self.content, signs_content) {

@@ -40,7 +40,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Requires a prefix before the signature, such as `sha256=`.
+    /// Requires a prefix before the signature, such as `sha256=`. It may end in a space.
     pub fn prefix(self, prefix: impl Into<String>) -> Self {
         let prefix = Prefix::Required(owned(prefix));
         self.form("prefix", &Grammar::Plain(prefix))

@@ -31,6 +31,10 @@ impl Bytes {
         Self([self.0[0] | other.0[0], self.0[1] | other.0[1]])
     }
 
+    fn and(self, other: Self) -> Self {
+        Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+    }
+
     fn meets(self, other: Self) -> bool {
         self.0[0] & other.0[0] != 0 || self.0[1] & other.0[1] != 0
     }
@@ -58,8 +62,9 @@ struct Shape {
     last: Bytes,
     /// A byte at a fixed distance from the start.
     mark: Option<u8>,
-    /// Verification refuses a text that contains a byte with which an adjacent part begins or ends.
-    is_kept_apart: bool,
+    /// Verification refuses a text that contains one of these bytes, if an adjacent part begins or
+    /// ends with it.
+    kept_out: Bytes,
 }
 
 impl Shape {
@@ -74,13 +79,13 @@ impl Shape {
             first: all,
             last: all,
             mark: None,
-            is_kept_apart: false,
+            kept_out: Bytes::NONE,
         }
     }
 
     /// A value of which verification refuses the bytes next to it.
     const fn value() -> Self {
-        Self { is_kept_apart: true, ..Self::text(Bytes::ALL) }
+        Self { kept_out: Bytes::ALL, ..Self::text(Bytes::ALL) }
     }
 
     fn constant(text: &[u8]) -> Self {
@@ -112,6 +117,14 @@ fn digits() -> Bytes {
 /// The bytes of a target: no white space and no control characters (RFC 9110 §4.1).
 fn visible() -> Bytes {
     Bytes::of(|byte| byte > b' ' && byte != 0x7f)
+}
+
+/// A part of a target. Verification may refuse bytes that no URI contains unescaped (RFC 3986 §2).
+fn target() -> Shape {
+    let of_uri =
+        |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/?#[]@!$&'()*+,;=%".contains(&byte);
+    let kept_out = Bytes::of(|byte| !of_uri(byte));
+    Shape { kept_out, ..Shape::text(visible()) }
 }
 
 fn time(unit: Option<TimeUnit>) -> Shape {
@@ -160,15 +173,13 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
                 match form {
                     UrlForm::WithoutQuery => {}
                     UrlForm::AsConfigured | UrlForm::EitherPort | UrlForm::PartlyDecoded => {
-                        push(Shape { first: Bytes::from(b"?"), ..Shape::text(visible()) });
+                        push(Shape { first: Bytes::from(b"?"), ..target() });
                     }
                 }
             }
-            Part::Path(PathForm::AsSent | PathForm::EscapedTwice) => push(Shape {
-                may_be_empty: false,
-                first: Bytes::from(b"/"),
-                ..Shape::text(visible())
-            }),
+            Part::Path(PathForm::AsSent | PathForm::EscapedTwice) => {
+                push(Shape { may_be_empty: false, first: Bytes::from(b"/"), ..target() })
+            }
             Part::SortedQuery | Part::Form | Part::Body | Part::Fields(_) => {
                 push(Shape::text(Bytes::ALL));
             }
@@ -260,15 +271,12 @@ fn delimiters(pieces: &[Piece<'_>], index: usize) -> Bytes {
         }
         _ => Bytes::NONE,
     };
-    after.with(before)
+    after.with(before).and(pieces[index].shape.kept_out)
 }
 
 /// Returns the bytes that a piece may contain, once verification has refused the others.
 fn allowed(pieces: &[Piece<'_>], index: usize) -> Bytes {
     let shape = pieces[index].shape;
-    if !shape.is_kept_apart {
-        return shape.all;
-    }
     let kept_out = delimiters(pieces, index);
     Bytes::of(|byte| shape.all.contains(byte) && !kept_out.contains(byte))
 }
@@ -404,11 +412,15 @@ fn conditions(content: &[Part]) -> Result<(), String> {
 
 /// Returns the bytes that the value of each part of a content must not contain.
 pub(in super::super) fn all_delimiters(scheme: &Scheme, content: &[Part]) -> Vec<Box<[u8]>> {
-    // Conditions do not change what is next to a part.
-    let pieces = pieces(scheme, content, true);
+    let cases = [true, false].map(|is_equal| pieces(scheme, content, is_equal));
     let of_part = |part: &Part| {
-        let index = pieces.iter().position(|piece| std::ptr::eq(piece.part, part));
-        index.map_or(Bytes::NONE, |index| delimiters(&pieces, index)).iter().collect()
+        let of_case = |pieces: &Vec<Piece<'_>>| {
+            // The last piece of a part is the one that varies.
+            let index = pieces.iter().rposition(|piece| std::ptr::eq(piece.part, part));
+            index.map_or(Bytes::NONE, |index| delimiters(pieces, index))
+        };
+        // A part that is free in one of the cases is not asked for its delimiters there.
+        cases.iter().map(of_case).fold(Bytes::NONE, Bytes::with).iter().collect()
     };
     content.iter().map(of_part).collect()
 }

@@ -10,7 +10,7 @@ pub(crate) use self::names::is_pointer;
 use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
 use super::{
-    Algorithm, BodyDigest, Challenge, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
+    Algorithm, Challenge, DigestPlace, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
     Origin, Part, Place, Scheme, TimestampPlace, Values, Varies, WholeBody,
 };
 use crate::error::ConfigError;
@@ -96,7 +96,7 @@ fn content(scheme: &Scheme) -> [Rule; 12] {
             "is that of a version which no signature has",
         ),
         (
-            matches!(scheme.body_digest, Some(BodyDigest::Query(_))) && !signs_query(scheme),
+            matches!(digest_place(scheme), Some(DigestPlace::Query(_))) && !signs_query(scheme),
             "body_digest_query",
             "the query is not signed, so the digest proves nothing",
         ),
@@ -167,7 +167,9 @@ fn keys(scheme: &Scheme) -> [Rule; 4] {
     ]
 }
 
-fn tokens(scheme: &Scheme) -> [Rule; 4] {
+fn tokens(scheme: &Scheme) -> [Rule; 7] {
+    let digest = scheme.body_digest.as_ref();
+    let in_query = matches!(digest_place(scheme), Some(DigestPlace::Query(_)));
     let is_jwt = scheme.algorithm.is_jwt();
     let mut places = scheme.signatures.iter().map(|source| &source.place);
     let elsewhere =
@@ -176,9 +178,20 @@ fn tokens(scheme: &Scheme) -> [Rule; 4] {
         (scheme.issuer.is_some() && !is_jwt, "issuer", NO_JWT),
         (!scheme.required_claims.is_empty() && !is_jwt, "require_claim", NO_JWT),
         (
-            matches!(scheme.body_digest, Some(BodyDigest::Claim(_))) && !is_jwt,
+            matches!(digest_place(scheme), Some(DigestPlace::Claim(_))) && !is_jwt,
             "body_digest_claim",
             NO_JWT,
+        ),
+        (scheme.url_digest.is_some() && !is_jwt, "url_digest_claim", NO_JWT),
+        (
+            in_query && digest.is_some_and(|digest| digest.or_query),
+            "body_digest_or_query",
+            "the digest is in the query itself",
+        ),
+        (
+            in_query && digest.is_some_and(|digest| digest.optional),
+            "body_digest_optional",
+            "only a claim of a JSON Web Token may be absent",
         ),
         (
             is_jwt && elsewhere.is_some(),
@@ -315,6 +328,10 @@ fn fits(algorithm: Algorithm, form: KeyForm) -> bool {
 /// Returns whether the scheme signs content: tokens sign nothing, and JSON Web Tokens themselves.
 pub(super) fn signs_content(algorithm: Algorithm) -> bool {
     !algorithm.is_token() && !algorithm.is_jwt()
+}
+
+fn digest_place(scheme: &Scheme) -> Option<&DigestPlace> {
+    scheme.body_digest.as_ref().map(|digest| &digest.place)
 }
 
 fn signs_query(scheme: &Scheme) -> bool {

@@ -1,7 +1,7 @@
 //! Checks and normalizes the names in a description.
 
 use super::super::{
-    BodyDigest, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
+    DigestPlace, Envelope, Field, Grammar, KeySource, Place, Prefix, Scheme, Text, TimestampPlace,
 };
 use crate::error::ConfigError;
 
@@ -54,10 +54,13 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
         }
         Some(KeySource::KeyId) | None => {}
     }
-    match &scheme.body_digest {
-        Some(BodyDigest::Query(name)) => given("body_digest_query", name)?,
-        Some(BodyDigest::Claim(name)) => given("body_digest_claim", name)?,
+    match scheme.body_digest.as_ref().map(|digest| &digest.place) {
+        Some(DigestPlace::Query(name)) => given("body_digest_query", name)?,
+        Some(DigestPlace::Claim(name)) => given("body_digest_claim", name)?,
         None => {}
+    }
+    if let Some(digest) = &scheme.url_digest {
+        given("url_digest_claim", &digest.claim)?;
     }
     if let Some(issuer) = &scheme.issuer {
         given("issuer", issuer)?;
@@ -142,12 +145,8 @@ fn field(option: &'static str, field: &mut Option<Field>) -> Result<(), ConfigEr
 fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
     let (option, names, separators): (_, &[Text], [char; 2]) = match grammar {
         Grammar::Plain(Prefix::Refused) => return Ok(()),
-        Grammar::Plain(Prefix::Required(prefix)) => {
-            return visible("prefix", std::slice::from_ref(prefix));
-        }
-        Grammar::Plain(Prefix::Optional(prefix)) => {
-            return visible("optional_prefix", std::slice::from_ref(prefix));
-        }
+        Grammar::Plain(Prefix::Required(prefix)) => return is_prefix("prefix", prefix),
+        Grammar::Plain(Prefix::Optional(prefix)) => return is_prefix("optional_prefix", prefix),
         Grammar::Plain(Prefix::Scheme(name)) => {
             let reason = "not the name of an authentication scheme";
             return require(is_token(name), "authorization_scheme", reason);
@@ -173,6 +172,14 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
         && !names.iter().any(|name| name.contains(separators));
     let reason = "separators must differ, be ASCII, and be in no name";
     require(usable, option, reason)
+}
+
+/// Checks a prefix, which may end in a space, as Greenhouse's `sha256 `. HTTP removes spaces before
+/// a header's value.
+fn is_prefix(option: &'static str, prefix: &str) -> Result<(), ConfigError> {
+    let text = prefix.strip_suffix(' ').unwrap_or(prefix);
+    let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
+    require(fits, option, "empty, or not visible ASCII before an optional space")
 }
 
 fn visible(option: &'static str, names: &[Text]) -> Result<(), ConfigError> {

@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use self::{
-    parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp},
+    parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp, UrlDigest},
     values::{Contents, OneOrMore},
 };
 use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
@@ -45,11 +45,14 @@ struct Row {
     evidence: Vec<Evidence>,
     algorithm: Option<Algorithm>,
     key: Option<KeyForm>,
+    #[serde(default)]
+    api_key: bool,
     key_source: Option<Key>,
     signature: OneOrMore<Signature>,
     encoding: Option<Encoding>,
     signed_content: Option<Contents>,
     body_digest: Option<Digest>,
+    url_digest: Option<UrlDigest>,
     timestamp: Option<Timestamp>,
     issuer: Option<String>,
     #[serde(default)]
@@ -89,6 +92,7 @@ impl From<ConfigError> for Mistake {
             ConfigError::EmptySecret
             | ConfigError::SecretTooLong { .. }
             | ConfigError::MalformedSecret { .. }
+            | ConfigError::SuspectSecret { .. }
             | ConfigError::SecretCount { .. }
             | ConfigError::UnknownScheme { .. } => {
                 Self { key: "scheme", reason: error.to_string() }
@@ -116,6 +120,10 @@ fn key(option: &'static str) -> &'static str {
         "signed_content" => "signed-content",
         "body_digest_query" => "body-digest.query",
         "body_digest_claim" => "body-digest.claim",
+        "body_digest_encoding" => "body-digest.encoding",
+        "body_digest_or_query" => "body-digest.or-query",
+        "body_digest_optional" => "body-digest.optional",
+        "url_digest_claim" => "url-digest.claim",
         "timestamp_header" => "timestamp.header",
         "timestamp_pair" => "timestamp.pair",
         "timestamp_pointer" => "timestamp.pointer",
@@ -153,6 +161,7 @@ impl Row {
             .evidence(self.evidence)
             .given(self.algorithm, SchemeBuilder::algorithm)
             .given(self.key, SchemeBuilder::key_form)
+            .given(self.api_key.then_some(()), |builder, ()| builder.api_key())
             .given(self.encoding, SchemeBuilder::encoding)
             .given(self.signed_content, |builder, contents| contents.add(builder))
             .given(self.issuer, SchemeBuilder::issuer)
@@ -192,6 +201,7 @@ impl Row {
         builder = builder
             .tried(self.key_source, Key::add)?
             .tried(self.body_digest, Digest::add)?
+            .given(self.url_digest, |builder, digest| digest.add(builder))
             .tried(self.timestamp, Timestamp::add)?
             .tried(self.id, Id::add)?
             .tried(self.event_type, EventType::add)?

@@ -7,6 +7,7 @@ use super::{
     Mistake,
     values::{Pointers, Window},
 };
+use crate::encoding::Encoding;
 
 #[derive(Deserialize)]
 #[serde(
@@ -126,10 +127,15 @@ impl Key {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, expecting = "where the body's digest is")]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", expecting = "where the body's digest is")]
 pub(super) struct Digest {
     query: Option<String>,
     claim: Option<String>,
+    encoding: Option<Encoding>,
+    #[serde(default)]
+    or_query: bool,
+    #[serde(default)]
+    optional: bool,
 }
 
 impl Digest {
@@ -138,7 +144,35 @@ impl Digest {
         one_of("body-digest", &ways)?;
         Ok(builder
             .given(self.query, SchemeBuilder::body_digest_query)
-            .given(self.claim, SchemeBuilder::body_digest_claim))
+            .given(self.claim, SchemeBuilder::body_digest_claim)
+            .given(self.encoding, SchemeBuilder::body_digest_encoding)
+            .given(self.or_query.then_some(()), |builder, ()| builder.body_digest_or_query())
+            .given(self.optional.then_some(()), |builder, ()| builder.body_digest_optional()))
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "the claim with the URL's digest, and its form")]
+pub(super) struct UrlDigest {
+    claim: String,
+    #[serde(default)]
+    form: UrlDigestForm,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+enum UrlDigestForm {
+    #[default]
+    Url,
+    Atlassian,
+}
+
+impl UrlDigest {
+    pub(super) fn add(self, builder: SchemeBuilder) -> SchemeBuilder {
+        match self.form {
+            UrlDigestForm::Url => builder.url_digest_claim(self.claim),
+            UrlDigestForm::Atlassian => builder.canonical_request_claim(self.claim),
+        }
     }
 }
 

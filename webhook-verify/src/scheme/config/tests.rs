@@ -1,8 +1,9 @@
 use serde_json::{Map, Value, json};
 
 use super::super::{
-    BodyDigest, Envelope, Field, Grammar, KeySource, Notes, Part, Place, Prefix, Scheme,
-    SignatureSource, Text, TimeUnit, TimestampPlace, check::signs_content,
+    BodyDigest, DigestPlace, Envelope, Field, Grammar, KeySource, Notes, Part, Place, Prefix,
+    Scheme, SignatureSource, Text, TimeUnit, TimestampPlace, UrlDigest, UrlDigestForm,
+    check::signs_content,
 };
 use crate::{clock::Tolerance, encoding::Encoding};
 
@@ -16,9 +17,21 @@ fn written(scheme: &Scheme) -> Value {
             json!({kind: name, "hosts": hosts})
         }
     };
-    let digest = |digest: &BodyDigest| match digest {
-        BodyDigest::Query(name) => json!({"query": name}),
-        BodyDigest::Claim(name) => json!({"claim": name}),
+    let digest = |digest: &BodyDigest| {
+        let (kind, name) = match &digest.place {
+            DigestPlace::Query(name) => ("query", name),
+            DigestPlace::Claim(name) => ("claim", name),
+        };
+        json!({
+            kind: name,
+            "encoding": digest.encoding.map(encoding),
+            "or-query": digest.or_query,
+            "optional": digest.optional,
+        })
+    };
+    let url_digest = |digest: &UrlDigest| match digest.form {
+        UrlDigestForm::Url => json!({"claim": digest.claim}),
+        UrlDigestForm::CanonicalRequest => json!({"claim": digest.claim, "form": "atlassian"}),
     };
     let seconds = |time: std::time::Duration| time.as_secs();
     let row = json!({
@@ -28,11 +41,13 @@ fn written(scheme: &Scheme) -> Value {
         "evidence": scheme.evidence.iter().map(kebab).collect::<Vec<_>>(),
         "algorithm": kebab(scheme.algorithm),
         "key": kebab(scheme.key_form),
+        "api-key": scheme.api_key.then_some(true),
         "key-source": scheme.key_source.as_ref().map(hosts_of),
         "signature": scheme.signatures.iter().map(signature).collect::<Vec<_>>(),
         "encoding": signs.then(|| encoding(scheme.encoding)),
         "signed-content": signs.then(|| contents(scheme)),
         "body-digest": scheme.body_digest.as_ref().map(digest),
+        "url-digest": scheme.url_digest.as_ref().map(url_digest),
         "timestamp": scheme.timestamp.as_ref().map(|source| {
             let (kind, name) = match &source.place {
                 TimestampPlace::Header(name) => ("header", json!(name)),

@@ -599,6 +599,7 @@ rows! { BODIES;
     /// events that you use.
     PAYSTACK = "paystack", "Paystack", "https://paystack.com/docs/payments/webhooks/", [Source] {
         algorithm: HmacSha512,
+        api_key: true,
         signatures: list![plain("x-paystack-signature")],
         event_type: pointer("/event"),
         event_data: data("/data"),

@@ -123,7 +123,7 @@ rows! { FIELDS;
         signatures: list![plain("x-twilio-signature")],
         encoding: Base64,
         content: list![Part::Url(UrlForm::EitherPort)],
-        body_digest: Some(BodyDigest::Query(text("bodySHA256"))),
+        body_digest: Some(BodyDigest::query(text("bodySHA256"))),
         id: header("i-twilio-idempotency-token"),
         identity: Identity::Digest,
         hints.time_budget: seconds(15),

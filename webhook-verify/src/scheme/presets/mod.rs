@@ -1,14 +1,17 @@
 //! One row for each sender. If a row needs code, a building block is missing.
 
-/// A row: the named fields, and the others from the row after `like` or from `Scheme::BASE`.
+/// A row: the named fields, and the others from the row after `like` or from `Scheme::BASE`. Its doc
+/// comment is a part of the sender's page in `docs/senders`, which is the documentation of the row.
 macro_rules! rows {
-    ($rows:ident; $($(#[$doc:meta])* $ident:ident = $name:literal, $sender:literal, $page:literal, [$($evidence:ident)*] $(like $base:ident)? {
+    ($rows:ident; $($(#[doc = $about:literal])* $ident:ident = $name:literal, $sender:literal, $page:literal, [$($evidence:ident)*] $(like $base:ident)? {
         $($($field:ident).+: $value:expr,)*
     })*) => {
         $(
-            #[doc = concat!($sender, ". <", $page, ">")]
-            #[doc = ""]
-            $(#[$doc])*
+            #[cfg_attr(not(doc), doc = concat!($sender, ". <", $page, ">"))]
+            #[cfg_attr(
+                doc,
+                doc = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/senders/", $name, ".md"))
+            )]
             pub const $ident: Scheme = {
                 let mut scheme = Scheme::BASE;
                 $(set(&mut scheme, $base);)?
@@ -16,6 +19,7 @@ macro_rules! rows {
                 set(&mut scheme.sender, text($sender));
                 set(&mut scheme.documentation, text($page));
                 set(&mut scheme.evidence, list![$(Evidence::$evidence),*]);
+                set(&mut scheme.notes.about, concat!($($about, "\n"),*));
                 $(set(&mut scheme.$($field).+, $value);)*
                 scheme
             };

@@ -144,7 +144,7 @@ rows! { PUBLIC_KEYS;
         algorithm: JwtHs256,
         signatures: list![plain("x-webhook-signature")],
         content: list![],
-        body_digest: Some(BodyDigest::Claim(text("sha256"))),
+        body_digest: Some(BodyDigest::claim(text("sha256"))),
         issuer: Some(text("netlify")),
         event_type: header("x-netlify-event"),
         identity: Identity::Digest,
@@ -165,7 +165,8 @@ rows! { PUBLIC_KEYS;
         hints.retry_horizon: seconds(1800),
     }
 
-    /// A token whose claim `payload_hash` is the body's digest.
+    /// A token whose claim `payload_hash` is the digest of the body, or of the query as JSON: most
+    /// requests of the Voice API are `GET`. The token's claim `iat` is checked.
     VONAGE = "vonage", "Vonage", "https://developer.vonage.com/en/getting-started/concepts/webhooks", [Unproven] {
         algorithm: JwtHs256,
         signatures: list![at(
@@ -173,7 +174,8 @@ rows! { PUBLIC_KEYS;
             Grammar::Plain(Prefix::Scheme(text("Bearer"))),
         )],
         content: list![],
-        body_digest: Some(BodyDigest::Claim(text("payload_hash"))),
+        body_digest: Some(BodyDigest::claim_or_query(text("payload_hash"))),
+        timestamp: timestamp(TimestampPlace::Claim(text("iat")), Seconds, 300),
         identity: Identity::Digest,
     }
 
@@ -185,7 +187,7 @@ rows! { PUBLIC_KEYS;
         key_source: Some(KeySource::KeyId),
         signatures: list![plain("plaid-verification")],
         content: list![],
-        body_digest: Some(BodyDigest::Claim(text("request_body_sha256"))),
+        body_digest: Some(BodyDigest::claim(text("request_body_sha256"))),
         timestamp: timestamp(TimestampPlace::Claim(text("iat")), Seconds, 300),
         event_type: pointer("/webhook_type"),
         identity: Identity::Digest,

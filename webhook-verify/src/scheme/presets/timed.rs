@@ -208,7 +208,8 @@ rows! { TIMED;
         identity: Identity::Digest,
     }
 
-    /// `v0=` and hex over `v0:{timestamp}:{body}`.
+    /// `v0=` and hex over `v0:{timestamp}:{body}`. Slack also sends unsigned forms with
+    /// `ssl_check=1`, which get a response.
     SLACK = "slack", "Slack", "https://docs.slack.dev/authentication/verifying-requests-from-slack", [Vector Source] {
         signatures: list![prefixed("x-slack-signature", "v0=")],
         content: V0,
@@ -218,7 +219,7 @@ rows! { TIMED;
         event_time: event_time("/event_time", Seconds),
         event_data: data("/event"),
         identity: Identity::SignedId,
-        challenges: list![Challenge::SLACK],
+        challenges: list![Challenge::SLACK, Challenge::SLACK_SSL_CHECK],
         hints.retry_horizon: hours(2),
         hints.time_budget: seconds(3),
     }

@@ -1,0 +1,148 @@
+//! The page about a sender, made from its scheme.
+
+use std::{fmt, time::Duration};
+
+use super::{Description, Evidence, SameBytes, Sent};
+
+/// Writes the page about the sender in Markdown.
+impl fmt::Display for Description {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "# {} (`{}`)\n", self.sender, self.name)?;
+        let about = paragraphs(self.notes.about);
+        if !about.is_empty() {
+            writeln!(f, "{about}\n")?;
+        }
+        writeln!(f, "| | |\n|---|---|")?;
+        for (name, text) in self.rows() {
+            if !text.is_empty() {
+                writeln!(f, "| {name} | {} |", text.replace('|', "\\|"))?;
+            }
+        }
+        if self.evidence != [Evidence::Unproven] {
+            writeln!(f, "\nEvidence: {}.", self.evidence())?;
+        } else {
+            writeln!(
+                f,
+                "\n**No primary source was found.** Check the preset before you rely on it."
+            )?;
+        }
+        writeln!(f, "\nTry it on a receiver at `http://127.0.0.1:3000/`:\n")?;
+        writeln!(f, "```sh")?;
+        writeln!(f, "printf '{{}}' | webhook-verify sign --scheme {} --curl", self.name)?;
+        writeln!(f, "```")
+    }
+}
+
+impl Description {
+    fn rows(&self) -> Vec<(&'static str, String)> {
+        let notes = &self.notes;
+        let code = |text: &str| format!("`{}`", text.replace('\n', "\\n"));
+        let place = |place: &Option<String>| place.as_deref().map(code).unwrap_or_default();
+        let places: Vec<_> = self.signatures.iter().map(|place| code(place)).collect();
+        let content = match self.signed_content.as_str() {
+            "" => "nothing: the secret or token is sent itself".into(),
+            content => code(content),
+        };
+        let window = match (&self.timestamp, self.tolerance) {
+            (None, _) => "none".into(),
+            (Some(_), None) => "none: the timestamp is signed, but not checked".into(),
+            (Some(_), Some(window)) if window.past() == window.future() => {
+                format!("{} before and after", time(window.past()))
+            }
+            (Some(_), Some(window)) => {
+                format!("{} before, {} after", time(window.past()), time(window.future()))
+            }
+        };
+        let reads = match &self.event_data {
+            Some(pointer) => format!("{} of each event", code(pointer)),
+            None => "the whole event".into(),
+        };
+        let same_bytes = match notes.same_bytes {
+            SameBytes::Never => format!("no: {}", notes.same_bytes_why),
+            SameBytes::Possible => format!("yes: {}", notes.same_bytes_why),
+            SameBytes::Unknown => "unknown".into(),
+        };
+        let horizon = self.hints.retry_horizon.map(|horizon| format!("up to {}", time(horizon)));
+        let schedule = [Some(notes.schedule.to_owned()), horizon];
+        let schedule: Vec<_> = schedule.into_iter().flatten().filter(|it| !it.is_empty()).collect();
+        vec![
+            ("Secret", notes.secret_at.to_owned()),
+            ("Signature", format!("{}; {}", places.join(", "), self.algorithm)),
+            ("Signed content", content),
+            ("Timestamp", place(&self.timestamp)),
+            ("Time window", window),
+            ("Delivery ID", place(&self.id)),
+            ("Event type", place(&self.event_type)),
+            ("Events", self.events.clone()),
+            ("`EventData<T>` reads", reads),
+            ("Idempotency key", self.idempotency_key.clone()),
+            ("Can two events have the same body?", same_bytes),
+            ("Retries", schedule.join("; ")),
+            ("A retry keeps", parts(notes.keeps)),
+            ("A retry changes", parts(notes.changes)),
+            ("Retries that are refused", notes.lost.to_owned()),
+            ("Waits for a response", self.hints.time_budget.map(time).unwrap_or_default()),
+            ("Handshake", self.handshakes.join(", ")),
+        ]
+    }
+
+    fn evidence(&self) -> String {
+        let words = self.evidence.iter().map(|evidence| match evidence {
+            Evidence::Vector => "a published example was recomputed",
+            Evidence::Source => "the sender's source was read or run",
+            Evidence::Documentation => "the sender's documentation says so",
+            Evidence::Unproven => "third parties say so",
+        });
+        let words: Vec<_> = words.collect();
+        let page = format!("<{}>", self.documentation);
+        let checked = match (self.notes.checked, self.notes.recheck) {
+            ("", _) => String::new(),
+            (date, how) => format!(". Checked on {date}; to check again: {how}"),
+        };
+        format!("{} ({page}){checked}", words.join(", "))
+    }
+}
+
+/// Joins the lines of a doc comment into paragraphs, without links between items.
+fn paragraphs(about: &str) -> String {
+    let lines: Vec<_> = about.lines().map(str::trim).collect();
+    let paragraphs = lines.split(|line| line.is_empty()).filter(|lines| !lines.is_empty());
+    let paragraphs: Vec<_> = paragraphs.map(|lines| without_links(&lines.join(" "))).collect();
+    paragraphs.join("\n\n")
+}
+
+/// Replaces links to items, such as ``[`GITHUB`](super::GITHUB)``, with their text.
+fn without_links(text: &str) -> String {
+    let mut plain = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("[`") {
+        let Some((name, after)) = after.split_once("`]") else { break };
+        plain.push_str(before);
+        plain.push_str(&format!("`{name}`"));
+        rest = match after.strip_prefix('(').and_then(|after| after.split_once(')')) {
+            Some((_, after)) => after,
+            None => after,
+        };
+    }
+    plain + rest
+}
+
+fn parts(parts: &[Sent]) -> String {
+    let names = parts.iter().map(|part| match part {
+        Sent::Body => "body",
+        Sent::Id => "delivery ID",
+        Sent::EventType => "event type",
+        Sent::Timestamp => "timestamp",
+        Sent::Signature => "signature",
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
+fn time(duration: Duration) -> String {
+    match duration.as_secs() {
+        seconds if seconds > 0 && seconds % 86_400 == 0 => format!("{} d", seconds / 86_400),
+        seconds if seconds > 0 && seconds % 3600 == 0 => format!("{} h", seconds / 3600),
+        seconds if seconds % 60 == 0 && seconds > 600 => format!("{} min", seconds / 60),
+        seconds => format!("{seconds} s"),
+    }
+}

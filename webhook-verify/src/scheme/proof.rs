@@ -1,0 +1,157 @@
+//! What a signature covers.
+
+use std::fmt;
+
+use super::{Origin, Part, Scheme, WholeBody};
+
+/// The part of a request that a scheme's signature covers, from the strongest to the weakest.
+///
+/// Whatever is not covered is the word of whoever sent the request, or of whoever captured a true
+/// one and changed it. Where a body becomes a prompt or a payment, require [`Body`](Self::Body)
+/// with [`ReceiverBuilder::require`](crate::ReceiverBuilder::require).
+///
+/// ```
+/// use webhook_verify::{Proof, Receiver, Verifier, scheme};
+///
+/// assert_eq!(scheme::GITHUB.proof(), Proof::Body);
+/// assert_eq!(scheme::PIPEFORCE_TOKEN.proof(), Proof::TokenOnly);
+///
+/// let github = Verifier::new(scheme::GITHUB, "a secret")?;
+/// assert!(Receiver::builder(github).require(Proof::Body).build().is_ok());
+/// let pipeforce = Verifier::new(scheme::PIPEFORCE_TOKEN, "a secret")?;
+/// assert!(Receiver::builder(pipeforce).require(Proof::Body).build().is_err());
+/// # Ok::<(), webhook_verify::ConfigError>(())
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Proof {
+    /// All bytes of the body.
+    Body,
+    /// A SHA-256 digest of the body, in the signed URL or token. It is as strong as `Body`.
+    BodyDigest,
+    /// Values of the body, but not its bytes: single fields (Adyen, Amazon SNS, Mailgun's token), a
+    /// checksum that a changed body can have too (PayPal), or the joined fields of a form, which
+    /// can be divided elsewhere (Twilio, Mandrill).
+    Fields,
+    /// The URL or other parts of the head, and nothing of the body.
+    Url,
+    /// Nothing of the request: a secret or a token was sent with it, which proves only that the
+    /// sender knows or has it.
+    TokenOnly,
+}
+
+impl Proof {
+    /// Returns whether this is at least as strong as `required`. `Body` and `BodyDigest` are equal.
+    ///
+    /// The order says nothing about the URL: `Body` is stronger than `Url`, but may not cover it.
+    #[must_use]
+    pub fn satisfies(self, required: Self) -> bool {
+        self.strength() >= required.strength()
+    }
+
+    fn strength(self) -> u8 {
+        match self {
+            Self::Body | Self::BodyDigest => 3,
+            Self::Fields => 2,
+            Self::Url => 1,
+            Self::TokenOnly => 0,
+        }
+    }
+}
+
+impl fmt::Display for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Body => "the whole body",
+            Self::BodyDigest => "a digest of the whole body",
+            Self::Fields => "only some values of the body",
+            Self::Url => "only the URL or other parts of the head",
+            Self::TokenOnly => "nothing of the request",
+        })
+    }
+}
+
+impl Scheme {
+    /// Returns the part of a request that the signature covers.
+    #[must_use]
+    pub fn proof(&self) -> Proof {
+        let in_body = |part: &Part| self.reads_from_body(part);
+        let in_head = |part: &Part| part.facts().origin != Origin::Constant;
+        if self.signs_whole(WholeBody::Bytes) {
+            Proof::Body
+        } else if self.body_digest.is_some() {
+            Proof::BodyDigest
+        } else if self.signs(in_body) {
+            Proof::Fields
+        } else if self.signs(in_head) || self.url_digest.is_some() {
+            Proof::Url
+        } else {
+            Proof::TokenOnly
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Proof, Scheme};
+    use crate::scheme::Algorithm;
+
+    #[test]
+    fn the_proof_of_each_preset() {
+        for scheme in Scheme::presets() {
+            let expected = match scheme.name() {
+                "twilio-json" | "netlify" | "vonage" | "plaid" => Proof::BodyDigest,
+                "adyen" | "mailgun" | "mandrill" | "paypal" | "sns" | "sns-v1" | "twilio" => {
+                    Proof::Fields
+                }
+                "plivo-v2" => Proof::Url,
+                "auth0"
+                | "chargebee"
+                | "gitlab"
+                | "mailchimp-marketing"
+                | "microsoft-graph"
+                | "monday"
+                | "okta"
+                | "pipeforce-token"
+                | "postmark"
+                | "telegram" => Proof::TokenOnly,
+                _ => Proof::Body,
+            };
+            assert_eq!(scheme.proof(), expected, "{}", scheme.name());
+        }
+    }
+
+    #[test]
+    fn the_proof_of_other_schemes() {
+        let of = |content: &str| {
+            let scheme = Scheme::builder("a").signature_header("s").timestamp_header("t");
+            scheme.id_pointer("/id").signed_content(content).build().unwrap().proof()
+        };
+        assert_eq!(of("{method}{url}{body}{timestamp}"), Proof::Body);
+        assert_eq!(of("{timestamp}.{crc32}"), Proof::Fields);
+        assert_eq!(of("{timestamp}.{json:/a}"), Proof::Fields);
+        assert_eq!(of("{timestamp}.{id}"), Proof::Fields);
+        assert_eq!(of("{timestamp}.{form}"), Proof::Fields);
+        assert_eq!(of("{timestamp}.{url}"), Proof::Url);
+        assert_eq!(of("{timestamp}.{header:a}"), Proof::Url);
+        let token = |scheme: crate::scheme::SchemeBuilder| {
+            scheme.signature_header("s").algorithm(Algorithm::JwtHs256).build().unwrap().proof()
+        };
+        assert_eq!(token(Scheme::builder("a")), Proof::TokenOnly);
+        assert_eq!(token(Scheme::builder("a").url_digest_claim("u")), Proof::Url);
+        assert_eq!(token(Scheme::builder("a").body_digest_claim("b")), Proof::BodyDigest);
+        assert_eq!(Scheme::shared_header("s").unwrap().proof(), Proof::TokenOnly);
+    }
+
+    #[test]
+    fn each_is_satisfied_by_itself_and_by_all_before_it() {
+        let order = [Proof::BodyDigest, Proof::Fields, Proof::Url, Proof::TokenOnly];
+        for (at, given) in order.iter().enumerate() {
+            for (rank, required) in order.iter().enumerate() {
+                assert_eq!(given.satisfies(*required), at <= rank, "{given:?} {required:?}");
+            }
+        }
+        assert!(Proof::Body.satisfies(Proof::BodyDigest));
+        assert!(Proof::BodyDigest.satisfies(Proof::Body));
+    }
+}
