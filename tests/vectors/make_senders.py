@@ -65,10 +65,10 @@ class Sender:
     """How a sender signs. `signed(case)` is the content, `send(case, text)` the headers (it may change the case)."""
 
     def __init__(self, name, send, signed=lambda c: c.body, *, mac="sha256", enc="hex", key="a secret of 32 bytes, as text!!!",
-                 keyed=lambda k: k.encode(), other="another secret, as long as that", unit=None, window=None, body=JSON_BODY,
+                 keyed=lambda k: k.encode(), other="another secret, as long as that", unit=None, window=None, ahead=None, body=JSON_BODY,
                  sign=None, encoding="utf8", prepare=None, covers_body=True, url=False, parameters=None, missing=None):
         self.name, self.send, self.signed, self.mac, self.enc, self.key = name, send, signed, mac, enc, key
-        self.keyed, self.other, self.unit, self.window, self.body = keyed, other, unit, window, body
+        self.keyed, self.other, self.unit, self.window, self.ahead, self.body = keyed, other, unit, window, ahead, body
         self.sign, self.encoding, self.prepare, self.covers_body = sign, encoding, prepare, covers_body
         self.url, self.parameters = url, parameters
         self.missing = missing or "missing_signature"
@@ -159,8 +159,9 @@ def usual(sender):
         case, headers = signed(sender, not_canonical)
         row(case, headers, "trap: base64 with an unused bit set", "malformed_signature")
     if sender.window:
+        ahead = sender.ahead or sender.window
         for name, offset, expect in [("as old as it may be", -sender.window, "valid"), ("a second too old", -sender.window - 1, "timestamp_too_old"),
-                                     ("as far ahead as it may be", sender.window, "valid"), ("a second too far ahead", sender.window + 1, "timestamp_in_future")]:
+                                     ("as far ahead as it may be", ahead, "valid"), ("a second too far ahead", ahead + 1, "timestamp_in_future")]:
             case, headers = signed(sender, at=NOW + offset)
             row(case, headers, name, expect)
     elif sender.unit:
@@ -175,8 +176,18 @@ def body_alone(name, header, prefix="", **how):
     usual(sender)
     if prefix:
         case, headers = signed(sender)
-        row(case, [[n, v.removeprefix(prefix)] for n, v in headers], "without its prefix", "malformed_signature")
+        expect = "valid" if name in OPTIONAL_PREFIX else "malformed_signature"
+        row(case, [[n, v.removeprefix(prefix)] for n, v in headers], "without its prefix", expect)
     return sender
+
+
+def in_form(body):
+    """The form in which forges send JSON, if they are asked to. They sign the JSON inside."""
+    return b"payload=" + quote(body).encode()
+
+
+# Senders that may leave out the prefix.
+OPTIONAL_PREFIX = ["mollie"]
 
 
 HEX_KEY = {"key": "00112233445566778899aabbccddeeff0102", "other": "ff112233445566778899aabbccddeeff0102",
@@ -270,8 +281,57 @@ for name, header, prefix, more in [
         row(case, [[header, b64(tag)]], "trap: a tag of 33 bytes", "malformed_signature")
     if name == "sentry":
         row(case, headers + [["Sentry-Hook-Timestamp", "1"]], "trap: a timestamp that is not signed is not judged")
+        row(case, headers + [["Request-ID", "r-1"], ["Request-ID", "r-2"]], "trap: an ID of the attempt is not looked at")
     if name == "shopify":
         row(case, [["X-Shopify-Hmac-Sha256", base64.b64decode(headers[1][1]).hex()]], "hex instead of base64", "malformed_signature")
+        good, bad = headers[1][1], b64(hmac.new(b"another", case.body, "sha256").digest())
+        more = [["Shopify-Topic", "Product"], ["Shopify-Webhook-Id", "w-1"]]
+        row(case, [["Shopify-Hmac-Sha256", good], *more], "headers without x-")
+        row(case, [["Shopify-Hmac-Sha256", bad], *more], "another secret in a header without x-", "signature_mismatch")
+        both = [*more, *[["X-" + n, v] for n, v in more], ["Shopify-Hmac-Sha256", good]]
+        row(case, [*both, ["X-Shopify-Hmac-Sha256", good]], "both forms of the headers")
+        for name_, one, other in [("the header without x- is wrong", bad, good), ("the header with x- is wrong", good, bad)]:
+            row(case, [["Shopify-Hmac-Sha256", one], ["X-Shopify-Hmac-Sha256", other]], "trap: both forms, and " + name_, "ambiguous_header")
+        row(case, headers + [["X-Shopify-Webhook-Id", "w-1"], ["Shopify-Webhook-Id", "w-2"]], "trap: two IDs, which are not signed")
+    if name == "bitbucket":
+        row(case, headers + [["X-Request-Id", "r-1"]], "Data Center's ID")
+        row(case, headers + [["X-Request-UUID", "r-1"], ["X-Request-Id", "g-1"]], "trap: a gateway's ID next to Cloud's")
+    if name in ("gitea", "forgejo", "gogs"):
+        row(case, headers, "trap: of a form, the JSON inside is signed", "signature_mismatch", body=in_form(case.body))
+    if name == "x-twitter":
+        good, bad = headers[1][1], prefix + b64(hmac.new(b"another", case.body, "sha256").digest())
+        row(case, [[header + "-oauth2", good]], "the header of OAuth 2.0 alone")
+        row(case, [[header, bad], [header + "-oauth2", good]], "trap: one header for each secret, and the second one fits")
+        row(case, [[header, good], [header + "-oauth2", bad]], "trap: one header for each secret, and the first one fits")
+        row(case, [[header, bad], [header + "-oauth2", bad]], "one header for each secret, and none fits", "signature_mismatch")
+        row(case, [[header + "-oauth2", good.removeprefix(prefix)]], "the header of OAuth 2.0 without its prefix", "malformed_signature")
+        text = hmac.new(sender.key.encode(), case.body, "sha256").hexdigest()
+        row(case, [[header + "-oauth2", prefix + text]], "trap: hex in the header of OAuth 2.0", "malformed_signature")
+    if name == "segment":
+        row(case, [["X-Segment-Signature", headers[1][1]]], "the header that covers lists")
+        first = Case(sender, body=b'{"messageId":"m1","type":"track"}')
+        lists = Case(sender, body=b"[" + first.body + b',{"messageId":"m2","type":"page"}]')
+        row(lists, [["X-Segment-Signature", sender.signature(lists).hex()]], "a list of events")
+        row(lists, [["X-Segment-Signature", sender.signature(lists).hex()]], "a list without its last event", "signature_mismatch",
+            body=b"[" + first.body + b"]")
+        row(lists, [["X-Signature", sender.signature(first).hex()]], "trap: of a list, the older header signs the first event alone", "signature_mismatch")
+    if name == "intuit":
+        for what, body in [("a list of CloudEvents", b'[{"specversion":"1.0","id":"88cd52aa","type":"qbo.invoice.created.v1"}]'),
+                           ("an object, as before CloudEvents", b'{"eventNotifications":[{"realmId":"310687"}]}')]:
+            case, headers = signed(sender, body=body)
+            row(case, headers, what)
+            row(case, headers, what + ", one digit changed", "signature_mismatch", body=one_bit(body))
+    if name == "mollie":
+        good, bad = headers[1][1], prefix + hmac.new(b"another", case.body, "sha256").hexdigest()
+        row(case, [[header, bad], [header, good]], "trap: a line for each secret, and the last one fits")
+        row(case, [[header, good.removeprefix(prefix)], [header, bad]], "trap: a line for each secret, with and without the prefix")
+        row(case, [[header, bad + ", " + good]], "trap: the lines joined by a gateway")
+        row(case, [[header, bad], [header, bad]], "lines of which none fits", "signature_mismatch")
+        row(case, [[header, "sha512=" + good.removeprefix(prefix)]], "another prefix", "malformed_signature")
+        row(case, [[header, bad]] * 17, "more lines than there are secrets", "malformed_signature")
+    if name == "lemonsqueezy":
+        case, headers = signed(sender, body=b'{"meta":{"event_name":"order_created"}}')
+        row(case, headers + [["X-Event-Name", "order_refunded"]], "trap: the event's name in the header is not signed, and not looked at")
 
 # -- a timestamp with the body -------------------------------------------------------------------------------------
 
@@ -433,14 +493,16 @@ def linear_body(case):
         case.body = b'{"action":"create","webhookTimestamp":' + case.ts.encode() + b',"note":"1"}'
 
 
-linear = Sender("linear", lambda c, text: [["Linear-Delivery", "d-1"], ["linear-signature", text]], prepare=linear_body, window=60, unit="ms",
-                covers_body=False)
+linear = Sender("linear", lambda c, text: [["Linear-Delivery", "d-1"], ["linear-signature", text]], prepare=linear_body, window=8 * 3600, ahead=60,
+                unit="ms", covers_body=False)
 usual(linear)
 case, headers = signed(linear)
 row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
 row(case, headers + [["linear-timestamp", "1"]], "trap: the timestamp in the header is not looked at")
-case, headers = signed(linear, at=NOW - 3600)
+case, headers = signed(linear, at=NOW - 9 * 3600)
 row(case, headers + [["linear-timestamp", str(NOW * 1000)]], "trap: a new timestamp in the header does not help", "timestamp_too_old")
+case, headers = signed(linear, at=NOW - 7 * 3600 - 60)
+row(case, headers, "trap: the last retry with the first timestamp")
 case, headers = signed(linear, body=b'{"action":"create"}')
 row(case, headers, "no timestamp in the body", "missing_timestamp")
 

@@ -69,6 +69,19 @@ fn lists_come_apart_into_their_events() {
         r#"{"events":[{"user":{"gid":"1"},"resource":{"gid":"2","resource_type":"task"},"action":"changed","created_at":"2026-11-22T00:00:00.000Z"}]}"#,
         &[["task.changed", "-", "1795305600", "*"]],
     );
+    assert_brings(
+        &scheme::INTUIT,
+        r#"[{"specversion":"1.0","id":"88cd52aa","type":"qbo.invoice.created.v1","time":"2026-11-22T00:00:00.500Z","intuitentityid":"95","data":{"a":1}},{"id":"88cd52ab","type":"qbo.bill.updated.v1","time":"2026-11-22T00:00:01Z"}]"#,
+        &[
+            ["qbo.invoice.created.v1", "88cd52aa", "1795305600.5", r#"{"a":1}"#],
+            ["qbo.bill.updated.v1", "88cd52ab", "1795305601", "*"],
+        ],
+    );
+    assert_brings(
+        &scheme::SEGMENT,
+        r#"[{"messageId":"m1","type":"track","timestamp":"2026-11-22T00:00:00.000Z"},{"type":"page"}]"#,
+        &[["track", "m1", "1795305600", "*"], ["page", "-", "-", "*"]],
+    );
     // Its beat of the heart.
     assert_brings(&scheme::ASANA, r#"{"events":[]}"#, &[]);
     assert_brings(

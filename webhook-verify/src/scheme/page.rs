@@ -46,7 +46,12 @@ impl Description {
         let window = match (&self.timestamp, self.tolerance) {
             (None, _) => "none".into(),
             (Some(_), None) => "none: the timestamp is signed, but not checked".into(),
-            (Some(_), Some(window)) => format!("{} before and after", time(window.past())),
+            (Some(_), Some(window)) if window.past() == window.future() => {
+                format!("{} before and after", time(window.past()))
+            }
+            (Some(_), Some(window)) => {
+                format!("{} before, {} after", time(window.past()), time(window.future()))
+            }
         };
         let reads = match &self.event_data {
             Some(pointer) => format!("{} of each event", code(pointer)),
