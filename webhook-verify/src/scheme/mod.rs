@@ -204,6 +204,12 @@ impl Scheme {
         &self.name
     }
 
+    /// Returns whether no primary source says that the sender signs this way.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.evidence.contains(&Evidence::Unproven)
+    }
+
     /// Returns the algorithm. A request cannot change it.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {

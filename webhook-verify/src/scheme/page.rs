@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Description, Evidence, SameBytes, Sent};
+use super::{Description, Evidence, Proof, SameBytes, Sent};
 
 /// Writes the page about the sender in Markdown.
 impl fmt::Display for Description {
@@ -69,6 +69,7 @@ impl Description {
             ("Secret", notes.secret_at.to_owned()),
             ("Signature", format!("{}; {}", places.join(", "), self.algorithm)),
             ("Signed content", content),
+            ("Proof", proof(self.proof).to_owned()),
             ("Timestamp", place(&self.timestamp)),
             ("Time window", window),
             ("Delivery ID", place(&self.id)),
@@ -136,6 +137,15 @@ fn parts(parts: &[Sent]) -> String {
         Sent::Signature => "signature",
     });
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn proof(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Body | Proof::BodyDigest => "the whole body",
+        Proof::Fields => "a part of the body",
+        Proof::Url => "the URL, but not the body",
+        Proof::TokenOnly => "the sender, but nothing of the request",
+    }
 }
 
 fn time(duration: Duration) -> String {
