@@ -3,9 +3,14 @@
 mod form;
 mod head;
 pub(crate) mod json;
+mod pointers;
+mod scan;
 
 pub use self::head::{Headers, RequestHead};
+#[cfg(all(test, feature = "rsa", feature = "testing"))]
+pub(crate) use self::json::BYTES_READ;
 pub(crate) use self::{
-    form::{is_form_type, single_value},
+    form::{is_form_type, pairs, single_value},
     head::{Names, Picked},
+    pointers::{Fields, Pointers, Slot},
 };

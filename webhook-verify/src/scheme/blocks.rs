@@ -207,6 +207,14 @@ impl Place {
             Self::Header(_) | Self::HeaderPrefix(_) | Self::Query(_) => false,
         }
     }
+
+    /// Returns the pointer, if the place is in a JSON body.
+    pub(crate) fn pointer(&self) -> Option<&Text> {
+        match self {
+            Self::Pointer(pointer) => Some(pointer),
+            Self::Header(_) | Self::HeaderPrefix(_) | Self::Query(_) | Self::Form(_) => None,
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -299,6 +299,37 @@ impl Scheme {
         names.into_iter().cloned().collect::<Vec<_>>().into_iter()
     }
 
+    /// Returns the pointers to the fields of the body that verification reads.
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = &str> {
+        let mut all: Vec<&Text> = Vec::new();
+        all.extend(self.signatures.iter().filter_map(|source| source.place.pointer()));
+        if let Some(KeySource::Url { place, .. }) = &self.key_source {
+            all.extend(place.pointer());
+        }
+        for part in &*self.content {
+            match part.facts().values {
+                Values::Field(pointer) | Values::FreeField(pointer) => all.push(pointer),
+                Values::Fields(pointers) => all.extend(pointers),
+                Values::Unnamed | Values::Header(_) | Values::ListedHeaders(_) => {}
+            }
+        }
+        if let Some(TimestampPlace::Pointer(pointer)) = self.timestamp.as_ref().map(|at| &at.place)
+        {
+            all.push(pointer);
+        }
+        let id = self.id.as_ref().filter(|_| self.signs_from(Origin::Id));
+        let event_type = self.event_type.as_ref().filter(|_| self.event_header.is_some());
+        for field in [id, event_type] {
+            if let Some(Field::Pointer(pointer)) = field {
+                all.push(pointer);
+            }
+        }
+        all.extend(self.required_fields.iter().map(|(pointer, _)| pointer));
+        all.extend(&*self.refused_fields);
+        all.extend(self.parameter_fields.iter().map(|(pointer, _)| pointer));
+        all.into_iter().map(|pointer| &**pointer)
+    }
+
     /// Returns the names of the parameters that a verifier needs in addition to its secret.
     pub(crate) fn parameters(&self) -> impl Iterator<Item = &str> {
         let in_content = self.content.iter().filter_map(|part| part.facts().parameter);

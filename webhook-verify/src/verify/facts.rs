@@ -15,7 +15,7 @@ use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     error::VerifyError,
     key::{Key, MacState},
-    request::{Picked, RequestHead, is_form_type, json},
+    request::{Fields, Picked, RequestHead, Slot, is_form_type, pairs},
     scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
 };
 
@@ -30,6 +30,8 @@ pub(crate) struct HeadFacts {
     is_form: bool,
     /// The facts that are read from an unverified body are complete.
     body_seen: bool,
+    /// The fields of the body, once they were read.
+    slots: Option<Box<[Slot]>>,
     id: Label,
     /// The event type, or an unsigned header's claim of it.
     event_type: Label,
@@ -157,15 +159,16 @@ impl HeadFacts {
         if !settings.plan.looks_before_it_judges || mem::replace(&mut self.body_seen, true) {
             return Ok(());
         }
-        self.collect_candidates(scheme, body)?;
+        self.collect_candidates(settings, body)?;
         self.key_name(settings, body)?;
+        let fields = Fields::find(&settings.plan.pointers, &mut self.slots, body);
         for pointer in &*scheme.refused_fields {
-            if json::has(body, pointer).map_err(|_| VerifyError::MalformedBody)? {
+            if fields.has(pointer).map_err(|_| VerifyError::MalformedBody)? {
                 return Err(VerifyError::MalformedBody);
             }
         }
         for (pointer, expected) in &*scheme.required_fields {
-            if read(body, pointer)?.as_deref() != Some(expected) {
+            if read(fields, pointer)?.as_deref() != Some(expected) {
                 return Err(VerifyError::UnsupportedVersion);
             }
         }
@@ -174,7 +177,7 @@ impl HeadFacts {
 
     /// Returns the key that the request names: an address on a host of the scheme, or a key ID.
     pub(crate) fn key_name(
-        &self,
+        &mut self,
         settings: &Settings,
         body: &[u8],
     ) -> Result<Option<String>, VerifyError> {
@@ -186,7 +189,10 @@ impl HeadFacts {
             },
             Some(KeySource::Url { place, hosts }) => {
                 let address = match place {
-                    Place::Pointer(pointer) => read(body, pointer)?.map(Cow::into_owned),
+                    Place::Pointer(pointer) => {
+                        let fields = Fields::find(&settings.plan.pointers, &mut self.slots, body);
+                        read(fields, pointer)?.map(Cow::into_owned)
+                    }
                     Place::Header(_)
                     | Place::HeaderPrefix(_)
                     | Place::Query(_)
@@ -219,9 +225,11 @@ impl HeadFacts {
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
         self.look_into_body(settings, &body)?;
+        let mut slots = self.slots.take();
         let (secret_index, content_digest) = {
             let made = if settings.plan.made_of_body {
-                made_of_body(scheme, &body, self.is_form)?
+                let fields = Fields::find(&settings.plan.pointers, &mut slots, &body);
+                made_of_body(scheme, fields, self.is_form)?
             } else {
                 Vec::new()
             };
@@ -245,6 +253,7 @@ impl HeadFacts {
             let digest = (scheme.identity == Identity::SignedContent).then(|| digest_of(&pieces));
             (index, digest)
         };
+        self.slots = slots;
         if let Some((from, until)) = keys.get(secret_index).and_then(Key::validity) {
             let now = settings.clock.now();
             if now < from || now > until {
@@ -252,6 +261,8 @@ impl HeadFacts {
             }
         }
         // From here on, the body is authentic.
+        let confirmed = settings.plan.pointers.confirm(self.slots.as_deref(), &body);
+        confirmed.map_err(|_| VerifyError::MalformedBody)?;
         self.judge_body(settings, &body)?;
         Ok(Delivery {
             body,
@@ -294,16 +305,19 @@ impl HeadFacts {
     }
 
     /// Adds the signatures or tokens in the body.
-    fn collect_candidates(&mut self, scheme: &Scheme, body: &[u8]) -> Result<(), VerifyError> {
+    fn collect_candidates(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
         for source in scheme.signatures.iter() {
             match &source.place {
                 Place::Form(name) if self.is_form => {
-                    for (_, value) in form_urlencoded::parse(body).filter(|(key, _)| key == name) {
+                    let pairs = pairs(body).flatten();
+                    for (_, value) in pairs.filter(|(key, _)| key == name) {
                         self.candidates.add_value(scheme, source, value.as_bytes(), &mut None)?;
                     }
                 }
                 Place::Pointer(pointer) => {
-                    if let Some(text) = read(body, pointer)? {
+                    let fields = Fields::find(&settings.plan.pointers, &mut self.slots, body);
+                    if let Some(text) = read(fields, pointer)? {
                         self.candidates.add_value(scheme, source, text.as_bytes(), &mut None)?;
                     }
                 }
@@ -319,7 +333,8 @@ impl HeadFacts {
         if let Some(source) = &scheme.timestamp
             && let TimestampPlace::Pointer(pointer) = &source.place
         {
-            let text = read(body, pointer)?.ok_or(VerifyError::MissingTimestamp)?;
+            let fields = Fields::read(&settings.plan.pointers, &mut self.slots, body);
+            let text = read(fields, pointer)?.ok_or(VerifyError::MissingTimestamp)?;
             self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
         }
         if let Some(BodyDigest::Query(_)) = &scheme.body_digest
@@ -332,7 +347,8 @@ impl HeadFacts {
             return Err(VerifyError::SignatureMismatch);
         }
         for (pointer, name) in &*scheme.parameter_fields {
-            let value = read(body, pointer)?.unwrap_or_default();
+            let fields = Fields::read(&settings.plan.pointers, &mut self.slots, body);
+            let value = read(fields, pointer)?.unwrap_or_default();
             if !settings.parameters_of(name).any(|given| given == value) {
                 return Err(VerifyError::WrongIssuer);
             }
@@ -344,7 +360,8 @@ impl HeadFacts {
         if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)
             && !self.event_type.as_bytes().is_empty()
             // A body without an event type contradicts nothing.
-            && let Ok(Some(event_type)) = json::scalar(body, pointer)
+            && let fields = Fields::read(&settings.plan.pointers, &mut self.slots, body)
+            && let Ok(Some(event_type)) = fields.scalar(pointer)
             && event_type.as_bytes() != self.event_type.as_bytes()
         {
             return Err(VerifyError::EventMismatch);
@@ -408,7 +425,9 @@ pub(crate) fn tag(
         timestamp,
         id: id(settings, &picked)?.unwrap_or_default(),
     })?;
-    let made = made_of_body(scheme, body, is_form(&picked))?;
+    let mut slots = None;
+    let fields = Fields::read(&settings.plan.pointers, &mut slots, body);
+    let made = made_of_body(scheme, fields, is_form(&picked))?;
     let mut pieces = Pieces::new();
     signed.cut(scheme, body, &made, &mut pieces);
     Ok(key.tag(&pieces))
@@ -454,8 +473,11 @@ pub(super) fn single<'a>(
     picked.single(name).map_err(|_| VerifyError::AmbiguousHeader)
 }
 
-pub(super) fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
-    json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
+pub(super) fn read<'a>(
+    fields: Fields<'a>,
+    pointer: &str,
+) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    fields.scalar(pointer).map_err(|_| VerifyError::MalformedBody)
 }
 
 /// Returns whether the body is a form. The content type is collected only if the scheme needs it.

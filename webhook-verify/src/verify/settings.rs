@@ -9,7 +9,7 @@ use crate::{
     clock::{Clock, Tolerance},
     error::VerifyError,
     key::Key,
-    request::Names,
+    request::{Names, Pointers},
     scheme::{Origin, Part, Scheme, TimeUnit, TimestampSource, UrlForm},
 };
 
@@ -93,6 +93,8 @@ pub(crate) struct Plan {
     pub(super) id_is_signed: bool,
     /// The bytes that a signed ID must not contain.
     pub(super) id_delimiters: Box<[u8]>,
+    /// The fields of the body that verification reads, before the signature is verified or after.
+    pub(super) pointers: Pointers,
 }
 
 impl Plan {
@@ -114,6 +116,7 @@ impl Plan {
             looks_before_it_judges: scheme.looks_before_it_judges(),
             signs_for_anybody: scheme.signs_for_anybody(),
             rare,
+            pointers: Pointers::new(scheme.pointers()),
         }
     }
 }

@@ -7,11 +7,11 @@ use smallvec::SmallVec;
 use super::{Settings, read, single, url};
 use crate::{
     error::VerifyError,
-    request::{Picked, RequestHead, json},
+    request::{Fields, Picked, RequestHead, json, pairs},
     scheme::{Field, Part, Scheme, Text, TimestampPlace, UrlForm},
 };
 
-/// The largest number of form fields that are sorted.
+/// The largest number of form fields.
 const MAX_FORM_FIELDS: usize = 4096;
 /// The largest number of headers that a request may list as signed.
 const MAX_SIGNED_HEADERS: usize = 32;
@@ -60,7 +60,7 @@ fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
 /// The source of a part's bytes: the head first, and the complete body later.
 enum Material<'m, 's, 'n, 'a> {
     Head { sources: &'m Sources<'s, 'n, 'a>, url: &'m str },
-    Body { scheme: &'m Scheme, body: &'m [u8], is_form: bool },
+    Body { scheme: &'m Scheme, fields: Fields<'m>, is_form: bool },
 }
 
 impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
@@ -85,11 +85,15 @@ impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
         }
     }
 
-    fn body(&self) -> Result<&'m [u8], VerifyError> {
+    fn fields(&self) -> Result<Fields<'m>, VerifyError> {
         match self {
-            Self::Body { body, .. } => Ok(body),
+            Self::Body { fields, .. } => Ok(*fields),
             Self::Head { .. } => Err(ELSEWHERE),
         }
+    }
+
+    fn body(&self) -> Result<&'m [u8], VerifyError> {
+        Ok(self.fields()?.body())
     }
 
     fn is_form(&self) -> bool {
@@ -132,7 +136,7 @@ fn bytes<'m>(
         Part::SignedHeaders(name) => signed_headers(material.sources()?, name)?.into(),
         Part::Timestamp => match scheme.timestamp.as_ref().map(|source| &source.place) {
             Some(TimestampPlace::Pointer(pointer)) => {
-                let value = read(material.body()?, pointer)?;
+                let value = read(material.fields()?, pointer)?;
                 text(value.ok_or(VerifyError::MissingTimestamp)?)
             }
             Some(
@@ -142,7 +146,7 @@ fn bytes<'m>(
         },
         Part::Id => {
             let value = match &scheme.id {
-                Some(Field::Pointer(pointer)) => read(material.body()?, pointer)?,
+                Some(Field::Pointer(pointer)) => read(material.fields()?, pointer)?,
                 Some(Field::FirstKey) => json::first_key(material.body()?),
                 Some(Field::Header(_)) | None => return Ok(material.sources()?.id.into()),
             };
@@ -151,15 +155,17 @@ fn bytes<'m>(
         Part::Body => material.body()?.into(),
         // Senders sign an absent field as an empty one.
         Part::Pointer(pointer) => {
-            let value = signed(material.body()?, pointer)?.unwrap_or_default();
+            let value = signed(material.fields()?, pointer)?.unwrap_or_default();
             if contains_delimiter(scheme, part, value.as_bytes()) {
                 return Err(VerifyError::MalformedBody);
             }
             text(value)
         }
-        Part::FreePointer(pointer) => text(signed(material.body()?, pointer)?.unwrap_or_default()),
+        Part::FreePointer(pointer) => {
+            text(signed(material.fields()?, pointer)?.unwrap_or_default())
+        }
         Part::Fields(pointers) => {
-            let lines = fields(material.body()?, pointers, scheme.id.as_ref())?;
+            let lines = lines(material.fields()?, pointers, scheme.id.as_ref())?;
             text(lines.into())
         }
         Part::Form => text(form(material.body()?, material.is_form())?.into()),
@@ -293,10 +299,10 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
 /// Returns the signed parts that are derived from the body, in order.
 pub(super) fn made_of_body<'a>(
     scheme: &'a Scheme,
-    body: &'a [u8],
+    fields: Fields<'a>,
     is_form: bool,
 ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
-    let material = Material::Body { scheme, body, is_form };
+    let material = Material::Body { scheme, fields, is_form };
     let parts = scheme.content.iter();
     parts
         .filter(|part| scheme.reads_from_body(part) && !part.is_body())
@@ -305,19 +311,19 @@ pub(super) fn made_of_body<'a>(
 }
 
 /// Returns a signed scalar. Refuses an object or array, which would be signed as an empty text.
-fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
-    match read(body, pointer)? {
-        None if !json::is_null_or_absent(body, pointer) => Err(VerifyError::MalformedBody),
+fn signed<'a>(fields: Fields<'a>, pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    match read(fields, pointer)? {
+        None if !fields.is_null_or_absent(pointer) => Err(VerifyError::MalformedBody),
         value => Ok(value),
     }
 }
 
 /// Returns the fields as lines. With another line break, one field could pass for two; without the
 /// ID, the first field could contain it.
-fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
+fn lines(fields: Fields<'_>, pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
     let mut lines = String::new();
     for (index, pointer) in pointers.iter().enumerate() {
-        let Some(value) = signed(body, pointer)? else {
+        let Some(value) = signed(fields, pointer)? else {
             match id {
                 Some(Field::Pointer(id)) if id == pointer => return Err(VerifyError::MissingId),
                 _ => continue,
@@ -340,11 +346,11 @@ fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
         return if body.is_empty() { Ok(String::new()) } else { Err(VerifyError::MalformedBody) };
     }
     let mut sorted = BTreeSet::new();
-    for pair in form_urlencoded::parse(body) {
-        sorted.insert(pair);
-        if sorted.len() > MAX_FORM_FIELDS {
+    for (index, pair) in pairs(body).enumerate() {
+        if index == MAX_FORM_FIELDS {
             return Err(VerifyError::MalformedBody);
         }
+        sorted.insert(pair.ok_or(VerifyError::MalformedBody)?);
     }
     let texts = sorted.iter().flat_map(|(name, value)| [&**name, &**value]);
     Ok(texts.collect())
