@@ -153,7 +153,7 @@ fn by_hand(scheme: &Scheme, skeleton: &str) -> Parts {
     {
         // As many as are verified, where a header may have several.
         let value = match grammar.strip_suffix(" …") {
-            Some(item) => [&*item.replace('…', &text); 4].join(" "),
+            Some(item) => [&*item.replace('…', &text); 3].join(" "),
             None => grammar.replace('…', &text),
         };
         headers.push((name.to_owned(), value));

@@ -7,10 +7,24 @@ use std::borrow::Cow;
 /// It returns what `form_urlencoded::parse` does, which takes several times as long and replaces
 /// bytes that are not UTF-8, so that different forms would have the same signature.
 pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>> {
+    encoded_pairs(form).map(|(name, value)| Some((decoded(name)?, decoded(value)?)))
+}
+
+/// Returns the decoded values of a field, without those that are not UTF-8.
+pub(crate) fn values<'f>(form: &'f [u8], name: &str) -> impl Iterator<Item = Cow<'f, str>> {
+    let of_name = encoded_pairs(form).filter(move |(known, _)| {
+        // Few names are encoded, and the others are not decoded.
+        *known == name.as_bytes()
+            || known.iter().any(|byte| matches!(byte, b'+' | b'%'))
+                && decoded(known).is_some_and(|known| known == name)
+    });
+    of_name.filter_map(|(_, value)| decoded(value))
+}
+
+fn encoded_pairs(form: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     form.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
         let end = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
-        let value = pair.get(end + 1..).unwrap_or_default();
-        Some((decoded(&pair[..end])?, decoded(value)?))
+        (&pair[..end], pair.get(end + 1..).unwrap_or_default())
     })
 }
 
@@ -18,23 +32,33 @@ fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
     if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
         return std::str::from_utf8(text).ok().map(Cow::Borrowed);
     }
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text;
-    while let [first, after @ ..] = rest {
-        rest = after;
-        bytes.push(match (first, after) {
-            (b'+', _) => b' ',
-            (b'%', [high, low, after @ ..]) => match (digit(*high), digit(*low)) {
-                (Some(high), Some(low)) => {
-                    rest = after;
-                    high << 4 | low
+    let mut bytes = text.to_vec();
+    let (mut from, mut to) = (0, 0);
+    while let Some(&byte) = bytes.get(from) {
+        from += 1;
+        bytes[to] = match byte {
+            b'+' => b' ',
+            b'%' => match bytes.get(from..from + 2).and_then(escaped) {
+                Some(byte) => {
+                    from += 2;
+                    byte
                 }
-                _ => b'%',
+                None => b'%',
             },
-            _ => *first,
-        });
+            _ => byte,
+        };
+        to += 1;
     }
+    bytes.truncate(to);
     String::from_utf8(bytes).ok().map(Cow::Owned)
+}
+
+/// Returns the byte with this number in hex.
+fn escaped(digits: &[u8]) -> Option<u8> {
+    match digits {
+        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
+        _ => None,
+    }
 }
 
 fn digit(byte: u8) -> Option<u8> {
@@ -65,7 +89,7 @@ pub(crate) fn is_form_type(content_type: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::pairs;
+    use super::{pairs, values};
 
     #[test]
     fn pairs_are_those_of_the_standard() {
@@ -78,6 +102,13 @@ mod tests {
             let is_text =
                 !known.iter().any(|(name, value)| format!("{name}{value}").contains('\u{fffd}'));
             let ours: Option<Vec<_>> = pairs(form.as_bytes()).collect();
+            if is_text {
+                for name in ["", "a", "A"] {
+                    let ours: Vec<_> = values(form.as_bytes(), name).collect();
+                    let of_name = known.iter().filter(|(known, _)| known == name);
+                    assert_eq!(ours, of_name.map(|(_, value)| &**value).collect::<Vec<_>>());
+                }
+            }
             assert_eq!(ours, is_text.then_some(known), "{form}");
         }
         for form in ["a=%ff", "%ff=a", "a=b&%c3=", "a=%c3%28+"] {

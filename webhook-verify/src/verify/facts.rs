@@ -15,7 +15,7 @@ use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     error::VerifyError,
     key::{Key, MacState},
-    request::{Fields, Picked, RequestHead, Slot, is_form_type, pairs},
+    request::{Fields, Picked, RequestHead, Slot, is_form_type, values},
     scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
 };
 
@@ -310,8 +310,7 @@ impl HeadFacts {
         for source in scheme.signatures.iter() {
             match &source.place {
                 Place::Form(name) if self.is_form => {
-                    let pairs = pairs(body).flatten();
-                    for (_, value) in pairs.filter(|(key, _)| key == name) {
+                    for value in values(body, name) {
                         self.candidates.add_value(scheme, source, value.as_bytes(), &mut None)?;
                     }
                 }
