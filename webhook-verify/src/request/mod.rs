@@ -1,5 +1,6 @@
 //! The parts of a request that are read before it is verified.
 
+pub(crate) mod coding;
 mod form;
 mod head;
 pub(crate) mod json;

@@ -28,7 +28,8 @@ impl Pointers {
         #[cfg(test)]
         super::json::BYTES_READ.set(super::json::BYTES_READ.get() + body.len());
         let mut scan = Scan { nodes: &self.nodes, slots, body, at: 0 };
-        if scan.value(0).is_err() {
+        // Nothing but space may follow: `next` would end at another byte.
+        if scan.value(0).is_err() || scan.next().is_ok() {
             scan.slots.fill(Slot::Unreadable);
         }
         scan.slots
@@ -97,12 +98,13 @@ impl Scan<'_, '_> {
                     }
                 }
             }
-            _ => {
+            b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
                 let ends = |byte: &u8| b",]} \n\r\t".contains(byte);
                 let rest = &self.body[self.at..];
                 self.at += rest.iter().position(ends).unwrap_or(rest.len());
                 Ok(())
             }
+            _ => Err(Broken),
         }
     }
 

@@ -152,6 +152,21 @@ pub(crate) enum KeySource {
     KeyId,
 }
 
+/// Which bytes of a compressed body are signed.
+///
+/// The features `gzip` (gzip and deflate), `brotli` and `zstd` decode bodies. The decoded body may
+/// be as long as the body limit, and 200 times as long as the compressed one beyond 64 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum SignedBytes {
+    /// The compressed bytes, as Nylas sends them. They are decoded after they are verified.
+    AsSent,
+    /// The decoded bytes. They are decoded before they are verified, while they arrive.
+    Decoded,
+}
+
 /// The place of the body's SHA-256 digest in hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum BodyDigest {

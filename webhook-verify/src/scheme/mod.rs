@@ -35,7 +35,11 @@ pub use crate::encoding::Encoding;
 use crate::{clock::Tolerance, error::ConfigError};
 
 pub(crate) type Text = Cow<'static, str>;
+/// The body limit in bytes if neither the user nor the scheme sets one.
+const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+
 static CONTENT_TYPE: Text = Cow::Borrowed("content-type");
+static CONTENT_ENCODING: Text = Cow::Borrowed("content-encoding");
 pub(crate) type List<T> = Cow<'static, [T]>;
 
 /// How one sender signs its webhooks, as data: a preset, or built with [`Scheme::builder`].
@@ -79,6 +83,8 @@ pub struct Scheme {
     pub(crate) content: List<Part>,
     /// The place of the body's SHA-256 digest, for schemes that sign it instead of the body.
     pub(crate) body_digest: Option<BodyDigest>,
+    /// The bytes of a compressed body that are signed. `None`: it is refused.
+    pub(crate) signed_bytes: Option<SignedBytes>,
     pub(crate) timestamp: Option<TimestampSource>,
     /// The required value of a JSON Web Token's `iss` claim.
     pub(crate) issuer: Option<Text>,
@@ -121,6 +127,7 @@ impl Scheme {
         encoding: Encoding::Hex,
         content: Cow::Borrowed(&[Part::Body]),
         body_digest: None,
+        signed_bytes: None,
         timestamp: None,
         issuer: None,
         required_claims: Cow::Borrowed(&[]),
@@ -263,6 +270,17 @@ impl Scheme {
         self.timestamp.as_ref().and_then(|timestamp| timestamp.tolerance)
     }
 
+    /// Returns which bytes of a compressed body are signed, or `None` if such bodies are refused.
+    #[must_use]
+    pub fn signed_bytes(&self) -> Option<SignedBytes> {
+        self.signed_bytes
+    }
+
+    /// Returns the limit of a body, in bytes, if the user sets none.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT)
+    }
+
     /// Returns the sender's verification handshakes.
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
@@ -294,6 +312,7 @@ impl Scheme {
         }
         names.extend(self.required_headers.iter().map(|(name, _)| name));
         names.extend(&self.event_header);
+        names.extend(self.signed_bytes.map(|_| &CONTENT_ENCODING));
         names.sort_unstable();
         names.dedup();
         names.into_iter().cloned().collect::<Vec<_>>().into_iter()

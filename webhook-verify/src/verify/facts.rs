@@ -15,8 +15,10 @@ use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     error::VerifyError,
     key::{Key, MacState},
-    request::{Fields, Picked, RequestHead, Slot, is_form_type, values},
-    scheme::{BodyDigest, Field, Identity, KeySource, Place, Scheme, TimestampPlace, is_word},
+    request::{Fields, Picked, RequestHead, Slot, coding::Coding, is_form_type, values},
+    scheme::{
+        BodyDigest, Field, Identity, KeySource, Place, Scheme, SignedBytes, TimestampPlace, is_word,
+    },
 };
 
 /// The contents of a request's head. Reading it needs neither a key nor the body.
@@ -28,6 +30,8 @@ pub(crate) struct HeadFacts {
     signed: SignedHead,
     /// The body is a form whose fields are read.
     is_form: bool,
+    /// The coding of the body, if the scheme defines which bytes are signed.
+    coding: Option<Coding>,
     /// The facts that are read from an unverified body are complete.
     body_seen: bool,
     /// The fields of the body, once they were read.
@@ -77,6 +81,9 @@ impl HeadFacts {
         picked: &Picked<'_, 'a>,
     ) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
+        if scheme.signed_bytes.is_some() {
+            self.coding = Coding::of(picked)?;
+        }
         for (name, expected) in &*scheme.required_headers {
             if single(picked, name)? != Some(expected.as_bytes()) {
                 return Err(VerifyError::UnsupportedVersion);
@@ -124,6 +131,16 @@ impl HeadFacts {
             self.rare = Some(Box::new(RareFacts::read(settings, &sources)?));
         }
         Ok(())
+    }
+
+    /// Returns the coding of a body that must be decoded before it is verified.
+    pub(crate) fn coding_before(&self, settings: &Settings) -> Option<Coding> {
+        self.coding.filter(|_| settings.scheme.signed_bytes == Some(SignedBytes::Decoded))
+    }
+
+    /// Returns the coding of a body that must be decoded after it is verified.
+    fn coding_after(&self, settings: &Settings) -> Option<Coding> {
+        self.coding.filter(|_| settings.scheme.signed_bytes == Some(SignedBytes::AsSent))
     }
 
     /// Verifies a token in the head before the body is read.
@@ -215,13 +232,15 @@ impl HeadFacts {
         self.candidates.token_digest().ok_or(VerifyError::MissingToken)
     }
 
-    /// Verifies the signatures. `running` has processed the body, or is empty.
+    /// Verifies the signatures. `running` has processed the body, or is empty. A body that is
+    /// decoded afterwards may have `limit` bytes.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
         keys: &[Key],
         running: Box<[MacState]>,
         body: Bytes,
+        limit: usize,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
         self.look_into_body(settings, &body)?;
@@ -263,7 +282,12 @@ impl HeadFacts {
         // From here on, the body is authentic.
         let confirmed = settings.plan.pointers.confirm(self.slots.as_deref(), &body);
         confirmed.map_err(|_| VerifyError::MalformedBody)?;
-        self.judge_body(settings, &body)?;
+        let sent = body.clone();
+        let body = match self.coding_after(settings) {
+            None => body,
+            Some(coding) => coding.decode(&body, limit)?.into(),
+        };
+        self.judge_body(settings, &sent, &body)?;
         Ok(Delivery {
             body,
             scheme: Arc::clone(&settings.scheme),
@@ -326,8 +350,13 @@ impl HeadFacts {
         self.candidates.check(scheme)
     }
 
-    /// Checks the contents of a verified body, URL or token.
-    fn judge_body(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
+    /// Checks the contents of a verified body, URL or token. Digests are those of the body as sent.
+    fn judge_body(
+        &mut self,
+        settings: &Settings,
+        sent: &[u8],
+        body: &[u8],
+    ) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
         if let Some(source) = &scheme.timestamp
             && let TimestampPlace::Pointer(pointer) = &source.place
@@ -341,7 +370,7 @@ impl HeadFacts {
                 .rare
                 .as_ref()
                 .and_then(|rare| rare.body_digest.as_deref())
-                .is_some_and(|text| is_digest_of(text, body))
+                .is_some_and(|text| is_digest_of(text, sent))
         {
             return Err(VerifyError::SignatureMismatch);
         }
@@ -353,7 +382,7 @@ impl HeadFacts {
             }
         }
         #[cfg(feature = "jwt")]
-        if let Some(time) = self.candidates.judge_claims(settings, body)? {
+        if let Some(time) = self.candidates.judge_claims(settings, sent)? {
             self.timestamp = Some(time);
         }
         if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)

@@ -5,8 +5,8 @@ use std::{borrow::Cow, time::Duration};
 
 use self::events::Events;
 use super::{
-    Algorithm, BodyDigest, Challenge, Evidence, Identity, KeyForm, KeySource, Place, Scheme, Text,
-    TimeUnit, TimestampPlace, TimestampSource, check, part,
+    Algorithm, BodyDigest, Challenge, Evidence, Identity, KeyForm, KeySource, Place, Scheme,
+    SignedBytes, Text, TimeUnit, TimestampPlace, TimestampSource, check, part,
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -158,6 +158,13 @@ impl SchemeBuilder {
     /// Sets the claim of the JSON Web Token with the SHA-256 digest of the body, in hex.
     pub fn body_digest_claim(mut self, name: impl Into<String>) -> Self {
         self.scheme.body_digest = Some(BodyDigest::Claim(owned(name)));
+        self
+    }
+
+    /// Sets which bytes of a compressed body are signed. Default: a request with a
+    /// `Content-Encoding` gets 415. The handler always gets the decoded body.
+    pub fn signed_bytes(mut self, bytes: SignedBytes) -> Self {
+        self.scheme.signed_bytes = Some(bytes);
         self
     }
 

@@ -11,7 +11,9 @@ use self::{
     parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp},
     values::OneOrMore,
 };
-use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
+use super::{
+    Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder, SignedBytes,
+};
 use crate::{encoding::Encoding, error::ConfigError};
 
 impl<'de> Deserialize<'de> for Scheme {
@@ -50,6 +52,7 @@ struct Row {
     encoding: Option<Encoding>,
     signed_content: Option<String>,
     body_digest: Option<Digest>,
+    signed_bytes: Option<SignedBytes>,
     timestamp: Option<Timestamp>,
     issuer: Option<String>,
     #[serde(default)]
@@ -111,6 +114,7 @@ fn key(option: &'static str) -> &'static str {
         "pairs" => "signature.pairs",
         "version_list" => "signature.versions",
         "signed_content" => "signed-content",
+        "signed_bytes" => "signed-bytes",
         "body_digest_query" => "body-digest.query",
         "body_digest_claim" => "body-digest.claim",
         "timestamp_header" => "timestamp.header",
@@ -147,6 +151,7 @@ impl Row {
             .given(self.key, SchemeBuilder::key_form)
             .given(self.encoding, SchemeBuilder::encoding)
             .given(self.signed_content, SchemeBuilder::signed_content)
+            .given(self.signed_bytes, SchemeBuilder::signed_bytes)
             .given(self.issuer, SchemeBuilder::issuer)
             .given(self.identity, SchemeBuilder::identity)
             .given(self.retry_horizon.map(Duration::from_secs), SchemeBuilder::retry_horizon)

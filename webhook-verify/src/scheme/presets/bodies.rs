@@ -5,7 +5,8 @@ use std::borrow::Cow;
 use super::{
     super::{
         Algorithm::{HmacSha1, HmacSha512},
-        Challenge, Evidence, Identity, KeyForm, Place, Scheme, TimeUnit, TimestampPlace,
+        Challenge, Evidence, Identity, KeyForm, Place, Scheme, SignedBytes, TimeUnit,
+        TimestampPlace,
     },
     BARE, at, data, days, event_time, events, header, hours, pairs, plain, pointer, prefixed,
     seconds, set, text, timestamp,
@@ -358,9 +359,11 @@ rows! { BODIES;
         signatures: list![plain("x-tfe-notification-signature")],
     }
 
-    /// Hex over the body.
+    /// Hex over the body, in the bytes that are sent: compressed, with `compressed_delivery`. That
+    /// needs the feature `gzip`.
     NYLAS = "nylas", "Nylas", "https://developer.nylas.com/docs/v3/notifications/", [Hearsay] {
         signatures: list![plain("x-nylas-signature")],
+        signed_bytes: Some(SignedBytes::AsSent),
         event_time: event_time("/time", TimeUnit::Seconds),
         event_data: data("/data/object"),
         challenges: list![Challenge::DROPBOX],
