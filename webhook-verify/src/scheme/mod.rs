@@ -38,7 +38,11 @@ pub use crate::encoding::Encoding;
 use crate::{clock::Tolerance, error::ConfigError};
 
 pub(crate) type Text = Cow<'static, str>;
+/// The body limit in bytes if neither the user nor the scheme sets one.
+const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+
 static CONTENT_TYPE: Text = Cow::Borrowed("content-type");
+static CONTENT_ENCODING: Text = Cow::Borrowed("content-encoding");
 pub(crate) type List<T> = Cow<'static, [T]>;
 
 /// How one sender signs its webhooks, as data: a preset, or built with [`Scheme::builder`].
@@ -88,6 +92,8 @@ pub struct Scheme {
     pub(crate) body_digest: Option<BodyDigest>,
     /// The claim of a JSON Web Token with the digest of the URL.
     pub(crate) url_digest: Option<UrlDigest>,
+    /// The bytes of a compressed body that are signed. `None`: it is refused.
+    pub(crate) signed_bytes: Option<SignedBytes>,
     pub(crate) timestamp: Option<TimestampSource>,
     /// The required value of a JSON Web Token's `iss` claim.
     pub(crate) issuer: Option<Text>,
@@ -138,6 +144,7 @@ impl Scheme {
         version_contents: Cow::Borrowed(&[]),
         body_digest: None,
         url_digest: None,
+        signed_bytes: None,
         timestamp: None,
         issuer: None,
         required_claims: Cow::Borrowed(&[]),
@@ -295,6 +302,17 @@ impl Scheme {
         self.timestamp.as_ref().and_then(|timestamp| timestamp.tolerance)
     }
 
+    /// Returns which bytes of a compressed body are signed, or `None` if such bodies are refused.
+    #[must_use]
+    pub fn signed_bytes(&self) -> Option<SignedBytes> {
+        self.signed_bytes
+    }
+
+    /// Returns the limit of a body, in bytes, if the user sets none.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT)
+    }
+
     /// Returns the sender's verification handshakes.
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
@@ -333,9 +351,44 @@ impl Scheme {
         }
         names.extend(self.required_headers.iter().map(|(name, _)| name));
         names.extend(&self.event_header);
+        names.extend(self.signed_bytes.map(|_| &CONTENT_ENCODING));
         names.sort_unstable();
         names.dedup();
         names.into_iter().cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// Returns the pointers to the fields of the body that verification reads.
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = &str> {
+        let mut all: Vec<&Text> = Vec::new();
+        all.extend(self.signatures.iter().filter_map(|source| source.place.pointer()));
+        if let Some(KeySource::Url { place, .. }) = &self.key_source {
+            all.extend(place.pointer());
+        }
+        for part in self.parts() {
+            match part.facts().values {
+                Values::Field(pointer) => all.push(pointer),
+                Values::Fields(pointers) => all.extend(pointers),
+                Values::Unnamed
+                | Values::Header(_)
+                | Values::ListedHeaders(_)
+                | Values::FormField(_) => {}
+            }
+        }
+        if let Some(TimestampPlace::Pointer(pointer)) = self.timestamp.as_ref().map(|at| &at.place)
+        {
+            all.push(pointer);
+        }
+        let id = self.id.as_ref().filter(|_| self.signs_from(Origin::Id));
+        let event_type = self.event_type.as_ref().filter(|_| self.event_header.is_some());
+        for field in [id, event_type] {
+            if let Some(Field::Pointer(pointer)) = field {
+                all.push(pointer);
+            }
+        }
+        all.extend(self.required_fields.iter().map(|(pointer, _)| pointer));
+        all.extend(&*self.refused_fields);
+        all.extend(self.parameter_fields.iter().map(|(pointer, _)| pointer));
+        all.into_iter().map(|pointer| &**pointer)
     }
 
     /// Returns the names of the parameters that a verifier needs in addition to its secret.

@@ -10,6 +10,8 @@ mod incoming;
 mod jwt;
 mod settings;
 mod signed;
+#[cfg(all(test, feature = "rsa", feature = "testing"))]
+mod tests;
 mod url;
 mod verifier;
 

@@ -13,11 +13,11 @@ use super::{Settings, candidates::pair, read, single, url};
 use crate::{
     encoding::Encoding,
     error::VerifyError,
-    request::{Picked, RequestHead, json, only_value},
+    request::{Fields, Picked, RequestHead, json, only_value, pairs},
     scheme::{Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm},
 };
 
-/// The largest number of form fields that are sorted.
+/// The largest number of form fields.
 const MAX_FORM_FIELDS: usize = 4096;
 /// The largest number of headers that a request may list as signed.
 const MAX_SIGNED_HEADERS: usize = 32;
@@ -82,7 +82,7 @@ fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
 /// The source of a part's bytes: the head first, and the complete body later.
 enum Material<'m, 's, 'n, 'a> {
     Head { sources: &'m Sources<'s, 'n, 'a>, url: &'m str },
-    Body { scheme: &'m Scheme, body: &'m [u8], is_form: bool },
+    Body { scheme: &'m Scheme, fields: Fields<'m>, is_form: bool },
 }
 
 impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
@@ -107,11 +107,15 @@ impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
         }
     }
 
-    fn body(&self) -> Result<&'m [u8], VerifyError> {
+    fn fields(&self) -> Result<Fields<'m>, VerifyError> {
         match self {
-            Self::Body { body, .. } => Ok(body),
+            Self::Body { fields, .. } => Ok(*fields),
             Self::Head { .. } => Err(ELSEWHERE),
         }
+    }
+
+    fn body(&self) -> Result<&'m [u8], VerifyError> {
+        Ok(self.fields()?.body())
     }
 
     fn is_form(&self) -> bool {
@@ -181,7 +185,7 @@ fn bytes<'m>(
         Part::SignedHeaders(name) => signed_headers(material.sources()?, name)?.into(),
         Part::Timestamp => match scheme.timestamp.as_ref().map(|source| &source.place) {
             Some(TimestampPlace::Pointer(pointer)) => {
-                let value = read(material.body()?, pointer)?;
+                let value = read(material.fields()?, pointer)?;
                 text(value.ok_or(VerifyError::MissingTimestamp)?)
             }
             Some(TimestampPlace::Form(name)) => {
@@ -201,7 +205,7 @@ fn bytes<'m>(
         },
         Part::Id => {
             let value = match &scheme.id {
-                Some(Field::Pointer(pointer)) => read(material.body()?, pointer)?,
+                Some(Field::Pointer(pointer)) => read(material.fields()?, pointer)?,
                 Some(Field::FirstKey) => json::first_key(material.body()?),
                 Some(Field::Header(_)) | None => return Ok(material.sources()?.id.into()),
             };
@@ -221,13 +225,13 @@ fn bytes<'m>(
         }
         // Senders sign an absent field as an empty one.
         Part::Pointer(pointer, free) => {
-            let body = material.body()?;
-            let value = text(signed(body, pointer)?.unwrap_or_default());
+            let fields = material.fields()?;
+            let value = text(signed(fields, pointer)?.unwrap_or_default());
             let is_free = match free {
                 Free::Never => false,
                 Free::Always => true,
                 Free::If { pointer, value, is_equal } => {
-                    (read(body, pointer)?.as_deref() == Some(value)) == *is_equal
+                    (read(fields, pointer)?.as_deref() == Some(value)) == *is_equal
                 }
             };
             if is_free { value } else { without(delimiters, value, VerifyError::MalformedBody)? }
@@ -238,7 +242,7 @@ fn bytes<'m>(
         }
         Part::Group(parts) => group(parts, material)?,
         Part::Fields(pointers) => {
-            let lines = fields(material.body()?, pointers, scheme.id.as_ref())?;
+            let lines = lines(material.fields()?, pointers, scheme.id.as_ref())?;
             text(lines.into())
         }
         Part::Form => text(form(material.body()?, material.is_form())?.into()),
@@ -469,10 +473,10 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
 pub(super) fn made_of_body<'a>(
     scheme: &'a Scheme,
     (content, delimiters): Content<'a>,
-    body: &'a [u8],
+    fields: Fields<'a>,
     is_form: bool,
 ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
-    let material = Material::Body { scheme, body, is_form };
+    let material = Material::Body { scheme, fields, is_form };
     let parts = content.iter().zip(delimiters);
     parts
         .filter(|(part, _)| scheme.comes_late(part) && !part.is_body())
@@ -509,7 +513,7 @@ fn follows_url(content: &[Part]) -> bool {
 }
 
 /// Returns the sorted pairs of a form or query, as one unambiguous text. The signed text has none.
-pub(super) fn pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String> {
+pub(super) fn canonical_pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String> {
     let signs = |part: &Part| scheme.content.contains(part);
     let mut pairs: Vec<_> = match (signs(&Part::Form), signs(&Part::SortedQuery)) {
         (true, _) => form_urlencoded::parse(body).collect(),
@@ -522,19 +526,19 @@ pub(super) fn pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String>
 }
 
 /// Returns a signed scalar. Refuses an object or array, which would be signed as an empty text.
-fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
-    match read(body, pointer)? {
-        None if !json::is_null_or_absent(body, pointer) => Err(VerifyError::MalformedBody),
+fn signed<'a>(fields: Fields<'a>, pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    match read(fields, pointer)? {
+        None if !fields.is_null_or_absent(pointer) => Err(VerifyError::MalformedBody),
         value => Ok(value),
     }
 }
 
 /// Returns the fields as lines. With another line break, one field could pass for two; without the
 /// ID, the first field could contain it.
-fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
+fn lines(fields: Fields<'_>, pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
     let mut lines = String::new();
     for (index, pointer) in pointers.iter().enumerate() {
-        let Some(value) = signed(body, pointer)? else {
+        let Some(value) = signed(fields, pointer)? else {
             match id {
                 Some(Field::Pointer(id)) if id == pointer => return Err(VerifyError::MissingId),
                 _ => continue,
@@ -557,15 +561,13 @@ fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
         return if body.is_empty() { Ok(String::new()) } else { Err(VerifyError::MalformedBody) };
     }
     let mut sorted = BTreeSet::new();
-    for pair in form_urlencoded::parse(body) {
+    for (index, pair) in pairs(body).enumerate() {
         // No sender of forms has a field without a name.
-        if pair.0.is_empty() {
+        let is_nameless = matches!(&pair, Some((name, _)) if name.is_empty());
+        if index == MAX_FORM_FIELDS || is_nameless {
             return Err(VerifyError::MalformedBody);
         }
-        sorted.insert(pair);
-        if sorted.len() > MAX_FORM_FIELDS {
-            return Err(VerifyError::MalformedBody);
-        }
+        sorted.insert(pair.ok_or(VerifyError::MalformedBody)?);
     }
     let texts = sorted.iter().flat_map(|(name, value)| [&**name, &**value]);
     Ok(texts.collect())

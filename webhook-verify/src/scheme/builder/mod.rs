@@ -6,7 +6,8 @@ use std::{borrow::Cow, time::Duration};
 use self::events::Events;
 use super::{
     Algorithm, BodyDigest, Challenge, Evidence, Field, Identity, KeyForm, KeySource, Place, Scheme,
-    Text, TimeUnit, TimestampPlace, TimestampSource, UrlDigest, UrlDigestForm, check, part,
+    SignedBytes, Text, TimeUnit, TimestampPlace, TimestampSource, UrlDigest, UrlDigestForm, check,
+    part,
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -240,6 +241,13 @@ impl SchemeBuilder {
 
     fn url_digest(mut self, name: impl Into<String>, form: UrlDigestForm) -> Self {
         self.scheme.url_digest = Some(UrlDigest { claim: owned(name), form });
+        self
+    }
+
+    /// Sets which bytes of a compressed body are signed. Default: a request with a
+    /// `Content-Encoding` gets 415. The handler always gets the decoded body.
+    pub fn signed_bytes(mut self, bytes: SignedBytes) -> Self {
+        self.scheme.signed_bytes = Some(bytes);
         self
     }
 

@@ -11,7 +11,7 @@ use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
 use super::{
     Algorithm, Challenge, DigestPlace, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
-    Origin, Part, Place, Scheme, TimestampPlace, Values, Varies, WholeBody,
+    Origin, Part, Place, Scheme, SignedBytes, TimestampPlace, Values, Varies, WholeBody,
 };
 use crate::error::ConfigError;
 
@@ -26,6 +26,7 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
         .chain(keys(scheme))
         .chain(tokens(scheme))
         .chain(events(scheme))
+        .chain(compressed(scheme))
         .chain(rest(scheme));
     if let Some((_, option, reason)) = rules.find(|(broken, ..)| *broken) {
         return Err(ConfigError::option(option, reason));
@@ -197,6 +198,43 @@ fn tokens(scheme: &Scheme) -> [Rule; 7] {
             is_jwt && elsewhere.is_some(),
             elsewhere.map_or("", place_option),
             "a JSON Web Token must be in a header",
+        ),
+    ]
+}
+
+fn compressed(scheme: &Scheme) -> [Rule; 3] {
+    let option = "signed_bytes";
+    let as_sent = scheme.signed_bytes == Some(SignedBytes::AsSent);
+    let needs_fields = |part: &Part| {
+        let whole = part.facts().whole_body;
+        scheme.reads_from_body(part)
+            && !matches!(whole, Some(WholeBody::Bytes | WholeBody::Checksum))
+    };
+    let key_in_body = matches!(
+        &scheme.key_source,
+        Some(KeySource::Url { place, .. }) if place.is_in_body()
+    );
+    let looks_into_body = key_in_body
+        || !scheme.required_fields.is_empty()
+        || !scheme.refused_fields.is_empty()
+        || scheme.signatures.iter().any(|source| source.place.is_in_body());
+    [
+        (
+            scheme.signed_bytes.is_some()
+                && scheme.body_digest.is_none()
+                && !scheme.content.iter().any(|part| scheme.reads_from_body(part)),
+            option,
+            "nothing of the body is signed",
+        ),
+        (
+            as_sent && (looks_into_body || scheme.content.iter().any(needs_fields)),
+            option,
+            "fields of a compressed body cannot be read before it is verified",
+        ),
+        (
+            as_sent && scheme.identity == Identity::SignedContent,
+            option,
+            "a retry may be compressed otherwise, so the signed bytes are no idempotency key",
         ),
     ]
 }

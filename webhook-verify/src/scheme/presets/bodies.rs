@@ -9,7 +9,7 @@ use super::{
         SameBytes::{Never, Possible},
         Scheme,
         Sent::{Body, EventType, Id, Signature, Timestamp},
-        SignatureSource, TimeUnit, TimestampPlace, TimestampSource,
+        SignatureSource, SignedBytes, TimeUnit, TimestampPlace, TimestampSource,
     },
     BARE, at, data, days, event_time, events, header, hours, minutes, pairs, plain, pointer,
     prefixed, seconds, set, text,
@@ -730,10 +730,12 @@ rows! { BODIES;
         notes.recheck: "docs page Notification configurations, sample in section Notification authenticity",
     }
 
-    /// The body counts attempts, and keeps its ID. If one destination fails, all destinations of the
-    /// trigger get the retry.
+    /// The bytes that are sent are signed: compressed, with `compressed_delivery`, which needs the
+    /// feature `gzip`. The body counts attempts, and keeps its ID. If one destination fails, all
+    /// destinations of the trigger get the retry.
     NYLAS = "nylas", "Nylas", "https://developer.nylas.com/docs/v3/notifications/", [Documentation] {
         signatures: list![plain("x-nylas-signature")],
+        signed_bytes: Some(SignedBytes::AsSent),
         id: pointer("/id"),
         event_type: pointer("/type"),
         event_time: event_time("/time", TimeUnit::Seconds),

@@ -130,6 +130,8 @@ rows! { PUBLIC_KEYS;
         event_type: pointer("/Type"),
         event_time: event_time("/Timestamp", Rfc3339),
         identity: Identity::SignedId,
+        // A message has up to 256 KiB, and escapes may double it.
+        hints.body_limit: Some(576 << 10),
         hints.time_budget: seconds(15),
     }
 
