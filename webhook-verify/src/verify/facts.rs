@@ -172,12 +172,12 @@ impl HeadFacts {
 
     /// Returns the coding of a body that must be decoded before it is verified.
     pub(crate) fn coding_before(&self, settings: &Settings) -> Option<Coding> {
-        self.coding.filter(|_| settings.scheme.signed_bytes == Some(SignedBytes::Decoded))
+        self.coding.filter(|_| matches!(settings.scheme.signed_bytes, Some(SignedBytes::Decoded)))
     }
 
     /// Returns the coding of a body that must be decoded after it is verified.
     fn coding_after(&self, settings: &Settings) -> Option<Coding> {
-        self.coding.filter(|_| settings.scheme.signed_bytes == Some(SignedBytes::AsSent))
+        self.coding.filter(|_| matches!(settings.scheme.signed_bytes, Some(SignedBytes::AsSent)))
     }
 
     /// Verifies a token in the head before the body is read.
