@@ -54,7 +54,7 @@ pub(crate) enum Slot {
 #[derive(Default)]
 struct Tree {
     is_wanted: bool,
-    children: BTreeMap<String, Tree>,
+    children: BTreeMap<String, Self>,
 }
 
 impl Tree {

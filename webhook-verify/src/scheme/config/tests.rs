@@ -33,6 +33,7 @@ fn written(scheme: &Scheme) -> Value {
         "encoding": signs.then(|| encoding(scheme.encoding)),
         "signed-content": signs.then(|| scheme.signed_content()),
         "body-digest": scheme.body_digest.as_ref().map(digest),
+        "signed-bytes": scheme.signed_bytes.map(kebab),
         "timestamp": scheme.timestamp.as_ref().map(|source| {
             let (kind, name) = match &source.place {
                 TimestampPlace::Header(name) => ("header", name),
