@@ -100,3 +100,34 @@ impl Decoder {
         match self.0 {}
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Names, RequestHead},
+        Coding, Picked,
+    };
+    use crate::error::VerifyError;
+
+    #[test]
+    fn a_coding_needs_its_feature() {
+        for (value, feature, is_on) in [
+            ("gzip", "gzip", cfg!(feature = "gzip")),
+            ("X-GZip", "gzip", cfg!(feature = "gzip")),
+            ("deflate", "gzip", cfg!(feature = "gzip")),
+            ("br", "brotli", cfg!(feature = "brotli")),
+            ("zstd", "zstd", cfg!(feature = "zstd")),
+        ] {
+            let (headers, names) = ([("Content-Encoding", value)], ["content-encoding"]);
+            let names = Names::new(names.map(Into::into));
+            let coding = Coding::of(&Picked::new(&RequestHead::from(&headers), &names));
+            if is_on {
+                assert!(matches!(coding, Ok(Some(_))), "{value}");
+            } else {
+                let error = coding.unwrap_err();
+                assert_eq!(error, VerifyError::UnsupportedCoding { feature: Some(feature) });
+                assert!(error.to_string().contains(feature), "{value}");
+            }
+        }
+    }
+}

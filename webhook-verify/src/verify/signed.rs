@@ -569,6 +569,10 @@ fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
         }
         sorted.insert(pair.ok_or(VerifyError::MalformedBody)?);
     }
-    let texts = sorted.iter().flat_map(|(name, value)| [&**name, &**value]);
-    Ok(texts.collect())
+    let mut text = String::with_capacity(body.len());
+    for (name, value) in &sorted {
+        text.push_str(name);
+        text.push_str(value);
+    }
+    Ok(text)
 }

@@ -48,6 +48,7 @@ fn written(scheme: &Scheme) -> Value {
         "signed-content": signs.then(|| contents(scheme)),
         "body-digest": scheme.body_digest.as_ref().map(digest),
         "url-digest": scheme.url_digest.as_ref().map(url_digest),
+        "signed-bytes": scheme.signed_bytes.map(kebab),
         "timestamp": scheme.timestamp.as_ref().map(|source| {
             let (kind, name) = match &source.place {
                 TimestampPlace::Header(name) => ("header", json!(name)),
