@@ -66,12 +66,12 @@ class Sender:
 
     def __init__(self, name, send, signed=lambda c: c.body, *, mac="sha256", enc="hex", key="a secret of 32 bytes, as text!!!",
                  keyed=lambda k: k.encode(), other="another secret, as long as that", unit=None, window=None, body=JSON_BODY,
-                 sign=None, encoding="utf8", prepare=None, covers_body=True, url=False, parameters=None, missing=None):
+                 sign=None, encoding="utf8", prepare=None, covers_body=True, url=False, parameters=None, missing=None, json_body=False):
         self.name, self.send, self.signed, self.mac, self.enc, self.key = name, send, signed, mac, enc, key
         self.keyed, self.other, self.unit, self.window, self.body = keyed, other, unit, window, body
         self.sign, self.encoding, self.prepare, self.covers_body = sign, encoding, prepare, covers_body
         self.url, self.parameters = url, parameters
-        self.missing = missing or "missing_signature"
+        self.missing, self.json_body = missing or "missing_signature", json_body
 
     def signature(self, case):
         content = self.signed(case)
@@ -141,7 +141,7 @@ def usual(sender):
         row(case, headers, "a line break more", "signature_mismatch", body=case.body + b"\n")
         case, headers = signed(sender, body=b"\xff\x00\r\n \xc3")
         # Trello's URL follows the body, so only JSON has a certain end.
-        row(case, headers, "a body that is not text", "malformed_body" if sender.name == "trello" else "valid")
+        row(case, headers, "a body that is not text", "malformed_body" if sender.json_body else "valid")
         case, headers = signed(sender, body=b"")
         row(case, headers, "an empty body")
     case, headers = signed(sender, key=sender.other)
@@ -500,7 +500,7 @@ for version, content in [("v1", lambda c: c.body), ("v2", lambda c: c.method.enc
     row(case, sender.send(case, text), "an HMAC", "signature_mismatch")
 
 square = Sender("square", lambda c, text: [["x-square-hmacsha256-signature", text]], lambda c: c.url.encode() + c.body, enc="b64", url=True)
-trello = Sender("trello", lambda c, text: [["X-Trello-Webhook", text]], lambda c: c.body + c.url.encode(), enc="b64", mac="sha1", url=True)
+trello = Sender("trello", lambda c, text: [["X-Trello-Webhook", text]], lambda c: c.body + c.url.encode(), enc="b64", mac="sha1", url=True, json_body=True)
 for sender, other, said in [(square, lambda c: c.body + c.url.encode(), "body before URL"), (trello, lambda c: c.url.encode() + c.body, "URL before body")]:
     usual(sender)
     url_rows(sender)
@@ -951,25 +951,23 @@ for name, prefix, id_name in [("mlflow", "x-mlflow", "-delivery-id"), ("polar-le
 def json_only(sender):
     """The body is next to other text, so it must be a JSON object or array, or empty."""
     usual(sender)
-    case, headers = signed(sender)
-    row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
-    for what, body, expect in [("an empty body", b"", "valid"), ("an array", b"[1]", "valid"), ("a body that is not JSON", b"text", "malformed_body"),
+    for what, body, expect in [("an array", b"[1]", "valid"), ("a body that is not JSON", b"text", "malformed_body"),
                                ("a line break at the body's end", b"{}\n", "valid")]:
         case, headers = signed(sender, body=body)
         row(case, headers, what, expect)
     return sender
 
 
-appwrite = json_only(Sender("appwrite", lambda c, text: [["X-Appwrite-Webhook-Signature", text]], lambda c: c.url.encode() + c.body, mac="sha1", enc="b64", url=True,
-                            covers_body=False))
+appwrite = Sender("appwrite", lambda c, text: [["X-Appwrite-Webhook-Signature", text]], lambda c: c.url.encode() + c.body, mac="sha1", enc="b64", url=True)
+usual(appwrite)
 url_rows(appwrite)
 RANDOM = "b3J0aG9kb3ggcmFuZG9tIHRleHQgb2Ygc2l4dHktZm91ciBjaGFyYWN0ZXJzLi4u"
 talk = json_only(Sender("nextcloud-talk", lambda c, text: [["X-Nextcloud-Talk-Random", RANDOM], ["X-Nextcloud-Talk-Signature", text]],
-                        lambda c: RANDOM.encode() + c.body, covers_body=False))
+                        lambda c: RANDOM.encode() + c.body, json_body=True))
 case, headers = signed(talk)
 row(case, [["X-Nextcloud-Talk-Random", RANDOM[:-1]], headers[1]], "another random text", "signature_mismatch")
 lark = json_only(Sender("lark", lambda c, text: [["X-Lark-Request-Timestamp", c.ts], ["X-Lark-Request-Nonce", "1234567890"], ["X-Lark-Signature", text]],
-                        plus(lambda c, t: t + b"1234567890" + c.key.encode() + c.body), mac="digest sha256", unit="s", covers_body=False))
+                        plus(lambda c, t: t + b"1234567890" + c.key.encode() + c.body), mac="digest sha256", unit="s", json_body=True))
 case, headers = signed(lark)
 row(case, [headers[0], ["X-Lark-Request-Nonce", "1234567891"], headers[2]], "another nonce", "signature_mismatch")
 row(case, headers[1:], "no timestamp", "missing_timestamp")
@@ -1300,6 +1298,28 @@ def public_key_rows():
             message(note, "a certificate at " + host, "unknown_key_host", lambda v, host=host: {**v, "SigningCertURL": host})
 
 
+def kick_rows():
+    kick = Sender("kick", lambda c, text: [["Kick-Event-Message-Id", c.id], ["Kick-Event-Message-Timestamp", c.ts], ["Kick-Event-Type", "chat.message.sent"],
+                                           ["Kick-Event-Signature", text]],
+                  lambda c: b".".join([c.id.encode(), c.ts.encode(), c.body]), enc="b64", unit="rfc3339", sign=rsa_sign(hashes.SHA256()), key=spki(RSA_PRIVATE),
+                  encoding="spki-base64")
+    SENDERS.append(kick)
+    case, headers = signed(kick)
+    row(case, headers, "right")
+    row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+    row(case, [["Kick-Event-Message-Id", "other"], *headers[1:]], "another id", "signature_mismatch")
+    row(case, headers[1:], "no id", "missing_id")
+    row(case, [headers[0], *headers[2:]], "no timestamp", "missing_timestamp")
+    row(case, headers[:-1], "no signature", "missing_signature")
+    row(case, [*headers[:-1], ["Kick-Event-Signature", "!" + headers[-1][1][1:]]], "signature in no encoding", "malformed_signature")
+    one_bit_of_tag(kick)
+    case, headers = signed(kick, at=NOW - 10**6)
+    row(case, headers, "an old one, which the sender does not judge")
+    other = Case(kick)
+    text = b64(RSA_PRIVATE.sign(kick.signed(other), padding.PKCS1v15(), hashes.SHA1()))
+    row(other, kick.send(other, text), "SHA-1", "signature_mismatch")
+
+
 # -- JSON Web Tokens -----------------------------------------------------------------------------------------------
 
 
@@ -1310,13 +1330,18 @@ def jwt(header, claims, sign):
 
 def jwt_rows():
     body = JSON_BODY
-    digest = hashlib.sha256(body).hexdigest()
+    raw = hashlib.sha256(body).digest()
+    digest = raw.hex()
     for name, header, prefix, claims, has_digest in [
         ("netlify", "X-Webhook-Signature", "", {"iss": "netlify", "sha256": digest}, "sha256"),
         ("vonage", "Authorization", "Bearer ", {"iat": NOW, "payload_hash": digest}, "payload_hash"),
         ("monday", "Authorization", "", {"aud": URL, "exp": NOW + 60}, None),
+        ("livekit", "Authorization", "", {"iss": "APIkey", "nbf": NOW, "exp": NOW + 300, "sha256": b64(raw)}, "sha256"),
+        ("qstash", "Upstash-Signature", "", {"iss": "Upstash", "sub": URL, "nbf": NOW, "iat": NOW, "exp": NOW + 300, "body": b64url(raw)}, "body"),
+        ("messagebird", "MessageBird-Signature-JWT", "", {"iss": "MessageBird", "jti": "t-1", "nbf": NOW, "exp": NOW + 60, "payload_hash": digest,
+                                                          "url_hash": hashlib.sha256(URL.encode()).hexdigest()}, "payload_hash"),
     ]:
-        sender = Sender(name, lambda c, text, header=header, prefix=prefix: [[header, prefix + text]], url=name == "monday")
+        sender = Sender(name, lambda c, text, header=header, prefix=prefix: [[header, prefix + text]], url=name in ("monday", "messagebird"))
         SENDERS.append(sender)
 
         def token_row(what, expect="valid", alg="HS256", claims=claims, key=sender.key, body=None, cut=lambda t: t, now=NOW, mac="sha256"):
@@ -1339,8 +1364,22 @@ def jwt_rows():
         if "aud" in claims:
             token_row("without an expiry", "malformed_signature", claims={"aud": URL})
             token_row("for another receiver", "wrong_issuer", claims={**claims, "aud": "https://elsewhere.example.test/"})
-        if "iss" in claims:
+        if "iss" in claims and name != "livekit":
             token_row("another issuer", "wrong_issuer", claims={**claims, "iss": "evil"})
+        if name in ("livekit", "qstash", "messagebird"):
+            token_row("without an expiry", "malformed_signature", claims={k: v for k, v in claims.items() if k != "exp"})
+            token_row("trap: the digest of another body", "signature_mismatch", claims={**claims, has_digest: digest.replace("0", "1")})
+        if name == "livekit":
+            token_row("trap: the digest in base64 without padding", claims={**claims, "sha256": b64(raw).rstrip("=")})
+            case = Case(sender)
+            token = jwt({"alg": "HS256", "typ": "JWT"}, claims, lambda content: hmac.new(sender.key.encode(), content, "sha256").digest())
+            row(case, [[header, "Bearer " + token]], "trap: Bearer before the token", "malformed_signature")
+        if name == "qstash":
+            token_row("trap: the digest in base64url with padding", claims={**claims, "body": base64.urlsafe_b64encode(raw).decode()})
+        if name == "messagebird":
+            token_row("another URL", "signature_mismatch", claims={**claims, "url_hash": hashlib.sha256((URL + "?a=1").encode()).hexdigest()})
+            token_row("no digest of the URL", "signature_mismatch", claims={k: v for k, v in claims.items() if k != "url_hash"})
+            token_row("trap: an empty body needs no digest", claims={k: v for k, v in claims.items() if k != "payload_hash"}, body=b"")
 
     def jwk(private):
         numbers = private.public_key().public_numbers()
@@ -1396,6 +1435,7 @@ noit47zNex6SwrP2rlGNbqgZplCvbd/bcIVANThlUr0uB29P
 """), None)
 
 public_key_rows()
+kick_rows()
 jwt_rows()
 
 assert len({sender.name for sender in SENDERS}) == len(SENDERS)

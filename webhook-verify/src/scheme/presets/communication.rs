@@ -4,14 +4,14 @@ use std::borrow::Cow;
 
 use super::{
     super::{
-        Algorithm::{HmacSha1, KeyedSha256, Token},
-        Evidence, Grammar, Identity, Part, Place, SameBytes, Scheme, Sent,
+        Algorithm::{HmacSha1, KeyedSha256, RsaSha256, Token},
+        Evidence, Grammar, Identity, KeyForm, Part, Place, SameBytes, Scheme, Sent,
         TimeUnit::{Milliseconds, Rfc3339, Seconds},
         TimestampPlace,
     },
-    BARE, BODY_TIME, COLON, DOT, DOTTED, NOT_JUDGED, at, comma_list, data, days, event_time,
-    events, header, minutes, pairs, plain, pointer, prefixed, seconds, set, text, time_header,
-    time_pair, timestamp,
+    BARE, BODY_TIME, COLON, DOT, DOTTED, ID_DOTTED, NOT_JUDGED, at, comma_list, data, days,
+    event_time, events, header, minutes, pairs, plain, pointer, prefixed, seconds, set, text,
+    time_header, time_pair, timestamp,
 };
 use crate::encoding::Encoding::Base64;
 
@@ -150,6 +150,26 @@ rows! { COMMUNICATION;
         notes.same_bytes_why: "the body has the event's time",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@figma/rest-api-spec`: type WebhookBasePayload",
+    }
+
+    /// One public key signs for all apps, so check the broadcaster or the subscription. The event header is
+    /// not signed. The timestamp is not checked, as the page states no tolerance.
+    KICK = "kick", "Kick", "https://docs.kick.com/events/webhook-security", [Documentation] {
+        algorithm: RsaSha256,
+        key_form: KeyForm::Spki,
+        signatures: list![plain("kick-event-signature")],
+        encoding: Base64,
+        content: ID_DOTTED,
+        timestamp: time_header("kick-event-message-timestamp", Rfc3339, NOT_JUDGED),
+        id: header("kick-event-message-id"),
+        event_type: header("kick-event-type"),
+        identity: Identity::SignedId,
+        notes.secret_at: "nothing secret: the public key on the page",
+        notes.schedule: "3 tries, until a 200",
+        notes.same_bytes: SameBytes::Possible,
+        notes.same_bytes_why: "follows have neither an ID nor a time",
+        notes.checked: "2026-11-28",
+        notes.recheck: "docs page, section Webhook sender validation",
     }
 
     /// `t=…,s=…` with base64.

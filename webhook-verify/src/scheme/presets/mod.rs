@@ -33,6 +33,7 @@ mod communication;
 mod developer_tools;
 mod fields;
 mod four_systems;
+mod json_web_tokens;
 mod operations;
 mod payments;
 mod public_keys;
@@ -43,8 +44,9 @@ mod tokens;
 use std::{borrow::Cow, mem, time::Duration};
 
 pub use self::{
-    bodies::*, communication::*, developer_tools::*, fields::*, four_systems::*, operations::*,
-    payments::*, public_keys::*, standard_webhooks::*, timed::*, tokens::*,
+    bodies::*, communication::*, developer_tools::*, fields::*, four_systems::*,
+    json_web_tokens::*, operations::*, payments::*, public_keys::*, standard_webhooks::*, timed::*,
+    tokens::*,
 };
 use super::{
     Envelope, EventList, Field, Grammar, List, Part, Place, Prefix, Scheme, SignatureSource, Text,
@@ -68,6 +70,7 @@ pub(super) fn all_presets() -> impl Iterator<Item = &'static Scheme> {
         DEVELOPER_TOOLS,
         COMMUNICATION,
         OPERATIONS,
+        JSON_WEB_TOKENS,
     ]
     .into_iter()
     .flatten()
