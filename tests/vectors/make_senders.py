@@ -1361,6 +1361,9 @@ def jwt_rows():
         if has_digest:
             token_row("one bit of the body", "signature_mismatch", body=one_bit(body))
             token_row("no digest of the body", "signature_mismatch", claims={k: v for k, v in claims.items() if k != has_digest})
+        if name == "vonage":
+            token_row("a second too old", "timestamp_too_old", claims={**claims, "iat": NOW - 301})
+            token_row("a second too far ahead", "timestamp_in_future", claims={**claims, "iat": NOW + 301})
         if "aud" in claims:
             token_row("without an expiry", "malformed_signature", claims={"aud": URL})
             token_row("for another receiver", "wrong_issuer", claims={**claims, "aud": "https://elsewhere.example.test/"})
