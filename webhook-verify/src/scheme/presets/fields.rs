@@ -111,8 +111,8 @@ rows! { FIELDS;
         notes.recheck: "npm `square`: `WebhooksHelper.verifySignature`",
     }
 
-    /// HMAC-SHA1 in base64 over `{body}{url}`. Two webhooks, such as those of a board and a card,
-    /// send an action under one ID: give each its own URL and endpoint name.
+    /// HMAC-SHA1 in base64 over `{body}{url}`. The webhooks of a board and of its card send an
+    /// action under one ID, so the watched model is part of the key.
     TRELLO = "trello", "Trello", "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("x-trello-webhook")],
@@ -121,7 +121,8 @@ rows! { FIELDS;
         id: pointer("/action/id"),
         event_type: pointer("/action/type"),
         event_time: event_time("/action/date", Rfc3339),
-        identity: Identity::SignedId,
+        identity: Identity::Fields,
+        identity_fields: list![text("/action/id"), text("/model/id")],
         challenges: list![Challenge::HEAD_PROBE],
         notes.secret_at: "the application's secret, next to its API key",
         notes.same_bytes: Never,

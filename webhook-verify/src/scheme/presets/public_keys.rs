@@ -32,8 +32,8 @@ rows! { PUBLIC_KEYS;
         id: header("webhook-id"),
         header_aliases: list![
             (text("webhook-id"), text("svix-id")),
-            (text("webhook-timestamp"), text("svix-timestamp")),
             (text("webhook-signature"), text("svix-signature")),
+            (text("webhook-timestamp"), text("svix-timestamp")),
         ],
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),

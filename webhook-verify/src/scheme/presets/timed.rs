@@ -571,6 +571,6 @@ rows! { TIMED;
 /// The names without Svix's brand, as in Standard Webhooks.
 const SVIX_ALIASES: List<(Text, Text)> = list![
     (text("svix-id"), text("webhook-id")),
-    (text("svix-timestamp"), text("webhook-timestamp")),
     (text("svix-signature"), text("webhook-signature")),
+    (text("svix-timestamp"), text("webhook-timestamp")),
 ];
