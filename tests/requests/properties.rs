@@ -30,7 +30,9 @@ fn reads_body(scheme: &Scheme) -> bool {
     let description = scheme.describe();
     let mut places = description.signatures.iter().chain(&description.timestamp);
     places.any(|place| place.starts_with("body "))
-        || ["{form}", "{json:"].iter().any(|part| description.signed_content.contains(part))
+        || ["{form", "{json:", "{body:json}"]
+            .iter()
+            .any(|part| description.signed_content.contains(part))
 }
 
 /// Any secret, as the scheme's sender writes it.
