@@ -188,7 +188,9 @@ proptest! {
                 changed[at].1 = flipped(&headers[at].1, bit);
                 let verdict = judge(&verifier(&scheme, &key), &changed, &signed.target, &body, &cuts);
                 let place = Some(format!("header {}", headers[at].0));
-                let is_label = scheme.describe().id == place && !scheme.id_is_signed();
+                // A list of signed headers contains the ID's as well.
+                let is_listed = scheme.describe().signed_content.contains("{signed-headers:");
+                let is_label = scheme.describe().id == place && !scheme.id_is_signed() && !is_listed;
                 let same_but_for_case = changed[at].1.eq_ignore_ascii_case(&headers[at].1);
                 // Hexadecimal digits have two cases, and so has the name of an authentication
                 // scheme.
@@ -262,7 +264,9 @@ proptest! {
         key in key(), id in id(), texts in prop::collection::vec("[^:]{0,20}", 8), change in 0..8_usize,
         cuts in cuts(),
     ) {
-        for scheme in symmetric().filter(reads_body) {
+        // It signs two fields of a form and nothing of the others.
+        let is_other = |scheme: &Scheme| scheme.name() == "mailgun-routes";
+        for scheme in symmetric().filter(|scheme| reads_body(scheme) && !is_other(scheme)) {
             let is_form = scheme.describe().signed_content.contains("{form}");
             let body = if is_form { form(&texts) } else { adyen(&texts) };
             let signed = sign(&scheme, &key, &id, body.as_bytes());
