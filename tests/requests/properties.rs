@@ -199,7 +199,9 @@ proptest! {
                 changed[at].1 = flipped(&headers[at].1, bit);
                 let verdict = judge(&verifier(&scheme, &key), &changed, &signed.target, &body, &cuts);
                 let place = Some(format!("header {}", headers[at].0));
-                let is_label = scheme.describe().id == place && !scheme.id_is_signed();
+                // A list of signed headers contains the ID's as well.
+                let is_listed = scheme.describe().signed_content.contains("{signed-headers:");
+                let is_label = scheme.describe().id == place && !scheme.id_is_signed() && !is_listed;
                 let same_but_for_case = changed[at].1.eq_ignore_ascii_case(&headers[at].1);
                 // Hexadecimal digits have two cases, and so has the name of an authentication
                 // scheme.

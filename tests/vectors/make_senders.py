@@ -431,9 +431,19 @@ for name, prefix in [("standard-webhooks", "webhook"), ("svix", "svix"), ("clerk
         other = b64(hmac.new(b"another", sender.signed(case), "sha256").digest())
         for one, two, said in [(headers[2][1], "v1," + other, "first"), ("v1," + other, headers[2][1], "last")]:
             row(case, [*headers[:2], ["webhook-signature", one + ", " + two]], f"trap: signatures joined by a comma and a blank, the right one {said}")
+    if prefix != "svix":
+        continue
+    unbranded = [[n.replace("svix", "webhook"), v] for n, v in headers]
+    if name == "svix":
+        row(case, unbranded, "the headers of a white-labeled Svix")
+        row(case, headers + unbranded, "both families of headers")
+        row(case, headers + [["webhook-id", "msg_other"], *unbranded[1:]], "trap: two families of headers that disagree", "ambiguous_header")
+        row(case, [["webhook-id", "msg_other"], *unbranded[1:]], "trap: another id under the other name", "signature_mismatch")
+    else:
+        row(case, unbranded, "trap: the headers of a white-labeled Svix", "missing_signature")
 
 
-def pairs(name, header, pattern, key, signed_, window, unit="s", enc="hex", secret="a secret of 32 bytes, as text!!!"):
+def pairs(name, header, pattern, key, signed_, window, unit="s", enc="hex", secret="a secret of 32 bytes, as text!!!", any_body=True):
     """`pattern` has {t} and {s} in it; `key` is that of the signature."""
     sender = Sender(name, lambda c, text: [[header, pattern.format(t=c.ts, s=text)]], signed_, unit=unit, window=window, enc=enc, key=secret)
     SENDERS.append(sender)
@@ -456,7 +466,7 @@ def pairs(name, header, pattern, key, signed_, window, unit="s", enc="hex", secr
     row(case, headers, "another secret", "signature_mismatch")
     row(case, headers, "the older of two secrets", extra=[sender.other])
     case, headers = signed(sender, body=b"\xff\x00 not text")
-    row(case, headers, "a body that is not text")
+    row(case, headers, *(["a body that is not text"] if any_body else ["a body that is not JSON", "malformed_body"]))
     if not unit:
         return sender
     stamp = next(part for part in pattern.split(separator) if "{t}" in part).strip().replace("{t}", "")
@@ -492,7 +502,28 @@ pairs("paddle", "Paddle-Signature", "ts={t};h1={s}", "h1", lambda c: c.ts.encode
 pairs("elevenlabs", "ElevenLabs-Signature", "t={t},v0={s}", "v0", dotted, 1800)
 pairs("tiktok", "TikTok-Signature", "t={t},s={s}", "s", dotted, 300)
 pairs("cloudflare-stream", "Webhook-Signature", "time={t},sig1={s}", "sig1", dotted, 300)
-pairs("coinbase-cdp", "X-Hook0-Signature", "t={t},v0={s}", "v0", dotted, 300)
+coinbase = pairs("coinbase-cdp", "X-Hook0-Signature", "t={t},v0={s}", "v0", dotted, 300, any_body=False)
+case = Case(coinbase)
+listed = [["Content-Type", "application/json"], ["X-Event-Id", "e1"], ["X-Event-Type", "onramp.success"]]
+v1 = hmac.new(coinbase.key.encode(), f"{case.ts}.content-type x-event-id.application/json.e1.".encode() + case.body, "sha256").hexdigest()
+v0 = coinbase.signature(case).hex()
+names, bad = "h=content-type x-event-id", "07" * 32
+
+
+def hook0(rest):
+    return ["X-Hook0-Signature", f"t={case.ts},{rest}"]
+
+
+row(case, [*listed, hook0(f"{names},v1={v1}")], "v1: listed headers and the body")
+row(case, [*listed, hook0(f"v0={v0},{names},v1={v1}")], "v0 and v1")
+row(case, [*listed, hook0(f"v0={bad},{names},v1={v1}")], "trap: a bad v0 beside a good v1")
+row(case, [*listed, hook0(f"{names},v1={v0}")], "trap: v1 is not over the content of v0", "signature_mismatch")
+row(case, [*listed, hook0(f"v0={v1},{names}")], "trap: v0 is not over the content of v1", "signature_mismatch")
+row(case, [listed[0], ["X-Event-Id", "e2"], listed[2], hook0(f"{names},v1={v1}")], "v1: a listed header was changed", "signature_mismatch")
+row(case, [*listed[:1], hook0(f"{names},v1={v1}")], "v1: a listed header is absent", "signature_mismatch")
+row(case, [*listed, hook0(f"h=x-event-id content-type,v1={v1}")], "v1: another order of names", "signature_mismatch")
+row(case, [*listed, hook0(f"v1={v1}")], "v1: no list of headers", "malformed_signature")
+row(case, [*listed, hook0(f"{names},v1={v1}")], "v1: one bit of the body", "signature_mismatch", body=one_bit(case.body))
 pairs("ghost", "X-Ghost-Signature", "sha256={s}, t={t}", "sha256", lambda c: c.body + c.ts.encode(), 300, "ms")
 pairs("pagerduty", "X-PagerDuty-Signature", "v1={s}", "v1", lambda c: c.body, None, None)
 pairs("circleci", "circleci-signature", "v1={s}", "v1", lambda c: c.body, None, None)
@@ -553,7 +584,7 @@ case.method = "GET"
 row(case, headers, "another method", "signature_mismatch")
 for version, content in [("v1", lambda c: c.body), ("v2", lambda c: c.method.encode() + c.url.encode() + c.body)]:
     sender = Sender("hubspot-" + version, lambda c, text, version=version: [["X-HubSpot-Signature-Version", version], ["X-HubSpot-Signature", text]],
-                    content, mac="keyed", url=version == "v2")
+                    content, mac="keyed", url=version == "v2", any_body=version == "v1")
     usual(sender)
     case, headers = signed(sender)
     row(case, [["X-HubSpot-Signature-Version", "v3"], headers[1]], "another version", "unsupported_version")
@@ -621,8 +652,8 @@ def form_fields(body):
     return "".join(name + value for name in sorted(seen) for value in sorted(seen[name])).encode()
 
 
-def form_sender(name, header):
-    sender = Sender(name, lambda c, text: [*FORM, [header, text]], lambda c: c.url.encode() + form_fields(c.body), mac="sha1", enc="b64", url=True,
+def form_sender(name, header, mac="sha1"):
+    sender = Sender(name, lambda c, text: [*FORM, [header, text]], lambda c: c.url.encode() + form_fields(c.body), mac=mac, enc="b64", url=True,
                     body=b"To=%2B15551234567&Body=gr%C3%BC%C3%9Fe+it%27s&Empty=&From=%2B15557654321", covers_body=False)
     usual(sender)
     url_rows(sender)
@@ -639,6 +670,11 @@ def form_sender(name, header):
 
 twilio = form_sender("twilio", "X-Twilio-Signature")
 form_sender("mandrill", "X-Mandrill-Signature")
+shared = form_sender("twilio-sha256", "X-Twilio-Signature", "sha256")
+case, headers = signed(shared)
+row(case, headers + [["X-Twilio-Webhooks-Signature-Settings", "key=SK1,algorithm=HMAC_SHA256"]], "with the header that names the key")
+text = b64(hmac.new(shared.key.encode(), shared.signed(case), "sha1").digest())
+row(case, shared.send(case, text), "trap: SHA-1, as with the auth token", "malformed_signature")
 for url, signed_as, name, expect in [
     ("https://hooks.example.test/hook", "https://hooks.example.test:443/hook", "trap: signed with the default port", "valid"),
     ("https://hooks.example.test:8443/hook", "https://hooks.example.test/hook", "trap: signed without its port", "valid"),
@@ -657,12 +693,16 @@ def digest_in_query(case):
     case.url += ("&" if "?" in case.url else "?") + "bodySHA256=" + hashlib.sha256(case.body).hexdigest()
 
 
-twilio_json = Sender("twilio-json", lambda c, text: [["Content-Type", "application/json"], ["X-Twilio-Signature", text]], lambda c: c.url.encode(),
-                     mac="sha1", enc="b64", url=True, prepare=digest_in_query)
-usual(twilio_json)
-case = Case(twilio_json)
-case.url = URL
-row(case, twilio_json.send(case, b64(twilio_json.signature(case))), "no digest in the URL", "signature_mismatch")
+for name, mac in [("twilio-json", "sha1"), ("twilio-json-sha256", "sha256")]:
+    twilio_json = Sender(name, lambda c, text: [["Content-Type", "application/json"], ["X-Twilio-Signature", text]], lambda c: c.url.encode(),
+                         mac=mac, enc="b64", url=True, prepare=digest_in_query)
+    usual(twilio_json)
+    case = Case(twilio_json)
+    case.url = URL
+    row(case, twilio_json.send(case, b64(twilio_json.signature(case))), "no digest in the URL", "signature_mismatch")
+case, headers = signed(twilio_json)
+text = b64(hmac.new(twilio_json.key.encode(), twilio_json.signed(case), "sha1").digest())
+row(case, twilio_json.send(case, text), "trap: SHA-1, as with the auth token", "malformed_signature")
 
 plivo = Sender("plivo-v2", lambda c, text: [["X-Plivo-Signature-V2-Nonce", "12345678901234567890"], ["X-Plivo-Signature-V2", text]],
                lambda c: c.url.split("?")[0].encode() + b"12345678901234567890", enc="b64", url=True, covers_body=False)
@@ -670,6 +710,11 @@ usual(plivo)
 case, headers = signed(plivo, query="?a=1")
 row(case, headers, "the query is not signed")
 row(case, [["X-Plivo-Signature-V2-Nonce", "1234567890123456789"], headers[1]], "another nonce", "signature_mismatch")
+case, headers = signed(plivo)
+main = ["X-Plivo-Signature-Ma-V2", headers[1][1]]
+row(case, [headers[0], main], "the main account's signature alone")
+row(case, [headers[0], ["X-Plivo-Signature-V2", b64(b"\7" * 32)], main], "trap: a subaccount's signature beside the main account's")
+row(case, [headers[0], [main[0], b64(b"\7" * 32)]], "a bad signature of the main account", "signature_mismatch")
 
 
 def in_body(name, put, signed_, body, **how):
@@ -709,6 +754,39 @@ write("trap: a character moved from the token to the timestamp, under the same s
       tamper=lambda body: body.replace(b"c0ffee1", b"0ffee1").replace(b"1795305600", b"1795305600c"))
 write("the events are not signed", tamper=lambda body: body.replace(b"delivered", b"rejected!"))
 write("a key that is there twice", "malformed_body", tamper=lambda body: body.replace(b'"token"', b'"token": "x", "token"'))
+
+
+def with_parent(body, signature, parent):
+    value = json.loads(body)
+    value["signature"] |= {"signature": signature or value["signature"]["signature"], "parent-signature": parent or value["signature"]["signature"]}
+    return json.dumps(value).encode()
+
+
+write("trap: a subaccount's signature beside the parent's", tamper=lambda body: with_parent(body, "07" * 32, None))
+write("a parent's signature by another key", tamper=lambda body: with_parent(body, None, "07" * 32))
+write("two bad signatures", "signature_mismatch", tamper=lambda body: with_parent(body, "07" * 32, "07" * 32))
+
+ROUTE = [["Content-Type", "application/x-www-form-urlencoded"]]
+routes = Sender("mailgun-routes", lambda c, text: ROUTE, lambda c: b"1795305600c0ffee1", covers_body=False)
+SENDERS.append(routes)
+
+
+def route(what, expect="valid", headers=ROUTE, key=None, change=lambda text: text, **fields):
+    case = Case(routes, key=key)
+    form = {"timestamp": "1795305600", "token": "c0ffee1", "signature": change(routes.signature(case).hex()), "sender": "a%40example.test", **fields}
+    row(case, headers, what, expect, body="&".join(f"{k}={v}" for k, v in form.items() if v is not None).encode())
+
+
+route("right")
+route("another secret", "signature_mismatch", key=routes.other)
+route("another token", "signature_mismatch", token="c0ffee2")
+route("another timestamp", "signature_mismatch", timestamp="1795305601")
+route("signature cut short", "malformed_signature", change=lambda text: text[:-4])
+route("no signature", "missing_signature", signature=None)
+route("no timestamp", "missing_timestamp", timestamp=None)
+route("trap: a character moved from the token to the timestamp, under the same signature", "malformed_timestamp", timestamp="1795305600c", token="0ffee1")
+route("trap: the message is not signed", sender="b%40example.test")
+route("a body that is no form", "missing_signature", headers=[["Content-Type", "multipart/form-data; boundary=x"]])
 
 ADYEN = {"live": "false", "notificationItems": [{"NotificationRequestItem": {
     "additionalData": {}, "amount": {"value": 1130, "currency": "EUR"}, "eventCode": "AUTHORISATION", "merchantAccountCode": "ShopA",
@@ -766,6 +844,7 @@ def token_header(name):
 token("gitlab", token_header("X-Gitlab-Token"))
 token("okta", token_header("Authorization"))
 token("auth0", token_header("Authorization"))
+token("auth0-logs", token_header("Authorization"))
 token("telegram", token_header("X-Telegram-Bot-Api-Secret-Token"))
 token("pipeforce-token", token_header("token"))
 
@@ -1217,6 +1296,8 @@ def one_bit_of_tag(sender, name="one bit of the signature"):
 for name, header, stamp, content, window, how in [
     ("discord", "X-Signature-Ed25519", "X-Signature-Timestamp", lambda c: c.ts.encode() + c.body, None,
      {"key": HEX_PUBLIC, "other": OTHER_HEX, "encoding": "hex"}),
+    ("discord-events", "X-Signature-Ed25519", "X-Signature-Timestamp", lambda c: c.ts.encode() + c.body, None,
+     {"key": HEX_PUBLIC, "other": OTHER_HEX, "encoding": "hex"}),
     ("telnyx", "telnyx-signature-ed25519", "telnyx-timestamp", lambda c: c.ts.encode() + b"|" + c.body, 300,
      {"key": B64_PUBLIC, "other": OTHER_B64, "encoding": "base64", "enc": "b64"}),
 ]:
@@ -1250,6 +1331,9 @@ row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(cas
 row(case, [*headers[:2], ["webhook-signature", "v1,AAAA " + headers[2][1]]], "a signature of the symmetric version beside it")
 row(case, [*headers[:2], ["webhook-signature", headers[2][1].replace("v1a,", "v1,")]], "named as the symmetric version", "unsupported_version")
 row(case, headers[1:], "no id", "missing_id")
+unbranded = [[n.replace("webhook", "svix"), v] for n, v in headers]
+row(case, unbranded, "Svix's headers")
+row(case, [["svix-id", "msg_other"], *headers], "trap: two ids that disagree", "ambiguous_header")
 one_bit_of_tag(v1a)
 for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
     case, headers = signed(v1a, at=NOW + offset)

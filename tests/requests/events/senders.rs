@@ -100,7 +100,7 @@ fn lists_come_apart_into_their_events() {
     assert_brings(
         &scheme::KLAVIYO,
         r#"{"data":[{"external_id":"x1","topic":"event:klaviyo.sent_sms","payload":{"data":{"type":"event"}}}],"meta":{"klaviyo_account_id":"a"}}"#,
-        &[["event:klaviyo.sent_sms", "-", "-", r#"{"data":{"type":"event"}}"#]],
+        &[["event:klaviyo.sent_sms", "x1", "-", r#"{"data":{"type":"event"}}"#]],
     );
     // The items of the body come out as the signature was put into it.
     let graph = delivery(
@@ -231,7 +231,22 @@ fn one_event_has_its_time_and_its_data() {
         (
             scheme::BOX,
             r#"{"type":"webhook_event","id":"b","created_at":"2026-11-21T17:00:00-07:00","trigger":"FILE.UPLOADED","source":{"id":"f"}}"#,
-            ["FILE.UPLOADED", "evt_1", at, r#"{"id":"f"}"#],
+            ["FILE.UPLOADED", "b", at, r#"{"id":"f"}"#],
+        ),
+        (
+            scheme::REPLICATE,
+            r#"{"id":"p1","created_at":"2026-11-22T00:00:00Z","status":"succeeded"}"#,
+            ["succeeded", "evt_1", "-", "*"],
+        ),
+        (
+            scheme::LITHIC,
+            r#"{"event_type":"card.created","card_token":"c1"}"#,
+            ["card.created", "evt_1", "-", "*"],
+        ),
+        (
+            scheme::AUTH0,
+            r#"{"id":"evt_2","type":"user.created","time":"2026-11-22T00:00:00Z","data":{"object":{"user_id":"u"}}}"#,
+            ["user.created", "evt_2", at, r#"{"user_id":"u"}"#],
         ),
         (
             scheme::CHARGEBEE,

@@ -119,7 +119,7 @@ mod tests {
             ("zstd", "zstd", cfg!(feature = "zstd")),
         ] {
             let (headers, names) = ([("Content-Encoding", value)], ["content-encoding"]);
-            let names = Names::new(names.map(Into::into));
+            let names = Names::new(names.map(Into::into), []);
             let coding = Coding::of(&Picked::new(&RequestHead::from(&headers), &names));
             if is_on {
                 assert!(matches!(coding, Ok(Some(_))), "{value}");

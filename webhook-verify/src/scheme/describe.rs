@@ -103,7 +103,8 @@ impl Scheme {
     }
 
     fn idempotency_key(&self) -> String {
-        if self.recognises_events() {
+        if self.recognises_events() && (self.identity != Identity::None || self.identifies_events())
+        {
             let ids: Vec<_> =
                 self.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
             return match ids.is_empty() {
