@@ -246,7 +246,7 @@ rows! { BODIES;
         event_data: data("/data"),
         identity: Identity::Fields,
         identity_fields: list![text("/webhookId"), text("/type"), text("/action"), text("/data/id"), text("/createdAt")],
-        hints.retry_horizon: minutes(60 + 6 * 60 + 1),
+        hints.retry_horizon: hours(8),
         hints.time_budget: seconds(5),
         notes.secret_at: "Settings, API, Webhooks, the webhook's Signing secret",
         notes.schedule: "after 1 min, 1 h and 6 h",
