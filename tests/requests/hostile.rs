@@ -8,9 +8,7 @@ use bytes::Bytes;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::{Digest as _, Sha256};
 use webhook_verify::{
-    RequestHead, Scheme, Verifier, VerifyError,
-    scheme::{self, Algorithm},
-    testing::Signer,
+    RequestHead, Scheme, Verifier, VerifyError, scheme::Algorithm, testing::Signer,
 };
 
 use super::attacks::work::{HARD, costs_at_most, look_over};
