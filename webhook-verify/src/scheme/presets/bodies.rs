@@ -114,7 +114,7 @@ rows! { BODIES;
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the notification's ID",
         notes.checked: "2026-11-28",
-        notes.recheck: "https://intercom-developer-hub.readme.io/reference/signed-notifications",
+        notes.recheck: "developer hub page Signed notifications, example request",
     }
 
     /// The ID and event headers are not signed. Choose the content type `application/json`: of a
