@@ -114,7 +114,7 @@ rows! { BODIES;
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the notification's ID",
         notes.checked: "2026-11-28",
-        notes.recheck: "https://intercom-developer-hub.readme.io/reference/signed-notifications",
+        notes.recheck: "developer hub page Signed notifications, example request",
     }
 
     /// The ID and event headers are not signed. Choose the content type `application/json`: of a
@@ -246,7 +246,7 @@ rows! { BODIES;
         event_data: data("/data"),
         identity: Identity::Fields,
         identity_fields: list![text("/webhookId"), text("/type"), text("/action"), text("/data/id"), text("/createdAt")],
-        hints.retry_horizon: minutes(60 + 6 * 60 + 1),
+        hints.retry_horizon: hours(8),
         hints.time_budget: seconds(5),
         notes.secret_at: "Settings, API, Webhooks, the webhook's Signing secret",
         notes.schedule: "after 1 min, 1 h and 6 h",
