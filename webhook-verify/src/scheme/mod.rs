@@ -120,6 +120,9 @@ pub struct Scheme {
     pub(crate) identity: Identity,
     /// The fields of [`Identity::Fields`], as JSON pointers.
     pub(crate) identity_fields: List<Text>,
+    /// Fields of forms, for senders that send either a JSON body or a form: the JSON pointer, and the
+    /// field's name.
+    pub(crate) form_fields: List<(Text, Text)>,
     /// Second names of headers: the name in this scheme, and the other one.
     pub(crate) header_aliases: List<(Text, Text)>,
     pub(crate) challenges: List<Challenge>,
@@ -161,6 +164,7 @@ impl Scheme {
         test_field: None,
         identity: Identity::None,
         identity_fields: Cow::Borrowed(&[]),
+        form_fields: Cow::Borrowed(&[]),
         header_aliases: Cow::Borrowed(&[]),
         challenges: Cow::Borrowed(&[]),
         hints: Hints { retry_horizon: None, body_limit: None, time_budget: None },
@@ -349,6 +353,9 @@ impl Scheme {
         if let Some(KeySource::Url { place: Place::Header(name), .. }) = &self.key_source {
             names.push(name);
         }
+        if !self.form_fields.is_empty() {
+            names.push(&CONTENT_TYPE);
+        }
         names.extend(self.required_headers.iter().map(|(name, _)| name));
         names.extend(&self.event_header);
         names.extend(self.signed_bytes.map(|_| &CONTENT_ENCODING));
@@ -507,6 +514,7 @@ impl Scheme {
         self.signs_whole(WholeBody::Form)
             || self.signs(|part| matches!(part.facts().values, Values::FormField(_)))
             || places.any(|place| matches!(place, Place::Form(_)))
+            || !self.form_fields.is_empty()
             || matches!(
                 self.timestamp,
                 Some(TimestampSource { place: TimestampPlace::Form(_), .. })

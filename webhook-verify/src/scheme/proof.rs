@@ -102,8 +102,8 @@ mod tests {
             let expected = match scheme.name() {
                 "twilio-json" | "netlify" | "vonage" | "plaid" | "livekit" | "messagebird"
                 | "qstash" => Proof::BodyDigest,
-                "adyen" | "braintree" | "mailgun" | "mailgun-route" | "mandrill" | "opennode"
-                | "paypal" | "sns" | "sns-v1" | "twilio" => Proof::Fields,
+                "adyen" | "braintree" | "mailgun" | "mandrill" | "opennode" | "paypal" | "sns"
+                | "sns-v1" | "twilio" | "twilio-sha256" => Proof::Fields,
                 "mercado-pago" | "plivo-v2" | "shopify-app-proxy" => Proof::Url,
                 "auth0"
                 | "chargebee"

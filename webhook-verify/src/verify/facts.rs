@@ -229,6 +229,29 @@ impl HeadFacts {
         Ok(())
     }
 
+    /// Returns the fields of a form as the JSON body that the sender otherwise sends, if the scheme
+    /// defines them.
+    pub(crate) fn form_as_json(
+        &self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<Option<Vec<u8>>, VerifyError> {
+        let fields = &settings.scheme.form_fields;
+        if fields.is_empty() || !self.is_form {
+            return Ok(None);
+        }
+        let mut json = serde_json::Value::Null;
+        for (pointer, name) in &**fields {
+            let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
+            let mut at = &mut json;
+            for token in pointer.split('/').skip(1) {
+                at = &mut at[token];
+            }
+            *at = value.into();
+        }
+        Ok(Some(json.to_string().into_bytes()))
+    }
+
     /// Returns the key that the request names: an address on a host of the scheme, or a key ID.
     pub(crate) fn key_name(
         &mut self,
@@ -280,12 +303,15 @@ impl HeadFacts {
         limit: usize,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        self.look_into_body(settings, &body)?;
+        // The fields of a form, if the scheme reads them in place of those of a JSON body.
+        let form = self.form_as_json(settings, &body)?;
+        let readable = form.as_deref().unwrap_or(&body);
+        self.look_into_body(settings, readable)?;
         let mut slots = self.slots.take();
         let (secret_index, content_digest) = {
             let content = settings.content();
             let made = if settings.plan.made_of_body {
-                let fields = Fields::find(&settings.plan.pointers, &mut slots, &body);
+                let fields = Fields::find(&settings.plan.pointers, &mut slots, readable);
                 made_of_body(scheme, content, fields, self.is_form)?
             } else {
                 Vec::new()
@@ -330,14 +356,12 @@ impl HeadFacts {
             }
         }
         // From here on, the body is authentic.
-        let confirmed = settings.plan.pointers.confirm(self.slots.as_deref(), &body);
+        let confirmed = settings.plan.pointers.confirm(self.slots.as_deref(), readable);
         confirmed.map_err(|_| VerifyError::MalformedBody)?;
-        let sent = body.clone();
-        let body = match self.coding_after(settings) {
-            None => body,
-            Some(coding) => coding.decode(&body, limit)?.into(),
-        };
-        self.judge_body(settings, &sent, &body)?;
+        let decoded = self.coding_after(settings).map(|coding| coding.decode(&body, limit));
+        let decoded = decoded.transpose()?;
+        self.judge_body(settings, &body, decoded.as_deref().unwrap_or(readable))?;
+        let body = decoded.map_or(body, Bytes::from);
         Ok(Delivery {
             body,
             scheme: Arc::clone(&settings.scheme),

@@ -156,7 +156,8 @@ impl Incoming {
     pub(crate) fn token_digest(&mut self) -> Result<[u8; 32], VerifyError> {
         self.decode()?;
         let body = self.body.bytes();
-        self.facts.look_into_body(&self.settings, body)?;
+        let form = self.facts.form_as_json(&self.settings, body)?;
+        self.facts.look_into_body(&self.settings, form.as_deref().unwrap_or(body))?;
         self.facts.token_digest()
     }
 

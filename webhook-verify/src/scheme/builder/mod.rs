@@ -327,6 +327,14 @@ impl SchemeBuilder {
         self
     }
 
+    /// Reads a form field in place of the field of a JSON body at this pointer, for senders that send
+    /// either. The body itself must not be signed.
+    pub fn form_field(mut self, pointer: impl Into<String>, name: impl Into<String>) -> Self {
+        let fields = self.scheme.form_fields.to_mut();
+        fields.push((owned(pointer), owned(name)));
+        self
+    }
+
     /// Adds a second name of a header, for senders that are about to rename their headers. A request
     /// may have either, or both with the same value.
     pub fn header_alias(mut self, header: impl Into<String>, alias: impl Into<String>) -> Self {

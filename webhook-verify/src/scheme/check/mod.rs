@@ -258,7 +258,7 @@ fn events(scheme: &Scheme) -> [Rule; 2] {
     ]
 }
 
-fn rest(scheme: &Scheme) -> [Rule; 11] {
+fn rest(scheme: &Scheme) -> [Rule; 12] {
     let places = scheme.signatures.iter().map(|source| &source.place);
     let twice = repeated(places);
     let tells_apart = scheme
@@ -296,6 +296,12 @@ fn rest(scheme: &Scheme) -> [Rule; 11] {
             scheme.identity == Identity::SignedContent && (scheme.signs_body() || !tells_apart),
             "identity",
             "the signed content is the whole body, or the same for different deliveries",
+        ),
+        (
+            !scheme.form_fields.is_empty()
+                && scheme.parts().any(|part| part.facts().whole_body.is_some()),
+            "form_field",
+            "the whole body is signed, so its form does not matter",
         ),
         (
             scheme.identity == Identity::Digest && !scheme.signs_body() && !tells_apart,

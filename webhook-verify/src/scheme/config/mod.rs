@@ -74,6 +74,8 @@ struct Row {
     identity: Option<Identity>,
     identity_fields: Option<Vec<String>>,
     #[serde(default)]
+    form_fields: BTreeMap<String, String>,
+    #[serde(default)]
     header_aliases: BTreeMap<String, String>,
     #[serde(default)]
     challenges: Vec<String>,
@@ -151,6 +153,7 @@ fn key(option: &'static str) -> &'static str {
         "event_data" => "events.data",
         "test_field" => "events.test",
         "identity_fields" => "identity-fields",
+        "form_field" => "form-fields",
         "header_alias" => "header-aliases",
         "challenge" => "challenges",
         other => other,
@@ -186,6 +189,9 @@ impl Row {
         }
         for (pointer, parameter) in self.parameter_fields {
             builder = builder.parameter_field(pointer, parameter);
+        }
+        for (pointer, name) in self.form_fields {
+            builder = builder.form_field(pointer, name);
         }
         for (name, alias) in self.header_aliases {
             builder = builder.header_alias(name, alias);

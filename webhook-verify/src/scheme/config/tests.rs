@@ -71,6 +71,7 @@ fn written(scheme: &Scheme) -> Value {
         "events": events(scheme),
         "identity": kebab(scheme.identity),
         "identity-fields": scheme.identity_fields,
+        "form-fields": map(&scheme.form_fields),
         "header-aliases": map(&scheme.header_aliases),
         "challenges": scheme.challenges.iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry-horizon": scheme.hints.retry_horizon.map(seconds),

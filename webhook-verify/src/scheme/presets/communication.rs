@@ -166,6 +166,7 @@ rows! { COMMUNICATION;
         identity: Identity::SignedId,
         notes.secret_at: "nothing secret: the public key on the page",
         notes.schedule: "3 tries, until a 200",
+        notes.source: "GitHub `KickEngineering/KickDevDocs`: `events/webhook-security.md`",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "follows have neither an ID nor a time",
         notes.checked: "2026-11-28",
@@ -184,6 +185,7 @@ rows! { COMMUNICATION;
         identity: Identity::Digest,
         notes.secret_at: "Dashboard, Webhooks, the webhook's signing key",
         notes.schedule: "8 tries",
+        notes.source: "GitHub `knocklabs/docs`: `content/developer-tools/outbound-webhooks/overview.mdx`",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's time in microseconds",
         notes.checked: "2026-11-28",
@@ -220,19 +222,6 @@ rows! { COMMUNICATION;
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "npm `mailersend`: `MailerSendUtils.verifyWebHook`",
-    }
-
-    /// Routes that forward messages as URL-encoded forms. The signature covers a timestamp and a token but
-    /// not the message: anyone who captures a request can send other messages with it.
-    MAILGUN_ROUTE = "mailgun-route", "Mailgun, routes", "https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store/receive-http", [Documentation] {
-        signatures: list![at(Place::Form(text("signature")), BARE)],
-        content: list![Part::Timestamp, Part::FormField(text("token"))],
-        timestamp: timestamp(TimestampPlace::Form(text("timestamp")), Seconds, NOT_JUDGED),
-        identity: Identity::None,
-        notes.secret_at: "Settings, API security, HTTP webhook signing key",
-        notes.same_bytes: SameBytes::Unknown,
-        notes.checked: "2026-11-28",
-        notes.recheck: "docs page, parameters `timestamp`, `token` and `signature`",
     }
 
     /// Hex over the body.
@@ -288,6 +277,7 @@ rows! { COMMUNICATION;
         hints.time_budget: seconds(5),
         notes.secret_at: "settings, Webhooks, signing secret",
         notes.schedule: "none",
+        notes.source: "GitHub `outline/outline`: `plugins/webhooks/server/tasks/DeliverWebhookTask.ts sendWebhook`",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the delivery's ID and its time",
         notes.checked: "2026-11-28",
@@ -302,6 +292,7 @@ rows! { COMMUNICATION;
         identity: Identity::None,
         notes.secret_at: "Developer Dashboard, the webhook subscription, shared key",
         notes.schedule: "none",
+        notes.source: "https://developers.pandadoc.com/reference/on-document-status-change",
         notes.same_bytes: SameBytes::Unknown,
         notes.same_bytes_why: "an item has the whole document",
         notes.checked: "2026-11-28",
@@ -409,6 +400,7 @@ rows! { COMMUNICATION;
         identity: Identity::Digest,
         notes.secret_at: "Settings, APIs and Webhooks, the webhook's secret",
         notes.schedule: "none",
+        notes.source: "GitHub `twentyhq/twenty`: `call-webhook.job.ts`",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has /eventDate and the record",
         notes.checked: "2026-11-28",

@@ -45,6 +45,7 @@ rows! { FIELDS;
         hints.time_budget: seconds(5),
         notes.secret_at: "the app's settings, Auth, client secret",
         notes.schedule: "subscriptions: 10 tries over 24 hours; workflows: for up to 3 days, not after 4xx other than 429",
+        notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a workflow can run twice on an unchanged record; a `GET` has no body",
         notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
@@ -65,6 +66,7 @@ rows! { FIELDS;
         hints.time_budget: seconds(30),
         notes.secret_at: "the client secret of the app that the workflow action names",
         notes.schedule: "from 1 minute after the failure on, for up to 3 days; none after 4xx other than 429",
+        notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a record can enter a workflow twice with the same properties; a `GET` has no body",
         notes.checked: "2026-11-28",
@@ -84,6 +86,7 @@ rows! { FIELDS;
         hints.time_budget: seconds(5),
         notes.secret_at: "the app's settings, Auth, client secret",
         notes.schedule: "10 tries over 24 hours",
+        notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Never,
         notes.same_bytes_why: "each event has an ID and a time in milliseconds",
         notes.recheck: "npm `@hubspot/api-client`: `Signature.isValid`, whose default is v1",
@@ -236,6 +239,7 @@ rows! { FIELDS;
         challenges: list![Challenge::HEAD_PROBE],
         notes.secret_at: "Mandrill, Settings, Webhooks, column Key",
         notes.schedule: "automatic; not published",
+        notes.source: "https://mandrill.zendesk.com/hc/en-us/articles/205583277-Can-I-stop-a-failed-webhook-batch-from-retrying-",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "events have a message's ID and a time in seconds",
         notes.checked: "2026-11-28",
@@ -257,17 +261,23 @@ rows! { FIELDS;
     }
 
     /// The signature is in the body, and covers a timestamp and a token but not the events. Anyone
-    /// who captures a request can send other events with it, until it is seen. Nothing separates
-    /// timestamp and token in the signed content, so neither alone identifies a delivery.
+    /// who captures a request can send other events with it, until it is seen.
     ///
     /// Events of a subaccount also have a signature by the primary account's key; one must match.
-    /// Routes send forms: see [`MAILGUN_ROUTES`].
+    /// Routes forward messages as forms, which have the same fields. Messages with attachments come
+    /// as `multipart/form-data`, which is refused.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![
             at(Place::Pointer(text("/signature/signature")), BARE),
             at(Place::Pointer(text("/signature/parent-signature")), BARE),
         ],
         content: list![Part::Timestamp, item("/signature/token")],
+        // Routes forward messages as forms.
+        form_fields: list![
+            (text("/signature/signature"), text("signature")),
+            (text("/signature/timestamp"), text("timestamp")),
+            (text("/signature/token"), text("token")),
+        ],
         timestamp: timestamp(TimestampPlace::Pointer(text("/signature/timestamp")), Seconds, NOT_JUDGED),
         id: pointer("/signature/token"),
         event_type: pointer("/event-data/event"),
@@ -276,27 +286,11 @@ rows! { FIELDS;
         hints.retry_horizon: hours(8),
         notes.secret_at: "control panel, HTTP webhook signing key",
         notes.schedule: "from 10 minutes after the failure on, for 8 hours; 406 stops it",
+        notes.source: "https://help.mailgun.com/hc/en-us/articles/202236504-Webhooks",
         notes.same_bytes: Never,
         notes.same_bytes_why: "each signature has a random token",
         notes.checked: "2026-11-28",
         notes.recheck: "the page's Node.js sample",
-    }
-
-    /// Routes that forward messages: forms, with the same signature as [`MAILGUN`] over the fields
-    /// `timestamp` and `token`, and not over the message. Messages with attachments come as
-    /// `multipart/form-data`, which is refused.
-    MAILGUN_ROUTES = "mailgun-routes", "Mailgun routes", "https://documentation.mailgun.com/docs/mailgun/user-manual/receive-forward-store/receive-http", [Documentation] {
-        signatures: list![at(Place::Form(text("signature")), BARE)],
-        content: list![Part::Timestamp, Part::FormField(text("token"))],
-        timestamp: timestamp(TimestampPlace::Form(text("timestamp")), Seconds, NOT_JUDGED),
-        identity: Identity::Digest,
-        hints.retry_horizon: hours(8),
-        notes.secret_at: "control panel, HTTP webhook signing key",
-        notes.schedule: "from 10 minutes after the failure on, for 8 hours; 406 stops it",
-        notes.same_bytes: Never,
-        notes.same_bytes_why: "each signature has a random token",
-        notes.checked: "2026-11-28",
-        notes.recheck: "the page, and Securing Webhooks",
     }
 
     /// Payments. The signature is in the body and covers eight fields of the first item. The sender
@@ -357,6 +351,7 @@ rows! { FIELDS;
         hints.retry_horizon: days(30),
         notes.secret_at: "Customer Area, Developers, Webhooks, the webhook, Security, HMAC key",
         notes.schedule: "3 times at once, then from 2 minutes to 8 hours apart, for up to 30 days",
+        notes.source: "https://docs.adyen.com/development-resources/webhooks/troubleshoot",
         notes.same_bytes: Unknown,
         notes.same_bytes_why: "the reference is unique for a payment or its modification",
         notes.checked: "2026-11-28",
