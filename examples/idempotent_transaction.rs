@@ -44,7 +44,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
     sqlx::query(table).execute(&pool).await?;
 
     let verifier = Verifier::new(scheme::PAYSTACK, &*secret)?;
-    let idempotency = Idempotency::new(store.clone(), "paystack");
+    // Some of Paystack's events have neither an ID nor a time. Charges have a reference.
+    let idempotency = Idempotency::new(store.clone(), "paystack").identity_from(|delivery| {
+        let event: Event = delivery.json().ok()?;
+        Some(format!("{} {}", delivery.event_type()?, event.data.reference).into_bytes())
+    });
     let receiver = Receiver::builder(verifier).idempotency(idempotency).build()?;
     let methods = post(on_payment).layer(WebhookLayer::new(receiver));
     let app = Router::new().route("/paystack", methods).with_state((pool, store));

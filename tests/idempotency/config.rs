@@ -173,7 +173,7 @@ fn ttl_against_the_tolerance() {
 fn ttl_against_the_senders_retries() {
     let hours = |hours: u64| seconds(hours * 3600);
     for (scheme, horizon) in [
-        (scheme::GITHUB, hours(72)),
+        (scheme::RAZORPAY, hours(24)),
         (scheme::STRIPE, hours(72)),
         (scheme::STANDARD_WEBHOOKS, hours(76)),
         (scheme::SLACK, hours(2)),

@@ -7,6 +7,7 @@ use base64::{
     engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD},
 };
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use integration_tests::PUBLIC_URL;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
 use webhook_verify::{
@@ -60,11 +61,22 @@ fn a_token_has_a_leeway_of_ten_seconds() {
             let digest = hex::encode(Sha256::digest("{}"));
             let mut claims = json!({
                 "iss": scheme.name(), "aud": "a", "exp": NOW + 60, "iat": NOW,
-                "sha256": digest, "payload_hash": digest,
+                "nbf": NOW, "jti": "t", "sha256": digest, "payload_hash": digest, "body": digest,
+                "url_hash": hex::encode(Sha256::digest(PUBLIC_URL)),
             });
+            if scheme.name() == "qstash" {
+                claims["iss"] = "Upstash".into();
+            }
+            if scheme.name() == "messagebird" {
+                claims["iss"] = "MessageBird".into();
+            }
             claims[name] = time.into();
             let value = form.replace('…', &token(&claims));
             verifier.verify(&[(place, value)], "{}").map(drop)
+        };
+        let builder = |scheme: &Scheme| match scheme.name() {
+            "messagebird" => builder(scheme).public_url(PUBLIC_URL),
+            _ => builder(scheme),
         };
         let by_default = builder(&scheme).build().unwrap();
         let long = builder(&scheme).leeway(Duration::from_secs(120)).build().unwrap();
@@ -82,7 +94,7 @@ fn a_token_has_a_leeway_of_ten_seconds() {
             }
         }
     }
-    assert_eq!(names, ["netlify", "monday", "vonage", "acme"]);
+    assert_eq!(names, ["netlify", "monday", "vonage", "livekit", "messagebird", "qstash", "acme"]);
     let github = Verifier::builder(scheme::GITHUB).secret("s").leeway(Duration::ZERO).build();
     assert!(matches!(github, Err(ConfigError::Option { option: "leeway", .. })));
 }

@@ -5,6 +5,7 @@ mod adapters;
 mod attacks;
 mod blocks;
 mod challenges;
+mod compressed;
 mod config;
 mod events;
 mod extractors;

@@ -30,7 +30,7 @@ fn reads_body(scheme: &Scheme) -> bool {
     let description = scheme.describe();
     let mut places = description.signatures.iter().chain(&description.timestamp);
     places.any(|place| place.starts_with("body "))
-        || ["{form}", "{json:"].iter().any(|part| description.signed_content.contains(part))
+        || ["{form", "{json:"].iter().any(|part| description.signed_content.contains(part))
 }
 
 /// Any secret, as the scheme's sender writes it.
@@ -192,21 +192,23 @@ proptest! {
             let body = fitting(&scheme, &body);
             let signed = sign(&scheme, &key, &id, &body);
             let headers = bytes_of(&signed);
-            prop_assert_eq!(headers.is_empty(), scheme.name() == "mailchimp-marketing");
+            let place = &scheme.describe().signatures[0];
+            prop_assert_eq!(headers.is_empty(), place.starts_with("query "), "{}", scheme.name());
             for at in 0..headers.len() {
                 let mut changed = headers.clone();
                 changed[at].1 = flipped(&headers[at].1, bit);
                 let verdict = judge(&verifier(&scheme, &key), &changed, &signed.target, &body, &cuts);
                 let place = Some(format!("header {}", headers[at].0));
-                let is_label = scheme.describe().id == place && !scheme.id_is_signed();
+                // A list of signed headers contains the ID's as well.
+                let is_listed = scheme.describe().signed_content.contains("{signed-headers:");
+                let is_label = scheme.describe().id == place && !scheme.id_is_signed() && !is_listed;
                 let same_but_for_case = changed[at].1.eq_ignore_ascii_case(&headers[at].1);
                 // Hexadecimal digits have two cases, and so has the name of an authentication
                 // scheme.
                 let is_signature = at + 1 == headers.len();
                 let same_digits = is_signature
                     && scheme.encoding() == Encoding::Hex
-                    && scheme.signs_body()
-                    && scheme.algorithm() != Algorithm::JwtHs256
+                    && !scheme.describe().signed_content.is_empty()
                     && digits(&changed[at].1) != digits(&headers[at].1);
                 let name = headers[at].1.iter().position(|&byte| byte == b' ').unwrap_or(0);
                 let same_name = headers[at].0 == "authorization"
@@ -272,7 +274,11 @@ proptest! {
         key in key(), id in id(), texts in prop::collection::vec("[^:]{0,20}", 8), change in 0..8_usize,
         cuts in cuts(),
     ) {
-        for scheme in symmetric().filter(reads_body) {
+        // The recorded requests have the schemes that sign single fields of a form.
+        let in_fields = |scheme: &Scheme| {
+            reads_body(scheme) && !scheme.describe().signed_content.contains("{form:")
+        };
+        for scheme in symmetric().filter(in_fields) {
             let is_form = scheme.describe().signed_content.contains("{form}");
             let body = if is_form { form(&texts) } else { adyen(&texts) };
             let signed = sign(&scheme, &key, &id, body.as_bytes());

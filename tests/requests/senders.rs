@@ -93,7 +93,7 @@ fn the_pages_about_senders_are_up_to_date() {
 fn every_row_says_where_it_is_from_and_has_a_name_of_its_own() {
     let names: BTreeSet<_> = Scheme::preset_names().collect();
     assert_eq!(names.len(), Scheme::presets().count());
-    assert!(names.len() >= 100, "{}", names.len());
+    assert!(names.len() >= 150, "{}", names.len());
     for scheme in Scheme::presets() {
         let name = scheme.name();
         assert!(scheme.describe().documentation.starts_with("https://"), "{name}");

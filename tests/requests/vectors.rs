@@ -1,9 +1,11 @@
 //! Every recorded request through the plain verify function, whole and in pieces, with the exact
 //! reason.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use bytes::Bytes;
 use integration_tests::Vector;
-use webhook_verify::Verifier;
+use webhook_verify::{Scheme, Verifier, scheme::Algorithm};
 
 fn verdict(vector: &Vector, verify: impl Fn(&Verifier) -> Result<(), String>) -> String {
     match vector.verifier() {
@@ -24,6 +26,28 @@ fn judge_all(verify: impl Fn(&Verifier, &Vector) -> Result<(), String>) {
         }
     }
     assert!(wrong.is_empty(), "{} rows:\n{}", wrong.len(), wrong.join("\n"));
+}
+
+#[test]
+fn every_preset_has_rows_of_every_kind() {
+    let mut reasons: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for vector in Vector::of_senders() {
+        reasons.entry(vector.scheme).or_default().insert(vector.expect);
+    }
+    for scheme in Scheme::presets() {
+        let found = &reasons[scheme.name()];
+        let needed: &[&str] = match scheme.algorithm() {
+            Algorithm::Token | Algorithm::Basic => &["valid", "missing_token", "token_mismatch"],
+            _ => &["valid", "signature_mismatch"],
+        };
+        let times: &[&str] = match scheme.tolerance() {
+            Some(_) => &["timestamp_too_old", "timestamp_in_future"],
+            None => &[],
+        };
+        for reason in needed.iter().chain(times) {
+            assert!(found.contains(*reason), "{} has no row: {reason}", scheme.name());
+        }
+    }
 }
 
 #[test]

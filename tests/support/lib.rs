@@ -23,6 +23,7 @@ pub mod attacks;
 mod claims;
 mod client;
 mod folder;
+mod forged;
 mod gate;
 mod logs;
 mod pauses;
@@ -43,6 +44,7 @@ pub use self::{
     claims::{Calls, again, finish, fresh, is_shut_out, its_status, race, won},
     client::{Connection, Response, exchange, raw_request, try_exchange},
     folder::{Folder, in_folder},
+    forged::Forged,
     gate::{Gate, HandClock, PATIENCE, size, soon},
     logs::Logs,
     pauses::Pauses,

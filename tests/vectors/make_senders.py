@@ -65,13 +65,13 @@ class Sender:
     """How a sender signs. `signed(case)` is the content, `send(case, text)` the headers (it may change the case)."""
 
     def __init__(self, name, send, signed=lambda c: c.body, *, mac="sha256", enc="hex", key="a secret of 32 bytes, as text!!!",
-                 keyed=lambda k: k.encode(), other="another secret, as long as that", unit=None, window=None, body=JSON_BODY,
-                 sign=None, encoding="utf8", prepare=None, covers_body=True, url=False, parameters=None, missing=None):
+                 keyed=lambda k: k.encode(), other="another secret, as long as that", unit=None, window=None, ahead=None, body=JSON_BODY,
+                 sign=None, encoding="utf8", prepare=None, covers_body=True, url=False, parameters=None, missing=None, json_body=False):
         self.name, self.send, self.signed, self.mac, self.enc, self.key = name, send, signed, mac, enc, key
-        self.keyed, self.other, self.unit, self.window, self.body = keyed, other, unit, window, body
+        self.keyed, self.other, self.unit, self.window, self.ahead, self.body = keyed, other, unit, window, ahead, body
         self.sign, self.encoding, self.prepare, self.covers_body = sign, encoding, prepare, covers_body
         self.url, self.parameters = url, parameters
-        self.missing = missing or "missing_signature"
+        self.missing, self.json_body = missing or "missing_signature", json_body
 
     def signature(self, case):
         content = self.signed(case)
@@ -80,6 +80,8 @@ class Sender:
         key = self.keyed(case.key)
         if self.mac == "keyed":
             return hashlib.sha256(key + content).digest()
+        if self.mac.startswith("digest "):  # the content has the secret in it
+            return hashlib.new(self.mac.removeprefix("digest "), content).digest()
         return hmac.new(key, content, self.mac).digest()
 
 
@@ -139,7 +141,7 @@ def usual(sender):
         row(case, headers, "a line break more", "signature_mismatch", body=case.body + b"\n")
         case, headers = signed(sender, body=b"\xff\x00\r\n \xc3")
         # Trello's URL follows the body, so only JSON has a certain end.
-        row(case, headers, "a body that is not text", "malformed_body" if sender.name == "trello" else "valid")
+        row(case, headers, "a body that is not text", "malformed_body" if sender.json_body else "valid")
         case, headers = signed(sender, body=b"")
         row(case, headers, "an empty body")
     case, headers = signed(sender, key=sender.other)
@@ -159,8 +161,9 @@ def usual(sender):
         case, headers = signed(sender, not_canonical)
         row(case, headers, "trap: base64 with an unused bit set", "malformed_signature")
     if sender.window:
+        ahead = sender.ahead or sender.window
         for name, offset, expect in [("as old as it may be", -sender.window, "valid"), ("a second too old", -sender.window - 1, "timestamp_too_old"),
-                                     ("as far ahead as it may be", sender.window, "valid"), ("a second too far ahead", sender.window + 1, "timestamp_in_future")]:
+                                     ("as far ahead as it may be", ahead, "valid"), ("a second too far ahead", ahead + 1, "timestamp_in_future")]:
             case, headers = signed(sender, at=NOW + offset)
             row(case, headers, name, expect)
     elif sender.unit:
@@ -175,8 +178,18 @@ def body_alone(name, header, prefix="", **how):
     usual(sender)
     if prefix:
         case, headers = signed(sender)
-        row(case, [[n, v.removeprefix(prefix)] for n, v in headers], "without its prefix", "malformed_signature")
+        expect = "valid" if name in OPTIONAL_PREFIX else "malformed_signature"
+        row(case, [[n, v.removeprefix(prefix)] for n, v in headers], "without its prefix", expect)
     return sender
+
+
+def in_form(body):
+    """The form in which forges send JSON, if they are asked to. They sign the JSON inside."""
+    return b"payload=" + quote(body).encode()
+
+
+# Senders that may leave out the prefix.
+OPTIONAL_PREFIX = ["mollie"]
 
 
 HEX_KEY = {"key": "00112233445566778899aabbccddeeff0102", "other": "ff112233445566778899aabbccddeeff0102",
@@ -270,8 +283,57 @@ for name, header, prefix, more in [
         row(case, [[header, b64(tag)]], "trap: a tag of 33 bytes", "malformed_signature")
     if name == "sentry":
         row(case, headers + [["Sentry-Hook-Timestamp", "1"]], "trap: a timestamp that is not signed is not judged")
+        row(case, headers + [["Request-ID", "r-1"], ["Request-ID", "r-2"]], "trap: an ID of the attempt is not looked at")
     if name == "shopify":
         row(case, [["X-Shopify-Hmac-Sha256", base64.b64decode(headers[1][1]).hex()]], "hex instead of base64", "malformed_signature")
+        good, bad = headers[1][1], b64(hmac.new(b"another", case.body, "sha256").digest())
+        more = [["Shopify-Topic", "Product"], ["Shopify-Webhook-Id", "w-1"]]
+        row(case, [["Shopify-Hmac-Sha256", good], *more], "headers without x-")
+        row(case, [["Shopify-Hmac-Sha256", bad], *more], "another secret in a header without x-", "signature_mismatch")
+        both = [*more, *[["X-" + n, v] for n, v in more], ["Shopify-Hmac-Sha256", good]]
+        row(case, [*both, ["X-Shopify-Hmac-Sha256", good]], "both forms of the headers")
+        for name_, one, other in [("the header without x- is wrong", bad, good), ("the header with x- is wrong", good, bad)]:
+            row(case, [["Shopify-Hmac-Sha256", one], ["X-Shopify-Hmac-Sha256", other]], "trap: both forms, and " + name_, "ambiguous_header")
+        row(case, headers + [["X-Shopify-Webhook-Id", "w-1"], ["Shopify-Webhook-Id", "w-2"]], "trap: two IDs, which are not signed")
+    if name == "bitbucket":
+        row(case, headers + [["X-Request-Id", "r-1"]], "Data Center's ID")
+        row(case, headers + [["X-Request-UUID", "r-1"], ["X-Request-Id", "g-1"]], "trap: a gateway's ID next to Cloud's")
+    if name in ("gitea", "forgejo", "gogs"):
+        row(case, headers, "trap: of a form, the JSON inside is signed", "signature_mismatch", body=in_form(case.body))
+    if name == "x-twitter":
+        good, bad = headers[1][1], prefix + b64(hmac.new(b"another", case.body, "sha256").digest())
+        row(case, [[header + "-oauth2", good]], "the header of OAuth 2.0 alone")
+        row(case, [[header, bad], [header + "-oauth2", good]], "trap: one header for each secret, and the second one fits")
+        row(case, [[header, good], [header + "-oauth2", bad]], "trap: one header for each secret, and the first one fits")
+        row(case, [[header, bad], [header + "-oauth2", bad]], "one header for each secret, and none fits", "signature_mismatch")
+        row(case, [[header + "-oauth2", good.removeprefix(prefix)]], "the header of OAuth 2.0 without its prefix", "malformed_signature")
+        text = hmac.new(sender.key.encode(), case.body, "sha256").hexdigest()
+        row(case, [[header + "-oauth2", prefix + text]], "trap: hex in the header of OAuth 2.0", "malformed_signature")
+    if name == "segment":
+        row(case, [["X-Segment-Signature", headers[1][1]]], "the header that covers lists")
+        first = Case(sender, body=b'{"messageId":"m1","type":"track"}')
+        lists = Case(sender, body=b"[" + first.body + b',{"messageId":"m2","type":"page"}]')
+        row(lists, [["X-Segment-Signature", sender.signature(lists).hex()]], "a list of events")
+        row(lists, [["X-Segment-Signature", sender.signature(lists).hex()]], "a list without its last event", "signature_mismatch",
+            body=b"[" + first.body + b"]")
+        row(lists, [["X-Signature", sender.signature(first).hex()]], "trap: of a list, the older header signs the first event alone", "signature_mismatch")
+    if name == "intuit":
+        for what, body in [("a list of CloudEvents", b'[{"specversion":"1.0","id":"88cd52aa","type":"qbo.invoice.created.v1"}]'),
+                           ("an object, as before CloudEvents", b'{"eventNotifications":[{"realmId":"310687"}]}')]:
+            case, headers = signed(sender, body=body)
+            row(case, headers, what)
+            row(case, headers, what + ", one digit changed", "signature_mismatch", body=one_bit(body))
+    if name == "mollie":
+        good, bad = headers[1][1], prefix + hmac.new(b"another", case.body, "sha256").hexdigest()
+        row(case, [[header, bad], [header, good]], "trap: a line for each secret, and the last one fits")
+        row(case, [[header, good.removeprefix(prefix)], [header, bad]], "trap: a line for each secret, with and without the prefix")
+        row(case, [[header, bad + ", " + good]], "trap: the lines joined by a gateway")
+        row(case, [[header, bad], [header, bad]], "lines of which none fits", "signature_mismatch")
+        row(case, [[header, "sha512=" + good.removeprefix(prefix)]], "another prefix", "malformed_signature")
+        row(case, [[header, bad]] * 17, "more lines than there are secrets", "malformed_signature")
+    if name == "lemonsqueezy":
+        case, headers = signed(sender, body=b'{"meta":{"event_name":"order_created"}}')
+        row(case, headers + [["X-Event-Name", "order_refunded"]], "trap: the event's name in the header is not signed, and not looked at")
 
 # -- a timestamp with the body -------------------------------------------------------------------------------------
 
@@ -335,9 +397,9 @@ row(case, [["Twitch-Eventsub-Message-Id", "other"], *headers[1:]], "another id",
 row(case, headers[1:], "no id", "missing_id")
 
 
-def standard(name, prefix, keyed=lambda k: base64.b64decode(k.removeprefix("whsec_")), version="v1", **how):
+def standard(name, prefix, keyed=lambda k: base64.b64decode(k.removeprefix("whsec_")), version="v1", id_name="-id", **how):
     how = {"key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw", "other": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD", "encoding": "whsec", **how}
-    sender = Sender(name, lambda c, text: [[prefix + "-id", c.id], [prefix + "-timestamp", c.ts], [prefix + "-signature", version + "," + text]],
+    sender = Sender(name, lambda c, text: [[prefix + id_name, c.id], [prefix + "-timestamp", c.ts], [prefix + "-signature", version + "," + text]],
                     lambda c: b".".join([c.id.encode(), c.ts.encode(), c.body]), keyed=keyed, unit="s", window=300, enc="b64", **how)
     usual(sender)
     case, headers = signed(sender)
@@ -348,27 +410,46 @@ def standard(name, prefix, keyed=lambda k: base64.b64decode(k.removeprefix("whse
     for what, text, expect in lists:
         row(case, [*headers[:2], [headers[2][0], text]], what, expect)
     row(case, headers[1:], "no id", "missing_id")
-    row(case, [[prefix + "-id", "msg_other"], *headers[1:]], "another id", "signature_mismatch")
+    row(case, [[prefix + id_name, "msg_other"], *headers[1:]], "another id", "signature_mismatch")
     row(case, [headers[0], headers[2]], "no timestamp", "missing_timestamp")
     return sender
 
 
+STANDARD = [(name, "webhook") for name in ("anthropic", "argil", "dodopayments", "fathom", "glean", "higgsfield", "incident-io", "linq", "liveblocks",
+                                           "polar", "recall-ai", "signatureapi", "surge", "whop", "supabase-auth")]
+STANDARD += [(name, "svix") for name in ("privy", "reducto", "stytch")]
 for name, prefix in [("standard-webhooks", "webhook"), ("svix", "svix"), ("clerk", "svix"), ("resend", "svix"), ("openai", "webhook"),
-                     ("replicate", "webhook"), ("lithic", "webhook"), ("gitlab-signed", "webhook")]:
+                     ("replicate", "webhook"), ("lithic", "webhook"), ("gitlab-signed", "webhook"), *STANDARD]:
     sender = standard(name, prefix)
     case, headers = signed(sender)
     row(case, headers, "trap: the secret without whsec_", secret=sender.key.removeprefix("whsec_"))
     whole = b64(hmac.new(sender.key.encode(), sender.signed(case), "sha256").digest())
     row(case, sender.send(case, whole), "trap: the secret is not used whole", "signature_mismatch")
+    if name in ("fathom", "incident-io", "recall-ai"):
+        row(case, [[n.replace("webhook-", "svix-"), v] for n, v in headers], "trap: headers under Svix's names")
+    if name == "supabase-auth":
+        other = b64(hmac.new(b"another", sender.signed(case), "sha256").digest())
+        for one, two, said in [(headers[2][1], "v1," + other, "first"), ("v1," + other, headers[2][1], "last")]:
+            row(case, [*headers[:2], ["webhook-signature", one + ", " + two]], f"trap: signatures joined by a comma and a blank, the right one {said}")
+    if prefix != "svix":
+        continue
+    unbranded = [[n.replace("svix", "webhook"), v] for n, v in headers]
+    if name == "svix":
+        row(case, unbranded, "the headers of a white-labeled Svix")
+        row(case, headers + unbranded, "both families of headers")
+        row(case, headers + [["webhook-id", "msg_other"], *unbranded[1:]], "trap: two families of headers that disagree", "ambiguous_header")
+        row(case, [["webhook-id", "msg_other"], *unbranded[1:]], "trap: another id under the other name", "signature_mismatch")
+    else:
+        row(case, unbranded, "trap: the headers of a white-labeled Svix", "missing_signature")
 
 
-def pairs(name, header, pattern, key, signed_, window, unit="s", enc="hex", secret="a secret of 32 bytes, as text!!!"):
+def pairs(name, header, pattern, key, signed_, window, unit="s", enc="hex", secret="a secret of 32 bytes, as text!!!", any_body=True):
     """`pattern` has {t} and {s} in it; `key` is that of the signature."""
     sender = Sender(name, lambda c, text: [[header, pattern.format(t=c.ts, s=text)]], signed_, unit=unit, window=window, enc=enc, key=secret)
     SENDERS.append(sender)
     case, headers = signed(sender)
     value = headers[0][1]
-    separator = ";" if ";" in pattern else ","
+    separator = next(text for text in ";&," if text in pattern or text == ",")
     good = key + "=" + ENCODE[enc](sender.signature(case))
     bad = key + "=" + ENCODE[enc](b"\7" * 32)
     row(case, headers, "right")
@@ -385,7 +466,7 @@ def pairs(name, header, pattern, key, signed_, window, unit="s", enc="hex", secr
     row(case, headers, "another secret", "signature_mismatch")
     row(case, headers, "the older of two secrets", extra=[sender.other])
     case, headers = signed(sender, body=b"\xff\x00 not text")
-    row(case, headers, "a body that is not text")
+    row(case, headers, *(["a body that is not text"] if any_body else ["a body that is not JSON", "malformed_body"]))
     if not unit:
         return sender
     stamp = next(part for part in pattern.split(separator) if "{t}" in part).strip().replace("{t}", "")
@@ -421,7 +502,28 @@ pairs("paddle", "Paddle-Signature", "ts={t};h1={s}", "h1", lambda c: c.ts.encode
 pairs("elevenlabs", "ElevenLabs-Signature", "t={t},v0={s}", "v0", dotted, 1800)
 pairs("tiktok", "TikTok-Signature", "t={t},s={s}", "s", dotted, 300)
 pairs("cloudflare-stream", "Webhook-Signature", "time={t},sig1={s}", "sig1", dotted, 300)
-pairs("coinbase-cdp", "X-Hook0-Signature", "t={t},v0={s}", "v0", dotted, 300)
+coinbase = pairs("coinbase-cdp", "X-Hook0-Signature", "t={t},v0={s}", "v0", dotted, 300, any_body=False)
+case = Case(coinbase)
+listed = [["Content-Type", "application/json"], ["X-Event-Id", "e1"], ["X-Event-Type", "onramp.success"]]
+v1 = hmac.new(coinbase.key.encode(), f"{case.ts}.content-type x-event-id.application/json.e1.".encode() + case.body, "sha256").hexdigest()
+v0 = coinbase.signature(case).hex()
+names, bad = "h=content-type x-event-id", "07" * 32
+
+
+def hook0(rest):
+    return ["X-Hook0-Signature", f"t={case.ts},{rest}"]
+
+
+row(case, [*listed, hook0(f"{names},v1={v1}")], "v1: listed headers and the body")
+row(case, [*listed, hook0(f"v0={v0},{names},v1={v1}")], "v0 and v1")
+row(case, [*listed, hook0(f"v0={bad},{names},v1={v1}")], "trap: a bad v0 beside a good v1")
+row(case, [*listed, hook0(f"{names},v1={v0}")], "trap: v1 is not over the content of v0", "signature_mismatch")
+row(case, [*listed, hook0(f"v0={v1},{names}")], "trap: v0 is not over the content of v1", "signature_mismatch")
+row(case, [listed[0], ["X-Event-Id", "e2"], listed[2], hook0(f"{names},v1={v1}")], "v1: a listed header was changed", "signature_mismatch")
+row(case, [*listed[:1], hook0(f"{names},v1={v1}")], "v1: a listed header is absent", "signature_mismatch")
+row(case, [*listed, hook0(f"h=x-event-id content-type,v1={v1}")], "v1: another order of names", "signature_mismatch")
+row(case, [*listed, hook0(f"v1={v1}")], "v1: no list of headers", "malformed_signature")
+row(case, [*listed, hook0(f"{names},v1={v1}")], "v1: one bit of the body", "signature_mismatch", body=one_bit(case.body))
 pairs("ghost", "X-Ghost-Signature", "sha256={s}, t={t}", "sha256", lambda c: c.body + c.ts.encode(), 300, "ms")
 pairs("pagerduty", "X-PagerDuty-Signature", "v1={s}", "v1", lambda c: c.body, None, None)
 pairs("circleci", "circleci-signature", "v1={s}", "v1", lambda c: c.body, None, None)
@@ -433,14 +535,16 @@ def linear_body(case):
         case.body = b'{"action":"create","webhookTimestamp":' + case.ts.encode() + b',"note":"1"}'
 
 
-linear = Sender("linear", lambda c, text: [["Linear-Delivery", "d-1"], ["linear-signature", text]], prepare=linear_body, window=60, unit="ms",
-                covers_body=False)
+linear = Sender("linear", lambda c, text: [["Linear-Delivery", "d-1"], ["linear-signature", text]], prepare=linear_body, window=8 * 3600, ahead=60,
+                unit="ms", covers_body=False)
 usual(linear)
 case, headers = signed(linear)
 row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
 row(case, headers + [["linear-timestamp", "1"]], "trap: the timestamp in the header is not looked at")
-case, headers = signed(linear, at=NOW - 3600)
+case, headers = signed(linear, at=NOW - 9 * 3600)
 row(case, headers + [["linear-timestamp", str(NOW * 1000)]], "trap: a new timestamp in the header does not help", "timestamp_too_old")
+case, headers = signed(linear, at=NOW - 7 * 3600 - 60)
+row(case, headers, "trap: the last retry with the first timestamp")
 case, headers = signed(linear, body=b'{"action":"create"}')
 row(case, headers, "no timestamp in the body", "missing_timestamp")
 
@@ -489,7 +593,7 @@ for version, content in [("v1", lambda c: c.body), ("v2", lambda c: c.method.enc
     row(case, sender.send(case, text), "an HMAC", "signature_mismatch")
 
 square = Sender("square", lambda c, text: [["x-square-hmacsha256-signature", text]], lambda c: c.url.encode() + c.body, enc="b64", url=True)
-trello = Sender("trello", lambda c, text: [["X-Trello-Webhook", text]], lambda c: c.body + c.url.encode(), enc="b64", mac="sha1", url=True)
+trello = Sender("trello", lambda c, text: [["X-Trello-Webhook", text]], lambda c: c.body + c.url.encode(), enc="b64", mac="sha1", url=True, json_body=True)
 for sender, other, said in [(square, lambda c: c.body + c.url.encode(), "body before URL"), (trello, lambda c: c.url.encode() + c.body, "URL before body")]:
     usual(sender)
     url_rows(sender)
@@ -548,8 +652,8 @@ def form_fields(body):
     return "".join(name + value for name in sorted(seen) for value in sorted(seen[name])).encode()
 
 
-def form_sender(name, header):
-    sender = Sender(name, lambda c, text: [*FORM, [header, text]], lambda c: c.url.encode() + form_fields(c.body), mac="sha1", enc="b64", url=True,
+def form_sender(name, header, mac="sha1"):
+    sender = Sender(name, lambda c, text: [*FORM, [header, text]], lambda c: c.url.encode() + form_fields(c.body), mac=mac, enc="b64", url=True,
                     body=b"To=%2B15551234567&Body=gr%C3%BC%C3%9Fe+it%27s&Empty=&From=%2B15557654321", covers_body=False)
     usual(sender)
     url_rows(sender)
@@ -566,6 +670,11 @@ def form_sender(name, header):
 
 twilio = form_sender("twilio", "X-Twilio-Signature")
 form_sender("mandrill", "X-Mandrill-Signature")
+shared = form_sender("twilio-sha256", "X-Twilio-Signature", "sha256")
+case, headers = signed(shared)
+row(case, headers + [["X-Twilio-Webhooks-Signature-Settings", "key=SK1,algorithm=HMAC_SHA256"]], "with the header that names the key")
+text = b64(hmac.new(shared.key.encode(), shared.signed(case), "sha1").digest())
+row(case, shared.send(case, text), "trap: SHA-1, as with the auth token", "malformed_signature")
 for url, signed_as, name, expect in [
     ("https://hooks.example.test/hook", "https://hooks.example.test:443/hook", "trap: signed with the default port", "valid"),
     ("https://hooks.example.test:8443/hook", "https://hooks.example.test/hook", "trap: signed without its port", "valid"),
@@ -584,12 +693,16 @@ def digest_in_query(case):
     case.url += ("&" if "?" in case.url else "?") + "bodySHA256=" + hashlib.sha256(case.body).hexdigest()
 
 
-twilio_json = Sender("twilio-json", lambda c, text: [["Content-Type", "application/json"], ["X-Twilio-Signature", text]], lambda c: c.url.encode(),
-                     mac="sha1", enc="b64", url=True, prepare=digest_in_query)
-usual(twilio_json)
-case = Case(twilio_json)
-case.url = URL
-row(case, twilio_json.send(case, b64(twilio_json.signature(case))), "no digest in the URL", "signature_mismatch")
+for name, mac in [("twilio-json", "sha1"), ("twilio-json-sha256", "sha256")]:
+    twilio_json = Sender(name, lambda c, text: [["Content-Type", "application/json"], ["X-Twilio-Signature", text]], lambda c: c.url.encode(),
+                         mac=mac, enc="b64", url=True, prepare=digest_in_query)
+    usual(twilio_json)
+    case = Case(twilio_json)
+    case.url = URL
+    row(case, twilio_json.send(case, b64(twilio_json.signature(case))), "no digest in the URL", "signature_mismatch")
+case, headers = signed(twilio_json)
+text = b64(hmac.new(twilio_json.key.encode(), twilio_json.signed(case), "sha1").digest())
+row(case, twilio_json.send(case, text), "trap: SHA-1, as with the auth token", "malformed_signature")
 
 plivo = Sender("plivo-v2", lambda c, text: [["X-Plivo-Signature-V2-Nonce", "12345678901234567890"], ["X-Plivo-Signature-V2", text]],
                lambda c: c.url.split("?")[0].encode() + b"12345678901234567890", enc="b64", url=True, covers_body=False)
@@ -597,6 +710,11 @@ usual(plivo)
 case, headers = signed(plivo, query="?a=1")
 row(case, headers, "the query is not signed")
 row(case, [["X-Plivo-Signature-V2-Nonce", "1234567890123456789"], headers[1]], "another nonce", "signature_mismatch")
+case, headers = signed(plivo)
+main = ["X-Plivo-Signature-Ma-V2", headers[1][1]]
+row(case, [headers[0], main], "the main account's signature alone")
+row(case, [headers[0], ["X-Plivo-Signature-V2", b64(b"\7" * 32)], main], "trap: a subaccount's signature beside the main account's")
+row(case, [headers[0], [main[0], b64(b"\7" * 32)]], "a bad signature of the main account", "signature_mismatch")
 
 
 def in_body(name, put, signed_, body, **how):
@@ -636,6 +754,38 @@ write("trap: a character moved from the token to the timestamp, under the same s
       tamper=lambda body: body.replace(b"c0ffee1", b"0ffee1").replace(b"1795305600", b"1795305600c"))
 write("the events are not signed", tamper=lambda body: body.replace(b"delivered", b"rejected!"))
 write("a key that is there twice", "malformed_body", tamper=lambda body: body.replace(b'"token"', b'"token": "x", "token"'))
+
+
+def with_parent(body, signature, parent):
+    value = json.loads(body)
+    value["signature"] |= {"signature": signature or value["signature"]["signature"], "parent-signature": parent or value["signature"]["signature"]}
+    return json.dumps(value).encode()
+
+
+write("trap: a subaccount's signature beside the parent's", tamper=lambda body: with_parent(body, "07" * 32, None))
+write("a parent's signature by another key", tamper=lambda body: with_parent(body, None, "07" * 32))
+write("two bad signatures", "signature_mismatch", tamper=lambda body: with_parent(body, "07" * 32, "07" * 32))
+
+ROUTE = [["Content-Type", "application/x-www-form-urlencoded"]]
+routes = Sender("mailgun", lambda c, text: ROUTE, lambda c: b"1795305600c0ffee1", covers_body=False)
+
+
+def route(what, expect="valid", headers=ROUTE, key=None, change=lambda text: text, **fields):
+    case = Case(routes, key=key)
+    form = {"timestamp": "1795305600", "token": "c0ffee1", "signature": change(routes.signature(case).hex()), "sender": "a%40example.test", **fields}
+    row(case, headers, "a route's form: " + what, expect, body="&".join(f"{k}={v}" for k, v in form.items() if v is not None).encode())
+
+
+route("right")
+route("another secret", "signature_mismatch", key=routes.other)
+route("another token", "signature_mismatch", token="c0ffee2")
+route("another timestamp", "signature_mismatch", timestamp="1795305601")
+route("signature cut short", "malformed_signature", change=lambda text: text[:-4])
+route("no signature", "missing_signature", signature=None)
+route("no timestamp", "missing_timestamp", timestamp=None)
+route("trap: a character moved from the token to the timestamp, under the same signature", "malformed_timestamp", timestamp="1795305600c", token="0ffee1")
+route("trap: the message is not signed", sender="b%40example.test")
+route("a body that is no form", "missing_signature", headers=[["Content-Type", "multipart/form-data; boundary=x"]])
 
 ADYEN = {"live": "false", "notificationItems": [{"NotificationRequestItem": {
     "additionalData": {}, "amount": {"value": 1130, "currency": "EUR"}, "eventCode": "AUTHORISATION", "merchantAccountCode": "ShopA",
@@ -693,6 +843,7 @@ def token_header(name):
 token("gitlab", token_header("X-Gitlab-Token"))
 token("okta", token_header("Authorization"))
 token("auth0", token_header("Authorization"))
+token("auth0-logs", token_header("Authorization"))
 token("telegram", token_header("X-Telegram-Bot-Api-Secret-Token"))
 token("pipeforce-token", token_header("token"))
 
@@ -717,6 +868,392 @@ def in_value(c, value):
 
 token("mailchimp-marketing", in_query, url=True)
 token("microsoft-graph", in_value)
+
+# -- more senders, by what they sign -------------------------------------------------------------------------------
+
+for name, header, prefix, more in [
+    ("ably", "X-Ably-Signature", "", {"enc": "b64"}),
+    ("acuity-scheduling", "X-Acuity-Signature", "", {"enc": "b64"}),
+    ("aftership-tracking", "aftership-hmac-sha256", "", {"enc": "b64"}),
+    ("alchemy", "X-Alchemy-Signature", "", {}),
+    ("attio", "Attio-Signature", "", {}),
+    ("btcpay", "BTCPay-Sig", "sha256=", {}),
+    ("checkly", "x-checkly-signature", "", {}),
+    ("checkout-com", "Cko-Signature", "", {}),
+    ("discourse", "X-Discourse-Event-Signature", "sha256=", {}),
+    ("dub", "Dub-Signature", "", {"key": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"}),
+    ("dwolla", "X-Request-Signature-SHA-256", "", {}),
+    ("easypost", "X-Hmac-Signature", "hmac-sha256-hex=", {}),
+    ("expo-eas", "expo-signature", "sha1=", {"mac": "sha1"}),
+    ("fastspring", "X-FS-Signature", "", {"enc": "b64"}),
+    ("firstpromoter", "X-Webhook-Signature", "", {}),
+    ("flagsmith", "X-Flagsmith-Signature", "", {}),
+    ("flutterwave-v4", "flutterwave-signature", "", {"enc": "b64"}),
+    ("getstream", "X-Signature", "", {}),
+    ("grafana", "X-Grafana-Alert-Signature", "", {}),
+    ("greenhouse", "Signature", "sha256 ", {}),
+    ("growthbook", "X-GrowthBook-Signature", "", {}),
+    ("kontent-ai", "X-Kontent-ai-Signature", "", {"enc": "b64"}),
+    ("launchdarkly", "X-LD-Signature", "", {}),
+    ("logto", "logto-signature-sha-256", "", {}),
+    ("mailersend", "Signature", "", {}),
+    ("mailtrap", "Mailtrap-Signature", "", {}),
+    ("modern-treasury", "X-Signature", "", {}),
+    ("nango", "X-Nango-Hmac-Sha256", "", {}),
+    ("netbox", "X-Hook-Signature", "", {"mac": "sha512"}),
+    ("novu", "X-Novu-Signature", "", {}),
+    ("onfido", "X-SHA2-Signature", "", {}),
+    ("openproject", "X-OP-Signature", "sha1=", {"mac": "sha1"}),
+    ("phabricator", "X-Phabricator-Webhook-Signature", "", {}),
+    ("plane", "X-Plane-Signature", "", {}),
+    ("recharge", "X-Recharge-Hmac-Sha256", "", {"mac": "keyed"}),
+    ("snyk", "X-Hub-Signature", "sha256=", {}),
+    ("sonarqube", "X-Sonar-Webhook-HMAC-SHA256", "", {}),
+    ("squarespace", "Squarespace-Signature", "", HEX_KEY),
+    ("storyblok", "webhook-signature", "", {"mac": "sha1"}),
+    ("sumsub", "X-Payload-Digest", "", {}),
+    ("surveymonkey", "Sm-Signature", "", {"mac": "sha1", "enc": "b64", "key": "client-id&client secret"}),
+    ("todoist", "X-Todoist-Hmac-SHA256", "", {"enc": "b64"}),
+    ("uploadcare", "X-Uc-Signature", "v1=", {}),
+    ("webex", "X-Spark-Signature", "", {"mac": "sha1"}),
+    ("yousign", "X-Yousign-Signature-256", "sha256=", {}),
+]:
+    sender = body_alone(name, header, prefix, **more)
+    case, headers = signed(sender)
+    text = headers[1][1]
+    for known, alias in [("attio", "X-Attio-Signature"), ("grafana", "X-Grafana-Alerting-Signature"), ("kontent-ai", "X-KC-Signature"),
+                         ("mailersend", "X-MailerSend-Signature")]:
+        if name == known:
+            row(case, [[alias, text]], "trap: the other name of the header")
+    if name == "snyk":
+        row(case, [[header, "sha1=" + hmac.new(sender.key.encode(), case.body, "sha1").hexdigest()]],
+            "trap: SHA-1, as GitHub has it in a header of this name", "malformed_signature")
+    if name == "greenhouse":
+        row(case, [[header, text.replace(" ", "=")]], "trap: another sign after sha256", "malformed_signature")
+    if name == "storyblok":
+        row(case, [["webhook-id", "msg_1"], ["webhook-timestamp", str(NOW)], [header, "v1," + b64(b"\7" * 32)]],
+            "trap: a signature of Standard Webhooks under the same name", "malformed_signature")
+    if name == "recharge":
+        row(case, [[header, hmac.new(sender.key.encode(), case.body, "sha256").hexdigest()]], "an HMAC", "signature_mismatch")
+        row(case, [[header, hashlib.sha256(case.body + sender.key.encode()).hexdigest()]], "trap: the secret behind the body", "signature_mismatch")
+    if name == "dub":
+        decoded = base64.b64decode(sender.key.removeprefix("whsec_"))
+        row(case, [[header, hmac.new(decoded, case.body, "sha256").hexdigest()]], "trap: whsec_ is not decoded, the secret is used whole", "signature_mismatch")
+
+deel = body_alone("deel", "X-Deel-Signature", signed=lambda c: b"POST" + c.body)
+case = Case(deel)
+row(case, deel.send(case, hmac.new(deel.key.encode(), case.body, "sha256").hexdigest()), "trap: the body without POST", "signature_mismatch")
+
+lago = Sender("lago", lambda c, text: [["X-Lago-Signature-Algorithm", "hmac"], ["X-Lago-Unique-Key", "d-1"], ["X-Lago-Signature", text]], enc="b64")
+usual(lago)
+case, headers = signed(lago)
+row(case, [["X-Lago-Signature-Algorithm", "jwt"], *headers[1:]], "another algorithm", "unsupported_version")
+row(case, headers[1:], "no algorithm", "unsupported_version")
+
+guid = [["X-Deliveroo-Sequence-Guid", "1499765769"]]
+for name, between in [("deliveroo", b" "), ("deliveroo-legacy", b" \n ")]:
+    sender = Sender(name, lambda c, text: [*guid, ["X-Deliveroo-Hmac-Sha256", text]], lambda c, between=between: b"1499765769" + between + c.body)
+    usual(sender)
+    case, headers = signed(sender)
+    row(case, [["X-Deliveroo-Sequence-Guid", "1499765768"], headers[1]], "another GUID", "signature_mismatch")
+    row(case, headers[1:], "no GUID", "signature_mismatch")
+    row(case, [["X-Deliveroo-Sequence-Guid", "1499765769 {"], headers[1]], "trap: a GUID that begins the body", "malformed_signature")
+
+
+def plus(more):
+    return lambda c: more(c, c.ts.encode())
+
+
+timed("airwallex", "x-signature", "x-timestamp", plus(lambda c, t: t + c.body), None, "ms")
+timed("cashfree", "x-webhook-signature", "x-webhook-timestamp", plus(lambda c, t: t + c.body), None, "ms", enc="b64")
+timed("crisp", "X-Crisp-Signature", "X-Crisp-Request-Timestamp", plus(lambda c, t: b"[" + t + b";" + c.body + b"]"), 300, "ms")
+timed("grafana-timestamped", "X-Grafana-Alert-Signature", "X-Grafana-Alerting-Timestamp", plus(lambda c, t: t + b":" + c.body), 300)
+timed("metronome", "Metronome-Webhook-Signature", "X-Metronome-Date", plus(lambda c, t: t + b"\n" + c.body), 300, "rfc1123")
+timed("samsara", "X-Samsara-Signature", "X-Samsara-Timestamp", plus(lambda c, t: b"v1:" + t + b":" + c.body), 300, prefix="v1=", **B64_KEY)
+timed("spree", "X-Spree-Webhook-Signature", "X-Spree-Webhook-Timestamp", plus(lambda c, t: t + b"." + c.body), 300)
+timed("twenty", "X-Twenty-Webhook-Signature", "X-Twenty-Webhook-Timestamp", plus(lambda c, t: t + b":" + c.body), 300, "ms")
+for name, mac in [("cloudinary", "sha1"), ("cloudinary-sha256", "sha256")]:
+    sender = timed(name, "X-Cld-Signature", "X-Cld-Timestamp", plus(lambda c, t: c.body + t + c.key.encode()), 7200, mac="digest " + mac)
+    case = Case(sender)
+    for what, content in [("an HMAC", None), ("trap: the secret before the body", sender.key.encode() + case.body + case.ts.encode())]:
+        tag = hashlib.new(mac, content) if content else hmac.new(sender.key.encode(), case.body + case.ts.encode(), mac)
+        row(case, sender.send(case, tag.hexdigest()), what, "signature_mismatch")
+
+NONCE = [["x-sinch-webhook-signature-nonce", "01FJA8B4A7BM43YGWSG9GBV067"], ["x-sinch-webhook-signature-algorithm", "HmacSHA256"]]
+sinch = timed("sinch", "x-sinch-webhook-signature", "x-sinch-webhook-signature-timestamp",
+              plus(lambda c, t: c.body + b"." + NONCE[0][1].encode() + b"." + t), 300, more=NONCE, enc="b64")
+case, headers = signed(sinch)
+row(case, [[NONCE[0][0], "01FJA8B4A7BM43YGWSG9GBV068"], *headers[1:]], "another nonce", "signature_mismatch")
+row(case, [[NONCE[0][0], "x." + NONCE[0][1]], *headers[1:]], "trap: a nonce with a dot, which could be the body's", "malformed_signature")
+
+pairs("buildkite", "X-Buildkite-Signature", "timestamp={t},signature={s}", "signature", dotted, 300)
+pairs("imagekit", "x-ik-signature", "t={t},v1={s}", "v1", dotted, 300, "ms", secret="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+pairs("inngest", "X-Inngest-Signature", "t={t}&s={s}", "s", lambda c: c.body + c.ts.encode(), 300)
+pairs("knock", "x-knock-signature", "t={t},s={s}", "s", dotted, 300, "ms", "b64")
+pairs("langfuse", "x-langfuse-signature", "t={t},v1={s}", "v1", dotted, 300)
+pairs("outline", "Outline-Signature", "t={t},s={s}", "s", dotted, 300, "ms")
+pairs("readme", "readme-signature", "t={t},v0={s}", "v0", dotted, 1800, "ms")
+pairs("retell", "X-Retell-Signature", "v={t},d={s}", "d", lambda c: c.body + c.ts.encode(), 300, "ms")
+pairs("tailscale", "Tailscale-Webhook-Signature", "t={t},v1={s}", "v1", dotted, 300)
+pairs("zitadel", "ZITADEL-Signature", "t={t},v1={s}", "v1", dotted, 300)
+pairs("fingerprint", "FPJS-Event-Signature", "v1={s}", "v1", lambda c: c.body, None, None)
+pairs("livepeer", "Livepeer-Signature", "t=1795305600000,v1={s}", "v1", lambda c: c.body, None, None)
+
+persona = pairs("persona", "Persona-Signature", "t={t},v1={s}", "v1", dotted, None)
+case, headers = signed(persona)
+good, bad = headers[0][1], f"t={case.ts},v1={'07' * 32}"
+row(case, [["Persona-Signature", bad + " " + good]], "trap: two groups of pairs while a secret is replaced")
+row(case, [["Persona-Signature", bad.replace(case.ts, str(NOW - 1)) + " " + good]], "trap: two groups with different timestamps", "ambiguous_header")
+
+paymongo = Sender("paymongo", lambda c, text: [["Paymongo-Signature", f"t={c.ts},te=,li={text}"]], dotted, unit="s")
+SENDERS.append(paymongo)
+case, headers = signed(paymongo)
+text = paymongo.signature(case).hex()
+row(case, headers, "trap: live mode, and the signature of test mode is empty")
+row(case, [["Paymongo-Signature", f"t={case.ts},te={text},li="]], "trap: test mode, and the signature of live mode is empty")
+row(case, [["Paymongo-Signature", f"t={case.ts},te=,li="]], "both empty", "malformed_signature")
+row(case, [["Paymongo-Signature", f"t={case.ts},te=,li={text[:-2]}"]], "signature cut short", "malformed_signature")
+row(case, [["Paymongo-Signature", f"te=,li={text}"]], "no timestamp", "missing_timestamp")
+row(case, [["Paymongo-Signature", f"t={NOW - 1},te=,li={text}"]], "another timestamp", "signature_mismatch")
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+row(case, [], "no signature", "missing_signature")
+case, headers = signed(paymongo, key=paymongo.other)
+row(case, headers, "another secret", "signature_mismatch")
+case, headers = signed(paymongo, at=NOW - 10**6)
+row(case, headers, "an old one, which the sender does not judge")
+
+for name, header, stamp, key, unit, content in [
+    ("revolut", "Revolut-Signature", "Revolut-Request-Timestamp", "v1", "ms", plus(lambda c, t: b"v1." + t + b"." + c.body)),
+    ("revenium", "X-Revenium-Signature-256", "X-Revenium-Webhook-Timestamp", "sha256", "s", plus(lambda c, t: t + b"." + c.body)),
+]:
+    sender = Sender(name, lambda c, text, header=header, stamp=stamp, key=key: [[stamp, c.ts], [header, f"{key}={text}"]], content, unit=unit, window=300)
+    SENDERS.append(sender)
+    case, headers = signed(sender)
+    good, bad = headers[1][1], key + "=" + "07" * 32
+    row(case, headers, "right")
+    row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+    row(case, [headers[0], [header, f"{bad}, {good}"]], "trap: two signatures while a secret is replaced, the new one last")
+    row(case, [headers[0], [header, f"{good},{bad}"]], "trap: two signatures while a secret is replaced, the new one first")
+    row(case, [headers[0], [header, bad]], "a bad signature", "signature_mismatch")
+    row(case, [headers[0], [header, good[:-2]]], "signature cut short", "malformed_signature")
+    row(case, [headers[0], [header, good.replace(key, "v9")]], "none but an unknown version", "unsupported_version")
+    row(case, headers[:1], "no signature", "missing_signature")
+    row(case, headers[1:], "no timestamp", "missing_timestamp")
+    for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
+        case, headers = signed(sender, at=NOW + offset)
+        row(case, headers, what, expect)
+    case, headers = signed(sender, key=sender.other)
+    row(case, headers, "another secret", "signature_mismatch")
+    row(case, headers, "the older of two secrets", extra=[sender.other])
+
+docuseal = Sender("docuseal", lambda c, text: [["X-Docuseal-Signature", f"{c.ts}.{text}"]], dotted, unit="s", window=300,
+                  key="whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw")
+SENDERS.append(docuseal)
+case, headers = signed(docuseal)
+stamp, text = headers[0][1].split(".")
+row(case, headers, "right")
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+row(case, [["X-Docuseal-Signature", f"{NOW - 1}.{text}"]], "another timestamp", "signature_mismatch")
+for what, value, expect in [("no timestamp", "." + text, "missing_timestamp"), ("a timestamp in no form", "x." + text, "malformed_timestamp"),
+                            ("signature cut short", headers[0][1][:-2], "malformed_signature"), ("a timestamp alone", stamp + ".", "malformed_signature")]:
+    row(case, [["X-Docuseal-Signature", value]], what, expect)
+row(case, [], "no signature", "missing_signature")
+for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
+    case, headers = signed(docuseal, at=NOW + offset)
+    row(case, headers, what, expect)
+case, headers = signed(docuseal, key=docuseal.other)
+row(case, headers, "another secret", "signature_mismatch")
+
+
+def comma_list(sender, header):
+    """Signatures separated by commas, or in several lines."""
+    usual(sender)
+    case, headers = signed(sender)
+    good, bad = headers[-1][1], ENCODE[sender.enc](b"\7" * 32)
+    for what, text, expect in [("trap: a bad signature before a good one", f"{bad},{good}", "valid"), ("trap: a bad signature after a good one", f"{good}, {bad}", "valid"),
+                               ("bad ones only", f"{bad},{bad}", "signature_mismatch")]:
+        row(case, [*headers[:-1], [header, text]], what, expect)
+    row(case, [*headers[:-1], [header, bad], [header, good]], "in two lines")
+    row(case, [*headers[:-1], [header, ",".join([bad] * 17)]], "more signatures than there are keys", "malformed_signature")
+
+
+comma_list(Sender("cronofy", lambda c, text: [["Cronofy-HMAC-SHA256", text]], enc="b64"), "Cronofy-HMAC-SHA256")
+comma_list(Sender("omise", lambda c, text: [["Omise-Signature-Timestamp", c.ts], ["Omise-Signature", text]], dotted, unit="s", window=300, **B64_KEY), "Omise-Signature")
+
+finch = standard("finch", "finch", base64.b64decode, id_name="-event-id", **{k: v for k, v in B64_KEY.items() if k != "keyed"})
+for name, prefix, id_name in [("mlflow", "x-mlflow", "-delivery-id"), ("polar-legacy", "webhook", "-id"), ("imagekit-standard", "webhook", "-id")]:
+    sender = standard(name, prefix, lambda k: k.encode(), id_name=id_name, encoding="utf8")
+    case = Case(sender)
+    decoded = hmac.new(base64.b64decode(sender.key.removeprefix("whsec_")), sender.signed(case), "sha256").digest()
+    row(case, sender.send(case, b64(decoded)), "trap: whsec_ is not decoded, the secret is used whole", "signature_mismatch")
+
+
+def json_only(sender):
+    """The body is next to other text, so it must be a JSON object or array, or empty."""
+    usual(sender)
+    for what, body, expect in [("an array", b"[1]", "valid"), ("a body that is not JSON", b"text", "malformed_body"),
+                               ("a line break at the body's end", b"{}\n", "valid")]:
+        case, headers = signed(sender, body=body)
+        row(case, headers, what, expect)
+    return sender
+
+
+appwrite = Sender("appwrite", lambda c, text: [["X-Appwrite-Webhook-Signature", text]], lambda c: c.url.encode() + c.body, mac="sha1", enc="b64", url=True)
+usual(appwrite)
+url_rows(appwrite)
+RANDOM = "b3J0aG9kb3ggcmFuZG9tIHRleHQgb2Ygc2l4dHktZm91ciBjaGFyYWN0ZXJzLi4u"
+talk = json_only(Sender("nextcloud-talk", lambda c, text: [["X-Nextcloud-Talk-Random", RANDOM], ["X-Nextcloud-Talk-Signature", text]],
+                        lambda c: RANDOM.encode() + c.body, json_body=True))
+case, headers = signed(talk)
+row(case, [["X-Nextcloud-Talk-Random", RANDOM[:-1]], headers[1]], "another random text", "signature_mismatch")
+lark = json_only(Sender("lark", lambda c, text: [["X-Lark-Request-Timestamp", c.ts], ["X-Lark-Request-Nonce", "1234567890"], ["X-Lark-Signature", text]],
+                        plus(lambda c, t: t + b"1234567890" + c.key.encode() + c.body), mac="digest sha256", unit="s", json_body=True))
+case, headers = signed(lark)
+row(case, [headers[0], ["X-Lark-Request-Nonce", "1234567891"], headers[2]], "another nonce", "signature_mismatch")
+row(case, headers[1:], "no timestamp", "missing_timestamp")
+row(case, [["X-Lark-Request-Timestamp", case.ts + "1"], ["X-Lark-Request-Nonce", "234567890"], headers[2]], "trap: a digit moved from the nonce to the timestamp",
+    "malformed_timestamp")
+
+
+def mercado(c):
+    name, value = c.url.partition("data.id=")[1:]
+    parts = [f"id:{value};" if value else "", f"request-id:{c.request};" if c.request else "", f"ts:{c.ts};"]
+    return "".join(parts).encode()
+
+
+def mercado_request(case):
+    case.request = "r-1"
+    case.url = case.url if "?" in case.url else case.url + "?type=payment&data.id=123456"
+
+
+mercado_pago = Sender("mercado-pago", lambda c, text: [*([["x-request-id", c.request]] if c.request else []), ["x-signature", f"ts={c.ts},v1={text}"]], mercado, unit="s",
+                      url=True, prepare=mercado_request, covers_body=False)
+SENDERS.append(mercado_pago)
+case, headers = signed(mercado_pago)
+text = mercado_pago.signature(case).hex()
+row(case, headers, "right")
+row(case, headers, "trap: the body is not signed", body=one_bit(case.body))
+row(case, [["x-request-id", "r-2"], headers[1]], "another request", "signature_mismatch")
+row(case, headers[1:], "no request ID, though it was signed", "signature_mismatch")
+row(case, headers[:1], "no signature", "missing_signature")
+row(case, [headers[0], ["x-signature", "ts=1,v1=" + text]], "another timestamp", "signature_mismatch")
+row(case, [headers[0], ["x-signature", "v1=" + text]], "no timestamp", "missing_timestamp")
+row(case, [headers[0], ["x-signature", headers[1][1][:-2]]], "signature cut short", "malformed_signature")
+case.url = URL + "?data.id=123457"
+row(case, headers, "another object", "signature_mismatch")
+case = Case(mercado_pago)
+case.request = ""
+row(case, mercado_pago.send(case, mercado_pago.signature(case).hex()), "trap: without a request ID, its label is left out as well")
+case = Case(mercado_pago, query="?type=test")
+row(case, mercado_pago.send(case, mercado_pago.signature(case).hex()), "trap: without an object, its label is left out as well")
+case = Case(mercado_pago, query="?data.id=1;request-id:r-1")
+case.request = ""
+text = mercado_pago.signature(case).hex()
+row(case, mercado_pago.send(case, text), "trap: an object that contains the label of the request", "malformed_signature")
+case, headers = signed(mercado_pago, key=mercado_pago.other)
+row(case, headers, "another secret", "signature_mismatch")
+case, headers = signed(mercado_pago, at=NOW - 10**6)
+row(case, headers, "an old one, which the sender does not judge")
+
+
+def form_with(fields):
+    return "&".join(f"{name}={quote(value, safe='')}" for name, value in fields).encode()
+
+
+def in_form(name, fields, place, signed_, put=lambda text: text, **how):
+    """Senders with the signature in a field of a form: `fields` are the others."""
+    sender = Sender(name, None, signed_, body=form_with(fields), covers_body=False, **how)
+    SENDERS.append(sender)
+
+    def write(what, expect="valid", change=lambda text: text, key=None, fields=fields, headers=FORM, signed_fields=None):
+        case = Case(sender, key=key, body=form_with(signed_fields or fields))
+        text = put(change(ENCODE[sender.enc](sender.signature(case))))
+        row(case, headers, what, expect, body=form_with([*fields, (place, text)]))
+
+    write("right")
+    write("another secret", "signature_mismatch", key=sender.other)
+    write("signature cut short", "malformed_signature", lambda text: text[:-4])
+    row(Case(sender), FORM, "no signature", "missing_signature")
+    write("a body that is not a form", "missing_signature", headers=[["Content-Type", "application/json"]])
+    return write
+
+
+def field(name):
+    return lambda c: dict(parse_qsl(c.body.decode(), keep_blank_values=True))[name].encode()
+
+
+PAYLOAD = [("bt_payload", base64.encodebytes(b"<notification><kind>check</kind></notification>").decode())]
+write = in_form("braintree", PAYLOAD, "bt_signature", field("bt_payload"), lambda text: "public_key|" + text, mac="sha1",
+                keyed=lambda k: hashlib.sha1(k.encode()).digest())
+write("another payload", "signature_mismatch", signed_fields=PAYLOAD, fields=[("bt_payload", PAYLOAD[0][1].replace("P", "Q"))])
+write("trap: the line break at the payload's end is signed", "signature_mismatch", signed_fields=PAYLOAD, fields=[("bt_payload", PAYLOAD[0][1].rstrip())])
+write("trap: the signature of another key before it", change=lambda text: "07" * 20 + "&public_key2|" + text)
+
+write = in_form("opennode", [("id", "charge-1"), ("status", "paid")], "hashed_order", field("id"))
+write("another charge", "signature_mismatch", signed_fields=[("id", "charge-1")], fields=[("id", "charge-2"), ("status", "paid")])
+write("trap: the status is not signed", signed_fields=[("id", "charge-1")], fields=[("id", "charge-1"), ("status", "expired")])
+write("trap: two IDs", "malformed_body", signed_fields=[("id", "charge-1")], fields=[("id", "charge-1"), ("id", "charge-2")])
+
+
+def sorted_query(c):
+    seen = {}
+    for name, value in parse_qsl(c.url.partition("?")[2], keep_blank_values=True):
+        seen.setdefault(name, []).append(value)
+    return "".join(f"{name}={','.join(values)}" for name, values in sorted(seen.items())).encode()
+
+
+def get(case):
+    case.method, case.body = "GET", b""
+    if "?" not in case.url:
+        case.url += "?shop=s.myshopify.com&path_prefix=%2Fapps%2Fx&timestamp=1795305600&extra=1"
+
+
+def add_signature(case, text):
+    case.url += "&signature=" + text
+    return []
+
+
+proxy = Sender("shopify-app-proxy", add_signature, sorted_query, url=True, prepare=get, covers_body=False)
+SENDERS.append(proxy)
+for what, query, change, expect in [
+    ("right", "", lambda url: url, "valid"), ("another shop", "", lambda url: url.replace("s.my", "t.my"), "signature_mismatch"),
+    ("trap: names are sorted, so their order does not matter", "", lambda url: URL + "?" + "&".join(reversed(url.split("?")[1].split("&"))), "valid"),
+    ("trap: a parameter that is there twice is joined by a comma", "?a=1&b=x&a=2", lambda url: url, "valid"),
+    ("one parameter less", "", lambda url: url.replace("&extra=1", ""), "signature_mismatch"),
+    ("no signature", "", lambda url: url.split("&signature")[0], "missing_signature"),
+    ("signature cut short", "", lambda url: url[:-2], "malformed_signature"),
+]:
+    case, headers = signed(proxy, query=query)
+    case.url = change(case.url)
+    row(case, headers, what, expect)
+case, headers = signed(proxy, key=proxy.other)
+row(case, headers, "another secret", "signature_mismatch")
+
+panda = Sender("pandadoc", lambda c, text: [], lambda c: c.body, url=True, body=b'[{"event":"document_state_changed","data":{"id":"d1"}}]')
+SENDERS.append(panda)
+for what, change, expect in [("right", lambda text: "?signature=" + text, "valid"), ("no signature", lambda text: "", "missing_signature"),
+                             ("signature cut short", lambda text: "?signature=" + text[:-2], "malformed_signature"),
+                             ("a bad signature", lambda text: "?signature=" + "07" * 32, "signature_mismatch")]:
+    case = Case(panda)
+    case.url = URL + change(panda.signature(case).hex())
+    row(case, [], what, expect)
+    if expect == "valid":
+        row(case, [], "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+case = Case(panda, key=panda.other)
+case.url = URL + "?signature=" + panda.signature(case).hex()
+row(case, [], "another secret", "signature_mismatch")
+
+token("flutterwave", token_header("verif-hash"))
+token("xendit", token_header("x-callback-token"))
+token("documenso", token_header("X-Documenso-Secret"))
+
+
+def in_passcode(c, value):
+    c.body = json.dumps({"event_type": "FILE_UPDATE", **({} if value is None else {"passcode": value})}).encode()
+    return []
+
+
+token("figma", in_passcode)
 
 # -- public keys ---------------------------------------------------------------------------------------------------
 
@@ -749,6 +1286,8 @@ def one_bit_of_tag(sender, name="one bit of the signature"):
 
 for name, header, stamp, content, window, how in [
     ("discord", "X-Signature-Ed25519", "X-Signature-Timestamp", lambda c: c.ts.encode() + c.body, None,
+     {"key": HEX_PUBLIC, "other": OTHER_HEX, "encoding": "hex"}),
+    ("discord-events", "X-Signature-Ed25519", "X-Signature-Timestamp", lambda c: c.ts.encode() + c.body, None,
      {"key": HEX_PUBLIC, "other": OTHER_HEX, "encoding": "hex"}),
     ("telnyx", "telnyx-signature-ed25519", "telnyx-timestamp", lambda c: c.ts.encode() + b"|" + c.body, 300,
      {"key": B64_PUBLIC, "other": OTHER_B64, "encoding": "base64", "enc": "b64"}),
@@ -783,6 +1322,9 @@ row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(cas
 row(case, [*headers[:2], ["webhook-signature", "v1,AAAA " + headers[2][1]]], "a signature of the symmetric version beside it")
 row(case, [*headers[:2], ["webhook-signature", headers[2][1].replace("v1a,", "v1,")]], "named as the symmetric version", "unsupported_version")
 row(case, headers[1:], "no id", "missing_id")
+unbranded = [[n.replace("webhook", "svix"), v] for n, v in headers]
+row(case, unbranded, "Svix's headers")
+row(case, [["svix-id", "msg_other"], *headers], "trap: two ids that disagree", "ambiguous_header")
 one_bit_of_tag(v1a)
 for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
     case, headers = signed(v1a, at=NOW + offset)
@@ -893,6 +1435,28 @@ def public_key_rows():
             message(note, "a certificate at " + host, "unknown_key_host", lambda v, host=host: {**v, "SigningCertURL": host})
 
 
+def kick_rows():
+    kick = Sender("kick", lambda c, text: [["Kick-Event-Message-Id", c.id], ["Kick-Event-Message-Timestamp", c.ts], ["Kick-Event-Type", "chat.message.sent"],
+                                           ["Kick-Event-Signature", text]],
+                  lambda c: b".".join([c.id.encode(), c.ts.encode(), c.body]), enc="b64", unit="rfc3339", sign=rsa_sign(hashes.SHA256()), key=spki(RSA_PRIVATE),
+                  encoding="spki-base64")
+    SENDERS.append(kick)
+    case, headers = signed(kick)
+    row(case, headers, "right")
+    row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+    row(case, [["Kick-Event-Message-Id", "other"], *headers[1:]], "another id", "signature_mismatch")
+    row(case, headers[1:], "no id", "missing_id")
+    row(case, [headers[0], *headers[2:]], "no timestamp", "missing_timestamp")
+    row(case, headers[:-1], "no signature", "missing_signature")
+    row(case, [*headers[:-1], ["Kick-Event-Signature", "!" + headers[-1][1][1:]]], "signature in no encoding", "malformed_signature")
+    one_bit_of_tag(kick)
+    case, headers = signed(kick, at=NOW - 10**6)
+    row(case, headers, "an old one, which the sender does not judge")
+    other = Case(kick)
+    text = b64(RSA_PRIVATE.sign(kick.signed(other), padding.PKCS1v15(), hashes.SHA1()))
+    row(other, kick.send(other, text), "SHA-1", "signature_mismatch")
+
+
 # -- JSON Web Tokens -----------------------------------------------------------------------------------------------
 
 
@@ -903,13 +1467,18 @@ def jwt(header, claims, sign):
 
 def jwt_rows():
     body = JSON_BODY
-    digest = hashlib.sha256(body).hexdigest()
+    raw = hashlib.sha256(body).digest()
+    digest = raw.hex()
     for name, header, prefix, claims, has_digest in [
         ("netlify", "X-Webhook-Signature", "", {"iss": "netlify", "sha256": digest}, "sha256"),
         ("vonage", "Authorization", "Bearer ", {"iat": NOW, "payload_hash": digest}, "payload_hash"),
         ("monday", "Authorization", "", {"aud": URL, "exp": NOW + 60}, None),
+        ("livekit", "Authorization", "", {"iss": "APIkey", "nbf": NOW, "exp": NOW + 300, "sha256": b64(raw)}, "sha256"),
+        ("qstash", "Upstash-Signature", "", {"iss": "Upstash", "sub": URL, "nbf": NOW, "iat": NOW, "exp": NOW + 300, "body": b64url(raw)}, "body"),
+        ("messagebird", "MessageBird-Signature-JWT", "", {"iss": "MessageBird", "jti": "t-1", "nbf": NOW, "exp": NOW + 60, "payload_hash": digest,
+                                                          "url_hash": hashlib.sha256(URL.encode()).hexdigest()}, "payload_hash"),
     ]:
-        sender = Sender(name, lambda c, text, header=header, prefix=prefix: [[header, prefix + text]], url=name == "monday")
+        sender = Sender(name, lambda c, text, header=header, prefix=prefix: [[header, prefix + text]], url=name in ("monday", "messagebird"))
         SENDERS.append(sender)
 
         def token_row(what, expect="valid", alg="HS256", claims=claims, key=sender.key, body=None, cut=lambda t: t, now=NOW, mac="sha256"):
@@ -929,11 +1498,28 @@ def jwt_rows():
         if has_digest:
             token_row("one bit of the body", "signature_mismatch", body=one_bit(body))
             token_row("no digest of the body", "signature_mismatch", claims={k: v for k, v in claims.items() if k != has_digest})
+        if name == "vonage":
+            token_row("a second too old", "timestamp_too_old", claims={**claims, "iat": NOW - 301})
+            token_row("a second too far ahead", "timestamp_in_future", claims={**claims, "iat": NOW + 301})
         if "aud" in claims:
             token_row("without an expiry", "malformed_signature", claims={"aud": URL})
             token_row("for another receiver", "wrong_issuer", claims={**claims, "aud": "https://elsewhere.example.test/"})
-        if "iss" in claims:
+        if "iss" in claims and name != "livekit":
             token_row("another issuer", "wrong_issuer", claims={**claims, "iss": "evil"})
+        if name in ("livekit", "qstash", "messagebird"):
+            token_row("without an expiry", "malformed_signature", claims={k: v for k, v in claims.items() if k != "exp"})
+            token_row("trap: the digest of another body", "signature_mismatch", claims={**claims, has_digest: digest.replace("0", "1")})
+        if name == "livekit":
+            token_row("trap: the digest in base64 without padding", claims={**claims, "sha256": b64(raw).rstrip("=")})
+            case = Case(sender)
+            token = jwt({"alg": "HS256", "typ": "JWT"}, claims, lambda content: hmac.new(sender.key.encode(), content, "sha256").digest())
+            row(case, [[header, "Bearer " + token]], "trap: Bearer before the token", "malformed_signature")
+        if name == "qstash":
+            token_row("trap: the digest in base64url with padding", claims={**claims, "body": base64.urlsafe_b64encode(raw).decode()})
+        if name == "messagebird":
+            token_row("another URL", "signature_mismatch", claims={**claims, "url_hash": hashlib.sha256((URL + "?a=1").encode()).hexdigest()})
+            token_row("no digest of the URL", "signature_mismatch", claims={k: v for k, v in claims.items() if k != "url_hash"})
+            token_row("trap: an empty body needs no digest", claims={k: v for k, v in claims.items() if k != "payload_hash"}, body=b"")
 
     def jwk(private):
         numbers = private.public_key().public_numbers()
@@ -989,6 +1575,7 @@ noit47zNex6SwrP2rlGNbqgZplCvbd/bcIVANThlUr0uB29P
 """), None)
 
 public_key_rows()
+kick_rows()
 jwt_rows()
 
 assert len({sender.name for sender in SENDERS}) == len(SENDERS)

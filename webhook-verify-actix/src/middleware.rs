@@ -11,6 +11,7 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
+    http::header,
 };
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
@@ -55,8 +56,11 @@ use crate::{head::ActixHeaders, rejection::respond};
 /// requests. Do not wrap a single route, which sees only its own method. Do not wrap the whole
 /// `App` either: every request would have to be a signed one.
 ///
-/// A middleware that decompresses bodies belongs inside of this one: the signature covers the bytes
-/// as sent. So does one that rewrites paths, if the scheme signs the path or the path selects a
+/// Compressed bodies need no other middleware: the scheme defines
+/// [which bytes are signed](webhook_verify::scheme::SignedBytes), the features `gzip`, `brotli` and
+/// `zstd` decode them, and the handler gets the decoded body without `Content-Encoding`. A
+/// middleware that decompresses bodies outside of this one removes the bytes that the sender signed,
+/// unless it signs the decoded ones. One that rewrites paths belongs inside of this one, if the scheme signs the path or the path selects a
 /// tenant.
 #[derive(Clone)]
 #[must_use]
@@ -189,6 +193,14 @@ impl WebhookMiddleware {
         };
         let delivery = admitted.delivery().clone();
         request.set_payload(Payload::from(delivery.body().clone()));
+        if delivery.scheme().signed_bytes().is_some() {
+            // The handler gets the decoded body.
+            let headers = request.headers_mut();
+            headers.remove(header::CONTENT_ENCODING);
+            if headers.contains_key(header::CONTENT_LENGTH) {
+                headers.insert(header::CONTENT_LENGTH, delivery.body().len().into());
+            }
+        }
         request.extensions_mut().insert(delivery);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async { inner.call(request).await });

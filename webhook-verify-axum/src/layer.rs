@@ -38,9 +38,14 @@ use crate::WebhookService;
 /// * [`MethodRouter::route_layer`] sees only the methods that have a handler. With
 ///   `post(handler).route_layer(layer)`, axum responds to `GET` and `HEAD` challenges with 405.
 ///
-/// A layer that decompresses or rewrites bodies belongs inside of this one: the signature covers
-/// the bytes as sent. Within `Router::nest`, which shortens paths, this layer still sees the whole
-/// path. Behind a gateway that shortens paths, set
+/// Compressed bodies need no other layer: the scheme defines
+/// [which bytes are signed](webhook_verify::scheme::SignedBytes), the features `gzip`, `brotli` and
+/// `zstd` decode them, and the handler gets the decoded body without `Content-Encoding`. A layer
+/// that decompresses bodies outside of this one removes the bytes that the sender signed, unless it
+/// signs the decoded ones. A layer that rewrites bodies belongs inside of this one.
+///
+/// Within `Router::nest`, which shortens paths, this layer still sees the whole path. Behind a
+/// gateway that shortens paths, set
 /// [`public_url`](webhook_verify::VerifierBuilder::public_url) if the scheme signs the path.
 ///
 /// This layer also wraps any other tower service of `http` requests whose body is axum's.

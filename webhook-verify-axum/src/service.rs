@@ -12,7 +12,7 @@ use axum_core::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{Request, request::Parts};
+use http::{Request, header, request::Parts};
 use tower_service::Service;
 use tracing::Instrument as _;
 use webhook_verify::{
@@ -120,6 +120,13 @@ impl Shared {
         };
         let delivery = admitted.delivery().clone();
         let body = Body::from(delivery.body().clone());
+        if delivery.scheme().signed_bytes().is_some() {
+            // The handler gets the decoded body.
+            parts.headers.remove(header::CONTENT_ENCODING);
+            if let Some(len) = parts.headers.get_mut(header::CONTENT_LENGTH) {
+                *len = delivery.body().len().into();
+            }
+        }
         parts.extensions.insert(delivery);
         let handler = Box::pin(async move {
             let request = Request::from_parts(*parts, body);

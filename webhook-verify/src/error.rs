@@ -138,6 +138,19 @@ pub enum VerifyError {
     UnknownKey,
     /// The request's tenant does not exist.
     UnknownTenant,
+    /// The body is sent in a content encoding that is not known, in several, or in one whose
+    /// feature is off.
+    UnsupportedCoding {
+        /// The feature that decodes it, if there is one.
+        feature: Option<&'static str>,
+    },
+    /// The compressed body is not what its content encoding says, or was cut off.
+    MalformedCoding,
+    /// The compressed body decodes to more than a limit.
+    DecodedTooLarge {
+        /// The largest allowed length of the decoded body, in bytes.
+        limit: usize,
+    },
 }
 
 impl VerifyError {
@@ -167,6 +180,9 @@ impl VerifyError {
             Self::UnknownKeyHost => "unknown_key_host",
             Self::UnknownKey => "unknown_key",
             Self::UnknownTenant => "unknown_tenant",
+            Self::UnsupportedCoding { .. } => "unsupported_coding",
+            Self::MalformedCoding => "malformed_coding",
+            Self::DecodedTooLarge { .. } => "decoded_too_large",
         }
     }
 }
@@ -203,6 +219,14 @@ impl fmt::Display for VerifyError {
             Self::UnknownKeyHost => "certificate is on a host that is not the sender's",
             Self::UnknownKey => "request names no key, or one that does not exist",
             Self::UnknownTenant => "tenant does not exist",
+            Self::UnsupportedCoding { feature: None } => "content encoding is not supported",
+            Self::UnsupportedCoding { feature: Some(feature) } => {
+                return write!(f, "content encoding needs the feature `{feature}`");
+            }
+            Self::MalformedCoding => "compressed body is malformed",
+            Self::DecodedTooLarge { limit } => {
+                return write!(f, "compressed body decodes to more than {limit} bytes");
+            }
         })
     }
 }

@@ -113,7 +113,7 @@ for row in json.load(open(sys.argv[2])):
 ";
     // The interpreter does not support these, or treats them differently: requests that are refused
     // here for good reason, a second header, an entity, a query.
-    const KNOWN: [(&str, &str); 12] = [
+    const KNOWN: [(&str, &str); 13] = [
         ("generic-base64", "right"),
         ("generic-base64", "names of headers in another case"),
         ("generic-base64", "a body that is not text"),
@@ -123,6 +123,7 @@ for row in json.load(open(sys.argv[2])):
         ("contentful", "a timestamp that is not among what is signed"),
         ("contentful", "trap: a list that is not signed itself"),
         ("plivo-v2", "the query is not signed"),
+        ("trello", "a body that is not text"),
         ("mailgun", "a key that is there twice"),
         ("adyen", "trap: a second item, which is not signed"),
         ("adyen", "trap: fields that are cut apart elsewhere"),

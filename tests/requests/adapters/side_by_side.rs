@@ -26,7 +26,7 @@ fn senders() -> [(&'static str, Scheme, &'static str, u16); 3] {
     [
         ("/github", scheme::GITHUB, "github's secret", 200),
         ("/stripe", scheme::STRIPE, "stripe's secret", 201),
-        ("/dropbox", scheme::DROPBOX, "dropbox's secret", 202),
+        ("/nylas", scheme::NYLAS, "nylas's secret", 202),
     ]
 }
 
@@ -178,7 +178,7 @@ async fn several_senders_side_by_side() {
         assert_eq!(runs.collect::<Vec<_>>(), [1, 1, 1]);
 
         // Challenges are answered on a route for POST, and only for the sender that has them.
-        let challenged = server.get("/dropbox?challenge=abc").await;
+        let challenged = server.get("/nylas?challenge=abc").await;
         assert_eq!((challenged.status, challenged.text()), (200, "abc"));
         let refused = server.get("/github?challenge=abc").await;
         assert_eq!(refused.status, 401);

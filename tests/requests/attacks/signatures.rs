@@ -23,7 +23,7 @@ async fn a02_a_request_without_a_signature_is_refused() {
         let reason = match (scheme.algorithm(), scheme.name()) {
             (Algorithm::Token | Algorithm::Basic, _) => VerifyError::MissingToken,
             // The part that identifies their version is missing as well.
-            (_, "box" | "hubspot-v1" | "hubspot-v2") => VerifyError::UnsupportedVersion,
+            (_, "box" | "hubspot-v1" | "hubspot-v2" | "lago") => VerifyError::UnsupportedVersion,
             _ => VerifyError::MissingSignature,
         };
         let now = Duration::from_secs(NOW);

@@ -69,6 +69,19 @@ fn lists_come_apart_into_their_events() {
         r#"{"events":[{"user":{"gid":"1"},"resource":{"gid":"2","resource_type":"task"},"action":"changed","created_at":"2026-11-22T00:00:00.000Z"}]}"#,
         &[["task.changed", "-", "1795305600", "*"]],
     );
+    assert_brings(
+        &scheme::INTUIT,
+        r#"[{"specversion":"1.0","id":"88cd52aa","type":"qbo.invoice.created.v1","time":"2026-11-22T00:00:00.500Z","intuitentityid":"95","data":{"a":1}},{"id":"88cd52ab","type":"qbo.bill.updated.v1","time":"2026-11-22T00:00:01Z"}]"#,
+        &[
+            ["qbo.invoice.created.v1", "88cd52aa", "1795305600.5", r#"{"a":1}"#],
+            ["qbo.bill.updated.v1", "88cd52ab", "1795305601", "*"],
+        ],
+    );
+    assert_brings(
+        &scheme::SEGMENT,
+        r#"[{"messageId":"m1","type":"track","timestamp":"2026-11-22T00:00:00.000Z"},{"type":"page"}]"#,
+        &[["track", "m1", "1795305600", "*"], ["page", "-", "-", "*"]],
+    );
     // Its beat of the heart.
     assert_brings(&scheme::ASANA, r#"{"events":[]}"#, &[]);
     assert_brings(
@@ -87,7 +100,7 @@ fn lists_come_apart_into_their_events() {
     assert_brings(
         &scheme::KLAVIYO,
         r#"{"data":[{"external_id":"x1","topic":"event:klaviyo.sent_sms","payload":{"data":{"type":"event"}}}],"meta":{"klaviyo_account_id":"a"}}"#,
-        &[["event:klaviyo.sent_sms", "-", "-", r#"{"data":{"type":"event"}}"#]],
+        &[["event:klaviyo.sent_sms", "x1", "-", r#"{"data":{"type":"event"}}"#]],
     );
     // The items of the body come out as the signature was put into it.
     let graph = delivery(
@@ -218,7 +231,22 @@ fn one_event_has_its_time_and_its_data() {
         (
             scheme::BOX,
             r#"{"type":"webhook_event","id":"b","created_at":"2026-11-21T17:00:00-07:00","trigger":"FILE.UPLOADED","source":{"id":"f"}}"#,
-            ["FILE.UPLOADED", "evt_1", at, r#"{"id":"f"}"#],
+            ["FILE.UPLOADED", "b", at, r#"{"id":"f"}"#],
+        ),
+        (
+            scheme::REPLICATE,
+            r#"{"id":"p1","created_at":"2026-11-22T00:00:00Z","status":"succeeded"}"#,
+            ["succeeded", "evt_1", "-", "*"],
+        ),
+        (
+            scheme::LITHIC,
+            r#"{"event_type":"card.created","card_token":"c1"}"#,
+            ["card.created", "evt_1", "-", "*"],
+        ),
+        (
+            scheme::AUTH0,
+            r#"{"id":"evt_2","type":"user.created","time":"2026-11-22T00:00:00Z","data":{"object":{"user_id":"u"}}}"#,
+            ["user.created", "evt_2", at, r#"{"user_id":"u"}"#],
         ),
         (
             scheme::CHARGEBEE,

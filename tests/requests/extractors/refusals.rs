@@ -151,7 +151,7 @@ async fn the_reason_is_in_the_extensions() {
                     None,
                     Some(Rejection::NotAuthentic(VerifyError::SignatureMismatch)),
                     Some(Rejection::NotAuthentic(VerifyError::MissingSignature)),
-                    Some(Rejection::ContentEncoding),
+                    Some(Rejection::ContentEncoding { .. }),
                     Some(Rejection::HandlerPanicked),
                 ]
             ),

@@ -93,7 +93,8 @@ impl Label {
 }
 
 impl Delivery {
-    /// Returns the body as received. It contains all events, even those that are completed or were
+    /// Returns the body as received, or decoded if it was compressed and the scheme defines
+    /// [which bytes are signed](crate::scheme::SignedBytes). It contains all events, even those that are completed or were
     /// filtered out: [`events`](Self::events) returns those that are left to do.
     #[must_use]
     pub fn body(&self) -> &Bytes {

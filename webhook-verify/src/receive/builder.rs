@@ -352,6 +352,14 @@ impl ReceiverBuilder {
             return Err(ConfigError::option("require", reason));
         }
         self.filter.check(scheme)?;
+        if scheme.is_unproven() {
+            tracing::warn!(
+                target: "webhook_verify",
+                scheme = scheme.name(),
+                "only third parties say that the sender signs this way: check it with a real \
+                 delivery"
+            );
+        }
         let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
         let inner = Inner::new(verifier);
         Ok(Receiver {

@@ -22,13 +22,10 @@ use crate::{
     claim::{ClaimKey, StoreError},
     delivery::Filter,
     error::VerifyError,
-    request::{Picked, RequestHead},
+    request::{Picked, RequestHead, coding::Coding},
     timer::Timer,
     verify::{BodyTooLarge, Incoming, Verifier},
 };
-
-/// The body limit in bytes if neither the user nor the scheme sets one.
-const DEFAULT_BODY_LIMIT: usize = 1 << 20;
 
 const DEFAULT_BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -105,7 +102,7 @@ pub(super) struct Inner {
 impl Inner {
     /// Returns the state of a receiver with the default settings.
     pub(super) fn new(verifier: Verifier) -> Self {
-        let body_limit = verifier.scheme().hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT);
+        let body_limit = verifier.scheme().body_limit();
         Self {
             verifier,
             body_limit,
@@ -314,9 +311,9 @@ impl Receiver {
         if declares_more(&picked, limit) {
             return Err(BodyTooLarge { limit }.into());
         }
-        let plain = |value: &[u8]| value.is_empty() || value.eq_ignore_ascii_case(b"identity");
-        if verifier.signs_body() && !picked.all("content-encoding").all(plain) {
-            return Err(Rejection::ContentEncoding);
+        let may_decode = scheme.signed_bytes.is_some();
+        if verifier.signs_body() && !may_decode && !Coding::is_absent(&picked) {
+            return Err(Rejection::ContentEncoding { feature: None });
         }
         // Boxed, because it moves through several futures on the way to the body.
         let mut incoming = Box::new(Incoming::new(settings, limit));

@@ -19,8 +19,12 @@ pub enum Rejection {
     NotAuthentic(VerifyError),
     /// The body is longer than the limit, or is declared to be.
     BodyTooLarge(BodyTooLarge),
-    /// The body is compressed, and the scheme signs the body.
-    ContentEncoding,
+    /// The body is compressed, and the scheme signs the body but does not define
+    /// [which bytes](crate::scheme::SignedBytes), or the content encoding is not supported.
+    ContentEncoding {
+        /// The feature that supports it, if that is what is missing.
+        feature: Option<&'static str>,
+    },
     /// The body could not be read to its end.
     BodyRead(Arc<dyn error::Error + Send + Sync>),
     /// The body took longer than [`body_timeout`](crate::ReceiverBuilder::body_timeout).
@@ -60,7 +64,7 @@ impl Rejection {
         match self {
             Self::NotAuthentic(_) => ErrorFacts::new(Level::Warn, 401, "invalid webhook signature"),
             Self::BodyTooLarge(_) => ErrorFacts::new(Level::Info, 413, "body too large"),
-            Self::ContentEncoding => {
+            Self::ContentEncoding { .. } => {
                 ErrorFacts::new(Level::Info, 415, "unsupported content encoding")
             }
             Self::BodyRead(_) => ErrorFacts::new(Level::Info, 400, "could not read body"),
@@ -111,7 +115,12 @@ impl fmt::Display for Rejection {
         match self {
             Self::NotAuthentic(error) => error.fmt(f),
             Self::BodyTooLarge(error) => error.fmt(f),
-            Self::ContentEncoding => f.write_str("body is sent in a content encoding"),
+            Self::ContentEncoding { feature: None } => {
+                f.write_str("body is sent in a content encoding")
+            }
+            Self::ContentEncoding { feature: Some(feature) } => {
+                write!(f, "content encoding needs the feature `{feature}`")
+            }
             Self::BodyRead(_) => f.write_str("body could not be read"),
             Self::BodyTimeout => f.write_str("body took too long"),
             Self::InFlight { retry_after, .. } => {
@@ -140,7 +149,7 @@ impl error::Error for Rejection {
             Self::Store(error) => error.source(),
             Self::NotAuthentic(_)
             | Self::BodyTooLarge(_)
-            | Self::ContentEncoding
+            | Self::ContentEncoding { .. }
             | Self::BodyTimeout
             | Self::InFlight { .. }
             | Self::Mismatch
@@ -153,7 +162,12 @@ impl error::Error for Rejection {
 
 impl From<VerifyError> for Rejection {
     fn from(error: VerifyError) -> Self {
-        Self::NotAuthentic(error)
+        match error {
+            VerifyError::UnsupportedCoding { feature } => Self::ContentEncoding { feature },
+            VerifyError::MalformedCoding => Self::BodyRead(Arc::new(error)),
+            VerifyError::DecodedTooLarge { limit } => Self::BodyTooLarge(BodyTooLarge { limit }),
+            _ => Self::NotAuthentic(error),
+        }
     }
 }
 

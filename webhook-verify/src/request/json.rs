@@ -5,15 +5,30 @@ use std::{borrow::Cow, fmt};
 use serde::de::{
     DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor,
 };
-use serde_json::value::RawValue;
+use serde_json::{de::SliceRead, value::RawValue};
+
+use super::pointers::{index, unescaped};
 
 /// The body is not JSON, or a key on the pointer's path is repeated.
 #[derive(Debug)]
 pub(crate) struct Unreadable;
 
+#[cfg(test)]
+std::thread_local! {
+    /// The bytes that this thread has read as JSON.
+    pub(crate) static BYTES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
+}
+
+/// Returns a reader of `json`. Tests count the bytes.
+pub(super) fn reader(json: &[u8]) -> serde_json::Deserializer<SliceRead<'_>> {
+    #[cfg(test)]
+    BYTES_READ.set(BYTES_READ.get() + json.len());
+    serde_json::Deserializer::from_slice(json)
+}
+
 /// Returns the raw JSON at `pointer` (RFC 6901).
 fn raw_at<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, Unreadable> {
-    let mut json = serde_json::Deserializer::from_slice(body);
+    let mut json = reader(body);
     let found = Below(pointer, Raw).deserialize(&mut json);
     let found = found.map_err(|_| Unreadable)?;
     json.end().map_err(|_| Unreadable)?;
@@ -26,12 +41,15 @@ pub(crate) fn scalar<'a>(
     body: &'a [u8],
     pointer: &str,
 ) -> Result<Option<Cow<'a, str>>, Unreadable> {
-    let Some(raw) = raw_at(body, pointer)? else {
-        return Ok(None);
-    };
+    raw_at(body, pointer)?.map_or(Ok(None), scalar_of)
+}
+
+/// Returns raw JSON as text, as [`scalar`] does.
+pub(super) fn scalar_of(raw: &str) -> Result<Option<Cow<'_, str>>, Unreadable> {
     match raw.as_bytes().first() {
         Some(b'"') => {
-            serde_json::from_str::<Text<'a>>(raw).map(|text| Some(text.0)).map_err(|_| Unreadable)
+            let text = serde::Deserialize::deserialize(&mut reader(raw.as_bytes()));
+            text.map(|Text(text)| Some(text)).map_err(|_| Unreadable)
         }
         Some(b'{' | b'[' | b'n') | None => Ok(None),
         Some(_) => Ok(Some(Cow::Borrowed(raw))),
@@ -43,16 +61,6 @@ pub(crate) fn raw<'a>(body: &'a [u8], pointer: &str) -> Result<Option<&'a str>, 
     Ok(raw_at(body, pointer)?.filter(|raw| *raw != "null"))
 }
 
-/// Returns whether there is a value at `pointer`, `null` included.
-pub(crate) fn has(body: &[u8], pointer: &str) -> Result<bool, Unreadable> {
-    Ok(raw_at(body, pointer)?.is_some())
-}
-
-/// Returns whether there is `null` or nothing at `pointer`.
-pub(crate) fn is_null_or_absent(body: &[u8], pointer: &str) -> bool {
-    matches!(raw(body, pointer), Ok(None))
-}
-
 /// Returns whether the body is valid JSON.
 pub(crate) fn is_json(body: &[u8]) -> bool {
     serde_json::from_slice::<IgnoredAny>(body).is_ok()
@@ -60,8 +68,7 @@ pub(crate) fn is_json(body: &[u8]) -> bool {
 
 /// Returns the first key of the top-level object whose value is an object or an array.
 pub(crate) fn first_key(body: &[u8]) -> Option<Cow<'_, str>> {
-    let mut json = serde_json::Deserializer::from_slice(body);
-    json.deserialize_map(FirstKey).ok()?
+    reader(body).deserialize_map(FirstKey).ok()?
 }
 
 /// Returns whether the body is an object with this key, whatever its value.
@@ -118,13 +125,7 @@ impl<'p, S> Below<'p, S> {
     fn step(self) -> (Cow<'p, str>, Self) {
         let rest = self.0.strip_prefix('/').unwrap_or(self.0);
         let end = rest.find('/').unwrap_or(rest.len());
-        let token = &rest[..end];
-        let token = if token.contains('~') {
-            Cow::Owned(token.replace("~1", "/").replace("~0", "~"))
-        } else {
-            Cow::Borrowed(token)
-        };
-        (token, Self(&rest[end..], self.1))
+        (unescaped(&rest[..end]), Self(&rest[end..], self.1))
     }
 }
 
@@ -164,7 +165,7 @@ impl<'de, S: DeserializeSeed<'de> + Copy> Visitor<'de> for Below<'_, S> {
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Self::Value, A::Error> {
         let (token, rest) = self.step();
-        let Ok(index) = token.parse::<usize>() else {
+        let Some(index) = index(&token) else {
             while seq.next_element::<IgnoredAny>()?.is_some() {}
             return Ok(None);
         };

@@ -1,11 +1,17 @@
 //! The parts of a request that are read before it is verified.
 
+pub(crate) mod coding;
 mod form;
 mod head;
 pub(crate) mod json;
+mod pointers;
+mod scan;
 
 pub use self::head::{Headers, RequestHead};
+#[cfg(all(test, feature = "rsa", feature = "testing"))]
+pub(crate) use self::json::BYTES_READ;
 pub(crate) use self::{
-    form::{is_form_type, only_value, single_value},
+    form::{is_form_type, only_value, pairs, single_value, values},
     head::{Names, Picked},
+    pointers::{Fields, Pointers, Slot},
 };

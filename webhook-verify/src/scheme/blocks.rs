@@ -185,6 +185,21 @@ pub(crate) enum KeySource {
     KeyId,
 }
 
+/// Which bytes of a compressed body are signed.
+///
+/// The features `gzip` (gzip and deflate), `brotli` and `zstd` decode bodies. The decoded body may
+/// be as long as the body limit, and 200 times as long as the compressed one beyond 64 KiB.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum SignedBytes {
+    /// The compressed bytes, as Nylas sends them. They are decoded after they are verified.
+    AsSent,
+    /// The decoded bytes. They are decoded before they are verified, while they arrive.
+    Decoded,
+}
+
 /// The body's SHA-256 digest in signed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BodyDigest {
@@ -358,6 +373,14 @@ impl Place {
         match self {
             Self::Form(_) | Self::Pointer(_) => true,
             Self::Header(_) | Self::HeaderPrefix(_) | Self::Query(_) => false,
+        }
+    }
+
+    /// Returns the pointer, if the place is in a JSON body.
+    pub(crate) fn pointer(&self) -> Option<&Text> {
+        match self {
+            Self::Pointer(pointer) => Some(pointer),
+            Self::Header(_) | Self::HeaderPrefix(_) | Self::Query(_) | Self::Form(_) => None,
         }
     }
 }

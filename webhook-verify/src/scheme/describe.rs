@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Evidence, Field, Grammar, Hints, Identity, Notes, Place, Prefix, Scheme, SignatureSource, Text,
-    TimestampPlace,
+    Evidence, Field, Grammar, Hints, Identity, Notes, Place, Prefix, Proof, Scheme,
+    SignatureSource, Text, TimestampPlace,
 };
 use crate::{clock::Tolerance, encoding::Encoding};
 
@@ -31,6 +31,8 @@ pub struct Description {
     pub signed_content: String,
     /// The place of the timestamp, such as `header webhook-timestamp`.
     pub timestamp: Option<String>,
+    /// What a valid signature proves.
+    pub proof: Proof,
     /// The window around the clock in which timestamps must be, or `None` if they are not checked.
     pub tolerance: Option<Tolerance>,
     /// The place of the delivery ID, such as `header x-github-delivery`.
@@ -69,6 +71,7 @@ impl Scheme {
             evidence: self.evidence.to_vec(),
             signatures: self.signatures.iter().map(place).collect(),
             algorithm: self.algorithm_and_encoding(),
+            proof: self.proof(),
             signed_content: self.signed_content(),
             tolerance: self.tolerance(),
             idempotency_key: self.idempotency_key(),
@@ -100,7 +103,8 @@ impl Scheme {
     }
 
     fn idempotency_key(&self) -> String {
-        if self.recognises_events() {
+        if self.recognises_events() && (self.identity != Identity::None || self.identifies_events())
+        {
             let ids: Vec<_> =
                 self.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
             return match ids.is_empty() {

@@ -24,6 +24,11 @@ impl Scheme {
         }
     }
 
+    /// Returns whether each event of a request has an ID that is its idempotency key.
+    pub(crate) fn identifies_events(&self) -> bool {
+        self.recognises_events() && self.event_id_pointers().next().is_some()
+    }
+
     pub(crate) fn has_event_types(&self) -> bool {
         let listed = match &self.envelope {
             Envelope::One => false,

@@ -38,7 +38,11 @@ pub use crate::encoding::Encoding;
 use crate::{clock::Tolerance, error::ConfigError};
 
 pub(crate) type Text = Cow<'static, str>;
+/// The body limit in bytes if neither the user nor the scheme sets one.
+const DEFAULT_BODY_LIMIT: usize = 1 << 20;
+
 static CONTENT_TYPE: Text = Cow::Borrowed("content-type");
+static CONTENT_ENCODING: Text = Cow::Borrowed("content-encoding");
 pub(crate) type List<T> = Cow<'static, [T]>;
 
 /// How one sender signs its webhooks, as data: a preset, or built with [`Scheme::builder`].
@@ -88,6 +92,8 @@ pub struct Scheme {
     pub(crate) body_digest: Option<BodyDigest>,
     /// The claim of a JSON Web Token with the digest of the URL.
     pub(crate) url_digest: Option<UrlDigest>,
+    /// The bytes of a compressed body that are signed. `None`: it is refused.
+    pub(crate) signed_bytes: Option<SignedBytes>,
     pub(crate) timestamp: Option<TimestampSource>,
     /// The required value of a JSON Web Token's `iss` claim.
     pub(crate) issuer: Option<Text>,
@@ -114,6 +120,9 @@ pub struct Scheme {
     pub(crate) identity: Identity,
     /// The fields of [`Identity::Fields`], as JSON pointers.
     pub(crate) identity_fields: List<Text>,
+    /// Fields of forms, for senders that send either a JSON body or a form: the JSON pointer, and the
+    /// field's name.
+    pub(crate) form_fields: List<(Text, Text)>,
     /// Second names of headers: the name in this scheme, and the other one.
     pub(crate) header_aliases: List<(Text, Text)>,
     pub(crate) challenges: List<Challenge>,
@@ -138,6 +147,7 @@ impl Scheme {
         version_contents: Cow::Borrowed(&[]),
         body_digest: None,
         url_digest: None,
+        signed_bytes: None,
         timestamp: None,
         issuer: None,
         required_claims: Cow::Borrowed(&[]),
@@ -154,6 +164,7 @@ impl Scheme {
         test_field: None,
         identity: Identity::None,
         identity_fields: Cow::Borrowed(&[]),
+        form_fields: Cow::Borrowed(&[]),
         header_aliases: Cow::Borrowed(&[]),
         challenges: Cow::Borrowed(&[]),
         hints: Hints { retry_horizon: None, body_limit: None, time_budget: None },
@@ -202,6 +213,12 @@ impl Scheme {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Returns whether no primary source says that the sender signs this way.
+    #[must_use]
+    pub fn is_unproven(&self) -> bool {
+        self.evidence.contains(&Evidence::Unproven)
     }
 
     /// Returns the algorithm. A request cannot change it.
@@ -289,6 +306,17 @@ impl Scheme {
         self.timestamp.as_ref().and_then(|timestamp| timestamp.tolerance)
     }
 
+    /// Returns which bytes of a compressed body are signed, or `None` if such bodies are refused.
+    #[must_use]
+    pub fn signed_bytes(&self) -> Option<SignedBytes> {
+        self.signed_bytes
+    }
+
+    /// Returns the limit of a body, in bytes, if the user sets none.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT)
+    }
+
     /// Returns the sender's verification handshakes.
     #[must_use]
     pub fn challenges(&self) -> &[Challenge] {
@@ -325,11 +353,49 @@ impl Scheme {
         if let Some(KeySource::Url { place: Place::Header(name), .. }) = &self.key_source {
             names.push(name);
         }
+        if !self.form_fields.is_empty() {
+            names.push(&CONTENT_TYPE);
+        }
         names.extend(self.required_headers.iter().map(|(name, _)| name));
         names.extend(&self.event_header);
+        names.extend(self.signed_bytes.map(|_| &CONTENT_ENCODING));
         names.sort_unstable();
         names.dedup();
         names.into_iter().cloned().collect::<Vec<_>>().into_iter()
+    }
+
+    /// Returns the pointers to the fields of the body that verification reads.
+    pub(crate) fn pointers(&self) -> impl Iterator<Item = &str> {
+        let mut all: Vec<&Text> = Vec::new();
+        all.extend(self.signatures.iter().filter_map(|source| source.place.pointer()));
+        if let Some(KeySource::Url { place, .. }) = &self.key_source {
+            all.extend(place.pointer());
+        }
+        for part in self.parts() {
+            match part.facts().values {
+                Values::Field(pointer) => all.push(pointer),
+                Values::Fields(pointers) => all.extend(pointers),
+                Values::Unnamed
+                | Values::Header(_)
+                | Values::ListedHeaders(_)
+                | Values::FormField(_) => {}
+            }
+        }
+        if let Some(TimestampPlace::Pointer(pointer)) = self.timestamp.as_ref().map(|at| &at.place)
+        {
+            all.push(pointer);
+        }
+        let id = self.id.as_ref().filter(|_| self.signs_from(Origin::Id));
+        let event_type = self.event_type.as_ref().filter(|_| self.event_header.is_some());
+        for field in [id, event_type] {
+            if let Some(Field::Pointer(pointer)) = field {
+                all.push(pointer);
+            }
+        }
+        all.extend(self.required_fields.iter().map(|(pointer, _)| pointer));
+        all.extend(&*self.refused_fields);
+        all.extend(self.parameter_fields.iter().map(|(pointer, _)| pointer));
+        all.into_iter().map(|pointer| &**pointer)
     }
 
     /// Returns the names of the parameters that a verifier needs in addition to its secret.
@@ -449,6 +515,7 @@ impl Scheme {
         self.signs_whole(WholeBody::Form)
             || self.signs(|part| matches!(part.facts().values, Values::FormField(_)))
             || places.any(|place| matches!(place, Place::Form(_)))
+            || !self.form_fields.is_empty()
             || matches!(
                 self.timestamp,
                 Some(TimestampSource { place: TimestampPlace::Form(_), .. })

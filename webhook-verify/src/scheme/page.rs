@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Description, Evidence, SameBytes, Sent};
+use super::{Description, Evidence, Proof, SameBytes, Sent};
 
 /// Writes the page about the sender in Markdown.
 impl fmt::Display for Description {
@@ -46,7 +46,12 @@ impl Description {
         let window = match (&self.timestamp, self.tolerance) {
             (None, _) => "none".into(),
             (Some(_), None) => "none: the timestamp is signed, but not checked".into(),
-            (Some(_), Some(window)) => format!("{} before and after", time(window.past())),
+            (Some(_), Some(window)) if window.past() == window.future() => {
+                format!("{} before and after", time(window.past()))
+            }
+            (Some(_), Some(window)) => {
+                format!("{} before, {} after", time(window.past()), time(window.future()))
+            }
         };
         let reads = match &self.event_data {
             Some(pointer) => format!("{} of each event", code(pointer)),
@@ -64,6 +69,7 @@ impl Description {
             ("Secret", notes.secret_at.to_owned()),
             ("Signature", format!("{}; {}", places.join(", "), self.algorithm)),
             ("Signed content", content),
+            ("Proof", proof(self.proof).to_owned()),
             ("Timestamp", place(&self.timestamp)),
             ("Time window", window),
             ("Delivery ID", place(&self.id)),
@@ -131,6 +137,15 @@ fn parts(parts: &[Sent]) -> String {
         Sent::Signature => "signature",
     });
     names.collect::<Vec<_>>().join(", ")
+}
+
+fn proof(proof: Proof) -> &'static str {
+    match proof {
+        Proof::Body | Proof::BodyDigest => "the whole body",
+        Proof::Fields => "a part of the body",
+        Proof::Url => "the URL, but not the body",
+        Proof::TokenOnly => "the sender, but nothing of the request",
+    }
 }
 
 fn time(duration: Duration) -> String {

@@ -100,13 +100,16 @@ mod tests {
     fn the_proof_of_each_preset() {
         for scheme in Scheme::presets() {
             let expected = match scheme.name() {
-                "twilio-json" | "netlify" | "vonage" | "plaid" => Proof::BodyDigest,
-                "adyen" | "mailgun" | "mandrill" | "paypal" | "sns" | "sns-v1" | "twilio" => {
-                    Proof::Fields
-                }
-                "plivo-v2" => Proof::Url,
+                "twilio-json" | "netlify" | "vonage" | "plaid" | "livekit" | "messagebird"
+                | "qstash" => Proof::BodyDigest,
+                "adyen" | "braintree" | "mailgun" | "mandrill" | "opennode" | "paypal" | "sns"
+                | "sns-v1" | "twilio" | "twilio-sha256" => Proof::Fields,
+                "mercado-pago" | "plivo-v2" | "shopify-app-proxy" => Proof::Url,
                 "auth0"
                 | "chargebee"
+                | "documenso"
+                | "figma"
+                | "flutterwave"
                 | "gitlab"
                 | "mailchimp-marketing"
                 | "microsoft-graph"
@@ -114,7 +117,8 @@ mod tests {
                 | "okta"
                 | "pipeforce-token"
                 | "postmark"
-                | "telegram" => Proof::TokenOnly,
+                | "telegram"
+                | "xendit" => Proof::TokenOnly,
                 _ => Proof::Body,
             };
             assert_eq!(scheme.proof(), expected, "{}", scheme.name());
@@ -127,7 +131,7 @@ mod tests {
             let scheme = Scheme::builder("a").signature_header("s").timestamp_header("t");
             scheme.id_pointer("/id").signed_content(content).build().unwrap().proof()
         };
-        assert_eq!(of("{method}{url}{body}{timestamp}"), Proof::Body);
+        assert_eq!(of("{method}{url}{body:json}{timestamp}"), Proof::Body);
         assert_eq!(of("{timestamp}.{crc32}"), Proof::Fields);
         assert_eq!(of("{timestamp}.{json:/a}"), Proof::Fields);
         assert_eq!(of("{timestamp}.{id}"), Proof::Fields);

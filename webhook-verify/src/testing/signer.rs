@@ -317,6 +317,14 @@ impl Signer {
         let mut claims = serde_json::Map::new();
         claims.insert("iat".into(), now.into());
         claims.insert("exp".into(), (now + 300).into());
+        for name in scheme.required_claims.iter() {
+            let value = match &**name {
+                "nbf" => now.into(),
+                "jti" => self.id.clone().into(),
+                _ => continue,
+            };
+            claims.insert(name.to_string(), value);
+        }
         if let Some(issuer) = &scheme.issuer {
             claims.insert("iss".into(), issuer.to_string().into());
         }

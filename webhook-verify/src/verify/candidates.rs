@@ -17,8 +17,9 @@ use crate::{
 
 /// The largest number of signatures in a request.
 const MAX_CANDIDATES: usize = 16;
-/// The largest number of public-key signatures: some algorithms hash the content once for each.
-const MAX_PUBLIC: usize = 4;
+/// The largest number of public-key signatures: some algorithms hash the content once for each, and
+/// a forged request must not cost more than four hashes.
+const MAX_PUBLIC: usize = 3;
 /// The largest total size of the signature headers, in bytes.
 const MAX_SIGNATURE_TEXT: usize = 8 * 1024;
 

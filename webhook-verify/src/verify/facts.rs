@@ -18,9 +18,12 @@ use crate::{
     encoding::{Encoding, decode_digest},
     error::VerifyError,
     key::{Key, MacState},
-    request::{Picked, RequestHead, is_form_type, json, only_value},
+    request::{
+        Fields, Picked, RequestHead, Slot, coding::Coding, is_form_type, only_value, values,
+    },
     scheme::{
-        BodyDigest, DigestPlace, Field, KeySource, Place, Scheme, Text, TimestampPlace, is_word,
+        BodyDigest, DigestPlace, Field, KeySource, Place, Scheme, SignedBytes, Text,
+        TimestampPlace, is_word,
     },
 };
 
@@ -36,8 +39,12 @@ pub(crate) struct HeadFacts {
     has_query: bool,
     /// The query, if the idempotency key may be made of it.
     query: Option<String>,
+    /// The coding of the body, if the scheme defines which bytes are signed.
+    coding: Option<Coding>,
     /// The facts that are read from an unverified body are complete.
     body_seen: bool,
+    /// The fields of the body, once they were read.
+    slots: Option<Box<[Slot]>>,
     id: Label,
     /// The event type, or an unsigned header's claim of it.
     event_type: Label,
@@ -96,6 +103,9 @@ impl HeadFacts {
         picked: &Picked<'_, 'a>,
     ) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
+        if scheme.signed_bytes.is_some() {
+            self.coding = Coding::of(picked)?;
+        }
         for (name, expected) in &*scheme.required_headers {
             if single(picked, name)? != Some(expected.as_bytes()) {
                 return Err(VerifyError::UnsupportedVersion);
@@ -160,6 +170,16 @@ impl HeadFacts {
         Ok(())
     }
 
+    /// Returns the coding of a body that must be decoded before it is verified.
+    pub(crate) fn coding_before(&self, settings: &Settings) -> Option<Coding> {
+        self.coding.filter(|_| matches!(settings.scheme.signed_bytes, Some(SignedBytes::Decoded)))
+    }
+
+    /// Returns the coding of a body that must be decoded after it is verified.
+    fn coding_after(&self, settings: &Settings) -> Option<Coding> {
+        self.coding.filter(|_| matches!(settings.scheme.signed_bytes, Some(SignedBytes::AsSent)))
+    }
+
     /// Verifies a token in the head before the body is read.
     pub(crate) fn judge_head(&self, settings: &Settings, keys: &[Key]) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
@@ -193,24 +213,48 @@ impl HeadFacts {
         if !settings.plan.looks_before_it_judges || mem::replace(&mut self.body_seen, true) {
             return Ok(());
         }
-        self.collect_candidates(scheme, body)?;
+        self.collect_candidates(settings, body)?;
         self.key_name(settings, body)?;
+        let fields = Fields::find(&settings.plan.pointers, &mut self.slots, body);
         for pointer in &*scheme.refused_fields {
-            if json::has(body, pointer).map_err(|_| VerifyError::MalformedBody)? {
+            if fields.has(pointer).map_err(|_| VerifyError::MalformedBody)? {
                 return Err(VerifyError::MalformedBody);
             }
         }
         for (pointer, expected) in &*scheme.required_fields {
-            if read(body, pointer)?.as_deref() != Some(expected) {
+            if read(fields, pointer)?.as_deref() != Some(expected) {
                 return Err(VerifyError::UnsupportedVersion);
             }
         }
         Ok(())
     }
 
+    /// Returns the fields of a form as the JSON body that the sender otherwise sends, if the scheme
+    /// defines them.
+    pub(crate) fn form_as_json(
+        &self,
+        settings: &Settings,
+        body: &[u8],
+    ) -> Result<Option<Vec<u8>>, VerifyError> {
+        let fields = &settings.scheme.form_fields;
+        if fields.is_empty() || !self.is_form {
+            return Ok(None);
+        }
+        let mut json = serde_json::Value::Null;
+        for (pointer, name) in &**fields {
+            let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
+            let mut at = &mut json;
+            for token in pointer.split('/').skip(1) {
+                at = &mut at[token];
+            }
+            *at = value.into();
+        }
+        Ok(Some(json.to_string().into_bytes()))
+    }
+
     /// Returns the key that the request names: an address on a host of the scheme, or a key ID.
     pub(crate) fn key_name(
-        &self,
+        &mut self,
         settings: &Settings,
         body: &[u8],
     ) -> Result<Option<String>, VerifyError> {
@@ -222,7 +266,10 @@ impl HeadFacts {
             },
             Some(KeySource::Url { place, hosts }) => {
                 let address = match place {
-                    Place::Pointer(pointer) => read(body, pointer)?.map(Cow::into_owned),
+                    Place::Pointer(pointer) => {
+                        let fields = Fields::find(&settings.plan.pointers, &mut self.slots, body);
+                        read(fields, pointer)?.map(Cow::into_owned)
+                    }
                     Place::Header(_)
                     | Place::HeaderPrefix(_)
                     | Place::Query(_)
@@ -245,20 +292,27 @@ impl HeadFacts {
         self.candidates.token_digest().ok_or(VerifyError::MissingToken)
     }
 
-    /// Verifies the signatures. `running` has processed the body, or is empty.
+    /// Verifies the signatures. `running` has processed the body, or is empty. A body that is
+    /// decoded afterwards may have `limit` bytes.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
         keys: &[Key],
         running: Box<[MacState]>,
         body: Bytes,
+        limit: usize,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        self.look_into_body(settings, &body)?;
+        // The fields of a form, if the scheme reads them in place of those of a JSON body.
+        let form = self.form_as_json(settings, &body)?;
+        let readable = form.as_deref().unwrap_or(&body);
+        self.look_into_body(settings, readable)?;
+        let mut slots = self.slots.take();
         let (secret_index, content_digest) = {
             let content = settings.content();
             let made = if settings.plan.made_of_body {
-                made_of_body(scheme, content, &body, self.is_form)?
+                let fields = Fields::find(&settings.plan.pointers, &mut slots, readable);
+                made_of_body(scheme, content, fields, self.is_form)?
             } else {
                 Vec::new()
             };
@@ -289,11 +343,12 @@ impl HeadFacts {
             }
             let digest = settings.plan.identity_reads_content.then(|| {
                 let query = self.query.as_deref().unwrap_or_default();
-                let pairs = signed::pairs(scheme, query, &body).unwrap_or_default();
+                let pairs = signed::canonical_pairs(scheme, query, &body).unwrap_or_default();
                 digest_of(pieces.iter().copied().chain([pairs.as_bytes()]))
             });
             (index, digest)
         };
+        self.slots = slots;
         if let Some((from, until)) = keys.get(secret_index).and_then(Key::validity) {
             let now = settings.clock.now();
             if now < from || now > until {
@@ -301,7 +356,12 @@ impl HeadFacts {
             }
         }
         // From here on, the body is authentic.
-        self.judge_body(settings, &body)?;
+        let confirmed = settings.plan.pointers.confirm(self.slots.as_deref(), readable);
+        confirmed.map_err(|_| VerifyError::MalformedBody)?;
+        let decoded = self.coding_after(settings).map(|coding| coding.decode(&body, limit));
+        let decoded = decoded.transpose()?;
+        self.judge_body(settings, &body, decoded.as_deref().unwrap_or(readable))?;
+        let body = decoded.map_or(body, Bytes::from);
         Ok(Delivery {
             body,
             scheme: Arc::clone(&settings.scheme),
@@ -351,9 +411,11 @@ impl HeadFacts {
         body: &Bytes,
     ) -> Result<usize, VerifyError> {
         let scheme = &*settings.scheme;
+        let mut slots = None;
         for (version, head) in self.rare.iter().flat_map(|rare| &rare.versions) {
             let content = settings.version(*version);
-            let made = made_of_body(scheme, content, body, self.is_form)?;
+            let fields = Fields::read(&settings.plan.pointers, &mut slots, body);
+            let made = made_of_body(scheme, content, fields, self.is_form)?;
             let mut pieces = Pieces::new();
             head.cut(scheme, content.0, body, &made, &mut pieces);
             let hold = |key: &Key| self.candidates.hold_version(*version, key, &pieces);
@@ -366,16 +428,18 @@ impl HeadFacts {
     }
 
     /// Adds the signatures or tokens in the body.
-    fn collect_candidates(&mut self, scheme: &Scheme, body: &[u8]) -> Result<(), VerifyError> {
+    fn collect_candidates(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
+        let scheme = &*settings.scheme;
         for source in scheme.signatures.iter() {
             match &source.place {
                 Place::Form(name) if self.is_form => {
-                    for (_, value) in form_urlencoded::parse(body).filter(|(key, _)| key == name) {
+                    for value in values(body, name) {
                         self.candidates.add_value(scheme, source, value.as_bytes(), &mut None)?;
                     }
                 }
                 Place::Pointer(pointer) => {
-                    if let Some(text) = read(body, pointer)? {
+                    let fields = Fields::find(&settings.plan.pointers, &mut self.slots, body);
+                    if let Some(text) = read(fields, pointer)? {
                         self.candidates.add_value(scheme, source, text.as_bytes(), &mut None)?;
                     }
                 }
@@ -385,12 +449,20 @@ impl HeadFacts {
         self.candidates.check(scheme)
     }
 
-    /// Checks the contents of a verified body, URL or token.
-    fn judge_body(&mut self, settings: &Settings, body: &[u8]) -> Result<(), VerifyError> {
+    /// Checks the contents of a verified body, URL or token. Digests are those of the body as sent.
+    fn judge_body(
+        &mut self,
+        settings: &Settings,
+        sent: &[u8],
+        body: &[u8],
+    ) -> Result<(), VerifyError> {
         let scheme = &*settings.scheme;
         if let Some(source) = &scheme.timestamp {
             let text = match &source.place {
-                TimestampPlace::Pointer(pointer) => read(body, pointer)?,
+                TimestampPlace::Pointer(pointer) => {
+                    let fields = Fields::read(&settings.plan.pointers, &mut self.slots, body);
+                    read(fields, pointer)?
+                }
                 TimestampPlace::Form(name) => {
                     let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
                     Some(value.into()).filter(|value: &Cow<'_, str>| !value.is_empty())
@@ -400,7 +472,7 @@ impl HeadFacts {
                 | TimestampPlace::Before
                 | TimestampPlace::Claim(_) => None,
             };
-            match text {
+            match text.map(Cow::into_owned) {
                 Some(text) => {
                     self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
                 }
@@ -413,12 +485,13 @@ impl HeadFacts {
                 .rare
                 .as_ref()
                 .and_then(|rare| rare.body_digest.as_deref())
-                .is_some_and(|text| is_digest_of(text, *encoding, body))
+                .is_some_and(|text| is_digest_of(text, *encoding, sent))
         {
             return Err(VerifyError::SignatureMismatch);
         }
         for (pointer, name) in &*scheme.parameter_fields {
-            let value = read(body, pointer)?.unwrap_or_default();
+            let fields = Fields::read(&settings.plan.pointers, &mut self.slots, body);
+            let value = read(fields, pointer)?.unwrap_or_default();
             if !settings.parameters_of(name).any(|given| given == value) {
                 return Err(VerifyError::WrongIssuer);
             }
@@ -427,14 +500,15 @@ impl HeadFacts {
         {
             let none = HeadDigests::default();
             let head = self.rare.as_ref().map_or(&none, |rare| &rare.head_digests);
-            if let Some(time) = self.candidates.judge_claims(settings, head, body)? {
+            if let Some(time) = self.candidates.judge_claims(settings, head, sent)? {
                 self.timestamp = Some(time);
             }
         }
         if let (Some(_), Some(Field::Pointer(pointer))) = (&scheme.event_header, &scheme.event_type)
             && !self.event_type.as_bytes().is_empty()
             // A body without an event type contradicts nothing.
-            && let Ok(Some(event_type)) = json::scalar(body, pointer)
+            && let fields = Fields::read(&settings.plan.pointers, &mut self.slots, body)
+            && let Ok(Some(event_type)) = fields.scalar(pointer)
             && event_type.as_bytes() != self.event_type.as_bytes()
         {
             return Err(VerifyError::EventMismatch);
@@ -535,7 +609,9 @@ pub(crate) fn tag(
         timestamp,
         id: id(settings, &picked)?.unwrap_or_default(),
     })?;
-    let made = made_of_body(scheme, settings.content(), body, is_form(&picked))?;
+    let mut slots = None;
+    let fields = Fields::read(&settings.plan.pointers, &mut slots, body);
+    let made = made_of_body(scheme, settings.content(), fields, is_form(&picked))?;
     let mut pieces = Pieces::new();
     signed.cut(scheme, &scheme.content, body, &made, &mut pieces);
     Ok(key.tag(&pieces))
@@ -581,8 +657,11 @@ pub(super) fn single<'a>(
     picked.single(name).map_err(|_| VerifyError::AmbiguousHeader)
 }
 
-pub(super) fn read<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
-    json::scalar(body, pointer).map_err(|_| VerifyError::MalformedBody)
+pub(super) fn read<'a>(
+    fields: Fields<'a>,
+    pointer: &str,
+) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    fields.scalar(pointer).map_err(|_| VerifyError::MalformedBody)
 }
 
 /// Returns whether the body is a form. The content type is collected only if the scheme needs it.

@@ -7,7 +7,7 @@ use crate::{
     delivery::Delivery,
     error::VerifyError,
     key::{Key, MacState},
-    request::{Picked, RequestHead},
+    request::{Picked, RequestHead, coding::Decoder},
 };
 
 /// A request with an accepted head and an unfinished body: limit, buffer and hash, without any I/O.
@@ -21,6 +21,8 @@ pub struct Incoming {
     /// A tenant's secrets, which replace the verifier's own.
     keys: Option<Arc<[Key]>>,
     limit: usize,
+    /// The bytes received.
+    received: usize,
     body: Buffer,
 }
 
@@ -29,6 +31,8 @@ enum Buffer {
     Whole(Bytes),
     /// Several pieces, joined, and hashed on arrival by `running`, which started with `keys`.
     Joined { body: Vec<u8>, running: Box<[MacState]>, keys: Arc<[Key]> },
+    /// A compressed body, decoded on arrival and hashed at the end.
+    Decoding(Box<Decoder>),
 }
 
 impl Buffer {
@@ -36,6 +40,7 @@ impl Buffer {
         match self {
             Self::Whole(body) => body,
             Self::Joined { body, .. } => body,
+            Self::Decoding(_) => &[],
         }
     }
 }
@@ -56,6 +61,7 @@ impl Incoming {
             facts: HeadFacts::default(),
             keys: None,
             limit,
+            received: 0,
             body: Buffer::Whole(Bytes::new()),
         }
     }
@@ -66,7 +72,11 @@ impl Incoming {
         head: &RequestHead<'a>,
         picked: &Picked<'_, 'a>,
     ) -> Result<(), VerifyError> {
-        self.facts.read(&self.settings, head, picked)
+        self.facts.read(&self.settings, head, picked)?;
+        if let Some(coding) = self.facts.coding_before(&self.settings) {
+            self.body = Buffer::Decoding(Box::new(Decoder::new(coding, self.limit)));
+        }
+        Ok(())
     }
 
     /// Replaces the secrets with a tenant's.
@@ -88,12 +98,20 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`BodyTooLarge`] as soon as the pieces together exceed the limit.
+    /// [`BodyTooLarge`] as soon as the pieces together exceed the limit, or what they decode to if
+    /// the scheme signs the decoded bytes of a compressed body.
     pub fn update(&mut self, chunk: Bytes) -> Result<(), BodyTooLarge> {
-        if chunk.len() > self.limit - self.body.bytes().len() {
+        if chunk.len() > self.limit - self.received {
             return Err(BodyTooLarge { limit: self.limit });
         }
+        self.received += chunk.len();
         match &mut self.body {
+            Buffer::Decoding(decoder) => {
+                decoder.push(&chunk);
+                if let Some(limit) = decoder.exceeded() {
+                    return Err(BodyTooLarge { limit });
+                }
+            }
             Buffer::Joined { body, running, .. } => {
                 running.iter_mut().for_each(|mac| mac.update(&chunk));
                 body.extend_from_slice(&chunk);
@@ -115,8 +133,20 @@ impl Incoming {
         Ok(())
     }
 
+    /// Ends the decoding of a complete body.
+    fn decode(&mut self) -> Result<(), VerifyError> {
+        if let Buffer::Decoding(_) = &self.body
+            && let Buffer::Decoding(decoder) =
+                mem::replace(&mut self.body, Buffer::Whole(Bytes::new()))
+        {
+            self.body = Buffer::Whole(decoder.finish()?.into());
+        }
+        Ok(())
+    }
+
     /// Returns the name of the key that the complete request names.
     pub(crate) fn key_name(&mut self) -> Result<Option<String>, VerifyError> {
+        self.decode()?;
         let body = self.body.bytes();
         self.facts.look_into_body(&self.settings, body)?;
         self.facts.key_name(&self.settings, body)
@@ -124,8 +154,10 @@ impl Incoming {
 
     /// Returns the SHA-256 digest of the complete request's token.
     pub(crate) fn token_digest(&mut self) -> Result<[u8; 32], VerifyError> {
+        self.decode()?;
         let body = self.body.bytes();
-        self.facts.look_into_body(&self.settings, body)?;
+        let form = self.facts.form_as_json(&self.settings, body)?;
+        self.facts.look_into_body(&self.settings, form.as_deref().unwrap_or(body))?;
         self.facts.token_digest()
     }
 
@@ -140,16 +172,18 @@ impl Incoming {
 
     /// Does the same as [`finish`](Self::finish), without consuming it.
     pub(crate) fn judge(&mut self) -> Result<Delivery, VerifyError> {
+        self.decode()?;
         let now = self.keys();
         let (body, running) = match mem::replace(&mut self.body, Buffer::Whole(Bytes::new())) {
             Buffer::Whole(body) => (body, Box::default()),
+            Buffer::Decoding(_) => return Err(VerifyError::MalformedCoding),
             // Secrets that were replaced in the meantime are no longer valid.
             Buffer::Joined { body, running, keys } => {
                 let are_live = Arc::ptr_eq(&keys, &now);
                 (body.into(), if are_live { running } else { Box::default() })
             }
         };
-        self.facts.judge(&self.settings, &now, running, body)
+        self.facts.judge(&self.settings, &now, running, body, self.limit)
     }
 }
 

@@ -12,6 +12,8 @@ mod jwt;
 mod one_meaning;
 mod settings;
 mod signed;
+#[cfg(all(test, feature = "rsa", feature = "testing"))]
+mod tests;
 mod url;
 mod verifier;
 

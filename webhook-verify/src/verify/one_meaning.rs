@@ -15,13 +15,13 @@ use sha2::{Digest as _, Sha256};
 
 use self::draft::Draft;
 use super::{
-    Verifier, read,
+    Verifier,
     signed::{Sources, texts},
     url,
 };
 use crate::{
     encoding::Encoding,
-    request::Picked,
+    request::{Fields, Picked, json::scalar},
     scheme::{Algorithm, Grammar, Identity, Part, Scheme, TimeUnit, UrlForm},
 };
 
@@ -275,7 +275,9 @@ impl Case {
             0 => settings.content(),
             _ => settings.version(version - 1),
         };
-        let texts = texts(content, (&sources, &url), &body, draft.is_form()).ok()?;
+        let mut slots = None;
+        let fields = Fields::read(&settings.plan.pointers, &mut slots, &body);
+        let texts = texts(content, (&sources, &url), fields, draft.is_form()).ok()?;
         let text = |(part, text): (&Part, Cow<'_, [u8]>)| match part {
             Part::Secret => SECRET.into(),
             _ => text.into_owned(),
@@ -299,7 +301,7 @@ impl Case {
                     *value = format!("{listed:?}").into_bytes();
                 }
                 Part::Fields(pointers) => {
-                    let fields = pointers.iter().map(|pointer| read(&body, pointer));
+                    let fields = pointers.iter().map(|pointer| scalar(&body, pointer));
                     let fields: Result<Vec<_>, _> = fields.collect();
                     *value = format!("{:?}", fields.ok()?).into_bytes();
                 }

@@ -10,7 +10,7 @@ use crate::{
     clock::{Clock, Tolerance},
     error::VerifyError,
     key::Key,
-    request::Names,
+    request::{Names, Pointers},
     scheme::{Origin, Part, Scheme, TimeUnit, TimestampSource, UrlForm},
 };
 
@@ -125,6 +125,8 @@ pub(crate) struct Plan {
     pub(super) timestamp_len: Option<usize>,
     pub(super) signs_json_body: bool,
     pub(super) signs_target: bool,
+    /// The fields of the body that verification reads, before the signature is verified or after.
+    pub(super) pointers: Pointers,
 }
 
 impl Plan {
@@ -167,6 +169,7 @@ impl Plan {
             looks_before_it_judges: scheme.looks_before_it_judges(),
             signs_for_anybody: scheme.signs_for_anybody(),
             rare,
+            pointers: Pointers::new(scheme.pointers()),
         }
     }
 }

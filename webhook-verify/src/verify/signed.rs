@@ -13,13 +13,13 @@ use super::{Settings, candidates::pair, read, single, url};
 use crate::{
     encoding::Encoding,
     error::VerifyError,
-    request::{Picked, RequestHead, json, only_value},
+    request::{Fields, Picked, RequestHead, json, only_value, pairs},
     scheme::{
         Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm, is_token_byte,
     },
 };
 
-/// The largest number of form fields that are sorted.
+/// The largest number of form fields.
 const MAX_FORM_FIELDS: usize = 4096;
 /// The largest number of headers that a request may list as signed.
 const MAX_SIGNED_HEADERS: usize = 32;
@@ -84,7 +84,7 @@ fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
 /// The source of a part's bytes: the head first, and the complete body later.
 enum Material<'m, 's, 'n, 'a> {
     Head { sources: &'m Sources<'s, 'n, 'a>, url: &'m str },
-    Body { scheme: &'m Scheme, body: &'m [u8], is_form: bool },
+    Body { scheme: &'m Scheme, fields: Fields<'m>, is_form: bool },
 }
 
 impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
@@ -109,11 +109,15 @@ impl<'m, 's, 'n, 'a> Material<'m, 's, 'n, 'a> {
         }
     }
 
-    fn body(&self) -> Result<&'m [u8], VerifyError> {
+    fn fields(&self) -> Result<Fields<'m>, VerifyError> {
         match self {
-            Self::Body { body, .. } => Ok(body),
+            Self::Body { fields, .. } => Ok(*fields),
             Self::Head { .. } => Err(ELSEWHERE),
         }
+    }
+
+    fn body(&self) -> Result<&'m [u8], VerifyError> {
+        Ok(self.fields()?.body())
     }
 
     fn is_form(&self) -> bool {
@@ -183,7 +187,7 @@ fn bytes<'m>(
         Part::SignedHeaders(name) => signed_headers(material.sources()?, name)?.into(),
         Part::Timestamp => match scheme.timestamp.as_ref().map(|source| &source.place) {
             Some(TimestampPlace::Pointer(pointer)) => {
-                let value = read(material.body()?, pointer)?;
+                let value = read(material.fields()?, pointer)?;
                 text(value.ok_or(VerifyError::MissingTimestamp)?)
             }
             Some(TimestampPlace::Form(name)) => {
@@ -203,7 +207,7 @@ fn bytes<'m>(
         },
         Part::Id => {
             let value = match &scheme.id {
-                Some(Field::Pointer(pointer)) => read(material.body()?, pointer)?,
+                Some(Field::Pointer(pointer)) => read(material.fields()?, pointer)?,
                 Some(Field::FirstKey) => json::first_key(material.body()?),
                 Some(Field::Header(_)) | None => return Ok(material.sources()?.id.into()),
             };
@@ -224,13 +228,13 @@ fn bytes<'m>(
         }
         // Senders sign an absent field as an empty one.
         Part::Pointer(pointer, free) => {
-            let body = material.body()?;
-            let value = text(signed(body, pointer)?.unwrap_or_default());
+            let fields = material.fields()?;
+            let value = text(signed(fields, pointer)?.unwrap_or_default());
             let is_free = match free {
                 Free::Never => false,
                 Free::Always => true,
                 Free::If { pointer, value, is_equal } => {
-                    (read(body, pointer)?.as_deref() == Some(value)) == *is_equal
+                    (read(fields, pointer)?.as_deref() == Some(value)) == *is_equal
                 }
             };
             if is_free { value } else { without(delimiters, value, VerifyError::MalformedBody)? }
@@ -241,7 +245,7 @@ fn bytes<'m>(
         }
         Part::Group(parts) => group(parts, material)?,
         Part::Fields(pointers) => {
-            let lines = fields(material.body()?, pointers, scheme.id.as_ref())?;
+            let lines = lines(material.fields()?, pointers, scheme.id.as_ref())?;
             text(lines.into())
         }
         Part::Form => text(form(material.body()?, material.is_form())?.into()),
@@ -477,10 +481,10 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
 pub(super) fn made_of_body<'a>(
     scheme: &'a Scheme,
     (content, delimiters): Content<'a>,
-    body: &'a [u8],
+    fields: Fields<'a>,
     is_form: bool,
 ) -> Result<Vec<Cow<'a, [u8]>>, VerifyError> {
-    let material = Material::Body { scheme, body, is_form };
+    let material = Material::Body { scheme, fields, is_form };
     let parts = content.iter().zip(delimiters);
     parts
         .filter(|(part, _)| scheme.comes_late(part) && !part.is_body())
@@ -492,15 +496,14 @@ pub(super) fn made_of_body<'a>(
 #[cfg(test)]
 pub(super) fn texts<'m>(
     (content, delimiters): Content<'m>,
-    head: (&'m Sources<'_, '_, '_>, &'m str),
-    body: &'m [u8],
+    (sources, url): (&'m Sources<'_, '_, '_>, &'m str),
+    fields: Fields<'m>,
     is_form: bool,
 ) -> Result<Vec<Cow<'m, [u8]>>, VerifyError> {
-    let (sources, url) = head;
     let scheme = &*sources.settings.scheme;
     let parts = content.iter().zip(delimiters);
     let text = |(part, delimiters): (&'m Part, &Box<[u8]>)| match scheme.comes_late(part) {
-        true => bytes(part, delimiters, &Material::Body { scheme, body, is_form }),
+        true => bytes(part, delimiters, &Material::Body { scheme, fields, is_form }),
         false => bytes(part, delimiters, &Material::Head { sources, url }),
     };
     parts.map(text).collect()
@@ -541,7 +544,7 @@ fn follows_url(content: &[Part]) -> bool {
 }
 
 /// Returns the sorted pairs of a form or query, as one unambiguous text. The signed text has none.
-pub(super) fn pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String> {
+pub(super) fn canonical_pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String> {
     let signs = |part: &Part| scheme.content.contains(part);
     let mut pairs: Vec<_> = match (signs(&Part::Form), signs(&Part::SortedQuery)) {
         (true, _) => form_urlencoded::parse(body).collect(),
@@ -554,9 +557,9 @@ pub(super) fn pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String>
 }
 
 /// Returns a signed scalar. Refuses an object or array, which would be signed as an empty text.
-fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
-    match read(body, pointer)? {
-        None if !json::is_null_or_absent(body, pointer) => Err(VerifyError::MalformedBody),
+fn signed<'a>(fields: Fields<'a>, pointer: &str) -> Result<Option<Cow<'a, str>>, VerifyError> {
+    match read(fields, pointer)? {
+        None if !fields.is_null_or_absent(pointer) => Err(VerifyError::MalformedBody),
         value => Ok(value),
     }
 }
@@ -564,10 +567,10 @@ fn signed<'a>(body: &'a [u8], pointer: &str) -> Result<Option<Cow<'a, str>>, Ver
 /// Returns the fields as lines. With another line break, one field could pass for two; without the
 /// ID, the first field could contain it. So could it contain the others, unless the second field is
 /// there: no field is after the second one and is the second one again.
-fn fields(body: &[u8], pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
+fn lines(fields: Fields<'_>, pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
     let (mut lines, mut first_has_lines) = (String::new(), false);
     for (index, pointer) in pointers.iter().enumerate() {
-        let Some(value) = signed(body, pointer)? else {
+        let Some(value) = signed(fields, pointer)? else {
             match id {
                 Some(Field::Pointer(id)) if id == pointer => return Err(VerifyError::MissingId),
                 _ if index == 1 && first_has_lines => return Err(VerifyError::MalformedBody),
@@ -593,16 +596,18 @@ fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
         return if body.is_empty() { Ok(String::new()) } else { Err(VerifyError::MalformedBody) };
     }
     let mut sorted = BTreeSet::new();
-    for pair in form_urlencoded::parse(body) {
+    for (index, pair) in pairs(body).enumerate() {
         // No sender of forms has a field without a name.
-        if pair.0.is_empty() {
+        let is_nameless = matches!(&pair, Some((name, _)) if name.is_empty());
+        if index == MAX_FORM_FIELDS || is_nameless {
             return Err(VerifyError::MalformedBody);
         }
-        sorted.insert(pair);
-        if sorted.len() > MAX_FORM_FIELDS {
-            return Err(VerifyError::MalformedBody);
-        }
+        sorted.insert(pair.ok_or(VerifyError::MalformedBody)?);
     }
-    let texts = sorted.iter().flat_map(|(name, value)| [&**name, &**value]);
-    Ok(texts.collect())
+    let mut text = String::with_capacity(body.len());
+    for (name, value) in &sorted {
+        text.push_str(name);
+        text.push_str(value);
+    }
+    Ok(text)
 }

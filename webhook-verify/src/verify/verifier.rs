@@ -82,6 +82,10 @@ impl Verifier {
     /// there are up to two signatures, up to 64 bytes are signed besides the body, the headers of
     /// ID and event type have up to 40 bytes each, and the scheme reads no JSON, form or query.
     ///
+    /// `body` is the body as sent. If it is compressed and the scheme defines which bytes are
+    /// [signed](crate::scheme::SignedBytes), the delivery contains the decoded body, of up to the
+    /// scheme's body limit or 1 MiB. [`begin`](Self::begin) takes another limit.
+    ///
     /// # Errors
     ///
     /// [`VerifyError`] if the request is not authentic. Do not tell the client the reason.
@@ -106,7 +110,12 @@ impl Verifier {
         let mut facts = HeadFacts::default();
         facts.read(settings, head, &Picked::new(head, &settings.names))?;
         facts.judge_head(settings, keys)?;
-        facts.judge(settings, keys, Box::default(), body)
+        let limit = settings.scheme.body_limit();
+        let body = match facts.coding_before(settings) {
+            None => body,
+            Some(coding) => coding.decode(&body, limit)?.into(),
+        };
+        facts.judge(settings, keys, Box::default(), body, limit)
     }
 
     /// Parses a key for [`verify_with`](Self::verify_with).
@@ -184,6 +193,11 @@ impl Verifier {
         let (settings, head) = (&*self.settings, head.into());
         let mut facts = HeadFacts::default();
         facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
+        if let Some(coding) = facts.coding_before(settings) {
+            let decoded = coding.decode(body, settings.scheme.body_limit())?;
+            facts.look_into_body(settings, &decoded)?;
+            return facts.key_name(settings, &decoded);
+        }
         facts.look_into_body(settings, body)?;
         facts.key_name(settings, body)
     }

@@ -120,7 +120,7 @@ impl RecordedRequest {
             "x509-pem" => KeyForm::Certificate,
             "jwk" => KeyForm::Jwk,
             // Text. The scheme decides whether it decodes HTML entities.
-            "utf8" if own != KeyForm::HtmlText => KeyForm::Utf8,
+            "utf8" if !matches!(own, KeyForm::HtmlText | KeyForm::Sha1) => KeyForm::Utf8,
             _ => return None,
         };
         (form != own).then_some(form)

@@ -9,6 +9,7 @@ impl Idempotency {
         self.check(verifier)?;
         if matches!(self.identity, IdentitySource::Scheme)
             && verifier.scheme().identity() == Identity::None
+            && !verifier.scheme().identifies_events()
         {
             tracing::warn!(
                 target: "webhook_verify",

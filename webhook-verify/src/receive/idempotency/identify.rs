@@ -109,6 +109,12 @@ impl Idempotency {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme | IdentitySource::Events(_));
         let each = by_scheme && delivery.scheme.recognises_events() && !is_without_list(delivery);
         let events = each.then(|| delivery.batch().ok())??;
+        // Without a key of the scheme, the bytes of an event without an ID may repeat.
+        let by_id_only = delivery.scheme.identity == Identity::None
+            && matches!(self.identity, IdentitySource::Scheme);
+        if by_id_only && !events.iter().all(|event| event.identity().is_some()) {
+            return None;
+        }
         (!events.is_empty()).then_some(events)
     }
 

@@ -6,7 +6,8 @@ use std::{borrow::Cow, time::Duration};
 use self::events::Events;
 use super::{
     Algorithm, BodyDigest, Challenge, Evidence, Field, Identity, KeyForm, KeySource, Place, Scheme,
-    Text, TimeUnit, TimestampPlace, TimestampSource, UrlDigest, UrlDigestForm, check, part,
+    SignedBytes, Text, TimeUnit, TimestampPlace, TimestampSource, UrlDigest, UrlDigestForm, check,
+    part,
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -243,6 +244,13 @@ impl SchemeBuilder {
         self
     }
 
+    /// Sets which bytes of a compressed body are signed. Default: a request with a
+    /// `Content-Encoding` gets 415. The handler always gets the decoded body.
+    pub fn signed_bytes(mut self, bytes: SignedBytes) -> Self {
+        self.scheme.signed_bytes = Some(bytes);
+        self
+    }
+
     /// Sets the timestamp's unit. Default: seconds.
     pub fn timestamp_unit(mut self, unit: TimeUnit) -> Self {
         self.unit = Some(unit);
@@ -316,6 +324,14 @@ impl SchemeBuilder {
         pointers: impl IntoIterator<Item = P>,
     ) -> Self {
         self.scheme.identity_fields = pointers.into_iter().map(owned).collect();
+        self
+    }
+
+    /// Reads a form field in place of the field of a JSON body at this pointer, for senders that send
+    /// either. The body itself must not be signed.
+    pub fn form_field(mut self, pointer: impl Into<String>, name: impl Into<String>) -> Self {
+        let fields = self.scheme.form_fields.to_mut();
+        fields.push((owned(pointer), owned(name)));
         self
     }
 

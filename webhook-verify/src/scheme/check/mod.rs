@@ -11,7 +11,7 @@ pub(super) use self::names::{header_name, names, pointer};
 pub(crate) use self::names::{is_pointer, is_token_byte};
 use super::{
     Algorithm, Challenge, DigestPlace, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
-    Origin, Part, Place, Scheme, TimestampPlace, Values, Varies, WholeBody,
+    Origin, Part, Place, Scheme, SignedBytes, TimestampPlace, Values, Varies, WholeBody,
 };
 use crate::error::ConfigError;
 
@@ -32,6 +32,7 @@ pub(super) fn rules(scheme: &Scheme) -> Result<(), ConfigError> {
         .chain(keys(scheme))
         .chain(tokens(scheme))
         .chain(events(scheme))
+        .chain(compressed(scheme))
         .chain(rest(scheme));
     if let Some((_, option, reason)) = rules.find(|(broken, ..)| *broken) {
         return Err(ConfigError::option(option, reason));
@@ -207,6 +208,43 @@ fn tokens(scheme: &Scheme) -> [Rule; 7] {
     ]
 }
 
+fn compressed(scheme: &Scheme) -> [Rule; 3] {
+    let option = "signed_bytes";
+    let as_sent = scheme.signed_bytes == Some(SignedBytes::AsSent);
+    let needs_fields = |part: &Part| {
+        let whole = part.facts().whole_body;
+        scheme.reads_from_body(part)
+            && !matches!(whole, Some(WholeBody::Bytes | WholeBody::Checksum))
+    };
+    let key_in_body = matches!(
+        &scheme.key_source,
+        Some(KeySource::Url { place, .. }) if place.is_in_body()
+    );
+    let looks_into_body = key_in_body
+        || !scheme.required_fields.is_empty()
+        || !scheme.refused_fields.is_empty()
+        || scheme.signatures.iter().any(|source| source.place.is_in_body());
+    [
+        (
+            scheme.signed_bytes.is_some()
+                && scheme.body_digest.is_none()
+                && !scheme.content.iter().any(|part| scheme.reads_from_body(part)),
+            option,
+            "nothing of the body is signed",
+        ),
+        (
+            as_sent && (looks_into_body || scheme.content.iter().any(needs_fields)),
+            option,
+            "fields of a compressed body cannot be read before it is verified",
+        ),
+        (
+            as_sent && scheme.identity == Identity::SignedContent,
+            option,
+            "a retry may be compressed otherwise, so the signed bytes are no idempotency key",
+        ),
+    ]
+}
+
 fn events(scheme: &Scheme) -> [Rule; 2] {
     let list = match &scheme.envelope {
         Envelope::List(list) => Some(list),
@@ -226,7 +264,7 @@ fn events(scheme: &Scheme) -> [Rule; 2] {
     ]
 }
 
-fn rest(scheme: &Scheme) -> [Rule; 11] {
+fn rest(scheme: &Scheme) -> [Rule; 12] {
     let places = scheme.signatures.iter().map(|source| &source.place);
     let twice = repeated(places);
     let tells_apart = scheme
@@ -264,6 +302,12 @@ fn rest(scheme: &Scheme) -> [Rule; 11] {
             scheme.identity == Identity::SignedContent && (scheme.signs_body() || !tells_apart),
             "identity",
             "the signed content is the whole body, or the same for different deliveries",
+        ),
+        (
+            !scheme.form_fields.is_empty()
+                && scheme.parts().any(|part| part.facts().whole_body.is_some()),
+            "form_field",
+            "the whole body is signed, so its form does not matter",
         ),
         (
             scheme.identity == Identity::Digest && !scheme.signs_body() && !tells_apart,

@@ -84,6 +84,10 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
     for path in &*scheme.identity_fields {
         is_pointer("identity_fields", path)?;
     }
+    for (path, name) in &*scheme.form_fields {
+        is_pointer("form_field", path)?;
+        given("form_field", name)?;
+    }
     for (name, alias) in scheme.header_aliases.to_mut() {
         lower("header_alias", name)?;
         lower("header_alias", alias)?;

@@ -11,7 +11,9 @@ use self::{
     parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp, UrlDigest},
     values::{Contents, OneOrMore},
 };
-use super::{Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder};
+use super::{
+    Algorithm, Challenge, Evidence, Identity, KeyForm, Scheme, SchemeBuilder, SignedBytes,
+};
 use crate::{encoding::Encoding, error::ConfigError};
 
 impl<'de> Deserialize<'de> for Scheme {
@@ -53,6 +55,7 @@ struct Row {
     signed_content: Option<Contents>,
     body_digest: Option<Digest>,
     url_digest: Option<UrlDigest>,
+    signed_bytes: Option<SignedBytes>,
     timestamp: Option<Timestamp>,
     issuer: Option<String>,
     #[serde(default)]
@@ -70,6 +73,8 @@ struct Row {
     events: Option<Events>,
     identity: Option<Identity>,
     identity_fields: Option<Vec<String>>,
+    #[serde(default)]
+    form_fields: BTreeMap<String, String>,
     #[serde(default)]
     header_aliases: BTreeMap<String, String>,
     #[serde(default)]
@@ -118,6 +123,7 @@ fn key(option: &'static str) -> &'static str {
         "pairs" => "signature.pairs",
         "version_list" => "signature.versions",
         "signed_content" => "signed-content",
+        "signed_bytes" => "signed-bytes",
         "body_digest_query" => "body-digest.query",
         "body_digest_claim" => "body-digest.claim",
         "body_digest_encoding" => "body-digest.encoding",
@@ -147,6 +153,7 @@ fn key(option: &'static str) -> &'static str {
         "event_data" => "events.data",
         "test_field" => "events.test",
         "identity_fields" => "identity-fields",
+        "form_field" => "form-fields",
         "header_alias" => "header-aliases",
         "challenge" => "challenges",
         other => other,
@@ -164,6 +171,7 @@ impl Row {
             .given(self.api_key.then_some(()), |builder, ()| builder.api_key())
             .given(self.encoding, SchemeBuilder::encoding)
             .given(self.signed_content, |builder, contents| contents.add(builder))
+            .given(self.signed_bytes, SchemeBuilder::signed_bytes)
             .given(self.issuer, SchemeBuilder::issuer)
             .given(self.identity, SchemeBuilder::identity)
             .given(self.identity_fields, SchemeBuilder::identity_fields)
@@ -181,6 +189,9 @@ impl Row {
         }
         for (pointer, parameter) in self.parameter_fields {
             builder = builder.parameter_field(pointer, parameter);
+        }
+        for (pointer, name) in self.form_fields {
+            builder = builder.form_field(pointer, name);
         }
         for (name, alias) in self.header_aliases {
             builder = builder.header_alias(name, alias);

@@ -48,6 +48,7 @@ fn written(scheme: &Scheme) -> Value {
         "signed-content": signs.then(|| contents(scheme)),
         "body-digest": scheme.body_digest.as_ref().map(digest),
         "url-digest": scheme.url_digest.as_ref().map(url_digest),
+        "signed-bytes": scheme.signed_bytes.map(kebab),
         "timestamp": scheme.timestamp.as_ref().map(|source| {
             let (kind, name) = match &source.place {
                 TimestampPlace::Header(name) => ("header", json!(name)),
@@ -70,6 +71,7 @@ fn written(scheme: &Scheme) -> Value {
         "events": events(scheme),
         "identity": kebab(scheme.identity),
         "identity-fields": scheme.identity_fields,
+        "form-fields": map(&scheme.form_fields),
         "header-aliases": map(&scheme.header_aliases),
         "challenges": scheme.challenges.iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry-horizon": scheme.hints.retry_horizon.map(seconds),

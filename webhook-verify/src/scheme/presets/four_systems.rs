@@ -4,7 +4,10 @@ use std::borrow::Cow;
 
 use super::{
     super::{
-        Algorithm, Envelope, Evidence, Field, Identity, Place, Scheme,
+        Algorithm, Envelope, Evidence, Field, Identity, Place,
+        SameBytes::{Never, Possible},
+        Scheme,
+        Sent::{Body, EventType, Id, Signature, Timestamp},
         TimeUnit::{Rfc3339, Seconds},
     },
     BARE, DOTTED, at, data, event_time, header, hours, plain, pointer, prefixed, seconds, set,
@@ -14,18 +17,33 @@ use crate::encoding::Encoding;
 
 rows! { FOUR_SYSTEMS;
 
-    /// HMAC-SHA256 of the body in base64, in `Webhook-Signature` (or `X-Webhook-Signature`).
+    /// HMAC-SHA256 of the body in base64, in `Webhook-Signature` (or `X-Webhook-Signature`). Nothing
+    /// is known about the sender, so there is no idempotency key: set one with
+    /// `Idempotency::identity` or `Idempotency::identity_from`.
     GENERIC_BASE64 = "generic-base64", "Generic base64", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
         signatures: list![plain("webhook-signature"), plain("x-webhook-signature")],
         encoding: Encoding::Base64,
+        notes.secret_at: "agreed with the sender",
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "the body may be empty or constant, such as a signal to start",
+        notes.checked: "2026-11-28",
+        notes.recheck: "recompute with `openssl dgst -sha256 -hmac SECRET -binary | base64`",
     }
 
-    /// HMAC-SHA256 of the body in hex, in `X-Webhook-Signature: sha256=…`.
+    /// HMAC-SHA256 of the body in hex, in `X-Webhook-Signature: sha256=…`. Nothing is known about the
+    /// sender, so there is no idempotency key: set one with `Idempotency::identity` or
+    /// `Idempotency::identity_from`.
     GENERIC_HEX = "generic-hex", "Generic hex", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
+        notes.secret_at: "agreed with the sender",
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "the body may be empty or constant, such as a signal to start",
+        notes.checked: "2026-11-28",
+        notes.recheck: "recompute with `openssl dgst -sha256 -hmac SECRET`",
     }
 
     /// From 3.0 on. One request contains one or more events by type, without an ID and a timestamp.
+    /// The bytes of each event are its key, so an event is a duplicate even if Mautic regroups it.
     ///
     /// Mautic 4.0 to 5.x does not retry: a response other than 2xx loses the events, and many of
     /// them disable the webhook.
@@ -38,6 +56,15 @@ rows! { FOUR_SYSTEMS;
         test_field: Some(text("/timestamp")),
         identity: Identity::Digest,
         hints.time_budget: seconds(15),
+        notes.secret_at: "Webhooks, the webhook, Secret",
+        notes.schedule: "3.x and versions after 5.x: when the queue runs again; 4.0 to 5.x: only after failed connections, from the queue",
+        notes.keeps: &[EventType],
+        notes.changes: &[Body, Signature],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "each event has its data, and its time in seconds",
+        notes.source: "https://github.com/mautic/mautic/blob/5.x/app/bundles/WebhookBundle/Model/WebhookModel.php",
+        notes.checked: "2026-11-28",
+        notes.recheck: "GitHub `mautic/mautic`: `app/bundles/WebhookBundle/Http/Client.php`",
     }
 
     /// The signature that core-php and core-api make: bare hex over `{timestamp}.{body}`.
@@ -57,11 +84,20 @@ rows! { FOUR_SYSTEMS;
         identity: Identity::SignedId,
         hints.retry_horizon: hours(27),
         hints.time_budget: seconds(10),
+        notes.secret_at: "field `secret` of the webhook endpoint",
+        notes.schedule: "after 5 and 30 min, 2 h and 24 h, but not reliably",
+        notes.keeps: &[Body, Id, EventType],
+        notes.changes: &[Timestamp, Signature],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID",
+        notes.source: "https://github.com/host-uk/core-api/blob/main/src/Api/Models/WebhookDelivery.php",
+        notes.checked: "2026-11-28",
+        notes.recheck: "GitHub `host-uk/core-api`: `src/Api/Services/WebhookSignature.php`",
     }
 
     /// The signature that core-php's webhook page documents: `sha256=` and hex over the body.
     ///
-    /// The code does not sign this way: for a real sender use [`HOST_UK_CORE_API`]. Replays are not
+    /// The code does not sign this way: for a real sender use the preset `host-uk-core-api`. Replays are not
     /// limited in time, so neither preset falls back on the other.
     HOST_UK_DOCUMENTED = "host-uk-documented", "Host UK core-php, as documented", "https://github.com/host-uk/core-php", [Documentation] {
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
@@ -74,6 +110,13 @@ rows! { FOUR_SYSTEMS;
         identity: Identity::SignedId,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(10),
+        notes.secret_at: "field `secret` of the webhook endpoint",
+        notes.schedule: "after 1, 5 and 30 min",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID",
+        notes.source: "https://github.com/host-uk/core-php/blob/main/docs/packages/api/webhooks.md",
+        notes.checked: "2026-11-28",
+        notes.recheck: "GitHub `host-uk/core-php`: `docs/packages/api/webhooks.md`",
     }
 
     /// Up to January 2026: bare hex over the body, in `X-HostHub-Signature`.
@@ -81,11 +124,15 @@ rows! { FOUR_SYSTEMS;
         signatures: list![plain("x-hosthub-signature")],
         event_header: Some(text("x-hosthub-event")),
         test_field: None,
+        notes.schedule: "",
+        notes.source: "",
+        notes.recheck: "GitHub `host-uk/core-php`, commit `b26c430c`",
     }
 
     /// The signature that its withdrawn REST page documented: `sha256=` and hex over the body.
     ///
-    /// No released FluentCRM is known to send this: its step sends a [`Scheme::shared_header`].
+    /// No released FluentCRM is known to send this: its step sends a fixed header: see
+    /// `Scheme::shared_header`.
     FLUENTCRM_DOCUMENTED = "fluentcrm-documented", "FluentCRM, as documented", "https://developers.fluentcrm.com/rest-api/", [Documentation] {
         signatures: list![prefixed("x-fluentcrm-signature", "sha256=")],
         id: header("x-fluentcrm-delivery"),
@@ -96,6 +143,13 @@ rows! { FOUR_SYSTEMS;
         identity: Identity::Digest,
         hints.retry_horizon: hours(27),
         hints.time_budget: seconds(30),
+        notes.secret_at: "field `secret` of the webhook",
+        notes.schedule: "after 1, 5 and 30 min, 2 h and 24 h",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the time of its event",
+        notes.source: "https://github.com/FluentCRM/fluent-crm-developers-docs/blob/28896d2e/src/rest-api/webhooks.md",
+        notes.checked: "2026-11-28",
+        notes.recheck: "GitHub `FluentCRM/fluent-crm-developers-docs`, commit `28896d2e`: `src/rest-api/webhooks.md`",
     }
 
     /// Callers of PIPEFORCE webhooks send a token in the header `token`, in the query (`token`,
@@ -111,7 +165,11 @@ rows! { FOUR_SYSTEMS;
             at(Place::Form(text("token")), BARE),
         ],
         content: list![],
-        identity: Identity::None,
         hints.body_limit: Some(512_000),
+        notes.secret_at: "the response of `webhook.put`",
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "callers choose the body",
+        notes.checked: "2026-11-28",
+        notes.recheck: "docs page Webhooks",
     }
 }

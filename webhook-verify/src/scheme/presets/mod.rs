@@ -29,15 +29,25 @@ macro_rules! rows {
 }
 
 mod bodies;
+mod communication;
+mod developer_tools;
 mod fields;
 mod four_systems;
+mod json_web_tokens;
+mod operations;
+mod payments;
 mod public_keys;
+mod standard_webhooks;
 mod timed;
 mod tokens;
 
 use std::{borrow::Cow, mem, time::Duration};
 
-pub use self::{bodies::*, fields::*, four_systems::*, public_keys::*, timed::*, tokens::*};
+pub use self::{
+    bodies::*, communication::*, developer_tools::*, fields::*, four_systems::*,
+    json_web_tokens::*, operations::*, payments::*, public_keys::*, standard_webhooks::*, timed::*,
+    tokens::*,
+};
 use super::{
     Envelope, EventList, Field, Grammar, List, Part, Place, Prefix, Scheme, SignatureSource, Text,
     TimeUnit, TimestampPlace, TimestampSource,
@@ -46,7 +56,24 @@ use crate::clock::Tolerance;
 
 /// Returns all presets, the four systems first.
 pub(super) fn all_presets() -> impl Iterator<Item = &'static Scheme> {
-    [FOUR_SYSTEMS, BODIES, TIMED, FIELDS, TOKENS, PUBLIC_KEYS].into_iter().flatten()
+    [
+        FOUR_SYSTEMS,
+        BODIES,
+        TIMED,
+        FIELDS,
+        TOKENS,
+        PUBLIC_KEYS,
+        STANDARD_SENDERS,
+        SVIX_SENDERS,
+        STANDARD_VARIANTS,
+        PAYMENTS,
+        DEVELOPER_TOOLS,
+        COMMUNICATION,
+        OPERATIONS,
+        JSON_WEB_TOKENS,
+    ]
+    .into_iter()
+    .flatten()
 }
 
 /// Sets a field. A constant cannot drop the old value, and nothing in a row owns memory.
@@ -93,6 +120,11 @@ const fn pairs(header: &'static str, separator: char, keys: List<Text>) -> Signa
 const fn versions(header: &'static str, versions: List<Text>) -> SignatureSource {
     let grammar = Grammar::List { separator: ' ', version_separator: ',', versions };
     at(Place::Header(text(header)), grammar)
+}
+
+/// Signatures separated by commas.
+const fn comma_list(header: &'static str) -> SignatureSource {
+    SignatureSource { place: Place::Header(text(header)), grammar: BARE, several: Some(',') }
 }
 
 const fn at(place: Place, grammar: Grammar) -> SignatureSource {

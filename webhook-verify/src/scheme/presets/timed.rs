@@ -4,12 +4,16 @@ use std::borrow::Cow;
 
 use super::{
     super::{
-        Challenge, Evidence, Identity, KeyForm, Part, Scheme,
+        Challenge, Evidence, Identity, KeyForm, List, Part,
+        SameBytes::{Never, Possible, Unknown},
+        Scheme,
+        Sent::{Body, EventType, Id, Signature, Timestamp},
+        Text,
         TimeUnit::{Milliseconds, Rfc1123, Rfc3339, Seconds},
     },
-    BODY_TIME, COLON, DOTTED, ID_DOTTED, NOT_JUDGED, TIME_BODY, V0, data, days, event_time, events,
-    header, hours, minutes, pairs, plain, pointer, prefixed, seconds, set, text, time_header,
-    time_pair, versions,
+    BODY_TIME, COLON, DOT, DOTTED, ID_DOTTED, NOT_JUDGED, TIME_BODY, V0, data, days, event_time,
+    events, header, hours, minutes, pairs, plain, pointer, prefixed, seconds, set, text,
+    time_header, time_pair, versions,
 };
 use crate::encoding::Encoding::{Base64, Base64Url};
 
@@ -29,68 +33,132 @@ rows! { TIMED;
         identity: Identity::SignedId,
         hints.retry_horizon: hours(76),
         hints.time_budget: seconds(15),
+        notes.secret_at: "the sender's webhook page, `whsec_…`",
+        notes.schedule: "the sender's own; the specification suggests 10 tries over 76 hours",
+        notes.keeps: &[Id],
+        notes.changes: &[Timestamp, Signature],
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "a time in the body is only recommended; the signed ID differs",
+        notes.source: "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `standardwebhooks`: `new Webhook(secret).sign(id, date, body)`",
     }
 
-    /// Standard Webhooks with other header names.
-    SVIX = "svix", "Svix", "https://docs.svix.com/receiving/verifying-payloads/how-manual", [Vector Source] {
+    /// Standard Webhooks with other header names. A white-labeled Svix sends `webhook-…` headers,
+    /// which are accepted as well. All endpoints of an application get an event under one ID.
+    SVIX = "svix", "Svix", "https://docs.svix.com/receiving/verifying-payloads/how-manual", [Vector Source Documentation] {
         signatures: list![versions("svix-signature", list![text("v1")])],
         encoding: Base64,
         key_form: KeyForm::Whsec,
         content: ID_DOTTED,
         timestamp: time_header("svix-timestamp", Seconds, 300),
         id: header("svix-id"),
+        header_aliases: SVIX_ALIASES,
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
         identity: Identity::SignedId,
-        hints.retry_horizon: hours(28),
+        hints.retry_horizon: hours(34),
         hints.time_budget: seconds(15),
+        notes.secret_at: "the endpoint's signing secret, `whsec_…`",
+        notes.schedule: "8 attempts: at once, after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h, each wait ±20 %",
+        notes.keeps: &[Body, Id, EventType],
+        notes.changes: &[Timestamp, Signature],
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "the application chooses the body; the signed ID differs",
+        notes.source: "https://docs.svix.com/retries; svix-server `worker.rs`: `prepare_dispatch`, `sign_msg`",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `svix`: `new Webhook(secret).sign(id, date, body)`",
     }
 
-    /// Sent by Svix.
-    CLERK = "clerk", "Clerk", "https://clerk.com/docs/webhooks/overview", [Vector Source] like SVIX {
+    /// Sent by Svix, under Svix's header names only.
+    CLERK = "clerk", "Clerk", "https://clerk.com/docs/guides/development/webhooks/overview", [Vector Source Documentation] like SVIX {
+        header_aliases: list![],
         event_time: event_time("/timestamp", Milliseconds),
+        notes.secret_at: "dashboard, Webhooks, the endpoint, Signing secret",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's time in milliseconds",
+        notes.source: "https://clerk.com/docs/guides/development/webhooks/overview (sent by Svix); svix-server `worker.rs`",
+        notes.recheck: "npm `@clerk/backend`: `verifyWebhook(request, {signingSecret})`",
     }
 
-    /// Sent by Svix.
-    RESEND = "resend", "Resend", "https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests", [Vector Source] like SVIX {
+    /// Sent by Svix, under Svix's header names only.
+    RESEND = "resend", "Resend", "https://resend.com/docs/dashboard/webhooks/verify-webhooks-requests", [Vector Source Documentation] like SVIX {
+        header_aliases: list![],
         event_time: event_time("/created_at", Rfc3339),
+        notes.secret_at: "dashboard, Webhooks, the webhook, Signing secret",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's time",
+        notes.source: "https://resend.com/docs/webhooks/retries-and-replays; sent by Svix: svix-server `worker.rs`",
+        notes.recheck: "npm `resend`: `webhooks.verify({payload, webhookSecret, headers})`",
     }
 
     /// Standard Webhooks.
-    OPENAI = "openai", "OpenAI", "https://platform.openai.com/docs/guides/webhooks", [Vector Source] like STANDARD_WEBHOOKS {
+    OPENAI = "openai", "OpenAI", "https://developers.openai.com/api/docs/guides/webhooks", [Vector Source Documentation] like STANDARD_WEBHOOKS {
         event_time: event_time("/created_at", Seconds),
         hints.retry_horizon: hours(72),
         hints.time_budget: None,
+        notes.secret_at: "project settings, Webhooks; shown once, on creation",
+        notes.schedule: "growing waits for up to 72 hours",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID and time",
+        notes.source: "https://developers.openai.com/api/docs/guides/webhooks",
+        notes.recheck: "npm `openai`: `client.webhooks.unwrap(body, headers, secret)`",
     }
 
-    /// Standard Webhooks.
-    REPLICATE = "replicate", "Replicate", "https://replicate.com/docs/topics/webhooks/verify-webhook", [Vector Source] like STANDARD_WEBHOOKS {
+    /// Standard Webhooks. The body is a prediction or training, and its status is the event type.
+    REPLICATE = "replicate", "Replicate", "https://replicate.com/docs/topics/webhooks/verify-webhook", [Vector Source Documentation] like STANDARD_WEBHOOKS {
+        event_type: pointer("/status"),
+        event_time: None,
+        event_data: None,
+        hints.retry_horizon: minutes(2),
+        hints.time_budget: None,
+        notes.secret_at: "API: `GET /v1/webhooks/default/secret`",
+        notes.schedule: "the final webhook only, for about 1 minute",
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "unfinished predictions are sent without a counter; the signed ID differs",
+        notes.source: "https://replicate.com/docs/topics/webhooks/verify-webhook",
+        notes.recheck: "npm `replicate`: `validateWebhook(request, secret)`",
+    }
+
+    /// Standard Webhooks. Legacy transaction webhooks, with `X-Lithic-HMAC`, are another scheme.
+    LITHIC = "lithic", "Lithic", "https://docs.lithic.com/docs/events-api", [Vector Source Documentation] like STANDARD_WEBHOOKS {
+        event_type: pointer("/event_type"),
         event_time: None,
         event_data: None,
         hints.retry_horizon: None,
         hints.time_budget: None,
-    }
-
-    /// Standard Webhooks.
-    LITHIC = "lithic", "Lithic", "https://docs.lithic.com/docs/events-api", [Vector Source] like STANDARD_WEBHOOKS {
-        event_time: None,
-        event_data: None,
-        hints.retry_horizon: None,
-        hints.time_budget: None,
+        notes.secret_at: "API: `GET /v1/event_subscriptions/{token}/secret`",
+        notes.schedule: "",
+        notes.keeps: &[],
+        notes.changes: &[],
+        notes.same_bytes: Unknown,
+        notes.same_bytes_why: "some bodies have no ID or time of the event; the signed ID differs",
+        notes.source: "",
+        notes.recheck: "npm `lithic`: `client.webhooks.parse(body, {headers, secret})`",
     }
 
     /// The signing token: Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
+    /// GitLab does not retry; "Resend Request" after a success is a duplicate.
     GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] like STANDARD_WEBHOOKS {
         event_type: header("x-gitlab-event"),
         event_time: None,
         event_data: None,
         hints.retry_horizon: None,
         hints.time_budget: seconds(10),
+        notes.secret_at: "project or group, Settings, Webhooks, Signing token",
+        notes.schedule: "none; by hand with Resend Request",
+        notes.keeps: &[Body, Id, EventType],
+        notes.changes: &[],
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "custom templates can repeat; the signed ID differs",
+        notes.source: "gitlabhq `app/services/web_hook_service.rb`; https://docs.gitlab.com/user/project/integrations/webhooks/",
+        notes.recheck: "gitlabhq `lib/gitlab/web_hooks.rb`, and the page, Delivery headers",
     }
 
-    /// `t=…,v1=…` over `{timestamp}.{body}`. The secret is used whole, `whsec_` included.
-    STRIPE = "stripe", "Stripe", "https://docs.stripe.com/webhooks#verify-manually", [Vector Source] {
+    /// `t=…,v1=…` over `{timestamp}.{body}`. The secret is used whole, `whsec_` included. Thin
+    /// events write their time in RFC 3339, so it is not read.
+    STRIPE = "stripe", "Stripe", "https://docs.stripe.com/webhooks#verify-manually", [Vector Source Documentation] {
         signatures: list![pairs("stripe-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
@@ -100,9 +168,18 @@ rows! { TIMED;
         event_data: data("/data/object"),
         identity: Identity::SignedId,
         hints.retry_horizon: hours(72),
+        notes.secret_at: "Dashboard, Webhooks, the endpoint, Signing secret; `stripe listen` prints its own",
+        notes.schedule: "growing waits for 3 days; in a sandbox 3 times within hours",
+        notes.keeps: &[Id, EventType],
+        notes.changes: &[Timestamp, Signature],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID",
+        notes.source: "https://docs.stripe.com/webhooks",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `stripe`: `webhooks.generateTestHeaderString`",
     }
 
-    /// Without a delivery ID.
+    /// Without a delivery ID. Events of one booking share `/payload/uri`.
     CALENDLY = "calendly", "Calendly", "https://developer.calendly.com/api-docs/4c305798a61d3-webhook-signatures", [Documentation] {
         signatures: list![pairs("calendly-webhook-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -112,21 +189,40 @@ rows! { TIMED;
         event_data: data("/payload"),
         identity: Identity::Digest,
         hints.retry_horizon: hours(24),
+        notes.secret_at: "chosen by the user: `signing_key` of `POST /webhook_subscriptions`",
+        notes.schedule: "growing waits for 24 hours, then the subscription is disabled",
+        notes.source: "https://community.calendly.com/developer-faq-62/why-am-i-not-receiving-webhook-data-how-does-a-webhook-become-disabled-548",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's time and the invitee's URI",
+        notes.lost: "those after 3 minutes, if they are sent with the first timestamp, which is not documented; the vendor's sample has the same window",
+        notes.checked: "2026-11-28",
+        notes.recheck: "the page's code sample",
     }
 
     /// Base64url. Sanity's own toolkit does not check the timestamp. The ID header is not signed.
-    SANITY = "sanity", "Sanity", "https://www.sanity.io/docs/compute-and-ai/webhook-best-practices", [Vector Source] {
+    /// The body is the user's projection, of any JSON type, and the method may be any.
+    SANITY = "sanity", "Sanity", "https://www.sanity.io/docs/compute-and-ai/webhook-best-practices", [Vector Source Documentation] {
         signatures: list![pairs("sanity-webhook-signature", ',', list![text("v1")])],
         encoding: Base64Url,
         content: DOTTED,
         timestamp: time_pair("t", Milliseconds, NOT_JUDGED),
         id: header("idempotency-key"),
+        event_type: header("sanity-operation"),
         identity: Identity::Digest,
-        hints.retry_horizon: minutes(30),
+        hints.retry_horizon: seconds(60),
+        hints.time_budget: seconds(30),
+        notes.secret_at: "chosen by the user: project, API, Webhooks, Secret",
+        notes.schedule: "2 more tries, 30 s apart, after 429 and 5xx",
+        notes.keeps: &[Id],
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "the projection `{_id}` is the same for each change of a document; the ID header differs",
+        notes.source: "https://www.sanity.io/docs/content-lake/webhooks",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@sanity/webhook`: `encodeSignatureHeader`",
     }
 
-    /// Milliseconds.
-    WORKOS = "workos", "WorkOS", "https://workos.com/docs/events/data-syncing/webhooks", [Vector] {
+    /// Milliseconds. Actions of AuthKit need a signed response, and are not this product.
+    WORKOS = "workos", "WorkOS", "https://workos.com/docs/events/data-syncing/webhooks", [Vector Source Documentation] {
         signatures: list![pairs("workos-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Milliseconds, 180),
@@ -135,10 +231,20 @@ rows! { TIMED;
         event_time: event_time("/created_at", Rfc3339),
         event_data: data("/data"),
         identity: Identity::SignedId,
+        hints.retry_horizon: days(3),
+        notes.secret_at: "dashboard, Webhooks, the endpoint, Secret",
+        notes.schedule: "up to 12 tries over 3 days in production",
+        notes.keeps: &[Id, EventType],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID",
+        notes.lost: "those after 3 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.source: "https://workos.com/docs/events/data-syncing/webhooks",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@workos-inc/node`: `webhooks.verifyHeader`",
     }
 
-    /// Retries count their attempts in the body, but keep the event's ID.
-    MUX = "mux", "Mux", "https://www.mux.com/docs/core/verify-webhook-signatures", [Vector] {
+    /// Retries list their attempts in the body, but keep the event's ID.
+    MUX = "mux", "Mux", "https://www.mux.com/docs/core/verify-webhook-signatures", [Vector Source Documentation] {
         signatures: list![pairs("mux-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
@@ -147,10 +253,22 @@ rows! { TIMED;
         event_time: event_time("/created_at", Rfc3339),
         event_data: data("/data"),
         identity: Identity::SignedId,
+        hints.retry_horizon: hours(24),
+        hints.time_budget: seconds(5),
+        notes.secret_at: "dashboard, Settings, Webhooks, Show signing secret",
+        notes.schedule: "growing waits for 24 hours",
+        notes.keeps: &[Id, EventType],
+        notes.changes: &[Body],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.source: "npm `@mux/mux-node`: `BaseWebhookEvent`; https://mux.com/docs/core/listen-for-webhooks",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@mux/mux-node`: `webhooks.unwrap(body, headers, secret)`",
     }
 
-    /// The timestamp may be 5 s old. Each retry has a new one.
-    PADDLE = "paddle", "Paddle Billing", "https://developer.paddle.com/webhooks/signature-verification", [Vector Source] {
+    /// The timestamp may be 5 s old, so the clock must be right. Each retry has a new timestamp.
+    PADDLE = "paddle", "Paddle Billing", "https://developer.paddle.com/webhooks/about/signature-verification", [Vector Source Documentation] {
         signatures: list![pairs("paddle-signature", ';', list![text("h1")])],
         content: list![Part::Timestamp, COLON, Part::Body],
         timestamp: time_pair("ts", Seconds, 5),
@@ -161,10 +279,19 @@ rows! { TIMED;
         identity: Identity::SignedId,
         hints.retry_horizon: days(3),
         hints.time_budget: seconds(5),
+        notes.secret_at: "Developer tools, Notifications, the destination, secret key (`pdl_ntfset_…`)",
+        notes.schedule: "60 tries over 3 days; in the sandbox 3 within 15 minutes",
+        notes.keeps: &[Id, EventType],
+        notes.changes: &[Timestamp, Signature],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID",
+        notes.source: "https://developer.paddle.com/webhooks/about/respond-to-webhooks; the SDK's limit of 5 s leaves no retry without a new timestamp",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@paddle/paddle-node-sdk`: `webhooks.isSignatureValid`",
     }
 
-    /// `v0` is the current version.
-    ELEVENLABS = "elevenlabs", "ElevenLabs", "https://elevenlabs.io/docs/product-guides/administration/webhooks", [Vector] {
+    /// `v0` is the current version. Audio webhooks have the whole recording in the body.
+    ELEVENLABS = "elevenlabs", "ElevenLabs", "https://elevenlabs.io/docs/eleven-api/resources/webhooks", [Vector Source Documentation] {
         signatures: list![pairs("elevenlabs-signature", ',', list![text("v0")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 1800),
@@ -172,45 +299,102 @@ rows! { TIMED;
         event_time: event_time("/event_timestamp", Seconds),
         event_data: data("/data"),
         identity: Identity::Digest,
+        hints.retry_horizon: minutes(45),
+        notes.secret_at: "shown once, when the webhook is created in Settings, Webhooks",
+        notes.schedule: "off by default; else 5 attempts within 45 minutes, of transcripts only",
+        notes.source: "https://elevenlabs.io/docs/eleven-api/resources/webhooks",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's time and the conversation's ID",
+        notes.lost: "the last one, about 40 minutes after the event, if it is sent with the first timestamp, which is not documented; the SDK refuses it as well",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@elevenlabs/elevenlabs-js`: `webhooks.constructEvent`",
     }
 
-    /// `t=…,s=…`.
-    TIKTOK = "tiktok", "TikTok", "https://developers.tiktok.com/doc/webhooks-verification", [Unproven] {
+    /// `t=…,s=…`. The secret is the app's client secret. TikTok Shop is another product.
+    TIKTOK = "tiktok", "TikTok", "https://developers.tiktok.com/doc/webhooks-verification", [Documentation] {
         signatures: list![pairs("tiktok-signature", ',', list![text("s")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
         event_type: pointer("/event"),
         event_time: event_time("/create_time", Seconds),
         identity: Identity::Digest,
+        hints.retry_horizon: hours(72),
+        notes.secret_at: "developer portal, the app, Client secret",
+        notes.schedule: "growing waits for 72 hours",
+        notes.source: "https://developers.tiktok.com/doc/webhooks-overview/",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's time, user and content",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the vendor leaves the window to the receiver",
+        notes.checked: "2026-11-28",
+        notes.recheck: "the page, Verify Message Signature",
     }
 
-    /// `time=…,sig1=…`.
-    CLOUDFLARE_STREAM = "cloudflare-stream", "Cloudflare Stream", "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", [Unproven] {
+    /// `time=…,sig1=…`. Events of live inputs are sent by Cloudflare Notifications, without this
+    /// signature.
+    CLOUDFLARE_STREAM = "cloudflare-stream", "Cloudflare Stream", "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", [Documentation] {
         signatures: list![pairs("webhook-signature", ',', list![text("sig1")])],
         content: DOTTED,
         timestamp: time_pair("time", Seconds, 300),
         identity: Identity::Digest,
+        notes.secret_at: "API: `secret` in the response of `PUT /accounts/{id}/stream/webhook`",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the video's ID and the time of its last change, in microseconds",
+        notes.checked: "2026-11-28",
+        notes.recheck: "the page, Verify webhook authenticity",
     }
 
-    /// Version 0, which signs no headers.
-    COINBASE_CDP = "coinbase-cdp", "Coinbase CDP", "https://docs.cdp.coinbase.com/webhooks/verify-signatures", [Unproven] {
-        signatures: list![pairs("x-hook0-signature", ',', list![text("v0")])],
-        content: DOTTED,
+    /// `v1` signs the headers that `h` lists and the body, `v0` the body alone. Of several
+    /// signatures, one is enough. A proxy that rewrites a listed header, such as `Content-Type`,
+    /// breaks `v1`. The body must be JSON.
+    COINBASE_CDP = "coinbase-cdp", "Coinbase CDP", "https://docs.cdp.coinbase.com/webhooks/verify-signatures", [Vector Source Documentation] {
+        signatures: list![pairs("x-hook0-signature", ',', list![text("v0"), text("v1")])],
+        content: list![Part::Timestamp, DOT, Part::JsonBody],
+        version_contents: list![(text("v1"), list![
+            Part::Timestamp,
+            DOT,
+            Part::Pair(text("h")),
+            DOT,
+            Part::HeaderValues(text("h")),
+            DOT,
+            Part::JsonBody,
+        ])],
         timestamp: time_pair("t", Seconds, 300),
+        id: header("x-event-id"),
+        event_type: header("x-event-type"),
         identity: Identity::Digest,
+        notes.secret_at: "API: `secret` in the response that creates the subscription",
+        notes.schedule: "not published; Hook0's own waits are 3 s, 10 s, 3 min, 30 min, 1 h, 3 h, 5 h and 10 h",
+        notes.keeps: &[Body, Id, EventType],
+        notes.changes: &[Timestamp, Signature],
+        notes.same_bytes: Unknown,
+        notes.same_bytes_why: "payment events have an ID in the body, others only in a header",
+        notes.source: "github hook0/hook0 `output-worker/src/work.rs`",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `hook0-client`: `verifyWebhookSignature`",
     }
 
-    /// `sha256=…, t=…` over `{body}{timestamp}`.
-    GHOST = "ghost", "Ghost", "https://docs.ghost.org/webhooks", [Unproven] {
+    /// `sha256=…, t=…` over `{body}{timestamp}`, from Ghost 5.87.1 on. Ghost does not retry, and
+    /// each `site.changed` has the body `{}`, so there is no idempotency key. No request names its
+    /// event: use one URL for each.
+    GHOST = "ghost", "Ghost", "https://docs.ghost.org/webhooks", [Source] {
         signatures: list![pairs("x-ghost-signature", ',', list![text("sha256")])],
         content: BODY_TIME,
         timestamp: time_pair("t", Milliseconds, 300),
-        identity: Identity::Digest,
+        identity: Identity::None,
+        hints.time_budget: seconds(2),
+        notes.secret_at: "chosen by the user: Settings, Integrations, the webhook, Secret",
+        notes.schedule: "none",
+        notes.source: "GitHub `TryGhost/Ghost`: `webhook-trigger.js`",
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "each `site.changed` has the body `{}`",
+        notes.checked: "2026-11-28",
+        notes.recheck: "github TryGhost/Ghost `webhook-trigger.js`, `X-Ghost-Signature`",
     }
 
     /// `v0=` and hex over `v0:{timestamp}:{body}`. Slack also sends unsigned forms with
-    /// `ssl_check=1`, which get a response.
-    SLACK = "slack", "Slack", "https://docs.slack.dev/authentication/verifying-requests-from-slack", [Vector Source] {
+    /// `ssl_check=1`, which get a response. Slash commands and interactions are forms without an
+    /// event ID, so the digest of the form is their key.
+    SLACK = "slack", "Slack", "https://docs.slack.dev/authentication/verifying-requests-from-slack", [Vector Source Documentation] {
         signatures: list![prefixed("x-slack-signature", "v0=")],
         content: V0,
         timestamp: time_header("x-slack-request-timestamp", Seconds, 300),
@@ -220,12 +404,21 @@ rows! { TIMED;
         event_data: data("/event"),
         identity: Identity::SignedId,
         challenges: list![Challenge::SLACK, Challenge::SLACK_SSL_CHECK],
-        hints.retry_horizon: hours(2),
+        hints.retry_horizon: minutes(6),
         hints.time_budget: seconds(3),
+        notes.secret_at: "api.slack.com/apps, the app, Basic Information, Signing Secret",
+        notes.schedule: "3 retries of events: at once, after 1 min and after 5 min",
+        notes.keeps: &[Id, EventType],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "events have an ID, commands and interactions a trigger ID",
+        notes.lost: "the last one, about 6 minutes after the event, if it is sent with the first timestamp, which is not documented; the SDK refuses it as well",
+        notes.source: "npm `@slack/bolt`: `HTTPModuleFunctions`; https://docs.slack.dev/apis/events-api/",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@slack/bolt`: `verifySlackRequest`",
     }
 
     /// The secret also signs the response to the challenge, which Zoom sends every 72 hours.
-    ZOOM = "zoom", "Zoom", "https://developers.zoom.us/docs/api/webhooks/", [Unproven] {
+    ZOOM = "zoom", "Zoom", "https://developers.zoom.us/docs/api/webhooks/", [Source Documentation] {
         signatures: list![prefixed("x-zm-signature", "v0=")],
         content: V0,
         timestamp: time_header("x-zm-request-timestamp", Seconds, 300),
@@ -234,11 +427,21 @@ rows! { TIMED;
         event_data: data("/payload"),
         identity: Identity::Digest,
         challenges: list![Challenge::ZOOM],
+        hints.retry_horizon: minutes(85),
         hints.time_budget: seconds(3),
+        notes.secret_at: "App Marketplace, the app, Features, Access, Secret Token",
+        notes.schedule: "3 more tries: after 5, 20 and 60 minutes",
+        notes.source: "https://devsupport.zoom.us/hc/en-us/articles/360059893812-Webhook-delays",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's time in milliseconds",
+        notes.lost: "all, if they are sent with the first timestamp, which is not documented: then set a tolerance of 90 minutes; the SDK does not check it",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@zoom/rivet`: a client with `webhooksSecretToken`",
     }
 
-    /// Bare hex over `v0:{timestamp}:{body}`.
-    CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/journeys/webhooks/", [Unproven] {
+    /// Bare hex over `v0:{timestamp}:{body}`, of reporting webhooks. Receivers cannot verify the
+    /// webhook actions of campaigns.
+    CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/integrations/api/webhooks", [Unproven] {
         signatures: list![plain("x-cio-signature")],
         content: V0,
         timestamp: time_header("x-cio-timestamp", Seconds, 300),
@@ -247,10 +450,21 @@ rows! { TIMED;
         event_time: event_time("/timestamp", Seconds),
         event_data: data("/data"),
         identity: Identity::SignedId,
+        hints.retry_horizon: days(7),
         hints.time_budget: seconds(4),
+        notes.secret_at: "Integrations, Reporting Webhooks, the webhook, signing key",
+        notes.schedule: "growing waits for 7 days; later requests wait behind a failed one",
+        notes.keeps: &[Id, EventType],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
+        notes.source: "https://docs.customer.io/integrations/api/webhooks",
+        notes.checked: "2026-11-28",
+        notes.recheck: "a section about signatures in https://docs.customer.io/journeys/webhooks/",
     }
 
-    /// Base64 over `{timestamp}{body}`. The ID header is not signed.
+    /// Base64 over `{timestamp}{body}`. The ID header is not signed. All attempts of one invocation
+    /// have the same ID.
     ZENDESK = "zendesk", "Zendesk", "https://developer.zendesk.com/documentation/webhooks/verifying/", [Documentation] {
         signatures: list![plain("x-zendesk-webhook-signature")],
         encoding: Base64,
@@ -261,10 +475,19 @@ rows! { TIMED;
         event_time: event_time("/time", Rfc3339),
         identity: Identity::Digest,
         hints.time_budget: seconds(12),
+        notes.secret_at: "Admin Center, Apps and integrations, Webhooks, the webhook, Reveal secret",
+        notes.schedule: "after some statuses only; not published in full",
+        notes.keeps: &[Id],
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "triggers send the user's template, which can repeat; the ID header differs",
+        notes.source: "https://developer.zendesk.com/api-reference/webhooks/introduction",
+        notes.checked: "2026-11-28",
+        notes.recheck: "the page, and Webhook retries in the API reference",
     }
 
-    /// `sha256=` and hex over `{id}{timestamp}{body}`. The message type's header is not signed.
-    TWITCH = "twitch", "Twitch EventSub", "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/", [Documentation] {
+    /// `sha256=` and hex over `{id}{timestamp}{body}`. The message type's header is not signed. The
+    /// event type's is not, either, but the signed body repeats it at `/subscription/type`.
+    TWITCH = "twitch", "Twitch EventSub", "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/", [Source Documentation] {
         signatures: list![prefixed("twitch-eventsub-message-signature", "sha256=")],
         content: list![Part::Id, Part::Timestamp, Part::Body],
         timestamp: time_header("twitch-eventsub-message-timestamp", Rfc3339, 600),
@@ -274,22 +497,36 @@ rows! { TIMED;
         identity: Identity::SignedId,
         challenges: list![Challenge::TWITCH],
         hints.time_budget: seconds(3),
+        notes.secret_at: "chosen by the user: `transport.secret` of the subscription",
+        notes.schedule: "if Twitch is not certain of the delivery; not published",
+        notes.keeps: &[Id, EventType],
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "each `stream.offline` of a channel has the same body; the signed ID differs",
+        notes.source: "https://dev.twitch.tv/docs/eventsub/",
+        notes.checked: "2026-11-28",
+        notes.recheck: "twitch-cli: `twitch event trigger EVENT -F URL -s SECRET`",
     }
 
-    /// Hex over `{body}{timestamp}`. The ID header is not signed.
+    /// Hex over `{body}{timestamp}`. The ID header names the configured webhook, not the delivery.
+    /// Each event has its own ID.
     KLAVIYO = "klaviyo", "Klaviyo", "https://developers.klaviyo.com/en/docs/working_with_system_webhooks", [Documentation] {
         signatures: list![plain("klaviyo-signature")],
         content: BODY_TIME,
         timestamp: time_header("klaviyo-timestamp", Rfc1123, 300),
-        id: header("klaviyo-webhook-id"),
         event_type: pointer("/data/0/topic"),
-        envelope: events("/data", list![text("/topic")], list![]),
+        envelope: events("/data", list![text("/topic")], list![text("/external_id")]),
         event_data: data("/payload"),
         identity: Identity::Digest,
+        notes.secret_at: "chosen by the user: `secret_key` of the webhook",
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "each event has an ID, and the body the time at which it was sent",
+        notes.checked: "2026-11-28",
+        notes.recheck: "the page, HMAC signature verification",
     }
 
     /// Two signatures by two keys; one must match. The body is signed as sent, non-ASCII escaped.
-    BOX = "box", "Box", "https://developer.box.com/guides/webhooks/v2/signatures-v2/", [Vector Source] {
+    /// The ID is in the body: the ID header is new for each attempt.
+    BOX = "box", "Box", "https://developer.box.com/guides/webhooks/v2/signatures-v2/", [Vector Source Documentation] {
         signatures: list![plain("box-signature-primary"), plain("box-signature-secondary")],
         encoding: Base64,
         content: BODY_TIME,
@@ -298,21 +535,49 @@ rows! { TIMED;
             (text("box-signature-version"), text("1")),
             (text("box-signature-algorithm"), text("HmacSHA256")),
         ],
-        id: header("box-delivery-id"),
+        id: pointer("/id"),
         event_type: pointer("/trigger"),
         event_time: event_time("/created_at", Rfc3339),
         event_data: data("/source"),
-        identity: Identity::Digest,
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(2),
         hints.time_budget: seconds(30),
+        notes.secret_at: "Developer Console, the app, Webhooks, Manage signature keys",
+        notes.schedule: "up to 12 tries over 2 hours",
+        notes.keeps: &[Id, EventType],
+        notes.same_bytes: Never,
+        notes.same_bytes_why: "the body has the event's ID and time",
+        notes.lost: "those after 10 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.source: "https://developer.box.com/guides/webhooks/v2",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `box-node-sdk`: `WebhooksManager.validateMessage`",
     }
 
-    /// Hex over `{timestamp}:{body}`, with a timestamp in milliseconds.
-    WEBFLOW = "webflow", "Webflow", "https://developers.webflow.com/data/docs/working-with-webhooks", [Unproven] {
+    /// Hex over `{timestamp}:{body}`, with a timestamp in milliseconds. Webhooks made in the
+    /// dashboard are not signed. Nothing names an event, and two can be alike, so there is no
+    /// idempotency key.
+    WEBFLOW = "webflow", "Webflow", "https://developers.webflow.com/data/docs/working-with-webhooks", [Source Documentation] {
         signatures: list![plain("x-webflow-signature")],
         content: list![Part::Timestamp, COLON, Part::Body],
         timestamp: time_header("x-webflow-timestamp", Milliseconds, 300),
         event_type: pointer("/triggerType"),
         event_data: data("/payload"),
-        identity: Identity::Digest,
+        identity: Identity::None,
+        hints.retry_horizon: minutes(30),
+        notes.secret_at: "the OAuth app's client secret, or `secretKey` in the response that creates the webhook",
+        notes.schedule: "3 more tries, 10 minutes apart",
+        notes.source: "https://developers.webflow.com/data/v1.0.0/docs/limits-and-retries",
+        notes.same_bytes: Possible,
+        notes.same_bytes_why: "an item that is unpublished twice can have the same fields",
+        notes.lost: "all, if they are sent with the first timestamp, which is not documented: then set a tolerance of 35 minutes; the SDK does not check it",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `webflow-api`: `webhooks.verifySignature`",
     }
 }
+
+/// The names without Svix's brand, as in Standard Webhooks.
+const SVIX_ALIASES: List<(Text, Text)> = list![
+    (text("svix-id"), text("webhook-id")),
+    (text("svix-signature"), text("webhook-signature")),
+    (text("svix-timestamp"), text("webhook-timestamp")),
+];
