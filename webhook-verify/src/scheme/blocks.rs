@@ -443,6 +443,15 @@ pub(crate) enum TimestampPlace {
     Claim(Text),
 }
 
+impl TimestampPlace {
+    pub(crate) fn is_in_body(&self) -> bool {
+        match self {
+            Self::Pointer(_) | Self::Form(_) => true,
+            Self::Header(_) | Self::Pair(_) | Self::Before | Self::Claim(_) => false,
+        }
+    }
+}
+
 /// The unit of a timestamp. The scheme defines it; it is never guessed from a number's size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]

@@ -31,7 +31,7 @@ pub use self::{
 };
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
-    check::is_pointer,
+    check::{is_pointer, is_token_byte},
     part::{Free, Hash, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
 };
 pub use crate::encoding::Encoding;
@@ -430,13 +430,14 @@ impl Scheme {
     }
 
     /// Returns the length of a timestamp that touches other parts, in bytes: that of the years from
-    /// 2001 to 2286.
+    /// 2001 to 2286, or of an HTTP date (RFC 9110 §5.6.7).
     pub(crate) fn timestamp_len(&self) -> Option<usize> {
         let len = match self.timestamp.as_ref()?.unit {
             TimeUnit::Seconds => 10,
             TimeUnit::Milliseconds => 13,
-            // These end where their form says.
-            TimeUnit::Rfc3339 | TimeUnit::Rfc1123 => return None,
+            TimeUnit::Rfc1123 => 29,
+            // It ends where its form says.
+            TimeUnit::Rfc3339 => return None,
         };
         let limits =
             |part: Option<&Part>, is_after: bool| match part.map(|part| part.facts().literal) {
@@ -538,16 +539,9 @@ impl Scheme {
         match part.facts().origin {
             Origin::Constant | Origin::Head => false,
             Origin::Body => true,
-            Origin::Timestamp => match self.timestamp.as_ref().map(|source| &source.place) {
-                Some(TimestampPlace::Pointer(_) | TimestampPlace::Form(_)) => true,
-                Some(
-                    TimestampPlace::Header(_)
-                    | TimestampPlace::Pair(_)
-                    | TimestampPlace::Before
-                    | TimestampPlace::Claim(_),
-                )
-                | None => false,
-            },
+            Origin::Timestamp => {
+                self.timestamp.as_ref().is_some_and(|source| source.place.is_in_body())
+            }
             Origin::Id => match self.id {
                 Some(Field::Pointer(_) | Field::FirstKey) => true,
                 Some(Field::Header(_)) | None => false,

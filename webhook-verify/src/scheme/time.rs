@@ -23,6 +23,12 @@ impl TimeUnit {
             Self::Rfc1123 => date(&|text| OffsetDateTime::parse(text, &Rfc2822).ok()),
         }
     }
+
+    /// Returns whether a time may touch other text. In dates of RFC 1123, the parser allows comments,
+    /// days without a week and zones that begin others, so only the form of HTTP dates is certain.
+    pub(crate) fn is_apart(self, text: &[u8]) -> bool {
+        self != Self::Rfc1123 || text.get(3) == Some(&b',')
+    }
 }
 
 /// Parses a 64-bit number: digits only, without leading zeros.

@@ -465,16 +465,19 @@ impl HeadFacts {
                 }
                 TimestampPlace::Form(name) => {
                     let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
-                    Some(value.into())
+                    Some(value.into()).filter(|value: &Cow<'_, str>| !value.is_empty())
                 }
                 TimestampPlace::Header(_)
                 | TimestampPlace::Pair(_)
                 | TimestampPlace::Before
-                | TimestampPlace::Claim(_) => Some(Cow::Borrowed("")),
+                | TimestampPlace::Claim(_) => None,
             };
-            let text = text.ok_or(VerifyError::MissingTimestamp)?.into_owned();
-            if !text.is_empty() {
-                self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
+            match text.map(Cow::into_owned) {
+                Some(text) => {
+                    self.timestamp = Some(settings.judge_timestamp(source, text.as_bytes())?);
+                }
+                None if source.place.is_in_body() => return Err(VerifyError::MissingTimestamp),
+                None => {}
             }
         }
         if let Some(BodyDigest { place: DigestPlace::Query(_), encoding, .. }) = &scheme.body_digest

@@ -8,6 +8,8 @@ mod facts;
 mod incoming;
 #[cfg(feature = "jwt")]
 mod jwt;
+#[cfg(test)]
+mod one_meaning;
 mod settings;
 mod signed;
 #[cfg(all(test, feature = "rsa", feature = "testing"))]

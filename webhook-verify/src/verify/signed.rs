@@ -14,7 +14,9 @@ use crate::{
     encoding::Encoding,
     error::VerifyError,
     request::{Fields, Picked, RequestHead, json, only_value, pairs},
-    scheme::{Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm},
+    scheme::{
+        Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm, is_token_byte,
+    },
 };
 
 /// The largest number of form fields.
@@ -145,7 +147,7 @@ fn bytes<'m>(
         }
         Part::Method => {
             let method = material.sources()?.head.method_text();
-            if !method.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':') {
+            if method.is_empty() || !method.bytes().all(is_token_byte) {
                 return Err(VerifyError::MalformedSignature);
             }
             method.as_bytes().into()
@@ -209,7 +211,8 @@ fn bytes<'m>(
                 Some(Field::FirstKey) => json::first_key(material.body()?),
                 Some(Field::Header(_)) | None => return Ok(material.sources()?.id.into()),
             };
-            text(value.ok_or(VerifyError::MissingId)?)
+            let value = text(value.ok_or(VerifyError::MissingId)?);
+            without(delimiters, value, VerifyError::MalformedId)?
         }
         Part::Body | Part::JsonBody => material.body()?.into(),
         // The key adds the secret.
@@ -451,12 +454,17 @@ fn signed_headers(sources: &Sources<'_, '_, '_>, header: &str) -> Result<Vec<u8>
     if !has(header) || !timestamp.is_none_or(has) || names.len() > MAX_SIGNED_HEADERS {
         return Err(VerifyError::MalformedSignature);
     }
+    if !names.iter().all(|name| !name.is_empty() && name.bytes().all(is_token_byte)) {
+        return Err(VerifyError::MalformedSignature);
+    }
+    // In a value, the start of a listed header could pass for that header.
+    let starts: Vec<_> = names.iter().map(|name| format!(";{name}:")).collect();
     let mut text = Vec::new();
     for name in &names {
         // A handler may read a repeated header differently than the sender signed it.
         let value = sources.head.header_or_empty(name);
         let value = value.map_err(|_| VerifyError::AmbiguousHeader)?;
-        if value.contains('\n') {
+        if value.contains('\n') || starts.iter().any(|start| value.contains(start)) {
             return Err(VerifyError::MalformedSignature);
         }
         if !text.is_empty() {
@@ -484,6 +492,23 @@ pub(super) fn made_of_body<'a>(
         .collect()
 }
 
+/// Returns the text of each part, for tests.
+#[cfg(test)]
+pub(super) fn texts<'m>(
+    (content, delimiters): Content<'m>,
+    (sources, url): (&'m Sources<'_, '_, '_>, &'m str),
+    fields: Fields<'m>,
+    is_form: bool,
+) -> Result<Vec<Cow<'m, [u8]>>, VerifyError> {
+    let scheme = &*sources.settings.scheme;
+    let parts = content.iter().zip(delimiters);
+    let text = |(part, delimiters): (&'m Part, &Box<[u8]>)| match scheme.comes_late(part) {
+        true => bytes(part, delimiters, &Material::Body { scheme, fields, is_form }),
+        false => bytes(part, delimiters, &Material::Head { sources, url }),
+    };
+    parts.map(text).collect()
+}
+
 /// Checks that a body next to other signed text starts and ends where it seems to. A JSON object or
 /// array has no end, and no start, that is one as well, so the text has no other split.
 pub(super) fn json_body(
@@ -495,21 +520,27 @@ pub(super) fn json_body(
 ) -> Result<(), VerifyError> {
     let mut late = content.iter().skip_while(|part| !scheme.comes_late(part));
     let Some(at) = late.position(|part| matches!(part, Part::JsonBody)) else { return Ok(()) };
-    // The first piece is that of the head.
-    let before = pieces.get(at).and_then(|piece| piece.last());
+    // The first piece is that of the head. White space may follow a JSON text.
+    let mut before = pieces.iter().take(at + 1).rev().flat_map(|piece| piece.iter().rev());
+    let before = before.find(|byte| !b" \t\r\n".contains(byte));
     let is_apart = match body.first() {
         None => !matches!(before, Some(b'}' | b']')),
-        // After the public URL, only a query could contain the start of a body.
-        Some(first) if !has_query && follows_url(content) => *first != b'?',
+        // After the public URL, only a query or a port could contain the start of a body.
+        Some(first) if !has_query && follows_url(content) => !b"?:".contains(first),
         Some(b'{' | b'[') => json::is_json(body),
         Some(_) => false,
     };
     if is_apart { Ok(()) } else { Err(VerifyError::MalformedBody) }
 }
 
+/// Returns whether the body follows the public URL and its query, so that its end is known from the
+/// text after it.
 fn follows_url(content: &[Part]) -> bool {
-    let url_and_body = |pair: &[Part]| matches!(pair, [Part::Url(_), Part::JsonBody]);
-    content.windows(2).any(url_and_body)
+    content.windows(2).any(|pair| match pair {
+        [Part::Url(UrlForm::WithoutQuery), _] => false,
+        [Part::Url(_), Part::JsonBody] => true,
+        _ => false,
+    })
 }
 
 /// Returns the sorted pairs of a form or query, as one unambiguous text. The signed text has none.
@@ -534,18 +565,22 @@ fn signed<'a>(fields: Fields<'a>, pointer: &str) -> Result<Option<Cow<'a, str>>,
 }
 
 /// Returns the fields as lines. With another line break, one field could pass for two; without the
-/// ID, the first field could contain it.
+/// ID, the first field could contain it. So could it contain the others, unless the second field is
+/// there: no field is after the second one and is the second one again.
 fn lines(fields: Fields<'_>, pointers: &[Text], id: Option<&Field>) -> Result<String, VerifyError> {
-    let mut lines = String::new();
+    let (mut lines, mut first_has_lines) = (String::new(), false);
     for (index, pointer) in pointers.iter().enumerate() {
         let Some(value) = signed(fields, pointer)? else {
             match id {
                 Some(Field::Pointer(id)) if id == pointer => return Err(VerifyError::MissingId),
+                _ if index == 1 && first_has_lines => return Err(VerifyError::MalformedBody),
                 _ => continue,
             }
         };
-        if index > 0 && value.contains('\n') {
-            return Err(VerifyError::MalformedBody);
+        match (index, value.contains('\n')) {
+            (0, has_lines) => first_has_lines = has_lines,
+            (_, true) => return Err(VerifyError::MalformedBody),
+            (_, false) => {}
         }
         for text in [pointer.trim_start_matches('/'), &value] {
             lines.push_str(text);

@@ -5,7 +5,10 @@
 //! follow it. From the right, the same holds for starts. One part may be left in the middle, and its
 //! text is what remains. Any two parts whose limits nobody knows are refused.
 
-use super::super::{Free, Part, PathForm, Scheme, Text, TimeUnit, UrlForm};
+use super::{
+    super::{Free, Part, PathForm, Scheme, Text, TimeUnit, UrlForm},
+    is_token_byte,
+};
 
 /// A set of bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -156,12 +159,9 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
                 push(Shape { is_constant: true, ..Shape::text(Bytes::ALL) });
             }
             Part::Timestamp => push(time(scheme.timestamp.as_ref().map(|source| source.unit))),
-            Part::Method => push(Shape {
-                may_be_empty: false,
-                ..Shape::text(Bytes::of(|byte| {
-                    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-                }))
-            }),
+            Part::Method => {
+                push(Shape { may_be_empty: false, ..Shape::text(Bytes::of(is_token_byte)) })
+            }
             Part::Url(form) => {
                 push(Shape {
                     may_be_empty: false,
@@ -356,6 +356,8 @@ fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
             .iter()
             .skip_while(|piece| content[..same].iter().any(|part| std::ptr::eq(part, piece.part)));
         let rest: Vec<_> = rest.map(|piece| piece.shape).collect();
+        // Both must begin their rest at the same place.
+        let is_clear = (0..pieces.len() - rest.len()).all(|index| ends_clearly(&pieces, index));
         let mut first = Bytes::NONE;
         for shape in &rest {
             first = first.with(shape.first);
@@ -363,10 +365,10 @@ fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
                 break;
             }
         }
-        (first, rest.iter().all(|shape| shape.may_be_empty))
+        (first, rest.iter().all(|shape| shape.may_be_empty), is_clear)
     });
-    let [(one_first, one_empty), (other_first, other_empty)] = firsts;
-    if one_first.meets(other_first) || one_empty && other_empty {
+    let [(one_first, one_empty, one_clear), (other_first, other_empty, other_clear)] = firsts;
+    if !one_clear || !other_clear || one_first.meets(other_first) || one_empty && other_empty {
         return Err(
             "two versions could sign the same text with another meaning: begin the rest of \
                     one with `{body:json}`"
@@ -378,6 +380,7 @@ fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
 
 fn one_meaning(scheme: &Scheme, content: &[Part]) -> Result<(), String> {
     conditions(content)?;
+    groups(content)?;
     for is_equal in [true, false] {
         let pieces = pieces(scheme, content, is_equal);
         if let Some([one, other]) = blurred(&pieces) {
@@ -408,6 +411,30 @@ fn conditions(content: &[Part]) -> Result<(), String> {
         return Ok(());
     }
     Err(format!("the fields that depend on `{pointer}` must all be before it, or all after it"))
+}
+
+/// Checks that each value that may be left out is one that is kept apart from the text around it.
+fn groups(content: &[Part]) -> Result<(), String> {
+    for part in content {
+        let Part::Group(parts) = part else { continue };
+        if !matches!(
+            &**parts,
+            [
+                _,
+                Part::Header(_)
+                    | Part::Query(_)
+                    | Part::FormField(_)
+                    | Part::Pointer(_, Free::Never),
+                _
+            ]
+        ) {
+            return Err(format!(
+                "`{part}` could contain the text around its value: only `{{header:…}}`, \
+                 `{{query:…}}`, `{{json:…}}` and `{{form:…}}` can be left out"
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Returns the bytes that the value of each part of a content must not contain.

@@ -6,9 +6,9 @@ mod names;
 use std::{collections::HashSet, hash::Hash};
 
 pub(super) use self::ambiguity::all_delimiters;
-pub(crate) use self::names::is_pointer;
 use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
+pub(crate) use self::names::{is_pointer, is_token_byte};
 use super::{
     Algorithm, Challenge, DigestPlace, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
     Origin, Part, Place, Scheme, SignedBytes, TimestampPlace, Values, Varies, WholeBody,
@@ -18,8 +18,14 @@ use crate::error::ConfigError;
 /// Whether the rule is broken, the option that breaks it, and the error.
 type Rule = (bool, &'static str, &'static str);
 
-/// Checks rules over several options: a scheme must be able to work, and prove something.
+/// Checks the whole scheme: it must be able to work, prove something, and have one meaning.
 pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
+    rules(scheme)?;
+    ambiguity::check(scheme).map_err(|reason| ConfigError::option("signed_content", reason))
+}
+
+/// Checks rules over several options.
+pub(super) fn rules(scheme: &Scheme) -> Result<(), ConfigError> {
     let mut rules = content(scheme)
         .into_iter()
         .chain(times(scheme))
@@ -31,7 +37,7 @@ pub(super) fn whole(scheme: &Scheme) -> Result<(), ConfigError> {
     if let Some((_, option, reason)) = rules.find(|(broken, ..)| *broken) {
         return Err(ConfigError::option(option, reason));
     }
-    ambiguity::check(scheme).map_err(|reason| ConfigError::option("signed_content", reason))
+    Ok(())
 }
 
 fn content(scheme: &Scheme) -> [Rule; 12] {

@@ -202,8 +202,12 @@ fn require(holds: bool, option: &'static str, reason: &str) -> Result<(), Config
 
 /// Returns whether a name is a token (RFC 9110 §5.6.2).
 fn is_token(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
-    !name.is_empty() && name.len() <= 256 && name.bytes().all(fits)
+    !name.is_empty() && name.len() <= 256 && name.bytes().all(is_token_byte)
+}
+
+/// Returns whether a byte may be in a method or in the name of a header (RFC 9110 §5.6.2).
+pub(crate) fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
 fn lower(option: &'static str, name: &mut Text) -> Result<(), ConfigError> {
