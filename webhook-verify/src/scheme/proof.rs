@@ -100,8 +100,8 @@ mod tests {
     fn the_proof_of_each_preset() {
         for scheme in Scheme::presets() {
             let expected = match scheme.name() {
-                "twilio-json" | "netlify" | "vonage" | "plaid" | "livekit" | "messagebird"
-                | "qstash" => Proof::BodyDigest,
+                "twilio-json" | "twilio-json-sha256" | "netlify" | "vonage" | "plaid"
+                | "livekit" | "messagebird" | "qstash" => Proof::BodyDigest,
                 "adyen" | "braintree" | "mailgun" | "mandrill" | "opennode" | "paypal" | "sns"
                 | "sns-v1" | "twilio" | "twilio-sha256" => Proof::Fields,
                 "mercado-pago" | "plivo-v2" | "shopify-app-proxy" => Proof::Url,
