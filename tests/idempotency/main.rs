@@ -20,6 +20,7 @@ mod extractor;
 mod faults;
 mod filters;
 mod flow;
+mod forgeries;
 mod identity;
 mod knobs;
 mod leases;

@@ -168,16 +168,29 @@ impl Delivery {
 
     /// Returns the delivery ID and the event type in unsigned headers, for an idempotency key.
     pub(crate) fn labels(&self) -> Vec<u8> {
+        self.labels_of(&[(&self.scheme.id, &self.id), (&self.scheme.event_type, &self.event_type)])
+    }
+
+    /// Returns the event type in an unsigned header, for an idempotency key with a signed ID:
+    /// otherwise an attacker who is faster than the sender could run its event under another type.
+    pub(crate) fn type_label(&self) -> Vec<u8> {
+        match self.scheme.event_type_is_signed() {
+            true => Vec::new(),
+            false => self.labels_of(&[(&self.scheme.event_type, &self.event_type)]),
+        }
+    }
+
+    fn labels_of(&self, fields: &[(&Option<Field>, &Label)]) -> Vec<u8> {
         let mut labels = Vec::new();
-        for (field, label) in
-            [(&self.scheme.id, &self.id), (&self.scheme.event_type, &self.event_type)]
-        {
+        for (field, label) in fields {
             if let Some(Field::Header(_)) = field {
                 labels.extend((label.as_bytes().len() as u64).to_be_bytes());
                 labels.extend(label.as_bytes());
             }
         }
-        labels.extend(self.odd_labels.iter().flat_map(|digest| **digest));
+        if !labels.is_empty() {
+            labels.extend(self.odd_labels.iter().flat_map(|digest| **digest));
+        }
         labels
     }
 

@@ -512,11 +512,12 @@ pub(crate) struct EventList {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
-    /// The signed delivery ID. If a verified body has none, [`Digest`](Self::Digest) is used.
+    /// The signed delivery ID, with the event type if the sender puts it into an unsigned header. If
+    /// a verified body has no ID, [`Digest`](Self::Digest) is used.
     SignedId,
     /// Fields of the signed body that together identify an event and stay the same in retries, for
-    /// senders whose retries change the rest of the body. If one is absent, [`Digest`](Self::Digest)
-    /// is used.
+    /// senders whose retries change the rest of the body; with the event type as in
+    /// [`SignedId`](Self::SignedId). If one is absent, [`Digest`](Self::Digest) is used.
     Fields,
     /// The SHA-256 digest of the signed body, with the delivery ID and the event type if the sender
     /// puts them into headers. If the scheme signs only a part of the body, the digest is that of

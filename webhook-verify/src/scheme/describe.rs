@@ -41,6 +41,8 @@ pub struct Description {
     pub event_type: Option<String>,
     /// What the idempotency key is made of.
     pub idempotency_key: String,
+    /// The headers that may have another name, with that name.
+    pub header_aliases: Vec<(String, String)>,
     /// The names of the verification handshakes.
     pub handshakes: Vec<String>,
     /// How a request contains events: `one event`, a list and its place, such as
@@ -75,6 +77,11 @@ impl Scheme {
             signed_content: self.signed_content(),
             tolerance: self.tolerance(),
             idempotency_key: self.idempotency_key(),
+            header_aliases: self
+                .header_aliases
+                .iter()
+                .map(|(name, alias)| (text(name), text(alias)))
+                .collect(),
             handshakes: self.challenges.iter().map(|known| known.name().to_owned()).collect(),
             timestamp: self.timestamp.as_ref().map(|source| source.place.to_string()),
             id: self.id.as_ref().map(ToString::to_string),
@@ -112,6 +119,10 @@ impl Scheme {
                 false => format!("{} of each event", ids.join(", ")),
             };
         }
+        let of_type = match self.event_type {
+            Some(Field::Header(_)) if !self.event_type_is_signed() => ", event type",
+            _ => "",
+        };
         let labels = || {
             let of = |field: &Option<Field>, name| match field {
                 Some(Field::Header(_)) => Some(name),
@@ -121,11 +132,11 @@ impl Scheme {
             labels.into_iter().flatten().map(|name| format!(", {name}")).collect::<String>()
         };
         match self.identity {
-            Identity::SignedId => "signed ID".into(),
+            Identity::SignedId => format!("signed ID{of_type}"),
             Identity::Fields => {
                 let fields: Vec<_> =
                     self.identity_fields.iter().map(|pointer| format!("`{pointer}`")).collect();
-                fields.join(", ")
+                format!("{}{of_type}", fields.join(", "))
             }
             Identity::Digest if self.signs_body() => format!("digest of the body{}", labels()),
             Identity::Digest => format!("digest of the signed content{}", labels()),

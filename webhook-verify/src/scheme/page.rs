@@ -39,6 +39,9 @@ impl Description {
         let code = |text: &str| format!("`{}`", text.replace('\n', "\\n"));
         let place = |place: &Option<String>| place.as_deref().map(code).unwrap_or_default();
         let places: Vec<_> = self.signatures.iter().map(|place| code(place)).collect();
+        let aliases = self.header_aliases.iter();
+        let aliases: Vec<_> =
+            aliases.map(|(name, alias)| format!("{} for {}", code(alias), code(name))).collect();
         let content = match self.signed_content.as_str() {
             "" => "nothing: the secret or token is sent itself".into(),
             content => code(content),
@@ -74,6 +77,7 @@ impl Description {
             ("Time window", window),
             ("Delivery ID", place(&self.id)),
             ("Event type", place(&self.event_type)),
+            ("Other header names", aliases.join(", ")),
             ("Events", self.events.clone()),
             ("`EventData<T>` reads", reads),
             ("Idempotency key", self.idempotency_key.clone()),

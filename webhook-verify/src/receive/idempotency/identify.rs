@@ -77,7 +77,7 @@ impl Idempotency {
             },
             Identity::Fields => match delivery.identity_fields() {
                 Some(fields) => (
-                    self.key(delivery, Kind::Fields, &fields),
+                    self.key(delivery, Kind::Fields, &[fields, delivery.type_label()].concat()),
                     self.fingerprint(&delivery.body),
                     identity,
                 ),
@@ -89,11 +89,8 @@ impl Idempotency {
                         Some(Field::Header(_)) => Kind::SignedId,
                         _ => Kind::BodyId,
                     };
-                    (
-                        self.key(delivery, kind, id.as_bytes()),
-                        self.fingerprint(&delivery.body),
-                        identity,
-                    )
+                    let id = [&delivery.type_label(), id.as_bytes()].concat();
+                    (self.key(delivery, kind, &id), self.fingerprint(&delivery.body), identity)
                 }
                 None => self.without_id(delivery, "verified body has no id"),
             },
