@@ -26,6 +26,7 @@ mod knobs;
 mod leases;
 mod no_batch;
 mod overlap;
+mod own_keys;
 mod random;
 mod resume;
 mod retries;

@@ -87,6 +87,10 @@ impl Fault {
         self.0.store(number, SeqCst);
     }
 
+    pub(crate) fn is_set(&self) -> bool {
+        self.0.load(SeqCst) > 0
+    }
+
     pub(crate) fn hits(&self, event: &Event) -> bool {
         *event.raw() == format!(r#"{{"id":{}}}"#, self.0.load(SeqCst))
     }

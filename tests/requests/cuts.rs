@@ -3,7 +3,11 @@
 
 use std::time::Duration;
 
-use integration_tests::{PUBLIC_URL, attacks::NOW, secret_of, verifier_of};
+use integration_tests::{
+    PUBLIC_URL,
+    attacks::{NOW, hex, mac_with},
+    secret_of, verifier_of,
+};
 use serde_json::{Value, json};
 use webhook_verify::{
     RequestHead, Scheme, Verifier,
@@ -170,10 +174,24 @@ fn a_weekday_does_not_become_a_part_of_the_body() {
     let signed = signer(&scheme).sign("{}").unwrap();
     let mut cut = signed.clone();
     let (_, time) = signed.headers.iter().find(|(name, _)| name == "klaviyo-timestamp").unwrap();
+    assert_eq!(time.len(), 29);
     let (day, rest) = time.split_at(5);
     set(&mut cut, "klaviyo-timestamp", rest);
     cut.body = format!("{{}}{day}").into();
     assert!(accepts(&verifier, &signed) && !accepts(&verifier, &cut));
+    // Other dates are refused even if their sender signs them: they could be cut elsewhere.
+    for date in [
+        "22 Nov 2026 00:00:00 GMT",
+        "Sun, 22 Nov 2026 00:00:00 +0000",
+        "22 Nov 2026 00:00:00 (x) +000",
+        "22 Nov 2026 00:00:00 +0000 ()",
+    ] {
+        let mut other = signed.clone();
+        set(&mut other, "klaviyo-timestamp", date);
+        let tag = mac_with(secret_of(&scheme).as_bytes(), &[b"{}", date.as_bytes()]);
+        set(&mut other, "klaviyo-signature", &hex(&tag));
+        assert!(!accepts(&verifier, &other), "{date}");
+    }
 }
 
 /// Mailgun signs a time and a token, both in the body, without text between them.
