@@ -83,11 +83,9 @@ pub(crate) struct Repeated;
 
 /// Returns the decoded value of a form or query field, which is empty if the field is absent.
 pub(crate) fn only_value(form: &[u8], name: &str) -> Result<String, Repeated> {
-    // A value that is not UTF-8 may be one of this name, so it counts as a second one.
-    let mut values = pairs(form).filter_map(|pair| match pair {
-        Some((known, value)) => (known == name).then_some(Some(value)),
-        None => Some(None),
-    });
+    let of_name =
+        encoded_pairs(form).filter(|(known, _)| decoded(known).is_some_and(|known| known == name));
+    let mut values = of_name.map(|(_, value)| decoded(value));
     match (values.next(), values.next()) {
         (None, _) => Ok(String::new()),
         (Some(Some(value)), None) => Ok(value.into_owned()),

@@ -257,7 +257,8 @@ impl<'n, 'a> Picked<'n, 'a> {
         });
         let others = Self(others);
         let differs = |name: &str| !self.all(name).eq(others.all(name));
-        let added: Vec<_> = others.0.iter().copied().filter(|(name, _)| differs(name)).collect();
+        let added: SmallVec<[_; 8]> =
+            others.0.iter().copied().filter(|(name, _)| differs(name)).collect();
         self.0.extend(added);
     }
 

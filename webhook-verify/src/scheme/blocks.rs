@@ -512,11 +512,12 @@ pub(crate) struct EventList {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
-    /// The signed delivery ID. If a verified body has none, [`Digest`](Self::Digest) is used.
+    /// The signed delivery ID. If a verified body has none, the key is [`Digest`](Self::Digest) if
+    /// two events of the sender cannot have identical bytes, and otherwise none.
     SignedId,
     /// Fields of the signed body that together identify an event and stay the same in retries, for
-    /// senders whose retries change the rest of the body. If one is absent, [`Digest`](Self::Digest)
-    /// is used.
+    /// senders whose retries change the rest of the body. If one is absent, the same applies as
+    /// without a signed ID.
     Fields,
     /// The SHA-256 digest of the signed body, with the delivery ID and the event type if the sender
     /// puts them into headers. If the scheme signs only a part of the body, the digest is that of

@@ -159,7 +159,11 @@ impl HeadFacts {
         }
         self.has_query = head.query().is_some();
         if settings.plan.identity_reads_content {
-            self.query = head.query().map(ToOwned::to_owned);
+            self.query = settings
+                .plan
+                .signs_sorted_query
+                .then(|| head.query().map(ToOwned::to_owned))
+                .flatten();
         }
         let sources = Sources { settings, head, picked, timestamp, id: self.id.as_bytes() };
         self.signed.read(&sources)?;

@@ -125,6 +125,7 @@ pub(crate) struct Plan {
     pub(super) timestamp_len: Option<usize>,
     pub(super) signs_json_body: bool,
     pub(super) signs_target: bool,
+    pub(super) signs_sorted_query: bool,
     /// The fields of the body that verification reads, before the signature is verified or after.
     pub(super) pointers: Pointers,
 }
@@ -165,6 +166,7 @@ impl Plan {
             version_delimiters,
             timestamp_len: scheme.timestamp_len(),
             signs_target: scheme.signs_target(),
+            signs_sorted_query: scheme.parts().any(|part| matches!(part, Part::SortedQuery)),
             signs_json_body: scheme.parts().any(|part| matches!(part, Part::JsonBody)),
             looks_before_it_judges: scheme.looks_before_it_judges(),
             signs_for_anybody: scheme.signs_for_anybody(),

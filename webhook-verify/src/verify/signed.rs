@@ -36,7 +36,7 @@ pub(super) struct SignedHead {
     bytes: SmallVec<[u8; 64]>,
     /// The length before the first part that needs the body, and that of each piece after it.
     before_body: usize,
-    after_body: SmallVec<[usize; 2]>,
+    after_body: SmallVec<[usize; 4]>,
 }
 
 /// The sources of the signed parts of a head.

@@ -6,7 +6,7 @@ use super::{CUSTOM, DAY, Idempotency, IdentitySource, OnMismatch, QUARTER, WEEK}
 use crate::{
     claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, StoreError},
     delivery::{Batch, Delivery, Event},
-    scheme::{Field, Identity, Scheme},
+    scheme::{Field, Identity, SameBytes, Scheme},
 };
 
 /// The source of an idempotency key. Different sources never produce the same key.
@@ -81,7 +81,11 @@ impl Idempotency {
                     self.fingerprint(&delivery.body),
                     identity,
                 ),
-                None => self.without_id(delivery, "verified body lacks a field of its key"),
+                None => {
+                    let problem = "verified body lacks a field of its key";
+                    let Some(digest) = self.without_id(delivery, problem) else { return Ok(None) };
+                    digest
+                }
             },
             Identity::SignedId => match delivery.signed_id() {
                 Some(id) => {
@@ -95,7 +99,11 @@ impl Idempotency {
                         identity,
                     )
                 }
-                None => self.without_id(delivery, "verified body has no id"),
+                None => {
+                    let problem = "verified body has no id";
+                    let Some(digest) = self.without_id(delivery, problem) else { return Ok(None) };
+                    digest
+                }
             },
         };
         let owner = Owner::random()?;
@@ -110,9 +118,16 @@ impl Idempotency {
         let each = by_scheme && delivery.scheme.recognises_events() && !is_without_list(delivery);
         let events = each.then(|| delivery.batch().ok())??;
         // Without a key of the scheme, the bytes of an event without an ID may repeat.
-        let by_id_only = delivery.scheme.identity == Identity::None
-            && matches!(self.identity, IdentitySource::Scheme);
-        if by_id_only && !events.iter().all(|event| event.identity().is_some()) {
+        let has_key = |event: &Event| {
+            let custom = match &self.identity {
+                IdentitySource::Events(identify) => identify(event),
+                IdentitySource::Scheme | IdentitySource::Fixed(_) | IdentitySource::Custom(_) => {
+                    None
+                }
+            };
+            custom.or_else(|| event.identity()).is_some()
+        };
+        if delivery.scheme.identity == Identity::None && !events.iter().all(has_key) {
             return None;
         }
         (!events.is_empty()).then_some(events)
@@ -139,8 +154,8 @@ impl Idempotency {
             Identity::Digest if scheme.has_label_headers() => delivery.labels(),
             _ => Vec::new(),
         };
-        // Without a signed timestamp, a captured request stays valid, so its record lives longer.
-        let by_id = match scheme.timestamp {
+        // Without a timestamp that is checked, a captured request stays valid, so its record lives longer.
+        let by_id = match scheme.tolerance() {
             Some(_) => Identity::SignedId,
             None => Identity::BodyDigest,
         };
@@ -207,15 +222,26 @@ impl Idempotency {
         (self.key(delivery, Kind::Digest, &identity), fingerprint, Identity::Digest)
     }
 
-    /// Returns the key of a delivery that lacks what the scheme's key is made of.
-    fn without_id(&self, delivery: &Delivery, problem: &str) -> (ClaimKey, Fingerprint, Identity) {
+    /// Returns the key of a delivery that lacks what the scheme's key is made of: its digest, if two
+    /// events of the sender cannot have the same bytes, or none.
+    fn without_id(
+        &self,
+        delivery: &Delivery,
+        problem: &str,
+    ) -> Option<(ClaimKey, Fingerprint, Identity)> {
+        let scheme = &delivery.scheme;
+        let is_certain = scheme.notes.same_bytes == SameBytes::Never && scheme.signs_body();
+        let consequence = match is_certain {
+            true => "its digest is the idempotency key",
+            false => "it has no idempotency key",
+        };
         tracing::warn!(
             target: "webhook_verify",
-            scheme = delivery.scheme.name(),
+            scheme = scheme.name(),
             endpoint = &*self.keeper.endpoint,
-            "{problem}: its digest is the idempotency key"
+            "{problem}: {consequence}"
         );
-        self.by_digest(delivery)
+        is_certain.then(|| self.by_digest(delivery))
     }
 
     /// Returns the body's fingerprint. The body is hashed only if the policy compares fingerprints.

@@ -65,6 +65,11 @@ fn corrupt() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
 
+/// The first bits of a brotli stream with a window of up to 1 GiB. RFC 7932 §9.1 reserves them, and
+/// no HTTP client sends them, but the decoder accepts them.
+#[cfg(feature = "brotli")]
+const LARGE_WINDOW: u8 = 0x11;
+
 impl Decoder {
     pub(crate) fn new(coding: Coding, limit: usize) -> Self {
         let sink = Sink { decoded: Vec::new(), encoded: 0, limit, exceeded: None };
@@ -75,6 +80,14 @@ impl Decoder {
     /// [before](Self::exceeded) if the decoded body is too large.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         if self.failure.is_some() {
+            return;
+        }
+        #[cfg(feature = "brotli")]
+        if let Inner::Brotli(_) = &self.inner
+            && self.inner.sink().encoded == 0
+            && piece.first().is_some_and(|first| first & 0x7f == LARGE_WINDOW)
+        {
+            self.failure = Some(VerifyError::MalformedCoding);
             return;
         }
         self.inner.sink().encoded += piece.len();

@@ -40,7 +40,7 @@ pub(super) fn rules(scheme: &Scheme) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn content(scheme: &Scheme) -> [Rule; 12] {
+fn content(scheme: &Scheme) -> [Rule; 13] {
     let option = "signed_content";
     let of_whole_body = |part: &Part| part.facts().whole_body.is_some();
     let never_varies = |part: &Part| part.facts().varies == Varies::Never;
@@ -103,11 +103,37 @@ fn content(scheme: &Scheme) -> [Rule; 12] {
             "is that of a version which no signature has",
         ),
         (
+            scheme
+                .version_contents
+                .iter()
+                .any(|(_, content)| !covers_alike(content, &scheme.content)),
+            option,
+            "covers the body, the ID or the timestamp in one version only",
+        ),
+        (
             matches!(digest_place(scheme), Some(DigestPlace::Query(_))) && !signs_query(scheme),
             "body_digest_query",
             "the query is not signed, so the digest proves nothing",
         ),
     ]
+}
+
+/// Returns whether two contents cover the body, the delivery ID and the timestamp alike, so that
+/// what is signed in one version is signed in all.
+fn covers_alike(one: &[Part], other: &[Part]) -> bool {
+    let covered = |content: &[Part]| {
+        let any = |is_it: &dyn Fn(&Part) -> bool| content.iter().any(is_it);
+        (
+            any(&|part| part.facts().whole_body == Some(WholeBody::Bytes)),
+            any(&|part| part.facts().whole_body == Some(WholeBody::Digest)),
+            any(&|part| part.facts().origin == Origin::Id),
+            any(&|part| part.facts().origin == Origin::Timestamp),
+        )
+    };
+    // A field or header that only one version covers is not believed to be signed.
+    let is_plain =
+        |part: &Part| matches!(part.facts().values, Values::Unnamed | Values::ListedHeaders(_));
+    covered(one) == covered(other) && one.iter().chain(other).all(is_plain)
 }
 
 fn times(scheme: &Scheme) -> [Rule; 5] {

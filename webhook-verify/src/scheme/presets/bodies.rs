@@ -63,13 +63,11 @@ rows! { BODIES;
     }
 
     /// Cloud and Data Center. The header has GitHub's old name, but the digest is SHA-256. Data
-    /// Center sends the ID in `X-Request-Id`: a gateway that sets this header anew makes a retry
-    /// look like a new delivery.
+    /// Center sends its ID in `X-Request-Id`, which gateways often set anew, so it is not read.
     BITBUCKET = "bitbucket", "Bitbucket", "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", [Vector Documentation] {
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-request-uuid"),
         event_type: header("x-event-key"),
-        header_aliases: list![(text("x-request-uuid"), text("x-request-id"))],
         identity: Identity::Digest,
         hints.time_budget: seconds(10),
         notes.secret_at: "repository settings, Webhooks, Secret",
