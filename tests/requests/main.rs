@@ -7,6 +7,7 @@ mod blocks;
 mod challenges;
 mod compressed;
 mod config;
+mod cuts;
 mod events;
 mod extractors;
 mod field;

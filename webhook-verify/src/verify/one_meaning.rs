@@ -355,7 +355,18 @@ impl Case {
             }
             Part::Pair(_) => random.pick(&["x", "x h", "h x g", "1", "a b"]).to_owned(),
             Part::JsonBody => {
-                let bodies = ["", "{}", "{}", "[1]", "{\"a\":\"}\"}", "{} ", "[]\n", "x", ":443x"];
+                let bodies = [
+                    "",
+                    "{}",
+                    "{}",
+                    "[1]",
+                    "{\"a\":\"}\"}",
+                    "{} ",
+                    "[]\n",
+                    "[\".\"]",
+                    "x",
+                    ":443x",
+                ];
                 random.pick(&bodies).to_owned()
             }
             Part::Fields(_) => match random.below(3) {
@@ -535,9 +546,17 @@ fn each_template(random: &mut Random, check: &mut dyn FnMut(&mut Random, &[Strin
             for between in ["", ":", "\n"] {
                 check(random, &[format!("{one}{between}{other}")]);
             }
+            check(random, &[format!("{one}{{body:json}}"), format!("{one}.{other}")]);
         }
     }
-    for _ in 0..size(4_000, 200_000) {
+    // The body may be any text here, if there is no query.
+    let urls = PARTS.iter().filter(|part| part.starts_with("{url"));
+    for (url, other) in urls.flat_map(|url| PARTS.map(|other| (url, other))) {
+        for between in ["", ".", "\n"] {
+            check(random, &[format!("{url}{{body:json}}{between}{other}")]);
+        }
+    }
+    for _ in 0..size(3_000, 200_000) {
         let versions = if random.below(8) == 0 { 2 } else { 1 };
         let parts = 1 + random.below(6);
         let start: Vec<_> = (0..random.below(3)).map(|_| any_part(random)).collect();
@@ -588,7 +607,7 @@ fn without_the_proof_requests_with_two_meanings_are_found() {
         let settings = settings(random);
         let Some(case) = Case::new(templates, settings, false) else { return };
         let is_proven = Case::new(templates, settings, true).is_some();
-        if !is_proven && let (_, Some(found)) = collision(&case, random, 12) {
+        if !is_proven && let (_, Some(found)) = collision(&case, random, 5) {
             pairs.insert(found.kinds);
         }
     });

@@ -19,15 +19,16 @@ impl Bytes {
     const ALL: Self = Self([u128::MAX; 2]);
 
     fn of(is_in: impl Fn(u8) -> bool) -> Self {
-        let mut bytes = Self::NONE;
-        for byte in (0..=u8::MAX).filter(|byte| is_in(*byte)) {
-            bytes.0[usize::from(byte >> 7)] |= 1 << (byte & 127);
-        }
-        bytes
+        (0..=u8::MAX).filter(|byte| is_in(*byte)).fold(Self::NONE, Self::and_byte)
     }
 
     fn from(text: &[u8]) -> Self {
-        Self::of(|byte| text.contains(&byte))
+        text.iter().copied().fold(Self::NONE, Self::and_byte)
+    }
+
+    fn and_byte(mut self, byte: u8) -> Self {
+        self.0[usize::from(byte >> 7)] |= 1 << (byte & 127);
+        self
     }
 
     fn with(self, other: Self) -> Self {
@@ -36,6 +37,14 @@ impl Bytes {
 
     fn and(self, other: Self) -> Self {
         Self([self.0[0] & other.0[0], self.0[1] & other.0[1]])
+    }
+
+    fn without(self, other: Self) -> Self {
+        Self([self.0[0] & !other.0[0], self.0[1] & !other.0[1]])
+    }
+
+    fn len(self) -> u32 {
+        self.0[0].count_ones() + self.0[1].count_ones()
     }
 
     fn meets(self, other: Self) -> bool {
@@ -253,13 +262,13 @@ fn last_before(pieces: &[Piece<'_>]) -> Option<Bytes> {
 }
 
 /// The most bytes that verification keeps out of a value.
-const MOST_DELIMITERS: usize = 8;
+const MOST_DELIMITERS: u32 = 8;
 
 /// Returns the bytes that a value must not contain, so that its limits are certain: those with which
 /// its neighbors begin and end.
 fn delimiters(pieces: &[Piece<'_>], index: usize) -> Bytes {
     let few = |bytes: Bytes| {
-        if bytes.iter().count() <= MOST_DELIMITERS { bytes } else { Bytes::NONE }
+        if bytes.len() <= MOST_DELIMITERS { bytes } else { Bytes::NONE }
     };
     let after = match pieces.get(index + 1).and_then(|piece| piece.shape.mark) {
         Some(mark) => Bytes::from(&[mark]),
@@ -276,9 +285,7 @@ fn delimiters(pieces: &[Piece<'_>], index: usize) -> Bytes {
 
 /// Returns the bytes that a piece may contain, once verification has refused the others.
 fn allowed(pieces: &[Piece<'_>], index: usize) -> Bytes {
-    let shape = pieces[index].shape;
-    let kept_out = delimiters(pieces, index);
-    Bytes::of(|byte| shape.all.contains(byte) && !kept_out.contains(byte))
+    pieces[index].shape.all.without(delimiters(pieces, index))
 }
 
 /// Returns whether a reader who knows the start of a piece knows its end.
