@@ -7,7 +7,7 @@ use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Scheme,
     adapter::Admission,
     idempotency::{OnMismatch, OnStoreFailure},
-    scheme,
+    scheme::{self, Identity},
     testing::SignedRequest,
 };
 

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{CUSTOM, HOUR, Idempotency, IdentitySource, MINUTE};
+use super::{CUSTOM, HOUR, Idempotency, IdentitySource, MINUTE, Replay};
 use crate::{error::ConfigError, scheme::Identity, verify::Verifier};
 
 impl Idempotency {
@@ -57,6 +57,19 @@ impl Idempotency {
                 "in_flight_status",
                 "not an error status, so the sender would not retry",
             ));
+        }
+        if let Some(limit) = self.replay.limit() {
+            if !(1..=Replay::MAX_BODY).contains(&limit) {
+                return Err(ConfigError::option("replay", "a body limit of zero, or over 64 KiB"));
+            }
+            let by_scheme =
+                matches!(self.identity, IdentitySource::Scheme | IdentitySource::Events(_));
+            if by_scheme && scheme.recognises_events() {
+                return Err(ConfigError::option(
+                    "replay",
+                    "a body, but each event of a delivery has its own claim: set `identity`",
+                ));
+            }
         }
         match self.identity {
             IdentitySource::Events(_) if !scheme.recognises_events() => {
