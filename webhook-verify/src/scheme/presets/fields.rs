@@ -48,7 +48,7 @@ rows! { FIELDS;
         notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a workflow can run twice on an unchanged record; a `GET` has no body",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@hubspot/api-client`: `Signature.isValid`",
     }

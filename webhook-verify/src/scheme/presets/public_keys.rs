@@ -43,7 +43,7 @@ rows! { PUBLIC_KEYS;
         hints.retry_horizon: hours(76),
         hints.time_budget: seconds(15),
         notes.secret_at: "the sender's webhook page: the public key, `whpk_…`",
-        notes.schedule: "the sender's own; the specification suggests 10 tries over 76 hours",
+        notes.schedule: "the sender's own; the specification suggests 10 attempts over 76 hours",
         notes.keeps: &[Id],
         notes.changes: &[Timestamp, Signature],
         notes.same_bytes: Possible,

@@ -77,7 +77,7 @@ senders! { STANDARD_SENDERS like SIGNED;
     }
 
     /// API v2. Webhooks that are set for single requests are not signed.
-    ARGIL = "argil", "Argil", "https://docs.argil.ai/v2/platform/webhooks", [Documentation], "the workspace's endpoint, when it is made", "docs page, section Verify signatures", "2026-11-28" {
+    ARGIL = "argil", "Argil", "https://docs.argil.ai/v2/platform/webhooks", [Documentation], "the workspace's endpoint, when it is created", "docs page, section Verify signatures", "2026-11-28" {
         hints.time_budget: seconds(10),
         notes.schedule: "after 30 s, then more",
         notes.keeps: &[Sent::Id],
