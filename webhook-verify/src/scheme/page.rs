@@ -1,4 +1,4 @@
-//! The page about a sender, made from its scheme.
+//! The page about a sender, generated from its scheme.
 
 use std::{fmt, time::Duration};
 

@@ -69,8 +69,8 @@ impl SchemeBuilder {
         self.form("pairs", &Grammar::Pairs { separator, groups: None, keys })
     }
 
-    /// Reads several groups of the [pairs](Self::pairs) before it, such as `t=1,v1=… t=1,v1=…`. All
-    /// groups must have the same timestamp.
+    /// Allows several groups of the [pairs](Self::pairs) that were set before, such as `t=1,v1=…
+    /// t=1,v1=…`. All groups must have the same timestamp.
     pub fn pair_groups(mut self, separator: char) -> Self {
         for source in self.scheme.signatures.to_mut() {
             if let Grammar::Pairs { groups, .. } = &mut source.grammar {
@@ -80,7 +80,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Reads several signatures, with this separator or in several header lines, at the last place.
+    /// Allows several signatures at the last place, with this separator or in several header lines.
     pub fn several(mut self, separator: char) -> Self {
         match self.scheme.signatures.to_mut().last_mut() {
             Some(source) => source.several = Some(separator),
