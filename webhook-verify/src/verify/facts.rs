@@ -297,7 +297,7 @@ impl HeadFacts {
     }
 
     /// Verifies the signatures. `running` has processed the body, or is empty. A body that is
-    /// decoded afterwards may have `limit` bytes.
+    /// decoded afterwards may have up to `limit` bytes.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
@@ -307,7 +307,7 @@ impl HeadFacts {
         limit: usize,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        // The fields of a form, if the scheme reads them in place of those of a JSON body.
+        // The fields of a form, if the scheme reads them instead of the fields of a JSON body.
         let form = self.form_as_json(settings, &body)?;
         let readable = form.as_deref().unwrap_or(&body);
         self.look_into_body(settings, readable)?;
@@ -453,7 +453,8 @@ impl HeadFacts {
         self.candidates.check(scheme)
     }
 
-    /// Checks the contents of a verified body, URL or token. Digests are those of the body as sent.
+    /// Checks the contents of a verified body, URL or token. The digests are those of the body as
+    /// sent.
     fn judge_body(
         &mut self,
         settings: &Settings,
@@ -540,8 +541,8 @@ fn mismatch(scheme: &Scheme) -> VerifyError {
     }
 }
 
-/// Returns the digest of the signed content. Each piece follows its length, so that contents with
-/// the same bytes and other pieces have other digests.
+/// Returns the digest of the signed content. Each piece has its length before it, so contents with
+/// the same bytes but different pieces have different digests.
 fn digest_of<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Box<[u8; 32]> {
     let mut digest = Sha256::new();
     for piece in pieces {
@@ -552,7 +553,8 @@ fn digest_of<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Box<[u8; 32]> {
 }
 
 /// Returns a digest of all values of the headers with the delivery ID and the event type, if one
-/// does not fit into a label. Without it, deliveries that differ only there would look the same.
+/// does not fit into a label. Otherwise, deliveries that differ only in these values would have the
+/// same key.
 fn odd_labels(scheme: &Scheme, picked: &Picked<'_, '_>) -> Option<Box<[u8; 32]>> {
     let names = [&scheme.id, &scheme.event_type].into_iter().filter_map(|field| match field {
         Some(Field::Header(name)) => Some(name),
@@ -582,7 +584,7 @@ pub(super) fn is_digest_of(text: &str, encoding: Option<Encoding>, content: &[u8
     digest.is_some_and(|digest| digest == *Sha256::digest(content))
 }
 
-/// Returns the digests of the head that a sender puts into its token, for tests.
+/// Returns the digests of the head that a token must contain, for tests.
 #[cfg(feature = "testing")]
 pub(crate) fn head_digests(settings: &Settings, head: &RequestHead<'_>) -> HeadDigests {
     let picked = Picked::new(head, &settings.names);

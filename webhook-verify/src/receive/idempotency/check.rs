@@ -16,7 +16,7 @@ impl Idempotency {
                 scheme = verifier.scheme().name(),
                 endpoint = &*self.keeper.endpoint,
                 "the scheme defines no idempotency key, so duplicates run again: set `identity` or \
-                 `identity_from`, or `Identity::None` if that is what you want"
+                 `identity_from`, or `Identity::None` to accept this"
             );
         }
         let (entries, keep) = self.cache;
@@ -79,14 +79,14 @@ impl Idempotency {
                 ));
             }
             IdentitySource::Fixed(Identity::Fields) if scheme.identity_fields.is_empty() => {
-                return Err(ConfigError::option("identity", "the scheme defines no such fields"));
+                return Err(ConfigError::option("identity", "the scheme has no identity fields"));
             }
             IdentitySource::Fixed(Identity::Digest)
                 if !verifier.signs_body() && !scheme.identity_reads_content() =>
             {
                 return Err(ConfigError::option(
                     "identity",
-                    "the scheme signs no content: use identity_from if a token is enough",
+                    "the scheme signs no content: use `identity_from` if a token is enough",
                 ));
             }
             IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {

@@ -24,7 +24,8 @@ enum Kind {
     EventId = 6,
     /// The type and the digest of an event.
     EventDigest = 7,
-    /// The digest of the body or the signed content, and the labels in headers.
+    /// The digest of the body or the signed content, with the delivery ID and event type in
+    /// headers.
     Digest = 8,
     /// Fields of the body.
     Fields = 9,
@@ -32,7 +33,8 @@ enum Kind {
     CustomEvent = 10,
 }
 
-/// Returns whether a sender of lists sent a request without a body. Nothing tells two of them apart.
+/// Returns whether a sender of lists sent a request without a body. All such requests are
+/// identical.
 fn is_without_list(delivery: &Delivery) -> bool {
     delivery.body.is_empty() && delivery.scheme.event_list_pointer().is_some()
 }
@@ -41,7 +43,7 @@ impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
-            // The digest of nothing is the same for every request.
+            // The digest of an empty body is the same for every request.
             IdentitySource::Scheme | IdentitySource::Events(_)
                 if is_without_list(delivery) && delivery.scheme.identity == Identity::Digest =>
             {
@@ -136,9 +138,9 @@ impl Idempotency {
     /// Returns the claim requests for events of `delivery`, all by one owner. If an ID occurs
     /// twice, so does its key.
     ///
-    /// An event without an ID gets a key of its type and bytes and of the ID of the delivery, if it
-    /// has one. The other events do not matter, so that the sender may regroup them. Identical
-    /// events of one delivery get different keys.
+    /// The key of an event without an ID consists of its type, its bytes and the delivery ID, if
+    /// there is one. It does not depend on the other events, so the sender may regroup them.
+    /// Identical events of one delivery get different keys.
     pub(crate) fn requests(
         &self,
         delivery: &Delivery,
@@ -146,7 +148,7 @@ impl Idempotency {
     ) -> Result<Vec<ClaimRequest>, StoreError> {
         let owner = Owner::random()?;
         let scheme = &delivery.scheme;
-        // The ID of the delivery distinguishes its events from identical ones elsewhere.
+        // The delivery ID distinguishes its events from identical events in other deliveries.
         let of_delivery = match scheme.identity {
             Identity::SignedId => {
                 delivery.signed_id().map(|id| id.as_bytes().to_vec()).unwrap_or_default()

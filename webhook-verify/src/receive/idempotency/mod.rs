@@ -142,7 +142,7 @@ enum IdentitySource {
     Scheme,
     Fixed(Identity),
     Custom(Arc<Identify>),
-    /// The scheme's, with custom keys for single events.
+    /// The scheme's key, with custom keys for single events.
     Events(Arc<IdentifyEvent>),
 }
 
@@ -189,8 +189,8 @@ impl Idempotency {
     /// `Identity::None`, nothing is claimed, and every request reaches the handler.
     ///
     /// Some schemes define no key, because nothing distinguishes a retry from a new event. Then
-    /// nothing is claimed either, and `build` logs that once, unless this or
-    /// [`identity_from`](Self::identity_from) sets a key.
+    /// nothing is claimed, and `build` logs that once. To set a key, call this method or
+    /// [`identity_from`](Self::identity_from).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = IdentitySource::Fixed(identity);
         self
@@ -210,10 +210,10 @@ impl Idempotency {
     }
 
     /// Computes the idempotency key of each event with `identify`, for senders that put several
-    /// events into one request. Each event keeps its own claim. Where `identify` returns `None`, the
+    /// events into one request. Each event keeps its own claim. If `identify` returns `None`, the
     /// scheme's key applies.
     ///
-    /// Use it for a sender whose event IDs change in retries: return the values that stay.
+    /// Use it for senders whose event IDs change in retries: return the values that stay the same.
     ///
     /// ```
     /// use serde_json::Value;

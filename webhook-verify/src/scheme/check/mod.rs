@@ -81,7 +81,7 @@ fn content(scheme: &Scheme) -> [Rule; 13] {
         (
             scheme.signs(|part| matches!(part, Part::Secret)) && !scheme.algorithm.is_keyed_hash(),
             option,
-            "contains the secret, but the algorithm is not a digest of it",
+            "contains the secret, but the algorithm is not a keyed digest",
         ),
         (
             scheme.content.iter().filter(|part| matches!(part, Part::Secret)).count() > 1,
@@ -92,7 +92,7 @@ fn content(scheme: &Scheme) -> [Rule; 13] {
             scheme.signs(|part| matches!(part, Part::Pair(_) | Part::HeaderValues(_)))
                 && !pairs_in_header(scheme),
             option,
-            "uses a pair, but the signature is not among the pairs of a header",
+            "uses a pair, but the signature is not in a header of pairs",
         ),
         (
             scheme
@@ -100,7 +100,7 @@ fn content(scheme: &Scheme) -> [Rule; 13] {
                 .iter()
                 .any(|(version, _)| !scheme.signatures.iter().any(|it| it.grammar.has(version))),
             option,
-            "is that of a version which no signature has",
+            "no signature has this version",
         ),
         (
             scheme
@@ -162,7 +162,7 @@ fn times(scheme: &Scheme) -> [Rule; 5] {
                     .iter()
                     .any(|source| matches!(source.grammar, Grammar::AfterTimestamp { .. })),
             "after_timestamp",
-            "needs a timestamp before the signature, and such a timestamp needs this form",
+            "requires a timestamp before the signature, and such a timestamp requires it",
         ),
         (
             matches!(place, Some(TimestampPlace::Claim(_))) && !scheme.algorithm.is_jwt(),
@@ -219,7 +219,7 @@ fn tokens(scheme: &Scheme) -> [Rule; 7] {
         (
             in_query && digest.is_some_and(|digest| digest.or_query),
             "body_digest_or_query",
-            "the digest is in the query itself",
+            "cannot be used if the query contains the digest",
         ),
         (
             in_query && digest.is_some_and(|digest| digest.optional),
@@ -256,7 +256,7 @@ fn compressed(scheme: &Scheme) -> [Rule; 3] {
                 && scheme.body_digest.is_none()
                 && !scheme.content.iter().any(|part| scheme.reads_from_body(part)),
             option,
-            "nothing of the body is signed",
+            "the scheme does not sign the body",
         ),
         (
             as_sent && (looks_into_body || scheme.content.iter().any(needs_fields)),
@@ -266,7 +266,7 @@ fn compressed(scheme: &Scheme) -> [Rule; 3] {
         (
             as_sent && scheme.identity == Identity::SignedContent,
             option,
-            "a retry may be compressed otherwise, so the signed bytes are no idempotency key",
+            "a retry may be compressed differently, so the signed bytes cannot be the idempotency key",
         ),
     ]
 }
@@ -333,7 +333,7 @@ fn rest(scheme: &Scheme) -> [Rule; 12] {
             !scheme.form_fields.is_empty()
                 && scheme.parts().any(|part| part.facts().whole_body.is_some()),
             "form_field",
-            "the whole body is signed, so its form does not matter",
+            "cannot be used if the whole body is signed",
         ),
         (
             scheme.identity == Identity::Digest && !scheme.signs_body() && !tells_apart,
@@ -343,7 +343,7 @@ fn rest(scheme: &Scheme) -> [Rule; 12] {
         (
             (scheme.identity == Identity::Fields) == scheme.identity_fields.is_empty(),
             "identity_fields",
-            "are the key if there are any, and must be there if they are the key",
+            "must be set if they are the idempotency key, and only then",
         ),
         (
             scheme
@@ -351,7 +351,7 @@ fn rest(scheme: &Scheme) -> [Rule; 12] {
                 .iter()
                 .any(|pointer| !scheme.covers(&Field::Pointer(pointer.clone()))),
             "identity_fields",
-            "one is not signed",
+            "a field is not signed",
         ),
         (
             scheme.challenges.iter().any(Challenge::asks_for_mac) && !scheme.algorithm.is_hmac(),
