@@ -29,6 +29,7 @@ mod overlap;
 mod random;
 mod resume;
 mod retries;
+mod retry_vectors;
 mod rig;
 mod sender;
 mod state;
