@@ -247,6 +247,9 @@ impl HeadFacts {
         let mut json = serde_json::Value::Null;
         for (pointer, name) in &**fields {
             let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
+            if value.is_empty() {
+                continue;
+            }
             let mut at = &mut json;
             for token in pointer.split('/').skip(1) {
                 at = &mut at[token];
