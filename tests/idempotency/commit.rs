@@ -22,7 +22,7 @@ use tokio::{sync::oneshot, task::yield_now, time::sleep};
 use webhook_verify::{
     Event, Idempotency, PostgresStore, Receiver, Rejection, SqliteStore, Verifier,
     adapter::{Admission, Admitted},
-    idempotency::{ClaimOutcome, ClaimRequest, Claimed, CommitError, Settled, StoreError},
+    idempotency::{ClaimOutcome, ClaimRequest, Claimed, CommitError, Replay, Settled, StoreError},
     scheme,
     testing::SignedRequest,
 };
@@ -635,6 +635,35 @@ async fn some_are_committed() {
         // An event that another run committed is done as well.
         let again = ledger.pay("second", second, 200).await;
         assert!(matches!(again, Err(CommitError::AlreadyCompleted)), "{again:?}");
+    })
+    .await;
+}
+
+/// The body of a handler that commits is stored after its transaction.
+#[tokio::test]
+async fn a_body_follows_the_commit() {
+    each_store(&STORES, async |place| {
+        let ledger = Ledger::new(place).await;
+        let idempotency = patient(Idempotency::new(place.open().await, "tests"));
+        let receiver = receiver_with(scheme::STANDARD_WEBHOOKS, idempotency.replay(Replay::BODY));
+        let paying = ledger.clone();
+        let app = App::replying(receiver, move |delivery| {
+            let ledger = paying.clone();
+            async move {
+                ledger.pay("paid", &delivery, 202).await.unwrap();
+                Reply { body: ReplyBody::Whole("receipt".into()), ..Reply::from(200) }
+            }
+        });
+        for framework in [Framework::Axum, Framework::Actix] {
+            let site = Site::serving(framework, app.clone()).await;
+            let request = signed("order 1");
+            if framework == Framework::Axum {
+                assert_eq!(site.post(&request).await.text(), "receipt");
+            }
+            let again = site.post(&request).await;
+            assert_eq!((again.status, is_replay(&again), again.text()), (202, true, "receipt"));
+        }
+        assert_eq!(ledger.rows().await, ["paid"]);
     })
     .await;
 }

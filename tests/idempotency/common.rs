@@ -13,9 +13,9 @@ use std::{
 use bytes::Bytes;
 use futures_util::stream;
 pub(crate) use integration_tests::{
-    App, Connection, Framework, Gate, HandClock, Handler, Logs, OUTAGE, Pauses, Response, Watched,
-    answer, assert_in_flight, assert_replay, each_framework, exchange, finish, is_replay,
-    its_status, soon,
+    App, Connection, Framework, Gate, HandClock, Handler, Logs, OUTAGE, Pauses, Reply, ReplyBody,
+    Response, Watched, answer, assert_in_flight, assert_replay, each_framework, exchange, finish,
+    is_replay, its_status, soon,
 };
 use integration_tests::{Server, raw_request};
 use webhook_verify::{
@@ -132,7 +132,10 @@ pub(crate) struct Site {
 
 impl Site {
     pub(crate) async fn on(framework: Framework, receiver: Receiver, handler: Handler) -> Self {
-        let app = App::new(receiver, handler);
+        Self::serving(framework, App::new(receiver, handler)).await
+    }
+
+    pub(crate) async fn serving(framework: Framework, app: App) -> Self {
         let server = app.serve(framework).await;
         Self { app, server }
     }

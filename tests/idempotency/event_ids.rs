@@ -7,7 +7,7 @@ use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Scheme,
     adapter::Admission,
     idempotency::{OnMismatch, OnStoreFailure},
-    scheme,
+    scheme::{self, Identity},
     testing::SignedRequest,
 };
 
@@ -224,8 +224,9 @@ async fn what_the_key_of_an_event_contains() {
     let delivery_ids = acme().id_header("acme-id").signed_content("{id}.{body}");
     let delivery_ids = delivery_ids.event_list("/events").build().unwrap();
     let unsigned_types = acme().event_type_header("acme-type").event_list("/events");
-    let unsigned_types = unsigned_types.build().unwrap();
-    let forms = acme().event_list_in_form("events").build().unwrap();
+    let unsigned_types = unsigned_types.identity(Identity::BodyDigest).build().unwrap();
+    let forms = acme().event_list_in_form("events").identity(Identity::BodyDigest);
+    let forms = forms.build().unwrap();
 
     let empty_id =
         |n| signed(scheme::LINE, format!(r#"{{"events":[{{"webhookEventId":"","n":{n}}}]}}"#));

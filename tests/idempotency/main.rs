@@ -7,6 +7,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod bodies;
 mod cache;
 mod commit;
 mod common;
@@ -30,6 +31,7 @@ mod own_keys;
 mod random;
 mod resume;
 mod retries;
+mod retry_vectors;
 mod rig;
 mod sender;
 mod state;

@@ -4,6 +4,7 @@ use std::{array, sync::LazyLock, time::Duration};
 
 use webhook_verify::idempotency::{
     ClaimKey, ClaimOutcome, ClaimRequest, Fingerprint, Holder, OnLeaseExpiry, Owner, Settled,
+    StoredResponse,
 };
 
 #[path = "../../webhook-verify/src/claim/record.rs"]
@@ -93,6 +94,7 @@ impl Row {
             expires_at: NOW + TICK * self.life.into(),
             // Only a full memory store uses this.
             on_lease_expiry: OnLeaseExpiry::TakeOver,
+            response: None,
         }
     }
 

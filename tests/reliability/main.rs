@@ -4,6 +4,7 @@
 //! store are in `stores`, and the others in `idempotency`.
 #![allow(clippy::unwrap_used)]
 
+mod bodies;
 mod child;
 mod claims;
 mod clean;

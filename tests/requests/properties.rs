@@ -418,6 +418,6 @@ fn transplant(signed: &[u8], other: &str) -> String {
 
 /// The part of a header in which hexadecimal digits stand.
 fn digits(value: &[u8]) -> &[u8] {
-    let prefix = value.iter().rposition(|&byte| byte == b'=');
+    let prefix = value.iter().rposition(|byte| b"= ".contains(byte));
     &value[prefix.map_or(0, |at| at + 1)..]
 }

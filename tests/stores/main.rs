@@ -12,4 +12,5 @@ mod overload;
 mod postgres;
 mod races;
 mod redis;
+mod responses;
 mod sqlite;

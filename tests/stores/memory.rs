@@ -12,7 +12,7 @@ use webhook_verify::{
     MemoryStore,
     idempotency::{
         ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry,
-        Owner, Settled, Step, StoreError,
+        Owner, Settled, Step, StoreError, StoredResponse,
     },
     testing::conformance::{Failures, Suite},
 };
@@ -37,7 +37,7 @@ fn suite<S: ClaimStore>(
 ) -> Result<(), Failures> {
     let clock = at_zero();
     let store = wrap(MemoryStore::new().clock(clock.clone()));
-    let mut suite = Suite::new(&store);
+    let mut suite = Suite::new(&store).keeps_responses();
     if clears_by_itself {
         suite = suite.clears_by_itself();
     }
@@ -117,6 +117,10 @@ faults! {
     CompletedForGood: "what_has_expired_is_claimable",
     SameOwnerCountsUp: "the_same_owner_wins_again",
     ReleasedIsGrantedAgain: "a_late_claim_does_not_undo_a_release",
+    ResponseIsLost: "a_response_is_kept",
+    ResponseComesWithTheCompletion: "a_response_may_follow_the_completion",
+    AnyOwnerResponds: "a_strangers_response_does_not_count",
+    ResponseStays: "a_response_ends_with_its_record",
     Unreachable: "absent_is_won",
 }
 
@@ -124,11 +128,13 @@ struct Faulty {
     inner: MemoryStore,
     fault: Fault,
     holders: Mutex<HashMap<ClaimKey, Holder>>,
+    /// The first response of each key.
+    responses: Mutex<HashMap<ClaimKey, StoredResponse>>,
 }
 
 impl Faulty {
     fn new(inner: MemoryStore, fault: Fault) -> Self {
-        Self { inner, fault, holders: Mutex::default() }
+        Self { inner, fault, holders: Mutex::default(), responses: Mutex::default() }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -295,6 +301,35 @@ impl ClaimStore for Faulty {
             settled.reverse();
         }
         Ok(settled)
+    }
+
+    async fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        self.responses.lock().unwrap().entry(holder.key).or_insert_with(|| response.clone());
+        let holder = self.holder(holder, self.is(Fault::AnyOwnerResponds));
+        let duplicate = ClaimRequest::new(holder.key, holder.owner, Fingerprint([0; 32]), MS, MS);
+        let is_late = self.is(Fault::ResponseComesWithTheCompletion)
+            && is_completed(self.inner.claim_one(&duplicate).await?);
+        if is_late || self.is(Fault::ResponseIsLost) {
+            return self.inner.complete(&holder, status, ttl).await;
+        }
+        self.inner.complete_with(&holder, status, ttl, response).await
+    }
+
+    async fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        match self.fault {
+            Fault::ResponseStays => Ok(self.responses.lock().unwrap().get(key).cloned()),
+            _ => self.inner.response(key, limit).await,
+        }
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

@@ -93,7 +93,7 @@ async fn execute(pool: &PgPool, sql: impl Into<String>) -> u64 {
 #[tokio::test]
 async fn conformance() {
     let (store, name) = shared_store().await;
-    let suite = Suite::new(&store).tick(Duration::from_secs(60));
+    let suite = Suite::new(&store).keeps_responses().tick(Duration::from_secs(60));
     suite.run(async |by| age(&name, by).await).await.unwrap();
 }
 
@@ -102,7 +102,7 @@ async fn conformance_on_serializable_connections() {
     let options = [("default_transaction_isolation", "serializable")];
     let pool = pool_with(PostgresServer::shared(), 16, &options).await;
     let (store, name) = patient_store(pool).await;
-    let suite = Suite::new(&store).tick(Duration::from_secs(60));
+    let suite = Suite::new(&store).keeps_responses().tick(Duration::from_secs(60));
     suite.run(async |by| age(&name, by).await).await.unwrap();
 }
 

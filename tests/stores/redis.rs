@@ -37,7 +37,8 @@ async fn conformance() {
         let server = RedisServer::start();
         let url = format!("{}{protocol}", server.url());
         let store = RedisStore::connect(url).timeout(PATIENCE / 2).await.unwrap();
-        let suite = Suite::new(&store).tick(Duration::from_secs(60)).clears_by_itself();
+        let suite =
+            Suite::new(&store).keeps_responses().tick(Duration::from_secs(60)).clears_by_itself();
         suite.run(async |by| age(&server, by)).await.unwrap();
     }
 }

@@ -73,7 +73,7 @@ async fn execute(connection: &mut SqliteConnection, sql: impl Into<String>) {
 async fn conformance() {
     let folder = Folder::new();
     let store = folder.store().await;
-    let suite = Suite::new(&store).tick(Duration::from_secs(60));
+    let suite = Suite::new(&store).keeps_responses().tick(Duration::from_secs(60));
     suite.run(async |time| folder.age(time).await).await.unwrap();
 }
 
@@ -82,7 +82,7 @@ async fn conformance_by_a_clock_moved_by_hand() {
     let folder = Folder::new();
     let clock = at_zero();
     let store = folder.store().await.clock(clock.clone());
-    Suite::new(&store).run(async |time| clock.advance(time)).await.unwrap();
+    Suite::new(&store).keeps_responses().run(async |time| clock.advance(time)).await.unwrap();
 }
 
 #[tokio::test]
@@ -90,7 +90,7 @@ async fn conformance_in_memory() {
     let clock = HandClock::new();
     let store = SqliteStore::connect("sqlite::memory:").await.unwrap().clock(clock.clone());
     store.migrate().await.unwrap();
-    let suite = Suite::new(&store).tick(Duration::from_secs(60));
+    let suite = Suite::new(&store).keeps_responses().tick(Duration::from_secs(60));
     suite.run(async |time| clock.advance(time)).await.unwrap();
 }
 

@@ -58,8 +58,8 @@ pub use self::{
     redis::RedisServer,
     secrets::{PUBLIC_URL, secret_of, verifier_of},
     server::{
-        App, Framework, Handler, Server, Transport, answer, call_actix, call_axum, each_framework,
-        to_actix, to_axum,
+        App, Framework, Handler, Reply, ReplyBody, Server, Transport, answer, call_actix,
+        call_axum, each_framework, to_actix, to_axum,
     },
     vector::Vector,
     watched::{OUTAGE, Watched},

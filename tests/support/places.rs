@@ -23,6 +23,7 @@ use webhook_verify::{
     clock::{Clock, MonotonicClock},
     idempotency::{
         ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+        StoredResponse,
     },
 };
 
@@ -115,6 +116,24 @@ impl ClaimStore for AnyStore {
 
     async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
         on!(self, store => store.settle(holders, step).await)
+    }
+
+    async fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        on!(self, store => store.complete_with(holder, status, ttl, response).await)
+    }
+
+    async fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        on!(self, store => store.response(key, limit).await)
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

@@ -1,7 +1,7 @@
 //! The same application on either framework, behind a socket or in process.
 
 use std::{
-    fmt,
+    fmt, io,
     net::SocketAddr,
     pin::Pin,
     sync::{
@@ -18,8 +18,9 @@ use actix_web::{
     test::TestRequest,
     web,
 };
-use axum::{Router, body::Body, response::IntoResponse as _, routing};
-use http::StatusCode;
+use axum::{Router, body::Body, routing};
+use bytes::Bytes;
+use futures_util::stream::BoxStream;
 use tokio::task::JoinHandle;
 use tower::ServiceExt as _;
 use webhook_verify::{Delivery, Receiver, testing::SignedRequest};
@@ -54,17 +55,95 @@ pub fn answer(status: u16) -> Handler {
     Arc::new(move |_| Box::pin(async move { status }))
 }
 
+/// A handler's response.
+pub struct Reply {
+    /// The status.
+    pub status: u16,
+    /// The headers.
+    pub headers: Vec<(&'static str, String)>,
+    /// The body.
+    pub body: ReplyBody,
+}
+
+/// The body of a handler's response.
+pub enum ReplyBody {
+    /// A body of known length.
+    Whole(Bytes),
+    /// A body of unknown length, in pieces, which may fail.
+    Pieces(BoxStream<'static, io::Result<Bytes>>),
+}
+
+impl From<u16> for Reply {
+    fn from(status: u16) -> Self {
+        Self { status, headers: Vec::new(), body: ReplyBody::Whole(Bytes::new()) }
+    }
+}
+
+impl fmt::Debug for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reply").field("status", &self.status).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for ReplyBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ReplyBody(..)")
+    }
+}
+
+impl Reply {
+    fn for_axum(self) -> axum::response::Response {
+        let mut response = http::Response::builder().status(self.status);
+        for (name, value) in self.headers {
+            response = response.header(name, value);
+        }
+        let body = match self.body {
+            ReplyBody::Whole(bytes) => Body::from(bytes),
+            ReplyBody::Pieces(pieces) => Body::from_stream(pieces),
+        };
+        response.body(body).unwrap()
+    }
+
+    fn for_actix(self) -> HttpResponse {
+        let status = actix_web::http::StatusCode::from_u16(self.status).unwrap();
+        let mut response = HttpResponse::build(status);
+        for header in self.headers {
+            response.insert_header(header);
+        }
+        match self.body {
+            ReplyBody::Whole(bytes) if bytes.is_empty() => response.finish(),
+            ReplyBody::Whole(bytes) => response.body(bytes),
+            ReplyBody::Pieces(pieces) => response.streaming(pieces),
+        }
+    }
+}
+
+/// Handles a delivery and returns the response.
+type Responder = Arc<dyn Fn(Delivery) -> Pin<Box<dyn Future<Output = Reply> + Send>> + Send + Sync>;
+
 /// A receiver and its handler. Counts how often the handler was started.
 #[derive(Clone)]
 pub struct App {
     receiver: Receiver,
-    handler: Handler,
+    handler: Responder,
     runs: Arc<AtomicUsize>,
 }
 
 impl App {
     /// Returns an application.
     pub fn new(receiver: Receiver, handler: Handler) -> Self {
+        Self::replying(receiver, move |delivery| {
+            let status = handler(delivery);
+            async move { Reply::from(status.await) }
+        })
+    }
+
+    /// Returns an application whose handler returns whole responses.
+    pub fn replying<F: Future<Output = Reply> + Send + 'static>(
+        receiver: Receiver,
+        handler: impl Fn(Delivery) -> F + Send + Sync + 'static,
+    ) -> Self {
+        let handler: Responder = Arc::new(move |delivery| Box::pin(handler(delivery)));
         Self { receiver, handler, runs: Arc::default() }
     }
 
@@ -73,7 +152,7 @@ impl App {
         self.runs.load(Ordering::SeqCst)
     }
 
-    async fn handle(self, delivery: Delivery) -> u16 {
+    async fn handle(self, delivery: Delivery) -> Reply {
         self.runs.fetch_add(1, Ordering::SeqCst);
         (self.handler)(delivery).await
     }
@@ -85,7 +164,7 @@ impl App {
         let app = self.clone();
         let handler =
             move |webhook_verify_axum::Verified(delivery): webhook_verify_axum::Verified| async move {
-                StatusCode::from_u16(app.handle(delivery).await).unwrap().into_response()
+                app.handle(delivery).await.for_axum()
             };
         let methods = routing::get(handler.clone()).post(handler).route_layer(layer);
         (Router::new().route("/", methods.clone()).route("/{*path}", methods), drain)
@@ -97,11 +176,7 @@ impl App {
         let handler =
             move |webhook_verify_actix::Verified(delivery): webhook_verify_actix::Verified| {
                 let app = app.clone();
-                async move {
-                    let status =
-                        actix_web::http::StatusCode::from_u16(app.handle(delivery).await).unwrap();
-                    HttpResponse::new(status)
-                }
+                async move { app.handle(delivery).await.for_actix() }
             };
         web::resource("/{path:.*}")
             .wrap(WebhookMiddleware::new(self.receiver.clone()))

@@ -7,6 +7,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
+    time::Duration,
 };
 
 use tokio::sync::watch;
@@ -14,6 +15,7 @@ use webhook_verify::{
     MemoryStore,
     idempotency::{
         ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+        StoredResponse,
     },
 };
 
@@ -43,6 +45,8 @@ pub struct Watched<S = MemoryStore> {
     pub fail_releases: AtomicUsize,
     /// How many of the next calls fail, without effect.
     pub fail_extends: AtomicUsize,
+    /// How many of the next calls fail, without effect.
+    pub fail_responses: AtomicUsize,
     /// How many of the next calls, of any kind, take effect but never return.
     pub silent: AtomicUsize,
     completes: watch::Sender<usize>,
@@ -70,6 +74,7 @@ impl<S> Watched<S> {
             fail_completes: AtomicUsize::new(0),
             fail_releases: AtomicUsize::new(0),
             fail_extends: AtomicUsize::new(0),
+            fail_responses: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
             completes: watch::Sender::new(0),
             log: Mutex::default(),
@@ -168,6 +173,33 @@ impl<S: ClaimStore> ClaimStore for Watched<S> {
             }
         };
         self.answer(settled).await
+    }
+
+    async fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        self.note("complete_with", 1);
+        let settled = match fails(&self.fail_completes) {
+            Ok(()) => self.inner.complete_with(holder, status, ttl, response).await,
+            Err(error) => Err(error),
+        };
+        self.completes.send_modify(|calls| *calls += 1);
+        self.answer(settled).await
+    }
+
+    async fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        self.note("response", 1);
+        fails(&self.fail_responses)?;
+        let response = self.inner.response(key, limit).await;
+        self.answer(response).await
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

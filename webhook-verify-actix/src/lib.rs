@@ -5,6 +5,7 @@
 mod extract;
 mod head;
 mod middleware;
+mod record;
 mod rejection;
 
 pub use webhook_verify::*;

@@ -20,7 +20,7 @@ use webhook_verify::{
     adapter::{Admission, Received},
 };
 
-use crate::{head::ActixHeaders, rejection::respond};
+use crate::{head::ActixHeaders, record::record, rejection::respond};
 
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
@@ -166,7 +166,7 @@ impl WebhookMiddleware {
     ) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
-        B: 'static,
+        B: MessageBody + 'static,
     {
         let middleware = Rc::clone(&self);
         let handling = async move { middleware.handle(received, request, inner).await };
@@ -183,6 +183,7 @@ impl WebhookMiddleware {
     ) -> Result<ServiceResponse<EitherBody<B>>, Error>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+        B: MessageBody + 'static,
     {
         let admitted = match received.admit().await {
             Ok(Admission::Admitted(admitted)) => admitted,
@@ -192,6 +193,7 @@ impl WebhookMiddleware {
             Err(rejection) => return Ok(self.refuse_request(request, rejection)),
         };
         let delivery = admitted.delivery().clone();
+        let recorder = admitted.recorder();
         request.set_payload(Payload::from(delivery.body().clone()));
         if delivery.scheme().signed_bytes().is_some() {
             // The handler gets the decoded body.
@@ -203,15 +205,21 @@ impl WebhookMiddleware {
         }
         request.extensions_mut().insert(delivery);
         // Boxed, because a future's contents are moved with it.
-        let handler = Box::pin(async { inner.call(request).await });
-        let status_of = |result: &Result<ServiceResponse<B>, Error>| {
+        let handler = Box::pin(async {
+            let response = inner.call(request).await?;
+            Ok(match recorder {
+                Some(recorder) => record(response, recorder).await,
+                None => response.map_into_left_body(),
+            })
+        });
+        let status_of = |result: &Result<ServiceResponse<EitherBody<B>>, Error>| {
             Some(match result {
                 Ok(response) => response.status().as_u16(),
                 Err(error) => error.as_response_error().status_code().as_u16(),
             })
         };
         match admitted.handle(handler, status_of).await {
-            Ok(response) => response.map(ServiceResponse::map_into_left_body),
+            Ok(response) => response,
             Err(rejection) => Err(self.refuse_late(rejection)),
         }
     }

@@ -8,5 +8,5 @@ pub(crate) fn respond(answer: &Answer) -> HttpResponse {
     for header in answer.headers() {
         response.insert_header(header);
     }
-    response.body(answer.body().to_owned())
+    response.body(answer.body().clone())
 }

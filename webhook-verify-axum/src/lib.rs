@@ -4,6 +4,7 @@
 
 mod extract;
 mod layer;
+mod record;
 mod rejection;
 mod service;
 

@@ -4,7 +4,7 @@ use webhook_verify::adapter::Answer;
 
 /// Converts the core's response into the framework's types.
 pub(crate) fn respond(answer: &Answer) -> Response {
-    let mut response = Response::new(Body::from(answer.body().to_owned()));
+    let mut response = Response::new(Body::from(answer.body().clone()));
     *response.status_mut() =
         StatusCode::from_u16(answer.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     for (name, value) in answer.headers() {

@@ -20,7 +20,7 @@ use webhook_verify::{
     adapter::{Admission, Received},
 };
 
-use crate::{layer::Shared, rejection::respond};
+use crate::{layer::Shared, record::record, rejection::respond};
 
 /// The service that [`WebhookLayer`](crate::WebhookLayer) makes.
 #[derive(Clone)]
@@ -119,6 +119,7 @@ impl Shared {
             Err(rejection) => return Ok(self.refuse(rejection)),
         };
         let delivery = admitted.delivery().clone();
+        let recorder = admitted.recorder();
         let body = Body::from(delivery.body().clone());
         if delivery.scheme().signed_bytes().is_some() {
             // The handler gets the decoded body.
@@ -130,7 +131,11 @@ impl Shared {
         parts.extensions.insert(delivery);
         let handler = Box::pin(async move {
             let request = Request::from_parts(*parts, body);
-            inner.call(request).await.map(IntoResponse::into_response)
+            let response = inner.call(request).await?.into_response();
+            Ok(match recorder {
+                Some(recorder) => record(response, recorder).await,
+                None => response,
+            })
         });
         // An error of the inner service becomes a response outside of this one.
         let status_of =

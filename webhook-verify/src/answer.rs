@@ -1,8 +1,9 @@
 use std::{fmt, time::Duration};
 
+use bytes::Bytes;
 use smallvec::{SmallVec, smallvec};
 
-use crate::scheme::Text;
+use crate::{claim::StoredResponse, scheme::Text};
 
 pub(crate) const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 
@@ -94,7 +95,7 @@ pub(crate) use response_accessors;
 pub struct Answer {
     status: u16,
     headers: SmallVec<[(Text, Text); 3]>,
-    body: Text,
+    body: Bytes,
 }
 
 impl Answer {
@@ -103,7 +104,7 @@ impl Answer {
         if !body.is_empty() {
             headers.push(("content-type".into(), PLAIN_TEXT.into()));
         }
-        Self { status, headers, body: body.into() }
+        Self { status, headers, body: Bytes::from_static(body.as_bytes()) }
     }
 
     /// Returns an empty response to a challenge, which no browser may sniff and no cache may keep.
@@ -129,20 +130,35 @@ impl Answer {
 
     /// Removes the body, for `HEAD` requests.
     pub(crate) fn without_body(mut self) -> Self {
-        self.body = "".into();
+        self.body = Bytes::new();
         self
     }
 
     /// Returns the response to a duplicate of a completed delivery.
     pub(crate) fn replayed(status: u16) -> Self {
-        // The meanings of 205 and 206 do not fit an empty replay.
-        let status = match status {
-            200..=204 | 207..=299 => status,
-            _ => 204,
-        };
         Self {
             headers: smallvec![("idempotent-replayed".into(), "true".into())],
-            ..Self::text(status, "")
+            ..Self::text(Self::replayed_status(status), "")
+        }
+    }
+
+    /// Returns the status of the response to a duplicate of a delivery with this status.
+    pub(crate) fn replayed_status(status: u16) -> u16 {
+        match status {
+            200..=204 | 207..=299 => status,
+            // The meanings of 205 and 206 do not fit a replay.
+            _ => 204,
+        }
+    }
+
+    /// Adds the body and the content type of the handler's response.
+    pub(crate) fn with_response(mut self, response: &StoredResponse) -> Self {
+        self.body = Bytes::copy_from_slice(response.body());
+        match response.content_type() {
+            Some(content_type) => {
+                self.with_header("content-type".into(), content_type.to_owned().into())
+            }
+            None => self,
         }
     }
 
@@ -157,9 +173,10 @@ impl Answer {
         self.headers.iter().map(|(name, value)| (&**name, &**value))
     }
 
-    /// Returns the body: empty, text or JSON.
+    /// Returns the body: empty, text, JSON, or that of the handler's response to an earlier
+    /// delivery.
     #[must_use]
-    pub fn body(&self) -> &str {
+    pub fn body(&self) -> &Bytes {
         &self.body
     }
 }

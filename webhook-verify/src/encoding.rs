@@ -61,8 +61,9 @@ fn decode_base64(engine: &GeneralPurpose, text: &[u8], out: &mut [u8]) -> Option
     (len == out.len()).then(|| out.copy_from_slice(&decoded[..len]))
 }
 
-/// Decodes a SHA-256 digest: hex in either case, base64 or base64url, each with or without padding.
-/// Without an encoding, accepts any: a digest is no secret, and all texts of one prove the same.
+/// Decodes a SHA-256 digest: hex in either case, or base64 or base64url with or without padding.
+/// Accepts any encoding if `encoding` is `None`: a digest is not secret, and each of its texts
+/// proves the same.
 pub(crate) fn decode_digest(text: &[u8], encoding: Option<Encoding>) -> Option<[u8; 32]> {
     let mut digest = [0; 32];
     let may_be = |candidate| encoding.is_none_or(|encoding| encoding == candidate);

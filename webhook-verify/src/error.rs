@@ -16,13 +16,13 @@ pub enum ConfigError {
     MalformedSecret {
         /// The expected form, such as `base64`.
         expected: &'static str,
-        /// What it looks like instead, such as "it looks like hex", if that can be told.
+        /// What the secret looks like, such as "it looks like hex", if it was recognized.
         hint: Option<&'static str>,
     },
-    /// A secret contains something that is probably not part of it, or is probably another key.
+    /// A secret contains text that probably does not belong to it, or is probably another key.
     /// [`Secret::exact`](crate::Secret::exact) accepts it.
     SuspectSecret {
-        /// What is suspect, such as "ends with a line break".
+        /// The reason, such as "ends with a line break".
         reason: &'static str,
     },
     /// No secret was given, or more than may be live at once.
@@ -138,13 +138,12 @@ pub enum VerifyError {
     UnknownKey,
     /// The request's tenant does not exist.
     UnknownTenant,
-    /// The body is sent in a content encoding that is not known, in several, or in one whose
-    /// feature is off.
+    /// The body has an unknown content encoding, several encodings, or one whose feature is off.
     UnsupportedCoding {
-        /// The feature that decodes it, if there is one.
+        /// The feature that decodes this encoding, if there is one.
         feature: Option<&'static str>,
     },
-    /// The compressed body is not what its content encoding says, or was cut off.
+    /// The compressed body does not match its content encoding, or was cut off.
     MalformedCoding,
     /// The compressed body decodes to more than a limit.
     DecodedTooLarge {

@@ -45,12 +45,15 @@ pub mod adapter {
     //! [`Received::admit`] claims, and [`Admitted::handle`] runs the handler. Where requests are
     //! never dropped, [`Receiver::admit`](crate::Receiver::admit) does the first two steps at once.
     //!
+    //! If [`Admitted::recorder`] returns a [`Recorder`], the adapter records the handler's response
+    //! with it before the handler's future ends, so that duplicates get the response again.
+    //!
     //! [`Incoming`] verifies a body in pieces, without a receiver.
 
     pub use crate::{
         answer::Answer,
         delivery::FromDelivery,
-        receive::{Admission, Admitted, Received},
+        receive::{Admission, Admitted, BodyStart, Received, Recorder, Recording},
         request::Headers,
         verify::{BodyTooLarge, Incoming},
     };
@@ -127,7 +130,7 @@ pub mod idempotency {
         claim::{
             Claim, ClaimEvent, ClaimEventKind, ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore,
             Fingerprint, Holder, Lost, MemoryStore, OnLeaseExpiry, Owner, Settled, Step,
-            StoreError,
+            StoreError, StoredResponse,
         },
         receive::{Idempotency, OnMismatch, OnStoreFailure, Replay},
     };

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+    StoredResponse,
     record::Record,
     sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering},
 };
@@ -27,6 +28,9 @@ const PURGE_STEP: usize = 1000;
 /// shards, and logs a warning once. A retry of that delivery would run again. It never drops a
 /// delivery in progress: if all records are in progress, new claims fail, and their senders get
 /// 503.
+///
+/// With [`Replay::Body`](crate::idempotency::Replay::Body), each record also holds the handler's
+/// response, up to its limit. Choose the capacity accordingly.
 pub struct MemoryStore {
     shards: [Mutex<Shard>; SHARDS],
     capacity: usize,
@@ -261,6 +265,32 @@ impl ClaimStore for MemoryStore {
     async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
         let settled = holders.iter().map(|holder| self.settle_now(holder, step));
         Ok(settled.collect())
+    }
+
+    async fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        let now = self.clock.now();
+        let mut shard = self.shard(&holder.key);
+        let Some(record) = shard.records.get_mut(&holder.key) else {
+            return Ok(Settled::Superseded);
+        };
+        let settled = record.complete(holder, status, ttl, now);
+        record.respond(holder, response);
+        Ok(settled)
+    }
+
+    async fn response(
+        &self,
+        key: &ClaimKey,
+        _: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        let now = self.clock.now();
+        Ok(self.shard(key).records.get(key).and_then(|record| record.response(now)))
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {

@@ -15,6 +15,7 @@ mod record;
 #[cfg(feature = "redis")]
 mod redis;
 mod renew;
+mod response;
 mod settle;
 mod shared;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
@@ -45,6 +46,7 @@ pub use self::{
     lost::Lost,
     memory::MemoryStore,
     notice::{ClaimEvent, ClaimEventKind},
+    response::StoredResponse,
     store::{
         ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry, Owner, Settled,
         Step, StoreError,

@@ -69,7 +69,7 @@ pub enum ClaimEventKind<'a> {
     /// A call to the store failed, or did not return in time.
     #[non_exhaustive]
     StoreFailed {
-        /// The call: `claim`, `complete`, `release` or `extend`.
+        /// The call: `claim`, `complete`, `release`, `extend` or `response`.
         call: &'static str,
         /// The store's error.
         error: &'a StoreError,

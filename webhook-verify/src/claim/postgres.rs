@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 use self::{
     claims::{add, holder},
     link::{Link, code, limit},
-    statements::Statements,
+    statements::{Statements, TableStatements},
 };
 use super::{
     ClaimStore as _, Claimed, CommitError, StoreError,
@@ -221,33 +221,53 @@ impl PostgresStore {
         self.derived(Arc::clone(&self.shared.statements), time)
     }
 
-    /// Creates the table if it does not exist. Any number of processes may do so at once. The
-    /// schema has to exist.
+    /// Creates the tables for claims and for [responses] if they do not exist. Any number of
+    /// processes may do so at once. The schema has to exist.
+    ///
+    /// The table for responses has the name of the other and `_response`. If the database user may
+    /// not create it, responses are not stored.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the table cannot be created, or exists with other columns.
+    /// [`StoreError`] if a table cannot be created, or exists with other columns.
+    ///
+    /// [responses]: crate::idempotency::Replay::Body
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let Shared { link, statements, .. } = &*self.shared;
-        let check = || link.maintain(&statements.check, PgArguments::default());
+        let Statements { table, claims, responses, .. } = &*self.shared.statements;
+        self.create(claims).await?;
+        match self.create(responses).await {
+            // insufficient_privilege
+            Err(error) if code(&error).as_deref() == Some("42501") => {
+                tracing::info!(
+                    target: "webhook_verify",
+                    table,
+                    "the database user may not use or create the table for responses: none will \
+                     be stored"
+                );
+                Ok(())
+            }
+            created => created.map_err(StoreError::new),
+        }
+    }
+
+    /// Checks a table, and creates it if it does not exist.
+    async fn create(&self, table: &TableStatements) -> Result<(), Error> {
+        let link = &self.shared.link;
+        let check = || link.maintain(&table.check, PgArguments::default());
         match check().await {
             Err(error) if code(&error).as_deref() == Some("42P01") => {}
-            checked => return checked.map(drop).map_err(StoreError::new),
+            checked => return checked.map(drop),
         }
-        let created = async {
-            let mut transaction = link.pool.begin().await?;
-            // Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT
-            // EXISTS.
-            sqlx::query("SELECT pg_advisory_xact_lock(7738151096083703843)")
-                .execute(&mut *transaction)
-                .await?;
-            for sql in [&statements.create_table, &statements.create_index] {
-                sqlx::query(sql.clone()).execute(&mut *transaction).await?;
-            }
-            transaction.commit().await
-        };
-        created.await.map_err(StoreError::new)?;
-        check().await.map(drop).map_err(StoreError::new)
+        let mut transaction = link.pool.begin().await?;
+        // Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT EXISTS.
+        sqlx::query("SELECT pg_advisory_xact_lock(7738151096083703843)")
+            .execute(&mut *transaction)
+            .await?;
+        for sql in &table.create {
+            sqlx::query(sql.clone()).execute(&mut *transaction).await?;
+        }
+        transaction.commit().await?;
+        check().await.map(drop)
     }
 
     /// Deletes expired records about every `interval`, in the background, until the last clone of

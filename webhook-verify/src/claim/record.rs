@@ -1,6 +1,8 @@
 use std::time::Duration;
 
-use super::{ClaimOutcome, ClaimRequest, Fingerprint, Holder, OnLeaseExpiry, Owner, Settled};
+use super::{
+    ClaimOutcome, ClaimRequest, Fingerprint, Holder, OnLeaseExpiry, Owner, Settled, StoredResponse,
+};
 
 /// The record of one key: the state machine that [`ClaimStore`](super::ClaimStore) describes,
 /// independent of the storage.
@@ -15,6 +17,8 @@ pub(super) struct Record {
     pub(super) expires_at: Duration,
     /// Whether the claim is held after its lease has expired.
     pub(super) on_lease_expiry: OnLeaseExpiry,
+    /// The response of the handler that completed the claim, if duplicates get it.
+    pub(super) response: Option<StoredResponse>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +38,7 @@ impl Record {
             fingerprint: request.fingerprint,
             expires_at: now.saturating_add(request.ttl),
             on_lease_expiry: request.on_lease_expiry,
+            response: None,
         }
     }
 
@@ -85,6 +90,18 @@ impl Record {
             self.state = State::Completed { status };
         }
         Settled::Applied
+    }
+
+    /// Stores a response with a claim that the holder has completed.
+    pub(super) fn respond(&mut self, holder: &Holder, response: &StoredResponse) {
+        if self.owner == holder.owner && matches!(self.state, State::Completed { .. }) {
+            self.response = Some(response.clone());
+        }
+    }
+
+    /// Returns the response that was stored with a completed claim.
+    pub(super) fn response(&self, now: Duration) -> Option<StoredResponse> {
+        self.response.clone().filter(|_| self.expires_at > now)
     }
 
     pub(super) fn release(&mut self, holder: &Holder) -> Settled {

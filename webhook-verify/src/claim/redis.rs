@@ -20,7 +20,7 @@ use self::{
 };
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry, Settled,
-    Step, StoreError, limiter::shortest,
+    Step, StoreError, StoredResponse, limiter::shortest,
 };
 
 /// Keeps claims in a Redis (5 or later) or Valkey server, shared by any number of processes and
@@ -59,7 +59,7 @@ use super::{
 ///   claims and completed deliveries, which then run again. The store
 ///   [refuses](RedisConnect::allow_eviction) such a server at the start. A full server with
 ///   `noeviction` returns errors, and the senders get 503 and retry. A record takes about 200
-///   bytes.
+///   bytes, and the response with [`Replay::Body`](crate::idempotency::Replay::Body).
 /// * **It may lose records.** Replication is asynchronous, so a fail-over can lose the newest
 ///   claims and completions. So can a crash, depending on how the server persists (`appendonly
 ///   yes`, `appendfsync everysec` or `always`). Deliveries whose records are lost run again.
@@ -212,6 +212,40 @@ impl ClaimStore for RedisStore {
             command
         });
         self.send_all(calls, script, settled).await
+    }
+
+    async fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        let script = &self.inner.scripts.complete;
+        let mut command = self.holder_command(script, holder);
+        command.arg(status).arg(millis(ttl)).arg(response.as_bytes());
+        match self.send(command, Some(script)).await?.as_slice() {
+            [reply] => settled(reply).ok_or_else(unexpected),
+            _ => Err(unexpected()),
+        }
+    }
+
+    async fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        let _slot = self.inner.link.limiter.enter(limit).await?;
+        // The record of a completed claim is never claimed again, so the field is its own.
+        let mut command = redis::cmd("HGET");
+        command.arg(self.key(key)).arg("r");
+        match self.send(command, None).await?.as_slice() {
+            [Value::Nil] => Ok(None),
+            [Value::BulkString(bytes)] => {
+                StoredResponse::from_bytes(bytes.as_slice()).map(Some).ok_or_else(unexpected)
+            }
+            _ => Err(unexpected()),
+        }
     }
 
     /// Does nothing, because Redis deletes expired records by itself.

@@ -4,7 +4,8 @@ use std::{
 };
 
 use super::{
-    Claim, ClaimEventKind, Holder, Known, Settled, Step, StoreError, answer_within, granted::State,
+    Claim, ClaimEventKind, Holder, Known, Settled, Step, StoreError, StoredResponse, answer_within,
+    granted::State,
 };
 
 /// The pause before a claim is settled for the second time. Each further pause is four times as
@@ -15,7 +16,7 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(1600);
 impl Claim {
     /// Completes the claim of an event that the handler marked done.
     pub(crate) async fn complete(&self, status: u16) {
-        complete(slice::from_ref(self), status, State::Settled).await;
+        complete(slice::from_ref(self), status, None, State::Settled).await;
     }
 
     /// Returns whether a handler that responds with this status has completed its claim.
@@ -31,6 +32,17 @@ impl Claim {
     /// Returns the status for claims that are in progress.
     pub(crate) fn in_flight_status(&self) -> u16 {
         self.keeper().in_flight_status
+    }
+
+    /// Logs that duplicates of this delivery get an empty body.
+    pub(crate) fn log_unstored(&self, reason: &str) {
+        tracing::warn!(
+            target: "webhook_verify",
+            endpoint = &*self.keeper().endpoint,
+            key = %self.key(),
+            reason,
+            "the response's body is not stored, so duplicates get an empty one"
+        );
     }
 
     pub(super) fn report(&self, kind: ClaimEventKind<'_>) {
@@ -59,14 +71,23 @@ impl Drop for SettlementGuard<'_> {
     }
 }
 
-/// Completes claims of one delivery with the status of a success, and sets them to `end`.
-pub(crate) async fn complete(claims: &[Claim], status: u16, end: State) {
+/// Completes claims of one delivery with the status of a success, and sets them to `end`. A
+/// delivery with a single claim may have a response to store.
+pub(crate) async fn complete(
+    claims: &[Claim],
+    status: u16,
+    response: Option<&StoredResponse>,
+    end: State,
+) {
     let settling = SettlementGuard::begin(claims);
     let mut rest = claims;
     while let Some(first) = rest.first() {
         // The handler's own transaction has completed this claim.
         if let Some(status) = first.committed() {
             first.report(ClaimEventKind::Completed { status });
+            if let Some(response) = response {
+                add_response(first, status, response).await;
+            }
             rest = &rest[1..];
             continue;
         }
@@ -76,7 +97,7 @@ pub(crate) async fn complete(claims: &[Claim], status: u16, end: State) {
         // The first counts in any case, although its transaction may be committed at any moment.
         let same = 1 + rest[1..].iter().take_while(is_like_it).count();
         let (same, others) = rest.split_at(same);
-        settle(same, Some(status)).await;
+        settle(same, Some((status, response))).await;
         rest = others;
     }
     settling.end(end);
@@ -91,14 +112,30 @@ pub(crate) async fn release(claims: &[Claim]) {
     }
 }
 
-/// Completes claims of one delivery with the status of their `success`, or releases them.
-async fn settle(claims: &[Claim], success: Option<u16>) {
+/// Stores the response with a claim that the handler's transaction has completed.
+async fn add_response(claim: &Claim, status: u16, response: &StoredResponse) {
+    let step = Step::Complete { status, ttl: claim.request().ttl };
+    match settle_once(slice::from_ref(claim), step, Some(response)).await {
+        Ok(_) => {}
+        Err(error) => {
+            let (call, error) = ("complete", &error);
+            claim.report(ClaimEventKind::StoreFailed { call, error });
+            claim.log_unstored("the store failed");
+        }
+    }
+}
+
+/// Completes claims of one delivery with the status and the response of their `success`, or
+/// releases them.
+async fn settle(claims: &[Claim], success: Option<(u16, Option<&StoredResponse>)>) {
     let keeper = claims[0].keeper();
     let ttl = claims[0].request().ttl;
+    let response = success.and_then(|(_, response)| response);
+    let success = success.map(|(status, _)| status);
     let step = success.map_or(Step::Release, |status| Step::Complete { status, ttl });
     let (begun, mut pause) = (Instant::now(), PAUSE);
     for tries_left in (0..keeper.complete_tries).rev() {
-        match settle_once(claims, step).await {
+        match settle_once(claims, step, response).await {
             Ok(settled) => {
                 for (claim, settled) in claims.iter().zip(settled) {
                     claim.report(match (settled, success) {
@@ -142,8 +179,18 @@ async fn settle(claims: &[Claim], success: Option<u16>) {
     }
 }
 
-async fn settle_once(claims: &[Claim], step: Step) -> Result<Vec<Settled>, StoreError> {
+async fn settle_once(
+    claims: &[Claim],
+    step: Step,
+    response: Option<&StoredResponse>,
+) -> Result<Vec<Settled>, StoreError> {
     let keeper = claims[0].keeper();
+    if let ([claim], Step::Complete { status, ttl }, Some(response)) = (claims, step, response) {
+        let holder = claim.holder();
+        let settled = keeper.store.complete_with(&holder, status, ttl, response);
+        let settled = answer_within(settled, claim.timer(), keeper.call_limit()).await?;
+        return Ok(vec![settled]);
+    }
     let holders = holders(claims);
     let settled = keeper.store.settle(&holders, step);
     let settled = answer_within(settled, claims[0].timer(), keeper.call_limit()).await?;

@@ -1,13 +1,28 @@
 //! Stores behind pointers: type-erased, and shared.
 
-use std::{future::Future, pin::Pin, sync::Arc};
+use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
-use super::{ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError};
+use super::{
+    ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+    StoredResponse,
+};
 
 /// [`ClaimStore`] with its futures boxed, so that a receiver has no type parameter for its store.
 pub(crate) trait DynClaimStore: Send + Sync {
     fn claim<'a>(&'a self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Vec<ClaimOutcome>>;
     fn settle<'a>(&'a self, holders: &'a [Holder], step: Step) -> BoxFuture<'a, Vec<Settled>>;
+    fn complete_with<'a>(
+        &'a self,
+        holder: &'a Holder,
+        status: u16,
+        ttl: Duration,
+        response: &'a StoredResponse,
+    ) -> BoxFuture<'a, Settled>;
+    fn response<'a>(
+        &'a self,
+        key: &'a ClaimKey,
+        limit: Duration,
+    ) -> BoxFuture<'a, Option<StoredResponse>>;
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool>;
 }
 
@@ -20,6 +35,24 @@ impl<S: ClaimStore> DynClaimStore for S {
 
     fn settle<'a>(&'a self, holders: &'a [Holder], step: Step) -> BoxFuture<'a, Vec<Settled>> {
         Box::pin(ClaimStore::settle(self, holders, step))
+    }
+
+    fn complete_with<'a>(
+        &'a self,
+        holder: &'a Holder,
+        status: u16,
+        ttl: Duration,
+        response: &'a StoredResponse,
+    ) -> BoxFuture<'a, Settled> {
+        Box::pin(ClaimStore::complete_with(self, holder, status, ttl, response))
+    }
+
+    fn response<'a>(
+        &'a self,
+        key: &'a ClaimKey,
+        limit: Duration,
+    ) -> BoxFuture<'a, Option<StoredResponse>> {
+        Box::pin(ClaimStore::response(self, key, limit))
     }
 
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool> {
@@ -50,6 +83,24 @@ impl<S: ClaimStore> ClaimStore for Arc<S> {
 
     fn purge(&self, max: usize) -> impl Future<Output = Result<usize, StoreError>> + Send {
         self.as_ref().purge(max)
+    }
+
+    fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        self.as_ref().complete_with(holder, status, ttl, response)
+    }
+
+    fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Option<StoredResponse>, StoreError>> + Send {
+        self.as_ref().response(key, limit)
     }
 
     fn is_in_process(&self) -> bool {

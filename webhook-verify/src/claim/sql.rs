@@ -10,10 +10,11 @@ use std::{
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use tokio::{runtime::Handle, task::AbortHandle};
 
-use super::{Claim, ClaimOutcome, ClaimRequest, Fingerprint, StoreError};
+use super::{Claim, ClaimOutcome, ClaimRequest, Fingerprint, StoreError, StoredResponse};
 use crate::error::ConfigError;
 
-/// PostgreSQL truncates names at 63 bytes, and the index's name is longer than the table's.
+/// PostgreSQL truncates names at 63 bytes, and the names of the indexes and of the table for
+/// responses are longer than the table's.
 const LONGEST_NAME: usize = 48;
 
 /// Why a handler's transaction was not committed. It was rolled back, or will be when it is
@@ -137,15 +138,23 @@ impl<'a> Table<'a> {
         self.schema
     }
 
-    /// Replaces `{table}` and `{index}` in `text` with the names.
+    /// Returns the name of the table for the handlers' responses.
+    pub(super) fn responses(&self) -> String {
+        format!("{}_response", self.name)
+    }
+
+    /// Replaces `{table}` and `{responses}` in `text` with the names of the tables, and `{index}`
+    /// and `{responses_index}` with those of their indexes.
     pub(super) fn in_sql(&self, text: &str) -> SqlStr {
-        let name = self.name;
-        let table = match self.schema {
+        let quoted = |name: &str| match self.schema {
             Some(schema) => format!("\"{schema}\".\"{name}\""),
             None => format!("\"{name}\""),
         };
-        let text =
-            text.replace("{table}", &table).replace("{index}", &format!("\"{name}_expires\""));
+        let text = text
+            .replace("{table}", &quoted(self.name))
+            .replace("{index}", &format!("\"{}_expires\"", self.name))
+            .replace("{responses}", &quoted(&self.responses()))
+            .replace("{responses_index}", &format!("\"{}_response_ends\"", self.name));
         AssertSqlSafe(text).into_sql_str()
     }
 }
@@ -192,6 +201,11 @@ impl Record<'_> {
         }
         Ok(ClaimOutcome::Busy { lease_left: from_millis(self.lease_left) })
     }
+}
+
+/// Returns a response from its column.
+pub(super) fn stored(bytes: &[u8]) -> Result<StoredResponse, StoreError> {
+    StoredResponse::from_bytes(bytes).ok_or_else(|| foreign("response"))
 }
 
 pub(super) fn won(attempt: i64) -> Result<ClaimOutcome, StoreError> {
@@ -326,5 +340,7 @@ mod tests {
         let table = Table::parse("Hooks.select").unwrap();
         let sql = table.in_sql("{table} {index}");
         assert_eq!(sql.as_str(), r#""Hooks"."select" "select_expires""#);
+        let sql = table.in_sql("{responses} {responses_index}");
+        assert_eq!(sql.as_str(), r#""Hooks"."select_response" "select_response_ends""#);
     }
 }

@@ -12,7 +12,7 @@ use self::{
 };
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Claimed, CommitError, Holder, Settled, Step,
-    StoreError,
+    StoreError, StoredResponse,
     sql::{self, PurgeEvery, Purger, Table},
 };
 use crate::{
@@ -178,11 +178,14 @@ impl SqliteStore {
         self.derived(self.shared.settings.statements.clone(), Arc::new(clock))
     }
 
-    /// Creates the table if it does not exist. Any number of processes may do so at once.
+    /// Creates the tables for claims and for [responses] if they do not exist. Any number of
+    /// processes may do so at once.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the table cannot be created, or exists with other columns.
+    /// [`StoreError`] if a table cannot be created, or exists with other columns.
+    ///
+    /// [responses]: crate::idempotency::Replay::Body
     pub async fn migrate(&self) -> Result<(), StoreError> {
         self.change(Call::Migrate).await.map(drop)
     }
@@ -260,10 +263,21 @@ impl SqliteStore {
         self.shared.writer.call(call, settings).await
     }
 
+    async fn settled(&self, call: Call) -> Result<Vec<Settled>, StoreError> {
+        match self.call(call).await? {
+            Answer::Settled(settled) => Ok(settled),
+            Answer::Outcomes(_) | Answer::Response(_) | Answer::Changed(_) | Answer::Skipped => {
+                Err(no_answer())
+            }
+        }
+    }
+
     async fn change(&self, call: Call) -> Result<u64, StoreError> {
         match self.call(call).await? {
             Answer::Changed(changed) => Ok(changed),
-            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Skipped => Err(no_answer()),
+            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Response(_) | Answer::Skipped => {
+                Err(no_answer())
+            }
         }
     }
 }
@@ -275,7 +289,9 @@ impl ClaimStore for SqliteStore {
         }
         match self.call(Call::Claim(requests.to_vec())).await? {
             Answer::Outcomes(outcomes) => Ok(outcomes),
-            Answer::Settled(_) | Answer::Changed(_) | Answer::Skipped => Err(no_answer()),
+            Answer::Settled(_) | Answer::Response(_) | Answer::Changed(_) | Answer::Skipped => {
+                Err(no_answer())
+            }
         }
     }
 
@@ -283,9 +299,31 @@ impl ClaimStore for SqliteStore {
         if holders.is_empty() {
             return Ok(Vec::new());
         }
-        match self.call(Call::Settle(holders.to_vec(), step)).await? {
-            Answer::Settled(settled) => Ok(settled),
-            Answer::Outcomes(_) | Answer::Changed(_) | Answer::Skipped => Err(no_answer()),
+        self.settled(Call::Settle(holders.to_vec(), step)).await
+    }
+
+    async fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        let (holder, response) = (*holder, response.clone());
+        let settled = self.settled(Call::CompleteWith { holder, status, ttl, response }).await?;
+        settled.first().copied().ok_or_else(no_answer)
+    }
+
+    async fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        match self.call(Call::Response { key: *key, limit }).await? {
+            Answer::Response(response) => Ok(response),
+            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Changed(_) | Answer::Skipped => {
+                Err(no_answer())
+            }
         }
     }
 

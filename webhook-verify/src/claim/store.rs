@@ -1,6 +1,11 @@
-use std::{error, fmt, future::Future, sync::Arc, time::Duration};
+use std::{
+    error, fmt,
+    future::{Future, ready},
+    sync::Arc,
+    time::Duration,
+};
 
-use super::ClaimKey;
+use super::{ClaimKey, StoredResponse};
 use crate::error::fmt_source;
 
 /// Stores claims. Each request and each holder's step is atomic, judged by the store's own clock.
@@ -192,6 +197,41 @@ pub trait ClaimStore: Send + Sync + 'static {
     /// Deletes up to `max` expired records and returns how many were deleted. Claims do not depend
     /// on it. A store that deletes expired records by itself returns 0.
     fn purge(&self, max: usize) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// Completes a claim as [`Step::Complete`] does, and stores the handler's response for
+    /// [`response`](Self::response), until the record expires or is deleted. If the owner has
+    /// already completed the claim, for example in a transaction, the response is stored
+    /// nevertheless.
+    ///
+    /// It is called only with [`Replay::Body`](crate::idempotency::Replay::Body). By default the
+    /// response is not stored, and duplicates get an empty body.
+    fn complete_with(
+        &self,
+        holder: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> impl Future<Output = Result<Settled, StoreError>> + Send {
+        let _ = response;
+        let holder = *holder;
+        async move {
+            let settled = self.settle(&[holder], Step::Complete { status, ttl }).await?;
+            settled.first().copied().ok_or_else(|| StoreError::new("no result for a holder"))
+        }
+    }
+
+    /// Returns the response that the owner of a completed record stored with
+    /// [`complete_with`](Self::complete_with). `None` if there is no such record, or no response.
+    ///
+    /// The receiver waits up to `limit`.
+    fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Option<StoredResponse>, StoreError>> + Send {
+        let _ = (key, limit);
+        ready(Ok(None))
+    }
 
     /// Returns whether claims are served from this process's own memory. A receiver then needs no
     /// cache of completed claims in front of the store.

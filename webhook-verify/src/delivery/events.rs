@@ -73,12 +73,12 @@ impl Delivery {
         Ok(Events(batch))
     }
 
-    /// Returns the same events as [`events`](Self::events), for a handler that succeeds or fails as
-    /// a whole.
+    /// Returns the same events as [`events`](Self::events), for handlers that succeed or fail as a
+    /// whole.
     ///
-    /// Some senders of lists also send other requests, such as HubSpot's workflows: a body that is
-    /// an object without the list, or no body at all. Such a request is one event, whose bytes are
-    /// the body.
+    /// Some senders of lists also send requests without a list, such as HubSpot's workflows. The
+    /// body is then empty, or an object without the list. Such a request is one event, and its
+    /// bytes are the body.
     ///
     /// ```
     /// # use webhook_verify::{Verifier, scheme};

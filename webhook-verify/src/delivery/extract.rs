@@ -89,7 +89,7 @@ impl From<EventsError> for ExtractError {
 
 impl Delivery {
     /// Returns the delivery's event, if the sender puts one event into each request, or if this
-    /// request is [no batch](Self::batch).
+    /// request is not a [batch](Self::batch).
     ///
     /// # Errors
     ///

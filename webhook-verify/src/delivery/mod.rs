@@ -60,7 +60,7 @@ pub struct Delivery {
     pub(crate) secret_index: usize,
     /// The digest of the signed content, if the idempotency key may be made of it.
     pub(crate) content_digest: Option<Box<[u8; 32]>>,
-    /// The digest of the headers with ID and event type, if they are not ordinary labels.
+    /// The digest of the headers with the ID and the event type, if they do not fit into labels.
     pub(crate) odd_labels: Option<Box<[u8; 32]>>,
     /// The maximum number of events.
     pub(crate) max_events: usize,
@@ -93,9 +93,10 @@ impl Label {
 }
 
 impl Delivery {
-    /// Returns the body as received, or decoded if it was compressed and the scheme defines
-    /// [which bytes are signed](crate::scheme::SignedBytes). It contains all events, even those that are completed or were
-    /// filtered out: [`events`](Self::events) returns those that are left to do.
+    /// Returns the body. A compressed body is decoded if the scheme defines [which bytes are
+    /// signed](crate::scheme::SignedBytes); otherwise, the body is as received. It contains all
+    /// events, even completed and filtered ones: [`events`](Self::events) returns those that are
+    /// left to do.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
@@ -166,7 +167,7 @@ impl Delivery {
         self.namespace.as_deref()
     }
 
-    /// Returns the delivery ID and the event type in unsigned headers, for an idempotency key.
+    /// Returns the delivery ID and the event type in headers, for an idempotency key.
     pub(crate) fn labels(&self) -> Vec<u8> {
         self.labels_of(&[(&self.scheme.id, &self.id), (&self.scheme.event_type, &self.event_type)])
     }
@@ -211,8 +212,8 @@ impl Delivery {
     }
 }
 
-/// Returns the values at these pointers, each after its length, or `None` if there are no pointers
-/// or a value is absent or empty.
+/// Returns the values at these pointers, each with its length before it. Returns `None` if there
+/// are no pointers, or if a value is absent or empty.
 fn values_at(json: &[u8], pointers: &[Text]) -> Option<Vec<u8>> {
     if pointers.is_empty() {
         return None;

@@ -12,8 +12,8 @@ use crate::{
     scheme::EventList,
 };
 
-/// Returns the elements of a body's list, or `None` if the body is no batch: empty, or an object
-/// without the list. Senders of batches also call for other reasons, such as HubSpot's workflows.
+/// Returns the elements of a body's list, or `None` if the body is empty or an object without the
+/// list. Some senders of batches also send other requests, such as HubSpot's workflows.
 pub(super) fn batch(
     body: &Bytes,
     list: &EventList,

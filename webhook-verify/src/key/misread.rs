@@ -1,7 +1,7 @@
-//! Recognizes secrets that were copied with something around them, or in place of another one.
+//! Recognizes secrets that were copied with surrounding characters, and keys of another kind.
 //!
-//! A wrong secret refuses every delivery, so it is better refused at the start. The descriptions
-//! are fixed texts: they contain no byte of a secret.
+//! With a wrong secret, every delivery is refused, so an error at startup is better. The
+//! descriptions are fixed texts and contain no byte of a secret.
 
 use crate::{
     encoding::{base64_to_vec, hex_to_vec},
@@ -18,11 +18,12 @@ const QUOTES: [(char, char); 6] = [
     ('\u{ab}', '\u{bb}'),
 ];
 
-/// The fewest hexadecimal digits that are not taken for base64, those of 32 bytes.
+/// The smallest number of hexadecimal digits that are not treated as base64: the digits of 32
+/// bytes.
 const MIN_HEX: usize = 64;
 
-/// Returns whether a character cannot be seen, other than white space: byte order marks,
-/// zero-width characters, direction marks and control characters.
+/// Returns whether a character is invisible, but not white space: a byte order mark, zero-width
+/// character, direction mark or control character.
 pub(super) fn is_invisible(char: char) -> bool {
     let zero_width = matches!(char,
         '\u{ad}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
@@ -60,13 +61,13 @@ pub(super) fn surroundings(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Returns whether the text is an API key, as several senders issue them next to webhook secrets.
+/// Returns whether the text is an API key, which several senders issue alongside webhook secrets.
 pub(super) fn is_api_key(text: &[u8]) -> bool {
     ["sk_", "pk_", "rk_"].iter().any(|start| text.starts_with(start.as_bytes()))
 }
 
-/// Returns whether text for a base64 form consists of hexadecimal digits only. It would decode, to
-/// another key.
+/// Returns whether text for a base64 form consists of hexadecimal digits only. Decoded as base64,
+/// it would be another key.
 pub(super) fn is_hex(text: &[u8]) -> bool {
     let has = |is: fn(&u8) -> bool| text.iter().any(is);
     text.len() >= MIN_HEX
@@ -76,7 +77,7 @@ pub(super) fn is_hex(text: &[u8]) -> bool {
         && has(u8::is_ascii_lowercase) != has(u8::is_ascii_uppercase)
 }
 
-/// Returns what a text that is not in `form` looks like.
+/// Describes a text that is not in `form`.
 pub(super) fn looks_like(form: KeyForm, text: &[u8]) -> Option<&'static str> {
     let text = std::str::from_utf8(text).ok()?;
     let takes_pem = matches!(form, KeyForm::Spki | KeyForm::Certificate);
@@ -114,7 +115,7 @@ pub(super) fn looks_like(form: KeyForm, text: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Returns whether a version stands before the key, as in `v1,whsec_…`.
+/// Returns whether a version precedes the key, as in `v1,whsec_…`.
 fn is_version_prefixed(text: &str) -> bool {
     let after = text.split_once(',').filter(|(version, _)| {
         version.strip_prefix('v').is_some_and(|rest| (1..=2).contains(&rest.len()))

@@ -49,7 +49,7 @@ pub(crate) enum MacState {
 pub(crate) struct DigestKey {
     hash: Hash,
     secret: Zeroizing<Vec<u8>>,
-    /// The index of the piece of signed content before which the secret stands.
+    /// The index of the piece of signed content that follows the secret.
     piece: usize,
 }
 
@@ -213,7 +213,7 @@ fn malformed(expected: &'static str) -> ConfigError {
     ConfigError::MalformedSecret { expected, hint: None }
 }
 
-/// Adds to the error what the text looks like.
+/// Adds a description of the text to the error.
 fn with_hint(mut error: ConfigError, form: KeyForm, text: &[u8]) -> ConfigError {
     if let ConfigError::MalformedSecret { hint, .. } = &mut error {
         *hint = misread::looks_like(form, text);

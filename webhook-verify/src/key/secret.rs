@@ -32,7 +32,7 @@ pub struct Secret {
 
 impl Secret {
     /// Creates a secret from its text or bytes. Refuses a text that was probably copied with
-    /// something around it: every delivery would be refused later.
+    /// surrounding characters, because every delivery would be refused later.
     ///
     /// A text must have no white space, line break, byte order mark or other invisible character
     /// at either end, and no quotation marks around it. PEM and JSON may have white space around
@@ -45,8 +45,8 @@ impl Secret {
     /// # Errors
     ///
     /// [`ConfigError::EmptySecret`] if it contains only white space and control characters, or
-    /// nothing; [`ConfigError::SecretTooLong`] if it exceeds 64 KiB;
-    /// [`ConfigError::SuspectSecret`] if something surrounds it.
+    /// nothing; [`ConfigError::SecretTooLong`] if it exceeds 64 KiB; [`ConfigError::SuspectSecret`]
+    /// if it has such surrounding characters.
     pub fn new(secret: impl Into<Vec<u8>>) -> Result<Self, ConfigError> {
         let bytes = Zeroizing::new(secret.into());
         let blank = |char: char| char.is_whitespace() || misread::is_invisible(char);
@@ -60,8 +60,8 @@ impl Secret {
         }
     }
 
-    /// Creates a secret from exactly these bytes, for the rare secret that does end with white
-    /// space, is in quotation marks, or begins with `sk_`. The scheme's key form still applies.
+    /// Creates a secret from exactly these bytes, for the rare secret that ends with white space,
+    /// is in quotation marks, or begins with `sk_`. The scheme's key form still applies.
     ///
     /// ```
     /// use webhook_verify::{Secret, Verifier, scheme};
@@ -78,11 +78,11 @@ impl Secret {
         Self::of(Zeroizing::new(secret.into()), true)
     }
 
-    /// Reads a secret from an environment variable, as it is.
+    /// Reads a secret from an environment variable, unchanged.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] that names the variable if it is not set; otherwise as
+    /// [`ConfigError::Option`] with the variable's name if it is not set; otherwise the errors of
     /// [`new`](Self::new).
     pub fn from_env(name: impl AsRef<OsStr>) -> Result<Self, ConfigError> {
         let name = name.as_ref();
@@ -96,11 +96,11 @@ impl Secret {
     }
 
     /// Reads a secret from a file, such as one that an orchestrator mounts. Removes one line break
-    /// at the end, which editors and `echo` add. This blocks, so call it at the start.
+    /// at the end, which editors and `echo` add. This function blocks, so call it at startup.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] that names the file if it cannot be read; otherwise as
+    /// [`ConfigError::Option`] with the file's path if it cannot be read; otherwise the errors of
     /// [`new`](Self::new).
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
@@ -133,7 +133,7 @@ impl Secret {
         &self.bytes
     }
 
-    /// Returns whether the user said that the bytes are meant as they are.
+    /// Returns whether the secret was created with [`exact`](Self::exact).
     pub(super) fn is_exact(&self) -> bool {
         self.is_exact
     }

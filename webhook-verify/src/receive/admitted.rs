@@ -9,7 +9,7 @@ use std::{
 
 use smallvec::SmallVec;
 
-use super::{Idempotency, Rejection, claim::in_flight};
+use super::{Idempotency, Recorder, Rejection, claim::in_flight};
 use crate::{
     answer::Answer,
     claim::{self, Claim, State},
@@ -116,6 +116,8 @@ pub(super) struct ClaimSet {
     pub(super) is_single: bool,
     /// Replaces a successful response: other events of the delivery are in progress elsewhere.
     pub(super) refusal: Option<Rejection>,
+    /// Records the handler's response, if duplicates get it again.
+    pub(super) recorder: Option<Recorder>,
 }
 
 /// After the handler, nothing is left to lose. Ends all waits for a lost lease.
@@ -129,6 +131,13 @@ impl Admitted {
     /// Returns the verified delivery.
     pub fn delivery(&self) -> &Delivery {
         &self.delivery
+    }
+
+    /// Returns the recorder of the handler's response, if duplicates get it again. Without one, the
+    /// adapter passes the response on as it is.
+    #[must_use]
+    pub fn recorder(&self) -> Option<Recorder> {
+        self.held.as_ref()?.recorder.clone()
     }
 
     /// Runs the handler, renews its claims while it runs, and settles them by the status of its
@@ -207,6 +216,15 @@ impl Admitted {
 }
 
 impl ClaimSet {
+    /// Returns the claims of a delivery whose response is not recorded.
+    pub(super) fn new(
+        claims: SmallVec<[Claim; 1]>,
+        is_single: bool,
+        refusal: Option<Rejection>,
+    ) -> Self {
+        Self { claims, is_single, refusal, recorder: None }
+    }
+
     async fn settle(mut self, status: Option<u16>) -> Result<(), Rejection> {
         let refusal = self.refusal.take();
         let acknowledges = status.is_some_and(|status| (200..300).contains(&status));
@@ -231,9 +249,10 @@ impl ClaimSet {
                 left.push(claim.clone());
             }
         }
-        claim::complete(&done, COMPLETED, State::Settled).await;
+        claim::complete(&done, COMPLETED, None, State::Settled).await;
         if let Some(status) = success {
-            claim::complete(&decided, status, State::Answered).await;
+            let response = self.recorder.as_ref().and_then(Recorder::take);
+            claim::complete(&decided, status, response.as_ref(), State::Answered).await;
         }
         claim::release(&left).await;
         left.retain(|claim| claim.state() != State::Settled);

@@ -78,9 +78,9 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Refuses to build if the scheme's signature covers less than this. Require
-    /// [`Proof::Body`] if the handler does more with the content than look something up, such as
-    /// pass it to a language model or book a payment.
+    /// Makes [`build`](Self::build) return an error if the scheme's signature covers less than
+    /// `proof`. Require [`Proof::Body`] if the handler acts on the content, for example if it
+    /// passes the content to a language model or books a payment.
     ///
     /// ```
     /// use webhook_verify::{ConfigError, Proof, Receiver, Verifier, scheme};
@@ -261,9 +261,9 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Turns responses to [verification handshakes](crate::scheme::Challenge) off, for example if
-    /// another route answers them. They are then refused like any other request that is no
-    /// delivery.
+    /// Turns off responses to [verification handshakes](crate::scheme::Challenge), for example if
+    /// another route responds to them. Handshakes are then refused like any other request that is
+    /// not a delivery.
     pub fn without_challenges(mut self) -> Self {
         self.challenges = false;
         self
@@ -341,7 +341,7 @@ impl ReceiverBuilder {
             && let Some((challenge, parameter)) = verifier.missing_parameter()
         {
             let reason = format!(
-                "the handshake `{challenge}` needs `{parameter}`: give it to the verifier, or turn \
+                "the handshake `{challenge}` needs `{parameter}`: set it on the verifier, or turn \
                  handshakes off with `without_challenges`"
             );
             return Err(ConfigError::option("parameter", reason));

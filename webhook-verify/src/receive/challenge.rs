@@ -58,7 +58,7 @@ impl Challenges {
         let is_form = content_type.is_some_and(|value| is_form_type(value.as_bytes()));
         let mut candidates = Vec::new();
         for (index, challenge) in settings.scheme.challenges.iter().enumerate() {
-            // The body of another type is not read for a form.
+            // Bodies of other types are not parsed as forms.
             if !responds(challenge) || challenge.looks_into_form() && !is_form {
                 continue;
             }

@@ -8,7 +8,7 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Admission, Admitted, Idempotency, OnMismatch, OnStoreFailure, Rejection, Replay,
+    Admission, Admitted, Idempotency, OnMismatch, OnStoreFailure, Recorder, Rejection,
     admitted::ClaimSet, claim_events::claim_events,
 };
 use crate::{
@@ -46,8 +46,7 @@ async fn claim_delivery(
     let key = request.key;
     let era = match idempotency.keeper.look_up(&key) {
         Lookup::Known(known) => {
-            duplicate(&idempotency, &request, known)?;
-            return Ok(replay(&idempotency, known.status));
+            return replay(&idempotency, &request, known, &timer).await;
         }
         Lookup::Unknown(era) => era,
     };
@@ -77,7 +76,9 @@ async fn claim_delivery(
                 true,
             );
             delivery.claim = Some(claim.clone());
-            let held = ClaimSet { claims: smallvec![claim], is_single: true, refusal: None };
+            let recorder = idempotency.replay.limit().map(|it| Recorder::new(it, claim.clone()));
+            let mut held = ClaimSet::new(smallvec![claim], true, None);
+            held.recorder = recorder;
             Ok(admitted(delivery, Some(held)))
         }
         ClaimOutcome::Busy { lease_left } => {
@@ -87,8 +88,7 @@ async fn claim_delivery(
         ClaimOutcome::Completed { status, fingerprint } => {
             let known = Known { status, fingerprint };
             idempotency.keeper.remember(key, known, era);
-            duplicate(&idempotency, &request, known)?;
-            Ok(replay(&idempotency, status))
+            replay(&idempotency, &request, known, &timer).await
         }
     }
 }
@@ -113,11 +113,28 @@ pub(super) fn duplicate(
     Ok(())
 }
 
-/// Returns the response to a duplicate of a completed delivery.
-pub(super) fn replay(idempotency: &Idempotency, status: u16) -> Admission {
-    Admission::Answer(Answer::replayed(match idempotency.replay {
-        Replay::Status => status,
-        Replay::NoContent => 204,
+/// Returns the response to a duplicate of a completed delivery, with the body that is stored, if
+/// duplicates get it.
+async fn replay(
+    idempotency: &Idempotency,
+    request: &ClaimRequest,
+    known: Known,
+    timer: &Timer,
+) -> Result<Admission, Rejection> {
+    duplicate(idempotency, request, known)?;
+    let answer = Answer::replayed(idempotency.replay.status(known.status));
+    if idempotency.replay.limit().is_none() {
+        return Ok(Admission::Answer(answer));
+    }
+    let (keeper, limit) = (&idempotency.keeper, idempotency.keeper.call_limit());
+    let stored = answer_within(keeper.store.response(&request.key, limit), timer, limit).await;
+    let stored = stored.inspect_err(|error| {
+        let call = "response";
+        keeper.report(request.key, ClaimEventKind::StoreFailed { call, error });
+    })?;
+    Ok(Admission::Answer(match &stored {
+        Some(response) => answer.with_response(response),
+        None => answer,
     }))
 }
 

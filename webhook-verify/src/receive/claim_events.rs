@@ -11,9 +11,10 @@ use smallvec::SmallVec;
 use super::{
     Admission, Idempotency, OnMismatch, OnStoreFailure, Rejection,
     admitted::ClaimSet,
-    claim::{admitted, claim_keys, duplicate, in_flight, log_unclaimed, replay},
+    claim::{admitted, claim_keys, duplicate, in_flight, log_unclaimed},
 };
 use crate::{
+    answer::Answer,
     claim::{Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Era, Fingerprint, Known, Lookup},
     delivery::{Batch, Delivery, Event},
     timer::Timer,
@@ -93,7 +94,7 @@ pub(super) async fn claim_events(
                 log_unclaimed(&error);
                 delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
                 let (claims, refusal) = (SmallVec::new(), excluded.refusal(&idempotency));
-                return Ok(admitted(delivery, Some(ClaimSet { claims, is_single, refusal })));
+                return Ok(admitted(delivery, Some(ClaimSet::new(claims, is_single, refusal))));
             }
             Err(error) => return Err(error.into()),
         };
@@ -132,11 +133,13 @@ pub(super) async fn claim_events(
     let completed = excluded.completed;
     match (claims.is_empty(), excluded.refusal(&idempotency), completed) {
         (true, Some(refusal), _) => Err(refusal),
-        (true, None, Some(status)) => Ok(replay(&idempotency, status)),
+        (true, None, Some(status)) => {
+            Ok(Admission::Answer(Answer::replayed(idempotency.replay.status(status))))
+        }
         (_, refusal, _) => {
             delivery.events = Some(won.into());
             let claims = claims.into();
-            Ok(admitted(delivery, Some(ClaimSet { claims, is_single, refusal })))
+            Ok(admitted(delivery, Some(ClaimSet::new(claims, is_single, refusal))))
         }
     }
 }

@@ -9,6 +9,7 @@ mod claim_events;
 mod handshake;
 mod idempotency;
 mod receiver;
+mod recorder;
 mod rejection;
 mod secrets;
 mod tenant;
@@ -21,6 +22,7 @@ pub use self::{
     handshake::Handshake,
     idempotency::{Idempotency, OnMismatch, OnStoreFailure, Replay},
     receiver::Receiver,
+    recorder::{BodyStart, Recorder, Recording},
     rejection::Rejection,
     tenant::Tenant,
 };

@@ -94,7 +94,7 @@ pub(super) struct Inner {
     pub(super) idempotency: Option<Arc<Idempotency>>,
     pub(super) source: Source,
     pub(super) on_handshake: Option<Box<OnHandshake>>,
-    /// Whether it responds to verification handshakes.
+    /// Whether the receiver responds to verification handshakes.
     pub(super) challenges: bool,
     pub(super) filter: Option<Arc<Filter>>,
 }
@@ -120,8 +120,9 @@ impl Receiver {
     /// Returns a receiver without idempotency, with the default limits. Without an adapter it also
     /// needs [a timer](Self::or_timer).
     ///
-    /// If a handshake of the scheme needs a parameter that the verifier does not have, such as
-    /// Meta's `verify_token`, this logs a warning, and [`builder`](Self::builder) returns an error.
+    /// If a handshake of the scheme needs a parameter that the verifier lacks, such as Meta's
+    /// `verify_token`, this logs a warning. A receiver from [`builder`](Self::builder) fails to
+    /// build instead.
     #[must_use]
     pub fn new(verifier: Verifier) -> Self {
         if let Some((challenge, parameter)) = verifier.missing_parameter() {
@@ -130,7 +131,7 @@ impl Receiver {
                 scheme = verifier.scheme().name(),
                 challenge,
                 parameter,
-                "handshakes are refused: the verifier lacks a parameter that they need"
+                "handshakes are refused: the verifier lacks a required parameter"
             );
         }
         Self { inner: Arc::new(Inner::new(verifier)), timer: None }

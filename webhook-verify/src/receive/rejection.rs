@@ -19,10 +19,10 @@ pub enum Rejection {
     NotAuthentic(VerifyError),
     /// The body is longer than the limit, or is declared to be.
     BodyTooLarge(BodyTooLarge),
-    /// The body is compressed, and the scheme signs the body but does not define
-    /// [which bytes](crate::scheme::SignedBytes), or the content encoding is not supported.
+    /// The body is compressed. Either the content encoding is not supported, or the scheme signs
+    /// the body but does not define [which bytes](crate::scheme::SignedBytes).
     ContentEncoding {
-        /// The feature that supports it, if that is what is missing.
+        /// The missing feature, if one supports this encoding.
         feature: Option<&'static str>,
     },
     /// The body could not be read to its end.

@@ -24,7 +24,7 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
-    /// Returns the coding of a body, or `None` if it is sent as it is.
+    /// Returns the coding of a body, or `None` if the body is not encoded.
     pub(crate) fn of(picked: &Picked<'_, '_>) -> Result<Option<Self>, VerifyError> {
         let mut lines = picked.all(HEADER);
         let value = lines.next().unwrap_or_default().trim_ascii();
@@ -54,7 +54,7 @@ impl Coding {
         }
     }
 
-    /// Returns whether a head says that the body is sent as it is.
+    /// Returns whether the body is not encoded, according to the head.
     pub(crate) fn is_absent(picked: &Picked<'_, '_>) -> bool {
         let plain = |value: &[u8]| value.is_empty() || value.eq_ignore_ascii_case(b"identity");
         picked.all(HEADER).all(plain)
@@ -71,7 +71,7 @@ impl Coding {
     }
 }
 
-/// Without a feature, there is no coding, and so nothing to decode.
+/// Without a feature, there are no codings, so there is nothing to decode.
 #[cfg(not(any(feature = "brotli", feature = "gzip", feature = "zstd")))]
 pub(crate) struct Decoder(Coding);
 

@@ -4,13 +4,13 @@ use std::borrow::Cow;
 
 /// Returns the decoded names and values of a form, or `None` for each pair that is not UTF-8.
 ///
-/// It returns what `form_urlencoded::parse` does, which takes several times as long and replaces
-/// bytes that are not UTF-8, so that different forms would have the same signature.
+/// The result is that of `form_urlencoded::parse`. But `parse` takes several times as long, and
+/// replaces bytes that are not UTF-8, so different forms would have the same signature.
 pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>> {
     encoded_pairs(form).map(|(name, value)| Some((decoded(name)?, decoded(value)?)))
 }
 
-/// Returns the decoded values of a field, without those that are not UTF-8.
+/// Returns the decoded values of a field. Skips values that are not UTF-8.
 pub(crate) fn values<'f>(form: &'f [u8], name: &str) -> impl Iterator<Item = Cow<'f, str>> {
     let of_name = encoded_pairs(form).filter(move |(known, _)| {
         // Few names are encoded, and the others are not decoded.
@@ -53,7 +53,7 @@ fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// Returns the byte with this number in hex.
+/// Returns the byte with this hexadecimal number.
 fn escaped(digits: &[u8]) -> Option<u8> {
     match digits {
         [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
@@ -83,11 +83,9 @@ pub(crate) struct Repeated;
 
 /// Returns the decoded value of a form or query field, which is empty if the field is absent.
 pub(crate) fn only_value(form: &[u8], name: &str) -> Result<String, Repeated> {
-    // A value that is not UTF-8 may be one of this name, so it counts as a second one.
-    let mut values = pairs(form).filter_map(|pair| match pair {
-        Some((known, value)) => (known == name).then_some(Some(value)),
-        None => Some(None),
-    });
+    let of_name =
+        encoded_pairs(form).filter(|(known, _)| decoded(known).is_some_and(|known| known == name));
+    let mut values = of_name.map(|(_, value)| decoded(value));
     match (values.next(), values.next()) {
         (None, _) => Ok(String::new()),
         (Some(Some(value)), None) => Ok(value.into_owned()),

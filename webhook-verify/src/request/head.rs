@@ -201,7 +201,7 @@ fn target(uri: &http::Uri) -> &str {
 /// The names of the headers to collect, in lower case.
 pub(crate) struct Names {
     names: Box<[Text]>,
-    /// Second names: the one in `names`, and the other.
+    /// Header aliases: the name in `names`, and the alias.
     aliases: Box<[(Text, Text)]>,
 }
 
@@ -219,7 +219,7 @@ impl Names {
         names.find(|known| known.eq_ignore_ascii_case(name))
     }
 
-    /// Returns the header that this is another name of.
+    /// Returns the header that this name is an alias of.
     fn find_by_alias(&self, name: &str) -> Option<&str> {
         let mut aliases = self.aliases.iter();
         let found = aliases.find(|(_, alias)| alias.eq_ignore_ascii_case(name));
@@ -246,8 +246,8 @@ impl<'n, 'a> Picked<'n, 'a> {
         picked
     }
 
-    /// Adds the headers under their second names. One with the values that were found under the
-    /// first name adds nothing, and one with others makes the header a repeated one.
+    /// Adds the headers found under their aliases. An alias with the same values as the first name
+    /// adds nothing. An alias with other values makes the header a repeated one.
     fn add_aliases(&mut self, head: &RequestHead<'a>, names: &'n Names) {
         let mut others: SmallVec<[(&'n str, &'a [u8]); 8]> = SmallVec::new();
         head.headers().visit(&mut |name, value| {
@@ -257,7 +257,8 @@ impl<'n, 'a> Picked<'n, 'a> {
         });
         let others = Self(others);
         let differs = |name: &str| !self.all(name).eq(others.all(name));
-        let added: Vec<_> = others.0.iter().copied().filter(|(name, _)| differs(name)).collect();
+        let added: SmallVec<[_; 8]> =
+            others.0.iter().copied().filter(|(name, _)| differs(name)).collect();
         self.0.extend(added);
     }
 

@@ -15,7 +15,7 @@ pub(crate) struct Unreadable;
 
 #[cfg(test)]
 std::thread_local! {
-    /// The bytes that this thread has read as JSON.
+    /// The number of bytes that this thread has read as JSON.
     pub(crate) static BYTES_READ: std::cell::Cell<usize> = const { std::cell::Cell::new(0) };
 }
 

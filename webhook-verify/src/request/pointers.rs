@@ -31,7 +31,7 @@ pub(super) struct Node {
     pub(super) children: Box<[(Box<str>, usize)]>,
     /// The children that may be elements of an array: indexes and nodes, sorted.
     pub(super) elements: Box<[(usize, usize)]>,
-    /// Whether a JSON encoder may escape the token of a child.
+    /// Whether a JSON encoder may escape a child's token.
     has_unusual: bool,
 }
 
@@ -108,8 +108,8 @@ impl Pointers {
         Self { all, nodes: nodes.into() }
     }
 
-    /// Returns the values of `body`, which must be JSON. Parses it once, and each value once more
-    /// that one pointer ends at and another one passes through.
+    /// Returns the values of `body`, which must be JSON. Parses the body once. If one pointer ends
+    /// at a value and another passes through it, parses this value once more.
     pub(super) fn read(&self, body: &[u8]) -> Box<[Slot]> {
         let mut slots = vec![Slot::Absent; self.nodes.len()].into_boxed_slice();
         if slots.is_empty() {
@@ -126,8 +126,8 @@ impl Pointers {
 }
 
 impl Pointers {
-    /// Returns an error if fields that were [found](Fields::find) are not those of the body, or if
-    /// it is not JSON.
+    /// Returns an error if the body is not JSON, or if its fields differ from those that were
+    /// [found](Fields::find).
     pub(crate) fn confirm(&self, slots: Option<&[Slot]>, body: &[u8]) -> Result<(), Unreadable> {
         match slots {
             Some(slots) if *self.read(body) != *slots => Err(Unreadable),
@@ -150,7 +150,7 @@ impl Node {
     }
 }
 
-/// Returns whether no JSON encoder escapes a byte.
+/// Returns whether a byte is one that no JSON encoder escapes.
 fn is_usual(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
 }
@@ -184,8 +184,8 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// Finds the fields of a body that is not verified yet, or takes them from `slots` if they
-    /// were read before. Once it is verified, they must be [confirmed](Pointers::confirm).
+    /// Finds the fields of a body that is not verified yet, or takes them from `slots` if they were
+    /// read before. They must be [confirmed](Pointers::confirm) after the body is verified.
     pub(crate) fn find(
         pointers: &'a Pointers,
         slots: &'a mut Option<Box<[Slot]>>,
@@ -210,7 +210,7 @@ impl<'a> Fields<'a> {
     /// Returns the raw JSON at `pointer`.
     fn raw(&self, pointer: &str) -> Result<Option<&'a str>, Unreadable> {
         let known = self.pointers.all.binary_search_by(|(known, _)| (**known).cmp(pointer));
-        // A pointer that is not in the set would be a mistake here: the request is refused.
+        // A pointer that is not in the set would be a bug, so the request is refused.
         let (_, node) = known.map(|known| &self.pointers.all[known]).map_err(|_| Unreadable)?;
         match self.slots[*node] {
             Slot::Absent => Ok(None),
@@ -244,7 +244,7 @@ struct Walk<'p, 's> {
     nodes: &'p [Node],
     at: usize,
     slots: &'s mut [Slot],
-    /// The address of the body.
+    /// The address of the body in memory.
     start: usize,
 }
 
@@ -321,7 +321,7 @@ impl<'de> Visitor<'de> for Walk<'_, '_> {
         Ok(())
     }
 
-    // The pointers continue, but scalars contain nothing.
+    // The pointers continue, but a scalar has no children.
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {
         Ok(())
     }
@@ -386,7 +386,7 @@ mod tests {
         pointers.iter().map(text).map(|found| found.map_err(|_| ())).collect()
     }
 
-    /// Returns the values, which must be the same one by one.
+    /// Returns the values. Reading them one by one must give the same values.
     fn values(body: &str, pointers: &[&str]) -> Vec<Option<String>> {
         let all = read(body.as_bytes(), pointers.iter().copied());
         for (pointer, found) in pointers.iter().zip(&all) {

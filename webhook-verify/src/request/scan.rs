@@ -1,9 +1,10 @@
-//! Finds the values at JSON pointers in a body that may be anything, at the speed of a hash.
+//! Finds the values at JSON pointers in an untrusted body, at the speed of a hash.
 //!
-//! This is no parser. It finds what a parser finds in valid JSON, and something or nothing in other
-//! bodies. It is for requests that are not verified yet: [`Pointers::read`] then confirms the result
-//! with a parser. Nearly all of a body lies beside the pointers, and is passed over by its brackets
-//! and quotes alone, which takes a fraction of the time that a parser takes for many small values.
+//! This is not a parser. In valid JSON, it finds the same values as a parser. In other bodies, its
+//! result is arbitrary. It is for requests that are not verified yet: [`Pointers::read`] confirms
+//! the result with a parser afterwards. No pointer leads to most values of a body. The scan skips
+//! them by their brackets and quotes, in a fraction of the time that a parser takes for many small
+//! values.
 
 use super::pointers::{Node, Pointers, Slot};
 
@@ -18,8 +19,8 @@ struct Scan<'p, 'a> {
 }
 
 impl Pointers {
-    /// Returns the values of `body` as [`read`](Self::read) does if it is JSON. Keys that consist
-    /// of letters, digits, `_`, `-` and `.` are not found where the body escapes them.
+    /// Returns the values of `body` as [`read`](Self::read) does if it is JSON. Keys of letters,
+    /// digits, `_`, `-` and `.` are not found if the body escapes them.
     pub(super) fn scan(&self, body: &[u8]) -> Box<[Slot]> {
         let slots = vec![Slot::Absent; self.nodes.len()].into_boxed_slice();
         if slots.is_empty() {
@@ -28,7 +29,7 @@ impl Pointers {
         #[cfg(test)]
         super::json::BYTES_READ.set(super::json::BYTES_READ.get() + body.len());
         let mut scan = Scan { nodes: &self.nodes, slots, body, at: 0 };
-        // Nothing but space may follow: `next` would end at another byte.
+        // Only white space may follow: `next` would end at another byte.
         if scan.value(0).is_err() || scan.next().is_ok() {
             scan.slots.fill(Slot::Unreadable);
         }
@@ -41,7 +42,7 @@ impl Scan<'_, '_> {
         self.body.get(self.at).copied().ok_or(Broken)
     }
 
-    /// Returns the next byte that is no space, without taking it.
+    /// Returns the next byte that is not white space, without taking it.
     fn next(&mut self) -> Result<u8, Broken> {
         loop {
             match self.peek()? {

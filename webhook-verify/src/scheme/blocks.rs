@@ -19,7 +19,7 @@ pub enum Algorithm {
     HmacSha512,
     /// SHA-256 over the secret followed by the signed content, which HubSpot used before HMAC, or
     /// over signed content that contains `{secret}`. Anyone with one signature can extend content
-    /// that follows the secret, so use it only for such senders.
+    /// that follows the secret, so use this algorithm only for senders that require it.
     KeyedSha256,
     /// The same with SHA-1, as Cloudinary does.
     KeyedSha1,
@@ -187,16 +187,17 @@ pub(crate) enum KeySource {
 
 /// Which bytes of a compressed body are signed.
 ///
-/// The features `gzip` (gzip and deflate), `brotli` and `zstd` decode bodies. The decoded body may
-/// be as long as the body limit, and 200 times as long as the compressed one beyond 64 KiB.
+/// The features `gzip` (gzip and deflate), `brotli` and `zstd` decode bodies. The decoded body must
+/// fit the body limit. Beyond 64 KiB, it may have at most 200 times as many bytes as the compressed
+/// body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum SignedBytes {
-    /// The compressed bytes, as Nylas sends them. They are decoded after they are verified.
+    /// The compressed bytes, as with Nylas. The body is decoded after it is verified.
     AsSent,
-    /// The decoded bytes. They are decoded before they are verified, while they arrive.
+    /// The decoded bytes. The body is decoded before it is verified, while it arrives.
     Decoded,
 }
 
@@ -204,11 +205,11 @@ pub enum SignedBytes {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BodyDigest {
     pub(crate) place: DigestPlace,
-    /// `None` for any: they can be told apart.
+    /// `None` accepts any encoding, because their texts differ.
     pub(crate) encoding: Option<Encoding>,
-    /// Without a body, it is the digest of the query, as a JSON object.
+    /// Without a body, the digest is that of the query, as a JSON object.
     pub(crate) or_query: bool,
-    /// It may be absent if there is nothing to digest.
+    /// The digest may be absent if there is nothing to digest.
     pub(crate) optional: bool,
 }
 
@@ -246,7 +247,7 @@ pub(crate) struct UrlDigest {
     pub(crate) form: UrlDigestForm,
 }
 
-/// The text whose digest it is.
+/// The text that the digest covers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UrlDigestForm {
     /// The public URL with the request's query.
@@ -267,15 +268,15 @@ pub enum Evidence {
     Source,
     /// The sender's documentation describes it.
     Documentation,
-    /// Only third parties describe it. A receiver logs a warning when it is built.
+    /// Only third parties describe the signature. Building a receiver logs a warning.
     Unproven,
 }
 
-/// What is known about the sender of a preset besides its signatures, with its sources.
+/// Facts about the sender of a preset, apart from its signatures, and their sources.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Notes {
-    /// What users of the preset should know.
+    /// Advice for users of the preset.
     pub about: &'static str,
     /// Where the sender shows the secret.
     pub secret_at: &'static str,
@@ -291,7 +292,7 @@ pub struct Notes {
     pub same_bytes_why: &'static str,
     /// The retries that the time window refuses, and why.
     pub lost: &'static str,
-    /// The source of what is known about retries.
+    /// The source of the facts about retries.
     pub source: &'static str,
     /// The date of the last check of the preset, such as `2026-11-28`.
     pub checked: &'static str,
@@ -336,7 +337,7 @@ pub enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SameBytes {
-    /// They cannot: the body has an ID or the time of its event.
+    /// They cannot, because the body has an ID or the time of its event.
     Never,
     /// They can, so the body does not identify an event.
     Possible,
@@ -349,8 +350,8 @@ pub enum SameBytes {
 pub(crate) struct SignatureSource {
     pub(crate) place: Place,
     pub(crate) grammar: Grammar,
-    /// The separator of several signatures, which may also be in several header lines. Without it, a
-    /// repeated header is refused.
+    /// The separator of several signatures, which may also be in several header lines. If it is
+    /// `None`, a repeated header is refused.
     pub(crate) several: Option<char>,
 }
 
@@ -392,8 +393,8 @@ pub(crate) enum Grammar {
     /// `key=value` pairs. The values of `keys` are signatures, and other keys are ignored. There may
     /// be several groups of pairs, all with the same timestamp.
     Pairs { separator: char, groups: Option<char>, keys: List<Text> },
-    /// Versioned signatures. Those of `versions` are verified, or all if there are none. Others are
-    /// skipped.
+    /// Versioned signatures. Signatures of `versions` are verified, or all signatures if `versions`
+    /// is empty. Others are skipped.
     List { separator: char, version_separator: char, versions: List<Text> },
     /// The timestamp, a separator, and the signature.
     AfterTimestamp { separator: char },
@@ -505,28 +506,29 @@ pub(crate) struct EventList {
 
 /// The source of a delivery's idempotency key.
 ///
-/// A key always contains verified bytes. Header values that are not signed only add to it, so they
-/// can make a duplicate run again, but never make a delivery a duplicate of another.
+/// A key always contains verified bytes. Unsigned header values only extend the key. They can make
+/// a duplicate run again, but cannot make a delivery a duplicate of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
     /// The signed delivery ID, with the event type if the sender puts it into an unsigned header. If
-    /// a verified body has no ID, [`Digest`](Self::Digest) is used.
+    /// a verified body has no ID, the key is [`Digest`](Self::Digest) if two events of the sender
+    /// cannot have identical bytes, and otherwise none.
     SignedId,
     /// Fields of the signed body that together identify an event and stay the same in retries, for
-    /// senders whose retries change the rest of the body; with the event type as in
-    /// [`SignedId`](Self::SignedId). If one is absent, [`Digest`](Self::Digest) is used.
+    /// senders whose retries change the rest of the body, with the event type as in
+    /// [`SignedId`](Self::SignedId). If one is absent, the same applies as without a signed ID.
     Fields,
     /// The SHA-256 digest of the signed body, with the delivery ID and the event type if the sender
     /// puts them into headers. If the scheme signs only a part of the body, the digest is that of
     /// the signed content.
     ///
-    /// A captured request without a signed timestamp can run again under an invented ID.
+    /// A captured request without a signed timestamp can run again with an invented ID.
     Digest,
-    /// The SHA-256 digest of the signed body alone: two events with identical bytes are one, so the
-    /// second is lost.
+    /// The SHA-256 digest of the signed body alone. Two events with identical bytes have the same
+    /// key, so the second is lost.
     BodyDigest,
     /// The SHA-256 digest of the signed content alone, for schemes that sign a part of the body.
     SignedContent,

@@ -67,8 +67,8 @@ impl Challenge {
     pub const SLACK: Self =
         signed("slack", list![at("/type", "url_verification")], Some(pointer("/challenge")), ECHO);
 
-    /// Slack's unsigned form `ssl_check=1`, which checks the server's certificate. The response is
-    /// 200.
+    /// Slack's unsigned form `ssl_check=1`, which checks the server's certificate. The receiver
+    /// responds with 200.
     pub const SLACK_SSL_CHECK: Self = unsigned(
         "slack-ssl-check",
         POST,
@@ -233,7 +233,7 @@ impl Challenge {
         places.chain(&self.token).any(Place::is_in_body)
     }
 
-    /// Returns whether the body must be a form to identify the challenge or its token.
+    /// Returns whether the challenge or its token is identified by a form in the body.
     pub(crate) fn looks_into_form(&self) -> bool {
         let mut places = self.when.iter().map(|condition| &condition.place).chain(&self.token);
         places.any(|place| matches!(place, Place::Form(_)))

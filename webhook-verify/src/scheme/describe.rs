@@ -31,7 +31,7 @@ pub struct Description {
     pub signed_content: String,
     /// The place of the timestamp, such as `header webhook-timestamp`.
     pub timestamp: Option<String>,
-    /// What a valid signature proves.
+    /// The part of the request that the signature covers.
     pub proof: Proof,
     /// The window around the clock in which timestamps must be, or `None` if they are not checked.
     pub tolerance: Option<Tolerance>,
@@ -39,7 +39,7 @@ pub struct Description {
     pub id: Option<String>,
     /// The place of the event type, such as `body /type`.
     pub event_type: Option<String>,
-    /// What the idempotency key is made of.
+    /// The parts of the idempotency key.
     pub idempotency_key: String,
     /// The headers that may have another name, with that name.
     pub header_aliases: Vec<(String, String)>,
@@ -56,7 +56,7 @@ pub struct Description {
     pub test_field: Option<String>,
     /// Facts about the sender that do not concern its signatures.
     pub hints: Hints,
-    /// What is known about a preset's sender, with its sources.
+    /// Facts about a preset's sender, with their sources.
     pub notes: Notes,
 }
 

@@ -80,19 +80,20 @@ pub struct Scheme {
     pub(crate) evidence: List<Evidence>,
     pub(crate) algorithm: Algorithm,
     pub(crate) key_form: KeyForm,
-    /// The sender signs with its API key, so a secret may look like one.
+    /// The sender signs with its API key, so the secret may look like an API key.
     pub(crate) api_key: bool,
     pub(crate) key_source: Option<KeySource>,
     pub(crate) signatures: List<SignatureSource>,
     pub(crate) encoding: Encoding,
     pub(crate) content: List<Part>,
-    /// The content of signatures with other versions than the first.
+    /// The content of signatures with versions other than the first.
     pub(crate) version_contents: List<(Text, List<Part>)>,
     /// The place of the body's SHA-256 digest, for schemes that sign it instead of the body.
     pub(crate) body_digest: Option<BodyDigest>,
     /// The claim of a JSON Web Token with the digest of the URL.
     pub(crate) url_digest: Option<UrlDigest>,
-    /// The bytes of a compressed body that are signed. `None`: it is refused.
+    /// The bytes of a compressed body that are signed. If it is `None`, compressed bodies are
+    /// refused.
     pub(crate) signed_bytes: Option<SignedBytes>,
     pub(crate) timestamp: Option<TimestampSource>,
     /// The required value of a JSON Web Token's `iss` claim.
@@ -123,7 +124,7 @@ pub struct Scheme {
     /// Fields of forms, for senders that send either a JSON body or a form: the JSON pointer, and the
     /// field's name.
     pub(crate) form_fields: List<(Text, Text)>,
-    /// Second names of headers: the name in this scheme, and the other one.
+    /// Header aliases: the name in this scheme, and the alias.
     pub(crate) header_aliases: List<(Text, Text)>,
     pub(crate) challenges: List<Challenge>,
     pub(crate) hints: Hints,
@@ -215,7 +216,7 @@ impl Scheme {
         &self.name
     }
 
-    /// Returns whether no primary source says that the sender signs this way.
+    /// Returns whether no primary source confirms that the sender signs this way.
     #[must_use]
     pub fn is_unproven(&self) -> bool {
         self.evidence.contains(&Evidence::Unproven)
@@ -312,7 +313,7 @@ impl Scheme {
         self.signed_bytes
     }
 
-    /// Returns the limit of a body, in bytes, if the user sets none.
+    /// Returns the default body limit, in bytes.
     pub(crate) fn body_limit(&self) -> usize {
         self.hints.body_limit.unwrap_or(DEFAULT_BODY_LIMIT)
     }
@@ -405,38 +406,38 @@ impl Scheme {
         in_content.chain(of_fields)
     }
 
-    /// Returns the bytes that the value of each part of a content must not contain. Otherwise,
-    /// another split could have the same signature.
+    /// Returns the bytes that the value of each part of a content must not contain. If a value
+    /// contained them, another split could have the same signature.
     pub(crate) fn delimiters(&self, content: &[Part]) -> Vec<Box<[u8]>> {
         check::all_delimiters(self, content)
     }
 
-    /// Returns the index of the content of a version, if it has its own.
+    /// Returns the index of a version's content, if the version has its own.
     pub(crate) fn content_of_version(&self, version: &str) -> Option<usize> {
         self.version_contents.iter().position(|(known, _)| known == version)
     }
 
     /// Returns whether a part is composed together with the body: it comes from the body, or it is
-    /// the secret, which the key adds.
+    /// the secret, which the key inserts.
     #[inline]
     pub(crate) fn comes_late(&self, part: &Part) -> bool {
         matches!(part, Part::Secret) || self.reads_from_body(part)
     }
 
-    /// Returns the index of the piece of signed content before which the secret stands.
+    /// Returns the index of the piece of signed content that follows the secret.
     pub(crate) fn secret_piece(&self) -> usize {
         let mut late = self.content.iter().skip_while(|part| !self.comes_late(part));
         late.position(|part| matches!(part, Part::Secret)).map_or(0, |index| index + 1)
     }
 
-    /// Returns the length of a timestamp that touches other parts, in bytes: that of the years from
-    /// 2001 to 2286, or of an HTTP date (RFC 9110 §5.6.7).
+    /// Returns the required length, in bytes, of a timestamp without text around it: that of the
+    /// years 2001 to 2286, or of an HTTP date (RFC 9110 §5.6.7).
     pub(crate) fn timestamp_len(&self) -> Option<usize> {
         let len = match self.timestamp.as_ref()?.unit {
             TimeUnit::Seconds => 10,
             TimeUnit::Milliseconds => 13,
             TimeUnit::Rfc1123 => 29,
-            // It ends where its form says.
+            // The form determines where it ends.
             TimeUnit::Rfc3339 => return None,
         };
         let limits =

@@ -1,4 +1,4 @@
-//! The page about a sender, made from its scheme.
+//! The page about a sender, generated from its scheme.
 
 use std::{fmt, time::Duration};
 
@@ -26,9 +26,14 @@ impl fmt::Display for Description {
                 "\n**No primary source was found.** Check the preset before you rely on it."
             )?;
         }
-        writeln!(f, "\nTry it on a receiver at `http://127.0.0.1:3000/`:\n")?;
+        writeln!(
+            f,
+            "\nTo sign a request for a receiver at `http://127.0.0.1:3000/`, in a clone of this repository:\n"
+        )?;
         writeln!(f, "```sh")?;
-        writeln!(f, "printf '{{}}' | webhook-verify sign --scheme {} --curl", self.name)?;
+        writeln!(f, "printf '{{}}' |")?;
+        writeln!(f, "    cargo run -q -p webhook-verify --features cli -- sign \\")?;
+        writeln!(f, "    --scheme {} --secret \"$WEBHOOK_SECRET\" --curl", self.name)?;
         writeln!(f, "```")
     }
 }

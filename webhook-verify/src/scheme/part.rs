@@ -13,8 +13,8 @@ use crate::error::ConfigError;
 pub(crate) enum Part {
     Literal(Text),
     Body,
-    /// The body, which must be empty or a JSON object or array without white space around it, so
-    /// that it has a certain start and end next to other text.
+    /// The body, which must be empty, or a JSON object or array without white space around it. So
+    /// its start and end are certain next to other text.
     JsonBody,
     /// A digest of the body, in hex.
     BodyDigest(Hash),
@@ -28,12 +28,12 @@ pub(crate) enum Part {
     Path(PathForm),
     /// The decoded value of a query parameter.
     Query(Text),
-    /// The query's parameters except the signature: each as `name=value`, sorted.
+    /// The query's parameters except the signature, sorted, each as `name=value`.
     SortedQuery,
     Header(Text),
     /// The headers that this header lists, separated by commas: `name:value;name:value`.
     SignedHeaders(Text),
-    /// The value of a key next to the signature, among its header's pairs.
+    /// The value of a key among the pairs of the signature's header.
     Pair(Text),
     /// The values of the headers whose names a pair lists, separated by spaces. They are joined with
     /// dots.
@@ -51,18 +51,19 @@ pub(crate) enum Part {
     Crc32,
     /// A value that the sender shows on its settings page.
     Parameter(Text),
-    /// The secret, for digests that do not begin with it.
+    /// The secret, for digests that do not begin with the secret.
     Secret,
-    /// Text, a value, and text, which are left out together if the value is empty.
+    /// Text, a value, and text. All of it is omitted if the value is empty.
     Group(List<Self>),
 }
 
-/// Whether the value of a field may contain the delimiters around it. Only one part of a content may.
+/// Whether the value of a field may contain the delimiters around it. Only one part of a content
+/// may do so.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Free {
     Never,
     Always,
-    /// Depending on another field of the content.
+    /// The part is free if another field of the content has, or does not have, a value.
     If {
         pointer: Text,
         value: Text,
@@ -160,7 +161,7 @@ pub(crate) enum Values<'p> {
 pub(crate) enum WholeBody {
     /// As sent.
     Bytes,
-    /// As a digest that no other body has.
+    /// As a digest that differs for every body.
     Digest,
     /// As the fields of a form.
     Form,
@@ -367,13 +368,13 @@ impl fmt::Display for Part {
 /// The option that all errors here are about.
 const OPTION: &str = "signed_content";
 
-/// Parses a template such as `v0:{timestamp}:{body}`, in which a doubled brace is a brace, and what
-/// is between `[[` and `]]` is left out if its value is empty.
+/// Parses a template such as `v0:{timestamp}:{body}`. A doubled brace is a brace. Text between `[[`
+/// and `]]` is omitted if its value is empty.
 pub(super) fn parse(template: &str) -> Result<Vec<Part>, ConfigError> {
     let mut parts = Vec::new();
     let mut rest = template;
     while let Some((before, after)) = rest.split_once("[[") {
-        let (group, after) = after.split_once("]]").ok_or_else(|| bad("a `[[` is not closed"))?;
+        let (group, after) = after.split_once("]]").ok_or_else(|| bad("a `[[` has no `]]`"))?;
         parts.extend(parse_parts(before)?);
         let group = parse_parts(group)?;
         let is_group =
@@ -385,7 +386,7 @@ pub(super) fn parse(template: &str) -> Result<Vec<Part>, ConfigError> {
         rest = after;
     }
     if rest.contains("]]") {
-        return Err(bad("a `]]` was not opened"));
+        return Err(bad("a `]]` has no `[[`"));
     }
     parts.extend(parse_parts(rest)?);
     Ok(parts)

@@ -1,4 +1,4 @@
-//! What a signature covers.
+//! The parts of a request that signatures cover.
 
 use std::fmt;
 
@@ -6,9 +6,9 @@ use super::{Origin, Part, Scheme, WholeBody};
 
 /// The part of a request that a scheme's signature covers, from the strongest to the weakest.
 ///
-/// Whatever is not covered is the word of whoever sent the request, or of whoever captured a true
-/// one and changed it. Where a body becomes a prompt or a payment, require [`Body`](Self::Body)
-/// with [`ReceiverBuilder::require`](crate::ReceiverBuilder::require).
+/// Do not trust the parts that are not covered: anyone who captures a request can change them. If a
+/// body becomes a prompt or triggers a payment, require [`Body`](Self::Body) with
+/// [`ReceiverBuilder::require`](crate::ReceiverBuilder::require).
 ///
 /// ```
 /// use webhook_verify::{Proof, Receiver, Verifier, scheme};
@@ -27,23 +27,24 @@ use super::{Origin, Part, Scheme, WholeBody};
 pub enum Proof {
     /// All bytes of the body.
     Body,
-    /// A SHA-256 digest of the body, in the signed URL or token. It is as strong as `Body`.
+    /// A SHA-256 digest of the body, in the signed URL or token. This is as strong as `Body`.
     BodyDigest,
     /// Values of the body, but not its bytes: single fields (Adyen, Amazon SNS, Mailgun's token), a
-    /// checksum that a changed body can have too (PayPal), or the joined fields of a form, which
-    /// can be divided elsewhere (Twilio, Mandrill).
+    /// checksum that a changed body can share (PayPal), or the joined fields of a form, which can
+    /// be split in more than one way (Twilio, Mandrill).
     Fields,
-    /// The URL or other parts of the head, and nothing of the body.
+    /// The URL or other parts of the head, but nothing of the body.
     Url,
-    /// Nothing of the request: a secret or a token was sent with it, which proves only that the
-    /// sender knows or has it.
+    /// Nothing of the request. It contains a secret or a token, which proves only that the sender
+    /// has this secret or token.
     TokenOnly,
 }
 
 impl Proof {
     /// Returns whether this is at least as strong as `required`. `Body` and `BodyDigest` are equal.
     ///
-    /// The order says nothing about the URL: `Body` is stronger than `Url`, but may not cover it.
+    /// The order does not include the URL: `Body` is stronger than `Url`, but may not cover the
+    /// URL.
     #[must_use]
     pub fn satisfies(self, required: Self) -> bool {
         self.strength() >= required.strength()

@@ -296,7 +296,7 @@ impl Candidates {
             .fold(false, |holds, (_, found)| holds | tag.matches_any(std::slice::from_ref(found)))
     }
 
-    /// Returns the versions with their own content that the request has signatures of.
+    /// Returns the versions in the request that have their own content.
     pub(super) fn versions(&self) -> Vec<usize> {
         let tags = self.rare.iter().flat_map(|rare| &rare.tags_of_version);
         let mut versions: Vec<_> = tags.map(|(version, _)| *version).collect();

@@ -1,4 +1,4 @@
-//! Digests of the URL and of the query, which some senders put into their tokens.
+//! Digests of the URL and of the query, which some tokens contain.
 
 use std::borrow::Cow;
 
@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use super::signed::Sources;
 use crate::scheme::UrlDigestForm;
 
-/// The contents of a head that a token may contain a digest of.
+/// The parts of a head whose digest a token may contain.
 #[derive(Default)]
 pub(crate) struct HeadDigests {
     /// The query as JSON, if the scheme signs it in place of an absent body.
@@ -46,7 +46,7 @@ fn query_as_json(query: &str) -> String {
     format!("{{{}}}", members.join(","))
 }
 
-/// The bytes that Atlassian escapes: all that are not unreserved (RFC 3986 §2.3).
+/// The bytes that Atlassian escapes: all except the unreserved ones (RFC 3986 §2.3).
 const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Returns Atlassian's canonical request: method, path below the app's base, and sorted query.

@@ -159,7 +159,11 @@ impl HeadFacts {
         }
         self.has_query = head.query().is_some();
         if settings.plan.identity_reads_content {
-            self.query = head.query().map(ToOwned::to_owned);
+            self.query = settings
+                .plan
+                .signs_sorted_query
+                .then(|| head.query().map(ToOwned::to_owned))
+                .flatten();
         }
         let sources = Sources { settings, head, picked, timestamp, id: self.id.as_bytes() };
         self.signed.read(&sources)?;
@@ -243,6 +247,9 @@ impl HeadFacts {
         let mut json = serde_json::Value::Null;
         for (pointer, name) in &**fields {
             let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
+            if value.is_empty() {
+                continue;
+            }
             let mut at = &mut json;
             for token in pointer.split('/').skip(1) {
                 at = &mut at[token];
@@ -293,7 +300,7 @@ impl HeadFacts {
     }
 
     /// Verifies the signatures. `running` has processed the body, or is empty. A body that is
-    /// decoded afterwards may have `limit` bytes.
+    /// decoded afterwards may have up to `limit` bytes.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
@@ -303,7 +310,7 @@ impl HeadFacts {
         limit: usize,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        // The fields of a form, if the scheme reads them in place of those of a JSON body.
+        // The fields of a form, if the scheme reads them instead of the fields of a JSON body.
         let form = self.form_as_json(settings, &body)?;
         let readable = form.as_deref().unwrap_or(&body);
         self.look_into_body(settings, readable)?;
@@ -449,7 +456,8 @@ impl HeadFacts {
         self.candidates.check(scheme)
     }
 
-    /// Checks the contents of a verified body, URL or token. Digests are those of the body as sent.
+    /// Checks the contents of a verified body, URL or token. The digests are those of the body as
+    /// sent.
     fn judge_body(
         &mut self,
         settings: &Settings,
@@ -536,8 +544,8 @@ fn mismatch(scheme: &Scheme) -> VerifyError {
     }
 }
 
-/// Returns the digest of the signed content. Each piece follows its length, so that contents with
-/// the same bytes and other pieces have other digests.
+/// Returns the digest of the signed content. Each piece has its length before it, so contents with
+/// the same bytes but different pieces have different digests.
 fn digest_of<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Box<[u8; 32]> {
     let mut digest = Sha256::new();
     for piece in pieces {
@@ -548,7 +556,8 @@ fn digest_of<'p>(pieces: impl Iterator<Item = &'p [u8]>) -> Box<[u8; 32]> {
 }
 
 /// Returns a digest of all values of the headers with the delivery ID and the event type, if one
-/// does not fit into a label. Without it, deliveries that differ only there would look the same.
+/// does not fit into a label. Otherwise, deliveries that differ only in these values would have the
+/// same key.
 fn odd_labels(scheme: &Scheme, picked: &Picked<'_, '_>) -> Option<Box<[u8; 32]>> {
     let names = [&scheme.id, &scheme.event_type].into_iter().filter_map(|field| match field {
         Some(Field::Header(name)) => Some(name),
@@ -578,7 +587,7 @@ pub(super) fn is_digest_of(text: &str, encoding: Option<Encoding>, content: &[u8
     digest.is_some_and(|digest| digest == *Sha256::digest(content))
 }
 
-/// Returns the digests of the head that a sender puts into its token, for tests.
+/// Returns the digests of the head that a token must contain, for tests.
 #[cfg(feature = "testing")]
 pub(crate) fn head_digests(settings: &Settings, head: &RequestHead<'_>) -> HeadDigests {
     let picked = Picked::new(head, &settings.names);

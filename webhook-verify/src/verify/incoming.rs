@@ -98,8 +98,8 @@ impl Incoming {
     ///
     /// # Errors
     ///
-    /// [`BodyTooLarge`] as soon as the pieces together exceed the limit, or what they decode to if
-    /// the scheme signs the decoded bytes of a compressed body.
+    /// [`BodyTooLarge`] as soon as the pieces together exceed the limit. If the scheme signs the
+    /// decoded bytes of a compressed body, the decoded bytes must also fit the limit.
     pub fn update(&mut self, chunk: Bytes) -> Result<(), BodyTooLarge> {
         if chunk.len() > self.limit - self.received {
             return Err(BodyTooLarge { limit: self.limit });

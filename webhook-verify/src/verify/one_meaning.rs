@@ -501,7 +501,7 @@ impl<'c> Search<'c> {
             let differing = parts.iter().zip(self.meaning.iter().zip(&meaning));
             let mut differing = differing.filter(|(_, (one, other))| one != other);
             let Some((first, _)) = differing.next() else { return };
-            let (last, _) = differing.last().unwrap_or((first, (&Vec::new(), &Vec::new())));
+            let (last, _) = differing.next_back().unwrap_or((first, (&Vec::new(), &Vec::new())));
             if matches!((first, last), (Part::Url(_), Part::Form)) {
                 return;
             }

@@ -25,7 +25,7 @@ pub(crate) struct Settings {
     pub(crate) receiver_names: Names,
     /// The outer `None` is the scheme's own. The inner one turns the check off.
     pub(crate) tolerance: Option<Option<Tolerance>>,
-    /// The accepted distance of a token's times from the clock.
+    /// The accepted difference between a token's times and the clock.
     #[cfg_attr(not(feature = "jwt"), expect(dead_code))]
     pub(crate) leeway: Duration,
     pub(crate) clock: Box<dyn Clock>,
@@ -121,11 +121,12 @@ pub(crate) struct Plan {
     pub(super) id_delimiters: Box<[u8]>,
     pub(super) delimiters: Delimiters,
     pub(super) version_delimiters: Box<[Delimiters]>,
-    /// The length of a timestamp that touches other parts.
+    /// The required length of a timestamp without text around it.
     pub(super) timestamp_len: Option<usize>,
     pub(super) signs_json_body: bool,
     pub(super) signs_target: bool,
-    /// The fields of the body that verification reads, before the signature is verified or after.
+    pub(super) signs_sorted_query: bool,
+    /// The fields of the body that verification reads, before or after the signature is verified.
     pub(super) pointers: Pointers,
 }
 
@@ -165,6 +166,7 @@ impl Plan {
             version_delimiters,
             timestamp_len: scheme.timestamp_len(),
             signs_target: scheme.signs_target(),
+            signs_sorted_query: scheme.parts().any(|part| matches!(part, Part::SortedQuery)),
             signs_json_body: scheme.parts().any(|part| matches!(part, Part::JsonBody)),
             looks_before_it_judges: scheme.looks_before_it_judges(),
             signs_for_anybody: scheme.signs_for_anybody(),

@@ -36,7 +36,7 @@ pub(super) struct SignedHead {
     bytes: SmallVec<[u8; 64]>,
     /// The length before the first part that needs the body, and that of each piece after it.
     before_body: usize,
-    after_body: SmallVec<[usize; 2]>,
+    after_body: SmallVec<[usize; 4]>,
 }
 
 /// The sources of the signed parts of a head.
@@ -53,8 +53,8 @@ impl Sources<'_, '_, '_> {
         self.settings.public_url.as_deref().unwrap_or_default()
     }
 
-    /// Returns the path that the sender was given, with the request's query: the configured URL's
-    /// path, because a gateway may remove a part of it.
+    /// Returns the path that the sender uses, with the request's query. It is the configured URL's
+    /// path, because a gateway may remove a part of the path.
     pub(super) fn path_and_query(&self) -> Cow<'_, str> {
         let Some(url) = &self.settings.public_url else {
             return self.head.path_and_query().into();
@@ -215,7 +215,7 @@ fn bytes<'m>(
             without(delimiters, value, VerifyError::MalformedId)?
         }
         Part::Body | Part::JsonBody => material.body()?.into(),
-        // The key adds the secret.
+        // The key inserts the secret.
         Part::Secret => Cow::Borrowed(&[]),
         Part::BodyDigest(hash) => {
             let body = material.body()?;
@@ -260,8 +260,8 @@ fn text(text: Cow<'_, str>) -> Cow<'_, [u8]> {
     }
 }
 
-/// Returns the value, or `error` if it contains one of `delimiters`: then another split could have
-/// the same signature.
+/// Returns the value, or `error` if it contains one of `delimiters`, because then another split
+/// could have the same signature.
 fn without<'v>(
     delimiters: &[u8],
     value: Cow<'v, [u8]>,
@@ -273,7 +273,7 @@ fn without<'v>(
     Ok(value)
 }
 
-/// Returns the text of a group, which is empty if its value is.
+/// Returns the text of a group, or an empty text if its value is empty.
 fn group<'m>(
     parts: &'m [Part],
     material: &Material<'m, '_, '_, '_>,
@@ -288,7 +288,7 @@ fn group<'m>(
     Ok([before.as_bytes(), &value, after.as_bytes()].concat().into())
 }
 
-/// Returns the value of a form field. Any other body has no fields.
+/// Returns the value of a form field. A body that is not a form has no fields.
 fn form_field(material: &Material<'_, '_, '_, '_>, name: &str) -> Result<String, VerifyError> {
     let body = material.body()?;
     if !material.is_form() {
@@ -502,15 +502,16 @@ pub(super) fn texts<'m>(
 ) -> Result<Vec<Cow<'m, [u8]>>, VerifyError> {
     let scheme = &*sources.settings.scheme;
     let parts = content.iter().zip(delimiters);
-    let text = |(part, delimiters): (&'m Part, &Box<[u8]>)| match scheme.comes_late(part) {
-        true => bytes(part, delimiters, &Material::Body { scheme, fields, is_form }),
-        false => bytes(part, delimiters, &Material::Head { sources, url }),
-    };
-    parts.map(text).collect()
+    parts
+        .map(|(part, delimiters)| match scheme.comes_late(part) {
+            true => bytes(part, delimiters, &Material::Body { scheme, fields, is_form }),
+            false => bytes(part, delimiters, &Material::Head { sources, url }),
+        })
+        .collect()
 }
 
-/// Checks that a body next to other signed text starts and ends where it seems to. A JSON object or
-/// array has no end, and no start, that is one as well, so the text has no other split.
+/// Checks that the boundaries of a body next to other signed text are certain. No proper prefix or
+/// suffix of a JSON object or array is itself an object or array, so the text has no other split.
 pub(super) fn json_body(
     content: &[Part],
     scheme: &Scheme,
@@ -543,7 +544,7 @@ fn follows_url(content: &[Part]) -> bool {
     })
 }
 
-/// Returns the sorted pairs of a form or query, as one unambiguous text. The signed text has none.
+/// Returns the sorted pairs of a form or query as one unambiguous text, unlike the signed text.
 pub(super) fn canonical_pairs(scheme: &Scheme, query: &str, body: &[u8]) -> Option<String> {
     let signs = |part: &Part| scheme.content.contains(part);
     let mut pairs: Vec<_> = match (signs(&Part::Form), signs(&Part::SortedQuery)) {
@@ -597,7 +598,7 @@ fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
     }
     let mut sorted = BTreeSet::new();
     for (index, pair) in pairs(body).enumerate() {
-        // No sender of forms has a field without a name.
+        // No sender sends form fields without a name.
         let is_nameless = matches!(&pair, Some((name, _)) if name.is_empty());
         if index == MAX_FORM_FIELDS || is_nameless {
             return Err(VerifyError::MalformedBody);

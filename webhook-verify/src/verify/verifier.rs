@@ -83,8 +83,8 @@ impl Verifier {
     /// ID and event type have up to 40 bytes each, and the scheme reads no JSON, form or query.
     ///
     /// `body` is the body as sent. If it is compressed and the scheme defines which bytes are
-    /// [signed](crate::scheme::SignedBytes), the delivery contains the decoded body, of up to the
-    /// scheme's body limit or 1 MiB. [`begin`](Self::begin) takes another limit.
+    /// [signed](crate::scheme::SignedBytes), the delivery contains the decoded body. Its limit is
+    /// the scheme's body limit, or 1 MiB. Use [`begin`](Self::begin) to set another limit.
     ///
     /// # Errors
     ///
@@ -272,7 +272,7 @@ impl Verifier {
         self.settings.tolerance.unwrap_or_else(|| self.scheme().tolerance())
     }
 
-    /// Returns a challenge of the scheme that nobody can meet, because the parameter that it needs
+    /// Returns a challenge of the scheme that cannot succeed, because the parameter that it needs
     /// is absent or empty.
     pub(crate) fn missing_parameter(&self) -> Option<(&str, &str)> {
         self.scheme().challenges().iter().find_map(|challenge| {
@@ -349,8 +349,8 @@ impl VerifierBuilder {
         self
     }
 
-    /// Sets how far a JSON Web Token's times may be off: how long after `exp` and before `nbf` and
-    /// `iat` it is still accepted. Default: 10 s. If the scheme's timestamp is a claim, only the
+    /// Sets the leeway for a JSON Web Token's times: how long after `exp` and before `nbf` and
+    /// `iat` the token is accepted. Default: 10 s. If the scheme's timestamp is a claim, only the
     /// [tolerance](Self::tolerance) applies to that claim.
     pub fn leeway(mut self, leeway: Duration) -> Self {
         self.leeway = Some(leeway);
@@ -364,8 +364,8 @@ impl VerifierBuilder {
     }
 
     /// Sets the URL that the sender was given, without its query, for schemes that sign it or its
-    /// path. The request's query is added. For schemes that sign the path, it is only needed behind
-    /// a gateway that changes the path: the path of this URL then counts, not the request's.
+    /// path. The request's query is added. For schemes that sign the path, set this URL only behind
+    /// a gateway that changes the path. Its path then replaces the request's path.
     ///
     /// It is never taken from `Host` or `X-Forwarded-*`, because the client chooses those.
     pub fn public_url(mut self, url: impl Into<String>) -> Self {
@@ -381,8 +381,8 @@ impl VerifierBuilder {
     }
 
     /// Adds a value that the scheme needs in addition to the secret, such as PayPal's `webhook_id`
-    /// or SNS's `topic_arn`. There may be several under one name. A [receiver](crate::Receiver)
-    /// also needs those of the scheme's handshakes, such as Meta's `verify_token`.
+    /// or SNS's `topic_arn`. A name may have several values. A [receiver](crate::Receiver) also
+    /// needs the parameters of the scheme's handshakes, such as Meta's `verify_token`.
     pub fn parameter(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.parameters.push((name.into(), Zeroizing::new(value.into())));
         self

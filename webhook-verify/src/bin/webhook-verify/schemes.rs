@@ -9,7 +9,7 @@ use webhook_verify::Scheme;
 
 use crate::Failure;
 
-/// Lists all schemes, one row each, or describes one
+/// Lists all schemes, one per line, or describes one
 ///
 /// The columns are: name, sender, algorithm, place of the signature or token, events of a request,
 /// and signed content (`-` if nothing is signed, or if a token signs itself).

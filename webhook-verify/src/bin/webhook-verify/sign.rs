@@ -117,7 +117,7 @@ impl Sign {
             (None, None) => match std::env::var_os("WEBHOOK_SECRET") {
                 Some(_) => Secret::from_env("WEBHOOK_SECRET")?,
                 None => {
-                    return Err("no secret: give --secret, --secret-file or WEBHOOK_SECRET".into());
+                    return Err("no secret: set --secret, --secret-file or WEBHOOK_SECRET".into());
                 }
             },
         })

@@ -4,17 +4,18 @@ use std::{
 };
 
 use sqlx::{
-    Arguments as _, Encode, Error, Postgres, Row as _, Type,
+    Arguments as _, Encode, Error, Postgres, Row as _, SqlStr, Type,
     postgres::{PgArguments, PgRow},
 };
 
 use super::{
     PostgresStore, Shared,
     link::{code, limit},
+    statements::Statements,
 };
 use crate::claim::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, OnLeaseExpiry, Settled, Step,
-    StoreError,
+    StoreError, StoredResponse,
     limiter::shortest,
     sql::{self, Record, foreign, millis},
 };
@@ -56,12 +57,60 @@ impl ClaimStore for PostgresStore {
         }
     }
 
+    async fn complete_with(
+        &self,
+        by: &Holder,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        let Shared { link, statements, lock_timeout, .. } = &*self.shared;
+        let step = Step::Complete { status, ttl };
+        let mut arguments = holder(by)?;
+        add_step(&mut arguments, step)?;
+        add(&mut arguments, limit(*lock_timeout))?;
+        add(&mut arguments, response.as_bytes())?;
+        match link.settle(&statements.complete_with, arguments, by.limit).await {
+            Ok(rows) if rows.is_empty() => Ok(Settled::Superseded),
+            Ok(_) => Ok(Settled::Applied),
+            Err(error) if is_unusable(&error) => {
+                tracing::warn!(
+                    target: "webhook_verify",
+                    table = statements.table,
+                    "response is not stored: the table for responses does not exist, or may not \
+                     be used: migrate creates it"
+                );
+                self.settle_one(by, step).await
+            }
+            Err(error) => Err(self.failed(error)),
+        }
+    }
+
+    async fn response(
+        &self,
+        key: &ClaimKey,
+        limit: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        let mut arguments = PgArguments::default();
+        add(&mut arguments, &key.as_bytes()[..])?;
+        let Shared { link, statements, .. } = &*self.shared;
+        let slot = link.limiter.enter(limit).await?;
+        let rows = match link.claim(&statements.response, arguments, slot, limit).await {
+            Err(error) if is_unusable(&error) => return Ok(None),
+            rows => rows.map_err(|error| self.failed(error))?,
+        };
+        let Some(row) = rows.first() else { return Ok(None) };
+        sql::stored(row.try_get(0).map_err(StoreError::new)?).map(Some)
+    }
+
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
         let mut arguments = PgArguments::default();
         add(&mut arguments, &key.as_bytes()[..])?;
         add(&mut arguments, limit(self.shared.lock_timeout))?;
         let forget = &self.shared.statements.forget;
-        let gone = self.maintain(forget, arguments).await?;
+        let gone = self.maintain(forget, arguments.clone()).await?;
+        // Afterwards, no holder can store a response.
+        self.maintain_responses(&self.shared.statements.forget_response, arguments).await?;
         Ok(!gone.is_empty())
     }
 
@@ -69,7 +118,8 @@ impl ClaimStore for PostgresStore {
         let batch = async |size: usize| {
             let mut arguments = PgArguments::default();
             add(&mut arguments, size as i64)?;
-            let purge = &self.shared.statements.purge;
+            let Statements { purge, purge_responses, .. } = &*self.shared.statements;
+            self.maintain_responses(purge_responses, arguments.clone()).await?;
             Ok(self.maintain(purge, arguments).await?.len())
         };
         sql::purge(max, PURGE_BATCH, batch).await
@@ -136,6 +186,18 @@ impl PostgresStore {
         outcomes.collect()
     }
 
+    /// Runs a statement on the table for responses, if it exists.
+    async fn maintain_responses(
+        &self,
+        sql: &SqlStr,
+        arguments: PgArguments,
+    ) -> Result<(), StoreError> {
+        match self.shared.link.maintain(sql, arguments).await {
+            Err(error) if !is_unusable(&error) => Err(self.failed(error)),
+            _ => Ok(()),
+        }
+    }
+
     async fn settle_one(&self, by: &Holder, step: Step) -> Result<Settled, StoreError> {
         let statements = &self.shared.statements;
         let lock_timeout = limit(self.shared.lock_timeout);
@@ -179,6 +241,12 @@ impl PostgresStore {
         });
         Ok(settled.collect())
     }
+}
+
+/// Returns whether the database user has no such table, or may not use it: `undefined_table`,
+/// `insufficient_privilege`.
+fn is_unusable(error: &Error) -> bool {
+    matches!(code(error).as_deref(), Some("42P01" | "42501"))
 }
 
 /// Returns the outcome of `request` from a row of `claim.sql`.

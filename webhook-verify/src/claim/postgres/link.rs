@@ -71,7 +71,7 @@ struct Group {
 struct Call {
     sql: SqlStr,
     arguments: PgArguments,
-    /// The slot, if this is a claim. A claim does not run once its caller has given up.
+    /// The slot, if the call needs one. It then does not run once its caller has given up.
     slot: Option<Slot>,
     limit: Duration,
     group: fn(&Link) -> &Group,
@@ -117,7 +117,8 @@ impl Link {
         [&self.calls.tag, &self.maintenance.tag]
     }
 
-    /// Runs a claim's statement, unless the caller gives up before the statement starts.
+    /// Runs a claim's statement, or a duplicate's, unless the caller gives up before the statement
+    /// starts.
     pub(super) async fn claim(
         self: &Arc<Self>,
         sql: &SqlStr,

@@ -56,8 +56,27 @@ const CHECK: &str =
     "SELECT key, state, attempt, owner, fingerprint, lease_until, expires_at, status
   FROM {table} LIMIT 0";
 const CREATE_INDEX: &str = "CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at)";
+const RESPONSE: &str = "SELECT r.response
+  FROM {table} c JOIN {responses} r ON r.key = c.key AND r.owner = c.owner
+  WHERE c.key = $1 AND c.state = 2 AND c.expires_at > clock_timestamp()";
+const FORGET_RESPONSE: &str = "DELETE FROM {responses}
+  WHERE key = $1 AND set_config('lock_timeout', $2, true) IS NOT NULL RETURNING key";
+const PURGE_RESPONSES: &str = "DELETE FROM {responses} WHERE key = ANY (ARRAY(
+    SELECT key FROM {responses} WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1
+    FOR UPDATE SKIP LOCKED))
+  RETURNING key";
+const CHECK_RESPONSES: &str = "SELECT key, owner, response, expires_at FROM {responses} LIMIT 0";
+const INDEX_RESPONSES: &str =
+    "CREATE INDEX IF NOT EXISTS {responses_index} ON {responses} (expires_at)";
 
-/// The statements, with the table's name in them.
+/// The statements that check a table, and create it and its index.
+#[derive(Clone)]
+pub(super) struct TableStatements {
+    pub(super) check: SqlStr,
+    pub(super) create: [SqlStr; 2],
+}
+
+/// The statements, with the names of the tables in them.
 #[derive(Clone)]
 pub(super) struct Statements {
     pub(super) table: String,
@@ -73,9 +92,12 @@ pub(super) struct Statements {
     pub(super) complete_all: SqlStr,
     pub(super) forget: SqlStr,
     pub(super) purge: SqlStr,
-    pub(super) check: SqlStr,
-    pub(super) create_table: SqlStr,
-    pub(super) create_index: SqlStr,
+    pub(super) complete_with: SqlStr,
+    pub(super) response: SqlStr,
+    pub(super) forget_response: SqlStr,
+    pub(super) purge_responses: SqlStr,
+    pub(super) claims: TableStatements,
+    pub(super) responses: TableStatements,
 }
 
 impl Statements {
@@ -100,9 +122,18 @@ impl Statements {
             complete_all: sql(include_str!("complete_all.sql")),
             forget: maintain(FORGET),
             purge: maintain(PURGE),
-            check: maintain(CHECK),
-            create_table: plain(include_str!("table.sql")),
-            create_index: plain(CREATE_INDEX),
+            complete_with: sql(include_str!("complete_with.sql")),
+            response: sql(RESPONSE),
+            forget_response: maintain(FORGET_RESPONSE),
+            purge_responses: maintain(PURGE_RESPONSES),
+            claims: TableStatements {
+                check: maintain(CHECK),
+                create: [plain(include_str!("table.sql")), plain(CREATE_INDEX)],
+            },
+            responses: TableStatements {
+                check: maintain(CHECK_RESPONSES),
+                create: [plain(include_str!("responses.sql")), plain(INDEX_RESPONSES)],
+            },
         }
     }
 }

@@ -8,7 +8,8 @@ use sqlx::{
 
 use crate::claim::{
     ClaimKey, ClaimOutcome, ClaimRequest, Holder, OnLeaseExpiry, Settled, Step, StoreError,
-    sql::{Record, Table, foreign, millis, won},
+    StoredResponse,
+    sql::{Record, Table, foreign, millis, stored, won},
 };
 
 const READ: &str =
@@ -28,6 +29,20 @@ const CHECK: &str =
     "SELECT key, state, attempt, owner, fingerprint, lease_until, expires_at, status
   FROM {table} LIMIT 0";
 const CREATE_INDEX: &str = "CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at)";
+/// Stores a response with a completed claim.
+const RESPOND: &str = "INSERT INTO {responses} AS r (key, owner, response, expires_at)
+  SELECT key, owner, ?3, expires_at FROM {table} WHERE key = ?1 AND owner = ?2 AND state = 2
+  ON CONFLICT (key) DO UPDATE SET
+    owner = excluded.owner, response = excluded.response, expires_at = excluded.expires_at";
+const RESPONSE: &str = "SELECT r.response
+  FROM {table} c JOIN {responses} r ON r.key = c.key AND r.owner = c.owner
+  WHERE c.key = ?1 AND c.state = 2 AND c.expires_at > ?2";
+const FORGET_RESPONSE: &str = "DELETE FROM {responses} WHERE key = ?1";
+const PURGE_RESPONSES: &str = "DELETE FROM {responses} WHERE key IN
+  (SELECT key FROM {responses} WHERE expires_at <= ?1 ORDER BY expires_at LIMIT ?2)";
+const CHECK_RESPONSES: &str = "SELECT key, owner, response, expires_at FROM {responses} LIMIT 0";
+const INDEX_RESPONSES: &str =
+    "CREATE INDEX IF NOT EXISTS {responses_index} ON {responses} (expires_at)";
 
 /// The statements, with the table's name in them.
 #[derive(Clone)]
@@ -41,7 +56,11 @@ pub(super) struct Statements {
     extend: SqlStr,
     forget: SqlStr,
     purge: SqlStr,
-    migrate: [SqlStr; 3],
+    respond: SqlStr,
+    response: SqlStr,
+    forget_response: SqlStr,
+    purge_responses: SqlStr,
+    migrate: [SqlStr; 6],
 }
 
 /// The result of completing a holder's claim.
@@ -65,7 +84,18 @@ impl Statements {
             extend: sql(EXTEND),
             forget: sql(FORGET),
             purge: sql(PURGE),
-            migrate: [sql(include_str!("table.sql")), sql(CREATE_INDEX), sql(CHECK)],
+            respond: sql(RESPOND),
+            response: sql(RESPONSE),
+            forget_response: sql(FORGET_RESPONSE),
+            purge_responses: sql(PURGE_RESPONSES),
+            migrate: [
+                sql(include_str!("table.sql")),
+                sql(CREATE_INDEX),
+                sql(CHECK),
+                sql(include_str!("responses.sql")),
+                sql(INDEX_RESPONSES),
+                sql(CHECK_RESPONSES),
+            ],
         }
     }
 
@@ -137,6 +167,48 @@ impl Statements {
         Ok(if changed == 0 { Settled::Superseded } else { Settled::Applied })
     }
 
+    /// Completes a claim, and stores the response with it.
+    pub(super) async fn complete_with(
+        &self,
+        on: &mut SqliteConnection,
+        by: &Holder,
+        status: u16,
+        until: Duration,
+        response: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        if self.complete(on, by, status, until).await? == Completion::Superseded {
+            return Ok(Settled::Superseded);
+        }
+        let mut arguments = holder(by)?;
+        add(&mut arguments, response.as_bytes().to_vec())?;
+        if self.change_response(on, &self.respond, arguments).await?.is_none() {
+            tracing::warn!(
+                target: "webhook_verify",
+                table = self.table,
+                "response is not stored: its table does not exist: migrate creates it"
+            );
+        }
+        Ok(Settled::Applied)
+    }
+
+    pub(super) async fn response(
+        &self,
+        on: &mut SqliteConnection,
+        key: &ClaimKey,
+        now: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        let mut arguments = SqliteArguments::default();
+        add(&mut arguments, key.as_bytes().to_vec())?;
+        add(&mut arguments, millis(now))?;
+        let rows = sqlx::query_with(self.response.clone(), arguments).fetch_all(on).await;
+        let rows = match rows {
+            Err(error) if is_missing(&error) => return Ok(None),
+            rows => rows.map_err(StoreError::new)?,
+        };
+        let Some(row) = rows.first() else { return Ok(None) };
+        stored(row.try_get(0).map_err(StoreError::new)?).map(Some)
+    }
+
     pub(super) async fn forget(
         &self,
         on: &mut SqliteConnection,
@@ -144,6 +216,7 @@ impl Statements {
     ) -> Result<u64, StoreError> {
         let mut arguments = SqliteArguments::default();
         add(&mut arguments, key.as_bytes().to_vec())?;
+        self.change_response(on, &self.forget_response, arguments.clone()).await?;
         self.change(on, &self.forget, arguments).await
     }
 
@@ -156,6 +229,7 @@ impl Statements {
         let mut arguments = SqliteArguments::default();
         add(&mut arguments, millis(now))?;
         add(&mut arguments, max as i64)?;
+        self.change_response(on, &self.purge_responses, arguments.clone()).await?;
         self.change(on, &self.purge, arguments).await
     }
 
@@ -187,9 +261,23 @@ impl Statements {
         Ok(done.map_err(|error| self.failed(error))?.rows_affected())
     }
 
+    /// Runs a statement on the table for responses. Returns `None` if the table does not exist,
+    /// which it does not in a file of an earlier version. The transaction is still usable.
+    async fn change_response(
+        &self,
+        on: &mut SqliteConnection,
+        sql: &SqlStr,
+        arguments: SqliteArguments,
+    ) -> Result<Option<u64>, StoreError> {
+        match sqlx::query_with(sql.clone(), arguments).execute(on).await {
+            Ok(done) => Ok(Some(done.rows_affected())),
+            Err(error) if is_missing(&error) => Ok(None),
+            Err(error) => Err(StoreError::new(error)),
+        }
+    }
+
     fn failed(&self, error: Error) -> StoreError {
-        let reason = error.as_database_error().map(DatabaseError::message);
-        if reason.is_some_and(|reason| reason.starts_with("no such table")) {
+        if is_missing(&error) {
             return StoreError::new(format!(
                 "table {} does not exist: migrate creates it",
                 self.table
@@ -197,6 +285,12 @@ impl Statements {
         }
         StoreError::new(error)
     }
+}
+
+/// Returns whether the statement's table does not exist.
+fn is_missing(error: &Error) -> bool {
+    let reason = error.as_database_error().map(DatabaseError::message);
+    reason.is_some_and(|reason| reason.starts_with("no such table"))
 }
 
 /// Reads a row of [`READ`].

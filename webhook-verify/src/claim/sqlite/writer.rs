@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::statements::Statements;
 use crate::{
     claim::{
-        ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError,
+        ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError, StoredResponse,
         limiter::{Limiter, Slot, shortest},
     },
     clock::Clock,
@@ -37,6 +37,8 @@ const POLL: Duration = Duration::from_millis(2);
 pub(super) enum Call {
     Claim(Vec<ClaimRequest>),
     Settle(Vec<Holder>, Step),
+    CompleteWith { holder: Holder, status: u16, ttl: Duration, response: StoredResponse },
+    Response { key: ClaimKey, limit: Duration },
     Forget(ClaimKey),
     Purge(usize),
     Migrate,
@@ -45,6 +47,7 @@ pub(super) enum Call {
 pub(super) enum Answer {
     Outcomes(Vec<ClaimOutcome>),
     Settled(Vec<Settled>),
+    Response(Option<StoredResponse>),
     Changed(u64),
     /// The call was skipped, because its caller has given up.
     Skipped,
@@ -60,7 +63,7 @@ struct Job {
     call: Call,
     settings: Arc<Settings>,
     answer: oneshot::Sender<Result<Answer, StoreError>>,
-    /// A claim's slot in the limiter.
+    /// The slot in the limiter of a claim, or of a duplicate that reads a response.
     _slot: Option<Slot>,
 }
 
@@ -105,6 +108,7 @@ impl Writer {
                 let limit = shortest(requests.iter().map(|request| request.limit));
                 Some(self.limiter.enter(limit).await?)
             }
+            Call::Response { limit, .. } => Some(self.limiter.enter(*limit).await?),
             _ => None,
         };
         let (answer, receiver) = oneshot::channel();
@@ -120,10 +124,12 @@ impl Job {
     /// harm: a claim would leave a lease without a holder. Completions and releases always run.
     fn is_given_up(&self) -> bool {
         match self.call {
-            Call::Claim(_) | Call::Settle(_, Step::Extend { .. }) | Call::Purge(_) => {
-                self.answer.is_closed()
-            }
+            Call::Claim(_)
+            | Call::Settle(_, Step::Extend { .. })
+            | Call::Response { .. }
+            | Call::Purge(_) => self.answer.is_closed(),
             Call::Settle(_, Step::Complete { .. } | Step::Release)
+            | Call::CompleteWith { .. }
             | Call::Forget(_)
             | Call::Migrate => false,
         }
@@ -146,6 +152,14 @@ impl Job {
                     settled.push(statements.settle(on, holder, *step, now).await?);
                 }
                 return Ok(Answer::Settled(settled));
+            }
+            Call::CompleteWith { holder, status, ttl, response } => {
+                let until = now.saturating_add(*ttl);
+                let settled = statements.complete_with(on, holder, *status, until, response);
+                return Ok(Answer::Settled(vec![settled.await?]));
+            }
+            Call::Response { key, .. } => {
+                return Ok(Answer::Response(statements.response(on, key, now).await?));
             }
             Call::Forget(key) => statements.forget(on, key).await?,
             Call::Purge(most) => statements.purge(on, now, *most).await?,

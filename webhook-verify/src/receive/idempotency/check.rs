@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use super::{CUSTOM, HOUR, Idempotency, IdentitySource, MINUTE};
+use super::{CUSTOM, HOUR, Idempotency, IdentitySource, MINUTE, Replay};
 use crate::{error::ConfigError, scheme::Identity, verify::Verifier};
 
 impl Idempotency {
@@ -16,7 +16,7 @@ impl Idempotency {
                 scheme = verifier.scheme().name(),
                 endpoint = &*self.keeper.endpoint,
                 "the scheme defines no idempotency key, so duplicates run again: set `identity` or \
-                 `identity_from`, or `Identity::None` if that is what you want"
+                 `identity_from`, or `Identity::None` to accept this"
             );
         }
         let (entries, keep) = self.cache;
@@ -58,6 +58,19 @@ impl Idempotency {
                 "not an error status, so the sender would not retry",
             ));
         }
+        if let Some(limit) = self.replay.limit() {
+            if !(1..=Replay::MAX_BODY).contains(&limit) {
+                return Err(ConfigError::option("replay", "a body limit of zero, or over 64 KiB"));
+            }
+            let by_scheme =
+                matches!(self.identity, IdentitySource::Scheme | IdentitySource::Events(_));
+            if by_scheme && scheme.recognises_events() {
+                return Err(ConfigError::option(
+                    "replay",
+                    "a body, but each event of a delivery has its own claim: set `identity`",
+                ));
+            }
+        }
         match self.identity {
             IdentitySource::Events(_) if !scheme.recognises_events() => {
                 return Err(ConfigError::option(
@@ -66,14 +79,14 @@ impl Idempotency {
                 ));
             }
             IdentitySource::Fixed(Identity::Fields) if scheme.identity_fields.is_empty() => {
-                return Err(ConfigError::option("identity", "the scheme defines no such fields"));
+                return Err(ConfigError::option("identity", "the scheme has no identity fields"));
             }
             IdentitySource::Fixed(Identity::Digest)
                 if !verifier.signs_body() && !scheme.identity_reads_content() =>
             {
                 return Err(ConfigError::option(
                     "identity",
-                    "the scheme signs no content: use identity_from if a token is enough",
+                    "the scheme signs no content: use `identity_from` if a token is enough",
                 ));
             }
             IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {

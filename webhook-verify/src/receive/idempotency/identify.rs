@@ -6,7 +6,7 @@ use super::{CUSTOM, DAY, Idempotency, IdentitySource, OnMismatch, QUARTER, WEEK}
 use crate::{
     claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, StoreError},
     delivery::{Batch, Delivery, Event},
-    scheme::{Field, Identity, Scheme},
+    scheme::{Field, Identity, SameBytes, Scheme},
 };
 
 /// The source of an idempotency key. Different sources never produce the same key.
@@ -24,7 +24,8 @@ enum Kind {
     EventId = 6,
     /// The type and the digest of an event.
     EventDigest = 7,
-    /// The digest of the body or the signed content, and the labels in headers.
+    /// The digest of the body or the signed content, with the delivery ID and event type in
+    /// headers.
     Digest = 8,
     /// Fields of the body.
     Fields = 9,
@@ -32,7 +33,8 @@ enum Kind {
     CustomEvent = 10,
 }
 
-/// Returns whether a sender of lists sent a request without a body. Nothing tells two of them apart.
+/// Returns whether a sender of lists sent a request without a body. All such requests are
+/// identical.
 fn is_without_list(delivery: &Delivery) -> bool {
     delivery.body.is_empty() && delivery.scheme.event_list_pointer().is_some()
 }
@@ -41,7 +43,7 @@ impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
-            // The digest of nothing is the same for every request.
+            // The digest of an empty body is the same for every request.
             IdentitySource::Scheme | IdentitySource::Events(_)
                 if is_without_list(delivery) && delivery.scheme.identity == Identity::Digest =>
             {
@@ -81,7 +83,11 @@ impl Idempotency {
                     self.fingerprint(&delivery.body),
                     identity,
                 ),
-                None => self.without_id(delivery, "verified body lacks a field of its key"),
+                None => {
+                    let problem = "verified body lacks a field of its key";
+                    let Some(digest) = self.without_id(delivery, problem) else { return Ok(None) };
+                    digest
+                }
             },
             Identity::SignedId => match delivery.signed_id() {
                 Some(id) => {
@@ -92,7 +98,11 @@ impl Idempotency {
                     let id = [&delivery.type_label(), id.as_bytes()].concat();
                     (self.key(delivery, kind, &id), self.fingerprint(&delivery.body), identity)
                 }
-                None => self.without_id(delivery, "verified body has no id"),
+                None => {
+                    let problem = "verified body has no id";
+                    let Some(digest) = self.without_id(delivery, problem) else { return Ok(None) };
+                    digest
+                }
             },
         };
         let owner = Owner::random()?;
@@ -107,9 +117,16 @@ impl Idempotency {
         let each = by_scheme && delivery.scheme.recognises_events() && !is_without_list(delivery);
         let events = each.then(|| delivery.batch().ok())??;
         // Without a key of the scheme, the bytes of an event without an ID may repeat.
-        let by_id_only = delivery.scheme.identity == Identity::None
-            && matches!(self.identity, IdentitySource::Scheme);
-        if by_id_only && !events.iter().all(|event| event.identity().is_some()) {
+        let has_key = |event: &Event| {
+            let custom = match &self.identity {
+                IdentitySource::Events(identify) => identify(event),
+                IdentitySource::Scheme | IdentitySource::Fixed(_) | IdentitySource::Custom(_) => {
+                    None
+                }
+            };
+            custom.or_else(|| event.identity()).is_some()
+        };
+        if delivery.scheme.identity == Identity::None && !events.iter().all(has_key) {
             return None;
         }
         (!events.is_empty()).then_some(events)
@@ -118,9 +135,9 @@ impl Idempotency {
     /// Returns the claim requests for events of `delivery`, all by one owner. If an ID occurs
     /// twice, so does its key.
     ///
-    /// An event without an ID gets a key of its type and bytes and of the ID of the delivery, if it
-    /// has one. The other events do not matter, so that the sender may regroup them. Identical
-    /// events of one delivery get different keys.
+    /// The key of an event without an ID consists of its type, its bytes and the delivery ID, if
+    /// there is one. It does not depend on the other events, so the sender may regroup them.
+    /// Identical events of one delivery get different keys.
     pub(crate) fn requests(
         &self,
         delivery: &Delivery,
@@ -128,7 +145,7 @@ impl Idempotency {
     ) -> Result<Vec<ClaimRequest>, StoreError> {
         let owner = Owner::random()?;
         let scheme = &delivery.scheme;
-        // The ID of the delivery distinguishes its events from identical ones elsewhere.
+        // The delivery ID distinguishes its events from identical events in other deliveries.
         let of_delivery = match scheme.identity {
             Identity::SignedId => {
                 delivery.signed_id().map(|id| id.as_bytes().to_vec()).unwrap_or_default()
@@ -136,8 +153,8 @@ impl Idempotency {
             Identity::Digest if scheme.has_label_headers() => delivery.labels(),
             _ => Vec::new(),
         };
-        // Without a signed timestamp, a captured request stays valid, so its record lives longer.
-        let by_id = match scheme.timestamp {
+        // Without a timestamp that is checked, a captured request stays valid, so its record lives longer.
+        let by_id = match scheme.tolerance() {
             Some(_) => Identity::SignedId,
             None => Identity::BodyDigest,
         };
@@ -204,15 +221,26 @@ impl Idempotency {
         (self.key(delivery, Kind::Digest, &identity), fingerprint, Identity::Digest)
     }
 
-    /// Returns the key of a delivery that lacks what the scheme's key is made of.
-    fn without_id(&self, delivery: &Delivery, problem: &str) -> (ClaimKey, Fingerprint, Identity) {
+    /// Returns the key of a delivery that lacks what the scheme's key is made of: its digest, if two
+    /// events of the sender cannot have the same bytes, or none.
+    fn without_id(
+        &self,
+        delivery: &Delivery,
+        problem: &str,
+    ) -> Option<(ClaimKey, Fingerprint, Identity)> {
+        let scheme = &delivery.scheme;
+        let is_certain = scheme.notes.same_bytes == SameBytes::Never && scheme.signs_body();
+        let consequence = match is_certain {
+            true => "its digest is the idempotency key",
+            false => "it has no idempotency key",
+        };
         tracing::warn!(
             target: "webhook_verify",
-            scheme = delivery.scheme.name(),
+            scheme = scheme.name(),
             endpoint = &*self.keeper.endpoint,
-            "{problem}: its digest is the idempotency key"
+            "{problem}: {consequence}"
         );
-        self.by_digest(delivery)
+        is_certain.then(|| self.by_digest(delivery))
     }
 
     /// Returns the body's fingerprint. The body is hashed only if the policy compares fingerprints.

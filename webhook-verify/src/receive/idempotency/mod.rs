@@ -47,7 +47,7 @@ pub struct Idempotency {
     cache: (usize, Duration),
 }
 
-/// The response to a duplicate of a completed delivery. Its body is always empty.
+/// The response to a duplicate of a completed delivery.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Replay {
@@ -56,6 +56,59 @@ pub enum Replay {
     Status,
     /// Always 204.
     NoContent,
+    /// The status as with [`Status`](Self::Status), and the content type and body of the handler's
+    /// response, for senders that need the response again. Twilio, for example, requests the
+    /// instructions for a voice call again. No other header is stored.
+    ///
+    /// The adapter reads the body to its end before the delivery is completed and the response is
+    /// sent. A body is not stored if it is longer than the limit, fails, or has a content encoding.
+    /// It is sent unchanged, the reason is logged, and duplicates get an empty body. They also get
+    /// one if the process ends before the store has recorded the response, and if the store does
+    /// not [support](crate::idempotency::ClaimStore::complete_with) it.
+    ///
+    /// # Stored data
+    ///
+    /// **The body becomes stored data**, with any personal data or secret in it, and is stored
+    /// without encryption: in this process (`MemoryStore`), in the table `webhook_claim_response`,
+    /// named after the table of the claims (`SqliteStore`, `PostgresStore`), or in the record's
+    /// field `r` (`RedisStore`). It is deleted with its record: after [`ttl`](Idempotency::ttl), or
+    /// by [`Receiver::forget`](crate::Receiver::forget). Each verified duplicate gets it, also one
+    /// with another body under the same ID.
+    ///
+    /// # Several events
+    ///
+    /// If each event of a delivery has its own claim, there is no response to store, so `build`
+    /// returns an error. Set [`identity`](Idempotency::identity), so that each delivery is claimed
+    /// as a whole.
+    Body {
+        /// The maximum length of a body that is stored, in bytes: at most
+        /// [`MAX_BODY`](Self::MAX_BODY).
+        limit: usize,
+    },
+}
+
+impl Replay {
+    /// [`Body`](Self::Body) with a limit of 8 KiB.
+    pub const BODY: Self = Self::Body { limit: 8 * 1024 };
+
+    /// The largest limit of [`Body`](Self::Body): 64 KiB.
+    pub const MAX_BODY: usize = 64 * 1024;
+
+    /// Returns the maximum length of a body that is stored, if bodies are stored.
+    pub(super) fn limit(self) -> Option<usize> {
+        match self {
+            Self::Body { limit } => Some(limit),
+            Self::Status | Self::NoContent => None,
+        }
+    }
+
+    /// Returns the status for a duplicate of a delivery that was completed with this one.
+    pub(super) fn status(self, completed: u16) -> u16 {
+        match self {
+            Self::Status | Self::Body { .. } => completed,
+            Self::NoContent => 204,
+        }
+    }
 }
 
 /// The policy for a duplicate of a completed delivery that has another body under the same ID.
@@ -89,7 +142,7 @@ enum IdentitySource {
     Scheme,
     Fixed(Identity),
     Custom(Arc<Identify>),
-    /// The scheme's, with custom keys for single events.
+    /// The scheme's key, with custom keys for single events.
     Events(Arc<IdentifyEvent>),
 }
 
@@ -136,8 +189,8 @@ impl Idempotency {
     /// `Identity::None`, nothing is claimed, and every request reaches the handler.
     ///
     /// Some schemes define no key, because nothing distinguishes a retry from a new event. Then
-    /// nothing is claimed either, and `build` logs that once, unless this or
-    /// [`identity_from`](Self::identity_from) sets a key.
+    /// nothing is claimed, and `build` logs that once. To set a key, call this method or
+    /// [`identity_from`](Self::identity_from).
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = IdentitySource::Fixed(identity);
         self
@@ -157,10 +210,10 @@ impl Idempotency {
     }
 
     /// Computes the idempotency key of each event with `identify`, for senders that put several
-    /// events into one request. Each event keeps its own claim. Where `identify` returns `None`, the
+    /// events into one request. Each event keeps its own claim. If `identify` returns `None`, the
     /// scheme's key applies.
     ///
-    /// Use it for a sender whose event IDs change in retries: return the values that stay.
+    /// Use it for senders whose event IDs change in retries: return the values that stay the same.
     ///
     /// ```
     /// use serde_json::Value;
@@ -277,7 +330,7 @@ impl Idempotency {
         self
     }
 
-    /// Sets the response to a duplicate. The default is the handler's status.
+    /// Sets the response to a duplicate. The default is the handler's status, with an empty body.
     pub fn replay(mut self, replay: Replay) -> Self {
         self.replay = replay;
         self

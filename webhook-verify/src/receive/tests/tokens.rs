@@ -137,7 +137,7 @@ fn a_token_that_does_not_exist_is_refused_like_one_that_is_wrong() {
         is_refused(&admission, VerifyError::TokenMismatch);
         let answer = admission.unwrap_err().answer();
         let headers: Vec<_> = answer.headers().map(|(n, v)| format!("{n}: {v}")).collect();
-        (answer.status(), headers, answer.body().to_owned())
+        (answer.status(), headers, String::from_utf8(answer.body().to_vec()).unwrap())
     };
     let unknown = refused(Reply::Nothing);
     assert_eq!(unknown, refused(Reply::Tokens(&[OTHER])));

@@ -1,22 +1,23 @@
-//! Decodes compressed bodies, with limits on what they grow to.
+//! Decodes compressed bodies, with limits on the decoded size.
 
 use std::io::{self, Write};
 
 use super::Coding;
 use crate::error::VerifyError;
 
-/// The decoded bytes that need no more encoded ones: small bodies may be of one repeated byte.
+/// The number of decoded bytes to which the ratio does not apply: a small body may repeat one byte.
 const FREE: usize = 64 * 1024;
-/// The largest number of decoded bytes for each encoded one, beyond [`FREE`]. Lists of events reach
-/// 100 at most. Bombs reach 1,000 with gzip, and more than 10,000 with the others.
+/// The largest number of decoded bytes for each encoded byte, beyond [`FREE`]. Lists of events
+/// reach 100 at most. Decompression bombs reach 1,000 with gzip, and more than 10,000 with the
+/// other codings.
 const MAX_RATIO: usize = 200;
-/// The decoded bytes of a step.
+/// The number of bytes to decode in one step.
 const CHUNK: usize = 16 * 1024;
-/// The base-2 logarithm of the largest Zstandard window: 8 MiB, as RFC 9659 has it.
+/// The base-2 logarithm of the largest Zstandard window: 8 MiB, as in RFC 9659.
 #[cfg(feature = "zstd")]
 const MAX_WINDOW_LOG: u32 = 23;
 
-/// Decodes a body in pieces. It holds no more than the decoded bytes, and the decoder's window.
+/// Decodes a body in pieces. Keeps only the decoded bytes and the decoder's window.
 pub(crate) struct Decoder {
     inner: Inner,
     failure: Option<VerifyError>,
@@ -59,11 +60,16 @@ impl Write for Sink {
     }
 }
 
-/// The body is not what its content coding says.
+/// Returns the error for a body that does not match its content coding.
 #[cfg(any(feature = "gzip", feature = "zstd"))]
 fn corrupt() -> io::Error {
     io::ErrorKind::InvalidData.into()
 }
+
+/// The first bits of a brotli stream with a window of up to 1 GiB. RFC 7932 §9.1 reserves them, and
+/// no HTTP client sends them, but the decoder accepts them.
+#[cfg(feature = "brotli")]
+const LARGE_WINDOW: u8 = 0x11;
 
 impl Decoder {
     pub(crate) fn new(coding: Coding, limit: usize) -> Self {
@@ -75,6 +81,14 @@ impl Decoder {
     /// [before](Self::exceeded) if the decoded body is too large.
     pub(crate) fn push(&mut self, piece: &[u8]) {
         if self.failure.is_some() {
+            return;
+        }
+        #[cfg(feature = "brotli")]
+        if let Inner::Brotli(_) = &self.inner
+            && self.inner.sink().encoded == 0
+            && piece.first().is_some_and(|first| first & 0x7f == LARGE_WINDOW)
+        {
+            self.failure = Some(VerifyError::MalformedCoding);
             return;
         }
         self.inner.sink().encoded += piece.len();
@@ -138,7 +152,7 @@ impl Inner {
 
     fn push(&mut self, piece: &[u8]) -> io::Result<()> {
         match self {
-            // They take no bytes behind the end, which `write_all` returns as an error.
+            // They take no bytes after the end, so `write_all` returns an error.
             #[cfg(feature = "gzip")]
             Self::Gzip(decoder) => decoder.write_all(piece),
             #[cfg(feature = "brotli")]

@@ -28,7 +28,7 @@ pub struct SchemeBuilder {
     unit: Option<TimeUnit>,
     tolerance: Option<Option<Tolerance>>,
     identity: Option<Identity>,
-    /// The first setting of a digest that is not described.
+    /// The first setting of a digest whose place is not set.
     stray_digest: Option<&'static str>,
     events: Events,
 }
@@ -82,7 +82,7 @@ impl SchemeBuilder {
     }
 
     /// Declares that the sender signs with its API key. Otherwise a verifier refuses secrets that
-    /// begin with `sk_`, `pk_` or `rk_`, because they belong elsewhere.
+    /// begin with `sk_`, `pk_` or `rk_`, because API keys are usually pasted by mistake.
     pub fn api_key(mut self) -> Self {
         self.scheme.api_key = true;
         self
@@ -143,7 +143,7 @@ impl SchemeBuilder {
     /// | `{method}` | the method |
     /// | `{path}`, `{path:escaped-twice}` | path and query as sent, or escaped as Contentful does; with a public URL, its path |
     /// | `{query:NAME}` | the decoded value of a query parameter |
-    /// | `{sorted-query}` | all parameters but the signature, sorted: each as `name=value` |
+    /// | `{sorted-query}` | all query parameters except the signature, sorted, each as `name=value` |
     /// | `{url}` | the verifier's public URL with the request's query |
     /// | `{url:either-port}` | the same with or without its port, as the sender signed it |
     /// | `{url:partly-decoded}` | the same with some delimiters unescaped, as HubSpot does |
@@ -154,26 +154,28 @@ impl SchemeBuilder {
     /// | `{header-values:KEY}` | the values of the headers that such a pair lists, joined with dots |
     /// | `{json:/POINTER}` | the scalar at a JSON pointer into the body; empty if there is none |
     /// | `{free-json:/POINTER}` | the same, even with bytes of adjacent text; at most one |
-    /// | `{free-json:/POINTER if /OTHER=VALUE}` | free only if another field has (`!=`: has not) a value |
-    /// | `{form:NAME}` | the decoded value of a field of a form |
+    /// | `{free-json:/POINTER if /OTHER=VALUE}` | free only if another field has this value; with `!=`, another value |
+    /// | `{form:NAME}` | the decoded value of a form field |
     /// | `{fields:A,B}` | lines with name and value of these fields of the body, if present |
     /// | `{form}` | the fields of a form, sorted: each name and value |
     /// | `{crc32}` | the CRC-32 of the body, in decimal; it does not protect the body |
     /// | `{parameter:NAME}` | the verifier's [parameter](crate::VerifierBuilder::parameter) |
-    /// | `{secret}` | the secret's place in a keyed digest; by default it is first |
-    /// | `[[text{…}text]]` | text and a value, left out together if the value is empty |
+    /// | `{secret}` | the place of the secret in a keyed digest; by default, the secret is first |
+    /// | `[[text{…}text]]` | text and a value; both are omitted if the value is empty |
     /// | `{{`, `}}` | a brace |
     ///
-    /// A signed text must have one meaning: a template whose parts could be split elsewhere does not
-    /// build. Put text between an ID, a header or a field and what follows, or use `{body:json}`. A
-    /// request whose ID, header, parameter or field contains the text next to it is refused.
+    /// The signed text must have only one meaning: [`build`](Self::build) returns an error if it
+    /// could be split in more than one way. Put text after an ID, a header or a field, or use
+    /// `{body:json}`. A request is refused if an ID, header, parameter or field contains the text
+    /// next to it.
     pub fn signed_content(mut self, template: impl Into<String>) -> Self {
         self.content = Some(template.into());
         self
     }
 
-    /// Sets the signed content of signatures with this version, for senders that use several at a
-    /// time. The first one that is set is that of all versions without their own.
+    /// Sets the signed content of signatures with this version, for senders that use several
+    /// versions at a time. The first content that is set also applies to all versions without their
+    /// own content.
     pub fn signed_content_of(
         mut self,
         version: impl Into<String>,
@@ -198,21 +200,22 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the encoding of the body's digest: hex in either case, base64 or base64url, each with
-    /// or without padding. Follows the digest's place. Default: any of them.
+    /// Sets the encoding of the body's digest: hex in either case, or base64 or base64url with or
+    /// without padding. Call it after the method that sets the digest's place. Default: any of
+    /// them.
     pub fn body_digest_encoding(self, encoding: Encoding) -> Self {
         self.digest("body_digest_encoding", |digest| digest.encoding = Some(encoding))
     }
 
-    /// Declares that, without a body, the claim has the digest of the query: a JSON object of its
-    /// parameters in their order, without white space, as Vonage sends `GET` requests. Follows the
-    /// digest's claim.
+    /// Declares that, without a body, the claim contains the digest of the query, as in Vonage's
+    /// `GET` requests. The digested text is a JSON object of the parameters in their order, without
+    /// white space. Call it after [`body_digest_claim`](Self::body_digest_claim).
     pub fn body_digest_or_query(self) -> Self {
         self.digest("body_digest_or_query", |digest| digest.or_query = true)
     }
 
-    /// Declares that tokens of requests without a body have no digest of it, as from MessageBird.
-    /// Follows the digest's claim.
+    /// Declares that tokens of requests without a body contain no digest of it, as from
+    /// MessageBird. Call it after [`body_digest_claim`](Self::body_digest_claim).
     pub fn body_digest_optional(self) -> Self {
         self.digest("body_digest_optional", |digest| digest.optional = true)
     }
@@ -233,8 +236,8 @@ impl SchemeBuilder {
 
     /// Sets the claim of the JSON Web Token with the SHA-256 digest of Atlassian Connect's
     /// canonical request (`qsh`): method, path, and the sorted query without `jwt`. The path is
-    /// that of the public URL, if the verifier has one. If the app's base URL has a path, set it as
-    /// the verifier's [parameter](crate::VerifierBuilder::parameter) `base_path`.
+    /// that of the public URL, if the verifier has one. If the app's base URL has a path, set this
+    /// path as the verifier's [parameter](crate::VerifierBuilder::parameter) `base_path`.
     pub fn canonical_request_claim(self, name: impl Into<String>) -> Self {
         self.url_digest(name, UrlDigestForm::CanonicalRequest)
     }
@@ -244,8 +247,8 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets which bytes of a compressed body are signed. Default: a request with a
-    /// `Content-Encoding` gets 415. The handler always gets the decoded body.
+    /// Sets which bytes of a compressed body are signed. The handler always gets the decoded body.
+    /// Default: requests with a `Content-Encoding` get 415.
     pub fn signed_bytes(mut self, bytes: SignedBytes) -> Self {
         self.scheme.signed_bytes = Some(bytes);
         self
@@ -283,8 +286,8 @@ impl SchemeBuilder {
         self
     }
 
-    /// Requires a claim in the JSON Web Token. `aud`, a text or a list of them, must contain the
-    /// public URL, if one is given.
+    /// Requires a claim in the JSON Web Token. The claim `aud` is a text or a list of texts. If the
+    /// verifier has a public URL, `aud` must contain it.
     pub fn require_claim(mut self, name: impl Into<String>) -> Self {
         self.scheme.required_claims.to_mut().push(owned(name));
         self
@@ -309,16 +312,16 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the source of the idempotency key. Default: the ID if it is signed; the body's digest and
-    /// the ID if the body is signed and a header has an ID; otherwise none, because two events may
-    /// have identical bytes.
+    /// Sets the source of the idempotency key. Default: the ID if it is signed; the body's digest
+    /// and the ID if the body is signed and a header contains an ID; otherwise none, because two
+    /// events may have identical bytes.
     pub fn identity(mut self, identity: Identity) -> Self {
         self.identity = Some(identity);
         self
     }
 
-    /// Sets the fields of the signed body that together identify an event and stay the same in
-    /// retries, as JSON pointers. They are the idempotency key.
+    /// Sets the idempotency key to these fields, as JSON pointers into the signed body. Together
+    /// they must identify an event and stay the same in retries.
     pub fn identity_fields<P: Into<String>>(
         mut self,
         pointers: impl IntoIterator<Item = P>,
@@ -327,16 +330,16 @@ impl SchemeBuilder {
         self
     }
 
-    /// Reads a form field in place of the field of a JSON body at this pointer, for senders that send
-    /// either. The body itself must not be signed.
+    /// Reads a form field instead of the field at this pointer into a JSON body, for senders that
+    /// send either form. The body itself must not be signed.
     pub fn form_field(mut self, pointer: impl Into<String>, name: impl Into<String>) -> Self {
         let fields = self.scheme.form_fields.to_mut();
         fields.push((owned(pointer), owned(name)));
         self
     }
 
-    /// Adds a second name of a header, for senders that are about to rename their headers. A request
-    /// may have either, or both with the same value.
+    /// Adds a second name for a header, for senders that rename their headers. A request may have
+    /// either name, or both with the same value.
     pub fn header_alias(mut self, header: impl Into<String>, alias: impl Into<String>) -> Self {
         let aliases = self.scheme.header_aliases.to_mut();
         aliases.push((owned(header), owned(alias)));
@@ -415,7 +418,7 @@ impl SchemeBuilder {
         if !self.version_contents.is_empty() && !scheme.algorithm.is_hmac() {
             return Err(ConfigError::option(
                 "signed_content",
-                "only HMAC has a content for each version",
+                "only HMAC supports a content for each version",
             ));
         }
         for (version, template) in self.version_contents {

@@ -69,8 +69,8 @@ impl SchemeBuilder {
         self.form("pairs", &Grammar::Pairs { separator, groups: None, keys })
     }
 
-    /// Reads several groups of the [pairs](Self::pairs) before it, such as `t=1,v1=… t=1,v1=…`. All
-    /// groups must have the same timestamp.
+    /// Allows several groups of the [pairs](Self::pairs) that were set before, such as `t=1,v1=…
+    /// t=1,v1=…`. All groups must have the same timestamp.
     pub fn pair_groups(mut self, separator: char) -> Self {
         for source in self.scheme.signatures.to_mut() {
             if let Grammar::Pairs { groups, .. } = &mut source.grammar {
@@ -80,7 +80,7 @@ impl SchemeBuilder {
         self
     }
 
-    /// Reads several signatures, with this separator or in several header lines, at the last place.
+    /// Allows several signatures at the last place, with this separator or in several header lines.
     pub fn several(mut self, separator: char) -> Self {
         match self.scheme.signatures.to_mut().last_mut() {
             Some(source) => source.several = Some(separator),
@@ -163,7 +163,8 @@ impl SchemeBuilder {
 
 /// Set the places of ID and event type.
 impl SchemeBuilder {
-    /// Sets the header with the delivery ID. Unless it is signed, the ID is only a log label.
+    /// Sets the header with the delivery ID. If it is not signed, it proves nothing, but by default it
+    /// is part of the idempotency key next to the body's digest.
     pub fn id_header(mut self, name: impl Into<String>) -> Self {
         self.scheme.id = Some(Field::Header(owned(name)));
         self

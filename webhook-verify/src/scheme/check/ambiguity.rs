@@ -1,9 +1,10 @@
-//! Proves that a signed text has one meaning: no two lists of values give the same text.
+//! Proves that a signed text has only one meaning: no two lists of values give the same text.
 //!
-//! The proof reads a text from both ends. From the left, each part must end where the reader knows:
-//! the part is constant, or no text of the part begins another, or it contains no byte that may
-//! follow it. From the right, the same holds for starts. One part may be left in the middle, and its
-//! text is what remains. Any two parts whose limits nobody knows are refused.
+//! The proof reads a text from both ends. From the left, the end of each part must be certain: the
+//! part is constant, or none of its texts is a prefix of another, or it contains no byte that may
+//! follow it. From the right, the same applies to the starts. One part may remain in the middle,
+//! and its text is the rest. If the boundary between two parts is not certain, the scheme is
+//! refused.
 
 use super::{
     super::{Free, Part, PathForm, Scheme, Text, TimeUnit, UrlForm},
@@ -95,7 +96,7 @@ impl Shape {
         }
     }
 
-    /// A value of which verification refuses the bytes next to it.
+    /// A value that must not contain the bytes next to it, or verification refuses it.
     const fn value() -> Self {
         Self { kept_out: Bytes::ALL, ..Self::text(Bytes::ALL) }
     }
@@ -163,7 +164,7 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
         let mut push = |shape| pieces.push(Piece { part, shape });
         match part {
             Part::Literal(text) => push(Shape::constant(text.as_bytes())),
-            // Nobody but the user and the sender chooses these.
+            // Only the user and the sender choose these.
             Part::Parameter(_) | Part::Secret => {
                 push(Shape { is_constant: true, ..Shape::text(Bytes::ALL) });
             }
@@ -192,7 +193,7 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
             Part::SortedQuery | Part::Form | Part::Body | Part::Fields(_) => {
                 push(Shape::text(Bytes::ALL));
             }
-            // No end of a JSON object or array is one as well.
+            // No proper suffix of a JSON object or array is itself an object or array.
             Part::JsonBody => push(Shape {
                 starts_itself: true,
                 first: Bytes::from(b"{["),
@@ -264,8 +265,8 @@ fn last_before(pieces: &[Piece<'_>]) -> Option<Bytes> {
 /// The most bytes that verification keeps out of a value.
 const MOST_DELIMITERS: u32 = 8;
 
-/// Returns the bytes that a value must not contain, so that its limits are certain: those with which
-/// its neighbors begin and end.
+/// Returns the bytes that a value must not contain, so that its boundaries are certain: the bytes
+/// with which its neighbors begin and end.
 fn delimiters(pieces: &[Piece<'_>], index: usize) -> Bytes {
     let few = |bytes: Bytes| {
         if bytes.len() <= MOST_DELIMITERS { bytes } else { Bytes::NONE }
@@ -292,14 +293,15 @@ fn allowed(pieces: &[Piece<'_>], index: usize) -> Bytes {
 fn ends_clearly(pieces: &[Piece<'_>], index: usize) -> bool {
     let shape = pieces[index].shape;
     if let Part::Group(_) = pieces[index].part {
-        // Its own text says whether it is there, and where its value ends.
+        // Its own text shows whether it is present, and where its value ends.
         return first_after(&pieces[index + 1..]).is_some_and(|next| !shape.first.meets(next));
     }
     if shape.is_constant || shape.ends_itself {
         return true;
     }
     if let Part::JsonBody = pieces[index].part {
-        // No start of a JSON object or array is one as well. White space may follow it.
+        // No proper prefix of a JSON object or array is itself an object or array. White space may
+        // follow it.
         let blurs = Bytes::from(b"{[ \t\r\n");
         return first_after(&pieces[index + 1..]).is_some_and(|next| !next.meets(blurs));
     }
@@ -321,12 +323,12 @@ fn starts_clearly(pieces: &[Piece<'_>], index: usize) -> bool {
         || last_before(&pieces[..index]).is_some_and(|previous| !allowed.meets(previous))
 }
 
-/// Returns the two parts that touch without a certain limit, or `None` if every text has one meaning.
+/// Returns two adjacent parts without a certain boundary, or `None` if every text has one meaning.
 fn blurred<'p>(pieces: &[Piece<'p>]) -> Option<[&'p Part; 2]> {
     let from_left = (0..pieces.len()).take_while(|&index| ends_clearly(pieces, index)).count();
     let from_right =
         (0..pieces.len()).rev().take_while(|&index| starts_clearly(pieces, index)).count();
-    // One piece may remain: its text is what is left.
+    // One piece may remain: its text is the rest.
     if from_left + from_right + 1 >= pieces.len() {
         return None;
     }
@@ -377,7 +379,7 @@ fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
     let [(one_first, one_empty, one_clear), (other_first, other_empty, other_clear)] = firsts;
     if !one_clear || !other_clear || one_first.meets(other_first) || one_empty && other_empty {
         return Err(
-            "two versions could sign the same text with another meaning: begin the rest of \
+            "two versions could sign the same text with different meanings: begin the rest of \
                     one with `{body:json}`"
                 .into(),
         );
@@ -392,7 +394,7 @@ fn one_meaning(scheme: &Scheme, content: &[Part]) -> Result<(), String> {
         let pieces = pieces(scheme, content, is_equal);
         if let Some([one, other]) = blurred(&pieces) {
             return Err(format!(
-                "`{one}` and `{other}` could be split elsewhere: put text between them that \
+                "the boundary between `{one}` and `{other}` is ambiguous: put text between them that \
                  neither can contain, or use `{{body:json}}` or `{{json:…}}`"
             ));
         }
@@ -400,7 +402,7 @@ fn one_meaning(scheme: &Scheme, content: &[Part]) -> Result<(), String> {
     Ok(())
 }
 
-/// Checks that all conditions are about one field, which is read from the same side in both cases.
+/// Checks that all conditions use one field, which is read from the same side in both cases.
 fn conditions(content: &[Part]) -> Result<(), String> {
     let mut free = content.iter().enumerate().filter_map(|(index, part)| {
         let Part::Pointer(_, Free::If { pointer, value, .. }) = part else { return None };
@@ -409,7 +411,7 @@ fn conditions(content: &[Part]) -> Result<(), String> {
     let Some((first, pointer, value)) = free.next() else { return Ok(()) };
     let field = |part: &Part| matches!(part, Part::Pointer(known, Free::Never) if known == pointer);
     let Some(at) = content.iter().position(field) else {
-        return Err(format!("`{pointer}` decides about a field, but is not signed"));
+        return Err(format!("the condition of a field reads `{pointer}`, which is not signed"));
     };
     let agrees = |(index, other, wanted): (usize, &Text, &Text)| {
         other == pointer && wanted == value && (index < at) == (first < at)
@@ -453,7 +455,7 @@ pub(in super::super) fn all_delimiters(scheme: &Scheme, content: &[Part]) -> Vec
             let index = pieces.iter().rposition(|piece| std::ptr::eq(piece.part, part));
             index.map_or(Bytes::NONE, |index| delimiters(pieces, index))
         };
-        // A part that is free in one of the cases is not asked for its delimiters there.
+        // In a case where a part is free, it has no delimiters.
         cases.iter().map(of_case).fold(Bytes::NONE, Bytes::with).iter().collect()
     };
     content.iter().map(of_part).collect()

@@ -40,7 +40,7 @@ pub(super) fn rules(scheme: &Scheme) -> Result<(), ConfigError> {
     Ok(())
 }
 
-fn content(scheme: &Scheme) -> [Rule; 12] {
+fn content(scheme: &Scheme) -> [Rule; 13] {
     let option = "signed_content";
     let of_whole_body = |part: &Part| part.facts().whole_body.is_some();
     let never_varies = |part: &Part| part.facts().varies == Varies::Never;
@@ -81,7 +81,7 @@ fn content(scheme: &Scheme) -> [Rule; 12] {
         (
             scheme.signs(|part| matches!(part, Part::Secret)) && !scheme.algorithm.is_keyed_hash(),
             option,
-            "contains the secret, but the algorithm is not a digest of it",
+            "contains the secret, but the algorithm is not a keyed digest",
         ),
         (
             scheme.content.iter().filter(|part| matches!(part, Part::Secret)).count() > 1,
@@ -92,7 +92,7 @@ fn content(scheme: &Scheme) -> [Rule; 12] {
             scheme.signs(|part| matches!(part, Part::Pair(_) | Part::HeaderValues(_)))
                 && !pairs_in_header(scheme),
             option,
-            "uses a pair, but the signature is not among the pairs of a header",
+            "uses a pair, but the signature is not in a header of pairs",
         ),
         (
             scheme
@@ -100,7 +100,15 @@ fn content(scheme: &Scheme) -> [Rule; 12] {
                 .iter()
                 .any(|(version, _)| !scheme.signatures.iter().any(|it| it.grammar.has(version))),
             option,
-            "is that of a version which no signature has",
+            "no signature has this version",
+        ),
+        (
+            scheme
+                .version_contents
+                .iter()
+                .any(|(_, content)| !covers_alike(content, &scheme.content)),
+            option,
+            "covers the body, the ID or the timestamp in one version only",
         ),
         (
             matches!(digest_place(scheme), Some(DigestPlace::Query(_))) && !signs_query(scheme),
@@ -108,6 +116,24 @@ fn content(scheme: &Scheme) -> [Rule; 12] {
             "the query is not signed, so the digest proves nothing",
         ),
     ]
+}
+
+/// Returns whether two contents cover the body, the delivery ID and the timestamp alike, so that
+/// what is signed in one version is signed in all.
+fn covers_alike(one: &[Part], other: &[Part]) -> bool {
+    let covered = |content: &[Part]| {
+        let any = |is_it: &dyn Fn(&Part) -> bool| content.iter().any(is_it);
+        (
+            any(&|part| part.facts().whole_body == Some(WholeBody::Bytes)),
+            any(&|part| part.facts().whole_body == Some(WholeBody::Digest)),
+            any(&|part| part.facts().origin == Origin::Id),
+            any(&|part| part.facts().origin == Origin::Timestamp),
+        )
+    };
+    // A field or header that only one version covers is not believed to be signed.
+    let is_plain =
+        |part: &Part| matches!(part.facts().values, Values::Unnamed | Values::ListedHeaders(_));
+    covered(one) == covered(other) && one.iter().chain(other).all(is_plain)
 }
 
 fn times(scheme: &Scheme) -> [Rule; 5] {
@@ -136,7 +162,7 @@ fn times(scheme: &Scheme) -> [Rule; 5] {
                     .iter()
                     .any(|source| matches!(source.grammar, Grammar::AfterTimestamp { .. })),
             "after_timestamp",
-            "needs a timestamp before the signature, and such a timestamp needs this form",
+            "requires a timestamp before the signature, and such a timestamp requires it",
         ),
         (
             matches!(place, Some(TimestampPlace::Claim(_))) && !scheme.algorithm.is_jwt(),
@@ -193,7 +219,7 @@ fn tokens(scheme: &Scheme) -> [Rule; 7] {
         (
             in_query && digest.is_some_and(|digest| digest.or_query),
             "body_digest_or_query",
-            "the digest is in the query itself",
+            "cannot be used if the query contains the digest",
         ),
         (
             in_query && digest.is_some_and(|digest| digest.optional),
@@ -230,7 +256,7 @@ fn compressed(scheme: &Scheme) -> [Rule; 3] {
                 && scheme.body_digest.is_none()
                 && !scheme.content.iter().any(|part| scheme.reads_from_body(part)),
             option,
-            "nothing of the body is signed",
+            "the scheme does not sign the body",
         ),
         (
             as_sent && (looks_into_body || scheme.content.iter().any(needs_fields)),
@@ -240,7 +266,7 @@ fn compressed(scheme: &Scheme) -> [Rule; 3] {
         (
             as_sent && scheme.identity == Identity::SignedContent,
             option,
-            "a retry may be compressed otherwise, so the signed bytes are no idempotency key",
+            "a retry may be compressed differently, so the signed bytes cannot be the idempotency key",
         ),
     ]
 }
@@ -307,7 +333,7 @@ fn rest(scheme: &Scheme) -> [Rule; 12] {
             !scheme.form_fields.is_empty()
                 && scheme.parts().any(|part| part.facts().whole_body.is_some()),
             "form_field",
-            "the whole body is signed, so its form does not matter",
+            "cannot be used if the whole body is signed",
         ),
         (
             scheme.identity == Identity::Digest && !scheme.signs_body() && !tells_apart,
@@ -317,7 +343,7 @@ fn rest(scheme: &Scheme) -> [Rule; 12] {
         (
             (scheme.identity == Identity::Fields) == scheme.identity_fields.is_empty(),
             "identity_fields",
-            "are the key if there are any, and must be there if they are the key",
+            "must be set if they are the idempotency key, and only then",
         ),
         (
             scheme
@@ -325,7 +351,7 @@ fn rest(scheme: &Scheme) -> [Rule; 12] {
                 .iter()
                 .any(|pointer| !scheme.covers(&Field::Pointer(pointer.clone()))),
             "identity_fields",
-            "one is not signed",
+            "a field is not signed",
         ),
         (
             scheme.challenges.iter().any(Challenge::asks_for_mac) && !scheme.algorithm.is_hmac(),

@@ -18,7 +18,7 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
         grammar(&source.grammar)?;
         let is_plain = matches!(source.grammar, Grammar::Plain(_));
         let several = source.several.is_none_or(|separator| is_plain && separator.is_ascii());
-        require(several, "several", "needs an ASCII separator, and no pairs or versions")?;
+        require(several, "several", "requires an ASCII separator, and no pairs or versions")?;
     }
     match scheme.timestamp.as_mut().map(|source| &mut source.place) {
         Some(TimestampPlace::Header(name)) => lower("timestamp_header", name)?,
@@ -157,7 +157,7 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
         }
         Grammar::Pairs { separator, groups, keys } => {
             let fits = groups.is_none_or(|groups| groups.is_ascii() && groups != *separator);
-            require(fits, "pairs", "the separator of groups is not ASCII, or that of pairs")?;
+            require(fits, "pairs", "groups need an ASCII separator other than the pairs'")?;
             ("pairs", keys, [*separator, '='])
         }
         Grammar::List { separator, version_separator, versions } => {
@@ -178,12 +178,12 @@ fn grammar(grammar: &Grammar) -> Result<(), ConfigError> {
     require(usable, option, reason)
 }
 
-/// Checks a prefix, which may end in a space, as Greenhouse's `sha256 `. HTTP removes spaces before
-/// a header's value.
+/// Checks a prefix, which may end in a space, such as Greenhouse's `sha256 `. It must not begin
+/// with a space, because HTTP removes spaces before a header's value.
 fn is_prefix(option: &'static str, prefix: &str) -> Result<(), ConfigError> {
     let text = prefix.strip_suffix(' ').unwrap_or(prefix);
     let fits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_graphic());
-    require(fits, option, "empty, or not visible ASCII before an optional space")
+    require(fits, option, "must be visible ASCII, with at most one space at the end")
 }
 
 fn visible(option: &'static str, names: &[Text]) -> Result<(), ConfigError> {

@@ -18,8 +18,8 @@ use crate::{clock::Tolerance, encoding::Encoding::Base64};
 
 rows! { BODIES;
 
-    /// The delivery ID and the event header are not signed. GitHub never retries by itself. Its
-    /// button "Redeliver" does nothing after a success, because it repeats the delivery ID.
+    /// The delivery ID and the event header are not signed. GitHub never retries by itself. The
+    /// button "Redeliver" repeats the delivery ID, so after a success the delivery is a duplicate.
     GITHUB = "github", "GitHub", "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", [Vector Source Documentation] {
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         id: header("x-github-delivery"),
@@ -28,7 +28,7 @@ rows! { BODIES;
         hints.body_limit: Some(25 << 20),
         hints.time_budget: seconds(10),
         notes.secret_at: "repository, organization or app settings, Webhooks, Secret",
-        notes.schedule: "never by itself; by hand or over the API",
+        notes.schedule: "never automatically; manually or by API",
         notes.keeps: &[Body, Id, EventType, Signature],
         notes.same_bytes: Possible,
         notes.same_bytes_why: "some events, such as `membership`, have neither an ID nor a time",
@@ -37,8 +37,8 @@ rows! { BODIES;
         notes.recheck: "npm `@octokit/webhooks`: `new Webhooks({secret}).sign(body)`",
     }
 
-    /// The SHA-1 form, for servers that send no other. Prefer the preset `github`, as GitHub's own
-    /// SDK refuses this form.
+    /// The SHA-1 form, for servers that send no other form. Prefer the preset `github`: GitHub's
+    /// own SDK refuses SHA-1.
     GITHUB_SHA1 = "github-sha1", "GitHub, SHA-1", "https://docs.github.com/en/webhooks/using-webhooks/validating-webhook-deliveries", [Vector] like GITHUB {
         algorithm: HmacSha1,
         signatures: list![prefixed("x-hub-signature", "sha1=")],
@@ -46,8 +46,8 @@ rows! { BODIES;
     }
 
     /// Facebook, Instagram and WhatsApp. The body is signed as sent, with non-ASCII characters
-    /// escaped. Each entry of a request has a key of its own, its bytes: two equal changes of one
-    /// object in one second are one event. The challenge needs the parameter `verify_token`.
+    /// escaped. The key of each entry is its bytes, so two equal changes of one object in one
+    /// second are one event. The challenge needs the parameter `verify_token`.
     META = "meta", "Meta", "https://developers.facebook.com/docs/graph-api/webhooks/getting-started", [Source] {
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         event_type: pointer("/object"),
@@ -63,25 +63,23 @@ rows! { BODIES;
     }
 
     /// Cloud and Data Center. The header has GitHub's old name, but the digest is SHA-256. Data
-    /// Center sends the ID in `X-Request-Id`: a gateway that sets this header anew makes a retry
-    /// look like a new delivery.
+    /// Center sends its ID in `X-Request-Id`. Gateways often replace it, so it is not read.
     BITBUCKET = "bitbucket", "Bitbucket", "https://support.atlassian.com/bitbucket-cloud/docs/manage-webhooks/", [Vector Documentation] {
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-request-uuid"),
         event_type: header("x-event-key"),
-        header_aliases: list![(text("x-request-uuid"), text("x-request-id"))],
         identity: Identity::Digest,
         hints.time_budget: seconds(10),
         notes.secret_at: "repository settings, Webhooks, Secret",
         notes.schedule: "Cloud: up to 2 times after a 5xx",
         notes.keeps: &[EventType],
-        notes.same_bytes_why: "bodies of Data Center have their time; a push in Cloud may have none",
+        notes.same_bytes_why: "bodies of Data Center have a time; a push in Cloud may have none",
         notes.source: "https://support.atlassian.com/bitbucket-cloud/docs/troubleshoot-webhooks/",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page Manage webhooks, section Secure webhooks",
     }
 
-    /// Webhooks of administrators. Those of Connect apps have another token.
+    /// Webhooks of administrators. Webhooks of Connect apps have another token.
     JIRA = "jira", "Jira", "https://developer.atlassian.com/cloud/jira/platform/webhooks/", [Vector Documentation] {
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-atlassian-webhook-identifier"),
@@ -99,7 +97,7 @@ rows! { BODIES;
         notes.recheck: "docs page Webhooks, example in section Secure admin webhooks",
     }
 
-    /// The secret is the app's.
+    /// The secret is the client secret of the app.
     INTERCOM = "intercom", "Intercom", "https://developers.intercom.com/docs/webhooks/setting-up-webhooks", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![prefixed("x-hub-signature", "sha1=")],
@@ -117,24 +115,24 @@ rows! { BODIES;
         notes.recheck: "developer hub page Signed notifications, example request",
     }
 
-    /// The ID and event headers are not signed. Choose the content type `application/json`: of a
-    /// form, Gitea signs the JSON inside, and such a request is refused. A replay by hand has a new
-    /// ID, so it runs again.
+    /// The ID and event headers are not signed. Choose the content type `application/json`. In a
+    /// form, Gitea signs only the JSON inside, so forms are refused. A manual replay has a new ID,
+    /// so it runs again.
     GITEA = "gitea", "Gitea", "https://docs.gitea.com/usage/webhooks", [Vector Source] {
         signatures: list![plain("x-gitea-signature")],
         id: header("x-gitea-delivery"),
         event_type: header("x-gitea-event"),
         identity: Identity::Digest,
         notes.secret_at: "repository or organization settings, Webhooks, Secret",
-        notes.schedule: "never by itself; by hand",
+        notes.schedule: "never automatically; manually",
         notes.same_bytes_why: "payloads have neither an ID nor the time of their event",
         notes.source: "https://github.com/go-gitea/gitea/blob/main/services/webhook/deliver.go",
         notes.checked: "2026-11-28",
         notes.recheck: "GitHub `go-gitea/gitea`: `services/webhook/deliver.go`, `Deliver`",
     }
 
-    /// Forgejo sends Gitea's headers alongside its own. Choose the content type `application/json`:
-    /// of a form, Forgejo signs the JSON inside, and such a request is refused.
+    /// Forgejo sends Gitea's headers alongside its own. Choose the content type `application/json`.
+    /// In a form, Forgejo signs only the JSON inside, so forms are refused.
     FORGEJO = "forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", [Vector Source] {
         signatures: list![plain("x-forgejo-signature")],
         id: header("x-forgejo-delivery"),
@@ -146,16 +144,16 @@ rows! { BODIES;
         notes.recheck: "Codeberg `forgejo/forgejo`: `services/webhook/shared/payloader.go`, `AddDefaultHeaders`",
     }
 
-    /// The ID and event headers are not signed. Choose the content type `application/json`: of a
-    /// form, Gogs signs the JSON inside, and such a request is refused. A redelivery after a success
-    /// does nothing, because it repeats the ID.
+    /// The ID and event headers are not signed. Choose the content type `application/json`. In a
+    /// form, Gogs signs only the JSON inside, so forms are refused. A redelivery repeats the ID, so
+    /// after a success it is a duplicate.
     GOGS = "gogs", "Gogs", "https://gogs.io/docs/features/webhook", [Vector Source] {
         signatures: list![plain("x-gogs-signature")],
         id: header("x-gogs-delivery"),
         event_type: header("x-gogs-event"),
         identity: Identity::Digest,
         notes.secret_at: "repository or organization settings, Webhooks, Secret",
-        notes.schedule: "never by itself; by hand",
+        notes.schedule: "never automatically; manually",
         notes.keeps: &[Body, Id, EventType, Signature],
         notes.same_bytes_why: "payloads have neither an ID nor the time of their event",
         notes.source: "https://github.com/gogs/gogs/blob/main/internal/database/webhook.go",
@@ -164,8 +162,8 @@ rows! { BODIES;
     }
 
     /// The secret is the app's client secret. After a rotation, the old one signs for about an
-    /// hour. The headers may have the prefix `x-` or not; a request with both forms must have the
-    /// same values in them.
+    /// hour. The prefix `x-` of the headers is optional. If a request has both forms, their values
+    /// must be equal.
     SHOPIFY = "shopify", "Shopify", "https://shopify.dev/docs/apps/build/webhooks/verify-deliveries", [Vector Source Documentation] {
         signatures: list![plain("x-shopify-hmac-sha256")],
         encoding: Base64,
@@ -190,8 +188,9 @@ rows! { BODIES;
     }
 
     /// The secret's HTML entities are decoded first, as WordPress does. When a webhook is saved,
-    /// WooCommerce sends an unsigned form, which gets a response. The body of a deletion is the ID
-    /// alone, so the topic and the delivery ID are a part of the key. There are no retries.
+    /// WooCommerce sends an unsigned form, and the receiver responds to it. The body of a deletion
+    /// is the ID alone, so the key includes the topic and the delivery ID. WooCommerce does not
+    /// retry.
     WOOCOMMERCE = "woocommerce", "WooCommerce", "https://developer.woocommerce.com/docs/webhooks/", [Source] {
         key_form: KeyForm::HtmlText,
         signatures: list![plain("x-wc-webhook-signature")],
@@ -204,14 +203,14 @@ rows! { BODIES;
         notes.secret_at: "WooCommerce, Settings, Advanced, Webhooks, Secret",
         notes.schedule: "never",
         notes.same_bytes: Possible,
-        notes.same_bytes_why: "every deletion has the body `{\"id\":…}`, also of a restored object",
+        notes.same_bytes_why: "every deletion has the body `{\"id\":…}`, even after the object was restored",
         notes.source: "https://github.com/woocommerce/woocommerce/blob/trunk/plugins/woocommerce/includes/class-wc-webhook.php",
         notes.checked: "2026-11-28",
         notes.recheck: "GitHub `woocommerce/woocommerce`: `class-wc-webhook.php`, `generate_signature`",
     }
 
-    /// The secret is the channel's. One request may contain several events, with an ID each.
-    /// A redelivery says so in the body, and keeps the events' IDs.
+    /// The secret is the channel secret. One request may contain several events, each with an ID. A
+    /// redelivery is marked in the body, and keeps the IDs of the events.
     LINE = "line", "LINE", "https://developers.line.biz/en/docs/messaging-api/verify-webhook-signature/", [Vector Source Documentation] {
         signatures: list![plain("x-line-signature")],
         encoding: Base64,
@@ -231,8 +230,9 @@ rows! { BODIES;
         notes.recheck: "npm `@line/bot-sdk`: `validateSignature(body, secret, signature)`",
     }
 
-    /// The timestamp in the signed body is checked. The header's is ignored. Nothing says whether a
-    /// retry has a new one, so the window is as long as the retries. Linear's SDK accepts 60 s.
+    /// The timestamp in the signed body is checked, and the one in the header is ignored. It is not
+    /// documented whether a retry has a new timestamp, so the window is as long as the retries.
+    /// Linear's SDK accepts 60 s.
     LINEAR = "linear", "Linear", "https://linear.app/developers/webhooks", [Source Documentation] {
         signatures: list![plain("linear-signature")],
         timestamp: Some(TimestampSource {
@@ -258,8 +258,8 @@ rows! { BODIES;
         notes.recheck: "npm `@linear/sdk`: `new LinearWebhookClient(secret).verify(body, signature)`",
     }
 
-    /// The secret is the token in the request that is sent when the subscription is made. The body
-    /// counts attempts, and keeps its ID.
+    /// The secret is the token in the request that Notion sends when the subscription is created.
+    /// In a retry, the attempt number in the body changes, but the ID stays.
     NOTION = "notion", "Notion", "https://developers.notion.com/reference/webhooks", [Vector Source Documentation] {
         signatures: list![prefixed("x-notion-signature", "sha256=")],
         id: pointer("/id"),
@@ -316,9 +316,9 @@ rows! { BODIES;
         notes.recheck: "docs page Secure your webhooks, code samples",
     }
 
-    /// Lemon Squeezy retries after every response but 200, so respond with it and not with 204.
-    /// Nothing tells a retry from a second event that leaves the same state, so there is no key:
-    /// `Idempotency::identity` sets one.
+    /// Lemon Squeezy retries after every response except 200: do not respond with 204. Nothing
+    /// distinguishes a retry from a second event that leaves the same state, so there is no key.
+    /// Set one with `Idempotency::identity`.
     LEMONSQUEEZY = "lemonsqueezy", "Lemon Squeezy", "https://docs.lemonsqueezy.com/help/webhooks/signing-requests", [Documentation] {
         signatures: list![plain("x-signature")],
         event_type: pointer("/meta/event_name"),
@@ -332,8 +332,8 @@ rows! { BODIES;
         notes.recheck: "docs page Signing requests, code samples",
     }
 
-    /// The ID header is not signed. After a change of the secret, retries are signed with the old
-    /// one: keep it for a day.
+    /// The ID header is not signed. After a rotation, Razorpay signs retries with the old secret:
+    /// keep it live for a day.
     RAZORPAY = "razorpay", "Razorpay", "https://razorpay.com/docs/webhooks/validate-test/", [Vector Source Documentation] {
         signatures: list![plain("x-razorpay-signature")],
         id: header("x-razorpay-event-id"),
@@ -352,8 +352,8 @@ rows! { BODIES;
         notes.recheck: "npm `razorpay`: `Razorpay.validateWebhookSignature(body, signature, secret)`",
     }
 
-    /// Platforms, banking and management; payments are the preset `adyen`. The key is hex. After a
-    /// new key is made, the old one signs for a while.
+    /// Platforms, banking and management. For payments, use the preset `adyen`. The key is hex.
+    /// After a rotation, the old key signs for a while.
     ADYEN_PLATFORM = "adyen-platform", "Adyen, platform", "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", [Vector Source Documentation] {
         key_form: KeyForm::Hex,
         signatures: list![plain("hmacsignature")],
@@ -366,16 +366,17 @@ rows! { BODIES;
         notes.secret_at: "Customer Area, Developers, Webhooks, the webhook, Security, HMAC key",
         notes.schedule: "after 9, 18 and 27 s, then at intervals of 2 min to 8 h, for up to 30 days",
         notes.same_bytes: Never,
-        notes.same_bytes_why: "the body has the time at which the event was made",
+        notes.same_bytes_why: "the body has the time at which the event was created",
         notes.source: "https://docs.adyen.com/development-resources/webhooks/troubleshoot",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@adyen/api-library`: `new hmacValidator().validateHMACSignature(key, signature, body)`",
     }
 
-    /// Base64 after `sha256=`. Apps with an OAuth 2.0 client secret sign with it in a header of its
-    /// own, and those with a consumer secret in the older one. The first secret also signs the
-    /// response to challenges: give the client secret first, if there are both. Replays may regroup
-    /// events, so there is no key: `Idempotency::identity_from` can use the IDs in the lists.
+    /// Base64 after `sha256=`. For apps with an OAuth 2.0 client secret, its signature is in a
+    /// separate header. For apps with a consumer secret, it is in the older header. The first
+    /// secret also signs the response to challenges: if there are both, list the client secret
+    /// first. Replays may regroup events, so there is no key. `Idempotency::identity_from` can use
+    /// the IDs in the lists.
     X_TWITTER = "x-twitter", "X", "https://docs.x.com/x-api/webhooks/introduction", [Documentation] {
         signatures: list![
             prefixed("x-twitter-webhooks-signature", "sha256="),
@@ -389,9 +390,9 @@ rows! { BODIES;
         notes.recheck: "docs page Webhooks, section Signature headers; `xurl webhook start` receives one",
     }
 
-    /// The secret is the app's. A request only names the accounts that have changed, so all requests
-    /// about an account are the same, and there is no key. To run twice is harmless: the handler
-    /// lists the changes since its cursor.
+    /// The secret is the app secret. A request only names the accounts that have changed. All
+    /// requests about an account are the same, so there is no key. Running twice is harmless: the
+    /// handler lists the changes since its cursor.
     DROPBOX = "dropbox", "Dropbox", "https://www.dropbox.com/developers/reference/webhooks", [Vector Documentation] {
         signatures: list![plain("x-dropbox-signature")],
         challenges: list![Challenge::DROPBOX],
@@ -406,8 +407,8 @@ rows! { BODIES;
         notes.recheck: "docs page Webhooks, section Receiving notifications",
     }
 
-    /// One header for each key of the account: `X-DocuSign-Signature-1` and on. JSON bodies count
-    /// retries in `/retryCount`, and a retry whose body differs runs again.
+    /// There is one header for each key of the account: `X-DocuSign-Signature-1`, `-2` and so on.
+    /// JSON bodies count retries in `/retryCount`. A retry whose body differs runs again.
     DOCUSIGN = "docusign", "DocuSign Connect", "https://developers.docusign.com/platform/webhooks/connect/hmac/", [Documentation] {
         signatures: list![at(Place::HeaderPrefix(text("x-docusign-signature-")), BARE)],
         encoding: Base64,
@@ -420,13 +421,14 @@ rows! { BODIES;
         notes.secret_at: "Settings, Integrations, Connect, Connect keys (shown once)",
         notes.schedule: "up to 10 times, the later ones at least 24 h apart",
         notes.same_bytes: Never,
-        notes.same_bytes_why: "the body has the time at which it was made, to 100 ns",
+        notes.same_bytes_why: "the body has the time at which it was created, to 100 ns",
         notes.source: "npm `docusign-esign`: `src/model/ConnectCustomConfiguration.js`",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page Validate HMAC signatures",
     }
 
-    /// The body has the number and the time of the attempt, and keeps the event's ID.
+    /// In a retry, the number and the time of the attempt in the body change, but the event's ID
+    /// stays.
     COINBASE_COMMERCE = "coinbase-commerce", "Coinbase Commerce", "https://docs.cdp.coinbase.com/commerce/webhooks-security", [Vector Source Documentation] {
         signatures: list![plain("x-cc-webhook-signature")],
         id: pointer("/event/id"),
@@ -446,9 +448,9 @@ rows! { BODIES;
         notes.recheck: "npm `coinbase-commerce-node`: `Webhook.verifyEventBody(body, signature, secret)`",
     }
 
-    /// The timestamp header is not signed, and therefore ignored. `Request-ID` is new for each
-    /// attempt, and an issue that is resolved twice has the same body, so there is no key:
-    /// `Idempotency::identity` sets one.
+    /// The timestamp header is not signed, and is ignored. `Request-ID` is new for each attempt,
+    /// and an issue that is resolved twice has the same body, so there is no key. Set one with
+    /// `Idempotency::identity`.
     SENTRY = "sentry", "Sentry", "https://docs.sentry.io/organization/integrations/integration-platform/webhooks/", [Source Documentation] {
         signatures: list![plain("sentry-hook-signature")],
         event_type: header("sentry-hook-resource"),
@@ -484,8 +486,8 @@ rows! { BODIES;
         notes.recheck: "docs page Webhooks, section Securing webhooks",
     }
 
-    /// The ID and the event type are in the signed body, next to the ID of the attempt. Only the
-    /// level `sync` has retries.
+    /// The ID and the event type are in the signed body, next to the ID of the attempt. Heroku
+    /// retries only with the level `sync`.
     HEROKU = "heroku", "Heroku", "https://devcenter.heroku.com/articles/app-webhooks", [Documentation] {
         signatures: list![plain("heroku-webhook-hmac-sha256")],
         encoding: Base64,
@@ -506,7 +508,7 @@ rows! { BODIES;
         notes.recheck: "docs pages App webhooks schema and Webhook events",
     }
 
-    /// Without a delivery ID. A webhook with a template of its own may send the same body twice, so
+    /// There is no delivery ID. A webhook with a custom template may send the same body twice, so
     /// there is no key. With the default body, `Idempotency::identity` can set `Identity::Digest`.
     /// Cal.com does not retry.
     CALCOM = "calcom", "Cal.com", "https://cal.com/docs/developing/guides/automation/webhooks", [Source] {
@@ -530,7 +532,7 @@ rows! { BODIES;
         event_time: event_time("/timestamp", TimeUnit::Rfc3339),
         identity: Identity::Digest,
         notes.secret_at: "`macSecretBase64` in the response of Create webhook (shown once)",
-        notes.schedule: "some times",
+        notes.schedule: "a few times; not published in detail",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the notification's time in ms",
         notes.source: "https://airtable.com/developers/web/api/model/webhooks-notification",
@@ -539,9 +541,9 @@ rows! { BODIES;
     }
 
     /// HMAC-SHA1. One request may contain a list of events. With `X-Signature`, Segment signs only
-    /// the first event of a list, and such a request is refused: turn on `X-Segment-Signature`, which
-    /// covers the whole body. A mapping of your own should keep `messageId`: without it, two events
-    /// with the same bytes are one.
+    /// the first event of a list, so lists are refused. Turn on `X-Segment-Signature`, which covers
+    /// the whole body. A custom mapping should keep `messageId`: without it, two events with the
+    /// same bytes are one event.
     SEGMENT = "segment", "Segment", "https://www.twilio.com/docs/segment/connections/destinations/catalog/webhooks", [Source Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("x-signature"), plain("x-segment-signature")],
@@ -560,7 +562,8 @@ rows! { BODIES;
         notes.recheck: "GitHub `segmentio/action-destinations`: `destinations/webhook/index.ts`, `extendRequest`",
     }
 
-    /// One request contains many events, with an ID each. The ID of the request is in the body, too.
+    /// One request contains many events, each with an ID. The ID of the request is also in the
+    /// body.
     GOCARDLESS = "gocardless", "GoCardless", "https://developer.gocardless.com/getting-started/staying-up-to-date-with-webhooks", [Vector Source Documentation] {
         signatures: list![plain("webhook-signature")],
         id: pointer("/meta/webhook_id"),
@@ -571,7 +574,7 @@ rows! { BODIES;
         notes.secret_at: "Dashboard, Developers, Webhook endpoints, Secret",
         notes.schedule: "8 times, after 1, 2 and 10 min and so on",
         notes.same_bytes: Never,
-        notes.same_bytes_why: "each event has its ID, and the body the ID of the request",
+        notes.same_bytes_why: "each event has an ID, and the body has the ID of the request",
         notes.source: "https://support.gocardless.com/hc/en-nz/articles/360000989989-Webhook-retries-failures",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `gocardless-nodejs/webhooks`: `parseWithMeta(body, secret, signature)`",
@@ -595,8 +598,8 @@ rows! { BODIES;
     }
 
     /// HMAC-SHA512. The secret is the API key, `sk_…`. Some events, such as `refund.pending`, have
-    /// neither an ID nor a time, so there is no key: `Idempotency::identity_from` sets one for the
-    /// events that you use.
+    /// neither an ID nor a time, so there is no key. Set one for the events that you use with
+    /// `Idempotency::identity_from`.
     PAYSTACK = "paystack", "Paystack", "https://paystack.com/docs/payments/webhooks/", [Source] {
         algorithm: HmacSha512,
         api_key: true,
@@ -611,8 +614,8 @@ rows! { BODIES;
         notes.recheck: "GitHub `PaystackOSS/doc-code-snippets`: `src/doc/payments/webhooks`",
     }
 
-    /// Before the first events, Xero sends some with wrong signatures and expects 401 for them, and
-    /// 200 with no body for the others. Events have no ID, so their bytes are their keys.
+    /// Before the first events, Xero sends test requests. It expects 401 for wrong signatures, and
+    /// 200 without a body for the others. Events have no ID, so their bytes are their keys.
     XERO = "xero", "Xero", "https://developer.xero.com/documentation/guides/webhooks/configuring-your-server/", [Source Documentation] {
         signatures: list![plain("x-xero-signature")],
         encoding: Base64,
@@ -621,7 +624,7 @@ rows! { BODIES;
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
         notes.secret_at: "developer.xero.com, My Apps, the app, Webhooks, webhooks key",
-        notes.schedule: "for up to 24 h, less and less often; then the webhook is disabled",
+        notes.schedule: "for up to 24 h, at growing intervals; then the webhook is disabled",
         notes.same_bytes: Never,
         notes.same_bytes_why: "each event has its time in ms",
         notes.source: "https://developer.xero.com/documentation/webhooks/configuring-your-server",
@@ -629,9 +632,9 @@ rows! { BODIES;
         notes.recheck: "GitHub `XeroAPI/XeroWebhooksReceiver`: `Helpers/SignatureVerifier.cs`",
     }
 
-    /// The secret is the verifier token. One request contains many events, as a list of CloudEvents
-    /// with an ID each. The older form, an object with `eventNotifications`, is one event whose bytes
-    /// are its key.
+    /// The secret is the verifier token. One request contains many events, as a list of
+    /// CloudEvents, each with an ID. The older form is an object with `eventNotifications`. It is
+    /// one event, and its bytes are its key.
     INTUIT = "intuit", "Intuit QuickBooks", "https://developer.intuit.com/app/developer/qbo/docs/develop/webhooks", [Source Documentation] {
         signatures: list![plain("intuit-signature")],
         encoding: Base64,
@@ -650,7 +653,7 @@ rows! { BODIES;
     }
 
     /// A response of 401 suspends the webhook, so test with the right secret. Some events, such as
-    /// `spaceUpdated`, have neither an ID nor a time, so there is no key: for tasks,
+    /// `spaceUpdated`, have neither an ID nor a time, so there is no key. For tasks,
     /// `Idempotency::identity_from` can use `/history_items/0/id`.
     CLICKUP = "clickup", "ClickUp", "https://developer.clickup.com/docs/webhooksignature", [Documentation] {
         signatures: list![plain("x-signature")],
@@ -665,8 +668,8 @@ rows! { BODIES;
         notes.recheck: "docs pages Webhook signature and Space webhook payloads",
     }
 
-    /// The secret is that of the app key in `X-Pusher-Key`. One request contains many events, which
-    /// are not split: only the request has a time, so single events would look alike.
+    /// The secret belongs to the app key in `X-Pusher-Key`. One request contains many events. They
+    /// are not split, because only the request has a time, and single events would look alike.
     PUSHER = "pusher", "Pusher Channels", "https://pusher.com/docs/channels/server_api/webhooks/", [Source Documentation] {
         signatures: list![plain("x-pusher-signature")],
         event_time: event_time("/time_ms", TimeUnit::Milliseconds),
@@ -675,14 +678,14 @@ rows! { BODIES;
         notes.secret_at: "dashboard, the app, App Keys, secret",
         notes.schedule: "for 5 min, at growing intervals",
         notes.same_bytes: Never,
-        notes.same_bytes_why: "the body has the time at which it was made, in ms",
+        notes.same_bytes_why: "the body has the time at which it was created, in ms",
         notes.source: "https://pusher.com/docs/channels/server_api/webhooks/",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `pusher`: `new Pusher({…}).webhook({headers, rawBody}).isValid()`",
     }
 
-    /// The next-generation webhooks. The prefix is optional, and while a secret is replaced there
-    /// are several header lines. Classic webhooks are not signed.
+    /// The next-generation webhooks. The prefix is optional. During a rotation, there are several
+    /// header lines. Classic webhooks are not signed.
     MOLLIE = "mollie", "Mollie", "https://docs.mollie.com/reference/webhooks-new", [Source Documentation] {
         signatures: list![SignatureSource {
             place: Place::Header(text("x-mollie-signature")),
@@ -716,23 +719,23 @@ rows! { BODIES;
         notes.recheck: "GitHub `helpscout/helpscout-api-php`: `IncomingWebhook::generateSignature`",
     }
 
-    /// HMAC-SHA512. Only generic notifications with a token are signed. The event type is that of
-    /// notifications of runs; those of workspaces have it at `/trigger`. Nothing says how retries
-    /// look, so there is no key.
+    /// HMAC-SHA512. Only generic notifications with a token are signed. The event type is read for
+    /// notifications of runs. Notifications of workspaces have it at `/trigger`. It is not
+    /// documented what a retry keeps, so there is no key.
     TERRAFORM = "terraform", "HCP Terraform", "https://developer.hashicorp.com/terraform/cloud-docs/api-docs/notification-configurations", [Documentation] {
         algorithm: HmacSha512,
         signatures: list![plain("x-tfe-notification-signature")],
         event_type: pointer("/notifications/0/trigger"),
         event_time: event_time("/notifications/0/run_updated_at", TimeUnit::Rfc3339),
         notes.secret_at: "workspace, Settings, Notifications, Token",
-        notes.same_bytes_why: "notifications of runs have the run's ID and time; others were not seen",
+        notes.same_bytes_why: "notifications of runs have the run's ID and time; other notifications were not examined",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page Notification configurations, sample in section Notification authenticity",
     }
 
-    /// The bytes that are sent are signed: compressed, with `compressed_delivery`, which needs the
-    /// feature `gzip`. The body counts attempts, and keeps its ID. If one destination fails, all
-    /// destinations of the trigger get the retry.
+    /// Nylas signs the bytes as sent. With `compressed_delivery`, they are compressed, and the
+    /// receiver needs the feature `gzip`. In a retry, the attempt number in the body changes, but
+    /// the ID stays. If one destination fails, all destinations of the trigger get the retry.
     NYLAS = "nylas", "Nylas", "https://developer.nylas.com/docs/v3/notifications/", [Documentation] {
         signatures: list![plain("x-nylas-signature")],
         signed_bytes: Some(SignedBytes::AsSent),
@@ -755,8 +758,8 @@ rows! { BODIES;
         notes.recheck: "docs recipe Verify webhook signatures; `nylas webhook verify`",
     }
 
-    /// Cloud agents, formerly background agents. The ID header is not signed, and nothing says
-    /// whether a retry keeps it, so the key is made of the body.
+    /// Cloud agents, formerly background agents. The ID header is not signed, and it is not
+    /// documented whether a retry keeps it. So the key is made of fields of the body.
     CURSOR = "cursor", "Cursor", "https://cursor.com/docs/cloud-agent/api/webhooks", [Documentation] {
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
         id: header("x-webhook-id"),
@@ -765,7 +768,7 @@ rows! { BODIES;
         identity: Identity::Fields,
         identity_fields: list![text("/event"), text("/id"), text("/status"), text("/timestamp")],
         notes.secret_at: "set with the webhook's URL when an agent is created over the API",
-        notes.schedule: "perhaps, after an error status",
+        notes.schedule: "possibly, after an error status",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the agent, its status and the time in seconds",
         notes.source: "https://cursor.com/docs/cloud-agent/api/webhooks",
@@ -773,7 +776,7 @@ rows! { BODIES;
         notes.recheck: "docs page Webhooks, code sample",
     }
 
-    /// One `v1=` for each secret. A response of 4xx other than 429 drops the event for good.
+    /// There is one `v1=` for each secret. After a 4xx other than 429, PagerDuty does not retry.
     PAGERDUTY = "pagerduty", "PagerDuty v3", "https://developer.pagerduty.com/docs/verifying-webhook-signatures", [Documentation] {
         signatures: list![pairs("x-pagerduty-signature", ',', list![text("v1")])],
         id: pointer("/event/id"),
@@ -802,7 +805,7 @@ rows! { BODIES;
         identity: Identity::SignedId,
         hints.time_budget: seconds(10),
         notes.secret_at: "project settings, Webhooks, Secret token",
-        notes.schedule: "later, after another response than 2xx or 10 s",
+        notes.schedule: "later, after a response other than 2xx or after 10 s",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID",
         notes.source: "https://github.com/circleci/circleci-docs/blob/main/docs/guides/modules/integration/pages/outbound-webhooks.adoc",

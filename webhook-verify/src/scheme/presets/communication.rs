@@ -17,8 +17,8 @@ use crate::encoding::Encoding::Base64;
 
 rows! { COMMUNICATION;
 
-    /// A form, not JSON. The secret is the API key of the account's main administrator, or of the user who
-    /// made the webhook by the API.
+    /// The body is a form, not JSON. The secret is the API key of the account's main administrator,
+    /// or of the user who created the webhook by API.
     ACUITY_SCHEDULING = "acuity-scheduling", "Acuity Scheduling", "https://developers.acuityscheduling.com/docs/webhooks", [Documentation] {
         signatures: list![plain("x-acuity-signature")],
         encoding: Base64,
@@ -30,7 +30,7 @@ rows! { COMMUNICATION;
         notes.recheck: "docs page, section Verifying webhook requests",
     }
 
-    /// The ID header is not signed. Only 200 and 202 end the retries: do not respond with 204.
+    /// The ID header is not signed. Only 200 and 202 stop the retries: do not respond with 204.
     ATTIO = "attio", "Attio", "https://docs.attio.com/rest-api/how-to/webhooks", [Documentation] {
         signatures: list![plain("attio-signature")],
         header_aliases: list![(text("attio-signature"), text("x-attio-signature"))],
@@ -38,7 +38,7 @@ rows! { COMMUNICATION;
         envelope: events("/events", list![text("/event_type")], list![]),
         identity: Identity::Digest,
         hints.retry_horizon: days(3),
-        notes.secret_at: "developer settings, or the API's answer when the webhook is made",
+        notes.secret_at: "developer settings, or the API response when the webhook is created",
         notes.schedule: "10 retries with growing delays over about 3 days",
         notes.keeps: &[Sent::Id],
         notes.source: "https://docs.attio.com/rest-api/how-to/webhooks",
@@ -69,7 +69,8 @@ rows! { COMMUNICATION;
         notes.recheck: "npm `crisp-api`: `verifyHook`",
     }
 
-    /// Signatures separated by commas. The secret is the application's client secret.
+    /// One header contains several signatures, separated by commas. The secret is the application's
+    /// client secret.
     CRONOFY = "cronofy", "Cronofy", "https://docs.cronofy.com/developers/push-notifications/authentication/", [Vector Source] {
         signatures: list![comma_list("cronofy-hmac-sha256")],
         encoding: Base64,
@@ -81,8 +82,8 @@ rows! { COMMUNICATION;
         notes.recheck: "npm `cronofy`: `hmacValid`",
     }
 
-    /// Each try has a new `X-Discourse-Event-Id`, so it identifies nothing. The event header is not
-    /// signed.
+    /// Each attempt has a new `X-Discourse-Event-Id`, so this ID does not identify an event. The
+    /// event header is not signed.
     DISCOURSE = "discourse", "Discourse", "https://meta.discourse.org/t/configure-webhooks-that-trigger-on-discourse-events/49045", [Source] {
         signatures: list![prefixed("x-discourse-event-signature", "sha256=")],
         event_type: header("x-discourse-event"),
@@ -94,12 +95,13 @@ rows! { COMMUNICATION;
         notes.keeps: &[Sent::Body, Sent::EventType, Sent::Signature],
         notes.source: "https://github.com/discourse/discourse/blob/main/app/jobs/regular/emit_web_hook_event.rb",
         notes.same_bytes: SameBytes::Possible,
-        notes.same_bytes_why: "the body is the object, and an edit may change nothing of it",
+        notes.same_bytes_why: "the body is the object, and an edit may leave it unchanged",
         notes.checked: "2026-11-28",
         notes.recheck: "github `discourse/discourse`: `emit_web_hook_event.rb`",
     }
 
-    /// The header is the secret itself, and empty if none is set. Each try has a new `/createdAt`.
+    /// The header contains the secret itself. It is empty if no secret is set. Each attempt has a
+    /// new `/createdAt`.
     DOCUMENSO = "documenso", "Documenso", "https://docs.documenso.com/docs/developers/webhooks/verification", [Source Documentation] {
         algorithm: Token,
         signatures: list![plain("x-documenso-secret")],
@@ -109,17 +111,18 @@ rows! { COMMUNICATION;
         identity: Identity::None,
         hints.time_budget: seconds(10),
         notes.secret_at: "settings, Webhooks, secret",
-        notes.schedule: "3 to 5 tries, depending on the queue",
+        notes.schedule: "3 to 5 attempts, depending on the queue",
         notes.keeps: &[Sent::EventType],
         notes.changes: &[Sent::Body],
         notes.source: "https://github.com/documenso/documenso/blob/main/packages/lib/jobs/definitions/internal/execute-webhook.handler.ts",
         notes.same_bytes: SameBytes::Never,
-        notes.same_bytes_why: "the body has the time of the try",
+        notes.same_bytes_why: "the body has the time of the attempt",
         notes.checked: "2026-11-28",
         notes.recheck: "github `documenso/documenso`: `execute-webhook-call.ts`",
     }
 
-    /// `<timestamp>.<hex>` over `{timestamp}.{body}`. The secret is used whole, `whsec_` included.
+    /// `<timestamp>.<hex>` over `{timestamp}.{body}`. The key is the whole secret, including
+    /// `whsec_`.
     DOCUSEAL = "docuseal", "DocuSeal", "https://www.docuseal.com/resources/use-webhooks", [Documentation] {
         signatures: list![at(
             Place::Header(text("x-docuseal-signature")),
@@ -152,8 +155,9 @@ rows! { COMMUNICATION;
         notes.recheck: "npm `@figma/rest-api-spec`: type WebhookBasePayload",
     }
 
-    /// One public key signs for all apps, so check the broadcaster or the subscription. The event header is
-    /// not signed. The timestamp is not checked, as the page states no tolerance.
+    /// All apps share one public key, so check the broadcaster or the subscription. The event
+    /// header is not signed. The timestamp is not checked, because the documentation states no
+    /// tolerance.
     KICK = "kick", "Kick", "https://docs.kick.com/events/webhook-security", [Documentation] {
         algorithm: RsaSha256,
         key_form: KeyForm::Spki,
@@ -164,8 +168,8 @@ rows! { COMMUNICATION;
         id: header("kick-event-message-id"),
         event_type: header("kick-event-type"),
         identity: Identity::SignedId,
-        notes.secret_at: "nothing secret: the public key on the page",
-        notes.schedule: "3 tries, until a 200",
+        notes.secret_at: "no secret; the public key is on the page",
+        notes.schedule: "3 attempts, until a 200",
         notes.source: "GitHub `KickEngineering/KickDevDocs`: `events/webhook-security.md`",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "follows have neither an ID nor a time",
@@ -184,7 +188,7 @@ rows! { COMMUNICATION;
         event_data: data("/data"),
         identity: Identity::Digest,
         notes.secret_at: "Dashboard, Webhooks, the webhook's signing key",
-        notes.schedule: "8 tries",
+        notes.schedule: "8 attempts",
         notes.source: "GitHub `knocklabs/docs`: `content/developer-tools/outbound-webhooks/overview.mdx`",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's time in microseconds",
@@ -192,8 +196,9 @@ rows! { COMMUNICATION;
         notes.recheck: "docs page, section Verifying the signature",
     }
 
-    /// A digest, not an HMAC, with the Encrypt Key in its middle. With such a key the body is encrypted,
-    /// and the handler must decrypt it; the encrypted `url_verification` is not answered.
+    /// A digest, not an HMAC. The Encrypt Key is in the middle of the digested text. With such a
+    /// key, the body is encrypted, and the handler must decrypt it. The receiver does not respond
+    /// to the encrypted `url_verification`.
     LARK = "lark", "Lark and Feishu", "https://open.feishu.cn/document/server-docs/event-subscription-guide/event-subscription-configure-/request-url-configuration-case", [Source Documentation] {
         algorithm: KeyedSha256,
         signatures: list![plain("x-lark-signature")],
@@ -228,14 +233,14 @@ rows! { COMMUNICATION;
     MAILTRAP = "mailtrap", "Mailtrap", "https://docs.mailtrap.io/email-api-smtp/advanced/webhooks#verifying-the-signature", [Source] {
         signatures: list![plain("mailtrap-signature")],
         identity: Identity::None,
-        notes.secret_at: "the answer to the API call that makes the webhook, `signing_secret`",
+        notes.secret_at: "`signing_secret` in the API response that creates the webhook",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "npm `mailtrap`: `verifyWebhookSignature`",
     }
 
-    /// Bots. Hex over a random header and the body. There is no timestamp: a captured request can be sent
-    /// again.
+    /// Bots. Hex over a random header and the body. There is no timestamp, so a captured request
+    /// can be replayed.
     NEXTCLOUD_TALK = "nextcloud-talk", "Nextcloud Talk bots", "https://nextcloud-talk.readthedocs.io/en/latest/bots/", [Documentation] {
         signatures: list![plain("x-nextcloud-talk-signature")],
         content: list![Part::Header(text("x-nextcloud-talk-random")), Part::JsonBody],
@@ -255,7 +260,7 @@ rows! { COMMUNICATION;
         identity: Identity::None,
         hints.retry_horizon: minutes(1),
         notes.secret_at: "the integration's settings, HMAC secret key",
-        notes.schedule: "3 tries, 30 s apart, unless configured otherwise",
+        notes.schedule: "3 attempts, 30 s apart, unless configured otherwise",
         notes.keeps: &[Sent::Body, Sent::Signature],
         notes.source: "https://github.com/novuhq/novu/blob/next/packages/providers/src/lib/email/email-webhook/email-webhook.provider.ts",
         notes.same_bytes: SameBytes::Possible,
@@ -284,7 +289,8 @@ rows! { COMMUNICATION;
         notes.recheck: "github `outline/outline`: `server/models/WebhookSubscription.ts`",
     }
 
-    /// The signature is in the query of the URL, which is given to PandaDoc as `…?signature={signature}`.
+    /// The signature is in the query of the URL. Give PandaDoc the URL as
+    /// `…?signature={signature}`.
     PANDADOC = "pandadoc", "PandaDoc", "https://developers.pandadoc.com/docs/webhook-verification", [Documentation] {
         signatures: list![at(Place::Query(text("signature")), BARE)],
         envelope: events("", list![text("/event")], list![]),
@@ -294,7 +300,7 @@ rows! { COMMUNICATION;
         notes.schedule: "none",
         notes.source: "https://developers.pandadoc.com/reference/on-document-status-change",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "an item has the whole document",
+        notes.same_bytes_why: "an item contains the whole document",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, samples",
     }
@@ -334,8 +340,8 @@ rows! { COMMUNICATION;
         notes.recheck: "npm `@sinch/sdk-client`: `validateWebhookSignature`",
     }
 
-    /// Chat, Video and Feeds. The secret is the app's API secret. The JSON before compression is signed, so
-    /// switch compression off. The ID header is not signed.
+    /// Chat, Video and Feeds. The secret is the app's API secret. The signature covers the JSON
+    /// before compression, so turn compression off. The ID header is not signed.
     GETSTREAM = "getstream", "Stream", "https://getstream.io/chat/docs/node/webhooks_overview/", [Source Documentation] {
         signatures: list![plain("x-signature")],
         id: header("x-webhook-id"),
@@ -345,7 +351,7 @@ rows! { COMMUNICATION;
         hints.retry_horizon: seconds(15),
         hints.time_budget: seconds(6),
         notes.secret_at: "the app's API secret",
-        notes.schedule: "at most 3 tries within 15 s",
+        notes.schedule: "at most 3 attempts within 15 s",
         notes.keeps: &[Sent::Id],
         notes.source: "https://getstream.io/chat/docs/php/push_webhook/",
         notes.same_bytes: SameBytes::Never,
@@ -354,7 +360,7 @@ rows! { COMMUNICATION;
         notes.recheck: "npm `stream-chat`: `client.verifyAndParseWebhook`",
     }
 
-    /// HMAC-SHA1 in base64. The secret is the client ID, `&` and the client secret, joined.
+    /// HMAC-SHA1 in base64. The secret is the client ID, `&` and the client secret, without spaces.
     SURVEYMONKEY = "surveymonkey", "SurveyMonkey", "https://api.surveymonkey.com/v3/docs#webhooks", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("sm-signature")],
@@ -370,7 +376,8 @@ rows! { COMMUNICATION;
         notes.recheck: "docs page, sample `generate_signature`",
     }
 
-    /// The secret is the app's client secret. Only 200 ends the retries. The ID header is not signed.
+    /// The secret is the app's client secret. Only 200 stops the retries. The ID header is not
+    /// signed.
     TODOIST = "todoist", "Todoist", "https://developer.todoist.com/api/v1/#tag/Webhooks", [Source Documentation] {
         signatures: list![plain("x-todoist-hmac-sha256")],
         encoding: Base64,
@@ -380,11 +387,11 @@ rows! { COMMUNICATION;
         identity: Identity::Digest,
         hints.retry_horizon: minutes(45),
         notes.secret_at: "App Management Console, client secret",
-        notes.schedule: "3 tries, 15 min apart",
+        notes.schedule: "3 attempts, 15 min apart",
         notes.keeps: &[Sent::Id],
         notes.source: "https://developer.todoist.com/api/v1/#tag/Webhooks",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "older versions have no time of the event",
+        notes.same_bytes_why: "the body of older versions has no time of the event",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@doist/todoist-sdk`: `verifyWebhookSignature`",
     }

@@ -1,4 +1,4 @@
-//! Tools of developers and operators: code, builds, monitoring, content and media.
+//! Tools for developers and operators: code, builds, monitoring, content and media.
 
 use std::borrow::Cow;
 
@@ -16,8 +16,8 @@ use crate::encoding::Encoding::Base64;
 
 rows! { DEVELOPER_TOOLS;
 
-    /// Batched webhooks; others are not signed. The secret is the part of the API key behind the colon. A
-    /// retried batch may contain more items.
+    /// Batched webhooks. Other webhooks are not signed. The secret is the part of the API key after
+    /// the colon. A retried batch may contain more items.
     ABLY = "ably", "Ably", "https://ably.com/docs/platform/integrations/webhooks#security", [Documentation] {
         signatures: list![plain("x-ably-signature")],
         encoding: Base64,
@@ -26,7 +26,7 @@ rows! { DEVELOPER_TOOLS;
         event_data: data("/data"),
         identity: Identity::None,
         hints.retry_horizon: minutes(5),
-        notes.secret_at: "Dashboard, API keys, the part behind the colon",
+        notes.secret_at: "Dashboard, API keys, the part after the colon",
         notes.schedule: "for 5 min, after 1.4 s, 2 s and so on, up to 60 s",
         notes.changes: &[Sent::Body, Sent::Signature],
         notes.source: "https://github.com/ably/docs/blob/main/src/pages/docs/platform/integrations/webhooks/index.mdx",
@@ -36,8 +36,9 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "docs page, section Webhook security",
     }
 
-    /// HMAC-SHA1 in base64 over `{url}{body}`. `x-appwrite-webhook-id` is the ID of the webhook, not of a
-    /// delivery, and the types of the event are only in the unsigned `x-appwrite-webhook-events`.
+    /// HMAC-SHA1 in base64 over `{url}{body}`. `x-appwrite-webhook-id` is the ID of the webhook,
+    /// not of a delivery. The types of the event are only in the unsigned
+    /// `x-appwrite-webhook-events`.
     APPWRITE = "appwrite", "Appwrite", "https://appwrite.io/docs/advanced/platform/webhooks", [Source] {
         algorithm: HmacSha1,
         signatures: list![plain("x-appwrite-webhook-signature")],
@@ -63,24 +64,24 @@ rows! { DEVELOPER_TOOLS;
         identity: Identity::None,
         notes.secret_at: "Settings, Notification Services, Webhook, Token",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "the body may show a later state than that of the event",
+        notes.same_bytes_why: "the body may show a later state than the event's",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Verifying HMAC signatures",
     }
 
-    /// The body is the user's own template.
+    /// The body is a custom template.
     CHECKLY = "checkly", "Checkly", "https://www.checklyhq.com/docs/alerting-and-retries/webhooks/", [Documentation] {
         signatures: list![plain("x-checkly-signature")],
         identity: Identity::None,
         notes.secret_at: "alert channel, webhook secret",
         notes.same_bytes: SameBytes::Possible,
-        notes.same_bytes_why: "a template without a time repeats",
+        notes.same_bytes_why: "a template without a time gives the same body again",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Webhook secrets",
     }
 
-    /// A SHA-1 digest of the body, the timestamp and the API secret, not an HMAC. For accounts that are set
-    /// to SHA-256 use [`CLOUDINARY_SHA256`].
+    /// A SHA-1 digest of the body, the timestamp and the API secret, not an HMAC. For accounts that
+    /// use SHA-256, use [`CLOUDINARY_SHA256`].
     CLOUDINARY = "cloudinary", "Cloudinary", "https://cloudinary.com/documentation/notification_signatures", [Source Documentation] {
         algorithm: KeyedSha1,
         signatures: list![plain("x-cld-signature")],
@@ -93,7 +94,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "npm `cloudinary`: `cloudinary.utils.verifyNotificationSignature`",
     }
 
-    /// Accounts that are set to SHA-256.
+    /// For accounts that use SHA-256.
     CLOUDINARY_SHA256 = "cloudinary-sha256", "Cloudinary, SHA-256", "https://cloudinary.com/documentation/notification_signatures", [Source Documentation] like CLOUDINARY {
         algorithm: KeyedSha256,
         identity: Identity::None,
@@ -121,14 +122,14 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "github `dubinc/dub`: `apps/web/lib/webhook/signature.ts`",
     }
 
-    /// HMAC-SHA1. The body is the build or submission.
+    /// HMAC-SHA1. The body is the build or the submission.
     EXPO_EAS = "expo-eas", "Expo EAS", "https://docs.expo.dev/eas/webhooks/", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![prefixed("expo-signature", "sha1=")],
         event_type: pointer("/status"),
         identity: Identity::Digest,
         notes.secret_at: "chosen with `eas webhook:create --secret`",
-        notes.schedule: "a few more tries with growing delays",
+        notes.schedule: "a few retries with growing delays",
         notes.source: "https://docs.expo.dev/eas/webhooks/",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the build's ID and its times",
@@ -136,7 +137,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "docs page, server sample",
     }
 
-    /// One `v1=` for each secret. Only accounts with this feature get signatures.
+    /// There is one `v1=` for each secret. Only accounts with this feature get signatures.
     FINGERPRINT = "fingerprint", "Fingerprint", "https://docs.fingerprint.com/docs/webhooks-security", [Source] {
         signatures: list![pairs("fpjs-event-signature", ',', list![text("v1")])],
         identity: Identity::None,
@@ -154,7 +155,7 @@ rows! { DEVELOPER_TOOLS;
         identity: Identity::Digest,
         hints.time_budget: seconds(10),
         notes.secret_at: "environment or organisation settings, Webhooks, secret",
-        notes.schedule: "up to 3 tries after connection failures",
+        notes.schedule: "up to 3 attempts after connection failures",
         notes.keeps: &[Sent::Body, Sent::EventType, Sent::Signature],
         notes.source: "https://github.com/Flagsmith/flagsmith/blob/main/api/webhooks/webhooks.py",
         notes.same_bytes: SameBytes::Never,
@@ -163,8 +164,8 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "github `Flagsmith/flagsmith`: `api/webhooks/webhooks.py`",
     }
 
-    /// Webhook contact point without a timestamp header. The header of the signature may be changed in
-    /// Grafana; the two common names are accepted.
+    /// Webhook contact points without a timestamp header. Grafana can rename the signature header;
+    /// the two common names are accepted.
     GRAFANA = "grafana", "Grafana Alerting", "https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/", [Source] {
         signatures: list![plain("x-grafana-alert-signature")],
         envelope: events("/alerts", list![text("/status")], list![]),
@@ -181,8 +182,8 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "github `grafana/alerting`: `http/hmac.go`",
     }
 
-    /// Webhook contact point with the timestamp header `X-Grafana-Alerting-Timestamp`, which must be set
-    /// in Grafana. Each try has a new timestamp.
+    /// Webhook contact points with the timestamp header `X-Grafana-Alerting-Timestamp`, which must
+    /// be set in Grafana. Each attempt has a new timestamp.
     GRAFANA_TIMESTAMPED = "grafana-timestamped", "Grafana Alerting, with a timestamp", "https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/webhook-notifier/", [Source] like GRAFANA {
         content: list![Part::Timestamp, COLON, Part::Body],
         timestamp: time_header("x-grafana-alerting-timestamp", Seconds, 300),
@@ -205,14 +206,14 @@ rows! { DEVELOPER_TOOLS;
         hints.retry_horizon: seconds(630),
         hints.time_budget: seconds(30),
         notes.secret_at: "Settings, Webhooks, the webhook's page",
-        notes.schedule: "after 30 s and then 5 min each, 3 tries in total",
+        notes.schedule: "after 30 s and then every 5 min, 3 attempts in total",
         notes.source: "GitHub `growthbook/growthbook`: `packages/back-end/src/events/handlers/webhooks/EventWebHookNotifier.ts`",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "github `growthbook/growthbook`: `EventWebHookNotifier.ts`",
     }
 
-    /// Video events. The secret is used whole, `whsec_` included. For the newer headers use
+    /// Video events. The key is the whole secret, including `whsec_`. For the newer headers, use
     /// [`IMAGEKIT_STANDARD`](super::IMAGEKIT_STANDARD).
     IMAGEKIT = "imagekit", "ImageKit", "https://imagekit.io/docs/webhooks", [Source] {
         signatures: list![pairs("x-ik-signature", ',', list![text("v1")])],
@@ -230,8 +231,8 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "npm `imagekit`: `verifyWebhookEvent`",
     }
 
-    /// Calls of functions. The secret is the signing key without its prefix `signkey-…-`. Inngest uses the
-    /// response, so a duplicate must not get an empty one.
+    /// Calls of functions. The secret is the signing key without its prefix `signkey-…-`. Inngest
+    /// uses the response body, so a duplicate must not get an empty response.
     INNGEST = "inngest", "Inngest", "https://www.inngest.com/docs/platform/signing-keys", [Source Documentation] {
         signatures: list![pairs("x-inngest-signature", '&', list![text("s")])],
         content: BODY_TIME,
@@ -243,7 +244,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "npm `inngest`: `RequestSignature` in `components/InngestCommHandler`",
     }
 
-    /// The older name of the header, `X-KC-Signature`, is accepted as well.
+    /// The older header name, `X-KC-Signature`, is also accepted.
     KONTENT_AI = "kontent-ai", "Kontent.ai", "https://kontent.ai/learn/docs/webhooks", [Vector Source] {
         signatures: list![plain("x-kontent-ai-signature")],
         encoding: Base64,
@@ -258,7 +259,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "npm `@kontent-ai/webhook-helper`: `signatureHelper.isValidSignatureFromString`",
     }
 
-    /// Retries keep their timestamp, but come within seconds.
+    /// Retries keep their timestamp, but arrive within seconds.
     LANGFUSE = "langfuse", "Langfuse", "https://langfuse.com/docs/prompt-management/features/webhooks-slack-integrations", [Source] {
         signatures: list![pairs("x-langfuse-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -270,11 +271,11 @@ rows! { DEVELOPER_TOOLS;
         hints.retry_horizon: seconds(41),
         hints.time_budget: seconds(10),
         notes.secret_at: "the automation's page (shown once)",
-        notes.schedule: "4 tries, after 100 ms, 200 ms and 400 ms",
+        notes.schedule: "4 attempts, after 100 ms, 200 ms and 400 ms",
         notes.keeps: &[Sent::Body, Sent::Id, Sent::EventType, Sent::Timestamp, Sent::Signature],
         notes.source: "https://github.com/langfuse/langfuse/blob/main/worker/src/queues/webhooks.ts",
         notes.same_bytes: SameBytes::Never,
-        notes.same_bytes_why: "the body has ID and time",
+        notes.same_bytes_why: "the body has the event's ID and time",
         notes.checked: "2026-11-28",
         notes.recheck: "github `langfuse/langfuse`: `packages/shared/src/encryption/signature.ts`",
     }
@@ -290,12 +291,12 @@ rows! { DEVELOPER_TOOLS;
         notes.schedule: "one retry",
         notes.source: "https://launchdarkly.com/docs/eu-docs/home/infrastructure/webhooks",
         notes.same_bytes: SameBytes::Never,
-        notes.same_bytes_why: "the body is an audit log entry with ID and date",
+        notes.same_bytes_why: "the body is an audit log entry with an ID and a date",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Signing webhooks",
     }
 
-    /// Only the body is signed, so the header's timestamp is ignored.
+    /// Only the body is signed, so the timestamp in the header is ignored.
     LIVEPEER = "livepeer", "Livepeer Studio", "https://docs.livepeer.org/developers/guides/setup-and-listen-to-webhooks", [Documentation] {
         signatures: list![pairs("livepeer-signature", ',', list![text("v1")])],
         event_type: pointer("/event"),
@@ -309,7 +310,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "docs page, section Webhook signatures",
     }
 
-    /// Without a delivery ID.
+    /// There is no delivery ID.
     LOGTO = "logto", "Logto", "https://docs.logto.io/developers/webhooks/secure-webhooks", [Source] {
         signatures: list![plain("logto-signature-sha-256")],
         event_type: pointer("/event"),
@@ -326,7 +327,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "github `logto-io/logto`: `packages/core/src/libraries/hook/utils.ts`",
     }
 
-    /// The older `X-Nango-Signature`, a digest of secret and body, is ignored.
+    /// The older `X-Nango-Signature`, a digest of the secret and the body, is ignored.
     NANGO = "nango", "Nango", "https://docs.nango.dev/implementation-guides/platform/webhooks-from-nango", [Source] {
         signatures: list![plain("x-nango-hmac-sha256")],
         event_type: pointer("/type"),
@@ -337,7 +338,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "npm `@nangohq/node`: `verifyIncomingWebhookRequest`",
     }
 
-    /// HMAC-SHA512. The body may be the user's own template.
+    /// HMAC-SHA512. The body may be a custom template.
     NETBOX = "netbox", "NetBox", "https://netboxlabs.com/docs/netbox/models/extras/webhook/", [Source Documentation] {
         algorithm: HmacSha512,
         signatures: list![plain("x-hook-signature")],
@@ -348,7 +349,7 @@ rows! { DEVELOPER_TOOLS;
         notes.schedule: "none",
         notes.source: "GitHub `netbox-community/netbox`: `netbox/extras/webhooks.py`",
         notes.same_bytes: SameBytes::Possible,
-        notes.same_bytes_why: "a template without a time repeats",
+        notes.same_bytes_why: "a template without a time gives the same body again",
         notes.checked: "2026-11-28",
         notes.recheck: "github `netbox-community/netbox`: `generate_signature` in `netbox/extras/webhooks.py`",
     }
@@ -375,7 +376,7 @@ rows! { DEVELOPER_TOOLS;
         identity: Identity::Digest,
         hints.time_budget: seconds(15),
         notes.secret_at: "the webhook's page, View HMAC Key",
-        notes.schedule: "until one succeeds; 10 failures in 5 min pause the webhook for 5 min",
+        notes.schedule: "until an attempt succeeds; 10 failures in 5 min pause the webhook for 5 min",
         notes.keeps: &[Sent::Body, Sent::EventType, Sent::Signature],
         notes.source: "https://github.com/phacility/phabricator/blob/master/src/applications/herald/worker/HeraldWebhookWorker.php",
         notes.same_bytes: SameBytes::Never,
@@ -384,7 +385,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "github `phacility/phabricator`: `HeraldWebhookWorker.php`",
     }
 
-    /// Each try has a new `X-Plane-Delivery`, so it identifies nothing.
+    /// Each attempt has a new `X-Plane-Delivery`, so this ID does not identify an event.
     PLANE = "plane", "Plane", "https://developers.plane.so/dev-tools/intro-webhooks", [Source] {
         signatures: list![plain("x-plane-signature")],
         event_type: header("x-plane-event"),
@@ -401,7 +402,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "github `makeplane/plane`: `webhook_send_task`",
     }
 
-    /// Personalized docs. ReadMe uses the response, so each request must reach the handler.
+    /// Personalized docs. ReadMe uses the response body, so each request must reach the handler.
     README = "readme", "ReadMe", "https://docs.readme.com/main/docs/personalized-docs", [Source] {
         signatures: list![pairs("readme-signature", ',', list![text("v0")])],
         content: DOTTED,
@@ -421,7 +422,7 @@ rows! { DEVELOPER_TOOLS;
         id: header("x-snyk-transport-id"),
         event_type: header("x-snyk-event"),
         identity: Identity::None,
-        notes.secret_at: "the user sets it with the webhook, by the API",
+        notes.secret_at: "the user sets it with the webhook, by API",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "a ping has no ID in the body",
         notes.checked: "2026-11-28",
@@ -437,12 +438,12 @@ rows! { DEVELOPER_TOOLS;
         notes.schedule: "none",
         notes.source: "https://docs.sonarsource.com/sonarqube-cloud/administering-sonarcloud/integrations/webhooks",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "a changed quality gate sends the same analysis again",
+        notes.same_bytes_why: "after a change of the quality gate, the same analysis is sent again",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Securing webhooks",
     }
 
-    /// HMAC-SHA1 in hex. The header has the name of Standard Webhooks, but not its form.
+    /// HMAC-SHA1 in hex. The header has the same name as in Standard Webhooks, but another form.
     STORYBLOK = "storyblok", "Storyblok", "https://www.storyblok.com/tp/webhook-secret-with-different-technologies", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("webhook-signature")],
@@ -458,7 +459,7 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "docs page, Node sample",
     }
 
-    /// One request may contain several events, each with its time.
+    /// One request may contain several events, each with a time.
     TAILSCALE = "tailscale", "Tailscale", "https://tailscale.com/kb/1213/webhooks", [Source] {
         signatures: list![pairs("tailscale-webhook-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -486,14 +487,14 @@ rows! { DEVELOPER_TOOLS;
         notes.recheck: "docs page, Python sample",
     }
 
-    /// Actions v2. One `v1=` for each key. Targets that call return a response, so each request must reach
-    /// the handler.
+    /// Actions v2. There is one `v1=` for each key. ZITADEL uses the response body of targets that
+    /// call, so each request must reach the handler.
     ZITADEL = "zitadel", "ZITADEL Actions v2", "https://zitadel.com/docs/guides/integrate/actions/testing-request-signature", [Source] {
         signatures: list![pairs("zitadel-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),
         identity: Identity::None,
-        notes.secret_at: "the answer to `CreateTarget`, `signingKey`",
+        notes.secret_at: "`signingKey` in the response to `CreateTarget`",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "github `zitadel/zitadel`: `pkg/actions/signing.go`",

@@ -21,8 +21,8 @@ use crate::encoding::Encoding::Base64;
 rows! { FIELDS;
 
     /// Base64 over `{method}{url}{body}{timestamp}`, with some escapes in the URL decoded. The
-    /// secret is the app's client secret. App subscriptions send a list of events, each with its
-    /// own key.
+    /// secret is the app's client secret. App subscriptions send a list of events. Each event has
+    /// its own idempotency key.
     ///
     /// Workflows send one object, or a `GET` without a body. These can repeat byte for byte, so
     /// they have no idempotency key.
@@ -44,17 +44,17 @@ rows! { FIELDS;
         hints.retry_horizon: days(3),
         hints.time_budget: seconds(5),
         notes.secret_at: "the app's settings, Auth, client secret",
-        notes.schedule: "subscriptions: 10 tries over 24 hours; workflows: for up to 3 days, not after 4xx other than 429",
+        notes.schedule: "subscriptions: 10 attempts over 24 hours; workflows: for up to 3 days, not after 4xx other than 429",
         notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a workflow can run twice on an unchanged record; a `GET` has no body",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@hubspot/api-client`: `Signature.isValid`",
     }
 
     /// A digest of the secret and the signed content, not an HMAC, for webhooks of workflows and
-    /// cards. Prefer [`HUBSPOT_V3`]. The body is one record, or empty, and can repeat byte for byte,
+    /// cards. Prefer [`HUBSPOT_V3`]. The body is one record, or empty. It can repeat byte for byte,
     /// so there is no idempotency key.
     HUBSPOT_V2 = "hubspot-v2", "HubSpot v2", "https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests", [Vector Source] {
         algorithm: KeyedSha256,
@@ -65,7 +65,7 @@ rows! { FIELDS;
         hints.retry_horizon: days(3),
         hints.time_budget: seconds(30),
         notes.secret_at: "the client secret of the app that the workflow action names",
-        notes.schedule: "from 1 minute after the failure on, for up to 3 days; none after 4xx other than 429",
+        notes.schedule: "from 1 minute after the failure, for up to 3 days; none after 4xx other than 429",
         notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a record can enter a workflow twice with the same properties; a `GET` has no body",
@@ -85,7 +85,7 @@ rows! { FIELDS;
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
         notes.secret_at: "the app's settings, Auth, client secret",
-        notes.schedule: "10 tries over 24 hours",
+        notes.schedule: "10 attempts over 24 hours",
         notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Never,
         notes.same_bytes_why: "each event has an ID and a time in milliseconds",
@@ -115,7 +115,7 @@ rows! { FIELDS;
     }
 
     /// HMAC-SHA1 in base64 over `{body}{url}`. The webhooks of a board and of its card send an
-    /// action under one ID, so the watched model is part of the key.
+    /// action with the same ID, so the watched model is part of the key.
     TRELLO = "trello", "Trello", "https://developer.atlassian.com/cloud/trello/guides/rest-api/webhooks/", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("x-trello-webhook")],
@@ -134,8 +134,8 @@ rows! { FIELDS;
         notes.recheck: "the page, Webhook signatures",
     }
 
-    /// Method, path, listed headers and body, as lines. The timestamp's header must be in the list.
-    /// The path and query are those that Contentful requested.
+    /// The signed lines are the method, the path, the listed headers and the body. The list must
+    /// include the timestamp header. The path and query are those that Contentful requested.
     CONTENTFUL = "contentful", "Contentful", "https://www.contentful.com/developers/docs/webhooks/request-verification/", [Source Documentation] {
         signatures: list![plain("x-contentful-signature")],
         content: list![
@@ -166,7 +166,7 @@ rows! { FIELDS;
 
     /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields. For JSON use [`TWILIO_JSON`].
     ///
-    /// Voice and Studio wait for the response's body, which a duplicate does not get.
+    /// Voice and Studio use the response body, which a duplicate does not get.
     TWILIO = "twilio", "Twilio", "https://www.twilio.com/docs/usage/webhooks/webhooks-security", [Vector Source Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("x-twilio-signature")],
@@ -180,13 +180,13 @@ rows! { FIELDS;
         notes.schedule: "1 retry if the connection fails, within 15 s; `#rc` in the URL changes it",
         notes.keeps: &[Id],
         notes.same_bytes: Possible,
-        notes.same_bytes_why: "a call can request one step twice; the ID header differs",
+        notes.same_bytes_why: "a call can request a step twice; the ID header differs",
         notes.source: "github twilio/twilio-agent-connect-python, which drops retries by this header",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `twilio`: `getExpectedTwilioSignature(token, url, params)`",
     }
 
-    /// Forms, signed with HMAC-SHA256 by a shared key of Twilio's, instead of the auth token.
+    /// Forms, signed with HMAC-SHA256 and a shared key from Twilio instead of the auth token.
     TWILIO_SHA256 = "twilio-sha256", "Twilio, shared key", "https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys", [Source Documentation] like TWILIO {
         algorithm: HmacSha256,
         notes.secret_at: "the secret of the shared key that the webhook rule names",
@@ -208,21 +208,21 @@ rows! { FIELDS;
         notes.schedule: "1 retry if the connection fails, within 15 s; `#rc` in the URL changes it",
         notes.keeps: &[Id],
         notes.same_bytes: Unknown,
-        notes.same_bytes_why: "it depends on the product; the ID header differs",
+        notes.same_bytes_why: "depends on the product; the ID header differs",
         notes.source: "github twilio/twilio-agent-connect-python, which drops retries by this header",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `twilio`: `validateRequestWithBody(token, signature, url, body)`",
     }
 
-    /// JSON, signed with HMAC-SHA256 by a shared key of Twilio's, instead of the auth token.
+    /// JSON, signed with HMAC-SHA256 and a shared key from Twilio instead of the auth token.
     TWILIO_JSON_SHA256 = "twilio-json-sha256", "Twilio, JSON, shared key", "https://www.twilio.com/docs/usage/webhooks/webhook-shared-keys", [Source Documentation] like TWILIO_JSON {
         algorithm: HmacSha256,
         notes.secret_at: "the secret of the shared key that the webhook rule names",
         notes.recheck: "npm `twilio`: `validateRequestWithBody(secret, signature, url, body, 'HMAC_SHA256')`",
     }
 
-    /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields. Events have no ID: one is
-    /// identified by its bytes, and two clicks or opens of a message can be alike within a second.
+    /// Forms: HMAC-SHA1 in base64 over the URL and the sorted fields. Events have no ID, so their
+    /// bytes are their keys. Two clicks or opens of a message within one second can be identical.
     MANDRILL = "mandrill", "Mailchimp Transactional (Mandrill)", "https://mandrill.zendesk.com/hc/en-us/articles/360039232513-How-to-Authenticate-Webhook-Requests", [Documentation] {
         algorithm: HmacSha1,
         signatures: list![plain("x-mandrill-signature")],
@@ -241,13 +241,13 @@ rows! { FIELDS;
         notes.schedule: "automatic; not published",
         notes.source: "https://mandrill.zendesk.com/hc/en-us/articles/205583277-Can-I-stop-a-failed-webhook-batch-from-retrying-",
         notes.same_bytes: Possible,
-        notes.same_bytes_why: "events have a message's ID and a time in seconds",
+        notes.same_bytes_why: "events have the message's ID and a time in seconds",
         notes.checked: "2026-11-28",
         notes.recheck: "the page's steps",
     }
 
-    /// Only the URL without its query and a nonce are signed, so do not trust the content. For
-    /// messages and Verify. The second header is signed with the main account's token.
+    /// For messages and Verify. Only a nonce and the URL without its query are signed, so do not
+    /// trust the content. The second header is signed with the main account's token.
     PLIVO_V2 = "plivo-v2", "Plivo V2", "https://docs.plivo.com/docs/messaging/concepts/signature-validation", [Vector Source Documentation] {
         signatures: list![plain("x-plivo-signature-v2"), plain("x-plivo-signature-ma-v2")],
         encoding: Base64,
@@ -255,17 +255,18 @@ rows! { FIELDS;
         identity: Identity::None,
         notes.secret_at: "Plivo console, overview, Auth Token of the account or subaccount",
         notes.same_bytes: Unknown,
-        notes.same_bytes_why: "whether a status of a message can repeat is not documented",
+        notes.same_bytes_why: "it is not documented whether a message status can repeat",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `plivo`: `validateSignature(url, nonce, signature, token)`",
     }
 
-    /// The signature is in the body, and covers a timestamp and a token but not the events. Anyone
-    /// who captures a request can send other events with it, until it is seen.
+    /// The signature is in the body. It covers a timestamp and a token, but not the events. Anyone
+    /// who captures a request can send other events with its signature, until the receiver has
+    /// handled that signature.
     ///
-    /// Events of a subaccount also have a signature by the primary account's key; one must match.
-    /// Routes forward messages as forms, which have the same fields. Messages with attachments come
-    /// as `multipart/form-data`, which is refused.
+    /// Events of a subaccount also have a signature with the primary account's key. One of the two
+    /// must match. Routes forward messages as forms with the same fields. Messages with attachments
+    /// arrive as `multipart/form-data`, which is refused.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![
             at(Place::Pointer(text("/signature/signature")), BARE),
@@ -285,7 +286,7 @@ rows! { FIELDS;
         identity: Identity::Digest,
         hints.retry_horizon: hours(8),
         notes.secret_at: "control panel, HTTP webhook signing key",
-        notes.schedule: "from 10 minutes after the failure on, for 8 hours; 406 stops it",
+        notes.schedule: "from 10 minutes after the failure, for 8 hours; 406 stops the retries",
         notes.source: "https://help.mailgun.com/hc/en-us/articles/202236504-Webhooks",
         notes.same_bytes: Never,
         notes.same_bytes_why: "each signature has a random token",
@@ -293,11 +294,11 @@ rows! { FIELDS;
         notes.recheck: "the page's Node.js sample",
     }
 
-    /// Payments. The signature is in the body and covers eight fields of the first item. The sender
-    /// puts one item in each request, and requests with more are refused. The key is hex.
+    /// Payments. The signature is in the body and covers eight fields of the first item. Adyen puts
+    /// one item in each request. Requests with more items are refused. The key is hex.
     ///
-    /// Reference, event code and success together identify an event. Reports may come without a
-    /// signature, and are refused then.
+    /// The reference, the event code and the success flag together identify an event. Reports
+    /// without a signature are refused.
     ADYEN = "adyen", "Adyen", "https://docs.adyen.com/development-resources/webhooks/secure-webhooks/verify-hmac-signatures", [Vector Source] {
         key_form: KeyForm::Hex,
         signatures: list![at(
@@ -359,7 +360,8 @@ rows! { FIELDS;
     }
 }
 
-/// HubSpot does not declare the first ID unique, and a retry counts its attempts in the event.
+/// HubSpot does not declare the first ID unique, and the attempt number in the event changes in
+/// retries.
 const HUBSPOT_EVENTS: Envelope = events(
     "",
     list![text("/subscriptionType")],

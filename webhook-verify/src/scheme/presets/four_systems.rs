@@ -17,8 +17,8 @@ use crate::encoding::Encoding;
 
 rows! { FOUR_SYSTEMS;
 
-    /// HMAC-SHA256 of the body in base64, in `Webhook-Signature` (or `X-Webhook-Signature`). Nothing
-    /// is known about the sender, so there is no idempotency key: set one with
+    /// HMAC-SHA256 of the body in base64, in `Webhook-Signature` (or `X-Webhook-Signature`).
+    /// Nothing is known about the sender, so there is no idempotency key. Set one with
     /// `Idempotency::identity` or `Idempotency::identity_from`.
     GENERIC_BASE64 = "generic-base64", "Generic base64", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
         signatures: list![plain("webhook-signature"), plain("x-webhook-signature")],
@@ -30,8 +30,8 @@ rows! { FOUR_SYSTEMS;
         notes.recheck: "recompute with `openssl dgst -sha256 -hmac SECRET -binary | base64`",
     }
 
-    /// HMAC-SHA256 of the body in hex, in `X-Webhook-Signature: sha256=…`. Nothing is known about the
-    /// sender, so there is no idempotency key: set one with `Idempotency::identity` or
+    /// HMAC-SHA256 of the body in hex, in `X-Webhook-Signature: sha256=…`. Nothing is known about
+    /// the sender, so there is no idempotency key. Set one with `Idempotency::identity` or
     /// `Idempotency::identity_from`.
     GENERIC_HEX = "generic-hex", "Generic hex", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
@@ -42,11 +42,12 @@ rows! { FOUR_SYSTEMS;
         notes.recheck: "recompute with `openssl dgst -sha256 -hmac SECRET`",
     }
 
-    /// From 3.0 on. One request contains one or more events by type, without an ID and a timestamp.
-    /// The bytes of each event are its key, so an event is a duplicate even if Mautic regroups it.
+    /// From Mautic 3.0 on. One request contains one or more events, grouped by type, without an ID
+    /// or a timestamp. The bytes of each event are its key, so an event is a duplicate even if
+    /// Mautic regroups it.
     ///
-    /// Mautic 4.0 to 5.x does not retry: a response other than 2xx loses the events, and many of
-    /// them disable the webhook.
+    /// Mautic 4.0 to 5.x does not retry. After a response other than 2xx, the events are lost. Many
+    /// such responses disable the webhook.
     MAUTIC = "mautic", "Mautic", "https://devdocs.mautic.org/en/latest/webhooks/getting_started.html", [Source] {
         signatures: list![plain("webhook-signature")],
         encoding: Encoding::Base64,
@@ -131,7 +132,7 @@ rows! { FOUR_SYSTEMS;
 
     /// The signature that its withdrawn REST page documented: `sha256=` and hex over the body.
     ///
-    /// No released FluentCRM is known to send this: its step sends a fixed header: see
+    /// No FluentCRM release is known to send this. Its webhook step sends a fixed header: use
     /// `Scheme::shared_header`.
     FLUENTCRM_DOCUMENTED = "fluentcrm-documented", "FluentCRM, as documented", "https://developers.fluentcrm.com/rest-api/", [Documentation] {
         signatures: list![prefixed("x-fluentcrm-signature", "sha256=")],

@@ -1,4 +1,4 @@
-//! Senders of a JSON Web Token with a digest of the body, under a shared secret.
+//! Senders of a JSON Web Token that contains a digest of the body, signed with a shared secret.
 
 use std::borrow::Cow;
 
@@ -13,8 +13,8 @@ use crate::encoding::Encoding::Hex;
 
 rows! { JSON_WEB_TOKENS;
 
-    /// A token whose claim `sha256` is the body's digest, without `Bearer`. The secret is that of the
-    /// API key; the key itself is the token's issuer.
+    /// A token whose claim `sha256` is the body's digest, without `Bearer`. The secret belongs to
+    /// the API key. The API key is the token's issuer.
     LIVEKIT = "livekit", "LiveKit", "https://docs.livekit.io/server/webhooks/", [Source Documentation] {
         algorithm: JwtHs256,
         signatures: list![plain("authorization")],
@@ -56,8 +56,8 @@ rows! { JSON_WEB_TOKENS;
         notes.recheck: "npm `messagebird`: `lib/testdata/webhook-signature-jwt-reference.json`",
     }
 
-    /// A token whose claim `body` is the body's digest. Set the current and the next signing key. The
-    /// body is what the user published, and schedules repeat it; the ID header is not signed.
+    /// A token whose claim `body` is the body's digest. Set the current and the next signing key.
+    /// The user publishes the body, and schedules repeat it. The ID header is not signed.
     QSTASH = "qstash", "Upstash QStash", "https://upstash.com/docs/qstash/howto/signature", [Source Documentation] {
         algorithm: JwtHs256,
         signatures: list![plain("upstash-signature")],

@@ -34,14 +34,14 @@ rows! { OPERATIONS;
         event_type: pointer("/data/meta/event_type"),
         event_time: event_time("/timestamp", Rfc3339),
         identity: Identity::None,
-        notes.secret_at: "the answer to the API call that makes the subscription, signing key",
+        notes.secret_at: "the signing key in the API response that creates the subscription",
         notes.same_bytes: SameBytes::Unknown,
         notes.same_bytes_why: "the body has the event's time",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Security",
     }
 
-    /// Hex over the sequence GUID, a space and the body. For the older POS webhooks use
+    /// Hex over the sequence GUID, a space and the body. For the older POS webhooks, use
     /// [`DELIVEROO_LEGACY`].
     DELIVEROO = "deliveroo", "Deliveroo", "https://api-docs.deliveroo.com/docs/securing-webhooks", [Documentation] {
         signatures: list![plain("x-deliveroo-hmac-sha256")],
@@ -59,8 +59,8 @@ rows! { OPERATIONS;
         notes.recheck: "docs page, Step 2",
     }
 
-    /// POS webhooks for new and canceled orders: a line feed between two spaces separates the GUID and the
-    /// body.
+    /// POS webhooks for new and canceled orders. A line feed between two spaces separates the GUID
+    /// and the body.
     DELIVEROO_LEGACY = "deliveroo-legacy", "Deliveroo, older POS webhooks", "https://api-docs.deliveroo.com/docs/securing-webhooks", [Documentation] like DELIVEROO {
         content: list![
             Part::Header(text("x-deliveroo-sequence-guid")),
@@ -74,7 +74,7 @@ rows! { OPERATIONS;
         notes.recheck: "docs page, Step 2",
     }
 
-    /// A secret with non-ASCII characters must be given in Unicode's form NFKD.
+    /// A secret with non-ASCII characters must be in the Unicode normalization form NFKD.
     EASYPOST = "easypost", "EasyPost", "https://docs.easypost.com/guides/webhooks-guide", [Source Documentation] {
         signatures: list![prefixed("x-hmac-signature", "hmac-sha256-hex=")],
         id: pointer("/id"),
@@ -89,8 +89,8 @@ rows! { OPERATIONS;
         notes.recheck: "npm `@easypost/api`: `client.Utils.validateWebhook`",
     }
 
-    /// Recruiting and Onboarding: `sha256`, a space and hex. Only 200 ends the retries. The ID header is not
-    /// signed.
+    /// Recruiting and Onboarding: `sha256`, a space and hex. Only 200 stops the retries. The ID
+    /// header is not signed.
     GREENHOUSE = "greenhouse", "Greenhouse", "https://developers.greenhouse.io/webhooks.html#authentication", [Documentation] {
         signatures: list![prefixed("signature", "sha256 ")],
         id: header("greenhouse-event-id"),
@@ -115,13 +115,13 @@ rows! { OPERATIONS;
         identity: Identity::None,
         notes.secret_at: "Dashboard or API, the webhook's token",
         notes.same_bytes: SameBytes::Possible,
-        notes.same_bytes_why: "the body has no ID of the event, and its time has seconds",
+        notes.same_bytes_why: "the body has no ID of the event, and its time is in seconds",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@onfido/api`: `WebhookEventVerifier.readPayload`",
     }
 
-    /// Two groups of pairs, separated by a space, while a secret is replaced. The timestamp is not checked,
-    /// as the page states no tolerance.
+    /// During a rotation, there are two groups of pairs, separated by a space. The timestamp is not
+    /// checked, because the documentation states no tolerance.
     PERSONA = "persona", "Persona", "https://docs.withpersona.com/2022-09-01/webhooks-best-practices", [Documentation] {
         signatures: list![at(
             Place::Header(text("persona-signature")),
@@ -164,7 +164,8 @@ rows! { OPERATIONS;
         notes.recheck: ".NET SDK: `WebhooksHelperV1SignatureIssueTests`",
     }
 
-    /// HMAC-SHA256, the default of `x-payload-digest-alg`; webhooks set to another algorithm are refused.
+    /// HMAC-SHA256, the default of `x-payload-digest-alg`. Webhooks with another algorithm are
+    /// refused.
     SUMSUB = "sumsub", "Sumsub", "https://docs.sumsub.com/docs/webhook-manager", [Source Documentation] {
         signatures: list![plain("x-payload-digest")],
         event_type: pointer("/type"),
@@ -176,7 +177,7 @@ rows! { OPERATIONS;
         notes.schedule: "4 retries after 5 min, 1 h, 5 h and 18 h",
         notes.source: "https://docs.sumsub.com/docs/webhook-manager",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "the sender's example takes applicant, type and time for the event",
+        notes.same_bytes_why: "the sender's example identifies an event by applicant, type and time",
         notes.checked: "2026-11-28",
         notes.recheck: "github `SumSubstance/agent-skills`: `webhook-verify.js`",
     }

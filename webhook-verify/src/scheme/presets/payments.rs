@@ -16,8 +16,8 @@ use crate::encoding::Encoding::Base64;
 
 rows! { PAYMENTS;
 
-    /// Hex over `{timestamp}{body}`, without a separator. The timestamp is not checked, as the page states
-    /// no tolerance.
+    /// Hex over `{timestamp}{body}`, without a separator. The timestamp is not checked, because the
+    /// documentation states no tolerance.
     AIRWALLEX = "airwallex", "Airwallex", "https://www.airwallex.com/docs/developer-tools/webhooks/listen-for-webhook-events", [Documentation] {
         signatures: list![plain("x-signature")],
         content: TIME_BODY,
@@ -48,8 +48,8 @@ rows! { PAYMENTS;
         notes.recheck: "docs page, code samples",
     }
 
-    /// HMAC-SHA1 over the form field `bt_payload`, which is base64 of XML. The secret is the private key.
-    /// The `GET` request that checks the URL is not answered.
+    /// HMAC-SHA1 over the form field `bt_payload`, which is base64 of XML. The secret is the
+    /// private key. The receiver does not respond to the `GET` request that checks the URL.
     BRAINTREE = "braintree", "Braintree", "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", [Source] {
         algorithm: HmacSha1,
         key_form: KeyForm::Sha1,
@@ -58,12 +58,12 @@ rows! { PAYMENTS;
         identity: Identity::None,
         notes.secret_at: "Control Panel, API keys, the private key",
         notes.same_bytes: SameBytes::Possible,
-        notes.same_bytes_why: "the payload has no ID, and its time has seconds",
+        notes.same_bytes_why: "the payload has no ID, and its time is in seconds",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `braintree`: `gateway.webhookTesting.sampleNotification`",
     }
 
-    /// The ID is `/originalDeliveryId`: `/deliveryId` is new in each retry.
+    /// The ID is `/originalDeliveryId`, because `/deliveryId` is new in each retry.
     BTCPAY = "btcpay", "BTCPay Server", "https://docs.btcpayserver.org/API/Greenfield/v1/#tag/Webhooks", [Source] {
         signatures: list![prefixed("btcpay-sig", "sha256=")],
         id: pointer("/originalDeliveryId"),
@@ -82,8 +82,9 @@ rows! { PAYMENTS;
         notes.recheck: "github `btcpayserver/btcpayserver`: `WebhookSender.SendDelivery`",
     }
 
-    /// Payment gateway. Base64 over `{timestamp}{body}`, without the dot of the page. The secret is the
-    /// client secret. The timestamp is not checked, as the SDK does not check it.
+    /// Payment gateway. Base64 over `{timestamp}{body}`, without the dot that the documentation
+    /// shows. The secret is the client secret. The timestamp is not checked, because the SDK does
+    /// not check it.
     CASHFREE = "cashfree", "Cashfree Payments", "https://www.cashfree.com/docs/payments/online/webhooks/signature-verification", [Source Documentation] {
         signatures: list![plain("x-webhook-signature")],
         encoding: Base64,
@@ -98,7 +99,7 @@ rows! { PAYMENTS;
         notes.schedule: "3 retries after 2, 10 and 30 min, unless set otherwise",
         notes.source: "https://www.cashfree.com/docs/api-reference/webhooks/reliability-and-operations",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "the time of the event has seconds",
+        notes.same_bytes_why: "the time of the event is in seconds",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `cashfree-pg`: `PGVerifyWebhookSignature`",
     }
@@ -135,7 +136,7 @@ rows! { PAYMENTS;
         notes.recheck: "docs page, section Processing and validating",
     }
 
-    /// One request may contain several events, with an ID each.
+    /// One request may contain several events, each with an ID.
     FASTSPRING = "fastspring", "FastSpring", "https://developer.fastspring.com/reference/message-security", [Documentation] {
         signatures: list![plain("x-fs-signature")],
         encoding: Base64,
@@ -152,17 +153,18 @@ rows! { PAYMENTS;
         notes.recheck: "docs page Message Security",
     }
 
-    /// Webhooks v2. The secret's 64 hexadecimal digits are used as text.
+    /// Webhooks v2. The key is the text of the secret's 64 hexadecimal digits.
     FIRSTPROMOTER = "firstpromoter", "FirstPromoter", "https://docs.firstpromoter.com/webhooks-v2/security", [Documentation] {
         signatures: list![plain("x-webhook-signature")],
         identity: Identity::None,
-        notes.secret_at: "shown when the subscription is made, and after each rotation",
+        notes.secret_at: "shown when the subscription is created, and after each rotation",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, Ruby sample",
     }
 
-    /// Version 3. The header is the secret hash itself. For version 4 use [`FLUTTERWAVE_V4`].
+    /// Version 3. The header contains the secret hash itself. For version 4, use
+    /// [`FLUTTERWAVE_V4`].
     FLUTTERWAVE = "flutterwave", "Flutterwave v3", "https://developer.flutterwave.com/docs/webhooks", [Source] {
         algorithm: Token,
         signatures: list![plain("verif-hash")],
@@ -170,24 +172,24 @@ rows! { PAYMENTS;
         identity: Identity::None,
         notes.secret_at: "Dashboard, Settings, Webhooks: the secret hash that the merchant sets",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "not established; an older body form has /status and /txRef at the top",
+        notes.same_bytes_why: "not known; an older form of the body has /status and /txRef at the top",
         notes.checked: "2026-11-28",
         notes.recheck: "github `Flutterwave/Flutterwave-WooCommerce`: `flutterwave_webhooks`",
     }
 
-    /// Version 4. Base64 over the body, with the secret hash as key.
+    /// Version 4. Base64 over the body. The key is the secret hash.
     FLUTTERWAVE_V4 = "flutterwave-v4", "Flutterwave v4", "https://developer.flutterwave.com/docs/webhooks", [Unproven] {
         signatures: list![plain("flutterwave-signature")],
         encoding: Base64,
         identity: Identity::None,
         notes.secret_at: "Dashboard, Settings, Webhooks: the secret hash that the merchant sets",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "not established; an older body form has /status and /txRef at the top",
+        notes.same_bytes_why: "not known; an older form of the body has /status and /txRef at the top",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section on verifying",
     }
 
-    /// The algorithm `hmac`, not the default `jwt`. The ID header is not signed.
+    /// For webhooks with the algorithm `hmac`, not the default `jwt`. The ID header is not signed.
     LAGO = "lago", "Lago", "https://getlago.com/docs/guide/webhooks#webhook-signature", [Source] {
         signatures: list![plain("x-lago-signature")],
         encoding: Base64,
@@ -198,7 +200,7 @@ rows! { PAYMENTS;
         hints.retry_horizon: minutes(2),
         hints.time_budget: seconds(30),
         notes.secret_at: "Developers, Webhooks, HMAC key",
-        notes.schedule: "3 tries, after about 3 s and 18 s, unless configured otherwise",
+        notes.schedule: "3 attempts, after about 3 s and 18 s, unless configured otherwise",
         notes.keeps: &[Sent::Body, Sent::Id, Sent::EventType, Sent::Signature],
         notes.source: "https://github.com/getlago/lago-api/blob/main/app/services/webhooks/send_http_service.rb",
         notes.same_bytes: SameBytes::Unknown,
@@ -206,8 +208,8 @@ rows! { PAYMENTS;
         notes.recheck: "github `getlago/lago-api`: `app/models/webhook.rb`",
     }
 
-    /// The signature covers the parameter `data.id`, the header `x-request-id` and a timestamp, but not
-    /// the body: fetch the object by its ID. Notifications of QR codes are not signed.
+    /// The signature covers the parameter `data.id`, the header `x-request-id` and a timestamp, but
+    /// not the body. Fetch the object by its ID. Notifications of QR codes are not signed.
     MERCADO_PAGO = "mercado-pago", "Mercado Pago", "https://www.mercadopago.com.br/developers/en/docs/your-integrations/notifications/webhooks", [Source] {
         signatures: list![pairs("x-signature", ',', list![text("v1")])],
         content: list![
@@ -229,7 +231,7 @@ rows! { PAYMENTS;
         identity: Identity::None,
         notes.secret_at: "Your integrations, the application, Webhooks, secret signature",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "the signed text is only the ID of the object, that of the request, and a time",
+        notes.same_bytes_why: "the signed text contains only the object's ID, the request's ID and a time",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `mercadopago`: `WebhookSignatureValidator.validate`",
     }
@@ -242,7 +244,7 @@ rows! { PAYMENTS;
         identity: Identity::None,
         notes.secret_at: "not stated in the sources",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "body form not seen in a source here",
+        notes.same_bytes_why: "the form of the body was not found in a source",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@metronome/sdk`: `client.webhooks.unwrap`",
     }
@@ -253,12 +255,13 @@ rows! { PAYMENTS;
         identity: Identity::None,
         notes.secret_at: "Developers, Webhooks, the webhook key",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "no page could be read; the sample body has no ID of the event, headers may have one",
+        notes.same_bytes_why: "no page could be read; the sample body has no ID of the event, but headers may have one",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `modern-treasury`: `client.webhooks.validateSignature`",
     }
 
-    /// Signatures separated by commas, two while a secret is replaced. The key is base64.
+    /// One header contains the signatures, separated by commas. During a rotation, there are two.
+    /// The key is base64.
     OMISE = "omise", "Omise / Opn Payments", "https://docs.omise.co/api-webhooks", [Unproven] {
         key_form: KeyForm::Base64,
         signatures: list![comma_list("omise-signature")],
@@ -276,8 +279,8 @@ rows! { PAYMENTS;
         notes.recheck: "docs.omise.co, section on webhook signatures",
     }
 
-    /// Only the form field `id` is signed, not `status` and the amount: fetch the charge by its ID. The
-    /// secret is the API key.
+    /// Only the form field `id` is signed, but not `status` and the amount. Fetch the charge by its
+    /// ID. The secret is the API key.
     OPENNODE = "opennode", "OpenNode", "https://developers.opennode.com/docs/callbacks", [Source] {
         signatures: list![at(Place::Form(text("hashed_order")), BARE)],
         content: list![Part::FormField(text("id"))],
@@ -288,8 +291,8 @@ rows! { PAYMENTS;
         notes.recheck: "npm `opennode`: `verifySignature`",
     }
 
-    /// `te` is the signature in test mode and `li` the one in live mode; the other is empty. The timestamp
-    /// is not checked, as the SDK does not check it.
+    /// `te` is the signature in test mode, and `li` the signature in live mode. The other one is
+    /// empty. The timestamp is not checked, because the SDK does not check it.
     PAYMONGO = "paymongo", "PayMongo", "https://developers.paymongo.com/docs/securing-webhook", [Source Documentation] {
         signatures: list![pairs("paymongo-signature", ',', list![text("te"), text("li")])],
         content: DOTTED,
@@ -299,7 +302,7 @@ rows! { PAYMENTS;
         event_time: event_time("/data/attributes/created_at", Seconds),
         event_data: data("/data/attributes/data"),
         identity: Identity::SignedId,
-        notes.secret_at: "the answer to `POST /v1/webhooks`, `secret_key`",
+        notes.secret_at: "`secret_key` in the response to `POST /v1/webhooks`",
         notes.schedule: "12 retries with growing delays, then the webhook is disabled",
         notes.source: "https://developers.paymongo.com/docs/creating-webhook",
         notes.same_bytes: SameBytes::Never,
@@ -308,7 +311,8 @@ rows! { PAYMENTS;
         notes.recheck: "npm `paymongo-node`: `webhooks.constructEvent`",
     }
 
-    /// A digest of the secret and the body, not an HMAC: anyone with one signature can extend its body.
+    /// A digest of the secret and the body, not an HMAC. Anyone with one signature can extend its
+    /// body and sign the result.
     RECHARGE = "recharge", "Recharge", "https://docs.getrecharge.com/docs/webhooks-overview", [Unproven] {
         algorithm: KeyedSha256,
         signatures: list![plain("x-recharge-hmac-sha256")],
@@ -316,14 +320,15 @@ rows! { PAYMENTS;
         hints.retry_horizon: days(2),
         hints.time_budget: seconds(5),
         notes.secret_at: "the API token's client secret",
-        notes.schedule: "20 tries over 48 h, after no answer, 408, 429 or 5xx",
+        notes.schedule: "20 attempts over 48 h, after 408, 429, 5xx or no response",
         notes.source: "https://docs.getrecharge.com/docs/webhooks-overview",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, Validating webhooks",
     }
 
-    /// `sha256=…`, two while a secret is replaced. Only webhooks for which it is set are signed.
+    /// `sha256=…`. During a rotation, there are two signatures. Webhooks are signed only if signing
+    /// is turned on.
     REVENIUM = "revenium", "Revenium", "https://docs.revenium.io/integrations/webhook-signing", [Documentation] {
         signatures: list![pairs("x-revenium-signature-256", ',', list![text("sha256")])],
         content: DOTTED,
@@ -335,7 +340,8 @@ rows! { PAYMENTS;
         notes.recheck: "docs page, section Verification algorithm",
     }
 
-    /// Business and Merchant. One `v1=` for each active secret, over `v1.{timestamp}.{body}`.
+    /// Business and Merchant. There is one `v1=` for each active secret, over
+    /// `v1.{timestamp}.{body}`.
     REVOLUT = "revolut", "Revolut", "https://developer.revolut.com/docs/guides/manage-accounts/webhooks/verify-the-payload-signature", [Documentation] {
         signatures: list![pairs("revolut-signature", ',', list![text("v1")])],
         content: list![Part::Literal(text("v1.")), Part::Timestamp, DOT, Part::Body],
@@ -344,14 +350,14 @@ rows! { PAYMENTS;
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
         identity: Identity::None,
-        notes.secret_at: "the API's answer about the webhook, `signing_secret`",
+        notes.secret_at: "`signing_secret` in the API response about the webhook",
         notes.same_bytes: SameBytes::Unknown,
         notes.same_bytes_why: "some events have no time",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, example of a payload to sign",
     }
 
-    /// Requests of an app proxy. The query is signed, without its order; the body and the path are not.
+    /// Requests of an app proxy. The sorted query is signed. The body and the path are not signed.
     /// The secret is the app's client secret.
     SHOPIFY_APP_PROXY = "shopify-app-proxy", "Shopify, app proxy", "https://shopify.dev/docs/apps/build/online-store/app-proxies/authenticate-app-proxies", [Vector Documentation] {
         signatures: list![at(Place::Query(text("signature")), BARE)],
@@ -376,7 +382,7 @@ rows! { PAYMENTS;
         identity: Identity::SignedId,
         hints.time_budget: seconds(30),
         notes.secret_at: "Developers, Webhooks, the endpoint's secret key",
-        notes.schedule: "5 tries with growing delays after errors of the job",
+        notes.schedule: "5 attempts with growing delays after errors of the job",
         notes.changes: &[Sent::Timestamp, Sent::Signature],
         notes.source: "https://github.com/spree/spree/blob/main/spree/api/app/services/spree/webhooks/deliver_webhook.rb",
         notes.same_bytes: SameBytes::Never,
@@ -394,14 +400,14 @@ rows! { PAYMENTS;
         event_time: event_time("/createdOn", Rfc3339),
         event_data: data("/data"),
         identity: Identity::SignedId,
-        notes.secret_at: "the answer to the API call that makes or rotates the subscription",
+        notes.secret_at: "the API response that creates or rotates the subscription",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the notification's ID and time",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, OpenSSL sample",
     }
 
-    /// One verification token for all webhooks of the account.
+    /// All webhooks of the account have one verification token.
     XENDIT = "xendit", "Xendit", "https://docs.xendit.co/apidocs/webhook-behavior", [Documentation] {
         algorithm: Token,
         signatures: list![plain("x-callback-token")],

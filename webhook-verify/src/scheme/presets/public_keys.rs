@@ -21,7 +21,8 @@ use crate::encoding::Encoding::Base64;
 rows! { PUBLIC_KEYS;
 
     /// Version 1a, asymmetric: `v1a,<base64>` over `{id}.{timestamp}.{body}` with a `whpk_` key.
-    /// Svix signs so for endpoints with such a key, and its header names are accepted as well.
+    /// Svix also signs this way for endpoints with such a key, and its header names are also
+    /// accepted.
     STANDARD_WEBHOOKS_V1A = "standard-webhooks-v1a", "Standard Webhooks v1a", "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md", [Vector Source Documentation] {
         algorithm: Ed25519,
         key_form: KeyForm::Whpk,
@@ -42,7 +43,7 @@ rows! { PUBLIC_KEYS;
         hints.retry_horizon: hours(76),
         hints.time_budget: seconds(15),
         notes.secret_at: "the sender's webhook page: the public key, `whpk_…`",
-        notes.schedule: "the sender's own; the specification suggests 10 tries over 76 hours",
+        notes.schedule: "the sender's own; the specification suggests 10 attempts over 76 hours",
         notes.keeps: &[Id],
         notes.changes: &[Timestamp, Signature],
         notes.same_bytes: Possible,
@@ -52,9 +53,9 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "the specification, Signature scheme; svix-server `worker.rs`: `sign_msg`",
     }
 
-    /// Interactions. Webhook events, signed alike, are [`DISCORD_EVENTS`]. Discord also sends wrong
-    /// signatures, and expects 401 for them. It waits for the response's body, which a duplicate
-    /// does not get.
+    /// Interactions. For webhook events, which have the same signature, use [`DISCORD_EVENTS`].
+    /// Discord also sends wrong signatures, and expects 401 for them. Discord uses the response
+    /// body, which a duplicate does not get.
     DISCORD = "discord", "Discord", "https://discord.com/developers/docs/interactions/overview", [Vector Source Documentation] {
         algorithm: Ed25519,
         key_form: KeyForm::Hex,
@@ -70,13 +71,13 @@ rows! { PUBLIC_KEYS;
         notes.schedule: "none",
         notes.source: "https://discord.com/developers/docs/events/webhook-events",
         notes.same_bytes: Never,
-        notes.same_bytes_why: "interactions have an ID; only PINGs are alike",
+        notes.same_bytes_why: "interactions have an ID; only PINGs are identical",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `discord-interactions`: `verifyKey`",
     }
 
-    /// Webhook events. They have no ID. The PING, `type` 0, reaches the handler without an event
-    /// type, and must get 204.
+    /// Webhook events, without an ID. The PING (`type` 0) reaches the handler without an event
+    /// type. The handler must respond with 204.
     DISCORD_EVENTS = "discord-events", "Discord webhook events", "https://discord.com/developers/docs/events/webhook-events", [Source Documentation] like DISCORD {
         id: None,
         event_type: pointer("/event/type"),
@@ -85,14 +86,15 @@ rows! { PUBLIC_KEYS;
         identity: Identity::Digest,
         challenges: list![],
         hints.retry_horizon: minutes(10),
-        notes.schedule: "growing waits within 10 minutes",
+        notes.schedule: "at growing intervals, for 10 minutes",
         notes.source: "https://discord.com/developers/docs/events/webhook-events",
         notes.same_bytes: Never,
-        notes.same_bytes_why: "the body has the event's time; only PINGs are alike",
+        notes.same_bytes_why: "the body has the event's time; only PINGs are identical",
         notes.recheck: "npm `discord-interactions`: `verifyWebhookEventMiddleware`",
     }
 
-    /// `{timestamp}|{body}`. Retries count their attempts in the body, but keep the event's ID.
+    /// `{timestamp}|{body}`. The attempt number in the body changes in retries, but the event's ID
+    /// stays.
     TELNYX = "telnyx", "Telnyx", "https://developers.telnyx.com/docs/development/api-fundamentals/webhooks/receiving-webhooks", [Source Documentation] {
         algorithm: Ed25519,
         key_form: KeyForm::Base64,
@@ -117,12 +119,12 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "npm `telnyx`: `client.webhooks.unwrap(body, {headers, key})`",
     }
 
-    /// The event webhook. The line break at the end of the body is signed as well. One request
+    /// The event webhook. The signature includes the line break at the end of the body. One request
     /// contains many events.
     ///
-    /// `sg_event_id` identifies an event, as SendGrid recommends. A user reports that it changes in
-    /// retries (sendgrid-nodejs#1435): `event_identity_from` can use other fields. Events without
-    /// one are identified by their bytes.
+    /// The key of an event is `sg_event_id`, as SendGrid recommends. A user reports that it changes
+    /// in retries (sendgrid-nodejs#1435). `event_identity_from` can use other fields. If an event
+    /// has no `sg_event_id`, its bytes are its key.
     SENDGRID = "sendgrid", "SendGrid", "https://www.twilio.com/docs/sendgrid/for-developers/tracking-events/getting-started-event-webhook-security-features", [Vector Source Documentation] {
         algorithm: EcdsaP256,
         key_form: KeyForm::Spki,
@@ -137,7 +139,7 @@ rows! { PUBLIC_KEYS;
         identity: Identity::Digest,
         hints.retry_horizon: hours(24),
         notes.secret_at: "Settings, Mail Settings, Signed Event Webhook Requests: the verification key",
-        notes.schedule: "growing waits until 24 hours after the event",
+        notes.schedule: "at growing intervals, until 24 hours after the event",
         notes.source: "https://docs.sendgrid.com/for-developers/tracking-events/troubleshooting",
         notes.same_bytes: Never,
         notes.same_bytes_why: "each event has a random `sg_event_id`",
@@ -145,8 +147,9 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "npm `@sendgrid/eventwebhook`: `verifySignature(key, body, signature, timestamp)`",
     }
 
-    /// Only the CRC-32 of the body is signed. A changed body can have the same one, so do not trust
-    /// the content: ask PayPal, or read the resource by its ID. Needs the parameter `webhook_id`.
+    /// Only the CRC-32 of the body is signed. A changed body can have the same CRC-32, so do not
+    /// trust the content. Query PayPal, or fetch the resource by its ID. The parameter `webhook_id`
+    /// is required.
     PAYPAL = "paypal", "PayPal", "https://developer.paypal.com/api/rest/webhooks/rest/", [Documentation] {
         algorithm: RsaSha256,
         key_form: KeyForm::Certificate,
@@ -176,7 +179,7 @@ rows! { PUBLIC_KEYS;
         identity: Identity::SignedId,
         hints.retry_horizon: days(3),
         notes.secret_at: "no secret; the webhook's ID is in the developer dashboard, the app, Webhooks",
-        notes.schedule: "up to 25 tries over 3 days",
+        notes.schedule: "up to 25 attempts over 3 days",
         notes.keeps: &[Id, EventType],
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID and time",
@@ -185,13 +188,15 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "the page's section about message verification",
     }
 
-    /// Needs the parameter `topic_arn`, at least once: one key signs the topics of all users.
+    /// At least one parameter `topic_arn` is required, because the topics of all users share a
+    /// signing key.
     ///
-    /// `SignatureVersion` 2, SHA-256, for topics with that attribute. Others are [`SNS_V1`]. The
-    /// handler gets each `SubscriptionConfirmation`, and fetches its `SubscribeURL`.
+    /// `SignatureVersion` 2, SHA-256, for topics with that attribute. For other topics, use
+    /// [`SNS_V1`]. The handler gets each `SubscriptionConfirmation`, and must fetch its
+    /// `SubscribeURL`.
     ///
-    /// SNS does not retry after 4xx, such as 422 of a handler. Two subscriptions of an endpoint get
-    /// a message under one ID. Raw message delivery has no signature, and is refused.
+    /// SNS does not retry after 4xx, such as a handler's 422. If an endpoint has two subscriptions,
+    /// both messages have the same ID. Raw message delivery has no signature, and is refused.
     SNS = "sns", "Amazon SNS", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source Documentation] {
         algorithm: RsaSha256,
         key_form: KeyForm::Certificate,
@@ -220,14 +225,14 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "npm `sns-validator`: `new Validator().validate(message, callback)`",
     }
 
-    /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`]. Also needs the parameter `topic_arn`.
+    /// `SignatureVersion` 1, SHA-1. Prefer [`SNS`]. The parameter `topic_arn` is also required.
     SNS_V1 = "sns-v1", "Amazon SNS, SHA-1", "https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html", [Source Documentation] like SNS {
         algorithm: RsaSha1,
         required_fields: list![(text("/SignatureVersion"), text("1"))],
     }
 
     /// A token whose claim `sha256` is the body's digest. The body is the deploy or the submission,
-    /// not the event, so two events can be alike, and there is no idempotency key.
+    /// not the event. Two events can be identical, so there is no idempotency key.
     NETLIFY = "netlify", "Netlify", "https://docs.netlify.com/deploy/deploy-notifications/", [Documentation] {
         algorithm: JwtHs256,
         signatures: list![plain("x-webhook-signature")],
@@ -243,11 +248,11 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "the page, Payload signature",
     }
 
-    /// Integration recipes, and webhooks of boards that were created with an app's OAuth token;
-    /// others have no token. The token does not cover the body, so do not trust the content. If the
-    /// verifier has a public URL, the token must be for it.
+    /// Integration recipes, and webhooks of boards that were created with an app's OAuth token.
+    /// Other webhooks have no token. The token does not cover the body, so do not trust the
+    /// content. If the verifier has a public URL, the token's audience must be this URL.
     ///
-    /// Lifecycle events of an app are signed with its client secret, and their type is at `/type`.
+    /// Lifecycle events of an app are signed with its client secret. Their type is at `/type`.
     MONDAY = "monday", "monday.com", "https://developer.monday.com/apps/docs/integration-authorization", [Source Documentation] {
         algorithm: JwtHs256,
         signatures: list![plain("authorization")],
@@ -268,9 +273,9 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "the page Authorization header, JWT contents",
     }
 
-    /// A token whose claim `payload_hash` is the digest of the body, or of the query as JSON: most
-    /// requests of the Voice API are `GET`. The token's claim `iat` is checked. What tells two events
-    /// apart depends on the product, so there is no idempotency key.
+    /// A token whose claim `payload_hash` is the digest of the body, or of the query as JSON for
+    /// `GET` requests, which the Voice API uses most. The token's claim `iat` is checked. The
+    /// fields that identify an event depend on the product, so there is no idempotency key.
     VONAGE = "vonage", "Vonage", "https://developer.vonage.com/en/getting-started/concepts/webhooks", [Source Documentation] {
         algorithm: JwtHs256,
         signatures: list![at(
@@ -287,17 +292,17 @@ rows! { PUBLIC_KEYS;
         notes.schedule: "Messages and Dispatch: after 5 s, then doubled up to 15 min, for 24 hours, on 429 and 5xx; Voice: once",
         notes.source: "https://api.support.vonage.com/hc/en-us/articles/360028543292",
         notes.same_bytes: Unknown,
-        notes.same_bytes_why: "it depends on the product",
+        notes.same_bytes_why: "depends on the product",
         notes.lost: "those after 5 minutes, if they are sent with the first token, which is not documented",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@vonage/jwt`: `verifySignature(token, secret)`",
     }
 
-    /// A token signed with one of Plaid's keys, which Plaid returns for its ID. The claim
+    /// A token signed with one of Plaid's keys. Plaid's API returns the key for its ID. The claim
     /// `request_body_sha256` is the body's digest. Respond with 200.
     ///
     /// Bodies have neither an ID nor a time, and each `SYNC_UPDATES_AVAILABLE` of an item is the
-    /// same, so there is no idempotency key. `/webhook_code` is the event within its type.
+    /// same. So there is no idempotency key. `/webhook_code` is the event within its type.
     PLAID = "plaid", "Plaid", "https://plaid.com/docs/api/webhooks/webhook-verification/", [Source Documentation] {
         algorithm: JwtEs256,
         key_form: KeyForm::Jwk,
@@ -310,8 +315,8 @@ rows! { PUBLIC_KEYS;
         identity: Identity::None,
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(10),
-        notes.secret_at: "no secret; the key by API: `/webhook_verification_key/get`",
-        notes.schedule: "after 30 s, then 4 times the last wait, for up to 24 hours",
+        notes.secret_at: "no secret; the API `/webhook_verification_key/get` returns the public key",
+        notes.schedule: "after 30 s, then after 4 times the last delay, for up to 24 hours",
         notes.source: "https://plaid.com/docs/api/webhooks/#webhook-retries",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "each `SYNC_UPDATES_AVAILABLE` of an item has the same body",

@@ -1,8 +1,9 @@
 //! Senders of [Standard Webhooks](STANDARD_WEBHOOKS), and those that use its form with other header
 //! names or key forms.
 //!
-//! A sender is one line: name, display name, page, evidence, where the secret is, how to check the
-//! row again, and when that was done. The braces contain what is known about its bodies and retries.
+//! Each sender has one line: name, display name, page, evidence, location of the secret, how to
+//! check the row again, and the date of the last check. The braces contain the facts about bodies
+//! and retries.
 
 use std::borrow::Cow;
 
@@ -66,7 +67,7 @@ const fn bodies_unknown(base: Scheme) -> Scheme {
 
 senders! { STANDARD_SENDERS like SIGNED;
 
-    /// Claude platform. Bodies name an object, which must be fetched.
+    /// Claude platform. Bodies name an object, which the handler must fetch.
     ANTHROPIC = "anthropic", "Anthropic", "https://platform.claude.com/docs/en/managed-agents/webhooks", [Source Documentation], "Claude Console, webhooks, the endpoint's signing key", "npm `@anthropic-ai/sdk`: `client.beta.webhooks.unwrap`", "2026-11-28" {
         event_type: pointer("/data/type"),
         event_time: event_time("/created_at", Rfc3339),
@@ -75,14 +76,14 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.same_bytes_why: "the body has the event's ID and its time",
     }
 
-    /// API v2. Webhooks set for single requests are not signed.
-    ARGIL = "argil", "Argil", "https://docs.argil.ai/v2/platform/webhooks", [Documentation], "the workspace's endpoint, when it is made", "docs page, section Verify signatures", "2026-11-28" {
+    /// API v2. Webhooks that are set for single requests are not signed.
+    ARGIL = "argil", "Argil", "https://docs.argil.ai/v2/platform/webhooks", [Documentation], "the workspace's endpoint, when it is created", "docs page, section Verify signatures", "2026-11-28" {
         hints.time_budget: seconds(10),
-        notes.schedule: "first after 30 s, then more",
+        notes.schedule: "after 30 s, then more",
         notes.keeps: &[Sent::Id],
         notes.source: "https://docs.argil.ai/v2/platform/webhooks",
         notes.same_bytes: SameBytes::Never,
-        notes.same_bytes_why: "a generation gives one final event, with its ID",
+        notes.same_bytes_why: "a generation gives one final event, with an ID",
     }
 
     /// Sent by Svix. A late retry may contain a newer body.
@@ -92,7 +93,7 @@ senders! { STANDARD_SENDERS like SIGNED;
         event_data: data("/data"),
         hints.retry_horizon: hours(28),
         hints.time_budget: seconds(15),
-        notes.schedule: "8 tries: at once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h",
+        notes.schedule: "8 attempts: at once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h",
         notes.keeps: &[Sent::Id],
         notes.changes: &[Sent::Timestamp, Sent::Signature],
         notes.source: "https://docs.dodopayments.com/developer-resources/webhooks",
@@ -100,7 +101,7 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.same_bytes_why: "the body has the event's time and object",
     }
 
-    /// Sent by Svix, whose names of headers are accepted as well.
+    /// Sent by Svix, whose header names are also accepted.
     FATHOM = "fathom", "Fathom", "https://developers.fathom.ai/webhooks", [Source], "not stated in the sources", "npm `fathom-typescript`: `Fathom.verifyWebhook`", "2026-11-28" {
         header_aliases: SVIX_NAMES,
         notes.keeps: SVIX_KEEPS,
@@ -114,14 +115,14 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.source: "https://developers.glean.com/guides/triggers/webhook-delivery",
     }
 
-    /// Nothing is signed until the secret is shown for the first time. A response of 4xx is not
-    /// retried.
+    /// Requests are not signed until the secret is shown for the first time. Higgsfield does not
+    /// retry after 4xx.
     HIGGSFIELD = "higgsfield", "Higgsfield", "https://docs.higgsfield.ai/docs/enterprise/webhook-security", [Documentation], "Higgsfield Console, Settings", "docs page, section Verify signatures", "2026-11-28" {
         hints.time_budget: seconds(10),
     }
 
-    /// Sent by Svix, whose names of headers are accepted as well. Events of private incidents
-    /// contain only an ID.
+    /// Sent by Svix, whose header names are also accepted. Events of private incidents contain only
+    /// an ID.
     INCIDENT_IO = "incident-io", "incident.io", "https://docs.incident.io/integrations/webhooks", [Documentation], "Settings, Webhooks, the endpoint, signing secret", "docs page, section Verifying", "2026-11-28" {
         event_type: pointer("/event_type"),
         header_aliases: SVIX_NAMES,
@@ -132,8 +133,8 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.source: SVIX_SOURCE,
     }
 
-    /// Partner API V3. A response of 4xx other than 429 is not retried.
-    LINQ = "linq", "Linq", "https://docs.linqapp.com/guides/webhooks", [Source Documentation], "the answer to the API call that makes the subscription, once", "npm `@linqapp/sdk`: `client.webhooks.unwrap`", "2026-11-28" {
+    /// Partner API V3. Linq does not retry after 4xx other than 429.
+    LINQ = "linq", "Linq", "https://docs.linqapp.com/guides/webhooks", [Source Documentation], "the API response that creates the subscription (shown once)", "npm `@linqapp/sdk`: `client.webhooks.unwrap`", "2026-11-28" {
         event_type: pointer("/event_type"),
         event_data: data("/data"),
         hints.retry_horizon: seconds(1500),
@@ -142,7 +143,7 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.source: "npm `@linqapp/sdk`: `src/resources/webhook-events.ts`",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's ID",
-        notes.lost: "if a retry keeps its timestamp, those after 5 min; whether it does is not known",
+        notes.lost: "those after 5 min, if they are sent with the first timestamp, which is not documented",
     }
 
     /// Sent by Svix.
@@ -150,20 +151,21 @@ senders! { STANDARD_SENDERS like SIGNED;
         event_type: pointer("/type"),
         event_data: data("/data"),
         hints.retry_horizon: hours(28),
-        notes.schedule: "8 tries: at once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h",
+        notes.schedule: "8 attempts: at once, then after 5 s, 5 min, 30 min, 2 h, 5 h, 10 h and 10 h",
         notes.changes: &[Sent::Timestamp, Sent::Signature],
         notes.source: "https://liveblocks.io/docs/platform/webhooks",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "the body has no ID, and two events of a room may be in the same millisecond",
     }
 
-    /// Secrets that were made on or after 8 September 2026. For older ones use [`POLAR_LEGACY`].
+    /// For secrets that were created on or after 8 September 2026. For older secrets, use
+    /// [`POLAR_LEGACY`].
     POLAR = "polar", "Polar", "https://polar.sh/docs/integrate/webhooks/delivery", [Source], "Dashboard or API, the webhook endpoint, `secret`", "github `polarsource/polar`: `sign_webhook` in `server/polar/webhook/tasks.py`", "2026-11-28" {
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
         hints.time_budget: seconds(10),
-        notes.schedule: "10 tries with growing delays from 2 s to 20 min",
+        notes.schedule: "10 attempts with growing delays from 2 s to 20 min",
         notes.keeps: &[Sent::Body, Sent::Id, Sent::EventType],
         notes.changes: &[Sent::Timestamp, Sent::Signature],
         notes.source: "https://github.com/polarsource/polar/blob/main/server/polar/webhook/tasks.py",
@@ -171,15 +173,15 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.same_bytes_why: "the body has the event's time and object",
     }
 
-    /// Nothing is signed until the account has a workspace secret. Older accounts use Svix's names
-    /// of headers, which are accepted as well, with a secret for each endpoint.
+    /// Requests are not signed until the account has a workspace secret. Older accounts use Svix's
+    /// header names, which are also accepted, with a secret for each endpoint.
     RECALL_AI = "recall-ai", "Recall.ai", "https://docs.recall.ai/docs/authenticating-requests-from-recallai", [Documentation], "Dashboard, Developers, API keys and secrets, workspace secret", "docs page, code example", "2026-11-28" {
         event_type: pointer("/event"),
         event_data: data("/data"),
         header_aliases: SVIX_NAMES,
     }
 
-    /// The ID and the time of the event are in the signed body as well.
+    /// The signed body also has the event's ID and time.
     SIGNATURE_API = "signatureapi", "SignatureAPI", "https://signatureapi.com/docs/api/guides/how-to/verify-webhooks", [Documentation], "Dashboard, the webhook endpoint, signing secret", "docs page, test cases", "2026-11-28" {
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
@@ -188,7 +190,7 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.same_bytes_why: "the body has the event's ID and its time",
     }
 
-    /// Bodies have no ID of the event; the header's is signed.
+    /// Bodies have no ID of the event. The ID in the header is signed.
     SURGE = "surge", "Surge", "https://www.npmjs.com/package/@surgeapi/node", [Source], "not stated in the sources", "npm `@surgeapi/node`: `client.webhooks.unwrap`", "2026-11-28" {
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
@@ -197,8 +199,8 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.same_bytes_why: "the body has no ID of the event",
     }
 
-    /// The key is base64, as the sender's SDK takes it. If a secret that begins with `ws_` is
-    /// refused, its text is the key: use [`KeyForm::Utf8`].
+    /// The key is base64, as in the sender's SDK. If a secret that begins with `ws_` is refused,
+    /// its text is the key: use [`KeyForm::Utf8`].
     WHOP = "whop", "Whop", "https://docs.whop.com/developer/guides/webhooks", [Source Documentation], "Dashboard, Developer, Webhooks, webhook secret", "npm `@whop/sdk`: `client.webhooks.unwrap`", "2026-11-28" {
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
@@ -215,7 +217,7 @@ senders! { SVIX_SENDERS like SENT_BY_SVIX;
         event_type: pointer("/type"),
     }
 
-    /// Webhooks in Svix mode. Those in direct mode are not signed.
+    /// Webhooks in Svix mode. Webhooks in direct mode are not signed.
     REDUCTO = "reducto", "Reducto", "https://docs.reducto.ai/workflows/svix-webhooks", [Documentation], "Reducto Studio, Account, Webhooks, the endpoint, signing secret", "docs page, Svix webhooks", "2026-11-28" {
     }
 
@@ -243,8 +245,8 @@ senders! { STANDARD_VARIANTS like SIGNED;
         notes.same_bytes_why: "the body has neither an ID nor the time of the event",
     }
 
-    /// Video events of the newer SDKs. The secret's text is the key, `whsec_` included. The older
-    /// header `x-ik-signature` is [`IMAGEKIT`](super::IMAGEKIT).
+    /// Video events of the newer SDKs. The key is the secret's text, including `whsec_`. For the
+    /// older header `x-ik-signature`, use [`IMAGEKIT`](super::IMAGEKIT).
     IMAGEKIT_STANDARD = "imagekit-standard", "ImageKit, Standard Webhooks", "https://imagekit.io/docs/webhooks", [Source], "Dashboard, Developer options, Webhooks", "npm `@imagekit/nodejs`: `client.webhooks.unwrap`", "2026-11-28" {
         key_form: KeyForm::Utf8,
         event_type: pointer("/type"),
@@ -254,8 +256,8 @@ senders! { STANDARD_VARIANTS like SIGNED;
         notes.same_bytes_why: "the body has the event's ID",
     }
 
-    /// Headers `x-mlflow-delivery-id`, `x-mlflow-timestamp` and `x-mlflow-signature`. The secret's
-    /// text is the key.
+    /// Headers `x-mlflow-delivery-id`, `x-mlflow-timestamp` and `x-mlflow-signature`. The key is
+    /// the secret's text.
     MLFLOW = "mlflow", "MLflow", "https://mlflow.org/docs/latest/ml/webhooks/", [Source], "the user sets it with the webhook", "pypi `mlflow`: `mlflow/webhooks/delivery.py`", "2026-11-28" {
         key_form: KeyForm::Utf8,
         signatures: list![versions("x-mlflow-signature", list![text("v1")])],
@@ -264,21 +266,22 @@ senders! { STANDARD_VARIANTS like SIGNED;
         event_type: pointer("/entity"),
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
-        notes.schedule: "within one call, after 1 s, 2 s, 4 s and so on, as often as the server is configured",
+        notes.schedule: "within one call, after 1 s, 2 s, 4 s and so on; the server's configuration sets the number",
         notes.keeps: &[Sent::Body, Sent::Id, Sent::EventType, Sent::Timestamp, Sent::Signature],
         notes.source: "https://github.com/mlflow/mlflow/blob/master/mlflow/webhooks/delivery.py",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's time in microseconds",
     }
 
-    /// Secrets that were made before 8 September 2026: their whole text is the key, prefix included.
+    /// For secrets that were created before 8 September 2026. The key is their whole text,
+    /// including the prefix.
     POLAR_LEGACY = "polar-legacy", "Polar, older secrets", "https://polar.sh/docs/integrate/webhooks/delivery", [Source], "Dashboard or API, the webhook endpoint, `secret`", "npm `@polar-sh/sdk`: `validateEvent`", "2026-11-28" {
         key_form: KeyForm::Utf8,
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
         hints.time_budget: seconds(10),
-        notes.schedule: "10 tries with growing delays from 2 s to 20 min",
+        notes.schedule: "10 attempts with growing delays from 2 s to 20 min",
         notes.keeps: &[Sent::Body, Sent::Id, Sent::EventType],
         notes.changes: &[Sent::Timestamp, Sent::Signature],
         notes.source: "https://github.com/polarsource/polar/blob/main/server/polar/webhook/tasks.py",
@@ -286,15 +289,16 @@ senders! { STANDARD_VARIANTS like SIGNED;
         notes.same_bytes_why: "the body has the event's time and object",
     }
 
-    /// Auth hooks. Supabase uses the response, so a duplicate must not get an empty one. Each try
-    /// has a new ID, and two calls may have equal bodies, so there is no idempotency key.
+    /// Auth hooks. Supabase uses the response body, so a duplicate must not get an empty response.
+    /// Each attempt has a new ID, and two calls may have equal bodies, so there is no idempotency
+    /// key.
     SUPABASE_AUTH = "supabase-auth", "Supabase Auth hooks", "https://supabase.com/docs/guides/auth/auth-hooks", [Source], "Authentication, Hooks, the hook's secret, without the `v1,` before `whsec_`", "github `supabase/auth`: `internal/hooks/hookhttp/hookhttp.go`", "2026-11-28" {
         event_type: pointer("/metadata/name"),
         event_time: event_time("/metadata/time", Rfc3339),
         identity: Identity::None,
         hints.retry_horizon: seconds(5),
         hints.time_budget: seconds(5),
-        notes.schedule: "up to 3 tries, 2 s apart, after connection errors, 429 and 503",
+        notes.schedule: "up to 3 attempts, 2 s apart, after connection errors, 429 and 503",
         notes.keeps: &[Sent::Body],
         notes.changes: &[Sent::Id, Sent::Timestamp, Sent::Signature],
         notes.source: "https://github.com/supabase/auth/blob/master/internal/hooks/hookhttp/hookhttp.go",

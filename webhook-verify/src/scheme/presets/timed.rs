@@ -34,7 +34,7 @@ rows! { TIMED;
         hints.retry_horizon: hours(76),
         hints.time_budget: seconds(15),
         notes.secret_at: "the sender's webhook page, `whsec_…`",
-        notes.schedule: "the sender's own; the specification suggests 10 tries over 76 hours",
+        notes.schedule: "the sender's own; the specification suggests 10 attempts over 76 hours",
         notes.keeps: &[Id],
         notes.changes: &[Timestamp, Signature],
         notes.same_bytes: Possible,
@@ -44,8 +44,8 @@ rows! { TIMED;
         notes.recheck: "npm `standardwebhooks`: `new Webhook(secret).sign(id, date, body)`",
     }
 
-    /// Standard Webhooks with other header names. A white-labeled Svix sends `webhook-…` headers,
-    /// which are accepted as well. All endpoints of an application get an event under one ID.
+    /// Standard Webhooks with other header names. White-labeled Svix sends `webhook-…` headers,
+    /// which are also accepted. An event has the same ID at all endpoints of an application.
     SVIX = "svix", "Svix", "https://docs.svix.com/receiving/verifying-payloads/how-manual", [Vector Source Documentation] {
         signatures: list![versions("svix-signature", list![text("v1")])],
         encoding: Base64,
@@ -99,7 +99,7 @@ rows! { TIMED;
         hints.retry_horizon: hours(72),
         hints.time_budget: None,
         notes.secret_at: "project settings, Webhooks; shown once, on creation",
-        notes.schedule: "growing waits for up to 72 hours",
+        notes.schedule: "for up to 72 hours, at growing intervals",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID and time",
         notes.source: "https://developers.openai.com/api/docs/guides/webhooks",
@@ -121,7 +121,7 @@ rows! { TIMED;
         notes.recheck: "npm `replicate`: `validateWebhook(request, secret)`",
     }
 
-    /// Standard Webhooks. Legacy transaction webhooks, with `X-Lithic-HMAC`, are another scheme.
+    /// Standard Webhooks. Legacy transaction webhooks, with `X-Lithic-HMAC`, have another scheme.
     LITHIC = "lithic", "Lithic", "https://docs.lithic.com/docs/events-api", [Vector Source Documentation] like STANDARD_WEBHOOKS {
         event_type: pointer("/event_type"),
         event_time: None,
@@ -138,8 +138,9 @@ rows! { TIMED;
         notes.recheck: "npm `lithic`: `client.webhooks.parse(body, {headers, secret})`",
     }
 
-    /// The signing token: Standard Webhooks. The older secret token is [`GITLAB`](super::GITLAB).
-    /// GitLab does not retry; "Resend Request" after a success is a duplicate.
+    /// The signing token, in the form of Standard Webhooks. For the older secret token, use
+    /// [`GITLAB`](super::GITLAB). GitLab does not retry. "Resend Request" after a success is a
+    /// duplicate.
     GITLAB_SIGNED = "gitlab-signed", "GitLab, signing token", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Documentation] like STANDARD_WEBHOOKS {
         event_type: header("x-gitlab-event"),
         event_time: None,
@@ -147,7 +148,7 @@ rows! { TIMED;
         hints.retry_horizon: None,
         hints.time_budget: seconds(10),
         notes.secret_at: "project or group, Settings, Webhooks, Signing token",
-        notes.schedule: "none; by hand with Resend Request",
+        notes.schedule: "none; manually with Resend Request",
         notes.keeps: &[Body, Id, EventType],
         notes.changes: &[],
         notes.same_bytes: Possible,
@@ -156,8 +157,8 @@ rows! { TIMED;
         notes.recheck: "gitlabhq `lib/gitlab/web_hooks.rb`, and the page, Delivery headers",
     }
 
-    /// `t=…,v1=…` over `{timestamp}.{body}`. The secret is used whole, `whsec_` included. Thin
-    /// events write their time in RFC 3339, so it is not read.
+    /// `t=…,v1=…` over `{timestamp}.{body}`. The key is the whole secret, including `whsec_`. The
+    /// time of thin events is not read, because it is in RFC 3339.
     STRIPE = "stripe", "Stripe", "https://docs.stripe.com/webhooks#verify-manually", [Vector Source Documentation] {
         signatures: list![pairs("stripe-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -169,7 +170,7 @@ rows! { TIMED;
         identity: Identity::SignedId,
         hints.retry_horizon: hours(72),
         notes.secret_at: "Dashboard, Webhooks, the endpoint, Signing secret; `stripe listen` prints its own",
-        notes.schedule: "growing waits for 3 days; in a sandbox 3 times within hours",
+        notes.schedule: "for 3 days, at growing intervals; in a sandbox 3 times within hours",
         notes.keeps: &[Id, EventType],
         notes.changes: &[Timestamp, Signature],
         notes.same_bytes: Never,
@@ -179,7 +180,7 @@ rows! { TIMED;
         notes.recheck: "npm `stripe`: `webhooks.generateTestHeaderString`",
     }
 
-    /// Without a delivery ID. Events of one booking share `/payload/uri`.
+    /// There is no delivery ID. Events of one booking share `/payload/uri`.
     CALENDLY = "calendly", "Calendly", "https://developer.calendly.com/api-docs/4c305798a61d3-webhook-signatures", [Documentation] {
         signatures: list![pairs("calendly-webhook-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -190,7 +191,7 @@ rows! { TIMED;
         identity: Identity::Digest,
         hints.retry_horizon: hours(24),
         notes.secret_at: "chosen by the user: `signing_key` of `POST /webhook_subscriptions`",
-        notes.schedule: "growing waits for 24 hours, then the subscription is disabled",
+        notes.schedule: "for 24 hours, at growing intervals; then the subscription is disabled",
         notes.source: "https://community.calendly.com/developer-faq-62/why-am-i-not-receiving-webhook-data-how-does-a-webhook-become-disabled-548",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's time and the invitee's URI",
@@ -200,7 +201,8 @@ rows! { TIMED;
     }
 
     /// Base64url. Sanity's own toolkit does not check the timestamp. The ID header is not signed.
-    /// The body is the user's projection, of any JSON type, and the method may be any.
+    /// The body is the user's projection and may have any JSON type. The request may have any
+    /// method.
     SANITY = "sanity", "Sanity", "https://www.sanity.io/docs/compute-and-ai/webhook-best-practices", [Vector Source Documentation] {
         signatures: list![pairs("sanity-webhook-signature", ',', list![text("v1")])],
         encoding: Base64Url,
@@ -212,7 +214,7 @@ rows! { TIMED;
         hints.retry_horizon: seconds(60),
         hints.time_budget: seconds(30),
         notes.secret_at: "chosen by the user: project, API, Webhooks, Secret",
-        notes.schedule: "2 more tries, 30 s apart, after 429 and 5xx",
+        notes.schedule: "2 retries, 30 s apart, after 429 and 5xx",
         notes.keeps: &[Id],
         notes.same_bytes: Possible,
         notes.same_bytes_why: "the projection `{_id}` is the same for each change of a document; the ID header differs",
@@ -221,7 +223,8 @@ rows! { TIMED;
         notes.recheck: "npm `@sanity/webhook`: `encodeSignatureHeader`",
     }
 
-    /// Milliseconds. Actions of AuthKit need a signed response, and are not this product.
+    /// The timestamp is in milliseconds. Actions of AuthKit need a signed response, and are not
+    /// supported.
     WORKOS = "workos", "WorkOS", "https://workos.com/docs/events/data-syncing/webhooks", [Vector Source Documentation] {
         signatures: list![pairs("workos-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -233,17 +236,17 @@ rows! { TIMED;
         identity: Identity::SignedId,
         hints.retry_horizon: days(3),
         notes.secret_at: "dashboard, Webhooks, the endpoint, Secret",
-        notes.schedule: "up to 12 tries over 3 days in production",
+        notes.schedule: "up to 12 attempts over 3 days in production",
         notes.keeps: &[Id, EventType],
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID",
-        notes.lost: "those after 3 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.lost: "those after 3 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.source: "https://workos.com/docs/events/data-syncing/webhooks",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@workos-inc/node`: `webhooks.verifyHeader`",
     }
 
-    /// Retries list their attempts in the body, but keep the event's ID.
+    /// The list of attempts in the body changes in retries, but the event's ID stays.
     MUX = "mux", "Mux", "https://www.mux.com/docs/core/verify-webhook-signatures", [Vector Source Documentation] {
         signatures: list![pairs("mux-signature", ',', list![text("v1")])],
         content: DOTTED,
@@ -256,18 +259,19 @@ rows! { TIMED;
         hints.retry_horizon: hours(24),
         hints.time_budget: seconds(5),
         notes.secret_at: "dashboard, Settings, Webhooks, Show signing secret",
-        notes.schedule: "growing waits for 24 hours",
+        notes.schedule: "for 24 hours, at growing intervals",
         notes.keeps: &[Id, EventType],
         notes.changes: &[Body],
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.source: "npm `@mux/mux-node`: `BaseWebhookEvent`; https://mux.com/docs/core/listen-for-webhooks",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@mux/mux-node`: `webhooks.unwrap(body, headers, secret)`",
     }
 
-    /// The timestamp may be 5 s old, so the clock must be right. Each retry has a new timestamp.
+    /// The timestamp may be at most 5 s old, so the clock must be accurate. Each retry has a new
+    /// timestamp.
     PADDLE = "paddle", "Paddle Billing", "https://developer.paddle.com/webhooks/about/signature-verification", [Vector Source Documentation] {
         signatures: list![pairs("paddle-signature", ';', list![text("h1")])],
         content: list![Part::Timestamp, COLON, Part::Body],
@@ -280,7 +284,7 @@ rows! { TIMED;
         hints.retry_horizon: days(3),
         hints.time_budget: seconds(5),
         notes.secret_at: "Developer tools, Notifications, the destination, secret key (`pdl_ntfset_…`)",
-        notes.schedule: "60 tries over 3 days; in the sandbox 3 within 15 minutes",
+        notes.schedule: "60 attempts over 3 days; in the sandbox 3 within 15 minutes",
         notes.keeps: &[Id, EventType],
         notes.changes: &[Timestamp, Signature],
         notes.same_bytes: Never,
@@ -290,7 +294,7 @@ rows! { TIMED;
         notes.recheck: "npm `@paddle/paddle-node-sdk`: `webhooks.isSignatureValid`",
     }
 
-    /// `v0` is the current version. Audio webhooks have the whole recording in the body.
+    /// `v0` is the current version. The body of audio webhooks contains the whole recording.
     ELEVENLABS = "elevenlabs", "ElevenLabs", "https://elevenlabs.io/docs/eleven-api/resources/webhooks", [Vector Source Documentation] {
         signatures: list![pairs("elevenlabs-signature", ',', list![text("v0")])],
         content: DOTTED,
@@ -301,11 +305,11 @@ rows! { TIMED;
         identity: Identity::Digest,
         hints.retry_horizon: minutes(45),
         notes.secret_at: "shown once, when the webhook is created in Settings, Webhooks",
-        notes.schedule: "off by default; else 5 attempts within 45 minutes, of transcripts only",
+        notes.schedule: "off by default; otherwise 5 attempts within 45 minutes, for transcripts only",
         notes.source: "https://elevenlabs.io/docs/eleven-api/resources/webhooks",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's time and the conversation's ID",
-        notes.lost: "the last one, about 40 minutes after the event, if it is sent with the first timestamp, which is not documented; the SDK refuses it as well",
+        notes.lost: "the last one, about 40 minutes after the event, if it is sent with the first timestamp, which is not documented; the SDK also refuses it",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@elevenlabs/elevenlabs-js`: `webhooks.constructEvent`",
     }
@@ -320,7 +324,7 @@ rows! { TIMED;
         identity: Identity::Digest,
         hints.retry_horizon: hours(72),
         notes.secret_at: "developer portal, the app, Client secret",
-        notes.schedule: "growing waits for 72 hours",
+        notes.schedule: "for 72 hours, at growing intervals",
         notes.source: "https://developers.tiktok.com/doc/webhooks-overview/",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's time, user and content",
@@ -329,7 +333,7 @@ rows! { TIMED;
         notes.recheck: "the page, Verify Message Signature",
     }
 
-    /// `time=…,sig1=…`. Events of live inputs are sent by Cloudflare Notifications, without this
+    /// `time=…,sig1=…`. Cloudflare Notifications sends the events of live inputs, without this
     /// signature.
     CLOUDFLARE_STREAM = "cloudflare-stream", "Cloudflare Stream", "https://developers.cloudflare.com/stream/manage-video-library/using-webhooks/", [Documentation] {
         signatures: list![pairs("webhook-signature", ',', list![text("sig1")])],
@@ -343,9 +347,9 @@ rows! { TIMED;
         notes.recheck: "the page, Verify webhook authenticity",
     }
 
-    /// `v1` signs the headers that `h` lists and the body, `v0` the body alone. Of several
-    /// signatures, one is enough. A proxy that rewrites a listed header, such as `Content-Type`,
-    /// breaks `v1`. The body must be JSON.
+    /// `v1` signs the body and the headers that `h` lists. `v0` signs the body alone. One matching
+    /// signature is enough. A proxy that rewrites a listed header, such as `Content-Type`, breaks
+    /// `v1`. The body must be JSON.
     COINBASE_CDP = "coinbase-cdp", "Coinbase CDP", "https://docs.cdp.coinbase.com/webhooks/verify-signatures", [Vector Source Documentation] {
         signatures: list![pairs("x-hook0-signature", ',', list![text("v0"), text("v1")])],
         content: list![Part::Timestamp, DOT, Part::JsonBody],
@@ -363,7 +367,7 @@ rows! { TIMED;
         event_type: header("x-event-type"),
         identity: Identity::Digest,
         notes.secret_at: "API: `secret` in the response that creates the subscription",
-        notes.schedule: "not published; Hook0's own waits are 3 s, 10 s, 3 min, 30 min, 1 h, 3 h, 5 h and 10 h",
+        notes.schedule: "not published; Hook0's own delays are 3 s, 10 s, 3 min, 30 min, 1 h, 3 h, 5 h and 10 h",
         notes.keeps: &[Body, Id, EventType],
         notes.changes: &[Timestamp, Signature],
         notes.same_bytes: Unknown,
@@ -374,8 +378,8 @@ rows! { TIMED;
     }
 
     /// `sha256=…, t=…` over `{body}{timestamp}`, from Ghost 5.87.1 on. Ghost does not retry, and
-    /// each `site.changed` has the body `{}`, so there is no idempotency key. No request names its
-    /// event: use one URL for each.
+    /// each `site.changed` has the body `{}`, so there is no idempotency key. Requests do not
+    /// contain the event type: use one URL for each type.
     GHOST = "ghost", "Ghost", "https://docs.ghost.org/webhooks", [Source] {
         signatures: list![pairs("x-ghost-signature", ',', list![text("sha256")])],
         content: BODY_TIME,
@@ -392,8 +396,8 @@ rows! { TIMED;
     }
 
     /// `v0=` and hex over `v0:{timestamp}:{body}`. Slack also sends unsigned forms with
-    /// `ssl_check=1`, which get a response. Slash commands and interactions are forms without an
-    /// event ID, so the digest of the form is their key.
+    /// `ssl_check=1`, and the receiver responds to them. Slash commands and interactions are forms
+    /// without an event ID, so their key is the digest of the form.
     SLACK = "slack", "Slack", "https://docs.slack.dev/authentication/verifying-requests-from-slack", [Vector Source Documentation] {
         signatures: list![prefixed("x-slack-signature", "v0=")],
         content: V0,
@@ -410,8 +414,8 @@ rows! { TIMED;
         notes.schedule: "3 retries of events: at once, after 1 min and after 5 min",
         notes.keeps: &[Id, EventType],
         notes.same_bytes: Never,
-        notes.same_bytes_why: "events have an ID, commands and interactions a trigger ID",
-        notes.lost: "the last one, about 6 minutes after the event, if it is sent with the first timestamp, which is not documented; the SDK refuses it as well",
+        notes.same_bytes_why: "events have an ID; commands and interactions have a trigger ID",
+        notes.lost: "the last one, about 6 minutes after the event, if it is sent with the first timestamp, which is not documented; the SDK also refuses it",
         notes.source: "npm `@slack/bolt`: `HTTPModuleFunctions`; https://docs.slack.dev/apis/events-api/",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@slack/bolt`: `verifySlackRequest`",
@@ -430,7 +434,7 @@ rows! { TIMED;
         hints.retry_horizon: minutes(85),
         hints.time_budget: seconds(3),
         notes.secret_at: "App Marketplace, the app, Features, Access, Secret Token",
-        notes.schedule: "3 more tries: after 5, 20 and 60 minutes",
+        notes.schedule: "3 retries, after 5, 20 and 60 minutes",
         notes.source: "https://devsupport.zoom.us/hc/en-us/articles/360059893812-Webhook-delays",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's time in milliseconds",
@@ -439,8 +443,8 @@ rows! { TIMED;
         notes.recheck: "npm `@zoom/rivet`: a client with `webhooksSecretToken`",
     }
 
-    /// Bare hex over `v0:{timestamp}:{body}`, of reporting webhooks. Receivers cannot verify the
-    /// webhook actions of campaigns.
+    /// Reporting webhooks: bare hex over `v0:{timestamp}:{body}`. Webhook actions of campaigns
+    /// cannot be verified.
     CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/integrations/api/webhooks", [Unproven] {
         signatures: list![plain("x-cio-signature")],
         content: V0,
@@ -453,7 +457,7 @@ rows! { TIMED;
         hints.retry_horizon: days(7),
         hints.time_budget: seconds(4),
         notes.secret_at: "Integrations, Reporting Webhooks, the webhook, signing key",
-        notes.schedule: "growing waits for 7 days; later requests wait behind a failed one",
+        notes.schedule: "for 7 days, at growing intervals; later requests wait until a failed one succeeds",
         notes.keeps: &[Id, EventType],
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID",
@@ -485,8 +489,8 @@ rows! { TIMED;
         notes.recheck: "the page, and Webhook retries in the API reference",
     }
 
-    /// `sha256=` and hex over `{id}{timestamp}{body}`. The message type's header is not signed. The
-    /// event type's is not, either, but the signed body repeats it at `/subscription/type`.
+    /// `sha256=` and hex over `{id}{timestamp}{body}`. The headers with the message type and the
+    /// event type are not signed. The signed body repeats the event type at `/subscription/type`.
     TWITCH = "twitch", "Twitch EventSub", "https://dev.twitch.tv/docs/eventsub/handling-webhook-events/", [Source Documentation] {
         signatures: list![prefixed("twitch-eventsub-message-signature", "sha256=")],
         content: list![Part::Id, Part::Timestamp, Part::Body],
@@ -519,13 +523,14 @@ rows! { TIMED;
         identity: Identity::Digest,
         notes.secret_at: "chosen by the user: `secret_key` of the webhook",
         notes.same_bytes: Never,
-        notes.same_bytes_why: "each event has an ID, and the body the time at which it was sent",
+        notes.same_bytes_why: "each event has an ID, and the body has the time at which it was sent",
         notes.checked: "2026-11-28",
         notes.recheck: "the page, HMAC signature verification",
     }
 
-    /// Two signatures by two keys; one must match. The body is signed as sent, non-ASCII escaped.
-    /// The ID is in the body: the ID header is new for each attempt.
+    /// There are two signatures with two keys. One must match. The body is signed as sent, with
+    /// non-ASCII characters escaped. The ID is in the body, because the ID header is new for each
+    /// attempt.
     BOX = "box", "Box", "https://developer.box.com/guides/webhooks/v2/signatures-v2/", [Vector Source Documentation] {
         signatures: list![plain("box-signature-primary"), plain("box-signature-secondary")],
         encoding: Base64,
@@ -543,19 +548,19 @@ rows! { TIMED;
         hints.retry_horizon: hours(2),
         hints.time_budget: seconds(30),
         notes.secret_at: "Developer Console, the app, Webhooks, Manage signature keys",
-        notes.schedule: "up to 12 tries over 2 hours",
+        notes.schedule: "up to 12 attempts over 2 hours",
         notes.keeps: &[Id, EventType],
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID and time",
-        notes.lost: "those after 10 minutes, if they are sent with the first timestamp, which is not documented; the SDK refuses them as well",
+        notes.lost: "those after 10 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.source: "https://developer.box.com/guides/webhooks/v2",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `box-node-sdk`: `WebhooksManager.validateMessage`",
     }
 
-    /// Hex over `{timestamp}:{body}`, with a timestamp in milliseconds. Webhooks made in the
-    /// dashboard are not signed. Nothing names an event, and two can be alike, so there is no
-    /// idempotency key.
+    /// Hex over `{timestamp}:{body}`, with a timestamp in milliseconds. Webhooks that were created
+    /// in the dashboard are not signed. Requests have no event ID, and two events can be identical,
+    /// so there is no idempotency key.
     WEBFLOW = "webflow", "Webflow", "https://developers.webflow.com/data/docs/working-with-webhooks", [Source Documentation] {
         signatures: list![plain("x-webflow-signature")],
         content: list![Part::Timestamp, COLON, Part::Body],
@@ -565,7 +570,7 @@ rows! { TIMED;
         identity: Identity::None,
         hints.retry_horizon: minutes(30),
         notes.secret_at: "the OAuth app's client secret, or `secretKey` in the response that creates the webhook",
-        notes.schedule: "3 more tries, 10 minutes apart",
+        notes.schedule: "3 retries, 10 minutes apart",
         notes.source: "https://developers.webflow.com/data/v1.0.0/docs/limits-and-retries",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "an item that is unpublished twice can have the same fields",
@@ -575,7 +580,7 @@ rows! { TIMED;
     }
 }
 
-/// The names without Svix's brand, as in Standard Webhooks.
+/// The header names without Svix's brand, as in Standard Webhooks.
 const SVIX_ALIASES: List<(Text, Text)> = list![
     (text("svix-id"), text("webhook-id")),
     (text("svix-signature"), text("webhook-signature")),

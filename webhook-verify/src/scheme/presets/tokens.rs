@@ -22,7 +22,7 @@ const BASIC: SignatureSource =
 
 rows! { TOKENS;
 
-    /// The secret token. The newer signing token is [`GITLAB_SIGNED`](super::GITLAB_SIGNED).
+    /// The secret token. For the newer signing token, use [`GITLAB_SIGNED`](super::GITLAB_SIGNED).
     GITLAB = "gitlab", "GitLab", "https://docs.gitlab.com/user/project/integrations/webhooks/", [Vector Source Documentation] {
         algorithm: Token,
         signatures: list![plain("x-gitlab-token")],
@@ -32,7 +32,7 @@ rows! { TOKENS;
         identity: Identity::None,
         hints.time_budget: seconds(10),
         notes.secret_at: "project or group, Settings, Webhooks, Secret token",
-        notes.schedule: "none; by hand with Resend Request",
+        notes.schedule: "none; manually with Resend Request",
         notes.keeps: &[Body, Id, EventType],
         notes.same_bytes: Possible,
         notes.same_bytes_why: "custom templates can repeat",
@@ -62,8 +62,8 @@ rows! { TOKENS;
         notes.recheck: "okta/okta-developer-docs `concepts/event-hooks`",
     }
 
-    /// Event streams. The secret is the whole value of the header, such as `Bearer …`. Log streams
-    /// are [`AUTH0_LOGS`].
+    /// Event streams. The secret is the whole value of the header, such as `Bearer …`. For log
+    /// streams, use [`AUTH0_LOGS`].
     AUTH0 = "auth0", "Auth0", "https://auth0.com/docs/customize/events", [Documentation] {
         algorithm: Token,
         signatures: list![plain("authorization")],
@@ -84,8 +84,8 @@ rows! { TOKENS;
         notes.recheck: "auth0/docs-v2 `customize/events`",
     }
 
-    /// Log streams. The secret is the whole value of the header. By the stream's setting, the body
-    /// is JSON lines, an array or one object, so it is not split into events.
+    /// Log streams. The secret is the whole value of the header. Depending on the stream's
+    /// settings, the body is JSON lines, an array or one object, so it is not split into events.
     AUTH0_LOGS = "auth0-logs", "Auth0 log streams", "https://auth0.com/docs/customize/log-streams/custom-log-streams", [Documentation] {
         algorithm: Token,
         signatures: list![plain("authorization")],
@@ -96,7 +96,8 @@ rows! { TOKENS;
         notes.recheck: "auth0/docs-v2 `customize/log-streams`",
     }
 
-    /// Bot API. The response's body may be a call of the Bot API, which a duplicate does not get.
+    /// Bot API. The response body may contain a call of the Bot API. A duplicate does not get this
+    /// body.
     TELEGRAM = "telegram", "Telegram", "https://core.telegram.org/bots/api#setwebhook", [Source Documentation] {
         algorithm: Token,
         signatures: list![plain("x-telegram-bot-api-secret-token")],
@@ -114,8 +115,8 @@ rows! { TOKENS;
         notes.recheck: "tdlib/telegram-bot-api `WebhookActor.cpp`: `send_update`",
     }
 
-    /// User name and password, as part of the URL that the sender is given. The body has a
-    /// message's ID, which its opens and clicks share, and no ID of the event.
+    /// User name and password, which are part of the URL that you give to Postmark. The body has
+    /// the message's ID, which its opens and clicks share, but no ID of the event.
     POSTMARK = "postmark", "Postmark", "https://postmarkapp.com/developer/webhooks/webhooks-overview", [Source Documentation] {
         algorithm: Basic,
         signatures: list![BASIC],
@@ -127,7 +128,7 @@ rows! { TOKENS;
         notes.schedule: "inbound: 10 retries over 10.5 hours; 403 stops them",
         notes.source: "https://postmarkapp.com/support/article/understanding-inbound-webhook-retries-in-postmark",
         notes.same_bytes: Unknown,
-        notes.same_bytes_why: "the body has a message's ID and times, but no ID of the event",
+        notes.same_bytes_why: "the body has the message's ID and times, but no ID of the event",
         notes.checked: "2026-11-28",
         notes.recheck: "the page, Protecting your webhook; npm `postmark`: `Webhook`",
     }
@@ -153,8 +154,8 @@ rows! { TOKENS;
         notes.recheck: "npm `chargebee`: `basicAuthValidator`",
     }
 
-    /// The secret is the parameter `secret` of the URL given to Mailchimp. Access logs contain it.
-    /// The body is a form.
+    /// The secret is the parameter `secret` of the URL that you give to Mailchimp. It appears in
+    /// access logs. The body is a form.
     MAILCHIMP_MARKETING = "mailchimp-marketing", "Mailchimp Marketing", "https://mailchimp.com/developer/marketing/guides/sync-audience-data-webhooks/", [Documentation] {
         algorithm: Token,
         signatures: list![at(Place::Query(text("secret")), BARE)],
@@ -164,16 +165,17 @@ rows! { TOKENS;
         hints.retry_horizon: minutes(75),
         hints.time_budget: seconds(10),
         notes.secret_at: "chosen by the user, in the callback URL",
-        notes.schedule: "growing waits for 75 minutes",
+        notes.schedule: "for 75 minutes, at growing intervals",
         notes.source: "https://mailchimp.com/developer/marketing/guides/sync-audience-data-webhooks/",
         notes.same_bytes: Unknown,
-        notes.same_bytes_why: "there is no event ID, and the time has whole seconds",
+        notes.same_bytes_why: "there is no event ID, and the time is in whole seconds",
         notes.checked: "2026-11-28",
         notes.recheck: "the page, Set up your callback URL",
     }
 
-    /// Change notifications. The token is the `clientState` of the first one; those of others in a
-    /// request are not compared, so give all subscriptions of an endpoint the same.
+    /// Change notifications. The token is the `clientState` of the first notification. The others
+    /// in the request are not compared, so set the same `clientState` for all subscriptions of an
+    /// endpoint.
     MICROSOFT_GRAPH = "microsoft-graph", "Microsoft Graph", "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks", [Documentation] {
         algorithm: Token,
         signatures: list![at(Place::Pointer(text("/value/0/clientState")), BARE)],
@@ -185,7 +187,7 @@ rows! { TOKENS;
         hints.retry_horizon: hours(4),
         hints.time_budget: seconds(3),
         notes.secret_at: "chosen by the user: `clientState` of `POST /subscriptions`",
-        notes.schedule: "several tries within 4 hours",
+        notes.schedule: "several attempts within 4 hours",
         notes.source: "https://learn.microsoft.com/en-us/graph/change-notifications-delivery-webhooks",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "the ID of a notification is optional",

@@ -10,7 +10,7 @@ use std::{
 use super::Suite;
 use crate::claim::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, Owner, Settled, Step,
-    StoreError,
+    StoreError, StoredResponse,
 };
 
 /// The result of a case: nothing, or what the store did wrong.
@@ -36,6 +36,8 @@ pub(super) struct Bench<'a, S, A> {
     tick: Duration,
     /// Whether the store deletes expired records by itself.
     pub(super) clears_by_itself: bool,
+    /// Whether the store has to keep responses.
+    keeps_responses: bool,
     /// The factor by which lifetimes are longer than at first.
     factor: u32,
     start: Instant,
@@ -58,6 +60,7 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
             advance,
             tick: suite.tick,
             clears_by_itself: suite.clears_by_itself,
+            keeps_responses: suite.keeps_responses,
             factor: 1,
             start: Instant::now(),
             advancing: AtomicU64::new(0),
@@ -274,6 +277,52 @@ impl<'a, S: ClaimStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         let settled = self.call(&request.holder(), call).await?;
         let when = format!("{when}, {call:?}");
         is(settled == Settled::Superseded, &when, "Superseded", settled)
+    }
+
+    /// Checks that the holder's completion with a response takes effect.
+    pub(super) async fn applies_with(
+        &self,
+        request: &ClaimRequest,
+        status: u16,
+        ttl: Duration,
+        response: &StoredResponse,
+        when: &str,
+    ) -> CaseResult {
+        let settled = self.store.complete_with(&request.holder(), status, ttl, response).await;
+        let settled = settled.map_err(failed)?;
+        let when = format!("{when}, complete_with");
+        is(settled == Settled::Applied, &when, "Applied", settled)
+    }
+
+    /// Checks that the completion with a response by the request's owner has no effect.
+    pub(super) async fn is_superseded_with(
+        &self,
+        request: &ClaimRequest,
+        response: &StoredResponse,
+        when: &str,
+    ) -> CaseResult {
+        let settled = self.store.complete_with(&request.holder(), 299, HOUR, response).await;
+        let settled = settled.map_err(failed)?;
+        let when = format!("{when}, complete_with");
+        is(settled == Settled::Superseded, &when, "Superseded", settled)
+    }
+
+    /// Checks the response that is stored under the request's key.
+    pub(super) async fn has_response(
+        &self,
+        request: &ClaimRequest,
+        expected: Option<&StoredResponse>,
+        when: &str,
+    ) -> CaseResult {
+        let stored = self.store.response(&request.key, request.limit).await.map_err(failed)?;
+        let is_ignored = stored.is_none() && !self.keeps_responses;
+        is(is_ignored || stored.as_ref() == expected, when, &format!("{expected:?}"), &stored)
+    }
+
+    /// Deletes the record of the request's key, which exists.
+    pub(super) async fn forget(&self, request: &ClaimRequest) -> CaseResult {
+        let forgotten = self.store.forget(&request.key).await.map_err(failed)?;
+        is(forgotten, "forget", "true", forgotten)
     }
 
     /// Checks that no call of the request's owner takes effect.

@@ -51,6 +51,10 @@
 //! * **Batches.** `claim` and each step return one result per key, in order, for no key, one and
 //!   1,000. Requests of one call may differ in owner, lease and lifetime. Keys that differ in one
 //!   bit are different, and any 32 bytes are a key. Of owners that race for a key, one wins.
+//! * **Responses.** `complete_with` completes as the step does. The owner may add the response to a
+//!   claim that it has completed, other owners change nothing. `response` returns the response of
+//!   up to 64 KiB until the record expires or is forgotten, and never that of an earlier record. A
+//!   store that [keeps none](Suite::keeps_responses) returns `None`.
 //! * **`forget`.** It deletes any record and returns whether there was one. The next claim is like
 //!   the first.
 //!
@@ -63,6 +67,7 @@ mod holders;
 mod lapses;
 mod lifetimes;
 mod many;
+mod responses;
 
 use std::{error, fmt, time::Duration};
 
@@ -76,6 +81,7 @@ pub struct Suite<'a, S> {
     store: &'a S,
     tick: Duration,
     clears_by_itself: bool,
+    keeps_responses: bool,
 }
 
 /// The cases that a store failed, with what it did instead.
@@ -84,7 +90,8 @@ pub struct Failures(Vec<(&'static str, String)>);
 impl<'a, S: ClaimStore> Suite<'a, S> {
     /// Returns the suite for `store`.
     pub fn new(store: &'a S) -> Self {
-        Self { store, tick: Duration::from_millis(200), clears_by_itself: false }
+        let tick = Duration::from_millis(200);
+        Self { store, tick, clears_by_itself: false, keeps_responses: false }
     }
 
     /// Sets the length of the shortest leases. The default is 200 ms. A store whose clock counts in
@@ -98,6 +105,13 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
     /// many of them [`purge`](ClaimStore::purge) deletes.
     pub fn clears_by_itself(mut self) -> Self {
         self.clears_by_itself = true;
+        self
+    }
+
+    /// Declares that the store keeps responses. Otherwise [`response`](ClaimStore::response) may
+    /// return `None` for each claim, as it does by default.
+    pub fn keeps_responses(mut self) -> Self {
+        self.keeps_responses = true;
         self
     }
 
@@ -139,6 +153,8 @@ impl<'a, S: ClaimStore> Suite<'a, S> {
                 completes_of_nothing a_thousand_keys_of_one_owner keys_one_bit_apart_do_not_meet
                 any_byte_is_fit_for_a_key racing_claims_have_one_winner;
             lifetimes: purge;
+            responses: a_response_is_kept a_response_may_follow_the_completion
+                a_strangers_response_does_not_count a_response_ends_with_its_record;
         }
         if failures.is_empty() { Ok(()) } else { Err(Failures(failures)) }
     }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::{Case, HOSTS, Id, PARAMETER, SECRET, Time};
 use crate::{
     encoding::Encoding,
-    request::RequestHead,
+    request::{Headers, RequestHead},
     scheme::{Hash, Part, PathForm, UrlForm},
     verify::url,
 };
@@ -336,7 +336,7 @@ impl Draft {
 
     pub(super) fn head<'a>(
         &'a self,
-        headers: &'a Vec<(String, String)>,
+        headers: &'a impl Headers,
         target: &'a str,
     ) -> RequestHead<'a> {
         RequestHead::new(headers).method(self.method.as_deref().unwrap_or("POST")).target(target)
