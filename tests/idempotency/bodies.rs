@@ -137,7 +137,7 @@ async fn duplicates_get_the_body_and_its_content_type() {
 
 /// A body over the limit reaches the sender whole and in order. Duplicates get an empty one.
 #[tokio::test]
-async fn a_body_over_the_limit_is_not_stored() {
+async fn b30_a_body_over_the_limit_is_not_stored() {
     let logs = Logs::collect();
     each_framework(|framework| async move {
         for len in [LIMIT + 1, LIMIT + 299, 10 * LIMIT, 1 << 20] {
@@ -196,7 +196,7 @@ async fn a_long_body_is_passed_on_while_it_is_made() {
 /// A body that fails cuts the connection, as without `Replay::Body`. The handler has succeeded, so
 /// the delivery does not run again.
 #[tokio::test]
-async fn a_body_that_fails_is_not_stored() {
+async fn b30_a_body_that_fails_is_not_stored() {
     let logs = Logs::collect();
     each_framework(|framework| async move {
         for len in [0, 10, LIMIT - 1, LIMIT + 1] {
@@ -321,7 +321,7 @@ async fn duplicates_that_the_cache_knows() {
 
 /// Without the store there is no body, so the sender has to ask again.
 #[tokio::test]
-async fn a_store_that_fails() {
+async fn b30_a_store_that_fails() {
     each_framework(|framework| async move {
         let (site, store) = site(framework, || reply(200, Some(XML), whole("<x/>"))).await;
         let request = signed(scheme::GITHUB, "{}");
@@ -362,7 +362,7 @@ async fn other_settings_on_the_same_records() {
 
 /// The body is read to its end even if the client is gone, and the retry gets it.
 #[tokio::test]
-async fn a_client_that_disconnects_gets_the_body_with_its_retry() {
+async fn b30_a_client_that_disconnects_gets_the_body_with_its_retry() {
     each_framework(|framework| async move {
         let (gate, began) = (Gate::new(), Arc::new(Mutex::new(0)));
         let (opening, begins) = (Arc::clone(&gate), Arc::clone(&began));

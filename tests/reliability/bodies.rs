@@ -51,7 +51,7 @@ async fn assert_body(server: &Server, event: &[u8], replayed: bool, run: usize) 
 
 /// Each process sends the stored body again, until the record is deleted or expires.
 #[tokio::test]
-async fn duplicates_get_the_stored_body() {
+async fn b29_duplicates_get_the_stored_body() {
     each_store(&STORES, async |place| {
         for (framework, other) in
             [(Framework::Axum, Framework::Actix), (Framework::Actix, Framework::Axum)]
@@ -87,7 +87,7 @@ async fn duplicates_get_the_stored_body() {
 
 /// A deleted record takes its body along.
 #[tokio::test]
-async fn forget_deletes_the_body() {
+async fn b29_forget_deletes_the_body() {
     each_store(&STORES, async |place| {
         let receiver = receiver(place, "forget").await;
         let key = std::sync::Arc::new(std::sync::Mutex::new(None));
