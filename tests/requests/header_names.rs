@@ -9,6 +9,9 @@ use webhook_verify::{
     testing::{SignedRequest, Signer},
 };
 
+/// Returns the lines in place of one header, by its name, its alias and its value.
+type Change<'f> = dyn Fn(&str, &str, &str) -> Vec<(String, String)> + 'f;
+
 const TIME: Duration = Duration::from_secs(NOW);
 
 /// The meaning of a header to its scheme.
@@ -110,7 +113,7 @@ fn a_header_may_have_either_of_its_names() {
             .filter(|(name, _)| request.headers.iter().any(|(known, _)| known == name))
             .collect();
         presets += usize::from(!aliases.is_empty());
-        let change = |change: &dyn Fn(&str, &str, &str) -> Vec<(String, String)>| {
+        let change = |change: &Change<'_>| {
             let mut changed = request.clone();
             changed.headers.clear();
             for (name, value) in &request.headers {
