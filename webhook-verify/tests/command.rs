@@ -113,7 +113,7 @@ for row in json.load(open(sys.argv[2])):
 ";
     // The interpreter does not support these, or treats them differently: requests that are refused
     // here for good reason, a second header, an entity, a query.
-    const KNOWN: [(&str, &str); 13] = [
+    const KNOWN: [(&str, &str); 36] = [
         ("generic-base64", "right"),
         ("generic-base64", "names of headers in another case"),
         ("generic-base64", "a body that is not text"),
@@ -127,6 +127,29 @@ for row in json.load(open(sys.argv[2])):
         ("mailgun", "a key that is there twice"),
         ("adyen", "trap: a second item, which is not signed"),
         ("adyen", "trap: fields that are cut apart elsewhere"),
+        ("coinbase-cdp", "a body that is not JSON"),
+        ("coinbase-cdp", "trap: a bad v0 beside a good v1"),
+        ("coinbase-cdp", "v1: listed headers and the body"),
+        ("linear", "as old as it may be"),
+        ("linear", "trap: the last retry with the first timestamp"),
+        ("mailgun", "a route's form: right"),
+        ("mailgun", "a route's form: trap: the message is not signed"),
+        ("mailgun", "trap: a subaccount's signature beside the parent's"),
+        ("mollie", "trap: a line for each secret, with and without the prefix"),
+        ("mollie", "trap: the lines joined by a gateway"),
+        ("mollie", "without its prefix"),
+        ("plivo-v2", "the main account's signature alone"),
+        ("plivo-v2", "trap: a subaccount's signature beside the main account's"),
+        ("segment", "a list of events"),
+        ("segment", "the header that covers lists"),
+        ("shopify", "headers without x-"),
+        ("shopify", "trap: both forms, and the header without x- is wrong"),
+        ("standard-webhooks-v1a", "Svix's headers"),
+        ("standard-webhooks-v1a", "trap: two ids that disagree"),
+        ("svix", "the headers of a white-labeled Svix"),
+        ("svix", "trap: two families of headers that disagree"),
+        ("x-twitter", "the header of OAuth 2.0 alone"),
+        ("x-twitter", "trap: one header for each secret, and the second one fits"),
     ];
     let oracle = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/oracle");
     let has_python = Command::new("python3")

@@ -107,6 +107,7 @@ mod tests {
                 | "sns-v1" | "twilio" | "twilio-sha256" => Proof::Fields,
                 "mercado-pago" | "plivo-v2" | "shopify-app-proxy" => Proof::Url,
                 "auth0"
+                | "auth0-logs"
                 | "chargebee"
                 | "documenso"
                 | "figma"
