@@ -467,7 +467,8 @@ pub enum TimeUnit {
     Milliseconds,
     /// A date and time in the format of RFC 3339.
     Rfc3339,
-    /// A date and time in the format of RFC 1123 and HTTP, in GMT.
+    /// A date and time in the format of HTTP (RFC 9110 §5.6.7), with the zone `GMT` or `+0000`:
+    /// `Sun, 22 Nov 2026 00:00:00 GMT`.
     Rfc1123,
 }
 

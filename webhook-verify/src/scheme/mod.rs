@@ -431,14 +431,13 @@ impl Scheme {
     }
 
     /// Returns the required length, in bytes, of a timestamp without text around it: that of the
-    /// years 2001 to 2286, or of an HTTP date (RFC 9110 §5.6.7).
+    /// years 2001 to 2286.
     pub(crate) fn timestamp_len(&self) -> Option<usize> {
         let len = match self.timestamp.as_ref()?.unit {
             TimeUnit::Seconds => 10,
             TimeUnit::Milliseconds => 13,
-            TimeUnit::Rfc1123 => 29,
             // The form determines where it ends.
-            TimeUnit::Rfc3339 => return None,
+            TimeUnit::Rfc3339 | TimeUnit::Rfc1123 => return None,
         };
         let limits =
             |part: Option<&Part>, is_after: bool| match part.map(|part| part.facts().literal) {

@@ -20,15 +20,24 @@ impl TimeUnit {
             Self::Seconds => parse_unsigned(text).map(Duration::from_secs),
             Self::Milliseconds => parse_unsigned(text).map(Duration::from_millis),
             Self::Rfc3339 => date(&|text| OffsetDateTime::parse(text, &Rfc3339).ok()),
-            Self::Rfc1123 => date(&|text| OffsetDateTime::parse(text, &Rfc2822).ok()),
+            Self::Rfc1123 if is_http_date(text) => {
+                date(&|text| OffsetDateTime::parse(text, &Rfc2822).ok())
+            }
+            Self::Rfc1123 => None,
         }
     }
+}
 
-    /// Returns whether a time may touch other text. In dates of RFC 1123, the parser allows comments,
-    /// days without a week and zones that begin others, so only the form of HTTP dates is certain.
-    pub(crate) fn is_apart(self, text: &[u8]) -> bool {
-        self != Self::Rfc1123 || text.get(3) == Some(&b',')
-    }
+/// Returns whether a date has the length and the form of HTTP dates (RFC 9110 §5.6.7), with the
+/// zone `GMT` or `+0000`. The parser also allows comments, dates without a weekday and zones that
+/// begin others: the text before or after such a date could be part of it.
+fn is_http_date(text: &[u8]) -> bool {
+    let has_zone = match text.len() {
+        29 => text.ends_with(b" GMT"),
+        31 => text.ends_with(b" +0000"),
+        _ => false,
+    };
+    has_zone && text[3] == b','
 }
 
 /// Parses a 64-bit number: digits only, without leading zeros.
@@ -43,4 +52,32 @@ fn parse_unsigned(text: &[u8]) -> Option<u64> {
             _ => None,
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Duration, TimeUnit};
+
+    #[test]
+    fn a_date_has_the_form_of_http() {
+        let parse = |text: &str| TimeUnit::Rfc1123.parse(text.as_bytes());
+        let time = Some(Duration::from_secs(1_795_305_600));
+        assert_eq!(parse("Sun, 22 Nov 2026 00:00:00 GMT"), time);
+        assert_eq!(parse("Sun, 22 Nov 2026 00:00:00 +0000"), time);
+        for text in [
+            "",
+            "22 Nov 2026 00:00:00 GMT",
+            "Sun, 22 Nov 2026 00:00:00 EST",
+            "Sun, 22 Nov 2026 00:00:00 UT",
+            "Sun, 22 Nov 2026 00:00:00 -0100",
+            "Sun, 22 Nov 2026 00:00:00 GMT (x)",
+            "(x) Sun, 22 Nov 2026 00:00:00 GMT",
+            "22 (a) Nov 2026 00:00:00 GMT ",
+            "22 (abc) Nov 2026 00:00 GMT",
+            "Sun, 22 Now 2026 00:00:00 GMT",
+            "Sun, 31 Dec 1969 23:59:59 GMT",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+    }
 }

@@ -1,7 +1,11 @@
-use serde_json::json;
+use bytes::Bytes;
+use serde_json::{Value, json};
 
 use super::{SignedRequest, Signer};
-use crate::{error::ConfigError, scheme::Scheme};
+use crate::{
+    error::ConfigError,
+    scheme::{Envelope, Field, Scheme, Text, TimestampPlace},
+};
 
 impl Signer {
     /// Signs a sample delivery: a body like those of the scheme's sender, with a new random ID. If
@@ -31,18 +35,14 @@ impl Signer {
         };
         let event_type = self.event_type.as_deref().unwrap_or(default);
         let signer = self.clone().id(format!("evt_example_{number}"));
-        signer.event_type(event_type).sign(body(&self.scheme, event_type, number))
+        let body = body(&self.scheme, event_type, number)?;
+        signer.event_type(event_type).sign(body)
     }
 }
 
-/// Returns a body like those of the scheme's sender.
-fn body(scheme: &Scheme, event_type: &str, number: u32) -> String {
-    if let Some(pointer) = scheme.event_list_pointer() {
-        let list = json!([{"id": format!("evt_example_{number}"), "type": event_type}]);
-        let keys = pointer.rsplit('/').filter(|key| !key.is_empty());
-        return keys.fold(list, |below, key| json!({ key: below })).to_string();
-    }
-    let body = match scheme.name() {
+/// Returns a body like those of the scheme's sender, with the fields that its key needs.
+fn body(scheme: &Scheme, event_type: &str, number: u32) -> Result<Bytes, ConfigError> {
+    let template = match scheme.name() {
         "mautic" => {
             r#"{"mautic.lead_post_delete":[{"id":NUMBER,"contact":{"id":null},"timestamp":"2026-11-22T00:00:00+00:00"}]}"#
         }
@@ -58,8 +58,97 @@ fn body(scheme: &Scheme, event_type: &str, number: u32) -> String {
         }
         "twilio" => "From=%2B15551234567&Body=example+NUMBER",
         "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":NUMBER}}}"#,
-        _ => r#"{"id":"evt_example_NUMBER","type":EVENT_TYPE,"data":{"id":1}}"#,
+        _ if scheme.event_list_pointer().is_some() => "null",
+        _ => r#"{"id":"evt_example_NUMBER","type":EVENT_TYPE,"data":{"id":NUMBER}}"#,
     };
-    body.replace("NUMBER", &number.to_string())
-        .replace("EVENT_TYPE", &json!(event_type).to_string())
+    let body = template
+        .replace("NUMBER", &number.to_string())
+        .replace("EVENT_TYPE", &json!(event_type).to_string());
+    let mut sample = SignedRequest {
+        method: String::new(),
+        target: String::new(),
+        headers: Vec::new(),
+        body: body.into(),
+    };
+    if scheme.reads_forms() {
+        return Ok(sample.body);
+    }
+    let id = || Value::from(format!("evt_example_{number}"));
+    if let Envelope::List(list) = &scheme.envelope {
+        sample.put(&format!("{}/0", list.at), json!({"id": id(), "type": event_type}))?;
+        for pointer in &*list.event_type {
+            sample.put_if_absent(&format!("{}/0{pointer}", list.at), event_type.into())?;
+        }
+        for pointer in &*list.id {
+            sample.put_if_absent(&format!("{}/0{pointer}", list.at), id())?;
+        }
+        if list.at.is_empty() {
+            return Ok(sample.body);
+        }
+    }
+    if let Some(Field::Pointer(pointer)) = &scheme.event_type {
+        sample.put_if_absent(pointer, event_type.into())?;
+    }
+    let is_time = |pointer: &Text| {
+        let time = scheme.timestamp.as_ref().map(|time| &time.place);
+        matches!(time, Some(TimestampPlace::Pointer(time)) if time == pointer)
+    };
+    let fields = scheme.identity_fields.iter().filter(|pointer| !is_time(pointer));
+    let body_id = match &scheme.id {
+        Some(Field::Pointer(pointer)) => Some(pointer),
+        Some(Field::Header(_) | Field::FirstKey) | None => None,
+    };
+    for pointer in body_id.into_iter().chain(fields) {
+        sample.put_if_absent(pointer, id())?;
+    }
+    Ok(sample.body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        claim::MemoryStore, receive::Idempotency, scheme::Identity, testing::random_secret,
+        verify::Verifier,
+    };
+
+    #[test]
+    fn every_sample_is_valid_and_has_the_key_of_its_scheme() {
+        const URL: &str = "https://hooks.example.test/";
+        let idempotency = Idempotency::new(MemoryStore::new(), "hook");
+        for scheme in Scheme::presets() {
+            let name = scheme.name();
+            let Ok(secret) = random_secret(scheme) else { continue };
+            if scheme.algorithm().is_jwt() && !cfg!(feature = "jwt") {
+                continue;
+            }
+            let mut verifier = Verifier::builder(scheme.clone()).secret(&*secret).public_url(URL);
+            let mut signer = Signer::new(scheme.clone(), secret.as_str()).unwrap().public_url(URL);
+            for parameter in scheme.parameters() {
+                verifier = verifier.parameter(parameter, "x");
+                signer = signer.parameter(parameter, "x");
+            }
+            let verifier = verifier.build().unwrap();
+            let mut keys = Vec::new();
+            for _ in 0..2 {
+                let signed = signer.sample().unwrap_or_else(|error| panic!("{name}: {error}"));
+                let uri = format!("https://hooks.example.test{}", signed.target);
+                let request = http::Request::builder().method(&*signed.method).uri(uri);
+                let request = signed
+                    .headers
+                    .iter()
+                    .fold(request, |request, (name, value)| request.header(name, value));
+                let (head, body) = request.body(signed.body).unwrap().into_parts();
+                let delivery = verifier.verify(&head, body);
+                let delivery = delivery.unwrap_or_else(|error| panic!("{name}: {error}"));
+                if idempotency.events_to_claim(&delivery).is_none() {
+                    let claim = idempotency.request(&delivery).unwrap();
+                    keys.push(claim.map(|claim| claim.key));
+                }
+            }
+            let has_key = scheme.identity() != Identity::None;
+            assert!(keys.iter().all(|key| key.is_some() == has_key), "{name}: {keys:?}");
+            assert!(!has_key || keys.is_empty() || keys[0] != keys[1], "{name}");
+        }
+    }
 }

@@ -411,7 +411,7 @@ impl SignedRequest {
         self.body = form.append_pair(name, value).finish().into();
     }
 
-    fn put_if_absent(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
+    pub(super) fn put_if_absent(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
         match json::scalar(&self.body, pointer) {
             Ok(Some(_)) => Ok(()),
             _ => self.put(pointer, value),
@@ -419,7 +419,7 @@ impl SignedRequest {
     }
 
     /// Puts a value into the JSON body, and creates the missing parents.
-    fn put(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
+    pub(super) fn put(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
         let unfit = || ConfigError::option("body", format!("has no place for {pointer}"));
         let mut body: Value = serde_json::from_slice(&self.body).map_err(|_| unfit())?;
         let mut at = &mut body;

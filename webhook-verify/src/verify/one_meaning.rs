@@ -412,7 +412,7 @@ fn times(unit: TimeUnit) -> [&'static str; 3] {
         TimeUnit::Rfc1123 => [
             "Sun, 22 Nov 2026 00:00:00 GMT",
             "Sun, 22 Nov 2026 00:00:00 +0000",
-            "22 Nov 2026 00:00:00 EST",
+            "Sun, 22 Nov 2026 00:00:01 GMT",
         ],
     }
 }
