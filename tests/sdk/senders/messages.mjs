@@ -3,6 +3,7 @@
 import {
   ACCEPTED,
   BASE64,
+  HEX,
   HOST,
   SECONDS,
   SECRET,
@@ -41,6 +42,16 @@ function signed(webhook, prefix) {
 // Clients that a generator made for several senders.
 const unwrapped = (client, body) =>
   message(({ body, headers }) => client.webhooks.unwrap(body, { headers, key: WHSEC }), body);
+
+// The secret's text is the key. The package expects its base64, as in Whop's own templates.
+function whop({ default: Client }) {
+  const secret = "ws_" + HEX;
+  const client = new Client({ apiKey: "none", webhookKey: btoa(secret) });
+  return post(headers(EVENT, "webhook", secret), EVENT, {
+    secret,
+    accepts: ({ body, headers }) => client.webhooks.unwrap(body, { headers }),
+  });
+}
 
 const clerk = ({ verifyWebhook }) =>
   message(
@@ -165,7 +176,7 @@ export default [
   ["liveblocks", "@liveblocks/node", ACCEPTED, liveblocks],
   ["polar", "@polar-sh/sdk/2026-10", ACCEPTED, polar(SECRET)],
   ["polar-legacy", "@polar-sh/sdk/2026-10", ACCEPTED, polar(WHSEC)],
-  ["whop", "@whop/sdk", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],
+  ["whop", "@whop/sdk", ACCEPTED, whop],
   ["surge", "@surgeapi/node", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],
   ["linq", "@linqapp/sdk", ACCEPTED, ({ default: Client }) => unwrapped(new Client({ apiKey: "none" }))],
   ["privy", "@privy-io/node", ACCEPTED, privy],
