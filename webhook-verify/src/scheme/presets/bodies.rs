@@ -510,14 +510,13 @@ rows! { BODIES;
 
     /// There is no delivery ID. A webhook with a custom template may send the same body twice, so
     /// there is no key. With the default body, `Idempotency::identity` can set `Identity::Digest`.
-    /// Cal.com does not retry.
     CALCOM = "calcom", "Cal.com", "https://cal.com/docs/developing/guides/automation/webhooks", [Source] {
         signatures: list![plain("x-cal-signature-256")],
         event_type: pointer("/triggerEvent"),
         event_time: event_time("/createdAt", TimeUnit::Rfc3339),
         event_data: data("/payload"),
         notes.secret_at: "Settings, Developer, Webhooks, Secret",
-        notes.schedule: "never, when sent directly",
+        notes.schedule: "none, unless a self-hosted installation sends webhooks through its task queue",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a template may leave out the time, which the default body has",
         notes.source: "https://github.com/calcom/cal.com/blob/main/packages/features/webhooks/lib/service/WebhookService.ts",

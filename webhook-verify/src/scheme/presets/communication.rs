@@ -48,8 +48,9 @@ rows! { COMMUNICATION;
         notes.recheck: "docs page, Authenticating",
     }
 
-    /// Hex over `[{timestamp};{body}]`.
-    CRISP = "crisp", "Crisp", "https://docs.crisp.chat/guides/web-hooks/", [Source] {
+    /// Hex over `[{timestamp};{body}]`. Only plugin hooks are signed, not website hooks. The timestamp
+    /// is not checked, because neither the SDK nor the documentation names a tolerance.
+    CRISP = "crisp", "Crisp", "https://docs.crisp.chat/guides/web-hooks/", [Source Documentation] {
         signatures: list![plain("x-crisp-signature")],
         content: list![
             Part::Literal(text("[")),
@@ -58,12 +59,14 @@ rows! { COMMUNICATION;
             Part::Body,
             Part::Literal(text("]")),
         ],
-        timestamp: time_header("x-crisp-request-timestamp", Milliseconds, 300),
+        timestamp: time_header("x-crisp-request-timestamp", Milliseconds, NOT_JUDGED),
         event_type: pointer("/event"),
         event_time: event_time("/timestamp", Milliseconds),
         event_data: data("/data"),
         identity: Identity::None,
-        notes.secret_at: "not stated in the sources",
+        notes.secret_at: "Marketplace, the plugin, Settings, Events",
+        notes.schedule: "the header `x-delivery-attempt-limit` contains the number of attempts",
+        notes.source: "https://docs.crisp.chat/references/web-hooks/v1/",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "npm `crisp-api`: `verifyHook`",
@@ -135,6 +138,7 @@ rows! { COMMUNICATION;
         event_data: data("/data"),
         identity: Identity::None,
         notes.secret_at: "Webhooks, Security, HMAC",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the sample has the same window",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, verifyWebhook sample",
@@ -190,6 +194,7 @@ rows! { COMMUNICATION;
         notes.secret_at: "Dashboard, Webhooks, the webhook's signing key",
         notes.schedule: "8 attempts",
         notes.source: "GitHub `knocklabs/docs`: `content/developer-tools/outbound-webhooks/overview.mdx`",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the documentation has the same window",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's time in microseconds",
         notes.checked: "2026-11-28",
@@ -315,13 +320,15 @@ rows! { COMMUNICATION;
         event_data: data("/call"),
         identity: Identity::None,
         notes.secret_at: "Dashboard, API keys, the key with the webhook badge",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "the body has no ID of the event, and transcripts may repeat",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `retell-sdk`: `Retell.verify`",
     }
 
-    /// Conversation API. Base64 over `{body}.{nonce}.{timestamp}`.
+    /// Conversation API. Base64 over `{body}.{nonce}.{timestamp}`. The timestamp is not checked,
+    /// because the SDK does not check it.
     SINCH = "sinch", "Sinch Conversation API", "https://developers.sinch.com/docs/conversation/callbacks/", [Source] {
         signatures: list![plain("x-sinch-webhook-signature")],
         encoding: Base64,
@@ -332,7 +339,7 @@ rows! { COMMUNICATION;
             DOT,
             Part::Timestamp,
         ],
-        timestamp: time_header("x-sinch-webhook-signature-timestamp", Seconds, 300),
+        timestamp: time_header("x-sinch-webhook-signature-timestamp", Seconds, NOT_JUDGED),
         identity: Identity::None,
         notes.secret_at: "the webhook's settings, secret",
         notes.same_bytes: SameBytes::Unknown,

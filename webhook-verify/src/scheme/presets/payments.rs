@@ -156,9 +156,15 @@ rows! { PAYMENTS;
     /// Webhooks v2. The key is the text of the secret's 64 hexadecimal digits.
     FIRSTPROMOTER = "firstpromoter", "FirstPromoter", "https://docs.firstpromoter.com/webhooks-v2/security", [Documentation] {
         signatures: list![plain("x-webhook-signature")],
-        identity: Identity::None,
+        id: pointer("/event_id"),
+        identity: Identity::SignedId,
+        hints.retry_horizon: hours(2),
         notes.secret_at: "shown when the subscription is created, and after each rotation",
-        notes.same_bytes: SameBytes::Unknown,
+        notes.schedule: "by default, 3 retries after 20, 40 and 60 min; the subscription sets the number",
+        notes.keeps: &[Sent::Id],
+        notes.source: "https://docs.firstpromoter.com/webhooks-v2/deliveries",
+        notes.same_bytes: SameBytes::Never,
+        notes.same_bytes_why: "the body has the event's UUID",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, Ruby sample",
     }
@@ -177,7 +183,8 @@ rows! { PAYMENTS;
         notes.recheck: "github `Flutterwave/Flutterwave-WooCommerce`: `flutterwave_webhooks`",
     }
 
-    /// Version 4. Base64 over the body. The key is the secret hash.
+    /// Version 4. Base64 over the body. The key is the secret hash. Samples in the documentation
+    /// compare the header with the secret hash itself instead.
     FLUTTERWAVE_V4 = "flutterwave-v4", "Flutterwave v4", "https://developer.flutterwave.com/docs/webhooks", [Unproven] {
         signatures: list![plain("flutterwave-signature")],
         encoding: Base64,
@@ -242,7 +249,8 @@ rows! { PAYMENTS;
         content: list![Part::Timestamp, Part::Literal(text("\n")), Part::Body],
         timestamp: time_header("x-metronome-date", Rfc1123, 300),
         identity: Identity::None,
-        notes.secret_at: "not stated in the sources",
+        notes.secret_at: "Developer, Notifications, Webhooks, the webhook's secret key",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.same_bytes: SameBytes::Unknown,
         notes.same_bytes_why: "the form of the body was not found in a source",
         notes.checked: "2026-11-28",
@@ -273,6 +281,7 @@ rows! { PAYMENTS;
         event_data: data("/data"),
         identity: Identity::SignedId,
         notes.secret_at: "dashboard, Webhooks, webhook secret",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's ID",
         notes.checked: "2026-11-28",
@@ -302,9 +311,10 @@ rows! { PAYMENTS;
         event_time: event_time("/data/attributes/created_at", Seconds),
         event_data: data("/data/attributes/data"),
         identity: Identity::SignedId,
+        hints.retry_horizon: seconds(8190),
         notes.secret_at: "`secret_key` in the response to `POST /v1/webhooks`",
-        notes.schedule: "12 retries with growing delays, then the webhook is disabled",
-        notes.source: "https://developers.paymongo.com/docs/creating-webhook",
+        notes.schedule: "12 retries with growing delays; after 3 events without a 2xx response, the webhook is disabled",
+        notes.source: "https://developers.paymongo.com/docs/webhook-retry-logic",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's ID (/data/id)",
         notes.checked: "2026-11-28",
@@ -312,7 +322,8 @@ rows! { PAYMENTS;
     }
 
     /// A digest of the secret and the body, not an HMAC. Anyone with one signature can extend its
-    /// body and sign the result.
+    /// body and sign the result. Recharge also sends a newer signature with a timestamp, whose form
+    /// was not found in a source.
     RECHARGE = "recharge", "Recharge", "https://docs.getrecharge.com/docs/webhooks-overview", [Unproven] {
         algorithm: KeyedSha256,
         signatures: list![plain("x-recharge-hmac-sha256")],
@@ -335,6 +346,7 @@ rows! { PAYMENTS;
         timestamp: time_header("x-revenium-webhook-timestamp", Seconds, 300),
         identity: Identity::None,
         notes.secret_at: "Dashboard, the webhook, signing (shown once)",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Verification algorithm",
@@ -351,6 +363,7 @@ rows! { PAYMENTS;
         event_data: data("/data"),
         identity: Identity::None,
         notes.secret_at: "`signing_secret` in the API response about the webhook",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the documentation has the same window",
         notes.same_bytes: SameBytes::Unknown,
         notes.same_bytes_why: "some events have no time",
         notes.checked: "2026-11-28",
@@ -382,7 +395,7 @@ rows! { PAYMENTS;
         identity: Identity::SignedId,
         hints.time_budget: seconds(30),
         notes.secret_at: "Developers, Webhooks, the endpoint's secret key",
-        notes.schedule: "5 attempts with growing delays after errors of the job",
+        notes.schedule: "none after a failed response or a timeout; up to 5 attempts if Spree itself fails before it sends",
         notes.changes: &[Sent::Timestamp, Sent::Signature],
         notes.source: "https://github.com/spree/spree/blob/main/spree/api/app/services/spree/webhooks/deliver_webhook.rb",
         notes.same_bytes: SameBytes::Never,
@@ -400,7 +413,11 @@ rows! { PAYMENTS;
         event_time: event_time("/createdOn", Rfc3339),
         event_data: data("/data"),
         identity: Identity::SignedId,
+        hints.retry_horizon: hours(48),
         notes.secret_at: "the API response that creates or rotates the subscription",
+        notes.schedule: "several attempts, after every response except 2xx and after a timeout",
+        notes.keeps: &[Sent::Id],
+        notes.source: "https://developers.squarespace.com/commerce-apis/webhooks/notification-delivery",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the notification's ID and time",
         notes.checked: "2026-11-28",

@@ -112,6 +112,7 @@ rows! { PUBLIC_KEYS;
         notes.schedule: "by product; messaging: up to 3 attempts for each URL",
         notes.keeps: &[Id, EventType],
         notes.changes: &[Body],
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID and time",
         notes.source: "https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks",

@@ -34,8 +34,17 @@ macro_rules! senders {
     };
 }
 
-/// The signature alone: the specification only recommends a form of bodies and retries.
-const SIGNED: Scheme = bodies_unknown(STANDARD_WEBHOOKS);
+/// The signature, and what the specification says of retries. It only recommends a form of bodies.
+const SIGNED: Scheme = {
+    let mut scheme = bodies_unknown(STANDARD_WEBHOOKS);
+    scheme.notes.keeps = &[Sent::Id];
+    scheme.notes.changes = &[Sent::Timestamp, Sent::Signature];
+    scheme.notes.source = SPECIFICATION;
+    scheme
+};
+
+const SPECIFICATION: &str =
+    "https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md";
 
 /// The signature, and how Svix retries.
 const SENT_BY_SVIX: Scheme = {
@@ -102,7 +111,7 @@ senders! { STANDARD_SENDERS like SIGNED;
     }
 
     /// Sent by Svix, whose header names are also accepted.
-    FATHOM = "fathom", "Fathom", "https://developers.fathom.ai/webhooks", [Source], "not stated in the sources", "npm `fathom-typescript`: `Fathom.verifyWebhook`", "2026-11-28" {
+    FATHOM = "fathom", "Fathom", "https://developers.fathom.ai/webhooks", [Source Documentation], "user settings, API Access, the webhook; or `secret` in the API response that creates it", "npm `fathom-typescript`: `Fathom.verifyWebhook`", "2026-11-28" {
         header_aliases: SVIX_NAMES,
         notes.keeps: SVIX_KEEPS,
         notes.changes: SVIX_CHANGES,
@@ -110,7 +119,7 @@ senders! { STANDARD_SENDERS like SIGNED;
     }
 
     /// Triggers.
-    GLEAN = "glean", "Glean", "https://developers.glean.com/guides/triggers/webhook-delivery", [Documentation], "not stated in the sources", "docs page, section Verifying a delivery", "2026-11-28" {
+    GLEAN = "glean", "Glean", "https://developers.glean.com/guides/triggers/webhook-delivery", [Documentation], "the trigger's signing secret, `whsec_…`; no page says where it is shown", "docs page, section Verifying a delivery", "2026-11-28" {
         notes.keeps: &[Sent::Id],
         notes.source: "https://developers.glean.com/guides/triggers/webhook-delivery",
     }
@@ -118,7 +127,12 @@ senders! { STANDARD_SENDERS like SIGNED;
     /// Requests are not signed until the secret is shown for the first time. Higgsfield does not
     /// retry after 4xx.
     HIGGSFIELD = "higgsfield", "Higgsfield", "https://docs.higgsfield.ai/docs/enterprise/webhook-security", [Documentation], "Higgsfield Console, Settings", "docs page, section Verify signatures", "2026-11-28" {
+        hints.retry_horizon: hours(2),
         hints.time_budget: seconds(10),
+        notes.schedule: "for 2 h, until a response is 2xx",
+        notes.source: "https://docs.higgsfield.ai/docs/how-to/webhooks",
+        notes.same_bytes: SameBytes::Never,
+        notes.same_bytes_why: "the body has the request's ID, and a request has one final status",
     }
 
     /// Sent by Svix, whose header names are also accepted. Events of private incidents contain only
@@ -143,7 +157,6 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.source: "npm `@linqapp/sdk`: `src/resources/webhook-events.ts`",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's ID",
-        notes.lost: "those after 5 min, if they are sent with the first timestamp, which is not documented",
     }
 
     /// Sent by Svix.
@@ -190,30 +203,23 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.same_bytes_why: "the body has the event's ID and its time",
     }
 
-    /// Bodies have no ID of the event. The ID in the header is signed.
-    SURGE = "surge", "Surge", "https://www.npmjs.com/package/@surgeapi/node", [Source], "not stated in the sources", "npm `@surgeapi/node`: `client.webhooks.unwrap`", "2026-11-28" {
+    /// Bodies have no ID of the event. The ID in the header is signed. According to the documentation,
+    /// it names an attempt: if a retry has another ID, the handler runs again.
+    SURGE = "surge", "Surge", "https://docs.surge.app/api-reference/webhooks/signature-validation", [Source Documentation], "Settings, Webhooks, `whsec_…`", "npm `@surgeapi/node`: `client.webhooks.unwrap`", "2026-11-28" {
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
+        notes.keeps: &[],
+        notes.changes: &[Sent::Timestamp, Sent::Signature],
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "the body has no ID of the event",
-    }
-
-    /// The key is base64, as in the sender's SDK. If a secret that begins with `ws_` is refused,
-    /// its text is the key: use [`KeyForm::Utf8`].
-    WHOP = "whop", "Whop", "https://docs.whop.com/developer/guides/webhooks", [Source Documentation], "Dashboard, Developer, Webhooks, webhook secret", "npm `@whop/sdk`: `client.webhooks.unwrap`", "2026-11-28" {
-        event_type: pointer("/type"),
-        event_time: event_time("/timestamp", Rfc3339),
-        event_data: data("/data"),
-        notes.same_bytes: SameBytes::Never,
-        notes.same_bytes_why: "the body has the request's ID and the time of sending",
     }
 }
 
 senders! { SVIX_SENDERS like SENT_BY_SVIX;
 
     /// Sent by Svix.
-    PRIVY = "privy", "Privy", "https://www.npmjs.com/package/@privy-io/node", [Source], "not stated in the sources", "npm `@privy-io/node`: `client.webhooks().verify`", "2026-11-28" {
+    PRIVY = "privy", "Privy", "https://docs.privy.io/api-reference/webhooks/overview", [Source Documentation], "Dashboard, Configuration, Webhooks, the endpoint's signing key", "npm `@privy-io/node`: `client.webhooks().verify`", "2026-11-28" {
         event_type: pointer("/type"),
     }
 
@@ -241,6 +247,10 @@ senders! { STANDARD_VARIANTS like SIGNED;
         id: header("finch-event-id"),
         event_type: pointer("/event_type"),
         event_data: data("/data"),
+        notes.keeps: &[],
+        notes.changes: &[],
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
+        notes.source: "",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "the body has neither an ID nor the time of the event",
     }
@@ -266,8 +276,11 @@ senders! { STANDARD_VARIANTS like SIGNED;
         event_type: pointer("/entity"),
         event_time: event_time("/timestamp", Rfc3339),
         event_data: data("/data"),
-        notes.schedule: "within one call, after 1 s, 2 s, 4 s and so on; the server's configuration sets the number",
+        hints.retry_horizon: seconds(127),
+        hints.time_budget: seconds(30),
+        notes.schedule: "within one call, 3 times by default, after 1 s, 2 s and 4 s",
         notes.keeps: &[Sent::Body, Sent::Id, Sent::EventType, Sent::Timestamp, Sent::Signature],
+        notes.changes: &[],
         notes.source: "https://github.com/mlflow/mlflow/blob/master/mlflow/webhooks/delivery.py",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's time in microseconds",
@@ -304,6 +317,17 @@ senders! { STANDARD_VARIANTS like SIGNED;
         notes.source: "https://github.com/supabase/auth/blob/master/internal/hooks/hookhttp/hookhttp.go",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "some hooks contain only the user and the claims, and two log-ins may be equal",
+    }
+
+    /// The key is the secret's text, including `ws_`. The sender's SDK expects the base64 of this
+    /// text, and the sender's templates pass it so.
+    WHOP = "whop", "Whop", "https://docs.whop.com/developer/guides/webhooks", [Source Documentation], "Dashboard, Developer, Webhooks, webhook secret", "github `whopio/whop-nextjs-app-template`: `lib/whop-sdk.ts`, with npm `@whop/sdk`: `client.webhooks.unwrap`", "2026-11-28" {
+        key_form: KeyForm::Utf8,
+        event_type: pointer("/type"),
+        event_time: event_time("/timestamp", Rfc3339),
+        event_data: data("/data"),
+        notes.same_bytes: SameBytes::Never,
+        notes.same_bytes_why: "the body has the request's ID and the time of sending",
     }
 }
 

@@ -130,11 +130,8 @@ rows! { TIMED;
         hints.time_budget: None,
         notes.secret_at: "API: `GET /v1/event_subscriptions/{token}/secret`",
         notes.schedule: "",
-        notes.keeps: &[],
-        notes.changes: &[],
         notes.same_bytes: Unknown,
         notes.same_bytes_why: "some bodies have no ID or time of the event; the signed ID differs",
-        notes.source: "",
         notes.recheck: "npm `lithic`: `client.webhooks.parse(body, {headers, secret})`",
     }
 
@@ -341,6 +338,7 @@ rows! { TIMED;
         timestamp: time_pair("time", Seconds, 300),
         identity: Identity::Digest,
         notes.secret_at: "API: `secret` in the response of `PUT /accounts/{id}/stream/webhook`",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the sender leaves the window to the receiver",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the video's ID and the time of its last change, in microseconds",
         notes.checked: "2026-11-28",
@@ -445,7 +443,7 @@ rows! { TIMED;
 
     /// Reporting webhooks: bare hex over `v0:{timestamp}:{body}`. Webhook actions of campaigns
     /// cannot be verified.
-    CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/integrations/api/webhooks", [Unproven] {
+    CUSTOMERIO = "customerio", "Customer.io", "https://docs.customer.io/integrations/data-out/connections/webhooks/", [Documentation] {
         signatures: list![plain("x-cio-signature")],
         content: V0,
         timestamp: time_header("x-cio-timestamp", Seconds, 300),
@@ -464,7 +462,7 @@ rows! { TIMED;
         notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
         notes.source: "https://docs.customer.io/integrations/api/webhooks",
         notes.checked: "2026-11-28",
-        notes.recheck: "a section about signatures in https://docs.customer.io/journeys/webhooks/",
+        notes.recheck: "docs page, section on verifying requests, Go sample",
     }
 
     /// Base64 over `{timestamp}{body}`. The ID header is not signed. All attempts of one invocation
@@ -482,6 +480,7 @@ rows! { TIMED;
         notes.secret_at: "Admin Center, Apps and integrations, Webhooks, the webhook, Reveal secret",
         notes.schedule: "after some statuses only; not published in full",
         notes.keeps: &[Id],
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "triggers send the user's template, which can repeat; the ID header differs",
         notes.source: "https://developer.zendesk.com/api-reference/webhooks/introduction",
@@ -504,6 +503,7 @@ rows! { TIMED;
         notes.secret_at: "chosen by the user: `transport.secret` of the subscription",
         notes.schedule: "if Twitch is not certain of the delivery; not published",
         notes.keeps: &[Id, EventType],
+        notes.lost: "those after 10 minutes, if they are sent with the first timestamp, which is not documented; the documentation has the same window",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "each `stream.offline` of a channel has the same body; the signed ID differs",
         notes.source: "https://dev.twitch.tv/docs/eventsub/",
@@ -522,6 +522,7 @@ rows! { TIMED;
         event_data: data("/payload"),
         identity: Identity::Digest,
         notes.secret_at: "chosen by the user: `secret_key` of the webhook",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
         notes.same_bytes: Never,
         notes.same_bytes_why: "each event has an ID, and the body has the time at which it was sent",
         notes.checked: "2026-11-28",
