@@ -116,7 +116,6 @@ async function braintree({ default: braintree }) {
   const { bt_signature, bt_payload } = sample;
   const form = (payload) => new URLSearchParams({ bt_signature, bt_payload: payload }).toString();
   return post({ "Content-Type": FORM }, form(bt_payload), {
-    parameters: { public_key: "pub" },
     accepts: ({ body }) => {
       const fields = new URLSearchParams(body);
       return gateway.webhookNotification.parse(fields.get("bt_signature"), fields.get("bt_payload"));

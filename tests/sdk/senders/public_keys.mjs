@@ -181,7 +181,6 @@ async function livekit({ AccessToken, WebhookReceiver }) {
     Authorization: await access.toJwt(),
   };
   return post(headers, body, {
-    parameters: { api_key: "APIkey" },
     accepts: ({ body, headers }) =>
       new WebhookReceiver("APIkey", SECRET).receive(body, headers.Authorization),
   });
