@@ -2,12 +2,15 @@
 
 use std::{
     collections::HashSet,
+    future::pending,
     sync::{Arc, Mutex},
 };
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use bytes::Bytes;
+use futures_util::stream;
 use hmac::{Hmac, KeyInit as _, Mac as _};
+use integration_tests::Vector;
 use sha2::Sha256;
 use webhook_verify::{
     Delivery, Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Secret, Tenant, Verifier,
@@ -315,6 +318,35 @@ async fn schemes_without_identity_run_every_time() {
         }
     })
     .await;
+}
+
+/// A preset whose sender's events can repeat byte for byte has no key, so that no event is lost.
+#[tokio::test]
+async fn every_preset_without_a_key_runs_equal_requests() {
+    let has_none = |scheme: &&Scheme| scheme.describe().idempotency_key.starts_with("none, unless");
+    let vectors = Vector::of_senders();
+    let (mut presets, timer) = (0, |_| pending::<()>());
+    for scheme in Scheme::presets().filter(has_none) {
+        let name = scheme.name();
+        let is_valid = |row: &&Vector| row.scheme == name && row.expect == "valid";
+        let row = vectors.iter().find(is_valid).unwrap();
+        let store = Arc::new(MemoryStore::new());
+        let receiver = Receiver::builder(row.verifier().unwrap())
+            .idempotency(Idempotency::new(Arc::clone(&store), "tests"))
+            .build()
+            .unwrap();
+        for _ in 0..3 {
+            let body = stream::iter([Ok::<_, std::io::Error>(Bytes::from(row.body()))]);
+            let receiver = receiver.clone().or_timer(timer);
+            match receiver.admit(&row.head(), body).await {
+                Ok(Admission::Admitted(admitted)) => finish(admitted, 200).await.unwrap(),
+                other => panic!("{name}: {other:?}"),
+            };
+        }
+        assert_eq!(store.len(), 0, "{name}");
+        presets += 1;
+    }
+    assert!(presets > 60, "{presets}");
 }
 
 /// If the id is missing in a verified body, the digest is the identity, and the log says so.

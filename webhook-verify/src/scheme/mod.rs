@@ -11,7 +11,7 @@ macro_rules! list {
 mod blocks;
 mod builder;
 mod challenge;
-mod check;
+pub(crate) mod check;
 #[cfg(feature = "serde")]
 mod config;
 mod describe;

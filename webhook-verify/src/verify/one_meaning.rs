@@ -22,7 +22,7 @@ use super::{
 use crate::{
     encoding::Encoding,
     request::{Fields, Picked, json::scalar},
-    scheme::{Algorithm, Grammar, Identity, Part, Scheme, TimeUnit, UrlForm},
+    scheme::{Algorithm, Grammar, Identity, Part, Scheme, TimeUnit, UrlForm, check::misfit},
 };
 
 const SECRET: &str = "SECRET";
@@ -441,11 +441,14 @@ impl<'c> Search<'c> {
         original: &'c Draft,
         versions: (usize, usize),
     ) -> Option<(Self, String)> {
-        let text = String::from_utf8(case.texts(original, versions.0)?.concat()).ok()?;
+        let texts = case.texts(original, versions.0)?;
+        let text = String::from_utf8(texts.concat()).ok()?;
         let signature = case.sign(text.as_bytes());
         if !case.accepts(original, versions.0, &signature) {
             return None;
         }
+        let misfit = misfit(case.scheme(), case.contents()[versions.0], &texts);
+        assert_eq!(misfit, None, "not as the proof assumes: {texts:?}");
         let meaning = case.meaning(original, versions.0)?;
         let search = Self { case, versions, meaning, signature, steps: 20_000, found: None };
         Some((search, text))

@@ -197,7 +197,8 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
             Part::JsonBody => push(Shape {
                 starts_itself: true,
                 first: Bytes::from(b"{["),
-                last: Bytes::from(b"}]"),
+                // White space may follow it.
+                last: Bytes::from(b"}] \t\r\n"),
                 ..Shape::text(Bytes::ALL)
             }),
             Part::BodyDigest(_) => push(Shape::fixed(Bytes::of(|byte| {
@@ -385,6 +386,42 @@ fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// Returns the first part whose text is none of those that the proof assumes.
+#[cfg(test)]
+pub(crate) fn misfit<'p>(
+    scheme: &Scheme,
+    content: &'p [Part],
+    texts: &[Vec<u8>],
+) -> Option<&'p Part> {
+    let fits = |part: &Part, text: &[u8], is_equal: bool| {
+        let pieces = pieces(scheme, content, is_equal);
+        let start = pieces.iter().take_while(|piece| !std::ptr::eq(piece.part, part)).count();
+        let len = pieces[start..].iter().take_while(|piece| std::ptr::eq(piece.part, part)).count();
+        let own = &pieces[start..start + len];
+        // After a URL without a query, verification accepts any text.
+        let is_after_url = start > 0 && matches!(pieces[start - 1].part, Part::Url(_));
+        if is_after_url && matches!(part, Part::JsonBody) {
+            return true;
+        }
+        let (Some(first), Some(last)) = (text.first(), text.last()) else {
+            return own.iter().all(|piece| piece.shape.may_be_empty);
+        };
+        let all = (start..start + len).map(|index| allowed(&pieces, index));
+        let all = all.reduce(Bytes::with).unwrap_or(Bytes::NONE);
+        // Only the second piece of a URL may be empty where the first is not.
+        let lasts = own.iter().fold(Bytes::NONE, |lasts, piece| lasts.with(piece.shape.last));
+        own[0].shape.first.contains(*first)
+            && lasts.contains(*last)
+            && own[0].shape.mark.is_none_or(|mark| text.contains(&mark))
+            // The proof uses only the ends of a group.
+            && (matches!(part, Part::Group(_)) || text.iter().all(|byte| all.contains(*byte)))
+    };
+    let mut parts = content.iter().zip(texts);
+    let misfit =
+        parts.find(|(part, text)| ![true, false].iter().any(|case| fits(part, text, *case)));
+    misfit.map(|(part, _)| part)
 }
 
 fn one_meaning(scheme: &Scheme, content: &[Part]) -> Result<(), String> {

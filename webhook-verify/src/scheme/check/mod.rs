@@ -6,6 +6,8 @@ mod names;
 use std::{collections::HashSet, hash::Hash};
 
 pub(super) use self::ambiguity::all_delimiters;
+#[cfg(test)]
+pub(crate) use self::ambiguity::misfit;
 use self::names::place_option;
 pub(super) use self::names::{header_name, names, pointer};
 pub(crate) use self::names::{is_pointer, is_token_byte};
