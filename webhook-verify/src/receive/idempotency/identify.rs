@@ -177,11 +177,6 @@ impl Idempotency {
                 of_type.clone()
             }
         };
-        // Without a timestamp that is checked, a captured request stays valid, so its record lives longer.
-        let by_id = match scheme.tolerance() {
-            Some(_) => Identity::SignedId,
-            None => Identity::BodyDigest,
-        };
         let mut times = HashMap::new();
         let mut requests = Vec::with_capacity(events.len());
         let mut without_id = 0;
@@ -198,7 +193,7 @@ impl Idempotency {
                 }
             };
             let (kind, parts, fingerprint, identity) = match id {
-                Some((kind, id)) => (kind, id, self.fingerprint(event.raw()), by_id),
+                Some((kind, id)) => (kind, id, self.fingerprint(event.raw()), Identity::SignedId),
                 None => {
                     without_id += 1;
                     let digest = Sha256::digest(event.raw());
@@ -306,13 +301,18 @@ impl Idempotency {
     }
 
     pub(super) fn ttl_of(&self, identity: Identity, scheme: &Scheme) -> Duration {
+        let default = match identity {
+            // Without a window, a captured request stays valid.
+            Identity::SignedId | Identity::Fields if self.has_window => WEEK,
+            Identity::SignedId
+            | Identity::Fields
+            | Identity::Digest
+            | Identity::BodyDigest
+            | Identity::SignedContent
+            | Identity::None => QUARTER,
+        };
+        // Some senders retry for a month.
         let horizon = scheme.hints.retry_horizon.unwrap_or_default();
-        self.ttl.unwrap_or(match identity {
-            // Some senders retry for a month.
-            Identity::SignedId | Identity::Fields => WEEK.max(horizon + DAY),
-            Identity::Digest | Identity::BodyDigest | Identity::SignedContent | Identity::None => {
-                QUARTER
-            }
-        })
+        self.ttl.unwrap_or(default.max(horizon + DAY))
     }
 }
