@@ -6,13 +6,17 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use futures_util::FutureExt as _;
-use integration_tests::{PUBLIC_URL, secret_of, verifier_of};
+use integration_tests::{
+    PUBLIC_URL,
+    attacks::{hex, mac_with},
+    secret_of, verifier_of,
+};
 use serde_json::{Value, json};
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Scheme, Verifier,
     adapter::Admission,
     clock::Clock as _,
-    scheme::{Description, Identity, Proof},
+    scheme::{self, Description, Identity, Proof},
     testing::{SignedRequest, Signer},
 };
 
@@ -473,5 +477,56 @@ async fn an_unsigned_type_of_listed_events_suppresses_none() {
             assert_eq!(seen[0].2.as_deref(), Some(event_type));
         }
         assert!(run(&receiver, &event).await.is_empty());
+    }
+}
+
+/// Listed headers and a sorted query are signed without delimiters, so their text can be split
+/// elsewhere. The genuine request and the other one have keys of their own.
+#[tokio::test]
+async fn a_request_that_is_split_elsewhere_is_no_duplicate() {
+    let lists = Scheme::builder("lists")
+        .signature_header("x-signature")
+        .pairs(',', ["v1"])
+        .signed_content("{pair:h}.{header-values:h}.{body:json}")
+        .id_header("x-id")
+        .event_type_header("x-type")
+        .identity(Identity::Digest);
+    let query = Scheme::builder("query")
+        .signature_header("x-signature")
+        .signed_content("{query:id}:{sorted-query}")
+        .identity(Identity::Digest);
+    let of_headers = |id: &str, event_type: &str| {
+        let text = format!("x-id x-type.{id}.{event_type}.{{}}");
+        let tag = hex(&mac_with(SECRET.as_bytes(), &[text.as_bytes()]));
+        let mut request = signed(scheme::GITHUB, "{}");
+        request.headers = vec![
+            ("x-signature".into(), format!("h=x-id x-type,v1={tag}")),
+            ("x-id".into(), id.into()),
+            ("x-type".into(), event_type.into()),
+        ];
+        request
+    };
+    let of_query = |target: &str| {
+        let tag = hex(&mac_with(SECRET.as_bytes(), &[b"5:a=1b=2id=5"]));
+        let mut request = signed(scheme::GITHUB, "");
+        request.headers = vec![("x-signature".into(), tag)];
+        target.clone_into(&mut request.target);
+        request
+    };
+    for (scheme, genuine, forged) in [
+        (lists, of_headers("1", "a.b"), of_headers("1.a", "b")),
+        (query, of_query("/?id=5&a=1&b=2"), of_query("/?id=5&a=1b%3D2")),
+    ] {
+        let receiver = receiver(scheme.build().unwrap(), MemoryStore::new());
+        for (request, is_new) in
+            [(&forged, true), (&genuine, true), (&forged, false), (&genuine, false)]
+        {
+            assert_eq!(
+                run(&receiver, request).await.len(),
+                usize::from(is_new),
+                "{:?}",
+                request.headers
+            );
+        }
     }
 }
