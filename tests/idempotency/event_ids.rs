@@ -216,15 +216,16 @@ async fn handled(receiver: &Receiver, request: &SignedRequest) -> usize {
     }
 }
 
-/// The key of an event contains everything that is signed and distinguishes the event, and nothing
-/// that is not signed: otherwise a captured request could run again.
+/// The key of an event contains everything that is signed and distinguishes the event, and an
+/// unsigned type, unless the scheme's key is the digest of the body alone.
 #[tokio::test]
 async fn what_the_key_of_an_event_contains() {
     let acme = || Scheme::builder("acme").signature_header("acme-signature");
     let delivery_ids = acme().id_header("acme-id").signed_content("{id}.{body}");
     let delivery_ids = delivery_ids.event_list("/events").build().unwrap();
     let unsigned_types = acme().event_type_header("acme-type").event_list("/events");
-    let unsigned_types = unsigned_types.identity(Identity::BodyDigest).build().unwrap();
+    let [unsigned_types, bytes_alone] = [Identity::Digest, Identity::BodyDigest]
+        .map(|identity| unsigned_types.clone().identity(identity).build().unwrap());
     let forms = acme().event_list_in_form("events").identity(Identity::BodyDigest);
     let forms = forms.build().unwrap();
 
@@ -234,8 +235,8 @@ async fn what_the_key_of_an_event_contains() {
         let sender = signer(delivery_ids.clone()).id(id);
         sender.sign(r#"{"events":[{"a":1},{"a":2}]}"#).unwrap()
     };
-    let with_type = |event_type| {
-        let sender = signer(unsigned_types.clone()).event_type(event_type);
+    let with_type = |scheme: &Scheme, event_type| {
+        let sender = signer(scheme.clone()).event_type(event_type);
         sender.sign(r#"{"events":[{"n":1}]}"#).unwrap()
     };
     let form = |body| signed(forms.clone(), body);
@@ -251,9 +252,22 @@ async fn what_the_key_of_an_event_contains() {
             vec![(with_id("m1"), 2), (with_id("m2"), 2), (with_id("m1"), 0), (with_id("m2"), 0)],
         ),
         (
-            "no unsigned type",
+            "an unsigned type",
             &unsigned_types,
-            vec![(with_type("a"), 1), (with_type("b"), 0), (with_type("c"), 0)],
+            ["a", "b", "a"]
+                .map(|it| with_type(&unsigned_types, it))
+                .into_iter()
+                .zip([1, 1, 0])
+                .collect(),
+        ),
+        (
+            "no unsigned type",
+            &bytes_alone,
+            ["a", "b", "c"]
+                .map(|it| with_type(&bytes_alone, it))
+                .into_iter()
+                .zip([1, 0, 0])
+                .collect(),
         ),
         (
             "the bytes of an event in a signed form",

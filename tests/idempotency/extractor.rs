@@ -81,10 +81,15 @@ async fn the_extractor_resumes() {
         assert_eq!(send(batch(1..=4)).await, 204);
         // A body that cannot be split is an error: the delivery is released.
         store.take_log();
-        for (body, status) in [("", 400), ("[]", 422), (r#"{"a":[1],"a":[1]}"#, 422)] {
+        for (body, status, log) in [
+            // All empty bodies have the same digest, so it is no key.
+            ("", 400, &[][..]),
+            ("[]", 422, &["claim", "release"]),
+            (r#"{"a":[1],"a":[1]}"#, 422, &["claim", "release"]),
+        ] {
             for _ in 0..2 {
                 assert_eq!(send(mautic(body)).await, status, "{body}");
-                assert_eq!(store.take_log(), ["claim", "release"], "{body}");
+                assert_eq!(store.take_log(), log, "{body}");
             }
         }
         assert_eq!(begun.take(), [""; 0]);

@@ -516,6 +516,40 @@ async fn ids_that_are_too_long_or_no_text() {
     .await;
 }
 
+/// All empty bodies have the same digest: it is a key only if the request has an ID. Otherwise
+/// requests without a body, such as `GET` requests with a signed query, would be one delivery.
+#[tokio::test]
+async fn empty_bodies_without_an_id_have_no_key() {
+    let acme = || Scheme::builder("acme").signature_header("acme-signature");
+    let urls = acme().signed_content("{url}{body:json}").identity(Identity::Digest);
+    let token = acme().algorithm(scheme::Algorithm::JwtHs256).identity(Identity::Digest);
+    let token = token.body_digest_claim("body").body_digest_or_query();
+    for scheme in [scheme::MAUTIC, urls.build().unwrap(), token.build().unwrap()] {
+        let verifier =
+            Verifier::builder(scheme.clone()).secret(SECRET).public_url("https://a.test/");
+        let idempotency = Idempotency::new(MemoryStore::new(), "tests");
+        let verifier = verifier.build().unwrap();
+        let receiver = Receiver::builder(verifier).idempotency(idempotency).build().unwrap();
+        let signer = signer(scheme).public_url("https://a.test/");
+        for target in ["/?event=1", "/?event=2", "/?event=2"] {
+            let request = signer.clone().target(target).sign("").unwrap();
+            let admitted = admitted(&receiver, &request, never).await;
+            assert!(admitted.delivery().claim().is_none(), "{target}");
+            finish(admitted, 200).await.unwrap();
+        }
+    }
+    let receiver = receiver(scheme::GITHUB, MemoryStore::new());
+    let signer = signer(scheme::GITHUB);
+    for (id, is_new) in [("a", true), ("b", true), ("a", false)] {
+        let request = signer.clone().id(id).sign("").unwrap();
+        match admit(&receiver, &request, never).await.unwrap() {
+            Admission::Admitted(admitted) if is_new => finish(admitted, 200).await.unwrap(),
+            Admission::Answer(_) if !is_new => {}
+            other => panic!("{id}: {other:?}"),
+        }
+    }
+}
+
 /// A body without events, or one that cannot be split, is one delivery to its handler.
 #[tokio::test]
 async fn bodies_without_events() {
@@ -536,7 +570,6 @@ async fn bodies_without_events() {
             "{} ",
             r#"{"a":[],"b":[]}"#,
             r#"{"timestamp":"2026-11-24T00:00:00+00:00"}"#,
-            "",
             "a=b",
             "[1]",
             r#"{"a":[1"#,

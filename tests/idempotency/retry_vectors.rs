@@ -92,13 +92,13 @@ impl Sent {
 }
 
 /// The requests of a row, and a receiver for them.
-struct Case {
-    scheme: Scheme,
-    secret: String,
-    clock: HandClock,
-    event: SignedRequest,
+pub(crate) struct Case {
+    pub(crate) scheme: Scheme,
+    pub(crate) secret: String,
+    pub(crate) clock: HandClock,
+    pub(crate) event: SignedRequest,
     retry: SignedRequest,
-    twin: SignedRequest,
+    pub(crate) twin: SignedRequest,
     /// How many seconds after the event the retry is sent.
     later: u64,
     runs_again: bool,
@@ -149,7 +149,7 @@ fn rows() -> Vec<Row> {
     serde_json::from_str(include_str!("../vectors/retries.json")).unwrap()
 }
 
-fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     rows().iter().map(Case::new).collect()
 }
 

@@ -297,3 +297,29 @@ fn schemes_that_cannot_work_with_compressed_bodies_do_not_build() {
     assert!(builder().signed_content("{json:/a}").signed_bytes(decoded).build().is_ok());
     assert!(builder().refuse_field("/1").signed_bytes(decoded).build().is_ok());
 }
+
+/// A checksum of the compressed bytes is read from the same body as a field of the decoded one.
+#[test]
+fn fields_are_those_of_the_decoded_body() {
+    let plain = br#"{"account":"a","id":1}"#;
+    let scheme = Scheme::builder("acme")
+        .signature_header("x-acme-signature")
+        .signed_content("{crc32}")
+        .parameter_field("/account", "account")
+        .signed_bytes(SignedBytes::AsSent)
+        .build()
+        .unwrap();
+    let signer = Signer::new(scheme.clone(), SECRET).unwrap().parameter("account", "a");
+    for (account, is_right) in [("a", true), ("b", false)] {
+        let builder = Verifier::builder(scheme.clone()).secret(SECRET);
+        let verifier = builder.parameter("account", account).build().unwrap();
+        for coding in CODINGS {
+            let sent = compressed(coding, plain);
+            let mut signed = signer.sign(sent.clone()).unwrap();
+            signed.headers.push(("content-encoding".into(), coding.into()));
+            let delivery = verifier.verify(&signed.headers, sent);
+            assert_eq!(delivery.is_ok(), is_right, "{coding} {account}");
+            assert!(delivery.is_ok_and(|delivery| delivery.body() == &plain[..]) == is_right);
+        }
+    }
+}

@@ -242,6 +242,31 @@ fn vonage_signs_the_query_of_a_get_request() {
     assert!(verifier.verify(head, signed.body.clone()).is_ok());
 }
 
+/// The token does not say where the fields are. They can move, but stay the same.
+#[test]
+fn a_digest_of_body_or_query_has_the_same_fields_in_both() {
+    let scheme = of(|scheme| scheme.body_digest_claim("d").body_digest_or_query());
+    let verifier = builder(&scheme).build().unwrap();
+    let claims = json!({ "d": hex::encode(Sha256::digest(r#"{"from":"1","to":"2"}"#)) });
+    for (target, body, is_valid) in [
+        ("/", r#"{"from":"1","to":"2"}"#, true),
+        ("/?from=1&to=2", "", true),
+        // With a body, the query is not signed.
+        ("/?from=3", r#"{"from":"1","to":"2"}"#, true),
+        ("/?from=1&to=2", "{}", false),
+        ("/?to=2&from=1", "", false),
+        ("/?from=1&to=2&to=2", "", false),
+        ("/?from=1&to=3", "", false),
+        ("/?from=1", "", false),
+        ("/?", "", false),
+        ("/", "", false),
+        ("/?from=1%22,%22to%22:%222", "", false),
+    ] {
+        let expected = if is_valid { Ok(()) } else { Err(VerifyError::SignatureMismatch) };
+        assert_eq!(judge(&verifier, &claims, target, body), expected, "{target} {body}");
+    }
+}
+
 #[test]
 fn settings_of_a_digest_must_fit() {
     let option = |scheme: SchemeBuilder| match scheme.build() {

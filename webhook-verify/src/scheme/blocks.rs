@@ -514,17 +514,19 @@ pub(crate) struct EventList {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
-    /// The signed delivery ID, with the event type if the sender puts it into an unsigned header. If
-    /// a verified body has no ID, the key is [`Digest`](Self::Digest) if two events of the sender
-    /// cannot have identical bytes, and otherwise none.
+    /// The signed delivery ID, with the event type if the sender puts it into an unsigned header,
+    /// and the digest of the body if the signature covers only a part of it. If a verified body has
+    /// no ID, the key is [`Digest`](Self::Digest) if two events of the sender cannot have identical
+    /// bytes, and otherwise none.
     SignedId,
     /// Fields of the signed body that together identify an event and stay the same in retries, for
-    /// senders whose retries change the rest of the body, with the event type as in
+    /// senders whose retries change the rest of the body, with the event type and the digest as in
     /// [`SignedId`](Self::SignedId). If one is absent, the same applies as without a signed ID.
     Fields,
     /// The SHA-256 digest of the signed body, with the delivery ID and the event type if the sender
     /// puts them into headers. If the scheme signs only a part of the body, the digest is that of
-    /// the signed content.
+    /// the signed content, and the key also contains the digest of the body. A request with an
+    /// empty body and without an ID has no key.
     ///
     /// A captured request without a signed timestamp can run again with an invented ID.
     Digest,

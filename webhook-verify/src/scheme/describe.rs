@@ -110,15 +110,6 @@ impl Scheme {
     }
 
     fn idempotency_key(&self) -> String {
-        if self.recognises_events() && (self.identity != Identity::None || self.identifies_events())
-        {
-            let ids: Vec<_> =
-                self.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
-            return match ids.is_empty() {
-                true => "type and bytes of each event".into(),
-                false => format!("{} of each event", ids.join(", ")),
-            };
-        }
         let of_type = match self.event_type {
             Some(Field::Header(_)) if !self.event_type_is_signed() => ", event type",
             _ => "",
@@ -131,15 +122,26 @@ impl Scheme {
             let labels = [of(&self.id, "delivery ID"), of(&self.event_type, "event type")];
             labels.into_iter().flatten().map(|name| format!(", {name}")).collect::<String>()
         };
+        if self.recognises_events() && (self.identity != Identity::None || self.identifies_events())
+        {
+            let ids: Vec<_> =
+                self.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
+            return match (ids.is_empty(), self.identity) {
+                (true, Identity::Digest) => format!("type and bytes of each event{}", labels()),
+                (true, _) => format!("type and bytes of each event{of_type}"),
+                (false, _) => format!("{} of each event{of_type}", ids.join(", ")),
+            };
+        }
+        let of_body = if self.key_needs_body(self.identity) { ", digest of the body" } else { "" };
         match self.identity {
-            Identity::SignedId => format!("signed ID{of_type}"),
+            Identity::SignedId => format!("signed ID{of_type}{of_body}"),
             Identity::Fields => {
                 let fields: Vec<_> =
                     self.identity_fields.iter().map(|pointer| format!("`{pointer}`")).collect();
-                format!("{}{of_type}", fields.join(", "))
+                format!("{}{of_type}{of_body}", fields.join(", "))
             }
             Identity::Digest if self.signs_body() => format!("digest of the body{}", labels()),
-            Identity::Digest => format!("digest of the signed content{}", labels()),
+            Identity::Digest => format!("digest of the signed content{}{of_body}", labels()),
             Identity::BodyDigest => "digest of the body alone".into(),
             Identity::SignedContent => "digest of the signed content alone".into(),
             Identity::None => "none, unless you set one".into(),

@@ -295,6 +295,17 @@ impl Scheme {
             || self.identity == Identity::Digest && !self.signs_body()
     }
 
+    /// Returns whether an idempotency key must contain the digest of the body, because its other
+    /// parts do not determine the body: the signature covers only a part of it.
+    pub(crate) fn key_needs_body(&self, identity: Identity) -> bool {
+        match identity {
+            Identity::SignedId | Identity::Fields => !self.signs_body(),
+            // The digest of the signed content contains the fields of a form.
+            Identity::Digest => !self.signs_body() && !self.content.contains(&Part::Form),
+            Identity::BodyDigest | Identity::SignedContent | Identity::None => false,
+        }
+    }
+
     /// Returns whether the key of [`Identity::Digest`] contains headers that are not signed.
     pub(crate) fn has_label_headers(&self) -> bool {
         let in_header = |field: &Option<Field>| matches!(field, Some(Field::Header(_)));

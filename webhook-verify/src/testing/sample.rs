@@ -56,7 +56,7 @@ fn body(scheme: &Scheme, event_type: &str, number: u32) -> Result<Bytes, ConfigE
             // [{"event":"example","_id":"…"}]
             "mandrill_events=%5B%7B%22event%22%3A%22example%22%2C%22_id%22%3A%22NUMBER%22%7D%5D"
         }
-        "twilio" => "From=%2B15551234567&Body=example+NUMBER",
+        "twilio" | "twilio-sha256" => "From=%2B15551234567&Body=example+NUMBER",
         "fluentcrm-documented" => r#"{"event":"contact.created","data":{"contact":{"id":NUMBER}}}"#,
         _ if scheme.event_list_pointer().is_some() => "null",
         _ => r#"{"id":"evt_example_NUMBER","type":EVENT_TYPE,"data":{"id":NUMBER}}"#,

@@ -355,7 +355,8 @@ impl HeadFacts {
             });
             (index, digest)
         };
-        self.slots = slots;
+        // Those of a compressed body are not the fields of the decoded one.
+        self.slots = slots.filter(|_| self.coding_after(settings).is_none());
         if let Some((from, until)) = keys.get(secret_index).and_then(Key::validity) {
             let now = settings.clock.now();
             if now < from || now > until {

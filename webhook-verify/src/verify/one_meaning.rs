@@ -114,6 +114,10 @@ const PARTS: [&str; 47] = [
 /// Text between parts. The last ones may occur in other parts, or begin and end them.
 const BETWEEN: [&str; 12] = ["", "", ":", ".", "\n", ";", " ", "{{", "}}", "/", "1", "?"];
 
+/// Texts after the common part of two versions.
+const ENDS: [[&str; 2]; 6] =
+    [[":", ";"], [";", ":"], [".", ":"], ["1", ":"], ["/", "="], ["a", "b"]];
+
 /// Returns the name of a part's kind. A new kind of part must be among [`PARTS`].
 fn kind(part: &Part) -> &'static str {
     match part {
@@ -552,6 +556,10 @@ fn each_template(random: &mut Random, check: &mut dyn FnMut(&mut Random, &[Strin
             check(random, &[format!("{one}{{body:json}}"), format!("{one}.{other}")]);
         }
     }
+    // Two versions that begin alike: what follows must not show the end at different bytes.
+    for (part, ends) in PARTS.iter().flat_map(|part| ENDS.map(|ends| (part, ends))) {
+        check(random, &ends.map(|end| format!("{part}{end}{{body}}")));
+    }
     // The body may be any text here, if there is no query.
     let urls = PARTS.iter().filter(|part| part.starts_with("{url"));
     for (url, other) in urls.flat_map(|url| PARTS.map(|other| (url, other))) {
@@ -565,8 +573,10 @@ fn each_template(random: &mut Random, check: &mut dyn FnMut(&mut Random, &[Strin
         let start: Vec<_> = (0..random.below(3)).map(|_| any_part(random)).collect();
         let templates: Vec<_> = (0..versions)
             .map(|_| {
-                let more = (0..parts).map(|_| any_part(random));
-                start.iter().cloned().chain(more).take(6).collect()
+                // What follows a common part may show where it ends.
+                let after = random.pick(&BETWEEN).to_owned();
+                let more: Vec<_> = (0..parts).map(|_| any_part(random)).collect();
+                start.iter().cloned().chain([after]).chain(more).take(6).collect()
             })
             .collect();
         check(random, &templates);

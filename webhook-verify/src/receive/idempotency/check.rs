@@ -6,6 +6,7 @@ use crate::{error::ConfigError, scheme::Identity, verify::Verifier};
 impl Idempotency {
     /// Checks that the settings are consistent, and sets up the cache.
     pub(crate) fn build(mut self, verifier: &Verifier) -> Result<Self, ConfigError> {
+        self.has_window = verifier.tolerance().is_some();
         self.check(verifier)?;
         if matches!(self.identity, IdentitySource::Scheme)
             && verifier.scheme().identity() == Identity::None

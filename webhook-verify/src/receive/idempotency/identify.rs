@@ -39,16 +39,27 @@ fn is_without_list(delivery: &Delivery) -> bool {
     delivery.body.is_empty() && delivery.scheme.event_list_pointer().is_some()
 }
 
+/// Returns whether the digest of a body is that of other events, too: the body is empty, and no ID in
+/// a header distinguishes the request. Its query may be signed, but is not in the digest.
+fn is_without_content(delivery: &Delivery) -> bool {
+    let has_id = !delivery.id.as_bytes().is_empty() || delivery.odd_labels.is_some();
+    delivery.body.is_empty() && delivery.content_digest.is_none() && !has_id
+}
+
+/// Returns the digest of a body of which only a part is signed, and otherwise an empty text. Without
+/// it, an attacker who is faster than the sender could run its event with other unsigned fields, and
+/// the genuine request would be a duplicate.
+fn rest_of_body(delivery: &Delivery, identity: Identity) -> Vec<u8> {
+    match delivery.scheme.key_needs_body(identity) {
+        true => delivery.body_digest().to_vec(),
+        false => Vec::new(),
+    }
+}
+
 impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
     pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
         let identity = match &self.identity {
-            // The digest of an empty body is the same for every request.
-            IdentitySource::Scheme | IdentitySource::Events(_)
-                if is_without_list(delivery) && delivery.scheme.identity == Identity::Digest =>
-            {
-                return Ok(None);
-            }
             IdentitySource::Scheme | IdentitySource::Events(_) => delivery.scheme.identity,
             IdentitySource::Fixed(identity) => *identity,
             IdentitySource::Custom(identify) => {
@@ -63,6 +74,7 @@ impl Idempotency {
         };
         let (key, fingerprint, identity) = match identity {
             Identity::None => return Ok(None),
+            Identity::Digest if is_without_content(delivery) => return Ok(None),
             Identity::Digest => self.by_digest(delivery),
             Identity::BodyDigest => {
                 let digest = delivery.body_digest();
@@ -78,11 +90,12 @@ impl Idempotency {
                 None => self.by_digest(delivery),
             },
             Identity::Fields => match delivery.identity_fields() {
-                Some(fields) => (
-                    self.key(delivery, Kind::Fields, &[fields, delivery.type_label()].concat()),
-                    self.fingerprint(&delivery.body),
-                    identity,
-                ),
+                Some(fields) => {
+                    let rest = rest_of_body(delivery, identity);
+                    let fields = [&fields[..], &delivery.type_label(), &rest].concat();
+                    let key = self.key(delivery, Kind::Fields, &fields);
+                    (key, self.fingerprint(&delivery.body), identity)
+                }
                 None => {
                     let problem = "verified body lacks a field of its key";
                     let Some(digest) = self.without_id(delivery, problem) else { return Ok(None) };
@@ -95,7 +108,8 @@ impl Idempotency {
                         Some(Field::Header(_)) => Kind::SignedId,
                         _ => Kind::BodyId,
                     };
-                    let id = [&delivery.type_label(), id.as_bytes()].concat();
+                    let rest = rest_of_body(delivery, identity);
+                    let id = [&rest, &delivery.type_label(), id.as_bytes()].concat();
                     (self.key(delivery, kind, &id), self.fingerprint(&delivery.body), identity)
                 }
                 None => {
@@ -145,18 +159,23 @@ impl Idempotency {
     ) -> Result<Vec<ClaimRequest>, StoreError> {
         let owner = Owner::random()?;
         let scheme = &delivery.scheme;
+        let of_type = match scheme.identity {
+            // The signed bytes alone.
+            Identity::BodyDigest | Identity::SignedContent => Vec::new(),
+            Identity::SignedId | Identity::Fields | Identity::Digest | Identity::None => {
+                delivery.type_label()
+            }
+        };
         // The delivery ID distinguishes its events from identical events in other deliveries.
         let of_delivery = match scheme.identity {
             Identity::SignedId => {
-                delivery.signed_id().map(|id| id.as_bytes().to_vec()).unwrap_or_default()
+                let id = delivery.signed_id().unwrap_or_default();
+                [&of_type[..], id.as_bytes()].concat()
             }
-            Identity::Digest if scheme.has_label_headers() => delivery.labels(),
-            _ => Vec::new(),
-        };
-        // Without a timestamp that is checked, a captured request stays valid, so its record lives longer.
-        let by_id = match scheme.tolerance() {
-            Some(_) => Identity::SignedId,
-            None => Identity::BodyDigest,
+            Identity::Digest => delivery.labels(),
+            Identity::Fields | Identity::BodyDigest | Identity::SignedContent | Identity::None => {
+                of_type.clone()
+            }
         };
         let mut times = HashMap::new();
         let mut requests = Vec::with_capacity(events.len());
@@ -168,10 +187,13 @@ impl Idempotency {
             };
             let id = match custom {
                 Some(id) => Some((Kind::CustomEvent, id)),
-                None => event.identity().map(|id| (Kind::EventId, id)),
+                None => {
+                    let id = event.identity();
+                    id.map(|id| (Kind::EventId, [&id[..], &of_type].concat()))
+                }
             };
             let (kind, parts, fingerprint, identity) = match id {
-                Some((kind, id)) => (kind, id, self.fingerprint(event.raw()), by_id),
+                Some((kind, id)) => (kind, id, self.fingerprint(event.raw()), Identity::SignedId),
                 None => {
                     without_id += 1;
                     let digest = Sha256::digest(event.raw());
@@ -217,7 +239,8 @@ impl Idempotency {
                 (digest, Fingerprint(digest))
             }
         };
-        let identity = [&digest[..], &delivery.labels()].concat();
+        let rest = rest_of_body(delivery, Identity::Digest);
+        let identity = [&digest[..], &delivery.labels(), &rest].concat();
         (self.key(delivery, Kind::Digest, &identity), fingerprint, Identity::Digest)
     }
 
@@ -229,7 +252,9 @@ impl Idempotency {
         problem: &str,
     ) -> Option<(ClaimKey, Fingerprint, Identity)> {
         let scheme = &delivery.scheme;
-        let is_certain = scheme.notes.same_bytes == SameBytes::Never && scheme.signs_body();
+        let is_certain = scheme.notes.same_bytes == SameBytes::Never
+            && scheme.signs_body()
+            && !is_without_content(delivery);
         let consequence = match is_certain {
             true => "its digest is the idempotency key",
             false => "it has no idempotency key",
@@ -276,13 +301,18 @@ impl Idempotency {
     }
 
     pub(super) fn ttl_of(&self, identity: Identity, scheme: &Scheme) -> Duration {
+        let default = match identity {
+            // Without a window, a captured request stays valid.
+            Identity::SignedId | Identity::Fields if self.has_window => WEEK,
+            Identity::SignedId
+            | Identity::Fields
+            | Identity::Digest
+            | Identity::BodyDigest
+            | Identity::SignedContent
+            | Identity::None => QUARTER,
+        };
+        // Some senders retry for a month.
         let horizon = scheme.hints.retry_horizon.unwrap_or_default();
-        self.ttl.unwrap_or(match identity {
-            // Some senders retry for a month.
-            Identity::SignedId | Identity::Fields => WEEK.max(horizon + DAY),
-            Identity::Digest | Identity::BodyDigest | Identity::SignedContent | Identity::None => {
-                QUARTER
-            }
-        })
+        self.ttl.unwrap_or(default.max(horizon + DAY))
     }
 }

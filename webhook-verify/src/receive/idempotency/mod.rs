@@ -38,6 +38,8 @@ pub struct Idempotency {
     identity: IdentitySource,
     ttl: Option<Duration>,
     allow_short_ttl: bool,
+    /// The verifier checks timestamps.
+    has_window: bool,
     on_lease_expiry: OnLeaseExpiry,
     pub(crate) run_to_completion: bool,
     pub(crate) in_flight_wait: Duration,
@@ -164,6 +166,7 @@ impl Idempotency {
             identity: IdentitySource::Scheme,
             ttl: None,
             allow_short_ttl: false,
+            has_window: false,
             on_lease_expiry: OnLeaseExpiry::TakeOver,
             run_to_completion: true,
             in_flight_wait: Duration::ZERO,
@@ -233,12 +236,12 @@ impl Idempotency {
         self
     }
 
-    /// Sets how long a completed delivery is remembered. With a signed or custom ID, the default is
-    /// 7 days, or a day more than the sender is known to retry. With a digest, and for the events
-    /// of schemes without a timestamp, it is 90 days.
+    /// Sets how long a completed delivery is remembered. With an ID, fields of the body or a custom
+    /// key, the default is 7 days if the verifier checks timestamps, and otherwise 90 days. With a
+    /// digest, it is 90 days. It is always at least a day more than the sender is known to retry.
     ///
-    /// A later retry runs again. So does a captured request without a timestamp, so its record
-    /// should live as long as the secret.
+    /// A later retry runs again. So does a captured request without a timestamp that is checked, so
+    /// its record should live as long as the secret.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self
@@ -376,3 +379,6 @@ impl fmt::Debug for Idempotency {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

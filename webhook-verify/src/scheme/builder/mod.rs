@@ -210,6 +210,10 @@ impl SchemeBuilder {
     /// Declares that, without a body, the claim contains the digest of the query, as in Vonage's
     /// `GET` requests. The digested text is a JSON object of the parameters in their order, without
     /// white space. Call it after [`body_digest_claim`](Self::body_digest_claim).
+    ///
+    /// The token does not say which of them it covers. A client that captures a request can move
+    /// its fields from a body of this form to the query, or back. Names, values and order stay the
+    /// same. With a body, the query is not signed.
     pub fn body_digest_or_query(self) -> Self {
         self.digest("body_digest_or_query", |digest| digest.or_query = true)
     }

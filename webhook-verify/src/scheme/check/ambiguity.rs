@@ -239,16 +239,22 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
     pieces
 }
 
-/// Returns the bytes with which the text after a piece may begin, or `None` if it may be empty.
-fn first_after(pieces: &[Piece<'_>]) -> Option<Bytes> {
+/// Returns the bytes with which a text may begin, and whether it may be empty.
+fn first_bytes(pieces: &[Piece<'_>]) -> (Bytes, bool) {
     let mut first = Bytes::NONE;
     for Piece { shape, .. } in pieces {
         first = first.with(shape.first);
         if !shape.may_be_empty {
-            return Some(first);
+            return (first, false);
         }
     }
-    None
+    (first, true)
+}
+
+/// Returns the bytes with which the text after a piece may begin, or `None` if it may be empty.
+fn first_after(pieces: &[Piece<'_>]) -> Option<Bytes> {
+    let (first, may_be_empty) = first_bytes(pieces);
+    (!may_be_empty).then_some(first)
 }
 
 /// Returns the bytes with which the text before a piece may end, or `None` if it may be empty.
@@ -358,27 +364,24 @@ pub(super) fn check(scheme: &Scheme) -> Result<(), String> {
 }
 
 /// Checks that no text is signed in two versions with a different meaning.
+///
+/// Suppose that both versions sign one text. The parts with which both begin have the same texts in
+/// both, by induction from the left: each ends clearly in either version, and at the same byte
+/// ([`end_alike`]). So what follows them is one text, too. But one version begins it with a byte
+/// with which the other does not, and only one of them may leave it empty.
 fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
     let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
-    let firsts = [one, other].map(|content| {
-        let pieces = pieces(scheme, content, true);
-        let rest = pieces
-            .iter()
-            .skip_while(|piece| content[..same].iter().any(|part| std::ptr::eq(part, piece.part)));
-        let rest: Vec<_> = rest.map(|piece| piece.shape).collect();
-        // Both must begin their rest at the same place.
-        let is_clear = (0..pieces.len() - rest.len()).all(|index| ends_clearly(&pieces, index));
-        let mut first = Bytes::NONE;
-        for shape in &rest {
-            first = first.with(shape.first);
-            if !shape.may_be_empty {
-                break;
-            }
-        }
-        (first, rest.iter().all(|shape| shape.may_be_empty), is_clear)
+    let both = [one, other].map(|content| pieces(scheme, content, true));
+    let is_common =
+        |piece: &&Piece<'_>| one[..same].iter().any(|part| std::ptr::eq(part, piece.part));
+    // Equal parts have the same pieces.
+    let common = both[0].iter().take_while(is_common).count();
+    let begins_alike = (0..common).all(|index| {
+        both.iter().all(|pieces| ends_clearly(pieces, index)) && end_alike(&both, index, common)
     });
-    let [(one_first, one_empty, one_clear), (other_first, other_empty, other_clear)] = firsts;
-    if !one_clear || !other_clear || one_first.meets(other_first) || one_empty && other_empty {
+    let [(one_first, one_empty), (other_first, other_empty)] =
+        [0, 1].map(|at| first_bytes(&both[at][common..]));
+    if !begins_alike || one_first.meets(other_first) || one_empty && other_empty {
         return Err(
             "two versions could sign the same text with different meanings: begin the rest of \
                     one with `{body:json}`"
@@ -422,6 +425,30 @@ pub(crate) fn misfit<'p>(
     let misfit =
         parts.find(|(part, text)| ![true, false].iter().any(|case| fits(part, text, *case)));
     misfit.map(|(part, _)| part)
+}
+
+/// Returns whether a piece with which two versions begin ends at the same byte in both, if it begins
+/// at the same one and ends clearly in each.
+///
+/// A piece of the last kind ends before the first byte that it cannot contain in its version, and
+/// which begins what follows. If neither version's texts contain the other's following bytes, the
+/// longer of two different texts would contain one.
+fn end_alike(both: &[Vec<Piece<'_>>; 2], index: usize, common: usize) -> bool {
+    let Piece { part, shape } = &both[0][index];
+    // What ends these is the same in all versions: their own text, or a byte of the next piece.
+    if shape.is_constant
+        || shape.ends_itself
+        || matches!(part, Part::Group(_) | Part::JsonBody)
+        || index + 1 < common && both[0][index + 1].shape.mark.is_some()
+    {
+        return true;
+    }
+    let [(one, one_next), (other, other_next)] =
+        both.each_ref().map(|pieces| (allowed(pieces, index), first_bytes(&pieces[index + 1..]).0));
+    let is_marked = |pieces: &Vec<Piece<'_>>| {
+        pieces.get(index + 1).is_some_and(|next| next.shape.mark.is_some())
+    };
+    !both.iter().any(is_marked) && !one.meets(other_next) && !other.meets(one_next)
 }
 
 fn one_meaning(scheme: &Scheme, content: &[Part]) -> Result<(), String> {

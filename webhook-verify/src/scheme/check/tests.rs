@@ -243,6 +243,30 @@ fn a_form_is_that_of_the_places_before_it() {
     );
 }
 
+/// Each version has one meaning, but the first part ends elsewhere in the other version: `1:2.3` is
+/// `1` and `2.3`, or `1:2` and `3`.
+#[test]
+fn versions_that_begin_alike_must_end_their_common_parts_alike() {
+    let versions = |one: &str, other: &str| {
+        let scheme = plain().pairs(',', ["v1", "v2"]).id_pointer("/id").timestamp_header("t");
+        let scheme = scheme.signed_content_of("v1", one).signed_content_of("v2", other);
+        refused(scheme.identity(Identity::None))
+    };
+    for part in ["{query:q}", "{id}", "{query:q}{timestamp}{query:r}", "{method}", "{pair:n}"] {
+        let [one, other] = [":", ";"].map(|end| format!("{{timestamp}}\n{part}{end}{{body}}"));
+        let is_apart = ["{method}", "{pair:n}"].contains(&part);
+        let expected = if is_apart { "" } else { "signed_content" };
+        assert_eq!(versions(&one, &other), expected, "{part}");
+    }
+    for (one, other) in [
+        ("{timestamp}.{body:json}", "{timestamp}.{pair:n}.{body:json}"),
+        ("{timestamp}:{body}", "{timestamp};{body}"),
+        ("{timestamp}{query:q}.{body:json}", "{timestamp}{query:q}.{pair:n}.{body:json}"),
+    ] {
+        assert_eq!(versions(one, other), "", "{one} {other}");
+    }
+}
+
 #[test]
 fn hosts_are_names_or_patterns_that_are_one_senders() {
     let build = |hosts: &[&str]| refused(rsa().key_from_header("x-cert", hosts.iter().copied()));

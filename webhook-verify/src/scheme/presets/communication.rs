@@ -295,17 +295,21 @@ rows! { COMMUNICATION;
     }
 
     /// The signature is in the query of the URL. Give PandaDoc the URL as
-    /// `…?signature={signature}`.
+    /// `…?signature={signature}`. The ID header is not signed. It stays the same in automatic and
+    /// manual retries.
     PANDADOC = "pandadoc", "PandaDoc", "https://developers.pandadoc.com/docs/webhook-verification", [Documentation] {
         signatures: list![at(Place::Query(text("signature")), BARE)],
+        id: header("x-pandadoc-webhook-event-id"),
         envelope: events("", list![text("/event")], list![]),
         event_data: data("/data"),
-        identity: Identity::None,
+        identity: Identity::Digest,
+        hints.time_budget: seconds(20),
         notes.secret_at: "Developer Dashboard, the webhook subscription, shared key",
-        notes.schedule: "none",
-        notes.source: "https://developers.pandadoc.com/reference/on-document-status-change",
+        notes.schedule: "after failures, and manually; times are not published",
+        notes.keeps: &[Sent::Id],
+        notes.source: "https://developers.pandadoc.com/docs/webhook-deduplication",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "an item contains the whole document",
+        notes.same_bytes_why: "an item contains the whole document; each delivery has its ID",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, samples",
     }

@@ -432,10 +432,10 @@ rows! { DEVELOPER_TOOLS;
         signatures: list![prefixed("x-hub-signature", "sha256=")],
         id: header("x-snyk-transport-id"),
         event_type: header("x-snyk-event"),
-        identity: Identity::None,
+        identity: Identity::Digest,
         notes.secret_at: "the user sets it with the webhook, by API",
         notes.same_bytes: SameBytes::Possible,
-        notes.same_bytes_why: "a ping has no ID in the body",
+        notes.same_bytes_why: "a ping has no ID in the body; each delivery has its ID",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, verifySignature sample",
     }

@@ -275,8 +275,10 @@ rows! { PUBLIC_KEYS;
     }
 
     /// A token whose claim `payload_hash` is the digest of the body, or of the query as JSON for
-    /// `GET` requests, which the Voice API uses most. The token's claim `iat` is checked. The
-    /// fields that identify an event depend on the product, so there is no idempotency key.
+    /// `GET` requests, which the Voice API uses most. With a body, the query is not signed. The
+    /// token does not say whether the fields were in the body or in the query, so take them from
+    /// the place that you configured. The token's claim `iat` is checked. The fields that identify
+    /// an event depend on the product, so there is no idempotency key.
     VONAGE = "vonage", "Vonage", "https://developer.vonage.com/en/getting-started/concepts/webhooks", [Source Documentation] {
         algorithm: JwtHs256,
         signatures: list![at(

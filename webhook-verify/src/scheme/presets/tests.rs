@@ -65,7 +65,10 @@ fn every_key_follows_from_what_the_sender_does() {
         let notes = &scheme.notes;
         let changes = |part| notes.changes.contains(&part);
         match scheme.identity {
-            Identity::None => {}
+            Identity::None => {
+                let is_useless = !scheme.signs_body() || changes(Sent::Id);
+                must(!has_label(scheme) || is_useless, "each delivery has an ID");
+            }
             Identity::SignedId => must(!changes(Sent::Id), "retries change the ID"),
             Identity::Fields => must(!scheme.identity_fields.is_empty(), "no fields"),
             // Each event has its own key, and only a request without events has a digest.
@@ -86,6 +89,8 @@ fn every_key_follows_from_what_the_sender_does() {
                 must(false, "a key without the labels in headers");
             }
         }
+        let needs_body = scheme.key_needs_body(scheme.identity);
+        must(!needs_body || !changes(Sent::Body), "no retry would be known by its body");
     });
 }
 
