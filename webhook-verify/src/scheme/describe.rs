@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Evidence, Field, Grammar, Hints, Identity, Notes, Place, Prefix, Proof, Scheme,
-    SignatureSource, Text, TimestampPlace,
+    Evidence, Field, Grammar, Hints, Identity, Notes, Place, Prefix, Proof, SameBytes, Scheme,
+    SignatureSource, SignedBytes, Text, TimestampPlace, Values,
 };
 use crate::{clock::Tolerance, encoding::Encoding};
 
@@ -41,6 +41,15 @@ pub struct Description {
     pub event_type: Option<String>,
     /// The parts of the idempotency key.
     pub idempotency_key: String,
+    /// The key of a delivery or event that lacks the ID or a field of
+    /// [`idempotency_key`](Self::idempotency_key). It is `None` if none can lack it.
+    pub key_fallback: Option<String>,
+    /// Whether [`VerifierBuilder::public_url`](crate::VerifierBuilder::public_url) must be set.
+    pub needs_public_url: bool,
+    /// The names of the [parameters](crate::VerifierBuilder::parameter) that a verifier needs.
+    pub parameters: Vec<String>,
+    /// The bytes of a compressed body that are signed, or `None` if compressed bodies get 415.
+    pub signed_bytes: Option<SignedBytes>,
     /// The headers that may have another name, with that name.
     pub header_aliases: Vec<(String, String)>,
     /// The names of the verification handshakes.
@@ -77,6 +86,10 @@ impl Scheme {
             signed_content: self.signed_content(),
             tolerance: self.tolerance(),
             idempotency_key: self.idempotency_key(),
+            key_fallback: self.key_fallback(),
+            needs_public_url: self.needs_public_url(),
+            parameters: self.parameters().map(str::to_owned).collect(),
+            signed_bytes: self.signed_bytes,
             header_aliases: self
                 .header_aliases
                 .iter()
@@ -123,14 +136,6 @@ impl Scheme {
             Some(Field::Header(_)) if !self.event_type_is_signed() => ", event type",
             _ => "",
         };
-        let labels = || {
-            let of = |field: &Option<Field>, name| match field {
-                Some(Field::Header(_)) => Some(name),
-                Some(Field::Pointer(_) | Field::FirstKey) | None => None,
-            };
-            let labels = [of(&self.id, "delivery ID"), of(&self.event_type, "event type")];
-            labels.into_iter().flatten().map(|name| format!(", {name}")).collect::<String>()
-        };
         match self.identity {
             Identity::SignedId => format!("signed ID{of_type}"),
             Identity::Fields => {
@@ -138,12 +143,51 @@ impl Scheme {
                     self.identity_fields.iter().map(|pointer| format!("`{pointer}`")).collect();
                 format!("{}{of_type}", fields.join(", "))
             }
-            Identity::Digest if self.signs_body() => format!("digest of the body{}", labels()),
-            Identity::Digest => format!("digest of the signed content{}", labels()),
+            Identity::Digest => self.digest_key(),
             Identity::BodyDigest => "digest of the body alone".into(),
             Identity::SignedContent => "digest of the signed content alone".into(),
             Identity::None => "none, unless you set one".into(),
         }
+    }
+
+    /// Describes the key of [`Identity::Digest`].
+    fn digest_key(&self) -> String {
+        let of = |field: &Option<Field>, name| match field {
+            Some(Field::Header(_)) => Some(name),
+            Some(Field::Pointer(_) | Field::FirstKey) | None => None,
+        };
+        let labels = [of(&self.id, "delivery ID"), of(&self.event_type, "event type")];
+        let labels: String = labels.into_iter().flatten().map(|name| format!(", {name}")).collect();
+        let digest = if self.signs_body() { "body" } else { "signed content" };
+        format!("digest of the {digest}{labels}")
+    }
+
+    fn key_fallback(&self) -> Option<String> {
+        if self.identifies_events() {
+            let is_none = self.identity == Identity::None;
+            let fallback =
+                if is_none { "none for the whole delivery" } else { "type and bytes of the event" };
+            return Some(fallback.into());
+        }
+        if self.recognises_events() && self.identity != Identity::None {
+            return None;
+        }
+        let can_lack = match self.identity {
+            Identity::SignedId => match &self.id {
+                Some(Field::Pointer(id)) => {
+                    !self.signs(|part| part.facts().values == Values::Field(id))
+                }
+                Some(Field::FirstKey) => true,
+                // A signed header must be present.
+                Some(Field::Header(_)) | None => false,
+            },
+            Identity::Fields => true,
+            Identity::Digest | Identity::BodyDigest | Identity::SignedContent | Identity::None => {
+                false
+            }
+        };
+        let is_certain = self.notes.same_bytes == SameBytes::Never && self.signs_body();
+        can_lack.then(|| if is_certain { self.digest_key() } else { "none".into() })
     }
 }
 
