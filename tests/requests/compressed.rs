@@ -297,3 +297,33 @@ fn schemes_that_cannot_work_with_compressed_bodies_do_not_build() {
     assert!(builder().signed_content("{json:/a}").signed_bytes(decoded).build().is_ok());
     assert!(builder().refuse_field("/1").signed_bytes(decoded).build().is_ok());
 }
+
+/// A signer compresses, and signs the bytes that its scheme defines.
+#[tokio::test]
+async fn a_signer_compresses_for_every_scheme_that_defines_the_signed_bytes() {
+    let presets = Scheme::presets().filter(|scheme| scheme.describe().signed_bytes.is_some());
+    let schemes: Vec<_> = presets.cloned().chain(MODES.map(scheme)).collect();
+    assert!(schemes.len() > MODES.len());
+    for scheme in schemes {
+        let plain = text();
+        let signer = Signer::new(scheme.clone(), SECRET).unwrap().gzip();
+        let signed = signer.sign(plain.clone()).unwrap();
+        assert!(signed.body.starts_with(&[0x1f, 0x8b]), "{}", scheme.name());
+        for framework in [Framework::Axum, Framework::Actix] {
+            let told = send(framework, scheme.clone(), &signed.headers, &signed.body).await;
+            assert_eq!(told, (204, String::new(), Some(plain.clone())), "{}", scheme.name());
+        }
+    }
+    for scheme in Scheme::presets().filter(|scheme| scheme.describe().signed_bytes.is_none()) {
+        let secret = webhook_verify::testing::random_secret(scheme);
+        let Ok(secret) = secret else { continue };
+        let signer = Signer::new(scheme.clone(), secret).unwrap().public_url("https://a.test/");
+        let signer = scheme
+            .describe()
+            .parameters
+            .iter()
+            .fold(signer.gzip(), |signer, name| signer.parameter(name, "x"));
+        let error = signer.sign("{}").unwrap_err().to_string();
+        assert!(error.contains("signed_bytes"), "{}: {error}", scheme.name());
+    }
+}
