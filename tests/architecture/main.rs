@@ -9,6 +9,7 @@
 //! ```
 #![allow(clippy::unwrap_used)]
 
+mod documentation;
 mod source;
 
 use std::{

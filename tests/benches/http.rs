@@ -16,7 +16,7 @@ use webhook_verify::{
 };
 
 const ROUNDS: usize = 41;
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREFIX: &str = "sha256=";
 const FRAME: usize = 8192;
 /// Of the hand-written middleware.

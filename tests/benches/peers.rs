@@ -16,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 const ROUNDS: usize = 101;
 const SIZES: [usize; 6] = [0, 128, 1024, 4096, 65_536, 1 << 20];
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ID: &str = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W";
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

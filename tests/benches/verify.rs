@@ -19,8 +19,8 @@ use webhook_verify::{Scheme, Verifier, VerifyError, scheme, testing::Signer};
 const ROUNDS: usize = 101;
 const SIZES: [usize; 6] = [0, 128, 1024, 4096, 65_536, 1 << 20];
 const CHUNK: usize = 8192;
-const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
-const OTHER_SECRET: &str = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
+const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+const OTHER_SECRET: &str = "C2FVsBQIhrscChlQIMV+b5sSYspob7oD";
 const ID: &str = "msg_2KWPBgLlAfxdpx2AI54pPJ85f4W";
 
 type Outcome<T> = Result<T, Box<dyn Error>>;

@@ -25,8 +25,8 @@ use webhook_verify::{
     testing::{SignedRequest, Signer},
 };
 
-/// A secret for every scheme: text, or base64 after `whsec_`.
-pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+/// A secret for every scheme: text, or base64 without the optional `whsec_`.
+pub(crate) const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 
 pub(crate) fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

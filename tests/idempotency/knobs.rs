@@ -6,7 +6,9 @@ use std::{
 };
 
 use tokio::sync::Notify;
-use webhook_verify::{Idempotency, MemoryStore, Rejection, idempotency::OnMismatch, scheme};
+use webhook_verify::{
+    Idempotency, MemoryStore, Rejection, Scheme, idempotency::OnMismatch, scheme,
+};
 
 use crate::common::*;
 
@@ -225,5 +227,39 @@ async fn complete_tries_end_with_the_lease() {
         3 => {}
         1 | 2 => assert!(took >= seconds(1) * 6 / 10, "{completes} in {took:?}"),
         _ => panic!("{completes} tries within a second"),
+    }
+}
+
+/// A sender that changes the body in retries is not reported at each of them.
+#[tokio::test]
+async fn on_mismatch_where_retries_change_the_body() {
+    let fields = Scheme::builder("acme").signature_header("acme-signature");
+    let fields = fields.identity_fields(["/id"]).build().unwrap();
+    for (scheme, is_expected) in
+        [(fields, true), (scheme::NYLAS, true), (scheme::STANDARD_WEBHOOKS, false)]
+    {
+        for (policy, reported, refused) in [
+            (OnMismatch::Report, !is_expected, false),
+            (OnMismatch::Reject, true, true),
+            (OnMismatch::Ignore, false, false),
+        ] {
+            let what = format!("{} {policy:?}", scheme.name());
+            let names = Arc::new(Mutex::new(Vec::new()));
+            let seen = Arc::clone(&names);
+            let (_, idempotency) = watched(|it| {
+                it.on_mismatch(policy)
+                    .on_event(move |event| seen.lock().unwrap().push(event.kind.name()))
+            });
+            let receiver = receiver_with(scheme.clone(), idempotency);
+            let sender = signer(scheme.clone());
+            let [first, retry] = ["{\"id\":\"1\",\"try\":1}", "{\"id\":\"1\",\"try\":2}"]
+                .map(|body| sender.sign(body).unwrap());
+            finish(admitted(&receiver, &first, never).await, 200).await.unwrap();
+            let outcome = admit(&receiver, &retry, never).await;
+            assert_eq!(matches!(outcome, Err(Rejection::Mismatch)), refused, "{what}");
+            let names = names.lock().unwrap();
+            assert_eq!(names.contains(&"mismatch"), reported, "{what}: {names:?}");
+            assert_eq!(names.contains(&"duplicate"), !refused, "{what}: {names:?}");
+        }
     }
 }

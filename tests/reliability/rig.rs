@@ -18,7 +18,7 @@ use webhook_verify::{
     testing::{SignedRequest, Signer},
 };
 
-pub(crate) const SECRET: &str = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 pub(crate) const MS: Duration = Duration::from_millis(1);
 /// The default lease: longer than any machine takes. Tests let it expire by [`Place::age`].
 pub(crate) const LEASE: Duration = Duration::from_secs(60);

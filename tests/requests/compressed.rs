@@ -323,3 +323,33 @@ fn fields_are_those_of_the_decoded_body() {
         }
     }
 }
+
+/// A signer compresses, and signs the bytes that its scheme defines.
+#[tokio::test]
+async fn a_signer_compresses_for_every_scheme_that_defines_the_signed_bytes() {
+    let presets = Scheme::presets().filter(|scheme| scheme.describe().signed_bytes.is_some());
+    let schemes: Vec<_> = presets.cloned().chain(MODES.map(scheme)).collect();
+    assert!(schemes.len() > MODES.len());
+    for scheme in schemes {
+        let plain = text();
+        let signer = Signer::new(scheme.clone(), SECRET).unwrap().gzip();
+        let signed = signer.sign(plain.clone()).unwrap();
+        assert!(signed.body.starts_with(&[0x1f, 0x8b]), "{}", scheme.name());
+        for framework in [Framework::Axum, Framework::Actix] {
+            let told = send(framework, scheme.clone(), &signed.headers, &signed.body).await;
+            assert_eq!(told, (204, String::new(), Some(plain.clone())), "{}", scheme.name());
+        }
+    }
+    for scheme in Scheme::presets().filter(|scheme| scheme.describe().signed_bytes.is_none()) {
+        let secret = webhook_verify::testing::random_secret(scheme);
+        let Ok(secret) = secret else { continue };
+        let signer = Signer::new(scheme.clone(), secret).unwrap().public_url("https://a.test/");
+        let signer = scheme
+            .describe()
+            .parameters
+            .iter()
+            .fold(signer.gzip(), |signer, name| signer.parameter(name, "x"));
+        let error = signer.sign("{}").unwrap_err().to_string();
+        assert!(error.contains("signed_bytes"), "{}: {error}", scheme.name());
+    }
+}

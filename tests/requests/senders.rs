@@ -11,10 +11,11 @@ use std::{
     time::Duration,
 };
 
+use integration_tests::secret_of;
 use webhook_verify::{
-    Scheme,
+    Scheme, Verifier,
     clock::Tolerance,
-    scheme::{Evidence, Identity},
+    scheme::{self, Evidence, Identity},
 };
 
 const DOCS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../webhook-verify/docs");
@@ -110,4 +111,42 @@ fn every_row_says_where_it_is_from_and_has_a_name_of_its_own() {
             "{name}"
         );
     }
+}
+
+/// A fact that is not known, or does not apply, is a row as well.
+#[test]
+fn every_page_has_the_same_rows_and_none_is_empty() {
+    let rows_of = |scheme: &Scheme| {
+        let page = scheme.describe().to_string();
+        let rows = page.lines().filter(|line| line.starts_with("| ") && *line != "| | |");
+        let rows = rows.map(|row| {
+            let (name, text) = row.trim_matches('|').split_once('|').unwrap();
+            assert!(!text.trim().is_empty(), "{}: {row}", scheme.name());
+            (name.trim().to_owned(), text.trim().to_owned())
+        });
+        rows.collect::<BTreeMap<_, _>>()
+    };
+    let names = |scheme: &Scheme| rows_of(scheme).into_keys().collect::<Vec<_>>();
+    let expected = names(&scheme::GITHUB);
+    for scheme in Scheme::presets() {
+        let name = scheme.name();
+        assert_eq!(names(scheme), expected, "{name}");
+        let rows = rows_of(scheme);
+        let description = scheme.describe();
+        let needs = &rows["The verifier also needs"];
+        assert_eq!(needs.contains("public_url"), description.needs_public_url, "{name}");
+        assert!(description.parameters.iter().all(|it| needs.contains(&**it)), "{name}: {needs}");
+        let needs_feature = rows["Compressed bodies"].contains("feature `gzip`");
+        assert_eq!(needs_feature, description.signed_bytes.is_some(), "{name}");
+        let mut verifier = Verifier::builder(scheme.clone()).secret(secret_of(scheme));
+        for parameter in &description.parameters {
+            verifier = verifier.parameter(parameter, "x");
+        }
+        // The page names everything that a verifier needs.
+        assert_eq!(verifier.build().is_err(), description.needs_public_url, "{name}");
+    }
+    assert!(rows_of(&scheme::NYLAS)["Compressed bodies"].starts_with("the compressed bytes"));
+    let fallback = |scheme: &Scheme| rows_of(scheme).remove("Idempotency key").unwrap();
+    assert_eq!(fallback(&scheme::STRIPE), "signed ID; if that is absent: digest of the body");
+    assert_eq!(fallback(&scheme::STANDARD_WEBHOOKS), "signed ID");
 }

@@ -1,12 +1,14 @@
 //! Helpers of the tests: recorded requests, stores, servers of both frameworks, and a client that
 //! sends raw bytes.
 #![cfg_attr(doctest, doc = include_str!("../../README.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/concepts.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/custom-senders.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/events.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/fluentcrm.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/host-uk.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/mautic.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/pipeforce.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/responses.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/secrets.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/stores.md"))]
 #![allow(

@@ -31,8 +31,8 @@ pub fn secret_of(scheme: &Scheme) -> &'static str {
         (_, KeyForm::Jwk) => JWK,
         (_, KeyForm::Certificate) => CERTIFICATE,
         (_, KeyForm::Hex) => "00112233445566778899aabbccddeeff",
-        (_, KeyForm::Base64) => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
-        _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        (_, KeyForm::Whsec) => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        _ => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     }
 }
 

@@ -2,7 +2,10 @@ use std::{error, fmt};
 
 /// A configuration error, returned when a [`Verifier`](crate::Verifier) or
 /// [`Receiver`](crate::Receiver) is set up rather than at its first request.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// `Debug` prints the same text as `Display`, because `unwrap` and a `main` that returns an error
+/// print `Debug`. Neither contains a byte of a secret.
+#[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// A secret is empty, or contains only white space and control characters.
@@ -22,7 +25,7 @@ pub enum ConfigError {
     /// A secret contains text that probably does not belong to it, or is probably another key.
     /// [`Secret::exact`](crate::Secret::exact) accepts it.
     SuspectSecret {
-        /// The reason, such as "ends with a line break".
+        /// The reason and the remedy, such as "ends with a line break: copy it without".
         reason: &'static str,
     },
     /// No secret was given, or more than may be live at once.
@@ -64,7 +67,7 @@ impl fmt::Display for ConfigError {
                 hint.map_or(Ok(()), |hint| write!(f, ": {hint}"))
             }
             Self::SuspectSecret { reason } => {
-                write!(f, "secret: {reason} (if that is right, use `Secret::exact`)")
+                write!(f, "secret: {reason} (`Secret::exact` accepts it as it is)")
             }
             Self::SecretCount { given: 0, .. } => f.write_str("secret: none given"),
             Self::SecretCount { given, limit } => {
@@ -76,6 +79,12 @@ impl fmt::Display for ConfigError {
             }
             Self::Option { option, reason } => write!(f, "{option}: {reason}"),
         }
+    }
+}
+
+impl fmt::Debug for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 
@@ -220,7 +229,10 @@ impl fmt::Display for VerifyError {
             Self::UnknownTenant => "tenant does not exist",
             Self::UnsupportedCoding { feature: None } => "content encoding is not supported",
             Self::UnsupportedCoding { feature: Some(feature) } => {
-                return write!(f, "content encoding needs the feature `{feature}`");
+                return write!(
+                    f,
+                    "content encoding needs the feature `{feature}` of webhook-verify"
+                );
             }
             Self::MalformedCoding => "compressed body is malformed",
             Self::DecodedTooLarge { limit } => {
@@ -237,5 +249,30 @@ pub(crate) fn fmt_source(error: &dyn error::Error, f: &mut fmt::Formatter<'_>) -
     match error.source() {
         Some(source) if f.alternate() => write!(f, ": {source:#}"),
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::ConfigError;
+    use crate::{Scheme, Secret, Verifier, idempotency::StoreError, scheme};
+
+    /// A `main` that returns an error prints its `Debug` form.
+    #[test]
+    fn what_main_prints_is_what_the_user_needs() {
+        let errors: [Box<dyn Error>; 5] = [
+            Secret::new("'s3cret'").unwrap_err().into(),
+            Verifier::new(scheme::STANDARD_WEBHOOKS, "v1,whsec_AAEC").unwrap_err().into(),
+            Verifier::builder(scheme::GITHUB).build().unwrap_err().into(),
+            "githib".parse::<Scheme>().unwrap_err().into(),
+            ConfigError::option("ttl", "shorter than the lease").into(),
+        ];
+        for error in errors {
+            assert_eq!(format!("{error:?}"), error.to_string());
+        }
+        let store: Box<dyn Error> = StoreError::new("no such table: webhook_claim").into();
+        assert_eq!(format!("{store:?}"), "claim store failed: no such table: webhook_claim");
     }
 }

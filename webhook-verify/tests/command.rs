@@ -354,7 +354,8 @@ fn secret_of(scheme: &Scheme) -> &'static str {
     match (scheme.algorithm(), scheme.key_form()) {
         (Algorithm::Basic, _) => "user:pass",
         (_, KeyForm::Hex | KeyForm::Base64) => "00112233445566778899aabbccddeeff",
-        _ => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        (_, KeyForm::Whsec) => "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+        _ => "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
     }
 }
 
@@ -496,6 +497,116 @@ fn a_secret_can_be_kept_off_the_command_line() {
         assert_eq!(output.status.code(), Some(2));
         assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
     }
+}
+
+/// A file with a scheme of one's own.
+fn scheme_file(name: &str, text: &str) -> std::path::PathBuf {
+    let name = format!("webhook-verify-{name}-{}.toml", std::process::id());
+    let path = std::env::temp_dir().join(name);
+    fs::write(&path, text).unwrap();
+    path
+}
+
+const ACME: &str = r#"
+name = "acme"
+signature = { header = "acme-signature", prefix = "v1=" }
+signed-content = "{timestamp}.{body}"
+timestamp = { header = "acme-timestamp" }
+event-type = { pointer = "/type" }
+"#;
+const GLOBEX: &str = r#"
+name = "globex"
+signature = { header = "globex-signature" }
+signed-bytes = "decoded"
+"#;
+
+#[test]
+fn every_command_reads_schemes_from_a_file() {
+    let one = scheme_file("one", ACME);
+    let two = scheme_file("two", &format!("[first]\n{ACME}\n[second]\n{GLOBEX}"));
+    for (file, choice) in [(&one, &[][..]), (&one, &["acme"]), (&two, &["acme"])] {
+        let file = file.to_str().unwrap();
+        let choice: Vec<_> = choice.iter().flat_map(|name| ["--scheme", name]).collect();
+        let arguments = ["sign", "--secret", "s", "--now", "1700000000", "--scheme-file", file];
+        let signed = run(&[&arguments[..], &choice].concat(), b"{}");
+        assert_eq!(signed.status.code(), Some(0), "{}", text(&signed.stderr));
+        let headers = text(&signed.stdout);
+        let headers: Vec<_> = headers.lines().map(|line| line.split_once(": ").unwrap()).collect();
+        assert_eq!(headers[0], ("acme-timestamp", "1700000000"));
+        assert!(headers[1].1.starts_with("v1="), "{headers:?}");
+        let row = json!({
+            "provider": "acme", "headers": headers, "body_base64": "e30=", "secret": "s",
+            "now": 1_700_000_000, "expect": "valid",
+        });
+        let output = run(&["check", "-", "--scheme-file", file], row.to_string().as_bytes());
+        assert_eq!(lines(&output)[0]["verdict"], "valid");
+        let unknown = run(&["check", "-"], row.to_string().as_bytes());
+        assert_eq!(lines(&unknown)[0]["verdict"], "unknown_scheme");
+        let page = text(&run(&["schemes", "acme", "--scheme-file", file], b"").stdout);
+        assert!(page.starts_with("# acme (`acme`)"), "{page}");
+    }
+    let two = two.to_str().unwrap();
+    let listed = text(&run(&["schemes", "--scheme-file", two], b"").stdout);
+    assert_eq!(listed.lines().count(), 2);
+    let broken = scheme_file("broken", "name = \"acme\"\nsignature = { header = \"a b\" }");
+    let broken = broken.to_str().unwrap();
+    for (arguments, said) in [
+        (&["--scheme-file", two][..], "choose one of acme, globex"),
+        (&["--scheme-file", two, "--scheme", "github"], "contains only acme, globex"),
+        (&["--scheme-file", broken], "acme: signature.header: not a header name"),
+        (&["--scheme-file", "/no/such.toml"], "/no/such.toml: No such file"),
+        (&[], "--scheme <NAME>"),
+    ] {
+        let output = run(&[&["sign", "--secret", "s"], arguments].concat(), b"{}");
+        assert_eq!(output.status.code(), Some(2));
+        assert!(text(&output.stderr).contains(said), "{}", text(&output.stderr));
+    }
+    for name in ["one", "two", "broken"] {
+        fs::remove_file(scheme_file(name, "")).unwrap();
+    }
+}
+
+#[test]
+fn compressed_requests_are_signed_as_the_scheme_defines() {
+    let globex = scheme_file("globex", GLOBEX);
+    let file = globex.to_str().unwrap();
+    for scheme in [&["--scheme", "nylas"][..], &["--scheme-file", file]] {
+        let arguments = ["sign", "--secret", "s", "--gzip", "--curl"];
+        let line = run(&[&arguments[..], scheme].concat(), b"{\"id\":\"1\"}");
+        let request = executed(&text(&line.stdout));
+        assert!(request.body.starts_with(&[0x1f, 0x8b]));
+        assert!(request.headers.contains(&("content-encoding".into(), "gzip".into())));
+        let provider = if scheme.contains(&"nylas") { "nylas" } else { "globex" };
+        let row = json!({
+            "provider": provider, "headers": request.headers, "secret": "s",
+            "body_base64": base64(&request.body),
+        });
+        let output = run(&["check", "-", "--scheme-file", file], row.to_string().as_bytes());
+        assert_eq!(lines(&output)[0]["verdict"], "valid");
+    }
+    fs::remove_file(globex).unwrap();
+    let refused = run(&["sign", "--scheme", "github", "--secret", "s", "--gzip"], b"{}");
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(text(&refused.stderr).contains("signed_bytes"), "{}", text(&refused.stderr));
+}
+
+/// An event type that is not part of the request would be a silent mistake.
+#[test]
+fn an_event_type_is_refused_unless_the_scheme_has_it_in_a_header() {
+    for scheme in Scheme::presets().filter(|scheme| scheme.algorithm().is_symmetric()) {
+        let arguments = ["sign", "--scheme", scheme.name(), "--secret", secret_of(scheme)];
+        let more = ["--event-type", "thing.made", "--url", "https://a.test/"];
+        let output = run(&[&arguments[..], &more].concat(), body_of(scheme).as_bytes());
+        let place = scheme.describe().event_type.unwrap_or_default();
+        if place.starts_with("header") {
+            assert!(text(&output.stdout).contains(": thing.made"), "{}", scheme.name());
+        } else {
+            assert_eq!(output.status.code(), Some(2), "{}", scheme.name());
+            assert!(text(&output.stderr).contains(&place), "{}", text(&output.stderr));
+        }
+    }
+    let help = text(&run(&["sign", "--help"], b"").stdout);
+    assert!(help.contains("the default is evt_1") && help.contains("the body that you pass"));
 }
 
 struct Executed {

@@ -446,8 +446,9 @@ impl fmt::Debug for Fingerprint {
 /// A store failed or did not respond. By default the receiver then responds with 503, so that the
 /// sender retries.
 ///
-/// `source` says what failed; the alternate form of `Display`, `{:#}`, includes it.
-#[derive(Clone, Debug)]
+/// `source` says what failed. The alternate form of `Display`, `{:#}`, includes it, and so does
+/// `Debug`, because `unwrap` and a `main` that returns an error print `Debug`.
+#[derive(Clone)]
 pub struct StoreError(Arc<dyn error::Error + Send + Sync>);
 
 impl StoreError {
@@ -497,6 +498,12 @@ impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("claim store failed")?;
         fmt_source(self, f)
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self:#}")
     }
 }
 

@@ -5,7 +5,7 @@
 
 use crate::{
     encoding::{base64_to_vec, hex_to_vec},
-    scheme::KeyForm,
+    scheme::{KeyForm, Scheme},
 };
 
 /// Quotation marks that people and shells put around a value.
@@ -31,38 +31,75 @@ pub(super) fn is_invisible(char: char) -> bool {
     zero_width || char.is_control() && !char.is_whitespace()
 }
 
-/// Returns what surrounds a secret and is probably not part of it.
+/// Returns what surrounds a secret and is probably not part of it, and how to remove it.
 ///
 /// Keys in PEM and JSON may have white space around them, since their forms ignore it. Bytes that
 /// are not UTF-8 are a binary key, in which no byte means anything by itself.
 pub(super) fn surroundings(bytes: &[u8]) -> Option<&'static str> {
     let Ok(text) = std::str::from_utf8(bytes) else {
-        return is_utf16(bytes).then_some("is text in UTF-16, not UTF-8");
+        return is_utf16(bytes).then_some("is text in UTF-16: save it as UTF-8");
     };
     let text = if is_pem(text) || is_json(text) { text.trim() } else { text };
     let (first, last) = (text.chars().next()?, text.chars().next_back()?);
     let is_break = |char| matches!(char, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}');
     Some(if is_break(first) {
-        "begins with a line break"
+        "begins with a line break: copy the secret without it"
     } else if is_break(last) {
-        "ends with a line break"
+        "ends with a line break: copy the secret without it"
     } else if first.is_whitespace() {
-        "begins with white space"
+        "begins with white space: copy the secret without it"
     } else if last.is_whitespace() {
-        "ends with white space"
+        "ends with white space: copy the secret without it"
     } else if is_invisible(first) {
-        "begins with an invisible character, such as a byte order mark"
+        "begins with an invisible character, such as a byte order mark: copy the secret without it"
     } else if is_invisible(last) {
-        "ends with an invisible character, such as a zero-width space"
+        "ends with an invisible character, such as a zero-width space: copy the secret without it"
     } else if text.chars().nth(1).is_some() && QUOTES.contains(&(first, last)) {
-        "is in quotation marks"
+        "is in quotation marks: copy the secret without them"
     } else {
         return None;
     })
 }
 
+/// Recognizes a key of another kind than the scheme's, and says what to do.
+///
+/// A scheme that signs with the secret's text accepts any text, so it cannot detect the key of
+/// another sender by its form.
+pub(super) fn other_key(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
+    let takes_text = match scheme.key_form {
+        KeyForm::Utf8 | KeyForm::HtmlText | KeyForm::Sha1 => true,
+        KeyForm::Hex
+        | KeyForm::Base64
+        | KeyForm::Whsec
+        | KeyForm::Whpk
+        | KeyForm::Spki
+        | KeyForm::Certificate
+        | KeyForm::Jwk => false,
+    };
+    if is_api_key(text) && !scheme.api_key {
+        Some("is an API key: copy the webhook's secret instead")
+    } else if !takes_text {
+        None
+    } else if std::str::from_utf8(text).is_ok_and(is_version_prefixed) {
+        Some(
+            "begins with `v1,whsec_`, as secrets of Supabase Auth do, but the scheme signs with \
+             the secret's text: check that the scheme and the secret are of the same sender",
+        )
+    } else if text.starts_with(b"whsec_") && !scheme.whsec_text {
+        Some(
+            "begins with `whsec_`, as secrets of Standard Webhooks do, but the scheme signs with \
+             the secret's text: check that the scheme and the secret are of the same sender, or \
+             describe the secret with `KeyForm::Whsec` or `SchemeBuilder::whsec_text`",
+        )
+    } else if text.starts_with(b"whpk_") {
+        Some("begins with `whpk_`, as public keys do, but the scheme signs with a shared secret")
+    } else {
+        None
+    }
+}
+
 /// Returns whether the text is an API key, which several senders issue alongside webhook secrets.
-pub(super) fn is_api_key(text: &[u8]) -> bool {
+fn is_api_key(text: &[u8]) -> bool {
     ["sk_", "pk_", "rk_"].iter().any(|start| text.starts_with(start.as_bytes()))
 }
 
@@ -87,7 +124,7 @@ pub(super) fn looks_like(form: KeyForm, text: &[u8]) -> Option<&'static str> {
     Some(if is_version_prefixed(text) {
         "it begins with `v1,`, as Supabase shows it: remove everything before `wh`"
     } else if is_api_key(text.as_bytes()) || text.starts_with("sk-") {
-        "it looks like an API key"
+        "it looks like an API key: copy the webhook's secret instead"
     } else if text.contains("-----BEGIN ") {
         if takes_pem { "it looks like PEM of another kind" } else { "it looks like PEM" }
     } else if is_json(text) && form != KeyForm::Jwk {
@@ -99,7 +136,7 @@ pub(super) fn looks_like(form: KeyForm, text: &[u8]) -> Option<&'static str> {
     } else if text.starts_with("whpk_") && form != KeyForm::Whpk {
         "it begins with `whpk_`"
     } else if text.starts_with("0x") {
-        "it begins with `0x`"
+        "it begins with `0x`: remove that"
     } else if is_hex(bare.as_bytes()) && form != KeyForm::Hex {
         "it looks like hex"
     } else if is_uuid(text) {
@@ -154,8 +191,8 @@ fn is_base64url(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{KeyForm, looks_like, surroundings};
-    use crate::{ConfigError, Scheme, Secret, Verifier, scheme};
+    use super::{KeyForm, Scheme, looks_like, surroundings};
+    use crate::{ConfigError, Secret, Verifier, scheme};
 
     #[test]
     fn what_is_around_a_secret_is_named() {
@@ -178,6 +215,12 @@ mod tests {
         ] {
             let reason = surroundings(text.as_bytes()).unwrap();
             assert!(reason.starts_with(named), "{text:?}: {reason}");
+            let remedy = Secret::new(text).unwrap_err().to_string();
+            let at = |part| remedy.find(part).unwrap_or(usize::MAX);
+            assert!(
+                text == "\"\"" || at("copy the secret without") < at("Secret::exact"),
+                "{remedy}"
+            );
         }
         assert!(surroundings(b"\xff\xfes\x003\0c\0").unwrap().contains("UTF-16"));
     }
@@ -272,5 +315,76 @@ mod tests {
         }
         let exact = Secret::exact("sk_live_4eC39Hq").unwrap();
         assert!(Verifier::new(scheme::STRIPE, exact).is_ok());
+    }
+
+    /// Builds a verifier for a preset with a shared secret.
+    fn build(scheme: &Scheme, secret: Secret) -> Result<Verifier, ConfigError> {
+        let builder = Verifier::builder(scheme.clone()).secret(secret);
+        let builder = builder.public_url("https://example.com/");
+        scheme.parameters().fold(builder, |builder, name| builder.parameter(name, "x")).build()
+    }
+
+    #[test]
+    fn keys_of_standard_webhooks_are_refused_where_the_text_signs() {
+        let takes_text = |form| matches!(form, KeyForm::Utf8 | KeyForm::HtmlText | KeyForm::Sha1);
+        let schemes = Scheme::presets().filter(|scheme| {
+            scheme.algorithm.is_symmetric()
+                && takes_text(scheme.key_form)
+                && (cfg!(feature = "jwt") || !scheme.algorithm.is_jwt())
+        });
+        let mut accepting = Vec::new();
+        for scheme in schemes {
+            let name = scheme.name();
+            for text in [
+                "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
+                "v1a,whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
+                "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
+            ] {
+                match build(scheme, Secret::new(text).unwrap()) {
+                    Ok(_) => {
+                        assert!(text.starts_with("whsec_"), "{name} {text}");
+                        accepting.push(name);
+                    }
+                    Err(ConfigError::SuspectSecret { reason }) => {
+                        let start = text.split_inclusive('_').next().unwrap();
+                        let named = reason.contains(start) || text.starts_with('v');
+                        assert!(named && !reason.contains("MfKQ"), "{name} {text}: {reason}");
+                    }
+                    Err(error) => panic!("{name} {text}: {error}"),
+                }
+                build(scheme, Secret::exact(text).unwrap()).unwrap();
+            }
+        }
+        accepting.sort_unstable();
+        // The senders whose secrets begin so, and those whose users choose the secret of a sender
+        // of their own.
+        let expected = [
+            "airwallex",
+            "alchemy",
+            "docuseal",
+            "dub",
+            "generic-base64",
+            "generic-hex",
+            "host-uk-core-api",
+            "host-uk-documented",
+            "host-uk-hosthub-legacy",
+            "imagekit",
+            "imagekit-standard",
+            "mlflow",
+            "polar-legacy",
+            "stripe",
+        ];
+        assert_eq!(accepting, expected);
+    }
+
+    #[test]
+    fn a_scheme_can_declare_that_the_text_signs() {
+        let secret = "whsec_3f1c";
+        let acme = || Scheme::builder("acme").signature_header("acme-signature");
+        let error = Verifier::new(acme().build().unwrap(), secret).unwrap_err();
+        assert!(matches!(error, ConfigError::SuspectSecret { .. }), "{error}");
+        assert!(error.to_string().contains("whsec_text"), "{error}");
+        assert!(Verifier::new(acme().whsec_text().build().unwrap(), secret).is_ok());
     }
 }

@@ -70,10 +70,8 @@ impl Key {
     pub(crate) fn new(scheme: &Scheme, secret: &Secret) -> Result<Self, ConfigError> {
         let (form, text) = (scheme.key_form, secret.expose());
         if !secret.is_exact() {
-            if misread::is_api_key(text) && !scheme.api_key {
-                return Err(ConfigError::SuspectSecret {
-                    reason: "is an API key, not a secret for webhooks",
-                });
+            if let Some(reason) = misread::other_key(scheme, text) {
+                return Err(ConfigError::SuspectSecret { reason });
             }
             let is_base64 = matches!(form, KeyForm::Base64 | KeyForm::Whsec);
             if is_base64 && misread::is_hex(text.strip_prefix(b"whsec_").unwrap_or(text)) {

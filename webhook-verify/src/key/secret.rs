@@ -38,9 +38,14 @@ impl Secret {
     /// at either end, and no quotation marks around it. PEM and JSON may have white space around
     /// them. [`exact`](Self::exact) skips these checks.
     ///
-    /// A verifier also refuses an API key (`sk_…`, `pk_…`, `rk_…`), unless the sender
-    /// [signs with it](crate::scheme::SchemeBuilder::api_key), and hex where the scheme expects
-    /// base64.
+    /// A verifier also refuses:
+    ///
+    /// * an API key (`sk_…`, `pk_…`, `rk_…`), unless the sender
+    ///   [signs with it](crate::scheme::SchemeBuilder::api_key);
+    /// * a key of Standard Webhooks (`whsec_…`, `v1,whsec_…`, `whpk_…`) where the scheme signs with
+    ///   the secret's text, unless the sender's secrets
+    ///   [begin with `whsec_`](crate::scheme::SchemeBuilder::whsec_text);
+    /// * hex where the scheme expects base64.
     ///
     /// # Errors
     ///
@@ -61,7 +66,7 @@ impl Secret {
     }
 
     /// Creates a secret from exactly these bytes, for the rare secret that ends with white space,
-    /// is in quotation marks, or begins with `sk_`. The scheme's key form still applies.
+    /// is in quotation marks, or begins with `sk_` or `whsec_`. The scheme's key form still applies.
     ///
     /// ```
     /// use webhook_verify::{Secret, Verifier, scheme};

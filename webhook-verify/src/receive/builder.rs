@@ -346,11 +346,7 @@ impl ReceiverBuilder {
             );
             return Err(ConfigError::option("parameter", reason));
         }
-        let proof = scheme.proof();
-        if self.required.is_some_and(|required| !proof.satisfies(required)) {
-            let reason = format!("the signature of `{}` covers {proof}", scheme.name());
-            return Err(ConfigError::option("require", reason));
-        }
+        self.required.map_or(Ok(()), |required| scheme.check_proof(required))?;
         self.filter.check(scheme)?;
         if scheme.is_unproven() {
             tracing::warn!(

@@ -64,8 +64,10 @@ impl Rejection {
         match self {
             Self::NotAuthentic(_) => ErrorFacts::new(Level::Warn, 401, "invalid webhook signature"),
             Self::BodyTooLarge(_) => ErrorFacts::new(Level::Info, 413, "body too large"),
-            Self::ContentEncoding { .. } => {
-                ErrorFacts::new(Level::Info, 415, "unsupported content encoding")
+            Self::ContentEncoding { feature } => {
+                // The sender compresses every body, so all of its deliveries are refused.
+                let level = if feature.is_some() { Level::Warn } else { Level::Info };
+                ErrorFacts::new(level, 415, "unsupported content encoding")
             }
             Self::BodyRead(_) => ErrorFacts::new(Level::Info, 400, "could not read body"),
             Self::BodyTimeout => ErrorFacts::new(Level::Info, 408, "body took too long"),
@@ -119,7 +121,7 @@ impl fmt::Display for Rejection {
                 f.write_str("body is sent in a content encoding")
             }
             Self::ContentEncoding { feature: Some(feature) } => {
-                write!(f, "content encoding needs the feature `{feature}`")
+                write!(f, "content encoding needs the feature `{feature}` of webhook-verify")
             }
             Self::BodyRead(_) => f.write_str("body could not be read"),
             Self::BodyTimeout => f.write_str("body took too long"),
@@ -186,6 +188,18 @@ impl From<StoreError> for Rejection {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_missing_feature_is_logged_as_a_warning_with_its_name() {
+        for feature in ["gzip", "brotli", "zstd"] {
+            let error = VerifyError::UnsupportedCoding { feature: Some(feature) };
+            let rejection = Rejection::from(error);
+            assert!(matches!(rejection.facts().level, Level::Warn));
+            assert!(rejection.to_string().contains(&format!("the feature `{feature}`")));
+        }
+        let unknown = Rejection::from(VerifyError::UnsupportedCoding { feature: None });
+        assert!(matches!(unknown.facts().level, Level::Info));
+    }
 
     #[test]
     fn the_alternate_form_includes_the_source_once() {

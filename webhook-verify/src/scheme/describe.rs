@@ -3,8 +3,8 @@
 use std::fmt;
 
 use super::{
-    Evidence, Field, Grammar, Hints, Identity, Notes, Place, Prefix, Proof, Scheme,
-    SignatureSource, Text, TimestampPlace,
+    Evidence, Field, Grammar, Hints, Identity, Notes, Place, Prefix, Proof, SameBytes, Scheme,
+    SignatureSource, SignedBytes, Text, TimestampPlace, Values,
 };
 use crate::{clock::Tolerance, encoding::Encoding};
 
@@ -41,6 +41,15 @@ pub struct Description {
     pub event_type: Option<String>,
     /// The parts of the idempotency key.
     pub idempotency_key: String,
+    /// The key of a delivery or event that lacks the ID or a field of
+    /// [`idempotency_key`](Self::idempotency_key). It is `None` if none can lack it.
+    pub key_fallback: Option<String>,
+    /// Whether [`VerifierBuilder::public_url`](crate::VerifierBuilder::public_url) must be set.
+    pub needs_public_url: bool,
+    /// The names of the [parameters](crate::VerifierBuilder::parameter) that a verifier needs.
+    pub parameters: Vec<String>,
+    /// The bytes of a compressed body that are signed, or `None` if compressed bodies get 415.
+    pub signed_bytes: Option<SignedBytes>,
     /// The headers that may have another name, with that name.
     pub header_aliases: Vec<(String, String)>,
     /// The names of the verification handshakes.
@@ -77,6 +86,10 @@ impl Scheme {
             signed_content: self.signed_content(),
             tolerance: self.tolerance(),
             idempotency_key: self.idempotency_key(),
+            key_fallback: self.key_fallback(),
+            needs_public_url: self.needs_public_url(),
+            parameters: self.parameters().map(str::to_owned).collect(),
+            signed_bytes: self.signed_bytes,
             header_aliases: self
                 .header_aliases
                 .iter()
@@ -114,25 +127,7 @@ impl Scheme {
             Some(Field::Header(_)) if !self.event_type_is_signed() => ", event type",
             _ => "",
         };
-        let labels = || {
-            let of = |field: &Option<Field>, name| match field {
-                Some(Field::Header(_)) => Some(name),
-                Some(Field::Pointer(_) | Field::FirstKey) | None => None,
-            };
-            let labels = [of(&self.id, "delivery ID"), of(&self.event_type, "event type")];
-            labels.into_iter().flatten().map(|name| format!(", {name}")).collect::<String>()
-        };
-        if self.recognises_events() && (self.identity != Identity::None || self.identifies_events())
-        {
-            let ids: Vec<_> =
-                self.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
-            return match (ids.is_empty(), self.identity) {
-                (true, Identity::Digest) => format!("type and bytes of each event{}", labels()),
-                (true, _) => format!("type and bytes of each event{of_type}"),
-                (false, _) => format!("{} of each event{of_type}", ids.join(", ")),
-            };
-        }
-        let of_body = if self.key_needs_body(self.identity) { ", digest of the body" } else { "" };
+        let of_body = self.body_in_key(self.identity);
         match self.identity {
             Identity::SignedId => format!("signed ID{of_type}{of_body}"),
             Identity::Fields => {
@@ -140,12 +135,62 @@ impl Scheme {
                     self.identity_fields.iter().map(|pointer| format!("`{pointer}`")).collect();
                 format!("{}{of_type}{of_body}", fields.join(", "))
             }
-            Identity::Digest if self.signs_body() => format!("digest of the body{}", labels()),
-            Identity::Digest => format!("digest of the signed content{}{of_body}", labels()),
+            Identity::Digest => self.digest_key(),
             Identity::BodyDigest => "digest of the body alone".into(),
             Identity::SignedContent => "digest of the signed content alone".into(),
             Identity::None => "none, unless you set one".into(),
         }
+    }
+
+    /// Describes the key of [`Identity::Digest`].
+    fn digest_key(&self) -> String {
+        let labels = self.labels();
+        if self.signs_body() {
+            return format!("digest of the body{labels}");
+        }
+        format!("digest of the signed content{labels}{}", self.body_in_key(Identity::Digest))
+    }
+
+    fn body_in_key(&self, identity: Identity) -> &'static str {
+        if self.key_needs_body(identity) { ", digest of the body" } else { "" }
+    }
+
+    /// Describes the headers that a digest key contains.
+    fn labels(&self) -> String {
+        let of = |field: &Option<Field>, name| match field {
+            Some(Field::Header(_)) => Some(name),
+            Some(Field::Pointer(_) | Field::FirstKey) | None => None,
+        };
+        let labels = [of(&self.id, "delivery ID"), of(&self.event_type, "event type")];
+        labels.into_iter().flatten().map(|name| format!(", {name}")).collect()
+    }
+
+    fn key_fallback(&self) -> Option<String> {
+        if self.identifies_events() {
+            let is_none = self.identity == Identity::None;
+            let fallback =
+                if is_none { "none for the whole delivery" } else { "type and bytes of the event" };
+            return Some(fallback.into());
+        }
+        if self.recognises_events() && self.identity != Identity::None {
+            return None;
+        }
+        let can_lack = match self.identity {
+            Identity::SignedId => match &self.id {
+                Some(Field::Pointer(id)) => {
+                    !self.signs(|part| part.facts().values == Values::Field(id))
+                }
+                Some(Field::FirstKey) => true,
+                // A signed header must be present.
+                Some(Field::Header(_)) | None => false,
+            },
+            Identity::Fields => true,
+            Identity::Digest | Identity::BodyDigest | Identity::SignedContent | Identity::None => {
+                false
+            }
+        };
+        let is_certain = self.notes.same_bytes == SameBytes::Never && self.signs_body();
+        can_lack.then(|| if is_certain { self.digest_key() } else { "none".into() })
     }
 }
 

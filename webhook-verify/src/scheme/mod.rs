@@ -82,6 +82,8 @@ pub struct Scheme {
     pub(crate) key_form: KeyForm,
     /// The sender signs with its API key, so the secret may look like an API key.
     pub(crate) api_key: bool,
+    /// The sender signs with the text of secrets that begin with `whsec_`.
+    pub(crate) whsec_text: bool,
     pub(crate) key_source: Option<KeySource>,
     pub(crate) signatures: List<SignatureSource>,
     pub(crate) encoding: Encoding,
@@ -141,6 +143,7 @@ impl Scheme {
         algorithm: Algorithm::HmacSha256,
         key_form: KeyForm::Utf8,
         api_key: false,
+        whsec_text: false,
         key_source: None,
         signatures: Cow::Borrowed(&[]),
         encoding: Encoding::Hex,

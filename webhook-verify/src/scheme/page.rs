@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use super::{Description, Evidence, Proof, SameBytes, Sent};
+use super::{Description, Evidence, Proof, SameBytes, Sent, SignedBytes};
 
 /// Writes the page about the sender in Markdown.
 impl fmt::Display for Description {
@@ -14,9 +14,7 @@ impl fmt::Display for Description {
         }
         writeln!(f, "| | |\n|---|---|")?;
         for (name, text) in self.rows() {
-            if !text.is_empty() {
-                writeln!(f, "| {name} | {} |", text.replace('|', "\\|"))?;
-            }
+            writeln!(f, "| {name} | {} |", text.replace('|', "\\|"))?;
         }
         if self.evidence != [Evidence::Unproven] {
             writeln!(f, "\nEvidence: {}.", self.evidence())?;
@@ -42,7 +40,7 @@ impl Description {
     fn rows(&self) -> Vec<(&'static str, String)> {
         let notes = &self.notes;
         let code = |text: &str| format!("`{}`", text.replace('\n', "\\n"));
-        let place = |place: &Option<String>| place.as_deref().map(code).unwrap_or_default();
+        let place = |place: &Option<String>| place.as_deref().map_or("none".into(), code);
         let places: Vec<_> = self.signatures.iter().map(|place| code(place)).collect();
         let aliases = self.header_aliases.iter();
         let aliases: Vec<_> =
@@ -65,16 +63,42 @@ impl Description {
             Some(pointer) => format!("{} of each event", code(pointer)),
             None => "the whole event".into(),
         };
+        let mut needs: Vec<_> =
+            self.parameters.iter().map(|name| format!("`.parameter(\"{name}\", …)`")).collect();
+        if self.needs_public_url {
+            needs.insert(0, "`.public_url(…)`, the URL that the sender calls".into());
+        }
+        let key = match &self.key_fallback {
+            None => self.idempotency_key.clone(),
+            Some(fallback) => format!("{}; if that is absent: {fallback}", self.idempotency_key),
+        };
+        let compressed = match self.signed_bytes {
+            None if matches!(self.proof, Proof::Url | Proof::TokenOnly) => {
+                "passed on as sent".into()
+            }
+            None => "refused".into(),
+            Some(bytes) => {
+                let signed = match bytes {
+                    SignedBytes::AsSent => "compressed",
+                    SignedBytes::Decoded => "decoded",
+                };
+                format!(
+                    "the {signed} bytes are signed; enable the feature `gzip`, or `brotli` or \
+                     `zstd` for those codings"
+                )
+            }
+        };
         let same_bytes = match notes.same_bytes {
             SameBytes::Never => format!("no: {}", notes.same_bytes_why),
             SameBytes::Possible => format!("yes: {}", notes.same_bytes_why),
-            SameBytes::Unknown => "unknown".into(),
+            SameBytes::Unknown => NOT_DOCUMENTED.into(),
         };
         let horizon = self.hints.retry_horizon.map(|horizon| format!("up to {}", time(horizon)));
         let schedule = [Some(notes.schedule.to_owned()), horizon];
         let schedule: Vec<_> = schedule.into_iter().flatten().filter(|it| !it.is_empty()).collect();
         vec![
-            ("Secret", notes.secret_at.to_owned()),
+            ("Secret", or(notes.secret_at, NOT_DOCUMENTED)),
+            ("The verifier also needs", or(&needs.join(", "), "nothing")),
             ("Signature", format!("{}; {}", places.join(", "), self.algorithm)),
             ("Signed content", content),
             ("Proof", proof(self.proof).to_owned()),
@@ -82,18 +106,32 @@ impl Description {
             ("Time window", window),
             ("Delivery ID", place(&self.id)),
             ("Event type", place(&self.event_type)),
-            ("Other header names", aliases.join(", ")),
+            ("Other header names", or(&aliases.join(", "), "none")),
+            ("Compressed bodies", compressed),
             ("Events", self.events.clone()),
             ("`EventData<T>` reads", reads),
-            ("Idempotency key", self.idempotency_key.clone()),
+            ("Idempotency key", key),
             ("Can two events have the same body?", same_bytes),
-            ("Retries", schedule.join("; ")),
-            ("A retry keeps", parts(notes.keeps)),
-            ("A retry changes", parts(notes.changes)),
-            ("Retries that are refused", notes.lost.to_owned()),
-            ("Waits for a response", self.hints.time_budget.map(time).unwrap_or_default()),
-            ("Handshake", self.handshakes.join(", ")),
+            ("Retries", or(&schedule.join("; "), NOT_DOCUMENTED)),
+            ("A retry keeps", or(&parts(notes.keeps), NOT_DOCUMENTED)),
+            ("A retry changes", or(&parts(notes.changes), NOT_DOCUMENTED)),
+            ("Retries that the time window refuses", self.late_retries()),
+            ("Waits for a response", self.hints.time_budget.map_or(NOT_DOCUMENTED.into(), time)),
+            ("Handshake", or(&self.handshakes.join(", "), "none")),
         ]
+    }
+
+    /// Returns which retries the time window refuses, because they are signed with the first
+    /// timestamp.
+    fn late_retries(&self) -> String {
+        let is_window = self.timestamp.is_some() && self.tolerance.is_some();
+        let is_known =
+            self.hints.retry_horizon.is_some() || self.notes.changes.contains(&Sent::Timestamp);
+        match self.notes.lost {
+            "" if is_window && !is_known => NOT_DOCUMENTED.into(),
+            "" => "none".into(),
+            lost => lost.into(),
+        }
     }
 
     fn evidence(&self) -> String {
@@ -111,6 +149,13 @@ impl Description {
         };
         format!("{} ({page}){checked}", words.join(", "))
     }
+}
+
+/// The text of a row about which the sender says nothing.
+const NOT_DOCUMENTED: &str = "not documented by the sender";
+
+fn or(text: &str, default: &str) -> String {
+    if text.is_empty() { default.into() } else { text.into() }
 }
 
 /// Joins the lines of a doc comment into paragraphs, without links between items.

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::{Origin, Part, Scheme, WholeBody};
+use crate::error::ConfigError;
 
 /// The part of a request that a scheme's signature covers, from the strongest to the weakest.
 ///
@@ -92,6 +93,41 @@ impl Scheme {
     }
 }
 
+impl Scheme {
+    /// Returns the error of a scheme that covers less than `required`, with the next step.
+    pub(crate) fn check_proof(&self, required: Proof) -> Result<(), ConfigError> {
+        let (name, proof) = (self.name(), self.proof());
+        if proof.satisfies(required) {
+            return Ok(());
+        }
+        let accept = match proof {
+            Proof::TokenOnly => "remove `require`".to_owned(),
+            Proof::Body | Proof::BodyDigest | Proof::Fields | Proof::Url => {
+                format!("`require(Proof::{proof:?})`")
+            }
+        };
+        let stronger = |other: &&Self| {
+            let variant = other.name().strip_prefix(name);
+            variant.is_some_and(|end| end.starts_with('-')) && other.proof().satisfies(required)
+        };
+        let presets = Self::presets().filter(stronger).map(|other| format!("`{}`", other.name()));
+        let presets: Vec<_> = presets.collect();
+        let or_preset = match presets.as_slice() {
+            [] => String::new(),
+            names => {
+                format!(", or use the preset {}, if the sender can sign so", names.join(" or "))
+            }
+        };
+        Err(ConfigError::option(
+            "require",
+            format!(
+                "the signature of `{name}` covers {proof}: {accept} and query the sender's API for \
+                 the rest{or_preset}"
+            ),
+        ))
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::{Proof, Scheme};
@@ -147,6 +183,30 @@ mod tests {
         assert_eq!(token(Scheme::builder("a").url_digest_claim("u")), Proof::Url);
         assert_eq!(token(Scheme::builder("a").body_digest_claim("b")), Proof::BodyDigest);
         assert_eq!(Scheme::shared_header("s").unwrap().proof(), Proof::TokenOnly);
+    }
+
+    #[test]
+    fn a_proof_that_is_too_weak_is_refused_with_the_next_step() {
+        const ORDER: [Proof; 4] = [Proof::Body, Proof::Fields, Proof::Url, Proof::TokenOnly];
+        for scheme in Scheme::presets() {
+            for required in ORDER {
+                let Err(error) = scheme.check_proof(required) else { continue };
+                let error = error.to_string();
+                // The step that the error names works.
+                let named =
+                    ORDER.iter().find(|it| error.contains(&format!("`require(Proof::{it:?})`")));
+                assert!(scheme.check_proof(*named.unwrap_or(&Proof::TokenOnly)).is_ok(), "{error}");
+                assert!(named.is_some() || error.contains("remove `require`"), "{error}");
+                assert!(error.contains(&format!("`{}`", scheme.name())), "{error}");
+            }
+        }
+        let text = |name: &str| {
+            let scheme = Scheme::preset(name).unwrap();
+            scheme.check_proof(Proof::Body).unwrap_err().to_string()
+        };
+        assert!(text("twilio").contains("the preset `twilio-json` or `twilio-json-sha256`"));
+        assert!(text("gitlab").contains("the preset `gitlab-signed`, if"));
+        assert!(!text("mailgun").contains("preset"));
     }
 
     #[test]

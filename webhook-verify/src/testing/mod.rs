@@ -2,6 +2,8 @@
 
 pub mod conformance;
 mod curl;
+#[cfg(feature = "gzip")]
+mod gzip;
 mod sample;
 mod secret;
 mod signer;

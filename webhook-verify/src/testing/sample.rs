@@ -8,8 +8,15 @@ use crate::{
 };
 
 impl Signer {
-    /// Signs a sample delivery: a body like those of the scheme's sender, with a new random ID. If
-    /// the sender's deliveries have an event type, it is [`event_type`](Self::event_type).
+    /// Signs a sample delivery: a body like those of the scheme's sender, with a new random ID.
+    ///
+    /// The body has every field that the scheme's idempotency key needs, so two samples are two
+    /// different deliveries. To make a duplicate, send the same sample twice.
+    ///
+    /// The event type is [`event_type`](Self::event_type), or else `push` for GitHub and
+    /// `invoice.paid` for other senders. It is in the header or the field of the scheme. Senders
+    /// with bodies of a fixed form (Mautic, Slack, Paystack, Mandrill, Twilio and FluentCRM) keep
+    /// the event type of this form.
     ///
     /// ```
     /// use webhook_verify::{Verifier, scheme, testing::Signer};
@@ -24,7 +31,8 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] if [`sign`](Self::sign) returns one, or if the operating system
+    /// [`ConfigError::Option`] if [`sign`](Self::sign) returns one, for example because the scheme
+    /// signs the URL and there is no [`public_url`](Self::public_url), or if the operating system
     /// provides no random bytes.
     pub fn sample(&self) -> Result<SignedRequest, ConfigError> {
         let number =

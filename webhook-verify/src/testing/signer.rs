@@ -49,6 +49,8 @@ pub struct Signer {
     target: String,
     public_url: String,
     parameters: Vec<(String, String)>,
+    #[cfg(feature = "gzip")]
+    pub(super) gzip: bool,
 }
 
 /// A request as a sender makes it.
@@ -87,16 +89,21 @@ impl Signer {
             target: "/".into(),
             public_url: String::new(),
             parameters: Vec::new(),
+            #[cfg(feature = "gzip")]
+            gzip: false,
         })
     }
 
-    /// Sets the delivery's ID, if it is in a header. The default is `evt_1`.
+    /// Sets the delivery's ID, if it is in a header. The default is `evt_1`. An ID in the body is
+    /// part of the body that you pass, unless the scheme signs the ID by itself: then the signer
+    /// adds it to a body that has none.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// Sets the event type, if the scheme has it in a header. By default there is no such header.
+    /// Sets the event type, if the scheme has it in a header. By default there is no such header. A
+    /// type in the body is part of the body that you pass; only [`sample`](Self::sample) writes it.
     pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = Some(event_type.into());
         self
@@ -154,6 +161,8 @@ impl Signer {
             body,
         };
         self.add_values(&mut request)?;
+        #[cfg(feature = "gzip")]
+        let compressed_later = self.compress(&mut request)?;
         let signature = self.signature(&request)?;
         let source = scheme
             .signatures
@@ -166,6 +175,10 @@ impl Signer {
             Place::Query(name) => request.add_query(name, &text),
             Place::Pointer(pointer) => request.put(pointer, text.into())?,
             Place::Form(name) => request.add_form(name, &text),
+        }
+        #[cfg(feature = "gzip")]
+        if compressed_later {
+            request.body = super::gzip::gzip(&request.body)?;
         }
         Ok(request)
     }
@@ -390,7 +403,7 @@ impl SignedRequest {
         RequestHead::new(&self.headers).method(&self.method).target(&self.target)
     }
 
-    fn header(&mut self, name: &str, value: String) {
+    pub(super) fn header(&mut self, name: &str, value: String) {
         self.headers.push((name.to_owned(), value));
     }
 

@@ -9,7 +9,9 @@ use clap::Args;
 use serde::de::{Error as _, SeqAccess, Visitor};
 use serde_json::{Deserializer, Value, json};
 
-use crate::{Failure, recorded::RecordedRequest};
+use webhook_verify::Scheme;
+
+use crate::{Failure, recorded::RecordedRequest, scheme_file};
 
 /// Verifies recorded requests, and prints one JSON line for each: provider, name and verdict
 ///
@@ -27,6 +29,9 @@ use crate::{Failure, recorded::RecordedRequest};
 pub(crate) struct Check {
     /// The requests; - is standard input
     file: PathBuf,
+    /// A TOML file with schemes of your own, which take precedence over presets of their names
+    #[arg(long, value_name = "FILE")]
+    scheme_file: Option<PathBuf>,
 }
 
 impl Check {
@@ -39,7 +44,9 @@ impl Check {
                 Box::new(BufReader::new(file))
             }
         };
-        let mut rows = Rows { out: io::stdout().lock(), number: 0, unexpected: 0 };
+        let schemes = self.scheme_file.as_deref().map(scheme_file::read).transpose()?;
+        let schemes = schemes.unwrap_or_default();
+        let mut rows = Rows { out: io::stdout().lock(), schemes, number: 0, unexpected: 0 };
         rows.check_all(input)?;
         rows.out.flush()?;
         if rows.unexpected > 0 {
@@ -52,6 +59,8 @@ impl Check {
 
 struct Rows<W> {
     out: W,
+    /// The schemes that are no presets.
+    schemes: Vec<Scheme>,
     /// The number of rows that were read.
     number: usize,
     /// The number of rows whose verdict is not the expected one.
@@ -91,7 +100,7 @@ impl<W: Write> Rows<W> {
         self.number += 1;
         let recorded = RecordedRequest::read(row)
             .map_err(|reason| format!("row {}: {reason}", self.number))?;
-        let verdict = recorded.verdict();
+        let verdict = recorded.verdict(&self.schemes);
         let (provider, name) = (json!(recorded.provider), json!(recorded.name));
         writeln!(self.out, r#"{{"provider":{provider},"name":{name},"verdict":"{verdict}"}}"#)?;
         let expected = recorded.expect.as_deref();

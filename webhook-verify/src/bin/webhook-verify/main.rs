@@ -3,6 +3,7 @@
 
 mod check;
 mod recorded;
+mod scheme_file;
 mod schemes;
 mod sign;
 

@@ -58,12 +58,14 @@ impl RecordedRequest {
         })
     }
 
-    /// Verifies the request. Returns `valid`, or the reason why it is not.
-    pub(crate) fn verdict(&self) -> &'static str {
-        let scheme = match (self.provider.as_str(), &self.header) {
+    /// Verifies the request with its scheme, one of `schemes` or a preset. Returns `valid`, or the
+    /// reason why it is not.
+    pub(crate) fn verdict(&self, schemes: &[Scheme]) -> &'static str {
+        let own = schemes.iter().find(|scheme| scheme.name() == self.provider).cloned();
+        let scheme = own.or_else(|| match (self.provider.as_str(), &self.header) {
             ("shared-header", Some(header)) => Scheme::shared_header(header).ok(),
             (name, _) => Scheme::preset(name),
-        };
+        });
         let Some(scheme) = scheme else {
             return "unknown_scheme";
         };

@@ -1,5 +1,6 @@
 use std::{
     io::{self, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -7,7 +8,7 @@ use clap::Args;
 use serde_json::json;
 use webhook_verify::Scheme;
 
-use crate::Failure;
+use crate::{Failure, scheme_file};
 
 /// Lists all schemes, one per line, or describes one
 ///
@@ -17,6 +18,9 @@ use crate::Failure;
 pub(crate) struct Schemes {
     /// The scheme to describe
     name: Option<String>,
+    /// A TOML file with schemes of your own, in place of the presets
+    #[arg(long, value_name = "FILE")]
+    scheme_file: Option<PathBuf>,
     /// Print a JSON array with all details
     #[arg(long)]
     json: bool,
@@ -25,8 +29,12 @@ pub(crate) struct Schemes {
 impl Schemes {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
         let mut out = io::stdout().lock();
+        let own = self.scheme_file.as_deref().map(scheme_file::read).transpose()?;
         if let Some(name) = &self.name {
-            let scheme: Scheme = name.parse()?;
+            let scheme: Scheme = match own {
+                Some(own) => scheme_file::pick(own, Some(name))?,
+                None => name.parse()?,
+            };
             if self.json {
                 writeln!(out, "{:#}", description(&scheme))?;
             } else {
@@ -34,12 +42,17 @@ impl Schemes {
             }
             return Ok(ExitCode::SUCCESS);
         }
+        let listed: Vec<&Scheme> = match &own {
+            Some(own) => own.iter().collect(),
+            None => Scheme::presets().collect(),
+        };
         if self.json {
-            let schemes: Vec<_> = Scheme::presets().map(description).collect();
+            let schemes: Vec<_> = listed.into_iter().map(description).collect();
             writeln!(out, "{:#}", json!(schemes))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let rows: Vec<[String; 6]> = Scheme::presets()
+        let rows: Vec<[String; 6]> = listed
+            .into_iter()
             .map(|scheme| {
                 let description = scheme.describe();
                 [
@@ -103,6 +116,10 @@ fn description(scheme: &Scheme) -> serde_json::Value {
         "test_field": description.test_field,
         "identity": name_of(&scheme.identity()),
         "idempotency_key": description.idempotency_key,
+        "key_fallback": description.key_fallback,
+        "needs_public_url": description.needs_public_url,
+        "parameters": description.parameters,
+        "signed_bytes": description.signed_bytes.map(|bytes| name_of(&bytes)),
         "secret_at": description.notes.secret_at,
         "retry_schedule": description.notes.schedule,
         "checked": description.notes.checked,

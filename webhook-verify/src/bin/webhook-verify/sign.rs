@@ -10,7 +10,7 @@ use bytes::Bytes;
 use clap::Args;
 use webhook_verify::{Scheme, Secret, testing::Signer};
 
-use crate::{Failure, recorded::target_of};
+use crate::{Failure, recorded::target_of, scheme_file};
 
 /// Signs the body on standard input, and prints the headers that a sender of the scheme would send
 ///
@@ -20,11 +20,17 @@ use crate::{Failure, recorded::target_of};
 /// Some senders put signed values into the body or the URL as well. Then standard error gets a line
 /// with `body-base64: ` and the whole body in base64, or a line with `url: ` and the whole URL.
 /// --curl prints the whole request.
+///
+/// A sender that has the delivery ID or the event type in the body expects it in the body that you
+/// pass.
 #[derive(Args)]
 pub(crate) struct Sign {
-    /// The scheme's name, or shared-header
-    #[arg(long, value_name = "NAME")]
-    scheme: String,
+    /// The scheme's name, or shared-header; with --scheme-file, needed if the file has several
+    #[arg(long, value_name = "NAME", required_unless_present = "scheme_file")]
+    scheme: Option<String>,
+    /// A TOML file that describes a scheme of your own, or several in tables
+    #[arg(long, value_name = "FILE", conflicts_with = "header")]
+    scheme_file: Option<PathBuf>,
     /// The secret, as the sender's settings page shows it
     #[arg(long, value_name = "TEXT", allow_hyphen_values = true, conflicts_with = "secret_file")]
     secret: Option<String>,
@@ -40,12 +46,15 @@ pub(crate) struct Sign {
     /// The time to sign, in Unix seconds; the default is now
     #[arg(long, value_name = "UNIX")]
     now: Option<u64>,
-    /// The delivery's ID, for schemes that have it in a header
+    /// The delivery's ID, for schemes that have it in a header; the default is evt_1
     #[arg(long, value_name = "ID")]
     id: Option<String>,
-    /// The event type, for schemes that have it in a header
+    /// The event type, for schemes that have it in a header; by default there is no such header
     #[arg(long, value_name = "TYPE")]
     event_type: Option<String>,
+    /// Compress the body with gzip, for schemes that define which bytes of such a body are signed
+    #[arg(long)]
+    gzip: bool,
     /// The method
     #[arg(long, default_value = "POST")]
     method: String,
@@ -62,13 +71,8 @@ pub(crate) struct Sign {
 
 impl Sign {
     pub(crate) fn run(&self) -> Result<ExitCode, Failure> {
-        let scheme = match (self.scheme.as_str(), &self.header) {
-            ("shared-header", Some(header)) => Scheme::shared_header(header)?,
-            ("shared-header", None) => return Err("shared-header needs --header".into()),
-            (name, _) => name
-                .parse::<Scheme>()
-                .map_err(|error| format!("{error} (`webhook-verify schemes` lists all)"))?,
-        };
+        let scheme = self.scheme()?;
+        self.check_places(&scheme)?;
         let base = self.url.split(['?', '#']).next().unwrap_or_default();
         let target = target_of(&self.url);
         let mut signer = Signer::new(scheme, self.secret()?)?
@@ -83,6 +87,9 @@ impl Sign {
         }
         if let Some(event_type) = &self.event_type {
             signer = signer.event_type(event_type);
+        }
+        if self.gzip {
+            signer = signer.gzip();
         }
         for parameter in &self.parameter {
             let (name, value) = parameter.split_once('=').ok_or("--parameter: not NAME=VALUE")?;
@@ -108,6 +115,29 @@ impl Sign {
             eprintln!("body-base64: {}", STANDARD.encode(&signed.body));
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    fn scheme(&self) -> Result<Scheme, Failure> {
+        if let Some(file) = &self.scheme_file {
+            return scheme_file::pick(scheme_file::read(file)?, self.scheme.as_deref());
+        }
+        match (self.scheme.as_deref().unwrap_or_default(), &self.header) {
+            ("shared-header", Some(header)) => Ok(Scheme::shared_header(header)?),
+            ("shared-header", None) => Err("shared-header needs --header".into()),
+            (name, _) => Ok(name
+                .parse::<Scheme>()
+                .map_err(|error| format!("{error} (`webhook-verify schemes` lists all)"))?),
+        }
+    }
+
+    /// Refuses an event type that would not be part of the request.
+    fn check_places(&self, scheme: &Scheme) -> Result<(), Failure> {
+        let place = scheme.describe().event_type.unwrap_or_else(|| "nowhere".into());
+        if self.event_type.is_some() && !place.starts_with("header ") {
+            let name = scheme.name();
+            return Err(format!("--event-type: {name} has it in no header, but: {place}").into());
+        }
+        Ok(())
     }
 
     fn secret(&self) -> Result<Secret, Failure> {

@@ -6,7 +6,7 @@ use super::{CUSTOM, DAY, Idempotency, IdentitySource, OnMismatch, QUARTER, WEEK}
 use crate::{
     claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, StoreError},
     delivery::{Batch, Delivery, Event},
-    scheme::{Field, Identity, SameBytes, Scheme},
+    scheme::{Field, Identity, SameBytes, Scheme, Sent},
 };
 
 /// The source of an idempotency key. Different sources never produce the same key.
@@ -94,7 +94,7 @@ impl Idempotency {
                     let rest = rest_of_body(delivery, identity);
                     let fields = [&fields[..], &delivery.type_label(), &rest].concat();
                     let key = self.key(delivery, Kind::Fields, &fields);
-                    (key, self.fingerprint(&delivery.body), identity)
+                    (key, self.fingerprint_of(delivery, identity), identity)
                 }
                 None => {
                     let problem = "verified body lacks a field of its key";
@@ -110,7 +110,8 @@ impl Idempotency {
                     };
                     let rest = rest_of_body(delivery, identity);
                     let id = [&rest, &delivery.type_label(), id.as_bytes()].concat();
-                    (self.key(delivery, kind, &id), self.fingerprint(&delivery.body), identity)
+                    let fingerprint = self.fingerprint_of(delivery, identity);
+                    (self.key(delivery, kind, &id), fingerprint, identity)
                 }
                 None => {
                     let problem = "verified body has no id";
@@ -273,6 +274,19 @@ impl Idempotency {
         match self.on_mismatch {
             OnMismatch::Ignore => Fingerprint::UNKNOWN,
             OnMismatch::Report | OnMismatch::Reject => Fingerprint(Sha256::digest(body).into()),
+        }
+    }
+
+    /// Returns the fingerprint of a delivery with a key of the scheme's ID or fields. If its sender
+    /// changes the body in retries, another body is no reason for a report.
+    fn fingerprint_of(&self, delivery: &Delivery, identity: Identity) -> Fingerprint {
+        let changes = delivery.scheme.notes.changes.contains(&Sent::Body);
+        let is_expected = identity == Identity::Fields || changes;
+        match self.on_mismatch {
+            OnMismatch::Report if is_expected => Fingerprint::UNKNOWN,
+            OnMismatch::Report | OnMismatch::Reject | OnMismatch::Ignore => {
+                self.fingerprint(&delivery.body)
+            }
         }
     }
 

@@ -113,14 +113,25 @@ impl Replay {
     }
 }
 
-/// The policy for a duplicate of a completed delivery that has another body under the same ID.
+/// The policy for a duplicate of a completed delivery or event that has another body under the same
+/// idempotency key. It matters for keys that are not made of the whole body: signed IDs, fields,
+/// the IDs of events, and keys of your own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnMismatch {
-    /// Treat it like any other duplicate, and report it. Many senders render each retry again.
+    /// Treat it like any other duplicate, log it at `WARN`, and report
+    /// [`Mismatch`](crate::idempotency::ClaimEventKind::Mismatch). Many senders render each retry
+    /// again.
+    ///
+    /// Deliveries whose sender is known to change the body in retries are not compared, because
+    /// every retry would be reported: those with a key of
+    /// [`Identity::Fields`](crate::scheme::Identity::Fields), and those of presets whose
+    /// [notes](crate::scheme::Notes) say so.
     #[default]
     Report,
-    /// Respond with 503, and report it.
+    /// Respond with 503, and report it in the same way. Every key is compared, also that of
+    /// [`Identity::Fields`](crate::scheme::Identity::Fields). Do not use it if the sender changes
+    /// the body in retries: it would retry until it gives up.
     Reject,
     /// Treat it like any other duplicate. A body with a signed ID is then not hashed.
     Ignore,

@@ -88,6 +88,15 @@ impl SchemeBuilder {
         self
     }
 
+    /// Declares that the sender signs with the text of secrets that begin with `whsec_`, as Stripe
+    /// does. Otherwise a verifier whose scheme signs with the secret's text refuses them, because
+    /// such a secret usually belongs to a sender of Standard Webhooks, whose keys are
+    /// [base64](super::KeyForm::Whsec).
+    pub fn whsec_text(mut self) -> Self {
+        self.scheme.whsec_text = true;
+        self
+    }
+
     /// Sets the header with the address of the public key's certificate. It must be `https`, on one
     /// of `hosts`, and below the path after the host, if any. `*` stands for one label, the name of
     /// a region, as in `sns.*.amazonaws.com/SimpleNotificationService-`. A query is refused.

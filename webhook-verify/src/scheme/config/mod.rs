@@ -49,6 +49,8 @@ struct Row {
     key: Option<KeyForm>,
     #[serde(default)]
     api_key: bool,
+    #[serde(default)]
+    whsec_text: bool,
     key_source: Option<Key>,
     signature: OneOrMore<Signature>,
     encoding: Option<Encoding>,
@@ -169,6 +171,7 @@ impl Row {
             .given(self.algorithm, SchemeBuilder::algorithm)
             .given(self.key, SchemeBuilder::key_form)
             .given(self.api_key.then_some(()), |builder, ()| builder.api_key())
+            .given(self.whsec_text.then_some(()), |builder, ()| builder.whsec_text())
             .given(self.encoding, SchemeBuilder::encoding)
             .given(self.signed_content, |builder, contents| contents.add(builder))
             .given(self.signed_bytes, SchemeBuilder::signed_bytes)

@@ -42,6 +42,7 @@ fn written(scheme: &Scheme) -> Value {
         "algorithm": kebab(scheme.algorithm),
         "key": kebab(scheme.key_form),
         "api-key": scheme.api_key.then_some(true),
+        "whsec-text": scheme.whsec_text.then_some(true),
         "key-source": scheme.key_source.as_ref().map(hosts_of),
         "signature": scheme.signatures.iter().map(signature).collect::<Vec<_>>(),
         "encoding": signs.then(|| encoding(scheme.encoding)),

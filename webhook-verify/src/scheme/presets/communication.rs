@@ -127,6 +127,7 @@ rows! { COMMUNICATION;
     /// `<timestamp>.<hex>` over `{timestamp}.{body}`. The key is the whole secret, including
     /// `whsec_`.
     DOCUSEAL = "docuseal", "DocuSeal", "https://www.docuseal.com/resources/use-webhooks", [Documentation] {
+        whsec_text: true,
         signatures: list![at(
             Place::Header(text("x-docuseal-signature")),
             Grammar::AfterTimestamp { separator: '.' },

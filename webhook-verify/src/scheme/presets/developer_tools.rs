@@ -109,6 +109,7 @@ rows! { DEVELOPER_TOOLS;
 
     /// The secret is used whole, `whsec_` included.
     DUB = "dub", "Dub", "https://dub.co/docs/integrations/webhooks/verify", [Source] {
+        whsec_text: true,
         signatures: list![plain("dub-signature")],
         id: pointer("/id"),
         event_type: pointer("/event"),
@@ -224,6 +225,7 @@ rows! { DEVELOPER_TOOLS;
     /// Video events. The key is the whole secret, including `whsec_`. For the newer headers, use
     /// [`IMAGEKIT_STANDARD`](super::IMAGEKIT_STANDARD).
     IMAGEKIT = "imagekit", "ImageKit", "https://imagekit.io/docs/webhooks", [Source] {
+        whsec_text: true,
         signatures: list![pairs("x-ik-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Milliseconds, 300),

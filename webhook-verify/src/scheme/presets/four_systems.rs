@@ -21,6 +21,7 @@ rows! { FOUR_SYSTEMS;
     /// Nothing is known about the sender, so there is no idempotency key. Set one with
     /// `Idempotency::identity` or `Idempotency::identity_from`.
     GENERIC_BASE64 = "generic-base64", "Generic base64", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
+        whsec_text: true,
         signatures: list![plain("webhook-signature"), plain("x-webhook-signature")],
         encoding: Encoding::Base64,
         notes.secret_at: "agreed with the sender",
@@ -34,6 +35,7 @@ rows! { FOUR_SYSTEMS;
     /// the sender, so there is no idempotency key. Set one with `Idempotency::identity` or
     /// `Idempotency::identity_from`.
     GENERIC_HEX = "generic-hex", "Generic hex", "https://www.rfc-editor.org/rfc/rfc2104", [Vector] {
+        whsec_text: true,
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
         notes.secret_at: "agreed with the sender",
         notes.same_bytes: Possible,
@@ -74,6 +76,7 @@ rows! { FOUR_SYSTEMS;
     /// Retries may arrive up to 27 h after the event (36 min, according to the documentation), with
     /// a new timestamp and signature but the same body.
     HOST_UK_CORE_API = "host-uk-core-api", "Host UK core-php", "https://github.com/host-uk/core-api", [Source] {
+        whsec_text: true,
         signatures: list![plain("x-webhook-signature")],
         content: DOTTED,
         timestamp: time_header("x-webhook-timestamp", Seconds, 300),
@@ -101,6 +104,7 @@ rows! { FOUR_SYSTEMS;
     /// The code does not sign this way: for a real sender use the preset `host-uk-core-api`. Replays are not
     /// limited in time, so neither preset falls back on the other.
     HOST_UK_DOCUMENTED = "host-uk-documented", "Host UK core-php, as documented", "https://github.com/host-uk/core-php", [Documentation] {
+        whsec_text: true,
         signatures: list![prefixed("x-webhook-signature", "sha256=")],
         id: pointer("/id"),
         event_type: pointer("/type"),
@@ -122,6 +126,7 @@ rows! { FOUR_SYSTEMS;
 
     /// Up to January 2026: bare hex over the body, in `X-HostHub-Signature`.
     HOST_UK_HOSTHUB_LEGACY = "host-uk-hosthub-legacy", "Host UK core-php, legacy", "https://github.com/host-uk/core-php", [Source] like HOST_UK_DOCUMENTED {
+        whsec_text: true,
         signatures: list![plain("x-hosthub-signature")],
         event_header: Some(text("x-hosthub-event")),
         test_field: None,

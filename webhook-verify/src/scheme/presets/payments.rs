@@ -19,6 +19,7 @@ rows! { PAYMENTS;
     /// Hex over `{timestamp}{body}`, without a separator. The timestamp is not checked, because the
     /// documentation states no tolerance.
     AIRWALLEX = "airwallex", "Airwallex", "https://www.airwallex.com/docs/developer-tools/webhooks/listen-for-webhook-events", [Documentation] {
+        whsec_text: true,
         signatures: list![plain("x-signature")],
         content: TIME_BODY,
         timestamp: time_header("x-timestamp", Milliseconds, NOT_JUDGED),
@@ -35,6 +36,7 @@ rows! { PAYMENTS;
 
     /// The secret is the signing key of the webhook, not the auth token.
     ALCHEMY = "alchemy", "Alchemy Notify", "https://docs.alchemy.com/reference/notify-api-faq", [Documentation] {
+        whsec_text: true,
         signatures: list![plain("x-alchemy-signature")],
         id: pointer("/id"),
         event_type: pointer("/type"),

@@ -258,6 +258,7 @@ senders! { STANDARD_VARIANTS like SIGNED;
     /// Video events of the newer SDKs. The key is the secret's text, including `whsec_`. For the
     /// older header `x-ik-signature`, use [`IMAGEKIT`](super::IMAGEKIT).
     IMAGEKIT_STANDARD = "imagekit-standard", "ImageKit, Standard Webhooks", "https://imagekit.io/docs/webhooks", [Source], "Dashboard, Developer options, Webhooks", "npm `@imagekit/nodejs`: `client.webhooks.unwrap`", "2026-11-28" {
+        whsec_text: true,
         key_form: KeyForm::Utf8,
         event_type: pointer("/type"),
         event_time: event_time("/created_at", Rfc3339),
@@ -269,6 +270,7 @@ senders! { STANDARD_VARIANTS like SIGNED;
     /// Headers `x-mlflow-delivery-id`, `x-mlflow-timestamp` and `x-mlflow-signature`. The key is
     /// the secret's text.
     MLFLOW = "mlflow", "MLflow", "https://mlflow.org/docs/latest/ml/webhooks/", [Source], "the user sets it with the webhook", "pypi `mlflow`: `mlflow/webhooks/delivery.py`", "2026-11-28" {
+        whsec_text: true,
         key_form: KeyForm::Utf8,
         signatures: list![versions("x-mlflow-signature", list![text("v1")])],
         timestamp: time_header("x-mlflow-timestamp", Seconds, 300),
@@ -289,6 +291,7 @@ senders! { STANDARD_VARIANTS like SIGNED;
     /// For secrets that were created before 8 September 2026. The key is their whole text,
     /// including the prefix.
     POLAR_LEGACY = "polar-legacy", "Polar, older secrets", "https://polar.sh/docs/integrate/webhooks/delivery", [Source], "Dashboard or API, the webhook endpoint, `secret`", "npm `@polar-sh/sdk`: `validateEvent`", "2026-11-28" {
+        whsec_text: true,
         key_form: KeyForm::Utf8,
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),

@@ -157,6 +157,7 @@ rows! { TIMED;
     /// `t=…,v1=…` over `{timestamp}.{body}`. The key is the whole secret, including `whsec_`. The
     /// time of thin events is not read, because it is in RFC 3339.
     STRIPE = "stripe", "Stripe", "https://docs.stripe.com/webhooks#verify-manually", [Vector Source Documentation] {
+        whsec_text: true,
         signatures: list![pairs("stripe-signature", ',', list![text("v1")])],
         content: DOTTED,
         timestamp: time_pair("t", Seconds, 300),

@@ -1,0 +1,37 @@
+//! Schemes from a TOML file.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use webhook_verify::Scheme;
+
+use crate::Failure;
+
+/// Reads a file that describes one scheme, or has a table for each.
+pub(crate) fn read(path: &Path) -> Result<Vec<Scheme>, Failure> {
+    let fail = |error: &dyn std::fmt::Display| -> Failure {
+        format!("{}: {}", path.display(), error.to_string().trim_end()).into()
+    };
+    let text = fs::read_to_string(path).map_err(|error| fail(&error))?;
+    let table: toml::Table = toml::from_str(&text).map_err(|error| fail(&error))?;
+    // Only a description of a scheme has a text there; a table may have this name, too.
+    if table.get("name").is_some_and(toml::Value::is_str) {
+        return Ok(vec![toml::from_str(&text).map_err(|error| fail(&error))?]);
+    }
+    let schemes: BTreeMap<String, Scheme> = toml::from_str(&text).map_err(|error| fail(&error))?;
+    if schemes.is_empty() {
+        return Err(fail(&"no scheme"));
+    }
+    Ok(schemes.into_values().collect())
+}
+
+/// Returns the scheme of this name, or the only one.
+pub(crate) fn pick(schemes: Vec<Scheme>, name: Option<&str>) -> Result<Scheme, Failure> {
+    let names: Vec<_> = schemes.iter().map(|scheme| scheme.name().to_owned()).collect();
+    let names = names.join(", ");
+    let mut named = schemes.into_iter().filter(|it| name.is_none_or(|name| it.name() == name));
+    match (named.next(), named.next()) {
+        (Some(scheme), None) => Ok(scheme),
+        (None, _) => Err(format!("the scheme file contains only {names}").into()),
+        (Some(_), Some(_)) => Err(format!("--scheme: choose one of {names}").into()),
+    }
+}
