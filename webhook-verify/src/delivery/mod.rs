@@ -129,7 +129,7 @@ impl Delivery {
         }
     }
 
-    /// Returns whether the body was in a [field of a form](crate::SchemeBuilder::json_in_form), so
+    /// Returns whether the body was in a [field of a form](crate::scheme::SchemeBuilder::json_in_form), so
     /// that its content type is `application/json`, not that of the request.
     #[must_use]
     pub fn was_in_form(&self) -> bool {
