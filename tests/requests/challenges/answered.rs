@@ -17,6 +17,8 @@ fn all() -> Vec<(Challenge, Request, Expected<'static>)> {
     let x = format!(r#"{{"response_token":"sha256={}"}}"#, base64(&mac(&[b"MDZjNDRk-OTE_tMWU="])));
     let meta = "/?hub.mode=subscribe&hub.verify_token=me%20and+you&hub.challenge=1158201444";
     let twitch = ("Twitch-Eventsub-Message-Type", "webhook_callback_verification");
+    let braintree =
+        format!("a public key|{}", self::hex(&mac(&[b"20f9f8ed05f77439fe955c977e4c8a53"])));
     vec![
         (
             Challenge::SLACK,
@@ -79,6 +81,17 @@ fn all() -> Vec<(Challenge, Request, Expected<'static>)> {
             ask("POST", "/hook", &[FORM], "ssl_check=1&token=x"),
             Expected::Empty,
         ),
+        (
+            Challenge::SMARTSHEET,
+            post(r#"{"challenge":"d78dd1d3-01ce-4481-81de-92b4f3aa5ab1","webhookId":2674017481058180}"#)
+                .and("Smartsheet-Hook-Challenge", "d78dd1d3-01ce-4481-81de-92b4f3aa5ab1"),
+            Expected::Json(r#"{"smartsheetHookResponse":"d78dd1d3-01ce-4481-81de-92b4f3aa5ab1"}"#),
+        ),
+        (
+            Challenge::BRAINTREE,
+            get("/?bt_challenge=20f9f8ed05f77439fe955c977e4c8a53"),
+            Expected::Text(braintree.leak()),
+        ),
     ]
 }
 
@@ -87,7 +100,11 @@ async fn every_challenge_is_answered_before_handler_and_store() {
     let logs = Logs::collect();
     for (challenge, request, expected) in all() {
         assert_eq!(Challenge::named(challenge.name()), Some(challenge.clone()));
-        let verifier = || builder(challenge.clone()).parameter("verify_token", "me and you");
+        let verifier = || {
+            builder(challenge.clone())
+                .parameter("verify_token", "me and you")
+                .parameter("public_key", "a public key")
+        };
         let is_handshake = matches!(challenge.name(), "asana" | "notion");
         let accepting = |receiver: webhook_verify::ReceiverBuilder| match is_handshake {
             true => receiver.on_handshake(|_: Handshake| async { Ok(()) }),

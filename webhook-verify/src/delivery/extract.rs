@@ -115,7 +115,7 @@ impl Delivery {
     }
 
     /// Deserializes the body from JSON, if `content_type` is `application/json` or has the suffix
-    /// `+json`.
+    /// `+json`, or if the body [was in a form](Self::was_in_form).
     ///
     /// # Errors
     ///
@@ -130,7 +130,11 @@ impl Delivery {
             .unwrap_or_default();
         let media_type = media_type.trim_ascii().to_ascii_lowercase();
         let is_json = media_type == b"application/json" || media_type.ends_with(b"+json");
-        if is_json { self.json() } else { Err(ExtractError::UnsupportedMediaType) }
+        if is_json || self.was_in_form {
+            self.json()
+        } else {
+            Err(ExtractError::UnsupportedMediaType)
+        }
     }
 }
 

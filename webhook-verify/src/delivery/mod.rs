@@ -58,6 +58,8 @@ pub struct Delivery {
     pub(crate) event_type: Label,
     pub(crate) timestamp: Option<Duration>,
     pub(crate) secret_index: usize,
+    /// The body was in a field of a form.
+    pub(crate) was_in_form: bool,
     /// The digest of the signed content, if the idempotency key may be made of it.
     pub(crate) content_digest: Option<Box<[u8; 32]>>,
     /// The digest of the headers with the ID and the event type, if they do not fit into labels.
@@ -94,8 +96,8 @@ impl Label {
 
 impl Delivery {
     /// Returns the body. A compressed body is decoded if the scheme defines [which bytes are
-    /// signed](crate::scheme::SignedBytes); otherwise, the body is as received. It contains all
-    /// events, even completed and filtered ones: [`events`](Self::events) returns those that are
+    /// signed](crate::scheme::SignedBytes). JSON is taken [out of a form](Self::was_in_form).
+    /// Otherwise, the body is as received. It contains all events, even completed and filtered ones: [`events`](Self::events) returns those that are
     /// left to do.
     #[must_use]
     pub fn body(&self) -> &Bytes {
@@ -125,6 +127,13 @@ impl Delivery {
             Field::Pointer(pointer) => json::scalar(&self.body, pointer).ok()?,
             Field::FirstKey => json::first_key(&self.body),
         }
+    }
+
+    /// Returns whether the body was in a [field of a form](crate::scheme::SchemeBuilder::json_in_form), so
+    /// that its content type is `application/json`, not that of the request.
+    #[must_use]
+    pub fn was_in_form(&self) -> bool {
+        self.was_in_form
     }
 
     /// Returns the signed timestamp, as time since the Unix epoch, if the scheme has one.

@@ -10,6 +10,7 @@ mod tag;
 use std::time::Duration;
 
 use hmac::{Hmac, Mac as _};
+use md5::Md5;
 use sha1::Sha1;
 use sha2::{Digest, Sha256, Sha512};
 use zeroize::Zeroizing;
@@ -58,6 +59,7 @@ impl DigestKey {
         let (before, after) = pieces.split_at(self.piece.min(pieces.len()));
         let all = before.iter().copied().chain([&**self.secret]).chain(after.iter().copied());
         match self.hash {
+            Hash::Md5 => digest::<Md5>(all),
             Hash::Sha1 => digest::<Sha1>(all),
             Hash::Sha256 => digest::<Sha256>(all),
             Hash::Sha512 => digest::<Sha512>(all),

@@ -75,7 +75,7 @@ impl Receiver {
     ) -> Result<Received, Rejection> {
         let scheme = self.verifier().scheme();
         let challenge = request.of(scheme);
-        let answer = request.answer(scheme, keys.first());
+        let answer = request.answer(self.verifier().settings(), keys.first());
         let answer = answer.ok_or(VerifyError::MissingSignature)?;
         if challenge.is_handshake() {
             let take = self.inner.on_handshake.as_ref();

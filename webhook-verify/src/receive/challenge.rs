@@ -178,12 +178,23 @@ impl ChallengeRequest {
     }
 
     /// Returns the response, or `None` if it needs a MAC and `key` cannot make one.
-    pub(super) fn answer(&self, scheme: &Scheme, key: Option<&Key>) -> Option<Answer> {
+    pub(super) fn answer(&self, settings: &Settings, key: Option<&Key>) -> Option<Answer> {
         let (answer, token) = (Answer::to_challenge(), self.token.as_str());
-        let answer = match &self.of(scheme).reply {
+        let text = |value: &Value| match value {
+            Value::Token => Some(token.to_owned()),
+            Value::Fixed(text) => Some(text.to_string()),
+            Value::Parameter(name) => settings.parameter(name).map(ToOwned::to_owned),
+            Value::Mac { prefix, encoding } => {
+                Some(format!("{prefix}{}", key?.hmac(*encoding, token.as_bytes())?))
+            }
+        };
+        let answer = match &self.of(&settings.scheme).reply {
             Reply::Empty | Reply::Keep(None) => answer,
             Reply::Keep(Some(name)) => answer.with_header(name.clone(), token.to_owned().into()),
-            Reply::Text => answer.with_body(PLAIN_TEXT, token.to_owned()),
+            Reply::Text(values) => {
+                let texts = values.iter().map(text).collect::<Option<String>>()?;
+                answer.with_body(PLAIN_TEXT, texts)
+            }
             Reply::Json(members) => {
                 let mut json = String::from("{");
                 for (name, value) in &**members {
@@ -193,11 +204,9 @@ impl ChallengeRequest {
                     push_quoted(&mut json, name);
                     json.push(':');
                     match value {
-                        Value::Token => push_quoted(&mut json, token),
-                        Value::Json(text) => json.push_str(text),
-                        Value::Mac { prefix, encoding } => {
-                            let mac = key?.hmac(*encoding, token.as_bytes())?;
-                            push_quoted(&mut json, &format!("{prefix}{mac}"));
+                        Value::Fixed(text) => json.push_str(text),
+                        Value::Token | Value::Parameter(_) | Value::Mac { .. } => {
+                            push_quoted(&mut json, &text(value)?);
                         }
                     }
                 }

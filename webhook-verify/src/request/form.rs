@@ -93,6 +93,13 @@ pub(crate) fn only_value(form: &[u8], name: &str) -> Result<String, Repeated> {
     }
 }
 
+/// Returns the decoded value of the only field of a form. The form begins with the field's name, so
+/// no JSON object or array is such a form.
+pub(crate) fn lone_value<'f>(form: &'f [u8], name: &str) -> Option<Cow<'f, str>> {
+    let value = form.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+    if value.contains(&b'&') { None } else { decoded(value) }
+}
+
 /// Returns whether a content type is that of a form.
 pub(crate) fn is_form_type(content_type: &[u8]) -> bool {
     let media_type = content_type.split(|&byte| byte == b';').next();

@@ -201,6 +201,27 @@ pub enum SignedBytes {
     Decoded,
 }
 
+/// The part of a form that is signed, for senders that put their JSON into a field of a form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
+#[non_exhaustive]
+pub enum SignedForm {
+    /// The field's decoded value, as with Gitea.
+    Value,
+    /// The form as sent, as with GitHub. Only an `application/x-www-form-urlencoded` body with this
+    /// field alone is opened: the content type is not signed, so JSON must not pass for such a form.
+    /// Other bodies are left as sent.
+    Whole,
+}
+
+/// The field of a form that contains the JSON body.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct JsonInForm {
+    pub(crate) field: Text,
+    pub(crate) signed: SignedForm,
+}
+
 /// The body's SHA-256 digest in signed content.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct BodyDigest {
@@ -467,6 +488,8 @@ pub enum TimeUnit {
     Milliseconds,
     /// A date and time in the format of RFC 3339.
     Rfc3339,
+    /// The same without a zone, in UTC: `2026-11-22T00:00:00.123`.
+    Utc,
     /// A date and time in the format of HTTP (RFC 9110 §5.6.7), with the zone `GMT` or `+0000`:
     /// `Sun, 22 Nov 2026 00:00:00 GMT`.
     Rfc1123,

@@ -41,8 +41,8 @@ pub(crate) enum Expected {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     Empty,
-    /// The token as plain text.
-    Text,
+    /// Plain text: the values one after the other.
+    Text(List<Value>),
     /// The token is the secret that will sign deliveries. The receiver passes it to the user, and
     /// echoes it in this header if there is one.
     Keep(Option<Text>),
@@ -58,8 +58,10 @@ pub(crate) enum Value {
         prefix: Text,
         encoding: Encoding,
     },
-    /// Fixed JSON.
-    Json(Text),
+    /// The verifier's parameter of this name.
+    Parameter(Text),
+    /// A fixed piece of the response.
+    Fixed(Text),
 }
 
 impl Challenge {
@@ -103,7 +105,7 @@ impl Challenge {
             },
         ],
         Some(query("hub.challenge")),
-        Reply::Text,
+        ECHO_TEXT,
     );
 
     /// X's challenge-response check. The response contains the HMAC of `crc_token`.
@@ -130,12 +132,12 @@ impl Challenge {
             expected: Expected::Value(text("webhook_callback_verification")),
         }],
         Some(pointer("/challenge")),
-        Reply::Text,
+        ECHO_TEXT,
     );
 
     /// The `challenge` in Dropbox's and Nylas's query. The response echoes it as text.
     pub const DROPBOX: Self =
-        unsigned("dropbox", GET, list![], Some(query("challenge")), Reply::Text);
+        unsigned("dropbox", GET, list![], Some(query("challenge")), ECHO_TEXT);
 
     /// Okta's `x-okta-verification-challenge`. The response echoes it as JSON.
     pub const OKTA: Self = unsigned(
@@ -148,7 +150,7 @@ impl Challenge {
 
     /// Microsoft Graph's `validationToken` in the query. The response echoes it as text.
     pub const MICROSOFT_GRAPH: Self =
-        unsigned("microsoft-graph", POST, list![], Some(query("validationToken")), Reply::Text);
+        unsigned("microsoft-graph", POST, list![], Some(query("validationToken")), ECHO_TEXT);
 
     /// monday.com's `challenge` in an unsigned body. The response echoes it as JSON.
     pub const MONDAY: Self = unsigned("monday", POST, list![], Some(pointer("/challenge")), ECHO);
@@ -162,7 +164,7 @@ impl Challenge {
             Condition { place: pointer("/event/type"), expected: Expected::Absent },
         ],
         None,
-        Reply::Json(list![(text("type"), Value::Json(text("1")))]),
+        Reply::Json(list![(text("type"), Value::Fixed(text("1")))]),
     );
 
     /// Asana's handshake. The secret in `X-Hook-Secret` is [passed to the
@@ -196,6 +198,30 @@ impl Challenge {
         Reply::Empty,
     );
 
+    /// Smartsheet's `Smartsheet-Hook-Challenge`, sent when a webhook is enabled and before every
+    /// hundredth callback. The response echoes it as JSON.
+    pub const SMARTSHEET: Self = unsigned(
+        "smartsheet",
+        POST,
+        list![],
+        Some(header("smartsheet-hook-challenge")),
+        Reply::Json(list![(text("smartsheetHookResponse"), Value::Token)]),
+    );
+
+    /// Braintree's `bt_challenge`, sent when a webhook is created. The response is the parameter
+    /// `public_key`, `|` and the HMAC of the challenge. The same limits apply as for [`X`](Self::X).
+    pub const BRAINTREE: Self = unsigned(
+        "braintree",
+        GET,
+        list![],
+        Some(query("bt_challenge")),
+        Reply::Text(list![
+            Value::Parameter(text("public_key")),
+            Value::Fixed(text("|")),
+            Value::Mac { prefix: text(""), encoding: Encoding::Hex },
+        ]),
+    );
+
     const ALL: &[Self] = &[
         Self::SLACK,
         Self::SLACK_SSL_CHECK,
@@ -213,6 +239,8 @@ impl Challenge {
         Self::HEAD_PROBE,
         Self::GET_PROBE,
         Self::WOOCOMMERCE,
+        Self::SMARTSHEET,
+        Self::BRAINTREE,
     ];
 
     /// Returns the challenge of this name, such as `slack` or `head-probe`.
@@ -243,16 +271,30 @@ impl Challenge {
     /// needs, such as Meta's `verify_token`.
     #[must_use]
     pub fn parameter(&self) -> Option<&str> {
-        self.when.iter().find_map(|condition| match &condition.expected {
+        let in_conditions = self.when.iter().find_map(|condition| match &condition.expected {
             Expected::Parameter(name) => Some(&**name),
             Expected::Present | Expected::Absent | Expected::Value(_) => None,
+        });
+        in_conditions.or_else(|| {
+            self.reply_values().find_map(|value| match value {
+                Value::Parameter(name) => Some(&**name),
+                Value::Token | Value::Mac { .. } | Value::Fixed(_) => None,
+            })
         })
+    }
+
+    fn reply_values(&self) -> impl Iterator<Item = &Value> {
+        let (text, json): (&[Value], &[(Text, Value)]) = match &self.reply {
+            Reply::Text(values) => (values, &[]),
+            Reply::Json(members) => (&[], members),
+            Reply::Empty | Reply::Keep(_) => (&[], &[]),
+        };
+        text.iter().chain(json.iter().map(|(_, value)| value))
     }
 
     /// Returns whether the response contains a MAC under a secret of the receiver.
     pub(crate) fn asks_for_mac(&self) -> bool {
-        let Reply::Json(members) = &self.reply else { return false };
-        members.iter().any(|(_, value)| matches!(value, Value::Mac { .. }))
+        self.reply_values().any(|value| matches!(value, Value::Mac { .. }))
     }
 
     /// Returns whether the token is a secret to keep.
@@ -268,8 +310,8 @@ impl Challenge {
         match self.reply {
             Reply::Empty => true,
             Reply::Keep(_) => is_word(&[token.as_bytes()]),
-            Reply::Json(_) if self.asks_for_mac() => is_word(&[token.as_bytes()]),
-            Reply::Json(_) | Reply::Text => {
+            Reply::Json(_) | Reply::Text(_) if self.asks_for_mac() => is_word(&[token.as_bytes()]),
+            Reply::Json(_) | Reply::Text(_) => {
                 let markup = |char: char| char.is_control() || "<>&\"'\\".contains(char);
                 (1..=MAX_TOKEN).contains(&token.len()) && !token.contains(markup)
             }
@@ -291,6 +333,7 @@ pub(crate) fn is_word(pieces: &[&[u8]]) -> bool {
 
 const GET: Option<Text> = Some(text("GET"));
 const POST: Option<Text> = Some(text("POST"));
+const ECHO_TEXT: Reply = Reply::Text(list![Value::Token]);
 const ECHO: Reply = Reply::Json(list![(text("challenge"), Value::Token)]);
 
 const fn unsigned(

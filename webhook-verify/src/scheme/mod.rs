@@ -32,7 +32,7 @@ pub use self::{
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
     check::{is_pointer, is_token_byte},
-    part::{Free, Hash, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
+    part::{DigestForm, Free, Hash, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
 };
 pub use crate::encoding::Encoding;
 use crate::{clock::Tolerance, error::ConfigError};
@@ -126,6 +126,8 @@ pub struct Scheme {
     /// Fields of forms, for senders that send either a JSON body or a form: the JSON pointer, and the
     /// field's name.
     pub(crate) form_fields: List<(Text, Text)>,
+    /// The field of a form that contains the JSON body, for senders that may send it this way.
+    pub(crate) json_in_form: Option<JsonInForm>,
     /// Header aliases: the name in this scheme, and the alias.
     pub(crate) header_aliases: List<(Text, Text)>,
     pub(crate) challenges: List<Challenge>,
@@ -169,6 +171,7 @@ impl Scheme {
         identity: Identity::None,
         identity_fields: Cow::Borrowed(&[]),
         form_fields: Cow::Borrowed(&[]),
+        json_in_form: None,
         header_aliases: Cow::Borrowed(&[]),
         challenges: Cow::Borrowed(&[]),
         hints: Hints { retry_horizon: None, body_limit: None, time_budget: None },
@@ -368,7 +371,7 @@ impl Scheme {
         if let Some(KeySource::Url { place: Place::Header(name), .. }) = &self.key_source {
             names.push(name);
         }
-        if !self.form_fields.is_empty() {
+        if !self.form_fields.is_empty() || self.json_in_form.is_some() {
             names.push(&CONTENT_TYPE);
         }
         names.extend(self.required_headers.iter().map(|(name, _)| name));
@@ -451,7 +454,7 @@ impl Scheme {
             TimeUnit::Seconds => 10,
             TimeUnit::Milliseconds => 13,
             // The form determines where it ends.
-            TimeUnit::Rfc3339 | TimeUnit::Rfc1123 => return None,
+            TimeUnit::Rfc3339 | TimeUnit::Utc | TimeUnit::Rfc1123 => return None,
         };
         let limits =
             |part: Option<&Part>, is_after: bool| match part.map(|part| part.facts().literal) {
@@ -530,9 +533,37 @@ impl Scheme {
             || self.signs(|part| matches!(part.facts().values, Values::FormField(_)))
             || places.any(|place| matches!(place, Place::Form(_)))
             || !self.form_fields.is_empty()
+            || self.json_in_form.is_some()
             || matches!(
                 self.timestamp,
                 Some(TimestampSource { place: TimestampPlace::Form(_), .. })
+            )
+    }
+
+    /// Returns whether the form fields that are read may be in a `multipart/form-data` body. The
+    /// body itself is then not signed, and remains as sent for the handler.
+    #[cfg(feature = "multipart")]
+    pub(crate) fn reads_multipart(&self) -> bool {
+        match &self.json_in_form {
+            Some(json) => json.signed == SignedForm::Value,
+            None => {
+                self.reads_forms() && !self.parts().any(|part| part.facts().whole_body.is_some())
+            }
+        }
+    }
+
+    /// Returns whether a form field with this name is read.
+    #[cfg(feature = "multipart")]
+    pub(crate) fn reads_form_field(&self, name: &str) -> bool {
+        let is_place =
+            |source: &SignatureSource| matches!(&source.place, Place::Form(known) if known == name);
+        let time = self.timestamp.as_ref().map(|source| &source.place);
+        self.json_in_form.as_ref().is_some_and(|json| json.field == name)
+            || self.form_fields.iter().any(|(_, known)| known == name)
+            || self.signatures.iter().any(is_place)
+            || matches!(time, Some(TimestampPlace::Form(known)) if known == name)
+            || self.signs(
+                |part| matches!(part.facts().values, Values::FormField(known) if known == name),
             )
     }
 

@@ -16,8 +16,7 @@ pub(crate) enum Part {
     /// The body, which must be empty, or a JSON object or array without white space around it. So
     /// its start and end are certain next to other text.
     JsonBody,
-    /// A digest of the body, in hex.
-    BodyDigest(Hash),
+    BodyDigest(Hash, DigestForm),
     /// The timestamp's text as sent.
     Timestamp,
     Id,
@@ -74,9 +73,20 @@ pub(crate) enum Free {
 /// A digest of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hash {
+    /// Broken: two bodies can be made with the same digest. So it does not prove the body's bytes.
+    Md5,
     Sha1,
     Sha256,
     Sha512,
+}
+
+/// The text of a digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum DigestForm {
+    Hex,
+    Base64,
+    /// The bytes of the digest themselves.
+    Raw,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -246,7 +256,10 @@ impl Part {
             Self::FormField(name) => PartFacts::fields(Values::FormField(name)),
             Self::Fields(pointers) => PartFacts::fields(Values::Fields(pointers)),
             Self::Body | Self::JsonBody => PartFacts::whole_body(WholeBody::Bytes),
-            Self::BodyDigest(_) => PartFacts::whole_body(WholeBody::Digest),
+            Self::BodyDigest(Hash::Md5, _) => PartFacts::whole_body(WholeBody::Checksum),
+            Self::BodyDigest(Hash::Sha1 | Hash::Sha256 | Hash::Sha512, _) => {
+                PartFacts::whole_body(WholeBody::Digest)
+            }
             Self::Form => PartFacts::whole_body(WholeBody::Form),
             Self::Crc32 => PartFacts::whole_body(WholeBody::Checksum),
             Self::Group(parts) => {
@@ -272,9 +285,6 @@ impl Part {
         Ok(match name {
             "body" => Self::Body,
             "body:json" => Self::JsonBody,
-            "body:sha1" => Self::BodyDigest(Hash::Sha1),
-            "body:sha256" => Self::BodyDigest(Hash::Sha256),
-            "body:sha512" => Self::BodyDigest(Hash::Sha512),
             "timestamp" => Self::Timestamp,
             "id" => Self::Id,
             "url" => Self::Url(UrlForm::AsConfigured),
@@ -289,6 +299,7 @@ impl Part {
             "crc32" => Self::Crc32,
             "secret" => Self::Secret,
             _ => match name.split_once(':') {
+                Some(("body", digest)) => body_digest(digest)?,
                 Some(("header", header)) => Self::Header(check::header_name(OPTION, header)?),
                 Some(("signed-headers", header)) => {
                     Self::SignedHeaders(check::header_name(OPTION, header)?)
@@ -323,9 +334,7 @@ impl fmt::Display for Part {
             Self::Literal(text) => f.write_str(&text.replace('{', "{{").replace('}', "}}")),
             Self::Body => f.write_str("{body}"),
             Self::JsonBody => f.write_str("{body:json}"),
-            Self::BodyDigest(Hash::Sha1) => f.write_str("{body:sha1}"),
-            Self::BodyDigest(Hash::Sha256) => f.write_str("{body:sha256}"),
-            Self::BodyDigest(Hash::Sha512) => f.write_str("{body:sha512}"),
+            Self::BodyDigest(hash, form) => write!(f, "{{body:{}{}}}", hash.name(), form.suffix()),
             Self::Timestamp => f.write_str("{timestamp}"),
             Self::Id => f.write_str("{id}"),
             Self::Url(UrlForm::AsConfigured) => f.write_str("{url}"),
@@ -417,6 +426,53 @@ fn parse_parts(template: &str) -> Result<Vec<Part>, ConfigError> {
     Ok(parts)
 }
 
+impl Hash {
+    const ALL: [Self; 4] = [Self::Md5, Self::Sha1, Self::Sha256, Self::Sha512];
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Md5 => "md5",
+            Self::Sha1 => "sha1",
+            Self::Sha256 => "sha256",
+            Self::Sha512 => "sha512",
+        }
+    }
+
+    /// Returns the length of a digest, in bytes.
+    #[cfg(test)]
+    pub(crate) fn len(self) -> usize {
+        match self {
+            Self::Md5 => 16,
+            Self::Sha1 => 20,
+            Self::Sha256 => 32,
+            Self::Sha512 => 64,
+        }
+    }
+}
+
+impl DigestForm {
+    const ALL: [Self; 3] = [Self::Hex, Self::Base64, Self::Raw];
+
+    fn suffix(self) -> &'static str {
+        match self {
+            Self::Hex => "",
+            Self::Base64 => "-base64",
+            Self::Raw => "-raw",
+        }
+    }
+}
+
+/// Parses `sha256`, `sha256-base64`, `sha256-raw` and the like.
+fn body_digest(name: &str) -> Result<Part, ConfigError> {
+    let forms = |hash: Hash| DigestForm::ALL.map(|form| (hash, form));
+    let mut all = Hash::ALL.into_iter().flat_map(forms);
+    let found = all.find(|(hash, form)| {
+        name.strip_prefix(hash.name()).is_some_and(|suffix| suffix == form.suffix())
+    });
+    let (hash, form) = found.ok_or_else(|| bad(&format!("`{{body:{name}}}` is not known")))?;
+    Ok(Part::BodyDigest(hash, form))
+}
+
 /// Parses `/POINTER`, `/POINTER if /OTHER=VALUE` or `/POINTER if /OTHER!=VALUE`.
 fn free_pointer(text: &str) -> Result<Part, ConfigError> {
     let Some((pointer, condition)) = text.split_once(" if ") else {
@@ -473,6 +529,7 @@ mod tests {
             "{json:/a}{free-json:/b}{fields:c,d}{form}{crc32}",
             "{free-json:/a if /b=c}{free-json:/a if /b!=c}{form:a}{query:b}{sorted-query}",
             "{body:json}{body:sha1}{body:sha256}{body:sha512}{pair:h}{header-values:h}{secret}",
+            "{body:md5}{body:md5-base64}{body:sha1-base64}{body:sha256-raw}{body:sha512-base64}",
             "[[id:{query:data.id};]][[request-id:{header:x-request-id};]]ts:{timestamp};",
         ] {
             let parts = parse(template).unwrap();

@@ -28,7 +28,7 @@ use crate::error::ConfigError;
 pub enum Proof {
     /// All bytes of the body.
     Body,
-    /// A SHA-256 digest of the body, in the signed URL or token. This is as strong as `Body`.
+    /// A digest of the body, in the signed content, URL or token. This is as strong as `Body`.
     BodyDigest,
     /// Values of the body, but not its bytes: single fields (Adyen, Amazon SNS, Mailgun's token), a
     /// checksum that a changed body can share (PayPal), or the joined fields of a form, which can
@@ -81,7 +81,7 @@ impl Scheme {
         let in_head = |part: &Part| part.facts().origin != Origin::Constant;
         if self.signs_whole(WholeBody::Bytes) {
             Proof::Body
-        } else if self.body_digest.is_some() {
+        } else if self.body_digest.is_some() || self.signs_whole(WholeBody::Digest) {
             Proof::BodyDigest
         } else if self.signs(in_body) {
             Proof::Fields
@@ -137,10 +137,12 @@ mod tests {
     fn the_proof_of_each_preset() {
         for scheme in Scheme::presets() {
             let expected = match scheme.name() {
-                "twilio-json" | "twilio-json-sha256" | "netlify" | "vonage" | "plaid"
+                "bird" | "twilio-json" | "twilio-json-sha256" | "netlify" | "vonage" | "plaid"
                 | "livekit" | "messagebird" | "qstash" => Proof::BodyDigest,
-                "adyen" | "braintree" | "mailgun" | "mandrill" | "opennode" | "paypal" | "sns"
-                | "sns-v1" | "twilio" | "twilio-sha256" => Proof::Fields,
+                "adyen" | "braintree" | "dropbox-sign" | "mailgun" | "mandrill" | "opennode"
+                | "sinch-voice" | "paypal" | "sns" | "sns-v1" | "twilio" | "twilio-sha256" => {
+                    Proof::Fields
+                }
                 "mercado-pago" | "plivo-v2" | "shopify-app-proxy" => Proof::Url,
                 "auth0"
                 | "auth0-logs"
@@ -170,6 +172,8 @@ mod tests {
             scheme.id_pointer("/id").signed_content(content).build().unwrap().proof()
         };
         assert_eq!(of("{method}{url}{body:json}{timestamp}"), Proof::Body);
+        assert_eq!(of("{timestamp}.{body:sha256-raw}"), Proof::BodyDigest);
+        assert_eq!(of("{timestamp}.{body:md5}"), Proof::Fields);
         assert_eq!(of("{timestamp}.{crc32}"), Proof::Fields);
         assert_eq!(of("{timestamp}.{json:/a}"), Proof::Fields);
         assert_eq!(of("{timestamp}.{id}"), Proof::Fields);

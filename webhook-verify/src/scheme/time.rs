@@ -20,6 +20,12 @@ impl TimeUnit {
             Self::Seconds => parse_unsigned(text).map(Duration::from_secs),
             Self::Milliseconds => parse_unsigned(text).map(Duration::from_millis),
             Self::Rfc3339 => date(&|text| OffsetDateTime::parse(text, &Rfc3339).ok()),
+            // With a zone of its own, the text is no longer a date.
+            Self::Utc => {
+                let mut zoned = [b'Z'; LONGEST_DATE];
+                zoned.get_mut(..text.len())?.copy_from_slice(text);
+                Self::Rfc3339.parse(zoned.get(..=text.len())?)
+            }
             Self::Rfc1123 if is_http_date(text) => {
                 date(&|text| OffsetDateTime::parse(text, &Rfc2822).ok())
             }
@@ -27,6 +33,9 @@ impl TimeUnit {
         }
     }
 }
+
+/// More than the length of a date with nanoseconds.
+const LONGEST_DATE: usize = 64;
 
 /// Returns whether a date has the length and the form of HTTP dates (RFC 9110 §5.6.7), with the
 /// zone `GMT` or `+0000`. The parser also allows comments, dates without a weekday and zones that
@@ -57,6 +66,29 @@ fn parse_unsigned(text: &[u8]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::{Duration, TimeUnit};
+
+    #[test]
+    fn a_date_without_a_zone_is_in_utc() {
+        let parse = |text: &str| TimeUnit::Utc.parse(text.as_bytes());
+        assert_eq!(parse("2026-11-22T00:00:00"), Some(Duration::from_secs(1_795_305_600)));
+        assert_eq!(parse("2026-11-22T00:00:00.12"), Some(Duration::from_millis(1_795_305_600_120)));
+        for text in [
+            "",
+            "2026-11-22",
+            "2026-11-22T00:00",
+            "2026-11-22T00:00:00.",
+            "2026-11-22T00:00:00Z",
+            "2026-11-22T00:00:00z",
+            "2026-11-22T00:00:00+00:00",
+            "2026-11-22T00:00:00-01:00",
+            "2026-11-22T00:00:00 ",
+            " 2026-11-22T00:00:00",
+            "1969-12-31T23:59:59",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+        assert_eq!(parse(&format!("2026-11-22T00:00:00.{}", "1".repeat(100))), None);
+    }
 
     #[test]
     fn a_date_has_the_form_of_http() {

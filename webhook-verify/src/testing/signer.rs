@@ -266,6 +266,9 @@ impl Signer {
             TimeUnit::Seconds => Ok(self.now().as_secs().to_string()),
             TimeUnit::Milliseconds => Ok(self.now().as_millis().to_string()),
             TimeUnit::Rfc3339 => date(&|time| time.format(&Rfc3339).ok()),
+            TimeUnit::Utc => {
+                date(&|time| Some(time.format(&Rfc3339).ok()?.trim_end_matches('Z').to_owned()))
+            }
             TimeUnit::Rfc1123 => {
                 date(&|time| Some(time.format(&Rfc2822).ok()?.replace("+0000", "GMT")))
             }

@@ -71,8 +71,12 @@ impl Candidates {
                     self.add_value(scheme, source, value, timestamp)?;
                 }
                 // Only a list may span several lines (RFC 9110 §5.3).
-                let is_list =
-                    source.several.is_some() || matches!(source.grammar, Grammar::List { .. });
+                let is_list = match source.grammar {
+                    Grammar::List { .. } => true,
+                    // Each line has a timestamp of its own.
+                    Grammar::AfterTimestamp { .. } => false,
+                    Grammar::Plain(_) | Grammar::Pairs { .. } => source.several.is_some(),
+                };
                 if lines > 1 && !is_list {
                     return Err(VerifyError::AmbiguousHeader);
                 }
@@ -129,9 +133,14 @@ impl Candidates {
             }
             Grammar::Plain(prefix) => self.add(scheme, without_prefix(value, prefix), None),
             Grammar::AfterTimestamp { separator } => {
-                let (time, signature) = split(value, *separator).unzip();
+                let (time, signatures) = split(value, *separator).unzip();
                 *timestamp = time.filter(|time| !time.is_empty());
-                self.add(scheme, signature, None)
+                match (signatures, source.several) {
+                    (Some(signatures), Some(separator)) => signatures
+                        .split(|&byte| byte == separator as u8)
+                        .try_for_each(|item| self.add(scheme, Some(item.trim_ascii()), None)),
+                    (signature, _) => self.add(scheme, signature, None),
+                }
             }
             Grammar::Pairs { separator, groups, keys } => {
                 let timestamp_key = match &scheme.timestamp {

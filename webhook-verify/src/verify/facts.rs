@@ -13,17 +13,20 @@ use super::{
     signed::{self, Pieces, SignedHead, Sources, json_body, made_of_body},
     url,
 };
+#[cfg(feature = "multipart")]
+use crate::delivery::multipart;
 use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     encoding::{Encoding, decode_digest},
     error::VerifyError,
     key::{Key, MacState},
     request::{
-        Fields, Picked, RequestHead, Slot, coding::Coding, is_form_type, only_value, values,
+        Fields, Picked, RequestHead, Slot, coding::Coding, is_form_type, lone_value, only_value,
+        values,
     },
     scheme::{
-        BodyDigest, DigestPlace, Field, KeySource, Place, Scheme, SignedBytes, Text,
-        TimestampPlace, is_word,
+        BodyDigest, DigestPlace, Field, JsonInForm, KeySource, Place, Scheme, SignedBytes,
+        SignedForm, Text, TimestampPlace, is_word,
     },
 };
 
@@ -36,6 +39,11 @@ pub(crate) struct HeadFacts {
     signed: SignedHead,
     /// The body is a form whose fields are read.
     is_form: bool,
+    /// The boundary of a form that is `multipart/form-data`.
+    #[cfg(feature = "multipart")]
+    boundary: Option<Box<str>>,
+    /// The body was in a field of a form.
+    was_in_form: bool,
     has_query: bool,
     /// The query, if the idempotency key may be made of it.
     query: Option<String>,
@@ -116,6 +124,12 @@ impl HeadFacts {
             self.candidates.collect(scheme, source, head, picked, &mut pair_timestamp)?;
         }
         self.is_form = settings.plan.reads_forms && is_form(picked);
+        #[cfg(feature = "multipart")]
+        if settings.plan.reads_multipart && !self.is_form {
+            let content_type = picked.single("content-type").unwrap_or_default();
+            self.boundary = multipart::boundary(content_type).ok().map(String::into_boxed_str);
+            self.is_form = self.boundary.is_some();
+        }
         let more_in_body = scheme.signatures.iter().any(|source| match source.place {
             Place::Form(_) => self.is_form,
             Place::Pointer(_) => true,
@@ -199,7 +213,7 @@ impl HeadFacts {
     /// Returns MACs that have processed the signed part of the head, for a body in pieces. There
     /// are none if the body must be complete.
     pub(crate) fn running(&self, settings: &Settings, keys: &[Key]) -> Box<[MacState]> {
-        if !settings.plan.streams {
+        if !settings.plan.streams || self.json_in_form(settings, SignedForm::Value).is_some() {
             return Box::default();
         }
         let mut running: Box<[MacState]> = keys.iter().filter_map(Key::begin).collect();
@@ -233,17 +247,70 @@ impl HeadFacts {
         Ok(())
     }
 
-    /// Returns the fields of a form as the JSON body that the sender otherwise sends, if the scheme
-    /// defines them.
-    pub(crate) fn form_as_json(
+    /// Returns the field of a form that contains the JSON, if this part of the form is signed.
+    fn json_in_form<'s>(
+        &self,
+        settings: &'s Settings,
+        signed: SignedForm,
+    ) -> Option<&'s JsonInForm> {
+        let json = settings.scheme.json_in_form.as_ref()?;
+        (self.is_form && !self.was_in_form && json.signed == signed).then_some(json)
+    }
+
+    /// Takes the JSON out of a form whose field is signed, once.
+    pub(crate) fn open_form(
+        &mut self,
+        settings: &Settings,
+        body: impl FnOnce() -> Bytes,
+    ) -> Result<Option<Bytes>, VerifyError> {
+        let Some(json) = self.json_in_form(settings, SignedForm::Value) else { return Ok(None) };
+        let body = body();
+        let form = self.multipart_as_form(settings, &body);
+        let form = form.as_deref().unwrap_or(&body);
+        let value = only_value(form, &json.field).map_err(|_| VerifyError::MalformedBody)?;
+        self.was_in_form = true;
+        Ok(Some(value.into()))
+    }
+
+    /// Takes the JSON out of a form that is signed as a whole, and verified.
+    fn open_verified_form(&mut self, settings: &Settings, body: &[u8]) -> Option<Vec<u8>> {
+        let json = self.json_in_form(settings, SignedForm::Whole)?;
+        let value = lone_value(body, &json.field)?;
+        self.was_in_form = true;
+        Some(value.into_owned().into_bytes())
+    }
+
+    /// Returns the fields of a `multipart/form-data` body that are read, as another form.
+    fn multipart_as_form(&self, settings: &Settings, body: &Bytes) -> Option<Vec<u8>> {
+        #[cfg(feature = "multipart")]
+        {
+            let wanted = |name: &str| settings.scheme.reads_form_field(name);
+            let boundary = self.boundary.as_deref()?;
+            Some(multipart::fields_as_form(body.clone(), boundary, wanted))
+        }
+        #[cfg(not(feature = "multipart"))]
+        {
+            let _ = (settings, body);
+            None
+        }
+    }
+
+    /// Returns the text whose fields are read, if it is not the body: the fields of a form as the
+    /// JSON body that the sender otherwise sends, or the fields of a `multipart/form-data` body.
+    pub(crate) fn readable(
         &self,
         settings: &Settings,
-        body: &[u8],
+        body: &Bytes,
     ) -> Result<Option<Vec<u8>>, VerifyError> {
         let fields = &settings.scheme.form_fields;
-        if fields.is_empty() || !self.is_form {
+        if !self.is_form || self.was_in_form {
             return Ok(None);
         }
+        let form = self.multipart_as_form(settings, body);
+        if fields.is_empty() {
+            return Ok(form);
+        }
+        let body = form.as_deref().unwrap_or(body);
         let mut json = serde_json::Value::Null;
         for (pointer, name) in &**fields {
             let value = only_value(body, name).map_err(|_| VerifyError::MalformedBody)?;
@@ -310,9 +377,8 @@ impl HeadFacts {
         limit: usize,
     ) -> Result<Delivery, VerifyError> {
         let scheme = &*settings.scheme;
-        // The fields of a form, if the scheme reads them instead of the fields of a JSON body.
-        let form = self.form_as_json(settings, &body)?;
-        let readable = form.as_deref().unwrap_or(&body);
+        let readable = self.readable(settings, &body)?;
+        let readable = readable.as_deref().unwrap_or(&body);
         self.look_into_body(settings, readable)?;
         let mut slots = self.slots.take();
         let (secret_index, content_digest) = {
@@ -368,6 +434,8 @@ impl HeadFacts {
         confirmed.map_err(|_| VerifyError::MalformedBody)?;
         let decoded = self.coding_after(settings).map(|coding| coding.decode(&body, limit));
         let decoded = decoded.transpose()?;
+        let opened = self.open_verified_form(settings, decoded.as_deref().unwrap_or(&body));
+        let decoded = opened.or(decoded);
         self.judge_body(settings, &body, decoded.as_deref().unwrap_or(readable))?;
         let body = decoded.map_or(body, Bytes::from);
         Ok(Delivery {
@@ -377,6 +445,7 @@ impl HeadFacts {
             event_type: mem::take(&mut self.event_type),
             timestamp: self.timestamp,
             secret_index,
+            was_in_form: self.was_in_form,
             content_digest,
             odd_labels: self.odd_labels.take(),
             max_events: settings.max_events,

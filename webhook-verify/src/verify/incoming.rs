@@ -43,6 +43,14 @@ impl Buffer {
             Self::Decoding(_) => &[],
         }
     }
+
+    fn to_bytes(&self) -> Bytes {
+        match self {
+            Self::Whole(body) => body.clone(),
+            Self::Joined { body, .. } => Bytes::copy_from_slice(body),
+            Self::Decoding(_) => Bytes::new(),
+        }
+    }
 }
 
 /// The body is longer than the limit.
@@ -133,13 +141,16 @@ impl Incoming {
         Ok(())
     }
 
-    /// Ends the decoding of a complete body.
+    /// Ends the decoding of a complete body, and takes it out of a form.
     fn decode(&mut self) -> Result<(), VerifyError> {
         if let Buffer::Decoding(_) = &self.body
             && let Buffer::Decoding(decoder) =
                 mem::replace(&mut self.body, Buffer::Whole(Bytes::new()))
         {
             self.body = Buffer::Whole(decoder.finish()?.into());
+        }
+        if let Some(body) = self.facts.open_form(&self.settings, || self.body.to_bytes())? {
+            self.body = Buffer::Whole(body);
         }
         Ok(())
     }
@@ -155,9 +166,9 @@ impl Incoming {
     /// Returns the SHA-256 digest of the complete request's token.
     pub(crate) fn token_digest(&mut self) -> Result<[u8; 32], VerifyError> {
         self.decode()?;
-        let body = self.body.bytes();
-        let form = self.facts.form_as_json(&self.settings, body)?;
-        self.facts.look_into_body(&self.settings, form.as_deref().unwrap_or(body))?;
+        let body = self.body.to_bytes();
+        let readable = self.facts.readable(&self.settings, &body)?;
+        self.facts.look_into_body(&self.settings, readable.as_deref().unwrap_or(&body))?;
         self.facts.token_digest()
     }
 

@@ -40,10 +40,11 @@ enum Time {
     Form,
 }
 
-const TIMES: [Time; 8] = [
+const TIMES: [Time; 9] = [
     Time::Header(TimeUnit::Seconds),
     Time::Header(TimeUnit::Milliseconds),
     Time::Header(TimeUnit::Rfc3339),
+    Time::Header(TimeUnit::Utc),
     Time::Header(TimeUnit::Rfc1123),
     Time::Pair,
     Time::Before,
@@ -61,12 +62,15 @@ enum Id {
 const IDS: [Id; 2] = [Id::Header, Id::Pointer];
 
 /// All kinds of parts. A letter for each source, so that some parts have the same.
-const PARTS: [&str; 47] = [
+const PARTS: [&str; 50] = [
     "{body}",
     "{body:json}",
     "{body:sha1}",
     "{body:sha256}",
     "{body:sha512}",
+    "{body:md5-base64}",
+    "{body:sha1-base64}",
+    "{body:sha256-raw}",
     "{timestamp}",
     "{id}",
     "{url}",
@@ -124,7 +128,7 @@ fn kind(part: &Part) -> &'static str {
         Part::Literal(_) => "text",
         Part::Body => "body",
         Part::JsonBody => "body:json",
-        Part::BodyDigest(_) => "body:sha",
+        Part::BodyDigest(..) => "body:sha",
         Part::Timestamp => "timestamp",
         Part::Id => "id",
         Part::Url(_) => "url",
@@ -403,8 +407,13 @@ impl Case {
     }
 }
 
-const UNITS: [TimeUnit; 4] =
-    [TimeUnit::Seconds, TimeUnit::Milliseconds, TimeUnit::Rfc3339, TimeUnit::Rfc1123];
+const UNITS: [TimeUnit; 5] = [
+    TimeUnit::Seconds,
+    TimeUnit::Milliseconds,
+    TimeUnit::Rfc3339,
+    TimeUnit::Utc,
+    TimeUnit::Rfc1123,
+];
 
 fn times(unit: TimeUnit) -> [&'static str; 3] {
     match unit {
@@ -413,6 +422,7 @@ fn times(unit: TimeUnit) -> [&'static str; 3] {
         TimeUnit::Rfc3339 => {
             ["2026-11-22T00:00:00Z", "2026-11-22T00:00:00.12+00:00", "2026-11-22T00:00:00.1Z"]
         }
+        TimeUnit::Utc => ["2026-11-22T00:00:00", "2026-11-22T00:00:00.12", "2026-11-22T00:00:00.1"],
         TimeUnit::Rfc1123 => [
             "Sun, 22 Nov 2026 00:00:00 GMT",
             "Sun, 22 Nov 2026 00:00:00 +0000",
@@ -446,8 +456,11 @@ impl<'c> Search<'c> {
         versions: (usize, usize),
     ) -> Option<(Self, String)> {
         let texts = case.texts(original, versions.0)?;
-        let text = String::from_utf8(texts.concat()).ok()?;
-        let signature = case.sign(text.as_bytes());
+        let signed = texts.concat();
+        let signature = case.sign(&signed);
+        // The bytes of a digest are seldom text, so they become other characters.
+        let text = String::from_utf8(signed)
+            .unwrap_or_else(|error| error.as_bytes().iter().copied().map(char::from).collect());
         if !case.accepts(original, versions.0, &signature) {
             return None;
         }
@@ -469,6 +482,9 @@ impl<'c> Search<'c> {
         for len in shortest..=text.len() {
             if self.found.is_some() || self.steps == 0 {
                 return;
+            }
+            if !text.is_char_boundary(len) {
+                continue;
             }
             if !self.may_follow(part, &text[..len], others, &text[len..]) {
                 continue;

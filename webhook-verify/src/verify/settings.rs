@@ -83,7 +83,7 @@ impl Settings {
             TimeUnit::Milliseconds => {
                 now - Duration::from_nanos(u64::from(now.subsec_nanos() % 1_000_000))
             }
-            TimeUnit::Rfc3339 => now,
+            TimeUnit::Rfc3339 | TimeUnit::Utc => now,
         };
         let distance = now.abs_diff(timestamp);
         if timestamp <= now && distance > tolerance.past() {
@@ -110,6 +110,8 @@ pub(crate) struct Plan {
     pub(super) signs_for_anybody: bool,
     pub(super) rare: bool,
     pub(super) reads_forms: bool,
+    #[cfg(feature = "multipart")]
+    pub(super) reads_multipart: bool,
     pub(super) id_is_signed: bool,
     pub(super) identity_reads_content: bool,
     pub(super) has_label_headers: bool,
@@ -154,6 +156,8 @@ impl Plan {
             streams: late.clone().next().is_some_and(Part::is_body) && !url_forms && !has_versions,
             made_of_body: late.any(|part| !part.is_body()),
             reads_forms: scheme.reads_forms(),
+            #[cfg(feature = "multipart")]
+            reads_multipart: scheme.reads_multipart(),
             id_is_signed: scheme.id_is_signed(),
             identity_reads_content: scheme.identity_reads_content(),
             has_label_headers: scheme.has_label_headers(),

@@ -5,6 +5,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
 };
 
+use md5::Md5;
 use sha1::{Digest as _, Sha1};
 use sha2::{Sha256, Sha512};
 use smallvec::SmallVec;
@@ -15,7 +16,8 @@ use crate::{
     error::VerifyError,
     request::{Fields, Picked, RequestHead, json, only_value, pairs},
     scheme::{
-        Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm, is_token_byte,
+        DigestForm, Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm,
+        is_token_byte,
     },
 };
 
@@ -217,14 +219,19 @@ fn bytes<'m>(
         Part::Body | Part::JsonBody => material.body()?.into(),
         // The key inserts the secret.
         Part::Secret => Cow::Borrowed(&[]),
-        Part::BodyDigest(hash) => {
+        Part::BodyDigest(hash, form) => {
             let body = material.body()?;
             let digest = match hash {
-                Hash::Sha1 => Encoding::Hex.encode(&Sha1::digest(body)),
-                Hash::Sha256 => Encoding::Hex.encode(&Sha256::digest(body)),
-                Hash::Sha512 => Encoding::Hex.encode(&Sha512::digest(body)),
+                Hash::Md5 => Md5::digest(body).to_vec(),
+                Hash::Sha1 => Sha1::digest(body).to_vec(),
+                Hash::Sha256 => Sha256::digest(body).to_vec(),
+                Hash::Sha512 => Sha512::digest(body).to_vec(),
             };
-            text(digest.into())
+            match form {
+                DigestForm::Hex => text(Encoding::Hex.encode(&digest).into()),
+                DigestForm::Base64 => text(Encoding::Base64.encode(&digest).into()),
+                DigestForm::Raw => digest.into(),
+            }
         }
         // Senders sign an absent field as an empty one.
         Part::Pointer(pointer, free) => {

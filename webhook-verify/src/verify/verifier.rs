@@ -115,6 +115,7 @@ impl Verifier {
             None => body,
             Some(coding) => coding.decode(&body, limit)?.into(),
         };
+        let body = facts.open_form(settings, || body.clone())?.unwrap_or(body);
         facts.judge(settings, keys, Box::default(), body, limit)
     }
 
@@ -193,11 +194,14 @@ impl Verifier {
         let (settings, head) = (&*self.settings, head.into());
         let mut facts = HeadFacts::default();
         facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
-        if let Some(coding) = facts.coding_before(settings) {
-            let decoded = coding.decode(body, settings.scheme.body_limit())?;
-            facts.look_into_body(settings, &decoded)?;
-            return facts.key_name(settings, &decoded);
-        }
+        let decoded = match facts.coding_before(settings) {
+            Some(coding) => Some(coding.decode(body, settings.scheme.body_limit())?.into()),
+            None => None,
+        };
+        let opened = facts.open_form(settings, || {
+            decoded.clone().unwrap_or_else(|| Bytes::copy_from_slice(body))
+        })?;
+        let body = opened.as_ref().or(decoded.as_ref()).map_or(body, |body| body);
         facts.look_into_body(settings, body)?;
         facts.key_name(settings, body)
     }

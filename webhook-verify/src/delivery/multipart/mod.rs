@@ -155,17 +155,48 @@ impl Delivery {
         content_type: Option<&[u8]>,
         limits: PartLimits,
     ) -> Result<Vec<Part>, MultipartError> {
-        let boundary = boundary(content_type)?;
-        let reading = pin!(read(self.body().clone(), boundary, limits));
-        // The body is complete, so the parser never has to wait. If it does, the end is missing.
-        match reading.poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(parts) => parts,
-            Poll::Pending => Err(MultipartError::Malformed),
-        }
+        read_whole(self.body().clone(), boundary(content_type)?, limits)
     }
 }
 
-fn boundary(content_type: Option<&[u8]>) -> Result<String, MultipartError> {
+/// The maximum number of parts in a body whose fields are read before it is verified.
+const MAX_UNVERIFIED_PARTS: usize = 1024;
+
+/// Returns the text fields of a body that is not verified yet, as an
+/// `application/x-www-form-urlencoded` form with the fields that are `wanted`. Returns an empty form
+/// if the body is malformed, because such a body has no fields.
+pub(crate) fn fields_as_form(
+    body: Bytes,
+    boundary: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Vec<u8> {
+    let limits = PartLimits::default().parts(MAX_UNVERIFIED_PARTS);
+    let parts = read_whole(body, boundary.to_owned(), limits).unwrap_or_default();
+    let mut form = form_urlencoded::Serializer::new(String::new());
+    for part in parts.iter().filter(|part| !part.is_file() && wanted(part.name())) {
+        match std::str::from_utf8(part.bytes()) {
+            Ok(value) => form.append_pair(part.name(), value),
+            Err(_) => return Vec::new(),
+        };
+    }
+    form.finish().into_bytes()
+}
+
+fn read_whole(
+    body: Bytes,
+    boundary: String,
+    limits: PartLimits,
+) -> Result<Vec<Part>, MultipartError> {
+    let reading = pin!(read(body, boundary, limits));
+    // The body is complete, so the parser never has to wait. If it does, the end is missing.
+    match reading.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(parts) => parts,
+        Poll::Pending => Err(MultipartError::Malformed),
+    }
+}
+
+/// Returns the boundary of a `multipart/form-data` body.
+pub(crate) fn boundary(content_type: Option<&[u8]>) -> Result<String, MultipartError> {
     let content_type = content_type.unwrap_or_default().trim_ascii();
     let media_type = content_type.split(|&byte| byte == b';').next();
     let media_type = media_type.unwrap_or_default().trim_ascii();

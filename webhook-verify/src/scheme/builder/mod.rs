@@ -5,9 +5,9 @@ use std::{borrow::Cow, time::Duration};
 
 use self::events::Events;
 use super::{
-    Algorithm, BodyDigest, Challenge, Evidence, Field, Identity, KeyForm, KeySource, Place, Scheme,
-    SignedBytes, Text, TimeUnit, TimestampPlace, TimestampSource, UrlDigest, UrlDigestForm, check,
-    part,
+    Algorithm, BodyDigest, Challenge, Evidence, Field, Identity, JsonInForm, KeyForm, KeySource,
+    Place, Scheme, SignedBytes, SignedForm, Text, TimeUnit, TimestampPlace, TimestampSource,
+    UrlDigest, UrlDigestForm, check, part,
 };
 use crate::{clock::Tolerance, encoding::Encoding, error::ConfigError};
 
@@ -146,7 +146,8 @@ impl SchemeBuilder {
     /// |---|---|
     /// | `{body}` | the body as sent |
     /// | `{body:json}` | the same; refused unless it is empty or a JSON object or array |
-    /// | `{body:sha1}`, `{body:sha256}`, `{body:sha512}` | a digest of the body, in hex |
+    /// | `{body:sha256}` | a digest of the body, in hex; also `sha512`, `sha1`, and `md5`, which does not protect the body |
+    /// | `{body:sha256-base64}`, `{body:sha256-raw}` | the same in base64, or its bytes |
     /// | `{timestamp}` | the timestamp's text as sent |
     /// | `{id}` | the delivery ID |
     /// | `{method}` | the method |
@@ -348,6 +349,15 @@ impl SchemeBuilder {
     pub fn form_field(mut self, pointer: impl Into<String>, name: impl Into<String>) -> Self {
         let fields = self.scheme.form_fields.to_mut();
         fields.push((owned(pointer), owned(name)));
+        self
+    }
+
+    /// Sets the field of a form that contains the JSON body, for senders that may send it this way.
+    /// The form may be `application/x-www-form-urlencoded`. With the feature `multipart`, a field's
+    /// [value](SignedForm::Value) may also be in `multipart/form-data`. The delivery's body is the
+    /// JSON. Bodies of other types are read as usual.
+    pub fn json_in_form(mut self, field: impl Into<String>, signed: SignedForm) -> Self {
+        self.scheme.json_in_form = Some(JsonInForm { field: owned(field), signed });
         self
     }
 

@@ -81,6 +81,7 @@ impl SchemeBuilder {
     }
 
     /// Allows several signatures at the last place, with this separator or in several header lines.
+    /// After a timestamp, they must be in one line.
     pub fn several(mut self, separator: char) -> Self {
         match self.scheme.signatures.to_mut().last_mut() {
             Some(source) => source.several = Some(separator),

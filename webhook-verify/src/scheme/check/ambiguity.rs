@@ -7,7 +7,7 @@
 //! refused.
 
 use super::{
-    super::{Free, Part, PathForm, Scheme, Text, TimeUnit, UrlForm},
+    super::{DigestForm, Free, Part, PathForm, Scheme, Text, TimeUnit, UrlForm},
     is_token_byte,
 };
 
@@ -70,6 +70,9 @@ struct Shape {
     /// No text is the beginning, or the end, of another one.
     ends_itself: bool,
     starts_itself: bool,
+    /// The only bytes that may follow a text which is the beginning of a longer one, in the longer
+    /// one.
+    continued_by: Option<Bytes>,
     all: Bytes,
     first: Bytes,
     last: Bytes,
@@ -88,6 +91,7 @@ impl Shape {
             may_be_empty: true,
             ends_itself: false,
             starts_itself: false,
+            continued_by: None,
             all,
             first: all,
             last: all,
@@ -149,6 +153,16 @@ fn time(unit: Option<TimeUnit>) -> Shape {
             mark: Some(b':'),
             ..Shape::fixed(Bytes::of(|byte| byte.is_ascii_digit() || b"-+:.TtZz ".contains(&byte)))
         },
+        // A fraction may follow the seconds. No text is the end of another one, because only the
+        // date at the start has hyphens.
+        Some(TimeUnit::Utc) => Shape {
+            may_be_empty: false,
+            starts_itself: true,
+            first: digits(),
+            mark: Some(b':'),
+            continued_by: Some(digits().and_byte(b'.')),
+            ..Shape::text(Bytes::of(|byte| byte.is_ascii_digit() || b"-:.Tt ".contains(&byte)))
+        },
         Some(TimeUnit::Rfc1123) => {
             let letters =
                 Bytes::of(|byte| byte.is_ascii_alphanumeric() || b" ,:+-".contains(&byte));
@@ -193,17 +207,25 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
             Part::SortedQuery | Part::Form | Part::Body | Part::Fields(_) => {
                 push(Shape::text(Bytes::ALL));
             }
-            // No proper suffix of a JSON object or array is itself an object or array.
+            // No proper prefix or suffix of a JSON object or array is itself an object or array.
+            // White space may follow it, and an empty body may be the start of any.
             Part::JsonBody => push(Shape {
                 starts_itself: true,
+                continued_by: Some(Bytes::from(b"{[ \t\r\n")),
                 first: Bytes::from(b"{["),
                 // White space may follow it.
                 last: Bytes::from(b"}] \t\r\n"),
                 ..Shape::text(Bytes::ALL)
             }),
-            Part::BodyDigest(_) => push(Shape::fixed(Bytes::of(|byte| {
-                byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte)
-            }))),
+            Part::BodyDigest(_, form) => push(Shape::fixed(match form {
+                DigestForm::Hex => {
+                    Bytes::of(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+                }
+                DigestForm::Base64 => {
+                    Bytes::of(|byte| byte.is_ascii_alphanumeric() || b"+/=".contains(&byte))
+                }
+                DigestForm::Raw => Bytes::ALL,
+            })),
             Part::Crc32 => push(Shape { may_be_empty: false, ..Shape::text(digits()) }),
             // Verification refuses line breaks.
             Part::SignedHeaders(_) => push(Shape::text(Bytes::of(|byte| byte != b'\n'))),
@@ -306,11 +328,8 @@ fn ends_clearly(pieces: &[Piece<'_>], index: usize) -> bool {
     if shape.is_constant || shape.ends_itself {
         return true;
     }
-    if let Part::JsonBody = pieces[index].part {
-        // No proper prefix of a JSON object or array is itself an object or array. White space may
-        // follow it.
-        let blurs = Bytes::from(b"{[ \t\r\n");
-        return first_after(&pieces[index + 1..]).is_some_and(|next| !next.meets(blurs));
+    if let Some(more) = shape.continued_by {
+        return first_after(&pieces[index + 1..]).is_some_and(|next| !next.meets(more));
     }
     let allowed = allowed(pieces, index);
     let marked = pieces.get(index + 1).and_then(|next| next.shape.mark);

@@ -13,7 +13,8 @@ pub(super) use self::names::{header_name, names, pointer};
 pub(crate) use self::names::{is_pointer, is_token_byte};
 use super::{
     Algorithm, Challenge, DigestPlace, Envelope, Field, Grammar, Identity, KeyForm, KeySource,
-    Origin, Part, Place, Scheme, SignedBytes, TimestampPlace, Values, Varies, WholeBody,
+    Origin, Part, Place, Scheme, SignedBytes, SignedForm, TimestampPlace, Values, Varies,
+    WholeBody,
 };
 use crate::error::ConfigError;
 
@@ -35,6 +36,7 @@ pub(super) fn rules(scheme: &Scheme) -> Result<(), ConfigError> {
         .chain(tokens(scheme))
         .chain(events(scheme))
         .chain(compressed(scheme))
+        .chain(forms(scheme))
         .chain(rest(scheme));
     if let Some((_, option, reason)) = rules.find(|(broken, ..)| *broken) {
         return Err(ConfigError::option(option, reason));
@@ -236,10 +238,9 @@ fn tokens(scheme: &Scheme) -> [Rule; 7] {
     ]
 }
 
-fn compressed(scheme: &Scheme) -> [Rule; 3] {
-    let option = "signed_bytes";
-    let as_sent = scheme.signed_bytes == Some(SignedBytes::AsSent);
-    let needs_fields = |part: &Part| {
+/// Returns whether fields of the body are read before it is verified.
+fn needs_fields(scheme: &Scheme) -> bool {
+    let is_field = |part: &Part| {
         let whole = part.facts().whole_body;
         scheme.reads_from_body(part)
             && !matches!(whole, Some(WholeBody::Bytes | WholeBody::Checksum))
@@ -248,10 +249,34 @@ fn compressed(scheme: &Scheme) -> [Rule; 3] {
         &scheme.key_source,
         Some(KeySource::Url { place, .. }) if place.is_in_body()
     );
-    let looks_into_body = key_in_body
+    key_in_body
         || !scheme.required_fields.is_empty()
         || !scheme.refused_fields.is_empty()
-        || scheme.signatures.iter().any(|source| source.place.is_in_body());
+        || scheme.signatures.iter().any(|source| source.place.is_in_body())
+        || scheme.content.iter().any(is_field)
+}
+
+fn forms(scheme: &Scheme) -> [Rule; 2] {
+    let option = "json_in_form";
+    let signed = scheme.json_in_form.as_ref().map(|json| json.signed);
+    let alone = Scheme { json_in_form: None, ..scheme.clone() };
+    [
+        (
+            signed.is_some() && alone.reads_forms(),
+            option,
+            "cannot be used with other fields of forms",
+        ),
+        (
+            signed == Some(SignedForm::Whole) && (!scheme.signs_body() || needs_fields(scheme)),
+            option,
+            "fields of a form that is signed as a whole cannot be read before it is verified",
+        ),
+    ]
+}
+
+fn compressed(scheme: &Scheme) -> [Rule; 3] {
+    let option = "signed_bytes";
+    let as_sent = scheme.signed_bytes == Some(SignedBytes::AsSent);
     [
         (
             scheme.signed_bytes.is_some()
@@ -261,7 +286,7 @@ fn compressed(scheme: &Scheme) -> [Rule; 3] {
             "the scheme does not sign the body",
         ),
         (
-            as_sent && (looks_into_body || scheme.content.iter().any(needs_fields)),
+            as_sent && needs_fields(scheme),
             option,
             "fields of a compressed body cannot be read before it is verified",
         ),

@@ -16,8 +16,8 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
             Place::Pointer(path) => is_pointer(option, path)?,
         }
         grammar(&source.grammar)?;
-        let is_plain = matches!(source.grammar, Grammar::Plain(_));
-        let several = source.several.is_none_or(|separator| is_plain && separator.is_ascii());
+        let fits = matches!(source.grammar, Grammar::Plain(_) | Grammar::AfterTimestamp { .. });
+        let several = source.several.is_none_or(|separator| fits && separator.is_ascii());
         require(several, "several", "requires an ASCII separator, and no pairs or versions")?;
     }
     match scheme.timestamp.as_mut().map(|source| &mut source.place) {
@@ -87,6 +87,9 @@ pub(in super::super) fn names(scheme: &mut Scheme) -> Result<(), ConfigError> {
     for (path, name) in &*scheme.form_fields {
         is_pointer("form_field", path)?;
         given("form_field", name)?;
+    }
+    if let Some(json) = &scheme.json_in_form {
+        given("json_in_form", &json.field)?;
     }
     for (name, alias) in scheme.header_aliases.to_mut() {
         lower("header_alias", name)?;

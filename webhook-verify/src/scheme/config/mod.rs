@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, time::Duration};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
 use self::{
-    parts::{Digest, EventType, Events, Id, Key, Signature, Timestamp, UrlDigest},
+    parts::{Digest, EventType, Events, Id, JsonInForm, Key, Signature, Timestamp, UrlDigest},
     values::{Contents, OneOrMore},
 };
 use super::{
@@ -77,6 +77,7 @@ struct Row {
     identity_fields: Option<Vec<String>>,
     #[serde(default)]
     form_fields: BTreeMap<String, String>,
+    json_in_form: Option<JsonInForm>,
     #[serde(default)]
     header_aliases: BTreeMap<String, String>,
     #[serde(default)]
@@ -156,6 +157,7 @@ fn key(option: &'static str) -> &'static str {
         "test_field" => "events.test",
         "identity_fields" => "identity-fields",
         "form_field" => "form-fields",
+        "json_in_form" => "json-in-form",
         "header_alias" => "header-aliases",
         "challenge" => "challenges",
         other => other,
@@ -175,6 +177,7 @@ impl Row {
             .given(self.encoding, SchemeBuilder::encoding)
             .given(self.signed_content, |builder, contents| contents.add(builder))
             .given(self.signed_bytes, SchemeBuilder::signed_bytes)
+            .given(self.json_in_form, |builder, json| json.add(builder))
             .given(self.issuer, SchemeBuilder::issuer)
             .given(self.identity, SchemeBuilder::identity)
             .given(self.identity_fields, SchemeBuilder::identity_fields)

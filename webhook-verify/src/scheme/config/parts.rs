@@ -3,7 +3,7 @@
 use serde::Deserialize;
 
 use super::{
-    super::{SchemeBuilder, TimeUnit},
+    super::{SchemeBuilder, SignedForm, TimeUnit},
     Mistake,
     values::{Pointers, Window},
 };
@@ -173,6 +173,19 @@ impl UrlDigest {
             UrlDigestForm::Url => builder.url_digest_claim(self.claim),
             UrlDigestForm::Atlassian => builder.canonical_request_claim(self.claim),
         }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, expecting = "the form field with the JSON, and what is signed")]
+pub(super) struct JsonInForm {
+    field: String,
+    signed: SignedForm,
+}
+
+impl JsonInForm {
+    pub(super) fn add(self, builder: SchemeBuilder) -> SchemeBuilder {
+        builder.json_in_form(self.field, self.signed)
     }
 }
 

@@ -73,6 +73,9 @@ fn written(scheme: &Scheme) -> Value {
         "identity": kebab(scheme.identity),
         "identity-fields": scheme.identity_fields,
         "form-fields": map(&scheme.form_fields),
+        "json-in-form": scheme.json_in_form.as_ref().map(|json| {
+            json!({"field": json.field, "signed": kebab(json.signed)})
+        }),
         "header-aliases": map(&scheme.header_aliases),
         "challenges": scheme.challenges.iter().map(|known| known.name()).collect::<Vec<_>>(),
         "retry-horizon": scheme.hints.retry_horizon.map(seconds),
@@ -119,7 +122,9 @@ fn unit(unit: TimeUnit) -> String {
     match unit {
         TimeUnit::Seconds => "s".into(),
         TimeUnit::Milliseconds => "ms".into(),
-        TimeUnit::Rfc3339 | TimeUnit::Rfc1123 => format!("{unit:?}").to_ascii_lowercase(),
+        TimeUnit::Rfc3339 | TimeUnit::Utc | TimeUnit::Rfc1123 => {
+            format!("{unit:?}").to_ascii_lowercase()
+        }
     }
 }
 

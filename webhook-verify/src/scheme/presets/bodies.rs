@@ -9,10 +9,10 @@ use super::{
         SameBytes::{Never, Possible},
         Scheme,
         Sent::{Body, EventType, Id, Signature, Timestamp},
-        SignatureSource, SignedBytes, TimeUnit, TimestampPlace, TimestampSource,
+        SignatureSource, SignedBytes, SignedForm, TimeUnit, TimestampPlace, TimestampSource,
     },
-    BARE, at, data, days, event_time, events, header, hours, minutes, pairs, plain, pointer,
-    prefixed, seconds, set, text,
+    BARE, at, data, days, event_time, events, header, hours, json_in_form, minutes, pairs, plain,
+    pointer, prefixed, seconds, set, text,
 };
 use crate::{clock::Tolerance, encoding::Encoding::Base64};
 
@@ -24,6 +24,7 @@ rows! { BODIES;
         signatures: list![prefixed("x-hub-signature-256", "sha256=")],
         id: header("x-github-delivery"),
         event_type: header("x-github-event"),
+        json_in_form: json_in_form("payload", SignedForm::Whole),
         identity: Identity::Digest,
         hints.body_limit: Some(25 << 20),
         hints.time_budget: seconds(10),
@@ -122,6 +123,7 @@ rows! { BODIES;
         signatures: list![plain("x-gitea-signature")],
         id: header("x-gitea-delivery"),
         event_type: header("x-gitea-event"),
+        json_in_form: json_in_form("payload", SignedForm::Value),
         identity: Identity::Digest,
         notes.secret_at: "repository or organization settings, Webhooks, Secret",
         notes.schedule: "never automatically; manually",
@@ -131,12 +133,13 @@ rows! { BODIES;
         notes.recheck: "GitHub `go-gitea/gitea`: `services/webhook/deliver.go`, `Deliver`",
     }
 
-    /// Forgejo sends Gitea's headers alongside its own. Choose the content type `application/json`.
-    /// In a form, Forgejo signs only the JSON inside, so forms are refused.
+    /// Forgejo sends Gitea's headers alongside its own. With the content
+    /// type of forms, the body is the JSON in the field `payload`, which alone is signed.
     FORGEJO = "forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", [Vector Source] {
         signatures: list![plain("x-forgejo-signature")],
         id: header("x-forgejo-delivery"),
         event_type: header("x-forgejo-event"),
+        json_in_form: json_in_form("payload", SignedForm::Value),
         identity: Identity::Digest,
         notes.secret_at: "repository or organization settings, Webhooks, Secret",
         notes.same_bytes_why: "payloads have neither an ID nor the time of their event",
@@ -144,13 +147,14 @@ rows! { BODIES;
         notes.recheck: "Codeberg `forgejo/forgejo`: `services/webhook/shared/payloader.go`, `AddDefaultHeaders`",
     }
 
-    /// The ID and event headers are not signed. Choose the content type `application/json`. In a
-    /// form, Gogs signs only the JSON inside, so forms are refused. A redelivery repeats the ID, so
+    /// The ID and event headers are not signed. With the content type of forms, the
+    /// body is the JSON in the field `payload`, which alone is signed. A redelivery repeats the ID, so
     /// after a success it is a duplicate.
     GOGS = "gogs", "Gogs", "https://gogs.io/docs/features/webhook", [Vector Source] {
         signatures: list![plain("x-gogs-signature")],
         id: header("x-gogs-delivery"),
         event_type: header("x-gogs-event"),
+        json_in_form: json_in_form("payload", SignedForm::Value),
         identity: Identity::Digest,
         notes.secret_at: "repository or organization settings, Webhooks, Secret",
         notes.schedule: "never automatically; manually",

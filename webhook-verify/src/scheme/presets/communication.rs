@@ -5,13 +5,14 @@ use std::borrow::Cow;
 use super::{
     super::{
         Algorithm::{HmacSha1, KeyedSha256, RsaSha256, Token},
-        Evidence, Grammar, Identity, KeyForm, Part, Place, SameBytes, Scheme, Sent,
+        DigestForm, Evidence, Free, Grammar, Hash, Identity, KeyForm, Part, PathForm, Place,
+        SameBytes, Scheme, Sent, SignedForm,
         TimeUnit::{Milliseconds, Rfc3339, Seconds},
-        TimestampPlace,
+        TimestampPlace, UrlForm,
     },
     BARE, BODY_TIME, COLON, DOT, DOTTED, ID_DOTTED, NOT_JUDGED, at, comma_list, data, days,
-    event_time, events, header, minutes, pairs, plain, pointer, prefixed, seconds, set, text,
-    time_header, time_pair, timestamp,
+    event_time, events, header, hours, json_in_form, minutes, pairs, plain, pointer, prefixed,
+    seconds, set, text, time_header, time_pair, timestamp,
 };
 use crate::encoding::Encoding::Base64;
 
@@ -46,6 +47,32 @@ rows! { COMMUNICATION;
         notes.same_bytes_why: "an event names only an object and a record",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, Authenticating",
+    }
+
+    /// Notifications API. Base64 over the timestamp, the URL and the body's SHA-256, as bytes. The
+    /// timestamp is not checked, because the documentation states no tolerance. For the older
+    /// MessageBird webhooks, use `messagebird`.
+    BIRD = "bird", "Bird", "https://docs.bird.com/api/notifications-api/api-reference/webhooks/verifying-a-webhook", [Documentation] {
+        signatures: list![plain("messagebird-signature")],
+        encoding: Base64,
+        content: list![
+            Part::Timestamp,
+            Part::Literal(text("\n")),
+            Part::Url(UrlForm::AsConfigured),
+            Part::Literal(text("\n")),
+            Part::BodyDigest(Hash::Sha256, DigestForm::Raw),
+        ],
+        timestamp: time_header("messagebird-request-timestamp", Seconds, NOT_JUDGED),
+        event_type: pointer("/event"),
+        event_data: data("/payload"),
+        identity: Identity::None,
+        hints.retry_horizon: hours(8),
+        notes.secret_at: "`signingKey` of the webhook subscription",
+        notes.schedule: "several retries at growing intervals, for 8 hours",
+        notes.source: "https://docs.bird.com/api/notifications-api/retries",
+        notes.same_bytes: SameBytes::Unknown,
+        notes.checked: "2026-11-28",
+        notes.recheck: "the page, PHP and Go samples",
     }
 
     /// Hex over `[{timestamp};{body}]`. Only plugin hooks are signed, not website hooks. The timestamp
@@ -143,6 +170,27 @@ rows! { COMMUNICATION;
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, verifyWebhook sample",
+    }
+
+    /// The JSON is in the field `json` of a form: turn on the feature `multipart`. The signature covers
+    /// the time and the type of the event alone, so do not trust the rest: anyone who captures a
+    /// request can send another body with it. The secret is the API key.
+    ///
+    /// The response must contain `Hello API Event Received`, which a duplicate does not get, so there
+    /// is no idempotency key.
+    DROPBOX_SIGN = "dropbox-sign", "Dropbox Sign", "https://developers.hellosign.com/docs/guides/events-and-callbacks/walkthrough", [Vector Source Documentation] {
+        signatures: list![at(Place::Pointer(text("/event/event_hash")), BARE)],
+        content: list![Part::Timestamp, Part::Pointer(text("/event/event_type"), Free::Never)],
+        json_in_form: json_in_form("json", SignedForm::Value),
+        timestamp: timestamp(TimestampPlace::Pointer(text("/event/event_time")), Seconds, NOT_JUDGED),
+        event_type: pointer("/event/event_type"),
+        event_time: event_time("/event/event_time", Seconds),
+        identity: Identity::None,
+        notes.secret_at: "API settings, API key",
+        notes.same_bytes: SameBytes::Unknown,
+        notes.same_bytes_why: "there is no event ID, and the time is in seconds",
+        notes.checked: "2026-11-28",
+        notes.recheck: "npm `@dropbox/sign`: `EventCallbackHelper.isValid`; the vector is in the example of `dropbox-sign` for PHP",
     }
 
     /// Nothing is signed. The passcode is in the body, so keep bodies out of logs.
@@ -350,6 +398,40 @@ rows! { COMMUNICATION;
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@sinch/sdk-client`: `validateWebhookSignature`",
+    }
+
+    /// Callbacks of Voice and Verification. Base64 over the method, the body's MD5, the content type,
+    /// the timestamp and the path. The key is the application's secret, in base64.
+    ///
+    /// Two bodies can be made with the same MD5, so the signature does not prove the bytes of the
+    /// body: see [`Proof::Fields`](crate::Proof::Fields).
+    SINCH_VOICE = "sinch-voice", "Sinch Voice and Verification", "https://developers.sinch.com/docs/voice/api-reference/authentication/callback-signed-request", [Vector Documentation] {
+        key_form: KeyForm::Base64,
+        signatures: list![at(
+            Place::Header(text("authorization")),
+            // `application <key>:<signature>`.
+            Grammar::List { separator: ' ', version_separator: ':', versions: list![] },
+        )],
+        encoding: Base64,
+        content: list![
+            Part::Method,
+            Part::Literal(text("\n")),
+            Part::BodyDigest(Hash::Md5, DigestForm::Base64),
+            Part::Literal(text("\n")),
+            Part::Header(text("content-type")),
+            Part::Literal(text("\nx-timestamp:")),
+            Part::Timestamp,
+            Part::Literal(text("\n")),
+            Part::Path(PathForm::AsSent),
+        ],
+        timestamp: time_header("x-timestamp", Rfc3339, 300),
+        event_type: pointer("/event"),
+        event_time: event_time("/timestamp", Rfc3339),
+        identity: Identity::None,
+        notes.secret_at: "dashboard, Voice or Verification, the application's secret",
+        notes.same_bytes: SameBytes::Unknown,
+        notes.checked: "2026-11-28",
+        notes.recheck: "the page's example",
     }
 
     /// Chat, Video and Feeds. The secret is the app's API secret. The signature covers the JSON

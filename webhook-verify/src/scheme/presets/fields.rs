@@ -266,7 +266,7 @@ rows! { FIELDS;
     ///
     /// Events of a subaccount also have a signature with the primary account's key. One of the two
     /// must match. Routes forward messages as forms with the same fields. Messages with attachments
-    /// arrive as `multipart/form-data`, which is refused.
+    /// arrive as `multipart/form-data`, which needs the feature `multipart`.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![
             at(Place::Pointer(text("/signature/signature")), BARE),

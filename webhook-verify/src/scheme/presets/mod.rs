@@ -49,8 +49,8 @@ pub use self::{
     tokens::*,
 };
 use super::{
-    Envelope, EventList, Field, Grammar, List, Part, Place, Prefix, Scheme, SignatureSource, Text,
-    TimeUnit, TimestampPlace, TimestampSource,
+    Envelope, EventList, Field, Grammar, JsonInForm, List, Part, Place, Prefix, Scheme,
+    SignatureSource, SignedForm, Text, TimeUnit, TimestampPlace, TimestampSource,
 };
 use crate::clock::Tolerance;
 
@@ -129,6 +129,11 @@ const fn comma_list(header: &'static str) -> SignatureSource {
 
 const fn at(place: Place, grammar: Grammar) -> SignatureSource {
     SignatureSource { place, grammar, several: None }
+}
+
+/// The form field in which forges send their JSON, if the user chooses this content type.
+const fn json_in_form(field: &'static str, signed: SignedForm) -> Option<JsonInForm> {
+    Some(JsonInForm { field: text(field), signed })
 }
 
 const fn header(name: &'static str) -> Option<Field> {

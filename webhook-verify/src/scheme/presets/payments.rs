@@ -5,12 +5,14 @@ use std::borrow::Cow;
 use super::{
     super::{
         Algorithm::{HmacSha1, KeyedSha256, Token},
-        Evidence, Grammar, Identity, KeyForm, Part, Place, SameBytes, Scheme, Sent,
-        TimeUnit::{Milliseconds, Rfc1123, Rfc3339, Seconds},
+        Challenge, Evidence, Grammar, Identity, KeyForm, Part, Place, SameBytes, Scheme, Sent,
+        SignatureSource,
+        TimeUnit::{Milliseconds, Rfc1123, Rfc3339, Seconds, Utc},
+        TimestampPlace,
     },
-    BARE, DOT, DOTTED, NOT_JUDGED, TIME_BODY, at, comma_list, data, days, event_time, events,
-    header, hours, minutes, pairs, plain, pointer, prefixed, seconds, set, text, time_header,
-    time_pair,
+    BARE, COLON, DOT, DOTTED, NOT_JUDGED, TIME_BODY, at, comma_list, data, days, event_time,
+    events, header, hours, minutes, pairs, plain, pointer, prefixed, seconds, set, text,
+    time_header, time_pair, timestamp,
 };
 use crate::encoding::Encoding::Base64;
 
@@ -51,13 +53,14 @@ rows! { PAYMENTS;
     }
 
     /// HMAC-SHA1 over the form field `bt_payload`, which is base64 of XML. The secret is the
-    /// private key. The receiver does not respond to the `GET` request that checks the URL.
+    /// private key. The challenge needs the parameter `public_key`.
     BRAINTREE = "braintree", "Braintree", "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", [Source] {
         algorithm: HmacSha1,
         key_form: KeyForm::Sha1,
         signatures: list![at(Place::Form(text("bt_signature")), BRAINTREE_LIST)],
         content: list![Part::FormField(text("bt_payload"))],
         identity: Identity::None,
+        challenges: list![Challenge::BRAINTREE],
         notes.secret_at: "Control Panel, API keys, the private key",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "the payload has no ID, and its time is in seconds",
@@ -302,6 +305,29 @@ rows! { PAYMENTS;
         notes.recheck: "npm `opennode`: `verifySignature`",
     }
 
+    /// `v1=…` over `v1:{timestamp}:{body}`. The timestamp is in UTC, without a zone.
+    ORB = "orb", "Orb", "https://docs.withorb.com/integrations-and-exports/webhooks", [Vector Source Documentation] {
+        signatures: list![at(
+            Place::Header(text("x-orb-signature")),
+            Grammar::List {
+                separator: ' ',
+                version_separator: '=',
+                versions: list![text("v1")],
+            },
+        )],
+        content: list![Part::Literal(text("v1:")), Part::Timestamp, COLON, Part::Body],
+        timestamp: time_header("x-orb-timestamp", Utc, 300),
+        id: pointer("/id"),
+        event_type: pointer("/type"),
+        event_time: event_time("/created_at", Rfc3339),
+        identity: Identity::SignedId,
+        notes.secret_at: "Orb, Developers, Webhooks, the endpoint's signing secret",
+        notes.same_bytes: SameBytes::Never,
+        notes.same_bytes_why: "the body has the event's ID, which the page recommends for idempotency",
+        notes.checked: "2026-11-28",
+        notes.recheck: "PyPI `orb-billing`: `client.webhooks.verify_signature`; the vector is in its `tests/api_resources/test_webhooks.py`",
+    }
+
     /// `te` is the signature in test mode, and `li` the signature in live mode. The other one is
     /// empty. The timestamp is not checked, because the SDK does not check it.
     PAYMONGO = "paymongo", "PayMongo", "https://developers.paymongo.com/docs/securing-webhook", [Source Documentation] {
@@ -338,6 +364,28 @@ rows! { PAYMENTS;
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, Validating webhooks",
+    }
+
+    /// JSON webhooks: `<timestamp>,<hex>` over `{timestamp}.{body}`. During a rotation, there are two
+    /// signatures. XML webhooks are not signed.
+    RECURLY = "recurly", "Recurly", "https://docs.recurly.com/recurly-subscriptions/docs/signature-verification", [Source Documentation] {
+        signatures: list![SignatureSource {
+            place: Place::Header(text("recurly-signature")),
+            grammar: Grammar::AfterTimestamp { separator: ',' },
+            several: Some(','),
+        }],
+        content: DOTTED,
+        timestamp: timestamp(TimestampPlace::Before, Milliseconds, 300),
+        identity: Identity::None,
+        hints.retry_horizon: hours(73),
+        hints.time_budget: seconds(5),
+        notes.secret_at: "Integrations, Webhooks, the endpoint's secret key",
+        notes.schedule: "10 retries, `10 + x * 2^(x + 5)` s apart",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the client libraries also refuse them",
+        notes.source: "https://docs.recurly.com/recurly-subscriptions/docs/automatic-retries",
+        notes.same_bytes: SameBytes::Unknown,
+        notes.checked: "2026-11-28",
+        notes.recheck: "GitHub `recurly/recurly-client-ruby`: `lib/recurly/webhooks.rb`, `verify_signature`",
     }
 
     /// `sha256=…`. During a rotation, there are two signatures. Webhooks are signed only if signing

@@ -9,7 +9,7 @@ use super::{Case, HOSTS, Id, PARAMETER, SECRET, Time};
 use crate::{
     encoding::Encoding,
     request::{Headers, RequestHead},
-    scheme::{Hash, Part, PathForm, UrlForm},
+    scheme::{DigestForm, Part, PathForm, UrlForm},
     verify::url,
 };
 
@@ -53,6 +53,10 @@ fn put<V: PartialEq>(map: &mut BTreeMap<String, V>, name: &str, value: V) -> boo
         }
         Some(known) => *known == value,
     }
+}
+
+fn is_digest(encoding: Encoding, len: usize, text: &str) -> bool {
+    encoding.decode(text.as_bytes()).is_some_and(|digest| digest.len() == len)
 }
 
 /// Returns a body of four bytes with this CRC-32.
@@ -121,14 +125,11 @@ impl Draft {
             Part::Parameter(_) => text == PARAMETER,
             Part::Secret => text == SECRET,
             Part::Body | Part::JsonBody => set(&mut self.raw, owned()),
-            Part::BodyDigest(hash) => {
-                let len = match hash {
-                    Hash::Sha1 => 40,
-                    Hash::Sha256 => 64,
-                    Hash::Sha512 => 128,
-                };
-                text.len() == len && Encoding::Hex.decode(text.as_bytes()).is_some()
-            }
+            Part::BodyDigest(hash, form) => match form {
+                DigestForm::Raw => text.chars().count() == hash.len(),
+                DigestForm::Hex => is_digest(Encoding::Hex, hash.len(), text),
+                DigestForm::Base64 => is_digest(Encoding::Base64, hash.len(), text),
+            },
             Part::Timestamp => match case.time {
                 Time::Header(_) => put(&mut self.headers, "t", owned()),
                 Time::Pair | Time::Before => set(&mut self.time, owned()),
@@ -356,7 +357,7 @@ impl Draft {
             Part::Literal(_)
             | Part::Parameter(_)
             | Part::Secret
-            | Part::BodyDigest(_)
+            | Part::BodyDigest(..)
             | Part::Crc32 => {}
             Part::Body | Part::JsonBody if self.json.is_some() || self.form.is_some() => {}
             Part::Url(_) => {
