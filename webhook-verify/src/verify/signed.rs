@@ -74,11 +74,6 @@ impl Sources<'_, '_, '_> {
     }
 }
 
-fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
-    let mut parts = sources.settings.scheme.content.iter();
-    parts.find_map(|part| part.facts().url)
-}
-
 /// The source of a part's bytes: the head first, and the complete body later.
 enum Material<'m, 's, 'n, 'a> {
     Head { sources: &'m Sources<'s, 'n, 'a>, url: &'m str },
@@ -335,7 +330,7 @@ impl SignedHead {
         if sources.settings.plan.signs_target && !sources.head.has_visible_target() {
             return Err(VerifyError::MalformedSignature);
         }
-        match url_form(sources) {
+        match sources.settings.plan.url_form {
             None => self.keep(sources, content, ""),
             Some(UrlForm::WithoutQuery) => self.keep(sources, content, sources.base_url()),
             Some(UrlForm::PartlyDecoded) => {
@@ -359,7 +354,7 @@ impl SignedHead {
 
     /// Does the same for the other forms in which the URL may be signed.
     pub(super) fn in_other_forms(sources: &Sources<'_, '_, '_>) -> Result<Vec<Self>, VerifyError> {
-        if url_form(sources) != Some(UrlForm::EitherPort) {
+        if sources.settings.plan.url_form != Some(UrlForm::EitherPort) {
             return Ok(Vec::new());
         }
         url::other_ports(&sources.url())
