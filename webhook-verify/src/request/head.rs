@@ -234,19 +234,32 @@ impl<'n, 'a> Picked<'n, 'a> {
     /// Collects the headers with these names in one pass.
     #[inline]
     pub(crate) fn new(head: &RequestHead<'a>, names: &'n Names) -> Self {
-        let (mut picked, mut others) = (Self(SmallVec::new()), Self(SmallVec::new()));
+        let mut picked = Self(SmallVec::new());
+        if !names.aliases.is_empty() {
+            picked.collect_with_aliases(head, names);
+            return picked;
+        }
         head.headers().visit(&mut |name, value| {
             if let Some(known) = names.find(name) {
                 picked.0.push((known, value));
+            }
+        });
+        picked
+    }
+
+    fn collect_with_aliases(&mut self, head: &RequestHead<'a>, names: &'n Names) {
+        let mut others = Self(SmallVec::new());
+        head.headers().visit(&mut |name, value| {
+            if let Some(known) = names.find(name) {
+                self.0.push((known, value));
             }
             if let Some(known) = names.find_by_alias(name) {
                 others.0.push((known, value));
             }
         });
         if !others.0.is_empty() {
-            picked.add_aliases(&others);
+            self.add_aliases(&others);
         }
-        picked
     }
 
     /// Adds the headers found under their aliases. An alias with the same values as the first name
