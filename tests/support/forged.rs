@@ -20,7 +20,8 @@ pub struct Forged {
     headers: HeaderMap,
     target: String,
     body: String,
-    is_form: bool,
+    /// The name of a field, if the body is a form.
+    field: Option<String>,
     verifier: Verifier,
 }
 
@@ -28,7 +29,7 @@ pub struct Forged {
 const FILLER: &str = "\"filler\":0";
 
 /// What makes a JSON body large: a name, the text that is repeated, and the texts around it.
-const JSON: [(&str, &str, &str, &str); 12] = [
+const JSON: [(&str, &str, &str, &str); 14] = [
     (
         "usual",
         "\"filler\":[0",
@@ -45,17 +46,22 @@ const JSON: [(&str, &str, &str, &str); 12] = [
     ("other scripts", "\"filler\":\"", "ü", "\""),
     ("long keys", "\"filler\":0", ",\"\\u0061dditionalDatb\":1", ""),
     ("a signed text for Adyen", "\"merchantReference\":\"", "\\\"", "\""),
+    ("the same in hexadecimal", "\"merchantReference\":\"", "\\u0061", "\""),
     ("a signed text for SNS", "\"Subject\":\"", "\\\"", "\""),
+    ("the same in hexadecimal", "\"Subject\":\"", "\\u0061", "\""),
 ];
 
 /// The same for forms.
-const FORMS: [(&str, &str, &str, &str); 6] = [
+const FORMS: [(&str, &str, &str, &str); 9] = [
     ("usual", "From=%2B15551234567&Body=", "some+text%2C+and+more.+", ""),
     ("JSON", "mandrill_events=", "%7B%22id%22%3A4711%2C%22name%22%3A%22some+text%22%7D%2C", ""),
     ("the same fields", "a=b", "&a=b", ""),
     ("empty fields", "a=b", "&", ""),
     ("escapes", "a=", "%41", ""),
-    ("other scripts", "a=", "%FF", ""),
+    ("text", "a=", "some text, and more. ", ""),
+    ("other scripts", "a=", "%C3%BC", ""),
+    ("not UTF-8", "a=", "%FF", ""),
+    ("a name", "", "%41", "=b"),
 ];
 
 impl Forged {
@@ -63,11 +69,17 @@ impl Forged {
     pub fn new(scheme: &Scheme) -> Self {
         let description = scheme.describe();
         let has_form_token = scheme.name() == "pipeforce-token";
-        let is_form = has_form_token || description.signed_content.contains("{form}");
-        let skeleton = if is_form { "a=b" } else { skeleton(scheme) };
+        let content = &description.signed_content;
+        let signed_field = content.split_once("{form:").and_then(|(_, rest)| rest.split_once('}'));
+        let is_form = has_form_token || signed_field.is_some() || content.contains("{form}");
+        let field = is_form.then(|| signed_field.map_or("a", |(name, _)| name).to_owned());
+        let skeleton = match &field {
+            Some(field) => &format!("{field}=b"),
+            None => skeleton(scheme),
+        };
         let (headers, target, body) = if has_form_token {
             let form = ("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned());
-            (vec![form], "/".to_owned(), "token=another&".to_owned())
+            (vec![form], "/".to_owned(), "token=another".to_owned())
         } else if scheme.algorithm().is_symmetric() {
             by_signer(scheme, skeleton)
         } else {
@@ -81,20 +93,22 @@ impl Forged {
             })
             .collect();
         let verifier = verifier_of(scheme).build().unwrap();
-        Self { headers, target, body, is_form, verifier }
+        Self { headers, target, body, field, verifier }
     }
 
     /// Returns bodies of about `len` bytes, with names. The first is like the sender's.
     pub fn bodies(&self, len: usize) -> Vec<(&'static str, Bytes)> {
-        let fillers = if self.is_form { &FORMS[..] } else { &JSON[..] };
+        let fillers = if self.field.is_some() { &FORMS[..] } else { &JSON[..] };
         let bodies = fillers.iter().map(|(name, start, text, end)| {
             let around = self.body.len() + start.len() + end.len();
             let filler = text.repeat(len.saturating_sub(around) / text.len());
             let filler = format!("{start}{filler}{end}");
-            let body = if self.is_form {
-                self.body.replace("a=b", "") + &filler
-            } else {
-                self.body.replacen(FILLER, &filler, 1)
+            let body = match &self.field {
+                Some(field) => {
+                    let filler = filler.replace("a=", &format!("{field}="));
+                    format!("{}&{filler}", self.body.replace(&format!("{field}=b"), ""))
+                }
+                None => self.body.replacen(FILLER, &filler, 1),
             };
             (*name, Bytes::from(body))
         });

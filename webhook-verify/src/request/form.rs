@@ -2,73 +2,96 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr_iter, memchr2};
+
+use super::hex;
+
+/// The largest number of fields of a form that is decoded. Counting them is fast, and keeps a form
+/// of many small fields from taking many times as long as its hash.
+pub(crate) const MAX_FIELDS: usize = 4096;
+/// The largest number of fields of a form in which only one name is looked up, which is faster.
+const MAX_NAMES: usize = 1 << 16;
+
 /// Returns the decoded names and values of a form, or `None` for each pair that is not UTF-8.
+/// Returns `None` if there are too many fields.
 ///
 /// The result is that of `form_urlencoded::parse`. But `parse` takes several times as long, and
 /// replaces bytes that are not UTF-8, so different forms would have the same signature.
-pub(crate) fn pairs(form: &[u8]) -> impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>> {
-    encoded_pairs(form).map(|(name, value)| Some((decoded(name)?, decoded(value)?)))
+pub(crate) fn pairs(
+    form: &[u8],
+) -> Option<impl Iterator<Item = Option<(Cow<'_, str>, Cow<'_, str>)>>> {
+    let pairs = encoded_pairs(form, MAX_FIELDS)?;
+    Some(pairs.map(|(name, value)| Some((decoded(name)?, decoded(value)?))))
 }
 
-/// Returns the decoded values of a field. Skips values that are not UTF-8.
+/// Returns the decoded values of a field. Skips values that are not UTF-8. Returns none if the form
+/// has too many fields.
 pub(crate) fn values<'f>(form: &'f [u8], name: &str) -> impl Iterator<Item = Cow<'f, str>> {
-    let of_name = encoded_pairs(form).filter(move |(known, _)| {
-        // Few names are encoded, and the others are not decoded.
-        *known == name.as_bytes()
-            || known.iter().any(|byte| matches!(byte, b'+' | b'%'))
-                && decoded(known).is_some_and(|known| known == name)
-    });
-    of_name.filter_map(|(_, value)| decoded(value))
+    let pairs = encoded_pairs(form, MAX_NAMES).into_iter().flatten();
+    pairs.filter(move |(known, _)| is_name(known, name)).filter_map(|(_, value)| decoded(value))
 }
 
-fn encoded_pairs(form: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    form.split(|&byte| byte == b'&').filter(|pair| !pair.is_empty()).map(|pair| {
-        let end = pair.iter().position(|&byte| byte == b'=').unwrap_or(pair.len());
+fn encoded_pairs(form: &[u8], most: usize) -> Option<impl Iterator<Item = (&[u8], &[u8])>> {
+    if memchr_iter(b'&', form).count() >= most {
+        return None;
+    }
+    let mut start = 0;
+    let ends = memchr_iter(b'&', form).chain([form.len()]);
+    let pairs = ends.map(move |end| {
+        let pair = &form[start..end];
+        start = end + 1;
+        pair
+    });
+    Some(pairs.filter(|pair| !pair.is_empty()).map(|pair| {
+        let end = memchr(b'=', pair).unwrap_or(pair.len());
         (&pair[..end], pair.get(end + 1..).unwrap_or_default())
-    })
+    }))
+}
+
+/// Returns whether an encoded name is `name`. Few names are encoded, and the others are not
+/// decoded. Neither are names that are too long.
+fn is_name(encoded: &[u8], name: &str) -> bool {
+    encoded == name.as_bytes()
+        || encoded.len() <= 3 * name.len() && decoded(encoded).is_some_and(|known| known == name)
 }
 
 fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
-    if !text.iter().any(|byte| matches!(byte, b'+' | b'%')) {
+    if memchr2(b'+', b'%', text).is_none() {
         return std::str::from_utf8(text).ok().map(Cow::Borrowed);
     }
-    let mut bytes = text.to_vec();
-    let (mut from, mut to) = (0, 0);
-    while let Some(&byte) = bytes.get(from) {
-        from += 1;
-        bytes[to] = match byte {
-            b'+' => b' ',
-            b'%' => match bytes.get(from..from + 2).and_then(escaped) {
-                Some(byte) => {
-                    from += 2;
-                    byte
+    let mut bytes = vec![0; text.len()];
+    let (mut rest, mut len) = (text.iter(), 0);
+    while let Some(&byte) = rest.next() {
+        bytes[len] = if byte == b'%' {
+            let digits = rest.as_slice().first_chunk::<2>();
+            match digits.and_then(|digits| hex::number(*digits)) {
+                Some(number) => {
+                    rest = rest.as_slice()[2..].iter();
+                    number as u8
                 }
                 None => b'%',
-            },
-            _ => byte,
+            }
+        } else {
+            UNESCAPED[usize::from(byte)]
         };
-        to += 1;
+        len += 1;
     }
-    bytes.truncate(to);
+    bytes.truncate(len);
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// Returns the byte with this hexadecimal number.
-fn escaped(digits: &[u8]) -> Option<u8> {
-    match digits {
-        [high, low] => Some(digit(*high)? << 4 | digit(*low)?),
-        _ => None,
+/// What bytes outside of escapes stand for. A comparison with `+` would be a branch that takes
+/// longer.
+const UNESCAPED: [u8; 256] = {
+    let mut bytes = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        bytes[byte] = byte as u8;
+        byte += 1;
     }
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    match byte {
-        b'0'..=b'9' => Some(byte - b'0'),
-        b'a'..=b'f' => Some(byte - b'a' + 10),
-        b'A'..=b'F' => Some(byte - b'A' + 10),
-        _ => None,
-    }
-}
+    bytes[b'+' as usize] = b' ';
+    bytes
+};
 
 /// Returns the decoded value of a form or query field, unless it is absent, empty or repeated.
 pub(crate) fn single_value(form: &[u8], name: &str) -> Option<String> {
@@ -78,13 +101,13 @@ pub(crate) fn single_value(form: &[u8], name: &str) -> Option<String> {
     values.next().is_none().then(|| first.into_owned())
 }
 
-/// A name that must be unique is repeated.
+/// A name that must be unique is repeated, or its value is not UTF-8, or there are too many fields.
 pub(crate) struct Repeated;
 
 /// Returns the decoded value of a form or query field, which is empty if the field is absent.
 pub(crate) fn only_value(form: &[u8], name: &str) -> Result<String, Repeated> {
-    let of_name =
-        encoded_pairs(form).filter(|(known, _)| decoded(known).is_some_and(|known| known == name));
+    let pairs = encoded_pairs(form, MAX_NAMES).ok_or(Repeated)?;
+    let of_name = pairs.filter(|(known, _)| is_name(known, name));
     let mut values = of_name.map(|(_, value)| decoded(value));
     match (values.next(), values.next()) {
         (None, _) => Ok(String::new()),
@@ -111,7 +134,7 @@ pub(crate) fn is_form_type(content_type: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::{pairs, values};
+    use super::{MAX_FIELDS, MAX_NAMES, only_value, pairs, values};
 
     #[test]
     fn pairs_are_those_of_the_standard() {
@@ -123,7 +146,7 @@ mod tests {
             let known: Vec<_> = form_urlencoded::parse(form.as_bytes()).collect();
             let is_text =
                 !known.iter().any(|(name, value)| format!("{name}{value}").contains('\u{fffd}'));
-            let ours: Option<Vec<_>> = pairs(form.as_bytes()).collect();
+            let ours: Option<Vec<_>> = pairs(form.as_bytes()).unwrap().collect();
             if is_text {
                 for name in ["", "a", "A"] {
                     let ours: Vec<_> = values(form.as_bytes(), name).collect();
@@ -134,8 +157,33 @@ mod tests {
             assert_eq!(ours, is_text.then_some(known), "{form}");
         }
         for form in ["a=%ff", "%ff=a", "a=b&%c3=", "a=%c3%28+"] {
-            assert_eq!(pairs(form.as_bytes()).collect::<Option<Vec<_>>>(), None, "{form}");
+            assert_eq!(pairs(form.as_bytes()).unwrap().collect::<Option<Vec<_>>>(), None, "{form}");
         }
-        assert!(pairs(b"a=\xff").all(|pair| pair.is_none()));
+        assert!(pairs(b"a=\xff").unwrap().all(|pair| pair.is_none()));
+    }
+
+    #[test]
+    fn a_form_of_too_many_fields_is_not_read() {
+        let form = |fields: usize| vec!["a=b"; fields].join("&") + "&c=d";
+        let most = form(MAX_FIELDS - 1);
+        assert_eq!(pairs(most.as_bytes()).unwrap().count(), MAX_FIELDS);
+        for more in [form(MAX_FIELDS), format!("c=d{}", "&".repeat(MAX_FIELDS))] {
+            assert!(pairs(more.as_bytes()).is_none());
+        }
+        let most = form(MAX_NAMES - 1);
+        assert_eq!(values(most.as_bytes(), "c").next().as_deref(), Some("d"));
+        assert_eq!(only_value(most.as_bytes(), "c").ok().as_deref(), Some("d"));
+        for more in [form(MAX_NAMES), format!("c=d{}", "&".repeat(MAX_NAMES))] {
+            assert_eq!(values(more.as_bytes(), "c").next(), None);
+            assert!(only_value(more.as_bytes(), "c").is_err());
+        }
+    }
+
+    #[test]
+    fn encoded_names_are_found() {
+        for form in ["caf%C3%A9=1", "%63%61%66%c3%a9=1", "café=1"] {
+            assert_eq!(only_value(form.as_bytes(), "café").ok().as_deref(), Some("1"), "{form}");
+            assert_eq!(values(form.as_bytes(), "café").count(), 1, "{form}");
+        }
     }
 }

@@ -235,27 +235,36 @@ impl<'n, 'a> Picked<'n, 'a> {
     #[inline]
     pub(crate) fn new(head: &RequestHead<'a>, names: &'n Names) -> Self {
         let mut picked = Self(SmallVec::new());
+        if !names.aliases.is_empty() {
+            picked.collect_with_aliases(head, names);
+            return picked;
+        }
         head.headers().visit(&mut |name, value| {
             if let Some(known) = names.find(name) {
                 picked.0.push((known, value));
             }
         });
-        if !names.aliases.is_empty() {
-            picked.add_aliases(head, names);
-        }
         picked
+    }
+
+    fn collect_with_aliases(&mut self, head: &RequestHead<'a>, names: &'n Names) {
+        let mut others = Self(SmallVec::new());
+        head.headers().visit(&mut |name, value| {
+            if let Some(known) = names.find(name) {
+                self.0.push((known, value));
+            }
+            if let Some(known) = names.find_by_alias(name) {
+                others.0.push((known, value));
+            }
+        });
+        if !others.0.is_empty() {
+            self.add_aliases(&others);
+        }
     }
 
     /// Adds the headers found under their aliases. An alias with the same values as the first name
     /// adds nothing. An alias with other values makes the header a repeated one.
-    fn add_aliases(&mut self, head: &RequestHead<'a>, names: &'n Names) {
-        let mut others: SmallVec<[(&'n str, &'a [u8]); 8]> = SmallVec::new();
-        head.headers().visit(&mut |name, value| {
-            if let Some(known) = names.find_by_alias(name) {
-                others.push((known, value));
-            }
-        });
-        let others = Self(others);
+    fn add_aliases(&mut self, others: &Self) {
         let differs = |name: &str| !self.all(name).eq(others.all(name));
         let added: SmallVec<[_; 8]> =
             others.0.iter().copied().filter(|(name, _)| differs(name)).collect();

@@ -3,6 +3,7 @@
 pub(crate) mod coding;
 mod form;
 mod head;
+mod hex;
 pub(crate) mod json;
 mod pointers;
 mod scan;
@@ -11,7 +12,7 @@ pub use self::head::{Headers, RequestHead};
 #[cfg(all(test, feature = "rsa", feature = "testing"))]
 pub(crate) use self::json::BYTES_READ;
 pub(crate) use self::{
-    form::{is_form_type, lone_value, only_value, pairs, single_value, values},
+    form::{MAX_FIELDS, is_form_type, lone_value, only_value, pairs, single_value, values},
     head::{Names, Picked},
     pointers::{Fields, Pointers, Slot},
 };

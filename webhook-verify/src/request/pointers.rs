@@ -29,6 +29,8 @@ pub(super) struct Node {
     /// The next reference tokens and their nodes, sorted by length, so that most keys of a body are
     /// compared as numbers only.
     pub(super) children: Box<[(Box<str>, usize)]>,
+    /// The lengths of these tokens, as bits. Most keys of a body have another length.
+    lengths: u64,
     /// The children that may be elements of an array: indexes and nodes, sorted.
     pub(super) elements: Box<[(usize, usize)]>,
     /// Whether a JSON encoder may escape a child's token.
@@ -63,7 +65,7 @@ impl Tree {
         let at = nodes.len();
         let is_wanted = self.is_wanted;
         let (children, elements) = (Box::default(), Box::default());
-        nodes.push(Node { is_wanted, end: 0, children, elements, has_unusual: false });
+        nodes.push(Node { is_wanted, end: 0, children, lengths: 0, elements, has_unusual: false });
         let mut children: Box<[_]> = self
             .children
             .into_iter()
@@ -75,7 +77,8 @@ impl Tree {
         elements.sort_unstable();
         let end = nodes.len();
         let has_unusual = !children.iter().all(|(token, _)| token.bytes().all(is_usual));
-        nodes[at] = Node { is_wanted, end, children, elements, has_unusual };
+        let lengths = children.iter().fold(0, |all, (token, _)| all | length_bit(token.as_bytes()));
+        nodes[at] = Node { is_wanted, end, children, lengths, elements, has_unusual };
         at
     }
 }
@@ -138,7 +141,11 @@ impl Pointers {
 
 impl Node {
     /// Returns the child that a key leads to.
+    #[inline]
     pub(super) fn child(&self, token: &[u8]) -> Option<usize> {
+        if self.lengths & length_bit(token) == 0 {
+            return None;
+        }
         let found = self.children.binary_search_by(|(known, _)| by_length(known.as_bytes(), token));
         found.ok().map(|found| self.children[found].1)
     }
@@ -153,6 +160,11 @@ impl Node {
 /// Returns whether a byte is one that no JSON encoder escapes.
 fn is_usual(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
+}
+
+/// Returns the bit of a token's length. All long tokens share one.
+fn length_bit(token: &[u8]) -> u64 {
+    1 << token.len().min(63)
 }
 
 fn by_length(one: &[u8], other: &[u8]) -> Ordering {

@@ -78,34 +78,40 @@ impl Scan<'_, '_> {
     }
 
     /// Takes a value that no pointer leads to.
+    #[inline]
     fn pass(&mut self) -> Result<(), Broken> {
         match self.next()? {
             b'"' => self.string().map(drop),
-            b'{' | b'[' => {
-                let mut depth = 0_usize;
-                loop {
-                    match self.peek()? {
-                        b'"' => {
-                            self.string()?;
-                            continue;
-                        }
-                        b'{' | b'[' => depth += 1,
-                        b'}' | b']' => depth -= 1,
-                        _ => {}
-                    }
-                    self.at += 1;
-                    if depth == 0 {
-                        return Ok(());
-                    }
-                }
-            }
+            b'{' | b'[' => self.pass_nested(),
             b'-' | b'0'..=b'9' | b't' | b'f' | b'n' => {
-                let ends = |byte: &u8| b",]} \n\r\t".contains(byte);
+                let ends =
+                    |byte: &u8| matches!(byte, b',' | b']' | b'}' | b' ' | b'\n' | b'\r' | b'\t');
                 let rest = &self.body[self.at..];
                 self.at += rest.iter().position(ends).unwrap_or(rest.len());
                 Ok(())
             }
             _ => Err(Broken),
+        }
+    }
+
+    /// Takes an object or array that no pointer leads to.
+    fn pass_nested(&mut self) -> Result<(), Broken> {
+        let mut depth = 0_usize;
+        loop {
+            match self.peek()? {
+                b'"' => {
+                    self.string()?;
+                    continue;
+                }
+                b'{' | b'[' => depth += 1,
+                b'}' | b']' if depth == 1 => {
+                    self.at += 1;
+                    return Ok(());
+                }
+                b'}' | b']' => depth -= 1,
+                _ => {}
+            }
+            self.at += 1;
         }
     }
 

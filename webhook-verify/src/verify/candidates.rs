@@ -11,7 +11,8 @@ use crate::{
     key::{Key, Tag},
     request::{Picked, RequestHead},
     scheme::{
-        Algorithm, Grammar, Place, Prefix, Scheme, SignatureSource, TimestampPlace, TimestampSource,
+        Algorithm, Grammar, Place, Prefix, Scheme, SignatureSource, Text, TimestampPlace,
+        TimestampSource,
     },
 };
 
@@ -142,27 +143,12 @@ impl Candidates {
                     (signature, _) => self.add(scheme, signature, None),
                 }
             }
-            Grammar::Pairs { separator, groups, keys } => {
-                let timestamp_key = match &scheme.timestamp {
-                    Some(TimestampSource { place: TimestampPlace::Pair(key), .. }) => {
-                        key.as_bytes()
-                    }
-                    _ => b"",
-                };
-                let pairs = items(value, groups.unwrap_or(*separator));
-                let pairs = pairs.flat_map(|group| items(group, *separator));
-                for (key, value) in pairs.filter_map(|item| split(item, '=')) {
-                    if key == timestamp_key {
-                        if timestamp.is_some_and(|first| groups.is_none() || first != value) {
-                            return Err(VerifyError::AmbiguousHeader);
-                        }
-                        *timestamp = Some(value).filter(|value| !value.is_empty());
-                    } else if let Some(version) = keys.iter().find(|known| known.as_bytes() == key)
-                    {
-                        self.add(scheme, Some(value), Some(version))?;
-                    }
-                }
-                Ok(())
+            Grammar::Pairs { separator, groups: None, keys } => {
+                self.add_pairs(scheme, keys, items(value, *separator), timestamp, false)
+            }
+            Grammar::Pairs { separator, groups: Some(groups), keys } => {
+                let pairs = items(value, *groups).flat_map(|group| items(group, *separator));
+                self.add_pairs(scheme, keys, pairs, timestamp, true)
             }
             Grammar::List { separator, version_separator, versions } => {
                 for item in items(value, *separator) {
@@ -181,6 +167,32 @@ impl Candidates {
                 Ok(())
             }
         }
+    }
+
+    /// Adds the signatures among pairs. Only in groups, the timestamp may be repeated.
+    fn add_pairs<'a>(
+        &mut self,
+        scheme: &Scheme,
+        keys: &[Text],
+        pairs: impl Iterator<Item = &'a [u8]>,
+        timestamp: &mut Option<&'a [u8]>,
+        are_grouped: bool,
+    ) -> Result<(), VerifyError> {
+        let timestamp_key = match &scheme.timestamp {
+            Some(TimestampSource { place: TimestampPlace::Pair(key), .. }) => key.as_bytes(),
+            _ => b"",
+        };
+        for (key, value) in pairs.filter_map(|item| split(item, '=')) {
+            if key == timestamp_key {
+                if timestamp.is_some_and(|first| !are_grouped || first != value) {
+                    return Err(VerifyError::AmbiguousHeader);
+                }
+                *timestamp = Some(value).filter(|value| !value.is_empty());
+            } else if let Some(version) = keys.iter().find(|known| known.as_bytes() == key) {
+                self.add(scheme, Some(value), Some(version))?;
+            }
+        }
+        Ok(())
     }
 
     /// Adds one signature, which is malformed if it is `None`.

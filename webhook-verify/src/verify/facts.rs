@@ -44,6 +44,7 @@ pub(crate) struct HeadFacts {
     boundary: Option<Box<str>>,
     /// The body was in a field of a form.
     was_in_form: bool,
+    /// There is a query, and the scheme signs a body that could continue it.
     has_query: bool,
     /// The query, if the idempotency key may be made of it.
     query: Option<String>,
@@ -165,13 +166,13 @@ impl HeadFacts {
         };
         self.id.set(id(settings, picked)?);
         self.event_type.set(event_type(scheme, picked)?);
-        if settings.plan.has_label_headers {
+        if settings.plan.has_label_headers && self.may_have_odd_labels(scheme) {
             self.odd_labels = odd_labels(scheme, picked);
         }
         if settings.plan.body_alone {
             return Ok(());
         }
-        self.has_query = head.query().is_some();
+        self.has_query = settings.plan.signs_json_body && head.query().is_some();
         if settings.plan.identity_reads_content {
             self.query = settings
                 .plan
@@ -186,6 +187,16 @@ impl HeadFacts {
             self.rare = Some(Box::new(RareFacts::read(&sources, &versions)?));
         }
         Ok(())
+    }
+
+    /// Returns whether the header of the delivery ID or the event type gave no label. A label that
+    /// was kept is neither repeated nor too long.
+    fn may_have_odd_labels(&self, scheme: &Scheme) -> bool {
+        let is_header = |field: &Option<Field>| matches!(field, Some(Field::Header(_)));
+        let has_event_type =
+            scheme.event_header.is_none() && !self.event_type.as_bytes().is_empty();
+        is_header(&scheme.id) && self.id.as_bytes().is_empty()
+            || is_header(&scheme.event_type) && !has_event_type
     }
 
     /// Returns the coding of a body that must be decoded before it is verified.

@@ -123,6 +123,8 @@ pub(crate) struct Plan {
     pub(super) timestamp_len: Option<usize>,
     pub(super) signs_json_body: bool,
     pub(super) signs_target: bool,
+    /// The form in which the URL is signed, if it is.
+    pub(super) url_form: Option<UrlForm>,
     pub(super) signs_sorted_query: bool,
     /// The fields of the body that verification reads, before or after the signature is verified.
     pub(super) pointers: Pointers,
@@ -131,7 +133,8 @@ pub(crate) struct Plan {
 impl Plan {
     pub(crate) fn new(scheme: &Scheme) -> Self {
         let content = scheme.content.iter();
-        let url_forms = content.clone().any(|part| part.facts().url == Some(UrlForm::EitherPort));
+        let url_form = content.clone().find_map(|part| part.facts().url);
+        let url_forms = url_form == Some(UrlForm::EitherPort);
         let has_versions = !scheme.version_contents.is_empty();
         let rare = url_forms
             || has_versions
@@ -166,6 +169,7 @@ impl Plan {
             version_delimiters,
             timestamp_len: scheme.timestamp_len(),
             signs_target: scheme.signs_target(),
+            url_form,
             signs_sorted_query: scheme.parts().any(|part| matches!(part, Part::SortedQuery)),
             signs_json_body: scheme.parts().any(|part| matches!(part, Part::JsonBody)),
             looks_before_it_judges: scheme.looks_before_it_judges(),

@@ -14,15 +14,13 @@ use super::{Settings, candidates::pair, read, single, url};
 use crate::{
     encoding::Encoding,
     error::VerifyError,
-    request::{Fields, Picked, RequestHead, json, only_value, pairs},
+    request::{Fields, MAX_FIELDS, Picked, RequestHead, json, only_value, pairs},
     scheme::{
         DigestForm, Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm,
         is_token_byte,
     },
 };
 
-/// The largest number of form fields.
-const MAX_FORM_FIELDS: usize = 4096;
 /// The largest number of headers that a request may list as signed.
 const MAX_SIGNED_HEADERS: usize = 32;
 
@@ -76,11 +74,6 @@ impl Sources<'_, '_, '_> {
             None => Cow::Borrowed(base),
         }
     }
-}
-
-fn url_form(sources: &Sources<'_, '_, '_>) -> Option<UrlForm> {
-    let mut parts = sources.settings.scheme.content.iter();
-    parts.find_map(|part| part.facts().url)
 }
 
 /// The source of a part's bytes: the head first, and the complete body later.
@@ -314,7 +307,7 @@ fn sorted_query(sources: &Sources<'_, '_, '_>) -> Result<String, VerifyError> {
     let mut sorted = BTreeMap::<_, Vec<_>>::new();
     let pairs = form_urlencoded::parse(query.as_bytes());
     for (count, (name, value)) in pairs.filter(|(name, _)| !is_signature(name)).enumerate() {
-        if count == MAX_FORM_FIELDS {
+        if count == MAX_FIELDS {
             return Err(VerifyError::MalformedSignature);
         }
         sorted.entry(name).or_default().push(value);
@@ -344,7 +337,7 @@ impl SignedHead {
         if sources.settings.plan.signs_target && !sources.head.has_visible_target() {
             return Err(VerifyError::MalformedSignature);
         }
-        match url_form(sources) {
+        match sources.settings.plan.url_form {
             None => self.keep(sources, content, ""),
             Some(UrlForm::WithoutQuery) => self.keep(sources, content, sources.base_url()),
             Some(UrlForm::PartlyDecoded) => {
@@ -368,7 +361,7 @@ impl SignedHead {
 
     /// Does the same for the other forms in which the URL may be signed.
     pub(super) fn in_other_forms(sources: &Sources<'_, '_, '_>) -> Result<Vec<Self>, VerifyError> {
-        if url_form(sources) != Some(UrlForm::EitherPort) {
+        if sources.settings.plan.url_form != Some(UrlForm::EitherPort) {
             return Ok(Vec::new());
         }
         url::other_ports(&sources.url())
@@ -604,13 +597,13 @@ fn form(body: &[u8], is_form: bool) -> Result<String, VerifyError> {
         return if body.is_empty() { Ok(String::new()) } else { Err(VerifyError::MalformedBody) };
     }
     let mut sorted = BTreeSet::new();
-    for (index, pair) in pairs(body).enumerate() {
+    for pair in pairs(body).ok_or(VerifyError::MalformedBody)? {
+        let pair = pair.ok_or(VerifyError::MalformedBody)?;
         // No sender sends form fields without a name.
-        let is_nameless = matches!(&pair, Some((name, _)) if name.is_empty());
-        if index == MAX_FORM_FIELDS || is_nameless {
+        if pair.0.is_empty() {
             return Err(VerifyError::MalformedBody);
         }
-        sorted.insert(pair.ok_or(VerifyError::MalformedBody)?);
+        sorted.insert(pair);
     }
     let mut text = String::with_capacity(body.len());
     for (name, value) in &sorted {
