@@ -164,8 +164,9 @@ fn a_store_that_cannot_be_opened_is_named() {
     }
 }
 
-/// The presets that do not sign the bytes of the body, but the field that the test changes.
-const SIGN_THE_FIELD: [&str; 4] = ["adyen", "mandrill", "twilio", "twilio-sha256"];
+/// The presets that do not sign the bytes of the body, but the field that the test changes, or a
+/// weak digest.
+const SIGN_THE_FIELD: [&str; 5] = ["adyen", "mandrill", "sinch-voice", "twilio", "twilio-sha256"];
 
 #[tokio::test]
 async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
@@ -214,7 +215,12 @@ async fn the_curl_line_is_handled_then_a_duplicate_then_refused() {
                 })
                 .await;
             assert_eq!(changed.status, if signed { 401 } else { 204 }, "{args:?}");
-            let runs = if recognised { 1 } else { 2 + usize::from(!signed) };
+            // A body that is not signed is a part of the key, so the changed one is another delivery.
+            let in_key = scheme.describe().idempotency_key.contains("digest of the body");
+            let runs = match recognised {
+                true => 1 + usize::from(!signed && in_key),
+                false => 2 + usize::from(!signed),
+            };
             assert_eq!(running.end().len(), runs, "{args:?}");
         }
     }

@@ -112,8 +112,22 @@ for row in json.load(open(sys.argv[2])):
         print(json.dumps([row['provider'], row['name'], row['expect'], verify(row)]))
 ";
     // The interpreter does not support these, or treats them differently: requests that are refused
-    // here for good reason, a second header, an entity, a query.
-    const KNOWN: [(&str, &str); 36] = [
+    // here for good reason, a second header, an entity, a query, JSON in forms and parts.
+    const KNOWN: [(&str, &str); 50] = [
+        ("forgejo", "JSON instead of a form"),
+        ("forgejo", "the JSON in a part"),
+        ("forgejo", "trap: of a form, the JSON inside is signed"),
+        ("forgejo", "trap: the form is not what is signed"),
+        ("gitea", "JSON instead of a form"),
+        ("gitea", "the JSON in a part"),
+        ("gitea", "trap: of a form, the JSON inside is signed"),
+        ("gitea", "trap: the form is not what is signed"),
+        ("gogs", "JSON instead of a form"),
+        ("gogs", "the JSON in a part"),
+        ("gogs", "trap: of a form, the JSON inside is signed"),
+        ("gogs", "trap: the form is not what is signed"),
+        ("mailgun", "a route's parts: trap: a file with the name of a field does not count"),
+        ("mailgun", "a route's parts: trap: a message with an attachment"),
         ("generic-base64", "right"),
         ("generic-base64", "names of headers in another case"),
         ("generic-base64", "a body that is not text"),

@@ -125,16 +125,16 @@ pub(crate) fn lone_value<'f>(form: &'f [u8], name: &str) -> Option<Cow<'f, str>>
 
 /// Returns whether a content type is that of a form.
 pub(crate) fn is_form_type(content_type: &[u8]) -> bool {
-    let media_type = content_type.split(|&byte| byte == b';').next();
-    media_type
-        .unwrap_or_default()
-        .trim_ascii()
-        .eq_ignore_ascii_case(b"application/x-www-form-urlencoded")
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    let Some((start, rest)) = content_type.trim_ascii_start().split_at_checked(FORM.len()) else {
+        return false;
+    };
+    start.eq_ignore_ascii_case(FORM) && matches!(rest.trim_ascii_start().first(), None | Some(b';'))
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{MAX_FIELDS, MAX_NAMES, only_value, pairs, values};
+    use super::{MAX_FIELDS, MAX_NAMES, is_form_type, only_value, pairs, values};
 
     #[test]
     fn pairs_are_those_of_the_standard() {
@@ -176,6 +176,22 @@ mod tests {
         for more in [form(MAX_NAMES), format!("c=d{}", "&".repeat(MAX_NAMES))] {
             assert_eq!(values(more.as_bytes(), "c").next(), None);
             assert!(only_value(more.as_bytes(), "c").is_err());
+        }
+    }
+
+    #[test]
+    fn the_type_of_a_form_may_have_parameters_and_blanks() {
+        for (text, is_form) in [
+            ("application/x-www-form-urlencoded", true),
+            (" Application/X-WWW-Form-URLencoded ;charset=utf-8", true),
+            ("application/x-www-form-urlencoded;", true),
+            ("application/x-www-form-urlencoded2", false),
+            ("application/x-www-form-urlencoded x", false),
+            ("application/x-www-form", false),
+            ("text/plain; application/x-www-form-urlencoded", false),
+            ("", false),
+        ] {
+            assert_eq!(is_form_type(text.as_bytes()), is_form, "{text}");
         }
     }
 

@@ -203,6 +203,8 @@ pub(crate) struct Names {
     names: Box<[Text]>,
     /// Header aliases: the name in `names`, and the alias.
     aliases: Box<[(Text, Text)]>,
+    /// A bit for each length of a name or alias. Most headers have another length.
+    lengths: u64,
 }
 
 impl Names {
@@ -210,21 +212,43 @@ impl Names {
         names: impl IntoIterator<Item = Text>,
         aliases: impl IntoIterator<Item = (Text, Text)>,
     ) -> Self {
-        Self { names: names.into_iter().collect(), aliases: aliases.into_iter().collect() }
+        let names: Box<[Text]> = names.into_iter().collect();
+        let aliases: Box<[(Text, Text)]> = aliases.into_iter().collect();
+        let all = names.iter().chain(aliases.iter().map(|(_, alias)| alias));
+        let lengths = all.fold(0, |lengths, name| lengths | length_bit(name));
+        Self { names, aliases, lengths }
+    }
+
+    /// Returns whether a name or alias has the length of this one.
+    #[inline]
+    fn may_contain(&self, name: &str) -> bool {
+        self.lengths & length_bit(name) != 0
     }
 
     #[inline]
     fn find(&self, name: &str) -> Option<&str> {
         let mut names = self.names.iter().map(|known| &**known);
-        names.find(|known| known.eq_ignore_ascii_case(name))
+        names.find(|known| is_same(known, name))
     }
 
     /// Returns the header that this name is an alias of.
     fn find_by_alias(&self, name: &str) -> Option<&str> {
         let mut aliases = self.aliases.iter();
-        let found = aliases.find(|(_, alias)| alias.eq_ignore_ascii_case(name));
+        let found = aliases.find(|(_, alias)| is_same(alias, name));
         found.map(|(known, _)| &**known)
     }
+}
+
+/// Compares a header's name. Most requests have names in lower case, which are compared faster.
+#[inline]
+fn is_same(known: &str, name: &str) -> bool {
+    known == name || known.eq_ignore_ascii_case(name)
+}
+
+/// The bit of a name's length. Lengths of 64 and more share bits with shorter ones.
+#[inline]
+fn length_bit(name: &str) -> u64 {
+    1 << (name.len() % 64)
 }
 
 /// The headers that a scheme needs, under the scheme's own strings: most lookups compare pointers.
@@ -240,7 +264,9 @@ impl<'n, 'a> Picked<'n, 'a> {
             return picked;
         }
         head.headers().visit(&mut |name, value| {
-            if let Some(known) = names.find(name) {
+            if names.may_contain(name)
+                && let Some(known) = names.find(name)
+            {
                 picked.0.push((known, value));
             }
         });
@@ -250,6 +276,9 @@ impl<'n, 'a> Picked<'n, 'a> {
     fn collect_with_aliases(&mut self, head: &RequestHead<'a>, names: &'n Names) {
         let mut others = Self(SmallVec::new());
         head.headers().visit(&mut |name, value| {
+            if !names.may_contain(name) {
+                return;
+            }
             if let Some(known) = names.find(name) {
                 self.0.push((known, value));
             }

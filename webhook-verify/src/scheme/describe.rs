@@ -127,6 +127,18 @@ impl Scheme {
             Some(Field::Header(_)) if !self.event_type_is_signed() => ", event type",
             _ => "",
         };
+        if self.recognises_events() && (self.identity != Identity::None || self.identifies_events())
+        {
+            let ids: Vec<_> =
+                self.event_id_pointers().map(|pointer| format!("`{pointer}`")).collect();
+            return match (ids.is_empty(), self.identity) {
+                (true, Identity::Digest) => {
+                    format!("type and bytes of each event{}", self.labels())
+                }
+                (true, _) => format!("type and bytes of each event{of_type}"),
+                (false, _) => format!("{} of each event{of_type}", ids.join(", ")),
+            };
+        }
         let of_body = self.body_in_key(self.identity);
         match self.identity {
             Identity::SignedId => format!("signed ID{of_type}{of_body}"),

@@ -429,6 +429,7 @@ rows! { COMMUNICATION;
         event_time: event_time("/timestamp", Rfc3339),
         identity: Identity::None,
         notes.secret_at: "dashboard, Voice or Verification, the application's secret",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the documentation states no window",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "the page's example",

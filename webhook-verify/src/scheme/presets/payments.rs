@@ -322,6 +322,7 @@ rows! { PAYMENTS;
         event_time: event_time("/created_at", Rfc3339),
         identity: Identity::SignedId,
         notes.secret_at: "Orb, Developers, Webhooks, the endpoint's signing secret",
+        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's ID, which the page recommends for idempotency",
         notes.checked: "2026-11-28",
