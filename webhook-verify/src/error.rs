@@ -25,7 +25,7 @@ pub enum ConfigError {
     /// A secret contains text that probably does not belong to it, or is probably another key.
     /// [`Secret::exact`](crate::Secret::exact) accepts it.
     SuspectSecret {
-        /// The reason and the remedy, such as "ends with a line break: copy it without".
+        /// The reason and the remedy, such as "ends with a line break: copy the secret without it".
         reason: &'static str,
     },
     /// No secret was given, or more than may be live at once.
@@ -67,7 +67,7 @@ impl fmt::Display for ConfigError {
                 hint.map_or(Ok(()), |hint| write!(f, ": {hint}"))
             }
             Self::SuspectSecret { reason } => {
-                write!(f, "secret: {reason} (`Secret::exact` accepts it as it is)")
+                write!(f, "secret: {reason} (`Secret::exact` accepts it as is)")
             }
             Self::SecretCount { given: 0, .. } => f.write_str("secret: none given"),
             Self::SecretCount { given, limit } => {

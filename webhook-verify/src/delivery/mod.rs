@@ -96,9 +96,11 @@ impl Label {
 
 impl Delivery {
     /// Returns the body. A compressed body is decoded if the scheme defines [which bytes are
-    /// signed](crate::scheme::SignedBytes). JSON is taken [out of a form](Self::was_in_form).
-    /// Otherwise, the body is as received. It contains all events, even completed and filtered ones: [`events`](Self::events) returns those that are
-    /// left to do.
+    /// signed](crate::scheme::SignedBytes). If the JSON was [in a form](Self::was_in_form), the
+    /// body is the JSON alone. Otherwise, the body is as received.
+    ///
+    /// The body contains all events, even completed and filtered ones. [`events`](Self::events)
+    /// returns the remaining ones.
     #[must_use]
     pub fn body(&self) -> &Bytes {
         &self.body
@@ -129,8 +131,10 @@ impl Delivery {
         }
     }
 
-    /// Returns whether the body was in a [field of a form](crate::scheme::SchemeBuilder::json_in_form), so
-    /// that its content type is `application/json`, not that of the request.
+    /// Returns whether the body was in a [form field]. Its content type is then `application/json`,
+    /// not that of the request.
+    ///
+    /// [form field]: crate::scheme::SchemeBuilder::json_in_form
     #[must_use]
     pub fn was_in_form(&self) -> bool {
         self.was_in_form

@@ -31,7 +31,7 @@ pub(super) fn is_invisible(char: char) -> bool {
     zero_width || char.is_control() && !char.is_whitespace()
 }
 
-/// Returns what surrounds a secret and is probably not part of it, and how to remove it.
+/// Describes characters around a secret that are probably not part of it, and the remedy.
 ///
 /// Keys in PEM and JSON may have white space around them, since their forms ignore it. Bytes that
 /// are not UTF-8 are a binary key, in which no byte means anything by itself.
@@ -61,10 +61,10 @@ pub(super) fn surroundings(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Recognizes a key of another kind than the scheme's, and says what to do.
+/// Recognizes a key of the wrong kind for the scheme, and returns the problem and the remedy.
 ///
-/// A scheme that signs with the secret's text accepts any text, so it cannot detect the key of
-/// another sender by its form.
+/// A scheme that signs with the secret's text accepts any text. The form of the text alone does not
+/// reveal the key of another sender.
 pub(super) fn other_key(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
     let takes_text = match scheme.key_form {
         KeyForm::Utf8 | KeyForm::HtmlText | KeyForm::Sha1 => true,
@@ -77,22 +77,22 @@ pub(super) fn other_key(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
         | KeyForm::Jwk => false,
     };
     if is_api_key(text) && !scheme.api_key {
-        Some("is an API key: copy the webhook's secret instead")
+        Some("is an API key: copy the webhook secret instead")
     } else if !takes_text {
         None
     } else if std::str::from_utf8(text).is_ok_and(is_version_prefixed) {
         Some(
-            "begins with `v1,whsec_`, as secrets of Supabase Auth do, but the scheme signs with \
-             the secret's text: check that the scheme and the secret are of the same sender",
+            "begins with `v1,whsec_`, like a secret of Supabase Auth, but the scheme signs with \
+             the secret's text: check that the scheme and the secret belong to the same sender",
         )
     } else if text.starts_with(b"whsec_") && !scheme.whsec_text {
         Some(
-            "begins with `whsec_`, as secrets of Standard Webhooks do, but the scheme signs with \
-             the secret's text: check that the scheme and the secret are of the same sender, or \
+            "begins with `whsec_`, like a secret of Standard Webhooks, but the scheme signs with \
+             the secret's text: check that the scheme and the secret belong to the same sender, or \
              describe the secret with `KeyForm::Whsec` or `SchemeBuilder::whsec_text`",
         )
     } else if text.starts_with(b"whpk_") {
-        Some("begins with `whpk_`, as public keys do, but the scheme signs with a shared secret")
+        Some("begins with `whpk_`, like a public key, but the scheme signs with a shared secret")
     } else {
         None
     }
@@ -124,7 +124,7 @@ pub(super) fn looks_like(form: KeyForm, text: &[u8]) -> Option<&'static str> {
     Some(if is_version_prefixed(text) {
         "it begins with `v1,`, as Supabase shows it: remove everything before `wh`"
     } else if is_api_key(text.as_bytes()) || text.starts_with("sk-") {
-        "it looks like an API key: copy the webhook's secret instead"
+        "it looks like an API key: copy the webhook secret instead"
     } else if text.contains("-----BEGIN ") {
         if takes_pem { "it looks like PEM of another kind" } else { "it looks like PEM" }
     } else if is_json(text) && form != KeyForm::Jwk {
@@ -136,7 +136,7 @@ pub(super) fn looks_like(form: KeyForm, text: &[u8]) -> Option<&'static str> {
     } else if text.starts_with("whpk_") && form != KeyForm::Whpk {
         "it begins with `whpk_`"
     } else if text.starts_with("0x") {
-        "it begins with `0x`: remove that"
+        "it begins with `0x`: remove this prefix"
     } else if is_hex(bare.as_bytes()) && form != KeyForm::Hex {
         "it looks like hex"
     } else if is_uuid(text) {
@@ -357,8 +357,7 @@ mod tests {
             }
         }
         accepting.sort_unstable();
-        // The senders whose secrets begin so, and those whose users choose the secret of a sender
-        // of their own.
+        // The secrets of these senders begin with `whsec_`, or the user chooses the secret.
         let expected = [
             "airwallex",
             "alchemy",

@@ -42,10 +42,10 @@ impl Secret {
     ///
     /// * an API key (`sk_…`, `pk_…`, `rk_…`), unless the sender
     ///   [signs with it](crate::scheme::SchemeBuilder::api_key);
-    /// * a key of Standard Webhooks (`whsec_…`, `v1,whsec_…`, `whpk_…`) where the scheme signs with
-    ///   the secret's text, unless the sender's secrets
-    ///   [begin with `whsec_`](crate::scheme::SchemeBuilder::whsec_text);
-    /// * hex where the scheme expects base64.
+    /// * a key of Standard Webhooks (`whsec_…`, `v1,whsec_…`, `whpk_…`), if the scheme signs with
+    ///   the secret's text; `whsec_…` is accepted if the scheme
+    ///   [declares it](crate::scheme::SchemeBuilder::whsec_text);
+    /// * hex, if the scheme expects base64.
     ///
     /// # Errors
     ///
@@ -65,8 +65,9 @@ impl Secret {
         }
     }
 
-    /// Creates a secret from exactly these bytes, for the rare secret that ends with white space,
-    /// is in quotation marks, or begins with `sk_` or `whsec_`. The scheme's key form still applies.
+    /// Creates a secret from exactly these bytes. Use it for the rare secret that ends with white
+    /// space, is in quotation marks, or begins with `sk_` or `whsec_`. The scheme's key form still
+    /// applies.
     ///
     /// ```
     /// use webhook_verify::{Secret, Verifier, scheme};

@@ -65,7 +65,8 @@ impl Rejection {
             Self::NotAuthentic(_) => ErrorFacts::new(Level::Warn, 401, "invalid webhook signature"),
             Self::BodyTooLarge(_) => ErrorFacts::new(Level::Info, 413, "body too large"),
             Self::ContentEncoding { feature } => {
-                // The sender compresses every body, so all of its deliveries are refused.
+                // A sender that compresses its bodies usually compresses all of them: every
+                // delivery fails.
                 let level = if feature.is_some() { Level::Warn } else { Level::Info };
                 ErrorFacts::new(level, 415, "unsupported content encoding")
             }

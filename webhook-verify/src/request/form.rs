@@ -6,10 +6,10 @@ use memchr::{memchr, memchr_iter, memchr2};
 
 use super::hex;
 
-/// The largest number of fields of a form that is decoded. Counting them is fast, and keeps a form
-/// of many small fields from taking many times as long as its hash.
+/// The maximum number of fields in a form that is decoded. Counting them is fast. Without the
+/// limit, a form of many small fields would take many times as long as its hash.
 pub(crate) const MAX_FIELDS: usize = 4096;
-/// The largest number of fields of a form in which only one name is looked up, which is faster.
+/// The maximum number of fields in a form in which one name is looked up. A lookup is faster.
 const MAX_NAMES: usize = 1 << 16;
 
 /// Returns the decoded names and values of a form, or `None` for each pair that is not UTF-8.
@@ -48,8 +48,8 @@ fn encoded_pairs(form: &[u8], most: usize) -> Option<impl Iterator<Item = (&[u8]
     }))
 }
 
-/// Returns whether an encoded name is `name`. Few names are encoded, and the others are not
-/// decoded. Neither are names that are too long.
+/// Returns whether an encoded name decodes to `name`. Names that are equal or too long are not
+/// decoded.
 fn is_name(encoded: &[u8], name: &str) -> bool {
     encoded == name.as_bytes()
         || encoded.len() <= 3 * name.len() && decoded(encoded).is_some_and(|known| known == name)
@@ -80,8 +80,7 @@ fn decoded(text: &[u8]) -> Option<Cow<'_, str>> {
     String::from_utf8(bytes).ok().map(Cow::Owned)
 }
 
-/// What bytes outside of escapes stand for. A comparison with `+` would be a branch that takes
-/// longer.
+/// The decoded form of each byte outside of escapes. A table is faster than a branch for `+`.
 const UNESCAPED: [u8; 256] = {
     let mut bytes = [0; 256];
     let mut byte = 0;
@@ -101,7 +100,7 @@ pub(crate) fn single_value(form: &[u8], name: &str) -> Option<String> {
     values.next().is_none().then(|| first.into_owned())
 }
 
-/// A name that must be unique is repeated, or its value is not UTF-8, or there are too many fields.
+/// A name that must be unique is repeated, its value is not UTF-8, or there are too many fields.
 pub(crate) struct Repeated;
 
 /// Returns the decoded value of a form or query field, which is empty if the field is absent.
@@ -116,8 +115,8 @@ pub(crate) fn only_value(form: &[u8], name: &str) -> Result<String, Repeated> {
     }
 }
 
-/// Returns the decoded value of the only field of a form. The form begins with the field's name, so
-/// no JSON object or array is such a form.
+/// Returns the decoded value if the form has only this field. Such a form begins with the field's
+/// name, so a JSON object or array is never taken for one.
 pub(crate) fn lone_value<'f>(form: &'f [u8], name: &str) -> Option<Cow<'f, str>> {
     let value = form.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
     if value.contains(&b'&') { None } else { decoded(value) }

@@ -57,7 +57,7 @@ pub(super) fn scalar_of(raw: &str) -> Result<Option<Cow<'_, str>>, Unreadable> {
     }
 }
 
-/// Returns the text of a string in valid JSON, or `None` if an escape is not of a character.
+/// Returns the text of a string in valid JSON, or `None` if an escape stands for no character.
 ///
 /// The result is that of `serde_json`, which takes several times as long for many escapes.
 fn string_of(raw: &str) -> Option<Cow<'_, str>> {
@@ -340,7 +340,7 @@ mod tests {
             let piece = |place: u32| pieces[number / count.pow(place) % count];
             let json: String = ["\"", piece(0), piece(1), piece(2), "\""].concat();
             let text = serde_json::from_str::<String>(&json).ok();
-            // Only raw values of the parser and of the scan get here, and the former are valid.
+            // The parser's raw values are valid. Those of the scan may not be.
             if serde_json::from_str::<&RawValue>(&json).is_ok() {
                 assert_eq!(string_of(&json).as_deref(), text.as_deref(), "{json}");
             }

@@ -29,7 +29,7 @@ pub(super) struct Node {
     /// The next reference tokens and their nodes, sorted by length, so that most keys of a body are
     /// compared as numbers only.
     pub(super) children: Box<[(Box<str>, usize)]>,
-    /// The lengths of these tokens, as bits. Most keys of a body have another length.
+    /// The lengths of these tokens, one bit each. Most keys of a body have another length.
     lengths: u64,
     /// The children that may be elements of an array: indexes and nodes, sorted.
     pub(super) elements: Box<[(usize, usize)]>,

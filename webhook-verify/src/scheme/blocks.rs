@@ -201,7 +201,7 @@ pub enum SignedBytes {
     Decoded,
 }
 
-/// The part of a form that is signed, for senders that put their JSON into a field of a form.
+/// The signed part of a form, for senders that put their JSON into a form field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
@@ -209,9 +209,9 @@ pub enum SignedBytes {
 pub enum SignedForm {
     /// The field's decoded value, as with Gitea.
     Value,
-    /// The form as sent, as with GitHub. Only an `application/x-www-form-urlencoded` body with this
-    /// field alone is opened: the content type is not signed, so JSON must not pass for such a form.
-    /// Other bodies are left as sent.
+    /// The form as sent, as with GitHub. The JSON is extracted only from an
+    /// `application/x-www-form-urlencoded` body that has this field alone. Other bodies remain as
+    /// sent. The content type is not signed, so a JSON body must not be readable as a form.
     Whole,
 }
 
@@ -537,19 +537,23 @@ pub(crate) struct EventList {
 #[cfg_attr(feature = "serde", serde(rename_all = "kebab-case"))]
 #[non_exhaustive]
 pub enum Identity {
-    /// The signed delivery ID, with the event type if the sender puts it into an unsigned header,
-    /// and the digest of the body if the signature covers only a part of it. If a verified body has
-    /// no ID, the key is [`Digest`](Self::Digest) if two events of the sender cannot have identical
-    /// bytes, and otherwise none.
+    /// The signed delivery ID. The key also contains:
+    ///
+    /// * the event type, if the sender puts it into an unsigned header
+    /// * the digest of the body, if the signature covers only a part of the body
+    ///
+    /// If a verified body has no ID, the key is [`Digest`](Self::Digest) if two events of the
+    /// sender cannot have identical bytes, and otherwise none.
     SignedId,
     /// Fields of the signed body that together identify an event and stay the same in retries, for
-    /// senders whose retries change the rest of the body, with the event type and the digest as in
-    /// [`SignedId`](Self::SignedId). If one is absent, the same applies as without a signed ID.
+    /// senders whose retries change the rest of the body. The key also contains the event
+    /// type and the digest as with [`SignedId`](Self::SignedId). If a field is absent, the same
+    /// applies as without a signed ID.
     Fields,
     /// The SHA-256 digest of the signed body, with the delivery ID and the event type if the sender
-    /// puts them into headers. If the scheme signs only a part of the body, the digest is that of
-    /// the signed content, and the key also contains the digest of the body. A request with an
-    /// empty body and without an ID has no key.
+    /// puts them into headers. If the scheme signs only a part of the body, the key contains the
+    /// digest of the signed content and the digest of the body. A request with an empty body and
+    /// without an ID has no key.
     ///
     /// A captured request without a signed timestamp can run again with an invented ID.
     Digest,

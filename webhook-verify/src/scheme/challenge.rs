@@ -209,7 +209,8 @@ impl Challenge {
     );
 
     /// Braintree's `bt_challenge`, sent when a webhook is created. The response is the parameter
-    /// `public_key`, `|` and the HMAC of the challenge. The same limits apply as for [`X`](Self::X).
+    /// `public_key`, `|` and the HMAC of the challenge. The same limits apply as for
+    /// [`X`](Self::X).
     pub const BRAINTREE: Self = unsigned(
         "braintree",
         GET,

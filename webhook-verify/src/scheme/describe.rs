@@ -41,8 +41,8 @@ pub struct Description {
     pub event_type: Option<String>,
     /// The parts of the idempotency key.
     pub idempotency_key: String,
-    /// The key of a delivery or event that lacks the ID or a field of
-    /// [`idempotency_key`](Self::idempotency_key). It is `None` if none can lack it.
+    /// The key that is used if a delivery or event lacks the ID or a field of
+    /// [`idempotency_key`](Self::idempotency_key). It is `None` if this cannot happen.
     pub key_fallback: Option<String>,
     /// Whether [`VerifierBuilder::public_url`](crate::VerifierBuilder::public_url) must be set.
     pub needs_public_url: bool,

@@ -126,7 +126,7 @@ pub struct Scheme {
     /// Fields of forms, for senders that send either a JSON body or a form: the JSON pointer, and the
     /// field's name.
     pub(crate) form_fields: List<(Text, Text)>,
-    /// The field of a form that contains the JSON body, for senders that may send it this way.
+    /// The form field that contains the JSON, for senders that may send forms.
     pub(crate) json_in_form: Option<JsonInForm>,
     /// Header aliases: the name in this scheme, and the alias.
     pub(crate) header_aliases: List<(Text, Text)>,
@@ -301,8 +301,8 @@ impl Scheme {
             || self.identity == Identity::Digest && !self.signs_body()
     }
 
-    /// Returns whether an idempotency key must contain the digest of the body, because its other
-    /// parts do not determine the body: the signature covers only a part of it.
+    /// Returns whether an idempotency key must contain the digest of the body: the signature covers
+    /// only a part of the body, so the key's other parts do not determine it.
     pub(crate) fn key_needs_body(&self, identity: Identity) -> bool {
         match identity {
             Identity::SignedId | Identity::Fields => !self.signs_body(),
@@ -540,8 +540,8 @@ impl Scheme {
             )
     }
 
-    /// Returns whether the form fields that are read may be in a `multipart/form-data` body. The
-    /// body itself is then not signed, and remains as sent for the handler.
+    /// Returns whether form fields may be read from a `multipart/form-data` body. The signature
+    /// does not cover the body's own bytes.
     #[cfg(feature = "multipart")]
     pub(crate) fn reads_multipart(&self) -> bool {
         match &self.json_in_form {

@@ -83,8 +83,8 @@ impl Description {
                     SignedBytes::Decoded => "decoded",
                 };
                 format!(
-                    "the {signed} bytes are signed; enable the feature `gzip`, or `brotli` or \
-                     `zstd` for those codings"
+                    "the {signed} bytes are signed; enable the feature `gzip` (or `brotli` or \
+                     `zstd`, if the sender uses these codings)"
                 )
             }
         };
@@ -121,8 +121,7 @@ impl Description {
         ]
     }
 
-    /// Returns which retries the time window refuses, because they are signed with the first
-    /// timestamp.
+    /// Describes the retries that the time window refuses, because they have the first timestamp.
     fn late_retries(&self) -> String {
         let is_window = self.timestamp.is_some() && self.tolerance.is_some();
         let is_known =
@@ -151,7 +150,7 @@ impl Description {
     }
 }
 
-/// The text of a row about which the sender says nothing.
+/// The text of a row if the sender documents nothing about it.
 const NOT_DOCUMENTED: &str = "not documented by the sender";
 
 fn or(text: &str, default: &str) -> String {

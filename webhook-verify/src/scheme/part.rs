@@ -73,7 +73,7 @@ pub(crate) enum Free {
 /// A digest of the body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Hash {
-    /// Broken: two bodies can be made with the same digest. So it does not prove the body's bytes.
+    /// Broken: an attacker can make two bodies with the same digest, so it does not prove the body.
     Md5,
     Sha1,
     Sha256,

@@ -94,7 +94,7 @@ impl Scheme {
 }
 
 impl Scheme {
-    /// Returns the error of a scheme that covers less than `required`, with the next step.
+    /// Checks that the signature covers at least `required`. The error names the next step.
     pub(crate) fn check_proof(&self, required: Proof) -> Result<(), ConfigError> {
         let (name, proof) = (self.name(), self.proof());
         if proof.satisfies(required) {
@@ -103,7 +103,7 @@ impl Scheme {
         let accept = match proof {
             Proof::TokenOnly => "remove `require`".to_owned(),
             Proof::Body | Proof::BodyDigest | Proof::Fields | Proof::Url => {
-                format!("`require(Proof::{proof:?})`")
+                format!("use `require(Proof::{proof:?})`")
             }
         };
         let stronger = |other: &&Self| {
@@ -115,7 +115,7 @@ impl Scheme {
         let or_preset = match presets.as_slice() {
             [] => String::new(),
             names => {
-                format!(", or use the preset {}, if the sender can sign so", names.join(" or "))
+                format!(", or use the preset {} if the sender supports it", names.join(" or "))
             }
         };
         Err(ConfigError::option(
@@ -209,7 +209,7 @@ mod tests {
             scheme.check_proof(Proof::Body).unwrap_err().to_string()
         };
         assert!(text("twilio").contains("the preset `twilio-json` or `twilio-json-sha256`"));
-        assert!(text("gitlab").contains("the preset `gitlab-signed`, if"));
+        assert!(text("gitlab").contains("the preset `gitlab-signed` if"));
         assert!(!text("mailgun").contains("preset"));
     }
 

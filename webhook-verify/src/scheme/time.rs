@@ -20,7 +20,7 @@ impl TimeUnit {
             Self::Seconds => parse_unsigned(text).map(Duration::from_secs),
             Self::Milliseconds => parse_unsigned(text).map(Duration::from_millis),
             Self::Rfc3339 => date(&|text| OffsetDateTime::parse(text, &Rfc3339).ok()),
-            // With a zone of its own, the text is no longer a date.
+            // A text that already has a zone does not parse with a second one.
             Self::Utc => {
                 let mut zoned = [b'Z'; LONGEST_DATE];
                 zoned.get_mut(..text.len())?.copy_from_slice(text);
@@ -34,12 +34,14 @@ impl TimeUnit {
     }
 }
 
-/// More than the length of a date with nanoseconds.
+/// An upper bound for the length of a date with nanoseconds.
 const LONGEST_DATE: usize = 64;
 
 /// Returns whether a date has the length and the form of HTTP dates (RFC 9110 §5.6.7), with the
-/// zone `GMT` or `+0000`. The parser also allows comments, dates without a weekday and zones that
-/// begin others: the text before or after such a date could be part of it.
+/// zone `GMT` or `+0000`.
+///
+/// The parser also accepts comments, dates without a weekday, and zones that are prefixes of
+/// others. The text before or after such a date could be part of it.
 fn is_http_date(text: &[u8]) -> bool {
     let has_zone = match text.len() {
         29 => text.ends_with(b" GMT"),

@@ -10,15 +10,15 @@ impl Signer {
     /// Compresses the body with gzip, and signs the bytes that the scheme defines with
     /// [`signed_bytes`](crate::scheme::SchemeBuilder::signed_bytes).
     ///
-    /// [`sign`](Self::sign) then returns an error if the scheme does not define them, because
-    /// receivers refuse such a request with 415.
+    /// If the scheme does not define them, [`sign`](Self::sign) returns an error, because receivers
+    /// respond to such a request with 415.
     pub fn gzip(mut self) -> Self {
         self.gzip = true;
         self
     }
 
-    /// Compresses the body if it is signed as sent. Returns whether it is to be compressed after it
-    /// was signed.
+    /// Compresses the body if the compressed bytes are signed. Returns whether the body must be
+    /// compressed after it is signed.
     pub(super) fn compress(&self, request: &mut SignedRequest) -> Result<bool, ConfigError> {
         if !self.gzip {
             return Ok(false);

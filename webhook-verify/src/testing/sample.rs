@@ -10,13 +10,13 @@ use crate::{
 impl Signer {
     /// Signs a sample delivery: a body like those of the scheme's sender, with a new random ID.
     ///
-    /// The body has every field that the scheme's idempotency key needs, so two samples are two
+    /// The body has every field that the scheme's idempotency key needs, so two samples are
     /// different deliveries. To make a duplicate, send the same sample twice.
     ///
-    /// The event type is [`event_type`](Self::event_type), or else `push` for GitHub and
-    /// `invoice.paid` for other senders. It is in the header or the field of the scheme. Senders
-    /// with bodies of a fixed form (Mautic, Slack, Paystack, Mandrill, Twilio and FluentCRM) keep
-    /// the event type of this form.
+    /// The event type is [`event_type`](Self::event_type). By default, it is `push` for GitHub and
+    /// `invoice.paid` for other senders. The signer writes it to the header or the field that the
+    /// scheme defines. The samples for Mautic, Slack, Paystack, Mandrill, Twilio and FluentCRM have
+    /// a fixed body, with its own event type.
     ///
     /// ```
     /// use webhook_verify::{Verifier, scheme, testing::Signer};
@@ -31,9 +31,9 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] if [`sign`](Self::sign) returns one, for example because the scheme
-    /// signs the URL and there is no [`public_url`](Self::public_url), or if the operating system
-    /// provides no random bytes.
+    /// [`ConfigError::Option`] if [`sign`](Self::sign) returns one, or if the operating system
+    /// provides no random bytes. For example, `sign` returns one if the scheme signs the URL and
+    /// there is no [`public_url`](Self::public_url).
     pub fn sample(&self) -> Result<SignedRequest, ConfigError> {
         let number =
             getrandom::u32().map_err(|error| ConfigError::option("id", error.to_string()))?;

@@ -94,16 +94,19 @@ impl Signer {
         })
     }
 
-    /// Sets the delivery's ID, if it is in a header. The default is `evt_1`. An ID in the body is
-    /// part of the body that you pass, unless the scheme signs the ID by itself: then the signer
-    /// adds it to a body that has none.
+    /// Sets the delivery's ID, if it is in a header. The default is `evt_1`.
+    ///
+    /// If the ID is in the body, pass a body that has it. If the scheme also signs the ID by
+    /// itself, the signer adds it to a body that has none.
     pub fn id(mut self, id: impl Into<String>) -> Self {
         self.id = id.into();
         self
     }
 
-    /// Sets the event type, if the scheme has it in a header. By default there is no such header. A
-    /// type in the body is part of the body that you pass; only [`sample`](Self::sample) writes it.
+    /// Sets the event type, if the scheme has it in a header. By default, there is no such header.
+    ///
+    /// If the type is in the body, pass a body that has it. Only [`sample`](Self::sample) writes a
+    /// type to the body.
     pub fn event_type(mut self, event_type: impl Into<String>) -> Self {
         self.event_type = Some(event_type.into());
         self

@@ -74,7 +74,7 @@ impl Candidates {
                 // Only a list may span several lines (RFC 9110 §5.3).
                 let is_list = match source.grammar {
                     Grammar::List { .. } => true,
-                    // Each line has a timestamp of its own.
+                    // Each line has its own timestamp.
                     Grammar::AfterTimestamp { .. } => false,
                     Grammar::Plain(_) | Grammar::Pairs { .. } => source.several.is_some(),
                 };
@@ -169,7 +169,7 @@ impl Candidates {
         }
     }
 
-    /// Adds the signatures among pairs. Only in groups, the timestamp may be repeated.
+    /// Adds the signatures among pairs. The timestamp may be repeated only in groups.
     fn add_pairs<'a>(
         &mut self,
         scheme: &Scheme,

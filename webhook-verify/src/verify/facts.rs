@@ -44,7 +44,7 @@ pub(crate) struct HeadFacts {
     boundary: Option<Box<str>>,
     /// The body was in a field of a form.
     was_in_form: bool,
-    /// There is a query, and the scheme signs a body that could continue it.
+    /// The request has a query, and the scheme signs a body whose text could continue it.
     has_query: bool,
     /// The query, if the idempotency key may be made of it.
     query: Option<String>,
@@ -189,8 +189,8 @@ impl HeadFacts {
         Ok(())
     }
 
-    /// Returns whether the header of the delivery ID or the event type gave no label. A label that
-    /// was kept is neither repeated nor too long.
+    /// Returns whether the header of the delivery ID or of the event type gave no label. A label
+    /// that was kept is neither repeated nor too long.
     fn may_have_odd_labels(&self, scheme: &Scheme) -> bool {
         let is_header = |field: &Option<Field>| matches!(field, Some(Field::Header(_)));
         let has_event_type =
@@ -258,7 +258,7 @@ impl HeadFacts {
         Ok(())
     }
 
-    /// Returns the field of a form that contains the JSON, if this part of the form is signed.
+    /// Returns the form field that contains the JSON, if this part of the form is signed.
     fn json_in_form<'s>(
         &self,
         settings: &'s Settings,
@@ -268,7 +268,7 @@ impl HeadFacts {
         (self.is_form && !self.was_in_form && json.signed == signed).then_some(json)
     }
 
-    /// Takes the JSON out of a form whose field is signed, once.
+    /// Extracts the JSON from a form, if the field's value is signed. Does so only once.
     pub(crate) fn open_form(
         &mut self,
         settings: &Settings,
@@ -283,7 +283,7 @@ impl HeadFacts {
         Ok(Some(value.into()))
     }
 
-    /// Takes the JSON out of a form that is signed as a whole, and verified.
+    /// Extracts the JSON from a verified form that is signed as a whole.
     fn open_verified_form(&mut self, settings: &Settings, body: &[u8]) -> Option<Vec<u8>> {
         let json = self.json_in_form(settings, SignedForm::Whole)?;
         let value = lone_value(body, &json.field)?;
@@ -291,7 +291,7 @@ impl HeadFacts {
         Some(value.into_owned().into_bytes())
     }
 
-    /// Returns the fields of a `multipart/form-data` body that are read, as another form.
+    /// Returns the fields that are read from a `multipart/form-data` body, as a URL-encoded form.
     fn multipart_as_form(&self, settings: &Settings, body: &Bytes) -> Option<Vec<u8>> {
         #[cfg(feature = "multipart")]
         {
@@ -306,7 +306,7 @@ impl HeadFacts {
         }
     }
 
-    /// Returns the text whose fields are read, if it is not the body: the fields of a form as the
+    /// Returns the text whose fields are read, if it is not the body. It is either the form as the
     /// JSON body that the sender otherwise sends, or the fields of a `multipart/form-data` body.
     pub(crate) fn readable(
         &self,
@@ -432,7 +432,7 @@ impl HeadFacts {
             });
             (index, digest)
         };
-        // Those of a compressed body are not the fields of the decoded one.
+        // Fields of the compressed bytes are not fields of the decoded body.
         self.slots = slots.filter(|_| self.coding_after(settings).is_none());
         if let Some((from, until)) = keys.get(secret_index).and_then(Key::validity) {
             let now = settings.clock.now();

@@ -141,7 +141,7 @@ impl Incoming {
         Ok(())
     }
 
-    /// Ends the decoding of a complete body, and takes it out of a form.
+    /// Finishes decoding a complete body, and extracts the JSON from a form.
     fn decode(&mut self) -> Result<(), VerifyError> {
         if let Buffer::Decoding(_) = &self.body
             && let Buffer::Decoding(decoder) =

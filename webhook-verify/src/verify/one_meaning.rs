@@ -572,7 +572,7 @@ fn each_template(random: &mut Random, check: &mut dyn FnMut(&mut Random, &[Strin
             check(random, &[format!("{one}{{body:json}}"), format!("{one}.{other}")]);
         }
     }
-    // Two versions that begin alike: what follows must not show the end at different bytes.
+    // Two versions with a common part, whose end must be at the same byte in both.
     for (part, ends) in PARTS.iter().flat_map(|part| ENDS.map(|ends| (part, ends))) {
         check(random, &ends.map(|end| format!("{part}{end}{{body}}")));
     }
@@ -589,7 +589,7 @@ fn each_template(random: &mut Random, check: &mut dyn FnMut(&mut Random, &[Strin
         let start: Vec<_> = (0..random.below(3)).map(|_| any_part(random)).collect();
         let templates: Vec<_> = (0..versions)
             .map(|_| {
-                // What follows a common part may show where it ends.
+                // The text after a common part may determine where the part ends.
                 let after = random.pick(&BETWEEN).to_owned();
                 let more: Vec<_> = (0..parts).map(|_| any_part(random)).collect();
                 start.iter().cloned().chain([after]).chain(more).take(6).collect()

@@ -29,7 +29,7 @@ use crate::{Failure, recorded::RecordedRequest, scheme_file};
 pub(crate) struct Check {
     /// The requests; - is standard input
     file: PathBuf,
-    /// A TOML file with schemes of your own, which take precedence over presets of their names
+    /// A TOML file with schemes of your own, which take precedence over presets of the same names
     #[arg(long, value_name = "FILE")]
     scheme_file: Option<PathBuf>,
 }
@@ -59,7 +59,7 @@ impl Check {
 
 struct Rows<W> {
     out: W,
-    /// The schemes that are no presets.
+    /// The schemes of `--scheme-file`.
     schemes: Vec<Scheme>,
     /// The number of rows that were read.
     number: usize,

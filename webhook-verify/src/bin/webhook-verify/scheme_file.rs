@@ -6,14 +6,14 @@ use webhook_verify::Scheme;
 
 use crate::Failure;
 
-/// Reads a file that describes one scheme, or has a table for each.
+/// Reads a file that describes one scheme, or several schemes in tables.
 pub(crate) fn read(path: &Path) -> Result<Vec<Scheme>, Failure> {
     let fail = |error: &dyn std::fmt::Display| -> Failure {
         format!("{}: {}", path.display(), error.to_string().trim_end()).into()
     };
     let text = fs::read_to_string(path).map_err(|error| fail(&error))?;
     let table: toml::Table = toml::from_str(&text).map_err(|error| fail(&error))?;
-    // Only a description of a scheme has a text there; a table may have this name, too.
+    // A description of one scheme has a string here. In a file of tables, it may be a table's name.
     if table.get("name").is_some_and(toml::Value::is_str) {
         return Ok(vec![toml::from_str(&text).map_err(|error| fail(&error))?]);
     }

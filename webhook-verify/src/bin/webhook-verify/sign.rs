@@ -21,8 +21,8 @@ use crate::{Failure, recorded::target_of, scheme_file};
 /// with `body-base64: ` and the whole body in base64, or a line with `url: ` and the whole URL.
 /// --curl prints the whole request.
 ///
-/// A sender that has the delivery ID or the event type in the body expects it in the body that you
-/// pass.
+/// If the sender puts the delivery ID or the event type into the body, they must be in the body
+/// that you pass.
 #[derive(Args)]
 pub(crate) struct Sign {
     /// The scheme's name, or shared-header; with --scheme-file, needed if the file has several
@@ -130,12 +130,13 @@ impl Sign {
         }
     }
 
-    /// Refuses an event type that would not be part of the request.
+    /// Refuses an event type if the scheme has no header for it.
     fn check_places(&self, scheme: &Scheme) -> Result<(), Failure> {
-        let place = scheme.describe().event_type.unwrap_or_else(|| "nowhere".into());
+        let place = scheme.describe().event_type.unwrap_or_else(|| "none".into());
         if self.event_type.is_some() && !place.starts_with("header ") {
             let name = scheme.name();
-            return Err(format!("--event-type: {name} has it in no header, but: {place}").into());
+            let reason = "has no header for it (location of the event type";
+            return Err(format!("--event-type: `{name}` {reason}: {place})").into());
         }
         Ok(())
     }

@@ -162,9 +162,8 @@ impl Delivery {
 /// The maximum number of parts in a body whose fields are read before it is verified.
 const MAX_UNVERIFIED_PARTS: usize = 1024;
 
-/// Returns the text fields of a body that is not verified yet, as an
-/// `application/x-www-form-urlencoded` form with the fields that are `wanted`. Returns an empty form
-/// if the body is malformed, because such a body has no fields.
+/// Returns the `wanted` text fields of an unverified body as an `application/x-www-form-urlencoded`
+/// form. Returns an empty form if the body is malformed.
 pub(crate) fn fields_as_form(
     body: Bytes,
     boundary: &str,

@@ -39,16 +39,17 @@ fn is_without_list(delivery: &Delivery) -> bool {
     delivery.body.is_empty() && delivery.scheme.event_list_pointer().is_some()
 }
 
-/// Returns whether the digest of a body is that of other events, too: the body is empty, and no ID in
-/// a header distinguishes the request. Its query may be signed, but is not in the digest.
+/// Returns whether a delivery shares its digest with other events: the body is empty, and no header
+/// has an ID. The digest does not contain the query, even if the query is signed.
 fn is_without_content(delivery: &Delivery) -> bool {
     let has_id = !delivery.id.as_bytes().is_empty() || delivery.odd_labels.is_some();
     delivery.body.is_empty() && delivery.content_digest.is_none() && !has_id
 }
 
-/// Returns the digest of a body of which only a part is signed, and otherwise an empty text. Without
-/// it, an attacker who is faster than the sender could run its event with other unsigned fields, and
-/// the genuine request would be a duplicate.
+/// Returns the digest of the body if only a part of the body is signed, and otherwise nothing.
+///
+/// Without the digest, an attacker who is faster than the sender could send the event with other
+/// unsigned fields, and the genuine request would be a duplicate.
 fn rest_of_body(delivery: &Delivery, identity: Identity) -> Vec<u8> {
     match delivery.scheme.key_needs_body(identity) {
         true => delivery.body_digest().to_vec(),
@@ -277,8 +278,8 @@ impl Idempotency {
         }
     }
 
-    /// Returns the fingerprint of a delivery with a key of the scheme's ID or fields. If its sender
-    /// changes the body in retries, another body is no reason for a report.
+    /// Returns the fingerprint of a delivery whose key is the scheme's ID or fields. If the sender
+    /// changes the body in retries, another body is not reported.
     fn fingerprint_of(&self, delivery: &Delivery, identity: Identity) -> Fingerprint {
         let changes = delivery.scheme.notes.changes.contains(&Sent::Body);
         let is_expected = identity == Identity::Fields || changes;

@@ -114,8 +114,10 @@ impl Replay {
 }
 
 /// The policy for a duplicate of a completed delivery or event that has another body under the same
-/// idempotency key. It matters for keys that are not made of the whole body: signed IDs, fields,
-/// the IDs of events, and keys of your own.
+/// idempotency key.
+///
+/// It applies to keys that do not contain the whole body: signed IDs, fields, IDs of events, and
+/// keys of your own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnMismatch {
@@ -123,15 +125,17 @@ pub enum OnMismatch {
     /// [`Mismatch`](crate::idempotency::ClaimEventKind::Mismatch). Many senders render each retry
     /// again.
     ///
-    /// Deliveries whose sender is known to change the body in retries are not compared, because
-    /// every retry would be reported: those with a key of
-    /// [`Identity::Fields`](crate::scheme::Identity::Fields), and those of presets whose
+    /// Bodies are not compared if the sender is known to change them in retries, because every
+    /// retry would be reported. This applies to keys of
+    /// [`Identity::Fields`](crate::scheme::Identity::Fields), and to presets whose
     /// [notes](crate::scheme::Notes) say so.
     #[default]
     Report,
-    /// Respond with 503, and report it in the same way. Every key is compared, also that of
-    /// [`Identity::Fields`](crate::scheme::Identity::Fields). Do not use it if the sender changes
-    /// the body in retries: it would retry until it gives up.
+    /// Respond with 503, and report it in the same way. Bodies are compared for every key,
+    /// including [`Identity::Fields`](crate::scheme::Identity::Fields).
+    ///
+    /// Do not use this policy if the sender changes the body in retries: the sender gets 503 until
+    /// it gives up.
     Reject,
     /// Treat it like any other duplicate. A body with a signed ID is then not hashed.
     Ignore,
@@ -247,12 +251,16 @@ impl Idempotency {
         self
     }
 
-    /// Sets how long a completed delivery is remembered. With an ID, fields of the body or a custom
-    /// key, the default is 7 days if the verifier checks timestamps, and otherwise 90 days. With a
-    /// digest, it is 90 days. It is always at least a day more than the sender is known to retry.
+    /// Sets how long a completed delivery is remembered. The default depends on the key:
     ///
-    /// A later retry runs again. So does a captured request without a timestamp that is checked, so
-    /// its record should live as long as the secret.
+    /// * an ID, fields of the body or a custom key: 7 days if the verifier checks timestamps, and
+    ///   otherwise 90 days
+    /// * a digest: 90 days
+    ///
+    /// The default is always at least a day longer than the sender is known to retry.
+    ///
+    /// A later retry runs again. So does a captured request, unless the verifier checks timestamps.
+    /// Without that check, keep records for as long as the secret is live.
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.ttl = Some(ttl);
         self

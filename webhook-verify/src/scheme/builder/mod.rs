@@ -89,8 +89,8 @@ impl SchemeBuilder {
     }
 
     /// Declares that the sender signs with the text of secrets that begin with `whsec_`, as Stripe
-    /// does. Otherwise a verifier whose scheme signs with the secret's text refuses them, because
-    /// such a secret usually belongs to a sender of Standard Webhooks, whose keys are
+    /// does. Otherwise a verifier refuses them if the scheme signs with the secret's text. Such a
+    /// secret usually belongs to a sender of Standard Webhooks, whose keys are
     /// [base64](super::KeyForm::Whsec).
     pub fn whsec_text(mut self) -> Self {
         self.scheme.whsec_text = true;
@@ -221,9 +221,9 @@ impl SchemeBuilder {
     /// `GET` requests. The digested text is a JSON object of the parameters in their order, without
     /// white space. Call it after [`body_digest_claim`](Self::body_digest_claim).
     ///
-    /// The token does not say which of them it covers. A client that captures a request can move
-    /// its fields from a body of this form to the query, or back. Names, values and order stay the
-    /// same. With a body, the query is not signed.
+    /// The token does not state whether it covers the body or the query. A client that captures a
+    /// request can move the fields from a body of this form to the query, or back. It cannot change
+    /// their names, values or order. With a body, the query is not signed.
     pub fn body_digest_or_query(self) -> Self {
         self.digest("body_digest_or_query", |digest| digest.or_query = true)
     }
@@ -352,10 +352,11 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets the field of a form that contains the JSON body, for senders that may send it this way.
-    /// The form may be `application/x-www-form-urlencoded`. With the feature `multipart`, a field's
-    /// [value](SignedForm::Value) may also be in `multipart/form-data`. The delivery's body is the
-    /// JSON. Bodies of other types are read as usual.
+    /// Sets the form field that contains the JSON, for senders that may send forms. The delivery's
+    /// body is then the JSON. Bodies of other content types are read as usual.
+    ///
+    /// The form is `application/x-www-form-urlencoded`. With the feature `multipart` and
+    /// [`SignedForm::Value`], it may also be `multipart/form-data`.
     pub fn json_in_form(mut self, field: impl Into<String>, signed: SignedForm) -> Self {
         self.scheme.json_in_form = Some(JsonInForm { field: owned(field), signed });
         self

@@ -70,8 +70,7 @@ struct Shape {
     /// No text is the beginning, or the end, of another one.
     ends_itself: bool,
     starts_itself: bool,
-    /// The only bytes that may follow a text which is the beginning of a longer one, in the longer
-    /// one.
+    /// If one text is a proper prefix of another, only these bytes may follow the prefix.
     continued_by: Option<Bytes>,
     all: Bytes,
     first: Bytes,
@@ -153,8 +152,8 @@ fn time(unit: Option<TimeUnit>) -> Shape {
             mark: Some(b':'),
             ..Shape::fixed(Bytes::of(|byte| byte.is_ascii_digit() || b"-+:.TtZz ".contains(&byte)))
         },
-        // A fraction may follow the seconds. No text is the end of another one, because only the
-        // date at the start has hyphens.
+        // A fraction may follow the seconds. No text is a proper suffix of another one, because
+        // only the date at the start has hyphens.
         Some(TimeUnit::Utc) => Shape {
             may_be_empty: false,
             starts_itself: true,
@@ -208,12 +207,11 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
                 push(Shape::text(Bytes::ALL));
             }
             // No proper prefix or suffix of a JSON object or array is itself an object or array.
-            // White space may follow it, and an empty body may be the start of any.
+            // White space may follow it. An empty body is a prefix of any.
             Part::JsonBody => push(Shape {
                 starts_itself: true,
                 continued_by: Some(Bytes::from(b"{[ \t\r\n")),
                 first: Bytes::from(b"{["),
-                // White space may follow it.
                 last: Bytes::from(b"}] \t\r\n"),
                 ..Shape::text(Bytes::ALL)
             }),
@@ -261,7 +259,7 @@ fn pieces<'p>(scheme: &Scheme, content: &'p [Part], is_equal: bool) -> Vec<Piece
     pieces
 }
 
-/// Returns the bytes with which a text may begin, and whether it may be empty.
+/// Returns the bytes with which the text of these pieces may begin, and whether it may be empty.
 fn first_bytes(pieces: &[Piece<'_>]) -> (Bytes, bool) {
     let mut first = Bytes::NONE;
     for Piece { shape, .. } in pieces {
@@ -384,10 +382,10 @@ pub(super) fn check(scheme: &Scheme) -> Result<(), String> {
 
 /// Checks that no text is signed in two versions with a different meaning.
 ///
-/// Suppose that both versions sign one text. The parts with which both begin have the same texts in
-/// both, by induction from the left: each ends clearly in either version, and at the same byte
-/// ([`end_alike`]). So what follows them is one text, too. But one version begins it with a byte
-/// with which the other does not, and only one of them may leave it empty.
+/// Suppose that both versions sign the same text. Then their common parts have the same texts, by
+/// induction from the left: each part ends clearly in both versions, and at the same byte
+/// ([`end_alike`]). So the rest of the text is also the same. But the two versions cannot begin the
+/// rest with the same byte, and only one of them may leave it empty.
 fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
     let same = one.iter().zip(other).take_while(|(one, other)| one == other).count();
     let both = [one, other].map(|content| pieces(scheme, content, true));
@@ -410,7 +408,7 @@ fn apart(scheme: &Scheme, one: &[Part], other: &[Part]) -> Result<(), String> {
     Ok(())
 }
 
-/// Returns the first part whose text is none of those that the proof assumes.
+/// Returns the first part whose text does not fit the assumptions of the proof.
 #[cfg(test)]
 pub(crate) fn misfit<'p>(
     scheme: &Scheme,
@@ -446,15 +444,15 @@ pub(crate) fn misfit<'p>(
     misfit.map(|(part, _)| part)
 }
 
-/// Returns whether a piece with which two versions begin ends at the same byte in both, if it begins
-/// at the same one and ends clearly in each.
+/// Returns whether a common piece of two versions ends at the same byte in both. Assumes that it
+/// begins at the same byte, and ends clearly in each version.
 ///
-/// A piece of the last kind ends before the first byte that it cannot contain in its version, and
-/// which begins what follows. If neither version's texts contain the other's following bytes, the
-/// longer of two different texts would contain one.
+/// A piece without an end of its own ends before the first byte that it cannot contain, which is
+/// the first byte of the next piece. If it could end earlier in one version, its text in the other
+/// version would contain a byte that begins the next piece. The last line excludes this.
 fn end_alike(both: &[Vec<Piece<'_>>; 2], index: usize, common: usize) -> bool {
     let Piece { part, shape } = &both[0][index];
-    // What ends these is the same in all versions: their own text, or a byte of the next piece.
+    // These end in the same way in all versions: by their own text, or at a byte of the next piece.
     if shape.is_constant
         || shape.ends_itself
         || matches!(part, Part::Group(_) | Part::JsonBody)

@@ -264,7 +264,7 @@ fn forms(scheme: &Scheme) -> [Rule; 2] {
         (
             signed.is_some() && alone.reads_forms(),
             option,
-            "cannot be used with other fields of forms",
+            "cannot be combined with other form fields",
         ),
         (
             signed == Some(SignedForm::Whole) && (!scheme.signs_body() || needs_fields(scheme)),

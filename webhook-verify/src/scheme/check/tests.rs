@@ -243,8 +243,8 @@ fn a_form_is_that_of_the_places_before_it() {
     );
 }
 
-/// Each version has one meaning, but the first part ends elsewhere in the other version: `1:2.3` is
-/// `1` and `2.3`, or `1:2` and `3`.
+/// Each version has one meaning, but their common part ends at different bytes: `1:2.3` is `1` and
+/// `2.3`, or `1:2` and `3`.
 #[test]
 fn versions_that_begin_alike_must_end_their_common_parts_alike() {
     let versions = |one: &str, other: &str| {

@@ -133,8 +133,8 @@ rows! { BODIES;
         notes.recheck: "GitHub `go-gitea/gitea`: `services/webhook/deliver.go`, `Deliver`",
     }
 
-    /// Forgejo sends Gitea's headers alongside its own. With the content
-    /// type of forms, the body is the JSON in the field `payload`, which alone is signed.
+    /// Forgejo sends Gitea's headers alongside its own. With the form content type, Forgejo signs
+    /// only the JSON in the field `payload`, and the handler gets this JSON.
     FORGEJO = "forgejo", "Forgejo", "https://forgejo.org/docs/latest/user/webhooks/", [Vector Source] {
         signatures: list![plain("x-forgejo-signature")],
         id: header("x-forgejo-delivery"),
@@ -147,8 +147,8 @@ rows! { BODIES;
         notes.recheck: "Codeberg `forgejo/forgejo`: `services/webhook/shared/payloader.go`, `AddDefaultHeaders`",
     }
 
-    /// The ID and event headers are not signed. With the content type of forms, the
-    /// body is the JSON in the field `payload`, which alone is signed. A redelivery repeats the ID, so
+    /// The ID and event headers are not signed. With the form content type, Gogs signs only the
+    /// JSON in the field `payload`, and the handler gets this JSON. A redelivery repeats the ID, so
     /// after a success it is a duplicate.
     GOGS = "gogs", "Gogs", "https://gogs.io/docs/features/webhook", [Vector Source] {
         signatures: list![plain("x-gogs-signature")],

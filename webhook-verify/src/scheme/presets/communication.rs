@@ -49,8 +49,8 @@ rows! { COMMUNICATION;
         notes.recheck: "docs page, Authenticating",
     }
 
-    /// Notifications API. Base64 over the timestamp, the URL and the body's SHA-256, as bytes. The
-    /// timestamp is not checked, because the documentation states no tolerance. For the older
+    /// Notifications API. Base64 over the timestamp, the URL and the bytes of the body's SHA-256.
+    /// The timestamp is not checked, because the documentation states no tolerance. For the older
     /// MessageBird webhooks, use `messagebird`.
     BIRD = "bird", "Bird", "https://docs.bird.com/api/notifications-api/api-reference/webhooks/verifying-a-webhook", [Documentation] {
         signatures: list![plain("messagebird-signature")],
@@ -75,8 +75,8 @@ rows! { COMMUNICATION;
         notes.recheck: "the page, PHP and Go samples",
     }
 
-    /// Hex over `[{timestamp};{body}]`. Only plugin hooks are signed, not website hooks. The timestamp
-    /// is not checked, because neither the SDK nor the documentation names a tolerance.
+    /// Hex over `[{timestamp};{body}]`. Crisp signs plugin hooks, but not website hooks. The
+    /// timestamp is not checked, because neither the SDK nor the documentation states a tolerance.
     CRISP = "crisp", "Crisp", "https://docs.crisp.chat/guides/web-hooks/", [Source Documentation] {
         signatures: list![plain("x-crisp-signature")],
         content: list![
@@ -166,18 +166,20 @@ rows! { COMMUNICATION;
         event_data: data("/data"),
         identity: Identity::None,
         notes.secret_at: "Webhooks, Security, HMAC",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the sample has the same window",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the sample has the same window",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, verifyWebhook sample",
     }
 
-    /// The JSON is in the field `json` of a form: turn on the feature `multipart`. The signature covers
-    /// the time and the type of the event alone, so do not trust the rest: anyone who captures a
-    /// request can send another body with it. The secret is the API key.
+    /// The JSON is in the field `json` of a form: enable the feature `multipart`. The secret is the
+    /// API key.
     ///
-    /// The response must contain `Hello API Event Received`, which a duplicate does not get, so there
-    /// is no idempotency key.
+    /// The signature covers only the time and the type of the event. A client that captures a
+    /// request can change the rest of the body, so do not trust the rest.
+    ///
+    /// The response must contain `Hello API Event Received`. A duplicate would not get this text,
+    /// so there is no idempotency key.
     DROPBOX_SIGN = "dropbox-sign", "Dropbox Sign", "https://developers.hellosign.com/docs/guides/events-and-callbacks/walkthrough", [Vector Source Documentation] {
         signatures: list![at(Place::Pointer(text("/event/event_hash")), BARE)],
         content: list![Part::Timestamp, Part::Pointer(text("/event/event_type"), Free::Never)],
@@ -190,7 +192,7 @@ rows! { COMMUNICATION;
         notes.same_bytes: SameBytes::Unknown,
         notes.same_bytes_why: "there is no event ID, and the time is in seconds",
         notes.checked: "2026-11-28",
-        notes.recheck: "npm `@dropbox/sign`: `EventCallbackHelper.isValid`; the vector is in the example of `dropbox-sign` for PHP",
+        notes.recheck: "npm `@dropbox/sign`: `EventCallbackHelper.isValid`; the vector is in the PHP example of `dropbox-sign`",
     }
 
     /// Nothing is signed. The passcode is in the body, so keep bodies out of logs.
@@ -243,7 +245,7 @@ rows! { COMMUNICATION;
         notes.secret_at: "Dashboard, Webhooks, the webhook's signing key",
         notes.schedule: "8 attempts",
         notes.source: "GitHub `knocklabs/docs`: `content/developer-tools/outbound-webhooks/overview.mdx`",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the documentation has the same window",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the documentation has the same window",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's time in microseconds",
         notes.checked: "2026-11-28",
@@ -358,7 +360,7 @@ rows! { COMMUNICATION;
         notes.keeps: &[Sent::Id],
         notes.source: "https://developers.pandadoc.com/docs/webhook-deduplication",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "an item contains the whole document; each delivery has its ID",
+        notes.same_bytes_why: "an item contains the whole document; each delivery has its own ID",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, samples",
     }
@@ -373,7 +375,7 @@ rows! { COMMUNICATION;
         event_data: data("/call"),
         identity: Identity::None,
         notes.secret_at: "Dashboard, API keys, the key with the webhook badge",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the SDK also refuses them",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "the body has no ID of the event, and transcripts may repeat",
         notes.checked: "2026-11-28",
@@ -400,11 +402,11 @@ rows! { COMMUNICATION;
         notes.recheck: "npm `@sinch/sdk-client`: `validateWebhookSignature`",
     }
 
-    /// Callbacks of Voice and Verification. Base64 over the method, the body's MD5, the content type,
-    /// the timestamp and the path. The key is the application's secret, in base64.
+    /// Callbacks of Voice and Verification. Base64 over the method, the body's MD5, the content
+    /// type, the timestamp and the path. The key is the application's secret, in base64.
     ///
-    /// Two bodies can be made with the same MD5, so the signature does not prove the bytes of the
-    /// body: see [`Proof::Fields`](crate::Proof::Fields).
+    /// An attacker can make two bodies with the same MD5, so the signature does not prove the body:
+    /// see [`Proof::Fields`](crate::Proof::Fields).
     SINCH_VOICE = "sinch-voice", "Sinch Voice and Verification", "https://developers.sinch.com/docs/voice/api-reference/authentication/callback-signed-request", [Vector Documentation] {
         key_form: KeyForm::Base64,
         signatures: list![at(

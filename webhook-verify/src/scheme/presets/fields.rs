@@ -48,7 +48,7 @@ rows! { FIELDS;
         notes.source: "https://knowledge.hubspot.com/workflows/how-do-i-use-webhooks-with-hubspot-workflows",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a workflow can run twice on an unchanged record; a `GET` has no body",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the SDK also refuses them",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@hubspot/api-client`: `Signature.isValid`",
     }
@@ -158,7 +158,7 @@ rows! { FIELDS;
         notes.keeps: &[Id],
         notes.same_bytes: Possible,
         notes.same_bytes_why: "a custom payload can repeat; the ID header differs",
-        notes.lost: "all, if they are sent with the first timestamp, which is not documented; the toolkit has the same window of 30 s",
+        notes.lost: "all, if they repeat the first timestamp (not documented); the toolkit also has a window of 30 s",
         notes.source: "https://www.contentful.com/developers/changelog/idempotency-key-headers-for-webhook-requests/",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@contentful/node-apps-toolkit`: `signRequest`, `verifyRequest`",

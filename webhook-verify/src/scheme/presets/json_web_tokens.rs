@@ -73,7 +73,7 @@ rows! { JSON_WEB_TOKENS;
         notes.keeps: &[Sent::Body, Sent::Id],
         notes.source: "https://upstash.com/docs/qstash/features/retry; https://upstash.com/docs/qstash/howto/receiving",
         notes.same_bytes: SameBytes::Possible,
-        notes.same_bytes_why: "a schedule sends the same body each time; each message has its ID",
+        notes.same_bytes_why: "a schedule sends the same body each time; each message has its own ID",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@upstash/qstash`: `Receiver.verify`",
     }

@@ -131,7 +131,8 @@ const fn at(place: Place, grammar: Grammar) -> SignatureSource {
     SignatureSource { place, grammar, several: None }
 }
 
-/// The form field in which forges send their JSON, if the user chooses this content type.
+/// A form field that contains the JSON, as forges send it if the user chooses the form content
+/// type.
 const fn json_in_form(field: &'static str, signed: SignedForm) -> Option<JsonInForm> {
     Some(JsonInForm { field: text(field), signed })
 }

@@ -102,7 +102,7 @@ rows! { OPERATIONS;
         notes.schedule: "6 retries after 1, 15, 60, 120, 240 and 480 min",
         notes.source: "GitHub `grnhse/greenhouse-api-docs`: `source/includes/webhooks/_introduction.md`",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "the body has no time of the event; each delivery has its ID",
+        notes.same_bytes_why: "the body has no time of the event; each delivery has its own ID",
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Authentication",
     }
@@ -158,7 +158,7 @@ rows! { OPERATIONS;
         event_time: event_time("/eventMs", Milliseconds),
         identity: Identity::SignedId,
         notes.secret_at: "the webhook's secret, in base64",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented)",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's ID",
         notes.checked: "2026-11-28",

@@ -53,7 +53,7 @@ rows! { PAYMENTS;
     }
 
     /// HMAC-SHA1 over the form field `bt_payload`, which is base64 of XML. The secret is the
-    /// private key. The challenge needs the parameter `public_key`.
+    /// private key. The response to the challenge contains the parameter `public_key`.
     BRAINTREE = "braintree", "Braintree", "https://developer.paypal.com/braintree/docs/guides/webhooks/parse", [Source] {
         algorithm: HmacSha1,
         key_form: KeyForm::Sha1,
@@ -165,7 +165,7 @@ rows! { PAYMENTS;
         identity: Identity::SignedId,
         hints.retry_horizon: hours(2),
         notes.secret_at: "shown when the subscription is created, and after each rotation",
-        notes.schedule: "by default, 3 retries after 20, 40 and 60 min; the subscription sets the number",
+        notes.schedule: "by default, 3 retries after 20, 40 and 60 min; the number can be set for each subscription",
         notes.keeps: &[Sent::Id],
         notes.source: "https://docs.firstpromoter.com/webhooks-v2/deliveries",
         notes.same_bytes: SameBytes::Never,
@@ -188,8 +188,8 @@ rows! { PAYMENTS;
         notes.recheck: "github `Flutterwave/Flutterwave-WooCommerce`: `flutterwave_webhooks`",
     }
 
-    /// Version 4. Base64 over the body. The key is the secret hash. Samples in the documentation
-    /// compare the header with the secret hash itself instead.
+    /// Version 4. Base64 over the body. The key is the secret hash. In contrast, samples in the
+    /// documentation compare the header with the secret hash itself.
     FLUTTERWAVE_V4 = "flutterwave-v4", "Flutterwave v4", "https://developer.flutterwave.com/docs/webhooks", [Unproven] {
         signatures: list![plain("flutterwave-signature")],
         encoding: Base64,
@@ -255,9 +255,9 @@ rows! { PAYMENTS;
         timestamp: time_header("x-metronome-date", Rfc1123, 300),
         identity: Identity::None,
         notes.secret_at: "Developer, Notifications, Webhooks, the webhook's secret key",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the SDK also refuses them",
         notes.same_bytes: SameBytes::Unknown,
-        notes.same_bytes_why: "the form of the body was not found in a source",
+        notes.same_bytes_why: "no source describes the body",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@metronome/sdk`: `client.webhooks.unwrap`",
     }
@@ -286,7 +286,7 @@ rows! { PAYMENTS;
         event_data: data("/data"),
         identity: Identity::SignedId,
         notes.secret_at: "dashboard, Webhooks, webhook secret",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented)",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the event's ID",
         notes.checked: "2026-11-28",
@@ -305,7 +305,7 @@ rows! { PAYMENTS;
         notes.recheck: "npm `opennode`: `verifySignature`",
     }
 
-    /// `v1=…` over `v1:{timestamp}:{body}`. The timestamp is in UTC, without a zone.
+    /// `v1=…` over `v1:{timestamp}:{body}`. The timestamp is in UTC, and has no zone.
     ORB = "orb", "Orb", "https://docs.withorb.com/integrations-and-exports/webhooks", [Vector Source Documentation] {
         signatures: list![at(
             Place::Header(text("x-orb-signature")),
@@ -324,7 +324,7 @@ rows! { PAYMENTS;
         notes.secret_at: "Orb, Developers, Webhooks, the endpoint's signing secret",
         notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
         notes.same_bytes: SameBytes::Never,
-        notes.same_bytes_why: "the body has the event's ID, which the page recommends for idempotency",
+        notes.same_bytes_why: "the body has the event's ID, which the documentation recommends for idempotency",
         notes.checked: "2026-11-28",
         notes.recheck: "PyPI `orb-billing`: `client.webhooks.verify_signature`; the vector is in its `tests/api_resources/test_webhooks.py`",
     }
@@ -351,8 +351,8 @@ rows! { PAYMENTS;
     }
 
     /// A digest of the secret and the body, not an HMAC. Anyone with one signature can extend its
-    /// body and sign the result. Recharge also sends a newer signature with a timestamp, whose form
-    /// was not found in a source.
+    /// body and sign the result. Recharge also sends a newer signature with a timestamp. No source
+    /// describes its form.
     RECHARGE = "recharge", "Recharge", "https://docs.getrecharge.com/docs/webhooks-overview", [Unproven] {
         algorithm: KeyedSha256,
         signatures: list![plain("x-recharge-hmac-sha256")],
@@ -367,8 +367,8 @@ rows! { PAYMENTS;
         notes.recheck: "docs page, Validating webhooks",
     }
 
-    /// JSON webhooks: `<timestamp>,<hex>` over `{timestamp}.{body}`. During a rotation, there are two
-    /// signatures. XML webhooks are not signed.
+    /// JSON webhooks: `<timestamp>,<hex>` over `{timestamp}.{body}`. During a rotation, there are
+    /// two signatures. XML webhooks are not signed.
     RECURLY = "recurly", "Recurly", "https://docs.recurly.com/recurly-subscriptions/docs/signature-verification", [Source Documentation] {
         signatures: list![SignatureSource {
             place: Place::Header(text("recurly-signature")),
@@ -382,7 +382,7 @@ rows! { PAYMENTS;
         hints.time_budget: seconds(5),
         notes.secret_at: "Integrations, Webhooks, the endpoint's secret key",
         notes.schedule: "10 retries, `10 + x * 2^(x + 5)` s apart",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the client libraries also refuse them",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the client libraries also refuse them",
         notes.source: "https://docs.recurly.com/recurly-subscriptions/docs/automatic-retries",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
@@ -397,7 +397,7 @@ rows! { PAYMENTS;
         timestamp: time_header("x-revenium-webhook-timestamp", Seconds, 300),
         identity: Identity::None,
         notes.secret_at: "Dashboard, the webhook, signing (shown once)",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented)",
         notes.same_bytes: SameBytes::Unknown,
         notes.checked: "2026-11-28",
         notes.recheck: "docs page, section Verification algorithm",
@@ -414,7 +414,7 @@ rows! { PAYMENTS;
         event_data: data("/data"),
         identity: Identity::None,
         notes.secret_at: "`signing_secret` in the API response about the webhook",
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the documentation has the same window",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the documentation has the same window",
         notes.same_bytes: SameBytes::Unknown,
         notes.same_bytes_why: "some events have no time",
         notes.checked: "2026-11-28",
@@ -466,7 +466,7 @@ rows! { PAYMENTS;
         identity: Identity::SignedId,
         hints.retry_horizon: hours(48),
         notes.secret_at: "the API response that creates or rotates the subscription",
-        notes.schedule: "several attempts, after every response except 2xx and after a timeout",
+        notes.schedule: "several attempts, after a timeout and any response except 2xx",
         notes.keeps: &[Sent::Id],
         notes.source: "https://developers.squarespace.com/commerce-apis/webhooks/notification-delivery",
         notes.same_bytes: SameBytes::Never,

@@ -112,7 +112,7 @@ rows! { PUBLIC_KEYS;
         notes.schedule: "by product; messaging: up to 3 attempts for each URL",
         notes.keeps: &[Id, EventType],
         notes.changes: &[Body],
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the SDK also refuses them",
         notes.same_bytes: Never,
         notes.same_bytes_why: "the body has the event's ID and time",
         notes.source: "https://developers.telnyx.com/docs/messaging/messages/receiving-webhooks",
@@ -274,11 +274,11 @@ rows! { PUBLIC_KEYS;
         notes.recheck: "the page Authorization header, JWT contents",
     }
 
-    /// A token whose claim `payload_hash` is the digest of the body, or of the query as JSON for
-    /// `GET` requests, which the Voice API uses most. With a body, the query is not signed. The
-    /// token does not say whether the fields were in the body or in the query, so take them from
-    /// the place that you configured. The token's claim `iat` is checked. The fields that identify
-    /// an event depend on the product, so there is no idempotency key.
+    /// A token whose claim `payload_hash` is the digest of the body. For `GET` requests, which the
+    /// Voice API uses most, it is the digest of the query as JSON. With a body, the query is not
+    /// signed. The token does not state whether the fields were in the body or in the query, so
+    /// read them from the place that you configured at Vonage. The token's claim `iat` is checked.
+    /// The fields that identify an event depend on the product, so there is no idempotency key.
     VONAGE = "vonage", "Vonage", "https://developer.vonage.com/en/getting-started/concepts/webhooks", [Source Documentation] {
         algorithm: JwtHs256,
         signatures: list![at(
@@ -296,7 +296,7 @@ rows! { PUBLIC_KEYS;
         notes.source: "https://api.support.vonage.com/hc/en-us/articles/360028543292",
         notes.same_bytes: Unknown,
         notes.same_bytes_why: "depends on the product",
-        notes.lost: "those after 5 minutes, if they are sent with the first token, which is not documented",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its token (not documented)",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `@vonage/jwt`: `verifySignature(token, secret)`",
     }
@@ -323,7 +323,7 @@ rows! { PUBLIC_KEYS;
         notes.source: "https://plaid.com/docs/api/webhooks/#webhook-retries",
         notes.same_bytes: Possible,
         notes.same_bytes_why: "each `SYNC_UPDATES_AVAILABLE` of an item has the same body",
-        notes.lost: "those after 5 minutes, if they are sent with the first token, which is not documented; Plaid asks for the same window",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its token (not documented); Plaid requires the same window",
         notes.checked: "2026-11-28",
         notes.recheck: "npm `plaid`: `SyncUpdatesAvailableWebhook`; the page's steps",
     }

@@ -34,7 +34,7 @@ macro_rules! senders {
     };
 }
 
-/// The signature, and what the specification says of retries. It only recommends a form of bodies.
+/// The signature, and the retries as specified. The specification only recommends a form of bodies.
 const SIGNED: Scheme = {
     let mut scheme = bodies_unknown(STANDARD_WEBHOOKS);
     scheme.notes.keeps = &[Sent::Id];
@@ -119,7 +119,7 @@ senders! { STANDARD_SENDERS like SIGNED;
     }
 
     /// Triggers.
-    GLEAN = "glean", "Glean", "https://developers.glean.com/guides/triggers/webhook-delivery", [Documentation], "the trigger's signing secret, `whsec_…`; no page says where it is shown", "docs page, section Verifying a delivery", "2026-11-28" {
+    GLEAN = "glean", "Glean", "https://developers.glean.com/guides/triggers/webhook-delivery", [Documentation], "the trigger's signing secret, `whsec_…`; no page states where it is shown", "docs page, section Verifying a delivery", "2026-11-28" {
         notes.keeps: &[Sent::Id],
         notes.source: "https://developers.glean.com/guides/triggers/webhook-delivery",
     }
@@ -129,7 +129,7 @@ senders! { STANDARD_SENDERS like SIGNED;
     HIGGSFIELD = "higgsfield", "Higgsfield", "https://docs.higgsfield.ai/docs/enterprise/webhook-security", [Documentation], "Higgsfield Console, Settings", "docs page, section Verify signatures", "2026-11-28" {
         hints.retry_horizon: hours(2),
         hints.time_budget: seconds(10),
-        notes.schedule: "for 2 h, until a response is 2xx",
+        notes.schedule: "for 2 h, until the response is 2xx",
         notes.source: "https://docs.higgsfield.ai/docs/how-to/webhooks",
         notes.same_bytes: SameBytes::Never,
         notes.same_bytes_why: "the body has the request's ID, and a request has one final status",
@@ -203,8 +203,8 @@ senders! { STANDARD_SENDERS like SIGNED;
         notes.same_bytes_why: "the body has the event's ID and its time",
     }
 
-    /// Bodies have no ID of the event. The ID in the header is signed. According to the documentation,
-    /// it names an attempt: if a retry has another ID, the handler runs again.
+    /// Bodies have no ID of the event. The ID in the header is signed. The documentation says that
+    /// it identifies an attempt. If a retry has another ID, the handler runs again.
     SURGE = "surge", "Surge", "https://docs.surge.app/api-reference/webhooks/signature-validation", [Source Documentation], "Settings, Webhooks, `whsec_…`", "npm `@surgeapi/node`: `client.webhooks.unwrap`", "2026-11-28" {
         event_type: pointer("/type"),
         event_time: event_time("/timestamp", Rfc3339),
@@ -249,7 +249,7 @@ senders! { STANDARD_VARIANTS like SIGNED;
         event_data: data("/data"),
         notes.keeps: &[],
         notes.changes: &[],
-        notes.lost: "those after 5 minutes, if they are sent with the first timestamp, which is not documented; the SDK also refuses them",
+        notes.lost: "those more than 5 minutes after the first attempt, if they repeat its timestamp (not documented); the SDK also refuses them",
         notes.source: "",
         notes.same_bytes: SameBytes::Possible,
         notes.same_bytes_why: "the body has neither an ID nor the time of the event",
@@ -322,8 +322,8 @@ senders! { STANDARD_VARIANTS like SIGNED;
         notes.same_bytes_why: "some hooks contain only the user and the claims, and two log-ins may be equal",
     }
 
-    /// The key is the secret's text, including `ws_`. The sender's SDK expects the base64 of this
-    /// text, and the sender's templates pass it so.
+    /// The key is the secret's text, including `ws_`. The sender's SDK expects this text in base64,
+    /// and the sender's templates encode it.
     WHOP = "whop", "Whop", "https://docs.whop.com/developer/guides/webhooks", [Source Documentation], "Dashboard, Developer, Webhooks, webhook secret", "github `whopio/whop-nextjs-app-template`: `lib/whop-sdk.ts`, with npm `@whop/sdk`: `client.webhooks.unwrap`", "2026-11-28" {
         key_form: KeyForm::Utf8,
         event_type: pointer("/type"),

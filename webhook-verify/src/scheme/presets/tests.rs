@@ -90,12 +90,15 @@ fn every_key_follows_from_what_the_sender_does() {
             }
         }
         let needs_body = scheme.key_needs_body(scheme.identity);
-        must(!needs_body || !changes(Sent::Body), "no retry would be known by its body");
+        must(
+            !needs_body || !changes(Sent::Body),
+            "retries change the body, so their keys would differ",
+        );
     });
 }
 
-/// A retry with the first timestamp must be in the window, or the notes say which ones are lost. If
-/// nothing is known of the retries, they may have the first timestamp.
+/// A retry with the first timestamp must be in the window, or the notes state which ones are lost.
+/// If nothing is known about the retries, they may have the first timestamp.
 #[test]
 fn every_time_window_fits_the_retries() {
     check_all(|scheme, must| {
