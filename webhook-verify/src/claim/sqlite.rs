@@ -353,6 +353,10 @@ fn parse_table(name: &str) -> Result<Table<'_>, ConfigError> {
 /// claims when it closes the file.
 async fn open_writer(options: SqliteConnectOptions) -> Result<Writer, StoreError> {
     let file = options.get_filename().to_path_buf();
+    // The URL of another database contains a password.
+    if file.to_string_lossy().contains("://") {
+        return Err(StoreError::new("not the url of a sqlite file: use `sqlite://`"));
+    }
     if file == Path::new("") {
         return Err(StoreError::new("the url names no file"));
     }

@@ -82,10 +82,10 @@ pub(super) fn other_key(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
         None
     } else if std::str::from_utf8(text).is_ok_and(is_version_prefixed) {
         Some(
-            "begins with `v1,whsec_`, like a secret of Supabase Auth, but the scheme signs with \
+            "begins with a version, like `v1,whsec_` of Supabase Auth, but the scheme signs with \
              the secret's text: check that the scheme and the secret belong to the same sender",
         )
-    } else if text.starts_with(b"whsec_") && !scheme.whsec_text {
+    } else if text.strip_prefix(b"whsec_").is_some_and(is_standard) && !scheme.whsec_text {
         Some(
             "begins with `whsec_`, like a secret of Standard Webhooks, but the scheme signs with \
              the secret's text: check that the scheme and the secret belong to the same sender, or \
@@ -96,6 +96,11 @@ pub(super) fn other_key(scheme: &Scheme, text: &[u8]) -> Option<&'static str> {
     } else {
         None
     }
+}
+
+/// Returns whether text after `whsec_` has the form of Standard Webhooks: base64 of 24 to 64 bytes.
+fn is_standard(text: &[u8]) -> bool {
+    !is_hex(text) && base64_to_vec(text).is_some_and(|key| (24..=64).contains(&key.len()))
 }
 
 /// Returns whether the text is an API key, which several senders issue alongside webhook secrets.
@@ -329,6 +334,7 @@ mod tests {
         let takes_text = |form| matches!(form, KeyForm::Utf8 | KeyForm::HtmlText | KeyForm::Sha1);
         let schemes = Scheme::presets().filter(|scheme| {
             scheme.algorithm.is_symmetric()
+                && scheme.algorithm != scheme::Algorithm::Basic
                 && takes_text(scheme.key_form)
                 && (cfg!(feature = "jwt") || !scheme.algorithm.is_jwt())
         });
@@ -336,10 +342,10 @@ mod tests {
         for scheme in schemes {
             let name = scheme.name();
             for text in [
-                "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
-                "v1a,whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
-                "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
-                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw:",
+                "v1,whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                "v1a,whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
+                "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             ] {
                 match build(scheme, Secret::new(text).unwrap()) {
                     Ok(_) => {
@@ -379,11 +385,16 @@ mod tests {
 
     #[test]
     fn a_scheme_can_declare_that_the_text_signs() {
-        let secret = "whsec_3f1c";
+        let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let acme = || Scheme::builder("acme").signature_header("acme-signature");
         let error = Verifier::new(acme().build().unwrap(), secret).unwrap_err();
         assert!(matches!(error, ConfigError::SuspectSecret { .. }), "{error}");
         assert!(error.to_string().contains("whsec_text"), "{error}");
         assert!(Verifier::new(acme().whsec_text().build().unwrap(), secret).is_ok());
+        // These have another form than the keys of Standard Webhooks.
+        let hex = format!("whsec_{}", "3f1c".repeat(16));
+        for text in ["whsec_3f1c", "whsec_a text of one's own", &hex] {
+            assert!(Verifier::new(acme().build().unwrap(), text).is_ok(), "{text}");
+        }
     }
 }

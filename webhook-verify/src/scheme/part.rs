@@ -256,8 +256,11 @@ impl Part {
             Self::FormField(name) => PartFacts::fields(Values::FormField(name)),
             Self::Fields(pointers) => PartFacts::fields(Values::Fields(pointers)),
             Self::Body | Self::JsonBody => PartFacts::whole_body(WholeBody::Bytes),
-            Self::BodyDigest(Hash::Md5, _) => PartFacts::whole_body(WholeBody::Checksum),
-            Self::BodyDigest(Hash::Sha1 | Hash::Sha256 | Hash::Sha512, _) => {
+            // Two bodies with the same digest can be made.
+            Self::BodyDigest(Hash::Md5 | Hash::Sha1, _) => {
+                PartFacts::whole_body(WholeBody::Checksum)
+            }
+            Self::BodyDigest(Hash::Sha256 | Hash::Sha512, _) => {
                 PartFacts::whole_body(WholeBody::Digest)
             }
             Self::Form => PartFacts::whole_body(WholeBody::Form),

@@ -38,14 +38,14 @@ impl TimeUnit {
 const LONGEST_DATE: usize = 64;
 
 /// Returns whether a date has the length and the form of HTTP dates (RFC 9110 §5.6.7), with the
-/// zone `GMT` or `+0000`.
+/// zone `GMT`, `+0000` or `-0000`. The day may have one digit. No such date is a part of another.
 ///
 /// The parser also accepts comments, dates without a weekday, and zones that are prefixes of
 /// others. The text before or after such a date could be part of it.
 fn is_http_date(text: &[u8]) -> bool {
     let has_zone = match text.len() {
-        29 => text.ends_with(b" GMT"),
-        31 => text.ends_with(b" +0000"),
+        28 | 29 => text.ends_with(b" GMT"),
+        30 | 31 => text.ends_with(b" +0000") || text.ends_with(b" -0000"),
         _ => false,
     };
     has_zone && text[3] == b','
@@ -98,6 +98,11 @@ mod tests {
         let time = Some(Duration::from_secs(1_795_305_600));
         assert_eq!(parse("Sun, 22 Nov 2026 00:00:00 GMT"), time);
         assert_eq!(parse("Sun, 22 Nov 2026 00:00:00 +0000"), time);
+        assert_eq!(parse("Sun, 22 Nov 2026 00:00:00 -0000"), time);
+        let first = Some(Duration::from_secs(1_793_491_200));
+        assert_eq!(parse("Sun, 1 Nov 2026 00:00:00 GMT"), first);
+        assert_eq!(parse("Sun, 01 Nov 2026 00:00:00 GMT"), first);
+        assert_eq!(parse("Sun, 1 Nov 2026 00:00:00 +0000"), first);
         for text in [
             "",
             "22 Nov 2026 00:00:00 GMT",

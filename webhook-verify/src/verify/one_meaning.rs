@@ -426,7 +426,7 @@ fn times(unit: TimeUnit) -> [&'static str; 3] {
         TimeUnit::Rfc1123 => [
             "Sun, 22 Nov 2026 00:00:00 GMT",
             "Sun, 22 Nov 2026 00:00:00 +0000",
-            "Sun, 22 Nov 2026 00:00:01 GMT",
+            "Sun, 1 Nov 2026 00:00:00 GMT",
         ],
     }
 }

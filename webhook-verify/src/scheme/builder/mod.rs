@@ -146,7 +146,7 @@ impl SchemeBuilder {
     /// |---|---|
     /// | `{body}` | the body as sent |
     /// | `{body:json}` | the same; refused unless it is empty or a JSON object or array |
-    /// | `{body:sha256}` | a digest of the body, in hex; also `sha512`, `sha1`, and `md5`, which does not protect the body |
+    /// | `{body:sha256}` | a digest of the body, in hex; also `sha512`, and `sha1` and `md5`, which do not protect the body |
     /// | `{body:sha256-base64}`, `{body:sha256-raw}` | the same in base64, or its bytes |
     /// | `{timestamp}` | the timestamp's text as sent |
     /// | `{id}` | the delivery ID |

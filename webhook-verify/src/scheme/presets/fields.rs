@@ -261,12 +261,13 @@ rows! { FIELDS;
     }
 
     /// The signature is in the body. It covers a timestamp and a token, but not the events. Anyone
-    /// who captures a request can send other events with its signature, until the receiver has
-    /// handled that signature.
+    /// who captures a request can send other events with its signature, at any time.
     ///
     /// Events of a subaccount also have a signature with the primary account's key. One of the two
     /// must match. Routes forward messages as forms with the same fields. Messages with attachments
-    /// arrive as `multipart/form-data`, which needs the feature `multipart`.
+    /// arrive as `multipart/form-data`, which needs the feature `multipart` and often a larger
+    /// `body_limit`. A retry of such a message may run again, because clients may choose a new
+    /// boundary.
     MAILGUN = "mailgun", "Mailgun", "https://documentation.mailgun.com/docs/mailgun/user-manual/webhooks/securing-webhooks", [Vector Documentation] {
         signatures: list![
             at(Place::Pointer(text("/signature/signature")), BARE),
