@@ -364,6 +364,7 @@ fn a_mistake_is_one_line() {
         (["--db", "letter.txt"], "--db letter.txt: claim store failed: "),
         (["--db", "folder"], "--db folder: claim store failed: folder is a directory"),
         (["--db", ""], "--db : claim store failed: the url names no file"),
+        (["--db", "postgres://app:pw@db/hooks"], "not the url of a sqlite file"),
         (["--listen", &taken], "Address already in use"),
         (["--listen", "nonsense"], "--listen nonsense: "),
     ] {

@@ -172,3 +172,17 @@ fn a_description_names_what_does_not_fit_the_form() {
     assert!(toml("value").is_ok() && toml("whole").is_ok());
     assert!(toml("part").unwrap_err().to_string().contains("json-in-form.signed"));
 }
+
+/// A token is not looked for among the parts of an upload, which are the application's own.
+#[test]
+fn a_token_is_read_from_no_part() {
+    let verifier = verifier(&scheme::PIPEFORCE_TOKEN);
+    let body = |token: &str| {
+        format!("--x\r\nContent-Disposition: form-data; name=\"token\"\r\n\r\n{token}\r\n--x--\r\n")
+    };
+    let content_type = ("content-type", "multipart/form-data; boundary=x");
+    let in_header = [("token", "a secret"), content_type];
+    assert!(verifier.verify(&in_header, body("of the application")).is_ok());
+    let verdict = verifier.verify(&[content_type], body("a secret"));
+    assert_eq!(verdict.unwrap_err(), VerifyError::MissingToken);
+}
