@@ -349,6 +349,44 @@ async fn every_preset_without_a_key_runs_equal_requests() {
     assert!(presets > 60, "{presets}");
 }
 
+/// If an event of a list has no ID and the scheme defines no other key, the whole delivery has none.
+#[tokio::test]
+async fn an_event_without_its_id_is_logged() {
+    let logs = Logs::collect();
+    each_framework(|framework| {
+        let logs = logs.clone();
+        async move {
+            let list = Scheme::builder("acme").signature_header("x-acme-signature");
+            let list = list.event_list("/events").listed_event_id(["/id"]).build().unwrap();
+            let endpoint = format!("no event id {framework:?}");
+            let idempotency = Idempotency::new(MemoryStore::new(), &endpoint);
+            let site =
+                Site::on(framework, receiver_with(list.clone(), idempotency), answer(200)).await;
+            let warned = || {
+                let logs = logs.text();
+                let of_endpoint = logs.lines().filter(|line| line.contains(&endpoint));
+                of_endpoint.filter(|line| line.contains("verified event has no id")).count()
+            };
+            for (body, is_known) in [
+                (r#"{"events":[{"id":"a"},{"id":"b"}]}"#, true),
+                (r#"{"events":[{"id":"a"},{"idd":"b"}]}"#, false),
+            ] {
+                let before = warned();
+                let request = signed(list.clone(), body);
+                assert_fresh(&site.post(&request).await, 200);
+                let again = site.post(&request).await;
+                if is_known {
+                    assert_replay(&again, 200);
+                } else {
+                    assert_fresh(&again, 200);
+                }
+                assert_eq!(warned() - before, if is_known { 0 } else { 2 }, "{body}");
+            }
+        }
+    })
+    .await;
+}
+
 /// If the id is missing in a verified body, the digest is the identity, and the log says so.
 #[tokio::test]
 async fn a_body_without_its_id_is_recognised_by_its_digest() {

@@ -147,9 +147,10 @@ pub enum VerifyError {
     UnknownKey,
     /// The request's tenant does not exist.
     UnknownTenant,
-    /// The body has an unknown content encoding, several encodings, or one whose feature is off.
+    /// The body has an unknown content encoding, several encodings, or one whose feature is off. Or
+    /// it is a form in `multipart/form-data`, and that feature is off.
     UnsupportedCoding {
-        /// The feature that decodes this encoding, if there is one.
+        /// The feature that reads such a body, if there is one.
         feature: Option<&'static str>,
     },
     /// The compressed body does not match its content encoding, or was cut off.
@@ -229,10 +230,7 @@ impl fmt::Display for VerifyError {
             Self::UnknownTenant => "tenant does not exist",
             Self::UnsupportedCoding { feature: None } => "content encoding is not supported",
             Self::UnsupportedCoding { feature: Some(feature) } => {
-                return write!(
-                    f,
-                    "content encoding needs the feature `{feature}` of webhook-verify"
-                );
+                return write!(f, "body needs the feature `{feature}` of webhook-verify");
             }
             Self::MalformedCoding => "compressed body is malformed",
             Self::DecodedTooLarge { limit } => {

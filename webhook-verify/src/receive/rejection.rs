@@ -20,7 +20,8 @@ pub enum Rejection {
     /// The body is longer than the limit, or is declared to be.
     BodyTooLarge(BodyTooLarge),
     /// The body is compressed. Either the content encoding is not supported, or the scheme signs
-    /// the body but does not define [which bytes](crate::scheme::SignedBytes).
+    /// the body but does not define [which bytes](crate::scheme::SignedBytes). Or the body is a form
+    /// in `multipart/form-data`, and the feature `multipart` is off.
     ContentEncoding {
         /// The missing feature, if one supports this encoding.
         feature: Option<&'static str>,
@@ -122,7 +123,7 @@ impl fmt::Display for Rejection {
                 f.write_str("body is sent in a content encoding")
             }
             Self::ContentEncoding { feature: Some(feature) } => {
-                write!(f, "content encoding needs the feature `{feature}` of webhook-verify")
+                write!(f, "body needs the feature `{feature}` of webhook-verify")
             }
             Self::BodyRead(_) => f.write_str("body could not be read"),
             Self::BodyTimeout => f.write_str("body took too long"),

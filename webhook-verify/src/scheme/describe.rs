@@ -25,6 +25,8 @@ pub struct Description {
     pub signatures: Vec<String>,
     /// The algorithm and the encoding of its signatures, such as `HMAC-SHA256, hex`.
     pub algorithm: String,
+    /// Whether the receiver has the secret of the signatures, so that the command can make some.
+    pub has_shared_secret: bool,
     /// The signed content, as
     /// [`SchemeBuilder::signed_content`](super::SchemeBuilder::signed_content) takes it. It is
     /// empty for tokens and JSON Web Tokens.
@@ -82,6 +84,7 @@ impl Scheme {
             evidence: self.evidence.to_vec(),
             signatures: self.signatures.iter().map(place).collect(),
             algorithm: self.algorithm_and_encoding(),
+            has_shared_secret: self.algorithm.is_symmetric(),
             proof: self.proof(),
             signed_content: self.signed_content(),
             tolerance: self.tolerance(),

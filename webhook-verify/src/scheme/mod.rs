@@ -542,7 +542,6 @@ impl Scheme {
 
     /// Returns whether form fields may be read from a `multipart/form-data` body. The signature
     /// does not cover the body's own bytes. A token is not looked for among uploaded files.
-    #[cfg(feature = "multipart")]
     pub(crate) fn reads_multipart(&self) -> bool {
         match &self.json_in_form {
             Some(json) => json.signed == SignedForm::Value,

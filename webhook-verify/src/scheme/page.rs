@@ -16,23 +16,43 @@ impl fmt::Display for Description {
         for (name, text) in self.rows() {
             writeln!(f, "| {name} | {} |", text.replace('|', "\\|"))?;
         }
-        if self.evidence != [Evidence::Unproven] {
-            writeln!(f, "\nEvidence: {}.", self.evidence())?;
-        } else {
-            writeln!(
+        match self.evidence[..] {
+            // A scheme of the user's own.
+            [] => {}
+            [Evidence::Unproven] => writeln!(
                 f,
                 "\n**No primary source was found.** Check the preset before you rely on it."
-            )?;
+            )?,
+            _ => writeln!(f, "\nEvidence: {}.", self.evidence())?,
+        }
+        if !self.has_shared_secret {
+            return writeln!(
+                f,
+                "\nOnly the sender has the private key, so the command cannot sign requests. Use the \
+                 sender's test deliveries."
+            );
         }
         writeln!(
             f,
             "\nTo sign a request for a receiver at `http://127.0.0.1:3000/`, in a clone of this repository:\n"
         )?;
         writeln!(f, "```sh")?;
-        writeln!(f, "printf '{{}}' |")?;
+        let body = if self.signed_content.contains("{form}") { "Body=example" } else { "{}" };
+        writeln!(f, "printf '{body}' |")?;
         writeln!(f, "    cargo run -q -p webhook-verify --features cli -- sign \\")?;
-        writeln!(f, "    --scheme {} --secret \"$WEBHOOK_SECRET\" --curl", self.name)?;
-        writeln!(f, "```")
+        let scheme = match self.evidence[..] {
+            [] => "--scheme-file FILE.toml".to_owned(),
+            _ => format!("--scheme {}", self.name),
+        };
+        writeln!(f, "    {scheme} --secret \"$WEBHOOK_SECRET\" --curl")?;
+        writeln!(f, "```")?;
+        if self.needs_public_url {
+            writeln!(
+                f,
+                "\nThe receiver's `public_url` must be that URL. `--url` signs for another one."
+            )?;
+        }
+        Ok(())
     }
 }
 

@@ -311,7 +311,10 @@ impl Signer {
                 let tag = tag.map_err(|error| ConfigError::option("body", error.to_string()))?;
                 Ok(scheme.encoding.encode(tag.as_bytes(algorithm.tag_len())))
             }
-            _ => Err(ConfigError::option("scheme", "its signatures are made with a private key")),
+            _ => Err(ConfigError::option(
+                "scheme",
+                "only the sender has the private key for signatures",
+            )),
         }
     }
 

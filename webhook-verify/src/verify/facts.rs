@@ -125,11 +125,17 @@ impl HeadFacts {
             self.candidates.collect(scheme, source, head, picked, &mut pair_timestamp)?;
         }
         self.is_form = settings.plan.reads_forms && is_form(picked);
-        #[cfg(feature = "multipart")]
         if settings.plan.reads_multipart && !self.is_form {
             let content_type = picked.single("content-type").unwrap_or_default();
-            self.boundary = multipart::boundary(content_type).ok().map(String::into_boxed_str);
-            self.is_form = self.boundary.is_some();
+            #[cfg(feature = "multipart")]
+            {
+                self.boundary = multipart::boundary(content_type).ok().map(String::into_boxed_str);
+                self.is_form = self.boundary.is_some();
+            }
+            #[cfg(not(feature = "multipart"))]
+            if content_type.is_some_and(is_multipart) {
+                return Err(VerifyError::UnsupportedCoding { feature: Some("multipart") });
+            }
         }
         let more_in_body = scheme.signatures.iter().any(|source| match source.place {
             Place::Form(_) => self.is_form,
@@ -755,6 +761,27 @@ pub(super) fn read<'a>(
 }
 
 /// Returns whether the body is a form. The content type is collected only if the scheme needs it.
+#[cfg(not(feature = "multipart"))]
+fn is_multipart(content_type: &[u8]) -> bool {
+    const TYPE: &[u8] = b"multipart/form-data";
+    content_type.get(..TYPE.len()).is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
+}
+
 fn is_form(picked: &Picked<'_, '_>) -> bool {
     matches!(picked.single("content-type"), Ok(Some(content_type)) if is_form_type(content_type))
+}
+
+#[cfg(all(test, not(feature = "multipart")))]
+mod tests {
+    use crate::{Verifier, VerifyError, scheme};
+
+    #[test]
+    fn a_form_in_parts_needs_its_feature() {
+        let verifier = Verifier::new(scheme::GITEA, "a secret").unwrap();
+        let type_header = ("content-type", "Multipart/Form-Data; boundary=x");
+        let verdict = verifier.verify(&[("x-gitea-signature", "00"), type_header], "--x--");
+        let error = verdict.unwrap_err();
+        assert_eq!(error, VerifyError::UnsupportedCoding { feature: Some("multipart") });
+        assert_eq!(error.to_string(), "body needs the feature `multipart` of webhook-verify");
+    }
 }

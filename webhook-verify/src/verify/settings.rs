@@ -110,7 +110,6 @@ pub(crate) struct Plan {
     pub(super) signs_for_anybody: bool,
     pub(super) rare: bool,
     pub(super) reads_forms: bool,
-    #[cfg(feature = "multipart")]
     pub(super) reads_multipart: bool,
     pub(super) id_is_signed: bool,
     pub(super) identity_reads_content: bool,
@@ -159,7 +158,6 @@ impl Plan {
             streams: late.clone().next().is_some_and(Part::is_body) && !url_forms && !has_versions,
             made_of_body: late.any(|part| !part.is_body()),
             reads_forms: scheme.reads_forms(),
-            #[cfg(feature = "multipart")]
             reads_multipart: scheme.reads_multipart(),
             id_is_signed: scheme.id_is_signed(),
             identity_reads_content: scheme.identity_reads_content(),

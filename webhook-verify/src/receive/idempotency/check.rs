@@ -1,7 +1,11 @@
 use std::time::Duration;
 
 use super::{CUSTOM, HOUR, Idempotency, IdentitySource, MINUTE, Replay};
-use crate::{error::ConfigError, scheme::Identity, verify::Verifier};
+use crate::{
+    error::ConfigError,
+    scheme::{Identity, Proof},
+    verify::Verifier,
+};
 
 impl Idempotency {
     /// Checks that the settings are consistent, and sets up the cache.
@@ -85,10 +89,13 @@ impl Idempotency {
             IdentitySource::Fixed(Identity::Digest)
                 if !verifier.signs_body() && !scheme.identity_reads_content() =>
             {
-                return Err(ConfigError::option(
-                    "identity",
-                    "the scheme signs no content: use `identity_from` if a token is enough",
-                ));
+                let problem = match scheme.proof() {
+                    Proof::TokenOnly => {
+                        "the scheme signs no content: use `identity_from` if a token is enough"
+                    }
+                    _ => "the scheme does not sign the whole body: use `identity_from`",
+                };
+                return Err(ConfigError::option("identity", problem));
             }
             IdentitySource::Fixed(Identity::SignedId) if !scheme.id_is_signed() => {
                 return Err(ConfigError::option("identity", "the scheme's id is not signed"));

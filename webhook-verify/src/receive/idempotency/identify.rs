@@ -143,6 +143,14 @@ impl Idempotency {
             custom.or_else(|| event.identity()).is_some()
         };
         if delivery.scheme.identity == Identity::None && !events.iter().all(has_key) {
+            if delivery.scheme.identifies_events() {
+                tracing::warn!(
+                    target: "webhook_verify",
+                    scheme = delivery.scheme.name(),
+                    endpoint = &*self.keeper.endpoint,
+                    "verified event has no id: its delivery has no idempotency key"
+                );
+            }
             return None;
         }
         (!events.is_empty()).then_some(events)
