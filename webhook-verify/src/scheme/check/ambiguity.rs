@@ -420,8 +420,9 @@ pub(crate) fn misfit<'p>(
         let start = pieces.iter().take_while(|piece| !std::ptr::eq(piece.part, part)).count();
         let len = pieces[start..].iter().take_while(|piece| std::ptr::eq(piece.part, part)).count();
         let own = &pieces[start..start + len];
-        // After a URL without a query, verification accepts any text.
-        let is_after_url = start > 0 && matches!(pieces[start - 1].part, Part::Url(_));
+        // After a URL without a query, verification accepts any text, which all parts repeat.
+        let is_after_url =
+            content.windows(2).any(|pair| matches!(pair, [Part::Url(_), Part::JsonBody]));
         if is_after_url && matches!(part, Part::JsonBody) {
             return true;
         }
