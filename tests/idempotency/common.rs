@@ -79,6 +79,11 @@ pub(crate) fn receiver_with(scheme: Scheme, idempotency: Idempotency) -> Receive
         .unwrap()
 }
 
+/// Returns whether the deliveries of a preset, or their events, have a key.
+pub(crate) fn has_key(scheme: &Scheme) -> bool {
+    !scheme.describe().idempotency_key.starts_with("none, unless")
+}
+
 /// Admits one request without a framework.
 pub(crate) async fn admit<S: Future<Output = ()> + Send + 'static>(
     receiver: &Receiver,

@@ -25,11 +25,6 @@ use crate::{common::*, retry_vectors};
 /// What a handler sees of a delivery.
 type Seen = (Bytes, Option<String>, Option<String>);
 
-/// Returns whether the deliveries of a preset, or their events, have a key.
-fn has_key(scheme: &Scheme) -> bool {
-    !scheme.describe().idempotency_key.starts_with("none, unless")
-}
-
 struct Sender {
     scheme: Scheme,
     clock: HandClock,

@@ -124,11 +124,17 @@ pub(crate) fn lone_value<'f>(form: &'f [u8], name: &str) -> Option<Cow<'f, str>>
 
 /// Returns whether a content type is that of a form.
 pub(crate) fn is_form_type(content_type: &[u8]) -> bool {
-    const FORM: &[u8] = b"application/x-www-form-urlencoded";
-    let Some((start, rest)) = content_type.trim_ascii_start().split_at_checked(FORM.len()) else {
+    is_media_type(content_type, b"application/x-www-form-urlencoded")
+}
+
+/// Returns whether a content type, without its parameters, is `media_type`.
+pub(crate) fn is_media_type(content_type: &[u8], media_type: &[u8]) -> bool {
+    let content_type = content_type.trim_ascii_start();
+    let Some((start, rest)) = content_type.split_at_checked(media_type.len()) else {
         return false;
     };
-    start.eq_ignore_ascii_case(FORM) && matches!(rest.trim_ascii_start().first(), None | Some(b';'))
+    start.eq_ignore_ascii_case(media_type)
+        && matches!(rest.trim_ascii_start().first(), None | Some(b';'))
 }
 
 #[cfg(test)]

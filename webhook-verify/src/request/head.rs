@@ -2,7 +2,7 @@ use std::fmt;
 
 use smallvec::SmallVec;
 
-use super::single_value;
+use super::{length_bit, single_value};
 use crate::scheme::Text;
 
 /// The headers of a request, independent of the HTTP library.
@@ -215,14 +215,14 @@ impl Names {
         let names: Box<[Text]> = names.into_iter().collect();
         let aliases: Box<[(Text, Text)]> = aliases.into_iter().collect();
         let all = names.iter().chain(aliases.iter().map(|(_, alias)| alias));
-        let lengths = all.fold(0, |lengths, name| lengths | length_bit(name));
+        let lengths = all.fold(0, |lengths, name| lengths | length_bit(name.as_bytes()));
         Self { names, aliases, lengths }
     }
 
     /// Returns whether a name or alias has the length of this one.
     #[inline]
     fn may_contain(&self, name: &str) -> bool {
-        self.lengths & length_bit(name) != 0
+        self.lengths & length_bit(name.as_bytes()) != 0
     }
 
     #[inline]
@@ -243,12 +243,6 @@ impl Names {
 #[inline]
 fn is_same(known: &str, name: &str) -> bool {
     known == name || known.eq_ignore_ascii_case(name)
-}
-
-/// The bit of a name's length. Lengths of 64 and more share bits with shorter ones.
-#[inline]
-fn length_bit(name: &str) -> u64 {
-    1 << (name.len() % 64)
 }
 
 /// The headers that a scheme needs, under the scheme's own strings: most lookups compare pointers.

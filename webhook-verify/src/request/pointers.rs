@@ -7,7 +7,10 @@ use serde::de::{
 };
 use serde_json::value::RawValue;
 
-use super::json::{self, Unreadable};
+use super::{
+    json::{self, Unreadable},
+    length_bit,
+};
 
 /// A set of JSON pointers (RFC 6901), compiled once to read all of them in one pass.
 ///
@@ -160,11 +163,6 @@ impl Node {
 /// Returns whether a byte is one that no JSON encoder escapes.
 fn is_usual(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"_-.".contains(&byte)
-}
-
-/// Returns the bit of a token's length. All long tokens share one.
-fn length_bit(token: &[u8]) -> u64 {
-    1 << token.len().min(63)
 }
 
 fn by_length(one: &[u8], other: &[u8]) -> Ordering {

@@ -490,8 +490,8 @@ pub enum TimeUnit {
     Rfc3339,
     /// The same without a zone, in UTC: `2026-11-22T00:00:00.123`.
     Utc,
-    /// A date and time in the format of HTTP (RFC 9110 §5.6.7), with the zone `GMT`, `+0000` or `-0000`:
-    /// `Sun, 22 Nov 2026 00:00:00 GMT`.
+    /// A date and time in the format of HTTP (RFC 9110 §5.6.7), with the zone `GMT`, `+0000` or
+    /// `-0000`: `Sun, 22 Nov 2026 00:00:00 GMT`.
     Rfc1123,
 }
 

@@ -11,7 +11,7 @@ macro_rules! list {
 mod blocks;
 mod builder;
 mod challenge;
-pub(crate) mod check;
+mod check;
 #[cfg(feature = "serde")]
 mod config;
 mod describe;
@@ -25,6 +25,8 @@ mod time;
 
 use std::borrow::Cow;
 
+#[cfg(test)]
+pub(crate) use self::check::misfit;
 pub use self::{
     blocks::*, builder::SchemeBuilder, challenge::Challenge, describe::Description, presets::*,
     proof::Proof,
@@ -32,7 +34,10 @@ pub use self::{
 pub(crate) use self::{
     challenge::{Condition, Expected, Reply, Value, is_word},
     check::{is_pointer, is_token_byte},
-    part::{DigestForm, Free, Hash, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody},
+    part::{
+        DigestForm, Free, Hash, Origin, Part, PathForm, UrlForm, Values, Varies, WholeBody,
+        body_follows_url,
+    },
 };
 pub use crate::encoding::Encoding;
 use crate::{clock::Tolerance, error::ConfigError};

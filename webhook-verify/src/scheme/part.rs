@@ -13,8 +13,8 @@ use crate::error::ConfigError;
 pub(crate) enum Part {
     Literal(Text),
     Body,
-    /// The body, which must be empty, or a JSON object or array without white space around it. So
-    /// its start and end are certain next to other text.
+    /// The body, which must be empty, or a JSON object or array without white space before it. So
+    /// its start is certain next to other text, and its end if no white space follows.
     JsonBody,
     BodyDigest(Hash, DigestForm),
     /// The timestamp's text as sent.
@@ -463,6 +463,16 @@ impl DigestForm {
             Self::Raw => "-raw",
         }
     }
+}
+
+/// Returns whether the body follows the public URL and its query, so that its end is known from the
+/// text after it.
+pub(crate) fn body_follows_url(content: &[Part]) -> bool {
+    content.windows(2).any(|pair| match pair {
+        [Part::Url(UrlForm::WithoutQuery), _] => false,
+        [Part::Url(_), Part::JsonBody] => true,
+        _ => false,
+    })
 }
 
 /// Parses `sha256`, `sha256-base64`, `sha256-raw` and the like.

@@ -91,9 +91,7 @@ impl Scheme {
             Proof::TokenOnly
         }
     }
-}
 
-impl Scheme {
     /// Checks that the signature covers at least `required`. The error names the next step.
     pub(crate) fn check_proof(&self, required: Proof) -> Result<(), ConfigError> {
         let (name, proof) = (self.name(), self.proof());

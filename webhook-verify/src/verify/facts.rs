@@ -15,6 +15,8 @@ use super::{
 };
 #[cfg(feature = "multipart")]
 use crate::delivery::multipart;
+#[cfg(not(feature = "multipart"))]
+use crate::request::is_media_type;
 use crate::{
     delivery::{Delivery, Label, MAX_ID_LEN},
     encoding::{Encoding, decode_digest},
@@ -133,7 +135,7 @@ impl HeadFacts {
                 self.is_form = self.boundary.is_some();
             }
             #[cfg(not(feature = "multipart"))]
-            if content_type.is_some_and(is_multipart) {
+            if content_type.is_some_and(|it| is_media_type(it, b"multipart/form-data")) {
                 return Err(VerifyError::UnsupportedCoding { feature: Some("multipart") });
             }
         }
@@ -278,12 +280,11 @@ impl HeadFacts {
     pub(crate) fn open_form(
         &mut self,
         settings: &Settings,
-        body: impl FnOnce() -> Bytes,
+        body: &[u8],
     ) -> Result<Option<Bytes>, VerifyError> {
         let Some(json) = self.json_in_form(settings, SignedForm::Value) else { return Ok(None) };
-        let body = body();
-        let form = self.multipart_as_form(settings, &body);
-        let form = form.as_deref().unwrap_or(&body);
+        let form = self.multipart_as_form(settings, body);
+        let form = form.as_deref().unwrap_or(body);
         let value = only_value(form, &json.field).map_err(|_| VerifyError::MalformedBody)?;
         self.was_in_form = true;
         Ok(Some(value.into()))
@@ -298,12 +299,12 @@ impl HeadFacts {
     }
 
     /// Returns the fields that are read from a `multipart/form-data` body, as a URL-encoded form.
-    fn multipart_as_form(&self, settings: &Settings, body: &Bytes) -> Option<Vec<u8>> {
+    fn multipart_as_form(&self, settings: &Settings, body: &[u8]) -> Option<Vec<u8>> {
         #[cfg(feature = "multipart")]
         {
             let wanted = |name: &str| settings.scheme.reads_form_field(name);
             let boundary = self.boundary.as_deref()?;
-            Some(multipart::fields_as_form(body.clone(), boundary, wanted))
+            Some(multipart::fields_as_form(body, boundary, wanted))
         }
         #[cfg(not(feature = "multipart"))]
         {
@@ -317,7 +318,7 @@ impl HeadFacts {
     pub(crate) fn readable(
         &self,
         settings: &Settings,
-        body: &Bytes,
+        body: &[u8],
     ) -> Result<Option<Vec<u8>>, VerifyError> {
         let fields = &settings.scheme.form_fields;
         if !self.is_form || self.was_in_form {
@@ -761,12 +762,6 @@ pub(super) fn read<'a>(
 }
 
 /// Returns whether the body is a form. The content type is collected only if the scheme needs it.
-#[cfg(not(feature = "multipart"))]
-fn is_multipart(content_type: &[u8]) -> bool {
-    const TYPE: &[u8] = b"multipart/form-data";
-    content_type.get(..TYPE.len()).is_some_and(|start| start.eq_ignore_ascii_case(TYPE))
-}
-
 fn is_form(picked: &Picked<'_, '_>) -> bool {
     matches!(picked.single("content-type"), Ok(Some(content_type)) if is_form_type(content_type))
 }

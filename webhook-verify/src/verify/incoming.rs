@@ -43,14 +43,6 @@ impl Buffer {
             Self::Decoding(_) => &[],
         }
     }
-
-    fn to_bytes(&self) -> Bytes {
-        match self {
-            Self::Whole(body) => body.clone(),
-            Self::Joined { body, .. } => Bytes::copy_from_slice(body),
-            Self::Decoding(_) => Bytes::new(),
-        }
-    }
 }
 
 /// The body is longer than the limit.
@@ -149,7 +141,7 @@ impl Incoming {
         {
             self.body = Buffer::Whole(decoder.finish()?.into());
         }
-        if let Some(body) = self.facts.open_form(&self.settings, || self.body.to_bytes())? {
+        if let Some(body) = self.facts.open_form(&self.settings, self.body.bytes())? {
             self.body = Buffer::Whole(body);
         }
         Ok(())
@@ -166,9 +158,9 @@ impl Incoming {
     /// Returns the SHA-256 digest of the complete request's token.
     pub(crate) fn token_digest(&mut self) -> Result<[u8; 32], VerifyError> {
         self.decode()?;
-        let body = self.body.to_bytes();
-        let readable = self.facts.readable(&self.settings, &body)?;
-        self.facts.look_into_body(&self.settings, readable.as_deref().unwrap_or(&body))?;
+        let body = self.body.bytes();
+        let readable = self.facts.readable(&self.settings, body)?;
+        self.facts.look_into_body(&self.settings, readable.as_deref().unwrap_or(body))?;
         self.facts.token_digest()
     }
 

@@ -22,7 +22,7 @@ use super::{
 use crate::{
     encoding::Encoding,
     request::{Fields, Picked, json::scalar},
-    scheme::{Algorithm, Grammar, Identity, Part, Scheme, TimeUnit, UrlForm, check::misfit},
+    scheme::{Algorithm, Grammar, Identity, Part, Scheme, TimeUnit, UrlForm, misfit},
 };
 
 const SECRET: &str = "SECRET";

@@ -17,7 +17,7 @@ use crate::{
     request::{Fields, MAX_FIELDS, Picked, RequestHead, json, only_value, pairs},
     scheme::{
         DigestForm, Field, Free, Hash, Part, Place, Scheme, Text, TimestampPlace, UrlForm,
-        is_token_byte,
+        body_follows_url, is_token_byte,
     },
 };
 
@@ -527,21 +527,11 @@ pub(super) fn json_body(
     let is_apart = match body.first() {
         None => !matches!(before, Some(b'}' | b']')),
         // After the public URL, only a query or a port could contain the start of a body.
-        Some(first) if !has_query && follows_url(content) => !b"?:".contains(first),
+        Some(first) if !has_query && body_follows_url(content) => !b"?:".contains(first),
         Some(b'{' | b'[') => json::is_json(body),
         Some(_) => false,
     };
     if is_apart { Ok(()) } else { Err(VerifyError::MalformedBody) }
-}
-
-/// Returns whether the body follows the public URL and its query, so that its end is known from the
-/// text after it.
-fn follows_url(content: &[Part]) -> bool {
-    content.windows(2).any(|pair| match pair {
-        [Part::Url(UrlForm::WithoutQuery), _] => false,
-        [Part::Url(_), Part::JsonBody] => true,
-        _ => false,
-    })
 }
 
 /// Returns the sorted pairs of a form or query as one unambiguous text, unlike the signed text.

@@ -115,7 +115,7 @@ impl Verifier {
             None => body,
             Some(coding) => coding.decode(&body, limit)?.into(),
         };
-        let body = facts.open_form(settings, || body.clone())?.unwrap_or(body);
+        let body = facts.open_form(settings, &body)?.unwrap_or(body);
         facts.judge(settings, keys, Box::default(), body, limit)
     }
 
@@ -195,13 +195,12 @@ impl Verifier {
         let mut facts = HeadFacts::default();
         facts.read(settings, &head, &Picked::new(&head, &settings.names))?;
         let decoded = match facts.coding_before(settings) {
-            Some(coding) => Some(coding.decode(body, settings.scheme.body_limit())?.into()),
+            Some(coding) => Some(coding.decode(body, settings.scheme.body_limit())?),
             None => None,
         };
-        let opened = facts.open_form(settings, || {
-            decoded.clone().unwrap_or_else(|| Bytes::copy_from_slice(body))
-        })?;
-        let body = opened.as_ref().or(decoded.as_ref()).map_or(body, |body| body);
+        let body = decoded.as_deref().unwrap_or(body);
+        let opened = facts.open_form(settings, body)?;
+        let body = opened.as_deref().unwrap_or(body);
         facts.look_into_body(settings, body)?;
         facts.key_name(settings, body)
     }

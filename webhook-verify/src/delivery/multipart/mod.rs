@@ -18,7 +18,7 @@ use multer::{Constraints, Multipart, SizeLimit};
 
 pub use self::error::MultipartError;
 use self::file_name::last_component;
-use crate::delivery::Delivery;
+use crate::{delivery::Delivery, request::is_media_type};
 
 /// The maximum length of a boundary (RFC 2046 §5.1.1), in bytes.
 const MAX_BOUNDARY: usize = 70;
@@ -165,11 +165,13 @@ const MAX_UNVERIFIED_PARTS: usize = 1024;
 /// Returns the `wanted` text fields of an unverified body as an `application/x-www-form-urlencoded`
 /// form. Returns an empty form if the body is malformed.
 pub(crate) fn fields_as_form(
-    body: Bytes,
+    body: &[u8],
     boundary: &str,
     wanted: impl Fn(&str) -> bool,
 ) -> Vec<u8> {
     let limits = PartLimits::default().parts(MAX_UNVERIFIED_PARTS);
+    // The parser needs a body of its own.
+    let body = Bytes::copy_from_slice(body);
     let parts = read_whole(body, boundary.to_owned(), limits).unwrap_or_default();
     let mut form = form_urlencoded::Serializer::new(String::new());
     for part in parts.iter().filter(|part| !part.is_file() && wanted(part.name())) {
@@ -197,9 +199,7 @@ fn read_whole(
 /// Returns the boundary of a `multipart/form-data` body.
 pub(crate) fn boundary(content_type: Option<&[u8]>) -> Result<String, MultipartError> {
     let content_type = content_type.unwrap_or_default().trim_ascii();
-    let media_type = content_type.split(|&byte| byte == b';').next();
-    let media_type = media_type.unwrap_or_default().trim_ascii();
-    if !media_type.eq_ignore_ascii_case(b"multipart/form-data") {
+    if !is_media_type(content_type, b"multipart/form-data") {
         return Err(MultipartError::NotMultipart);
     }
     let boundary =

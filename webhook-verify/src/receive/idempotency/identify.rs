@@ -144,11 +144,10 @@ impl Idempotency {
         };
         if delivery.scheme.identity == Identity::None && !events.iter().all(has_key) {
             if delivery.scheme.identifies_events() {
-                tracing::warn!(
-                    target: "webhook_verify",
-                    scheme = delivery.scheme.name(),
-                    endpoint = &*self.keeper.endpoint,
-                    "verified event has no id: its delivery has no idempotency key"
+                self.warn(
+                    delivery,
+                    "verified event has no id",
+                    "its delivery has no idempotency key",
                 );
             }
             return None;
@@ -269,13 +268,17 @@ impl Idempotency {
             true => "its digest is the idempotency key",
             false => "it has no idempotency key",
         };
+        self.warn(delivery, problem, consequence);
+        is_certain.then(|| self.by_digest(delivery))
+    }
+
+    fn warn(&self, delivery: &Delivery, problem: &str, consequence: &str) {
         tracing::warn!(
             target: "webhook_verify",
-            scheme = scheme.name(),
+            scheme = delivery.scheme.name(),
             endpoint = &*self.keeper.endpoint,
             "{problem}: {consequence}"
         );
-        is_certain.then(|| self.by_digest(delivery))
     }
 
     /// Returns the body's fingerprint. The body is hashed only if the policy compares fingerprints.

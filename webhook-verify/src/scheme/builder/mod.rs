@@ -89,9 +89,9 @@ impl SchemeBuilder {
     }
 
     /// Declares that the sender signs with the text of secrets that begin with `whsec_`, as Stripe
-    /// does. Otherwise a verifier refuses them if the scheme signs with the secret's text. Such a
-    /// secret usually belongs to a sender of Standard Webhooks, whose keys are
-    /// [base64](super::KeyForm::Whsec).
+    /// does. Otherwise a verifier refuses those that go on with base64 of 24 to 64 bytes, if the
+    /// scheme signs with the secret's text. Such a secret usually belongs to a sender of Standard
+    /// Webhooks, whose keys are [base64](super::KeyForm::Whsec).
     pub fn whsec_text(mut self) -> Self {
         self.scheme.whsec_text = true;
         self

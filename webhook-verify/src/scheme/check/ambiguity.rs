@@ -10,6 +10,8 @@ use super::{
     super::{DigestForm, Free, Part, PathForm, Scheme, Text, TimeUnit, UrlForm},
     is_token_byte,
 };
+#[cfg(test)]
+use crate::scheme::body_follows_url;
 
 /// A set of bytes.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -421,9 +423,7 @@ pub(crate) fn misfit<'p>(
         let len = pieces[start..].iter().take_while(|piece| std::ptr::eq(piece.part, part)).count();
         let own = &pieces[start..start + len];
         // After a URL without a query, verification accepts any text, which all parts repeat.
-        let is_after_url =
-            content.windows(2).any(|pair| matches!(pair, [Part::Url(_), Part::JsonBody]));
-        if is_after_url && matches!(part, Part::JsonBody) {
+        if matches!(part, Part::JsonBody) && body_follows_url(content) {
             return true;
         }
         let (Some(first), Some(last)) = (text.first(), text.last()) else {
