@@ -167,7 +167,10 @@ impl Scheme {
     }
 
     fn body_in_key(&self, identity: Identity) -> &'static str {
-        if self.key_needs_body(identity) { ", digest of the body" } else { "" }
+        match self.key_needs_body(identity) {
+            true => ", digest of the body (with other unsigned fields, a request runs again)",
+            false => "",
+        }
     }
 
     /// Describes the headers that a digest key contains.
