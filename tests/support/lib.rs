@@ -11,6 +11,7 @@
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/responses.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/secrets.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/stores.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/testing.md"))]
 #![allow(
     clippy::unwrap_used,
     clippy::unwrap_in_result,

@@ -7,8 +7,13 @@ mod head;
 mod middleware;
 mod record;
 mod rejection;
+#[cfg(feature = "testing")]
+mod test_request;
 
 pub use webhook_verify::*;
+
+#[cfg(feature = "testing")]
+pub use self::test_request::test_request;
 
 pub use self::{
     extract::{EventData, ExtractRejection, Verified, VerifiedJson},

@@ -56,7 +56,7 @@ async fn a03_a_receiver_without_a_secret_does_not_construct_and_cannot_lose_its_
     let none = Verifier::builder(scheme::GENERIC_HEX).build().map(drop);
     assert!(matches!(none, Err(ConfigError::SecretCount { given: 0, .. })));
     for target in &both(verifier(scheme::GENERIC_HEX)).await {
-        let emptied = target.verifier.replace_secrets([]);
+        let emptied = target.verifier.replace_secrets(Vec::<Secret>::new());
         assert!(matches!(emptied, Err(ConfigError::SecretCount { given: 0, .. })));
         target.accepts("the secret stays", &Request::hex("{}")).await;
         let forged = format!("sha256={}", hex(&mac_with(b"", &[b"{}"])));

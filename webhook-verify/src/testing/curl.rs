@@ -40,9 +40,8 @@ impl SignedRequest {
                 if value.is_empty() { format!("{name};") } else { format!("{name}: {value}") };
             line += &format!(" -H {}", quote(&header));
         }
-        let has_type = |(name, _): &(String, String)| name == "content-type";
-        if !self.headers.iter().any(has_type) && !self.body.is_empty() {
-            line += " -H 'content-type: application/json'";
+        if let Some(content_type) = self.missing_content_type() {
+            line += &format!(" -H 'content-type: {content_type}'");
         }
         match std::str::from_utf8(&self.body) {
             Ok(text) if !text.contains('\0') && !text.starts_with('@') => {

@@ -4,12 +4,38 @@ pub mod conformance;
 mod curl;
 #[cfg(feature = "gzip")]
 mod gzip;
+mod private_key;
+mod request;
 mod sample;
 mod secret;
 mod signer;
 
-pub use self::{
-    curl::shell_quote,
-    secret::random_secret,
-    signer::{SignedRequest, Signer},
-};
+use bytes::Bytes;
+
+pub use self::{curl::shell_quote, request::SignedRequest, secret::random_secret, signer::Signer};
+use crate::{delivery::Delivery, error::ConfigError, scheme::Scheme};
+
+/// Returns a verified delivery with this body, for unit tests of handlers. [`Signer::delivery`]
+/// returns one with an ID and an event type in headers.
+///
+/// ```
+/// use webhook_verify::{Delivery, scheme, testing};
+///
+/// async fn on_event(delivery: Delivery) -> usize {
+///     delivery.body().len()
+/// }
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), webhook_verify::ConfigError> {
+/// let delivery = testing::delivery(scheme::MAUTIC, "{}")?;
+/// assert_eq!(on_event(delivery).await, 2);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+///
+/// [`ConfigError::Option`] as in [`Signer::generate`] and [`Signer::delivery`].
+pub fn delivery(scheme: Scheme, body: impl Into<Bytes>) -> Result<Delivery, ConfigError> {
+    Signer::generate(scheme)?.delivery(body)
+}

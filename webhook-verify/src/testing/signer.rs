@@ -8,15 +8,16 @@ use time::{
     format_description::well_known::{Rfc2822, Rfc3339},
 };
 
+use super::{private_key::PrivateKey, random_secret, request::SignedRequest};
 use crate::{
     clock::{Clock as _, SystemClock},
+    delivery::Delivery,
     encoding::Encoding,
     error::ConfigError,
     key::{Key, Secret},
-    request::{RequestHead, json},
     scheme::{
-        Algorithm, BodyDigest, DigestPlace, Field, Grammar, Place, Prefix, Scheme, SignatureSource,
-        Text, TimeUnit, TimestampPlace, TimestampSource, Values, WholeBody,
+        Algorithm, BodyDigest, DigestPlace, Field, Grammar, KeySource, Place, Prefix, Scheme,
+        SignatureSource, Text, TimeUnit, TimestampPlace, TimestampSource, Values, WholeBody,
     },
     verify::{self, Verifier},
 };
@@ -42,6 +43,7 @@ use crate::{
 pub struct Signer {
     pub(super) scheme: Scheme,
     secret: Secret,
+    private_key: Option<PrivateKey>,
     id: String,
     pub(super) event_type: Option<String>,
     time: Option<Duration>,
@@ -51,20 +53,6 @@ pub struct Signer {
     parameters: Vec<(String, String)>,
     #[cfg(feature = "gzip")]
     pub(super) gzip: bool,
-}
-
-/// A request as a sender makes it.
-#[derive(Clone)]
-#[non_exhaustive]
-pub struct SignedRequest {
-    /// The method.
-    pub method: String,
-    /// Path and query.
-    pub target: String,
-    /// The headers that the scheme defines, without a content type.
-    pub headers: Vec<(String, String)>,
-    /// The body.
-    pub body: Bytes,
 }
 
 impl Signer {
@@ -78,10 +66,49 @@ impl Signer {
         secret: impl TryInto<Secret, Error: Into<ConfigError>>,
     ) -> Result<Self, ConfigError> {
         let secret = secret.try_into().map_err(Into::into)?;
+        Self::of(scheme, secret, None)
+    }
+
+    /// Returns a signer with a new random secret or, for a scheme with public keys, with a new key
+    /// pair. [`secret`](Self::secret) returns what the verifier needs.
+    ///
+    /// All RSA signers have the same key pair, which is published with this crate.
+    ///
+    /// ```
+    /// use webhook_verify::{Verifier, scheme, testing::Signer};
+    ///
+    /// let signer = Signer::generate(scheme::GITHUB)?;
+    /// let verifier = Verifier::new(scheme::GITHUB, signer.secret().clone())?;
+    ///
+    /// let signed = signer.sign("{}")?;
+    /// assert!(verifier.verify(&signed.headers, signed.body.clone()).is_ok());
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Option`] if the scheme's algorithm needs a feature that is off, or if the
+    /// operating system provides no random bytes.
+    pub fn generate(scheme: Scheme) -> Result<Self, ConfigError> {
+        if scheme.algorithm().is_symmetric() {
+            let secret = random_secret(&scheme)?;
+            return Self::new(scheme, secret);
+        }
+        let private_key = PrivateKey::generate(&scheme)?;
+        let secret = private_key.public_key(scheme.key_form()).try_into()?;
+        Self::of(scheme, secret, Some(private_key))
+    }
+
+    fn of(
+        scheme: Scheme,
+        secret: Secret,
+        private_key: Option<PrivateKey>,
+    ) -> Result<Self, ConfigError> {
         Key::new(&scheme, &secret)?;
         Ok(Self {
             scheme,
             secret,
+            private_key,
             id: "evt_1".into(),
             event_type: None,
             time: None,
@@ -92,6 +119,12 @@ impl Signer {
             #[cfg(feature = "gzip")]
             gzip: false,
         })
+    }
+
+    /// Returns the secret that the verifier needs: the shared secret or the public key.
+    #[must_use]
+    pub fn secret(&self) -> &Secret {
+        &self.secret
     }
 
     /// Sets the delivery's ID, if it is in a header. The default is `evt_1`.
@@ -148,8 +181,9 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] if the scheme's signatures need a private key, or if the body is not
-    /// JSON that can contain the signed values.
+    /// [`ConfigError::Option`] if the scheme's signatures need a private key and the signer is not
+    /// from [`generate`](Self::generate), or if the body is not JSON that can contain the signed
+    /// values.
     pub fn sign(&self, body: impl Into<Bytes>) -> Result<SignedRequest, ConfigError> {
         // Use the same time everywhere in the request.
         self.clone().at(self.now()).sign_now(body.into())
@@ -192,6 +226,26 @@ impl Signer {
         for (name, value) in &*scheme.required_headers {
             request.header(name, value.to_string());
         }
+        for (pointer, value) in &*scheme.required_fields {
+            request.put_if_absent(pointer, value.to_string().into())?;
+        }
+        for (pointer, name) in &*scheme.parameter_fields {
+            if let Some((_, value)) = self.parameters.iter().find(|(known, _)| known == name) {
+                request.put_if_absent(pointer, value.clone().into())?;
+            }
+        }
+        if let Some(KeySource::Url { place, hosts }) = &scheme.key_source
+            && let Some(host) = hosts.first()
+        {
+            let host = host.replace('*', "us-east-1");
+            let slash = if host.contains('/') { "" } else { "/" };
+            let url = format!("https://{host}{slash}test.pem");
+            match place {
+                Place::Header(name) => request.header(name, url),
+                Place::Pointer(pointer) => request.put_if_absent(pointer, url.into())?,
+                Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) => {}
+            }
+        }
         if scheme.signs_whole(WholeBody::Form)
             || matches!(
                 scheme.signatures.first(),
@@ -209,7 +263,14 @@ impl Signer {
         }
         let signs = |pointer: &Text| {
             let mut parts = scheme.content.iter();
-            parts.any(|part| part.facts().values == Values::Field(pointer))
+            parts.any(|part| match part.facts().values {
+                Values::Field(field) => field == pointer,
+                Values::Fields(fields) => fields.contains(pointer),
+                Values::Unnamed
+                | Values::Header(_)
+                | Values::ListedHeaders(_)
+                | Values::FormField(_) => false,
+            })
         };
         match &scheme.id {
             Some(Field::Header(name)) => request.header(name, self.id.clone()),
@@ -289,8 +350,8 @@ impl Signer {
         match scheme.algorithm {
             Algorithm::Token => text(),
             Algorithm::Basic => Ok(Encoding::Base64.encode(text()?.as_bytes())),
-            Algorithm::JwtHs256 => self.token(&key, request),
-            algorithm if algorithm.is_symmetric() => {
+            algorithm if algorithm.is_jwt() => self.token(&key, request),
+            _ => {
                 let verifier = self.verifier()?;
                 let head = request.head();
                 let timestamp = match &scheme.timestamp {
@@ -301,21 +362,65 @@ impl Signer {
                     }) => Some(self.time_in(*unit)?),
                     _ => None,
                 };
-                let tag = verify::tag(
+                let signature = verify::sign(
                     verifier.settings(),
                     &head,
                     timestamp.as_deref(),
                     &request.body,
-                    &key,
+                    |pieces| self.sign_pieces(&key, pieces),
                 );
-                let tag = tag.map_err(|error| ConfigError::option("body", error.to_string()))?;
-                Ok(scheme.encoding.encode(tag.as_bytes(algorithm.tag_len())))
+                let signature =
+                    signature.map_err(|error| ConfigError::option("body", error.to_string()))??;
+                Ok(scheme.encoding.encode(&signature))
             }
-            _ => Err(ConfigError::option(
+        }
+    }
+
+    fn sign_pieces(&self, key: &Key, pieces: &[&[u8]]) -> Result<Vec<u8>, ConfigError> {
+        let algorithm = self.scheme.algorithm;
+        match &self.private_key {
+            Some(private_key) => private_key.sign(algorithm, pieces),
+            None if algorithm.is_symmetric() => {
+                Ok(key.tag(pieces).as_bytes(algorithm.tag_len()).to_vec())
+            }
+            None => Err(ConfigError::option(
                 "scheme",
-                "only the sender has the private key for signatures",
+                "only the sender has the private key: make a key pair with `Signer::generate`",
             )),
         }
+    }
+
+    /// Signs `body`, and returns the verified delivery, for unit tests of handlers.
+    ///
+    /// Without a [`public_url`](Self::public_url) or a [`parameter`](Self::parameter) that the
+    /// scheme needs, this method uses a sample.
+    ///
+    /// ```
+    /// use webhook_verify::{scheme, testing::Signer};
+    ///
+    /// let signer = Signer::generate(scheme::GITHUB)?.event_type("push");
+    /// let delivery = signer.delivery("{}")?;
+    /// assert_eq!(delivery.event_type().as_deref(), Some("push"));
+    /// # Ok::<(), webhook_verify::ConfigError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::Option`] as in [`sign`](Self::sign), or if the verifier refuses the request,
+    /// for example because the body is not what this sender sends.
+    pub fn delivery(&self, body: impl Into<Bytes>) -> Result<Delivery, ConfigError> {
+        let mut signer = self.clone().at(self.now());
+        if signer.public_url.is_empty() {
+            signer.public_url = "https://hooks.example.test/".into();
+        }
+        for name in self.scheme.parameters() {
+            if !signer.parameters.iter().any(|(known, _)| known == name) {
+                signer = signer.parameter(name, "a sample");
+            }
+        }
+        let request = signer.sign_now(body.into())?;
+        let delivery = signer.verifier()?.verify(request.head(), request.body.clone());
+        delivery.map_err(|error| ConfigError::option("body", error.to_string()))
     }
 
     fn verifier(&self) -> Result<Verifier, ConfigError> {
@@ -371,10 +476,14 @@ impl Signer {
             claims.insert(digest.claim.to_string(), Encoding::Hex.encode(&url).into());
         }
         let encode = |json: &str| Encoding::Base64Url.encode(json.as_bytes());
-        let header = encode(r#"{"alg":"HS256","typ":"JWT"}"#);
+        let header = match scheme.algorithm {
+            Algorithm::JwtEs256 => r#"{"alg":"ES256","kid":"test","typ":"JWT"}"#,
+            _ => r#"{"alg":"HS256","typ":"JWT"}"#,
+        };
+        let header = encode(header);
         let signed = format!("{header}.{}", encode(&Value::from(claims).to_string()));
-        let tag = key.tag(&[signed.as_bytes()]);
-        let signature = Encoding::Base64Url.encode(tag.as_bytes(scheme.algorithm.tag_len()));
+        let signature = self.sign_pieces(key, &[signed.as_bytes()])?;
+        let signature = Encoding::Base64Url.encode(&signature);
         Ok(format!("{signed}.{signature}"))
     }
 
@@ -407,84 +516,8 @@ impl Signer {
     }
 }
 
-impl SignedRequest {
-    fn head(&self) -> RequestHead<'_> {
-        RequestHead::new(&self.headers).method(&self.method).target(&self.target)
-    }
-
-    pub(super) fn header(&mut self, name: &str, value: String) {
-        self.headers.push((name.to_owned(), value));
-    }
-
-    fn has(&self, name: &str) -> bool {
-        self.headers.iter().any(|(known, _)| known == name)
-    }
-
-    fn add_query(&mut self, name: &str, value: &str) {
-        let pair =
-            form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
-        self.target.push(if self.target.contains('?') { '&' } else { '?' });
-        self.target.push_str(&pair);
-    }
-
-    fn add_form(&mut self, name: &str, value: &str) {
-        let old = String::from_utf8_lossy(&self.body).into_owned();
-        let mut form = form_urlencoded::Serializer::new(old);
-        self.body = form.append_pair(name, value).finish().into();
-    }
-
-    pub(super) fn put_if_absent(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
-        match json::scalar(&self.body, pointer) {
-            Ok(Some(_)) => Ok(()),
-            _ => self.put(pointer, value),
-        }
-    }
-
-    /// Puts a value into the JSON body, and creates the missing parents.
-    pub(super) fn put(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
-        let unfit = || ConfigError::option("body", format!("has no place for {pointer}"));
-        let mut body: Value = serde_json::from_slice(&self.body).map_err(|_| unfit())?;
-        let mut at = &mut body;
-        for step in pointer.split('/').skip(1) {
-            let index = step.parse::<usize>();
-            if at.is_null() {
-                *at = match index {
-                    Ok(_) => Value::Array(Vec::new()),
-                    Err(_) => Value::Object(serde_json::Map::new()),
-                };
-            }
-            at = match (at, index) {
-                (Value::Array(items), Ok(index)) if index <= items.len() => {
-                    if index == items.len() {
-                        items.push(Value::Null);
-                    }
-                    &mut items[index]
-                }
-                (Value::Object(members), _) => {
-                    members.entry(step.to_owned()).or_insert(Value::Null)
-                }
-                _ => return Err(unfit()),
-            };
-        }
-        *at = value;
-        self.body = body.to_string().into();
-        Ok(())
-    }
-}
-
 impl fmt::Debug for Signer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Signer").field("scheme", &self.scheme.name()).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for SignedRequest {
-    /// Omits the values of headers, query and body, since each may contain a token.
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
-        f.debug_struct("SignedRequest")
-            .field("method", &self.method)
-            .field("headers", &names)
-            .finish_non_exhaustive()
     }
 }

@@ -683,15 +683,15 @@ pub(crate) fn head_digests(settings: &Settings, head: &RequestHead<'_>) -> HeadD
     HeadDigests::read(&sources)
 }
 
-/// Returns the tag that a sender with `key` gives the request, for tests.
+/// Returns the signature that `sign` makes of the request's signed content, for tests.
 #[cfg(feature = "testing")]
-pub(crate) fn tag(
+pub(crate) fn sign<T>(
     settings: &Settings,
     head: &RequestHead<'_>,
     pair_timestamp: Option<&str>,
     body: &[u8],
-    key: &Key,
-) -> Result<crate::key::Tag, VerifyError> {
+    sign: impl FnOnce(&[&[u8]]) -> T,
+) -> Result<T, VerifyError> {
     let scheme = &*settings.scheme;
     let picked = Picked::new(head, &settings.names);
     let timestamp = match scheme.timestamp.as_ref().map(|source| &source.place) {
@@ -711,7 +711,7 @@ pub(crate) fn tag(
     let made = made_of_body(scheme, settings.content(), fields, is_form(&picked))?;
     let mut pieces = Pieces::new();
     signed.cut(scheme, &scheme.content, body, &made, &mut pieces);
-    Ok(key.tag(&pieces))
+    Ok(sign(&pieces))
 }
 
 /// Returns the delivery ID in a header. A signed one must be present and contain no delimiters.

@@ -19,7 +19,7 @@ mod url;
 mod verifier;
 
 #[cfg(feature = "testing")]
-pub(crate) use self::facts::{head_digests, tag};
+pub(crate) use self::facts::{head_digests, sign};
 pub(crate) use self::settings::Settings;
 use self::{
     facts::{HeadFacts, read, single},

@@ -256,9 +256,10 @@ impl Verifier {
     /// [`ConfigError`] if there is no secret or more than 8, or one is empty or malformed.
     pub fn replace_secrets(
         &self,
-        secrets: impl IntoIterator<Item = Secret>,
+        secrets: impl IntoIterator<Item: TryInto<Secret, Error: Into<ConfigError>>>,
     ) -> Result<(), ConfigError> {
-        let keys = self.prepare(secrets)?;
+        let secrets = secrets.into_iter().map(|secret| secret.try_into().map_err(Into::into));
+        let keys = self.prepare(secrets.collect::<Result<Vec<_>, _>>()?)?;
         *self.settings.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }

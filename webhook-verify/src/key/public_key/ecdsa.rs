@@ -6,7 +6,7 @@ use crate::{encoding::Encoding, error::ConfigError, scheme::KeyForm};
 
 /// The bytes before an uncompressed P-256 point in a `SubjectPublicKeyInfo` (RFC 5480), fixed in
 /// DER.
-const SPKI_PREFIX: [u8; 26] =
+pub(crate) const SPKI_PREFIX: [u8; 26] =
     *b"\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42\x00";
 
 /// An uncompressed point: 4, x, y.

@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The bytes before the key in a `SubjectPublicKeyInfo` (RFC 8410). They are fixed in DER.
-const SPKI_PREFIX: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
+pub(crate) const SPKI_PREFIX: [u8; 12] = *b"\x30\x2a\x30\x05\x06\x03\x2b\x65\x70\x03\x21\x00";
 
 pub(super) fn read(form: KeyForm, text: &[u8]) -> Result<PublicKey, ConfigError> {
     let (bytes, expected) = match form {

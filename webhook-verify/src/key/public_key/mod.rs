@@ -11,6 +11,10 @@ mod text;
 
 use std::{sync::Arc, time::Duration};
 
+#[cfg(all(feature = "ecdsa", feature = "testing"))]
+pub(crate) use self::ecdsa::SPKI_PREFIX as P256_SPKI_PREFIX;
+#[cfg(all(feature = "ed25519", feature = "testing"))]
+pub(crate) use self::ed25519::SPKI_PREFIX as ED25519_SPKI_PREFIX;
 use crate::{error::ConfigError, key::secret::MAX_LEN, scheme::KeyForm};
 
 /// A key that verifies signatures.

@@ -1,0 +1,134 @@
+use std::fmt;
+
+use bytes::Bytes;
+use serde_json::Value;
+
+use crate::{
+    error::ConfigError,
+    request::{RequestHead, json},
+};
+
+/// A request as a sender makes it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct SignedRequest {
+    /// The method.
+    pub method: String,
+    /// Path and query.
+    pub target: String,
+    /// The headers that the scheme defines, without a content type.
+    pub headers: Vec<(String, String)>,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl SignedRequest {
+    /// Returns the content type that the request lacks: `application/json`, if it has a body and no
+    /// content type.
+    #[doc(hidden)]
+    #[must_use]
+    pub fn missing_content_type(&self) -> Option<&'static str> {
+        (!self.body.is_empty() && !self.has("content-type")).then_some("application/json")
+    }
+
+    pub(super) fn head(&self) -> RequestHead<'_> {
+        RequestHead::new(&self.headers).method(&self.method).target(&self.target)
+    }
+
+    pub(super) fn header(&mut self, name: &str, value: String) {
+        self.headers.push((name.to_owned(), value));
+    }
+
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.headers.iter().any(|(known, _)| known == name)
+    }
+
+    pub(super) fn add_query(&mut self, name: &str, value: &str) {
+        let pair =
+            form_urlencoded::Serializer::new(String::new()).append_pair(name, value).finish();
+        self.target.push(if self.target.contains('?') { '&' } else { '?' });
+        self.target.push_str(&pair);
+    }
+
+    pub(super) fn add_form(&mut self, name: &str, value: &str) {
+        let old = String::from_utf8_lossy(&self.body).into_owned();
+        let mut form = form_urlencoded::Serializer::new(old);
+        self.body = form.append_pair(name, value).finish().into();
+    }
+
+    pub(super) fn put_if_absent(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
+        match json::scalar(&self.body, pointer) {
+            Ok(Some(_)) => Ok(()),
+            _ => self.put(pointer, value),
+        }
+    }
+
+    /// Puts a value into the JSON body, and creates the missing parents.
+    pub(super) fn put(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
+        let unfit = || ConfigError::option("body", format!("has no place for {pointer}"));
+        let mut body: Value = serde_json::from_slice(&self.body).map_err(|_| unfit())?;
+        let mut at = &mut body;
+        for step in pointer.split('/').skip(1) {
+            let index = step.parse::<usize>();
+            if at.is_null() {
+                *at = match index {
+                    Ok(_) => Value::Array(Vec::new()),
+                    Err(_) => Value::Object(serde_json::Map::new()),
+                };
+            }
+            at = match (at, index) {
+                (Value::Array(items), Ok(index)) if index <= items.len() => {
+                    if index == items.len() {
+                        items.push(Value::Null);
+                    }
+                    &mut items[index]
+                }
+                (Value::Object(members), _) => {
+                    members.entry(step.to_owned()).or_insert(Value::Null)
+                }
+                _ => return Err(unfit()),
+            };
+        }
+        *at = value;
+        self.body = body.to_string().into();
+        Ok(())
+    }
+}
+
+/// Adds the content type `application/json` to a body without a content type.
+///
+/// ```
+/// use bytes::Bytes;
+/// use webhook_verify::{scheme, testing::Signer};
+///
+/// let signed = Signer::generate(scheme::GITHUB)?.target("/github").sign("{}")?;
+/// let request = http::Request::<Bytes>::try_from(signed)?;
+/// assert_eq!(request.uri(), "/github");
+/// assert_eq!(request.headers()["content-type"], "application/json");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[cfg(feature = "http")]
+impl<B: From<Bytes>> TryFrom<SignedRequest> for http::Request<B> {
+    type Error = http::Error;
+
+    fn try_from(signed: SignedRequest) -> Result<Self, http::Error> {
+        let content_type = signed.missing_content_type().map(|value| ("content-type", value));
+        let headers = signed.headers.iter().map(|(name, value)| (&**name, &**value));
+        let request = http::Request::builder().method(&*signed.method).uri(&*signed.target);
+        let request = headers
+            .chain(content_type)
+            .fold(request, |request, (name, value)| request.header(name, value));
+        request.body(signed.body.into())
+    }
+}
+
+impl fmt::Debug for SignedRequest {
+    /// Omits the values of headers, query and body, since each may contain a token.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names: Vec<_> = self.headers.iter().map(|(name, _)| name).collect();
+        f.debug_struct("SignedRequest")
+            .field("method", &self.method)
+            .field("headers", &names)
+            .finish_non_exhaustive()
+    }
+}
