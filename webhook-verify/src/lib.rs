@@ -31,7 +31,7 @@ pub use self::{
     delivery::{Batch, Delivery, Event, Events, ExtractError},
     error::{ConfigError, VerifyError},
     key::Secret,
-    receive::{Handshake, Idempotency, Receiver, ReceiverBuilder, Rejection, Tenant},
+    receive::{Handshake, Idempotency, Receiver, ReceiverBuilder, Rejection, Tenant, TenantCache},
     request::RequestHead,
     scheme::{Proof, Scheme},
     verify::{PreparedKey, Verifier, VerifierBuilder},

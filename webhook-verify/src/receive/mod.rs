@@ -13,6 +13,7 @@ mod recorder;
 mod rejection;
 mod secrets;
 mod tenant;
+mod tenant_cache;
 #[cfg(test)]
 mod tests;
 
@@ -25,4 +26,5 @@ pub use self::{
     recorder::{BodyStart, Recorder, Recording},
     rejection::Rejection,
     tenant::Tenant,
+    tenant_cache::TenantCache,
 };

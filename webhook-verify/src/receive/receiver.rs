@@ -260,21 +260,22 @@ impl Receiver {
                 return Box::pin(self.answer(request, tenant)).await;
             }
         };
-        let mut namespace = None;
+        let mut proven = None;
         if let Some(resolving) = tenant {
             let keys = self.keys_of(resolving, VerifyError::UnknownTenant);
-            let (keys, name) = keys.await?;
+            let (keys, tenant) = keys.await?;
             incoming.key(keys);
-            namespace = Some(name);
+            proven = Some(tenant);
         }
         incoming.judge_head()?;
         let reading = read(body, |chunk| incoming.update(chunk));
         let read = self.timer().within(self.inner.body_timeout, reading);
         read.await.ok_or(Rejection::BodyTimeout)??;
         if let Source::Named(_) | Source::Tokens(_) = &self.inner.source {
-            namespace = Box::pin(self.look_up(&mut incoming)).await?;
+            proven = Box::pin(self.look_up(&mut incoming)).await?;
         }
         let mut delivery = Box::new(incoming.judge()?);
+        let namespace = proven.map(Tenant::store);
         if let Some(challenges) = challenges
             && let Some(request) = challenges.signed(settings, &delivery.body)?
         {

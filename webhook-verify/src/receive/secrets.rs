@@ -68,23 +68,23 @@ impl Receiver {
         }
     }
 
-    /// Returns the keys and the namespace of a tenant, or `unknown` if there is no such tenant.
+    /// Returns a tenant and its keys, or `unknown` if there is no such tenant.
     pub(super) async fn keys_of(
         &self,
         resolving: LookupFuture<Tenant>,
         unknown: VerifyError,
-    ) -> Result<(Arc<[Key]>, Arc<str>), Rejection> {
+    ) -> Result<(Arc<[Key]>, Tenant), Rejection> {
         let tenant = self.in_time(resolving).await?;
         let tenant = tenant.ok_or(unknown)?;
-        Ok((self.ready(tenant.secrets)?, tenant.namespace.into()))
+        Ok((self.ready(tenant.secrets.iter().cloned())?, tenant))
     }
 
     /// Looks up the key that the request names, or the tenant of its token, once the body is
-    /// complete. Returns the tenant's namespace.
+    /// complete. Returns the tenant.
     pub(super) async fn look_up(
         &self,
         incoming: &mut Incoming,
-    ) -> Result<Option<Arc<str>>, Rejection> {
+    ) -> Result<Option<Tenant>, Rejection> {
         match &self.inner.source {
             Source::Named(look_up) => {
                 let name = incoming.key_name()?.ok_or(VerifyError::UnknownKey)?;
@@ -95,9 +95,9 @@ impl Receiver {
             Source::Tokens(look_up) => {
                 let resolving = look_up(incoming.token_digest()?);
                 let keys = self.keys_of(resolving, VerifyError::TokenMismatch);
-                let (keys, namespace) = keys.await?;
+                let (keys, tenant) = keys.await?;
                 incoming.key(keys);
-                Ok(Some(namespace))
+                Ok(Some(tenant))
             }
             Source::Verifier | Source::Tenants(_) => Ok(None),
         }

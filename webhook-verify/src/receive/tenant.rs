@@ -1,12 +1,15 @@
-use std::{error, pin::Pin};
+use std::{error, fmt, pin::Pin, sync::Arc};
 
+use super::tenant_cache::Storing;
 use crate::{key::Secret, request::RequestHead};
 
 /// A tenant: its secrets, and the namespace that isolates its deliveries.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tenant {
     pub(crate) namespace: String,
     pub(crate) secrets: Vec<Secret>,
+    /// Stores the tenant in a cache.
+    pub(super) storing: Option<Storing>,
 }
 
 impl Tenant {
@@ -15,7 +18,28 @@ impl Tenant {
     /// `namespace` is part of every idempotency key, so two tenants may use the same IDs. Take it
     /// from your own record of the tenant, not from the request.
     pub fn new(namespace: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
-        Self { namespace: namespace.into(), secrets: secrets.into_iter().collect() }
+        Self { namespace: namespace.into(), secrets: secrets.into_iter().collect(), storing: None }
+    }
+}
+
+impl Tenant {
+    /// Adds the tenant to its cache, if it has one, because a request was verified with its
+    /// secrets. Returns the namespace.
+    pub(super) fn store(mut self) -> Arc<str> {
+        let namespace = self.namespace.as_str().into();
+        if let Some(storing) = self.storing.take() {
+            storing.store(self);
+        }
+        namespace
+    }
+}
+
+impl fmt::Debug for Tenant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tenant")
+            .field("namespace", &self.namespace)
+            .field("secrets", &self.secrets)
+            .finish_non_exhaustive()
     }
 }
 

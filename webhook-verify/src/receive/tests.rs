@@ -2,6 +2,7 @@
 
 #[cfg(any(feature = "rsa", all(feature = "jwt", feature = "ecdsa")))]
 mod look_up;
+mod tenant_cache;
 mod tokens;
 
 use std::{
