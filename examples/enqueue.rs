@@ -11,6 +11,7 @@ use futures_util::{FutureExt as _, future::BoxFuture, stream};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteJournalMode::Wal, SqliteSynchronous::Full};
 use tokio::{net::TcpListener, task::JoinHandle, time::interval};
+use tracing_subscriber::EnvFilter;
 use webhook_verify::{Idempotency, MemoryStore, Receiver, Verifier, scheme, testing::Signer};
 use webhook_verify_axum::{Events, Verified, WebhookLayer};
 
@@ -24,7 +25,8 @@ pub(crate) type Run = Arc<dyn Fn(Job) -> JoinHandle<Result<(), BoxDynError>> + S
 
 #[tokio::main]
 async fn main() -> Result<(), BoxDynError> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
     let jobs = open("sqlite://jobs.db").await?;
     let app = app(jobs.clone(), &secret)?;

@@ -10,6 +10,7 @@ use axum::{Router, extract::State, http::StatusCode, routing::post};
 use serde::Deserialize;
 use sqlx::SqlitePool;
 use tokio::net::TcpListener;
+use tracing_subscriber::EnvFilter;
 use webhook_verify::{
     Delivery, Idempotency, Receiver, SqliteStore, Verifier, idempotency::CommitError, scheme,
     testing::Signer,
@@ -33,7 +34,8 @@ type Ledger = (SqlitePool, SqliteStore);
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 

@@ -6,12 +6,14 @@
 use std::{env, error::Error};
 
 use actix_web::{App, HttpResponse, HttpServer, web};
+use tracing_subscriber::EnvFilter;
 use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
 use webhook_verify_actix::{Events, Verified, WebhookMiddleware};
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 

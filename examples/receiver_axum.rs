@@ -3,16 +3,30 @@
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_axum`, then paste the `curl` line that it
 //! prints into another terminal, twice.
 
-use std::{env, error::Error};
+use std::{env, error::Error, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode, routing::post};
-use tokio::{net::TcpListener, signal};
+use hyper::server::conn::http1;
+use hyper_util::{
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
+    service::TowerToHyperService,
+};
+use tokio::{net::TcpListener, signal, sync::Semaphore};
+use tracing_subscriber::EnvFilter;
 use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
 use webhook_verify_axum::{Events, Verified, WebhookLayer};
 
+/// The maximum number of connections. Further clients wait until one ends.
+const CONNECTIONS: usize = 1_000;
+
+/// How long a client may take to send a request's head.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
@@ -32,10 +46,43 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let sample = Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
 
-    let shutdown = async { drop(signal::ctrl_c().await) };
-    axum::serve(listener, app).with_graceful_shutdown(shutdown).await?;
+    serve(listener, app).await?;
     // Handlers go on after their clients have disconnected.
     drain.wait().await;
+    Ok(())
+}
+
+/// Serves HTTP/1.1 until Ctrl-C. In place of `axum::serve`, which limits neither the time for a
+/// request's head nor the number of connections.
+async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let graceful = GracefulShutdown::new();
+    let mut server = http1::Builder::new();
+    // An idle connection waits for a head, too.
+    server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    let mut stop = pin!(signal::ctrl_c());
+    loop {
+        let accept = async {
+            let place = Arc::clone(&places).acquire_owned().await?;
+            Ok::<_, Box<dyn Error>>((place, listener.accept().await?.0))
+        };
+        let accepted = tokio::select! {
+            accepted = accept => accepted,
+            _ = &mut stop => break,
+        };
+        let Ok((place, stream)) = accepted else {
+            // Such as too many open files.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        };
+        let service = TowerToHyperService::new(app.clone());
+        let connection = graceful.watch(server.serve_connection(TokioIo::new(stream), service));
+        tokio::spawn(async move {
+            drop(connection.await);
+            drop(place);
+        });
+    }
+    graceful.shutdown().await;
     Ok(())
 }
 

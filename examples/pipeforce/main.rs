@@ -17,6 +17,7 @@ use std::{error::Error, net::SocketAddr, sync::Arc};
 
 use axum::Router;
 use clap::Parser;
+use tracing_subscriber::EnvFilter;
 use webhook_verify::payloads::pipeforce::random_uuid;
 
 use self::{store::Store, subscribers::Subscribers};
@@ -67,7 +68,8 @@ struct Hub {
 
 #[tokio::main]
 async fn main() {
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     if let Err(error) = serve(Flags::parse()).await {
         eprintln!("error: {error}");
         std::process::exit(2);

@@ -5,7 +5,11 @@ use std::{process::Stdio, time::Duration};
 use futures_util::future::join_all;
 use integration_tests::{Folder, is_replay, output, soon};
 use sqlx::{Connection as _, SqliteConnection};
-use tokio::time::sleep;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+    time::sleep,
+};
 
 use crate::running::{Running, example};
 
@@ -38,6 +42,20 @@ async fn receivers_handle_the_curl_line_once_and_refuse_a_changed_one() {
         assert_eq!((again.status, is_replay(&again)), (204, true), "{name}: after a restart");
         assert_eq!(running.kill().0, [""; 0], "{name}");
     }
+}
+
+#[tokio::test]
+async fn the_axum_receiver_closes_connections_that_send_no_head() {
+    let folder = Folder::new("slow-heads");
+    let running = start("receiver_axum", &folder);
+    let addr = running.addr;
+    let closes = ["", "POST /mautic HTTP/1.1\r\nhost"].map(|start| async move {
+        let mut stream = TcpStream::connect(addr).await.unwrap();
+        stream.write_all(start.as_bytes()).await.unwrap();
+        stream.read_to_end(&mut Vec::new()).await.is_ok()
+    });
+    assert_eq!(soon("the end of both connections", join_all(closes)).await, [true; 2]);
+    assert_eq!(running.paste(str::to_owned).await.status, 204);
 }
 
 #[tokio::test]

@@ -95,7 +95,7 @@ impl Signer {
             return Self::new(scheme, secret);
         }
         let private_key = PrivateKey::generate(&scheme)?;
-        let secret = private_key.public_key(scheme.key_form()).try_into()?;
+        let secret = private_key.public_key().try_into()?;
         Self::of(scheme, secret, Some(private_key))
     }
 
@@ -379,7 +379,7 @@ impl Signer {
     fn sign_pieces(&self, key: &Key, pieces: &[&[u8]]) -> Result<Vec<u8>, ConfigError> {
         let algorithm = self.scheme.algorithm;
         match &self.private_key {
-            Some(private_key) => private_key.sign(algorithm, pieces),
+            Some(private_key) => private_key.sign(pieces),
             None if algorithm.is_symmetric() => {
                 Ok(key.tag(pieces).as_bytes(algorithm.tag_len()).to_vec())
             }
