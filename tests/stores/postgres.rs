@@ -265,3 +265,52 @@ async fn purge_every() {
     }
     assert_eq!(count().await, 1);
 }
+
+/// Completions soon after the claim leave both indexes as they are, so PostgreSQL writes the row
+/// only (a HOT update). If the claim was long ago, the record lives on for its whole lifetime.
+#[tokio::test]
+async fn completions_change_no_index() {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    let pool = pool(PostgresServer::shared(), 1).await;
+    let (store, name) = store(pool.clone()).await;
+    let requests = |from: u32| -> Vec<_> {
+        // Few enough for one page, so that there is always room for another version of each.
+        let mut requests: Vec<_> = (from..from + 4).map(request).collect();
+        requests.iter_mut().for_each(|request| request.ttl = WEEK);
+        requests
+    };
+    let [one, many, late] = [requests(0), requests(100), requests(200)];
+    for claims in [&one, &many] {
+        store.claim(claims).await.unwrap();
+    }
+    // The handlers take almost an hour. This changes the index of lifetimes for each record.
+    age(&name, HOUR - Duration::from_secs(60)).await;
+    for claim in &one {
+        let completed = store.complete(&claim.holder(), 200, WEEK).await.unwrap();
+        assert_eq!(completed, Settled::Applied);
+    }
+    let holders: Vec<_> = many.iter().map(ClaimRequest::holder).collect();
+    let completed = store.complete_all(&holders, 200, WEEK).await.unwrap();
+    assert_eq!(completed, [Settled::Applied; 4]);
+    // The server counts with a delay.
+    let counted = async {
+        loop {
+            let sql = "SELECT n_tup_upd, n_tup_hot_upd FROM pg_stat_user_tables WHERE relname = $1";
+            let counts = sqlx::query_as::<_, (i64, i64)>(sql).bind(&name);
+            let (all, hot) = counts.fetch_one(&pool).await.unwrap();
+            if all == 16 {
+                return hot;
+            }
+            sleep(20 * MS).await;
+        }
+    };
+    assert_eq!(soon("counts of the server", counted).await, 8);
+
+    store.claim(&late).await.unwrap();
+    age(&name, HOUR + Duration::from_secs(60)).await;
+    let completed = store.complete(&late[0].holder(), 200, WEEK).await.unwrap();
+    assert_eq!(completed, Settled::Applied);
+    age(&name, WEEK - Duration::from_secs(60)).await;
+    assert!(is_completed(store.claim_one(&again(&late[0])).await.unwrap()));
+    assert_eq!(store.claim_one(&again(&late[1])).await.unwrap(), won(2));
+}

@@ -30,6 +30,7 @@ mod forged;
 mod gate;
 mod logs;
 mod pauses;
+mod pgbouncer;
 mod places;
 mod postgres;
 mod process;
@@ -51,6 +52,7 @@ pub use self::{
     gate::{Gate, HandClock, PATIENCE, size, soon},
     logs::Logs,
     pauses::Pauses,
+    pgbouncer::PgBouncer,
     places::{
         AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, age, each_place, each_store,
         require_servers, unique,

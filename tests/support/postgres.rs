@@ -66,6 +66,11 @@ impl PostgresServer {
         panic!("postgres: each of {TRIES} ports was taken");
     }
 
+    /// Returns the server's port on 127.0.0.1.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns the server's URL.
     pub fn url(&self) -> String {
         format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
@@ -245,7 +250,7 @@ fn unprivileged() -> (u32, u32) {
 }
 
 /// Makes the server's user the owner of a folder and its contents.
-fn give(folder: &Path) {
+pub(crate) fn give(folder: &Path) {
     if let Some((user, group)) = owner() {
         let mut chown = Command::new("chown");
         let user = format!("{user}:{group}");
@@ -255,7 +260,7 @@ fn give(folder: &Path) {
 }
 
 /// Returns a command for a program in this folder, run by the server's user.
-fn program(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
+pub(crate) fn program(program: impl AsRef<std::ffi::OsStr>, folder: &Path) -> Command {
     let mut command = Command::new(program);
     command
         .current_dir(folder)

@@ -177,7 +177,7 @@ impl Claims for Raw {
             .bind(millis(LEASE))
             .bind(millis(TTL))
             .bind(false)
-            .bind("500ms")
+            .bind(500_i64)
             .fetch_one(&self.pool)
             .await
             .unwrap();

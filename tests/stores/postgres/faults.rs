@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::future::{Either, select};
 use tokio::{task::JoinSet, time::timeout};
-use webhook_verify::idempotency::ClaimOutcome;
+use webhook_verify::idempotency::{ClaimOutcome, StoredResponse};
 
 use super::*;
 
@@ -166,10 +166,12 @@ async fn a_transaction_that_is_given_up() {
         .await
         .unwrap();
     let store = PostgresStore::new(users.clone());
+    store.migrate().await.unwrap();
     // The longest limit so far decides how long statements may take.
     let claim = request(1000).within(500 * MS);
     store.claim_one(&claim).await.unwrap();
-    // The store uses transactions of its own once a claim has failed because of another change.
+    // Once a claim has failed because of another change, the store sets the isolation level of each
+    // call, and to store a response it begins a transaction.
     let fails_once = async {
         loop {
             integration_tests::age(&server.url(), "webhook_claim", HOUR.as_millis() as i64).await;
@@ -183,19 +185,24 @@ async fn a_transaction_that_is_given_up() {
                 change.commit().await.unwrap();
                 let _ = claiming.await;
             }
-            let commits = "SELECT count(*) FROM pg_stat_activity
-                WHERE query = 'COMMIT' AND application_name = 'users'";
-            let commits: i64 = sqlx::query_scalar(commits).fetch_one(&admin).await.unwrap();
-            if commits > 0 {
+            let set = "SELECT count(*) FROM pg_stat_activity
+                WHERE query LIKE 'SET TRANSACTION%' AND application_name = 'users'";
+            let set: i64 = sqlx::query_scalar(set).fetch_one(&admin).await.unwrap();
+            if set > 0 {
                 return;
             }
         }
     };
     soon("claim that fails because of another change", fails_once).await;
+    let response = StoredResponse::new("text/xml", b"<Response/>").unwrap();
     for round in 0..3 {
-        server.pause();
         let claims = [2 * round, 2 * round + 1].map(|number| request(number).within(500 * MS));
-        let calls = claims.each_ref().map(|claim| store.claim_one(claim));
+        for claim in &claims {
+            answered(|| store.claim_one(claim)).await;
+        }
+        server.pause();
+        let holders = claims.map(|claim| claim.holder());
+        let calls = holders.each_ref().map(|by| store.complete_with(by, 200, HOUR, &response));
         for given_up in futures_util::future::join_all(calls).await {
             given_up.unwrap_err();
         }
@@ -392,6 +399,7 @@ async fn statements_that_take_too_long() {
     let options = [("statement_timeout", "100ms")];
     let pool = pool_with(PostgresServer::shared(), 2, &options).await;
     let store = PostgresStore::new(pool.clone()).table(&name).unwrap();
+    store.migrate().await.unwrap();
     let store = store.lock_timeout(Duration::from_secs(20));
     let mut open = admin.begin().await.unwrap();
     let sql = AssertSqlSafe(format!("LOCK TABLE {name}"));

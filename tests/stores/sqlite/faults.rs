@@ -128,3 +128,47 @@ async fn a_table_that_is_dropped() {
     store.migrate().await.unwrap();
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }
+
+/// C7: the log, or the whole file, is removed while the store is open. The store notices nothing,
+/// and answers from the files that nobody else can open any more.
+#[tokio::test]
+async fn files_that_are_removed() {
+    for removed in ["claims.db-wal", "claims.db"] {
+        let folder = Folder::new();
+        let store = folder.store().await;
+        let [early, lost, late] = [1, 2, 3].map(request);
+        assert_eq!(store.claim_one(&early).await.unwrap(), won(1));
+        let mut other = folder.connection().await;
+        execute(&mut other, "PRAGMA wal_checkpoint(TRUNCATE)").await;
+        other.close().await.unwrap();
+        assert_eq!(store.claim_one(&lost).await.unwrap(), won(1));
+        fs::remove_file(folder.path().join(removed)).unwrap();
+
+        assert_eq!(store.claim_one(&late).await.unwrap(), won(1));
+        for known in [&early, &lost, &late] {
+            let completed = store.complete(&known.holder(), 200, HOUR).await.unwrap();
+            assert_eq!(completed, Settled::Applied);
+            assert!(is_completed(store.claim_one(&again(known)).await.unwrap()));
+        }
+
+        // What the next process finds after this one is killed: the file without its log, or none.
+        let left = Folder::new();
+        if removed == "claims.db-wal" {
+            fs::copy(folder.file(), left.file()).unwrap();
+        }
+        let next = left.store().await;
+        assert_eq!(
+            is_busy(next.claim_one(&again(&early)).await.unwrap()),
+            removed == "claims.db-wal"
+        );
+        for known in [&lost, &late] {
+            assert_eq!(next.claim_one(&again(known)).await.unwrap(), won(1));
+        }
+
+        // A process that opens the file meanwhile does not see the records, or gets errors.
+        let other = folder.store().await;
+        for known in [&lost, &late] {
+            assert!(!other.claim_one(&again(known)).await.is_ok_and(is_completed), "{removed}");
+        }
+    }
+}

@@ -192,3 +192,32 @@ fn runtimes_come_and_go() {
         assert_eq!(outcome.unwrap(), won(1));
     }
 }
+
+/// A completion soon after the claim writes the page of the record alone, and not that of the
+/// index. If the claim was long ago, the record lives on for its whole lifetime.
+#[tokio::test]
+async fn completions_change_no_index() {
+    const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
+    const FRAME: u64 = 4096 + 24;
+    let folder = Folder::new();
+    let clock = at_zero();
+    let store = folder.store().await.clock(clock.clone());
+    let complete = async |number: u32, after: Duration| {
+        let mut claim = request(number);
+        claim.ttl = WEEK;
+        assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
+        clock.advance(after);
+        let before = folder.wal_len();
+        let completed = store.complete(&claim.holder(), 200, WEEK).await.unwrap();
+        assert_eq!(completed, Settled::Applied);
+        (claim, (folder.wal_len() - before) / FRAME)
+    };
+    let soon = HOUR - Duration::from_secs(60);
+    assert_eq!(complete(1, soon).await.1, 1);
+    let (late, pages) = complete(2, 2 * HOUR).await;
+    assert_eq!(pages, 2);
+    clock.advance(WEEK - MS);
+    assert!(is_completed(store.claim_one(&again(&late)).await.unwrap()));
+    clock.advance(MS);
+    assert_eq!(store.claim_one(&again(&late)).await.unwrap(), won(2));
+}

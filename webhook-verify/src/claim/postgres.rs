@@ -1,23 +1,25 @@
 mod claims;
 mod link;
 mod statements;
+mod values;
 
 use std::{fmt, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{
-    Connection as _, Error, PgConnection, PgPool, Postgres, SqlStr, Transaction,
-    postgres::{PgArguments, PgConnectOptions, PgPoolOptions, PgRow},
+    Connection as _, Error, PgConnection, PgPool, Postgres, Row as _, SqlStr, Transaction,
+    postgres::{PgConnectOptions, PgPoolOptions, PgRow},
 };
 use tokio::runtime::Handle;
 
 use self::{
-    claims::{add, holder},
-    link::{Link, code, limit},
+    claims::{holder, values_of},
+    link::{Link, code, milliseconds},
     statements::{Statements, TableStatements},
+    values::{Value, written},
 };
 use super::{
-    ClaimStore as _, Claimed, CommitError, StoreError,
-    sql::{self, PurgeEvery, Purger, Table, millis},
+    ClaimStore as _, Claimed, CommitError, Step, StoreError,
+    sql::{self, PurgeEvery, Purger, Table},
 };
 use crate::error::ConfigError;
 
@@ -43,8 +45,23 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// the newest ones.
 ///
 /// If the connections' default isolation is stricter than `READ COMMITTED`, the store notices at
-/// the first race that fails because of it. From then on each call sets its own level, which costs
-/// two more round trips.
+/// the first race that fails because of it. From then on each call sets its own level, as behind a
+/// pooler.
+///
+/// # Poolers
+///
+/// The store works behind PgBouncer (1.18 or later) in the modes `transaction` and `session`. It
+/// notices the pooler by itself. It then leaves no setting and no prepared statement behind on the
+/// connections that other applications share:
+///
+/// * A call is one message, whose settings end with its own transaction: still one round trip, but
+///   the server plans the statement each time. To store a response takes four round trips.
+/// * If a call takes too long, the server itself cancels it. The limit is one and a quarter of the
+///   call's limit, and replaces the connection's `statement_timeout`.
+/// * Your own pool needs `PgConnectOptions::extra_float_digits(None)`, and your own statements in
+///   mode `transaction` need `persistent(false)`, within a transaction.
+/// * PgBouncer refuses `options` in the URL. Name the table as `schema.name`, or set `search_path`
+///   for the database user.
 ///
 /// # Under load
 ///
@@ -56,7 +73,7 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 /// If a caller gives up, its connection stays in the pool. If the server does not respond within
 /// one and a quarter of the longest limit so far, the store cancels the statement. To do so, it
 /// opens a connection in addition to the pool. The store closes a connection only if the server
-/// stays silent on it even then.
+/// stays silent on it even then. Behind a pooler, the server cancels the statement.
 ///
 /// # Effects exactly once
 ///
@@ -108,17 +125,17 @@ impl PostgresStore {
     /// of `sqlx` decide about TLS.
     ///
     /// The server cancels statements after 2 s, waits up to 500 ms for locks, and closes the
-    /// connections of a dead client within seconds. For another pool size or other limits, use
-    /// [`new`](Self::new).
+    /// connections of a dead client within seconds; behind a [pooler](Self#poolers), the pooler
+    /// decides about connections. For another pool size or other limits, use [`new`](Self::new).
     ///
     /// `connect` also creates the table if it does not exist, and deletes expired records in the
     /// background about every minute. No further call is needed.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if no connection is made within 10 s, if the table cannot be created or has
-    /// other columns, and outside of a tokio runtime. For a service that has to start before its
-    /// database, use [`new`](Self::new) with `PgPool::connect_lazy`.
+    /// [`StoreError`] if no connection is made within 10 s, for the reasons of
+    /// [`migrate`](Self::migrate), and outside of a tokio runtime. For a service that has to start
+    /// before its database, use [`new`](Self::new) with `PgPool::connect_lazy`.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_table(url, &Table::DEFAULT).await
     }
@@ -144,21 +161,25 @@ impl PostgresStore {
     }
 
     async fn connect_pool(url: &str, table: &Table<'_>) -> Result<Self, StoreError> {
-        // The server should not run statements for clients that are gone, nor keep their
-        // connections. As options of the start-up message, these settings cost no round trip.
-        let options = PgConnectOptions::from_str(url)?.options([
-            ("lock_timeout", "500ms"),
-            ("statement_timeout", "2s"),
-            ("tcp_keepalives_idle", "5"),
-            ("tcp_keepalives_interval", "2"),
-            ("tcp_keepalives_count", "3"),
-            ("tcp_user_timeout", "5000"),
-        ]);
+        if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+            return Err(StoreError::new("the URL does not begin with postgres://"));
+        }
+        // Poolers do not know `extra_float_digits`, which sqlx sets otherwise.
+        let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);
         // Connect once outside of the pool first: the pool would report any failure as a timeout.
         // And a start on a busy machine may take longer than a claim should.
-        let first = tokio::time::timeout(FIRST_CONNECTION, PgConnection::connect_with(&options));
-        let first = first.await.map_err(StoreError::new)??;
-        first.close().await?;
+        let first = tokio::time::timeout(FIRST_CONNECTION, first_connection(&options)).await;
+        let options = first.unwrap_or(Err(Error::PoolTimedOut)).map_err(|error| {
+            let (user, host) = (options.get_username(), options.get_host());
+            let (port, database) = (options.get_port(), options.get_database().unwrap_or(user));
+            let hint = match error.to_string().contains("unsupported startup parameter") {
+                true => ": leave options out of the URL, and name the table schema.table",
+                false => "",
+            };
+            StoreError::new(format!(
+                "no connection to {user}@{host}:{port}/{database}: {error}{hint}"
+            ))
+        })?;
         let pool = PgPoolOptions::new()
             .max_connections(10)
             .acquire_timeout(FIRST_CONNECTION)
@@ -229,45 +250,59 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if a table cannot be created, or exists with other columns.
+    /// [`StoreError`] if a table cannot be created, or exists with other columns; if the database
+    /// user lacks a right on the table of claims, or its row-level security applies to the user.
     ///
     /// [responses]: crate::idempotency::Replay::Body
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let Statements { table, claims, responses, .. } = &*self.shared.statements;
-        self.create(claims).await?;
-        match self.create(responses).await {
-            // insufficient_privilege
-            Err(error) if code(&error).as_deref() == Some("42501") => {
-                tracing::info!(
-                    target: "webhook_verify",
-                    table,
-                    "the database user may not use or create the table for responses: none will \
-                     be stored"
-                );
-                Ok(())
-            }
-            created => created.map_err(StoreError::new),
+        self.shared.link.look_for_pooler().await;
+        if let Some(obstacle) = self.create(claims).await.map_err(|error| self.failed(error))? {
+            return Err(StoreError::new(format!("table {table}: {obstacle}")));
         }
+        let obstacle = match self.create(responses).await {
+            // insufficient_privilege
+            Err(error) if code(&error).as_deref() == Some("42501") => Some(error.to_string()),
+            created => created.map_err(StoreError::new)?,
+        };
+        if let Some(obstacle) = obstacle {
+            tracing::info!(
+                target: "webhook_verify",
+                table,
+                obstacle,
+                "no responses will be stored: the database user may not use or create their table"
+            );
+        }
+        Ok(())
     }
 
-    /// Checks a table, and creates it if it does not exist.
-    async fn create(&self, table: &TableStatements) -> Result<(), Error> {
-        let link = &self.shared.link;
-        let check = || link.maintain(&table.check, PgArguments::default());
-        match check().await {
+    /// Checks a table, and creates it if it does not exist. Returns what keeps the database user
+    /// from using it.
+    async fn create(&self, table: &TableStatements) -> Result<Option<String>, Error> {
+        match self.obstacle(table).await {
+            // undefined_table
             Err(error) if code(&error).as_deref() == Some("42P01") => {}
-            checked => return checked.map(drop),
+            checked => return checked,
         }
-        let mut transaction = link.pool.begin().await?;
-        // Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT EXISTS.
-        sqlx::query("SELECT pg_advisory_xact_lock(7738151096083703843)")
-            .execute(&mut *transaction)
-            .await?;
-        for sql in &table.create {
-            sqlx::query(sql.clone()).execute(&mut *transaction).await?;
+        // One message is one transaction.
+        sqlx::raw_sql(table.create.clone()).execute(&self.shared.link.pool).await?;
+        self.obstacle(table).await
+    }
+
+    async fn obstacle(&self, table: &TableStatements) -> Result<Option<String>, Error> {
+        let link = &self.shared.link;
+        for row in link.maintain(&table.rights, Vec::new()).await? {
+            if let Some(rights) = row.try_get::<Option<String>, _>(0)? {
+                return Ok(Some(format!("the database user lacks the right to {rights}")));
+            }
+            if row.try_get(1)? {
+                let obstacle = "row-level security applies to the database user: disable it for \
+                                this table, or give the user BYPASSRLS";
+                return Ok(Some(obstacle.to_owned()));
+            }
         }
-        transaction.commit().await?;
-        check().await.map(drop)
+        link.maintain(&table.check, Vec::new()).await?;
+        Ok(None)
     }
 
     /// Deletes expired records about every `interval`, in the background, until the last clone of
@@ -325,25 +360,19 @@ impl PostgresStore {
         status: u16,
     ) -> Result<(), CommitError> {
         let claim = claimed.claim().ok_or(CommitError::NotClaimed)?;
-        let Shared { statements, lock_timeout, .. } = &*self.shared;
-        let mut arguments = holder(&claim.holder())?;
-        add(&mut arguments, i32::from(sql::success(status)?))?;
-        add(&mut arguments, millis(claim.request().ttl))?;
-        add(&mut arguments, limit(*lock_timeout))?;
+        let statements = &self.shared.statements;
+        let status = sql::success(status)?;
+        let mut values = holder(&claim.holder());
+        values.extend(values_of(Step::Complete { status, ttl: claim.request().ttl }));
+        values.push(self.lock_timeout_value());
         claim.set_committing();
-        let completed = sqlx::query_with(statements.complete_in.clone(), arguments)
-            .fetch_optional(&mut *transaction)
-            .await
-            .map_err(|error| self.failed(error))?;
-        if completed.is_some() {
+        let completed = run_in(transaction, &statements.complete_in, &values).await;
+        if !completed.map_err(|error| self.failed(error))?.is_empty() {
             return Ok(());
         }
-        let arguments = holder(&claim.holder())?;
-        let already = sqlx::query_with(statements.is_completed.clone(), arguments)
-            .fetch_optional(transaction)
-            .await
-            .map_err(|error| self.failed(error))?;
-        Err(match already {
+        let values = holder(&claim.holder());
+        let already = run_in(transaction, &statements.is_completed, &values).await;
+        Err(match already.map_err(|error| self.failed(error))?.first() {
             Some(_) => {
                 claim.set_committed(status);
                 CommitError::AlreadyCompleted
@@ -352,12 +381,8 @@ impl PostgresStore {
         })
     }
 
-    async fn maintain(
-        &self,
-        sql: &SqlStr,
-        arguments: PgArguments,
-    ) -> Result<Vec<PgRow>, StoreError> {
-        let rows = self.shared.link.maintain(sql, arguments).await;
+    async fn maintain(&self, sql: &SqlStr, values: Vec<Value>) -> Result<Vec<PgRow>, StoreError> {
+        let rows = self.shared.link.maintain(sql, values).await;
         rows.map_err(|error| self.failed(error))
     }
 
@@ -365,11 +390,15 @@ impl PostgresStore {
     async fn settled(
         &self,
         sql: &SqlStr,
-        arguments: PgArguments,
+        values: Vec<Value>,
         limit: Duration,
     ) -> Result<Vec<PgRow>, StoreError> {
-        let rows = self.shared.link.settle(sql, arguments, limit).await;
+        let rows = self.shared.link.settle(sql, values, limit).await;
         rows.map_err(|error| self.failed(error))
+    }
+
+    fn lock_timeout_value(&self) -> Value {
+        Value::Int(milliseconds(self.shared.lock_timeout))
     }
 
     fn failed(&self, error: Error) -> StoreError {
@@ -378,9 +407,45 @@ impl PostgresStore {
                 "table {} does not exist: migrate creates it",
                 self.shared.statements.table
             )),
+            // invalid_schema_name
+            Some("3F000") => StoreError::new(format!(
+                "{error}: create the schema, or name another, as in schema.{}",
+                self.shared.statements.table
+            )),
             _ => StoreError::new(error),
         }
     }
+}
+
+/// Runs a statement in the user's transaction, as text: its connection may lead to a pooler.
+async fn run_in(
+    transaction: &mut PgConnection,
+    sql: &SqlStr,
+    values: &[Value],
+) -> Result<Vec<PgRow>, Error> {
+    sqlx::raw_sql(written("", sql, values)).fetch_all(transaction).await
+}
+
+/// Connects, and closes the connection. Returns the options for further connections.
+///
+/// The server should not run statements for clients that are gone, nor keep their connections. As
+/// options of the start-up message, these settings cost no round trip. A pooler refuses them, as
+/// they would hold for its other clients, too.
+async fn first_connection(options: &PgConnectOptions) -> Result<PgConnectOptions, Error> {
+    let with_limits = options.clone().options([
+        ("lock_timeout", "500ms"),
+        ("statement_timeout", "2s"),
+        ("tcp_keepalives_idle", "5"),
+        ("tcp_keepalives_interval", "2"),
+        ("tcp_keepalives_count", "3"),
+        ("tcp_user_timeout", "5000"),
+    ]);
+    if let Ok(connection) = PgConnection::connect_with(&with_limits).await {
+        connection.close().await?;
+        return Ok(with_limits);
+    }
+    PgConnection::connect_with(options).await?.close().await?;
+    Ok(options.clone())
 }
 
 impl fmt::Debug for PostgresStore {

@@ -245,10 +245,10 @@ impl SqliteStore {
         let claim = claimed.claim().ok_or(CommitError::NotClaimed)?;
         let status = sql::success(status)?;
         let Settings { statements, clock } = &*self.shared.settings;
-        let until = clock.now().saturating_add(claim.request().ttl);
         claim.set_committing();
-        let completion = statements.complete(transaction, &claim.holder(), status, until).await?;
-        match completion {
+        let (holder, ttl) = (claim.holder(), claim.request().ttl);
+        let completion = statements.complete(transaction, &holder, status, ttl, clock.now());
+        match completion.await? {
             Completion::Now => Ok(()),
             Completion::Before => {
                 claim.set_committed(status);

@@ -22,7 +22,7 @@ WITH asked AS MATERIALIZED (
     clock_timestamp() + $4::bigint * interval '1 ms', clock_timestamp() + a.ttl * interval '1 ms'
   FROM asked a
   WHERE NOT EXISTS (SELECT FROM known k WHERE k.key = a.key)
-    AND set_config('lock_timeout', $7, true) IS NOT NULL
+    AND set_config('lock_timeout', $7::bigint::text, true) IS NOT NULL
   -- All batches lock in the same order, which prevents deadlocks.
   ORDER BY a.key
   ON CONFLICT (key)

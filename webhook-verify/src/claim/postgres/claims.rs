@@ -3,21 +3,14 @@ use std::{
     time::Duration,
 };
 
-use sqlx::{
-    Arguments as _, Encode, Error, Postgres, Row as _, SqlStr, Type,
-    postgres::{PgArguments, PgRow},
-};
+use sqlx::{Error, Row as _, SqlStr, postgres::PgRow};
 
-use super::{
-    PostgresStore, Shared,
-    link::{code, limit},
-    statements::Statements,
-};
+use super::{PostgresStore, Shared, link::code, statements::Statements, values::Value};
 use crate::claim::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, OnLeaseExpiry, Settled, Step,
     StoreError, StoredResponse,
     limiter::shortest,
-    sql::{self, Record, foreign, millis},
+    sql::{self, Record, foreign, least, millis},
 };
 
 /// The number of records that one statement purges: few enough not to delay other statements.
@@ -64,13 +57,13 @@ impl ClaimStore for PostgresStore {
         ttl: Duration,
         response: &StoredResponse,
     ) -> Result<Settled, StoreError> {
-        let Shared { link, statements, lock_timeout, .. } = &*self.shared;
+        let Shared { link, statements, .. } = &*self.shared;
         let step = Step::Complete { status, ttl };
-        let mut arguments = holder(by)?;
-        add_step(&mut arguments, step)?;
-        add(&mut arguments, limit(*lock_timeout))?;
-        add(&mut arguments, response.as_bytes())?;
-        match link.settle(&statements.complete_with, arguments, by.limit).await {
+        let mut values = holder(by);
+        values.extend(values_of(step));
+        values.push(self.lock_timeout_value());
+        values.push(Value::Response(response.as_bytes().to_vec()));
+        match link.settle(&statements.complete_with, values, by.limit).await {
             Ok(rows) if rows.is_empty() => Ok(Settled::Superseded),
             Ok(_) => Ok(Settled::Applied),
             Err(error) if is_unusable(&error) => {
@@ -91,36 +84,33 @@ impl ClaimStore for PostgresStore {
         key: &ClaimKey,
         limit: Duration,
     ) -> Result<Option<StoredResponse>, StoreError> {
-        let mut arguments = PgArguments::default();
-        add(&mut arguments, &key.as_bytes()[..])?;
+        let values = vec![bytes(key.as_bytes())];
         let Shared { link, statements, .. } = &*self.shared;
         let slot = link.limiter.enter(limit).await?;
-        let rows = match link.claim(&statements.response, arguments, slot, limit).await {
+        let rows = match link.claim(&statements.response, values, slot, limit).await {
             Err(error) if is_unusable(&error) => return Ok(None),
             rows => rows.map_err(|error| self.failed(error))?,
         };
         let Some(row) = rows.first() else { return Ok(None) };
-        sql::stored(row.try_get(0).map_err(StoreError::new)?).map(Some)
+        let stored: Vec<u8> = row.try_get(0).map_err(StoreError::new)?;
+        sql::stored(&stored).map(Some)
     }
 
     async fn forget(&self, key: &ClaimKey) -> Result<bool, StoreError> {
-        let mut arguments = PgArguments::default();
-        add(&mut arguments, &key.as_bytes()[..])?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
-        let forget = &self.shared.statements.forget;
-        let gone = self.maintain(forget, arguments.clone()).await?;
+        let values = vec![bytes(key.as_bytes()), self.lock_timeout_value()];
+        let Statements { forget, forget_response, .. } = &*self.shared.statements;
+        let gone = self.maintain(forget, values.clone()).await?;
         // Afterwards, no holder can store a response.
-        self.maintain_responses(&self.shared.statements.forget_response, arguments).await?;
+        self.maintain_responses(forget_response, values).await?;
         Ok(!gone.is_empty())
     }
 
     async fn purge(&self, max: usize) -> Result<usize, StoreError> {
         let batch = async |size: usize| {
-            let mut arguments = PgArguments::default();
-            add(&mut arguments, size as i64)?;
+            let values = vec![Value::Int(size as i64)];
             let Statements { purge, purge_responses, .. } = &*self.shared.statements;
-            self.maintain_responses(purge_responses, arguments.clone()).await?;
-            Ok(self.maintain(purge, arguments).await?.len())
+            self.maintain_responses(purge_responses, values.clone()).await?;
+            Ok(self.maintain(purge, values).await?.len())
         };
         sql::purge(max, PURGE_BATCH, batch).await
     }
@@ -128,15 +118,17 @@ impl ClaimStore for PostgresStore {
 
 impl PostgresStore {
     async fn claim_one(&self, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-        let mut arguments = holder(&request.holder())?;
-        add(&mut arguments, &request.fingerprint.0[..])?;
-        add(&mut arguments, millis(request.lease))?;
-        add(&mut arguments, request.on_lease_expiry == OnLeaseExpiry::Hold)?;
-        add(&mut arguments, millis(request.ttl.max(request.lease)))?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let mut values = holder(&request.holder());
+        values.extend([
+            bytes(&request.fingerprint.0),
+            Value::Int(millis(request.lease)),
+            Value::Flag(request.on_lease_expiry == OnLeaseExpiry::Hold),
+            Value::Int(millis(request.ttl.max(request.lease))),
+            self.lock_timeout_value(),
+        ]);
         let Shared { link, statements, .. } = &*self.shared;
         let slot = link.limiter.enter(request.limit).await?;
-        let claimed = link.claim(&statements.claim, arguments, slot, request.limit);
+        let claimed = link.claim(&statements.claim, values, slot, request.limit);
         match claimed.await {
             Ok(rows) => {
                 let row = rows.first().ok_or_else(|| foreign("key"))?;
@@ -162,22 +154,23 @@ impl PostgresStore {
         lease: Duration,
         hold: bool,
     ) -> Result<Vec<ClaimOutcome>, StoreError> {
-        let mut arguments = PgArguments::default();
-        add(&mut arguments, each(requests, |request| request.key.as_bytes().to_vec()))?;
-        add(&mut arguments, each(requests, |request| request.owner.as_bytes().to_vec()))?;
-        add(&mut arguments, each(requests, |request| request.fingerprint.0.to_vec()))?;
-        add(&mut arguments, millis(lease))?;
-        add(&mut arguments, hold)?;
-        add(&mut arguments, each(requests, |request| millis(request.ttl.max(request.lease))))?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let values = vec![
+            Value::ByteArrays(each(requests, |request| request.key.as_bytes().to_vec())),
+            Value::ByteArrays(each(requests, |request| request.owner.as_bytes().to_vec())),
+            Value::ByteArrays(each(requests, |request| request.fingerprint.0.to_vec())),
+            Value::Int(millis(lease)),
+            Value::Flag(hold),
+            Value::Ints(each(requests, |request| millis(request.ttl.max(request.lease)))),
+            self.lock_timeout_value(),
+        ];
         let Shared { link, statements, .. } = &*self.shared;
         let limit = shortest(requests.iter().map(|request| request.limit));
         let slot = link.limiter.enter(limit).await?;
-        let claimed = link.claim(&statements.claim_all, arguments, slot, limit);
+        let claimed = link.claim(&statements.claim_all, values, slot, limit);
         let rows = claimed.await.map_err(|error| self.failed(error))?;
         let mut answers = HashMap::with_capacity(rows.len());
         for row in &rows {
-            answers.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?, row);
+            answers.insert(key_of(row)?, row);
         }
         let outcomes = requests.iter().map(|request| {
             let row = answers.get(&request.key).ok_or_else(|| foreign("key"))?;
@@ -187,12 +180,8 @@ impl PostgresStore {
     }
 
     /// Runs a statement on the table for responses, if it exists.
-    async fn maintain_responses(
-        &self,
-        sql: &SqlStr,
-        arguments: PgArguments,
-    ) -> Result<(), StoreError> {
-        match self.shared.link.maintain(sql, arguments).await {
+    async fn maintain_responses(&self, sql: &SqlStr, values: Vec<Value>) -> Result<(), StoreError> {
+        match self.shared.link.maintain(sql, values).await {
             Err(error) if !is_unusable(&error) => Err(self.failed(error)),
             _ => Ok(()),
         }
@@ -200,16 +189,15 @@ impl PostgresStore {
 
     async fn settle_one(&self, by: &Holder, step: Step) -> Result<Settled, StoreError> {
         let statements = &self.shared.statements;
-        let lock_timeout = limit(self.shared.lock_timeout);
-        let mut arguments = holder(by)?;
+        let mut values = holder(by);
         let sql = match step {
             Step::Complete { .. } => &statements.complete,
             Step::Release => &statements.release,
             Step::Extend { .. } => &statements.extend,
         };
-        add_step(&mut arguments, step)?;
-        add(&mut arguments, lock_timeout)?;
-        let rows = self.settled(sql, arguments, by.limit).await?;
+        values.extend(values_of(step));
+        values.push(self.lock_timeout_value());
+        let rows = self.settled(sql, values, by.limit).await?;
         Ok(if rows.is_empty() { Settled::Superseded } else { Settled::Applied })
     }
 
@@ -219,22 +207,21 @@ impl PostgresStore {
         step: Step,
     ) -> Result<Vec<Settled>, StoreError> {
         let statements = &self.shared.statements;
-        let keys = each(holders, |holder| holder.key.as_bytes().to_vec());
-        let owners = each(holders, |holder| holder.owner.as_bytes().to_vec());
-        let mut arguments = PgArguments::default();
-        add(&mut arguments, keys)?;
-        add(&mut arguments, owners)?;
-        add(&mut arguments, limit(self.shared.lock_timeout))?;
+        let mut values = vec![
+            Value::ByteArrays(each(holders, |holder| holder.key.as_bytes().to_vec())),
+            Value::ByteArrays(each(holders, |holder| holder.owner.as_bytes().to_vec())),
+            self.lock_timeout_value(),
+        ];
         let sql = match step {
             Step::Complete { .. } => &statements.complete_all,
             Step::Release => &statements.release_all,
             Step::Extend { .. } => &statements.extend_all,
         };
-        add_step(&mut arguments, step)?;
+        values.extend(values_of(step));
         let mut applied = HashSet::new();
         let limit = shortest(holders.iter().map(|holder| holder.limit));
-        for row in self.settled(sql, arguments, limit).await? {
-            applied.insert(key_of(row.try_get(0).map_err(StoreError::new)?)?);
+        for row in self.settled(sql, values, limit).await? {
+            applied.insert(key_of(&row)?);
         }
         let settled = holders.iter().map(|holder| {
             if applied.contains(&holder.key) { Settled::Applied } else { Settled::Superseded }
@@ -251,50 +238,45 @@ fn is_unusable(error: &Error) -> bool {
 
 /// Returns the outcome of `request` from a row of `claim.sql`.
 fn outcome(row: &PgRow, request: &ClaimRequest) -> Result<ClaimOutcome, StoreError> {
-    let record = || -> Result<_, Error> {
-        Ok(Record {
-            owner: row.try_get(1)?,
+    let outcome = || -> Result<_, Error> {
+        let (owner, fingerprint): ([u8; 16], [u8; 32]) = (row.try_get(1)?, row.try_get(4)?);
+        let record = Record {
+            owner: &owner,
             state: row.try_get::<i16, _>(2)?.into(),
             attempt: row.try_get(3)?,
-            fingerprint: row.try_get(4)?,
+            fingerprint: &fingerprint,
             status: row.try_get::<Option<i32>, _>(5)?.map(i64::from),
             lease_left: row.try_get(6)?,
-        })
+        };
+        Ok(record.outcome(request))
     };
-    record().map_err(StoreError::new)?.outcome(request)
+    outcome().map_err(StoreError::new)?
 }
 
-pub(super) fn holder(holder: &Holder) -> Result<PgArguments, StoreError> {
-    let mut arguments = PgArguments::default();
-    add(&mut arguments, &holder.key.as_bytes()[..])?;
-    add(&mut arguments, &holder.owner.as_bytes()[..])?;
-    Ok(arguments)
+pub(super) fn holder(holder: &Holder) -> Vec<Value> {
+    vec![bytes(holder.key.as_bytes()), bytes(holder.owner.as_bytes())]
 }
 
 fn each<T, U>(all: &[T], part: impl Fn(&T) -> U) -> Vec<U> {
     all.iter().map(part).collect()
 }
 
-pub(super) fn add<'a, T: Encode<'a, Postgres> + Type<Postgres>>(
-    arguments: &mut PgArguments,
-    value: T,
-) -> Result<(), StoreError> {
-    arguments.add(value).map_err(StoreError::new)
+fn bytes(bytes: &[u8]) -> Value {
+    Value::Bytes(bytes.to_vec())
 }
 
-/// Adds the values of a step.
-fn add_step(arguments: &mut PgArguments, step: Step) -> Result<(), StoreError> {
+/// Returns the values of a step.
+pub(super) fn values_of(step: Step) -> Vec<Value> {
     match step {
         Step::Complete { status, ttl } => {
-            add(arguments, i32::from(status))?;
-            add(arguments, millis(ttl))
+            vec![Value::Int(status.into()), Value::Int(millis(ttl)), Value::Int(millis(least(ttl)))]
         }
-        Step::Release => Ok(()),
-        Step::Extend { lease } => add(arguments, millis(lease)),
+        Step::Release => Vec::new(),
+        Step::Extend { lease } => vec![Value::Int(millis(lease))],
     }
 }
 
-fn key_of(bytes: &[u8]) -> Result<ClaimKey, StoreError> {
-    let bytes: [u8; 32] = bytes.try_into().map_err(|_| foreign("key"))?;
+fn key_of(row: &PgRow) -> Result<ClaimKey, StoreError> {
+    let bytes: [u8; 32] = row.try_get(0).map_err(StoreError::new)?;
     Ok(bytes.into())
 }

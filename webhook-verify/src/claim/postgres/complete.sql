@@ -6,12 +6,14 @@ WITH done AS MATERIALIZED (
   UPDATE {table} c SET
     state = 2,
     status = CASE c.state WHEN 1 THEN $3 ELSE c.status END,
-    expires_at = CASE c.state
-      WHEN 1 THEN greatest(c.expires_at, clock_timestamp() + $4 * interval '1 ms')
+    -- Left alone if it is late enough. Otherwise the index would change with each completion.
+    expires_at = CASE
+      WHEN c.state = 1 AND c.expires_at < clock_timestamp() + $5 * interval '1 ms'
+      THEN clock_timestamp() + $4 * interval '1 ms'
       ELSE c.expires_at
     END
   WHERE c.key = $1 AND c.owner = $2 AND NOT EXISTS (SELECT FROM done)
-    AND set_config('lock_timeout', $5, true) IS NOT NULL
+    AND set_config('lock_timeout', $6::bigint::text, true) IS NOT NULL
   RETURNING c.key
 )
 SELECT key FROM completed UNION ALL SELECT key FROM done

@@ -10,15 +10,17 @@ WITH known AS MATERIALIZED (
   SELECT c.key
   FROM known k
   JOIN {table} c ON c.key = k.key AND c.owner = k.owner
-  WHERE k.state = 1 AND set_config('lock_timeout', $3, true) IS NOT NULL
+  WHERE k.state = 1 AND set_config('lock_timeout', $3::bigint::text, true) IS NOT NULL
   ORDER BY c.key
   FOR NO KEY UPDATE OF c
 ), completed AS (
   UPDATE {table} c SET
     state = 2,
     status = CASE c.state WHEN 1 THEN $4 ELSE c.status END,
-    expires_at = CASE c.state
-      WHEN 1 THEN greatest(c.expires_at, clock_timestamp() + $5 * interval '1 ms')
+    -- Left alone if it is late enough. Otherwise the index would change with each completion.
+    expires_at = CASE
+      WHEN c.state = 1 AND c.expires_at < clock_timestamp() + $6 * interval '1 ms'
+      THEN clock_timestamp() + $5 * interval '1 ms'
       ELSE c.expires_at
     END
   FROM locked l

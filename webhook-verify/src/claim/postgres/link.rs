@@ -7,16 +7,17 @@ use std::{
 };
 
 use sqlx::{
-    Connection as _, Error, Executor as _, PgConnection, PgPool, Postgres, SqlStr,
+    AssertSqlSafe, Connection as _, Error, Executor as _, PgConnection, PgPool, Postgres, Row as _,
+    SqlStr,
     pool::PoolConnection,
-    postgres::{PgArguments, PgRow},
-    query::Query,
+    postgres::{PgConnectOptions, PgRow},
 };
 use tokio::{
     sync::{Mutex, Semaphore, oneshot},
     time::{Instant, timeout},
 };
 
+use super::values::{Value, bound, written};
 use crate::claim::{
     limiter::{Limiter, Slot},
     sql::millis,
@@ -28,6 +29,9 @@ pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(500);
 /// The minimum time limit of every second attempt to open a connection.
 const LONG: Duration = Duration::from_secs(3);
+/// A setting that only the server itself accepts from a new connection, and no pooler.
+const MARK: (&str, &str) = ("webhook_verify.direct", "on");
+const IS_MARKED: &str = "SELECT current_setting('webhook_verify.direct', true) = 'on'";
 /// Cancels the statements of a group that have run for too long.
 const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
   WHERE starts_with(query, $1) AND state = 'active' AND pid <> pg_backend_pid()
@@ -35,17 +39,23 @@ const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 
 /// Runs single statements on the connections of a pool: the user's, or the store's own.
 ///
+/// A connection to the server itself keeps its statements prepared. A connection to a pooler may
+/// reach another session with each transaction, which other applications use as well. There, a
+/// statement is one message of text, which changes settings for its own transaction only.
+///
 /// Each call runs in its own task, so a caller that gives up harms no connection. If the server
 /// does not respond within one and a quarter of the group's longest limit, the link cancels the
-/// statement on the server. It closes a connection that fails, or on which the server stays silent
-/// even then.
+/// statement on the server; behind a pooler, the server does so by itself. The link closes a
+/// connection that fails, or on which the server stays silent even then.
 pub(super) struct Link {
     pub(super) pool: PgPool,
     /// Limits the claims, which need a [`Slot`].
     pub(super) limiter: Arc<Limiter>,
-    /// Whether each statement runs in a transaction that sets its isolation level, because the
-    /// default is stricter.
-    strict: AtomicBool,
+    /// Whether the connections lead to the server itself, and their default isolation level is
+    /// `READ COMMITTED`.
+    direct: AtomicBool,
+    /// Whether it is known if connections lead to the server itself, or that is being found out.
+    looked: AtomicBool,
     /// The statements of receivers.
     calls: Group,
     /// The statements of maintenance.
@@ -70,7 +80,7 @@ struct Group {
 /// A statement to run.
 struct Call {
     sql: SqlStr,
-    arguments: PgArguments,
+    values: Vec<Value>,
     /// The slot, if the call needs one. It then does not run once its caller has given up.
     slot: Option<Slot>,
     limit: Duration,
@@ -103,7 +113,8 @@ impl Link {
         Self {
             pool,
             limiter: Limiter::new(size),
-            strict: AtomicBool::new(false),
+            direct: AtomicBool::new(false),
+            looked: AtomicBool::new(false),
             calls: Group::new("call"),
             maintenance: Group::new("maintenance"),
             acquired: AtomicU64::new(0),
@@ -117,16 +128,31 @@ impl Link {
         [&self.calls.tag, &self.maintenance.tag]
     }
 
+    /// Finds out once whether the connections lead to the server itself. Until then, each statement
+    /// is sent as text, which costs the server more, but works everywhere.
+    pub(super) async fn look_for_pooler(&self) {
+        if self.looked.swap(true, Relaxed) {
+            return;
+        }
+        let options = (*self.pool.connect_options()).clone();
+        match timeout(MAINTENANCE, leads_to_server(options)).await {
+            Ok(Ok(direct)) => self.direct.store(direct, Relaxed),
+            // A pooler has refused the mark.
+            Ok(Err(Error::Database(_))) => {}
+            Ok(Err(_)) | Err(_) => self.looked.store(false, Relaxed),
+        }
+    }
+
     /// Runs a claim's statement, or a duplicate's, unless the caller gives up before the statement
     /// starts.
     pub(super) async fn claim(
         self: &Arc<Self>,
         sql: &SqlStr,
-        arguments: PgArguments,
+        values: Vec<Value>,
         slot: Slot,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, arguments, Some(slot), limit, |link| &link.calls).await
+        self.run(sql, values, Some(slot), limit, |link| &link.calls).await
     }
 
     /// Runs a statement for the holders of claims, even if the caller gives up. It does not queue
@@ -134,33 +160,37 @@ impl Link {
     pub(super) async fn settle(
         self: &Arc<Self>,
         sql: &SqlStr,
-        arguments: PgArguments,
+        values: Vec<Value>,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, arguments, None, limit, |link| &link.calls).await
+        self.run(sql, values, None, limit, |link| &link.calls).await
     }
 
     /// Runs a statement for maintenance, even if the caller gives up.
     pub(super) async fn maintain(
         self: &Arc<Self>,
         sql: &SqlStr,
-        arguments: PgArguments,
+        values: Vec<Value>,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, arguments, None, MAINTENANCE, |link| &link.maintenance).await
+        self.run(sql, values, None, MAINTENANCE, |link| &link.maintenance).await
     }
 
     async fn run(
         self: &Arc<Self>,
         sql: &SqlStr,
-        arguments: PgArguments,
+        values: Vec<Value>,
         slot: Option<Slot>,
         limit: Duration,
         group: fn(&Self) -> &Group,
     ) -> Result<Vec<PgRow>, Error> {
-        let call = Call { sql: sql.clone(), arguments, slot, limit, group };
+        let call = Call { sql: sql.clone(), values, slot, limit, group };
         let (reply, answer) = oneshot::channel();
         let link = Arc::clone(self);
         tokio::spawn(async move { link.serve(call, reply).await });
+        if !self.looked.load(Relaxed) {
+            let link = Arc::clone(self);
+            tokio::spawn(async move { link.look_for_pooler().await });
+        }
         match timeout(and_a_quarter(limit), answer).await {
             // The task ends without a reply if its runtime shuts down.
             Ok(answer) => answer.unwrap_or(Err(Error::WorkerCrashed)),
@@ -175,8 +205,8 @@ impl Link {
     ///
     /// * on another connection, if this one has ended, as all idle ones have after a server
     ///   restart;
-    /// * in a transaction at `READ COMMITTED`, if the connection's default is stricter. With a
-    ///   stricter level, only the first of several calls that race for a row succeeds.
+    /// * at `READ COMMITTED`, if the connection's default is stricter. With a stricter level, only
+    ///   the first of several calls that race for a row succeeds.
     async fn serve(self: &Arc<Self>, call: Call, reply: Reply) {
         let limit = call.limit;
         // A statement is cancelled together with others whose callers may still wait. So each
@@ -192,9 +222,8 @@ impl Link {
                 // The caller has given up: a claim granted now would have no handler.
                 return give_back(connection, limit).await;
             }
-            let strict = self.strict.load(Relaxed);
-            let query = sqlx::query_with(call.sql.clone(), call.arguments.clone());
-            let running = run_on(&mut connection, query, strict);
+            let direct = self.direct.load(Relaxed);
+            let running = run_on(&mut connection, &call, direct);
             let error = match timeout(and_a_quarter(longest), running).await {
                 Ok(Ok(rows)) => {
                     let _ = reply.send(Ok(rows));
@@ -208,18 +237,19 @@ impl Link {
             };
             match code(&error).as_deref() {
                 // serialization_failure
-                Some("40001") if !strict => {
-                    if !self.strict.swap(true, Relaxed) {
+                Some("40001") if direct => {
+                    if self.direct.swap(false, Relaxed) {
                         tracing::warn!(
                             target: "webhook_verify",
-                            "connections are stricter than read committed by default: \
-                             claims take three round trips"
+                            "connections are stricter than read committed by default: statements \
+                             are not prepared"
                         );
                     }
                     continue;
                 }
-                // admin_shutdown, crash_shutdown, idle_session_timeout
-                Some("57P01" | "57P02" | "57P05") => {}
+                // admin_shutdown, crash_shutdown, idle_session_timeout; protocol_violation, with
+                // which PgBouncer ends a connection whose server has gone
+                Some("57P01" | "57P02" | "57P05" | "08P01") => {}
                 None if matches!(error, Error::Io(_) | Error::Protocol(_)) => {}
                 // read_only_sql_transaction: the primary is another server by now.
                 Some("25006") | None => break error,
@@ -271,17 +301,20 @@ impl Link {
     /// table is locked. Then returns the connection to the pool. If the server stays silent on it,
     /// the network has lost the connection, and the link closes it.
     async fn cancel(self: &Arc<Self>, mut connection: PoolConnection<Postgres>, call: &Call) {
-        let (link, group, since) = (Arc::clone(self), call.group, Instant::now());
-        tokio::spawn(
-            async move { timeout(MAINTENANCE, link.cancel_all(group(&link), since)).await },
-        );
+        let direct = self.direct.load(Relaxed);
+        if direct {
+            let (link, group, since) = (Arc::clone(self), call.group, Instant::now());
+            tokio::spawn(async move {
+                timeout(MAINTENANCE, link.cancel_all(group(&link), since)).await
+            });
+        }
         let responds = async {
             loop {
-                let response = if self.strict.load(Relaxed) {
-                    // The transaction in which the statement ran is still open.
-                    connection.execute("ROLLBACK").await.map(drop)
-                } else {
+                let response = if direct {
                     connection.ping().await
+                } else {
+                    // The transaction in which the statement ran may still be open.
+                    connection.execute("ROLLBACK").await.map(drop)
                 };
                 match response {
                     // The first response is the error of the cancelled statement.
@@ -333,16 +366,37 @@ fn silent() -> Error {
 
 async fn run_on(
     connection: &mut PgConnection,
-    query: Query<'_, Postgres, PgArguments>,
-    strict: bool,
+    call: &Call,
+    direct: bool,
 ) -> Result<Vec<PgRow>, Error> {
-    if !strict {
-        return query.fetch_all(connection).await;
+    let Call { sql, values, limit, .. } = call;
+    if direct {
+        return sqlx::query_with(sql.clone(), bound(values)?).fetch_all(connection).await;
     }
-    let mut transaction = connection.begin_with("BEGIN ISOLATION LEVEL READ COMMITTED").await?;
+    let settings = format!(
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL bytea_output = 'hex'; \
+         SET LOCAL statement_timeout = {}; ",
+        milliseconds(and_a_quarter(*limit))
+    );
+    if !values.iter().any(|value| matches!(value, Value::Response(_))) {
+        // One message is one transaction.
+        return sqlx::raw_sql(written(&settings, sql, values)).fetch_all(connection).await;
+    }
+    let begin = AssertSqlSafe(format!("BEGIN; {settings}"));
+    let mut transaction = connection.begin_with(begin).await?;
+    let query = sqlx::query_with(sql.clone(), bound(values)?).persistent(false);
     let rows = query.fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows)
+}
+
+/// Returns whether connections with these options lead to the server itself.
+async fn leads_to_server(options: PgConnectOptions) -> Result<bool, Error> {
+    let mut connection = PgConnection::connect_with(&options.options([MARK])).await?;
+    let row = sqlx::raw_sql(IS_MARKED).fetch_one(&mut connection).await?;
+    let is_marked: Option<bool> = row.try_get(0)?;
+    connection.close().await?;
+    Ok(is_marked == Some(true))
 }
 
 /// Returns the error's code, if the server sent one.
@@ -351,7 +405,7 @@ pub(super) fn code(error: &Error) -> Option<String> {
     Some(code.into_owned())
 }
 
-/// Formats a time limit the way the server reads it.
-pub(super) fn limit(time: Duration) -> String {
-    format!("{}ms", time.as_millis().clamp(1, i32::MAX as u128))
+/// Returns a time limit in the server's unit.
+pub(super) fn milliseconds(time: Duration) -> i64 {
+    millis(time).clamp(1, i32::MAX.into())
 }

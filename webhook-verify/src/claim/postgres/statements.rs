@@ -12,18 +12,24 @@ const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], 
 /// Completes a claim in the user's transaction, if it is in progress. If it is completed, its
 /// effects exist already.
 const COMPLETE_IN: &str = "UPDATE {table} SET state = 2, status = $3,
-    expires_at = greatest(expires_at, clock_timestamp() + $4 * interval '1 ms')
-  WHERE key = $1 AND owner = $2 AND state = 1 AND set_config('lock_timeout', $5, true) IS NOT NULL
+    expires_at = CASE
+      WHEN expires_at < clock_timestamp() + $5 * interval '1 ms'
+      THEN clock_timestamp() + $4 * interval '1 ms'
+      ELSE expires_at
+    END
+  WHERE key = $1 AND owner = $2 AND state = 1
+    AND set_config('lock_timeout', $6::bigint::text, true) IS NOT NULL
   RETURNING key";
 const IS_COMPLETED: &str = "SELECT key FROM {table} WHERE key = $1 AND owner = $2 AND state = 2";
 const RELEASE: &str = "UPDATE {table} SET lease_until = 'epoch'
-  WHERE key = $1 AND owner = $2 AND state = 1 AND set_config('lock_timeout', $3, true) IS NOT NULL
+  WHERE key = $1 AND owner = $2 AND state = 1
+    AND set_config('lock_timeout', $3::bigint::text, true) IS NOT NULL
   RETURNING key";
 const EXTEND: &str = "UPDATE {table} SET
     lease_until = clock_timestamp() + $3 * interval '1 ms',
     expires_at = greatest(expires_at, clock_timestamp() + $3 * interval '1 ms')
   WHERE key = $1 AND owner = $2 AND state = 1 AND lease_until <> 'epoch'
-    AND set_config('lock_timeout', $4, true) IS NOT NULL
+    AND set_config('lock_timeout', $4::bigint::text, true) IS NOT NULL
   RETURNING key";
 /// Locks the records in the order of `claim.sql` before any of them is changed, so that no two
 /// batches wait for each other. The planner expects short arrays from the subselects, so it looks
@@ -32,7 +38,7 @@ const LOCKED: &str = "WITH locked AS (
     SELECT c.key
     FROM unnest((SELECT $1::bytea[]), (SELECT $2::bytea[])) AS a (key, owner)
     JOIN {table} c ON c.key = a.key AND c.owner = a.owner
-    WHERE c.state = 1 AND set_config('lock_timeout', $3, true) IS NOT NULL
+    WHERE c.state = 1 AND set_config('lock_timeout', $3::bigint::text, true) IS NOT NULL
     ORDER BY c.key
     FOR NO KEY UPDATE OF c
   )";
@@ -47,20 +53,26 @@ const EXTEND_ALL: &str = "{locked}
   FROM locked l WHERE c.key = l.key AND c.lease_until <> 'epoch'
   RETURNING c.key";
 const FORGET: &str = "DELETE FROM {table}
-  WHERE key = $1 AND set_config('lock_timeout', $2, true) IS NOT NULL RETURNING key";
+  WHERE key = $1 AND set_config('lock_timeout', $2::bigint::text, true) IS NOT NULL RETURNING key";
 const PURGE: &str = "DELETE FROM {table} WHERE key = ANY (ARRAY(
     SELECT key FROM {table} WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1
     FOR UPDATE SKIP LOCKED))
   RETURNING key";
+/// Returns which rights the database user lacks, if any, and whether policies hide rows from it.
+const RIGHTS: &str = "SELECT string_agg(needed, ', '), row_security_active('{table}')
+  FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
+  WHERE NOT has_table_privilege('{table}', needed)";
 const CHECK: &str =
     "SELECT key, state, attempt, owner, fingerprint, lease_until, expires_at, status
   FROM {table} LIMIT 0";
+/// Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT EXISTS.
+const LOCK_TABLES: &str = "SELECT pg_advisory_xact_lock(7738151096083703843)";
 const CREATE_INDEX: &str = "CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at)";
 const RESPONSE: &str = "SELECT r.response
   FROM {table} c JOIN {responses} r ON r.key = c.key AND r.owner = c.owner
   WHERE c.key = $1 AND c.state = 2 AND c.expires_at > clock_timestamp()";
 const FORGET_RESPONSE: &str = "DELETE FROM {responses}
-  WHERE key = $1 AND set_config('lock_timeout', $2, true) IS NOT NULL RETURNING key";
+  WHERE key = $1 AND set_config('lock_timeout', $2::bigint::text, true) IS NOT NULL RETURNING key";
 const PURGE_RESPONSES: &str = "DELETE FROM {responses} WHERE key = ANY (ARRAY(
     SELECT key FROM {responses} WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1
     FOR UPDATE SKIP LOCKED))
@@ -72,8 +84,9 @@ const INDEX_RESPONSES: &str =
 /// The statements that check a table, and create it and its index.
 #[derive(Clone)]
 pub(super) struct TableStatements {
+    pub(super) rights: SqlStr,
     pub(super) check: SqlStr,
-    pub(super) create: [SqlStr; 2],
+    pub(super) create: SqlStr,
 }
 
 /// The statements, with the names of the tables in them.
@@ -127,12 +140,16 @@ impl Statements {
             forget_response: maintain(FORGET_RESPONSE),
             purge_responses: maintain(PURGE_RESPONSES),
             claims: TableStatements {
+                rights: maintain(RIGHTS),
                 check: maintain(CHECK),
-                create: [plain(include_str!("table.sql")), plain(CREATE_INDEX)],
+                create: plain(&[LOCK_TABLES, include_str!("table.sql"), CREATE_INDEX].join(";")),
             },
             responses: TableStatements {
+                rights: maintain(&RIGHTS.replace("{table}", "{responses}")),
                 check: maintain(CHECK_RESPONSES),
-                create: [plain(include_str!("responses.sql")), plain(INDEX_RESPONSES)],
+                create: plain(
+                    &[LOCK_TABLES, include_str!("responses.sql"), INDEX_RESPONSES].join(";"),
+                ),
             },
         }
     }

@@ -9,13 +9,16 @@ use sqlx::{
 use crate::claim::{
     ClaimKey, ClaimOutcome, ClaimRequest, Holder, OnLeaseExpiry, Settled, Step, StoreError,
     StoredResponse,
-    sql::{Record, Table, foreign, millis, stored, won},
+    sql::{Record, Table, foreign, least, millis, stored, won},
 };
 
 const READ: &str =
     "SELECT state, owner, attempt, fingerprint, status, lease_until FROM {table} WHERE key = ?1";
-/// Leaves a completed claim as it is.
-const COMPLETE: &str = "UPDATE {table} SET state = 2, status = ?3, expires_at = max(expires_at, ?4)
+/// Completes a claim whose record lasts long enough, without writing to the index of lifetimes.
+const COMPLETE: &str = "UPDATE {table} SET state = 2, status = ?3
+  WHERE key = ?1 AND owner = ?2 AND state = 1 AND expires_at >= ?4";
+/// Completes any other claim. Both leave a completed claim as it is.
+const COMPLETE_FOR: &str = "UPDATE {table} SET state = 2, status = ?3, expires_at = ?4
   WHERE key = ?1 AND owner = ?2 AND state = 1";
 const IS_COMPLETED: &str = "SELECT 1 FROM {table} WHERE key = ?1 AND owner = ?2 AND state = 2";
 const RELEASE: &str =
@@ -51,6 +54,7 @@ pub(super) struct Statements {
     claim: SqlStr,
     read: SqlStr,
     complete: SqlStr,
+    complete_for: SqlStr,
     is_completed: SqlStr,
     release: SqlStr,
     extend: SqlStr,
@@ -79,6 +83,7 @@ impl Statements {
             claim: sql(include_str!("claim.sql")),
             read: sql(READ),
             complete: sql(COMPLETE),
+            complete_for: sql(COMPLETE_FOR),
             is_completed: sql(IS_COMPLETED),
             release: sql(RELEASE),
             extend: sql(EXTEND),
@@ -129,13 +134,16 @@ impl Statements {
         on: &mut SqliteConnection,
         by: &Holder,
         status: u16,
-        until: Duration,
+        ttl: Duration,
+        now: Duration,
     ) -> Result<Completion, StoreError> {
-        let mut arguments = holder(by)?;
-        add(&mut arguments, i64::from(status))?;
-        add(&mut arguments, millis(until))?;
-        if self.change(on, &self.complete, arguments).await? > 0 {
-            return Ok(Completion::Now);
+        for (sql, life) in [(&self.complete, least(ttl)), (&self.complete_for, ttl)] {
+            let mut arguments = holder(by)?;
+            add(&mut arguments, i64::from(status))?;
+            add(&mut arguments, millis(now.saturating_add(life)))?;
+            if self.change(on, sql, arguments).await? > 0 {
+                return Ok(Completion::Now);
+            }
         }
         let before = self.all(on, &self.is_completed, holder(by)?).await?;
         Ok(if before.is_empty() { Completion::Superseded } else { Completion::Before })
@@ -152,8 +160,7 @@ impl Statements {
         let mut arguments = holder(by)?;
         let changed = match step {
             Step::Complete { status, ttl } => {
-                let until = now.saturating_add(ttl);
-                return Ok(match self.complete(on, by, status, until).await? {
+                return Ok(match self.complete(on, by, status, ttl, now).await? {
                     Completion::Now | Completion::Before => Settled::Applied,
                     Completion::Superseded => Settled::Superseded,
                 });
@@ -173,10 +180,11 @@ impl Statements {
         on: &mut SqliteConnection,
         by: &Holder,
         status: u16,
-        until: Duration,
+        ttl: Duration,
         response: &StoredResponse,
+        now: Duration,
     ) -> Result<Settled, StoreError> {
-        if self.complete(on, by, status, until).await? == Completion::Superseded {
+        if self.complete(on, by, status, ttl, now).await? == Completion::Superseded {
             return Ok(Settled::Superseded);
         }
         let mut arguments = holder(by)?;

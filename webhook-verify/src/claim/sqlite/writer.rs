@@ -154,8 +154,7 @@ impl Job {
                 return Ok(Answer::Settled(settled));
             }
             Call::CompleteWith { holder, status, ttl, response } => {
-                let until = now.saturating_add(*ttl);
-                let settled = statements.complete_with(on, holder, *status, until, response);
+                let settled = statements.complete_with(on, holder, *status, *ttl, response, now);
                 return Ok(Answer::Settled(vec![settled.await?]));
             }
             Call::Response { key, .. } => {

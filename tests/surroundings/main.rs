@@ -1,0 +1,5 @@
+//! Stores behind what surrounds their servers. These tests need PgBouncer:
+//! `cargo test -p integration-tests --features surroundings --test surroundings`.
+#![allow(clippy::unwrap_used)]
+
+mod poolers;
