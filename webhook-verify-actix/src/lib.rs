@@ -7,10 +7,12 @@ mod head;
 mod middleware;
 mod record;
 mod rejection;
+mod routing;
 
 pub use webhook_verify::*;
 
 pub use self::{
     extract::{EventData, ExtractRejection, Verified, VerifiedJson},
     middleware::{Drain, WebhookMiddleware, WebhookService},
+    routing::webhook,
 };

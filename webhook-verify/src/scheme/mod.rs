@@ -16,6 +16,7 @@ mod check;
 mod config;
 mod describe;
 mod events;
+mod methods;
 mod named;
 mod page;
 mod part;
