@@ -4,7 +4,7 @@
 use actix_web::web;
 use axum::{Router, extract::State, response::Response};
 use http::{Method, StatusCode};
-use integration_tests::{call_actix, call_axum, to_actix, to_axum};
+use integration_tests::{Logs, call_actix, call_axum, to_actix, to_axum};
 use webhook_verify::{
     Receiver, Rejection, Scheme, Verifier, scheme,
     testing::{SignedRequest, Signer},
@@ -92,4 +92,23 @@ async fn a_layer_with_settings_takes_the_place_of_a_receiver() {
         config.service(resource);
     };
     assert_eq!(call_actix(configure, to_actix("/", &unsigned)).await.status, 418);
+}
+
+/// A request on the wrong sender's route is refused, and the log names the sender that it fits.
+#[actix_web::test]
+async fn the_log_names_the_sender_whose_request_it_may_be() {
+    let logs = Logs::collect();
+    let request = signed(scheme::ACUITY_SCHEDULING);
+    let responses = send(receiver(scheme::MAUTIC), Method::POST, &request).await;
+    assert_eq!(responses.map(|(status, _)| status), [401, 401]);
+    let hint = "the request carries x-acuity-signature, as acuity-scheduling sends it";
+    let text = logs.text();
+    let hints: Vec<_> = text.lines().filter(|line| line.contains(hint)).collect();
+    assert!(matches!(hints[..], [_, _]) && hints[0].contains("scheme=\"mautic\""), "{text}");
+
+    // The right sender's, with a wrong signature.
+    let mut forged = signed(scheme::ACUITY_SCHEDULING);
+    forged.body = "{\"a\":1}".into();
+    let _ = send(receiver(scheme::ACUITY_SCHEDULING), Method::POST, &forged).await;
+    assert_eq!(logs.text().matches(hint).count(), 2);
 }

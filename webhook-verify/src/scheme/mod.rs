@@ -18,6 +18,7 @@ mod describe;
 mod events;
 mod methods;
 mod named;
+mod others;
 mod page;
 mod part;
 mod presets;
