@@ -1,6 +1,7 @@
-//! Every recorded request through both adapters, in process and through sockets; several senders in
-//! one application; and tokens that are looked up.
+//! Every recorded request through both adapters, in process and through sockets; routes for senders,
+//! several senders in one application; and tokens that are looked up.
 
+mod routing;
 mod side_by_side;
 mod tokens;
 

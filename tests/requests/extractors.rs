@@ -5,6 +5,7 @@ mod arguments;
 mod events;
 mod placement;
 mod refusals;
+mod routes;
 
 use webhook_verify::{
     Idempotency, Receiver, Scheme, Verifier,

@@ -7,6 +7,7 @@ mod head;
 mod middleware;
 mod record;
 mod rejection;
+mod routing;
 #[cfg(feature = "testing")]
 mod test_request;
 
@@ -18,4 +19,5 @@ pub use self::test_request::test_request;
 pub use self::{
     extract::{EventData, ExtractRejection, Verified, VerifiedJson},
     middleware::{Drain, WebhookMiddleware, WebhookService},
+    routing::webhook,
 };

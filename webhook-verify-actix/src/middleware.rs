@@ -11,7 +11,10 @@ use actix_web::{
     body::{EitherBody, MessageBody},
     dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
     error::InternalError,
-    http::header::{self, HeaderValue},
+    http::{
+        Method,
+        header::{self, HeaderValue},
+    },
 };
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
@@ -25,36 +28,36 @@ use crate::{head::ActixHeaders, record::record, rejection::respond};
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
 ///
-/// Wrap each sender's resource in a middleware of its own:
+/// [`webhook`](crate::webhook) wraps each sender's handler in a middleware of its own, for all
+/// methods that the sender uses. Where it does not fit, such as with a handler for each method,
+/// wrap the sender's resource:
 ///
 /// ```
 /// use actix_web::{App, web};
 /// use webhook_verify_actix::WebhookMiddleware;
 /// # use actix_web::HttpResponse;
 /// # use webhook_verify_actix::{ConfigError, Receiver, Verifier, scheme};
-/// # async fn on_github() -> HttpResponse { HttpResponse::NoContent().finish() }
-/// # async fn on_stripe() -> HttpResponse { HttpResponse::NoContent().finish() }
-/// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
-/// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
+/// # async fn on_query() -> HttpResponse { HttpResponse::NoContent().finish() }
+/// # async fn on_body() -> HttpResponse { HttpResponse::NoContent().finish() }
+/// # let receiver = Verifier::new(scheme::PIPEFORCE_TOKEN, "a secret").map(Receiver::new)?;
 ///
-/// let app = App::new()
-///     .service(
-///         web::resource("/github")
-///             .wrap(WebhookMiddleware::new(github))
-///             .route(web::post().to(on_github)),
-///     )
-///     .service(
-///         web::resource("/stripe")
-///             .wrap(WebhookMiddleware::new(stripe))
-///             .route(web::post().to(on_stripe)),
-///     );
+/// let app = App::new().service(
+///     web::resource("/pipeforce")
+///         .wrap(WebhookMiddleware::new(receiver))
+///         .route(web::get().to(on_query))
+///         .route(web::post().to(on_body)),
+/// );
 /// # Ok::<(), ConfigError>(())
 /// ```
 ///
 /// A resource's middleware sees every request for its path, whatever the method, and so answers a
 /// sender's [challenges](webhook_verify::scheme::Challenge), some of which are `GET` or `HEAD`
-/// requests. Do not wrap a single route, which sees only its own method. Do not wrap the whole
-/// `App` either: every request would have to be a signed one.
+/// requests. Two other places are mistakes:
+///
+/// * A single route sees only its own method. With `web::post().to(handler).wrap(middleware)`,
+///   actix-web responds to `GET` and `HEAD` challenges with 405.
+/// * The whole `App`, or a `Scope` with several senders, wraps every route in it. Every request
+///   would have to be signed by that one sender.
 ///
 /// Compressed bodies need no other middleware: the scheme defines
 /// [which bytes are signed](webhook_verify::scheme::SignedBytes), the features `gzip`, `brotli` and
@@ -97,6 +100,17 @@ impl WebhookMiddleware {
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.tasks.clone())
+    }
+
+    pub(crate) fn methods(&self) -> Vec<Method> {
+        let methods = self.receiver.methods().into_iter();
+        methods.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect()
+    }
+}
+
+impl From<Receiver> for WebhookMiddleware {
+    fn from(receiver: Receiver) -> Self {
+        Self::new(receiver)
     }
 }
 

@@ -11,20 +11,20 @@ use crate::WebhookService;
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
 ///
-/// Put one layer on each route, with [`MethodRouter::layer`]:
+/// [`RouterExt::webhook`](crate::RouterExt::webhook) puts one layer on each sender's route, for all
+/// methods that the sender uses. Where it does not fit, such as with a handler for each method, use
+/// [`MethodRouter::layer`]:
 ///
 /// ```
-/// use axum::{Router, routing::post};
+/// use axum::{Router, routing::{get, post}};
 /// use webhook_verify_axum::WebhookLayer;
 /// # use webhook_verify_axum::{ConfigError, Receiver, Verifier, scheme};
-/// # async fn on_github() {}
-/// # async fn on_stripe() {}
-/// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
-/// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
+/// # async fn on_query() {}
+/// # async fn on_body() {}
+/// # let receiver = Verifier::new(scheme::PIPEFORCE_TOKEN, "a secret").map(Receiver::new)?;
 ///
-/// let app: Router = Router::new()
-///     .route("/github", post(on_github).layer(WebhookLayer::new(github)))
-///     .route("/stripe", post(on_stripe).layer(WebhookLayer::new(stripe)));
+/// let handlers = get(on_query).post(on_body).layer(WebhookLayer::new(receiver));
+/// let app: Router = Router::new().route("/pipeforce", handlers);
 /// # Ok::<(), ConfigError>(())
 /// ```
 ///
@@ -103,6 +103,12 @@ impl WebhookLayer {
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.shared.tasks.clone())
+    }
+}
+
+impl From<Receiver> for WebhookLayer {
+    fn from(receiver: Receiver) -> Self {
+        Self::new(receiver)
     }
 }
 

@@ -6,6 +6,7 @@ mod extract;
 mod layer;
 mod record;
 mod rejection;
+mod routing;
 mod service;
 
 pub use webhook_verify::*;
@@ -13,5 +14,6 @@ pub use webhook_verify::*;
 pub use self::{
     extract::{EventData, ExtractRejection, Verified, VerifiedJson},
     layer::{Drain, WebhookLayer},
+    routing::RouterExt,
     service::WebhookService,
 };

@@ -28,7 +28,7 @@ pub use self::claim::RedisStore;
 pub use self::claim::SqliteStore;
 pub use self::{
     claim::MemoryStore,
-    delivery::{Batch, Delivery, Event, Events, ExtractError},
+    delivery::{Batch, Delivery, Event, Events, ExtractError, Routes},
     error::{ConfigError, VerifyError},
     key::Secret,
     receive::{Handshake, Idempotency, Receiver, ReceiverBuilder, Rejection, Tenant, TenantCache},
@@ -65,7 +65,8 @@ pub mod event {
     #[cfg(feature = "multipart")]
     pub use crate::delivery::multipart::{MultipartError, Part, PartLimits};
     pub use crate::delivery::{
-        Batch, Event, Events, EventsError, FromEvent, Iter, matches, matches_topic,
+        Batch, Event, EventName, Events, EventsError, FromEvent, Iter, Routes, matches,
+        matches_topic,
     };
 }
 

@@ -11,15 +11,15 @@ use std::{
 };
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
-use axum::{Router, http::StatusCode, routing::post};
+use axum::{Router, http::StatusCode};
 use integration_tests::{Framework, Response, each_framework, exchange, raw_request};
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Scheme, Verifier,
     scheme::{self, Identity},
     testing::{SignedRequest, Signer},
 };
-use webhook_verify_actix::WebhookMiddleware;
-use webhook_verify_axum::WebhookLayer;
+use webhook_verify_actix::webhook;
+use webhook_verify_axum::RouterExt as _;
 
 /// Path, scheme, secret, and the status of its handler. The last one sends challenges by `GET`.
 fn senders() -> [(&'static str, Scheme, &'static str, u16); 3] {
@@ -70,26 +70,24 @@ impl Sender {
 fn axum(senders: &[Sender]) -> Router {
     let mut app = Router::new();
     for sender in senders.iter().cloned() {
-        let layer = WebhookLayer::new(sender.receiver.clone());
-        let path = sender.path;
+        let (path, receiver) = (sender.path, sender.receiver.clone());
         let handler = async move || StatusCode::from_u16(sender.handle().await).unwrap();
-        app = app.route(path, post(handler).layer(layer));
+        app = app.webhook(path, receiver, handler);
     }
     app.route("/health", axum::routing::get(async || "well"))
 }
 
 fn actix(senders: &[Sender], config: &mut web::ServiceConfig) {
     for sender in senders.iter().cloned() {
-        let resource = web::resource(sender.path)
-            .wrap(WebhookMiddleware::new(sender.receiver.clone()))
-            .route(web::post().to(move || {
-                let sender = sender.clone();
-                async move {
-                    let status = sender.handle().await;
-                    HttpResponse::new(actix_web::http::StatusCode::from_u16(status).unwrap())
-                }
-            }));
-        config.service(resource);
+        let (path, receiver) = (sender.path, sender.receiver.clone());
+        let handler = move || {
+            let sender = sender.clone();
+            async move {
+                let status = sender.handle().await;
+                HttpResponse::new(actix_web::http::StatusCode::from_u16(status).unwrap())
+            }
+        };
+        config.service(webhook(path, receiver, handler));
     }
     config.route("/health", web::get().to(async || "well"));
 }
@@ -177,11 +175,11 @@ async fn several_senders_side_by_side() {
         let runs = senders.iter().map(|sender| sender.runs.load(SeqCst));
         assert_eq!(runs.collect::<Vec<_>>(), [1, 1, 1]);
 
-        // Challenges are answered on a route for POST, and only for the sender that has them.
+        // Challenges are answered, and only for the sender that has them.
         let challenged = server.get("/nylas?challenge=abc").await;
         assert_eq!((challenged.status, challenged.text()), (200, "abc"));
         let refused = server.get("/github?challenge=abc").await;
-        assert_eq!(refused.status, 401);
+        assert_eq!((refused.status, refused.header("allow")), (405, Some("POST")));
         // Other routes need no signature.
         let health = server.get("/health").await;
         assert_eq!((health.status, health.text()), (200, "well"));

@@ -1,12 +1,12 @@
-//! A route for POST alone, as the documentation has it: challenges of other methods are answered
-//! all the same.
+//! A route for POST alone, and one for the methods that the sender uses: challenges of other methods
+//! are answered on both.
 
 use actix_web::{HttpResponse, test::TestRequest, web};
 use axum::{Router, body::Body, http::Request, routing::post};
 use integration_tests::{call_actix, call_axum};
 use webhook_verify::{Receiver, scheme::Challenge};
-use webhook_verify_actix::WebhookMiddleware;
-use webhook_verify_axum::WebhookLayer;
+use webhook_verify_actix::{WebhookMiddleware, webhook};
+use webhook_verify_axum::{RouterExt as _, WebhookLayer};
 
 use super::support::builder;
 
@@ -63,6 +63,30 @@ async fn on_an_axum_method_router() {
         for (methods, status) in [(only_post, unseen), (all, seen)] {
             let app = Router::new().route("/hook", methods);
             assert_response(app, method, target, status, None).await;
+        }
+    }
+}
+
+/// A route for a sender accepts the methods that the sender uses, and no others.
+#[actix_web::test]
+async fn on_a_route_for_the_sender() {
+    for (receiver, method, target, status, text) in cases() {
+        let is_used = receiver.methods().contains(&method);
+        let (status, text) = if is_used || status == 404 { (status, text) } else { (405, "") };
+        let request = Request::builder().method(method).uri(target).body(Body::empty()).unwrap();
+        let app = Router::new().webhook("/hook", receiver.clone(), async || "handled");
+        let on_axum = call_axum(app, request).await;
+        let resource = webhook("/hook", receiver, async || "handled");
+        let configure = |config: &mut web::ServiceConfig| {
+            config.service(resource);
+        };
+        let request = TestRequest::with_uri(target).method(method.parse().unwrap());
+        let on_actix = call_actix(configure, request).await;
+        for response in [on_axum, on_actix] {
+            assert_eq!((response.status, response.text()), (status, text), "{method} {target}");
+            let allowed = response.header("allow").unwrap_or_default();
+            assert_eq!(allowed.contains("POST"), status == 405, "{method} {target}: {allowed}");
+            assert!(!allowed.contains(method), "{method} {target}: {allowed}");
         }
     }
 }

@@ -39,7 +39,8 @@ pub enum ClaimEventKind<'a> {
         /// The handler's status.
         status: u16,
     },
-    /// The handler failed. A retry can run at once.
+    /// The handler failed, or did not run because an argument of it could not be extracted. A retry
+    /// can run at once.
     Released,
     /// A duplicate of a completed delivery arrived.
     #[non_exhaustive]
@@ -126,7 +127,7 @@ fn log(endpoint: &str, key: ClaimKey, kind: &ClaimEventKind<'_>) {
     match *kind {
         ClaimEventKind::Claimed { attempt } => log!(debug, attempt, "claimed"),
         ClaimEventKind::Completed { status } => log!(debug, status, "completed"),
-        ClaimEventKind::Released => log!(info, "handler failed: released for a retry"),
+        ClaimEventKind::Released => log!(info, "not completed: released for a retry"),
         ClaimEventKind::Duplicate { status, same_body: true } => {
             log!(info, status, same_body = true, "duplicate");
         }

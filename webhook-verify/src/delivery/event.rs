@@ -4,8 +4,8 @@ use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
 use super::{
-    Delivery, EventsError, ExtractError, MAX_ID_LEN, extract::from_json, pattern::matches_known,
-    split, values_at,
+    Delivery, EventName, EventsError, ExtractError, MAX_ID_LEN, extract::from_json,
+    pattern::matches_known, split, values_at,
 };
 use crate::{
     claim::Claim,
@@ -24,7 +24,7 @@ pub(crate) const MAX_EVENTS: usize = 10_000;
 #[must_use]
 pub struct Event {
     raw: Bytes,
-    scheme: Arc<Scheme>,
+    pub(super) scheme: Arc<Scheme>,
     /// The type outside of `raw`: the key of Mautic's map, or a header.
     event_type: Option<Arc<str>>,
     id: Option<Arc<str>>,
@@ -181,6 +181,10 @@ impl Event {
         self.claim.as_ref()
     }
 
+    pub(crate) fn name(&self) -> Box<EventName> {
+        EventName::new(&self.scheme, self.event_type().as_deref(), self.claim())
+    }
+
     /// Returns the event type, if it is signed.
     pub(crate) fn signed_type(&self) -> Option<Cow<'_, str>> {
         let in_body = match &self.scheme.envelope {
@@ -215,7 +219,7 @@ impl Event {
 }
 
 /// A type that is made from an event: any type that serde deserializes, from the event's
-/// [data](Event::data_bytes), or one that also considers the event's type.
+/// [data](Event::data_bytes), one that also considers the event's type, or the [`Event`].
 pub trait FromEvent: Sized {
     /// Parses the event.
     ///
@@ -227,7 +231,13 @@ pub trait FromEvent: Sized {
 
 impl<T: DeserializeOwned> FromEvent for T {
     fn from_event(event: &Event) -> Result<Self, ExtractError> {
-        from_json(&event.data_bytes())
+        from_json(&event.data_bytes(), || event.name())
+    }
+}
+
+impl FromEvent for Event {
+    fn from_event(event: &Event) -> Result<Self, ExtractError> {
+        Ok(event.clone())
     }
 }
 

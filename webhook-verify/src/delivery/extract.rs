@@ -3,8 +3,12 @@ use std::{error, fmt};
 use serde::de::DeserializeOwned;
 use serde_path_to_error::{Path, Segment};
 
-use super::{Delivery, Event, EventsError};
-use crate::answer::{ErrorFacts, Level, response_accessors};
+use super::{Delivery, Event, EventsError, reason::reason};
+use crate::{
+    answer::{Answer, ErrorFacts, Level, log_at, response_accessors},
+    claim::{Claim, ClaimKey},
+    scheme::Scheme,
+};
 
 /// A handler's argument could not be extracted from a delivery. The adapters' extractors return it.
 ///
@@ -28,6 +32,8 @@ pub enum ExtractError {
         line: usize,
         /// The column, as `serde_json` counts it.
         column: usize,
+        /// The event or delivery.
+        event: Box<EventName>,
     },
     /// The body could not be split into events.
     Events(EventsError),
@@ -36,16 +42,72 @@ pub enum ExtractError {
     NotOneEvent,
     /// The body is JSON, but not of the expected shape.
     JsonData {
-        /// The path to the first value that does not fit, such as `data.items[3].id`. A key that is
-        /// not a plain name is replaced by `?`, because the sender may have chosen it.
+        /// The path to the first value that does not fit, such as `data.items[3].id`, or an empty
+        /// text for the whole. A key that is not a plain name is replaced by `?`, because the
+        /// sender may have chosen it.
         path: String,
+        /// serde's reason, such as ``missing field `id` `` or `invalid type: string, expected u64`,
+        /// without any value of the JSON. It is empty if the type has a message of its own.
+        reason: String,
+        /// The event or delivery.
+        event: Box<EventName>,
     },
+    /// [`Routes`](crate::Routes) got an event of a scheme without event types, and have no handler
+    /// for all events. This is a mistake in the set-up, not in the request.
+    NoEventTypes,
+}
+
+/// The name of an event or a delivery in logs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventName {
+    /// The name of the scheme.
+    pub scheme: String,
+    /// The event type, if it can be read. It is cut after 128 characters.
+    pub event_type: Option<String>,
+    /// The idempotency key, if the handler runs under a claim.
+    pub key: Option<ClaimKey>,
+}
+
+impl EventName {
+    pub(super) fn new(
+        scheme: &Scheme,
+        event_type: Option<&str>,
+        claim: Option<&Claim>,
+    ) -> Box<Self> {
+        Box::new(Self {
+            scheme: scheme.name().to_owned(),
+            event_type: event_type.map(|text| text.chars().take(128).collect()),
+            key: claim.map(Claim::key),
+        })
+    }
 }
 
 impl ExtractError {
+    /// Logs the error and returns the whole response.
+    #[must_use]
+    pub fn answer(&self) -> Answer {
+        let facts = self.facts();
+        let event = match self {
+            Self::JsonSyntax { event, .. } | Self::JsonData { event, .. } => Some(&**event),
+            Self::NotVerified { .. }
+            | Self::UnsupportedMediaType
+            | Self::Events(_)
+            | Self::NotOneEvent
+            | Self::NoEventTypes => None,
+        };
+        let scheme = event.map(|event| &*event.scheme);
+        let event_type = event.and_then(|event| event.event_type.as_deref());
+        let key = event.and_then(|event| event.key).map(tracing::field::display);
+        log_at!(facts.level, scheme, event_type, key, "{self}");
+        facts.answer()
+    }
+
     fn facts(&self) -> ErrorFacts {
         match self {
-            Self::NotVerified { .. } | Self::NotOneEvent => ErrorFacts::new(Level::Error, 500, ""),
+            Self::NotVerified { .. } | Self::NotOneEvent | Self::NoEventTypes => {
+                ErrorFacts::new(Level::Error, 500, "")
+            }
             Self::UnsupportedMediaType => {
                 ErrorFacts::new(Level::Warn, 415, "expected application/json")
             }
@@ -58,7 +120,7 @@ impl ExtractError {
     }
 }
 
-response_accessors!(ExtractError, answer);
+response_accessors!(ExtractError);
 
 impl fmt::Display for ExtractError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,14 +129,25 @@ impl fmt::Display for ExtractError {
                 write!(f, "{extractor} is used where no {missing} is installed")
             }
             Self::UnsupportedMediaType => f.write_str("content type is not JSON"),
-            Self::JsonSyntax { line, column } => {
+            Self::JsonSyntax { line, column, .. } => {
                 write!(f, "body is not JSON at line {line} column {column}")
             }
-            Self::JsonData { path } => write!(f, "JSON is not of the expected shape at {path}"),
+            Self::JsonData { path, reason, .. } => {
+                f.write_str("JSON is not of the expected shape")?;
+                for (before, text) in [(" at ", path), (": ", reason)] {
+                    if !text.is_empty() {
+                        write!(f, "{before}{text}")?;
+                    }
+                }
+                Ok(())
+            }
             Self::Events(error) => error.fmt(f),
             Self::NotOneEvent => f.write_str(
                 "handler takes one event, but the sender may put several into one request",
             ),
+            Self::NoEventTypes => {
+                f.write_str("events are routed by type, but the scheme has no event types")
+            }
         }
     }
 }
@@ -111,7 +184,8 @@ impl Delivery {
     ///
     /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
-        from_json(&self.body)
+        let name = || EventName::new(&self.scheme, self.event_type().as_deref(), self.claim());
+        from_json(&self.body, name)
     }
 
     /// Deserializes the body from JSON, if `content_type` is `application/json` or has the suffix
@@ -138,17 +212,24 @@ impl Delivery {
     }
 }
 
-pub(crate) fn from_json<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, ExtractError> {
+/// Deserializes the JSON of an event or a delivery. `name` is for errors.
+pub(crate) fn from_json<T: DeserializeOwned>(
+    bytes: &[u8],
+    name: impl Fn() -> Box<EventName>,
+) -> Result<T, ExtractError> {
     let mut json = serde_json::Deserializer::from_slice(bytes);
     let syntax = |error: &serde_json::Error| ExtractError::JsonSyntax {
         line: error.line(),
         column: error.column(),
+        event: name(),
     };
     let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
         match error.inner().classify() {
-            serde_json::error::Category::Data => {
-                ExtractError::JsonData { path: plain(error.path()) }
-            }
+            serde_json::error::Category::Data => ExtractError::JsonData {
+                path: plain(error.path()),
+                reason: reason(error.inner()),
+                event: name(),
+            },
             _ => syntax(error.inner()),
         }
     })?;

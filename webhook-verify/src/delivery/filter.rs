@@ -1,4 +1,7 @@
-use super::{Delivery, Event, EventsError, pattern::matches_known};
+use super::{
+    Delivery, Event, EventsError,
+    pattern::{is_malformed, matches_known},
+};
 use crate::{error::ConfigError, request::json, scheme::Scheme};
 
 /// Selects the events that the handler gets.
@@ -25,13 +28,10 @@ impl Filter {
     }
 
     pub(crate) fn check(&self, scheme: &Scheme) -> Result<(), ConfigError> {
-        let is_malformed = |pattern: &String| {
-            pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*')
-        };
         if let Some(patterns) = &self.patterns {
             let reason = if patterns.is_empty() {
                 Some("no pattern is given")
-            } else if patterns.iter().any(is_malformed) {
+            } else if patterns.iter().any(|pattern| is_malformed(pattern)) {
                 Some("a pattern is empty, or has a `*` that is not at its end")
             } else if !scheme.has_event_types() && patterns.iter().all(|pattern| pattern != "*") {
                 Some("the scheme has no event types, so no event would match")
@@ -86,6 +86,6 @@ impl Filter {
     }
 }
 
-fn unreadable(event: &Event) -> EventsError {
+pub(super) fn unreadable(event: &Event) -> EventsError {
     if json::is_json(event.raw()) { EventsError::Shape } else { EventsError::Syntax }
 }

@@ -8,6 +8,8 @@ mod filter;
 #[cfg(feature = "multipart")]
 pub(crate) mod multipart;
 mod pattern;
+mod reason;
+mod routes;
 mod split;
 mod topic;
 
@@ -31,8 +33,9 @@ pub use self::{
     error::EventsError,
     event::{Event, FromEvent},
     events::{Batch, Events, FromDelivery, Iter},
-    extract::ExtractError,
+    extract::{EventName, ExtractError},
     pattern::matches,
+    routes::Routes,
     topic::matches_topic,
 };
 pub(crate) use self::{event::MAX_EVENTS, events::COMPLETED, filter::Filter};

@@ -21,6 +21,11 @@ pub fn matches(pattern: &str, event_type: &str) -> bool {
     }
 }
 
+/// Returns whether a pattern is empty, or has a `*` that is not at its end.
+pub(super) fn is_malformed(pattern: &str) -> bool {
+    pattern.is_empty() || pattern.strip_suffix('*').unwrap_or(pattern).contains('*')
+}
+
 /// Returns whether a pattern matches an event type. An unknown type matches only `*`.
 pub(super) fn matches_known(pattern: &str, event_type: Option<&str>) -> bool {
     match event_type {

@@ -8,7 +8,7 @@ use crate::delivery::{Event, ExtractError, from_json};
 
 /// Returns the `data` of the event's envelope, or as `Err` the whole event if it has none.
 pub(super) fn data(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
-    let mut whole: Value = from_json(event.raw())?;
+    let mut whole: Value = from_json(event.raw(), || event.name())?;
     let data = whole.as_object_mut().and_then(|whole| whole.remove("data"));
     Ok(data.ok_or(whole))
 }

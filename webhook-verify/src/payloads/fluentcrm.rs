@@ -217,7 +217,7 @@ impl Envelope {
 /// Reads the whole event, not only its data.
 impl FromEvent for Envelope {
     fn from_event(event: &Event) -> Result<Self, ExtractError> {
-        from_json(event.raw()).map(Self::from_body)
+        from_json(event.raw(), || event.name()).map(Self::from_body)
     }
 }
 

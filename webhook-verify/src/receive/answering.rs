@@ -21,6 +21,24 @@ use crate::{
 };
 
 impl Receiver {
+    /// Returns the methods that a route to the receiver has to accept: those of the sender's
+    /// deliveries, and those of the verification handshakes to which the receiver responds.
+    ///
+    /// Deliveries are `POST` requests, unless the sender signs the method or can sign a request
+    /// without a body.
+    #[must_use]
+    pub fn methods(&self) -> Vec<&str> {
+        let scheme = self.verifier().scheme();
+        let mut methods = scheme.delivery_methods().to_vec();
+        let answered = scheme.challenges.iter().filter(|challenge| self.answers(challenge));
+        for method in answered.filter_map(|challenge| challenge.method.as_deref()) {
+            if !methods.contains(&method) {
+                methods.push(method);
+            }
+        }
+        methods
+    }
+
     /// Returns whether the receiver can respond to this challenge.
     pub(super) fn answers(&self, challenge: &Challenge) -> bool {
         let named = matches!(self.inner.source, Source::Named(_));

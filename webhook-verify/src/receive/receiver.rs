@@ -205,7 +205,8 @@ impl Receiver {
     {
         let _ = self.timer();
         let receiver = self.clone();
-        let start = self.begin(head);
+        let start =
+            self.begin(head).inspect_err(|rejection| self.log_other_sender(head, rejection));
         async move {
             let received = match start {
                 Ok(start) => receiver.take_in(start, body).await,
@@ -289,6 +290,26 @@ impl Receiver {
             filter: self.inner.filter.clone(),
             timer: self.timer().clone(),
         })
+    }
+
+    /// Logs the preset that a request fits which lacks this scheme's signature.
+    fn log_other_sender(&self, head: &RequestHead<'_>, rejection: &Rejection) {
+        let Rejection::NotAuthentic(VerifyError::MissingSignature | VerifyError::MissingToken) =
+            rejection
+        else {
+            return;
+        };
+        let mut names = Vec::new();
+        head.headers().visit(&mut |name, _| names.push(name));
+        names.truncate(100);
+        let scheme = self.verifier().scheme();
+        if let Some((header, sender)) = scheme.other_sender(&names) {
+            let scheme = scheme.name();
+            tracing::warn!(
+                target: "webhook_verify",
+                scheme, "the request carries {header}, as {sender} sends it"
+            );
+        }
     }
 
     /// Checks the head, and decides what it can before the body is read.

@@ -265,7 +265,7 @@ fn field<'a>(groups: Option<&'a Map<String, Value>>, alias: &str) -> Option<&'a 
 
 /// Returns the whole event, because the elements of Mautic's lists have no envelope.
 fn whole(event: &Event) -> Result<Result<Value, Value>, ExtractError> {
-    let mut whole: Value = from_json(event.raw())?;
+    let mut whole: Value = from_json(event.raw(), || event.name())?;
     let event_type = event.event_type();
     let inner = event_type.and_then(|event_type| listed_again(&mut whole, &event_type));
     Ok(Ok(inner.unwrap_or(whole)))

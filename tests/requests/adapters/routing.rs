@@ -1,0 +1,114 @@
+//! `Router::webhook` on axum and `webhook` on actix-web: deliveries by each method, state, nesting,
+//! and a layer with settings of its own.
+
+use actix_web::web;
+use axum::{Router, extract::State, response::Response};
+use http::{Method, StatusCode};
+use integration_tests::{Logs, call_actix, call_axum, to_actix, to_axum};
+use webhook_verify::{
+    Receiver, Rejection, Scheme, Verifier, scheme,
+    testing::{SignedRequest, Signer},
+};
+use webhook_verify_actix::{WebhookMiddleware, webhook};
+use webhook_verify_axum::{RouterExt as _, Verified, WebhookLayer};
+
+const SECRET: &str = "a long secret of the sender, for tests";
+
+fn receiver(scheme: Scheme) -> Receiver {
+    Receiver::new(Verifier::new(scheme, SECRET).unwrap())
+}
+
+fn signed(scheme: Scheme) -> SignedRequest {
+    Signer::new(scheme, SECRET).unwrap().target("/in/hook").sign("{}").unwrap()
+}
+
+/// Sends the request to a nested route of each framework whose handler returns a state.
+async fn send(receiver: Receiver, method: Method, request: &SignedRequest) -> [(u16, String); 2] {
+    let on_axum = async |State(state): State<u8>, _: Verified| format!("state {state}");
+    let inner = Router::new().webhook("/hook", receiver.clone(), on_axum);
+    let app = Router::new().nest("/in", inner).with_state(7);
+    let mut sent = to_axum("/in/hook", request);
+    *sent.method_mut() = method.clone();
+    let axum = call_axum(app, sent).await;
+
+    let on_actix = async |state: web::Data<u8>, _: webhook_verify_actix::Verified| {
+        format!("state {}", state.get_ref())
+    };
+    let scope = web::scope("/in").service(webhook("/hook", receiver, on_actix));
+    let configure = |config: &mut web::ServiceConfig| {
+        config.app_data(web::Data::new(7_u8)).service(scope);
+    };
+    let sent = to_actix("/in/hook", request).method(method.as_str().parse().unwrap());
+    let actix = call_actix(configure, sent).await;
+    [axum, actix].map(|response| (response.status, response.text().to_owned()))
+}
+
+#[actix_web::test]
+async fn every_method_of_a_sender_reaches_its_handler_and_no_other() {
+    let any = [Method::POST, Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
+    let rows = [
+        (scheme::GITHUB, &any[..1]),
+        (scheme::MAUTIC, &any[..1]),
+        (scheme::PIPEFORCE_TOKEN, &any),
+        (Scheme::shared_header("x-token").unwrap(), &any),
+    ];
+    for (scheme, used) in rows {
+        let request = signed(scheme.clone());
+        for method in any.iter().chain(&[Method::OPTIONS]) {
+            let expected = match used.contains(method) {
+                true => (200, "state 7".to_owned()),
+                false => (405, String::new()),
+            };
+            let responses = send(receiver(scheme.clone()), method.clone(), &request).await;
+            for response in responses {
+                assert_eq!(response, expected, "{} {method}", scheme.name());
+            }
+        }
+    }
+}
+
+/// The settings of a layer and a middleware stay within reach.
+#[actix_web::test]
+async fn a_layer_with_settings_takes_the_place_of_a_receiver() {
+    let mut unsigned = signed(scheme::GITHUB);
+    unsigned.headers.clear();
+    let layer = WebhookLayer::new(receiver(scheme::GITHUB)).with_rejection_response(
+        |_: &Rejection, mut response: Response| {
+            *response.status_mut() = StatusCode::IM_A_TEAPOT;
+            response
+        },
+    );
+    let app = Router::new().webhook("/", layer, async || "handled");
+    assert_eq!(call_axum(app, to_axum("/", &unsigned)).await.status, 418);
+
+    let middleware = WebhookMiddleware::new(receiver(scheme::GITHUB)).with_rejection_response(
+        |_, mut response| {
+            *response.status_mut() = actix_web::http::StatusCode::IM_A_TEAPOT;
+            response
+        },
+    );
+    let resource = webhook("/", middleware, async || "handled");
+    let configure = |config: &mut web::ServiceConfig| {
+        config.service(resource);
+    };
+    assert_eq!(call_actix(configure, to_actix("/", &unsigned)).await.status, 418);
+}
+
+/// A request on the wrong sender's route is refused, and the log names the sender that it fits.
+#[actix_web::test]
+async fn the_log_names_the_sender_whose_request_it_may_be() {
+    let logs = Logs::collect();
+    let request = signed(scheme::ACUITY_SCHEDULING);
+    let responses = send(receiver(scheme::MAUTIC), Method::POST, &request).await;
+    assert_eq!(responses.map(|(status, _)| status), [401, 401]);
+    let hint = "the request carries x-acuity-signature, as acuity-scheduling sends it";
+    let text = logs.text();
+    let hints: Vec<_> = text.lines().filter(|line| line.contains(hint)).collect();
+    assert!(matches!(hints[..], [_, _]) && hints[0].contains("scheme=\"mautic\""), "{text}");
+
+    // The right sender's, with a wrong signature.
+    let mut forged = signed(scheme::ACUITY_SCHEDULING);
+    forged.body = "{\"a\":1}".into();
+    let _ = send(receiver(scheme::ACUITY_SCHEDULING), Method::POST, &forged).await;
+    assert_eq!(logs.text().matches(hint).count(), 2);
+}

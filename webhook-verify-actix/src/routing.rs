@@ -1,0 +1,48 @@
+use actix_web::{
+    FromRequest, Handler, HttpResponse, Resource, Responder, guard, http::header::Allow, web,
+};
+
+use crate::WebhookMiddleware;
+
+/// Returns a resource at `path` whose handler runs only for verified deliveries to `receiver`.
+///
+/// The resource accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
+/// verification handshakes included. A request with another method gets 405 with `Allow`.
+///
+/// `receiver` is a [`Receiver`](webhook_verify::Receiver) or, for its settings and
+/// [`drain`](WebhookMiddleware::drain), a [`WebhookMiddleware`]. Build it once, outside of the
+/// closure that `HttpServer` calls for each worker, and clone it inside. Each call adds one sender:
+///
+/// ```
+/// use actix_web::App;
+/// use webhook_verify_actix::webhook;
+/// # use actix_web::HttpResponse;
+/// # use webhook_verify_actix::{ConfigError, Receiver, Verifier, scheme};
+/// # async fn on_github() -> HttpResponse { HttpResponse::NoContent().finish() }
+/// # async fn on_stripe() -> HttpResponse { HttpResponse::NoContent().finish() }
+/// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
+/// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
+///
+/// let app = App::new()
+///     .service(webhook("/github", github.clone(), on_github))
+///     .service(webhook("/stripe", stripe.clone(), on_stripe));
+/// # Ok::<(), ConfigError>(())
+/// ```
+pub fn webhook<H, Args>(path: &str, receiver: impl Into<WebhookMiddleware>, handler: H) -> Resource
+where
+    H: Handler<Args, Output: Responder + 'static>,
+    Args: FromRequest + 'static,
+{
+    let middleware = receiver.into();
+    let methods = middleware.methods();
+    let allowed = Allow(methods.clone());
+    let is_used = guard::fn_guard(move |context| methods.contains(&context.head().method));
+    let not_allowed = move || {
+        let allowed = allowed.clone();
+        async { HttpResponse::MethodNotAllowed().insert_header(allowed).finish() }
+    };
+    web::resource(path)
+        // Wraps the handler, and not the response to other methods.
+        .route(web::route().guard(is_used).to(handler).wrap(middleware))
+        .default_service(web::to(not_allowed))
+}

@@ -1,0 +1,62 @@
+use axum::{
+    Router,
+    handler::Handler,
+    routing::{MethodFilter, on},
+};
+use http::Method;
+
+use crate::WebhookLayer;
+
+/// Adds senders to axum's `Router`.
+pub trait RouterExt<S>: Sized {
+    /// Adds a route at `path` whose handler runs only for verified deliveries to `receiver`.
+    ///
+    /// The route accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
+    /// verification handshakes included. A request with another method gets 405 with `Allow`.
+    ///
+    /// `receiver` is a [`Receiver`](webhook_verify::Receiver) or, for its settings and
+    /// [`drain`](WebhookLayer::drain), a [`WebhookLayer`]. Each call adds one sender, and no route
+    /// wraps another:
+    ///
+    /// ```
+    /// use axum::Router;
+    /// use webhook_verify_axum::RouterExt as _;
+    /// # use webhook_verify_axum::{ConfigError, Receiver, Verifier, scheme};
+    /// # async fn on_github() {}
+    /// # async fn on_stripe() {}
+    /// # let receiver = |scheme| Verifier::new(scheme, "a secret").map(Receiver::new);
+    /// # let (github, stripe) = (receiver(scheme::GITHUB)?, receiver(scheme::STRIPE)?);
+    ///
+    /// let app: Router = Router::new()
+    ///     .webhook("/github", github, on_github)
+    ///     .webhook("/stripe", stripe, on_stripe);
+    /// # Ok::<(), ConfigError>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// As `Router::route` does, if the path is invalid or has such a route already.
+    #[must_use]
+    #[track_caller]
+    fn webhook<H, T>(self, path: &str, receiver: impl Into<WebhookLayer>, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static;
+}
+
+impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
+    #[track_caller]
+    fn webhook<H, T>(self, path: &str, receiver: impl Into<WebhookLayer>, handler: H) -> Self
+    where
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        let layer = receiver.into();
+        let methods = layer.shared.receiver.methods().into_iter();
+        let filters =
+            methods.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()?.try_into().ok());
+        let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
+        // Wraps the handler, and not the response to other methods.
+        self.route(path, on(filter, handler).route_layer(layer))
+    }
+}

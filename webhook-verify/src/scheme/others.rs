@@ -1,0 +1,75 @@
+//! Recognizes the requests of another sender by their headers.
+
+use std::cmp::Reverse;
+
+use super::{Place, Scheme};
+
+impl Scheme {
+    /// Returns a header among `names`, in any case, in which another preset has its signature, and
+    /// the name of that preset: of all such presets the one whose headers fit best. Returns `None`
+    /// if this scheme's own signature header is among them.
+    ///
+    /// This compares each name with each preset's headers, so it is for logs only.
+    pub(crate) fn other_sender(&self, names: &[&str]) -> Option<(&'static str, &'static str)> {
+        let has = |header: &str| names.iter().any(|name| name.eq_ignore_ascii_case(header));
+        if self.signature_headers().any(has) {
+            return None;
+        }
+        let misfit = |preset: &Self| {
+            let (present, absent): (Vec<_>, Vec<_>) =
+                preset.header_names().partition(|name| has(name));
+            (absent.len(), Reverse(present.len()))
+        };
+        let of_preset =
+            |preset: &'static Self| preset.signature_headers().map(move |header| (header, preset));
+        let others = Self::presets().flat_map(of_preset);
+        // Any sender may use `authorization`.
+        let sent = others.filter(|(header, _)| *header != "authorization" && has(header));
+        let best = sent.min_by_key(|(_, preset)| misfit(preset));
+        best.map(|(header, preset)| (header, preset.name()))
+    }
+
+    fn signature_headers(&self) -> impl Iterator<Item = &str> {
+        self.signatures.iter().filter_map(|source| match &source.place {
+            Place::Header(name) => Some(&**name),
+            Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) | Place::Pointer(_) => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_of_each_preset_is_recognized_by_another_scheme() {
+        let acme = Scheme::builder("acme").signature_header("acme-signature").build().unwrap();
+        let mut recognized = 0;
+        for preset in Scheme::presets() {
+            let signed = preset.signature_headers().any(|header| header != "authorization");
+            let headers: Vec<_> = preset.header_names().collect();
+            let sent: Vec<_> = headers.iter().map(|name| name.to_ascii_uppercase()).collect();
+            let mut names: Vec<_> = sent.iter().map(|name| &**name).collect();
+            names.extend(["Host", "Content-Length", "Authorization"]);
+
+            let found = acme.other_sender(&names);
+            assert_eq!(found.is_some(), signed, "{}", preset.name());
+            assert_eq!(preset.other_sender(&names).filter(|_| signed), None, "{}", preset.name());
+            let Some((header, name)) = found else { continue };
+            assert!(preset.signature_headers().any(|own| own == header), "{header}");
+            let other = Scheme::preset(name).unwrap();
+            assert!(other.header_names().eq(preset.header_names()), "{} {name}", preset.name());
+            recognized += usize::from(name == preset.name());
+        }
+        assert!(recognized > 100, "{recognized}");
+    }
+
+    #[test]
+    fn the_headers_of_no_preset_name_none() {
+        let names = ["x-forwarded-for", "authorization", "user-agent", "x-unknown-signature"];
+        assert_eq!(super::super::GITHUB.other_sender(&names), None);
+        assert_eq!(super::super::GITHUB.other_sender(&[]), None);
+        let stripe = Some(("stripe-signature", "stripe"));
+        assert_eq!(super::super::GITHUB.other_sender(&["stripe-signature"]), stripe);
+    }
+}
