@@ -11,8 +11,6 @@ use actix_web::{
 use serde::de::DeserializeOwned;
 use webhook_verify::{Delivery, ExtractError, adapter::FromDelivery, event::FromEvent};
 
-use crate::rejection::respond;
-
 /// Extracts the verified delivery, or its [`Events`](webhook_verify::Events), its
 /// [`Batch`](webhook_verify::Batch) or its only [`Event`](webhook_verify::Event).
 ///
@@ -22,14 +20,14 @@ use crate::rejection::respond;
 ///
 /// ```
 /// # use actix_web::{HttpResponse, web};
-/// # use webhook_verify_actix::{Events, ExtractRejection, Verified};
+/// # use webhook_verify_actix::{Events, ExtractError, Verified};
 /// # async fn forget(lead: Lead) {}
 /// #[derive(serde::Deserialize)]
 /// struct Lead {
 ///     id: u64,
 /// }
 ///
-/// async fn handle(Verified(events): Verified<Events>) -> Result<HttpResponse, ExtractRejection> {
+/// async fn handle(Verified(events): Verified<Events>) -> Result<HttpResponse, ExtractError> {
 ///     for event in &events {
 ///         if event.matches("mautic.lead_post_delete") {
 ///             forget(event.data()?).await;
@@ -66,64 +64,38 @@ pub struct VerifiedJson<T>(pub T);
 pub struct EventData<T>(pub T);
 
 impl<T: FromDelivery + 'static> FromRequest for Verified<T> {
-    type Error = ExtractRejection;
-    type Future = Ready<Result<Self, ExtractRejection>>;
+    type Error = ExtractError;
+    type Future = Ready<Result<Self, ExtractError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let part = delivery(request, "Verified").and_then(|delivery| T::from_delivery(&delivery));
-        ready(part.map(Self).map_err(ExtractRejection))
+        ready(part.map(Self))
     }
 }
 
 impl<T: DeserializeOwned + 'static> FromRequest for VerifiedJson<T> {
-    type Error = ExtractRejection;
-    type Future = Ready<Result<Self, ExtractRejection>>;
+    type Error = ExtractError;
+    type Future = Ready<Result<Self, ExtractError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let content_type = request.headers().get(CONTENT_TYPE).map(|value| value.as_bytes());
         let json = delivery(request, "VerifiedJson")
             .and_then(|delivery| delivery.json_of_type(content_type));
-        ready(json.map(Self).map_err(ExtractRejection))
+        ready(json.map(Self))
     }
 }
 
 impl<T: FromEvent + 'static> FromRequest for EventData<T> {
-    type Error = ExtractRejection;
-    type Future = Ready<Result<Self, ExtractRejection>>;
+    type Error = ExtractError;
+    type Future = Ready<Result<Self, ExtractError>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let data = delivery(request, "EventData").and_then(|delivery| delivery.event()?.data());
-        ready(data.map(Self).map_err(ExtractRejection))
+        ready(data.map(Self))
     }
 }
 
 fn delivery(request: &HttpRequest, extractor: &'static str) -> Result<Delivery, ExtractError> {
     let delivery = request.extensions().get().cloned();
     delivery.ok_or(ExtractError::NotVerified { extractor, missing: "WebhookMiddleware" })
-}
-
-/// Responds with the status and text of an [`ExtractError`].
-#[derive(Clone, Debug)]
-pub struct ExtractRejection(pub ExtractError);
-
-impl From<ExtractError> for ExtractRejection {
-    fn from(error: ExtractError) -> Self {
-        Self(error)
-    }
-}
-
-impl fmt::Display for ExtractRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl ResponseError for ExtractRejection {
-    fn status_code(&self) -> StatusCode {
-        StatusCode::from_u16(self.0.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
-    }
-
-    fn error_response(&self) -> HttpResponse {
-        respond(&self.0.answer())
-    }
 }

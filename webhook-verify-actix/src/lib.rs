@@ -6,7 +6,6 @@ mod extract;
 mod head;
 mod middleware;
 mod record;
-mod rejection;
 mod routing;
 #[cfg(feature = "testing")]
 mod test_request;
@@ -17,7 +16,7 @@ pub use webhook_verify::*;
 pub use self::test_request::test_request;
 
 pub use self::{
-    extract::{EventData, ExtractRejection, Verified, VerifiedJson},
+    extract::{EventData, Verified, VerifiedJson},
     middleware::{Drain, WebhookMiddleware, WebhookService},
     routing::webhook,
 };

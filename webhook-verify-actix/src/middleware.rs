@@ -23,7 +23,7 @@ use webhook_verify::{
     adapter::{Admission, Received},
 };
 
-use crate::{head::ActixHeaders, record::record, rejection::respond};
+use crate::{head::ActixHeaders, record::record};
 
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
@@ -202,7 +202,7 @@ impl WebhookMiddleware {
         let admitted = match received.admit().await {
             Ok(Admission::Admitted(admitted)) => admitted,
             Ok(Admission::Answer(answer)) => {
-                return Ok(request.into_response(respond(&answer)).map_into_right_body());
+                return Ok(request.into_response(HttpResponse::from(answer)).map_into_right_body());
             }
             Err(rejection) => return Ok(self.refuse_request(request, rejection)),
         };
@@ -243,7 +243,7 @@ impl WebhookMiddleware {
     }
 
     fn refuse(&self, rejection: Rejection) -> HttpResponse {
-        let mut response = respond(&rejection.answer());
+        let mut response = HttpResponse::from(rejection.answer());
         if let Some(render) = &self.render {
             response = render(&rejection, response);
         }

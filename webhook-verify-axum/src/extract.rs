@@ -8,8 +8,6 @@ use http::{header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
 use webhook_verify::{Delivery, ExtractError, adapter::FromDelivery, event::FromEvent};
 
-use crate::rejection::respond;
-
 /// Extracts the verified delivery, or its [`Events`](webhook_verify::Events), its
 /// [`Batch`](webhook_verify::Batch) or its only [`Event`](webhook_verify::Event).
 ///
@@ -19,14 +17,14 @@ use crate::rejection::respond;
 ///
 /// ```
 /// # use axum::{Router, http::StatusCode, routing::post};
-/// # use webhook_verify_axum::{Events, ExtractRejection, Verified};
+/// # use webhook_verify_axum::{Events, ExtractError, Verified};
 /// # async fn forget(lead: Lead) {}
 /// #[derive(serde::Deserialize)]
 /// struct Lead {
 ///     id: u64,
 /// }
 ///
-/// async fn on_events(Verified(events): Verified<Events>) -> Result<StatusCode, ExtractRejection> {
+/// async fn on_events(Verified(events): Verified<Events>) -> Result<StatusCode, ExtractError> {
 ///     for event in &events {
 ///         if event.matches("mautic.lead_post_delete") {
 ///             forget(event.data()?).await;
@@ -63,7 +61,7 @@ pub struct VerifiedJson<T>(pub T);
 pub struct EventData<T>(pub T);
 
 impl<T: FromDelivery, S: Sync> FromRequestParts<S> for Verified<T> {
-    type Rejection = ExtractRejection;
+    type Rejection = ExtractError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(Self(T::from_delivery(delivery(parts, "Verified")?)?))
@@ -71,7 +69,7 @@ impl<T: FromDelivery, S: Sync> FromRequestParts<S> for Verified<T> {
 }
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for VerifiedJson<T> {
-    type Rejection = ExtractRejection;
+    type Rejection = ExtractError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         let content_type = parts.headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
@@ -80,7 +78,7 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for VerifiedJson<T> {
 }
 
 impl<T: FromEvent, S: Sync> FromRequestParts<S> for EventData<T> {
-    type Rejection = ExtractRejection;
+    type Rejection = ExtractError;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
         Ok(Self(delivery(parts, "EventData")?.event()?.data()?))
@@ -90,32 +88,4 @@ impl<T: FromEvent, S: Sync> FromRequestParts<S> for EventData<T> {
 fn delivery<'a>(parts: &'a Parts, extractor: &'static str) -> Result<&'a Delivery, ExtractError> {
     let missing = "WebhookLayer";
     parts.extensions.get().ok_or(ExtractError::NotVerified { extractor, missing })
-}
-
-/// Responds with the status and text of an [`ExtractError`].
-#[derive(Clone, Debug)]
-pub struct ExtractRejection(pub ExtractError);
-
-impl From<ExtractError> for ExtractRejection {
-    fn from(error: ExtractError) -> Self {
-        Self(error)
-    }
-}
-
-impl fmt::Display for ExtractRejection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for ExtractRejection {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
-impl IntoResponse for ExtractRejection {
-    fn into_response(self) -> Response {
-        respond(&self.0.answer())
-    }
 }

@@ -5,14 +5,13 @@
 mod extract;
 mod layer;
 mod record;
-mod rejection;
 mod routing;
 mod service;
 
 pub use webhook_verify::*;
 
 pub use self::{
-    extract::{EventData, ExtractRejection, Verified, VerifiedJson},
+    extract::{EventData, Verified, VerifiedJson},
     layer::{Drain, WebhookLayer},
     routing::RouterExt,
     service::WebhookService,

@@ -20,7 +20,7 @@ use webhook_verify::{
     adapter::{Admission, Received},
 };
 
-use crate::{layer::Shared, record::record, rejection::respond};
+use crate::{layer::Shared, record::record};
 
 /// The service that [`WebhookLayer`](crate::WebhookLayer) makes.
 #[derive(Clone)]
@@ -115,7 +115,7 @@ impl Shared {
     {
         let admitted = match received.admit().await {
             Ok(Admission::Admitted(admitted)) => admitted,
-            Ok(Admission::Answer(answer)) => return Ok(respond(&answer)),
+            Ok(Admission::Answer(answer)) => return Ok(answer.into_response()),
             Err(rejection) => return Ok(self.refuse(rejection)),
         };
         let delivery = admitted.delivery().clone();
@@ -151,7 +151,7 @@ impl Shared {
     }
 
     fn refuse(&self, rejection: Rejection) -> Response {
-        let mut response = respond(&rejection.answer());
+        let mut response = rejection.answer().into_response();
         if let Some(render) = &self.render {
             response = render(&rejection, response);
         }

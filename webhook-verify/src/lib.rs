@@ -9,6 +9,8 @@ pub mod clock;
 mod delivery;
 mod encoding;
 mod error;
+#[cfg(any(feature = "actix", feature = "axum"))]
+mod frameworks;
 mod key;
 #[cfg(feature = "payloads")]
 pub mod payloads;

@@ -43,14 +43,14 @@ async fn ask(
 ) -> Response {
     match framework {
         Framework::Axum => {
-            use webhook_verify_axum::{EventData, ExtractRejection, Verified};
+            use webhook_verify_axum::{EventData, ExtractError, Verified};
             let events = async |Verified(events): Verified<webhook_verify::Events>| {
                 let mut lines = String::new();
                 for event in &events {
                     lines += &line(event)?;
                     event.done().await;
                 }
-                Ok::<_, ExtractRejection>(lines)
+                Ok::<_, ExtractError>(lines)
             };
             let event = async |EventData(Thing { id }): EventData<Thing>| format!("{id};");
             let routed = match takes {
@@ -62,14 +62,14 @@ async fn ask(
             call_axum(app, to_axum("/", request)).await
         }
         Framework::Actix => {
-            use webhook_verify_actix::{EventData, ExtractRejection, Verified};
+            use webhook_verify_actix::{EventData, ExtractError, Verified};
             let events = async |Verified(events): Verified<webhook_verify::Events>| {
                 let mut lines = String::new();
                 for event in &events {
                     lines += &line(event)?;
                     event.done().await;
                 }
-                Ok::<_, ExtractRejection>(HttpResponse::Ok().body(lines))
+                Ok::<_, ExtractError>(HttpResponse::Ok().body(lines))
             };
             let event = async |EventData(Thing { id }): EventData<Thing>| format!("{id};");
             let routed = match takes {

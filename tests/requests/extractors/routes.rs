@@ -44,7 +44,7 @@ impl IntoResponse for Failed {
     fn into_response(self) -> AxumResponse {
         match self {
             Self::Busy => StatusCode::SERVICE_UNAVAILABLE.into_response(),
-            Self::Extract(error) => webhook_verify_axum::ExtractRejection(error).into_response(),
+            Self::Extract(error) => error.into_response(),
         }
     }
 }
@@ -53,9 +53,7 @@ impl ResponseError for Failed {
     fn error_response(&self) -> HttpResponse {
         match self {
             Self::Busy => HttpResponse::ServiceUnavailable().finish(),
-            Self::Extract(error) => {
-                webhook_verify_actix::ExtractRejection(error.clone()).error_response()
-            }
+            Self::Extract(error) => error.error_response(),
         }
     }
 }

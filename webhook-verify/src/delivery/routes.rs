@@ -37,9 +37,9 @@ type Handler<E> = Arc<dyn Fn(&Event) -> Result<Handling<E>, ExtractError> + Send
 /// puts one event into a request or many. On axum and actix-web that is
 /// `move |Verified(events)| routes.handle(events)`.
 ///
-/// All handlers have the same error `E`, which the framework turns into the response: the adapter's
-/// `ExtractRejection`, or a type of your own that implements `From<ExtractError>`. A closure
-/// captures the state that a handler needs. A clone shares the handlers.
+/// All handlers have the same error `E`, which the framework turns into the response:
+/// [`ExtractError`], or a type of your own that implements `From<ExtractError>`. A closure captures
+/// the state that a handler needs. A clone shares the handlers.
 #[must_use]
 pub struct Routes<E> {
     by_type: Arc<Vec<(String, Handler<E>)>>,
