@@ -5,10 +5,10 @@
 
 use std::{env, error::Error};
 
-use axum::{Router, http::StatusCode, routing::post};
+use axum::{Router, http::StatusCode};
 use tokio::{net::TcpListener, signal};
 use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
-use webhook_verify_axum::{Events, Verified, WebhookLayer};
+use webhook_verify_axum::{Events, RouterExt as _, Verified, WebhookLayer};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let layer = WebhookLayer::new(receiver);
     let drain = layer.drain();
-    let app = Router::new().route("/mautic", post(receive).layer(layer));
+    let app = Router::new().webhook("/mautic", layer, receive);
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     println!("listening on {origin}");
