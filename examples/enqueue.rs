@@ -6,14 +6,14 @@ use std::{env, fmt::Debug, str::FromStr as _, sync::Arc, task::Poll, time::Durat
 
 use apalis::{layers::retry::HasherRng, layers::retry::backoff::*, prelude::*};
 use apalis_sqlite::{Config, SqliteConnectOptions, SqlitePool, SqliteStorage};
-use axum::{Router, extract::State, http::StatusCode, routing::post};
+use axum::{Router, extract::State, http::StatusCode};
 use futures_util::{FutureExt as _, future::BoxFuture, stream};
 use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteJournalMode::Wal, SqliteSynchronous::Full};
 use tokio::{net::TcpListener, task::JoinHandle, time::interval};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{Idempotency, MemoryStore, Receiver, Verifier, scheme, testing::Signer};
-use webhook_verify_axum::{Events, Verified, WebhookLayer};
+use webhook_verify_axum::{Events, RouterExt as _, Verified};
 
 /// The maximum attempts. A job that fails as often stays in the table `Jobs`, with its last error.
 pub(crate) const TRIES: usize = 8;
@@ -48,7 +48,7 @@ pub(crate) fn app(jobs: Jobs, secret: &str) -> Result<Router, BoxDynError> {
     let idempotency = Idempotency::new(MemoryStore::new(), "mautic");
     let verifier = Verifier::new(scheme::MAUTIC, secret)?;
     let receiver = Receiver::builder(verifier).idempotency(idempotency).build()?;
-    Ok(Router::new().route("/", post(enqueue).layer(WebhookLayer::new(receiver))).with_state(jobs))
+    Ok(Router::new().webhook("/", receiver, enqueue).with_state(jobs))
 }
 
 async fn enqueue(

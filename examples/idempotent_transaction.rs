@@ -6,7 +6,7 @@
 
 use std::{env, error::Error};
 
-use axum::{Router, extract::State, http::StatusCode, routing::post};
+use axum::{Router, extract::State, http::StatusCode};
 use serde::Deserialize;
 use sqlx::SqlitePool;
 use tokio::net::TcpListener;
@@ -15,7 +15,7 @@ use webhook_verify::{
     Delivery, Idempotency, Receiver, SqliteStore, Verifier, idempotency::CommitError, scheme,
     testing::Signer,
 };
-use webhook_verify_axum::{Verified, VerifiedJson, WebhookLayer};
+use webhook_verify_axum::{RouterExt as _, Verified, VerifiedJson};
 
 /// The fields that are needed of Paystack's events.
 #[derive(Deserialize)]
@@ -52,8 +52,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(format!("{} {}", delivery.event_type()?, event.data.reference).into_bytes())
     });
     let receiver = Receiver::builder(verifier).idempotency(idempotency).build()?;
-    let methods = post(on_payment).layer(WebhookLayer::new(receiver));
-    let app = Router::new().route("/paystack", methods).with_state((pool, store));
+    let app = Router::new().webhook("/paystack", receiver, on_payment).with_state((pool, store));
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     println!("listening on {origin}");

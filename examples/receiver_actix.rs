@@ -5,10 +5,10 @@
 
 use std::{env, error::Error};
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
-use webhook_verify_actix::{Events, Verified, WebhookMiddleware};
+use webhook_verify_actix::{Events, Verified, webhook};
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -25,10 +25,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // All workers share one receiver.
     let receiver = Receiver::builder(verifier).idempotency(idempotency).build()?;
 
-    let server = HttpServer::new(move || {
-        let middleware = WebhookMiddleware::new(receiver.clone());
-        App::new().service(web::resource("/mautic").wrap(middleware).route(web::post().to(receive)))
-    });
+    let server =
+        HttpServer::new(move || App::new().service(webhook("/mautic", receiver.clone(), receive)));
     let server = server.bind(address)?;
     let origin = format!("http://{}", server.addrs()[0]);
     println!("listening on {origin}");

@@ -5,7 +5,7 @@
 
 use std::{env, error::Error, pin::pin, sync::Arc, time::Duration};
 
-use axum::{Router, http::StatusCode, routing::post};
+use axum::{Router, http::StatusCode};
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
@@ -15,7 +15,7 @@ use hyper_util::{
 use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
-use webhook_verify_axum::{Events, Verified, WebhookLayer};
+use webhook_verify_axum::{Events, RouterExt as _, Verified, WebhookLayer};
 
 /// The maximum number of connections. Further clients wait until one ends.
 const CONNECTIONS: usize = 1_000;
@@ -39,7 +39,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let layer = WebhookLayer::new(receiver);
     let drain = layer.drain();
-    let app = Router::new().route("/mautic", post(receive).layer(layer));
+    let app = Router::new().webhook("/mautic", layer, receive);
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     println!("listening on {origin}");

@@ -7,7 +7,6 @@ use axum::{
     extract::State,
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse as _, Response},
-    routing::get,
 };
 use webhook_verify::{
     ConfigError, Delivery, Receiver, Rejection, Secret, Tenant, Verifier, VerifyError,
@@ -15,7 +14,7 @@ use webhook_verify::{
     payloads::pipeforce::{Answer, Call, Ids, OlderAnswer},
     scheme,
 };
-use webhook_verify_axum::{Verified, WebhookLayer};
+use webhook_verify_axum::{RouterExt as _, Verified, WebhookLayer};
 
 use crate::{Hub, store::Webhook};
 
@@ -44,10 +43,9 @@ pub(crate) fn routes(hub: &Arc<Hub>) -> Result<Router, ConfigError> {
     if hub.hide_unknown {
         layer = layer.with_rejection_response(hide);
     }
-    let methods = get(receive).post(receive).layer(layer);
     Ok(Router::new()
-        .route("/api/v3/command/webhook.receive", methods.clone())
-        .route("/api/v3/webhook.receive", methods)
+        .webhook("/api/v3/command/webhook.receive", layer.clone(), receive)
+        .webhook("/api/v3/webhook.receive", layer, receive)
         .with_state(Arc::clone(hub)))
 }
 

@@ -24,8 +24,8 @@ impl Receiver {
     /// Returns the methods that a route to the receiver has to accept: those of the sender's
     /// deliveries, and those of the verification handshakes to which the receiver responds.
     ///
-    /// Deliveries are `POST` requests, unless the sender signs the method or can sign a request
-    /// without a body.
+    /// Deliveries are `POST` requests, also `GET` requests if the sender can sign a request without
+    /// a body, and any if it signs the method.
     #[must_use]
     pub fn methods(&self) -> Vec<&str> {
         let scheme = self.verifier().scheme();
