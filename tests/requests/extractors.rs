@@ -4,6 +4,7 @@
 mod arguments;
 mod events;
 mod placement;
+mod question_marks;
 mod refusals;
 mod routes;
 

@@ -1,12 +1,7 @@
-use std::{
-    fmt,
-    future::{Ready, ready},
-};
+use std::future::{Ready, ready};
 
 use actix_web::{
-    FromRequest, HttpMessage as _, HttpRequest, HttpResponse, ResponseError,
-    dev::Payload,
-    http::{StatusCode, header::CONTENT_TYPE},
+    FromRequest, HttpMessage as _, HttpRequest, dev::Payload, http::header::CONTENT_TYPE,
 };
 use serde::de::DeserializeOwned;
 use webhook_verify::{Delivery, ExtractError, adapter::FromDelivery, event::FromEvent};

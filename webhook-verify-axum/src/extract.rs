@@ -1,9 +1,4 @@
-use std::fmt;
-
-use axum_core::{
-    extract::FromRequestParts,
-    response::{IntoResponse, Response},
-};
+use axum_core::extract::FromRequestParts;
 use http::{header::CONTENT_TYPE, request::Parts};
 use serde::de::DeserializeOwned;
 use webhook_verify::{Delivery, ExtractError, adapter::FromDelivery, event::FromEvent};

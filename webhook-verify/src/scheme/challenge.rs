@@ -328,7 +328,7 @@ const MAX_WORD: usize = 256;
 /// Returns whether the concatenated pieces are a token that may be kept, or signed for anyone.
 pub(crate) fn is_word(pieces: &[&[u8]]) -> bool {
     let harmless = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.=+/".contains(byte);
-    let len = pieces.iter().map(|piece| piece.len()).sum();
+    let len: usize = pieces.iter().map(|piece| piece.len()).sum();
     (1..=MAX_WORD).contains(&len) && pieces.iter().copied().flatten().all(harmless)
 }
 
