@@ -12,8 +12,8 @@ use std::{
 
 use futures_util::future::join_all;
 use integration_tests::{
-    App, Calls as _, Connection, Framework, Handler, PATIENCE, PgBouncer, PostgresServer, age,
-    answer, assert_replay, exchange, fresh, raw_request, size, soon, try_exchange, won,
+    App, Calls as _, Connection, Framework, Handler, PATIENCE, PgBouncer, PostgresServer, again,
+    age, answer, assert_replay, exchange, fresh, raw_request, size, soon, try_exchange, won,
 };
 use sqlx::{
     AssertSqlSafe, PgPool, Row as _,
@@ -25,7 +25,7 @@ use tokio::{
 };
 use webhook_verify::{
     Idempotency, PostgresStore, Receiver, Verifier,
-    idempotency::{ClaimStore as _, Settled, StoredResponse},
+    idempotency::{ClaimOutcome, ClaimStore as _, Settled, StoredResponse},
     scheme,
     testing::{Signer, conformance::Suite},
 };
@@ -318,6 +318,32 @@ async fn until_accepted(addr: SocketAddr, event: &[u8]) {
         }
     };
     soon("accepted delivery", sending).await;
+}
+
+/// The server restarts behind the pooler, with all records.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_restarts() {
+    for mode in MODES {
+        let mut site = Site::new(mode).await;
+        let stores = site.stores().await;
+        let held = fresh(HOUR, HOUR);
+        assert_eq!(stores[0].claim_one(&held).await.unwrap(), won(1));
+        site.server.restart();
+        for store in stores {
+            let claim = fresh(HOUR, HOUR);
+            let claims = async {
+                loop {
+                    match store.claim_one(&claim).await {
+                        Ok(outcome) => return outcome,
+                        Err(_) => sleep(20 * MS).await,
+                    }
+                }
+            };
+            assert_eq!(soon("claim after the restart", claims).await, won(1));
+            let outcome = store.claim_one(&again(&held)).await.unwrap();
+            assert!(matches!(outcome, ClaimOutcome::Busy { .. }), "{outcome:?}");
+        }
+    }
 }
 
 /// A call waits for a lock of another transaction for longer than its caller. The server ends it by

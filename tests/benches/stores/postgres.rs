@@ -18,8 +18,8 @@ use super::{
 
 const CLAIM: &str = include_str!("../../../webhook-verify/src/claim/postgres/claim.sql");
 /// The part that the store inserts for a single claim.
-const ASKED: &str = "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint,
-    $4::bigint AS lease, $5::bigint AS ttl, $6::boolean AS hold";
+const ASKED: &str =
+    "SELECT $1::bytea AS key, $2::bytea AS owner, $3::bytea AS fingerprint, $6::bigint AS ttl";
 /// The shortest statement that claims as safely. It writes for duplicates, too, and waits for locks
 /// without end.
 const UPSERT: &str = "INSERT INTO upsert AS c (key, state, attempt, owner, fingerprint, lease_until, expires_at)
@@ -90,7 +90,8 @@ fn throughput(title: &'static str, commit: &str) -> bool {
 
 /// Makes sure that the driver was given what the store runs.
 async fn assert_prepared(pool: &PgPool, sql: &SqlStr) {
-    let known = sqlx::query("SELECT FROM pg_prepared_statements WHERE statement = $1")
+    // The store puts a tag before it.
+    let known = sqlx::query("SELECT FROM pg_prepared_statements WHERE strpos(statement, $1) > 0")
         .bind(sql.as_str())
         .fetch_all(pool);
     assert!(!known.await.unwrap().is_empty(), "the store runs another statement");
@@ -175,8 +176,8 @@ impl Claims for Raw {
             .bind(&request.owner.as_bytes()[..])
             .bind(&request.fingerprint.0[..])
             .bind(millis(LEASE))
-            .bind(millis(TTL))
             .bind(false)
+            .bind(millis(TTL))
             .bind(500_i64)
             .fetch_one(&self.pool)
             .await

@@ -164,9 +164,9 @@ pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// Returns how long a record has to last after its completion, in place of the whole `ttl`: up to an
-/// hour or a hundredth less. A record that lasts as long since its claim is left as it is, so that
-/// most completions do not change the index of lifetimes.
+/// Returns how long a record has to last after its completion so that its end of life, a `ttl` after
+/// the claim, stays as it is: up to an hour less than `ttl`, or a hundredth less. Most completions
+/// then do not change the index of lifetimes.
 pub(super) fn least(ttl: Duration) -> Duration {
     ttl - (ttl / 100).min(Duration::from_secs(3600))
 }
