@@ -4,6 +4,7 @@
 
 mod extract;
 mod head;
+mod limits;
 mod middleware;
 mod record;
 mod rejection;

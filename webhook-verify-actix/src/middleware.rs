@@ -1,4 +1,5 @@
 use std::{
+    cell::OnceCell,
     fmt,
     future::{Ready, ready},
     pin::Pin,
@@ -9,18 +10,20 @@ use std::{
 use actix_web::{
     Error, HttpMessage as _, HttpResponse,
     body::{EitherBody, MessageBody},
-    dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
+    dev::{
+        Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready,
+    },
     error::InternalError,
     http::header::{self, HeaderValue},
 };
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use webhook_verify::{
-    Receiver, Rejection, RequestHead,
+    Delivery, Receiver, Rejection, RequestHead,
     adapter::{Admission, Received},
 };
 
-use crate::{head::ActixHeaders, record::record, rejection::respond};
+use crate::{head::ActixHeaders, limits::with_limit, record::record, rejection::respond};
 
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
@@ -112,7 +115,11 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(WebhookService { inner: Rc::new(inner), middleware: Rc::new(self.clone()) }))
+        ready(Ok(WebhookService {
+            inner: Rc::new(inner),
+            middleware: Rc::new(self.clone()),
+            settings: OnceCell::new(),
+        }))
     }
 }
 
@@ -120,6 +127,9 @@ where
 pub struct WebhookService<S> {
     inner: Rc<S>,
     middleware: Rc<WebhookMiddleware>,
+    /// The settings of actix-web's own extractors. The application's data is the same for every
+    /// request.
+    settings: OnceCell<Rc<Extensions>>,
 }
 
 impl<S, B> Service<ServiceRequest> for WebhookService<S>
@@ -142,15 +152,17 @@ where
             self.middleware.receiver.receive(&head, body)
         };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
+        let limit = middleware.receiver.body_limit();
+        let settings = Rc::clone(self.settings.get_or_init(|| with_limit(&request, limit)));
         Box::pin(async move {
             let received = match receiving.await {
                 Ok(received) => received,
                 Err(rejection) => return Ok(middleware.refuse_request(request, rejection)),
             };
             if received.must_finish() {
-                middleware.handle_to_the_end(received, request, inner).await
+                middleware.handle_to_the_end(received, request, settings, inner).await
             } else {
-                middleware.handle(received, request, inner).await
+                middleware.handle(received, request, settings, inner).await
             }
         })
     }
@@ -162,6 +174,7 @@ impl WebhookMiddleware {
         self: Rc<Self>,
         received: Received,
         request: ServiceRequest,
+        settings: Rc<Extensions>,
         inner: Rc<S>,
     ) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>>
     where
@@ -169,7 +182,7 @@ impl WebhookMiddleware {
         B: MessageBody + 'static,
     {
         let middleware = Rc::clone(&self);
-        let handling = async move { middleware.handle(received, request, inner).await };
+        let handling = async move { middleware.handle(received, request, settings, inner).await };
         let task = self.tasks.spawn_local(handling);
         let panicked = move |_| Err(self.refuse_late(Rejection::HandlerPanicked));
         async move { task.await.unwrap_or_else(panicked) }
@@ -179,6 +192,7 @@ impl WebhookMiddleware {
         &self,
         received: Received,
         mut request: ServiceRequest,
+        settings: Rc<Extensions>,
         inner: Rc<S>,
     ) -> Result<ServiceResponse<EitherBody<B>>, Error>
     where
@@ -194,22 +208,10 @@ impl WebhookMiddleware {
         };
         let delivery = admitted.delivery().clone();
         let recorder = admitted.recorder();
-        request.set_payload(Payload::from(delivery.body().clone()));
-        if delivery.was_in_form() {
-            let json = HeaderValue::from_static("application/json");
-            request.headers_mut().insert(header::CONTENT_TYPE, json);
-        }
-        if delivery.scheme().signed_bytes().is_some() || delivery.was_in_form() {
-            // The handler gets the decoded body.
-            let headers = request.headers_mut();
-            headers.remove(header::CONTENT_ENCODING);
-            if headers.contains_key(header::CONTENT_LENGTH) {
-                headers.insert(header::CONTENT_LENGTH, delivery.body().len().into());
-            }
-        }
-        request.extensions_mut().insert(delivery);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async {
+            // A panic of actix-web, if a middleware holds a clone of the request, is the handler's.
+            pass_on(&mut request, delivery, settings);
             let response = inner.call(request).await?;
             Ok(match recorder {
                 Some(recorder) => record(response, recorder).await,
@@ -251,6 +253,25 @@ impl WebhookMiddleware {
         let text = rejection.public_message();
         InternalError::from_response(text, self.refuse(rejection)).into()
     }
+}
+
+/// Puts the verified delivery into the request.
+fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extensions>) {
+    request.set_payload(Payload::from(delivery.body().clone()));
+    request.add_data_container(settings);
+    if delivery.was_in_form() {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::CONTENT_TYPE, json);
+    }
+    if delivery.scheme().signed_bytes().is_some() || delivery.was_in_form() {
+        // The handler gets the decoded body.
+        let headers = request.headers_mut();
+        headers.remove(header::CONTENT_ENCODING);
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            headers.insert(header::CONTENT_LENGTH, delivery.body().len().into());
+        }
+    }
+    request.extensions_mut().insert(delivery);
 }
 
 impl fmt::Debug for WebhookMiddleware {

@@ -9,6 +9,7 @@ use axum::extract::OriginalUri;
 use axum_core::{
     BoxError,
     body::Body,
+    extract::DefaultBodyLimit,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
@@ -133,8 +134,10 @@ impl Shared {
             }
         }
         parts.extensions.insert(delivery);
+        let mut request = Request::from_parts(*parts, body);
+        // axum's own extractors accept what the receiver accepted.
+        DefaultBodyLimit::max(self.receiver.body_limit()).apply(&mut request);
         let handler = Box::pin(async move {
-            let request = Request::from_parts(*parts, body);
             let response = inner.call(request).await?.into_response();
             Ok(match recorder {
                 Some(recorder) => record(response, recorder).await,

@@ -152,6 +152,12 @@ impl Receiver {
         &self.inner.verifier
     }
 
+    /// Returns the maximum length of a body, in bytes.
+    #[must_use]
+    pub fn body_limit(&self) -> usize {
+        self.inner.body_limit
+    }
+
     /// Sets the [timer](ReceiverBuilder::timer) of a receiver that has none, as adapters do.
     #[must_use]
     pub fn or_timer<S>(self, sleep: impl Fn(Duration) -> S + Send + Sync + 'static) -> Self
