@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod extractors;
+mod failures;
+mod hosts;
 
 use webhook_verify::{
-    Verifier, scheme,
+    Idempotency, MemoryStore, Receiver, Verifier, scheme,
     testing::{SignedRequest, Signer},
 };
 
@@ -13,6 +15,12 @@ const SECRET: &str = "It's a Secret to Everybody";
 
 fn verifier() -> Verifier {
     Verifier::new(scheme::GITHUB, SECRET).unwrap()
+}
+
+/// A receiver that runs each delivery once.
+fn deduplicating() -> Receiver {
+    let idempotency = Idempotency::new(MemoryStore::new(), "tests");
+    Receiver::builder(verifier()).idempotency(idempotency).build().unwrap()
 }
 
 fn signed(body: impl Into<bytes::Bytes>) -> SignedRequest {

@@ -2,12 +2,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod body;
 mod extract;
 mod head;
 mod limits;
 mod middleware;
 mod record;
 mod rejection;
+mod target;
 
 pub use webhook_verify::*;
 

@@ -1,5 +1,5 @@
 use std::{
-    cell::OnceCell,
+    cell::{Cell, OnceCell},
     fmt,
     future::{Ready, ready},
     pin::Pin,
@@ -8,12 +8,11 @@ use std::{
 };
 
 use actix_web::{
-    Error, HttpMessage as _, HttpResponse,
+    Error, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
     dev::{
         Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready,
     },
-    error::InternalError,
     http::header::{self, HeaderValue},
 };
 use tokio::time::sleep;
@@ -23,7 +22,10 @@ use webhook_verify::{
     adapter::{Admission, Received},
 };
 
-use crate::{head::ActixHeaders, limits::with_limit, record::record, rejection::respond};
+use crate::{
+    body::Chunks, head::ActixHeaders, limits::with_limit, record::record, rejection::respond,
+    target::Target,
+};
 
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
@@ -144,11 +146,15 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let body = request.take_payload();
+        let body = Chunks(request.take_payload());
         let receiving = {
-            let headers = ActixHeaders(request.headers());
-            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            let head = RequestHead::new(&headers).method(request.method().as_str()).target(target);
+            let (headers, uri) = (ActixHeaders(request.headers()), request.uri());
+            let target = uri.path_and_query().map_or("/", |target| target.as_str());
+            let mut head =
+                RequestHead::new(&headers).method(request.method().as_str()).target(target);
+            if let Some(authority) = uri.authority() {
+                head = head.authority(authority.as_str());
+            }
             self.middleware.receiver.receive(&head, body)
         };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
@@ -181,10 +187,12 @@ impl WebhookMiddleware {
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
         B: MessageBody + 'static,
     {
+        let target = Target::of(&request);
         let middleware = Rc::clone(&self);
         let handling = async move { middleware.handle(received, request, settings, inner).await };
         let task = self.tasks.spawn_local(handling);
-        let panicked = move |_| Err(self.refuse_late(Rejection::HandlerPanicked));
+        let panicked =
+            move |_| Ok(self.refuse_late(target.to_request(), Rejection::HandlerPanicked));
         async move { task.await.unwrap_or_else(panicked) }
     }
 
@@ -208,11 +216,14 @@ impl WebhookMiddleware {
         };
         let delivery = admitted.delivery().clone();
         let recorder = admitted.recorder();
+        let target = Target::of(&request);
+        let answered = Cell::new(None);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async {
             // A panic of actix-web, if a middleware holds a clone of the request, is the handler's.
             pass_on(&mut request, delivery, settings);
             let response = inner.call(request).await?;
+            answered.set(Some(response.request().clone()));
             Ok(match recorder {
                 Some(recorder) => record(response, recorder).await,
                 None => response.map_into_left_body(),
@@ -226,7 +237,10 @@ impl WebhookMiddleware {
         };
         match admitted.handle(handler, status_of).await {
             Ok(response) => response,
-            Err(rejection) => Err(self.refuse_late(rejection)),
+            Err(rejection) => {
+                let request = answered.take().unwrap_or_else(|| target.to_request());
+                Ok(self.refuse_late(request, rejection))
+            }
         }
     }
 
@@ -247,11 +261,13 @@ impl WebhookMiddleware {
         request.into_response(self.refuse(rejection)).map_into_right_body()
     }
 
-    /// Returns a response after the handler consumed the request, as an error that renders itself.
-    /// (A clone of the request that is kept makes actix's router panic.)
-    fn refuse_late(&self, rejection: Rejection) -> Error {
-        let text = rejection.public_message();
-        InternalError::from_response(text, self.refuse(rejection)).into()
+    /// Refuses after the handler consumed the request.
+    fn refuse_late<B>(
+        &self,
+        request: HttpRequest,
+        rejection: Rejection,
+    ) -> ServiceResponse<EitherBody<B>> {
+        ServiceResponse::new(request, self.refuse(rejection)).map_into_right_body()
     }
 }
 

@@ -21,7 +21,7 @@ use webhook_verify::{
     adapter::{Admission, Received},
 };
 
-use crate::{layer::Shared, record::record, rejection::respond};
+use crate::{body::Chunks, layer::Shared, record::record, rejection::respond};
 
 /// The service that [`WebhookLayer`](crate::WebhookLayer) makes.
 #[derive(Clone)]
@@ -55,8 +55,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let body = Body::new(body).into_data_stream();
-        let receiving = self.shared.receiver.receive(&head_of(&parts), body);
+        let receiving = self.shared.receiver.receive(&head_of(&parts), Chunks::new(body));
         // Boxed, like the handler below, because a future's contents are moved with it.
         let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);

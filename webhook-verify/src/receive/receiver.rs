@@ -316,7 +316,7 @@ impl Receiver {
         };
         let picked = Picked::new(head, &settings.receiver_names);
         if declares_more(&picked, limit) {
-            return Err(BodyTooLarge { limit }.into());
+            return Err(BodyTooLarge::from(limit).into());
         }
         let may_decode = scheme.signed_bytes.is_some();
         if verifier.signs_body() && !may_decode && !Coding::is_absent(&picked) {
@@ -376,9 +376,16 @@ where
 {
     let mut body = pin!(body);
     while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
-        take(chunk.map_err(|error| Rejection::BodyRead(Arc::from(error.into())))?)?;
+        take(chunk.map_err(|error| unreadable(error.into()))?)?;
     }
     Ok(())
+}
+
+fn unreadable(error: Box<dyn error::Error + Send + Sync>) -> Rejection {
+    match error.downcast::<BodyTooLarge>() {
+        Ok(error) => Rejection::BodyTooLarge(*error),
+        Err(error) => Rejection::BodyRead(Arc::from(error)),
+    }
 }
 
 impl fmt::Debug for Receiver {
