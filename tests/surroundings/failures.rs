@@ -100,7 +100,7 @@ async fn limit(
 
 #[actix_web::test]
 async fn a_body_that_is_cut_off_by_a_limit_outside_is_a_413() {
-    for receiver in [Receiver::new(super::verifier()), deduplicating()] {
+    for receiver in [super::receiver(), deduplicating()] {
         let pieces = stream::iter(PIECES.map(Ok::<_, io::Error>));
         let request = to_axum("/", &long()).map(|_| Body::from_stream(pieces));
         let app = Router::new()
@@ -161,7 +161,7 @@ async fn late_refusals_are_responses_on_actix() {
     }
     let rows = [
         ("panic", signed("{}"), deduplicating(), web::post().to(panics), false),
-        ("no claim", signed("{}"), Receiver::new(super::verifier()), web::post().to(panics), false),
+        ("no claim", signed("{}"), super::receiver(), web::post().to(panics), false),
         ("inside", signed("{}"), deduplicating(), web::post().to(HttpResponse::Ok), true),
         ("events left", batch, deduplicating_mautic(), web::post().to(forgets), false),
     ];

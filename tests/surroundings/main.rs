@@ -5,6 +5,7 @@
 mod extractors;
 mod failures;
 mod hosts;
+mod slots;
 
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Verifier, scheme,
@@ -15,6 +16,11 @@ const SECRET: &str = "It's a Secret to Everybody";
 
 fn verifier() -> Verifier {
     Verifier::new(scheme::GITHUB, SECRET).unwrap()
+}
+
+/// A receiver without claims.
+fn receiver() -> Receiver {
+    Receiver::new(verifier())
 }
 
 /// A receiver that runs each delivery once.

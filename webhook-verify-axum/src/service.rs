@@ -1,5 +1,6 @@
 use std::{
-    fmt, mem,
+    fmt,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -49,8 +50,10 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+    /// Always ready. The inner service is made ready once a request is verified, so that others
+    /// hold no slot of a concurrency limit.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
@@ -59,9 +62,7 @@ where
         // Boxed, like the handler below, because a future's contents are moved with it.
         let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);
-        // The service that was polled ready must be called. Its clone need not be ready.
-        let clone = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, clone);
+        let inner = self.inner.clone();
         Box::pin(async move {
             let received = match receiving.await {
                 Ok(received) => received,
@@ -137,6 +138,7 @@ impl Shared {
         // axum's own extractors accept what the receiver accepted.
         DefaultBodyLimit::max(self.receiver.body_limit()).apply(&mut request);
         let handler = Box::pin(async move {
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
             let response = inner.call(request).await?.into_response();
             Ok(match recorder {
                 Some(recorder) => record(response, recorder).await,

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     convert::Infallible,
-    future::{Ready, ready},
+    future::Ready,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -184,75 +184,6 @@ async fn nothing_has_to_be_sync() {
         let response = future.await.unwrap().unwrap();
         assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "1");
     }
-}
-
-/// A service that minds: it must be ready when it is called, and a clone of it is not.
-#[derive(Default)]
-struct Picky {
-    ready: bool,
-    polls: usize,
-}
-
-impl Clone for Picky {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Service<Request<Body>> for Picky {
-    type Response = StatusCode;
-    type Error = Broken;
-    type Future = Ready<Result<StatusCode, Broken>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.polls += 1;
-        match self.polls {
-            1 => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            2 | 3 => {
-                self.ready = true;
-                Poll::Ready(Ok(()))
-            }
-            _ => Poll::Ready(Err(Broken(503))),
-        }
-    }
-
-    fn call(&mut self, _: Request<Body>) -> Self::Future {
-        assert!(self.ready, "called without being ready");
-        self.ready = false;
-        ready(Ok(StatusCode::ACCEPTED))
-    }
-}
-
-#[tokio::test]
-async fn the_service_that_is_ready_is_the_one_that_is_called() {
-    for receiver in [receiver(), deduplicating(scheme::GITHUB)] {
-        let mut service = WebhookLayer::new(receiver).layer(Picky::default());
-        for body in ["1", "2", "3"] {
-            let request = to_axum("/", &signed(body));
-            let ready = ServiceExt::<Request<Body>>::ready(&mut service);
-            let ready = ready.await.unwrap();
-            let response = ready.call(request).await.unwrap();
-            assert_eq!(response.status(), 202, "{body}");
-        }
-    }
-}
-
-/// That a service is not ready, or never will be, is its own affair: the layer says what the
-/// service says.
-#[tokio::test]
-async fn readiness_is_the_services_own() {
-    let mut service = WebhookLayer::new(receiver()).layer(Picky::default());
-    let mut poll = || {
-        let waker = std::task::Waker::noop();
-        Service::<Request<Body>>::poll_ready(&mut service, &mut Context::from_waker(waker))
-    };
-    assert_eq!(poll(), Poll::Pending);
-    assert_eq!(poll(), Poll::Ready(Ok(())));
-    assert_eq!(poll(), Poll::Ready(Ok(())));
-    assert_eq!(poll(), Poll::Ready(Err(Broken(503))));
 }
 
 /// A service that panics when it is called, and not only when its future is polled.
