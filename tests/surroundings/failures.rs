@@ -48,7 +48,7 @@ fn by_path() -> Receiver {
 
 #[tokio::test]
 async fn a_panic_in_a_lookup_is_a_503() {
-    let logs = Logs::collect();
+    let logs = Logs::collect_all();
     each_framework(async |framework| {
         let app = App::new(by_path(), answer(204));
         let server = app.serve(framework).await;

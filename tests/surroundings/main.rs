@@ -5,7 +5,9 @@
 mod extractors;
 mod failures;
 mod hosts;
+mod layers;
 mod slots;
+mod spans;
 
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Verifier, scheme,

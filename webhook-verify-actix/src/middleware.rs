@@ -2,6 +2,7 @@ use std::{
     cell::{Cell, OnceCell},
     fmt,
     future::{Ready, ready},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
     sync::Arc,
@@ -15,11 +16,12 @@ use actix_web::{
     },
     http::header::{self, HeaderValue},
 };
-use tokio::time::sleep;
+use tokio::{runtime::Handle, time::sleep};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 use webhook_verify::{
     Delivery, Receiver, Rejection, RequestHead,
-    adapter::{Admission, Received},
+    adapter::{Admission, Received, to_the_end},
 };
 
 use crate::{
@@ -175,7 +177,8 @@ where
 }
 
 impl WebhookMiddleware {
-    /// Handles the delivery in its own task, because a disconnect drops the request's future.
+    /// Handles the delivery in the request's task, and moves on to a task of its own if a
+    /// disconnect drops the request's future.
     fn handle_to_the_end<S, B>(
         self: Rc<Self>,
         received: Received,
@@ -190,10 +193,19 @@ impl WebhookMiddleware {
         let target = Target::of(&request);
         let middleware = Rc::clone(&self);
         let handling = async move { middleware.handle(received, request, settings, inner).await };
-        let task = self.tasks.spawn_local(handling);
-        let panicked =
-            move |_| Ok(self.refuse_late(target.to_request(), Rejection::HandlerPanicked));
-        async move { task.await.unwrap_or_else(panicked) }
+        let (tasks, token) = (self.tasks.clone(), self.tasks.token());
+        let span = Span::current();
+        let handling = to_the_end(handling, move |rest| {
+            // Without a runtime, the handler ends here, and its claim when the lease expires. In a
+            // runtime that is not actix-web's, `spawn_local` may panic.
+            if Handle::try_current().is_ok() {
+                let spawn = || drop(tasks.spawn_local(rest.instrument(span)));
+                let _ = catch_unwind(AssertUnwindSafe(spawn));
+            }
+            drop(token);
+        });
+        let refuse = move |rejection| Ok(self.refuse_late(target.to_request(), rejection));
+        async move { handling.await.unwrap_or_else(refuse) }
     }
 
     async fn handle<S, B>(

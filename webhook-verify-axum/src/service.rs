@@ -15,11 +15,12 @@ use axum_core::{
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, header, request::Parts};
+use tokio::runtime::Handle;
 use tower_service::Service;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use webhook_verify::{
     Rejection, RequestHead,
-    adapter::{Admission, Received},
+    adapter::{Admission, Received, to_the_end},
 };
 
 use crate::{body::Chunks, layer::Shared, record::record, rejection::respond};
@@ -87,7 +88,8 @@ fn head_of(parts: &Parts) -> RequestHead<'_> {
 }
 
 impl Shared {
-    /// Handles the delivery in its own task, because a disconnect drops the request's future.
+    /// Handles the delivery in the request's task, and moves on to a task of its own if a
+    /// disconnect drops the request's future.
     fn handle_to_the_end<S>(
         self: Arc<Self>,
         received: Received,
@@ -101,8 +103,16 @@ impl Shared {
     {
         let shared = Arc::clone(&self);
         let handling = async move { shared.handle(received, parts, inner).await };
-        let task = self.tasks.spawn(handling.in_current_span());
-        async move { task.await.unwrap_or_else(|_| Ok(self.refuse(Rejection::HandlerPanicked))) }
+        let (tasks, token) = (self.tasks.clone(), self.tasks.token());
+        let span = Span::current();
+        let handling = to_the_end(handling, move |rest| {
+            // Without a runtime, the handler ends here, and its claim when the lease expires.
+            if let Ok(runtime) = Handle::try_current() {
+                tasks.spawn_on(rest.instrument(span), &runtime);
+            }
+            drop(token);
+        });
+        async move { handling.await.unwrap_or_else(|rejection| Ok(self.refuse(rejection))) }
     }
 
     async fn handle<S>(

@@ -20,9 +20,7 @@ use axum::{
 };
 use futures_util::{FutureExt as _, stream};
 use http::{Request, StatusCode};
-use integration_tests::Logs;
 use tower::{Layer as _, Service, ServiceExt, service_fn};
-use tracing::Instrument as _;
 use webhook_verify::{
     Delivery, Receiver, RequestHead, Secret, Tenant, Verifier, scheme,
     testing::{SignedRequest, Signer},
@@ -201,25 +199,4 @@ async fn a_panic_in_call_is_a_500() {
             assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "");
         }
     }
-}
-
-/// [`Logs::collect`] keeps lines of the library, whose targets begin like this one.
-const LOG: &str = "webhook_verify_test";
-
-/// A handler with a claim runs in a task of its own; what it logs is in the request's span all the
-/// same.
-#[tokio::test]
-async fn the_span_is_carried_along() {
-    let logs = Logs::collect();
-    let handler = async || tracing::info!(target: LOG, "a line out of the handler");
-    let app = Router::new()
-        .route("/", post(handler))
-        .layer(WebhookLayer::new(deduplicating(scheme::GITHUB)));
-    let span = tracing::info_span!(target: LOG, "the_request", number = 4711);
-    let response = app.oneshot(to_axum("/", &signed("{}"))).instrument(span);
-    assert_eq!(response.await.unwrap().status(), 200);
-    let said = logs.text();
-    let mut lines = said.lines();
-    let line = lines.find(|line| line.contains("a line out of the handler"));
-    assert!(line.unwrap().contains("the_request{number=4711}"), "{line:?}");
 }

@@ -15,6 +15,7 @@ mod secrets;
 mod tenant;
 #[cfg(test)]
 mod tests;
+mod to_the_end;
 
 pub use self::{
     admitted::{Admission, Admitted, Received},
@@ -25,4 +26,5 @@ pub use self::{
     recorder::{BodyStart, Recorder, Recording},
     rejection::Rejection,
     tenant::Tenant,
+    to_the_end::to_the_end,
 };
