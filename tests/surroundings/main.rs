@@ -4,6 +4,7 @@
 
 mod extractors;
 mod failures;
+mod frameworks;
 mod hosts;
 mod layers;
 mod slots;

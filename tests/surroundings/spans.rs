@@ -140,7 +140,7 @@ async fn handlers_stay_in_their_span_on_actix() {
             let (gate, name) = (Arc::clone(&with), text.clone());
             async move {
                 handle(&gate, &name).await;
-                HttpResponse::Ok()
+                HttpResponse::Ok().finish()
             }
         };
         let middleware = WebhookMiddleware::new(receiver_with(claim));
@@ -245,7 +245,7 @@ fn a_drop_outside_of_a_runtime_leaves_the_claim() {
             let gate = Arc::clone(&with);
             async move {
                 gate.wait().await;
-                HttpResponse::Ok()
+                HttpResponse::Ok().finish()
             }
         };
         let middleware = WebhookMiddleware::new(deduplicating());
