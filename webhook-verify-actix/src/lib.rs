@@ -2,11 +2,14 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod body;
 mod extract;
 mod head;
+mod limits;
 mod middleware;
 mod record;
 mod routing;
+mod target;
 #[cfg(feature = "testing")]
 mod test_request;
 

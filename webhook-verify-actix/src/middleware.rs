@@ -1,29 +1,33 @@
 use std::{
+    cell::{Cell, OnceCell},
     fmt,
     future::{Ready, ready},
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     rc::Rc,
     sync::Arc,
 };
 
 use actix_web::{
-    Error, HttpMessage as _, HttpResponse,
+    Error, HttpMessage as _, HttpRequest, HttpResponse,
     body::{EitherBody, MessageBody},
-    dev::{Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready},
-    error::InternalError,
+    dev::{
+        Extensions, Payload, Service, ServiceRequest, ServiceResponse, Transform, forward_ready,
+    },
     http::{
         Method,
         header::{self, HeaderValue},
     },
 };
-use tokio::time::sleep;
+use tokio::{runtime::Handle, time::sleep};
 use tokio_util::task::TaskTracker;
+use tracing::{Instrument as _, Span};
 use webhook_verify::{
-    Receiver, Rejection, RequestHead,
-    adapter::{Admission, Received},
+    Delivery, Receiver, Rejection, RequestHead,
+    adapter::{Admission, Received, to_the_end},
 };
 
-use crate::{head::ActixHeaders, record::record};
+use crate::{body::Chunks, head::ActixHeaders, limits::with_limit, record::record, target::Target};
 
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
@@ -126,7 +130,11 @@ where
     type Future = Ready<Result<Self::Transform, ()>>;
 
     fn new_transform(&self, inner: S) -> Self::Future {
-        ready(Ok(WebhookService { inner: Rc::new(inner), middleware: Rc::new(self.clone()) }))
+        ready(Ok(WebhookService {
+            inner: Rc::new(inner),
+            middleware: Rc::new(self.clone()),
+            settings: OnceCell::new(),
+        }))
     }
 }
 
@@ -134,6 +142,9 @@ where
 pub struct WebhookService<S> {
     inner: Rc<S>,
     middleware: Rc<WebhookMiddleware>,
+    /// The settings of actix-web's own extractors. The application's data is the same for every
+    /// request.
+    settings: OnceCell<Rc<Extensions>>,
 }
 
 impl<S, B> Service<ServiceRequest> for WebhookService<S>
@@ -148,51 +159,71 @@ where
     forward_ready!(inner);
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
-        let body = request.take_payload();
+        let body = Chunks(request.take_payload());
         let receiving = {
-            let headers = ActixHeaders(request.headers());
-            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            let head = RequestHead::new(&headers).method(request.method().as_str()).target(target);
+            let (headers, uri) = (ActixHeaders(request.headers()), request.uri());
+            let target = uri.path_and_query().map_or("/", |target| target.as_str());
+            let mut head =
+                RequestHead::new(&headers).method(request.method().as_str()).target(target);
+            if let Some(authority) = uri.authority() {
+                head = head.authority(authority.as_str());
+            }
             self.middleware.receiver.receive(&head, body)
         };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
+        let limit = middleware.receiver.body_limit();
+        let settings = Rc::clone(self.settings.get_or_init(|| with_limit(&request, limit)));
         Box::pin(async move {
             let received = match receiving.await {
                 Ok(received) => received,
                 Err(rejection) => return Ok(middleware.refuse_request(request, rejection)),
             };
             if received.must_finish() {
-                middleware.handle_to_the_end(received, request, inner).await
+                middleware.handle_to_the_end(received, request, settings, inner).await
             } else {
-                middleware.handle(received, request, inner).await
+                middleware.handle(received, request, settings, inner).await
             }
         })
     }
 }
 
 impl WebhookMiddleware {
-    /// Handles the delivery in its own task, because a disconnect drops the request's future.
+    /// Handles the delivery in the request's task, and moves on to a task of its own if a
+    /// disconnect drops the request's future.
     fn handle_to_the_end<S, B>(
         self: Rc<Self>,
         received: Received,
         request: ServiceRequest,
+        settings: Rc<Extensions>,
         inner: Rc<S>,
     ) -> impl Future<Output = Result<ServiceResponse<EitherBody<B>>, Error>>
     where
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
         B: MessageBody + 'static,
     {
+        let target = Target::of(&request);
         let middleware = Rc::clone(&self);
-        let handling = async move { middleware.handle(received, request, inner).await };
-        let task = self.tasks.spawn_local(handling);
-        let panicked = move |_| Err(self.refuse_late(Rejection::HandlerPanicked));
-        async move { task.await.unwrap_or_else(panicked) }
+        let handling = async move { middleware.handle(received, request, settings, inner).await };
+        let (tasks, token) = (self.tasks.clone(), self.tasks.token());
+        let span = Span::current();
+        let handling = to_the_end(handling, move |rest| {
+            // Without a runtime, the handler ends here, and its claim when the lease expires. In a
+            // runtime that is not actix-web's, `spawn_local` may panic.
+            if Handle::try_current().is_ok() {
+                let spawn = || drop(tasks.spawn_local(rest.instrument(span)));
+                let _ = catch_unwind(AssertUnwindSafe(spawn));
+            }
+            drop(token);
+        });
+        let refuse = move |rejection| Ok(self.refuse_late(target.to_request(), rejection));
+        async move { handling.await.unwrap_or_else(refuse) }
     }
 
     async fn handle<S, B>(
         &self,
         received: Received,
         mut request: ServiceRequest,
+        settings: Rc<Extensions>,
         inner: Rc<S>,
     ) -> Result<ServiceResponse<EitherBody<B>>, Error>
     where
@@ -208,23 +239,14 @@ impl WebhookMiddleware {
         };
         let delivery = admitted.delivery().clone();
         let recorder = admitted.recorder();
-        request.set_payload(Payload::from(delivery.body().clone()));
-        if delivery.was_in_form() {
-            let json = HeaderValue::from_static("application/json");
-            request.headers_mut().insert(header::CONTENT_TYPE, json);
-        }
-        if delivery.scheme().signed_bytes().is_some() || delivery.was_in_form() {
-            // The handler gets the decoded body.
-            let headers = request.headers_mut();
-            headers.remove(header::CONTENT_ENCODING);
-            if headers.contains_key(header::CONTENT_LENGTH) {
-                headers.insert(header::CONTENT_LENGTH, delivery.body().len().into());
-            }
-        }
-        request.extensions_mut().insert(delivery);
+        let target = Target::of(&request);
+        let answered = Cell::new(None);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async {
+            // A panic of actix-web, if a middleware holds a clone of the request, is the handler's.
+            pass_on(&mut request, delivery, settings);
             let response = inner.call(request).await?;
+            answered.set(Some(response.request().clone()));
             Ok(match recorder {
                 Some(recorder) => record(response, recorder).await,
                 None => response.map_into_left_body(),
@@ -238,7 +260,10 @@ impl WebhookMiddleware {
         };
         match admitted.handle(handler, status_of).await {
             Ok(response) => response,
-            Err(rejection) => Err(self.refuse_late(rejection)),
+            Err(rejection) => {
+                let request = answered.take().unwrap_or_else(|| target.to_request());
+                Ok(self.refuse_late(request, rejection))
+            }
         }
     }
 
@@ -259,12 +284,33 @@ impl WebhookMiddleware {
         request.into_response(self.refuse(rejection)).map_into_right_body()
     }
 
-    /// Returns a response after the handler consumed the request, as an error that renders itself.
-    /// (A clone of the request that is kept makes actix's router panic.)
-    fn refuse_late(&self, rejection: Rejection) -> Error {
-        let text = rejection.public_message();
-        InternalError::from_response(text, self.refuse(rejection)).into()
+    /// Refuses after the handler consumed the request.
+    fn refuse_late<B>(
+        &self,
+        request: HttpRequest,
+        rejection: Rejection,
+    ) -> ServiceResponse<EitherBody<B>> {
+        ServiceResponse::new(request, self.refuse(rejection)).map_into_right_body()
     }
+}
+
+/// Puts the verified delivery into the request.
+fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extensions>) {
+    request.set_payload(Payload::from(delivery.body().clone()));
+    request.add_data_container(settings);
+    if delivery.was_in_form() {
+        let json = HeaderValue::from_static("application/json");
+        request.headers_mut().insert(header::CONTENT_TYPE, json);
+    }
+    if delivery.scheme().signed_bytes().is_some() || delivery.was_in_form() {
+        // The handler gets the decoded body.
+        let headers = request.headers_mut();
+        headers.remove(header::CONTENT_ENCODING);
+        if headers.contains_key(header::CONTENT_LENGTH) {
+            headers.insert(header::CONTENT_LENGTH, delivery.body().len().into());
+        }
+    }
+    request.extensions_mut().insert(delivery);
 }
 
 impl fmt::Debug for WebhookMiddleware {

@@ -48,7 +48,12 @@ use crate::WebhookService;
 /// gateway that shortens paths, set
 /// [`public_url`](webhook_verify::VerifierBuilder::public_url) if the scheme signs the path.
 ///
-/// This layer also wraps any other tower service of `http` requests whose body is axum's.
+/// Outside of axum, this layer wraps any tower service that is `Clone` and `Send`, takes an
+/// `http::Request` with the body [`Body`](axum_core::body::Body), which holds the verified bytes,
+/// and has a response that implements [`IntoResponse`](axum_core::response::IntoResponse), such as
+/// an `http::Response` with any body of [`Bytes`](bytes::Bytes). Requests may have any
+/// `http_body::Body` of `Bytes`. This includes hyper (with hyper-util's `TowerToHyperService`),
+/// tonic's services and `lambda_http`. It needs a tokio runtime.
 ///
 /// [`MethodRouter::layer`]: https://docs.rs/axum/0.8/axum/routing/method_routing/struct.MethodRouter.html#method.layer
 /// [`MethodRouter::route_layer`]: https://docs.rs/axum/0.8/axum/routing/method_routing/struct.MethodRouter.html#method.route_layer

@@ -1,5 +1,6 @@
 use std::{
-    fmt, mem,
+    fmt,
+    future::poll_fn,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll},
@@ -9,18 +10,20 @@ use axum::extract::OriginalUri;
 use axum_core::{
     BoxError,
     body::Body,
+    extract::DefaultBodyLimit,
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
 use http::{HeaderValue, Request, header, request::Parts};
+use tokio::runtime::Handle;
 use tower_service::Service;
-use tracing::Instrument as _;
+use tracing::{Instrument as _, Span};
 use webhook_verify::{
     Rejection, RequestHead,
-    adapter::{Admission, Received},
+    adapter::{Admission, Received, to_the_end},
 };
 
-use crate::{layer::Shared, record::record};
+use crate::{body::Chunks, layer::Shared, record::record};
 
 /// The service that [`WebhookLayer`](crate::WebhookLayer) makes.
 #[derive(Clone)]
@@ -48,20 +51,19 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
 
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+    /// Always ready. The inner service is made ready once a request is verified, so that others
+    /// hold no slot of a concurrency limit.
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        Poll::Ready(Ok(()))
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let body = Body::new(body).into_data_stream();
-        let receiving = self.shared.receiver.receive(&head_of(&parts), body);
+        let receiving = self.shared.receiver.receive(&head_of(&parts), Chunks::new(body));
         // Boxed, like the handler below, because a future's contents are moved with it.
         let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);
-        // The service that was polled ready must be called. Its clone need not be ready.
-        let clone = self.inner.clone();
-        let inner = mem::replace(&mut self.inner, clone);
+        let inner = self.inner.clone();
         Box::pin(async move {
             let received = match receiving.await {
                 Ok(received) => received,
@@ -86,7 +88,8 @@ fn head_of(parts: &Parts) -> RequestHead<'_> {
 }
 
 impl Shared {
-    /// Handles the delivery in its own task, because a disconnect drops the request's future.
+    /// Handles the delivery in the request's task, and moves on to a task of its own if a
+    /// disconnect drops the request's future.
     fn handle_to_the_end<S>(
         self: Arc<Self>,
         received: Received,
@@ -100,8 +103,16 @@ impl Shared {
     {
         let shared = Arc::clone(&self);
         let handling = async move { shared.handle(received, parts, inner).await };
-        let task = self.tasks.spawn(handling.in_current_span());
-        async move { task.await.unwrap_or_else(|_| Ok(self.refuse(Rejection::HandlerPanicked))) }
+        let (tasks, token) = (self.tasks.clone(), self.tasks.token());
+        let span = Span::current();
+        let handling = to_the_end(handling, move |rest| {
+            // Without a runtime, the handler ends here, and its claim when the lease expires.
+            if let Ok(runtime) = Handle::try_current() {
+                tasks.spawn_on(rest.instrument(span), &runtime);
+            }
+            drop(token);
+        });
+        async move { handling.await.unwrap_or_else(|rejection| Ok(self.refuse(rejection))) }
     }
 
     async fn handle<S>(
@@ -133,8 +144,11 @@ impl Shared {
             }
         }
         parts.extensions.insert(delivery);
+        let mut request = Request::from_parts(*parts, body);
+        // axum's own extractors accept what the receiver accepted.
+        DefaultBodyLimit::max(self.receiver.body_limit()).apply(&mut request);
         let handler = Box::pin(async move {
-            let request = Request::from_parts(*parts, body);
+            poll_fn(|cx| inner.poll_ready(cx)).await?;
             let response = inner.call(request).await?.into_response();
             Ok(match recorder {
                 Some(recorder) => record(response, recorder).await,

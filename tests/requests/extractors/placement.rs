@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     convert::Infallible,
-    future::{Ready, ready},
+    future::Ready,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -20,9 +20,7 @@ use axum::{
 };
 use futures_util::{FutureExt as _, stream};
 use http::{Request, StatusCode};
-use integration_tests::Logs;
 use tower::{Layer as _, Service, ServiceExt, service_fn};
-use tracing::Instrument as _;
 use webhook_verify::{
     Delivery, Receiver, RequestHead, Secret, Tenant, Verifier, scheme,
     testing::{SignedRequest, Signer},
@@ -186,75 +184,6 @@ async fn nothing_has_to_be_sync() {
     }
 }
 
-/// A service that minds: it must be ready when it is called, and a clone of it is not.
-#[derive(Default)]
-struct Picky {
-    ready: bool,
-    polls: usize,
-}
-
-impl Clone for Picky {
-    fn clone(&self) -> Self {
-        Self::default()
-    }
-}
-
-impl Service<Request<Body>> for Picky {
-    type Response = StatusCode;
-    type Error = Broken;
-    type Future = Ready<Result<StatusCode, Broken>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        self.polls += 1;
-        match self.polls {
-            1 => {
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            2 | 3 => {
-                self.ready = true;
-                Poll::Ready(Ok(()))
-            }
-            _ => Poll::Ready(Err(Broken(503))),
-        }
-    }
-
-    fn call(&mut self, _: Request<Body>) -> Self::Future {
-        assert!(self.ready, "called without being ready");
-        self.ready = false;
-        ready(Ok(StatusCode::ACCEPTED))
-    }
-}
-
-#[tokio::test]
-async fn the_service_that_is_ready_is_the_one_that_is_called() {
-    for receiver in [receiver(), deduplicating(scheme::GITHUB)] {
-        let mut service = WebhookLayer::new(receiver).layer(Picky::default());
-        for body in ["1", "2", "3"] {
-            let request = to_axum("/", &signed(body));
-            let ready = ServiceExt::<Request<Body>>::ready(&mut service);
-            let ready = ready.await.unwrap();
-            let response = ready.call(request).await.unwrap();
-            assert_eq!(response.status(), 202, "{body}");
-        }
-    }
-}
-
-/// That a service is not ready, or never will be, is its own affair: the layer says what the
-/// service says.
-#[tokio::test]
-async fn readiness_is_the_services_own() {
-    let mut service = WebhookLayer::new(receiver()).layer(Picky::default());
-    let mut poll = || {
-        let waker = std::task::Waker::noop();
-        Service::<Request<Body>>::poll_ready(&mut service, &mut Context::from_waker(waker))
-    };
-    assert_eq!(poll(), Poll::Pending);
-    assert_eq!(poll(), Poll::Ready(Ok(())));
-    assert_eq!(poll(), Poll::Ready(Ok(())));
-    assert_eq!(poll(), Poll::Ready(Err(Broken(503))));
-}
-
 /// A service that panics when it is called, and not only when its future is polled.
 #[tokio::test]
 async fn a_panic_in_call_is_a_500() {
@@ -270,25 +199,4 @@ async fn a_panic_in_call_is_a_500() {
             assert_eq!(to_bytes(response.into_body(), 9).await.unwrap(), "");
         }
     }
-}
-
-/// [`Logs::collect`] keeps lines of the library, whose targets begin like this one.
-const LOG: &str = "webhook_verify_test";
-
-/// A handler with a claim runs in a task of its own; what it logs is in the request's span all the
-/// same.
-#[tokio::test]
-async fn the_span_is_carried_along() {
-    let logs = Logs::collect();
-    let handler = async || tracing::info!(target: LOG, "a line out of the handler");
-    let app = Router::new()
-        .route("/", post(handler))
-        .layer(WebhookLayer::new(deduplicating(scheme::GITHUB)));
-    let span = tracing::info_span!(target: LOG, "the_request", number = 4711);
-    let response = app.oneshot(to_axum("/", &signed("{}"))).instrument(span);
-    assert_eq!(response.await.unwrap().status(), 200);
-    let said = logs.text();
-    let mut lines = said.lines();
-    let line = lines.find(|line| line.contains("a line out of the handler"));
-    assert!(line.unwrap().contains("the_request{number=4711}"), "{line:?}");
 }

@@ -20,7 +20,8 @@ use crate::{
 /// A verified delivery before its claim, or the response to a verification handshake.
 ///
 /// Until now the request may be dropped at any moment. From [`admit`](Self::admit) on it has to be
-/// driven to its end if it [must finish](Self::must_finish), even if the client disconnects.
+/// driven [to the end](crate::adapter::to_the_end) if it [must finish](Self::must_finish), even if
+/// the client disconnects.
 #[derive(Debug)]
 #[must_use]
 pub struct Received {

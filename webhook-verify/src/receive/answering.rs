@@ -17,7 +17,6 @@ use crate::{
     error::VerifyError,
     key::{Key, Secret},
     scheme::Challenge,
-    verify::BodyTooLarge,
 };
 
 impl Receiver {
@@ -58,7 +57,7 @@ impl Receiver {
         let mut start = Vec::new();
         let reading = read(body, |chunk| {
             if chunk.len() > limit - start.len() {
-                return Err(BodyTooLarge { limit });
+                return Err(limit.into());
             }
             start.extend_from_slice(&chunk);
             Ok(())

@@ -1,8 +1,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    Handshake, Idempotency, Receiver, Tenant, handshake::OnHandshake, receiver::Inner,
-    secrets::Source, tenant::BoxError,
+    Handshake, Idempotency, Receiver, Tenant,
+    handshake::OnHandshake,
+    receiver::Inner,
+    secrets::Source,
+    tenant::{BoxError, call},
 };
 use crate::{
     delivery::Filter,
@@ -117,8 +120,8 @@ impl ReceiverBuilder {
     /// Verifies each request with the secrets of its tenant. The verifier has none.
     ///
     /// `resolve` finds the tenant by the request's head, such as the path or a header, before the
-    /// body is read. `Ok(None)` is an unknown tenant, which gets 401. An error, or no result within
-    /// 5 s, gets 503. An unknown tenant is refused earlier than a known one, so a client can tell
+    /// body is read. `Ok(None)` is an unknown tenant, which gets 401. An error, a panic, or no result
+    /// within 5 s gets 503. An unknown tenant is refused earlier than a known one, so a client can tell
     /// which names exist.
     ///
     /// ```
@@ -145,7 +148,7 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Tenants(Box::new(move |head| Box::pin(resolve(head)))));
+        self.sources.push(Source::Tenants(Box::new(move |head| call(|| resolve(head)))));
         self
     }
 
@@ -153,7 +156,8 @@ impl ReceiverBuilder {
     ///
     /// `look_up` gets the name: the address of a certificate (PayPal, Amazon SNS), always `https`
     /// and on one of the sender's own hosts, or the ID of a key (Plaid). `Ok(None)` is an unknown
-    /// key, which gets 401. An error, a text that is not a key, or no result within 5 s gets 503.
+    /// key, which gets 401. An error, a panic, a text that is not a key, or no result within 5 s gets
+    /// 503.
     ///
     /// This crate opens no connections, so `look_up` fetches and caches the keys. It is called for
     /// each request with a signature, before that is verified, so the client chooses the name: any
@@ -183,7 +187,7 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Secret>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Named(Box::new(move |name| Box::pin(look_up(name)))));
+        self.sources.push(Source::Named(Box::new(move |name| call(|| look_up(name)))));
         self
     }
 
@@ -196,8 +200,8 @@ impl ReceiverBuilder {
     /// token as its secret, which is compared in constant time. The handler gets its namespace from
     /// [`Delivery::namespace`](crate::Delivery::namespace).
     ///
-    /// `Ok(None)` is an unknown token, which gets the same 401 as a wrong one. An error, or no
-    /// result within 5 s, gets 503. A request may contain its token in several places, which must
+    /// `Ok(None)` is an unknown token, which gets the same 401 as a wrong one. An error, a panic, or
+    /// no result within 5 s gets 503. A request may contain its token in several places, which must
     /// agree, some in the body. So the lookup follows the body, and the time of a refusal does not
     /// reveal which tokens exist. It is called for each request with a token.
     ///
@@ -229,7 +233,7 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Tokens(Box::new(move |digest| Box::pin(look_up(digest)))));
+        self.sources.push(Source::Tokens(Box::new(move |digest| call(|| look_up(digest)))));
         self
     }
 
@@ -274,8 +278,8 @@ impl ReceiverBuilder {
     ///
     /// **Anyone can send such a request**, with a secret of their own. So accept a secret only
     /// while a set-up that you began is pending, and no more than it needs. After `Ok` the sender
-    /// gets the response that it expects. An error, or no result within 5 s, gets 503. The future
-    /// is dropped if the client disconnects.
+    /// gets the response that it expects. An error, a panic, or no result within 5 s gets 503. The
+    /// future is dropped if the client disconnects.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};
@@ -304,7 +308,7 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.on_handshake = Some(Box::new(move |handshake| Box::pin(take(handshake))));
+        self.on_handshake = Some(Box::new(move |handshake| call(|| take(handshake))));
         self
     }
 

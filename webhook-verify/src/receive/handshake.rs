@@ -1,6 +1,6 @@
-use std::{fmt, pin::Pin};
+use std::fmt;
 
-use super::tenant::BoxError;
+use super::tenant::CallbackFuture;
 use crate::key::Secret;
 
 /// A secret from an unsigned handshake, with which the sender will sign its deliveries.
@@ -39,6 +39,4 @@ impl fmt::Debug for Handshake {
 }
 
 /// Accepts or refuses a handshake's secret.
-pub(super) type OnHandshake = dyn Fn(Handshake) -> HandshakeFuture + Send + Sync;
-
-type HandshakeFuture = Pin<Box<dyn Future<Output = Result<(), BoxError>> + Send>>;
+pub(super) type OnHandshake = dyn Fn(Handshake) -> CallbackFuture<()> + Send + Sync;

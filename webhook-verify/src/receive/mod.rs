@@ -16,6 +16,7 @@ mod tenant;
 mod tenant_cache;
 #[cfg(test)]
 mod tests;
+mod to_the_end;
 
 pub use self::{
     admitted::{Admission, Admitted, Received},
@@ -27,4 +28,5 @@ pub use self::{
     rejection::Rejection,
     tenant::Tenant,
     tenant_cache::TenantCache,
+    to_the_end::to_the_end,
 };

@@ -152,6 +152,12 @@ impl Receiver {
         &self.inner.verifier
     }
 
+    /// Returns the maximum length of a body, in bytes.
+    #[must_use]
+    pub fn body_limit(&self) -> usize {
+        self.inner.body_limit
+    }
+
     /// Sets the [timer](ReceiverBuilder::timer) of a receiver that has none, as adapters do.
     #[must_use]
     pub fn or_timer<S>(self, sleep: impl Fn(Duration) -> S + Send + Sync + 'static) -> Self
@@ -300,7 +306,7 @@ impl Receiver {
             return;
         };
         let mut names = Vec::new();
-        head.headers().visit(&mut |name, _| names.push(name));
+        head.visit(&mut |name, _| names.push(name));
         names.truncate(100);
         let scheme = self.verifier().scheme();
         if let Some((header, sender)) = scheme.other_sender(&names) {
@@ -332,7 +338,7 @@ impl Receiver {
         };
         let picked = Picked::new(head, &settings.receiver_names);
         if declares_more(&picked, limit) {
-            return Err(BodyTooLarge { limit }.into());
+            return Err(BodyTooLarge::from(limit).into());
         }
         let may_decode = scheme.signed_bytes.is_some();
         if verifier.signs_body() && !may_decode && !Coding::is_absent(&picked) {
@@ -392,9 +398,16 @@ where
 {
     let mut body = pin!(body);
     while let Some(chunk) = poll_fn(|cx| body.as_mut().poll_next(cx)).await {
-        take(chunk.map_err(|error| Rejection::BodyRead(Arc::from(error.into())))?)?;
+        take(chunk.map_err(|error| unreadable(error.into()))?)?;
     }
     Ok(())
+}
+
+fn unreadable(error: Box<dyn error::Error + Send + Sync>) -> Rejection {
+    match error.downcast::<BodyTooLarge>() {
+        Ok(error) => Rejection::BodyTooLarge(*error),
+        Err(error) => Rejection::BodyRead(Arc::from(error)),
+    }
 }
 
 impl fmt::Debug for Receiver {

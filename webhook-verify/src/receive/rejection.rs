@@ -169,7 +169,7 @@ impl From<VerifyError> for Rejection {
         match error {
             VerifyError::UnsupportedCoding { feature } => Self::ContentEncoding { feature },
             VerifyError::MalformedCoding => Self::BodyRead(Arc::new(error)),
-            VerifyError::DecodedTooLarge { limit } => Self::BodyTooLarge(BodyTooLarge { limit }),
+            VerifyError::DecodedTooLarge { limit } => Self::BodyTooLarge(limit.into()),
             _ => Self::NotAuthentic(error),
         }
     }

@@ -1,4 +1,11 @@
-use std::{error, fmt, pin::Pin, sync::Arc};
+use std::{
+    error, fmt,
+    future::{poll_fn, ready},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+};
 
 use super::tenant_cache::Storing;
 use crate::{key::Secret, request::RequestHead};
@@ -55,4 +62,30 @@ pub(crate) type KeyLookup = dyn Fn(&str) -> LookupFuture<Secret> + Send + Sync;
 pub(crate) type TokenLookup = dyn Fn([u8; 32]) -> LookupFuture<Tenant> + Send + Sync;
 
 /// The future of a lookup.
-pub(crate) type LookupFuture<T> = Pin<Box<dyn Future<Output = Result<Option<T>, BoxError>> + Send>>;
+pub(crate) type LookupFuture<T> = CallbackFuture<Option<T>>;
+
+/// The future of a callback.
+pub(crate) type CallbackFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
+
+/// Calls a callback. A panic in it or in its future becomes an error, so that the client gets a
+/// response. The panic's message goes to the panic hook only.
+pub(crate) fn call<T, F>(callback: impl FnOnce() -> F) -> CallbackFuture<T>
+where
+    F: Future<Output = Result<T, BoxError>> + Send + 'static,
+    T: Send + 'static,
+{
+    fn panicked<T>() -> Result<T, BoxError> {
+        Err("the callback panicked".into())
+    }
+    let Ok(future) = catch_unwind(AssertUnwindSafe(callback)) else {
+        return Box::pin(ready(panicked()));
+    };
+    Box::pin(async {
+        let mut future = pin!(future);
+        poll_fn(|cx| {
+            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
+            polled.unwrap_or_else(|_| Poll::Ready(panicked()))
+        })
+        .await
+    })
+}

@@ -68,6 +68,7 @@ impl Headers for http::HeaderMap {
 pub struct RequestHead<'a> {
     method: &'a str,
     target: &'a str,
+    authority: Option<&'a str>,
     headers: &'a dyn Headers,
 }
 
@@ -78,7 +79,7 @@ impl<'a> RequestHead<'a> {
     /// Creates the head of a `POST` to `/` with these headers.
     #[must_use]
     pub fn new(headers: &'a dyn Headers) -> Self {
-        Self { method: "POST", target: "/", headers }
+        Self { method: "POST", target: "/", authority: None, headers }
     }
 
     /// Sets the method, for schemes that sign it.
@@ -90,7 +91,22 @@ impl<'a> RequestHead<'a> {
     /// Sets the request target (path and query as sent), for schemes that sign or read it.
     #[must_use]
     pub fn target(self, target: &'a str) -> Self {
-        Self { target, ..self }
+        let head = Self { target, ..self };
+        match target.split_once("://") {
+            Some((_, rest)) if !target.starts_with('/') => {
+                head.authority(&rest[..rest.find(['/', '?']).unwrap_or(rest.len())])
+            }
+            _ => head,
+        }
+    }
+
+    /// Sets the host of a request without the header `Host`: `:authority` over HTTP/2, or the host
+    /// in an absolute target. [`target`](Self::target) sets the latter itself.
+    #[must_use]
+    pub fn authority(self, authority: &'a str) -> Self {
+        // `Host` has no user information.
+        let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
+        Self { authority: Some(host), ..self }
     }
 
     /// Returns the path of the target, without the query.
@@ -101,10 +117,11 @@ impl<'a> RequestHead<'a> {
     }
 
     /// Returns a header's value, unless it is absent, empty, repeated or not UTF-8. Ignores case.
+    /// Over HTTP/2, `host` is `:authority` if the request has no such header.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let (mut found, mut count) = (None, 0_usize);
-        self.headers.visit(&mut |known, value| {
+        self.visit(&mut |known, value| {
             if known.eq_ignore_ascii_case(name) {
                 (found, count) = (Some(value), count + 1);
             }
@@ -139,7 +156,7 @@ impl<'a> RequestHead<'a> {
     /// Returns the text of a header, which is empty if the header is absent.
     pub(crate) fn header_or_empty(&self, name: &str) -> Result<&'a str, AmbiguousHeader> {
         let (mut value, mut count) = (&b""[..], 0_usize);
-        self.headers.visit(&mut |known, found| {
+        self.visit(&mut |known, found| {
             if known.eq_ignore_ascii_case(name) {
                 (value, count) = (found, count + 1);
             }
@@ -155,8 +172,19 @@ impl<'a> RequestHead<'a> {
         single_value(self.query()?.as_bytes(), name)
     }
 
-    pub(crate) fn headers(&self) -> &'a dyn Headers {
-        self.headers
+    /// Calls `f` with each header line. The authority is the `Host` of a request without one.
+    pub(crate) fn visit(&self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
+        let Some(authority) = self.authority else {
+            return self.headers.visit(f);
+        };
+        let mut has_host = false;
+        self.headers.visit(&mut |name, value| {
+            has_host |= name.eq_ignore_ascii_case("host");
+            f(name, value);
+        });
+        if !has_host {
+            f("host", authority.as_bytes());
+        }
     }
 }
 
@@ -182,20 +210,24 @@ impl<'a> From<&Self> for RequestHead<'a> {
 #[cfg(feature = "http")]
 impl<'a> From<&'a http::request::Parts> for RequestHead<'a> {
     fn from(parts: &'a http::request::Parts) -> Self {
-        Self::new(&parts.headers).method(parts.method.as_str()).target(target(&parts.uri))
+        Self::of_http(&parts.method, &parts.uri, &parts.headers)
     }
 }
 
 #[cfg(feature = "http")]
 impl<'a, B> From<&'a http::Request<B>> for RequestHead<'a> {
     fn from(request: &'a http::Request<B>) -> Self {
-        Self::new(request.headers()).method(request.method().as_str()).target(target(request.uri()))
+        Self::of_http(request.method(), request.uri(), request.headers())
     }
 }
 
 #[cfg(feature = "http")]
-fn target(uri: &http::Uri) -> &str {
-    uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str)
+impl<'a> RequestHead<'a> {
+    fn of_http(method: &'a http::Method, uri: &'a http::Uri, headers: &'a http::HeaderMap) -> Self {
+        let target = uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+        let head = Self::new(headers).method(method.as_str()).target(target);
+        uri.authority().map_or(head, |authority| head.authority(authority.as_str()))
+    }
 }
 
 /// The names of the headers to collect, in lower case.
@@ -257,7 +289,7 @@ impl<'n, 'a> Picked<'n, 'a> {
             picked.collect_with_aliases(head, names);
             return picked;
         }
-        head.headers().visit(&mut |name, value| {
+        head.visit(&mut |name, value| {
             if names.may_contain(name)
                 && let Some(known) = names.find(name)
             {
@@ -269,7 +301,7 @@ impl<'n, 'a> Picked<'n, 'a> {
 
     fn collect_with_aliases(&mut self, head: &RequestHead<'a>, names: &'n Names) {
         let mut others = Self(SmallVec::new());
-        head.headers().visit(&mut |name, value| {
+        head.visit(&mut |name, value| {
             if !names.may_contain(name) {
                 return;
             }
@@ -328,6 +360,31 @@ mod tests {
             );
         }
         assert_eq!(RequestHead::new(&headers).target("/a?b=1?c").query(), Some("b=1?c"));
+    }
+
+    #[test]
+    fn the_authority_is_the_host_of_a_request_without_one() {
+        let (none, other): ([(&str, &str); 1], _) = ([("a", "1")], [("Host", "other")]);
+        for (target, authority, host) in [
+            ("/a", None, None),
+            ("/a?b=http://c/d", None, None),
+            ("/a", Some("h:8443"), Some("h:8443")),
+            ("/a", Some("user:1@h"), Some("h")),
+            ("http://h:80/a", None, Some("h:80")),
+            ("http://user@[::1]:80?b", None, Some("[::1]:80")),
+            ("https://h", None, Some("h")),
+            ("*", None, None),
+        ] {
+            for (headers, expected) in [(&none, host), (&other, Some("other"))] {
+                let head = RequestHead::new(headers).target(target);
+                let head = authority.map_or(head, |authority| head.authority(authority));
+                assert_eq!(head.header("HOST"), expected, "{target} {authority:?}");
+                let names = Names::new(["host".into()], []);
+                let picked = Picked::new(&head, &names);
+                let expected = expected.map(str::as_bytes);
+                assert_eq!(picked.single("host").ok().flatten(), expected, "{target}");
+            }
+        }
     }
 
     #[test]

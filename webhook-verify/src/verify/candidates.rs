@@ -85,7 +85,7 @@ impl Candidates {
             }
             Place::HeaderPrefix(prefix) => {
                 let mut result = Ok(());
-                head.headers().visit(&mut |name, value| {
+                head.visit(&mut |name, value| {
                     let starts = name
                         .get(..prefix.len())
                         .is_some_and(|start| start.eq_ignore_ascii_case(prefix));

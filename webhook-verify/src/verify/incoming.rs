@@ -49,8 +49,23 @@ impl Buffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BodyTooLarge {
-    /// The largest allowed length, in bytes.
-    pub limit: usize,
+    /// The largest allowed length, in bytes. `None` if the limit is not the receiver's.
+    pub limit: Option<usize>,
+}
+
+impl BodyTooLarge {
+    /// Returns the error of a body that something outside of the receiver cut off, such as a layer
+    /// with a lower limit. An adapter's stream ends with it, and the client gets 413.
+    #[must_use]
+    pub fn outside() -> Self {
+        Self { limit: None }
+    }
+}
+
+impl From<usize> for BodyTooLarge {
+    fn from(limit: usize) -> Self {
+        Self { limit: Some(limit) }
+    }
 }
 
 impl Incoming {
@@ -102,14 +117,14 @@ impl Incoming {
     /// decoded bytes of a compressed body, the decoded bytes must also fit the limit.
     pub fn update(&mut self, chunk: Bytes) -> Result<(), BodyTooLarge> {
         if chunk.len() > self.limit - self.received {
-            return Err(BodyTooLarge { limit: self.limit });
+            return Err(BodyTooLarge::from(self.limit));
         }
         self.received += chunk.len();
         match &mut self.body {
             Buffer::Decoding(decoder) => {
                 decoder.push(&chunk);
                 if let Some(limit) = decoder.exceeded() {
-                    return Err(BodyTooLarge { limit });
+                    return Err(BodyTooLarge::from(limit));
                 }
             }
             Buffer::Joined { body, running, .. } => {
@@ -198,7 +213,10 @@ impl fmt::Debug for Incoming {
 
 impl fmt::Display for BodyTooLarge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "body is longer than {} bytes", self.limit)
+        match self.limit {
+            Some(limit) => write!(f, "body is longer than {limit} bytes"),
+            None => f.write_str("body is longer than a limit outside of the receiver"),
+        }
     }
 }
 

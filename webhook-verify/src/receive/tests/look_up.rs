@@ -35,6 +35,7 @@ enum Reply {
     Nothing,
     Error,
     Silence,
+    Panic,
 }
 
 /// Returns a receiver, and the names that it looks up.
@@ -53,6 +54,7 @@ fn receiver(scheme: Scheme, found: Reply) -> (Receiver, Arc<Mutex<Vec<String>>>)
                 Reply::Nothing => Ok(None),
                 Reply::Error => Err("no connection".into()),
                 Reply::Silence => pending().await,
+                Reply::Panic => panic!("on purpose"),
             }
         }
     };
@@ -153,7 +155,13 @@ j7DN3OU=\n\
             admission
         };
         is_refused(&admit(Reply::Nothing), VerifyError::UnknownKey);
-        for found in [Reply::Error, Reply::Silence, Reply::Key("no certificate"), Reply::Key(" ")] {
+        for found in [
+            Reply::Error,
+            Reply::Silence,
+            Reply::Panic,
+            Reply::Key("no certificate"),
+            Reply::Key(" "),
+        ] {
             is_unavailable(&admit(found));
         }
     }
@@ -278,7 +286,7 @@ mod tokens {
             admit(&receiver, &RequestHead::new(&headers), "{}")
         };
         is_refused(&admit(Reply::Nothing), VerifyError::UnknownKey);
-        for found in [Reply::Error, Reply::Silence, Reply::Key("{}")] {
+        for found in [Reply::Error, Reply::Silence, Reply::Panic, Reply::Key("{}")] {
             is_unavailable(&admit(found));
         }
     }

@@ -28,6 +28,7 @@ enum Reply {
     Nothing,
     Error,
     Silence,
+    Panic,
 }
 
 type Digests = Arc<Mutex<Vec<[u8; 32]>>>;
@@ -48,6 +49,7 @@ fn receiver(scheme: Scheme, found: Reply) -> (Receiver, Digests) {
                 Reply::Nothing => Ok(None),
                 Reply::Error => Err("no connection".into()),
                 Reply::Silence => pending().await,
+                Reply::Panic => panic!("on purpose"),
             }
         }
     };
@@ -149,6 +151,7 @@ fn a_look_up_that_fails_is_not_the_callers_fault() {
     for found in [
         Reply::Error,
         Reply::Silence,
+        Reply::Panic,
         Reply::Tokens(&[]),
         Reply::Tokens(&[" "]),
         Reply::Tokens(&[TOKEN; 9]),

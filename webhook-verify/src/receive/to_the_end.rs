@@ -1,0 +1,113 @@
+use std::{
+    future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use super::Rejection;
+
+/// Runs the handling of a request that [must finish](super::Received::must_finish) to its end.
+///
+/// The returned future polls `handling` in place, so that the spans and task-locals around it
+/// apply. If it is dropped before its end, as for a client that disconnects, it passes the rest to
+/// `move_on`, which has to spawn it.
+///
+/// # Errors
+///
+/// [`Rejection::HandlerPanicked`] after a panic.
+pub fn to_the_end<F: Future>(
+    handling: F,
+    move_on: impl FnOnce(Pin<Box<F>>),
+) -> impl Future<Output = Result<F::Output, Rejection>> {
+    ToTheEnd(Some((Box::pin(handling), move_on)))
+}
+
+struct ToTheEnd<F, M: FnOnce(Pin<Box<F>>)>(Option<(Pin<Box<F>>, M)>);
+
+/// Only the handling is pinned, by its box.
+impl<F, M: FnOnce(Pin<Box<F>>)> Unpin for ToTheEnd<F, M> {}
+
+impl<F: Future, M: FnOnce(Pin<Box<F>>)> Future for ToTheEnd<F, M> {
+    type Output = Result<F::Output, Rejection>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let (handling, _) = self.0.as_mut().expect("polled after its end");
+        let result = match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
+            Ok(Poll::Ready(output)) => Ok(output),
+            Err(_) => Err(Rejection::HandlerPanicked),
+        };
+        self.0 = None;
+        Poll::Ready(result)
+    }
+}
+
+impl<F, M: FnOnce(Pin<Box<F>>)> Drop for ToTheEnd<F, M> {
+    fn drop(&mut self) {
+        if let Some((rest, move_on)) = self.0.take() {
+            move_on(rest);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        cell::Cell,
+        future::{poll_fn, ready},
+        rc::Rc,
+        task::Waker,
+    };
+
+    use super::*;
+
+    fn poll<F: Future>(future: &mut Pin<Box<F>>) -> Poll<F::Output> {
+        future.as_mut().poll(&mut Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn a_future_that_ends_is_polled_in_place() {
+        let moved = Cell::new(false);
+        let mut future = Box::pin(to_the_end(ready(7), |_| moved.set(true)));
+        assert!(matches!(poll(&mut future), Poll::Ready(Ok(7))));
+        drop(future);
+        assert!(!moved.get());
+    }
+
+    #[test]
+    fn a_future_that_is_dropped_moves_on_where_it_was() {
+        let polls = Cell::new(0);
+        let third = poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            if polls.get() < 3 { Poll::Pending } else { Poll::Ready("done") }
+        });
+        let mut rest = None;
+        let mut future = Box::pin(to_the_end(third, |it| rest = Some(it)));
+        assert!(poll(&mut future).is_pending());
+        assert!(poll(&mut future).is_pending());
+        drop(future);
+        assert_eq!(poll(&mut rest.unwrap()), Poll::Ready("done"));
+    }
+
+    #[test]
+    fn a_panic_is_a_rejection() {
+        let moved = Cell::new(false);
+        let panics = async { panic!("on purpose") };
+        let mut future = Box::pin(to_the_end(panics, |_| moved.set(true)));
+        let polled: Poll<Result<(), _>> = poll(&mut future);
+        assert!(matches!(polled, Poll::Ready(Err(Rejection::HandlerPanicked))));
+        drop(future);
+        assert!(!moved.get(), "nothing is left to run");
+    }
+
+    #[test]
+    fn the_end_drops_what_would_move_on() {
+        let token = Rc::new(());
+        let with = Rc::clone(&token);
+        let mut future = Box::pin(to_the_end(ready(()), move |_| drop(with)));
+        assert_eq!(Rc::strong_count(&token), 2);
+        assert!(poll(&mut future).is_ready());
+        assert_eq!(Rc::strong_count(&token), 1);
+    }
+}
