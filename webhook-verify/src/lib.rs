@@ -9,8 +9,6 @@ pub mod clock;
 mod delivery;
 mod encoding;
 mod error;
-#[cfg(any(feature = "actix", feature = "axum"))]
-mod frameworks;
 mod key;
 #[cfg(feature = "payloads")]
 pub mod payloads;

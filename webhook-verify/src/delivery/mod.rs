@@ -5,6 +5,8 @@ mod event;
 mod events;
 mod extract;
 mod filter;
+#[cfg(any(feature = "actix", feature = "axum"))]
+mod frameworks;
 #[cfg(feature = "multipart")]
 pub(crate) mod multipart;
 mod pattern;

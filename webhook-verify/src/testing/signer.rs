@@ -226,12 +226,13 @@ impl Signer {
         for (name, value) in &*scheme.required_headers {
             request.header(name, value.to_string());
         }
+        // A body that has no place for these fields stays as it is.
         for (pointer, value) in &*scheme.required_fields {
-            request.put_if_absent(pointer, value.to_string().into())?;
+            drop(request.put_if_absent(pointer, value.to_string().into()));
         }
         for (pointer, name) in &*scheme.parameter_fields {
             if let Some((_, value)) = self.parameters.iter().find(|(known, _)| known == name) {
-                request.put_if_absent(pointer, value.clone().into())?;
+                drop(request.put_if_absent(pointer, value.clone().into()));
             }
         }
         if let Some(KeySource::Url { place, hosts }) = &scheme.key_source
