@@ -135,15 +135,16 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let body = request.take_payload();
-        let receiving = {
-            let headers = ActixHeaders(request.headers());
-            let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
-            let head = RequestHead::new(&headers).method(request.method().as_str()).target(target);
-            self.middleware.receiver.receive(&head, body)
-        };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
         Box::pin(async move {
-            let received = match receiving.await {
+            let received = {
+                let headers = ActixHeaders(request.headers());
+                let target = request.uri().path_and_query().map_or("/", |target| target.as_str());
+                let method = request.method().as_str();
+                let head = RequestHead::new(&headers).method(method).target(target);
+                middleware.receiver.receive(&head, body).await
+            };
+            let received = match received {
                 Ok(received) => received,
                 Err(rejection) => return Ok(middleware.refuse_request(request, rejection)),
             };

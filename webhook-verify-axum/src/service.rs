@@ -55,7 +55,6 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
         let body = Body::new(body).into_data_stream();
-        let receiving = self.shared.receiver.receive(&head_of(&parts), body);
         // Boxed, like the handler below, because a future's contents are moved with it.
         let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);
@@ -63,7 +62,7 @@ where
         let clone = self.inner.clone();
         let inner = mem::replace(&mut self.inner, clone);
         Box::pin(async move {
-            let received = match receiving.await {
+            let received = match shared.receiver.receive(&head_of(&parts), body).await {
                 Ok(received) => received,
                 Err(rejection) => return Ok(shared.refuse(rejection)),
             };
