@@ -1,12 +1,17 @@
 //! A flood of refused requests: few lines, all of them counted.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::stream;
-use integration_tests::{App, answer, each_framework};
-use integration_tests::{HandClock, Logs, exchange, raw_request};
-use webhook_verify::{Receiver, RequestHead, Verifier, scheme};
+use integration_tests::{App, HandClock, Logs, answer, each_framework, exchange, raw_request};
+use webhook_verify::{Receiver, RequestHead, Verifier, clock::Clock as _, scheme};
 
 use crate::{field, receiver, refusals};
 
@@ -27,8 +32,13 @@ fn counted(lines: &[String], reason: &str) -> (u64, u64) {
 
 #[tokio::test]
 async fn of_100_000_refusals_a_second_one_line_for_each_reason_is_logged() {
-    let (logs, clock) = (Logs::collect(), HandClock::new());
-    let verifier = Verifier::builder(scheme::GITHUB).secret("a secret").clock(clock.clone());
+    let (logs, clock, reads) = (Logs::collect(), HandClock::new(), Arc::new(AtomicU64::new(0)));
+    let (now, counter) = (clock.clone(), Arc::clone(&reads));
+    let counting = move || {
+        counter.fetch_add(1, Relaxed);
+        now.now()
+    };
+    let verifier = Verifier::builder(scheme::GITHUB).secret("a secret").clock(counting);
     let receiver = receiver("flood", verifier.build().unwrap());
     let receiver = receiver.or_timer(|_| std::future::pending());
     // Two kinds of refusals in one second, with other names and values each time.
@@ -41,6 +51,9 @@ async fn of_100_000_refusals_a_second_one_line_for_each_reason_is_logged() {
         refuse(&receiver, &[headers]).await;
     }
     assert_eq!(refusals(&logs.text(), "flood").len(), 2);
+    // The limit reads the clock for each refusal, and a diagnosis for each way that it tries.
+    let by_diagnoses = reads.load(Relaxed) - REFUSALS;
+    assert!((1..100).contains(&by_diagnoses), "{by_diagnoses}");
     clock.advance(Duration::from_secs(1));
     refuse(&receiver, &[("x-hub-signature-256", format!("sha256={:064x}", 1))]).await;
     refuse(&receiver, &[]).await;

@@ -53,7 +53,8 @@ impl Received {
 
     /// Returns whether a disconnecting client must not stop the request from here on. With
     /// idempotency it must not: an interrupted handler leaves its work half done, and a claim that
-    /// is not settled blocks retries. See [`Idempotency::run_to_completion`].
+    /// is not settled blocks retries. See
+    /// [`Idempotency::run_to_completion`](crate::Idempotency::run_to_completion).
     #[must_use]
     pub fn must_finish(&self) -> bool {
         let idempotency = self.receiver.inner.idempotency.as_ref();

@@ -17,7 +17,7 @@ use crate::{
     verify::{Verifier, without_user},
 };
 
-/// The longest body that is verified in other ways, in bytes.
+/// The longest body that is verified in other ways, in bytes, for a single live secret.
 const MAX_BODY: usize = 64 * 1024;
 /// The largest number of presets that are tried.
 const MAX_PRESETS: usize = 16;
@@ -197,7 +197,7 @@ impl Refused<'_, '_> {
     /// Explains that no signature matches, by verifying the request in other ways.
     fn mismatch(&self) -> Hint {
         let is_token = self.scheme().algorithm().is_token();
-        let is_short = self.body.is_none_or(|body| body.len() <= MAX_BODY);
+        let is_short = self.body.is_none_or(|body| body.len() * self.keys.len() <= MAX_BODY);
         let is_complete = self.body.is_some() || is_token || self.received == Some(0);
         let found = (is_short && is_complete).then(|| {
             self.other_secret()
