@@ -71,6 +71,9 @@ fn mistakes() -> Vec<Mistake> {
     let hex = good().headers.into_iter().find(|(name, _)| name == "x-hub-signature-256").unwrap();
     let hex = hex.1.strip_prefix("sha256=").unwrap();
     let acme = Scheme::builder("acme").signature_header("x-webhook-signature");
+    let signer = Signer::new(scheme::CONTENTFUL, SECRET).unwrap().target("/api/hook");
+    let mut contentful = signer.at(Duration::from_secs(NOW)).sign(BODY).unwrap();
+    contentful.target = "/hook".to_owned();
     let mut unsigned = good();
     unsigned.headers.clear();
     let square = || verifier(scheme::SQUARE).secret(SECRET).public_url(URL);
@@ -177,6 +180,12 @@ fn mistakes() -> Vec<Mistake> {
                 "/api",
             ),
             "the signature matches the URL `https://hooks.example.test/api/square`",
+        ),
+        row(
+            "a path prefix that the proxy removes, of a signed path",
+            verifier(scheme::CONTENTFUL).secret(SECRET),
+            with_header(contentful, "x-forwarded-prefix", "/api"),
+            "the signature matches the URL `https://receiver.example.test/api/hook`",
         ),
         row(
             "an unknown URL",

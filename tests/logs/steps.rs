@@ -12,7 +12,7 @@ use webhook_verify::{
     testing::{SignedRequest, Signer},
 };
 
-use crate::{lines, receiver};
+use crate::{field, lines, receiver, refusals};
 
 const SECRET: &str = "a secret";
 
@@ -79,6 +79,31 @@ async fn a_challenge_and_a_filtered_event_are_logged() {
     let all = ["challenge answered"];
     assert_eq!(steps("challenged", &all), all);
     assert!(lines(&Logs::collect().text(), "challenged").len() >= 2);
+}
+
+/// A delivery that is refused after it was verified, because it is in progress elsewhere.
+#[tokio::test]
+async fn the_refusal_of_a_verified_delivery_is_logged_with_its_path() {
+    let logs = Logs::collect();
+    let verifier = Verifier::new(scheme::GITHUB, SECRET).unwrap();
+    let receiver = Receiver::builder(verifier)
+        .idempotency(Idempotency::new(MemoryStore::new(), "in-progress"))
+        .timer(|_| std::future::pending())
+        .build()
+        .unwrap();
+    let request = signed(scheme::GITHUB, "{}");
+    let head = RequestHead::new(&request.headers).target("/github?token=in-the-query");
+    let admit = || {
+        let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
+        receiver.admit(&head, body)
+    };
+    let _held = admit().await.unwrap();
+    assert_eq!(admit().await.unwrap_err().status(), 503);
+    let lines = refusals(&logs.text(), "in-progress");
+    let [line] = &lines[..] else { panic!("{lines:#?}") };
+    for (name, value) in [("reason", "in_flight"), ("method", "POST"), ("path", "/github")] {
+        assert_eq!(field(line, name), value, "{line}");
+    }
 }
 
 /// A handler that takes more than 80 % of the time that its sender waits.

@@ -32,6 +32,8 @@ use crate::{
 pub struct Received {
     pub(super) outcome: Outcome,
     pub(super) receiver: Receiver,
+    /// Method and path, for the log.
+    pub(super) request: Option<Box<str>>,
 }
 
 /// Boxed, because it moves through several futures on the way to the handler.
@@ -73,24 +75,27 @@ impl Received {
             Outcome::Delivery(delivery) => delivery,
             Outcome::Answer(answer) => return Ok(Admission::Answer(*answer)),
         };
-        let inner = self.receiver.inner.clone();
+        let (inner, request) = (self.receiver.inner.clone(), self.request);
+        let refuse = |rejection: &Rejection, body_len| {
+            inner.refuse_verified(rejection, request.as_deref(), body_len);
+        };
         if let Some(filter) = &inner.filter {
             let passes = filter.apply(&mut delivery).map_err(Rejection::Events);
-            if !passes.inspect_err(|it| inner.refuse_verified(it, delivery.body().len()))? {
+            if !passes.inspect_err(|it| refuse(it, delivery.body().len()))? {
                 let endpoint = &*inner.endpoint;
                 tracing::debug!(target: "webhook_verify", endpoint, "filtered out");
                 return Ok(Admission::Answer(Answer::text(204, "")));
             }
         }
         let Some(idempotency) = inner.idempotency.clone() else {
-            return Ok(Admission::Admitted(Admitted { delivery, held: None, inner }));
+            return Ok(Admission::Admitted(Admitted { delivery, held: None, inner, request }));
         };
         let body_len = delivery.body().len();
         // Boxed, so that the future of a delivery without a claim stays small.
         let claimed = Box::pin(claim(delivery, idempotency, self.receiver.timer().clone())).await;
-        match claimed.inspect_err(|it| inner.refuse_verified(it, body_len))? {
+        match claimed.inspect_err(|it| refuse(it, body_len))? {
             Claimed::Granted(delivery, held) => {
-                Ok(Admission::Admitted(Admitted { delivery, held, inner }))
+                Ok(Admission::Admitted(Admitted { delivery, held, inner, request }))
             }
             Claimed::Answer(answer) => Ok(Admission::Answer(answer)),
         }
@@ -118,6 +123,7 @@ pub struct Admitted {
     delivery: Box<Delivery>,
     held: Option<ClaimSet>,
     inner: Arc<Inner>,
+    request: Option<Box<str>>,
 }
 
 impl fmt::Debug for Admitted {
@@ -195,7 +201,8 @@ impl Admitted {
         // Boxed, so that the future of a delivery without a claim stays small.
         let settled = Box::pin(held.settle(status)).await;
         let body_len = self.delivery.body().len();
-        settled.inspect_err(|rejection| self.inner.refuse_verified(rejection, body_len))?;
+        let request = self.request.as_deref();
+        settled.inspect_err(|it| self.inner.refuse_verified(it, request, body_len))?;
         output
     }
 

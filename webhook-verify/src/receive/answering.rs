@@ -85,6 +85,7 @@ impl Receiver {
             self.in_time(take(Handshake::new(secret, request.target))).await?;
         }
         tracing::info!(target: "webhook_verify", endpoint = &*self.inner.endpoint, scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
-        Ok(Received { outcome: Outcome::Answer(Box::new(answer)), receiver: self.clone() })
+        let outcome = Outcome::Answer(Box::new(answer));
+        Ok(Received { outcome, receiver: self.clone(), request: None })
     }
 }

@@ -286,6 +286,7 @@ impl Refused<'_, '_> {
         let configured = self.public_url().unwrap_or_default();
         let (scheme, rest) = configured.split_once("://").unwrap_or(("https", ""));
         let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        let path = if path.is_empty() { self.head.path() } else { path };
         let schemes = if scheme.starts_with("ws") { ["wss", "ws"] } else { ["https", "http"] };
         let hosts = [Some(host.to_owned()), first("host"), first("x-forwarded-host")];
         let own = self.head.path();
@@ -294,14 +295,18 @@ impl Refused<'_, '_> {
         let original = first("x-forwarded-uri").or_else(|| first("x-original-uri"));
         let original = original.map(|uri| uri.split('?').next().unwrap_or_default().to_owned());
         let paths = [Some(path.to_owned()), Some(own.to_owned()), Some(toggled), outside, original];
-        let mut urls = Vec::new();
+        let mut urls = vec![configured.clone()];
         for host in hosts.iter().flatten().filter(|host| !host.is_empty()) {
             for path in paths.iter().flatten() {
-                urls.extend(schemes.map(|scheme| format!("{scheme}://{host}{path}")));
+                for scheme in schemes {
+                    let url = format!("{scheme}://{host}{path}");
+                    if !urls.contains(&url) {
+                        urls.push(url);
+                    }
+                }
             }
         }
-        urls.retain(|url| *url != configured);
-        urls.dedup();
+        urls.remove(0);
         urls
     }
 

@@ -16,6 +16,7 @@ use super::{
     challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
     limiter::Limiter,
+    refusal::request_line,
     secrets::Source,
     tenant::LookupFuture,
 };
@@ -216,7 +217,7 @@ impl Receiver {
         async move {
             let mut incoming = None;
             let received = match start {
-                Ok(start) => self.take_in(start, body, &mut incoming).await,
+                Ok(start) => self.take_in(head, start, body, &mut incoming).await,
                 Err(rejection) => Err(rejection),
             };
             let refuse = |rejection: &_| self.inner.refuse(rejection, head, incoming.as_deref());
@@ -251,6 +252,7 @@ impl Receiver {
     /// Reads and verifies the body. Leaves what it knows of a refused request in `refused`.
     async fn take_in<B, E>(
         &self,
+        head: &RequestHead<'_>,
         start: Start,
         body: B,
         refused: &mut Option<Box<Incoming>>,
@@ -311,7 +313,10 @@ impl Receiver {
             return Box::pin(self.answer_with(request, &keys)).await;
         }
         delivery.namespace = namespace;
-        Ok(Received { outcome: Outcome::Delivery(delivery), receiver: self.clone() })
+        // Only these can refuse a verified delivery.
+        let may_refuse = self.inner.idempotency.is_some() || self.inner.filter.is_some();
+        let request = may_refuse.then(|| request_line(head).into());
+        Ok(Received { outcome: Outcome::Delivery(delivery), receiver: self.clone(), request })
     }
 
     fn endpoint(&self) -> &str {

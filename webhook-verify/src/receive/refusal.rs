@@ -54,14 +54,24 @@ impl Inner {
     }
 
     /// Reports that a verified delivery was refused, or that its response was replaced.
-    pub(super) fn refuse_verified(&self, rejection: &Rejection, body_len: usize) {
+    ///
+    /// `request` is its [line](request_line).
+    pub(super) fn refuse_verified(
+        &self,
+        rejection: &Rejection,
+        request: Option<&str>,
+        body_len: usize,
+    ) {
         let Some(suppressed) = self.count_and_limit(rejection) else { return };
         let source = error::Error::source(rejection).map(tracing::field::display);
+        let (method, path) = request.and_then(|line| line.split_once(' ')).unzip();
         log_at!(
             rejection.level(),
             endpoint = &*self.endpoint,
             scheme = self.verifier.scheme().name(),
             reason = rejection.reason(),
+            method,
+            path,
             body_len,
             source,
             suppressed,
@@ -79,6 +89,11 @@ impl Inner {
     pub(super) fn admit_line(&self, reason: &'static str) -> Option<u64> {
         self.limiter.admit(reason, self.verifier.settings().clock.now())
     }
+}
+
+/// Returns the method and the path of a request that may be refused once its head is gone.
+pub(super) fn request_line(head: &RequestHead<'_>) -> String {
+    [cut(head.method_text()), " ", cut(head.path())].concat()
 }
 
 /// Returns the beginning of a text that a client chose.
