@@ -9,6 +9,7 @@ mod claim_events;
 mod diagnosis;
 mod handshake;
 mod idempotency;
+mod json_style;
 mod limiter;
 mod meter;
 mod receiver;
