@@ -162,7 +162,8 @@ fn events_are_counted() {
         };
         counted.now_or_never().unwrap();
     });
-    let counted = counts.0.lock().unwrap().clone();
+    let mut counted = counts.0.lock().unwrap().clone();
+    counted.retain(|counter, _| counter.starts_with("webhook_verify_claims_total"));
     let name = "webhook_verify_claims_total event=";
     let expected = [
         (format!("{name}claimed endpoint=counted"), 1),

@@ -160,21 +160,21 @@ where
 
     fn call(&self, mut request: ServiceRequest) -> Self::Future {
         let body = Chunks(request.take_payload());
-        let receiving = {
-            let (headers, uri) = (ActixHeaders(request.headers()), request.uri());
-            let target = uri.path_and_query().map_or("/", |target| target.as_str());
-            let mut head =
-                RequestHead::new(&headers).method(request.method().as_str()).target(target);
-            if let Some(authority) = uri.authority() {
-                head = head.authority(authority.as_str());
-            }
-            self.middleware.receiver.receive(&head, body)
-        };
         let (inner, middleware) = (Rc::clone(&self.inner), Rc::clone(&self.middleware));
         let limit = middleware.receiver.body_limit();
         let settings = Rc::clone(self.settings.get_or_init(|| with_limit(&request, limit)));
         Box::pin(async move {
-            let received = match receiving.await {
+            let received = {
+                let (headers, uri) = (ActixHeaders(request.headers()), request.uri());
+                let target = uri.path_and_query().map_or("/", |target| target.as_str());
+                let mut head =
+                    RequestHead::new(&headers).method(request.method().as_str()).target(target);
+                if let Some(authority) = uri.authority() {
+                    head = head.authority(authority.as_str());
+                }
+                middleware.receiver.receive(&head, body).await
+            };
+            let received = match received {
                 Ok(received) => received,
                 Err(rejection) => return Ok(middleware.refuse_request(request, rejection)),
             };

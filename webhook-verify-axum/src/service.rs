@@ -59,13 +59,13 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let (parts, body) = request.into_parts();
-        let receiving = self.shared.receiver.receive(&head_of(&parts), Chunks::new(body));
+        let body = Chunks::new(body);
         // Boxed, like the handler below, because a future's contents are moved with it.
         let parts = Box::new(parts);
         let shared = Arc::clone(&self.shared);
         let inner = self.inner.clone();
         Box::pin(async move {
-            let received = match receiving.await {
+            let received = match shared.receiver.receive(&head_of(&parts), body).await {
                 Ok(received) => received,
                 Err(rejection) => return Ok(shared.refuse(rejection)),
             };

@@ -71,12 +71,9 @@ impl Shared {
     /// Sends a delivery once. Returns whether it is done.
     async fn deliver(&self, request: &SignedRequest) -> bool {
         let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
-        let admission = {
-            let head =
-                RequestHead::new(&request.headers).method(&request.method).target(&request.target);
-            self.receiver.admit(&head, body)
-        };
-        let admitted = match admission.await {
+        let head =
+            RequestHead::new(&request.headers).method(&request.method).target(&request.target);
+        let admitted = match self.receiver.admit(&head, body).await {
             Ok(Admission::Admitted(admitted)) => admitted,
             // The delivery was completed, and the response that said so was lost.
             Ok(_) => return true,

@@ -105,14 +105,15 @@ async fn the_log_names_the_sender_whose_request_it_may_be() {
     let request = signed(scheme::ACUITY_SCHEDULING);
     let responses = send(receiver(scheme::MAUTIC), Method::POST, &request).await;
     assert_eq!(responses.map(|(status, _)| status), [401, 401]);
-    let hint = "the request carries x-acuity-signature, as acuity-scheduling sends it";
+    let hint = "the request has `x-acuity-signature` instead, as `acuity-scheduling` sends it";
     let text = logs.text();
     let hints: Vec<_> = text.lines().filter(|line| line.contains(hint)).collect();
-    assert!(matches!(hints[..], [_, _]) && hints[0].contains("scheme=\"mautic\""), "{text}");
+    // Both frameworks share the receiver, which logs a reason once a second.
+    assert!(matches!(hints[..], [_]) && hints[0].contains("scheme=\"mautic\""), "{text}");
 
     // The right sender's, with a wrong signature.
     let mut forged = signed(scheme::ACUITY_SCHEDULING);
     forged.body = "{\"a\":1}".into();
     let _ = send(receiver(scheme::ACUITY_SCHEDULING), Method::POST, &forged).await;
-    assert_eq!(logs.text().matches(hint).count(), 2);
+    assert_eq!(logs.text().matches(hint).count(), 1);
 }

@@ -117,7 +117,7 @@ async fn every_challenge_is_answered_before_handler_and_store() {
             delivers(target, challenge.name(), &event).await;
             refuses(target, challenge.name(), &post(r#"{"type":"event"}"#)).await;
         }
-        let line = format!(r#"challenge answered scheme="acme" challenge="{}""#, challenge.name());
+        let line = format!(r#"scheme="acme" challenge="{}""#, challenge.name());
         assert!(logs.text().contains(&line), "{line}");
     }
     for token in [

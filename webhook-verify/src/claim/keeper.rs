@@ -63,14 +63,29 @@ impl Keeper {
     pub(crate) fn call_limit(&self) -> Duration {
         self.claim_timeout.min(self.lease / 5)
     }
-}
 
-/// Returns the result of a store's call, or an error if there is none within `limit`.
-pub(crate) async fn answer_within<T>(
-    call: impl Future<Output = Result<T, StoreError>>,
-    timer: &Timer,
-    limit: Duration,
-) -> Result<T, StoreError> {
-    let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
-    timer.within(limit, call).await.unwrap_or_else(|| Err(silent()))
+    /// Returns the result of a store's call, or an error if there is none within `limit`. Measures
+    /// the time of the call, which is `name`.
+    pub(crate) async fn answer<T>(
+        &self,
+        name: &'static str,
+        call: impl Future<Output = Result<T, StoreError>>,
+        timer: &Timer,
+        limit: Duration,
+    ) -> Result<T, StoreError> {
+        #[cfg(feature = "metrics")]
+        let begun = std::time::Instant::now();
+        let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
+        let answer = timer.within(limit, call).await.unwrap_or_else(|| Err(silent()));
+        #[cfg(feature = "metrics")]
+        metrics::histogram!(
+            "webhook_verify_store_seconds",
+            "endpoint" => Arc::clone(&self.endpoint),
+            "call" => name
+        )
+        .record(begun.elapsed());
+        #[cfg(not(feature = "metrics"))]
+        let _ = name;
+        answer
+    }
 }

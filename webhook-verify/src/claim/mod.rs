@@ -36,7 +36,7 @@ pub use self::sqlite::SqliteStore;
 pub(crate) use self::{
     completed::{Era, Known, Lookup},
     granted::State,
-    keeper::{Keeper, answer_within},
+    keeper::Keeper,
     renew::renew,
     settle::{complete, of_all, release},
 };

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::{
-    Claim, ClaimEventKind, Settled, Step, StoreError, answer_within,
+    Claim, ClaimEventKind, Settled, Step, StoreError,
     settle::{self, holders, of_all},
 };
 
@@ -66,7 +66,8 @@ async fn extend(held: &[&Claim]) -> Result<Vec<Settled>, StoreError> {
     let keeper = held[0].keeper();
     let (holders, lease) = (holders(held.iter().copied()), keeper.lease);
     let extended = keeper.store.settle(&holders, Step::Extend { lease });
-    let extended = answer_within(extended, held[0].timer(), keeper.call_limit()).await?;
+    let answer = keeper.answer("extend", extended, held[0].timer(), keeper.call_limit());
+    let extended = answer.await?;
     of_all(extended, held.len())
 }
 

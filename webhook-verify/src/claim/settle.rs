@@ -4,8 +4,7 @@ use std::{
 };
 
 use super::{
-    Claim, ClaimEventKind, Holder, Known, Settled, Step, StoreError, StoredResponse, answer_within,
-    granted::State,
+    Claim, ClaimEventKind, Holder, Known, Settled, Step, StoreError, StoredResponse, granted::State,
 };
 
 /// The pause before a claim is settled for the second time. Each further pause is four times as
@@ -188,12 +187,15 @@ async fn settle_once(
     if let ([claim], Step::Complete { status, ttl }, Some(response)) = (claims, step, response) {
         let holder = claim.holder();
         let settled = keeper.store.complete_with(&holder, status, ttl, response);
-        let settled = answer_within(settled, claim.timer(), keeper.call_limit()).await?;
+        let answer = keeper.answer("complete", settled, claim.timer(), keeper.call_limit());
+        let settled = answer.await?;
         return Ok(vec![settled]);
     }
     let holders = holders(claims);
     let settled = keeper.store.settle(&holders, step);
-    let settled = answer_within(settled, claims[0].timer(), keeper.call_limit()).await?;
+    let name = if matches!(step, Step::Release) { "release" } else { "complete" };
+    let answer = keeper.answer(name, settled, claims[0].timer(), keeper.call_limit());
+    let settled = answer.await?;
     of_all(settled, claims.len())
 }
 

@@ -61,6 +61,19 @@ pub(super) fn surroundings(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
+/// Returns the secret without white space, invisible characters and quotation marks around it.
+pub(super) fn bare(bytes: &[u8]) -> Option<&[u8]> {
+    let mut text = std::str::from_utf8(bytes).ok()?;
+    loop {
+        let inner = text.trim_matches(|char: char| char.is_whitespace() || is_invisible(char));
+        let unquoted = |(open, close)| inner.strip_prefix(open)?.strip_suffix(close);
+        text = QUOTES.into_iter().find_map(unquoted).unwrap_or(inner);
+        if text == inner {
+            return Some(text.as_bytes());
+        }
+    }
+}
+
 /// Recognizes a key of the wrong kind for the scheme, and returns the problem and the remedy.
 ///
 /// A scheme that signs with the secret's text accepts any text. The form of the text alone does not

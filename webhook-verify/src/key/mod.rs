@@ -7,7 +7,7 @@ pub(crate) mod public_key;
 mod secret;
 mod tag;
 
-use std::time::Duration;
+use std::{ops::Deref, time::Duration};
 
 use hmac::{Hmac, Mac as _};
 use md5::Md5;
@@ -35,6 +35,75 @@ pub(crate) enum Key {
     /// The digest of a token.
     Token(Zeroizing<[u8; 32]>),
     Public(PublicKey),
+}
+
+/// Live secrets, prepared, and as they were given, to explain refusals.
+#[derive(Clone, Default)]
+pub(crate) struct Keys {
+    keys: Box<[Key]>,
+    secrets: Box<[Secret]>,
+}
+
+impl Deref for Keys {
+    type Target = [Key];
+
+    fn deref(&self) -> &[Key] {
+        &self.keys
+    }
+}
+
+impl Keys {
+    /// Prepares secrets for a scheme.
+    pub(crate) fn new(
+        scheme: &Scheme,
+        secrets: impl IntoIterator<Item = Secret>,
+    ) -> Result<Self, ConfigError> {
+        let secrets: Box<[_]> = secrets.into_iter().collect();
+        let keys =
+            secrets.iter().map(|secret| Key::new(scheme, secret)).collect::<Result<_, _>>()?;
+        Ok(Self { keys, secrets })
+    }
+
+    /// Returns the same secrets for another scheme, without those that do not fit.
+    pub(crate) fn fit(&self, scheme: &Scheme) -> Self {
+        self.read(scheme, |text| Some(text.to_vec()))
+    }
+
+    /// Returns the keys that a sender may have if either side misread the secret, each with a
+    /// description of the mistake.
+    pub(crate) fn misread(&self, scheme: &Scheme) -> Vec<(Self, String)> {
+        let bare = |text: &[u8]| misread::bare(text).map(<[u8]>::to_vec);
+        let around = self.secrets.iter().find_map(|it| misread::surroundings(it.expose()));
+        let mut readings = vec![
+            (
+                self.read(scheme, |text| bare(text).filter(|bare| *bare != text)),
+                format!("the live secret {}", around.unwrap_or_default()),
+            ),
+            (
+                self.read(scheme, |text| Some([text, b"\n"].concat())),
+                "the sender's secret has a line break at its end".to_owned(),
+            ),
+        ];
+        for (form, mistake) in [
+            (KeyForm::Utf8, "the sender signs with the secret's text, without decoding it"),
+            (KeyForm::Hex, "the sender decodes the secret from hex"),
+            (KeyForm::Base64, "the sender decodes the secret from base64"),
+            (KeyForm::Whsec, "the sender decodes the secret from base64, after `whsec_`"),
+        ] {
+            if form != scheme.key_form {
+                let scheme = scheme.clone().with_key_form(form);
+                readings.push((self.read(&scheme, bare), mistake.to_owned()));
+            }
+        }
+        readings
+    }
+
+    /// Prepares other texts in place of the secrets. Skips texts that do not fit the scheme.
+    fn read(&self, scheme: &Scheme, text: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Self {
+        let texts = self.secrets.iter().filter_map(|secret| text(secret.expose()));
+        let keys = texts.filter_map(|text| Key::parse(scheme, &Zeroizing::new(text)).ok());
+        Self { keys: keys.collect(), secrets: Box::default() }
+    }
 }
 
 /// A MAC over the part of a body that has arrived.

@@ -1,20 +1,26 @@
 use std::{
+    fmt,
     future::{Future, poll_fn},
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
+    time::Instant,
 };
 
 use smallvec::SmallVec;
 
-use super::{Idempotency, Recorder, Rejection, claim::in_flight};
+use super::{
+    Receiver, Recorder, Rejection,
+    claim::{Claimed, claim, in_flight},
+    meter::InProgress,
+    receiver::Inner,
+};
 use crate::{
     answer::Answer,
     claim::{self, Claim, State},
-    delivery::{COMPLETED, Delivery, Filter},
-    timer::Timer,
+    delivery::{COMPLETED, Delivery},
 };
 
 /// A verified delivery before its claim, or the response to a verification handshake.
@@ -26,9 +32,9 @@ use crate::{
 #[must_use]
 pub struct Received {
     pub(super) outcome: Outcome,
-    pub(super) idempotency: Option<Arc<Idempotency>>,
-    pub(super) filter: Option<Arc<Filter>>,
-    pub(super) timer: Timer,
+    pub(super) receiver: Receiver,
+    /// Method and path, for the log.
+    pub(super) request: Option<Box<str>>,
 }
 
 /// Boxed, because it moves through several futures on the way to the handler.
@@ -50,10 +56,12 @@ impl Received {
 
     /// Returns whether a disconnecting client must not stop the request from here on. With
     /// idempotency it must not: an interrupted handler leaves its work half done, and a claim that
-    /// is not settled blocks retries. See [`Idempotency::run_to_completion`].
+    /// is not settled blocks retries. See
+    /// [`Idempotency::run_to_completion`](crate::Idempotency::run_to_completion).
     #[must_use]
     pub fn must_finish(&self) -> bool {
-        self.idempotency.as_ref().is_some_and(|idempotency| idempotency.run_to_completion)
+        let idempotency = self.receiver.inner.idempotency.as_ref();
+        self.delivery().is_some() && idempotency.is_some_and(|it| it.run_to_completion)
     }
 
     /// Claims the delivery, or each of its events, if it has an idempotency key. Returns the
@@ -68,21 +76,30 @@ impl Received {
             Outcome::Delivery(delivery) => delivery,
             Outcome::Answer(answer) => return Ok(Admission::Answer(*answer)),
         };
-        let scheme = Arc::clone(&delivery.scheme);
-        let log = |rejection: &Rejection| rejection.log(scheme.name());
-        if let Some(filter) = self.filter
-            && !filter.apply(&mut delivery).map_err(Rejection::Events).inspect_err(log)?
-        {
-            tracing::debug!(target: "webhook_verify", scheme = scheme.name(), "filtered out");
-            return Ok(Admission::Answer(Answer::text(204, "")));
-        }
-        let Some(idempotency) = self.idempotency else {
-            let held = None;
-            return Ok(Admission::Admitted(Admitted { delivery, held }));
+        let (inner, request) = (self.receiver.inner.clone(), self.request);
+        let refuse = |rejection: &Rejection, body_len| {
+            inner.refuse_verified(rejection, request.as_deref(), body_len);
         };
+        if let Some(filter) = &inner.filter {
+            let passes = filter.apply(&mut delivery).map_err(Rejection::Events);
+            if !passes.inspect_err(|it| refuse(it, delivery.body().len()))? {
+                let endpoint = &*inner.endpoint;
+                tracing::debug!(target: "webhook_verify", endpoint, "filtered out");
+                return Ok(Admission::Answer(Answer::text(204, "")));
+            }
+        }
+        let Some(idempotency) = inner.idempotency.clone() else {
+            return Ok(Admission::Admitted(Admitted { delivery, held: None, inner, request }));
+        };
+        let body_len = delivery.body().len();
         // Boxed, so that the future of a delivery without a claim stays small.
-        let admission = Box::pin(super::claim::claim(delivery, idempotency, self.timer)).await;
-        admission.inspect_err(log)
+        let claimed = Box::pin(claim(delivery, idempotency, self.receiver.timer().clone())).await;
+        match claimed.inspect_err(|it| refuse(it, body_len))? {
+            Claimed::Granted(delivery, held) => {
+                Ok(Admission::Admitted(Admitted { delivery, held, inner, request }))
+            }
+            Claimed::Answer(answer) => Ok(Admission::Answer(answer)),
+        }
     }
 }
 
@@ -102,11 +119,21 @@ pub enum Admission {
 ///
 /// If it is dropped, or the future of [`handle`](Self::handle) is, the claims stay until their
 /// leases expire: nothing is lost, but an earlier retry is refused.
-#[derive(Debug)]
 #[must_use = "a claim that is not settled blocks retries until its lease expires"]
 pub struct Admitted {
-    pub(super) delivery: Box<Delivery>,
-    pub(super) held: Option<ClaimSet>,
+    delivery: Box<Delivery>,
+    held: Option<ClaimSet>,
+    inner: Arc<Inner>,
+    request: Option<Box<str>>,
+}
+
+impl fmt::Debug for Admitted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Admitted")
+            .field("delivery", &self.delivery)
+            .field("held", &self.held)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The claims of a delivery, or of each of its events that are left to do.
@@ -167,13 +194,16 @@ impl Admitted {
         handler: F,
         status_of: impl FnOnce(&F::Output) -> Option<u16>,
     ) -> Result<F::Output, Rejection> {
+        let watch = Stopwatch::start(&self.inner);
         let output = self.run(handler).await;
-        let Some(held) = self.held else { return output };
         let status = output.as_ref().ok().and_then(status_of);
+        watch.stop(status);
+        let Some(held) = self.held else { return output };
         // Boxed, so that the future of a delivery without a claim stays small.
         let settled = Box::pin(held.settle(status)).await;
-        let scheme = self.delivery.scheme().name();
-        settled.inspect_err(|rejection| rejection.log(scheme))?;
+        let body_len = self.delivery.body().len();
+        let request = self.request.as_deref();
+        settled.inspect_err(|it| self.inner.refuse_verified(it, request, body_len))?;
         output
     }
 
@@ -201,8 +231,8 @@ impl Admitted {
                 Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
                 Ok(Poll::Pending) => {}
                 Err(_) => {
-                    let scheme = self.delivery.scheme().name();
-                    tracing::error!(target: "webhook_verify", scheme, "handler panicked");
+                    let (endpoint, scheme) = (&*self.inner.endpoint, self.delivery.scheme().name());
+                    tracing::error!(target: "webhook_verify", endpoint, scheme, "handler panicked");
                     return Poll::Ready(Err(Rejection::HandlerPanicked));
                 }
             }
@@ -213,6 +243,44 @@ impl Admitted {
             Poll::Pending
         })
         .await
+    }
+}
+
+/// Measures how long a handler runs, where that is counted or the sender has a time budget.
+struct Stopwatch<'i> {
+    inner: &'i Inner,
+    begun: Option<Instant>,
+    _in_progress: InProgress<'i>,
+}
+
+impl<'i> Stopwatch<'i> {
+    fn start(inner: &'i Inner) -> Self {
+        let has_budget = inner.verifier.scheme().hints.time_budget.is_some();
+        let begun = (has_budget || cfg!(feature = "metrics")).then(Instant::now);
+        Self { inner, begun, _in_progress: InProgress::new(inner) }
+    }
+
+    /// Counts the handler. Warns if it took more than 80 % of the time that its sender waits.
+    fn stop(self, status: Option<u16>) {
+        let endpoint = &*self.inner.endpoint;
+        tracing::debug!(target: "webhook_verify", endpoint, status, "handler ended");
+        let Some(time) = self.begun.map(|begun| begun.elapsed()) else { return };
+        self.inner.count_handled(status, time);
+        if let Some(budget) = self.inner.verifier.scheme().hints.time_budget
+            && time > budget.mul_f64(0.8)
+            && let Some(suppressed) = self.inner.admit_line("slow_handler")
+        {
+            tracing::warn!(
+                target: "webhook_verify",
+                endpoint,
+                scheme = self.inner.verifier.scheme().name(),
+                handler_ms = time.as_millis() as u64,
+                budget_ms = budget.as_millis() as u64,
+                suppressed,
+                "handler took more than 80 % of the time that the sender waits: return earlier, \
+                 and do the work afterwards"
+            );
+        }
     }
 }
 

@@ -101,12 +101,8 @@ impl Receiver {
             let secret = secret.map_err(|error| Rejection::Secrets(Arc::new(error)))?;
             self.in_time(take(Handshake::new(secret, request.target))).await?;
         }
-        tracing::info!(target: "webhook_verify", scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
-        Ok(Received {
-            outcome: Outcome::Answer(Box::new(answer)),
-            idempotency: None,
-            filter: None,
-            timer: self.timer().clone(),
-        })
+        tracing::info!(target: "webhook_verify", endpoint = &*self.inner.endpoint, scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
+        let outcome = Outcome::Answer(Box::new(answer));
+        Ok(Received { outcome, receiver: self.clone(), request: None })
     }
 }

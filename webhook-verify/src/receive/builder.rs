@@ -30,6 +30,7 @@ pub struct ReceiverBuilder {
     challenges: bool,
     filter: Filter,
     timer: Option<Timer>,
+    endpoint: Option<String>,
 }
 
 /// A verifier, or the builder of one that may have no secrets.
@@ -65,6 +66,7 @@ impl ReceiverBuilder {
             challenges: true,
             filter: Filter::default(),
             timer: None,
+            endpoint: None,
         }
     }
 
@@ -78,6 +80,13 @@ impl ReceiverBuilder {
     /// Sets how long a body may take from its first wait to its end. The default is 10 s.
     pub fn body_timeout(mut self, timeout: Duration) -> Self {
         self.body_timeout = Some(timeout);
+        self
+    }
+
+    /// Names the receiver in logs and metrics. The default is the endpoint of
+    /// [`Idempotency::new`](Idempotency::new), otherwise the scheme's name.
+    pub fn endpoint(mut self, name: impl Into<String>) -> Self {
+        self.endpoint = Some(name.into());
         self
     }
 
@@ -361,6 +370,10 @@ impl ReceiverBuilder {
             );
         }
         let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
+        if self.endpoint.as_ref().is_some_and(String::is_empty) {
+            return Err(ConfigError::option("endpoint", "empty"));
+        }
+        let of_claims = idempotency.as_ref().map(|it| Arc::clone(&it.keeper.endpoint));
         let inner = Inner::new(verifier);
         Ok(Receiver {
             inner: Arc::new(Inner {
@@ -370,7 +383,8 @@ impl ReceiverBuilder {
                 source,
                 on_handshake: self.on_handshake,
                 challenges: self.challenges,
-                filter: (!self.filter.is_empty()).then(|| Arc::new(self.filter)),
+                filter: (!self.filter.is_empty()).then_some(self.filter),
+                endpoint: self.endpoint.map(Arc::from).or(of_claims).unwrap_or(inner.endpoint),
                 ..inner
             }),
             timer: self.timer,

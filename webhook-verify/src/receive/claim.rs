@@ -8,14 +8,13 @@ use std::{
 use smallvec::smallvec;
 
 use super::{
-    Admission, Admitted, Idempotency, OnMismatch, OnStoreFailure, Recorder, Rejection,
-    admitted::ClaimSet, claim_events::claim_events,
+    Idempotency, OnMismatch, OnStoreFailure, Recorder, Rejection, admitted::ClaimSet,
+    claim_events::claim_events,
 };
 use crate::{
     answer::Answer,
     claim::{
-        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, Lookup, Step, StoreError,
-        answer_within, of_all,
+        Claim, ClaimEventKind, ClaimOutcome, ClaimRequest, Known, Lookup, Step, StoreError, of_all,
     },
     delivery::Delivery,
     timer::Timer,
@@ -24,11 +23,19 @@ use crate::{
 /// The pause between claims of a delivery that is in progress elsewhere.
 const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(100);
 
+/// The result of claiming a delivery.
+pub(super) enum Claimed {
+    /// The handler has to run, with these claims if there are any.
+    Granted(Box<Delivery>, Option<ClaimSet>),
+    /// The response is known without the handler.
+    Answer(Answer),
+}
+
 pub(super) async fn claim(
     delivery: Box<Delivery>,
     idempotency: Arc<Idempotency>,
     timer: Timer,
-) -> Result<Admission, Rejection> {
+) -> Result<Claimed, Rejection> {
     match idempotency.events_to_claim(&delivery) {
         Some(events) => claim_events(delivery, events, idempotency, timer).await,
         None => claim_delivery(delivery, idempotency, timer).await,
@@ -39,7 +46,7 @@ async fn claim_delivery(
     mut delivery: Box<Delivery>,
     idempotency: Arc<Idempotency>,
     timer: Timer,
-) -> Result<Admission, Rejection> {
+) -> Result<Claimed, Rejection> {
     let Some(request) = idempotency.request(&delivery)? else {
         return Ok(admitted(delivery, None));
     };
@@ -120,19 +127,20 @@ async fn replay(
     request: &ClaimRequest,
     known: Known,
     timer: &Timer,
-) -> Result<Admission, Rejection> {
+) -> Result<Claimed, Rejection> {
     duplicate(idempotency, request, known)?;
     let answer = Answer::replayed(idempotency.replay.status(known.status));
     if idempotency.replay.limit().is_none() {
-        return Ok(Admission::Answer(answer));
+        return Ok(Claimed::Answer(answer));
     }
     let (keeper, limit) = (&idempotency.keeper, idempotency.keeper.call_limit());
-    let stored = answer_within(keeper.store.response(&request.key, limit), timer, limit).await;
+    let response = keeper.store.response(&request.key, limit);
+    let stored = keeper.answer("response", response, timer, limit).await;
     let stored = stored.inspect_err(|error| {
         let call = "response";
         keeper.report(request.key, ClaimEventKind::StoreFailed { call, error });
     })?;
-    Ok(Admission::Answer(match &stored {
+    Ok(Claimed::Answer(match &stored {
         Some(response) => answer.with_response(response),
         None => answer,
     }))
@@ -149,8 +157,8 @@ pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {
     Rejection::InFlight { status, retry_after: Duration::from_secs(seconds) }
 }
 
-pub(super) fn admitted(delivery: Box<Delivery>, held: Option<ClaimSet>) -> Admission {
-    Admission::Admitted(Admitted { delivery, held })
+pub(super) fn admitted(delivery: Box<Delivery>, held: Option<ClaimSet>) -> Claimed {
+    Claimed::Granted(delivery, held)
 }
 
 /// Claims the keys, and waits up to `in_flight_wait` if none is granted and one is busy. Returns
@@ -188,13 +196,13 @@ async fn claim_once(
     requests: &[ClaimRequest],
     timer: &Timer,
 ) -> Result<Vec<ClaimOutcome>, StoreError> {
-    let store = &idempotency.keeper.store;
-    let (limit, half) = (idempotency.keeper.call_limit(), idempotency.keeper.call_limit() / 2);
+    let (keeper, store) = (&idempotency.keeper, &idempotency.keeper.store);
+    let (limit, half) = (keeper.call_limit(), keeper.call_limit() / 2);
     let report = |call, error: &StoreError| {
-        idempotency.keeper.report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
+        keeper.report(requests[0].key, ClaimEventKind::StoreFailed { call, error });
     };
     let claim = async |requests: &[ClaimRequest], limit| {
-        let outcomes = answer_within(store.claim(requests), timer, limit).await;
+        let outcomes = keeper.answer("claim", store.claim(requests), timer, limit).await;
         let outcomes = outcomes.and_then(|outcomes| of_all(outcomes, requests.len()));
         outcomes.inspect_err(|error| report("claim", error))
     };
@@ -209,7 +217,8 @@ async fn claim_once(
         Err(error) => error,
     };
     let holders: Vec<_> = again.iter().map(ClaimRequest::holder).collect();
-    let released = answer_within(store.settle(&holders, Step::Release), timer, half).await;
+    let releasing = store.settle(&holders, Step::Release);
+    let released = keeper.answer("release", releasing, timer, half).await;
     if let Err(error) = &released {
         report("release", error);
     }

@@ -9,9 +9,9 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    Admission, Idempotency, OnMismatch, OnStoreFailure, Rejection,
+    Idempotency, OnMismatch, OnStoreFailure, Rejection,
     admitted::ClaimSet,
-    claim::{admitted, claim_keys, duplicate, in_flight, log_unclaimed},
+    claim::{Claimed, admitted, claim_keys, duplicate, in_flight, log_unclaimed},
 };
 use crate::{
     answer::Answer,
@@ -65,7 +65,7 @@ pub(super) async fn claim_events(
     events: Batch,
     idempotency: Arc<Idempotency>,
     timer: Timer,
-) -> Result<Admission, Rejection> {
+) -> Result<Claimed, Rejection> {
     let mut excluded = Exclusions::default();
     // The events that the cache does not contain, and their requests.
     let mut open: Vec<(Event, Era)> = Vec::with_capacity(events.len());
@@ -134,7 +134,7 @@ pub(super) async fn claim_events(
     match (claims.is_empty(), excluded.refusal(&idempotency), completed) {
         (true, Some(refusal), _) => Err(refusal),
         (true, None, Some(status)) => {
-            Ok(Admission::Answer(Answer::replayed(idempotency.replay.status(status))))
+            Ok(Claimed::Answer(Answer::replayed(idempotency.replay.status(status))))
         }
         (_, refusal, _) => {
             delivery.events = Some(won.into());

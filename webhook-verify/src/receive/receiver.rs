@@ -15,6 +15,8 @@ use super::{
     builder::{ReceiverBuilder, Unbuilt},
     challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
+    limiter::Limiter,
+    refusal::request_line,
     secrets::Source,
     tenant::LookupFuture,
 };
@@ -96,7 +98,10 @@ pub(super) struct Inner {
     pub(super) on_handshake: Option<Box<OnHandshake>>,
     /// Whether the receiver responds to verification handshakes.
     pub(super) challenges: bool,
-    pub(super) filter: Option<Arc<Filter>>,
+    pub(super) filter: Option<Filter>,
+    /// The receiver's name in logs and metrics.
+    pub(super) endpoint: Arc<str>,
+    pub(super) limiter: Limiter,
 }
 
 impl Inner {
@@ -104,6 +109,8 @@ impl Inner {
     pub(super) fn new(verifier: Verifier) -> Self {
         let body_limit = verifier.scheme().body_limit();
         Self {
+            endpoint: verifier.scheme().name().into(),
+            limiter: Limiter::default(),
             verifier,
             body_limit,
             body_timeout: DEFAULT_BODY_TIMEOUT,
@@ -191,7 +198,8 @@ impl Receiver {
     /// Receives a request. Checks its head at once. The returned future reads and verifies the
     /// body, and answers the scheme's [challenges](crate::scheme::Challenge).
     ///
-    /// The future borrows nothing, and is `Send` if `body` is. It may be dropped at any moment.
+    /// The future is `Send` if `body` is, and may be dropped at any moment. It borrows the head, to
+    /// log what a refused request looked like.
     ///
     /// # Errors
     ///
@@ -204,21 +212,22 @@ impl Receiver {
         &self,
         head: &RequestHead<'_>,
         body: B,
-    ) -> impl Future<Output = Result<Received, Rejection>> + use<B, E>
+    ) -> impl Future<Output = Result<Received, Rejection>>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
     {
         let _ = self.timer();
-        let receiver = self.clone();
-        let start =
-            self.begin(head).inspect_err(|rejection| self.log_other_sender(head, rejection));
+        self.inner.count_received();
+        let start = self.begin(head);
         async move {
+            let mut incoming = None;
             let received = match start {
-                Ok(start) => receiver.take_in(start, body).await,
+                Ok(start) => self.take_in(head, start, body, &mut incoming).await,
                 Err(rejection) => Err(rejection),
             };
-            received.inspect_err(|rejection| rejection.log(receiver.verifier().scheme().name()))
+            let refuse = |rejection: &_| self.inner.refuse(rejection, head, incoming.as_deref());
+            received.inspect_err(refuse)
         }
     }
 
@@ -237,7 +246,7 @@ impl Receiver {
         &self,
         head: &RequestHead<'_>,
         body: B,
-    ) -> impl Future<Output = Result<Admission, Rejection>> + use<B, E>
+    ) -> impl Future<Output = Result<Admission, Rejection>>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
@@ -246,15 +255,22 @@ impl Receiver {
         async move { received.await?.admit().await }
     }
 
-    async fn take_in<B, E>(&self, start: Start, body: B) -> Result<Received, Rejection>
+    /// Reads and verifies the body. Leaves what it knows of a refused request in `refused`.
+    async fn take_in<B, E>(
+        &self,
+        head: &RequestHead<'_>,
+        start: Start,
+        body: B,
+        refused: &mut Option<Box<Incoming>>,
+    ) -> Result<Received, Rejection>
     where
         B: Stream<Item = Result<Bytes, E>>,
         E: Into<Box<dyn error::Error + Send + Sync>>,
     {
         let Start { kind, tenant, challenges } = start;
         let settings = self.verifier().settings();
-        let mut incoming = match kind {
-            Kind::Delivery(incoming) => incoming,
+        let incoming = match kind {
+            Kind::Delivery(incoming) => refused.insert(incoming),
             // Boxed, so that the future of a delivery stays small.
             Kind::Challenge(request) => return Box::pin(self.answer(*request, tenant)).await,
             Kind::Unsigned(refusal) => {
@@ -275,13 +291,27 @@ impl Receiver {
             proven = Some(tenant);
         }
         incoming.judge_head()?;
+        tracing::debug!(target: "webhook_verify", endpoint = self.endpoint(), "head accepted");
         let reading = read(body, |chunk| incoming.update(chunk));
         let read = self.timer().within(self.inner.body_timeout, reading);
         read.await.ok_or(Rejection::BodyTimeout)??;
+        tracing::debug!(
+            target: "webhook_verify",
+            endpoint = self.endpoint(),
+            body_len = incoming.received(),
+            "body read"
+        );
         if let Source::Named(_) | Source::Tokens(_) = &self.inner.source {
-            proven = Box::pin(self.look_up(&mut incoming)).await?;
+            proven = Box::pin(self.look_up(incoming)).await?;
         }
         let mut delivery = Box::new(incoming.judge()?);
+        tracing::debug!(
+            target: "webhook_verify",
+            endpoint = self.endpoint(),
+            secret_index = delivery.secret_index(),
+            "verified"
+        );
+        self.inner.count_secret(delivery.secret_index());
         let namespace = proven.map(Tenant::store);
         if let Some(challenges) = challenges
             && let Some(request) = challenges.signed(settings, &delivery.body)?
@@ -290,32 +320,14 @@ impl Receiver {
             return Box::pin(self.answer_with(request, &keys)).await;
         }
         delivery.namespace = namespace;
-        Ok(Received {
-            outcome: Outcome::Delivery(delivery),
-            idempotency: self.inner.idempotency.clone(),
-            filter: self.inner.filter.clone(),
-            timer: self.timer().clone(),
-        })
+        // Only these can refuse a verified delivery.
+        let may_refuse = self.inner.idempotency.is_some() || self.inner.filter.is_some();
+        let request = may_refuse.then(|| request_line(head).into());
+        Ok(Received { outcome: Outcome::Delivery(delivery), receiver: self.clone(), request })
     }
 
-    /// Logs the preset that a request fits which lacks this scheme's signature.
-    fn log_other_sender(&self, head: &RequestHead<'_>, rejection: &Rejection) {
-        let Rejection::NotAuthentic(VerifyError::MissingSignature | VerifyError::MissingToken) =
-            rejection
-        else {
-            return;
-        };
-        let mut names = Vec::new();
-        head.visit(&mut |name, _| names.push(name));
-        names.truncate(100);
-        let scheme = self.verifier().scheme();
-        if let Some((header, sender)) = scheme.other_sender(&names) {
-            let scheme = scheme.name();
-            tracing::warn!(
-                target: "webhook_verify",
-                scheme, "the request carries {header}, as {sender} sends it"
-            );
-        }
+    fn endpoint(&self) -> &str {
+        &self.inner.endpoint
     }
 
     /// Checks the head, and decides what it can before the body is read.
@@ -325,6 +337,12 @@ impl Receiver {
         let challenges = match Challenges::find(settings, head, |challenge| self.answers(challenge))
         {
             HeadMatch::Challenge(request) => {
+                tracing::debug!(
+                    target: "webhook_verify",
+                    endpoint = self.endpoint(),
+                    challenge = request.of(scheme).name(),
+                    "challenge"
+                );
                 let tenant =
                     request.of(scheme).asks_for_mac().then(|| self.resolve(head)).flatten();
                 return Ok(Start {

@@ -1,7 +1,7 @@
 use std::{error, fmt, sync::Arc, time::Duration};
 
 use crate::{
-    answer::{Answer, ErrorFacts, Level, log_at, response_accessors},
+    answer::{Answer, ErrorFacts, Level, response_accessors},
     claim::StoreError,
     delivery::EventsError,
     error::{VerifyError, fmt_source},
@@ -92,13 +92,27 @@ impl Rejection {
         self.facts().retry_after
     }
 
-    pub(crate) fn log(&self, scheme: &str) {
-        let level = self.facts().level;
-        if let Self::NotAuthentic(error) = self {
-            log_at!(level, scheme, reason = error.reason(), "refused: {self}");
-        } else {
-            let source = error::Error::source(self).map(tracing::field::display);
-            log_at!(level, scheme, source, "refused: {self}");
+    /// Returns the level at which the refusal is logged.
+    pub(super) fn level(&self) -> Level {
+        self.facts().level
+    }
+
+    /// Returns a stable code for counters and alerts, such as `signature_mismatch` or `store`.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NotAuthentic(error) => error.reason(),
+            Self::BodyTooLarge(_) => "body_too_large",
+            Self::ContentEncoding { .. } => "content_encoding",
+            Self::BodyRead(_) => "body_read",
+            Self::BodyTimeout => "body_timeout",
+            Self::InFlight { .. } => "in_flight",
+            Self::Mismatch => "mismatch",
+            Self::Secrets(_) => "secrets",
+            Self::Store(_) => "store",
+            Self::HandlerPanicked => "handler_panicked",
+            Self::Events(_) => "events",
+            Self::EventsLeft => "events_left",
         }
     }
 

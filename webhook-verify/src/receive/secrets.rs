@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     error::{ConfigError, VerifyError},
-    key::{Key, Secret},
+    key::{Keys, Secret},
     request::RequestHead,
     verify::{Incoming, Verifier},
 };
@@ -73,7 +73,7 @@ impl Receiver {
         &self,
         resolving: LookupFuture<Tenant>,
         unknown: VerifyError,
-    ) -> Result<(Arc<[Key]>, Tenant), Rejection> {
+    ) -> Result<(Arc<Keys>, Tenant), Rejection> {
         let tenant = self.in_time(resolving).await?;
         let tenant = tenant.ok_or(unknown)?;
         Ok((self.ready(tenant.secrets.iter().cloned())?, tenant))
@@ -103,7 +103,7 @@ impl Receiver {
         }
     }
 
-    fn ready(&self, secrets: impl IntoIterator<Item = Secret>) -> Result<Arc<[Key]>, Rejection> {
+    fn ready(&self, secrets: impl IntoIterator<Item = Secret>) -> Result<Arc<Keys>, Rejection> {
         let keys = self.inner.verifier.prepare(secrets);
         keys.map_err(|error| Rejection::Secrets(Arc::new(error)))
     }

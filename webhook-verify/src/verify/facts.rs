@@ -385,18 +385,18 @@ impl HeadFacts {
     }
 
     /// Verifies the signatures. `running` has processed the body, or is empty. A body that is
-    /// decoded afterwards may have up to `limit` bytes.
+    /// decoded afterwards may have up to `limit` bytes. A refused request keeps its body.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
         keys: &[Key],
         running: Box<[MacState]>,
-        body: Bytes,
+        sent: &mut Bytes,
         limit: usize,
     ) -> Result<Delivery, VerifyError> {
-        let scheme = &*settings.scheme;
-        let readable = self.readable(settings, &body)?;
-        let readable = readable.as_deref().unwrap_or(&body);
+        let (scheme, body) = (&*settings.scheme, &*sent);
+        let readable = self.readable(settings, body)?;
+        let readable = readable.as_deref().unwrap_or(body);
         self.look_into_body(settings, readable)?;
         let mut slots = self.slots.take();
         let (secret_index, content_digest) = {
@@ -408,7 +408,7 @@ impl HeadFacts {
                 Vec::new()
             };
             let mut pieces = Pieces::new();
-            self.signed.cut(scheme, content.0, &body, &made, &mut pieces);
+            self.signed.cut(scheme, content.0, body, &made, &mut pieces);
             let matching = if !running.is_empty() {
                 // `running` has processed the first two pieces: the head's start, and the body.
                 let tags = running.into_iter().map(|mac| mac.tag(&pieces[2..]));
@@ -417,16 +417,16 @@ impl HeadFacts {
                 let signed = self.candidates.signed_text();
                 first(keys.iter().map(|key| self.candidates.hold(key, &[signed])))
             } else {
-                self.matching_key(scheme, keys, &body, &made, &mut pieces)
+                self.matching_key(scheme, keys, body, &made, &mut pieces)
             };
             let index = match matching {
                 Some(index) => {
                     if settings.plan.signs_json_body {
-                        json_body(content.0, scheme, &pieces, &body, self.has_query)?;
+                        json_body(content.0, scheme, &pieces, body, self.has_query)?;
                     }
                     index
                 }
-                None => self.matching_version(settings, keys, &body)?,
+                None => self.matching_version(settings, keys, body)?,
             };
             // An unsigned challenge would have signed such a text for anyone.
             if settings.plan.signs_for_anybody && is_word(&pieces) {
@@ -434,7 +434,7 @@ impl HeadFacts {
             }
             let digest = settings.plan.identity_reads_content.then(|| {
                 let query = self.query.as_deref().unwrap_or_default();
-                let pairs = signed::canonical_pairs(scheme, query, &body).unwrap_or_default();
+                let pairs = signed::canonical_pairs(scheme, query, body).unwrap_or_default();
                 digest_of(pieces.iter().copied().chain([pairs.as_bytes()]))
             });
             (index, digest)
@@ -450,12 +450,12 @@ impl HeadFacts {
         // From here on, the body is authentic.
         let confirmed = settings.plan.pointers.confirm(self.slots.as_deref(), readable);
         confirmed.map_err(|_| VerifyError::MalformedBody)?;
-        let decoded = self.coding_after(settings).map(|coding| coding.decode(&body, limit));
+        let decoded = self.coding_after(settings).map(|coding| coding.decode(body, limit));
         let decoded = decoded.transpose()?;
-        let opened = self.open_verified_form(settings, decoded.as_deref().unwrap_or(&body));
+        let opened = self.open_verified_form(settings, decoded.as_deref().unwrap_or(body));
         let decoded = opened.or(decoded);
-        self.judge_body(settings, &body, decoded.as_deref().unwrap_or(readable))?;
-        let body = decoded.map_or(body, Bytes::from);
+        self.judge_body(settings, body, decoded.as_deref().unwrap_or(readable))?;
+        let body = decoded.map_or_else(|| mem::take(sent), Bytes::from);
         Ok(Delivery {
             body,
             scheme: Arc::clone(&settings.scheme),

@@ -6,7 +6,7 @@ use super::{HeadFacts, Settings};
 use crate::{
     delivery::Delivery,
     error::VerifyError,
-    key::{Key, MacState},
+    key::{Keys, MacState},
     request::{Picked, RequestHead, coding::Decoder},
 };
 
@@ -19,7 +19,7 @@ pub struct Incoming {
     settings: Arc<Settings>,
     facts: HeadFacts,
     /// A tenant's secrets, which replace the verifier's own.
-    keys: Option<Arc<[Key]>>,
+    keys: Option<Arc<Keys>>,
     limit: usize,
     /// The bytes received.
     received: usize,
@@ -30,7 +30,7 @@ enum Buffer {
     /// One piece, kept without a copy and hashed at the end.
     Whole(Bytes),
     /// Several pieces, joined, and hashed on arrival by `running`, which started with `keys`.
-    Joined { body: Vec<u8>, running: Box<[MacState]>, keys: Arc<[Key]> },
+    Joined { body: Vec<u8>, running: Box<[MacState]>, keys: Arc<Keys> },
     /// A compressed body, decoded on arrival and hashed at the end.
     Decoding(Box<Decoder>),
 }
@@ -95,12 +95,12 @@ impl Incoming {
     }
 
     /// Replaces the secrets with a tenant's.
-    pub(crate) fn key(&mut self, keys: Arc<[Key]>) {
+    pub(crate) fn key(&mut self, keys: Arc<Keys>) {
         self.keys = Some(keys);
     }
 
     /// Returns the secrets to verify with, as they are now.
-    pub(crate) fn keys(&self) -> Arc<[Key]> {
+    pub(crate) fn keys(&self) -> Arc<Keys> {
         self.keys.as_ref().map_or_else(|| self.settings.keys(), Arc::clone)
     }
 
@@ -179,6 +179,19 @@ impl Incoming {
         self.facts.token_digest()
     }
 
+    /// Returns how many bytes of the body have arrived.
+    pub(crate) fn received(&self) -> usize {
+        self.received
+    }
+
+    /// Returns the body of a refused request, unless it was decoded or taken from a form.
+    pub(crate) fn as_sent(&self) -> Option<&Bytes> {
+        match &self.body {
+            Buffer::Whole(body) if body.len() == self.received => Some(body),
+            Buffer::Whole(_) | Buffer::Joined { .. } | Buffer::Decoding(_) => None,
+        }
+    }
+
     /// Verifies the signature over the complete body.
     ///
     /// # Errors
@@ -192,7 +205,7 @@ impl Incoming {
     pub(crate) fn judge(&mut self) -> Result<Delivery, VerifyError> {
         self.decode()?;
         let now = self.keys();
-        let (body, running) = match mem::replace(&mut self.body, Buffer::Whole(Bytes::new())) {
+        let (mut body, running) = match mem::replace(&mut self.body, Buffer::Whole(Bytes::new())) {
             Buffer::Whole(body) => (body, Box::default()),
             Buffer::Decoding(_) => return Err(VerifyError::MalformedCoding),
             // Secrets that were replaced in the meantime are no longer valid.
@@ -201,7 +214,9 @@ impl Incoming {
                 (body.into(), if are_live { running } else { Box::default() })
             }
         };
-        self.facts.judge(&self.settings, &now, running, body, self.limit)
+        let judged = self.facts.judge(&self.settings, &now, running, &mut body, self.limit);
+        self.body = Buffer::Whole(body);
+        judged
     }
 }
 

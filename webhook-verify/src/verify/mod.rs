@@ -15,12 +15,12 @@ mod settings;
 mod signed;
 #[cfg(all(test, feature = "rsa", feature = "testing"))]
 mod tests;
+mod trial;
 mod url;
 mod verifier;
 
 #[cfg(feature = "testing")]
 pub(crate) use self::facts::{head_digests, sign};
-pub(crate) use self::settings::Settings;
 use self::{
     facts::{HeadFacts, read, single},
     settings::Plan,
@@ -29,3 +29,4 @@ pub use self::{
     incoming::{BodyTooLarge, Incoming},
     verifier::{PreparedKey, Verifier, VerifierBuilder},
 };
+pub(crate) use self::{settings::Settings, trial::without_user};

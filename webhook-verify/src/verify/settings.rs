@@ -9,7 +9,7 @@ use super::signed::Content;
 use crate::{
     clock::{Clock, Tolerance},
     error::VerifyError,
-    key::Key,
+    key::Keys,
     request::{Names, Pointers},
     scheme::{Origin, Part, Scheme, TimeUnit, TimestampSource, UrlForm},
 };
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct Settings {
     pub(crate) scheme: Arc<Scheme>,
     pub(crate) plan: Plan,
-    pub(super) keys: RwLock<Arc<[Key]>>,
+    pub(super) keys: RwLock<Arc<Keys>>,
     /// The headers that the scheme needs.
     pub(crate) names: Names,
     /// The same, and the ones that a receiver needs.
@@ -26,7 +26,6 @@ pub(crate) struct Settings {
     /// The outer `None` is the scheme's own. The inner one turns the check off.
     pub(crate) tolerance: Option<Option<Tolerance>>,
     /// The accepted difference between a token's times and the clock.
-    #[cfg_attr(not(feature = "jwt"), expect(dead_code))]
     pub(crate) leeway: Duration,
     pub(crate) clock: Box<dyn Clock>,
     pub(crate) public_url: Option<String>,
@@ -59,7 +58,7 @@ impl Settings {
     }
 
     /// Returns the live secrets, prepared.
-    pub(crate) fn keys(&self) -> Arc<[Key]> {
+    pub(crate) fn keys(&self) -> Arc<Keys> {
         Arc::clone(&self.keys.read().unwrap_or_else(PoisonError::into_inner))
     }
 

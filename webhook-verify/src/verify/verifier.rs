@@ -12,7 +12,7 @@ use crate::{
     clock::{Clock, SystemClock, Tolerance},
     delivery::{Delivery, MAX_EVENTS},
     error::{ConfigError, VerifyError},
-    key::{Key, Secret},
+    key::{Key, Keys, Secret},
     request::{Names, Picked, RequestHead},
     scheme::Scheme,
 };
@@ -100,7 +100,7 @@ impl Verifier {
     }
 
     #[inline]
-    fn judge(
+    pub(super) fn judge(
         &self,
         head: &RequestHead<'_>,
         body: Bytes,
@@ -115,8 +115,8 @@ impl Verifier {
             None => body,
             Some(coding) => coding.decode(&body, limit)?.into(),
         };
-        let body = facts.open_form(settings, &body)?.unwrap_or(body);
-        facts.judge(settings, keys, Box::default(), body, limit)
+        let mut body = facts.open_form(settings, &body)?.unwrap_or(body);
+        facts.judge(settings, keys, Box::default(), &mut body, limit)
     }
 
     /// Parses a key for [`verify_with`](Self::verify_with).
@@ -244,7 +244,7 @@ impl Verifier {
     pub(crate) fn prepare(
         &self,
         secrets: impl IntoIterator<Item = Secret>,
-    ) -> Result<Arc<[Key]>, ConfigError> {
+    ) -> Result<Arc<Keys>, ConfigError> {
         prepare(self.scheme(), secrets)
     }
 
@@ -301,20 +301,17 @@ impl fmt::Debug for Verifier {
 fn prepare(
     scheme: &Scheme,
     secrets: impl IntoIterator<Item = Secret>,
-) -> Result<Arc<[Key]>, ConfigError> {
-    let keys = secrets
-        .into_iter()
-        .map(|secret| Key::new(scheme, &secret))
-        .collect::<Result<Arc<[_]>, _>>()?;
+) -> Result<Arc<Keys>, ConfigError> {
+    let keys = Keys::new(scheme, secrets)?;
     match keys.len() {
-        1..=MAX_SECRETS => Ok(keys),
+        1..=MAX_SECRETS => Ok(Arc::new(keys)),
         given => Err(ConfigError::SecretCount { given, limit: MAX_SECRETS }),
     }
 }
 
 /// A key that was parsed once, to verify many requests with [`Verifier::verify_with`].
 #[derive(Clone)]
-pub struct PreparedKey(Arc<[Key]>);
+pub struct PreparedKey(Arc<Keys>);
 
 impl fmt::Debug for PreparedKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -325,15 +322,15 @@ impl fmt::Debug for PreparedKey {
 /// Builds a [`Verifier`].
 #[must_use]
 pub struct VerifierBuilder {
-    scheme: Scheme,
-    secrets: Vec<Secret>,
-    error: Option<ConfigError>,
-    tolerance: Option<Option<Tolerance>>,
-    leeway: Option<Duration>,
-    clock: Box<dyn Clock>,
-    public_url: Option<String>,
-    max_events: usize,
-    parameters: Vec<(String, Zeroizing<String>)>,
+    pub(super) scheme: Scheme,
+    pub(super) secrets: Vec<Secret>,
+    pub(super) error: Option<ConfigError>,
+    pub(super) tolerance: Option<Option<Tolerance>>,
+    pub(super) leeway: Option<Duration>,
+    pub(super) clock: Box<dyn Clock>,
+    pub(super) public_url: Option<String>,
+    pub(super) max_events: usize,
+    pub(super) parameters: Vec<(String, Zeroizing<String>)>,
 }
 
 impl VerifierBuilder {
@@ -434,7 +431,7 @@ impl VerifierBuilder {
         }
     }
 
-    fn build_with(self, keys: Result<Arc<[Key]>, ConfigError>) -> Result<Verifier, ConfigError> {
+    fn build_with(self, keys: Result<Arc<Keys>, ConfigError>) -> Result<Verifier, ConfigError> {
         if let Some(error) = self.error {
             return Err(error);
         }

@@ -1,0 +1,104 @@
+//! Logs and counts refusals. The log is bounded, whatever strangers send.
+
+use std::error;
+
+use super::{Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
+use crate::{answer::log_at, request::RequestHead, verify::Incoming};
+
+/// The longest part of a client's text in a log line, in bytes.
+const MAX_TEXT: usize = 256;
+
+impl Inner {
+    /// Reports a refusal before the request was verified.
+    pub(super) fn refuse(
+        &self,
+        rejection: &Rejection,
+        head: &RequestHead<'_>,
+        incoming: Option<&Incoming>,
+    ) {
+        let Some(suppressed) = self.count_and_limit(rejection) else { return };
+        let keys = incoming.map_or_else(|| self.verifier.settings().keys(), Incoming::keys);
+        let has_secrets = !keys.is_empty() || matches!(self.source, Source::Verifier);
+        let refused = Refused {
+            verifier: &self.verifier,
+            head,
+            body: incoming.and_then(Incoming::as_sent).filter(|body| !body.is_empty()),
+            received: incoming.map(Incoming::received),
+            keys: &keys,
+        };
+        let scheme = self.verifier.scheme();
+        let expected = match rejection {
+            Rejection::NotAuthentic(_) => Some(scheme.describe().signatures.join("; ")),
+            _ => None,
+        };
+        let hint = diagnosis::hint(rejection, &refused);
+        let source = error::Error::source(rejection).map(tracing::field::display);
+        log_at!(
+            rejection.level(),
+            endpoint = &*self.endpoint,
+            scheme = scheme.name(),
+            reason = rejection.reason(),
+            method = cut(head.method_text()),
+            path = cut(head.path()),
+            expected,
+            present = refused.present(),
+            content_length = refused.content_length(),
+            body_len = refused.received,
+            secrets = has_secrets.then_some(keys.len()),
+            url = self.verifier.signed_url(head).as_deref().map(cut),
+            source,
+            hint = hint.as_deref(),
+            suppressed,
+            "refused: {rejection}"
+        );
+    }
+
+    /// Reports that a verified delivery was refused, or that its response was replaced.
+    ///
+    /// `request` is its [line](request_line).
+    pub(super) fn refuse_verified(
+        &self,
+        rejection: &Rejection,
+        request: Option<&str>,
+        body_len: usize,
+    ) {
+        let Some(suppressed) = self.count_and_limit(rejection) else { return };
+        let source = error::Error::source(rejection).map(tracing::field::display);
+        let (method, path) = request.and_then(|line| line.split_once(' ')).unzip();
+        log_at!(
+            rejection.level(),
+            endpoint = &*self.endpoint,
+            scheme = self.verifier.scheme().name(),
+            reason = rejection.reason(),
+            method,
+            path,
+            body_len,
+            source,
+            suppressed,
+            "refused: {rejection}"
+        );
+    }
+
+    /// Counts the refusal. Returns how many like it were not logged, if it may be logged now.
+    fn count_and_limit(&self, rejection: &Rejection) -> Option<u64> {
+        self.count_refused(rejection.reason());
+        self.admit_line(rejection.reason())
+    }
+
+    /// Returns how many lines with this reason were not logged, if one may be logged now.
+    pub(super) fn admit_line(&self, reason: &'static str) -> Option<u64> {
+        self.limiter.admit(reason, self.verifier.settings().clock.now())
+    }
+}
+
+/// Returns the method and the path of a request that may be refused once its head is gone.
+pub(super) fn request_line(head: &RequestHead<'_>) -> String {
+    [cut(head.method_text()), " ", cut(head.path())].concat()
+}
+
+/// Returns the beginning of a text that a client chose.
+pub(super) fn cut(text: &str) -> &str {
+    let mut ends = (0..=text.len().min(MAX_TEXT)).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end));
+    &text[..end.unwrap_or_default()]
+}
