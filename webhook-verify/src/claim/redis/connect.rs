@@ -46,7 +46,7 @@ impl RedisConnect {
 
     /// Sets how long a call may take before it fails. The default is 1 s, the same as a receiver's
     /// [`claim_timeout`](crate::Idempotency::claim_timeout). A connection that stays silent for
-    /// five times as long is replaced, and so is the connection to a cluster if calls keep timing out.
+    /// five times as long is replaced.
     pub fn timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self

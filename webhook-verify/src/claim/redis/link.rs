@@ -50,8 +50,6 @@ struct Current {
     since: Instant,
     /// When the first call began that has no response yet, if none has returned since.
     waiting_since: Option<Instant>,
-    /// When calls began to time out one after the other, and when the last one did.
-    timeouts: Option<(Instant, Instant)>,
 }
 
 impl Link {
@@ -66,7 +64,6 @@ impl Link {
                 number: 0,
                 since: Instant::now(),
                 waiting_since: None,
-                timeouts: None,
             }),
         }
     }
@@ -99,7 +96,6 @@ impl Link {
             call(connection.get_or_try_init(|| self.target.open()).await?.clone()).await
         });
         let Ok(result) = sent.await else {
-            self.time_out(number);
             let limit = self.limit.as_millis();
             return Err(StoreError::new(format!("{}: no answer within {limit} ms", self.target)));
         };
@@ -137,22 +133,6 @@ impl Link {
         drop(old);
     }
 
-    /// Records that a call on connection `number` has timed out. In a cluster, the other nodes
-    /// respond meanwhile, and do not tell the driver that one has failed over.
-    fn time_out(&self, number: u64) {
-        let mut current = self.lock();
-        if current.number != number || !self.target.is_cluster() {
-            return;
-        }
-        let (now, long) = (Instant::now(), self.limit * SILENT);
-        let (first, last) = current.timeouts.unwrap_or((now, now));
-        let first = if now.duration_since(last) > long { now } else { first };
-        current.timeouts = Some((first, now));
-        let old = (now.duration_since(first) > long).then(|| current.renew(now));
-        drop(current);
-        drop(old);
-    }
-
     fn explain(&self, error: &RedisError) -> StoreError {
         match error.kind() {
             ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
@@ -175,7 +155,6 @@ impl Current {
         self.number += 1;
         self.since = now;
         self.waiting_since = Some(now);
-        self.timeouts = None;
         mem::take(&mut self.connection)
     }
 }
