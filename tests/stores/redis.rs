@@ -1,7 +1,10 @@
 //! Claims in a Redis server that each test starts for itself.
 
+mod cluster;
 mod faults;
+mod sentinel;
 mod start;
+mod tls;
 
 use std::time::Duration;
 

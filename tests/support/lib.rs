@@ -25,6 +25,7 @@ mod answers;
 pub mod attacks;
 mod claims;
 mod client;
+mod cluster;
 mod folder;
 mod forged;
 mod gate;
@@ -47,6 +48,7 @@ pub use self::{
     answers::{assert_in_flight, assert_replay, is_replay},
     claims::{Calls, again, finish, fresh, is_shut_out, its_status, race, won},
     client::{Connection, Response, exchange, raw_request, try_exchange},
+    cluster::{RedisCluster, RedisSentinels, until_replicated},
     folder::{Folder, in_folder},
     forged::Forged,
     gate::{Gate, HandClock, PATIENCE, size, soon},

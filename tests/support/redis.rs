@@ -37,6 +37,8 @@ pub struct RedisServer {
     port: u16,
     folder: Folder,
     options: Vec<String>,
+    /// The configuration of a Sentinel.
+    sentinel: Option<String>,
     child: Option<Child>,
 }
 
@@ -48,12 +50,22 @@ impl RedisServer {
 
     /// Starts a server with command-line options, such as `--maxmemory-policy allkeys-lru`.
     pub fn start_with(options: &[&str]) -> Self {
-        let mut server = Self::stopped(options);
+        Self::stopped(options).started()
+    }
+
+    /// Starts a Sentinel with these lines in its configuration.
+    pub fn start_sentinel(lines: &[&str]) -> Self {
+        let mut server = Self::stopped(&[]);
+        server.sentinel = Some(lines.join("\n"));
+        server.started()
+    }
+
+    fn started(mut self) -> Self {
         for _ in 0..TRIES {
-            if server.try_start() {
-                return server;
+            if self.try_start() {
+                return self;
             }
-            server.port = free_port();
+            self.port = free_port();
         }
         panic!("redis-server: each of {TRIES} ports was taken");
     }
@@ -67,6 +79,7 @@ impl RedisServer {
             port: free_port(),
             folder: Folder::new("redis"),
             options: options.iter().map(|&option| option.into()).collect(),
+            sentinel: None,
             child: None,
         }
     }
@@ -93,10 +106,19 @@ impl RedisServer {
     fn try_start(&mut self) -> bool {
         let port = self.port.to_string();
         let log = self.folder.path().join("log");
-        let child = Command::new("redis-server")
-            .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
-            .args(["--appendonly", "yes", "--appendfsync", "always"])
-            .args(&self.options)
+        let mut command = Command::new("redis-server");
+        if let Some(lines) = &self.sentinel {
+            // The Sentinel rewrites this file.
+            let file = self.folder.path().join("sentinel.conf");
+            fs::write(&file, lines).unwrap();
+            command.arg(file).arg("--sentinel").args(["--port", &port, "--bind", "127.0.0.1"]);
+        } else {
+            command
+                .args(["--port", &port, "--bind", "127.0.0.1", "--save", ""])
+                .args(["--appendonly", "yes", "--appendfsync", "always"])
+                .args(&self.options);
+        }
+        let child = command
             .current_dir(self.folder.path())
             .stdin(Stdio::null())
             .stdout(File::create(&log).unwrap())
@@ -105,7 +127,7 @@ impl RedisServer {
         let child = self.child.insert(child.unwrap());
         let is_ready = || {
             let log = fs::read_to_string(&log).unwrap_or_default();
-            log.contains("Ready to accept connections")
+            log.contains("Ready to accept connections") || log.contains("+monitor master")
         };
         becomes_ready("redis-server", child, &log, is_ready)
     }

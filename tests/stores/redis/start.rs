@@ -4,6 +4,89 @@ use integration_tests::Logs;
 
 use super::*;
 
+/// The rights that the documentation of [`RedisStore`] names.
+pub(super) const RIGHTS: &str = "~wv:* +del +eval +evalsha +hget +hmget +hset +pexpire +pttl +time";
+
+/// The named rights are enough. Without one of them the store does not start, and the error names
+/// it.
+#[tokio::test]
+async fn rights_one_by_one() {
+    let server = RedisServer::start();
+    let connect = || {
+        let url = format!("redis://app:sesame@127.0.0.1:{}/", server.port());
+        RedisStore::connect(url).timeout(PATIENCE / 2)
+    };
+    server.command(&format!("ACL SETUSER app on >sesame {RIGHTS}"));
+    let store = connect().await.unwrap();
+    let suite =
+        Suite::new(&store).keeps_responses().tick(Duration::from_secs(60)).clears_by_itself();
+    suite.run(async |by| age(&server, by)).await.unwrap();
+    server.command("FLUSHALL");
+    for missing in RIGHTS.split(' ') {
+        let others: Vec<_> = RIGHTS.split(' ').filter(|right| *right != missing).collect();
+        server.command("ACL DELUSER app");
+        server.command(&format!("ACL SETUSER app on >sesame {}", others.join(" ")));
+        let error = fails(connect().into_future()).await;
+        let text = format!("rights: the user lacks {missing}: the store needs {RIGHTS}");
+        assert_eq!(error, text);
+        let lazy = connect().lazy().await.unwrap();
+        assert_eq!(fails(lazy.claim_one(&request(1))).await, text);
+        if missing != "+del" {
+            assert_eq!(server.command("DBSIZE"), ":0\r\n", "{missing}");
+        }
+        server.command("FLUSHALL");
+    }
+    server.command("ACL DELUSER app");
+    server.command("ACL SETUSER app on >sesame ~* +@all -time -@scripting");
+    let error = fails(connect().into_future()).await;
+    assert!(error.starts_with("rights: the user lacks +eval +evalsha +time: "), "{error}");
+    server.command("ACL SETUSER app +time +@scripting");
+    assert_eq!(connect().await.unwrap().claim_one(&request(1)).await.unwrap(), won(1));
+}
+
+/// An address that is wrong in each part.
+#[tokio::test]
+async fn addresses_that_are_wrong() {
+    let (server, other) = (RedisServer::start(), RedisServer::start_with(&["--databases", "4"]));
+    server.command("ACL SETUSER app on >sesame ~* +@all");
+    other.command("ACL SETUSER app on >sesame ~* +@all");
+    let (port, free) = (server.port(), RedisServer::stopped(&[]).port());
+    let other = other.port();
+    for (url, part) in [
+        (format!("http://app:sesame@127.0.0.1:{port}/"), "url: "),
+        (format!("app:sesame@127.0.0.1:{port}"), "url: "),
+        (format!("redis://ann:sesame@127.0.0.1:{port}/"), "authentication failed"),
+        (format!("redis://app:sesam@127.0.0.1:{port}/"), "authentication failed"),
+        (format!("redis://app:sesame@nowhere.invalid:{port}/"), "redis at nowhere.invalid:"),
+        (format!("redis://app:sesame@127.0.0.1:{free}/"), &format!("redis at 127.0.0.1:{free}: ")),
+        ("redis://app:sesame@127.0.0.1:99999/".to_owned(), "url: "),
+        ("redis://app:sesame@/".to_owned(), "url: "),
+        (format!("redis://app:sesame@127.0.0.1:{port}/x"), "url: "),
+        (format!("redis://app:sesame@127.0.0.1:{other}/4"), "DB index is out of range"),
+        (format!("rediss://app:sesame@127.0.0.1:{port}/"), &format!("redis at 127.0.0.1:{port}: ")),
+        ("unix:///nowhere/redis.sock".to_owned(), "redis at /nowhere/redis.sock: "),
+    ] {
+        for (is_server, connect) in [
+            (true, RedisStore::connect(&url)),
+            (false, RedisStore::connect_cluster([&url])),
+            (false, RedisStore::connect_sentinel("redis://hooks", [&url])),
+        ] {
+            // A server without TLS does not respond to a client with TLS.
+            let limit = if url.starts_with("rediss") { 500 * MS } else { PATIENCE / 2 };
+            let error = connect.timeout(limit).await.unwrap_err();
+            let text = format!("{error:#} {error:?}");
+            assert!(!text.contains("sesam"), "{url}: {text}");
+            assert!(!is_server || text.contains(part), "{url}: {text}");
+        }
+    }
+    for (connect, text) in [
+        (RedisStore::connect_cluster(Vec::<String>::new()), "urls: none given"),
+        (RedisStore::connect_sentinel("redis://hooks", [""; 0]), "sentinels: none given"),
+    ] {
+        assert_eq!(fails(connect.into_future()).await, text);
+    }
+}
+
 #[tokio::test]
 async fn an_evicting_server_is_refused() {
     for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {

@@ -1,6 +1,10 @@
+mod check;
+mod cluster;
 mod connect;
 mod link;
 mod script;
+mod target;
+mod tls;
 
 use std::{
     fmt,
@@ -17,14 +21,15 @@ pub use self::connect::RedisConnect;
 use self::{
     link::Link,
     script::{Script, Scripts},
+    target::Address,
 };
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Fingerprint, Holder, OnLeaseExpiry, Settled,
     Step, StoreError, StoredResponse, limiter::shortest,
 };
 
-/// Keeps claims in a Redis (5 or later) or Valkey server, shared by any number of processes and
-/// machines.
+/// Keeps claims in a Redis (5 or later) or Valkey server or cluster, shared by any number of
+/// processes and machines.
 ///
 /// ```no_run
 /// # use webhook_verify::{Idempotency, RedisStore, idempotency::StoreError};
@@ -34,6 +39,9 @@ use super::{
 /// # Ok(())
 /// # }
 /// ```
+///
+/// [`connect_cluster`](Self::connect_cluster) and [`connect_sentinel`](Self::connect_sentinel)
+/// connect to a Redis Cluster and to the master that Sentinels name.
 ///
 /// Every call is one round trip that runs one script on one key. The server's clock decides when
 /// leases and records expire.
@@ -66,11 +74,15 @@ use super::{
 /// * **Its clock decides.** After a fail-over to a machine whose clock is ahead, leases expire
 ///   early. The fencing token, [`Claim::fencing_token`], distinguishes the older holder from the
 ///   newer.
+/// * **Its user needs rights.** With ACLs, grant `~wv:* +del +eval +evalsha +hget +hmget +hset
+///   +pexpire +pttl +time`; on a cluster also `+asking +cluster|slots +ping`; behind Sentinel also
+///   `+role`; with a database in the URL also `+select`. With `+info` or `+config|get`, the store
+///   sees the `maxmemory-policy`. At the start, it calls each command and runs each script once, on
+///   a key that it deletes again. The error names the rights that are missing.
 /// * Redis deletes expired records by itself, so [`purge`](ClaimStore::purge) does nothing.
 ///
-/// No type of the driver is part of this API. For a URL that begins with `rediss://`, enable the
-/// driver's own TLS feature in your `Cargo.toml`, for instance `redis = { version = "1.8",
-/// default-features = false, features = ["tokio-native-tls-comp"] }`.
+/// No type of the driver is part of this API. For URLs that begin with `rediss://`, enable the
+/// feature `redis-tls`.
 ///
 /// [`Claim::fencing_token`]: crate::idempotency::Claim::fencing_token
 #[derive(Clone)]
@@ -88,19 +100,58 @@ struct Inner {
 }
 
 impl RedisStore {
-    /// Connects to the server at `url`: `redis://user:password@host:port/database`, or
-    /// `unix:///path`. Set options on the returned value, then await it.
+    /// Connects to the server at `url`: `redis://user:password@host:port/database`, `rediss://` for
+    /// TLS, or `unix:///path`. Set options on the returned value, then await it.
     ///
     /// # Errors
     ///
     /// When awaited, [`StoreError`] if the URL is invalid, if the server cannot be reached or
-    /// refuses the login, or if it evicts.
+    /// refuses the login, if it evicts or is a node of a cluster, or if the user lacks a right.
     ///
     /// # Panics
     ///
     /// When awaited outside of a tokio runtime.
     pub fn connect(url: impl Into<String>) -> RedisConnect {
-        RedisConnect::new(url.into())
+        RedisConnect::new(Address::Server(url.into()))
+    }
+
+    /// Connects to a Redis Cluster. The URLs name some of its nodes, with the same user and
+    /// password. The store finds the other nodes, and follows slots that move and nodes that fail
+    /// over.
+    ///
+    /// Each claim is one key, in the slot of its digest. So the claims of a batch are on several
+    /// nodes, and each takes effect in a step of its own, as on one server.
+    ///
+    /// # Errors
+    ///
+    /// When awaited, as for [`connect`](Self::connect). Every primary is checked.
+    ///
+    /// # Panics
+    ///
+    /// When awaited outside of a tokio runtime.
+    pub fn connect_cluster(urls: impl IntoIterator<Item = impl Into<String>>) -> RedisConnect {
+        RedisConnect::new(Address::Cluster(urls.into_iter().map(Into::into).collect()))
+    }
+
+    /// Connects to the master that Redis Sentinels name, and follows a fail-over to another.
+    ///
+    /// `master` is the URL for the master, with its name in place of host and port:
+    /// `redis://user:password@mymaster/database`. `sentinels` are the URLs of the Sentinels, such
+    /// as `redis://sentinel-1:26379`, which have the same user and password, if they need any.
+    ///
+    /// # Errors
+    ///
+    /// When awaited, as for [`connect`](Self::connect), and if no Sentinel knows the master.
+    ///
+    /// # Panics
+    ///
+    /// When awaited outside of a tokio runtime.
+    pub fn connect_sentinel(
+        master: impl Into<String>,
+        sentinels: impl IntoIterator<Item = impl Into<String>>,
+    ) -> RedisConnect {
+        let sentinels = sentinels.into_iter().map(Into::into).collect();
+        RedisConnect::new(Address::Sentinel { master: master.into(), sentinels })
     }
 
     fn new(link: Link, prefix: String, allow_eviction: bool) -> Self {
@@ -119,7 +170,8 @@ impl RedisStore {
     async fn ready(&self) -> Result<(), StoreError> {
         let inner = &*self.inner;
         if !inner.checked.load(Ordering::Relaxed) {
-            connect::prepare(&inner.link, &inner.scripts, inner.allow_eviction).await?;
+            // Boxed, because it happens once and would make the future of each call larger.
+            Box::pin(check::check(self)).await?;
             inner.checked.store(true, Ordering::Relaxed);
         }
         Ok(())
@@ -129,8 +181,9 @@ impl RedisStore {
         [self.inner.prefix.as_bytes(), key.as_bytes()].concat()
     }
 
-    fn claim_command(&self, request: &ClaimRequest) -> Cmd {
-        let mut command = self.inner.scripts.claim.call(&self.key(&request.key));
+    fn claim_call(&self, request: &ClaimRequest) -> (&Script, Cmd) {
+        let script = &self.inner.scripts.claim;
+        let mut command = script.call(&self.key(&request.key));
         command
             .arg(&request.owner.as_bytes()[..])
             .arg(&request.fingerprint.0[..])
@@ -140,22 +193,30 @@ impl RedisStore {
                 OnLeaseExpiry::TakeOver => "take",
                 OnLeaseExpiry::Hold => "hold",
             });
-        command
+        (script, command)
     }
 
-    /// Returns a call of a script for a holder's key. The caller adds the arguments after the
-    /// owner.
-    fn holder_command(&self, script: &Script, holder: &Holder) -> Cmd {
+    fn step_call(&self, holder: &Holder, step: Step) -> (&Script, Cmd) {
+        let scripts = &self.inner.scripts;
+        let script = match step {
+            Step::Complete { .. } => &scripts.complete,
+            Step::Release => &scripts.release,
+            Step::Extend { .. } => &scripts.extend,
+        };
         let mut command = script.call(&self.key(&holder.key));
         command.arg(&holder.owner.as_bytes()[..]);
-        command
+        match step {
+            Step::Complete { status, ttl } => command.arg(status).arg(millis(ttl)),
+            Step::Release => &mut command,
+            Step::Extend { lease } => command.arg(millis(lease)),
+        };
+        (script, command)
     }
 
-    /// Runs a script several times in one round trip, and reads each reply.
-    async fn send_all<T>(
+    /// Runs one script several times in one round trip, and reads each reply.
+    async fn send_all<'a, T>(
         &self,
-        calls: impl ExactSizeIterator<Item = Cmd>,
-        script: &Script,
+        calls: impl ExactSizeIterator<Item = (&'a Script, Cmd)>,
         read: impl Fn(&Value) -> Option<T>,
     ) -> Result<Vec<T>, StoreError> {
         let count = calls.len();
@@ -163,11 +224,13 @@ impl RedisStore {
             return Ok(Vec::new());
         }
         self.ready().await?;
+        let mut script = None;
         let mut commands = Pipeline::with_capacity(count);
-        for call in calls {
+        for (of_call, call) in calls {
+            script = Some(of_call);
             commands.add_command(call);
         }
-        let replies = self.inner.link.send(&commands, Some(script)).await?;
+        let replies = self.inner.link.send(&commands, script).await?;
         if replies.len() != count {
             return Err(unexpected());
         }
@@ -190,28 +253,12 @@ impl ClaimStore for RedisStore {
         }
         let limit = shortest(requests.iter().map(|request| request.limit));
         let _slot = self.inner.link.limiter.enter(limit).await?;
-        let calls = requests.iter().map(|request| self.claim_command(request));
-        self.send_all(calls, &self.inner.scripts.claim, outcome).await
+        self.send_all(requests.iter().map(|request| self.claim_call(request)), outcome).await
     }
 
     /// Runs the step's script for each holder, in one round trip but not in one step.
     async fn settle(&self, holders: &[Holder], step: Step) -> Result<Vec<Settled>, StoreError> {
-        let scripts = &self.inner.scripts;
-        let script = match step {
-            Step::Complete { .. } => &scripts.complete,
-            Step::Release => &scripts.release,
-            Step::Extend { .. } => &scripts.extend,
-        };
-        let calls = holders.iter().map(|holder| {
-            let mut command = self.holder_command(script, holder);
-            match step {
-                Step::Complete { status, ttl } => command.arg(status).arg(millis(ttl)),
-                Step::Release => &mut command,
-                Step::Extend { lease } => command.arg(millis(lease)),
-            };
-            command
-        });
-        self.send_all(calls, script, settled).await
+        self.send_all(holders.iter().map(|holder| self.step_call(holder, step)), settled).await
     }
 
     async fn complete_with(
@@ -221,9 +268,8 @@ impl ClaimStore for RedisStore {
         ttl: Duration,
         response: &StoredResponse,
     ) -> Result<Settled, StoreError> {
-        let script = &self.inner.scripts.complete;
-        let mut command = self.holder_command(script, holder);
-        command.arg(status).arg(millis(ttl)).arg(response.as_bytes());
+        let (script, mut command) = self.step_call(holder, Step::Complete { status, ttl });
+        command.arg(response.as_bytes());
         match self.send(command, Some(script)).await?.as_slice() {
             [reply] => settled(reply).ok_or_else(unexpected),
             _ => Err(unexpected()),

@@ -1,22 +1,26 @@
 use std::{
+    future::Future,
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use redis::{
-    Client, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value,
-    aio::{ConnectionManager, ConnectionManagerConfig},
-};
-use tokio::time::timeout;
+use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
+use tokio::{sync::OnceCell, time::timeout};
 
-use super::script::Script;
-use crate::claim::{StoreError, limiter::Limiter};
+use super::{
+    script::Script,
+    target::{Connection, Target},
+};
+use crate::{
+    claim::{StoreError, limiter::Limiter},
+    error::ConfigError,
+};
 
 /// How many time limits a connection may be silent before it is replaced. A lower number would
 /// break the order of calls at every short stall: a claim without a response is followed by its
 /// release, which should reach the server on the same connection.
-const SILENT: u32 = 5;
+pub(super) const SILENT: u32 = 5;
 
 /// How many claims are sent at a time: enough to fill the connection, and few enough that
 /// completions, releases and renewals do not queue behind thousands.
@@ -24,23 +28,23 @@ const SLOTS: usize = 256;
 
 /// The connection to the server, which all calls share and which is replaced when it fails.
 ///
-/// The connection manager reconnects after a connection has ended. It does not notice:
+/// The driver reconnects after a connection has ended. It does not notice:
 ///
 /// * a peer that is silent without ending the connection, such as a machine that left the network;
-/// * a primary that has become a replica;
+/// * a primary that has become a replica, or that the Sentinels have replaced;
 /// * a server that refuses the login for a while.
 ///
-/// In those cases this type opens a new connection, after it has resolved the name again.
+/// In those cases this type opens a new connection, after it has resolved the name again, or asked
+/// the Sentinels or the nodes of the cluster.
 pub(super) struct Link {
-    client: Client,
-    config: ConnectionManagerConfig,
+    pub(super) target: Target,
     limit: Duration,
     current: Mutex<Current>,
     pub(super) limiter: Arc<Limiter>,
 }
 
 struct Current {
-    manager: ConnectionManager,
+    connection: Arc<OnceCell<Connection>>,
     /// Distinguishes this connection from earlier ones.
     number: u64,
     since: Instant,
@@ -50,58 +54,63 @@ struct Current {
 
 impl Link {
     /// Creates a link that connects at the first call. Each call takes at most `limit`.
-    pub(super) fn new(client: Client, limit: Duration) -> RedisResult<Self> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(limit))
-            .set_response_timeout(None)
-            // It is better to refuse deliveries at once than to keep them waiting: each call
-            // reconnects.
-            .set_number_of_retries(0)
-            .set_pipeline_buffer_size(1000);
-        let manager = ConnectionManager::new_lazy_with_config(client.clone(), config.clone())?;
-        Ok(Self {
-            client,
-            config,
+    pub(super) fn new(target: Target, limit: Duration) -> Self {
+        Self {
+            target,
             limit,
             limiter: Limiter::new(SLOTS),
             current: Mutex::new(Current {
-                manager,
+                connection: Arc::default(),
                 number: 0,
                 since: Instant::now(),
                 waiting_since: None,
             }),
-        })
+        }
     }
 
-    /// Sends the commands in one round trip and returns their results, none of which is an error.
-    ///
-    /// If the connection has ended, the commands are sent once more, so each must be harmless when
-    /// repeated. If the server has not loaded `script`, it is loaded first.
+    /// Does what [`Connection::send`] does.
     pub(super) async fn send(
         &self,
         commands: &Pipeline,
         script: Option<&Script>,
     ) -> Result<Vec<Value>, StoreError> {
-        let (mut manager, number) = self.begin();
-        let sent = timeout(self.limit, send(commands, script, &mut manager)).await;
-        let Ok(result) = sent else {
-            return Err(StoreError::new(format!(
-                "redis: no answer within {} ms",
-                self.limit.as_millis()
-            )));
+        self.call(|connection| connection.send(commands, script)).await
+    }
+
+    /// Does what [`Connection::try_each`] does.
+    pub(super) async fn try_each(&self, commands: Pipeline) -> Result<Vec<Value>, StoreError> {
+        self.call(|connection| connection.try_each(commands)).await
+    }
+
+    /// Does what [`Connection::try_all`] does.
+    pub(super) async fn try_all(&self, command: Cmd) -> Result<Vec<Value>, StoreError> {
+        self.call(|connection| connection.try_all(command)).await
+    }
+
+    async fn call<F: Future<Output = RedisResult<Vec<Value>>>>(
+        &self,
+        call: impl FnOnce(Connection) -> F,
+    ) -> Result<Vec<Value>, StoreError> {
+        let (connection, number) = self.begin();
+        let sent = timeout(self.limit, async {
+            call(connection.get_or_try_init(|| self.target.open()).await?.clone()).await
+        });
+        let Ok(result) = sent.await else {
+            let limit = self.limit.as_millis();
+            return Err(StoreError::new(format!("{}: no answer within {limit} ms", self.target)));
         };
         self.end(number, result.as_ref().err());
-        result.map_err(StoreError::new)
+        result.map_err(|error| self.explain(&error))
     }
 
     /// Returns the connection for a call that begins now.
-    fn begin(&self) -> (ConnectionManager, u64) {
+    fn begin(&self) -> (Arc<OnceCell<Connection>>, u64) {
         let mut current = self.lock();
         let now = Instant::now();
         let waiting_since = *current.waiting_since.get_or_insert(now);
         let silent = now.duration_since(waiting_since) > self.limit * SILENT;
-        let old = silent.then(|| self.renew(&mut current)).flatten();
-        let connection = (current.manager.clone(), current.number);
+        let old = silent.then(|| current.renew(now));
+        let connection = (Arc::clone(&current.connection), current.number);
         drop(current);
         // Closing the connection takes locks of its own, so release this one first.
         drop(old);
@@ -115,24 +124,24 @@ impl Link {
             return;
         }
         current.waiting_since = None;
-        // The manager reconnects after I/O errors. Other errors come from the server, and a new
-        // connection may or may not help. So open one at most once per limit.
-        let renew =
-            error.is_some_and(|error| !error.is_io_error()) && current.since.elapsed() > self.limit;
-        let old = renew.then(|| self.renew(&mut current)).flatten();
+        // The driver reconnects to the same server after I/O errors. Other errors come from the
+        // server, and a new connection may or may not help. So open one at most once per limit.
+        let renew = error.is_some_and(|error| !error.is_io_error() || self.target.has_sentinels())
+            && current.since.elapsed() > self.limit;
+        let old = renew.then(|| current.renew(Instant::now()));
         drop(current);
         drop(old);
     }
 
-    fn renew(&self, current: &mut Current) -> Option<ConnectionManager> {
-        let manager =
-            ConnectionManager::new_lazy_with_config(self.client.clone(), self.config.clone())
-                .ok()?;
-        let now = Instant::now();
-        current.number += 1;
-        current.since = now;
-        current.waiting_since = Some(now);
-        Some(mem::replace(&mut current.manager, manager))
+    fn explain(&self, error: &RedisError) -> StoreError {
+        match error.kind() {
+            ErrorKind::Server(ServerErrorKind::Moved | ServerErrorKind::Ask)
+                if !self.target.is_cluster() =>
+            {
+                not_a_node()
+            }
+            _ => StoreError::new(format!("{}: {error}", self.target)),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Current> {
@@ -140,25 +149,18 @@ impl Link {
     }
 }
 
-async fn send(
-    commands: &Pipeline,
-    script: Option<&Script>,
-    manager: &mut ConnectionManager,
-) -> RedisResult<Vec<Value>> {
-    let (mut unknown, mut lost) = (script, true);
-    loop {
-        let error = match commands.query_async(manager).await {
-            Ok(answers) => return Ok(answers),
-            Err(error) => error,
-        };
-        if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-            && let Some(script) = unknown.take()
-        {
-            script.load().exec_async(manager).await?;
-        } else if error.is_io_error() && mem::take(&mut lost) {
-            // The manager is already reconnecting, and the next call waits for that.
-        } else {
-            return Err(error);
-        }
+impl Current {
+    /// Replaces the connection, and returns the old one.
+    fn renew(&mut self, now: Instant) -> Arc<OnceCell<Connection>> {
+        self.number += 1;
+        self.since = now;
+        self.waiting_since = Some(now);
+        mem::take(&mut self.connection)
     }
+}
+
+/// Returns the error for a node of a cluster that was named as the only server.
+pub(super) fn not_a_node() -> StoreError {
+    let reason = "the server is a node of a cluster: use RedisStore::connect_cluster";
+    StoreError::new(ConfigError::option("url", reason))
 }

@@ -1,4 +1,4 @@
-use redis::Cmd;
+use redis::{Arg, Cmd, Pipeline};
 use sha1::{Digest as _, Sha1};
 
 use crate::encoding::Encoding;
@@ -27,10 +27,6 @@ impl Scripts {
             extend: Script::new(include_str!("extend.lua")),
         }
     }
-
-    pub(super) fn all(&self) -> [&Script; 4] {
-        [&self.claim, &self.complete, &self.release, &self.extend]
-    }
 }
 
 impl Script {
@@ -46,11 +42,25 @@ impl Script {
         command
     }
 
-    /// Returns the command that loads the script: at first, and after a restart, a fail-over or
-    /// `SCRIPT FLUSH`.
-    pub(super) fn load(&self) -> Cmd {
-        let mut command = redis::cmd("SCRIPT");
-        command.arg("LOAD").arg(self.source);
+    /// Returns the call with the source in place of the digest, which loads the script: at first,
+    /// and after a restart, a fail-over or `SCRIPT FLUSH`.
+    pub(super) fn load_by(&self, call: &Cmd) -> Cmd {
+        let mut command = redis::cmd("EVAL");
+        command.arg(self.source);
+        for arg in call.args_iter().skip(2) {
+            if let Arg::Simple(bytes) = arg {
+                command.arg(bytes);
+            }
+        }
         command
+    }
+
+    /// Returns the calls, of which the first loads the script.
+    pub(super) fn load_with(&self, calls: &Pipeline) -> Pipeline {
+        let mut commands = Pipeline::new();
+        for (number, call) in calls.cmd_iter().enumerate() {
+            commands.add_command(if number == 0 { self.load_by(call) } else { call.clone() });
+        }
+        commands
     }
 }

@@ -1,0 +1,226 @@
+//! The checks before the first call: whether the server may evict, and what the user may do.
+
+use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
+
+use redis::{Arg, Pipeline, Value, cluster_routing::Slot};
+
+use super::{RedisStore, link::not_a_node, millis, unexpected};
+use crate::{
+    claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, Step, StoreError},
+    error::ConfigError,
+};
+
+/// How long the records of the check live, if they are not deleted.
+const LIFE: Duration = Duration::from_secs(60);
+
+/// Refuses a server that may evict claims, a node of a cluster that is named alone, and a user who
+/// lacks a right. Runs each script once, which also loads it: a call whose caller has given up is
+/// not sent again, so its script should be loaded already.
+pub(super) async fn check(store: &RedisStore) -> Result<(), StoreError> {
+    check_policy(store).await?;
+    let keys = keys(store).await?;
+    check_rights(store, &keys).await?;
+    for key in keys {
+        run_scripts(store, key).await?;
+    }
+    Ok(())
+}
+
+/// Managed servers usually allow `INFO` but forbid `CONFIG`. A forbidden command is not an error
+/// here. A server that does not report its policy is accepted with a warning.
+async fn check_policy(store: &RedisStore) -> Result<(), StoreError> {
+    let link = &store.inner.link;
+    let mut replies = link.try_all(redis::cmd("INFO")).await?;
+    let mut config = redis::cmd("CONFIG");
+    config.arg("GET").arg("maxmemory-policy");
+    replies.extend(link.try_all(config).await?);
+    for reply in &replies {
+        if let Value::ServerError(error) = reply
+            && !matches!(error.code(), "NOPERM" | "ERR")
+        {
+            return Err(StoreError::new(error.to_string()));
+        }
+    }
+    if !link.target.is_cluster() && replies.iter().any(is_node) {
+        return Err(not_a_node());
+    }
+    if store.inner.allow_eviction {
+        return Ok(());
+    }
+    let policies: Vec<_> = replies.iter().filter_map(policy_in).collect();
+    match policies.iter().find(|policy| *policy != "noeviction") {
+        Some(policy) => Err(StoreError::new(ConfigError::option(
+            "maxmemory-policy",
+            format!(
+                "the server has {policy} and may evict claims: set noeviction, or allow_eviction"
+            ),
+        ))),
+        None if policies.is_empty() => {
+            tracing::warn!(
+                target: "webhook_verify",
+                "redis does not report its maxmemory-policy: \
+                 with any policy but noeviction it may lose deliveries"
+            );
+            Ok(())
+        }
+        None => Ok(()),
+    }
+}
+
+/// Returns whether a reply to `INFO` is from a node of a cluster.
+fn is_node(reply: &Value) -> bool {
+    text_in(reply).is_some_and(|info| info.lines().any(|line| line == "cluster_enabled:1"))
+}
+
+/// Returns the policy, from a line of `INFO` or a pair of `CONFIG GET` (a map in newer protocols).
+fn policy_in(reply: &Value) -> Option<String> {
+    match reply {
+        Value::Array(_) | Value::Map(_) => {
+            let pairs: Vec<(String, String)> = redis::from_redis_value(reply.clone()).ok()?;
+            let mut values = pairs.into_iter().filter(|(name, _)| name == "maxmemory-policy");
+            values.next().map(|(_, value)| value)
+        }
+        _ => {
+            let info = text_in(reply)?;
+            let policy = info.lines().find_map(|line| line.strip_prefix("maxmemory_policy:"));
+            policy.map(str::to_owned)
+        }
+    }
+}
+
+fn text_in(reply: &Value) -> Option<String> {
+    match reply {
+        Value::BulkString(_) | Value::VerbatimString { .. } | Value::SimpleString(_) => {
+            redis::from_redis_value(reply.clone()).ok()
+        }
+        _ => None,
+    }
+}
+
+/// Returns fresh keys: one, or one on each primary of a cluster, because each has its own users.
+async fn keys(store: &RedisStore) -> Result<Vec<ClaimKey>, StoreError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(StoreError::new)?;
+    if !store.inner.link.target.is_cluster() {
+        return Ok(vec![random.into()]);
+    }
+    let mut slots = redis::cmd("CLUSTER");
+    slots.arg("SLOTS");
+    let replies = store.inner.link.try_all(slots).await?;
+    let ranges = replies.iter().find_map(ranges).ok_or_else(unexpected)?;
+    let mut primaries: Vec<&Value> = ranges.iter().map(|(_, primary)| *primary).collect();
+    let mut keys = Vec::new();
+    // A primary with fewer than ten of the 16,384 slots may be left out.
+    for number in 0..5000_u32 {
+        random[..4].copy_from_slice(&number.to_be_bytes());
+        let key = ClaimKey::from(random);
+        let slot = Slot::for_key(store.key(&key));
+        let mut of_key = ranges
+            .iter()
+            .filter(|(range, _)| range.clone().any(|number| Slot::new(number) == Some(slot)));
+        if let Some((_, primary)) = of_key.next()
+            && primaries.contains(primary)
+        {
+            primaries.retain(|other| other != primary);
+            keys.push(key);
+        }
+        if primaries.is_empty() {
+            break;
+        }
+    }
+    Ok(keys)
+}
+
+/// Reads the slots and the primaries from a reply to `CLUSTER SLOTS`.
+fn ranges(reply: &Value) -> Option<Vec<(RangeInclusive<u16>, &Value)>> {
+    fn range(reply: &Value) -> Option<(RangeInclusive<u16>, &Value)> {
+        let Value::Array(parts) = reply else {
+            return None;
+        };
+        let [Value::Int(first), Value::Int(last), primary, ..] = parts.as_slice() else {
+            return None;
+        };
+        Some((u16::try_from(*first).ok()?..=u16::try_from(*last).ok()?, primary))
+    }
+    let Value::Array(ranges) = reply else {
+        return None;
+    };
+    ranges.iter().map(range).collect()
+}
+
+/// Refuses a user who lacks rights, and names them. Not every server names the command that a
+/// script may not call, so each command is called directly.
+async fn check_rights(store: &RedisStore, keys: &[ClaimKey]) -> Result<(), StoreError> {
+    let link = &store.inner.link;
+    let pattern = format!("~{}*", store.inner.prefix);
+    let mut missing = BTreeSet::new();
+    let time = link.try_all(redis::cmd("TIME")).await?;
+    missing.extend(time.iter().filter_map(|reply| missing_right("TIME", &pattern, reply)));
+    for key in keys {
+        let key = store.key(key);
+        let commands = direct_calls(&key);
+        let replies = link.try_each(commands.clone()).await?;
+        for (command, reply) in commands.cmd_iter().zip(&replies) {
+            if let Some(Arg::Simple(name)) = command.args_iter().next() {
+                let name = String::from_utf8_lossy(name);
+                missing.extend(missing_right(&name, &pattern, reply));
+            }
+        }
+    }
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let missing: Vec<_> = missing.into_iter().collect();
+    Err(StoreError::new(ConfigError::option(
+        "rights",
+        format!(
+            "the user lacks {}: the store needs {pattern} +del +eval +evalsha +hget +hmget +hset \
+             +pexpire +pttl +time",
+            missing.join(" ")
+        ),
+    )))
+}
+
+/// Returns a call of each command, on a key that they create and delete.
+fn direct_calls(key: &[u8]) -> Pipeline {
+    let mut commands = Pipeline::new();
+    commands.cmd("HSET").arg(key).arg("check").arg(1);
+    commands.cmd("PEXPIRE").arg(key).arg(millis(LIFE));
+    commands.cmd("HMGET").arg(key).arg("check");
+    commands.cmd("HGET").arg(key).arg("check");
+    commands.cmd("PTTL").arg(key);
+    commands.cmd("EVAL").arg("return 1").arg(1).arg(key);
+    commands.cmd("EVALSHA").arg("0".repeat(40)).arg(1).arg(key);
+    commands.cmd("DEL").arg(key);
+    commands
+}
+
+/// Returns the right that is missing, as `ACL SETUSER` grants it: the command's or the keys'.
+fn missing_right(command: &str, pattern: &str, reply: &Value) -> Option<String> {
+    match reply {
+        Value::ServerError(error) if error.code() == "NOPERM" => {
+            let of_keys = error.details().is_some_and(|details| details.contains("access"));
+            Some(if of_keys { pattern.to_owned() } else { format!("+{}", command.to_lowercase()) })
+        }
+        _ => None,
+    }
+}
+
+/// Runs each script on a key, which is then deleted.
+async fn run_scripts(store: &RedisStore, key: ClaimKey) -> Result<(), StoreError> {
+    let (owner, body) = (Owner::random()?, Fingerprint([0; 32]));
+    let claim = ClaimRequest::new(key, owner, body, LIFE, LIFE);
+    let holder = claim.holder();
+    let steps =
+        [Step::Extend { lease: LIFE }, Step::Release, Step::Complete { status: 200, ttl: LIFE }];
+    let calls = steps.iter().map(|step| store.step_call(&holder, *step));
+    let calls: Vec<_> = std::iter::once(store.claim_call(&claim)).chain(calls).collect();
+    for (script, call) in calls {
+        let mut commands = Pipeline::new();
+        commands.add_command(script.load_by(&call));
+        store.inner.link.send(&commands, None).await?;
+    }
+    let mut commands = Pipeline::new();
+    commands.cmd("DEL").arg(store.key(&key));
+    store.inner.link.send(&commands, None).await.map(|_| ())
+}
