@@ -157,6 +157,30 @@ async fn a_slot_moves_under_load() {
     drop(cluster);
 }
 
+/// New claims in a slot that is on its way to another node are on that node: the owner redirects
+/// each call.
+#[tokio::test]
+async fn a_slot_that_moves_grants_claims_on_its_new_node() {
+    const PREFIX: &str = "{moving}:";
+    let cluster = RedisCluster::start(&[]);
+    let connect = RedisStore::connect_cluster(cluster.urls()).prefix(PREFIX);
+    let runs = Runs::default();
+    let app = runs.app(connect.timeout(PATIENCE / 2).await.unwrap());
+    let slot = cluster.nodes[0].command(&format!("CLUSTER KEYSLOT {PREFIX}"));
+    let slot = slot.trim_start_matches(':').trim().parse().unwrap();
+    let to = (cluster.owner(slot) + 1) % 3;
+    cluster.begin_to_move(slot, to);
+    for number in 0..100 {
+        let event = event(&format!("evt_{number}"));
+        assert_eq!(deliver(&app, &event).await.status, 200, "{number}");
+        let again = deliver(&app, &event).await;
+        assert_eq!(again.header("idempotent-replayed"), Some("true"), "{number}");
+    }
+    assert_eq!(runs.counts(), [1; 100]);
+    let on_new_node = cluster.nodes[to].command("DBSIZE");
+    assert_eq!(on_new_node[1..].trim().parse(), Ok(100));
+}
+
 /// Delivers until the response is 2xx, and counts the refusals because of the store.
 async fn until_accepted(app: &Router, event: &SignedRequest, refused: &AtomicUsize) {
     loop {

@@ -13,7 +13,7 @@ use tokio::runtime::Handle;
 
 use self::{
     claims::{holder, values_of},
-    link::{Link, code, milliseconds},
+    link::{Link, code, milliseconds, refuses_options},
     statements::{Statements, TableStatements},
     values::{Value, written},
 };
@@ -440,12 +440,16 @@ async fn first_connection(options: &PgConnectOptions) -> Result<PgConnectOptions
         ("tcp_keepalives_count", "3"),
         ("tcp_user_timeout", "5000"),
     ]);
-    if let Ok(connection) = PgConnection::connect_with(&with_limits).await {
-        connection.close().await?;
-        return Ok(with_limits);
-    }
-    PgConnection::connect_with(options).await?.close().await?;
-    Ok(options.clone())
+    let options = match PgConnection::connect_with(&with_limits).await {
+        Ok(connection) => {
+            connection.close().await?;
+            return Ok(with_limits);
+        }
+        Err(error) if refuses_options(&error) => options.clone(),
+        Err(error) => return Err(error),
+    };
+    PgConnection::connect_with(&options).await?.close().await?;
+    Ok(options)
 }
 
 impl fmt::Debug for PostgresStore {

@@ -91,12 +91,13 @@ impl<E> Routes<E> {
     }
 
     /// Runs the handler of each event, one after the other, and marks the event
-    /// [done](Event::done) if its handler succeeds.
+    /// [done](Event::done) if its handler succeeds. After an error, it goes on with the next event:
+    /// not every sender retries.
     ///
     /// # Errors
     ///
-    /// The first handler's error, or an [`ExtractError`] if the event is not what the handler takes.
-    /// The events before it stay done, and a retry resumes with this one.
+    /// The first error: a handler's, or an [`ExtractError`] if the event is not what its handler
+    /// takes. The other events stay done, and a retry runs those that failed.
     /// [`ExtractError::NoEventTypes`] if the scheme has no event types and there is no handler for
     /// `*` and [no other](Self::otherwise).
     pub fn handle(&self, events: Events) -> impl Future<Output = Result<(), E>> + Send + use<E>
@@ -105,13 +106,24 @@ impl<E> Routes<E> {
     {
         let routes = self.clone();
         async move {
+            let mut result = Ok(());
             for event in &events {
-                if let Some(handling) = routes.start(event)? {
-                    handling.await?;
+                match routes.run(event).await {
+                    Ok(()) => event.done().await,
+                    Err(error) => result = result.and(Err(error)),
                 }
-                event.done().await;
             }
-            Ok(())
+            result
+        }
+    }
+
+    async fn run(&self, event: &Event) -> Result<(), E>
+    where
+        E: From<ExtractError>,
+    {
+        match self.start(event)? {
+            Some(handling) => handling.await,
+            None => Ok(()),
         }
     }
 

@@ -40,7 +40,7 @@ impl SignedRequest {
     }
 
     pub(super) fn has(&self, name: &str) -> bool {
-        self.headers.iter().any(|(known, _)| known == name)
+        self.headers.iter().any(|(known, _)| known.eq_ignore_ascii_case(name))
     }
 
     pub(super) fn add_query(&mut self, name: &str, value: &str) {

@@ -137,8 +137,7 @@ impl Link {
         let options = (*self.pool.connect_options()).clone();
         match timeout(MAINTENANCE, leads_to_server(options)).await {
             Ok(Ok(direct)) => self.direct.store(direct, Relaxed),
-            // A pooler has refused the mark.
-            Ok(Err(Error::Database(_))) => {}
+            Ok(Err(error)) if refuses_options(&error) => {}
             Ok(Err(_)) | Err(_) => self.looked.store(false, Relaxed),
         }
     }
@@ -374,7 +373,7 @@ async fn run_on(
         return sqlx::query_with(sql.clone(), bound(values)?).fetch_all(connection).await;
     }
     let settings = format!(
-        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED; SET LOCAL bytea_output = 'hex'; \
+        "SET TRANSACTION ISOLATION LEVEL READ COMMITTED, READ WRITE; SET LOCAL bytea_output = 'hex'; \
          SET LOCAL statement_timeout = {}; ",
         milliseconds(and_a_quarter(*limit))
     );
@@ -388,6 +387,14 @@ async fn run_on(
     let rows = query.fetch_all(&mut *transaction).await?;
     transaction.commit().await?;
     Ok(rows)
+}
+
+/// Returns whether a pooler may have refused the options of the start-up message. Other errors may
+/// pass: failed logins (class 28), missing databases (3D), no places (53), and servers that start
+/// or stop (57).
+pub(super) fn refuses_options(error: &Error) -> bool {
+    let code = error.as_database_error().and_then(|error| error.code());
+    code.is_some_and(|code| !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)))
 }
 
 /// Returns whether connections with these options lead to the server itself.

@@ -19,6 +19,9 @@ const LIFE: Duration = Duration::from_secs(60);
 pub(super) async fn check(store: &RedisStore) -> Result<(), StoreError> {
     check_policy(store).await?;
     let keys = keys(store).await?;
+    if !store.inner.link.target.is_cluster() {
+        check_node(store).await?;
+    }
     check_rights(store, &keys).await?;
     for key in keys {
         run_scripts(store, key).await?;
@@ -146,6 +149,21 @@ fn ranges(reply: &Value) -> Option<Vec<(RangeInclusive<u16>, &Value)>> {
         return None;
     };
     ranges.iter().map(range).collect()
+}
+
+/// Refuses a node of a cluster that is named alone, for a user who may not call `INFO`. The node
+/// refuses keys of other nodes, and 32 keys are not all its own.
+async fn check_node(store: &RedisStore) -> Result<(), StoreError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(StoreError::new)?;
+    let mut commands = Pipeline::new();
+    for number in 0..32 {
+        random[0] = number;
+        commands.cmd("HGET").arg(store.key(&ClaimKey::from(random))).arg("check");
+    }
+    let replies = store.inner.link.try_each(commands).await?;
+    let is_elsewhere = |reply: &Value| matches!(reply, Value::ServerError(error) if matches!(error.code(), "MOVED" | "CLUSTERDOWN"));
+    if replies.iter().any(is_elsewhere) { Err(not_a_node()) } else { Ok(()) }
 }
 
 /// Refuses a user who lacks rights, and names them. Not every server names the command that a
