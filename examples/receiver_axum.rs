@@ -47,12 +47,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", sample.curl(&origin));
 
     serve(listener, app).await?;
-    // Handlers go on after their clients have disconnected.
+    // Handlers continue after their clients have disconnected.
     drain.wait().await;
     Ok(())
 }
 
-/// Serves HTTP/1.1 until Ctrl-C. In place of `axum::serve`, which limits neither the time for a
+/// Serves HTTP/1.1 until Ctrl-C. Replaces `axum::serve`, which limits neither the time for a
 /// request's head nor the number of connections.
 async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -71,7 +71,7 @@ async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>>
             _ = &mut stop => break,
         };
         let Ok((place, stream)) = accepted else {
-            // Such as too many open files.
+            // For example, too many files are open.
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         };

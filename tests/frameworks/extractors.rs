@@ -72,8 +72,8 @@ fn request(path: &str, len: usize) -> SignedRequest {
     request
 }
 
-/// Around the frameworks' own limits, which are 16 KiB for actix's `Form`, 256 KiB for its `Bytes`
-/// and `String`, 2 MiB for its `Json`, and 2 MB for all of axum's, and at the receiver's limit.
+/// Lengths at the receiver's limit, and around the frameworks' own limits: 16 KiB for actix-web's
+/// `Form`, 256 KiB for its `Bytes` and `String`, 2 MiB for its `Json`, and 2 MB for axum.
 #[actix_web::test]
 async fn what_the_receiver_accepted_is_accepted() {
     let around = [16 << 10, 256 << 10, 2_000_000, 2 * MIB];
@@ -92,8 +92,8 @@ async fn what_the_receiver_accepted_is_accepted() {
     }
 }
 
-/// Limits outside of the layer or middleware are the receiver's to set. Limits inside apply, and so
-/// do a service's other settings.
+/// The receiver's limit replaces limits outside of the layer or middleware. Limits inside still
+/// apply, and so do the service's other settings.
 #[actix_web::test]
 async fn other_settings_stay() {
     let len = 1_000;

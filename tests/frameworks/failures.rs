@@ -166,7 +166,7 @@ async fn late_refusals_are_responses_on_actix() {
         ("events left", batch, deduplicating_mautic(), web::post().to(forgets), false),
     ];
     for (name, request, receiver, route, panics_inside) in rows {
-        // The target that middleware outside sees in the response.
+        // The target of the response's request, as outer middleware sees it.
         async fn seen(
             request: ServiceRequest,
             next: Next<impl MessageBody + 'static>,

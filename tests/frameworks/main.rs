@@ -1,5 +1,5 @@
-//! The adapters within what surrounds them: other layers and middleware, the frameworks' own
-//! extractors, HTTP/2, and other frameworks.
+//! Tests the adapters together with other layers and middleware, the frameworks' own extractors,
+//! HTTP/2, and other frameworks.
 #![allow(clippy::unwrap_used)]
 
 mod extractors;

@@ -1,4 +1,4 @@
-//! Who holds the slots of a service with a concurrency limit: only verified deliveries (D5).
+//! Only verified deliveries take slots of a service with a concurrency limit (D5).
 
 use std::{
     convert::Infallible,
@@ -81,7 +81,7 @@ async fn verified_deliveries_hold_one_each() {
         }
         let next = send(SLOTS);
         let mut entered = pin!(gate.entered());
-        // One thread runs all tasks, so the delivery has got as far as it gets.
+        // One thread runs all tasks, so the delivery makes all the progress that it can.
         for _ in 0..100 {
             tokio::task::yield_now().await;
             assert!(poll!(&mut entered).is_pending(), "the limit is exceeded");

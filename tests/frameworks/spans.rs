@@ -67,8 +67,8 @@ async fn run<F: Future>(response: F, gate: &Gate, client_waits: bool) -> Option<
     None
 }
 
-/// Whether there is a claim, and whether the client waits. Without a claim, a handler whose client
-/// goes away ends.
+/// Whether there is a claim, and whether the client waits. Without a claim, a disconnect ends the
+/// handler, so that case is missing.
 const CASES: [(bool, bool); 3] = [(false, true), (true, true), (true, false)];
 
 fn receiver_with(claim: bool) -> Receiver {
@@ -160,7 +160,7 @@ async fn handlers_stay_in_their_span_on_actix() {
     }
 }
 
-/// The log line of a handler that panicked has the request's span, also after the client has gone.
+/// The log line about a panic has the request's span, even after the client has disconnected.
 #[actix_web::test]
 async fn a_panic_is_logged_in_its_span() {
     let logs = Logs::collect_all();
@@ -223,7 +223,7 @@ fn abandon(runtime: &Runtime, gate: &Gate, response: impl Future, inside: bool) 
     drop(response);
 }
 
-/// Without a runtime no handler can go on: the drop does nothing, and retries wait for the lease.
+/// Without a runtime, the drop ends the handler, and retries wait for the lease.
 #[test]
 fn a_drop_outside_of_a_runtime_leaves_the_claim() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();

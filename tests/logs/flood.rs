@@ -23,7 +23,7 @@ async fn refuse(receiver: &Receiver, headers: &[(&str, String)]) {
     assert_eq!(receiver.admit(&head, body).await.unwrap_err().status(), 401);
 }
 
-/// Sums up the refusals that the lines of one reason stand for.
+/// Returns the number of lines with this reason, and of the refusals that they count.
 fn counted(lines: &[String], reason: &str) -> (u64, u64) {
     let of_reason = lines.iter().filter(|line| field(line, "reason") == reason);
     let suppressed = of_reason.map(|line| field(line, "suppressed").parse::<u64>().unwrap());
@@ -51,7 +51,7 @@ async fn of_100_000_refusals_a_second_one_line_for_each_reason_is_logged() {
         refuse(&receiver, &[headers]).await;
     }
     assert_eq!(refusals(&logs.text(), "flood").len(), 2);
-    // The limit reads the clock for each refusal, and a diagnosis for each way that it tries.
+    // The limiter reads the clock once per refusal, and a diagnosis once per attempt.
     let by_diagnoses = reads.load(Relaxed) - REFUSALS;
     assert!((1..100).contains(&by_diagnoses), "{by_diagnoses}");
     clock.advance(Duration::from_secs(1));
@@ -65,7 +65,7 @@ async fn of_100_000_refusals_a_second_one_line_for_each_reason_is_logged() {
     assert!(lines.iter().all(|line| line.len() < 2000 && !line.contains("in-the-query")));
 }
 
-/// The names of headers and the path are the client's, and so is their length.
+/// The client chooses the path and the header names, and so their lengths.
 #[tokio::test]
 async fn a_line_is_bounded_whatever_the_client_sends() {
     let logs = Logs::collect();

@@ -1,4 +1,4 @@
-//! The metrics of a receiver, and the dashboard and the alerts that are made of them.
+//! The metrics of a receiver, and the dashboard and alerts that use them.
 
 use std::{
     collections::{BTreeMap, BTreeSet},

@@ -1,5 +1,5 @@
-//! The classic mistakes: each is named by one line of the log, on both frameworks, while the client
-//! always gets the same response.
+//! The classic mistakes. On both frameworks, one log line names each mistake, and the client always
+//! gets the same response.
 
 use std::{io::Read as _, time::Duration};
 

@@ -266,8 +266,8 @@ async fn purge_every() {
     assert_eq!(count().await, 1);
 }
 
-/// Completions soon after the claim leave both indexes as they are, so PostgreSQL writes the row
-/// only (a HOT update). If the claim was long ago, the record lives on for its whole lifetime.
+/// A completion soon after the claim changes no index, so PostgreSQL writes only the row (a HOT
+/// update). If the claim was long ago, the record lives for a whole `ttl` after the completion.
 #[tokio::test]
 async fn completions_change_no_index() {
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
@@ -283,7 +283,7 @@ async fn completions_change_no_index() {
     for claims in [&one, &many] {
         store.claim(claims).await.unwrap();
     }
-    // The handlers take almost an hour. This changes the index of lifetimes for each record.
+    // The handlers take almost an hour, so each completion changes the index of expiry times.
     age(&name, HOUR - Duration::from_secs(60)).await;
     for claim in &one {
         let completed = store.complete(&claim.holder(), 200, WEEK).await.unwrap();

@@ -1,4 +1,4 @@
-//! Stores behind what surrounds their servers. These tests need PgBouncer:
+//! Tests stores behind connection poolers. These tests need PgBouncer:
 //! `cargo test -p integration-tests --features surroundings --test surroundings`.
 #![allow(clippy::unwrap_used)]
 

@@ -34,7 +34,7 @@ const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const MS: Duration = Duration::from_millis(1);
 const HOUR: Duration = Duration::from_secs(3600);
 const CLIENTS: usize = 32;
-/// What the other application sets on all connections to the server.
+/// The settings of the other application on all connections to the server.
 const SETTINGS: [(&str, &str); 5] = [
     ("statement_timeout", "1min"),
     ("lock_timeout", "50s"),
@@ -206,7 +206,7 @@ fn counted() -> (Runs, Handler) {
     (runs, handler)
 }
 
-/// Has the clients deliver events, numbered from 0, each on a connection of its own.
+/// Makes the clients deliver events, numbered from 0, each on its own connection.
 async fn deliver<F: Future<Output = ()> + Send + 'static>(
     events: usize,
     client: impl Fn(Vec<usize>) -> F,
@@ -247,7 +247,7 @@ async fn ten_thousand_deliveries() {
             .await;
             assert_eq!(refused.load(SeqCst), 0, "{mode}, {kind}");
             assert_eq!(app.runs(), events, "{mode}, {kind}");
-            // Another process has no memory of what this one has completed.
+            // Another process does not remember what this one has completed.
             let late = App::new(receiver(&store, Duration::from_secs(60)), answer(200));
             let server = late.serve(Framework::Actix).await;
             for number in (0..events).step_by(events / 100) {
@@ -346,8 +346,8 @@ async fn a_server_that_restarts() {
     }
 }
 
-/// A call waits for a lock of another transaction for longer than its caller. The server ends it by
-/// itself, and nothing else.
+/// A call waits for a lock of another transaction for longer than its caller waits. The server
+/// cancels this call, and nothing else.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn calls_that_take_too_long() {
     for mode in MODES {

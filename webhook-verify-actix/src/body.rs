@@ -16,7 +16,7 @@ impl Stream for Chunks {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.0).poll_next(cx).map_err(|error| match error {
-            // A middleware outside has a lower limit.
+            // An outer middleware has a lower limit.
             PayloadError::Overflow => BodyTooLarge::outside().into(),
             error => error.into(),
         })

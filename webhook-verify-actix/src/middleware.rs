@@ -32,9 +32,8 @@ use crate::{body::Chunks, head::ActixHeaders, limits::with_limit, record::record
 /// Lets only verified deliveries through to the service it wraps. With idempotency, each delivery
 /// runs once.
 ///
-/// [`webhook`](crate::webhook) wraps each sender's handler in a middleware of its own, for all
-/// methods that the sender uses. Where it does not fit, such as with a handler for each method,
-/// wrap the sender's resource:
+/// [`webhook`](crate::webhook) wraps each sender's handler in its own middleware, for all methods
+/// that the sender uses. If you need one handler per method, wrap the sender's resource instead:
 ///
 /// ```
 /// use actix_web::{App, web};
@@ -67,8 +66,8 @@ use crate::{body::Chunks, head::ActixHeaders, limits::with_limit, record::record
 /// [which bytes are signed](webhook_verify::scheme::SignedBytes), the features `gzip`, `brotli` and
 /// `zstd` decode them, and the handler gets the decoded body without `Content-Encoding`. A
 /// middleware that decompresses bodies outside of this one removes the bytes that the sender signed,
-/// unless it signs the decoded ones. One that rewrites paths belongs inside of this one, if the scheme signs the path or the path selects a
-/// tenant.
+/// unless the sender signs the decoded bytes. If the scheme signs the path, or the path selects a
+/// tenant, a middleware that rewrites paths belongs inside of this one.
 #[derive(Clone)]
 #[must_use]
 pub struct WebhookMiddleware {
@@ -142,8 +141,7 @@ where
 pub struct WebhookService<S> {
     inner: Rc<S>,
     middleware: Rc<WebhookMiddleware>,
-    /// The settings of actix-web's own extractors. The application's data is the same for every
-    /// request.
+    /// The settings of actix-web's own extractors. They are the same for every request.
     settings: OnceCell<Rc<Extensions>>,
 }
 
@@ -188,8 +186,8 @@ where
 }
 
 impl WebhookMiddleware {
-    /// Handles the delivery in the request's task, and moves on to a task of its own if a
-    /// disconnect drops the request's future.
+    /// Handles the delivery in the request's task. If a disconnect drops the request's future,
+    /// moves the handling to its own task.
     fn handle_to_the_end<S, B>(
         self: Rc<Self>,
         received: Received,
@@ -207,8 +205,8 @@ impl WebhookMiddleware {
         let (tasks, token) = (self.tasks.clone(), self.tasks.token());
         let span = Span::current();
         let handling = to_the_end(handling, move |rest| {
-            // Without a runtime, the handler ends here, and its claim when the lease expires. In a
-            // runtime that is not actix-web's, `spawn_local` may panic.
+            // Without a runtime, the handler is dropped, and its claim lasts until the lease
+            // expires. In a runtime that is not actix-web's, `spawn_local` may panic.
             if Handle::try_current().is_ok() {
                 let spawn = || drop(tasks.spawn_local(rest.instrument(span)));
                 let _ = catch_unwind(AssertUnwindSafe(spawn));
@@ -243,7 +241,8 @@ impl WebhookMiddleware {
         let answered = Cell::new(None);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async {
-            // A panic of actix-web, if a middleware holds a clone of the request, is the handler's.
+            // If a middleware holds a clone of the request, actix-web panics. In here, that counts
+            // as a panic of the handler.
             pass_on(&mut request, delivery, settings);
             let response = inner.call(request).await?;
             answered.set(Some(response.request().clone()));
@@ -284,7 +283,7 @@ impl WebhookMiddleware {
         request.into_response(self.refuse(rejection)).map_into_right_body()
     }
 
-    /// Refuses after the handler consumed the request.
+    /// Refuses a request that the handler has consumed.
     fn refuse_late<B>(
         &self,
         request: HttpRequest,
@@ -294,7 +293,7 @@ impl WebhookMiddleware {
     }
 }
 
-/// Puts the verified delivery into the request.
+/// Puts the verified delivery and its body into the request.
 fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extensions>) {
     request.set_payload(Payload::from(delivery.body().clone()));
     request.add_data_container(settings);

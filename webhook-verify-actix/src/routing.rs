@@ -7,11 +7,12 @@ use crate::WebhookMiddleware;
 /// Returns a resource at `path` whose handler runs only for verified deliveries to `receiver`.
 ///
 /// The resource accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
-/// verification handshakes included. A request with another method gets 405 with `Allow`.
+/// including those of verification handshakes. A request with another method gets 405 with `Allow`.
 ///
-/// `receiver` is a [`Receiver`](webhook_verify::Receiver) or, for its settings and
-/// [`drain`](WebhookMiddleware::drain), a [`WebhookMiddleware`]. Build it once, outside of the
-/// closure that `HttpServer` calls for each worker, and clone it inside. Each call adds one sender:
+/// `receiver` is a [`Receiver`](webhook_verify::Receiver). To change the middleware's settings, or
+/// to call [`drain`](WebhookMiddleware::drain), pass a [`WebhookMiddleware`]. Build it once,
+/// outside of the closure that `HttpServer` calls for each worker, and clone it inside. Each call
+/// returns the resource of one sender:
 ///
 /// ```
 /// use actix_web::App;
@@ -42,7 +43,7 @@ where
         async { HttpResponse::MethodNotAllowed().insert_header(allowed).finish() }
     };
     web::resource(path)
-        // Wraps the handler, and not the response to other methods.
+        // The middleware wraps the handler, but not the 405 for other methods.
         .route(web::route().guard(is_used).to(handler).wrap(middleware))
         .default_service(web::to(not_allowed))
 }

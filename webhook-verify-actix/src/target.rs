@@ -7,8 +7,8 @@ use actix_web::{
     test::TestRequest,
 };
 
-/// The request line and the peer of a request that the handler consumes. (A clone of the request
-/// makes actix's router panic, as long as it is kept.)
+/// The request line and the peer of a request that the handler consumes. (While a clone of the
+/// request exists, actix-web's router panics.)
 pub(crate) struct Target {
     method: Method,
     uri: Uri,
@@ -26,7 +26,7 @@ impl Target {
         }
     }
 
-    /// Returns a request with this target, for the response to one that was lost in a panic.
+    /// Returns a request with this target, for the response if a panic dropped the original.
     pub(crate) fn to_request(&self) -> HttpRequest {
         let request = TestRequest::with_uri(&self.uri.to_string())
             .method(self.method.clone())

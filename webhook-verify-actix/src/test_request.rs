@@ -1,7 +1,7 @@
 use actix_web::{http::Method, test::TestRequest};
 use webhook_verify::testing::SignedRequest;
 
-/// Returns the signed request as a [`TestRequest`]. A body without a content type gets
+/// Converts a signed request into a [`TestRequest`]. If there is a body but no content type, adds
 /// `application/json`.
 ///
 /// ```
@@ -16,7 +16,7 @@ use webhook_verify::testing::SignedRequest;
 ///
 /// # Panics
 ///
-/// If the signer was given a method, a target or a header value that HTTP does not allow.
+/// If the signer's method, target or header values are not valid HTTP.
 #[must_use]
 pub fn test_request(signed: SignedRequest) -> TestRequest {
     let content_type = signed.missing_content_type().map(|value| ("content-type", value));

@@ -30,7 +30,7 @@ impl Stream for Chunks {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         Pin::new(&mut self.0).poll_next(cx).map_err(|error| {
-            // A layer outside, such as `RequestBodyLimitLayer`, has a lower limit.
+            // An outer layer, such as `RequestBodyLimitLayer`, has a lower limit.
             let mut causes =
                 iter::successors(Some(&error as &dyn Error), |error| (**error).source());
             if causes.any(|error| error.is::<LengthLimitError>()) {

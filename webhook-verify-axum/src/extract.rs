@@ -45,13 +45,14 @@ pub struct VerifiedJson<T>(pub T);
 /// Extracts the data of a delivery's only event, as any type that serde deserializes or that
 /// implements [`FromEvent`].
 ///
-/// If the sender wraps the data in an envelope, the data is only what the envelope contains. For
-/// [Stripe](webhook_verify::scheme::STRIPE), that is the value at `/data/object`: `type` is outside
-/// of it, so an enum that is tagged by `type` needs [`VerifiedJson`]. The documentation of each
-/// preset in [`scheme`](webhook_verify::scheme) states what `EventData` reads.
+/// If the sender wraps the data in an envelope, this extracts only the data. For
+/// [Stripe](webhook_verify::scheme::STRIPE), that is the value at `/data/object`. `type` is outside
+/// of it, so use [`VerifiedJson`] for an enum whose tag is `type`. The documentation of each preset
+/// in [`scheme`](webhook_verify::scheme) states what `EventData` reads.
 ///
-/// Data that is not JSON gets 400, JSON of another shape 422. A sender that may put several events
-/// into one request gets 500: use [`Verified<Events>`](webhook_verify::Events) for it.
+/// If the data is not JSON, the sender gets 400. If the JSON has another shape, it gets 422. If the
+/// sender may put several events into one request, it gets 500: use
+/// [`Verified<Events>`](webhook_verify::Events) instead.
 #[derive(Clone, Copy, Debug)]
 pub struct EventData<T>(pub T);
 

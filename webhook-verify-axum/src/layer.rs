@@ -12,8 +12,8 @@ use crate::WebhookService;
 /// runs once.
 ///
 /// [`RouterExt::webhook`](crate::RouterExt::webhook) puts one layer on each sender's route, for all
-/// methods that the sender uses. Where it does not fit, such as with a handler for each method, use
-/// [`MethodRouter::layer`]:
+/// methods that the sender uses. If you need one handler per method, use [`MethodRouter::layer`]
+/// instead:
 ///
 /// ```
 /// use axum::{Router, routing::{get, post}};
@@ -48,12 +48,19 @@ use crate::WebhookService;
 /// gateway that shortens paths, set
 /// [`public_url`](webhook_verify::VerifierBuilder::public_url) if the scheme signs the path.
 ///
-/// Outside of axum, this layer wraps any tower service that is `Clone` and `Send`, takes an
-/// `http::Request` with the body [`Body`](axum_core::body::Body), which holds the verified bytes,
-/// and has a response that implements [`IntoResponse`](axum_core::response::IntoResponse), such as
-/// an `http::Response` with any body of [`Bytes`](bytes::Bytes). Requests may have any
-/// `http_body::Body` of `Bytes`. This includes hyper (with hyper-util's `TowerToHyperService`),
-/// tonic's services and `lambda_http`. It needs a tokio runtime.
+/// # Without axum
+///
+/// This layer also wraps other tower services, such as those of hyper (with hyper-util's
+/// `TowerToHyperService`), tonic and `lambda_http`. It needs a tokio runtime. The inner service
+/// must meet these requirements:
+///
+/// * It is `Clone` and `Send`.
+/// * It takes an `http::Request` with axum's [`Body`](axum_core::body::Body), which contains the
+///   verified bytes.
+/// * Its response implements [`IntoResponse`](axum_core::response::IntoResponse), like an
+///   `http::Response` with any body of [`Bytes`](bytes::Bytes).
+///
+/// Incoming requests may have any `http_body::Body` of `Bytes`.
 ///
 /// [`MethodRouter::layer`]: https://docs.rs/axum/0.8/axum/routing/method_routing/struct.MethodRouter.html#method.layer
 /// [`MethodRouter::route_layer`]: https://docs.rs/axum/0.8/axum/routing/method_routing/struct.MethodRouter.html#method.route_layer

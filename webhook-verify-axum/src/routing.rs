@@ -7,16 +7,17 @@ use http::Method;
 
 use crate::WebhookLayer;
 
-/// Adds senders to axum's `Router`.
+/// Adds webhook routes to axum's `Router`.
 pub trait RouterExt<S>: Sized {
     /// Adds a route at `path` whose handler runs only for verified deliveries to `receiver`.
     ///
     /// The route accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
-    /// verification handshakes included. A request with another method gets 405 with `Allow`.
+    /// including those of verification handshakes. A request with another method gets 405 with
+    /// `Allow`.
     ///
-    /// `receiver` is a [`Receiver`](webhook_verify::Receiver) or, for its settings and
-    /// [`drain`](WebhookLayer::drain), a [`WebhookLayer`]. Each call adds one sender, and no route
-    /// wraps another:
+    /// `receiver` is a [`Receiver`](webhook_verify::Receiver). To change the layer's settings, or
+    /// to call [`drain`](WebhookLayer::drain), pass a [`WebhookLayer`]. Each call adds a route for
+    /// one sender:
     ///
     /// ```
     /// use axum::Router;
@@ -35,7 +36,7 @@ pub trait RouterExt<S>: Sized {
     ///
     /// # Panics
     ///
-    /// As `Router::route` does, if the path is invalid or has such a route already.
+    /// If the path is invalid or already has such a route, as in `Router::route`.
     #[must_use]
     #[track_caller]
     fn webhook<H, T>(self, path: &str, receiver: impl Into<WebhookLayer>, handler: H) -> Self
@@ -56,7 +57,7 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         let filters =
             methods.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()?.try_into().ok());
         let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
-        // Wraps the handler, and not the response to other methods.
+        // The layer wraps the handler, but not the 405 for other methods.
         self.route(path, on(filter, handler).route_layer(layer))
     }
 }

@@ -51,8 +51,8 @@ where
     type Error = S::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Response, S::Error>> + Send>>;
 
-    /// Always ready. The inner service is made ready once a request is verified, so that others
-    /// hold no slot of a concurrency limit.
+    /// Always returns ready. The layer waits for the inner service after it has verified a request,
+    /// so unverified requests take no slot of a concurrency limit.
     fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
         Poll::Ready(Ok(()))
     }
@@ -88,8 +88,8 @@ fn head_of(parts: &Parts) -> RequestHead<'_> {
 }
 
 impl Shared {
-    /// Handles the delivery in the request's task, and moves on to a task of its own if a
-    /// disconnect drops the request's future.
+    /// Handles the delivery in the request's task. If a disconnect drops the request's future,
+    /// moves the handling to its own task.
     fn handle_to_the_end<S>(
         self: Arc<Self>,
         received: Received,
@@ -106,7 +106,8 @@ impl Shared {
         let (tasks, token) = (self.tasks.clone(), self.tasks.token());
         let span = Span::current();
         let handling = to_the_end(handling, move |rest| {
-            // Without a runtime, the handler ends here, and its claim when the lease expires.
+            // Without a runtime, the handler is dropped, and its claim lasts until the lease
+            // expires.
             if let Ok(runtime) = Handle::try_current() {
                 tasks.spawn_on(rest.instrument(span), &runtime);
             }
@@ -145,7 +146,7 @@ impl Shared {
         }
         parts.extensions.insert(delivery);
         let mut request = Request::from_parts(*parts, body);
-        // axum's own extractors accept what the receiver accepted.
+        // axum's own extractors must accept every body that the receiver accepted.
         DefaultBodyLimit::max(self.receiver.body_limit()).apply(&mut request);
         let handler = Box::pin(async move {
             poll_fn(|cx| inner.poll_ready(cx)).await?;

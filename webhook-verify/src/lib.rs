@@ -44,7 +44,7 @@ pub mod adapter {
     //! bytes, and responses back. [`Receiver::receive`](crate::Receiver::receive) verifies,
     //! [`Received::admit`] claims, and [`Admitted::handle`] runs the handler. Where requests are
     //! never dropped, [`Receiver::admit`](crate::Receiver::admit) does the first two steps at once.
-    //! Where they are, [`to_the_end`] runs the last two.
+    //! Where a disconnect drops requests, run the last two within [`to_the_end`].
     //!
     //! If [`Admitted::recorder`] returns a [`Recorder`], the adapter records the handler's response
     //! with it before the handler's future ends, so that duplicates get the response again.

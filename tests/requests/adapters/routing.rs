@@ -71,7 +71,7 @@ async fn every_method_of_a_sender_reaches_its_handler_and_no_other() {
     }
 }
 
-/// The settings of a layer and a middleware stay within reach.
+/// The settings of a layer and a middleware remain available.
 #[actix_web::test]
 async fn a_layer_with_settings_takes_the_place_of_a_receiver() {
     let mut unsigned = signed(scheme::GITHUB);

@@ -1,4 +1,4 @@
-//! Several senders in one application, as the README has it: none gets in another's way.
+//! Several senders in one application, as in the README: none interferes with another.
 
 use std::{
     net::SocketAddr,

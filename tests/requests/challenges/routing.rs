@@ -1,5 +1,5 @@
-//! A route for POST alone, and one for the methods that the sender uses: challenges of other methods
-//! are answered on both.
+//! A route for POST alone, and one for the sender's methods. Both answer challenges with other
+//! methods.
 
 use actix_web::{HttpResponse, test::TestRequest, web};
 use axum::{Router, body::Body, http::Request, routing::post};

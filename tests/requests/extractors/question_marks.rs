@@ -1,4 +1,4 @@
-//! Handlers that pass errors of extraction on with `?`, into the types of errors that services use.
+//! Handlers that convert extraction errors with `?` into the error types that services use.
 
 use actix_web::{HttpResponse, ResponseError, web};
 use axum::{

@@ -21,7 +21,7 @@ use super::{SECRET, deduplicating};
 
 const BOTH: [Framework; 2] = [Framework::Axum, Framework::Actix];
 
-/// An error of a service's own.
+/// A service's own error.
 #[derive(Debug)]
 enum Failed {
     Busy,
@@ -66,7 +66,7 @@ struct Thing {
 /// The calls of handlers: the handler's name, and the event's ID or type.
 type Calls = Arc<Mutex<Vec<String>>>;
 
-/// Returns a handler of things that notes its calls, and fails at the first thing with the ID 2.
+/// Returns a handler that records its calls, and fails at the first thing with the ID 2.
 fn things(
     name: &'static str,
     calls: &Calls,
@@ -81,7 +81,7 @@ fn things(
     }
 }
 
-/// Returns a handler of events that notes their types.
+/// Returns a handler that records the types of events.
 fn events(
     name: &'static str,
     calls: &Calls,
@@ -150,7 +150,7 @@ async fn each_event_of_a_batch_is_done_when_its_handler_succeeds() {
     }
 }
 
-/// The first pattern that matches counts. Without `otherwise`, other events are acknowledged.
+/// The first matching pattern wins. Without `otherwise`, other events are acknowledged.
 #[actix_web::test]
 async fn a_single_event_goes_to_the_handler_of_its_type() {
     for framework in BOTH {
@@ -189,8 +189,8 @@ async fn a_single_event_goes_to_the_handler_of_its_type() {
     }
 }
 
-/// An event whose type is unknown because the scheme or the body does not tell it is not
-/// acknowledged: it would be lost.
+/// If the scheme defines no event type, or the body does not contain it, the event is not
+/// acknowledged, because it would be lost.
 #[actix_web::test]
 async fn an_event_without_a_readable_type_is_not_lost() {
     let acme = || Scheme::builder("acme").signature_header("acme-signature");
@@ -249,7 +249,7 @@ async fn a_refusal_by_an_argument_names_the_event_and_the_reason() {
     assert!(!logs.text().contains("handler failed"));
 }
 
-/// A mistake in a pattern is found at the start.
+/// A malformed pattern is a panic at the start.
 #[test]
 #[should_panic(expected = r#""a.*.b" is empty, or has a `*` that is not at its end"#)]
 fn a_malformed_pattern_panics() {

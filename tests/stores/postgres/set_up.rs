@@ -67,7 +67,7 @@ async fn without_the_right_to_create() {
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }
 
-/// Each right that the database user lacks is an error at the start, which names it.
+/// If the database user lacks a privilege, the start fails, and the error names the privilege.
 #[tokio::test]
 async fn missing_rights() {
     let admin = pool(PostgresServer::shared(), 2).await;
@@ -132,7 +132,7 @@ async fn search_paths() {
     assert_eq!(count, 1);
 }
 
-/// Each wrong part of the URL is an error that names it, and never the password.
+/// If a part of the URL is wrong, the error names it, but never the password.
 #[tokio::test]
 async fn wrong_urls() {
     let admin = pool(PostgresServer::shared(), 2).await;

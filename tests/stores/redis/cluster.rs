@@ -207,8 +207,8 @@ async fn comes_back_everywhere(store: &RedisStore, round: u32) {
     futures_util::future::join_all(claims).await;
 }
 
-/// A primary is killed, or it stops responding without ending its connections. Its replica takes
-/// over, and so do the calls. All records are there.
+/// A primary is killed, or it stops responding without closing its connections. Its replica takes
+/// over, the calls reach the replica, and no record is lost.
 #[tokio::test]
 async fn a_replica_takes_over() {
     for is_killed in [true, false] {
@@ -273,7 +273,8 @@ async fn a_batch_in_all_parts_of_a_cluster() {
     }
 }
 
-/// A server or node that is named by the wrong method is refused at the start, with the right one.
+/// If the wrong method is used for a server or node, the start fails, and the error names the right
+/// method.
 #[tokio::test]
 async fn the_other_method() {
     let (cluster, server) = (RedisCluster::start(&[]), RedisServer::start());

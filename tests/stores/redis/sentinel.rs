@@ -1,4 +1,4 @@
-//! Claims in the master that Sentinels name.
+//! Claims in the master that Redis Sentinel reports.
 
 use integration_tests::{RedisSentinels, until_replicated};
 
@@ -95,7 +95,7 @@ async fn passwords_and_wrong_names() {
         assert!(error.contains(text), "{master} {password}: {error}");
         assert!(!error.contains("sesam") && !error.contains("barle"), "{error}");
     }
-    // A server that is no Sentinel.
+    // A server that is not a Sentinel.
     let server = group.servers[0].url().replace("://", "://:sesame@");
     let connect = RedisStore::connect_sentinel("redis://:sesame@hooks", [server]);
     let error = fails(connect.timeout(PATIENCE / 2).into_future()).await;

@@ -4,11 +4,11 @@ use integration_tests::Logs;
 
 use super::*;
 
-/// The rights that the documentation of [`RedisStore`] names.
+/// The permissions that the documentation of [`RedisStore`] lists.
 pub(super) const RIGHTS: &str = "~wv:* +del +eval +evalsha +hget +hmget +hset +pexpire +pttl +time";
 
-/// The named rights are enough. Without one of them the store does not start, and the error names
-/// it.
+/// The documented permissions are enough. Without one of them, the store does not start, and the
+/// error names it.
 #[tokio::test]
 async fn rights_one_by_one() {
     let server = RedisServer::start();
@@ -44,7 +44,7 @@ async fn rights_one_by_one() {
     assert_eq!(connect().await.unwrap().claim_one(&request(1)).await.unwrap(), won(1));
 }
 
-/// An address that is wrong in each part.
+/// Addresses with one wrong part each.
 #[tokio::test]
 async fn addresses_that_are_wrong() {
     let (server, other) = (RedisServer::start(), RedisServer::start_with(&["--databases", "4"]));

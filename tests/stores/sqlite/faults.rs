@@ -129,8 +129,8 @@ async fn a_table_that_is_dropped() {
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
 }
 
-/// C7: the log, or the whole file, is removed while the store is open. The store notices nothing,
-/// and answers from the files that nobody else can open any more.
+/// C7: the write-ahead log or the database file is removed while the store is open. The store does
+/// not notice, and continues to use files that no other process can open any more.
 #[tokio::test]
 async fn files_that_are_removed() {
     for removed in ["claims.db-wal", "claims.db"] {
@@ -151,7 +151,7 @@ async fn files_that_are_removed() {
             assert!(is_completed(store.claim_one(&again(known)).await.unwrap()));
         }
 
-        // What the next process finds after this one is killed: the file without its log, or none.
+        // The state after this process is killed: the file without its log, or no file.
         let left = Folder::new();
         if removed == "claims.db-wal" {
             fs::copy(folder.file(), left.file()).unwrap();

@@ -193,8 +193,8 @@ fn runtimes_come_and_go() {
     }
 }
 
-/// A completion soon after the claim writes the page of the record alone, and not that of the
-/// index. If the claim was long ago, the record lives on for its whole lifetime.
+/// A completion soon after the claim writes only the page of the record, and not that of the index.
+/// If the claim was long ago, the record lives for a whole `ttl` after the completion.
 #[tokio::test]
 async fn completions_change_no_index() {
     const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);

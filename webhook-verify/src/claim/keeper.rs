@@ -64,8 +64,8 @@ impl Keeper {
         self.claim_timeout.min(self.lease / 5)
     }
 
-    /// Returns the result of a store's call, or an error if there is none within `limit`. Measures
-    /// the time of the call, which is `name`.
+    /// Returns the result of a call to the store, or an error if there is none within `limit`.
+    /// Records the call's duration under `name`.
     pub(crate) async fn answer<T>(
         &self,
         name: &'static str,

@@ -39,8 +39,8 @@ pub enum ClaimEventKind<'a> {
         /// The handler's status.
         status: u16,
     },
-    /// The handler failed, or did not run because an argument of it could not be extracted. A retry
-    /// can run at once.
+    /// The handler failed, or did not run because one of its arguments could not be extracted. A
+    /// retry can run at once.
     Released,
     /// A duplicate of a completed delivery arrived.
     #[non_exhaustive]

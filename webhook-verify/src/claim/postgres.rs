@@ -41,25 +41,25 @@ const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
 ///
 /// A claim is one round trip. The database's clock decides when leases and records expire.
 /// Duplicates write nothing. Acknowledged claims and completions survive a crash of the server,
-/// unless it runs with `synchronous_commit = off`. A fail-over to a replica that is behind loses
+/// unless it runs with `synchronous_commit = off`. A failover to a replica that is behind loses
 /// the newest ones.
 ///
 /// If the connections' default isolation is stricter than `READ COMMITTED`, the store notices at
-/// the first race that fails because of it. From then on each call sets its own level, as behind a
+/// the first race that fails because of it. From then on, each call sets its own level, as behind a
 /// pooler.
 ///
 /// # Poolers
 ///
-/// The store works behind PgBouncer (1.18 or later) in the modes `transaction` and `session`. It
-/// notices the pooler by itself. It then leaves no setting and no prepared statement behind on the
+/// The store works behind PgBouncer (1.18 or later) in the pool modes `transaction` and `session`.
+/// It detects the pooler by itself. It then leaves no settings and no prepared statements on the
 /// connections that other applications share:
 ///
-/// * A call is one message, whose settings end with its own transaction: still one round trip, but
-///   the server plans the statement each time. To store a response takes four round trips.
-/// * If a call takes too long, the server itself cancels it. The limit is one and a quarter of the
-///   call's limit, and replaces the connection's `statement_timeout`.
-/// * Your own pool needs `PgConnectOptions::extra_float_digits(None)`, and your own statements in
-///   mode `transaction` need `persistent(false)`, within a transaction.
+/// * A call is one message, whose settings end with its transaction. It still takes one round trip,
+///   but the server plans the statement each time. Storing a response takes four round trips.
+/// * If a call takes too long, the server cancels it. The limit is one and a quarter of the call's
+///   limit, and replaces the connection's `statement_timeout`.
+/// * Your own pool needs `PgConnectOptions::extra_float_digits(None)`. In mode `transaction`, your
+///   own statements need `persistent(false)` and a transaction.
 /// * PgBouncer refuses `options` in the URL. Name the table as `schema.name`, or set `search_path`
 ///   for the database user.
 ///
@@ -125,16 +125,17 @@ impl PostgresStore {
     /// of `sqlx` decide about TLS.
     ///
     /// The server cancels statements after 2 s, waits up to 500 ms for locks, and closes the
-    /// connections of a dead client within seconds; behind a [pooler](Self#poolers), the pooler
-    /// decides about connections. For another pool size or other limits, use [`new`](Self::new).
+    /// connections of a dead client within seconds. Behind a [pooler](Self#poolers), the pooler
+    /// manages the server's connections. For another pool size or other limits, use
+    /// [`new`](Self::new).
     ///
     /// `connect` also creates the table if it does not exist, and deletes expired records in the
     /// background about every minute. No further call is needed.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if no connection is made within 10 s, for the reasons of
-    /// [`migrate`](Self::migrate), and outside of a tokio runtime. For a service that has to start
+    /// [`StoreError`] if the store cannot connect within 10 s, for the reasons of
+    /// [`migrate`](Self::migrate), and outside of a tokio runtime. If your service must start
     /// before its database, use [`new`](Self::new) with `PgPool::connect_lazy`.
     pub async fn connect(url: &str) -> Result<Self, StoreError> {
         Self::connect_table(url, &Table::DEFAULT).await
@@ -164,7 +165,7 @@ impl PostgresStore {
         if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
             return Err(StoreError::new("the URL does not begin with postgres://"));
         }
-        // Poolers do not know `extra_float_digits`, which sqlx sets otherwise.
+        // Poolers do not know `extra_float_digits`, which sqlx sets by default.
         let options = PgConnectOptions::from_str(url)?.extra_float_digits(None);
         // Connect once outside of the pool first: the pool would report any failure as a timeout.
         // And a start on a busy machine may take longer than a claim should.
@@ -250,8 +251,11 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if a table cannot be created, or exists with other columns; if the database
-    /// user lacks a right on the table of claims, or its row-level security applies to the user.
+    /// [`StoreError`] in these cases:
+    ///
+    /// * A table cannot be created, or exists with other columns.
+    /// * The database user lacks a privilege on the table of claims.
+    /// * The table's row-level security applies to the database user.
     ///
     /// [responses]: crate::idempotency::Replay::Body
     pub async fn migrate(&self) -> Result<(), StoreError> {
@@ -276,8 +280,8 @@ impl PostgresStore {
         Ok(())
     }
 
-    /// Checks a table, and creates it if it does not exist. Returns what keeps the database user
-    /// from using it.
+    /// Checks a table, and creates it if it does not exist. Returns the reason if the database user
+    /// cannot use it.
     async fn create(&self, table: &TableStatements) -> Result<Option<String>, Error> {
         match self.obstacle(table).await {
             // undefined_table
@@ -417,7 +421,8 @@ impl PostgresStore {
     }
 }
 
-/// Runs a statement in the user's transaction, as text: its connection may lead to a pooler.
+/// Runs a statement in the user's transaction. Sends it as text, because the connection may lead to
+/// a pooler.
 async fn run_in(
     transaction: &mut PgConnection,
     sql: &SqlStr,
@@ -428,9 +433,9 @@ async fn run_in(
 
 /// Connects, and closes the connection. Returns the options for further connections.
 ///
-/// The server should not run statements for clients that are gone, nor keep their connections. As
-/// options of the start-up message, these settings cost no round trip. A pooler refuses them, as
-/// they would hold for its other clients, too.
+/// The server should neither run statements for clients that are gone nor keep their connections.
+/// These settings are options of the start-up message, so they cost no round trip. A pooler refuses
+/// them, because they would also apply to its other clients.
 async fn first_connection(options: &PgConnectOptions) -> Result<PgConnectOptions, Error> {
     let with_limits = options.clone().options([
         ("lock_timeout", "500ms"),

@@ -40,8 +40,8 @@ use super::{
 /// # }
 /// ```
 ///
-/// [`connect_cluster`](Self::connect_cluster) and [`connect_sentinel`](Self::connect_sentinel)
-/// connect to a Redis Cluster and to the master that Sentinels name.
+/// [`connect_cluster`](Self::connect_cluster) connects to a Redis Cluster, and
+/// [`connect_sentinel`](Self::connect_sentinel) to the master that Redis Sentinel reports.
 ///
 /// Every call is one round trip that runs one script on one key. The server's clock decides when
 /// leases and records expire.
@@ -68,17 +68,17 @@ use super::{
 ///   [refuses](RedisConnect::allow_eviction) such a server at the start. A full server with
 ///   `noeviction` returns errors, and the senders get 503 and retry. A record takes about 200
 ///   bytes, and the response with [`Replay::Body`](crate::idempotency::Replay::Body).
-/// * **It may lose records.** Replication is asynchronous, so a fail-over can lose the newest
+/// * **It may lose records.** Replication is asynchronous, so a failover can lose the newest
 ///   claims and completions. So can a crash, depending on how the server persists (`appendonly
 ///   yes`, `appendfsync everysec` or `always`). Deliveries whose records are lost run again.
-/// * **Its clock decides.** After a fail-over to a machine whose clock is ahead, leases expire
+/// * **Its clock decides.** After a failover to a machine whose clock is ahead, leases expire
 ///   early. The fencing token, [`Claim::fencing_token`], distinguishes the older holder from the
 ///   newer.
-/// * **Its user needs rights.** With ACLs, grant `~wv:* +del +eval +evalsha +hget +hmget +hset
-///   +pexpire +pttl +time`; on a cluster also `+asking +cluster|slots +ping`; behind Sentinel also
-///   `+role`; with a database in the URL also `+select`. With `+info` or `+config|get`, the store
-///   sees the `maxmemory-policy`. At the start, it calls each command and runs each script once, on
-///   a key that it deletes again. The error names the rights that are missing.
+/// * **Its user needs permissions.** If you use ACLs, grant `~wv:* +del +eval +evalsha +hget +hmget
+///   +hset +pexpire +pttl +time`. For a cluster, also grant `+asking +cluster|slots +ping`; for
+///   Sentinel, `+role`; for a database in the URL, `+select`. To read the `maxmemory-policy`, the
+///   store needs `+info` or `+config|get`. At the start, the store calls each command and runs each
+///   script once, on a key that it then deletes. The error names the missing permissions.
 /// * Redis deletes expired records by itself, so [`purge`](ClaimStore::purge) does nothing.
 ///
 /// No type of the driver is part of this API. For URLs that begin with `rediss://`, enable the
@@ -115,16 +115,15 @@ impl RedisStore {
         RedisConnect::new(Address::Server(url.into()))
     }
 
-    /// Connects to a Redis Cluster. The URLs name some of its nodes, with the same user and
-    /// password. The store finds the other nodes, and follows slots that move and nodes that fail
-    /// over.
+    /// Connects to a Redis Cluster. `urls` lists some of its nodes, with the same user and
+    /// password. The store discovers the other nodes, and follows slot migrations and failovers.
     ///
-    /// Each claim is one key, in the slot of its digest. So the claims of a batch are on several
-    /// nodes, and each takes effect in a step of its own, as on one server.
+    /// Each claim is one key, whose slot depends on the idempotency key. So the claims of a batch
+    /// are spread over several nodes. Each takes effect separately, as on a single server.
     ///
     /// # Errors
     ///
-    /// When awaited, as for [`connect`](Self::connect). Every primary is checked.
+    /// When awaited, for the reasons of [`connect`](Self::connect). The store checks every primary.
     ///
     /// # Panics
     ///
@@ -133,15 +132,17 @@ impl RedisStore {
         RedisConnect::new(Address::Cluster(urls.into_iter().map(Into::into).collect()))
     }
 
-    /// Connects to the master that Redis Sentinels name, and follows a fail-over to another.
+    /// Connects to the master that Redis Sentinel reports, and follows failovers.
     ///
-    /// `master` is the URL for the master, with its name in place of host and port:
-    /// `redis://user:password@mymaster/database`. `sentinels` are the URLs of the Sentinels, such
-    /// as `redis://sentinel-1:26379`, which have the same user and password, if they need any.
+    /// `master` is the master's URL, in which its name replaces host and port:
+    /// `redis://user:password@mymaster/database`. `sentinels` lists the URLs of the Sentinels, such
+    /// as `redis://sentinel-1:26379`. If they need a login, all must have the same user and
+    /// password.
     ///
     /// # Errors
     ///
-    /// When awaited, as for [`connect`](Self::connect), and if no Sentinel knows the master.
+    /// When awaited, for the reasons of [`connect`](Self::connect), or if no Sentinel knows the
+    /// master.
     ///
     /// # Panics
     ///
@@ -170,7 +171,7 @@ impl RedisStore {
     async fn ready(&self) -> Result<(), StoreError> {
         let inner = &*self.inner;
         if !inner.checked.load(Ordering::Relaxed) {
-            // Boxed, because it happens once and would make the future of each call larger.
+            // Boxed, because the check runs once, but would enlarge the future of each call.
             Box::pin(check::check(self)).await?;
             inner.checked.store(true, Ordering::Relaxed);
         }
@@ -213,7 +214,7 @@ impl RedisStore {
         (script, command)
     }
 
-    /// Runs one script several times in one round trip, and reads each reply.
+    /// Runs one script several times, in one round trip per node, and parses each reply.
     async fn send_all<'a, T>(
         &self,
         calls: impl ExactSizeIterator<Item = (&'a Script, Cmd)>,

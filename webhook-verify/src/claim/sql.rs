@@ -164,9 +164,9 @@ pub(super) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
-/// Returns how long a record has to last after its completion so that its end of life, a `ttl` after
-/// the claim, stays as it is: up to an hour less than `ttl`, or a hundredth less. Most completions
-/// then do not change the index of lifetimes.
+/// Returns the minimum time that a record must live after its completion: `ttl` minus an hour, or
+/// minus a hundredth of `ttl` if that is less. If the expiry time that the claim set is late
+/// enough, the completion keeps it. So most completions do not change the index of expiry times.
 pub(super) fn least(ttl: Duration) -> Duration {
     ttl - (ttl / 100).min(Duration::from_secs(3600))
 }

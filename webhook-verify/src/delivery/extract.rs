@@ -32,7 +32,7 @@ pub enum ExtractError {
         line: usize,
         /// The column, as `serde_json` counts it.
         column: usize,
-        /// The event or delivery.
+        /// The event or delivery, for the log.
         event: Box<EventName>,
     },
     /// The body could not be split into events.
@@ -42,28 +42,28 @@ pub enum ExtractError {
     NotOneEvent,
     /// The body is JSON, but not of the expected shape.
     JsonData {
-        /// The path to the first value that does not fit, such as `data.items[3].id`, or an empty
-        /// text for the whole. A key that is not a plain name is replaced by `?`, because the
-        /// sender may have chosen it.
+        /// The path to the first value that does not fit, such as `data.items[3].id`. Empty if the
+        /// whole JSON does not fit. A `?` replaces each key that does not look like a field name,
+        /// because the sender may have chosen it.
         path: String,
         /// serde's reason, such as ``missing field `id` `` or `invalid type: string, expected u64`,
-        /// without any value of the JSON. It is empty if the type has a message of its own.
+        /// without any value of the JSON. Empty if the type has its own error messages.
         reason: String,
-        /// The event or delivery.
+        /// The event or delivery, for the log.
         event: Box<EventName>,
     },
-    /// [`Routes`](crate::Routes) got an event of a scheme without event types, and have no handler
+    /// [`Routes`](crate::Routes) got an event of a scheme without event types, and has no handler
     /// for all events. This is a mistake in the set-up, not in the request.
     NoEventTypes,
 }
 
-/// The name of an event or a delivery in logs.
+/// Identifies an event or a delivery in logs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventName {
     /// The name of the scheme.
     pub scheme: String,
-    /// The event type, if it can be read. It is cut after 128 characters.
+    /// The event type, if it can be read. Truncated after 128 characters.
     pub event_type: Option<String>,
     /// The idempotency key, if the handler runs under a claim.
     pub key: Option<ClaimKey>,
@@ -212,7 +212,7 @@ impl Delivery {
     }
 }
 
-/// Deserializes the JSON of an event or a delivery. `name` is for errors.
+/// Deserializes the JSON of an event or a delivery. `name` identifies it in errors.
 pub(crate) fn from_json<T: DeserializeOwned>(
     bytes: &[u8],
     name: impl Fn() -> Box<EventName>,

@@ -1,4 +1,4 @@
-//! The responses in the types of the frameworks. Only this crate can implement the frameworks'
+//! Converts responses into the frameworks' types. Only this crate can implement the frameworks'
 //! traits for its errors.
 
 #[cfg(feature = "actix")]

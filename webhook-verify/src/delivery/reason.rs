@@ -1,4 +1,4 @@
-//! serde's reasons without values.
+//! Removes values from serde's error messages.
 
 /// The kinds of values in serde's messages.
 const KINDS: [&str; 12] = [
@@ -16,9 +16,9 @@ const KINDS: [&str; 12] = [
     "unit variant",
 ];
 
-/// Returns serde's reason why JSON does not fit a type. It names fields and types, but contains no
-/// value of the JSON. It is empty for messages in other words than serde's own, which may contain
-/// values.
+/// Returns serde's reason why JSON does not fit a type. The reason names fields and types, but
+/// contains no value of the JSON. It is empty for messages that are not serde's own, because they
+/// may contain values.
 pub(super) fn reason(error: &serde_json::Error) -> String {
     let text = error.to_string();
     let text = text.rsplit_once(" at line ").map_or(&*text, |(reason, _)| reason);
@@ -30,7 +30,7 @@ pub(super) fn reason(error: &serde_json::Error) -> String {
     if names_the_type.iter().any(|start| text.starts_with(start)) {
         return text.to_owned();
     }
-    // The last one: a value may contain these words, too.
+    // Split at the last occurrence, because a value may also contain these words.
     let (found, expected) = match text.rsplit_once(", expected ") {
         Some((found, expected)) => (found, format!(", expected {expected}")),
         None => (text, String::new()),

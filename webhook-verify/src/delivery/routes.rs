@@ -9,7 +9,7 @@ use super::{
 type Handling<E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send>>;
 type Handler<E> = Arc<dyn Fn(&Event) -> Result<Handling<E>, ExtractError> + Send + Sync>;
 
-/// Handlers of events by type. Each takes the event's data in a type of its own.
+/// Selects a handler by event type. Each handler takes the event's data in its own type.
 ///
 /// ```
 /// use serde::Deserialize;
@@ -33,13 +33,13 @@ type Handler<E> = Arc<dyn Fn(&Event) -> Result<Handling<E>, ExtractError> + Send
 /// let routes = Routes::new().on("invoice.paid", paid).on("customer.*", on_customer);
 /// ```
 ///
-/// A handler of the framework passes its [`Events`] to [`handle`](Self::handle), whether the sender
-/// puts one event into a request or many. On axum and actix-web that is
+/// Your framework's handler passes its [`Events`] to [`handle`](Self::handle), whether the sender
+/// puts one event into a request or many. On axum and actix-web, use
 /// `move |Verified(events)| routes.handle(events)`.
 ///
-/// All handlers have the same error `E`, which the framework turns into the response:
-/// [`ExtractError`], or a type of your own that implements `From<ExtractError>`. A closure captures
-/// the state that a handler needs. A clone shares the handlers.
+/// All handlers return the same error type `E`, which the framework turns into a response:
+/// [`ExtractError`], or your own type that implements `From<ExtractError>`. To pass state to a
+/// handler, use a closure. Clones share the handlers.
 #[must_use]
 pub struct Routes<E> {
     by_type: Arc<Vec<(String, Handler<E>)>>,
@@ -52,11 +52,11 @@ impl<E> Routes<E> {
         Self { by_type: Arc::default(), otherwise: None }
     }
 
-    /// Adds a handler of the events whose type [matches](super::matches()) `pattern`, such as
-    /// `customer.*`. Where several patterns match, the first one counts.
+    /// Adds a handler for events whose type [matches](super::matches()) `pattern`, such as
+    /// `customer.*`. The first matching pattern wins.
     ///
-    /// The handler takes anything that is made [from the event](FromEvent): its data, as any type
-    /// that serde deserializes, or the [`Event`].
+    /// The handler takes any type that implements [`FromEvent`]: the event's data, as any type that
+    /// serde deserializes, or the [`Event`] itself.
     ///
     /// # Panics
     ///
@@ -79,8 +79,9 @@ impl<E> Routes<E> {
         self
     }
 
-    /// Sets the handler of all other events. Without it, they are acknowledged: most senders send
-    /// types that a service does not use, and would retry them or disable the webhook.
+    /// Sets the handler for all other events. Without it, they are acknowledged. Most senders send
+    /// types that a service does not use, and after an error would retry them or disable the
+    /// webhook.
     pub fn otherwise<T, F>(mut self, handler: impl Fn(T) -> F + Send + Sync + 'static) -> Self
     where
         T: FromEvent,
@@ -96,13 +97,14 @@ impl<E> Routes<E> {
     ///
     /// # Errors
     ///
-    /// The first error: a handler's, or an [`ExtractError`] if the event is not what its handler
-    /// takes. The other events stay done, and a retry runs those that failed.
-    /// [`ExtractError::NoEventTypes`] if the scheme has no event types and there is no handler for
-    /// `*` and [no other](Self::otherwise).
+    /// The first error: of a handler, or an [`ExtractError`] if an event does not fit its handler's
+    /// type. The other events stay done, and a retry runs those that failed.
+    ///
+    /// [`ExtractError::NoEventTypes`] if the scheme has no event types, and there is neither a
+    /// handler for `*` nor [`otherwise`](Self::otherwise).
     pub fn handle(&self, events: Events) -> impl Future<Output = Result<(), E>> + Send + use<E>
     where
-        E: From<ExtractError>,
+        E: From<ExtractError> + Send,
     {
         let routes = self.clone();
         async move {
@@ -128,7 +130,7 @@ impl<E> Routes<E> {
     }
 
     fn start(&self, event: &Event) -> Result<Option<Handling<E>>, ExtractError> {
-        // An unreadable type is an error: an acknowledged event is lost.
+        // If the type is unreadable, acknowledging the event would lose it.
         let event_type = event.read_type().map_err(|_| unreadable(event))?;
         let mut by_type = self.by_type.iter();
         let found = by_type.find(|(pattern, _)| matches_known(pattern, event_type.as_deref()));

@@ -61,7 +61,7 @@ pub(super) fn surroundings(bytes: &[u8]) -> Option<&'static str> {
     })
 }
 
-/// Returns the secret without white space, invisible characters and quotation marks around it.
+/// Removes white space, invisible characters and quotation marks around a secret.
 pub(super) fn bare(bytes: &[u8]) -> Option<&[u8]> {
     let mut text = std::str::from_utf8(bytes).ok()?;
     loop {

@@ -37,7 +37,7 @@ pub(crate) enum Key {
     Public(PublicKey),
 }
 
-/// Live secrets, prepared, and as they were given, to explain refusals.
+/// The live secrets, prepared for verification. Keeps the original texts, to explain refusals.
 #[derive(Clone, Default)]
 pub(crate) struct Keys {
     keys: Box<[Key]>,
@@ -64,12 +64,12 @@ impl Keys {
         Ok(Self { keys, secrets })
     }
 
-    /// Returns the same secrets for another scheme, without those that do not fit.
+    /// Prepares the same secrets for another scheme. Skips secrets that do not fit.
     pub(crate) fn fit(&self, scheme: &Scheme) -> Self {
         self.read(scheme, |text| Some(text.to_vec()))
     }
 
-    /// Returns the keys that a sender may have if either side misread the secret, each with a
+    /// Returns the keys that result if the sender or the receiver misread the secret, each with a
     /// description of the mistake.
     pub(crate) fn misread(&self, scheme: &Scheme) -> Vec<(Self, String)> {
         let bare = |text: &[u8]| misread::bare(text).map(<[u8]>::to_vec);

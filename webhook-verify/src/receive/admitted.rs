@@ -25,15 +25,15 @@ use crate::{
 
 /// A verified delivery before its claim, or the response to a verification handshake.
 ///
-/// Until now the request may be dropped at any moment. From [`admit`](Self::admit) on it has to be
-/// driven [to the end](crate::adapter::to_the_end) if it [must finish](Self::must_finish), even if
-/// the client disconnects.
+/// Up to here, the request may be dropped at any moment. If it [must finish](Self::must_finish),
+/// run [`admit`](Self::admit) and the handler [to the end](crate::adapter::to_the_end), even if the
+/// client disconnects.
 #[derive(Debug)]
 #[must_use]
 pub struct Received {
     pub(super) outcome: Outcome,
     pub(super) receiver: Receiver,
-    /// Method and path, for the log.
+    /// The method and path, for the log.
     pub(super) request: Option<Box<str>>,
 }
 
@@ -246,7 +246,7 @@ impl Admitted {
     }
 }
 
-/// Measures how long a handler runs, where that is counted or the sender has a time budget.
+/// Measures how long a handler runs, if metrics are on or the sender has a time budget.
 struct Stopwatch<'i> {
     inner: &'i Inner,
     begun: Option<Instant>,
@@ -260,7 +260,7 @@ impl<'i> Stopwatch<'i> {
         Self { inner, begun, _in_progress: InProgress::new(inner) }
     }
 
-    /// Counts the handler. Warns if it took more than 80 % of the time that its sender waits.
+    /// Counts the handler. Warns if it took more than 80 % of the time that the sender waits.
     fn stop(self, status: Option<u16>) {
         let endpoint = &*self.inner.endpoint;
         tracing::debug!(target: "webhook_verify", endpoint, status, "handler ended");

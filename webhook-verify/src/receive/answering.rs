@@ -20,11 +20,11 @@ use crate::{
 };
 
 impl Receiver {
-    /// Returns the methods that a route to the receiver has to accept: those of the sender's
-    /// deliveries, and those of the verification handshakes to which the receiver responds.
+    /// Returns the methods that a route to the receiver must accept: those of the sender's
+    /// deliveries, and those of the verification handshakes that the receiver answers.
     ///
-    /// Deliveries are `POST` requests, also `GET` requests if the sender can sign a request without
-    /// a body, and any if it signs the method.
+    /// Deliveries use `POST`. If the sender can sign a request without a body, they may also use
+    /// `GET`. If the sender signs the method, they may also use `PUT`, `PATCH` and `DELETE`.
     #[must_use]
     pub fn methods(&self) -> Vec<&str> {
         let scheme = self.verifier().scheme();

@@ -83,8 +83,8 @@ impl ReceiverBuilder {
         self
     }
 
-    /// Names the receiver in logs and metrics. The default is the endpoint of
-    /// [`Idempotency::new`](Idempotency::new), otherwise the scheme's name.
+    /// Sets the receiver's name in logs and metrics. The default is the endpoint passed to
+    /// [`Idempotency::new`], or the scheme's name without idempotency.
     pub fn endpoint(mut self, name: impl Into<String>) -> Self {
         self.endpoint = Some(name.into());
         self
@@ -129,9 +129,9 @@ impl ReceiverBuilder {
     /// Verifies each request with the secrets of its tenant. The verifier has none.
     ///
     /// `resolve` finds the tenant by the request's head, such as the path or a header, before the
-    /// body is read. `Ok(None)` is an unknown tenant, which gets 401. An error, a panic, or no result
-    /// within 5 s gets 503. An unknown tenant is refused earlier than a known one, so a client can tell
-    /// which names exist.
+    /// body is read. `Ok(None)` means that the tenant is unknown, and the client gets 401. After an
+    /// error, a panic, or no result within 5 s, the client gets 503. The receiver refuses an
+    /// unknown tenant earlier than a known one, so a client can find out which names exist.
     ///
     /// ```
     /// use webhook_verify::{Receiver, RequestHead, Secret, Tenant, Verifier, scheme};
@@ -164,9 +164,9 @@ impl ReceiverBuilder {
     /// Verifies each request with the public key that it names. The verifier has no secrets.
     ///
     /// `look_up` gets the name: the address of a certificate (PayPal, Amazon SNS), always `https`
-    /// and on one of the sender's own hosts, or the ID of a key (Plaid). `Ok(None)` is an unknown
-    /// key, which gets 401. An error, a panic, a text that is not a key, or no result within 5 s gets
-    /// 503.
+    /// and on one of the sender's own hosts, or the ID of a key (Plaid). `Ok(None)` means that the
+    /// key is unknown, and the client gets 401. After an error, a panic, a text that is not a key,
+    /// or no result within 5 s, the client gets 503.
     ///
     /// This crate opens no connections, so `look_up` fetches and caches the keys. It is called for
     /// each request with a signature, before that is verified, so the client chooses the name: any
@@ -209,10 +209,11 @@ impl ReceiverBuilder {
     /// token as its secret, which is compared in constant time. The handler gets its namespace from
     /// [`Delivery::namespace`](crate::Delivery::namespace).
     ///
-    /// `Ok(None)` is an unknown token, which gets the same 401 as a wrong one. An error, a panic, or
-    /// no result within 5 s gets 503. A request may contain its token in several places, which must
-    /// agree, some in the body. So the lookup follows the body, and the time of a refusal does not
-    /// reveal which tokens exist. It is called for each request with a token.
+    /// `Ok(None)` means that the token is unknown, and the client gets the same 401 as for a wrong
+    /// token. After an error, a panic, or no result within 5 s, the client gets 503. A request may
+    /// contain its token in several places, some of them in the body, and they must agree. So the
+    /// lookup runs after the body was read, and the time of a refusal does not reveal which tokens
+    /// exist. `look_up` is called for each request with a token.
     ///
     /// ```
     /// use sha2::{Digest, Sha256};
@@ -286,9 +287,9 @@ impl ReceiverBuilder {
     /// deliveries. Without this, handshakes are refused.
     ///
     /// **Anyone can send such a request**, with a secret of their own. So accept a secret only
-    /// while a set-up that you began is pending, and no more than it needs. After `Ok` the sender
-    /// gets the response that it expects. An error, a panic, or no result within 5 s gets 503. The
-    /// future is dropped if the client disconnects.
+    /// while a set-up that you began is pending, and no more than it needs. After `Ok`, the sender
+    /// gets the response that it expects. After an error, a panic, or no result within 5 s, it gets
+    /// 503. The future is dropped if the client disconnects.
     ///
     /// ```
     /// use std::sync::{Arc, atomic::{AtomicBool, Ordering}};

@@ -25,7 +25,7 @@ const IN_FLIGHT_PAUSE: Duration = Duration::from_millis(100);
 
 /// The result of claiming a delivery.
 pub(super) enum Claimed {
-    /// The handler has to run, with these claims if there are any.
+    /// The handler must run, with these claims if there are any.
     Granted(Box<Delivery>, Option<ClaimSet>),
     /// The response is known without the handler.
     Answer(Answer),

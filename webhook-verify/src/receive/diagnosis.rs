@@ -1,7 +1,7 @@
 //! Finds the likely cause of a refusal, for the log.
 //!
-//! A diagnosis runs only for a refusal that is logged, so at most once a second for each reason.
-//! The hints contain no byte of a secret, a signature or a body. The client sees nothing of them.
+//! A diagnosis runs only for a refusal that is logged, so at most once per second and reason. The
+//! hints contain no byte of a secret, a signature or a body, and the client never sees them.
 
 use std::{borrow::Cow, cmp::Reverse};
 
@@ -17,33 +17,33 @@ use crate::{
     verify::{Verifier, without_user},
 };
 
-/// The longest body that is verified in other ways, in bytes, for a single live secret.
+/// The maximum length of a body that is verified in other ways, in bytes, with one live secret.
 const MAX_BODY: usize = 64 * 1024;
-/// The largest number of presets that are tried.
+/// The maximum number of presets to try.
 const MAX_PRESETS: usize = 16;
-/// The largest number of headers that are compared with the presets' headers.
+/// The maximum number of headers to compare with the presets' headers.
 const MAX_NAMES: usize = 100;
-/// The largest number of headers in a log line.
+/// The maximum number of headers in a log line.
 const MAX_HEADERS: usize = 8;
 
-/// The usual prefixes of signatures. Others may be a part of a token, and are not logged.
+/// The usual prefixes of signatures. Any other prefix may be part of a token, and is not logged.
 const PREFIXES: [&str; 8] =
     ["sha256=", "sha1=", "sha512=", "v0=", "v1=", "Bearer ", "Basic ", "Token "];
 
 type Hint = Option<Cow<'static, str>>;
 
-/// A request that was refused before it was verified.
+/// A request that was refused during verification.
 pub(super) struct Refused<'r, 'h> {
     pub(super) verifier: &'r Verifier,
     pub(super) head: &'r RequestHead<'h>,
-    /// The whole body as sent, if it is known.
+    /// The complete body as sent, if it was kept.
     pub(super) body: Option<&'r Bytes>,
-    /// How many bytes of the body arrived, if it was read.
+    /// The number of bytes of the body that arrived, if it was read.
     pub(super) received: Option<usize>,
     pub(super) keys: &'r Keys,
 }
 
-/// Returns the likely cause of a refusal, as exactly as the request reveals it.
+/// Returns the likely cause of a refusal, as specific as the request allows.
 pub(super) fn hint(rejection: &Rejection, refused: &Refused<'_, '_>) -> Hint {
     let error = match rejection {
         Rejection::NotAuthentic(error) => error,
@@ -70,7 +70,7 @@ pub(super) fn hint(rejection: &Rejection, refused: &Refused<'_, '_>) -> Hint {
 }
 
 impl Refused<'_, '_> {
-    /// Returns the names and lengths of the headers that may have to do with signatures.
+    /// Returns the names of the headers that may be related to signatures, and their lengths.
     pub(super) fn present(&self) -> String {
         let named = self.headers_like(&["auth", "digest", "hmac", "hook", "sig", "time", "token"]);
         let lens = named.iter().map(|(name, len)| format!("{}({len})", cut(name)));
@@ -106,7 +106,7 @@ impl Refused<'_, '_> {
         self.verifier.varied(scheme, self.public_url())
     }
 
-    /// Explains that a request has no signature.
+    /// Explains a missing signature.
     fn missing(&self) -> Hint {
         let mut names = Vec::new();
         self.head.visit(&mut |name, _| names.push(name));
@@ -128,12 +128,12 @@ impl Refused<'_, '_> {
         })
     }
 
-    /// Explains that a signature does not have the scheme's form.
+    /// Explains a signature that does not have the scheme's format.
     fn other_form(&self) -> Hint {
         let form = self.other_encoding().or_else(|| self.other_length());
         let form = form.or_else(|| self.scheme().signatures.iter().find_map(|it| self.prefix(it)));
         let mut presets: Vec<_> = self.presets().filter(|it| it.reads(self.head)).collect();
-        // The one that reads the most of the request first.
+        // The preset that reads the most headers of the request comes first.
         let read = |preset: &Verifier| {
             let names = preset.scheme().header_names();
             names.filter(|name| self.head.header(name).is_some()).count()
@@ -170,7 +170,7 @@ impl Refused<'_, '_> {
         Some(format!("the signature has the length of {other:?}"))
     }
 
-    /// Explains that the prefix of a signature is missing or another one.
+    /// Explains a missing or different prefix of a signature.
     fn prefix(&self, source: &SignatureSource) -> Option<String> {
         let (Place::Header(name), Grammar::Plain(prefix)) = (&source.place, &source.grammar) else {
             return None;
@@ -193,7 +193,8 @@ impl Refused<'_, '_> {
         })
     }
 
-    /// Returns verifiers for the other presets with a signature in one of the scheme's headers.
+    /// Returns verifiers for the other presets that have a signature in one of the scheme's
+    /// headers.
     fn presets(&self) -> impl Iterator<Item = Verifier> {
         let headers = |scheme: &'static Scheme| scheme.signatures.iter().map(|it| &it.place);
         let is_own = |place: &Place| self.scheme().signatures.iter().any(|it| it.place == *place);
@@ -202,7 +203,7 @@ impl Refused<'_, '_> {
         others.take(MAX_PRESETS).filter_map(|scheme| self.with(scheme.clone()))
     }
 
-    /// Explains that no signature matches, by verifying the request in other ways.
+    /// Explains a signature mismatch, by verifying the request in other ways.
     fn mismatch(&self) -> Hint {
         let is_token = self.scheme().algorithm().is_token();
         let is_short = self.body.is_none_or(|body| body.len() * self.keys.len() <= MAX_BODY);
@@ -261,7 +262,7 @@ impl Refused<'_, '_> {
         None
     }
 
-    /// Returns the body for another verification. A token in the head needs none.
+    /// Returns the body for another attempt. A token in the head needs none.
     fn body(&self) -> Option<&Bytes> {
         static EMPTY: Bytes = Bytes::new();
         let algorithm = self.scheme().algorithm();
@@ -285,7 +286,7 @@ impl Refused<'_, '_> {
         )
     }
 
-    /// Returns the URLs that the sender may have been given, behind a proxy.
+    /// Returns the URLs that the sender may use if a proxy changed the URL.
     fn other_urls(&self) -> Vec<String> {
         let first = |name: &str| {
             let value = self.head.header(name)?;
@@ -325,7 +326,7 @@ impl Refused<'_, '_> {
         Some(format!("the request is valid under the scheme `{name}`: use it").into())
     }
 
-    /// Explains a signature that matches nothing that was tried.
+    /// Explains a signature that no attempt matched.
     fn changed_body(&self) -> Cow<'static, str> {
         let received = self.received.unwrap_or_default();
         if let Some(declared) = self.content_length().filter(|it| *it != received as u64) {
@@ -353,11 +354,11 @@ impl Refused<'_, '_> {
     }
 }
 
-/// Explains a timestamp outside of the window.
+/// Explains a timestamp outside of the time window.
 fn clock(seconds: u64, is_old: bool) -> Cow<'static, str> {
     const HOUR: u64 = 3600;
     const YEAR: u64 = 365 * 24 * HOUR;
-    // Zones differ by half hours, and clocks in one zone by seconds.
+    // Time zones differ by half hours, and clocks in one time zone by seconds.
     let half_hours = (seconds + HOUR / 4) / (HOUR / 2);
     let is_zone = (1..=28).contains(&half_hours) && seconds.abs_diff(half_hours * (HOUR / 2)) <= 60;
     match is_old {

@@ -1,6 +1,6 @@
-//! Writes JSON as common programs write it, to find out whether a body was written again.
+//! Formats JSON as common programs do, to detect a body that was parsed and serialized again.
 
-/// A way in which programs write JSON.
+/// A format in which programs serialize JSON.
 #[derive(Clone, Copy)]
 pub(super) struct Style {
     /// The white space after commas.
@@ -14,7 +14,7 @@ pub(super) struct Style {
 
 impl Style {
     const COMPACT: Self = Self { comma: "", colon: "", is_pretty: false, escapes_slashes: false };
-    /// The styles, with names for the log.
+    /// The styles, and their names for the log.
     pub(super) const ALL: [(Self, &'static str); 4] = [
         (Self::COMPACT, "JSON without white space"),
         (Self { comma: " ", colon: " ", ..Self::COMPACT }, "JSON with a space after `,` and `:`"),
@@ -22,8 +22,8 @@ impl Style {
         (Self { colon: " ", is_pretty: true, ..Self::COMPACT }, "indented JSON"),
     ];
 
-    /// Writes a JSON object or array again, with its members in the same order. `None` for other
-    /// bodies.
+    /// Formats a JSON object or array in this style, with its members in the same order. Returns
+    /// `None` for other bodies.
     pub(super) fn write(self, json: &[u8]) -> Option<Vec<u8>> {
         json.first().filter(|first| b"{[".contains(first))?;
         let (mut out, mut depth, mut in_text) =
@@ -36,7 +36,7 @@ impl Style {
         };
         let mut bytes = json.iter().copied().peekable();
         while let Some(byte) = bytes.next() {
-            // Deeply nested arrays would grow when they are indented.
+            // Indentation makes deeply nested arrays much longer.
             if out.len() > 4 * json.len() + 256 {
                 return None;
             }
@@ -103,7 +103,7 @@ mod tests {
         for body in ["", "a=b", "\"text\""] {
             assert!(Style::COMPACT.write(body.as_bytes()).is_none());
         }
-        // Whatever arrives is written, even if it is not JSON.
+        // Bodies that are not JSON must not panic either.
         for body in ["{", "[", "{\"\\", "]}", "{{{{", "[\"", "{ "] {
             for (style, _) in Style::ALL {
                 let _ = style.write(body.as_bytes());

@@ -3,10 +3,10 @@ use std::{
     time::Duration,
 };
 
-/// The time in which one line is logged for each reason.
+/// The time in which at most one line is logged for each reason.
 const WINDOW: Duration = Duration::from_secs(1);
 
-/// Limits log lines to one a second for each reason. The reasons are fixed texts, so memory is
+/// Limits log lines to one per second and reason. The reasons are fixed texts, so memory is
 /// bounded.
 #[derive(Default)]
 pub(super) struct Limiter(Mutex<Vec<Entry>>);
@@ -18,14 +18,14 @@ struct Entry {
 }
 
 impl Limiter {
-    /// Returns how many lines were suppressed since the last one, if a line may be logged now.
+    /// Returns the number of lines suppressed since the last one, if a line may be logged now.
     pub(super) fn admit(&self, reason: &'static str, now: Duration) -> Option<u64> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(entry) = entries.iter_mut().find(|entry| entry.reason == reason) else {
             entries.push(Entry { reason, logged_at: now, suppressed: 0 });
             return Some(0);
         };
-        // A clock that was set back must not silence the log.
+        // A clock that is set back must not silence the log.
         if now.abs_diff(entry.logged_at) < WINDOW {
             entry.suppressed += 1;
             return None;

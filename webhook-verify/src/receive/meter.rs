@@ -1,10 +1,10 @@
-//! Counts and measures what receivers do, with the crate `metrics`.
+//! Records the metrics of receivers, with the crate `metrics`.
 
 use std::time::Duration;
 
 use super::receiver::Inner;
 
-/// Returns a metric with the labels of the receiver and others.
+/// Returns a metric with the receiver's labels and the given ones.
 #[cfg(feature = "metrics")]
 macro_rules! metric {
     ($kind:ident, $name:literal, $inner:expr $(, $label:literal => $value:expr)*) => {
@@ -27,7 +27,7 @@ impl Inner {
         metric!(counter, "webhook_verify_refused_total", self, "reason" => reason).increment(1);
     }
 
-    /// Counts the live secret that verified a delivery. There are at most eight.
+    /// Counts a delivery by the live secret that verified it. There are at most eight.
     pub(super) fn count_secret(&self, index: usize) {
         let index = index.to_string();
         metric!(counter, "webhook_verify_secret_total", self, "index" => index).increment(1);
@@ -58,7 +58,7 @@ impl Inner {
     pub(super) fn count_handled(&self, _status: Option<u16>, _time: Duration) {}
 }
 
-/// A handler that runs, in the number of those in progress until it is dropped.
+/// Counts a running handler in `webhook_verify_in_progress` until it is dropped.
 pub(super) struct InProgress<'i>(&'i Inner);
 
 impl<'i> InProgress<'i> {

@@ -198,8 +198,8 @@ impl Receiver {
     /// Receives a request. Checks its head at once. The returned future reads and verifies the
     /// body, and answers the scheme's [challenges](crate::scheme::Challenge).
     ///
-    /// The future is `Send` if `body` is, and may be dropped at any moment. It borrows the head, to
-    /// log what a refused request looked like.
+    /// The future is `Send` if `body` is, and may be dropped at any moment. It borrows the head,
+    /// because the log describes a refused request.
     ///
     /// # Errors
     ///
@@ -255,7 +255,7 @@ impl Receiver {
         async move { received.await?.admit().await }
     }
 
-    /// Reads and verifies the body. Leaves what it knows of a refused request in `refused`.
+    /// Reads and verifies the body. Keeps the state of the request in `refused`, for the log.
     async fn take_in<B, E>(
         &self,
         head: &RequestHead<'_>,
@@ -320,7 +320,7 @@ impl Receiver {
             return Box::pin(self.answer_with(request, &keys)).await;
         }
         delivery.namespace = namespace;
-        // Only these can refuse a verified delivery.
+        // Without a claim or a filter, a verified delivery is not refused later.
         let may_refuse = self.inner.idempotency.is_some() || self.inner.filter.is_some();
         let request = may_refuse.then(|| request_line(head).into());
         Ok(Received { outcome: Outcome::Delivery(delivery), receiver: self.clone(), request })

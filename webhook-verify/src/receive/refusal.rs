@@ -1,15 +1,15 @@
-//! Logs and counts refusals. The log is bounded, whatever strangers send.
+//! Logs and counts refusals. The size of the log is bounded, whatever clients send.
 
 use std::error;
 
 use super::{Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
 use crate::{answer::log_at, request::RequestHead, verify::Incoming};
 
-/// The longest part of a client's text in a log line, in bytes.
+/// The maximum length of a client's text in a log line, in bytes.
 const MAX_TEXT: usize = 256;
 
 impl Inner {
-    /// Reports a refusal before the request was verified.
+    /// Counts and logs the refusal of a request that was not verified.
     pub(super) fn refuse(
         &self,
         rejection: &Rejection,
@@ -53,9 +53,9 @@ impl Inner {
         );
     }
 
-    /// Reports that a verified delivery was refused, or that its response was replaced.
+    /// Counts and logs the refusal of a verified delivery, or of its handler's response.
     ///
-    /// `request` is its [line](request_line).
+    /// `request` is its [request line](request_line).
     pub(super) fn refuse_verified(
         &self,
         rejection: &Rejection,
@@ -79,24 +79,24 @@ impl Inner {
         );
     }
 
-    /// Counts the refusal. Returns how many like it were not logged, if it may be logged now.
+    /// Counts the refusal, and returns the same as [`admit_line`](Self::admit_line).
     fn count_and_limit(&self, rejection: &Rejection) -> Option<u64> {
         self.count_refused(rejection.reason());
         self.admit_line(rejection.reason())
     }
 
-    /// Returns how many lines with this reason were not logged, if one may be logged now.
+    /// Returns the number of suppressed lines with this reason, if one may be logged now.
     pub(super) fn admit_line(&self, reason: &'static str) -> Option<u64> {
         self.limiter.admit(reason, self.verifier.settings().clock.now())
     }
 }
 
-/// Returns the method and the path of a request that may be refused once its head is gone.
+/// Returns the method and path of a request that may be refused after its head was dropped.
 pub(super) fn request_line(head: &RequestHead<'_>) -> String {
     [cut(head.method_text()), " ", cut(head.path())].concat()
 }
 
-/// Returns the beginning of a text that a client chose.
+/// Truncates a text that a client chose.
 pub(super) fn cut(text: &str) -> &str {
     let mut ends = (0..=text.len().min(MAX_TEXT)).rev();
     let end = ends.find(|end| text.is_char_boundary(*end));

@@ -15,7 +15,7 @@ use crate::{key::Secret, request::RequestHead};
 pub struct Tenant {
     pub(crate) namespace: String,
     pub(crate) secrets: Vec<Secret>,
-    /// Stores the tenant in a cache.
+    /// Adds the tenant to its cache.
     pub(super) storing: Option<Storing>,
 }
 
@@ -30,8 +30,8 @@ impl Tenant {
 }
 
 impl Tenant {
-    /// Adds the tenant to its cache, if it has one, because a request was verified with its
-    /// secrets. Returns the namespace.
+    /// Adds the tenant to its cache, if it has one, after a request was verified with its secrets.
+    /// Returns the namespace.
     pub(super) fn store(mut self) -> Arc<str> {
         let namespace = self.namespace.as_str().into();
         if let Some(storing) = self.storing.take() {
@@ -67,8 +67,8 @@ pub(crate) type LookupFuture<T> = CallbackFuture<Option<T>>;
 /// The future of a callback.
 pub(crate) type CallbackFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Calls a callback. A panic in it or in its future becomes an error, so that the client gets a
-/// response. The panic's message goes to the panic hook only.
+/// Calls a callback. Turns a panic in it or in its future into an error, so that the client gets a
+/// response. Only the panic hook gets the panic's message.
 pub(crate) fn call<T, F>(callback: impl FnOnce() -> F) -> CallbackFuture<T>
 where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,

@@ -14,16 +14,19 @@ use crate::{
     request::RequestHead,
 };
 
-/// A cache of tenants, for [`ReceiverBuilder::tenants`](crate::ReceiverBuilder::tenants) and
+/// Caches tenants, for [`ReceiverBuilder::tenants`](crate::ReceiverBuilder::tenants) and
 /// [`ReceiverBuilder::token_lookup`](crate::ReceiverBuilder::token_lookup).
 ///
-/// A tenant enters the cache only when a request of it is verified. So requests that are not
-/// authentic can neither fill the cache nor displace a tenant. Unknown tenants are not cached:
-/// limit the rate of lookups in front of the receiver.
+/// The cache adds a tenant only after one of its requests was verified. So requests that are not
+/// authentic cannot fill the cache or evict a tenant. Unknown tenants are not cached: limit the
+/// rate of requests in front of the receiver.
 ///
-/// A tenant remains in the cache for a fixed time, so it has its old secrets for that long. To
-/// rotate a secret without a refusal, give the tenant both secrets, wait for that time, and then
-/// change the secret at the sender. Or call [`forget`](Self::forget) in every process.
+/// A tenant stays in the cache for a fixed time, with the secrets that it had when it was added. To
+/// rotate a secret without refusals:
+///
+/// 1. Give the tenant both secrets.
+/// 2. Wait until the old entry has expired, or call [`forget`](Self::forget) in every process.
+/// 3. Change the secret at the sender.
 ///
 /// ```
 /// use std::time::Duration;
@@ -61,17 +64,18 @@ struct Cached {
     until: Duration,
 }
 
-/// Stores a tenant once a request of it is verified.
+/// Adds a tenant to the cache after one of its requests was verified.
 #[derive(Clone)]
 pub(super) struct Storing {
     cache: TenantCache,
     name: Box<[u8]>,
-    /// The number of forgotten tenants when the lookup began. A result from before is outdated.
+    /// The number of calls of `forget` when the lookup began. If it has changed since, the result
+    /// may be outdated.
     forgotten: u64,
 }
 
 impl TenantCache {
-    /// Returns a cache of at most `max` tenants, which keeps each for `ttl`.
+    /// Creates a cache of at most `max` tenants, which keeps each of them for `ttl`.
     #[must_use]
     pub fn new(max: usize, ttl: Duration) -> Self {
         Self::with_clock(max, ttl, MonotonicClock::default())
@@ -83,8 +87,8 @@ impl TenantCache {
 
     /// Returns a lookup for [`ReceiverBuilder::tenants`](crate::ReceiverBuilder::tenants).
     ///
-    /// `name_of` returns the name that the request's head has for the tenant. Without a name, the
-    /// tenant is unknown. `look_up` is called with a name that is not in the cache.
+    /// `name_of` returns the tenant's name in the request's head, or `None` for an unknown tenant.
+    /// If the cache does not contain the name, it calls `look_up`.
     pub fn by_head<N, F>(
         &self,
         name_of: impl Fn(&RequestHead<'_>) -> Option<N> + Send + Sync + 'static,
@@ -102,8 +106,8 @@ impl TenantCache {
     }
 
     /// Returns a lookup for
-    /// [`ReceiverBuilder::token_lookup`](crate::ReceiverBuilder::token_lookup). `look_up` is called
-    /// with a digest that is not in the cache.
+    /// [`ReceiverBuilder::token_lookup`](crate::ReceiverBuilder::token_lookup). If the cache does
+    /// not contain the digest, it calls `look_up`.
     pub fn by_token<F>(
         &self,
         look_up: impl Fn([u8; 32]) -> F + Send + Sync + 'static,
@@ -115,8 +119,8 @@ impl TenantCache {
         move |digest| cache.find(digest, &look_up)
     }
 
-    /// Removes a tenant, by its name in the request's head or by the digest of its token. A lookup
-    /// that has begun adds nothing.
+    /// Removes a tenant, by its name in the request's head or by the digest of its token. Lookups
+    /// that have already begun do not add their results.
     pub fn forget(&self, name: impl AsRef<[u8]>) {
         let mut state = self.state();
         state.tenants.remove(name.as_ref());
@@ -151,7 +155,7 @@ impl TenantCache {
 }
 
 impl Storing {
-    /// Stores the tenant, which a request has proven.
+    /// Adds the tenant, after a request was verified with its secrets.
     pub(super) fn store(self, tenant: Tenant) {
         let Inner { max, ttl, clock, .. } = &*self.cache.0;
         let now = clock.now();

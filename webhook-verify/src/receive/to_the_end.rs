@@ -9,13 +9,13 @@ use super::Rejection;
 
 /// Runs the handling of a request that [must finish](super::Received::must_finish) to its end.
 ///
-/// The returned future polls `handling` in place, so that the spans and task-locals around it
-/// apply. If it is dropped before its end, as for a client that disconnects, it passes the rest to
-/// `move_on`, which has to spawn it.
+/// The returned future polls `handling` in place, so the surrounding spans and task-locals apply.
+/// If the future is dropped early, for example because the client disconnects, it passes the
+/// unfinished `handling` to `move_on`, which must spawn it.
 ///
 /// # Errors
 ///
-/// [`Rejection::HandlerPanicked`] after a panic.
+/// [`Rejection::HandlerPanicked`] if `handling` panics.
 pub fn to_the_end<F: Future>(
     handling: F,
     move_on: impl FnOnce(Pin<Box<F>>),
@@ -25,7 +25,7 @@ pub fn to_the_end<F: Future>(
 
 struct ToTheEnd<F, M: FnOnce(Pin<Box<F>>)>(Option<(Pin<Box<F>>, M)>);
 
-/// Only the handling is pinned, by its box.
+/// The box pins the handling. Nothing else needs to be pinned.
 impl<F, M: FnOnce(Pin<Box<F>>)> Unpin for ToTheEnd<F, M> {}
 
 impl<F: Future, M: FnOnce(Pin<Box<F>>)> Future for ToTheEnd<F, M> {

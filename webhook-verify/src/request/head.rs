@@ -101,10 +101,10 @@ impl<'a> RequestHead<'a> {
     }
 
     /// Sets the host of a request without the header `Host`: `:authority` over HTTP/2, or the host
-    /// in an absolute target. [`target`](Self::target) sets the latter itself.
+    /// in an absolute target. [`target`](Self::target) already sets it from an absolute target.
     #[must_use]
     pub fn authority(self, authority: &'a str) -> Self {
-        // `Host` has no user information.
+        // `Host` contains no user information.
         let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
         Self { authority: Some(host), ..self }
     }
@@ -117,7 +117,7 @@ impl<'a> RequestHead<'a> {
     }
 
     /// Returns a header's value, unless it is absent, empty, repeated or not UTF-8. Ignores case.
-    /// Over HTTP/2, `host` is `:authority` if the request has no such header.
+    /// If the request has no `Host`, returns the [authority](Self::authority) for `host`.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&'a str> {
         let (mut found, mut count) = (None, 0_usize);
@@ -172,7 +172,7 @@ impl<'a> RequestHead<'a> {
         single_value(self.query()?.as_bytes(), name)
     }
 
-    /// Calls `f` with each header line. The authority is the `Host` of a request without one.
+    /// Calls `f` with each header line. If there is no `Host`, adds one with the authority.
     pub(crate) fn visit(&self, f: &mut dyn FnMut(&'a str, &'a [u8])) {
         let Some(authority) = self.authority else {
             return self.headers.visit(f);

@@ -1,10 +1,13 @@
-//! The methods of a sender's requests.
+//! Derives the methods of a sender's requests.
 
 use super::{Part, Proof, Scheme};
 
 impl Scheme {
-    /// Returns the methods that deliveries may have: any if the sender signs the method, `POST` and
-    /// `GET` if it can sign a request without a body, and otherwise `POST`.
+    /// Returns the methods that deliveries may have.
+    ///
+    /// * All methods, if the sender signs the method.
+    /// * `POST` and `GET`, if the sender can sign a request without a body.
+    /// * `POST` otherwise.
     pub(crate) fn delivery_methods(&self) -> &'static [&'static str] {
         let signs = |wanted: Part| self.parts().any(|part| *part == wanted);
         if signs(Part::Method) {

@@ -5,11 +5,11 @@ use std::cmp::Reverse;
 use super::{Place, Scheme};
 
 impl Scheme {
-    /// Returns a header among `names`, in any case, in which another preset has its signature, and
-    /// the name of that preset: of all such presets the one whose headers fit best. Returns `None`
-    /// if this scheme's own signature header is among them.
+    /// Returns a header in `names` that contains the signature of another preset, and that preset's
+    /// name. Ignores case. If there are several such presets, returns the one whose headers fit
+    /// best. Returns `None` if `names` contains this scheme's own signature header.
     ///
-    /// This compares each name with each preset's headers, so it is for logs only.
+    /// This compares each name with each preset's headers, so use it for logs only.
     pub(crate) fn other_sender(&self, names: &[&str]) -> Option<(&'static str, &'static str)> {
         let has = |header: &str| names.iter().any(|name| name.eq_ignore_ascii_case(header));
         if self.signature_headers().any(has) {

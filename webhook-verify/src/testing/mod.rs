@@ -15,8 +15,8 @@ use bytes::Bytes;
 pub use self::{curl::shell_quote, request::SignedRequest, secret::random_secret, signer::Signer};
 use crate::{delivery::Delivery, error::ConfigError, scheme::Scheme};
 
-/// Returns a verified delivery with this body, for unit tests of handlers. [`Signer::delivery`]
-/// returns one with an ID and an event type in headers.
+/// Returns a verified delivery with this body, for unit tests of handlers. For a delivery with an
+/// ID or an event type in headers, use [`Signer::delivery`].
 ///
 /// ```
 /// use webhook_verify::{Delivery, scheme, testing};
@@ -35,7 +35,7 @@ use crate::{delivery::Delivery, error::ConfigError, scheme::Scheme};
 ///
 /// # Errors
 ///
-/// [`ConfigError::Option`] as in [`Signer::generate`] and [`Signer::delivery`].
+/// [`ConfigError::Option`], for the reasons of [`Signer::generate`] and [`Signer::delivery`].
 pub fn delivery(scheme: Scheme, body: impl Into<Bytes>) -> Result<Delivery, ConfigError> {
     Signer::generate(scheme)?.delivery(body)
 }

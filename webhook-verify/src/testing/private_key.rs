@@ -1,4 +1,4 @@
-//! Private keys of senders, for tests.
+//! Signs with private keys, as senders do, for tests.
 
 use std::sync::Arc;
 
@@ -15,10 +15,10 @@ use crate::key::public_key::P256_SPKI_PREFIX;
 use crate::scheme::{Algorithm, KeyForm};
 use crate::{error::ConfigError, scheme::Scheme};
 
-/// The private key of a sender.
+/// A sender's private key.
 #[derive(Clone)]
 pub(super) struct PrivateKey {
-    /// The public key's text in the form that the scheme's verifiers read.
+    /// The public key, in the text form that the scheme's verifiers parse.
     public_key: String,
     sign: Arc<Sign>,
 }
@@ -26,7 +26,7 @@ pub(super) struct PrivateKey {
 type Sign = dyn Fn(&[u8]) -> Result<Vec<u8>, ConfigError> + Send + Sync;
 
 impl PrivateKey {
-    /// Returns a new key for the scheme's algorithm.
+    /// Generates a key for the scheme's algorithm. The RSA key is always the same.
     pub(super) fn generate(scheme: &Scheme) -> Result<Self, ConfigError> {
         match scheme.algorithm() {
             #[cfg(feature = "ed25519")]
@@ -77,7 +77,7 @@ fn ed25519(scheme: &Scheme) -> Result<PrivateKey, ConfigError> {
 fn ecdsa(scheme: &Scheme) -> Result<PrivateKey, ConfigError> {
     use p256::ecdsa::{Signature, SigningKey, signature::Signer as _};
 
-    // One of 2^32 random numbers is no key.
+    // About one in 2^32 random numbers is not a valid key.
     let key = SigningKey::from_slice(&random()?).map_err(|error| failed(&error))?;
     let point = key.verifying_key().to_sec1_point(false);
     let point = point.as_bytes();
@@ -110,8 +110,8 @@ where
         signature::{SignatureEncoding as _, Signer as _},
     };
 
-    // The primes of the RSA key and its `SubjectPublicKeyInfo`. A new key would take seconds, so all
-    // signers have this one.
+    // The primes of the RSA key, and its `SubjectPublicKeyInfo`. Generating a key takes seconds, so
+    // all signers use this one.
     const RSA_P: &str = "\
         fc850f22f5d0ac4e0b3f64b5d4b6e08f6750b700d7ecc6f8a4dd7ff94a37e4b12bfa0515562864513dcff7\
         7273c614a2238351e96f37d111d31fd3e2f491b575f31670f903908f454e8b0754fcd21720a21aba876be9\
@@ -135,7 +135,8 @@ where
     Ok(PrivateKey { public_key: info(scheme.key_form(), RSA_PUBLIC), sign: Arc::new(sign) })
 }
 
-/// Returns a `SubjectPublicKeyInfo` (RFC 5280 §4.1) in base64 or, in place of a certificate, as PEM.
+/// Returns a `SubjectPublicKeyInfo` (RFC 5280 §4.1) in base64. If the scheme expects a certificate,
+/// returns it as PEM.
 #[cfg(any(feature = "ecdsa", feature = "ed25519", feature = "rsa"))]
 fn info(form: KeyForm, base64: &str) -> String {
     match form {

@@ -8,13 +8,13 @@ use crate::{
     request::{RequestHead, json},
 };
 
-/// A request as a sender makes it.
+/// A signed request, as a sender makes it.
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct SignedRequest {
     /// The method.
     pub method: String,
-    /// Path and query.
+    /// The path and query.
     pub target: String,
     /// The headers that the scheme defines, without a content type.
     pub headers: Vec<(String, String)>,
@@ -23,8 +23,7 @@ pub struct SignedRequest {
 }
 
 impl SignedRequest {
-    /// Returns the content type that the request lacks: `application/json`, if it has a body and no
-    /// content type.
+    /// Returns `application/json` if the request has a body but no content type.
     #[doc(hidden)]
     #[must_use]
     pub fn missing_content_type(&self) -> Option<&'static str> {
@@ -63,7 +62,7 @@ impl SignedRequest {
         }
     }
 
-    /// Puts a value into the JSON body, and creates the missing parents.
+    /// Puts a value into the JSON body, and creates missing parents.
     pub(super) fn put(&mut self, pointer: &str, value: Value) -> Result<(), ConfigError> {
         let unfit = || ConfigError::option("body", format!("has no place for {pointer}"));
         let mut body: Value = serde_json::from_slice(&self.body).map_err(|_| unfit())?;
@@ -95,7 +94,8 @@ impl SignedRequest {
     }
 }
 
-/// Adds the content type `application/json` to a body without a content type.
+/// Converts into an [`http::Request`]. If there is a body but no content type, adds
+/// `application/json`.
 ///
 /// ```
 /// use bytes::Bytes;

@@ -69,10 +69,10 @@ impl Signer {
         Self::of(scheme, secret, None)
     }
 
-    /// Returns a signer with a new random secret or, for a scheme with public keys, with a new key
-    /// pair. [`secret`](Self::secret) returns what the verifier needs.
+    /// Creates a signer with a new random secret. If the scheme uses public keys, generates a key
+    /// pair instead. [`secret`](Self::secret) returns the secret or public key for the verifier.
     ///
-    /// All RSA signers have the same key pair, which is published with this crate.
+    /// All RSA signers share one key pair, which is part of this crate and not secret.
     ///
     /// ```
     /// use webhook_verify::{Verifier, scheme, testing::Signer};
@@ -87,8 +87,8 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] if the scheme's algorithm needs a feature that is off, or if the
-    /// operating system provides no random bytes.
+    /// [`ConfigError::Option`] if the feature of the scheme's algorithm is off, or if the operating
+    /// system provides no random bytes.
     pub fn generate(scheme: Scheme) -> Result<Self, ConfigError> {
         if scheme.algorithm().is_symmetric() {
             let secret = random_secret(&scheme)?;
@@ -121,7 +121,7 @@ impl Signer {
         })
     }
 
-    /// Returns the secret that the verifier needs: the shared secret or the public key.
+    /// Returns the secret for the verifier: the shared secret or the public key.
     #[must_use]
     pub fn secret(&self) -> &Secret {
         &self.secret
@@ -181,9 +181,11 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] if the scheme's signatures need a private key and the signer is not
-    /// from [`generate`](Self::generate), or if the body is not JSON that can contain the signed
-    /// values.
+    /// [`ConfigError::Option`] in these cases:
+    ///
+    /// * The scheme's signatures need a private key, but [`generate`](Self::generate) did not
+    ///   create the signer.
+    /// * The signed values belong in a JSON body, but the body cannot contain them.
     pub fn sign(&self, body: impl Into<Bytes>) -> Result<SignedRequest, ConfigError> {
         // Use the same time everywhere in the request.
         self.clone().at(self.now()).sign_now(body.into())
@@ -226,7 +228,7 @@ impl Signer {
         for (name, value) in &*scheme.required_headers {
             request.header(name, value.to_string());
         }
-        // A body that has no place for these fields stays as it is.
+        // A body that cannot contain these fields stays unchanged.
         for (pointer, value) in &*scheme.required_fields {
             drop(request.put_if_absent(pointer, value.to_string().into()));
         }
@@ -391,10 +393,10 @@ impl Signer {
         }
     }
 
-    /// Signs `body`, and returns the verified delivery, for unit tests of handlers.
+    /// Signs `body` and returns the verified delivery, for unit tests of handlers.
     ///
-    /// Without a [`public_url`](Self::public_url) or a [`parameter`](Self::parameter) that the
-    /// scheme needs, this method uses a sample.
+    /// If the scheme needs a [`public_url`](Self::public_url) or a [`parameter`](Self::parameter)
+    /// that is not set, this method uses a sample value.
     ///
     /// ```
     /// use webhook_verify::{scheme, testing::Signer};
@@ -407,8 +409,8 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// [`ConfigError::Option`] as in [`sign`](Self::sign), or if the verifier refuses the request,
-    /// for example because the body is not what this sender sends.
+    /// [`ConfigError::Option`] for the reasons of [`sign`](Self::sign), or if the verifier refuses
+    /// the request, for example because the sender never sends such a body.
     pub fn delivery(&self, body: impl Into<Bytes>) -> Result<Delivery, ConfigError> {
         let mut signer = self.clone().at(self.now());
         if signer.public_url.is_empty() {

@@ -385,7 +385,7 @@ impl HeadFacts {
     }
 
     /// Verifies the signatures. `running` has processed the body, or is empty. A body that is
-    /// decoded afterwards may have up to `limit` bytes. A refused request keeps its body.
+    /// decoded afterwards may have up to `limit` bytes. On errors, the body stays in `sent`.
     pub(crate) fn judge(
         &mut self,
         settings: &Settings,
@@ -683,7 +683,7 @@ pub(crate) fn head_digests(settings: &Settings, head: &RequestHead<'_>) -> HeadD
     HeadDigests::read(&sources)
 }
 
-/// Returns the signature that `sign` makes of the request's signed content, for tests.
+/// Calls `sign` with the pieces of the request's signed content, for tests.
 #[cfg(feature = "testing")]
 pub(crate) fn sign<T>(
     settings: &Settings,

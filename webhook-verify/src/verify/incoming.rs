@@ -49,13 +49,13 @@ impl Buffer {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BodyTooLarge {
-    /// The largest allowed length, in bytes. `None` if the limit is not the receiver's.
+    /// The maximum length, in bytes. `None` if another layer has the limit.
     pub limit: Option<usize>,
 }
 
 impl BodyTooLarge {
-    /// Returns the error of a body that something outside of the receiver cut off, such as a layer
-    /// with a lower limit. An adapter's stream ends with it, and the client gets 413.
+    /// Returns the error for a body that exceeds a lower limit outside of the receiver, such as
+    /// that of an outer layer. If an adapter's stream yields this error, the client gets 413.
     #[must_use]
     pub fn outside() -> Self {
         Self { limit: None }
@@ -179,12 +179,13 @@ impl Incoming {
         self.facts.token_digest()
     }
 
-    /// Returns how many bytes of the body have arrived.
+    /// Returns the number of bytes of the body that have arrived.
     pub(crate) fn received(&self) -> usize {
         self.received
     }
 
-    /// Returns the body of a refused request, unless it was decoded or taken from a form.
+    /// Returns a refused request's complete body as sent. Returns `None` if the body was decoded or
+    /// taken from a form.
     pub(crate) fn as_sent(&self) -> Option<&Bytes> {
         match &self.body {
             Buffer::Whole(body) if body.len() == self.received => Some(body),

@@ -1,4 +1,4 @@
-//! Verifies a refused request in other ways, to explain the refusal in the log.
+//! Verifies a refused request in other ways, so that the log can explain the refusal.
 
 use bytes::Bytes;
 
@@ -10,8 +10,8 @@ use crate::{
 };
 
 impl Verifier {
-    /// Returns a verifier without secrets, with another scheme or public URL and the same settings.
-    /// `None` if the settings do not fit the scheme.
+    /// Returns a verifier without secrets that has the same settings, but another scheme or public
+    /// URL. Returns `None` if the settings do not fit the scheme.
     pub(crate) fn varied(&self, scheme: Scheme, public_url: Option<String>) -> Option<Self> {
         let settings = self.settings();
         let now = settings.clock.now();
@@ -29,14 +29,14 @@ impl Verifier {
         builder.build_keyless().ok()
     }
 
-    /// Returns whether the head of a request is well-formed.
+    /// Returns whether the head of a request is well-formed under the scheme.
     pub(crate) fn reads(&self, head: &RequestHead<'_>) -> bool {
         let (settings, mut facts) = (self.settings(), HeadFacts::default());
         facts.read(settings, head, &Picked::new(head, &settings.names)).is_ok()
     }
 
-    /// Returns whether one of the keys verifies a request. Without a body, only a token in the head
-    /// is verified.
+    /// Returns whether one of the keys verifies a request. Without a body, verifies only a token in
+    /// the head.
     pub(crate) fn accepts(
         &self,
         head: &RequestHead<'_>,
@@ -67,8 +67,8 @@ impl Verifier {
             || scheme.parts().any(|part| matches!(part, Part::Path(_)))
     }
 
-    /// Returns the URL or path that the signature must cover, without user information and without
-    /// the values of the query, any of which may be a token.
+    /// Returns the URL or path that the signature must cover. Omits user information and the values
+    /// in the query, because they may be secret.
     pub(crate) fn signed_url(&self, head: &RequestHead<'_>) -> Option<String> {
         if !self.signs_url() {
             return None;
@@ -86,7 +86,7 @@ impl Verifier {
     }
 }
 
-/// Returns a URL without its user information.
+/// Removes the user information from a URL.
 pub(crate) fn without_user(url: &str) -> String {
     let (scheme, rest) = url.split_once("://").unwrap_or(("", url));
     let authority = &rest[..rest.find('/').unwrap_or(rest.len())];

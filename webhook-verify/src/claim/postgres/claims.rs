@@ -265,7 +265,7 @@ fn bytes(bytes: &[u8]) -> Value {
     Value::Bytes(bytes.to_vec())
 }
 
-/// Returns the values of a step.
+/// Returns the parameters of a step.
 pub(super) fn values_of(step: Step) -> Vec<Value> {
     match step {
         Step::Complete { status, ttl } => {

@@ -4,7 +4,7 @@ WITH completed AS (
   UPDATE {table} c SET
     state = 2,
     status = CASE c.state WHEN 1 THEN $3 ELSE c.status END,
-    -- Left alone if it is late enough. Otherwise the index would change with each completion.
+    -- Kept if it is late enough, because a change would also change the index.
     expires_at = CASE
       WHEN c.state = 1 AND c.expires_at < clock_timestamp() + $5 * interval '1 ms'
       THEN clock_timestamp() + $4 * interval '1 ms'

@@ -29,7 +29,7 @@ pub(super) const MAINTENANCE: Duration = Duration::from_secs(10);
 const SHORT: Duration = Duration::from_millis(500);
 /// The minimum time limit of every second attempt to open a connection.
 const LONG: Duration = Duration::from_secs(3);
-/// A setting that only the server itself accepts from a new connection, and no pooler.
+/// A setting that the server accepts when a connection opens, but no pooler does.
 const MARK: (&str, &str) = ("webhook_verify.direct", "on");
 const IS_MARKED: &str = "SELECT current_setting('webhook_verify.direct', true) = 'on'";
 /// Cancels the statements of a group that have run for too long.
@@ -39,9 +39,9 @@ const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 
 /// Runs single statements on the connections of a pool: the user's, or the store's own.
 ///
-/// A connection to the server itself keeps its statements prepared. A connection to a pooler may
-/// reach another session with each transaction, which other applications use as well. There, a
-/// statement is one message of text, which changes settings for its own transaction only.
+/// On a direct connection to the server, statements stay prepared. Through a pooler, each
+/// transaction may run in another session, which other applications also use. So the link sends
+/// each statement as one text message, which changes settings only for its own transaction.
 ///
 /// Each call runs in its own task, so a caller that gives up harms no connection. If the server
 /// does not respond within one and a quarter of the group's longest limit, the link cancels the
@@ -51,10 +51,10 @@ pub(super) struct Link {
     pub(super) pool: PgPool,
     /// Limits the claims, which need a [`Slot`].
     pub(super) limiter: Arc<Limiter>,
-    /// Whether the connections lead to the server itself, and their default isolation level is
+    /// Whether the connections lead directly to the server, and their default isolation level is
     /// `READ COMMITTED`.
     direct: AtomicBool,
-    /// Whether it is known if connections lead to the server itself, or that is being found out.
+    /// Whether the link has looked for a pooler, or is doing so.
     looked: AtomicBool,
     /// The statements of receivers.
     calls: Group,
@@ -128,8 +128,8 @@ impl Link {
         [&self.calls.tag, &self.maintenance.tag]
     }
 
-    /// Finds out once whether the connections lead to the server itself. Until then, each statement
-    /// is sent as text, which costs the server more, but works everywhere.
+    /// Checks once whether the connections lead directly to the server. Until then, the link sends
+    /// each statement as text, which costs the server more but works everywhere.
     pub(super) async fn look_for_pooler(&self) {
         if self.looked.swap(true, Relaxed) {
             return;
@@ -246,8 +246,8 @@ impl Link {
                     }
                     continue;
                 }
-                // admin_shutdown, crash_shutdown, idle_session_timeout; protocol_violation, with
-                // which PgBouncer ends a connection whose server has gone
+                // admin_shutdown, crash_shutdown, idle_session_timeout; protocol_violation:
+                // PgBouncer ends a connection with it if its server is gone
                 Some("57P01" | "57P02" | "57P05" | "08P01") => {}
                 None if matches!(error, Error::Io(_) | Error::Protocol(_)) => {}
                 // read_only_sql_transaction: the primary is another server by now.
@@ -397,7 +397,7 @@ pub(super) fn refuses_options(error: &Error) -> bool {
     code.is_some_and(|code| !["28", "3D", "53", "57"].iter().any(|class| code.starts_with(class)))
 }
 
-/// Returns whether connections with these options lead to the server itself.
+/// Returns whether connections with these options lead directly to the server.
 async fn leads_to_server(options: PgConnectOptions) -> Result<bool, Error> {
     let mut connection = PgConnection::connect_with(&options.options([MARK])).await?;
     let row = sqlx::raw_sql(IS_MARKED).fetch_one(&mut connection).await?;
@@ -412,7 +412,7 @@ pub(super) fn code(error: &Error) -> Option<String> {
     Some(code.into_owned())
 }
 
-/// Returns a time limit in the server's unit.
+/// Returns a time limit in milliseconds, within the server's range.
 pub(super) fn milliseconds(time: Duration) -> i64 {
     millis(time).clamp(1, i32::MAX.into())
 }

@@ -58,7 +58,8 @@ const PURGE: &str = "DELETE FROM {table} WHERE key = ANY (ARRAY(
     SELECT key FROM {table} WHERE expires_at <= clock_timestamp() ORDER BY expires_at LIMIT $1
     FOR UPDATE SKIP LOCKED))
   RETURNING key";
-/// Returns which rights the database user lacks, if any, and whether policies hide rows from it.
+/// Returns the privileges that the database user lacks, if any, and whether row-level security
+/// applies to the user.
 const RIGHTS: &str = "SELECT string_agg(needed, ', '), row_security_active('{table}')
   FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
   WHERE NOT has_table_privilege('{table}', needed)";

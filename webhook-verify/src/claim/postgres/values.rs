@@ -1,4 +1,4 @@
-//! Parameters of statements, which are bound, or written into the text of the statement.
+//! Binds the parameters of statements, or writes them into the text of the statement.
 
 use sqlx::{
     Arguments as _, AssertSqlSafe, Encode, Error, Postgres, SqlSafeStr as _, SqlStr, Type,
@@ -7,7 +7,7 @@ use sqlx::{
 
 use crate::encoding::Encoding;
 
-/// The value of a parameter. None of them can end a literal.
+/// The value of a parameter. No value can end an SQL literal.
 #[derive(Clone)]
 pub(super) enum Value {
     Bytes(Vec<u8>),
@@ -56,7 +56,7 @@ pub(super) fn written(before: &str, statement: &SqlStr, values: &[Value]) -> Sql
     AssertSqlSafe(sql).into_sql_str()
 }
 
-/// Returns an SQL literal. The server reads `E''` the same way, whatever its settings.
+/// Returns an SQL literal. The server parses `E''` in the same way with any settings.
 fn literal(value: &Value) -> String {
     let list = |items: Vec<String>| items.join(",");
     match value {

@@ -1,4 +1,4 @@
-//! The checks before the first call: whether the server may evict, and what the user may do.
+//! Checks the server's eviction policy and the user's permissions before the first call.
 
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
@@ -10,12 +10,14 @@ use crate::{
     error::ConfigError,
 };
 
-/// How long the records of the check live, if they are not deleted.
+/// How long the check's records live if the check cannot delete them.
 const LIFE: Duration = Duration::from_secs(60);
 
-/// Refuses a server that may evict claims, a node of a cluster that is named alone, and a user who
-/// lacks a right. Runs each script once, which also loads it: a call whose caller has given up is
-/// not sent again, so its script should be loaded already.
+/// Refuses a server that may evict claims, a node of a cluster that is addressed as a single
+/// server, and a user that lacks a permission.
+///
+/// Also runs each script once, which loads it. A call whose caller has given up is not sent again,
+/// so its script should be loaded already.
 pub(super) async fn check(store: &RedisStore) -> Result<(), StoreError> {
     check_policy(store).await?;
     let keys = keys(store).await?;
@@ -29,8 +31,10 @@ pub(super) async fn check(store: &RedisStore) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Managed servers usually allow `INFO` but forbid `CONFIG`. A forbidden command is not an error
-/// here. A server that does not report its policy is accepted with a warning.
+/// Refuses a server that may evict, or a node of a cluster that is addressed as a single server.
+///
+/// Managed servers usually allow `INFO` but forbid `CONFIG`, so a forbidden command is not an error
+/// here. If the server does not report its policy, logs a warning and accepts it.
 async fn check_policy(store: &RedisStore) -> Result<(), StoreError> {
     let link = &store.inner.link;
     let mut replies = link.try_all(redis::cmd("INFO")).await?;
@@ -100,7 +104,8 @@ fn text_in(reply: &Value) -> Option<String> {
     }
 }
 
-/// Returns fresh keys: one, or one on each primary of a cluster, because each has its own users.
+/// Returns fresh keys: a single one, or in a cluster one for each primary, because each primary has
+/// its own users.
 async fn keys(store: &RedisStore) -> Result<Vec<ClaimKey>, StoreError> {
     let mut random = [0; 32];
     getrandom::fill(&mut random).map_err(StoreError::new)?;
@@ -113,7 +118,7 @@ async fn keys(store: &RedisStore) -> Result<Vec<ClaimKey>, StoreError> {
     let ranges = replies.iter().find_map(ranges).ok_or_else(unexpected)?;
     let mut primaries: Vec<&Value> = ranges.iter().map(|(_, primary)| *primary).collect();
     let mut keys = Vec::new();
-    // A primary with fewer than ten of the 16,384 slots may be left out.
+    // This may miss a primary that has only a few of the 16,384 slots.
     for number in 0..5000_u32 {
         random[..4].copy_from_slice(&number.to_be_bytes());
         let key = ClaimKey::from(random);
@@ -134,7 +139,7 @@ async fn keys(store: &RedisStore) -> Result<Vec<ClaimKey>, StoreError> {
     Ok(keys)
 }
 
-/// Reads the slots and the primaries from a reply to `CLUSTER SLOTS`.
+/// Parses the slot ranges and their primaries from a reply to `CLUSTER SLOTS`.
 fn ranges(reply: &Value) -> Option<Vec<(RangeInclusive<u16>, &Value)>> {
     fn range(reply: &Value) -> Option<(RangeInclusive<u16>, &Value)> {
         let Value::Array(parts) = reply else {
@@ -162,12 +167,15 @@ async fn check_node(store: &RedisStore) -> Result<(), StoreError> {
         commands.cmd("HGET").arg(store.key(&ClaimKey::from(random))).arg("check");
     }
     let replies = store.inner.link.try_each(commands).await?;
-    let is_elsewhere = |reply: &Value| matches!(reply, Value::ServerError(error) if matches!(error.code(), "MOVED" | "CLUSTERDOWN"));
+    let is_elsewhere = |reply: &Value| match reply {
+        Value::ServerError(error) => matches!(error.code(), "MOVED" | "CLUSTERDOWN"),
+        _ => false,
+    };
     if replies.iter().any(is_elsewhere) { Err(not_a_node()) } else { Ok(()) }
 }
 
-/// Refuses a user who lacks rights, and names them. Not every server names the command that a
-/// script may not call, so each command is called directly.
+/// Refuses a user that lacks permissions, and names them. Calls each command directly, because not
+/// every server names the command that a script may not call.
 async fn check_rights(store: &RedisStore, keys: &[ClaimKey]) -> Result<(), StoreError> {
     let link = &store.inner.link;
     let pattern = format!("~{}*", store.inner.prefix);
@@ -199,7 +207,7 @@ async fn check_rights(store: &RedisStore, keys: &[ClaimKey]) -> Result<(), Store
     )))
 }
 
-/// Returns a call of each command, on a key that they create and delete.
+/// Returns one call of each command, on a key that the calls create and delete.
 fn direct_calls(key: &[u8]) -> Pipeline {
     let mut commands = Pipeline::new();
     commands.cmd("HSET").arg(key).arg("check").arg(1);
@@ -213,7 +221,8 @@ fn direct_calls(key: &[u8]) -> Pipeline {
     commands
 }
 
-/// Returns the right that is missing, as `ACL SETUSER` grants it: the command's or the keys'.
+/// Returns the permission that the reply reports as missing, in the syntax of `ACL SETUSER`: for
+/// the command or for the keys.
 fn missing_right(command: &str, pattern: &str, reply: &Value) -> Option<String> {
     match reply {
         Value::ServerError(error) if error.code() == "NOPERM" => {
@@ -224,7 +233,7 @@ fn missing_right(command: &str, pattern: &str, reply: &Value) -> Option<String> 
     }
 }
 
-/// Runs each script on a key, which is then deleted.
+/// Runs each script on a key, and then deletes the key.
 async fn run_scripts(store: &RedisStore, key: ClaimKey) -> Result<(), StoreError> {
     let (owner, body) = (Owner::random()?, Fingerprint([0; 32]));
     let claim = ClaimRequest::new(key, owner, body, LIFE, LIFE);

@@ -1,4 +1,4 @@
-//! Calls to a Redis Cluster.
+//! Sends calls to a Redis Cluster.
 
 use std::{
     collections::HashMap,
@@ -22,10 +22,10 @@ use super::{
     tls::Tls,
 };
 
-/// How often a call is sent. The pauses in between add up to a quarter of a second.
+/// The maximum attempts to send a call. The pauses between them add up to a quarter of a second.
 const TRIES: u32 = 8;
 
-/// A cluster, of which some nodes are known.
+/// A cluster, with the addresses of some nodes.
 pub(super) struct Cluster {
     client: ClusterClient,
     asked: Arc<Asked>,
@@ -38,10 +38,11 @@ pub(super) struct ClusterConnection {
     asked: Arc<Asked>,
 }
 
-/// Connections to nodes to which slots are being moved.
+/// Connections to nodes that are importing slots.
 ///
 /// The driver sends `ASKING` on the connection that all calls share, waits for the reply, and then
-/// sends the command. Under load another command comes in between, and the node refuses ours.
+/// sends the command. Under load, another command gets in between, and the node refuses the first
+/// one. So this type sends both commands together.
 struct Asked {
     node: ConnectionInfo,
     tls: Tls,
@@ -59,10 +60,10 @@ impl Cluster {
         let node = nodes[0].clone().set_tcp_settings(tcp_settings(limit));
         let builder = ClusterClientBuilder::new(nodes)
             .tcp_settings(tcp_settings(limit))
-            // After a fail-over, the driver connects to all nodes twice within one call, and a node
-            // that is gone must not use up its time.
+            // After a failover, the driver connects to all nodes twice within one call. A node that
+            // is gone must not use up the call's time.
             .connection_timeout(limit / 3)
-            // The driver notices a node that is silent only if its own limit ends before a call's.
+            // The driver notices a silent node only if its own limit is shorter than the call's.
             .response_timeout(limit * 3 / 4)
             .overall_response_timeout(None)
             .retries(0);
@@ -78,8 +79,8 @@ impl Cluster {
 }
 
 impl ClusterConnection {
-    /// Sends a command to the primary of its key, again while the slot moves or the primary fails
-    /// over, and with the source of `script` if the primary has not loaded it.
+    /// Sends a command to the primary that has its key. Repeats it while the slot migrates or the
+    /// primary fails over. If the primary has not loaded `script`, sends its source.
     pub(super) async fn send(&self, command: &Cmd, script: Option<&Script>) -> RedisResult<Value> {
         let mut connection = self.connection.clone();
         let (mut with_source, mut tries) = (None, 0);
@@ -109,7 +110,7 @@ impl ClusterConnection {
         }
     }
 
-    /// Sends a command to each primary, and returns the results, which may be errors of the server.
+    /// Sends a command to each primary and returns the results, which may be server errors.
     pub(super) async fn try_all(mut self, command: Cmd) -> RedisResult<Vec<Value>> {
         let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
         match self.connection.route_command(command, all).await? {
@@ -120,7 +121,7 @@ impl ClusterConnection {
 }
 
 impl Asked {
-    /// Sends a command for a slot that is being moved to this node.
+    /// Sends a command for a slot that this node is importing.
     async fn send(&self, node: &str, command: &Cmd) -> RedisResult<Value> {
         let mut manager = self.manager(node)?;
         let mut commands = Pipeline::new();
@@ -151,8 +152,8 @@ impl Asked {
     }
 }
 
-/// Returns whether a call may succeed after the cluster has changed. The driver has then begun to
-/// ask for the slots, or to reconnect.
+/// Returns whether the call may succeed later. After such an error, the driver refreshes the slots
+/// or reconnects.
 fn is_passing(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
     match error.kind() {

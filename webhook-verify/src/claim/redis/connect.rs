@@ -61,14 +61,14 @@ impl RedisConnect {
     }
 
     /// Connects at the first call instead of now, so that a service starts even if its server is
-    /// not up yet. A server that is then refused, such as one that evicts, is refused at each call,
-    /// and the senders get 503.
+    /// not up yet. If the server then fails the checks, for example because it evicts, each call
+    /// fails, and the senders get 503.
     pub fn lazy(mut self) -> Self {
         self.lazy = true;
         self
     }
 
-    /// Trusts only the certificate authorities in this PEM text, in place of the system's. Needs
+    /// Trusts only the certificate authorities in this PEM text, and not the system's. Requires
     /// URLs that begin with `rediss://`.
     #[cfg(feature = "redis-tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
@@ -77,8 +77,8 @@ impl RedisConnect {
         self
     }
 
-    /// Presents a client certificate, which a server with `tls-auth-clients yes` requires: the
-    /// certificate chain and the private key, both as PEM text.
+    /// Sets a client certificate: the certificate chain and the private key, both as PEM text. A
+    /// server with `tls-auth-clients yes` (the default) requires one.
     #[cfg(feature = "redis-tls")]
     #[cfg_attr(docsrs, doc(cfg(feature = "redis-tls")))]
     pub fn client_certificate(

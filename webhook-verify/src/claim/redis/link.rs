@@ -34,7 +34,7 @@ const SLOTS: usize = 256;
 /// * a primary that has become a replica, or that the Sentinels have replaced;
 /// * a server that refuses the login for a while.
 ///
-/// In those cases this type opens a new connection, after it has resolved the name again, or asked
+/// In these cases, this type opens a new connection. It first resolves the host name again, or asks
 /// the Sentinels or the nodes of the cluster.
 pub(super) struct Link {
     pub(super) target: Target,
@@ -68,7 +68,7 @@ impl Link {
         }
     }
 
-    /// Does what [`Connection::send`] does.
+    /// Calls [`Connection::send`] within the time limit.
     pub(super) async fn send(
         &self,
         commands: &Pipeline,
@@ -77,12 +77,12 @@ impl Link {
         self.call(|connection| connection.send(commands, script)).await
     }
 
-    /// Does what [`Connection::try_each`] does.
+    /// Calls [`Connection::try_each`] within the time limit.
     pub(super) async fn try_each(&self, commands: Pipeline) -> Result<Vec<Value>, StoreError> {
         self.call(|connection| connection.try_each(commands)).await
     }
 
-    /// Does what [`Connection::try_all`] does.
+    /// Calls [`Connection::try_all`] within the time limit.
     pub(super) async fn try_all(&self, command: Cmd) -> Result<Vec<Value>, StoreError> {
         self.call(|connection| connection.try_all(command)).await
     }
@@ -159,7 +159,7 @@ impl Current {
     }
 }
 
-/// Returns the error for a node of a cluster that was named as the only server.
+/// Returns the error for a node of a cluster that is addressed as a single server.
 pub(super) fn not_a_node() -> StoreError {
     let reason = "the server is a node of a cluster: use RedisStore::connect_cluster";
     StoreError::new(ConfigError::option("url", reason))

@@ -42,8 +42,8 @@ impl Script {
         command
     }
 
-    /// Returns the call with the source in place of the digest, which loads the script: at first,
-    /// and after a restart, a fail-over or `SCRIPT FLUSH`.
+    /// Returns the call with the source in place of the digest, which loads the script. It is
+    /// needed at the start, and after a restart, a failover or `SCRIPT FLUSH`.
     pub(super) fn load_by(&self, call: &Cmd) -> Cmd {
         let mut command = redis::cmd("EVAL");
         command.arg(self.source);
@@ -55,7 +55,7 @@ impl Script {
         command
     }
 
-    /// Returns the calls, of which the first loads the script.
+    /// Returns the calls, changed so that the first one loads the script.
     pub(super) fn load_with(&self, calls: &Pipeline) -> Pipeline {
         let mut commands = Pipeline::new();
         for (number, call) in calls.cmd_iter().enumerate() {

@@ -1,4 +1,4 @@
-//! The server, the cluster or the Sentinels that a store connects to.
+//! Connects to a server, to a cluster, or to the master that Sentinels report.
 
 use std::{
     fmt, mem,
@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{claim::StoreError, error::ConfigError};
 
-/// The addresses that the user has given.
+/// The addresses that the user passed.
 #[derive(Clone)]
 pub(super) enum Address {
     Server(String),
@@ -34,7 +34,7 @@ pub(super) enum Address {
 pub(super) struct Target {
     client: Kind,
     config: ConnectionManagerConfig,
-    /// The name in errors, without credentials.
+    /// The address for errors, without credentials.
     name: String,
 }
 
@@ -88,7 +88,7 @@ impl Target {
         Ok(Self { client: kind.map_err(StoreError::new)?, config, name })
     }
 
-    /// Opens a connection. A connection to one server connects at its first call.
+    /// Opens a connection. A connection to a single server connects at its first call.
     pub(super) async fn open(&self) -> RedisResult<Connection> {
         let client = match &self.client {
             Kind::Server(client) => client.clone(),
@@ -103,7 +103,7 @@ impl Target {
         matches!(self.client, Kind::Cluster(_))
     }
 
-    /// Returns whether another server may take over the role of the one that is connected.
+    /// Returns whether Sentinels may replace the connected server with another one.
     pub(super) fn has_sentinels(&self) -> bool {
         matches!(self.client, Kind::Sentinel(_))
     }
@@ -119,8 +119,8 @@ impl Connection {
     /// Sends the commands in one round trip and returns their results, none of which is an error.
     /// In a cluster, each command goes to the primary that has its key.
     ///
-    /// If a server has not loaded `script`, the source is sent. If the connection has ended, the
-    /// commands are sent once more, so each must be harmless when repeated.
+    /// If a server has not loaded `script`, sends its source. If the connection has ended, sends
+    /// the commands once more, so repeating them must be harmless.
     pub(super) async fn send(
         self,
         commands: &Pipeline,
@@ -134,7 +134,7 @@ impl Connection {
         }
     }
 
-    /// Sends the commands and returns their results, which may be errors of the server.
+    /// Sends the commands and returns their results, which may be server errors.
     pub(super) async fn try_each(self, mut commands: Pipeline) -> RedisResult<Vec<Value>> {
         match self {
             Self::Server(mut manager) => {
@@ -151,8 +151,8 @@ impl Connection {
         }
     }
 
-    /// Sends a command to the server, or to each primary of the cluster, and returns the results,
-    /// which may be errors of the server.
+    /// Sends a command to the server, or to each primary of the cluster. Returns the results, which
+    /// may be server errors.
     pub(super) async fn try_all(self, command: Cmd) -> RedisResult<Vec<Value>> {
         if let Self::Cluster(cluster) = self {
             return cluster.try_all(command).await;
@@ -192,14 +192,14 @@ pub(super) fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
-/// The Sentinels, which know the current master.
+/// The Sentinels that know the current master.
 struct Sentinels {
     servers: Vec<ConnectionInfo>,
     master: ConnectionInfo,
-    /// The master's name, which its URL has in place of a host.
+    /// The master's name, which replaces the host in its URL.
     name: String,
     tls: Tls,
-    /// How often the master was looked up.
+    /// The number of lookups of the master so far.
     lookups: AtomicUsize,
 }
 
@@ -220,8 +220,8 @@ impl Sentinels {
         Ok(Self { servers, master, name, tls, lookups: AtomicUsize::new(0) })
     }
 
-    /// Returns a client that asks the Sentinels for the master. Each client asks another Sentinel
-    /// first, because one that is gone can use up the time of a call.
+    /// Returns a client that asks the Sentinels for the master. Each client begins with another
+    /// Sentinel, because one that does not respond can use up a call's time.
     fn client(&self) -> RedisResult<SentinelClient> {
         let first = self.lookups.fetch_add(1, Ordering::Relaxed) % self.servers.len();
         let (before, after) = self.servers.split_at(first);
@@ -270,7 +270,7 @@ fn parse_all(
     urls.iter().map(|url| parse(option, url, tls)).collect()
 }
 
-/// Parses a URL. An error does not contain it, because it may contain a password.
+/// Parses a URL. Errors do not contain the URL, because it may contain a password.
 fn parse(option: &'static str, url: &str, tls: &Tls) -> Result<ConnectionInfo, StoreError> {
     let refuse = |reason: String| StoreError::new(ConfigError::option(option, reason));
     let info = url.into_connection_info().map_err(|error| refuse(error.to_string()))?;

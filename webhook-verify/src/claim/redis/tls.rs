@@ -1,11 +1,11 @@
-//! Certificates for connections with TLS.
+//! Configures TLS connections.
 
 use redis::{
     Client, ConnectionInfo, RedisResult, cluster::ClusterClientBuilder,
     sentinel::SentinelClientBuilder,
 };
 
-/// The certificates that the user has set. Without the feature `redis-tls` there are none.
+/// The certificates that the user set. There are none without the feature `redis-tls`.
 #[derive(Clone)]
 pub(super) struct Tls {
     #[cfg(feature = "redis-tls")]
@@ -55,8 +55,8 @@ impl Tls {
         self.certificates.root_cert.is_some() || self.certificates.client_tls.is_some()
     }
 
-    /// Installs ring as the process's provider of cryptography, unless there is one. Without this,
-    /// the driver panics in a program whose dependencies enable several providers.
+    /// Installs ring as the process's default `CryptoProvider`, unless there is one. Without this,
+    /// the driver panics if the program's dependencies enable several providers.
     pub(super) fn choose_provider() {
         use rustls::crypto::{CryptoProvider, ring};
         if CryptoProvider::get_default().is_none() {

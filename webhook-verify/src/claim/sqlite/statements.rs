@@ -14,7 +14,7 @@ use crate::claim::{
 
 const READ: &str =
     "SELECT state, owner, attempt, fingerprint, status, lease_until FROM {table} WHERE key = ?1";
-/// Completes a claim whose record lasts long enough, without writing to the index of lifetimes.
+/// Completes a claim whose record lives long enough, without a change to the index of expiry times.
 const COMPLETE: &str = "UPDATE {table} SET state = 2, status = ?3
   WHERE key = ?1 AND owner = ?2 AND state = 1 AND expires_at >= ?4";
 /// Completes any other claim. Both leave a completed claim as it is.

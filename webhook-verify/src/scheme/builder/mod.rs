@@ -388,8 +388,8 @@ impl SchemeBuilder {
         self
     }
 
-    /// Sets how long the sender waits for a response. A handler that takes more than 80 % of it is
-    /// logged.
+    /// Sets how long the sender waits for a response. The receiver logs a warning if a handler
+    /// takes more than 80 % of this time.
     pub fn time_budget(mut self, budget: Duration) -> Self {
         self.scheme.hints.time_budget = Some(budget);
         self
