@@ -125,7 +125,7 @@ async fn lambda_http_serves_it() {
             "isBase64Encoded": false,
         });
         let event: LambdaRequest = serde_json::from_value(event).unwrap();
-        // What `lambda_http::run` does with each event.
+        // Calls the service as `lambda_http::run` does for each event.
         let service = Adapter::from(layer().layer(service_fn(echo::<Body>)));
         let event = LambdaEvent::new(event, LambdaContext::default());
         let response = serde_json::to_value(service.oneshot(event).await.unwrap()).unwrap();

@@ -1,5 +1,5 @@
-//! What a receiver logs and counts. This target is a process of its own, because each process has
-//! one log. Each test looks for the name of its own endpoint in it.
+//! Tests of the logs and metrics of a receiver. They run in a separate process, because all tests of
+//! a process share one log. Each test searches it for the name of its own endpoint.
 #![allow(clippy::unwrap_used)]
 
 mod flood;

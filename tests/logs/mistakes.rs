@@ -29,7 +29,7 @@ struct Mistake {
     name: &'static str,
     verifier: VerifierBuilder,
     request: SignedRequest,
-    /// What the line must name.
+    /// The hint that the line must contain.
     hint: &'static str,
 }
 

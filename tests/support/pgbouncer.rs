@@ -11,7 +11,7 @@ use crate::{
     PostgresServer,
     folder::Folder,
     postgres::{give, program},
-    process::{TRIES, becomes_ready, free_port},
+    process::{becomes_ready, on_a_free_port},
 };
 
 /// A `pgbouncer` from the `PATH`, in front of a server, on a port of its own, with the defaults of
@@ -37,13 +37,11 @@ impl PgBouncer {
             folder: Folder::new("pgbouncer"),
             child: None,
         };
-        for _ in 0..TRIES {
-            pooler.port = free_port();
-            if pooler.try_start() {
-                return pooler;
-            }
-        }
-        panic!("pgbouncer: each of {TRIES} ports was taken");
+        on_a_free_port("pgbouncer", |port| {
+            pooler.port = port;
+            pooler.try_start()
+        });
+        pooler
     }
 
     /// Returns the URL of the server's database, through the pooler.

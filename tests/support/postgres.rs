@@ -17,7 +17,7 @@ use tokio::task::spawn_blocking;
 use crate::{
     folder::{Folder, in_folder},
     gate::PATIENCE,
-    process::{TRIES, becomes_ready, ends, free_port, signal},
+    process::{becomes_ready, ends, on_a_free_port, signal},
     programs,
 };
 
@@ -57,13 +57,11 @@ impl PostgresServer {
         copy(&template(), &folder.path().join("data"));
         give(folder.path());
         let mut server = Self { port: 0, folder, child: None };
-        for _ in 0..TRIES {
-            server.port = free_port();
-            if server.try_start() {
-                return server;
-            }
-        }
-        panic!("postgres: each of {TRIES} ports was taken");
+        on_a_free_port("postgres", |port| {
+            server.port = port;
+            server.try_start()
+        });
+        server
     }
 
     /// Returns the server's port on 127.0.0.1.

@@ -12,8 +12,13 @@ use std::{
 
 use crate::gate::PATIENCE;
 
-/// How many ports are tried, if other test processes take them at the same time.
-pub(crate) const TRIES: usize = 20;
+/// Calls `start` with free ports until it returns true. Other test processes may take a port at the
+/// same time.
+pub(crate) fn on_a_free_port(server: &str, mut start: impl FnMut(u16) -> bool) {
+    const TRIES: usize = 20;
+    let is_started = (0..TRIES).any(|_| start(free_port()));
+    assert!(is_started, "{server}: each of {TRIES} ports was taken");
+}
 
 /// Returns a free port of 127.0.0.1. It is outside of the system's ephemeral range, so that no
 /// connection takes it while the server is stopped.

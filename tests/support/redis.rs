@@ -10,7 +10,7 @@ use std::{
 use crate::{
     folder::Folder,
     gate::PATIENCE,
-    process::{TRIES, becomes_ready, free_port, signal},
+    process::{becomes_ready, free_port, on_a_free_port, signal},
     programs,
 };
 
@@ -61,13 +61,11 @@ impl RedisServer {
     }
 
     fn started(mut self) -> Self {
-        for _ in 0..TRIES {
-            if self.try_start() {
-                return self;
-            }
-            self.port = free_port();
-        }
-        panic!("redis-server: each of {TRIES} ports was taken");
+        on_a_free_port("redis-server", |port| {
+            self.port = port;
+            self.try_start()
+        });
+        self
     }
 
     /// Returns a server that is not started yet, but whose address is known.

@@ -179,7 +179,8 @@ where
             if received.must_finish() {
                 middleware.handle_to_the_end(received, request, settings, inner).await
             } else {
-                middleware.handle(received, request, settings, inner).await
+                let target = Target::of(&request);
+                middleware.handle(received, request, &target, settings, inner).await
             }
         })
     }
@@ -199,9 +200,10 @@ impl WebhookMiddleware {
         S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error> + 'static,
         B: MessageBody + 'static,
     {
-        let target = Target::of(&request);
-        let middleware = Rc::clone(&self);
-        let handling = async move { middleware.handle(received, request, settings, inner).await };
+        let target = Rc::new(Target::of(&request));
+        let (middleware, of_handler) = (Rc::clone(&self), Rc::clone(&target));
+        let handling =
+            async move { middleware.handle(received, request, &of_handler, settings, inner).await };
         let (tasks, token) = (self.tasks.clone(), self.tasks.token());
         let span = Span::current();
         let handling = to_the_end(handling, move |rest| {
@@ -221,6 +223,7 @@ impl WebhookMiddleware {
         &self,
         received: Received,
         mut request: ServiceRequest,
+        target: &Target,
         settings: Rc<Extensions>,
         inner: Rc<S>,
     ) -> Result<ServiceResponse<EitherBody<B>>, Error>
@@ -237,7 +240,6 @@ impl WebhookMiddleware {
         };
         let delivery = admitted.delivery().clone();
         let recorder = admitted.recorder();
-        let target = Target::of(&request);
         let answered = Cell::new(None);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async {

@@ -47,20 +47,21 @@ async fn a_table_of_another_shape() {
     fails(store.claim_one(&request(1))).await;
 }
 
+/// Creates a database user with these rights on a table. Returns its name and URL.
+async fn user_with(admin: &PgPool, rights: &str, table: &str) -> (String, String) {
+    let user = format!("user_{table}");
+    let create = format!("CREATE ROLE {user} LOGIN; GRANT {rights} ON {table} TO {user}");
+    execute(admin, create).await;
+    let url = PostgresServer::shared().url().replace("postgres@", &format!("{user}@"));
+    (user, url)
+}
+
 /// A user without the right to create tables uses an existing one.
 #[tokio::test]
 async fn without_the_right_to_create() {
     let admin = pool(PostgresServer::shared(), 2).await;
     let name = store(admin.clone()).await.1;
-    let user = format!("user_{name}");
-    execute(
-        &admin,
-        format!(
-            "CREATE ROLE {user} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON {name} TO {user}"
-        ),
-    )
-    .await;
-    let url = PostgresServer::shared().url().replace("postgres@", &format!("{user}@"));
+    let (_, url) = user_with(&admin, "SELECT, INSERT, UPDATE, DELETE", &name).await;
     let refused = fails(PostgresStore::connect_with_table(&url, &new_name())).await;
     assert!(refused.contains("permission denied"), "{refused}");
     let store = PostgresStore::connect_with_table(&url, &name).await.unwrap();
@@ -72,9 +73,7 @@ async fn without_the_right_to_create() {
 async fn missing_rights() {
     let admin = pool(PostgresServer::shared(), 2).await;
     let name = store(admin.clone()).await.1;
-    let user = format!("user_{name}");
-    execute(&admin, format!("CREATE ROLE {user} LOGIN; GRANT ALL ON {name} TO {user}")).await;
-    let url = PostgresServer::shared().url().replace("postgres@", &format!("{user}@"));
+    let (user, url) = user_with(&admin, "ALL", &name).await;
     for right in ["SELECT", "INSERT", "UPDATE", "DELETE"] {
         execute(&admin, format!("REVOKE {right} ON {name} FROM {user}")).await;
         let refused = fails(PostgresStore::connect_with_table(&url, &name)).await;
@@ -94,17 +93,15 @@ async fn missing_rights() {
 async fn row_level_security() {
     let admin = pool(PostgresServer::shared(), 2).await;
     let name = store(admin.clone()).await.1;
-    let user = format!("user_{name}");
+    let (user, url) = user_with(&admin, "ALL", &name).await;
     execute(
         &admin,
         format!(
-            "CREATE ROLE {user} LOGIN; GRANT ALL ON {name} TO {user};
-             ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;
+            "ALTER TABLE {name} ENABLE ROW LEVEL SECURITY;
              CREATE POLICY all_rows ON {name} USING (true)"
         ),
     )
     .await;
-    let url = PostgresServer::shared().url().replace("postgres@", &format!("{user}@"));
     let refused = fails(PostgresStore::connect_with_table(&url, &name)).await;
     assert!(refused.starts_with(&format!("table {name}: row-level security")), "{refused}");
     execute(&admin, format!("ALTER ROLE {user} BYPASSRLS")).await;

@@ -101,7 +101,13 @@ impl Receiver {
             let secret = secret.map_err(|error| Rejection::Secrets(Arc::new(error)))?;
             self.in_time(take(Handshake::new(secret, request.target))).await?;
         }
-        tracing::info!(target: "webhook_verify", endpoint = &*self.inner.endpoint, scheme = scheme.name(), challenge = challenge.name(), "challenge answered");
+        tracing::info!(
+            target: "webhook_verify",
+            endpoint = &*self.inner.endpoint,
+            scheme = scheme.name(),
+            challenge = challenge.name(),
+            "challenge answered"
+        );
         let outcome = Outcome::Answer(Box::new(answer));
         Ok(Received { outcome, receiver: self.clone(), request: None })
     }

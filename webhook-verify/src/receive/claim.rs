@@ -48,7 +48,7 @@ async fn claim_delivery(
     timer: Timer,
 ) -> Result<Claimed, Rejection> {
     let Some(request) = idempotency.request(&delivery)? else {
-        return Ok(admitted(delivery, None));
+        return Ok(Claimed::Granted(delivery, None));
     };
     let key = request.key;
     let era = match idempotency.keeper.look_up(&key) {
@@ -65,7 +65,7 @@ async fn claim_delivery(
                 OnStoreFailure::Reject => Err(error.into()),
                 OnStoreFailure::Process => {
                     log_unclaimed(&error);
-                    Ok(admitted(delivery, None))
+                    Ok(Claimed::Granted(delivery, None))
                 }
             };
         }
@@ -86,7 +86,7 @@ async fn claim_delivery(
             let recorder = idempotency.replay.limit().map(|it| Recorder::new(it, claim.clone()));
             let mut held = ClaimSet::new(smallvec![claim], true, None);
             held.recorder = recorder;
-            Ok(admitted(delivery, Some(held)))
+            Ok(Claimed::Granted(delivery, Some(held)))
         }
         ClaimOutcome::Busy { lease_left } => {
             idempotency.keeper.report(key, ClaimEventKind::InFlight { lease_left });
@@ -155,10 +155,6 @@ pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {
     // Round up, so that a sender that retries at exactly this time is not too early.
     let seconds = lease_left.as_millis().div_ceil(1000).clamp(1, 60) as u64;
     Rejection::InFlight { status, retry_after: Duration::from_secs(seconds) }
-}
-
-pub(super) fn admitted(delivery: Box<Delivery>, held: Option<ClaimSet>) -> Claimed {
-    Claimed::Granted(delivery, held)
 }
 
 /// Claims the keys, and waits up to `in_flight_wait` if none is granted and one is busy. Returns

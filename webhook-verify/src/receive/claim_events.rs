@@ -11,7 +11,7 @@ use smallvec::SmallVec;
 use super::{
     Idempotency, OnMismatch, OnStoreFailure, Rejection,
     admitted::ClaimSet,
-    claim::{Claimed, admitted, claim_keys, duplicate, in_flight, log_unclaimed},
+    claim::{Claimed, claim_keys, duplicate, in_flight, log_unclaimed},
 };
 use crate::{
     answer::Answer,
@@ -94,7 +94,10 @@ pub(super) async fn claim_events(
                 log_unclaimed(&error);
                 delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
                 let (claims, refusal) = (SmallVec::new(), excluded.refusal(&idempotency));
-                return Ok(admitted(delivery, Some(ClaimSet::new(claims, is_single, refusal))));
+                return Ok(Claimed::Granted(
+                    delivery,
+                    Some(ClaimSet::new(claims, is_single, refusal)),
+                ));
             }
             Err(error) => return Err(error.into()),
         };
@@ -139,7 +142,7 @@ pub(super) async fn claim_events(
         (_, refusal, _) => {
             delivery.events = Some(won.into());
             let claims = claims.into();
-            Ok(admitted(delivery, Some(ClaimSet::new(claims, is_single, refusal))))
+            Ok(Claimed::Granted(delivery, Some(ClaimSet::new(claims, is_single, refusal))))
         }
     }
 }

@@ -10,7 +10,7 @@ mod diagnosis;
 mod handshake;
 mod idempotency;
 mod json_style;
-mod limiter;
+mod log_limit;
 mod meter;
 mod receiver;
 mod recorder;

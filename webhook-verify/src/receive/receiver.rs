@@ -15,7 +15,7 @@ use super::{
     builder::{ReceiverBuilder, Unbuilt},
     challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
-    limiter::Limiter,
+    log_limit::LogLimit,
     refusal::request_line,
     secrets::Source,
     tenant::LookupFuture,
@@ -101,7 +101,7 @@ pub(super) struct Inner {
     pub(super) filter: Option<Filter>,
     /// The receiver's name in logs and metrics.
     pub(super) endpoint: Arc<str>,
-    pub(super) limiter: Limiter,
+    pub(super) log_limit: LogLimit,
 }
 
 impl Inner {
@@ -110,7 +110,7 @@ impl Inner {
         let body_limit = verifier.scheme().body_limit();
         Self {
             endpoint: verifier.scheme().name().into(),
-            limiter: Limiter::default(),
+            log_limit: LogLimit::default(),
             verifier,
             body_limit,
             body_timeout: DEFAULT_BODY_TIMEOUT,

@@ -6,12 +6,7 @@ WITH done AS MATERIALIZED (
   UPDATE {table} c SET
     state = 2,
     status = CASE c.state WHEN 1 THEN $3 ELSE c.status END,
-    -- Kept if it is late enough, because a change would also change the index.
-    expires_at = CASE
-      WHEN c.state = 1 AND c.expires_at < clock_timestamp() + $5 * interval '1 ms'
-      THEN clock_timestamp() + $4 * interval '1 ms'
-      ELSE c.expires_at
-    END
+    expires_at = {expires_at}
   WHERE c.key = $1 AND c.owner = $2 AND NOT EXISTS (SELECT FROM done)
     AND set_config('lock_timeout', $6::bigint::text, true) IS NOT NULL
   RETURNING c.key

@@ -17,12 +17,7 @@ WITH known AS MATERIALIZED (
   UPDATE {table} c SET
     state = 2,
     status = CASE c.state WHEN 1 THEN $4 ELSE c.status END,
-    -- Kept if it is late enough, because a change would also change the index.
-    expires_at = CASE
-      WHEN c.state = 1 AND c.expires_at < clock_timestamp() + $6 * interval '1 ms'
-      THEN clock_timestamp() + $5 * interval '1 ms'
-      ELSE c.expires_at
-    END
+    expires_at = {expires_at}
   FROM locked l
   WHERE c.key = l.key
   RETURNING c.key

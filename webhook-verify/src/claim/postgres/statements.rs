@@ -11,15 +11,18 @@ const MANY: &str = "SELECT * FROM unnest($1::bytea[], $2::bytea[], $3::bytea[], 
     AS u (key, owner, fingerprint, ttl)";
 /// Completes a claim in the user's transaction, if it is in progress. If it is completed, its
 /// effects exist already.
-const COMPLETE_IN: &str = "UPDATE {table} SET state = 2, status = $3,
-    expires_at = CASE
-      WHEN expires_at < clock_timestamp() + $5 * interval '1 ms'
-      THEN clock_timestamp() + $4 * interval '1 ms'
-      ELSE expires_at
-    END
-  WHERE key = $1 AND owner = $2 AND state = 1
+const COMPLETE_IN: &str = "UPDATE {table} c SET
+    state = 2, status = $3, expires_at = {expires_at}
+  WHERE c.key = $1 AND c.owner = $2 AND c.state = 1
     AND set_config('lock_timeout', $6::bigint::text, true) IS NOT NULL
-  RETURNING key";
+  RETURNING c.key";
+/// The expiry time of a completed claim. It stays if it is late enough, because a change would also
+/// change the index.
+const EXPIRES_AT: &str = "CASE
+      WHEN c.state = 1 AND c.expires_at < clock_timestamp() + {least} * interval '1 ms'
+      THEN clock_timestamp() + {ttl} * interval '1 ms'
+      ELSE c.expires_at
+    END";
 const IS_COMPLETED: &str = "SELECT key FROM {table} WHERE key = $1 AND owner = $2 AND state = 2";
 const RELEASE: &str = "UPDATE {table} SET lease_until = 'epoch'
   WHERE key = $1 AND owner = $2 AND state = 1
@@ -126,17 +129,17 @@ impl Statements {
             table: table.name().to_owned(),
             claim: sql(&CLAIM.replace("{asked}", ONE)),
             claim_all: sql(&CLAIM.replace("{asked}", MANY)),
-            complete: sql(include_str!("complete.sql")),
-            complete_in: plain(COMPLETE_IN),
+            complete: sql(&completing(include_str!("complete.sql"), "$4", "$5")),
+            complete_in: plain(&completing(COMPLETE_IN, "$4", "$5")),
             is_completed: plain(IS_COMPLETED),
             release: sql(RELEASE),
             extend: sql(EXTEND),
             release_all: sql(&RELEASE_ALL.replace("{locked}", LOCKED)),
             extend_all: sql(&EXTEND_ALL.replace("{locked}", LOCKED)),
-            complete_all: sql(include_str!("complete_all.sql")),
+            complete_all: sql(&completing(include_str!("complete_all.sql"), "$5", "$6")),
             forget: maintain(FORGET),
             purge: maintain(PURGE),
-            complete_with: sql(include_str!("complete_with.sql")),
+            complete_with: sql(&completing(include_str!("complete_with.sql"), "$4", "$5")),
             response: sql(RESPONSE),
             forget_response: maintain(FORGET_RESPONSE),
             purge_responses: maintain(PURGE_RESPONSES),
@@ -154,4 +157,11 @@ impl Statements {
             },
         }
     }
+}
+
+/// Adds the expiry time to a statement. `ttl` and `least` are its parameters for how long the record
+/// lives after the completion, and for the shortest time that is accepted instead.
+fn completing(statement: &str, ttl: &str, least: &str) -> String {
+    let expires_at = EXPIRES_AT.replace("{ttl}", ttl).replace("{least}", least);
+    statement.replace("{expires_at}", &expires_at)
 }

@@ -107,10 +107,9 @@ fn text_in(reply: &Value) -> Option<String> {
 /// Returns fresh keys: a single one, or in a cluster one for each primary, because each primary has
 /// its own users.
 async fn keys(store: &RedisStore) -> Result<Vec<ClaimKey>, StoreError> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(StoreError::new)?;
+    let fresh = fresh_keys()?;
     if !store.inner.link.target.is_cluster() {
-        return Ok(vec![random.into()]);
+        return Ok(fresh.take(1).collect());
     }
     let mut slots = redis::cmd("CLUSTER");
     slots.arg("SLOTS");
@@ -119,9 +118,7 @@ async fn keys(store: &RedisStore) -> Result<Vec<ClaimKey>, StoreError> {
     let mut primaries: Vec<&Value> = ranges.iter().map(|(_, primary)| *primary).collect();
     let mut keys = Vec::new();
     // This may miss a primary that has only a few of the 16,384 slots.
-    for number in 0..5000_u32 {
-        random[..4].copy_from_slice(&number.to_be_bytes());
-        let key = ClaimKey::from(random);
+    for key in fresh.take(5000) {
         let slot = Slot::for_key(store.key(&key));
         let mut of_key = ranges
             .iter()
@@ -137,6 +134,16 @@ async fn keys(store: &RedisStore) -> Result<Vec<ClaimKey>, StoreError> {
         }
     }
     Ok(keys)
+}
+
+/// Returns keys that no delivery has.
+fn fresh_keys() -> Result<impl Iterator<Item = ClaimKey>, StoreError> {
+    let mut random = [0; 32];
+    getrandom::fill(&mut random).map_err(StoreError::new)?;
+    Ok((0..u32::MAX).map(move |number| {
+        random[..4].copy_from_slice(&number.to_be_bytes());
+        random.into()
+    }))
 }
 
 /// Parses the slot ranges and their primaries from a reply to `CLUSTER SLOTS`.
@@ -159,12 +166,9 @@ fn ranges(reply: &Value) -> Option<Vec<(RangeInclusive<u16>, &Value)>> {
 /// Refuses a node of a cluster that is named alone, for a user who may not call `INFO`. The node
 /// refuses keys of other nodes, and 32 keys are not all its own.
 async fn check_node(store: &RedisStore) -> Result<(), StoreError> {
-    let mut random = [0; 32];
-    getrandom::fill(&mut random).map_err(StoreError::new)?;
     let mut commands = Pipeline::new();
-    for number in 0..32 {
-        random[0] = number;
-        commands.cmd("HGET").arg(store.key(&ClaimKey::from(random))).arg("check");
+    for key in fresh_keys()?.take(32) {
+        commands.cmd("HGET").arg(store.key(&key)).arg("check");
     }
     let replies = store.inner.link.try_each(commands).await?;
     let is_elsewhere = |reply: &Value| match reply {

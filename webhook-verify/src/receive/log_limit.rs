@@ -9,7 +9,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Limits log lines to one per second and reason. The reasons are fixed texts, so memory is
 /// bounded.
 #[derive(Default)]
-pub(super) struct Limiter(Mutex<Vec<Entry>>);
+pub(super) struct LogLimit(Mutex<Vec<Entry>>);
 
 struct Entry {
     reason: &'static str,
@@ -17,7 +17,7 @@ struct Entry {
     suppressed: u64,
 }
 
-impl Limiter {
+impl LogLimit {
     /// Returns the number of lines suppressed since the last one, if a line may be logged now.
     pub(super) fn admit(&self, reason: &'static str, now: Duration) -> Option<u64> {
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -39,13 +39,13 @@ impl Limiter {
 mod tests {
     use std::time::Duration;
 
-    use super::Limiter;
+    use super::LogLimit;
 
     #[test]
     fn one_line_a_second_is_logged_for_each_reason_and_the_others_are_counted() {
-        let limiter = Limiter::default();
+        let limit = LogLimit::default();
         let at = |millis: u64| Duration::from_millis(1_000_000 + millis);
-        let admit = |reason, millis| limiter.admit(reason, at(millis));
+        let admit = |reason, millis| limit.admit(reason, at(millis));
         assert_eq!(admit("a", 0), Some(0));
         assert_eq!(admit("b", 10), Some(0));
         for millis in 1..1000 {
@@ -54,13 +54,13 @@ mod tests {
         assert_eq!(admit("a", 1000), Some(999));
         assert_eq!(admit("a", 2000), Some(0));
         assert_eq!(admit("b", 2000), Some(0));
-        assert_eq!(limiter.0.lock().unwrap().len(), 2);
+        assert_eq!(limit.0.lock().unwrap().len(), 2);
     }
 
     #[test]
     fn a_clock_that_is_set_back_does_not_silence_the_log() {
-        let limiter = Limiter::default();
-        assert_eq!(limiter.admit("a", Duration::from_secs(1_000_000)), Some(0));
-        assert_eq!(limiter.admit("a", Duration::from_secs(10)), Some(0));
+        let limit = LogLimit::default();
+        assert_eq!(limit.admit("a", Duration::from_secs(1_000_000)), Some(0));
+        assert_eq!(limit.admit("a", Duration::from_secs(10)), Some(0));
     }
 }
