@@ -9,6 +9,8 @@ pub mod clock;
 mod delivery;
 mod encoding;
 mod error;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod inbox;
 mod key;
 #[cfg(feature = "payloads")]
 pub mod payloads;

@@ -30,6 +30,8 @@ pub use self::postgres::PostgresStore;
 #[cfg(feature = "redis")]
 pub use self::redis::{RedisConnect, RedisStore};
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::shared::BoxFuture;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub use self::sql::{Claimed, CommitError};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;

@@ -1,0 +1,418 @@
+//! The interface between the inbox and its stores.
+
+use std::{
+    fmt,
+    future::{Future, pending, ready},
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+
+use crate::claim::{ClaimKey, Owner, Settled, StoreError};
+
+/// Stores the events of an [`Inbox`](super::Inbox) until all consumers have processed them.
+///
+/// An event has one **entry** for each consumer. An entry is in one of these states:
+///
+/// ```text
+/// absent             --insert-->  waiting, attempt 0, due at once
+/// waiting, due       --lease-->   running, attempt + 1
+/// lease expired      --lease-->   running, attempt + 1      (or dead, if no attempt is left)
+/// running, owner's   --extend-->  a new lease
+/// running, owner's   --settle-->  done, discarded, dead, or waiting again
+/// waiting, dead      --retry-->   waiting, attempt 0, due at once
+/// waiting, dead      --discard--> discarded
+/// ```
+///
+/// An owner is new for each lease. A step of an owner that is not the entry's changes nothing. So
+/// an entry is settled at most once for each attempt, and a former owner changes nothing.
+///
+/// Implementations write plain `async fn`s. Each call is one transaction, judged by the store's own
+/// clock. A call fails as a whole. The caller may give up a call, which may still take effect.
+pub trait InboxStore: Send + Sync + 'static {
+    /// Stores all events in one durable transaction, each with a waiting entry for every consumer,
+    /// and returns which of them are new. The results have the order of the events.
+    ///
+    /// An event whose key is already stored changes nothing. A key may occur twice in one call: the
+    /// second one is then a duplicate.
+    ///
+    /// NUL cannot be stored in PostgreSQL's texts. A store may replace it with U+FFFD in all texts,
+    /// but never in the body.
+    fn insert(
+        &self,
+        intake: &Intake,
+    ) -> impl Future<Output = Result<Vec<Inserted>, StoreError>> + Send;
+
+    /// Leases up to [`max`](LeaseRequest::max) entries that are due, the longest due first.
+    ///
+    /// An entry is due if it is waiting and its time has come, or if it is running and its lease
+    /// has expired. If an entry's lease expired and it already had
+    /// [`max_attempts`](LeaseRequest::max_attempts), it becomes dead instead. With an order, an
+    /// entry is due only if no earlier entry with the same order key is
+    /// [unfinished](LeaseRequest::order).
+    fn lease(
+        &self,
+        request: &LeaseRequest,
+    ) -> impl Future<Output = Result<Leased, StoreError>> + Send;
+
+    /// Renews the leases of running entries to `lease` from now on.
+    fn extend(
+        &self,
+        holders: &[EntryHolder],
+        lease: Duration,
+        limit: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send;
+
+    /// Settles running entries. The results have the order of the settlements.
+    fn settle(
+        &self,
+        settlements: &[Settlement],
+        limit: Duration,
+    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send;
+
+    /// Records `version` for `key`, unless another event has recorded the same or a later one.
+    /// Returns whether it was recorded. An event that repeats its own call gets the same result, as
+    /// long as no later version was recorded.
+    fn advance(
+        &self,
+        advance: &Advance,
+        limit: Duration,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
+
+    /// Returns the number of entries in each state, for each consumer that has any.
+    fn stats(&self, endpoint: &str) -> impl Future<Output = Result<Vec<Stats>, StoreError>> + Send;
+
+    /// Returns up to [`limit`](Filter::limit) entries that match, by ascending event number and
+    /// consumer.
+    fn list(&self, filter: &Filter) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
+
+    /// Changes up to [`limit`](Filter::limit) waiting or dead entries that match, and returns how
+    /// many were changed. Running, done and discarded entries do not change.
+    fn change(
+        &self,
+        filter: &Filter,
+        change: Change,
+    ) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// Removes up to `max` bodies and events of the endpoint that [`retention`](Retention) does not
+    /// keep, and returns how many were removed.
+    ///
+    /// An event with a waiting, running or dead entry stays, and so does its body.
+    fn purge_inbox(
+        &self,
+        endpoint: &str,
+        retention: &Retention,
+        max: usize,
+    ) -> impl Future<Output = Result<usize, StoreError>> + Send;
+
+    /// Tells other processes that the endpoint has new events. The default does nothing: workers
+    /// also look for events at an interval.
+    fn announce(&self, endpoint: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = endpoint;
+        ready(Ok(()))
+    }
+
+    /// Calls `wake` whenever another process announces events of the endpoint, and returns only if
+    /// it can no longer do so. The default never calls it.
+    fn watch(
+        &self,
+        endpoint: &str,
+        wake: &(dyn Fn() + Send + Sync),
+    ) -> impl Future<Output = Result<(), StoreError>> + Send {
+        let _ = (endpoint, wake);
+        pending()
+    }
+}
+
+/// The events of one delivery.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Intake {
+    /// The name of the inbox.
+    pub endpoint: Arc<str>,
+    /// The consumers that process each event.
+    pub consumers: Arc<[Arc<str>]>,
+    /// The events.
+    pub events: Vec<NewEvent>,
+    /// How long the receiver waits for the result.
+    pub limit: Duration,
+}
+
+/// An event as the inbox stores it.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct StoredEvent {
+    /// The idempotency key.
+    pub key: ClaimKey,
+    /// The tenant's namespace.
+    pub namespace: Option<String>,
+    /// The name of the scheme that verified it.
+    pub scheme: String,
+    /// The sender's name for what happened.
+    pub event_type: Option<String>,
+    /// The sender's ID.
+    pub id: Option<String>,
+    /// When it happened, as time since the Unix epoch, in whole milliseconds.
+    pub time: Option<Duration>,
+    /// The JSON pointer to the event's data in the body.
+    pub data_pointer: Option<String>,
+    /// The headers that the inbox keeps: lower-case names, and values.
+    pub headers: Vec<(String, String)>,
+    /// The exact bytes of the event. Empty if they were removed.
+    pub body: Bytes,
+}
+
+impl fmt::Debug for StoredEvent {
+    /// Omits the headers and the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoredEvent")
+            .field("key", &self.key)
+            .field("scheme", &self.scheme)
+            .field("event_type", &self.event_type)
+            .field("body_len", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An event to store.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct NewEvent {
+    /// The event.
+    pub event: StoredEvent,
+    /// How long the key is kept at least.
+    pub ttl: Duration,
+    /// Events with the same order key are processed one at a time.
+    pub order_key: Option<Vec<u8>>,
+    /// The position among events with the same order key: milliseconds since the Unix epoch. `None`
+    /// for the order in which events were stored. Events of one inbox have a position either all or
+    /// none.
+    pub position: Option<i64>,
+}
+
+/// Whether an event was stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Inserted {
+    /// The event is new.
+    New,
+    /// The key was stored before.
+    Duplicate,
+}
+
+/// A worker's request for entries.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LeaseRequest {
+    /// The name of the inbox.
+    pub endpoint: Arc<str>,
+    /// The consumer.
+    pub consumer: Arc<str>,
+    /// The owner of all leases of this request; new for each request.
+    pub owner: Owner,
+    /// The maximum number of entries.
+    pub max: usize,
+    /// How long the leases last unless they are extended.
+    pub lease: Duration,
+    /// The maximum number of attempts for an entry.
+    pub max_attempts: u32,
+    /// Which earlier entries with the same order key are unfinished.
+    pub order: Order,
+    /// How long the worker waits for the result.
+    pub limit: Duration,
+}
+
+/// The order of events with the same order key.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// Events have no order.
+    #[default]
+    None,
+    /// Waiting and running entries delay the following ones, and so do dead ones.
+    DeadBlocks,
+    /// Waiting and running entries delay the following ones. Dead ones do not.
+    DeadIsSkipped,
+}
+
+/// The result of [`InboxStore::lease`].
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Leased {
+    /// The leased entries.
+    pub events: Vec<LeasedEvent>,
+    /// The entries that became dead, because their last lease expired: event numbers and keys.
+    pub exhausted: Vec<(i64, ClaimKey)>,
+}
+
+/// A leased entry and its event.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct LeasedEvent {
+    /// The number of the event in the store. Later events have higher numbers.
+    pub number: i64,
+    /// The fencing token: the number of leases so far, with this one. It counts from 1 again after
+    /// [`Change::Retry`].
+    pub attempt: u32,
+    /// When the event was stored, as time since the Unix epoch.
+    pub received_at: Duration,
+    /// The event.
+    pub event: StoredEvent,
+}
+
+/// Identifies a lease.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct EntryHolder {
+    /// The number of the event in the store.
+    pub number: i64,
+    /// The consumer.
+    pub consumer: Arc<str>,
+    /// The owner of the lease.
+    pub owner: Owner,
+}
+
+/// The result of an attempt.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Settlement {
+    /// The lease.
+    pub holder: EntryHolder,
+    /// The new state.
+    pub verdict: Verdict,
+}
+
+/// The new state of an entry after an attempt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a store has to handle every verdict")]
+pub enum Verdict {
+    /// The handler succeeded.
+    Done,
+    /// The handler does not want the event.
+    Discarded,
+    /// The entry waits for another attempt.
+    Retry {
+        /// The time until the entry is due.
+        after: Duration,
+        /// The reason, for operators.
+        error: String,
+    },
+    /// No attempt is left.
+    Dead {
+        /// The reason, for operators.
+        error: String,
+    },
+    /// The worker stops. The entry is due at once. The attempt counts.
+    Released,
+}
+
+/// A version to record, for [`InboxEvent::is_stale`](super::InboxEvent::is_stale).
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Advance {
+    /// The name of the inbox.
+    pub endpoint: Arc<str>,
+    /// The consumer.
+    pub consumer: Arc<str>,
+    /// The entity.
+    pub key: Vec<u8>,
+    /// Its version.
+    pub version: i64,
+    /// The number of the event.
+    pub number: i64,
+}
+
+/// The state of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum EntryState {
+    /// The entry waits for an attempt.
+    Waiting,
+    /// A worker processes the entry, or has died doing so.
+    Running,
+    /// The entry is processed.
+    Done,
+    /// All attempts have failed.
+    Dead,
+    /// A handler or an operator has discarded the entry.
+    Discarded,
+}
+
+/// The number of entries of a consumer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// The consumer.
+    pub consumer: String,
+    /// Entries that wait for an attempt.
+    pub waiting: u64,
+    /// Entries with a lease, even if it has expired.
+    pub running: u64,
+    /// Entries that have failed for the last time.
+    pub dead: u64,
+    /// The age of the oldest entry that is waiting or running.
+    pub oldest: Option<Duration>,
+}
+
+/// Selects entries.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Filter {
+    /// The name of the inbox.
+    pub endpoint: Arc<str>,
+    /// Only entries of this consumer.
+    pub consumer: Option<String>,
+    /// Only entries in this state.
+    pub state: Option<EntryState>,
+    /// Only events with this idempotency key.
+    pub key: Option<ClaimKey>,
+    /// Only events of this type.
+    pub event_type: Option<String>,
+    /// Only events of this tenant.
+    pub namespace: Option<String>,
+    /// Only events after this number.
+    pub after: i64,
+    /// The maximum number of entries.
+    pub limit: usize,
+}
+
+/// A change of entries by an operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(clippy::exhaustive_enums, reason = "a store has to handle every change")]
+pub enum Change {
+    /// The entry waits for an attempt, is due at once, and gets all of its attempts again.
+    Retry,
+    /// The entry is discarded.
+    Discard,
+}
+
+/// An entry and its event, for operators.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Entry {
+    /// The number of the event in the store.
+    pub number: i64,
+    /// The consumer.
+    pub consumer: String,
+    /// The state.
+    pub state: EntryState,
+    /// The number of attempts so far.
+    pub attempts: u32,
+    /// When the entry is due, or its lease expires, as time since the Unix epoch.
+    pub due_at: Duration,
+    /// When the event was stored, as time since the Unix epoch.
+    pub received_at: Duration,
+    /// The error of the last attempt.
+    pub error: Option<String>,
+    /// The event.
+    pub event: StoredEvent,
+}
+
+/// What a purge keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Retention {
+    /// How long bodies are kept after all consumers have finished.
+    pub bodies: Duration,
+}
