@@ -10,6 +10,7 @@ mod delivery;
 mod encoding;
 mod error;
 mod key;
+mod metric;
 #[cfg(feature = "payloads")]
 pub mod payloads;
 mod receive;
