@@ -2,10 +2,12 @@
 //! process, on one thread, one request after another. Every case builds its requests, and the first
 //! row of each table does only that.
 
+mod by_hand;
 mod harness;
 
 use std::{convert::Infallible, error::Error, hint::black_box, sync::Arc, time::SystemTime};
 
+use by_hand::{Admission, Deduplication, LIMIT};
 use bytes::Bytes;
 use harness::{Table, text};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -19,8 +21,6 @@ const ROUNDS: usize = 41;
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const PREFIX: &str = "sha256=";
 const FRAME: usize = 8192;
-/// Of the hand-written middleware.
-const LIMIT: usize = 1 << 20;
 /// Bytes of a body, and iterations of a round.
 const SIZES: [(usize, u32); 2] = [(1024, 128), (65_536, 8)];
 
@@ -106,9 +106,9 @@ mod in_axum {
     use axum::{
         Router,
         body::{Body, to_bytes},
-        extract::Request,
+        extract::{Request, State},
         http::StatusCode,
-        middleware::{Next, from_fn},
+        middleware::{Next, from_fn, from_fn_with_state},
         response::{IntoResponse as _, Response},
         routing::post,
     };
@@ -153,6 +153,9 @@ mod in_axum {
         let layer = WebhookLayer::new(receiver(scheme::STANDARD_WEBHOOKS)?);
         let layered = bare().route_layer(layer);
         table.case("layer, Bytes", run(&runtime, layered, &deliveries));
+        let deduplication = Deduplication::new(SECRET);
+        let by_hand = bare().route_layer(from_fn_with_state(deduplication, deduplicated));
+        table.reference("from_fn, by hand, HashMap", run(&runtime, by_hand, &deliveries));
         let layer = WebhookLayer::new(deduplicating(scheme::STANDARD_WEBHOOKS)?);
         let layered = bare().route_layer(layer);
         table.case("layer, MemoryStore", run(&runtime, layered, &deliveries));
@@ -209,6 +212,32 @@ mod in_axum {
         next.run(Request::from_parts(parts, Body::from(body))).await
     }
 
+    async fn deduplicated(
+        State(deduplication): State<Deduplication>,
+        request: Request,
+        next: Next,
+    ) -> Response {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = to_bytes(body, LIMIT).await else {
+            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+        };
+        let header = |name| parts.headers.get(name)?.to_str().ok();
+        let id = match deduplication.admit(header, &body) {
+            Admission::Run(id) => id,
+            Admission::Respond(status) => {
+                let status = StatusCode::from_u16(status).expect("a status");
+                return status.into_response();
+            }
+        };
+        // The handler also ends if the client disconnects.
+        let handled = tokio::spawn(async move {
+            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+            deduplication.complete(id, response.status().as_u16());
+            response
+        });
+        handled.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
+    }
+
     async fn body_handler(body: Bytes) -> StatusCode {
         black_box(body);
         StatusCode::NO_CONTENT
@@ -225,10 +254,10 @@ mod in_actix {
         App, Error, HttpResponse, Resource,
         body::MessageBody,
         dev::{Payload, Service, ServiceRequest, ServiceResponse},
-        error::ErrorUnauthorized,
+        error::{ErrorInternalServerError, ErrorUnauthorized},
         http::StatusCode,
         middleware::{Next, from_fn},
-        rt::{System, SystemRunner},
+        rt::{System, SystemRunner, spawn},
         test::{TestRequest, call_service, init_service},
         web,
     };
@@ -276,6 +305,14 @@ mod in_actix {
         let middleware = WebhookMiddleware::new(receiver(scheme::STANDARD_WEBHOOKS)?);
         let app = app!(system, bare().wrap(middleware));
         table.case("middleware, Bytes", run(&system, app, TestRequest::to_request, &deliveries));
+        let deduplication = Deduplication::new(SECRET);
+        let by_hand =
+            from_fn(move |request, next| deduplicated(deduplication.clone(), request, next));
+        let app = app!(system, bare().wrap(by_hand));
+        table.reference(
+            "from_fn, by hand, HashMap",
+            run(&system, app, TestRequest::to_request, &deliveries),
+        );
         let middleware = WebhookMiddleware::new(deduplicating(scheme::STANDARD_WEBHOOKS)?);
         let app = app!(system, bare().wrap(middleware));
         table.case(
@@ -336,6 +373,36 @@ mod in_actix {
         }
         request.set_payload(Payload::from(body));
         next.call(request).await
+    }
+
+    async fn deduplicated(
+        deduplication: Deduplication,
+        mut request: ServiceRequest,
+        next: Next<impl MessageBody + 'static>,
+    ) -> Result<ServiceResponse<impl MessageBody>, Error> {
+        let body = request.extract::<Bytes>().await?;
+        let header = |name| request.headers().get(name)?.to_str().ok();
+        let id = match deduplication.admit(header, &body) {
+            Admission::Run(id) => id,
+            Admission::Respond(status) => {
+                let status = StatusCode::from_u16(status).expect("a status");
+                let response = request.into_response(HttpResponse::new(status));
+                return Ok(response.map_into_right_body());
+            }
+        };
+        request.set_payload(Payload::from(body));
+        // The handler also ends if the client disconnects.
+        let handled = spawn(async move {
+            let response = next.call(request).await;
+            let status = match &response {
+                Ok(response) => response.status(),
+                Err(error) => error.as_response_error().status_code(),
+            };
+            deduplication.complete(id, status.as_u16());
+            response
+        });
+        let response = handled.await.map_err(ErrorInternalServerError)??;
+        Ok(response.map_into_left_body())
     }
 
     async fn body_handler(body: Bytes) -> HttpResponse {

@@ -159,7 +159,7 @@ fn everything_is_counted_for_each_endpoint() {
         let name = format!("webhook_verify_store_seconds endpoint=of-claims call={call}");
         assert_eq!(recorded[&name].0, count, "{call}");
     }
-    assert_eq!(recorded["webhook_verify_claims_total event=duplicate endpoint=of-claims"].0, 1.0);
+    assert_eq!(recorded["webhook_verify_claims_total endpoint=of-claims event=duplicate"].0, 1.0);
 }
 
 /// Returns the names of this project's metrics in a text.

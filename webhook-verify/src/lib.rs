@@ -12,6 +12,7 @@ mod error;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod inbox;
 mod key;
+mod metric;
 #[cfg(feature = "payloads")]
 pub mod payloads;
 mod receive;

@@ -1,7 +1,10 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
-use super::{ClaimEvent, ClaimStore, StoreError, completed::CompletedCache, shared::DynClaimStore};
-use crate::timer::Timer;
+use super::{
+    ClaimEvent, ClaimEventKind, ClaimStore, StoreError, completed::CompletedCache,
+    shared::DynClaimStore,
+};
+use crate::{metric::Family, timer::Timer};
 
 type CompleteOn = dyn Fn(u16) -> bool + Send + Sync;
 type OnEvent = dyn Fn(&ClaimEvent<'_>) + Send + Sync;
@@ -20,6 +23,27 @@ pub(crate) struct Keeper {
     pub(crate) in_flight_status: u16,
     pub(crate) completed: Option<Arc<CompletedCache>>,
     pub(crate) on_event: Option<Arc<OnEvent>>,
+    pub(super) meter: Arc<Meter>,
+}
+
+/// The metrics of claims.
+#[derive(Debug)]
+pub(super) struct Meter {
+    pub(super) events: Family,
+    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nothing is timed"))]
+    calls: Family,
+}
+
+impl Meter {
+    fn new(endpoint: &str) -> Self {
+        let (events, calls) = ("webhook_verify_claims_total", "webhook_verify_store_seconds");
+        let labels = [("endpoint", endpoint)];
+        let names = ["claim", "complete", "extend", "release", "response"];
+        Self {
+            events: Family::new(events, &labels, "event", &ClaimEventKind::NAMES),
+            calls: Family::new(calls, &labels, "call", &names),
+        }
+    }
 }
 
 impl Keeper {
@@ -27,6 +51,7 @@ impl Keeper {
     pub(crate) fn new(store: impl ClaimStore, endpoint: Arc<str>) -> Self {
         Self {
             store: Arc::new(store),
+            meter: Arc::new(Meter::new(&endpoint)),
             endpoint,
             lease: Duration::from_secs(60),
             renew_every: None,
@@ -78,12 +103,9 @@ impl Keeper {
         let silent = || StoreError::new(format!("no answer within {} ms", limit.as_millis()));
         let answer = timer.within(limit, call).await.unwrap_or_else(|| Err(silent()));
         #[cfg(feature = "metrics")]
-        metrics::histogram!(
-            "webhook_verify_store_seconds",
-            "endpoint" => Arc::clone(&self.endpoint),
-            "call" => name
-        )
-        .record(begun.elapsed());
+        if let Some(metric) = self.meter.calls.with(name) {
+            metric.record(begun.elapsed());
+        }
         #[cfg(not(feature = "metrics"))]
         let _ = name;
         answer

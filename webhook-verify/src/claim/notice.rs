@@ -78,6 +78,19 @@ pub enum ClaimEventKind<'a> {
 }
 
 impl ClaimEventKind<'_> {
+    /// The names of all kinds.
+    pub(super) const NAMES: [&'static str; 9] = [
+        "claimed",
+        "completed",
+        "released",
+        "duplicate",
+        "mismatch",
+        "in_flight",
+        "lease_lost",
+        "overtime",
+        "store_failed",
+    ];
+
     /// Returns the name of the event in logs and metrics.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -100,13 +113,9 @@ impl Keeper {
     pub(crate) fn report(&self, key: ClaimKey, kind: ClaimEventKind<'_>) {
         let endpoint = &*self.endpoint;
         log(endpoint, key, &kind);
-        #[cfg(feature = "metrics")]
-        metrics::counter!(
-            "webhook_verify_claims_total",
-            "event" => kind.name(),
-            "endpoint" => std::sync::Arc::clone(&self.endpoint),
-        )
-        .increment(1);
+        if let Some(metric) = self.meter.events.with(kind.name()) {
+            metric.count();
+        }
         if let Some(on_event) = &self.on_event {
             let event = ClaimEvent { endpoint, key, kind };
             // A panic in a user's hook must not fail the delivery.

@@ -257,7 +257,7 @@ impl<'i> Stopwatch<'i> {
     fn start(inner: &'i Inner) -> Self {
         let has_budget = inner.verifier.scheme().hints.time_budget.is_some();
         let begun = (has_budget || cfg!(feature = "metrics")).then(Instant::now);
-        Self { inner, begun, _in_progress: InProgress::new(inner) }
+        Self { inner, begun, _in_progress: inner.meter.begin_handler() }
     }
 
     /// Counts the handler. Warns if it took more than 80 % of the time that the sender waits.
@@ -265,7 +265,7 @@ impl<'i> Stopwatch<'i> {
         let endpoint = &*self.inner.endpoint;
         tracing::debug!(target: "webhook_verify", endpoint, status, "handler ended");
         let Some(time) = self.begun.map(|begun| begun.elapsed()) else { return };
-        self.inner.count_handled(status, time);
+        self.inner.meter.count_handled(status, time);
         if let Some(budget) = self.inner.verifier.scheme().hints.time_budget
             && time > budget.mul_f64(0.8)
             && let Some(suppressed) = self.inner.admit_line("slow_handler")

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     Handshake, Idempotency, Receiver, Tenant,
     handshake::OnHandshake,
+    meter::Meter,
     receiver::Inner,
     secrets::Source,
     tenant::{BoxError, call},
@@ -376,8 +377,12 @@ impl ReceiverBuilder {
         }
         let of_claims = idempotency.as_ref().map(|it| Arc::clone(&it.keeper.endpoint));
         let inner = Inner::new(verifier);
+        let endpoint =
+            self.endpoint.map(Arc::from).or(of_claims).unwrap_or_else(|| inner.endpoint.clone());
         Ok(Receiver {
             inner: Arc::new(Inner {
+                meter: Meter::new(&endpoint, inner.verifier.scheme().name()),
+                endpoint,
                 body_limit: self.body_limit.unwrap_or(inner.body_limit),
                 body_timeout: self.body_timeout.unwrap_or(inner.body_timeout),
                 idempotency: idempotency.map(Arc::new),
@@ -385,7 +390,6 @@ impl ReceiverBuilder {
                 on_handshake: self.on_handshake,
                 challenges: self.challenges,
                 filter: (!self.filter.is_empty()).then_some(self.filter),
-                endpoint: self.endpoint.map(Arc::from).or(of_claims).unwrap_or(inner.endpoint),
                 ..inner
             }),
             timer: self.timer,

@@ -1,78 +1,79 @@
-//! Records the metrics of receivers, with the crate `metrics`.
+//! The metrics of a receiver.
 
 use std::time::Duration;
 
-use super::receiver::Inner;
+use crate::metric::{Family, Metric};
 
-/// Returns a metric with the receiver's labels and the given ones.
-#[cfg(feature = "metrics")]
-macro_rules! metric {
-    ($kind:ident, $name:literal, $inner:expr $(, $label:literal => $value:expr)*) => {
-        metrics::$kind!(
-            $name,
-            "endpoint" => std::sync::Arc::clone(&$inner.endpoint),
-            "scheme" => $inner.verifier.scheme().name.clone()
-            $(, $label => $value)*
-        )
-    };
+/// The indices of live secrets, of which a verifier has at most eight.
+const SECRETS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
+
+pub(super) struct Meter {
+    endpoint: Box<str>,
+    scheme: Box<str>,
+    received: Metric,
+    secrets: Family,
+    handled: Family,
+    handler_seconds: Metric,
+    in_progress: Metric,
 }
 
-#[cfg(feature = "metrics")]
-impl Inner {
+impl Meter {
+    pub(super) fn new(endpoint: &str, scheme: &str) -> Self {
+        let labels = [("endpoint", endpoint), ("scheme", scheme)];
+        let (index, status) = ("webhook_verify_secret_total", "webhook_verify_handled_total");
+        let statuses = ["2xx", "3xx", "4xx", "5xx", "none"];
+        Self {
+            endpoint: endpoint.into(),
+            scheme: scheme.into(),
+            received: Metric::new("webhook_verify_received_total", &labels),
+            secrets: Family::new(index, &labels, "index", &SECRETS),
+            handled: Family::new(status, &labels, "status", &statuses),
+            handler_seconds: Metric::new("webhook_verify_handler_seconds", &labels),
+            in_progress: Metric::new("webhook_verify_in_progress", &labels),
+        }
+    }
+
     pub(super) fn count_received(&self) {
-        metric!(counter, "webhook_verify_received_total", self).increment(1);
+        self.received.count();
     }
 
     pub(super) fn count_refused(&self, reason: &'static str) {
-        metric!(counter, "webhook_verify_refused_total", self, "reason" => reason).increment(1);
+        let labels = [("endpoint", &*self.endpoint), ("scheme", &self.scheme), ("reason", reason)];
+        Metric::new("webhook_verify_refused_total", &labels).count();
     }
 
-    /// Counts a delivery by the live secret that verified it. There are at most eight.
+    /// Counts a delivery by the live secret that verified it.
     pub(super) fn count_secret(&self, index: usize) {
-        let index = index.to_string();
-        metric!(counter, "webhook_verify_secret_total", self, "index" => index).increment(1);
+        if let Some(metric) = SECRETS.get(index).and_then(|index| self.secrets.with(index)) {
+            metric.count();
+        }
     }
 
     pub(super) fn count_handled(&self, status: Option<u16>, time: Duration) {
-        let outcome = match status.map(|status| status / 100) {
+        let status = match status.map(|status| status / 100) {
             Some(2) => "2xx",
             Some(3) => "3xx",
             Some(4) => "4xx",
             Some(5) => "5xx",
             _ => "none",
         };
-        metric!(counter, "webhook_verify_handled_total", self, "status" => outcome).increment(1);
-        metric!(histogram, "webhook_verify_handler_seconds", self).record(time);
+        if let Some(metric) = self.handled.with(status) {
+            metric.count();
+        }
+        self.handler_seconds.record(time);
+    }
+
+    /// Counts a running handler until the result is dropped.
+    pub(super) fn begin_handler(&self) -> InProgress<'_> {
+        self.in_progress.increment();
+        InProgress(&self.in_progress)
     }
 }
 
-#[cfg(not(feature = "metrics"))]
-#[expect(clippy::unused_self, reason = "the feature `metrics` is off")]
-impl Inner {
-    pub(super) fn count_received(&self) {}
-
-    pub(super) fn count_refused(&self, _reason: &'static str) {}
-
-    pub(super) fn count_secret(&self, _index: usize) {}
-
-    pub(super) fn count_handled(&self, _status: Option<u16>, _time: Duration) {}
-}
-
-/// Counts a running handler in `webhook_verify_in_progress` until it is dropped.
-pub(super) struct InProgress<'i>(&'i Inner);
-
-impl<'i> InProgress<'i> {
-    pub(super) fn new(inner: &'i Inner) -> Self {
-        #[cfg(feature = "metrics")]
-        metric!(gauge, "webhook_verify_in_progress", inner).increment(1.0);
-        Self(inner)
-    }
-}
+pub(super) struct InProgress<'m>(&'m Metric);
 
 impl Drop for InProgress<'_> {
     fn drop(&mut self) {
-        let Self(_inner) = self;
-        #[cfg(feature = "metrics")]
-        metric!(gauge, "webhook_verify_in_progress", _inner).decrement(1.0);
+        self.0.decrement();
     }
 }

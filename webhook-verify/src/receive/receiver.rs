@@ -16,6 +16,7 @@ use super::{
     challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
     log_limit::LogLimit,
+    meter::Meter,
     refusal::request_line,
     secrets::Source,
     tenant::LookupFuture,
@@ -102,14 +103,16 @@ pub(super) struct Inner {
     /// The receiver's name in logs and metrics.
     pub(super) endpoint: Arc<str>,
     pub(super) log_limit: LogLimit,
+    pub(super) meter: Meter,
 }
 
 impl Inner {
     /// Returns the state of a receiver with the default settings.
     pub(super) fn new(verifier: Verifier) -> Self {
-        let body_limit = verifier.scheme().body_limit();
+        let (scheme, body_limit) = (verifier.scheme().name(), verifier.scheme().body_limit());
         Self {
-            endpoint: verifier.scheme().name().into(),
+            endpoint: scheme.into(),
+            meter: Meter::new(scheme, scheme),
             log_limit: LogLimit::default(),
             verifier,
             body_limit,
@@ -218,7 +221,7 @@ impl Receiver {
         E: Into<Box<dyn error::Error + Send + Sync>>,
     {
         let _ = self.timer();
-        self.inner.count_received();
+        self.inner.meter.count_received();
         let start = self.begin(head);
         async move {
             let mut incoming = None;
@@ -311,7 +314,7 @@ impl Receiver {
             secret_index = delivery.secret_index(),
             "verified"
         );
-        self.inner.count_secret(delivery.secret_index());
+        self.inner.meter.count_secret(delivery.secret_index());
         let namespace = proven.map(Tenant::store);
         if let Some(challenges) = challenges
             && let Some(request) = challenges.signed(settings, &delivery.body)?

@@ -81,7 +81,7 @@ impl Inner {
 
     /// Counts the refusal, and returns the same as [`admit_line`](Self::admit_line).
     fn count_and_limit(&self, rejection: &Rejection) -> Option<u64> {
-        self.count_refused(rejection.reason());
+        self.meter.count_refused(rejection.reason());
         self.admit_line(rejection.reason())
     }
 

@@ -118,6 +118,7 @@ mod tests {
     use crate::{claim::MemoryStore, receive::Idempotency, scheme::Identity, verify::Verifier};
 
     #[test]
+    #[cfg(feature = "http")]
     fn every_sample_is_valid_and_has_the_key_of_its_scheme() {
         const URL: &str = "https://hooks.example.test/";
         let idempotency = Idempotency::new(MemoryStore::new(), "hook");
