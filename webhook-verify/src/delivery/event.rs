@@ -182,7 +182,11 @@ impl Event {
     }
 
     pub(crate) fn name(&self) -> Box<EventName> {
-        EventName::new(&self.scheme, self.event_type().as_deref(), self.claim())
+        EventName::new(
+            self.scheme.name(),
+            self.event_type().as_deref(),
+            self.claim().map(Claim::key),
+        )
     }
 
     /// Returns the event type, if it is signed.

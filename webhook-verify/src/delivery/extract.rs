@@ -70,15 +70,11 @@ pub struct EventName {
 }
 
 impl EventName {
-    pub(super) fn new(
-        scheme: &Scheme,
-        event_type: Option<&str>,
-        claim: Option<&Claim>,
-    ) -> Box<Self> {
+    pub(crate) fn new(scheme: &str, event_type: Option<&str>, key: Option<ClaimKey>) -> Box<Self> {
         Box::new(Self {
-            scheme: scheme.name().to_owned(),
+            scheme: scheme.to_owned(),
             event_type: event_type.map(|text| text.chars().take(128).collect()),
-            key: claim.map(Claim::key),
+            key,
         })
     }
 }
@@ -184,7 +180,13 @@ impl Delivery {
     ///
     /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
-        let name = || EventName::new(&self.scheme, self.event_type().as_deref(), self.claim());
+        let name = || {
+            EventName::new(
+                self.scheme.name(),
+                self.event_type().as_deref(),
+                self.claim().map(Claim::key),
+            )
+        };
         from_json(&self.body, name)
     }
 

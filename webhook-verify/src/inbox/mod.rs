@@ -1,11 +1,378 @@
 //! Stores verified events durably, acknowledges them, and processes them later.
+//!
+//! Some senders never retry, and others disable an endpoint that fails or is slow. An inbox makes
+//! the safe way short: the receiver stores the events of a verified delivery in one transaction and
+//! responds with 204. **Workers**, in the same process or in others, then process each event, retry
+//! those that fail, and set aside those that keep failing.
+//!
+//! ```no_run
+//! # async fn run(shutdown: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
+//! use webhook_verify::{
+//!     Receiver, SqliteStore, Verifier,
+//!     inbox::{Inbox, InboxEvent},
+//!     scheme,
+//! };
+//!
+//! let store = SqliteStore::connect("sqlite://webhooks.db").await?;
+//! let inbox = Inbox::new(store, "mautic");
+//! let receiver = Receiver::builder(Verifier::new(scheme::MAUTIC, "a secret")?)
+//!     .inbox(&inbox)
+//!     .build()?;
+//! # drop(receiver);
+//! inbox
+//!     .worker(|event: InboxEvent| async move {
+//!         println!("{:?}, {} bytes", event.event_type(), event.body().len());
+//!         Ok(())
+//!     })
+//!     .concurrency(8)
+//!     .run_until(shutdown)
+//!     .await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # What is promised
+//!
+//! * The sender gets 2xx only after the events are on disk. If the store fails, it gets 503.
+//! * A duplicate changes nothing and gets 2xx: the idempotency key is the same as with
+//!   [`Idempotency`](crate::Idempotency).
+//! * Each event is processed *at least once*, and by one worker at a time: a worker drops the
+//!   handler's future before its lease can expire. A handler that blocks its thread cannot be
+//!   dropped.
+//! * An event is processed again if a worker dies before it has recorded the result.
 
+mod event;
+mod intake;
+mod outcome;
 mod shared;
 mod store;
+mod worker;
 
-pub(crate) use self::shared::DynInboxStore;
-pub use self::store::{
-    Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-    LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats, StoredEvent,
-    Verdict,
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
+    time::Duration,
 };
+
+use tokio::{runtime::Handle, sync::watch};
+
+use self::shared::DynInboxStore;
+pub use self::{
+    event::InboxEvent,
+    outcome::{Discard, Retry},
+    store::{
+        Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
+        LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
+        StoredEvent, Verdict,
+    },
+    worker::Worker,
+};
+use crate::{
+    claim::{ClaimKey, ClaimStore, StoreError},
+    delivery::{Delivery, Event},
+    receive::Idempotency,
+    scheme::Identity,
+};
+
+/// The name of the only consumer, if none is named.
+const DEFAULT_CONSUMER: &str = "default";
+/// The headers that are stored by default: the content type and the trace context (W3C Trace
+/// Context, sections 3.2 and 3.3).
+const DEFAULT_HEADERS: [&str; 3] = ["content-type", "traceparent", "tracestate"];
+/// The pause before other processes are told of new events, so that a burst causes few messages.
+const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
+/// How many entries one call of the store changes or purges.
+const STEP: usize = 1000;
+/// How many entries [`Inbox::list`] returns by default.
+const PAGE: usize = 100;
+
+/// Stores verified events durably until workers have processed them.
+///
+/// See the [module's documentation](self). Clones share everything. Set all options before the
+/// inbox is passed to a receiver or a worker. All processes that use an inbox need the same options.
+#[derive(Clone)]
+#[must_use]
+pub struct Inbox {
+    store: Arc<dyn DynInboxStore>,
+    idempotency: Idempotency,
+    endpoint: Arc<str>,
+    consumers: Arc<[Arc<str>]>,
+    headers: Arc<[Box<str>]>,
+    ordering: Ordering,
+    retention: Retention,
+    timeout: Duration,
+    wake: Arc<Wake>,
+}
+
+type OrderKey = dyn Fn(&Event) -> Option<Vec<u8>> + Send + Sync;
+
+#[derive(Clone, Default)]
+struct Ordering {
+    key: Option<Arc<OrderKey>>,
+    by_event_time: bool,
+    skips_dead: bool,
+}
+
+/// Wakes the workers.
+struct Wake {
+    changed: watch::Sender<()>,
+    /// Whether other processes are about to be told.
+    announcing: AtomicBool,
+}
+
+impl Inbox {
+    /// Creates an inbox named `endpoint` in the database of `store`.
+    ///
+    /// The name separates inboxes that share a database. It is part of every idempotency key.
+    pub fn new(store: impl InboxStore + ClaimStore + Clone, endpoint: impl Into<String>) -> Self {
+        let endpoint: Arc<str> = endpoint.into().into();
+        Self {
+            idempotency: Idempotency::new(store.clone(), &*endpoint),
+            store: Arc::new(store),
+            endpoint,
+            consumers: [Arc::from(DEFAULT_CONSUMER)].into(),
+            headers: DEFAULT_HEADERS.map(Box::from).into(),
+            ordering: Ordering::default(),
+            retention: Retention { bodies: Duration::from_secs(7 * 24 * 3600) },
+            timeout: Duration::from_secs(5),
+            wake: Arc::new(Wake {
+                changed: watch::Sender::new(()),
+                announcing: AtomicBool::new(false),
+            }),
+        }
+    }
+
+    /// Names the consumers. Each processes every event, with its own state and retries. A consumer
+    /// that is added later gets the events that are stored from then on.
+    pub fn consumers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        self.consumers = names.into_iter().map(|name| Arc::from(name.into())).collect();
+        self
+    }
+
+    /// Stores these headers with each event, in addition to the content type and the trace context.
+    /// Headers with signatures, tokens and cookies are never stored.
+    pub fn keep_headers<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
+        let names = names.into_iter().map(|name| name.as_ref().to_ascii_lowercase().into());
+        self.headers = self.headers.iter().cloned().chain(names).collect();
+        self
+    }
+
+    /// Processes events with the same key one at a time, in the order in which they were stored.
+    /// Events without a key have no order.
+    ///
+    /// If the sender sent one event after the response to another, they were stored in that order.
+    /// The order of events whose requests overlap is arbitrary.
+    pub fn ordered_by(
+        mut self,
+        key: impl Fn(&Event) -> Option<String> + Send + Sync + 'static,
+    ) -> Self {
+        self.ordering.key = Some(Arc::new(move |event| key(event).map(String::into_bytes)));
+        self
+    }
+
+    /// Orders events by their own [time](Event::time) rather than by when they were stored, among
+    /// those that are waiting. An event without a time has that of its receipt.
+    pub fn by_event_time(mut self) -> Self {
+        self.ordering.by_event_time = true;
+        self
+    }
+
+    /// Lets a dead event no longer delay the following ones with the same key. By default they wait
+    /// until it is retried or discarded.
+    pub fn skip_dead(mut self) -> Self {
+        self.ordering.skips_dead = true;
+        self
+    }
+
+    /// Replaces the scheme's idempotency key: see [`Idempotency::identity`].
+    pub fn identity(mut self, identity: Identity) -> Self {
+        self.idempotency = self.idempotency.identity(identity);
+        self
+    }
+
+    /// Computes the idempotency key of each delivery, which is then stored as one event: see
+    /// [`Idempotency::identity_from`].
+    pub fn identity_from(
+        mut self,
+        identify: impl Fn(&Delivery) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        self.idempotency = self.idempotency.identity_from(identify);
+        self
+    }
+
+    /// Computes the idempotency key of each event: see [`Idempotency::event_identity_from`].
+    pub fn event_identity_from(
+        mut self,
+        identify: impl Fn(&Event) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
+        self.idempotency = self.idempotency.event_identity_from(identify);
+        self
+    }
+
+    /// Sets the namespace, which separates deployments that share a database.
+    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
+        self.idempotency = self.idempotency.namespace(namespace);
+        self
+    }
+
+    /// Sets how long duplicates of a processed event are recognized: see [`Idempotency::ttl`].
+    pub fn ttl(mut self, ttl: Duration) -> Self {
+        self.idempotency = self.idempotency.ttl(ttl);
+        self
+    }
+
+    /// Sets how long the bodies of processed events are kept. The default is 7 days. Bodies of
+    /// waiting and dead events are always kept.
+    pub fn keep_bodies(mut self, time: Duration) -> Self {
+        self.retention.bodies = time;
+        self
+    }
+
+    /// Sets how long the receiver waits for the store, which is also the limit for a worker's
+    /// calls. The default is 5 s.
+    pub fn store_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self
+    }
+
+    /// Returns a worker that calls `handler` for each event.
+    ///
+    /// If `handler` returns an error or panics, the event is retried. [`Retry::after`] sets when,
+    /// and [`Discard`] gives the event up.
+    pub fn worker<H, F>(&self, handler: H) -> Worker<H>
+    where
+        H: Fn(InboxEvent) -> F + Send + Sync + 'static,
+        F: Future<Output = Result<(), outcome::BoxError>> + Send + 'static,
+    {
+        Worker::new(self.clone(), handler)
+    }
+
+    /// Returns the number of entries in each state, for each consumer that has any.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn stats(&self) -> Result<Vec<Stats>, StoreError> {
+        self.store.stats(&self.endpoint).await
+    }
+
+    /// Returns a filter for all entries of this inbox, for [`list`](Self::list),
+    /// [`retry`](Self::retry) and [`discard`](Self::discard).
+    #[must_use]
+    pub fn filter(&self) -> Filter {
+        Filter::new(Arc::clone(&self.endpoint), PAGE)
+    }
+
+    /// Returns up to [`Filter::limit`] entries, by ascending event number. To get the next page,
+    /// set [`Filter::after`] to the last number.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        self.store.list(filter).await
+    }
+
+    /// Returns the entries of an event, one for each consumer.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn get(&self, key: ClaimKey) -> Result<Vec<Entry>, StoreError> {
+        self.store.list(&self.filter().key(key)).await
+    }
+
+    /// Makes the waiting and dead entries that match due at once, with all of their attempts again.
+    /// Returns how many there were. [`Filter::limit`] does not apply.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails. Some entries may have been changed.
+    pub async fn retry(&self, filter: &Filter) -> Result<usize, StoreError> {
+        let changed = self.change(filter, Change::Retry).await?;
+        self.wake();
+        Ok(changed)
+    }
+
+    /// Discards the waiting and dead entries that match, and returns how many there were.
+    /// [`Filter::limit`] does not apply.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails. Some entries may have been changed.
+    pub async fn discard(&self, filter: &Filter) -> Result<usize, StoreError> {
+        self.change(filter, Change::Discard).await
+    }
+
+    /// Removes up to `max` bodies and events that need not be kept, and returns how many were
+    /// removed. Workers do so about every minute.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails. Some may have been removed.
+    pub async fn purge(&self, max: usize) -> Result<usize, StoreError> {
+        let mut removed = 0;
+        while removed < max {
+            let step = STEP.min(max - removed);
+            let gone = self.store.purge_inbox(&self.endpoint, &self.retention, step).await?;
+            removed += gone;
+            if gone < step {
+                break;
+            }
+        }
+        Ok(removed)
+    }
+
+    async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {
+        let step = Filter { limit: STEP, ..filter.clone() };
+        let mut changed = 0;
+        loop {
+            let now = self.store.change(&step, change).await?;
+            changed += now;
+            if now < STEP {
+                return Ok(changed);
+            }
+        }
+    }
+
+    /// Wakes the workers of this process, and soon those of others.
+    fn wake(&self) {
+        self.wake.changed.send_replace(());
+        if self.wake.announcing.swap(true, AcqRel) {
+            return;
+        }
+        let inbox = self.clone();
+        let announce = async move {
+            tokio::time::sleep(ANNOUNCE_AFTER).await;
+            inbox.wake.announcing.store(false, std::sync::atomic::Ordering::Release);
+            if let Err(error) = inbox.store.announce(&inbox.endpoint).await {
+                // Workers also look for events at an interval.
+                tracing::debug!(target: "webhook_verify", "not announced: {error:#}");
+            }
+        };
+        match Handle::try_current() {
+            Ok(runtime) => drop(runtime.spawn(announce)),
+            Err(_) => self.wake.announcing.store(false, std::sync::atomic::Ordering::Release),
+        }
+    }
+
+    fn order(&self) -> Order {
+        match (&self.ordering.key, self.ordering.skips_dead) {
+            (None, _) => Order::None,
+            (Some(_), false) => Order::DeadBlocks,
+            (Some(_), true) => Order::DeadIsSkipped,
+        }
+    }
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox")
+            .field("endpoint", &self.endpoint)
+            .field("consumers", &self.consumers)
+            .finish_non_exhaustive()
+    }
+}

@@ -35,6 +35,8 @@ pub struct Received {
     pub(super) receiver: Receiver,
     /// The method and path, for the log.
     pub(super) request: Option<Box<str>>,
+    /// The headers that an inbox keeps.
+    pub(super) headers: Vec<(String, String)>,
 }
 
 /// Boxed, because it moves through several futures on the way to the handler.
@@ -87,6 +89,11 @@ impl Received {
                 tracing::debug!(target: "webhook_verify", endpoint, "filtered out");
                 return Ok(Admission::Answer(Answer::text(204, "")));
             }
+        }
+        if let Some(intake) = &inner.intake {
+            let taken = intake.take(&delivery, self.headers, self.receiver.timer()).await;
+            let taken = taken.inspect_err(|it| refuse(it, delivery.body().len()));
+            return taken.map(Admission::Answer);
         }
         let Some(idempotency) = inner.idempotency.clone() else {
             return Ok(Admission::Admitted(Admitted { delivery, held: None, inner, request }));

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     Handshake, Idempotency, Receiver, Tenant,
     handshake::OnHandshake,
+    intake::Intake,
     meter::Meter,
     receiver::Inner,
     secrets::Source,
@@ -25,6 +26,7 @@ pub struct ReceiverBuilder {
     body_limit: Option<usize>,
     body_timeout: Option<Duration>,
     idempotency: Option<Idempotency>,
+    intake: Option<Arc<dyn Intake>>,
     sources: Vec<Source>,
     on_handshake: Option<Box<OnHandshake>>,
     required: Option<Proof>,
@@ -61,6 +63,7 @@ impl ReceiverBuilder {
             body_limit: None,
             body_timeout: None,
             idempotency: None,
+            intake: None,
             sources: Vec::new(),
             on_handshake: None,
             required: None,
@@ -114,6 +117,13 @@ impl ReceiverBuilder {
     /// Runs each delivery once. Without this, every verified request reaches the handler.
     pub fn idempotency(mut self, idempotency: Idempotency) -> Self {
         self.idempotency = Some(idempotency);
+        self
+    }
+
+    /// Passes verified deliveries to `intake` in place of a handler.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn intake(mut self, intake: Arc<dyn Intake>) -> Self {
+        self.intake = Some(intake);
         self
     }
 
@@ -371,11 +381,19 @@ impl ReceiverBuilder {
                  delivery"
             );
         }
+        if self.intake.is_some() && self.idempotency.is_some() {
+            return Err(ConfigError::option(
+                "idempotency",
+                "an inbox recognizes duplicates by itself: set the options on the inbox",
+            ));
+        }
         let idempotency = self.idempotency.map(|it| it.build(&verifier)).transpose()?;
+        let intake = self.intake.map(|it| it.build(&verifier)).transpose()?;
         if self.endpoint.as_ref().is_some_and(String::is_empty) {
             return Err(ConfigError::option("endpoint", "empty"));
         }
-        let of_claims = idempotency.as_ref().map(|it| Arc::clone(&it.keeper.endpoint));
+        let of_claims = idempotency.as_ref().map(|it| &it.keeper.endpoint);
+        let of_claims = of_claims.or(intake.as_ref().map(|it| it.endpoint())).cloned();
         let inner = Inner::new(verifier);
         let endpoint =
             self.endpoint.map(Arc::from).or(of_claims).unwrap_or_else(|| inner.endpoint.clone());
@@ -386,6 +404,7 @@ impl ReceiverBuilder {
                 body_limit: self.body_limit.unwrap_or(inner.body_limit),
                 body_timeout: self.body_timeout.unwrap_or(inner.body_timeout),
                 idempotency: idempotency.map(Arc::new),
+                intake,
                 source,
                 on_handshake: self.on_handshake,
                 challenges: self.challenges,

@@ -9,6 +9,7 @@ mod claim_events;
 mod diagnosis;
 mod handshake;
 mod idempotency;
+mod intake;
 mod json_style;
 mod log_limit;
 mod meter;
@@ -23,6 +24,8 @@ mod tenant_cache;
 mod tests;
 mod to_the_end;
 
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) use self::intake::{Intake, Taking};
 pub use self::{
     admitted::{Admission, Admitted, Received},
     builder::ReceiverBuilder,

@@ -15,6 +15,7 @@ use super::{
     builder::{ReceiverBuilder, Unbuilt},
     challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
+    intake::Intake,
     log_limit::LogLimit,
     meter::Meter,
     refusal::request_line,
@@ -95,6 +96,8 @@ pub(super) struct Inner {
     pub(super) body_limit: usize,
     pub(super) body_timeout: Duration,
     pub(super) idempotency: Option<Arc<Idempotency>>,
+    /// Takes deliveries in place of a handler.
+    pub(super) intake: Option<Arc<dyn Intake>>,
     pub(super) source: Source,
     pub(super) on_handshake: Option<Box<OnHandshake>>,
     /// Whether the receiver responds to verification handshakes.
@@ -118,6 +121,7 @@ impl Inner {
             body_limit,
             body_timeout: DEFAULT_BODY_TIMEOUT,
             idempotency: None,
+            intake: None,
             source: Source::Verifier,
             on_handshake: None,
             challenges: true,
@@ -323,10 +327,13 @@ impl Receiver {
             return Box::pin(self.answer_with(request, &keys)).await;
         }
         delivery.namespace = namespace;
-        // Without a claim or a filter, a verified delivery is not refused later.
-        let may_refuse = self.inner.idempotency.is_some() || self.inner.filter.is_some();
+        let Inner { idempotency, intake, filter, .. } = &*self.inner;
+        // Without a claim, an inbox or a filter, a verified delivery is not refused later.
+        let may_refuse = idempotency.is_some() || intake.is_some() || filter.is_some();
         let request = may_refuse.then(|| request_line(head).into());
-        Ok(Received { outcome: Outcome::Delivery(delivery), receiver: self.clone(), request })
+        let headers = intake.as_ref().map(|it| kept(head, it.headers()));
+        let (outcome, receiver) = (Outcome::Delivery(delivery), self.clone());
+        Ok(Received { outcome, receiver, request, headers: headers.unwrap_or_default() })
     }
 
     fn endpoint(&self) -> &str {
@@ -440,4 +447,10 @@ impl fmt::Debug for Receiver {
             .field("idempotency", &self.inner.idempotency)
             .finish()
     }
+}
+
+/// Returns the headers with these names that the request has once, as text.
+fn kept(head: &RequestHead<'_>, names: &[Box<str>]) -> Vec<(String, String)> {
+    let header = |name: &Box<str>| Some((name.to_string(), head.header(name)?.to_owned()));
+    names.iter().filter_map(header).collect()
 }

@@ -29,7 +29,7 @@ impl Scheme {
         best.map(|(header, preset)| (header, preset.name()))
     }
 
-    fn signature_headers(&self) -> impl Iterator<Item = &str> {
+    pub(crate) fn signature_headers(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().filter_map(|source| match &source.place {
             Place::Header(name) => Some(&**name),
             Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) | Place::Pointer(_) => None,

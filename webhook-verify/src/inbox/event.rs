@@ -1,0 +1,169 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde::de::DeserializeOwned;
+
+use super::{Advance, EntryHolder, Inbox, LeasedEvent, StoredEvent};
+use crate::{
+    claim::{ClaimKey, StoreError},
+    delivery::{EventName, ExtractError, from_json},
+    request::json,
+};
+
+/// A verified event, for a worker's handler.
+#[derive(Clone)]
+pub struct InboxEvent(Arc<Inner>);
+
+struct Inner {
+    inbox: Inbox,
+    holder: EntryHolder,
+    leased: LeasedEvent,
+}
+
+impl InboxEvent {
+    pub(super) fn new(inbox: Inbox, holder: EntryHolder, leased: LeasedEvent) -> Self {
+        Self(Arc::new(Inner { inbox, holder, leased }))
+    }
+
+    fn event(&self) -> &StoredEvent {
+        &self.0.leased.event
+    }
+
+    /// Returns the name of the inbox.
+    #[must_use]
+    pub fn endpoint(&self) -> &str {
+        &self.0.inbox.endpoint
+    }
+
+    /// Returns the consumer.
+    #[must_use]
+    pub fn consumer(&self) -> &str {
+        &self.0.holder.consumer
+    }
+
+    /// Returns the name of the scheme that verified the event.
+    #[must_use]
+    pub fn scheme(&self) -> &str {
+        &self.event().scheme
+    }
+
+    /// Returns the namespace of the event's tenant, if the receiver has tenants.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&str> {
+        self.event().namespace.as_deref()
+    }
+
+    /// Returns the idempotency key. It is the same in each attempt.
+    #[must_use]
+    pub fn key(&self) -> ClaimKey {
+        self.event().key
+    }
+
+    /// Returns the sender's name for what happened, if the scheme defines where it is.
+    #[must_use]
+    pub fn event_type(&self) -> Option<&str> {
+        self.event().event_type.as_deref()
+    }
+
+    /// Returns the sender's ID of this event, if the scheme defines where it is.
+    #[must_use]
+    pub fn id(&self) -> Option<&str> {
+        self.event().id.as_deref()
+    }
+
+    /// Returns when the event happened, as time since the Unix epoch, if the scheme defines where
+    /// that is.
+    #[must_use]
+    pub fn time(&self) -> Option<Duration> {
+        self.event().time
+    }
+
+    /// Returns when the event was stored, as time since the Unix epoch.
+    #[must_use]
+    pub fn received_at(&self) -> Duration {
+        self.0.leased.received_at
+    }
+
+    /// Returns the number of this attempt, counted from 1. It is also the fencing token: pass it,
+    /// with the [key](Self::key), to services that can refuse an older one.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.0.leased.attempt
+    }
+
+    /// Returns a header that the inbox [keeps](Inbox::keep_headers). The name is not
+    /// case-sensitive.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        let found = self.event().headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
+        found.map(|(_, value)| &**value)
+    }
+
+    /// Returns the exact bytes of the event, as they were in the verified body.
+    #[must_use]
+    pub fn body(&self) -> &Bytes {
+        &self.event().body
+    }
+
+    /// Parses the whole event from JSON.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
+    pub fn json<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
+        from_json(self.body(), || self.name())
+    }
+
+    /// Parses the event's data from JSON: the content of the sender's envelope, or the whole event
+    /// without one.
+    ///
+    /// # Errors
+    ///
+    /// [`ExtractError::JsonSyntax`] or [`ExtractError::JsonData`].
+    pub fn data<T: DeserializeOwned>(&self) -> Result<T, ExtractError> {
+        let body = self.body();
+        let pointer = self.event().data_pointer.as_deref();
+        match pointer.and_then(|pointer| json::raw(body, pointer).ok()?) {
+            Some(data) => from_json(data.as_bytes(), || self.name()),
+            None => from_json(body, || self.name()),
+        }
+    }
+
+    fn name(&self) -> Box<EventName> {
+        EventName::new(self.scheme(), self.event_type(), Some(self.key()))
+    }
+
+    /// Returns whether another event with the same or a later version of `key` was processed, for
+    /// handlers that only want the latest state. If not, records `version` in the same statement.
+    ///
+    /// A retry of this event gets the same result, as long as no later version was recorded. If
+    /// handlers write to another place, events of one key should also be
+    /// [ordered](Inbox::ordered_by): otherwise an older event, whose check came first, may write
+    /// last.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] if the store fails.
+    pub async fn is_stale(&self, key: &str, version: i64) -> Result<bool, StoreError> {
+        let Inner { inbox, holder, leased } = &*self.0;
+        let advance = Advance {
+            endpoint: Arc::clone(&inbox.endpoint),
+            consumer: Arc::clone(&holder.consumer),
+            key: key.as_bytes().to_vec(),
+            version,
+            number: leased.number,
+        };
+        inbox.store.advance(&advance, inbox.timeout).await.map(|advanced| !advanced)
+    }
+}
+
+impl fmt::Debug for InboxEvent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("InboxEvent")
+            .field("endpoint", &self.endpoint())
+            .field("consumer", &self.consumer())
+            .field("attempt", &self.attempt())
+            .field("event", self.event())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,227 @@
+//! Stores the events of a verified delivery.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent};
+use crate::{
+    answer::Answer,
+    claim::{ClaimKey, Owner, StoreError},
+    clock::{Clock as _, SystemClock},
+    delivery::{Delivery, Event},
+    error::ConfigError,
+    receive::{self, ReceiverBuilder, Taking},
+    timer::Timer,
+    verify::Verifier,
+};
+
+/// The status once all events are stored.
+const STORED: u16 = 204;
+
+impl ReceiverBuilder {
+    /// Stores the events of each delivery in an inbox, and responds with 204 once they are durable.
+    /// The receiver needs no handler; one behind it never runs.
+    ///
+    /// The inbox also recognizes duplicates, so [`idempotency`](Self::idempotency) cannot be set as
+    /// well.
+    pub fn inbox(self, inbox: &Inbox) -> Self {
+        self.intake(Arc::new(inbox.clone()))
+    }
+}
+
+impl receive::Intake for Inbox {
+    fn build(&self, verifier: &Verifier) -> Result<Arc<dyn receive::Intake>, ConfigError> {
+        let scheme = verifier.scheme();
+        let is_secret = |name: &&Box<str>| {
+            ["authorization", "cookie", "proxy-authorization"].contains(&&***name)
+                || scheme.signature_headers().any(|header| header.eq_ignore_ascii_case(name))
+        };
+        if let Some(name) = self.headers.iter().find(is_secret) {
+            let reason = format!("`{name}` may contain a secret or a signature");
+            return Err(ConfigError::option("keep_headers", reason));
+        }
+        let mut consumers: Vec<_> = self.consumers.iter().collect();
+        consumers.sort();
+        consumers.dedup();
+        if consumers.len() != self.consumers.len() || consumers.iter().any(|it| it.is_empty()) {
+            return Err(ConfigError::option("consumers", "an empty name, or one that repeats"));
+        }
+        if consumers.is_empty() {
+            return Err(ConfigError::option("consumers", "none"));
+        }
+        let idempotency = self.idempotency.clone().build(verifier)?;
+        Ok(Arc::new(Self { idempotency, ..self.clone() }))
+    }
+
+    fn endpoint(&self) -> &Arc<str> {
+        &self.endpoint
+    }
+
+    fn headers(&self) -> &[Box<str>] {
+        &self.headers
+    }
+
+    fn take<'a>(
+        &'a self,
+        delivery: &'a Delivery,
+        headers: Vec<(String, String)>,
+        timer: &'a Timer,
+    ) -> Taking<'a> {
+        Box::pin(async move {
+            let events = self.events(delivery, headers)?;
+            let all = events.len();
+            if all == 0 {
+                return Ok(Answer::text(STORED, ""));
+            }
+            let new = self.insert(events, timer).await?;
+            let duplicates = all - new;
+            tracing::debug!(
+                target: "webhook_verify",
+                endpoint = &*self.endpoint,
+                events = new,
+                duplicates,
+                "stored"
+            );
+            if new == 0 {
+                return Ok(Answer::replayed(STORED));
+            }
+            self.wake();
+            Ok(Answer::text(STORED, ""))
+        })
+    }
+}
+
+impl Inbox {
+    /// Stores the events, and returns how many are new. If the store fails, tries once more: keys
+    /// make that harmless.
+    async fn insert(&self, events: Vec<NewEvent>, timer: &Timer) -> Result<usize, StoreError> {
+        let intake = Intake {
+            endpoint: Arc::clone(&self.endpoint),
+            consumers: Arc::clone(&self.consumers),
+            events,
+            limit: self.timeout,
+        };
+        let insert = async || {
+            let inserting = self.store.insert(&intake);
+            self.idempotency.keeper.answer("insert", inserting, timer, self.timeout).await
+        };
+        let inserted = match insert().await {
+            Err(error) if !error.is_overloaded() => {
+                tracing::warn!(
+                    target: "webhook_verify",
+                    endpoint = &*self.endpoint,
+                    "events not stored at the first attempt: {error:#}"
+                );
+                insert().await?
+            }
+            inserted => inserted?,
+        };
+        Ok(inserted.iter().filter(|it| **it == Inserted::New).count())
+    }
+
+    /// Returns the events to store. A delivery that cannot be split is stored as one event, because
+    /// its handler may still use it.
+    fn events(
+        &self,
+        delivery: &Delivery,
+        mut headers: Vec<(String, String)>,
+    ) -> Result<Vec<NewEvent>, StoreError> {
+        if delivery.was_in_form()
+            && let Some((_, value)) = headers.iter_mut().find(|(name, _)| name == "content-type")
+        {
+            "application/json".clone_into(value);
+        }
+        if let Some(events) = self.idempotency.events_to_claim(delivery) {
+            let requests = self.idempotency.requests(delivery, &events)?;
+            let events = events.iter().zip(requests);
+            return Ok(events
+                .map(|(event, request)| {
+                    self.of_event(delivery, event, &headers, request.key, request.ttl)
+                })
+                .collect());
+        }
+        let batch = delivery.batch().ok();
+        if batch.as_ref().is_some_and(|events| events.is_empty()) {
+            return Ok(Vec::new());
+        }
+        if let Some(request) = self.idempotency.request(delivery)? {
+            let only = batch.as_ref().filter(|events| events.len() == 1);
+            return Ok(vec![match only.and_then(|events| events.iter().next()) {
+                Some(event) => self.of_event(delivery, event, &headers, request.key, request.ttl),
+                None => self.of_delivery(delivery, headers, request.key, request.ttl),
+            }]);
+        }
+        // Nothing distinguishes a duplicate from a new event, so each is new.
+        let ttl = Duration::ZERO;
+        match batch {
+            Some(events) => events
+                .iter()
+                .map(|event| Ok(self.of_event(delivery, event, &headers, random_key()?, ttl)))
+                .collect(),
+            None => Ok(vec![self.of_delivery(delivery, headers, random_key()?, ttl)]),
+        }
+    }
+
+    fn of_event(
+        &self,
+        delivery: &Delivery,
+        event: &Event,
+        headers: &[(String, String)],
+        key: ClaimKey,
+        ttl: Duration,
+    ) -> NewEvent {
+        let order_key = self.ordering.key.as_ref().and_then(|key| key(event));
+        let position = self.ordering.by_event_time && order_key.is_some();
+        let position = position.then(|| event.time().unwrap_or_else(|| SystemClock.now()));
+        NewEvent {
+            ttl,
+            order_key,
+            position: position.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
+            event: StoredEvent {
+                key,
+                namespace: delivery.namespace().map(str::to_owned),
+                scheme: delivery.scheme().name().to_owned(),
+                event_type: event.event_type().map(Into::into),
+                id: event.id().map(Into::into),
+                time: event.time(),
+                data_pointer: delivery.scheme().event_data.as_deref().map(str::to_owned),
+                headers: headers.to_vec(),
+                body: event.raw().clone(),
+            },
+        }
+    }
+
+    fn of_delivery(
+        &self,
+        delivery: &Delivery,
+        headers: Vec<(String, String)>,
+        key: ClaimKey,
+        ttl: Duration,
+    ) -> NewEvent {
+        NewEvent {
+            ttl,
+            order_key: None,
+            position: None,
+            event: StoredEvent {
+                key,
+                namespace: delivery.namespace().map(str::to_owned),
+                scheme: delivery.scheme().name().to_owned(),
+                event_type: delivery.event_type().map(Into::into),
+                id: delivery.id().map(Into::into),
+                time: None,
+                data_pointer: None,
+                headers,
+                body: delivery.body().clone(),
+            },
+        }
+    }
+}
+
+/// Returns a key that no other event has.
+fn random_key() -> Result<ClaimKey, StoreError> {
+    let halves = [Owner::random()?, Owner::random()?];
+    let mut key = [0; 32];
+    for (part, half) in key.chunks_exact_mut(16).zip(&halves) {
+        part.copy_from_slice(half.as_bytes());
+    }
+    Ok(ClaimKey::from(key))
+}

@@ -1,0 +1,631 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::{Pin, pin},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
+    task::JoinSet,
+    time::{Instant, sleep, timeout, timeout_at},
+};
+
+use super::{
+    EntryHolder, Inbox, InboxEvent, LeaseRequest, Leased, LeasedEvent, Settlement, Verdict,
+    outcome::{BoxError, Ended},
+};
+use crate::{
+    claim::{ClaimKey, Owner, Settled, StoreError, of_all},
+    error::ConfigError,
+};
+
+/// How many entries one call of the store leases or settles.
+const BATCH: usize = 64;
+/// The pauses after a failed call of the store: the first and the longest.
+const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
+/// The pause between two purges.
+const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// How many bodies and events one purge removes.
+const PURGE: usize = 100_000;
+
+/// Processes the events of an [`Inbox`] with a handler.
+///
+/// Any number of workers in any number of processes may run at once. A worker renews the lease of
+/// an event while its handler runs. If it cannot, it drops the handler's future before the lease
+/// ends, and another worker takes over.
+#[must_use = "a worker does nothing until it runs"]
+pub struct Worker<H> {
+    inbox: Inbox,
+    handler: H,
+    settings: Settings,
+}
+
+struct Settings {
+    consumer: Option<Arc<str>>,
+    concurrency: usize,
+    max_attempts: u32,
+    backoff: (Duration, Duration),
+    lease: Duration,
+    time_limit: Duration,
+    poll_every: Duration,
+    grace: Duration,
+}
+
+impl<H, F> Worker<H>
+where
+    H: Fn(InboxEvent) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    pub(super) fn new(inbox: Inbox, handler: H) -> Self {
+        let settings = Settings {
+            consumer: None,
+            concurrency: 1,
+            max_attempts: 20,
+            backoff: (Duration::from_secs(5), Duration::from_secs(3600)),
+            lease: Duration::from_secs(60),
+            time_limit: Duration::from_secs(15 * 60),
+            poll_every: Duration::from_secs(1),
+            grace: Duration::from_secs(30),
+        };
+        Self { inbox, handler, settings }
+    }
+
+    /// Names the consumer, if the inbox has [several](Inbox::consumers).
+    pub fn consumer(mut self, name: impl Into<String>) -> Self {
+        self.settings.consumer = Some(Arc::from(name.into()));
+        self
+    }
+
+    /// Sets how many events are processed at a time. The default is 1.
+    pub fn concurrency(mut self, events: usize) -> Self {
+        self.settings.concurrency = events;
+        self
+    }
+
+    /// Sets the maximum number of attempts. The default is 20. After the last one, the event is
+    /// *dead*: it is kept until it is [retried](Inbox::retry) or [discarded](Inbox::discard).
+    pub fn max_attempts(mut self, attempts: u32) -> Self {
+        self.settings.max_attempts = attempts;
+        self
+    }
+
+    /// Sets the pause before the second attempt, and the longest pause. Each pause is twice as long
+    /// as the one before, and varies by up to a half. The default is 5 s and 1 h, so that 20
+    /// attempts take about half a day.
+    pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
+        self.settings.backoff = (first, longest);
+        self
+    }
+
+    /// Sets how long a lease lasts without renewal. The default is 60 s. If a worker dies, its
+    /// events are processed again after this time.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.settings.lease = lease;
+        self
+    }
+
+    /// Sets how long a handler may take. The default is 15 min. The handler is then dropped, which
+    /// counts as an error.
+    pub fn time_limit(mut self, limit: Duration) -> Self {
+        self.settings.time_limit = limit;
+        self
+    }
+
+    /// Sets how often the worker looks for events of which it was not told: those that are to be
+    /// retried, and those of other processes on SQLite. The default is 1 s.
+    pub fn poll_every(mut self, interval: Duration) -> Self {
+        self.settings.poll_every = interval;
+        self
+    }
+
+    /// Sets how long a shutdown waits for running handlers. The default is 30 s. After that, they
+    /// are dropped, and their events are due at once.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.settings.grace = grace;
+        self
+    }
+
+    /// Processes events forever.
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError`] that names the option. If the store fails, the worker logs that and goes on.
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, so are the handlers. Their events are processed again after their
+    /// leases have expired.
+    pub async fn run(self) -> Result<(), ConfigError> {
+        self.run_until(std::future::pending()).await
+    }
+
+    /// Processes events until `shutdown` resolves. Then waits for the running handlers.
+    ///
+    /// # Errors
+    ///
+    /// The same as those of [`run`](Self::run).
+    ///
+    /// # Cancellation
+    ///
+    /// The same as that of [`run`](Self::run).
+    pub async fn run_until(self, shutdown: impl Future<Output = ()>) -> Result<(), ConfigError> {
+        let consumer = self.check()?;
+        let (settler, settlements) = mpsc::channel(BATCH);
+        let running = Arc::new(Running {
+            slots: Arc::new(Semaphore::new(self.settings.concurrency)),
+            leases: Mutex::default(),
+            settler,
+            inbox: self.inbox,
+            consumer,
+            settings: self.settings,
+            handler: self.handler,
+        });
+        let mut helpers = JoinSet::new();
+        helpers.spawn(Arc::clone(&running).settle_all(settlements));
+        helpers.spawn(Arc::clone(&running).renew_all());
+        helpers.spawn(Arc::clone(&running).watch());
+        helpers.spawn(Arc::clone(&running).purge());
+        running.run_until(shutdown).await;
+        Ok(())
+    }
+
+    /// Checks the settings, and returns the consumer.
+    fn check(&self) -> Result<Arc<str>, ConfigError> {
+        let Settings { concurrency, max_attempts, backoff, lease, time_limit, .. } = self.settings;
+        let second = Duration::from_secs(1);
+        if concurrency == 0 || concurrency > Semaphore::MAX_PERMITS {
+            return Err(ConfigError::option("concurrency", "zero or too large"));
+        }
+        if max_attempts == 0 {
+            return Err(ConfigError::option("max_attempts", "zero"));
+        }
+        if backoff.0 > backoff.1 {
+            return Err(ConfigError::option("backoff", "the first pause exceeds the longest"));
+        }
+        if lease < second || lease > Duration::from_secs(24 * 3600) {
+            return Err(ConfigError::option("lease", "not between 1 s and 24 h"));
+        }
+        if time_limit.is_zero() || self.settings.poll_every.is_zero() {
+            return Err(ConfigError::option("time_limit", "a time is zero"));
+        }
+        let consumers = &self.inbox.consumers;
+        match &self.settings.consumer {
+            Some(name) if consumers.contains(name) => Ok(Arc::clone(name)),
+            Some(_) => Err(ConfigError::option("consumer", "the inbox has no such consumer")),
+            None => match &**consumers {
+                [only] => Ok(Arc::clone(only)),
+                _ => Err(ConfigError::option("consumer", "the inbox has several: name one")),
+            },
+        }
+    }
+}
+
+/// A worker that runs.
+struct Running<H> {
+    inbox: Inbox,
+    consumer: Arc<str>,
+    settings: Settings,
+    handler: H,
+    slots: Arc<Semaphore>,
+    /// The leases of running handlers, by event number.
+    leases: Mutex<HashMap<i64, Lease>>,
+    settler: mpsc::Sender<(Settlement, Reply)>,
+}
+
+type Reply = oneshot::Sender<Result<Settled, StoreError>>;
+
+struct Lease {
+    holder: EntryHolder,
+    /// When the lease ends, by this process's clock.
+    end: watch::Sender<Instant>,
+}
+
+/// Removes a lease when its handler has ended or is dropped.
+struct Held<'r, H> {
+    running: &'r Running<H>,
+    number: i64,
+}
+
+impl<H> Drop for Held<'_, H> {
+    fn drop(&mut self) {
+        self.running.leases().remove(&self.number);
+    }
+}
+
+impl<H> Running<H> {
+    fn leases(&self) -> MutexGuard<'_, HashMap<i64, Lease>> {
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<H, F> Running<H>
+where
+    H: Fn(InboxEvent) -> F + Send + Sync + 'static,
+    F: Future<Output = Result<(), BoxError>> + Send + 'static,
+{
+    async fn run_until(self: Arc<Self>, shutdown: impl Future<Output = ()>) {
+        let mut shutdown = pin!(shutdown);
+        let mut changes = self.inbox.wake.changed.subscribe();
+        let mut handlers = JoinSet::new();
+        let mut pause = PAUSES[0];
+        while let Some(first) = unless(shutdown.as_mut(), self.free_slots()).await {
+            while handlers.try_join_next().is_some() {}
+            let mut slots = first;
+            let free = slots.num_permits();
+            changes.mark_unchanged();
+            let wait = match self.lease(free).await {
+                Ok(leased) => {
+                    pause = PAUSES[0];
+                    let count = leased.len();
+                    for (event, holder, end) in leased {
+                        let Some(slot) = slots.split(1) else { break };
+                        let handling = Arc::clone(&self).handle(event, holder, end, slot);
+                        handlers.spawn(handling);
+                    }
+                    if count == free {
+                        continue;
+                    }
+                    self.settings.poll_every
+                }
+                Err(error) => {
+                    let endpoint = &*self.inbox.endpoint;
+                    tracing::warn!(target: "webhook_verify", endpoint, "no events leased: {error:#}");
+                    pause = (pause * 2).min(PAUSES[1]);
+                    pause
+                }
+            };
+            drop(slots);
+            let changed = timeout(wait, changes.changed());
+            if unless(shutdown.as_mut(), changed).await.is_none() {
+                break;
+            }
+        }
+        let ended = async { while handlers.join_next().await.is_some() {} };
+        if timeout(self.settings.grace, ended).await.is_err() {
+            let left: Vec<_> = self.leases().values().map(|lease| lease.holder.clone()).collect();
+            handlers.shutdown().await;
+            self.release(left).await;
+        }
+    }
+
+    /// Waits for a free slot, and takes as many as there are, up to a batch.
+    async fn free_slots(&self) -> OwnedSemaphorePermit {
+        let slots = || Arc::clone(&self.slots);
+        let closed = "the slots are never closed";
+        let mut free = slots().acquire_owned().await.expect(closed);
+        while free.num_permits() < BATCH
+            && let Ok(more) = slots().try_acquire_owned()
+        {
+            free.merge(more);
+        }
+        free
+    }
+
+    /// Leases entries. They are renewed from here on.
+    async fn lease(
+        &self,
+        max: usize,
+    ) -> Result<Vec<(LeasedEvent, EntryHolder, watch::Receiver<Instant>)>, StoreError> {
+        let Inbox { store, endpoint, timeout: limit, .. } = &self.inbox;
+        let owner = Owner::random()?;
+        let request = LeaseRequest {
+            endpoint: Arc::clone(endpoint),
+            consumer: Arc::clone(&self.consumer),
+            owner,
+            max,
+            lease: self.settings.lease,
+            max_attempts: self.settings.max_attempts,
+            order: self.inbox.order(),
+            limit: *limit,
+        };
+        let requested_at = Instant::now();
+        let leased = within(*limit, store.lease(&request)).await?;
+        let Leased { events, exhausted } = leased;
+        for (_, key) in exhausted {
+            self.log_dead(key, None, self.settings.max_attempts, "its last worker died");
+        }
+        let mut leases = self.leases();
+        let leased = events.into_iter().map(|event| {
+            let holder =
+                EntryHolder { number: event.number, consumer: Arc::clone(&self.consumer), owner };
+            let (end, ends) = watch::channel(self.end_of_lease(requested_at));
+            leases.insert(event.number, Lease { holder: holder.clone(), end });
+            (event, holder, ends)
+        });
+        Ok(leased.collect())
+    }
+
+    /// Returns when a handler must have ended, for a lease that was requested at this time. The
+    /// clocks of the store and of this process may differ in speed.
+    fn end_of_lease(&self, requested_at: Instant) -> Instant {
+        requested_at + self.settings.lease.mul_f64(0.9)
+    }
+
+    async fn handle(
+        self: Arc<Self>,
+        leased: LeasedEvent,
+        holder: EntryHolder,
+        end: watch::Receiver<Instant>,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let held = Held { running: &self, number: leased.number };
+        let (attempt, key) = (leased.attempt, leased.event.key);
+        let event_type = leased.event.event_type.clone();
+        let event = InboxEvent::new(self.inbox.clone(), holder.clone(), leased);
+        let handling = timeout(self.settings.time_limit, caught(|| (self.handler)(event)));
+        let ended = match before_end(end.clone(), handling).await {
+            Some(Ok(ended)) => ended,
+            Some(Err(_)) => Ended::TimedOut,
+            None => {
+                self.log_lost(key);
+                return;
+            }
+        };
+        let is_last = attempt >= self.settings.max_attempts;
+        let verdict = ended.verdict((!is_last).then(|| self.pause_after(attempt)));
+        let settled = before_end(end, self.settle(holder, verdict.clone())).await;
+        drop(held);
+        drop(slot);
+        match settled {
+            Some(Settled::Applied) => {
+                self.log_verdict(key, event_type.as_deref(), attempt, &verdict);
+            }
+            Some(Settled::Superseded) | None => self.log_lost(key),
+        }
+    }
+
+    /// Returns the pause before the next attempt.
+    fn pause_after(&self, attempt: u32) -> Duration {
+        let (first, longest) = self.settings.backoff;
+        let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(31)).min(longest);
+        // From one half to one and a half, so that events that failed together are spread.
+        let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+        doubled / 2 + doubled.mul_f64(f64::from(part) / f64::from(u32::MAX))
+    }
+
+    /// Records the result of an attempt. If the store fails, tries again until the lease ends.
+    async fn settle(&self, holder: EntryHolder, verdict: Verdict) -> Settled {
+        let mut pause = PAUSES[0];
+        loop {
+            let settlement = Settlement { holder: holder.clone(), verdict: verdict.clone() };
+            let (reply, answer) = oneshot::channel();
+            let sent = self.settler.send((settlement, reply)).await;
+            let result = match sent {
+                Ok(()) => answer.await.unwrap_or_else(|_| Err(StoreError::new("no answer"))),
+                Err(_) => Err(StoreError::new("the worker has stopped")),
+            };
+            match result {
+                Ok(settled) => return settled,
+                Err(error) => {
+                    let endpoint = &*self.inbox.endpoint;
+                    tracing::warn!(target: "webhook_verify", endpoint, "result not recorded: {error:#}");
+                }
+            }
+            sleep(pause).await;
+            pause = (pause * 2).min(PAUSES[1]);
+        }
+    }
+
+    /// Settles entries in batches: those that end while a batch is being settled form the next one.
+    async fn settle_all(self: Arc<Self>, mut settlements: mpsc::Receiver<(Settlement, Reply)>) {
+        let mut waiting = Vec::with_capacity(BATCH);
+        while settlements.recv_many(&mut waiting, BATCH).await > 0 {
+            let (batch, replies): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
+            let limit = self.inbox.timeout;
+            let settled = within(limit, self.inbox.store.settle(&batch, limit)).await;
+            match settled.and_then(|settled| of_all(settled, replies.len())) {
+                Ok(settled) => {
+                    for (reply, settled) in replies.into_iter().zip(settled) {
+                        let _ = reply.send(Ok(settled));
+                    }
+                }
+                Err(error) => {
+                    for reply in replies {
+                        let _ = reply.send(Err(error.clone()));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Makes the events of dropped handlers due at once.
+    async fn release(&self, holders: Vec<EntryHolder>) {
+        let release = |holder| Settlement { holder, verdict: Verdict::Released };
+        let all: Vec<_> = holders.into_iter().map(release).collect();
+        for batch in all.chunks(BATCH) {
+            let limit = self.inbox.timeout;
+            if let Err(error) = within(limit, self.inbox.store.settle(batch, limit)).await {
+                let endpoint = &*self.inbox.endpoint;
+                tracing::warn!(target: "webhook_verify", endpoint, "events not released: {error:#}");
+            }
+        }
+    }
+
+    async fn renew_all(self: Arc<Self>) {
+        let usual = self.settings.lease / 3;
+        let mut pause = usual;
+        loop {
+            sleep(pause).await;
+            let holders: Vec<_> =
+                self.leases().values().map(|lease| lease.holder.clone()).collect();
+            pause = usual;
+            let (requested_at, limit) = (Instant::now(), self.inbox.timeout.min(usual));
+            for batch in holders.chunks(BATCH) {
+                let store = &self.inbox.store;
+                let extended = store.extend(batch, self.settings.lease, limit);
+                let extended = within(limit, extended).await;
+                let extended = match extended.and_then(|it| of_all(it, batch.len())) {
+                    Ok(extended) => extended,
+                    Err(error) => {
+                        let endpoint = &*self.inbox.endpoint;
+                        tracing::warn!(target: "webhook_verify", endpoint, "leases not renewed: {error:#}");
+                        pause = usual / 4;
+                        continue;
+                    }
+                };
+                let leases = self.leases();
+                for (holder, extended) in batch.iter().zip(extended) {
+                    let lease = leases.get(&holder.number);
+                    let Some(lease) = lease.filter(|it| it.holder.owner == holder.owner) else {
+                        continue;
+                    };
+                    lease.end.send_replace(match extended {
+                        Settled::Applied => self.end_of_lease(requested_at),
+                        Settled::Superseded => Instant::now(),
+                    });
+                }
+            }
+        }
+    }
+
+    /// Wakes this worker when other processes have stored events.
+    async fn watch(self: Arc<Self>) {
+        let Inbox { store, endpoint, wake, .. } = &self.inbox;
+        let wake = || drop(wake.changed.send_replace(()));
+        loop {
+            if let Err(error) = store.watch(endpoint, &wake).await {
+                tracing::debug!(
+                    target: "webhook_verify",
+                    endpoint = &**endpoint,
+                    "not told of new events, so the worker looks for them: {error:#}"
+                );
+            }
+            sleep(PURGE_EVERY).await;
+        }
+    }
+
+    async fn purge(self: Arc<Self>) {
+        loop {
+            // Vary the interval, so that several workers do not purge in step.
+            let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+            let varied = PURGE_EVERY.mul_f64(f64::from(part) / f64::from(u32::MAX));
+            sleep(PURGE_EVERY / 2 + varied).await;
+            if let Err(error) = self.inbox.purge(PURGE).await {
+                let endpoint = &*self.inbox.endpoint;
+                tracing::warn!(target: "webhook_verify", endpoint, "inbox not purged: {error:#}");
+            }
+        }
+    }
+
+    fn log_verdict(
+        &self,
+        key: ClaimKey,
+        event_type: Option<&str>,
+        attempt: u32,
+        verdict: &Verdict,
+    ) {
+        let (endpoint, consumer) = (&*self.inbox.endpoint, &*self.consumer);
+        macro_rules! log {
+            ($level:ident, $($event:tt)+) => {
+                tracing::$level!(
+                    target: "webhook_verify", endpoint, consumer, %key, event_type, attempt, $($event)+
+                )
+            };
+        }
+        match verdict {
+            Verdict::Done => log!(debug, "event processed"),
+            Verdict::Discarded => log!(info, "event discarded"),
+            Verdict::Retry { after, error } => {
+                log!(
+                    warn,
+                    after_ms = after.as_millis() as u64,
+                    error,
+                    "event failed: to be retried"
+                );
+            }
+            Verdict::Dead { error } => self.log_dead(key, event_type, attempt, error),
+            Verdict::Released => {}
+        }
+    }
+
+    fn log_dead(&self, key: ClaimKey, event_type: Option<&str>, attempt: u32, error: &str) {
+        let (endpoint, consumer) = (&*self.inbox.endpoint, &*self.consumer);
+        tracing::error!(
+            target: "webhook_verify",
+            endpoint,
+            consumer,
+            %key,
+            event_type,
+            attempt,
+            error,
+            "event is dead: no attempt is left"
+        );
+    }
+
+    fn log_lost(&self, key: ClaimKey) {
+        tracing::error!(
+            target: "webhook_verify",
+            endpoint = &*self.inbox.endpoint,
+            consumer = &*self.consumer,
+            %key,
+            "lease lost: the event is processed again"
+        );
+    }
+}
+
+/// Runs a handler, and catches its panics.
+async fn caught<F>(handler: impl FnOnce() -> F) -> Ended
+where
+    F: Future<Output = Result<(), BoxError>>,
+{
+    let Ok(handling) = catch_unwind(AssertUnwindSafe(handler)) else { return Ended::Panicked };
+    let mut handling = pin!(handling);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ended::Returned),
+        Err(_) => Poll::Ready(Ended::Panicked),
+    })
+    .await
+}
+
+/// Returns the output of a future, or `None` if the lease ends first.
+async fn before_end<T>(
+    mut end: watch::Receiver<Instant>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let ended = pin!(async move {
+        loop {
+            let at = *end.borrow_and_update();
+            match timeout_at(at, end.changed()).await {
+                Ok(Ok(())) => {}
+                // The sender is dropped only after the handler has ended.
+                Ok(Err(_)) | Err(_) => return,
+            }
+        }
+    });
+    unless(ended, future).await
+}
+
+/// Returns the output of `future`, or `None` if `end` resolves first.
+async fn unless<T>(
+    mut end: Pin<&mut impl Future<Output = ()>>,
+    future: impl Future<Output = T>,
+) -> Option<T> {
+    let mut future = pin!(future);
+    poll_fn(|cx| {
+        if end.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        future.as_mut().poll(cx).map(Some)
+    })
+    .await
+}
+
+/// Returns the result of a call to the store, or an error if there is none within the limit.
+async fn within<T>(
+    limit: Duration,
+    call: impl Future<Output = Result<T, StoreError>>,
+) -> Result<T, StoreError> {
+    let silent = |_| StoreError::new(format!("no answer within {} ms", limit.as_millis()));
+    timeout(limit, call).await.map_err(silent)?
+}
+
+impl<H> fmt::Debug for Worker<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("inbox", &self.inbox).finish_non_exhaustive()
+    }
+}
