@@ -7,18 +7,20 @@ use std::{env, error::Error};
 
 use actix_web::{App, HttpResponse, HttpServer};
 use tracing_subscriber::EnvFilter;
-use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
+use webhook_verify::{
+    Idempotency, Receiver, Secret, SqliteStore, Verifier, scheme, testing::Signer,
+};
 use webhook_verify_actix::{Events, Verified, webhook};
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
+    // A missing or empty secret is an error here, not at the first request.
+    let secret = Secret::from_env("WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
-    // An empty secret is an error here, not at the first request.
-    let verifier = Verifier::new(scheme::MAUTIC, &*secret)?;
+    let verifier = Verifier::new(scheme::MAUTIC, secret.clone())?;
     // The claims, which identify duplicates, survive a restart.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
     let idempotency = Idempotency::new(store, "mautic");
@@ -30,7 +32,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let server = server.bind(address)?;
     let origin = format!("http://{}", server.addrs()[0]);
     println!("listening on {origin}");
-    let sample = Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?;
+    let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
     Ok(server.run().await?)
 }

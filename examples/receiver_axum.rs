@@ -14,7 +14,9 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tracing_subscriber::EnvFilter;
-use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
+use webhook_verify::{
+    Idempotency, Receiver, Secret, SqliteStore, Verifier, scheme, testing::Signer,
+};
 use webhook_verify_axum::{Events, RouterExt as _, Verified, WebhookLayer};
 
 /// The maximum number of connections. Further clients wait until one ends.
@@ -27,11 +29,11 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
+    // A missing or empty secret is an error here, not at the first request.
+    let secret = Secret::from_env("WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
-    // An empty secret is an error here, not at the first request.
-    let verifier = Verifier::new(scheme::MAUTIC, &*secret)?;
+    let verifier = Verifier::new(scheme::MAUTIC, secret.clone())?;
     // The claims, which identify duplicates, survive a restart.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
     let idempotency = Idempotency::new(store, "mautic");
@@ -43,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     println!("listening on {origin}");
-    let sample = Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?;
+    let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
 
     serve(listener, app).await?;
