@@ -6,6 +6,7 @@ mod extractors;
 mod failures;
 mod hosts;
 mod layers;
+mod lookups;
 mod others;
 mod slots;
 mod spans;
