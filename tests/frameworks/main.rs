@@ -4,6 +4,7 @@
 
 mod extractors;
 mod failures;
+mod grpc;
 mod hosts;
 mod layers;
 mod lookups;
