@@ -81,8 +81,8 @@ type Render = dyn Fn(&Rejection, HttpResponse) -> HttpResponse + Send + Sync;
 impl WebhookMiddleware {
     /// Creates a middleware that verifies requests with `receiver`.
     ///
-    /// Build the receiver once, outside of the closure that `HttpServer` calls for each worker, and
-    /// clone it inside.
+    /// Build the middleware once, outside of the closure that `HttpServer` calls for each worker,
+    /// and clone it inside: the clones share the receiver and the [`Drain`].
     pub fn new(receiver: Receiver) -> Self {
         Self { receiver: receiver.or_timer(sleep), tasks: TaskTracker::new(), render: None }
     }
@@ -99,7 +99,8 @@ impl WebhookMiddleware {
         Self { render: Some(Arc::new(render)), ..self }
     }
 
-    /// Returns a handle with which a shutdown waits for handlers that outlive their connections.
+    /// Returns a handle with which a shutdown waits for the handlers of this middleware and its
+    /// clones that outlive their connections.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.tasks.clone())
