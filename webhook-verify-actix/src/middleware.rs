@@ -244,8 +244,7 @@ impl WebhookMiddleware {
         let answered = Cell::new(None);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async {
-            // If a middleware holds a clone of the request, actix-web panics. In here, that counts
-            // as a panic of the handler.
+            // A panic in here counts as a panic of the handler.
             pass_on(&mut request, delivery, settings);
             let response = inner.call(request).await?;
             answered.set(Some(response.request().clone()));
@@ -297,9 +296,22 @@ impl WebhookMiddleware {
 }
 
 /// Puts the verified delivery and its body into the request.
+///
+/// # Panics
+///
+/// If the headers have to change, and a middleware holds a clone of the request.
 fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extensions>) {
     request.set_payload(Payload::from(delivery.body().clone()));
-    request.add_data_container(settings);
+    // If a middleware holds a clone of the request, actix-web panics before it changes anything,
+    // and has no way to find out in advance. A handler can do without the settings.
+    if catch_unwind(AssertUnwindSafe(|| request.add_data_container(settings))).is_err() {
+        tracing::error!(
+            target: "webhook_verify",
+            path = request.path(),
+            "an outer middleware holds a clone of the HttpRequest: the limits of PayloadConfig, \
+             JsonConfig and FormConfig apply, and deliveries whose headers must change get 500"
+        );
+    }
     if delivery.was_in_form() {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);
