@@ -4,8 +4,10 @@
 
 mod extractors;
 mod failures;
+mod grpc;
 mod hosts;
 mod layers;
+mod lookups;
 mod others;
 mod slots;
 mod spans;

@@ -23,7 +23,8 @@ impl Tenant {
     /// Returns a tenant with its live secrets, the newest first.
     ///
     /// `namespace` is part of every idempotency key, so two tenants may use the same IDs. Take it
-    /// from your own record of the tenant, not from the request.
+    /// from your own record of the tenant, not from the request. It must not be empty: the client
+    /// gets 503, and the log names the mistake.
     pub fn new(namespace: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
         Self { namespace: namespace.into(), secrets: secrets.into_iter().collect(), storing: None }
     }
