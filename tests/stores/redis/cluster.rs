@@ -290,6 +290,30 @@ async fn the_other_method() {
     assert!(error.contains("cluster support disabled"), "{error}");
 }
 
+/// The primaries are checked at the same time: one that does not serve writes delays no other.
+#[tokio::test]
+async fn primaries_are_checked_in_parallel() {
+    let cluster = RedisCluster::start(&[]);
+    for node in &cluster.nodes {
+        node.command("CLIENT PAUSE 1000000 WRITE");
+    }
+    let connect = RedisStore::connect_cluster(cluster.urls()).timeout(PATIENCE / 2);
+    let store = tokio::spawn(connect.into_future());
+    let all_wait = async {
+        let is_waiting =
+            |node: &RedisServer| !node.command("INFO clients").contains("blocked_clients:0");
+        while !cluster.nodes.iter().all(is_waiting) {
+            sleep(MS).await;
+        }
+    };
+    soon("check of all primaries", all_wait).await;
+    for node in &cluster.nodes {
+        node.command("CLIENT UNPAUSE");
+    }
+    let store = store.await.unwrap().unwrap();
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
+}
+
 /// Each primary has its own users and its own policy.
 #[tokio::test]
 async fn every_primary_is_checked() {

@@ -163,6 +163,29 @@ async fn a_server_that_is_frozen_at_the_start() {
     comes_back(&store).await;
 }
 
+/// The check at the start continues when its callers give up, and runs once for all of them.
+#[tokio::test]
+async fn a_check_whose_callers_give_up() {
+    let server = RedisServer::start();
+    let store = RedisStore::connect(server.url()).timeout(PATIENCE / 2).lazy().await.unwrap();
+    server.pause();
+    for number in 0..20 {
+        let claim = request(number);
+        assert!(timeout(10 * MS, store.claim_one(&claim)).await.is_err());
+    }
+    server.resume();
+    // Four scripts of the store, and one that checks a permission.
+    let is_checked = async {
+        while !server.command("INFO memory").contains("number_of_cached_scripts:5") {
+            sleep(MS).await;
+        }
+    };
+    soon("end of the check", is_checked).await;
+    assert_eq!(store.claim_one(&request(20)).await.unwrap(), won(1));
+    let stats = server.command("INFO commandstats");
+    assert!(stats.contains("cmdstat_config|get:calls=1,"), "{stats}");
+}
+
 /// A rejected login is an error. The store comes back once it is accepted.
 #[tokio::test]
 async fn a_password_that_is_wrong_for_a_while() {

@@ -2,24 +2,19 @@ mod check;
 mod cluster;
 mod connect;
 mod link;
+mod once;
 mod script;
 mod target;
 mod tls;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{Cmd, Pipeline, Value};
 
 pub use self::connect::RedisConnect;
 use self::{
     link::Link,
+    once::Once,
     script::{Script, Scripts},
     target::Address,
 };
@@ -97,7 +92,7 @@ struct Inner {
     scripts: Scripts,
     allow_eviction: bool,
     /// Whether the server was reached and accepted.
-    checked: AtomicBool,
+    checked: Once<(), StoreError>,
 }
 
 impl RedisStore {
@@ -163,20 +158,16 @@ impl RedisStore {
                 prefix,
                 scripts: Scripts::new(),
                 allow_eviction,
-                checked: AtomicBool::new(false),
+                checked: Once::default(),
             }),
         }
     }
 
     /// Checks once that the server is acceptable, as soon as it can be reached.
     async fn ready(&self) -> Result<(), StoreError> {
-        let inner = &*self.inner;
-        if !inner.checked.load(Ordering::Relaxed) {
-            // Boxed, because the check runs once, but would enlarge the future of each call.
-            Box::pin(check::check(self)).await?;
-            inner.checked.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+        let store = self.clone();
+        let ended = || StoreError::new("redis: the runtime of the check at the start has ended");
+        self.inner.checked.get(|| check::check(store), ended).await
     }
 
     fn key(&self, key: &ClaimKey) -> Vec<u8> {
