@@ -1,11 +1,12 @@
 //! Claims in a Redis Cluster.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    time::Instant,
 };
 
 use axum::Router;
@@ -179,6 +180,57 @@ async fn a_slot_that_moves_grants_claims_on_its_new_node() {
     assert_eq!(runs.counts(), [1; 100]);
     let on_new_node = cluster.nodes[to].command("DBSIZE");
     assert_eq!(on_new_node[1..].trim().parse(), Ok(100));
+}
+
+/// Nodes that do not know their own names redirect to a port. Its host is that of the other node.
+/// The connection for these redirections is closed after a minute.
+#[tokio::test]
+async fn redirections_without_a_host() {
+    const PREFIX: &str = "{moving}:";
+    let options = ["--cluster-preferred-endpoint-type", "unknown-endpoint"];
+    let mut cluster = RedisCluster::start(&options);
+    cluster.add(&options);
+    let connect = RedisStore::connect_cluster(cluster.urls()).prefix(PREFIX);
+    let store = connect.timeout(PATIENCE / 2).await.unwrap();
+    let slot = cluster.nodes[0].command(&format!("CLUSTER KEYSLOT {PREFIX}"));
+    let slot = slot.trim_start_matches(':').trim().parse().unwrap();
+    // The driver has no connection to the new node.
+    assert_eq!(clients(&cluster.nodes[3]).len(), 0);
+    cluster.begin_to_move(slot, 3);
+    for number in 0..20 {
+        assert_eq!(store.claim_one(&request(number)).await.unwrap(), won(1));
+    }
+    assert_eq!(clients(&cluster.nodes[3]).len(), 1);
+    let stopped = stop_time();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let start = Instant::now();
+    while !clients(&cluster.nodes[3]).is_empty() {
+        assert!(start.elapsed() < PATIENCE, "the connection is still open");
+        tokio::task::yield_now().await;
+    }
+    tokio::time::resume();
+    drop(stopped);
+    // Now the owner redirects to the new node for good.
+    cluster.finish_moving(slot, 3);
+    for number in 20..40 {
+        assert_eq!(store.claim_one(&request(number)).await.unwrap(), won(1));
+    }
+    assert!(is_busy(store.claim_one(&again(&request(1))).await.unwrap()));
+}
+
+/// Returns the IDs of the connections of stores.
+fn clients(node: &RedisServer) -> BTreeSet<String> {
+    let clients = node.command("CLIENT LIST");
+    let of_store = |line: &&str| {
+        ["cmd=evalsha ", "cmd=eval ", "cmd=ping ", "cmd=cluster|slots "]
+            .iter()
+            .any(|command| line.contains(command))
+    };
+    let ids = clients.lines().filter(of_store).map(|line| {
+        let id = line.split(' ').find(|field| field.contains("id="));
+        id.unwrap().rsplit('=').next().unwrap().to_owned()
+    });
+    ids.collect()
 }
 
 /// Delivers until the response is 2xx, and counts the refusals because of the store.
