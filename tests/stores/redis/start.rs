@@ -87,6 +87,30 @@ async fn addresses_that_are_wrong() {
     }
 }
 
+/// The driver takes all but host and port from the first URL, so the others must agree with it.
+#[tokio::test]
+async fn urls_that_differ() {
+    for (first, second, part) in [
+        ("redis://app:sesame@h:1", "redis://ann:sesame@h:2", "user"),
+        ("redis://app:sesame@h:1", "redis://app:barley@h:2", "password"),
+        ("redis://:sesame@h:1", "redis://h:2", "password"),
+        ("redis://h:1/3", "redis://h:2", "database"),
+        ("redis://h:1", "redis://h:2/3", "database"),
+        ("redis://h:1?protocol=resp3", "redis://h:2", "protocol"),
+        ("rediss://h:1", "redis://h:2", "TLS mode"),
+        ("rediss://h:1", "rediss://h:2/#insecure", "TLS mode"),
+    ] {
+        let text = format!("all URLs must have the same {part}");
+        let error = fails(RedisStore::connect_cluster([first, first, second]).into_future()).await;
+        assert_eq!(error, format!("urls: {text}"));
+        let connect = RedisStore::connect_sentinel("redis://hooks", [first, second]);
+        assert_eq!(fails(connect.into_future()).await, format!("sentinels: {text}"));
+    }
+    let connect = RedisStore::connect_sentinel("redis://hooks", ["redis://h:1/3", "redis://h:2/3"]);
+    let error = fails(connect.into_future()).await;
+    assert_eq!(error, "sentinels: a database belongs in the URL of the master");
+}
+
 #[tokio::test]
 async fn an_evicting_server_is_refused() {
     for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {

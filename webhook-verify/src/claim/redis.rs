@@ -111,8 +111,8 @@ impl RedisStore {
         RedisConnect::new(Address::Server(url.into()))
     }
 
-    /// Connects to a Redis Cluster. `urls` lists some of its nodes, with the same user and
-    /// password. The store discovers the other nodes, and follows slot migrations and failovers.
+    /// Connects to a Redis Cluster. `urls` lists some of its nodes. They may differ only in host
+    /// and port. The store discovers the other nodes, and follows slot migrations and failovers.
     ///
     /// Each claim is one key, whose slot depends on the idempotency key. So the claims of a batch
     /// are spread over several nodes. Each takes effect separately, as on a single server.
@@ -132,8 +132,7 @@ impl RedisStore {
     ///
     /// `master` is the master's URL, in which its name replaces host and port:
     /// `redis://user:password@mymaster/database`. `sentinels` lists the URLs of the Sentinels, such
-    /// as `redis://sentinel-1:26379`. If they need a login, all must have the same user and
-    /// password.
+    /// as `redis://sentinel-1:26379`. They may differ only in host and port.
     ///
     /// # Errors
     ///
