@@ -381,11 +381,12 @@ async fn every_primary_is_checked() {
     let store = connect().await.unwrap();
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     for (number, node) in cluster.nodes.iter().enumerate() {
-        for right in ["time", "pexpire"] {
+        for right in ["time", "pexpire", "asking"] {
             node.command(&format!("ACL SETUSER app -{right}"));
             let error = fails(connect().into_future()).await;
             let text = format!("rights: the user lacks +{right}: the store needs ");
             assert!(error.starts_with(&text), "{number}: {error}");
+            assert!(error.ends_with(" +asking +cluster|slots +ping"), "{error}");
             node.command(&format!("ACL SETUSER app +{right}"));
         }
         node.command("CONFIG SET maxmemory-policy allkeys-lru");

@@ -72,8 +72,8 @@ use super::{
 /// * **Its user needs permissions.** If you use ACLs, grant `~wv:* +del +eval +evalsha +hget +hmget
 ///   +hset +pexpire +pttl +time`. For a cluster, also grant `+asking +cluster|slots +ping`; for
 ///   Sentinel, `+role`; for a database in the URL, `+select`. To read the `maxmemory-policy`, the
-///   store needs `+info` or `+config|get`. At the start, the store calls each command except
-///   `asking`, and runs each script once, on a key that it then deletes. The error names the missing
+///   store needs `+info` or `+config|get`. At the start, the store calls each command,
+///   and runs each script once, on a key that it then deletes. The error names the missing
 ///   permissions.
 /// * Redis deletes expired records by itself, so [`purge`](ClaimStore::purge) does nothing.
 ///

@@ -182,8 +182,12 @@ async fn check_rights(store: &RedisStore, keys: &[ClaimKey]) -> Result<(), Store
     let link = &store.inner.link;
     let pattern = format!("~{}*", store.inner.prefix);
     let mut missing = BTreeSet::new();
-    let time = link.try_all(redis::cmd("TIME")).await?;
-    missing.extend(time.iter().filter_map(|reply| missing_right("TIME", &pattern, reply)));
+    // `ASKING` affects only the next command of the connection, which `TIME` then is.
+    let unkeyed: &[_] = if link.target.is_cluster() { &["ASKING", "TIME"] } else { &["TIME"] };
+    for name in unkeyed {
+        let replies = link.try_all(redis::cmd(name)).await?;
+        missing.extend(replies.iter().filter_map(|reply| missing_right(name, &pattern, reply)));
+    }
     let calls: Vec<_> = keys.iter().map(|key| direct_calls(&store.key(key))).collect();
     let replies = try_join_all(calls.iter().map(|calls| link.try_each(calls.clone()))).await?;
     for (command, reply) in calls.iter().flat_map(Pipeline::cmd_iter).zip(replies.iter().flatten())
@@ -197,11 +201,12 @@ async fn check_rights(store: &RedisStore, keys: &[ClaimKey]) -> Result<(), Store
         return Ok(());
     }
     let missing: Vec<_> = missing.into_iter().collect();
+    let for_cluster = if link.target.is_cluster() { " +asking +cluster|slots +ping" } else { "" };
     Err(StoreError::new(ConfigError::option(
         "rights",
         format!(
             "the user lacks {}: the store needs {pattern} +del +eval +evalsha +hget +hmget +hset \
-             +pexpire +pttl +time",
+             +pexpire +pttl +time{for_cluster}",
             missing.join(" ")
         ),
     )))
