@@ -157,7 +157,7 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Tenants(Box::new(move |head| call(|| resolve(head)))));
+        self.sources.push(Source::Tenants(Box::new(move |head| call("tenants", || resolve(head)))));
         self
     }
 
@@ -196,7 +196,8 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Secret>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Named(Box::new(move |name| call(|| look_up(name)))));
+        self.sources
+            .push(Source::Named(Box::new(move |name| call("key_lookup", || look_up(name)))));
         self
     }
 
@@ -243,7 +244,8 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Tokens(Box::new(move |digest| call(|| look_up(digest)))));
+        self.sources
+            .push(Source::Tokens(Box::new(move |digest| call("token_lookup", || look_up(digest)))));
         self
     }
 
@@ -318,7 +320,8 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.on_handshake = Some(Box::new(move |handshake| call(|| take(handshake))));
+        self.on_handshake =
+            Some(Box::new(move |handshake| call("on_handshake", || take(handshake))));
         self
     }
 
