@@ -82,7 +82,7 @@ async fn the_parameter_must_be_the_configured_one() {
     let empty = || builder(Challenge::META).parameter("verify_token", "");
     for verifier in [&|| builder(Challenge::META), &empty as &dyn Fn() -> VerifierBuilder] {
         let built = Receiver::builder(verifier().build().unwrap()).build();
-        let error = built.unwrap_err().to_string();
+        let error = built.unwrap_err().kind().to_string();
         assert!(
             error.starts_with("parameter: the handshake `meta` needs `verify_token`"),
             "{error}"
