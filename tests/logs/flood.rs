@@ -13,7 +13,12 @@ use futures_util::stream;
 use integration_tests::{
     App, HandClock, Logs, answer, each_framework, exchange, raw_request, soon,
 };
-use webhook_verify::{Receiver, RequestHead, Verifier, clock::Clock as _, scheme};
+use webhook_verify::{
+    Receiver, RequestHead, Scheme, Verifier,
+    clock::Clock as _,
+    scheme::{self, Algorithm, KeyForm},
+    testing::Signer,
+};
 
 use crate::{field, lines, most_lines, receiver, refusals};
 
@@ -122,6 +127,46 @@ async fn few_lines_about_answered_challenges_are_logged() {
         soon("a line that counts the suppressed ones", counted).await;
     })
     .await;
+}
+
+/// Each attempt of a diagnosis reads the clock once, and verifies with all live secrets.
+#[tokio::test]
+async fn the_attempts_of_a_diagnosis_are_bounded() {
+    let _logs = Logs::collect();
+    for (algorithm, form, most) in [
+        (Algorithm::HmacSha256, KeyForm::Utf8, 128),
+        (Algorithm::Ed25519, KeyForm::Spki, 16),
+        (Algorithm::EcdsaP256, KeyForm::Spki, 16),
+    ] {
+        let acme = Scheme::builder("acme").algorithm(algorithm).key_form(form);
+        let acme = acme.signature_header("acme-signature").timestamp_header("acme-time");
+        let acme = acme.signed_content("{url}{body:json}{timestamp}").build().unwrap();
+        let signer = || Signer::generate(acme.clone()).unwrap().public_url("https://elsewhere.test");
+        for secrets in [1, 2, 8] {
+            let reads = Arc::new(AtomicU64::new(0));
+            let counter = Arc::clone(&reads);
+            let clock = move || {
+                counter.fetch_add(1, Relaxed);
+                HandClock::new().now()
+            };
+            let verifier = Verifier::builder(acme.clone()).clock(clock);
+            let verifier = verifier.public_url("https://hooks.example.test/hook");
+            let verifier = (0..secrets).fold(verifier, |it, _| it.secret(signer().secret().clone()));
+            let name = format!("attempts-{algorithm:?}-{secrets}");
+            let receiver = receiver(&name, verifier.build().unwrap());
+            let receiver = receiver.or_timer(|_| std::future::pending());
+            let mut request = signer().at(HandClock::new().now()).sign(r#"{"a":[1]}"#).unwrap();
+            for header in ["host", "x-forwarded-host", "x-forwarded-prefix", "x-forwarded-uri"] {
+                request.headers.push((header.to_owned(), format!("/{header}")));
+            }
+            let head = RequestHead::new(&request.headers).target("/other");
+            let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
+            assert_eq!(receiver.admit(&head, body).await.unwrap_err().status(), 401);
+            // The receiver itself read the clock once.
+            let attempts = reads.load(Relaxed) - 1;
+            assert!(attempts >= 1 && attempts * secrets <= most, "{name}: {attempts}");
+        }
+    }
 }
 
 /// The client chooses the path and the header names, and so their lengths.
