@@ -1,4 +1,6 @@
-use std::{convert::Infallible, env, ffi::OsStr, fmt, fs::File, io::Read as _, path::Path};
+use std::{
+    convert::Infallible, env, ffi::OsStr, fmt, fs::File, io::Read as _, path::Path, sync::Arc,
+};
 
 use zeroize::Zeroizing;
 
@@ -11,7 +13,8 @@ pub(crate) const MAX_LEN: usize = 64 * 1024;
 /// A secret or public key, as the sender's settings page shows it.
 ///
 /// The scheme defines how the text becomes key bytes (as it is, hex, base64, `whsec_…`). The bytes
-/// are wiped from memory on drop, never appear in `Debug`, and cannot be read back.
+/// are wiped from memory when the last clone is dropped, never appear in `Debug`, and cannot be read
+/// back. Clones share them.
 ///
 /// ```
 /// use webhook_verify::{ConfigError, Secret};
@@ -26,7 +29,7 @@ pub(crate) const MAX_LEN: usize = 64 * 1024;
 /// ```
 #[derive(Clone)]
 pub struct Secret {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Arc<Zeroizing<Vec<u8>>>,
     is_exact: bool,
 }
 
@@ -130,7 +133,7 @@ impl Secret {
     fn of(bytes: Zeroizing<Vec<u8>>, is_exact: bool) -> Result<Self, ConfigError> {
         match bytes.len() {
             0 => Err(ConfigError::EmptySecret),
-            1..=MAX_LEN => Ok(Self { bytes, is_exact }),
+            1..=MAX_LEN => Ok(Self { bytes: Arc::new(bytes), is_exact }),
             _ => Err(ConfigError::SecretTooLong { limit: MAX_LEN }),
         }
     }

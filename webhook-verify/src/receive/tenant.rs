@@ -7,11 +7,12 @@ use crate::{
     request::RequestHead,
 };
 
-/// A tenant: its secrets, and the namespace that isolates its deliveries.
+/// A tenant: its secrets, and the namespace that isolates its deliveries. Clones are cheap and share
+/// the secrets.
 #[derive(Clone)]
 pub struct Tenant {
-    pub(crate) namespace: String,
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) secrets: Arc<[Secret]>,
     /// Adds the tenant to its cache.
     pub(super) storing: Option<Storing>,
 }
@@ -22,7 +23,8 @@ impl Tenant {
     /// `namespace` is part of every idempotency key, so two tenants may use the same IDs. Take it
     /// from your own record of the tenant, not from the request.
     pub fn new(namespace: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
-        Self { namespace: namespace.into(), secrets: secrets.into_iter().collect(), storing: None }
+        let namespace = namespace.into().into();
+        Self { namespace, secrets: secrets.into_iter().collect(), storing: None }
     }
 }
 
@@ -30,7 +32,7 @@ impl Tenant {
     /// Adds the tenant to its cache, if it has one, after a request was verified with its secrets.
     /// Returns the namespace.
     pub(super) fn store(mut self) -> Arc<str> {
-        let namespace = self.namespace.as_str().into();
+        let namespace = Arc::clone(&self.namespace);
         if let Some(storing) = self.storing.take() {
             storing.store(self);
         }
