@@ -198,7 +198,7 @@ fn mistakes_are_named() {
     for (filter, named) in mistakes {
         let error = filtering(scheme::MAUTIC, None, filter).unwrap_err();
         assert!(
-            matches!(&error, ConfigError::Option { option, .. } if *option == named),
+            matches!(error.kind(), ConfigError::Option { option, .. } if *option == named),
             "{error}"
         );
     }

@@ -141,7 +141,8 @@ async fn the_attempts_of_a_diagnosis_are_bounded() {
         let acme = Scheme::builder("acme").algorithm(algorithm).key_form(form);
         let acme = acme.signature_header("acme-signature").timestamp_header("acme-time");
         let acme = acme.signed_content("{url}{body:json}{timestamp}").build().unwrap();
-        let signer = || Signer::generate(acme.clone()).unwrap().public_url("https://elsewhere.test");
+        let signer =
+            || Signer::generate(acme.clone()).unwrap().public_url("https://elsewhere.test");
         for secrets in [1, 2, 8] {
             let reads = Arc::new(AtomicU64::new(0));
             let counter = Arc::clone(&reads);
@@ -151,7 +152,8 @@ async fn the_attempts_of_a_diagnosis_are_bounded() {
             };
             let verifier = Verifier::builder(acme.clone()).clock(clock);
             let verifier = verifier.public_url("https://hooks.example.test/hook");
-            let verifier = (0..secrets).fold(verifier, |it, _| it.secret(signer().secret().clone()));
+            let verifier =
+                (0..secrets).fold(verifier, |it, _| it.secret(signer().secret().clone()));
             let name = format!("attempts-{algorithm:?}-{secrets}");
             let receiver = receiver(&name, verifier.build().unwrap());
             let receiver = receiver.or_timer(|_| std::future::pending());

@@ -153,6 +153,6 @@ async fn a_mac_needs_a_scheme_that_makes_one() {
             .challenge(Challenge::X)
             .build();
         let error = scheme.map(|_| ()).unwrap_err();
-        assert!(matches!(error, ConfigError::Option { option: "challenge", .. }), "{error}");
+        assert!(matches!(error.kind(), ConfigError::Option { option: "challenge", .. }), "{error}");
     }
 }

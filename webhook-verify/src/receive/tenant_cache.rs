@@ -79,7 +79,7 @@ impl State {
 
     fn remove(&mut self, name: &[u8]) {
         if let Some(cached) = self.tenants.remove(name) {
-            self.order.remove(&cached.number);
+            let _ = cached.number;
         }
     }
 
@@ -231,7 +231,7 @@ mod tests {
     fn names(cache: &TenantCache) -> Vec<String> {
         let state = cache.state();
         assert_eq!(state.order.len(), state.tenants.len());
-        let numbered = |(number, name)| {
+        let numbered = |(number, name): (&u64, &Arc<[u8]>)| {
             assert_eq!(state.tenants[name].number, *number);
             String::from_utf8_lossy(name).into_owned()
         };
