@@ -62,7 +62,7 @@ async fn a_panic_in_a_lookup_is_a_503() {
         assert_eq!(app.runs(), 1);
     })
     .await;
-    assert!(logs.text().contains("the callback panicked"));
+    assert!(logs.text().contains("source=the callback of `tenants` panicked"));
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 //! HTTP/2, and other frameworks.
 #![allow(clippy::unwrap_used)]
 
+mod callbacks;
 mod extractors;
 mod failures;
 mod grpc;

@@ -8,6 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
+use integration_tests::Panicking;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
@@ -161,6 +162,43 @@ fn everything_is_counted_for_each_endpoint() {
         assert_eq!(recorded[&name].0, count, "{call}");
     }
     assert_eq!(recorded["webhook_verify_claims_total endpoint=of-claims event=duplicate"].0, 1.0);
+}
+
+/// A panic of the user's code is counted like an error of it.
+#[test]
+fn panics_are_counted() {
+    let recorded = Recorded::default();
+    metrics::with_local_recorder(&recorded, || {
+        let request = Signer::new(scheme::GITHUB, "a secret").unwrap().sign("{}").unwrap();
+        let of_store = |call| Idempotency::new(Panicking::new(call, true), "panics");
+        let keyless = Idempotency::new(MemoryStore::new(), "panics");
+        for idempotency in [
+            keyless.identity_from(|_| panic!("on purpose")),
+            of_store("claim"),
+            of_store("complete").complete_tries(1),
+        ] {
+            let receiver = Receiver::builder(Verifier::new(scheme::GITHUB, "a secret").unwrap())
+                .idempotency(idempotency)
+                .timer(|_| std::future::pending())
+                .build()
+                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(deliver(&receiver, &request, request.body.clone(), 200));
+        }
+    });
+    let recorded = recorded.0.lock().unwrap().clone();
+    let of = |name: &str, labels: &str| {
+        recorded.get(&format!("webhook_verify_{name} {labels}")).map(|(sum, _)| *sum)
+    };
+    for (name, labels, expected) in [
+        ("refused_total", "endpoint=panics scheme=github reason=callback_panicked", 1.0),
+        ("refused_total", "endpoint=panics scheme=github reason=store", 1.0),
+        ("handled_total", "endpoint=panics scheme=github status=2xx", 1.0),
+        // The claim is repeated once.
+        ("claims_total", "endpoint=panics event=store_failed", 3.0),
+    ] {
+        assert_eq!(of(name, labels), Some(expected), "{name} {labels}: {recorded:#?}");
+    }
 }
 
 /// The names of metrics, and the values of their labels.

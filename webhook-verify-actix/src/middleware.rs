@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use webhook_verify::{
     Delivery, Receiver, Rejection, RequestHead,
-    adapter::{Admission, Received, to_the_end},
+    adapter::{Admission, Received, render_rejection, to_the_end},
 };
 
 use crate::{body::Chunks, head::ActixHeaders, limits::with_limit, record::record, target::Target};
@@ -88,7 +88,7 @@ impl WebhookMiddleware {
     }
 
     /// Replaces the responses to refused requests. `render` gets the reason and the default
-    /// response, and returns the response to send.
+    /// response, and returns the response to send. If it panics, the default response is sent.
     ///
     /// Send the same text for every reason that has the same status: a client must not learn which
     /// check failed.
@@ -269,10 +269,8 @@ impl WebhookMiddleware {
     }
 
     fn refuse(&self, rejection: Rejection) -> HttpResponse {
-        let mut response = HttpResponse::from(rejection.answer());
-        if let Some(render) = &self.render {
-            response = render(&rejection, response);
-        }
+        let default = || HttpResponse::from(rejection.answer());
+        let mut response = render_rejection(&rejection, default, self.render.as_deref());
         response.extensions_mut().insert(rejection);
         response
     }
