@@ -358,7 +358,7 @@ mod tests {
             (Scheme::builder("acme").build().unwrap_err(), "scheme `acme`: "),
             (Scheme::builder("acme").prefix("a b").build().unwrap_err(), "scheme `acme`: "),
             (
-                Receiver::builder(verifier()).body_timeout(SECOND * 0).build().unwrap_err(),
+                Receiver::builder(verifier()).body_timeout(Duration::ZERO).build().unwrap_err(),
                 "scheme `github`: body_timeout: ",
             ),
             (
@@ -367,7 +367,7 @@ mod tests {
             ),
             (
                 Receiver::builder(verifier())
-                    .idempotency(idempotency().lease(SECOND * 0))
+                    .idempotency(idempotency().lease(Duration::ZERO))
                     .build()
                     .unwrap_err(),
                 "endpoint `billing`: scheme `github`: lease: ",
