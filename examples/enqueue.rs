@@ -2,7 +2,7 @@
 //! SQLite file), and a worker runs and retries the jobs. For senders that do not retry, such as
 //! FluentCRM. Run `WEBHOOK_SECRET=test cargo run --example enqueue`, then paste its `curl` line.
 
-use std::{env, fmt::Debug, str::FromStr as _, sync::Arc, task::Poll, time::Duration};
+use std::{fmt::Debug, str::FromStr as _, sync::Arc, task::Poll, time::Duration};
 
 use apalis::{layers::retry::HasherRng, layers::retry::backoff::*, prelude::*};
 use apalis_sqlite::{Config, SqliteConnectOptions, SqlitePool, SqliteStorage};
@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use sqlx::sqlite::{SqliteJournalMode::Wal, SqliteSynchronous::Full};
 use tokio::{net::TcpListener, task::JoinHandle, time::interval};
 use tracing_subscriber::EnvFilter;
-use webhook_verify::{Idempotency, MemoryStore, Receiver, Verifier, scheme, testing::Signer};
+use webhook_verify::{
+    Idempotency, MemoryStore, Receiver, Secret, Verifier, scheme, testing::Signer,
+};
 use webhook_verify_axum::{Events, RouterExt as _, Verified};
 
 /// The maximum attempts. A job that fails as often stays in the table `Jobs`, with its last error.
@@ -27,9 +29,9 @@ pub(crate) type Run = Arc<dyn Fn(Job) -> JoinHandle<Result<(), BoxDynError>> + S
 async fn main() -> Result<(), BoxDynError> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
+    let secret = Secret::from_env("WEBHOOK_SECRET")?;
     let jobs = open("sqlite://jobs.db").await?;
-    let app = app(jobs.clone(), &secret)?;
+    let app = app(jobs.clone(), secret.clone())?;
     // In its own task, a job that panics fails like any other.
     let run = |Job(event)| {
         tokio::spawn(async move {
@@ -39,11 +41,11 @@ async fn main() -> Result<(), BoxDynError> {
     };
     tokio::spawn(work(jobs, Duration::from_secs(1), Arc::new(run)));
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    println!("{}", Signer::new(scheme::MAUTIC, &*secret)?.sample()?.curl("http://127.0.0.1:3000"));
+    println!("{}", Signer::new(scheme::MAUTIC, secret)?.sample()?.curl("http://127.0.0.1:3000"));
     Ok(axum::serve(listener, app).await?)
 }
 
-pub(crate) fn app(jobs: Jobs, secret: &str) -> Result<Router, BoxDynError> {
+pub(crate) fn app(jobs: Jobs, secret: Secret) -> Result<Router, BoxDynError> {
     // Claims need not survive a restart: the queue ignores a second job with the same key.
     let idempotency = Idempotency::new(MemoryStore::new(), "mautic");
     let verifier = Verifier::new(scheme::MAUTIC, secret)?;

@@ -12,8 +12,8 @@ use sqlx::SqlitePool;
 use tokio::net::TcpListener;
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{
-    Delivery, Idempotency, Receiver, SqliteStore, Verifier, idempotency::CommitError, scheme,
-    testing::Signer,
+    Delivery, Idempotency, Receiver, Secret, SqliteStore, Verifier, idempotency::CommitError,
+    scheme, testing::Signer,
 };
 use webhook_verify_axum::{RouterExt as _, Verified, VerifiedJson};
 
@@ -36,7 +36,7 @@ type Ledger = (SqlitePool, SqliteStore);
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
+    let secret = Secret::from_env("WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
     // The store creates the file.
@@ -45,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let table = "CREATE TABLE IF NOT EXISTS payment (event TEXT NOT NULL, amount BIGINT NOT NULL)";
     sqlx::query(table).execute(&pool).await?;
 
-    let verifier = Verifier::new(scheme::PAYSTACK, &*secret)?;
+    let verifier = Verifier::new(scheme::PAYSTACK, secret.clone())?;
     // Some of Paystack's events have neither an ID nor a time. Charges have a reference.
     let idempotency = Idempotency::new(store.clone(), "paystack").identity_from(|delivery| {
         let event: Event = delivery.json().ok()?;
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let origin = format!("http://{}", listener.local_addr()?);
     println!("listening on {origin}");
     let body = r#"{"event":"charge.success","data":{"reference":"T1","amount":1999}}"#;
-    let signer = Signer::new(scheme::PAYSTACK, &*secret)?.target("/paystack");
+    let signer = Signer::new(scheme::PAYSTACK, secret)?.target("/paystack");
     println!("{}", signer.sign(body)?.curl(&origin));
     Ok(axum::serve(listener, app).await?)
 }

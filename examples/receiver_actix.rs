@@ -3,36 +3,69 @@
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_actix`, then paste the `curl` line that it
 //! prints into another terminal, twice.
 
-use std::{env, error::Error};
+use std::{env, error::Error, io};
 
-use actix_web::{App, HttpResponse, HttpServer};
+use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, rt};
+use tokio::signal;
 use tracing_subscriber::EnvFilter;
-use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
-use webhook_verify_actix::{Events, Verified, webhook};
+use webhook_verify::{
+    Idempotency, Receiver, Secret, SqliteStore, Verifier, scheme, testing::Signer,
+};
+use webhook_verify_actix::{Drain, Events, Verified, WebhookMiddleware, webhook};
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // A missing or empty secret is an error here, not at the first request.
+    let secret = Secret::from_env("WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
-    // An empty secret is an error here, not at the first request.
-    let verifier = Verifier::new(scheme::MAUTIC, &*secret)?;
+    let verifier = Verifier::new(scheme::MAUTIC, secret.clone())?;
     // The claims, which identify duplicates, survive a restart.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
     let idempotency = Idempotency::new(store, "mautic");
-    // All workers share one receiver.
     let receiver = Receiver::builder(verifier).idempotency(idempotency).build()?;
 
-    let server =
-        HttpServer::new(move || App::new().service(webhook("/mautic", receiver.clone(), receive)));
-    let server = server.bind(address)?;
+    // All workers share one middleware, so that one drain waits for the handlers of all of them.
+    let middleware = WebhookMiddleware::new(receiver);
+    let drain = middleware.drain();
+    let app = move || App::new().service(webhook("/mautic", middleware.clone(), receive));
+    let server = HttpServer::new(app).disable_signals().bind(address)?;
     let origin = format!("http://{}", server.addrs()[0]);
     println!("listening on {origin}");
-    let sample = Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?;
+    let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
-    Ok(server.run().await?)
+
+    let server = server.run();
+    rt::spawn(shut_down(server.handle(), drain));
+    Ok(server.await?)
+}
+
+/// Stops the server when the process is told to stop. A server that stops by itself waits for
+/// connections only, but handlers continue after their clients have disconnected.
+async fn shut_down(server: ServerHandle, drain: Drain) {
+    if let Err(error) = told_to_stop().await {
+        eprintln!("stopping, because signals cannot be handled: {error}");
+    }
+    server.pause().await;
+    drain.wait().await;
+    server.stop(true).await;
+}
+
+/// Resolves on Ctrl-C and on SIGTERM, which service managers send.
+async fn told_to_stop() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            stopped = signal::ctrl_c() => stopped?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await?;
+    Ok(())
 }
 
 /// Handles the events of a verified delivery that are not done yet.

@@ -3,7 +3,7 @@
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_axum`, then paste the `curl` line that it
 //! prints into another terminal, twice.
 
-use std::{env, error::Error, pin::pin, sync::Arc, time::Duration};
+use std::{env, error::Error, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode};
 use hyper::server::conn::http1;
@@ -14,7 +14,9 @@ use hyper_util::{
 };
 use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tracing_subscriber::EnvFilter;
-use webhook_verify::{Idempotency, Receiver, SqliteStore, Verifier, scheme, testing::Signer};
+use webhook_verify::{
+    Idempotency, Receiver, Secret, SqliteStore, Verifier, scheme, testing::Signer,
+};
 use webhook_verify_axum::{Events, RouterExt as _, Verified, WebhookLayer};
 
 /// The maximum number of connections. Further clients wait until one ends.
@@ -26,12 +28,12 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
-    let secret = env::var("WEBHOOK_SECRET").map_err(|_| "set WEBHOOK_SECRET")?;
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
+    // A missing or empty secret is an error here, not at the first request.
+    let secret = Secret::from_env("WEBHOOK_SECRET")?;
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
-    // An empty secret is an error here, not at the first request.
-    let verifier = Verifier::new(scheme::MAUTIC, &*secret)?;
+    let verifier = Verifier::new(scheme::MAUTIC, secret.clone())?;
     // The claims, which identify duplicates, survive a restart.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
     let idempotency = Idempotency::new(store, "mautic");
@@ -43,7 +45,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     println!("listening on {origin}");
-    let sample = Signer::new(scheme::MAUTIC, &*secret)?.target("/mautic").sample()?;
+    let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
 
     serve(listener, app).await?;
@@ -52,15 +54,15 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Serves HTTP/1.1 until Ctrl-C. Replaces `axum::serve`, which limits neither the time for a
-/// request's head nor the number of connections.
+/// Serves HTTP/1.1 until the process is told to stop. Replaces `axum::serve`, which limits neither
+/// the time for a request's head nor the number of connections.
 async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
     let graceful = GracefulShutdown::new();
     let mut server = http1::Builder::new();
     // An idle connection waits for a head, too.
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut stop = pin!(signal::ctrl_c());
+    let mut stop = pin!(told_to_stop());
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await?;
@@ -68,7 +70,7 @@ async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>>
         };
         let accepted = tokio::select! {
             accepted = accept => accepted,
-            _ = &mut stop => break,
+            stopped = &mut stop => break stopped?,
         };
         let Ok((place, stream)) = accepted else {
             // For example, too many files are open.
@@ -83,6 +85,21 @@ async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>>
         });
     }
     graceful.shutdown().await;
+    Ok(())
+}
+
+/// Resolves on Ctrl-C and on SIGTERM, which service managers send.
+async fn told_to_stop() -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            stopped = signal::ctrl_c() => stopped?,
+            _ = terminate.recv() => {}
+        }
+    }
+    #[cfg(not(unix))]
+    signal::ctrl_c().await?;
     Ok(())
 }
 

@@ -22,7 +22,7 @@ use tokio::{
     time::sleep,
 };
 use tower::ServiceExt as _;
-use webhook_verify::{scheme, testing::Signer};
+use webhook_verify::{Secret, scheme, testing::Signer};
 
 use self::example::{Jobs, Run, TRIES, app, open, work};
 
@@ -48,7 +48,7 @@ impl Queue {
 
     /// Returns a receiver that has no claims yet, like that of a new process.
     fn receiver(&self) -> Router {
-        app(self.jobs.clone(), "test").unwrap()
+        app(self.jobs.clone(), Secret::new("test").unwrap()).unwrap()
     }
 
     async fn count(&self, sql: &'static str) -> i64 {

@@ -10,3 +10,4 @@ mod pipeforce;
 mod programs;
 mod receivers;
 mod running;
+mod shutdown;

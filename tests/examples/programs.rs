@@ -92,8 +92,8 @@ async fn a_payment_that_comes_64_times_at_once_is_booked_once() {
 #[test]
 fn secrets_that_are_missing_or_empty_are_named() {
     for name in ["receiver_axum", "receiver_actix", "idempotent_transaction", "enqueue"] {
-        for (secret, named) in [(None, "set WEBHOOK_SECRET"), (Some(""), "secret: empty or blank")]
-        {
+        let not_set = "set the environment variable WEBHOOK_SECRET";
+        for (secret, named) in [(None, not_set), (Some(""), "secret: empty or blank")] {
             let folder = Folder::new(name);
             let mut command = example(name);
             command.current_dir(folder.path()).env_remove("WEBHOOK_SECRET");

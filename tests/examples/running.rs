@@ -199,7 +199,7 @@ impl Running {
     }
 }
 
-fn send_signal(process: u32, signal: &str) {
+pub(crate) fn send_signal(process: u32, signal: &str) {
     let sent = Command::new("kill").args([signal, &process.to_string()]).status();
     assert!(sent.unwrap().success(), "kill {signal}");
 }

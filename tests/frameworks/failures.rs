@@ -62,7 +62,7 @@ async fn a_panic_in_a_lookup_is_a_503() {
         assert_eq!(app.runs(), 1);
     })
     .await;
-    assert!(logs.text().contains("the callback panicked"));
+    assert!(logs.text().contains("source=the callback of `tenants` panicked"));
 }
 
 #[tokio::test]
@@ -192,5 +192,52 @@ async fn late_refusals_are_responses_on_actix() {
             assert_eq!(response.status().as_u16(), 500, "{name}");
             assert!(response.headers().contains_key("x-outside"), "{name}");
         }
+    }
+}
+
+/// On actix-web, such a request can no longer be changed.
+#[actix_web::test]
+async fn a_middleware_that_holds_a_clone_of_the_request_is_logged_on_actix() {
+    async fn hold(
+        request: ServiceRequest,
+        next: Next<impl MessageBody + 'static>,
+    ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+        let _clone = request.request().clone();
+        next.call(request).await
+    }
+    let logs = Logs::collect_all();
+    let form = |json: &str| {
+        let body = format!("payload={}", json.replace('"', "%22"));
+        let mut request = signed(body);
+        request
+            .headers
+            .push(("content-type".to_owned(), "application/x-www-form-urlencoded".to_owned()));
+        request
+    };
+    for (path, receiver) in [("/held", super::receiver()), ("/held-once", deduplicating())] {
+        let handler =
+            async |webhook_verify_actix::Verified(_): webhook_verify_actix::Verified,
+                   body: web::Bytes| { HttpResponse::Ok().body(body) };
+        let middleware = WebhookMiddleware::new(receiver);
+        let send = async |request: &SignedRequest, holds: bool| {
+            let resource = web::resource(path)
+                .wrap(middleware.clone())
+                .wrap(actix_web::middleware::Condition::new(holds, from_fn(hold)))
+                .route(web::post().to(handler));
+            let configure = |config: &mut web::ServiceConfig| {
+                config.service(resource);
+            };
+            let response = call_actix(configure, to_actix(path, request)).await;
+            (response.status, response.text().to_owned())
+        };
+        let json = r#"{"n":1}"#;
+        assert_eq!(send(&signed(json), true).await, (200, json.to_owned()));
+        let (text, path) = (logs.text(), format!("path=\"{path}\""));
+        let mut lines = text.lines().filter(|line| line.contains(&path));
+        assert!(lines.any(|line| line.contains("holds a clone of the HttpRequest")), "{path}");
+
+        let json = r#"{"n":2}"#;
+        assert_eq!(send(&form(json), true).await.0, 500);
+        assert_eq!(send(&form(json), false).await, (200, json.to_owned()));
     }
 }

@@ -2,10 +2,13 @@
 //! HTTP/2, and other frameworks.
 #![allow(clippy::unwrap_used)]
 
+mod callbacks;
 mod extractors;
 mod failures;
+mod grpc;
 mod hosts;
 mod layers;
+mod lookups;
 mod others;
 mod slots;
 mod spans;

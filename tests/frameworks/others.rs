@@ -1,21 +1,16 @@
 //! The axum layer in front of services of other frameworks, with one request each (D9).
 
-use std::{
-    convert::Infallible,
-    future::{Ready, ready},
-    task::{Context, Poll},
-};
+use std::convert::Infallible;
 
-use axum::body::{Body, to_bytes};
-use bytes::Bytes;
+use axum::body::Body;
 use http::{Request, Response};
 use hyper::server::conn::http1;
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
-use integration_tests::{exchange, raw_request, to_axum};
+use integration_tests::{exchange, raw_request};
 use lambda_http::{Adapter, Context as LambdaContext, LambdaEvent, request::LambdaRequest};
 use serde_json::json;
 use tokio::net::TcpListener;
-use tower::{Layer as _, Service, ServiceExt as _, service_fn};
+use tower::{Layer as _, ServiceExt as _, service_fn};
 use webhook_verify::{Delivery, testing::SignedRequest};
 use webhook_verify_axum::WebhookLayer;
 
@@ -56,41 +51,6 @@ async fn hyper_serves_it() {
         let raw = raw_request("POST", "/hook", &request.headers, &request.body);
         let response = exchange(addr, &raw).await;
         assert_eq!((response.status, response.text()), (status, text));
-    }
-}
-
-/// A service as `tonic` generates it.
-#[derive(Clone)]
-struct Generated;
-
-impl<B> Service<Request<B>> for Generated
-where
-    B: http_body::Body + Send + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>> + Send + 'static,
-{
-    type Response = Response<tonic::body::Body>;
-    type Error = Infallible;
-    type Future = Ready<Result<Self::Response, Infallible>>;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: Request<B>) -> Self::Future {
-        let delivery = request.extensions().get::<Delivery>().unwrap();
-        let body = Body::from(Bytes::clone(delivery.body()));
-        ready(Ok(Response::new(tonic::body::Body::new(body))))
-    }
-}
-
-#[tokio::test]
-async fn tonics_services_are_wrapped() {
-    for (request, status, text) in requests() {
-        let request = to_axum("/hook", &request).map(tonic::body::Body::new);
-        let response = layer().layer(Generated).oneshot(request).await.unwrap();
-        assert_eq!(response.status(), status);
-        let body = to_bytes(response.into_body(), 100).await.unwrap();
-        assert_eq!(body, text);
     }
 }
 

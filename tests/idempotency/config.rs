@@ -27,7 +27,7 @@ fn build(
 
 /// Returns the option that the error names, or `ok` if there is no error.
 fn option<T>(result: Result<T, ConfigError>) -> &'static str {
-    match result {
+    match result.map_err(|error| error.kind().clone()) {
         Ok(_) => "ok",
         Err(ConfigError::Option { option, reason }) => {
             assert!(!reason.is_empty(), "{option}");
@@ -42,7 +42,7 @@ fn endpoint() {
     let receiver = Receiver::builder(of(&scheme::GITHUB))
         .idempotency(Idempotency::new(MemoryStore::new(), ""));
     let error = receiver.build().unwrap_err();
-    assert_eq!(error.to_string(), "endpoint: empty");
+    assert_eq!(error.kind().to_string(), "endpoint: empty");
 }
 
 /// Returns settings, each with the option that its error names and with its text.
@@ -239,22 +239,22 @@ fn receiver() {
 #[test]
 fn verifier() {
     let none = Verifier::builder(scheme::GITHUB).build().unwrap_err();
-    assert_eq!(none, ConfigError::SecretCount { given: 0, limit: 8 });
+    assert_eq!(none.kind(), &ConfigError::SecretCount { given: 0, limit: 8 });
     let nine = (0..9).fold(Verifier::builder(scheme::GITHUB), |builder, number| {
         builder.secret(format!("secret {number}"))
     });
-    assert_eq!(nine.build().unwrap_err(), ConfigError::SecretCount { given: 9, limit: 8 });
+    assert_eq!(nine.build().unwrap_err().kind(), &ConfigError::SecretCount { given: 9, limit: 8 });
     for (secret, expected) in [
         (String::new(), ConfigError::EmptySecret),
         (" \t\r\n".to_owned(), ConfigError::EmptySecret),
         ("x".repeat(65_537), ConfigError::SecretTooLong { limit: 65_536 }),
     ] {
         let refused = Verifier::builder(scheme::GITHUB).secret("good").secret(secret).build();
-        assert_eq!(refused.unwrap_err(), expected);
+        assert_eq!(refused.unwrap_err().kind(), &expected);
     }
     let malformed = Verifier::new(scheme::STANDARD_WEBHOOKS, "whsec_not base64!").unwrap_err();
     let hint = Some("it contains white space");
-    assert_eq!(malformed, ConfigError::MalformedSecret { expected: "base64", hint });
+    assert_eq!(malformed.kind(), &ConfigError::MalformedSecret { expected: "base64", hint });
     assert!(!malformed.to_string().contains("not base64!"));
 
     let signs_url = || {

@@ -198,7 +198,7 @@ fn mistakes_are_named() {
     for (filter, named) in mistakes {
         let error = filtering(scheme::MAUTIC, None, filter).unwrap_err();
         assert!(
-            matches!(&error, ConfigError::Option { option, .. } if *option == named),
+            matches!(error.kind(), ConfigError::Option { option, .. } if *option == named),
             "{error}"
         );
     }
@@ -242,6 +242,6 @@ fn a_filter_on_types_needs_types() {
     let token = Scheme::shared_header("x-token").unwrap();
     let only = |pattern: &'static str| move |it: ReceiverBuilder| it.only([pattern]);
     let refused = filtering(token.clone(), None, only("a.*")).unwrap_err();
-    assert!(refused.to_string().starts_with("only: "), "{refused}");
+    assert!(refused.kind().to_string().starts_with("only: "), "{refused}");
     assert!(filtering(token, None, only("*")).is_ok());
 }

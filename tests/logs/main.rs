@@ -7,6 +7,8 @@ mod metrics;
 mod mistakes;
 mod steps;
 
+use std::time::Instant;
+
 use webhook_verify::{Receiver, Verifier};
 
 /// Returns a receiver with a name of its own in the log.
@@ -24,6 +26,12 @@ fn lines(log: &str, endpoint: &str) -> Vec<String> {
 fn refusals(log: &str, endpoint: &str) -> Vec<String> {
     let is_refusal = |line: &String| line.contains("webhook_verify: refused: ");
     lines(log, endpoint).into_iter().filter(is_refusal).collect()
+}
+
+/// Returns the largest number of lines of one reason since this time: a burst of five, and one per
+/// second.
+fn most_lines(begun: Instant) -> u64 {
+    5 + begun.elapsed().as_secs() + 1
 }
 
 /// Returns the value of a field in a line, or an empty text.

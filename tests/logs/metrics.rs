@@ -2,16 +2,18 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    path::Path,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
+use integration_tests::Panicking;
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
+use syn::visit::{self, Visit};
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, RequestHead, Secret, Verifier,
     adapter::Admission,
@@ -162,49 +164,241 @@ fn everything_is_counted_for_each_endpoint() {
     assert_eq!(recorded["webhook_verify_claims_total endpoint=of-claims event=duplicate"].0, 1.0);
 }
 
-/// Returns the names of this project's metrics in a text.
-fn names(text: &str) -> BTreeSet<String> {
-    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    let words = text.split(|c| !is_part(c)).filter(|word| word.starts_with("webhook_verify_"));
-    let bare = |word: &str| {
-        let suffix = ["_bucket", "_sum", "_count"].iter().find_map(|it| word.strip_suffix(it));
-        suffix.unwrap_or(word).to_owned()
+/// A panic of the user's code is counted like an error of it.
+#[test]
+fn panics_are_counted() {
+    let recorded = Recorded::default();
+    metrics::with_local_recorder(&recorded, || {
+        let request = Signer::new(scheme::GITHUB, "a secret").unwrap().sign("{}").unwrap();
+        let of_store = |call| Idempotency::new(Panicking::new(call, true), "panics");
+        let keyless = Idempotency::new(MemoryStore::new(), "panics");
+        for idempotency in [
+            keyless.identity_from(|_| panic!("on purpose")),
+            of_store("claim"),
+            of_store("complete").complete_tries(1),
+        ] {
+            let receiver = Receiver::builder(Verifier::new(scheme::GITHUB, "a secret").unwrap())
+                .idempotency(idempotency)
+                .timer(|_| std::future::pending())
+                .build()
+                .unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            runtime.block_on(deliver(&receiver, &request, request.body.clone(), 200));
+        }
+    });
+    let recorded = recorded.0.lock().unwrap().clone();
+    let of = |name: &str, labels: &str| {
+        recorded.get(&format!("webhook_verify_{name} {labels}")).map(|(sum, _)| *sum)
     };
-    words.map(bare).collect()
+    for (name, labels, expected) in [
+        ("refused_total", "endpoint=panics scheme=github reason=callback_panicked", 1.0),
+        ("refused_total", "endpoint=panics scheme=github reason=store", 1.0),
+        ("handled_total", "endpoint=panics scheme=github status=2xx", 1.0),
+        // The claim is repeated once.
+        ("claims_total", "endpoint=panics event=store_failed", 3.0),
+    ] {
+        assert_eq!(of(name, labels), Some(expected), "{name} {labels}: {recorded:#?}");
+    }
+}
+
+/// The names of metrics, and the values of their labels.
+type Labels = BTreeMap<String, BTreeMap<String, BTreeSet<String>>>;
+
+/// Returns the metrics that a real run recorded.
+fn emitted() -> Labels {
+    let mut emitted = Labels::new();
+    for key in recorded().into_keys() {
+        let mut words = key.split(' ');
+        let labels = emitted.entry(words.next().unwrap().to_owned()).or_default();
+        for (label, value) in words.map(|label| label.split_once('=').unwrap()) {
+            labels.entry(label.to_owned()).or_default().insert(value.to_owned());
+        }
+    }
+    emitted
+}
+
+/// The functions that return the values of labels, with their files.
+const VALUES: [(&str, &str, &str); 4] = [
+    ("reason", "error.rs", "reason"),
+    ("reason", "receive/rejection.rs", "reason"),
+    ("event", "claim/notice.rs", "name"),
+    ("status", "receive/meter.rs", "count_handled"),
+];
+
+/// The texts in the functions with a name.
+struct Texts {
+    of: &'static str,
+    texts: BTreeSet<String>,
+}
+
+impl<'ast> Visit<'ast> for Texts {
+    fn visit_impl_item_fn(&mut self, function: &'ast syn::ImplItemFn) {
+        if function.sig.ident == self.of {
+            visit::visit_impl_item_fn(self, function);
+        }
+    }
+
+    fn visit_lit_str(&mut self, text: &'ast syn::LitStr) {
+        self.texts.insert(text.value());
+    }
+}
+
+/// Returns the values that labels can have, from the source.
+fn values() -> BTreeMap<&'static str, BTreeSet<String>> {
+    let mut values = BTreeMap::<_, BTreeSet<_>>::new();
+    for (label, file, function) in VALUES {
+        let text = std::fs::read_to_string(folder().join("../../src").join(file)).unwrap();
+        let mut texts = Texts { of: function, texts: BTreeSet::new() };
+        texts.visit_file(&syn::parse_file(&text).unwrap());
+        assert!(texts.texts.len() > 4, "{file}: {:?}", texts.texts);
+        values.entry(label).or_default().extend(texts.texts);
+    }
+    values
+}
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../webhook-verify/docs/monitoring")
+}
+
+fn read(name: &str) -> String {
+    std::fs::read_to_string(folder().join(name)).unwrap()
+}
+
+/// Returns the names of this project's metrics in a text, each with the text after it.
+fn names(text: &str) -> Vec<(&str, &str)> {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    let starts = text.match_indices("webhook_verify_").map(|(at, _)| &text[at..]);
+    starts.map(|rest| rest.split_at(rest.find(|c| !is_part(c)).unwrap_or(rest.len()))).collect()
+}
+
+/// Returns the names between `start` and `end`, separated by commas.
+fn lists<'t>(text: &'t str, start: &str, end: char) -> Vec<BTreeSet<&'t str>> {
+    let list = |rest: &'t str| rest.split_once(end).unwrap().0.split(',').map(str::trim).collect();
+    text.split(start).skip(1).map(list).collect()
+}
+
+/// Checks the metrics, labels and values in a PromQL expression. `variables` are those of the
+/// dashboard, with their values. Returns the metrics and the labels of the result.
+fn check<'q>(
+    query: &'q str,
+    emitted: &Labels,
+    variables: &BTreeMap<String, BTreeSet<String>>,
+) -> (BTreeSet<String>, BTreeSet<&'q str>) {
+    let (mut used, values) = (BTreeSet::new(), values());
+    let groups = lists(query, " by (", ')');
+    assert!(!groups.is_empty() && groups.iter().all(|group| *group == groups[0]), "{query}");
+    for (name, rest) in names(query) {
+        let suffixes = ["_bucket", "_sum", "_count"];
+        let bare = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
+        let metric = bare.unwrap_or(name);
+        let labels = emitted.get(metric).unwrap_or_else(|| panic!("no metric {metric}: {query}"));
+        assert_eq!(bare.is_some(), metric.ends_with("_seconds"), "histograms: {query}");
+        for label in &groups[0] {
+            let of_buckets = *label == "le" && name.ends_with("_bucket");
+            assert!(of_buckets || labels.contains_key(*label), "{metric} has no {label}: {query}");
+        }
+        let matchers = rest.strip_prefix('{').map_or("", |rest| rest.split_once('}').unwrap().0);
+        for matcher in matchers.split(',').filter(|matcher| !matcher.is_empty()) {
+            let (label, value) = matcher.split_once(['=', '!']).unwrap();
+            let recorded = labels.get(label);
+            let recorded = recorded.unwrap_or_else(|| panic!("{metric} has no {label}: {query}"));
+            let value = value.trim_start_matches(['=', '~']).trim_matches('"');
+            if let Some(variable) = value.strip_prefix('$') {
+                assert!(recorded.is_subset(&variables[variable]), "${variable}: {query}");
+                continue;
+            }
+            for value in value.split('|') {
+                let is_in_source = values.get(label).is_some_and(|values| values.contains(value));
+                assert!(is_in_source || recorded.contains(value), "no {label} {value}: {query}");
+            }
+        }
+        used.insert(metric.to_owned());
+    }
+    assert!(!used.is_empty(), "{query}");
+    let mut group = groups.into_iter().next().unwrap();
+    group.remove("le");
+    (used, group)
+}
+
+/// Returns the names of the labels that a template such as `{{ $labels.endpoint }}` contains.
+fn templated(text: &str) -> BTreeSet<&str> {
+    let names = lists(text, "{{", '}').into_iter().flatten();
+    names.map(|name| name.trim_start_matches("$labels.")).collect()
 }
 
 #[test]
-fn the_dashboard_and_the_alerts_use_metrics_that_exist() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../webhook-verify/docs/monitoring");
-    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
-    let emitted: BTreeSet<_> =
-        recorded().into_keys().map(|key| key.split(' ').next().unwrap().to_owned()).collect();
+fn label_values_in_the_source_are_those_that_are_recorded() {
+    let values = values();
+    for labels in emitted().values() {
+        for (label, recorded) in labels {
+            if let Some(values) = values.get(&**label) {
+                assert!(recorded.is_subset(values), "{label}: {recorded:?}");
+            }
+        }
+    }
+}
 
+#[test]
+fn the_dashboard_shows_each_metric_by_labels_that_exist() {
+    let emitted = emitted();
     let dashboard: serde_json::Value = serde_json::from_str(&read("dashboard.json")).unwrap();
-    let panels = dashboard["panels"].as_array().unwrap();
+    let mut variables = BTreeMap::new();
+    for variable in dashboard["templating"]["list"].as_array().unwrap() {
+        let query = variable["query"].as_str().unwrap();
+        if variable["type"] == "query" {
+            let query = query.strip_prefix("label_values(").unwrap().strip_suffix(')').unwrap();
+            let (metric, label) = query.split_once(", ").unwrap();
+            let values = emitted[metric][label].clone();
+            variables.insert(variable["name"].as_str().unwrap().to_owned(), values);
+        }
+    }
     let mut shown = BTreeSet::new();
-    for panel in panels {
+    for panel in dashboard["panels"].as_array().unwrap() {
         assert!(panel["title"].is_string() && panel["gridPos"]["w"].is_u64(), "{panel}");
         for target in panel["targets"].as_array().unwrap() {
-            let used = names(target["expr"].as_str().unwrap());
-            assert!(!used.is_empty(), "{target}");
+            let (used, labels) = check(target["expr"].as_str().unwrap(), &emitted, &variables);
+            let legend = templated(target["legendFormat"].as_str().unwrap());
+            assert_eq!(legend, labels, "{target}");
             shown.extend(used);
         }
     }
-    assert_eq!(shown, emitted, "the dashboard shows each metric");
+    assert_eq!(shown, emitted.into_keys().collect(), "the dashboard shows each metric");
+}
 
+#[test]
+fn the_alerts_use_metrics_labels_and_values_that_exist() {
+    let (emitted, variables) = (emitted(), BTreeMap::new());
     let alerts: serde_json::Value = serde_saphyr::from_str(&read("alerts.yml")).unwrap();
     let rules = alerts["groups"][0]["rules"].as_array().unwrap();
     for rule in rules {
         for text in ["alert", "expr", "for"] {
             assert!(rule[text].is_string(), "{rule}");
         }
-        assert!(rule["annotations"]["summary"].is_string(), "{rule}");
-        let used = names(rule["expr"].as_str().unwrap());
-        assert!(!used.is_empty() && used.is_subset(&emitted), "{rule}");
+        let (_, labels) = check(rule["expr"].as_str().unwrap(), &emitted, &variables);
+        let annotations = rule["annotations"].as_object().unwrap();
+        assert!(annotations.contains_key("summary"), "{rule}");
+        for text in annotations.values() {
+            assert!(templated(text.as_str().unwrap()).is_subset(&labels), "{rule}");
+        }
     }
     assert!(rules.len() >= 5);
+}
 
-    let page = std::fs::read_to_string(folder.join("../monitoring.md")).unwrap();
-    assert_eq!(names(&page), emitted, "the page lists each metric");
+#[test]
+fn the_page_lists_each_metric_with_its_labels() {
+    let page = read("../monitoring.md");
+    let rows = page.lines().filter_map(|row| row.strip_prefix("| `webhook_verify_"));
+    let listed: BTreeMap<_, BTreeSet<_>> = rows
+        .map(|row| {
+            let cells: Vec<_> = row.split(" | ").collect();
+            let labels = cells[2].split(", ").map(|label| label.trim_matches('`').to_owned());
+            (format!("webhook_verify_{}", cells[0].trim_end_matches('`')), labels.collect())
+        })
+        .collect();
+    let labels = |values: BTreeMap<String, _>| values.into_keys().collect();
+    let emitted = emitted().into_iter().map(|(name, values)| (name, labels(values)));
+    assert_eq!(listed, emitted.collect());
+    for (name, _) in names(&page) {
+        assert!(listed.contains_key(name), "{name}");
+    }
 }

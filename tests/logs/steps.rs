@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use futures_util::stream;
-use integration_tests::{App, HandClock, Logs, Transport, answer, each_framework};
+use integration_tests::{App, Logs, Transport, answer, each_framework};
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, RequestHead, Scheme, Verifier,
     adapter::Admission,
@@ -12,7 +12,7 @@ use webhook_verify::{
     testing::{SignedRequest, Signer},
 };
 
-use crate::{field, lines, receiver, refusals};
+use crate::{field, lines, most_lines, receiver, refusals};
 
 const SECRET: &str = "a secret";
 
@@ -110,17 +110,16 @@ async fn the_refusal_of_a_verified_delivery_is_logged_with_its_path() {
 #[tokio::test]
 async fn a_handler_that_is_almost_too_slow_is_logged() {
     let logs = Logs::collect();
-    for (endpoint, budget, warnings) in
-        [("slow", Duration::from_millis(1), 1), ("fast", Duration::from_secs(3600), 0)]
+    for (endpoint, budget, is_slow) in
+        [("slow", Duration::from_millis(1), true), ("fast", Duration::from_secs(3600), false)]
     {
         let acme = Scheme::builder("acme").signature_header("acme-signature").time_budget(budget);
         let acme = acme.build().unwrap();
-        // Of the two deliveries, only the first is logged: within a second of the clock.
-        let verifier = Verifier::builder(acme.clone()).secret(SECRET).clock(HandClock::new());
-        let receiver =
-            receiver(endpoint, verifier.build().unwrap()).or_timer(|_| std::future::pending());
+        let verifier = Verifier::new(acme.clone(), SECRET).unwrap();
+        let receiver = receiver(endpoint, verifier).or_timer(|_| std::future::pending());
         let request = signed(acme, "{}");
-        for _ in 0..2 {
+        let begun = Instant::now();
+        for _ in 0..100 {
             let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
             let admission = receiver.admit(&RequestHead::new(&request.headers), body).await;
             let Ok(Admission::Admitted(admitted)) = admission else { panic!("{admission:?}") };
@@ -133,6 +132,8 @@ async fn a_handler_that_is_almost_too_slow_is_logged() {
         }
         let lines = lines(&logs.text(), endpoint);
         let slow = lines.iter().filter(|line| line.contains("more than 80 %"));
-        assert_eq!(slow.count(), warnings, "{lines:#?}");
+        let most = if is_slow { most_lines(begun) } else { 0 };
+        let slow = slow.count() as u64;
+        assert!(slow <= most && (slow > 0) == is_slow, "{slow} of {most}");
     }
 }

@@ -291,7 +291,7 @@ fn schemes_that_cannot_work_with_compressed_bodies_do_not_build() {
         builder().identity(scheme::Identity::SignedContent).signed_bytes(as_sent).build(),
         builder().algorithm(scheme::Algorithm::Token).signed_bytes(SignedBytes::Decoded).build(),
     ] {
-        assert!(refused.unwrap_err().to_string().starts_with("signed_bytes: "));
+        assert!(refused.unwrap_err().to_string().contains(": signed_bytes: "));
     }
     let decoded = SignedBytes::Decoded;
     assert!(builder().signed_content("{json:/a}").signed_bytes(decoded).build().is_ok());

@@ -159,7 +159,7 @@ fn a_description_names_what_does_not_fit_the_form() {
         (acme().require_field("/v", "1").json_in_form("payload", SignedForm::Whole), false),
         (acme().require_field("/v", "1").json_in_form("payload", SignedForm::Value), true),
     ] {
-        match builder.build() {
+        match builder.build().map_err(|error| error.kind().clone()) {
             Ok(_) => assert!(fits),
             Err(ConfigError::Option { option, .. }) => assert!(!fits && option == "json_in_form"),
             Err(error) => panic!("{error}"),

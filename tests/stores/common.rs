@@ -3,7 +3,10 @@
 use std::{
     error::Error as _,
     fmt,
-    sync::atomic::{AtomicU32, Ordering::Relaxed},
+    sync::{
+        atomic::{AtomicU32, Ordering::Relaxed},
+        mpsc,
+    },
     time::Duration,
 };
 
@@ -48,6 +51,15 @@ pub(crate) fn at_zero() -> HandClock {
     let clock = HandClock::new();
     clock.set_back(clock.now());
     clock
+}
+
+/// Stops tokio's clock, so that `tokio::time::advance` alone moves it, until the sender is dropped.
+pub(crate) fn stop_time() -> mpsc::Sender<()> {
+    tokio::time::pause();
+    // tokio does not advance a paused clock by itself while a blocking task runs.
+    let (sender, receiver) = mpsc::channel::<()>();
+    tokio::task::spawn_blocking(move || receiver.recv());
+    sender
 }
 
 /// Returns the cause of a call's failure.

@@ -2,7 +2,6 @@
 
 use std::{
     pin::pin,
-    sync::mpsc,
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
@@ -43,15 +42,6 @@ async fn count(url: &str, table: &str) -> Option<i64> {
     }
     let mut connection = PgConnection::connect(url).await.unwrap();
     sqlx::query_scalar(sql).fetch_one(&mut connection).await.ok()
-}
-
-/// Stops tokio's clock, so that `tokio::time::advance` alone moves it, until the sender is dropped.
-fn stop_time() -> mpsc::Sender<()> {
-    tokio::time::pause();
-    // tokio does not advance a paused clock by itself while a blocking task runs.
-    let (sender, receiver) = mpsc::channel::<()>();
-    tokio::task::spawn_blocking(move || receiver.recv());
-    sender
 }
 
 /// Claims a key that expires and one that lives, and waits until the background purge has deleted

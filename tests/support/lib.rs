@@ -30,6 +30,7 @@ mod folder;
 mod forged;
 mod gate;
 mod logs;
+mod panicking;
 mod pauses;
 mod pgbouncer;
 mod places;
@@ -53,6 +54,7 @@ pub use self::{
     forged::Forged,
     gate::{Gate, HandClock, PATIENCE, size, soon},
     logs::Logs,
+    panicking::Panicking,
     pauses::Pauses,
     pgbouncer::PgBouncer,
     places::{

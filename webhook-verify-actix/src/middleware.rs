@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use webhook_verify::{
     Delivery, Receiver, Rejection, RequestHead,
-    adapter::{Admission, Received, to_the_end},
+    adapter::{Admission, Received, render_rejection, to_the_end},
 };
 
 use crate::{body::Chunks, head::ActixHeaders, limits::with_limit, record::record, target::Target};
@@ -81,14 +81,14 @@ type Render = dyn Fn(&Rejection, HttpResponse) -> HttpResponse + Send + Sync;
 impl WebhookMiddleware {
     /// Creates a middleware that verifies requests with `receiver`.
     ///
-    /// Build the receiver once, outside of the closure that `HttpServer` calls for each worker, and
-    /// clone it inside.
+    /// Build the middleware once, outside of the closure that `HttpServer` calls for each worker,
+    /// and clone it inside: the clones share the receiver and the [`Drain`].
     pub fn new(receiver: Receiver) -> Self {
         Self { receiver: receiver.or_timer(sleep), tasks: TaskTracker::new(), render: None }
     }
 
     /// Replaces the responses to refused requests. `render` gets the reason and the default
-    /// response, and returns the response to send.
+    /// response, and returns the response to send. If it panics, the default response is sent.
     ///
     /// Send the same text for every reason that has the same status: a client must not learn which
     /// check failed.
@@ -99,7 +99,8 @@ impl WebhookMiddleware {
         Self { render: Some(Arc::new(render)), ..self }
     }
 
-    /// Returns a handle with which a shutdown waits for handlers that outlive their connections.
+    /// Returns a handle with which a shutdown waits for the handlers of this middleware and its
+    /// clones that outlive their connections.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.tasks.clone())
@@ -243,8 +244,7 @@ impl WebhookMiddleware {
         let answered = Cell::new(None);
         // Boxed, because a future's contents are moved with it.
         let handler = Box::pin(async {
-            // If a middleware holds a clone of the request, actix-web panics. In here, that counts
-            // as a panic of the handler.
+            // A panic in here counts as a panic of the handler.
             pass_on(&mut request, delivery, settings);
             let response = inner.call(request).await?;
             answered.set(Some(response.request().clone()));
@@ -269,10 +269,8 @@ impl WebhookMiddleware {
     }
 
     fn refuse(&self, rejection: Rejection) -> HttpResponse {
-        let mut response = HttpResponse::from(rejection.answer());
-        if let Some(render) = &self.render {
-            response = render(&rejection, response);
-        }
+        let default = || HttpResponse::from(rejection.answer());
+        let mut response = render_rejection(&rejection, default, self.render.as_deref());
         response.extensions_mut().insert(rejection);
         response
     }
@@ -296,9 +294,22 @@ impl WebhookMiddleware {
 }
 
 /// Puts the verified delivery and its body into the request.
+///
+/// # Panics
+///
+/// If the headers have to change, and a middleware holds a clone of the request.
 fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extensions>) {
     request.set_payload(Payload::from(delivery.body().clone()));
-    request.add_data_container(settings);
+    // If a middleware holds a clone of the request, actix-web panics before it changes anything,
+    // and has no way to find out in advance. A handler can do without the settings.
+    if catch_unwind(AssertUnwindSafe(|| request.add_data_container(settings))).is_err() {
+        tracing::error!(
+            target: "webhook_verify",
+            path = request.path(),
+            "an outer middleware holds a clone of the HttpRequest: the limits of PayloadConfig, \
+             JsonConfig and FormConfig apply, and deliveries whose headers must change get 500"
+        );
+    }
     if delivery.was_in_form() {
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);

@@ -95,7 +95,7 @@ impl WebhookLayer {
     }
 
     /// Replaces the responses to refused requests. `render` gets the reason and the default
-    /// response, and returns the response to send.
+    /// response, and returns the response to send. If it panics, the default response is sent.
     ///
     /// Send the same text for every reason that has the same status: a client must not learn which
     /// check failed.

@@ -5,6 +5,18 @@ use std::{error, fmt};
 ///
 /// `Debug` prints the same text as `Display`, because `unwrap` and a `main` that returns an error
 /// print `Debug`. Neither contains a byte of a secret.
+///
+/// The text names the scheme of the verifier or receiver, the receiver's endpoint if it has a name, and
+/// the environment variable or file that a secret was read from. To match on an error, call
+/// [`kind`](Self::kind), which omits these:
+///
+/// ```
+/// use webhook_verify::{ConfigError, Verifier, scheme};
+///
+/// let error = Verifier::builder(scheme::GITHUB).build().unwrap_err();
+/// assert_eq!(error.to_string(), "scheme `github`: secret: none given");
+/// assert!(matches!(error.kind(), ConfigError::SecretCount { given: 0, .. }));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -49,11 +61,46 @@ pub enum ConfigError {
         /// The error in the value.
         reason: String,
     },
+    /// An error, with the scheme, endpoint, environment variable or file that it is about.
+    About {
+        /// A text such as ``scheme `github` ``.
+        subject: String,
+        /// The error.
+        error: Box<Self>,
+    },
 }
 
 impl ConfigError {
     pub(crate) fn option(option: &'static str, reason: impl Into<String>) -> Self {
         Self::Option { option, reason: reason.into() }
+    }
+
+    /// Returns the error without what it is about.
+    #[must_use]
+    pub fn kind(&self) -> &Self {
+        match self {
+            Self::About { error, .. } => error.kind(),
+            Self::EmptySecret
+            | Self::SecretTooLong { .. }
+            | Self::MalformedSecret { .. }
+            | Self::SuspectSecret { .. }
+            | Self::SecretCount { .. }
+            | Self::UnknownScheme { .. }
+            | Self::Option { .. } => self,
+        }
+    }
+
+    pub(crate) fn about(self, subject: impl Into<String>) -> Self {
+        Self::About { subject: subject.into(), error: Box::new(self) }
+    }
+
+    /// Adds the scheme, unless the error names it already.
+    pub(crate) fn about_scheme(self, name: &str) -> Self {
+        let scheme = format!("scheme `{name}`");
+        match self {
+            Self::About { ref subject, .. } if *subject == scheme => self,
+            _ => self,
+        }
     }
 }
 
@@ -78,6 +125,7 @@ impl fmt::Display for ConfigError {
                 similar.map_or(Ok(()), |similar| write!(f, ": did you mean {similar}?"))
             }
             Self::Option { option, reason } => write!(f, "{option}: {reason}"),
+            Self::About { subject, error } => write!(f, "{subject}: {error}"),
         }
     }
 }
@@ -252,10 +300,16 @@ pub(crate) fn fmt_source(error: &dyn error::Error, f: &mut fmt::Formatter<'_>) -
 
 #[cfg(test)]
 mod tests {
-    use std::error::Error;
+    use std::{error::Error, time::Duration};
 
     use super::ConfigError;
-    use crate::{Scheme, Secret, Verifier, idempotency::StoreError, scheme};
+    use crate::{
+        Idempotency, MemoryStore, Receiver, Scheme, Secret, Verifier, VerifierBuilder,
+        idempotency::StoreError,
+        scheme::{self, Proof},
+    };
+
+    const SECOND: Duration = Duration::from_secs(1);
 
     /// A `main` that returns an error prints its `Debug` form.
     #[test]
@@ -272,5 +326,93 @@ mod tests {
         }
         let store: Box<dyn Error> = StoreError::new("no such table: webhook_claim").into();
         assert_eq!(format!("{store:?}"), "claim store failed: no such table: webhook_claim");
+    }
+
+    /// A service with several receivers has to know which of them an error is about.
+    #[test]
+    fn each_error_names_what_it_is_about() {
+        const NOT_BASE64: &str = "CARGO_PKG_NAME"; // Cargo sets it to `webhook-verify`.
+        let path =
+            std::env::temp_dir().join(format!("webhook-verify-blank-{}", std::process::id()));
+        std::fs::write(&path, "\n").unwrap();
+        let (standard, github) = ("scheme `standard-webhooks`: ", "scheme `github`: ");
+        let verifier = || Verifier::new(scheme::GITHUB, "a secret").unwrap();
+        let build = |verifier: VerifierBuilder| verifier.build().unwrap_err();
+        let many =
+            (0..9).fold(Verifier::builder(scheme::GITHUB), |it, n| it.secret(format!("{n}")));
+        let idempotency = || Idempotency::new(MemoryStore::new(), "billing");
+        let errors = [
+            (build(Verifier::builder(scheme::GITHUB).secret("")), github),
+            (build(Verifier::builder(scheme::GITHUB).secret("x".repeat(100_000))), github),
+            (build(Verifier::builder(scheme::STANDARD_WEBHOOKS).secret("*")), standard),
+            (build(Verifier::builder(scheme::GITHUB).secret("s3cret\n")), github),
+            (build(Verifier::builder(scheme::GITHUB).secret("sk_live_1")), github),
+            (build(Verifier::builder(scheme::GITHUB)), github),
+            (build(many), github),
+            (build(Verifier::builder(scheme::SQUARE).secret("a")), "scheme `square`: public_url: "),
+            (build(Verifier::builder(scheme::GITHUB).secret("a").leeway(SECOND)), github),
+            (Verifier::builder(scheme::GITHUB).build_without_secrets().unwrap_err(), github),
+            (verifier().replace_secrets([""]).unwrap_err(), github),
+            (verifier().replace_secrets(Vec::<Secret>::new()).unwrap_err(), github),
+            ("githib".parse::<Scheme>().unwrap_err(), "unknown scheme \"githib\""),
+            (Scheme::builder("acme").build().unwrap_err(), "scheme `acme`: "),
+            (Scheme::builder("acme").prefix("a b").build().unwrap_err(), "scheme `acme`: "),
+            (
+                Receiver::builder(verifier()).body_timeout(Duration::ZERO).build().unwrap_err(),
+                "scheme `github`: body_timeout: ",
+            ),
+            (
+                Receiver::builder(Verifier::builder(scheme::GITHUB)).build().unwrap_err(),
+                "scheme `github`: secret: none given",
+            ),
+            (
+                Receiver::builder(verifier())
+                    .idempotency(idempotency().lease(Duration::ZERO))
+                    .build()
+                    .unwrap_err(),
+                "endpoint `billing`: scheme `github`: lease: ",
+            ),
+            (
+                Receiver::builder(verifier())
+                    .endpoint("pay")
+                    .require(Proof::Body)
+                    .only([""])
+                    .build()
+                    .unwrap_err(),
+                "endpoint `pay`: scheme `github`: only: ",
+            ),
+            (
+                build(Verifier::builder(scheme::STANDARD_WEBHOOKS).secret(read(NOT_BASE64))),
+                "scheme `standard-webhooks`: environment variable CARGO_PKG_NAME: secret: not base64",
+            ),
+            (Secret::from_file(&path).unwrap_err(), "file /"),
+            (
+                Secret::from_env("WEBHOOK_VERIFY_NOT_SET").unwrap_err(),
+                "secret: set the environment variable WEBHOOK_VERIFY_NOT_SET",
+            ),
+        ];
+        let mut kinds = [0; 7];
+        for (error, start) in errors {
+            let text = error.to_string();
+            assert!(text.starts_with(start), "{text}");
+            let once = |subject: &str| text.matches(subject).count() <= 1;
+            assert!(once("scheme `") && once("endpoint `"), "{text}");
+            kinds[match error.kind() {
+                ConfigError::EmptySecret => 0,
+                ConfigError::SecretTooLong { .. } => 1,
+                ConfigError::MalformedSecret { .. } => 2,
+                ConfigError::SuspectSecret { .. } => 3,
+                ConfigError::SecretCount { .. } => 4,
+                ConfigError::UnknownScheme { .. } => 5,
+                ConfigError::Option { .. } => 6,
+                ConfigError::About { .. } => panic!("{error} is no kind"),
+            }] += 1;
+        }
+        assert!(kinds.iter().all(|count| *count > 0), "{kinds:?}");
+        std::fs::remove_file(&path).unwrap();
+    }
+
+    fn read(variable: &str) -> Secret {
+        Secret::from_env(variable).unwrap()
     }
 }

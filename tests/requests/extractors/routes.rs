@@ -204,6 +204,7 @@ async fn a_single_event_goes_to_the_handler_of_its_type() {
 /// acknowledged, because it would be lost.
 #[actix_web::test]
 async fn an_event_without_a_readable_type_is_not_lost() {
+    let logs = Logs::collect();
     let acme = || Scheme::builder("acme").signature_header("acme-signature");
     let untyped = acme().build().unwrap();
     let typed = acme().event_type_pointer("/type").build().unwrap();
@@ -226,6 +227,11 @@ async fn an_event_without_a_readable_type_is_not_lost() {
             assert_eq!(result, expected, "{framework:?} {body}");
         }
     }
+    let message = "webhook_verify: `Routes` selects handlers by event type, but the scheme `acme` \
+                   has no event types: add a handler with `otherwise`, or set the place of the \
+                   type in the scheme, such as `event_type_header` scheme=\"acme\"";
+    let lines = logs.text().lines().filter(|line| line.contains(message)).count();
+    assert_eq!(lines, BOTH.len(), "{}", logs.text());
 }
 
 /// The log names the event and serde's reason, but no value. It does not blame the handler, which

@@ -1,11 +1,12 @@
 //! Claims in a Redis Cluster.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
     },
+    time::Instant,
 };
 
 use axum::Router;
@@ -181,6 +182,57 @@ async fn a_slot_that_moves_grants_claims_on_its_new_node() {
     assert_eq!(on_new_node[1..].trim().parse(), Ok(100));
 }
 
+/// Nodes that do not know their own names redirect to a port. Its host is that of the other node.
+/// The connection for these redirections is closed after a minute.
+#[tokio::test]
+async fn redirections_without_a_host() {
+    const PREFIX: &str = "{moving}:";
+    let options = ["--cluster-preferred-endpoint-type", "unknown-endpoint"];
+    let mut cluster = RedisCluster::start(&options);
+    cluster.add(&options);
+    let connect = RedisStore::connect_cluster(cluster.urls()).prefix(PREFIX);
+    let store = connect.timeout(PATIENCE / 2).await.unwrap();
+    let slot = cluster.nodes[0].command(&format!("CLUSTER KEYSLOT {PREFIX}"));
+    let slot = slot.trim_start_matches(':').trim().parse().unwrap();
+    // The driver has no connection to the new node.
+    assert_eq!(clients(&cluster.nodes[3]).len(), 0);
+    cluster.begin_to_move(slot, 3);
+    for number in 0..20 {
+        assert_eq!(store.claim_one(&request(number)).await.unwrap(), won(1));
+    }
+    assert_eq!(clients(&cluster.nodes[3]).len(), 1);
+    let stopped = stop_time();
+    tokio::time::advance(Duration::from_secs(61)).await;
+    let start = Instant::now();
+    while !clients(&cluster.nodes[3]).is_empty() {
+        assert!(start.elapsed() < PATIENCE, "the connection is still open");
+        tokio::task::yield_now().await;
+    }
+    tokio::time::resume();
+    drop(stopped);
+    // Now the owner redirects to the new node for good.
+    cluster.finish_moving(slot, 3);
+    for number in 20..40 {
+        assert_eq!(store.claim_one(&request(number)).await.unwrap(), won(1));
+    }
+    assert!(is_busy(store.claim_one(&again(&request(1))).await.unwrap()));
+}
+
+/// Returns the IDs of the connections of stores.
+fn clients(node: &RedisServer) -> BTreeSet<String> {
+    let clients = node.command("CLIENT LIST");
+    let of_store = |line: &&str| {
+        ["cmd=evalsha ", "cmd=eval ", "cmd=ping ", "cmd=cluster|slots "]
+            .iter()
+            .any(|command| line.contains(command))
+    };
+    let ids = clients.lines().filter(of_store).map(|line| {
+        let id = line.split(' ').find(|field| field.contains("id="));
+        id.unwrap().rsplit('=').next().unwrap().to_owned()
+    });
+    ids.collect()
+}
+
 /// Delivers until the response is 2xx, and counts the refusals because of the store.
 async fn until_accepted(app: &Router, event: &SignedRequest, refused: &AtomicUsize) {
     loop {
@@ -290,6 +342,30 @@ async fn the_other_method() {
     assert!(error.contains("cluster support disabled"), "{error}");
 }
 
+/// The primaries are checked at the same time: one that does not serve writes delays no other.
+#[tokio::test]
+async fn primaries_are_checked_in_parallel() {
+    let cluster = RedisCluster::start(&[]);
+    for node in &cluster.nodes {
+        node.command("CLIENT PAUSE 1000000 WRITE");
+    }
+    let connect = RedisStore::connect_cluster(cluster.urls()).timeout(PATIENCE / 2);
+    let store = tokio::spawn(connect.into_future());
+    let all_wait = async {
+        let is_waiting =
+            |node: &RedisServer| !node.command("INFO clients").contains("blocked_clients:0");
+        while !cluster.nodes.iter().all(is_waiting) {
+            sleep(MS).await;
+        }
+    };
+    soon("check of all primaries", all_wait).await;
+    for node in &cluster.nodes {
+        node.command("CLIENT UNPAUSE");
+    }
+    let store = store.await.unwrap().unwrap();
+    assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
+}
+
 /// Each primary has its own users and its own policy.
 #[tokio::test]
 async fn every_primary_is_checked() {
@@ -305,11 +381,12 @@ async fn every_primary_is_checked() {
     let store = connect().await.unwrap();
     assert_eq!(store.claim_one(&request(1)).await.unwrap(), won(1));
     for (number, node) in cluster.nodes.iter().enumerate() {
-        for right in ["time", "pexpire"] {
+        for right in ["time", "pexpire", "asking"] {
             node.command(&format!("ACL SETUSER app -{right}"));
             let error = fails(connect().into_future()).await;
             let text = format!("rights: the user lacks +{right}: the store needs ");
             assert!(error.starts_with(&text), "{number}: {error}");
+            assert!(error.ends_with(" +asking +cluster|slots +ping"), "{error}");
             node.command(&format!("ACL SETUSER app +{right}"));
         }
         node.command("CONFIG SET maxmemory-policy allkeys-lru");

@@ -87,6 +87,30 @@ async fn addresses_that_are_wrong() {
     }
 }
 
+/// The driver takes all but host and port from the first URL, so the others must agree with it.
+#[tokio::test]
+async fn urls_that_differ() {
+    for (first, second, part) in [
+        ("redis://app:sesame@h:1", "redis://ann:sesame@h:2", "user"),
+        ("redis://app:sesame@h:1", "redis://app:barley@h:2", "password"),
+        ("redis://:sesame@h:1", "redis://h:2", "password"),
+        ("redis://h:1/3", "redis://h:2", "database"),
+        ("redis://h:1", "redis://h:2/3", "database"),
+        ("redis://h:1?protocol=resp3", "redis://h:2", "protocol"),
+        ("rediss://h:1", "redis://h:2", "TLS mode"),
+        ("rediss://h:1", "rediss://h:2/#insecure", "TLS mode"),
+    ] {
+        let text = format!("all URLs must have the same {part}");
+        let error = fails(RedisStore::connect_cluster([first, first, second]).into_future()).await;
+        assert_eq!(error, format!("urls: {text}"));
+        let connect = RedisStore::connect_sentinel("redis://hooks", [first, second]);
+        assert_eq!(fails(connect.into_future()).await, format!("sentinels: {text}"));
+    }
+    let connect = RedisStore::connect_sentinel("redis://hooks", ["redis://h:1/3", "redis://h:2/3"]);
+    let error = fails(connect.into_future()).await;
+    assert_eq!(error, "sentinels: a database belongs in the URL of the master");
+}
+
 #[tokio::test]
 async fn an_evicting_server_is_refused() {
     for policy in ["allkeys-lru", "volatile-ttl", "allkeys-random"] {
@@ -161,6 +185,29 @@ async fn a_server_that_is_frozen_at_the_start() {
     fails(store.claim_one(&request(1))).await;
     server.resume();
     comes_back(&store).await;
+}
+
+/// The check at the start continues when its callers give up, and runs once for all of them.
+#[tokio::test]
+async fn a_check_whose_callers_give_up() {
+    let server = RedisServer::start();
+    let store = RedisStore::connect(server.url()).timeout(PATIENCE / 2).lazy().await.unwrap();
+    server.pause();
+    for number in 0..20 {
+        let claim = request(number);
+        assert!(timeout(10 * MS, store.claim_one(&claim)).await.is_err());
+    }
+    server.resume();
+    // Four scripts of the store, and one that checks a permission.
+    let is_checked = async {
+        while !server.command("INFO memory").contains("number_of_cached_scripts:5") {
+            sleep(MS).await;
+        }
+    };
+    soon("end of the check", is_checked).await;
+    assert_eq!(store.claim_one(&request(20)).await.unwrap(), won(1));
+    let stats = server.command("INFO commandstats");
+    assert!(stats.contains("cmdstat_config|get:calls=1,"), "{stats}");
 }
 
 /// A rejected login is an error. The store comes back once it is accepted.

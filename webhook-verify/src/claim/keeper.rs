@@ -1,8 +1,8 @@
 use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{
-    ClaimEvent, ClaimEventKind, ClaimStore, StoreError, completed::CompletedCache,
-    shared::DynClaimStore,
+    ClaimEvent, ClaimEventKind, ClaimStore, StoreError, callback::contain,
+    completed::CompletedCache, shared::DynClaimStore,
 };
 use crate::{metric::Family, timer::Timer};
 
@@ -70,12 +70,20 @@ impl Keeper {
         self.completed = Some(Arc::new(CompletedCache::new(entries, keep)));
     }
 
-    /// Returns whether a handler that responds with this status has completed its claim.
+    /// Returns whether a handler that responds with this status has completed its claim. If the
+    /// callback of `complete_on` panics, the default applies.
     pub(crate) fn completes(&self, status: u16) -> bool {
-        match &self.complete_on {
-            Some(completes) => completes(status),
-            None => (200..300).contains(&status),
-        }
+        let is_success = (200..300).contains(&status);
+        let Some(completes) = &self.complete_on else { return is_success };
+        contain(|| completes(status)).unwrap_or_else(|| {
+            tracing::error!(
+                target: "webhook_verify",
+                endpoint = &*self.endpoint,
+                status,
+                "the callback of `complete_on` panicked: 2xx completes"
+            );
+            is_success
+        })
     }
 
     /// Returns the pause between renewals.

@@ -1,5 +1,6 @@
 //! Claims with leases, and the stores that hold them.
 
+mod callback;
 mod completed;
 mod granted;
 mod keeper;
@@ -36,6 +37,7 @@ pub use self::sql::{Claimed, CommitError};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::SqliteStore;
 pub(crate) use self::{
+    callback::{contain, contain_future},
     completed::{Era, Known, Lookup},
     granted::State,
     keeper::Keeper,

@@ -1,10 +1,6 @@
-use std::{
-    error,
-    panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
-};
+use std::{error, time::Duration};
 
-use super::{ClaimKey, Keeper, StoreError};
+use super::{ClaimKey, Keeper, StoreError, callback::contain};
 
 /// An event in the life of a claim, for [`Idempotency::on_event`](crate::Idempotency::on_event).
 ///
@@ -119,8 +115,13 @@ impl Keeper {
         if let Some(on_event) = &self.on_event {
             let event = ClaimEvent { endpoint, key, kind };
             // A panic in a user's hook must not fail the delivery.
-            if catch_unwind(AssertUnwindSafe(|| on_event(&event))).is_err() {
-                tracing::error!(target: "webhook_verify", event = kind.name(), "on_event panicked");
+            if contain(|| on_event(&event)).is_none() {
+                tracing::error!(
+                    target: "webhook_verify",
+                    event = kind.name(),
+                    endpoint,
+                    "the callback of `on_event` panicked"
+                );
             }
         }
     }

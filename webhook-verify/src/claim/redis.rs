@@ -2,24 +2,19 @@ mod check;
 mod cluster;
 mod connect;
 mod link;
+mod once;
 mod script;
 mod target;
 mod tls;
 
-use std::{
-    fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{Cmd, Pipeline, Value};
 
 pub use self::connect::RedisConnect;
 use self::{
     link::Link,
+    once::Once,
     script::{Script, Scripts},
     target::Address,
 };
@@ -77,8 +72,8 @@ use super::{
 /// * **Its user needs permissions.** If you use ACLs, grant `~wv:* +del +eval +evalsha +hget +hmget
 ///   +hset +pexpire +pttl +time`. For a cluster, also grant `+asking +cluster|slots +ping`; for
 ///   Sentinel, `+role`; for a database in the URL, `+select`. To read the `maxmemory-policy`, the
-///   store needs `+info` or `+config|get`. At the start, the store calls each command except
-///   `asking`, and runs each script once, on a key that it then deletes. The error names the missing
+///   store needs `+info` or `+config|get`. At the start, the store calls each command,
+///   and runs each script once, on a key that it then deletes. The error names the missing
 ///   permissions.
 /// * Redis deletes expired records by itself, so [`purge`](ClaimStore::purge) does nothing.
 ///
@@ -97,7 +92,7 @@ struct Inner {
     scripts: Scripts,
     allow_eviction: bool,
     /// Whether the server was reached and accepted.
-    checked: AtomicBool,
+    checked: Once<(), StoreError>,
 }
 
 impl RedisStore {
@@ -116,8 +111,8 @@ impl RedisStore {
         RedisConnect::new(Address::Server(url.into()))
     }
 
-    /// Connects to a Redis Cluster. `urls` lists some of its nodes, with the same user and
-    /// password. The store discovers the other nodes, and follows slot migrations and failovers.
+    /// Connects to a Redis Cluster. `urls` lists some of its nodes. They may differ only in host
+    /// and port. The store discovers the other nodes, and follows slot migrations and failovers.
     ///
     /// Each claim is one key, whose slot depends on the idempotency key. So the claims of a batch
     /// are spread over several nodes. Each takes effect separately, as on a single server.
@@ -137,8 +132,7 @@ impl RedisStore {
     ///
     /// `master` is the master's URL, in which its name replaces host and port:
     /// `redis://user:password@mymaster/database`. `sentinels` lists the URLs of the Sentinels, such
-    /// as `redis://sentinel-1:26379`. If they need a login, all must have the same user and
-    /// password.
+    /// as `redis://sentinel-1:26379`. They may differ only in host and port.
     ///
     /// # Errors
     ///
@@ -163,20 +157,16 @@ impl RedisStore {
                 prefix,
                 scripts: Scripts::new(),
                 allow_eviction,
-                checked: AtomicBool::new(false),
+                checked: Once::default(),
             }),
         }
     }
 
     /// Checks once that the server is acceptable, as soon as it can be reached.
     async fn ready(&self) -> Result<(), StoreError> {
-        let inner = &*self.inner;
-        if !inner.checked.load(Ordering::Relaxed) {
-            // Boxed, because the check runs once, but would enlarge the future of each call.
-            Box::pin(check::check(self)).await?;
-            inner.checked.store(true, Ordering::Relaxed);
-        }
-        Ok(())
+        let store = self.clone();
+        let ended = || StoreError::new("redis: the runtime of the check at the start has ended");
+        self.inner.checked.get(|| check::check(store), ended).await
     }
 
     fn key(&self, key: &ClaimKey) -> Vec<u8> {

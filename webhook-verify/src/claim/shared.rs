@@ -4,10 +4,11 @@ use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
-    StoredResponse,
+    StoredResponse, callback::contain_future,
 };
 
-/// [`ClaimStore`] with its futures boxed, so that a receiver has no type parameter for its store.
+/// [`ClaimStore`] with its futures boxed, so that a receiver has no type parameter for its store. A
+/// panic of the store is an error.
 pub(crate) trait DynClaimStore: Send + Sync {
     fn claim<'a>(&'a self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Vec<ClaimOutcome>>;
     fn settle<'a>(&'a self, holders: &'a [Holder], step: Step) -> BoxFuture<'a, Vec<Settled>>;
@@ -28,13 +29,24 @@ pub(crate) trait DynClaimStore: Send + Sync {
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
+/// Calls a store, once the returned future is polled.
+fn call<'a, T, F>(call: impl FnOnce() -> F + Send + 'a) -> BoxFuture<'a, T>
+where
+    F: Future<Output = Result<T, StoreError>> + Send + 'a,
+{
+    let answer = contain_future(async move { call().await });
+    Box::pin(
+        async move { answer.await.unwrap_or_else(|| Err(StoreError::new("the store panicked"))) },
+    )
+}
+
 impl<S: ClaimStore> DynClaimStore for S {
     fn claim<'a>(&'a self, requests: &'a [ClaimRequest]) -> BoxFuture<'a, Vec<ClaimOutcome>> {
-        Box::pin(ClaimStore::claim(self, requests))
+        call(move || ClaimStore::claim(self, requests))
     }
 
     fn settle<'a>(&'a self, holders: &'a [Holder], step: Step) -> BoxFuture<'a, Vec<Settled>> {
-        Box::pin(ClaimStore::settle(self, holders, step))
+        call(move || ClaimStore::settle(self, holders, step))
     }
 
     fn complete_with<'a>(
@@ -44,7 +56,7 @@ impl<S: ClaimStore> DynClaimStore for S {
         ttl: Duration,
         response: &'a StoredResponse,
     ) -> BoxFuture<'a, Settled> {
-        Box::pin(ClaimStore::complete_with(self, holder, status, ttl, response))
+        call(move || ClaimStore::complete_with(self, holder, status, ttl, response))
     }
 
     fn response<'a>(
@@ -52,11 +64,11 @@ impl<S: ClaimStore> DynClaimStore for S {
         key: &'a ClaimKey,
         limit: Duration,
     ) -> BoxFuture<'a, Option<StoredResponse>> {
-        Box::pin(ClaimStore::response(self, key, limit))
+        call(move || ClaimStore::response(self, key, limit))
     }
 
     fn forget<'a>(&'a self, key: &'a ClaimKey) -> BoxFuture<'a, bool> {
-        Box::pin(ClaimStore::forget(self, key))
+        call(move || ClaimStore::forget(self, key))
     }
 }
 

@@ -54,7 +54,11 @@ pub enum ExtractError {
     },
     /// [`Routes`](crate::Routes) got an event of a scheme without event types, and has no handler
     /// for all events. This is a mistake in the set-up, not in the request.
-    NoEventTypes,
+    #[non_exhaustive]
+    NoEventTypes {
+        /// The name of the scheme.
+        scheme: String,
+    },
 }
 
 /// Identifies an event or a delivery in logs.
@@ -84,15 +88,16 @@ impl ExtractError {
     #[must_use]
     pub fn answer(&self) -> Answer {
         let facts = self.facts();
-        let event = match self {
-            Self::JsonSyntax { event, .. } | Self::JsonData { event, .. } => Some(&**event),
+        let (event, scheme) = match self {
+            Self::JsonSyntax { event, .. } | Self::JsonData { event, .. } => {
+                (Some(&**event), Some(&*event.scheme))
+            }
+            Self::NoEventTypes { scheme } => (None, Some(&**scheme)),
             Self::NotVerified { .. }
             | Self::UnsupportedMediaType
             | Self::Events(_)
-            | Self::NotOneEvent
-            | Self::NoEventTypes => None,
+            | Self::NotOneEvent => (None, None),
         };
-        let scheme = event.map(|event| &*event.scheme);
         let event_type = event.and_then(|event| event.event_type.as_deref());
         let key = event.and_then(|event| event.key).map(tracing::field::display);
         log_at!(facts.level, scheme, event_type, key, "{self}");
@@ -101,7 +106,7 @@ impl ExtractError {
 
     fn facts(&self) -> ErrorFacts {
         match self {
-            Self::NotVerified { .. } | Self::NotOneEvent | Self::NoEventTypes => {
+            Self::NotVerified { .. } | Self::NotOneEvent | Self::NoEventTypes { .. } => {
                 ErrorFacts::new(Level::Error, 500, "")
             }
             Self::UnsupportedMediaType => {
@@ -141,9 +146,12 @@ impl fmt::Display for ExtractError {
             Self::NotOneEvent => f.write_str(
                 "handler takes one event, but the sender may put several into one request",
             ),
-            Self::NoEventTypes => {
-                f.write_str("events are routed by type, but the scheme has no event types")
-            }
+            Self::NoEventTypes { scheme } => write!(
+                f,
+                "`Routes` selects handlers by event type, but the scheme `{scheme}` has no event \
+                 types: add a handler with `otherwise`, or set the place of the type in the scheme, \
+                 such as `event_type_header`"
+            ),
         }
     }
 }

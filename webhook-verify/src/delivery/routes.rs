@@ -138,7 +138,8 @@ impl<E> Routes<E> {
             return handler(event).map(Some);
         }
         if !event.scheme.has_event_types() {
-            return Err(ExtractError::NoEventTypes);
+            let scheme = event.scheme.name().to_owned();
+            return Err(ExtractError::NoEventTypes { scheme });
         }
         let (scheme, event_type) = (event.scheme.name(), event_type.as_deref());
         tracing::debug!(target: "webhook_verify", scheme, event_type, "no route: acknowledged");

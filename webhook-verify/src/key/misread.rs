@@ -303,7 +303,7 @@ mod tests {
         let lower = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
         for text in [lower, &*lower.to_uppercase(), &format!("whsec_{lower}")] {
             let error = Verifier::new(scheme::STANDARD_WEBHOOKS, text).unwrap_err();
-            let ConfigError::MalformedSecret { hint, .. } = error else { panic!("{error}") };
+            let ConfigError::MalformedSecret { hint, .. } = error.kind() else { panic!("{error}") };
             assert!(hint.unwrap().contains("hex"));
             let exact = Secret::exact(text).unwrap();
             assert!(Verifier::new(scheme::STANDARD_WEBHOOKS, exact).is_ok());
@@ -322,7 +322,7 @@ mod tests {
                     .public_url("https://example.com/")
                     .parameter("verify_token", "t")
                     .build();
-                match result {
+                match result.map_err(|error| error.kind().clone()) {
                     Ok(_) => assert_eq!(scheme.name, "paystack"),
                     Err(ConfigError::SuspectSecret { reason }) => {
                         assert!(reason.contains("API key"), "{}", scheme.name);
@@ -360,7 +360,9 @@ mod tests {
                 "whpk_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
                 "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw",
             ] {
-                match build(scheme, Secret::new(text).unwrap()) {
+                match build(scheme, Secret::new(text).unwrap())
+                    .map_err(|error| error.kind().clone())
+                {
                     Ok(_) => {
                         assert!(text.starts_with("whsec_"), "{name} {text}");
                         accepting.push(name);
@@ -401,7 +403,7 @@ mod tests {
         let secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
         let acme = || Scheme::builder("acme").signature_header("acme-signature");
         let error = Verifier::new(acme().build().unwrap(), secret).unwrap_err();
-        assert!(matches!(error, ConfigError::SuspectSecret { .. }), "{error}");
+        assert!(matches!(error.kind(), ConfigError::SuspectSecret { .. }), "{error}");
         assert!(error.to_string().contains("whsec_text"), "{error}");
         assert!(Verifier::new(acme().whsec_text().build().unwrap(), secret).is_ok());
         // These have another form than the keys of Standard Webhooks.

@@ -59,8 +59,13 @@ impl Keys {
         secrets: impl IntoIterator<Item = Secret>,
     ) -> Result<Self, ConfigError> {
         let secrets: Box<[_]> = secrets.into_iter().collect();
-        let keys =
-            secrets.iter().map(|secret| Key::new(scheme, secret)).collect::<Result<_, _>>()?;
+        let new = |secret: &Secret| {
+            Key::new(scheme, secret).map_err(|error| match secret.origin() {
+                Some(origin) => error.about(origin),
+                None => error,
+            })
+        };
+        let keys = secrets.iter().map(new).collect::<Result<_, _>>()?;
         Ok(Self { keys, secrets })
     }
 

@@ -1,4 +1,6 @@
-use std::{convert::Infallible, env, ffi::OsStr, fmt, fs::File, io::Read as _, path::Path};
+use std::{
+    convert::Infallible, env, ffi::OsStr, fmt, fs::File, io::Read as _, path::Path, sync::Arc,
+};
 
 use zeroize::Zeroizing;
 
@@ -11,7 +13,8 @@ pub(crate) const MAX_LEN: usize = 64 * 1024;
 /// A secret or public key, as the sender's settings page shows it.
 ///
 /// The scheme defines how the text becomes key bytes (as it is, hex, base64, `whsec_…`). The bytes
-/// are wiped from memory on drop, never appear in `Debug`, and cannot be read back.
+/// are wiped from memory when the last clone is dropped, never appear in `Debug`, and cannot be read
+/// back. Clones share them.
 ///
 /// ```
 /// use webhook_verify::{ConfigError, Secret};
@@ -26,8 +29,10 @@ pub(crate) const MAX_LEN: usize = 64 * 1024;
 /// ```
 #[derive(Clone)]
 pub struct Secret {
-    bytes: Zeroizing<Vec<u8>>,
+    bytes: Arc<Zeroizing<Vec<u8>>>,
     is_exact: bool,
+    /// The environment variable or file, for errors.
+    origin: Option<Arc<str>>,
 }
 
 impl Secret {
@@ -89,7 +94,7 @@ impl Secret {
     /// # Errors
     ///
     /// [`ConfigError::Option`] with the variable's name if it is not set; otherwise the errors of
-    /// [`new`](Self::new).
+    /// [`new`](Self::new). They name the variable, as do the later errors of a verifier.
     pub fn from_env(name: impl AsRef<OsStr>) -> Result<Self, ConfigError> {
         let name = name.as_ref();
         let value = env::var_os(name).ok_or_else(|| {
@@ -98,7 +103,8 @@ impl Secret {
                 format!("set the environment variable {}", name.display()),
             )
         })?;
-        Self::new(value.into_encoded_bytes())
+        let origin = format!("environment variable {}", name.display());
+        Self::with_origin(value.into_encoded_bytes(), origin)
     }
 
     /// Reads a secret from a file, such as one that an orchestrator mounts. Removes one line break
@@ -107,7 +113,7 @@ impl Secret {
     /// # Errors
     ///
     /// [`ConfigError::Option`] with the file's path if it cannot be read; otherwise the errors of
-    /// [`new`](Self::new).
+    /// [`new`](Self::new). They name the file, as do the later errors of a verifier.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         // A buffer that does not grow leaves no copies behind.
@@ -124,19 +130,31 @@ impl Secret {
                 bytes.pop();
             }
         }
-        Self::new(bytes.to_vec())
+        Self::with_origin(bytes.to_vec(), format!("file {}", path.display()))
+    }
+
+    fn with_origin(bytes: Vec<u8>, origin: String) -> Result<Self, ConfigError> {
+        match Self::new(bytes) {
+            Ok(secret) => Ok(Self { origin: Some(origin.into()), ..secret }),
+            Err(error) => Err(error.about(origin)),
+        }
     }
 
     fn of(bytes: Zeroizing<Vec<u8>>, is_exact: bool) -> Result<Self, ConfigError> {
         match bytes.len() {
             0 => Err(ConfigError::EmptySecret),
-            1..=MAX_LEN => Ok(Self { bytes, is_exact }),
+            1..=MAX_LEN => Ok(Self { bytes: Arc::new(bytes), is_exact, origin: None }),
             _ => Err(ConfigError::SecretTooLong { limit: MAX_LEN }),
         }
     }
 
     pub(crate) fn expose(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Returns the environment variable or file that the secret was read from.
+    pub(super) fn origin(&self) -> Option<&str> {
+        self.origin.as_deref()
     }
 
     /// Returns whether the secret was created with [`exact`](Self::exact).
@@ -231,12 +249,15 @@ mod tests {
             assert_eq!(read(text).unwrap(), b"s3cret", "{text:?}");
         }
         for text in ["s3cret\n\n", "s3cret \n", "\u{feff}s3cret", "\"s3cret\"\n"] {
-            assert!(matches!(read(text), Err(ConfigError::SuspectSecret { .. })), "{text:?}");
+            let error = read(text).unwrap_err();
+            assert!(matches!(error.kind(), ConfigError::SuspectSecret { .. }), "{text:?}");
         }
-        assert_eq!(read("\r\n").unwrap_err(), ConfigError::EmptySecret);
+        let empty = read("\r\n").unwrap_err();
+        assert_eq!(empty.kind(), &ConfigError::EmptySecret);
+        assert_eq!(empty.to_string(), format!("file {}: secret: empty or blank", path.display()));
         assert_eq!(read(&format!("{}\r\n", "x".repeat(MAX_LEN))).unwrap().len(), MAX_LEN);
         let long = read(&"x".repeat(MAX_LEN + 1)).unwrap_err();
-        assert_eq!(long, ConfigError::SecretTooLong { limit: MAX_LEN });
+        assert_eq!(long.kind(), &ConfigError::SecretTooLong { limit: MAX_LEN });
         fs::remove_file(&path).unwrap();
         let missing = Secret::from_file(&path).unwrap_err().to_string();
         assert!(missing.contains(path.to_str().unwrap()), "{missing}");

@@ -2,7 +2,6 @@ use std::{
     fmt,
     future::{Future, poll_fn},
     mem,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::pin,
     sync::Arc,
     task::{Context, Poll},
@@ -19,7 +18,7 @@ use super::{
 };
 use crate::{
     answer::Answer,
-    claim::{self, Claim, State},
+    claim::{self, Claim, State, contain},
     delivery::{COMPLETED, Delivery},
 };
 
@@ -202,8 +201,10 @@ impl Admitted {
         status_of: impl FnOnce(&F::Output) -> Option<u16>,
     ) -> Result<F::Output, Rejection> {
         let watch = Stopwatch::start(&self.inner);
-        let output = self.run(handler).await;
-        let status = output.as_ref().ok().and_then(status_of);
+        let (output, status) = match self.run(handler, status_of).await {
+            Some((output, status)) => (Ok(output), status),
+            None => (Err(Rejection::HandlerPanicked), None),
+        };
         watch.stop(status);
         let Some(held) = self.held else { return output };
         // Boxed, so that the future of a delivery without a claim stays small.
@@ -214,16 +215,31 @@ impl Admitted {
         output
     }
 
-    async fn run<F: Future>(&self, handler: F) -> Result<F::Output, Rejection> {
-        let mut handler = pin!(handler);
+    /// Returns the output and its status, or `None` if the handler panics.
+    async fn run<F: Future>(
+        &self,
+        handler: F,
+        status_of: impl FnOnce(&F::Output) -> Option<u16>,
+    ) -> Option<(F::Output, Option<u16>)> {
+        // The handler's error type may define its status, so a panic there is the handler's too.
+        let mut handler = pin!(async {
+            let output = handler.await;
+            let status = status_of(&output);
+            (output, status)
+        });
         let mut renewal = self.held.as_ref().map(|held| Box::pin(claim::renew(&held.claims)));
         let mut renew = |cx: &mut Context<'_>| {
             let Some(renewing) = &mut renewal else { return };
-            match catch_unwind(AssertUnwindSafe(|| renewing.as_mut().poll(cx))) {
-                Ok(Poll::Pending) => return,
-                Ok(Poll::Ready(())) => {}
-                Err(_) => {
-                    tracing::error!(target: "webhook_verify", "store panicked: the lease is no longer renewed");
+            match contain(|| renewing.as_mut().poll(cx)) {
+                Some(Poll::Pending) => return,
+                Some(Poll::Ready(())) => {}
+                None => {
+                    let endpoint = &*self.inner.endpoint;
+                    tracing::error!(
+                        target: "webhook_verify",
+                        endpoint,
+                        "the callback of `timer` panicked: the lease is no longer renewed"
+                    );
                 }
             }
             renewal = None;
@@ -234,13 +250,13 @@ impl Admitted {
             if has_waited {
                 renew(cx);
             }
-            match catch_unwind(AssertUnwindSafe(|| handler.as_mut().poll(cx))) {
-                Ok(Poll::Ready(output)) => return Poll::Ready(Ok(output)),
-                Ok(Poll::Pending) => {}
-                Err(_) => {
+            match contain(|| handler.as_mut().poll(cx)) {
+                Some(Poll::Ready(ended)) => return Poll::Ready(Some(ended)),
+                Some(Poll::Pending) => {}
+                None => {
                     let (endpoint, scheme) = (&*self.inner.endpoint, self.delivery.scheme().name());
                     tracing::error!(target: "webhook_verify", endpoint, scheme, "handler panicked");
-                    return Poll::Ready(Err(Rejection::HandlerPanicked));
+                    return Poll::Ready(None);
                 }
             }
             // Only a handler that waits pays for a timer.

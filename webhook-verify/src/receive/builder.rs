@@ -106,7 +106,8 @@ impl ReceiverBuilder {
     ///     Receiver::builder(verifier).require(Proof::Body).build()
     /// };
     /// assert!(build(scheme::GITHUB).is_ok());
-    /// assert!(matches!(build(scheme::MAILGUN), Err(ConfigError::Option { option: "require", .. })));
+    /// let error = build(scheme::MAILGUN).unwrap_err();
+    /// assert!(matches!(error.kind(), ConfigError::Option { option: "require", .. }));
     /// # Ok::<(), ConfigError>(())
     /// ```
     pub fn require(mut self, proof: Proof) -> Self {
@@ -168,7 +169,7 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Tenants(Box::new(move |head| call(|| resolve(head)))));
+        self.sources.push(Source::Tenants(Box::new(move |head| call("tenants", || resolve(head)))));
         self
     }
 
@@ -207,7 +208,8 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Secret>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Named(Box::new(move |name| call(|| look_up(name)))));
+        self.sources
+            .push(Source::Named(Box::new(move |name| call("key_lookup", || look_up(name)))));
         self
     }
 
@@ -254,7 +256,8 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<Option<Tenant>, BoxError>> + Send + 'static,
     {
-        self.sources.push(Source::Tokens(Box::new(move |digest| call(|| look_up(digest)))));
+        self.sources
+            .push(Source::Tokens(Box::new(move |digest| call("token_lookup", || look_up(digest)))));
         self
     }
 
@@ -329,7 +332,8 @@ impl ReceiverBuilder {
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.on_handshake = Some(Box::new(move |handshake| call(|| take(handshake))));
+        self.on_handshake =
+            Some(Box::new(move |handshake| call("on_handshake", || take(handshake))));
         self
     }
 
@@ -340,7 +344,24 @@ impl ReceiverBuilder {
     ///
     /// [`ConfigError`] that names the option, that of the [verifier](VerifierBuilder::build), or
     /// [`ConfigError::SecretCount`] if a verifier with a lookup has secrets.
-    pub fn build(mut self) -> Result<Receiver, ConfigError> {
+    pub fn build(self) -> Result<Receiver, ConfigError> {
+        let scheme = match &self.verifier {
+            Unbuilt::Verifier(verifier) => verifier.scheme().name().to_owned(),
+            Unbuilt::Builder(builder) => builder.scheme_name().to_owned(),
+        };
+        let of_claims = self.idempotency.as_ref().map(|it| Arc::clone(&it.keeper.endpoint));
+        let endpoint = self.endpoint.clone().or(of_claims.map(|it| it.to_string()));
+        self.build_unnamed().map_err(|error| {
+            let error = error.about_scheme(&scheme);
+            match endpoint.filter(|endpoint| !endpoint.is_empty()) {
+                Some(endpoint) => error.about(format!("endpoint `{endpoint}`")),
+                None => error,
+            }
+        })
+    }
+
+    /// Returns errors without the endpoint.
+    fn build_unnamed(mut self) -> Result<Receiver, ConfigError> {
         let source = self.source()?;
         let verifier = match self.verifier {
             Unbuilt::Verifier(verifier) => *verifier,

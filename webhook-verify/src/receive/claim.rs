@@ -36,7 +36,7 @@ pub(super) async fn claim(
     idempotency: Arc<Idempotency>,
     timer: Timer,
 ) -> Result<Claimed, Rejection> {
-    match idempotency.events_to_claim(&delivery) {
+    match idempotency.events_to_claim(&delivery)? {
         Some(events) => claim_events(delivery, events, idempotency, timer).await,
         None => claim_delivery(delivery, idempotency, timer).await,
     }

@@ -1,9 +1,13 @@
 //! Finds the likely cause of a refusal, for the log.
 //!
-//! A diagnosis runs only for a refusal that is logged, so at most once per second and reason. The
-//! hints contain no byte of a secret, a signature or a body, and the client never sees them.
+//! A diagnosis runs only for a refusal that is logged: for each reason in bursts of five, and then at
+//! most once per second. It verifies the request again with other secrets, bodies, URLs and schemes,
+//! up to [`MAX_TRIALS`] times. Shared secrets hash bodies of up to [`MAX_BODY`]. Public keys cost far
+//! more, so they have a lower limit, [`MAX_PUBLIC_TRIALS`].
+//!
+//! The hints contain no byte of a secret, a signature or a body, and the client never sees them.
 
-use std::{borrow::Cow, cmp::Reverse};
+use std::{borrow::Cow, cell::Cell, cmp::Reverse};
 
 use bytes::Bytes;
 
@@ -19,6 +23,11 @@ use crate::{
 
 /// The maximum length of a body that is verified in other ways, in bytes, with one live secret.
 const MAX_BODY: usize = 64 * 1024;
+/// The maximum number of verifications for one diagnosis, each with one key.
+const MAX_TRIALS: usize = 128;
+/// The same for schemes with public keys. A request may have three signatures, so a diagnosis
+/// computes up to 48 signature verifications.
+const MAX_PUBLIC_TRIALS: usize = 1600;
 /// The maximum number of presets to try.
 const MAX_PRESETS: usize = 16;
 /// The maximum number of headers to compare with the presets' headers.
@@ -41,6 +50,8 @@ pub(super) struct Refused<'r, 'h> {
     /// The number of bytes of the body that arrived, if it was read.
     pub(super) received: Option<usize>,
     pub(super) keys: &'r Keys,
+    /// The number of verifications so far, each with one key.
+    pub(super) trials: Cell<usize>,
 }
 
 /// Returns the likely cause of a refusal, as specific as the request allows.
@@ -104,6 +115,23 @@ impl Refused<'_, '_> {
 
     fn with(&self, scheme: Scheme) -> Option<Verifier> {
         self.verifier.varied(scheme, self.public_url())
+    }
+
+    /// Returns whether the limits allow one more verification with these keys, and counts it.
+    fn may_verify(&self, scheme: &Scheme, keys: &Keys) -> bool {
+        let is_public = scheme.algorithm().tag_len() == 0;
+        let limit = if is_public { MAX_PUBLIC_TRIALS } else { MAX_TRIALS };
+        let trials = self.trials.get() + keys.len();
+        let may = trials <= limit;
+        if may {
+            self.trials.set(trials);
+        }
+        may
+    }
+
+    /// Verifies the request with another body and other keys.
+    fn accepts(&self, body: Option<&Bytes>, keys: &Keys) -> bool {
+        self.may_verify(self.scheme(), keys) && self.verifier.accepts(self.head, body, keys)
     }
 
     /// Explains a missing signature.
@@ -220,16 +248,14 @@ impl Refused<'_, '_> {
     }
 
     fn other_secret(&self) -> Hint {
-        let accepts = |keys: &Keys| self.verifier.accepts(self.head, self.body(), keys);
         let mut readings = self.keys.misread(self.scheme()).into_iter();
-        let (_, mistake) = readings.find(|(keys, _)| accepts(keys))?;
+        let (_, mistake) = readings.find(|(keys, _)| self.accepts(self.body(), keys))?;
         Some(format!("the signature matches, but {mistake}").into())
     }
 
     fn other_body(&self) -> Hint {
         let body = self.body?;
-        let accepts =
-            |body: Vec<u8>| self.verifier.accepts(self.head, Some(&Bytes::from(body)), self.keys);
+        let accepts = |body: Vec<u8>| self.accepts(Some(&Bytes::from(body)), self.keys);
         if let Some(bare) = body.strip_suffix(b"\r\n").or_else(|| body.strip_suffix(b"\n"))
             && accepts(bare.to_vec())
         {
@@ -276,8 +302,9 @@ impl Refused<'_, '_> {
             return None;
         }
         let accepts = |url: &String| {
-            let other = self.verifier.varied(self.scheme().clone(), Some(url.clone()));
-            other.is_some_and(|it| it.accepts(self.head, self.body(), self.keys))
+            let other = || self.verifier.varied(self.scheme().clone(), Some(url.clone()));
+            self.may_verify(self.scheme(), self.keys)
+                && other().is_some_and(|it| it.accepts(self.head, self.body(), self.keys))
         };
         let url = self.other_urls().into_iter().find(accepts)?;
         let url = without_user(&url);
@@ -320,7 +347,10 @@ impl Refused<'_, '_> {
     }
 
     fn other_preset(&self) -> Hint {
-        let accepts = |it: &Verifier| it.accepts(self.head, self.body(), &it.fit(self.keys));
+        let accepts = |it: &Verifier| {
+            let keys = it.fit(self.keys);
+            self.may_verify(it.scheme(), &keys) && it.accepts(self.head, self.body(), &keys)
+        };
         let preset = self.presets().find(accepts)?;
         let name = preset.scheme().name();
         Some(format!("the request is valid under the scheme `{name}`: use it").into())

@@ -3,34 +3,50 @@ use std::{
     time::Duration,
 };
 
-/// The time in which at most one line is logged for each reason.
-const WINDOW: Duration = Duration::from_secs(1);
+use crate::clock::{Clock as _, MonotonicClock};
 
-/// Limits log lines to one per second and reason. The reasons are fixed texts, so memory is
-/// bounded.
+/// The number of lines of one reason that may be logged at once, so that a stray request does not
+/// hide the next one.
+const BURST: u32 = 500;
+/// The time after which one more line may be logged.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// Limits the log lines for each reason to a burst, and to one per second after that. The reasons
+/// are fixed texts, so memory is bounded.
+///
+/// Its clock is not that of the verifier, which users may set.
 #[derive(Default)]
-pub(super) struct LogLimit(Mutex<Vec<Entry>>);
+pub(super) struct LogLimit {
+    clock: MonotonicClock,
+    entries: Mutex<Vec<Entry>>,
+}
 
 struct Entry {
     reason: &'static str,
-    logged_at: Duration,
+    /// When a whole burst may be logged again. Each line moves it a period ahead.
+    full_at: Duration,
     suppressed: u64,
 }
 
 impl LogLimit {
     /// Returns the number of lines suppressed since the last one, if a line may be logged now.
-    pub(super) fn admit(&self, reason: &'static str, now: Duration) -> Option<u64> {
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(entry) = entries.iter_mut().find(|entry| entry.reason == reason) else {
-            entries.push(Entry { reason, logged_at: now, suppressed: 0 });
-            return Some(0);
-        };
-        // A clock that is set back must not silence the log.
-        if now.abs_diff(entry.logged_at) < WINDOW {
+    pub(super) fn admit(&self, reason: &'static str) -> Option<u64> {
+        self.admit_at(reason, self.clock.now())
+    }
+
+    fn admit_at(&self, reason: &'static str, now: Duration) -> Option<u64> {
+        let mut entries = self.entries.lock().unwrap_or_else(PoisonError::into_inner);
+        let index = entries.iter().position(|entry| entry.reason == reason).unwrap_or_else(|| {
+            entries.push(Entry { reason, full_at: now, suppressed: 0 });
+            entries.len() - 1
+        });
+        let entry = &mut entries[index];
+        let full_at = entry.full_at.max(now) + PERIOD;
+        if full_at > now + PERIOD * BURST {
             entry.suppressed += 1;
             return None;
         }
-        entry.logged_at = now;
+        entry.full_at = full_at;
         Some(std::mem::take(&mut entry.suppressed))
     }
 }
@@ -39,28 +55,32 @@ impl LogLimit {
 mod tests {
     use std::time::Duration;
 
-    use super::LogLimit;
+    use super::{BURST, LogLimit};
 
     #[test]
-    fn one_line_a_second_is_logged_for_each_reason_and_the_others_are_counted() {
+    fn a_burst_and_then_a_line_a_second_is_logged_for_each_reason_and_the_others_are_counted() {
         let limit = LogLimit::default();
-        let at = |millis: u64| Duration::from_millis(1_000_000 + millis);
-        let admit = |reason, millis| limit.admit(reason, at(millis));
-        assert_eq!(admit("a", 0), Some(0));
-        assert_eq!(admit("b", 10), Some(0));
+        let admit = |reason, millis| limit.admit_at(reason, Duration::from_millis(millis));
+        for _ in 0..BURST {
+            assert_eq!(admit("a", 0), Some(0));
+        }
+        assert_eq!(admit("b", 10), Some(0), "another reason");
         for millis in 1..1000 {
             assert_eq!(admit("a", millis), None);
         }
         assert_eq!(admit("a", 1000), Some(999));
-        assert_eq!(admit("a", 2000), Some(0));
-        assert_eq!(admit("b", 2000), Some(0));
-        assert_eq!(limit.0.lock().unwrap().len(), 2);
+        assert_eq!(admit("a", 1000), None);
+        assert_eq!(admit("a", 2000), Some(1));
+        assert_eq!(limit.entries.lock().unwrap().len(), 2);
     }
 
     #[test]
-    fn a_clock_that_is_set_back_does_not_silence_the_log() {
+    fn a_pause_restores_the_burst_and_no_more() {
         let limit = LogLimit::default();
-        assert_eq!(limit.admit("a", Duration::from_secs(1_000_000)), Some(0));
-        assert_eq!(limit.admit("a", Duration::from_secs(10)), Some(0));
+        for hour in 0..3 {
+            let now = Duration::from_secs(hour * 3600);
+            let admitted = (0..100).filter(|_| limit.admit_at("a", now).is_some());
+            assert_eq!(admitted.count(), BURST as usize, "{hour}");
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Logs and counts refusals. The size of the log is bounded, whatever clients send.
 
-use std::error;
+use std::{cell::Cell, error};
 
 use super::{Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
 use crate::{answer::log_at, request::RequestHead, verify::Incoming};
@@ -25,6 +25,7 @@ impl Inner {
             body: incoming.and_then(Incoming::as_sent).filter(|body| !body.is_empty()),
             received: incoming.map(Incoming::received),
             keys: &keys,
+            trials: Cell::new(0),
         };
         let scheme = self.verifier.scheme();
         let expected = match rejection {
@@ -87,7 +88,7 @@ impl Inner {
 
     /// Returns the number of suppressed lines with this reason, if one may be logged now.
     pub(super) fn admit_line(&self, reason: &'static str) -> Option<u64> {
-        self.log_limit.admit(reason, self.verifier.settings().clock.now())
+        self.log_limit.admit(reason)
     }
 }
 

@@ -2,7 +2,7 @@ use std::{error, fmt, sync::Arc, time::Duration};
 
 use crate::{
     answer::{Answer, ErrorFacts, Level, response_accessors},
-    claim::StoreError,
+    claim::{StoreError, contain},
     delivery::EventsError,
     error::{VerifyError, fmt_source},
     verify::BodyTooLarge,
@@ -45,6 +45,14 @@ pub enum Rejection {
     Secrets(Arc<dyn error::Error + Send + Sync>),
     /// The claim store failed or did not respond.
     Store(StoreError),
+    /// A callback that computes idempotency keys panicked:
+    /// [`identity_from`](crate::Idempotency::identity_from) or
+    /// [`event_identity_from`](crate::Idempotency::event_identity_from). The handler did not run.
+    #[non_exhaustive]
+    CallbackPanicked {
+        /// The name of the method that the callback was passed to.
+        callback: &'static str,
+    },
     /// The handler panicked.
     HandlerPanicked,
     /// The body cannot be split into the events that are to be
@@ -80,7 +88,9 @@ impl Rejection {
             Self::Mismatch => unavailable(Level::Info, 30),
             // A queue of calls soon gets shorter. Other failures last longer.
             Self::Store(error) if error.is_overloaded() => unavailable(Level::Warn, 5),
-            Self::Secrets(_) | Self::Store(_) => unavailable(Level::Error, 30),
+            Self::Secrets(_) | Self::Store(_) | Self::CallbackPanicked { .. } => {
+                unavailable(Level::Error, 30)
+            }
             Self::HandlerPanicked | Self::EventsLeft => ErrorFacts::new(Level::Error, 500, ""),
             Self::Events(error) => ErrorFacts { level: Level::Info, ..error.facts() },
         }
@@ -110,6 +120,7 @@ impl Rejection {
             Self::Mismatch => "mismatch",
             Self::Secrets(_) => "secrets",
             Self::Store(_) => "store",
+            Self::CallbackPanicked { .. } => "callback_panicked",
             Self::HandlerPanicked => "handler_panicked",
             Self::Events(_) => "events",
             Self::EventsLeft => "events_left",
@@ -148,6 +159,9 @@ impl fmt::Display for Rejection {
             Self::Mismatch => f.write_str("delivery was completed with another body"),
             Self::Secrets(_) => f.write_str("lookup of secrets, or handshake, failed"),
             Self::Store(error) => error.fmt(f),
+            Self::CallbackPanicked { callback } => {
+                write!(f, "the callback of `{callback}` panicked")
+            }
             Self::HandlerPanicked => f.write_str("handler panicked"),
             Self::Events(error) => error.fmt(f),
             Self::EventsLeft => f.write_str("handler succeeded without marking every event done"),
@@ -171,11 +185,31 @@ impl error::Error for Rejection {
             | Self::BodyTimeout
             | Self::InFlight { .. }
             | Self::Mismatch
+            | Self::CallbackPanicked { .. }
             | Self::HandlerPanicked
             | Self::Events(_)
             | Self::EventsLeft => None,
         }
     }
+}
+
+/// Returns the response to a refused request, as an adapter's `with_rejection_response` renders it
+/// from the default one. If `render` panics, logs that, and returns the default.
+pub fn render_rejection<R>(
+    rejection: &Rejection,
+    default: impl Fn() -> R,
+    render: Option<impl FnOnce(&Rejection, R) -> R>,
+) -> R {
+    let Some(render) = render else { return default() };
+    contain(|| render(rejection, default())).unwrap_or_else(|| {
+        let reason = rejection.reason();
+        tracing::error!(
+            target: "webhook_verify",
+            reason,
+            "the callback of `with_rejection_response` panicked"
+        );
+        default()
+    })
 }
 
 impl From<VerifyError> for Rejection {

@@ -16,6 +16,8 @@ use crate::{
 /// The time limit of lookups and of accepting a handshake's secret.
 const LIMIT: Duration = Duration::from_secs(5);
 
+const EMPTY_NAMESPACE: &str = "the tenant's namespace is empty";
+
 /// The source of a receiver's secrets.
 pub(super) enum Source {
     /// The verifier has them.
@@ -68,7 +70,8 @@ impl Receiver {
         }
     }
 
-    /// Returns a tenant and its keys, or `unknown` if there is no such tenant.
+    /// Returns a tenant and its keys, or `unknown` if there is no such tenant. Tenants without a
+    /// namespace would suppress each other's deliveries.
     pub(super) async fn keys_of(
         &self,
         resolving: LookupFuture<Tenant>,
@@ -76,6 +79,10 @@ impl Receiver {
     ) -> Result<(Arc<Keys>, Tenant), Rejection> {
         let tenant = self.in_time(resolving).await?;
         let tenant = tenant.ok_or(unknown)?;
+        if tenant.namespace.is_empty() {
+            let error = ConfigError::option(self.inner.source.option(), EMPTY_NAMESPACE);
+            return Err(Rejection::Secrets(Arc::new(error)));
+        }
         Ok((self.ready(tenant.secrets.iter().cloned())?, tenant))
     }
 

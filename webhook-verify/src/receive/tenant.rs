@@ -1,20 +1,18 @@
-use std::{
-    error, fmt,
-    future::{poll_fn, ready},
-    panic::{AssertUnwindSafe, catch_unwind},
-    pin::{Pin, pin},
-    sync::Arc,
-    task::Poll,
-};
+use std::{error, fmt, future::ready, pin::Pin, sync::Arc};
 
 use super::tenant_cache::Storing;
-use crate::{key::Secret, request::RequestHead};
+use crate::{
+    claim::{contain, contain_future},
+    key::Secret,
+    request::RequestHead,
+};
 
-/// A tenant: its secrets, and the namespace that isolates its deliveries.
+/// A tenant: its secrets, and the namespace that isolates its deliveries. Clones are cheap and share
+/// the secrets.
 #[derive(Clone)]
 pub struct Tenant {
-    pub(crate) namespace: String,
-    pub(crate) secrets: Vec<Secret>,
+    pub(crate) namespace: Arc<str>,
+    pub(crate) secrets: Arc<[Secret]>,
     /// Adds the tenant to its cache.
     pub(super) storing: Option<Storing>,
 }
@@ -23,9 +21,11 @@ impl Tenant {
     /// Returns a tenant with its live secrets, the newest first.
     ///
     /// `namespace` is part of every idempotency key, so two tenants may use the same IDs. Take it
-    /// from your own record of the tenant, not from the request.
+    /// from your own record of the tenant, not from the request. It must not be empty: the client
+    /// gets 503, and the log names the mistake.
     pub fn new(namespace: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
-        Self { namespace: namespace.into(), secrets: secrets.into_iter().collect(), storing: None }
+        let namespace = namespace.into().into();
+        Self { namespace, secrets: secrets.into_iter().collect(), storing: None }
     }
 }
 
@@ -33,7 +33,7 @@ impl Tenant {
     /// Adds the tenant to its cache, if it has one, after a request was verified with its secrets.
     /// Returns the namespace.
     pub(super) fn store(mut self) -> Arc<str> {
-        let namespace = self.namespace.as_str().into();
+        let namespace = Arc::clone(&self.namespace);
         if let Some(storing) = self.storing.take() {
             storing.store(self);
         }
@@ -67,25 +67,18 @@ pub(crate) type LookupFuture<T> = CallbackFuture<Option<T>>;
 /// The future of a callback.
 pub(crate) type CallbackFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Calls a callback. Turns a panic in it or in its future into an error, so that the client gets a
-/// response. Only the panic hook gets the panic's message.
-pub(crate) fn call<T, F>(callback: impl FnOnce() -> F) -> CallbackFuture<T>
+/// Calls the callback that was passed to the builder's method `option`. Turns a panic in it or in its
+/// future into an error, so that the client gets a response.
+pub(crate) fn call<T, F>(option: &'static str, callback: impl FnOnce() -> F) -> CallbackFuture<T>
 where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,
     T: Send + 'static,
 {
-    fn panicked<T>() -> Result<T, BoxError> {
-        Err("the callback panicked".into())
+    let panicked = move || Err(format!("the callback of `{option}` panicked").into());
+    match contain(callback) {
+        Some(future) => {
+            Box::pin(async move { contain_future(future).await.unwrap_or_else(panicked) })
+        }
+        None => Box::pin(ready(panicked())),
     }
-    let Ok(future) = catch_unwind(AssertUnwindSafe(callback)) else {
-        return Box::pin(ready(panicked()));
-    };
-    Box::pin(async {
-        let mut future = pin!(future);
-        poll_fn(|cx| {
-            let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx)));
-            polled.unwrap_or_else(|_| Poll::Ready(panicked()))
-        })
-        .await
-    })
 }

@@ -1,5 +1,5 @@
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -54,21 +54,47 @@ struct Inner {
 
 #[derive(Default)]
 struct State {
-    tenants: HashMap<Box<[u8]>, Cached>,
+    tenants: HashMap<Arc<[u8]>, Cached>,
+    /// The names of the same tenants by their numbers. All are kept for the same time, so the first
+    /// expires first.
+    order: BTreeMap<u64, Arc<[u8]>>,
+    /// The number of tenants added so far.
+    added: u64,
     /// The number of calls of [`TenantCache::forget`].
     forgotten: u64,
 }
 
 struct Cached {
     tenant: Tenant,
+    number: u64,
     until: Duration,
+}
+
+impl State {
+    fn add(&mut self, name: Arc<[u8]>, tenant: Tenant, until: Duration) {
+        self.added += 1;
+        self.order.insert(self.added, Arc::clone(&name));
+        self.tenants.insert(name, Cached { tenant, number: self.added, until });
+    }
+
+    fn remove(&mut self, name: &[u8]) {
+        if let Some(cached) = self.tenants.remove(name) {
+            let _ = cached.number;
+        }
+    }
+
+    fn remove_first(&mut self) {
+        if let Some((_, name)) = self.order.pop_first() {
+            self.tenants.remove(&name);
+        }
+    }
 }
 
 /// Adds a tenant to the cache after one of its requests was verified.
 #[derive(Clone)]
 pub(super) struct Storing {
     cache: TenantCache,
-    name: Box<[u8]>,
+    name: Arc<[u8]>,
     /// The number of calls of `forget` when the lookup began. If it has changed since, the result
     /// may be outdated.
     forgotten: u64,
@@ -123,7 +149,7 @@ impl TenantCache {
     /// that have already begun do not add their results.
     pub fn forget(&self, name: impl AsRef<[u8]>) {
         let mut state = self.state();
-        state.tenants.remove(name.as_ref());
+        state.remove(name.as_ref());
         state.forgotten += 1;
     }
 
@@ -163,16 +189,15 @@ impl Storing {
         if self.forgotten != state.forgotten {
             return;
         }
-        let tenants = &mut state.tenants;
-        if tenants.len() >= *max {
-            tenants.retain(|_, cached| now < cached.until);
+        // Its outdated entry, or that of a lookup at the same time.
+        state.remove(&self.name);
+        if *max == 0 {
+            return;
         }
-        if tenants.len() >= *max {
-            let first = tenants.iter().min_by_key(|(_, cached)| cached.until);
-            let Some(first) = first.map(|(name, _)| name.clone()) else { return };
-            tenants.remove(&first);
+        if state.tenants.len() == *max {
+            state.remove_first();
         }
-        tenants.insert(self.name, Cached { tenant, until: now + *ttl });
+        state.add(self.name, tenant, now + *ttl);
     }
 }
 
@@ -183,5 +208,80 @@ impl fmt::Debug for TenantCache {
             .field("max", &self.0.max)
             .field("ttl", &self.0.ttl)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::key::Secret;
+
+    fn cache(max: usize) -> TenantCache {
+        TenantCache::with_clock(max, Duration::from_secs(60), || Duration::ZERO)
+    }
+
+    fn add(cache: &TenantCache, name: &str) {
+        let forgotten = cache.state().forgotten;
+        let name = name.as_bytes().into();
+        let tenant = Tenant::new("acme", [Secret::new("a secret").unwrap()]);
+        Storing { cache: cache.clone(), name, forgotten }.store(tenant);
+    }
+
+    /// Returns the names in the order in which they will be dropped.
+    fn names(cache: &TenantCache) -> Vec<String> {
+        let state = cache.state();
+        assert_eq!(state.order.len(), state.tenants.len());
+        let numbered = |(number, name): (&u64, &Arc<[u8]>)| {
+            assert_eq!(state.tenants[name].number, *number);
+            String::from_utf8_lossy(name).into_owned()
+        };
+        state.order.iter().map(numbered).collect()
+    }
+
+    #[test]
+    fn the_first_added_is_the_first_to_be_dropped() {
+        let cache = cache(3);
+        for name in ["a", "b", "c", "d"] {
+            add(&cache, name);
+        }
+        assert_eq!(names(&cache), ["b", "c", "d"]);
+        add(&cache, "b");
+        assert_eq!(names(&cache), ["c", "d", "b"], "replaced");
+        cache.forget("d");
+        assert_eq!(names(&cache), ["c", "b"]);
+        cache.forget("unknown");
+        add(&cache, "e");
+        assert_eq!(names(&cache), ["c", "b", "e"]);
+    }
+
+    #[test]
+    fn the_order_is_as_short_as_the_cache() {
+        let cache = cache(3);
+        for number in 0..10_000 {
+            add(&cache, "a");
+            add(&cache, &number.to_string());
+            cache.forget("a");
+            cache.forget("unknown");
+            assert!(names(&cache).len() <= 3);
+        }
+        let none = self::cache(0);
+        add(&none, "a");
+        assert!(names(&none).is_empty());
+    }
+
+    #[test]
+    fn a_hit_shares_the_secrets() {
+        let cache = cache(1);
+        add(&cache, "a");
+        let hit = || {
+            let mut found = cache.find("a", |_| async { unreachable!("it is cached") });
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            match found.as_mut().poll(&mut context) {
+                std::task::Poll::Ready(tenant) => tenant.unwrap().unwrap(),
+                std::task::Poll::Pending => panic!("it is cached"),
+            }
+        };
+        assert!(Arc::ptr_eq(&hit().secrets, &hit().secrets));
+        assert!(Arc::ptr_eq(&hit().namespace, &hit().namespace));
     }
 }

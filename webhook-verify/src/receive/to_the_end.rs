@@ -1,11 +1,11 @@
 use std::{
     future::Future,
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll},
 };
 
 use super::Rejection;
+use crate::claim::contain;
 
 /// Runs the handling of a request that [must finish](super::Received::must_finish) to its end.
 ///
@@ -33,10 +33,14 @@ impl<F: Future, M: FnOnce(Pin<Box<F>>)> Future for ToTheEnd<F, M> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let (handling, _) = self.0.as_mut().expect("polled after its end");
-        let result = match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => return Poll::Pending,
-            Ok(Poll::Ready(output)) => Ok(output),
-            Err(_) => Err(Rejection::HandlerPanicked),
+        let result = match contain(|| handling.as_mut().poll(cx)) {
+            Some(Poll::Pending) => return Poll::Pending,
+            Some(Poll::Ready(output)) => Ok(output),
+            None => {
+                // `Admitted::handle` logs the panic of a handler.
+                tracing::error!(target: "webhook_verify", "panicked outside of the handler");
+                Err(Rejection::HandlerPanicked)
+            }
         };
         self.0 = None;
         Poll::Ready(result)

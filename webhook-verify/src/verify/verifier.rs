@@ -259,7 +259,9 @@ impl Verifier {
         secrets: impl IntoIterator<Item: TryInto<Secret, Error: Into<ConfigError>>>,
     ) -> Result<(), ConfigError> {
         let secrets = secrets.into_iter().map(|secret| secret.try_into().map_err(Into::into));
-        let keys = self.prepare(secrets.collect::<Result<Vec<_>, _>>()?)?;
+        let secrets = secrets.collect::<Result<Vec<_>, ConfigError>>();
+        let secrets = secrets.map_err(|error| error.about_scheme(self.scheme().name()))?;
+        let keys = self.prepare(secrets)?;
         *self.settings.keys.write().unwrap_or_else(PoisonError::into_inner) = keys;
         Ok(())
     }
@@ -302,11 +304,11 @@ fn prepare(
     scheme: &Scheme,
     secrets: impl IntoIterator<Item = Secret>,
 ) -> Result<Arc<Keys>, ConfigError> {
-    let keys = Keys::new(scheme, secrets)?;
-    match keys.len() {
+    let keys = Keys::new(scheme, secrets).and_then(|keys| match keys.len() {
         1..=MAX_SECRETS => Ok(Arc::new(keys)),
         given => Err(ConfigError::SecretCount { given, limit: MAX_SECRETS }),
-    }
+    });
+    keys.map_err(|error| error.about_scheme(scheme.name()))
 }
 
 /// A key that was parsed once, to verify many requests with [`Verifier::verify_with`].
@@ -411,12 +413,17 @@ impl VerifierBuilder {
     /// requests neither name a key nor contain a secret.
     pub fn build_without_secrets(self) -> Result<Verifier, ConfigError> {
         if self.scheme.key_source.is_none() && !self.scheme.has_handshake() {
-            return Err(ConfigError::option(
+            let error = ConfigError::option(
                 "build_without_secrets",
                 "the scheme's requests neither name their key nor contain a secret",
-            ));
+            );
+            return Err(error.about_scheme(self.scheme.name()));
         }
         self.build_keyless()
+    }
+
+    pub(crate) fn scheme_name(&self) -> &str {
+        self.scheme.name()
     }
 
     pub(crate) fn has_secrets(&self) -> bool {
@@ -427,15 +434,14 @@ impl VerifierBuilder {
     pub(crate) fn build_keyless(self) -> Result<Verifier, ConfigError> {
         match self.secrets.len() {
             0 => self.build_with(Ok(Arc::default())),
-            given => Err(ConfigError::SecretCount { given, limit: 0 }),
+            given => {
+                let error = ConfigError::SecretCount { given, limit: 0 };
+                Err(error.about_scheme(self.scheme.name()))
+            }
         }
     }
 
-    fn build_with(self, keys: Result<Arc<Keys>, ConfigError>) -> Result<Verifier, ConfigError> {
-        if let Some(error) = self.error {
-            return Err(error);
-        }
-        let keys = keys?;
+    fn check(&self) -> Result<(), ConfigError> {
         for name in self.scheme.parameters() {
             if !self.parameters.iter().any(|(known, value)| known == name && !value.is_empty()) {
                 return Err(ConfigError::option(
@@ -446,25 +452,33 @@ impl VerifierBuilder {
         }
         match &self.public_url {
             None if self.scheme.needs_public_url() => {
-                return Err(ConfigError::option("public_url", "the scheme signs the URL; set it"));
+                Err(ConfigError::option("public_url", "the scheme signs the URL; set it"))
             }
             _ if self.tolerance.is_some() && self.scheme.timestamp.is_none() => {
-                return Err(ConfigError::option("tolerance", "the scheme has no timestamp"));
+                Err(ConfigError::option("tolerance", "the scheme has no timestamp"))
             }
             _ if self.leeway.is_some() && !self.scheme.algorithm.is_jwt() => {
-                return Err(ConfigError::option("leeway", "the scheme has no JSON Web Token"));
+                Err(ConfigError::option("leeway", "the scheme has no JSON Web Token"))
             }
             Some(url)
                 if !URL_SCHEMES.iter().any(|scheme| url.starts_with(scheme))
                     || url.contains(['?', '#', ' ']) =>
             {
-                return Err(ConfigError::option(
+                Err(ConfigError::option(
                     "public_url",
                     "not a URL with `https`, `http`, `wss` or `ws`, without a query",
-                ));
+                ))
             }
-            _ => {}
+            _ => Ok(()),
         }
+    }
+
+    fn build_with(self, keys: Result<Arc<Keys>, ConfigError>) -> Result<Verifier, ConfigError> {
+        let keys = match (&self.error, keys) {
+            (Some(error), _) => Err(error.clone()),
+            (None, keys) => keys.and_then(|keys| self.check().map(|()| keys)),
+        };
+        let keys = keys.map_err(|error| error.about_scheme(self.scheme.name()))?;
         let aliases = || self.scheme.header_aliases.iter().cloned();
         Ok(Verifier {
             settings: Arc::new(Settings {

@@ -71,8 +71,12 @@ impl RecordedRequest {
         };
         let verifier = match self.verifier(scheme) {
             Ok(verifier) => verifier,
-            Err(ConfigError::Option { .. }) => return "invalid_configuration",
-            Err(_) => return "invalid_secret",
+            Err(error) => {
+                return match error.kind() {
+                    ConfigError::Option { .. } => "invalid_configuration",
+                    _ => "invalid_secret",
+                };
+            }
         };
         if self.body_limit.is_some_and(|limit| self.body.len() > limit) {
             return "body_too_large";

@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeSet, ops::RangeInclusive, time::Duration};
 
+use futures_util::future::try_join_all;
 use redis::{Arg, Pipeline, Value, cluster_routing::Slot};
 
 use super::{RedisStore, link::not_a_node, millis, unexpected};
@@ -18,17 +19,14 @@ const LIFE: Duration = Duration::from_secs(60);
 ///
 /// Also runs each script once, which loads it. A call whose caller has given up is not sent again,
 /// so its script should be loaded already.
-pub(super) async fn check(store: &RedisStore) -> Result<(), StoreError> {
-    check_policy(store).await?;
-    let keys = keys(store).await?;
+pub(super) async fn check(store: RedisStore) -> Result<(), StoreError> {
+    check_policy(&store).await?;
+    let keys = keys(&store).await?;
     if !store.inner.link.target.is_cluster() {
-        check_node(store).await?;
+        check_node(&store).await?;
     }
-    check_rights(store, &keys).await?;
-    for key in keys {
-        run_scripts(store, key).await?;
-    }
-    Ok(())
+    check_rights(&store, &keys).await?;
+    try_join_all(keys.iter().map(|key| run_scripts(&store, *key))).await.map(|_| ())
 }
 
 /// Refuses a server that may evict, or a node of a cluster that is addressed as a single server.
@@ -184,28 +182,31 @@ async fn check_rights(store: &RedisStore, keys: &[ClaimKey]) -> Result<(), Store
     let link = &store.inner.link;
     let pattern = format!("~{}*", store.inner.prefix);
     let mut missing = BTreeSet::new();
-    let time = link.try_all(redis::cmd("TIME")).await?;
-    missing.extend(time.iter().filter_map(|reply| missing_right("TIME", &pattern, reply)));
-    for key in keys {
-        let key = store.key(key);
-        let commands = direct_calls(&key);
-        let replies = link.try_each(commands.clone()).await?;
-        for (command, reply) in commands.cmd_iter().zip(&replies) {
-            if let Some(Arg::Simple(name)) = command.args_iter().next() {
-                let name = String::from_utf8_lossy(name);
-                missing.extend(missing_right(&name, &pattern, reply));
-            }
+    // `ASKING` affects only the next command of the connection, which `TIME` then is.
+    let unkeyed: &[_] = if link.target.is_cluster() { &["ASKING", "TIME"] } else { &["TIME"] };
+    for name in unkeyed {
+        let replies = link.try_all(redis::cmd(name)).await?;
+        missing.extend(replies.iter().filter_map(|reply| missing_right(name, &pattern, reply)));
+    }
+    let calls: Vec<_> = keys.iter().map(|key| direct_calls(&store.key(key))).collect();
+    let replies = try_join_all(calls.iter().map(|calls| link.try_each(calls.clone()))).await?;
+    for (command, reply) in calls.iter().flat_map(Pipeline::cmd_iter).zip(replies.iter().flatten())
+    {
+        if let Some(Arg::Simple(name)) = command.args_iter().next() {
+            let name = String::from_utf8_lossy(name);
+            missing.extend(missing_right(&name, &pattern, reply));
         }
     }
     if missing.is_empty() {
         return Ok(());
     }
     let missing: Vec<_> = missing.into_iter().collect();
+    let for_cluster = if link.target.is_cluster() { " +asking +cluster|slots +ping" } else { "" };
     Err(StoreError::new(ConfigError::option(
         "rights",
         format!(
             "the user lacks {}: the store needs {pattern} +del +eval +evalsha +hget +hmget +hset \
-             +pexpire +pttl +time",
+             +pexpire +pttl +time{for_cluster}",
             missing.join(" ")
         ),
     )))

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -12,7 +12,9 @@ use redis::{
     aio::{ConnectionManager, ConnectionManagerConfig},
     cluster::{ClusterClient, ClusterClientBuilder},
     cluster_async,
-    cluster_routing::{MultipleNodeRoutingInfo, RoutingInfo},
+    cluster_routing::{
+        MultiSlotArgPattern, MultipleNodeRoutingInfo, Route, RoutingInfo, Slot, SlotAddr,
+    },
 };
 use tokio::time::sleep;
 
@@ -25,29 +27,35 @@ use super::{
 /// The maximum attempts to send a call. The pauses between them add up to a quarter of a second.
 const TRIES: u32 = 8;
 
+/// How long a connection for redirections stays open.
+const LIFE: Duration = Duration::from_secs(60);
+
 /// A cluster, with the addresses of some nodes.
 pub(super) struct Cluster {
     client: ClusterClient,
-    asked: Arc<Asked>,
+    redirected: Arc<Redirected>,
 }
 
 /// A connection to all primaries of a cluster.
 #[derive(Clone)]
 pub(super) struct ClusterConnection {
     connection: cluster_async::ClusterConnection,
-    asked: Arc<Asked>,
+    redirected: Arc<Redirected>,
 }
 
-/// Connections to nodes that are importing slots.
+/// Connections to nodes that redirections name. Each is closed after a minute.
 ///
-/// The driver sends `ASKING` on the connection that all calls share, waits for the reply, and then
-/// sends the command. Under load, another command gets in between, and the node refuses the first
-/// one. So this type sends both commands together.
-struct Asked {
+/// For `ASK`, the driver sends `ASKING` on the connection that all calls share, waits for the reply,
+/// and then sends the command. Under load, another command gets in between, and the node refuses
+/// the first one. So this type sends both commands together.
+///
+/// For `MOVED`, the driver refreshes its slots, but from any node, whose slots may be older. So this
+/// type sends the command to the named node.
+struct Redirected {
     node: ConnectionInfo,
     tls: Tls,
     config: ConnectionManagerConfig,
-    managers: Mutex<HashMap<String, ConnectionManager>>,
+    managers: Mutex<HashMap<(String, u16), ConnectionManager>>,
 }
 
 impl Cluster {
@@ -58,23 +66,25 @@ impl Cluster {
         config: ConnectionManagerConfig,
     ) -> RedisResult<Self> {
         let node = nodes[0].clone().set_tcp_settings(tcp_settings(limit));
+        // After a failover, the driver connects to all nodes twice within one call. A node that is
+        // gone must not use up the call's time.
+        let connection_timeout = limit / 3;
+        let config = config.set_connection_timeout(Some(connection_timeout));
         let builder = ClusterClientBuilder::new(nodes)
             .tcp_settings(tcp_settings(limit))
-            // After a failover, the driver connects to all nodes twice within one call. A node that
-            // is gone must not use up the call's time.
-            .connection_timeout(limit / 3)
+            .connection_timeout(connection_timeout)
             // The driver notices a silent node only if its own limit is shorter than the call's.
             .response_timeout(limit * 3 / 4)
             .overall_response_timeout(None)
             .retries(0);
         let client = tls.cluster(builder).build()?;
         let (tls, managers) = (tls.clone(), Mutex::default());
-        Ok(Self { client, asked: Arc::new(Asked { node, tls, config, managers }) })
+        Ok(Self { client, redirected: Arc::new(Redirected { node, tls, config, managers }) })
     }
 
     pub(super) async fn open(&self) -> RedisResult<ClusterConnection> {
         let connection = self.client.get_async_connection().await?;
-        Ok(ClusterConnection { connection, asked: Arc::clone(&self.asked) })
+        Ok(ClusterConnection { connection, redirected: Arc::clone(&self.redirected) })
     }
 }
 
@@ -88,10 +98,10 @@ impl ClusterConnection {
             let command = with_source.as_ref().unwrap_or(command);
             let mut reply = command.query_async(&mut connection).await;
             if let Err(error) = &reply
-                && error.kind() == ErrorKind::Server(ServerErrorKind::Ask)
-                && let Some((node, _)) = error.redirect_node()
+                && let Some(address) = self.redirection(error).await
             {
-                reply = self.asked.send(node, command).await;
+                let is_ask = error.kind() == ErrorKind::Server(ServerErrorKind::Ask);
+                reply = self.redirected.send(address, is_ask, command).await;
             }
             let Err(error) = reply else {
                 return reply;
@@ -110,6 +120,34 @@ impl ClusterConnection {
         }
     }
 
+    /// Returns the host and port that a redirection names.
+    async fn redirection(&self, error: &RedisError) -> Option<(String, u16)> {
+        let (address, slot) = error.redirect_node()?;
+        let (host, port) = address.rsplit_once(':')?;
+        let port = port.parse().ok()?;
+        match host.trim_start_matches('[').trim_end_matches(']') {
+            // The other node has the host of the node that replied.
+            "" => Some((self.host(slot).await?, port)),
+            host => Some((host.to_owned(), port)),
+        }
+    }
+
+    /// Returns the host of the primary that has a slot.
+    async fn host(&self, slot: u16) -> Option<String> {
+        let route = Route::with_slot(Slot::new(slot)?, SlotAddr::Master);
+        // The reply to a command for several slots names each node.
+        let slots = (vec![(route, Vec::new())], MultiSlotArgPattern::KeysOnly);
+        let slots = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::MultiSlot(slots), None));
+        let mut connection = self.connection.clone();
+        let Value::Map(replies) = connection.route_command(redis::cmd("PING"), slots).await.ok()?
+        else {
+            return None;
+        };
+        let (address, _) = replies.into_iter().next()?;
+        let address: String = redis::from_redis_value(address).ok()?;
+        address.rsplit_once(':').map(|(host, _)| host.to_owned())
+    }
+
     /// Sends a command to each primary and returns the results, which may be server errors.
     pub(super) async fn try_all(mut self, command: Cmd) -> RedisResult<Vec<Value>> {
         let all = RoutingInfo::MultiNode((MultipleNodeRoutingInfo::AllMasters, None));
@@ -120,40 +158,59 @@ impl ClusterConnection {
     }
 }
 
-impl Asked {
-    /// Sends a command for a slot that this node is importing.
-    async fn send(&self, node: &str, command: &Cmd) -> RedisResult<Value> {
-        let mut manager = self.manager(node)?;
+impl Redirected {
+    /// Sends a command to the node at `address`, which may still be importing the command's slot.
+    async fn send(
+        self: &Arc<Self>,
+        address: (String, u16),
+        is_importing: bool,
+        command: &Cmd,
+    ) -> RedisResult<Value> {
+        let mut manager = self.manager(address)?;
         let mut commands = Pipeline::new();
-        commands.cmd("ASKING").ignore().add_command(command.clone());
+        if is_importing {
+            commands.cmd("ASKING").ignore();
+        }
+        commands.add_command(command.clone());
         let (reply,) = commands.query_async(&mut manager).await?;
         Ok(reply)
     }
 
-    fn manager(&self, node: &str) -> RedisResult<ConnectionManager> {
-        let mut managers = self.managers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(manager) = managers.get(node) {
+    fn manager(self: &Arc<Self>, address: (String, u16)) -> RedisResult<ConnectionManager> {
+        let mut managers = self.managers();
+        if let Some(manager) = managers.get(&address) {
             return Ok(manager.clone());
         }
-        let address = node.rsplit_once(':').and_then(|(host, port)| {
-            let (host, port) = (host.to_owned(), port.parse().ok()?);
-            Some(match self.node.addr().clone() {
-                ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
-                    ConnectionAddr::TcpTls { host, port, insecure, tls_params }
-                }
-                _ => ConnectionAddr::Tcp(host, port),
-            })
-        });
-        let address = address.ok_or((ErrorKind::Parse, "address of a node"))?;
-        let client = self.tls.server(self.node.clone().set_addr(address))?;
+        let (host, port) = address.clone();
+        let node = match self.node.addr().clone() {
+            ConnectionAddr::TcpTls { insecure, tls_params, .. } => {
+                ConnectionAddr::TcpTls { host, port, insecure, tls_params }
+            }
+            _ => ConnectionAddr::Tcp(host, port),
+        };
+        let client = self.tls.server(self.node.clone().set_addr(node))?;
         let manager = ConnectionManager::new_lazy_with_config(client, self.config.clone())?;
-        managers.insert(node.to_owned(), manager.clone());
+        managers.insert(address.clone(), manager.clone());
+        drop(managers);
+        let redirected = Arc::downgrade(self);
+        tokio::spawn(async move {
+            sleep(LIFE).await;
+            if let Some(redirected) = redirected.upgrade() {
+                let old = redirected.managers().remove(&address);
+                // Closing the connection takes locks of its own, so the other one is free here.
+                drop(old);
+            }
+        });
         Ok(manager)
+    }
+
+    fn managers(&self) -> MutexGuard<'_, HashMap<(String, u16), ConnectionManager>> {
+        self.managers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 /// Returns whether the call may succeed later. After such an error, the driver refreshes the slots
-/// or reconnects.
+/// or reconnects, or the [`Link`](super::link::Link) does.
 fn is_passing(error: &RedisError) -> bool {
     use ServerErrorKind::{Ask, BusyLoading, ClusterDown, MasterDown, Moved, ReadOnly, TryAgain};
     match error.kind() {

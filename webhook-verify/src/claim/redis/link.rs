@@ -1,14 +1,15 @@
 use std::{
     future::Future,
-    mem,
+    io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
 use redis::{Cmd, ErrorKind, Pipeline, RedisError, RedisResult, ServerErrorKind, Value};
-use tokio::{sync::OnceCell, time::timeout};
+use tokio::time::timeout;
 
 use super::{
+    once::Once,
     script::Script,
     target::{Connection, Target},
 };
@@ -37,14 +38,14 @@ const SLOTS: usize = 256;
 /// In these cases, this type opens a new connection. It first resolves the host name again, or asks
 /// the Sentinels or the nodes of the cluster.
 pub(super) struct Link {
-    pub(super) target: Target,
+    pub(super) target: Arc<Target>,
     limit: Duration,
     current: Mutex<Current>,
     pub(super) limiter: Arc<Limiter>,
 }
 
 struct Current {
-    connection: Arc<OnceCell<Connection>>,
+    connection: Arc<Once<Connection, RedisError>>,
     /// Distinguishes this connection from earlier ones.
     number: u64,
     since: Instant,
@@ -56,7 +57,7 @@ impl Link {
     /// Creates a link that connects at the first call. Each call takes at most `limit`.
     pub(super) fn new(target: Target, limit: Duration) -> Self {
         Self {
-            target,
+            target: Arc::new(target),
             limit,
             limiter: Limiter::new(SLOTS),
             current: Mutex::new(Current {
@@ -92,9 +93,7 @@ impl Link {
         call: impl FnOnce(Connection) -> F,
     ) -> Result<Vec<Value>, StoreError> {
         let (connection, number) = self.begin();
-        let sent = timeout(self.limit, async {
-            call(connection.get_or_try_init(|| self.target.open()).await?.clone()).await
-        });
+        let sent = timeout(self.limit, async { call(self.open(&connection).await?).await });
         let Ok(result) = sent.await else {
             let limit = self.limit.as_millis();
             return Err(StoreError::new(format!("{}: no answer within {limit} ms", self.target)));
@@ -103,8 +102,20 @@ impl Link {
         result.map_err(|error| self.explain(&error))
     }
 
+    /// Returns the connection, and opens it first if it is new.
+    async fn open(&self, connection: &Once<Connection, RedisError>) -> RedisResult<Connection> {
+        let (target, limit) = (Arc::clone(&self.target), self.limit);
+        let open = || async move {
+            // The next attempt asks another Sentinel.
+            let opened = timeout(limit, target.open()).await;
+            opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        };
+        let ended = || io::Error::other("the runtime of the connection has ended").into();
+        connection.get(open, ended).await
+    }
+
     /// Returns the connection for a call that begins now.
-    fn begin(&self) -> (Arc<OnceCell<Connection>>, u64) {
+    fn begin(&self) -> (Arc<Once<Connection, RedisError>>, u64) {
         let mut current = self.lock();
         let now = Instant::now();
         let waiting_since = *current.waiting_since.get_or_insert(now);
@@ -151,7 +162,7 @@ impl Link {
 
 impl Current {
     /// Replaces the connection, and returns the old one.
-    fn renew(&mut self, now: Instant) -> Arc<OnceCell<Connection>> {
+    fn renew(&mut self, now: Instant) -> Arc<Once<Connection, RedisError>> {
         self.number += 1;
         self.since = now;
         self.waiting_since = Some(now);

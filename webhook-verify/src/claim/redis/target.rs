@@ -76,6 +76,10 @@ impl Target {
             Address::Sentinel { master, sentinels } => {
                 let master = parse("master", master, tls)?;
                 let sentinels = parse_all("sentinels", sentinels, tls)?;
+                if sentinels[0].redis_settings().db() != 0 {
+                    let reason = "a database belongs in the URL of the master";
+                    return Err(StoreError::new(ConfigError::option("sentinels", reason)));
+                }
                 let sentinels = Sentinels::new(master, sentinels, tls.clone(), limit)?;
                 let name = format!(
                     "redis master {} of the sentinels at {}",
@@ -259,15 +263,41 @@ impl Sentinels {
     }
 }
 
+/// Parses URLs that may differ only in host and port: the driver takes the rest from the first one.
 fn parse_all(
     option: &'static str,
     urls: &[String],
     tls: &Tls,
 ) -> Result<Vec<ConnectionInfo>, StoreError> {
-    if urls.is_empty() {
-        return Err(StoreError::new(ConfigError::option(option, "none given")));
+    let refuse = |reason: String| Err(StoreError::new(ConfigError::option(option, reason)));
+    let infos =
+        urls.iter().map(|url| parse(option, url, tls)).collect::<Result<Vec<_>, StoreError>>()?;
+    let Some((first, others)) = infos.split_first() else {
+        return refuse("none given".to_owned());
+    };
+    match others.iter().find_map(|other| difference(first, other)) {
+        Some(part) => refuse(format!("all URLs must have the same {part}")),
+        None => Ok(infos),
     }
-    urls.iter().map(|url| parse(option, url, tls)).collect()
+}
+
+/// Returns the part in which two addresses differ, other than host and port.
+fn difference(one: &ConnectionInfo, other: &ConnectionInfo) -> Option<&'static str> {
+    // None without TLS, or whether the server's name is checked.
+    let tls = |info: &ConnectionInfo| match info.addr() {
+        ConnectionAddr::TcpTls { insecure, .. } => Some(!insecure),
+        _ => None,
+    };
+    let (settings, of_other) = (one.redis_settings(), other.redis_settings());
+    [
+        ("user", settings.username() != of_other.username()),
+        ("password", settings.password() != of_other.password()),
+        ("database", settings.db() != of_other.db()),
+        ("protocol", settings.protocol() != of_other.protocol()),
+        ("TLS mode", tls(one) != tls(other)),
+    ]
+    .into_iter()
+    .find_map(|(part, is_different)| is_different.then_some(part))
 }
 
 /// Parses a URL. Errors do not contain the URL, because it may contain a password.

@@ -4,8 +4,9 @@ use sha2::{Digest as _, Sha256};
 
 use super::{CUSTOM, DAY, Idempotency, IdentitySource, OnMismatch, QUARTER, WEEK};
 use crate::{
-    claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, StoreError},
+    claim::{ClaimKey, ClaimRequest, Fingerprint, Owner, contain},
     delivery::{Batch, Delivery, Event},
+    receive::Rejection,
     scheme::{Field, Identity, SameBytes, Scheme, Sent},
 };
 
@@ -57,16 +58,23 @@ fn rest_of_body(delivery: &Delivery, identity: Identity) -> Vec<u8> {
     }
 }
 
+/// Calls the callback that was passed to the method `callback`.
+fn custom(
+    callback: &'static str,
+    identify: impl FnOnce() -> Option<Vec<u8>>,
+) -> Result<Option<Vec<u8>>, Rejection> {
+    contain(identify).ok_or(Rejection::CallbackPanicked { callback })
+}
+
 impl Idempotency {
     /// Returns the claim request for a delivery, or `None` if it has no idempotency key.
-    pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, StoreError> {
+    pub(crate) fn request(&self, delivery: &Delivery) -> Result<Option<ClaimRequest>, Rejection> {
         let identity = match &self.identity {
             IdentitySource::Scheme | IdentitySource::Events(_) => delivery.scheme.identity,
             IdentitySource::Fixed(identity) => *identity,
             IdentitySource::Custom(identify) => {
-                let Some(bytes) = identify(delivery) else {
-                    return Ok(None);
-                };
+                let bytes = custom("identity_from", || identify(delivery))?;
+                let Some(bytes) = bytes else { return Ok(None) };
                 let key = self.key(delivery, Kind::Custom, &bytes);
                 let fingerprint = self.fingerprint(&delivery.body);
                 let owner = Owner::random()?;
@@ -128,31 +136,27 @@ impl Idempotency {
     /// Returns the events to claim one by one, if the sender may put several into one request and
     /// all of their bytes are signed. `None` if the delivery is claimed as a whole: also if it has
     /// no events or cannot be split, because its handler may still use it.
-    pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Option<Batch> {
+    pub(crate) fn events_to_claim(&self, delivery: &Delivery) -> Result<Option<Batch>, Rejection> {
         let by_scheme = matches!(self.identity, IdentitySource::Scheme | IdentitySource::Events(_));
         let each = by_scheme && delivery.scheme.recognises_events() && !is_without_list(delivery);
-        let events = each.then(|| delivery.batch().ok())??;
+        let Some(events) = each.then(|| delivery.batch().ok()).flatten() else { return Ok(None) };
         // Without a key of the scheme, the bytes of an event without an ID may repeat.
-        let has_key = |event: &Event| {
-            let custom = match &self.identity {
-                IdentitySource::Events(identify) => identify(event),
-                IdentitySource::Scheme | IdentitySource::Fixed(_) | IdentitySource::Custom(_) => {
-                    None
+        if delivery.scheme.identity == Identity::None {
+            for event in &events {
+                if self.custom_key(event)?.is_some() || event.identity().is_some() {
+                    continue;
                 }
-            };
-            custom.or_else(|| event.identity()).is_some()
-        };
-        if delivery.scheme.identity == Identity::None && !events.iter().all(has_key) {
-            if delivery.scheme.identifies_events() {
-                self.warn(
-                    delivery,
-                    "verified event has no id",
-                    "its delivery has no idempotency key",
-                );
+                if delivery.scheme.identifies_events() {
+                    self.warn(
+                        delivery,
+                        "verified event has no id",
+                        "its delivery has no idempotency key",
+                    );
+                }
+                return Ok(None);
             }
-            return None;
         }
-        (!events.is_empty()).then_some(events)
+        Ok((!events.is_empty()).then_some(events))
     }
 
     /// Returns the claim requests for events of `delivery`, all by one owner. If an ID occurs
@@ -165,7 +169,7 @@ impl Idempotency {
         &self,
         delivery: &Delivery,
         events: &[Event],
-    ) -> Result<Vec<ClaimRequest>, StoreError> {
+    ) -> Result<Vec<ClaimRequest>, Rejection> {
         let owner = Owner::random()?;
         let scheme = &delivery.scheme;
         let of_type = match scheme.identity {
@@ -190,11 +194,7 @@ impl Idempotency {
         let mut requests = Vec::with_capacity(events.len());
         let mut without_id = 0;
         for event in events {
-            let custom = match &self.identity {
-                IdentitySource::Events(identify) => identify(event),
-                _ => None,
-            };
-            let id = match custom {
+            let id = match self.custom_key(event)? {
                 Some(id) => Some((Kind::CustomEvent, id)),
                 None => {
                     let id = event.identity();
@@ -237,6 +237,16 @@ impl Idempotency {
             );
         }
         Ok(requests)
+    }
+
+    /// Returns the custom key of an event, if it has one.
+    fn custom_key(&self, event: &Event) -> Result<Option<Vec<u8>>, Rejection> {
+        match &self.identity {
+            IdentitySource::Events(identify) => custom("event_identity_from", || identify(event)),
+            IdentitySource::Scheme | IdentitySource::Fixed(_) | IdentitySource::Custom(_) => {
+                Ok(None)
+            }
+        }
     }
 
     /// Returns the key of [`Identity::Digest`].

@@ -215,7 +215,7 @@ impl Idempotency {
     }
 
     /// Computes the idempotency key with `identify`. Each delivery is then claimed as a whole, and
-    /// runs without a claim if `identify` returns `None`.
+    /// runs without a claim if `identify` returns `None`. If it panics, the sender gets 503.
     ///
     /// Use only the body, and only if the scheme signs it. If the key comes from an unsigned
     /// header, an attacker who captures a request can suppress another one, or replay it.
@@ -229,7 +229,7 @@ impl Idempotency {
 
     /// Computes the idempotency key of each event with `identify`, for senders that put several
     /// events into one request. Each event keeps its own claim. If `identify` returns `None`, the
-    /// scheme's key applies.
+    /// scheme's key applies. If it panics, the sender gets 503.
     ///
     /// Use it for senders whose event IDs change in retries: return the values that stay the same.
     ///
@@ -338,7 +338,8 @@ impl Idempotency {
 
     /// Sets which statuses of the handler complete a delivery. The default is 2xx. Any other status
     /// releases it, because senders retry after one. A duplicate of a delivery that was completed
-    /// with another status than 2xx gets 204, so that the sender stops.
+    /// with another status than 2xx gets 204, so that the sender stops. If `completes` panics, the
+    /// default applies.
     pub fn complete_on(mut self, completes: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
         self.keeper_mut().complete_on = Some(Arc::new(completes));
         self
@@ -382,7 +383,7 @@ impl Idempotency {
     }
 
     /// Calls `on_event` for every event about claims, for metrics and alerts. It should return at
-    /// once, because deliveries wait for it.
+    /// once, because deliveries wait for it. A panic is logged and changes nothing else.
     pub fn on_event(mut self, on_event: impl Fn(&ClaimEvent<'_>) + Send + Sync + 'static) -> Self {
         self.keeper_mut().on_event = Some(Arc::new(on_event));
         self

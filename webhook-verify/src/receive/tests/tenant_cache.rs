@@ -136,6 +136,28 @@ fn a_full_cache_drops_the_tenant_whose_time_ends_first() {
 }
 
 #[test]
+fn a_tenant_that_is_added_again_is_the_last_to_be_dropped() {
+    let rig = Rig::new(2);
+    for (second, name) in [(0, "a"), (1, "b"), (60, "a"), (60, "c")] {
+        rig.seconds.store(second, Ordering::Relaxed);
+        assert_eq!(rig.true_request(name), (200, true), "{name}");
+    }
+    assert_eq!(rig.true_request("a"), (200, false));
+    assert_eq!(rig.true_request("c"), (200, false));
+    assert_eq!(rig.true_request("b"), (200, true), "was dropped");
+}
+
+#[test]
+fn a_full_cache_has_room_again_after_a_tenant_was_forgotten() {
+    let rig = Rig::new(2);
+    rig.true_request("a");
+    rig.true_request("b");
+    rig.cache.forget("b");
+    assert_eq!(rig.true_request("c"), (200, true));
+    assert_eq!(rig.true_request("a"), (200, false), "was not dropped for c");
+}
+
+#[test]
 fn a_forgotten_tenant_is_looked_up_again() {
     let rig = Rig::new(2);
     rig.true_request("a");

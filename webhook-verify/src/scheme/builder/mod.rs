@@ -403,9 +403,9 @@ impl SchemeBuilder {
     /// unreadable template, signed content that uses what is not described, and an idempotency key
     /// from unsigned bytes. Schemes that cannot work or that prove nothing are refused as well.
     pub fn build(self) -> Result<Scheme, ConfigError> {
-        let scheme = self.assemble()?;
-        check::whole(&scheme)?;
-        Ok(scheme)
+        let name = self.scheme.name.clone();
+        let checked = |scheme| check::whole(&scheme).map(|()| scheme);
+        self.assemble().and_then(checked).map_err(|error| error.about_scheme(&name))
     }
 
     /// Does the same without the proof that every signed text has one meaning.

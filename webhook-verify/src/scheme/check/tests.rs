@@ -38,7 +38,7 @@ fn rsa() -> SchemeBuilder {
 
 /// Returns the option for which a description is refused, or nothing.
 fn refused(builder: SchemeBuilder) -> &'static str {
-    match builder.build() {
+    match builder.build().map_err(|error| error.kind().clone()) {
         Ok(_) => "",
         Err(ConfigError::Option { option, .. }) => option,
         Err(other) => panic!("{other}"),

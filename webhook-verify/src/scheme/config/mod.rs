@@ -95,16 +95,17 @@ struct Mistake {
 
 impl From<ConfigError> for Mistake {
     fn from(error: ConfigError) -> Self {
-        match error {
-            ConfigError::Option { option, reason } => Self { key: key(option), reason },
+        match error.kind() {
+            ConfigError::Option { option, reason } => {
+                Self { key: key(option), reason: reason.clone() }
+            }
             ConfigError::EmptySecret
             | ConfigError::SecretTooLong { .. }
             | ConfigError::MalformedSecret { .. }
             | ConfigError::SuspectSecret { .. }
             | ConfigError::SecretCount { .. }
-            | ConfigError::UnknownScheme { .. } => {
-                Self { key: "scheme", reason: error.to_string() }
-            }
+            | ConfigError::UnknownScheme { .. }
+            | ConfigError::About { .. } => Self { key: "scheme", reason: error.to_string() },
         }
     }
 }

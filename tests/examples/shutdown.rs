@@ -1,0 +1,91 @@
+//! Receivers that are told to stop while a handler runs.
+
+use std::process::{Child, Stdio};
+
+use integration_tests::{Folder, assert_replay, exchange, raw_request, soon};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::{TcpStream, unix::pipe},
+};
+use webhook_verify::{scheme, testing::Signer};
+
+use crate::running::{example, send_signal};
+
+/// The number of events of the delivery. The handler prints a line of over 1 KiB for each of them,
+/// which is more than a pipe holds. So it waits in the middle until the test reads on.
+const EVENTS: usize = 200;
+
+/// A receiver that waits whenever its output is not read. It is killed when it is dropped.
+struct Unread {
+    process: Child,
+    lines: Lines<BufReader<pipe::Receiver>>,
+}
+
+impl Unread {
+    fn start(name: &str, folder: &Folder) -> Self {
+        let mut command = example(name);
+        command
+            .current_dir(folder.path())
+            .envs([("WEBHOOK_SECRET", "test"), ("LISTEN", "127.0.0.1:0")])
+            .stdout(Stdio::piped());
+        let mut process = command.spawn().unwrap();
+        let output = process.stdout.take().unwrap();
+        let output = pipe::Receiver::from_owned_fd(output.into()).unwrap();
+        Self { process, lines: BufReader::new(output).lines() }
+    }
+
+    /// Returns the next line, or `None` after the end of the receiver.
+    async fn line(&mut self) -> Option<String> {
+        soon("line, or end of the receiver", self.lines.next_line()).await.unwrap()
+    }
+
+    /// Waits until it listens, and returns its address.
+    async fn address(&mut self) -> String {
+        let listening = self.line().await.unwrap();
+        assert!(self.line().await.unwrap().starts_with("curl "));
+        listening.strip_prefix("listening on http://").unwrap().to_owned()
+    }
+}
+
+impl Drop for Unread {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// The client has disconnected, so that only the drain waits for the handler.
+#[tokio::test]
+async fn a_handler_that_runs_when_its_receiver_is_told_to_stop_completes() {
+    let events: Vec<_> = (0..EVENTS).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
+    let event_type = format!("mautic.{}", "x".repeat(1024));
+    let body = format!(r#"{{"{event_type}":[{}]}}"#, events.join(","));
+    let signer = Signer::new(scheme::MAUTIC, "test").unwrap();
+    let request = signer.target("/mautic").sign(body).unwrap();
+    let raw = raw_request("POST", "/mautic", &request.headers, &request.body);
+    for (name, signal) in [
+        ("receiver_axum", "-INT"),
+        ("receiver_axum", "-TERM"),
+        ("receiver_actix", "-INT"),
+        ("receiver_actix", "-TERM"),
+    ] {
+        let folder = Folder::new(name);
+        let mut receiver = Unread::start(name, &folder);
+        let mut client = TcpStream::connect(receiver.address().await).await.unwrap();
+        client.write_all(&raw).await.unwrap();
+        assert!(receiver.line().await.unwrap().starts_with(&event_type));
+        client.set_zero_linger().unwrap();
+        drop(client);
+        send_signal(receiver.process.id(), signal);
+        let mut printed = 1;
+        while receiver.line().await.is_some() {
+            printed += 1;
+        }
+        assert_eq!(printed, EVENTS, "{name} {signal}");
+        assert!(receiver.process.wait().unwrap().success(), "{name} {signal}");
+
+        let mut receiver = Unread::start(name, &folder);
+        let address = receiver.address().await.parse().unwrap();
+        assert_replay(&exchange(address, &raw).await, 204);
+    }
+}
