@@ -7,7 +7,6 @@ use super::{Delivery, Event, EventsError, reason::reason};
 use crate::{
     answer::{Answer, ErrorFacts, Level, log_at, response_accessors},
     claim::{Claim, ClaimKey},
-    scheme::Scheme,
 };
 
 /// A handler's argument could not be extracted from a delivery. The adapters' extractors return it.

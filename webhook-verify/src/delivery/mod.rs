@@ -29,7 +29,7 @@ use crate::{
     scheme::{Field, Proof, Scheme, Text},
 };
 
-#[cfg(feature = "payloads")]
+#[cfg(any(feature = "payloads", feature = "postgres", feature = "sqlite"))]
 pub(crate) use self::extract::from_json;
 pub use self::{
     error::EventsError,

@@ -9,7 +9,7 @@ use crate::{
     clock::{Clock as _, SystemClock},
     delivery::{Delivery, Event},
     error::ConfigError,
-    receive::{self, ReceiverBuilder, Taking},
+    receive::{self, ReceiverBuilder, Rejection, Taking},
     timer::Timer,
     verify::Verifier,
 };
@@ -31,11 +31,11 @@ impl ReceiverBuilder {
 impl receive::Intake for Inbox {
     fn build(&self, verifier: &Verifier) -> Result<Arc<dyn receive::Intake>, ConfigError> {
         let scheme = verifier.scheme();
-        let is_secret = |name: &&Box<str>| {
-            ["authorization", "cookie", "proxy-authorization"].contains(&&***name)
+        let is_secret = |name: &str| {
+            ["authorization", "cookie", "proxy-authorization"].contains(&name)
                 || scheme.signature_headers().any(|header| header.eq_ignore_ascii_case(name))
         };
-        if let Some(name) = self.headers.iter().find(is_secret) {
+        if let Some(name) = self.headers.iter().find(|name| is_secret(name)) {
             let reason = format!("`{name}` may contain a secret or a signature");
             return Err(ConfigError::option("keep_headers", reason));
         }
@@ -124,13 +124,13 @@ impl Inbox {
         &self,
         delivery: &Delivery,
         mut headers: Vec<(String, String)>,
-    ) -> Result<Vec<NewEvent>, StoreError> {
+    ) -> Result<Vec<NewEvent>, Rejection> {
         if delivery.was_in_form()
             && let Some((_, value)) = headers.iter_mut().find(|(name, _)| name == "content-type")
         {
             "application/json".clone_into(value);
         }
-        if let Some(events) = self.idempotency.events_to_claim(delivery) {
+        if let Some(events) = self.idempotency.events_to_claim(delivery)? {
             let requests = self.idempotency.requests(delivery, &events)?;
             let events = events.iter().zip(requests);
             return Ok(events

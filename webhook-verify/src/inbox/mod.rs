@@ -340,7 +340,7 @@ impl Inbox {
 
     /// Wakes the workers of this process, and soon those of others.
     fn wake(&self) {
-        self.wake.changed.send_replace(());
+        self.wake.changed.send_modify(|()| {});
         if self.wake.announcing.swap(true, AcqRel) {
             return;
         }

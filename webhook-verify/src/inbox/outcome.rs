@@ -7,7 +7,7 @@ use super::Verdict;
 /// The error of a handler. `?` converts any error.
 pub(crate) type BoxError = Box<dyn Error + Send + Sync>;
 
-/// The maximum length of a stored error, in bytes.
+/// The maximum length of a stored error, in characters.
 const MAX_ERROR: usize = 1000;
 
 /// Retries an event after a time of the handler's choice. Return it as the handler's error.
@@ -95,6 +95,5 @@ fn chain(error: &dyn Error) -> String {
         text = format!("{text}: {error}");
         source = error.source();
     }
-    text.truncate(text.floor_char_boundary(MAX_ERROR));
-    text
+    text.chars().take(MAX_ERROR).collect()
 }

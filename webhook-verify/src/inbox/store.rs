@@ -377,6 +377,63 @@ pub struct Filter {
     pub limit: usize,
 }
 
+impl Filter {
+    pub(super) fn new(endpoint: Arc<str>, limit: usize) -> Self {
+        Self {
+            endpoint,
+            consumer: None,
+            state: None,
+            key: None,
+            event_type: None,
+            namespace: None,
+            after: 0,
+            limit,
+        }
+    }
+
+    /// Selects entries of this consumer.
+    #[must_use]
+    pub fn consumer(self, name: impl Into<String>) -> Self {
+        Self { consumer: Some(name.into()), ..self }
+    }
+
+    /// Selects entries in this state.
+    #[must_use]
+    pub fn state(self, state: EntryState) -> Self {
+        Self { state: Some(state), ..self }
+    }
+
+    /// Selects the event with this idempotency key.
+    #[must_use]
+    pub fn key(self, key: ClaimKey) -> Self {
+        Self { key: Some(key), ..self }
+    }
+
+    /// Selects events of this type.
+    #[must_use]
+    pub fn event_type(self, name: impl Into<String>) -> Self {
+        Self { event_type: Some(name.into()), ..self }
+    }
+
+    /// Selects events of this tenant.
+    #[must_use]
+    pub fn namespace(self, namespace: impl Into<String>) -> Self {
+        Self { namespace: Some(namespace.into()), ..self }
+    }
+
+    /// Selects events after this number.
+    #[must_use]
+    pub fn after(self, number: i64) -> Self {
+        Self { after: number, ..self }
+    }
+
+    /// Sets the maximum number of entries. The default is 100.
+    #[must_use]
+    pub fn limit(self, entries: usize) -> Self {
+        Self { limit: entries, ..self }
+    }
+}
+
 /// A change of entries by an operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a store has to handle every change")]

@@ -486,7 +486,7 @@ where
     /// Wakes this worker when other processes have stored events.
     async fn watch(self: Arc<Self>) {
         let Inbox { store, endpoint, wake, .. } = &self.inbox;
-        let wake = || drop(wake.changed.send_replace(()));
+        let wake = || wake.changed.send_modify(|()| {});
         loop {
             if let Err(error) = store.watch(endpoint, &wake).await {
                 tracing::debug!(

@@ -113,6 +113,6 @@ impl Receiver {
             );
         }
         let outcome = Outcome::Answer(Box::new(answer));
-        Ok(Received { outcome, receiver: self.clone(), request: None })
+        Ok(Received { outcome, receiver: self.clone(), request: None, headers: Vec::new() })
     }
 }

@@ -451,6 +451,6 @@ impl fmt::Debug for Receiver {
 
 /// Returns the headers with these names that the request has once, as text.
 fn kept(head: &RequestHead<'_>, names: &[Box<str>]) -> Vec<(String, String)> {
-    let header = |name: &Box<str>| Some((name.to_string(), head.header(name)?.to_owned()));
-    names.iter().filter_map(header).collect()
+    let header = |name: &str| Some((name.to_owned(), head.header(name)?.to_owned()));
+    names.iter().filter_map(|name| header(name)).collect()
 }
