@@ -1,6 +1,8 @@
 //! Stores verified events durably, acknowledges them, and processes them later.
 
 mod shared;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 
 pub(crate) use self::shared::DynInboxStore;
