@@ -31,7 +31,7 @@ async fn a_disk_that_is_full() {
     let folder = Folder::new();
     drop(folder.store().await);
     let options =
-        SqliteConnectOptions::new().filename(folder.file()).pragma("max_page_count", "12");
+        SqliteConnectOptions::new().filename(folder.file()).pragma("max_page_count", "25");
     let store = SqliteStore::open(options).await.unwrap();
     let mut granted = Vec::new();
     let full = loop {

@@ -13,8 +13,8 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use super::{Claim, ClaimOutcome, ClaimRequest, Fingerprint, StoreError, StoredResponse};
 use crate::error::ConfigError;
 
-/// PostgreSQL truncates names at 63 bytes, and the names of the indexes and of the table for
-/// responses are longer than the table's.
+/// PostgreSQL truncates names at 63 bytes, and the names of the indexes and of the other tables are
+/// longer than the table's: `_inbox_version` and `_inbox_finished` have 15 bytes at most.
 const LONGEST_NAME: usize = 48;
 
 /// Why a handler's transaction was not committed. It was rolled back, or will be when it is
@@ -143,6 +143,14 @@ impl<'a> Table<'a> {
         format!("{}_response", self.name)
     }
 
+    /// Returns the name of the table for the events of inboxes.
+    pub(super) fn inbox(&self) -> String {
+        match self.name {
+            name if name == Table::DEFAULT.name => "webhook_inbox".to_owned(),
+            name => format!("{name}_inbox"),
+        }
+    }
+
     /// Replaces `{table}` and `{responses}` in `text` with the names of the tables, and `{index}`
     /// and `{responses_index}` with those of their indexes.
     pub(super) fn in_sql(&self, text: &str) -> SqlStr {
@@ -160,7 +168,7 @@ impl<'a> Table<'a> {
 }
 
 /// Converts to whole milliseconds, the databases' unit.
-pub(super) fn millis(time: Duration) -> i64 {
+pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
@@ -171,12 +179,12 @@ pub(super) fn least(ttl: Duration) -> Duration {
     ttl - (ttl / 100).min(Duration::from_secs(3600))
 }
 
-fn from_millis(millis: i64) -> Duration {
+pub(crate) fn from_millis(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
 }
 
 /// Returns the error for a column with a value that this crate does not write.
-pub(super) fn foreign(column: &'static str) -> StoreError {
+pub(crate) fn foreign(column: &'static str) -> StoreError {
     StoreError::new(format!("column {column} has a value that this store does not write"))
 }
 

@@ -1,7 +1,7 @@
 mod statements;
 mod writer;
 
-use std::{fmt, path::Path, str::FromStr as _, sync::Arc, time::Duration};
+use std::{any::Any, fmt, path::Path, str::FromStr as _, sync::Arc, time::Duration};
 
 use sqlx::{Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
 use tokio::runtime::Handle;
@@ -9,6 +9,10 @@ use tokio::runtime::Handle;
 use self::{
     statements::{Completion, Statements},
     writer::{Answer, Call, Settings, Writer},
+};
+pub(crate) use self::{
+    statements::{add, in_inbox},
+    writer::{Task, Urgency},
 };
 use super::{
     ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Claimed, CommitError, Holder, Settled, Step,
@@ -160,7 +164,8 @@ impl SqliteStore {
         store
     }
 
-    /// Uses another table than `webhook_claim`. Call [`migrate`](Self::migrate) afterwards, or use
+    /// Uses another table than `webhook_claim`. The names of the other tables start with its name.
+    /// Call [`migrate`](Self::migrate) afterwards, or use
     /// [`connect_with_table`](Self::connect_with_table), which creates the table.
     ///
     /// # Errors
@@ -178,8 +183,8 @@ impl SqliteStore {
         self.derived(self.shared.settings.statements.clone(), Arc::new(clock))
     }
 
-    /// Creates the tables for claims and for [responses] if they do not exist. Any number of
-    /// processes may do so at once.
+    /// Creates the tables for claims, for [responses] and for the [inbox](crate::inbox) if they do
+    /// not exist. Any number of processes may do so at once.
     ///
     /// # Errors
     ///
@@ -266,19 +271,48 @@ impl SqliteStore {
     async fn settled(&self, call: Call) -> Result<Vec<Settled>, StoreError> {
         match self.call(call).await? {
             Answer::Settled(settled) => Ok(settled),
-            Answer::Outcomes(_) | Answer::Response(_) | Answer::Changed(_) | Answer::Skipped => {
-                Err(no_answer())
-            }
+            Answer::Outcomes(_)
+            | Answer::Response(_)
+            | Answer::Changed(_)
+            | Answer::Task(_)
+            | Answer::Skipped => Err(no_answer()),
         }
     }
 
     async fn change(&self, call: Call) -> Result<u64, StoreError> {
         match self.call(call).await? {
             Answer::Changed(changed) => Ok(changed),
-            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Response(_) | Answer::Skipped => {
-                Err(no_answer())
-            }
+            Answer::Outcomes(_)
+            | Answer::Settled(_)
+            | Answer::Response(_)
+            | Answer::Task(_)
+            | Answer::Skipped => Err(no_answer()),
         }
+    }
+
+    /// Runs a call of another module in the writer's transaction, and returns once that is on disk.
+    pub(crate) async fn run<T: Any>(
+        &self,
+        task: impl Task + 'static,
+        urgency: Urgency,
+    ) -> Result<T, StoreError> {
+        match self.call(Call::Task(Box::new(task), urgency)).await? {
+            Answer::Task(result) => Ok(*result.downcast().map_err(|_| no_answer())?),
+            Answer::Outcomes(_)
+            | Answer::Settled(_)
+            | Answer::Response(_)
+            | Answer::Changed(_)
+            | Answer::Skipped => Err(no_answer()),
+        }
+    }
+
+    /// Returns the name of the inbox's table.
+    pub(crate) fn inbox_table(&self) -> &str {
+        &self.shared.settings.statements.inbox
+    }
+
+    pub(crate) fn now(&self) -> Duration {
+        self.shared.settings.clock.now()
     }
 }
 
@@ -289,9 +323,11 @@ impl ClaimStore for SqliteStore {
         }
         match self.call(Call::Claim(requests.to_vec())).await? {
             Answer::Outcomes(outcomes) => Ok(outcomes),
-            Answer::Settled(_) | Answer::Response(_) | Answer::Changed(_) | Answer::Skipped => {
-                Err(no_answer())
-            }
+            Answer::Settled(_)
+            | Answer::Response(_)
+            | Answer::Changed(_)
+            | Answer::Task(_)
+            | Answer::Skipped => Err(no_answer()),
         }
     }
 
@@ -321,9 +357,11 @@ impl ClaimStore for SqliteStore {
     ) -> Result<Option<StoredResponse>, StoreError> {
         match self.call(Call::Response { key: *key, limit }).await? {
             Answer::Response(response) => Ok(response),
-            Answer::Outcomes(_) | Answer::Settled(_) | Answer::Changed(_) | Answer::Skipped => {
-                Err(no_answer())
-            }
+            Answer::Outcomes(_)
+            | Answer::Settled(_)
+            | Answer::Changed(_)
+            | Answer::Task(_)
+            | Answer::Skipped => Err(no_answer()),
         }
     }
 

@@ -45,6 +45,8 @@ mod event;
 mod intake;
 mod outcome;
 mod shared;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod store;
 mod worker;
 

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use sqlx::{
-    Arguments as _, Encode, Error, Row as _, SqlStr, Sqlite, SqliteConnection, Type,
+    Arguments as _, AssertSqlSafe, Encode, Error, Row as _, SqlSafeStr as _, SqlStr, Sqlite,
+    SqliteConnection, Type,
     error::DatabaseError,
     sqlite::{SqliteArguments, SqliteRow},
 };
@@ -51,6 +52,8 @@ const INDEX_RESPONSES: &str =
 #[derive(Clone)]
 pub(super) struct Statements {
     pub(super) table: String,
+    /// The name of the inbox's table.
+    pub(super) inbox: String,
     claim: SqlStr,
     read: SqlStr,
     complete: SqlStr,
@@ -64,7 +67,7 @@ pub(super) struct Statements {
     response: SqlStr,
     forget_response: SqlStr,
     purge_responses: SqlStr,
-    migrate: [SqlStr; 6],
+    migrate: [SqlStr; 7],
 }
 
 /// The result of completing a holder's claim.
@@ -80,6 +83,7 @@ impl Statements {
         let sql = |text: &str| table.in_sql(text);
         Self {
             table: table.name().to_owned(),
+            inbox: table.inbox(),
             claim: sql(include_str!("claim.sql")),
             read: sql(READ),
             complete: sql(COMPLETE),
@@ -100,6 +104,7 @@ impl Statements {
                 sql(include_str!("responses.sql")),
                 sql(INDEX_RESPONSES),
                 sql(CHECK_RESPONSES),
+                in_inbox(include_str!("inbox.sql"), &table.inbox()),
             ],
         }
     }
@@ -295,6 +300,11 @@ impl Statements {
     }
 }
 
+/// Replaces `{inbox}` in `text` with the name of the inbox's table, which is safe to quote.
+pub(crate) fn in_inbox(text: &str, table: &str) -> SqlStr {
+    AssertSqlSafe(text.replace("{inbox}", table)).into_sql_str()
+}
+
 /// Returns whether the statement's table does not exist.
 fn is_missing(error: &Error) -> bool {
     let reason = error.as_database_error().map(DatabaseError::message);
@@ -320,7 +330,7 @@ fn holder(holder: &Holder) -> Result<SqliteArguments, StoreError> {
     Ok(arguments)
 }
 
-fn add<'a, T: Encode<'a, Sqlite> + Type<Sqlite>>(
+pub(crate) fn add<'a, T: Encode<'a, Sqlite> + Type<Sqlite>>(
     arguments: &mut SqliteArguments,
     value: T,
 ) -> Result<(), StoreError> {

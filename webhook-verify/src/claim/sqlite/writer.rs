@@ -1,4 +1,5 @@
 use std::{
+    any::Any,
     sync::Arc,
     thread,
     time::{Duration, Instant},
@@ -13,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::statements::Statements;
 use crate::{
     claim::{
-        ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError, StoredResponse,
+        BoxFuture, ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError,
+        StoredResponse,
         limiter::{Limiter, Slot, shortest},
     },
     clock::Clock,
@@ -42,6 +44,29 @@ pub(super) enum Call {
     Forget(ClaimKey),
     Purge(usize),
     Migrate,
+    Task(Box<dyn Task>, Urgency),
+}
+
+/// A call of another module. The writer runs it in its transaction.
+pub(crate) trait Task: Send + Sync {
+    /// Runs the call at the time `now`. If the transaction is rolled back, the call may run again.
+    fn run<'a>(
+        &'a self,
+        on: &'a mut SqliteConnection,
+        now: Duration,
+    ) -> BoxFuture<'a, Box<dyn Any + Send>>;
+}
+
+/// How a [`Task`] is queued, and whether it is skipped once its caller has given up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Urgency {
+    /// As a claim: it waits in front of the queue for at most half of this limit, and may be
+    /// skipped.
+    New(Duration),
+    /// As a renewal: it does not wait in front of the queue, and may be skipped.
+    Renewal,
+    /// As a completion: it does not wait in front of the queue, and always runs.
+    Completion,
 }
 
 pub(super) enum Answer {
@@ -49,6 +74,7 @@ pub(super) enum Answer {
     Settled(Vec<Settled>),
     Response(Option<StoredResponse>),
     Changed(u64),
+    Task(Box<dyn Any + Send>),
     /// The call was skipped, because its caller has given up.
     Skipped,
 }
@@ -63,7 +89,7 @@ struct Job {
     call: Call,
     settings: Arc<Settings>,
     answer: oneshot::Sender<Result<Answer, StoreError>>,
-    /// The slot in the limiter of a claim, or of a duplicate that reads a response.
+    /// The slot in the limiter of a claim, of a duplicate that reads a response, or of a new task.
     _slot: Option<Slot>,
 }
 
@@ -108,7 +134,9 @@ impl Writer {
                 let limit = shortest(requests.iter().map(|request| request.limit));
                 Some(self.limiter.enter(limit).await?)
             }
-            Call::Response { limit, .. } => Some(self.limiter.enter(*limit).await?),
+            Call::Response { limit, .. } | Call::Task(_, Urgency::New(limit)) => {
+                Some(self.limiter.enter(*limit).await?)
+            }
             _ => None,
         };
         let (answer, receiver) = oneshot::channel();
@@ -127,11 +155,13 @@ impl Job {
             Call::Claim(_)
             | Call::Settle(_, Step::Extend { .. })
             | Call::Response { .. }
-            | Call::Purge(_) => self.answer.is_closed(),
+            | Call::Purge(_)
+            | Call::Task(_, Urgency::New(_) | Urgency::Renewal) => self.answer.is_closed(),
             Call::Settle(_, Step::Complete { .. } | Step::Release)
             | Call::CompleteWith { .. }
             | Call::Forget(_)
-            | Call::Migrate => false,
+            | Call::Migrate
+            | Call::Task(_, Urgency::Completion) => false,
         }
     }
 
@@ -163,6 +193,7 @@ impl Job {
             Call::Forget(key) => statements.forget(on, key).await?,
             Call::Purge(most) => statements.purge(on, now, *most).await?,
             Call::Migrate => statements.migrate(on).await?,
+            Call::Task(task, _) => return Ok(Answer::Task(task.run(on, now).await?)),
         };
         Ok(Answer::Changed(changed))
     }

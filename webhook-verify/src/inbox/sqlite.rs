@@ -1,0 +1,254 @@
+//! The inbox in an SQLite file, next to the claims.
+
+mod operations;
+mod turn;
+mod values;
+
+use std::{any::Any, time::Duration};
+
+use sqlx::SqliteConnection;
+
+use self::{
+    operations::{Cursor, Page, Part},
+    turn::Turn,
+};
+use super::{
+    Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
+    LeaseRequest, Leased, Retention, Settlement, Stats, Verdict,
+};
+use crate::claim::{
+    BoxFuture, Settled, SqliteStore, StoreError,
+    sqlite::{Task, Urgency},
+};
+
+/// How many entries one call to the writer examines, if it only reads.
+const READ: usize = 10_000;
+/// How many entries one call to the writer changes.
+const CHANGE: usize = 1000;
+/// How many events one call to the writer examines and removes, or how many bodies. They have pages
+/// of their own.
+const PURGE: usize = 100;
+
+/// A call to the writer.
+struct Call<A, T> {
+    table: String,
+    arguments: A,
+    run: Run<A, T>,
+}
+
+type Run<A, T> = for<'a> fn(Turn<'a>, &'a A) -> BoxFuture<'a, T>;
+
+impl<A: Send + Sync, T: Send + 'static> Task for Call<A, T> {
+    fn run<'a>(
+        &'a self,
+        on: &'a mut SqliteConnection,
+        now: Duration,
+    ) -> BoxFuture<'a, Box<dyn Any + Send>> {
+        Box::pin(async move {
+            let turn = Turn { on, table: &self.table, now };
+            let result: Box<dyn Any + Send> = Box::new((self.run)(turn, &self.arguments).await?);
+            Ok(result)
+        })
+    }
+}
+
+impl SqliteStore {
+    async fn inbox<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        urgency: Urgency,
+        arguments: A,
+        run: Run<A, T>,
+    ) -> Result<T, StoreError> {
+        let table = self.inbox_table().to_owned();
+        self.run(Call { table, arguments, run }, urgency).await
+    }
+
+    /// Marks an entry as done in the handler's transaction, if the holder still runs it. Returns
+    /// whether it does.
+    pub(crate) async fn finish_in(
+        &self,
+        transaction: &mut SqliteConnection,
+        holder: &EntryHolder,
+    ) -> Result<bool, StoreError> {
+        let mut turn = Turn { on: transaction, table: self.inbox_table(), now: self.now() };
+        Ok(turn.settle(holder, &Verdict::Done).await? == Settled::Applied)
+    }
+}
+
+impl InboxStore for SqliteStore {
+    async fn insert(&self, intake: &Intake) -> Result<Vec<Inserted>, StoreError> {
+        let urgency = Urgency::New(intake.limit);
+        self.inbox(urgency, intake.clone(), |mut turn, intake| {
+            Box::pin(async move { turn.insert(intake).await })
+        })
+        .await
+    }
+
+    async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {
+        let urgency = Urgency::New(request.limit);
+        self.inbox(urgency, request.clone(), |mut turn, request| {
+            Box::pin(async move { turn.lease(request).await })
+        })
+        .await
+    }
+
+    async fn extend(
+        &self,
+        holders: &[EntryHolder],
+        lease: Duration,
+        _limit: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        let arguments = (holders.to_vec(), lease);
+        self.inbox(Urgency::Renewal, arguments, |mut turn, (holders, lease)| {
+            Box::pin(async move {
+                let mut settled = Vec::with_capacity(holders.len());
+                for holder in holders {
+                    settled.push(turn.extend(holder, *lease).await?);
+                }
+                Ok(settled)
+            })
+        })
+        .await
+    }
+
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+        _limit: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.inbox(Urgency::Completion, settlements.to_vec(), |mut turn, settlements| {
+            Box::pin(async move {
+                let mut settled = Vec::with_capacity(settlements.len());
+                for Settlement { holder, verdict } in settlements {
+                    settled.push(turn.settle(holder, verdict).await?);
+                }
+                Ok(settled)
+            })
+        })
+        .await
+    }
+
+    async fn advance(&self, advance: &Advance, _limit: Duration) -> Result<bool, StoreError> {
+        self.inbox(Urgency::Renewal, advance.clone(), |mut turn, advance| {
+            Box::pin(async move { turn.advance(advance).await })
+        })
+        .await
+    }
+
+    async fn stats(&self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
+        self.inbox(Urgency::Renewal, endpoint.to_owned(), |mut turn, endpoint| {
+            Box::pin(async move { turn.stats(endpoint).await })
+        })
+        .await
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        let mut page = Page { after: filter.after, step: READ, left: filter.limit };
+        let mut entries = Vec::new();
+        while page.left > 0 {
+            let call =
+                self.inbox(Urgency::Renewal, (filter.clone(), page), |mut turn, (f, page)| {
+                    Box::pin(async move {
+                        let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
+                        Ok(Some((turn.list(f, *page, end).await?, end)))
+                    })
+                });
+            let Some((found, end)) = call.await? else { break };
+            page = Page { after: end, left: page.left - found.len(), ..page };
+            entries.extend(found);
+        }
+        Ok(entries)
+    }
+
+    async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {
+        match filter.state {
+            None | Some(EntryState::Waiting | EntryState::Dead) => {}
+            Some(EntryState::Running | EntryState::Done | EntryState::Discarded) => return Ok(0),
+        }
+        let mut page = Page { after: filter.after, step: CHANGE, left: filter.limit };
+        while page.left > 0 {
+            let arguments = (filter.clone(), change, page);
+            let call = self.inbox(Urgency::Renewal, arguments, |mut turn, (f, change, page)| {
+                Box::pin(async move {
+                    let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
+                    Ok(Some((turn.change(f, *change, *page, end).await?, end)))
+                })
+            });
+            let Some((changed, end)) = call.await? else { break };
+            page = Page { after: end, left: page.left - changed, ..page };
+        }
+        Ok(filter.limit - page.left)
+    }
+
+    async fn purge_inbox(
+        &self,
+        endpoint: &str,
+        retention: &Retention,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let mut left = max;
+        // The body of an event goes with it.
+        for part in [Part::Events, Part::Bodies] {
+            let mut cursor = Some(Cursor::START);
+            while let Some(from) = cursor.filter(|_| left > 0) {
+                let arguments = (part, endpoint.to_owned(), *retention, from, left.min(PURGE));
+                let call = self.inbox(Urgency::Renewal, arguments, |mut turn, arguments| {
+                    Box::pin(async move {
+                        let (part, endpoint, retention, from, max) = arguments;
+                        turn.purge(*part, endpoint, *retention, *from, *max).await
+                    })
+                });
+                let removed;
+                (removed, cursor) = call.await?;
+                left -= removed;
+            }
+        }
+        Ok(max - left)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{env, fs, process};
+
+    use sqlx::SqlitePool;
+
+    use super::*;
+    use crate::{
+        claim::{ClaimKey, Owner},
+        inbox::{NewEvent, StoredEvent},
+    };
+
+    #[tokio::test]
+    async fn an_entry_is_finished_with_the_transaction_of_its_holder() {
+        let folder = env::temp_dir().join(format!("webhook-verify-inbox-{}", process::id()));
+        fs::create_dir(&folder).unwrap();
+        let url = format!("sqlite://{}", folder.join("inbox.db").display());
+        let store = SqliteStore::connect(&url).await.unwrap();
+        let pool = SqlitePool::connect(&url).await.unwrap();
+        let event = StoredEvent::new(ClaimKey::from([1; 32]), "mautic", "{}");
+        let minute = Duration::from_secs(60);
+        let intake = Intake::new("inbox", &["crm"], vec![NewEvent::new(event, minute)]);
+        store.insert(&intake).await.unwrap();
+        let owner = Owner::random().unwrap();
+        let request = LeaseRequest::new("inbox", "crm", owner, 1, minute);
+        let number = store.lease(&request).await.unwrap().events[0].number;
+        let holder = EntryHolder::new(number, "crm", owner);
+        let other = EntryHolder::new(number, "crm", Owner::random().unwrap());
+        let state = async || store.list(&Filter::new("inbox", 1)).await.unwrap()[0].state;
+
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        assert!(!store.finish_in(&mut transaction, &other).await.unwrap());
+        assert!(store.finish_in(&mut transaction, &holder).await.unwrap());
+        transaction.rollback().await.unwrap();
+        assert_eq!(state().await, EntryState::Running);
+
+        let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
+        assert!(store.finish_in(&mut transaction, &holder).await.unwrap());
+        assert!(!store.finish_in(&mut transaction, &holder).await.unwrap());
+        transaction.commit().await.unwrap();
+        assert_eq!(state().await, EntryState::Done);
+        pool.close().await;
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

@@ -1,0 +1,251 @@
+use sqlx::{Row as _, sqlite::SqliteArguments};
+
+use super::{
+    PURGE,
+    turn::Turn,
+    values::{EVENT, attempts, count, json, number, state, stored_event, text, texts},
+};
+use crate::{
+    claim::{
+        StoreError,
+        sql::{from_millis, millis},
+        sqlite::add,
+    },
+    inbox::{Change, Entry, EntryState, Filter, Retention, Stats},
+};
+
+pub(super) const STATS: &str = include_str!("stats.sql");
+pub(super) const PURGE_EVENTS: &str = r#"DELETE FROM "{inbox}" WHERE number IN (
+    SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM "{inbox}_entry" e
+      WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2))
+    LIMIT ?3)
+  RETURNING number"#;
+pub(super) const PURGE_ENTRIES: &str =
+    r#"DELETE FROM "{inbox}_entry" WHERE event IN (SELECT value FROM json_each(?1))"#;
+pub(super) const PURGE_BODIES: &str = r#"UPDATE "{inbox}" SET body = NULL WHERE number IN (
+    SELECT DISTINCT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM "{inbox}_entry" e
+      WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2))
+    LIMIT ?3)
+  RETURNING number"#;
+pub(super) const PURGED_BODIES: &str = r#"UPDATE "{inbox}_entry" SET finished_at = NULL
+  WHERE event IN (SELECT value FROM json_each(?1))"#;
+pub(super) const EXPIRED_EVENTS: &str = r#"SELECT expires_at, number FROM "{inbox}"
+  WHERE endpoint = ?1 AND expires_at <= ?2 AND (expires_at, number) > (?3, ?4)
+  ORDER BY expires_at, number LIMIT ?5"#;
+pub(super) const FINISHED_ENTRIES: &str = r#"SELECT finished_at, event FROM "{inbox}_entry"
+  WHERE endpoint = ?1 AND finished_at IS NOT NULL AND finished_at <= ?2
+    AND (finished_at, event) > (?3, ?4)
+  ORDER BY finished_at, event LIMIT ?5"#;
+
+/// The entries that a call examines: up to `step` entries after the event number `after`, of which
+/// up to `left` are listed or changed.
+#[derive(Clone, Copy)]
+pub(super) struct Page {
+    pub(super) after: i64,
+    pub(super) step: usize,
+    pub(super) left: usize,
+}
+
+/// The time and the event number after which a purge continues.
+#[derive(Clone, Copy)]
+pub(super) struct Cursor(i64, i64);
+
+/// The part of an inbox that a purge removes.
+#[derive(Clone, Copy)]
+pub(super) enum Part {
+    /// Events, with their entries and bodies.
+    Events,
+    Bodies,
+}
+
+/// How many events or bodies a call removed, and where to continue, unless nothing follows.
+pub(super) type Purged = (usize, Option<Cursor>);
+
+impl Cursor {
+    pub(super) const START: Self = Self(i64::MIN, i64::MIN);
+}
+
+impl Turn<'_> {
+    pub(super) async fn stats(&mut self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
+        let mut stats = Vec::new();
+        for row in self.all(STATS, texts(&[endpoint])?).await? {
+            let count = |index: usize| -> Result<u64, StoreError> {
+                Ok(row.try_get::<i64, _>(index)?.unsigned_abs())
+            };
+            let received_at: Option<i64> = row.try_get(4)?;
+            stats.push(Stats {
+                consumer: row.try_get(0)?,
+                waiting: count(1)?,
+                running: count(2)?,
+                dead: count(3)?,
+                oldest: received_at.map(|at| self.now.saturating_sub(from_millis(at))),
+            });
+        }
+        Ok(stats)
+    }
+
+    /// Returns the number of the last event on a page, or `None` if the page is empty.
+    pub(super) async fn page_end(
+        &mut self,
+        filter: &Filter,
+        page: Page,
+    ) -> Result<Option<i64>, StoreError> {
+        let within = within(filter);
+        let sql = format!(
+            r#"SELECT max(event) FROM (SELECT e.event FROM "{{inbox}}_entry" e
+              WHERE {within} ORDER BY e.event LIMIT ?4)"#
+        );
+        let mut arguments = page_arguments(filter, page)?;
+        add(&mut arguments, count(page.step))?;
+        let rows = self.all(&sql, arguments).await?;
+        Ok(rows.first().map(|row| row.try_get(0)).transpose()?.flatten())
+    }
+
+    /// Lists the entries of a page whose last event is `end`.
+    pub(super) async fn list(
+        &mut self,
+        filter: &Filter,
+        page: Page,
+        end: i64,
+    ) -> Result<Vec<Entry>, StoreError> {
+        let matching = matching(filter);
+        let sql = format!(
+            "SELECT {EVENT}, e.event, e.consumer, e.state, e.attempt, e.due_at, e.error {matching}
+              ORDER BY e.event, e.consumer LIMIT ?9"
+        );
+        let mut entries = Vec::new();
+        for row in self.all(&sql, filter_arguments(filter, page, end)?).await? {
+            entries.push(Entry {
+                number: row.try_get("event")?,
+                consumer: row.try_get("consumer")?,
+                state: state(row.try_get("state")?)?,
+                attempts: attempts(row.try_get("attempt")?)?,
+                due_at: from_millis(row.try_get("due_at")?),
+                received_at: from_millis(row.try_get("received_at")?),
+                error: row.try_get("error")?,
+                event: stored_event(&row)?,
+            });
+        }
+        Ok(entries)
+    }
+
+    /// Changes the entries of a page whose last event is `end`.
+    pub(super) async fn change(
+        &mut self,
+        filter: &Filter,
+        change: Change,
+        page: Page,
+        end: i64,
+    ) -> Result<usize, StoreError> {
+        let set = match change {
+            // An entry that has waited for long keeps its place.
+            Change::Retry => {
+                "state = 0, attempt = 0, due_at = iif(state = 0, min(due_at, ?10), ?10)"
+            }
+            Change::Discard => "state = 4, finished_at = ?10",
+        };
+        let matching = matching(filter);
+        let sql = format!(
+            r#"UPDATE "{{inbox}}_entry" SET {set} WHERE (event, consumer) IN (
+              SELECT e.event, e.consumer {matching} AND e.state IN (0, 2)
+              ORDER BY e.event, e.consumer LIMIT ?9)"#
+        );
+        let mut arguments = filter_arguments(filter, page, end)?;
+        add(&mut arguments, millis(self.now))?;
+        let changed = self.change_rows(&sql, arguments).await?;
+        Ok(usize::try_from(changed).unwrap_or(usize::MAX))
+    }
+
+    /// Removes up to `max` events or bodies after `from` that need not be kept.
+    pub(super) async fn purge(
+        &mut self,
+        part: Part,
+        endpoint: &str,
+        Retention { bodies }: Retention,
+        from: Cursor,
+        max: usize,
+    ) -> Result<Purged, StoreError> {
+        let now = millis(self.now);
+        let finished = now.saturating_sub(millis(bodies));
+        let (examine, until, remove, clean) = match part {
+            Part::Events => (EXPIRED_EVENTS, now, PURGE_EVENTS, PURGE_ENTRIES),
+            Part::Bodies => (FINISHED_ENTRIES, finished, PURGE_BODIES, PURGED_BODIES),
+        };
+        let (candidates, next) = self.candidates(examine, endpoint, until, from).await?;
+        let mut arguments = texts(&[&json(&candidates)?])?;
+        add(&mut arguments, finished)?;
+        add(&mut arguments, count(max))?;
+        let mut removed: Vec<i64> = Vec::new();
+        for row in self.all(remove, arguments).await? {
+            removed.push(row.try_get(0)?);
+        }
+        self.change_rows(clean, texts(&[&json(&removed)?])?).await?;
+        Ok((removed.len(), next))
+    }
+
+    /// Returns the numbers of the next events to examine, and the cursor after them unless they are
+    /// the last ones.
+    async fn candidates(
+        &mut self,
+        sql: &str,
+        endpoint: &str,
+        until: i64,
+        Cursor(time, number): Cursor,
+    ) -> Result<(Vec<i64>, Option<Cursor>), StoreError> {
+        let mut arguments = texts(&[endpoint])?;
+        for value in [until, time, number, count(PURGE)] {
+            add(&mut arguments, value)?;
+        }
+        let (mut candidates, mut next) = (Vec::new(), None);
+        for row in self.all(sql, arguments).await? {
+            next = Some(Cursor(row.try_get(0)?, row.try_get(1)?));
+            candidates.push(row.try_get(1)?);
+        }
+        let is_last = candidates.len() < PURGE;
+        Ok((candidates, next.filter(|_| !is_last)))
+    }
+}
+
+/// Returns the condition for the entries after [`Page::after`] of which a page consists, with the
+/// arguments of [`page_arguments`]. Those of other endpoints count as well, unless an index tells
+/// them apart: they have to be examined.
+fn within(filter: &Filter) -> &'static str {
+    if filter.key.is_some() {
+        r#"e.event > ?2
+          AND e.event = (SELECT number FROM "{inbox}" WHERE endpoint = ?1 AND key = ?3)"#
+    } else if filter.state == Some(EntryState::Dead) {
+        "e.event > ?2 AND e.endpoint = ?1 AND e.state = 2"
+    } else {
+        "e.event > ?2"
+    }
+}
+
+/// Returns the part of a query that selects the entries of a page, with the arguments of
+/// [`filter_arguments`].
+fn matching(filter: &Filter) -> String {
+    let within = within(filter);
+    format!(
+        r#"FROM "{{inbox}}_entry" e CROSS JOIN "{{inbox}}" i ON i.number = e.event
+          WHERE {within} AND e.endpoint = ?1 AND e.event <= ?4
+            AND (?5 IS NULL OR e.consumer = ?5) AND (?6 IS NULL OR e.state = ?6)
+            AND (?7 IS NULL OR i.event_type = ?7) AND (?8 IS NULL OR i.namespace = ?8)"#
+    )
+}
+
+fn page_arguments(filter: &Filter, page: Page) -> Result<SqliteArguments, StoreError> {
+    let mut arguments = texts(&[&filter.endpoint])?;
+    add(&mut arguments, page.after)?;
+    add(&mut arguments, filter.key.map(|key| key.as_bytes().to_vec()))?;
+    Ok(arguments)
+}
+
+fn filter_arguments(filter: &Filter, page: Page, end: i64) -> Result<SqliteArguments, StoreError> {
+    let mut arguments = page_arguments(filter, page)?;
+    add(&mut arguments, end)?;
+    add(&mut arguments, filter.consumer.as_deref().map(text))?;
+    add(&mut arguments, filter.state.map(number))?;
+    add(&mut arguments, filter.event_type.as_deref().map(text))?;
+    add(&mut arguments, filter.namespace.as_deref().map(text))?;
+    add(&mut arguments, count(page.left))?;
+    Ok(arguments)
+}

@@ -1,0 +1,322 @@
+use std::time::Duration;
+
+use sqlx::{
+    Row as _, SqliteConnection,
+    sqlite::{SqliteArguments, SqliteRow},
+};
+
+use super::values::{
+    DEAD, DISCARDED, DONE, EVENT, RUNNING, WAITING, attempts, count, failed, json, stored_event,
+    text, texts,
+};
+use crate::{
+    claim::{
+        Settled, StoreError,
+        sql::{from_millis, millis},
+        sqlite::{add, in_inbox},
+    },
+    inbox::{
+        Advance, EntryHolder, Inserted, Intake, LeaseRequest, Leased, LeasedEvent, NewEvent, Order,
+        Verdict,
+    },
+};
+
+const INSERT: &str = r#"INSERT INTO "{inbox}" (endpoint, key, namespace, scheme, event_type,
+    event_id, event_time, received_at, expires_at, data_pointer, headers, body)
+  VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)
+  ON CONFLICT (endpoint, key) DO NOTHING
+  RETURNING number"#;
+const INSERT_ENTRIES: &str = r#"INSERT INTO "{inbox}_entry"
+    (event, consumer, endpoint, state, attempt, due_at, order_key, position)
+  SELECT ?1, value, ?2, 0, 0, ?3, ?4, ?5 FROM json_each(?6)"#;
+const LEASE: &str = r#"UPDATE "{inbox}_entry"
+  SET state = 1, attempt = attempt + 1, owner = ?2, due_at = ?3
+  WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?4))"#;
+const EXHAUST: &str = r#"UPDATE "{inbox}_entry" SET state = 2, owner = NULL, error = ?2
+  WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?3))"#;
+const EXTEND: &str = r#"UPDATE "{inbox}_entry" SET due_at = ?4
+  WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1"#;
+const SETTLE: &str = r#"UPDATE "{inbox}_entry" SET state = ?4, owner = NULL,
+    due_at = coalesce(?5, due_at), error = coalesce(?6, error), finished_at = ?7
+  WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1"#;
+const ADVANCE: &str = r#"INSERT INTO "{inbox}_version" AS v
+    (endpoint, consumer, key, version, event)
+  VALUES (?1, ?2, ?3, ?4, ?5)
+  ON CONFLICT (endpoint, consumer, key) DO UPDATE
+  SET version = excluded.version, event = excluded.event
+  WHERE excluded.version > v.version
+    OR (excluded.version = v.version AND excluded.event = v.event)"#;
+/// The error of an entry whose last lease expired.
+const EXPIRED: &str = "lease expired";
+
+/// The writer's transaction during a call. It has the write lock, so that no statement of another
+/// connection comes between those of a call.
+pub(super) struct Turn<'a> {
+    pub(super) on: &'a mut SqliteConnection,
+    /// The name of the inbox's table.
+    pub(super) table: &'a str,
+    pub(super) now: Duration,
+}
+
+impl Turn<'_> {
+    pub(super) async fn insert(&mut self, intake: &Intake) -> Result<Vec<Inserted>, StoreError> {
+        let consumers: Vec<_> = intake.consumers.iter().map(|consumer| text(consumer)).collect();
+        let consumers = json(&consumers)?;
+        let mut inserted = Vec::with_capacity(intake.events.len());
+        for event in &intake.events {
+            let new = self.insert_event(&intake.endpoint, event, &consumers).await?;
+            inserted.push(if new { Inserted::New } else { Inserted::Duplicate });
+        }
+        Ok(inserted)
+    }
+
+    /// Inserts an event and its entries, and returns whether it is new.
+    async fn insert_event(
+        &mut self,
+        endpoint: &str,
+        NewEvent { event, ttl, order_key, position }: &NewEvent,
+        consumers: &str,
+    ) -> Result<bool, StoreError> {
+        let now = millis(self.now);
+        let mut arguments = texts(&[endpoint])?;
+        add(&mut arguments, event.key.as_bytes().to_vec())?;
+        add(&mut arguments, event.namespace.as_deref().map(text))?;
+        add(&mut arguments, text(&event.scheme))?;
+        add(&mut arguments, event.event_type.as_deref().map(text))?;
+        add(&mut arguments, event.id.as_deref().map(text))?;
+        add(&mut arguments, event.time.map(millis))?;
+        add(&mut arguments, now)?;
+        add(&mut arguments, now.saturating_add(millis(*ttl)))?;
+        add(&mut arguments, event.data_pointer.as_deref().map(text))?;
+        add(&mut arguments, json(&event.headers)?)?;
+        add(&mut arguments, event.body.to_vec())?;
+        let rows = self.all(INSERT, arguments).await?;
+        let Some(row) = rows.first() else { return Ok(false) };
+        let mut arguments = SqliteArguments::default();
+        add(&mut arguments, row.try_get::<i64, _>(0)?)?;
+        add(&mut arguments, text(endpoint))?;
+        add(&mut arguments, now)?;
+        add(&mut arguments, order_key.clone())?;
+        add(&mut arguments, position.unwrap_or(0))?;
+        add(&mut arguments, consumers.to_owned())?;
+        self.change_rows(INSERT_ENTRIES, arguments).await?;
+        Ok(true)
+    }
+
+    pub(super) async fn lease(&mut self, request: &LeaseRequest) -> Result<Leased, StoreError> {
+        let mut arguments = texts(&[&request.endpoint, &request.consumer])?;
+        add(&mut arguments, millis(self.now))?;
+        add(&mut arguments, count(request.max))?;
+        let mut due: Vec<Due> = Vec::new();
+        for row in self.all(&due_sql(request.order), arguments).await? {
+            due.push(Due::read(&row)?);
+        }
+        due.sort_by_key(|due| (due.due_at, due.event.number));
+        let max_attempts = request.max_attempts;
+        let is_exhausted = |due: &Due| due.state == RUNNING && due.event.attempt > max_attempts;
+        let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
+        if !exhausted.is_empty() {
+            let mut arguments = texts(&[&request.consumer, EXPIRED])?;
+            add(&mut arguments, json(&numbers(&exhausted))?)?;
+            self.change_rows(EXHAUST, arguments).await?;
+        }
+        if !leased.is_empty() {
+            let mut arguments = texts(&[&request.consumer])?;
+            add(&mut arguments, request.owner.as_bytes().to_vec())?;
+            add(&mut arguments, millis(self.now.saturating_add(request.lease)))?;
+            add(&mut arguments, json(&numbers(&leased))?)?;
+            self.change_rows(LEASE, arguments).await?;
+        }
+        let key = |due: Due| (due.event.number, due.event.event.key);
+        Ok(Leased {
+            events: leased.into_iter().map(|due| due.event).collect(),
+            exhausted: exhausted.into_iter().map(key).collect(),
+        })
+    }
+
+    pub(super) async fn extend(
+        &mut self,
+        holder: &EntryHolder,
+        lease: Duration,
+    ) -> Result<Settled, StoreError> {
+        let mut arguments = holder_arguments(holder)?;
+        add(&mut arguments, millis(self.now.saturating_add(lease)))?;
+        self.change_entry(EXTEND, arguments).await
+    }
+
+    pub(super) async fn settle(
+        &mut self,
+        holder: &EntryHolder,
+        verdict: &Verdict,
+    ) -> Result<Settled, StoreError> {
+        let (state, due_in, error) = match verdict {
+            Verdict::Done => (DONE, None, None),
+            Verdict::Discarded => (DISCARDED, None, None),
+            Verdict::Retry { after, error } => (WAITING, Some(*after), Some(error)),
+            Verdict::Dead { error } => (DEAD, None, Some(error)),
+            Verdict::Released => (WAITING, Some(Duration::ZERO), None),
+        };
+        let mut arguments = holder_arguments(holder)?;
+        add(&mut arguments, state)?;
+        add(&mut arguments, due_in.map(|due_in| millis(self.now.saturating_add(due_in))))?;
+        add(&mut arguments, error.map(|error| text(error)))?;
+        let is_finished = matches!(state, DONE | DISCARDED);
+        add(&mut arguments, is_finished.then_some(millis(self.now)))?;
+        self.change_entry(SETTLE, arguments).await
+    }
+
+    pub(super) async fn advance(&mut self, advance: &Advance) -> Result<bool, StoreError> {
+        let mut arguments = texts(&[&advance.endpoint, &advance.consumer])?;
+        add(&mut arguments, advance.key.clone())?;
+        add(&mut arguments, advance.version)?;
+        add(&mut arguments, advance.number)?;
+        Ok(self.change_rows(ADVANCE, arguments).await? > 0)
+    }
+
+    async fn change_entry(
+        &mut self,
+        sql: &str,
+        arguments: SqliteArguments,
+    ) -> Result<Settled, StoreError> {
+        let changed = self.change_rows(sql, arguments).await?;
+        Ok(if changed == 0 { Settled::Superseded } else { Settled::Applied })
+    }
+
+    /// Returns all rows, because a statement that does not run to its end keeps its locks.
+    pub(super) async fn all(
+        &mut self,
+        sql: &str,
+        arguments: SqliteArguments,
+    ) -> Result<Vec<SqliteRow>, StoreError> {
+        let sql = in_inbox(sql, self.table);
+        sqlx::query_with(sql, arguments).fetch_all(&mut *self.on).await.map_err(failed)
+    }
+
+    pub(super) async fn change_rows(
+        &mut self,
+        sql: &str,
+        arguments: SqliteArguments,
+    ) -> Result<u64, StoreError> {
+        let sql = in_inbox(sql, self.table);
+        let done = sqlx::query_with(sql, arguments).execute(&mut *self.on).await;
+        Ok(done.map_err(failed)?.rows_affected())
+    }
+}
+
+/// A due entry.
+struct Due {
+    due_at: i64,
+    state: i64,
+    /// With the attempt that a lease starts.
+    event: LeasedEvent,
+}
+
+impl Due {
+    fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+        let event = LeasedEvent {
+            number: row.try_get("event")?,
+            attempt: attempts(row.try_get("attempt")?)?.saturating_add(1),
+            received_at: from_millis(row.try_get("received_at")?),
+            event: stored_event(row)?,
+        };
+        Ok(Self { due_at: row.try_get("due_at")?, state: row.try_get("state")?, event })
+    }
+}
+
+fn numbers(due: &[Due]) -> Vec<i64> {
+    due.iter().map(|due| due.event.number).collect()
+}
+
+/// Returns the query for the entries that are due, with their events. Each of the two states has an
+/// index.
+fn due_sql(order: Order) -> String {
+    let unfinished = match order {
+        Order::None => None,
+        Order::DeadBlocks => Some("o.state < 3"),
+        Order::DeadIsSkipped => Some("o.state < 3 AND o.state <> 2"),
+    };
+    let order = unfinished.map_or_else(String::new, |unfinished| {
+        format!(
+            r#"AND (e.order_key IS NULL OR (
+              NOT EXISTS (SELECT 1 FROM "{{inbox}}_entry" o WHERE o.endpoint = ?1
+                AND o.consumer = ?2 AND o.order_key = e.order_key AND {unfinished}
+                AND (o.position, o.event) < (e.position, e.event))
+              AND NOT EXISTS (SELECT 1 FROM "{{inbox}}_entry" o WHERE o.endpoint = ?1
+                AND o.consumer = ?2 AND o.state = 1 AND o.due_at > ?3
+                AND o.order_key = e.order_key)))"#
+        )
+    });
+    let due = |state: i64| {
+        format!(
+            r#"SELECT * FROM (SELECT e.event, e.attempt, e.state, e.due_at FROM "{{inbox}}_entry" e
+              WHERE e.endpoint = ?1 AND e.consumer = ?2 AND e.state = {state} AND e.due_at <= ?3
+                {order}
+              ORDER BY e.due_at, e.event LIMIT ?4)"#
+        )
+    };
+    let (waiting, running) = (due(WAITING), due(RUNNING));
+    // The bodies are not sorted.
+    format!(
+        r#"SELECT {EVENT}, due.event, due.attempt, due.state, due.due_at
+          FROM (SELECT * FROM ({waiting} UNION ALL {running}) ORDER BY due_at, event LIMIT ?4) due
+          CROSS JOIN "{{inbox}}" i ON i.number = due.event"#
+    )
+}
+
+fn holder_arguments(holder: &EntryHolder) -> Result<SqliteArguments, StoreError> {
+    let mut arguments = SqliteArguments::default();
+    add(&mut arguments, holder.number)?;
+    add(&mut arguments, text(&holder.consumer))?;
+    add(&mut arguments, holder.owner.as_bytes().to_vec())?;
+    Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+
+    use super::*;
+    use crate::inbox::sqlite::operations;
+
+    /// No statement reads entries that it does not need, however many there are.
+    #[tokio::test]
+    async fn statements_use_an_index() {
+        let mut on = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
+        let tables = in_inbox(include_str!("../../claim/sqlite/inbox.sql"), "t");
+        sqlx::raw_sql(tables).execute(&mut on).await.unwrap();
+        let leases = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped].map(due_sql);
+        let others = [
+            INSERT,
+            INSERT_ENTRIES,
+            LEASE,
+            EXHAUST,
+            EXTEND,
+            SETTLE,
+            ADVANCE,
+            operations::STATS,
+            operations::EXPIRED_EVENTS,
+            operations::FINISHED_ENTRIES,
+            operations::PURGE_EVENTS,
+            operations::PURGE_BODIES,
+            operations::PURGE_ENTRIES,
+            operations::PURGED_BODIES,
+        ];
+        for sql in leases.iter().map(String::as_str).chain(others) {
+            let explain = in_inbox(&format!("EXPLAIN QUERY PLAN {sql}"), "t");
+            let plan: Vec<(i64, i64, i64, String)> =
+                sqlx::query_as(explain).fetch_all(&mut on).await.unwrap();
+            for (.., step) in &plan {
+                let scanned = step.strip_prefix("SCAN ").and_then(|rest| rest.split(' ').next());
+                let is_table = scanned.is_some_and(|name| {
+                    ["e", "o", "i", "t", "t_entry", "t_version"].contains(&name)
+                });
+                assert!(!is_table, "{sql}: {step}");
+            }
+            if leases.iter().any(|lease| lease == sql) {
+                let uses = |index: &str| plan.iter().any(|(.., step)| step.contains(index));
+                assert!(uses("SEARCH e USING INDEX t_waiting"), "{plan:?}");
+                assert!(uses("SEARCH e USING INDEX t_running"), "{plan:?}");
+            }
+        }
+    }
+}
