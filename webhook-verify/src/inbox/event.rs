@@ -1,9 +1,16 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::{Advance, EntryHolder, Inbox, LeasedEvent, StoredEvent};
+use super::{Advance, EntryHolder, Inbox, LeasedEvent, StoredEvent, shared::DynInboxStore};
 use crate::{
     claim::{ClaimKey, StoreError},
     delivery::{EventName, ExtractError, from_json},
@@ -18,15 +25,33 @@ struct Inner {
     inbox: Inbox,
     holder: EntryHolder,
     leased: LeasedEvent,
+    /// Whether the handler's transaction has completed the event.
+    committed: AtomicBool,
 }
 
 impl InboxEvent {
     pub(super) fn new(inbox: Inbox, holder: EntryHolder, leased: LeasedEvent) -> Self {
-        Self(Arc::new(Inner { inbox, holder, leased }))
+        Self(Arc::new(Inner { inbox, holder, leased, committed: AtomicBool::new(false) }))
     }
 
     fn event(&self) -> &StoredEvent {
         &self.0.leased.event
+    }
+
+    pub(super) fn store(&self) -> &dyn DynInboxStore {
+        &*self.0.inbox.store
+    }
+
+    pub(super) fn holder(&self) -> &EntryHolder {
+        &self.0.holder
+    }
+
+    pub(super) fn committed(&self) -> &AtomicBool {
+        &self.0.committed
+    }
+
+    pub(super) fn is_committed(&self) -> bool {
+        self.0.committed.load(Ordering::Acquire)
     }
 
     /// Returns the name of the inbox.
@@ -145,7 +170,7 @@ impl InboxEvent {
     ///
     /// [`StoreError`] if the store fails.
     pub async fn is_stale(&self, key: &str, version: i64) -> Result<bool, StoreError> {
-        let Inner { inbox, holder, leased } = &*self.0;
+        let Inner { inbox, holder, leased, .. } = &*self.0;
         let advance = Advance {
             endpoint: Arc::clone(&inbox.endpoint),
             consumer: Arc::clone(&holder.consumer),

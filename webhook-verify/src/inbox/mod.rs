@@ -41,6 +41,7 @@
 //!   dropped.
 //! * An event is processed again if a worker dies before it has recorded the result.
 
+mod commit;
 mod event;
 mod intake;
 mod outcome;
@@ -63,6 +64,7 @@ use tokio::{runtime::Handle, sync::watch};
 
 use self::shared::DynInboxStore;
 pub use self::{
+    commit::InboxDatabase,
     event::InboxEvent,
     outcome::{Discard, Retry},
     store::{
@@ -265,7 +267,7 @@ impl Inbox {
     /// [`retry`](Self::retry) and [`discard`](Self::discard).
     #[must_use]
     pub fn filter(&self) -> Filter {
-        Filter::new(Arc::clone(&self.endpoint), PAGE)
+        Filter::new(&self.endpoint, PAGE)
     }
 
     /// Returns up to [`Filter::limit`] entries, by ascending event number. To get the next page,

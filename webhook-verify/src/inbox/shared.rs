@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{any::Any, time::Duration};
 
 use super::{
     Advance, Change, Entry, EntryHolder, Filter, InboxStore, Inserted, Intake, LeaseRequest,
@@ -8,6 +8,7 @@ use crate::claim::{BoxFuture, Settled};
 
 /// [`InboxStore`] with its futures boxed, so that an inbox has no type parameter for its store.
 pub(crate) trait DynInboxStore: Send + Sync {
+    fn as_any(&self) -> &(dyn Any + Send + Sync);
     fn insert<'a>(&'a self, intake: &'a Intake) -> BoxFuture<'a, Vec<Inserted>>;
     fn lease<'a>(&'a self, request: &'a LeaseRequest) -> BoxFuture<'a, Leased>;
     fn extend<'a>(
@@ -40,6 +41,10 @@ pub(crate) trait DynInboxStore: Send + Sync {
 }
 
 impl<S: InboxStore> DynInboxStore for S {
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self
+    }
+
     fn insert<'a>(&'a self, intake: &'a Intake) -> BoxFuture<'a, Vec<Inserted>> {
         Box::pin(InboxStore::insert(self, intake))
     }

@@ -398,19 +398,6 @@ pub struct Filter {
 }
 
 impl Filter {
-    pub(super) fn new(endpoint: Arc<str>, limit: usize) -> Self {
-        Self {
-            endpoint,
-            consumer: None,
-            state: None,
-            key: None,
-            event_type: None,
-            namespace: None,
-            after: 0,
-            limit,
-        }
-    }
-
     /// Selects entries of this consumer.
     #[must_use]
     pub fn consumer(self, name: impl Into<String>) -> Self {

@@ -219,6 +219,14 @@ struct Running<H> {
 
 type Reply = oneshot::Sender<Result<Settled, StoreError>>;
 
+/// Whether the store has recorded the result of an attempt.
+enum Recorded {
+    Yes,
+    /// A call failed, but may have taken effect.
+    Maybe,
+    No,
+}
+
 struct Lease {
     holder: EntryHolder,
     /// When the lease ends, by this process's clock.
@@ -357,25 +365,33 @@ where
         let (attempt, key) = (leased.attempt, leased.event.key);
         let event_type = leased.event.event_type.clone();
         let event = InboxEvent::new(self.inbox.clone(), holder.clone(), leased);
-        let handling = timeout(self.settings.time_limit, caught(|| (self.handler)(event)));
+        let handling = caught(|| (self.handler)(event.clone()));
+        let handling = timeout(self.settings.time_limit, handling);
         let ended = match before_end(end.clone(), handling).await {
             Some(Ok(ended)) => ended,
             Some(Err(_)) => Ended::TimedOut,
-            None => {
-                self.log_lost(key);
-                return;
-            }
+            None if event.is_committed() => Ended::Returned(Ok(())),
+            None => return self.log_lost(key),
         };
+        if event.is_committed() {
+            return self.log_verdict(key, event_type.as_deref(), attempt, &Verdict::Done);
+        }
         let is_last = attempt >= self.settings.max_attempts;
         let verdict = ended.verdict((!is_last).then(|| self.pause_after(attempt)));
         let settled = before_end(end, self.settle(holder, verdict.clone())).await;
         drop(held);
         drop(slot);
         match settled {
-            Some(Settled::Applied) => {
-                self.log_verdict(key, event_type.as_deref(), attempt, &verdict);
-            }
-            Some(Settled::Superseded) | None => self.log_lost(key),
+            Some(Recorded::Yes) => self.log_verdict(key, event_type.as_deref(), attempt, &verdict),
+            Some(Recorded::Maybe) => tracing::warn!(
+                target: "webhook_verify",
+                endpoint = &*self.inbox.endpoint,
+                consumer = &*self.consumer,
+                %key,
+                attempt,
+                "the store failed while the result was recorded: it may be recorded or not"
+            ),
+            Some(Recorded::No) | None => self.log_lost(key),
         }
     }
 
@@ -389,8 +405,8 @@ where
     }
 
     /// Records the result of an attempt. If the store fails, tries again until the lease ends.
-    async fn settle(&self, holder: EntryHolder, verdict: Verdict) -> Settled {
-        let mut pause = PAUSES[0];
+    async fn settle(&self, holder: EntryHolder, verdict: Verdict) -> Recorded {
+        let (mut pause, mut has_failed) = (PAUSES[0], false);
         loop {
             let settlement = Settlement { holder: holder.clone(), verdict: verdict.clone() };
             let (reply, answer) = oneshot::channel();
@@ -400,8 +416,11 @@ where
                 Err(_) => Err(StoreError::new("the worker has stopped")),
             };
             match result {
-                Ok(settled) => return settled,
+                Ok(Settled::Applied) => return Recorded::Yes,
+                Ok(Settled::Superseded) if has_failed => return Recorded::Maybe,
+                Ok(Settled::Superseded) => return Recorded::No,
                 Err(error) => {
+                    has_failed = true;
                     let endpoint = &*self.inbox.endpoint;
                     tracing::warn!(target: "webhook_verify", endpoint, "result not recorded: {error:#}");
                 }

@@ -1,0 +1,101 @@
+//! Completes an event in the transaction of its handler.
+
+use std::{any::Any, future::Future, pin::Pin, sync::atomic::Ordering};
+
+use sqlx::{Database, Transaction};
+
+use super::{EntryHolder, InboxEvent};
+use crate::claim::{CommitError, StoreError};
+
+/// A database whose transactions can complete an event.
+pub trait InboxDatabase: Database + Sealed {
+    /// Marks the entry as done. Returns whether the holder still runs it, or `None` if the store is
+    /// in another kind of database.
+    #[doc(hidden)]
+    fn finish<'a>(
+        store: &'a (dyn Any + Send + Sync),
+        transaction: &'a mut Self::Connection,
+        holder: &'a EntryHolder,
+    ) -> Finishing<'a>;
+}
+
+/// Seals [`InboxDatabase`].
+#[expect(unnameable_types, reason = "the trait is sealed")]
+pub trait Sealed {}
+
+#[expect(unnameable_types, reason = "the trait is sealed")]
+pub type Finishing<'a> =
+    Pin<Box<dyn Future<Output = Result<Option<bool>, StoreError>> + Send + 'a>>;
+
+macro_rules! database {
+    ($database:ty, $connection:ty, $store:ty) => {
+        impl Sealed for $database {}
+
+        impl InboxDatabase for $database {
+            fn finish<'a>(
+                store: &'a (dyn Any + Send + Sync),
+                transaction: &'a mut $connection,
+                holder: &'a EntryHolder,
+            ) -> Finishing<'a> {
+                Box::pin(async move {
+                    let Some(store) = store.downcast_ref::<$store>() else { return Ok(None) };
+                    store.finish_in(transaction, holder).await.map(Some)
+                })
+            }
+        }
+    };
+}
+
+#[cfg(feature = "postgres")]
+database!(sqlx::Postgres, sqlx::PgConnection, crate::PostgresStore);
+#[cfg(feature = "sqlite")]
+database!(sqlx::Sqlite, sqlx::SqliteConnection, crate::SqliteStore);
+
+impl InboxEvent {
+    /// Completes the event in the handler's transaction and commits it, in place of
+    /// `transaction.commit()`. The handler's effects in the transaction then happen exactly once:
+    /// if a worker dies or loses its lease, the effects of only one attempt remain.
+    ///
+    /// The transaction must be in the database of the inbox. Keep it short. Afterwards, the
+    /// handler's result no longer matters: the event is done.
+    ///
+    /// ```
+    /// # #[cfg(feature = "sqlite")]
+    /// # mod example {
+    /// use sqlx::SqlitePool;
+    /// use webhook_verify::inbox::InboxEvent;
+    ///
+    /// type Error = Box<dyn std::error::Error + Send + Sync>;
+    ///
+    /// async fn handle(pool: SqlitePool, event: InboxEvent) -> Result<(), Error> {
+    ///     let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await?;
+    ///     sqlx::query("INSERT INTO contact (body) VALUES (?)")
+    ///         .bind(event.body().to_vec())
+    ///         .execute(&mut *transaction)
+    ///         .await?;
+    ///     Ok(event.commit(transaction).await?)
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`CommitError`]. The transaction is rolled back. Return the error from the handler: the event
+    /// is retried, unless another attempt has completed it.
+    pub async fn commit<DB: InboxDatabase>(
+        &self,
+        mut transaction: Transaction<'_, DB>,
+    ) -> Result<(), CommitError> {
+        if self.is_committed() {
+            return Err(CommitError::AlreadyCompleted);
+        }
+        match DB::finish(self.store().as_any(), &mut transaction, self.holder()).await? {
+            Some(true) => {}
+            Some(false) => return Err(CommitError::Superseded),
+            None => return Err(CommitError::NotClaimed),
+        }
+        transaction.commit().await?;
+        self.committed().store(true, Ordering::Release);
+        Ok(())
+    }
+}
