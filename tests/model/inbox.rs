@@ -261,10 +261,8 @@ impl Inbox {
             (Some(Flaw::SettlesForAnybody), Call::Done | Call::Failed | Call::Released) => {
                 by = current.unwrap_or(by);
             }
-            (Some(Flaw::ComparesAttempts), _) if call != Call::Lease => {
-                if row.attempts == u32::from(attempt) {
-                    by = current.unwrap_or(by);
-                }
+            (Some(Flaw::ComparesAttempts), _) if row.attempts == u32::from(attempt) => {
+                by = current.unwrap_or(by);
             }
             _ => {}
         }
@@ -357,8 +355,7 @@ impl Inbox {
             }
             Fate::Late => {
                 // A slot is free: see `actions`.
-                let slot = state.late.iter_mut().find(|late| late.is_none());
-                *slot.unwrap() = Some((call, owner, attempt));
+                *state.late.iter_mut().find(|late| late.is_none())? = Some((call, owner, attempt));
             }
         }
         None
@@ -429,7 +426,6 @@ impl Model for Inbox {
         let has_slot = state.late.contains(&None);
         for (of, worker) in state.workers.iter().enumerate() {
             let calls: &[Call] = match worker {
-                // A call that finds nothing changes nothing, so it need not be made.
                 Worker::Idle => &[Call::Lease],
                 Worker::Running { extended: false, .. } => {
                     &[Call::Extend, Call::Done, Call::Discarded, Call::Failed]

@@ -41,10 +41,15 @@ const HOLD: Deliveries = Deliveries { lapsed: OnLeaseExpiry::Hold, expires: fals
 const HOLD_WITHOUT_LAPSES: Deliveries =
     Deliveries { faults: 5, late: false, lapses: false, ..HOLD };
 
+/// The states that the checker can handle.
+trait States: Clone + Debug + Eq + Hash + Send + Sync + 'static {}
+
+impl<S: Clone + Debug + Eq + Hash + Send + Sync + 'static> States for S {}
+
 /// Checks all properties in all states. Returns the number of states.
 fn holds<M>(model: M) -> usize
 where
-    M: Model<State: Hash + Send + Sync, Action: Debug> + Send + Sync + 'static,
+    M: Model<State: States, Action: Clone + Debug + PartialEq> + Send + Sync + 'static,
 {
     let start = Instant::now();
     let checker = model.checker().threads(2).spawn_bfs().join();
@@ -63,7 +68,12 @@ fn with_faults(model: Deliveries) -> Deliveries {
 /// Checks that the property is found broken.
 fn breaks<M>(model: M, property: &'static str)
 where
-    M: Model<State: Hash + Send + Sync, Action: Debug> + Copy + Debug + Send + Sync + 'static,
+    M: Model<State: States, Action: Clone + Debug + PartialEq>
+        + Copy
+        + Debug
+        + Send
+        + Sync
+        + 'static,
 {
     let only = HasDiscoveries::AnyOf([property].into());
     let checker = model.checker().threads(2).finish_when(only).spawn_bfs().join();
@@ -109,7 +119,7 @@ fn every_path_ends() {
 }
 
 /// Checks that each path of the model ends.
-fn ends<M: Model<State: Clone + Eq + Hash>>(model: &M) {
+fn ends<M: Model<State: States>>(model: &M) {
     let mut states = HashMap::new();
     let mut pending: Vec<_> = model.init_states();
     let mut edges = Vec::new();

@@ -139,6 +139,9 @@ faults! {
     PurgesAllEndpoints: other_endpoints_stay,
 }
 
+/// A call of `advance`: endpoint, key, version and number.
+type Version = (String, Vec<u8>, i64, i64);
+
 /// The faults for which `insert` looks for each event.
 const EDITS: [Fault; 3] =
     [Fault::DuplicateReplacesTheBody, Fault::DuplicateAddsConsumers, Fault::NewIsDueLater];
@@ -149,7 +152,7 @@ struct Faulty {
     fault: Fault,
     /// The last entries that were leased.
     leased: Mutex<Leased>,
-    versions: Mutex<HashSet<(String, Vec<u8>, i64, i64)>>,
+    versions: Mutex<HashSet<Version>>,
 }
 
 impl Faulty {

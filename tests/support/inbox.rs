@@ -20,12 +20,13 @@ use webhook_verify::{
 pub use self::entry::{Row, Turn};
 
 /// An inbox store in memory.
+#[derive(Debug)]
 pub struct MapInbox<C> {
     clock: C,
     tables: Mutex<Tables>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct Tables {
     last: i64,
     /// The events by number.
@@ -34,12 +35,18 @@ struct Tables {
     versions: HashMap<(String, String, Vec<u8>), (i64, i64)>,
 }
 
-/// An event and its entries by consumer.
+/// An event and its entries.
+#[derive(Debug)]
 pub struct EventRow {
+    /// The number of the event.
     pub number: i64,
+    /// The name of the inbox.
     pub endpoint: String,
+    /// The event.
     pub event: NewEvent,
+    /// When the event was stored.
     pub received_at: Duration,
+    /// The entries by consumer.
     pub entries: BTreeMap<String, Row>,
 }
 
@@ -61,10 +68,9 @@ impl Tables {
         let (mut due, mut blocked, mut running) = (Vec::new(), HashSet::new(), HashSet::new());
         let mut rows = Vec::new();
         for (number, event) in &self.events {
-            if event.endpoint == *request.endpoint {
-                if let Some(row) = event.entries.get(&*request.consumer) {
-                    rows.push((event.event.position, *number, &event.event.order_key, row));
-                }
+            let row = event.entries.get(&*request.consumer);
+            if let Some(row) = row.filter(|_| event.endpoint == *request.endpoint) {
+                rows.push((event.event.position, *number, &event.event.order_key, row));
             }
         }
         rows.sort_by_key(|(position, number, ..)| (*position, *number));

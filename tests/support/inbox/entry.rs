@@ -10,32 +10,44 @@ use webhook_verify::{
 /// An entry as a store keeps it.
 #[derive(Clone, Debug)]
 pub struct Row {
+    /// The state.
     pub state: EntryState,
+    /// The number of leases.
     pub attempts: u32,
     /// The owner of the lease, while the entry is running.
     pub owner: Option<Owner>,
     /// When it is due, when its lease expires, or when it was finished.
     pub due_at: Duration,
+    /// The error of the last attempt that failed.
     pub error: Option<String>,
 }
 
 /// The effect of a lease request on an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
-    Leased { attempt: u32 },
+    /// It has a new lease.
+    Leased {
+        /// The number of leases so far.
+        attempt: u32,
+    },
+    /// It is dead, because its last lease expired.
     Exhausted,
+    /// It has not changed.
     NotDue,
 }
 
 impl Row {
+    /// Returns an entry that is due.
     pub fn new(now: Duration) -> Self {
         Self { state: EntryState::Waiting, attempts: 0, owner: None, due_at: now, error: None }
     }
 
+    /// Returns whether the entry has a lease that has not expired.
     pub fn is_leased(&self, now: Duration) -> bool {
         self.state == EntryState::Running && self.due_at > now
     }
 
+    /// Returns whether the entry is waiting and its time has come, or its lease has expired.
     pub fn is_due(&self, now: Duration) -> bool {
         matches!(self.state, EntryState::Waiting | EntryState::Running) && self.due_at <= now
     }
@@ -45,6 +57,7 @@ impl Row {
         matches!(self.state, EntryState::Done | EntryState::Discarded).then_some(self.due_at)
     }
 
+    /// Leases the entry if it is due and has an attempt left.
     pub fn lease(
         &mut self,
         owner: Owner,
@@ -66,6 +79,7 @@ impl Row {
         Turn::Leased { attempt: self.attempts }
     }
 
+    /// Renews the owner's lease from now on.
     pub fn extend(&mut self, owner: Owner, lease: Duration, now: Duration) -> Settled {
         if self.owner != Some(owner) {
             return Settled::Superseded;
@@ -74,6 +88,7 @@ impl Row {
         Settled::Applied
     }
 
+    /// Settles the owner's attempt.
     pub fn settle(&mut self, owner: Owner, verdict: &Verdict, now: Duration) -> Settled {
         if self.owner != Some(owner) {
             return Settled::Superseded;
@@ -91,7 +106,7 @@ impl Row {
         Settled::Applied
     }
 
-    /// Returns whether the change applies: only waiting and dead entries change.
+    /// Changes the entry if it is waiting or dead. Returns whether it was.
     pub fn change(&mut self, change: Change, now: Duration) -> bool {
         let changes = matches!(self.state, EntryState::Waiting | EntryState::Dead);
         if changes {

@@ -33,6 +33,8 @@ use crate::claim::{ClaimKey, Owner, Settled, StoreError};
 /// An endpoint's events, entries and versions are independent of those of other endpoints. The
 /// numbers of events are unique in the store.
 ///
+/// The cases of `testing::conformance::inbox` (feature `testing`) check all of this, for any store.
+///
 /// Implementations write plain `async fn`s. Each call is one transaction, judged by the store's own
 /// clock. A call fails as a whole. The caller may give up a call, which may still take effect.
 pub trait InboxStore: Send + Sync + 'static {
