@@ -13,8 +13,8 @@ use tokio::{runtime::Handle, task::AbortHandle};
 use super::{Claim, ClaimOutcome, ClaimRequest, Fingerprint, StoreError, StoredResponse};
 use crate::error::ConfigError;
 
-/// PostgreSQL truncates names at 63 bytes, and the names of the indexes and of the table for
-/// responses are longer than the table's.
+/// PostgreSQL truncates names at 63 bytes, and the names of the indexes and of the other tables are
+/// longer than the table's: `_inbox_version` and `_inbox_finished` have 15 bytes at most.
 const LONGEST_NAME: usize = 48;
 
 /// Why a handler's transaction was not committed. It was rolled back, or will be when it is
@@ -143,8 +143,16 @@ impl<'a> Table<'a> {
         format!("{}_response", self.name)
     }
 
+    /// Returns the name of the table for the events of inboxes.
+    pub(super) fn inbox(&self) -> String {
+        match self.name {
+            name if name == Table::DEFAULT.name => "webhook_inbox".to_owned(),
+            name => format!("{name}_inbox"),
+        }
+    }
+
     /// Replaces `{table}` and `{responses}` in `text` with the names of the tables, and `{index}`
-    /// and `{responses_index}` with those of their indexes.
+    /// and `{responses_index}` with those of their indexes. Does the same for the tables of inboxes.
     pub(super) fn in_sql(&self, text: &str) -> SqlStr {
         let quoted = |name: &str| match self.schema {
             Some(schema) => format!("\"{schema}\".\"{name}\""),
@@ -154,13 +162,20 @@ impl<'a> Table<'a> {
             .replace("{table}", &quoted(self.name))
             .replace("{index}", &format!("\"{}_expires\"", self.name))
             .replace("{responses}", &quoted(&self.responses()))
-            .replace("{responses_index}", &format!("\"{}_response_ends\"", self.name));
+            .replace("{responses_index}", &format!("\"{}_response_ends\"", self.name))
+            .replace("{inbox}", &quoted(&self.inbox()))
+            .replace("{inbox_number}", &quoted(&format!("{}_number", self.inbox())))
+            .replace("{inbox_entry}", &quoted(&format!("{}_entry", self.inbox())))
+            .replace("{inbox_version}", &quoted(&format!("{}_version", self.inbox())));
+        let text = ["due", "dead", "order", "finished", "ends"].iter().fold(text, |text, index| {
+            text.replace(&format!("{{inbox_{index}}}"), &format!("\"{}_{index}\"", self.inbox()))
+        });
         AssertSqlSafe(text).into_sql_str()
     }
 }
 
 /// Converts to whole milliseconds, the databases' unit.
-pub(super) fn millis(time: Duration) -> i64 {
+pub(crate) fn millis(time: Duration) -> i64 {
     i64::try_from(time.as_millis()).unwrap_or(i64::MAX / 4)
 }
 
@@ -176,7 +191,7 @@ fn from_millis(millis: i64) -> Duration {
 }
 
 /// Returns the error for a column with a value that this crate does not write.
-pub(super) fn foreign(column: &'static str) -> StoreError {
+pub(crate) fn foreign(column: &'static str) -> StoreError {
     StoreError::new(format!("column {column} has a value that this store does not write"))
 }
 
@@ -349,5 +364,10 @@ mod tests {
         assert_eq!(sql.as_str(), r#""Hooks"."select" "select_expires""#);
         let sql = table.in_sql("{responses} {responses_index}");
         assert_eq!(sql.as_str(), r#""Hooks"."select_response" "select_response_ends""#);
+        let sql = table.in_sql("{inbox} {inbox_entry} {inbox_due}");
+        let names = r#""Hooks"."select_inbox" "Hooks"."select_inbox_entry" "select_inbox_due""#;
+        assert_eq!(sql.as_str(), names);
+        let sql = Table::DEFAULT.in_sql("{inbox} {inbox_version} {inbox_ends}");
+        assert_eq!(sql.as_str(), r#""webhook_inbox" "webhook_inbox_version" "webhook_inbox_ends""#);
     }
 }

@@ -1,5 +1,7 @@
 //! Stores verified events durably, acknowledges them, and processes them later.
 
+#[cfg(feature = "postgres")]
+mod postgres;
 mod shared;
 mod store;
 
