@@ -7,6 +7,7 @@
 
 mod common;
 mod connect;
+mod inbox;
 mod memory;
 mod overload;
 mod postgres;

@@ -29,6 +29,7 @@ mod cluster;
 mod folder;
 mod forged;
 mod gate;
+pub mod inbox;
 mod logs;
 mod pauses;
 mod pgbouncer;

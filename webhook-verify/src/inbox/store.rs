@@ -26,7 +26,12 @@ use crate::claim::{ClaimKey, Owner, Settled, StoreError};
 /// ```
 ///
 /// An owner is new for each lease. A step of an owner that is not the entry's changes nothing. So
-/// an entry is settled at most once for each attempt, and a former owner changes nothing.
+/// an entry is settled at most once for each attempt, and a former owner changes nothing. A late
+/// step of the owner takes effect if no one has leased or changed the entry since the lease
+/// expired.
+///
+/// An endpoint's events, entries and versions are independent of those of other endpoints. The
+/// numbers of events are unique in the store.
 ///
 /// Implementations write plain `async fn`s. Each call is one transaction, judged by the store's own
 /// clock. A call fails as a whole. The caller may give up a call, which may still take effect.
@@ -34,29 +39,37 @@ pub trait InboxStore: Send + Sync + 'static {
     /// Stores all events in one durable transaction, each with a waiting entry for every consumer,
     /// and returns which of them are new. The results have the order of the events.
     ///
-    /// An event whose key is already stored changes nothing. A key may occur twice in one call: the
-    /// second one is then a duplicate.
+    /// An event whose key the endpoint already stores changes nothing, even if the consumers differ.
+    /// A key may occur twice in one call: the second one is then a duplicate. Calls that share keys,
+    /// in any order, may run concurrently.
     ///
     /// NUL cannot be stored in PostgreSQL's texts. A store may replace it with U+FFFD in all texts,
-    /// but never in the body.
+    /// those of filters and errors included, but never in the body.
     fn insert(
         &self,
         intake: &Intake,
     ) -> impl Future<Output = Result<Vec<Inserted>, StoreError>> + Send;
 
-    /// Leases up to [`max`](LeaseRequest::max) entries that are due, the longest due first.
+    /// Leases up to [`max`](LeaseRequest::max) entries that are due, the longest due first, and
+    /// entries that are due since the same time by ascending event number. The result has this
+    /// order.
     ///
     /// An entry is due if it is waiting and its time has come, or if it is running and its lease
     /// has expired. If an entry's lease expired and it already had
-    /// [`max_attempts`](LeaseRequest::max_attempts), it becomes dead instead. With an order, an
-    /// entry is due only if no earlier entry with the same order key is
-    /// [unfinished](LeaseRequest::order).
+    /// [`max_attempts`](LeaseRequest::max_attempts), it becomes dead instead, with an error that
+    /// says so. It counts towards `max`. A waiting entry is leased whatever its attempts.
+    ///
+    /// With an order, an entry is due only if, among the consumer's entries with the same order
+    /// key, no earlier one is [unfinished](LeaseRequest::order) and no other one has a lease that
+    /// has not expired. So at most one of them runs at a time, even if an earlier event arrives
+    /// late. Entries without an order key are not ordered.
     fn lease(
         &self,
         request: &LeaseRequest,
     ) -> impl Future<Output = Result<Leased, StoreError>> + Send;
 
-    /// Renews the leases of running entries to `lease` from now on.
+    /// Renews the leases of running entries to `lease` from now on. The results have the order of
+    /// the holders: [`Settled::Superseded`] if the entry is not running, or has another owner.
     fn extend(
         &self,
         holders: &[EntryHolder],
@@ -64,7 +77,9 @@ pub trait InboxStore: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send;
 
-    /// Settles running entries. The results have the order of the settlements.
+    /// Settles running entries. The results have the order of the settlements:
+    /// [`Settled::Superseded`] if the entry is not running, or has another owner. So the second of
+    /// two calls gets `Superseded` if the first took effect, although its reply was lost.
     fn settle(
         &self,
         settlements: &[Settlement],
@@ -80,15 +95,16 @@ pub trait InboxStore: Send + Sync + 'static {
         limit: Duration,
     ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
-    /// Returns the number of entries in each state, for each consumer that has any.
+    /// Returns the number of waiting, running and dead entries, for each consumer that has any.
     fn stats(&self, endpoint: &str) -> impl Future<Output = Result<Vec<Stats>, StoreError>> + Send;
 
     /// Returns up to [`limit`](Filter::limit) entries that match, by ascending event number and
-    /// consumer.
+    /// consumer. A page may end between two entries of one event, so select a
+    /// [consumer](Filter::consumer) to read page by page.
     fn list(&self, filter: &Filter) -> impl Future<Output = Result<Vec<Entry>, StoreError>> + Send;
 
     /// Changes up to [`limit`](Filter::limit) waiting or dead entries that match, and returns how
-    /// many were changed. Running, done and discarded entries do not change.
+    /// many were changed. Running, done and discarded entries do not change and do not count.
     fn change(
         &self,
         filter: &Filter,
@@ -98,7 +114,10 @@ pub trait InboxStore: Send + Sync + 'static {
     /// Removes up to `max` bodies and events of the endpoint that [`retention`](Retention) does not
     /// keep, and returns how many were removed.
     ///
-    /// An event with a waiting, running or dead entry stays, and so does its body.
+    /// An event with a waiting, running or dead entry stays, and so does its body. Otherwise the
+    /// body goes once it has been [kept](Retention::bodies), and the event goes with it or later,
+    /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. A key that is gone is new
+    /// again. Repeated calls remove everything and then return 0.
     fn purge_inbox(
         &self,
         endpoint: &str,
@@ -181,13 +200,14 @@ impl fmt::Debug for StoredEvent {
 pub struct NewEvent {
     /// The event.
     pub event: StoredEvent,
-    /// How long the key is kept at least.
+    /// How long the key is kept at least, from when the event is stored. Ten years are possible, as
+    /// in every duration.
     pub ttl: Duration,
     /// Events with the same order key are processed one at a time.
     pub order_key: Option<Vec<u8>>,
-    /// The position among events with the same order key: milliseconds since the Unix epoch. `None`
-    /// for the order in which events were stored. Events of one inbox have a position either all or
-    /// none.
+    /// The position among events with the same order key: milliseconds since the Unix epoch. Equal
+    /// positions are in the order in which events were stored, and so are all events for `None`.
+    /// Events of one inbox have a position either all or none.
     pub position: Option<i64>,
 }
 
@@ -351,7 +371,7 @@ pub struct Stats {
     pub running: u64,
     /// Entries that have failed for the last time.
     pub dead: u64,
-    /// The age of the oldest entry that is waiting or running.
+    /// The time since the oldest event was stored whose entry is waiting or running.
     pub oldest: Option<Duration>,
 }
 
@@ -403,7 +423,7 @@ pub struct Entry {
     pub due_at: Duration,
     /// When the event was stored, as time since the Unix epoch.
     pub received_at: Duration,
-    /// The error of the last attempt.
+    /// The error of the last attempt that failed.
     pub error: Option<String>,
     /// The event.
     pub event: StoredEvent,
@@ -415,4 +435,61 @@ pub struct Entry {
 pub struct Retention {
     /// How long bodies are kept after all consumers have finished.
     pub bodies: Duration,
+}
+
+impl StoredEvent {
+    /// Returns an event without the optional fields, for a store.
+    #[must_use]
+    pub fn new(key: ClaimKey, scheme: impl Into<String>, body: impl Into<Bytes>) -> Self {
+        Self {
+            key,
+            namespace: None,
+            scheme: scheme.into(),
+            event_type: None,
+            id: None,
+            time: None,
+            data_pointer: None,
+            headers: Vec::new(),
+            body: body.into(),
+        }
+    }
+}
+
+impl LeasedEvent {
+    /// Returns a leased event, for a store.
+    #[must_use]
+    pub fn new(number: i64, attempt: u32, received_at: Duration, event: StoredEvent) -> Self {
+        Self { number, attempt, received_at, event }
+    }
+}
+
+impl Stats {
+    /// Returns the statistics of a consumer without entries, for a store.
+    #[must_use]
+    pub fn new(consumer: impl Into<String>) -> Self {
+        Self { consumer: consumer.into(), waiting: 0, running: 0, dead: 0, oldest: None }
+    }
+}
+
+impl Entry {
+    /// Returns an entry without attempts that is due since the event was stored, for a store.
+    #[must_use]
+    pub fn new(
+        number: i64,
+        consumer: impl Into<String>,
+        state: EntryState,
+        received_at: Duration,
+        event: StoredEvent,
+    ) -> Self {
+        Self {
+            number,
+            consumer: consumer.into(),
+            state,
+            attempts: 0,
+            due_at: received_at,
+            received_at,
+            error: None,
+            event,
+        }
+    }
 }

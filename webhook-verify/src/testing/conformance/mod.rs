@@ -64,6 +64,8 @@
 mod bench;
 mod claims;
 mod holders;
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub mod inbox;
 mod lapses;
 mod lifetimes;
 mod many;

@@ -1,0 +1,115 @@
+//! The states of an entry.
+
+use std::time::Duration;
+
+use webhook_verify::{
+    idempotency::{Owner, Settled},
+    inbox::{Change, EntryState, Verdict},
+};
+
+/// An entry as a store keeps it.
+#[derive(Clone, Debug)]
+pub struct Row {
+    pub state: EntryState,
+    pub attempts: u32,
+    /// The owner of the lease, while the entry is running.
+    pub owner: Option<Owner>,
+    /// When it is due, when its lease expires, or when it was finished.
+    pub due_at: Duration,
+    pub error: Option<String>,
+}
+
+/// The effect of a lease request on an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    Leased { attempt: u32 },
+    Exhausted,
+    NotDue,
+}
+
+impl Row {
+    pub fn new(now: Duration) -> Self {
+        Self { state: EntryState::Waiting, attempts: 0, owner: None, due_at: now, error: None }
+    }
+
+    pub fn is_leased(&self, now: Duration) -> bool {
+        self.state == EntryState::Running && self.due_at > now
+    }
+
+    pub fn is_due(&self, now: Duration) -> bool {
+        matches!(self.state, EntryState::Waiting | EntryState::Running) && self.due_at <= now
+    }
+
+    /// Returns when the consumer finished, unless the entry is unfinished or dead.
+    pub fn finished_at(&self) -> Option<Duration> {
+        matches!(self.state, EntryState::Done | EntryState::Discarded).then_some(self.due_at)
+    }
+
+    pub fn lease(
+        &mut self,
+        owner: Owner,
+        lease: Duration,
+        max_attempts: u32,
+        now: Duration,
+    ) -> Turn {
+        if !self.is_due(now) {
+            return Turn::NotDue;
+        }
+        if self.state == EntryState::Running && self.attempts >= max_attempts {
+            self.enter(EntryState::Dead, now);
+            self.error = Some("lease expired at the last attempt".to_owned());
+            return Turn::Exhausted;
+        }
+        self.enter(EntryState::Running, now + lease);
+        self.owner = Some(owner);
+        self.attempts += 1;
+        Turn::Leased { attempt: self.attempts }
+    }
+
+    pub fn extend(&mut self, owner: Owner, lease: Duration, now: Duration) -> Settled {
+        if self.owner != Some(owner) {
+            return Settled::Superseded;
+        }
+        self.due_at = now + lease;
+        Settled::Applied
+    }
+
+    pub fn settle(&mut self, owner: Owner, verdict: &Verdict, now: Duration) -> Settled {
+        if self.owner != Some(owner) {
+            return Settled::Superseded;
+        }
+        match verdict {
+            Verdict::Done => self.enter(EntryState::Done, now),
+            Verdict::Discarded => self.enter(EntryState::Discarded, now),
+            Verdict::Dead { .. } => self.enter(EntryState::Dead, now),
+            Verdict::Released => self.enter(EntryState::Waiting, now),
+            Verdict::Retry { after, .. } => self.enter(EntryState::Waiting, now + *after),
+        }
+        if let Verdict::Retry { error, .. } | Verdict::Dead { error } = verdict {
+            self.error = Some(error.clone());
+        }
+        Settled::Applied
+    }
+
+    /// Returns whether the change applies: only waiting and dead entries change.
+    pub fn change(&mut self, change: Change, now: Duration) -> bool {
+        let changes = matches!(self.state, EntryState::Waiting | EntryState::Dead);
+        if changes {
+            match change {
+                Change::Retry => {
+                    self.enter(EntryState::Waiting, now);
+                    self.attempts = 0;
+                }
+                Change::Discard => self.enter(EntryState::Discarded, now),
+            }
+        }
+        changes
+    }
+
+    /// Enters a state without an owner.
+    fn enter(&mut self, state: EntryState, due_at: Duration) {
+        self.state = state;
+        self.due_at = due_at;
+        self.owner = None;
+    }
+}
