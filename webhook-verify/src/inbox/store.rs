@@ -493,3 +493,89 @@ impl Entry {
         }
     }
 }
+
+/// The limit in requests for the tests of stores.
+const MINUTE: Duration = Duration::from_secs(60);
+
+impl NewEvent {
+    /// Returns an event without an order key, for the tests of stores. Receivers make their own.
+    #[must_use]
+    pub fn new(event: StoredEvent, ttl: Duration) -> Self {
+        Self { event, ttl, order_key: None, position: None }
+    }
+
+    /// Returns the same event with an order key and a position.
+    #[must_use]
+    pub fn ordered(self, key: impl Into<Vec<u8>>, position: Option<i64>) -> Self {
+        Self { order_key: Some(key.into()), position, ..self }
+    }
+}
+
+impl Intake {
+    /// Returns the events of a delivery, for the tests of stores. The limit is a minute. Receivers
+    /// make their own.
+    #[must_use]
+    pub fn new(endpoint: &str, consumers: &[&str], events: Vec<NewEvent>) -> Self {
+        let consumers = consumers.iter().map(|&consumer| consumer.into()).collect();
+        Self { endpoint: endpoint.into(), consumers, events, limit: MINUTE }
+    }
+}
+
+impl LeaseRequest {
+    /// Returns a request without an order, for the tests of stores. The maximum number of attempts
+    /// is 10, and the limit is a minute. Workers make their own.
+    #[must_use]
+    pub fn new(endpoint: &str, consumer: &str, owner: Owner, max: usize, lease: Duration) -> Self {
+        let (endpoint, consumer) = (endpoint.into(), consumer.into());
+        let (max_attempts, order) = (10, Order::None);
+        Self { endpoint, consumer, owner, max, lease, max_attempts, order, limit: MINUTE }
+    }
+}
+
+impl EntryHolder {
+    /// Returns the holder of a lease, for the tests of stores. Workers make their own.
+    #[must_use]
+    pub fn new(number: i64, consumer: &str, owner: Owner) -> Self {
+        Self { number, consumer: consumer.into(), owner }
+    }
+
+    /// Returns the settlement of the lease.
+    #[must_use]
+    pub fn settlement(&self, verdict: Verdict) -> Settlement {
+        Settlement { holder: self.clone(), verdict }
+    }
+}
+
+impl Advance {
+    /// Returns a version to record, for the tests of stores. Workers make their own.
+    #[must_use]
+    pub fn new(endpoint: &str, consumer: &str, key: &[u8], version: i64, number: i64) -> Self {
+        let (endpoint, consumer) = (endpoint.into(), consumer.into());
+        Self { endpoint, consumer, key: key.to_vec(), version, number }
+    }
+}
+
+impl Filter {
+    /// Returns a filter that selects all entries of an inbox, up to `limit`.
+    #[must_use]
+    pub fn new(endpoint: &str, limit: usize) -> Self {
+        Self {
+            endpoint: endpoint.into(),
+            consumer: None,
+            state: None,
+            key: None,
+            event_type: None,
+            namespace: None,
+            after: i64::MIN,
+            limit,
+        }
+    }
+}
+
+impl Retention {
+    /// Returns what a purge keeps.
+    #[must_use]
+    pub fn new(bodies: Duration) -> Self {
+        Self { bodies }
+    }
+}

@@ -75,7 +75,7 @@ const PICK: &str = "WITH picked AS MATERIALIZED (
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
       AND t.state IN (0, 2)";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
-    state = 0, attempt = 0, due_at = clock_timestamp()
+    state = 0, attempt = 0, due_at = (SELECT clock_timestamp())
   FROM picked p
   WHERE t.event = p.event AND t.consumer = p.consumer
   RETURNING t.event, t.consumer";

@@ -14,7 +14,7 @@ WITH known AS MATERIALIZED (
   ORDER BY t.event, t.consumer
   FOR NO KEY UPDATE OF t SKIP LOCKED
 ), extended AS (
-  UPDATE {inbox_entry} t SET due_at = clock_timestamp() + $4::bigint * interval '1 ms'
+  UPDATE {inbox_entry} t SET due_at = (SELECT clock_timestamp()) + $4::bigint * interval '1 ms'
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
 )

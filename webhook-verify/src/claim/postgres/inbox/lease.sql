@@ -18,7 +18,7 @@ WITH due AS MATERIALIZED (
       CASE WHEN x.exhausted THEN NULL ELSE $4::bytea END,
       CASE
         WHEN x.exhausted THEN t.due_at
-        ELSE clock_timestamp() + $5::bigint * interval '1 ms'
+        ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
       END,
       CASE WHEN x.exhausted THEN 'the lease of the last attempt has expired' ELSE t.error END
     FROM (SELECT t.state = 1 AND t.attempt >= $6::bigint AS exhausted) x

@@ -17,7 +17,7 @@ UPDATE {inbox_entry} t SET
   state = l.state,
   owner = NULL,
   due_at = CASE l.state
-    WHEN 0 THEN clock_timestamp() + l.delay * interval '1 ms'
+    WHEN 0 THEN (SELECT clock_timestamp()) + l.delay * interval '1 ms'
     ELSE t.due_at
   END,
   error = CASE WHEN l.state < 3 THEN coalesce(l.error, t.error) END,
