@@ -283,6 +283,34 @@ async fn events_of_a_key_run_one_at_a_time() {
     sender.await.unwrap();
 }
 
+/// Thousands of events wait for a dead one. The events of other keys are leased at once, and those
+/// that wait follow in their order once the dead one is discarded or retried.
+#[tokio::test]
+async fn waiting_for_a_dead_event_delays_no_other_key() {
+    let site = Site::new().await;
+    site.insert((0..2500).map(|number| event(number).ordered("stuck", None)).collect()).await;
+    site.insert(vec![event(2500).ordered("other", None)]).await;
+    site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event = 1").await;
+    let lease = async || {
+        let mut request = request(10);
+        request.order = Order::DeadBlocks;
+        let leased = site.store.lease(&request).await.unwrap();
+        let event = leased.events.first();
+        event.map(|event| EntryHolder::new(event.number, CONSUMER, request.owner))
+    };
+    let other = lease().await.unwrap();
+    assert_eq!(other.number, 2501);
+    assert!(lease().await.is_none());
+    let mut filter = Filter::new(ENDPOINT, 10);
+    filter.state = Some(EntryState::Dead);
+    assert_eq!(site.store.change(&filter, Change::Retry).await.unwrap(), 1);
+    for number in 1..=20 {
+        let holder = lease().await.unwrap();
+        assert_eq!(holder.number, number);
+        assert_eq!(site.settle(&holder, Verdict::Done).await, Settled::Applied);
+    }
+}
+
 /// A handler's open transaction has locked its entry. The other leases are renewed meanwhile.
 #[tokio::test]
 async fn a_locked_entry_delays_no_renewal() {

@@ -22,6 +22,9 @@ use crate::claim::{
 /// The number of entries that one statement of an operator or a purge changes: few enough not to
 /// delay other statements.
 const BATCH: usize = 1000;
+/// The number of times that one lease looks further if entries that wait for others are all that it
+/// finds.
+const WINDOWS: usize = 10;
 /// The longest time from now that the database has to represent.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
@@ -69,7 +72,7 @@ impl InboxStore for PostgresStore {
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {
         let (link, statements) = (self.link(), self.inbox_statements());
-        let values = vec![
+        let mut values = vec![
             Value::text(&request.endpoint),
             Value::text(&request.consumer),
             Value::Int(request.max.try_into().unwrap_or(i64::MAX)),
@@ -80,34 +83,26 @@ impl InboxStore for PostgresStore {
         let limit = request.limit;
         let slot = link.limiter.enter(limit).await?;
         let in_order = match request.order {
-            Order::None => None,
-            Order::DeadBlocks => Some(&statements.lease_dead_blocks),
-            Order::DeadIsSkipped => Some(&statements.lease_dead_is_skipped),
-        };
-        let rows = match in_order {
-            None => self.rows(link.claim(&statements.lease, values, slot, limit)).await?,
-            Some(statement) => {
-                let values = [values, vec![self.lock_timeout_value()]].concat();
-                self.rows(link.claim_in_steps(statement, values, slot, limit)).await?
+            Order::None => {
+                let leased = link.claim(&statements.lease, values, slot, limit);
+                return leased_of(&self.rows(leased).await?);
             }
+            Order::DeadBlocks => &statements.lease_dead_blocks,
+            Order::DeadIsSkipped => &statements.lease_dead_is_skipped,
         };
-        let mut leased = Leased::default();
-        for row in &rows {
-            let row = EventRow(row);
-            match row.state()? {
-                EntryState::Running => leased.events.push(LeasedEvent {
-                    number: row.number()?,
-                    attempt: row.attempt()?,
-                    received_at: row.received_at()?,
-                    event: row.event()?,
-                }),
-                EntryState::Dead => leased.exhausted.push((row.number()?, row.key()?)),
-                EntryState::Waiting | EntryState::Done | EntryState::Discarded => {
-                    return Err(foreign("state"));
-                }
+        values.push(self.lock_timeout_value());
+        let mut rows =
+            self.rows(link.claim_in_steps(in_order, values.clone(), slot, limit)).await?;
+        for _ in 1..WINDOWS {
+            match &*rows {
+                [row] if EventRow(row).is_parked()? => {}
+                _ => break,
             }
+            let slot = link.limiter.enter(limit).await?;
+            let leased = link.claim_in_steps(in_order, values.clone(), slot, limit);
+            rows = self.rows(leased).await?;
         }
-        Ok(leased)
+        leased_of(&rows)
     }
 
     async fn extend(
@@ -327,6 +322,28 @@ fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
+fn leased_of(rows: &[PgRow]) -> Result<Leased, StoreError> {
+    let mut leased = Leased::default();
+    for row in rows.iter().map(EventRow) {
+        if row.is_parked()? {
+            continue;
+        }
+        match row.state()? {
+            EntryState::Running => leased.events.push(LeasedEvent {
+                number: row.number()?,
+                attempt: row.attempt()?,
+                received_at: row.received_at()?,
+                event: row.event()?,
+            }),
+            EntryState::Dead => leased.exhausted.push((row.number()?, row.key()?)),
+            EntryState::Waiting | EntryState::Done | EntryState::Discarded => {
+                return Err(foreign("state"));
+            }
+        }
+    }
+    Ok(leased)
+}
+
 /// Returns the state that a verdict leads to, the time until the entry is due, and its error.
 fn parts(verdict: &Verdict) -> (EntryState, Duration, Option<&str>) {
     match verdict {
@@ -433,6 +450,11 @@ impl EventRow<'_> {
             headers,
             body: self.get::<Option<Vec<u8>>>(12)?.map(Bytes::from).unwrap_or_default(),
         })
+    }
+
+    /// Returns whether the row stands for entries that were parked.
+    fn is_parked(&self) -> Result<bool, StoreError> {
+        Ok(self.get::<i16>(10)? == -1)
     }
 
     fn state(&self) -> Result<EntryState, StoreError> {

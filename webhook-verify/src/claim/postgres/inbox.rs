@@ -25,27 +25,41 @@ const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
 const INDEX_DUE: &str = "CREATE INDEX IF NOT EXISTS {inbox_due}
   ON {inbox_entry} (endpoint, consumer, due_at, event) WHERE state < 2";
 const INDEX_DEAD: &str = "CREATE INDEX IF NOT EXISTS {inbox_dead}
-  ON {inbox_entry} (endpoint, event) WHERE state = 2";
+  ON {inbox_entry} (endpoint, event, consumer) WHERE state = 2";
 const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
   ON {inbox_entry} (endpoint, consumer, order_key, position, event)
   WHERE state < 3 AND order_key IS NOT NULL";
 const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
   ON {inbox_entry} (endpoint, finished_at) WHERE finished_at IS NOT NULL";
-/// An earlier entry may be stored, or retried, while a later one is running.
-const IN_ORDER: &str = "AND (t.order_key IS NULL OR (
-        NOT EXISTS (
-          SELECT FROM {inbox_entry} o
-          WHERE o.endpoint = t.endpoint AND o.consumer = t.consumer AND o.order_key = t.order_key
-            AND o.state < {unfinished} AND (o.position, o.event) < (t.position, t.event))
-        AND NOT EXISTS (
-          SELECT FROM {inbox_entry} o
-          WHERE o.endpoint = t.endpoint AND o.consumer = t.consumer AND o.order_key = t.order_key
-            AND o.state < 2 AND o.state = 1 AND o.event <> t.event
-            AND o.due_at > statement_timestamp())))";
-/// With an order, one lease at a time: the next one has to see the entries that this one leases. The
-/// statement after the lock sees them.
-const ONE_AT_A_TIME: &str = "SET LOCAL lock_timeout = $7;
-  SELECT 1 WHERE pg_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0))) IS NULL; ";
+/// The due entries that one lease with an order looks at.
+const WINDOW: &str = "
+    SELECT event, due_at, order_key, position
+    FROM {inbox_entry}
+    WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
+    ORDER BY due_at, event
+    LIMIT 1000";
+/// The leased entries. Without any, a row of state -1 tells that entries were parked, and that other
+/// entries may be due.
+const LEASED_OR_PARKED: &str = "(
+  SELECT event, state, attempt FROM leased
+  UNION ALL
+  SELECT 0, (-1)::smallint, 0
+  WHERE EXISTS (SELECT FROM parked) AND NOT EXISTS (SELECT FROM leased)
+)";
+/// Makes the entry due that follows a finished one with the same order key, if it is parked.
+const UNPARK: &str = "UPDATE {inbox_entry} n SET due_at = (SELECT clock_timestamp())
+  FROM locked l
+  CROSS JOIN LATERAL (
+    SELECT o.event
+    FROM {inbox_entry} o
+    WHERE o.endpoint = l.endpoint AND o.consumer = l.consumer AND o.order_key = l.order_key
+      AND o.state < 3 AND o.state < 2 AND o.event <> l.event
+    ORDER BY o.position, o.event
+    LIMIT 1
+  ) o
+  WHERE l.order_key IS NOT NULL AND l.state >= 2
+    AND n.event = o.event AND n.consumer = l.consumer
+    AND n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()";
 const ALL_FINISHED: &str = "NOT EXISTS (
         SELECT FROM {inbox_entry} o
         WHERE o.event = t.{event}
@@ -58,11 +72,19 @@ const ADVANCE: &str = "INSERT INTO {inbox_version} AS v (endpoint, consumer, key
   WHERE v.version < excluded.version
     OR (v.version = excluded.version AND v.event = excluded.event)
   RETURNING event";
-const FINISH_IN: &str = "UPDATE {inbox_entry} SET
+const FINISH_IN: &str = "WITH locked AS MATERIALIZED (
+    SELECT event, consumer, endpoint, order_key, 3 AS state
+    FROM {inbox_entry}
+    WHERE event = $1 AND consumer = $2 AND owner = $3 AND state = 1
+      AND set_config('lock_timeout', $4::bigint::text, true) IS NOT NULL
+    FOR NO KEY UPDATE
+  ), following AS (
+    {unpark}
+  )
+  UPDATE {inbox_entry} t SET
     state = 3, owner = NULL, error = NULL, finished_at = clock_timestamp()
-  WHERE event = $1 AND consumer = $2 AND owner = $3 AND state = 1
-    AND set_config('lock_timeout', $4::bigint::text, true) IS NOT NULL
-  RETURNING event";
+  FROM locked l WHERE t.event = l.event AND t.consumer = l.consumer
+  RETURNING t.event";
 const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.error,
     floor(extract(epoch FROM t.due_at) * 1000)::bigint
   FROM {inbox_entry} t
@@ -115,13 +137,16 @@ pub(crate) struct InboxStatements {
 
 impl InboxStatements {
     pub(super) fn new(table: &Table<'_>, [call, maintenance]: [&str; 2]) -> Self {
-        let plain = |text: &str| table.in_sql(&text.replace("{event}", EVENT));
+        let plain =
+            |text: &str| table.in_sql(&text.replace("{event}", EVENT).replace("{unpark}", UNPARK));
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
-        let lease = |order: &str| include_str!("inbox/lease.sql").replace("{order}", order);
+        let lease = |due: &str, leased| {
+            [due, &include_str!("inbox/lease_due.sql").replace("{leased}", leased)].concat()
+        };
         let in_order = |unfinished| {
-            let order = IN_ORDER.replace("{unfinished}", unfinished);
-            sql(&format!("{ONE_AT_A_TIME}{}", lease(&order)))
+            let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
+            sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
         };
         let purge = |text: &str, event| {
             maintain(&text.replace("{all_finished}", &ALL_FINISHED.replace("{event}", event)))
@@ -135,7 +160,7 @@ impl InboxStatements {
         Self {
             table: table.inbox(),
             insert: sql(include_str!("inbox/insert.sql")),
-            lease: sql(&lease("")),
+            lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
             lease_dead_blocks: in_order("3"),
             lease_dead_is_skipped: in_order("2"),
             extend: sql(include_str!("inbox/extend.sql")),

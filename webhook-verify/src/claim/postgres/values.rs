@@ -124,7 +124,9 @@ fn literal(value: &Value) -> String {
                 arrays.iter().map(|bytes| format!(r#""\\\\x{}""#, Encoding::Hex.encode(bytes)));
             format!("E'{{{}}}'", list(items.collect()))
         }
-        Value::Int(number) => number.to_string(),
+        Value::Int(number) if *number >= 0 => number.to_string(),
+        // Without the parentheses, a cast would apply to the number without its sign.
+        Value::Int(number) => format!("({number})"),
         Value::Ints(numbers) => {
             format!("'{{{}}}'", list(numbers.iter().map(i64::to_string).collect()))
         }

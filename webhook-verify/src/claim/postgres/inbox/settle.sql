@@ -6,12 +6,14 @@ WITH given AS MATERIALIZED (
     (SELECT $4::bigint[]), (SELECT $5::bigint[]), (SELECT $6::text[]))
     WITH ORDINALITY AS u (event, consumer, owner, state, delay, error, index)
 ), locked AS MATERIALIZED (
-  SELECT g.*
+  SELECT g.*, t.endpoint, t.order_key
   FROM given g
   JOIN {inbox_entry} t ON t.event = g.event AND t.consumer = g.consumer AND t.owner = g.owner
   WHERE t.state = 1 AND set_config('lock_timeout', $7::bigint::text, true) IS NOT NULL
   ORDER BY t.event, t.consumer
   FOR NO KEY UPDATE OF t
+), following AS (
+  {unpark}
 )
 UPDATE {inbox_entry} t SET
   state = l.state,
