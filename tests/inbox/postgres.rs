@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use integration_tests::{PATIENCE, PostgresServer, soon};
+use integration_tests::{PATIENCE, PostgresServer, age_inbox, soon};
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -74,16 +74,8 @@ impl Site {
         sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&self.pool).await.unwrap()
     }
 
-    /// Lets time pass: moves all times of the inbox back.
     async fn age(&self, by: Duration) {
-        let interval = format!("interval '{} ms'", by.as_millis());
-        self.execute(&format!(
-            "UPDATE {{inbox}} SET received_at = received_at - {interval},
-               expires_at = expires_at - {interval};
-             UPDATE {{inbox}}_entry SET due_at = due_at - {interval},
-               finished_at = finished_at - {interval}"
-        ))
-        .await;
+        age_inbox(&PostgresServer::shared().url(), &self.table, by).await;
     }
 
     async fn insert(&self, events: Vec<NewEvent>) -> Vec<Inserted> {
