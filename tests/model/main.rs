@@ -1,5 +1,6 @@
 //! Checks the claims of one event in every state that three senders, a store and any faults can
-//! reach.
+//! reach, and the entry of one event in an inbox in every state that two workers, an operator and
+//! any faults can reach.
 //!
 //! The transitions of the record are those of `MemoryStore`, from the same source file. The steps
 //! of the receiver are those of `Received::admit`, `Admitted::run` and `Admitted::settle`, one call
@@ -8,10 +9,11 @@
 #![allow(clippy::unwrap_used)]
 
 mod deliveries;
+mod inbox;
 mod same;
 mod store;
 
-use std::{collections::HashMap, time::Instant};
+use std::{collections::HashMap, fmt::Debug, hash::Hash, time::Instant};
 
 use integration_tests::size;
 use stateright::{Checker, HasDiscoveries, Model};
@@ -40,7 +42,10 @@ const HOLD_WITHOUT_LAPSES: Deliveries =
     Deliveries { faults: 5, late: false, lapses: false, ..HOLD };
 
 /// Checks all properties in all states. Returns the number of states.
-fn holds(model: Deliveries) -> usize {
+fn holds<M>(model: M) -> usize
+where
+    M: Model<State: Hash + Send + Sync, Action: Debug> + Send + Sync + 'static,
+{
     let start = Instant::now();
     let checker = model.checker().threads(2).spawn_bfs().join();
     checker.assert_properties();
@@ -56,12 +61,15 @@ fn with_faults(model: Deliveries) -> Deliveries {
 }
 
 /// Checks that the property is found broken.
-fn breaks(model: Deliveries, property: &'static str) {
+fn breaks<M>(model: M, property: &'static str)
+where
+    M: Model<State: Hash + Send + Sync, Action: Debug> + Copy + Debug + Send + Sync + 'static,
+{
     let only = HasDiscoveries::AnyOf([property].into());
     let checker = model.checker().threads(2).finish_when(only).spawn_bfs().join();
     let path = checker.discovery(property);
     let path = path.unwrap_or_else(|| panic!("not found: {property}, {model:?}"));
-    println!("{property}\n{:?}: {:?}", model.flaw, path.into_actions());
+    println!("{property}\n{model:?}: {:?}", path.into_actions());
 }
 
 fn flawed(flaw: Flaw) -> Deliveries {
@@ -96,44 +104,49 @@ fn held_without_lapses() {
 #[test]
 fn every_path_ends() {
     for model in [with_faults(TAKE_OVER), HOLD_WITHOUT_LAPSES] {
-        let mut states = HashMap::new();
-        let mut pending: Vec<_> = model.init_states();
-        let mut edges = Vec::new();
-        // Several paths may reach a state, so depth does not show a circle. Sort the states
-        // topologically: remove states without a way in, and a circle remains.
-        let mut ways_in = Vec::new();
-        for state in &pending {
-            states.insert(state.clone(), ways_in.len());
-            ways_in.push(0_usize);
-        }
-        while let Some(state) = pending.pop() {
-            let from = states[&state];
-            for next in model.next_states(&state) {
-                let to = *states.entry(next).or_insert_with_key(|next| {
-                    pending.push(next.clone());
-                    ways_in.push(0);
-                    ways_in.len() - 1
-                });
-                ways_in[to] += 1;
-                edges.push((from, to));
-            }
-        }
-        edges.sort_unstable();
-        let mut free: Vec<_> = (0..ways_in.len()).filter(|at| ways_in[*at] == 0).collect();
-        let mut sorted = 0;
-        while let Some(at) = free.pop() {
-            sorted += 1;
-            let first = edges.partition_point(|(from, _)| *from < at);
-            for (_, to) in edges[first..].iter().take_while(|(from, _)| *from == at) {
-                ways_in[*to] -= 1;
-                if ways_in[*to] == 0 {
-                    free.push(*to);
-                }
-            }
-        }
-        println!("{} states, {} steps", states.len(), edges.len());
-        assert_eq!(sorted, states.len(), "there is a circle");
+        ends(&model);
     }
+}
+
+/// Checks that each path of the model ends.
+fn ends<M: Model<State: Clone + Eq + Hash>>(model: &M) {
+    let mut states = HashMap::new();
+    let mut pending: Vec<_> = model.init_states();
+    let mut edges = Vec::new();
+    // Several paths may reach a state, so depth does not show a circle. Sort the states
+    // topologically: remove states without a way in, and a circle remains.
+    let mut ways_in = Vec::new();
+    for state in &pending {
+        states.insert(state.clone(), ways_in.len());
+        ways_in.push(0_usize);
+    }
+    while let Some(state) = pending.pop() {
+        let from = states[&state];
+        for next in model.next_states(&state) {
+            let to = *states.entry(next).or_insert_with_key(|next| {
+                pending.push(next.clone());
+                ways_in.push(0);
+                ways_in.len() - 1
+            });
+            ways_in[to] += 1;
+            edges.push((from, to));
+        }
+    }
+    edges.sort_unstable();
+    let mut free: Vec<_> = (0..ways_in.len()).filter(|at| ways_in[*at] == 0).collect();
+    let mut sorted = 0;
+    while let Some(at) = free.pop() {
+        sorted += 1;
+        let first = edges.partition_point(|(from, _)| *from < at);
+        for (_, to) in edges[first..].iter().take_while(|(from, _)| *from == at) {
+            ways_in[*to] -= 1;
+            if ways_in[*to] == 0 {
+                free.push(*to);
+            }
+        }
+    }
+    println!("{} states, {} steps", states.len(), edges.len());
+    assert_eq!(sorted, states.len(), "there is a circle");
 }
 
 #[test]

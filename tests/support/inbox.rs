@@ -34,11 +34,13 @@ struct Tables {
     versions: HashMap<(String, String, Vec<u8>), (i64, i64)>,
 }
 
-struct EventRow {
-    endpoint: String,
-    event: NewEvent,
-    received_at: Duration,
-    entries: BTreeMap<String, Row>,
+/// An event and its entries by consumer.
+pub struct EventRow {
+    pub number: i64,
+    pub endpoint: String,
+    pub event: NewEvent,
+    pub received_at: Duration,
+    pub entries: BTreeMap<String, Row>,
 }
 
 impl EventRow {
@@ -122,29 +124,39 @@ impl<C: Clock> MapInbox<C> {
     pub fn new(clock: C) -> Self {
         Self { clock, tables: Mutex::default() }
     }
+
+    /// Calls `f` with the event of this number, if there is one.
+    pub fn edit_one(&self, number: i64, f: impl FnOnce(&mut EventRow)) {
+        self.tables.lock().unwrap().events.get_mut(&number).map(f);
+    }
+
+    /// Calls `f` with each event and its entries by consumer, to break the store on purpose.
+    pub fn edit(&self, mut f: impl FnMut(&mut EventRow)) {
+        self.tables.lock().unwrap().events.values_mut().for_each(&mut f);
+    }
 }
 
 impl<C: Clock> InboxStore for MapInbox<C> {
     async fn insert(&self, intake: &Intake) -> Result<Vec<Inserted>, StoreError> {
         let (now, mut tables) = (self.clock.now(), self.tables.lock().unwrap());
         let stored = tables.events.values().filter(|row| row.endpoint == *intake.endpoint);
-        let mut keys: Vec<ClaimKey> = stored.map(|row| row.event.event.key).collect();
+        let mut keys: HashSet<ClaimKey> = stored.map(|row| row.event.event.key).collect();
         let mut results = Vec::new();
         for event in &intake.events {
-            if keys.contains(&event.event.key) {
+            if !keys.insert(event.event.key) {
                 results.push(Inserted::Duplicate);
                 continue;
             }
-            keys.push(event.event.key);
             let consumers = intake.consumers.iter();
+            tables.last += 1;
+            let number = tables.last;
             let row = EventRow {
+                number,
                 endpoint: intake.endpoint.to_string(),
                 event: event.clone(),
                 received_at: now,
                 entries: consumers.map(|name| (name.to_string(), Row::new(now))).collect(),
             };
-            tables.last += 1;
-            let number = tables.last;
             tables.events.insert(number, row);
             results.push(Inserted::New);
         }
