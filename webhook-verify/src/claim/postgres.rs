@@ -204,7 +204,7 @@ impl PostgresStore {
     ///   pool for their transactions, make it large enough for both, because claims wait for free
     ///   connections.
     /// * The server needs a free connection in addition to the pool, to cancel statements whose
-    ///   callers have given up.
+    ///   callers have given up, and another one for each inbox with workers in this process.
     /// * `tcp_user_timeout` and `tcp_keepalives_idle` let the server close the connections of a
     ///   dead client.
     /// * `acquire_timeout` should not be shorter than a connection takes to open.
