@@ -1,4 +1,5 @@
 //! Inboxes in each store: the cases of `testing::conformance::inbox`, and what the database adds.
 #![allow(clippy::unwrap_used)]
 
+mod postgres;
 mod sqlite;

@@ -59,8 +59,8 @@ pub use self::{
     pauses::Pauses,
     pgbouncer::PgBouncer,
     places::{
-        AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, age, each_place, each_store,
-        require_servers, unique,
+        AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, age, age_inbox, each_place,
+        each_store, require_servers, unique,
     },
     postgres::PostgresServer,
     program::{Program, output},

@@ -292,6 +292,20 @@ pub async fn age(url: &str, table: &str, ms: i64) {
     connection.close().await.unwrap();
 }
 
+/// Does what [`Place::age`] does, for the tables of inboxes in a PostgreSQL database.
+pub async fn age_inbox(url: &str, inbox: &str, by: Duration) {
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    let interval = format!("interval '{} ms'", by.as_millis());
+    let sql = format!(
+        "UPDATE {inbox} SET received_at = received_at - {interval},
+           expires_at = expires_at - {interval};
+         UPDATE {inbox}_entry SET due_at = due_at - {interval},
+           finished_at = finished_at - {interval}"
+    );
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
+}
+
 /// Panics with one line that names the missing servers and how to install them.
 ///
 /// # Panics

@@ -13,7 +13,8 @@ use std::{
 use futures_util::future::join_all;
 use integration_tests::{
     App, Calls as _, Connection, Framework, Handler, PATIENCE, PgBouncer, PostgresServer, again,
-    age, answer, assert_replay, exchange, fresh, raw_request, size, soon, try_exchange, won,
+    age, age_inbox, answer, assert_replay, exchange, fresh, raw_request, size, soon, try_exchange,
+    won,
 };
 use sqlx::{
     AssertSqlSafe, PgPool, Row as _,
@@ -26,8 +27,12 @@ use tokio::{
 use webhook_verify::{
     Idempotency, PostgresStore, Receiver, Verifier,
     idempotency::{ClaimOutcome, ClaimStore as _, Settled, StoredResponse},
+    inbox::InboxStore as _,
     scheme,
-    testing::{Signer, conformance::Suite},
+    testing::{
+        Signer,
+        conformance::{Suite, inbox},
+    },
 };
 
 const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
@@ -402,6 +407,12 @@ async fn conformance() {
             let suite = Suite::new(&store).keeps_responses().tick(Duration::from_secs(60));
             let age = async |by: Duration| age(&url, table, by.as_millis() as i64).await;
             suite.run(age).await.unwrap();
+            let suite = inbox::Suite::new(&store).tick(Duration::from_secs(60));
+            let age = async |by| age_inbox(&url, &format!("{table}_inbox"), by).await;
+            suite.run(age).await.unwrap();
+            store.announce("orders").await.unwrap();
+            // A pooler gives the connection to others, so workers look for events at an interval.
+            soon("error of a watch", store.watch("orders", &|| {})).await.unwrap_err();
         }
     }
 }

@@ -27,7 +27,7 @@ const INITIAL: Duration = Duration::from_millis(5);
 /// longer, the limiter refuses the claim at once. It estimates both times from how long recent
 /// calls held their slots.
 #[derive(Debug)]
-pub(super) struct Limiter {
+pub(crate) struct Limiter {
     count: u32,
     slots: Arc<Semaphore>,
     waiting: AtomicUsize,
@@ -54,7 +54,7 @@ impl Limiter {
     ///
     /// [`StoreError::overloaded`] if no slot becomes free in that time, or at once if the queue is
     /// too long.
-    pub(super) async fn enter(self: &Arc<Self>, limit: Duration) -> Result<Slot, StoreError> {
+    pub(crate) async fn enter(self: &Arc<Self>, limit: Duration) -> Result<Slot, StoreError> {
         if let Ok(permit) = Arc::clone(&self.slots).try_acquire_owned() {
             return Ok(self.slot(permit));
         }
@@ -115,7 +115,7 @@ impl Drop for Place<'_> {
 
 /// A slot in which the store serves a call. Dropping it frees the slot.
 #[derive(Debug)]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     limiter: Arc<Limiter>,
     since: Instant,
     _permit: OwnedSemaphorePermit,

@@ -11,7 +11,7 @@ mod lost;
 mod memory;
 mod notice;
 #[cfg(feature = "postgres")]
-mod postgres;
+pub(crate) mod postgres;
 mod record;
 #[cfg(feature = "redis")]
 mod redis;

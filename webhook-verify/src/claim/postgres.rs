@@ -1,4 +1,5 @@
 mod claims;
+mod inbox;
 mod link;
 mod statements;
 mod values;
@@ -13,9 +14,14 @@ use tokio::runtime::Handle;
 
 use self::{
     claims::{holder, values_of},
-    link::{Link, code, milliseconds, refuses_options},
+    link::refuses_options,
     statements::{Statements, TableStatements},
-    values::{Value, written},
+    values::written,
+};
+pub(crate) use self::{
+    inbox::InboxStatements,
+    link::{Link, code, leads_to_server, milliseconds},
+    values::Value,
 };
 use super::{
     ClaimStore as _, Claimed, CommitError, Step, StoreError,
@@ -198,7 +204,7 @@ impl PostgresStore {
     ///   pool for their transactions, make it large enough for both, because claims wait for free
     ///   connections.
     /// * The server needs a free connection in addition to the pool, to cancel statements whose
-    ///   callers have given up.
+    ///   callers have given up, and another one for each inbox with workers in this process.
     /// * `tcp_user_timeout` and `tcp_keepalives_idle` let the server close the connections of a
     ///   dead client.
     /// * `acquire_timeout` should not be shorter than a connection takes to open.
@@ -243,11 +249,16 @@ impl PostgresStore {
         self.derived(Arc::clone(&self.shared.statements), time)
     }
 
-    /// Creates the tables for claims and for [responses] if they do not exist. Any number of
-    /// processes may do so at once. The schema has to exist.
+    /// Creates the tables for claims, for [responses], and for [inboxes] if they do not exist. Any
+    /// number of processes may do so at once. The schema has to exist.
     ///
-    /// The table for responses has the name of the other and `_response`. If the database user may
-    /// not create it, responses are not stored.
+    /// The table for responses has the name of the one for claims and `_response`. If the database
+    /// user may not create it, responses are not stored.
+    ///
+    /// The tables for inboxes are `webhook_inbox`, `webhook_inbox_entry` and
+    /// `webhook_inbox_version`. If the table for claims has another name than `webhook_claim`, its
+    /// name and `_inbox` replace `webhook_inbox`. If the database user may not create them, inboxes
+    /// fail at their first use.
     ///
     /// # Errors
     ///
@@ -257,19 +268,15 @@ impl PostgresStore {
     /// * The database user lacks a privilege on the table of claims.
     /// * The table's row-level security applies to the database user.
     ///
+    /// [inboxes]: crate::inbox
     /// [responses]: crate::idempotency::Replay::Body
     pub async fn migrate(&self) -> Result<(), StoreError> {
-        let Statements { table, claims, responses, .. } = &*self.shared.statements;
+        let Statements { table, claims, responses, inbox, .. } = &*self.shared.statements;
         self.shared.link.look_for_pooler().await;
         if let Some(obstacle) = self.create(claims).await.map_err(|error| self.failed(error))? {
             return Err(StoreError::new(format!("table {table}: {obstacle}")));
         }
-        let obstacle = match self.create(responses).await {
-            // insufficient_privilege
-            Err(error) if code(&error).as_deref() == Some("42501") => Some(error.to_string()),
-            created => created.map_err(StoreError::new)?,
-        };
-        if let Some(obstacle) = obstacle {
+        if let Some(obstacle) = self.create_optional(responses).await? {
             tracing::info!(
                 target: "webhook_verify",
                 table,
@@ -277,7 +284,28 @@ impl PostgresStore {
                 "no responses will be stored: the database user may not use or create their table"
             );
         }
+        for statements in &inbox.tables {
+            if let Some(obstacle) = self.create_optional(statements).await? {
+                tracing::info!(
+                    target: "webhook_verify",
+                    table = inbox.table,
+                    obstacle,
+                    "no inbox can be used: the database user may not use or create its tables"
+                );
+                break;
+            }
+        }
         Ok(())
+    }
+
+    /// Creates a table as [`create`](Self::create) does. A missing right to create it is an
+    /// obstacle.
+    async fn create_optional(&self, table: &TableStatements) -> Result<Option<String>, StoreError> {
+        match self.create(table).await {
+            // insufficient_privilege
+            Err(error) if code(&error).as_deref() == Some("42501") => Ok(Some(error.to_string())),
+            created => created.map_err(StoreError::new),
+        }
     }
 
     /// Checks a table, and creates it if it does not exist. Returns the reason if the database user
@@ -401,16 +429,28 @@ impl PostgresStore {
         rows.map_err(|error| self.failed(error))
     }
 
-    fn lock_timeout_value(&self) -> Value {
+    pub(crate) fn lock_timeout_value(&self) -> Value {
         Value::Int(milliseconds(self.shared.lock_timeout))
     }
 
+    pub(crate) fn link(&self) -> &Arc<Link> {
+        &self.shared.link
+    }
+
+    pub(crate) fn inbox_statements(&self) -> &InboxStatements {
+        &self.shared.statements.inbox
+    }
+
     fn failed(&self, error: Error) -> StoreError {
+        self.failed_on(&self.shared.statements.table, error)
+    }
+
+    /// Returns the error of a statement on a table.
+    pub(crate) fn failed_on(&self, table: &str, error: Error) -> StoreError {
         match code(&error).as_deref() {
-            Some("42P01") => StoreError::new(format!(
-                "table {} does not exist: migrate creates it",
-                self.shared.statements.table
-            )),
+            Some("42P01") => {
+                StoreError::new(format!("table {table} does not exist: migrate creates it"))
+            }
             // invalid_schema_name
             Some("3F000") => StoreError::new(format!(
                 "{error}: create the schema, or name another, as in schema.{}",
@@ -423,7 +463,7 @@ impl PostgresStore {
 
 /// Runs a statement in the user's transaction. Sends it as text, because the connection may lead to
 /// a pooler.
-async fn run_in(
+pub(crate) async fn run_in(
     transaction: &mut PgConnection,
     sql: &SqlStr,
     values: &[Value],

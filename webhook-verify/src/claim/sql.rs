@@ -152,7 +152,7 @@ impl<'a> Table<'a> {
     }
 
     /// Replaces `{table}` and `{responses}` in `text` with the names of the tables, and `{index}`
-    /// and `{responses_index}` with those of their indexes.
+    /// and `{responses_index}` with those of their indexes. Does the same for the tables of inboxes.
     pub(super) fn in_sql(&self, text: &str) -> SqlStr {
         let quoted = |name: &str| match self.schema {
             Some(schema) => format!("\"{schema}\".\"{name}\""),
@@ -162,7 +162,14 @@ impl<'a> Table<'a> {
             .replace("{table}", &quoted(self.name))
             .replace("{index}", &format!("\"{}_expires\"", self.name))
             .replace("{responses}", &quoted(&self.responses()))
-            .replace("{responses_index}", &format!("\"{}_response_ends\"", self.name));
+            .replace("{responses_index}", &format!("\"{}_response_ends\"", self.name))
+            .replace("{inbox}", &quoted(&self.inbox()))
+            .replace("{inbox_number}", &quoted(&format!("{}_number", self.inbox())))
+            .replace("{inbox_entry}", &quoted(&format!("{}_entry", self.inbox())))
+            .replace("{inbox_version}", &quoted(&format!("{}_version", self.inbox())));
+        let text = ["due", "dead", "order", "finished", "ends"].iter().fold(text, |text, index| {
+            text.replace(&format!("{{inbox_{index}}}"), &format!("\"{}_{index}\"", self.inbox()))
+        });
         AssertSqlSafe(text).into_sql_str()
     }
 }
@@ -357,5 +364,10 @@ mod tests {
         assert_eq!(sql.as_str(), r#""Hooks"."select" "select_expires""#);
         let sql = table.in_sql("{responses} {responses_index}");
         assert_eq!(sql.as_str(), r#""Hooks"."select_response" "select_response_ends""#);
+        let sql = table.in_sql("{inbox} {inbox_entry} {inbox_due}");
+        let names = r#""Hooks"."select_inbox" "Hooks"."select_inbox_entry" "select_inbox_due""#;
+        assert_eq!(sql.as_str(), names);
+        let sql = Table::DEFAULT.in_sql("{inbox} {inbox_version} {inbox_ends}");
+        assert_eq!(sql.as_str(), r#""webhook_inbox" "webhook_inbox_version" "webhook_inbox_ends""#);
     }
 }

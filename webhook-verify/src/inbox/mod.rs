@@ -45,6 +45,8 @@ mod commit;
 mod event;
 mod intake;
 mod outcome;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod shared;
 #[cfg(feature = "sqlite")]
 mod sqlite;

@@ -47,10 +47,10 @@ const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 /// does not respond within one and a quarter of the group's longest limit, the link cancels the
 /// statement on the server; behind a pooler, the server does so by itself. The link closes a
 /// connection that fails, or on which the server stays silent even then.
-pub(super) struct Link {
-    pub(super) pool: PgPool,
+pub(crate) struct Link {
+    pub(crate) pool: PgPool,
     /// Limits the claims, which need a [`Slot`].
-    pub(super) limiter: Arc<Limiter>,
+    pub(crate) limiter: Arc<Limiter>,
     /// Whether the connections lead directly to the server, and their default isolation level is
     /// `READ COMMITTED`.
     direct: AtomicBool,
@@ -85,6 +85,20 @@ struct Call {
     slot: Option<Slot>,
     limit: Duration,
     group: fn(&Link) -> &Group,
+    /// Whether `sql` consists of several statements, which are sent as one message.
+    several: bool,
+}
+
+impl Call {
+    fn new(
+        sql: &SqlStr,
+        values: Vec<Value>,
+        slot: Option<Slot>,
+        limit: Duration,
+        group: fn(&Link) -> &Group,
+    ) -> Self {
+        Self { sql: sql.clone(), values, slot, limit, group, several: false }
+    }
 }
 
 /// Sends a call's result from its task to its caller.
@@ -144,45 +158,52 @@ impl Link {
 
     /// Runs a claim's statement, or a duplicate's, unless the caller gives up before the statement
     /// starts.
-    pub(super) async fn claim(
+    pub(crate) async fn claim(
         self: &Arc<Self>,
         sql: &SqlStr,
         values: Vec<Value>,
         slot: Slot,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, values, Some(slot), limit, |link| &link.calls).await
+        let slot = Some(slot);
+        self.run(Call::new(sql, values, slot, limit, |link| &link.calls)).await
+    }
+
+    /// Runs several statements as one transaction, in one message, unless the caller gives up
+    /// before they start. Each statement sees what others have committed until it starts.
+    pub(crate) async fn claim_in_steps(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        values: Vec<Value>,
+        slot: Slot,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, Error> {
+        let call = Call::new(sql, values, Some(slot), limit, |link| &link.calls);
+        self.run(Call { several: true, ..call }).await
     }
 
     /// Runs a statement for the holders of claims, even if the caller gives up. It does not queue
     /// behind new claims.
-    pub(super) async fn settle(
+    pub(crate) async fn settle(
         self: &Arc<Self>,
         sql: &SqlStr,
         values: Vec<Value>,
         limit: Duration,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, values, None, limit, |link| &link.calls).await
+        self.run(Call::new(sql, values, None, limit, |link| &link.calls)).await
     }
 
     /// Runs a statement for maintenance, even if the caller gives up.
-    pub(super) async fn maintain(
+    pub(crate) async fn maintain(
         self: &Arc<Self>,
         sql: &SqlStr,
         values: Vec<Value>,
     ) -> Result<Vec<PgRow>, Error> {
-        self.run(sql, values, None, MAINTENANCE, |link| &link.maintenance).await
+        self.run(Call::new(sql, values, None, MAINTENANCE, |link| &link.maintenance)).await
     }
 
-    async fn run(
-        self: &Arc<Self>,
-        sql: &SqlStr,
-        values: Vec<Value>,
-        slot: Option<Slot>,
-        limit: Duration,
-        group: fn(&Self) -> &Group,
-    ) -> Result<Vec<PgRow>, Error> {
-        let call = Call { sql: sql.clone(), values, slot, limit, group };
+    async fn run(self: &Arc<Self>, call: Call) -> Result<Vec<PgRow>, Error> {
+        let limit = call.limit;
         let (reply, answer) = oneshot::channel();
         let link = Arc::clone(self);
         tokio::spawn(async move { link.serve(call, reply).await });
@@ -369,7 +390,7 @@ async fn run_on(
     direct: bool,
 ) -> Result<Vec<PgRow>, Error> {
     let Call { sql, values, limit, .. } = call;
-    if direct {
+    if direct && !call.several {
         return sqlx::query_with(sql.clone(), bound(values)?).fetch_all(connection).await;
     }
     let settings = format!(
@@ -377,7 +398,7 @@ async fn run_on(
          SET LOCAL statement_timeout = {}; ",
         milliseconds(and_a_quarter(*limit))
     );
-    if !values.iter().any(|value| matches!(value, Value::Response(_))) {
+    if !values.iter().any(Value::is_private) {
         // One message is one transaction.
         return sqlx::raw_sql(written(&settings, sql, values)).fetch_all(connection).await;
     }
@@ -398,7 +419,7 @@ pub(super) fn refuses_options(error: &Error) -> bool {
 }
 
 /// Returns whether connections with these options lead directly to the server.
-async fn leads_to_server(options: PgConnectOptions) -> Result<bool, Error> {
+pub(crate) async fn leads_to_server(options: PgConnectOptions) -> Result<bool, Error> {
     let mut connection = PgConnection::connect_with(&options.options([MARK])).await?;
     let row = sqlx::raw_sql(IS_MARKED).fetch_one(&mut connection).await?;
     let is_marked: Option<bool> = row.try_get(0)?;
@@ -407,12 +428,12 @@ async fn leads_to_server(options: PgConnectOptions) -> Result<bool, Error> {
 }
 
 /// Returns the error's code, if the server sent one.
-pub(super) fn code(error: &Error) -> Option<String> {
+pub(crate) fn code(error: &Error) -> Option<String> {
     let code = error.as_database_error()?.code()?;
     Some(code.into_owned())
 }
 
 /// Returns a time limit in milliseconds, within the server's range.
-pub(super) fn milliseconds(time: Duration) -> i64 {
+pub(crate) fn milliseconds(time: Duration) -> i64 {
     millis(time).clamp(1, i32::MAX.into())
 }

@@ -1,5 +1,6 @@
 use sqlx::SqlStr;
 
+use super::inbox::InboxStatements;
 use crate::claim::sql::Table;
 
 const CLAIM: &str = include_str!("claim.sql");
@@ -63,14 +64,14 @@ const PURGE: &str = "DELETE FROM {table} WHERE key = ANY (ARRAY(
   RETURNING key";
 /// Returns the privileges that the database user lacks, if any, and whether row-level security
 /// applies to the user.
-const RIGHTS: &str = "SELECT string_agg(needed, ', '), row_security_active('{table}')
+pub(super) const RIGHTS: &str = "SELECT string_agg(needed, ', '), row_security_active('{table}')
   FROM unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) AS needed
   WHERE NOT has_table_privilege('{table}', needed)";
 const CHECK: &str =
     "SELECT key, state, attempt, owner, fingerprint, lease_until, expires_at, status
   FROM {table} LIMIT 0";
 /// Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT EXISTS.
-const LOCK_TABLES: &str = "SELECT pg_advisory_xact_lock(7738151096083703843)";
+pub(super) const LOCK_TABLES: &str = "SELECT pg_advisory_xact_lock(7738151096083703843)";
 const CREATE_INDEX: &str = "CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at)";
 const RESPONSE: &str = "SELECT r.response
   FROM {table} c JOIN {responses} r ON r.key = c.key AND r.owner = c.owner
@@ -115,6 +116,7 @@ pub(super) struct Statements {
     pub(super) purge_responses: SqlStr,
     pub(super) claims: TableStatements,
     pub(super) responses: TableStatements,
+    pub(super) inbox: InboxStatements,
 }
 
 impl Statements {
@@ -155,6 +157,7 @@ impl Statements {
                     &[LOCK_TABLES, include_str!("responses.sql"), INDEX_RESPONSES].join(";"),
                 ),
             },
+            inbox: InboxStatements::new(table, [call, maintenance]),
         }
     }
 }

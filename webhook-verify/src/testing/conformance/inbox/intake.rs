@@ -67,7 +67,8 @@ pub(super) async fn duplicates_change_nothing<S: InboxStore, A: AsyncFn(Duration
         let entry = &entries[0];
         let right = entry.state == state
             && entry.number == before.number
-            && entry.received_at == before.received_at
+            // The tests of a database let time pass by moving its times back.
+            && (entry.received_at == before.received_at || state != EntryState::Waiting)
             && entry.event.body == first.event.body
             && entry.event.event_type == first.event.event_type;
         is(right, "a duplicate", &format!("{state:?}, as first stored"), entry)?;

@@ -1,0 +1,221 @@
+//! The tables of inboxes, and the statements on them. The module `inbox` runs them.
+
+use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
+
+use super::statements::{LOCK_TABLES, RIGHTS, TableStatements};
+use crate::claim::sql::Table;
+
+/// The columns of an event, in the order in which `inbox::postgres` reads them.
+const EVENT: &str = "e.number, floor(extract(epoch FROM e.received_at) * 1000)::bigint, e.key,
+    e.namespace, e.scheme, e.event_type, e.event_id, e.event_time, e.data_pointer, e.headers";
+const CHECK_EVENTS: &str = "SELECT number, key, endpoint, namespace, scheme, event_type, event_id,
+    event_time, data_pointer, received_at, headers, body, expires_at
+  FROM {inbox} LIMIT 0";
+const CHECK_ENTRIES: &str = "SELECT event, consumer, endpoint, state, attempt, owner, due_at,
+    order_key, position, error, finished_at
+  FROM {inbox_entry} LIMIT 0";
+const CHECK_VERSIONS: &str =
+    "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
+const INDEX_EVENTS: &str =
+    "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at)";
+/// Added to the rights on the table of events.
+const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
+  WHERE NOT has_sequence_privilege('{inbox_number}', 'USAGE')";
+/// Finished entries leave the index, so that they cost leases nothing.
+const INDEX_DUE: &str = "CREATE INDEX IF NOT EXISTS {inbox_due}
+  ON {inbox_entry} (endpoint, consumer, due_at, event) WHERE state < 2";
+const INDEX_DEAD: &str = "CREATE INDEX IF NOT EXISTS {inbox_dead}
+  ON {inbox_entry} (endpoint, event, consumer) WHERE state = 2";
+const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
+  ON {inbox_entry} (endpoint, consumer, order_key, position, event)
+  WHERE state < 3 AND order_key IS NOT NULL";
+const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
+  ON {inbox_entry} (endpoint, finished_at) WHERE finished_at IS NOT NULL";
+/// The due entries that one lease with an order looks at.
+const WINDOW: &str = "
+    SELECT event, due_at, order_key, position
+    FROM {inbox_entry}
+    WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
+    ORDER BY due_at, event
+    LIMIT 1000";
+/// The leased entries. Without any, a row of state -1 tells that entries were parked, and that other
+/// entries may be due.
+const LEASED_OR_PARKED: &str = "(
+  SELECT event, state, attempt FROM leased
+  UNION ALL
+  SELECT 0, (-1)::smallint, 0
+  WHERE EXISTS (SELECT FROM parked) AND NOT EXISTS (SELECT FROM leased)
+)";
+/// Makes the entry due that follows a finished one with the same order key, if it is parked.
+const UNPARK: &str = "UPDATE {inbox_entry} n SET due_at = (SELECT clock_timestamp())
+  FROM locked l
+  CROSS JOIN LATERAL (
+    SELECT o.event
+    FROM {inbox_entry} o
+    WHERE o.endpoint = l.endpoint AND o.consumer = l.consumer AND o.order_key = l.order_key
+      AND o.state < 3 AND o.state < 2 AND o.event <> l.event
+    ORDER BY o.position, o.event
+    LIMIT 1
+  ) o
+  WHERE l.order_key IS NOT NULL AND l.state >= 2
+    AND n.event = o.event AND n.consumer = l.consumer
+    AND n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()";
+const ALL_FINISHED: &str = "NOT EXISTS (
+        SELECT FROM {inbox_entry} o
+        WHERE o.event = t.{event}
+          AND (o.state < 3 OR o.finished_at > statement_timestamp() - $2::bigint * interval '1 ms'))";
+const ADVANCE: &str = "INSERT INTO {inbox_version} AS v (endpoint, consumer, key, version, event)
+  SELECT $1::text, $2::text, $3::bytea, $4::bigint, $5::bigint
+  WHERE set_config('lock_timeout', $6::bigint::text, true) IS NOT NULL
+  ON CONFLICT (endpoint, consumer, key)
+  DO UPDATE SET version = excluded.version, event = excluded.event
+  WHERE v.version < excluded.version
+    OR (v.version = excluded.version AND v.event = excluded.event)
+  RETURNING event";
+const FINISH_IN: &str = "WITH locked AS MATERIALIZED (
+    SELECT event, consumer, endpoint, order_key, 3 AS state
+    FROM {inbox_entry}
+    WHERE event = $1 AND consumer = $2 AND owner = $3 AND state = 1
+      AND set_config('lock_timeout', $4::bigint::text, true) IS NOT NULL
+    FOR NO KEY UPDATE
+  ), following AS (
+    {unpark}
+  )
+  UPDATE {inbox_entry} t SET
+    state = 3, owner = NULL, error = NULL, finished_at = clock_timestamp()
+  FROM locked l WHERE t.event = l.event AND t.consumer = l.consumer
+  RETURNING t.event";
+const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.error,
+    floor(extract(epoch FROM t.due_at) * 1000)::bigint
+  FROM {inbox_entry} t
+  JOIN {inbox} e ON e.number = t.event
+  WHERE t.endpoint = $1 AND t.event > $2";
+const PICK: &str = "WITH picked AS MATERIALIZED (
+    SELECT t.event, t.consumer
+    FROM {inbox_entry} t
+    JOIN {inbox} e ON e.number = t.event
+    WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
+      AND t.state IN (0, 2)";
+const RETRY: &str = "UPDATE {inbox_entry} t SET
+    state = 0, attempt = 0, due_at = (SELECT clock_timestamp())
+  FROM picked p
+  WHERE t.event = p.event AND t.consumer = p.consumer
+  RETURNING t.event, t.consumer";
+const DISCARD: &str = "UPDATE {inbox_entry} t SET state = 4, finished_at = clock_timestamp()
+  FROM picked p
+  WHERE t.event = p.event AND t.consumer = p.consumer
+  RETURNING t.event, t.consumer";
+const ANNOUNCE: &str = "SELECT pg_notify('{channel}', $1)";
+
+/// The statements, with the names of the tables in them.
+#[derive(Clone)]
+pub(crate) struct InboxStatements {
+    /// The name of the table of events, for error texts. Announcements use it as their channel.
+    pub(crate) table: String,
+    pub(crate) insert: SqlStr,
+    pub(crate) lease: SqlStr,
+    /// As `lease`, if dead entries delay the following ones. Several statements in one message.
+    pub(crate) lease_dead_blocks: SqlStr,
+    /// As `lease`, if dead entries do not. Several statements in one message.
+    pub(crate) lease_dead_is_skipped: SqlStr,
+    pub(crate) extend: SqlStr,
+    pub(crate) settle: SqlStr,
+    pub(crate) advance: SqlStr,
+    pub(crate) finish_in: SqlStr,
+    pub(crate) stats: SqlStr,
+    /// An operator's conditions follow, then the order and the limit.
+    pub(crate) list: SqlStr,
+    /// An operator's conditions follow, then the order and the limit, and `retry` or `discard`.
+    pub(crate) pick: SqlStr,
+    pub(crate) retry: SqlStr,
+    pub(crate) discard: SqlStr,
+    pub(crate) purge_bodies: SqlStr,
+    pub(crate) purge_events: SqlStr,
+    pub(crate) announce: SqlStr,
+    pub(super) tables: [TableStatements; 3],
+}
+
+impl InboxStatements {
+    pub(super) fn new(table: &Table<'_>, [call, maintenance]: [&str; 2]) -> Self {
+        let plain =
+            |text: &str| table.in_sql(&text.replace("{event}", EVENT).replace("{unpark}", UNPARK));
+        let sql = |text: &str| plain(&format!("{call}{text}"));
+        let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
+        let lease = |due: &str, leased| {
+            [due, &include_str!("inbox/lease_due.sql").replace("{leased}", leased)].concat()
+        };
+        let in_order = |unfinished| {
+            let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
+            sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
+        };
+        let purge = |text: &str, event| {
+            maintain(&text.replace("{all_finished}", &ALL_FINISHED.replace("{event}", event)))
+        };
+        let rights = |name| RIGHTS.replace("{table}", name);
+        let table_of = |rights: String, check, create: &[&str]| TableStatements {
+            rights: maintain(&rights),
+            check: maintain(check),
+            create: plain(&[&[LOCK_TABLES], create].concat().join(";")),
+        };
+        Self {
+            table: table.inbox(),
+            insert: sql(include_str!("inbox/insert.sql")),
+            lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
+            lease_dead_blocks: in_order("3"),
+            lease_dead_is_skipped: in_order("2"),
+            extend: sql(include_str!("inbox/extend.sql")),
+            settle: sql(include_str!("inbox/settle.sql")),
+            advance: sql(ADVANCE),
+            finish_in: plain(FINISH_IN),
+            stats: maintain(include_str!("inbox/stats.sql")),
+            list: maintain(LIST),
+            pick: maintain(PICK),
+            retry: plain(RETRY),
+            discard: plain(DISCARD),
+            purge_bodies: purge(include_str!("inbox/purge_bodies.sql"), "event"),
+            purge_events: purge(include_str!("inbox/purge_events.sql"), "number"),
+            announce: sql(&ANNOUNCE.replace("{channel}", &table.inbox())),
+            tables: [
+                table_of(
+                    rights("{inbox}") + RIGHTS_NUMBER,
+                    CHECK_EVENTS,
+                    &[include_str!("inbox/events.sql"), INDEX_EVENTS],
+                ),
+                table_of(
+                    rights("{inbox_entry}"),
+                    CHECK_ENTRIES,
+                    &[
+                        include_str!("inbox/entries.sql"),
+                        INDEX_DUE,
+                        INDEX_DEAD,
+                        INDEX_ORDER,
+                        INDEX_FINISHED,
+                    ],
+                ),
+                table_of(
+                    rights("{inbox_version}"),
+                    CHECK_VERSIONS,
+                    &[include_str!("inbox/versions.sql")],
+                ),
+            ],
+        }
+    }
+
+    /// Returns `list` with conditions, which hold no values but parameters.
+    pub(crate) fn list(&self, conditions: &str, limit: usize) -> SqlStr {
+        let list = self.list.as_str();
+        let order = "ORDER BY t.event, t.consumer";
+        AssertSqlSafe(format!("{list} {conditions} {order} LIMIT {limit}")).into_sql_str()
+    }
+
+    /// Returns `pick` with conditions, which hold no values but parameters, and the statement that
+    /// changes the entries.
+    pub(crate) fn change(&self, conditions: &str, limit: usize, change: &SqlStr) -> SqlStr {
+        let (pick, change) = (self.pick.as_str(), change.as_str());
+        let order = "ORDER BY t.event, t.consumer";
+        AssertSqlSafe(format!(
+            "{pick} {conditions} {order} LIMIT {limit} FOR NO KEY UPDATE OF t SKIP LOCKED) {change}"
+        ))
+        .into_sql_str()
+    }
+}

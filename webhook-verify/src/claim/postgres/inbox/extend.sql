@@ -1,0 +1,21 @@
+-- An entry that is locked is about to be settled by its handler's transaction. It is skipped,
+-- because the other leases must not expire meanwhile.
+WITH known AS MATERIALIZED (
+  SELECT g.index, t.event, t.consumer, t.owner
+  FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::bytea[]))
+    WITH ORDINALITY AS g (event, consumer, owner, index)
+  JOIN {inbox_entry} t ON t.event = g.event AND t.consumer = g.consumer AND t.owner = g.owner
+  WHERE t.state = 1
+), locked AS MATERIALIZED (
+  SELECT t.event, t.consumer
+  FROM known k
+  JOIN {inbox_entry} t ON t.event = k.event AND t.consumer = k.consumer AND t.owner = k.owner
+  WHERE t.state = 1
+  ORDER BY t.event, t.consumer
+  FOR NO KEY UPDATE OF t SKIP LOCKED
+), extended AS (
+  UPDATE {inbox_entry} t SET due_at = (SELECT clock_timestamp()) + $4::bigint * interval '1 ms'
+  FROM locked l
+  WHERE t.event = l.event AND t.consumer = l.consumer
+)
+SELECT index FROM known

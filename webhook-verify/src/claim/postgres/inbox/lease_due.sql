@@ -1,0 +1,20 @@
+, leased AS (
+  UPDATE {inbox_entry} t SET (state, attempt, owner, due_at, error) = (
+    SELECT
+      CASE WHEN x.exhausted THEN 2 ELSE 1 END,
+      CASE WHEN x.exhausted THEN t.attempt ELSE t.attempt + 1 END,
+      CASE WHEN x.exhausted THEN NULL ELSE $4::bytea END,
+      CASE
+        WHEN x.exhausted THEN t.due_at
+        ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
+      END,
+      CASE WHEN x.exhausted THEN 'the lease of the last attempt has expired' ELSE t.error END
+    FROM (SELECT t.state = 1 AND t.attempt >= $6::bigint AS exhausted) x
+  )
+  WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
+  RETURNING t.event, t.state, t.attempt
+)
+SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END
+FROM {leased} l
+LEFT JOIN {inbox} e ON e.number = l.event
+ORDER BY array_position((SELECT events FROM due), l.event)

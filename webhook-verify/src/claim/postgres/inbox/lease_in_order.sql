@@ -1,0 +1,45 @@
+-- One lease at a time: the next one has to see the entries that this one leases. The statement
+-- after the lock sees them.
+SET LOCAL lock_timeout = $7;
+SELECT 1 WHERE pg_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0))) IS NULL;
+-- Any number of entries may wait for others with the same order key. If they are all that a lease
+-- finds in its window, they are parked: they are due later, or when the entry before them has
+-- finished. So they delay neither this lease for long nor the entries with other order keys.
+WITH free AS MATERIALIZED (
+  SELECT t.event, t.due_at
+  FROM ({window}) t
+  WHERE t.order_key IS NULL OR (
+    NOT EXISTS (
+      SELECT FROM {inbox_entry} o
+      WHERE o.endpoint = $1 AND o.consumer = $2 AND o.order_key = t.order_key
+        AND o.state < {unfinished} AND (o.position, o.event) < (t.position, t.event))
+    -- An earlier entry may be stored, or retried, while a later one is running.
+    AND NOT EXISTS (
+      SELECT FROM {inbox_entry} o
+      WHERE o.endpoint = $1 AND o.consumer = $2 AND o.order_key = t.order_key
+        AND o.state < 3 AND o.state = 1 AND o.event <> t.event
+        AND o.due_at > statement_timestamp()))
+  ORDER BY t.due_at, t.event
+  LIMIT $3
+), parked AS (
+  UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp()) + interval '1 minute'
+  WHERE consumer = $2 AND event = ANY (ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE t.consumer = $2 AND t.state = 0 AND t.attempt = 0
+      AND t.event = ANY (ARRAY(
+        SELECT w.event FROM ({window}) w
+        WHERE NOT EXISTS (SELECT FROM free) AND (SELECT count(*) FROM ({window}) w) >= 1000))
+    FOR NO KEY UPDATE SKIP LOCKED
+  ))
+  RETURNING event
+), due AS MATERIALIZED (
+  SELECT ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE t.consumer = $2 AND t.state < 2 AND t.due_at <= statement_timestamp()
+      AND t.event = ANY (ARRAY(SELECT event FROM free))
+    ORDER BY t.due_at, t.event
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS events
+)

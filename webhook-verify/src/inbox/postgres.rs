@@ -1,0 +1,487 @@
+//! Inboxes in a PostgreSQL database. `claim::postgres` has the tables and the statements.
+
+use std::{collections::HashSet, time::Duration};
+
+use bytes::Bytes;
+use sha2::{Digest as _, Sha256};
+use sqlx::{
+    Error, PgConnection, Row as _,
+    postgres::{PgListener, PgPoolOptions, PgRow},
+};
+
+use super::{
+    Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
+    LeaseRequest, Leased, LeasedEvent, Order, Retention, Settlement, Stats, StoredEvent, Verdict,
+};
+use crate::claim::{
+    ClaimKey, PostgresStore, Settled, StoreError,
+    postgres::{Value, leads_to_server, run_in},
+    sql::{foreign, millis},
+};
+
+/// The number of entries that one statement of an operator or a purge changes: few enough not to
+/// delay other statements.
+const BATCH: usize = 1000;
+/// The number of times that one lease looks further if entries that wait for others are all that it
+/// finds.
+const WINDOWS: usize = 10;
+/// The longest time from now that the database has to represent.
+const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
+
+impl InboxStore for PostgresStore {
+    async fn insert(&self, intake: &Intake) -> Result<Vec<Inserted>, StoreError> {
+        let mut keys = HashSet::new();
+        let given = intake.events.iter().enumerate();
+        let given: Vec<_> = given.filter(|(_, new)| keys.insert(new.event.key)).collect();
+        let mut results = vec![Inserted::Duplicate; intake.events.len()];
+        if given.is_empty() {
+            return Ok(results);
+        }
+        let texts = |part: fn(&StoredEvent) -> Option<&str>| {
+            Value::contents(given.iter().map(|(_, new)| part(&new.event)))
+        };
+        let headers = given.iter().map(|(_, new)| serde_json::to_string(&new.event.headers));
+        let headers: Vec<_> = headers.collect::<Result<_, _>>().map_err(StoreError::new)?;
+        let values = vec![
+            Value::ByteArrays(each(&given, |(_, new)| new.event.key.as_bytes().to_vec())),
+            texts(|event| event.namespace.as_deref()),
+            texts(|event| Some(&event.scheme)),
+            texts(|event| event.event_type.as_deref()),
+            texts(|event| event.id.as_deref()),
+            Value::Times(each(&given, |(_, new)| new.event.time.map(millis))),
+            texts(|event| event.data_pointer.as_deref()),
+            Value::contents(headers.iter().map(|headers| Some(&**headers))),
+            Value::Bodies(each(&given, |(_, new)| new.event.body.clone())),
+            Value::Ints(each(&given, |(_, new)| time(new.ttl))),
+            Value::Keys(each(&given, |(_, new)| new.order_key.as_deref().map(digest))),
+            Value::Ints(each(&given, |(_, new)| new.position.unwrap_or(0))),
+            Value::text(&intake.endpoint),
+            Value::texts(intake.consumers.iter().map(|consumer| &**consumer)),
+            self.lock_timeout_value(),
+        ];
+        let link = self.link();
+        let slot = link.limiter.enter(intake.limit).await?;
+        let inserted = link.claim(&self.inbox_statements().insert, values, slot, intake.limit);
+        for row in self.rows(inserted).await? {
+            let index = index(&row)?;
+            let (index, _) = given.get(index).ok_or_else(|| foreign("number"))?;
+            results[*index] = Inserted::New;
+        }
+        Ok(results)
+    }
+
+    async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {
+        let (link, statements) = (self.link(), self.inbox_statements());
+        let mut values = vec![
+            Value::text(&request.endpoint),
+            Value::text(&request.consumer),
+            Value::Int(request.max.try_into().unwrap_or(i64::MAX)),
+            Value::Bytes(request.owner.as_bytes().to_vec()),
+            Value::Int(time(request.lease)),
+            Value::Int(request.max_attempts.into()),
+        ];
+        let limit = request.limit;
+        let slot = link.limiter.enter(limit).await?;
+        let in_order = match request.order {
+            Order::None => {
+                let leased = link.claim(&statements.lease, values, slot, limit);
+                return leased_of(&self.rows(leased).await?);
+            }
+            Order::DeadBlocks => &statements.lease_dead_blocks,
+            Order::DeadIsSkipped => &statements.lease_dead_is_skipped,
+        };
+        values.push(self.lock_timeout_value());
+        let mut rows =
+            self.rows(link.claim_in_steps(in_order, values.clone(), slot, limit)).await?;
+        for _ in 1..WINDOWS {
+            match &*rows {
+                [row] if EventRow(row).is_parked()? => {}
+                _ => break,
+            }
+            let slot = link.limiter.enter(limit).await?;
+            let leased = link.claim_in_steps(in_order, values.clone(), slot, limit);
+            rows = self.rows(leased).await?;
+        }
+        leased_of(&rows)
+    }
+
+    async fn extend(
+        &self,
+        holders: &[EntryHolder],
+        lease: Duration,
+        limit: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        if holders.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut values = holder_values(holders.iter());
+        values.push(Value::Int(time(lease)));
+        let extended = self.link().settle(&self.inbox_statements().extend, values, limit);
+        settled(holders.len(), &self.rows(extended).await?)
+    }
+
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+        limit: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        if settlements.is_empty() {
+            return Ok(Vec::new());
+        }
+        let mut values = holder_values(settlements.iter().map(|settlement| &settlement.holder));
+        let verdicts: Vec<_> =
+            settlements.iter().map(|settlement| parts(&settlement.verdict)).collect();
+        values.extend([
+            Value::Ints(each(&verdicts, |(state, _, _)| number_of(*state))),
+            Value::Ints(each(&verdicts, |(_, delay, _)| time(*delay))),
+            Value::contents(verdicts.iter().map(|(_, _, error)| *error)),
+            self.lock_timeout_value(),
+        ]);
+        let applied = self.link().settle(&self.inbox_statements().settle, values, limit);
+        settled(settlements.len(), &self.rows(applied).await?)
+    }
+
+    async fn advance(&self, advance: &Advance, limit: Duration) -> Result<bool, StoreError> {
+        let values = vec![
+            Value::text(&advance.endpoint),
+            Value::text(&advance.consumer),
+            Value::Bytes(digest(&advance.key).to_vec()),
+            Value::Int(advance.version),
+            Value::Int(advance.number),
+            self.lock_timeout_value(),
+        ];
+        let advanced = self.link().settle(&self.inbox_statements().advance, values, limit);
+        Ok(!self.rows(advanced).await?.is_empty())
+    }
+
+    async fn stats(&self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
+        let values = vec![Value::text(endpoint)];
+        let counted = self.link().maintain(&self.inbox_statements().stats, values);
+        let rows = self.rows(counted).await?;
+        let stats = rows.iter().map(|row| {
+            let count = |index: usize| -> Result<u64, Error> {
+                Ok(u64::try_from(row.try_get::<i64, _>(index)?).unwrap_or(0))
+            };
+            let age: Option<i64> = row.try_get(4)?;
+            Ok(Stats {
+                consumer: row.try_get(0)?,
+                waiting: count(1)?,
+                running: count(2)?,
+                dead: count(3)?,
+                oldest: age.map(from_millis),
+            })
+        });
+        stats.collect::<Result<_, Error>>().map_err(StoreError::new)
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        let mut values = vec![Value::text(&filter.endpoint), Value::Int(filter.after)];
+        let conditions = conditions(filter, &mut values);
+        let sql = self.inbox_statements().list(&conditions, filter.limit);
+        let rows = self.rows(self.link().maintain(&sql, values)).await?;
+        rows.iter().map(|row| EventRow(row).entry()).collect()
+    }
+
+    async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {
+        let statements = self.inbox_statements();
+        let statement = match change {
+            Change::Retry => &statements.retry,
+            Change::Discard => &statements.discard,
+        };
+        // The last entry that was changed.
+        let (mut number, mut consumer) = (filter.after, None::<String>);
+        let mut changed = 0;
+        while changed < filter.limit {
+            let size = BATCH.min(filter.limit - changed);
+            let after = match &consumer {
+                Some(consumer) => Value::text(consumer),
+                None => Value::Null,
+            };
+            let mut values = vec![Value::text(&filter.endpoint), Value::Int(number), after];
+            let conditions = conditions(filter, &mut values);
+            let sql = statements.change(&conditions, size, statement);
+            let rows = self.rows(self.link().maintain(&sql, values)).await?;
+            changed += rows.len();
+            let entries = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
+            let entries = entries.collect::<Result<Vec<(i64, String)>, Error>>();
+            match entries.map_err(StoreError::new)?.into_iter().max() {
+                Some((last, of)) if rows.len() == size => (number, consumer) = (last, Some(of)),
+                Some(_) | None => break,
+            }
+        }
+        Ok(changed)
+    }
+
+    async fn purge_inbox(
+        &self,
+        endpoint: &str,
+        retention: &Retention,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let statements = self.inbox_statements();
+        let mut purged = 0;
+        // Events first: they take their bodies along.
+        for statement in [&statements.purge_events, &statements.purge_bodies] {
+            while purged < max {
+                let size = BATCH.min(max - purged);
+                let values = vec![
+                    Value::text(endpoint),
+                    Value::Int(time(retention.bodies)),
+                    Value::Int(size as i64),
+                ];
+                let rows = self.rows(self.link().maintain(statement, values)).await?;
+                let row = rows.first().ok_or_else(|| foreign("number"))?;
+                let count = |index: usize| -> Result<usize, StoreError> {
+                    let count: i64 = row.try_get(index).map_err(StoreError::new)?;
+                    Ok(usize::try_from(count).unwrap_or(0))
+                };
+                purged += count(1)?;
+                // An event may have several entries, so fewer bodies may be removed.
+                if count(0)? < size {
+                    break;
+                }
+            }
+        }
+        Ok(purged)
+    }
+
+    /// Notifies in a transaction of its own, because transactions that notify commit one by one.
+    async fn announce(&self, endpoint: &str) -> Result<(), StoreError> {
+        let values = vec![Value::text(endpoint)];
+        let announced = self.link().maintain(&self.inbox_statements().announce, values);
+        self.rows(announced).await.map(drop)
+    }
+
+    /// Listens on a connection in addition to the pool. Behind a pooler, this fails.
+    async fn watch(
+        &self,
+        endpoint: &str,
+        wake: &(dyn Fn() + Send + Sync),
+    ) -> Result<(), StoreError> {
+        let options = (*self.link().pool.connect_options()).clone();
+        if !leads_to_server(options.clone()).await? {
+            return Err(StoreError::new("a pooler does not pass notifications on"));
+        }
+        let pool = PgPoolOptions::new().max_connections(1).max_lifetime(None).idle_timeout(None);
+        let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await?;
+        listener.listen(&self.inbox_statements().table).await?;
+        let endpoint = endpoint.replace('\0', "\u{FFFD}");
+        loop {
+            match listener.try_recv().await? {
+                Some(notification) if notification.payload() != endpoint => {}
+                // `None`: the connection was lost, and another may have missed a notification.
+                Some(_) | None => wake(),
+            }
+        }
+    }
+}
+
+impl PostgresStore {
+    /// Marks an entry as done in the handler's transaction, if the holder still runs it. Returns
+    /// whether it does.
+    pub(crate) async fn finish_in(
+        &self,
+        transaction: &mut PgConnection,
+        holder: &EntryHolder,
+    ) -> Result<bool, StoreError> {
+        let statements = self.inbox_statements();
+        let values = vec![
+            Value::Int(holder.number),
+            Value::text(&holder.consumer),
+            Value::Bytes(holder.owner.as_bytes().to_vec()),
+            self.lock_timeout_value(),
+        ];
+        let finished = run_in(transaction, &statements.finish_in, &values);
+        Ok(!self.rows(finished).await?.is_empty())
+    }
+
+    async fn rows(
+        &self,
+        call: impl Future<Output = Result<Vec<PgRow>, Error>> + Send,
+    ) -> Result<Vec<PgRow>, StoreError> {
+        call.await.map_err(|error| self.failed_on(&self.inbox_statements().table, error))
+    }
+}
+
+fn each<T, U>(all: &[T], part: impl Fn(&T) -> U) -> Vec<U> {
+    all.iter().map(part).collect()
+}
+
+/// Returns milliseconds that the database can add to the current time.
+fn time(time: Duration) -> i64 {
+    millis(time.min(LONGEST))
+}
+
+fn from_millis(millis: i64) -> Duration {
+    Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// Returns the digest of an order key or of an entity's key. The database's indexes hold no long
+/// keys.
+fn digest(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
+}
+
+fn leased_of(rows: &[PgRow]) -> Result<Leased, StoreError> {
+    let mut leased = Leased::default();
+    for row in rows.iter().map(EventRow) {
+        if row.is_parked()? {
+            continue;
+        }
+        match row.state()? {
+            EntryState::Running => leased.events.push(LeasedEvent {
+                number: row.number()?,
+                attempt: row.attempt()?,
+                received_at: row.received_at()?,
+                event: row.event()?,
+            }),
+            EntryState::Dead => leased.exhausted.push((row.number()?, row.key()?)),
+            EntryState::Waiting | EntryState::Done | EntryState::Discarded => {
+                return Err(foreign("state"));
+            }
+        }
+    }
+    Ok(leased)
+}
+
+/// Returns the state that a verdict leads to, the time until the entry is due, and its error.
+fn parts(verdict: &Verdict) -> (EntryState, Duration, Option<&str>) {
+    match verdict {
+        Verdict::Done => (EntryState::Done, Duration::ZERO, None),
+        Verdict::Discarded => (EntryState::Discarded, Duration::ZERO, None),
+        Verdict::Retry { after, error } => (EntryState::Waiting, *after, Some(error)),
+        Verdict::Dead { error } => (EntryState::Dead, Duration::ZERO, Some(error)),
+        Verdict::Released => (EntryState::Waiting, Duration::ZERO, None),
+    }
+}
+
+fn number_of(state: EntryState) -> i64 {
+    match state {
+        EntryState::Waiting => 0,
+        EntryState::Running => 1,
+        EntryState::Dead => 2,
+        EntryState::Done => 3,
+        EntryState::Discarded => 4,
+    }
+}
+
+fn holder_values<'a>(holders: impl Iterator<Item = &'a EntryHolder> + Clone) -> Vec<Value> {
+    vec![
+        Value::Ints(holders.clone().map(|holder| holder.number).collect()),
+        Value::texts(holders.clone().map(|holder| &*holder.consumer)),
+        Value::ByteArrays(holders.map(|holder| holder.owner.as_bytes().to_vec()).collect()),
+    ]
+}
+
+/// Returns the results of `count` steps from the indices of those that were applied.
+fn settled(count: usize, rows: &[PgRow]) -> Result<Vec<Settled>, StoreError> {
+    let mut settled = vec![Settled::Superseded; count];
+    for row in rows {
+        *settled.get_mut(index(row)?).ok_or_else(|| foreign("event"))? = Settled::Applied;
+    }
+    Ok(settled)
+}
+
+/// Returns the index of a statement's element, which the database counts from 1.
+fn index(row: &PgRow) -> Result<usize, StoreError> {
+    let index: i64 = row.try_get(0).map_err(StoreError::new)?;
+    usize::try_from(index - 1).map_err(|_| foreign("number"))
+}
+
+/// Returns the conditions of a filter, and adds their values.
+fn conditions(filter: &Filter, values: &mut Vec<Value>) -> String {
+    let mut conditions = String::new();
+    let mut add = |column: &str, value: Value| {
+        values.push(value);
+        conditions += &format!(" AND {column} = ${}", values.len());
+    };
+    if let Some(consumer) = &filter.consumer {
+        add("t.consumer", Value::text(consumer));
+    }
+    if let Some(key) = &filter.key {
+        add("e.endpoint = t.endpoint AND e.key", Value::Bytes(key.as_bytes().to_vec()));
+    }
+    if let Some(event_type) = &filter.event_type {
+        add("e.event_type", Value::text(event_type));
+    }
+    if let Some(namespace) = &filter.namespace {
+        add("e.namespace", Value::text(namespace));
+    }
+    // Not a parameter, so that the planner can use the index of the state.
+    if let Some(state) = filter.state {
+        conditions += &format!(" AND t.state = {}", number_of(state));
+    }
+    conditions
+}
+
+/// A row that begins with the columns of an event, and of its entry: state, attempt, and body.
+struct EventRow<'r>(&'r PgRow);
+
+impl EventRow<'_> {
+    fn get<'r, T>(&'r self, index: usize) -> Result<T, StoreError>
+    where
+        T: sqlx::Decode<'r, sqlx::Postgres> + sqlx::Type<sqlx::Postgres>,
+    {
+        self.0.try_get(index).map_err(StoreError::new)
+    }
+
+    fn number(&self) -> Result<i64, StoreError> {
+        self.get(0)
+    }
+
+    fn received_at(&self) -> Result<Duration, StoreError> {
+        self.get(1).map(from_millis)
+    }
+
+    fn key(&self) -> Result<ClaimKey, StoreError> {
+        self.get::<[u8; 32]>(2).map(ClaimKey::from)
+    }
+
+    fn event(&self) -> Result<StoredEvent, StoreError> {
+        let headers = serde_json::from_str(self.get(9)?).map_err(|_| foreign("headers"))?;
+        Ok(StoredEvent {
+            key: self.key()?,
+            namespace: self.get(3)?,
+            scheme: self.get(4)?,
+            event_type: self.get(5)?,
+            id: self.get(6)?,
+            time: self.get::<Option<i64>>(7)?.map(from_millis),
+            data_pointer: self.get(8)?,
+            headers,
+            body: self.get::<Option<Vec<u8>>>(12)?.map(Bytes::from).unwrap_or_default(),
+        })
+    }
+
+    /// Returns whether the row stands for entries that were parked.
+    fn is_parked(&self) -> Result<bool, StoreError> {
+        Ok(self.get::<i16>(10)? == -1)
+    }
+
+    fn state(&self) -> Result<EntryState, StoreError> {
+        match self.get::<i16>(10)? {
+            0 => Ok(EntryState::Waiting),
+            1 => Ok(EntryState::Running),
+            2 => Ok(EntryState::Dead),
+            3 => Ok(EntryState::Done),
+            4 => Ok(EntryState::Discarded),
+            _ => Err(foreign("state")),
+        }
+    }
+
+    fn attempt(&self) -> Result<u32, StoreError> {
+        u32::try_from(self.get::<i32>(11)?).map_err(|_| foreign("attempt"))
+    }
+
+    fn entry(&self) -> Result<Entry, StoreError> {
+        Ok(Entry {
+            number: self.number()?,
+            consumer: self.get(13)?,
+            state: self.state()?,
+            attempts: self.attempt()?,
+            due_at: self.get(15).map(from_millis)?,
+            received_at: self.received_at()?,
+            error: self.get(14)?,
+            event: self.event()?,
+        })
+    }
+}
