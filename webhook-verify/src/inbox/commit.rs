@@ -16,16 +16,12 @@ pub trait InboxDatabase: Database + Sealed {
         store: &'a (dyn Any + Send + Sync),
         transaction: &'a mut Self::Connection,
         holder: &'a EntryHolder,
-    ) -> Finishing<'a>;
+    ) -> Pin<Box<dyn Future<Output = Result<Option<bool>, StoreError>> + Send + 'a>>;
 }
 
 /// Seals [`InboxDatabase`].
 #[expect(unnameable_types, reason = "the trait is sealed")]
 pub trait Sealed {}
-
-#[expect(unnameable_types, reason = "the trait is sealed")]
-pub type Finishing<'a> =
-    Pin<Box<dyn Future<Output = Result<Option<bool>, StoreError>> + Send + 'a>>;
 
 macro_rules! database {
     ($database:ty, $connection:ty, $store:ty) => {
@@ -36,7 +32,7 @@ macro_rules! database {
                 store: &'a (dyn Any + Send + Sync),
                 transaction: &'a mut $connection,
                 holder: &'a EntryHolder,
-            ) -> Finishing<'a> {
+            ) -> Pin<Box<dyn Future<Output = Result<Option<bool>, StoreError>> + Send + 'a>> {
                 Box::pin(async move {
                     let Some(store) = store.downcast_ref::<$store>() else { return Ok(None) };
                     store.finish_in(transaction, holder).await.map(Some)
