@@ -99,7 +99,7 @@ impl ConfigError {
         let scheme = format!("scheme `{name}`");
         match self {
             Self::About { ref subject, .. } if *subject == scheme => self,
-            _ => self,
+            _ => self.about(scheme),
         }
     }
 }

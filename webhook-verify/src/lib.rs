@@ -10,7 +10,6 @@ mod delivery;
 mod encoding;
 mod error;
 mod key;
-mod metric;
 #[cfg(feature = "payloads")]
 pub mod payloads;
 mod receive;

@@ -2,9 +2,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{
     ClaimEvent, ClaimEventKind, ClaimStore, StoreError, callback::contain,
-    completed::CompletedCache, shared::DynClaimStore,
+    completed::CompletedCache, metric::Family, shared::DynClaimStore,
 };
-use crate::{metric::Family, timer::Timer};
+use crate::timer::Timer;
 
 type CompleteOn = dyn Fn(u16) -> bool + Send + Sync;
 type OnEvent = dyn Fn(&ClaimEvent<'_>) + Send + Sync;

@@ -27,7 +27,7 @@ const MAX_BODY: usize = 64 * 1024;
 const MAX_TRIALS: usize = 128;
 /// The same for schemes with public keys. A request may have three signatures, so a diagnosis
 /// computes up to 48 signature verifications.
-const MAX_PUBLIC_TRIALS: usize = 1600;
+const MAX_PUBLIC_TRIALS: usize = 16;
 /// The maximum number of presets to try.
 const MAX_PRESETS: usize = 16;
 /// The maximum number of headers to compare with the presets' headers.

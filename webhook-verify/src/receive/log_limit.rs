@@ -7,7 +7,7 @@ use crate::clock::{Clock as _, MonotonicClock};
 
 /// The number of lines of one reason that may be logged at once, so that a stray request does not
 /// hide the next one.
-const BURST: u32 = 500;
+const BURST: u32 = 5;
 /// The time after which one more line may be logged.
 const PERIOD: Duration = Duration::from_secs(1);
 

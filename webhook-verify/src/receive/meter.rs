@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::metric::{Family, Metric};
+use crate::claim::{Family, Metric};
 
 /// The indices of live secrets, of which a verifier has at most eight.
 const SECRETS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];

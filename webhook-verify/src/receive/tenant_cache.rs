@@ -79,7 +79,7 @@ impl State {
 
     fn remove(&mut self, name: &[u8]) {
         if let Some(cached) = self.tenants.remove(name) {
-            let _ = cached.number;
+            self.order.remove(&cached.number);
         }
     }
 
