@@ -167,13 +167,18 @@ impl Redirected {
         command: &Cmd,
     ) -> RedisResult<Value> {
         let mut manager = self.manager(address)?;
-        let mut commands = Pipeline::new();
-        if is_importing {
-            commands.cmd("ASKING").ignore();
+        if !is_importing {
+            return command.query_async(&mut manager).await;
         }
-        commands.add_command(command.clone());
-        let (reply,) = commands.query_async(&mut manager).await?;
-        Ok(reply)
+        let mut commands = Pipeline::new();
+        commands.cmd("ASKING").ignore();
+        // The error of a pipeline would hide the server's own.
+        commands.add_command(command.clone()).ignore_errors();
+        let replies: Vec<Value> = commands.query_async(&mut manager).await?;
+        match replies.into_iter().next_back() {
+            Some(Value::ServerError(error)) => Err(error.into()),
+            reply => Ok(reply.unwrap_or(Value::Nil)),
+        }
     }
 
     fn manager(self: &Arc<Self>, address: (String, u16)) -> RedisResult<ConnectionManager> {
