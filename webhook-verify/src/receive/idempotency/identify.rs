@@ -291,11 +291,12 @@ impl Idempotency {
         );
     }
 
-    /// Returns the body's fingerprint. The body is hashed only if the policy compares fingerprints.
+    /// Returns the body's fingerprint, as exact as the policy needs it.
     fn fingerprint(&self, body: &[u8]) -> Fingerprint {
         match self.on_mismatch {
             OnMismatch::Ignore => Fingerprint::UNKNOWN,
-            OnMismatch::Report | OnMismatch::Reject => Fingerprint(Sha256::digest(body).into()),
+            OnMismatch::Report => Fingerprint::checksum(body),
+            OnMismatch::Reject => Fingerprint::digest(body),
         }
     }
 

@@ -125,19 +125,20 @@ pub enum OnMismatch {
     /// [`Mismatch`](crate::idempotency::ClaimEventKind::Mismatch). Many senders render each retry
     /// again.
     ///
-    /// Bodies are not compared if the sender is known to change them in retries, because every
-    /// retry would be reported. This applies to keys of
+    /// Bodies are compared by their length and CRC-32, unless the key contains their digest anyway.
+    /// They are not compared if the sender is known to change them in retries, because every retry
+    /// would be reported. This applies to keys of
     /// [`Identity::Fields`](crate::scheme::Identity::Fields), and to presets whose
     /// [notes](crate::scheme::Notes) say so.
     #[default]
     Report,
-    /// Respond with 503, and report it in the same way. Bodies are compared for every key,
-    /// including [`Identity::Fields`](crate::scheme::Identity::Fields).
+    /// Respond with 503, and report it in the same way. Bodies are compared by their SHA-256, for
+    /// every key, including [`Identity::Fields`](crate::scheme::Identity::Fields).
     ///
     /// Do not use this policy if the sender changes the body in retries: the sender gets 503 until
     /// it gives up.
     Reject,
-    /// Treat it like any other duplicate. A body with a signed ID is then not hashed.
+    /// Treat it like any other duplicate. Bodies are not compared.
     Ignore,
 }
 
