@@ -1,5 +1,4 @@
 use std::{
-    cell::RefCell,
     error, fmt,
     future::{Future, ready},
     sync::Arc,
@@ -398,14 +397,6 @@ pub enum Settled {
     Superseded,
 }
 
-/// The length of the random bytes that a thread gets from the operating system at once.
-const RANDOM: usize = 32 * 16;
-
-thread_local! {
-    /// Random bytes, and how many of them are used.
-    static POOL: RefCell<([u8; RANDOM], usize)> = const { RefCell::new(([0; RANDOM], RANDOM)) };
-}
-
 /// The owner of a claim: 128 random bits.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Owner(pub(crate) [u8; 16]);
@@ -413,23 +404,13 @@ pub struct Owner(pub(crate) [u8; 16]);
 impl Owner {
     /// Returns a new random owner.
     ///
-    /// Each thread gets random bytes for several owners at once. So a process that forks must not
-    /// create owners in both processes.
-    ///
     /// # Errors
     ///
     /// [`StoreError`] if the operating system provides no random bytes.
     pub fn random() -> Result<Self, StoreError> {
-        POOL.with_borrow_mut(|(bytes, used)| {
-            if *used == bytes.len() {
-                getrandom::fill(bytes).map_err(StoreError::new)?;
-                *used = 0;
-            }
-            let mut owner = [0; 16];
-            owner.copy_from_slice(&bytes[*used..*used + 16]);
-            *used += 16;
-            Ok(Self(owner))
-        })
+        let mut bytes = [0; 16];
+        getrandom::fill(&mut bytes).map_err(StoreError::new)?;
+        Ok(Self(bytes))
     }
 
     /// Returns the owner's bytes, for a store.
@@ -561,19 +542,7 @@ impl error::Error for StoreError {
 
 #[cfg(test)]
 mod tests {
-    use std::{collections::HashSet, thread};
-
-    use super::{Fingerprint, Owner};
-
-    #[test]
-    fn owners_differ_within_and_between_threads() {
-        let owners = || (0..100).map(|_| *Owner::random().unwrap().as_bytes()).collect::<Vec<_>>();
-        let threads: Vec<_> = (0..4).map(|_| thread::spawn(owners)).collect();
-        let all = threads.into_iter().flat_map(|thread| thread.join().unwrap()).chain(owners());
-        let all: Vec<_> = all.collect();
-        assert_eq!(all.iter().collect::<HashSet<_>>().len(), all.len());
-        assert!(all.iter().all(|owner| *owner != [0; 16]));
-    }
+    use super::Fingerprint;
 
     #[test]
     fn only_fingerprints_of_one_kind_are_compared() {
