@@ -42,10 +42,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(server.await?)
 }
 
-/// Stops the server when the process is told to stop. A server that stops by itself waits for
-/// connections only, but handlers continue after their clients have disconnected.
+/// Stops the server on a signal, after all handlers have ended. By itself, a stopping server waits
+/// for connections only, but handlers continue after their clients have disconnected.
 async fn shut_down(server: ServerHandle, drain: Drain) {
-    if let Err(error) = told_to_stop().await {
+    if let Err(error) = shutdown_signal().await {
         eprintln!("stopping, because signals cannot be handled: {error}");
     }
     server.pause().await;
@@ -54,7 +54,7 @@ async fn shut_down(server: ServerHandle, drain: Drain) {
 }
 
 /// Resolves on Ctrl-C and on SIGTERM, which service managers send.
-async fn told_to_stop() -> io::Result<()> {
+async fn shutdown_signal() -> io::Result<()> {
     #[cfg(unix)]
     {
         let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;

@@ -92,7 +92,7 @@ struct Lookups {
     slow: Arc<Gate>,
     /// Counts the hanging lookups that have begun.
     begun: Arc<Semaphore>,
-    /// Has a receiver for each hanging lookup that was not dropped.
+    /// Has one receiver for each hanging lookup that was not dropped.
     hanging: watch::Sender<()>,
     /// Whether lookups have reached their time limit.
     limit: watch::Sender<bool>,

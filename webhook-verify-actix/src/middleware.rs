@@ -99,8 +99,8 @@ impl WebhookMiddleware {
         Self { render: Some(Arc::new(render)), ..self }
     }
 
-    /// Returns a handle with which a shutdown waits for the handlers of this middleware and its
-    /// clones that outlive their connections.
+    /// Returns a handle that waits, at shutdown, for handlers that outlive their connections. It
+    /// covers this middleware and its clones.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.tasks.clone())
@@ -297,11 +297,11 @@ impl WebhookMiddleware {
 ///
 /// # Panics
 ///
-/// If the headers have to change, and a middleware holds a clone of the request.
+/// Panics if the headers must change while another middleware holds a clone of the request.
 fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extensions>) {
     request.set_payload(Payload::from(delivery.body().clone()));
-    // If a middleware holds a clone of the request, actix-web panics before it changes anything,
-    // and has no way to find out in advance. A handler can do without the settings.
+    // If another middleware holds a clone of the request, actix-web panics before it changes
+    // anything, and offers no way to check for that first. The handler works without the settings.
     if catch_unwind(AssertUnwindSafe(|| request.add_data_container(settings))).is_err() {
         tracing::error!(
             target: "webhook_verify",

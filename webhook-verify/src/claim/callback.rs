@@ -1,5 +1,4 @@
-//! Calls the code that users pass in, and contains its panics. Only the panic hook gets a panic's
-//! message.
+//! Calls the user's code, and contains its panics. Only the panic hook gets a panic's message.
 
 use std::{
     future::{Future, poll_fn},

@@ -101,7 +101,7 @@ impl Receiver {
             let secret = secret.map_err(|error| Rejection::Secrets(Arc::new(error)))?;
             self.in_time(take(Handshake::new(secret, request.target))).await?;
         }
-        // Anyone can send a challenge that is not signed.
+        // Anyone can send an unsigned challenge, so a flood of them must not fill the log.
         if let Some(suppressed) = self.inner.admit_line("challenge_answered") {
             tracing::info!(
                 target: "webhook_verify",

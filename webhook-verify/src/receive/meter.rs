@@ -63,7 +63,7 @@ impl Meter {
         self.handler_seconds.record(time);
     }
 
-    /// Counts a running handler until the result is dropped.
+    /// Counts a running handler, until the returned guard is dropped.
     pub(super) fn begin_handler(&self) -> InProgress<'_> {
         self.in_progress.increment();
         InProgress(&self.in_progress)

@@ -45,9 +45,9 @@ pub enum Rejection {
     Secrets(Arc<dyn error::Error + Send + Sync>),
     /// The claim store failed or did not respond.
     Store(StoreError),
-    /// A callback that computes idempotency keys panicked:
-    /// [`identity_from`](crate::Idempotency::identity_from) or
-    /// [`event_identity_from`](crate::Idempotency::event_identity_from). The handler did not run.
+    /// The callback of [`identity_from`](crate::Idempotency::identity_from) or
+    /// [`event_identity_from`](crate::Idempotency::event_identity_from), which computes idempotency
+    /// keys, panicked. The handler did not run.
     #[non_exhaustive]
     CallbackPanicked {
         /// The name of the method that the callback was passed to.
@@ -193,8 +193,9 @@ impl error::Error for Rejection {
     }
 }
 
-/// Returns the response to a refused request, as an adapter's `with_rejection_response` renders it
-/// from the default one. If `render` panics, logs that, and returns the default.
+/// Returns the response to a refused request, for an adapter's `with_rejection_response`: that of
+/// `render`, or the default one if there is no `render`. If `render` panics, logs the panic and
+/// returns the default one.
 pub fn render_rejection<R>(
     rejection: &Rejection,
     default: impl Fn() -> R,

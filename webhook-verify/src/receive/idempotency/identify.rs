@@ -58,7 +58,7 @@ fn rest_of_body(delivery: &Delivery, identity: Identity) -> Vec<u8> {
     }
 }
 
-/// Calls the callback that was passed to the method `callback`.
+/// Computes a custom key. `callback` is the method that `identify` was passed to.
 fn custom(
     callback: &'static str,
     identify: impl FnOnce() -> Option<Vec<u8>>,

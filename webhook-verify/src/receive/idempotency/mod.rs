@@ -339,8 +339,9 @@ impl Idempotency {
 
     /// Sets which statuses of the handler complete a delivery. The default is 2xx. Any other status
     /// releases it, because senders retry after one. A duplicate of a delivery that was completed
-    /// with another status than 2xx gets 204, so that the sender stops. If `completes` panics, the
-    /// default applies.
+    /// with another status than 2xx gets 204, so that the sender stops.
+    ///
+    /// If `completes` panics, the default applies.
     pub fn complete_on(mut self, completes: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
         self.keeper_mut().complete_on = Some(Arc::new(completes));
         self
@@ -384,7 +385,8 @@ impl Idempotency {
     }
 
     /// Calls `on_event` for every event about claims, for metrics and alerts. It should return at
-    /// once, because deliveries wait for it. A panic is logged and changes nothing else.
+    /// once, because deliveries wait for it. If it panics, the panic is logged and the delivery
+    /// continues.
     pub fn on_event(mut self, on_event: impl Fn(&ClaimEvent<'_>) + Send + Sync + 'static) -> Self {
         self.keeper_mut().on_event = Some(Arc::new(on_event));
         self
