@@ -2,7 +2,7 @@ use std::{error, fmt, sync::Arc, time::Duration};
 
 use crate::{
     answer::{Answer, ErrorFacts, Level, response_accessors},
-    claim::{StoreError, contain},
+    claim::StoreError,
     delivery::EventsError,
     error::{VerifyError, fmt_source},
     verify::BodyTooLarge,
@@ -191,26 +191,6 @@ impl error::Error for Rejection {
             | Self::EventsLeft => None,
         }
     }
-}
-
-/// Returns the response to a refused request, for an adapter's `with_rejection_response`: that of
-/// `render`, or the default one if there is no `render`. If `render` panics, logs the panic and
-/// returns the default one.
-pub fn render_rejection<R>(
-    rejection: &Rejection,
-    default: impl Fn() -> R,
-    render: Option<impl FnOnce(&Rejection, R) -> R>,
-) -> R {
-    let Some(render) = render else { return default() };
-    contain(|| render(rejection, default())).unwrap_or_else(|| {
-        let reason = rejection.reason();
-        tracing::error!(
-            target: "webhook_verify",
-            reason,
-            "the callback of `with_rejection_response` panicked"
-        );
-        default()
-    })
 }
 
 impl From<VerifyError> for Rejection {

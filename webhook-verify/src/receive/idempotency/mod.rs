@@ -136,7 +136,8 @@ pub enum OnMismatch {
     /// every key, including [`Identity::Fields`](crate::scheme::Identity::Fields).
     ///
     /// Do not use this policy if the sender changes the body in retries: the sender gets 503 until
-    /// it gives up.
+    /// it gives up. Records that were made with another policy cannot be compared, and count as the
+    /// same body.
     Reject,
     /// Treat it like any other duplicate. Bodies are not compared.
     Ignore,
