@@ -3,15 +3,18 @@
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_actix`, then paste the `curl` line that it
 //! prints into another terminal, twice.
 
-use std::{env, error::Error, io};
+use std::{env, error::Error, io, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, rt};
-use tokio::signal;
+use tokio::{signal, time::timeout};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{
     Idempotency, Receiver, Secret, SqliteStore, Verifier, scheme, testing::Signer,
 };
 use webhook_verify_actix::{Drain, Events, Verified, WebhookMiddleware, webhook};
+
+/// How long a shutdown waits for handlers.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -42,19 +45,20 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(server.await?)
 }
 
-/// Stops the server when the process is told to stop. A server that stops by itself waits for
-/// connections only, but handlers continue after their clients have disconnected.
+/// Stops the server on a signal, after all handlers have ended. By itself, a stopping server waits
+/// for connections only, but handlers continue after their clients have disconnected.
 async fn shut_down(server: ServerHandle, drain: Drain) {
-    if let Err(error) = told_to_stop().await {
+    if let Err(error) = shutdown_signal().await {
         eprintln!("stopping, because signals cannot be handled: {error}");
     }
     server.pause().await;
-    drain.wait().await;
+    // On open connections, requests may go on without end.
+    let _ = timeout(DRAIN_TIMEOUT, drain.wait()).await;
     server.stop(true).await;
 }
 
 /// Resolves on Ctrl-C and on SIGTERM, which service managers send.
-async fn told_to_stop() -> io::Result<()> {
+async fn shutdown_signal() -> io::Result<()> {
     #[cfg(unix)]
     {
         let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;

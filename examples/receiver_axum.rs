@@ -54,7 +54,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Serves HTTP/1.1 until the process is told to stop. Replaces `axum::serve`, which limits neither
+/// Serves HTTP/1.1 until a signal stops the process. Replaces `axum::serve`, which limits neither
 /// the time for a request's head nor the number of connections.
 async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>> {
     let places = Arc::new(Semaphore::new(CONNECTIONS));
@@ -62,7 +62,7 @@ async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>>
     let mut server = http1::Builder::new();
     // An idle connection waits for a head, too.
     server.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
-    let mut stop = pin!(told_to_stop());
+    let mut stop = pin!(shutdown_signal());
     loop {
         let accept = async {
             let place = Arc::clone(&places).acquire_owned().await?;
@@ -89,7 +89,7 @@ async fn serve(listener: TcpListener, app: Router) -> Result<(), Box<dyn Error>>
 }
 
 /// Resolves on Ctrl-C and on SIGTERM, which service managers send.
-async fn told_to_stop() -> io::Result<()> {
+async fn shutdown_signal() -> io::Result<()> {
     #[cfg(unix)]
     {
         let mut terminate = signal::unix::signal(signal::unix::SignalKind::terminate())?;

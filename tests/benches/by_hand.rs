@@ -1,4 +1,4 @@
-//! What a careful developer writes without this crate, to compare with.
+//! Verification and deduplication without this crate, as a careful developer would write them.
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -10,7 +10,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
 
-/// The most bytes of a body.
+/// The maximum length of a body, in bytes.
 pub(crate) const LIMIT: usize = 1 << 20;
 const TOLERANCE: u64 = 5 * 60;
 
@@ -27,23 +27,23 @@ enum Seen {
     Completed(u16),
 }
 
-/// What to do with a request.
+/// The decision about a request.
 pub(crate) enum Admission {
-    /// Run the handler, then call [`Deduplication::complete`] with the ID.
+    /// Runs the handler. Then call [`Deduplication::complete`] with the ID.
     Run(String),
-    /// Respond with this status.
+    /// Responds with this status.
     Respond(u16),
 }
 
 impl Deduplication {
-    /// `secret` is base64.
+    /// Creates it from a secret in base64.
     pub(crate) fn new(secret: &str) -> Self {
         let key = STANDARD.decode(secret).expect("a secret in base64");
         let prepared = Hmac::new_from_slice(&key).expect("a key of any length");
         Self { prepared, seen: Arc::default() }
     }
 
-    /// `header` returns the value of a header.
+    /// Decides about a request. `header` returns the value of a header.
     pub(crate) fn admit<'a>(
         &self,
         header: impl Fn(&'static str) -> Option<&'a str>,

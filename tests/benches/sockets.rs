@@ -1,9 +1,9 @@
 //! Measures receivers over sockets, under full load: CPU time of the server for each request, in
 //! user code and in the kernel.
 //!
-//! The server is a process of its own on the first core, the clients run on the second one. The
-//! cases run in shuffled order. `COMPARE` may name the same benchmark built from another commit;
-//! its cases then run in turns with these. `CASE` selects a single case.
+//! The server is a separate process on the first core. The clients run on the second one. The cases
+//! run in shuffled order. `COMPARE` names the same benchmark, built from another commit: its cases
+//! then alternate with these. `CASE` selects a single case.
 
 mod by_hand;
 
@@ -104,7 +104,7 @@ struct Figure {
     rate: f64,
 }
 
-/// What a process has used since its start.
+/// The resources that a process has used since its start.
 struct Usage {
     user: f64,
     system: f64,

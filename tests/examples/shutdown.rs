@@ -1,4 +1,4 @@
-//! Receivers that are told to stop while a handler runs.
+//! Receivers that get a signal to stop while a handler runs.
 
 use std::process::{Child, Stdio};
 
@@ -34,7 +34,7 @@ impl Unread {
         Self { process, lines: BufReader::new(output).lines() }
     }
 
-    /// Returns the next line, or `None` after the end of the receiver.
+    /// Returns the next line, or `None` after the receiver has ended.
     async fn line(&mut self) -> Option<String> {
         soon("line, or end of the receiver", self.lines.next_line()).await.unwrap()
     }
@@ -56,7 +56,7 @@ impl Drop for Unread {
 
 /// The client has disconnected, so that only the drain waits for the handler.
 #[tokio::test]
-async fn a_handler_that_runs_when_its_receiver_is_told_to_stop_completes() {
+async fn a_running_handler_completes_when_its_receiver_is_stopped() {
     let events: Vec<_> = (0..EVENTS).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
     let event_type = format!("mautic.{}", "x".repeat(1024));
     let body = format!(r#"{{"{event_type}":[{}]}}"#, events.join(","));

@@ -1,5 +1,5 @@
-//! Panics in the code that users pass in: their stores and callbacks. Each has the same response on
-//! both frameworks, and the log names the culprit.
+//! Panics in the user's code: stores and callbacks. The response is the same on both frameworks.
+//! The log names the store or the callback.
 
 use std::{sync::Arc, time::Duration};
 
@@ -258,7 +258,7 @@ impl actix_web::ResponseError for NoStatus {
 #[actix_web::test]
 async fn a_panic_in_the_status_of_an_error_releases_the_delivery() {
     let logs = Logs::collect_all();
-    // A middleware inside returns the error as it is. A handler's becomes a response.
+    // An inner middleware returns the error unchanged. A handler's error becomes a response.
     async fn fails(
         _: actix_web::dev::ServiceRequest,
         _: actix_web::middleware::Next<impl actix_web::body::MessageBody + 'static>,

@@ -1,7 +1,12 @@
 //! Lookups of secrets that fail in every way, under load. The sender gets 503 and retries, and the
 //! tenant whose lookup works does not notice.
 
-use std::{error::Error, future::pending, sync::Arc, time::Duration};
+use std::{
+    error::Error,
+    future::pending,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::future::join_all;
 use integration_tests::{
@@ -24,6 +29,9 @@ use webhook_verify::{
 /// delivery twice.
 const REQUESTS: usize = 200;
 
+/// The number of lines about one reason that may be logged at once, and one more each second.
+const BURST: usize = 5;
+
 /// The time limit of lookups.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -40,7 +48,7 @@ use Kind::{Keys, Tenants, Tokens};
 const FAULTS: [(&str, &str, &[Kind]); 8] = [
     ("hanging", "no result within 5 s", &[Tenants, Tokens, Keys]),
     ("error", "no connection", &[Tenants, Tokens, Keys]),
-    ("panic", "the callback panicked", &[Tenants, Tokens, Keys]),
+    ("panic", "` panicked", &[Tenants, Tokens, Keys]),
     ("blank", "secret: empty or blank", &[Tenants, Tokens, Keys]),
     ("other-kind", "secret: not ", &[Tenants, Keys]),
     ("no-secret", "secret: none given", &[Tenants, Tokens]),
@@ -84,7 +92,7 @@ struct Lookups {
     slow: Arc<Gate>,
     /// Counts the hanging lookups that have begun.
     begun: Arc<Semaphore>,
-    /// Has a receiver for each hanging lookup that was not dropped.
+    /// Has one receiver for each hanging lookup that was not dropped.
     hanging: watch::Sender<()>,
     /// Whether lookups have reached their time limit.
     limit: watch::Sender<bool>,
@@ -211,7 +219,7 @@ async fn failing_lookups_of_keys_are_503_and_other_keys_are_found() {
 }
 
 async fn check(framework: Framework, kind: Kind) {
-    let logs = Logs::collect_all();
+    let (logs, begun_at) = (Logs::collect_all(), Instant::now());
     let endpoint = format!("lookups-{kind:?}-{framework:?}");
     let lookups = Lookups::new(kind);
     let app = App::new(lookups.receiver(&endpoint), answer(204));
@@ -264,7 +272,9 @@ async fn check(framework: Framework, kind: Kind) {
         }
     }
     assert_eq!(app.runs(), REQUESTS / 4, "each delivery once");
-    assert_eq!(lines().len(), 1, "one line for each second: {:#?}", lines());
+    let seconds = begun_at.elapsed().as_secs() as usize;
+    let count = lines().len();
+    assert!((1..=BURST + seconds + 1).contains(&count), "{count} lines in {seconds} s");
 
     let runs = app.runs() + slow.len();
     lookups.slow.open(slow.len());
@@ -280,13 +290,25 @@ async fn check(framework: Framework, kind: Kind) {
     soon("the end of the hanging lookups", lookups.hanging.closed()).await;
 
     for (number, (name, error)) in kind.faults().enumerate() {
-        lookups.clock.advance(Duration::from_secs(1));
-        let response = exchange(addr, &lookups.request(name, REQUESTS + number)).await;
-        assert_unavailable(name, &response);
-        let lines = lines();
-        let line = lines.last().unwrap();
-        assert!(line.contains("ERROR") && line.contains(error), "{name}: {line}");
-        assert!(line.contains(&format!(r#"path="/{name}""#)), "{name}: {line}");
+        let path = format!(r#"path="/{name}""#);
+        let is_named = || {
+            let lines = lines();
+            lines
+                .iter()
+                .any(|line| line.contains("ERROR") && line.contains(error) && line.contains(&path))
+        };
+        // A request may have no line, because their number is limited.
+        let named = async {
+            loop {
+                let response = exchange(addr, &lookups.request(name, REQUESTS + number)).await;
+                assert_unavailable(name, &response);
+                if is_named() {
+                    return;
+                }
+                sleep(Duration::from_millis(100)).await;
+            }
+        };
+        soon(&format!("a line about {name}: {error}"), named).await;
     }
     assert_eq!(app.runs(), runs);
 }

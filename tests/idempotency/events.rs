@@ -164,11 +164,11 @@ fn events_are_counted() {
     });
     let mut counted = counts.0.lock().unwrap().clone();
     counted.retain(|counter, _| counter.starts_with("webhook_verify_claims_total"));
-    let name = "webhook_verify_claims_total event=";
+    let name = "webhook_verify_claims_total endpoint=counted event=";
     let expected = [
-        (format!("{name}claimed endpoint=counted"), 1),
-        (format!("{name}completed endpoint=counted"), 1),
-        (format!("{name}duplicate endpoint=counted"), 2),
+        (format!("{name}claimed"), 1),
+        (format!("{name}completed"), 1),
+        (format!("{name}duplicate"), 2),
     ];
     assert_eq!(counted, BTreeMap::from(expected));
 }

@@ -164,7 +164,7 @@ fn everything_is_counted_for_each_endpoint() {
     assert_eq!(recorded["webhook_verify_claims_total endpoint=of-claims event=duplicate"].0, 1.0);
 }
 
-/// A panic of the user's code is counted like an error of it.
+/// A panic in the user's code is counted like an error.
 #[test]
 fn panics_are_counted() {
     let recorded = Recorded::default();

@@ -1,4 +1,4 @@
-//! An actix-web service whose sender is described in a TOML file.
+//! An actix-web service for a sender that is described in a TOML file.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use tokio::sync::mpsc::UnboundedSender;

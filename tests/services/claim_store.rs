@@ -1,4 +1,4 @@
-//! A claim store of the service's own, in a map.
+//! A service with its own claim store, in a map.
 
 use std::{collections::HashMap, sync::Mutex, time::Duration};
 

@@ -1,4 +1,4 @@
-//! Small services, written from the documentation alone. Each stays short.
+//! Small services, written from the documentation alone. A test limits their length.
 #![allow(
     dead_code,
     clippy::unwrap_used,

@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(send(&app, sign("acme", "/hooks/globex")).await, StatusCode::UNAUTHORIZED);
         assert_eq!(send(&app, sign("acme", "/hooks/initech")).await, StatusCode::UNAUTHORIZED);
 
-        // The cache has the tenant until it is forgotten.
+        // The cache keeps the tenant until `forget` removes it.
         sqlx::query("DELETE FROM tenant").execute(&pool).await.unwrap();
         assert_eq!(send(&app, sign("acme", "/hooks/acme")).await, StatusCode::NO_CONTENT);
         cache.forget("acme");

@@ -24,7 +24,7 @@ use tokio_util::task::TaskTracker;
 use tracing::{Instrument as _, Span};
 use webhook_verify::{
     Delivery, Receiver, Rejection, RequestHead,
-    adapter::{Admission, Received, render_rejection, to_the_end},
+    adapter::{Admission, Received, to_the_end},
 };
 
 use crate::{body::Chunks, head::ActixHeaders, limits::with_limit, record::record, target::Target};
@@ -99,8 +99,8 @@ impl WebhookMiddleware {
         Self { render: Some(Arc::new(render)), ..self }
     }
 
-    /// Returns a handle with which a shutdown waits for the handlers of this middleware and its
-    /// clones that outlive their connections.
+    /// Returns a handle that waits, at shutdown, for handlers that outlive their connections. It
+    /// covers this middleware and its clones.
     #[must_use]
     pub fn drain(&self) -> Drain {
         Drain(self.tasks.clone())
@@ -270,7 +270,8 @@ impl WebhookMiddleware {
 
     fn refuse(&self, rejection: Rejection) -> HttpResponse {
         let default = || HttpResponse::from(rejection.answer());
-        let mut response = render_rejection(&rejection, default, self.render.as_deref());
+        let render = self.render.as_deref();
+        let mut response = self.receiver.render_rejection(&rejection, default, render);
         response.extensions_mut().insert(rejection);
         response
     }
@@ -297,11 +298,11 @@ impl WebhookMiddleware {
 ///
 /// # Panics
 ///
-/// If the headers have to change, and a middleware holds a clone of the request.
+/// Panics if the headers must change while another middleware holds a clone of the request.
 fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extensions>) {
     request.set_payload(Payload::from(delivery.body().clone()));
-    // If a middleware holds a clone of the request, actix-web panics before it changes anything,
-    // and has no way to find out in advance. A handler can do without the settings.
+    // If another middleware holds a clone of the request, actix-web panics before it changes
+    // anything, and offers no way to check for that first. The handler works without the settings.
     if catch_unwind(AssertUnwindSafe(|| request.add_data_container(settings))).is_err() {
         tracing::error!(
             target: "webhook_verify",
@@ -314,7 +315,9 @@ fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extens
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(header::CONTENT_TYPE, json);
     }
-    if delivery.scheme().signed_bytes().is_some() || delivery.was_in_form() {
+    let was_decoded = delivery.scheme().signed_bytes().is_some()
+        && request.headers().contains_key(header::CONTENT_ENCODING);
+    if was_decoded || delivery.was_in_form() {
         // The handler gets the decoded body.
         let headers = request.headers_mut();
         headers.remove(header::CONTENT_ENCODING);
@@ -342,12 +345,14 @@ impl<S> fmt::Debug for WebhookService<S> {
 /// Waits for handlers that outlive their connections.
 ///
 /// A handler with a claim runs to its end even if its connection is reset, unless its worker ends
-/// first. A stopping server waits for connections only. So pause it, wait, and then stop it:
+/// first. A stopping server waits for connections only. So pause it, wait, and then stop it. Limit
+/// the wait, because open connections may go on sending requests:
 ///
 /// ```no_run
+/// # use std::time::Duration;
 /// # async fn shut_down(server: actix_web::dev::ServerHandle, drain: webhook_verify_actix::Drain) {
 /// server.pause().await;
-/// drain.wait().await;
+/// let _ = tokio::time::timeout(Duration::from_secs(30), drain.wait()).await;
 /// server.stop(true).await;
 /// # }
 /// ```

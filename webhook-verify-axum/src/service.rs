@@ -20,7 +20,7 @@ use tower_service::Service;
 use tracing::{Instrument as _, Span};
 use webhook_verify::{
     Rejection, RequestHead,
-    adapter::{Admission, Received, render_rejection, to_the_end},
+    adapter::{Admission, Received, to_the_end},
 };
 
 use crate::{body::Chunks, layer::Shared, record::record};
@@ -167,7 +167,8 @@ impl Shared {
 
     fn refuse(&self, rejection: Rejection) -> Response {
         let default = || rejection.answer().into_response();
-        let mut response = render_rejection(&rejection, default, self.render.as_deref());
+        let render = self.render.as_deref();
+        let mut response = self.receiver.render_rejection(&rejection, default, render);
         response.extensions_mut().insert(rejection);
         response
     }

@@ -6,9 +6,9 @@ use std::{error, fmt};
 /// `Debug` prints the same text as `Display`, because `unwrap` and a `main` that returns an error
 /// print `Debug`. Neither contains a byte of a secret.
 ///
-/// The text names the scheme of the verifier or receiver, the receiver's endpoint if it has a name, and
-/// the environment variable or file that a secret was read from. To match on an error, call
-/// [`kind`](Self::kind), which omits these:
+/// The text names the scheme of the verifier or receiver, and the receiver's endpoint if one is
+/// set. If a secret was read from an environment variable or a file, the text names that too. To
+/// match on an error, call [`kind`](Self::kind), which returns the error without these names:
 ///
 /// ```
 /// use webhook_verify::{ConfigError, Verifier, scheme};
@@ -61,7 +61,7 @@ pub enum ConfigError {
         /// The error in the value.
         reason: String,
     },
-    /// An error, with the scheme, endpoint, environment variable or file that it is about.
+    /// Names the scheme, endpoint, environment variable or file that an error is about.
     About {
         /// A text such as ``scheme `github` ``.
         subject: String,
@@ -75,7 +75,7 @@ impl ConfigError {
         Self::Option { option, reason: reason.into() }
     }
 
-    /// Returns the error without what it is about.
+    /// Returns the error without the names that [`About`](Self::About) adds.
     #[must_use]
     pub fn kind(&self) -> &Self {
         match self {
@@ -94,12 +94,12 @@ impl ConfigError {
         Self::About { subject: subject.into(), error: Box::new(self) }
     }
 
-    /// Adds the scheme, unless the error names it already.
+    /// Adds the scheme's name, unless the error already begins with it.
     pub(crate) fn about_scheme(self, name: &str) -> Self {
         let scheme = format!("scheme `{name}`");
         match self {
             Self::About { ref subject, .. } if *subject == scheme => self,
-            _ => self,
+            _ => self.about(scheme),
         }
     }
 }
@@ -328,7 +328,7 @@ mod tests {
         assert_eq!(format!("{store:?}"), "claim store failed: no such table: webhook_claim");
     }
 
-    /// A service with several receivers has to know which of them an error is about.
+    /// In a service with several receivers, an error must name the one it is about.
     #[test]
     fn each_error_names_what_it_is_about() {
         const NOT_BASE64: &str = "CARGO_PKG_NAME"; // Cargo sets it to `webhook-verify`.

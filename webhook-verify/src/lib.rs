@@ -12,7 +12,6 @@ mod error;
 #[cfg(any(feature = "postgres", feature = "sqlite"))]
 pub mod inbox;
 mod key;
-mod metric;
 #[cfg(feature = "payloads")]
 pub mod payloads;
 mod receive;
@@ -52,17 +51,15 @@ pub mod adapter {
     //! If [`Admitted::recorder`] returns a [`Recorder`], the adapter records the handler's response
     //! with it before the handler's future ends, so that duplicates get the response again.
     //!
-    //! [`render_rejection`] calls the user's function for the responses to refused requests.
+    //! [`Receiver::render_rejection`](crate::Receiver::render_rejection) calls the user's function
+    //! for the responses to refused requests.
     //!
     //! [`Incoming`] verifies a body in pieces, without a receiver.
 
     pub use crate::{
         answer::Answer,
         delivery::FromDelivery,
-        receive::{
-            Admission, Admitted, BodyStart, Received, Recorder, Recording, render_rejection,
-            to_the_end,
-        },
+        receive::{Admission, Admitted, BodyStart, Received, Recorder, Recording, to_the_end},
         request::Headers,
         verify::{BodyTooLarge, Incoming},
     };

@@ -11,9 +11,7 @@ use serde_json::{Value, json};
 use tracing_subscriber::{filter::Targets, fmt, prelude::*, registry};
 use webhook_verify::idempotency::{ClaimEvent, ClaimEventKind, ClaimKey};
 use webhook_verify::testing::{Signer, random_secret, shell_quote};
-use webhook_verify::{
-    ConfigError, Idempotency, Receiver, Rejection, Scheme, SqliteStore, Verifier,
-};
+use webhook_verify::{Idempotency, Receiver, Rejection, Scheme, SqliteStore, Verifier};
 use webhook_verify_axum::{Verified, WebhookLayer};
 
 static OPTIONS: LazyLock<Options> = LazyLock::new(Options::parse);
@@ -69,7 +67,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
         registry().with(log.with_filter(filter)).init();
     }
     let scheme: Scheme = name.parse()?;
-    let unfit = |error: ConfigError| format!("--scheme {name}: {}", error.kind());
+    let unfit = |error: webhook_verify::ConfigError| format!("--scheme {name}: {}", error.kind());
     let random = || random_secret(&scheme).map_err(unfit);
     let secret = OPTIONS.secret.clone().map_or_else(random, Ok)?;
     let verifier = Verifier::new(scheme.clone(), &*secret).map_err(unfit)?;

@@ -228,8 +228,8 @@ async fn an_event_without_a_readable_type_is_not_lost() {
         }
     }
     let message = "webhook_verify: `Routes` selects handlers by event type, but the scheme `acme` \
-                   has no event types: add a handler with `otherwise`, or set the place of the \
-                   type in the scheme, such as `event_type_header` scheme=\"acme\"";
+                   has no event types: add a handler with `otherwise`, or describe the event type \
+                   in the scheme, for example with `event_type_header` scheme=\"acme\"";
     let lines = logs.text().lines().filter(|line| line.contains(message)).count();
     assert_eq!(lines, BOTH.len(), "{}", logs.text());
 }

@@ -182,8 +182,8 @@ async fn a_slot_that_moves_grants_claims_on_its_new_node() {
     assert_eq!(on_new_node[1..].trim().parse(), Ok(100));
 }
 
-/// Nodes that do not know their own names redirect to a port. Its host is that of the other node.
-/// The connection for these redirections is closed after a minute.
+/// Nodes with `unknown-endpoint` redirect to a port without a host. The store then uses the host of
+/// the node that replied. It closes the connection for redirections after a minute.
 #[tokio::test]
 async fn redirections_without_a_host() {
     const PREFIX: &str = "{moving}:";
@@ -210,7 +210,7 @@ async fn redirections_without_a_host() {
     }
     tokio::time::resume();
     drop(stopped);
-    // Now the owner redirects to the new node for good.
+    // Now the owner redirects to the new node permanently.
     cluster.finish_moving(slot, 3);
     for number in 20..40 {
         assert_eq!(store.claim_one(&request(number)).await.unwrap(), won(1));

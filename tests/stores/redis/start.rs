@@ -87,7 +87,7 @@ async fn addresses_that_are_wrong() {
     }
 }
 
-/// The driver takes all but host and port from the first URL, so the others must agree with it.
+/// The driver takes all but host and port from the first URL, so the others must match it.
 #[tokio::test]
 async fn urls_that_differ() {
     for (first, second, part) in [
@@ -108,7 +108,7 @@ async fn urls_that_differ() {
     }
     let connect = RedisStore::connect_sentinel("redis://hooks", ["redis://h:1/3", "redis://h:2/3"]);
     let error = fails(connect.into_future()).await;
-    assert_eq!(error, "sentinels: a database belongs in the URL of the master");
+    assert_eq!(error, "sentinels: set the database in the URL of the master instead");
 }
 
 #[tokio::test]

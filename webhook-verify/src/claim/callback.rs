@@ -1,5 +1,4 @@
-//! Calls the code that users pass in, and contains its panics. Only the panic hook gets a panic's
-//! message.
+//! Calls the user's code, and contains its panics. Only the panic hook gets a panic's message.
 
 use std::{
     future::{Future, poll_fn},
@@ -10,10 +9,7 @@ use std::{
 
 /// Returns the callback's result, or `None` if it panics.
 pub(crate) fn contain<T>(callback: impl FnOnce() -> T) -> Option<T> {
-    if cfg!(any()) {
-        return catch_unwind(AssertUnwindSafe(callback)).ok();
-    }
-    Some(callback())
+    catch_unwind(AssertUnwindSafe(callback)).ok()
 }
 
 /// Returns the output of a callback's future, or `None` if it panics.

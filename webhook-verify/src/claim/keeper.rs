@@ -2,9 +2,9 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{
     ClaimEvent, ClaimEventKind, ClaimStore, StoreError, callback::contain,
-    completed::CompletedCache, shared::DynClaimStore,
+    completed::CompletedCache, metric::Family, shared::DynClaimStore,
 };
-use crate::{metric::Family, timer::Timer};
+use crate::timer::Timer;
 
 type CompleteOn = dyn Fn(u16) -> bool + Send + Sync;
 type OnEvent = dyn Fn(&ClaimEvent<'_>) + Send + Sync;
@@ -30,7 +30,10 @@ pub(crate) struct Keeper {
 #[derive(Debug)]
 pub(super) struct Meter {
     pub(super) events: Family,
-    #[cfg_attr(not(feature = "metrics"), expect(dead_code, reason = "nothing is timed"))]
+    #[cfg_attr(
+        not(feature = "metrics"),
+        expect(dead_code, reason = "without metrics, nothing is timed")
+    )]
     calls: Family,
 }
 
@@ -80,7 +83,7 @@ impl Keeper {
                 target: "webhook_verify",
                 endpoint = &*self.endpoint,
                 status,
-                "the callback of `complete_on` panicked: 2xx completes"
+                "the callback of `complete_on` panicked: only 2xx completes the delivery"
             );
             is_success
         })

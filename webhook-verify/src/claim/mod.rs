@@ -9,6 +9,7 @@ mod key;
 mod limiter;
 mod lost;
 mod memory;
+mod metric;
 mod notice;
 #[cfg(feature = "postgres")]
 pub(crate) mod postgres;
@@ -41,6 +42,7 @@ pub(crate) use self::{
     completed::{Era, Known, Lookup},
     granted::State,
     keeper::Keeper,
+    metric::{Family, Metric},
     renew::renew,
     settle::{complete, of_all, release},
 };

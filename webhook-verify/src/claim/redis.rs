@@ -72,9 +72,8 @@ use super::{
 /// * **Its user needs permissions.** If you use ACLs, grant `~wv:* +del +eval +evalsha +hget +hmget
 ///   +hset +pexpire +pttl +time`. For a cluster, also grant `+asking +cluster|slots +ping`; for
 ///   Sentinel, `+role`; for a database in the URL, `+select`. To read the `maxmemory-policy`, the
-///   store needs `+info` or `+config|get`. At the start, the store calls each command,
-///   and runs each script once, on a key that it then deletes. The error names the missing
-///   permissions.
+///   store needs `+info` or `+config|get`. At the start, the store calls each command, and runs
+///   each script once, on a key that it then deletes. The error names the missing permissions.
 /// * Redis deletes expired records by itself, so [`purge`](ClaimStore::purge) does nothing.
 ///
 /// No type of the driver is part of this API. For URLs that begin with `rediss://`, enable the
@@ -165,7 +164,7 @@ impl RedisStore {
     /// Checks once that the server is acceptable, as soon as it can be reached.
     async fn ready(&self) -> Result<(), StoreError> {
         let store = self.clone();
-        let ended = || StoreError::new("redis: the runtime of the check at the start has ended");
+        let ended = || StoreError::new("redis: the runtime ended during the check at the start");
         self.inner.checked.get(|| check::check(store), ended).await
     }
 

@@ -29,7 +29,7 @@ pub(crate) trait DynClaimStore: Send + Sync {
 
 pub(crate) type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>> + Send + 'a>>;
 
-/// Calls a store, once the returned future is polled.
+/// Calls a store when the returned future is first polled.
 fn call<'a, T, F>(call: impl FnOnce() -> F + Send + 'a) -> BoxFuture<'a, T>
 where
     F: Future<Output = Result<T, StoreError>> + Send + 'a,

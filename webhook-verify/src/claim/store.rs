@@ -5,6 +5,8 @@ use std::{
     time::Duration,
 };
 
+use sha2::{Digest as _, Sha256};
+
 use super::{ClaimKey, StoredResponse};
 use crate::error::fmt_source;
 
@@ -424,16 +426,41 @@ impl fmt::Debug for Owner {
     }
 }
 
-/// The SHA-256 digest of a body.
+/// A digest of a body: its SHA-256, or its length and CRC-32 if differences are only reported.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl Fingerprint {
+    /// The last bytes of a checksum. Its first half is zero, which that of a SHA-256 never is.
+    const CHECKSUM: [u8; 4] = *b"crc1";
+
+    /// Returns the SHA-256 of a body.
+    pub(crate) fn digest(body: &[u8]) -> Self {
+        Self(Sha256::digest(body).into())
+    }
+
+    /// Returns the length and the CRC-32 of a body, which take a small part of the time of a
+    /// SHA-256. Another body may have the same checksum.
+    pub(crate) fn checksum(body: &[u8]) -> Self {
+        let mut bytes = [0; 32];
+        bytes[16..24].copy_from_slice(&(body.len() as u64).to_be_bytes());
+        bytes[24..28].copy_from_slice(&crc32fast::hash(body).to_be_bytes());
+        bytes[28..].copy_from_slice(&Self::CHECKSUM);
+        Self(bytes)
+    }
+
+    fn is_checksum(self) -> bool {
+        self.0[..16] == [0; 16] && self.0[28..] == Self::CHECKSUM
+    }
+
     /// Stands for a body that was not hashed. It matches any other.
     pub(crate) const UNKNOWN: Self = Self([0; 32]);
 
+    /// Returns whether both may be of the same body. Different kinds, as after a change of the
+    /// policy, are not comparable.
     pub(crate) fn may_be(self, other: Self) -> bool {
-        self == other || self == Self::UNKNOWN || other == Self::UNKNOWN
+        let is_unknown = self == Self::UNKNOWN || other == Self::UNKNOWN;
+        self == other || is_unknown || self.is_checksum() != other.is_checksum()
     }
 }
 
@@ -510,5 +537,26 @@ impl fmt::Debug for StoreError {
 impl error::Error for StoreError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         Some(&*self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Fingerprint;
+
+    #[test]
+    fn only_fingerprints_of_one_kind_are_compared() {
+        let bodies: [&[u8]; 4] = [b"", b"a", b"b", b"ab"];
+        for kind in [Fingerprint::digest, Fingerprint::checksum] {
+            for (index, body) in bodies.iter().enumerate() {
+                let same = bodies.map(|other| kind(body).may_be(kind(other)));
+                assert_eq!(same, [0, 1, 2, 3].map(|other| other == index));
+            }
+        }
+        for body in bodies {
+            assert!(Fingerprint::digest(body).may_be(Fingerprint::checksum(b"another")));
+            assert!(Fingerprint::checksum(b"another").may_be(Fingerprint::digest(body)));
+            assert!(Fingerprint::UNKNOWN.may_be(Fingerprint::checksum(body)));
+        }
     }
 }

@@ -148,8 +148,8 @@ impl fmt::Display for ExtractError {
             Self::NoEventTypes { scheme } => write!(
                 f,
                 "`Routes` selects handlers by event type, but the scheme `{scheme}` has no event \
-                 types: add a handler with `otherwise`, or set the place of the type in the scheme, \
-                 such as `event_type_header`"
+                 types: add a handler with `otherwise`, or describe the event type in the scheme, \
+                 for example with `event_type_header`"
             ),
         }
     }

@@ -13,8 +13,8 @@ pub(crate) const MAX_LEN: usize = 64 * 1024;
 /// A secret or public key, as the sender's settings page shows it.
 ///
 /// The scheme defines how the text becomes key bytes (as it is, hex, base64, `whsec_…`). The bytes
-/// are wiped from memory when the last clone is dropped, never appear in `Debug`, and cannot be read
-/// back. Clones share them.
+/// never appear in `Debug` and cannot be read back. Clones share them. They are wiped from memory
+/// when the last clone is dropped.
 ///
 /// ```
 /// use webhook_verify::{ConfigError, Secret};
@@ -31,7 +31,7 @@ pub(crate) const MAX_LEN: usize = 64 * 1024;
 pub struct Secret {
     bytes: Arc<Zeroizing<Vec<u8>>>,
     is_exact: bool,
-    /// The environment variable or file, for errors.
+    /// The environment variable or file that the secret was read from, for errors.
     origin: Option<Arc<str>>,
 }
 
@@ -94,7 +94,7 @@ impl Secret {
     /// # Errors
     ///
     /// [`ConfigError::Option`] with the variable's name if it is not set; otherwise the errors of
-    /// [`new`](Self::new). They name the variable, as do the later errors of a verifier.
+    /// [`new`](Self::new). They name the variable, and so do later errors of a verifier.
     pub fn from_env(name: impl AsRef<OsStr>) -> Result<Self, ConfigError> {
         let name = name.as_ref();
         let value = env::var_os(name).ok_or_else(|| {
@@ -113,7 +113,7 @@ impl Secret {
     /// # Errors
     ///
     /// [`ConfigError::Option`] with the file's path if it cannot be read; otherwise the errors of
-    /// [`new`](Self::new). They name the file, as do the later errors of a verifier.
+    /// [`new`](Self::new). They name the file, and so do later errors of a verifier.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigError> {
         let path = path.as_ref();
         // A buffer that does not grow leaves no copies behind.

@@ -221,7 +221,7 @@ impl Admitted {
         handler: F,
         status_of: impl FnOnce(&F::Output) -> Option<u16>,
     ) -> Option<(F::Output, Option<u16>)> {
-        // The handler's error type may define its status, so a panic there is the handler's too.
+        // The handler's error type may compute its status: a panic there is the handler's.
         let mut handler = pin!(async {
             let output = handler.await;
             let status = status_of(&output);

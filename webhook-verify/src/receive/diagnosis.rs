@@ -1,9 +1,9 @@
 //! Finds the likely cause of a refusal, for the log.
 //!
-//! A diagnosis runs only for a refusal that is logged: for each reason in bursts of five, and then at
-//! most once per second. It verifies the request again with other secrets, bodies, URLs and schemes,
-//! up to [`MAX_TRIALS`] times. Shared secrets hash bodies of up to [`MAX_BODY`]. Public keys cost far
-//! more, so they have a lower limit, [`MAX_PUBLIC_TRIALS`].
+//! A diagnosis runs only for a refusal that is logged: for each reason, up to five at once and one
+//! per second after that. It verifies the request again with other secrets, bodies, URLs and
+//! schemes, up to [`MAX_TRIALS`] times. It skips this for bodies over [`MAX_BODY`]. A verification
+//! with a public key costs far more, so these have a lower limit, [`MAX_PUBLIC_TRIALS`].
 //!
 //! The hints contain no byte of a secret, a signature or a body, and the client never sees them.
 
@@ -26,8 +26,8 @@ const MAX_BODY: usize = 64 * 1024;
 /// The maximum number of verifications for one diagnosis, each with one key.
 const MAX_TRIALS: usize = 128;
 /// The same for schemes with public keys. A request may have three signatures, so a diagnosis
-/// computes up to 48 signature verifications.
-const MAX_PUBLIC_TRIALS: usize = 1600;
+/// checks up to 48 signatures.
+const MAX_PUBLIC_TRIALS: usize = 16;
 /// The maximum number of presets to try.
 const MAX_PRESETS: usize = 16;
 /// The maximum number of headers to compare with the presets' headers.
@@ -117,7 +117,7 @@ impl Refused<'_, '_> {
         self.verifier.varied(scheme, self.public_url())
     }
 
-    /// Returns whether the limits allow one more verification with these keys, and counts it.
+    /// Returns whether the limit allows a verification with each of these keys. If so, counts them.
     fn may_verify(&self, scheme: &Scheme, keys: &Keys) -> bool {
         let is_public = scheme.algorithm().tag_len() == 0;
         let limit = if is_public { MAX_PUBLIC_TRIALS } else { MAX_TRIALS };

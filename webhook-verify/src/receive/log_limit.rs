@@ -5,16 +5,16 @@ use std::{
 
 use crate::clock::{Clock as _, MonotonicClock};
 
-/// The number of lines of one reason that may be logged at once, so that a stray request does not
-/// hide the next one.
-const BURST: u32 = 500;
-/// The time after which one more line may be logged.
+/// The maximum number of lines that are logged at once for one reason. Above 1, so that one forged
+/// request does not hide a genuine one.
+const BURST: u32 = 5;
+/// The time after which another line may be logged.
 const PERIOD: Duration = Duration::from_secs(1);
 
 /// Limits the log lines for each reason to a burst, and to one per second after that. The reasons
 /// are fixed texts, so memory is bounded.
 ///
-/// Its clock is not that of the verifier, which users may set.
+/// Does not use the verifier's clock, because users may set it.
 #[derive(Default)]
 pub(super) struct LogLimit {
     clock: MonotonicClock,
@@ -23,7 +23,7 @@ pub(super) struct LogLimit {
 
 struct Entry {
     reason: &'static str,
-    /// When a whole burst may be logged again. Each line moves it a period ahead.
+    /// When a full burst may be logged again. Each line delays it by a period.
     full_at: Duration,
     suppressed: u64,
 }

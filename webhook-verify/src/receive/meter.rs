@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::metric::{Family, Metric};
+use crate::claim::{Family, Metric};
 
 /// The indices of live secrets, of which a verifier has at most eight.
 const SECRETS: [&str; 8] = ["0", "1", "2", "3", "4", "5", "6", "7"];
@@ -63,7 +63,7 @@ impl Meter {
         self.handler_seconds.record(time);
     }
 
-    /// Counts a running handler until the result is dropped.
+    /// Counts a running handler, until the returned guard is dropped.
     pub(super) fn begin_handler(&self) -> InProgress<'_> {
         self.in_progress.increment();
         InProgress(&self.in_progress)

@@ -33,7 +33,7 @@ pub use self::{
     idempotency::{Idempotency, OnMismatch, OnStoreFailure, Replay},
     receiver::Receiver,
     recorder::{BodyStart, Recorder, Recording},
-    rejection::{Rejection, render_rejection},
+    rejection::Rejection,
     tenant::Tenant,
     tenant_cache::TenantCache,
     to_the_end::to_the_end,

@@ -2,8 +2,8 @@
 
 use std::{cell::Cell, error};
 
-use super::{Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
-use crate::{answer::log_at, request::RequestHead, verify::Incoming};
+use super::{Receiver, Rejection, diagnosis, diagnosis::Refused, receiver::Inner, secrets::Source};
+use crate::{answer::log_at, claim::contain, request::RequestHead, verify::Incoming};
 
 /// The maximum length of a client's text in a log line, in bytes.
 const MAX_TEXT: usize = 256;
@@ -89,6 +89,33 @@ impl Inner {
     /// Returns the number of suppressed lines with this reason, if one may be logged now.
     pub(super) fn admit_line(&self, reason: &'static str) -> Option<u64> {
         self.log_limit.admit(reason)
+    }
+}
+
+impl Receiver {
+    /// Returns the response to a refused request, for an adapter's `with_rejection_response`: that
+    /// of `render`, or the default one if there is no `render`. If `render` panics, logs the panic
+    /// and returns the default one.
+    pub fn render_rejection<R>(
+        &self,
+        rejection: &Rejection,
+        default: impl Fn() -> R,
+        render: Option<impl FnOnce(&Rejection, R) -> R>,
+    ) -> R {
+        let Some(render) = render else { return default() };
+        contain(|| render(rejection, default())).unwrap_or_else(|| {
+            // Anyone can send a request that is refused.
+            if let Some(suppressed) = self.inner.admit_line("render_panicked") {
+                tracing::error!(
+                    target: "webhook_verify",
+                    endpoint = &*self.inner.endpoint,
+                    reason = rejection.reason(),
+                    suppressed,
+                    "the callback of `with_rejection_response` panicked"
+                );
+            }
+            default()
+        })
     }
 }
 

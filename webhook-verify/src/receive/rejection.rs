@@ -2,7 +2,7 @@ use std::{error, fmt, sync::Arc, time::Duration};
 
 use crate::{
     answer::{Answer, ErrorFacts, Level, response_accessors},
-    claim::{StoreError, contain},
+    claim::StoreError,
     delivery::EventsError,
     error::{VerifyError, fmt_source},
     verify::BodyTooLarge,
@@ -45,9 +45,9 @@ pub enum Rejection {
     Secrets(Arc<dyn error::Error + Send + Sync>),
     /// The claim store failed or did not respond.
     Store(StoreError),
-    /// A callback that computes idempotency keys panicked:
-    /// [`identity_from`](crate::Idempotency::identity_from) or
-    /// [`event_identity_from`](crate::Idempotency::event_identity_from). The handler did not run.
+    /// The callback of [`identity_from`](crate::Idempotency::identity_from) or
+    /// [`event_identity_from`](crate::Idempotency::event_identity_from), which computes idempotency
+    /// keys, panicked. The handler did not run.
     #[non_exhaustive]
     CallbackPanicked {
         /// The name of the method that the callback was passed to.
@@ -191,25 +191,6 @@ impl error::Error for Rejection {
             | Self::EventsLeft => None,
         }
     }
-}
-
-/// Returns the response to a refused request, as an adapter's `with_rejection_response` renders it
-/// from the default one. If `render` panics, logs that, and returns the default.
-pub fn render_rejection<R>(
-    rejection: &Rejection,
-    default: impl Fn() -> R,
-    render: Option<impl FnOnce(&Rejection, R) -> R>,
-) -> R {
-    let Some(render) = render else { return default() };
-    contain(|| render(rejection, default())).unwrap_or_else(|| {
-        let reason = rejection.reason();
-        tracing::error!(
-            target: "webhook_verify",
-            reason,
-            "the callback of `with_rejection_response` panicked"
-        );
-        default()
-    })
 }
 
 impl From<VerifyError> for Rejection {

@@ -70,8 +70,8 @@ impl Receiver {
         }
     }
 
-    /// Returns a tenant and its keys, or `unknown` if there is no such tenant. Tenants without a
-    /// namespace would suppress each other's deliveries.
+    /// Returns a tenant and its keys, or `unknown` if there is no such tenant. Refuses an empty
+    /// namespace, because such tenants would suppress each other's deliveries.
     pub(super) async fn keys_of(
         &self,
         resolving: LookupFuture<Tenant>,

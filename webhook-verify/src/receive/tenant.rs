@@ -7,8 +7,8 @@ use crate::{
     request::RequestHead,
 };
 
-/// A tenant: its secrets, and the namespace that isolates its deliveries. Clones are cheap and share
-/// the secrets.
+/// A tenant: its secrets, and the namespace that isolates its deliveries. Clones are cheap, because
+/// they share the secrets.
 #[derive(Clone)]
 pub struct Tenant {
     pub(crate) namespace: Arc<str>,
@@ -21,8 +21,8 @@ impl Tenant {
     /// Returns a tenant with its live secrets, the newest first.
     ///
     /// `namespace` is part of every idempotency key, so two tenants may use the same IDs. Take it
-    /// from your own record of the tenant, not from the request. It must not be empty: the client
-    /// gets 503, and the log names the mistake.
+    /// from your own record of the tenant, not from the request. If it is empty, the sender gets
+    /// 503 and the log names the mistake.
     pub fn new(namespace: impl Into<String>, secrets: impl IntoIterator<Item = Secret>) -> Self {
         let namespace = namespace.into().into();
         Self { namespace, secrets: secrets.into_iter().collect(), storing: None }
@@ -67,8 +67,8 @@ pub(crate) type LookupFuture<T> = CallbackFuture<Option<T>>;
 /// The future of a callback.
 pub(crate) type CallbackFuture<T> = Pin<Box<dyn Future<Output = Result<T, BoxError>> + Send>>;
 
-/// Calls the callback that was passed to the builder's method `option`. Turns a panic in it or in its
-/// future into an error, so that the client gets a response.
+/// Calls the callback that was passed to the builder's method `option`. Turns a panic in it, or in
+/// its future, into an error, so that the client gets a response.
 pub(crate) fn call<T, F>(option: &'static str, callback: impl FnOnce() -> F) -> CallbackFuture<T>
 where
     F: Future<Output = Result<T, BoxError>> + Send + 'static,

@@ -55,8 +55,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     tenants: HashMap<Arc<[u8]>, Cached>,
-    /// The names of the same tenants by their numbers. All are kept for the same time, so the first
-    /// expires first.
+    /// The names of the cached tenants, in the order in which they were added. All are kept for the
+    /// same time, so they expire in this order.
     order: BTreeMap<u64, Arc<[u8]>>,
     /// The number of tenants added so far.
     added: u64,
@@ -79,7 +79,7 @@ impl State {
 
     fn remove(&mut self, name: &[u8]) {
         if let Some(cached) = self.tenants.remove(name) {
-            let _ = cached.number;
+            self.order.remove(&cached.number);
         }
     }
 
@@ -101,7 +101,8 @@ pub(super) struct Storing {
 }
 
 impl TenantCache {
-    /// Creates a cache of at most `max` tenants, which keeps each of them for `ttl`.
+    /// Creates a cache of at most `max` tenants, which keeps each of them for `ttl`. A full cache
+    /// evicts the tenant that was added first.
     #[must_use]
     pub fn new(max: usize, ttl: Duration) -> Self {
         Self::with_clock(max, ttl, MonotonicClock::default())
@@ -189,7 +190,7 @@ impl Storing {
         if self.forgotten != state.forgotten {
             return;
         }
-        // Its outdated entry, or that of a lookup at the same time.
+        // Replaces an expired entry, or one that a concurrent lookup added.
         state.remove(&self.name);
         if *max == 0 {
             return;
@@ -227,7 +228,7 @@ mod tests {
         Storing { cache: cache.clone(), name, forgotten }.store(tenant);
     }
 
-    /// Returns the names in the order in which they will be dropped.
+    /// Returns the names in the order in which a full cache evicts them.
     fn names(cache: &TenantCache) -> Vec<String> {
         let state = cache.state();
         assert_eq!(state.order.len(), state.tenants.len());

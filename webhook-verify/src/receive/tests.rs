@@ -139,9 +139,9 @@ fn a_receiver_requires_a_proof() {
         }
     }
     let error = build(&crate::scheme::TWILIO, Proof::Body).unwrap_err();
-    let expected = "scheme `twilio`: require: the signature of `twilio` covers only some values of the body: \
-         use `require(Proof::Fields)` and query the sender's API for the rest, or use the preset \
-         `twilio-json` or `twilio-json-sha256` if the sender supports it";
+    let expected = "scheme `twilio`: require: the signature of `twilio` covers only some values of \
+         the body: use `require(Proof::Fields)` and query the sender's API for the rest, or use \
+         the preset `twilio-json` or `twilio-json-sha256` if the sender supports it";
     assert_eq!(error.to_string(), expected);
 }
 

@@ -38,7 +38,10 @@ impl<F: Future, M: FnOnce(Pin<Box<F>>)> Future for ToTheEnd<F, M> {
             Some(Poll::Ready(output)) => Ok(output),
             None => {
                 // `Admitted::handle` logs the panic of a handler.
-                tracing::error!(target: "webhook_verify", "panicked outside of the handler");
+                tracing::error!(
+                    target: "webhook_verify",
+                    "the handling of a request panicked outside of the handler"
+                );
                 Err(Rejection::HandlerPanicked)
             }
         };

@@ -182,7 +182,7 @@ async fn check_rights(store: &RedisStore, keys: &[ClaimKey]) -> Result<(), Store
     let link = &store.inner.link;
     let pattern = format!("~{}*", store.inner.prefix);
     let mut missing = BTreeSet::new();
-    // `ASKING` affects only the next command of the connection, which `TIME` then is.
+    // `ASKING` affects only the connection's next command, so `TIME` follows it.
     let unkeyed: &[_] = if link.target.is_cluster() { &["ASKING", "TIME"] } else { &["TIME"] };
     for name in unkeyed {
         let replies = link.try_all(redis::cmd(name)).await?;

@@ -45,12 +45,12 @@ pub(super) struct ClusterConnection {
 
 /// Connections to nodes that redirections name. Each is closed after a minute.
 ///
-/// For `ASK`, the driver sends `ASKING` on the connection that all calls share, waits for the reply,
-/// and then sends the command. Under load, another command gets in between, and the node refuses
-/// the first one. So this type sends both commands together.
+/// After `ASK`, the driver sends `ASKING` on the connection that all calls share, waits for the
+/// reply, and then sends the command. Under load, another command gets in between, and the node
+/// refuses the redirected one. So this type sends both commands together.
 ///
-/// For `MOVED`, the driver refreshes its slots, but from any node, whose slots may be older. So this
-/// type sends the command to the named node.
+/// After `MOVED`, the driver refreshes its slots, but from any node, whose slots may be outdated.
+/// So this type sends the command to the named node.
 struct Redirected {
     node: ConnectionInfo,
     tls: Tls,
@@ -126,7 +126,7 @@ impl ClusterConnection {
         let (host, port) = address.rsplit_once(':')?;
         let port = port.parse().ok()?;
         match host.trim_start_matches('[').trim_end_matches(']') {
-            // The other node has the host of the node that replied.
+            // Without a host, the host is that of the node that replied.
             "" => Some((self.host(slot).await?, port)),
             host => Some((host.to_owned(), port)),
         }
@@ -167,13 +167,18 @@ impl Redirected {
         command: &Cmd,
     ) -> RedisResult<Value> {
         let mut manager = self.manager(address)?;
-        let mut commands = Pipeline::new();
-        if is_importing {
-            commands.cmd("ASKING").ignore();
+        if !is_importing {
+            return command.query_async(&mut manager).await;
         }
-        commands.add_command(command.clone());
-        let (reply,) = commands.query_async(&mut manager).await?;
-        Ok(reply)
+        let mut commands = Pipeline::new();
+        commands.cmd("ASKING").ignore();
+        // The error of a pipeline would hide the server's own.
+        commands.add_command(command.clone()).ignore_errors();
+        let replies: Vec<Value> = commands.query_async(&mut manager).await?;
+        match replies.into_iter().next_back() {
+            Some(Value::ServerError(error)) => Err(error.into()),
+            reply => Ok(reply.unwrap_or(Value::Nil)),
+        }
     }
 
     fn manager(self: &Arc<Self>, address: (String, u16)) -> RedisResult<ConnectionManager> {
@@ -197,7 +202,7 @@ impl Redirected {
             sleep(LIFE).await;
             if let Some(redirected) = redirected.upgrade() {
                 let old = redirected.managers().remove(&address);
-                // Closing the connection takes locks of its own, so the other one is free here.
+                // Closing the connection takes other locks, so the map is not locked here.
                 drop(old);
             }
         });

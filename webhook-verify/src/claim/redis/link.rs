@@ -106,11 +106,12 @@ impl Link {
     async fn open(&self, connection: &Once<Connection, RedisError>) -> RedisResult<Connection> {
         let (target, limit) = (Arc::clone(&self.target), self.limit);
         let open = || async move {
-            // The next attempt asks another Sentinel.
+            // After a timeout, the next attempt asks another Sentinel.
             let opened = timeout(limit, target.open()).await;
             opened.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
         };
-        let ended = || io::Error::other("the runtime of the connection has ended").into();
+        let ended =
+            || io::Error::other("the runtime ended while the connection was being opened").into();
         connection.get(open, ended).await
     }
 

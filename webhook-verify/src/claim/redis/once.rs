@@ -2,13 +2,13 @@ use std::sync::{Mutex, PoisonError};
 
 use tokio::sync::watch::{Receiver, channel};
 
-/// Receives the result of a task. It is none until the task ends.
+/// Receives the result of a task, or `None` until the task ends.
 type Pending<T, E> = Receiver<Option<Result<T, E>>>;
 
 /// The result of a task that all callers wait for.
 ///
-/// The task continues when a caller gives up. Otherwise, impatient callers would start slow work
-/// again and again, and it would never end. After an error, the next caller starts another task.
+/// The task continues when a caller gives up. Otherwise, slow work would start again with each
+/// caller, and never end. After an error, the next caller starts another task.
 pub(super) struct Once<T, E> {
     result: Mutex<Option<Pending<T, E>>>,
 }
@@ -24,8 +24,8 @@ where
     T: Clone + Send + Sync + 'static,
     E: Clone + Send + Sync + 'static,
 {
-    /// Waits for the result of `work`, which is started unless it is in progress or has succeeded.
-    /// Returns `ended` if the runtime of its task has ended.
+    /// Starts `work`, unless it is in progress or has succeeded, and waits for its result. Returns
+    /// `ended` if the runtime of its task has ended.
     pub(super) async fn get<F>(
         &self,
         work: impl FnOnce() -> F,

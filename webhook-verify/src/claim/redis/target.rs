@@ -77,7 +77,7 @@ impl Target {
                 let master = parse("master", master, tls)?;
                 let sentinels = parse_all("sentinels", sentinels, tls)?;
                 if sentinels[0].redis_settings().db() != 0 {
-                    let reason = "a database belongs in the URL of the master";
+                    let reason = "set the database in the URL of the master instead";
                     return Err(StoreError::new(ConfigError::option("sentinels", reason)));
                 }
                 let sentinels = Sentinels::new(master, sentinels, tls.clone(), limit)?;
@@ -263,7 +263,7 @@ impl Sentinels {
     }
 }
 
-/// Parses URLs that may differ only in host and port: the driver takes the rest from the first one.
+/// Parses URLs, which may differ only in host and port: the driver takes the rest from the first.
 fn parse_all(
     option: &'static str,
     urls: &[String],
@@ -281,9 +281,9 @@ fn parse_all(
     }
 }
 
-/// Returns the part in which two addresses differ, other than host and port.
+/// Returns a part in which two addresses differ, other than host and port.
 fn difference(one: &ConnectionInfo, other: &ConnectionInfo) -> Option<&'static str> {
-    // None without TLS, or whether the server's name is checked.
+    // `None` without TLS; otherwise, whether the server's certificate is checked.
     let tls = |info: &ConnectionInfo| match info.addr() {
         ConnectionAddr::TcpTls { insecure, .. } => Some(!insecure),
         _ => None,

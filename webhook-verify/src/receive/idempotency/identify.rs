@@ -58,7 +58,7 @@ fn rest_of_body(delivery: &Delivery, identity: Identity) -> Vec<u8> {
     }
 }
 
-/// Calls the callback that was passed to the method `callback`.
+/// Computes a custom key. `callback` is the method that `identify` was passed to.
 fn custom(
     callback: &'static str,
     identify: impl FnOnce() -> Option<Vec<u8>>,
@@ -291,11 +291,12 @@ impl Idempotency {
         );
     }
 
-    /// Returns the body's fingerprint. The body is hashed only if the policy compares fingerprints.
+    /// Returns the body's fingerprint, as exact as the policy needs it.
     fn fingerprint(&self, body: &[u8]) -> Fingerprint {
         match self.on_mismatch {
             OnMismatch::Ignore => Fingerprint::UNKNOWN,
-            OnMismatch::Report | OnMismatch::Reject => Fingerprint(Sha256::digest(body).into()),
+            OnMismatch::Report => Fingerprint::checksum(body),
+            OnMismatch::Reject => Fingerprint::digest(body),
         }
     }
 

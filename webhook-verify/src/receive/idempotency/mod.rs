@@ -125,19 +125,21 @@ pub enum OnMismatch {
     /// [`Mismatch`](crate::idempotency::ClaimEventKind::Mismatch). Many senders render each retry
     /// again.
     ///
-    /// Bodies are not compared if the sender is known to change them in retries, because every
-    /// retry would be reported. This applies to keys of
+    /// Bodies are compared by their length and CRC-32, unless the key contains their digest anyway.
+    /// They are not compared if the sender is known to change them in retries, because every retry
+    /// would be reported. This applies to keys of
     /// [`Identity::Fields`](crate::scheme::Identity::Fields), and to presets whose
     /// [notes](crate::scheme::Notes) say so.
     #[default]
     Report,
-    /// Respond with 503, and report it in the same way. Bodies are compared for every key,
-    /// including [`Identity::Fields`](crate::scheme::Identity::Fields).
+    /// Respond with 503, and report it in the same way. Bodies are compared by their SHA-256, for
+    /// every key, including [`Identity::Fields`](crate::scheme::Identity::Fields).
     ///
     /// Do not use this policy if the sender changes the body in retries: the sender gets 503 until
-    /// it gives up.
+    /// it gives up. Records that were made with another policy cannot be compared, and count as the
+    /// same body.
     Reject,
-    /// Treat it like any other duplicate. A body with a signed ID is then not hashed.
+    /// Treat it like any other duplicate. Bodies are not compared.
     Ignore,
 }
 
@@ -338,8 +340,9 @@ impl Idempotency {
 
     /// Sets which statuses of the handler complete a delivery. The default is 2xx. Any other status
     /// releases it, because senders retry after one. A duplicate of a delivery that was completed
-    /// with another status than 2xx gets 204, so that the sender stops. If `completes` panics, the
-    /// default applies.
+    /// with another status than 2xx gets 204, so that the sender stops.
+    ///
+    /// If `completes` panics, the default applies.
     pub fn complete_on(mut self, completes: impl Fn(u16) -> bool + Send + Sync + 'static) -> Self {
         self.keeper_mut().complete_on = Some(Arc::new(completes));
         self
@@ -383,7 +386,8 @@ impl Idempotency {
     }
 
     /// Calls `on_event` for every event about claims, for metrics and alerts. It should return at
-    /// once, because deliveries wait for it. A panic is logged and changes nothing else.
+    /// once, because deliveries wait for it. If it panics, the panic is logged and the delivery
+    /// continues.
     pub fn on_event(mut self, on_event: impl Fn(&ClaimEvent<'_>) + Send + Sync + 'static) -> Self {
         self.keeper_mut().on_event = Some(Arc::new(on_event));
         self

@@ -1,6 +1,6 @@
-//! Metrics whose labels are known in advance, so that recording allocates nothing.
+//! Metrics whose labels are known in advance, so that recording does not allocate.
 //!
-//! Without the feature `metrics`, they do nothing.
+//! Without the feature `metrics`, they record nothing.
 #![cfg_attr(not(feature = "metrics"), expect(clippy::unused_self, reason = "nothing is recorded"))]
 
 use std::time::Duration;
