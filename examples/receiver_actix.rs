@@ -1,23 +1,40 @@
 //! Receives webhooks from Mautic with actix-web, and prints a line for each event.
 //!
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_actix`, then paste the `curl` line that it
-//! prints into another terminal, twice.
+//! prints into another terminal, twice. With `-- --inbox`, it stores events and acknowledges them,
+//! and workers print them.
 
 use std::{env, error::Error, io, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, rt};
-use tokio::{signal, time::timeout};
+use clap::Parser;
+use tokio::{signal, sync::oneshot, time::timeout};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{
-    Idempotency, Receiver, Secret, SqliteStore, Verifier, scheme, testing::Signer,
+    Idempotency, Receiver, Secret, SqliteStore, Verifier,
+    inbox::{Inbox, InboxEvent},
+    scheme,
+    testing::Signer,
 };
-use webhook_verify_actix::{Drain, Events, Verified, WebhookMiddleware, webhook};
+use webhook_verify_actix::{Drain, Events, Verified, WebhookMiddleware, inbox, webhook};
+
+/// Receives webhooks from Mautic.
+#[derive(Parser)]
+struct Flags {
+    /// Stores events in an inbox and acknowledges them. Workers print them later.
+    #[arg(long)]
+    inbox: bool,
+    /// How many events of the inbox to process at a time. With 0, another process has to.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "inbox")]
+    workers: u16,
+}
 
 /// How long a shutdown waits for handlers.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let flags = Flags::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     // A missing or empty secret is an error here, not at the first request.
@@ -25,24 +42,46 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
     let verifier = Verifier::new(scheme::MAUTIC, secret.clone())?;
-    // The claims, which identify duplicates, survive a restart.
+    // The claims, which identify duplicates, survive a restart. So do the events of an inbox.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
-    let idempotency = Idempotency::new(store, "mautic");
-    let receiver = Receiver::builder(verifier).idempotency(idempotency).build()?;
+    let events = Inbox::new(store.clone(), "mautic");
+    let receiver = match flags.inbox {
+        true => Receiver::builder(verifier).inbox(&events),
+        false => Receiver::builder(verifier).idempotency(Idempotency::new(store, "mautic")),
+    };
+    let receiver = receiver.build()?;
 
     // All workers share one middleware, so that one drain waits for the handlers of all of them.
     let middleware = WebhookMiddleware::new(receiver);
     let drain = middleware.drain();
-    let app = move || App::new().service(webhook("/mautic", middleware.clone(), receive));
+    let app = move || {
+        let middleware = middleware.clone();
+        App::new().service(match flags.inbox {
+            true => inbox("/mautic", middleware),
+            false => webhook("/mautic", middleware, receive),
+        })
+    };
     let server = HttpServer::new(app).disable_signals().bind(address)?;
     let origin = format!("http://{}", server.addrs()[0]);
     println!("listening on {origin}");
     let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
 
+    let (stop, stopped) = oneshot::channel::<()>();
+    let worker = (flags.workers > 0 && flags.inbox).then(|| {
+        let worker = events.worker(process).concurrency(flags.workers.into());
+        rt::spawn(worker.run_until(async { drop(stopped.await) }))
+    });
+
     let server = server.run();
     rt::spawn(shut_down(server.handle(), drain));
-    Ok(server.await?)
+    server.await?;
+    drop(stop);
+    if let Some(worker) = worker {
+        // It waits for running events. The others remain in the inbox.
+        worker.await??;
+    }
+    Ok(())
 }
 
 /// Stops the server on a signal, after all handlers have ended. By itself, a stopping server waits
@@ -81,4 +120,11 @@ async fn receive(Verified(events): Verified<Events>) -> HttpResponse {
         event.done().await;
     }
     HttpResponse::NoContent().finish()
+}
+
+/// Processes an event of the inbox. After an error, a worker tries again.
+async fn process(event: InboxEvent) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let event_type = event.event_type().unwrap_or_default();
+    println!("{event_type}: {} bytes", event.body().len());
+    Ok(())
 }

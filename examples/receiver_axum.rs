@@ -1,21 +1,30 @@
 //! Receives webhooks from Mautic with axum, and prints a line for each event.
 //!
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_axum`, then paste the `curl` line that it
-//! prints into another terminal, twice.
+//! prints into another terminal, twice. With `-- --inbox`, it stores events and acknowledges them,
+//! and workers print them.
 
 use std::{env, error::Error, io, pin::pin, sync::Arc, time::Duration};
 
 use axum::{Router, http::StatusCode};
+use clap::Parser;
 use hyper::server::conn::http1;
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, signal, sync::Semaphore};
+use tokio::{
+    net::TcpListener,
+    signal,
+    sync::{Semaphore, oneshot},
+};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{
-    Idempotency, Receiver, Secret, SqliteStore, Verifier, scheme, testing::Signer,
+    Idempotency, Receiver, Secret, SqliteStore, Verifier,
+    inbox::{Inbox, InboxEvent},
+    scheme,
+    testing::Signer,
 };
 use webhook_verify_axum::{Events, RouterExt as _, Verified, WebhookLayer};
 
@@ -25,8 +34,20 @@ const CONNECTIONS: usize = 1_000;
 /// How long a client may take to send a request's head.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Receives webhooks from Mautic.
+#[derive(Parser)]
+struct Flags {
+    /// Stores events in an inbox and acknowledges them. Workers print them later.
+    #[arg(long)]
+    inbox: bool,
+    /// How many events of the inbox to process at a time. With 0, another process has to.
+    #[arg(long, value_name = "N", default_value_t = 1, requires = "inbox")]
+    workers: u16,
+}
+
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    let flags = Flags::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     // A missing or empty secret is an error here, not at the first request.
@@ -34,23 +55,41 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
 
     let verifier = Verifier::new(scheme::MAUTIC, secret.clone())?;
-    // The claims, which identify duplicates, survive a restart.
+    // The claims, which identify duplicates, survive a restart. So do the events of an inbox.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
-    let idempotency = Idempotency::new(store, "mautic");
-    let receiver = Receiver::builder(verifier).idempotency(idempotency).build()?;
+    let inbox = Inbox::new(store.clone(), "mautic");
+    let receiver = match flags.inbox {
+        true => Receiver::builder(verifier).inbox(&inbox),
+        false => Receiver::builder(verifier).idempotency(Idempotency::new(store, "mautic")),
+    };
+    let receiver = receiver.build()?;
 
     let layer = WebhookLayer::new(receiver);
     let drain = layer.drain();
-    let app = Router::new().webhook("/mautic", layer, receive);
+    let app = match flags.inbox {
+        true => Router::new().inbox("/mautic", layer),
+        false => Router::new().webhook("/mautic", layer, receive),
+    };
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
     println!("listening on {origin}");
     let sample = Signer::new(scheme::MAUTIC, secret)?.target("/mautic").sample()?;
     println!("{}", sample.curl(&origin));
 
+    let (stop, stopped) = oneshot::channel::<()>();
+    let worker = (flags.workers > 0 && flags.inbox).then(|| {
+        let worker = inbox.worker(process).concurrency(flags.workers.into());
+        tokio::spawn(worker.run_until(async { drop(stopped.await) }))
+    });
+
     serve(listener, app).await?;
     // Handlers continue after their clients have disconnected.
     drain.wait().await;
+    drop(stop);
+    if let Some(worker) = worker {
+        // It waits for running events. The others remain in the inbox.
+        worker.await??;
+    }
     Ok(())
 }
 
@@ -112,4 +151,11 @@ async fn receive(Verified(events): Verified<Events>) -> StatusCode {
         event.done().await;
     }
     StatusCode::NO_CONTENT
+}
+
+/// Processes an event of the inbox. After an error, a worker tries again.
+async fn process(event: InboxEvent) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let event_type = event.event_type().unwrap_or_default();
+    println!("{event_type}: {} bytes", event.body().len());
+    Ok(())
 }

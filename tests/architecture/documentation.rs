@@ -1,4 +1,4 @@
-//! The dependencies that the documentation tells readers to copy.
+//! The dependencies that the documentation tells readers to copy, and the tests that it names.
 
 use std::{
     fs,
@@ -73,4 +73,37 @@ fn copied_dependencies_have_the_versions_and_features_of_this_workspace() {
         }
     }
     assert!(checked > 20, "{checked}");
+}
+
+/// Returns the texts of all Rust files in a folder.
+fn sources(folder: &Path) -> String {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    let texts = paths.map(|path| match path.extension() {
+        _ if path.is_dir() => sources(&path),
+        Some(extension) if extension == "rs" => fs::read_to_string(path).unwrap(),
+        _ => String::new(),
+    });
+    texts.collect()
+}
+
+/// The last cell of each row about inboxes names its tests.
+#[test]
+fn rows_about_inboxes_name_tests_that_exist() {
+    let page = fs::read_to_string(root().join("webhook-verify/docs/reliability.md")).unwrap();
+    let chapter = page.split("\n## ").find(|chapter| chapter.starts_with("Inboxes\n")).unwrap();
+    let tests = sources(Path::new(env!("CARGO_MANIFEST_DIR")));
+    let rows: Vec<_> = chapter.lines().filter(|line| line.starts_with("| F")).collect();
+    assert!(rows.len() > 10, "{rows:?}");
+    for row in rows {
+        let cell = row.trim_end_matches(" |").rsplit(" | ").next().unwrap();
+        let names: Vec<_> = cell.split('`').skip(1).step_by(2).collect();
+        assert!(!names.is_empty() || cell.contains("conformance"), "{row}");
+        for name in names {
+            let exists = match name.contains('/') {
+                true => root().join(name).is_file(),
+                false => tests.contains(&format!("fn {name}()")),
+            };
+            assert!(exists, "{name}: {row}");
+        }
+    }
 }

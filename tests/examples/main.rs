@@ -5,6 +5,7 @@
 mod batches;
 mod crashes;
 mod enqueue;
+mod inbox;
 mod payments;
 mod pipeforce;
 mod programs;

@@ -3,6 +3,7 @@
 use std::process::{Child, Stdio};
 
 use integration_tests::{Folder, assert_replay, exchange, raw_request, soon};
+use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
     net::{TcpStream, unix::pipe},
@@ -22,9 +23,10 @@ struct Unread {
 }
 
 impl Unread {
-    fn start(name: &str, folder: &Folder) -> Self {
+    fn start(name: &str, flags: &[&str], folder: &Folder) -> Self {
         let mut command = example(name);
         command
+            .args(flags)
             .current_dir(folder.path())
             .envs([("WEBHOOK_SECRET", "test"), ("LISTEN", "127.0.0.1:0")])
             .stdout(Stdio::piped());
@@ -54,15 +56,21 @@ impl Drop for Unread {
     }
 }
 
-/// The client has disconnected, so that only the drain waits for the handler.
-#[tokio::test]
-async fn a_running_handler_completes_when_its_receiver_is_stopped() {
+/// Returns the type of the events, and the request.
+fn delivery() -> (String, Vec<u8>) {
     let events: Vec<_> = (0..EVENTS).map(|id| format!(r#"{{"id":{id}}}"#)).collect();
     let event_type = format!("mautic.{}", "x".repeat(1024));
     let body = format!(r#"{{"{event_type}":[{}]}}"#, events.join(","));
     let signer = Signer::new(scheme::MAUTIC, "test").unwrap();
     let request = signer.target("/mautic").sign(body).unwrap();
     let raw = raw_request("POST", "/mautic", &request.headers, &request.body);
+    (event_type, raw)
+}
+
+/// The client has disconnected, so that only the drain waits for the handler.
+#[tokio::test]
+async fn a_handler_that_runs_when_its_receiver_is_told_to_stop_completes() {
+    let (event_type, raw) = delivery();
     for (name, signal) in [
         ("receiver_axum", "-INT"),
         ("receiver_axum", "-TERM"),
@@ -70,7 +78,7 @@ async fn a_running_handler_completes_when_its_receiver_is_stopped() {
         ("receiver_actix", "-TERM"),
     ] {
         let folder = Folder::new(name);
-        let mut receiver = Unread::start(name, &folder);
+        let mut receiver = Unread::start(name, &[], &folder);
         let mut client = TcpStream::connect(receiver.address().await).await.unwrap();
         client.write_all(&raw).await.unwrap();
         assert!(receiver.line().await.unwrap().starts_with(&event_type));
@@ -84,8 +92,36 @@ async fn a_running_handler_completes_when_its_receiver_is_stopped() {
         assert_eq!(printed, EVENTS, "{name} {signal}");
         assert!(receiver.process.wait().unwrap().success(), "{name} {signal}");
 
-        let mut receiver = Unread::start(name, &folder);
+        let mut receiver = Unread::start(name, &[], &folder);
         let address = receiver.address().await.parse().unwrap();
         assert_replay(&exchange(address, &raw).await, 204);
+    }
+}
+
+/// The events that no worker has begun remain in the inbox.
+#[tokio::test]
+async fn a_worker_that_runs_when_its_receiver_is_told_to_stop_completes() {
+    let (event_type, raw) = delivery();
+    for (name, signal) in [("receiver_axum", "-TERM"), ("receiver_actix", "-INT")] {
+        let folder = Folder::new(name);
+        let mut receiver = Unread::start(name, &["--inbox"], &folder);
+        let address = receiver.address().await.parse().unwrap();
+        assert_eq!(exchange(address, &raw).await.status, 204);
+        assert!(receiver.line().await.unwrap().starts_with(&event_type));
+        send_signal(receiver.process.id(), signal);
+        let mut printed = 1;
+        while receiver.line().await.is_some() {
+            printed += 1;
+        }
+        assert!(receiver.process.wait().unwrap().success(), "{name} {signal}");
+
+        let options = SqliteConnectOptions::new().filename(folder.path().join("webhooks.db"));
+        let mut database: SqliteConnection = options.connect().await.unwrap();
+        let sql = "SELECT state, count(*) FROM webhook_inbox_entry GROUP BY state ORDER BY state";
+        let rows: Vec<(i64, i64)> = sqlx::query_as(sql).fetch_all(&mut database).await.unwrap();
+        // Waiting and done.
+        let mut expected = vec![(0, EVENTS as i64 - printed), (3, printed)];
+        expected.retain(|(_, count)| *count > 0);
+        assert_eq!(rows, expected, "{name} {signal}");
     }
 }

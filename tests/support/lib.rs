@@ -6,6 +6,7 @@
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/events.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/fluentcrm.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/host-uk.md"))]
+#![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/inbox.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/mautic.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/pipeforce.md"))]
 #![cfg_attr(doctest, doc = include_str!("../../webhook-verify/docs/responses.md"))]

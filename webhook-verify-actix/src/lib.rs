@@ -21,5 +21,5 @@ pub use self::test_request::test_request;
 pub use self::{
     extract::{EventData, Verified, VerifiedJson},
     middleware::{Drain, WebhookMiddleware, WebhookService},
-    routing::webhook,
+    routing::{inbox, webhook},
 };

@@ -106,6 +106,10 @@ impl WebhookMiddleware {
         Drain(self.tasks.clone())
     }
 
+    pub(crate) fn has_inbox(&self) -> bool {
+        self.receiver.has_inbox()
+    }
+
     pub(crate) fn methods(&self) -> Vec<Method> {
         let methods = self.receiver.methods().into_iter();
         methods.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()).collect()

@@ -8,6 +8,7 @@ use crate::WebhookMiddleware;
 ///
 /// The resource accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
 /// including those of verification handshakes. A request with another method gets 405 with `Allow`.
+/// If the receiver has an inbox, the handler never runs: call [`inbox`].
 ///
 /// `receiver` is a [`Receiver`](webhook_verify::Receiver). To change the middleware's settings, or
 /// to call [`drain`](WebhookMiddleware::drain), pass a [`WebhookMiddleware`]. Build it once,
@@ -46,4 +47,36 @@ where
         // The middleware wraps the handler, but not the 405 for other methods.
         .route(web::route().guard(is_used).to(handler).wrap(middleware))
         .default_service(web::to(not_allowed))
+}
+
+/// Returns a resource at `path` without a handler: `receiver` stores deliveries in its inbox.
+///
+/// Workers process the events later. The resource accepts the same methods as one of [`webhook`],
+/// and `receiver` may be a [`WebhookMiddleware`] as well.
+///
+/// ```
+/// # fn start(
+/// #     store: webhook_verify_actix::SqliteStore,
+/// # ) -> Result<(), webhook_verify_actix::ConfigError> {
+/// use actix_web::App;
+/// use webhook_verify_actix::{Receiver, Verifier, inbox, inbox::Inbox, scheme};
+///
+/// let mautic = Inbox::new(store, "mautic");
+/// let receiver = Receiver::builder(Verifier::new(scheme::MAUTIC, "a secret")?)
+///     .inbox(&mautic)
+///     .build()?;
+/// let app = App::new().service(inbox("/mautic", receiver.clone()));
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Panics
+///
+/// If `receiver` has no inbox.
+#[track_caller]
+pub fn inbox(path: &str, receiver: impl Into<WebhookMiddleware>) -> Resource {
+    let middleware = receiver.into();
+    assert!(middleware.has_inbox(), "{path}: the receiver has no inbox: call `webhook`");
+    // Never runs, because the receiver responds to every request.
+    webhook(path, middleware, async || HttpResponse::InternalServerError().finish())
 }

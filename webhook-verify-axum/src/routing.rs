@@ -3,7 +3,7 @@ use axum::{
     handler::Handler,
     routing::{MethodFilter, on},
 };
-use http::Method;
+use http::{Method, StatusCode};
 
 use crate::WebhookLayer;
 
@@ -13,7 +13,7 @@ pub trait RouterExt<S>: Sized {
     ///
     /// The route accepts [every method](webhook_verify::Receiver::methods) that the sender uses,
     /// including those of verification handshakes. A request with another method gets 405 with
-    /// `Allow`.
+    /// `Allow`. If the receiver has an inbox, the handler never runs: call [`inbox`](Self::inbox).
     ///
     /// `receiver` is a [`Receiver`](webhook_verify::Receiver). To change the layer's settings, or
     /// to call [`drain`](WebhookLayer::drain), pass a [`WebhookLayer`]. Each call adds a route for
@@ -43,6 +43,34 @@ pub trait RouterExt<S>: Sized {
     where
         H: Handler<T, S>,
         T: 'static;
+
+    /// Adds a route at `path` without a handler: `receiver` stores deliveries in its inbox.
+    ///
+    /// Workers process the events later. The route accepts the same methods as one of
+    /// [`webhook`](Self::webhook), and `receiver` may be a [`WebhookLayer`] as well.
+    ///
+    /// ```
+    /// # fn app(
+    /// #     store: webhook_verify_axum::SqliteStore,
+    /// # ) -> Result<axum::Router, webhook_verify_axum::ConfigError> {
+    /// use axum::Router;
+    /// use webhook_verify_axum::{Receiver, RouterExt as _, Verifier, inbox::Inbox, scheme};
+    ///
+    /// let inbox = Inbox::new(store, "mautic");
+    /// let receiver = Receiver::builder(Verifier::new(scheme::MAUTIC, "a secret")?)
+    ///     .inbox(&inbox)
+    ///     .build()?;
+    /// let app: Router = Router::new().inbox("/mautic", receiver);
+    /// # Ok(app)
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// If `receiver` has no inbox, and like [`webhook`](Self::webhook).
+    #[must_use]
+    #[track_caller]
+    fn inbox(self, path: &str, receiver: impl Into<WebhookLayer>) -> Self;
 }
 
 impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
@@ -59,5 +87,13 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
         // The layer wraps the handler, but not the 405 for other methods.
         self.route(path, on(filter, handler).route_layer(layer))
+    }
+    #[track_caller]
+    fn inbox(self, path: &str, receiver: impl Into<WebhookLayer>) -> Self {
+        let layer = receiver.into();
+        let receiver = &layer.shared.receiver;
+        assert!(receiver.has_inbox(), "{path}: the receiver has no inbox: call `webhook`");
+        // Never runs, because the receiver responds to every request.
+        self.webhook(path, layer, async || StatusCode::INTERNAL_SERVER_ERROR)
     }
 }

@@ -35,7 +35,7 @@
 //!
 //! * The sender gets 2xx only after the events are on disk. If the store fails, it gets 503.
 //! * A duplicate changes nothing and gets 2xx: the idempotency key is the same as with
-//!   [`Idempotency`](crate::Idempotency).
+//!   [`Idempotency`].
 //! * Each event is processed *at least once*, and by one worker at a time: a worker drops the
 //!   handler's future before its lease can expire. A handler that blocks its thread cannot be
 //!   dropped.

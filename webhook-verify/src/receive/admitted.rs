@@ -55,14 +55,16 @@ impl Received {
         }
     }
 
-    /// Returns whether a disconnecting client must not stop the request from here on. With
-    /// idempotency it must not: an interrupted handler leaves its work half done, and a claim that
-    /// is not settled blocks retries. See
+    /// Returns whether a disconnecting client must not stop the request from here on. With an inbox
+    /// it must not: a sender that does not wait for the response may never send the events again.
+    /// With idempotency it must not: an interrupted handler leaves its work half done, and a claim
+    /// that is not settled blocks retries. See
     /// [`Idempotency::run_to_completion`](crate::Idempotency::run_to_completion).
     #[must_use]
     pub fn must_finish(&self) -> bool {
-        let idempotency = self.receiver.inner.idempotency.as_ref();
-        self.delivery().is_some() && idempotency.is_some_and(|it| it.run_to_completion)
+        let inner = &self.receiver.inner;
+        let finishes = inner.idempotency.as_ref().is_some_and(|it| it.run_to_completion);
+        self.delivery().is_some() && (finishes || inner.intake.is_some())
     }
 
     /// Claims the delivery, or each of its events, if it has an idempotency key. Returns the

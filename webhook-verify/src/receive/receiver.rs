@@ -172,6 +172,12 @@ impl Receiver {
         self.inner.body_limit
     }
 
+    /// Returns whether the receiver stores deliveries in an inbox, so that no handler runs.
+    #[must_use]
+    pub fn has_inbox(&self) -> bool {
+        self.inner.intake.is_some()
+    }
+
     /// Sets the [timer](ReceiverBuilder::timer) of a receiver that has none, as adapters do.
     #[must_use]
     pub fn or_timer<S>(self, sleep: impl Fn(Duration) -> S + Send + Sync + 'static) -> Self

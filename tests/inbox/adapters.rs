@@ -1,0 +1,182 @@
+//! Routes without a handler: `Router::inbox` on axum and `inbox` on actix-web.
+
+use std::{
+    future::ready,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use actix_web::web;
+use axum::Router;
+use http::Method;
+use integration_tests::{Folder, Response, call_actix, call_axum, is_replay, to_actix, to_axum};
+use webhook_verify::{
+    Receiver, RequestHead, Scheme, SqliteStore, Verifier,
+    inbox::{Entry, Inbox},
+    scheme,
+    testing::{SignedRequest, Signer},
+};
+use webhook_verify_actix::{WebhookMiddleware, inbox, webhook};
+use webhook_verify_axum::{RouterExt as _, WebhookLayer};
+
+const SECRET: &str = "a long secret of the sender, for tests";
+
+/// An inbox in a file.
+struct Rig {
+    _folder: Folder,
+    inbox: Inbox,
+}
+
+impl Rig {
+    async fn new() -> Self {
+        let folder = Folder::new("inbox");
+        let url = format!("sqlite://{}", folder.path().join("inbox.db").display());
+        let inbox = Inbox::new(SqliteStore::connect(&url).await.unwrap(), "tests");
+        Self { _folder: folder, inbox }
+    }
+
+    fn receiver(&self, scheme: Scheme) -> Receiver {
+        let verifier = Verifier::new(scheme, SECRET).unwrap();
+        Receiver::builder(verifier).inbox(&self.inbox).build().unwrap()
+    }
+
+    async fn entries(&self) -> Vec<Entry> {
+        self.inbox.list(&self.inbox.filter()).await.unwrap()
+    }
+
+    async fn bodies(&self) -> Vec<String> {
+        let entries = self.entries().await;
+        entries.iter().map(|it| String::from_utf8(it.event.body.to_vec()).unwrap()).collect()
+    }
+}
+
+fn signed(scheme: Scheme, body: &str) -> SignedRequest {
+    Signer::new(scheme, SECRET).unwrap().target("/in/hook").sign(body.to_owned()).unwrap()
+}
+
+/// Sends the request to a nested route of each framework.
+async fn send(receiver: &Receiver, method: &Method, request: &SignedRequest) -> [Response; 2] {
+    let inner = Router::new().inbox("/hook", receiver.clone());
+    let mut sent = to_axum("/in/hook", request);
+    *sent.method_mut() = method.clone();
+    let on_axum = call_axum(Router::new().nest("/in", inner), sent).await;
+
+    let scope = web::scope("/in").service(inbox("/hook", receiver.clone()));
+    let configure = |config: &mut web::ServiceConfig| {
+        config.service(scope);
+    };
+    let sent = to_actix("/in/hook", request).method(method.as_str().parse().unwrap());
+    [on_axum, call_actix(configure, sent).await]
+}
+
+#[actix_web::test]
+async fn each_event_is_stored_once_and_acknowledged() {
+    let rig = Rig::new().await;
+    let receiver = rig.receiver(scheme::MAUTIC);
+    let body = r#"{"mautic.lead_post_delete":[{"id":1},{"id":2}]}"#;
+    let mut request = signed(scheme::MAUTIC, body);
+    let responses = send(&receiver, &Method::POST, &request).await;
+    // The second framework gets a duplicate.
+    for (response, replay) in responses.iter().zip([false, true]) {
+        assert_eq!((response.status, response.text(), is_replay(response)), (204, "", replay));
+    }
+    assert_eq!(rig.bodies().await, [r#"{"id":1}"#, r#"{"id":2}"#]);
+
+    request.body = body.replace('2', "3").into();
+    let responses = send(&receiver, &Method::POST, &request).await;
+    assert_eq!(responses.map(|response| response.status), [401, 401]);
+    assert_eq!(rig.entries().await.len(), 2);
+}
+
+#[actix_web::test]
+async fn every_method_of_a_sender_is_accepted_and_no_other() {
+    let any = [Method::POST, Method::GET, Method::PUT, Method::PATCH, Method::DELETE];
+    let with_method = Scheme::builder("acme").signature_header("acme-signature");
+    let with_method = with_method.signed_content("{method}\n{body}").build().unwrap();
+    let rows =
+        [(scheme::GITHUB, &any[..1]), (scheme::PIPEFORCE_TOKEN, &any[..2]), (with_method, &any)];
+    for (scheme, used) in rows {
+        let rig = Rig::new().await;
+        let receiver = rig.receiver(scheme.clone());
+        for method in any.iter().chain(&[Method::OPTIONS]) {
+            let signer = Signer::new(scheme.clone(), SECRET).unwrap().target("/in/hook");
+            let request = signer.method(method.as_str()).sign("{}").unwrap();
+            for response in send(&receiver, method, &request).await {
+                let (status, allow) = (response.status, response.header("allow").is_some());
+                let expected = if used.contains(method) { (204, false) } else { (405, true) };
+                assert_eq!((status, allow), expected, "{} {method}", scheme.name());
+            }
+        }
+    }
+}
+
+/// A worker could not distinguish its events from others.
+#[actix_web::test]
+async fn test_payloads_are_acknowledged_and_not_stored() {
+    let rig = Rig::new().await;
+    let receiver = rig.receiver(scheme::MAUTIC);
+    let body = r#"{"mautic.lead_post_delete":[{"id":1}],"timestamp":"2026-11-22T00:10:00+00:00"}"#;
+    let request = signed(scheme::MAUTIC, body);
+    let responses = send(&receiver, &Method::POST, &request).await;
+    assert_eq!(responses.map(|response| response.status), [204, 204]);
+    assert_eq!(rig.bodies().await, [""; 0]);
+}
+
+#[actix_web::test]
+async fn a_handler_behind_an_inbox_never_runs() {
+    let rig = Rig::new().await;
+    let receiver = rig.receiver(scheme::GITHUB);
+    let runs = Arc::new(AtomicUsize::new(0));
+    let handler = || {
+        let runs = Arc::clone(&runs);
+        move || {
+            runs.fetch_add(1, SeqCst);
+            ready("handled")
+        }
+    };
+    let app = Router::new().webhook("/", receiver.clone(), handler());
+    let sent = to_axum("/", &signed(scheme::GITHUB, r#"{"id":1}"#));
+    assert_eq!(call_axum(app, sent).await.status, 204);
+    let resource = webhook("/", receiver, handler());
+    let configure = |config: &mut web::ServiceConfig| {
+        config.service(resource);
+    };
+    let sent = to_actix("/", &signed(scheme::GITHUB, r#"{"id":2}"#));
+    assert_eq!(call_actix(configure, sent).await.status, 204);
+    assert_eq!(rig.bodies().await, [r#"{"id":1}"#, r#"{"id":2}"#]);
+    assert_eq!(runs.load(SeqCst), 0);
+}
+
+#[test]
+fn a_receiver_without_an_inbox_has_no_such_route() {
+    let receiver = || Receiver::new(Verifier::new(scheme::GITHUB, SECRET).unwrap());
+    let panics = [
+        catch_unwind(AssertUnwindSafe(|| {
+            drop(Router::<()>::new().inbox("/hook", WebhookLayer::new(receiver())));
+        })),
+        catch_unwind(AssertUnwindSafe(|| {
+            drop(inbox("/hook", WebhookMiddleware::new(receiver())));
+        })),
+    ];
+    for panic in panics {
+        let panic = panic.unwrap_err();
+        let text = panic.downcast_ref::<String>().unwrap();
+        assert_eq!(text, "/hook: the receiver has no inbox: call `webhook`");
+    }
+}
+
+/// Otherwise, an adapter drops the request before its events are stored. A sender that does not
+/// wait for the response would not send them again.
+#[tokio::test]
+async fn a_client_that_disconnects_does_not_stop_the_insert() {
+    let rig = Rig::new().await;
+    let receiver = rig.receiver(scheme::GITHUB).or_timer(tokio::time::sleep);
+    let request = signed(scheme::GITHUB, "{}");
+    let head = RequestHead::from(&request.headers);
+    let body = futures_util::stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
+    let received = receiver.receive(&head, body).await.unwrap();
+    assert!(received.must_finish());
+}
