@@ -69,7 +69,7 @@ fn delivery() -> (String, Vec<u8>) {
 
 /// The client has disconnected, so that only the drain waits for the handler.
 #[tokio::test]
-async fn a_handler_that_runs_when_its_receiver_is_told_to_stop_completes() {
+async fn a_running_handler_completes_when_its_receiver_is_stopped() {
     let (event_type, raw) = delivery();
     for (name, signal) in [
         ("receiver_axum", "-INT"),
@@ -100,7 +100,7 @@ async fn a_handler_that_runs_when_its_receiver_is_told_to_stop_completes() {
 
 /// The events that no worker has begun remain in the inbox.
 #[tokio::test]
-async fn a_worker_that_runs_when_its_receiver_is_told_to_stop_completes() {
+async fn a_running_worker_completes_when_its_receiver_is_stopped() {
     let (event_type, raw) = delivery();
     for (name, signal) in [("receiver_axum", "-TERM"), ("receiver_actix", "-INT")] {
         let folder = Folder::new(name);

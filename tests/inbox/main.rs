@@ -3,5 +3,6 @@
 #![allow(clippy::unwrap_used)]
 
 mod adapters;
+mod crashes;
 mod postgres;
 mod sqlite;

@@ -2,24 +2,30 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    error::Error,
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt as _, stream};
-use integration_tests::Panicking;
+use integration_tests::{Folder, Logs, Panicking, soon};
 use metrics::{
     Counter, CounterFn, Gauge, GaugeFn, Histogram, HistogramFn, Key, KeyName, Metadata, Recorder,
     SharedString, Unit,
 };
+use sqlx::{Connection as _, SqliteConnection};
 use syn::visit::{self, Visit};
 use webhook_verify::{
-    Idempotency, MemoryStore, Receiver, RequestHead, Secret, Verifier,
+    Idempotency, MemoryStore, Receiver, RequestHead, Secret, SqliteStore, Verifier,
     adapter::Admission,
+    inbox::{Discard, Inbox, InboxEvent},
     scheme,
     testing::{SignedRequest, Signer},
 };
+
+use crate::{field, lines};
 
 /// The sum of what was recorded, by kind, name and labels, and the largest value.
 #[derive(Clone, Default)]
@@ -55,8 +61,11 @@ impl GaugeFn for One {
         self.add(-value);
     }
 
-    fn set(&self, _: f64) {
-        panic!("nobody sets a gauge");
+    fn set(&self, value: f64) {
+        let mut all = self.0.0.lock().unwrap();
+        let (sum, most) = all.entry(self.1.clone()).or_default();
+        *sum = value;
+        *most = most.max(value);
     }
 }
 
@@ -102,7 +111,8 @@ async fn deliver(receiver: &Receiver, request: &SignedRequest, body: Bytes, stat
     }
 }
 
-/// Returns everything that is recorded for a success, its duplicate, a failure and two refusals.
+/// Returns everything that is recorded for a success, its duplicate, a failure and two refusals,
+/// and for an inbox.
 fn recorded() -> BTreeMap<String, (f64, f64)> {
     let recorded = Recorded::default();
     metrics::with_local_recorder(&recorded, || {
@@ -131,8 +141,80 @@ fn recorded() -> BTreeMap<String, (f64, f64)> {
             deliver(&receiver, &unsigned, first.body.clone(), 204).await;
         };
         all.now_or_never().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(process(&recorded));
     });
     recorded.0.lock().unwrap().clone()
+}
+
+/// Stores five events and a duplicate in an inbox. For one of two consumers, processes them: one
+/// succeeds, one is discarded, one is retried, one dies, and the lease of one is lost.
+async fn process(recorded: &Recorded) {
+    let folder = Folder::new("metrics");
+    let url = format!("sqlite://{}", folder.path().join("inbox.db").display());
+    let inbox = Inbox::new(SqliteStore::connect(&url).await.unwrap(), "of-inbox")
+        .consumers(["works", "idles"]);
+    let verifier = Verifier::new(scheme::GITHUB, "a secret").unwrap();
+    let receiver = Receiver::builder(verifier).inbox(&inbox);
+    let receiver = receiver.timer(tokio::time::sleep).build().unwrap();
+    for body in ["done", "discarded", "retried", "dead", "lost", "lost"] {
+        let signer = Signer::new(scheme::GITHUB, "a secret").unwrap().id(body);
+        let request = signer.sign(body).unwrap();
+        deliver(&receiver, &request, request.body.clone(), 204).await;
+    }
+    let worker = || {
+        let url = url.clone();
+        let handler = move |event: InboxEvent| {
+            let url = url.clone();
+            async move { handle(&url, &event).await }
+        };
+        let worker = inbox.worker(handler).consumer("works").max_attempts(2);
+        worker.backoff(Duration::from_millis(1), Duration::from_millis(1))
+    };
+    let until = async |name: &str, labels: &str, expected: f64| {
+        let name = format!("webhook_verify_inbox_{name} endpoint=of-inbox consumer={labels}");
+        let is_there = || {
+            let recorded = recorded.0.lock().unwrap();
+            recorded.get(&name).is_some_and(|(sum, _)| *sum == expected)
+        };
+        let waiting = async {
+            while !is_there() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon(&format!("{name} to be {expected}"), waiting).await;
+    };
+    let done = async {
+        until("attempts_total", "works outcome=processed", 3.0).await;
+        until("attempts_total", "works outcome=discarded", 1.0).await;
+        until("attempts_total", "works outcome=dead", 1.0).await;
+        until("waiting", "idles", 5.0).await;
+    };
+    worker().run_until(done).await.unwrap();
+    // A worker refreshes the gauges when it starts.
+    let refreshed = async {
+        for (name, expected) in [("dead", 1.0), ("waiting", 0.0), ("running", 0.0)] {
+            until(name, "works", expected).await;
+        }
+    };
+    worker().run_until(refreshed).await.unwrap();
+}
+
+/// Does to an event what its body says.
+async fn handle(url: &str, event: &InboxEvent) -> Result<(), Box<dyn Error + Send + Sync>> {
+    match (&event.body()[..], event.attempt()) {
+        (b"discarded", _) => Err(Discard.into()),
+        (b"dead", _) | (b"retried", 1) => Err("on purpose".into()),
+        (b"lost", 1) => {
+            let mut connection = SqliteConnection::connect(url).await?;
+            let lose = "UPDATE webhook_inbox_entry SET state = 0, owner = NULL, due_at = 0
+              WHERE consumer = 'works'
+                AND event = (SELECT number FROM webhook_inbox WHERE body = ?)";
+            sqlx::query(lose).bind(event.body().to_vec()).execute(&mut connection).await?;
+            Ok(())
+        }
+        _ => Ok(()),
+    }
 }
 
 #[test]
@@ -155,6 +237,31 @@ fn everything_is_counted_for_each_endpoint() {
     ] {
         assert_eq!(of(name, labels), Some(expected), "{name}{labels}: {recorded:#?}");
     }
+    for (name, labels, expected) in [
+        ("stored_total", "", 5.0),
+        ("duplicates_total", "", 1.0),
+        ("attempts_total", " consumer=works outcome=processed", 3.0),
+        ("attempts_total", " consumer=works outcome=retried", 2.0),
+        ("attempts_total", " consumer=works outcome=discarded", 1.0),
+        ("attempts_total", " consumer=works outcome=dead", 1.0),
+        ("attempts_total", " consumer=works outcome=lost", 1.0),
+        ("handler_seconds", " consumer=works", 8.0),
+        ("waiting", " consumer=works", 0.0),
+        ("running", " consumer=works", 0.0),
+        ("dead", " consumer=works", 1.0),
+        ("oldest_age_seconds", " consumer=works", 0.0),
+        // The worker of one consumer shows the others too.
+        ("waiting", " consumer=idles", 5.0),
+        ("running", " consumer=idles", 0.0),
+        ("dead", " consumer=idles", 0.0),
+    ] {
+        let key = format!("webhook_verify_inbox_{name} endpoint=of-inbox{labels}");
+        assert_eq!(recorded.get(&key).map(|(sum, _)| *sum), Some(expected), "{key}");
+    }
+    let oldest = "webhook_verify_inbox_oldest_age_seconds endpoint=of-inbox consumer=idles";
+    assert!(recorded[oldest].0 > 0.0);
+    let insert = "webhook_verify_store_seconds endpoint=of-inbox call=insert";
+    assert_eq!(recorded[insert].0, 6.0);
     let most = recorded["webhook_verify_in_progress endpoint=counted scheme=github"].1;
     assert!((most - 1.0).abs() < f64::EPSILON, "{most}");
     for (call, count) in [("claim", 3.0), ("complete", 1.0), ("release", 1.0)] {
@@ -162,6 +269,30 @@ fn everything_is_counted_for_each_endpoint() {
         assert_eq!(recorded[&name].0, count, "{call}");
     }
     assert_eq!(recorded["webhook_verify_claims_total endpoint=of-claims event=duplicate"].0, 1.0);
+}
+
+/// Each line about an event of an inbox has the event's name, and the fields that tell which it is.
+#[test]
+fn events_of_an_inbox_are_logged_by_name() {
+    let logs = Logs::collect();
+    recorded();
+    let attempt = ["consumer", "key", "attempt"];
+    for (event, level, fields) in [
+        ("stored", "DEBUG", &["events", "duplicates"][..]),
+        ("processed", "DEBUG", &attempt),
+        ("retried", "WARN", &[&attempt[..], &["after_ms", "error"]].concat()),
+        ("discarded", "INFO", &attempt),
+        ("dead", "ERROR", &[&attempt[..], &["error"]].concat()),
+        ("lost", "ERROR", &attempt),
+    ] {
+        let lines = lines(&logs.text(), "of-inbox");
+        let line = lines.iter().find(|line| field(line, "event") == event);
+        let line = line.unwrap_or_else(|| panic!("no {event}: {lines:#?}"));
+        assert!(line.contains(&format!(" {level} webhook_verify: ")), "{line}");
+        for name in fields {
+            assert!(!field(line, name).is_empty(), "{name}: {line}");
+        }
+    }
 }
 
 /// A panic in the user's code is counted like an error.
@@ -218,11 +349,12 @@ fn emitted() -> Labels {
 }
 
 /// The functions that return the values of labels, with their files.
-const VALUES: [(&str, &str, &str); 4] = [
+const VALUES: [(&str, &str, &str); 5] = [
     ("reason", "error.rs", "reason"),
     ("reason", "receive/rejection.rs", "reason"),
     ("event", "claim/notice.rs", "name"),
     ("status", "receive/meter.rs", "count_handled"),
+    ("outcome", "inbox/notice.rs", "name"),
 ];
 
 /// The texts in the functions with a name.
@@ -292,7 +424,8 @@ fn check<'q>(
         let bare = suffixes.iter().find_map(|suffix| name.strip_suffix(suffix));
         let metric = bare.unwrap_or(name);
         let labels = emitted.get(metric).unwrap_or_else(|| panic!("no metric {metric}: {query}"));
-        assert_eq!(bare.is_some(), metric.ends_with("_seconds"), "histograms: {query}");
+        let is_histogram = metric.ends_with("_seconds") && !metric.ends_with("_age_seconds");
+        assert_eq!(bare.is_some(), is_histogram, "histograms: {query}");
         for label in &groups[0] {
             let of_buckets = *label == "le" && name.ends_with("_bucket");
             assert!(of_buckets || labels.contains_key(*label), "{metric} has no {label}: {query}");

@@ -41,7 +41,7 @@ impl Meter {
     fn new(endpoint: &str) -> Self {
         let (events, calls) = ("webhook_verify_claims_total", "webhook_verify_store_seconds");
         let labels = [("endpoint", endpoint)];
-        let names = ["claim", "complete", "extend", "release", "response"];
+        let names = ["claim", "complete", "extend", "insert", "release", "response"];
         Self {
             events: Family::new(events, &labels, "event", &ClaimEventKind::NAMES),
             calls: Family::new(calls, &labels, "call", &names),

@@ -53,6 +53,17 @@ impl Metric {
         metrics::with_recorder(|it| it.register_counter(&self.key, &METADATA)).increment(1);
     }
 
+    /// Adds a number to a counter.
+    pub(crate) fn add(&self, number: usize) {
+        metrics::with_recorder(|it| it.register_counter(&self.key, &METADATA))
+            .increment(number as u64);
+    }
+
+    /// Sets a gauge.
+    pub(crate) fn set(&self, value: f64) {
+        metrics::with_recorder(|it| it.register_gauge(&self.key, &METADATA)).set(value);
+    }
+
     /// Adds 1 to a gauge.
     pub(crate) fn increment(&self) {
         metrics::with_recorder(|it| it.register_gauge(&self.key, &METADATA)).increment(1.0);
@@ -76,6 +87,10 @@ impl Metric {
     }
 
     pub(crate) fn count(&self) {}
+
+    pub(crate) fn add(&self, _: usize) {}
+
+    pub(crate) fn set(&self, _: f64) {}
 
     pub(crate) fn increment(&self) {}
 

@@ -82,14 +82,7 @@ impl receive::Intake for Inbox {
                 return Ok(Answer::text(STORED, ""));
             }
             let new = self.insert(events, timer).await?;
-            let duplicates = all - new;
-            tracing::debug!(
-                target: "webhook_verify",
-                endpoint = &*self.endpoint,
-                events = new,
-                duplicates,
-                "stored"
-            );
+            self.meter.report_stored(&self.endpoint, new, all - new);
             if new == 0 {
                 return Ok(Answer::replayed(STORED));
             }

@@ -44,6 +44,7 @@
 mod commit;
 mod event;
 mod intake;
+mod notice;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -64,7 +65,6 @@ use std::{
 
 use tokio::{runtime::Handle, sync::watch};
 
-use self::shared::DynInboxStore;
 pub use self::{
     commit::InboxDatabase,
     event::InboxEvent,
@@ -76,6 +76,7 @@ pub use self::{
     },
     worker::Worker,
 };
+use self::{notice::IntakeMeter, shared::DynInboxStore};
 use crate::{
     claim::{ClaimKey, ClaimStore, StoreError},
     delivery::{Delivery, Event},
@@ -111,6 +112,7 @@ pub struct Inbox {
     retention: Retention,
     timeout: Duration,
     wake: Arc<Wake>,
+    meter: IntakeMeter,
 }
 
 type OrderKey = dyn Fn(&Event) -> Option<Vec<u8>> + Send + Sync;
@@ -138,6 +140,7 @@ impl Inbox {
         Self {
             idempotency: Idempotency::new(store.clone(), &*endpoint),
             store: Arc::new(store),
+            meter: IntakeMeter::new(&endpoint),
             endpoint,
             consumers: [Arc::from(DEFAULT_CONSUMER)].into(),
             headers: DEFAULT_HEADERS.map(Box::from).into(),

@@ -17,10 +17,11 @@ use tokio::{
 
 use super::{
     EntryHolder, Inbox, InboxEvent, LeaseRequest, Leased, LeasedEvent, Settlement, Verdict,
+    notice::{Attempt, Gauges, Notices, Outcome},
     outcome::{BoxError, Ended},
 };
 use crate::{
-    claim::{ClaimKey, Owner, Settled, StoreError, of_all},
+    claim::{Owner, Settled, StoreError, of_all},
     error::ConfigError,
 };
 
@@ -30,6 +31,10 @@ const BATCH: usize = 64;
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// The pause between two purges.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// The pause between two refreshes of the gauges.
+const COUNT_EVERY: Duration = Duration::from_secs(15);
+/// The pause after a refresh of the gauges is this many times as long as the refresh, at least.
+const COUNT_SHARE: u32 = 20;
 /// How many bodies and events one purge removes.
 const PURGE: usize = 100_000;
 
@@ -160,6 +165,7 @@ where
             slots: Arc::new(Semaphore::new(self.settings.concurrency)),
             leases: Mutex::default(),
             settler,
+            notices: Notices::new(&self.inbox.endpoint, &consumer),
             inbox: self.inbox,
             consumer,
             settings: self.settings,
@@ -170,6 +176,9 @@ where
         helpers.spawn(Arc::clone(&running).renew_all());
         helpers.spawn(Arc::clone(&running).watch());
         helpers.spawn(Arc::clone(&running).purge());
+        if cfg!(feature = "metrics") {
+            helpers.spawn(Arc::clone(&running).count());
+        }
         running.run_until(shutdown).await;
         Ok(())
     }
@@ -209,6 +218,7 @@ where
 struct Running<H> {
     inbox: Inbox,
     consumer: Arc<str>,
+    notices: Notices,
     settings: Settings,
     handler: H,
     slots: Arc<Semaphore>,
@@ -335,7 +345,9 @@ where
         let leased = within(*limit, store.lease(&request)).await?;
         let Leased { events, exhausted } = leased;
         for (_, key) in exhausted {
-            self.log_dead(key, None, self.settings.max_attempts, "its last worker died");
+            let last = Attempt { key, event_type: None, number: self.settings.max_attempts };
+            let error = "its last worker died".into();
+            self.notices.report(&last, &Outcome::Dead { error });
         }
         let mut leases = self.leases();
         let leased = events.into_iter().map(|event| {
@@ -362,36 +374,37 @@ where
         slot: OwnedSemaphorePermit,
     ) {
         let held = Held { running: &self, number: leased.number };
-        let (attempt, key) = (leased.attempt, leased.event.key);
-        let event_type = leased.event.event_type.clone();
+        let attempt = Attempt {
+            key: leased.event.key,
+            event_type: leased.event.event_type.clone(),
+            number: leased.attempt,
+        };
         let event = InboxEvent::new(self.inbox.clone(), holder.clone(), leased);
         let handling = caught(|| (self.handler)(event.clone()));
         let handling = timeout(self.settings.time_limit, handling);
-        let ended = match before_end(end.clone(), handling).await {
+        let begun = Instant::now();
+        let ended = before_end(end.clone(), handling).await;
+        self.notices.record_handler(begun.elapsed());
+        if event.is_committed() {
+            return self.notices.report(&attempt, &Outcome::Processed);
+        }
+        let ended = match ended {
             Some(Ok(ended)) => ended,
             Some(Err(_)) => Ended::TimedOut,
-            None if event.is_committed() => Ended::Returned(Ok(())),
-            None => return self.log_lost(key),
+            None => return self.notices.report(&attempt, &Outcome::Lost),
         };
-        if event.is_committed() {
-            return self.log_verdict(key, event_type.as_deref(), attempt, &Verdict::Done);
-        }
-        let is_last = attempt >= self.settings.max_attempts;
-        let verdict = ended.verdict((!is_last).then(|| self.pause_after(attempt)));
+        let is_last = attempt.number >= self.settings.max_attempts;
+        let verdict = ended.verdict((!is_last).then(|| self.pause_after(attempt.number)));
         let settled = before_end(end, self.settle(holder, verdict.clone())).await;
         drop(held);
         drop(slot);
-        match settled {
-            Some(Recorded::Yes) => self.log_verdict(key, event_type.as_deref(), attempt, &verdict),
-            Some(Recorded::Maybe) => tracing::warn!(
-                target: "webhook_verify",
-                endpoint = &*self.inbox.endpoint,
-                consumer = &*self.consumer,
-                %key,
-                attempt,
-                "the store failed while the result was recorded: it may be recorded or not"
-            ),
-            Some(Recorded::No) | None => self.log_lost(key),
+        let outcome = match settled {
+            Some(Recorded::Yes) => Outcome::of(verdict),
+            Some(Recorded::Maybe) => Some(Outcome::Unknown),
+            Some(Recorded::No) | None => Some(Outcome::Lost),
+        };
+        if let Some(outcome) = outcome {
+            self.notices.report(&attempt, &outcome);
         }
     }
 
@@ -399,9 +412,7 @@ where
     fn pause_after(&self, attempt: u32) -> Duration {
         let (first, longest) = self.settings.backoff;
         let doubled = first.saturating_mul(1 << attempt.saturating_sub(1).min(31)).min(longest);
-        // From one half to one and a half, so that events that failed together are spread.
-        let part = getrandom::u32().unwrap_or(u32::MAX / 2);
-        doubled / 2 + doubled.mul_f64(f64::from(part) / f64::from(u32::MAX))
+        varied(doubled)
     }
 
     /// Records the result of an attempt. If the store fails, tries again until the lease ends.
@@ -518,73 +529,38 @@ where
         }
     }
 
+    /// Refreshes the gauges.
+    async fn count(self: Arc<Self>) {
+        let gauges = Gauges::new(&self.inbox);
+        loop {
+            let begun = Instant::now();
+            match within(self.inbox.timeout, self.inbox.stats()).await {
+                Ok(stats) => gauges.show(&stats),
+                Err(error) => {
+                    let endpoint = &*self.inbox.endpoint;
+                    tracing::debug!(target: "webhook_verify", endpoint, "not counted: {error:#}");
+                }
+            }
+            // Counting takes the longer, the more events wait.
+            sleep(varied(COUNT_EVERY.max(begun.elapsed() * COUNT_SHARE))).await;
+        }
+    }
+
     async fn purge(self: Arc<Self>) {
         loop {
-            // Vary the interval, so that several workers do not purge in step.
-            let part = getrandom::u32().unwrap_or(u32::MAX / 2);
-            let varied = PURGE_EVERY.mul_f64(f64::from(part) / f64::from(u32::MAX));
-            sleep(PURGE_EVERY / 2 + varied).await;
+            sleep(varied(PURGE_EVERY)).await;
             if let Err(error) = self.inbox.purge(PURGE).await {
                 let endpoint = &*self.inbox.endpoint;
                 tracing::warn!(target: "webhook_verify", endpoint, "inbox not purged: {error:#}");
             }
         }
     }
+}
 
-    fn log_verdict(
-        &self,
-        key: ClaimKey,
-        event_type: Option<&str>,
-        attempt: u32,
-        verdict: &Verdict,
-    ) {
-        let (endpoint, consumer) = (&*self.inbox.endpoint, &*self.consumer);
-        macro_rules! log {
-            ($level:ident, $($event:tt)+) => {
-                tracing::$level!(
-                    target: "webhook_verify", endpoint, consumer, %key, event_type, attempt, $($event)+
-                )
-            };
-        }
-        match verdict {
-            Verdict::Done => log!(debug, "event processed"),
-            Verdict::Discarded => log!(info, "event discarded"),
-            Verdict::Retry { after, error } => {
-                log!(
-                    warn,
-                    after_ms = after.as_millis() as u64,
-                    error,
-                    "event failed: to be retried"
-                );
-            }
-            Verdict::Dead { error } => self.log_dead(key, event_type, attempt, error),
-            Verdict::Released => {}
-        }
-    }
-
-    fn log_dead(&self, key: ClaimKey, event_type: Option<&str>, attempt: u32, error: &str) {
-        let (endpoint, consumer) = (&*self.inbox.endpoint, &*self.consumer);
-        tracing::error!(
-            target: "webhook_verify",
-            endpoint,
-            consumer,
-            %key,
-            event_type,
-            attempt,
-            error,
-            "event is dead: no attempt is left"
-        );
-    }
-
-    fn log_lost(&self, key: ClaimKey) {
-        tracing::error!(
-            target: "webhook_verify",
-            endpoint = &*self.inbox.endpoint,
-            consumer = &*self.consumer,
-            %key,
-            "lease lost: the event is processed again"
-        );
-    }
+/// Returns from one half to one and a half of a pause, so that what began together is spread.
+fn varied(pause: Duration) -> Duration {
+    let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+    pause / 2 + pause.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 
 /// Runs a handler, and catches its panics.

@@ -1,0 +1,180 @@
+//! The log events and metrics of inboxes.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{Inbox, Stats, Verdict};
+use crate::{
+    claim::ClaimKey,
+    metric::{Family, Metric},
+};
+
+/// The metrics of a receiver with an inbox.
+#[derive(Clone)]
+pub(super) struct IntakeMeter {
+    stored: Metric,
+    duplicates: Metric,
+}
+
+impl IntakeMeter {
+    pub(super) fn new(endpoint: &str) -> Self {
+        let labels = [("endpoint", endpoint)];
+        Self {
+            stored: Metric::new("webhook_verify_inbox_stored_total", &labels),
+            duplicates: Metric::new("webhook_verify_inbox_duplicates_total", &labels),
+        }
+    }
+
+    /// Reports the events of one delivery.
+    pub(super) fn report_stored(&self, endpoint: &str, new: usize, duplicates: usize) {
+        self.stored.add(new);
+        self.duplicates.add(duplicates);
+        tracing::debug!(
+            target: "webhook_verify",
+            event = "stored",
+            endpoint,
+            events = new,
+            duplicates,
+            "stored"
+        );
+    }
+}
+
+/// An attempt of a worker.
+pub(super) struct Attempt {
+    pub(super) key: ClaimKey,
+    pub(super) event_type: Option<String>,
+    pub(super) number: u32,
+}
+
+/// The result of an attempt.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Processed,
+    Retried { after: Duration, error: String },
+    Discarded,
+    Dead { error: String },
+    Lost,
+    Unknown,
+}
+
+impl Outcome {
+    const NAMES: [&'static str; 6] =
+        ["processed", "retried", "discarded", "dead", "lost", "unknown"];
+
+    /// Returns the outcome that a recorded verdict has, or `None` if the worker stops.
+    pub(super) fn of(verdict: Verdict) -> Option<Self> {
+        Some(match verdict {
+            Verdict::Done => Self::Processed,
+            Verdict::Discarded => Self::Discarded,
+            Verdict::Retry { after, error } => Self::Retried { after, error },
+            Verdict::Dead { error } => Self::Dead { error },
+            Verdict::Released => return None,
+        })
+    }
+
+    /// Returns the name of the outcome in logs and metrics.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::Processed => "processed",
+            Self::Retried { .. } => "retried",
+            Self::Discarded => "discarded",
+            Self::Dead { .. } => "dead",
+            Self::Lost => "lost",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Reports what a worker does.
+pub(super) struct Notices {
+    endpoint: Arc<str>,
+    consumer: Arc<str>,
+    attempts: Family,
+    handler_seconds: Metric,
+}
+
+impl Notices {
+    pub(super) fn new(endpoint: &Arc<str>, consumer: &Arc<str>) -> Self {
+        let labels = [("endpoint", &**endpoint), ("consumer", &**consumer)];
+        let attempts = "webhook_verify_inbox_attempts_total";
+        Self {
+            endpoint: Arc::clone(endpoint),
+            consumer: Arc::clone(consumer),
+            attempts: Family::new(attempts, &labels, "outcome", &Outcome::NAMES),
+            handler_seconds: Metric::new("webhook_verify_inbox_handler_seconds", &labels),
+        }
+    }
+
+    /// Records how long a handler ran.
+    pub(super) fn record_handler(&self, time: Duration) {
+        self.handler_seconds.record(time);
+    }
+
+    /// Reports the outcome of an attempt to the log and the metrics.
+    pub(super) fn report(&self, attempt: &Attempt, outcome: &Outcome) {
+        if let Some(metric) = self.attempts.with(outcome.name()) {
+            metric.count();
+        }
+        let (endpoint, consumer) = (&*self.endpoint, &*self.consumer);
+        let Attempt { key, event_type, number } = attempt;
+        macro_rules! log {
+            ($level:ident, $($fields:tt)+) => {
+                tracing::$level!(
+                    target: "webhook_verify",
+                    event = outcome.name(),
+                    endpoint,
+                    consumer,
+                    %key,
+                    event_type,
+                    attempt = number,
+                    $($fields)+
+                )
+            };
+        }
+        match outcome {
+            Outcome::Processed => log!(debug, "event processed"),
+            Outcome::Retried { after, error } => {
+                let after_ms = after.as_millis() as u64;
+                log!(warn, after_ms, error, "event failed: to be retried");
+            }
+            Outcome::Discarded => log!(info, "event discarded"),
+            Outcome::Dead { error } => log!(error, error, "event is dead: no attempt is left"),
+            Outcome::Lost => log!(error, "lease lost: the event is processed again"),
+            Outcome::Unknown => log!(
+                warn,
+                "the store failed while the result was recorded: it may be recorded or not"
+            ),
+        }
+    }
+}
+
+/// The number of entries in the store, and the age of the oldest.
+pub(super) struct Gauges(Vec<(Arc<str>, [Metric; 4])>);
+
+impl Gauges {
+    pub(super) fn new(inbox: &Inbox) -> Self {
+        let of = |consumer: &Arc<str>| {
+            let labels = [("endpoint", &*inbox.endpoint), ("consumer", &**consumer)];
+            let names = [
+                "webhook_verify_inbox_waiting",
+                "webhook_verify_inbox_running",
+                "webhook_verify_inbox_dead",
+                "webhook_verify_inbox_oldest_age_seconds",
+            ];
+            (Arc::clone(consumer), names.map(|name| Metric::new(name, &labels)))
+        };
+        Self(inbox.consumers.iter().map(of).collect())
+    }
+
+    /// Shows the entries of all consumers, those without workers included.
+    pub(super) fn show(&self, stats: &[Stats]) {
+        for (consumer, [waiting, running, dead, oldest]) in &self.0 {
+            let found = stats.iter().find(|it| it.consumer == **consumer);
+            let of = |number: fn(&Stats) -> f64| found.map_or(0.0, number);
+            waiting.set(of(|it| it.waiting as f64));
+            running.set(of(|it| it.running as f64));
+            dead.set(of(|it| it.dead as f64));
+            oldest.set(of(|it| it.oldest.unwrap_or_default().as_secs_f64()));
+        }
+    }
+}
