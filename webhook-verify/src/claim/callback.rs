@@ -10,10 +10,7 @@ use std::{
 
 /// Returns the callback's result, or `None` if it panics.
 pub(crate) fn contain<T>(callback: impl FnOnce() -> T) -> Option<T> {
-    if cfg!(any()) {
-        return catch_unwind(AssertUnwindSafe(callback)).ok();
-    }
-    Some(callback())
+    catch_unwind(AssertUnwindSafe(callback)).ok()
 }
 
 /// Returns the output of a callback's future, or `None` if it panics.
