@@ -421,7 +421,7 @@ async fn announcements_wake_watchers_of_the_endpoint() {
     let notify = Arc::clone(&woken);
     let watcher = watch(ENDPOINT, Box::new(move || notify.notify_one()));
     let count = Arc::clone(&others);
-    let other = watch("invoices", Box::new(move || drop(count.fetch_add(1, Relaxed))));
+    let other = watch("invoices", Box::new(move || _ = count.fetch_add(1, Relaxed)));
     let announcing = async {
         loop {
             site.store.announce(ENDPOINT).await.unwrap();
