@@ -1,8 +1,14 @@
-//! Inboxes in each store: the cases of `testing::conformance::inbox`, and what the database adds.
-//! Routes without a handler.
+//! Inboxes in each store: the cases of `testing::conformance::inbox`, what the database adds, and
+//! receivers, routes and workers on top. Processes that are killed.
 #![allow(clippy::unwrap_used)]
 
 mod adapters;
+mod commit;
+mod common;
 mod crashes;
+mod intake;
+mod leases;
+mod order;
 mod postgres;
 mod sqlite;
+mod workers;

@@ -90,8 +90,10 @@ impl InboxEvent {
             Some(false) => return Err(CommitError::Superseded),
             None => return Err(CommitError::NotClaimed),
         }
-        transaction.commit().await?;
+        // Before the commit: from then on, the store no longer knows the lease.
         self.committed().store(true, Ordering::Release);
+        let committed = transaction.commit().await;
+        committed.inspect_err(|_| self.committed().store(false, Ordering::Release))?;
         Ok(())
     }
 }

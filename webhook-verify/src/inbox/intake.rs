@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent};
 use crate::{
     answer::Answer,
-    claim::{ClaimKey, Owner, StoreError},
+    claim::{ClaimKey, Owner, StoreError, contain},
     clock::{Clock as _, SystemClock},
     delivery::{Delivery, Event},
     error::ConfigError,
@@ -135,11 +135,11 @@ impl Inbox {
         if let Some(events) = self.idempotency.events_to_claim(delivery)? {
             let requests = self.idempotency.requests(delivery, &events)?;
             let events = events.iter().zip(requests);
-            return Ok(events
+            return events
                 .map(|(event, request)| {
                     self.of_event(delivery, event, &headers, request.key, request.ttl)
                 })
-                .collect());
+                .collect();
         }
         let batch = delivery.batch().ok();
         if batch.as_ref().is_some_and(|events| events.is_empty()) {
@@ -148,7 +148,9 @@ impl Inbox {
         if let Some(request) = self.idempotency.request(delivery)? {
             let only = batch.as_ref().filter(|events| events.len() == 1);
             return Ok(vec![match only.and_then(|events| events.iter().next()) {
-                Some(event) => self.of_event(delivery, event, &headers, request.key, request.ttl),
+                Some(event) => {
+                    self.of_event(delivery, event, &headers, request.key, request.ttl)?
+                }
                 None => self.of_delivery(delivery, headers, request.key, request.ttl),
             }]);
         }
@@ -157,7 +159,7 @@ impl Inbox {
         match batch {
             Some(events) => events
                 .iter()
-                .map(|event| Ok(self.of_event(delivery, event, &headers, random_key()?, ttl)))
+                .map(|event| self.of_event(delivery, event, &headers, random_key()?, ttl))
                 .collect(),
             None => Ok(vec![self.of_delivery(delivery, headers, random_key()?, ttl)]),
         }
@@ -170,11 +172,13 @@ impl Inbox {
         headers: &[(String, String)],
         key: ClaimKey,
         ttl: Duration,
-    ) -> NewEvent {
-        let order_key = self.ordering.key.as_ref().and_then(|key| key(event));
+    ) -> Result<NewEvent, Rejection> {
+        let order_key = self.ordering.key.as_ref();
+        let order_key = contain(|| order_key.and_then(|key| key(event)))
+            .ok_or(Rejection::CallbackPanicked { callback: "ordered_by" })?;
         let position = self.ordering.by_event_time && order_key.is_some();
         let position = position.then(|| event.time().unwrap_or_else(|| SystemClock.now()));
-        NewEvent {
+        Ok(NewEvent {
             ttl,
             order_key,
             position: position.map(|time| i64::try_from(time.as_millis()).unwrap_or(i64::MAX)),
@@ -189,7 +193,7 @@ impl Inbox {
                 headers: headers.to_vec(),
                 body: event.raw().clone(),
             },
-        }
+        })
     }
 
     fn of_delivery(

@@ -58,7 +58,10 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering::AcqRel},
+        atomic::{
+            AtomicBool,
+            Ordering::{AcqRel, Release},
+        },
     },
     time::Duration,
 };
@@ -91,7 +94,7 @@ const DEFAULT_CONSUMER: &str = "default";
 const DEFAULT_HEADERS: [&str; 3] = ["content-type", "traceparent", "tracestate"];
 /// The pause before other processes are told of new events, so that a burst causes few messages.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
-/// How many entries one call of the store changes or purges.
+/// How many bodies and events one call of the store purges.
 const STEP: usize = 1000;
 /// How many entries [`Inbox::list`] returns by default.
 const PAGE: usize = 100;
@@ -129,6 +132,15 @@ struct Wake {
     changed: watch::Sender<()>,
     /// Whether other processes are about to be told.
     announcing: AtomicBool,
+}
+
+/// The pause before an announcement. Its runtime may stop first.
+struct Announcing(Arc<Wake>);
+
+impl Drop for Announcing {
+    fn drop(&mut self) {
+        self.0.announcing.store(false, Release);
+    }
 }
 
 impl Inbox {
@@ -301,9 +313,7 @@ impl Inbox {
     ///
     /// [`StoreError`] if the store fails. Some entries may have been changed.
     pub async fn retry(&self, filter: &Filter) -> Result<usize, StoreError> {
-        let changed = self.change(filter, Change::Retry).await?;
-        self.wake();
-        Ok(changed)
+        self.change(filter, Change::Retry).await
     }
 
     /// Discards the waiting and dead entries that match, and returns how many there were.
@@ -336,15 +346,11 @@ impl Inbox {
     }
 
     async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {
-        let step = Filter { limit: STEP, ..filter.clone() };
-        let mut changed = 0;
-        loop {
-            let now = self.store.change(&step, change).await?;
-            changed += now;
-            if now < STEP {
-                return Ok(changed);
-            }
-        }
+        let all = Filter { limit: usize::MAX, ..filter.clone() };
+        let changed = self.store.change(&all, change).await?;
+        // A dead event that is discarded no longer blocks others.
+        self.wake();
+        Ok(changed)
     }
 
     /// Wakes the workers of this process, and soon those of others.
@@ -353,18 +359,17 @@ impl Inbox {
         if self.wake.announcing.swap(true, AcqRel) {
             return;
         }
-        let inbox = self.clone();
+        let (inbox, announcing) = (self.clone(), Announcing(Arc::clone(&self.wake)));
         let announce = async move {
             tokio::time::sleep(ANNOUNCE_AFTER).await;
-            inbox.wake.announcing.store(false, std::sync::atomic::Ordering::Release);
+            drop(announcing);
             if let Err(error) = inbox.store.announce(&inbox.endpoint).await {
                 // Workers also look for events at an interval.
                 tracing::debug!(target: "webhook_verify", "not announced: {error:#}");
             }
         };
-        match Handle::try_current() {
-            Ok(runtime) => drop(runtime.spawn(announce)),
-            Err(_) => self.wake.announcing.store(false, std::sync::atomic::Ordering::Release),
+        if let Ok(runtime) = Handle::try_current() {
+            drop(runtime.spawn(announce));
         }
     }
 

@@ -3,10 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Inbox, Stats, Verdict};
-use crate::{
-    claim::ClaimKey,
-    metric::{Family, Metric},
-};
+use crate::claim::{ClaimKey, Family, Metric};
 
 /// The metrics of a receiver with an inbox.
 #[derive(Clone)]

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{
-    EntryHolder, Inbox, InboxEvent, LeaseRequest, Leased, LeasedEvent, Settlement, Verdict,
+    EntryHolder, Inbox, InboxEvent, LeaseRequest, Leased, Order, Settlement, Verdict,
     notice::{Attempt, Gauges, Notices, Outcome},
     outcome::{BoxError, Ended},
 };
@@ -185,7 +185,8 @@ where
 
     /// Checks the settings, and returns the consumer.
     fn check(&self) -> Result<Arc<str>, ConfigError> {
-        let Settings { concurrency, max_attempts, backoff, lease, time_limit, .. } = self.settings;
+        let Settings { concurrency, max_attempts, backoff, lease, time_limit, poll_every, .. } =
+            self.settings;
         let second = Duration::from_secs(1);
         if concurrency == 0 || concurrency > Semaphore::MAX_PERMITS {
             return Err(ConfigError::option("concurrency", "zero or too large"));
@@ -199,8 +200,11 @@ where
         if lease < second || lease > Duration::from_secs(24 * 3600) {
             return Err(ConfigError::option("lease", "not between 1 s and 24 h"));
         }
-        if time_limit.is_zero() || self.settings.poll_every.is_zero() {
-            return Err(ConfigError::option("time_limit", "a time is zero"));
+        if time_limit.is_zero() {
+            return Err(ConfigError::option("time_limit", "zero"));
+        }
+        if poll_every.is_zero() {
+            return Err(ConfigError::option("poll_every", "zero"));
         }
         let consumers = &self.inbox.consumers;
         match &self.settings.consumer {
@@ -238,26 +242,59 @@ enum Recorded {
 }
 
 struct Lease {
-    holder: EntryHolder,
+    event: InboxEvent,
     /// When the lease ends, by this process's clock.
     end: watch::Sender<Instant>,
+    /// Whether the worker is recording the result, which ends the lease.
+    is_settling: bool,
+}
+
+impl Lease {
+    fn is_of(&self, holder: &EntryHolder) -> bool {
+        self.event.holder().owner == holder.owner
+    }
+}
+
+/// Entries that the worker has leased.
+struct Taken {
+    events: Vec<(InboxEvent, watch::Receiver<Instant>)>,
+    /// How many entries the store returned, with those that are dead.
+    count: usize,
 }
 
 /// Removes a lease when its handler has ended or is dropped.
 struct Held<'r, H> {
     running: &'r Running<H>,
-    number: i64,
+    holder: &'r EntryHolder,
+}
+
+impl<H> Held<'_, H> {
+    fn begin_to_settle(&self) {
+        if let Some(lease) = self.running.leases().get_mut(&self.holder.number)
+            && lease.is_of(self.holder)
+        {
+            lease.is_settling = true;
+        }
+    }
 }
 
 impl<H> Drop for Held<'_, H> {
     fn drop(&mut self) {
-        self.running.leases().remove(&self.number);
+        let mut leases = self.running.leases();
+        // After a long freeze, this worker may have leased the entry again.
+        if leases.get(&self.holder.number).is_some_and(|lease| lease.is_of(self.holder)) {
+            leases.remove(&self.holder.number);
+        }
     }
 }
 
 impl<H> Running<H> {
     fn leases(&self) -> MutexGuard<'_, HashMap<i64, Lease>> {
         self.leases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn holders(&self) -> Vec<EntryHolder> {
+        self.leases().values().map(|lease| lease.event.holder().clone()).collect()
     }
 }
 
@@ -277,13 +314,11 @@ where
             let free = slots.num_permits();
             changes.mark_unchanged();
             let wait = match self.lease(free).await {
-                Ok(leased) => {
+                Ok(Taken { events, count }) => {
                     pause = PAUSES[0];
-                    let count = leased.len();
-                    for (event, holder, end) in leased {
+                    for (event, end) in events {
                         let Some(slot) = slots.split(1) else { break };
-                        let handling = Arc::clone(&self).handle(event, holder, end, slot);
-                        handlers.spawn(handling);
+                        handlers.spawn(Arc::clone(&self).handle(event, end, slot));
                     }
                     if count == free {
                         continue;
@@ -305,7 +340,7 @@ where
         }
         let ended = async { while handlers.join_next().await.is_some() {} };
         if timeout(self.settings.grace, ended).await.is_err() {
-            let left: Vec<_> = self.leases().values().map(|lease| lease.holder.clone()).collect();
+            let left = self.holders();
             handlers.shutdown().await;
             self.release(left).await;
         }
@@ -325,10 +360,7 @@ where
     }
 
     /// Leases entries. They are renewed from here on.
-    async fn lease(
-        &self,
-        max: usize,
-    ) -> Result<Vec<(LeasedEvent, EntryHolder, watch::Receiver<Instant>)>, StoreError> {
+    async fn lease(&self, max: usize) -> Result<Taken, StoreError> {
         let Inbox { store, endpoint, timeout: limit, .. } = &self.inbox;
         let owner = Owner::random()?;
         let request = LeaseRequest {
@@ -342,22 +374,23 @@ where
             limit: *limit,
         };
         let requested_at = Instant::now();
-        let leased = within(*limit, store.lease(&request)).await?;
-        let Leased { events, exhausted } = leased;
+        let Leased { events, exhausted } = within(*limit, store.lease(&request)).await?;
+        let count = events.len() + exhausted.len();
         for (_, key) in exhausted {
             let last = Attempt { key, event_type: None, number: self.settings.max_attempts };
             let error = "its last worker died".into();
             self.notices.report(&last, &Outcome::Dead { error });
         }
         let mut leases = self.leases();
-        let leased = events.into_iter().map(|event| {
-            let holder =
-                EntryHolder { number: event.number, consumer: Arc::clone(&self.consumer), owner };
+        let leased = events.into_iter().map(|leased| {
+            let number = leased.number;
+            let holder = EntryHolder { number, consumer: Arc::clone(&self.consumer), owner };
+            let event = InboxEvent::new(self.inbox.clone(), holder, leased);
             let (end, ends) = watch::channel(self.end_of_lease(requested_at));
-            leases.insert(event.number, Lease { holder: holder.clone(), end });
-            (event, holder, ends)
+            leases.insert(number, Lease { event: event.clone(), end, is_settling: false });
+            (event, ends)
         });
-        Ok(leased.collect())
+        Ok(Taken { events: leased.collect(), count })
     }
 
     /// Returns when a handler must have ended, for a lease that was requested at this time. The
@@ -368,18 +401,29 @@ where
 
     async fn handle(
         self: Arc<Self>,
-        leased: LeasedEvent,
-        holder: EntryHolder,
+        event: InboxEvent,
         end: watch::Receiver<Instant>,
         slot: OwnedSemaphorePermit,
     ) {
-        let held = Held { running: &self, number: leased.number };
+        self.attempt(&event, end, slot).await;
+        if self.inbox.order() != Order::None {
+            // The next event with the same key may be due now.
+            self.inbox.wake.changed.send_modify(|()| {});
+        }
+    }
+
+    async fn attempt(
+        &self,
+        event: &InboxEvent,
+        end: watch::Receiver<Instant>,
+        slot: OwnedSemaphorePermit,
+    ) {
+        let held = Held { running: self, holder: event.holder() };
         let attempt = Attempt {
-            key: leased.event.key,
-            event_type: leased.event.event_type.clone(),
-            number: leased.attempt,
+            key: event.key(),
+            event_type: event.event_type().map(str::to_owned),
+            number: event.attempt(),
         };
-        let event = InboxEvent::new(self.inbox.clone(), holder.clone(), leased);
         let handling = caught(|| (self.handler)(event.clone()));
         let handling = timeout(self.settings.time_limit, handling);
         let begun = Instant::now();
@@ -394,14 +438,18 @@ where
             None => return self.notices.report(&attempt, &Outcome::Lost),
         };
         let is_last = attempt.number >= self.settings.max_attempts;
-        let verdict = ended.verdict((!is_last).then(|| self.pause_after(attempt.number)));
-        let settled = before_end(end, self.settle(holder, verdict.clone())).await;
+        let pause = (!is_last).then(|| self.pause_after(attempt.number));
+        // The handler's error may panic as well.
+        let verdict = catch_unwind(AssertUnwindSafe(|| ended.verdict(pause)));
+        let verdict = verdict.unwrap_or_else(|_| Ended::Panicked.verdict(pause));
+        held.begin_to_settle();
+        let settled = before_end(end, self.settle(event.holder(), &verdict)).await;
         drop(held);
         drop(slot);
         let outcome = match settled {
             Some(Recorded::Yes) => Outcome::of(verdict),
-            Some(Recorded::Maybe) => Some(Outcome::Unknown),
-            Some(Recorded::No) | None => Some(Outcome::Lost),
+            Some(Recorded::Maybe) | None => Some(Outcome::Unknown),
+            Some(Recorded::No) => Some(Outcome::Lost),
         };
         if let Some(outcome) = outcome {
             self.notices.report(&attempt, &outcome);
@@ -416,7 +464,7 @@ where
     }
 
     /// Records the result of an attempt. If the store fails, tries again until the lease ends.
-    async fn settle(&self, holder: EntryHolder, verdict: Verdict) -> Recorded {
+    async fn settle(&self, holder: &EntryHolder, verdict: &Verdict) -> Recorded {
         let (mut pause, mut has_failed) = (PAUSES[0], false);
         loop {
             let settlement = Settlement { holder: holder.clone(), verdict: verdict.clone() };
@@ -481,8 +529,7 @@ where
         let mut pause = usual;
         loop {
             sleep(pause).await;
-            let holders: Vec<_> =
-                self.leases().values().map(|lease| lease.holder.clone()).collect();
+            let holders = self.holders();
             pause = usual;
             let (requested_at, limit) = (Instant::now(), self.inbox.timeout.min(usual));
             for batch in holders.chunks(BATCH) {
@@ -501,11 +548,12 @@ where
                 let leases = self.leases();
                 for (holder, extended) in batch.iter().zip(extended) {
                     let lease = leases.get(&holder.number);
-                    let Some(lease) = lease.filter(|it| it.holder.owner == holder.owner) else {
-                        continue;
-                    };
+                    let Some(lease) = lease.filter(|it| it.is_of(holder)) else { continue };
                     lease.end.send_replace(match extended {
                         Settled::Applied => self.end_of_lease(requested_at),
+                        // This worker itself may just have ended the lease.
+                        Settled::Superseded if lease.is_settling => continue,
+                        Settled::Superseded if lease.event.is_committed() => continue,
                         Settled::Superseded => Instant::now(),
                     });
                 }

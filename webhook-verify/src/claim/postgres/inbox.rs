@@ -205,6 +205,8 @@ impl InboxStatements {
     pub(crate) fn list(&self, conditions: &str, limit: usize) -> SqlStr {
         let list = self.list.as_str();
         let order = "ORDER BY t.event, t.consumer";
+        // The largest limit of PostgreSQL.
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         AssertSqlSafe(format!("{list} {conditions} {order} LIMIT {limit}")).into_sql_str()
     }
 

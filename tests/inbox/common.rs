@@ -1,0 +1,401 @@
+//! Stores that fail on demand, requests, receivers and workers.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use integration_tests::{
+    AnyStore, App, Framework, Kind, Place, Response, Server, answer, exchange, raw_request, soon,
+    unique,
+};
+use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
+use webhook_verify::{
+    ConfigError, Receiver, Rejection, RequestHead, Scheme, Verifier,
+    adapter::Admission,
+    idempotency::{
+        ClaimKey, ClaimOutcome, ClaimRequest, ClaimStore, Holder, Settled, Step, StoreError,
+        StoredResponse,
+    },
+    inbox::{
+        Advance, Change, Entry, EntryHolder, EntryState, Filter, Inbox, InboxEvent, InboxStore,
+        Inserted, Intake, LeaseRequest, Leased, Retention, Settlement, Stats, Worker,
+    },
+    scheme,
+    testing::{SignedRequest, Signer},
+};
+
+/// The kinds of stores that have inboxes.
+pub(crate) const STORES: [Kind; 2] = [Kind::Sqlite, Kind::Postgres];
+pub(crate) const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
+pub(crate) const MS: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+pub(crate) const HOUR: Duration = Duration::from_secs(3600);
+
+pub(crate) type Handled = Result<(), Box<dyn std::error::Error + Send + Sync>>;
+
+/// How a call of a store fails.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It does nothing and fails.
+    Refused,
+    /// It takes effect and fails.
+    Unanswered,
+    /// It takes effect, and the caller gets no result.
+    Silent,
+}
+
+/// The faults of a store, by the name of the call.
+#[derive(Clone, Default)]
+pub(crate) struct Faults(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    faults: HashMap<&'static str, Fault>,
+    calls: HashMap<&'static str, usize>,
+}
+
+impl Faults {
+    pub(crate) fn set(&self, call: &'static str, fault: Fault) {
+        self.0.lock().unwrap().faults.insert(call, fault);
+    }
+
+    pub(crate) fn clear(&self) {
+        self.0.lock().unwrap().faults.clear();
+    }
+
+    /// Returns how many calls there were, and forgets them.
+    pub(crate) fn take_calls(&self, call: &'static str) -> usize {
+        self.0.lock().unwrap().calls.remove(call).unwrap_or(0)
+    }
+
+    fn calls(&self, call: &'static str) -> usize {
+        self.0.lock().unwrap().calls.get(call).copied().unwrap_or(0)
+    }
+
+    /// Waits for so many more calls.
+    pub(crate) async fn until_calls(&self, call: &'static str, more: usize) {
+        let goal = self.calls(call) + more;
+        let called = async {
+            while self.calls(call) < goal {
+                sleep(MS).await;
+            }
+        };
+        soon("call of the store", called).await;
+    }
+
+    async fn through<T>(
+        &self,
+        call: &'static str,
+        run: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        let fault = {
+            let mut state = self.0.lock().unwrap();
+            *state.calls.entry(call).or_default() += 1;
+            state.faults.get(call).copied()
+        };
+        match fault {
+            None => run.await,
+            Some(Fault::Refused) => Err(StoreError::new("refused")),
+            Some(Fault::Unanswered) => {
+                run.await?;
+                Err(StoreError::new("no answer"))
+            }
+            Some(Fault::Silent) => {
+                run.await?;
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+/// A store with faults.
+#[derive(Clone)]
+pub(crate) struct Faulty<S> {
+    pub(crate) inner: S,
+    pub(crate) faults: Faults,
+}
+
+impl<S: InboxStore> InboxStore for Faulty<S> {
+    async fn insert(&self, intake: &Intake) -> Result<Vec<Inserted>, StoreError> {
+        self.faults.through("insert", self.inner.insert(intake)).await
+    }
+
+    async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {
+        self.faults.through("lease", self.inner.lease(request)).await
+    }
+
+    async fn extend(
+        &self,
+        holders: &[EntryHolder],
+        lease: Duration,
+        limit: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.faults.through("extend", self.inner.extend(holders, lease, limit)).await
+    }
+
+    async fn settle(
+        &self,
+        settlements: &[Settlement],
+        limit: Duration,
+    ) -> Result<Vec<Settled>, StoreError> {
+        self.faults.through("settle", self.inner.settle(settlements, limit)).await
+    }
+
+    async fn advance(&self, advance: &Advance, limit: Duration) -> Result<bool, StoreError> {
+        self.faults.through("advance", self.inner.advance(advance, limit)).await
+    }
+
+    async fn stats(&self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
+        self.inner.stats(endpoint).await
+    }
+
+    async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        self.inner.list(filter).await
+    }
+
+    async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {
+        self.inner.change(filter, change).await
+    }
+
+    async fn purge_inbox(
+        &self,
+        endpoint: &str,
+        retention: &Retention,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        self.inner.purge_inbox(endpoint, retention, max).await
+    }
+
+    async fn announce(&self, endpoint: &str) -> Result<(), StoreError> {
+        self.faults.through("announce", self.inner.announce(endpoint)).await
+    }
+
+    async fn watch(
+        &self,
+        endpoint: &str,
+        wake: &(dyn Fn() + Send + Sync),
+    ) -> Result<(), StoreError> {
+        self.inner.watch(endpoint, wake).await
+    }
+}
+
+/// The inbox needs a store of claims only for its options.
+impl<S: InboxStore> ClaimStore for Faulty<S> {
+    async fn claim(&self, _: &[ClaimRequest]) -> Result<Vec<ClaimOutcome>, StoreError> {
+        unreachable!()
+    }
+
+    async fn settle(&self, _: &[Holder], _: Step) -> Result<Vec<Settled>, StoreError> {
+        unreachable!()
+    }
+
+    async fn complete_with(
+        &self,
+        _: &Holder,
+        _: u16,
+        _: Duration,
+        _: &StoredResponse,
+    ) -> Result<Settled, StoreError> {
+        unreachable!()
+    }
+
+    async fn response(
+        &self,
+        _: &ClaimKey,
+        _: Duration,
+    ) -> Result<Option<StoredResponse>, StoreError> {
+        unreachable!()
+    }
+
+    async fn forget(&self, _: &ClaimKey) -> Result<bool, StoreError> {
+        unreachable!()
+    }
+
+    async fn purge(&self, _: usize) -> Result<usize, StoreError> {
+        unreachable!()
+    }
+}
+
+/// Opens an inbox of its own in this place, as one process does, and returns its faults.
+pub(crate) async fn open(place: &Place) -> (Inbox, Faults) {
+    open_named(place, &unique("inbox")).await
+}
+
+/// Opens an inbox that others may also have open.
+pub(crate) async fn open_named(place: &Place, name: &str) -> (Inbox, Faults) {
+    open_url(&place.url, name).await
+}
+
+/// Does what [`open_named`] does, in any runtime.
+pub(crate) async fn open_url(url: &str, name: &str) -> (Inbox, Faults) {
+    let faults = Faults::default();
+    let of_inbox = faults.clone();
+    let inbox = match AnyStore::open(url).await.unwrap() {
+        AnyStore::Sqlite(inner) => Inbox::new(Faulty { inner, faults: of_inbox }, name),
+        AnyStore::Postgres(inner) => Inbox::new(Faulty { inner, faults: of_inbox }, name),
+        other => panic!("no inboxes in {other:?}"),
+    };
+    (inbox, faults)
+}
+
+pub(crate) fn signer(scheme: Scheme) -> Signer {
+    Signer::new(scheme, SECRET).unwrap()
+}
+
+pub(crate) fn signed(scheme: Scheme, body: impl Into<Bytes>) -> SignedRequest {
+    signer(scheme).sign(body).unwrap()
+}
+
+/// Returns a request of Mautic with the events of these numbers.
+pub(crate) fn batch(numbers: impl IntoIterator<Item = usize>) -> SignedRequest {
+    let events = numbers.into_iter().map(|number| format!(r#"{{"id":{number}}}"#));
+    let events = events.collect::<Vec<_>>().join(",");
+    signed(scheme::MAUTIC, format!(r#"{{"mautic.lead_post_save_update":[{events}]}}"#))
+}
+
+/// Returns a request with one event, which has an ID.
+pub(crate) fn single(id: &str) -> SignedRequest {
+    let body = r#"{"type":"contact.updated","timestamp":"2026-11-01T10:00:00Z","data":{"n":1}}"#;
+    signer(scheme::STANDARD_WEBHOOKS).id(id).sign(body).unwrap()
+}
+
+pub(crate) fn receiver(scheme: Scheme, inbox: &Inbox) -> Receiver {
+    Receiver::builder(Verifier::new(scheme, SECRET).unwrap()).inbox(inbox).build().unwrap()
+}
+
+/// Sends a request to a receiver without a framework.
+pub(crate) async fn take(receiver: &Receiver, request: &SignedRequest) -> Result<u16, Rejection> {
+    let head = RequestHead::new(&request.headers).method(&request.method).target(&request.target);
+    let body = stream::iter([Ok::<_, std::io::Error>(request.body.clone())]);
+    match receiver.clone().or_timer(sleep).admit(&head, body).await? {
+        Admission::Answer(answer) => Ok(answer.status()),
+        Admission::Admitted(_) => panic!("a handler has to run"),
+    }
+}
+
+/// Stores events with these IDs, one by one.
+pub(crate) async fn store<I: AsRef<str>>(inbox: &Inbox, ids: impl IntoIterator<Item = I>) {
+    let receiver = receiver(scheme::STANDARD_WEBHOOKS, inbox);
+    for id in ids {
+        assert_eq!(take(&receiver, &single(id.as_ref())).await.unwrap(), 204);
+    }
+}
+
+/// A receiver behind a framework. Its handler never runs.
+pub(crate) struct Front {
+    app: App,
+    server: Server,
+}
+
+impl Front {
+    pub(crate) async fn new(receiver: Receiver, framework: Framework) -> Self {
+        let app = App::new(receiver, answer(500));
+        Self { server: app.serve(framework).await, app }
+    }
+
+    pub(crate) async fn post(&self, request: &SignedRequest) -> Response {
+        let raw = raw_request(&request.method, &request.target, &request.headers, &request.body);
+        let response = exchange(self.server.addr, &raw).await;
+        assert_eq!(self.app.runs(), 0, "no handler runs");
+        response
+    }
+}
+
+/// A worker in a task of its own. Dropping it drops the worker's future.
+pub(crate) struct Working {
+    stop: Option<oneshot::Sender<()>>,
+    task: JoinHandle<Result<(), ConfigError>>,
+}
+
+/// Starts a worker.
+pub(crate) fn work<H, F>(worker: Worker<H>) -> Working
+where
+    H: Fn(InboxEvent) -> F + Send + Sync + 'static,
+    F: Future<Output = Handled> + Send + 'static,
+{
+    let (stop, stopped) = oneshot::channel::<()>();
+    let running = worker.run_until(async move { drop(stopped.await) });
+    Working { stop: Some(stop), task: tokio::spawn(running) }
+}
+
+impl Working {
+    /// Begins a shutdown.
+    pub(crate) fn begin_to_stop(&mut self) {
+        drop(self.stop.take());
+    }
+
+    pub(crate) async fn stop(mut self) {
+        self.begin_to_stop();
+        self.until_stopped().await;
+    }
+
+    pub(crate) async fn until_stopped(&mut self) {
+        soon("end of the worker", &mut self.task).await.unwrap().unwrap();
+    }
+}
+
+impl Drop for Working {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+/// Returns all entries.
+pub(crate) async fn entries(inbox: &Inbox) -> Vec<Entry> {
+    inbox.list(&inbox.filter().limit(usize::MAX)).await.unwrap()
+}
+
+/// Returns the entries in a state.
+pub(crate) async fn in_state(inbox: &Inbox, state: EntryState) -> Vec<Entry> {
+    inbox.list(&inbox.filter().state(state).limit(usize::MAX)).await.unwrap()
+}
+
+/// Waits until so many entries are in a state, and returns them.
+pub(crate) async fn until(inbox: &Inbox, state: EntryState, count: usize) -> Vec<Entry> {
+    let reached = async {
+        loop {
+            let found = in_state(inbox, state).await;
+            if found.len() >= count {
+                return found;
+            }
+            sleep(5 * MS).await;
+        }
+    };
+    let found = soon(&format!("{count} entries that are {state:?}"), reached).await;
+    assert_eq!(found.len(), count);
+    found
+}
+
+/// What handlers note, in order.
+#[derive(Clone, Default)]
+pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
+
+impl Notes {
+    pub(crate) fn add(&self, note: impl Into<String>) {
+        self.0.lock().unwrap().push(note.into());
+    }
+
+    pub(crate) fn all(&self) -> Vec<String> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn sorted(&self) -> Vec<String> {
+        let mut notes = self.all();
+        notes.sort();
+        notes
+    }
+
+    pub(crate) async fn until(&self, count: usize) -> Vec<String> {
+        let noted = async {
+            while self.0.lock().unwrap().len() < count {
+                sleep(MS).await;
+            }
+        };
+        soon("note", noted).await;
+        self.all()
+    }
+}

@@ -1,0 +1,297 @@
+//! Leases: renewal, loss, shutdown, and results that the store does not record at once.
+
+use std::{sync::Arc, time::Duration};
+
+use integration_tests::{Gate, Logs, PATIENCE, Place, age_inbox, each_store, soon, unique};
+use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use tokio::time::sleep;
+use webhook_verify::inbox::{EntryState, Inbox, InboxEvent, Worker};
+
+use crate::common::*;
+
+/// Notes when a handler ends or is dropped.
+struct Guard(Notes, &'static str);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.add(format!("{} ends", self.1));
+    }
+}
+
+/// Returns a worker whose handlers note what they do, and wait at the gate.
+fn waiting(
+    inbox: &Inbox,
+    name: &'static str,
+    notes: &Notes,
+    gate: &Arc<Gate>,
+) -> Worker<impl Fn(InboxEvent) -> futures_util::future::BoxFuture<'static, Handled> + use<>> {
+    let (notes, gate) = (notes.clone(), gate.clone());
+    inbox.worker(move |event: InboxEvent| {
+        let (notes, gate) = (notes.clone(), gate.clone());
+        let handle = async move {
+            notes.add(format!("{name} {} {}", event.id().unwrap(), event.attempt()));
+            let _guard = Guard(notes, name);
+            gate.wait().await;
+            Ok(())
+        };
+        Box::pin(handle) as _
+    })
+}
+
+/// Lets the leases in this place expire, as if the store's clock had jumped.
+async fn expire(place: &Place, by: Duration) {
+    if place.url.starts_with("postgres") {
+        return age_inbox(&place.url, "webhook_inbox", by).await;
+    }
+    let options: SqliteConnectOptions = place.url.parse().unwrap();
+    let mut connection = options.busy_timeout(PATIENCE).connect().await.unwrap();
+    let sql = "UPDATE webhook_inbox_entry SET due_at = due_at - ?";
+    let aged = sqlx::query(sql).bind(by.as_millis() as i64).execute(&mut connection).await;
+    assert!(aged.unwrap().rows_affected() > 0);
+    connection.close().await.unwrap();
+}
+
+/// Returns whether the log of the inbox contains a text.
+fn is_logged(logs: &Logs, inbox: &Inbox, text: &str) -> bool {
+    let endpoint = inbox.filter().endpoint;
+    logs.text().lines().any(|line| line.contains(&*endpoint) && line.contains(text))
+}
+
+async fn until_logged(logs: &Logs, inbox: &Inbox, text: &str) {
+    let logged = async {
+        while !is_logged(logs, inbox, text) {
+            sleep(5 * MS).await;
+        }
+    };
+    soon(text, logged).await;
+}
+
+#[tokio::test]
+async fn the_lease_of_a_long_handler_is_renewed() {
+    each_store(&STORES, async |place| {
+        let name = unique("inbox");
+        let (inbox, faults) = open_named(place, &name).await;
+        let (other, _) = open_named(place, &name).await;
+        store(&inbox, ["evt-1"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).lease(3 * SECOND));
+        gate.entered().await;
+        let second = waiting(&other, "second", &notes, &gate);
+        let second = work(second.lease(3 * SECOND).poll_every(5 * MS));
+        // A renewal each second, beyond the end of the first lease.
+        faults.until_calls("extend", 5).await;
+        gate.open(1);
+        let done = until(&inbox, EntryState::Done, 1).await;
+        assert_eq!(done[0].attempts, 1);
+        assert_eq!(notes.all(), ["first evt-1 1", "first ends"]);
+        working.stop().await;
+        second.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn without_renewal_the_handler_is_dropped_before_another_worker_takes_over() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        for fault in [Fault::Refused, Fault::Silent] {
+            let name = unique("inbox");
+            let (inbox, faults) = open_named(place, &name).await;
+            let (other, _) = open_named(place, &name).await;
+            store(&inbox, ["evt-1"]).await;
+            let (notes, gate) = (Notes::default(), Gate::new());
+            let working = work(waiting(&inbox, "first", &notes, &gate).lease(2 * SECOND));
+            gate.entered().await;
+            // The renewals that take effect have no answer, so the worker cannot count on them.
+            faults.set("extend", fault);
+            faults.set("lease", Fault::Refused);
+            let second = waiting(&other, "second", &notes, &gate);
+            let second = work(second.lease(HOUR).poll_every(5 * MS));
+            gate.entered().await;
+            assert_eq!(notes.all(), ["first evt-1 1", "first ends", "second evt-1 2"]);
+            until_logged(&logs, &inbox, "lease lost").await;
+            gate.open(2);
+            until(&inbox, EntryState::Done, 1).await;
+            working.stop().await;
+            second.stop().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_whose_event_was_taken_over_is_dropped_at_the_next_renewal() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let name = unique("inbox");
+        let (inbox, faults) = open_named(place, &name).await;
+        let (other, _) = open_named(place, &name).await;
+        store(&inbox, ["evt-1"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).lease(9 * SECOND));
+        gate.entered().await;
+        faults.set("lease", Fault::Refused);
+        faults.take_calls("extend");
+        expire(place, HOUR).await;
+        let second = waiting(&other, "second", &notes, &gate);
+        let second = work(second.lease(HOUR).poll_every(5 * MS));
+        gate.entered().await;
+        assert_eq!(notes.until(3).await[1..], ["second evt-1 2", "first ends"]);
+        assert_eq!(faults.take_calls("extend"), 1);
+        until_logged(&logs, &inbox, "lease lost").await;
+        gate.open(2);
+        let done = until(&inbox, EntryState::Done, 1).await;
+        assert_eq!(done[0].attempts, 2);
+        working.stop().await;
+        second.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_running_handlers_and_starts_no_others() {
+    each_store(&STORES, async |place| {
+        let (inbox, _) = open(place).await;
+        store(&inbox, ["evt-1", "evt-2"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let mut working = work(waiting(&inbox, "first", &notes, &gate).lease(3 * SECOND));
+        gate.entered().await;
+        working.begin_to_stop();
+        gate.open(2);
+        working.until_stopped().await;
+        assert_eq!(notes.all(), ["first evt-1 1", "first ends"]);
+        let all = entries(&inbox).await;
+        let states: Vec<_> = all.iter().map(|entry| (entry.state, entry.attempts)).collect();
+        assert_eq!(states, [(EntryState::Done, 1), (EntryState::Waiting, 0)]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_shutdown_releases_the_events_of_handlers_that_take_too_long() {
+    each_store(&STORES, async |place| {
+        let (inbox, _) = open(place).await;
+        let ids: Vec<_> = (0..70).map(|number| format!("evt-{number}")).collect();
+        store(&inbox, &ids).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let first = waiting(&inbox, "first", &notes, &gate).concurrency(70);
+        let working = work(first.lease(HOUR).grace(10 * MS));
+        for _ in 0..70 {
+            gate.entered().await;
+        }
+        working.stop().await;
+        // They are due at once, although the leases had an hour left.
+        assert_eq!(notes.all().iter().filter(|note| *note == "first ends").count(), 70);
+        assert_eq!(in_state(&inbox, EntryState::Waiting).await.len(), 70);
+        let next = work(inbox.worker(async |event: InboxEvent| {
+            assert_eq!(event.attempt(), 2);
+            Ok(())
+        }));
+        until(&inbox, EntryState::Done, 70).await;
+        next.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn with_the_future_of_a_worker_its_handlers_are_dropped() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, ["evt-1"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).lease(SECOND));
+        gate.entered().await;
+        drop(working);
+        notes.until(2).await;
+        assert_eq!(in_state(&inbox, EntryState::Running).await.len(), 1);
+        faults.take_calls("extend");
+        let second = waiting(&inbox, "second", &notes, &gate).poll_every(5 * MS);
+        let second = work(second.lease(HOUR));
+        gate.entered().await;
+        assert_eq!(notes.all(), ["first evt-1 1", "first ends", "second evt-1 2"]);
+        // Nothing renews or settles for the first worker.
+        assert_eq!((faults.take_calls("extend"), faults.take_calls("settle")), (0, 0));
+        gate.open(2);
+        until(&inbox, EntryState::Done, 1).await;
+        second.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_result_is_recorded_after_an_outage_of_the_store() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        for fault in [Fault::Refused, Fault::Unanswered] {
+            let (inbox, faults) = open(place).await;
+            store(&inbox, ["evt-1"]).await;
+            let notes = Notes::default();
+            let noted = notes.clone();
+            faults.set("settle", fault);
+            let worker = inbox.worker(move |_| {
+                noted.add("runs");
+                async { Ok(()) }
+            });
+            // Renewals find that the entry is done, if the call took effect.
+            let working = work(worker.lease(3 * SECOND).poll_every(5 * MS));
+            faults.until_calls("settle", 2).await;
+            faults.until_calls("extend", 2).await;
+            faults.clear();
+            let text = match fault {
+                Fault::Refused => "event processed",
+                Fault::Unanswered | Fault::Silent => "it may be recorded or not",
+            };
+            until_logged(&logs, &inbox, text).await;
+            let done = until(&inbox, EntryState::Done, 1).await;
+            assert_eq!(done[0].attempts, 1);
+            working.stop().await;
+            assert_eq!(notes.all(), ["runs"]);
+            assert!(is_logged(&logs, &inbox, "result not recorded"));
+            assert!(!is_logged(&logs, &inbox, "lease lost"));
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_event_whose_result_was_never_recorded_is_processed_again() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, ["evt-1"]).await;
+        let notes = Notes::default();
+        let noted = notes.clone();
+        faults.set("settle", Fault::Refused);
+        faults.set("extend", Fault::Refused);
+        let worker = inbox.worker(move |event: InboxEvent| {
+            noted.add(format!("attempt {}", event.attempt()));
+            async { Ok(()) }
+        });
+        let working = work(worker.lease(SECOND).poll_every(5 * MS));
+        until_logged(&logs, &inbox, "it may be recorded or not").await;
+        faults.clear();
+        let done = until(&inbox, EntryState::Done, 1).await;
+        assert_eq!(done[0].attempts, 2);
+        assert_eq!(notes.all(), ["attempt 1", "attempt 2"]);
+        working.stop().await;
+        assert!(!is_logged(&logs, &inbox, "lease lost"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_worker_outlasts_an_outage_of_the_store() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        faults.set("lease", Fault::Refused);
+        let working = work(inbox.worker(async |_: InboxEvent| Ok(())).poll_every(HOUR));
+        until_logged(&logs, &inbox, "no events leased").await;
+        faults.until_calls("lease", 1).await;
+        faults.clear();
+        store(&inbox, ["evt-1"]).await;
+        until(&inbox, EntryState::Done, 1).await;
+        working.stop().await;
+    })
+    .await;
+}
