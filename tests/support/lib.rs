@@ -31,6 +31,7 @@ mod forged;
 mod gate;
 pub mod inbox;
 mod logs;
+mod nats;
 mod panicking;
 mod pauses;
 mod pgbouncer;
@@ -55,6 +56,7 @@ pub use self::{
     forged::Forged,
     gate::{Gate, HandClock, PATIENCE, size, soon},
     logs::Logs,
+    nats::NatsServer,
     panicking::Panicking,
     pauses::Pauses,
     pgbouncer::PgBouncer,
