@@ -32,6 +32,7 @@ mod forged;
 mod gate;
 pub mod inbox;
 mod logs;
+mod nats;
 mod panicking;
 mod pauses;
 mod pgbouncer;
@@ -56,6 +57,7 @@ pub use self::{
     forged::Forged,
     gate::{Gate, HandClock, PATIENCE, size, soon},
     logs::Logs,
+    nats::NatsServer,
     panicking::Panicking,
     pauses::Pauses,
     pgbouncer::PgBouncer,

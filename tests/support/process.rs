@@ -52,7 +52,7 @@ pub(crate) fn becomes_ready(
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             let log = fs::read_to_string(log).unwrap_or_default();
-            if log.contains("Address already in use") {
+            if log.to_lowercase().contains("address already in use") {
                 return false;
             }
             panic!("{name} ended at once, {status}: {log}");
