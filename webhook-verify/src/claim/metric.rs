@@ -54,12 +54,14 @@ impl Metric {
     }
 
     /// Adds a number to a counter.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn add(&self, number: usize) {
         metrics::with_recorder(|it| it.register_counter(&self.key, &METADATA))
             .increment(number as u64);
     }
 
     /// Sets a gauge.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn set(&self, value: f64) {
         metrics::with_recorder(|it| it.register_gauge(&self.key, &METADATA)).set(value);
     }
@@ -88,8 +90,10 @@ impl Metric {
 
     pub(crate) fn count(&self) {}
 
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn add(&self, _: usize) {}
 
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn set(&self, _: f64) {}
 
     pub(crate) fn increment(&self) {}

@@ -109,8 +109,8 @@ impl InboxEvent {
         self.0.leased.received_at
     }
 
-    /// Returns the number of this attempt, counted from 1. It is also the fencing token: pass it,
-    /// with the [key](Self::key), to services that can refuse an older one.
+    /// Returns the number of this attempt, counted from 1. It counts from 1 again after an operator's
+    /// [retry](Inbox::retry).
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.leased.attempt
@@ -158,8 +158,11 @@ impl InboxEvent {
         EventName::new(self.scheme(), self.event_type(), Some(self.key()))
     }
 
-    /// Returns whether another event with the same or a later version of `key` was processed, for
+    /// Returns whether another event has asked with the same or a later version of `key`, for
     /// handlers that only want the latest state. If not, records `version` in the same statement.
+    ///
+    /// The version counts from then on, even if the handler fails later. If its event becomes dead,
+    /// retry it.
     ///
     /// A retry of this event gets the same result, as long as no later version was recorded. If
     /// handlers write to another place, events of one key should also be

@@ -36,7 +36,7 @@ impl receive::Intake for Inbox {
         let scheme = verifier.scheme();
         let is_secret = |name: &str| {
             ["authorization", "cookie", "proxy-authorization"].contains(&name)
-                || scheme.signature_headers().any(|header| header.eq_ignore_ascii_case(name))
+                || scheme.may_sign_in(name)
         };
         if let Some(name) = self.headers.iter().find(|name| is_secret(name)) {
             let reason = format!("`{name}` may contain a secret or a signature");

@@ -233,12 +233,6 @@ impl Inbox {
         self
     }
 
-    /// Sets the namespace, which separates deployments that share a database.
-    pub fn namespace(mut self, namespace: impl Into<String>) -> Self {
-        self.idempotency = self.idempotency.namespace(namespace);
-        self
-    }
-
     /// Sets how long duplicates of a processed event are recognized: see [`Idempotency::ttl`].
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.idempotency = self.idempotency.ttl(ttl);

@@ -29,7 +29,17 @@ impl Scheme {
         best.map(|(header, preset)| (header, preset.name()))
     }
 
-    pub(crate) fn signature_headers(&self) -> impl Iterator<Item = &str> {
+    /// Returns whether a header, in lower case, may contain a signature or a token.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn may_sign_in(&self, name: &str) -> bool {
+        self.signatures.iter().any(|source| match &source.place {
+            Place::Header(header) => **header == *name,
+            Place::HeaderPrefix(prefix) => name.starts_with(&**prefix),
+            Place::Query(_) | Place::Form(_) | Place::Pointer(_) => false,
+        })
+    }
+
+    fn signature_headers(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().filter_map(|source| match &source.place {
             Place::Header(name) => Some(&**name),
             Place::HeaderPrefix(_) | Place::Query(_) | Place::Form(_) | Place::Pointer(_) => None,
