@@ -312,7 +312,7 @@ fn pass_on(request: &mut ServiceRequest, delivery: Delivery, settings: Rc<Extens
             target: "webhook_verify",
             path = request.path(),
             "an outer middleware holds a clone of the HttpRequest: the limits of PayloadConfig, \
-             JsonConfig and FormConfig apply, and deliveries whose headers must change get 500"
+             JsonConfig and FormConfig apply, and deliveries whose headers must change fail"
         );
     }
     if delivery.was_in_form() {

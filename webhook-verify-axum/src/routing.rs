@@ -1,9 +1,11 @@
+use std::future::pending;
+
 use axum::{
     Router,
     handler::Handler,
     routing::{MethodFilter, on},
 };
-use http::{Method, StatusCode};
+use http::Method;
 
 use crate::WebhookLayer;
 
@@ -93,7 +95,8 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         let layer = receiver.into();
         let receiver = &layer.shared.receiver;
         assert!(receiver.has_inbox(), "{path}: the receiver has no inbox: call `webhook`");
-        // Never runs, because the receiver responds to every request.
-        self.webhook(path, layer, async || StatusCode::INTERNAL_SERVER_ERROR)
+        // Never runs, because the receiver responds to every request. A response from here would
+        // acknowledge events that are not stored.
+        self.webhook(path, layer, async || pending::<()>().await)
     }
 }
