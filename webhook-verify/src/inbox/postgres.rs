@@ -266,6 +266,8 @@ impl InboxStore for PostgresStore {
         let mut listener = PgListener::connect_with(&pool.connect_lazy_with(options)).await?;
         listener.listen(&self.inbox_statements().table).await?;
         let endpoint = endpoint.replace('\0', "\u{FFFD}");
+        // Events may have been announced before.
+        wake();
         loop {
             match listener.try_recv().await? {
                 Some(notification) if notification.payload() != endpoint => {}

@@ -630,6 +630,7 @@ async fn before_end<T>(
     mut end: watch::Receiver<Instant>,
     future: impl Future<Output = T>,
 ) -> Option<T> {
+    let until = end.clone();
     let ended = pin!(async move {
         loop {
             let at = *end.borrow_and_update();
@@ -640,7 +641,15 @@ async fn before_end<T>(
             }
         }
     });
-    unless(ended, future).await
+    let mut future = pin!(future);
+    let in_time = poll_fn(|cx| {
+        // The timer may be late, for example after the process was stopped for a while.
+        if Instant::now() >= *until.borrow() {
+            return Poll::Pending;
+        }
+        future.as_mut().poll(cx)
+    });
+    unless(ended, in_time).await
 }
 
 /// Returns the output of `future`, or `None` if `end` resolves first.
