@@ -134,8 +134,8 @@ pub trait InboxStore: Send + Sync + 'static {
         ready(Ok(()))
     }
 
-    /// Calls `wake` whenever another process announces events of the endpoint, and returns only if
-    /// it can no longer do so. The default never calls it.
+    /// Calls `wake` once it can be told of events, and then whenever another process announces
+    /// events of the endpoint. Returns only if it can no longer be told. The default never calls it.
     fn watch(
         &self,
         endpoint: &str,
