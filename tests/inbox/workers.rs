@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::{Gate, Kind, Logs, Place, each_store, soon, unique};
+use integration_tests::{Gate, Kind, Logs, PATIENCE, Place, each_store, soon, unique};
 use serde_json::{Value, json};
 use webhook_verify::{
     Receiver, Verifier,
@@ -166,8 +166,11 @@ async fn an_event_is_retried_until_it_is_dead_and_again_by_an_operator() {
 async fn more_entries_than_one_step_are_retried_and_discarded() {
     each_store(&STORES, async |place| {
         let (inbox, _) = open(place).await;
+        let inbox = inbox.store_timeout(PATIENCE);
         let receiver = receiver(scheme::MAUTIC, &inbox);
-        take(&receiver, &batch(0..2500)).await.unwrap();
+        for start in (0..2500).step_by(250) {
+            take(&receiver, &batch(start..start + 250)).await.unwrap();
+        }
         let all = inbox.filter();
         let retried = soon("retry of all", inbox.retry(&all)).await.unwrap();
         assert_eq!(retried, 2500);
