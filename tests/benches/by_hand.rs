@@ -6,6 +6,13 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use axum::{
+    body::{Body, to_bytes},
+    extract::{Request, State},
+    http::StatusCode,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use sha2::Sha256;
@@ -96,4 +103,31 @@ impl Deduplication {
         };
         header("webhook-signature")?.split(' ').any(matches).then_some(id)
     }
+}
+
+/// The middleware for axum.
+pub(crate) async fn deduplicate(
+    State(deduplication): State<Deduplication>,
+    request: Request,
+    next: Next,
+) -> Response {
+    let (parts, body) = request.into_parts();
+    let Ok(body) = to_bytes(body, LIMIT).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
+    let header = |name| parts.headers.get(name)?.to_str().ok();
+    let id = match deduplication.admit(header, &body) {
+        Admission::Run(id) => id,
+        Admission::Respond(status) => {
+            let status = StatusCode::from_u16(status).expect("a status");
+            return status.into_response();
+        }
+    };
+    // The handler also ends if the client disconnects.
+    let handled = tokio::spawn(async move {
+        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
+        deduplication.complete(id, response.status().as_u16());
+        response
+    });
+    handled.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }

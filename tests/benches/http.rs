@@ -7,7 +7,7 @@ mod harness;
 
 use std::{convert::Infallible, error::Error, hint::black_box, sync::Arc, time::SystemTime};
 
-use by_hand::{Admission, Deduplication, LIMIT};
+use by_hand::{Admission, Deduplication, LIMIT, deduplicate};
 use bytes::Bytes;
 use harness::{Table, text};
 use hmac::{Hmac, KeyInit as _, Mac as _};
@@ -106,7 +106,7 @@ mod in_axum {
     use axum::{
         Router,
         body::{Body, to_bytes},
-        extract::{Request, State},
+        extract::Request,
         http::StatusCode,
         middleware::{Next, from_fn, from_fn_with_state},
         response::{IntoResponse as _, Response},
@@ -154,7 +154,7 @@ mod in_axum {
         let layered = bare().route_layer(layer);
         table.case("layer, Bytes", run(&runtime, layered, &deliveries));
         let deduplication = Deduplication::new(SECRET);
-        let by_hand = bare().route_layer(from_fn_with_state(deduplication, deduplicated));
+        let by_hand = bare().route_layer(from_fn_with_state(deduplication, deduplicate));
         table.reference("from_fn, by hand, HashMap", run(&runtime, by_hand, &deliveries));
         let layer = WebhookLayer::new(deduplicating(scheme::STANDARD_WEBHOOKS)?);
         let layered = bare().route_layer(layer);
@@ -210,32 +210,6 @@ mod in_axum {
             return StatusCode::UNAUTHORIZED.into_response();
         }
         next.run(Request::from_parts(parts, Body::from(body))).await
-    }
-
-    async fn deduplicated(
-        State(deduplication): State<Deduplication>,
-        request: Request,
-        next: Next,
-    ) -> Response {
-        let (parts, body) = request.into_parts();
-        let Ok(body) = to_bytes(body, LIMIT).await else {
-            return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-        };
-        let header = |name| parts.headers.get(name)?.to_str().ok();
-        let id = match deduplication.admit(header, &body) {
-            Admission::Run(id) => id,
-            Admission::Respond(status) => {
-                let status = StatusCode::from_u16(status).expect("a status");
-                return status.into_response();
-            }
-        };
-        // The handler also ends if the client disconnects.
-        let handled = tokio::spawn(async move {
-            let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-            deduplication.complete(id, response.status().as_u16());
-            response
-        });
-        handled.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
     }
 
     async fn body_handler(body: Bytes) -> StatusCode {

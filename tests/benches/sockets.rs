@@ -20,16 +20,8 @@ use std::{
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
-use axum::{
-    Router,
-    body::{Body, Bytes, to_bytes},
-    extract::{Request, State},
-    http::StatusCode,
-    middleware::{Next, from_fn_with_state},
-    response::{IntoResponse as _, Response},
-    routing::post,
-};
-use by_hand::{Admission, Deduplication, LIMIT};
+use axum::{Router, body::Bytes, http::StatusCode, middleware::from_fn_with_state, routing::post};
+use by_hand::{Deduplication, deduplicate};
 use tokio::net::TcpListener;
 use webhook_verify::{Idempotency, MemoryStore, Receiver, Verifier, scheme, testing::Signer};
 use webhook_verify_axum::WebhookLayer;
@@ -225,7 +217,7 @@ async fn serve(case: &str) -> Outcome<()> {
         "bare" => bare,
         "by hand, HashMap" => {
             let deduplication = Deduplication::new(SECRET);
-            bare.route_layer(from_fn_with_state(deduplication, by_hand))
+            bare.route_layer(from_fn_with_state(deduplication, deduplicate))
         }
         "layer" => bare.route_layer(WebhookLayer::new(Receiver::new(verifier))),
         "layer, MemoryStore" => {
@@ -244,32 +236,6 @@ async fn serve(case: &str) -> Outcome<()> {
 async fn handler(body: Bytes) -> StatusCode {
     drop(body);
     StatusCode::NO_CONTENT
-}
-
-async fn by_hand(
-    State(deduplication): State<Deduplication>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let (parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, LIMIT).await else {
-        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
-    };
-    let header = |name| parts.headers.get(name)?.to_str().ok();
-    let id = match deduplication.admit(header, &body) {
-        Admission::Run(id) => id,
-        Admission::Respond(status) => {
-            let status = StatusCode::from_u16(status).expect("a status");
-            return status.into_response();
-        }
-    };
-    // The handler also ends if the client disconnects.
-    let handled = tokio::spawn(async move {
-        let response = next.run(Request::from_parts(parts, Body::from(body))).await;
-        deduplication.complete(id, response.status().as_u16());
-        response
-    });
-    handled.await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 fn pin_to_second_core() -> Outcome<()> {

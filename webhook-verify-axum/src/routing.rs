@@ -90,6 +90,7 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         // The layer wraps the handler, but not the 405 for other methods.
         self.route(path, on(filter, handler).route_layer(layer))
     }
+
     #[track_caller]
     fn inbox(self, path: &str, receiver: impl Into<WebhookLayer>) -> Self {
         let layer = receiver.into();

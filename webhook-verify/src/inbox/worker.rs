@@ -2,7 +2,6 @@ use std::{
     collections::HashMap,
     fmt,
     future::{Future, poll_fn},
-    panic::{AssertUnwindSafe, catch_unwind},
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
@@ -21,7 +20,7 @@ use super::{
     outcome::{BoxError, Ended},
 };
 use crate::{
-    claim::{Owner, Settled, StoreError, of_all},
+    claim::{Owner, Settled, StoreError, contain, contain_future, of_all},
     error::ConfigError,
 };
 
@@ -440,8 +439,8 @@ where
         let is_last = attempt.number >= self.settings.max_attempts;
         let pause = (!is_last).then(|| self.pause_after(attempt.number));
         // The handler's error may panic as well.
-        let verdict = catch_unwind(AssertUnwindSafe(|| ended.verdict(pause)));
-        let verdict = verdict.unwrap_or_else(|_| Ended::Panicked.verdict(pause));
+        let verdict = contain(|| ended.verdict(pause));
+        let verdict = verdict.unwrap_or_else(|| Ended::Panicked.verdict(pause));
         held.begin_to_settle();
         let settled = before_end(end, self.settle(event.holder(), &verdict)).await;
         drop(held);
@@ -481,7 +480,11 @@ where
                 Err(error) => {
                     has_failed = true;
                     let endpoint = &*self.inbox.endpoint;
-                    tracing::warn!(target: "webhook_verify", endpoint, "result not recorded: {error:#}");
+                    tracing::warn!(
+                        target: "webhook_verify",
+                        endpoint,
+                        "result not recorded: {error:#}"
+                    );
                 }
             }
             sleep(pause).await;
@@ -540,7 +543,11 @@ where
                     Ok(extended) => extended,
                     Err(error) => {
                         let endpoint = &*self.inbox.endpoint;
-                        tracing::warn!(target: "webhook_verify", endpoint, "leases not renewed: {error:#}");
+                        tracing::warn!(
+                            target: "webhook_verify",
+                            endpoint,
+                            "leases not renewed: {error:#}"
+                        );
                         pause = usual / 4;
                         continue;
                     }
@@ -616,13 +623,8 @@ async fn caught<F>(handler: impl FnOnce() -> F) -> Ended
 where
     F: Future<Output = Result<(), BoxError>>,
 {
-    let Ok(handling) = catch_unwind(AssertUnwindSafe(handler)) else { return Ended::Panicked };
-    let mut handling = pin!(handling);
-    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| handling.as_mut().poll(cx))) {
-        Ok(poll) => poll.map(Ended::Returned),
-        Err(_) => Poll::Ready(Ended::Panicked),
-    })
-    .await
+    let Some(handling) = contain(handler) else { return Ended::Panicked };
+    contain_future(handling).await.map_or(Ended::Panicked, Ended::Returned)
 }
 
 /// Returns the output of a future, or `None` if the lease ends first.
