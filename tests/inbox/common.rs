@@ -370,7 +370,7 @@ pub(crate) async fn until(inbox: &Inbox, state: EntryState, count: usize) -> Vec
     found
 }
 
-/// What handlers note, in order.
+/// The notes of handlers, in order.
 #[derive(Clone, Default)]
 pub(crate) struct Notes(Arc<Mutex<Vec<String>>>);
 

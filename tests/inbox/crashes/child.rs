@@ -46,7 +46,7 @@ pub(super) struct Task {
     pub(super) kind: Kind,
 }
 
-/// What the handler of an event does.
+/// The actions of an event's handler.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
 pub(super) enum Kind {
     /// It takes a little time.

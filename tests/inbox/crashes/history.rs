@@ -1,4 +1,4 @@
-//! What processes write down while they work, and its judge.
+//! The history that processes write while they work, and its check.
 //!
 //! All processes append to one file, each line with one call, so the order of the lines is that in
 //! which they were written. A line is `PROCESS WORD [EVENT ATTEMPT]`. The words are:
@@ -24,7 +24,7 @@ impl Writer {
     }
 
     pub(super) fn write(&self, line: &str) {
-        // What a killed process has written is in the cache of the system, and needs no fsync.
+        // The system keeps the writes of a killed process, so they need no fsync.
         (&self.0).write_all(format!("{line}\n").as_bytes()).unwrap();
     }
 }
@@ -45,7 +45,7 @@ impl Reader {
     }
 }
 
-/// What was sent and what came of it.
+/// The events that were sent, and their results.
 #[derive(Default)]
 pub(super) struct Record {
     /// The acknowledged events.

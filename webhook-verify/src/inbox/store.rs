@@ -475,7 +475,7 @@ pub struct Entry {
     pub event: StoredEvent,
 }
 
-/// What a purge keeps.
+/// The times for which a purge keeps data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Retention {
@@ -619,7 +619,7 @@ impl Filter {
 }
 
 impl Retention {
-    /// Returns what a purge keeps.
+    /// Returns the times for which a purge keeps data.
     #[must_use]
     pub fn new(bodies: Duration) -> Self {
         Self { bodies }
