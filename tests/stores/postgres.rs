@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use integration_tests::{PATIENCE, PostgresServer, size};
+use integration_tests::{PATIENCE, PostgresServer, Proxy, Weather, size};
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},

@@ -1,10 +1,11 @@
 //! The history that processes write while they work, and its check.
 //!
 //! All processes append to one file, each line with one call, so the order of the lines is that in
-//! which they were written. A line is `PROCESS WORD [EVENT ATTEMPT]`. The words are:
+//! which they were written. A line is `TIME PROCESS WORD [EVENT ATTEMPT]`, with the time in
+//! milliseconds. The words are:
 //!
 //! * `begins`, `goes-on`, `ends`, `fails` and `drops`, of a handler;
-//! * `stalls`, of a process that noticed that it stood still;
+//! * `stalled TIME`, of a process that noticed that it stood still since then;
 //! * `frozen`, `thawed` and `killed`, of a process, written by the one that does this to it.
 
 use std::{
@@ -12,7 +13,16 @@ use std::{
     fs::{File, OpenOptions},
     io::{Read as _, Write as _},
     path::Path,
+    time::SystemTime,
 };
+
+use super::child::LEASE;
+
+/// Returns the milliseconds since the Unix epoch. All processes have the same clock.
+pub(super) fn now() -> u64 {
+    let elapsed = SystemTime::UNIX_EPOCH.elapsed().unwrap();
+    elapsed.as_millis().try_into().unwrap()
+}
 
 /// Appends lines to the file.
 #[derive(Debug)]
@@ -25,7 +35,7 @@ impl Writer {
 
     pub(super) fn write(&self, line: &str) {
         // The system keeps the writes of a killed process, so they need no fsync.
-        (&self.0).write_all(format!("{line}\n").as_bytes()).unwrap();
+        (&self.0).write_all(format!("{} {line}\n", now()).as_bytes()).unwrap();
     }
 }
 
@@ -62,10 +72,10 @@ pub(super) struct Record {
 struct Run {
     process: u32,
     attempt: u32,
-    /// Its process stood still meanwhile, so it may not have noticed the end of its lease.
-    stood_still: bool,
-    /// How many lines it wrote after another attempt had begun.
-    late: Option<u32>,
+    /// Whether a later attempt has begun.
+    is_overtaken: bool,
+    /// How often it went on after that.
+    late: u32,
 }
 
 #[derive(Default)]
@@ -80,7 +90,8 @@ struct Judge<'r> {
     ended: HashSet<String>,
     /// The number of events of each order key that have begun.
     reached: HashMap<usize, usize>,
-    stood_still: HashSet<u32>,
+    /// When each process stood still: from when, and until when.
+    stalls: HashMap<u32, Vec<(u64, u64)>>,
     faults: Vec<String>,
 }
 
@@ -95,6 +106,9 @@ pub(super) fn faults(history: &str, record: &Record) -> Vec<String> {
         for (position, id) in ids.iter().enumerate() {
             judge.places.insert(id, (key, position));
         }
+    }
+    for line in history.lines() {
+        judge.read_stalls(line);
     }
     for line in history.lines() {
         judge.read(line);
@@ -125,20 +139,42 @@ pub(super) fn faults(history: &str, record: &Record) -> Vec<String> {
     judge.faults
 }
 
+/// Returns the time, the process, and the rest of a line.
+fn parts(line: &str) -> (u64, u32, Vec<&str>) {
+    let mut words = line.split(' ');
+    let mut number = || words.next().unwrap().parse::<u64>().unwrap();
+    let (time, process) = (number(), number());
+    (time, process.try_into().unwrap(), words.collect())
+}
+
 impl Judge<'_> {
+    fn read_stalls(&mut self, line: &str) {
+        let (time, process, words) = parts(line);
+        let stalls = self.stalls.entry(process).or_default();
+        match words[..] {
+            ["stalled", since] => stalls.push((since.parse().unwrap(), time)),
+            ["frozen"] => stalls.push((time, u64::MAX)),
+            ["thawed"] => stalls.last_mut().unwrap().1 = time,
+            _ => {}
+        }
+    }
+
+    /// Returns whether a process stood still at the time, or within the margin before it in which
+    /// its worker ends handlers. It may then have noticed the end of a lease too late.
+    fn stood_still(&self, process: u32, at: u64) -> bool {
+        let margin = (LEASE / 10).as_millis() as u64;
+        let stalls = self.stalls.get(&process);
+        stalls.is_some_and(|all| all.iter().any(|(from, to)| *from <= at && at - margin <= *to))
+    }
+
     fn read(&mut self, line: &str) {
-        let words: Vec<_> = line.split(' ').collect();
-        let process = words[0].parse().unwrap();
-        match words[1..] {
+        let (time, process, words) = parts(line);
+        match words[..] {
             ["killed"] => {
                 self.runs.values_mut().for_each(|runs| runs.retain(|run| run.process != process));
             }
-            ["frozen" | "thawed" | "stalls"] => {
-                self.stood_still.insert(process);
-                let all = self.runs.values_mut().flatten();
-                all.filter(|run| run.process == process).for_each(|run| run.stood_still = true);
-            }
-            ["begins", id, attempt] => self.begin(process, id, attempt.parse().unwrap()),
+            ["frozen" | "thawed"] | ["stalled", _] => {}
+            ["begins", id, attempt] => self.begin(time, process, id, attempt.parse().unwrap()),
             [word, id, attempt] => {
                 let attempt = attempt.parse().unwrap();
                 self.go_on(line, id, attempt, word == "goes-on");
@@ -150,32 +186,31 @@ impl Judge<'_> {
         }
     }
 
-    fn begin(&mut self, process: u32, id: &str, attempt: u32) {
-        let stood_still = self.stood_still.contains(&process);
+    fn begin(&mut self, time: u64, process: u32, id: &str, attempt: u32) {
         if !self.begun.insert((id.to_owned(), attempt)) {
             self.faults.push(format!("{id}: two owners of attempt {attempt}"));
         }
         let last = self.last.entry(id.to_owned()).or_default();
-        let is_late = attempt < *last;
+        let is_overtaken = attempt < *last;
         *last = attempt.max(*last);
-        let runs = self.runs.entry(id.to_owned()).or_default();
-        if is_late && !stood_still {
+        if is_overtaken && !self.stood_still(process, time) {
             self.faults.push(format!("{id}: attempt {attempt} after a later one"));
         }
-        if !is_late {
-            for run in runs.iter_mut() {
-                if !run.stood_still {
+        let mut runs = self.runs.remove(id).unwrap_or_default();
+        if !is_overtaken {
+            for run in &mut runs {
+                if !run.is_overtaken && !self.stood_still(run.process, time) {
                     let (a, b) = (run.attempt, run.process);
                     self.faults.push(format!(
                         "{id}: attempt {attempt} in process {process} during attempt {a} in {b}"
                     ));
                 }
-                run.late.get_or_insert(0);
+                run.is_overtaken = true;
             }
         }
-        let late = is_late.then_some(0);
-        runs.push(Run { process, attempt, stood_still: is_late, late });
-        if !is_late && let Some((key, position)) = self.places.get(id).copied() {
+        runs.push(Run { process, attempt, is_overtaken, late: 0 });
+        self.runs.insert(id.to_owned(), runs);
+        if !is_overtaken && let Some((key, position)) = self.places.get(id).copied() {
             let reached = self.reached.get(&key).copied().unwrap_or_default();
             if position + 1 < reached {
                 self.faults.push(format!("{id} runs after a later event of its order key"));
@@ -195,16 +230,15 @@ impl Judge<'_> {
         let Some(index) = runs.iter().position(|run| run.attempt == attempt) else {
             return self.faults.push(format!("no such run: {line}"));
         };
-        if runs_on && let Some(late) = &mut runs[index].late {
-            *late += 1;
-            // A handler may have been at work when its process stood still, and be polled once
-            // before the timer notices the end of the lease.
-            if *late > 2 {
-                self.faults.push(format!("{id}: attempt {attempt} goes on after a later one"));
-            }
-        }
         if !runs_on {
             runs.remove(index);
+        } else if runs[index].is_overtaken {
+            runs[index].late += 1;
+            // The process may stand still between the check of the lease and the handler's work, in
+            // which a pause may then end at once.
+            if runs[index].late > 2 {
+                self.faults.push(format!("{id}: attempt {attempt} goes on after a later one"));
+            }
         }
     }
 
@@ -224,6 +258,11 @@ fn faults_are_found() {
         effects: strings(effects),
     };
     let none: &[&str] = &[];
+    // A line each second.
+    let timed = |history: &str| {
+        let lines = history.lines().enumerate();
+        lines.map(|(index, line)| format!("{}000 {line}\n", index + 1)).collect::<String>()
+    };
     let plain = record(none, none);
     for (history, record, expected) in [
         ("1 begins a 1\n1 ends a 1", record(&["a"], none), ""),
@@ -233,22 +272,24 @@ fn faults_are_found() {
         ("", record(&["c1"], &["c1", "c1"]), "c1 has 2 effects"),
         ("", record(none, &["o2", "o1"]), "the effect of o1 comes after that of a later event"),
     ] {
-        assert_eq!(faults(history, &record).join("\n"), expected, "{history}");
+        assert_eq!(faults(&timed(history), &record).join("\n"), expected, "{history}");
     }
     let long = "2 frozen\n1 begins a 2\n2 goes-on a 1\n2 goes-on a 1";
+    let overlap = "a: attempt 2 in process 2 during attempt 1 in 1";
     for (history, expected) in [
         ("1 begins a 1\n1 killed\n2 begins a 2\n2 ends a 2", ""),
         ("1 begins a 1\n1 fails a 1\n1 begins a 2", ""),
-        ("1 begins a 1\n2 begins a 2", "a: attempt 2 in process 2 during attempt 1 in 1"),
+        ("1 begins a 1\n2 begins a 2", overlap),
         ("1 begins a 1\n1 frozen\n2 begins a 2\n1 goes-on a 1\n1 drops a 1", ""),
-        (
-            "1 frozen\n1 thawed\n1 begins a 1\n2 begins a 2",
-            "a: attempt 2 in process 2 during attempt 1 in 1",
-        ),
+        ("1 frozen\n1 thawed\n1 begins a 1\n2 begins a 2", overlap),
+        ("1 begins a 1\n2 begins a 2\n1 stalled 1900\n1 drops a 1", ""),
+        ("1 begins a 1\n1 stalled 1000\n2 begins a 2\n1 drops a 1", overlap),
+        ("1 begins a 1\n2 begins a 2\n1 stalled 2100\n1 drops a 1", overlap),
+        ("1 begins a 1\n2 begins a 2\n2 stalled 1900\n1 drops a 1", overlap),
         ("1 begins a 2\n1 ends a 2\n2 begins a 1", "a: attempt 1 after a later one"),
         ("2 frozen\n1 begins a 2\n1 ends a 2\n2 begins a 1\n2 drops a 1", ""),
         ("1 begins a 1\n1 drops a 1\n2 begins a 1", "a: two owners of attempt 1"),
-        ("1 ends a 1", "no such run: 1 ends a 1"),
+        ("1 ends a 1", "no such run: 1000 1 ends a 1"),
         (&format!("2 begins a 1\n{long}"), ""),
         (&format!("2 begins a 1\n{long}\n2 goes-on a 1"), "a: attempt 1 goes on after a later one"),
         ("1 begins o1 1\n1 ends o1 1\n1 begins o2 1", ""),
@@ -259,6 +300,6 @@ fn faults_are_found() {
             "o1 runs after a later event of its order key",
         ),
     ] {
-        assert_eq!(faults(history, &plain).join("\n"), expected, "{history}");
+        assert_eq!(faults(&timed(history), &plain).join("\n"), expected, "{history}");
     }
 }

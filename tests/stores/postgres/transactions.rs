@@ -2,6 +2,8 @@
 
 use std::time::Instant;
 
+use sqlx::Connection as _;
+
 use super::*;
 
 /// A lease expires while its handler's transaction is open. Claims wait up to `lock_timeout`, and
@@ -88,4 +90,53 @@ async fn a_lease_runs_from_when_it_is_granted() {
         let held = held.bind(hours).bind(&claim.key.as_bytes()[..]);
         assert!(held.fetch_one(&pool).await.unwrap(), "{hours} h");
     }
+}
+
+/// sqlx returns a connection to the pool with an open transaction if the future of `begin` is
+/// dropped. A statement on it would succeed, and then be rolled back.
+#[tokio::test]
+async fn transactions_that_others_left_open_swallow_no_claim() {
+    let server = PostgresServer::shared();
+    let options: PgConnectOptions = server.url().parse().unwrap();
+    let target = (options.get_host(), options.get_port());
+    let target = tokio::net::lookup_host(target).await.unwrap().next().unwrap();
+    let proxy = Proxy::start(target).await;
+    let addr = proxy.addr();
+    let options = options.host(&addr.ip().to_string()).port(addr.port());
+    let pool = PgPoolOptions::new().max_connections(1).acquire_timeout(PATIENCE);
+    let pool = pool.test_before_acquire(false).connect_with(options).await.unwrap();
+    let (store, name) = store(pool.clone()).await;
+    let left_open = async |way: &str| {
+        let mut connection = pool.acquire().await.unwrap();
+        if way == "aborted" {
+            sqlx::raw_sql("BEGIN").execute(&mut *connection).await.unwrap();
+            sqlx::raw_sql("SELECT 1 / 0").execute(&mut *connection).await.unwrap_err();
+            return;
+        }
+        proxy.weather(Weather { hold: true, ..Weather::default() });
+        let begin = tokio::time::timeout(100 * MS, connection.begin()).await;
+        assert!(begin.is_err(), "the future of `begin` was dropped");
+        drop(begin);
+        drop(connection);
+        proxy.weather(Weather::default());
+        let now = async || {
+            let now = sqlx::query_scalar::<_, String>("SELECT now()::text");
+            now.fetch_one(&pool).await.unwrap()
+        };
+        assert_eq!(now().await, now().await, "a transaction is open");
+    };
+    for (number, way) in [(1, "open"), (2, "aborted"), (3, "open")] {
+        left_open(way).await;
+        let claim = request(number);
+        assert_eq!(store.claim_one(&claim).await.unwrap(), won(1));
+        left_open(way).await;
+        let completed = store.complete(&claim.holder(), 200, HOUR).await.unwrap();
+        assert_eq!(completed, Settled::Applied, "{way}");
+        left_open(way).await;
+        assert_eq!(store.purge(usize::MAX).await.unwrap(), 0);
+    }
+    let sql = AssertSqlSafe(format!("SELECT count(*) FROM {name} WHERE state = 2"));
+    let other = super::pool(server, 1).await;
+    let count: i64 = sqlx::query_scalar(sql).fetch_one(&other).await.unwrap();
+    assert_eq!(count, 3);
 }

@@ -192,7 +192,7 @@ impl PostgresStore {
             .acquire_timeout(FIRST_CONNECTION)
             .test_before_acquire(false)
             .connect_lazy_with(options);
-        Ok(Self::on(pool, table))
+        Ok(Self::on(pool, false, table))
     }
 
     /// Creates a store on your pool. Call [`migrate`](Self::migrate) and
@@ -200,6 +200,10 @@ impl PostgresStore {
     ///
     /// * `PgPoolOptions::test_before_acquire(false)` saves a round trip for each call. The store
     ///   notices by itself that a connection has ended.
+    /// * With sqlx 0.9, a future of `begin` that is dropped too early leaves a connection of the
+    ///   pool in a transaction, in which later statements of other code take no effect. The store
+    ///   looks for this before each call, which costs a round trip, and closes such a connection.
+    ///   [`connect`](Self::connect) needs no such check.
     /// * `max_connections` decides how many claims are served at a time. If handlers use the same
     ///   pool for their transactions, make it large enough for both, because claims wait for free
     ///   connections.
@@ -210,11 +214,11 @@ impl PostgresStore {
     /// * `acquire_timeout` should not be shorter than a connection takes to open.
     #[must_use]
     pub fn new(pool: PgPool) -> Self {
-        Self::on(pool, &Table::DEFAULT)
+        Self::on(pool, true, &Table::DEFAULT)
     }
 
-    fn on(pool: PgPool, table: &Table<'_>) -> Self {
-        let link = Arc::new(Link::new(pool));
+    fn on(pool: PgPool, is_shared: bool, table: &Table<'_>) -> Self {
+        let link = Arc::new(Link::new(pool, is_shared));
         let statements = Statements::new(table, link.tags()).into();
         let purger = Purger::default();
         Self { shared: Arc::new(Shared { link, statements, lock_timeout: LOCK_TIMEOUT, purger }) }

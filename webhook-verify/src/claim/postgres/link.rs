@@ -49,6 +49,8 @@ const CANCEL: &str = "SELECT pg_cancel_backend(pid) FROM pg_stat_activity
 /// connection that fails, or on which the server stays silent even then.
 pub(crate) struct Link {
     pub(crate) pool: PgPool,
+    /// Whether other code uses the pool as well.
+    is_shared: bool,
     /// Limits the claims, which need a [`Slot`].
     pub(crate) limiter: Arc<Limiter>,
     /// Whether the connections lead directly to the server, and their default isolation level is
@@ -122,10 +124,11 @@ impl Group {
 }
 
 impl Link {
-    pub(super) fn new(pool: PgPool) -> Self {
+    pub(super) fn new(pool: PgPool, is_shared: bool) -> Self {
         let size = pool.options().get_max_connections() as usize;
         Self {
             pool,
+            is_shared,
             limiter: Limiter::new(size),
             direct: AtomicBool::new(false),
             looked: AtomicBool::new(false),
@@ -224,7 +227,7 @@ impl Link {
     /// The statement is repeated:
     ///
     /// * on another connection, if this one has ended, as all idle ones have after a server
-    ///   restart;
+    ///   restart, or if somebody else has left a transaction open on it;
     /// * at `READ COMMITTED`, if the connection's default is stricter. With a stricter level, only
     ///   the first of several calls that race for a row succeeds.
     async fn serve(self: &Arc<Self>, call: Call, reply: Reply) {
@@ -243,7 +246,12 @@ impl Link {
                 return give_back(connection, limit).await;
             }
             let direct = self.direct.load(Relaxed);
-            let running = run_on(&mut connection, &call, direct);
+            let running = async {
+                if self.is_shared {
+                    refuse_transaction(&mut connection).await?;
+                }
+                run_on(&mut connection, &call, direct).await
+            };
             let error = match timeout(and_a_quarter(longest), running).await {
                 Ok(Ok(rows)) => {
                     let _ = reply.send(Ok(rows));
@@ -268,8 +276,9 @@ impl Link {
                     continue;
                 }
                 // admin_shutdown, crash_shutdown, idle_session_timeout; protocol_violation:
-                // PgBouncer ends a connection with it if its server is gone
-                Some("57P01" | "57P02" | "57P05" | "08P01") => {}
+                // PgBouncer ends a connection with it if its server is gone;
+                // in_failed_sql_transaction: left open by somebody else
+                Some("57P01" | "57P02" | "57P05" | "08P01" | "25P02") => {}
                 None if matches!(error, Error::Io(_) | Error::Protocol(_)) => {}
                 // read_only_sql_transaction: the primary is another server by now.
                 Some("25006") | None => break error,
@@ -382,6 +391,25 @@ async fn give_back(mut connection: PoolConnection<Postgres>, limit: Duration) {
 
 fn silent() -> Error {
     Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, "no answer from the server"))
+}
+
+/// Returns an error if a transaction is open on a connection. sqlx leaves it open if the future of
+/// `begin` is dropped before the server has answered. A statement in it would have an effect only
+/// if and when somebody commits it.
+async fn refuse_transaction(connection: &mut PgConnection) -> Result<(), Error> {
+    // After any statement, this fails outside of a transaction.
+    match connection.begin_with("").await {
+        Err(Error::BeginFailed) => Ok(()),
+        Ok(_) => {
+            tracing::warn!(
+                target: "webhook_verify",
+                "closed a connection of your pool that was left in a transaction, for example by a \
+                 `begin` whose future was dropped"
+            );
+            Err(Error::Protocol("the connection was left in a transaction".to_owned()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 async fn run_on(
