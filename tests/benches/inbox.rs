@@ -84,10 +84,11 @@ fn postgres() -> bool {
     let runtime = runtime();
     let server = PostgresServer::start();
     let (store, raw) = runtime.block_on(async {
-        let (pool, other_pool) = (pool(&server).await, pool(&server).await);
+        let pool = pool(&server).await;
         // Makes the tables.
-        postgres_store(&other_pool, "of_driver").await;
-        (postgres_store(&pool, "of_store").await, RawPostgres(other_pool))
+        postgres_store(&pool, "of_driver").await;
+        let store = PostgresStore::connect_with_table(&server.url(), "of_store").await;
+        (store.unwrap(), RawPostgres(pool))
     });
     let fill = RawPostgres(runtime.block_on(pool(&server)));
     let filled = |table| runtime.block_on(fill.fill(table, 0, COUNT as u32));

@@ -46,6 +46,8 @@ pub(crate) enum Fault {
     Unanswered,
     /// It takes effect, and the caller gets no result.
     Silent,
+    /// It waits until the faults are cleared.
+    Held,
 }
 
 /// The faults of a store, by the name of the call.
@@ -56,11 +58,23 @@ pub(crate) struct Faults(Arc<Mutex<State>>);
 struct State {
     faults: HashMap<&'static str, Fault>,
     calls: HashMap<&'static str, usize>,
+    /// The ID of an event that cannot be stored.
+    refused: Option<String>,
 }
 
 impl Faults {
     pub(crate) fn set(&self, call: &'static str, fault: Fault) {
         self.0.lock().unwrap().faults.insert(call, fault);
+    }
+
+    /// Lets each insert fail that contains the event with this ID.
+    pub(crate) fn refuse_event(&self, id: &str) {
+        self.0.lock().unwrap().refused = Some(id.to_owned());
+    }
+
+    fn refuses(&self, intake: &Intake) -> bool {
+        let refused = &self.0.lock().unwrap().refused;
+        intake.events.iter().any(|new| new.event.id.is_some() && new.event.id == *refused)
     }
 
     pub(crate) fn clear(&self) {
@@ -108,6 +122,12 @@ impl Faults {
                 run.await?;
                 std::future::pending().await
             }
+            Some(Fault::Held) => {
+                while self.0.lock().unwrap().faults.contains_key(call) {
+                    sleep(MS).await;
+                }
+                run.await
+            }
         }
     }
 }
@@ -121,7 +141,13 @@ pub(crate) struct Faulty<S> {
 
 impl<S: InboxStore> InboxStore for Faulty<S> {
     async fn insert(&self, intake: &Intake) -> Result<Vec<Inserted>, StoreError> {
-        self.faults.through("insert", self.inner.insert(intake)).await
+        let insert = async {
+            match self.faults.refuses(intake) {
+                true => Err(StoreError::new("refused")),
+                false => self.inner.insert(intake).await,
+            }
+        };
+        self.faults.through("insert", insert).await
     }
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {

@@ -239,7 +239,7 @@ async fn a_result_is_recorded_after_an_outage_of_the_store() {
             faults.clear();
             let text = match fault {
                 Fault::Refused => "event processed",
-                Fault::Unanswered | Fault::Silent => "it may be recorded or not",
+                Fault::Unanswered | Fault::Silent | Fault::Held => "it may be recorded or not",
             };
             until_logged(&logs, &inbox, text).await;
             let done = until(&inbox, EntryState::Done, 1).await;

@@ -6,6 +6,7 @@ mod adapters;
 mod commit;
 mod common;
 mod crashes;
+mod groups;
 mod intake;
 mod leases;
 mod order;

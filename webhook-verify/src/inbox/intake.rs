@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent};
+use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent, group::Groups};
 use crate::{
     answer::Answer,
     claim::{ClaimKey, Owner, StoreError, contain},
@@ -52,7 +52,8 @@ impl receive::Intake for Inbox {
             return Err(ConfigError::option("consumers", "none"));
         }
         let idempotency = self.idempotency.clone().build(verifier)?;
-        Ok(Arc::new(Self { idempotency, ..self.clone() }))
+        let groups = Groups::new(Arc::clone(&self.store));
+        Ok(Arc::new(Self { idempotency, groups, ..self.clone() }))
     }
 
     fn endpoint(&self) -> &Arc<str> {
@@ -93,27 +94,26 @@ impl receive::Intake for Inbox {
 }
 
 impl Inbox {
-    /// Stores the events, and returns how many are new. If the store fails, tries once more: keys
-    /// make that harmless.
+    /// Stores the events, and returns how many are new. If the store fails, tries once more, without
+    /// other deliveries: keys make that harmless.
     async fn insert(&self, events: Vec<NewEvent>, timer: &Timer) -> Result<usize, StoreError> {
-        let intake = Intake {
+        let intake = Arc::new(Intake {
             endpoint: Arc::clone(&self.endpoint),
             consumers: Arc::clone(&self.consumers),
             events,
             limit: self.timeout,
-        };
-        let insert = async || {
-            let inserting = self.store.insert(&intake);
-            self.idempotency.keeper.answer("insert", inserting, timer, self.timeout).await
-        };
-        let inserted = match insert().await {
+        });
+        let keeper = &self.idempotency.keeper;
+        let grouped = self.groups.insert(&intake);
+        let inserted = match keeper.answer("insert", grouped, timer, self.timeout).await {
             Err(error) if !error.is_overloaded() => {
                 tracing::warn!(
                     target: "webhook_verify",
                     endpoint = &*self.endpoint,
                     "events not stored at the first attempt: {error:#}"
                 );
-                insert().await?
+                let alone = self.store.insert(&intake);
+                keeper.answer("insert", alone, timer, self.timeout).await?
             }
             inserted => inserted?,
         };

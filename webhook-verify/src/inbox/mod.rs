@@ -43,6 +43,7 @@
 
 mod commit;
 mod event;
+mod group;
 mod intake;
 mod notice;
 mod outcome;
@@ -79,7 +80,7 @@ pub use self::{
     },
     worker::Worker,
 };
-use self::{notice::IntakeMeter, shared::DynInboxStore};
+use self::{group::Groups, notice::IntakeMeter, shared::DynInboxStore};
 use crate::{
     claim::{ClaimKey, ClaimStore, StoreError},
     delivery::{Delivery, Event},
@@ -116,6 +117,8 @@ pub struct Inbox {
     timeout: Duration,
     wake: Arc<Wake>,
     meter: IntakeMeter,
+    /// Each receiver has its own, because these options apply to all deliveries of a group.
+    groups: Arc<Groups>,
 }
 
 type OrderKey = dyn Fn(&Event) -> Option<Vec<u8>> + Send + Sync;
@@ -149,9 +152,12 @@ impl Inbox {
     /// The name separates inboxes that share a database. It is part of every idempotency key.
     pub fn new(store: impl InboxStore + ClaimStore + Clone, endpoint: impl Into<String>) -> Self {
         let endpoint: Arc<str> = endpoint.into().into();
+        let idempotency = Idempotency::new(store.clone(), &*endpoint);
+        let store: Arc<dyn DynInboxStore> = Arc::new(store);
         Self {
-            idempotency: Idempotency::new(store.clone(), &*endpoint),
-            store: Arc::new(store),
+            idempotency,
+            groups: Groups::new(Arc::clone(&store)),
+            store,
             meter: IntakeMeter::new(&endpoint),
             endpoint,
             consumers: [Arc::from(DEFAULT_CONSUMER)].into(),
