@@ -22,8 +22,8 @@ use webhook_verify::{
     PostgresStore,
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
-        Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake, LeaseRequest,
-        Leased, NewEvent, Order, Retention, StoredEvent, Verdict,
+        Change, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted, Intake,
+        LeaseRequest, Leased, NewEvent, Order, Retention, StoredEvent, Verdict,
     },
     testing::conformance::inbox::Suite,
 };
@@ -317,12 +317,35 @@ async fn a_locked_entry_delays_no_renewal() {
     lock.execute(&mut *transaction).await.unwrap();
     let extended = site.store.extend(&holders, DAY, MINUTE);
     let extended = soon("renewal next to a locked entry", extended).await.unwrap();
-    assert_eq!(extended, [Settled::Applied, Settled::Applied]);
+    assert_eq!(extended, [Extended::Locked, Extended::Renewed]);
     transaction.rollback().await.unwrap();
     site.age(MINUTE * 2).await;
     let (_, leased) = site.lease(2).await;
     let numbers: Vec<_> = leased.events.iter().map(|event| event.number).collect();
     assert_eq!(numbers, [holders[0].number], "only the lease of the locked entry has expired");
+}
+
+/// A worker is about to take an expired lease over. The former owner does not take its extension for
+/// renewed.
+#[tokio::test]
+async fn no_lease_is_renewed_while_another_worker_takes_it_over() {
+    let site = Site::new().await;
+    site.insert(vec![event(1)]).await;
+    let (owner, leased) = site.lease(1).await;
+    let holders = [EntryHolder::new(leased.events[0].number, CONSUMER, owner)];
+    let extend = async || {
+        let extended = site.store.extend(&holders, DAY, MINUTE);
+        soon("extension of a locked entry", extended).await.unwrap()
+    };
+    let mut transaction = site.pool.begin().await.unwrap();
+    let take_over = format!(
+        "UPDATE {}_entry SET owner = substr(sha256(''), 1, 16), attempt = attempt + 1",
+        site.table
+    );
+    sqlx::raw_sql(AssertSqlSafe(take_over)).execute(&mut *transaction).await.unwrap();
+    assert_eq!(extend().await, [Extended::Locked]);
+    transaction.commit().await.unwrap();
+    assert_eq!(extend().await, [Extended::Lost]);
 }
 
 /// An operator retries all dead entries, in several statements.

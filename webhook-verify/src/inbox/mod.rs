@@ -73,8 +73,8 @@ pub use self::{
     event::InboxEvent,
     outcome::{Discard, Retry},
     store::{
-        Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-        LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
+        Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+        Intake, LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
         StoredEvent, Verdict,
     },
     worker::Worker,

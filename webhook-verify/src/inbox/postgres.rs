@@ -10,8 +10,9 @@ use sqlx::{
 };
 
 use super::{
-    Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-    LeaseRequest, Leased, LeasedEvent, Order, Retention, Settlement, Stats, StoredEvent, Verdict,
+    Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+    Intake, LeaseRequest, Leased, LeasedEvent, Order, Retention, Settlement, Stats, StoredEvent,
+    Verdict,
 };
 use crate::claim::{
     ClaimKey, PostgresStore, Settled, StoreError,
@@ -110,14 +111,20 @@ impl InboxStore for PostgresStore {
         holders: &[EntryHolder],
         lease: Duration,
         limit: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
+    ) -> Result<Vec<Extended>, StoreError> {
         if holders.is_empty() {
             return Ok(Vec::new());
         }
         let mut values = holder_values(holders.iter());
         values.push(Value::Int(time(lease)));
         let extended = self.link().settle(&self.inbox_statements().extend, values, limit);
-        settled(holders.len(), &self.rows(extended).await?)
+        let mut results = vec![Extended::Lost; holders.len()];
+        for row in self.rows(extended).await? {
+            let result = results.get_mut(index(&row)?).ok_or_else(|| foreign("event"))?;
+            let is_renewed: bool = row.try_get(1).map_err(StoreError::new)?;
+            *result = if is_renewed { Extended::Renewed } else { Extended::Locked };
+        }
+        Ok(results)
     }
 
     async fn settle(
@@ -138,7 +145,11 @@ impl InboxStore for PostgresStore {
             self.lock_timeout_value(),
         ]);
         let applied = self.link().settle(&self.inbox_statements().settle, values, limit);
-        settled(settlements.len(), &self.rows(applied).await?)
+        let mut settled = vec![Settled::Superseded; settlements.len()];
+        for row in self.rows(applied).await? {
+            *settled.get_mut(index(&row)?).ok_or_else(|| foreign("event"))? = Settled::Applied;
+        }
+        Ok(settled)
     }
 
     async fn advance(&self, advance: &Advance, limit: Duration) -> Result<bool, StoreError> {
@@ -373,15 +384,6 @@ fn holder_values<'a>(holders: impl Iterator<Item = &'a EntryHolder> + Clone) -> 
         Value::texts(holders.clone().map(|holder| &*holder.consumer)),
         Value::ByteArrays(holders.map(|holder| holder.owner.as_bytes().to_vec()).collect()),
     ]
-}
-
-/// Returns the results of `count` steps from the indices of those that were applied.
-fn settled(count: usize, rows: &[PgRow]) -> Result<Vec<Settled>, StoreError> {
-    let mut settled = vec![Settled::Superseded; count];
-    for row in rows {
-        *settled.get_mut(index(row)?).ok_or_else(|| foreign("event"))? = Settled::Applied;
-    }
-    Ok(settled)
 }
 
 /// Returns the index of a statement's element, which the database counts from 1.

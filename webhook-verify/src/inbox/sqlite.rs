@@ -13,8 +13,8 @@ use self::{
     turn::Turn,
 };
 use super::{
-    Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-    LeaseRequest, Leased, Retention, Settlement, Stats, Verdict,
+    Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+    Intake, LeaseRequest, Leased, Retention, Settlement, Stats, Verdict,
 };
 use crate::claim::{
     BoxFuture, Settled, SqliteStore, StoreError,
@@ -97,15 +97,15 @@ impl InboxStore for SqliteStore {
         holders: &[EntryHolder],
         lease: Duration,
         _limit: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
+    ) -> Result<Vec<Extended>, StoreError> {
         let arguments = (holders.to_vec(), lease);
         self.inbox(Urgency::Renewal, arguments, |mut turn, (holders, lease)| {
             Box::pin(async move {
-                let mut settled = Vec::with_capacity(holders.len());
+                let mut extended = Vec::with_capacity(holders.len());
                 for holder in holders {
-                    settled.push(turn.extend(holder, *lease).await?);
+                    extended.push(turn.extend(holder, *lease).await?);
                 }
-                Ok(settled)
+                Ok(extended)
             })
         })
         .await
