@@ -23,7 +23,7 @@ use webhook_verify::{
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
         Change, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted, Intake,
-        LeaseRequest, Leased, NewEvent, Order, Retention, StoredEvent, Verdict,
+        LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, StoredEvent, Verdict,
     },
     testing::conformance::inbox::Suite,
 };
@@ -346,6 +346,46 @@ async fn no_lease_is_renewed_while_another_worker_takes_it_over() {
     assert_eq!(extend().await, [Extended::Locked]);
     transaction.commit().await.unwrap();
     assert_eq!(extend().await, [Extended::Lost]);
+}
+
+/// An operator has deleted events, but not their entries. Workers lease the other events.
+#[tokio::test]
+async fn entries_without_events_hide_no_others() {
+    for order in [Order::None, Order::DeadBlocks] {
+        let site = Site::new().await;
+        let pair = |number: u32| event(number).ordered(format!("key {}", number / 2), None);
+        site.insert((0..2502).map(pair).collect()).await;
+        let lease = async |max| {
+            let mut request = request(max);
+            request.order = order;
+            let leased = site.store.lease(&request).await.unwrap();
+            let holder =
+                |event: &LeasedEvent| EntryHolder::new(event.number, CONSUMER, request.owner);
+            leased.events.iter().map(holder).collect::<Vec<_>>()
+        };
+        let holder = lease(1).await.remove(0);
+        site.execute(
+            "DELETE FROM {inbox} WHERE number < 2501;
+             UPDATE {inbox}_entry SET state = 2 WHERE event = 2",
+        )
+        .await;
+        assert_eq!(site.settle(&holder, Verdict::Released).await, Settled::Applied);
+        let stats = site.store.stats(ENDPOINT).await.unwrap();
+        assert_eq!((stats[0].waiting, stats[0].dead), (2501, 1));
+        let all = Filter::new(ENDPOINT, 9999);
+        assert_eq!(site.store.list(&all).await.unwrap().len(), 2);
+        // No lease removes what is dead.
+        let dead = all.state(EntryState::Dead);
+        assert_eq!(site.store.change(&dead, Change::Discard).await.unwrap(), 1);
+        for number in [2501, 2502] {
+            let held = lease(1).await;
+            assert_eq!(held.len(), 1, "{order:?}");
+            assert_eq!(held[0].number, number);
+            assert_eq!(site.settle(&held[0], Verdict::Done).await, Settled::Applied);
+        }
+        let left = "SELECT count(*) FROM {inbox}_entry WHERE state < 2";
+        assert_eq!(site.count(left).await, 0);
+    }
 }
 
 /// An operator retries all dead entries, in several statements.

@@ -1,6 +1,6 @@
 //! Inboxes in a PostgreSQL database. `claim::postgres` has the tables and the statements.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, mem::take, time::Duration};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
@@ -23,8 +23,8 @@ use crate::claim::{
 /// The number of entries that one statement of an operator or a purge changes: few enough not to
 /// delay other statements.
 const BATCH: usize = 1000;
-/// The number of times that one lease looks further if entries that wait for others are all that it
-/// finds.
+/// The number of times that one lease looks for entries, if it finds only some that wait for others,
+/// or that have no event.
 const WINDOWS: usize = 10;
 /// The longest time from now that the database has to represent.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
@@ -81,29 +81,36 @@ impl InboxStore for PostgresStore {
             Value::Int(time(request.lease)),
             Value::Int(request.max_attempts.into()),
         ];
-        let limit = request.limit;
-        let slot = link.limiter.enter(limit).await?;
         let in_order = match request.order {
-            Order::None => {
-                let leased = link.claim(&statements.lease, values, slot, limit);
-                return leased_of(&self.rows(leased).await?);
-            }
-            Order::DeadBlocks => &statements.lease_dead_blocks,
-            Order::DeadIsSkipped => &statements.lease_dead_is_skipped,
+            Order::None => None,
+            Order::DeadBlocks => Some(&statements.lease_dead_blocks),
+            Order::DeadIsSkipped => Some(&statements.lease_dead_is_skipped),
         };
-        values.push(self.lock_timeout_value());
-        let mut rows =
-            self.rows(link.claim_in_steps(in_order, values.clone(), slot, limit)).await?;
-        for _ in 1..WINDOWS {
-            match &*rows {
-                [row] if EventRow(row).is_parked()? => {}
-                _ => break,
-            }
-            let slot = link.limiter.enter(limit).await?;
-            let leased = link.claim_in_steps(in_order, values.clone(), slot, limit);
-            rows = self.rows(leased).await?;
+        if in_order.is_some() {
+            values.push(self.lock_timeout_value());
         }
-        leased_of(&rows)
+        let limit = request.limit;
+        let mut found = Found::default();
+        for _ in 0..WINDOWS {
+            let slot = link.limiter.enter(limit).await?;
+            let rows = match in_order {
+                None => self.rows(link.claim(&statements.lease, values.clone(), slot, limit)).await,
+                Some(statement) => {
+                    self.rows(link.claim_in_steps(statement, values.clone(), slot, limit)).await
+                }
+            };
+            found = Found::read(&rows?)?;
+            let mut removed = Ok(());
+            if !found.orphans.is_empty() {
+                removed = self.remove_orphans(request, take(&mut found.orphans)).await;
+                found.looks_further = true;
+            }
+            if !found.looks_further || !found.leased.is_empty() {
+                break;
+            }
+            removed?;
+        }
+        Ok(found.leased)
     }
 
     async fn extend(
@@ -308,6 +315,21 @@ impl PostgresStore {
         Ok(!self.rows(finished).await?.is_empty())
     }
 
+    /// Removes these entries, and further ones that are due, whose events were deleted by hand.
+    async fn remove_orphans(
+        &self,
+        request: &LeaseRequest,
+        orphans: Vec<i64>,
+    ) -> Result<(), StoreError> {
+        let values = vec![
+            Value::text(&request.endpoint),
+            Value::text(&request.consumer),
+            Value::Ints(orphans),
+        ];
+        let removed = self.link().maintain(&self.inbox_statements().remove_orphans, values);
+        self.rows(removed).await.map(drop)
+    }
+
     async fn rows(
         &self,
         call: impl Future<Output = Result<Vec<PgRow>, Error>> + Send,
@@ -335,26 +357,52 @@ fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-fn leased_of(rows: &[PgRow]) -> Result<Leased, StoreError> {
-    let mut leased = Leased::default();
-    for row in rows.iter().map(EventRow) {
-        if row.is_parked()? {
-            continue;
+/// The rows of a lease.
+#[derive(Default)]
+struct Found {
+    leased: Leased,
+    /// Entries whose events were deleted by hand.
+    orphans: Vec<i64>,
+    /// Whether other entries may be due if none of these is leased.
+    looks_further: bool,
+}
+
+impl Found {
+    fn read(rows: &[PgRow]) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        for row in rows.iter().map(EventRow) {
+            if row.is_parked()? {
+                found.looks_further = true;
+            } else if row.is_orphan()? {
+                found.orphans.push(row.entry_number()?);
+            } else {
+                found.leased.add(&row)?;
+            }
         }
+        Ok(found)
+    }
+}
+
+impl Leased {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.exhausted.is_empty()
+    }
+
+    fn add(&mut self, row: &EventRow<'_>) -> Result<(), StoreError> {
         match row.state()? {
-            EntryState::Running => leased.events.push(LeasedEvent {
+            EntryState::Running => self.events.push(LeasedEvent {
                 number: row.number()?,
                 attempt: row.attempt()?,
                 received_at: row.received_at()?,
                 event: row.event()?,
             }),
-            EntryState::Dead => leased.exhausted.push((row.number()?, row.key()?)),
+            EntryState::Dead => self.exhausted.push((row.number()?, row.key()?)),
             EntryState::Waiting | EntryState::Done | EntryState::Discarded => {
                 return Err(foreign("state"));
             }
         }
+        Ok(())
     }
-    Ok(leased)
 }
 
 /// Returns the state that a verdict leads to, the time until the entry is due, and its error.
@@ -454,6 +502,16 @@ impl EventRow<'_> {
             headers,
             body: self.get::<Option<Vec<u8>>>(12)?.map(Bytes::from).unwrap_or_default(),
         })
+    }
+
+    /// Returns whether the event of a leased entry is missing.
+    fn is_orphan(&self) -> Result<bool, StoreError> {
+        Ok(self.get::<Option<i64>>(0)?.is_none())
+    }
+
+    /// Returns the number of a leased entry's event, even if it is missing.
+    fn entry_number(&self) -> Result<i64, StoreError> {
+        self.get(13)
     }
 
     /// Returns whether the row stands for entries that were parked.

@@ -31,7 +31,7 @@ const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
   WHERE state < 3 AND order_key IS NOT NULL";
 const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
   ON {inbox_entry} (endpoint, finished_at) WHERE finished_at IS NOT NULL";
-/// The due entries that one lease with an order looks at.
+/// The due entries that one lease with an order looks at, or that may be orphans.
 const WINDOW: &str = "
     SELECT event, due_at, order_key, position
     FROM {inbox_entry}
@@ -93,7 +93,7 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
 const PICK: &str = "WITH picked AS MATERIALIZED (
     SELECT t.event, t.consumer
     FROM {inbox_entry} t
-    JOIN {inbox} e ON e.number = t.event
+    LEFT JOIN {inbox} e ON e.number = t.event
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
       AND t.state IN (0, 2)";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
@@ -105,6 +105,16 @@ const DISCARD: &str = "UPDATE {inbox_entry} t SET state = 4, finished_at = clock
   FROM picked p
   WHERE t.event = p.event AND t.consumer = p.consumer
   RETURNING t.event, t.consumer";
+/// Deletes these entries, and due ones, whose events were deleted by hand.
+const REMOVE_ORPHANS: &str = "DELETE FROM {inbox_entry} WHERE consumer = $2 AND event = ANY (ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE t.consumer = $2
+      AND t.event = ANY (ARRAY(
+        SELECT unnest($3::bigint[]) UNION SELECT w.event FROM ({window}) w))
+      AND NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)
+    ORDER BY t.event
+    FOR UPDATE SKIP LOCKED))";
 const ANNOUNCE: &str = "SELECT pg_notify('{channel}', $1)";
 
 /// The statements, with the names of the tables in them.
@@ -118,6 +128,7 @@ pub(crate) struct InboxStatements {
     pub(crate) lease_dead_blocks: SqlStr,
     /// As `lease`, if dead entries do not. Several statements in one message.
     pub(crate) lease_dead_is_skipped: SqlStr,
+    pub(crate) remove_orphans: SqlStr,
     pub(crate) extend: SqlStr,
     pub(crate) settle: SqlStr,
     pub(crate) advance: SqlStr,
@@ -163,6 +174,7 @@ impl InboxStatements {
             lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
             lease_dead_blocks: in_order("3"),
             lease_dead_is_skipped: in_order("2"),
+            remove_orphans: maintain(&REMOVE_ORPHANS.replace("{window}", WINDOW)),
             extend: sql(include_str!("inbox/extend.sql")),
             settle: sql(include_str!("inbox/settle.sql")),
             advance: sql(ADVANCE),
