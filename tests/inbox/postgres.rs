@@ -428,6 +428,74 @@ async fn purges_remove_thousands_of_events() {
     assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry").await, 1);
 }
 
+/// Rows that are kept hide no others: another consumer has finished none of the first thousands.
+#[tokio::test]
+async fn kept_rows_hide_no_others_from_purges() {
+    let site = Site::new().await;
+    site.insert((0..2500).map(event).collect()).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour';
+         INSERT INTO {inbox}_entry (event, consumer, endpoint, state, attempt, due_at, position)
+         SELECT event, 'bill', endpoint, 2, 1, due_at, 0 FROM {inbox}_entry WHERE event <= 2499",
+    )
+    .await;
+    let retention = Retention::new(MINUTE);
+    assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 1);
+    assert_eq!(site.count("SELECT number FROM {inbox} WHERE body IS NULL").await, 2500);
+    site.age(2 * DAY).await;
+    assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 1);
+    assert_eq!(site.count("SELECT max(number) FROM {inbox}").await, 2499);
+}
+
+/// Processes purge the events of several consumers at once, and wait for no lock of each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn purges_at_once_remove_everything() {
+    let site = Arc::new(Site::new().await);
+    let events = (0..3000).map(|number| NewEvent::new(stored(number), DAY));
+    let intake = Intake::new(ENDPOINT, &["bill", CONSUMER], events.collect());
+    site.store.insert(&intake).await.unwrap();
+    // Half of the events have expired. The entries of an event have finished in any order.
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3,
+           finished_at = now() - interval '1 hour' - hashtext(event || consumer) * interval '1 us';
+         UPDATE {inbox} SET expires_at = now() WHERE number % 2 = 0",
+    )
+    .await;
+    let purges = (0..8).map(|_| {
+        let site = Arc::clone(&site);
+        tokio::spawn(async move {
+            site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap()
+        })
+    });
+    for purged in soon("purges at once", join_all(purges)).await {
+        purged.unwrap();
+    }
+    // A purge skips what others have locked.
+    site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap();
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 1500);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(site.count(deadlocks).await, 0);
+}
+
+/// A table of events that cannot be deleted from delays no purge of bodies.
+#[tokio::test]
+async fn bodies_are_purged_although_events_are_not() {
+    let site = Site::new().await;
+    site.insert(vec![event(1), NewEvent::new(stored(2), Duration::ZERO)]).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour';
+         CREATE FUNCTION {inbox}_refuse() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE 'refused'; END $$;
+         CREATE TRIGGER refuse BEFORE DELETE ON {inbox} EXECUTE FUNCTION {inbox}_refuse()",
+    )
+    .await;
+    let retention = Retention::new(MINUTE);
+    let purged = fails(site.store.purge_inbox(ENDPOINT, &retention, 10)).await;
+    assert!(purged.contains("refused"), "{purged}");
+    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
+}
+
 /// Processes that start at once create the tables once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn any_number_of_processes_migrate() {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, mem::take, time::Duration};
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use sqlx::{
-    Error, PgConnection, Row as _,
+    Error, PgConnection, Row as _, SqlStr,
     postgres::{PgListener, PgPoolOptions, PgRow},
 };
 
@@ -237,30 +237,11 @@ impl InboxStore for PostgresStore {
         max: usize,
     ) -> Result<usize, StoreError> {
         let statements = self.inbox_statements();
-        let mut purged = 0;
-        // Events first: they take their bodies along.
-        for statement in [&statements.purge_events, &statements.purge_bodies] {
-            while purged < max {
-                let size = BATCH.min(max - purged);
-                let values = vec![
-                    Value::text(endpoint),
-                    Value::Int(time(retention.bodies)),
-                    Value::Int(size as i64),
-                ];
-                let rows = self.rows(self.link().maintain(statement, values)).await?;
-                let row = rows.first().ok_or_else(|| foreign("number"))?;
-                let count = |index: usize| -> Result<usize, StoreError> {
-                    let count: i64 = row.try_get(index).map_err(StoreError::new)?;
-                    Ok(usize::try_from(count).unwrap_or(0))
-                };
-                purged += count(1)?;
-                // An event may have several entries, so fewer bodies may be removed.
-                if count(0)? < size {
-                    break;
-                }
-            }
-        }
-        Ok(purged)
+        // The body of an event goes with it. If one purge fails, the other one still runs.
+        let events = self.purge_with(&statements.purge_events, endpoint, retention, max).await;
+        let left = max - events.as_ref().map_or(0, |events| *events);
+        let bodies = self.purge_with(&statements.purge_bodies, endpoint, retention, left).await?;
+        Ok(events? + bodies)
     }
 
     /// Notifies in a transaction of its own, because transactions that notify commit one by one.
@@ -313,6 +294,42 @@ impl PostgresStore {
         ];
         let finished = run_in(transaction, &statements.finish_in, &values);
         Ok(!self.rows(finished).await?.is_empty())
+    }
+
+    /// Removes up to `max` events or bodies page by page, and returns how many.
+    async fn purge_with(
+        &self,
+        statement: &SqlStr,
+        endpoint: &str,
+        retention: &Retention,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let (mut removed, mut cursor) = (0, (0, i64::MIN));
+        while removed < max {
+            let values = vec![
+                Value::text(endpoint),
+                Value::Int(time(retention.bodies)),
+                Value::Int((max - removed).try_into().unwrap_or(i64::MAX)),
+                Value::Int(BATCH as i64),
+                Value::Int(cursor.0),
+                Value::Int(cursor.1),
+            ];
+            let rows = self.rows(self.link().maintain(statement, values)).await?;
+            let row = rows.first().ok_or_else(|| foreign("number"))?;
+            let count = |index: usize| -> Result<usize, StoreError> {
+                let count: i64 = row.try_get(index).map_err(StoreError::new)?;
+                Ok(usize::try_from(count).unwrap_or(0))
+            };
+            removed += count(0)?;
+            if count(1)? < BATCH {
+                break;
+            }
+            cursor = (
+                row.try_get(2).map_err(StoreError::new)?,
+                row.try_get(3).map_err(StoreError::new)?,
+            );
+        }
+        Ok(removed)
     }
 
     /// Removes these entries, and further ones that are due, whose events were deleted by hand.

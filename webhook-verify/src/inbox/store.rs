@@ -120,7 +120,8 @@ pub trait InboxStore: Send + Sync + 'static {
     /// An event with a waiting, running or dead entry stays, and so does its body. Otherwise the
     /// body goes once it has been [kept](Retention::bodies), and the event goes with it or later,
     /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. A key that is gone is new
-    /// again. Repeated calls remove everything and then return 0.
+    /// again. Repeated calls remove everything and then return 0. `max` may be large, so a store
+    /// works in several small transactions.
     fn purge_inbox(
         &self,
         endpoint: &str,

@@ -17,7 +17,7 @@ const CHECK_ENTRIES: &str = "SELECT event, consumer, endpoint, state, attempt, o
 const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
-    "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at)";
+    "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
   WHERE NOT has_sequence_privilege('{inbox_number}', 'USAGE')";
@@ -30,7 +30,7 @@ const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
   ON {inbox_entry} (endpoint, consumer, order_key, position, event)
   WHERE state < 3 AND order_key IS NOT NULL";
 const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
-  ON {inbox_entry} (endpoint, finished_at) WHERE finished_at IS NOT NULL";
+  ON {inbox_entry} (endpoint, finished_at, event) WHERE finished_at IS NOT NULL";
 /// The due entries that one lease with an order looks at, or that may be orphans.
 const WINDOW: &str = "
     SELECT event, due_at, order_key, position
@@ -60,9 +60,15 @@ const UNPARK: &str = "UPDATE {inbox_entry} n SET due_at = (SELECT clock_timestam
   WHERE l.order_key IS NOT NULL AND l.state >= 2
     AND n.event = o.event AND n.consumer = l.consumer
     AND n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()";
+/// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
+const CURSOR: &str = "('epoch'::timestamptz + $5::bigint * interval '1 us', $6::bigint)";
+/// The cursor after the examined rows.
+const LAST: &str = "(SELECT (extract(epoch FROM at) * 1000000)::bigint FROM examined
+    ORDER BY at DESC, number DESC LIMIT 1),
+  (SELECT number FROM examined ORDER BY at DESC, number DESC LIMIT 1)";
 const ALL_FINISHED: &str = "NOT EXISTS (
         SELECT FROM {inbox_entry} o
-        WHERE o.event = t.{event}
+        WHERE o.event = t.number
           AND (o.state < 3 OR o.finished_at > statement_timestamp() - $2::bigint * interval '1 ms'))";
 const ADVANCE: &str = "INSERT INTO {inbox_version} AS v (endpoint, consumer, key, version, event)
   SELECT $1::text, $2::text, $3::bytea, $4::bigint, $5::bigint
@@ -159,8 +165,9 @@ impl InboxStatements {
             let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
             sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
         };
-        let purge = |text: &str, event| {
-            maintain(&text.replace("{all_finished}", &ALL_FINISHED.replace("{event}", event)))
+        let purge = |text: &str| {
+            let text = text.replace("{all_finished}", ALL_FINISHED);
+            maintain(&text.replace("{cursor}", CURSOR).replace("{last}", LAST))
         };
         let rights = |name| RIGHTS.replace("{table}", name);
         let table_of = |rights: String, check, create: &[&str]| TableStatements {
@@ -184,8 +191,8 @@ impl InboxStatements {
             pick: maintain(PICK),
             retry: plain(RETRY),
             discard: plain(DISCARD),
-            purge_bodies: purge(include_str!("inbox/purge_bodies.sql"), "event"),
-            purge_events: purge(include_str!("inbox/purge_events.sql"), "number"),
+            purge_bodies: purge(include_str!("inbox/purge_bodies.sql")),
+            purge_events: purge(include_str!("inbox/purge_events.sql")),
             announce: sql(&ANNOUNCE.replace("{channel}", &table.inbox())),
             tables: [
                 table_of(
