@@ -138,6 +138,37 @@ async fn conformance_on_serializable_connections() {
     suite.run(async |by| site.age(by).await).await.unwrap();
 }
 
+/// Events are acknowledged after a durable commit, whatever the default of the database user is.
+#[tokio::test]
+async fn acknowledged_events_are_durable() {
+    for (default, expected) in [("off", "on"), ("local", "local"), ("remote_write", "remote_write")]
+    {
+        let site = Site::new().await;
+        let role = format!("{}_{default}", site.table);
+        site.execute(&format!(
+            "CREATE ROLE {role} LOGIN SUPERUSER;
+             ALTER ROLE {role} SET synchronous_commit = {default};
+             CREATE TABLE {{inbox}}_commit AS SELECT ''::text AS setting WHERE false;
+             CREATE FUNCTION {{inbox}}_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               INSERT INTO {{inbox}}_commit VALUES (current_setting('synchronous_commit'));
+               RETURN NULL;
+             END $$;
+             CREATE TRIGGER note AFTER INSERT ON {{inbox}}_entry
+               EXECUTE FUNCTION {{inbox}}_note()"
+        ))
+        .await;
+        let url = PostgresServer::shared().url().replace("postgres@", &format!("{role}@"));
+        let claims = site.table.strip_suffix("_inbox").unwrap();
+        let store = PostgresStore::connect_with_table(&url, claims).await.unwrap();
+        let intake = Intake::new(ENDPOINT, &[CONSUMER], vec![event(1)]);
+        assert_eq!(store.insert(&intake).await.unwrap(), [Inserted::New]);
+        let sql = format!("SELECT setting FROM {}_commit", site.table);
+        let settings: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&site.pool).await.unwrap();
+        assert_eq!(settings, [expected]);
+    }
+}
+
 /// NUL cannot be stored in texts, but in bodies and headers.
 #[tokio::test]
 async fn any_text_and_any_bytes_are_stored() {
