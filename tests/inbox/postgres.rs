@@ -306,6 +306,27 @@ async fn events_of_a_key_run_one_at_a_time() {
     sender.await.unwrap();
 }
 
+/// While another lease has its turn, a lease finds nothing. It neither fails nor waits.
+#[tokio::test]
+async fn a_lease_with_an_order_does_not_wait_for_its_turn() {
+    let site = Site::new().await;
+    site.insert(vec![event(1).ordered("key", None)]).await;
+    let mut request = request(1);
+    request.order = Order::DeadBlocks;
+    let store = site.store.clone().lock_timeout(Duration::from_millis(1));
+    let mut transaction = site.pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, hashtextextended($2, 0)))")
+        .bind(CONSUMER)
+        .bind(ENDPOINT)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let leased = soon("lease of another's turn", store.lease(&request)).await.unwrap();
+    assert!(leased.events.is_empty());
+    transaction.rollback().await.unwrap();
+    assert_eq!(store.lease(&request).await.unwrap().events.len(), 1);
+}
+
 /// Thousands of events wait for a dead one. The events of other keys are leased at once, and those
 /// that wait follow in their order once the dead one is discarded or retried.
 #[tokio::test]

@@ -8,6 +8,7 @@ use sqlx::{
     Error, PgConnection, Row as _, SqlStr,
     postgres::{PgListener, PgPoolOptions, PgRow},
 };
+use tokio::time::sleep;
 
 use super::{
     Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
@@ -23,9 +24,11 @@ use crate::claim::{
 /// The number of entries that one statement of an operator or a purge changes: few enough not to
 /// delay other statements.
 const BATCH: usize = 1000;
-/// The number of times that one lease looks for entries, if it finds only some that wait for others,
-/// or that have no event.
-const WINDOWS: usize = 10;
+/// The number of times that one lease looks for entries, if it finds only some that wait for others
+/// or have no event, or if another lease with an order has its turn.
+const LOOKS: usize = 10;
+/// The pause before a lease looks again. A lease with an order takes a few milliseconds.
+const PAUSE: Duration = Duration::from_millis(10);
 /// The longest time from now that the database has to represent.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
@@ -73,7 +76,7 @@ impl InboxStore for PostgresStore {
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {
         let (link, statements) = (self.link(), self.inbox_statements());
-        let mut values = vec![
+        let values = vec![
             Value::text(&request.endpoint),
             Value::text(&request.consumer),
             Value::Int(request.max.try_into().unwrap_or(i64::MAX)),
@@ -86,12 +89,12 @@ impl InboxStore for PostgresStore {
             Order::DeadBlocks => Some(&statements.lease_dead_blocks),
             Order::DeadIsSkipped => Some(&statements.lease_dead_is_skipped),
         };
-        if in_order.is_some() {
-            values.push(self.lock_timeout_value());
-        }
         let limit = request.limit;
         let mut found = Found::default();
-        for _ in 0..WINDOWS {
+        for look in 0..LOOKS {
+            if look > 0 {
+                sleep(PAUSE).await;
+            }
             let slot = link.limiter.enter(limit).await?;
             let rows = match in_order {
                 None => self.rows(link.claim(&statements.lease, values.clone(), slot, limit)).await,
@@ -388,7 +391,7 @@ impl Found {
     fn read(rows: &[PgRow]) -> Result<Self, StoreError> {
         let mut found = Self::default();
         for row in rows.iter().map(EventRow) {
-            if row.is_parked()? {
+            if row.looks_further()? {
                 found.looks_further = true;
             } else if row.is_orphan()? {
                 found.orphans.push(row.entry_number()?);
@@ -531,8 +534,8 @@ impl EventRow<'_> {
         self.get(13)
     }
 
-    /// Returns whether the row stands for entries that were parked.
-    fn is_parked(&self) -> Result<bool, StoreError> {
+    /// Returns whether the row stands for entries that were parked, or for another lease's turn.
+    fn looks_further(&self) -> Result<bool, StoreError> {
         Ok(self.get::<i16>(10)? == -1)
     }
 

@@ -38,13 +38,14 @@ const WINDOW: &str = "
     WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
     ORDER BY due_at, event
     LIMIT 1000";
-/// The leased entries. Without any, a row of state -1 tells that entries were parked, and that other
-/// entries may be due.
+/// The leased entries. Without any, a row of state -1 tells that other entries may be due: entries
+/// were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
   SELECT event, state, attempt FROM leased
   UNION ALL
   SELECT 0, (-1)::smallint, 0
-  WHERE EXISTS (SELECT FROM parked) AND NOT EXISTS (SELECT FROM leased)
+  WHERE (EXISTS (SELECT FROM parked) OR NOT (SELECT is_mine FROM turn))
+    AND NOT EXISTS (SELECT FROM leased)
 )";
 /// Makes the entry due that follows a finished one with the same order key, if it is parked.
 const UNPARK: &str = "UPDATE {inbox_entry} n SET due_at = (SELECT clock_timestamp())
