@@ -331,28 +331,54 @@ async fn a_lease_with_an_order_does_not_wait_for_its_turn() {
 /// that wait follow in their order once the dead one is discarded or retried.
 #[tokio::test]
 async fn waiting_for_a_dead_event_delays_no_other_key() {
-    let site = Site::new().await;
-    site.insert((0..2500).map(|number| event(number).ordered("stuck", None)).collect()).await;
-    site.insert(vec![event(2500).ordered("other", None)]).await;
-    site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event = 1").await;
-    let lease = async || {
-        let mut request = request(10);
-        request.order = Order::DeadBlocks;
-        let leased = site.store.lease(&request).await.unwrap();
-        let event = leased.events.first();
-        event.map(|event| EntryHolder::new(event.number, CONSUMER, request.owner))
-    };
-    let other = lease().await.unwrap();
-    assert_eq!(other.number, 2501);
-    assert!(lease().await.is_none());
-    let mut filter = Filter::new(ENDPOINT, 10);
-    filter.state = Some(EntryState::Dead);
-    assert_eq!(site.store.change(&filter, Change::Retry).await.unwrap(), 1);
-    for number in 1..=20 {
-        let holder = lease().await.unwrap();
-        assert_eq!(holder.number, number);
-        assert_eq!(site.settle(&holder, Verdict::Done).await, Settled::Applied);
+    for change in [Change::Retry, Change::Discard] {
+        let site = Site::new().await;
+        site.insert((0..2500).map(|number| event(number).ordered("stuck", None)).collect()).await;
+        site.insert(vec![event(2500).ordered("other", None)]).await;
+        site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event = 1").await;
+        let lease = async || {
+            let mut request = request(10);
+            request.order = Order::DeadBlocks;
+            let leased = site.store.lease(&request).await.unwrap();
+            let event = leased.events.first();
+            event.map(|event| EntryHolder::new(event.number, CONSUMER, request.owner))
+        };
+        let other = lease().await.unwrap();
+        assert_eq!(other.number, 2501);
+        assert!(lease().await.is_none());
+        let mut first = 1;
+        if change == Change::Discard {
+            // Those of one call do not follow each other.
+            site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event IN (2, 4)").await;
+            first = 3;
+        }
+        let dead = Filter::new(ENDPOINT, 10).state(EntryState::Dead);
+        let expected = site.store.list(&dead).await.unwrap().len();
+        assert_eq!(site.store.change(&dead, change).await.unwrap(), expected);
+        assert_eq!(site.store.list(&dead).await.unwrap().len(), 0);
+        for number in (first..=20).filter(|number| first == 1 || *number != 4) {
+            let holder = lease().await.unwrap();
+            assert_eq!(holder.number, number);
+            assert_eq!(site.settle(&holder, Verdict::Done).await, Settled::Applied);
+        }
     }
+}
+
+/// Waiting entries that are discarded in one call do not keep each other.
+#[tokio::test]
+async fn followers_of_a_discarded_entry_are_discarded_with_it() {
+    let site = Site::new().await;
+    site.insert((0..20).map(|number| event(number).ordered("key", None)).collect()).await;
+    site.execute("UPDATE {inbox}_entry SET due_at = now() + interval '1 minute' WHERE event > 1")
+        .await;
+    let first = Filter::new(ENDPOINT, 10);
+    assert_eq!(site.store.change(&first, Change::Discard).await.unwrap(), 10);
+    let discarded = Filter::new(ENDPOINT, 99).state(EntryState::Discarded);
+    assert_eq!(site.store.list(&discarded).await.unwrap().len(), 10);
+    let mut request = request(10);
+    request.order = Order::DeadBlocks;
+    let leased = site.store.lease(&request).await.unwrap().events;
+    assert_eq!(leased.iter().map(|event| event.number).collect::<Vec<_>>(), [11]);
 }
 
 /// A handler's open transaction has locked its entry. The other leases are renewed meanwhile.

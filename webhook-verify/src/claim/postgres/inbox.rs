@@ -47,20 +47,29 @@ const LEASED_OR_PARKED: &str = "(
   WHERE (EXISTS (SELECT FROM parked) OR NOT (SELECT is_mine FROM turn))
     AND NOT EXISTS (SELECT FROM leased)
 )";
-/// Makes the entry due that follows a finished one with the same order key, if it is parked.
-const UNPARK: &str = "UPDATE {inbox_entry} n SET due_at = (SELECT clock_timestamp())
-  FROM locked l
-  CROSS JOIN LATERAL (
-    SELECT o.event
-    FROM {inbox_entry} o
-    WHERE o.endpoint = l.endpoint AND o.consumer = l.consumer AND o.order_key = l.order_key
-      AND o.state < 3 AND o.state < 2 AND o.event <> l.event
-    ORDER BY o.position, o.event
-    LIMIT 1
-  ) o
-  WHERE l.order_key IS NOT NULL AND l.state >= 2
-    AND n.event = o.event AND n.consumer = l.consumer
-    AND n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()";
+/// Makes the entry due that follows finished ones with the same order key, if it is parked. It does
+/// not wait for a lock, because it locks in no order.
+const UNPARK: &str = "UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp())
+  WHERE (event, consumer) IN (
+    SELECT n.event, n.consumer
+    FROM (
+      SELECT DISTINCT endpoint, consumer, order_key
+      FROM locked
+      WHERE order_key IS NOT NULL AND state >= 2
+    ) l
+    CROSS JOIN LATERAL (
+      SELECT o.event
+      FROM {inbox_entry} o
+      WHERE o.endpoint = l.endpoint AND o.consumer = l.consumer AND o.order_key = l.order_key
+        AND o.state < 3 AND o.state < 2
+        AND (o.event, o.consumer) NOT IN (SELECT event, consumer FROM locked)
+      ORDER BY o.position, o.event
+      LIMIT 1
+    ) o
+    JOIN {inbox_entry} n ON n.event = o.event AND n.consumer = l.consumer
+    WHERE n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()
+    FOR NO KEY UPDATE OF n SKIP LOCKED
+  )";
 /// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
 const CURSOR: &str = "('epoch'::timestamptz + $5::bigint * interval '1 us', $6::bigint)";
 /// The cursor after the examined rows.
@@ -97,20 +106,24 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
   FROM {inbox_entry} t
   JOIN {inbox} e ON e.number = t.event
   WHERE t.endpoint = $1 AND t.event > $2";
-const PICK: &str = "WITH picked AS MATERIALIZED (
-    SELECT t.event, t.consumer
+const PICK: &str = "WITH locked AS MATERIALIZED (
+    SELECT t.event, t.consumer, t.endpoint, t.order_key, 4 AS state
     FROM {inbox_entry} t
     LEFT JOIN {inbox} e ON e.number = t.event
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
       AND t.state IN (0, 2)";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
     state = 0, attempt = 0, due_at = (SELECT clock_timestamp())
-  FROM picked p
-  WHERE t.event = p.event AND t.consumer = p.consumer
+  FROM locked l
+  WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";
-const DISCARD: &str = "UPDATE {inbox_entry} t SET state = 4, finished_at = clock_timestamp()
-  FROM picked p
-  WHERE t.event = p.event AND t.consumer = p.consumer
+/// An entry that is retried is due itself, so only a discarded one makes another due.
+const DISCARD: &str = ", following AS (
+    {unpark}
+  )
+  UPDATE {inbox_entry} t SET state = 4, finished_at = clock_timestamp()
+  FROM locked l
+  WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";
 /// Deletes these entries, and due ones, whose events were deleted by hand.
 const REMOVE_ORPHANS: &str = "DELETE FROM {inbox_entry} WHERE consumer = $2 AND event = ANY (ARRAY(
