@@ -466,6 +466,41 @@ async fn entries_without_events_hide_no_others() {
     }
 }
 
+/// A key leads to its event. The other events are not read.
+#[tokio::test]
+async fn entries_of_a_key_are_found_without_a_scan() {
+    let site = Site::new().await;
+    site.insert((0..5000).map(event).collect()).await;
+    let server = PostgresServer::shared();
+    let watcher = pool_with(server, 1, &[]).await;
+    // A session reports what it has read, at its end at the latest.
+    let table = format!("{}_entry", site.table);
+    let reports = async |column: &str| -> i64 {
+        let sql = format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = '{table}'");
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&watcher).await.unwrap()
+    };
+    let reached = async |column: &str, count: i64| {
+        while reports(column).await < count {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    site.pool.close().await;
+    soon("report of the inserts", reached("n_tup_ins", 5000)).await;
+    const READ: &str = "seq_tup_read + idx_tup_fetch";
+    let before = reports(READ).await;
+    let pool = pool_with(server, 1, &[]).await;
+    let claims = site.table.strip_suffix("_inbox").unwrap();
+    let store = PostgresStore::new(pool.clone()).table(claims).unwrap();
+    let mut filter = Filter::new(ENDPOINT, 100);
+    filter.key = Some(stored(4000).key);
+    assert_eq!(store.list(&filter).await.unwrap().len(), 1);
+    assert_eq!(store.change(&filter, Change::Discard).await.unwrap(), 1);
+    pool.close().await;
+    soon("report of the change", reached("n_tup_upd", 1)).await;
+    let read = reports(READ).await - before;
+    assert!(read < 100, "{read} rows read");
+}
+
 /// An operator retries all dead entries, in several statements.
 #[tokio::test]
 async fn thousands_of_dead_entries_are_retried() {

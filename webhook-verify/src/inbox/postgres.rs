@@ -17,7 +17,7 @@ use super::{
 };
 use crate::claim::{
     ClaimKey, PostgresStore, Settled, StoreError,
-    postgres::{Value, leads_to_server, run_in},
+    postgres::{InboxStatements, Value, leads_to_server, run_in},
     sql::{foreign, millis},
 };
 
@@ -197,8 +197,9 @@ impl InboxStore for PostgresStore {
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
         let mut values = vec![Value::text(&filter.endpoint), Value::Int(filter.after)];
-        let conditions = conditions(filter, &mut values);
-        let sql = self.inbox_statements().list(&conditions, filter.limit);
+        let statements = self.inbox_statements();
+        let conditions = conditions(statements, filter, &mut values);
+        let sql = statements.list(&conditions, filter.limit);
         let rows = self.rows(self.link().maintain(&sql, values)).await?;
         rows.iter().map(|row| EventRow(row).entry()).collect()
     }
@@ -219,7 +220,7 @@ impl InboxStore for PostgresStore {
                 None => Value::Null,
             };
             let mut values = vec![Value::text(&filter.endpoint), Value::Int(number), after];
-            let conditions = conditions(filter, &mut values);
+            let conditions = conditions(statements, filter, &mut values);
             let sql = statements.change(&conditions, size, statement);
             let rows = self.rows(self.link().maintain(&sql, values)).await?;
             changed += rows.len();
@@ -461,17 +462,20 @@ fn index(row: &PgRow) -> Result<usize, StoreError> {
 }
 
 /// Returns the conditions of a filter, and adds their values.
-fn conditions(filter: &Filter, values: &mut Vec<Value>) -> String {
+fn conditions(statements: &InboxStatements, filter: &Filter, values: &mut Vec<Value>) -> String {
     let mut conditions = String::new();
+    // The planner finds the event first, and then its entries.
+    if let Some(key) = &filter.key {
+        values.push(Value::Bytes(key.as_bytes().to_vec()));
+        let event = statements.event_of_key.as_str();
+        conditions += &format!(" AND t.event = ({event} ${})", values.len());
+    }
     let mut add = |column: &str, value: Value| {
         values.push(value);
         conditions += &format!(" AND {column} = ${}", values.len());
     };
     if let Some(consumer) = &filter.consumer {
         add("t.consumer", Value::text(consumer));
-    }
-    if let Some(key) = &filter.key {
-        add("e.endpoint = t.endpoint AND e.key", Value::Bytes(key.as_bytes().to_vec()));
     }
     if let Some(event_type) = &filter.event_type {
         add("e.event_type", Value::text(event_type));

@@ -106,6 +106,8 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
   FROM {inbox_entry} t
   JOIN {inbox} e ON e.number = t.event
   WHERE t.endpoint = $1 AND t.event > $2";
+/// Returns the number of an event. Its key follows.
+const EVENT_OF_KEY: &str = "SELECT number FROM {inbox} WHERE endpoint = $1 AND key =";
 const PICK: &str = "WITH locked AS MATERIALIZED (
     SELECT t.event, t.consumer, t.endpoint, t.order_key, 4 AS state
     FROM {inbox_entry} t
@@ -154,6 +156,8 @@ pub(crate) struct InboxStatements {
     pub(crate) advance: SqlStr,
     pub(crate) finish_in: SqlStr,
     pub(crate) stats: SqlStr,
+    /// The parameter of a key follows.
+    pub(crate) event_of_key: SqlStr,
     /// An operator's conditions follow, then the order and the limit.
     pub(crate) list: SqlStr,
     /// An operator's conditions follow, then the order and the limit, and `retry` or `discard`.
@@ -201,6 +205,7 @@ impl InboxStatements {
             advance: sql(ADVANCE),
             finish_in: plain(FINISH_IN),
             stats: maintain(include_str!("inbox/stats.sql")),
+            event_of_key: plain(EVENT_OF_KEY),
             list: maintain(LIST),
             pick: maintain(PICK),
             retry: plain(RETRY),
