@@ -21,8 +21,8 @@ use webhook_verify::{
         StoredResponse,
     },
     inbox::{
-        Advance, Change, Entry, EntryHolder, EntryState, Filter, Inbox, InboxEvent, InboxStore,
-        Inserted, Intake, LeaseRequest, Leased, Retention, Settlement, Stats, Worker,
+        Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, Inbox, InboxEvent,
+        InboxStore, Inserted, Intake, LeaseRequest, Leased, Retention, Settlement, Stats, Worker,
     },
     scheme,
     testing::{SignedRequest, Signer},
@@ -48,6 +48,8 @@ pub(crate) enum Fault {
     Silent,
     /// It waits until the faults are cleared.
     Held,
+    /// It does nothing, because another transaction has locked the entries. Only for `extend`.
+    Locked,
 }
 
 /// The faults of a store, by the name of the call.
@@ -113,7 +115,7 @@ impl Faults {
         };
         match fault {
             None => run.await,
-            Some(Fault::Refused) => Err(StoreError::new("refused")),
+            Some(Fault::Refused | Fault::Locked) => Err(StoreError::new("refused")),
             Some(Fault::Unanswered) => {
                 run.await?;
                 Err(StoreError::new("no answer"))
@@ -159,8 +161,13 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
         holders: &[EntryHolder],
         lease: Duration,
         limit: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
-        self.faults.through("extend", self.inner.extend(holders, lease, limit)).await
+    ) -> Result<Vec<Extended>, StoreError> {
+        let extended =
+            self.faults.through("extend", self.inner.extend(holders, lease, limit)).await;
+        match self.faults.0.lock().unwrap().faults.get("extend") {
+            Some(Fault::Locked) => Ok(vec![Extended::Locked; holders.len()]),
+            _ => extended,
+        }
     }
 
     async fn settle(

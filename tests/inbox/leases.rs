@@ -94,7 +94,7 @@ async fn the_lease_of_a_long_handler_is_renewed() {
 async fn without_renewal_the_handler_is_dropped_before_another_worker_takes_over() {
     let logs = Logs::collect();
     each_store(&STORES, async |place| {
-        for fault in [Fault::Refused, Fault::Silent] {
+        for fault in [Fault::Refused, Fault::Silent, Fault::Locked] {
             let name = unique("inbox");
             let (inbox, faults) = open_named(place, &name).await;
             let (other, _) = open_named(place, &name).await;
@@ -239,7 +239,9 @@ async fn a_result_is_recorded_after_an_outage_of_the_store() {
             faults.clear();
             let text = match fault {
                 Fault::Refused => "event processed",
-                Fault::Unanswered | Fault::Silent | Fault::Held => "it may be recorded or not",
+                Fault::Unanswered | Fault::Silent | Fault::Held | Fault::Locked => {
+                    "it may be recorded or not"
+                }
             };
             until_logged(&logs, &inbox, text).await;
             let done = until(&inbox, EntryState::Done, 1).await;

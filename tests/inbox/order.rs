@@ -1,6 +1,6 @@
 //! Events with the same key, in order.
 
-use integration_tests::{Gate, each_store};
+use integration_tests::{Gate, Logs, each_store, unique};
 use tokio::task::yield_now;
 use webhook_verify::{
     Event,
@@ -211,6 +211,43 @@ async fn only_the_latest_version_is_not_stale() {
         let dead = until(&inbox, EntryState::Dead, 1).await;
         assert!(dead[0].error.as_deref().unwrap().contains("refused"), "{:?}", dead[0].error);
         failing.stop().await;
+    })
+    .await;
+}
+
+/// The workers of four processes lease in turns. Each event is processed, and none of them reports a
+/// failure.
+#[tokio::test]
+async fn no_event_starves_among_many_workers() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let name = unique("inbox");
+        let notes = Notes::default();
+        let mut workers = Vec::new();
+        let mut inboxes = Vec::new();
+        for _ in 0..4 {
+            let inbox = open_named(place, &name).await.0;
+            // Three events for each key.
+            let inbox = inbox.ordered_by(|event| event.id()?.get(..6).map(str::to_owned));
+            let noted = notes.clone();
+            let worker = inbox.worker(move |event: InboxEvent| {
+                noted.add(event.id().unwrap());
+                async { Ok(()) }
+            });
+            workers.push(work(worker));
+            inboxes.push(inbox);
+        }
+        let ids: Vec<_> =
+            (0..90).map(|number| format!("evt-{:02}-{number:02}", number / 3)).collect();
+        store(&inboxes[0], &ids).await;
+        until(&inboxes[0], EntryState::Done, ids.len()).await;
+        assert_eq!(notes.sorted(), ids);
+        for worker in workers {
+            worker.stop().await;
+        }
+        assert!(
+            !logs.text().lines().any(|line| line.contains(&name) && line.contains("no events"))
+        );
     })
     .await;
 }

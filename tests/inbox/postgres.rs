@@ -22,8 +22,8 @@ use webhook_verify::{
     PostgresStore,
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
-        Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake, LeaseRequest,
-        Leased, NewEvent, Order, Retention, StoredEvent, Verdict,
+        Change, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted, Intake,
+        LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, StoredEvent, Verdict,
     },
     testing::conformance::inbox::Suite,
 };
@@ -136,6 +136,37 @@ async fn conformance_on_serializable_connections() {
     let site = Site::with(&[("default_transaction_isolation", "serializable")]).await;
     let suite = Suite::new(&site.store).tick(MINUTE);
     suite.run(async |by| site.age(by).await).await.unwrap();
+}
+
+/// Events are acknowledged after a durable commit, whatever the default of the database user is.
+#[tokio::test]
+async fn acknowledged_events_are_durable() {
+    for (default, expected) in [("off", "on"), ("local", "local"), ("remote_write", "remote_write")]
+    {
+        let site = Site::new().await;
+        let role = format!("{}_{default}", site.table);
+        site.execute(&format!(
+            "CREATE ROLE {role} LOGIN SUPERUSER;
+             ALTER ROLE {role} SET synchronous_commit = {default};
+             CREATE TABLE {{inbox}}_commit AS SELECT ''::text AS setting WHERE false;
+             CREATE FUNCTION {{inbox}}_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+               INSERT INTO {{inbox}}_commit VALUES (current_setting('synchronous_commit'));
+               RETURN NULL;
+             END $$;
+             CREATE TRIGGER note AFTER INSERT ON {{inbox}}_entry
+               EXECUTE FUNCTION {{inbox}}_note()"
+        ))
+        .await;
+        let url = PostgresServer::shared().url().replace("postgres@", &format!("{role}@"));
+        let claims = site.table.strip_suffix("_inbox").unwrap();
+        let store = PostgresStore::connect_with_table(&url, claims).await.unwrap();
+        let intake = Intake::new(ENDPOINT, &[CONSUMER], vec![event(1)]);
+        assert_eq!(store.insert(&intake).await.unwrap(), [Inserted::New]);
+        let sql = format!("SELECT setting FROM {}_commit", site.table);
+        let settings: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&site.pool).await.unwrap();
+        assert_eq!(settings, [expected]);
+    }
 }
 
 /// NUL cannot be stored in texts, but in bodies and headers.
@@ -275,32 +306,79 @@ async fn events_of_a_key_run_one_at_a_time() {
     sender.await.unwrap();
 }
 
+/// While another lease has its turn, a lease finds nothing. It neither fails nor waits.
+#[tokio::test]
+async fn a_lease_with_an_order_does_not_wait_for_its_turn() {
+    let site = Site::new().await;
+    site.insert(vec![event(1).ordered("key", None)]).await;
+    let mut request = request(1);
+    request.order = Order::DeadBlocks;
+    let store = site.store.clone().lock_timeout(Duration::from_millis(1));
+    let mut transaction = site.pool.begin().await.unwrap();
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, hashtextextended($2, 0)))")
+        .bind(CONSUMER)
+        .bind(ENDPOINT)
+        .execute(&mut *transaction)
+        .await
+        .unwrap();
+    let leased = soon("lease of another's turn", store.lease(&request)).await.unwrap();
+    assert!(leased.events.is_empty());
+    transaction.rollback().await.unwrap();
+    assert_eq!(store.lease(&request).await.unwrap().events.len(), 1);
+}
+
 /// Thousands of events wait for a dead one. The events of other keys are leased at once, and those
 /// that wait follow in their order once the dead one is discarded or retried.
 #[tokio::test]
 async fn waiting_for_a_dead_event_delays_no_other_key() {
-    let site = Site::new().await;
-    site.insert((0..2500).map(|number| event(number).ordered("stuck", None)).collect()).await;
-    site.insert(vec![event(2500).ordered("other", None)]).await;
-    site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event = 1").await;
-    let lease = async || {
-        let mut request = request(10);
-        request.order = Order::DeadBlocks;
-        let leased = site.store.lease(&request).await.unwrap();
-        let event = leased.events.first();
-        event.map(|event| EntryHolder::new(event.number, CONSUMER, request.owner))
-    };
-    let other = lease().await.unwrap();
-    assert_eq!(other.number, 2501);
-    assert!(lease().await.is_none());
-    let mut filter = Filter::new(ENDPOINT, 10);
-    filter.state = Some(EntryState::Dead);
-    assert_eq!(site.store.change(&filter, Change::Retry).await.unwrap(), 1);
-    for number in 1..=20 {
-        let holder = lease().await.unwrap();
-        assert_eq!(holder.number, number);
-        assert_eq!(site.settle(&holder, Verdict::Done).await, Settled::Applied);
+    for change in [Change::Retry, Change::Discard] {
+        let site = Site::new().await;
+        site.insert((0..2500).map(|number| event(number).ordered("stuck", None)).collect()).await;
+        site.insert(vec![event(2500).ordered("other", None)]).await;
+        site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event = 1").await;
+        let lease = async || {
+            let mut request = request(10);
+            request.order = Order::DeadBlocks;
+            let leased = site.store.lease(&request).await.unwrap();
+            let event = leased.events.first();
+            event.map(|event| EntryHolder::new(event.number, CONSUMER, request.owner))
+        };
+        let other = lease().await.unwrap();
+        assert_eq!(other.number, 2501);
+        assert!(lease().await.is_none());
+        let mut first = 1;
+        if change == Change::Discard {
+            // Those of one call do not follow each other.
+            site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event IN (2, 4)").await;
+            first = 3;
+        }
+        let dead = Filter::new(ENDPOINT, 10).state(EntryState::Dead);
+        let expected = site.store.list(&dead).await.unwrap().len();
+        assert_eq!(site.store.change(&dead, change).await.unwrap(), expected);
+        assert_eq!(site.store.list(&dead).await.unwrap().len(), 0);
+        for number in (first..=20).filter(|number| first == 1 || *number != 4) {
+            let holder = lease().await.unwrap();
+            assert_eq!(holder.number, number);
+            assert_eq!(site.settle(&holder, Verdict::Done).await, Settled::Applied);
+        }
     }
+}
+
+/// Waiting entries that are discarded in one call do not keep each other.
+#[tokio::test]
+async fn followers_of_a_discarded_entry_are_discarded_with_it() {
+    let site = Site::new().await;
+    site.insert((0..20).map(|number| event(number).ordered("key", None)).collect()).await;
+    site.execute("UPDATE {inbox}_entry SET due_at = now() + interval '1 minute' WHERE event > 1")
+        .await;
+    let first = Filter::new(ENDPOINT, 10);
+    assert_eq!(site.store.change(&first, Change::Discard).await.unwrap(), 10);
+    let discarded = Filter::new(ENDPOINT, 99).state(EntryState::Discarded);
+    assert_eq!(site.store.list(&discarded).await.unwrap().len(), 10);
+    let mut request = request(10);
+    request.order = Order::DeadBlocks;
+    let leased = site.store.lease(&request).await.unwrap().events;
+    assert_eq!(leased.iter().map(|event| event.number).collect::<Vec<_>>(), [11]);
 }
 
 /// A handler's open transaction has locked its entry. The other leases are renewed meanwhile.
@@ -317,12 +395,110 @@ async fn a_locked_entry_delays_no_renewal() {
     lock.execute(&mut *transaction).await.unwrap();
     let extended = site.store.extend(&holders, DAY, MINUTE);
     let extended = soon("renewal next to a locked entry", extended).await.unwrap();
-    assert_eq!(extended, [Settled::Applied, Settled::Applied]);
+    assert_eq!(extended, [Extended::Locked, Extended::Renewed]);
     transaction.rollback().await.unwrap();
     site.age(MINUTE * 2).await;
     let (_, leased) = site.lease(2).await;
     let numbers: Vec<_> = leased.events.iter().map(|event| event.number).collect();
     assert_eq!(numbers, [holders[0].number], "only the lease of the locked entry has expired");
+}
+
+/// A worker is about to take an expired lease over. The former owner does not take its extension for
+/// renewed.
+#[tokio::test]
+async fn no_lease_is_renewed_while_another_worker_takes_it_over() {
+    let site = Site::new().await;
+    site.insert(vec![event(1)]).await;
+    let (owner, leased) = site.lease(1).await;
+    let holders = [EntryHolder::new(leased.events[0].number, CONSUMER, owner)];
+    let extend = async || {
+        let extended = site.store.extend(&holders, DAY, MINUTE);
+        soon("extension of a locked entry", extended).await.unwrap()
+    };
+    let mut transaction = site.pool.begin().await.unwrap();
+    let take_over = format!(
+        "UPDATE {}_entry SET owner = substr(sha256(''), 1, 16), attempt = attempt + 1",
+        site.table
+    );
+    sqlx::raw_sql(AssertSqlSafe(take_over)).execute(&mut *transaction).await.unwrap();
+    assert_eq!(extend().await, [Extended::Locked]);
+    transaction.commit().await.unwrap();
+    assert_eq!(extend().await, [Extended::Lost]);
+}
+
+/// An operator has deleted events, but not their entries. Workers lease the other events.
+#[tokio::test]
+async fn entries_without_events_hide_no_others() {
+    for order in [Order::None, Order::DeadBlocks] {
+        let site = Site::new().await;
+        let pair = |number: u32| event(number).ordered(format!("key {}", number / 2), None);
+        site.insert((0..2502).map(pair).collect()).await;
+        let lease = async |max| {
+            let mut request = request(max);
+            request.order = order;
+            let leased = site.store.lease(&request).await.unwrap();
+            let holder =
+                |event: &LeasedEvent| EntryHolder::new(event.number, CONSUMER, request.owner);
+            leased.events.iter().map(holder).collect::<Vec<_>>()
+        };
+        let holder = lease(1).await.remove(0);
+        site.execute(
+            "DELETE FROM {inbox} WHERE number < 2501;
+             UPDATE {inbox}_entry SET state = 2 WHERE event = 2",
+        )
+        .await;
+        assert_eq!(site.settle(&holder, Verdict::Released).await, Settled::Applied);
+        let stats = site.store.stats(ENDPOINT).await.unwrap();
+        assert_eq!((stats[0].waiting, stats[0].dead), (2501, 1));
+        let all = Filter::new(ENDPOINT, 9999);
+        assert_eq!(site.store.list(&all).await.unwrap().len(), 2);
+        // No lease removes what is dead.
+        let dead = all.state(EntryState::Dead);
+        assert_eq!(site.store.change(&dead, Change::Discard).await.unwrap(), 1);
+        for number in [2501, 2502] {
+            let held = lease(1).await;
+            assert_eq!(held.len(), 1, "{order:?}");
+            assert_eq!(held[0].number, number);
+            assert_eq!(site.settle(&held[0], Verdict::Done).await, Settled::Applied);
+        }
+        let left = "SELECT count(*) FROM {inbox}_entry WHERE state < 2";
+        assert_eq!(site.count(left).await, 0);
+    }
+}
+
+/// A key leads to its event. The other events are not read.
+#[tokio::test]
+async fn entries_of_a_key_are_found_without_a_scan() {
+    let site = Site::new().await;
+    site.insert((0..5000).map(event).collect()).await;
+    let server = PostgresServer::shared();
+    let watcher = pool_with(server, 1, &[]).await;
+    // A session reports what it has read, at its end at the latest.
+    let table = format!("{}_entry", site.table);
+    let reports = async |column: &str| -> i64 {
+        let sql = format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = '{table}'");
+        sqlx::query_scalar(AssertSqlSafe(sql)).fetch_one(&watcher).await.unwrap()
+    };
+    let reached = async |column: &str, count: i64| {
+        while reports(column).await < count {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    site.pool.close().await;
+    soon("report of the inserts", reached("n_tup_ins", 5000)).await;
+    const READ: &str = "seq_tup_read + idx_tup_fetch";
+    let before = reports(READ).await;
+    let pool = pool_with(server, 1, &[]).await;
+    let claims = site.table.strip_suffix("_inbox").unwrap();
+    let store = PostgresStore::new(pool.clone()).table(claims).unwrap();
+    let mut filter = Filter::new(ENDPOINT, 100);
+    filter.key = Some(stored(4000).key);
+    assert_eq!(store.list(&filter).await.unwrap().len(), 1);
+    assert_eq!(store.change(&filter, Change::Discard).await.unwrap(), 1);
+    pool.close().await;
+    soon("report of the change", reached("n_tup_upd", 1)).await;
+    let read = reports(READ).await - before;
+    assert!(read < 100, "{read} rows read");
 }
 
 /// An operator retries all dead entries, in several statements.
@@ -363,6 +539,74 @@ async fn purges_remove_thousands_of_events() {
     assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 9999).await.unwrap(), 2500);
     assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 1);
     assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry").await, 1);
+}
+
+/// Rows that are kept hide no others: another consumer has finished none of the first thousands.
+#[tokio::test]
+async fn kept_rows_hide_no_others_from_purges() {
+    let site = Site::new().await;
+    site.insert((0..2500).map(event).collect()).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour';
+         INSERT INTO {inbox}_entry (event, consumer, endpoint, state, attempt, due_at, position)
+         SELECT event, 'bill', endpoint, 2, 1, due_at, 0 FROM {inbox}_entry WHERE event <= 2499",
+    )
+    .await;
+    let retention = Retention::new(MINUTE);
+    assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 1);
+    assert_eq!(site.count("SELECT number FROM {inbox} WHERE body IS NULL").await, 2500);
+    site.age(2 * DAY).await;
+    assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 1);
+    assert_eq!(site.count("SELECT max(number) FROM {inbox}").await, 2499);
+}
+
+/// Processes purge the events of several consumers at once, and wait for no lock of each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn purges_at_once_remove_everything() {
+    let site = Arc::new(Site::new().await);
+    let events = (0..3000).map(|number| NewEvent::new(stored(number), DAY));
+    let intake = Intake::new(ENDPOINT, &["bill", CONSUMER], events.collect());
+    site.store.insert(&intake).await.unwrap();
+    // Half of the events have expired. The entries of an event have finished in any order.
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3,
+           finished_at = now() - interval '1 hour' - hashtext(event || consumer) * interval '1 us';
+         UPDATE {inbox} SET expires_at = now() WHERE number % 2 = 0",
+    )
+    .await;
+    let purges = (0..8).map(|_| {
+        let site = Arc::clone(&site);
+        tokio::spawn(async move {
+            site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap()
+        })
+    });
+    for purged in soon("purges at once", join_all(purges)).await {
+        purged.unwrap();
+    }
+    // A purge skips what others have locked.
+    site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap();
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 1500);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(site.count(deadlocks).await, 0);
+}
+
+/// A table of events that cannot be deleted from delays no purge of bodies.
+#[tokio::test]
+async fn bodies_are_purged_although_events_are_not() {
+    let site = Site::new().await;
+    site.insert(vec![event(1), NewEvent::new(stored(2), Duration::ZERO)]).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour';
+         CREATE FUNCTION {inbox}_refuse() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE 'refused'; END $$;
+         CREATE TRIGGER refuse BEFORE DELETE ON {inbox} EXECUTE FUNCTION {inbox}_refuse()",
+    )
+    .await;
+    let retention = Retention::new(MINUTE);
+    let purged = fails(site.store.purge_inbox(ENDPOINT, &retention, 10)).await;
+    assert!(purged.contains("refused"), "{purged}");
+    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
 }
 
 /// Processes that start at once create the tables once.

@@ -8,7 +8,7 @@ use integration_tests::inbox::{Row, Turn};
 use stateright::{Model, Property};
 use webhook_verify::{
     idempotency::Settled,
-    inbox::{Change, EntryState, Verdict},
+    inbox::{Change, EntryState, Extended, Verdict},
 };
 
 use super::{breaks, ends, holds, store::OWNERS};
@@ -276,7 +276,10 @@ impl Inbox {
                 state.entry = Entry::of(&row);
                 return self.leased(state, before, turn, owner);
             }
-            Call::Extend => row.extend(by, TICK * LEASE.into(), NOW),
+            Call::Extend => match row.extend(by, TICK * LEASE.into(), NOW) {
+                Extended::Renewed => Settled::Applied,
+                _ => Settled::Superseded,
+            },
             Call::Done => row.settle(by, &Verdict::Done, NOW),
             Call::Discarded => row.settle(by, &Verdict::Discarded, NOW),
             Call::Released => row.settle(by, &Verdict::Released, NOW),

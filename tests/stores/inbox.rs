@@ -12,8 +12,8 @@ use webhook_verify::{
     clock::Clock as _,
     idempotency::{Settled, StoreError},
     inbox::{
-        Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-        LeaseRequest, Leased, Order, Retention, Settlement, Stats, Verdict,
+        Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+        Intake, LeaseRequest, Leased, Order, Retention, Settlement, Stats, Verdict,
     },
     testing::conformance::{Failures, inbox::Suite},
 };
@@ -79,6 +79,7 @@ faults! {
     ExtendAdds: extend_counts_from_now,
     ExtendNeedsALiveLease: a_late_extension_counts_if_nobody_took_over,
     AnyOwnerExtends: former_owners_extend_nothing extensions_in_order,
+    LostIsRenewed: a_lease_is_extended_or_taken_over former_owners_extend_nothing,
     ExtendIsReversed: extensions_in_order,
     ExtendWantsOne: extensions_in_order,
     OrderIsIgnored: one_at_a_time_as_stored retries_delay_the_rest racing_leases_keep_the_order,
@@ -395,7 +396,7 @@ impl InboxStore for Faulty {
         holders: &[EntryHolder],
         lease: Duration,
         limit: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
+    ) -> Result<Vec<Extended>, StoreError> {
         self.refuses(Fault::ExtendWantsOne, holders.is_empty())?;
         let mut results = Vec::new();
         for holder in holders {
@@ -407,10 +408,13 @@ impl InboxStore for Faulty {
                 _ => lease,
             };
             if self.is(Fault::ExtendNeedsALiveLease) && left.is_zero() {
-                results.push(Settled::Superseded);
+                results.push(Extended::Lost);
             } else {
                 results.extend(self.inner.extend(&[holder], lease, limit).await?);
             }
+        }
+        if self.is(Fault::LostIsRenewed) {
+            results.fill(Extended::Renewed);
         }
         if self.is(Fault::ExtendIsReversed) {
             results.reverse();

@@ -12,8 +12,8 @@ use webhook_verify::{
     clock::Clock,
     idempotency::{ClaimKey, Settled, StoreError},
     inbox::{
-        Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-        LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
+        Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+        Intake, LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
     },
 };
 
@@ -197,11 +197,11 @@ impl<C: Clock> InboxStore for MapInbox<C> {
         holders: &[EntryHolder],
         lease: Duration,
         _: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
+    ) -> Result<Vec<Extended>, StoreError> {
         let (now, mut tables) = (self.clock.now(), self.tables.lock().unwrap());
         let extend = |holder: &EntryHolder| match tables.row(holder) {
             Some(row) => row.extend(holder.owner, lease, now),
-            None => Settled::Superseded,
+            None => Extended::Lost,
         };
         Ok(holders.iter().map(extend).collect())
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use webhook_verify::{
     idempotency::{Owner, Settled},
-    inbox::{Change, EntryState, Verdict},
+    inbox::{Change, EntryState, Extended, Verdict},
 };
 
 /// An entry as a store keeps it.
@@ -80,12 +80,12 @@ impl Row {
     }
 
     /// Renews the owner's lease from now on.
-    pub fn extend(&mut self, owner: Owner, lease: Duration, now: Duration) -> Settled {
+    pub fn extend(&mut self, owner: Owner, lease: Duration, now: Duration) -> Extended {
         if self.owner != Some(owner) {
-            return Settled::Superseded;
+            return Extended::Lost;
         }
         self.due_at = now + lease;
-        Settled::Applied
+        Extended::Renewed
     }
 
     /// Settles the owner's attempt.

@@ -74,8 +74,8 @@ pub use self::{
     event::InboxEvent,
     outcome::{Discard, Retry},
     store::{
-        Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-        LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
+        Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+        Intake, LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
         StoredEvent, Verdict,
     },
     worker::Worker,
@@ -95,8 +95,6 @@ const DEFAULT_CONSUMER: &str = "default";
 const DEFAULT_HEADERS: [&str; 3] = ["content-type", "traceparent", "tracestate"];
 /// The pause before other processes are told of new events, so that a burst causes few messages.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
-/// How many bodies and events one call of the store purges.
-const STEP: usize = 1000;
 /// How many entries [`Inbox::list`] returns by default.
 const PAGE: usize = 100;
 
@@ -333,16 +331,7 @@ impl Inbox {
     ///
     /// [`StoreError`] if the store fails. Some may have been removed.
     pub async fn purge(&self, max: usize) -> Result<usize, StoreError> {
-        let mut removed = 0;
-        while removed < max {
-            let step = STEP.min(max - removed);
-            let gone = self.store.purge_inbox(&self.endpoint, &self.retention, step).await?;
-            removed += gone;
-            if gone < step {
-                break;
-            }
-        }
-        Ok(removed)
+        self.store.purge_inbox(&self.endpoint, &self.retention, max).await
     }
 
     async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {

@@ -1,30 +1,34 @@
 //! Inboxes in a PostgreSQL database. `claim::postgres` has the tables and the statements.
 
-use std::{collections::HashSet, time::Duration};
+use std::{collections::HashSet, mem::take, time::Duration};
 
 use bytes::Bytes;
 use sha2::{Digest as _, Sha256};
 use sqlx::{
-    Error, PgConnection, Row as _,
+    Error, PgConnection, Row as _, SqlStr,
     postgres::{PgListener, PgPoolOptions, PgRow},
 };
+use tokio::time::sleep;
 
 use super::{
-    Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-    LeaseRequest, Leased, LeasedEvent, Order, Retention, Settlement, Stats, StoredEvent, Verdict,
+    Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+    Intake, LeaseRequest, Leased, LeasedEvent, Order, Retention, Settlement, Stats, StoredEvent,
+    Verdict,
 };
 use crate::claim::{
     ClaimKey, PostgresStore, Settled, StoreError,
-    postgres::{Value, leads_to_server, run_in},
+    postgres::{InboxStatements, Value, leads_to_server, run_in},
     sql::{foreign, millis},
 };
 
 /// The number of entries that one statement of an operator or a purge changes: few enough not to
 /// delay other statements.
 const BATCH: usize = 1000;
-/// The number of times that one lease looks further if entries that wait for others are all that it
-/// finds.
-const WINDOWS: usize = 10;
+/// The number of times that one lease looks for entries, if it finds only some that wait for others
+/// or have no event, or if another lease with an order has its turn.
+const LOOKS: usize = 10;
+/// The pause before a lease looks again. A lease with an order takes a few milliseconds.
+const PAUSE: Duration = Duration::from_millis(10);
 /// The longest time from now that the database has to represent.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
 
@@ -72,7 +76,7 @@ impl InboxStore for PostgresStore {
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {
         let (link, statements) = (self.link(), self.inbox_statements());
-        let mut values = vec![
+        let values = vec![
             Value::text(&request.endpoint),
             Value::text(&request.consumer),
             Value::Int(request.max.try_into().unwrap_or(i64::MAX)),
@@ -80,29 +84,36 @@ impl InboxStore for PostgresStore {
             Value::Int(time(request.lease)),
             Value::Int(request.max_attempts.into()),
         ];
-        let limit = request.limit;
-        let slot = link.limiter.enter(limit).await?;
         let in_order = match request.order {
-            Order::None => {
-                let leased = link.claim(&statements.lease, values, slot, limit);
-                return leased_of(&self.rows(leased).await?);
-            }
-            Order::DeadBlocks => &statements.lease_dead_blocks,
-            Order::DeadIsSkipped => &statements.lease_dead_is_skipped,
+            Order::None => None,
+            Order::DeadBlocks => Some(&statements.lease_dead_blocks),
+            Order::DeadIsSkipped => Some(&statements.lease_dead_is_skipped),
         };
-        values.push(self.lock_timeout_value());
-        let mut rows =
-            self.rows(link.claim_in_steps(in_order, values.clone(), slot, limit)).await?;
-        for _ in 1..WINDOWS {
-            match &*rows {
-                [row] if EventRow(row).is_parked()? => {}
-                _ => break,
+        let limit = request.limit;
+        let mut found = Found::default();
+        for look in 0..LOOKS {
+            if look > 0 {
+                sleep(PAUSE).await;
             }
             let slot = link.limiter.enter(limit).await?;
-            let leased = link.claim_in_steps(in_order, values.clone(), slot, limit);
-            rows = self.rows(leased).await?;
+            let rows = match in_order {
+                None => self.rows(link.claim(&statements.lease, values.clone(), slot, limit)).await,
+                Some(statement) => {
+                    self.rows(link.claim_in_steps(statement, values.clone(), slot, limit)).await
+                }
+            };
+            found = Found::read(&rows?)?;
+            let mut removed = Ok(());
+            if !found.orphans.is_empty() {
+                removed = self.remove_orphans(request, take(&mut found.orphans)).await;
+                found.looks_further = true;
+            }
+            if !found.looks_further || !found.leased.is_empty() {
+                break;
+            }
+            removed?;
         }
-        leased_of(&rows)
+        Ok(found.leased)
     }
 
     async fn extend(
@@ -110,14 +121,20 @@ impl InboxStore for PostgresStore {
         holders: &[EntryHolder],
         lease: Duration,
         limit: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
+    ) -> Result<Vec<Extended>, StoreError> {
         if holders.is_empty() {
             return Ok(Vec::new());
         }
         let mut values = holder_values(holders.iter());
         values.push(Value::Int(time(lease)));
         let extended = self.link().settle(&self.inbox_statements().extend, values, limit);
-        settled(holders.len(), &self.rows(extended).await?)
+        let mut results = vec![Extended::Lost; holders.len()];
+        for row in self.rows(extended).await? {
+            let result = results.get_mut(index(&row)?).ok_or_else(|| foreign("event"))?;
+            let is_renewed: bool = row.try_get(1).map_err(StoreError::new)?;
+            *result = if is_renewed { Extended::Renewed } else { Extended::Locked };
+        }
+        Ok(results)
     }
 
     async fn settle(
@@ -138,7 +155,11 @@ impl InboxStore for PostgresStore {
             self.lock_timeout_value(),
         ]);
         let applied = self.link().settle(&self.inbox_statements().settle, values, limit);
-        settled(settlements.len(), &self.rows(applied).await?)
+        let mut settled = vec![Settled::Superseded; settlements.len()];
+        for row in self.rows(applied).await? {
+            *settled.get_mut(index(&row)?).ok_or_else(|| foreign("event"))? = Settled::Applied;
+        }
+        Ok(settled)
     }
 
     async fn advance(&self, advance: &Advance, limit: Duration) -> Result<bool, StoreError> {
@@ -176,8 +197,9 @@ impl InboxStore for PostgresStore {
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
         let mut values = vec![Value::text(&filter.endpoint), Value::Int(filter.after)];
-        let conditions = conditions(filter, &mut values);
-        let sql = self.inbox_statements().list(&conditions, filter.limit);
+        let statements = self.inbox_statements();
+        let conditions = conditions(statements, filter, &mut values);
+        let sql = statements.list(&conditions, filter.limit);
         let rows = self.rows(self.link().maintain(&sql, values)).await?;
         rows.iter().map(|row| EventRow(row).entry()).collect()
     }
@@ -198,7 +220,7 @@ impl InboxStore for PostgresStore {
                 None => Value::Null,
             };
             let mut values = vec![Value::text(&filter.endpoint), Value::Int(number), after];
-            let conditions = conditions(filter, &mut values);
+            let conditions = conditions(statements, filter, &mut values);
             let sql = statements.change(&conditions, size, statement);
             let rows = self.rows(self.link().maintain(&sql, values)).await?;
             changed += rows.len();
@@ -219,30 +241,11 @@ impl InboxStore for PostgresStore {
         max: usize,
     ) -> Result<usize, StoreError> {
         let statements = self.inbox_statements();
-        let mut purged = 0;
-        // Events first: they take their bodies along.
-        for statement in [&statements.purge_events, &statements.purge_bodies] {
-            while purged < max {
-                let size = BATCH.min(max - purged);
-                let values = vec![
-                    Value::text(endpoint),
-                    Value::Int(time(retention.bodies)),
-                    Value::Int(size as i64),
-                ];
-                let rows = self.rows(self.link().maintain(statement, values)).await?;
-                let row = rows.first().ok_or_else(|| foreign("number"))?;
-                let count = |index: usize| -> Result<usize, StoreError> {
-                    let count: i64 = row.try_get(index).map_err(StoreError::new)?;
-                    Ok(usize::try_from(count).unwrap_or(0))
-                };
-                purged += count(1)?;
-                // An event may have several entries, so fewer bodies may be removed.
-                if count(0)? < size {
-                    break;
-                }
-            }
-        }
-        Ok(purged)
+        // The body of an event goes with it. If one purge fails, the other one still runs.
+        let events = self.purge_with(&statements.purge_events, endpoint, retention, max).await;
+        let left = max - events.as_ref().map_or(0, |events| *events);
+        let bodies = self.purge_with(&statements.purge_bodies, endpoint, retention, left).await?;
+        Ok(events? + bodies)
     }
 
     /// Notifies in a transaction of its own, because transactions that notify commit one by one.
@@ -297,6 +300,57 @@ impl PostgresStore {
         Ok(!self.rows(finished).await?.is_empty())
     }
 
+    /// Removes up to `max` events or bodies page by page, and returns how many.
+    async fn purge_with(
+        &self,
+        statement: &SqlStr,
+        endpoint: &str,
+        retention: &Retention,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let (mut removed, mut cursor) = (0, (0, i64::MIN));
+        while removed < max {
+            let values = vec![
+                Value::text(endpoint),
+                Value::Int(time(retention.bodies)),
+                Value::Int((max - removed).try_into().unwrap_or(i64::MAX)),
+                Value::Int(BATCH as i64),
+                Value::Int(cursor.0),
+                Value::Int(cursor.1),
+            ];
+            let rows = self.rows(self.link().maintain(statement, values)).await?;
+            let row = rows.first().ok_or_else(|| foreign("number"))?;
+            let count = |index: usize| -> Result<usize, StoreError> {
+                let count: i64 = row.try_get(index).map_err(StoreError::new)?;
+                Ok(usize::try_from(count).unwrap_or(0))
+            };
+            removed += count(0)?;
+            if count(1)? < BATCH {
+                break;
+            }
+            cursor = (
+                row.try_get(2).map_err(StoreError::new)?,
+                row.try_get(3).map_err(StoreError::new)?,
+            );
+        }
+        Ok(removed)
+    }
+
+    /// Removes these entries, and further ones that are due, whose events were deleted by hand.
+    async fn remove_orphans(
+        &self,
+        request: &LeaseRequest,
+        orphans: Vec<i64>,
+    ) -> Result<(), StoreError> {
+        let values = vec![
+            Value::text(&request.endpoint),
+            Value::text(&request.consumer),
+            Value::Ints(orphans),
+        ];
+        let removed = self.link().maintain(&self.inbox_statements().remove_orphans, values);
+        self.rows(removed).await.map(drop)
+    }
+
     async fn rows(
         &self,
         call: impl Future<Output = Result<Vec<PgRow>, Error>> + Send,
@@ -324,26 +378,52 @@ fn digest(key: &[u8]) -> [u8; 32] {
     Sha256::digest(key).into()
 }
 
-fn leased_of(rows: &[PgRow]) -> Result<Leased, StoreError> {
-    let mut leased = Leased::default();
-    for row in rows.iter().map(EventRow) {
-        if row.is_parked()? {
-            continue;
+/// The rows of a lease.
+#[derive(Default)]
+struct Found {
+    leased: Leased,
+    /// Entries whose events were deleted by hand.
+    orphans: Vec<i64>,
+    /// Whether other entries may be due if none of these is leased.
+    looks_further: bool,
+}
+
+impl Found {
+    fn read(rows: &[PgRow]) -> Result<Self, StoreError> {
+        let mut found = Self::default();
+        for row in rows.iter().map(EventRow) {
+            if row.looks_further()? {
+                found.looks_further = true;
+            } else if row.is_orphan()? {
+                found.orphans.push(row.entry_number()?);
+            } else {
+                found.leased.add(&row)?;
+            }
         }
+        Ok(found)
+    }
+}
+
+impl Leased {
+    fn is_empty(&self) -> bool {
+        self.events.is_empty() && self.exhausted.is_empty()
+    }
+
+    fn add(&mut self, row: &EventRow<'_>) -> Result<(), StoreError> {
         match row.state()? {
-            EntryState::Running => leased.events.push(LeasedEvent {
+            EntryState::Running => self.events.push(LeasedEvent {
                 number: row.number()?,
                 attempt: row.attempt()?,
                 received_at: row.received_at()?,
                 event: row.event()?,
             }),
-            EntryState::Dead => leased.exhausted.push((row.number()?, row.key()?)),
+            EntryState::Dead => self.exhausted.push((row.number()?, row.key()?)),
             EntryState::Waiting | EntryState::Done | EntryState::Discarded => {
                 return Err(foreign("state"));
             }
         }
+        Ok(())
     }
-    Ok(leased)
 }
 
 /// Returns the state that a verdict leads to, the time until the entry is due, and its error.
@@ -375,15 +455,6 @@ fn holder_values<'a>(holders: impl Iterator<Item = &'a EntryHolder> + Clone) -> 
     ]
 }
 
-/// Returns the results of `count` steps from the indices of those that were applied.
-fn settled(count: usize, rows: &[PgRow]) -> Result<Vec<Settled>, StoreError> {
-    let mut settled = vec![Settled::Superseded; count];
-    for row in rows {
-        *settled.get_mut(index(row)?).ok_or_else(|| foreign("event"))? = Settled::Applied;
-    }
-    Ok(settled)
-}
-
 /// Returns the index of a statement's element, which the database counts from 1.
 fn index(row: &PgRow) -> Result<usize, StoreError> {
     let index: i64 = row.try_get(0).map_err(StoreError::new)?;
@@ -391,17 +462,20 @@ fn index(row: &PgRow) -> Result<usize, StoreError> {
 }
 
 /// Returns the conditions of a filter, and adds their values.
-fn conditions(filter: &Filter, values: &mut Vec<Value>) -> String {
+fn conditions(statements: &InboxStatements, filter: &Filter, values: &mut Vec<Value>) -> String {
     let mut conditions = String::new();
+    // The planner finds the event first, and then its entries.
+    if let Some(key) = &filter.key {
+        values.push(Value::Bytes(key.as_bytes().to_vec()));
+        let event = statements.event_of_key.as_str();
+        conditions += &format!(" AND t.event = ({event} ${})", values.len());
+    }
     let mut add = |column: &str, value: Value| {
         values.push(value);
         conditions += &format!(" AND {column} = ${}", values.len());
     };
     if let Some(consumer) = &filter.consumer {
         add("t.consumer", Value::text(consumer));
-    }
-    if let Some(key) = &filter.key {
-        add("e.endpoint = t.endpoint AND e.key", Value::Bytes(key.as_bytes().to_vec()));
     }
     if let Some(event_type) = &filter.event_type {
         add("e.event_type", Value::text(event_type));
@@ -454,8 +528,18 @@ impl EventRow<'_> {
         })
     }
 
-    /// Returns whether the row stands for entries that were parked.
-    fn is_parked(&self) -> Result<bool, StoreError> {
+    /// Returns whether the event of a leased entry is missing.
+    fn is_orphan(&self) -> Result<bool, StoreError> {
+        Ok(self.get::<Option<i64>>(0)?.is_none())
+    }
+
+    /// Returns the number of a leased entry's event, even if it is missing.
+    fn entry_number(&self) -> Result<i64, StoreError> {
+        self.get(13)
+    }
+
+    /// Returns whether the row stands for entries that were parked, or for another lease's turn.
+    fn looks_further(&self) -> Result<bool, StoreError> {
         Ok(self.get::<i16>(10)? == -1)
     }
 

@@ -1,8 +1,8 @@
 use std::{any::Any, time::Duration};
 
 use super::{
-    Advance, Change, Entry, EntryHolder, Filter, InboxStore, Inserted, Intake, LeaseRequest,
-    Leased, Retention, Settlement, Stats,
+    Advance, Change, Entry, EntryHolder, Extended, Filter, InboxStore, Inserted, Intake,
+    LeaseRequest, Leased, Retention, Settlement, Stats,
 };
 use crate::claim::{BoxFuture, Settled};
 
@@ -16,7 +16,7 @@ pub(crate) trait DynInboxStore: Send + Sync {
         holders: &'a [EntryHolder],
         lease: Duration,
         limit: Duration,
-    ) -> BoxFuture<'a, Vec<Settled>>;
+    ) -> BoxFuture<'a, Vec<Extended>>;
     fn settle<'a>(
         &'a self,
         settlements: &'a [Settlement],
@@ -58,7 +58,7 @@ impl<S: InboxStore> DynInboxStore for S {
         holders: &'a [EntryHolder],
         lease: Duration,
         limit: Duration,
-    ) -> BoxFuture<'a, Vec<Settled>> {
+    ) -> BoxFuture<'a, Vec<Extended>> {
         Box::pin(InboxStore::extend(self, holders, lease, limit))
     }
 

@@ -13,8 +13,8 @@ use self::{
     turn::Turn,
 };
 use super::{
-    Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-    LeaseRequest, Leased, Retention, Settlement, Stats, Verdict,
+    Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+    Intake, LeaseRequest, Leased, Retention, Settlement, Stats, Verdict,
 };
 use crate::claim::{
     BoxFuture, Settled, SqliteStore, StoreError,
@@ -63,6 +63,30 @@ impl SqliteStore {
         self.run(Call { table, arguments, run }, urgency).await
     }
 
+    /// Removes up to `max` events or bodies, and returns how many.
+    async fn purge_part(
+        &self,
+        part: Part,
+        endpoint: &str,
+        retention: Retention,
+        max: usize,
+    ) -> Result<usize, StoreError> {
+        let (mut left, mut cursor) = (max, Some(Cursor::START));
+        while let Some(from) = cursor.filter(|_| left > 0) {
+            let arguments = (part, endpoint.to_owned(), retention, from, left.min(PURGE));
+            let call = self.inbox(Urgency::Renewal, arguments, |mut turn, arguments| {
+                Box::pin(async move {
+                    let (part, endpoint, retention, from, max) = arguments;
+                    turn.purge(*part, endpoint, *retention, *from, *max).await
+                })
+            });
+            let removed;
+            (removed, cursor) = call.await?;
+            left -= removed;
+        }
+        Ok(max - left)
+    }
+
     /// Marks an entry as done in the handler's transaction, if the holder still runs it. Returns
     /// whether it does.
     pub(crate) async fn finish_in(
@@ -97,15 +121,15 @@ impl InboxStore for SqliteStore {
         holders: &[EntryHolder],
         lease: Duration,
         _limit: Duration,
-    ) -> Result<Vec<Settled>, StoreError> {
+    ) -> Result<Vec<Extended>, StoreError> {
         let arguments = (holders.to_vec(), lease);
         self.inbox(Urgency::Renewal, arguments, |mut turn, (holders, lease)| {
             Box::pin(async move {
-                let mut settled = Vec::with_capacity(holders.len());
+                let mut extended = Vec::with_capacity(holders.len());
                 for holder in holders {
-                    settled.push(turn.extend(holder, *lease).await?);
+                    extended.push(turn.extend(holder, *lease).await?);
                 }
-                Ok(settled)
+                Ok(extended)
             })
         })
         .await
@@ -186,24 +210,11 @@ impl InboxStore for SqliteStore {
         retention: &Retention,
         max: usize,
     ) -> Result<usize, StoreError> {
-        let mut left = max;
-        // The body of an event goes with it.
-        for part in [Part::Events, Part::Bodies] {
-            let mut cursor = Some(Cursor::START);
-            while let Some(from) = cursor.filter(|_| left > 0) {
-                let arguments = (part, endpoint.to_owned(), *retention, from, left.min(PURGE));
-                let call = self.inbox(Urgency::Renewal, arguments, |mut turn, arguments| {
-                    Box::pin(async move {
-                        let (part, endpoint, retention, from, max) = arguments;
-                        turn.purge(*part, endpoint, *retention, *from, *max).await
-                    })
-                });
-                let removed;
-                (removed, cursor) = call.await?;
-                left -= removed;
-            }
-        }
-        Ok(max - left)
+        // The body of an event goes with it. If one purge fails, the other one still runs.
+        let events = self.purge_part(Part::Events, endpoint, *retention, max).await;
+        let left = max - events.as_ref().map_or(0, |events| *events);
+        let bodies = self.purge_part(Part::Bodies, endpoint, *retention, left).await?;
+        Ok(events? + bodies)
     }
 }
 

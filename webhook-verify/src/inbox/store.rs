@@ -71,13 +71,14 @@ pub trait InboxStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Leased, StoreError>> + Send;
 
     /// Renews the leases of running entries to `lease` from now on. The results have the order of
-    /// the holders: [`Settled::Superseded`] if the entry is not running, or has another owner.
+    /// the holders. A store that finds an entry locked returns [`Extended::Locked`] rather than
+    /// wait, because the other leases must not expire meanwhile.
     fn extend(
         &self,
         holders: &[EntryHolder],
         lease: Duration,
         limit: Duration,
-    ) -> impl Future<Output = Result<Vec<Settled>, StoreError>> + Send;
+    ) -> impl Future<Output = Result<Vec<Extended>, StoreError>> + Send;
 
     /// Settles running entries. The results have the order of the settlements:
     /// [`Settled::Superseded`] if the entry is not running, or has another owner. So the second of
@@ -119,7 +120,8 @@ pub trait InboxStore: Send + Sync + 'static {
     /// An event with a waiting, running or dead entry stays, and so does its body. Otherwise the
     /// body goes once it has been [kept](Retention::bodies), and the event goes with it or later,
     /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. A key that is gone is new
-    /// again. Repeated calls remove everything and then return 0.
+    /// again. Repeated calls remove everything and then return 0. `max` may be large, so a store
+    /// works in several small transactions.
     fn purge_inbox(
         &self,
         endpoint: &str,
@@ -281,6 +283,19 @@ pub struct LeasedEvent {
     pub received_at: Duration,
     /// The event.
     pub event: StoredEvent,
+}
+
+/// Whether a lease was renewed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Extended {
+    /// The lease is renewed.
+    Renewed,
+    /// The lease ends when it did before. Another transaction has locked the entry, and may settle
+    /// it or lease it to another owner.
+    Locked,
+    /// The entry is not running, or has another owner.
+    Lost,
 }
 
 /// Identifies a lease.

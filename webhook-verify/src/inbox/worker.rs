@@ -15,7 +15,7 @@ use tokio::{
 };
 
 use super::{
-    EntryHolder, Inbox, InboxEvent, LeaseRequest, Leased, Order, Settlement, Verdict,
+    EntryHolder, Extended, Inbox, InboxEvent, LeaseRequest, Leased, Order, Settlement, Verdict,
     notice::{Attempt, Gauges, Notices, Outcome},
     outcome::{BoxError, Ended},
 };
@@ -557,11 +557,15 @@ where
                     let lease = leases.get(&holder.number);
                     let Some(lease) = lease.filter(|it| it.is_of(holder)) else { continue };
                     lease.end.send_replace(match extended {
-                        Settled::Applied => self.end_of_lease(requested_at),
+                        Extended::Renewed => self.end_of_lease(requested_at),
+                        Extended::Locked => {
+                            pause = usual / 4;
+                            continue;
+                        }
                         // This worker itself may just have ended the lease.
-                        Settled::Superseded if lease.is_settling => continue,
-                        Settled::Superseded if lease.event.is_committed() => continue,
-                        Settled::Superseded => Instant::now(),
+                        Extended::Lost if lease.is_settling => continue,
+                        Extended::Lost if lease.event.is_committed() => continue,
+                        Extended::Lost => Instant::now(),
                     });
                 }
             }

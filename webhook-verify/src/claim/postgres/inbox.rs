@@ -17,7 +17,7 @@ const CHECK_ENTRIES: &str = "SELECT event, consumer, endpoint, state, attempt, o
 const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
-    "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at)";
+    "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
   WHERE NOT has_sequence_privilege('{inbox_number}', 'USAGE')";
@@ -30,39 +30,55 @@ const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
   ON {inbox_entry} (endpoint, consumer, order_key, position, event)
   WHERE state < 3 AND order_key IS NOT NULL";
 const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
-  ON {inbox_entry} (endpoint, finished_at) WHERE finished_at IS NOT NULL";
-/// The due entries that one lease with an order looks at.
+  ON {inbox_entry} (endpoint, finished_at, event) WHERE finished_at IS NOT NULL";
+/// The due entries that one lease with an order looks at, or that may be orphans.
 const WINDOW: &str = "
     SELECT event, due_at, order_key, position
     FROM {inbox_entry}
     WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
     ORDER BY due_at, event
     LIMIT 1000";
-/// The leased entries. Without any, a row of state -1 tells that entries were parked, and that other
-/// entries may be due.
+/// The leased entries. Without any, a row of state -1 tells that other entries may be due: entries
+/// were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
   SELECT event, state, attempt FROM leased
   UNION ALL
   SELECT 0, (-1)::smallint, 0
-  WHERE EXISTS (SELECT FROM parked) AND NOT EXISTS (SELECT FROM leased)
+  WHERE (EXISTS (SELECT FROM parked) OR NOT (SELECT is_mine FROM turn))
+    AND NOT EXISTS (SELECT FROM leased)
 )";
-/// Makes the entry due that follows a finished one with the same order key, if it is parked.
-const UNPARK: &str = "UPDATE {inbox_entry} n SET due_at = (SELECT clock_timestamp())
-  FROM locked l
-  CROSS JOIN LATERAL (
-    SELECT o.event
-    FROM {inbox_entry} o
-    WHERE o.endpoint = l.endpoint AND o.consumer = l.consumer AND o.order_key = l.order_key
-      AND o.state < 3 AND o.state < 2 AND o.event <> l.event
-    ORDER BY o.position, o.event
-    LIMIT 1
-  ) o
-  WHERE l.order_key IS NOT NULL AND l.state >= 2
-    AND n.event = o.event AND n.consumer = l.consumer
-    AND n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()";
+/// Makes the entry due that follows finished ones with the same order key, if it is parked. It does
+/// not wait for a lock, because it locks in no order.
+const UNPARK: &str = "UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp())
+  WHERE (event, consumer) IN (
+    SELECT n.event, n.consumer
+    FROM (
+      SELECT DISTINCT endpoint, consumer, order_key
+      FROM locked
+      WHERE order_key IS NOT NULL AND state >= 2
+    ) l
+    CROSS JOIN LATERAL (
+      SELECT o.event
+      FROM {inbox_entry} o
+      WHERE o.endpoint = l.endpoint AND o.consumer = l.consumer AND o.order_key = l.order_key
+        AND o.state < 3 AND o.state < 2
+        AND (o.event, o.consumer) NOT IN (SELECT event, consumer FROM locked)
+      ORDER BY o.position, o.event
+      LIMIT 1
+    ) o
+    JOIN {inbox_entry} n ON n.event = o.event AND n.consumer = l.consumer
+    WHERE n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()
+    FOR NO KEY UPDATE OF n SKIP LOCKED
+  )";
+/// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
+const CURSOR: &str = "('epoch'::timestamptz + $5::bigint * interval '1 us', $6::bigint)";
+/// The cursor after the examined rows.
+const LAST: &str = "(SELECT (extract(epoch FROM at) * 1000000)::bigint FROM examined
+    ORDER BY at DESC, number DESC LIMIT 1),
+  (SELECT number FROM examined ORDER BY at DESC, number DESC LIMIT 1)";
 const ALL_FINISHED: &str = "NOT EXISTS (
         SELECT FROM {inbox_entry} o
-        WHERE o.event = t.{event}
+        WHERE o.event = t.number
           AND (o.state < 3 OR o.finished_at > statement_timestamp() - $2::bigint * interval '1 ms'))";
 const ADVANCE: &str = "INSERT INTO {inbox_version} AS v (endpoint, consumer, key, version, event)
   SELECT $1::text, $2::text, $3::bytea, $4::bigint, $5::bigint
@@ -90,21 +106,37 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
   FROM {inbox_entry} t
   JOIN {inbox} e ON e.number = t.event
   WHERE t.endpoint = $1 AND t.event > $2";
-const PICK: &str = "WITH picked AS MATERIALIZED (
-    SELECT t.event, t.consumer
+/// Returns the number of an event. Its key follows.
+const EVENT_OF_KEY: &str = "SELECT number FROM {inbox} WHERE endpoint = $1 AND key =";
+const PICK: &str = "WITH locked AS MATERIALIZED (
+    SELECT t.event, t.consumer, t.endpoint, t.order_key, 4 AS state
     FROM {inbox_entry} t
-    JOIN {inbox} e ON e.number = t.event
+    LEFT JOIN {inbox} e ON e.number = t.event
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
       AND t.state IN (0, 2)";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
     state = 0, attempt = 0, due_at = (SELECT clock_timestamp())
-  FROM picked p
-  WHERE t.event = p.event AND t.consumer = p.consumer
+  FROM locked l
+  WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";
-const DISCARD: &str = "UPDATE {inbox_entry} t SET state = 4, finished_at = clock_timestamp()
-  FROM picked p
-  WHERE t.event = p.event AND t.consumer = p.consumer
+/// An entry that is retried is due itself, so only a discarded one makes another due.
+const DISCARD: &str = ", following AS (
+    {unpark}
+  )
+  UPDATE {inbox_entry} t SET state = 4, finished_at = clock_timestamp()
+  FROM locked l
+  WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";
+/// Deletes these entries, and due ones, whose events were deleted by hand.
+const REMOVE_ORPHANS: &str = "DELETE FROM {inbox_entry} WHERE consumer = $2 AND event = ANY (ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE t.consumer = $2
+      AND t.event = ANY (ARRAY(
+        SELECT unnest($3::bigint[]) UNION SELECT w.event FROM ({window}) w))
+      AND NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)
+    ORDER BY t.event
+    FOR UPDATE SKIP LOCKED))";
 const ANNOUNCE: &str = "SELECT pg_notify('{channel}', $1)";
 
 /// The statements, with the names of the tables in them.
@@ -118,11 +150,14 @@ pub(crate) struct InboxStatements {
     pub(crate) lease_dead_blocks: SqlStr,
     /// As `lease`, if dead entries do not. Several statements in one message.
     pub(crate) lease_dead_is_skipped: SqlStr,
+    pub(crate) remove_orphans: SqlStr,
     pub(crate) extend: SqlStr,
     pub(crate) settle: SqlStr,
     pub(crate) advance: SqlStr,
     pub(crate) finish_in: SqlStr,
     pub(crate) stats: SqlStr,
+    /// The parameter of a key follows.
+    pub(crate) event_of_key: SqlStr,
     /// An operator's conditions follow, then the order and the limit.
     pub(crate) list: SqlStr,
     /// An operator's conditions follow, then the order and the limit, and `retry` or `discard`.
@@ -148,8 +183,9 @@ impl InboxStatements {
             let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
             sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
         };
-        let purge = |text: &str, event| {
-            maintain(&text.replace("{all_finished}", &ALL_FINISHED.replace("{event}", event)))
+        let purge = |text: &str| {
+            let text = text.replace("{all_finished}", ALL_FINISHED);
+            maintain(&text.replace("{cursor}", CURSOR).replace("{last}", LAST))
         };
         let rights = |name| RIGHTS.replace("{table}", name);
         let table_of = |rights: String, check, create: &[&str]| TableStatements {
@@ -163,17 +199,19 @@ impl InboxStatements {
             lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
             lease_dead_blocks: in_order("3"),
             lease_dead_is_skipped: in_order("2"),
+            remove_orphans: maintain(&REMOVE_ORPHANS.replace("{window}", WINDOW)),
             extend: sql(include_str!("inbox/extend.sql")),
             settle: sql(include_str!("inbox/settle.sql")),
             advance: sql(ADVANCE),
             finish_in: plain(FINISH_IN),
             stats: maintain(include_str!("inbox/stats.sql")),
+            event_of_key: plain(EVENT_OF_KEY),
             list: maintain(LIST),
             pick: maintain(PICK),
             retry: plain(RETRY),
             discard: plain(DISCARD),
-            purge_bodies: purge(include_str!("inbox/purge_bodies.sql"), "event"),
-            purge_events: purge(include_str!("inbox/purge_events.sql"), "number"),
+            purge_bodies: purge(include_str!("inbox/purge_bodies.sql")),
+            purge_events: purge(include_str!("inbox/purge_events.sql")),
             announce: sql(&ANNOUNCE.replace("{channel}", &table.inbox())),
             tables: [
                 table_of(

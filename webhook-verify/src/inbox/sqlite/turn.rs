@@ -16,8 +16,8 @@ use crate::{
         sqlite::{add, in_inbox},
     },
     inbox::{
-        Advance, EntryHolder, Inserted, Intake, LeaseRequest, Leased, LeasedEvent, NewEvent, Order,
-        Verdict,
+        Advance, EntryHolder, Extended, Inserted, Intake, LeaseRequest, Leased, LeasedEvent,
+        NewEvent, Order, Verdict,
     },
 };
 
@@ -138,10 +138,11 @@ impl Turn<'_> {
         &mut self,
         holder: &EntryHolder,
         lease: Duration,
-    ) -> Result<Settled, StoreError> {
+    ) -> Result<Extended, StoreError> {
         let mut arguments = holder_arguments(holder)?;
         add(&mut arguments, millis(self.now.saturating_add(lease)))?;
-        self.change_entry(EXTEND, arguments).await
+        let extended = self.change_rows(EXTEND, arguments).await? > 0;
+        Ok(if extended { Extended::Renewed } else { Extended::Lost })
     }
 
     pub(super) async fn settle(
@@ -162,7 +163,8 @@ impl Turn<'_> {
         add(&mut arguments, error.map(|error| text(error)))?;
         let is_finished = matches!(state, DONE | DISCARDED);
         add(&mut arguments, is_finished.then_some(millis(self.now)))?;
-        self.change_entry(SETTLE, arguments).await
+        let settled = self.change_rows(SETTLE, arguments).await? > 0;
+        Ok(if settled { Settled::Applied } else { Settled::Superseded })
     }
 
     pub(super) async fn advance(&mut self, advance: &Advance) -> Result<bool, StoreError> {
@@ -171,15 +173,6 @@ impl Turn<'_> {
         add(&mut arguments, advance.version)?;
         add(&mut arguments, advance.number)?;
         Ok(self.change_rows(ADVANCE, arguments).await? > 0)
-    }
-
-    async fn change_entry(
-        &mut self,
-        sql: &str,
-        arguments: SqliteArguments,
-    ) -> Result<Settled, StoreError> {
-        let changed = self.change_rows(sql, arguments).await?;
-        Ok(if changed == 0 { Settled::Superseded } else { Settled::Applied })
     }
 
     /// Returns all rows, because a statement that does not run to its end keeps its locks.

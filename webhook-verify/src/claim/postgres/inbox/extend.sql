@@ -1,5 +1,5 @@
--- An entry that is locked is about to be settled by its handler's transaction. It is skipped,
--- because the other leases must not expire meanwhile.
+-- An entry that is locked is about to be settled by its handler's transaction, or to be leased by
+-- another worker. It is skipped, because the other leases must not expire meanwhile.
 WITH known AS MATERIALIZED (
   SELECT g.index, t.event, t.consumer, t.owner
   FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::bytea[]))
@@ -17,5 +17,8 @@ WITH known AS MATERIALIZED (
   UPDATE {inbox_entry} t SET due_at = (SELECT clock_timestamp()) + $4::bigint * interval '1 ms'
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
+  RETURNING t.event, t.consumer, t.owner
 )
-SELECT index FROM known
+SELECT k.index, e.event IS NOT NULL
+FROM known k
+LEFT JOIN extended e ON e.event = k.event AND e.consumer = k.consumer AND e.owner = k.owner

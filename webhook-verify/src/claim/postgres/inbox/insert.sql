@@ -1,6 +1,7 @@
 -- The numbers of events have the delivery's order. The events are inserted in the order of their
 -- keys, so that no two deliveries wait for each other. Bodies pass through no scan and no sort,
--- which would write large ones to a temporary file.
+-- which would write large ones to a temporary file. The events are acknowledged after the commit, so
+-- it has to be durable, even if it is not by default.
 WITH given AS MATERIALIZED (
   SELECT nextval('{inbox_number}') AS number, u.*
   FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],
@@ -16,6 +17,8 @@ WITH given AS MATERIALIZED (
   FROM (
     SELECT * FROM given
     WHERE set_config('lock_timeout', $15::bigint::text, true) IS NOT NULL
+      AND set_config('synchronous_commit',
+        replace(current_setting('synchronous_commit'), 'off', 'on'), true) IS NOT NULL
     ORDER BY key
   ) g
   ON CONFLICT (key, endpoint) DO NOTHING

@@ -14,7 +14,8 @@
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
   RETURNING t.event, t.state, t.attempt
 )
-SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END
+-- An event that was deleted by hand is null.
+SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END, l.event
 FROM {leased} l
 LEFT JOIN {inbox} e ON e.number = l.event
 ORDER BY array_position((SELECT events FROM due), l.event)

@@ -1,14 +1,16 @@
 -- One lease at a time: the next one has to see the entries that this one leases. The statement
--- after the lock sees them.
-SET LOCAL lock_timeout = $7;
-SELECT 1 WHERE pg_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0))) IS NULL;
+-- after the lock sees them. A lease that does not get the lock finds nothing.
+SELECT 1 WHERE set_config('webhook_verify.has_turn',
+  pg_try_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0)))::text, true) IS NULL;
 -- Any number of entries may wait for others with the same order key. If they are all that a lease
 -- finds in its window, they are parked: they are due later, or when the entry before them has
 -- finished. So they delay neither this lease for long nor the entries with other order keys.
-WITH free AS MATERIALIZED (
+WITH turn AS MATERIALIZED (
+  SELECT current_setting('webhook_verify.has_turn')::boolean AS is_mine
+), free AS MATERIALIZED (
   SELECT t.event, t.due_at
   FROM ({window}) t
-  WHERE t.order_key IS NULL OR (
+  WHERE (SELECT is_mine FROM turn) AND (t.order_key IS NULL OR (
     NOT EXISTS (
       SELECT FROM {inbox_entry} o
       WHERE o.endpoint = $1 AND o.consumer = $2 AND o.order_key = t.order_key
@@ -18,7 +20,7 @@ WITH free AS MATERIALIZED (
       SELECT FROM {inbox_entry} o
       WHERE o.endpoint = $1 AND o.consumer = $2 AND o.order_key = t.order_key
         AND o.state < 3 AND o.state = 1 AND o.event <> t.event
-        AND o.due_at > statement_timestamp()))
+        AND o.due_at > statement_timestamp())))
   ORDER BY t.due_at, t.event
   LIMIT $3
 ), parked AS (
@@ -29,7 +31,7 @@ WITH free AS MATERIALIZED (
     WHERE t.consumer = $2 AND t.state = 0 AND t.attempt = 0
       AND t.event = ANY (ARRAY(
         SELECT w.event FROM ({window}) w
-        WHERE NOT EXISTS (SELECT FROM free) AND (SELECT count(*) FROM ({window}) w) >= 1000))
+        WHERE (SELECT is_mine FROM turn) AND NOT EXISTS (SELECT FROM free) AND (SELECT count(*) FROM ({window}) w) >= 1000))
     FOR NO KEY UPDATE SKIP LOCKED
   ))
   RETURNING event

@@ -1,21 +1,28 @@
--- Once the body is removed, its entries leave the index of finished entries.
-WITH finished AS MATERIALIZED (
+-- Once the body is removed, its entries leave the index of finished entries. See the purge of events
+-- for the locks.
+WITH examined AS MATERIALIZED (
+  SELECT t.event AS number, t.finished_at AS at
+  FROM {inbox_entry} t
+  WHERE t.endpoint = $1
+    AND t.finished_at <= statement_timestamp() - $2::bigint * interval '1 ms'
+    AND (t.finished_at, t.event) > {cursor}
+  ORDER BY t.finished_at, t.event
+  LIMIT $4
+), chosen AS MATERIALIZED (
   SELECT ARRAY(
-    SELECT t.event
-    FROM {inbox_entry} t
-    WHERE t.endpoint = $1
-      AND t.finished_at <= statement_timestamp() - $2::bigint * interval '1 ms'
-      AND {all_finished}
-    ORDER BY t.finished_at
+    SELECT t.number
+    FROM {inbox} t
+    WHERE t.number = ANY (ARRAY(SELECT number FROM examined)) AND {all_finished}
+    ORDER BY t.number
     LIMIT $3
-    FOR NO KEY UPDATE SKIP LOCKED
+    FOR UPDATE SKIP LOCKED
   ) AS events
 ), removed AS (
   UPDATE {inbox} SET body = NULL
-  WHERE number = ANY ((SELECT events FROM finished)::bigint[]) AND body IS NOT NULL
+  WHERE number = ANY ((SELECT events FROM chosen)::bigint[]) AND body IS NOT NULL
   RETURNING number
 ), marked AS (
   UPDATE {inbox_entry} SET finished_at = NULL
-  WHERE event = ANY ((SELECT events FROM finished)::bigint[])
+  WHERE event = ANY ((SELECT events FROM chosen)::bigint[])
 )
-SELECT cardinality((SELECT events FROM finished))::bigint, count(*) FROM removed
+SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM examined), {last}

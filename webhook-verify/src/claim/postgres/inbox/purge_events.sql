@@ -1,16 +1,25 @@
-WITH expired AS MATERIALIZED (
+-- Purges lock events before entries, and skip those that are locked. So no two purges wait for each
+-- other, and each page is examined once, however much of it is kept.
+WITH examined AS MATERIALIZED (
+  SELECT t.number, t.expires_at AS at
+  FROM {inbox} t
+  WHERE t.endpoint = $1 AND t.expires_at <= statement_timestamp()
+    AND (t.expires_at, t.number) > {cursor}
+  ORDER BY t.expires_at, t.number
+  LIMIT $4
+), chosen AS MATERIALIZED (
   SELECT ARRAY(
     SELECT t.number
     FROM {inbox} t
-    WHERE t.endpoint = $1 AND t.expires_at <= statement_timestamp() AND {all_finished}
-    ORDER BY t.expires_at
+    WHERE t.number = ANY (ARRAY(SELECT number FROM examined)) AND {all_finished}
+    ORDER BY t.number
     LIMIT $3
     FOR UPDATE SKIP LOCKED
   ) AS events
 ), entries AS (
-  DELETE FROM {inbox_entry} WHERE event = ANY ((SELECT events FROM expired)::bigint[])
+  DELETE FROM {inbox_entry} WHERE event = ANY ((SELECT events FROM chosen)::bigint[])
 ), removed AS (
-  DELETE FROM {inbox} WHERE number = ANY ((SELECT events FROM expired)::bigint[])
+  DELETE FROM {inbox} WHERE number = ANY ((SELECT events FROM chosen)::bigint[])
   RETURNING number
 )
-SELECT cardinality((SELECT events FROM expired))::bigint, count(*) FROM removed
+SELECT (SELECT count(*) FROM removed), (SELECT count(*) FROM examined), {last}

@@ -4,8 +4,8 @@ pub(super) use super::super::bench::{CaseResult, HOUR, LONG, failed, is, join_al
 use crate::{
     claim::{ClaimKey, Owner, Settled},
     inbox::{
-        Advance, Change, Entry, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
-        LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
+        Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
+        Intake, LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats,
         StoredEvent, Verdict,
     },
 };
@@ -190,7 +190,7 @@ impl<'a, S: InboxStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         &self,
         holders: &[EntryHolder],
         lease: Duration,
-    ) -> CaseResult<Vec<Settled>> {
+    ) -> CaseResult<Vec<Extended>> {
         let extended = self.store.extend(holders, lease, LIMIT).await.map_err(failed)?;
         let (expected, got) = (holders.len(), extended.len());
         is(got == expected, "extend", &format!("{expected} results"), got)?;
@@ -205,7 +205,7 @@ impl<'a, S: InboxStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         when: &str,
     ) -> CaseResult {
         let extended = self.extend_all(slice::from_ref(holder), lease).await?[0];
-        is(extended == Settled::Applied, &format!("{when}, extend"), "Applied", extended)
+        is(extended == Extended::Renewed, &format!("{when}, extend"), "Renewed", extended)
     }
 
     /// Checks that no step of the holder takes effect, and that the entry does not change.
@@ -222,7 +222,7 @@ impl<'a, S: InboxStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
             is(settled == Settled::Superseded, &when, "Superseded", settled)?;
         }
         let extended = self.extend_all(slice::from_ref(holder), LONG * 2).await?[0];
-        is(extended == Settled::Superseded, &format!("{when}, extend"), "Superseded", extended)?;
+        is(extended == Extended::Lost, &format!("{when}, extend"), "Lost", extended)?;
         let after = self.entry(event, &holder.consumer).await?;
         is(same(&before, &after), when, &format!("{before:?}"), &after)
     }

@@ -1,11 +1,11 @@
 //! Leases: which entries, for how long, and to whom.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use super::bench::{Bench, CaseResult, LONG, holder, is, join_all};
 use crate::{
-    claim::{Owner, Settled},
-    inbox::{EntryHolder, EntryState, InboxStore, LeaseRequest, Verdict},
+    claim::Owner,
+    inbox::{EntryHolder, EntryState, Extended, InboxStore, LeaseRequest, Verdict},
 };
 
 /// The number of calls in a race.
@@ -175,8 +175,8 @@ pub(super) async fn racing_leases_share_nothing<S: InboxStore, A: AsyncFn(Durati
         let right = numbers.len() == count && count == events.len();
         is(right, "a race for twenty entries", "each leased once", (numbers.len(), count))?;
         let extended = bench.extend_all(&holders, bench.short()).await?;
-        let right = extended.iter().all(|extended| *extended == Settled::Applied);
-        is(right, "the owners of a race", "Applied", extended)?;
+        let right = extended.iter().all(|extended| *extended == Extended::Renewed);
+        is(right, "the owners of a race", "Renewed", extended)?;
         bench.lapse().await;
     }
     Ok(())
@@ -212,6 +212,38 @@ pub(super) async fn a_late_extension_counts_if_nobody_took_over<
     bench.settles(&holder, &Verdict::Done, "the owner").await
 }
 
+/// Either the owner renews its expired lease, or another takes the entry over.
+pub(super) async fn a_lease_is_extended_or_taken_over<S: InboxStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> CaseResult {
+    for round in 0..8 {
+        let event = bench.has_stored(1).await?.remove(0);
+        let holder = bench.leases_one(&bench.brief(1)?, &event, 1, "a short lease").await?;
+        bench.lapse().await;
+        // `None` is the extension.
+        let mut steps = vec![None];
+        for _ in 0..RACERS {
+            steps.push(Some(bench.request(1)?));
+        }
+        steps.rotate_left(round % 2);
+        let racing = steps.iter().map(async |step| match step {
+            Some(request) => Ok(!bench.lease(request).await?.events.is_empty()),
+            None => {
+                let extended = bench.extend_all(slice::from_ref(&holder), LONG).await?;
+                Ok(extended == [Extended::Renewed])
+            }
+        });
+        let owns = join_all(racing).await.into_iter().collect::<CaseResult<Vec<_>>>()?;
+        let owners = owns.iter().filter(|owns| **owns).count();
+        is(owners <= 1, "a race for an expired lease", "one owner at most", owners)?;
+        if owners == 0 {
+            // Each call has found the entry locked by another.
+            bench.leases_one(&bench.request(1)?, &event, 2, "after the race").await?;
+        }
+    }
+    Ok(())
+}
+
 pub(super) async fn extensions_in_order<S: InboxStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {
@@ -225,7 +257,7 @@ pub(super) async fn extensions_in_order<S: InboxStore, A: AsyncFn(Duration)>(
     holders.reverse();
     let extended = bench.extend_all(&holders, LONG).await?;
     for (index, extended) in extended.into_iter().enumerate() {
-        let expected = if index % 3 == 2 { Settled::Superseded } else { Settled::Applied };
+        let expected = if index % 3 == 2 { Extended::Lost } else { Extended::Renewed };
         let when = format!("number {index} of nine, extend");
         is(extended == expected, &when, &format!("{expected:?}"), extended)?;
     }
@@ -246,8 +278,8 @@ pub(super) async fn former_owners_extend_nothing<S: InboxStore, A: AsyncFn(Durat
         EntryHolder { consumer: "c".into(), ..owner.clone() },
         EntryHolder { number: i64::MAX, ..owner.clone() },
     ];
-    for settled in bench.extend_all(&unknown, LONG).await? {
-        is(settled == Settled::Superseded, "an unknown entry", "Superseded", settled)?;
+    for extended in bench.extend_all(&unknown, LONG).await? {
+        is(extended == Extended::Lost, "an unknown entry", "Lost", extended)?;
     }
     bench.settles(&owner, &Verdict::Released, "the owner").await?;
     bench.is_shut_out(&event, &owner, "the owner after its release").await

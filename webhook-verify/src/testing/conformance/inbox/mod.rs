@@ -25,7 +25,8 @@
 //!   the body. The results have the order of the events.
 //! * **Leases.** Due entries are leased up to `max`, the longest due first, to one owner each, and
 //!   the attempt rises by one. An expired lease is leased again, or the entry is dead if no attempt
-//!   is left. `extend` counts from now on. A former owner changes nothing.
+//!   is left. `extend` counts from now on, and no other owner gets an entry whose lease it renewed. A
+//!   former owner changes nothing.
 //! * **Order.** Of the entries with the same order key one runs at a time: by position or as stored.
 //!   Dead entries block or are skipped.
 //! * **Settlements.** Each verdict leads to its state. The second of two settlements changes
@@ -104,7 +105,7 @@ impl<'a, S: InboxStore> Suite<'a, S> {
                 expired_leases_are_leased_again exhausted_entries_are_dead
                 waiting_entries_have_another_attempt racing_leases_share_nothing
                 extend_counts_from_now a_late_extension_counts_if_nobody_took_over
-                extensions_in_order former_owners_extend_nothing;
+                a_lease_is_extended_or_taken_over extensions_in_order former_owners_extend_nothing;
             order: one_at_a_time_as_stored one_at_a_time_by_position without_an_order
                 retries_delay_the_rest dead_entries_block dead_entries_are_skipped
                 an_earlier_event_arrives_late consumers_have_their_own_order
