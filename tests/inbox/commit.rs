@@ -25,19 +25,24 @@ enum Open {
 impl Ledger {
     /// Opens the inbox and the table of a place.
     async fn open(place: &Place) -> (Self, Inbox) {
+        Self::open_with(place, Faults::default()).await
+    }
+
+    /// As [`open`](Self::open), with faults of the inbox's store.
+    async fn open_with(place: &Place, faults: Faults) -> (Self, Inbox) {
         let sql = "CREATE TABLE IF NOT EXISTS effects (event text NOT NULL)";
         let name = unique("inbox");
         match place.open().await {
-            AnyStore::Sqlite(store) => {
+            AnyStore::Sqlite(inner) => {
                 let options = place.url.parse::<sqlx::sqlite::SqliteConnectOptions>().unwrap();
                 let pool = SqlitePool::connect_with(options.busy_timeout(PATIENCE)).await.unwrap();
                 sqlx::raw_sql(sql).execute(&pool).await.unwrap();
-                (Self::Sqlite(pool), Inbox::new(store, name))
+                (Self::Sqlite(pool), Inbox::new(Faulty { inner, faults }, name))
             }
-            AnyStore::Postgres(store) => {
+            AnyStore::Postgres(inner) => {
                 let pool = PgPool::connect(&place.url).await.unwrap();
                 sqlx::raw_sql(sql).execute(&pool).await.unwrap();
-                (Self::Postgres(pool), Inbox::new(store, name))
+                (Self::Postgres(pool), Inbox::new(Faulty { inner, faults }, name))
             }
             other => panic!("no inboxes in {other:?}"),
         }

@@ -1,6 +1,7 @@
 //! Stores that fail on demand, requests, receivers and workers.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
@@ -180,6 +181,10 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
         wake: &(dyn Fn() + Send + Sync),
     ) -> Result<(), StoreError> {
         self.inner.watch(endpoint, wake).await
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self.inner.as_any()
     }
 }
 

@@ -52,7 +52,8 @@ impl InboxEvent {
     /// `transaction.commit()`. The handler's effects in the transaction then happen exactly once:
     /// if a worker dies or loses its lease, the effects of only one attempt remain.
     ///
-    /// The transaction must be in the database of the inbox. Keep it short. Afterwards, the
+    /// The transaction must be in the database of the inbox. If your own store wraps that of the
+    /// inbox, implement [`InboxStore::as_any`](super::InboxStore::as_any). Keep the transaction short. Afterwards, the
     /// handler's result no longer matters: the event is done.
     ///
     /// ```

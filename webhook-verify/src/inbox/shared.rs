@@ -42,7 +42,7 @@ pub(crate) trait DynInboxStore: Send + Sync {
 
 impl<S: InboxStore> DynInboxStore for S {
     fn as_any(&self) -> &(dyn Any + Send + Sync) {
-        self
+        InboxStore::as_any(self)
     }
 
     fn insert<'a>(&'a self, intake: &'a Intake) -> BoxFuture<'a, Vec<Inserted>> {

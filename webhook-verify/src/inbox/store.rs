@@ -1,6 +1,7 @@
 //! The interface between the inbox and its stores.
 
 use std::{
+    any::Any,
     fmt,
     future::{Future, pending, ready},
     sync::Arc,
@@ -143,6 +144,19 @@ pub trait InboxStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _ = (endpoint, wake);
         pending()
+    }
+
+    /// Returns the store in whose database [`InboxEvent::commit`](super::InboxEvent::commit)
+    /// completes events: a `PostgresStore` or an `SqliteStore`. The default returns this store.
+    ///
+    /// A store that wraps another one returns `self.inner.as_any()`. Otherwise `commit` fails with
+    /// [`NotClaimed`](crate::idempotency::CommitError::NotClaimed). `commit` makes no other calls of
+    /// the wrapper.
+    fn as_any(&self) -> &(dyn Any + Send + Sync)
+    where
+        Self: Sized,
+    {
+        self
     }
 }
 
