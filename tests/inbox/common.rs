@@ -10,8 +10,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::stream;
 use integration_tests::{
-    AnyStore, App, Framework, Kind, Place, Response, Server, answer, exchange, raw_request, soon,
-    unique,
+    AnyStore, App, Framework, Kind, Logs, Place, Response, Server, answer, exchange, raw_request,
+    soon, unique,
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use webhook_verify::{
@@ -403,4 +403,34 @@ impl Notes {
         soon("note", noted).await;
         self.all()
     }
+}
+
+/// Notes when a handler ends or is dropped.
+pub(crate) struct Guard(pub(crate) Notes, pub(crate) &'static str);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.add(format!("{} ends", self.1));
+    }
+}
+
+/// Returns how many log lines of the inbox contain a text.
+pub(crate) fn lines(logs: &Logs, inbox: &Inbox, text: &str) -> usize {
+    let endpoint = inbox.filter().endpoint;
+    let text_of_log = logs.text();
+    text_of_log.lines().filter(|line| line.contains(&*endpoint) && line.contains(text)).count()
+}
+
+/// Returns whether the log of the inbox contains a text.
+pub(crate) fn is_logged(logs: &Logs, inbox: &Inbox, text: &str) -> bool {
+    lines(logs, inbox, text) > 0
+}
+
+pub(crate) async fn until_logged(logs: &Logs, inbox: &Inbox, text: &str) {
+    let logged = async {
+        while !is_logged(logs, inbox, text) {
+            sleep(5 * MS).await;
+        }
+    };
+    soon(text, logged).await;
 }

@@ -2,21 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
-use integration_tests::{Gate, Logs, PATIENCE, Place, age_inbox, each_store, soon, unique};
+use integration_tests::{Gate, Logs, PATIENCE, Place, age_inbox, each_store, unique};
 use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
-use tokio::time::sleep;
 use webhook_verify::inbox::{EntryState, Inbox, InboxEvent, Worker};
 
 use crate::common::*;
-
-/// Notes when a handler ends or is dropped.
-struct Guard(Notes, &'static str);
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        self.0.add(format!("{} ends", self.1));
-    }
-}
 
 /// Returns a worker whose handlers note what they do, and wait at the gate.
 fn waiting(
@@ -49,21 +39,6 @@ async fn expire(place: &Place, by: Duration) {
     let aged = sqlx::query(sql).bind(by.as_millis() as i64).execute(&mut connection).await;
     assert!(aged.unwrap().rows_affected() > 0);
     connection.close().await.unwrap();
-}
-
-/// Returns whether the log of the inbox contains a text.
-fn is_logged(logs: &Logs, inbox: &Inbox, text: &str) -> bool {
-    let endpoint = inbox.filter().endpoint;
-    logs.text().lines().any(|line| line.contains(&*endpoint) && line.contains(text))
-}
-
-async fn until_logged(logs: &Logs, inbox: &Inbox, text: &str) {
-    let logged = async {
-        while !is_logged(logs, inbox, text) {
-            sleep(5 * MS).await;
-        }
-    };
-    soon(text, logged).await;
 }
 
 #[tokio::test]

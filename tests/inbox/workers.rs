@@ -17,18 +17,11 @@ use integration_tests::{Gate, Kind, Logs, PATIENCE, Place, each_store, soon, uni
 use serde_json::{Value, json};
 use webhook_verify::{
     Receiver, Verifier,
-    inbox::{Discard, EntryState, Inbox, InboxEvent, Retry, Stats},
+    inbox::{Discard, EntryState, InboxEvent, Retry, Stats},
     scheme,
 };
 
 use crate::common::*;
-
-/// Returns how many log lines of the inbox contain a text.
-fn lines(logs: &Logs, inbox: &Inbox, text: &str) -> usize {
-    let endpoint = inbox.filter().endpoint;
-    let text_of_log = logs.text();
-    text_of_log.lines().filter(|line| line.contains(&*endpoint) && line.contains(text)).count()
-}
 
 fn id(event: &InboxEvent) -> String {
     event.id().unwrap().to_owned()
