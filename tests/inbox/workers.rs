@@ -147,7 +147,7 @@ async fn an_event_is_retried_until_it_is_dead_and_again_by_an_operator() {
         let dead = inbox.filter().state(EntryState::Dead);
         assert_eq!(inbox.retry(&dead).await.unwrap(), 1);
         until(&inbox, EntryState::Done, 2).await;
-        assert_eq!(attempts.all().last().unwrap(), "evt-1 1");
+        assert_eq!(attempts.all().last().unwrap(), "evt-1 4");
         assert_eq!(inbox.retry(&inbox.filter()).await.unwrap(), 0);
         working.stop().await;
         assert_eq!(lines(&logs, &inbox, "event is dead"), 1);

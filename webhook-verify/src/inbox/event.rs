@@ -128,11 +128,16 @@ impl InboxEvent {
         self.0.leased.received_at
     }
 
-    /// Returns the number of this attempt, counted from 1. It counts from 1 again after an operator's
-    /// [retry](Inbox::retry).
+    /// Returns the number of this attempt, counted from 1. It is a fencing token: it rises with each
+    /// attempt, also after an operator's [retry](Inbox::retry).
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.leased.attempt
+    }
+
+    /// Returns the number of this attempt, counted from an operator's last retry.
+    pub(super) fn attempt_since_retry(&self) -> u32 {
+        self.attempt().saturating_sub(self.0.leased.retried_at_attempt)
     }
 
     /// Returns a header that the inbox [keeps](Inbox::keep_headers). The name is not

@@ -93,7 +93,8 @@ where
     }
 
     /// Sets the maximum number of attempts. The default is 20. After the last one, the event is
-    /// *dead*: it is kept until it is [retried](Inbox::retry) or [discarded](Inbox::discard).
+    /// *dead*: it is kept until it is [retried](Inbox::retry) or [discarded](Inbox::discard). A
+    /// retried event has all attempts again.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = attempts;
         self
@@ -376,8 +377,8 @@ where
         let requested_at = Instant::now();
         let Leased { events, exhausted } = within(*limit, store.lease(&request)).await?;
         let count = events.len() + exhausted.len();
-        for (_, key) in exhausted {
-            let last = Attempt { key, event_type: None, number: self.settings.max_attempts };
+        for (_, key, number) in exhausted {
+            let last = Attempt { key, event_type: None, number };
             let error = "its last worker died".into();
             self.notices.report(&last, &Outcome::Dead { error });
         }
@@ -436,8 +437,9 @@ where
                 return self.notices.report(&attempt, &Outcome::Unknown);
             }
         };
-        let is_last = attempt.number >= self.settings.max_attempts;
-        let pause = (!is_last).then(|| self.pause_after(attempt.number));
+        let counted = event.attempt_since_retry();
+        let is_last = counted >= self.settings.max_attempts;
+        let pause = (!is_last).then(|| self.pause_after(counted));
         // The handler's error may panic as well.
         let verdict = contain(|| ended.verdict(pause));
         let verdict = verdict.unwrap_or_else(|| Ended::Panicked.verdict(pause));

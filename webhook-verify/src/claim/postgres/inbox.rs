@@ -11,8 +11,9 @@ const EVENT: &str = "e.number, floor(extract(epoch FROM e.received_at) * 1000)::
 const CHECK_EVENTS: &str = "SELECT number, key, endpoint, namespace, scheme, event_type, event_id,
     event_time, data_pointer, received_at, headers, body, expires_at
   FROM {inbox} LIMIT 0";
-const CHECK_ENTRIES: &str = "SELECT event, consumer, endpoint, state, attempt, owner, due_at,
-    order_key, position, error, finished_at
+const CHECK_ENTRIES: &str =
+    "SELECT event, consumer, endpoint, state, attempt, retried_at_attempt, owner,
+    due_at, order_key, position, error, finished_at
   FROM {inbox_entry} LIMIT 0";
 const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
@@ -41,9 +42,9 @@ const WINDOW: &str = "
 /// The leased entries. Without any, a row of state -1 tells that entries were parked, and that other
 /// entries may be due.
 const LEASED_OR_PARKED: &str = "(
-  SELECT event, state, attempt FROM leased
+  SELECT event, state, attempt, retried_at_attempt FROM leased
   UNION ALL
-  SELECT 0, (-1)::smallint, 0
+  SELECT 0, (-1)::smallint, 0, 0
   WHERE EXISTS (SELECT FROM parked) AND NOT EXISTS (SELECT FROM leased)
 )";
 /// Makes the entry due that follows a finished one with the same order key, if it is parked.
@@ -59,7 +60,7 @@ const UNPARK: &str = "UPDATE {inbox_entry} n SET due_at = (SELECT clock_timestam
   ) o
   WHERE l.order_key IS NOT NULL AND l.state >= 2
     AND n.event = o.event AND n.consumer = l.consumer
-    AND n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()";
+    AND n.state = 0 AND n.attempt = n.retried_at_attempt AND n.due_at > statement_timestamp()";
 const ALL_FINISHED: &str = "NOT EXISTS (
         SELECT FROM {inbox_entry} o
         WHERE o.event = t.{event}
@@ -97,7 +98,7 @@ const PICK: &str = "WITH picked AS MATERIALIZED (
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
       AND t.state IN (0, 2)";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
-    state = 0, attempt = 0, due_at = (SELECT clock_timestamp())
+    state = 0, retried_at_attempt = t.attempt, due_at = (SELECT clock_timestamp())
   FROM picked p
   WHERE t.event = p.event AND t.consumer = p.consumer
   RETURNING t.event, t.consumer";
