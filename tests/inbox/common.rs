@@ -47,6 +47,10 @@ pub(crate) enum Fault {
     Unanswered,
     /// It takes effect, and the caller gets no result.
     Silent,
+    /// It panics.
+    Panics,
+    /// It takes effect once [`Faults::clear`] is called.
+    Held,
 }
 
 /// The faults of a store, by the name of the call.
@@ -105,6 +109,13 @@ impl Faults {
                 run.await?;
                 Err(StoreError::new("no answer"))
             }
+            Some(Fault::Panics) => panic!("on purpose"),
+            Some(Fault::Held) => {
+                while self.0.lock().unwrap().faults.contains_key(call) {
+                    sleep(MS).await;
+                }
+                run.await
+            }
             Some(Fault::Silent) => {
                 run.await?;
                 std::future::pending().await
@@ -151,7 +162,7 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
     }
 
     async fn stats(&self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
-        self.inner.stats(endpoint).await
+        self.faults.through("stats", self.inner.stats(endpoint)).await
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
@@ -180,7 +191,7 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
         endpoint: &str,
         wake: &(dyn Fn() + Send + Sync),
     ) -> Result<(), StoreError> {
-        self.inner.watch(endpoint, wake).await
+        self.faults.through("watch", self.inner.watch(endpoint, wake)).await
     }
 
     fn as_any(&self) -> &(dyn Any + Send + Sync) {

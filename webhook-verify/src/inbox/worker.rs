@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
@@ -150,7 +150,8 @@ where
         self.run_until(std::future::pending()).await
     }
 
-    /// Processes events until `shutdown` resolves. Then waits for the running handlers.
+    /// Processes events until `shutdown` resolves. Then waits for the running handlers. Events whose
+    /// handlers have not begun, or exceed the [grace](Self::grace), are due at once for other workers.
     ///
     /// # Errors
     ///
@@ -317,6 +318,12 @@ where
             let wait = match self.lease(free).await {
                 Ok(Taken { events, count }) => {
                     pause = PAUSES[0];
+                    // The call itself is not dropped at a shutdown, because it may take effect.
+                    if unless(shutdown.as_mut(), ready(())).await.is_none() {
+                        let events = events.into_iter().map(|(event, _)| event).collect();
+                        self.release(events).await;
+                        break;
+                    }
                     for (event, end) in events {
                         let Some(slot) = slots.split(1) else { break };
                         handlers.spawn(Arc::clone(&self).handle(event, end, slot));
@@ -535,8 +542,11 @@ where
         }
     }
 
-    /// Makes the events of dropped handlers due at once.
+    /// Makes events without a running handler due at once. The attempt counts.
     async fn release(&self, events: Vec<InboxEvent>) {
+        for event in &events {
+            drop(Held { running: self, holder: event.holder() });
+        }
         let is_open = |event: &InboxEvent| event.commit_state() == CommitState::Open;
         let (open, committing): (Vec<_>, Vec<_>) = events.into_iter().partition(is_open);
         let release = |event: &InboxEvent| Settlement {
