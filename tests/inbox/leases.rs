@@ -293,3 +293,38 @@ async fn a_shutdown_releases_the_events_that_are_leased_meanwhile() {
     })
     .await;
 }
+
+/// A panic of the store is one of its errors: the worker's tasks survive it.
+#[tokio::test]
+async fn a_worker_outlasts_panics_of_the_store() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        for call in ["watch", "stats", "lease", "announce"] {
+            faults.set(call, Fault::Panics);
+        }
+        store(&inbox, ["evt-1"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).lease(3 * SECOND));
+        until_logged(&logs, &inbox, "the store panicked in `lease`").await;
+        faults.clear();
+        gate.entered().await;
+        faults.set("extend", Fault::Panics);
+        until_logged(&logs, &inbox, "the store panicked in `extend`").await;
+        faults.clear();
+        faults.until_calls("extend", 1).await;
+        faults.set("settle", Fault::Panics);
+        gate.open(1);
+        until_logged(&logs, &inbox, "the store panicked in `settle`").await;
+        faults.clear();
+        until(&inbox, EntryState::Done, 1).await;
+        working.stop().await;
+
+        faults.set("insert", Fault::Panics);
+        let receiver = receiver(webhook_verify::scheme::STANDARD_WEBHOOKS, &inbox);
+        let refused = take(&receiver, &single("evt-2")).await.unwrap_err();
+        assert_eq!(refused.status(), 503);
+        assert!(is_logged(&logs, &inbox, "the store panicked in `insert`"));
+    })
+    .await;
+}
