@@ -328,3 +328,22 @@ async fn a_worker_outlasts_panics_of_the_store() {
     })
     .await;
 }
+
+/// The reply to the insert was lost twice, and the sender's retry is a duplicate.
+#[tokio::test]
+async fn a_duplicate_wakes_workers() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        let called = faults.until_calls("lease", 1);
+        let working = work(inbox.worker(async |_: InboxEvent| Ok(())).poll_every(HOUR));
+        called.await;
+        faults.set("insert", Fault::Unanswered);
+        let receiver = receiver(webhook_verify::scheme::STANDARD_WEBHOOKS, &inbox);
+        take(&receiver, &single("evt-1")).await.unwrap_err();
+        faults.clear();
+        store(&inbox, ["evt-1"]).await;
+        until(&inbox, EntryState::Done, 1).await;
+        working.stop().await;
+    })
+    .await;
+}
