@@ -1,6 +1,14 @@
 //! Effects in the transaction that completes the event: exactly once.
 
-use integration_tests::{AnyStore, Gate, Kind, Logs, PATIENCE, Place, each_store, unique};
+use std::{
+    future::poll_fn,
+    pin::pin,
+    task::{Context, Poll},
+};
+
+use integration_tests::{
+    AnyStore, Gate, Kind, Logs, PATIENCE, Place, Proxy, each_store, soon, unique,
+};
 use sqlx::{AssertSqlSafe, PgPool, Postgres, Sqlite, SqlitePool, Transaction};
 use tokio::time::sleep;
 use webhook_verify::{
@@ -25,19 +33,24 @@ enum Open {
 impl Ledger {
     /// Opens the inbox and the table of a place.
     async fn open(place: &Place) -> (Self, Inbox) {
+        Self::open_with(place, Faults::default()).await
+    }
+
+    /// As [`open`](Self::open), with faults of the inbox's store.
+    async fn open_with(place: &Place, faults: Faults) -> (Self, Inbox) {
         let sql = "CREATE TABLE IF NOT EXISTS effects (event text NOT NULL)";
         let name = unique("inbox");
         match place.open().await {
-            AnyStore::Sqlite(store) => {
+            AnyStore::Sqlite(inner) => {
                 let options = place.url.parse::<sqlx::sqlite::SqliteConnectOptions>().unwrap();
                 let pool = SqlitePool::connect_with(options.busy_timeout(PATIENCE)).await.unwrap();
                 sqlx::raw_sql(sql).execute(&pool).await.unwrap();
-                (Self::Sqlite(pool), Inbox::new(store, name))
+                (Self::Sqlite(pool), Inbox::new(Faulty { inner, faults }, name))
             }
-            AnyStore::Postgres(store) => {
+            AnyStore::Postgres(inner) => {
                 let pool = PgPool::connect(&place.url).await.unwrap();
                 sqlx::raw_sql(sql).execute(&pool).await.unwrap();
-                (Self::Postgres(pool), Inbox::new(store, name))
+                (Self::Postgres(pool), Inbox::new(Faulty { inner, faults }, name))
             }
             other => panic!("no inboxes in {other:?}"),
         }
@@ -67,6 +80,43 @@ impl Ledger {
             Self::Postgres(pool) => sqlx::query_scalar(sql).fetch_all(pool).await,
         }
         .unwrap()
+    }
+}
+
+/// Lets each commit wait until the table `gate` has a row. If the row says so, the first one fails.
+const HOLD_COMMITS: &str = "CREATE TABLE gate (fails boolean NOT NULL);
+    CREATE SEQUENCE commits;
+    CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
+    BEGIN
+      WHILE NOT EXISTS (SELECT FROM gate) LOOP PERFORM pg_sleep(0.005); END LOOP;
+      IF nextval('commits') = 1 AND (SELECT fails FROM gate) THEN
+        RAISE 'on purpose';
+      END IF;
+      RETURN NULL;
+    END $$;
+    CREATE CONSTRAINT TRIGGER at_commit AFTER INSERT ON effects
+      DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait_at_gate()";
+
+impl Ledger {
+    async fn execute(&self, sql: &'static str) {
+        match self {
+            Self::Sqlite(pool) => drop(sqlx::raw_sql(sql).execute(pool).await.unwrap()),
+            Self::Postgres(pool) => drop(sqlx::raw_sql(sql).execute(pool).await.unwrap()),
+        }
+    }
+
+    /// Waits until a commit waits at the gate.
+    async fn until_committing(&self) {
+        let Self::Postgres(pool) = self else { panic!("SQLite has no gate") };
+        let sql = "SELECT EXISTS (SELECT FROM pg_stat_activity a
+            JOIN pg_locks l ON l.pid = a.pid AND l.relation = 'effects'::regclass
+            WHERE a.query = 'COMMIT' AND a.state = 'active')";
+        let committing = async {
+            while !sqlx::query_scalar::<_, bool>(sql).fetch_one(pool).await.unwrap() {
+                sleep(5 * MS).await;
+            }
+        };
+        soon("commit", committing).await;
     }
 }
 
@@ -126,10 +176,7 @@ async fn an_event_is_done_once_its_transaction_is_committed() {
             "twice is refused",
         ];
         assert_eq!(notes.sorted(), expected);
-        let endpoint = inbox.filter().endpoint;
-        let text = logs.text();
-        let lost = |line: &str| line.contains(&*endpoint) && line.contains("lease lost");
-        assert!(!text.lines().any(lost));
+        assert!(!is_logged(&logs, &inbox, "lease lost"));
     })
     .await;
 }
@@ -232,9 +279,182 @@ async fn a_handler_may_run_on_after_its_commit() {
         notes.until(1).await;
         working.stop().await;
         assert_eq!(ledger.effects().await, ["evt-1"]);
-        let endpoint = inbox.filter().endpoint;
-        let text = logs.text();
-        assert!(!text.lines().any(|line| line.contains(&*endpoint) && line.contains("lease lost")));
+        assert!(!is_logged(&logs, &inbox, "lease lost"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_commit_whose_reply_is_lost_has_an_unknown_result() {
+    let logs = Logs::collect();
+    each_store(&[Kind::Postgres], async |place| {
+        let (ledger, inbox) = Ledger::open(place).await;
+        let proxy = Proxy::start(place.server.unwrap()).await;
+        let via_proxy = PgPool::connect(&place.url_via(proxy.addr())).await.unwrap();
+        store(&inbox, ["evt-1"]).await;
+        proxy.cut_only(b"COMMIT");
+        proxy.cut_replies(1, 0);
+        let (of_handler, notes) = (Ledger::Postgres(via_proxy), Notes::default());
+        let noted = notes.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let (ledger, notes) = (of_handler.clone(), noted.clone());
+            async move {
+                let error = ledger.begin(&event).await.commit(&event).await.unwrap_err();
+                assert!(matches!(error, CommitError::Store(_)), "{error:?}");
+                let again = ledger.begin(&event).await.commit(&event).await;
+                assert!(matches!(again, Err(CommitError::Superseded)), "{again:?}");
+                notes.add("runs");
+                Err(error.into())
+            }
+        });
+        let working = work(worker.backoff(MS, MS).poll_every(5 * MS));
+        until_logged(&logs, &inbox, "it may be recorded or not").await;
+        assert_eq!(proxy.cuts(), 1);
+        let done = until(&inbox, EntryState::Done, 1).await;
+        assert_eq!(done[0].attempts, 1);
+        working.stop().await;
+        assert_eq!(notes.all(), ["runs"]);
+        assert_eq!(ledger.effects().await, ["evt-1"]);
+        for text in ["lease lost", "event processed", "to be retried"] {
+            assert!(!is_logged(&logs, &inbox, text), "{text}");
+        }
+    })
+    .await;
+}
+
+/// What drops the future of a commit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum DroppedBy {
+    Handler,
+    EndOfLease,
+    Shutdown,
+}
+
+/// Drops the future of a commit while the database commits, and lets the database finish.
+async fn drop_commit(by: DroppedBy, fails: bool) {
+    let logs = Logs::collect();
+    each_store(&[Kind::Postgres], async |place| {
+        let faults = Faults::default();
+        let (ledger, inbox) = Ledger::open_with(place, faults.clone()).await;
+        ledger.execute(HOLD_COMMITS).await;
+        store(&inbox, ["evt-1"]).await;
+        let (of_handler, notes) = (ledger.clone(), Notes::default());
+        let noted = notes.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let (ledger, notes) = (of_handler.clone(), noted.clone());
+            async move {
+                let _guard = Guard(notes, "handler");
+                let commit = ledger.begin(&event).await.commit(&event);
+                if by == DroppedBy::Handler && event.attempt() == 1 {
+                    tokio::select! {
+                        _ = commit => panic!("the gate is closed"),
+                        () = ledger.until_committing() => return Err("dropped".into()),
+                    }
+                }
+                Ok(commit.await?)
+            }
+        });
+        let lease = if by == DroppedBy::EndOfLease { 3 * SECOND } else { HOUR };
+        let worker = worker.lease(lease).grace(MS).backoff(MS, MS).poll_every(5 * MS);
+        let mut working = work(worker);
+        match by {
+            DroppedBy::Handler => {}
+            DroppedBy::EndOfLease => {
+                ledger.until_committing().await;
+                faults.set("extend", Fault::Refused);
+            }
+            DroppedBy::Shutdown => {
+                ledger.until_committing().await;
+                working.begin_to_stop();
+            }
+        }
+        notes.until(1).await;
+        faults.clear();
+        assert!(!is_logged(&logs, &inbox, "event processed"));
+        ledger
+            .execute(if fails {
+                "INSERT INTO gate VALUES (true)"
+            } else {
+                "INSERT INTO gate VALUES (false)"
+            })
+            .await;
+        let done = until(&inbox, EntryState::Done, 1).await;
+        assert_eq!(done[0].attempts, if fails { 2 } else { 1 });
+        if by == DroppedBy::Shutdown {
+            working.until_stopped().await;
+        } else {
+            working.stop().await;
+        }
+        assert_eq!(ledger.effects().await, ["evt-1"]);
+        // The store can only settle the entry if the transaction was rolled back.
+        let is_known = by == DroppedBy::Handler && fails;
+        assert_eq!(lines(&logs, &inbox, "to be retried"), usize::from(is_known));
+        assert_eq!(lines(&logs, &inbox, "it may be recorded or not"), usize::from(!is_known));
+        assert_eq!(lines(&logs, &inbox, "event processed"), usize::from(fails));
+        assert!(!is_logged(&logs, &inbox, "lease lost"));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_handler_drops_a_commit_that_succeeds() {
+    drop_commit(DroppedBy::Handler, false).await;
+}
+
+#[tokio::test]
+async fn a_handler_drops_a_commit_that_fails() {
+    drop_commit(DroppedBy::Handler, true).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_lease_drops_a_commit_that_succeeds() {
+    drop_commit(DroppedBy::EndOfLease, false).await;
+}
+
+#[tokio::test]
+async fn the_end_of_a_lease_drops_a_commit_that_fails() {
+    drop_commit(DroppedBy::EndOfLease, true).await;
+}
+
+#[tokio::test]
+async fn a_shutdown_drops_a_commit_that_succeeds() {
+    drop_commit(DroppedBy::Shutdown, false).await;
+}
+
+/// An attempt counts as processed only if the handler has the reply of its commit.
+#[tokio::test]
+async fn a_commit_is_dropped_at_any_point() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (ledger, inbox) = Ledger::open(place).await;
+        store(&inbox, (10..50).map(|polls| polls.to_string())).await;
+        let (of_handler, notes) = (ledger.clone(), Notes::default());
+        let noted = notes.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let (ledger, notes) = (of_handler.clone(), noted.clone());
+            async move {
+                let mut commit = pin!(ledger.begin(&event).await.commit(&event));
+                let polls = event.id().unwrap().parse::<usize>()? - 10;
+                let mut left = if event.attempt() == 1 { polls } else { usize::MAX };
+                let poll = |cx: &mut Context<'_>| match left.checked_sub(1) {
+                    None => Poll::Ready(None),
+                    Some(fewer) => {
+                        left = fewer;
+                        commit.as_mut().poll(cx).map(Some)
+                    }
+                };
+                poll_fn(poll).await.ok_or("dropped")??;
+                notes.add("committed");
+                Ok(())
+            }
+        });
+        let working = work(worker.backoff(MS, MS).poll_every(5 * MS));
+        until(&inbox, EntryState::Done, 40).await;
+        working.stop().await;
+        let all: Vec<_> = (10..50).map(|polls| polls.to_string()).collect();
+        assert_eq!(ledger.effects().await, all);
+        assert_eq!(lines(&logs, &inbox, "event processed"), notes.all().len());
+        assert!(!is_logged(&logs, &inbox, "lease lost"));
     })
     .await;
 }

@@ -1,6 +1,7 @@
 //! Stores that fail on demand, requests, receivers and workers.
 
 use std::{
+    any::Any,
     collections::HashMap,
     sync::{Arc, Mutex},
     time::Duration,
@@ -9,8 +10,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::stream;
 use integration_tests::{
-    AnyStore, App, Framework, Kind, Place, Response, Server, answer, exchange, raw_request, soon,
-    unique,
+    AnyStore, App, Framework, Kind, Logs, Place, Response, Server, answer, exchange, raw_request,
+    soon, unique,
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use webhook_verify::{
@@ -50,6 +51,8 @@ pub(crate) enum Fault {
     Held,
     /// It does nothing, because another transaction has locked the entries. Only for `extend`.
     Locked,
+    /// It panics.
+    Panics,
 }
 
 /// The faults of a store, by the name of the call.
@@ -120,6 +123,7 @@ impl Faults {
                 run.await?;
                 Err(StoreError::new("no answer"))
             }
+            Some(Fault::Panics) => panic!("on purpose"),
             Some(Fault::Silent) => {
                 run.await?;
                 std::future::pending().await
@@ -183,7 +187,7 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
     }
 
     async fn stats(&self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
-        self.inner.stats(endpoint).await
+        self.faults.through("stats", self.inner.stats(endpoint)).await
     }
 
     async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
@@ -212,7 +216,11 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
         endpoint: &str,
         wake: &(dyn Fn() + Send + Sync),
     ) -> Result<(), StoreError> {
-        self.inner.watch(endpoint, wake).await
+        self.faults.through("watch", self.inner.watch(endpoint, wake)).await
+    }
+
+    fn as_any(&self) -> &(dyn Any + Send + Sync) {
+        self.inner.as_any()
     }
 }
 
@@ -431,4 +439,34 @@ impl Notes {
         soon("note", noted).await;
         self.all()
     }
+}
+
+/// Notes when a handler ends or is dropped.
+pub(crate) struct Guard(pub(crate) Notes, pub(crate) &'static str);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.add(format!("{} ends", self.1));
+    }
+}
+
+/// Returns how many log lines of the inbox contain a text.
+pub(crate) fn lines(logs: &Logs, inbox: &Inbox, text: &str) -> usize {
+    let endpoint = inbox.filter().endpoint;
+    let text_of_log = logs.text();
+    text_of_log.lines().filter(|line| line.contains(&*endpoint) && line.contains(text)).count()
+}
+
+/// Returns whether the log of the inbox contains a text.
+pub(crate) fn is_logged(logs: &Logs, inbox: &Inbox, text: &str) -> bool {
+    lines(logs, inbox, text) > 0
+}
+
+pub(crate) async fn until_logged(logs: &Logs, inbox: &Inbox, text: &str) {
+    let logged = async {
+        while !is_logged(logs, inbox, text) {
+            sleep(5 * MS).await;
+        }
+    };
+    soon(text, logged).await;
 }

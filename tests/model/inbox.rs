@@ -64,8 +64,8 @@ enum Flaw {
     LeasesDone,
     SettlesForAnybody,
     ExtendsForAnybody,
-    /// Settles by the attempt alone, which starts again after an operator's retry.
-    ComparesAttempts,
+    /// Counts attempts from 1 again after an operator's retry.
+    RetryResetsTheAttempts,
     /// Does not end the ownership with the attempt.
     KeepsTheOwner,
     ReleaseReturnsTheAttempt,
@@ -80,6 +80,7 @@ enum Flaw {
 struct Entry {
     state: EntryState,
     attempts: u8,
+    retried_at_attempt: u8,
     owner: Option<u8>,
     /// The ticks until it is due.
     due_in: u8,
@@ -160,6 +161,7 @@ impl Entry {
         Row {
             state: self.state,
             attempts: self.attempts.into(),
+            retried_at_attempt: self.retried_at_attempt.into(),
             owner: self.owner.map(|owner| OWNERS[usize::from(owner)]),
             due_at: NOW + TICK * self.due_in.into(),
             error: None,
@@ -171,6 +173,7 @@ impl Entry {
         Self {
             state: row.state,
             attempts: row.attempts.try_into().unwrap(),
+            retried_at_attempt: row.retried_at_attempt.try_into().unwrap(),
             owner: owner.map(|owner| owner.unwrap().try_into().unwrap()),
             due_in: row.due_at.saturating_sub(NOW).as_secs().try_into().unwrap(),
         }
@@ -261,9 +264,6 @@ impl Inbox {
             (Some(Flaw::SettlesForAnybody), Call::Done | Call::Failed | Call::Released) => {
                 by = current.unwrap_or(by);
             }
-            (Some(Flaw::ComparesAttempts), _) if row.attempts == u32::from(attempt) => {
-                by = current.unwrap_or(by);
-            }
             _ => {}
         }
         let max = if self.has(Flaw::DiesEarly) { MAX_ATTEMPTS - 1 } else { MAX_ATTEMPTS };
@@ -283,7 +283,7 @@ impl Inbox {
             Call::Done => row.settle(by, &Verdict::Done, NOW),
             Call::Discarded => row.settle(by, &Verdict::Discarded, NOW),
             Call::Released => row.settle(by, &Verdict::Released, NOW),
-            Call::Failed if u32::from(attempt) < MAX_ATTEMPTS => {
+            Call::Failed if row.attempts_since_retry() < MAX_ATTEMPTS => {
                 let after = TICK * DELAY.into();
                 row.settle(by, &Verdict::Retry { after, error: String::new() }, NOW)
             }
@@ -312,7 +312,7 @@ impl Inbox {
             let left = if call == Call::Extend { LEASE } else { 0 };
             state.seen.granted = Some((owner, left));
         }
-        let all = u32::from(before.attempts) >= MAX_ATTEMPTS;
+        let all = before.row().attempts_since_retry() >= MAX_ATTEMPTS;
         let dies = state.entry.state == EntryState::Dead && before.state != EntryState::Dead;
         state.broke(DEAD_AFTER_ALL, dies && !all);
         applied.then_some(attempt)
@@ -326,7 +326,8 @@ impl Inbox {
         match turn {
             Turn::NotDue => None,
             Turn::Exhausted => {
-                state.broke(DEAD_AFTER_ALL, u32::from(before.attempts) < MAX_ATTEMPTS);
+                let attempts = before.row().attempts_since_retry();
+                state.broke(DEAD_AFTER_ALL, attempts < MAX_ATTEMPTS);
                 state.seen.exhausted = true;
                 state.seen.settled = true;
                 None
@@ -399,8 +400,11 @@ impl Inbox {
                 row.owner = current;
             }
             state.seen.granted = state.seen.granted.filter(|(_, left)| *left > 0);
+            if change == Change::Retry && self.has(Flaw::RetryResetsTheAttempts) {
+                row.attempts = 0;
+                row.retried_at_attempt = 0;
+            }
             if change == Change::Retry {
-                state.seen.attempt = 0;
                 state.seen.retried_dead |= before.state == EntryState::Dead;
             }
         }
@@ -575,7 +579,7 @@ fn every_property_of_an_entry_can_fail() {
         (Flaw::LeasesDone, FINAL),
         (Flaw::SettlesForAnybody, FENCED),
         (Flaw::ExtendsForAnybody, FENCED),
-        (Flaw::ComparesAttempts, FENCED),
+        (Flaw::RetryResetsTheAttempts, ATTEMPTS_RISE),
         (Flaw::KeepsTheOwner, SETTLED_ONCE),
         (Flaw::ReleaseReturnsTheAttempt, ATTEMPTS_RISE),
         (Flaw::NeverExpires, NOT_LOST),

@@ -121,6 +121,7 @@ faults! {
     ListIsByConsumer: pages_follow_in_order,
     ListIgnoresTheLimit: pages_follow_in_order,
     RetryKeepsTheAttempts: retry_starts_again,
+    RetryResetsTheAttempts: retry_starts_again,
     RetryKeepsTheDelay: retry_starts_again,
     DiscardIsDone: discard_ends,
     ChangeMovesRunning: change_leaves_the_rest,
@@ -529,13 +530,21 @@ impl InboxStore for Faulty {
             _ => {}
         }
         let mut before = Vec::new();
-        self.each_row(|row| before.push((row.attempts, row.due_at)));
+        self.each_row(|row| before.push((row.retried_at_attempt, row.due_at)));
         let changed = self.inner.change(&filter, change).await?;
         let mut before = before.into_iter();
         self.each_row(|row| {
-            let (attempts, due_at) = before.next().unwrap();
+            let (retried_at_attempt, due_at) = before.next().unwrap();
             match (self.fault, change) {
-                (Fault::RetryKeepsTheAttempts, Change::Retry) => row.attempts = attempts,
+                (Fault::RetryKeepsTheAttempts, Change::Retry) => {
+                    row.retried_at_attempt = retried_at_attempt;
+                }
+                (Fault::RetryResetsTheAttempts, Change::Retry)
+                    if row.state == EntryState::Waiting =>
+                {
+                    row.attempts = 0;
+                    row.retried_at_attempt = 0;
+                }
                 (Fault::RetryKeepsTheDelay, Change::Retry) => row.due_at = due_at,
                 (Fault::DiscardIsDone, Change::Discard) if row.state == EntryState::Discarded => {
                     row.state = EntryState::Done;

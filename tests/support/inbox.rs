@@ -178,14 +178,12 @@ impl<C: Clock> InboxStore for MapInbox<C> {
             let stored = event.event.event.clone();
             match row.lease(request.owner, request.lease, request.max_attempts, now) {
                 Turn::Leased { attempt } => {
-                    leased.events.push(LeasedEvent::new(
-                        number,
-                        attempt,
-                        event.received_at,
-                        stored,
-                    ));
+                    let retried_at_attempt = row.retried_at_attempt;
+                    let mut new = LeasedEvent::new(number, attempt, event.received_at, stored);
+                    new.retried_at_attempt = retried_at_attempt;
+                    leased.events.push(new);
                 }
-                Turn::Exhausted => leased.exhausted.push((number, stored.key)),
+                Turn::Exhausted => leased.exhausted.push((number, stored.key, row.attempts)),
                 Turn::NotDue => {}
             }
         }

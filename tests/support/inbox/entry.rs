@@ -14,6 +14,8 @@ pub struct Row {
     pub state: EntryState,
     /// The number of leases.
     pub attempts: u32,
+    /// The number of leases when an operator last retried the entry.
+    pub retried_at_attempt: u32,
     /// The owner of the lease, while the entry is running.
     pub owner: Option<Owner>,
     /// When it is due, when its lease expires, or when it was finished.
@@ -39,7 +41,14 @@ pub enum Turn {
 impl Row {
     /// Returns an entry that is due.
     pub fn new(now: Duration) -> Self {
-        Self { state: EntryState::Waiting, attempts: 0, owner: None, due_at: now, error: None }
+        Self {
+            state: EntryState::Waiting,
+            attempts: 0,
+            retried_at_attempt: 0,
+            owner: None,
+            due_at: now,
+            error: None,
+        }
     }
 
     /// Returns whether the entry has a lease that has not expired.
@@ -57,6 +66,11 @@ impl Row {
         matches!(self.state, EntryState::Done | EntryState::Discarded).then_some(self.due_at)
     }
 
+    /// Returns the number of leases since an operator last retried the entry.
+    pub fn attempts_since_retry(&self) -> u32 {
+        self.attempts - self.retried_at_attempt
+    }
+
     /// Leases the entry if it is due and has an attempt left.
     pub fn lease(
         &mut self,
@@ -68,7 +82,7 @@ impl Row {
         if !self.is_due(now) {
             return Turn::NotDue;
         }
-        if self.state == EntryState::Running && self.attempts >= max_attempts {
+        if self.state == EntryState::Running && self.attempts_since_retry() >= max_attempts {
             self.enter(EntryState::Dead, now);
             self.error = Some("lease expired at the last attempt".to_owned());
             return Turn::Exhausted;
@@ -113,7 +127,7 @@ impl Row {
             match change {
                 Change::Retry => {
                     self.enter(EntryState::Waiting, now);
-                    self.attempts = 0;
+                    self.retried_at_attempt = self.attempts;
                 }
                 Change::Discard => self.enter(EntryState::Discarded, now),
             }

@@ -1,10 +1,10 @@
 //! Completes an event in the transaction of its handler.
 
-use std::{any::Any, future::Future, pin::Pin, sync::atomic::Ordering};
+use std::{any::Any, future::Future, pin::Pin};
 
 use sqlx::{Database, Transaction};
 
-use super::{EntryHolder, InboxEvent};
+use super::{EntryHolder, InboxEvent, event::CommitState};
 use crate::claim::{CommitError, StoreError};
 
 /// A database whose transactions can complete an event.
@@ -52,7 +52,8 @@ impl InboxEvent {
     /// `transaction.commit()`. The handler's effects in the transaction then happen exactly once:
     /// if a worker dies or loses its lease, the effects of only one attempt remain.
     ///
-    /// The transaction must be in the database of the inbox. Keep it short. Afterwards, the
+    /// The transaction must be in the database of the inbox. If your own store wraps that of the
+    /// inbox, implement [`InboxStore::as_any`](super::InboxStore::as_any). Keep the transaction short. Afterwards, the
     /// handler's result no longer matters: the event is done.
     ///
     /// ```
@@ -76,13 +77,23 @@ impl InboxEvent {
     ///
     /// # Errors
     ///
-    /// [`CommitError`]. The transaction is rolled back. Return the error from the handler: the event
-    /// is retried, unless another attempt has completed it.
+    /// [`CommitError`]. Return it from the handler. The event is then retried, unless it is
+    /// completed.
+    ///
+    /// The transaction is rolled back, with one exception: if the database fails during the commit,
+    /// the effects may be committed or not. The event is done if and only if they are. In that case,
+    /// a second transaction of the same handler gets [`CommitError::Superseded`].
+    ///
+    /// # Cancellation
+    ///
+    /// If the future is dropped, for example at the handler's time limit, the effects may be
+    /// committed or not, and the event is done if and only if they are. A handler that drops the
+    /// future itself has to return an error.
     pub async fn commit<DB: InboxDatabase>(
         &self,
         mut transaction: Transaction<'_, DB>,
     ) -> Result<(), CommitError> {
-        if self.is_committed() {
+        if self.commit_state() == CommitState::Committed {
             return Err(CommitError::AlreadyCompleted);
         }
         match DB::finish(self.store().as_any(), &mut transaction, self.holder()).await? {
@@ -90,10 +101,10 @@ impl InboxEvent {
             Some(false) => return Err(CommitError::Superseded),
             None => return Err(CommitError::NotClaimed),
         }
-        // Before the commit: from then on, the store no longer knows the lease.
-        self.committed().store(true, Ordering::Release);
-        let committed = transaction.commit().await;
-        committed.inspect_err(|_| self.committed().store(false, Ordering::Release))?;
+        // Without a reply, the state stays: the transaction may be committed or not.
+        self.set_commit_state(CommitState::Committing);
+        transaction.commit().await?;
+        self.set_commit_state(CommitState::Committed);
         Ok(())
     }
 }

@@ -2,7 +2,7 @@ use std::{
     fmt,
     sync::{
         Arc,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU8, Ordering},
     },
     time::Duration,
 };
@@ -25,13 +25,23 @@ struct Inner {
     inbox: Inbox,
     holder: EntryHolder,
     leased: LeasedEvent,
-    /// Whether the handler's transaction has completed the event.
-    committed: AtomicBool,
+    /// The [`CommitState`].
+    commit: AtomicU8,
+}
+
+/// The state of the handler's transaction that completes the event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum CommitState {
+    /// Nothing is committed.
+    Open,
+    /// The commit has begun, and its outcome is unknown.
+    Committing,
+    Committed,
 }
 
 impl InboxEvent {
     pub(super) fn new(inbox: Inbox, holder: EntryHolder, leased: LeasedEvent) -> Self {
-        Self(Arc::new(Inner { inbox, holder, leased, committed: AtomicBool::new(false) }))
+        Self(Arc::new(Inner { inbox, holder, leased, commit: AtomicU8::new(0) }))
     }
 
     fn event(&self) -> &StoredEvent {
@@ -46,12 +56,21 @@ impl InboxEvent {
         &self.0.holder
     }
 
-    pub(super) fn committed(&self) -> &AtomicBool {
-        &self.0.committed
+    pub(super) fn commit_state(&self) -> CommitState {
+        match self.0.commit.load(Ordering::Acquire) {
+            0 => CommitState::Open,
+            1 => CommitState::Committing,
+            _ => CommitState::Committed,
+        }
     }
 
+    pub(super) fn set_commit_state(&self, state: CommitState) {
+        self.0.commit.store(state as u8, Ordering::Release);
+    }
+
+    /// Returns whether the handler's transaction has completed the event, or may have.
     pub(super) fn is_committed(&self) -> bool {
-        self.0.committed.load(Ordering::Acquire)
+        self.commit_state() != CommitState::Open
     }
 
     /// Returns the name of the inbox.
@@ -109,11 +128,16 @@ impl InboxEvent {
         self.0.leased.received_at
     }
 
-    /// Returns the number of this attempt, counted from 1. It counts from 1 again after an operator's
-    /// [retry](Inbox::retry).
+    /// Returns the number of this attempt, counted from 1. It is a fencing token: it rises with each
+    /// attempt, also after an operator's [retry](Inbox::retry).
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.leased.attempt
+    }
+
+    /// Returns the number of this attempt, counted from an operator's last retry.
+    pub(super) fn attempt_since_retry(&self) -> u32 {
+        self.attempt().saturating_sub(self.0.leased.retried_at_attempt)
     }
 
     /// Returns a header that the inbox [keeps](Inbox::keep_headers). The name is not

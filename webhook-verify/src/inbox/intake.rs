@@ -84,10 +84,11 @@ impl receive::Intake for Inbox {
             }
             let new = self.insert(events, timer).await?;
             self.meter.report_stored(&self.endpoint, new, all - new);
+            // A duplicate may be new to the workers, if the reply to an earlier insert was lost.
+            self.wake();
             if new == 0 {
                 return Ok(Answer::replayed(STORED));
             }
-            self.wake();
             Ok(Answer::text(STORED, ""))
         })
     }

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inbox, Stats, Verdict};
+use super::{Inbox, InboxEvent, Stats, Verdict};
 use crate::claim::{ClaimKey, Family, Metric};
 
 /// The metrics of a receiver with an inbox.
@@ -41,6 +41,16 @@ pub(super) struct Attempt {
     pub(super) key: ClaimKey,
     pub(super) event_type: Option<String>,
     pub(super) number: u32,
+}
+
+impl Attempt {
+    pub(super) fn of(event: &InboxEvent) -> Self {
+        Self {
+            key: event.key(),
+            event_type: event.event_type().map(str::to_owned),
+            number: event.attempt(),
+        }
+    }
 }
 
 /// The result of an attempt.
@@ -139,7 +149,8 @@ impl Notices {
             Outcome::Lost => log!(error, "lease lost: the event is processed again"),
             Outcome::Unknown => log!(
                 warn,
-                "the store failed while the result was recorded: it may be recorded or not"
+                "the store failed, or the handler was dropped, while the result was recorded: it may \
+                 be recorded or not"
             ),
         }
     }

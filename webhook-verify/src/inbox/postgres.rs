@@ -414,10 +414,13 @@ impl Leased {
             EntryState::Running => self.events.push(LeasedEvent {
                 number: row.number()?,
                 attempt: row.attempt()?,
+                retried_at_attempt: row.retried_at_attempt()?,
                 received_at: row.received_at()?,
                 event: row.event()?,
             }),
-            EntryState::Dead => self.exhausted.push((row.number()?, row.key()?)),
+            EntryState::Dead => {
+                self.exhausted.push((row.number()?, row.key()?, row.attempt()?));
+            }
             EntryState::Waiting | EntryState::Done | EntryState::Discarded => {
                 return Err(foreign("state"));
             }
@@ -556,6 +559,11 @@ impl EventRow<'_> {
 
     fn attempt(&self) -> Result<u32, StoreError> {
         u32::try_from(self.get::<i32>(11)?).map_err(|_| foreign("attempt"))
+    }
+
+    /// Returns the last column of a leased entry.
+    fn retried_at_attempt(&self) -> Result<u32, StoreError> {
+        u32::try_from(self.get::<i32>(14)?).map_err(|_| foreign("attempt"))
     }
 
     fn entry(&self) -> Result<Entry, StoreError> {

@@ -4,9 +4,10 @@ use super::{
     Advance, Change, Entry, EntryHolder, Extended, Filter, InboxStore, Inserted, Intake,
     LeaseRequest, Leased, Retention, Settlement, Stats,
 };
-use crate::claim::{BoxFuture, Settled};
+use crate::claim::{BoxFuture, Settled, StoreError, contain_future};
 
-/// [`InboxStore`] with its futures boxed, so that an inbox has no type parameter for its store.
+/// [`InboxStore`] with its futures boxed, so that an inbox has no type parameter for its store. A
+/// panic of the store is an error.
 pub(crate) trait DynInboxStore: Send + Sync {
     fn as_any(&self) -> &(dyn Any + Send + Sync);
     fn insert<'a>(&'a self, intake: &'a Intake) -> BoxFuture<'a, Vec<Inserted>>;
@@ -40,17 +41,30 @@ pub(crate) trait DynInboxStore: Send + Sync {
     ) -> BoxFuture<'a, ()>;
 }
 
+/// Calls a store when the returned future is first polled.
+fn call<'a, T, F>(name: &'static str, call: impl FnOnce() -> F + Send + 'a) -> BoxFuture<'a, T>
+where
+    F: Future<Output = Result<T, StoreError>> + Send + 'a,
+{
+    let answer = contain_future(async move { call().await });
+    Box::pin(async move {
+        answer
+            .await
+            .unwrap_or_else(|| Err(StoreError::new(format!("the store panicked in `{name}`"))))
+    })
+}
+
 impl<S: InboxStore> DynInboxStore for S {
     fn as_any(&self) -> &(dyn Any + Send + Sync) {
-        self
+        InboxStore::as_any(self)
     }
 
     fn insert<'a>(&'a self, intake: &'a Intake) -> BoxFuture<'a, Vec<Inserted>> {
-        Box::pin(InboxStore::insert(self, intake))
+        call("insert", move || InboxStore::insert(self, intake))
     }
 
     fn lease<'a>(&'a self, request: &'a LeaseRequest) -> BoxFuture<'a, Leased> {
-        Box::pin(InboxStore::lease(self, request))
+        call("lease", move || InboxStore::lease(self, request))
     }
 
     fn extend<'a>(
@@ -59,7 +73,7 @@ impl<S: InboxStore> DynInboxStore for S {
         lease: Duration,
         limit: Duration,
     ) -> BoxFuture<'a, Vec<Extended>> {
-        Box::pin(InboxStore::extend(self, holders, lease, limit))
+        call("extend", move || InboxStore::extend(self, holders, lease, limit))
     }
 
     fn settle<'a>(
@@ -67,23 +81,23 @@ impl<S: InboxStore> DynInboxStore for S {
         settlements: &'a [Settlement],
         limit: Duration,
     ) -> BoxFuture<'a, Vec<Settled>> {
-        Box::pin(InboxStore::settle(self, settlements, limit))
+        call("settle", move || InboxStore::settle(self, settlements, limit))
     }
 
     fn advance<'a>(&'a self, advance: &'a Advance, limit: Duration) -> BoxFuture<'a, bool> {
-        Box::pin(InboxStore::advance(self, advance, limit))
+        call("advance", move || InboxStore::advance(self, advance, limit))
     }
 
     fn stats<'a>(&'a self, endpoint: &'a str) -> BoxFuture<'a, Vec<Stats>> {
-        Box::pin(InboxStore::stats(self, endpoint))
+        call("stats", move || InboxStore::stats(self, endpoint))
     }
 
     fn list<'a>(&'a self, filter: &'a Filter) -> BoxFuture<'a, Vec<Entry>> {
-        Box::pin(InboxStore::list(self, filter))
+        call("list", move || InboxStore::list(self, filter))
     }
 
     fn change<'a>(&'a self, filter: &'a Filter, change: Change) -> BoxFuture<'a, usize> {
-        Box::pin(InboxStore::change(self, filter, change))
+        call("change", move || InboxStore::change(self, filter, change))
     }
 
     fn purge_inbox<'a>(
@@ -92,11 +106,11 @@ impl<S: InboxStore> DynInboxStore for S {
         retention: &'a Retention,
         max: usize,
     ) -> BoxFuture<'a, usize> {
-        Box::pin(InboxStore::purge_inbox(self, endpoint, retention, max))
+        call("purge_inbox", move || InboxStore::purge_inbox(self, endpoint, retention, max))
     }
 
     fn announce<'a>(&'a self, endpoint: &'a str) -> BoxFuture<'a, ()> {
-        Box::pin(InboxStore::announce(self, endpoint))
+        call("announce", move || InboxStore::announce(self, endpoint))
     }
 
     fn watch<'a>(
@@ -104,6 +118,6 @@ impl<S: InboxStore> DynInboxStore for S {
         endpoint: &'a str,
         wake: &'a (dyn Fn() + Send + Sync),
     ) -> BoxFuture<'a, ()> {
-        Box::pin(InboxStore::watch(self, endpoint, wake))
+        call("watch", move || InboxStore::watch(self, endpoint, wake))
     }
 }

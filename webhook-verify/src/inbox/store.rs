@@ -1,6 +1,7 @@
 //! The interface between the inbox and its stores.
 
 use std::{
+    any::Any,
     fmt,
     future::{Future, pending, ready},
     sync::Arc,
@@ -21,7 +22,7 @@ use crate::claim::{ClaimKey, Owner, Settled, StoreError};
 /// lease expired      --lease-->   running, attempt + 1      (or dead, if no attempt is left)
 /// running, owner's   --extend-->  a new lease
 /// running, owner's   --settle-->  done, discarded, dead, or waiting again
-/// waiting, dead      --retry-->   waiting, attempt 0, due at once
+/// waiting, dead      --retry-->   waiting, due at once, with all attempts left
 /// waiting, dead      --discard--> discarded
 /// ```
 ///
@@ -58,8 +59,9 @@ pub trait InboxStore: Send + Sync + 'static {
     ///
     /// An entry is due if it is waiting and its time has come, or if it is running and its lease
     /// has expired. If an entry's lease expired and it already had
-    /// [`max_attempts`](LeaseRequest::max_attempts), it becomes dead instead, with an error that
-    /// says so. It counts towards `max`. A waiting entry is leased whatever its attempts.
+    /// [`max_attempts`](LeaseRequest::max_attempts) since an operator last retried it, it becomes
+    /// dead instead, with an error that says so. It counts towards `max`. A waiting entry is leased
+    /// whatever its attempts.
     ///
     /// With an order, an entry is due only if, among the consumer's entries with the same order
     /// key, no earlier one is [unfinished](LeaseRequest::order) and no other one has a lease that
@@ -145,6 +147,19 @@ pub trait InboxStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _ = (endpoint, wake);
         pending()
+    }
+
+    /// Returns the store in whose database [`InboxEvent::commit`](super::InboxEvent::commit)
+    /// completes events: a `PostgresStore` or an `SqliteStore`. The default returns this store.
+    ///
+    /// A store that wraps another one returns `self.inner.as_any()`. Otherwise `commit` fails with
+    /// [`NotClaimed`](crate::idempotency::CommitError::NotClaimed). `commit` makes no other calls of
+    /// the wrapper.
+    fn as_any(&self) -> &(dyn Any + Send + Sync)
+    where
+        Self: Sized,
+    {
+        self
     }
 }
 
@@ -239,7 +254,7 @@ pub struct LeaseRequest {
     pub max: usize,
     /// How long the leases last unless they are extended.
     pub lease: Duration,
-    /// The maximum number of attempts for an entry.
+    /// The maximum number of attempts for an entry, counted since an operator last retried it.
     pub max_attempts: u32,
     /// Which earlier entries with the same order key are unfinished.
     pub order: Order,
@@ -266,8 +281,9 @@ pub enum Order {
 pub struct Leased {
     /// The leased entries.
     pub events: Vec<LeasedEvent>,
-    /// The entries that became dead, because their last lease expired: event numbers and keys.
-    pub exhausted: Vec<(i64, ClaimKey)>,
+    /// The entries that became dead, because their last lease expired: event numbers, keys, and
+    /// numbers of attempts.
+    pub exhausted: Vec<(i64, ClaimKey, u32)>,
 }
 
 /// A leased entry and its event.
@@ -276,9 +292,11 @@ pub struct Leased {
 pub struct LeasedEvent {
     /// The number of the event in the store. Later events have higher numbers.
     pub number: i64,
-    /// The fencing token: the number of leases so far, with this one. It counts from 1 again after
-    /// [`Change::Retry`].
+    /// The fencing token: the number of leases so far, with this one. It only rises.
     pub attempt: u32,
+    /// The number of leases before the last [`Change::Retry`]. The attempts since then count
+    /// towards the maximum.
+    pub retried_at_attempt: u32,
     /// When the event was stored, as time since the Unix epoch.
     pub received_at: Duration,
     /// The event.
@@ -478,7 +496,7 @@ pub struct Entry {
     pub consumer: String,
     /// The state.
     pub state: EntryState,
-    /// The number of attempts so far.
+    /// The number of attempts so far, with those before an operator's retry.
     pub attempts: u32,
     /// When the entry is due, or its lease expires, as time since the Unix epoch.
     pub due_at: Duration,
@@ -517,10 +535,10 @@ impl StoredEvent {
 }
 
 impl LeasedEvent {
-    /// Returns a leased event, for a store.
+    /// Returns a leased event that no operator has retried, for a store.
     #[must_use]
     pub fn new(number: i64, attempt: u32, received_at: Duration, event: StoredEvent) -> Self {
-        Self { number, attempt, received_at, event }
+        Self { number, attempt, retried_at_attempt: 0, received_at, event }
     }
 }
 

@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    future::{Future, poll_fn},
+    future::{Future, poll_fn, ready},
     pin::{Pin, pin},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::Poll,
@@ -16,6 +16,7 @@ use tokio::{
 
 use super::{
     EntryHolder, Extended, Inbox, InboxEvent, LeaseRequest, Leased, Order, Settlement, Verdict,
+    event::CommitState,
     notice::{Attempt, Gauges, Notices, Outcome},
     outcome::{BoxError, Ended},
 };
@@ -92,7 +93,8 @@ where
     }
 
     /// Sets the maximum number of attempts. The default is 20. After the last one, the event is
-    /// *dead*: it is kept until it is [retried](Inbox::retry) or [discarded](Inbox::discard).
+    /// *dead*: it is kept until it is [retried](Inbox::retry) or [discarded](Inbox::discard). A
+    /// retried event has all attempts again.
     pub fn max_attempts(mut self, attempts: u32) -> Self {
         self.settings.max_attempts = attempts;
         self
@@ -148,7 +150,8 @@ where
         self.run_until(std::future::pending()).await
     }
 
-    /// Processes events until `shutdown` resolves. Then waits for the running handlers.
+    /// Processes events until `shutdown` resolves. Then waits for the running handlers. Events whose
+    /// handlers have not begun, or exceed the [grace](Self::grace), are due at once for other workers.
     ///
     /// # Errors
     ///
@@ -315,6 +318,12 @@ where
             let wait = match self.lease(free).await {
                 Ok(Taken { events, count }) => {
                     pause = PAUSES[0];
+                    // The call itself is not dropped at a shutdown, because it may take effect.
+                    if unless(shutdown.as_mut(), ready(())).await.is_none() {
+                        let events = events.into_iter().map(|(event, _)| event).collect();
+                        self.release(events).await;
+                        break;
+                    }
                     for (event, end) in events {
                         let Some(slot) = slots.split(1) else { break };
                         handlers.spawn(Arc::clone(&self).handle(event, end, slot));
@@ -339,7 +348,7 @@ where
         }
         let ended = async { while handlers.join_next().await.is_some() {} };
         if timeout(self.settings.grace, ended).await.is_err() {
-            let left = self.holders();
+            let left = self.leases().values().map(|lease| lease.event.clone()).collect();
             handlers.shutdown().await;
             self.release(left).await;
         }
@@ -375,8 +384,8 @@ where
         let requested_at = Instant::now();
         let Leased { events, exhausted } = within(*limit, store.lease(&request)).await?;
         let count = events.len() + exhausted.len();
-        for (_, key) in exhausted {
-            let last = Attempt { key, event_type: None, number: self.settings.max_attempts };
+        for (_, key, number) in exhausted {
+            let last = Attempt { key, event_type: None, number };
             let error = "its last worker died".into();
             self.notices.report(&last, &Outcome::Dead { error });
         }
@@ -418,37 +427,40 @@ where
         slot: OwnedSemaphorePermit,
     ) {
         let held = Held { running: self, holder: event.holder() };
-        let attempt = Attempt {
-            key: event.key(),
-            event_type: event.event_type().map(str::to_owned),
-            number: event.attempt(),
-        };
+        let attempt = Attempt::of(event);
         let handling = caught(|| (self.handler)(event.clone()));
         let handling = timeout(self.settings.time_limit, handling);
         let begun = Instant::now();
         let ended = before_end(end.clone(), handling).await;
         self.notices.record_handler(begun.elapsed());
-        if event.is_committed() {
-            return self.notices.report(&attempt, &Outcome::Processed);
-        }
-        let ended = match ended {
-            Some(Ok(ended)) => ended,
-            Some(Err(_)) => Ended::TimedOut,
-            None => return self.notices.report(&attempt, &Outcome::Lost),
+        let ended = match (event.commit_state(), ended) {
+            (CommitState::Committed, _) => {
+                return self.notices.report(&attempt, &Outcome::Processed);
+            }
+            (_, Some(Ok(ended))) => ended,
+            (_, Some(Err(_))) => Ended::TimedOut,
+            (CommitState::Open, None) => return self.notices.report(&attempt, &Outcome::Lost),
+            (CommitState::Committing, None) => {
+                return self.notices.report(&attempt, &Outcome::Unknown);
+            }
         };
-        let is_last = attempt.number >= self.settings.max_attempts;
-        let pause = (!is_last).then(|| self.pause_after(attempt.number));
+        let counted = event.attempt_since_retry();
+        let is_last = counted >= self.settings.max_attempts;
+        let pause = (!is_last).then(|| self.pause_after(counted));
         // The handler's error may panic as well.
         let verdict = contain(|| ended.verdict(pause));
         let verdict = verdict.unwrap_or_else(|| Ended::Panicked.verdict(pause));
         held.begin_to_settle();
-        let settled = before_end(end, self.settle(event.holder(), &verdict)).await;
+        // The store settles only entries whose transaction was rolled back.
+        let settled = before_end(end, self.settle(event, &verdict)).await;
         drop(held);
         drop(slot);
-        let outcome = match settled {
-            Some(Recorded::Yes) => Outcome::of(verdict),
-            Some(Recorded::Maybe) | None => Some(Outcome::Unknown),
-            Some(Recorded::No) => Some(Outcome::Lost),
+        let outcome = match (settled, event.commit_state()) {
+            (Some(Recorded::Yes), _) => Outcome::of(verdict),
+            // A task of the handler has outlived it.
+            (_, CommitState::Committed) => Some(Outcome::Processed),
+            (Some(Recorded::No), CommitState::Open) => Some(Outcome::Lost),
+            (_, CommitState::Open | CommitState::Committing) => Some(Outcome::Unknown),
         };
         if let Some(outcome) = outcome {
             self.notices.report(&attempt, &outcome);
@@ -463,15 +475,17 @@ where
     }
 
     /// Records the result of an attempt. If the store fails, tries again until the lease ends.
-    async fn settle(&self, holder: &EntryHolder, verdict: &Verdict) -> Recorded {
+    async fn settle(&self, event: &InboxEvent, verdict: &Verdict) -> Recorded {
         let (mut pause, mut has_failed) = (PAUSES[0], false);
         loop {
-            let settlement = Settlement { holder: holder.clone(), verdict: verdict.clone() };
-            let (reply, answer) = oneshot::channel();
-            let sent = self.settler.send((settlement, reply)).await;
-            let result = match sent {
-                Ok(()) => answer.await.unwrap_or_else(|_| Err(StoreError::new("no answer"))),
-                Err(_) => Err(StoreError::new("the worker has stopped")),
+            let settlement =
+                Settlement { holder: event.holder().clone(), verdict: verdict.clone() };
+            let result = match event.commit_state() {
+                CommitState::Open => self.settle_in_batch(settlement).await,
+                // The transaction may still lock the entry, which would delay a whole batch.
+                CommitState::Committing | CommitState::Committed => {
+                    self.settle_alone(settlement).await
+                }
             };
             match result {
                 Ok(Settled::Applied) => return Recorded::Yes,
@@ -490,6 +504,20 @@ where
             sleep(pause).await;
             pause = (pause * 2).min(PAUSES[1]);
         }
+    }
+
+    async fn settle_in_batch(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        match self.settler.send((settlement, reply)).await {
+            Ok(()) => answer.await.unwrap_or_else(|_| Err(StoreError::new("no answer"))),
+            Err(_) => Err(StoreError::new("the worker has stopped")),
+        }
+    }
+
+    async fn settle_alone(&self, settlement: Settlement) -> Result<Settled, StoreError> {
+        let (batch, limit) = ([settlement], self.inbox.timeout);
+        let settled = within(limit, self.inbox.store.settle(&batch, limit)).await?;
+        Ok(of_all(settled, 1)?[0])
     }
 
     /// Settles entries in batches: those that end while a batch is being settled form the next one.
@@ -514,15 +542,34 @@ where
         }
     }
 
-    /// Makes the events of dropped handlers due at once.
-    async fn release(&self, holders: Vec<EntryHolder>) {
-        let release = |holder| Settlement { holder, verdict: Verdict::Released };
-        let all: Vec<_> = holders.into_iter().map(release).collect();
-        for batch in all.chunks(BATCH) {
+    /// Makes events without a running handler due at once. The attempt counts.
+    async fn release(&self, events: Vec<InboxEvent>) {
+        for event in &events {
+            drop(Held { running: self, holder: event.holder() });
+        }
+        let is_open = |event: &InboxEvent| event.commit_state() == CommitState::Open;
+        let (open, committing): (Vec<_>, Vec<_>) = events.into_iter().partition(is_open);
+        let release = |event: &InboxEvent| Settlement {
+            holder: event.holder().clone(),
+            verdict: Verdict::Released,
+        };
+        for batch in open.chunks(BATCH).chain(committing.chunks(BATCH)) {
+            let settlements: Vec<_> = batch.iter().map(release).collect();
             let limit = self.inbox.timeout;
-            if let Err(error) = within(limit, self.inbox.store.settle(batch, limit)).await {
+            let released = within(limit, self.inbox.store.settle(&settlements, limit)).await;
+            let released = released.and_then(|released| of_all(released, batch.len()));
+            let released = released.unwrap_or_else(|error| {
                 let endpoint = &*self.inbox.endpoint;
                 tracing::warn!(target: "webhook_verify", endpoint, "events not released: {error:#}");
+                vec![Settled::Superseded; batch.len()]
+            });
+            for (event, released) in batch.iter().zip(released) {
+                let outcome = match (released, event.commit_state()) {
+                    (Settled::Applied, _) | (_, CommitState::Open) => continue,
+                    (Settled::Superseded, CommitState::Committing) => Outcome::Unknown,
+                    (Settled::Superseded, CommitState::Committed) => Outcome::Processed,
+                };
+                self.notices.report(&Attempt::of(event), &outcome);
             }
         }
     }

@@ -11,8 +11,9 @@ const EVENT: &str = "e.number, floor(extract(epoch FROM e.received_at) * 1000)::
 const CHECK_EVENTS: &str = "SELECT number, key, endpoint, namespace, scheme, event_type, event_id,
     event_time, data_pointer, received_at, headers, body, expires_at
   FROM {inbox} LIMIT 0";
-const CHECK_ENTRIES: &str = "SELECT event, consumer, endpoint, state, attempt, owner, due_at,
-    order_key, position, error, finished_at
+const CHECK_ENTRIES: &str =
+    "SELECT event, consumer, endpoint, state, attempt, retried_at_attempt, owner,
+    due_at, order_key, position, error, finished_at
   FROM {inbox_entry} LIMIT 0";
 const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
@@ -41,9 +42,9 @@ const WINDOW: &str = "
 /// The leased entries. Without any, a row of state -1 tells that other entries may be due: entries
 /// were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
-  SELECT event, state, attempt FROM leased
+  SELECT event, state, attempt, retried_at_attempt FROM leased
   UNION ALL
-  SELECT 0, (-1)::smallint, 0
+  SELECT 0, (-1)::smallint, 0, 0
   WHERE (EXISTS (SELECT FROM parked) OR NOT (SELECT is_mine FROM turn))
     AND NOT EXISTS (SELECT FROM leased)
 )";
@@ -67,7 +68,7 @@ const UNPARK: &str = "UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp(
       LIMIT 1
     ) o
     JOIN {inbox_entry} n ON n.event = o.event AND n.consumer = l.consumer
-    WHERE n.state = 0 AND n.attempt = 0 AND n.due_at > statement_timestamp()
+    WHERE n.state = 0 AND n.attempt = n.retried_at_attempt AND n.due_at > statement_timestamp()
     FOR NO KEY UPDATE OF n SKIP LOCKED
   )";
 /// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
@@ -115,7 +116,7 @@ const PICK: &str = "WITH locked AS MATERIALIZED (
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
       AND t.state IN (0, 2)";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
-    state = 0, attempt = 0, due_at = (SELECT clock_timestamp())
+    state = 0, retried_at_attempt = t.attempt, due_at = (SELECT clock_timestamp())
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";

@@ -27,6 +27,8 @@ CREATE TABLE IF NOT EXISTS "{inbox}_entry" (
   state INTEGER NOT NULL CHECK (state BETWEEN 0 AND 4),
   -- the fencing token
   attempt INTEGER NOT NULL,
+  -- the attempts when an operator last retried it
+  retried_at_attempt INTEGER NOT NULL DEFAULT 0,
   -- the owner of the lease, while running
   owner BLOB CHECK (length(owner) = 16),
   -- in milliseconds since the Unix epoch: the next attempt, or the end of the lease
@@ -66,6 +68,6 @@ DELETE FROM "{inbox}_entry" WHERE event > (SELECT coalesce(max(number), 0) FROM 
 -- Fail if a table has other columns.
 SELECT number, endpoint, key, namespace, scheme, event_type, event_id, event_time, received_at,
   expires_at, data_pointer, headers, body FROM "{inbox}" LIMIT 0;
-SELECT event, consumer, endpoint, state, attempt, owner, due_at, order_key, position, error,
-  finished_at FROM "{inbox}_entry" LIMIT 0;
+SELECT event, consumer, endpoint, state, attempt, retried_at_attempt, owner, due_at, order_key,
+  position, error, finished_at FROM "{inbox}_entry" LIMIT 0;
 SELECT endpoint, consumer, key, version, event FROM "{inbox}_version" LIMIT 0;

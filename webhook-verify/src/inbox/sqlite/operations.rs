@@ -140,7 +140,8 @@ impl Turn<'_> {
         let set = match change {
             // An entry that has waited for long keeps its place.
             Change::Retry => {
-                "state = 0, attempt = 0, due_at = iif(state = 0, min(due_at, ?10), ?10)"
+                "state = 0, retried_at_attempt = attempt,
+                due_at = iif(state = 0, min(due_at, ?10), ?10)"
             }
             Change::Discard => "state = 4, finished_at = ?10",
         };

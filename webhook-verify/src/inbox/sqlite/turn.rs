@@ -113,7 +113,10 @@ impl Turn<'_> {
         }
         due.sort_by_key(|due| (due.due_at, due.event.number));
         let max_attempts = request.max_attempts;
-        let is_exhausted = |due: &Due| due.state == RUNNING && due.event.attempt > max_attempts;
+        let is_exhausted = |due: &Due| {
+            let attempts = due.event.attempt - due.event.retried_at_attempt;
+            due.state == RUNNING && attempts > max_attempts
+        };
         let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
         if !exhausted.is_empty() {
             let mut arguments = texts(&[&request.consumer, EXPIRED])?;
@@ -127,7 +130,8 @@ impl Turn<'_> {
             add(&mut arguments, json(&numbers(&leased))?)?;
             self.change_rows(LEASE, arguments).await?;
         }
-        let key = |due: Due| (due.event.number, due.event.event.key);
+        // The lease that would have followed has not begun.
+        let key = |due: Due| (due.event.number, due.event.event.key, due.event.attempt - 1);
         Ok(Leased {
             events: leased.into_iter().map(|due| due.event).collect(),
             exhausted: exhausted.into_iter().map(key).collect(),
@@ -209,6 +213,7 @@ impl Due {
         let event = LeasedEvent {
             number: row.try_get("event")?,
             attempt: attempts(row.try_get("attempt")?)?.saturating_add(1),
+            retried_at_attempt: attempts(row.try_get("retried_at_attempt")?)?,
             received_at: from_millis(row.try_get("received_at")?),
             event: stored_event(row)?,
         };
@@ -241,7 +246,8 @@ fn due_sql(order: Order) -> String {
     });
     let due = |state: i64| {
         format!(
-            r#"SELECT * FROM (SELECT e.event, e.attempt, e.state, e.due_at FROM "{{inbox}}_entry" e
+            r#"SELECT * FROM (SELECT e.event, e.attempt, e.retried_at_attempt, e.state, e.due_at
+              FROM "{{inbox}}_entry" e
               WHERE e.endpoint = ?1 AND e.consumer = ?2 AND e.state = {state} AND e.due_at <= ?3
                 {order}
               ORDER BY e.due_at, e.event LIMIT ?4)"#
@@ -250,7 +256,7 @@ fn due_sql(order: Order) -> String {
     let (waiting, running) = (due(WAITING), due(RUNNING));
     // The bodies are not sorted.
     format!(
-        r#"SELECT {EVENT}, due.event, due.attempt, due.state, due.due_at
+        r#"SELECT {EVENT}, due.event, due.attempt, due.retried_at_attempt, due.state, due.due_at
           FROM (SELECT * FROM ({waiting} UNION ALL {running}) ORDER BY due_at, event LIMIT ?4) due
           CROSS JOIN "{{inbox}}" i ON i.number = due.event"#
     )

@@ -7,6 +7,8 @@ CREATE TABLE IF NOT EXISTS {inbox_entry} (
   state smallint NOT NULL CHECK (state BETWEEN 0 AND 4),
   -- the fencing token
   attempt integer NOT NULL,
+  -- the attempts when an operator last retried it
+  retried_at_attempt integer NOT NULL DEFAULT 0,
   -- null unless running
   owner bytea CHECK (octet_length(owner) = 16),
   -- waiting: the time of the next attempt; running: the end of the lease

@@ -9,13 +9,14 @@
         ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
       END,
       CASE WHEN x.exhausted THEN 'the lease of the last attempt has expired' ELSE t.error END
-    FROM (SELECT t.state = 1 AND t.attempt >= $6::bigint AS exhausted) x
+    FROM (SELECT t.state = 1 AND t.attempt - t.retried_at_attempt >= $6::bigint AS exhausted) x
   )
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
-  RETURNING t.event, t.state, t.attempt
+  RETURNING t.event, t.state, t.attempt, t.retried_at_attempt
 )
 -- An event that was deleted by hand is null.
-SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END, l.event
+SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END, l.event,
+  l.retried_at_attempt
 FROM {leased} l
 LEFT JOIN {inbox} e ON e.number = l.event
 ORDER BY array_position((SELECT events FROM due), l.event)

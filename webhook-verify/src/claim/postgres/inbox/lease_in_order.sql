@@ -28,7 +28,7 @@ WITH turn AS MATERIALIZED (
   WHERE consumer = $2 AND event = ANY (ARRAY(
     SELECT t.event
     FROM {inbox_entry} t
-    WHERE t.consumer = $2 AND t.state = 0 AND t.attempt = 0
+    WHERE t.consumer = $2 AND t.state = 0 AND t.attempt = t.retried_at_attempt
       AND t.event = ANY (ARRAY(
         SELECT w.event FROM ({window}) w
         WHERE (SELECT is_mine FROM turn) AND NOT EXISTS (SELECT FROM free) AND (SELECT count(*) FROM ({window}) w) >= 1000))

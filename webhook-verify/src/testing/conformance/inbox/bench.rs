@@ -158,7 +158,7 @@ impl<'a, S: InboxStore, A: AsyncFn(Duration)> Bench<'a, S, A> {
         when: &str,
     ) -> CaseResult {
         let leased = self.lease(request).await?;
-        let mut dead: Vec<_> = leased.exhausted.iter().map(|(_, key)| *key.as_bytes()).collect();
+        let mut dead: Vec<_> = leased.exhausted.iter().map(|(_, key, _)| *key.as_bytes()).collect();
         let mut wanted: Vec<_> = keys(expected).map(|key| *key.as_bytes()).collect();
         dead.sort_unstable();
         wanted.sort_unstable();

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::bench::{Bench, CONSUMER, CaseResult, LONG, OTHER, event, events, is, same};
 use crate::{
     claim::ClaimKey,
-    inbox::{Change, EntryState, Filter, InboxStore, NewEvent, Stats, Verdict},
+    inbox::{Change, EntryState, Filter, InboxStore, LeasedEvent, NewEvent, Stats, Verdict},
 };
 
 /// Stores one event for each state, and returns them in the order of [`STATES`].
@@ -178,20 +178,22 @@ pub(super) async fn retry_starts_again<S: InboxStore, A: AsyncFn(Duration)>(
     bench.leases_nothing("a retry later and a dead entry").await?;
     bench.changes(&bench.filter(), Change::Retry, 2, "waiting and dead").await?;
     for (event, holder) in events.iter().zip(&holders) {
-        bench.is_in(event, EntryState::Waiting, 0, "a retried entry").await?;
+        bench.is_in(event, EntryState::Waiting, 2, "a retried entry").await?;
         bench.is_shut_out(event, holder, "the former owner of a retried entry").await?;
     }
     let mut request = bench.brief(9)?;
     request.max_attempts = 2;
-    let leased = bench.lease(&request).await?;
-    let right = leased.events.len() == 2 && leased.events.iter().all(|leased| leased.attempt == 1);
-    is(right, "retried entries", "both, with attempt 1", &leased)?;
-    bench.lapse().await;
-    // All attempts are there again.
-    request.owner = bench.request(1)?.owner;
-    let leased = bench.lease(&request).await?;
-    let right = leased.events.len() == 2 && leased.events.iter().all(|leased| leased.attempt == 2);
-    is(right, "retried entries, later", "both, with attempt 2", &leased)
+    // All attempts are there again, and their numbers go on.
+    for attempt in [3, 4] {
+        request.owner = bench.request(1)?.owner;
+        let leased = bench.lease(&request).await?;
+        let has_right =
+            |leased: &LeasedEvent| (leased.attempt, leased.retried_at_attempt) == (attempt, 2);
+        let right = leased.events.len() == 2 && leased.events.iter().all(has_right);
+        is(right, "retried entries", &format!("both, with attempt {attempt} after 2"), &leased)?;
+        bench.lapse().await;
+    }
+    bench.exhausts(&request, &all, "retried entries without attempts left").await
 }
 
 pub(super) async fn discard_ends<S: InboxStore, A: AsyncFn(Duration)>(
