@@ -274,6 +274,56 @@ async fn order_of_many_keys() {
     }
 }
 
+/// Thousands of events wait for dead ones. Those of other keys are leased at once, and those that wait
+/// follow in their order once an operator has retried or discarded the dead ones.
+#[tokio::test]
+async fn waiting_for_dead_events_delays_no_other_key() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let lease = async || {
+        let request = request_in_order(10);
+        let leased = store.lease(&request).await.unwrap().events;
+        (keys(&leased), request, leased)
+    };
+    let settle = async |request: &LeaseRequest, leased: &[LeasedEvent], verdict: Verdict| {
+        let _ = store.settle(&settlements(request, leased, &verdict), MINUTE).await.unwrap();
+    };
+    store
+        .insert(&intake((0..2500).map(|number| ordered(number, b"stuck")).collect()))
+        .await
+        .unwrap();
+    let (leased, request, events) = lease().await;
+    assert_eq!(leased, [key(0)]);
+    settle(&request, &events, dead()).await;
+    store.insert(&intake(vec![ordered(2500, b"other")])).await.unwrap();
+    assert_eq!(lease().await.0, [key(2500)]);
+    assert!(lease().await.0.is_empty());
+    // The other order does not wait for the dead one.
+    let mut skipping = request_in_order(10);
+    skipping.order = Order::DeadIsSkipped;
+    let skipped = store.lease(&skipping).await.unwrap().events;
+    assert_eq!(keys(&skipped), [key(1)]);
+
+    let dead_entries = filter().state(EntryState::Dead);
+    assert_eq!(store.change(&dead_entries, Change::Retry).await.unwrap(), 1);
+    // It was skipped, so a later one runs.
+    assert!(lease().await.0.is_empty());
+    settle(&skipping, &skipped, Verdict::Done).await;
+    let (leased, request, events) = lease().await;
+    assert_eq!(leased, [key(0)]);
+    settle(&request, &events, dead()).await;
+    assert!(lease().await.0.is_empty());
+    assert_eq!(store.change(&dead_entries, Change::Discard).await.unwrap(), 1);
+    for number in 2..20 {
+        let (leased, request, events) = lease().await;
+        assert_eq!(leased, [key(number)]);
+        settle(&request, &events, Verdict::Done).await;
+    }
+    let next = filter().key(key(20));
+    assert_eq!(store.change(&next, Change::Discard).await.unwrap(), 1);
+    assert_eq!(lease().await.0, [key(21)]);
+}
+
 fn request_in_order(max: usize) -> LeaseRequest {
     let mut request = request(max);
     request.order = Order::DeadBlocks;
