@@ -324,6 +324,31 @@ async fn waiting_for_dead_events_delays_no_other_key() {
     assert_eq!(lease().await.0, [key(21)]);
 }
 
+/// An event that is deleted by hand takes its entries along, so they delay nobody and are not
+/// counted.
+#[tokio::test]
+async fn events_that_are_deleted_by_hand() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let events = (0..200).map(|number| ordered(number, b"key"));
+    store.insert(&intake(events.chain((200..300).map(event)).collect())).await.unwrap();
+    let first = request(1);
+    let running = store.lease(&first).await.unwrap().events;
+    let delete = "DELETE FROM webhook_inbox WHERE number <> 200 AND number < 300";
+    execute(&mut folder.connection().await, delete).await;
+    let settlements = settlements(&first, &running, &Verdict::Done);
+    let settled = store.settle(&settlements, MINUTE).await.unwrap();
+    assert_eq!(settled, [Settled::Superseded]);
+    let counted = stats(&store).await;
+    assert_eq!((counted.waiting, counted.running), (2, 0));
+    assert!(counted.oldest.is_some());
+    for number in [199, 299] {
+        let leased = store.lease(&request_in_order(1)).await.unwrap().events;
+        assert_eq!(keys(&leased), [key(number)]);
+    }
+    assert_eq!(store.list(&filter()).await.unwrap().len(), 2);
+}
+
 fn request_in_order(max: usize) -> LeaseRequest {
     let mut request = request(max);
     request.order = Order::DeadBlocks;

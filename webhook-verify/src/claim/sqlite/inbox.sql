@@ -61,6 +61,11 @@ CREATE INDEX IF NOT EXISTS "{inbox}_order_running"
 CREATE INDEX IF NOT EXISTS "{inbox}_order_dead"
   ON "{inbox}_entry" (endpoint, consumer, order_key, position, event)
   WHERE order_key IS NOT NULL AND state = 2;
+-- No entry outlives its event, even if that is deleted by hand.
+CREATE TRIGGER IF NOT EXISTS "{inbox}_deleted" AFTER DELETE ON "{inbox}"
+BEGIN
+  DELETE FROM "{inbox}_entry" WHERE event = old.number;
+END;
 CREATE TABLE IF NOT EXISTS "{inbox}_version" (
   endpoint TEXT NOT NULL,
   consumer TEXT NOT NULL,

@@ -297,7 +297,6 @@ mod tests {
             operations::FINISHED_ENTRIES,
             operations::PURGE_EVENTS,
             operations::PURGE_BODIES,
-            operations::PURGE_ENTRIES,
             operations::PURGED_BODIES,
         ];
         for sql in leases.iter().map(String::as_str).chain(others) {
