@@ -274,6 +274,81 @@ async fn order_of_many_keys() {
     }
 }
 
+/// Thousands of events wait for dead ones. Those of other keys are leased at once, and those that wait
+/// follow in their order once an operator has retried or discarded the dead ones.
+#[tokio::test]
+async fn waiting_for_dead_events_delays_no_other_key() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let lease = async || {
+        let request = request_in_order(10);
+        let leased = store.lease(&request).await.unwrap().events;
+        (keys(&leased), request, leased)
+    };
+    let settle = async |request: &LeaseRequest, leased: &[LeasedEvent], verdict: Verdict| {
+        let _ = store.settle(&settlements(request, leased, &verdict), MINUTE).await.unwrap();
+    };
+    store
+        .insert(&intake((0..2500).map(|number| ordered(number, b"stuck")).collect()))
+        .await
+        .unwrap();
+    let (leased, request, events) = lease().await;
+    assert_eq!(leased, [key(0)]);
+    settle(&request, &events, dead()).await;
+    store.insert(&intake(vec![ordered(2500, b"other")])).await.unwrap();
+    assert_eq!(lease().await.0, [key(2500)]);
+    assert!(lease().await.0.is_empty());
+    // The other order does not wait for the dead one.
+    let mut skipping = request_in_order(10);
+    skipping.order = Order::DeadIsSkipped;
+    let skipped = store.lease(&skipping).await.unwrap().events;
+    assert_eq!(keys(&skipped), [key(1)]);
+
+    let dead_entries = filter().state(EntryState::Dead);
+    assert_eq!(store.change(&dead_entries, Change::Retry).await.unwrap(), 1);
+    // It was skipped, so a later one runs.
+    assert!(lease().await.0.is_empty());
+    settle(&skipping, &skipped, Verdict::Done).await;
+    let (leased, request, events) = lease().await;
+    assert_eq!(leased, [key(0)]);
+    settle(&request, &events, dead()).await;
+    assert!(lease().await.0.is_empty());
+    assert_eq!(store.change(&dead_entries, Change::Discard).await.unwrap(), 1);
+    for number in 2..20 {
+        let (leased, request, events) = lease().await;
+        assert_eq!(leased, [key(number)]);
+        settle(&request, &events, Verdict::Done).await;
+    }
+    let next = filter().key(key(20));
+    assert_eq!(store.change(&next, Change::Discard).await.unwrap(), 1);
+    assert_eq!(lease().await.0, [key(21)]);
+}
+
+/// An event that is deleted by hand takes its entries along, so they delay nobody and are not
+/// counted.
+#[tokio::test]
+async fn events_that_are_deleted_by_hand() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let events = (0..200).map(|number| ordered(number, b"key"));
+    store.insert(&intake(events.chain((200..300).map(event)).collect())).await.unwrap();
+    let first = request(1);
+    let running = store.lease(&first).await.unwrap().events;
+    let delete = "DELETE FROM webhook_inbox WHERE number <> 200 AND number < 300";
+    execute(&mut folder.connection().await, delete).await;
+    let settlements = settlements(&first, &running, &Verdict::Done);
+    let settled = store.settle(&settlements, MINUTE).await.unwrap();
+    assert_eq!(settled, [Settled::Superseded]);
+    let counted = stats(&store).await;
+    assert_eq!((counted.waiting, counted.running), (2, 0));
+    assert!(counted.oldest.is_some());
+    for number in [199, 299] {
+        let leased = store.lease(&request_in_order(1)).await.unwrap().events;
+        assert_eq!(keys(&leased), [key(number)]);
+    }
+    assert_eq!(store.list(&filter()).await.unwrap().len(), 2);
+}
+
 fn request_in_order(max: usize) -> LeaseRequest {
     let mut request = request(max);
     request.order = Order::DeadBlocks;

@@ -6,6 +6,8 @@ use std::{any::Any, fmt, path::Path, str::FromStr as _, sync::Arc, time::Duratio
 use sqlx::{Sqlite, SqliteConnection, Transaction, sqlite::SqliteConnectOptions};
 use tokio::runtime::Handle;
 
+#[cfg(test)]
+pub(crate) use self::statements::inbox_tables;
 use self::{
     statements::{Completion, Statements},
     writer::{Answer, Call, Settings, Writer},

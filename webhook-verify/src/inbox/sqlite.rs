@@ -1,6 +1,8 @@
 //! The inbox in an SQLite file, next to the claims.
 
 mod operations;
+#[cfg(test)]
+mod order;
 mod turn;
 mod values;
 
@@ -227,7 +229,7 @@ mod tests {
     use super::*;
     use crate::{
         claim::{ClaimKey, Owner},
-        inbox::{NewEvent, StoredEvent},
+        inbox::{NewEvent, Order, StoredEvent},
     };
 
     #[tokio::test]
@@ -237,12 +239,15 @@ mod tests {
         let url = format!("sqlite://{}", folder.join("inbox.db").display());
         let store = SqliteStore::connect(&url).await.unwrap();
         let pool = SqlitePool::connect(&url).await.unwrap();
-        let event = StoredEvent::new(ClaimKey::from([1; 32]), "mautic", "{}");
         let minute = Duration::from_secs(60);
-        let intake = Intake::new("inbox", &["crm"], vec![NewEvent::new(event, minute)]);
-        store.insert(&intake).await.unwrap();
+        let events = [1, 2].map(|number| {
+            let event = StoredEvent::new(ClaimKey::from([number; 32]), "mautic", "{}");
+            NewEvent::new(event, minute).ordered("key", None)
+        });
+        store.insert(&Intake::new("inbox", &["crm"], events.into())).await.unwrap();
         let owner = Owner::random().unwrap();
-        let request = LeaseRequest::new("inbox", "crm", owner, 1, minute);
+        let mut request = LeaseRequest::new("inbox", "crm", owner, 2, minute);
+        request.order = Order::DeadBlocks;
         let number = store.lease(&request).await.unwrap().events[0].number;
         let holder = EntryHolder::new(number, "crm", owner);
         let other = EntryHolder::new(number, "crm", Owner::random().unwrap());
@@ -253,12 +258,15 @@ mod tests {
         assert!(store.finish_in(&mut transaction, &holder).await.unwrap());
         transaction.rollback().await.unwrap();
         assert_eq!(state().await, EntryState::Running);
+        assert_eq!(store.lease(&request).await.unwrap().events.len(), 0);
 
         let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.unwrap();
         assert!(store.finish_in(&mut transaction, &holder).await.unwrap());
         assert!(!store.finish_in(&mut transaction, &holder).await.unwrap());
         transaction.commit().await.unwrap();
         assert_eq!(state().await, EntryState::Done);
+        let following = store.lease(&request).await.unwrap().events;
+        assert_eq!(following[0].number, number + 1);
         pool.close().await;
         fs::remove_dir_all(&folder).unwrap();
     }

@@ -104,7 +104,7 @@ impl Statements {
                 sql(include_str!("responses.sql")),
                 sql(INDEX_RESPONSES),
                 sql(CHECK_RESPONSES),
-                in_inbox(include_str!("inbox.sql"), &table.inbox()),
+                inbox_tables(&table.inbox()),
             ],
         }
     }
@@ -303,6 +303,22 @@ impl Statements {
 /// Replaces `{inbox}` in `text` with the name of the inbox's table, which is safe to quote.
 pub(crate) fn in_inbox(text: &str, table: &str) -> SqlStr {
     AssertSqlSafe(text.replace("{inbox}", table)).into_sql_str()
+}
+
+/// Returns the statements that create the inbox's tables of this name.
+pub(crate) fn inbox_tables(table: &str) -> SqlStr {
+    let order = |name: &str, change: &str, row: &str, condition: &str| {
+        let trigger = include_str!("inbox_order.sql").replace("{name}", name);
+        let trigger = trigger.replace("{change}", change).replace("{row}", row);
+        trigger.replace("{condition}", condition)
+    };
+    let tables = [
+        include_str!("inbox.sql"),
+        &order("stored", "INSERT", "new", "true"),
+        &order("changed", "UPDATE OF state", "new", "max(old.state, new.state) > 1"),
+        &order("removed", "DELETE", "old", "old.state < 3"),
+    ];
+    in_inbox(&tables.concat(), table)
 }
 
 /// Returns whether the statement's table does not exist.

@@ -20,8 +20,6 @@ pub(super) const PURGE_EVENTS: &str = r#"DELETE FROM "{inbox}" WHERE number IN (
       WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2))
     LIMIT ?3)
   RETURNING number"#;
-pub(super) const PURGE_ENTRIES: &str =
-    r#"DELETE FROM "{inbox}_entry" WHERE event IN (SELECT value FROM json_each(?1))"#;
 pub(super) const PURGE_BODIES: &str = r#"UPDATE "{inbox}" SET body = NULL WHERE number IN (
     SELECT DISTINCT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM "{inbox}_entry" e
       WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2))
@@ -168,9 +166,9 @@ impl Turn<'_> {
     ) -> Result<Purged, StoreError> {
         let now = millis(self.now);
         let finished = now.saturating_sub(millis(bodies));
-        let (examine, until, remove, clean) = match part {
-            Part::Events => (EXPIRED_EVENTS, now, PURGE_EVENTS, PURGE_ENTRIES),
-            Part::Bodies => (FINISHED_ENTRIES, finished, PURGE_BODIES, PURGED_BODIES),
+        let (examine, until, remove) = match part {
+            Part::Events => (EXPIRED_EVENTS, now, PURGE_EVENTS),
+            Part::Bodies => (FINISHED_ENTRIES, finished, PURGE_BODIES),
         };
         let (candidates, next) = self.candidates(examine, endpoint, until, from).await?;
         let mut arguments = texts(&[&json(&candidates)?])?;
@@ -180,7 +178,9 @@ impl Turn<'_> {
         for row in self.all(remove, arguments).await? {
             removed.push(row.try_get(0)?);
         }
-        self.change_rows(clean, texts(&[&json(&removed)?])?).await?;
+        if let Part::Bodies = part {
+            self.change_rows(PURGED_BODIES, texts(&[&json(&removed)?])?).await?;
+        }
         Ok((removed.len(), next))
     }
 

@@ -225,39 +225,39 @@ fn numbers(due: &[Due]) -> Vec<i64> {
     due.iter().map(|due| due.event.number).collect()
 }
 
-/// Returns the query for the entries that are due, with their events. Each of the two states has an
-/// index.
+/// Returns the query for the entries that are due, with their events. An index finds those in each
+/// state, and with the same entries before them.
 fn due_sql(order: Order) -> String {
-    let unfinished = match order {
-        Order::None => None,
-        Order::DeadBlocks => Some("o.state < 3"),
-        Order::DeadIsSkipped => Some("o.state < 3 AND o.state <> 2"),
+    // The largest value of `behind` of entries that need not wait.
+    let behind = match order {
+        Order::None => 2,
+        Order::DeadBlocks => 0,
+        Order::DeadIsSkipped => 1,
     };
-    let order = unfinished.map_or_else(String::new, |unfinished| {
-        format!(
-            r#"AND (e.order_key IS NULL OR (
-              NOT EXISTS (SELECT 1 FROM "{{inbox}}_entry" o WHERE o.endpoint = ?1
-                AND o.consumer = ?2 AND o.order_key = e.order_key AND {unfinished}
-                AND (o.position, o.event) < (e.position, e.event))
-              AND NOT EXISTS (SELECT 1 FROM "{{inbox}}_entry" o WHERE o.endpoint = ?1
-                AND o.consumer = ?2 AND o.state = 1 AND o.due_at > ?3
-                AND o.order_key = e.order_key)))"#
-        )
-    });
-    let due = |state: i64| {
+    // An earlier event may be stored, or retried, while a later one is running.
+    let is_free = match order {
+        Order::None => "",
+        Order::DeadBlocks | Order::DeadIsSkipped => {
+            r#"AND NOT EXISTS (SELECT 1 FROM "{inbox}_entry" o WHERE o.endpoint = ?1
+                AND o.consumer = ?2 AND o.order_key = e.order_key AND o.state = 1
+                AND o.due_at > ?3)"#
+        }
+    };
+    let due = |(state, behind): (i64, i64)| {
         format!(
             r#"SELECT * FROM (SELECT e.event, e.attempt, e.retried_at_attempt, e.state, e.due_at
               FROM "{{inbox}}_entry" e
-              WHERE e.endpoint = ?1 AND e.consumer = ?2 AND e.state = {state} AND e.due_at <= ?3
-                {order}
+              WHERE e.endpoint = ?1 AND e.consumer = ?2 AND e.state = {state}
+                AND e.behind = {behind} AND e.due_at <= ?3 {is_free}
               ORDER BY e.due_at, e.event LIMIT ?4)"#
         )
     };
-    let (waiting, running) = (due(WAITING), due(RUNNING));
+    let parts = (0..=behind).flat_map(|behind| [(WAITING, behind), (RUNNING, behind)]);
+    let due = parts.map(due).collect::<Vec<_>>().join(" UNION ALL ");
     // The bodies are not sorted.
     format!(
         r#"SELECT {EVENT}, due.event, due.attempt, due.retried_at_attempt, due.state, due.due_at
-          FROM (SELECT * FROM ({waiting} UNION ALL {running}) ORDER BY due_at, event LIMIT ?4) due
+          FROM (SELECT * FROM ({due}) ORDER BY due_at, event LIMIT ?4) due
           CROSS JOIN "{{inbox}}" i ON i.number = due.event"#
     )
 }
@@ -275,14 +275,13 @@ mod tests {
     use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
 
     use super::*;
-    use crate::inbox::sqlite::operations;
+    use crate::{claim::sqlite::inbox_tables, inbox::sqlite::operations};
 
     /// No statement reads entries that it does not need, however many there are.
     #[tokio::test]
     async fn statements_use_an_index() {
         let mut on = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
-        let tables = in_inbox(include_str!("../../claim/sqlite/inbox.sql"), "t");
-        sqlx::raw_sql(tables).execute(&mut on).await.unwrap();
+        sqlx::raw_sql(inbox_tables("t")).execute(&mut on).await.unwrap();
         let leases = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped].map(due_sql);
         let others = [
             INSERT,
@@ -297,7 +296,6 @@ mod tests {
             operations::FINISHED_ENTRIES,
             operations::PURGE_EVENTS,
             operations::PURGE_BODIES,
-            operations::PURGE_ENTRIES,
             operations::PURGED_BODIES,
         ];
         for sql in leases.iter().map(String::as_str).chain(others) {
@@ -313,8 +311,9 @@ mod tests {
             }
             if leases.iter().any(|lease| lease == sql) {
                 let uses = |index: &str| plan.iter().any(|(.., step)| step.contains(index));
-                assert!(uses("SEARCH e USING INDEX t_waiting"), "{plan:?}");
-                assert!(uses("SEARCH e USING INDEX t_running"), "{plan:?}");
+                let due = "(endpoint=? AND consumer=? AND behind=? AND due_at<?)";
+                assert!(uses(&format!("SEARCH e USING INDEX t_waiting {due}")), "{plan:?}");
+                assert!(uses(&format!("SEARCH e USING INDEX t_running {due}")), "{plan:?}");
             }
         }
     }
