@@ -70,19 +70,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", sample.curl(&origin));
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let worker = (flags.workers > 0).then(|| {
-        let worker = events.worker(process).concurrency(flags.workers.into());
-        rt::spawn(worker.run_until(async { drop(stopped.await) }))
-    });
-
     let server = server.run();
     rt::spawn(shut_down(server.handle(), drain));
-    server.await?;
-    drop(stop);
-    if let Some(worker) = worker {
-        // It waits for running events. The others remain in the inbox.
-        worker.await??;
-    }
+    let receive = async {
+        server.await?;
+        drop(stop);
+        Ok::<_, Box<dyn Error>>(())
+    };
+    let work = async {
+        if flags.workers > 0 {
+            let worker = events.worker(process).concurrency(flags.workers.into());
+            // It then waits for running events. The others remain in the inbox.
+            worker.run_until(async { drop(stopped.await) }).await?;
+        }
+        Ok(())
+    };
+    // An error of either ends the process.
+    tokio::try_join!(receive, work)?;
     Ok(())
 }
 
