@@ -149,12 +149,13 @@ impl Inbox {
     /// The name separates inboxes that share a database. It is part of every idempotency key.
     pub fn new(store: impl InboxStore + ClaimStore + Clone, endpoint: impl Into<String>) -> Self {
         let endpoint: Arc<str> = endpoint.into().into();
+        let consumers: Arc<[Arc<str>]> = [Arc::from(DEFAULT_CONSUMER)].into();
         Self {
             idempotency: Idempotency::new(store.clone(), &*endpoint),
             store: Arc::new(store),
-            meter: IntakeMeter::new(&endpoint),
+            meter: IntakeMeter::new(&endpoint, &consumers),
             endpoint,
-            consumers: [Arc::from(DEFAULT_CONSUMER)].into(),
+            consumers,
             headers: DEFAULT_HEADERS.map(Box::from).into(),
             ordering: Ordering::default(),
             retention: Retention { bodies: Duration::from_secs(7 * 24 * 3600) },
@@ -170,6 +171,7 @@ impl Inbox {
     /// that is added later gets the events that are stored from then on.
     pub fn consumers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.consumers = names.into_iter().map(|name| Arc::from(name.into())).collect();
+        self.meter = IntakeMeter::new(&self.endpoint, &self.consumers);
         self
     }
 
