@@ -92,7 +92,10 @@ const DEFAULT_CONSUMER: &str = "default";
 /// The headers that are stored by default: the content type and the trace context (W3C Trace
 /// Context, sections 3.2 and 3.3).
 const DEFAULT_HEADERS: [&str; 3] = ["content-type", "traceparent", "tracestate"];
-/// The pause before other processes are told of new events, so that a burst causes few messages.
+/// The name of the path and query among the stored headers, as in HTTP/2. No header has it.
+const TARGET: &str = ":path";
+/// The pause before this process announces new events to others, so that a burst causes few
+/// messages.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
 /// How many bodies and events one call of the store purges.
 const STEP: usize = 1000;
@@ -111,6 +114,7 @@ pub struct Inbox {
     endpoint: Arc<str>,
     consumers: Arc<[Arc<str>]>,
     headers: Arc<[Box<str>]>,
+    keeps_target: bool,
     ordering: Ordering,
     retention: Retention,
     timeout: Duration,
@@ -157,6 +161,7 @@ impl Inbox {
             endpoint,
             consumers,
             headers: DEFAULT_HEADERS.map(Box::from).into(),
+            keeps_target: false,
             ordering: Ordering::default(),
             retention: Retention { bodies: Duration::from_secs(7 * 24 * 3600) },
             timeout: Duration::from_secs(5),
@@ -180,6 +185,17 @@ impl Inbox {
     pub fn keep_headers<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(|name| name.as_ref().to_ascii_lowercase().into());
         self.headers = self.headers.iter().cloned().chain(names).collect();
+        self
+    }
+
+    /// Stores the path and query of the request with each event, as [`InboxEvent::target`]: for
+    /// senders whose data is there, and for one inbox behind several paths.
+    ///
+    /// The inbox never stores query parameters in which the scheme has a signature or token. It
+    /// stores other secrets in the URL. Few senders sign the URL, so a client that captured a request
+    /// may have changed it.
+    pub fn keep_target(mut self) -> Self {
+        self.keeps_target = true;
         self
     }
 

@@ -178,7 +178,8 @@ pub struct StoredEvent {
     pub time: Option<Duration>,
     /// The JSON pointer to the event's data in the body.
     pub data_pointer: Option<String>,
-    /// The headers that the inbox keeps: lower-case names, and values.
+    /// The headers that the inbox keeps: lower-case names, and values. If the inbox keeps the path
+    /// and query, they are here under the name `:path`.
     pub headers: Vec<(String, String)>,
     /// The exact bytes of the event. Empty if they were removed.
     pub body: Bytes,
