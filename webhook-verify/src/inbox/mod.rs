@@ -2,8 +2,8 @@
 //!
 //! Some senders never retry, and others disable an endpoint that fails or is slow. An inbox makes
 //! the safe way short: the receiver stores the events of a verified delivery in one transaction and
-//! responds with 204. **Workers**, in the same process or in others, then process each event, retry
-//! those that fail, and set aside those that keep failing.
+//! responds with 204. **Workers**, in the same process or in others, then process each event. They
+//! retry events that fail, and set aside those that keep failing.
 //!
 //! ```no_run
 //! # async fn run(shutdown: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
@@ -18,6 +18,7 @@
 //! let receiver = Receiver::builder(Verifier::new(scheme::MAUTIC, "a secret")?)
 //!     .inbox(&inbox)
 //!     .build()?;
+//! // With the axum adapter: Router::new().inbox("/mautic", receiver)
 //! # drop(receiver);
 //! inbox
 //!     .worker(|event: InboxEvent| async move {
@@ -134,7 +135,7 @@ struct Ordering {
 /// Wakes the workers.
 struct Wake {
     changed: watch::Sender<()>,
-    /// Whether other processes are about to be told.
+    /// Whether an announcement to other processes is pending.
     announcing: AtomicBool,
 }
 
@@ -348,9 +349,9 @@ impl Inbox {
         let mut removed = 0;
         while removed < max {
             let step = STEP.min(max - removed);
-            let gone = self.store.purge_inbox(&self.endpoint, &self.retention, step).await?;
-            removed += gone;
-            if gone < step {
+            let purged = self.store.purge_inbox(&self.endpoint, &self.retention, step).await?;
+            removed += purged;
+            if purged < step {
                 break;
             }
         }
