@@ -1,12 +1,8 @@
 //! The example receivers with an inbox: acknowledged first, processed later, and killed in between.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use integration_tests::{Folder, Response, assert_replay, exchange, raw_request};
-use serde_json::{Value, json};
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{io::AsyncWriteExt as _, net::TcpStream, time::sleep};
 use webhook_verify::{scheme, testing::Signer};
@@ -20,15 +16,11 @@ const EVENTS: usize = 10;
 const WORKERS: usize = 2;
 
 fn start(name: &str, folder: &Folder, workers: usize) -> Running {
-    start_with(name, folder, &["--inbox", "--workers", &workers.to_string()])
-}
-
-fn start_with(name: &str, folder: &Folder, flags: &[&str]) -> Running {
     let mut command = example(name);
     command
         .current_dir(folder.path())
         .envs([("WEBHOOK_SECRET", "test"), ("LISTEN", "127.0.0.1:0")])
-        .args(flags);
+        .args(["--inbox", "--workers", &workers.to_string()]);
     Running::spawn(command).unwrap()
 }
 
@@ -45,13 +37,10 @@ async fn post(running: &Running) -> Response {
     exchange(running.addr, &batch()).await
 }
 
-fn parsed(line: &str) -> Value {
-    serde_json::from_str(line).unwrap()
-}
-
 /// The event type of a worker's line.
 fn event_type(line: &str) -> String {
-    parsed(line)["event_type"].as_str().unwrap().to_owned()
+    let line: serde_json::Value = serde_json::from_str(line).unwrap();
+    line["event_type"].as_str().unwrap().to_owned()
 }
 
 /// The types of the events in each state. The leases of dead workers then expire at once.
@@ -84,46 +73,10 @@ async fn a_batch_is_acknowledged_before_it_is_processed() {
         let mut running = start(name, &folder, WORKERS);
         running.until_printed(EVENTS);
         assert_replay(&post(&running).await, 204);
-        let lines: Vec<_> = running.kill().0.iter().map(|line| parsed(line)).collect();
-        let mut types: Vec<_> = lines.iter().map(|line| &line["event_type"]).collect();
-        types.sort_by_key(|it| it.as_str());
+        let mut types: Vec<_> = running.kill().0.iter().map(|line| event_type(line)).collect();
+        types.sort_unstable();
         let expected: Vec<_> = (0..EVENTS).map(|number| format!("mautic.type_{number}")).collect();
-        assert_eq!(types, expected.iter().collect::<Vec<_>>(), "{name}");
-        let keys: HashSet<_> = lines.iter().map(|line| line["key"].as_str().unwrap()).collect();
-        assert_eq!(keys.len(), EVENTS, "{name}: {lines:?}");
-        for line in &lines {
-            let others = ["scheme", "attempt", "length", "id", "time"].map(|name| &line[name]);
-            let expected = [json!("mautic"), json!(1), json!(8), Value::Null, Value::Null];
-            assert_eq!(others, expected.each_ref(), "{name}");
-        }
-    }
-}
-
-/// By default, there is no inbox, and the handler prints its lines. `--inbox` only stores events,
-/// for a worker of another process. `--workers` needs no other flag.
-#[tokio::test]
-async fn workers_imply_an_inbox_and_an_inbox_alone_has_no_worker() {
-    for name in ["receiver_axum", "receiver_actix"] {
-        for flags in [&[][..], &["--workers", "0"]] {
-            let folder = Folder::new(name);
-            let running = start_with(name, &folder, flags);
-            assert_eq!(post(&running).await.status, 204, "{name} {flags:?}");
-            let lines = running.kill().0;
-            let expected = (0..EVENTS).map(|number| format!("mautic.type_{number}: 8 bytes"));
-            assert_eq!(lines, expected.collect::<Vec<_>>(), "{name} {flags:?}");
-            assert_eq!(states(&folder).await.len(), 0, "{name} {flags:?}");
-        }
-
-        let folder = Folder::new(name);
-        let storing = start_with(name, &folder, &["--inbox"]);
-        assert_eq!(post(&storing).await.status, 204, "{name}");
-        let states = states(&folder).await;
-        assert!(states.len() == EVENTS && states.values().all(|it| *it == WAITING), "{states:?}");
-        let mut working = start_with(name, &folder, &["--workers", "2"]);
-        working.until_printed(EVENTS);
-        assert_replay(&post(&working).await, 204);
-        assert_eq!(working.kill().0.len(), EVENTS, "{name}");
-        assert_eq!(storing.kill().0, [""; 0], "{name}");
+        assert_eq!(types, expected, "{name}");
     }
 }
 
@@ -180,9 +133,10 @@ async fn a_receiver_that_is_killed_before_it_responds_loses_no_event() {
         let mut running = start("receiver_axum", &folder, WORKERS);
         assert_eq!(post(&running).await.status, 204);
         running.until_printed(EVENTS);
-        let lines = running.kill().0;
-        let types: HashSet<_> = lines.iter().map(|line| event_type(line)).collect();
-        assert_eq!(types.len(), EVENTS, "killed after {delay} ms: {lines:?}");
+        let mut lines = running.kill().0;
+        lines.sort_unstable();
+        lines.dedup();
+        assert_eq!(lines.len(), EVENTS, "killed after {delay} ms: {lines:?}");
         assert_eq!(states(&folder).await.len(), EVENTS, "killed after {delay} ms");
     }
 }
