@@ -39,10 +39,14 @@ async fn main() -> Result<(), BoxDynError> {
             Ok(())
         })
     };
-    tokio::spawn(work(jobs, Duration::from_secs(1), Arc::new(run)));
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("{}", Signer::new(scheme::MAUTIC, secret)?.sample()?.curl("http://127.0.0.1:3000"));
-    Ok(axum::serve(listener, app).await?)
+    // If either ends or panics, so does the process. After a restart, the worker takes over the jobs
+    // that were running.
+    tokio::select! {
+        served = async { axum::serve(listener, app).await } => Ok(served?),
+        () = work(jobs, Duration::from_secs(1), Arc::new(run)) => Err("no worker".into()),
+    }
 }
 
 pub(crate) fn app(jobs: Jobs, secret: Secret) -> Result<Router, BoxDynError> {

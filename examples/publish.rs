@@ -14,7 +14,7 @@ use async_nats::jetstream::{
 };
 use axum::Router;
 use futures_util::future::BoxFuture;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, signal, sync::oneshot};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{
     Receiver, Secret, SqliteStore, Verifier,
@@ -42,10 +42,38 @@ async fn main() -> Result<(), Error> {
     let nats = env::var("NATS_URL").unwrap_or_else(|_| "nats://127.0.0.1:4222".into());
     let inbox = open("sqlite://publish.db").await?;
     let app = app(&inbox, secret.clone())?;
-    tokio::spawn(worker(&inbox, connect(&nats).await?).run());
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
-    println!("{}", Signer::new(scheme::MAUTIC, secret)?.sample()?.curl("http://127.0.0.1:3000"));
-    Ok(axum::serve(listener, app).await?)
+    let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
+    let listener = TcpListener::bind(address).await?;
+    let origin = format!("http://{}", listener.local_addr()?);
+    println!("listening on {origin}");
+    println!("{}", Signer::new(scheme::MAUTIC, secret)?.sample()?.curl(&origin));
+    let (stop, stopped) = oneshot::channel::<()>();
+    let receive = async {
+        axum::serve(listener, app).with_graceful_shutdown(shutdown_signal()).await?;
+        drop(stop);
+        Ok::<_, Error>(())
+    };
+    let publish = async {
+        let worker = worker(&inbox, connect(&nats).await?);
+        // It then waits for the running event. The others remain in the inbox.
+        Ok(worker.run_until(async { drop(stopped.await) }).await?)
+    };
+    // An error of either ends the process.
+    tokio::try_join!(receive, publish)?;
+    Ok(())
+}
+
+/// Resolves on Ctrl-C and on SIGTERM, which service managers send.
+async fn shutdown_signal() {
+    #[cfg(unix)]
+    if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+        tokio::select! {
+            _ = signal::ctrl_c() => {}
+            _ = terminate.recv() => {}
+        }
+        return;
+    }
+    drop(signal::ctrl_c().await);
 }
 
 /// Opens an inbox in a file. Each receiver may have one of its own.
@@ -58,8 +86,7 @@ pub(crate) async fn open(url: &str) -> Result<Inbox, Error> {
 pub(crate) fn app(inbox: &Inbox, secret: Secret) -> Result<Router, Error> {
     let verifier = Verifier::new(scheme::MAUTIC, secret)?;
     let receiver = Receiver::builder(verifier).inbox(inbox).body_limit(MAX_BODY).build()?;
-    // The inbox responds. This handler never runs.
-    Ok(Router::new().webhook("/", receiver, async || ()))
+    Ok(Router::new().inbox("/", receiver))
 }
 
 /// Connects, or keeps trying in the background.

@@ -1,13 +1,14 @@
 //! Receives webhooks from Mautic with actix-web, and prints a line for each event.
 //!
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_actix`, then paste the `curl` line that it
-//! prints into another terminal, twice. With `-- --inbox`, it stores events and acknowledges them,
-//! and workers print them.
+//! prints into another terminal, twice. With `-- --inbox --workers 2`, it stores events and
+//! acknowledges them, and workers print them.
 
 use std::{env, error::Error, io, time::Duration};
 
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, rt};
 use clap::Parser;
+use serde_json::json;
 use tokio::{signal, sync::oneshot, time::timeout};
 use tracing_subscriber::EnvFilter;
 use webhook_verify::{
@@ -21,11 +22,11 @@ use webhook_verify_actix::{Drain, Events, Verified, WebhookMiddleware, inbox, we
 /// Receives webhooks from Mautic.
 #[derive(Parser)]
 struct Flags {
-    /// Stores events in an inbox and acknowledges them. Workers print them later.
+    /// Stores events in an inbox and acknowledges them, for workers of this or another process.
     #[arg(long)]
     inbox: bool,
-    /// How many events of the inbox to process at a time. With 0, another process has to.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "inbox")]
+    /// Processes N events of the inbox at a time, and prints a JSON line for each. Implies --inbox.
+    #[arg(long, value_name = "N", default_value_t = 0)]
     workers: u16,
 }
 
@@ -35,6 +36,7 @@ const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 #[actix_web::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
+    let has_inbox = flags.inbox || flags.workers > 0;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     // A missing or empty secret is an error here, not at the first request.
@@ -45,7 +47,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The claims, which identify duplicates, survive a restart. So do the events of an inbox.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
     let events = Inbox::new(store.clone(), "mautic");
-    let receiver = match flags.inbox {
+    let receiver = match has_inbox {
         true => Receiver::builder(verifier).inbox(&events),
         false => Receiver::builder(verifier).idempotency(Idempotency::new(store, "mautic")),
     };
@@ -56,7 +58,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let drain = middleware.drain();
     let app = move || {
         let middleware = middleware.clone();
-        App::new().service(match flags.inbox {
+        App::new().service(match has_inbox {
             true => inbox("/mautic", middleware),
             false => webhook("/mautic", middleware, receive),
         })
@@ -68,19 +70,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", sample.curl(&origin));
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let worker = (flags.workers > 0 && flags.inbox).then(|| {
-        let worker = events.worker(process).concurrency(flags.workers.into());
-        rt::spawn(worker.run_until(async { drop(stopped.await) }))
-    });
-
     let server = server.run();
     rt::spawn(shut_down(server.handle(), drain));
-    server.await?;
-    drop(stop);
-    if let Some(worker) = worker {
-        // It waits for running events. The others remain in the inbox.
-        worker.await??;
-    }
+    let receive = async {
+        server.await?;
+        drop(stop);
+        Ok::<_, Box<dyn Error>>(())
+    };
+    let work = async {
+        if flags.workers > 0 {
+            let worker = events.worker(process).concurrency(flags.workers.into());
+            // It then waits for running events. The others remain in the inbox.
+            worker.run_until(async { drop(stopped.await) }).await?;
+        }
+        Ok(())
+    };
+    // An error of either ends the process.
+    tokio::try_join!(receive, work)?;
     Ok(())
 }
 
@@ -124,7 +130,15 @@ async fn receive(Verified(events): Verified<Events>) -> HttpResponse {
 
 /// Processes an event of the inbox. After an error, a worker tries again.
 async fn process(event: InboxEvent) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let event_type = event.event_type().unwrap_or_default();
-    println!("{event_type}: {} bytes", event.body().len());
+    let line = json!({
+        "scheme": event.scheme(),
+        "event_type": event.event_type(),
+        "id": event.id(),
+        "time": event.time().map(|time| time.as_secs()),
+        "key": event.key().to_string(),
+        "attempt": event.attempt(),
+        "length": event.body().len(),
+    });
+    println!("{line}");
     Ok(())
 }

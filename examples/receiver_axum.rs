@@ -1,8 +1,8 @@
 //! Receives webhooks from Mautic with axum, and prints a line for each event.
 //!
 //! Run `WEBHOOK_SECRET=test cargo run --example receiver_axum`, then paste the `curl` line that it
-//! prints into another terminal, twice. With `-- --inbox`, it stores events and acknowledges them,
-//! and workers print them.
+//! prints into another terminal, twice. With `-- --inbox --workers 2`, it stores events and
+//! acknowledges them, and workers print them.
 
 use std::{env, error::Error, io, pin::pin, sync::Arc, time::Duration};
 
@@ -14,6 +14,7 @@ use hyper_util::{
     server::graceful::GracefulShutdown,
     service::TowerToHyperService,
 };
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     signal,
@@ -37,17 +38,18 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// Receives webhooks from Mautic.
 #[derive(Parser)]
 struct Flags {
-    /// Stores events in an inbox and acknowledges them. Workers print them later.
+    /// Stores events in an inbox and acknowledges them, for workers of this or another process.
     #[arg(long)]
     inbox: bool,
-    /// How many events of the inbox to process at a time. With 0, another process has to.
-    #[arg(long, value_name = "N", default_value_t = 1, requires = "inbox")]
+    /// Processes N events of the inbox at a time, and prints a JSON line for each. Implies --inbox.
+    #[arg(long, value_name = "N", default_value_t = 0)]
     workers: u16,
 }
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
+    let has_inbox = flags.inbox || flags.workers > 0;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     // A missing or empty secret is an error here, not at the first request.
@@ -58,7 +60,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     // The claims, which identify duplicates, survive a restart. So do the events of an inbox.
     let store = SqliteStore::connect("sqlite://webhooks.db").await?;
     let inbox = Inbox::new(store.clone(), "mautic");
-    let receiver = match flags.inbox {
+    let receiver = match has_inbox {
         true => Receiver::builder(verifier).inbox(&inbox),
         false => Receiver::builder(verifier).idempotency(Idempotency::new(store, "mautic")),
     };
@@ -66,7 +68,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 
     let layer = WebhookLayer::new(receiver);
     let drain = layer.drain();
-    let app = match flags.inbox {
+    let app = match has_inbox {
         true => Router::new().inbox("/mautic", layer),
         false => Router::new().webhook("/mautic", layer, receive),
     };
@@ -77,19 +79,23 @@ async fn main() -> Result<(), Box<dyn Error>> {
     println!("{}", sample.curl(&origin));
 
     let (stop, stopped) = oneshot::channel::<()>();
-    let worker = (flags.workers > 0 && flags.inbox).then(|| {
-        let worker = inbox.worker(process).concurrency(flags.workers.into());
-        tokio::spawn(worker.run_until(async { drop(stopped.await) }))
-    });
-
-    serve(listener, app).await?;
-    // Handlers continue after their clients have disconnected.
-    drain.wait().await;
-    drop(stop);
-    if let Some(worker) = worker {
-        // It waits for running events. The others remain in the inbox.
-        worker.await??;
-    }
+    let receive = async {
+        serve(listener, app).await?;
+        // Handlers continue after their clients have disconnected.
+        drain.wait().await;
+        drop(stop);
+        Ok::<_, Box<dyn Error>>(())
+    };
+    let work = async {
+        if flags.workers > 0 {
+            let worker = inbox.worker(process).concurrency(flags.workers.into());
+            // It then waits for running events. The others remain in the inbox.
+            worker.run_until(async { drop(stopped.await) }).await?;
+        }
+        Ok(())
+    };
+    // An error of either ends the process.
+    tokio::try_join!(receive, work)?;
     Ok(())
 }
 
@@ -155,7 +161,15 @@ async fn receive(Verified(events): Verified<Events>) -> StatusCode {
 
 /// Processes an event of the inbox. After an error, a worker tries again.
 async fn process(event: InboxEvent) -> Result<(), Box<dyn Error + Send + Sync>> {
-    let event_type = event.event_type().unwrap_or_default();
-    println!("{event_type}: {} bytes", event.body().len());
+    let line = json!({
+        "scheme": event.scheme(),
+        "event_type": event.event_type(),
+        "id": event.id(),
+        "time": event.time().map(|time| time.as_secs()),
+        "key": event.key().to_string(),
+        "attempt": event.attempt(),
+        "length": event.body().len(),
+    });
+    println!("{line}");
     Ok(())
 }

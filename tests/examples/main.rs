@@ -12,3 +12,4 @@ mod programs;
 mod receivers;
 mod running;
 mod shutdown;
+mod workers;

@@ -2,7 +2,7 @@
 
 use std::process::{Child, Stdio};
 
-use integration_tests::{Folder, assert_replay, exchange, raw_request, soon};
+use integration_tests::{Folder, assert_replay, exchange, output, raw_request, soon};
 use sqlx::{ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
 use tokio::{
     io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
@@ -29,6 +29,7 @@ impl Unread {
             .args(flags)
             .current_dir(folder.path())
             .envs([("WEBHOOK_SECRET", "test"), ("LISTEN", "127.0.0.1:0")])
+            .env("NATS_URL", "nats://127.0.0.1:1")
             .stdout(Stdio::piped());
         let mut process = command.spawn().unwrap();
         let output = process.stdout.take().unwrap();
@@ -104,10 +105,10 @@ async fn a_running_worker_completes_when_its_receiver_is_stopped() {
     let (event_type, raw) = delivery();
     for (name, signal) in [("receiver_axum", "-TERM"), ("receiver_actix", "-INT")] {
         let folder = Folder::new(name);
-        let mut receiver = Unread::start(name, &["--inbox"], &folder);
+        let mut receiver = Unread::start(name, &["--workers", "1"], &folder);
         let address = receiver.address().await.parse().unwrap();
         assert_eq!(exchange(address, &raw).await.status, 204);
-        assert!(receiver.line().await.unwrap().starts_with(&event_type));
+        assert!(receiver.line().await.unwrap().contains(&event_type));
         send_signal(receiver.process.id(), signal);
         let mut printed = 1;
         while receiver.line().await.is_some() {
@@ -124,4 +125,30 @@ async fn a_running_worker_completes_when_its_receiver_is_stopped() {
         expected.retain(|(_, count)| *count > 0);
         assert_eq!(rows, expected, "{name} {signal}");
     }
+}
+
+/// It publishes nothing: no NATS server runs.
+#[tokio::test]
+async fn publish_ends_without_an_error_when_it_is_stopped() {
+    for signal in ["-INT", "-TERM"] {
+        let folder = Folder::new("publish");
+        let mut receiver = Unread::start("publish", &[], &folder);
+        receiver.address().await;
+        send_signal(receiver.process.id(), signal);
+        assert_eq!(receiver.line().await, None, "{signal}");
+        assert!(receiver.process.wait().unwrap().success(), "{signal}");
+    }
+}
+
+/// The connection to NATS is the worker's: without it, nothing would be published.
+#[tokio::test]
+async fn publish_ends_with_an_error_if_its_worker_does() {
+    let folder = Folder::new("publish");
+    let mut command = example("publish");
+    command.current_dir(folder.path()).envs([
+        ("WEBHOOK_SECRET", "test"),
+        ("LISTEN", "127.0.0.1:0"),
+        ("NATS_URL", "no URL"),
+    ]);
+    assert!(!output(command).status.success());
 }

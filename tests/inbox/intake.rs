@@ -4,7 +4,7 @@ use integration_tests::{Gate, Kind, assert_replay, each_place, each_store, is_re
 use webhook_verify::{
     Idempotency, MemoryStore, Receiver, Scheme, Secret, Tenant, Verifier,
     inbox::{EntryState, InboxEvent},
-    scheme::{self, SignedBytes},
+    scheme::{self, Algorithm, Identity, SignedBytes},
 };
 
 use crate::common::*;
@@ -89,6 +89,37 @@ async fn events_that_are_filtered_out_are_not_stored() {
         let stored = entries(&inbox).await;
         assert_eq!(stored.len(), 1);
         assert_eq!(stored[0].event.body, r#"{"id":9}"#);
+    })
+    .await;
+}
+
+/// Some senders have their data in the URL, and their token as well, which is never stored.
+#[tokio::test]
+async fn the_path_and_query_are_kept_on_demand_without_the_token() {
+    each_place(&STORES, async |place, framework| {
+        let scheme = Scheme::builder("in-url").algorithm(Algorithm::Token).signature_query("token");
+        let scheme = scheme.build().unwrap();
+        let (inbox, _) = open(place).await;
+        let inbox = inbox.identity(Identity::None);
+        let mut request = signed(scheme.clone(), "");
+        request.method = "GET".into();
+        request.target = format!("/step/left?a=%26b&%74oken={SECRET}&email=zoe%40example.test");
+        for inbox in [inbox.clone(), inbox.clone().keep_target()] {
+            let front = Front::new(receiver(scheme.clone(), &inbox), framework).await;
+            assert_eq!(front.post(&request).await.status, 204);
+        }
+        let notes = Notes::default();
+        let noting = notes.clone();
+        let working = work(inbox.worker(move |event: InboxEvent| {
+            noting.add(format!("{:?}, {} bytes", event.target(), event.body().len()));
+            async { Ok(()) }
+        }));
+        let kept = r#"Some("/step/left?a=%26b&email=zoe%40example.test"), 0 bytes"#;
+        assert_eq!(notes.until(2).await, ["None, 0 bytes", kept]);
+        working.stop().await;
+        for entry in entries(&inbox).await {
+            assert!(!format!("{:?}", entry.event.headers).contains(SECRET));
+        }
     })
     .await;
 }

@@ -238,7 +238,8 @@ fn everything_is_counted_for_each_endpoint() {
         assert_eq!(of(name, labels), Some(expected), "{name}{labels}: {recorded:#?}");
     }
     for (name, labels, expected) in [
-        ("stored_total", "", 5.0),
+        ("stored_total", " consumer=works", 5.0),
+        ("stored_total", " consumer=idles", 5.0),
         ("duplicates_total", "", 1.0),
         ("attempts_total", " consumer=works outcome=processed", 3.0),
         ("attempts_total", " consumer=works outcome=retried", 2.0),
@@ -426,6 +427,9 @@ fn check<'q>(
         let labels = emitted.get(metric).unwrap_or_else(|| panic!("no metric {metric}: {query}"));
         let is_histogram = metric.ends_with("_seconds") && !metric.ends_with("_age_seconds");
         assert_eq!(bare.is_some(), is_histogram, "histograms: {query}");
+        // A healthy consumer must not hide one without a worker.
+        let is_per_consumer = !labels.contains_key("consumer") || groups[0].contains("consumer");
+        assert!(is_per_consumer, "consumers are added up: {query}");
         for label in &groups[0] {
             let of_buckets = *label == "le" && name.ends_with("_bucket");
             assert!(of_buckets || labels.contains_key(*label), "{metric} has no {label}: {query}");

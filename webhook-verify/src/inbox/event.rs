@@ -10,7 +10,7 @@ use std::{
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::{Advance, EntryHolder, Inbox, LeasedEvent, StoredEvent, shared::DynInboxStore};
+use super::{Advance, EntryHolder, Inbox, LeasedEvent, StoredEvent, TARGET, shared::DynInboxStore};
 use crate::{
     claim::{ClaimKey, StoreError},
     delivery::{EventName, ExtractError, from_json},
@@ -146,6 +146,13 @@ impl InboxEvent {
     pub fn header(&self, name: &str) -> Option<&str> {
         let found = self.event().headers.iter().find(|(it, _)| it.eq_ignore_ascii_case(name));
         found.map(|(_, value)| &**value)
+    }
+
+    /// Returns the path and query of the request, if the inbox [keeps](Inbox::keep_target) them,
+    /// without signatures and tokens. The sender may not have signed them.
+    #[must_use]
+    pub fn target(&self) -> Option<&str> {
+        self.header(TARGET)
     }
 
     /// Returns the exact bytes of the event, as they were in the verified body.

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent, group::Groups};
+use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent, TARGET, group::Groups};
 use crate::{
     answer::Answer,
     claim::{ClaimKey, Owner, StoreError, contain},
@@ -10,6 +10,8 @@ use crate::{
     delivery::{Delivery, Event},
     error::ConfigError,
     receive::{self, ReceiverBuilder, Rejection, Taking},
+    request::RequestHead,
+    scheme::Scheme,
     timer::Timer,
     verify::Verifier,
 };
@@ -60,8 +62,12 @@ impl receive::Intake for Inbox {
         &self.endpoint
     }
 
-    fn headers(&self) -> &[Box<str>] {
-        &self.headers
+    fn kept(&self, head: &RequestHead<'_>, scheme: &Scheme) -> Vec<(String, String)> {
+        // Only headers that the request has once, as text.
+        let header = |name: &str| Some((name.to_owned(), head.header(name)?.to_owned()));
+        let headers = self.headers.iter().filter_map(|name| header(name));
+        let target = self.keeps_target.then(|| scheme.without_proof(head.path_and_query()));
+        headers.chain(target.map(|target| (TARGET.to_owned(), target))).collect()
     }
 
     fn take<'a>(

@@ -2,8 +2,8 @@
 //!
 //! Some senders never retry, and others disable an endpoint that fails or is slow. An inbox makes
 //! the safe way short: the receiver stores the events of a verified delivery in one transaction and
-//! responds with 204. **Workers**, in the same process or in others, then process each event, retry
-//! those that fail, and set aside those that keep failing.
+//! responds with 204. **Workers**, in the same process or in others, then process each event. They
+//! retry events that fail, and set aside those that keep failing.
 //!
 //! ```no_run
 //! # async fn run(shutdown: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
@@ -18,6 +18,7 @@
 //! let receiver = Receiver::builder(Verifier::new(scheme::MAUTIC, "a secret")?)
 //!     .inbox(&inbox)
 //!     .build()?;
+//! // With the axum adapter: Router::new().inbox("/mautic", receiver)
 //! # drop(receiver);
 //! inbox
 //!     .worker(|event: InboxEvent| async move {
@@ -93,7 +94,10 @@ const DEFAULT_CONSUMER: &str = "default";
 /// The headers that are stored by default: the content type and the trace context (W3C Trace
 /// Context, sections 3.2 and 3.3).
 const DEFAULT_HEADERS: [&str; 3] = ["content-type", "traceparent", "tracestate"];
-/// The pause before other processes are told of new events, so that a burst causes few messages.
+/// The name of the path and query among the stored headers, as in HTTP/2. No header has it.
+const TARGET: &str = ":path";
+/// The pause before this process announces new events to others, so that a burst causes few
+/// messages.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
 /// How many entries [`Inbox::list`] returns by default.
 const PAGE: usize = 100;
@@ -110,6 +114,7 @@ pub struct Inbox {
     endpoint: Arc<str>,
     consumers: Arc<[Arc<str>]>,
     headers: Arc<[Box<str>]>,
+    keeps_target: bool,
     ordering: Ordering,
     retention: Retention,
     timeout: Duration,
@@ -131,7 +136,7 @@ struct Ordering {
 /// Wakes the workers.
 struct Wake {
     changed: watch::Sender<()>,
-    /// Whether other processes are about to be told.
+    /// Whether an announcement to other processes is pending.
     announcing: AtomicBool,
 }
 
@@ -152,14 +157,16 @@ impl Inbox {
         let endpoint: Arc<str> = endpoint.into().into();
         let idempotency = Idempotency::new(store.clone(), &*endpoint);
         let store: Arc<dyn DynInboxStore> = Arc::new(store);
+        let consumers: Arc<[Arc<str>]> = [Arc::from(DEFAULT_CONSUMER)].into();
         Self {
             idempotency,
             groups: Groups::new(Arc::clone(&store)),
             store,
-            meter: IntakeMeter::new(&endpoint),
+            meter: IntakeMeter::new(&endpoint, &consumers),
             endpoint,
-            consumers: [Arc::from(DEFAULT_CONSUMER)].into(),
+            consumers,
             headers: DEFAULT_HEADERS.map(Box::from).into(),
+            keeps_target: false,
             ordering: Ordering::default(),
             retention: Retention { bodies: Duration::from_secs(7 * 24 * 3600) },
             timeout: Duration::from_secs(5),
@@ -174,6 +181,7 @@ impl Inbox {
     /// that is added later gets the events that are stored from then on.
     pub fn consumers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.consumers = names.into_iter().map(|name| Arc::from(name.into())).collect();
+        self.meter = IntakeMeter::new(&self.endpoint, &self.consumers);
         self
     }
 
@@ -182,6 +190,17 @@ impl Inbox {
     pub fn keep_headers<N: AsRef<str>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         let names = names.into_iter().map(|name| name.as_ref().to_ascii_lowercase().into());
         self.headers = self.headers.iter().cloned().chain(names).collect();
+        self
+    }
+
+    /// Stores the path and query of the request with each event, as [`InboxEvent::target`]: for
+    /// senders whose data is there, and for one inbox behind several paths.
+    ///
+    /// The inbox never stores query parameters in which the scheme has a signature or token. It
+    /// stores other secrets in the URL. Few senders sign the URL, so a client that captured a request
+    /// may have changed it.
+    pub fn keep_target(mut self) -> Self {
+        self.keeps_target = true;
         self
     }
 

@@ -8,22 +8,29 @@ use crate::claim::{ClaimKey, Family, Metric};
 /// The metrics of a receiver with an inbox.
 #[derive(Clone)]
 pub(super) struct IntakeMeter {
-    stored: Metric,
+    /// For each consumer, because another one may be without a worker.
+    stored: Arc<[Metric]>,
     duplicates: Metric,
 }
 
 impl IntakeMeter {
-    pub(super) fn new(endpoint: &str) -> Self {
-        let labels = [("endpoint", endpoint)];
+    pub(super) fn new(endpoint: &str, consumers: &[Arc<str>]) -> Self {
+        let of = |consumer: &Arc<str>| {
+            let labels = [("endpoint", endpoint), ("consumer", &**consumer)];
+            Metric::new("webhook_verify_inbox_stored_total", &labels)
+        };
         Self {
-            stored: Metric::new("webhook_verify_inbox_stored_total", &labels),
-            duplicates: Metric::new("webhook_verify_inbox_duplicates_total", &labels),
+            stored: consumers.iter().map(of).collect(),
+            duplicates: Metric::new(
+                "webhook_verify_inbox_duplicates_total",
+                &[("endpoint", endpoint)],
+            ),
         }
     }
 
     /// Reports the events of one delivery.
     pub(super) fn report_stored(&self, endpoint: &str, new: usize, duplicates: usize) {
-        self.stored.add(new);
+        self.stored.iter().for_each(|consumer| consumer.add(new));
         self.duplicates.add(duplicates);
         tracing::debug!(
             target: "webhook_verify",

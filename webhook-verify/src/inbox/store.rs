@@ -28,7 +28,7 @@ use crate::claim::{ClaimKey, Owner, Settled, StoreError};
 ///
 /// An owner is new for each lease. A step of an owner that is not the entry's changes nothing. So
 /// an entry is settled at most once for each attempt, and a former owner changes nothing. A late
-/// step of the owner takes effect if no one has leased or changed the entry since the lease
+/// step of the owner takes effect if nothing has leased or changed the entry since the lease
 /// expired.
 ///
 /// An endpoint's events, entries and versions are independent of those of other endpoints. The
@@ -121,9 +121,9 @@ pub trait InboxStore: Send + Sync + 'static {
     ///
     /// An event with a waiting, running or dead entry stays, and so does its body. Otherwise the
     /// body goes once it has been [kept](Retention::bodies), and the event goes with it or later,
-    /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. A key that is gone is new
-    /// again. Repeated calls remove everything and then return 0. `max` may be large, so a store
-    /// works in several small transactions.
+    /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. A purged key is new again.
+    /// Repeated calls remove everything and then return 0. `max` may be large, so a store works in
+    /// several small transactions.
     fn purge_inbox(
         &self,
         endpoint: &str,
@@ -131,15 +131,15 @@ pub trait InboxStore: Send + Sync + 'static {
         max: usize,
     ) -> impl Future<Output = Result<usize, StoreError>> + Send;
 
-    /// Tells other processes that the endpoint has new events. The default does nothing: workers
-    /// also look for events at an interval.
+    /// Announces to other processes that the endpoint has new events. The default does nothing:
+    /// workers also look for events at an interval.
     fn announce(&self, endpoint: &str) -> impl Future<Output = Result<(), StoreError>> + Send {
         let _ = endpoint;
         ready(Ok(()))
     }
 
-    /// Calls `wake` once it can be told of events, and then whenever another process announces
-    /// events of the endpoint. Returns only if it can no longer be told. The default never calls it.
+    /// Calls `wake` once it listens for announcements, and then whenever another process announces
+    /// events of the endpoint. Returns only if it can no longer listen. The default never calls it.
     fn watch(
         &self,
         endpoint: &str,
@@ -195,7 +195,8 @@ pub struct StoredEvent {
     pub time: Option<Duration>,
     /// The JSON pointer to the event's data in the body.
     pub data_pointer: Option<String>,
-    /// The headers that the inbox keeps: lower-case names, and values.
+    /// The headers that the inbox keeps: lower-case names, and values. If the inbox keeps the path
+    /// and query, they are here under the name `:path`.
     pub headers: Vec<(String, String)>,
     /// The exact bytes of the event. Empty if they were removed.
     pub body: Bytes,

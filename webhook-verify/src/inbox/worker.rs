@@ -122,8 +122,8 @@ where
         self
     }
 
-    /// Sets how often the worker looks for events of which it was not told: those that are to be
-    /// retried, and those of other processes on SQLite. The default is 1 s.
+    /// Sets how often the worker looks for events without being woken: retries that are due, and
+    /// events of other processes on SQLite. The default is 1 s.
     pub fn poll_every(mut self, interval: Duration) -> Self {
         self.settings.poll_every = interval;
         self
@@ -140,7 +140,8 @@ where
     ///
     /// # Errors
     ///
-    /// [`ConfigError`] that names the option. If the store fails, the worker logs that and goes on.
+    /// [`ConfigError`] that names the option. If the store fails, the worker logs that and
+    /// continues.
     ///
     /// # Cancellation
     ///
@@ -474,7 +475,7 @@ where
         varied(doubled)
     }
 
-    /// Records the result of an attempt. If the store fails, tries again until the lease ends.
+    /// Records the result of an attempt. If the store fails, retries until the lease ends.
     async fn settle(&self, event: &InboxEvent, verdict: &Verdict) -> Recorded {
         let (mut pause, mut has_failed) = (PAUSES[0], false);
         loop {
@@ -647,7 +648,7 @@ where
                     tracing::debug!(target: "webhook_verify", endpoint, "not counted: {error:#}");
                 }
             }
-            // Counting takes the longer, the more events wait.
+            // The more events wait, the longer counting takes.
             sleep(varied(COUNT_EVERY.max(begun.elapsed() * COUNT_SHARE))).await;
         }
     }

@@ -2,7 +2,8 @@ use std::{future::Future, pin::Pin, sync::Arc};
 
 use super::Rejection;
 use crate::{
-    answer::Answer, delivery::Delivery, error::ConfigError, timer::Timer, verify::Verifier,
+    answer::Answer, delivery::Delivery, error::ConfigError, request::RequestHead, scheme::Scheme,
+    timer::Timer, verify::Verifier,
 };
 
 /// Takes verified deliveries in place of a handler.
@@ -13,8 +14,8 @@ pub(crate) trait Intake: Send + Sync {
     /// Returns the name in logs and metrics.
     fn endpoint(&self) -> &Arc<str>;
 
-    /// Returns the names of the headers to keep, in lower case.
-    fn headers(&self) -> &[Box<str>];
+    /// Returns what to keep of the head: names in lower case, and values.
+    fn kept(&self, head: &RequestHead<'_>, scheme: &Scheme) -> Vec<(String, String)>;
 
     /// Stores the delivery, and returns the response once it is durable.
     fn take<'a>(

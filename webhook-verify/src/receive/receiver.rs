@@ -337,7 +337,8 @@ impl Receiver {
         // Without a claim, an inbox or a filter, a verified delivery is not refused later.
         let may_refuse = idempotency.is_some() || intake.is_some() || filter.is_some();
         let request = may_refuse.then(|| request_line(head).into());
-        let headers = intake.as_ref().map(|it| kept(head, it.headers()));
+        let scheme = self.inner.verifier.scheme();
+        let headers = intake.as_ref().map(|it| it.kept(head, scheme));
         let (outcome, receiver) = (Outcome::Delivery(delivery), self.clone());
         Ok(Received { outcome, receiver, request, headers: headers.unwrap_or_default() })
     }
@@ -453,10 +454,4 @@ impl fmt::Debug for Receiver {
             .field("idempotency", &self.inner.idempotency)
             .finish()
     }
-}
-
-/// Returns the headers with these names that the request has once, as text.
-fn kept(head: &RequestHead<'_>, names: &[Box<str>]) -> Vec<(String, String)> {
-    let header = |name: &str| Some((name.to_owned(), head.header(name)?.to_owned()));
-    names.iter().filter_map(|name| header(name)).collect()
 }

@@ -39,6 +39,23 @@ impl Scheme {
         })
     }
 
+    /// Returns the path and query without the parameters that may contain a signature or a token.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    pub(crate) fn without_proof(&self, path_and_query: &str) -> String {
+        let Some((path, query)) = path_and_query.split_once('?') else {
+            return path_and_query.to_owned();
+        };
+        let is_proof = |pair: &&str| {
+            let mut decoded = form_urlencoded::parse(pair.as_bytes());
+            decoded.next().is_some_and(|(name, _)| {
+                let is_place = |place: &Place| matches!(place, Place::Query(it) if **it == *name);
+                self.signatures.iter().any(|source| is_place(&source.place))
+            })
+        };
+        let kept: Vec<_> = query.split('&').filter(|pair| !is_proof(pair)).collect();
+        format!("{path}?{}", kept.join("&"))
+    }
+
     fn signature_headers(&self) -> impl Iterator<Item = &str> {
         self.signatures.iter().filter_map(|source| match &source.place {
             Place::Header(name) => Some(&**name),
@@ -72,6 +89,37 @@ mod tests {
             recognized += usize::from(name == preset.name());
         }
         assert!(recognized > 100, "{recognized}");
+    }
+
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
+    #[test]
+    fn a_path_and_query_loses_what_proves_the_request() {
+        let scheme = Scheme::shared_header("x-token").unwrap();
+        for kept in ["/", "/a?", "/a?token=1&b=%20", "/a?b&c=1&c=2?"] {
+            assert_eq!(scheme.without_proof(kept), kept);
+        }
+        let scheme = Scheme::builder("acme")
+            .algorithm(super::super::Algorithm::Token)
+            .signature_header("x-token")
+            .signature_query("to ken")
+            .build()
+            .unwrap();
+        for (sent, kept) in [
+            ("/a?to+ken=1", "/a?"),
+            ("/a?b=1&to%20ken=2&c=3", "/a?b=1&c=3"),
+            ("/a?t%6F+ken&to+ken=1&to+ken=2&b=to+ken", "/a?b=to+ken"),
+            ("/to ken=1?&To+ken=1", "/to ken=1?&To+ken=1"),
+        ] {
+            assert_eq!(scheme.without_proof(sent), kept);
+        }
+        for preset in Scheme::presets() {
+            for source in preset.signatures.iter() {
+                if let Place::Query(name) = &source.place {
+                    let sent = format!("/?a=1&{}=proof", &**name);
+                    assert_eq!(preset.without_proof(&sent), "/?a=1", "{}", preset.name());
+                }
+            }
+        }
     }
 
     #[test]
