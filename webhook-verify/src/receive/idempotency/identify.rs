@@ -356,6 +356,6 @@ impl Idempotency {
         };
         // Some senders retry for a month.
         let horizon = scheme.hints.retry_horizon.unwrap_or_default();
-        self.ttl.unwrap_or(default.max(horizon + DAY))
+        self.ttl.unwrap_or(default.max(horizon.saturating_add(DAY)))
     }
 }
