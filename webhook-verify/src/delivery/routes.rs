@@ -105,7 +105,7 @@ impl<E> Routes<E> {
     ///
     /// # Panics
     ///
-    /// If a handler panics, with its panic, once all events had their turn.
+    /// If a handler panics: with the first panic, after the other handlers have run.
     ///
     /// # Errors
     ///
