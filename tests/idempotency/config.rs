@@ -209,6 +209,16 @@ async fn ttl_without_end() {
     }
 }
 
+/// A sender that retries forever needs records that last forever.
+#[test]
+fn retries_without_end() {
+    let forever = Scheme::builder("acme").signature_header("acme-signature");
+    let forever = forever.retry_horizon(Duration::MAX).build().unwrap();
+    assert_eq!(option(build(forever.clone(), |idempotency| idempotency)), "ttl");
+    let short = build(forever, |it| it.ttl(days(365)).allow_short_ttl());
+    assert_eq!(option(short), "ok");
+}
+
 /// Every preset works with the defaults. One whose deliveries have no identity claims nothing, and
 /// says so once.
 #[test]

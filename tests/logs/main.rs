@@ -6,6 +6,7 @@ mod flood;
 mod metrics;
 mod mistakes;
 mod steps;
+mod verified;
 
 use std::time::Instant;
 

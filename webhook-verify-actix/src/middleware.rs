@@ -211,7 +211,7 @@ impl WebhookMiddleware {
             async move { middleware.handle(received, request, &of_handler, settings, inner).await };
         let (tasks, token) = (self.tasks.clone(), self.tasks.token());
         let span = Span::current();
-        let handling = to_the_end(handling, move |rest| {
+        let handling = to_the_end(&self.receiver, handling, move |rest| {
             // Without a runtime, the handler is dropped, and its claim lasts until the lease
             // expires. In a runtime that is not actix-web's, `spawn_local` may panic.
             if Handle::try_current().is_ok() {

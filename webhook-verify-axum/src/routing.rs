@@ -5,7 +5,7 @@ use axum::{
     handler::Handler,
     routing::{MethodFilter, on},
 };
-use http::Method;
+use http::{Method, StatusCode, header};
 
 use crate::WebhookLayer;
 
@@ -83,12 +83,22 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         T: 'static,
     {
         let layer = receiver.into();
-        let methods = layer.shared.receiver.methods().into_iter();
+        let methods = layer.shared.receiver.methods();
+        let allowed = methods.join(",");
+        let uses = |name| methods.contains(&name);
+        let is_get_alone = uses("GET") && !uses("HEAD");
+        let filters = methods.iter();
         let filters =
-            methods.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()?.try_into().ok());
+            filters.filter_map(|name| Method::from_bytes(name.as_bytes()).ok()?.try_into().ok());
         let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
         // The layer wraps the handler, but not the 405 for other methods.
-        self.route(path, on(filter, handler).route_layer(layer))
+        let methods = on(filter, handler).route_layer(layer);
+        // axum passes HEAD to a handler of GET, which would run for a probe of the URL.
+        let not_allowed =
+            async move || (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allowed)]);
+        let methods =
+            if is_get_alone { methods.on(MethodFilter::HEAD, not_allowed) } else { methods };
+        self.route(path, methods)
     }
 
     #[track_caller]

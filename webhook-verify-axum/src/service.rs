@@ -105,7 +105,7 @@ impl Shared {
         let handling = async move { shared.handle(received, parts, inner).await };
         let (tasks, token) = (self.tasks.clone(), self.tasks.token());
         let span = Span::current();
-        let handling = to_the_end(handling, move |rest| {
+        let handling = to_the_end(&self.receiver, handling, move |rest| {
             // Without a runtime, the handler is dropped, and its claim lasts until the lease
             // expires.
             if let Ok(runtime) = Handle::try_current() {

@@ -167,6 +167,33 @@ async fn each_event_of_a_batch_is_done_when_its_handler_succeeds() {
     }
 }
 
+/// If an event always panics, a retry would never get to the ones after it.
+#[actix_web::test]
+async fn a_panic_does_not_stop_the_events_after_it() {
+    for framework in BOTH {
+        let calls = Calls::default();
+        let panics = |_: Event| -> std::future::Ready<Result<(), Failed>> { panic!("on purpose") };
+        let later = async |_: Event| -> Result<(), Failed> {
+            tokio::task::yield_now().await;
+            panic!("on purpose")
+        };
+        let routes = Routes::new()
+            .on("mautic.lead_*", things("lead", &calls))
+            .on("mautic.form_*", panics)
+            .on("mautic.email_*", later)
+            .on("mautic.page_*", things("page", &calls));
+        let receiver = deduplicating(scheme::MAUTIC);
+        let body = r#"{"mautic.lead_post_delete":[{"id":1}],"mautic.form_on_submit":[{"id":3}],
+            "mautic.email_on_open":[{"id":3}],"mautic.page_on_hit":[{"id":4}]}"#;
+        let request = signed(scheme::MAUTIC, "", body);
+        for _ in 0..2 {
+            let response = send(framework, &receiver, &routes, &request).await;
+            assert_eq!(response.status, 500, "{framework:?}");
+            assert_eq!(*calls.lock().unwrap(), ["lead 1", "page 4"], "{framework:?}");
+        }
+    }
+}
+
 /// The first matching pattern wins. Without `otherwise`, other events are acknowledged.
 #[actix_web::test]
 async fn a_single_event_goes_to_the_handler_of_its_type() {

@@ -2,7 +2,7 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use super::{
     ClaimEvent, ClaimEventKind, ClaimStore, StoreError, callback::contain,
-    completed::CompletedCache, metric::Family, shared::DynClaimStore,
+    completed::CompletedCache, log_limit::LogLimit, metric::Family, shared::DynClaimStore,
 };
 use crate::timer::Timer;
 
@@ -24,6 +24,7 @@ pub(crate) struct Keeper {
     pub(crate) completed: Option<Arc<CompletedCache>>,
     pub(crate) on_event: Option<Arc<OnEvent>>,
     pub(super) meter: Arc<Meter>,
+    log_limit: Arc<LogLimit>,
 }
 
 /// The metrics of claims.
@@ -65,6 +66,7 @@ impl Keeper {
             in_flight_status: 503,
             completed: None,
             on_event: None,
+            log_limit: Arc::default(),
         }
     }
 
@@ -79,14 +81,22 @@ impl Keeper {
         let is_success = (200..300).contains(&status);
         let Some(completes) = &self.complete_on else { return is_success };
         contain(|| completes(status)).unwrap_or_else(|| {
-            tracing::error!(
-                target: "webhook_verify",
-                endpoint = &*self.endpoint,
-                status,
-                "the callback of `complete_on` panicked: only 2xx completes the delivery"
-            );
+            if let Some(suppressed) = self.admit_line("complete_on") {
+                tracing::error!(
+                    target: "webhook_verify",
+                    endpoint = &*self.endpoint,
+                    status,
+                    suppressed,
+                    "the callback of `complete_on` panicked: only 2xx completes the delivery"
+                );
+            }
             is_success
         })
+    }
+
+    /// Returns the number of suppressed lines with this reason, if one may be logged now.
+    pub(crate) fn admit_line(&self, reason: &'static str) -> Option<u64> {
+        self.log_limit.admit(reason)
     }
 
     /// Returns the pause between renewals.

@@ -7,6 +7,7 @@ mod keeper;
 mod key;
 #[cfg(any(feature = "postgres", feature = "redis", feature = "sqlite"))]
 mod limiter;
+mod log_limit;
 mod lost;
 mod memory;
 mod metric;
@@ -42,6 +43,7 @@ pub(crate) use self::{
     completed::{Era, Known, Lookup},
     granted::State,
     keeper::Keeper,
+    log_limit::LogLimit,
     metric::{Family, Metric},
     renew::renew,
     settle::{complete, of_all, release},

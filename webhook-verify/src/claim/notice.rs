@@ -108,56 +108,63 @@ impl Keeper {
     /// Reports the event to the log, the metrics and `on_event`.
     pub(crate) fn report(&self, key: ClaimKey, kind: ClaimEventKind<'_>) {
         let endpoint = &*self.endpoint;
-        log(endpoint, key, &kind);
+        self.log(key, &kind);
         if let Some(metric) = self.meter.events.with(kind.name()) {
             metric.count();
         }
         if let Some(on_event) = &self.on_event {
             let event = ClaimEvent { endpoint, key, kind };
             // A panic in a user's hook must not fail the delivery.
-            if contain(|| on_event(&event)).is_none() {
+            if contain(|| on_event(&event)).is_none()
+                && let Some(suppressed) = self.admit_line("on_event")
+            {
                 tracing::error!(
                     target: "webhook_verify",
                     event = kind.name(),
                     endpoint,
+                    suppressed,
                     "the callback of `on_event` panicked"
                 );
             }
         }
     }
-}
 
-fn log(endpoint: &str, key: ClaimKey, kind: &ClaimEventKind<'_>) {
-    let event = kind.name();
-    macro_rules! log {
-        ($level:ident, $($fields:tt)+) => {
-            tracing::$level!(target: "webhook_verify", event, endpoint, %key, $($fields)+)
-        };
-    }
-    match *kind {
-        ClaimEventKind::Claimed { attempt } => log!(debug, attempt, "claimed"),
-        ClaimEventKind::Completed { status } => log!(debug, status, "completed"),
-        ClaimEventKind::Released => log!(info, "not completed: released for a retry"),
-        ClaimEventKind::Duplicate { status, same_body: true } => {
-            log!(info, status, same_body = true, "duplicate");
+    fn log(&self, key: ClaimKey, kind: &ClaimEventKind<'_>) {
+        let (event, endpoint) = (kind.name(), &*self.endpoint);
+        macro_rules! log {
+            ($level:ident, $($fields:tt)+) => {
+                tracing::$level!(target: "webhook_verify", event, endpoint, %key, $($fields)+)
+            };
         }
-        ClaimEventKind::Duplicate { status, same_body: false } => {
-            log!(warn, status, same_body = false, "duplicate");
-        }
-        ClaimEventKind::Mismatch => log!(warn, "duplicate with another body"),
-        // The receiver logs separately that it refuses the delivery.
-        ClaimEventKind::InFlight { lease_left } => log!(debug, ?lease_left, "in progress"),
-        ClaimEventKind::LeaseLost => log!(error, "lease lost: the delivery may have run twice"),
-        ClaimEventKind::Overtime => {
-            log!(error, "handler exceeded its time: its lease is no longer renewed");
-        }
-        // The receiver logs separately that it refuses the delivery, or runs it without a claim.
-        ClaimEventKind::StoreFailed { call, error } if error.is_overloaded() => {
-            log!(debug, call, "claim store overloaded");
-        }
-        ClaimEventKind::StoreFailed { call, error } => {
-            let source = error::Error::source(error).map(tracing::field::display);
-            log!(error, call, source, "claim store failed");
+        match *kind {
+            ClaimEventKind::Claimed { attempt } => log!(debug, attempt, "claimed"),
+            ClaimEventKind::Completed { status } => log!(debug, status, "completed"),
+            ClaimEventKind::Released => log!(info, "not completed: released for a retry"),
+            ClaimEventKind::Duplicate { status, same_body: true } => {
+                log!(info, status, same_body = true, "duplicate");
+            }
+            ClaimEventKind::Duplicate { status, same_body: false } => {
+                log!(warn, status, same_body = false, "duplicate");
+            }
+            ClaimEventKind::Mismatch => log!(warn, "duplicate with another body"),
+            // The receiver logs separately that it refuses the delivery.
+            ClaimEventKind::InFlight { lease_left } => log!(debug, ?lease_left, "in progress"),
+            ClaimEventKind::LeaseLost => log!(error, "lease lost: the delivery may have run twice"),
+            ClaimEventKind::Overtime => {
+                log!(error, "handler exceeded its time: its lease is no longer renewed");
+            }
+            // The receiver logs separately that it refuses the delivery, or runs it without a
+            // claim.
+            ClaimEventKind::StoreFailed { call, error } if error.is_overloaded() => {
+                log!(debug, call, "claim store overloaded");
+            }
+            ClaimEventKind::StoreFailed { call, error } => {
+                let source = error::Error::source(error).map(tracing::field::display);
+                // An outage fails every call, so the log is limited for each of them.
+                if let Some(suppressed) = self.admit_line(call) {
+                    log!(error, call, source, suppressed, "claim store failed");
+                }
+            }
         }
     }
 }

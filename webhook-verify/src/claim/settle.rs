@@ -35,11 +35,13 @@ impl Claim {
 
     /// Logs that duplicates of this delivery get an empty body.
     pub(crate) fn log_unstored(&self, reason: &str) {
+        let Some(suppressed) = self.keeper().admit_line("response_not_stored") else { return };
         tracing::warn!(
             target: "webhook_verify",
             endpoint = &*self.keeper().endpoint,
             key = %self.key(),
             reason,
+            suppressed,
             "the response's body is not stored, so duplicates get an empty one"
         );
     }

@@ -1,4 +1,12 @@
-use std::{fmt, pin::Pin, sync::Arc};
+use std::{
+    fmt,
+    future::poll_fn,
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    pin::{Pin, pin},
+    sync::Arc,
+    task::Poll,
+    thread,
+};
 
 use super::{
     Event, Events, ExtractError, FromEvent,
@@ -92,8 +100,12 @@ impl<E> Routes<E> {
     }
 
     /// Runs the handler of each event, one after the other, and marks the event
-    /// [done](Event::done) if its handler succeeds. After an error, it goes on with the next event:
-    /// not every sender retries.
+    /// [done](Event::done) if its handler succeeds. After an error or a panic, it goes on with the
+    /// next event: not every sender retries, and a retry would fail at the same event again.
+    ///
+    /// # Panics
+    ///
+    /// If a handler panics: with the first panic, after the other handlers have run.
     ///
     /// # Errors
     ///
@@ -108,14 +120,15 @@ impl<E> Routes<E> {
     {
         let routes = self.clone();
         async move {
-            let mut result = Ok(());
+            let (mut result, mut panic) = (Ok(()), None);
             for event in &events {
-                match routes.run(event).await {
-                    Ok(()) => event.done().await,
-                    Err(error) => result = result.and(Err(error)),
+                match caught(routes.run(event)).await {
+                    Ok(Ok(())) => event.done().await,
+                    Ok(Err(error)) => result = result.and(Err(error)),
+                    Err(payload) => panic = panic.or(Some(payload)),
                 }
             }
-            result
+            panic.map_or(result, |payload| resume_unwind(payload))
         }
     }
 
@@ -145,6 +158,19 @@ impl<E> Routes<E> {
         tracing::debug!(target: "webhook_verify", scheme, event_type, "no route: acknowledged");
         Ok(None)
     }
+}
+
+/// Returns the output of a handler, or its panic.
+async fn caught<F: Future>(handling: F) -> thread::Result<F::Output> {
+    let mut handling = pin!(handling);
+    poll_fn(|cx| {
+        let poll = AssertUnwindSafe(|| handling.as_mut().poll(cx));
+        match catch_unwind(poll) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    })
+    .await
 }
 
 fn erase<T, F, E>(handler: impl Fn(T) -> F + Send + Sync + 'static) -> Handler<E>

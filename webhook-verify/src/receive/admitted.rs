@@ -236,12 +236,14 @@ impl Admitted {
                 Some(Poll::Pending) => return,
                 Some(Poll::Ready(())) => {}
                 None => {
-                    let endpoint = &*self.inner.endpoint;
-                    tracing::error!(
-                        target: "webhook_verify",
-                        endpoint,
-                        "the callback of `timer` panicked: the lease is no longer renewed"
-                    );
+                    if let Some(suppressed) = self.inner.admit_line("timer_panicked") {
+                        tracing::error!(
+                            target: "webhook_verify",
+                            endpoint = &*self.inner.endpoint,
+                            suppressed,
+                            "the callback of `timer` panicked: the lease is no longer renewed"
+                        );
+                    }
                 }
             }
             renewal = None;
@@ -256,8 +258,15 @@ impl Admitted {
                 Some(Poll::Ready(ended)) => return Poll::Ready(Some(ended)),
                 Some(Poll::Pending) => {}
                 None => {
-                    let (endpoint, scheme) = (&*self.inner.endpoint, self.delivery.scheme().name());
-                    tracing::error!(target: "webhook_verify", endpoint, scheme, "handler panicked");
+                    if let Some(suppressed) = self.inner.admit_line("handler_panicked") {
+                        tracing::error!(
+                            target: "webhook_verify",
+                            endpoint = &*self.inner.endpoint,
+                            scheme = self.delivery.scheme().name(),
+                            suppressed,
+                            "handler panicked"
+                        );
+                    }
                     return Poll::Ready(None);
                 }
             }

@@ -64,7 +64,7 @@ async fn claim_delivery(
             return match idempotency.on_store_failure {
                 OnStoreFailure::Reject => Err(error.into()),
                 OnStoreFailure::Process => {
-                    log_unclaimed(&error);
+                    log_unclaimed(&idempotency, &error);
                     Ok(Claimed::Granted(delivery, None))
                 }
             };
@@ -147,8 +147,16 @@ async fn replay(
 }
 
 /// Logs that a delivery runs without a claim.
-pub(super) fn log_unclaimed(error: &StoreError) {
-    tracing::warn!(target: "webhook_verify", "runs without a claim: {error:#}");
+pub(super) fn log_unclaimed(idempotency: &Idempotency, error: &StoreError) {
+    let keeper = &idempotency.keeper;
+    if let Some(suppressed) = keeper.admit_line("unclaimed") {
+        tracing::warn!(
+            target: "webhook_verify",
+            endpoint = &*keeper.endpoint,
+            suppressed,
+            "runs without a claim: {error:#}"
+        );
+    }
 }
 
 pub(super) fn in_flight(status: u16, lease_left: Duration) -> Rejection {

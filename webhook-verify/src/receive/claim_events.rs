@@ -91,7 +91,7 @@ pub(super) async fn claim_events(
         let (outcomes, requested_at) = match claim_keys(&idempotency, &requests, &timer).await {
             Ok(answer) => answer,
             Err(error) if idempotency.on_store_failure == OnStoreFailure::Process => {
-                log_unclaimed(&error);
+                log_unclaimed(&idempotency, &error);
                 delivery.events = Some(open.into_iter().map(|(event, _)| event).collect());
                 let (claims, refusal) = (SmallVec::new(), excluded.refusal(&idempotency));
                 return Ok(Claimed::Granted(

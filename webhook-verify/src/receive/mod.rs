@@ -11,7 +11,6 @@ mod handshake;
 mod idempotency;
 mod intake;
 mod json_style;
-mod log_limit;
 mod meter;
 mod receiver;
 mod recorder;

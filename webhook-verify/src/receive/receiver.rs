@@ -16,14 +16,13 @@ use super::{
     challenge::{ChallengeRequest, Challenges, HeadMatch, MAX_UNSIGNED_BODY},
     handshake::OnHandshake,
     intake::Intake,
-    log_limit::LogLimit,
     meter::Meter,
     refusal::request_line,
     secrets::Source,
     tenant::LookupFuture,
 };
 use crate::{
-    claim::{ClaimKey, StoreError},
+    claim::{ClaimKey, LogLimit, StoreError},
     delivery::Filter,
     error::VerifyError,
     request::{Picked, RequestHead, coding::Coding},

@@ -21,6 +21,9 @@ use crate::{
 /// authentic cannot fill the cache or evict a tenant. Unknown tenants are not cached: limit the
 /// rate of requests in front of the receiver.
 ///
+/// Use one cache for each receiver: a name in a shared cache would select the secrets of another
+/// sender's tenant.
+///
 /// A tenant stays in the cache for a fixed time, with the secrets that it had when it was added. To
 /// rotate a secret without refusals:
 ///
@@ -198,7 +201,7 @@ impl Storing {
         if state.tenants.len() == *max {
             state.remove_first();
         }
-        state.add(self.name, tenant, now + *ttl);
+        state.add(self.name, tenant, now.saturating_add(*ttl));
     }
 }
 
@@ -268,6 +271,13 @@ mod tests {
         let none = self::cache(0);
         add(&none, "a");
         assert!(names(&none).is_empty());
+    }
+
+    #[test]
+    fn a_tenant_may_stay_forever() {
+        let cache = TenantCache::with_clock(1, Duration::MAX, || Duration::from_secs(1));
+        add(&cache, "a");
+        assert_eq!(names(&cache), ["a"]);
     }
 
     #[test]

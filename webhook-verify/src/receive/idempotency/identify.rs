@@ -227,12 +227,16 @@ impl Idempotency {
             };
             requests.push(self.claim_request(delivery, key, owner, fingerprint, identity));
         }
-        if without_id > 0 && scheme.event_id_pointers().next().is_some() {
+        if without_id > 0
+            && scheme.event_id_pointers().next().is_some()
+            && let Some(suppressed) = self.keeper.admit_line("events_without_id")
+        {
             tracing::warn!(
                 target: "webhook_verify",
                 scheme = scheme.name(),
                 endpoint = &*self.keeper.endpoint,
                 events = without_id,
+                suppressed,
                 "verified events have no id: their digests are the idempotency keys"
             );
         }
@@ -268,7 +272,7 @@ impl Idempotency {
     fn without_id(
         &self,
         delivery: &Delivery,
-        problem: &str,
+        problem: &'static str,
     ) -> Option<(ClaimKey, Fingerprint, Identity)> {
         let scheme = &delivery.scheme;
         let is_certain = scheme.notes.same_bytes == SameBytes::Never
@@ -282,11 +286,13 @@ impl Idempotency {
         is_certain.then(|| self.by_digest(delivery))
     }
 
-    fn warn(&self, delivery: &Delivery, problem: &str, consequence: &str) {
+    fn warn(&self, delivery: &Delivery, problem: &'static str, consequence: &str) {
+        let Some(suppressed) = self.keeper.admit_line(problem) else { return };
         tracing::warn!(
             target: "webhook_verify",
             scheme = delivery.scheme.name(),
             endpoint = &*self.keeper.endpoint,
+            suppressed,
             "{problem}: {consequence}"
         );
     }
@@ -350,6 +356,6 @@ impl Idempotency {
         };
         // Some senders retry for a month.
         let horizon = scheme.hints.retry_horizon.unwrap_or_default();
-        self.ttl.unwrap_or(default.max(horizon + DAY))
+        self.ttl.unwrap_or(default.max(horizon.saturating_add(DAY)))
     }
 }

@@ -15,12 +15,13 @@ const PERIOD: Duration = Duration::from_secs(1);
 /// are fixed texts, so memory is bounded.
 ///
 /// Does not use the verifier's clock, because users may set it.
-#[derive(Default)]
-pub(super) struct LogLimit {
+#[derive(Debug, Default)]
+pub(crate) struct LogLimit {
     clock: MonotonicClock,
     entries: Mutex<Vec<Entry>>,
 }
 
+#[derive(Debug)]
 struct Entry {
     reason: &'static str,
     /// When a full burst may be logged again. Each line delays it by a period.
@@ -30,7 +31,7 @@ struct Entry {
 
 impl LogLimit {
     /// Returns the number of lines suppressed since the last one, if a line may be logged now.
-    pub(super) fn admit(&self, reason: &'static str) -> Option<u64> {
+    pub(crate) fn admit(&self, reason: &'static str) -> Option<u64> {
         self.admit_at(reason, self.clock.now())
     }
 
