@@ -18,6 +18,10 @@ const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
     "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at)";
+/// If the events were dropped, their numbers start again, and their entries must not be taken for
+/// those of other events.
+const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
+  WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
   WHERE NOT has_sequence_privilege('{inbox_number}', 'USAGE')";
@@ -132,6 +136,7 @@ pub(crate) struct InboxStatements {
     pub(crate) purge_bodies: SqlStr,
     pub(crate) purge_events: SqlStr,
     pub(crate) announce: SqlStr,
+    /// The table of entries is the first, because the creation of the second changes it.
     pub(super) tables: [TableStatements; 3],
 }
 
@@ -151,8 +156,10 @@ impl InboxStatements {
         let purge = |text: &str, event| {
             maintain(&text.replace("{all_finished}", &ALL_FINISHED.replace("{event}", event)))
         };
+        let name_of = |suffix: &str| table.inbox() + suffix;
         let rights = |name| RIGHTS.replace("{table}", name);
-        let table_of = |rights: String, check, create: &[&str]| TableStatements {
+        let table_of = |name, rights: String, check, create: &[&str]| TableStatements {
+            name,
             rights: maintain(&rights),
             check: maintain(check),
             create: plain(&[&[LOCK_TABLES], create].concat().join(";")),
@@ -177,11 +184,7 @@ impl InboxStatements {
             announce: sql(&ANNOUNCE.replace("{channel}", &table.inbox())),
             tables: [
                 table_of(
-                    rights("{inbox}") + RIGHTS_NUMBER,
-                    CHECK_EVENTS,
-                    &[include_str!("inbox/events.sql"), INDEX_EVENTS],
-                ),
-                table_of(
+                    name_of("_entry"),
                     rights("{inbox_entry}"),
                     CHECK_ENTRIES,
                     &[
@@ -193,6 +196,13 @@ impl InboxStatements {
                     ],
                 ),
                 table_of(
+                    name_of(""),
+                    rights("{inbox}") + RIGHTS_NUMBER,
+                    CHECK_EVENTS,
+                    &[include_str!("inbox/events.sql"), INDEX_EVENTS, DELETE_ORPHANS],
+                ),
+                table_of(
+                    name_of("_version"),
                     rights("{inbox_version}"),
                     CHECK_VERSIONS,
                     &[include_str!("inbox/versions.sql")],

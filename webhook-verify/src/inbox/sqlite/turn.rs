@@ -282,7 +282,11 @@ mod tests {
     #[tokio::test]
     async fn statements_use_an_index() {
         let mut on = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
-        let tables = in_inbox(include_str!("../../claim/sqlite/inbox.sql"), "t");
+        let tables = concat!(
+            include_str!("../../claim/sqlite/inbox.sql"),
+            include_str!("../../claim/sqlite/inbox_indexes.sql")
+        );
+        let tables = in_inbox(tables, "t");
         sqlx::raw_sql(tables).execute(&mut on).await.unwrap();
         let leases = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped].map(due_sql);
         let others = [
