@@ -9,8 +9,8 @@ use std::{
 use bytes::Bytes;
 use futures_util::stream;
 use integration_tests::{
-    AnyStore, App, Framework, Kind, Place, Response, Server, answer, exchange, raw_request, soon,
-    unique,
+    AnyStore, App, Framework, Kind, Logs, Place, Response, Server, answer, exchange, raw_request,
+    soon, unique,
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use webhook_verify::{
@@ -368,6 +368,22 @@ pub(crate) async fn until(inbox: &Inbox, state: EntryState, count: usize) -> Vec
     let found = soon(&format!("{count} entries that are {state:?}"), reached).await;
     assert_eq!(found.len(), count);
     found
+}
+
+/// Returns whether the log of the inbox contains a text.
+pub(crate) fn is_logged(logs: &Logs, inbox: &Inbox, text: &str) -> bool {
+    let endpoint = inbox.filter().endpoint;
+    logs.text().lines().any(|line| line.contains(&*endpoint) && line.contains(text))
+}
+
+/// Waits until the log of the inbox contains a text.
+pub(crate) async fn until_logged(logs: &Logs, inbox: &Inbox, text: &str) {
+    let logged = async {
+        while !is_logged(logs, inbox, text) {
+            sleep(5 * MS).await;
+        }
+    };
+    soon(text, logged).await;
 }
 
 /// The notes of handlers, in order.
