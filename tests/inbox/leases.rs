@@ -1,9 +1,8 @@
 //! Leases: renewal, loss, shutdown, and results that the store does not record at once.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use integration_tests::{Gate, Logs, PATIENCE, Place, age_inbox, each_store, unique};
-use sqlx::{ConnectOptions as _, Connection as _, sqlite::SqliteConnectOptions};
+use integration_tests::{Gate, Logs, age_inbox, each_store, unique};
 use webhook_verify::inbox::{EntryState, Inbox, InboxEvent, Worker};
 
 use crate::common::*;
@@ -26,19 +25,6 @@ fn waiting(
         };
         Box::pin(handle) as _
     })
-}
-
-/// Lets the leases in this place expire, as if the store's clock had jumped.
-async fn expire(place: &Place, by: Duration) {
-    if place.url.starts_with("postgres") {
-        return age_inbox(&place.url, "webhook_inbox", by).await;
-    }
-    let options: SqliteConnectOptions = place.url.parse().unwrap();
-    let mut connection = options.busy_timeout(PATIENCE).connect().await.unwrap();
-    let sql = "UPDATE webhook_inbox_entry SET due_at = due_at - ?";
-    let aged = sqlx::query(sql).bind(by.as_millis() as i64).execute(&mut connection).await;
-    assert!(aged.unwrap().rows_affected() > 0);
-    connection.close().await.unwrap();
 }
 
 #[tokio::test]
@@ -107,7 +93,7 @@ async fn a_handler_whose_event_was_taken_over_is_dropped_at_the_next_renewal() {
         gate.entered().await;
         faults.set("lease", Fault::Refused);
         faults.take_calls("extend");
-        expire(place, HOUR).await;
+        age_inbox(&place.url, "webhook_inbox", HOUR).await;
         let second = waiting(&other, "second", &notes, &gate);
         let second = work(second.lease(HOUR).poll_every(5 * MS));
         gate.entered().await;

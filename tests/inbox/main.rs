@@ -5,6 +5,7 @@
 mod adapters;
 mod commit;
 mod common;
+mod conditions;
 mod crashes;
 mod groups;
 mod intake;

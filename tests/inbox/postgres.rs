@@ -626,9 +626,10 @@ async fn a_dropped_table_is_named() {
     let site = Site::new().await;
     site.execute("DROP TABLE {inbox}, {inbox}_entry, {inbox}_version").await;
     let intake = Intake::new(ENDPOINT, &[CONSUMER], vec![event(1)]);
-    let expected = format!("table {} does not exist: migrate creates it", site.table);
-    assert_eq!(fails(site.store.insert(&intake)).await, expected);
-    assert_eq!(fails(site.store.lease(&request(1))).await, expected);
+    let expected = |name: &str| format!("table {name} does not exist: migrate creates it");
+    assert_eq!(fails(site.store.insert(&intake)).await, expected(&site.table));
+    let entries = format!("{}_entry", site.table);
+    assert_eq!(fails(site.store.lease(&request(1))).await, expected(&entries));
 }
 
 /// A user who may use only the table for claims has no inbox, and claims as before.

@@ -63,7 +63,7 @@ pub use self::{
     pgbouncer::PgBouncer,
     places::{
         AnyStore, Kind, Place, REMOTE, SHARED, STORES, address, age, age_inbox, each_place,
-        each_store, require_servers, unique,
+        each_store, require_servers, run_sql, set_back_inbox, unique,
     },
     postgres::PostgresServer,
     program::{Program, output},

@@ -292,17 +292,41 @@ pub async fn age(url: &str, table: &str, ms: i64) {
     connection.close().await.unwrap();
 }
 
-/// Does what [`Place::age`] does, for the tables of inboxes in a PostgreSQL database.
+/// Does what [`Place::age`] does, for the tables of inboxes.
 pub async fn age_inbox(url: &str, inbox: &str, by: Duration) {
-    let mut connection = PgConnection::connect(url).await.unwrap();
-    let interval = format!("interval '{} ms'", by.as_millis());
+    shift_inbox(url, inbox, by.as_millis() as i64).await;
+}
+
+/// Does the opposite of [`age_inbox`], as if the store's clock had been set back.
+pub async fn set_back_inbox(url: &str, inbox: &str, by: Duration) {
+    shift_inbox(url, inbox, -(by.as_millis() as i64)).await;
+}
+
+async fn shift_inbox(url: &str, inbox: &str, ms: i64) {
+    let interval = match url.starts_with("sqlite:") {
+        true => format!("({ms})"),
+        false => format!("interval '{ms} ms'"),
+    };
     let sql = format!(
         "UPDATE {inbox} SET received_at = received_at - {interval},
            expires_at = expires_at - {interval};
          UPDATE {inbox}_entry SET due_at = due_at - {interval},
            finished_at = finished_at - {interval}"
     );
-    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+    run_sql(url, sql).await;
+}
+
+/// Runs statements on a connection of their own.
+pub async fn run_sql(url: &str, sql: impl Into<String>) {
+    let sql = AssertSqlSafe(sql.into());
+    if url.starts_with("sqlite:") {
+        let options: SqliteConnectOptions = url.parse().unwrap();
+        let mut connection = options.busy_timeout(PATIENCE).connect().await.unwrap();
+        sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+        return connection.close().await.unwrap();
+    }
+    let mut connection = PgConnection::connect(url).await.unwrap();
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
     connection.close().await.unwrap();
 }
 

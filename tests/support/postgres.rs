@@ -147,6 +147,20 @@ impl PostgresServer {
         signal("-STOP", &processes(self.child.as_ref().unwrap()));
     }
 
+    /// Limits the size of each of the server's files, in bytes: beyond it, writes fail as on a full
+    /// disk. `None` removes the limit. Segments of the write-ahead log have 1 MiB.
+    pub fn limit_files(&self, size: Option<u64>) {
+        let limit = size.map_or_else(|| "unlimited".to_owned(), |size| size.to_string());
+        let server = self.child.as_ref().unwrap();
+        // The server's process first, because new processes inherit its limit.
+        for id in std::iter::once(server.id()).chain(processes(server)) {
+            let mut command = program("prlimit", self.folder.path());
+            command.arg(format!("--fsize={limit}:")).args(["--pid", &id.to_string()]);
+            // Another process may have ended.
+            assert!(command.status().unwrap().success() || id != server.id(), "no limit");
+        }
+    }
+
     /// Resumes a frozen server.
     pub fn resume(&self) {
         signal("-CONT", &processes(self.child.as_ref().unwrap()));

@@ -277,7 +277,8 @@ impl PostgresStore {
     pub async fn migrate(&self) -> Result<(), StoreError> {
         let Statements { table, claims, responses, inbox, .. } = &*self.shared.statements;
         self.shared.link.look_for_pooler().await;
-        if let Some(obstacle) = self.create(claims).await.map_err(|error| self.failed(error))? {
+        let created = self.create(claims).await;
+        if let Some(obstacle) = created.map_err(|error| self.not_migrated(claims, error))? {
             return Err(StoreError::new(format!("table {table}: {obstacle}")));
         }
         if let Some(obstacle) = self.create_optional(responses).await? {
@@ -308,7 +309,19 @@ impl PostgresStore {
         match self.create(table).await {
             // insufficient_privilege
             Err(error) if code(&error).as_deref() == Some("42501") => Ok(Some(error.to_string())),
-            created => created.map_err(StoreError::new),
+            created => created.map_err(|error| self.not_migrated(table, error)),
+        }
+    }
+
+    /// Returns the error of [`create`](Self::create).
+    fn not_migrated(&self, table: &TableStatements, error: Error) -> StoreError {
+        match code(&error).as_deref() {
+            // undefined_column
+            Some("42703") => StoreError::new(format!(
+                "table {} has other columns than migrate creates: {error}",
+                table.name
+            )),
+            _ => self.failed_on(&table.name, error),
         }
     }
 

@@ -355,7 +355,14 @@ impl PostgresStore {
         &self,
         call: impl Future<Output = Result<Vec<PgRow>, Error>> + Send,
     ) -> Result<Vec<PgRow>, StoreError> {
-        call.await.map_err(|error| self.failed_on(&self.inbox_statements().table, error))
+        call.await.map_err(|error| {
+            let table = &self.inbox_statements().table;
+            // The server's text may be in any language. It contains the name of a missing table.
+            let text = error.to_string();
+            let other = ["_entry", "_version"].map(|suffix| format!("{table}{suffix}"));
+            let named = other.iter().find(|name| text.contains(*name)).unwrap_or(table);
+            self.failed_on(named, error)
+        })
     }
 }
 

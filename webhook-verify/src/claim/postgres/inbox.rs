@@ -19,6 +19,10 @@ const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
     "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
+/// If the events were dropped, their numbers start again, and their entries must not be taken for
+/// those of other events.
+const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
+  WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
   WHERE NOT has_sequence_privilege('{inbox_number}', 'USAGE')";
@@ -168,6 +172,7 @@ pub(crate) struct InboxStatements {
     pub(crate) purge_bodies: SqlStr,
     pub(crate) purge_events: SqlStr,
     pub(crate) announce: SqlStr,
+    /// The table of entries is the first, because the creation of the second changes it.
     pub(super) tables: [TableStatements; 3],
 }
 
@@ -188,8 +193,10 @@ impl InboxStatements {
             let text = text.replace("{all_finished}", ALL_FINISHED);
             maintain(&text.replace("{cursor}", CURSOR).replace("{last}", LAST))
         };
+        let name_of = |suffix: &str| table.inbox() + suffix;
         let rights = |name| RIGHTS.replace("{table}", name);
-        let table_of = |rights: String, check, create: &[&str]| TableStatements {
+        let table_of = |name, rights: String, check, create: &[&str]| TableStatements {
+            name,
             rights: maintain(&rights),
             check: maintain(check),
             create: plain(&[&[LOCK_TABLES], create].concat().join(";")),
@@ -216,11 +223,7 @@ impl InboxStatements {
             announce: sql(&ANNOUNCE.replace("{channel}", &table.inbox())),
             tables: [
                 table_of(
-                    rights("{inbox}") + RIGHTS_NUMBER,
-                    CHECK_EVENTS,
-                    &[include_str!("inbox/events.sql"), INDEX_EVENTS],
-                ),
-                table_of(
+                    name_of("_entry"),
                     rights("{inbox_entry}"),
                     CHECK_ENTRIES,
                     &[
@@ -232,6 +235,13 @@ impl InboxStatements {
                     ],
                 ),
                 table_of(
+                    name_of(""),
+                    rights("{inbox}") + RIGHTS_NUMBER,
+                    CHECK_EVENTS,
+                    &[include_str!("inbox/events.sql"), INDEX_EVENTS, DELETE_ORPHANS],
+                ),
+                table_of(
+                    name_of("_version"),
                     rights("{inbox_version}"),
                     CHECK_VERSIONS,
                     &[include_str!("inbox/versions.sql")],

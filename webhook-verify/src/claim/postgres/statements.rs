@@ -89,6 +89,8 @@ const INDEX_RESPONSES: &str =
 /// The statements that check a table, and create it and its index.
 #[derive(Clone)]
 pub(super) struct TableStatements {
+    /// The name of the table, for error texts.
+    pub(super) name: String,
     pub(super) rights: SqlStr,
     pub(super) check: SqlStr,
     pub(super) create: SqlStr,
@@ -146,11 +148,13 @@ impl Statements {
             forget_response: maintain(FORGET_RESPONSE),
             purge_responses: maintain(PURGE_RESPONSES),
             claims: TableStatements {
+                name: table.name().to_owned(),
                 rights: maintain(RIGHTS),
                 check: maintain(CHECK),
                 create: plain(&[LOCK_TABLES, include_str!("table.sql"), CREATE_INDEX].join(";")),
             },
             responses: TableStatements {
+                name: table.responses(),
                 rights: maintain(&RIGHTS.replace("{table}", "{responses}")),
                 check: maintain(CHECK_RESPONSES),
                 create: plain(

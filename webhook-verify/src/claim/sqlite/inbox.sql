@@ -18,7 +18,6 @@ CREATE TABLE IF NOT EXISTS "{inbox}" (
   body BLOB,
   UNIQUE (endpoint, key)
 ) STRICT;
-CREATE INDEX IF NOT EXISTS "{inbox}_expires" ON "{inbox}" (endpoint, expires_at);
 CREATE TABLE IF NOT EXISTS "{inbox}_entry" (
   event INTEGER NOT NULL,
   consumer TEXT NOT NULL,
@@ -43,31 +42,6 @@ CREATE TABLE IF NOT EXISTS "{inbox}_entry" (
   finished_at INTEGER,
   PRIMARY KEY (event, consumer)
 ) STRICT, WITHOUT ROWID;
--- A finished entry is only in the index of finished ones, and leaves it with its body.
--- Those of the other states contain the state, so that counting reads nothing else. A lease with an
--- order finds no entries that wait for others, however many there are.
-CREATE INDEX IF NOT EXISTS "{inbox}_waiting"
-  ON "{inbox}_entry" (endpoint, consumer, behind, due_at, event, state) WHERE state = 0;
-CREATE INDEX IF NOT EXISTS "{inbox}_running"
-  ON "{inbox}_entry" (endpoint, consumer, behind, due_at, event, state) WHERE state = 1;
-CREATE INDEX IF NOT EXISTS "{inbox}_dead"
-  ON "{inbox}_entry" (endpoint, event, consumer, state) WHERE state = 2;
-CREATE INDEX IF NOT EXISTS "{inbox}_finished"
-  ON "{inbox}_entry" (endpoint, finished_at, event) WHERE finished_at IS NOT NULL;
-CREATE INDEX IF NOT EXISTS "{inbox}_order_pending"
-  ON "{inbox}_entry" (endpoint, consumer, order_key, position, event)
-  WHERE order_key IS NOT NULL AND state < 2;
-CREATE INDEX IF NOT EXISTS "{inbox}_order_running"
-  ON "{inbox}_entry" (endpoint, consumer, order_key, due_at)
-  WHERE order_key IS NOT NULL AND state = 1;
-CREATE INDEX IF NOT EXISTS "{inbox}_order_dead"
-  ON "{inbox}_entry" (endpoint, consumer, order_key, position, event)
-  WHERE order_key IS NOT NULL AND state = 2;
--- No entry outlives its event, even if that is deleted by hand.
-CREATE TRIGGER IF NOT EXISTS "{inbox}_deleted" AFTER DELETE ON "{inbox}"
-BEGIN
-  DELETE FROM "{inbox}_entry" WHERE event = old.number;
-END;
 CREATE TABLE IF NOT EXISTS "{inbox}_version" (
   endpoint TEXT NOT NULL,
   consumer TEXT NOT NULL,
@@ -77,12 +51,3 @@ CREATE TABLE IF NOT EXISTS "{inbox}_version" (
   event INTEGER NOT NULL,
   PRIMARY KEY (endpoint, consumer, key)
 ) STRICT, WITHOUT ROWID;
--- If the events were dropped, their numbers start again, and their entries must not be taken for
--- those of other events.
-DELETE FROM "{inbox}_entry" WHERE event > (SELECT coalesce(max(number), 0) FROM "{inbox}");
--- Fail if a table has other columns.
-SELECT number, endpoint, key, namespace, scheme, event_type, event_id, event_time, received_at,
-  expires_at, data_pointer, headers, body FROM "{inbox}" LIMIT 0;
-SELECT event, consumer, endpoint, state, attempt, retried_at_attempt, owner, due_at, order_key,
-  position, behind, error, finished_at FROM "{inbox}_entry" LIMIT 0;
-SELECT endpoint, consumer, key, version, event FROM "{inbox}_version" LIMIT 0;

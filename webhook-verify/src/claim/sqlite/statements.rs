@@ -47,6 +47,14 @@ const PURGE_RESPONSES: &str = "DELETE FROM {responses} WHERE key IN
 const CHECK_RESPONSES: &str = "SELECT key, owner, response, expires_at FROM {responses} LIMIT 0";
 const INDEX_RESPONSES: &str =
     "CREATE INDEX IF NOT EXISTS {responses_index} ON {responses} (expires_at)";
+const CHECK_EVENTS: &str = "SELECT number, endpoint, key, namespace, scheme, event_type, event_id,
+    event_time, received_at, expires_at, data_pointer, headers, body
+  FROM {inbox} LIMIT 0";
+const CHECK_ENTRIES: &str = "SELECT event, consumer, endpoint, state, attempt,
+    retried_at_attempt, owner, due_at, order_key, position, behind, error, finished_at
+  FROM {inbox_entry} LIMIT 0";
+const CHECK_VERSIONS: &str =
+    "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 
 /// The statements, with the table's name in them.
 #[derive(Clone)]
@@ -67,7 +75,8 @@ pub(super) struct Statements {
     response: SqlStr,
     forget_response: SqlStr,
     purge_responses: SqlStr,
-    migrate: [SqlStr; 7],
+    /// With the name of the table that the statement creates or checks.
+    migrate: Vec<(String, SqlStr)>,
 }
 
 /// The result of completing a holder's claim.
@@ -81,9 +90,11 @@ pub(super) enum Completion {
 impl Statements {
     pub(super) fn new(table: &Table<'_>) -> Self {
         let sql = |text: &str| table.in_sql(text);
+        let (claims, responses, inbox) = (table.name(), table.responses(), table.inbox());
+        let [entries, versions] = ["_entry", "_version"].map(|suffix| format!("{inbox}{suffix}"));
         Self {
             table: table.name().to_owned(),
-            inbox: table.inbox(),
+            inbox: inbox.clone(),
             claim: sql(include_str!("claim.sql")),
             read: sql(READ),
             complete: sql(COMPLETE),
@@ -98,14 +109,20 @@ impl Statements {
             forget_response: sql(FORGET_RESPONSE),
             purge_responses: sql(PURGE_RESPONSES),
             migrate: [
-                sql(include_str!("table.sql")),
-                sql(CREATE_INDEX),
-                sql(CHECK),
-                sql(include_str!("responses.sql")),
-                sql(INDEX_RESPONSES),
-                sql(CHECK_RESPONSES),
-                inbox_tables(&table.inbox()),
-            ],
+                (claims, sql(include_str!("table.sql"))),
+                (claims, sql(CHECK)),
+                (claims, sql(CREATE_INDEX)),
+                (&*responses, sql(include_str!("responses.sql"))),
+                (&*responses, sql(CHECK_RESPONSES)),
+                (&*responses, sql(INDEX_RESPONSES)),
+                (&*inbox, in_inbox(include_str!("inbox.sql"), &inbox)),
+                (&*inbox, sql(CHECK_EVENTS)),
+                (&*entries, sql(CHECK_ENTRIES)),
+                (&*versions, sql(CHECK_VERSIONS)),
+                (&*inbox, inbox_indexes(&inbox)),
+            ]
+            .map(|(name, sql)| (name.to_owned(), sql))
+            .into(),
         }
     }
 
@@ -247,8 +264,16 @@ impl Statements {
     }
 
     pub(super) async fn migrate(&self, on: &mut SqliteConnection) -> Result<u64, StoreError> {
-        for sql in &self.migrate {
-            self.change(on, sql, SqliteArguments::default()).await?;
+        for (table, sql) in &self.migrate {
+            let done = sqlx::query_with(sql.clone(), SqliteArguments::default()).execute(&mut *on);
+            if let Err(error) = done.await {
+                return Err(match reason(&error) {
+                    Some(reason) if reason.starts_with("no such column") => StoreError::new(
+                        format!("table {table} has other columns than migrate creates: {reason}"),
+                    ),
+                    _ => StoreError::new(error),
+                });
+            }
         }
         Ok(0)
     }
@@ -305,26 +330,36 @@ pub(crate) fn in_inbox(text: &str, table: &str) -> SqlStr {
     AssertSqlSafe(text.replace("{inbox}", table)).into_sql_str()
 }
 
-/// Returns the statements that create the inbox's tables of this name.
-pub(crate) fn inbox_tables(table: &str) -> SqlStr {
+/// Returns the statements that create the indexes and triggers of the inbox's tables of this name.
+fn inbox_indexes(table: &str) -> SqlStr {
     let order = |name: &str, change: &str, row: &str, condition: &str| {
         let trigger = include_str!("inbox_order.sql").replace("{name}", name);
         let trigger = trigger.replace("{change}", change).replace("{row}", row);
         trigger.replace("{condition}", condition)
     };
-    let tables = [
-        include_str!("inbox.sql"),
+    let all = [
+        include_str!("inbox_indexes.sql"),
         &order("stored", "INSERT", "new", "true"),
         &order("changed", "UPDATE OF state", "new", "max(old.state, new.state) > 1"),
         &order("removed", "DELETE", "old", "old.state < 3"),
     ];
-    in_inbox(&tables.concat(), table)
+    in_inbox(&all.concat(), table)
+}
+
+/// Returns the statements that create the inbox's tables of this name, with all that belongs to them.
+#[cfg(test)]
+pub(crate) fn inbox_tables(table: &str) -> SqlStr {
+    let tables = in_inbox(include_str!("inbox.sql"), table);
+    AssertSqlSafe([tables.as_str(), inbox_indexes(table).as_str()].concat()).into_sql_str()
 }
 
 /// Returns whether the statement's table does not exist.
 fn is_missing(error: &Error) -> bool {
-    let reason = error.as_database_error().map(DatabaseError::message);
-    reason.is_some_and(|reason| reason.starts_with("no such table"))
+    reason(error).is_some_and(|reason| reason.starts_with("no such table"))
+}
+
+fn reason(error: &Error) -> Option<&str> {
+    error.as_database_error().map(DatabaseError::message)
 }
 
 /// Reads a row of [`READ`].

@@ -1,0 +1,29 @@
+CREATE INDEX IF NOT EXISTS "{inbox}_expires" ON "{inbox}" (endpoint, expires_at);
+-- A finished entry is only in the index of finished ones, and leaves it with its body.
+-- Those of the other states contain the state, so that counting reads nothing else. A lease with an
+-- order finds no entries that wait for others, however many there are.
+CREATE INDEX IF NOT EXISTS "{inbox}_waiting"
+  ON "{inbox}_entry" (endpoint, consumer, behind, due_at, event, state) WHERE state = 0;
+CREATE INDEX IF NOT EXISTS "{inbox}_running"
+  ON "{inbox}_entry" (endpoint, consumer, behind, due_at, event, state) WHERE state = 1;
+CREATE INDEX IF NOT EXISTS "{inbox}_dead"
+  ON "{inbox}_entry" (endpoint, event, consumer, state) WHERE state = 2;
+CREATE INDEX IF NOT EXISTS "{inbox}_finished"
+  ON "{inbox}_entry" (endpoint, finished_at, event) WHERE finished_at IS NOT NULL;
+CREATE INDEX IF NOT EXISTS "{inbox}_order_pending"
+  ON "{inbox}_entry" (endpoint, consumer, order_key, position, event)
+  WHERE order_key IS NOT NULL AND state < 2;
+CREATE INDEX IF NOT EXISTS "{inbox}_order_running"
+  ON "{inbox}_entry" (endpoint, consumer, order_key, due_at)
+  WHERE order_key IS NOT NULL AND state = 1;
+CREATE INDEX IF NOT EXISTS "{inbox}_order_dead"
+  ON "{inbox}_entry" (endpoint, consumer, order_key, position, event)
+  WHERE order_key IS NOT NULL AND state = 2;
+-- No entry outlives its event, even if that is deleted by hand.
+CREATE TRIGGER IF NOT EXISTS "{inbox}_deleted" AFTER DELETE ON "{inbox}"
+BEGIN
+  DELETE FROM "{inbox}_entry" WHERE event = old.number;
+END;
+-- If the events were dropped, their numbers start again, and their entries must not be taken for
+-- those of other events.
+DELETE FROM "{inbox}_entry" WHERE event > (SELECT coalesce(max(number), 0) FROM "{inbox}");
