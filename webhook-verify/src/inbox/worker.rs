@@ -10,7 +10,7 @@ use std::{
 
 use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot, watch},
-    task::JoinSet,
+    task::{JoinSet, yield_now},
     time::{Instant, sleep, timeout, timeout_at},
 };
 
@@ -360,12 +360,19 @@ where
         let slots = || Arc::clone(&self.slots);
         let closed = "the slots are never closed";
         let mut free = slots().acquire_owned().await.expect(closed);
-        while free.num_permits() < BATCH
-            && let Ok(more) = slots().try_acquire_owned()
-        {
-            free.merge(more);
+        // Handlers that are about to end free more.
+        loop {
+            let before = free.num_permits();
+            yield_now().await;
+            while free.num_permits() < BATCH
+                && let Ok(more) = slots().try_acquire_owned()
+            {
+                free.merge(more);
+            }
+            if free.num_permits() == before {
+                return free;
+            }
         }
-        free
     }
 
     /// Leases entries. They are renewed from here on.
@@ -525,6 +532,19 @@ where
     async fn settle_all(self: Arc<Self>, mut settlements: mpsc::Receiver<(Settlement, Reply)>) {
         let mut waiting = Vec::with_capacity(BATCH);
         while settlements.recv_many(&mut waiting, BATCH).await > 0 {
+            // Handlers that are about to end join the batch.
+            loop {
+                let before = waiting.len();
+                yield_now().await;
+                while waiting.len() < BATCH
+                    && let Ok(another) = settlements.try_recv()
+                {
+                    waiting.push(another);
+                }
+                if waiting.len() == before {
+                    break;
+                }
+            }
             let (batch, replies): (Vec<_>, Vec<_>) = waiting.drain(..).unzip();
             let limit = self.inbox.timeout;
             let settled = within(limit, self.inbox.store.settle(&batch, limit)).await;
