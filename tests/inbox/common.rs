@@ -65,6 +65,8 @@ struct State {
     calls: HashMap<&'static str, usize>,
     /// The ID of an event that cannot be stored.
     refused: Option<String>,
+    /// How many of the next inserts never end. They have no effect.
+    hanging: usize,
 }
 
 impl Faults {
@@ -75,6 +77,28 @@ impl Faults {
     /// Lets each insert fail that contains the event with this ID.
     pub(crate) fn refuse_event(&self, id: &str) {
         self.0.lock().unwrap().refused = Some(id.to_owned());
+    }
+
+    /// Lets the next inserts never end.
+    pub(crate) fn hang(&self, inserts: usize) {
+        self.0.lock().unwrap().hanging = inserts;
+    }
+
+    /// Waits until so few of those inserts have not begun.
+    pub(crate) async fn until_left_to_hang(&self, inserts: usize) {
+        let hung = async {
+            while self.0.lock().unwrap().hanging > inserts {
+                sleep(MS).await;
+            }
+        };
+        soon("inserts", hung).await;
+    }
+
+    fn hangs(&self) -> bool {
+        let hanging = &mut self.0.lock().unwrap().hanging;
+        let hangs = *hanging > 0;
+        *hanging -= usize::from(hangs);
+        hangs
     }
 
     fn refuses(&self, intake: &Intake) -> bool {
@@ -148,6 +172,9 @@ pub(crate) struct Faulty<S> {
 impl<S: InboxStore> InboxStore for Faulty<S> {
     async fn insert(&self, intake: &Intake) -> Result<Vec<Inserted>, StoreError> {
         let insert = async {
+            if self.faults.hangs() {
+                return std::future::pending().await;
+            }
             match self.faults.refuses(intake) {
                 true => Err(StoreError::new("refused")),
                 false => self.inner.insert(intake).await,

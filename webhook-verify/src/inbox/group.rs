@@ -3,19 +3,27 @@
 
 use std::{
     collections::VecDeque,
+    pin::pin,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{runtime::Handle, sync::oneshot};
 
 use super::{Inserted, Intake, shared::DynInboxStore};
-use crate::claim::{StoreError, contain_future, of_all};
+use crate::{
+    claim::{StoreError, of_all},
+    timer::Timer,
+};
 
-/// The maximum number of calls at a time.
-const CALLS: usize = 2;
+/// The maximum number of calls for groups at a time.
+const CALLS: usize = 4;
 /// The maximum number of events, and of bytes in their bodies, that deliveries share a call with.
 const EVENTS: usize = 256;
 const BYTES: usize = 1024 * 1024;
+/// How long a delivery waits for a group. Then it has a call of its own, so that slow calls for some
+/// deliveries delay the others little.
+const PATIENCE: Duration = Duration::from_millis(100);
 
 /// The deliveries of one receiver.
 pub(super) struct Groups {
@@ -49,11 +57,11 @@ impl Groups {
         Arc::new(Self { store, waiting: Mutex::default() })
     }
 
-    /// Stores the events of a delivery, even if the caller gives up meanwhile. If the call fails,
-    /// another delivery may be the reason.
+    /// Stores the events of a delivery. If the call fails, another delivery may be the reason.
     pub(super) async fn insert(
         self: &Arc<Self>,
         intake: &Arc<Intake>,
+        timer: &Timer,
     ) -> Result<Vec<Inserted>, StoreError> {
         let Ok(runtime) = Handle::try_current() else { return self.store.insert(intake).await };
         let (reply, answer) = oneshot::channel();
@@ -63,22 +71,37 @@ impl Groups {
             waiting.calls < CALLS
         };
         if must_call {
-            let groups = Arc::clone(self);
-            drop(runtime.spawn(async move { groups.call().await }));
+            let (groups, timer) = (Arc::clone(self), timer.clone());
+            drop(runtime.spawn(async move { groups.call(&timer).await }));
         }
-        answer.await.unwrap_or_else(|_| Err(StoreError::new("the call has ended without a result")))
+        let mut answer = pin!(answer);
+        let answer = match timer.within(PATIENCE, &mut answer).await {
+            Some(answer) => answer,
+            None if self.leave(intake) => return self.store.insert(intake).await,
+            None => answer.await,
+        };
+        answer.unwrap_or_else(|_| Err(StoreError::new("the call has ended without a result")))
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes a delivery out of those that wait. Returns whether it was there.
+    fn leave(&self, intake: &Arc<Intake>) -> bool {
+        let mut waiting = self.waiting();
+        let before = waiting.deliveries.len();
+        waiting.deliveries.retain(|it| !Arc::ptr_eq(&it.intake, intake));
+        waiting.deliveries.len() < before
+    }
+
     /// Stores group after group, as long as deliveries wait.
-    async fn call(&self) {
+    async fn call(&self, timer: &Timer) {
         while let Some((call, group)) = self.next() {
-            let stored = contain_future(self.store_group(&group)).await;
+            let limit = group[0].intake.limit;
+            let stored = timer.within(limit, self.store_group(&group)).await;
             drop(call);
-            match stored.unwrap_or_else(|| Err(StoreError::new("the store panicked"))) {
+            match stored.unwrap_or_else(|| Err(StoreError::new("no answer"))) {
                 Ok(mut stored) => {
                     for Delivery { intake, reply } in group {
                         let others = stored.split_off(intake.events.len());
@@ -101,6 +124,8 @@ impl Groups {
         if waiting.calls >= CALLS {
             return None;
         }
+        // A caller that has given up does not acknowledge its delivery.
+        waiting.deliveries.retain(|it| !it.reply.is_closed());
         let mut group: Vec<Delivery> = Vec::new();
         let (mut events, mut bytes) = (0, 0);
         while let Some(next) = waiting.deliveries.front() {
@@ -110,8 +135,7 @@ impl Groups {
             if !group.is_empty() && (events > EVENTS || bytes > BYTES) {
                 break;
             }
-            // A caller that has given up does not acknowledge its delivery.
-            group.extend(waiting.deliveries.pop_front().filter(|it| !it.reply.is_closed()));
+            group.extend(waiting.deliveries.pop_front());
         }
         if group.is_empty() {
             return None;

@@ -111,7 +111,7 @@ impl Inbox {
             limit: self.timeout,
         });
         let keeper = &self.idempotency.keeper;
-        let grouped = self.groups.insert(&intake);
+        let grouped = self.groups.insert(&intake, timer);
         let inserted = match keeper.answer("insert", grouped, timer, self.timeout).await {
             Err(error) if !error.is_overloaded() => {
                 tracing::warn!(

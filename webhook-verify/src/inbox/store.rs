@@ -163,7 +163,7 @@ pub trait InboxStore: Send + Sync + 'static {
     }
 }
 
-/// The events of one delivery.
+/// The events of a delivery, or of several that arrived together.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Intake {
