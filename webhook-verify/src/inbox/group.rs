@@ -13,7 +13,7 @@ use crate::claim::{StoreError, contain_future, of_all};
 
 /// The maximum number of calls at a time.
 const CALLS: usize = 2;
-/// The maximum number of events, and of bytes in their bodies, that deliveries share a call with.
+/// The maximum number of events in a shared call, and of bytes in their bodies.
 const EVENTS: usize = 256;
 const BYTES: usize = 1024 * 1024;
 
@@ -35,7 +35,7 @@ struct Delivery {
     reply: oneshot::Sender<Result<Vec<Inserted>, StoreError>>,
 }
 
-/// A call in progress. If its runtime stops, it ends without a result.
+/// A call in progress. Counts as ended when dropped, even if its runtime stops.
 struct Call<'g>(&'g Groups);
 
 impl Drop for Call<'_> {
@@ -49,8 +49,8 @@ impl Groups {
         Arc::new(Self { store, waiting: Mutex::default() })
     }
 
-    /// Stores the events of a delivery, even if the caller gives up meanwhile. If the call fails,
-    /// another delivery may be the reason.
+    /// Stores the events of a delivery. If the call fails, another delivery may be the cause. If the
+    /// caller gives up while the call is in progress, the call continues.
     pub(super) async fn insert(
         self: &Arc<Self>,
         intake: &Arc<Intake>,
@@ -73,7 +73,7 @@ impl Groups {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Stores group after group, as long as deliveries wait.
+    /// Stores groups until no delivery waits.
     async fn call(&self) {
         while let Some((call, group)) = self.next() {
             let stored = contain_future(self.store_group(&group)).await;
@@ -110,7 +110,7 @@ impl Groups {
             if !group.is_empty() && (events > EVENTS || bytes > BYTES) {
                 break;
             }
-            // A caller that has given up does not acknowledge its delivery.
+            // Drops deliveries whose callers have given up, so they are not acknowledged.
             group.extend(waiting.deliveries.pop_front().filter(|it| !it.reply.is_closed()));
         }
         if group.is_empty() {
