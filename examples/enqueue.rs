@@ -41,8 +41,8 @@ async fn main() -> Result<(), BoxDynError> {
     };
     let listener = TcpListener::bind("127.0.0.1:3000").await?;
     println!("{}", Signer::new(scheme::MAUTIC, secret)?.sample()?.curl("http://127.0.0.1:3000"));
-    // If either ends or panics, so does the process. After a restart, the worker takes over the jobs
-    // that were running.
+    // If the server or the worker ends or panics, the process ends. After a restart, the worker takes
+    // over the jobs that were running.
     tokio::select! {
         served = async { axum::serve(listener, app).await } => Ok(served?),
         () = work(jobs, Duration::from_secs(1), Arc::new(run)) => Err("no worker".into()),

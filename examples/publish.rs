@@ -55,7 +55,7 @@ async fn main() -> Result<(), Error> {
     };
     let publish = async {
         let worker = worker(&inbox, connect(&nats).await?);
-        // It then waits for the running event. The others remain in the inbox.
+        // At a shutdown, the worker waits for the running event. The others remain in the inbox.
         Ok(worker.run_until(async { drop(stopped.await) }).await?)
     };
     // An error of either ends the process.

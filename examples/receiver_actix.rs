@@ -80,7 +80,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let work = async {
         if flags.workers > 0 {
             let worker = events.worker(process).concurrency(flags.workers.into());
-            // It then waits for running events. The others remain in the inbox.
+            // At a shutdown, the worker waits for running events. The others remain in the inbox.
             worker.run_until(async { drop(stopped.await) }).await?;
         }
         Ok(())

@@ -64,7 +64,7 @@ async fn execute(database: &mut SqliteConnection, sql: &'static str) {
     sqlx::raw_sql(sql).execute(database).await.unwrap();
 }
 
-/// The state of each stored event. The leases of dead workers then expire at once.
+/// Returns the state of each stored event. Then lets the leases of dead workers expire at once.
 async fn states(folder: &Folder) -> HashMap<usize, i64> {
     let mut database = database(folder).await;
     let sql =
@@ -80,7 +80,8 @@ const RUNNING: i64 = 1;
 const DONE: i64 = 3;
 
 /// Starts a receiver again after it was killed. The sender retries the batch only if it was not
-/// acknowledged. Each event is printed once, but one that a worker had in hand may be printed twice.
+/// acknowledged. Each event is printed once, but one that a worker was processing may be printed
+/// twice.
 async fn resume(name: &str, folder: &Folder, before: &[String], acknowledged: bool, row: &str) {
     let states = states(folder).await;
     let is_whole = states.len() == EVENTS || (states.is_empty() && !acknowledged);

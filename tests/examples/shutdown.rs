@@ -140,7 +140,7 @@ async fn publish_ends_without_an_error_when_it_is_stopped() {
     }
 }
 
-/// The connection to NATS is the worker's: without it, nothing would be published.
+/// Only the worker publishes, so without its connection to NATS, the process must not continue.
 #[tokio::test]
 async fn publish_ends_with_an_error_if_its_worker_does() {
     let folder = Folder::new("publish");

@@ -36,7 +36,7 @@ impl Ledger {
         Self::open_with(place, Faults::default()).await
     }
 
-    /// As [`open`](Self::open), with faults of the inbox's store.
+    /// Opens a ledger as [`open`](Self::open) does. `faults` makes calls of the inbox's store fail.
     async fn open_with(place: &Place, faults: Faults) -> (Self, Inbox) {
         let sql = "CREATE TABLE IF NOT EXISTS effects (event text NOT NULL)";
         let name = unique("inbox");
@@ -83,7 +83,8 @@ impl Ledger {
     }
 }
 
-/// Lets each commit wait until the table `gate` has a row. If the row says so, the first one fails.
+/// Lets each commit wait until the table `gate` has a row. If `fails` is true in it, the first commit
+/// fails.
 const HOLD_COMMITS: &str = "CREATE TABLE gate (fails boolean NOT NULL);
     CREATE SEQUENCE commits;
     CREATE FUNCTION wait_at_gate() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -386,7 +387,7 @@ async fn drop_commit(by: DroppedBy, fails: bool) {
             working.stop().await;
         }
         assert_eq!(ledger.effects().await, ["evt-1"]);
-        // The store can only settle the entry if the transaction was rolled back.
+        // The store can settle the entry only if the transaction was rolled back.
         let is_known = by == DroppedBy::Handler && fails;
         assert_eq!(lines(&logs, &inbox, "to be retried"), usize::from(is_known));
         assert_eq!(lines(&logs, &inbox, "it may be recorded or not"), usize::from(!is_known));
@@ -421,7 +422,7 @@ async fn a_shutdown_drops_a_commit_that_succeeds() {
     drop_commit(DroppedBy::Shutdown, false).await;
 }
 
-/// An attempt counts as processed only if the handler has the reply of its commit.
+/// An attempt counts as processed only if the handler got the reply to its commit.
 #[tokio::test]
 async fn a_commit_is_dropped_at_any_point() {
     let logs = Logs::collect();

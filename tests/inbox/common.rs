@@ -74,7 +74,7 @@ impl Faults {
         self.0.lock().unwrap().faults.insert(call, fault);
     }
 
-    /// Lets each insert fail that contains the event with this ID.
+    /// Makes each insert fail that contains the event with this ID.
     pub(crate) fn refuse_event(&self, id: &str) {
         self.0.lock().unwrap().refused = Some(id.to_owned());
     }

@@ -34,7 +34,7 @@ async fn refused(receiver: &Receiver, id: &str) -> String {
 /// Sends events of this size until the store refuses one. Returns the IDs of the acknowledged
 /// events, and the store's reason.
 async fn until_refused(receiver: &Receiver, size: u32) -> (Vec<String>, String) {
-    // It does not compress well.
+    // These bytes do not compress well.
     let letters = (0..size).map(|at| b'A' + (at.wrapping_mul(2_654_435_761) >> 13) as u8 % 26);
     let body = format!(r#"{{"data":"{}"}}"#, String::from_utf8(letters.collect()).unwrap());
     let mut acknowledged = Vec::new();
@@ -56,7 +56,7 @@ async fn until_refused(receiver: &Receiver, size: u32) -> (Vec<String>, String) 
     (acknowledged, reason)
 }
 
-/// Returns a worker that notes the IDs of events, and looks often.
+/// Returns a worker that notes the IDs of events, and polls often.
 fn noting(
     inbox: &Inbox,
     notes: &Notes,
@@ -81,9 +81,8 @@ async fn each_once(notes: &Notes, mut expected: Vec<String>) {
     assert_eq!(notes.sorted(), expected);
 }
 
-/// The store's clock is set back by an hour. Events that run, and those that are stored later, are
-/// processed as before. Events that were waiting are due when the clock has caught up, or once an
-/// operator retries them.
+/// The store's clock is set back by an hour. Running events and later ones are processed as before.
+/// Events that were waiting are due when the clock has caught up, or once an operator retries them.
 #[tokio::test]
 async fn a_clock_that_is_set_back_delays_waiting_events() {
     each_store(&STORES, async |place| {
@@ -107,7 +106,7 @@ async fn a_clock_that_is_set_back_delays_waiting_events() {
         gate.open(3);
         until(&inbox, EntryState::Done, 2).await;
         assert_eq!(notes.all(), ["running", "after"]);
-        // The worker has looked again since, because it has found nothing else.
+        // The worker has polled again since, because it found nothing else.
         until(&inbox, EntryState::Waiting, 1).await;
         let oldest = inbox.stats().await.unwrap()[0].oldest.unwrap();
         assert!(oldest < HOUR, "{oldest:?}");
@@ -120,8 +119,8 @@ async fn a_clock_that_is_set_back_delays_waiting_events() {
     .await;
 }
 
-/// A worker has died, and the store's clock is set back by an hour. The event is taken over when
-/// the clock has caught up with the lease, and once.
+/// A worker has died, and the store's clock is set back by an hour. One worker takes over the event
+/// when the clock has caught up with the end of the lease.
 #[tokio::test]
 async fn a_clock_that_is_set_back_delays_the_takeover_from_a_dead_worker() {
     each_store(&STORES, async |place| {
@@ -157,7 +156,7 @@ async fn a_clock_that_is_set_back_delays_the_takeover_from_a_dead_worker() {
 }
 
 /// The store's clock is set forward by an hour, and back again. A retry that is due in the meantime
-/// runs early, and once.
+/// runs early, but only once.
 #[tokio::test]
 async fn a_clock_that_is_set_forward_makes_retries_due() {
     each_store(&STORES, async |place| {
@@ -183,7 +182,7 @@ async fn a_clock_that_is_set_forward_makes_retries_due() {
     .await;
 }
 
-/// A later version has added columns. The processes of this version go on, and others start.
+/// A later version has added columns. Processes of this version continue, and new ones start.
 #[tokio::test]
 async fn columns_of_a_later_version_are_ignored() {
     each_store(&STORES, async |place| {
@@ -209,8 +208,8 @@ async fn columns_of_a_later_version_are_ignored() {
     .await;
 }
 
-/// The tables of another version lack a column. A start fails, and says which. A process that runs
-/// refuses events.
+/// The tables of another version lack a column. A process that starts fails with an error that names
+/// the column. A process that is already running refuses events.
 #[tokio::test]
 async fn a_missing_column_is_named_at_the_start() {
     each_store(&STORES, async |place| {
@@ -231,8 +230,8 @@ async fn a_missing_column_is_named_at_the_start() {
     .await;
 }
 
-/// One table is dropped while a receiver and a worker use it. Once it is created again, both go on.
-/// What was in the table is lost.
+/// One table is dropped while a receiver and a worker use it. Once it is created again, both
+/// continue. The rows of the dropped table are lost.
 #[tokio::test]
 async fn a_dropped_table_is_named_until_it_is_created_again() {
     let logs = Logs::collect();
@@ -248,7 +247,7 @@ async fn a_dropped_table_is_named_until_it_is_created_again() {
             run_sql(&place.url, format!("DROP TABLE {table}")).await;
             let expected = format!("table {table} does not exist: migrate creates it");
             if table == VERSION {
-                // It has no part in the storing of events.
+                // An insert of events does not use it.
                 store(&inbox, ["e"]).await;
                 let failed = async {
                     loop {
@@ -277,7 +276,7 @@ async fn a_dropped_table_is_named_until_it_is_created_again() {
 }
 
 /// Sends events until the disk is full, makes room, and sends another. Each acknowledged event is
-/// processed. One whose result could not be recorded runs again.
+/// processed. An event whose result could not be recorded runs again.
 async fn while_full(inbox: &Inbox, reason: &str, make_room: impl AsyncFnOnce()) {
     let notes = Notes::default();
     let working = work(noting(inbox, &notes).concurrency(8).lease(SECOND));
@@ -295,8 +294,8 @@ async fn while_full(inbox: &Inbox, reason: &str, make_room: impl AsyncFnOnce()) 
     working.stop().await;
 }
 
-/// No file of the server may grow. Its write-ahead log does not: with a full disk there, the server
-/// ends, which `tests/stores/postgres/faults.rs` covers.
+/// No file of the server may grow. The write-ahead log does not need to. If its disk is full, the
+/// server ends: see `tests/stores/postgres/faults.rs`.
 #[tokio::test]
 async fn a_full_disk_of_a_server() {
     let server = PostgresServer::until_started().await;
@@ -305,7 +304,7 @@ async fn a_full_disk_of_a_server() {
     while_full(&inbox, "could not extend file", async || server.limit_files(None)).await;
 }
 
-/// The file may not grow, until another table in it is dropped.
+/// The file may not grow until another table in it is dropped.
 #[tokio::test]
 async fn a_full_disk_of_a_file() {
     let place = Place::new(Kind::Sqlite);
@@ -319,7 +318,7 @@ async fn a_full_disk_of_a_file() {
 }
 
 /// The server accepts no writes for a while, as a standby does. No event is acknowledged, and the
-/// worker says why it gets none. Both go on afterwards.
+/// worker logs why it gets none. Both continue afterwards.
 #[tokio::test]
 async fn a_server_that_is_read_only_for_a_while() {
     let logs = Logs::collect();
@@ -347,15 +346,15 @@ async fn a_server_that_is_read_only_for_a_while() {
     acknowledged.extend(["first".to_owned(), "last".to_owned()]);
     until(&inbox, EntryState::Done, acknowledged.len()).await;
     let mut noted = notes.sorted();
-    // An event may have run whose result the server did not accept.
+    // An event may have run although the server did not accept its result.
     noted.dedup();
     acknowledged.sort();
     assert_eq!(noted, acknowledged);
     working.stop().await;
 }
 
-/// A process that may only read the file. The sender gets 503, and the worker says why it gets no
-/// events. A process that may write goes on.
+/// A process may only read the file. The sender gets 503, and the worker logs why it gets no events.
+/// A process that may write continues.
 #[tokio::test]
 async fn a_file_that_a_process_may_only_read() {
     let logs = Logs::collect();
@@ -377,7 +376,7 @@ async fn a_file_that_a_process_may_only_read() {
     working.stop().await;
 }
 
-/// An operator retries an event that runs, and discards it. Neither has an effect.
+/// An operator retries and discards a running event. Neither has an effect.
 #[tokio::test]
 async fn a_running_event_is_neither_retried_nor_discarded() {
     each_store(&STORES, async |place| {

@@ -16,8 +16,8 @@ use crate::common::*;
 
 type Taking<'a> = Pin<Box<dyn Future<Output = Option<u16>> + 'a>>;
 
-/// Returns a delivery that waits for the store. Its output is the status, or `None` for a store
-/// that fails.
+/// Returns a delivery that waits for the store. Its output is the status, or `None` if the store
+/// fails.
 async fn waiting<'a>(receiver: &'a Receiver, id: &'a str) -> Taking<'a> {
     let mut taking: Taking<'a> = Box::pin(async move { take(receiver, &single(id)).await.ok() });
     assert!(poll!(&mut taking).is_pending());
@@ -101,7 +101,7 @@ async fn an_event_that_cannot_be_stored_fails_no_other_delivery() {
             all.push(waiting(&receiver, id).await);
         }
         faults.clear();
-        // Those that try again would share a call as well.
+        // Retries could share a call as well.
         let results = join_all(all).await;
         assert_eq!(results, [Some(204), None, Some(204)]);
         until(&inbox, EntryState::Waiting, CALLS + 2).await;
@@ -124,8 +124,7 @@ async fn a_caller_that_gives_up_before_the_call_stores_nothing() {
     }
 }
 
-/// A group has at most 256 events, and bodies of 1 MiB in all. A larger delivery has a call of its
-/// own.
+/// A group has at most 256 events, and bodies of 1 MiB in all. A larger delivery gets its own call.
 #[tokio::test]
 async fn large_deliveries_share_no_call() {
     let large = |text: &str| {

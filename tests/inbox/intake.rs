@@ -93,7 +93,7 @@ async fn events_that_are_filtered_out_are_not_stored() {
     .await;
 }
 
-/// Some senders have their data in the URL, and their token as well, which is never stored.
+/// Some senders put data and their token into the URL. The token is never stored.
 #[tokio::test]
 async fn the_path_and_query_are_kept_on_demand_without_the_token() {
     each_place(&STORES, async |place, framework| {

@@ -215,7 +215,7 @@ async fn only_the_latest_version_is_not_stale() {
     .await;
 }
 
-/// The workers of four processes lease in turns. Each event is processed, and none of them reports a
+/// The workers of four processes lease in turns. Each event is processed, and no worker reports a
 /// failure.
 #[tokio::test]
 async fn no_event_starves_among_many_workers() {

@@ -306,7 +306,7 @@ async fn events_of_a_key_run_one_at_a_time() {
     sender.await.unwrap();
 }
 
-/// While another lease has its turn, a lease finds nothing. It neither fails nor waits.
+/// While another ordered lease has the lock, a lease finds nothing. It neither fails nor waits.
 #[tokio::test]
 async fn a_lease_with_an_order_does_not_wait_for_its_turn() {
     let site = Site::new().await;
@@ -348,7 +348,7 @@ async fn waiting_for_a_dead_event_delays_no_other_key() {
         assert!(lease().await.is_none());
         let mut first = 1;
         if change == Change::Discard {
-            // Those of one call do not follow each other.
+            // Entries of one call do not follow each other.
             site.execute("UPDATE {inbox}_entry SET state = 2 WHERE event IN (2, 4)").await;
             first = 3;
         }
@@ -364,7 +364,7 @@ async fn waiting_for_a_dead_event_delays_no_other_key() {
     }
 }
 
-/// Waiting entries that are discarded in one call do not keep each other.
+/// Waiting entries that are discarded in one call do not prevent each other's discard.
 #[tokio::test]
 async fn followers_of_a_discarded_entry_are_discarded_with_it() {
     let site = Site::new().await;
@@ -403,8 +403,8 @@ async fn a_locked_entry_delays_no_renewal() {
     assert_eq!(numbers, [holders[0].number], "only the lease of the locked entry has expired");
 }
 
-/// A worker is about to take an expired lease over. The former owner does not take its extension for
-/// renewed.
+/// A worker is about to take over an expired lease. The store does not report the lease as renewed to
+/// the former owner.
 #[tokio::test]
 async fn no_lease_is_renewed_while_another_worker_takes_it_over() {
     let site = Site::new().await;
@@ -452,7 +452,7 @@ async fn entries_without_events_hide_no_others() {
         assert_eq!((stats[0].waiting, stats[0].dead), (2501, 1));
         let all = Filter::new(ENDPOINT, 9999);
         assert_eq!(site.store.list(&all).await.unwrap().len(), 2);
-        // No lease removes what is dead.
+        // Leases remove no dead entries.
         let dead = all.state(EntryState::Dead);
         assert_eq!(site.store.change(&dead, Change::Discard).await.unwrap(), 1);
         for number in [2501, 2502] {
@@ -466,14 +466,14 @@ async fn entries_without_events_hide_no_others() {
     }
 }
 
-/// A key leads to its event. The other events are not read.
+/// A filter by key reads only the event of that key.
 #[tokio::test]
 async fn entries_of_a_key_are_found_without_a_scan() {
     let site = Site::new().await;
     site.insert((0..5000).map(event).collect()).await;
     let server = PostgresServer::shared();
     let watcher = pool_with(server, 1, &[]).await;
-    // A session reports what it has read, at its end at the latest.
+    // A session reports what it has read at its end, or earlier.
     let table = format!("{}_entry", site.table);
     let reports = async |column: &str| -> i64 {
         let sql = format!("SELECT {column} FROM pg_stat_user_tables WHERE relname = '{table}'");
@@ -541,7 +541,7 @@ async fn purges_remove_thousands_of_events() {
     assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry").await, 1);
 }
 
-/// Rows that are kept hide no others: another consumer has finished none of the first thousands.
+/// Kept rows hide no others. Another consumer has finished none of the first thousands of events.
 #[tokio::test]
 async fn kept_rows_hide_no_others_from_purges() {
     let site = Site::new().await;
@@ -560,7 +560,7 @@ async fn kept_rows_hide_no_others_from_purges() {
     assert_eq!(site.count("SELECT max(number) FROM {inbox}").await, 2499);
 }
 
-/// Processes purge the events of several consumers at once, and wait for no lock of each other.
+/// Processes purge the events of several consumers at once. None waits for another's lock.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn purges_at_once_remove_everything() {
     let site = Arc::new(Site::new().await);
@@ -583,7 +583,7 @@ async fn purges_at_once_remove_everything() {
     for purged in soon("purges at once", join_all(purges)).await {
         purged.unwrap();
     }
-    // A purge skips what others have locked.
+    // A purge skips events that others have locked.
     site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap();
     assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 1500);
     assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
@@ -591,7 +591,7 @@ async fn purges_at_once_remove_everything() {
     assert_eq!(site.count(deadlocks).await, 0);
 }
 
-/// A table of events that cannot be deleted from delays no purge of bodies.
+/// If events cannot be deleted, bodies are still purged.
 #[tokio::test]
 async fn bodies_are_purged_although_events_are_not() {
     let site = Site::new().await;

@@ -274,8 +274,8 @@ async fn order_of_many_keys() {
     }
 }
 
-/// Thousands of events wait for dead ones. Those of other keys are leased at once, and those that wait
-/// follow in their order once an operator has retried or discarded the dead ones.
+/// Thousands of events wait for dead ones. Events of other keys are leased at once. The waiting events
+/// follow in order once an operator has retried or discarded the dead ones.
 #[tokio::test]
 async fn waiting_for_dead_events_delays_no_other_key() {
     let folder = Folder::new();
@@ -324,8 +324,8 @@ async fn waiting_for_dead_events_delays_no_other_key() {
     assert_eq!(lease().await.0, [key(21)]);
 }
 
-/// An event that is deleted by hand takes its entries along, so they delay nobody and are not
-/// counted.
+/// A trigger deletes the entries of an event that is deleted by hand. So they delay no other event and
+/// are not counted.
 #[tokio::test]
 async fn events_that_are_deleted_by_hand() {
     let folder = Folder::new();

@@ -24,7 +24,7 @@ use crate::{field, lines, most_lines};
 
 const SECRET: &str = "a secret";
 
-/// Sends a delivery, whose handler responds with 200, or panics if it is `None`.
+/// Sends a delivery. Its handler responds with `status`, or panics if that is `None`.
 async fn deliver(receiver: &Receiver, signer: &Signer, body: String, status: Option<u16>) {
     let request = signer.sign(body).unwrap();
     let head = RequestHead::from(&request.headers);

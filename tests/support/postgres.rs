@@ -147,7 +147,7 @@ impl PostgresServer {
         signal("-STOP", &processes(self.child.as_ref().unwrap()));
     }
 
-    /// Limits the size of each of the server's files, in bytes: beyond it, writes fail as on a full
+    /// Limits the size of each of the server's files, in bytes. Writes beyond it fail as on a full
     /// disk. `None` removes the limit. Segments of the write-ahead log have 1 MiB.
     pub fn limit_files(&self, size: Option<u64>) {
         let limit = size.map_or_else(|| "unlimited".to_owned(), |size| size.to_string());

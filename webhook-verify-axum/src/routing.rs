@@ -93,7 +93,7 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
         // The layer wraps the handler, but not the 405 for other methods.
         let methods = on(filter, handler).route_layer(layer);
-        // axum passes HEAD to a handler of GET, which would run for a probe of the URL.
+        // axum passes HEAD to handlers of GET, so the handler would run when a client probes the URL.
         let not_allowed =
             async move || (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allowed)]);
         let methods =

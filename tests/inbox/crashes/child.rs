@@ -184,8 +184,8 @@ async fn never() {
     unreachable!("no handler runs")
 }
 
-/// Writes down that this process stood still for a part of the time by which handlers end before
-/// their lease. All its tasks share a thread, so it also tells of each of them.
+/// Records when this process stood still for a part of the time by which handlers end before their
+/// lease. All tasks share a thread, so each of them stood still as well.
 async fn watch(number: u32, history: Arc<Writer>) {
     loop {
         let (begun, since) = (Instant::now(), now());

@@ -74,7 +74,7 @@ struct Run {
     attempt: u32,
     /// Whether a later attempt has begun.
     is_overtaken: bool,
-    /// How often it went on after that.
+    /// How often its handler continued after that.
     late: u32,
 }
 
@@ -90,7 +90,7 @@ struct Judge<'r> {
     ended: HashSet<String>,
     /// The number of events of each order key that have begun.
     reached: HashMap<usize, usize>,
-    /// When each process stood still: from when, and until when.
+    /// The times at which each process stood still: the start and the end of each.
     stalls: HashMap<u32, Vec<(u64, u64)>>,
     faults: Vec<String>,
 }
@@ -160,7 +160,7 @@ impl Judge<'_> {
     }
 
     /// Returns whether a process stood still at the time, or within the margin before it in which
-    /// its worker ends handlers. It may then have noticed the end of a lease too late.
+    /// its worker ends handlers. The worker may then have noticed the end of a lease too late.
     fn stood_still(&self, process: u32, at: u64) -> bool {
         let margin = (LEASE / 10).as_millis() as u64;
         let stalls = self.stalls.get(&process);
@@ -234,8 +234,8 @@ impl Judge<'_> {
             runs.remove(index);
         } else if runs[index].is_overtaken {
             runs[index].late += 1;
-            // The process may stand still between the check of the lease and the handler's work, in
-            // which a pause may then end at once.
+            // The process may stand still between the check of the lease and the handler's work. A
+            // pause in that work may then end at once.
             if runs[index].late > 2 {
                 self.faults.push(format!("{id}: attempt {attempt} goes on after a later one"));
             }
@@ -258,7 +258,7 @@ fn faults_are_found() {
         effects: strings(effects),
     };
     let none: &[&str] = &[];
-    // A line each second.
+    // One line per second.
     let timed = |history: &str| {
         let lines = history.lines().enumerate();
         lines.map(|(index, line)| format!("{}000 {line}\n", index + 1)).collect::<String>()

@@ -167,7 +167,7 @@ async fn each_event_of_a_batch_is_done_when_its_handler_succeeds() {
     }
 }
 
-/// If an event always panics, a retry would never get to the ones after it.
+/// If the handler of an event always panics, a retry would never reach the events after it.
 #[actix_web::test]
 async fn a_panic_does_not_stop_the_events_after_it() {
     for framework in BOTH {

@@ -93,7 +93,7 @@ async fn a_lease_runs_from_when_it_is_granted() {
 }
 
 /// sqlx returns a connection to the pool with an open transaction if the future of `begin` is
-/// dropped. A statement on it would succeed, and then be rolled back.
+/// dropped. A statement on it would succeed and then be rolled back.
 #[tokio::test]
 async fn transactions_that_others_left_open_swallow_no_claim() {
     let server = PostgresServer::shared();

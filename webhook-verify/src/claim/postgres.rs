@@ -201,9 +201,9 @@ impl PostgresStore {
     /// * `PgPoolOptions::test_before_acquire(false)` saves a round trip for each call. The store
     ///   notices by itself that a connection has ended.
     /// * With sqlx 0.9, a future of `begin` that is dropped too early leaves a connection of the
-    ///   pool in a transaction, in which later statements of other code take no effect. The store
-    ///   looks for this before each call, which costs a round trip, and closes such a connection.
-    ///   [`connect`](Self::connect) needs no such check.
+    ///   pool in a transaction. Later statements of other code on it take no effect. The store
+    ///   checks for this before each call, and closes such a connection. The check costs a round
+    ///   trip. [`connect`](Self::connect) needs no such check.
     /// * `max_connections` decides how many claims are served at a time. If handlers use the same
     ///   pool for their transactions, make it large enough for both, because claims wait for free
     ///   connections.
@@ -313,7 +313,7 @@ impl PostgresStore {
         }
     }
 
-    /// Returns the error of [`create`](Self::create).
+    /// Returns the store's error for an error of [`create`](Self::create).
     fn not_migrated(&self, table: &TableStatements, error: Error) -> StoreError {
         match code(&error).as_deref() {
             // undefined_column

@@ -100,12 +100,12 @@ impl<E> Routes<E> {
     }
 
     /// Runs the handler of each event, one after the other, and marks the event
-    /// [done](Event::done) if its handler succeeds. After an error or a panic, it goes on with the
+    /// [done](Event::done) if its handler succeeds. After an error or a panic, it continues with the
     /// next event: not every sender retries, and a retry would fail at the same event again.
     ///
     /// # Panics
     ///
-    /// If a handler panics: with the first panic, after the other handlers have run.
+    /// If a handler panics. The first panic resumes after the other handlers have run.
     ///
     /// # Errors
     ///

@@ -52,9 +52,11 @@ impl InboxEvent {
     /// `transaction.commit()`. The handler's effects in the transaction then happen exactly once:
     /// if a worker dies or loses its lease, the effects of only one attempt remain.
     ///
-    /// The transaction must be in the database of the inbox. If your own store wraps that of the
-    /// inbox, implement [`InboxStore::as_any`](super::InboxStore::as_any). Keep the transaction short. Afterwards, the
-    /// handler's result no longer matters: the event is done.
+    /// The transaction must be in the database of the inbox. Keep it short. After the commit, the
+    /// event is done, whatever the handler returns.
+    ///
+    /// If your own store wraps the inbox's store, implement
+    /// [`InboxStore::as_any`](super::InboxStore::as_any).
     ///
     /// ```
     /// # #[cfg(feature = "sqlite")]
@@ -77,18 +79,18 @@ impl InboxEvent {
     ///
     /// # Errors
     ///
-    /// [`CommitError`]. Return it from the handler. The event is then retried, unless it is
-    /// completed.
+    /// [`CommitError`]. Return it from the handler. The worker then retries the event unless it is
+    /// done.
     ///
     /// The transaction is rolled back, with one exception: if the database fails during the commit,
-    /// the effects may be committed or not. The event is done if and only if they are. In that case,
-    /// a second transaction of the same handler gets [`CommitError::Superseded`].
+    /// the effects may or may not be committed. The event is done if and only if they are. If it is
+    /// done, a second transaction of the same handler gets [`CommitError::Superseded`].
     ///
     /// # Cancellation
     ///
-    /// If the future is dropped, for example at the handler's time limit, the effects may be
-    /// committed or not, and the event is done if and only if they are. A handler that drops the
-    /// future itself has to return an error.
+    /// If the future is dropped, for example at the handler's time limit, the effects may or may not
+    /// be committed. The event is done if and only if they are. If the handler itself drops the
+    /// future, it must return an error.
     pub async fn commit<DB: InboxDatabase>(
         &self,
         mut transaction: Transaction<'_, DB>,
@@ -101,7 +103,7 @@ impl InboxEvent {
             Some(false) => return Err(CommitError::Superseded),
             None => return Err(CommitError::NotClaimed),
         }
-        // Without a reply, the state stays: the transaction may be committed or not.
+        // Without a reply, the state stays: the transaction may or may not be committed.
         self.set_commit_state(CommitState::Committing);
         transaction.commit().await?;
         self.set_commit_state(CommitState::Committed);

@@ -129,7 +129,7 @@ impl InboxEvent {
     }
 
     /// Returns the number of this attempt, counted from 1. It is a fencing token: it rises with each
-    /// attempt, also after an operator's [retry](Inbox::retry).
+    /// attempt, even after an operator's [retry](Inbox::retry).
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.0.leased.attempt

@@ -16,9 +16,9 @@ use crate::{
     timer::Timer,
 };
 
-/// The maximum number of calls for groups at a time.
+/// The maximum number of shared calls at a time.
 const CALLS: usize = 4;
-/// The maximum number of events, and of bytes in their bodies, that deliveries share a call with.
+/// The maximum number of events in a shared call, and of bytes in their bodies.
 const EVENTS: usize = 256;
 const BYTES: usize = 1024 * 1024;
 /// How long a delivery waits for a group. Then it has a call of its own, so that slow calls for some
@@ -43,7 +43,7 @@ struct Delivery {
     reply: oneshot::Sender<Result<Vec<Inserted>, StoreError>>,
 }
 
-/// A call in progress. If its runtime stops, it ends without a result.
+/// A call in progress. Counts as ended when dropped, even if its runtime stops.
 struct Call<'g>(&'g Groups);
 
 impl Drop for Call<'_> {
@@ -57,7 +57,8 @@ impl Groups {
         Arc::new(Self { store, waiting: Mutex::default() })
     }
 
-    /// Stores the events of a delivery. If the call fails, another delivery may be the reason.
+    /// Stores the events of a delivery. If the call fails, another delivery may be the cause. If the
+    /// caller gives up while the call is in progress, the call continues.
     pub(super) async fn insert(
         self: &Arc<Self>,
         intake: &Arc<Intake>,
@@ -95,7 +96,7 @@ impl Groups {
         waiting.deliveries.len() < before
     }
 
-    /// Stores group after group, as long as deliveries wait.
+    /// Stores groups until no delivery waits.
     async fn call(&self, timer: &Timer) {
         while let Some((call, group)) = self.next() {
             let limit = group[0].intake.limit;

@@ -101,8 +101,8 @@ impl receive::Intake for Inbox {
 }
 
 impl Inbox {
-    /// Stores the events, and returns how many are new. If the store fails, tries once more, without
-    /// other deliveries: keys make that harmless.
+    /// Stores the events, and returns how many are new. If the store fails, retries once, without
+    /// other deliveries. A retry is harmless, because duplicates change nothing.
     async fn insert(&self, events: Vec<NewEvent>, timer: &Timer) -> Result<usize, StoreError> {
         let intake = Arc::new(Intake {
             endpoint: Arc::clone(&self.endpoint),

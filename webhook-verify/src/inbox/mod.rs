@@ -120,7 +120,7 @@ pub struct Inbox {
     timeout: Duration,
     wake: Arc<Wake>,
     meter: IntakeMeter,
-    /// Each receiver has its own, because these options apply to all deliveries of a group.
+    /// Each receiver has its own: all deliveries of a group need the same options.
     groups: Arc<Groups>,
 }
 
@@ -193,11 +193,11 @@ impl Inbox {
         self
     }
 
-    /// Stores the path and query of the request with each event, as [`InboxEvent::target`]: for
-    /// senders whose data is there, and for one inbox behind several paths.
+    /// Stores the path and query of the request with each event, for [`InboxEvent::target`]. Use it
+    /// if the sender has data in the URL, or if the inbox is behind several paths.
     ///
-    /// The inbox never stores query parameters in which the scheme has a signature or token. It
-    /// stores other secrets in the URL. Few senders sign the URL, so a client that captured a request
+    /// The inbox never stores query parameters that contain the scheme's signature or token. It does
+    /// store other secrets in the URL. Few senders sign the URL, so a client that captured a request
     /// may have changed it.
     pub fn keep_target(mut self) -> Self {
         self.keeps_target = true;

@@ -8,7 +8,7 @@ use crate::claim::{ClaimKey, Family, Metric};
 /// The metrics of a receiver with an inbox.
 #[derive(Clone)]
 pub(super) struct IntakeMeter {
-    /// For each consumer, because another one may be without a worker.
+    /// One for each consumer, because any of them may be without a worker.
     stored: Arc<[Metric]>,
     duplicates: Metric,
 }

@@ -24,10 +24,10 @@ use crate::claim::{
 /// The number of entries that one statement of an operator or a purge changes: few enough not to
 /// delay other statements.
 const BATCH: usize = 1000;
-/// The number of times that one lease looks for entries, if it finds only some that wait for others
-/// or have no event, or if another lease with an order has its turn.
+/// The maximum number of times that a lease looks for entries. It looks again if it finds only
+/// entries that wait for others or have no event, or if another ordered lease has the lock.
 const LOOKS: usize = 10;
-/// The pause before a lease looks again. A lease with an order takes a few milliseconds.
+/// The pause before a lease looks again. An ordered lease takes a few milliseconds.
 const PAUSE: Duration = Duration::from_millis(10);
 /// The longest time from now that the database has to represent.
 const LONGEST: Duration = Duration::from_secs(100 * 366 * 24 * 3600);
@@ -300,7 +300,7 @@ impl PostgresStore {
         Ok(!self.rows(finished).await?.is_empty())
     }
 
-    /// Removes up to `max` events or bodies page by page, and returns how many.
+    /// Removes up to `max` events or bodies page by page, and returns how many were removed.
     async fn purge_with(
         &self,
         statement: &SqlStr,
@@ -336,7 +336,7 @@ impl PostgresStore {
         Ok(removed)
     }
 
-    /// Removes these entries, and further ones that are due, whose events were deleted by hand.
+    /// Removes these entries, and further due ones whose events were deleted by hand.
     async fn remove_orphans(
         &self,
         request: &LeaseRequest,
@@ -357,7 +357,7 @@ impl PostgresStore {
     ) -> Result<Vec<PgRow>, StoreError> {
         call.await.map_err(|error| {
             let table = &self.inbox_statements().table;
-            // The server's text may be in any language. It contains the name of a missing table.
+            // The server's text may be in any language, but contains the name of a missing table.
             let text = error.to_string();
             let other = ["_entry", "_version"].map(|suffix| format!("{table}{suffix}"));
             let named = other.iter().find(|name| text.contains(*name)).unwrap_or(table);
@@ -548,7 +548,7 @@ impl EventRow<'_> {
         self.get(13)
     }
 
-    /// Returns whether the row stands for entries that were parked, or for another lease's turn.
+    /// Returns whether the row means that entries were parked, or that another lease has the lock.
     fn looks_further(&self) -> Result<bool, StoreError> {
         Ok(self.get::<i16>(10)? == -1)
     }

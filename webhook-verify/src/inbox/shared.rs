@@ -6,8 +6,8 @@ use super::{
 };
 use crate::claim::{BoxFuture, Settled, StoreError, contain_future};
 
-/// [`InboxStore`] with its futures boxed, so that an inbox has no type parameter for its store. A
-/// panic of the store is an error.
+/// [`InboxStore`] with boxed futures, so that an inbox has no type parameter for its store. Returns
+/// panics of the store as errors.
 pub(crate) trait DynInboxStore: Send + Sync {
     fn as_any(&self) -> &(dyn Any + Send + Sync);
     fn insert<'a>(&'a self, intake: &'a Intake) -> BoxFuture<'a, Vec<Inserted>>;

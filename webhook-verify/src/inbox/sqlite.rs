@@ -65,7 +65,7 @@ impl SqliteStore {
         self.run(Call { table, arguments, run }, urgency).await
     }
 
-    /// Removes up to `max` events or bodies, and returns how many.
+    /// Removes up to `max` events or bodies, and returns how many were removed.
     async fn purge_part(
         &self,
         part: Part,

@@ -61,7 +61,7 @@ pub trait InboxStore: Send + Sync + 'static {
     /// has expired. If an entry's lease expired and it already had
     /// [`max_attempts`](LeaseRequest::max_attempts) since an operator last retried it, it becomes
     /// dead instead, with an error that says so. It counts towards `max`. A waiting entry is leased
-    /// whatever its attempts.
+    /// however many attempts it had.
     ///
     /// With an order, an entry is due only if, among the consumer's entries with the same order
     /// key, no earlier one is [unfinished](LeaseRequest::order) and no other one has a lease that
@@ -73,8 +73,8 @@ pub trait InboxStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Leased, StoreError>> + Send;
 
     /// Renews the leases of running entries to `lease` from now on. The results have the order of
-    /// the holders. A store that finds an entry locked returns [`Extended::Locked`] rather than
-    /// wait, because the other leases must not expire meanwhile.
+    /// the holders. If another transaction has locked an entry, the store returns
+    /// [`Extended::Locked`] and does not wait, because the other leases could expire meanwhile.
     fn extend(
         &self,
         holders: &[EntryHolder],
@@ -153,7 +153,7 @@ pub trait InboxStore: Send + Sync + 'static {
     /// completes events: a `PostgresStore` or an `SqliteStore`. The default returns this store.
     ///
     /// A store that wraps another one returns `self.inner.as_any()`. Otherwise `commit` fails with
-    /// [`NotClaimed`](crate::idempotency::CommitError::NotClaimed). `commit` makes no other calls of
+    /// [`NotClaimed`](crate::idempotency::CommitError::NotClaimed). `commit` calls nothing else on
     /// the wrapper.
     fn as_any(&self) -> &(dyn Any + Send + Sync)
     where
@@ -293,7 +293,7 @@ pub struct Leased {
 pub struct LeasedEvent {
     /// The number of the event in the store. Later events have higher numbers.
     pub number: i64,
-    /// The fencing token: the number of leases so far, with this one. It only rises.
+    /// The fencing token: the number of leases so far, including this one. It never decreases.
     pub attempt: u32,
     /// The number of leases before the last [`Change::Retry`]. The attempts since then count
     /// towards the maximum.
@@ -497,7 +497,7 @@ pub struct Entry {
     pub consumer: String,
     /// The state.
     pub state: EntryState,
-    /// The number of attempts so far, with those before an operator's retry.
+    /// The number of attempts so far, including those before an operator's retry.
     pub attempts: u32,
     /// When the entry is due, or its lease expires, as time since the Unix epoch.
     pub due_at: Duration,

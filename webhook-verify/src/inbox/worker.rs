@@ -151,8 +151,9 @@ where
         self.run_until(std::future::pending()).await
     }
 
-    /// Processes events until `shutdown` resolves. Then waits for the running handlers. Events whose
-    /// handlers have not begun, or exceed the [grace](Self::grace), are due at once for other workers.
+    /// Processes events until `shutdown` resolves. Then waits for the running handlers. If a handler
+    /// has not begun, or exceeds the [grace](Self::grace), its event is due at once for other
+    /// workers.
     ///
     /// # Errors
     ///
@@ -319,7 +320,7 @@ where
             let wait = match self.lease(free).await {
                 Ok(Taken { events, count }) => {
                     pause = PAUSES[0];
-                    // The call itself is not dropped at a shutdown, because it may take effect.
+                    // A shutdown does not drop the call itself, because it may take effect.
                     if unless(shutdown.as_mut(), ready(())).await.is_none() {
                         let events = events.into_iter().map(|(event, _)| event).collect();
                         self.release(events).await;

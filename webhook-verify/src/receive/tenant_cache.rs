@@ -21,7 +21,7 @@ use crate::{
 /// authentic cannot fill the cache or evict a tenant. Unknown tenants are not cached: limit the
 /// rate of requests in front of the receiver.
 ///
-/// Use one cache for each receiver: a name in a shared cache would select the secrets of another
+/// Use one cache for each receiver. In a shared cache, a name could select the secrets of another
 /// sender's tenant.
 ///
 /// A tenant stays in the cache for a fixed time, with the secrets that it had when it was added. To

@@ -17,7 +17,7 @@ use crate::claim::contain;
 ///
 /// # Errors
 ///
-/// [`Rejection::HandlerPanicked`] if `handling` panics. It has been logged.
+/// [`Rejection::HandlerPanicked`] if `handling` panics. The panic has been logged.
 pub fn to_the_end<F, M>(
     receiver: &Receiver,
     handling: F,

@@ -19,8 +19,8 @@ const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
     "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
-/// If the events were dropped, their numbers start again, and their entries must not be taken for
-/// those of other events.
+/// If the table of events was dropped, numbers start again. The remaining entries must not become
+/// entries of new events.
 const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
   WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)";
 /// Added to the rights on the table of events.
@@ -36,15 +36,15 @@ const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
   WHERE state < 3 AND order_key IS NOT NULL";
 const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
   ON {inbox_entry} (endpoint, finished_at, event) WHERE finished_at IS NOT NULL";
-/// The due entries that one lease with an order looks at, or that may be orphans.
+/// The due entries that one ordered lease examines, or that may be orphans.
 const WINDOW: &str = "
     SELECT event, due_at, order_key, position
     FROM {inbox_entry}
     WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
     ORDER BY due_at, event
     LIMIT 1000";
-/// The leased entries. Without any, a row of state -1 tells that other entries may be due: entries
-/// were parked, or another lease has the lock.
+/// The leased entries. If there are none, a row of state -1 means that other entries may be due:
+/// entries were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
   SELECT event, state, attempt, retried_at_attempt FROM leased
   UNION ALL
@@ -52,8 +52,8 @@ const LEASED_OR_PARKED: &str = "(
   WHERE (EXISTS (SELECT FROM parked) OR NOT (SELECT is_mine FROM turn))
     AND NOT EXISTS (SELECT FROM leased)
 )";
-/// Makes the entry due that follows finished ones with the same order key, if it is parked. It does
-/// not wait for a lock, because it locks in no order.
+/// Makes the entry due that follows finished ones with the same order key, if it is parked. Skips
+/// locked entries: it locks in no order, so waiting could end in a deadlock.
 const UNPARK: &str = "UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp())
   WHERE (event, consumer) IN (
     SELECT n.event, n.consumer
@@ -124,7 +124,7 @@ const RETRY: &str = "UPDATE {inbox_entry} t SET
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";
-/// An entry that is retried is due itself, so only a discarded one makes another due.
+/// Only a discarded entry makes another one due: a retried entry is due itself.
 const DISCARD: &str = ", following AS (
     {unpark}
   )
@@ -132,7 +132,7 @@ const DISCARD: &str = ", following AS (
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";
-/// Deletes these entries, and due ones, whose events were deleted by hand.
+/// Deletes the entries without events among the given and the due ones.
 const REMOVE_ORPHANS: &str = "DELETE FROM {inbox_entry} WHERE consumer = $2 AND event = ANY (ARRAY(
     SELECT t.event
     FROM {inbox_entry} t
@@ -172,7 +172,7 @@ pub(crate) struct InboxStatements {
     pub(crate) purge_bodies: SqlStr,
     pub(crate) purge_events: SqlStr,
     pub(crate) announce: SqlStr,
-    /// The table of entries is the first, because the creation of the second changes it.
+    /// The table of entries is the first, because creating the second deletes orphans in it.
     pub(super) tables: [TableStatements; 3],
 }
 

@@ -227,7 +227,7 @@ impl Link {
     /// The statement is repeated:
     ///
     /// * on another connection, if this one has ended, as all idle ones have after a server
-    ///   restart, or if somebody else has left a transaction open on it;
+    ///   restart, or if other code has left a transaction open on it;
     /// * at `READ COMMITTED`, if the connection's default is stricter. With a stricter level, only
     ///   the first of several calls that race for a row succeeds.
     async fn serve(self: &Arc<Self>, call: Call, reply: Reply) {
@@ -277,7 +277,7 @@ impl Link {
                 }
                 // admin_shutdown, crash_shutdown, idle_session_timeout; protocol_violation:
                 // PgBouncer ends a connection with it if its server is gone;
-                // in_failed_sql_transaction: left open by somebody else
+                // in_failed_sql_transaction: other code left it open
                 Some("57P01" | "57P02" | "57P05" | "08P01" | "25P02") => {}
                 None if matches!(error, Error::Io(_) | Error::Protocol(_)) => {}
                 // read_only_sql_transaction: the primary is another server by now.
@@ -394,8 +394,8 @@ fn silent() -> Error {
 }
 
 /// Returns an error if a transaction is open on a connection. sqlx leaves it open if the future of
-/// `begin` is dropped before the server has answered. A statement in it would have an effect only
-/// if and when somebody commits it.
+/// `begin` is dropped before the server responds. A statement in it would take effect only if other
+/// code commits the transaction.
 async fn refuse_transaction(connection: &mut PgConnection) -> Result<(), Error> {
     // After any statement, this fails outside of a transaction.
     match connection.begin_with("").await {

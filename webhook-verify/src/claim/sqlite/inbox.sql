@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS "{inbox}_entry" (
   order_key BLOB,
   position INTEGER NOT NULL,
   -- The consumer's earlier entries with the same order key that are unfinished: 0 none, 1 only dead
-  -- ones, 2 waiting or running ones. Triggers keep it true of waiting and running entries.
+  -- ones, 2 waiting or running ones. Triggers update it for waiting and running entries.
   behind INTEGER NOT NULL DEFAULT 0 CHECK (behind BETWEEN 0 AND 2),
   error TEXT,
   -- when it became done or was discarded; NULL again once the event has no body

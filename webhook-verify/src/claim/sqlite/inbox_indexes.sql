@@ -1,7 +1,7 @@
 CREATE INDEX IF NOT EXISTS "{inbox}_expires" ON "{inbox}" (endpoint, expires_at);
--- A finished entry is only in the index of finished ones, and leaves it with its body.
--- Those of the other states contain the state, so that counting reads nothing else. A lease with an
--- order finds no entries that wait for others, however many there are.
+-- A finished entry is only in the index of finished ones, and leaves it with its body. The indexes
+-- of the other states contain the state, so that counting reads nothing else. They contain `behind`,
+-- so that an ordered lease reads no entries that wait for others.
 CREATE INDEX IF NOT EXISTS "{inbox}_waiting"
   ON "{inbox}_entry" (endpoint, consumer, behind, due_at, event, state) WHERE state = 0;
 CREATE INDEX IF NOT EXISTS "{inbox}_running"
@@ -19,11 +19,11 @@ CREATE INDEX IF NOT EXISTS "{inbox}_order_running"
 CREATE INDEX IF NOT EXISTS "{inbox}_order_dead"
   ON "{inbox}_entry" (endpoint, consumer, order_key, position, event)
   WHERE order_key IS NOT NULL AND state = 2;
--- No entry outlives its event, even if that is deleted by hand.
+-- No entry outlives its event, even if the event is deleted by hand.
 CREATE TRIGGER IF NOT EXISTS "{inbox}_deleted" AFTER DELETE ON "{inbox}"
 BEGIN
   DELETE FROM "{inbox}_entry" WHERE event = old.number;
 END;
--- If the events were dropped, their numbers start again, and their entries must not be taken for
--- those of other events.
+-- If the table of events was dropped, numbers start again. The remaining entries must not become
+-- entries of new events.
 DELETE FROM "{inbox}_entry" WHERE event > (SELECT coalesce(max(number), 0) FROM "{inbox}");

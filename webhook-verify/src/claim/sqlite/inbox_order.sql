@@ -1,5 +1,5 @@
--- If an entry is stored, finishes, or becomes or ceases to be dead, `behind` may change for it and for
--- the next waiting or running entry with its order key. Those after that one stay behind it. `+ 0`
+-- When an entry is stored, finishes, or becomes or ceases to be dead, `behind` may change for it and
+-- for the next waiting or running entry with its order key. Later entries stay behind that one. `+ 0`
 -- lets the index compare both values of a pair.
 CREATE TRIGGER IF NOT EXISTS "{inbox}_{name}" AFTER {change} ON "{inbox}_entry"
 WHEN {row}.order_key IS NOT NULL AND {condition}

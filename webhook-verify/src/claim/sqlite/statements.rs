@@ -75,7 +75,7 @@ pub(super) struct Statements {
     response: SqlStr,
     forget_response: SqlStr,
     purge_responses: SqlStr,
-    /// With the name of the table that the statement creates or checks.
+    /// Each with the name of the table that it creates or checks.
     migrate: Vec<(String, SqlStr)>,
 }
 
@@ -346,7 +346,7 @@ fn inbox_indexes(table: &str) -> SqlStr {
     in_inbox(&all.concat(), table)
 }
 
-/// Returns the statements that create the inbox's tables of this name, with all that belongs to them.
+/// Returns the statements that create the inbox's tables of this name, with indexes and triggers.
 #[cfg(test)]
 pub(crate) fn inbox_tables(table: &str) -> SqlStr {
     let tables = in_inbox(include_str!("inbox.sql"), table);

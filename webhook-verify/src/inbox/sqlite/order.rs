@@ -35,10 +35,10 @@ async fn tables() -> SqliteConnection {
 }
 
 /// Returns how many instructions SQLite executes to lease and settle events of one order key, to
-/// store one, and to change some, while so many wait.
+/// store one, and to change some, while `waiting` events wait.
 async fn work(waiting: u32) -> u64 {
     let mut on = tables().await;
-    // The triggers would take a while.
+    // The trigger would slow down the insert of so many entries.
     execute(&mut on, "DROP TRIGGER {inbox}_stored").await;
     let fill = format!(
         "WITH RECURSIVE counted (n) AS (
@@ -89,14 +89,14 @@ async fn work(waiting: u32) -> u64 {
     steps
 }
 
-/// An entry that waits for others costs nothing, however many there are.
+/// Entries that wait for others cost leases nothing, however many there are.
 #[tokio::test]
 async fn entries_that_wait_for_others_cost_nothing() {
     let (few, many) = (work(1000).await, work(100_000).await);
     assert!(few > 100 && many < 2 * few, "{few} instructions, and with many entries {many}");
 }
 
-/// After any change, `behind` is what the other entries say.
+/// After any change, `behind` agrees with the other entries.
 #[tokio::test]
 async fn triggers_keep_the_order() {
     const WRONG: &str = "SELECT count(*) FROM t_entry e WHERE state < 2 AND order_key IS NOT NULL

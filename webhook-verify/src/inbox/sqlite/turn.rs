@@ -130,7 +130,7 @@ impl Turn<'_> {
             add(&mut arguments, json(&numbers(&leased))?)?;
             self.change_rows(LEASE, arguments).await?;
         }
-        // The lease that would have followed has not begun.
+        // `Due` counts the next attempt, which an exhausted entry does not get.
         let key = |due: Due| (due.event.number, due.event.event.key, due.event.attempt - 1);
         Ok(Leased {
             events: leased.into_iter().map(|due| due.event).collect(),
@@ -225,10 +225,10 @@ fn numbers(due: &[Due]) -> Vec<i64> {
     due.iter().map(|due| due.event.number).collect()
 }
 
-/// Returns the query for the entries that are due, with their events. An index finds those in each
-/// state, and with the same entries before them.
+/// Returns the query for the entries that are due, with their events. It searches an index for each
+/// state and value of `behind`.
 fn due_sql(order: Order) -> String {
-    // The largest value of `behind` of entries that need not wait.
+    // The largest value of `behind` with which an entry need not wait.
     let behind = match order {
         Order::None => 2,
         Order::DeadBlocks => 0,

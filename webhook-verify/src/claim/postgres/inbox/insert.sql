@@ -1,7 +1,7 @@
 -- The numbers of events have the delivery's order. The events are inserted in the order of their
 -- keys, so that no two deliveries wait for each other. Bodies pass through no scan and no sort,
--- which would write large ones to a temporary file. The events are acknowledged after the commit, so
--- it has to be durable, even if it is not by default.
+-- which would write large ones to a temporary file. The receiver acknowledges the events after the
+-- commit, so the commit must be durable, even if commits are not by default.
 WITH given AS MATERIALIZED (
   SELECT nextval('{inbox_number}') AS number, u.*
   FROM unnest($1::bytea[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bigint[], $7::text[],

@@ -14,7 +14,7 @@
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
   RETURNING t.event, t.state, t.attempt, t.retried_at_attempt
 )
--- An event that was deleted by hand is null.
+-- If an event was deleted by hand, its columns are null.
 SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END, l.event,
   l.retried_at_attempt
 FROM {leased} l

@@ -31,7 +31,8 @@ WITH turn AS MATERIALIZED (
     WHERE t.consumer = $2 AND t.state = 0 AND t.attempt = t.retried_at_attempt
       AND t.event = ANY (ARRAY(
         SELECT w.event FROM ({window}) w
-        WHERE (SELECT is_mine FROM turn) AND NOT EXISTS (SELECT FROM free) AND (SELECT count(*) FROM ({window}) w) >= 1000))
+        WHERE (SELECT is_mine FROM turn) AND NOT EXISTS (SELECT FROM free)
+          AND (SELECT count(*) FROM ({window}) w) >= 1000))
     FOR NO KEY UPDATE SKIP LOCKED
   ))
   RETURNING event

@@ -1,5 +1,5 @@
--- Once the body is removed, its entries leave the index of finished entries. See the purge of events
--- for the locks.
+-- Once the body is removed, its entries leave the index of finished entries. purge_events.sql
+-- explains the locks.
 WITH examined AS MATERIALIZED (
   SELECT t.event AS number, t.finished_at AS at
   FROM {inbox_entry} t

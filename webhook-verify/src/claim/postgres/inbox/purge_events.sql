@@ -1,5 +1,5 @@
--- Purges lock events before entries, and skip those that are locked. So no two purges wait for each
--- other, and each page is examined once, however much of it is kept.
+-- Purges lock events before entries, and skip locked events. So no two purges wait for each other.
+-- The cursor moves past kept events, so a purge examines each page once.
 WITH examined AS MATERIALIZED (
   SELECT t.number, t.expires_at AS at
   FROM {inbox} t

@@ -213,7 +213,7 @@ pub(super) async fn a_late_extension_counts_if_nobody_took_over<
     bench.settles(&holder, &Verdict::Done, "the owner").await
 }
 
-/// Either the owner renews its expired lease, or another takes the entry over.
+/// Either the owner renews its expired lease, or another owner takes over the entry.
 pub(super) async fn a_lease_is_extended_or_taken_over<S: InboxStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {

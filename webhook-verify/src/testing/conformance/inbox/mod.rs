@@ -25,8 +25,8 @@
 //!   the body. The results have the order of the events.
 //! * **Leases.** Due entries are leased up to `max`, the longest due first, to one owner each, and
 //!   the attempt rises by one. An expired lease is leased again, or the entry is dead if no attempt
-//!   is left. `extend` counts from now on, and no other owner gets an entry whose lease it renewed. A
-//!   former owner changes nothing.
+//!   is left. `extend` counts from the time of the call. No other owner gets an entry whose lease it
+//!   renewed. A former owner changes nothing.
 //! * **Order.** Of the entries with the same order key one runs at a time: by position or as stored.
 //!   Dead entries block or are skipped.
 //! * **Settlements.** Each verdict leads to its state. The second of two settlements changes

@@ -183,7 +183,7 @@ pub(super) async fn retry_starts_again<S: InboxStore, A: AsyncFn(Duration)>(
     }
     let mut request = bench.brief(9)?;
     request.max_attempts = 2;
-    // All attempts are there again, and their numbers go on.
+    // The entry has all attempts again, and their numbers continue.
     for attempt in [3, 4] {
         request.owner = bench.request(1)?.owner;
         let leased = bench.lease(&request).await?;
