@@ -22,7 +22,7 @@ use webhook_verify::{
     PostgresStore,
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
-        Change, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted, Intake,
+        Advance, Change, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted, Intake,
         LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, StoredEvent, Verdict,
     },
     testing::conformance::inbox::Suite,
@@ -464,6 +464,18 @@ async fn entries_without_events_hide_no_others() {
         let left = "SELECT count(*) FROM {inbox}_entry WHERE state < 2";
         assert_eq!(site.count(left).await, 0);
     }
+}
+
+/// If the events are dropped, their numbers start again. Their versions do not count for others.
+#[tokio::test]
+async fn versions_are_dropped_with_the_events() {
+    let site = Site::new().await;
+    site.insert(vec![event(1)]).await;
+    let advance = Advance::new(ENDPOINT, CONSUMER, b"key", 5, 1);
+    assert!(site.store.advance(&advance, MINUTE).await.unwrap());
+    site.execute("DROP TABLE {inbox}").await;
+    site.store.migrate().await.unwrap();
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}_version").await, 0);
 }
 
 /// A key leads to its event. The other events are not read.

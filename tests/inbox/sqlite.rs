@@ -11,8 +11,9 @@ use webhook_verify::{
     SqliteStore,
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
-        Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake, LeaseRequest,
-        LeasedEvent, NewEvent, Order, Retention, Settlement, Stats, StoredEvent, Verdict,
+        Advance, Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
+        LeaseRequest, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats, StoredEvent,
+        Verdict,
     },
     testing::conformance::inbox::Suite,
 };
@@ -347,6 +348,20 @@ async fn events_that_are_deleted_by_hand() {
         assert_eq!(keys(&leased), [key(number)]);
     }
     assert_eq!(store.list(&filter()).await.unwrap().len(), 2);
+}
+
+/// If the events are dropped, their numbers start again. Their versions do not count for others.
+#[tokio::test]
+async fn versions_are_dropped_with_the_events() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    store.insert(&intake(vec![event(1)])).await.unwrap();
+    let advance = Advance::new("inbox", "crm", b"key", 5, 1);
+    assert!(store.advance(&advance, MINUTE).await.unwrap());
+    let mut connection = folder.connection().await;
+    execute(&mut connection, "DROP TABLE webhook_inbox").await;
+    store.migrate().await.unwrap();
+    assert_eq!(count(&mut connection, "SELECT count(*) FROM webhook_inbox_version").await, 0);
 }
 
 fn request_in_order(max: usize) -> LeaseRequest {

@@ -193,7 +193,8 @@ impl InboxEvent {
     /// handlers that only want the latest state. If not, records `version` in the same statement.
     ///
     /// The version counts from then on, even if the handler fails later. If its event becomes dead,
-    /// retry it.
+    /// retry it. Once the event that recorded the version is deleted, any version of `key` is newer:
+    /// see [`Inbox::ttl`] and [`Inbox::keep_bodies`].
     ///
     /// A retry of this event gets the same result, as long as no later version was recorded. If
     /// handlers write to another place, events of one key should also be

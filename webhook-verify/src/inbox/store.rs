@@ -93,7 +93,7 @@ pub trait InboxStore: Send + Sync + 'static {
 
     /// Records `version` for `key`, unless another event has recorded the same or a later one.
     /// Returns whether it was recorded. An event that repeats its own call gets the same result, as
-    /// long as no later version was recorded.
+    /// long as no later version was recorded. A version counts until its event is purged.
     fn advance(
         &self,
         advance: &Advance,
@@ -121,7 +121,8 @@ pub trait InboxStore: Send + Sync + 'static {
     ///
     /// An event with a waiting, running or dead entry stays, and so does its body. Otherwise the
     /// body goes once it has been [kept](Retention::bodies), and the event goes with it or later,
-    /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. A purged key is new again.
+    /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. The latest versions that the
+    /// event [recorded](Self::advance) go with it. A purged key is new again.
     /// Repeated calls remove everything and then return 0. `max` may be large, so a store works in
     /// several small transactions.
     fn purge_inbox(

@@ -19,9 +19,11 @@ const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
     "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
-/// If the events were dropped, their numbers start again, and their entries must not be taken for
-/// those of other events.
+/// If the events were dropped, their numbers start again, and their entries and versions must not be
+/// taken for those of other events.
 const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
+  WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event);
+  DELETE FROM {inbox_version} t
   WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
@@ -36,6 +38,9 @@ const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
   WHERE state < 3 AND order_key IS NOT NULL";
 const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
   ON {inbox_entry} (endpoint, finished_at, event) WHERE finished_at IS NOT NULL";
+/// A purge finds the versions that an event has recorded.
+const INDEX_RECORDED: &str =
+    "CREATE INDEX IF NOT EXISTS {inbox_recorded} ON {inbox_version} (event)";
 /// The due entries that one lease with an order looks at, or that may be orphans.
 const WINDOW: &str = "
     SELECT event, due_at, order_key, position
@@ -172,7 +177,7 @@ pub(crate) struct InboxStatements {
     pub(crate) purge_bodies: SqlStr,
     pub(crate) purge_events: SqlStr,
     pub(crate) announce: SqlStr,
-    /// The table of entries is the first, because the creation of the second changes it.
+    /// The table of events is the last, because its creation changes the others.
     pub(super) tables: [TableStatements; 3],
 }
 
@@ -235,16 +240,16 @@ impl InboxStatements {
                     ],
                 ),
                 table_of(
+                    name_of("_version"),
+                    rights("{inbox_version}"),
+                    CHECK_VERSIONS,
+                    &[include_str!("inbox/versions.sql"), INDEX_RECORDED],
+                ),
+                table_of(
                     name_of(""),
                     rights("{inbox}") + RIGHTS_NUMBER,
                     CHECK_EVENTS,
                     &[include_str!("inbox/events.sql"), INDEX_EVENTS, DELETE_ORPHANS],
-                ),
-                table_of(
-                    name_of("_version"),
-                    rights("{inbox_version}"),
-                    CHECK_VERSIONS,
-                    &[include_str!("inbox/versions.sql")],
                 ),
             ],
         }
