@@ -466,6 +466,25 @@ async fn entries_without_events_hide_no_others() {
     }
 }
 
+/// An operator has deleted events whose entries have finished. A purge removes the entries.
+#[tokio::test]
+async fn finished_entries_without_events_are_purged() {
+    let site = Site::new().await;
+    site.insert((0..2502).map(event).collect()).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3 + event % 2, finished_at = now() - interval '1 hour';
+         UPDATE {inbox}_entry SET state = 2, finished_at = NULL WHERE event = 1;
+         DELETE FROM {inbox} WHERE number <= 2500",
+    )
+    .await;
+    let retention = Retention::new(MINUTE);
+    assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 2);
+    // What is dead stays, and so do the entries of the other events.
+    let left = "SELECT count(*) FROM {inbox}_entry WHERE event IN (1, 2501, 2502)";
+    assert_eq!(site.count(left).await, 3);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry").await, 3);
+}
+
 /// If the events are dropped, their numbers start again. Their versions do not count for others.
 #[tokio::test]
 async fn versions_are_dropped_with_the_events() {
