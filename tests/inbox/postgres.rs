@@ -466,6 +466,28 @@ async fn entries_without_events_hide_no_others() {
     }
 }
 
+/// An entry becomes dead because its last lease has expired, and dead entries are skipped. The next
+/// of the thousands that waited for it is due.
+#[tokio::test]
+async fn an_entry_that_a_lease_finds_dead_delays_no_other() {
+    let site = Site::new().await;
+    site.insert((0..2500).map(|number| event(number).ordered("key", None)).collect()).await;
+    let lease = async || {
+        let mut request = request(10);
+        request.order = Order::DeadIsSkipped;
+        request.max_attempts = 1;
+        let Leased { events, exhausted, .. } = site.store.lease(&request).await.unwrap();
+        let exhausted: Vec<_> = exhausted.iter().map(|(number, ..)| *number).collect();
+        (events.iter().map(|event| event.number).collect::<Vec<_>>(), exhausted)
+    };
+    for number in 1..4 {
+        assert_eq!(lease().await, (vec![number], vec![]));
+        assert_eq!(lease().await, (vec![], vec![]));
+        site.execute("UPDATE {inbox}_entry SET due_at = now() WHERE state = 1").await;
+        assert_eq!(lease().await, (vec![], vec![number]));
+    }
+}
+
 /// An operator has deleted events whose entries have finished. A purge removes the entries.
 #[tokio::test]
 async fn finished_entries_without_events_are_purged() {

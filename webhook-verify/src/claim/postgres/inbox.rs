@@ -80,6 +80,14 @@ const UNPARK: &str = "UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp(
     WHERE n.state = 0 AND n.attempt = n.retried_at_attempt AND n.due_at > statement_timestamp()
     FOR NO KEY UPDATE OF n SKIP LOCKED
   )";
+/// Makes the entries due that follow those that a lease found dead, if dead entries are skipped.
+const UNPARK_SKIPPED: &str = ", locked AS MATERIALIZED (
+  SELECT event, $2::text AS consumer, $1::text AS endpoint, order_key, state
+  FROM leased
+  WHERE state = 2
+), following AS (
+  {unpark}
+)";
 /// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
 const CURSOR: &str = "('epoch'::timestamptz + $5::bigint * interval '1 us', $6::bigint)";
 /// The cursor after the examined rows.
@@ -187,11 +195,13 @@ impl InboxStatements {
             |text: &str| table.in_sql(&text.replace("{event}", EVENT).replace("{unpark}", UNPARK));
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
-        let lease = |due: &str, leased| {
-            [due, &include_str!("inbox/lease_due.sql").replace("{leased}", leased)].concat()
+        let lease = |due: &str, following, leased| {
+            let text = include_str!("inbox/lease_due.sql").replace("{following}", following);
+            [due, &text.replace("{leased}", leased)].concat()
         };
-        let in_order = |unfinished| {
-            let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
+        let in_order = |unfinished, following| {
+            let due = include_str!("inbox/lease_in_order.sql");
+            let text = lease(due, following, LEASED_OR_PARKED);
             sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
         };
         let purge = |text: &str| {
@@ -209,9 +219,9 @@ impl InboxStatements {
         Self {
             table: table.inbox(),
             insert: sql(include_str!("inbox/insert.sql")),
-            lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
-            lease_dead_blocks: in_order("3"),
-            lease_dead_is_skipped: in_order("2"),
+            lease: sql(&lease(include_str!("inbox/lease.sql"), "", "leased")),
+            lease_dead_blocks: in_order("3", ""),
+            lease_dead_is_skipped: in_order("2", UNPARK_SKIPPED),
             remove_orphans: maintain(&REMOVE_ORPHANS.replace("{window}", WINDOW)),
             extend: sql(include_str!("inbox/extend.sql")),
             settle: sql(include_str!("inbox/settle.sql")),
