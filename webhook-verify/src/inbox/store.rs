@@ -216,7 +216,7 @@ impl fmt::Debug for StoredEvent {
 }
 
 /// An event to store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct NewEvent {
     /// The event.
@@ -230,6 +230,17 @@ pub struct NewEvent {
     /// positions are in the order in which events were stored, and so are all events for `None`.
     /// Events of one inbox have a position either all or none.
     pub position: Option<i64>,
+}
+
+impl fmt::Debug for NewEvent {
+    /// Omits the order key, which may come from the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewEvent")
+            .field("event", &self.event)
+            .field("ttl", &self.ttl)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether an event was stored.
@@ -365,7 +376,7 @@ pub enum Verdict {
 }
 
 /// A version to record, for [`InboxEvent::is_stale`](super::InboxEvent::is_stale).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Advance {
     /// The name of the inbox.
@@ -378,6 +389,17 @@ pub struct Advance {
     pub version: i64,
     /// The number of the event.
     pub number: i64,
+}
+
+impl fmt::Debug for Advance {
+    /// Omits the key and the version, which may come from the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Advance")
+            .field("endpoint", &self.endpoint)
+            .field("consumer", &self.consumer)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The state of an entry.
