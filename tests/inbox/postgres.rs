@@ -22,7 +22,7 @@ use webhook_verify::{
     PostgresStore,
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
-        Change, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted, Intake,
+        Advance, Change, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted, Intake,
         LeaseRequest, Leased, LeasedEvent, NewEvent, Order, Retention, StoredEvent, Verdict,
     },
     testing::conformance::inbox::Suite,
@@ -464,6 +464,59 @@ async fn entries_without_events_hide_no_others() {
         let left = "SELECT count(*) FROM {inbox}_entry WHERE state < 2";
         assert_eq!(site.count(left).await, 0);
     }
+}
+
+/// An entry becomes dead because its last lease has expired, and dead entries are skipped. The next
+/// of the thousands that waited for it is due.
+#[tokio::test]
+async fn an_entry_that_a_lease_finds_dead_delays_no_other() {
+    let site = Site::new().await;
+    site.insert((0..2500).map(|number| event(number).ordered("key", None)).collect()).await;
+    let lease = async || {
+        let mut request = request(10);
+        request.order = Order::DeadIsSkipped;
+        request.max_attempts = 1;
+        let Leased { events, exhausted, .. } = site.store.lease(&request).await.unwrap();
+        let exhausted: Vec<_> = exhausted.iter().map(|(number, ..)| *number).collect();
+        (events.iter().map(|event| event.number).collect::<Vec<_>>(), exhausted)
+    };
+    for number in 1..4 {
+        assert_eq!(lease().await, (vec![number], vec![]));
+        assert_eq!(lease().await, (vec![], vec![]));
+        site.execute("UPDATE {inbox}_entry SET due_at = now() WHERE state = 1").await;
+        assert_eq!(lease().await, (vec![], vec![number]));
+    }
+}
+
+/// An operator has deleted events whose entries have finished. A purge removes the entries.
+#[tokio::test]
+async fn finished_entries_without_events_are_purged() {
+    let site = Site::new().await;
+    site.insert((0..2502).map(event).collect()).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3 + event % 2, finished_at = now() - interval '1 hour';
+         UPDATE {inbox}_entry SET state = 2, finished_at = NULL WHERE event = 1;
+         DELETE FROM {inbox} WHERE number <= 2500",
+    )
+    .await;
+    let retention = Retention::new(MINUTE);
+    assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 2);
+    // What is dead stays, and so do the entries of the other events.
+    let left = "SELECT count(*) FROM {inbox}_entry WHERE event IN (1, 2501, 2502)";
+    assert_eq!(site.count(left).await, 3);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry").await, 3);
+}
+
+/// If the events are dropped, their numbers start again. Their versions do not count for others.
+#[tokio::test]
+async fn versions_are_dropped_with_the_events() {
+    let site = Site::new().await;
+    site.insert(vec![event(1)]).await;
+    let advance = Advance::new(ENDPOINT, CONSUMER, b"key", 5, 1);
+    assert!(site.store.advance(&advance, MINUTE).await.unwrap());
+    site.execute("DROP TABLE {inbox}").await;
+    site.store.migrate().await.unwrap();
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}_version").await, 0);
 }
 
 /// A filter by key reads only the event of that key.

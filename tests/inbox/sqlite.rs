@@ -11,8 +11,9 @@ use webhook_verify::{
     SqliteStore,
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
-        Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake, LeaseRequest,
-        LeasedEvent, NewEvent, Order, Retention, Settlement, Stats, StoredEvent, Verdict,
+        Advance, Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
+        LeaseRequest, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats, StoredEvent,
+        Verdict,
     },
     testing::conformance::inbox::Suite,
 };
@@ -347,6 +348,51 @@ async fn events_that_are_deleted_by_hand() {
         assert_eq!(keys(&leased), [key(number)]);
     }
     assert_eq!(store.list(&filter()).await.unwrap().len(), 2);
+}
+
+/// If the events are dropped, their numbers start again. Their versions do not count for others.
+#[tokio::test]
+async fn versions_are_dropped_with_the_events() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    store.insert(&intake(vec![event(1)])).await.unwrap();
+    let advance = Advance::new("inbox", "crm", b"key", 5, 1);
+    assert!(store.advance(&advance, MINUTE).await.unwrap());
+    let mut connection = folder.connection().await;
+    execute(&mut connection, "DROP TABLE webhook_inbox").await;
+    store.migrate().await.unwrap();
+    assert_eq!(count(&mut connection, "SELECT count(*) FROM webhook_inbox_version").await, 0);
+}
+
+/// Entries without events were inserted by hand. The next lease deletes those that it would return,
+/// and returns others.
+#[tokio::test]
+async fn entries_that_are_inserted_by_hand() {
+    let insert = |from: i64, to: i64, due_at: i64| {
+        format!(
+            "WITH RECURSIVE number (n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM number WHERE n < {to})
+             INSERT INTO webhook_inbox_entry
+               (event, consumer, endpoint, state, attempt, due_at, position)
+             SELECT n, 'crm', 'inbox', n % 2, 0, {due_at}, 0 FROM number"
+        )
+    };
+    let folder = Folder::new();
+    let clock = HandClock::new();
+    let store = folder.store().await.clock(clock.clone());
+    let mut connection = folder.connection().await;
+    // Many entries wait for another one. They are due before the last ones without events.
+    store.insert(&intake((0..1100).map(|number| ordered(number, b"key")).collect())).await.unwrap();
+    assert_eq!(keys(&store.lease(&request(1)).await.unwrap().events), [key(0)]);
+    execute(&mut connection, &insert(5000, 7499, 0)).await;
+    clock.advance(MS);
+    store.insert(&intake(vec![event(2000)])).await.unwrap();
+    let due_at = "SELECT max(due_at) - 1 FROM webhook_inbox_entry WHERE state = 0";
+    let due_at = count(&mut connection, due_at).await;
+    execute(&mut connection, &insert(8000, 8004, due_at)).await;
+    assert_eq!(keys(&store.lease(&request_in_order(1)).await.unwrap().events), [key(2000)]);
+    let left = "SELECT count(*) FROM webhook_inbox_entry WHERE event >= 5000";
+    assert_eq!(count(&mut connection, left).await, 0);
+    assert_eq!(keys(&store.lease(&request(1)).await.unwrap().events), [key(1)]);
 }
 
 fn request_in_order(max: usize) -> LeaseRequest {

@@ -1,7 +1,14 @@
 //! The reference store for inboxes, and the conformance cases themselves: they find what is wrong
 //! with a store.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures_util::FutureExt as _;
 use integration_tests::{
@@ -108,6 +115,8 @@ faults! {
     RepeatedVersionIsStale: an_event_repeats_its_call,
     VersionsOfAllConsumers: versions_are_independent,
     VersionKeyEndsAtNul: versions_are_independent,
+    VersionsStayForGood: versions_go_with_their_event,
+    VersionsGoWithAnyPurge: versions_go_with_their_event,
     StatsOmitRunning: stats_count,
     StatsCountDone: stats_count,
     OldestIsTooOld: stats_know_the_oldest,
@@ -155,11 +164,13 @@ struct Faulty {
     /// The last entries that were leased.
     leased: Mutex<Leased>,
     versions: Mutex<HashSet<Version>>,
+    purges: AtomicUsize,
 }
 
 impl Faulty {
     fn new(inner: MapInbox<HandClock>, clock: HandClock, fault: Fault) -> Self {
-        Self { inner, clock, fault, leased: Mutex::default(), versions: Mutex::default() }
+        let (leased, versions, purges) = Default::default();
+        Self { inner, clock, fault, leased, versions, purges }
     }
 
     fn is(&self, fault: Fault) -> bool {
@@ -468,6 +479,10 @@ impl InboxStore for Faulty {
                 let nul = advance.key.iter().position(|byte| *byte == 0);
                 advance.key.truncate(nul.unwrap_or(usize::MAX));
             }
+            Fault::VersionsStayForGood => advance.number = -advance.number,
+            Fault::VersionsGoWithAnyPurge => {
+                advance.key.extend(self.purges.load(Relaxed).to_be_bytes());
+            }
             _ => {}
         }
         let recorded = self.inner.advance(&advance, limit).await?;
@@ -561,6 +576,7 @@ impl InboxStore for Faulty {
         retention: &Retention,
         max: usize,
     ) -> Result<usize, StoreError> {
+        self.purges.fetch_add(1, Relaxed);
         let (mut retention, mut most) = (*retention, max);
         let endpoint = if self.is(Fault::EndpointsAreOne) { "all" } else { endpoint };
         let mut endpoints = vec![endpoint.to_owned()];

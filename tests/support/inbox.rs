@@ -288,8 +288,9 @@ impl<C: Clock> InboxStore for MapInbox<C> {
         max: usize,
     ) -> Result<usize, StoreError> {
         let (now, mut tables) = (self.clock.now(), self.tables.lock().unwrap());
+        let Tables { events, versions, .. } = &mut *tables;
         let mut removed = 0;
-        tables.events.retain(|_, row| {
+        events.retain(|number, row| {
             let is_over = row.endpoint == endpoint
                 && row.finished_at().is_some_and(|at| at + retention.bodies <= now);
             if !is_over || removed == max {
@@ -298,6 +299,9 @@ impl<C: Clock> InboxStore for MapInbox<C> {
             let expired = row.received_at + row.event.ttl <= now;
             let body = std::mem::take(&mut row.event.event.body);
             removed += usize::from(expired || !body.is_empty());
+            if expired {
+                versions.retain(|_, (_, event)| event != number);
+            }
             !expired
         });
         Ok(removed)

@@ -16,6 +16,8 @@ use crate::error::ConfigError;
 /// PostgreSQL truncates names at 63 bytes, and the names of the indexes and of the other tables are
 /// longer than the table's: `_inbox_version` and `_inbox_finished` have 15 bytes at most.
 const LONGEST_NAME: usize = 48;
+/// The ends of the names of the inbox tables' indexes on PostgreSQL.
+const INBOX_INDEXES: [&str; 6] = ["due", "dead", "order", "finished", "recorded", "ends"];
 
 /// Why a handler's transaction was not committed. It was rolled back, or will be when it is
 /// dropped. The exception is a database that failed during the commit: see [`Store`](Self::Store).
@@ -167,7 +169,7 @@ impl<'a> Table<'a> {
             .replace("{inbox_number}", &quoted(&format!("{}_number", self.inbox())))
             .replace("{inbox_entry}", &quoted(&format!("{}_entry", self.inbox())))
             .replace("{inbox_version}", &quoted(&format!("{}_version", self.inbox())));
-        let text = ["due", "dead", "order", "finished", "ends"].iter().fold(text, |text, index| {
+        let text = INBOX_INDEXES.iter().fold(text, |text, index| {
             text.replace(&format!("{{inbox_{index}}}"), &format!("\"{}_{index}\"", self.inbox()))
         });
         AssertSqlSafe(text).into_sql_str()

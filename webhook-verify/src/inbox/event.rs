@@ -193,7 +193,8 @@ impl InboxEvent {
     /// handlers that only want the latest state. If not, records `version` in the same statement.
     ///
     /// The version counts from then on, even if the handler fails later. If its event becomes dead,
-    /// retry it.
+    /// retry it. Once the event that recorded the version is deleted, any version of `key` is newer:
+    /// see [`Inbox::ttl`] and [`Inbox::keep_bodies`].
     ///
     /// A retry of this event gets the same result, as long as no later version was recorded. If
     /// handlers write to another place, events of one key should also be
@@ -224,5 +225,46 @@ impl fmt::Debug for InboxEvent {
             .field("attempt", &self.attempt())
             .field("event", self.event())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::{
+        SqliteStore,
+        claim::Owner,
+        inbox::{Entry, EntryState, Intake, Leased, NewEvent},
+    };
+
+    /// No type prints bodies, kept headers, order keys, and keys or versions of entities.
+    #[tokio::test]
+    async fn debug_omits_what_may_come_from_the_body() {
+        let time = Duration::from_secs(60);
+        let mut stored = StoredEvent::new(ClaimKey::from([1; 32]), "mautic", "from-body");
+        stored.headers = vec![("x-kept".to_owned(), "from-header".to_owned())];
+        let new = NewEvent::new(stored.clone(), time).ordered("from-key", None);
+        let leased = LeasedEvent::new(1, 1, time, stored.clone());
+        let advance = Advance::new("inbox", "crm", b"from-key", 424_242, 1);
+        let store = SqliteStore::connect("sqlite::memory:").await.unwrap();
+        let holder = EntryHolder::new(1, "crm", Owner::random().unwrap());
+        let event = InboxEvent::new(Inbox::new(store, "inbox"), holder, leased.clone());
+        let types: [&dyn fmt::Debug; 8] = [
+            &stored,
+            &new,
+            &Intake::new("inbox", &["crm"], vec![new.clone()]),
+            &leased,
+            &Leased { events: vec![leased.clone()], exhausted: Vec::new() },
+            &advance,
+            &Entry::new(1, "crm", EntryState::Waiting, time, stored.clone()),
+            &event,
+        ];
+        // A vector of bytes is printed as numbers.
+        let key = format!("{:?}", b"from-key");
+        for printed in types.map(|value| format!("{value:?}")) {
+            for text in ["from-body", "from-header", "from-key", &key, "424242"] {
+                assert!(!printed.contains(text), "{printed}");
+            }
+        }
     }
 }

@@ -93,7 +93,7 @@ pub trait InboxStore: Send + Sync + 'static {
 
     /// Records `version` for `key`, unless another event has recorded the same or a later one.
     /// Returns whether it was recorded. An event that repeats its own call gets the same result, as
-    /// long as no later version was recorded.
+    /// long as no later version was recorded. A version counts until its event is purged.
     fn advance(
         &self,
         advance: &Advance,
@@ -121,7 +121,8 @@ pub trait InboxStore: Send + Sync + 'static {
     ///
     /// An event with a waiting, running or dead entry stays, and so does its body. Otherwise the
     /// body goes once it has been [kept](Retention::bodies), and the event goes with it or later,
-    /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. A purged key is new again.
+    /// once its [`ttl`](NewEvent::ttl) has passed since it was stored. The latest versions that the
+    /// event [recorded](Self::advance) go with it. A purged key is new again.
     /// Repeated calls remove everything and then return 0. `max` may be large, so a store works in
     /// several small transactions.
     fn purge_inbox(
@@ -215,7 +216,7 @@ impl fmt::Debug for StoredEvent {
 }
 
 /// An event to store.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct NewEvent {
     /// The event.
@@ -229,6 +230,17 @@ pub struct NewEvent {
     /// positions are in the order in which events were stored, and so are all events for `None`.
     /// Events of one inbox have a position either all or none.
     pub position: Option<i64>,
+}
+
+impl fmt::Debug for NewEvent {
+    /// Omits the order key, which may come from the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewEvent")
+            .field("event", &self.event)
+            .field("ttl", &self.ttl)
+            .field("position", &self.position)
+            .finish_non_exhaustive()
+    }
 }
 
 /// Whether an event was stored.
@@ -364,7 +376,7 @@ pub enum Verdict {
 }
 
 /// A version to record, for [`InboxEvent::is_stale`](super::InboxEvent::is_stale).
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[non_exhaustive]
 pub struct Advance {
     /// The name of the inbox.
@@ -377,6 +389,17 @@ pub struct Advance {
     pub version: i64,
     /// The number of the event.
     pub number: i64,
+}
+
+impl fmt::Debug for Advance {
+    /// Omits the key and the version, which may come from the body.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Advance")
+            .field("endpoint", &self.endpoint)
+            .field("consumer", &self.consumer)
+            .field("number", &self.number)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The state of an entry.

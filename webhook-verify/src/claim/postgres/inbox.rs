@@ -19,9 +19,11 @@ const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
     "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
-/// If the table of events was dropped, numbers start again. The remaining entries must not become
-/// entries of new events.
+/// If the table of events was dropped, numbers start again. The remaining entries and versions must
+/// not become those of new events.
 const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
+  WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event);
+  DELETE FROM {inbox_version} t
   WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
@@ -36,6 +38,9 @@ const INDEX_ORDER: &str = "CREATE INDEX IF NOT EXISTS {inbox_order}
   WHERE state < 3 AND order_key IS NOT NULL";
 const INDEX_FINISHED: &str = "CREATE INDEX IF NOT EXISTS {inbox_finished}
   ON {inbox_entry} (endpoint, finished_at, event) WHERE finished_at IS NOT NULL";
+/// A purge finds the versions that an event has recorded.
+const INDEX_RECORDED: &str =
+    "CREATE INDEX IF NOT EXISTS {inbox_recorded} ON {inbox_version} (event)";
 /// The due entries that one ordered lease examines, or that may be orphans.
 const WINDOW: &str = "
     SELECT event, due_at, order_key, position
@@ -75,6 +80,14 @@ const UNPARK: &str = "UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp(
     WHERE n.state = 0 AND n.attempt = n.retried_at_attempt AND n.due_at > statement_timestamp()
     FOR NO KEY UPDATE OF n SKIP LOCKED
   )";
+/// Makes the entries due that follow those that a lease found dead, if dead entries are skipped.
+const UNPARK_SKIPPED: &str = ", locked AS MATERIALIZED (
+  SELECT event, $2::text AS consumer, $1::text AS endpoint, order_key, state
+  FROM leased
+  WHERE state = 2
+), following AS (
+  {unpark}
+)";
 /// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
 const CURSOR: &str = "('epoch'::timestamptz + $5::bigint * interval '1 us', $6::bigint)";
 /// The cursor after the examined rows.
@@ -172,7 +185,7 @@ pub(crate) struct InboxStatements {
     pub(crate) purge_bodies: SqlStr,
     pub(crate) purge_events: SqlStr,
     pub(crate) announce: SqlStr,
-    /// The table of entries is the first, because creating the second deletes orphans in it.
+    /// The table of events is the last, because creating it deletes orphans in the others.
     pub(super) tables: [TableStatements; 3],
 }
 
@@ -182,11 +195,13 @@ impl InboxStatements {
             |text: &str| table.in_sql(&text.replace("{event}", EVENT).replace("{unpark}", UNPARK));
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
-        let lease = |due: &str, leased| {
-            [due, &include_str!("inbox/lease_due.sql").replace("{leased}", leased)].concat()
+        let lease = |due: &str, following, leased| {
+            let text = include_str!("inbox/lease_due.sql").replace("{following}", following);
+            [due, &text.replace("{leased}", leased)].concat()
         };
-        let in_order = |unfinished| {
-            let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
+        let in_order = |unfinished, following| {
+            let due = include_str!("inbox/lease_in_order.sql");
+            let text = lease(due, following, LEASED_OR_PARKED);
             sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
         };
         let purge = |text: &str| {
@@ -204,9 +219,9 @@ impl InboxStatements {
         Self {
             table: table.inbox(),
             insert: sql(include_str!("inbox/insert.sql")),
-            lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
-            lease_dead_blocks: in_order("3"),
-            lease_dead_is_skipped: in_order("2"),
+            lease: sql(&lease(include_str!("inbox/lease.sql"), "", "leased")),
+            lease_dead_blocks: in_order("3", ""),
+            lease_dead_is_skipped: in_order("2", UNPARK_SKIPPED),
             remove_orphans: maintain(&REMOVE_ORPHANS.replace("{window}", WINDOW)),
             extend: sql(include_str!("inbox/extend.sql")),
             settle: sql(include_str!("inbox/settle.sql")),
@@ -235,16 +250,16 @@ impl InboxStatements {
                     ],
                 ),
                 table_of(
+                    name_of("_version"),
+                    rights("{inbox_version}"),
+                    CHECK_VERSIONS,
+                    &[include_str!("inbox/versions.sql"), INDEX_RECORDED],
+                ),
+                table_of(
                     name_of(""),
                     rights("{inbox}") + RIGHTS_NUMBER,
                     CHECK_EVENTS,
                     &[include_str!("inbox/events.sql"), INDEX_EVENTS, DELETE_ORPHANS],
-                ),
-                table_of(
-                    name_of("_version"),
-                    rights("{inbox_version}"),
-                    CHECK_VERSIONS,
-                    &[include_str!("inbox/versions.sql")],
                 ),
             ],
         }

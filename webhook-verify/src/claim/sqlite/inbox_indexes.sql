@@ -19,11 +19,14 @@ CREATE INDEX IF NOT EXISTS "{inbox}_order_running"
 CREATE INDEX IF NOT EXISTS "{inbox}_order_dead"
   ON "{inbox}_entry" (endpoint, consumer, order_key, position, event)
   WHERE order_key IS NOT NULL AND state = 2;
--- No entry outlives its event, even if the event is deleted by hand.
+CREATE INDEX IF NOT EXISTS "{inbox}_recorded" ON "{inbox}_version" (event);
+-- No entry and no version outlives its event, even if the event is deleted by hand.
 CREATE TRIGGER IF NOT EXISTS "{inbox}_deleted" AFTER DELETE ON "{inbox}"
 BEGIN
   DELETE FROM "{inbox}_entry" WHERE event = old.number;
+  DELETE FROM "{inbox}_version" WHERE event = old.number;
 END;
--- If the table of events was dropped, numbers start again. The remaining entries must not become
--- entries of new events.
+-- If the table of events was dropped, numbers start again. The remaining entries and versions must
+-- not become those of new events.
 DELETE FROM "{inbox}_entry" WHERE event > (SELECT coalesce(max(number), 0) FROM "{inbox}");
+DELETE FROM "{inbox}_version" WHERE event > (SELECT coalesce(max(number), 0) FROM "{inbox}");

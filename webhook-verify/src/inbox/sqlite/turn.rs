@@ -46,6 +46,8 @@ const ADVANCE: &str = r#"INSERT INTO "{inbox}_version" AS v
   SET version = excluded.version, event = excluded.event
   WHERE excluded.version > v.version
     OR (excluded.version = v.version AND excluded.event = v.event)"#;
+/// The number of due entries among which one statement looks for those without an event.
+const ORPHANS: usize = 1000;
 /// The error of an entry whose last lease expired.
 const EXPIRED: &str = "lease expired";
 
@@ -104,13 +106,16 @@ impl Turn<'_> {
     }
 
     pub(super) async fn lease(&mut self, request: &LeaseRequest) -> Result<Leased, StoreError> {
-        let mut arguments = texts(&[&request.endpoint, &request.consumer])?;
-        add(&mut arguments, millis(self.now))?;
-        add(&mut arguments, count(request.max))?;
-        let mut due: Vec<Due> = Vec::new();
-        for row in self.all(&due_sql(request.order), arguments).await? {
-            due.push(Due::read(&row)?);
-        }
+        let mut due = loop {
+            let rows = self.all(&due_sql(request.order), self.due(request, request.max)?).await?;
+            match rows.iter().map(Due::read).collect::<Result<Option<Vec<_>>, _>>()? {
+                Some(due) => break due,
+                None => {
+                    let arguments = self.due(request, request.max.max(ORPHANS))?;
+                    self.change_rows(&orphans_sql(request.order), arguments).await?
+                }
+            };
+        };
         due.sort_by_key(|due| (due.due_at, due.event.number));
         let max_attempts = request.max_attempts;
         let is_exhausted = |due: &Due| {
@@ -136,6 +141,14 @@ impl Turn<'_> {
             events: leased.into_iter().map(|due| due.event).collect(),
             exhausted: exhausted.into_iter().map(key).collect(),
         })
+    }
+
+    /// Returns the arguments of [`due_sql`] and [`orphans_sql`].
+    fn due(&self, request: &LeaseRequest, max: usize) -> Result<SqliteArguments, StoreError> {
+        let mut arguments = texts(&[&request.endpoint, &request.consumer])?;
+        add(&mut arguments, millis(self.now))?;
+        add(&mut arguments, count(max))?;
+        Ok(arguments)
     }
 
     pub(super) async fn extend(
@@ -209,7 +222,11 @@ struct Due {
 }
 
 impl Due {
-    fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+    /// Returns `None` if the entry has no event.
+    fn read(row: &SqliteRow) -> Result<Option<Self>, StoreError> {
+        if row.try_get("is_orphan")? {
+            return Ok(None);
+        }
         let event = LeasedEvent {
             number: row.try_get("event")?,
             attempt: attempts(row.try_get("attempt")?)?.saturating_add(1),
@@ -217,7 +234,7 @@ impl Due {
             received_at: from_millis(row.try_get("received_at")?),
             event: stored_event(row)?,
         };
-        Ok(Self { due_at: row.try_get("due_at")?, state: row.try_get("state")?, event })
+        Ok(Some(Self { due_at: row.try_get("due_at")?, state: row.try_get("state")?, event }))
     }
 }
 
@@ -225,9 +242,29 @@ fn numbers(due: &[Due]) -> Vec<i64> {
     due.iter().map(|due| due.event.number).collect()
 }
 
-/// Returns the query for the entries that are due, with their events. It searches an index for each
-/// state and value of `behind`.
+/// Returns the query for the entries that are due, with their events. The bodies are not sorted.
 fn due_sql(order: Order) -> String {
+    let due = due_entries(order);
+    format!(
+        r#"SELECT {EVENT}, i.number IS NULL AS is_orphan, due.event, due.attempt,
+            due.retried_at_attempt, due.state, due.due_at
+          FROM ({due}) due LEFT JOIN "{{inbox}}" i ON i.number = due.event"#
+    )
+}
+
+/// Returns the statement that deletes those of the entries that are due without an event.
+fn orphans_sql(order: Order) -> String {
+    let due = due_entries(order);
+    format!(
+        r#"DELETE FROM "{{inbox}}_entry" WHERE consumer = ?2 AND event IN (
+            SELECT event FROM ({due}) due
+            WHERE NOT EXISTS (SELECT 1 FROM "{{inbox}}" i WHERE i.number = due.event))"#
+    )
+}
+
+/// Returns the query for the entries that are due. It searches an index for each state and value of
+/// `behind`.
+fn due_entries(order: Order) -> String {
     // The largest value of `behind` with which an entry need not wait.
     let behind = match order {
         Order::None => 2,
@@ -254,12 +291,7 @@ fn due_sql(order: Order) -> String {
     };
     let parts = (0..=behind).flat_map(|behind| [(WAITING, behind), (RUNNING, behind)]);
     let due = parts.map(due).collect::<Vec<_>>().join(" UNION ALL ");
-    // The bodies are not sorted.
-    format!(
-        r#"SELECT {EVENT}, due.event, due.attempt, due.retried_at_attempt, due.state, due.due_at
-          FROM (SELECT * FROM ({due}) ORDER BY due_at, event LIMIT ?4) due
-          CROSS JOIN "{{inbox}}" i ON i.number = due.event"#
-    )
+    format!("SELECT * FROM ({due}) ORDER BY due_at, event LIMIT ?4")
 }
 
 fn holder_arguments(holder: &EntryHolder) -> Result<SqliteArguments, StoreError> {
@@ -282,7 +314,8 @@ mod tests {
     async fn statements_use_an_index() {
         let mut on = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
         sqlx::raw_sql(inbox_tables("t")).execute(&mut on).await.unwrap();
-        let leases = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped].map(due_sql);
+        let orders = [Order::None, Order::DeadBlocks, Order::DeadIsSkipped];
+        let (leases, orphans) = (orders.map(due_sql), orders.map(orphans_sql));
         let others = [
             INSERT,
             INSERT_ENTRIES,
@@ -298,7 +331,7 @@ mod tests {
             operations::PURGE_BODIES,
             operations::PURGED_BODIES,
         ];
-        for sql in leases.iter().map(String::as_str).chain(others) {
+        for sql in leases.iter().chain(&orphans).map(String::as_str).chain(others) {
             let explain = in_inbox(&format!("EXPLAIN QUERY PLAN {sql}"), "t");
             let plan: Vec<(i64, i64, i64, String)> =
                 sqlx::query_as(explain).fetch_all(&mut on).await.unwrap();

@@ -12,8 +12,8 @@
     FROM (SELECT t.state = 1 AND t.attempt - t.retried_at_attempt >= $6::bigint AS exhausted) x
   )
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
-  RETURNING t.event, t.state, t.attempt, t.retried_at_attempt
-)
+  RETURNING t.event, t.state, t.attempt, t.retried_at_attempt, t.order_key
+){following}
 -- If an event was deleted by hand, its columns are null.
 SELECT {event}, l.state, l.attempt, CASE l.state WHEN 1 THEN e.body END, l.event,
   l.retried_at_attempt

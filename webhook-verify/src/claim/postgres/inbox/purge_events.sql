@@ -18,6 +18,8 @@ WITH examined AS MATERIALIZED (
   ) AS events
 ), entries AS (
   DELETE FROM {inbox_entry} WHERE event = ANY ((SELECT events FROM chosen)::bigint[])
+), versions AS (
+  DELETE FROM {inbox_version} WHERE event = ANY ((SELECT events FROM chosen)::bigint[])
 ), removed AS (
   DELETE FROM {inbox} WHERE number = ANY ((SELECT events FROM chosen)::bigint[])
   RETURNING number

@@ -33,7 +33,7 @@
 //!   nothing. A late one takes effect if no one took over. The results have the order of the
 //!   settlements.
 //! * **Versions.** Only a later version is recorded, for each key, consumer and endpoint. The event
-//!   that recorded a version may repeat its call.
+//!   that recorded a version may repeat its call. A version counts until that event is purged.
 //! * **Operation.** `stats` counts, `list` filters and pages, `change` retries and discards waiting
 //!   and dead entries only.
 //! * **Purging.** It keeps unfinished and dead entries, bodies for their retention, and keys for
@@ -114,7 +114,7 @@ impl<'a, S: InboxStore> Suite<'a, S> {
                 a_second_settlement_changes_nothing former_owners_settle_nothing
                 a_late_settlement_counts_if_nobody_took_over settlements_in_order;
             versions: later_versions_are_recorded an_event_repeats_its_call
-                versions_are_independent;
+                versions_are_independent versions_go_with_their_event;
             operators: stats_count stats_know_the_oldest each_filter_selects pages_follow_in_order
                 retry_starts_again discard_ends change_leaves_the_rest change_up_to_the_limit;
             purges: unfinished_events_stay bodies_go_after_their_retention

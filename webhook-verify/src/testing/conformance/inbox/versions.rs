@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use super::bench::{Bench, CONSUMER, CaseResult, OTHER, events, is, join_all};
-use crate::inbox::InboxStore;
+use super::bench::{Bench, CONSUMER, CaseResult, OTHER, event, events, is, join_all};
+use crate::inbox::{InboxStore, NewEvent};
 
 /// Stores events for two consumers, and returns their numbers.
 async fn numbers<S: InboxStore, A: AsyncFn(Duration), const N: usize>(
@@ -85,4 +85,36 @@ pub(super) async fn versions_are_independent<S: InboxStore, A: AsyncFn(Duration)
         is(!recorded, "an earlier version of each key", "false", recorded)?;
     }
     Ok(())
+}
+
+pub(super) async fn versions_go_with_their_event<S: InboxStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> CaseResult {
+    let events = [NewEvent { ttl: bench.short(), ..event()? }, event()?, event()?];
+    bench.stores(&events).await?;
+    let mut numbers = [0; 3];
+    for (number, event) in numbers.iter_mut().zip(&events) {
+        *number = bench.entry(event, CONSUMER).await?.number;
+    }
+    let [purged, kept, waiting] = numbers;
+    let first: [(i64, &[u8]); 3] = [(purged, b"purged"), (purged, b"passed"), (kept, b"kept")];
+    for (number, key) in first {
+        let recorded = bench.advances(CONSUMER, key, 5, number).await?;
+        is(recorded, "the first version of each key", "true", recorded)?;
+    }
+    let recorded = bench.advances(CONSUMER, b"passed", 6, kept).await?;
+    is(recorded, "a later version of another event", "true", recorded)?;
+    for event in &events[..2] {
+        bench.processes(event, 1).await?;
+    }
+    bench.lapse().await;
+    // One event goes, and the other one keeps its key without its body.
+    let removed = bench.purge_all(Duration::ZERO).await?;
+    is(removed > 0, "a purge after the ttl", "an event removed", removed)?;
+    for key in [&b"kept"[..], b"passed"] {
+        let recorded = bench.advances(CONSUMER, key, 4, waiting).await?;
+        is(!recorded, "an earlier version than that of a kept event", "false", recorded)?;
+    }
+    let recorded = bench.advances(CONSUMER, b"purged", 4, waiting).await?;
+    is(recorded, "an earlier version than that of a purged event", "true", recorded)
 }
