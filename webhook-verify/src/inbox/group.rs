@@ -3,10 +3,11 @@
 
 use std::{
     collections::VecDeque,
+    mem::take,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use tokio::{runtime::Handle, sync::oneshot};
+use tokio::{runtime::Handle, sync::oneshot, time::timeout};
 
 use super::{Inserted, Intake, shared::DynInboxStore};
 use crate::claim::{StoreError, contain_future, of_all};
@@ -36,11 +37,20 @@ struct Delivery {
 }
 
 /// A call in progress. If its runtime stops, it ends without a result.
-struct Call<'g>(&'g Groups);
+struct Call<'g> {
+    groups: &'g Groups,
+    has_ended: bool,
+}
 
 impl Drop for Call<'_> {
     fn drop(&mut self) {
-        self.0.waiting().calls -= 1;
+        let mut waiting = self.groups.waiting();
+        waiting.calls -= 1;
+        // No call is left to take the deliveries that wait, so their callers store them alone.
+        let is_last = !self.has_ended && waiting.calls == 0;
+        let left = is_last.then(|| take(&mut waiting.deliveries));
+        drop(waiting);
+        drop(left);
     }
 }
 
@@ -75,8 +85,9 @@ impl Groups {
 
     /// Stores group after group, as long as deliveries wait.
     async fn call(&self) {
-        while let Some((call, group)) = self.next() {
-            let stored = contain_future(self.store_group(&group)).await;
+        while let Some((mut call, group)) = self.next() {
+            let stored = contain_future(self.store_in_time(&group)).await;
+            call.has_ended = true;
             drop(call);
             match stored.unwrap_or_else(|| Err(StoreError::new("the store panicked"))) {
                 Ok(mut stored) => {
@@ -117,7 +128,14 @@ impl Groups {
             return None;
         }
         waiting.calls += 1;
-        Some((Call(self), group))
+        Some((Call { groups: self, has_ended: false }, group))
+    }
+
+    /// Ends a call of which no caller awaits the result any more, so that it delays no others.
+    async fn store_in_time(&self, group: &[Delivery]) -> Result<Vec<Inserted>, StoreError> {
+        let limit = group.iter().map(|delivery| delivery.intake.limit).max().unwrap_or_default();
+        let stored = timeout(limit, self.store_group(group)).await;
+        stored.unwrap_or_else(|_| Err(StoreError::new("the store has not replied in time")))
     }
 
     /// Returns a result for each event of the group.
