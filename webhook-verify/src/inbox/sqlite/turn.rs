@@ -6,8 +6,7 @@ use sqlx::{
 };
 
 use super::values::{
-    DEAD, DISCARDED, DONE, EVENT, RUNNING, WAITING, attempts, count, failed, json, stored_event,
-    text, texts,
+    DEAD, DISCARDED, DONE, EVENT, RUNNING, WAITING, count, failed, json, stored_event, text, texts,
 };
 use crate::{
     claim::{
@@ -17,7 +16,7 @@ use crate::{
     },
     inbox::{
         Advance, EntryHolder, Extended, Inserted, Intake, LeaseRequest, Leased, LeasedEvent,
-        NewEvent, Order, Verdict,
+        NewEvent, Order, Verdict, store::attempts,
     },
 };
 
@@ -30,10 +29,13 @@ const INSERT_ENTRIES: &str = r#"INSERT INTO "{inbox}_entry"
     (event, consumer, endpoint, state, attempt, due_at, order_key, position)
   SELECT ?1, value, ?2, 0, 0, ?3, ?4, ?5 FROM json_each(?6)"#;
 const LEASE: &str = r#"UPDATE "{inbox}_entry"
-  SET state = 1, attempt = attempt + 1, owner = ?2, due_at = ?3
+  SET state = 1, attempt = min(max(attempt, 0), 4294967294) + 1, owner = ?2, due_at = ?3
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?4))"#;
 const EXHAUST: &str = r#"UPDATE "{inbox}_entry" SET state = 2, owner = NULL, error = ?2
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?3))"#;
+/// Entries without events were stored by hand.
+const REMOVE_ORPHANS: &str = r#"DELETE FROM "{inbox}_entry"
+  WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?2))"#;
 const EXTEND: &str = r#"UPDATE "{inbox}_entry" SET due_at = ?4
   WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1"#;
 const SETTLE: &str = r#"UPDATE "{inbox}_entry" SET state = ?4, owner = NULL,
@@ -46,6 +48,8 @@ const ADVANCE: &str = r#"INSERT INTO "{inbox}_version" AS v
   SET version = excluded.version, event = excluded.event
   WHERE excluded.version > v.version
     OR (excluded.version = v.version AND excluded.event = v.event)"#;
+/// The number of times that one lease looks for entries, if it finds only some without events.
+const LOOKS: usize = 10;
 /// The error of an entry whose last lease expired.
 const EXPIRED: &str = "lease expired";
 
@@ -108,13 +112,27 @@ impl Turn<'_> {
         add(&mut arguments, millis(self.now))?;
         add(&mut arguments, count(request.max))?;
         let mut due: Vec<Due> = Vec::new();
-        for row in self.all(&due_sql(request.order), arguments).await? {
-            due.push(Due::read(&row)?);
+        for _ in 0..LOOKS {
+            let mut orphans: Vec<i64> = Vec::new();
+            for row in self.all(&due_sql(request.order), arguments.clone()).await? {
+                match Due::read(&row)? {
+                    Some(found) => due.push(found),
+                    None => orphans.push(row.try_get("event")?),
+                }
+            }
+            if !orphans.is_empty() {
+                let mut arguments = texts(&[&request.consumer])?;
+                add(&mut arguments, json(&orphans)?)?;
+                self.change_rows(REMOVE_ORPHANS, arguments).await?;
+            }
+            if orphans.is_empty() || !due.is_empty() {
+                break;
+            }
         }
         due.sort_by_key(|due| (due.due_at, due.event.number));
         let max_attempts = request.max_attempts;
         let is_exhausted = |due: &Due| {
-            let attempts = due.event.attempt - due.event.retried_at_attempt;
+            let attempts = due.event.attempt.saturating_sub(due.event.retried_at_attempt);
             due.state == RUNNING && attempts > max_attempts
         };
         let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
@@ -209,15 +227,19 @@ struct Due {
 }
 
 impl Due {
-    fn read(row: &SqliteRow) -> Result<Self, StoreError> {
+    /// Returns `None` if the entry has no event.
+    fn read(row: &SqliteRow) -> Result<Option<Self>, StoreError> {
+        if row.try_get::<Option<&[u8]>, _>("key")?.is_none() {
+            return Ok(None);
+        }
         let event = LeasedEvent {
             number: row.try_get("event")?,
-            attempt: attempts(row.try_get("attempt")?)?.saturating_add(1),
-            retried_at_attempt: attempts(row.try_get("retried_at_attempt")?)?,
+            attempt: attempts(row.try_get("attempt")?).saturating_add(1),
+            retried_at_attempt: attempts(row.try_get("retried_at_attempt")?),
             received_at: from_millis(row.try_get("received_at")?),
             event: stored_event(row)?,
         };
-        Ok(Self { due_at: row.try_get("due_at")?, state: row.try_get("state")?, event })
+        Ok(Some(Self { due_at: row.try_get("due_at")?, state: row.try_get("state")?, event }))
     }
 }
 
@@ -258,7 +280,7 @@ fn due_sql(order: Order) -> String {
     format!(
         r#"SELECT {EVENT}, due.event, due.attempt, due.retried_at_attempt, due.state, due.due_at
           FROM (SELECT * FROM ({due}) ORDER BY due_at, event LIMIT ?4) due
-          CROSS JOIN "{{inbox}}" i ON i.number = due.event"#
+          LEFT JOIN "{{inbox}}" i ON i.number = due.event"#
     )
 }
 
@@ -288,6 +310,7 @@ mod tests {
             INSERT_ENTRIES,
             LEASE,
             EXHAUST,
+            REMOVE_ORPHANS,
             EXTEND,
             SETTLE,
             ADVANCE,
