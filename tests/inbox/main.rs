@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod adapters;
+mod attacks;
 mod commit;
 mod common;
 mod conditions;

@@ -44,15 +44,7 @@ impl receive::Intake for Inbox {
             let reason = format!("`{name}` may contain a secret or a signature");
             return Err(ConfigError::option("keep_headers", reason));
         }
-        let mut consumers: Vec<_> = self.consumers.iter().collect();
-        consumers.sort();
-        consumers.dedup();
-        if consumers.len() != self.consumers.len() || consumers.iter().any(|it| it.is_empty()) {
-            return Err(ConfigError::option("consumers", "an empty name, or one that repeats"));
-        }
-        if consumers.is_empty() {
-            return Err(ConfigError::option("consumers", "none"));
-        }
+        self.check_settings()?;
         let idempotency = self.idempotency.clone().build(verifier)?;
         let groups = Groups::new(Arc::clone(&self.store));
         Ok(Arc::new(Self { idempotency, groups, ..self.clone() }))

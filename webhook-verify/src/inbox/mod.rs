@@ -85,6 +85,7 @@ use self::{group::Groups, notice::IntakeMeter, shared::DynInboxStore};
 use crate::{
     claim::{ClaimKey, ClaimStore, StoreError},
     delivery::{Delivery, Event},
+    error::ConfigError,
     receive::Idempotency,
     scheme::Identity,
 };
@@ -99,6 +100,8 @@ const TARGET: &str = ":path";
 /// The pause before this process announces new events to others, so that a burst causes few
 /// messages.
 const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
+/// The maximum length of the names of inboxes and consumers, in bytes. Indexes contain both.
+const LONGEST_NAME: usize = 200;
 /// How many entries [`Inbox::list`] returns by default.
 const PAGE: usize = 100;
 
@@ -305,12 +308,14 @@ impl Inbox {
     }
 
     /// Returns up to [`Filter::limit`] entries, by ascending event number. To get the next page,
-    /// set [`Filter::after`] to the last number.
+    /// set [`Filter::after`] to the last number. Each entry has its body, so the limit also bounds
+    /// the memory.
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails.
+    /// [`StoreError`] if the store fails, or if the filter is that of another inbox.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
+        self.check(filter)?;
         self.store.list(filter).await
     }
 
@@ -328,7 +333,8 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails. Some entries may have been changed.
+    /// [`StoreError`] if the store fails: some entries may have been changed. Also if the filter is
+    /// that of another inbox.
     pub async fn retry(&self, filter: &Filter) -> Result<usize, StoreError> {
         self.change(filter, Change::Retry).await
     }
@@ -338,7 +344,7 @@ impl Inbox {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] if the store fails. Some entries may have been changed.
+    /// The same as those of [`retry`](Self::retry).
     pub async fn discard(&self, filter: &Filter) -> Result<usize, StoreError> {
         self.change(filter, Change::Discard).await
     }
@@ -353,7 +359,44 @@ impl Inbox {
         self.store.purge_inbox(&self.endpoint, &self.retention, max).await
     }
 
+    /// Checks the settings that receivers and workers share.
+    fn check_settings(&self) -> Result<(), ConfigError> {
+        let is_odd =
+            |name: &str| name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0');
+        if is_odd(&self.endpoint) {
+            return Err(ConfigError::option(
+                "endpoint",
+                "empty, longer than 200 bytes, or with NUL",
+            ));
+        }
+        let mut consumers: Vec<_> = self.consumers.iter().collect();
+        consumers.sort();
+        consumers.dedup();
+        if consumers.is_empty() {
+            return Err(ConfigError::option("consumers", "none"));
+        }
+        if consumers.len() != self.consumers.len() {
+            return Err(ConfigError::option("consumers", "a name repeats"));
+        }
+        if consumers.iter().any(|name| is_odd(name)) {
+            let reason = "a name is empty, longer than 200 bytes, or with NUL";
+            return Err(ConfigError::option("consumers", reason));
+        }
+        if self.timeout.is_zero() {
+            return Err(ConfigError::option("store_timeout", "zero"));
+        }
+        Ok(())
+    }
+
+    fn check(&self, filter: &Filter) -> Result<(), StoreError> {
+        if filter.endpoint != self.endpoint {
+            return Err(StoreError::new("the filter is that of another inbox"));
+        }
+        Ok(())
+    }
+
     async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {
+        self.check(filter)?;
         let all = Filter { limit: usize::MAX, ..filter.clone() };
         let changed = self.store.change(&all, change).await?;
         // A dead event that is discarded no longer blocks others.

@@ -14,6 +14,7 @@ use super::{
     Advance, Change, Entry, EntryHolder, EntryState, Extended, Filter, InboxStore, Inserted,
     Intake, LeaseRequest, Leased, LeasedEvent, Order, Retention, Settlement, Stats, StoredEvent,
     Verdict,
+    store::{attempts, headers},
 };
 use crate::claim::{
     ClaimKey, PostgresStore, Settled, StoreError,
@@ -524,7 +525,6 @@ impl EventRow<'_> {
     }
 
     fn event(&self) -> Result<StoredEvent, StoreError> {
-        let headers = serde_json::from_str(self.get(9)?).map_err(|_| foreign("headers"))?;
         Ok(StoredEvent {
             key: self.key()?,
             namespace: self.get(3)?,
@@ -533,7 +533,7 @@ impl EventRow<'_> {
             id: self.get(6)?,
             time: self.get::<Option<i64>>(7)?.map(from_millis),
             data_pointer: self.get(8)?,
-            headers,
+            headers: headers(self.get(9)?),
             body: self.get::<Option<Vec<u8>>>(12)?.map(Bytes::from).unwrap_or_default(),
         })
     }
@@ -565,12 +565,12 @@ impl EventRow<'_> {
     }
 
     fn attempt(&self) -> Result<u32, StoreError> {
-        u32::try_from(self.get::<i32>(11)?).map_err(|_| foreign("attempt"))
+        Ok(attempts(self.get::<i32>(11)?.into()))
     }
 
     /// Returns the last column of a leased entry.
     fn retried_at_attempt(&self) -> Result<u32, StoreError> {
-        u32::try_from(self.get::<i32>(14)?).map_err(|_| foreign("attempt"))
+        Ok(attempts(self.get::<i32>(14)?.into()))
     }
 
     fn entry(&self) -> Result<Entry, StoreError> {

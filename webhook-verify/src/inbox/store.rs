@@ -566,6 +566,19 @@ impl LeasedEvent {
     }
 }
 
+/// Reads a number of attempts. If it was edited by hand, it may have any value: one such row must
+/// not fail the lease of others.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn attempts(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+/// Reads the headers. If they were edited by hand and are no longer valid, there are none.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(super) fn headers(json: &str) -> Vec<(String, String)> {
+    serde_json::from_str(json).unwrap_or_default()
+}
+
 impl Stats {
     /// Returns the statistics of a consumer without entries, for a store.
     #[must_use]

@@ -189,6 +189,7 @@ where
 
     /// Checks the settings, and returns the consumer.
     fn check(&self) -> Result<Arc<str>, ConfigError> {
+        self.inbox.check_settings()?;
         let Settings { concurrency, max_attempts, backoff, lease, time_limit, poll_every, .. } =
             self.settings;
         let second = Duration::from_secs(1);
@@ -688,6 +689,8 @@ where
 /// Returns from one half to one and a half of a pause, so that what began together is spread.
 fn varied(pause: Duration) -> Duration {
     let part = getrandom::u32().unwrap_or(u32::MAX / 2);
+    // One and a half of the longest pause would overflow.
+    let pause = pause.min(Duration::MAX / 2);
     pause / 2 + pause.mul_f64(f64::from(part) / f64::from(u32::MAX))
 }
 

@@ -5,8 +5,10 @@ use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use super::statements::{LOCK_TABLES, RIGHTS, TableStatements};
 use crate::claim::sql::Table;
 
-/// The columns of an event, in the order in which `inbox::postgres` reads them.
-const EVENT: &str = "e.number, floor(extract(epoch FROM e.received_at) * 1000)::bigint, e.key,
+/// The columns of an event, in the order in which `inbox::postgres` reads them. A time that was
+/// edited by hand may be infinite, which has no number.
+const EVENT: &str = "e.number, floor(extract(epoch FROM
+      least(greatest(e.received_at, 'epoch'), '9999-12-31')) * 1000)::bigint, e.key,
     e.namespace, e.scheme, e.event_type, e.event_id, e.event_time, e.data_pointer, e.headers";
 const CHECK_EVENTS: &str = "SELECT number, key, endpoint, namespace, scheme, event_type, event_id,
     event_time, data_pointer, received_at, headers, body, expires_at
@@ -91,7 +93,8 @@ const UNPARK_SKIPPED: &str = ", locked AS MATERIALIZED (
 /// The time, in microseconds since the Unix epoch, and the number after which a purge continues.
 const CURSOR: &str = "('epoch'::timestamptz + $5::bigint * interval '1 us', $6::bigint)";
 /// The cursor after the examined rows.
-const LAST: &str = "(SELECT (extract(epoch FROM at) * 1000000)::bigint FROM examined
+const LAST: &str =
+    "(SELECT (extract(epoch FROM greatest(at, 'epoch')) * 1000000)::bigint FROM examined
     ORDER BY at DESC, number DESC LIMIT 1),
   (SELECT number FROM examined ORDER BY at DESC, number DESC LIMIT 1)";
 const ALL_FINISHED: &str = "NOT EXISTS (
@@ -120,7 +123,7 @@ const FINISH_IN: &str = "WITH locked AS MATERIALIZED (
   FROM locked l WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event";
 const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.error,
-    floor(extract(epoch FROM t.due_at) * 1000)::bigint
+    floor(extract(epoch FROM least(greatest(t.due_at, 'epoch'), '9999-12-31')) * 1000)::bigint
   FROM {inbox_entry} t
   JOIN {inbox} e ON e.number = t.event
   WHERE t.endpoint = $1 AND t.event > $2";

@@ -3,7 +3,7 @@ use sqlx::{Row as _, sqlite::SqliteArguments};
 use super::{
     PURGE,
     turn::Turn,
-    values::{EVENT, attempts, count, json, number, state, stored_event, text, texts},
+    values::{EVENT, count, json, number, read_text, state, stored_event, text, texts},
 };
 use crate::{
     claim::{
@@ -11,7 +11,7 @@ use crate::{
         sql::{from_millis, millis},
         sqlite::add,
     },
-    inbox::{Change, Entry, EntryState, Filter, Retention, Stats},
+    inbox::{Change, Entry, EntryState, Filter, Retention, Stats, store::attempts},
 };
 
 pub(super) const STATS: &str = include_str!("stats.sql");
@@ -117,10 +117,10 @@ impl Turn<'_> {
                 number: row.try_get("event")?,
                 consumer: row.try_get("consumer")?,
                 state: state(row.try_get("state")?)?,
-                attempts: attempts(row.try_get("attempt")?)?,
+                attempts: attempts(row.try_get("attempt")?),
                 due_at: from_millis(row.try_get("due_at")?),
                 received_at: from_millis(row.try_get("received_at")?),
-                error: row.try_get("error")?,
+                error: read_text(&row, "error")?,
                 event: stored_event(&row)?,
             });
         }

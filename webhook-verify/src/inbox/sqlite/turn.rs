@@ -6,8 +6,7 @@ use sqlx::{
 };
 
 use super::values::{
-    DEAD, DISCARDED, DONE, EVENT, RUNNING, WAITING, attempts, count, failed, json, stored_event,
-    text, texts,
+    DEAD, DISCARDED, DONE, EVENT, RUNNING, WAITING, count, failed, json, stored_event, text, texts,
 };
 use crate::{
     claim::{
@@ -17,7 +16,7 @@ use crate::{
     },
     inbox::{
         Advance, EntryHolder, Extended, Inserted, Intake, LeaseRequest, Leased, LeasedEvent,
-        NewEvent, Order, Verdict,
+        NewEvent, Order, Verdict, store::attempts,
     },
 };
 
@@ -30,7 +29,7 @@ const INSERT_ENTRIES: &str = r#"INSERT INTO "{inbox}_entry"
     (event, consumer, endpoint, state, attempt, due_at, order_key, position)
   SELECT ?1, value, ?2, 0, 0, ?3, ?4, ?5 FROM json_each(?6)"#;
 const LEASE: &str = r#"UPDATE "{inbox}_entry"
-  SET state = 1, attempt = attempt + 1, owner = ?2, due_at = ?3
+  SET state = 1, attempt = min(max(attempt, 0), 4294967294) + 1, owner = ?2, due_at = ?3
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?4))"#;
 const EXHAUST: &str = r#"UPDATE "{inbox}_entry" SET state = 2, owner = NULL, error = ?2
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?3))"#;
@@ -119,7 +118,7 @@ impl Turn<'_> {
         due.sort_by_key(|due| (due.due_at, due.event.number));
         let max_attempts = request.max_attempts;
         let is_exhausted = |due: &Due| {
-            let attempts = due.event.attempt - due.event.retried_at_attempt;
+            let attempts = due.event.attempt.saturating_sub(due.event.retried_at_attempt);
             due.state == RUNNING && attempts > max_attempts
         };
         let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
@@ -229,8 +228,8 @@ impl Due {
         }
         let event = LeasedEvent {
             number: row.try_get("event")?,
-            attempt: attempts(row.try_get("attempt")?)?.saturating_add(1),
-            retried_at_attempt: attempts(row.try_get("retried_at_attempt")?)?,
+            attempt: attempts(row.try_get("attempt")?).saturating_add(1),
+            retried_at_attempt: attempts(row.try_get("retried_at_attempt")?),
             received_at: from_millis(row.try_get("received_at")?),
             event: stored_event(row)?,
         };

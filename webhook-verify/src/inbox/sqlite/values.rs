@@ -10,7 +10,7 @@ use crate::{
         sql::{foreign, from_millis},
         sqlite::add,
     },
-    inbox::{EntryState, StoredEvent},
+    inbox::{EntryState, StoredEvent, store::headers},
 };
 
 /// The columns of [`stored_event`].
@@ -49,23 +49,24 @@ pub(super) fn count(value: usize) -> i64 {
 /// Reads the columns [`EVENT`].
 pub(super) fn stored_event(row: &SqliteRow) -> Result<StoredEvent, StoreError> {
     let key: [u8; 32] = row.try_get::<&[u8], _>("key")?.try_into().map_err(|_| foreign("key"))?;
-    let headers = serde_json::from_str(row.try_get("headers")?);
     let body: Option<Vec<u8>> = row.try_get("body")?;
     Ok(StoredEvent {
         key: ClaimKey::from(key),
-        namespace: row.try_get("namespace")?,
-        scheme: row.try_get("scheme")?,
-        event_type: row.try_get("event_type")?,
-        id: row.try_get("event_id")?,
+        namespace: read_text(row, "namespace")?,
+        scheme: read_text(row, "scheme")?.unwrap_or_default(),
+        event_type: read_text(row, "event_type")?,
+        id: read_text(row, "event_id")?,
         time: row.try_get::<Option<i64>, _>("event_time")?.map(from_millis),
-        data_pointer: row.try_get("data_pointer")?,
-        headers: headers.map_err(|_| foreign("headers"))?,
+        data_pointer: read_text(row, "data_pointer")?,
+        headers: headers(&read_text(row, "headers")?.unwrap_or_default()),
         body: body.unwrap_or_default().into(),
     })
 }
 
-pub(super) fn attempts(attempt: i64) -> Result<u32, StoreError> {
-    u32::try_from(attempt).map_err(|_| foreign("attempt"))
+/// Reads a text. If it was edited by hand, it may not be UTF-8.
+pub(super) fn read_text(row: &SqliteRow, column: &str) -> Result<Option<String>, StoreError> {
+    let text: Option<&[u8]> = row.try_get(column)?;
+    Ok(text.map(|text| String::from_utf8_lossy(text).into_owned()))
 }
 
 pub(super) fn state(number: i64) -> Result<EntryState, StoreError> {

@@ -2,14 +2,17 @@
   UPDATE {inbox_entry} t SET (state, attempt, owner, due_at, error) = (
     SELECT
       CASE WHEN x.exhausted THEN 2 ELSE 1 END,
-      CASE WHEN x.exhausted THEN t.attempt ELSE t.attempt + 1 END,
+      -- A number that was edited by hand stays within its type.
+      CASE WHEN x.exhausted THEN t.attempt ELSE least(t.attempt, 2147483646) + 1 END,
       CASE WHEN x.exhausted THEN NULL ELSE $4::bytea END,
       CASE
         WHEN x.exhausted THEN t.due_at
         ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
       END,
       CASE WHEN x.exhausted THEN 'the lease of the last attempt has expired' ELSE t.error END
-    FROM (SELECT t.state = 1 AND t.attempt - t.retried_at_attempt >= $6::bigint AS exhausted) x
+    FROM (
+      SELECT t.state = 1 AND t.attempt::bigint - t.retried_at_attempt >= $6::bigint AS exhausted
+    ) x
   )
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
   RETURNING t.event, t.state, t.attempt, t.retried_at_attempt, t.order_key

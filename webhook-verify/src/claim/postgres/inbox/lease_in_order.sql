@@ -3,8 +3,9 @@
 SELECT 1 WHERE set_config('webhook_verify.has_turn',
   pg_try_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0)))::text, true) IS NULL;
 -- Any number of entries may wait for others with the same order key. If they are all that a lease
--- finds in its window, they are parked: they are due later, or when the entry before them has
--- finished. So they delay neither this lease for long nor the entries with other order keys.
+-- finds in its window, they are parked: they are due later, or, without an attempt, when the entry
+-- before them has finished. So they delay neither this lease for long nor the entries with other order
+-- keys.
 WITH turn AS MATERIALIZED (
   SELECT current_setting('webhook_verify.has_turn')::boolean AS is_mine
 ), free AS MATERIALIZED (
@@ -28,7 +29,7 @@ WITH turn AS MATERIALIZED (
   WHERE consumer = $2 AND event = ANY (ARRAY(
     SELECT t.event
     FROM {inbox_entry} t
-    WHERE t.consumer = $2 AND t.state = 0 AND t.attempt = t.retried_at_attempt
+    WHERE t.consumer = $2 AND t.state = 0
       AND t.event = ANY (ARRAY(
         SELECT w.event FROM ({window}) w
         WHERE (SELECT is_mine FROM turn) AND NOT EXISTS (SELECT FROM free)

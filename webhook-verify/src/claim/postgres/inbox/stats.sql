@@ -12,7 +12,10 @@ WITH counted AS MATERIALIZED (
   GROUP BY t.consumer
 )
 SELECT c.consumer, c.waiting, c.running, c.dead,
-  floor(extract(epoch FROM clock_timestamp() - e.received_at) * 1000)::bigint
+  CASE
+    WHEN isfinite(e.received_at)
+    THEN floor(extract(epoch FROM clock_timestamp() - e.received_at) * 1000)::bigint
+  END
 FROM counted c
 LEFT JOIN {inbox} e ON e.number = c.oldest
 ORDER BY c.consumer
