@@ -213,7 +213,7 @@ async fn columns_of_a_later_version_are_ignored() {
 #[tokio::test]
 async fn a_missing_column_is_named_at_the_start() {
     each_store(&STORES, async |place| {
-        for (table, column) in [(INBOX, "data_pointer"), (ENTRY, "error"), (VERSION, "event")] {
+        for (table, column) in [(INBOX, "data_pointer"), (ENTRY, "error"), (VERSION, "version")] {
             let place = Place::new(place.kind);
             let (inbox, _) = open(&place).await;
             run_sql(&place.url, format!("ALTER TABLE {table} DROP COLUMN {column}")).await;
