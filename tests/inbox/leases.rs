@@ -1,6 +1,6 @@
 //! Leases: renewal, loss, shutdown, and results that the store does not record at once.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Instant};
 
 use integration_tests::{Gate, Logs, age_inbox, each_store, unique};
 use webhook_verify::inbox::{EntryState, Inbox, InboxEvent, Worker};
@@ -252,6 +252,34 @@ async fn a_worker_outlasts_an_outage_of_the_store() {
         faults.clear();
         store(&inbox, ["evt-1"]).await;
         until(&inbox, EntryState::Done, 1).await;
+        working.stop().await;
+    })
+    .await;
+}
+
+/// New events wake a worker, but not during the pause after an error.
+#[tokio::test]
+async fn during_an_outage_new_events_cause_no_calls() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        faults.set("lease", Fault::Refused);
+        let called = faults.until_calls("lease", 1);
+        let working = work(inbox.worker(async |_: InboxEvent| Ok(())).poll_every(HOUR));
+        called.await;
+        let (begun, none) = (Instant::now(), inbox.filter().event_type("none"));
+        let calls = faults.until_calls("lease", 3);
+        let waking = async {
+            loop {
+                inbox.retry(&none).await.unwrap();
+                tokio::time::sleep(MS).await;
+            }
+        };
+        tokio::select! {
+            () = calls => {}
+            () = waking => {}
+        }
+        // Half of each pause: 200, 400 and 800 ms, of which the first may have begun before.
+        assert!(begun.elapsed() >= 600 * MS, "{:?}", begun.elapsed());
         working.stop().await;
     })
     .await;

@@ -337,8 +337,13 @@ where
                 Err(error) => {
                     let endpoint = &*self.inbox.endpoint;
                     tracing::warn!(target: "webhook_verify", endpoint, "no events leased: {error:#}");
+                    drop(slots);
                     pause = (pause * 2).min(PAUSES[1]);
-                    pause
+                    // New events do not end this pause early.
+                    if unless(shutdown.as_mut(), sleep(varied(pause))).await.is_none() {
+                        break;
+                    }
+                    continue;
                 }
             };
             drop(slots);
