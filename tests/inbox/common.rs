@@ -65,6 +65,8 @@ struct State {
     calls: HashMap<&'static str, usize>,
     /// The ID of an event that cannot be stored.
     refused: Option<String>,
+    /// The number of an event that cannot be settled.
+    locked: Option<i64>,
 }
 
 impl Faults {
@@ -77,13 +79,29 @@ impl Faults {
         self.0.lock().unwrap().refused = Some(id.to_owned());
     }
 
+    /// Lets each call fail that settles the event with this number.
+    pub(crate) fn lock_event(&self, number: i64) {
+        self.0.lock().unwrap().locked = Some(number);
+    }
+
+    /// Counts calls that settle several events as `settle together`.
+    fn is_locked(&self, settlements: &[Settlement]) -> bool {
+        let mut state = self.0.lock().unwrap();
+        if settlements.len() > 1 {
+            *state.calls.entry("settle together").or_default() += 1;
+        }
+        settlements.iter().any(|it| Some(it.holder.number) == state.locked)
+    }
+
     fn refuses(&self, intake: &Intake) -> bool {
         let refused = &self.0.lock().unwrap().refused;
         intake.events.iter().any(|new| new.event.id.is_some() && new.event.id == *refused)
     }
 
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap().faults.clear();
+        let mut state = self.0.lock().unwrap();
+        state.faults.clear();
+        state.locked = None;
     }
 
     /// Returns how many calls there were, and forgets them.
@@ -179,7 +197,13 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
         settlements: &[Settlement],
         limit: Duration,
     ) -> Result<Vec<Settled>, StoreError> {
-        self.faults.through("settle", self.inner.settle(settlements, limit)).await
+        let settle = async {
+            match self.faults.is_locked(settlements) {
+                true => Err(StoreError::new("locked")),
+                false => self.inner.settle(settlements, limit).await,
+            }
+        };
+        self.faults.through("settle", settle).await
     }
 
     async fn advance(&self, advance: &Advance, limit: Duration) -> Result<bool, StoreError> {

@@ -257,6 +257,32 @@ async fn a_worker_outlasts_an_outage_of_the_store() {
     .await;
 }
 
+/// A batch that fails is not formed again: each of its entries is settled alone.
+#[tokio::test]
+async fn an_entry_that_is_locked_delays_no_others() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, (0..8).map(|number| format!("evt-{number}"))).await;
+        faults.lock_event(entries(&inbox).await[3].number);
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).concurrency(8).lease(HOUR));
+        for _ in 0..8 {
+            gate.entered().await;
+        }
+        gate.open(8);
+        until(&inbox, EntryState::Done, 7).await;
+        until(&inbox, EntryState::Running, 1).await;
+        let together = faults.take_calls("settle together");
+        assert!(together <= 4, "{together} batches of 8 entries");
+        faults.until_calls("settle", 3).await;
+        assert_eq!(faults.take_calls("settle together"), 0);
+        faults.clear();
+        until(&inbox, EntryState::Done, 8).await;
+        working.stop().await;
+    })
+    .await;
+}
+
 /// New events wake a worker, but not during the pause after an error.
 #[tokio::test]
 async fn during_an_outage_new_events_cause_no_calls() {

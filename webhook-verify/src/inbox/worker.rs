@@ -27,7 +27,8 @@ use crate::{
 
 /// How many entries one call of the store leases or settles.
 const BATCH: usize = 64;
-/// The pauses after a failed call of the store: the first and the longest.
+/// The pauses after a failed call of the store: the first and the longest, before they are
+/// [varied].
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// The pause between two purges.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
@@ -494,11 +495,10 @@ where
             let settlement =
                 Settlement { holder: event.holder().clone(), verdict: verdict.clone() };
             let result = match event.commit_state() {
-                CommitState::Open => self.settle_in_batch(settlement).await,
-                // The transaction may still lock the entry, which would delay a whole batch.
-                CommitState::Committing | CommitState::Committed => {
-                    self.settle_alone(settlement).await
-                }
+                CommitState::Open if !has_failed => self.settle_in_batch(settlement).await,
+                // This entry may be the reason why the batch failed. Or the transaction may still
+                // lock it, which would delay a whole batch.
+                _ => self.settle_alone(settlement).await,
             };
             match result {
                 Ok(Settled::Applied) => return Recorded::Yes,
@@ -514,7 +514,7 @@ where
                     );
                 }
             }
-            sleep(pause).await;
+            sleep(varied(pause)).await;
             pause = (pause * 2).min(PAUSES[1]);
         }
     }
