@@ -1,6 +1,11 @@
 //! Leases: renewal, loss, shutdown, and results that the store does not record at once.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    collections::HashSet,
+    future::pending,
+    sync::{Arc, Mutex, mpsc},
+    time::Instant,
+};
 
 use integration_tests::{Gate, Logs, age_inbox, each_store, unique};
 use webhook_verify::inbox::{EntryState, Inbox, InboxEvent, Worker};
@@ -150,6 +155,65 @@ async fn a_shutdown_releases_the_events_of_handlers_that_take_too_long() {
         }));
         until(&inbox, EntryState::Done, 70).await;
         next.stop().await;
+    })
+    .await;
+}
+
+/// The grace ends while the store records the result of a handler that has succeeded.
+#[tokio::test]
+async fn a_shutdown_records_the_results_of_handlers_that_have_succeeded() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, ["evt-1", "evt-2"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let first = waiting(&inbox, "first", &notes, &gate).concurrency(2);
+        let mut working = work(first.lease(HOUR).grace(10 * MS));
+        gate.entered().await;
+        gate.entered().await;
+        faults.set("settle", Fault::Held);
+        let called = faults.until_calls("settle", 1);
+        gate.open(1);
+        called.await;
+        working.begin_to_stop();
+        // The grace is over once the other handler is dropped.
+        notes.until(4).await;
+        faults.clear();
+        working.until_stopped().await;
+        let states: HashSet<_> = entries(&inbox).await.iter().map(|it| it.state).collect();
+        assert_eq!(states, HashSet::from([EntryState::Done, EntryState::Waiting]));
+        assert_eq!(lines(&logs, &inbox, "event processed"), 1);
+    })
+    .await;
+}
+
+/// The others are dropped and released, and the worker ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_shutdown_does_not_wait_for_a_handler_that_blocks_its_thread() {
+    each_store(&STORES, async |place| {
+        let (inbox, _) = open(place).await;
+        store(&inbox, ["blocks", "waits"]).await;
+        let (until_end, ended) = mpsc::channel::<()>();
+        let (notes, ended) = (Notes::default(), Arc::new(Mutex::new(ended)));
+        let noted = notes.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let (notes, ended) = (noted.clone(), ended.clone());
+            async move {
+                notes.add(event.id().unwrap());
+                match event.id() {
+                    Some("blocks") => drop(ended.lock().unwrap().recv()),
+                    _ => pending().await,
+                }
+                Ok(())
+            }
+        });
+        let working = work(worker.concurrency(2).lease(HOUR).grace(10 * MS));
+        notes.until(2).await;
+        working.stop().await;
+        drop(until_end);
+        let all = entries(&inbox).await;
+        let states: Vec<_> = all.iter().map(|entry| entry.state).collect();
+        assert_eq!(states, [EntryState::Running, EntryState::Waiting]);
     })
     .await;
 }

@@ -36,6 +36,8 @@ const PURGE_EVERY: Duration = Duration::from_secs(60);
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// The pause after a refresh of the gauges is this many times as long as the refresh, at least.
 const COUNT_SHARE: u32 = 20;
+/// How long a shutdown waits, after the grace, until the results of handlers are recorded.
+const CLOSING: Duration = Duration::from_secs(10);
 /// How many bodies and events one purge removes.
 const PURGE: usize = 100_000;
 
@@ -131,7 +133,9 @@ where
     }
 
     /// Sets how long a shutdown waits for running handlers. The default is 30 s. After that, they
-    /// are dropped, and their events are due at once.
+    /// are dropped, and their events are due at once. The shutdown waits up to 10 s more until the
+    /// store has recorded this. The event of a handler that blocks its thread is processed again
+    /// after its lease has expired.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
@@ -169,6 +173,7 @@ where
             slots: Arc::new(Semaphore::new(self.settings.concurrency)),
             leases: Mutex::default(),
             settler,
+            must_end: watch::Sender::new(false),
             notices: Notices::new(&self.inbox.endpoint, &consumer),
             inbox: self.inbox,
             consumer,
@@ -233,6 +238,8 @@ struct Running<H> {
     /// The leases of running handlers, by event number.
     leases: Mutex<HashMap<i64, Lease>>,
     settler: mpsc::Sender<(Settlement, Reply)>,
+    /// Whether the grace of a shutdown is over, so that handlers are dropped.
+    must_end: watch::Sender<bool>,
 }
 
 type Reply = oneshot::Sender<Result<Settled, StoreError>>;
@@ -354,10 +361,11 @@ where
             }
         }
         let ended = async { while handlers.join_next().await.is_some() {} };
-        if timeout(self.settings.grace, ended).await.is_err() {
-            let left = self.leases().values().map(|lease| lease.event.clone()).collect();
-            handlers.shutdown().await;
-            self.release(left).await;
+        let mut ended = pin!(ended);
+        if timeout(self.settings.grace, ended.as_mut()).await.is_err() {
+            self.must_end.send_replace(true);
+            // A handler that blocks its thread does not end. Its lease expires.
+            let _ = timeout(CLOSING, ended).await;
         }
     }
 
@@ -445,14 +453,17 @@ where
         let handling = caught(|| (self.handler)(event.clone()));
         let handling = timeout(self.settings.time_limit, handling);
         let begun = Instant::now();
-        let ended = before_end(end.clone(), handling).await;
+        let mut must_end = self.must_end.subscribe();
+        let must_end = pin!(async move { drop(must_end.wait_for(|it| *it).await) });
+        let ended = before_end(end.clone(), unless(must_end, handling)).await;
         self.notices.record_handler(begun.elapsed());
         let ended = match (event.commit_state(), ended) {
             (CommitState::Committed, _) => {
                 return self.notices.report(&attempt, &Outcome::Processed);
             }
-            (_, Some(Ok(ended))) => ended,
-            (_, Some(Err(_))) => Ended::TimedOut,
+            (_, Some(Some(Ok(ended)))) => ended,
+            (_, Some(Some(Err(_)))) => Ended::TimedOut,
+            (_, Some(None)) => Ended::Dropped,
             (CommitState::Open, None) => return self.notices.report(&attempt, &Outcome::Lost),
             (CommitState::Committing, None) => {
                 return self.notices.report(&attempt, &Outcome::Unknown);
@@ -568,34 +579,19 @@ where
         }
     }
 
-    /// Makes events without a running handler due at once. The attempt counts.
+    /// Makes events due at once whose handlers have not begun. The attempt counts.
     async fn release(&self, events: Vec<InboxEvent>) {
         for event in &events {
             drop(Held { running: self, holder: event.holder() });
         }
-        let is_open = |event: &InboxEvent| event.commit_state() == CommitState::Open;
-        let (open, committing): (Vec<_>, Vec<_>) = events.into_iter().partition(is_open);
-        let release = |event: &InboxEvent| Settlement {
-            holder: event.holder().clone(),
-            verdict: Verdict::Released,
-        };
-        for batch in open.chunks(BATCH).chain(committing.chunks(BATCH)) {
-            let settlements: Vec<_> = batch.iter().map(release).collect();
-            let limit = self.inbox.timeout;
-            let released = within(limit, self.inbox.store.settle(&settlements, limit)).await;
-            let released = released.and_then(|released| of_all(released, batch.len()));
-            let released = released.unwrap_or_else(|error| {
+        for batch in events.chunks(BATCH) {
+            let holders = batch.iter().map(|event| event.holder().clone());
+            let release = |holder| Settlement { holder, verdict: Verdict::Released };
+            let (releases, limit) = (holders.map(release).collect::<Vec<_>>(), self.inbox.timeout);
+            let released = within(limit, self.inbox.store.settle(&releases, limit)).await;
+            if let Err(error) = released {
                 let endpoint = &*self.inbox.endpoint;
                 tracing::warn!(target: "webhook_verify", endpoint, "events not released: {error:#}");
-                vec![Settled::Superseded; batch.len()]
-            });
-            for (event, released) in batch.iter().zip(released) {
-                let outcome = match (released, event.commit_state()) {
-                    (Settled::Applied, _) | (_, CommitState::Open) => continue,
-                    (Settled::Superseded, CommitState::Committing) => Outcome::Unknown,
-                    (Settled::Superseded, CommitState::Committed) => Outcome::Processed,
-                };
-                self.notices.report(&Attempt::of(event), &outcome);
             }
         }
     }
