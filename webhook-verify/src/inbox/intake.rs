@@ -36,6 +36,12 @@ impl ReceiverBuilder {
 impl receive::Intake for Inbox {
     fn build(&self, verifier: &Verifier) -> Result<Arc<dyn receive::Intake>, ConfigError> {
         let scheme = verifier.scheme();
+        self.check()?;
+        if self.ordering.key.is_some() && self.idempotency.joins_events(scheme) {
+            let reason = "a delivery of several events has one idempotency key, so it is stored as \
+                          one event";
+            return Err(ConfigError::option("ordered_by", reason));
+        }
         let is_secret = |name: &str| {
             ["authorization", "cookie", "proxy-authorization"].contains(&name)
                 || scheme.may_sign_in(name)

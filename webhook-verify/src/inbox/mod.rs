@@ -85,6 +85,7 @@ use self::{group::Groups, notice::IntakeMeter, shared::DynInboxStore};
 use crate::{
     claim::{ClaimKey, ClaimStore, StoreError},
     delivery::{Delivery, Event},
+    error::ConfigError,
     receive::Idempotency,
     scheme::Identity,
 };
@@ -209,6 +210,10 @@ impl Inbox {
     ///
     /// If the sender sent one event after the response to another, they were stored in that order.
     /// The order of events whose requests overlap is arbitrary.
+    ///
+    /// If a sender puts several events into one request, [`identity`](Self::identity) and
+    /// [`identity_from`](Self::identity_from) store them as one event, which has no order. So a
+    /// receiver for such a sender refuses these options together.
     pub fn ordered_by(
         mut self,
         key: impl Fn(&Event) -> Option<String> + Send + Sync + 'static,
@@ -218,14 +223,15 @@ impl Inbox {
     }
 
     /// Orders events by their own [time](Event::time) rather than by when they were stored, among
-    /// those that are waiting. An event without a time has that of its receipt.
+    /// those that are waiting. An event without a time has that of its receipt. Needs
+    /// [`ordered_by`](Self::ordered_by).
     pub fn by_event_time(mut self) -> Self {
         self.ordering.by_event_time = true;
         self
     }
 
     /// Lets a dead event no longer delay the following ones with the same key. By default they wait
-    /// until it is retried or discarded.
+    /// until it is retried or discarded. Needs [`ordered_by`](Self::ordered_by).
     pub fn skip_dead(mut self) -> Self {
         self.ordering.skips_dead = true;
         self
@@ -379,6 +385,20 @@ impl Inbox {
         if let Ok(runtime) = Handle::try_current() {
             drop(runtime.spawn(announce));
         }
+    }
+
+    /// Checks the options that receivers and workers use.
+    fn check(&self) -> Result<(), ConfigError> {
+        let Ordering { key, by_event_time, skips_dead } = &self.ordering;
+        for (option, is_set) in [("by_event_time", by_event_time), ("skip_dead", skips_dead)] {
+            if *is_set && key.is_none() {
+                return Err(ConfigError::option(option, "`ordered_by` is not set"));
+            }
+        }
+        if self.timeout.is_zero() {
+            return Err(ConfigError::option("store_timeout", "zero"));
+        }
+        Ok(())
     }
 
     fn order(&self) -> Order {

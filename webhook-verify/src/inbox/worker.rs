@@ -104,8 +104,10 @@ where
     }
 
     /// Sets the pause before the second attempt, and the longest pause. Each pause is twice as long
-    /// as the one before, and varies by up to a half. The default is 5 s and 1 h, so that 20
-    /// attempts take about half a day.
+    /// as the one before. The default is 5 s and 1 h, so that 20 attempts take about half a day.
+    ///
+    /// Each pause, the longest included, varies by up to a half: a pause of 1 h takes from 30 to
+    /// 90 minutes.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.backoff = (first, longest);
         self
@@ -196,6 +198,7 @@ where
     fn check(&self) -> Result<Arc<str>, ConfigError> {
         let Settings { concurrency, max_attempts, backoff, lease, time_limit, poll_every, .. } =
             self.settings;
+        self.inbox.check()?;
         let second = Duration::from_secs(1);
         if concurrency == 0 || concurrency > Semaphore::MAX_PERMITS {
             return Err(ConfigError::option("concurrency", "zero or too large"));
@@ -688,7 +691,8 @@ where
 /// Returns from one half to one and a half of a pause, so that what began together is spread.
 fn varied(pause: Duration) -> Duration {
     let part = getrandom::u32().unwrap_or(u32::MAX / 2);
-    pause / 2 + pause.mul_f64(f64::from(part) / f64::from(u32::MAX))
+    let varied = pause.as_secs_f64() * (0.5 + f64::from(part) / f64::from(u32::MAX));
+    Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX)
 }
 
 /// Runs a handler, and catches its panics.
