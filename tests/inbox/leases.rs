@@ -347,6 +347,25 @@ async fn an_entry_that_is_locked_delays_no_others() {
     .await;
 }
 
+#[tokio::test]
+async fn entries_that_no_handler_can_take_are_released() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, ["evt-1", "evt-2"]).await;
+        faults.set("lease", Fault::Generous);
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).lease(HOUR));
+        gate.entered().await;
+        let waits = until(&inbox, EntryState::Waiting, 1).await;
+        assert_eq!((waits[0].event.id.as_deref(), waits[0].attempts), (Some("evt-2"), 1));
+        gate.open(2);
+        until(&inbox, EntryState::Done, 2).await;
+        assert_eq!(notes.all().len(), 4, "{:?}", notes.all());
+        working.stop().await;
+    })
+    .await;
+}
+
 /// New events wake a worker, but not during the pause after an error.
 #[tokio::test]
 async fn during_an_outage_new_events_cause_no_calls() {

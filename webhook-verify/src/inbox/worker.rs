@@ -336,10 +336,17 @@ where
                         self.release(events).await;
                         break;
                     }
+                    let mut surplus = Vec::new();
                     for (event, end) in events {
-                        let Some(slot) = slots.split(1) else { break };
-                        handlers.spawn(Arc::clone(&self).handle(event, end, slot));
+                        match slots.split(1) {
+                            Some(slot) => {
+                                handlers.spawn(Arc::clone(&self).handle(event, end, slot));
+                            }
+                            None => surplus.push(event),
+                        }
                     }
+                    // A store that leases more than it was asked for is wrong.
+                    self.release(surplus).await;
                     if count == free {
                         continue;
                     }
