@@ -32,6 +32,8 @@ const BATCH: usize = 64;
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// The pause between two purges.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// The pause before a store that could not listen for announcements tries again.
+const WATCH_AFTER: Duration = Duration::from_secs(60);
 /// The pause between two refreshes of the gauges.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// The pause after a refresh of the gauges is this many times as long as the refresh, at least.
@@ -663,7 +665,7 @@ where
                     "not told of new events, so the worker looks for them: {error:#}"
                 );
             }
-            sleep(PURGE_EVERY).await;
+            sleep(WATCH_AFTER).await;
         }
     }
 
