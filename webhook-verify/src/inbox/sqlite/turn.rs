@@ -114,7 +114,7 @@ impl Turn<'_> {
         due.sort_by_key(|due| (due.due_at, due.event.number));
         let max_attempts = request.max_attempts;
         let is_exhausted = |due: &Due| {
-            let attempts = due.event.attempt - due.event.retried_at_attempt;
+            let attempts = due.event.attempt.saturating_sub(due.event.retried_at_attempt);
             due.state == RUNNING && attempts > max_attempts
         };
         let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
