@@ -394,6 +394,36 @@ async fn during_an_outage_new_events_cause_no_calls() {
     .await;
 }
 
+/// Each handler and each delivery meets the same outage. The log has a burst of 5 lines, and then
+/// one each second.
+#[tokio::test]
+async fn an_outage_does_not_flood_the_log() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, (0..50).map(|number| format!("evt-{number}"))).await;
+        let begun = Instant::now();
+        faults.set("settle", Fault::Refused);
+        let called = faults.until_calls("settle", 52);
+        let worker = inbox.worker(async |_: InboxEvent| Ok(())).concurrency(50);
+        let working = work(worker.lease(HOUR));
+        called.await;
+        faults.set("insert", Fault::Refused);
+        let receiver = receiver(webhook_verify::scheme::STANDARD_WEBHOOKS, &inbox);
+        for _ in 0..50 {
+            take(&receiver, &single("evt-new")).await.unwrap_err();
+        }
+        for text in ["result not recorded", "events not stored at the first attempt"] {
+            let logged = lines(&logs, &inbox, text);
+            let most = 6 + begun.elapsed().as_secs() as usize;
+            assert!((1..=most).contains(&logged), "{logged} lines: {text}");
+        }
+        faults.clear();
+        working.stop().await;
+    })
+    .await;
+}
+
 /// A lease that is granted after the shutdown began starts no handler.
 #[tokio::test]
 async fn a_shutdown_releases_the_events_that_are_leased_meanwhile() {

@@ -120,11 +120,14 @@ impl Inbox {
         let grouped = self.groups.insert(&intake);
         let inserted = match keeper.answer("insert", grouped, timer, self.timeout).await {
             Err(error) if !error.is_overloaded() => {
-                tracing::warn!(
-                    target: "webhook_verify",
-                    endpoint = &*self.endpoint,
-                    "events not stored at the first attempt: {error:#}"
-                );
+                if let Some(suppressed) = keeper.admit_line("not_stored") {
+                    tracing::warn!(
+                        target: "webhook_verify",
+                        endpoint = &*self.endpoint,
+                        suppressed,
+                        "events not stored at the first attempt: {error:#}"
+                    );
+                }
                 let alone = self.store.insert(&intake);
                 keeper.answer("insert", alone, timer, self.timeout).await?
             }

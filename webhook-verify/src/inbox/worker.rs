@@ -355,8 +355,7 @@ where
                     self.settings.poll_every
                 }
                 Err(error) => {
-                    let endpoint = &*self.inbox.endpoint;
-                    tracing::warn!(target: "webhook_verify", endpoint, "no events leased: {error:#}");
+                    self.notices.warn("no events leased", &error);
                     drop(slots);
                     pause = (pause * 2).min(PAUSES[1]);
                     // New events do not end this pause early.
@@ -529,12 +528,7 @@ where
                 Ok(Settled::Superseded) => return Recorded::No,
                 Err(error) => {
                     has_failed = true;
-                    let endpoint = &*self.inbox.endpoint;
-                    tracing::warn!(
-                        target: "webhook_verify",
-                        endpoint,
-                        "result not recorded: {error:#}"
-                    );
+                    self.notices.warn("result not recorded", &error);
                 }
             }
             sleep(varied(pause)).await;
@@ -602,8 +596,7 @@ where
             let (releases, limit) = (holders.map(release).collect::<Vec<_>>(), self.inbox.timeout);
             let released = within(limit, self.inbox.store.settle(&releases, limit)).await;
             if let Err(error) = released {
-                let endpoint = &*self.inbox.endpoint;
-                tracing::warn!(target: "webhook_verify", endpoint, "events not released: {error:#}");
+                self.notices.warn("events not released", &error);
             }
         }
     }
@@ -623,12 +616,7 @@ where
                 let extended = match extended.and_then(|it| of_all(it, batch.len())) {
                     Ok(extended) => extended,
                     Err(error) => {
-                        let endpoint = &*self.inbox.endpoint;
-                        tracing::warn!(
-                            target: "webhook_verify",
-                            endpoint,
-                            "leases not renewed: {error:#}"
-                        );
+                        self.notices.warn("leases not renewed", &error);
                         pause = usual / 4;
                         continue;
                     }
@@ -690,8 +678,7 @@ where
         loop {
             sleep(varied(PURGE_EVERY)).await;
             if let Err(error) = self.inbox.purge(PURGE).await {
-                let endpoint = &*self.inbox.endpoint;
-                tracing::warn!(target: "webhook_verify", endpoint, "inbox not purged: {error:#}");
+                self.notices.warn("inbox not purged", &error);
             }
         }
     }
