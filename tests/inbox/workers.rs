@@ -260,7 +260,7 @@ async fn the_longest_times_are_possible() {
     each_store(&STORES, async |place| {
         let (inbox, _) = open(place).await;
         let most = Duration::MAX;
-        let inbox = inbox.store_timeout(most).keep_bodies(most).ttl(most);
+        let inbox = inbox.store_timeout(most).keep_bodies(most);
         store(&inbox, ["error", "later", "ok"]).await;
         let worker = inbox.worker(async |event: InboxEvent| match event.id() {
             Some("error") => Err("broken".into()),
