@@ -51,6 +51,8 @@ pub(crate) enum Fault {
     Held,
     /// It does nothing, because another transaction has locked the entries. Only for `extend`.
     Locked,
+    /// It leases an entry more than it was asked for. Only for `lease`.
+    Generous,
     /// It panics.
     Panics,
 }
@@ -67,11 +69,17 @@ struct State {
     refused: Option<String>,
     /// How many of the next inserts never end. They have no effect.
     hanging: usize,
+    /// The number of an event that cannot be settled.
+    locked: Option<i64>,
 }
 
 impl Faults {
     pub(crate) fn set(&self, call: &'static str, fault: Fault) {
         self.0.lock().unwrap().faults.insert(call, fault);
+    }
+
+    fn get(&self, call: &'static str) -> Option<Fault> {
+        self.0.lock().unwrap().faults.get(call).copied()
     }
 
     /// Makes each insert fail that contains the event with this ID.
@@ -101,13 +109,29 @@ impl Faults {
         hangs
     }
 
+    /// Lets each call fail that settles the event with this number.
+    pub(crate) fn lock_event(&self, number: i64) {
+        self.0.lock().unwrap().locked = Some(number);
+    }
+
+    /// Counts calls that settle several events as `settle together`.
+    fn is_locked(&self, settlements: &[Settlement]) -> bool {
+        let mut state = self.0.lock().unwrap();
+        if settlements.len() > 1 {
+            *state.calls.entry("settle together").or_default() += 1;
+        }
+        settlements.iter().any(|it| Some(it.holder.number) == state.locked)
+    }
+
     fn refuses(&self, intake: &Intake) -> bool {
         let refused = &self.0.lock().unwrap().refused;
         intake.events.iter().any(|new| new.event.id.is_some() && new.event.id == *refused)
     }
 
     pub(crate) fn clear(&self) {
-        self.0.lock().unwrap().faults.clear();
+        let mut state = self.0.lock().unwrap();
+        state.faults.clear();
+        state.locked = None;
     }
 
     /// Returns how many calls there were, and forgets them.
@@ -141,7 +165,7 @@ impl Faults {
             state.faults.get(call).copied()
         };
         match fault {
-            None => run.await,
+            None | Some(Fault::Generous) => run.await,
             Some(Fault::Refused | Fault::Locked) => Err(StoreError::new("refused")),
             Some(Fault::Unanswered) => {
                 run.await?;
@@ -184,7 +208,11 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
     }
 
     async fn lease(&self, request: &LeaseRequest) -> Result<Leased, StoreError> {
-        self.faults.through("lease", self.inner.lease(request)).await
+        let mut request = request.clone();
+        if self.faults.get("lease") == Some(Fault::Generous) {
+            request.max += 1;
+        }
+        self.faults.through("lease", self.inner.lease(&request)).await
     }
 
     async fn extend(
@@ -195,7 +223,7 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
     ) -> Result<Vec<Extended>, StoreError> {
         let extended =
             self.faults.through("extend", self.inner.extend(holders, lease, limit)).await;
-        match self.faults.0.lock().unwrap().faults.get("extend") {
+        match self.faults.get("extend") {
             Some(Fault::Locked) => Ok(vec![Extended::Locked; holders.len()]),
             _ => extended,
         }
@@ -206,7 +234,13 @@ impl<S: InboxStore> InboxStore for Faulty<S> {
         settlements: &[Settlement],
         limit: Duration,
     ) -> Result<Vec<Settled>, StoreError> {
-        self.faults.through("settle", self.inner.settle(settlements, limit)).await
+        let settle = async {
+            match self.faults.is_locked(settlements) {
+                true => Err(StoreError::new("locked")),
+                false => self.inner.settle(settlements, limit).await,
+            }
+        };
+        self.faults.through("settle", settle).await
     }
 
     async fn advance(&self, advance: &Advance, limit: Duration) -> Result<bool, StoreError> {

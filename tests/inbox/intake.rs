@@ -1,8 +1,10 @@
 //! Receivers store events before they acknowledge them.
 
+use std::time::Duration;
+
 use integration_tests::{Gate, Kind, assert_replay, each_place, each_store, is_replay, unique};
 use webhook_verify::{
-    Idempotency, MemoryStore, Receiver, Scheme, Secret, Tenant, Verifier,
+    Delivery, Idempotency, MemoryStore, Receiver, Scheme, Secret, Tenant, Verifier,
     inbox::{EntryState, InboxEvent},
     scheme::{self, Algorithm, Identity, SignedBytes},
 };
@@ -201,6 +203,22 @@ async fn settings_that_cannot_work_are_refused() {
             let error = builder().inbox(&inbox).build().unwrap_err().to_string();
             assert!(error.contains("consumers"), "{error}");
         }
+        let whole = |_: &Delivery| Some(b"key".to_vec());
+        let ordered = || inbox.clone().ordered_by(|_| Some("key".to_owned()));
+        let refused = [
+            (inbox.clone().skip_dead(), "skip_dead"),
+            (inbox.clone().by_event_time(), "by_event_time"),
+            (inbox.clone().store_timeout(Duration::ZERO), "store_timeout"),
+            (ordered().identity_from(whole), "ordered_by"),
+            (ordered().identity(Identity::BodyDigest), "ordered_by"),
+        ];
+        for (inbox, option) in refused {
+            let error = builder().inbox(&inbox).build().unwrap_err().to_string();
+            assert!(error.contains(option), "{option}: {error}");
+        }
+        let single = Verifier::new(scheme::STANDARD_WEBHOOKS, SECRET).unwrap();
+        Receiver::builder(single).inbox(&ordered().identity_from(whole)).build().unwrap();
+        builder().inbox(&ordered().identity(Identity::None)).build().unwrap();
         let claims = Idempotency::new(MemoryStore::new(), "tests");
         let error = builder().idempotency(claims).inbox(&inbox).build().unwrap_err().to_string();
         assert!(error.contains("idempotency") && error.contains("inbox"), "{error}");

@@ -1,6 +1,11 @@
 //! Leases: renewal, loss, shutdown, and results that the store does not record at once.
 
-use std::sync::Arc;
+use std::{
+    collections::HashSet,
+    future::pending,
+    sync::{Arc, Mutex, mpsc},
+    time::Instant,
+};
 
 use integration_tests::{Gate, Logs, age_inbox, each_store, unique};
 use webhook_verify::inbox::{EntryState, Inbox, InboxEvent, Worker};
@@ -154,6 +159,65 @@ async fn a_shutdown_releases_the_events_of_handlers_that_take_too_long() {
     .await;
 }
 
+/// The grace ends while the store records the result of a handler that has succeeded.
+#[tokio::test]
+async fn a_shutdown_records_the_results_of_handlers_that_have_succeeded() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, ["evt-1", "evt-2"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let first = waiting(&inbox, "first", &notes, &gate).concurrency(2);
+        let mut working = work(first.lease(HOUR).grace(10 * MS));
+        gate.entered().await;
+        gate.entered().await;
+        faults.set("settle", Fault::Held);
+        let called = faults.until_calls("settle", 1);
+        gate.open(1);
+        called.await;
+        working.begin_to_stop();
+        // The grace is over once the other handler is dropped.
+        notes.until(4).await;
+        faults.clear();
+        working.until_stopped().await;
+        let states: HashSet<_> = entries(&inbox).await.iter().map(|it| it.state).collect();
+        assert_eq!(states, HashSet::from([EntryState::Done, EntryState::Waiting]));
+        assert_eq!(lines(&logs, &inbox, "event processed"), 1);
+    })
+    .await;
+}
+
+/// The others are dropped and released, and the worker ends.
+#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+async fn a_shutdown_does_not_wait_for_a_handler_that_blocks_its_thread() {
+    each_store(&STORES, async |place| {
+        let (inbox, _) = open(place).await;
+        store(&inbox, ["blocks", "waits"]).await;
+        let (until_end, ended) = mpsc::channel::<()>();
+        let (notes, ended) = (Notes::default(), Arc::new(Mutex::new(ended)));
+        let noted = notes.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let (notes, ended) = (noted.clone(), ended.clone());
+            async move {
+                notes.add(event.id().unwrap());
+                match event.id() {
+                    Some("blocks") => drop(ended.lock().unwrap().recv()),
+                    _ => pending().await,
+                }
+                Ok(())
+            }
+        });
+        let working = work(worker.concurrency(2).lease(HOUR).grace(10 * MS));
+        notes.until(2).await;
+        working.stop().await;
+        drop(until_end);
+        let all = entries(&inbox).await;
+        let states: Vec<_> = all.iter().map(|entry| entry.state).collect();
+        assert_eq!(states, [EntryState::Running, EntryState::Waiting]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn with_the_future_of_a_worker_its_handlers_are_dropped() {
     each_store(&STORES, async |place| {
@@ -252,6 +316,109 @@ async fn a_worker_outlasts_an_outage_of_the_store() {
         faults.clear();
         store(&inbox, ["evt-1"]).await;
         until(&inbox, EntryState::Done, 1).await;
+        working.stop().await;
+    })
+    .await;
+}
+
+/// A batch that fails is not formed again: each of its entries is settled alone.
+#[tokio::test]
+async fn an_entry_that_is_locked_delays_no_others() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, (0..8).map(|number| format!("evt-{number}"))).await;
+        faults.lock_event(entries(&inbox).await[3].number);
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).concurrency(8).lease(HOUR));
+        for _ in 0..8 {
+            gate.entered().await;
+        }
+        gate.open(8);
+        until(&inbox, EntryState::Done, 7).await;
+        until(&inbox, EntryState::Running, 1).await;
+        let together = faults.take_calls("settle together");
+        assert!(together <= 4, "{together} batches of 8 entries");
+        faults.until_calls("settle", 3).await;
+        assert_eq!(faults.take_calls("settle together"), 0);
+        faults.clear();
+        until(&inbox, EntryState::Done, 8).await;
+        working.stop().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn entries_that_no_handler_can_take_are_released() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, ["evt-1", "evt-2"]).await;
+        faults.set("lease", Fault::Generous);
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let working = work(waiting(&inbox, "first", &notes, &gate).lease(HOUR));
+        gate.entered().await;
+        let waits = until(&inbox, EntryState::Waiting, 1).await;
+        assert_eq!((waits[0].event.id.as_deref(), waits[0].attempts), (Some("evt-2"), 1));
+        gate.open(2);
+        until(&inbox, EntryState::Done, 2).await;
+        assert_eq!(notes.all().len(), 4, "{:?}", notes.all());
+        working.stop().await;
+    })
+    .await;
+}
+
+/// New events wake a worker, but not during the pause after an error.
+#[tokio::test]
+async fn during_an_outage_new_events_cause_no_calls() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        faults.set("lease", Fault::Refused);
+        let called = faults.until_calls("lease", 1);
+        let working = work(inbox.worker(async |_: InboxEvent| Ok(())).poll_every(HOUR));
+        called.await;
+        let (begun, none) = (Instant::now(), inbox.filter().event_type("none"));
+        let calls = faults.until_calls("lease", 3);
+        let waking = async {
+            loop {
+                inbox.retry(&none).await.unwrap();
+                tokio::time::sleep(MS).await;
+            }
+        };
+        tokio::select! {
+            () = calls => {}
+            () = waking => {}
+        }
+        // Half of each pause: 200, 400 and 800 ms, of which the first may have begun before.
+        assert!(begun.elapsed() >= 600 * MS, "{:?}", begun.elapsed());
+        working.stop().await;
+    })
+    .await;
+}
+
+/// Each handler and each delivery meets the same outage. The log has a burst of 5 lines, and then
+/// one each second.
+#[tokio::test]
+async fn an_outage_does_not_flood_the_log() {
+    let logs = Logs::collect();
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        store(&inbox, (0..50).map(|number| format!("evt-{number}"))).await;
+        let begun = Instant::now();
+        faults.set("settle", Fault::Refused);
+        let called = faults.until_calls("settle", 52);
+        let worker = inbox.worker(async |_: InboxEvent| Ok(())).concurrency(50);
+        let working = work(worker.lease(HOUR));
+        called.await;
+        faults.set("insert", Fault::Refused);
+        let receiver = receiver(webhook_verify::scheme::STANDARD_WEBHOOKS, &inbox);
+        for _ in 0..50 {
+            take(&receiver, &single("evt-new")).await.unwrap_err();
+        }
+        for text in ["result not recorded", "events not stored at the first attempt"] {
+            let logged = lines(&logs, &inbox, text);
+            let most = 6 + begun.elapsed().as_secs() as usize;
+            assert!((1..=most).contains(&logged), "{logged} lines: {text}");
+        }
+        faults.clear();
         working.stop().await;
     })
     .await;

@@ -3,7 +3,17 @@
 mod faults;
 mod processes;
 
-use std::{collections::HashSet, error::Error as _, fmt, path::PathBuf, time::Duration};
+use std::{
+    collections::HashSet,
+    error::Error as _,
+    fmt,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    time::Duration,
+};
 
 use integration_tests::{HandClock, PATIENCE, soon};
 use sqlx::{AssertSqlSafe, ConnectOptions as _, SqliteConnection, sqlite::SqliteConnectOptions};
@@ -144,6 +154,37 @@ async fn conformance_from_time_zero() {
 }
 
 /// Another table for the claims has other tables for the inbox.
+/// A panic in the writer's thread fails one call, and has no effect.
+#[tokio::test]
+async fn a_call_that_panics_fails_no_other() {
+    let folder = Folder::new();
+    let is_broken = Arc::new(AtomicBool::new(true));
+    let store = folder.store().await;
+    let in_clock = is_broken.clone();
+    let broken = store.clone().clock(move || {
+        assert!(!in_clock.load(SeqCst), "on purpose");
+        HOUR
+    });
+    let (one, other) = (intake(vec![event(1)]), intake(vec![event(2)]));
+    let (failed, stored) = tokio::join!(broken.insert(&one), store.insert(&other));
+    assert_eq!(failed.unwrap_err().source().unwrap().to_string(), "the call panicked");
+    assert_eq!(stored.unwrap(), [Inserted::New]);
+    is_broken.store(false, SeqCst);
+    assert_eq!(broken.insert(&one).await.unwrap(), [Inserted::New]);
+    assert_eq!(store.list(&filter()).await.unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn a_row_whose_attempts_were_edited() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    store.insert(&intake(vec![event(1)])).await.unwrap();
+    let expired = "UPDATE webhook_inbox_entry SET state = 1, due_at = 0, retried_at_attempt = 9";
+    execute(&mut folder.connection().await, expired).await;
+    let leased = store.lease(&request(1)).await.unwrap().events;
+    assert_eq!((leased[0].attempt, leased[0].retried_at_attempt), (1, 9));
+}
+
 #[tokio::test]
 async fn tables_of_another_name() {
     let folder = Folder::new();

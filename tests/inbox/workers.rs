@@ -17,7 +17,7 @@ use integration_tests::{Gate, Kind, Logs, PATIENCE, Place, each_store, soon, uni
 use serde_json::{Value, json};
 use webhook_verify::{
     Receiver, Verifier,
-    inbox::{Discard, EntryState, InboxEvent, Retry, Stats},
+    inbox::{Discard, EntryState, Inbox, InboxEvent, Retry, Stats},
     scheme,
 };
 
@@ -242,6 +242,9 @@ async fn workers_that_cannot_work_do_not_run() {
         (worker().lease(25 * HOUR), "lease"),
         (worker().time_limit(Duration::ZERO), "time_limit"),
         (worker().poll_every(Duration::ZERO), "poll_every"),
+        (inbox.clone().skip_dead().worker(succeed), "skip_dead"),
+        (inbox.clone().by_event_time().worker(succeed), "by_event_time"),
+        (inbox.clone().store_timeout(Duration::ZERO).worker(succeed), "store_timeout"),
     ];
     for (worker, option) in refused {
         let error = soon("error", worker.run()).await.unwrap_err().to_string();
@@ -250,6 +253,45 @@ async fn workers_that_cannot_work_do_not_run() {
     assert!(worker().run_until(async {}).await.is_ok());
     let most = worker().lease(24 * HOUR).time_limit(Duration::MAX).poll_every(Duration::MAX);
     assert!(most.grace(Duration::MAX).run_until(async {}).await.is_ok());
+}
+
+#[tokio::test]
+async fn the_longest_times_are_possible() {
+    each_store(&STORES, async |place| {
+        let (inbox, _) = open(place).await;
+        let most = Duration::MAX;
+        let inbox = inbox.store_timeout(most).keep_bodies(most);
+        store(&inbox, ["error", "later", "ok"]).await;
+        let worker = inbox.worker(async |event: InboxEvent| match event.id() {
+            Some("error") => Err("broken".into()),
+            Some("later") => Err(Retry::after(Duration::MAX).into()),
+            _ => Ok(()),
+        });
+        let worker = worker.concurrency(3).backoff(most, most).lease(24 * HOUR);
+        let working = work(worker.time_limit(most).poll_every(most).grace(most));
+        until(&inbox, EntryState::Done, 1).await;
+        until_retried(&inbox, 2).await;
+        working.stop().await;
+        assert_eq!(inbox.purge(10).await.unwrap(), 0);
+        for entry in in_state(&inbox, EntryState::Waiting).await {
+            assert!(entry.due_at > entry.received_at + 365 * 24 * HOUR, "{entry:?}");
+        }
+    })
+    .await;
+}
+
+/// Waits until so many entries wait for another attempt.
+async fn until_retried(inbox: &Inbox, count: usize) {
+    let retried = async {
+        loop {
+            let waiting = in_state(inbox, EntryState::Waiting).await;
+            if waiting.iter().filter(|entry| entry.attempts > 0).count() == count {
+                return;
+            }
+            tokio::time::sleep(5 * MS).await;
+        }
+    };
+    soon("attempt of each event", retried).await;
 }
 
 #[tokio::test]

@@ -36,6 +36,12 @@ impl ReceiverBuilder {
 impl receive::Intake for Inbox {
     fn build(&self, verifier: &Verifier) -> Result<Arc<dyn receive::Intake>, ConfigError> {
         let scheme = verifier.scheme();
+        self.check()?;
+        if self.ordering.key.is_some() && self.idempotency.joins_events(scheme) {
+            let reason = "a delivery of several events has one idempotency key, so it is stored as \
+                          one event";
+            return Err(ConfigError::option("ordered_by", reason));
+        }
         let is_secret = |name: &str| {
             ["authorization", "cookie", "proxy-authorization"].contains(&name)
                 || scheme.may_sign_in(name)
@@ -44,7 +50,6 @@ impl receive::Intake for Inbox {
             let reason = format!("`{name}` may contain a secret or a signature");
             return Err(ConfigError::option("keep_headers", reason));
         }
-        self.check_settings()?;
         let idempotency = self.idempotency.clone().build(verifier)?;
         let groups = Groups::new(Arc::clone(&self.store));
         Ok(Arc::new(Self { idempotency, groups, ..self.clone() }))
@@ -106,11 +111,14 @@ impl Inbox {
         let grouped = self.groups.insert(&intake, timer);
         let inserted = match keeper.answer("insert", grouped, timer, self.timeout).await {
             Err(error) if !error.is_overloaded() => {
-                tracing::warn!(
-                    target: "webhook_verify",
-                    endpoint = &*self.endpoint,
-                    "events not stored at the first attempt: {error:#}"
-                );
+                if let Some(suppressed) = keeper.admit_line("not_stored") {
+                    tracing::warn!(
+                        target: "webhook_verify",
+                        endpoint = &*self.endpoint,
+                        suppressed,
+                        "events not stored at the first attempt: {error:#}"
+                    );
+                }
                 let alone = self.store.insert(&intake);
                 keeper.answer("insert", alone, timer, self.timeout).await?
             }

@@ -212,6 +212,10 @@ impl Inbox {
     ///
     /// If the sender sent one event after the response to another, they were stored in that order.
     /// The order of events whose requests overlap is arbitrary.
+    ///
+    /// If a sender puts several events into one request, [`identity`](Self::identity) and
+    /// [`identity_from`](Self::identity_from) store them as one event, which has no order. So a
+    /// receiver for such a sender refuses these options together.
     pub fn ordered_by(
         mut self,
         key: impl Fn(&Event) -> Option<String> + Send + Sync + 'static,
@@ -221,14 +225,15 @@ impl Inbox {
     }
 
     /// Orders events by their own [time](Event::time) rather than by when they were stored, among
-    /// those that are waiting. An event without a time has that of its receipt.
+    /// those that are waiting. An event without a time has that of its receipt. Needs
+    /// [`ordered_by`](Self::ordered_by).
     pub fn by_event_time(mut self) -> Self {
         self.ordering.by_event_time = true;
         self
     }
 
     /// Lets a dead event no longer delay the following ones with the same key. By default they wait
-    /// until it is retried or discarded.
+    /// until it is retried or discarded. Needs [`ordered_by`](Self::ordered_by).
     pub fn skip_dead(mut self) -> Self {
         self.ordering.skips_dead = true;
         self
@@ -315,7 +320,7 @@ impl Inbox {
     ///
     /// [`StoreError`] if the store fails, or if the filter is that of another inbox.
     pub async fn list(&self, filter: &Filter) -> Result<Vec<Entry>, StoreError> {
-        self.check(filter)?;
+        self.check_filter(filter)?;
         self.store.list(filter).await
     }
 
@@ -359,8 +364,8 @@ impl Inbox {
         self.store.purge_inbox(&self.endpoint, &self.retention, max).await
     }
 
-    /// Checks the settings that receivers and workers share.
-    fn check_settings(&self) -> Result<(), ConfigError> {
+    /// Checks the options that receivers and workers use.
+    fn check(&self) -> Result<(), ConfigError> {
         let is_odd =
             |name: &str| name.is_empty() || name.len() > LONGEST_NAME || name.contains('\0');
         if is_odd(&self.endpoint) {
@@ -385,10 +390,16 @@ impl Inbox {
         if self.timeout.is_zero() {
             return Err(ConfigError::option("store_timeout", "zero"));
         }
+        let Ordering { key, by_event_time, skips_dead } = &self.ordering;
+        for (option, is_set) in [("by_event_time", by_event_time), ("skip_dead", skips_dead)] {
+            if *is_set && key.is_none() {
+                return Err(ConfigError::option(option, "`ordered_by` is not set"));
+            }
+        }
         Ok(())
     }
 
-    fn check(&self, filter: &Filter) -> Result<(), StoreError> {
+    fn check_filter(&self, filter: &Filter) -> Result<(), StoreError> {
         if filter.endpoint != self.endpoint {
             return Err(StoreError::new("the filter is that of another inbox"));
         }
@@ -396,7 +407,7 @@ impl Inbox {
     }
 
     async fn change(&self, filter: &Filter, change: Change) -> Result<usize, StoreError> {
-        self.check(filter)?;
+        self.check_filter(filter)?;
         let all = Filter { limit: usize::MAX, ..filter.clone() };
         let changed = self.store.change(&all, change).await?;
         // A dead event that is discarded no longer blocks others.

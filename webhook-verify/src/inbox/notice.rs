@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{Inbox, InboxEvent, Stats, Verdict};
-use crate::claim::{ClaimKey, Family, Metric};
+use crate::claim::{ClaimKey, Family, LogLimit, Metric, StoreError};
 
 /// The metrics of a receiver with an inbox.
 #[derive(Clone)]
@@ -105,6 +105,7 @@ pub(super) struct Notices {
     consumer: Arc<str>,
     attempts: Family,
     handler_seconds: Metric,
+    log_limit: LogLimit,
 }
 
 impl Notices {
@@ -116,12 +117,25 @@ impl Notices {
             consumer: Arc::clone(consumer),
             attempts: Family::new(attempts, &labels, "outcome", &Outcome::NAMES),
             handler_seconds: Metric::new("webhook_verify_inbox_handler_seconds", &labels),
+            log_limit: LogLimit::default(),
         }
     }
 
     /// Records how long a handler ran.
     pub(super) fn record_handler(&self, time: Duration) {
         self.handler_seconds.record(time);
+    }
+
+    /// Logs the error of a call to the store. During an outage, there are many.
+    pub(super) fn warn(&self, consequence: &'static str, error: &StoreError) {
+        let Some(suppressed) = self.log_limit.admit(consequence) else { return };
+        tracing::warn!(
+            target: "webhook_verify",
+            endpoint = &*self.endpoint,
+            consumer = &*self.consumer,
+            suppressed,
+            "{consequence}: {error:#}"
+        );
     }
 
     /// Reports the outcome of an attempt to the log and the metrics.

@@ -60,6 +60,8 @@ pub(super) enum Ended {
     Returned(Result<(), BoxError>),
     Panicked,
     TimedOut,
+    /// The worker stops.
+    Dropped,
 }
 
 impl Ended {
@@ -70,6 +72,7 @@ impl Ended {
             Self::Returned(Ok(())) => return Verdict::Done,
             Self::Returned(Err(error)) if error.is::<Discard>() => return Verdict::Discarded,
             Self::Returned(Err(error)) => error,
+            Self::Dropped => return Verdict::Released,
             Self::Panicked => return failed("the handler panicked".into(), backoff),
             Self::TimedOut => {
                 return failed("the handler exceeded its time limit".into(), backoff);

@@ -27,14 +27,19 @@ use crate::{
 
 /// How many entries one call of the store leases or settles.
 const BATCH: usize = 64;
-/// The pauses after a failed call of the store: the first and the longest.
+/// The pauses after a failed call of the store: the first and the longest, before they are
+/// [varied].
 const PAUSES: [Duration; 2] = [Duration::from_millis(100), Duration::from_secs(5)];
 /// The pause between two purges.
 const PURGE_EVERY: Duration = Duration::from_secs(60);
+/// The pause before a store that could not listen for announcements tries again.
+const WATCH_AFTER: Duration = Duration::from_secs(60);
 /// The pause between two refreshes of the gauges.
 const COUNT_EVERY: Duration = Duration::from_secs(15);
 /// The pause after a refresh of the gauges is this many times as long as the refresh, at least.
 const COUNT_SHARE: u32 = 20;
+/// How long a shutdown waits, after the grace, until the results of handlers are recorded.
+const CLOSING: Duration = Duration::from_secs(10);
 /// How many bodies and events one purge removes.
 const PURGE: usize = 100_000;
 
@@ -101,8 +106,10 @@ where
     }
 
     /// Sets the pause before the second attempt, and the longest pause. Each pause is twice as long
-    /// as the one before, and varies by up to a half. The default is 5 s and 1 h, so that 20
-    /// attempts take about half a day.
+    /// as the one before. The default is 5 s and 1 h, so that 20 attempts take about half a day.
+    ///
+    /// Each pause, the longest included, varies by up to a half: a pause of 1 h takes from 30 to
+    /// 90 minutes.
     pub fn backoff(mut self, first: Duration, longest: Duration) -> Self {
         self.settings.backoff = (first, longest);
         self
@@ -130,7 +137,9 @@ where
     }
 
     /// Sets how long a shutdown waits for running handlers. The default is 30 s. After that, they
-    /// are dropped, and their events are due at once.
+    /// are dropped, and their events are due at once. The shutdown waits up to 10 s more until the
+    /// store has recorded this. The event of a handler that blocks its thread is processed again
+    /// after its lease has expired.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.settings.grace = grace;
         self
@@ -169,6 +178,7 @@ where
             slots: Arc::new(Semaphore::new(self.settings.concurrency)),
             leases: Mutex::default(),
             settler,
+            must_end: watch::Sender::new(false),
             notices: Notices::new(&self.inbox.endpoint, &consumer),
             inbox: self.inbox,
             consumer,
@@ -189,9 +199,9 @@ where
 
     /// Checks the settings, and returns the consumer.
     fn check(&self) -> Result<Arc<str>, ConfigError> {
-        self.inbox.check_settings()?;
         let Settings { concurrency, max_attempts, backoff, lease, time_limit, poll_every, .. } =
             self.settings;
+        self.inbox.check()?;
         let second = Duration::from_secs(1);
         if concurrency == 0 || concurrency > Semaphore::MAX_PERMITS {
             return Err(ConfigError::option("concurrency", "zero or too large"));
@@ -234,6 +244,8 @@ struct Running<H> {
     /// The leases of running handlers, by event number.
     leases: Mutex<HashMap<i64, Lease>>,
     settler: mpsc::Sender<(Settlement, Reply)>,
+    /// Whether the grace of a shutdown is over, so that handlers are dropped.
+    must_end: watch::Sender<bool>,
 }
 
 type Reply = oneshot::Sender<Result<Settled, StoreError>>;
@@ -327,20 +339,31 @@ where
                         self.release(events).await;
                         break;
                     }
+                    let mut surplus = Vec::new();
                     for (event, end) in events {
-                        let Some(slot) = slots.split(1) else { break };
-                        handlers.spawn(Arc::clone(&self).handle(event, end, slot));
+                        match slots.split(1) {
+                            Some(slot) => {
+                                handlers.spawn(Arc::clone(&self).handle(event, end, slot));
+                            }
+                            None => surplus.push(event),
+                        }
                     }
+                    // A store that leases more than it was asked for is wrong.
+                    self.release(surplus).await;
                     if count == free {
                         continue;
                     }
                     self.settings.poll_every
                 }
                 Err(error) => {
-                    let endpoint = &*self.inbox.endpoint;
-                    tracing::warn!(target: "webhook_verify", endpoint, "no events leased: {error:#}");
+                    self.notices.warn("no events leased", &error);
+                    drop(slots);
                     pause = (pause * 2).min(PAUSES[1]);
-                    pause
+                    // New events do not end this pause early.
+                    if unless(shutdown.as_mut(), sleep(varied(pause))).await.is_none() {
+                        break;
+                    }
+                    continue;
                 }
             };
             drop(slots);
@@ -350,10 +373,11 @@ where
             }
         }
         let ended = async { while handlers.join_next().await.is_some() {} };
-        if timeout(self.settings.grace, ended).await.is_err() {
-            let left = self.leases().values().map(|lease| lease.event.clone()).collect();
-            handlers.shutdown().await;
-            self.release(left).await;
+        let mut ended = pin!(ended);
+        if timeout(self.settings.grace, ended.as_mut()).await.is_err() {
+            self.must_end.send_replace(true);
+            // A handler that blocks its thread does not end. Its lease expires.
+            let _ = timeout(CLOSING, ended).await;
         }
     }
 
@@ -441,14 +465,17 @@ where
         let handling = caught(|| (self.handler)(event.clone()));
         let handling = timeout(self.settings.time_limit, handling);
         let begun = Instant::now();
-        let ended = before_end(end.clone(), handling).await;
+        let mut must_end = self.must_end.subscribe();
+        let must_end = pin!(async move { drop(must_end.wait_for(|it| *it).await) });
+        let ended = before_end(end.clone(), unless(must_end, handling)).await;
         self.notices.record_handler(begun.elapsed());
         let ended = match (event.commit_state(), ended) {
             (CommitState::Committed, _) => {
                 return self.notices.report(&attempt, &Outcome::Processed);
             }
-            (_, Some(Ok(ended))) => ended,
-            (_, Some(Err(_))) => Ended::TimedOut,
+            (_, Some(Some(Ok(ended)))) => ended,
+            (_, Some(Some(Err(_)))) => Ended::TimedOut,
+            (_, Some(None)) => Ended::Dropped,
             (CommitState::Open, None) => return self.notices.report(&attempt, &Outcome::Lost),
             (CommitState::Committing, None) => {
                 return self.notices.report(&attempt, &Outcome::Unknown);
@@ -491,11 +518,10 @@ where
             let settlement =
                 Settlement { holder: event.holder().clone(), verdict: verdict.clone() };
             let result = match event.commit_state() {
-                CommitState::Open => self.settle_in_batch(settlement).await,
-                // The transaction may still lock the entry, which would delay a whole batch.
-                CommitState::Committing | CommitState::Committed => {
-                    self.settle_alone(settlement).await
-                }
+                CommitState::Open if !has_failed => self.settle_in_batch(settlement).await,
+                // This entry may be the reason why the batch failed. Or the transaction may still
+                // lock it, which would delay a whole batch.
+                _ => self.settle_alone(settlement).await,
             };
             match result {
                 Ok(Settled::Applied) => return Recorded::Yes,
@@ -503,15 +529,10 @@ where
                 Ok(Settled::Superseded) => return Recorded::No,
                 Err(error) => {
                     has_failed = true;
-                    let endpoint = &*self.inbox.endpoint;
-                    tracing::warn!(
-                        target: "webhook_verify",
-                        endpoint,
-                        "result not recorded: {error:#}"
-                    );
+                    self.notices.warn("result not recorded", &error);
                 }
             }
-            sleep(pause).await;
+            sleep(varied(pause)).await;
             pause = (pause * 2).min(PAUSES[1]);
         }
     }
@@ -565,34 +586,18 @@ where
         }
     }
 
-    /// Makes events without a running handler due at once. The attempt counts.
+    /// Makes events due at once whose handlers have not begun. The attempt counts.
     async fn release(&self, events: Vec<InboxEvent>) {
         for event in &events {
             drop(Held { running: self, holder: event.holder() });
         }
-        let is_open = |event: &InboxEvent| event.commit_state() == CommitState::Open;
-        let (open, committing): (Vec<_>, Vec<_>) = events.into_iter().partition(is_open);
-        let release = |event: &InboxEvent| Settlement {
-            holder: event.holder().clone(),
-            verdict: Verdict::Released,
-        };
-        for batch in open.chunks(BATCH).chain(committing.chunks(BATCH)) {
-            let settlements: Vec<_> = batch.iter().map(release).collect();
-            let limit = self.inbox.timeout;
-            let released = within(limit, self.inbox.store.settle(&settlements, limit)).await;
-            let released = released.and_then(|released| of_all(released, batch.len()));
-            let released = released.unwrap_or_else(|error| {
-                let endpoint = &*self.inbox.endpoint;
-                tracing::warn!(target: "webhook_verify", endpoint, "events not released: {error:#}");
-                vec![Settled::Superseded; batch.len()]
-            });
-            for (event, released) in batch.iter().zip(released) {
-                let outcome = match (released, event.commit_state()) {
-                    (Settled::Applied, _) | (_, CommitState::Open) => continue,
-                    (Settled::Superseded, CommitState::Committing) => Outcome::Unknown,
-                    (Settled::Superseded, CommitState::Committed) => Outcome::Processed,
-                };
-                self.notices.report(&Attempt::of(event), &outcome);
+        for batch in events.chunks(BATCH) {
+            let holders = batch.iter().map(|event| event.holder().clone());
+            let release = |holder| Settlement { holder, verdict: Verdict::Released };
+            let (releases, limit) = (holders.map(release).collect::<Vec<_>>(), self.inbox.timeout);
+            let released = within(limit, self.inbox.store.settle(&releases, limit)).await;
+            if let Err(error) = released {
+                self.notices.warn("events not released", &error);
             }
         }
     }
@@ -612,12 +617,7 @@ where
                 let extended = match extended.and_then(|it| of_all(it, batch.len())) {
                     Ok(extended) => extended,
                     Err(error) => {
-                        let endpoint = &*self.inbox.endpoint;
-                        tracing::warn!(
-                            target: "webhook_verify",
-                            endpoint,
-                            "leases not renewed: {error:#}"
-                        );
+                        self.notices.warn("leases not renewed", &error);
                         pause = usual / 4;
                         continue;
                     }
@@ -654,7 +654,7 @@ where
                     "not told of new events, so the worker looks for them: {error:#}"
                 );
             }
-            sleep(PURGE_EVERY).await;
+            sleep(WATCH_AFTER).await;
         }
     }
 
@@ -679,8 +679,7 @@ where
         loop {
             sleep(varied(PURGE_EVERY)).await;
             if let Err(error) = self.inbox.purge(PURGE).await {
-                let endpoint = &*self.inbox.endpoint;
-                tracing::warn!(target: "webhook_verify", endpoint, "inbox not purged: {error:#}");
+                self.notices.warn("inbox not purged", &error);
             }
         }
     }
@@ -689,9 +688,8 @@ where
 /// Returns from one half to one and a half of a pause, so that what began together is spread.
 fn varied(pause: Duration) -> Duration {
     let part = getrandom::u32().unwrap_or(u32::MAX / 2);
-    // One and a half of the longest pause would overflow.
-    let pause = pause.min(Duration::MAX / 2);
-    pause / 2 + pause.mul_f64(f64::from(part) / f64::from(u32::MAX))
+    let varied = pause.as_secs_f64() * (0.5 + f64::from(part) / f64::from(u32::MAX));
+    Duration::try_from_secs_f64(varied).unwrap_or(Duration::MAX)
 }
 
 /// Runs a handler, and catches its panics.

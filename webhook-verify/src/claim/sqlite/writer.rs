@@ -15,7 +15,7 @@ use super::statements::Statements;
 use crate::{
     claim::{
         BoxFuture, ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError,
-        StoredResponse,
+        StoredResponse, contain_future,
         limiter::{Limiter, Slot, shortest},
     },
     clock::Clock,
@@ -310,7 +310,9 @@ async fn run_on(
             answers.push(Answer::Skipped);
             continue;
         }
-        match job.run(&mut transaction).await {
+        // The clock, or a bug, may panic. The thread serves other calls.
+        let answer = contain_future(job.run(&mut transaction)).await;
+        match answer.unwrap_or_else(|| Err(StoreError::new("the call panicked"))) {
             Ok(answer) => answers.push(answer),
             Err(error) => {
                 // Some errors end the transaction by themselves. Then the rollback fails as well.

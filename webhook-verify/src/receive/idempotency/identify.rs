@@ -133,6 +133,18 @@ impl Idempotency {
         Ok(Some(self.claim_request(delivery, key, owner, fingerprint, identity)))
     }
 
+    /// Returns whether a delivery of several events has one key.
+    pub(crate) fn joins_events(&self, scheme: &Scheme) -> bool {
+        scheme.sends_batches()
+            && match self.identity {
+                IdentitySource::Custom(_) => true,
+                IdentitySource::Fixed(identity) => identity != Identity::None,
+                IdentitySource::Scheme | IdentitySource::Events(_) => {
+                    !scheme.recognises_events() && scheme.identity != Identity::None
+                }
+            }
+    }
+
     /// Returns the events to claim one by one, if the sender may put several into one request and
     /// all of their bytes are signed. `None` if the delivery is claimed as a whole: also if it has
     /// no events or cannot be split, because its handler may still use it.
