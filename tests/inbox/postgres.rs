@@ -639,6 +639,58 @@ async fn missing_rights_are_reported_at_the_first_use() {
     let claims = site.table.strip_suffix("_inbox").unwrap();
     let role = format!("{claims}_user");
     site.execute(&format!(
+/// Purges read neither events that are kept for their bodies, nor, a second time, the finished entries
+/// of events that another consumer keeps.
+#[tokio::test]
+async fn purges_examine_nothing_that_is_kept() {
+    let site = Site::new().await;
+    site.insert((0..3000).map(|number| NewEvent::new(stored(number), Duration::ZERO)).collect())
+        .await;
+    // Of each three events, one is waiting, one is kept for its body, and one is dead for another
+    // consumer.
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3,
+           finished_at = now() - CASE event % 3 WHEN 1 THEN interval '0' ELSE interval '1 hour' END
+         WHERE event % 3 > 0;
+         INSERT INTO {inbox}_entry (event, consumer, endpoint, state, attempt, due_at, position)
+         SELECT event, 'bill', endpoint, 2, 1, due_at, 0 FROM {inbox}_entry WHERE event % 3 = 2;
+         ANALYZE {inbox}; ANALYZE {inbox}_entry",
+    )
+    .await;
+    let server = PostgresServer::shared();
+    // A session reports what it has read, at its end at the latest.
+    let ended = async |name: &str| {
+        let sql = "SELECT FROM pg_stat_activity WHERE application_name = $1";
+        while sqlx::query(sql).bind(name).fetch_optional(&site.pool).await.unwrap().is_some() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let claims = site.table.strip_suffix("_inbox").unwrap();
+    let purge = async |round: usize| {
+        let sql = "SELECT sum(seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_user_tables
+          WHERE relname IN ('{inbox}', '{inbox}_entry')";
+        let before = site.count(sql).await;
+        let name = format!("{claims} purge {round}");
+        let pool = pool_with(server, 1, &[("application_name", &name)]).await;
+        let store = PostgresStore::new(pool.clone()).table(claims).unwrap();
+        assert_eq!(store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap(), 0);
+        pool.close().await;
+        soon("end of the session", ended(&name)).await;
+        site.count(sql).await - before
+    };
+    assert!(purge(1).await >= 1000);
+    let read = purge(2).await;
+    assert!(read < 100, "{read} rows read");
+    // The entry that is finished last leads to the body.
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour' WHERE state = 2",
+    )
+    .await;
+    let purged = site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap();
+    assert_eq!(purged, 2000);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 2000);
+}
+
         "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON {claims} TO {role}"
     ))
     .await;

@@ -241,11 +241,11 @@ impl InboxStore for PostgresStore {
         max: usize,
     ) -> Result<usize, StoreError> {
         let statements = self.inbox_statements();
-        // The body of an event goes with it. If one purge fails, the other one still runs.
-        let events = self.purge_with(&statements.purge_events, endpoint, retention, max).await;
-        let left = max - events.as_ref().map_or(0, |events| *events);
-        let bodies = self.purge_with(&statements.purge_bodies, endpoint, retention, left).await?;
-        Ok(events? + bodies)
+        // Only events without a body are removed. If one purge fails, the other one still runs.
+        let bodies = self.purge_with(&statements.purge_bodies, endpoint, retention, max).await;
+        let left = max - bodies.as_ref().map_or(0, |bodies| *bodies);
+        let events = self.purge_with(&statements.purge_events, endpoint, retention, left).await?;
+        Ok(bodies? + events)
     }
 
     /// Notifies in a transaction of its own, because transactions that notify commit one by one.

@@ -1,5 +1,7 @@
-CREATE INDEX IF NOT EXISTS "{inbox}_expires" ON "{inbox}" (endpoint, expires_at);
--- A finished entry is only in the index of finished ones, and leaves it with its body.
+-- Events that are kept for their bodies are not in the index, so that they cost purges nothing.
+CREATE INDEX IF NOT EXISTS "{inbox}_expires" ON "{inbox}" (endpoint, expires_at)
+  WHERE body IS NULL;
+-- A finished entry is only in the index of finished ones, and leaves it once a purge has examined it.
 -- Those of the other states contain the state, so that counting reads nothing else. A lease with an
 -- order finds no entries that wait for others, however many there are.
 CREATE INDEX IF NOT EXISTS "{inbox}_waiting"

@@ -296,7 +296,7 @@ mod tests {
             operations::FINISHED_ENTRIES,
             operations::PURGE_EVENTS,
             operations::PURGE_BODIES,
-            operations::PURGED_BODIES,
+            operations::EXAMINED,
         ];
         for sql in leases.iter().map(String::as_str).chain(others) {
             let explain = in_inbox(&format!("EXPLAIN QUERY PLAN {sql}"), "t");
