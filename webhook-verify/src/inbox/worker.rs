@@ -329,7 +329,9 @@ where
                         let Some(slot) = slots.split(1) else { break };
                         handlers.spawn(Arc::clone(&self).handle(event, end, slot));
                     }
-                    if count == free {
+                    // With an order, the lease looked only at the first of the due entries. The others
+                    // with their order keys wait now, so the next lease looks further.
+                    if count == free || (count > 0 && self.inbox.order() != Order::None) {
                         continue;
                     }
                     self.settings.poll_every
