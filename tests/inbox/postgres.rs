@@ -364,6 +364,55 @@ async fn waiting_for_a_dead_event_delays_no_other_key() {
     }
 }
 
+/// The running entry finishes while a lease parks those after it. The next one is due soon, and the
+/// others after it are due when it has finished.
+#[tokio::test]
+async fn an_entry_that_is_parked_too_late_is_due_soon() {
+    let site = Site::new().await;
+    let ordered = |number| event(number).ordered("key", None);
+    site.insert((0..1500).map(ordered).collect()).await;
+    let lease = async || {
+        let mut request = request(1);
+        request.order = Order::DeadBlocks;
+        let leased = site.store.lease(&request).await.unwrap().events;
+        leased.first().map(|event| EntryHolder::new(event.number, CONSUMER, request.owner))
+    };
+    let first = lease().await.unwrap();
+    // A lease waits while it parks entries.
+    site.execute(
+        "CREATE FUNCTION {inbox}_wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM pg_advisory_xact_lock_shared(hashtext('{inbox}'));
+           RETURN NULL;
+         END $$;
+         CREATE TRIGGER wait AFTER UPDATE ON {inbox}_entry FOR EACH ROW
+           WHEN (old.state = 0 AND new.state = 0) EXECUTE FUNCTION {inbox}_wait()",
+    )
+    .await;
+    let mut transaction = site.pool.begin().await.unwrap();
+    let lock = format!("SELECT pg_advisory_xact_lock(hashtext('{}'))", site.table);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
+    let finish = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+          AND objid = ((hashtext('{inbox}')::bigint + 4294967296) % 4294967296)::oid";
+        let waiting = async {
+            while site.count(waits).await == 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("lease that parks entries", waiting).await;
+        assert_eq!(site.settle(&first, Verdict::Done).await, Settled::Applied);
+        transaction.rollback().await.unwrap();
+    };
+    let (second, ()) = tokio::join!(lease(), finish);
+    assert!(second.is_none());
+    site.age(Duration::from_secs(10)).await;
+    for number in 2..5 {
+        let holder = lease().await.unwrap();
+        assert_eq!(holder.number, number);
+        assert_eq!(site.settle(&holder, Verdict::Done).await, Settled::Applied);
+    }
+}
+
 /// Waiting entries that are discarded in one call do not keep each other.
 #[tokio::test]
 async fn followers_of_a_discarded_entry_are_discarded_with_it() {
@@ -590,55 +639,6 @@ async fn purges_at_once_remove_everything() {
     let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
     assert_eq!(site.count(deadlocks).await, 0);
 }
-
-/// A table of events that cannot be deleted from delays no purge of bodies.
-#[tokio::test]
-async fn bodies_are_purged_although_events_are_not() {
-    let site = Site::new().await;
-    site.insert(vec![event(1), NewEvent::new(stored(2), Duration::ZERO)]).await;
-    site.execute(
-        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour';
-         CREATE FUNCTION {inbox}_refuse() RETURNS trigger LANGUAGE plpgsql AS
-           $$ BEGIN RAISE 'refused'; END $$;
-         CREATE TRIGGER refuse BEFORE DELETE ON {inbox} EXECUTE FUNCTION {inbox}_refuse()",
-    )
-    .await;
-    let retention = Retention::new(MINUTE);
-    let purged = fails(site.store.purge_inbox(ENDPOINT, &retention, 10)).await;
-    assert!(purged.contains("refused"), "{purged}");
-    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
-}
-
-/// Processes that start at once create the tables once.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn any_number_of_processes_migrate() {
-    let site = Site::new().await;
-    site.execute("DROP TABLE {inbox}, {inbox}_entry, {inbox}_version").await;
-    let migrations = (0..12).map(|_| site.store.migrate());
-    for migrated in join_all(migrations).await {
-        migrated.unwrap();
-    }
-    assert_eq!(site.insert(vec![event(1)]).await, [Inserted::New]);
-}
-
-#[tokio::test]
-async fn a_dropped_table_is_named() {
-    let site = Site::new().await;
-    site.execute("DROP TABLE {inbox}, {inbox}_entry, {inbox}_version").await;
-    let intake = Intake::new(ENDPOINT, &[CONSUMER], vec![event(1)]);
-    let expected = |name: &str| format!("table {name} does not exist: migrate creates it");
-    assert_eq!(fails(site.store.insert(&intake)).await, expected(&site.table));
-    let entries = format!("{}_entry", site.table);
-    assert_eq!(fails(site.store.lease(&request(1))).await, expected(&entries));
-}
-
-/// A user who may use only the table for claims has no inbox, and claims as before.
-#[tokio::test]
-async fn missing_rights_are_reported_at_the_first_use() {
-    let site = Site::new().await;
-    let claims = site.table.strip_suffix("_inbox").unwrap();
-    let role = format!("{claims}_user");
-    site.execute(&format!(
 /// Purges read neither events that are kept for their bodies, nor, a second time, the finished entries
 /// of events that another consumer keeps.
 #[tokio::test]
@@ -691,6 +691,55 @@ async fn purges_examine_nothing_that_is_kept() {
     assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 2000);
 }
 
+
+/// A table of events that cannot be deleted from delays no purge of bodies.
+#[tokio::test]
+async fn bodies_are_purged_although_events_are_not() {
+    let site = Site::new().await;
+    site.insert(vec![event(1), NewEvent::new(stored(2), Duration::ZERO)]).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour';
+         CREATE FUNCTION {inbox}_refuse() RETURNS trigger LANGUAGE plpgsql AS
+           $$ BEGIN RAISE 'refused'; END $$;
+         CREATE TRIGGER refuse BEFORE DELETE ON {inbox} EXECUTE FUNCTION {inbox}_refuse()",
+    )
+    .await;
+    let retention = Retention::new(MINUTE);
+    let purged = fails(site.store.purge_inbox(ENDPOINT, &retention, 10)).await;
+    assert!(purged.contains("refused"), "{purged}");
+    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
+}
+
+/// Processes that start at once create the tables once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn any_number_of_processes_migrate() {
+    let site = Site::new().await;
+    site.execute("DROP TABLE {inbox}, {inbox}_entry, {inbox}_version").await;
+    let migrations = (0..12).map(|_| site.store.migrate());
+    for migrated in join_all(migrations).await {
+        migrated.unwrap();
+    }
+    assert_eq!(site.insert(vec![event(1)]).await, [Inserted::New]);
+}
+
+#[tokio::test]
+async fn a_dropped_table_is_named() {
+    let site = Site::new().await;
+    site.execute("DROP TABLE {inbox}, {inbox}_entry, {inbox}_version").await;
+    let intake = Intake::new(ENDPOINT, &[CONSUMER], vec![event(1)]);
+    let expected = |name: &str| format!("table {name} does not exist: migrate creates it");
+    assert_eq!(fails(site.store.insert(&intake)).await, expected(&site.table));
+    let entries = format!("{}_entry", site.table);
+    assert_eq!(fails(site.store.lease(&request(1))).await, expected(&entries));
+}
+
+/// A user who may use only the table for claims has no inbox, and claims as before.
+#[tokio::test]
+async fn missing_rights_are_reported_at_the_first_use() {
+    let site = Site::new().await;
+    let claims = site.table.strip_suffix("_inbox").unwrap();
+    let role = format!("{claims}_user");
+    site.execute(&format!(
         "CREATE ROLE {role} LOGIN; GRANT SELECT, INSERT, UPDATE, DELETE ON {claims} TO {role}"
     ))
     .await;

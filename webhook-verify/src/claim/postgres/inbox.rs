@@ -43,7 +43,8 @@ const WINDOW: &str = "
     FROM {inbox_entry}
     WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
     ORDER BY due_at, event
-    LIMIT 1000";
+    LIMIT {window_size}";
+const WINDOW_SIZE: &str = "1000";
 /// The leased entries. Without any, a row of state -1 tells that other entries may be due: entries
 /// were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
@@ -179,8 +180,11 @@ pub(crate) struct InboxStatements {
 
 impl InboxStatements {
     pub(super) fn new(table: &Table<'_>, [call, maintenance]: [&str; 2]) -> Self {
-        let plain =
-            |text: &str| table.in_sql(&text.replace("{event}", EVENT).replace("{unpark}", UNPARK));
+        let plain = |text: &str| {
+            let text = text.replace("{event}", EVENT).replace("{unpark}", UNPARK);
+            let text = text.replace("{window}", WINDOW).replace("{window_size}", WINDOW_SIZE);
+            table.in_sql(&text)
+        };
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
         let lease = |due: &str, leased| {
@@ -188,7 +192,7 @@ impl InboxStatements {
         };
         let in_order = |unfinished| {
             let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
-            sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
+            sql(&text.replace("{unfinished}", unfinished))
         };
         let purge = |text: &str| {
             let text = text.replace("{all_finished}", ALL_FINISHED);
@@ -208,7 +212,7 @@ impl InboxStatements {
             lease: sql(&lease(include_str!("inbox/lease.sql"), "leased")),
             lease_dead_blocks: in_order("3"),
             lease_dead_is_skipped: in_order("2"),
-            remove_orphans: maintain(&REMOVE_ORPHANS.replace("{window}", WINDOW)),
+            remove_orphans: maintain(REMOVE_ORPHANS),
             extend: sql(include_str!("inbox/extend.sql")),
             settle: sql(include_str!("inbox/settle.sql")),
             advance: sql(ADVANCE),
