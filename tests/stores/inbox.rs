@@ -96,6 +96,7 @@ faults! {
     RetryIsDueAtOnce: not_due_yet a_retry_is_due_later retries_delay_the_rest,
     ErrorIsLost: each_verdict_has_its_state,
     ReleaseErasesTheError: released_entries_are_due,
+    DoneErasesTheError: errors_stay,
     ReleaseReturnsTheAttempt: attempts_rise_by_one,
     OwnerStays: a_second_settlement_changes_nothing,
     AnyOwnerSettles: former_owners_settle_nothing settlements_in_order,
@@ -448,6 +449,9 @@ impl InboxStore for Faulty {
                     Fault::OwnerStays => row.owner = Some(settlement.holder.owner),
                     Fault::ReleaseErasesTheError if is_release => row.error = None,
                     Fault::ReleaseReturnsTheAttempt if is_release => row.attempts -= 1,
+                    Fault::DoneErasesTheError if settlement.verdict == Verdict::Done => {
+                        row.error = None;
+                    }
                     _ => {}
                 });
             }

@@ -84,7 +84,7 @@ impl Row {
         }
         if self.state == EntryState::Running && self.attempts_since_retry() >= max_attempts {
             self.enter(EntryState::Dead, now);
-            self.error = Some("lease expired at the last attempt".to_owned());
+            self.error = Some("the lease of the last attempt has expired".to_owned());
             return Turn::Exhausted;
         }
         self.enter(EntryState::Running, now + lease);

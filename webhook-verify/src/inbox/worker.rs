@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    EntryHolder, Extended, Inbox, InboxEvent, LeaseRequest, Leased, Order, Settlement, Verdict,
+    EntryHolder, Extended, Inbox, InboxEvent, LEASE_EXPIRED, LeaseRequest, Leased, Order,
+    Settlement, Verdict,
     event::CommitState,
     notice::{Attempt, Gauges, Notices, Outcome},
     outcome::{BoxError, Ended},
@@ -396,7 +397,7 @@ where
         let count = events.len() + exhausted.len();
         for (_, key, number) in exhausted {
             let last = Attempt { key, event_type: None, number };
-            let error = "its last worker died".into();
+            let error = LEASE_EXPIRED.into();
             self.notices.report(&last, &Outcome::Dead { error });
         }
         let mut leases = self.leases();

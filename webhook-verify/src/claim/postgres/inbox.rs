@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::statements::{LOCK_TABLES, RIGHTS, TableStatements};
-use crate::claim::sql::Table;
+use crate::{claim::sql::Table, inbox::LEASE_EXPIRED};
 
 /// The columns of an event, in the order in which `inbox::postgres` reads them.
 const EVENT: &str = "e.number, floor(extract(epoch FROM e.received_at) * 1000)::bigint, e.key,
@@ -105,7 +105,7 @@ const FINISH_IN: &str = "WITH locked AS MATERIALIZED (
     {unpark}
   )
   UPDATE {inbox_entry} t SET
-    state = 3, owner = NULL, error = NULL, finished_at = clock_timestamp()
+    state = 3, owner = NULL, finished_at = clock_timestamp()
   FROM locked l WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event";
 const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.error,
@@ -188,7 +188,8 @@ impl InboxStatements {
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
         let lease = |due: &str, leased| {
-            [due, &include_str!("inbox/lease_due.sql").replace("{leased}", leased)].concat()
+            let leasing = include_str!("inbox/lease_due.sql").replace("{leased}", leased);
+            [due, &leasing.replace("{lease_expired}", LEASE_EXPIRED)].concat()
         };
         let in_order = |unfinished| {
             let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);

@@ -16,8 +16,8 @@ use crate::{
         sqlite::{add, in_inbox},
     },
     inbox::{
-        Advance, EntryHolder, Extended, Inserted, Intake, LeaseRequest, Leased, LeasedEvent,
-        NewEvent, Order, Verdict,
+        Advance, EntryHolder, Extended, Inserted, Intake, LEASE_EXPIRED, LeaseRequest, Leased,
+        LeasedEvent, NewEvent, Order, Verdict,
     },
 };
 
@@ -46,8 +46,6 @@ const ADVANCE: &str = r#"INSERT INTO "{inbox}_version" AS v
   SET version = excluded.version, event = excluded.event
   WHERE excluded.version > v.version
     OR (excluded.version = v.version AND excluded.event = v.event)"#;
-/// The error of an entry whose last lease expired.
-const EXPIRED: &str = "lease expired";
 
 /// The writer's transaction during a call. It has the write lock, so that no statement of another
 /// connection comes between those of a call.
@@ -119,7 +117,7 @@ impl Turn<'_> {
         };
         let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
         if !exhausted.is_empty() {
-            let mut arguments = texts(&[&request.consumer, EXPIRED])?;
+            let mut arguments = texts(&[&request.consumer, LEASE_EXPIRED])?;
             add(&mut arguments, json(&numbers(&exhausted))?)?;
             self.change_rows(EXHAUST, arguments).await?;
         }

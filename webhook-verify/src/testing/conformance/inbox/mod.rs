@@ -111,7 +111,7 @@ impl<'a, S: InboxStore> Suite<'a, S> {
                 an_earlier_event_arrives_late consumers_have_their_own_order
                 racing_leases_keep_the_order;
             settlements: each_verdict_has_its_state a_retry_is_due_later released_entries_are_due
-                a_second_settlement_changes_nothing former_owners_settle_nothing
+                errors_stay a_second_settlement_changes_nothing former_owners_settle_nothing
                 a_late_settlement_counts_if_nobody_took_over settlements_in_order;
             versions: later_versions_are_recorded an_event_repeats_its_call
                 versions_are_independent;
