@@ -570,6 +570,36 @@ async fn thousands_of_dead_entries_are_retried() {
     assert_eq!(site.store.change(&all, Change::Retry).await.unwrap(), 0);
 }
 
+/// A transaction has locked an entry for a moment. An operator's change waits for it, up to the lock
+/// timeout, and passes over no entry.
+#[tokio::test]
+async fn changes_wait_for_locked_entries() {
+    for change in [Change::Retry, Change::Discard] {
+        let site = Site::new().await;
+        site.insert([1, 2, 3].map(event).into()).await;
+        let all = Filter::new(ENDPOINT, 10);
+        let lock = format!("SELECT FROM {}_entry WHERE event = 2 FOR UPDATE", site.table);
+        let mut transaction = site.pool.begin().await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
+        let hasty = site.store.clone().lock_timeout(Duration::from_millis(1));
+        let error = fails(hasty.change(&all, change)).await;
+        assert!(error.contains("lock timeout"), "{error}");
+        let release = async {
+            let waits = "SELECT count(*) FROM pg_stat_activity
+              WHERE wait_event_type = 'Lock' AND query LIKE '%{inbox}_entry%'";
+            let waiting = async {
+                while site.count(waits).await == 0 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            soon("change that waits", waiting).await;
+            transaction.rollback().await.unwrap();
+        };
+        let (changed, ()) = tokio::join!(site.store.change(&all, change), release);
+        assert_eq!(changed.unwrap(), 3);
+    }
+}
+
 /// Bodies and events are removed in several statements; a dead entry keeps both.
 #[tokio::test]
 async fn purges_remove_thousands_of_events() {
@@ -609,36 +639,6 @@ async fn kept_rows_hide_no_others_from_purges() {
     assert_eq!(site.count("SELECT max(number) FROM {inbox}").await, 2499);
 }
 
-/// Processes purge the events of several consumers at once, and wait for no lock of each other.
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn purges_at_once_remove_everything() {
-    let site = Arc::new(Site::new().await);
-    let events = (0..3000).map(|number| NewEvent::new(stored(number), DAY));
-    let intake = Intake::new(ENDPOINT, &["bill", CONSUMER], events.collect());
-    site.store.insert(&intake).await.unwrap();
-    // Half of the events have expired. The entries of an event have finished in any order.
-    site.execute(
-        "UPDATE {inbox}_entry SET state = 3,
-           finished_at = now() - interval '1 hour' - hashtext(event || consumer) * interval '1 us';
-         UPDATE {inbox} SET expires_at = now() WHERE number % 2 = 0",
-    )
-    .await;
-    let purges = (0..8).map(|_| {
-        let site = Arc::clone(&site);
-        tokio::spawn(async move {
-            site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap()
-        })
-    });
-    for purged in soon("purges at once", join_all(purges)).await {
-        purged.unwrap();
-    }
-    // A purge skips what others have locked.
-    site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap();
-    assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 1500);
-    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
-    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
-    assert_eq!(site.count(deadlocks).await, 0);
-}
 /// Purges read neither events that are kept for their bodies, nor, a second time, the finished entries
 /// of events that another consumer keeps.
 #[tokio::test]
@@ -691,6 +691,36 @@ async fn purges_examine_nothing_that_is_kept() {
     assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 2000);
 }
 
+/// Processes purge the events of several consumers at once, and wait for no lock of each other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn purges_at_once_remove_everything() {
+    let site = Arc::new(Site::new().await);
+    let events = (0..3000).map(|number| NewEvent::new(stored(number), DAY));
+    let intake = Intake::new(ENDPOINT, &["bill", CONSUMER], events.collect());
+    site.store.insert(&intake).await.unwrap();
+    // Half of the events have expired. The entries of an event have finished in any order.
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3,
+           finished_at = now() - interval '1 hour' - hashtext(event || consumer) * interval '1 us';
+         UPDATE {inbox} SET expires_at = now() WHERE number % 2 = 0",
+    )
+    .await;
+    let purges = (0..8).map(|_| {
+        let site = Arc::clone(&site);
+        tokio::spawn(async move {
+            site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap()
+        })
+    });
+    for purged in soon("purges at once", join_all(purges)).await {
+        purged.unwrap();
+    }
+    // A purge skips what others have locked.
+    site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap();
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 1500);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox} WHERE body IS NOT NULL").await, 0);
+    let deadlocks = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()";
+    assert_eq!(site.count(deadlocks).await, 0);
+}
 
 /// A table of events that cannot be deleted from delays no purge of bodies.
 #[tokio::test]

@@ -219,7 +219,12 @@ impl InboxStore for PostgresStore {
                 Some(consumer) => Value::text(consumer),
                 None => Value::Null,
             };
-            let mut values = vec![Value::text(&filter.endpoint), Value::Int(number), after];
+            let mut values = vec![
+                Value::text(&filter.endpoint),
+                Value::Int(number),
+                after,
+                self.lock_timeout_value(),
+            ];
             let conditions = conditions(statements, filter, &mut values);
             let sql = statements.change(&conditions, size, statement);
             let rows = self.rows(self.link().maintain(&sql, values)).await?;

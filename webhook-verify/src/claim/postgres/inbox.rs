@@ -115,12 +115,15 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
   WHERE t.endpoint = $1 AND t.event > $2";
 /// Returns the number of an event. Its key follows.
 const EVENT_OF_KEY: &str = "SELECT number FROM {inbox} WHERE endpoint = $1 AND key =";
+/// Waits for locks, so that no entry is passed over. They are taken in the same order as those of
+/// settlements, and leases wait for none.
 const PICK: &str = "WITH locked AS MATERIALIZED (
     SELECT t.event, t.consumer, t.endpoint, t.order_key, 4 AS state
     FROM {inbox_entry} t
     LEFT JOIN {inbox} e ON e.number = t.event
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
-      AND t.state IN (0, 2)";
+      AND t.state IN (0, 2)
+      AND (SELECT set_config('lock_timeout', $4::bigint::text, true)) IS NOT NULL";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
     state = 0, retried_at_attempt = t.attempt, due_at = (SELECT clock_timestamp())
   FROM locked l
@@ -271,7 +274,7 @@ impl InboxStatements {
         let (pick, change) = (self.pick.as_str(), change.as_str());
         let order = "ORDER BY t.event, t.consumer";
         AssertSqlSafe(format!(
-            "{pick} {conditions} {order} LIMIT {limit} FOR NO KEY UPDATE OF t SKIP LOCKED) {change}"
+            "{pick} {conditions} {order} LIMIT {limit} FOR NO KEY UPDATE OF t) {change}"
         ))
         .into_sql_str()
     }
