@@ -124,6 +124,7 @@ faults! {
     RetryKeepsTheAttempts: retry_starts_again,
     RetryResetsTheAttempts: retry_starts_again,
     RetryKeepsTheDelay: retry_starts_again,
+    RetryLosesThePlace: retried_entries_keep_their_place,
     DiscardIsDone: discard_ends,
     ChangeMovesRunning: change_leaves_the_rest,
     ChangeMiscounts: change_up_to_the_limit,
@@ -448,10 +449,10 @@ impl InboxStore for Faulty {
                 self.row(&settlement.holder, |row| match self.fault {
                     Fault::OwnerStays => row.owner = Some(settlement.holder.owner),
                     Fault::ReleaseErasesTheError if is_release => row.error = None,
-                    Fault::ReleaseReturnsTheAttempt if is_release => row.attempts -= 1,
                     Fault::DoneErasesTheError if settlement.verdict == Verdict::Done => {
                         row.error = None;
                     }
+                    Fault::ReleaseReturnsTheAttempt if is_release => row.attempts -= 1,
                     _ => {}
                 });
             }
@@ -556,6 +557,14 @@ impl InboxStore for Faulty {
                 _ => {}
             }
         });
+        if self.is(Fault::RetryLosesThePlace) && change == Change::Retry {
+            let now = self.clock.now();
+            self.inner.edit(|event| {
+                if filter.key == Some(event.event.event.key) {
+                    event.entries.values_mut().for_each(|row| row.due_at = now);
+                }
+            });
+        }
         Ok(if self.is(Fault::ChangeMiscounts) { 2 * changed } else { changed })
     }
 

@@ -126,7 +126,9 @@ impl Row {
         if changes {
             match change {
                 Change::Retry => {
-                    self.enter(EntryState::Waiting, now);
+                    let waits = self.state == EntryState::Waiting;
+                    let due_at = if waits { self.due_at.min(now) } else { now };
+                    self.enter(EntryState::Waiting, due_at);
                     self.retried_at_attempt = self.attempts;
                 }
                 Change::Discard => self.enter(EntryState::Discarded, now),

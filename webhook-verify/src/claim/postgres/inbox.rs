@@ -124,8 +124,10 @@ const PICK: &str = "WITH locked AS MATERIALIZED (
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
       AND t.state IN (0, 2)
       AND (SELECT set_config('lock_timeout', $4::bigint::text, true)) IS NOT NULL";
+/// An entry that has waited for long keeps its place.
 const RETRY: &str = "UPDATE {inbox_entry} t SET
-    state = 0, retried_at_attempt = t.attempt, due_at = (SELECT clock_timestamp())
+    state = 0, retried_at_attempt = t.attempt,
+    due_at = least((SELECT clock_timestamp()), CASE WHEN t.state = 0 THEN t.due_at END)
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";

@@ -116,7 +116,8 @@ impl<'a, S: InboxStore> Suite<'a, S> {
             versions: later_versions_are_recorded an_event_repeats_its_call
                 versions_are_independent;
             operators: stats_count stats_know_the_oldest each_filter_selects pages_follow_in_order
-                retry_starts_again discard_ends change_leaves_the_rest change_up_to_the_limit;
+                retry_starts_again retried_entries_keep_their_place discard_ends
+                change_leaves_the_rest change_up_to_the_limit;
             purges: unfinished_events_stay bodies_go_after_their_retention
                 keys_stay_for_their_ttl purge_up_to_max other_endpoints_stay;
         }
