@@ -306,8 +306,12 @@ impl Inbox {
         Filter::new(&self.endpoint, PAGE)
     }
 
-    /// Returns up to [`Filter::limit`] entries, by ascending event number. To get the next page,
-    /// set [`Filter::after`] to the last number.
+    /// Returns up to [`Filter::limit`] entries, by ascending event number and consumer. To get the
+    /// next page, set [`Filter::after`] to the last number.
+    ///
+    /// A page may end between two consumers' entries of one event, and the next page begins after
+    /// that event. So if the inbox has several consumers, select [one](Filter::consumer) to read page
+    /// by page.
     ///
     /// # Errors
     ///
