@@ -63,6 +63,39 @@ async fn events_with_a_key_run_one_at_a_time_and_without_pauses() {
     .await;
 }
 
+/// More events with one key are due than a lease looks at. The events of other keys run while the
+/// first of them does.
+#[tokio::test]
+async fn many_events_of_one_key_delay_no_other_key() {
+    each_store(&STORES, async |place| {
+        let (inbox, faults) = open(place).await;
+        // Nothing else wakes the worker.
+        faults.set("watch", Fault::Refused);
+        let inbox = inbox.ordered_by(|event| letter(event).or_else(|| Some("hot".to_owned())));
+        for from in (0..1500).step_by(100) {
+            let request = batch(from..from + 100);
+            take(&receiver(scheme::MAUTIC, &inbox), &request).await.unwrap();
+        }
+        store(&inbox, ["b1", "c1"]).await;
+        let (notes, gate) = (Notes::default(), Gate::new());
+        let (noted, at_gate) = (notes.clone(), gate.clone());
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let gate = at_gate.clone();
+            noted.add(event.id().unwrap_or("hot"));
+            async move {
+                gate.wait().await;
+                Ok(())
+            }
+        });
+        let _working = work(worker.concurrency(8).poll_every(HOUR));
+        for _ in 0..3 {
+            gate.entered().await;
+        }
+        assert_eq!(notes.sorted(), ["b1", "c1", "hot"]);
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn an_event_waits_for_the_retries_of_the_one_before() {
     each_store(&STORES, async |place| {

@@ -364,6 +364,55 @@ async fn waiting_for_a_dead_event_delays_no_other_key() {
     }
 }
 
+/// The running entry finishes while a lease parks those after it. The next one is due soon, and the
+/// others after it are due when it has finished.
+#[tokio::test]
+async fn an_entry_that_is_parked_too_late_is_due_soon() {
+    let site = Site::new().await;
+    let ordered = |number| event(number).ordered("key", None);
+    site.insert((0..1500).map(ordered).collect()).await;
+    let lease = async || {
+        let mut request = request(1);
+        request.order = Order::DeadBlocks;
+        let leased = site.store.lease(&request).await.unwrap().events;
+        leased.first().map(|event| EntryHolder::new(event.number, CONSUMER, request.owner))
+    };
+    let first = lease().await.unwrap();
+    // A lease waits while it parks entries.
+    site.execute(
+        "CREATE FUNCTION {inbox}_wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM pg_advisory_xact_lock_shared(hashtext('{inbox}'));
+           RETURN NULL;
+         END $$;
+         CREATE TRIGGER wait AFTER UPDATE ON {inbox}_entry FOR EACH ROW
+           WHEN (old.state = 0 AND new.state = 0) EXECUTE FUNCTION {inbox}_wait()",
+    )
+    .await;
+    let mut transaction = site.pool.begin().await.unwrap();
+    let lock = format!("SELECT pg_advisory_xact_lock(hashtext('{}'))", site.table);
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
+    let finish = async {
+        let waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+          AND objid = ((hashtext('{inbox}')::bigint + 4294967296) % 4294967296)::oid";
+        let waiting = async {
+            while site.count(waits).await == 0 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        soon("lease that parks entries", waiting).await;
+        assert_eq!(site.settle(&first, Verdict::Done).await, Settled::Applied);
+        transaction.rollback().await.unwrap();
+    };
+    let (second, ()) = tokio::join!(lease(), finish);
+    assert!(second.is_none());
+    site.age(Duration::from_secs(10)).await;
+    for number in 2..5 {
+        let holder = lease().await.unwrap();
+        assert_eq!(holder.number, number);
+        assert_eq!(site.settle(&holder, Verdict::Done).await, Settled::Applied);
+    }
+}
+
 /// Waiting entries that are discarded in one call do not prevent each other's discard.
 #[tokio::test]
 async fn followers_of_a_discarded_entry_are_discarded_with_it() {
@@ -574,6 +623,36 @@ async fn thousands_of_dead_entries_are_retried() {
     assert_eq!(site.store.change(&all, Change::Retry).await.unwrap(), 0);
 }
 
+/// A transaction has locked an entry for a moment. An operator's change waits for it, up to the lock
+/// timeout, and passes over no entry.
+#[tokio::test]
+async fn changes_wait_for_locked_entries() {
+    for change in [Change::Retry, Change::Discard] {
+        let site = Site::new().await;
+        site.insert([1, 2, 3].map(event).into()).await;
+        let all = Filter::new(ENDPOINT, 10);
+        let lock = format!("SELECT FROM {}_entry WHERE event = 2 FOR UPDATE", site.table);
+        let mut transaction = site.pool.begin().await.unwrap();
+        sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
+        let hasty = site.store.clone().lock_timeout(Duration::from_millis(1));
+        let error = fails(hasty.change(&all, change)).await;
+        assert!(error.contains("lock timeout"), "{error}");
+        let release = async {
+            let waits = "SELECT count(*) FROM pg_stat_activity
+              WHERE wait_event_type = 'Lock' AND query LIKE '%{inbox}_entry%'";
+            let waiting = async {
+                while site.count(waits).await == 0 {
+                    sleep(Duration::from_millis(5)).await;
+                }
+            };
+            soon("change that waits", waiting).await;
+            transaction.rollback().await.unwrap();
+        };
+        let (changed, ()) = tokio::join!(site.store.change(&all, change), release);
+        assert_eq!(changed.unwrap(), 3);
+    }
+}
+
 /// Bodies and events are removed in several statements; a dead entry keeps both.
 #[tokio::test]
 async fn purges_remove_thousands_of_events() {
@@ -611,6 +690,58 @@ async fn kept_rows_hide_no_others_from_purges() {
     site.age(2 * DAY).await;
     assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 1);
     assert_eq!(site.count("SELECT max(number) FROM {inbox}").await, 2499);
+}
+
+/// Purges read neither events that are kept for their bodies, nor, a second time, the finished entries
+/// of events that another consumer keeps.
+#[tokio::test]
+async fn purges_examine_nothing_that_is_kept() {
+    let site = Site::new().await;
+    site.insert((0..3000).map(|number| NewEvent::new(stored(number), Duration::ZERO)).collect())
+        .await;
+    // Of each three events, one is waiting, one is kept for its body, and one is dead for another
+    // consumer.
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3,
+           finished_at = now() - CASE event % 3 WHEN 1 THEN interval '0' ELSE interval '1 hour' END
+         WHERE event % 3 > 0;
+         INSERT INTO {inbox}_entry (event, consumer, endpoint, state, attempt, due_at, position)
+         SELECT event, 'bill', endpoint, 2, 1, due_at, 0 FROM {inbox}_entry WHERE event % 3 = 2;
+         ANALYZE {inbox}; ANALYZE {inbox}_entry",
+    )
+    .await;
+    let server = PostgresServer::shared();
+    // A session reports what it has read, at its end at the latest.
+    let ended = async |name: &str| {
+        let sql = "SELECT FROM pg_stat_activity WHERE application_name = $1";
+        while sqlx::query(sql).bind(name).fetch_optional(&site.pool).await.unwrap().is_some() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let claims = site.table.strip_suffix("_inbox").unwrap();
+    let purge = async |round: usize| {
+        let sql = "SELECT sum(seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_user_tables
+          WHERE relname IN ('{inbox}', '{inbox}_entry')";
+        let before = site.count(sql).await;
+        let name = format!("{claims} purge {round}");
+        let pool = pool_with(server, 1, &[("application_name", &name)]).await;
+        let store = PostgresStore::new(pool.clone()).table(claims).unwrap();
+        assert_eq!(store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap(), 0);
+        pool.close().await;
+        soon("end of the session", ended(&name)).await;
+        site.count(sql).await - before
+    };
+    assert!(purge(1).await >= 1000);
+    let read = purge(2).await;
+    assert!(read < 100, "{read} rows read");
+    // The entry that is finished last leads to the body.
+    site.execute(
+        "UPDATE {inbox}_entry SET state = 3, finished_at = now() - interval '1 hour' WHERE state = 2",
+    )
+    .await;
+    let purged = site.store.purge_inbox(ENDPOINT, &Retention::new(MINUTE), 9999).await.unwrap();
+    assert_eq!(purged, 2000);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}").await, 2000);
 }
 
 /// Processes purge the events of several consumers at once. None waits for another's lock.

@@ -103,6 +103,7 @@ faults! {
     RetryIsDueAtOnce: not_due_yet a_retry_is_due_later retries_delay_the_rest,
     ErrorIsLost: each_verdict_has_its_state,
     ReleaseErasesTheError: released_entries_are_due,
+    DoneErasesTheError: errors_stay,
     ReleaseReturnsTheAttempt: attempts_rise_by_one,
     OwnerStays: a_second_settlement_changes_nothing,
     AnyOwnerSettles: former_owners_settle_nothing settlements_in_order,
@@ -132,6 +133,7 @@ faults! {
     RetryKeepsTheAttempts: retry_starts_again,
     RetryResetsTheAttempts: retry_starts_again,
     RetryKeepsTheDelay: retry_starts_again,
+    RetryLosesThePlace: retried_entries_keep_their_place,
     DiscardIsDone: discard_ends,
     ChangeMovesRunning: change_leaves_the_rest,
     ChangeMiscounts: change_up_to_the_limit,
@@ -458,6 +460,9 @@ impl InboxStore for Faulty {
                 self.row(&settlement.holder, |row| match self.fault {
                     Fault::OwnerStays => row.owner = Some(settlement.holder.owner),
                     Fault::ReleaseErasesTheError if is_release => row.error = None,
+                    Fault::DoneErasesTheError if settlement.verdict == Verdict::Done => {
+                        row.error = None;
+                    }
                     Fault::ReleaseReturnsTheAttempt if is_release => row.attempts -= 1,
                     _ => {}
                 });
@@ -567,6 +572,14 @@ impl InboxStore for Faulty {
                 _ => {}
             }
         });
+        if self.is(Fault::RetryLosesThePlace) && change == Change::Retry {
+            let now = self.clock.now();
+            self.inner.edit(|event| {
+                if filter.key == Some(event.event.event.key) {
+                    event.entries.values_mut().for_each(|row| row.due_at = now);
+                }
+            });
+        }
         Ok(if self.is(Fault::ChangeMiscounts) { 2 * changed } else { changed })
     }
 

@@ -84,7 +84,7 @@ impl Row {
         }
         if self.state == EntryState::Running && self.attempts_since_retry() >= max_attempts {
             self.enter(EntryState::Dead, now);
-            self.error = Some("lease expired at the last attempt".to_owned());
+            self.error = Some("the lease of the last attempt has expired".to_owned());
             return Turn::Exhausted;
         }
         self.enter(EntryState::Running, now + lease);
@@ -126,7 +126,9 @@ impl Row {
         if changes {
             match change {
                 Change::Retry => {
-                    self.enter(EntryState::Waiting, now);
+                    let waits = self.state == EntryState::Waiting;
+                    let due_at = if waits { self.due_at.min(now) } else { now };
+                    self.enter(EntryState::Waiting, due_at);
                     self.retried_at_attempt = self.attempts;
                 }
                 Change::Discard => self.enter(EntryState::Discarded, now),

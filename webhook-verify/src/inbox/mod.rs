@@ -104,6 +104,8 @@ const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
 const LONGEST_NAME: usize = 200;
 /// How many entries [`Inbox::list`] returns by default.
 const PAGE: usize = 100;
+/// The error of an entry that is dead because its last lease expired.
+pub(crate) const LEASE_EXPIRED: &str = "the lease of the last attempt has expired";
 
 /// Stores verified events durably until workers have processed them.
 ///
@@ -312,9 +314,13 @@ impl Inbox {
         Filter::new(&self.endpoint, PAGE)
     }
 
-    /// Returns up to [`Filter::limit`] entries, by ascending event number. To get the next page,
-    /// set [`Filter::after`] to the last number. Each entry has its body, so the limit also bounds
-    /// the memory.
+    /// Returns up to [`Filter::limit`] entries, by ascending event number and consumer. To get the
+    /// next page, set [`Filter::after`] to the last number. Each entry has its body, so the limit
+    /// also bounds the memory.
+    ///
+    /// A page may end between two consumers' entries of one event, and the next page begins after
+    /// that event. So if the inbox has several consumers, select [one](Filter::consumer) to read page
+    /// by page.
     ///
     /// # Errors
     ///

@@ -220,7 +220,12 @@ impl InboxStore for PostgresStore {
                 Some(consumer) => Value::text(consumer),
                 None => Value::Null,
             };
-            let mut values = vec![Value::text(&filter.endpoint), Value::Int(number), after];
+            let mut values = vec![
+                Value::text(&filter.endpoint),
+                Value::Int(number),
+                after,
+                self.lock_timeout_value(),
+            ];
             let conditions = conditions(statements, filter, &mut values);
             let sql = statements.change(&conditions, size, statement);
             let rows = self.rows(self.link().maintain(&sql, values)).await?;
@@ -242,11 +247,11 @@ impl InboxStore for PostgresStore {
         max: usize,
     ) -> Result<usize, StoreError> {
         let statements = self.inbox_statements();
-        // The body of an event goes with it. If one purge fails, the other one still runs.
-        let events = self.purge_with(&statements.purge_events, endpoint, retention, max).await;
-        let left = max - events.as_ref().map_or(0, |events| *events);
-        let bodies = self.purge_with(&statements.purge_bodies, endpoint, retention, left).await?;
-        Ok(events? + bodies)
+        // Only events without a body are removed. If one purge fails, the other one still runs.
+        let bodies = self.purge_with(&statements.purge_bodies, endpoint, retention, max).await;
+        let left = max - bodies.as_ref().map_or(0, |bodies| *bodies);
+        let events = self.purge_with(&statements.purge_events, endpoint, retention, left).await?;
+        Ok(bodies? + events)
     }
 
     /// Notifies in a transaction of its own, because transactions that notify commit one by one.

@@ -27,8 +27,8 @@ use crate::claim::{
 const READ: usize = 10_000;
 /// How many entries one call to the writer changes.
 const CHANGE: usize = 1000;
-/// How many events one call to the writer examines and removes, or how many bodies. They have pages
-/// of their own.
+/// How many events or entries one call to the writer of a purge examines. Bodies have pages of their
+/// own.
 const PURGE: usize = 100;
 
 /// A call to the writer.
@@ -212,11 +212,11 @@ impl InboxStore for SqliteStore {
         retention: &Retention,
         max: usize,
     ) -> Result<usize, StoreError> {
-        // The body of an event goes with it. If one purge fails, the other one still runs.
-        let events = self.purge_part(Part::Events, endpoint, *retention, max).await;
-        let left = max - events.as_ref().map_or(0, |events| *events);
-        let bodies = self.purge_part(Part::Bodies, endpoint, *retention, left).await?;
-        Ok(events? + bodies)
+        // Only events without a body are removed. If one purge fails, the other one still runs.
+        let bodies = self.purge_part(Part::Bodies, endpoint, *retention, max).await;
+        let left = max - bodies.as_ref().map_or(0, |bodies| *bodies);
+        let events = self.purge_part(Part::Events, endpoint, *retention, left).await?;
+        Ok(bodies? + events)
     }
 }
 

@@ -504,7 +504,8 @@ impl Filter {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(clippy::exhaustive_enums, reason = "a store has to handle every change")]
 pub enum Change {
-    /// The entry waits for an attempt, is due at once, and gets all of its attempts again.
+    /// The entry waits for an attempt, is due at once, and gets all of its attempts again. A waiting
+    /// entry that is due already stays due since the same time.
     Retry,
     /// The entry is discarded.
     Discard,

@@ -15,7 +15,8 @@ use tokio::{
 };
 
 use super::{
-    EntryHolder, Extended, Inbox, InboxEvent, LeaseRequest, Leased, Order, Settlement, Verdict,
+    EntryHolder, Extended, Inbox, InboxEvent, LEASE_EXPIRED, LeaseRequest, Leased, Order,
+    Settlement, Verdict,
     event::CommitState,
     notice::{Attempt, Gauges, Notices, Outcome},
     outcome::{BoxError, Ended},
@@ -350,7 +351,9 @@ where
                     }
                     // A store that leases more than it was asked for is wrong.
                     self.release(surplus).await;
-                    if count == free {
+                    // With an order, the lease looked only at the first of the due entries. The others
+                    // with their order keys wait now, so the next lease looks further.
+                    if count == free || (count > 0 && self.inbox.order() != Order::None) {
                         continue;
                     }
                     self.settings.poll_every
@@ -420,7 +423,7 @@ where
         let count = events.len() + exhausted.len();
         for (_, key, number) in exhausted {
             let last = Attempt { key, event_type: None, number };
-            let error = "its last worker died".into();
+            let error = LEASE_EXPIRED.into();
             self.notices.report(&last, &Outcome::Dead { error });
         }
         let mut leases = self.leases();

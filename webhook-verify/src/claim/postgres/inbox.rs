@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::statements::{LOCK_TABLES, RIGHTS, TableStatements};
-use crate::claim::sql::Table;
+use crate::{claim::sql::Table, inbox::LEASE_EXPIRED};
 
 /// The columns of an event, in the order in which `inbox::postgres` reads them. A time that was
 /// edited by hand may be infinite, which has no number.
@@ -19,8 +19,9 @@ const CHECK_ENTRIES: &str =
   FROM {inbox_entry} LIMIT 0";
 const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
-const INDEX_EVENTS: &str =
-    "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
+/// Events that are kept for their bodies are not in the index, so that they cost purges nothing.
+const INDEX_EVENTS: &str = "CREATE INDEX IF NOT EXISTS {inbox_ends}
+  ON {inbox} (endpoint, expires_at, number) WHERE body IS NULL";
 /// If the table of events was dropped, numbers start again. The remaining entries and versions must
 /// not become those of new events.
 const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
@@ -49,7 +50,8 @@ const WINDOW: &str = "
     FROM {inbox_entry}
     WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
     ORDER BY due_at, event
-    LIMIT 1000";
+    LIMIT {window_size}";
+const WINDOW_SIZE: &str = "1000";
 /// The leased entries. If there are none, a row of state -1 means that other entries may be due:
 /// entries were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
@@ -119,7 +121,7 @@ const FINISH_IN: &str = "WITH locked AS MATERIALIZED (
     {unpark}
   )
   UPDATE {inbox_entry} t SET
-    state = 3, owner = NULL, error = NULL, finished_at = clock_timestamp()
+    state = 3, owner = NULL, finished_at = clock_timestamp()
   FROM locked l WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event";
 const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.error,
@@ -129,14 +131,19 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
   WHERE t.endpoint = $1 AND t.event > $2";
 /// Returns the number of an event. Its key follows.
 const EVENT_OF_KEY: &str = "SELECT number FROM {inbox} WHERE endpoint = $1 AND key =";
+/// Waits for locks, so that no entry is passed over. They are taken in the same order as those of
+/// settlements, and leases wait for none.
 const PICK: &str = "WITH locked AS MATERIALIZED (
     SELECT t.event, t.consumer, t.endpoint, t.order_key, 4 AS state
     FROM {inbox_entry} t
     LEFT JOIN {inbox} e ON e.number = t.event
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
-      AND t.state IN (0, 2)";
+      AND t.state IN (0, 2)
+      AND (SELECT set_config('lock_timeout', $4::bigint::text, true)) IS NOT NULL";
+/// An entry that has waited for long keeps its place.
 const RETRY: &str = "UPDATE {inbox_entry} t SET
-    state = 0, retried_at_attempt = t.attempt, due_at = (SELECT clock_timestamp())
+    state = 0, retried_at_attempt = t.attempt,
+    due_at = least((SELECT clock_timestamp()), CASE WHEN t.state = 0 THEN t.due_at END)
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
   RETURNING t.event, t.consumer";
@@ -194,18 +201,22 @@ pub(crate) struct InboxStatements {
 
 impl InboxStatements {
     pub(super) fn new(table: &Table<'_>, [call, maintenance]: [&str; 2]) -> Self {
-        let plain =
-            |text: &str| table.in_sql(&text.replace("{event}", EVENT).replace("{unpark}", UNPARK));
+        let plain = |text: &str| {
+            let text = text.replace("{event}", EVENT).replace("{unpark}", UNPARK);
+            let text = text.replace("{window}", WINDOW).replace("{window_size}", WINDOW_SIZE);
+            table.in_sql(&text)
+        };
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
         let lease = |due: &str, following, leased| {
             let text = include_str!("inbox/lease_due.sql").replace("{following}", following);
-            [due, &text.replace("{leased}", leased)].concat()
+            let text = text.replace("{leased}", leased);
+            [due, &text.replace("{lease_expired}", LEASE_EXPIRED)].concat()
         };
         let in_order = |unfinished, following| {
             let due = include_str!("inbox/lease_in_order.sql");
             let text = lease(due, following, LEASED_OR_PARKED);
-            sql(&text.replace("{unfinished}", unfinished).replace("{window}", WINDOW))
+            sql(&text.replace("{unfinished}", unfinished))
         };
         let purge = |text: &str| {
             let text = text.replace("{all_finished}", ALL_FINISHED);
@@ -225,7 +236,7 @@ impl InboxStatements {
             lease: sql(&lease(include_str!("inbox/lease.sql"), "", "leased")),
             lease_dead_blocks: in_order("3", ""),
             lease_dead_is_skipped: in_order("2", UNPARK_SKIPPED),
-            remove_orphans: maintain(&REMOVE_ORPHANS.replace("{window}", WINDOW)),
+            remove_orphans: maintain(REMOVE_ORPHANS),
             extend: sql(include_str!("inbox/extend.sql")),
             settle: sql(include_str!("inbox/settle.sql")),
             advance: sql(ADVANCE),
@@ -283,7 +294,7 @@ impl InboxStatements {
         let (pick, change) = (self.pick.as_str(), change.as_str());
         let order = "ORDER BY t.event, t.consumer";
         AssertSqlSafe(format!(
-            "{pick} {conditions} {order} LIMIT {limit} FOR NO KEY UPDATE OF t SKIP LOCKED) {change}"
+            "{pick} {conditions} {order} LIMIT {limit} FOR NO KEY UPDATE OF t) {change}"
         ))
         .into_sql_str()
     }

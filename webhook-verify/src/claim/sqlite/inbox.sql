@@ -38,7 +38,7 @@ CREATE TABLE IF NOT EXISTS "{inbox}_entry" (
   -- ones, 2 waiting or running ones. Triggers update it for waiting and running entries.
   behind INTEGER NOT NULL DEFAULT 0 CHECK (behind BETWEEN 0 AND 2),
   error TEXT,
-  -- when it became done or was discarded; NULL again once the event has no body
+  -- when it became done or was discarded; NULL again once a purge has examined the entry
   finished_at INTEGER,
   PRIMARY KEY (event, consumer)
 ) STRICT, WITHOUT ROWID;

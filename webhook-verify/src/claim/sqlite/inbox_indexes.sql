@@ -1,7 +1,9 @@
-CREATE INDEX IF NOT EXISTS "{inbox}_expires" ON "{inbox}" (endpoint, expires_at);
--- A finished entry is only in the index of finished ones, and leaves it with its body. The indexes
--- of the other states contain the state, so that counting reads nothing else. They contain `behind`,
--- so that an ordered lease reads no entries that wait for others.
+-- Events that are kept for their bodies are not in the index, so that they cost purges nothing.
+CREATE INDEX IF NOT EXISTS "{inbox}_expires" ON "{inbox}" (endpoint, expires_at)
+  WHERE body IS NULL;
+-- A finished entry is only in the index of finished ones, and leaves it once a purge has examined it.
+-- The indexes of the other states contain the state, so that counting reads nothing else. They contain
+-- `behind`, so that an ordered lease reads no entries that wait for others.
 CREATE INDEX IF NOT EXISTS "{inbox}_waiting"
   ON "{inbox}_entry" (endpoint, consumer, behind, due_at, event, state) WHERE state = 0;
 CREATE INDEX IF NOT EXISTS "{inbox}_running"

@@ -1,7 +1,6 @@
 use sqlx::{Row as _, sqlite::SqliteArguments};
 
 use super::{
-    PURGE,
     turn::Turn,
     values::{EVENT, count, json, number, read_text, state, stored_event, text, texts},
 };
@@ -17,18 +16,19 @@ use crate::{
 pub(super) const STATS: &str = include_str!("stats.sql");
 pub(super) const PURGE_EVENTS: &str = r#"DELETE FROM "{inbox}" WHERE number IN (
     SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM "{inbox}_entry" e
-      WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2))
-    LIMIT ?3)
+      WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2)))
   RETURNING number"#;
 pub(super) const PURGE_BODIES: &str = r#"UPDATE "{inbox}" SET body = NULL WHERE number IN (
-    SELECT DISTINCT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM "{inbox}_entry" e
-      WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2))
-    LIMIT ?3)
+    SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM "{inbox}_entry" e
+      WHERE e.event = value AND (e.state < 3 OR e.finished_at > ?2)))
   RETURNING number"#;
-pub(super) const PURGED_BODIES: &str = r#"UPDATE "{inbox}_entry" SET finished_at = NULL
-  WHERE event IN (SELECT value FROM json_each(?1))"#;
+/// An examined entry leaves the index of finished entries, even if another entry keeps the body: the
+/// one that is finished last leads to the body again. So no purge examines an entry that an earlier
+/// one has examined.
+pub(super) const EXAMINED: &str = r#"UPDATE "{inbox}_entry" SET finished_at = NULL
+  WHERE event IN (SELECT value FROM json_each(?1)) AND finished_at <= ?2"#;
 pub(super) const EXPIRED_EVENTS: &str = r#"SELECT expires_at, number FROM "{inbox}"
-  WHERE endpoint = ?1 AND expires_at <= ?2 AND (expires_at, number) > (?3, ?4)
+  WHERE endpoint = ?1 AND body IS NULL AND expires_at <= ?2 AND (expires_at, number) > (?3, ?4)
   ORDER BY expires_at, number LIMIT ?5"#;
 pub(super) const FINISHED_ENTRIES: &str = r#"SELECT finished_at, event FROM "{inbox}_entry"
   WHERE endpoint = ?1 AND finished_at IS NOT NULL AND finished_at <= ?2
@@ -51,7 +51,7 @@ pub(super) struct Cursor(i64, i64);
 /// The part of an inbox that a purge removes.
 #[derive(Clone, Copy)]
 pub(super) enum Part {
-    /// Events, with their entries and bodies.
+    /// Events without a body, with their entries.
     Events,
     Bodies,
 }
@@ -155,7 +155,8 @@ impl Turn<'_> {
         Ok(usize::try_from(changed).unwrap_or(usize::MAX))
     }
 
-    /// Removes up to `max` events or bodies after `from` that need not be kept.
+    /// Examines up to `max` events or entries after `from`, and removes the events or bodies that need
+    /// not be kept.
     pub(super) async fn purge(
         &mut self,
         part: Part,
@@ -170,31 +171,28 @@ impl Turn<'_> {
             Part::Events => (EXPIRED_EVENTS, now, PURGE_EVENTS),
             Part::Bodies => (FINISHED_ENTRIES, finished, PURGE_BODIES),
         };
-        let (candidates, next) = self.candidates(examine, endpoint, until, from).await?;
+        let (candidates, next) = self.candidates(examine, endpoint, until, from, max).await?;
         let mut arguments = texts(&[&json(&candidates)?])?;
         add(&mut arguments, finished)?;
-        add(&mut arguments, count(max))?;
-        let mut removed: Vec<i64> = Vec::new();
-        for row in self.all(remove, arguments).await? {
-            removed.push(row.try_get(0)?);
-        }
+        let removed = self.all(remove, arguments.clone()).await?.len();
         if let Part::Bodies = part {
-            self.change_rows(PURGED_BODIES, texts(&[&json(&removed)?])?).await?;
+            self.change_rows(EXAMINED, arguments).await?;
         }
-        Ok((removed.len(), next))
+        Ok((removed, next))
     }
 
-    /// Returns the numbers of the next events to examine, and the cursor after them unless they are
-    /// the last ones.
+    /// Returns the numbers of up to `max` next events to examine, and the cursor after them unless
+    /// they are the last ones.
     async fn candidates(
         &mut self,
         sql: &str,
         endpoint: &str,
         until: i64,
         Cursor(time, number): Cursor,
+        max: usize,
     ) -> Result<(Vec<i64>, Option<Cursor>), StoreError> {
         let mut arguments = texts(&[endpoint])?;
-        for value in [until, time, number, count(PURGE)] {
+        for value in [until, time, number, count(max)] {
             add(&mut arguments, value)?;
         }
         let (mut candidates, mut next) = (Vec::new(), None);
@@ -202,7 +200,7 @@ impl Turn<'_> {
             next = Some(Cursor(row.try_get(0)?, row.try_get(1)?));
             candidates.push(row.try_get(1)?);
         }
-        let is_last = candidates.len() < PURGE;
+        let is_last = candidates.len() < max;
         Ok((candidates, next.filter(|_| !is_last)))
     }
 }
@@ -249,4 +247,58 @@ fn filter_arguments(filter: &Filter, page: Page, end: i64) -> Result<SqliteArgum
     add(&mut arguments, filter.namespace.as_deref().map(text))?;
     add(&mut arguments, count(page.left))?;
     Ok(arguments)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use sqlx::{ConnectOptions as _, sqlite::SqliteConnectOptions};
+
+    use super::*;
+    use crate::claim::sqlite::{in_inbox, inbox_tables};
+
+    /// Purges examine neither the events that are kept for their bodies, nor, a second time, the
+    /// finished entries of events that another consumer keeps.
+    #[tokio::test]
+    async fn purges_examine_nothing_that_is_kept() {
+        let mut on = SqliteConnectOptions::new().in_memory(true).connect().await.unwrap();
+        sqlx::raw_sql(inbox_tables("t")).execute(&mut on).await.unwrap();
+        // Of each three events, one is waiting, one is kept for its body, and one is dead for another
+        // consumer.
+        let fill = r#"WITH RECURSIVE counted (n) AS (
+            SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < 300)
+          INSERT INTO "{inbox}" (endpoint, key, scheme, received_at, expires_at, headers, body)
+          SELECT 'inbox', randomblob(32), 'mautic', 0, 0, '[]', x'01' FROM counted;
+          INSERT INTO "{inbox}_entry"
+            (event, consumer, endpoint, state, attempt, due_at, position, finished_at)
+          SELECT number, 'crm', 'inbox', iif(number % 3 = 0, 0, 3), 0, 0, 0,
+            CASE number % 3 WHEN 1 THEN 60000 WHEN 2 THEN 1 END
+          FROM "{inbox}";
+          INSERT INTO "{inbox}_entry" (event, consumer, endpoint, state, attempt, due_at, position)
+          SELECT number, 'search', 'inbox', 2, 1, 0, 0 FROM "{inbox}" WHERE number % 3 = 2"#;
+        sqlx::raw_sql(in_inbox(fill, "t")).execute(&mut on).await.unwrap();
+        let minute = Duration::from_secs(60);
+        let mut turn = Turn { on: &mut on, table: "t", now: minute };
+        let retention = Retention { bodies: minute / 2 };
+        let mut examined = async |part| {
+            let (_, from) = turn.purge(part, "inbox", retention, Cursor::START, 10).await.unwrap();
+            let sql = "SELECT count(*) FROM {inbox} WHERE body IS NULL";
+            let gone = turn.all(sql, SqliteArguments::default()).await.unwrap();
+            assert_eq!(gone[0].get::<i64, _>(0), 0);
+            from.is_some()
+        };
+        assert!(!examined(Part::Events).await);
+        for _ in 0..10 {
+            assert!(examined(Part::Bodies).await);
+        }
+        assert!(!examined(Part::Bodies).await);
+        // The entry that is finished last leads to the body.
+        let finish = r#"UPDATE "{inbox}_entry" SET state = 3, finished_at = 2 WHERE state = 2"#;
+        turn.change_rows(finish, SqliteArguments::default()).await.unwrap();
+        for part in [Part::Bodies, Part::Events] {
+            let purged = turn.purge(part, "inbox", retention, Cursor::START, 1000).await.unwrap();
+            assert_eq!(purged.0, 100);
+        }
+    }
 }

@@ -15,8 +15,8 @@ use crate::{
         sqlite::{add, in_inbox},
     },
     inbox::{
-        Advance, EntryHolder, Extended, Inserted, Intake, LeaseRequest, Leased, LeasedEvent,
-        NewEvent, Order, Verdict, store::attempts,
+        Advance, EntryHolder, Extended, Inserted, Intake, LEASE_EXPIRED, LeaseRequest, Leased,
+        LeasedEvent, NewEvent, Order, Verdict, store::attempts,
     },
 };
 
@@ -47,8 +47,6 @@ const ADVANCE: &str = r#"INSERT INTO "{inbox}_version" AS v
     OR (excluded.version = v.version AND excluded.event = v.event)"#;
 /// The number of due entries among which one statement looks for those without an event.
 const ORPHANS: usize = 1000;
-/// The error of an entry whose last lease expired.
-const EXPIRED: &str = "lease expired";
 
 /// The writer's transaction during a call. It has the write lock, so that no statement of another
 /// connection comes between those of a call.
@@ -123,7 +121,7 @@ impl Turn<'_> {
         };
         let (exhausted, leased): (Vec<_>, Vec<_>) = due.into_iter().partition(is_exhausted);
         if !exhausted.is_empty() {
-            let mut arguments = texts(&[&request.consumer, EXPIRED])?;
+            let mut arguments = texts(&[&request.consumer, LEASE_EXPIRED])?;
             add(&mut arguments, json(&numbers(&exhausted))?)?;
             self.change_rows(EXHAUST, arguments).await?;
         }
@@ -328,7 +326,7 @@ mod tests {
             operations::FINISHED_ENTRIES,
             operations::PURGE_EVENTS,
             operations::PURGE_BODIES,
-            operations::PURGED_BODIES,
+            operations::EXAMINED,
         ];
         for sql in leases.iter().chain(&orphans).map(String::as_str).chain(others) {
             let explain = in_inbox(&format!("EXPLAIN QUERY PLAN {sql}"), "t");

@@ -19,7 +19,7 @@ CREATE TABLE IF NOT EXISTS {inbox_entry} (
   position bigint NOT NULL,
   -- that of the last attempt
   error text,
-  -- null unless done or discarded, and once the body is removed
+  -- null unless done or discarded, and once a purge has examined the entry
   finished_at timestamptz,
   PRIMARY KEY (event, consumer)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02)

@@ -9,7 +9,7 @@
         WHEN x.exhausted THEN t.due_at
         ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
       END,
-      CASE WHEN x.exhausted THEN 'the lease of the last attempt has expired' ELSE t.error END
+      CASE WHEN x.exhausted THEN '{lease_expired}' ELSE t.error END
     FROM (
       SELECT t.state = 1 AND t.attempt::bigint - t.retried_at_attempt >= $6::bigint AS exhausted
     ) x

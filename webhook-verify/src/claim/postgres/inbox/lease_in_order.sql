@@ -5,7 +5,8 @@ SELECT 1 WHERE set_config('webhook_verify.has_turn',
 -- Any number of entries may wait for others with the same order key. If they are all that a lease
 -- finds in its window, they are parked: they are due later, or, without an attempt, when the entry
 -- before them has finished. So they delay neither this lease for long nor the entries with other order
--- keys.
+-- keys. The entry before may finish while this statement runs, and does not see then that the next one
+-- is parked. So the next one of each order key is parked for a short time only.
 WITH turn AS MATERIALIZED (
   SELECT current_setting('webhook_verify.has_turn')::boolean AS is_mine
 ), free AS MATERIALIZED (
@@ -24,16 +25,26 @@ WITH turn AS MATERIALIZED (
         AND o.due_at > statement_timestamp())))
   ORDER BY t.due_at, t.event
   LIMIT $3
+), blocked AS MATERIALIZED (
+  SELECT ARRAY(
+    SELECT event FROM ({window}) t
+    WHERE (SELECT is_mine FROM turn) AND NOT EXISTS (SELECT FROM free)
+  ) AS events
 ), parked AS (
-  UPDATE {inbox_entry} SET due_at = (SELECT clock_timestamp()) + interval '1 minute'
+  UPDATE {inbox_entry} t SET due_at = (SELECT clock_timestamp()) + CASE
+    WHEN EXISTS (
+      SELECT FROM {inbox_entry} o
+      WHERE o.endpoint = $1 AND o.consumer = $2 AND o.order_key = t.order_key
+        AND o.state < 3 AND o.state = 0 AND (o.position, o.event) < (t.position, t.event))
+      THEN interval '1 minute'
+    ELSE interval '5 s'
+  END
   WHERE consumer = $2 AND event = ANY (ARRAY(
     SELECT t.event
     FROM {inbox_entry} t
     WHERE t.consumer = $2 AND t.state = 0
-      AND t.event = ANY (ARRAY(
-        SELECT w.event FROM ({window}) w
-        WHERE (SELECT is_mine FROM turn) AND NOT EXISTS (SELECT FROM free)
-          AND (SELECT count(*) FROM ({window}) w) >= 1000))
+      AND t.event = ANY ((SELECT events FROM blocked)::bigint[])
+      AND (SELECT cardinality(events) FROM blocked) >= {window_size}
     FOR NO KEY UPDATE SKIP LOCKED
   ))
   RETURNING event

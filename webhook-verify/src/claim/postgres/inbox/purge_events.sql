@@ -1,9 +1,10 @@
+-- The purge of bodies comes first, so only events without a body are examined.
 -- Purges lock events before entries, and skip locked events. So no two purges wait for each other.
 -- The cursor moves past kept events, so a purge examines each page once.
 WITH examined AS MATERIALIZED (
   SELECT t.number, t.expires_at AS at
   FROM {inbox} t
-  WHERE t.endpoint = $1 AND t.expires_at <= statement_timestamp()
+  WHERE t.endpoint = $1 AND t.body IS NULL AND t.expires_at <= statement_timestamp()
     AND (t.expires_at, t.number) > {cursor}
   ORDER BY t.expires_at, t.number
   LIMIT $4

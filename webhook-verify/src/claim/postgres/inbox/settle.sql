@@ -22,7 +22,7 @@ UPDATE {inbox_entry} t SET
     WHEN 0 THEN (SELECT clock_timestamp()) + l.delay * interval '1 ms'
     ELSE t.due_at
   END,
-  error = CASE WHEN l.state < 3 THEN coalesce(l.error, t.error) END,
+  error = coalesce(l.error, t.error),
   finished_at = CASE WHEN l.state >= 3 THEN clock_timestamp() END
 FROM locked l
 WHERE t.event = l.event AND t.consumer = l.consumer

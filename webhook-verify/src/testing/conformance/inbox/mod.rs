@@ -111,12 +111,13 @@ impl<'a, S: InboxStore> Suite<'a, S> {
                 an_earlier_event_arrives_late consumers_have_their_own_order
                 racing_leases_keep_the_order;
             settlements: each_verdict_has_its_state a_retry_is_due_later released_entries_are_due
-                a_second_settlement_changes_nothing former_owners_settle_nothing
+                errors_stay a_second_settlement_changes_nothing former_owners_settle_nothing
                 a_late_settlement_counts_if_nobody_took_over settlements_in_order;
             versions: later_versions_are_recorded an_event_repeats_its_call
                 versions_are_independent versions_go_with_their_event;
             operators: stats_count stats_know_the_oldest each_filter_selects pages_follow_in_order
-                retry_starts_again discard_ends change_leaves_the_rest change_up_to_the_limit;
+                retry_starts_again retried_entries_keep_their_place discard_ends
+                change_leaves_the_rest change_up_to_the_limit;
             purges: unfinished_events_stay bodies_go_after_their_retention
                 keys_stay_for_their_ttl purge_up_to_max other_endpoints_stay;
         }

@@ -196,6 +196,18 @@ pub(super) async fn retry_starts_again<S: InboxStore, A: AsyncFn(Duration)>(
     bench.exhausts(&request, &all, "retried entries without attempts left").await
 }
 
+/// A waiting entry that is due stays before those that are due since then.
+pub(super) async fn retried_entries_keep_their_place<S: InboxStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> CaseResult {
+    let events = bench.has_stored(2).await?;
+    bench.lapse().await;
+    let first = Filter { key: Some(events[0].event.key), ..bench.filter() };
+    bench.changes(&first, Change::Retry, 1, "the longest due").await?;
+    let all: Vec<_> = events.iter().collect();
+    bench.leases(&bench.request(9)?, &all, 1, "after a retry of the longest due").await.map(drop)
+}
+
 pub(super) async fn discard_ends<S: InboxStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {

@@ -84,6 +84,26 @@ pub(super) async fn released_entries_are_due<S: InboxStore, A: AsyncFn(Duration)
     bench.leases_one(&bench.request(1)?, &event, 3, "a released entry").await.map(drop)
 }
 
+/// The error of the last attempt that failed stays, whatever follows.
+pub(super) async fn errors_stay<S: InboxStore, A: AsyncFn(Duration)>(
+    bench: &Bench<'_, S, A>,
+) -> CaseResult {
+    let retry = Verdict::Retry { after: Duration::ZERO, error: "before".to_owned() };
+    for verdict in [Verdict::Done, Verdict::Discarded] {
+        let event = bench.has_stored(1).await?.remove(0);
+        for (attempt, verdict) in [(1, &retry), (2, &verdict)] {
+            let request = bench.request(1)?;
+            let holder = bench.leases_one(&request, &event, attempt, "its turn").await?;
+            bench.settles(&holder, verdict, "its owner").await?;
+        }
+        let when = format!("{verdict:?} after an error");
+        let entry = bench.is_in(&event, state_of(&verdict), 2, &when).await?;
+        let right = entry.error.as_deref() == Some("before");
+        is(right, &when, "the error of the last failure", &entry)?;
+    }
+    Ok(())
+}
+
 pub(super) async fn a_second_settlement_changes_nothing<S: InboxStore, A: AsyncFn(Duration)>(
     bench: &Bench<'_, S, A>,
 ) -> CaseResult {
