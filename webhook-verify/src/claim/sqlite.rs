@@ -77,8 +77,9 @@ const PURGE_BATCH: usize = 100;
 /// ```
 ///
 /// While such a transaction is open, no other connection can write. Claims wait for it for up to
-/// 800 ms; after that, their senders get 503. So keep the transaction short, and do not wait for
-/// other services in it. `BEGIN IMMEDIATE` waits for its turn, whereas a plain `BEGIN` that reads
+/// 800 ms, and calls of an [inbox](crate::inbox) for four fifths of its `store_timeout`; after that,
+/// they fail, and senders get 503. So keep the transaction short, and do not wait for other services
+/// in it. `BEGIN IMMEDIATE` waits for its turn, whereas a plain `BEGIN` that reads
 /// first fails.
 ///
 /// Clones share one connection: one goes to the receiver, and the handler commits with another.
