@@ -11,8 +11,9 @@ use webhook_verify::{
     SqliteStore,
     idempotency::{ClaimKey, Owner, Settled, StoreError},
     inbox::{
-        Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake, LeaseRequest,
-        LeasedEvent, NewEvent, Order, Retention, Settlement, Stats, StoredEvent, Verdict,
+        Advance, Change, EntryHolder, EntryState, Filter, InboxStore, Inserted, Intake,
+        LeaseRequest, LeasedEvent, NewEvent, Order, Retention, Settlement, Stats, StoredEvent,
+        Verdict,
     },
     testing::conformance::inbox::Suite,
 };

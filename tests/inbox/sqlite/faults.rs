@@ -1,10 +1,7 @@
 //! Files that are full, read-only, of an earlier version, or incomplete.
 
 use integration_tests::{Calls as _, fresh};
-use webhook_verify::{
-    inbox::{Advance, Inbox},
-    scheme,
-};
+use webhook_verify::{inbox::Inbox, scheme};
 
 use super::*;
 use crate::common::{receiver, single, take};
@@ -38,6 +35,27 @@ async fn a_file_that_is_locked_for_longer_than_a_claim_waits() {
     assert_eq!(settled.unwrap(), [Settled::Applied]);
     assert!(store.advance(&advance, MINUTE).await.unwrap());
     assert_eq!(stats(&store).await.waiting, 1);
+}
+
+/// A list and a count neither wait for a transaction that writes nor delay one.
+#[tokio::test]
+async fn a_file_is_read_while_it_is_locked() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    store.insert(&intake(vec![event(1)])).await.unwrap();
+    let mut other = folder.connection().await;
+    for locked in [1, 2] {
+        execute(&mut other, "BEGIN IMMEDIATE").await;
+        let reads = async {
+            assert_eq!(store.list(&filter()).await.unwrap().len(), locked);
+            assert_eq!(stats(&store).await.waiting, locked as u64);
+            execute(&mut other, "ROLLBACK").await;
+        };
+        let next = intake(vec![event(1 + locked as u32)]);
+        let (inserted, ()) =
+            soon("insert", async { tokio::join!(store.insert(&next), reads) }).await;
+        assert_eq!(inserted.unwrap(), [Inserted::New]);
+    }
 }
 
 /// The file may not grow. Stored events are still processed, and there is room again once they are

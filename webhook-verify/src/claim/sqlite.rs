@@ -1,3 +1,4 @@
+mod reader;
 mod statements;
 mod writer;
 
@@ -307,6 +308,20 @@ impl SqliteStore {
             | Answer::Changed(_)
             | Answer::Skipped => Err(no_answer()),
         }
+    }
+
+    /// Runs a call of another module that only reads. In a file, it neither waits for writers nor
+    /// delays them. Without one, the writer runs it.
+    pub(crate) async fn read<T: Any>(
+        &self,
+        task: impl Task + 'static,
+        urgency: Urgency,
+    ) -> Result<T, StoreError> {
+        let Some(reader) = self.shared.writer.reader() else {
+            return self.run(task, urgency).await;
+        };
+        let result = reader.run(&task, self.now()).await?;
+        Ok(*result.downcast().map_err(|_| no_answer())?)
     }
 
     /// Returns the name of the inbox's table.

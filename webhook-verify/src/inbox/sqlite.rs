@@ -23,7 +23,7 @@ use crate::claim::{
     sqlite::{Task, Urgency},
 };
 
-/// How many entries one call to the writer examines, if it only reads.
+/// How many entries one statement examines, if it only reads.
 const READ: usize = 10_000;
 /// How many entries one call to the writer changes.
 const CHANGE: usize = 1000;
@@ -33,7 +33,7 @@ const PURGE: usize = 100;
 /// The limit of calls whose callers have none.
 const LIMIT: Duration = Duration::from_secs(5);
 
-/// A call to the writer.
+/// A call to the writer, or one that only reads.
 struct Call<A, T> {
     table: String,
     arguments: A,
@@ -65,6 +65,15 @@ impl SqliteStore {
     ) -> Result<T, StoreError> {
         let table = self.inbox_table().to_owned();
         self.run(Call { table, arguments, run }, urgency).await
+    }
+
+    async fn read_inbox<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        run: Run<A, T>,
+    ) -> Result<T, StoreError> {
+        let table = self.inbox_table().to_owned();
+        self.read(Call { table, arguments, run }, Urgency::Renewal(LIMIT)).await
     }
 
     /// Removes up to `max` events or bodies, and returns how many.
@@ -164,7 +173,7 @@ impl InboxStore for SqliteStore {
     }
 
     async fn stats(&self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
-        self.inbox(Urgency::Renewal(LIMIT), endpoint.to_owned(), |mut turn, endpoint| {
+        self.read_inbox(endpoint.to_owned(), |mut turn, endpoint| {
             Box::pin(async move { turn.stats(endpoint).await })
         })
         .await
@@ -174,16 +183,12 @@ impl InboxStore for SqliteStore {
         let mut page = Page { after: filter.after, step: READ, left: filter.limit };
         let mut entries = Vec::new();
         while page.left > 0 {
-            let call = self.inbox(
-                Urgency::Renewal(LIMIT),
-                (filter.clone(), page),
-                |mut turn, (f, page)| {
-                    Box::pin(async move {
-                        let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
-                        Ok(Some((turn.list(f, *page, end).await?, end)))
-                    })
-                },
-            );
+            let call = self.read_inbox((filter.clone(), page), |mut turn, (f, page)| {
+                Box::pin(async move {
+                    let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
+                    Ok(Some((turn.list(f, *page, end).await?, end)))
+                })
+            });
             let Some((found, end)) = call.await? else { break };
             page = Page { after: end, left: page.left - found.len(), ..page };
             entries.extend(found);

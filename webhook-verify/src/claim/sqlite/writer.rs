@@ -11,7 +11,7 @@ use sqlx::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::statements::Statements;
+use super::{reader::Reader, statements::Statements};
 use crate::{
     claim::{
         BoxFuture, ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError,
@@ -49,7 +49,8 @@ pub(super) enum Call {
     Task(Box<dyn Task>, Urgency),
 }
 
-/// A call of another module. The writer runs it in its transaction.
+/// A call of another module. The writer runs it in its transaction. One that only reads may run on
+/// another connection.
 pub(crate) trait Task: Send + Sync {
     /// Runs the call at the time `now`. If the transaction is rolled back, the call may run again.
     fn run<'a>(
@@ -115,6 +116,8 @@ struct Job {
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
     limiter: Arc<Limiter>,
+    /// `None` if only the writer can read.
+    reader: Option<Arc<Reader>>,
 }
 
 impl Writer {
@@ -136,8 +139,12 @@ impl Writer {
             .name("webhook-verify-sqlite".to_owned())
             .spawn(move || runtime.block_on(write(options, receiver, opened)))
             .map_err(StoreError::new)?;
-        is_open.await.map_err(StoreError::new)??;
-        Ok(Self { jobs: sender, limiter: Limiter::new(SLOTS) })
+        let reader = is_open.await.map_err(StoreError::new)??.map(Arc::new);
+        Ok(Self { jobs: sender, limiter: Limiter::new(SLOTS), reader })
+    }
+
+    pub(super) fn reader(&self) -> Option<&Reader> {
+        self.reader.as_deref()
     }
 
     pub(super) async fn call(
@@ -244,16 +251,21 @@ impl Failure {
 async fn write(
     options: SqliteConnectOptions,
     mut queue: mpsc::Receiver<Job>,
-    opened: oneshot::Sender<Result<(), StoreError>>,
+    opened: oneshot::Sender<Result<Option<Reader>, StoreError>>,
 ) {
-    let mut connection = match connect(&options).await {
-        Ok(connection) => Some(connection),
+    let first = async {
+        let mut connection = connect(&options).await?;
+        Ok::<_, Error>((Reader::new(&options, &mut connection).await?, connection))
+    };
+    let (reader, connection) = match first.await {
+        Ok(first) => first,
         Err(error) => {
             let _ = opened.send(Err(StoreError::new(error)));
             return;
         }
     };
-    let _ = opened.send(Ok(()));
+    let _ = opened.send(Ok(reader));
+    let mut connection = Some(connection);
     let mut jobs = Vec::with_capacity(BATCH);
     // Calls that arrive while a batch is committed are in the next one.
     while receive(&mut queue, &mut jobs).await {

@@ -49,8 +49,8 @@ const ADVANCE: &str = r#"INSERT INTO "{inbox}_version" AS v
 /// The error of an entry whose last lease expired.
 const EXPIRED: &str = "lease expired";
 
-/// The writer's transaction during a call. It has the write lock, so that no statement of another
-/// connection comes between those of a call.
+/// A connection during a call. A call that writes has the write lock, so that no statement of
+/// another connection comes between its own.
 pub(super) struct Turn<'a> {
     pub(super) on: &'a mut SqliteConnection,
     /// The name of the inbox's table.
