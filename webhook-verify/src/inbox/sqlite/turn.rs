@@ -12,7 +12,7 @@ use super::values::{
 use crate::{
     claim::{
         Settled, StoreError,
-        sql::{from_millis, millis},
+        sql::{digest, from_millis, millis},
         sqlite::{add, in_inbox},
     },
     inbox::{
@@ -96,7 +96,7 @@ impl Turn<'_> {
         add(&mut arguments, row.try_get::<i64, _>(0)?)?;
         add(&mut arguments, text(endpoint))?;
         add(&mut arguments, now)?;
-        add(&mut arguments, order_key.clone())?;
+        add(&mut arguments, order_key.as_deref().map(|key| digest(key).to_vec()))?;
         add(&mut arguments, position.unwrap_or(0))?;
         add(&mut arguments, consumers.to_owned())?;
         self.change_rows(INSERT_ENTRIES, arguments).await?;
@@ -173,7 +173,7 @@ impl Turn<'_> {
 
     pub(super) async fn advance(&mut self, advance: &Advance) -> Result<bool, StoreError> {
         let mut arguments = texts(&[&advance.endpoint, &advance.consumer])?;
-        add(&mut arguments, advance.key.clone())?;
+        add(&mut arguments, digest(&advance.key).to_vec())?;
         add(&mut arguments, advance.version)?;
         add(&mut arguments, advance.number)?;
         Ok(self.change_rows(ADVANCE, arguments).await? > 0)
