@@ -29,7 +29,7 @@ const BATCH: usize = 64;
 const SLOTS: usize = 2 * BATCH;
 /// How many calls may be in the queue.
 const QUEUE: usize = 1024;
-/// How long a call without a limit of its own waits while another connection has the lock. It is less
+/// How long a call without a limit of its own waits while another connection has the lock: less
 /// than a receiver waits for a claim.
 const BUSY: Duration = Duration::from_millis(800);
 /// The pause between attempts to take the lock. SQLite itself would soon pause for 100 ms each
@@ -101,8 +101,8 @@ struct Job {
     call: Call,
     settings: Arc<Settings>,
     answer: oneshot::Sender<Result<Answer, StoreError>>,
-    /// When it fails if another connection still has the lock. `None` until it first meets the lock,
-    /// if it has no limit of its own.
+    /// When it fails if another connection still has the lock. If it has no limit of its own,
+    /// `None` until it first meets the lock.
     until: Option<Instant>,
     /// Whether it runs in a transaction of its own, because one with others failed.
     runs_alone: bool,
