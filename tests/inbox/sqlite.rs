@@ -257,6 +257,21 @@ async fn large_bodies_and_nul() {
     assert_eq!(entries[0].error.as_deref(), Some("e\u{fffd}z"));
 }
 
+/// Order keys and the keys of entities may be addresses of people. The file has only their digests.
+#[tokio::test]
+async fn keys_of_entities_are_not_stored() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    let (order_key, entity) = (b"ordered@example.com", b"entity@example.com");
+    store.insert(&intake(vec![ordered(1, order_key)])).await.unwrap();
+    let advance = Advance::new("inbox", "crm", entity, 2, 1);
+    assert!(store.advance(&advance, MINUTE).await.unwrap());
+    let files = ["inbox.db", "inbox.db-wal"].map(|file| folder.0.path().join(file));
+    let stored = files.map(|file| std::fs::read(file).unwrap()).concat();
+    let has = |text: &[u8]| stored.windows(text.len()).any(|part| part == text);
+    assert!(has(b"crm") && !has(order_key) && !has(entity));
+}
+
 /// Events of one call are stored together or not at all.
 #[tokio::test]
 async fn an_intake_is_one_transaction() {

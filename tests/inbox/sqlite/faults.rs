@@ -1,6 +1,62 @@
 //! Files that are full, read-only, of an earlier version, or incomplete.
 
+use integration_tests::{Calls as _, fresh};
+use webhook_verify::{inbox::Inbox, scheme};
+
 use super::*;
+use crate::common::{receiver, single, take};
+
+/// Another connection has the lock for longer than a claim may take, and than a call with a short
+/// limit. Those fail, and what has more time waits for the end of the transaction.
+#[tokio::test]
+async fn a_file_that_is_locked_for_longer_than_a_claim_waits() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    store.insert(&intake(vec![event(1)])).await.unwrap();
+    let request = request(1);
+    let leased = store.lease(&request).await.unwrap().events;
+    let settlements = settlements(&request, &leased, &Verdict::Done);
+    let inbox = Inbox::new(store.clone(), "inbox").consumers(["crm"]).store_timeout(MINUTE);
+    let receiver = receiver(scheme::STANDARD_WEBHOOKS, &inbox);
+    let delivery = single("a");
+    let (claim, advance) = (fresh(MINUTE, HOUR), Advance::new("inbox", "crm", b"key", 1, 1));
+    let mut other = folder.connection().await;
+    execute(&mut other, "BEGIN IMMEDIATE").await;
+    let failing = async {
+        // The transaction ends only after these two.
+        let (claimed, advanced) =
+            tokio::join!(fails(store.claim_one(&claim)), fails(store.advance(&advance, 100 * MS)));
+        assert!(claimed.contains("locked") && advanced.contains("locked"), "{claimed}");
+        execute(&mut other, "ROLLBACK").await;
+    };
+    let (stored, settled, ()) =
+        tokio::join!(take(&receiver, &delivery), store.settle(&settlements, MINUTE), failing);
+    assert_eq!(stored.unwrap(), 204);
+    assert_eq!(settled.unwrap(), [Settled::Applied]);
+    assert!(store.advance(&advance, MINUTE).await.unwrap());
+    assert_eq!(stats(&store).await.waiting, 1);
+}
+
+/// A list and a count neither wait for a transaction that writes nor delay one.
+#[tokio::test]
+async fn a_file_is_read_while_it_is_locked() {
+    let folder = Folder::new();
+    let store = folder.store().await;
+    store.insert(&intake(vec![event(1)])).await.unwrap();
+    let mut other = folder.connection().await;
+    for locked in [1, 2] {
+        execute(&mut other, "BEGIN IMMEDIATE").await;
+        let reads = async {
+            assert_eq!(store.list(&filter()).await.unwrap().len(), locked);
+            assert_eq!(stats(&store).await.waiting, locked as u64);
+            execute(&mut other, "ROLLBACK").await;
+        };
+        let next = intake(vec![event(1 + locked as u32)]);
+        let (inserted, ()) =
+            soon("insert", async { tokio::join!(store.insert(&next), reads) }).await;
+        assert_eq!(inserted.unwrap(), [Inserted::New]);
+    }
+}
 
 /// The file may not grow. Stored events are still processed, and there is room again once they are
 /// purged.

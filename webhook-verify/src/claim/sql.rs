@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use sha2::{Digest as _, Sha256};
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 use tokio::{runtime::Handle, task::AbortHandle};
 
@@ -190,6 +191,12 @@ pub(super) fn least(ttl: Duration) -> Duration {
 
 pub(crate) fn from_millis(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
+}
+
+/// Returns the digest of an order key or of an entity's key. Such a key may be personal data, and
+/// the database's indexes hold no long keys.
+pub(crate) fn digest(key: &[u8]) -> [u8; 32] {
+    Sha256::digest(key).into()
 }
 
 /// Returns the error for a column with a value that this crate does not write.

@@ -1,3 +1,4 @@
+mod reader;
 mod statements;
 mod writer;
 
@@ -77,8 +78,9 @@ const PURGE_BATCH: usize = 100;
 /// ```
 ///
 /// While such a transaction is open, no other connection can write. Claims wait for it for up to
-/// 800 ms; after that, their senders get 503. So keep the transaction short, and do not wait for
-/// other services in it. `BEGIN IMMEDIATE` waits for its turn, whereas a plain `BEGIN` that reads
+/// 800 ms, and calls of an [inbox](crate::inbox) for four fifths of its `store_timeout`; after that,
+/// they fail, and senders get 503. So keep the transaction short, and do not wait for other services
+/// in it. `BEGIN IMMEDIATE` waits for its turn, whereas a plain `BEGIN` that reads
 /// first fails.
 ///
 /// Clones share one connection: one goes to the receiver, and the handler commits with another.
@@ -306,6 +308,20 @@ impl SqliteStore {
             | Answer::Changed(_)
             | Answer::Skipped => Err(no_answer()),
         }
+    }
+
+    /// Runs a call of another module that only reads. In a file, it neither waits for writers nor
+    /// delays them. Without one, the writer runs it.
+    pub(crate) async fn read<T: Any>(
+        &self,
+        task: impl Task + 'static,
+        urgency: Urgency,
+    ) -> Result<T, StoreError> {
+        let Some(reader) = self.shared.writer.reader() else {
+            return self.run(task, urgency).await;
+        };
+        let result = reader.run(&task, self.now()).await?;
+        Ok(*result.downcast().map_err(|_| no_answer())?)
     }
 
     /// Returns the name of the inbox's table.

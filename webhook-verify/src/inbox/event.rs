@@ -201,6 +201,11 @@ impl InboxEvent {
     /// [ordered](Inbox::ordered_by): otherwise an older event, whose check came first, may write
     /// last.
     ///
+    /// On SQLite, call this before a write transaction of your own begins, not in it: the store
+    /// writes on its own connection, and would wait for the end of your transaction. So the call
+    /// fails after four fifths of [`store_timeout`](Inbox::store_timeout), and so do others
+    /// meanwhile.
+    ///
     /// # Errors
     ///
     /// [`StoreError`] if the store fails.

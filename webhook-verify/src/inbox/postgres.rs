@@ -3,7 +3,6 @@
 use std::{collections::HashSet, mem::take, time::Duration};
 
 use bytes::Bytes;
-use sha2::{Digest as _, Sha256};
 use sqlx::{
     Error, PgConnection, Row as _, SqlStr,
     postgres::{PgListener, PgPoolOptions, PgRow},
@@ -19,7 +18,7 @@ use super::{
 use crate::claim::{
     ClaimKey, PostgresStore, Settled, StoreError,
     postgres::{InboxStatements, Value, leads_to_server, run_in},
-    sql::{foreign, millis},
+    sql::{digest, foreign, millis},
 };
 
 /// The number of entries that one statement of an operator or a purge changes: few enough not to
@@ -383,12 +382,6 @@ fn time(time: Duration) -> i64 {
 
 fn from_millis(millis: i64) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or(0))
-}
-
-/// Returns the digest of an order key or of an entity's key. The database's indexes hold no long
-/// keys.
-fn digest(key: &[u8]) -> [u8; 32] {
-    Sha256::digest(key).into()
 }
 
 /// The rows of a lease.

@@ -23,15 +23,17 @@ use crate::claim::{
     sqlite::{Task, Urgency},
 };
 
-/// How many entries one call to the writer examines, if it only reads.
+/// How many entries one statement examines, if it only reads.
 const READ: usize = 10_000;
 /// How many entries one call to the writer changes.
 const CHANGE: usize = 1000;
 /// How many events or entries one call to the writer of a purge examines. Bodies have pages of their
 /// own.
 const PURGE: usize = 100;
+/// The limit of calls whose callers have none.
+const LIMIT: Duration = Duration::from_secs(5);
 
-/// A call to the writer.
+/// A call to the writer, or one that only reads.
 struct Call<A, T> {
     table: String,
     arguments: A,
@@ -65,6 +67,15 @@ impl SqliteStore {
         self.run(Call { table, arguments, run }, urgency).await
     }
 
+    async fn read_inbox<A: Send + Sync + 'static, T: Send + 'static>(
+        &self,
+        arguments: A,
+        run: Run<A, T>,
+    ) -> Result<T, StoreError> {
+        let table = self.inbox_table().to_owned();
+        self.read(Call { table, arguments, run }, Urgency::Renewal(LIMIT)).await
+    }
+
     /// Removes up to `max` events or bodies, and returns how many were removed.
     async fn purge_part(
         &self,
@@ -76,7 +87,7 @@ impl SqliteStore {
         let (mut left, mut cursor) = (max, Some(Cursor::START));
         while let Some(from) = cursor.filter(|_| left > 0) {
             let arguments = (part, endpoint.to_owned(), retention, from, left.min(PURGE));
-            let call = self.inbox(Urgency::Renewal, arguments, |mut turn, arguments| {
+            let call = self.inbox(Urgency::Renewal(LIMIT), arguments, |mut turn, arguments| {
                 Box::pin(async move {
                     let (part, endpoint, retention, from, max) = arguments;
                     turn.purge(*part, endpoint, *retention, *from, *max).await
@@ -122,10 +133,10 @@ impl InboxStore for SqliteStore {
         &self,
         holders: &[EntryHolder],
         lease: Duration,
-        _limit: Duration,
+        limit: Duration,
     ) -> Result<Vec<Extended>, StoreError> {
         let arguments = (holders.to_vec(), lease);
-        self.inbox(Urgency::Renewal, arguments, |mut turn, (holders, lease)| {
+        self.inbox(Urgency::Renewal(limit), arguments, |mut turn, (holders, lease)| {
             Box::pin(async move {
                 let mut extended = Vec::with_capacity(holders.len());
                 for holder in holders {
@@ -140,9 +151,9 @@ impl InboxStore for SqliteStore {
     async fn settle(
         &self,
         settlements: &[Settlement],
-        _limit: Duration,
+        limit: Duration,
     ) -> Result<Vec<Settled>, StoreError> {
-        self.inbox(Urgency::Completion, settlements.to_vec(), |mut turn, settlements| {
+        self.inbox(Urgency::Completion(limit), settlements.to_vec(), |mut turn, settlements| {
             Box::pin(async move {
                 let mut settled = Vec::with_capacity(settlements.len());
                 for Settlement { holder, verdict } in settlements {
@@ -154,15 +165,15 @@ impl InboxStore for SqliteStore {
         .await
     }
 
-    async fn advance(&self, advance: &Advance, _limit: Duration) -> Result<bool, StoreError> {
-        self.inbox(Urgency::Renewal, advance.clone(), |mut turn, advance| {
+    async fn advance(&self, advance: &Advance, limit: Duration) -> Result<bool, StoreError> {
+        self.inbox(Urgency::Renewal(limit), advance.clone(), |mut turn, advance| {
             Box::pin(async move { turn.advance(advance).await })
         })
         .await
     }
 
     async fn stats(&self, endpoint: &str) -> Result<Vec<Stats>, StoreError> {
-        self.inbox(Urgency::Renewal, endpoint.to_owned(), |mut turn, endpoint| {
+        self.read_inbox(endpoint.to_owned(), |mut turn, endpoint| {
             Box::pin(async move { turn.stats(endpoint).await })
         })
         .await
@@ -172,13 +183,12 @@ impl InboxStore for SqliteStore {
         let mut page = Page { after: filter.after, step: READ, left: filter.limit };
         let mut entries = Vec::new();
         while page.left > 0 {
-            let call =
-                self.inbox(Urgency::Renewal, (filter.clone(), page), |mut turn, (f, page)| {
-                    Box::pin(async move {
-                        let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
-                        Ok(Some((turn.list(f, *page, end).await?, end)))
-                    })
-                });
+            let call = self.read_inbox((filter.clone(), page), |mut turn, (f, page)| {
+                Box::pin(async move {
+                    let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
+                    Ok(Some((turn.list(f, *page, end).await?, end)))
+                })
+            });
             let Some((found, end)) = call.await? else { break };
             page = Page { after: end, left: page.left - found.len(), ..page };
             entries.extend(found);
@@ -194,12 +204,13 @@ impl InboxStore for SqliteStore {
         let mut page = Page { after: filter.after, step: CHANGE, left: filter.limit };
         while page.left > 0 {
             let arguments = (filter.clone(), change, page);
-            let call = self.inbox(Urgency::Renewal, arguments, |mut turn, (f, change, page)| {
-                Box::pin(async move {
-                    let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
-                    Ok(Some((turn.change(f, *change, *page, end).await?, end)))
-                })
-            });
+            let call =
+                self.inbox(Urgency::Renewal(LIMIT), arguments, |mut turn, (f, change, page)| {
+                    Box::pin(async move {
+                        let Some(end) = turn.page_end(f, *page).await? else { return Ok(None) };
+                        Ok(Some((turn.change(f, *change, *page, end).await?, end)))
+                    })
+                });
             let Some((changed, end)) = call.await? else { break };
             page = Page { after: end, left: page.left - changed, ..page };
         }

@@ -32,6 +32,7 @@ CREATE TABLE IF NOT EXISTS "{inbox}_entry" (
   owner BLOB CHECK (length(owner) = 16),
   -- in milliseconds since the Unix epoch: the next attempt, or the end of the lease
   due_at INTEGER NOT NULL,
+  -- the SHA-256 digest of the order key
   order_key BLOB,
   position INTEGER NOT NULL,
   -- The consumer's earlier entries with the same order key that are unfinished: 0 none, 1 only dead
@@ -45,7 +46,8 @@ CREATE TABLE IF NOT EXISTS "{inbox}_entry" (
 CREATE TABLE IF NOT EXISTS "{inbox}_version" (
   endpoint TEXT NOT NULL,
   consumer TEXT NOT NULL,
-  key BLOB NOT NULL,
+  -- the SHA-256 digest of the entity's key
+  key BLOB NOT NULL CHECK (length(key) = 32),
   version INTEGER NOT NULL,
   -- the number of the event that recorded it
   event INTEGER NOT NULL,

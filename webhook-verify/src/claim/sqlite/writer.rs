@@ -11,7 +11,7 @@ use sqlx::{
 };
 use tokio::sync::{mpsc, oneshot};
 
-use super::statements::Statements;
+use super::{reader::Reader, statements::Statements};
 use crate::{
     claim::{
         BoxFuture, ClaimKey, ClaimOutcome, ClaimRequest, Holder, Settled, Step, StoreError,
@@ -29,11 +29,13 @@ const BATCH: usize = 64;
 const SLOTS: usize = 2 * BATCH;
 /// How many calls may be in the queue.
 const QUEUE: usize = 1024;
-/// How long to wait for another process's lock: less than a receiver waits for a claim.
+/// How long a call without a limit of its own waits while another connection has the lock: less
+/// than a receiver waits for a claim.
 const BUSY: Duration = Duration::from_millis(800);
 /// The pause between attempts to take the lock. SQLite itself would soon pause for 100 ms each
 /// time, and never get the lock from processes that retake it at once.
 const POLL: Duration = Duration::from_millis(2);
+const LOCKED: &str = "database is locked by a transaction of another connection";
 
 /// A call to the writer. Each is harmless when repeated.
 pub(super) enum Call {
@@ -47,7 +49,8 @@ pub(super) enum Call {
     Task(Box<dyn Task>, Urgency),
 }
 
-/// A call of another module. The writer runs it in its transaction.
+/// A call of another module. The writer runs it in its transaction. One that only reads may run on
+/// another connection.
 pub(crate) trait Task: Send + Sync {
     /// Runs the call at the time `now`. If the transaction is rolled back, the call may run again.
     fn run<'a>(
@@ -57,16 +60,25 @@ pub(crate) trait Task: Send + Sync {
     ) -> BoxFuture<'a, Box<dyn Any + Send>>;
 }
 
-/// How a [`Task`] is queued, and whether it is skipped once its caller has given up.
+/// How a [`Task`] is queued, and whether it is skipped once its caller has given up. With the limit
+/// of the caller: while another connection has the lock, the task waits for four fifths of it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Urgency {
     /// As a claim: it waits in front of the queue for at most half of this limit, and may be
     /// skipped.
     New(Duration),
     /// As a renewal: it does not wait in front of the queue, and may be skipped.
-    Renewal,
+    Renewal(Duration),
     /// As a completion: it does not wait in front of the queue, and always runs.
-    Completion,
+    Completion(Duration),
+}
+
+impl Urgency {
+    fn limit(self) -> Duration {
+        match self {
+            Self::New(limit) | Self::Renewal(limit) | Self::Completion(limit) => limit,
+        }
+    }
 }
 
 pub(super) enum Answer {
@@ -89,6 +101,11 @@ struct Job {
     call: Call,
     settings: Arc<Settings>,
     answer: oneshot::Sender<Result<Answer, StoreError>>,
+    /// When it fails if another connection still has the lock. If it has no limit of its own,
+    /// `None` until it first meets the lock.
+    until: Option<Instant>,
+    /// Whether it runs in a transaction of its own, because one with others failed.
+    runs_alone: bool,
     /// The slot in the limiter of a claim, of a duplicate that reads a response, or of a new task.
     _slot: Option<Slot>,
 }
@@ -99,6 +116,8 @@ struct Job {
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
     limiter: Arc<Limiter>,
+    /// `None` if only the writer can read.
+    reader: Option<Arc<Reader>>,
 }
 
 impl Writer {
@@ -120,8 +139,12 @@ impl Writer {
             .name("webhook-verify-sqlite".to_owned())
             .spawn(move || runtime.block_on(write(options, receiver, opened)))
             .map_err(StoreError::new)?;
-        is_open.await.map_err(StoreError::new)??;
-        Ok(Self { jobs: sender, limiter: Limiter::new(SLOTS) })
+        let reader = is_open.await.map_err(StoreError::new)??.map(Arc::new);
+        Ok(Self { jobs: sender, limiter: Limiter::new(SLOTS), reader })
+    }
+
+    pub(super) fn reader(&self) -> Option<&Reader> {
+        self.reader.as_deref()
     }
 
     pub(super) async fn call(
@@ -129,6 +152,11 @@ impl Writer {
         call: Call,
         settings: Arc<Settings>,
     ) -> Result<Answer, StoreError> {
+        let until = match &call {
+            // A caller without patience gets the error, and not only silence.
+            Call::Task(_, urgency) => Instant::now().checked_add(urgency.limit() / 5 * 4),
+            _ => None,
+        };
         let slot = match &call {
             Call::Claim(requests) => {
                 let limit = shortest(requests.iter().map(|request| request.limit));
@@ -140,7 +168,7 @@ impl Writer {
             _ => None,
         };
         let (answer, receiver) = oneshot::channel();
-        let job = Job { call, settings, answer, _slot: slot };
+        let job = Job { call, settings, answer, until, runs_alone: false, _slot: slot };
         let ended = || StoreError::new("sqlite writer has ended");
         self.jobs.send(job).await.map_err(|_| ended())?;
         receiver.await.map_err(|_| ended())?
@@ -156,13 +184,18 @@ impl Job {
             | Call::Settle(_, Step::Extend { .. })
             | Call::Response { .. }
             | Call::Purge(_)
-            | Call::Task(_, Urgency::New(_) | Urgency::Renewal) => self.answer.is_closed(),
+            | Call::Task(_, Urgency::New(_) | Urgency::Renewal(_)) => self.answer.is_closed(),
             Call::Settle(_, Step::Complete { .. } | Step::Release)
             | Call::CompleteWith { .. }
             | Call::Forget(_)
             | Call::Migrate
-            | Call::Task(_, Urgency::Completion) => false,
+            | Call::Task(_, Urgency::Completion(_)) => false,
         }
+    }
+
+    /// Returns whether to fail the call, if another connection has the lock.
+    fn is_over(&mut self, now: Instant) -> bool {
+        now >= *self.until.get_or_insert(now + BUSY) || self.is_given_up()
     }
 
     async fn run(&self, on: &mut SqliteConnection) -> Result<Answer, StoreError> {
@@ -201,38 +234,56 @@ impl Job {
 
 /// The reason why a batch was not committed.
 enum Failure {
-    /// The transaction could not begin: another process has the lock, or the file is not
-    /// accessible.
+    /// Another connection has the lock.
+    Busy,
+    /// The transaction could not begin: the file is not accessible.
     Begin(Error),
     /// A call or the commit failed. To find the calls that fail, each is run alone.
     Run(StoreError),
 }
 
+impl Failure {
+    fn begin(error: Error) -> Self {
+        if is_busy(&error) { Self::Busy } else { Self::Begin(error) }
+    }
+}
+
 async fn write(
     options: SqliteConnectOptions,
     mut queue: mpsc::Receiver<Job>,
-    opened: oneshot::Sender<Result<(), StoreError>>,
+    opened: oneshot::Sender<Result<Option<Reader>, StoreError>>,
 ) {
-    let mut connection = match connect(&options).await {
-        Ok(connection) => Some(connection),
+    let first = async {
+        let mut connection = connect(&options).await?;
+        Ok::<_, Error>((Reader::new(&options, &mut connection).await?, connection))
+    };
+    let (reader, connection) = match first.await {
+        Ok(first) => first,
         Err(error) => {
             let _ = opened.send(Err(StoreError::new(error)));
             return;
         }
     };
-    let _ = opened.send(Ok(()));
+    let _ = opened.send(Ok(reader));
+    let mut connection = Some(connection);
     let mut jobs = Vec::with_capacity(BATCH);
     // Calls that arrive while a batch is committed are in the next one.
-    while queue.recv_many(&mut jobs, BATCH).await > 0 {
-        let result = run_all(&mut connection, &options, &jobs).await;
-        match result {
+    while receive(&mut queue, &mut jobs).await {
+        let size = next_batch(&jobs);
+        match run_all(&mut connection, &options, jobs.split_at(size).0).await {
             Ok(answers) => {
-                for (job, answer) in jobs.drain(..).zip(answers) {
+                for (job, answer) in jobs.drain(..size).zip(answers) {
                     let _ = job.answer.send(Ok(answer));
                 }
             }
-            // The other callers in the queue would wait as long for the same error, so they get it
-            // now.
+            Err(Failure::Busy) => {
+                let now = Instant::now();
+                for job in jobs.extract_if(.., |job| job.is_over(now)) {
+                    let _ = job.answer.send(Err(StoreError::new(LOCKED)));
+                }
+                tokio::time::sleep(POLL).await;
+            }
+            // The other callers in the queue would get the same error, so they get it now.
             Err(Failure::Begin(error)) => {
                 let error = StoreError::new(error);
                 while let Ok(job) = queue.try_recv() {
@@ -242,22 +293,14 @@ async fn write(
                     let _ = job.answer.send(Err(error.clone()));
                 }
             }
-            Err(Failure::Run(error)) if jobs.len() == 1 => {
-                for job in jobs.drain(..) {
+            Err(Failure::Run(error)) if size == 1 => {
+                for job in jobs.drain(..size) {
                     let _ = job.answer.send(Err(error.clone()));
                 }
             }
             Err(Failure::Run(_)) => {
-                for job in jobs.drain(..) {
-                    let alone = std::slice::from_ref(&job);
-                    let answer = match run_all(&mut connection, &options, alone).await {
-                        Ok(mut answers) => {
-                            answers.pop().ok_or_else(|| StoreError::new("no answer"))
-                        }
-                        Err(Failure::Begin(error)) => Err(StoreError::new(error)),
-                        Err(Failure::Run(error)) => Err(error),
-                    };
-                    let _ = job.answer.send(answer);
+                for job in jobs.iter_mut().take(size) {
+                    job.runs_alone = true;
                 }
             }
         }
@@ -265,6 +308,27 @@ async fn write(
     if let Some(connection) = connection {
         let _ = connection.close().await;
     }
+}
+
+/// Receives calls, and waits for one if there is none yet. Returns `false` once the last handle is
+/// dropped and there is no call.
+async fn receive(queue: &mut mpsc::Receiver<Job>, jobs: &mut Vec<Job>) -> bool {
+    if jobs.is_empty() {
+        return queue.recv_many(jobs, BATCH).await > 0;
+    }
+    // If the file is locked, those that have waited for long enough fail, wherever they are.
+    while jobs.len() < QUEUE
+        && let Ok(job) = queue.try_recv()
+    {
+        jobs.push(job);
+    }
+    true
+}
+
+/// Returns how many of the jobs the next transaction runs.
+fn next_batch(jobs: &[Job]) -> usize {
+    let together = jobs.iter().take(BATCH).take_while(|job| !job.runs_alone).count();
+    together.max(1)
 }
 
 /// Runs the jobs in one transaction. A connection that may be damaged is dropped, and the next
@@ -276,7 +340,7 @@ async fn run_all(
 ) -> Result<Vec<Answer>, Failure> {
     let mut current = match connection.take() {
         Some(current) => current,
-        None => connect(options).await.map_err(Failure::Begin)?,
+        None => connect(options).await.map_err(Failure::begin)?,
     };
     let mut is_usable = true;
     let result = run_on(&mut current, jobs, &mut is_usable).await;
@@ -291,18 +355,9 @@ async fn run_on(
     jobs: &[Job],
     is_usable: &mut bool,
 ) -> Result<Vec<Answer>, Failure> {
-    let deadline = Instant::now() + BUSY;
-    let mut transaction = loop {
-        let error = match connection.begin_with("BEGIN IMMEDIATE").await {
-            Ok(transaction) => break transaction,
-            Err(error) => error,
-        };
-        *is_usable = is_busy(&error);
-        if !*is_usable || Instant::now() >= deadline {
-            return Err(Failure::Begin(error));
-        }
-        tokio::time::sleep(POLL).await;
-    };
+    let begun = connection.begin_with("BEGIN IMMEDIATE").await.map_err(Failure::begin);
+    *is_usable = matches!(begun, Ok(_) | Err(Failure::Busy));
+    let mut transaction = begun?;
     let mut answers = Vec::with_capacity(jobs.len());
     for job in jobs {
         // Check this late, because the wait for the lock may have been long.

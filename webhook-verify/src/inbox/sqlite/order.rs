@@ -14,6 +14,7 @@ use super::{operations::Page, turn::Turn};
 use crate::{
     claim::{
         ClaimKey, Owner, Settled,
+        sql::digest,
         sqlite::{in_inbox, inbox_tables},
     },
     inbox::{
@@ -40,6 +41,7 @@ async fn work(waiting: u32) -> u64 {
     let mut on = tables().await;
     // The trigger would slow down the insert of so many entries.
     execute(&mut on, "DROP TRIGGER {inbox}_stored").await;
+    let key = digest(&[1]).map(|byte| format!("{byte:02x}")).concat();
     let fill = format!(
         "WITH RECURSIVE counted (n) AS (
            SELECT 1 UNION ALL SELECT n + 1 FROM counted WHERE n < {waiting})
@@ -47,7 +49,7 @@ async fn work(waiting: u32) -> u64 {
          SELECT 'inbox', randomblob(32), 'mautic', 0, 0, '[]', x'' FROM counted;
          INSERT INTO {{inbox}}_entry
            (event, consumer, endpoint, state, attempt, due_at, order_key, position, behind)
-         SELECT number, 'crm', 'inbox', 0, 0, 0, x'01', 0, iif(number = 1, 0, 2) FROM {{inbox}}"
+         SELECT number, 'crm', 'inbox', 0, 0, 0, x'{key}', 0, iif(number = 1, 0, 2) FROM {{inbox}}"
     );
     execute(&mut on, &fill).await;
     sqlx::raw_sql(inbox_tables("t")).execute(&mut on).await.unwrap();

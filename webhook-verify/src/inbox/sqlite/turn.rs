@@ -11,7 +11,7 @@ use super::values::{
 use crate::{
     claim::{
         Settled, StoreError,
-        sql::{from_millis, millis},
+        sql::{digest, from_millis, millis},
         sqlite::{add, in_inbox},
     },
     inbox::{
@@ -48,8 +48,8 @@ const ADVANCE: &str = r#"INSERT INTO "{inbox}_version" AS v
 /// The number of due entries among which one statement looks for those without an event.
 const ORPHANS: usize = 1000;
 
-/// The writer's transaction during a call. It has the write lock, so that no statement of another
-/// connection comes between those of a call.
+/// A connection during a call. A call that writes has the write lock, so that no statement of
+/// another connection comes between its own.
 pub(super) struct Turn<'a> {
     pub(super) on: &'a mut SqliteConnection,
     /// The name of the inbox's table.
@@ -95,7 +95,7 @@ impl Turn<'_> {
         add(&mut arguments, row.try_get::<i64, _>(0)?)?;
         add(&mut arguments, text(endpoint))?;
         add(&mut arguments, now)?;
-        add(&mut arguments, order_key.clone())?;
+        add(&mut arguments, order_key.as_deref().map(|key| digest(key).to_vec()))?;
         add(&mut arguments, position.unwrap_or(0))?;
         add(&mut arguments, consumers.to_owned())?;
         self.change_rows(INSERT_ENTRIES, arguments).await?;
@@ -183,7 +183,7 @@ impl Turn<'_> {
 
     pub(super) async fn advance(&mut self, advance: &Advance) -> Result<bool, StoreError> {
         let mut arguments = texts(&[&advance.endpoint, &advance.consumer])?;
-        add(&mut arguments, advance.key.clone())?;
+        add(&mut arguments, digest(&advance.key).to_vec())?;
         add(&mut arguments, advance.version)?;
         add(&mut arguments, advance.number)?;
         Ok(self.change_rows(ADVANCE, arguments).await? > 0)
