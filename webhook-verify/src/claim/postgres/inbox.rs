@@ -19,10 +19,20 @@ const CHECK_VERSIONS: &str =
     "SELECT endpoint, consumer, key, version, event FROM {inbox_version} LIMIT 0";
 const INDEX_EVENTS: &str =
     "CREATE INDEX IF NOT EXISTS {inbox_ends} ON {inbox} (endpoint, expires_at, number)";
-/// If the events were dropped, their numbers start again, and their entries must not be taken for
-/// those of other events.
-const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
-  WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)";
+/// If the events were dropped, their entries must not be taken for those of other events. So a new
+/// sequence continues after the numbers of the entries.
+const CONTINUE_NUMBERS: &str =
+    "SELECT setval('{inbox_number}', (SELECT max(event) FROM {inbox_entry}))
+  FROM {inbox_number} WHERE NOT is_called";
+/// Deletes a batch of the entries whose events were dropped, after the event `$1`.
+const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} WHERE event = ANY (ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE t.event > $1 AND NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)
+    ORDER BY t.event
+    LIMIT 1000
+    FOR UPDATE SKIP LOCKED))
+  RETURNING event";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
   WHERE NOT has_sequence_privilege('{inbox_number}', 'USAGE')";
@@ -118,7 +128,7 @@ const PICK: &str = "WITH locked AS MATERIALIZED (
     FROM {inbox_entry} t
     LEFT JOIN {inbox} e ON e.number = t.event
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
-      AND t.state IN (0, 2)";
+      AND (t.state < 2 AND t.state = 0 OR t.state = 2)";
 const RETRY: &str = "UPDATE {inbox_entry} t SET
     state = 0, retried_at_attempt = t.attempt, due_at = (SELECT clock_timestamp())
   FROM locked l
@@ -128,6 +138,8 @@ const RETRY: &str = "UPDATE {inbox_entry} t SET
 const DISCARD: &str = ", following AS (
     {unpark}
   )
+/// Each alternative of the states has a partial index, which is much smaller than the table if most
+/// entries are done.
   UPDATE {inbox_entry} t SET state = 4, finished_at = clock_timestamp()
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
@@ -216,6 +228,7 @@ impl InboxStatements {
             event_of_key: plain(EVENT_OF_KEY),
             list: maintain(LIST),
             pick: maintain(PICK),
+            clean: None,
             retry: plain(RETRY),
             discard: plain(DISCARD),
             purge_bodies: purge(include_str!("inbox/purge_bodies.sql")),
@@ -234,12 +247,15 @@ impl InboxStatements {
                         INDEX_FINISHED,
                     ],
                 ),
-                table_of(
-                    name_of(""),
-                    rights("{inbox}") + RIGHTS_NUMBER,
-                    CHECK_EVENTS,
-                    &[include_str!("inbox/events.sql"), INDEX_EVENTS, DELETE_ORPHANS],
-                ),
+                TableStatements {
+                    clean: Some(maintain(DELETE_ORPHANS)),
+                    ..table_of(
+                        name_of(""),
+                        rights("{inbox}") + RIGHTS_NUMBER,
+                        CHECK_EVENTS,
+                        &[include_str!("inbox/events.sql"), INDEX_EVENTS, CONTINUE_NUMBERS],
+                    )
+                },
                 table_of(
                     name_of("_version"),
                     rights("{inbox_version}"),
