@@ -53,6 +53,21 @@ const WINDOW: &str = "
     WHERE endpoint = $1 AND consumer = $2 AND state < 2 AND due_at <= statement_timestamp()
     ORDER BY due_at, event
     LIMIT 1000";
+/// The entries that this lease owns already: it is repeated, because the connection ended before the
+/// reply. It returns these entries again, at the same attempt. A lease that is not repeated does not
+/// look for them.
+const OWNED: &str = "owned AS MATERIALIZED (
+  SELECT ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE $7::boolean AND t.endpoint = $1 AND t.consumer = $2 AND t.state < 2 AND t.state = 1
+      AND t.due_at > statement_timestamp()
+      AND t.due_at <= statement_timestamp() + $5::bigint * interval '1 ms'
+      AND t.owner = $4::bytea
+    ORDER BY t.due_at, t.event
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS events
+)";
 /// The leased entries. Without any, a row of state -1 tells that other entries may be due: entries
 /// were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
@@ -123,6 +138,8 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
   WHERE t.endpoint = $1 AND t.event > $2";
 /// Returns the number of an event. Its key follows.
 const EVENT_OF_KEY: &str = "SELECT number FROM {inbox} WHERE endpoint = $1 AND key =";
+/// Each alternative of the states has a partial index, which is much smaller than the table if most
+/// entries are done.
 const PICK: &str = "WITH locked AS MATERIALIZED (
     SELECT t.event, t.consumer, t.endpoint, t.order_key, 4 AS state
     FROM {inbox_entry} t
@@ -138,8 +155,6 @@ const RETRY: &str = "UPDATE {inbox_entry} t SET
 const DISCARD: &str = ", following AS (
     {unpark}
   )
-/// Each alternative of the states has a partial index, which is much smaller than the table if most
-/// entries are done.
   UPDATE {inbox_entry} t SET state = 4, finished_at = clock_timestamp()
   FROM locked l
   WHERE t.event = l.event AND t.consumer = l.consumer
@@ -195,7 +210,8 @@ impl InboxStatements {
         let sql = |text: &str| plain(&format!("{call}{text}"));
         let maintain = |text: &str| plain(&format!("{maintenance}{text}"));
         let lease = |due: &str, leased| {
-            [due, &include_str!("inbox/lease_due.sql").replace("{leased}", leased)].concat()
+            let leasing = include_str!("inbox/lease_due.sql").replace("{leased}", leased);
+            [&due.replace("{owned}", OWNED), &*leasing].concat()
         };
         let in_order = |unfinished| {
             let text = lease(include_str!("inbox/lease_in_order.sql"), LEASED_OR_PARKED);
@@ -212,6 +228,7 @@ impl InboxStatements {
             rights: maintain(&rights),
             check: maintain(check),
             create: plain(&[&[LOCK_TABLES], create].concat().join(";")),
+            clean: None,
         };
         Self {
             table: table.inbox(),
@@ -228,12 +245,11 @@ impl InboxStatements {
             event_of_key: plain(EVENT_OF_KEY),
             list: maintain(LIST),
             pick: maintain(PICK),
-            clean: None,
             retry: plain(RETRY),
             discard: plain(DISCARD),
             purge_bodies: purge(include_str!("inbox/purge_bodies.sql")),
             purge_events: purge(include_str!("inbox/purge_events.sql")),
-            announce: sql(&ANNOUNCE.replace("{channel}", &table.inbox())),
+            announce: maintain(&ANNOUNCE.replace("{channel}", &table.inbox())),
             tables: [
                 table_of(
                     name_of("_entry"),

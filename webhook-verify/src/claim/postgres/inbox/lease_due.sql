@@ -2,14 +2,18 @@
   UPDATE {inbox_entry} t SET (state, attempt, owner, due_at, error) = (
     SELECT
       CASE WHEN x.exhausted THEN 2 ELSE 1 END,
-      CASE WHEN x.exhausted THEN t.attempt ELSE t.attempt + 1 END,
+      CASE WHEN x.exhausted OR x.owned THEN t.attempt ELSE t.attempt + 1 END,
       CASE WHEN x.exhausted THEN NULL ELSE $4::bytea END,
       CASE
         WHEN x.exhausted THEN t.due_at
         ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
       END,
       CASE WHEN x.exhausted THEN 'the lease of the last attempt has expired' ELSE t.error END
-    FROM (SELECT t.state = 1 AND t.attempt - t.retried_at_attempt >= $6::bigint AS exhausted) x
+    FROM (
+      SELECT o.owned,
+        t.state = 1 AND NOT o.owned AND t.attempt - t.retried_at_attempt >= $6::bigint AS exhausted
+      FROM (SELECT (SELECT events FROM owned) <> '{}' AS owned) o
+    ) x
   )
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2
   RETURNING t.event, t.state, t.attempt, t.retried_at_attempt
