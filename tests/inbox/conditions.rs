@@ -4,8 +4,8 @@
 use std::{error::Error as _, sync::Arc};
 
 use integration_tests::{
-    AnyStore, Gate, Kind, Logs, PATIENCE, Place, PostgresServer, age_inbox, each_store, run_sql,
-    set_back_inbox, size, soon, unique,
+    AnyStore, Gate, Kind, Logs, PATIENCE, Place, PostgresServer, Proxy, age_inbox, each_store,
+    run_sql, set_back_inbox, size, soon, unique,
 };
 use sqlx::sqlite::SqliteConnectOptions;
 use webhook_verify::{
@@ -226,6 +226,37 @@ async fn a_missing_column_is_named_at_the_start() {
                 assert!(reason.contains(column), "{reason}");
             }
         }
+    })
+    .await;
+}
+
+/// The reply is lost that an event is done. Its worker cannot know, and does not report the lease as
+/// lost.
+#[tokio::test]
+async fn a_result_whose_reply_is_lost_is_unknown() {
+    let logs = Logs::collect();
+    each_store(&[Kind::Postgres], async |place| {
+        let proxy = Arc::new(Proxy::start(place.server.unwrap()).await);
+        // The parameters of leases and results contain the consumer.
+        proxy.cut_only(b"zebra");
+        let name = unique("inbox");
+        let (inbox, _) = open_url(&place.url_via(proxy.addr()), &name).await;
+        let inbox = inbox.consumers(["zebra"]);
+        store(&inbox, ["evt-1"]).await;
+        let of_handler = Arc::clone(&proxy);
+        let worker = inbox.worker(move |_: InboxEvent| {
+            let proxy = Arc::clone(&of_handler);
+            async move {
+                proxy.cut_replies(1, 0);
+                Ok(())
+            }
+        });
+        let working = work(worker.lease(HOUR).poll_every(HOUR));
+        until_logged(&logs, &inbox, "it may be recorded or not").await;
+        assert_eq!(proxy.cuts(), 1);
+        assert_eq!(until(&inbox, EntryState::Done, 1).await[0].attempts, 1);
+        working.stop().await;
+        assert!(!is_logged(&logs, &inbox, "lease lost"));
     })
     .await;
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use integration_tests::{PATIENCE, PostgresServer, age_inbox, soon};
+use integration_tests::{PATIENCE, PostgresServer, Proxy, address, age_inbox, soon};
 use sqlx::{
     AssertSqlSafe, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
@@ -62,6 +62,21 @@ impl Site {
         let store = PostgresStore::new(pool.clone()).table(&table).unwrap().lock_timeout(PATIENCE);
         store.migrate().await.unwrap();
         Self { store, pool, table: format!("{table}_inbox") }
+    }
+
+    /// Returns a store on the same tables, and the proxy that it connects through. The proxy cuts only
+    /// statements with this text in their parameters.
+    async fn via_proxy(&self, marker: &str) -> (PostgresStore, Proxy) {
+        let url = PostgresServer::shared().url();
+        let server = address(&url);
+        let proxy = Proxy::start(server).await;
+        proxy.cut_only(marker.as_bytes());
+        let url = url.replace(&server.to_string(), &proxy.addr().to_string());
+        let pool = PgPoolOptions::new().acquire_timeout(PATIENCE).connect(&url).await.unwrap();
+        let claims = self.table.strip_suffix("_inbox").unwrap();
+        let store = PostgresStore::new(pool).table(claims).unwrap().lock_timeout(PATIENCE);
+        store.migrate().await.unwrap();
+        (store, proxy)
     }
 
     async fn execute(&self, sql: &str) {
@@ -306,23 +321,93 @@ async fn events_of_a_key_run_one_at_a_time() {
     sender.await.unwrap();
 }
 
-/// While another ordered lease has the lock, a lease finds nothing. It neither fails nor waits.
+/// A lease is granted, and its reply is lost. The store repeats it, and gets the same entries, at the
+/// same attempt. Otherwise they would have no handler until their lease ends.
+#[tokio::test]
+async fn a_lease_whose_reply_is_lost_returns_its_entries() {
+    for (order, cuts) in [(Order::None, 1), (Order::None, 2), (Order::DeadBlocks, 1)] {
+        let site = Site::new().await;
+        let of_own_key = |number| event(number).ordered(format!("key {number}"), None);
+        site.insert((0..20).map(of_own_key).collect()).await;
+        let (store, proxy) = site.via_proxy(CONSUMER).await;
+        let lease = async || {
+            let mut request = request(8);
+            (request.order, request.max_attempts) = (order, 1);
+            soon("lease", store.lease(&request)).await.unwrap()
+        };
+        let mut numbers = Vec::new();
+        for cuts in [cuts, 0, 0] {
+            proxy.cut_replies(cuts, 0);
+            let leased = lease().await;
+            assert!(leased.exhausted.is_empty(), "{order:?}");
+            assert!(leased.events.iter().all(|event| event.attempt == 1), "{order:?}");
+            numbers.extend(leased.events.iter().map(|event| event.number));
+        }
+        assert_eq!(proxy.cuts(), cuts);
+        assert_eq!(numbers, (1..=20).collect::<Vec<_>>(), "{order:?}");
+    }
+}
+
+/// The reply of a result is lost. The call fails, because a second one could not tell this result
+/// from another worker's.
+#[tokio::test]
+async fn a_result_whose_reply_is_lost_is_not_reported_as_lost() {
+    let site = Site::new().await;
+    site.insert([1, 2].map(event).into()).await;
+    let (owner, leased) = site.lease(2).await;
+    let (store, proxy) = site.via_proxy(CONSUMER).await;
+    for (cuts, leased) in [(1, &leased.events[0]), (0, &leased.events[1])] {
+        let holder = EntryHolder::new(leased.number, CONSUMER, owner);
+        let settlements = [holder.settlement(Verdict::Done)];
+        proxy.cut_replies(cuts, 0);
+        let settled = soon("result", store.settle(&settlements, MINUTE)).await;
+        match cuts {
+            0 => assert_eq!(settled.unwrap(), [Settled::Applied]),
+            _ => assert!(settled.is_err(), "{settled:?}"),
+        }
+        let again = store.settle(&settlements, MINUTE).await.unwrap();
+        assert_eq!(again, [Settled::Superseded]);
+    }
+    assert_eq!(proxy.cuts(), 1);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry WHERE state = 3").await, 2);
+}
+
+/// The reply of an operator's change is lost. It changes no more entries than its limit.
+#[tokio::test]
+async fn a_change_whose_reply_is_lost_does_not_exceed_its_limit() {
+    let site = Site::new().await;
+    site.insert((0..20).map(event).collect()).await;
+    let (store, proxy) = site.via_proxy(ENDPOINT).await;
+    let filter = Filter::new(ENDPOINT, 5);
+    proxy.cut_replies(1, 0);
+    let changed = soon("change", store.change(&filter, Change::Discard)).await;
+    assert!(changed.is_err(), "{changed:?}");
+    assert_eq!(proxy.cuts(), 1);
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry WHERE state = 4").await, 5);
+}
+
+/// While another ordered lease has the lock, a lease finds nothing. It neither fails nor waits. An
+/// inbox in another table has a lock of its own.
 #[tokio::test]
 async fn a_lease_with_an_order_does_not_wait_for_its_turn() {
-    let site = Site::new().await;
-    site.insert(vec![event(1).ordered("key", None)]).await;
+    let sites = [Site::new().await, Site::new().await];
+    for site in &sites {
+        site.insert(vec![event(1).ordered("key", None)]).await;
+    }
     let mut request = request(1);
     request.order = Order::DeadBlocks;
-    let store = site.store.clone().lock_timeout(Duration::from_millis(1));
+    let [(store, site), (other, _)] =
+        sites.each_ref().map(|it| (it.store.clone().lock_timeout(Duration::from_millis(1)), it));
+    let lock = format!(
+        "SELECT pg_advisory_xact_lock(hashtextextended('{CONSUMER}',
+           hashtextextended('{ENDPOINT}', '{}_entry'::regclass::oid::bigint)))",
+        site.table
+    );
     let mut transaction = site.pool.begin().await.unwrap();
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended($1, hashtextextended($2, 0)))")
-        .bind(CONSUMER)
-        .bind(ENDPOINT)
-        .execute(&mut *transaction)
-        .await
-        .unwrap();
+    sqlx::raw_sql(AssertSqlSafe(lock)).execute(&mut *transaction).await.unwrap();
     let leased = soon("lease of another's turn", store.lease(&request)).await.unwrap();
     assert!(leased.events.is_empty());
+    assert_eq!(other.lease(&request).await.unwrap().events.len(), 1);
     transaction.rollback().await.unwrap();
     assert_eq!(store.lease(&request).await.unwrap().events.len(), 1);
 }
@@ -573,6 +658,26 @@ async fn versions_are_dropped_with_the_events() {
 async fn entries_of_a_key_are_found_without_a_scan() {
     let site = Site::new().await;
     site.insert((0..5000).map(event).collect()).await;
+    let mut filter = Filter::new(ENDPOINT, 100);
+    filter.key = Some(stored(4000).key);
+    change_reads_little(site, &filter, 1).await;
+}
+
+/// Waiting and dead entries are found among thousands that are done.
+#[tokio::test]
+async fn unfinished_entries_are_found_without_a_scan() {
+    let site = Site::new().await;
+    site.insert((0..5000).map(event).collect()).await;
+    site.execute(
+        "UPDATE {inbox}_entry SET state = CASE event WHEN 4000 THEN 0 WHEN 4100 THEN 2 ELSE 3 END",
+    )
+    .await;
+    site.execute("VACUUM ANALYZE {inbox}_entry").await;
+    change_reads_little(site, &Filter::new(ENDPOINT, 100), 2).await;
+}
+
+/// Discards entries, and checks that the server has read few.
+async fn change_reads_little(site: Site, filter: &Filter, expected: usize) {
     let server = PostgresServer::shared();
     let watcher = pool_with(server, 1, &[]).await;
     // A session reports what it has read at its end, or earlier.
@@ -588,17 +693,19 @@ async fn entries_of_a_key_are_found_without_a_scan() {
     };
     site.pool.close().await;
     soon("report of the inserts", reached("n_tup_ins", 5000)).await;
+    let updated = if filter.key.is_some() { 0 } else { 5000 };
+    soon("report of the updates", reached("n_tup_upd", updated)).await;
     const READ: &str = "seq_tup_read + idx_tup_fetch";
     let before = reports(READ).await;
     let pool = pool_with(server, 1, &[]).await;
     let claims = site.table.strip_suffix("_inbox").unwrap();
     let store = PostgresStore::new(pool.clone()).table(claims).unwrap();
-    let mut filter = Filter::new(ENDPOINT, 100);
-    filter.key = Some(stored(4000).key);
-    assert_eq!(store.list(&filter).await.unwrap().len(), 1);
-    assert_eq!(store.change(&filter, Change::Discard).await.unwrap(), 1);
+    if filter.key.is_some() {
+        assert_eq!(store.list(filter).await.unwrap().len(), expected);
+    }
+    assert_eq!(store.change(filter, Change::Discard).await.unwrap(), expected);
     pool.close().await;
-    soon("report of the change", reached("n_tup_upd", 1)).await;
+    soon("report of the change", reached("n_tup_upd", updated + 1)).await;
     let read = reports(READ).await - before;
     assert!(read < 100, "{read} rows read");
 }
@@ -803,6 +910,54 @@ async fn any_number_of_processes_migrate() {
         migrated.unwrap();
     }
     assert_eq!(site.insert(vec![event(1)]).await, [Inserted::New]);
+}
+
+/// The events are dropped, and thousands of their entries are left. A migration deletes them in small
+/// steps, and new events do not get their numbers.
+#[tokio::test]
+async fn entries_of_dropped_events_are_deleted_in_batches() {
+    let site = Site::new().await;
+    let events = (0..2500).map(event).collect();
+    let intake = Intake::new(ENDPOINT, &["bill", CONSUMER], events);
+    site.store.insert(&intake).await.unwrap();
+    site.execute(
+        "DROP TABLE {inbox};
+         UPDATE {inbox}_entry SET state = 3, finished_at = now() WHERE event % 2 = 0;
+         CREATE TABLE {inbox}_deleted (rows bigint);
+         CREATE FUNCTION {inbox}_note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           INSERT INTO {inbox}_deleted SELECT count(*) FROM deleted;
+           RETURN NULL;
+         END $$;
+         CREATE TRIGGER note AFTER DELETE ON {inbox}_entry REFERENCING OLD TABLE AS deleted
+           EXECUTE FUNCTION {inbox}_note()",
+    )
+    .await;
+    site.store.migrate().await.unwrap();
+    assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry").await, 0);
+    assert_eq!(site.count("SELECT sum(rows)::bigint FROM {inbox}_deleted").await, 5000);
+    assert!(site.count("SELECT max(rows) FROM {inbox}_deleted").await <= 2000);
+    site.insert(vec![event(1)]).await;
+    assert_eq!(site.count("SELECT number FROM {inbox}").await, 2501);
+}
+
+/// The server of a store from `connect` cuts no call off before its own limit.
+#[tokio::test]
+async fn slow_maintenance_is_not_cut_off() {
+    let site = Site::new().await;
+    site.insert(vec![event(1)]).await;
+    site.execute(
+        "CREATE FUNCTION {inbox}_wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+           PERFORM pg_sleep(3);
+           RETURN NULL;
+         END $$;
+         CREATE TRIGGER wait AFTER UPDATE ON {inbox}_entry EXECUTE FUNCTION {inbox}_wait()",
+    )
+    .await;
+    let claims = site.table.strip_suffix("_inbox").unwrap();
+    let url = PostgresServer::shared().url();
+    let store = PostgresStore::connect_with_table(&url, claims).await.unwrap();
+    let changed = store.change(&Filter::new(ENDPOINT, 1), Change::Retry).await;
+    assert_eq!(changed.unwrap(), 1);
 }
 
 #[tokio::test]

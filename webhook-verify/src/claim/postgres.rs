@@ -32,6 +32,9 @@ use crate::error::ConfigError;
 /// How long `connect` waits for its first connection.
 const FIRST_CONNECTION: Duration = Duration::from_secs(10);
 const LOCK_TIMEOUT: Duration = Duration::from_millis(500);
+/// The server's limit for the statements of a process that is dead, or cut off. It exceeds the limits
+/// of calls, of maintenance for example, which the link keeps itself.
+const STATEMENT_TIMEOUT: &str = "1min";
 
 /// Keeps claims in a PostgreSQL database (12 or later), for any number of machines.
 ///
@@ -130,8 +133,9 @@ impl PostgresStore {
     /// Opens a store on a pool of its own, with at most ten connections. The URL and the features
     /// of `sqlx` decide about TLS.
     ///
-    /// The server cancels statements after 2 s, waits up to 500 ms for locks, and closes the
-    /// connections of a dead client within seconds. Behind a [pooler](Self#poolers), the pooler
+    /// The server waits up to 500 ms for locks, closes the connections of a dead client within
+    /// seconds, and cancels statements after a minute. The store itself cancels them sooner, at the
+    /// [limit of their call](Self#under-load). Behind a [pooler](Self#poolers), the pooler
     /// manages the server's connections. For another pool size or other limits, use
     /// [`new`](Self::new).
     ///
@@ -335,7 +339,23 @@ impl PostgresStore {
         }
         // One message is one transaction.
         sqlx::raw_sql(table.create.clone()).execute(&self.shared.link.pool).await?;
+        if let Some(clean) = &table.clean {
+            self.clean(clean).await?;
+        }
         self.obstacle(table).await
+    }
+
+    /// Deletes what an earlier table has left, batch by batch.
+    async fn clean(&self, statement: &SqlStr) -> Result<(), Error> {
+        let mut last = 0;
+        loop {
+            let deleted = self.shared.link.maintain(statement, vec![Value::Int(last)]).await?;
+            let numbers = deleted.iter().map(|row| row.try_get::<i64, _>(0));
+            match numbers.collect::<Result<Vec<_>, _>>()?.into_iter().max() {
+                Some(number) => last = number,
+                None => return Ok(()),
+            }
+        }
     }
 
     async fn obstacle(&self, table: &TableStatements) -> Result<Option<String>, Error> {
@@ -496,7 +516,7 @@ pub(crate) async fn run_in(
 async fn first_connection(options: &PgConnectOptions) -> Result<PgConnectOptions, Error> {
     let with_limits = options.clone().options([
         ("lock_timeout", "500ms"),
-        ("statement_timeout", "2s"),
+        ("statement_timeout", STATEMENT_TIMEOUT),
         ("tcp_keepalives_idle", "5"),
         ("tcp_keepalives_interval", "2"),
         ("tcp_keepalives_count", "3"),

@@ -96,13 +96,10 @@ impl InboxStore for PostgresStore {
                 sleep(PAUSE).await;
             }
             let slot = link.limiter.enter(limit).await?;
-            let rows = match in_order {
-                None => self.rows(link.claim(&statements.lease, values.clone(), slot, limit)).await,
-                Some(statement) => {
-                    self.rows(link.claim_in_steps(statement, values.clone(), slot, limit)).await
-                }
-            };
-            found = Found::read(&rows?)?;
+            let statement = in_order.unwrap_or(&statements.lease);
+            let several = in_order.is_some();
+            let leased = link.lease(statement, values.clone(), slot, limit, several);
+            found = Found::read(&self.rows(leased).await?)?;
             let mut removed = Ok(());
             if !found.orphans.is_empty() {
                 removed = self.remove_orphans(request, take(&mut found.orphans)).await;
@@ -154,7 +151,7 @@ impl InboxStore for PostgresStore {
             Value::contents(verdicts.iter().map(|(_, _, error)| *error)),
             self.lock_timeout_value(),
         ]);
-        let applied = self.link().settle(&self.inbox_statements().settle, values, limit);
+        let applied = self.link().settle_once(&self.inbox_statements().settle, values, limit);
         let mut settled = vec![Settled::Superseded; settlements.len()];
         for row in self.rows(applied).await? {
             *settled.get_mut(index(&row)?).ok_or_else(|| foreign("event"))? = Settled::Applied;
@@ -227,7 +224,7 @@ impl InboxStore for PostgresStore {
             ];
             let conditions = conditions(statements, filter, &mut values);
             let sql = statements.change(&conditions, size, statement);
-            let rows = self.rows(self.link().maintain(&sql, values)).await?;
+            let rows = self.rows(self.link().maintain_once(&sql, values)).await?;
             changed += rows.len();
             let entries = rows.iter().map(|row| Ok((row.try_get(0)?, row.try_get(1)?)));
             let entries = entries.collect::<Result<Vec<(i64, String)>, Error>>();

@@ -22,12 +22,26 @@ const CHECK_VERSIONS: &str =
 /// Events that are kept for their bodies are not in the index, so that they cost purges nothing.
 const INDEX_EVENTS: &str = "CREATE INDEX IF NOT EXISTS {inbox_ends}
   ON {inbox} (endpoint, expires_at, number) WHERE body IS NULL";
-/// If the table of events was dropped, numbers start again. The remaining entries and versions must
-/// not become those of new events.
-const DELETE_ORPHANS: &str = "DELETE FROM {inbox_entry} t
-  WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event);
-  DELETE FROM {inbox_version} t
-  WHERE NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)";
+/// If the table of events was dropped, the remaining entries and versions must not become those of
+/// new events. So a new sequence continues after their numbers.
+const CONTINUE_NUMBERS: &str = "SELECT setval('{inbox_number}', greatest(
+    (SELECT max(event) FROM {inbox_entry}), (SELECT max(event) FROM {inbox_version})))
+  FROM {inbox_number} WHERE NOT is_called";
+/// Deletes a batch of the entries whose events were dropped, and their versions, after the event `$1`.
+const DELETE_ORPHANS: &str = "WITH orphans AS MATERIALIZED (
+    SELECT ARRAY(
+      SELECT t.event
+      FROM (SELECT event FROM {inbox_entry} UNION SELECT event FROM {inbox_version}) t
+      WHERE t.event > $1 AND NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)
+      ORDER BY t.event
+      LIMIT 1000
+    ) AS events
+  ), entries AS (
+    DELETE FROM {inbox_entry} WHERE event = ANY ((SELECT events FROM orphans)::bigint[])
+  ), versions AS (
+    DELETE FROM {inbox_version} WHERE event = ANY ((SELECT events FROM orphans)::bigint[])
+  )
+  SELECT unnest(events) FROM orphans";
 /// Added to the rights on the table of events.
 const RIGHTS_NUMBER: &str = " UNION ALL SELECT 'USAGE of {inbox_number}', false
   WHERE NOT has_sequence_privilege('{inbox_number}', 'USAGE')";
@@ -52,6 +66,21 @@ const WINDOW: &str = "
     ORDER BY due_at, event
     LIMIT {window_size}";
 const WINDOW_SIZE: &str = "1000";
+/// The entries that this lease owns already: it is repeated, because the connection ended before the
+/// reply. It returns these entries again, at the same attempt. A lease that is not repeated does not
+/// look for them.
+const OWNED: &str = "owned AS MATERIALIZED (
+  SELECT ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE $7::boolean AND t.endpoint = $1 AND t.consumer = $2 AND t.state < 2 AND t.state = 1
+      AND t.due_at > statement_timestamp()
+      AND t.due_at <= statement_timestamp() + $5::bigint * interval '1 ms'
+      AND t.owner = $4::bytea
+    ORDER BY t.due_at, t.event
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) AS events
+)";
 /// The leased entries. If there are none, a row of state -1 means that other entries may be due:
 /// entries were parked, or another lease has the lock.
 const LEASED_OR_PARKED: &str = "(
@@ -131,14 +160,15 @@ const LIST: &str = "SELECT {event}, t.state, t.attempt, e.body, t.consumer, t.er
   WHERE t.endpoint = $1 AND t.event > $2";
 /// Returns the number of an event. Its key follows.
 const EVENT_OF_KEY: &str = "SELECT number FROM {inbox} WHERE endpoint = $1 AND key =";
-/// Waits for locks, so that no entry is passed over. They are taken in the same order as those of
-/// settlements, and leases wait for none.
+/// Each alternative of the states has a partial index, which is much smaller than the table if most
+/// entries are done. Waits for locks, so that no entry is passed over. They are taken in the same
+/// order as those of settlements, and leases wait for none.
 const PICK: &str = "WITH locked AS MATERIALIZED (
     SELECT t.event, t.consumer, t.endpoint, t.order_key, 4 AS state
     FROM {inbox_entry} t
     LEFT JOIN {inbox} e ON e.number = t.event
     WHERE t.endpoint = $1 AND t.event >= $2 AND (t.event > $2 OR t.consumer > $3)
-      AND t.state IN (0, 2)
+      AND (t.state < 2 AND t.state = 0 OR t.state = 2)
       AND (SELECT set_config('lock_timeout', $4::bigint::text, true)) IS NOT NULL";
 /// An entry that has waited for long keeps its place.
 const RETRY: &str = "UPDATE {inbox_entry} t SET
@@ -211,7 +241,8 @@ impl InboxStatements {
         let lease = |due: &str, following, leased| {
             let text = include_str!("inbox/lease_due.sql").replace("{following}", following);
             let text = text.replace("{leased}", leased);
-            [due, &text.replace("{lease_expired}", LEASE_EXPIRED)].concat()
+            let due = due.replace("{owned}", OWNED);
+            [due, text.replace("{lease_expired}", LEASE_EXPIRED)].concat()
         };
         let in_order = |unfinished, following| {
             let due = include_str!("inbox/lease_in_order.sql");
@@ -229,6 +260,7 @@ impl InboxStatements {
             rights: maintain(&rights),
             check: maintain(check),
             create: plain(&[&[LOCK_TABLES], create].concat().join(";")),
+            clean: None,
         };
         Self {
             table: table.inbox(),
@@ -249,7 +281,7 @@ impl InboxStatements {
             discard: plain(DISCARD),
             purge_bodies: purge(include_str!("inbox/purge_bodies.sql")),
             purge_events: purge(include_str!("inbox/purge_events.sql")),
-            announce: sql(&ANNOUNCE.replace("{channel}", &table.inbox())),
+            announce: maintain(&ANNOUNCE.replace("{channel}", &table.inbox())),
             tables: [
                 table_of(
                     name_of("_entry"),
@@ -269,12 +301,15 @@ impl InboxStatements {
                     CHECK_VERSIONS,
                     &[include_str!("inbox/versions.sql"), INDEX_RECORDED],
                 ),
-                table_of(
-                    name_of(""),
-                    rights("{inbox}") + RIGHTS_NUMBER,
-                    CHECK_EVENTS,
-                    &[include_str!("inbox/events.sql"), INDEX_EVENTS, DELETE_ORPHANS],
-                ),
+                TableStatements {
+                    clean: Some(maintain(DELETE_ORPHANS)),
+                    ..table_of(
+                        name_of(""),
+                        rights("{inbox}") + RIGHTS_NUMBER,
+                        CHECK_EVENTS,
+                        &[include_str!("inbox/events.sql"), INDEX_EVENTS, CONTINUE_NUMBERS],
+                    )
+                },
             ],
         }
     }

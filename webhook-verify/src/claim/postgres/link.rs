@@ -89,6 +89,17 @@ struct Call {
     group: fn(&Link) -> &Group,
     /// Whether `sql` consists of several statements, which are sent as one message.
     several: bool,
+    on_loss: OnLoss,
+}
+
+/// What follows if the connection ends during a statement, which may have taken effect.
+enum OnLoss {
+    /// The statement is repeated.
+    Repeat,
+    /// The statement is repeated, and its last value becomes `true`.
+    RepeatAndTell,
+    /// The call fails.
+    Fail,
 }
 
 impl Call {
@@ -99,7 +110,8 @@ impl Call {
         limit: Duration,
         group: fn(&Link) -> &Group,
     ) -> Self {
-        Self { sql: sql.clone(), values, slot, limit, group, several: false }
+        let (several, on_loss) = (false, OnLoss::Repeat);
+        Self { sql: sql.clone(), values, slot, limit, group, several, on_loss }
     }
 }
 
@@ -172,17 +184,22 @@ impl Link {
         self.run(Call::new(sql, values, slot, limit, |link| &link.calls)).await
     }
 
-    /// Runs several statements as one transaction, in one message, unless the caller gives up
-    /// before they start. Each statement sees what others have committed until it starts.
-    pub(crate) async fn claim_in_steps(
+    /// Runs an inbox's lease, unless the caller gives up before it starts. The last parameter tells
+    /// the statement that it is repeated.
+    ///
+    /// `several` statements run as one transaction, in one message. Each of them sees what others
+    /// have committed until it starts.
+    pub(crate) async fn lease(
         self: &Arc<Self>,
         sql: &SqlStr,
-        values: Vec<Value>,
+        mut values: Vec<Value>,
         slot: Slot,
         limit: Duration,
+        several: bool,
     ) -> Result<Vec<PgRow>, Error> {
+        values.push(Value::Flag(false));
         let call = Call::new(sql, values, Some(slot), limit, |link| &link.calls);
-        self.run(Call { several: true, ..call }).await
+        self.run(Call { several, on_loss: OnLoss::RepeatAndTell, ..call }).await
     }
 
     /// Runs a statement for the holders of claims, even if the caller gives up. It does not queue
@@ -196,6 +213,18 @@ impl Link {
         self.run(Call::new(sql, values, None, limit, |link| &link.calls)).await
     }
 
+    /// Runs a statement as [`settle`](Self::settle) does, but never twice: the result of the second
+    /// time would hide that of the first.
+    pub(crate) async fn settle_once(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        values: Vec<Value>,
+        limit: Duration,
+    ) -> Result<Vec<PgRow>, Error> {
+        let call = Call::new(sql, values, None, limit, |link| &link.calls);
+        self.run(Call { on_loss: OnLoss::Fail, ..call }).await
+    }
+
     /// Runs a statement for maintenance, even if the caller gives up.
     pub(crate) async fn maintain(
         self: &Arc<Self>,
@@ -205,7 +234,22 @@ impl Link {
         self.run(Call::new(sql, values, None, MAINTENANCE, |link| &link.maintenance)).await
     }
 
+    /// Runs a statement as [`maintain`](Self::maintain) does, but never twice: the second time would
+    /// change further rows.
+    pub(crate) async fn maintain_once(
+        self: &Arc<Self>,
+        sql: &SqlStr,
+        values: Vec<Value>,
+    ) -> Result<Vec<PgRow>, Error> {
+        let call = Call::new(sql, values, None, MAINTENANCE, |link| &link.maintenance);
+        self.run(Call { on_loss: OnLoss::Fail, ..call }).await
+    }
+
     async fn run(self: &Arc<Self>, call: Call) -> Result<Vec<PgRow>, Error> {
+        debug_assert!(
+            call.sql.as_str().starts_with(&(call.group)(self).tag),
+            "a statement is cancelled by the tag of its group"
+        );
         let limit = call.limit;
         let (reply, answer) = oneshot::channel();
         let link = Arc::clone(self);
@@ -221,16 +265,17 @@ impl Link {
         }
     }
 
-    /// Runs one statement, then returns the connection to the pool. The statement must be harmless
-    /// when repeated.
+    /// Runs one statement, then returns the connection to the pool.
     ///
     /// The statement is repeated:
     ///
     /// * on another connection, if this one has ended, as all idle ones have after a server
-    ///   restart, or if other code has left a transaction open on it;
+    ///   restart, or if other code has left a transaction open on it. The statement may have
+    ///   taken effect, so it must be harmless when repeated. Otherwise the call fails, but a
+    ///   connection is ready for the caller's next one.
     /// * at `READ COMMITTED`, if the connection's default is stricter. With a stricter level, only
     ///   the first of several calls that race for a row succeeds.
-    async fn serve(self: &Arc<Self>, call: Call, reply: Reply) {
+    async fn serve(self: &Arc<Self>, mut call: Call, reply: Reply) {
         let limit = call.limit;
         // A statement is cancelled together with others whose callers may still wait. So each
         // statement may run for as long as the one with the longest limit.
@@ -246,10 +291,12 @@ impl Link {
                 return give_back(connection, limit).await;
             }
             let direct = self.direct.load(Relaxed);
+            let mut is_sent = false;
             let running = async {
                 if self.is_shared {
                     refuse_transaction(&mut connection).await?;
                 }
+                is_sent = true;
                 run_on(&mut connection, &call, direct).await
             };
             let error = match timeout(and_a_quarter(longest), running).await {
@@ -304,6 +351,19 @@ impl Link {
                 }
                 drop(next.detach());
             };
+            match call.on_loss {
+                _ if !is_sent => {}
+                OnLoss::Repeat => {}
+                OnLoss::RepeatAndTell => {
+                    if let Some(last) = call.values.last_mut() {
+                        *last = Value::Flag(true);
+                    }
+                }
+                OnLoss::Fail => {
+                    let _ = reply.send(Err(error));
+                    return give_back(connection, limit).await;
+                }
+            }
         };
         let _ = reply.send(Err(error));
         drop(connection.detach());

@@ -70,8 +70,10 @@ pub(super) const RIGHTS: &str = "SELECT string_agg(needed, ', '), row_security_a
 const CHECK: &str =
     "SELECT key, state, attempt, owner, fingerprint, lease_until, expires_at, status
   FROM {table} LIMIT 0";
-/// Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT EXISTS.
-pub(super) const LOCK_TABLES: &str = "SELECT pg_advisory_xact_lock(7738151096083703843)";
+/// Without this lock, two concurrent CREATE TABLE statements fail, even with IF NOT EXISTS. The
+/// creation of tables has a time limit of its own.
+pub(super) const LOCK_TABLES: &str = "SET LOCAL statement_timeout = '1min';
+SELECT pg_advisory_xact_lock(7738151096083703843)";
 const CREATE_INDEX: &str = "CREATE INDEX IF NOT EXISTS {index} ON {table} (expires_at)";
 const RESPONSE: &str = "SELECT r.response
   FROM {table} c JOIN {responses} r ON r.key = c.key AND r.owner = c.owner
@@ -94,6 +96,9 @@ pub(super) struct TableStatements {
     pub(super) rights: SqlStr,
     pub(super) check: SqlStr,
     pub(super) create: SqlStr,
+    /// Deletes a batch of what an earlier table of this name has left in others, and returns their
+    /// numbers. The parameter is the last number that was deleted.
+    pub(super) clean: Option<SqlStr>,
 }
 
 /// The statements, with the names of the tables in them.
@@ -152,6 +157,7 @@ impl Statements {
                 rights: maintain(RIGHTS),
                 check: maintain(CHECK),
                 create: plain(&[LOCK_TABLES, include_str!("table.sql"), CREATE_INDEX].join(";")),
+                clean: None,
             },
             responses: TableStatements {
                 name: table.responses(),
@@ -160,6 +166,7 @@ impl Statements {
                 create: plain(
                     &[LOCK_TABLES, include_str!("responses.sql"), INDEX_RESPONSES].join(";"),
                 ),
+                clean: None,
             },
             inbox: InboxStatements::new(table, [call, maintenance]),
         }

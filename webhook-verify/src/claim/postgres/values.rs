@@ -99,15 +99,18 @@ fn add<'a, T: Encode<'a, Postgres> + Type<Postgres>>(
     arguments.add(value).map_err(Error::Encode)
 }
 
-/// Returns the statement with the values in place of its parameters, `$1` to `$9`, after `before`.
+/// Returns the statement with the values in place of its parameters, after `before`. A parameter
+/// without a value stays, so the server refuses the statement.
 pub(super) fn written(before: &str, statement: &SqlStr, values: &[Value]) -> SqlStr {
     let mut pieces = statement.as_str().split('$');
     let mut sql = format!("{before}{}", pieces.next().unwrap_or_default());
     for piece in pieces {
-        let (number, rest) = piece.split_at(1);
+        let end = piece.find(|c: char| !c.is_ascii_digit()).unwrap_or(piece.len());
+        let (number, rest) = piece.split_at(end);
         let index = number.parse::<usize>().ok().and_then(|number| number.checked_sub(1));
-        if let Some(value) = index.and_then(|index| values.get(index)) {
-            sql += &literal(value);
+        match index.and_then(|index| values.get(index)) {
+            Some(value) => sql += &literal(value),
+            None => sql.extend(["$", number]),
         }
         sql += rest;
     }
@@ -153,4 +156,19 @@ fn literal(value: &Value) -> String {
 /// connections is UTF-8, where no other character contains their bytes.
 fn quoted(text: &str) -> String {
     format!("E'{}'", text.replace('\\', r"\\").replace('\'', "''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_parameter_gets_its_value() {
+        let written = |sql: &'static str, count| {
+            let values: Vec<_> = (101..).map(Value::Int).take(count).collect();
+            written("BEGIN; ", &sql.into_sql_str(), &values).as_str().to_owned()
+        };
+        assert_eq!(written("SELECT $1, $10::text, $12", 12), "BEGIN; SELECT 101, 110::text, 112");
+        assert_eq!(written("SELECT $2, $10, $0, $", 1), "BEGIN; SELECT $2, $10, $0, $");
+    }
 }

@@ -3,7 +3,10 @@
     SELECT
       CASE WHEN x.exhausted THEN 2 ELSE 1 END,
       -- A number that was edited by hand stays within its type.
-      CASE WHEN x.exhausted THEN t.attempt ELSE least(t.attempt, 2147483646) + 1 END,
+      CASE
+        WHEN x.exhausted OR x.owned THEN t.attempt
+        ELSE least(t.attempt, 2147483646) + 1
+      END,
       CASE WHEN x.exhausted THEN NULL ELSE $4::bytea END,
       CASE
         WHEN x.exhausted THEN t.due_at
@@ -11,7 +14,10 @@
       END,
       CASE WHEN x.exhausted THEN '{lease_expired}' ELSE t.error END
     FROM (
-      SELECT t.state = 1 AND t.attempt::bigint - t.retried_at_attempt >= $6::bigint AS exhausted
+      SELECT o.owned,
+        t.state = 1 AND NOT o.owned AND t.attempt::bigint - t.retried_at_attempt >= $6::bigint
+          AS exhausted
+      FROM (SELECT (SELECT events FROM owned) <> '{}' AS owned) o
     ) x
   )
   WHERE t.event = ANY ((SELECT events FROM due)::bigint[]) AND t.consumer = $2

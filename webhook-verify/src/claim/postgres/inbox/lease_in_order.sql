@@ -1,13 +1,15 @@
 -- One lease at a time: the next one has to see the entries that this one leases. The statement
--- after the lock sees them. A lease that does not get the lock finds nothing.
+-- after the lock sees them. A lease that does not get the lock finds nothing. Inboxes in other tables
+-- have other locks.
 SELECT 1 WHERE set_config('webhook_verify.has_turn',
-  pg_try_advisory_xact_lock(hashtextextended($2, hashtextextended($1, 0)))::text, true) IS NULL;
+  pg_try_advisory_xact_lock(hashtextextended($2,
+    hashtextextended($1, '{inbox_entry}'::regclass::oid::bigint)))::text, true) IS NULL;
 -- Any number of entries may wait for others with the same order key. If they are all that a lease
 -- finds in its window, they are parked: they are due later, or, without an attempt, when the entry
 -- before them has finished. So they delay neither this lease for long nor the entries with other order
 -- keys. The entry before may finish while this statement runs, and does not see then that the next one
 -- is parked. So the next one of each order key is parked for a short time only.
-WITH turn AS MATERIALIZED (
+WITH {owned}, turn AS MATERIALIZED (
   SELECT current_setting('webhook_verify.has_turn')::boolean AS is_mine
 ), free AS MATERIALIZED (
   SELECT t.event, t.due_at
@@ -49,12 +51,12 @@ WITH turn AS MATERIALIZED (
   ))
   RETURNING event
 ), due AS MATERIALIZED (
-  SELECT ARRAY(
+  SELECT CASE WHEN (SELECT events FROM owned) <> '{}' THEN (SELECT events FROM owned) ELSE ARRAY(
     SELECT t.event
     FROM {inbox_entry} t
     WHERE t.consumer = $2 AND t.state < 2 AND t.due_at <= statement_timestamp()
       AND t.event = ANY (ARRAY(SELECT event FROM free))
     ORDER BY t.due_at, t.event
     FOR NO KEY UPDATE SKIP LOCKED
-  ) AS events
+  ) END AS events
 )
