@@ -803,7 +803,9 @@ async fn kept_rows_hide_no_others_from_purges() {
 /// of events that another consumer keeps.
 #[tokio::test]
 async fn purges_examine_nothing_that_is_kept() {
-    let site = Site::new().await;
+    // A session reports what it has read at its end, or earlier. So what prepares the rows has to end.
+    let set_up = "set-up of purges";
+    let site = Site::with(&[("application_name", set_up)]).await;
     site.insert((0..3000).map(|number| NewEvent::new(stored(number), Duration::ZERO)).collect())
         .await;
     // Of each three events, one is waiting, one is kept for its body, and one is dead for another
@@ -818,14 +820,19 @@ async fn purges_examine_nothing_that_is_kept() {
     )
     .await;
     let server = PostgresServer::shared();
-    // A session reports what it has read, at its end at the latest.
+    let watcher = pool_with(server, 1, &[]).await;
     let ended = async |name: &str| {
         let sql = "SELECT FROM pg_stat_activity WHERE application_name = $1";
-        while sqlx::query(sql).bind(name).fetch_optional(&site.pool).await.unwrap().is_some() {
+        while sqlx::query(sql).bind(name).fetch_optional(&watcher).await.unwrap().is_some() {
             sleep(Duration::from_millis(5)).await;
         }
     };
-    let claims = site.table.strip_suffix("_inbox").unwrap();
+    let Site { pool, table, .. } = site;
+    pool.close().await;
+    soon("end of the set-up", ended(set_up)).await;
+    let claims = table.strip_suffix("_inbox").unwrap();
+    let store = PostgresStore::new(watcher.clone()).table(claims).unwrap();
+    let site = Site { store, pool: watcher.clone(), table: table.clone() };
     let purge = async |round: usize| {
         let sql = "SELECT sum(seq_tup_read + idx_tup_fetch)::bigint FROM pg_stat_user_tables
           WHERE relname IN ('{inbox}', '{inbox}_entry')";
