@@ -4,7 +4,7 @@
 //! Run `nats-server --jetstream`, then `WEBHOOK_SECRET=test cargo run --example publish`, and paste
 //! its `curl` line.
 
-use std::{env, time::Duration};
+use std::{env, io, time::Duration};
 
 use async_nats::jetstream::{
     Context,
@@ -37,7 +37,7 @@ pub(crate) const MAX_BODY: usize = 1_000_000;
 #[tokio::main]
 async fn main() -> Result<(), Error> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| "info".into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).init();
     let secret = Secret::from_env("WEBHOOK_SECRET")?;
     let nats = env::var("NATS_URL").unwrap_or_else(|_| "nats://127.0.0.1:4222".into());
     let inbox = open("sqlite://publish.db").await?;
@@ -45,11 +45,12 @@ async fn main() -> Result<(), Error> {
     let address = env::var("LISTEN").unwrap_or_else(|_| "127.0.0.1:3000".into());
     let listener = TcpListener::bind(address).await?;
     let origin = format!("http://{}", listener.local_addr()?);
+    let stopping = shutdown_signal()?;
     println!("listening on {origin}");
     println!("{}", Signer::new(scheme::MAUTIC, secret)?.sample()?.curl(&origin));
     let (stop, stopped) = oneshot::channel::<()>();
     let receive = async {
-        axum::serve(listener, app).with_graceful_shutdown(shutdown_signal()).await?;
+        axum::serve(listener, app).with_graceful_shutdown(stopping).await?;
         drop(stop);
         Ok::<_, Error>(())
     };
@@ -63,17 +64,26 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// Resolves on Ctrl-C and on SIGTERM, which service managers send.
-async fn shutdown_signal() {
-    #[cfg(unix)]
-    if let Ok(mut terminate) = signal::unix::signal(signal::unix::SignalKind::terminate()) {
+/// Returns a future that resolves on Ctrl-C and on SIGTERM, which service managers send. From now on,
+/// neither ends the process by itself.
+#[cfg(unix)]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    use signal::unix::{SignalKind, signal};
+
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    Ok(async move {
         tokio::select! {
-            _ = signal::ctrl_c() => {}
+            _ = interrupt.recv() => {}
             _ = terminate.recv() => {}
         }
-        return;
-    }
-    drop(signal::ctrl_c().await);
+    })
+}
+
+/// Returns a future that resolves on Ctrl-C.
+#[cfg(not(unix))]
+fn shutdown_signal() -> io::Result<impl Future<Output = ()>> {
+    Ok(async { drop(signal::ctrl_c().await) })
 }
 
 /// Opens an inbox in a file. Each receiver may have one of its own.

@@ -163,7 +163,7 @@ async fn entries_without_events_delay_no_others() {
 async fn attempted_events_behind_dead_ones_delay_no_other_key() {
     each_store(&STORES, async |place| {
         let (inbox, _) = open(place).await;
-        let ordered = inbox.clone().ordered_by(|event| {
+        let ordered = inbox.clone().store_timeout(HOUR).ordered_by(|event| {
             let id = std::str::from_utf8(event.raw()).unwrap();
             let number: usize = id.trim_matches(|c: char| !c.is_ascii_digit()).parse().unwrap();
             Some((number / 2).to_string())

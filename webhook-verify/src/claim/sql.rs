@@ -20,6 +20,9 @@ const LONGEST_NAME: usize = 48;
 /// The ends of the names of the inbox tables' indexes on PostgreSQL.
 const INBOX_INDEXES: [&str; 6] = ["due", "dead", "order", "finished", "recorded", "ends"];
 
+/// The error of an inbox entry that is dead because its last lease expired.
+pub(crate) const LEASE_EXPIRED: &str = "the lease of the last attempt has expired";
+
 /// Why a handler's transaction was not committed. It was rolled back, or will be when it is
 /// dropped. The exception is a database that failed during the commit: see [`Store`](Self::Store).
 #[derive(Clone, Debug)]

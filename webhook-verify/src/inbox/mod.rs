@@ -104,8 +104,6 @@ const ANNOUNCE_AFTER: Duration = Duration::from_millis(10);
 const LONGEST_NAME: usize = 200;
 /// How many entries [`Inbox::list`] returns by default.
 const PAGE: usize = 100;
-/// The error of an entry that is dead because its last lease expired.
-pub(crate) const LEASE_EXPIRED: &str = "the lease of the last attempt has expired";
 
 /// Stores verified events durably until workers have processed them.
 ///

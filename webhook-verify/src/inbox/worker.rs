@@ -15,14 +15,13 @@ use tokio::{
 };
 
 use super::{
-    EntryHolder, Extended, Inbox, InboxEvent, LEASE_EXPIRED, LeaseRequest, Leased, Order,
-    Settlement, Verdict,
+    EntryHolder, Extended, Inbox, InboxEvent, LeaseRequest, Leased, Order, Settlement, Verdict,
     event::CommitState,
     notice::{Attempt, Gauges, Notices, Outcome},
     outcome::{BoxError, Ended},
 };
 use crate::{
-    claim::{Owner, Settled, StoreError, contain, contain_future, of_all},
+    claim::{Owner, Settled, StoreError, contain, contain_future, of_all, sql::LEASE_EXPIRED},
     error::ConfigError,
 };
 

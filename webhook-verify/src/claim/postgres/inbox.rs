@@ -3,7 +3,7 @@
 use sqlx::{AssertSqlSafe, SqlSafeStr as _, SqlStr};
 
 use super::statements::{LOCK_TABLES, RIGHTS, TableStatements};
-use crate::{claim::sql::Table, inbox::LEASE_EXPIRED};
+use crate::claim::sql::{LEASE_EXPIRED, Table};
 
 /// The columns of an event, in the order in which `inbox::postgres` reads them. A time that was
 /// edited by hand may be infinite, which has no number.

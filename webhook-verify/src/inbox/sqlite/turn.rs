@@ -11,12 +11,12 @@ use super::values::{
 use crate::{
     claim::{
         Settled, StoreError,
-        sql::{digest, from_millis, millis},
+        sql::{LEASE_EXPIRED, digest, from_millis, millis},
         sqlite::{add, in_inbox},
     },
     inbox::{
-        Advance, EntryHolder, Extended, Inserted, Intake, LEASE_EXPIRED, LeaseRequest, Leased,
-        LeasedEvent, NewEvent, Order, Verdict, store::attempts,
+        Advance, EntryHolder, Extended, Inserted, Intake, LeaseRequest, Leased, LeasedEvent,
+        NewEvent, Order, Verdict, store::attempts,
     },
 };
 

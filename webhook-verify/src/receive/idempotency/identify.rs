@@ -134,6 +134,7 @@ impl Idempotency {
     }
 
     /// Returns whether a delivery of several events has one key.
+    #[cfg(any(feature = "postgres", feature = "sqlite"))]
     pub(crate) fn joins_events(&self, scheme: &Scheme) -> bool {
         scheme.sends_batches()
             && match self.identity {
