@@ -1,11 +1,13 @@
-use std::future::pending;
+use std::future::{pending, ready};
 
 use axum::{
     Router,
     handler::Handler,
-    routing::{MethodFilter, on},
+    middleware::map_response,
+    response::Response,
+    routing::{MethodFilter, MethodRouter, on},
 };
-use http::{Method, StatusCode, header};
+use http::{HeaderValue, Method, header};
 
 use crate::WebhookLayer;
 
@@ -84,7 +86,7 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
     {
         let layer = receiver.into();
         let methods = layer.shared.receiver.methods();
-        let allowed = methods.join(",");
+        let allowed = HeaderValue::from_str(&methods.join(",")).ok();
         let uses = |name| methods.contains(&name);
         let is_get_alone = uses("GET") && !uses("HEAD");
         let filters = methods.iter();
@@ -93,12 +95,18 @@ impl<S: Clone + Send + Sync + 'static> RouterExt<S> for Router<S> {
         let filter = filters.fold(MethodFilter::POST, MethodFilter::or);
         // The layer wraps the handler, but not the 405 for other methods.
         let methods = on(filter, handler).route_layer(layer);
+        if !is_get_alone {
+            return self.route(path, methods);
+        }
         // axum passes HEAD to handlers of GET, so the handler would run when a client probes the URL.
-        let not_allowed =
-            async move || (StatusCode::METHOD_NOT_ALLOWED, [(header::ALLOW, allowed)]);
-        let methods =
-            if is_get_alone { methods.on(MethodFilter::HEAD, not_allowed) } else { methods };
-        self.route(path, methods)
+        // A router without methods responds as axum does to other methods.
+        let with_allow = map_response(move |mut response: Response| {
+            let allowed = allowed.clone().map(|methods| (header::ALLOW, methods));
+            response.headers_mut().extend(allowed);
+            ready(response)
+        });
+        let refused = MethodRouter::<()>::new().layer(with_allow);
+        self.route(path, methods.on_service(MethodFilter::HEAD, refused))
     }
 
     #[track_caller]
