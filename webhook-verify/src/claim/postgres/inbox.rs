@@ -30,10 +30,18 @@ const CONTINUE_NUMBERS: &str = "SELECT setval('{inbox_number}', greatest(
 /// Deletes a batch of the entries whose events were dropped, and their versions, after the event `$1`.
 const DELETE_ORPHANS: &str = "WITH orphans AS MATERIALIZED (
     SELECT ARRAY(
-      SELECT t.event
-      FROM (SELECT event FROM {inbox_entry} UNION SELECT event FROM {inbox_version}) t
-      WHERE t.event > $1 AND NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)
-      ORDER BY t.event
+      (SELECT DISTINCT t.event
+        FROM {inbox_entry} t
+        WHERE t.event > $1 AND NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)
+        ORDER BY t.event
+        LIMIT 1000)
+      UNION
+      (SELECT DISTINCT t.event
+        FROM {inbox_version} t
+        WHERE t.event > $1 AND NOT EXISTS (SELECT FROM {inbox} e WHERE e.number = t.event)
+        ORDER BY t.event
+        LIMIT 1000)
+      ORDER BY event
       LIMIT 1000
     ) AS events
   ), entries AS (
