@@ -323,7 +323,7 @@ async fn a_commit_whose_reply_is_lost_has_an_unknown_result() {
     .await;
 }
 
-/// What drops the future of a commit.
+/// The reason why the future of a commit is dropped.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum DroppedBy {
     Handler,

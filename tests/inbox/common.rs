@@ -8,10 +8,10 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{future::BoxFuture, stream};
 use integration_tests::{
-    AnyStore, App, Framework, Kind, Logs, Place, Response, Server, answer, exchange, raw_request,
-    soon, unique,
+    AnyStore, App, Framework, Gate, Kind, Logs, Place, Response, Server, answer, exchange,
+    raw_request, soon, unique,
 };
 use tokio::{sync::oneshot, task::JoinHandle, time::sleep};
 use webhook_verify::{
@@ -405,6 +405,21 @@ impl Front {
         assert_eq!(self.app.runs(), 0, "no handler runs");
         response
     }
+}
+
+/// Returns a worker whose handlers wait at the gate.
+pub(crate) fn held(
+    inbox: &Inbox,
+    gate: &Arc<Gate>,
+) -> Worker<impl Fn(InboxEvent) -> BoxFuture<'static, Handled> + use<>> {
+    let gate = gate.clone();
+    inbox.worker(move |_| {
+        let gate = gate.clone();
+        Box::pin(async move {
+            gate.wait().await;
+            Ok(())
+        }) as _
+    })
 }
 
 /// A worker in a task of its own. Dropping it drops the worker's future.

@@ -127,15 +127,7 @@ async fn a_clock_that_is_set_back_delays_the_takeover_from_a_dead_worker() {
         let (inbox, _) = open(place).await;
         store(&inbox, ["stuck"]).await;
         let gate = Gate::new();
-        let at_gate = gate.clone();
-        let worker = inbox.worker(move |_| {
-            let gate = at_gate.clone();
-            async move {
-                gate.wait().await;
-                Ok(())
-            }
-        });
-        let working = work(worker);
+        let working = work(held(&inbox, &gate));
         gate.entered().await;
         drop(working);
         set_back_inbox(&place.url, INBOX, HOUR).await;

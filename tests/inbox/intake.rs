@@ -17,15 +17,7 @@ async fn a_batch_is_acknowledged_before_a_handler_has_run() {
         let (inbox, _) = open(place).await;
         let front = Front::new(receiver(scheme::MAUTIC, &inbox), framework).await;
         let gate = Gate::new();
-        let at_gate = gate.clone();
-        let worker = inbox.worker(move |_| {
-            let gate = at_gate.clone();
-            async move {
-                gate.wait().await;
-                Ok(())
-            }
-        });
-        let working = work(worker.concurrency(4).poll_every(HOUR));
+        let working = work(held(&inbox, &gate).concurrency(4).poll_every(HOUR));
 
         let response = front.post(&batch(1..=10)).await;
         assert_eq!(response.status, 204);

@@ -635,7 +635,7 @@ async fn finished_entries_without_events_are_purged() {
     .await;
     let retention = Retention::new(MINUTE);
     assert_eq!(site.store.purge_inbox(ENDPOINT, &retention, 10).await.unwrap(), 2);
-    // What is dead stays, and so do the entries of the other events.
+    // Dead entries and the entries of other events stay.
     let left = "SELECT count(*) FROM {inbox}_entry WHERE event IN (1, 2501, 2502)";
     assert_eq!(site.count(left).await, 3);
     assert_eq!(site.count("SELECT count(*) FROM {inbox}_entry").await, 3);

@@ -427,7 +427,8 @@ async fn versions_are_dropped_with_the_events() {
 async fn entries_that_are_inserted_by_hand() {
     let insert = |from: i64, to: i64, due_at: i64| {
         format!(
-            "WITH RECURSIVE number (n) AS (SELECT {from} UNION ALL SELECT n + 1 FROM number WHERE n < {to})
+            "WITH RECURSIVE number (n) AS (
+               SELECT {from} UNION ALL SELECT n + 1 FROM number WHERE n < {to})
              INSERT INTO webhook_inbox_entry
                (event, consumer, endpoint, state, attempt, due_at, position)
              SELECT n, 'crm', 'inbox', n % 2, 0, {due_at}, 0 FROM number"

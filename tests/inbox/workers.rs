@@ -397,15 +397,7 @@ async fn dead_entries_that_fill_a_lease_are_followed_by_another() {
         let (inbox, _) = open(place).await;
         store(&inbox, ["evt-1", "evt-2", "evt-3"]).await;
         let gate = Gate::new();
-        let at_gate = gate.clone();
-        let worker = inbox.worker(move |_| {
-            let gate = at_gate.clone();
-            async move {
-                gate.wait().await;
-                Ok(())
-            }
-        });
-        let working = work(worker.concurrency(2).max_attempts(1).lease(SECOND));
+        let working = work(held(&inbox, &gate).concurrency(2).max_attempts(1).lease(SECOND));
         gate.entered().await;
         gate.entered().await;
         drop(working);

@@ -8,7 +8,7 @@ use crate::claim::{ClaimKey, Family, LogLimit, Metric, StoreError};
 /// The metrics of a receiver with an inbox.
 #[derive(Clone)]
 pub(super) struct IntakeMeter {
-    /// One for each consumer, because any of them may be without a worker.
+    /// A counter for each consumer. An alert finds the consumers that have no worker.
     stored: Arc<[Metric]>,
     duplicates: Metric,
 }

@@ -92,7 +92,8 @@ struct Call {
     on_loss: OnLoss,
 }
 
-/// What follows if the connection ends during a statement, which may have taken effect.
+/// How a call continues if the connection ends during its statement. The statement may have taken
+/// effect.
 enum OnLoss {
     /// The statement is repeated.
     Repeat,
