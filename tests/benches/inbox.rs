@@ -49,8 +49,11 @@ const SECRET: &str = "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw";
 const ENDPOINT: &str = "bench";
 /// How many deliver at the same time.
 const CLIENTS: usize = 32;
-/// Deliveries, or events that workers process, of a round.
+/// Deliveries of a round.
 const COUNT: usize = 1600;
+/// Events that workers process in a round. A worker begins with new connections and statements that
+/// are not yet prepared, which a service has behind it after its first second. So a round is long.
+const EVENTS: usize = 16_000;
 const ROUNDS: usize = 11;
 /// How many entries one call leases.
 const BATCH: usize = 64;
@@ -91,7 +94,7 @@ fn postgres() -> bool {
         (store.unwrap(), RawPostgres(pool))
     });
     let fill = RawPostgres(runtime.block_on(pool(&server)));
-    let filled = |table| runtime.block_on(fill.fill(table, 0, COUNT as u32));
+    let filled = |table| runtime.block_on(fill.fill(table, 0, EVENTS as u32));
     compare(&runtime, ["PostgreSQL", "32 clients"], &store, &Arc::new(raw), CLIENTS, filled)
 }
 
@@ -275,7 +278,7 @@ async fn work(inbox: &Inbox) -> f64 {
     let (done, end) = (Arc::new(AtomicUsize::new(0)), Arc::new(Notify::new()));
     let ended = Arc::clone(&end);
     let worker = inbox.worker(move |_: InboxEvent| {
-        if done.fetch_add(1, SeqCst) + 1 == COUNT {
+        if done.fetch_add(1, SeqCst) + 1 == EVENTS {
             end.notify_one();
         }
         async { Ok(()) }
@@ -285,7 +288,7 @@ async fn work(inbox: &Inbox) -> f64 {
     worker.concurrency(2 * BATCH).run_until(ended.notified()).await.unwrap();
     let time = start.elapsed().as_secs_f64();
     assert!(inbox.stats().await.unwrap().is_empty());
-    COUNT as f64 / time
+    EVENTS as f64 / time
 }
 
 /// Microseconds that a lease takes. Afterwards, the entries wait again.
@@ -400,7 +403,7 @@ impl Raw for RawPostgres {
              SET state = 3, owner = NULL, finished_at = now()
              WHERE event = ANY ($1) AND consumer = 'default' AND owner = $2 AND state = 1";
         let (mut done, start) = (0, Instant::now());
-        while done < COUNT {
+        while done < EVENTS {
             let owner = Owner::random().unwrap();
             let leased = sqlx::query(lease)
                 .bind(&owner.as_bytes()[..])
@@ -412,7 +415,7 @@ impl Raw for RawPostgres {
             let completed = sqlx::query(complete).bind(events).bind(&owner.as_bytes()[..]);
             completed.execute(&self.0).await.unwrap();
         }
-        COUNT as f64 / start.elapsed().as_secs_f64()
+        EVENTS as f64 / start.elapsed().as_secs_f64()
     }
 
     async fn clear(&self) {
@@ -465,12 +468,12 @@ impl RawSqlite {
         let sql = format!(
             "BEGIN IMMEDIATE;
              WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted
-               WHERE n < {COUNT})
+               WHERE n < {EVENTS})
              INSERT INTO {table}_inbox_entry (event, consumer, endpoint, state, attempt, due_at,
                position)
              SELECT {last} + n, 'default', '{ENDPOINT}', 0, 0, {now}, 0 FROM counted;
              WITH RECURSIVE counted (n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM counted
-               WHERE n < {COUNT})
+               WHERE n < {EVENTS})
              INSERT INTO {table}_inbox (endpoint, key, scheme, event_type, received_at, expires_at,
                headers, body)
              SELECT '{ENDPOINT}', randomblob(32), 'mautic', '{TYPE}', {now}, {now} + 7776000000,
@@ -529,7 +532,7 @@ impl Raw for RawSqlite {
              SET state = 3, owner = NULL, finished_at = ?1
              WHERE event = ?2 AND consumer = 'default' AND owner = ?3 AND state = 1";
         let (mut done, start) = (0, Instant::now());
-        while done < COUNT {
+        while done < EVENTS {
             let owner = Owner::random().unwrap();
             let mut transaction = self.0.begin_with("BEGIN IMMEDIATE").await.unwrap();
             let leased = sqlx::query(lease)
@@ -552,7 +555,7 @@ impl Raw for RawSqlite {
             }
             transaction.commit().await.unwrap();
         }
-        COUNT as f64 / start.elapsed().as_secs_f64()
+        EVENTS as f64 / start.elapsed().as_secs_f64()
     }
 
     async fn clear(&self) {
