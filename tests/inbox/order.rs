@@ -3,7 +3,7 @@
 use integration_tests::{Gate, Logs, each_store, unique};
 use tokio::task::yield_now;
 use webhook_verify::{
-    Event,
+    Event, Receiver, Secret, Tenant, Verifier,
     inbox::{EntryState, Inbox, InboxEvent},
     scheme,
 };
@@ -192,6 +192,50 @@ async fn events_are_ordered_by_their_own_time() {
         until(&inbox, EntryState::Done, 4).await;
         assert_eq!(notes.all(), ["a2", "a3", "a1", "a4"]);
         working.stop().await;
+    })
+    .await;
+}
+
+/// Tenants may use the same keys. The events of one neither delay those of another nor make them
+/// stale.
+#[tokio::test]
+async fn tenants_have_keys_of_their_own() {
+    each_store(&STORES, async |place| {
+        let (inbox, _) = open(place).await;
+        let inbox = inbox.ordered_by(letter);
+        let receiver = Receiver::builder(Verifier::builder(scheme::STANDARD_WEBHOOKS))
+            .tenants(|head| {
+                let name = head.path().trim_start_matches('/').to_owned();
+                async move { Ok(Some(Tenant::new(name, [Secret::new(SECRET)?]))) }
+            })
+            .inbox(&inbox)
+            .build()
+            .unwrap();
+        for (tenant, id) in [("acme", "a9"), ("acme", "a8"), ("globex", "a1"), ("globex", "a0")] {
+            let mut request = single(id);
+            request.target = format!("/{tenant}");
+            assert_eq!(take(&receiver, &request).await.unwrap(), 204);
+        }
+        // Without a tenant.
+        store(&inbox, ["a2", "a1"]).await;
+        let notes = Notes::default();
+        let noted = notes.clone();
+        let worker = inbox.worker(move |event: InboxEvent| {
+            let notes = noted.clone();
+            async move {
+                let id = event.id().unwrap();
+                let tenant = event.namespace().unwrap_or("none");
+                let is_stale = event.is_stale("key", id[1..].parse()?).await?;
+                notes.add(format!("{tenant} {id} {is_stale}"));
+                if id == "a9" { Err("broken".into()) } else { Ok(()) }
+            }
+        });
+        let working = work(worker.max_attempts(1).poll_every(5 * MS));
+        until(&inbox, EntryState::Done, 4).await;
+        working.stop().await;
+        let expected = ["acme a9 false", "globex a0 true", "globex a1 false"];
+        assert_eq!(notes.sorted(), [&expected[..], &["none a1 true", "none a2 false"]].concat());
+        assert_eq!(in_state(&inbox, EntryState::Waiting).await.len(), 1);
     })
     .await;
 }

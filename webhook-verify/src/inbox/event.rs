@@ -10,7 +10,9 @@ use std::{
 use bytes::Bytes;
 use serde::de::DeserializeOwned;
 
-use super::{Advance, EntryHolder, Inbox, LeasedEvent, StoredEvent, TARGET, shared::DynInboxStore};
+use super::{
+    Advance, EntryHolder, Inbox, LeasedEvent, StoredEvent, TARGET, scoped, shared::DynInboxStore,
+};
 use crate::{
     claim::{ClaimKey, StoreError},
     delivery::{EventName, ExtractError, from_json},
@@ -191,6 +193,7 @@ impl InboxEvent {
 
     /// Returns whether another event has asked with the same or a later version of `key`, for
     /// handlers that only want the latest state. If not, records `version` in the same statement.
+    /// Each tenant has keys of its own.
     ///
     /// The version counts from then on, even if the handler fails later. If its event becomes dead,
     /// retry it. Once the event that recorded the version is deleted, any version of `key` is newer:
@@ -214,7 +217,7 @@ impl InboxEvent {
         let advance = Advance {
             endpoint: Arc::clone(&inbox.endpoint),
             consumer: Arc::clone(&holder.consumer),
-            key: key.as_bytes().to_vec(),
+            key: scoped(self.namespace(), key.as_bytes()),
             version,
             number: leased.number,
         };

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent, TARGET, group::Groups};
+use super::{Inbox, Inserted, Intake, NewEvent, StoredEvent, TARGET, group::Groups, scoped};
 use crate::{
     answer::Answer,
     claim::{ClaimKey, Owner, StoreError, contain},
@@ -183,6 +183,7 @@ impl Inbox {
         let order_key = self.ordering.key.as_ref();
         let order_key = contain(|| order_key.and_then(|key| key(event)))
             .ok_or(Rejection::CallbackPanicked { callback: "ordered_by" })?;
+        let order_key = order_key.map(|key| scoped(delivery.namespace(), &key));
         let position = self.ordering.by_event_time && order_key.is_some();
         let position = position.then(|| event.time().unwrap_or_else(|| SystemClock.now()));
         Ok(NewEvent {

@@ -208,7 +208,7 @@ impl Inbox {
     }
 
     /// Processes events with the same key one at a time, in the order in which they were stored.
-    /// Events without a key have no order.
+    /// Events without a key have no order. Each tenant has keys of its own.
     ///
     /// If the sender sent one event after the response to another, they were stored in that order.
     /// The order of events whose requests overlap is arbitrary.
@@ -446,6 +446,13 @@ impl Inbox {
             (Some(_), true) => Order::DeadIsSkipped,
         }
     }
+}
+
+/// Returns the key of a tenant's entity in the store. No two inputs give the same key.
+fn scoped(namespace: Option<&str>, key: &[u8]) -> Vec<u8> {
+    let Some(namespace) = namespace else { return [&[0], key].concat() };
+    let length = (namespace.len() as u64).to_be_bytes();
+    [&[1][..], &length, namespace.as_bytes(), key].concat()
 }
 
 impl fmt::Debug for Inbox {
