@@ -147,13 +147,14 @@ fn recorded() -> BTreeMap<String, (f64, f64)> {
     recorded.0.lock().unwrap().clone()
 }
 
-/// Stores five events and a duplicate in an inbox. For one of two consumers, processes them: one
-/// succeeds, one is discarded, one is retried, one dies, and the lease of one is lost.
+/// Stores five events and a duplicate in an inbox. For one of its consumers, processes them: one
+/// succeeds, one is discarded, one is retried, one dies, and the lease of one is lost. Another
+/// consumer is then removed.
 async fn process(recorded: &Recorded) {
     let folder = Folder::new("metrics");
     let url = format!("sqlite://{}", folder.path().join("inbox.db").display());
     let inbox = Inbox::new(SqliteStore::connect(&url).await.unwrap(), "of-inbox")
-        .consumers(["works", "idles"]);
+        .consumers(["works", "idles", "removed"]);
     let verifier = Verifier::new(scheme::GITHUB, "a secret").unwrap();
     let receiver = Receiver::builder(verifier).inbox(&inbox);
     let receiver = receiver.timer(tokio::time::sleep).build().unwrap();
@@ -162,6 +163,7 @@ async fn process(recorded: &Recorded) {
         let request = signer.sign(body).unwrap();
         deliver(&receiver, &request, request.body.clone(), 204).await;
     }
+    let inbox = inbox.consumers(["works", "idles"]);
     let worker = || {
         let url = url.clone();
         let handler = move |event: InboxEvent| {
@@ -189,6 +191,7 @@ async fn process(recorded: &Recorded) {
         until("attempts_total", "works outcome=discarded", 1.0).await;
         until("attempts_total", "works outcome=dead", 1.0).await;
         until("waiting", "idles", 5.0).await;
+        until("waiting", "removed", 5.0).await;
     };
     worker().run_until(done).await.unwrap();
     // A worker refreshes the gauges when it starts.
@@ -255,6 +258,7 @@ fn everything_is_counted_for_each_endpoint() {
         ("waiting", " consumer=idles", 5.0),
         ("running", " consumer=idles", 0.0),
         ("dead", " consumer=idles", 0.0),
+        ("waiting", " consumer=removed", 5.0),
     ] {
         let key = format!("webhook_verify_inbox_{name} endpoint=of-inbox{labels}");
         assert_eq!(recorded.get(&key).map(|(sum, _)| *sum), Some(expected), "{key}");

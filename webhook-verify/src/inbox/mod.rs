@@ -181,7 +181,9 @@ impl Inbox {
     }
 
     /// Names the consumers. Each processes every event, with its own state and retries. A consumer
-    /// that is added later gets the events that are stored from then on.
+    /// that is added later gets the events that are stored from then on. The entries of a consumer
+    /// that is renamed or removed remain until they are [discarded](Self::discard). Without this
+    /// option, the only consumer is named `default`.
     pub fn consumers<N: Into<String>>(mut self, names: impl IntoIterator<Item = N>) -> Self {
         self.consumers = names.into_iter().map(|name| Arc::from(name.into())).collect();
         self.meter = IntakeMeter::new(&self.endpoint, &self.consumers);

@@ -178,26 +178,37 @@ impl Notices {
 }
 
 /// The number of entries in the store, and the age of the oldest.
-pub(super) struct Gauges(Vec<(Arc<str>, [Metric; 4])>);
+pub(super) struct Gauges {
+    endpoint: Arc<str>,
+    consumers: Vec<(Arc<str>, [Metric; 4])>,
+}
 
 impl Gauges {
     pub(super) fn new(inbox: &Inbox) -> Self {
-        let of = |consumer: &Arc<str>| {
-            let labels = [("endpoint", &*inbox.endpoint), ("consumer", &**consumer)];
-            let names = [
-                "webhook_verify_inbox_waiting",
-                "webhook_verify_inbox_running",
-                "webhook_verify_inbox_dead",
-                "webhook_verify_inbox_oldest_age_seconds",
-            ];
-            (Arc::clone(consumer), names.map(|name| Metric::new(name, &labels)))
-        };
-        Self(inbox.consumers.iter().map(of).collect())
+        let mut gauges = Self { endpoint: Arc::clone(&inbox.endpoint), consumers: Vec::new() };
+        inbox.consumers.iter().for_each(|consumer| gauges.add(consumer));
+        gauges
     }
 
-    /// Shows the entries of all consumers, those without workers included.
-    pub(super) fn show(&self, stats: &[Stats]) {
-        for (consumer, [waiting, running, dead, oldest]) in &self.0 {
+    fn add(&mut self, consumer: &str) {
+        if self.consumers.iter().any(|(name, _)| **name == *consumer) {
+            return;
+        }
+        let labels = [("endpoint", &*self.endpoint), ("consumer", consumer)];
+        let names = [
+            "webhook_verify_inbox_waiting",
+            "webhook_verify_inbox_running",
+            "webhook_verify_inbox_dead",
+            "webhook_verify_inbox_oldest_age_seconds",
+        ];
+        self.consumers.push((consumer.into(), names.map(|name| Metric::new(name, &labels))));
+    }
+
+    /// Shows the entries of all consumers, those without workers included. So an alert finds events
+    /// that wait for a consumer that the inbox no longer has.
+    pub(super) fn show(&mut self, stats: &[Stats]) {
+        stats.iter().for_each(|found| self.add(&found.consumer));
+        for (consumer, [waiting, running, dead, oldest]) in &self.consumers {
             let found = stats.iter().find(|it| it.consumer == **consumer);
             let of = |number: fn(&Stats) -> f64| found.map_or(0.0, number);
             waiting.set(of(|it| it.waiting as f64));

@@ -662,7 +662,7 @@ where
 
     /// Refreshes the gauges.
     async fn count(self: Arc<Self>) {
-        let gauges = Gauges::new(&self.inbox);
+        let mut gauges = Gauges::new(&self.inbox);
         loop {
             let begun = Instant::now();
             match within(self.inbox.timeout, self.inbox.stats()).await {
