@@ -75,8 +75,8 @@ const WINDOW: &str = "
     LIMIT {window_size}";
 const WINDOW_SIZE: &str = "1000";
 /// The entries that this lease owns already: it is repeated, because the connection ended before the
-/// reply. It returns these entries again, at the same attempt. A lease that is not repeated does not
-/// look for them.
+/// reply. It returns these entries again, at the same attempt, and those that it found dead. A lease
+/// that is not repeated does not look for them.
 const OWNED: &str = "owned AS MATERIALIZED (
   SELECT ARRAY(
     SELECT t.event
@@ -86,6 +86,13 @@ const OWNED: &str = "owned AS MATERIALIZED (
       AND t.due_at <= statement_timestamp() + $5::bigint * interval '1 ms'
       AND t.owner = $4::bytea
     ORDER BY t.due_at, t.event
+    FOR NO KEY UPDATE SKIP LOCKED
+  ) || ARRAY(
+    SELECT t.event
+    FROM {inbox_entry} t
+    WHERE $7::boolean AND t.endpoint = $1 AND t.consumer = $2 AND t.state = 2
+      AND t.owner = $4::bytea
+    ORDER BY t.event
     FOR NO KEY UPDATE SKIP LOCKED
   ) AS events
 )";

@@ -1,15 +1,15 @@
 , leased AS (
   UPDATE {inbox_entry} t SET (state, attempt, owner, due_at, error) = (
     SELECT
-      CASE WHEN x.exhausted THEN 2 ELSE 1 END,
+      CASE WHEN x.owned THEN t.state WHEN x.exhausted THEN 2 ELSE 1 END,
       -- A number that was edited by hand stays within its type.
       CASE
         WHEN x.exhausted OR x.owned THEN t.attempt
         ELSE least(t.attempt, 2147483646) + 1
       END,
-      CASE WHEN x.exhausted THEN NULL ELSE $4::bytea END,
+      $4::bytea,
       CASE
-        WHEN x.exhausted THEN t.due_at
+        WHEN x.exhausted OR t.state = 2 THEN t.due_at
         ELSE (SELECT clock_timestamp()) + $5::bigint * interval '1 ms'
       END,
       CASE WHEN x.exhausted THEN '{lease_expired}' ELSE t.error END
