@@ -197,9 +197,15 @@ impl<C: Clock> InboxStore for MapInbox<C> {
         _: Duration,
     ) -> Result<Vec<Extended>, StoreError> {
         let (now, mut tables) = (self.clock.now(), self.tables.lock().unwrap());
-        let extend = |holder: &EntryHolder| match tables.row(holder) {
-            Some(row) => row.extend(holder.owner, lease, now),
-            None => Extended::Lost,
+        let extend = |holder: &EntryHolder| {
+            let event = tables.events.get(&holder.number);
+            let has_key = event.is_some_and(|event| event.event.order_key.is_some());
+            match tables.row(holder) {
+                // Another entry with the key may run by now.
+                Some(row) if has_key && row.is_due(now) => Extended::Lost,
+                Some(row) => row.extend(holder.owner, lease, now),
+                None => Extended::Lost,
+            }
         };
         Ok(holders.iter().map(extend).collect())
     }

@@ -29,7 +29,7 @@ use crate::claim::{ClaimKey, Owner, Settled, StoreError};
 /// An owner is new for each lease. A step of an owner that is not the entry's changes nothing. So
 /// an entry is settled at most once for each attempt, and a former owner changes nothing. A late
 /// step of the owner takes effect if nothing has leased or changed the entry since the lease
-/// expired.
+/// expired. Only an [extension](Self::extend) of an entry with an order key does not.
 ///
 /// An endpoint's events, entries and versions are independent of those of other endpoints. The
 /// numbers of events are unique in the store.
@@ -75,6 +75,9 @@ pub trait InboxStore: Send + Sync + 'static {
     /// Renews the leases of running entries to `lease` from now on. The results have the order of
     /// the holders. If another transaction has locked an entry, the store returns
     /// [`Extended::Locked`] and does not wait, because the other leases could expire meanwhile.
+    ///
+    /// An expired lease of an entry with an order key is [`Extended::Lost`], because another entry
+    /// with this key may run by now.
     fn extend(
         &self,
         holders: &[EntryHolder],
@@ -325,7 +328,7 @@ pub enum Extended {
     /// The lease ends when it did before. Another transaction has locked the entry, and may settle
     /// it or lease it to another owner.
     Locked,
-    /// The entry is not running, or has another owner.
+    /// The entry is not running, or has another owner, or has an order key and an expired lease.
     Lost,
 }
 

@@ -33,8 +33,10 @@ const LEASE: &str = r#"UPDATE "{inbox}_entry"
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?4))"#;
 const EXHAUST: &str = r#"UPDATE "{inbox}_entry" SET state = 2, owner = NULL, error = ?2
   WHERE consumer = ?1 AND event IN (SELECT value FROM json_each(?3))"#;
+/// An expired lease of an entry with an order key is lost: another entry with this key may be leased.
 const EXTEND: &str = r#"UPDATE "{inbox}_entry" SET due_at = ?4
-  WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1"#;
+  WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1
+    AND (order_key IS NULL OR due_at > ?5)"#;
 const SETTLE: &str = r#"UPDATE "{inbox}_entry" SET state = ?4, owner = NULL,
     due_at = coalesce(?5, due_at), error = coalesce(?6, error), finished_at = ?7
   WHERE event = ?1 AND consumer = ?2 AND owner = ?3 AND state = 1"#;
@@ -155,6 +157,7 @@ impl Turn<'_> {
     ) -> Result<Extended, StoreError> {
         let mut arguments = holder_arguments(holder)?;
         add(&mut arguments, millis(self.now.saturating_add(lease)))?;
+        add(&mut arguments, millis(self.now))?;
         let extended = self.change_rows(EXTEND, arguments).await? > 0;
         Ok(if extended { Extended::Renewed } else { Extended::Lost })
     }

@@ -1,11 +1,12 @@
 -- An entry that is locked is about to be settled by its handler's transaction, or to be leased by
 -- another worker. It is skipped, because the other leases must not expire meanwhile.
+-- An expired lease of an entry with an order key is lost: another entry with this key may be leased.
 WITH known AS MATERIALIZED (
   SELECT g.index, t.event, t.consumer, t.owner
   FROM unnest((SELECT $1::bigint[]), (SELECT $2::text[]), (SELECT $3::bytea[]))
     WITH ORDINALITY AS g (event, consumer, owner, index)
   JOIN {inbox_entry} t ON t.event = g.event AND t.consumer = g.consumer AND t.owner = g.owner
-  WHERE t.state = 1
+  WHERE t.state = 1 AND (t.order_key IS NULL OR t.due_at > statement_timestamp())
 ), locked AS MATERIALIZED (
   SELECT t.event, t.consumer
   FROM known k

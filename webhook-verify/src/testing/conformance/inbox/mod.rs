@@ -28,7 +28,7 @@
 //!   is left. `extend` counts from the time of the call. No other owner gets an entry whose lease it
 //!   renewed. A former owner changes nothing.
 //! * **Order.** Of the entries with the same order key one runs at a time: by position or as stored.
-//!   Dead entries block or are skipped.
+//!   Dead entries block or are skipped. An expired lease is not extended.
 //! * **Settlements.** Each verdict leads to its state. The second of two settlements changes
 //!   nothing. A late one takes effect if no one took over. The results have the order of the
 //!   settlements.

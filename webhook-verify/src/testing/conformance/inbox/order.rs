@@ -1,11 +1,13 @@
 //! Events with the same order key.
 
-use std::time::Duration;
+use std::{slice, time::Duration};
 
 use super::bench::{
     Bench, CONSUMER, CaseResult, LONG, OTHER, event, holder, is, join_all, ordered, random,
 };
-use crate::inbox::{EntryHolder, EntryState, InboxStore, LeaseRequest, NewEvent, Order, Verdict};
+use crate::inbox::{
+    EntryHolder, EntryState, Extended, InboxStore, LeaseRequest, NewEvent, Order, Verdict,
+};
 
 /// The number of calls in a race.
 const RACERS: usize = 16;
@@ -188,6 +190,9 @@ pub(super) async fn an_earlier_event_arrives_late<S: InboxStore, A: AsyncFn(Dura
         bench.lapse().await;
         let request = in_order(bench.request(9)?, order);
         let first = bench.leases_one(&request, earlier, 1, "the earlier one").await?;
+        let extended = bench.extend_all(slice::from_ref(&holder), LONG).await?[0];
+        let when = "an expired lease, while the earlier one runs";
+        is(extended == Extended::Lost, when, "Lost", extended)?;
         bench.settles(&first, &Verdict::Done, "its owner").await?;
         let request = in_order(bench.request(9)?, order);
         let second = bench.leases_one(&request, later, 2, "then the later one").await?;
